@@ -1,0 +1,123 @@
+package dialect
+
+import (
+	"database/sql"
+	"errors"
+	"reflect"
+	"strings"
+)
+
+// Kinds of driver errors are told apart by what the errors carry, so that no
+// driver is imported:
+//
+//   - PostgreSQL: SQLState() string (pgx's PgError and lib/pq's Error have it),
+//     https://www.postgresql.org/docs/current/errcodes-appendix.html
+//   - SQLite: Code() int, the extended result code, https://www.sqlite.org/rescode.html
+//   - MySQL: a field Number uint16, by reflection,
+//     https://mariadb.com/kb/en/mariadb-error-code-reference/
+
+// sqlState returns PostgreSQL's five-character code, or "".
+func sqlState(err error) string {
+	var e interface{ SQLState() string }
+	if errors.As(err, &e) {
+		return e.SQLState()
+	}
+	return ""
+}
+
+// sqliteCode returns SQLite's extended result code, or 0.
+func sqliteCode(err error) int {
+	var e interface{ Code() int }
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+// mysqlNumber returns the server's error number, or 0. It looks for the type
+// MySQLError of a package called mysql with a field Number, which is go-sql-driver's;
+// a test holds it against the real driver.
+func mysqlNumber(err error) int {
+	for _, e := range chain(err) {
+		v := reflect.ValueOf(e)
+		if v.Kind() == reflect.Pointer && !v.IsNil() {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct || v.Type().Name() != "MySQLError" {
+			continue
+		}
+		if f := v.FieldByName("Number"); f.IsValid() && f.CanUint() {
+			return int(f.Uint())
+		}
+	}
+	return 0
+}
+
+// chain lists err and everything that it wraps.
+func chain(err error) []error {
+	if err == nil {
+		return nil
+	}
+	all := []error{err}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		all = append(all, chain(e.Unwrap())...)
+	case interface{ Unwrap() []error }:
+		for _, wrapped := range e.Unwrap() {
+			all = append(all, chain(wrapped)...)
+		}
+	}
+	return all
+}
+
+// IsMissingTable reports whether a statement named a table or schema that is not there.
+func IsMissingTable(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch sqlState(err) {
+	case "42P01", "3F000":
+		return true
+	}
+	return mysqlNumber(err) == 1146 || sqliteCode(err) == 1 && strings.Contains(err.Error(), "no such table")
+}
+
+// IsDuplicate reports whether a row with the same unique key is there already.
+func IsDuplicate(err error) bool {
+	const sqliteUnique, sqlitePrimaryKey = 2067, 1555
+	code := sqliteCode(err)
+	return sqlState(err) == "23505" || mysqlNumber(err) == 1062 || code == sqliteUnique || code == sqlitePrimaryKey
+}
+
+// IsSerialization reports whether the database ended the transaction because of
+// another one (deadlock, lock timeout, serialization failure, busy): repeating it may succeed.
+func IsSerialization(err error) bool {
+	switch sqlState(err) {
+	case "40001", "40P01", "55P03":
+		return true
+	}
+	switch mysqlNumber(err) {
+	case 1205, 1213:
+		return true
+	}
+	const sqliteBusy, sqliteLocked = 5, 6
+	primary := sqliteCode(err) & 0xff
+	return primary == sqliteBusy || primary == sqliteLocked
+}
+
+// IsDenied reports whether the user lacks a right on a table.
+func IsDenied(err error) bool {
+	if sqlState(err) == "42501" {
+		return true
+	}
+	switch mysqlNumber(err) {
+	case 1044, 1142, 1143, 1227, 1370:
+		return true
+	}
+	return false
+}
+
+// IsTxDone reports whether the transaction was committed or rolled back before.
+func IsTxDone(err error) bool {
+	return errors.Is(err, sql.ErrTxDone) || err != nil && err.Error() == "tx is closed" // pgx.ErrTxClosed
+}

@@ -1,0 +1,153 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Dialect names a family of databases that speak the same SQL.
+type Dialect = dialect.Dialect
+
+// The dialects that Postroom speaks.
+const (
+	PostgreSQL = dialect.PostgreSQL // PostgreSQL 15 and later
+	MySQL      = dialect.MySQL      // MySQL 8 and MariaDB 10.6, and later
+	SQLite     = dialect.SQLite     // SQLite 3.35 and later
+)
+
+// Tx is an open transaction. *sql.Tx satisfies it, and so does the connection
+// inside gorm's transaction; *sql.DB does not, so that writing an event outside a
+// transaction does not compile. Commit and Rollback are there for that reason
+// alone: Postroom calls neither.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	Commit() error
+	Rollback() error
+}
+
+// Outbox writes events. It holds no connection and no state that changes, and is
+// safe for use by many goroutines; make one per outbox table and keep it.
+type Outbox struct {
+	insert inserter
+	table  string
+	limits limits
+	strict bool
+}
+
+// inserter is what the outbox needs of a database.
+type inserter interface {
+	// InsertEvents writes the rows in order, in as few statements as their
+	// number of parameters and bytes allows: one, for all but huge batches.
+	InsertEvents(ctx context.Context, tx dialect.Execer, rows []dialect.EventRow) error
+	// LockKeys takes a lock for each key that lasts until the transaction ends.
+	LockKeys(ctx context.Context, tx dialect.Execer, keys []dialect.EventKey) error
+}
+
+// New returns an Outbox for a database of the given dialect. It fails on an
+// unknown dialect and on options that cannot be used; it does not talk to the
+// database.
+func New(d Dialect, opts ...Option) (*Outbox, error) {
+	cfg := config{names: dialect.Names{Dialect: d}, limits: defaultLimits}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	insert, err := dialect.NewOutbox(cfg.names)
+	if err != nil {
+		return nil, fmt.Errorf("outbox: %w", err)
+	}
+	return &Outbox{
+		insert: insert,
+		table:  cfg.names.Plain(dialect.Events),
+		limits: cfg.limits,
+		strict: cfg.strictKeyOrder,
+	}, nil
+}
+
+// Add writes events in the transaction tx, in the order given. They become
+// visible to the relay if and when the caller commits, and not at all otherwise.
+// All of them go out in one statement, unless they are so many or so large that
+// the database would refuse it.
+//
+// Add fills in the ID of each event that has none, in the caller's slice. Events
+// are checked before any SQL: on ErrNoTopic, ErrInvalidTopic, ErrTooLarge,
+// ErrReservedHeader, ErrInvalidHeader or ErrInvalidText nothing was written and
+// the transaction is usable. After an error of the database roll back.
+//
+// With StrictKeyOrder it first waits for other transactions that write events
+// of the same keys. It honours ctx throughout.
+func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if tx == nil {
+		return fmt.Errorf("outbox: add to %s: %w", o.table, ErrNoTransaction)
+	}
+	rows, err := o.rows(events)
+	if err != nil {
+		return err
+	}
+	if o.strict {
+		if err := o.insert.LockKeys(ctx, tx, keysOf(rows)); err != nil {
+			return fmt.Errorf("outbox: lock the keys of %d events for %s: %w", len(events), o.table, err)
+		}
+	}
+	if err := o.insert.InsertEvents(ctx, tx, rows); err != nil {
+		return fmt.Errorf("outbox: write %d events to %s: %w%s", len(events), o.table, err, hint(err))
+	}
+	return nil
+}
+
+// Check reports whether Add would take the event, with the error that it would
+// return, without any SQL.
+func (o *Outbox) Check(e Event) error {
+	_, err := o.limits.row(e)
+	return err
+}
+
+func (o *Outbox) rows(events []Event) ([]dialect.EventRow, error) {
+	rows := make([]dialect.EventRow, len(events))
+	for i := range events {
+		if events[i].ID == uuid.Nil {
+			id, err := uuid.NewV7()
+			if err != nil {
+				return nil, fmt.Errorf("outbox: make an event id: %w", err)
+			}
+			events[i].ID = id
+		}
+		row, err := o.limits.row(events[i])
+		if err != nil {
+			return nil, fmt.Errorf("outbox: event %d of %d: %w", i+1, len(events), err)
+		}
+		rows[i] = row
+	}
+	return rows, nil
+}
+
+func keysOf(rows []dialect.EventRow) []dialect.EventKey {
+	keys := make([]dialect.EventKey, 0, len(rows))
+	for _, r := range rows {
+		if r.Key != "" {
+			keys = append(keys, dialect.EventKey{Topic: r.Topic, Key: r.Key})
+		}
+	}
+	return keys
+}
+
+// hint says what to do about the errors of the database that a first user meets.
+func hint(err error) string {
+	switch {
+	case dialect.IsMissingTable(err):
+		return " (the outbox tables are not there: run `relay migrate up` or migrations.Apply)"
+	case dialect.IsTxDone(err):
+		return " (the transaction has ended: add events before Commit)"
+	}
+	return ""
+}

@@ -1,0 +1,141 @@
+package outbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Limits of the table, which its CHECK constraints hold as well.
+const (
+	MaxTopic   = 249      // characters
+	MaxKey     = 512      // bytes
+	MaxType    = 255      // characters
+	MaxPayload = 16 << 20 // bytes
+	MaxHeaders = 16 << 10 // bytes of the headers as a JSON object
+)
+
+// Errors of Add, found with errors.Is. All but ErrNoTransaction are about one event
+// and are returned before any SQL.
+var (
+	ErrNoTransaction  = errors.New("no transaction: pass the *sql.Tx that writes your own data")
+	ErrNoTopic        = errors.New("the event has no topic")
+	ErrInvalidTopic   = errors.New("invalid topic")
+	ErrTooLarge       = errors.New("too large")
+	ErrReservedHeader = errors.New("reserved header")
+	ErrInvalidHeader  = errors.New("invalid header")
+	ErrInvalidText    = errors.New("invalid text")
+)
+
+type limits struct {
+	payload  int
+	anyTopic bool
+}
+
+var defaultLimits = limits{payload: MaxPayload}
+
+// row checks an event and puts it into the form that the table stores.
+func (l limits) row(e Event) (dialect.EventRow, error) {
+	for _, check := range []func(Event) error{l.checkTopic, checkKey, checkType, l.checkPayload, checkHeaders} {
+		if err := check(e); err != nil {
+			return dialect.EventRow{}, err
+		}
+	}
+	headers := "{}"
+	if len(e.Headers) > 0 {
+		b, err := json.Marshal(e.Headers)
+		if err != nil {
+			return dialect.EventRow{}, fmt.Errorf("%w: %w", ErrInvalidHeader, err)
+		}
+		headers = string(b)
+	}
+	// PostgreSQL measures jsonb as it prints it, with a space after each colon and comma.
+	if size := len(headers) + 2*len(e.Headers); size > MaxHeaders {
+		return dialect.EventRow{}, fmt.Errorf("%w: headers of %d bytes as JSON, at most %d", ErrTooLarge, size, MaxHeaders)
+	}
+	return dialect.EventRow{
+		EventID: e.ID, Topic: e.Topic, Key: e.Key, Type: e.Type, Payload: e.Payload, Headers: headers,
+	}, nil
+}
+
+func (l limits) checkTopic(e Event) error {
+	if e.Topic == "" {
+		return ErrNoTopic
+	}
+	if n := utf8.RuneCountInString(e.Topic); n > MaxTopic {
+		return fmt.Errorf("%w: topic of %d characters, at most %d", ErrTooLarge, n, MaxTopic)
+	}
+	if err := checkText("topic", e.Topic); err != nil {
+		return err
+	}
+	if l.anyTopic {
+		return nil
+	}
+	if e.Topic == "." || e.Topic == ".." || strings.IndexFunc(e.Topic, notInTopic) >= 0 {
+		return fmt.Errorf("%w %q: Kafka allows a-z, A-Z, 0-9, '.', '_' and '-' (WithAnyTopic lifts this for other brokers)", ErrInvalidTopic, e.Topic)
+	}
+	return nil
+}
+
+func notInTopic(r rune) bool {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+		return false
+	}
+	return true
+}
+
+func checkKey(e Event) error {
+	if len(e.Key) > MaxKey {
+		return fmt.Errorf("%w: key of %d bytes, at most %d", ErrTooLarge, len(e.Key), MaxKey)
+	}
+	return checkText("key", e.Key)
+}
+
+func checkType(e Event) error {
+	if n := utf8.RuneCountInString(e.Type); n > MaxType {
+		return fmt.Errorf("%w: type of %d characters, at most %d", ErrTooLarge, n, MaxType)
+	}
+	if strings.ContainsAny(e.Type, "\r\n") {
+		return fmt.Errorf("%w: type %q has a line break, and travels in a header", ErrInvalidText, e.Type)
+	}
+	return checkText("type", e.Type)
+}
+
+func (l limits) checkPayload(e Event) error {
+	if len(e.Payload) > l.payload {
+		return fmt.Errorf("%w: payload of %d bytes for topic %q, at most %d", ErrTooLarge, len(e.Payload), e.Topic, l.payload)
+	}
+	return nil
+}
+
+func checkHeaders(e Event) error {
+	for name, value := range e.Headers {
+		switch {
+		case name == "":
+			return fmt.Errorf("%w: a header has no name", ErrInvalidHeader)
+		case strings.HasPrefix(name, "_watermill_"), strings.HasPrefix(name, "postroom_"):
+			return fmt.Errorf("%w %q: names that start with _watermill_ or postroom_ are set by the relay", ErrReservedHeader, name)
+		case strings.ContainsAny(name, "\r\n\x00"), strings.ContainsAny(value, "\r\n\x00"):
+			return fmt.Errorf("%w %q: CR, LF and NUL are not allowed in a name or value", ErrInvalidHeader, name)
+		case !utf8.ValidString(name), !utf8.ValidString(value):
+			return fmt.Errorf("%w %q: not UTF-8", ErrInvalidHeader, name)
+		}
+	}
+	return nil
+}
+
+// checkText refuses what not every database can store in a text column.
+func checkText(what, s string) error {
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%w: %s %q is not UTF-8", ErrInvalidText, what, s)
+	}
+	if strings.IndexByte(s, 0) >= 0 {
+		return fmt.Errorf("%w: %s %q has a NUL byte", ErrInvalidText, what, s)
+	}
+	return nil
+}

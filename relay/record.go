@@ -1,0 +1,120 @@
+package relay
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Names of the headers that Postroom sets on the wire. An event may set
+// HeaderName itself; names that start with ReservedPrefixes are ours alone.
+const (
+	// HeaderMessageUUID carries the event id. It is the header in which
+	// watermill-kafka's DefaultMarshaler keeps a message's UUID.
+	HeaderMessageUUID = "_watermill_message_uuid"
+	// HeaderName carries the event type, under the name that Watermill's CQRS
+	// component reads. Left out when the type is empty.
+	HeaderName = "name"
+	// HeaderCreatedAt is the time at which the row was written, RFC 3339 with
+	// microseconds, UTC.
+	HeaderCreatedAt = "postroom_created_at"
+)
+
+var reservedPrefixes = [...]string{"_watermill_", "postroom_"}
+
+// Record is an event on its way from the outbox table to a sink. Sinks read
+// it and must not change it; they may keep it until they acknowledge it.
+type Record struct {
+	ID        int64     // the row's id, unique within its source, for logs
+	EventID   uuid.UUID // what consumers deduplicate by
+	Topic     string
+	Key       []byte // nil: no key, and so no order
+	Type      string // "": none
+	Payload   []byte // nil: a tombstone
+	Headers   []byte // the event's own headers: a JSON object, or empty
+	CreatedAt time.Time
+
+	flight *flight
+}
+
+// Header is one name and value on the wire.
+type Header struct{ Name, Value string }
+
+// AppendWireHeaders appends to dst every header of the record's wire format,
+// sorted by name in byte order, and returns the extended slice: the event id,
+// the type, the creation time and the event's own headers. A header whose value
+// in the table is not a JSON string goes out as compact JSON. Reserved names
+// among the event's own are dropped, because consumers trust them to be ours.
+//
+// The error says that Headers is not a JSON object; the record is then a
+// rejection, because no retry mends it.
+func (r *Record) AppendWireHeaders(dst []Header) ([]Header, error) {
+	start := len(dst)
+	dst = append(dst, Header{HeaderMessageUUID, r.EventID.String()})
+	own, hasName, err := appendOwnHeaders(dst, r.Headers)
+	if err != nil {
+		return dst[:start], fmt.Errorf("headers of row %d are not a JSON object: %w", r.ID, err)
+	}
+	plain := len(own) == len(dst)
+	dst = own
+	if !hasName && r.Type != "" {
+		dst = append(dst, Header{HeaderName, r.Type})
+	}
+	dst = append(dst, Header{HeaderCreatedAt, r.CreatedAt.UTC().Format(createdAtFormat)})
+	if !plain {
+		mine := dst[start:]
+		sort.Slice(mine, func(i, j int) bool { return mine[i].Name < mine[j].Name })
+	}
+	return dst, nil
+}
+
+const createdAtFormat = "2006-01-02T15:04:05.000000Z07:00"
+
+func appendOwnHeaders(dst []Header, object []byte) (_ []Header, hasName bool, _ error) {
+	if len(object) == 0 || string(object) == "{}" {
+		return dst, false, nil
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(object, &values); err != nil {
+		return dst, false, err
+	}
+	for name, raw := range values {
+		if isReserved(name) {
+			continue
+		}
+		value, err := headerValue(raw)
+		if err != nil {
+			return dst, false, err
+		}
+		hasName = hasName || name == HeaderName
+		dst = append(dst, Header{name, value})
+	}
+	return dst, hasName, nil
+}
+
+func headerValue(raw json.RawMessage) (string, error) {
+	if len(raw) > 0 && raw[0] == '"' {
+		var s string
+		err := json.Unmarshal(raw, &s)
+		return s, err
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, raw); err != nil {
+		return "", err
+	}
+	return compact.String(), nil
+}
+
+func isReserved(name string) bool {
+	for _, p := range reservedPrefixes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
