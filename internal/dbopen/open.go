@@ -1,0 +1,106 @@
+package dbopen
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// ConnectTimeout is how long a connection may take to come up, unless the URL says
+// otherwise (connect_timeout for PostgreSQL, in seconds; timeout for MySQL, as in 5s).
+const ConnectTimeout = 10 * time.Second
+
+// Target is an open database.
+type Target struct {
+	DB      *sql.DB
+	Dialect dialect.Dialect
+	// Redacted says which database this is, without user and password: for logs.
+	Redacted string
+	// Pooler tells that a pooler stands between us and PostgreSQL.
+	Pooler bool
+}
+
+// Option changes a default of Open.
+type Option func(*options)
+
+type options struct {
+	maxOpen   int
+	mustExist bool
+}
+
+// WithMaxOpen limits the pool to n connections. Default: 8.
+func WithMaxOpen(n int) Option { return func(o *options) { o.maxOpen = n } }
+
+// WithExisting refuses an SQLite file that is not there, instead of making it:
+// a wrong path is then not mistaken for an empty database.
+func WithExisting() Option { return func(o *options) { o.mustExist = true } }
+
+// Open opens the database at rawURL and waits until it has answered once. URLs are
+// postgres:// or postgresql:// (with pgx's parameters: sslmode, sslrootcert,
+// connect_timeout, target_session_attrs, …), mysql:// or mariadb:// (with
+// go-sql-driver's: tls, timeout, …, and socket for a Unix socket),
+// sqlite:///absolute/path or sqlite:relative/path.
+//
+// The caller closes Target.DB. An error wraps the driver's and never holds a password.
+func Open(ctx context.Context, rawURL string, opts ...Option) (*Target, error) {
+	o := options{maxOpen: 8}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	t, err := opener(u.dialect)(ctx, u, o)
+	if err != nil {
+		return nil, err
+	}
+	t.DB.SetMaxOpenConns(o.maxOpen)
+	t.DB.SetMaxIdleConns(o.maxOpen)
+	// Poolers, firewalls and failovers end idle connections without a word.
+	t.DB.SetConnMaxIdleTime(5 * time.Minute)
+	return t, nil
+}
+
+// Check reports what is wrong with a URL, without connecting.
+func Check(rawURL string) error {
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return err
+	}
+	switch u.dialect {
+	case dialect.PostgreSQL:
+		_, err = postgresConfig(u)
+	case dialect.MySQL:
+		_, err = mysqlConfig(u)
+	}
+	return err
+}
+
+func opener(d dialect.Dialect) func(context.Context, *parsedURL, options) (*Target, error) {
+	switch d {
+	case dialect.PostgreSQL:
+		return openPostgres
+	case dialect.MySQL:
+		return openMySQL
+	}
+	return openSQLite
+}
+
+// ping waits for the first connection.
+func ping(ctx context.Context, db *sql.DB, where string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		return cannotOpen(where, err, timeout)
+	}
+	return nil
+}
+
+// refuse makes the error for a server that answers and cannot be used.
+func refuse(where, format string, args ...any) error {
+	return fmt.Errorf("%s: %w", where, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,170 @@
+package dbopen
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// parsedURL is a database URL in parts. net/url alone will not do: PostgreSQL allows
+// several hosts, and an unescaped character in a password moves the borders so that
+// a part of the password ends up in what looks like the host or the path.
+type parsedURL struct {
+	dialect  dialect.Dialect
+	raw      string
+	user     string
+	password string
+	hosts    string // host:port[,host:port…]
+	path     string // without the leading slash, unescaped; SQLite: the file
+	query    url.Values
+}
+
+const schemes = "postgres://, postgresql://, mysql://, mariadb:// or sqlite:"
+
+func parseURL(raw string) (*parsedURL, error) {
+	raw = strings.TrimSpace(raw)
+	if raw == "" {
+		return nil, fmt.Errorf("database URL is empty: give one that starts with %s", schemes)
+	}
+	if path, ok := strings.CutPrefix(raw, "sqlite:"); ok {
+		return parseSQLite(raw, path)
+	}
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		// What stands here may be a DSN with a password: it is not repeated.
+		return nil, fmt.Errorf("database URL has no scheme: it must start with %s", schemes)
+	}
+	u := &parsedURL{raw: raw}
+	switch scheme {
+	case "postgres", "postgresql":
+		u.dialect = dialect.PostgreSQL
+	case "mysql", "mariadb":
+		u.dialect = dialect.MySQL
+	default:
+		return nil, fmt.Errorf("database URL has the scheme %s, which is not known: use %s", quoteScheme(scheme), schemes)
+	}
+	if err := u.split(rest); err != nil {
+		return nil, fmt.Errorf("database URL (%s): %w", scheme, err)
+	}
+	return u, nil
+}
+
+var (
+	errEscapeCredentials = errors.New("user or password holds a character that must be percent-encoded (/ as %2F, ? as %3F, # as %23, @ as %40, % as %25), or the URL has an @ or # behind the host")
+	errEscapeRest        = errors.New("path or parameters are not percent-encoded properly (% itself is %25)")
+)
+
+// split takes apart user:password@hosts/path?query.
+func (u *parsedURL) split(rest string) error {
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	authority, tail := rest[:end], rest[end:]
+	if strings.ContainsAny(tail, "@#") {
+		return errEscapeCredentials
+	}
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		if err := u.credentials(authority[:at]); err != nil {
+			return err
+		}
+		authority = authority[at+1:]
+	}
+	if err := checkHosts(authority); err != nil {
+		return err
+	}
+	u.hosts = authority
+	path, query, _ := strings.Cut(tail, "?")
+	var err1, err2 error
+	u.path, err1 = url.PathUnescape(strings.TrimPrefix(path, "/"))
+	u.query, err2 = url.ParseQuery(query)
+	if err1 != nil || err2 != nil {
+		return errEscapeRest
+	}
+	return nil
+}
+
+func (u *parsedURL) credentials(userinfo string) error {
+	user, password, _ := strings.Cut(userinfo, ":")
+	var err1, err2 error
+	u.user, err1 = url.PathUnescape(user)
+	u.password, err2 = url.PathUnescape(password)
+	if err1 != nil || err2 != nil {
+		return errEscapeCredentials
+	}
+	return nil
+}
+
+// checkHosts refuses a port that is no number: it is most likely the first part of
+// a password that holds a slash, so it is not repeated.
+func checkHosts(hosts string) error {
+	for host := range strings.SplitSeq(hosts, ",") {
+		colon := strings.LastIndexByte(host, ':')
+		if colon < 0 || strings.HasSuffix(host, "]") {
+			continue
+		}
+		if strings.Trim(host[colon+1:], "0123456789") != "" {
+			return errors.New("the port is not a number; if this is part of a password, percent-encode the password (/ as %2F, @ as %40)")
+		}
+	}
+	return nil
+}
+
+func parseSQLite(raw, path string) (*parsedURL, error) {
+	path, query, _ := strings.Cut(path, "?")
+	if query != "" {
+		return nil, errors.New("database URL (sqlite): parameters are not allowed: Postroom sets the pragmas that it needs itself; write a ? in a file's name as %3F")
+	}
+	if rest, ok := strings.CutPrefix(path, "//"); ok {
+		if !strings.HasPrefix(rest, "/") {
+			return nil, errors.New("database URL (sqlite): two slashes name a host: use sqlite:///absolute/path or sqlite:relative/path")
+		}
+		path = rest
+	}
+	path, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, fmt.Errorf("database URL (sqlite): %w", errEscapeRest)
+	}
+	if path == "" || strings.HasSuffix(path, "/") {
+		return nil, errors.New("database URL (sqlite): name a file: sqlite:///absolute/path or sqlite:relative/path")
+	}
+	if strings.Contains(path, ":memory:") {
+		return nil, errors.New("database URL (sqlite): a database in memory cannot be shared between connections: name a file")
+	}
+	return &parsedURL{dialect: dialect.SQLite, raw: raw, path: path}, nil
+}
+
+// quoteScheme repeats a scheme in an error only when it looks like one.
+func quoteScheme(s string) string {
+	if len(s) <= 20 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == "" {
+		return `"` + s + `"`
+	}
+	return "(not shown)"
+}
+
+// Redact returns a URL with what may be secret taken out: user and password, and
+// all parameters. What cannot be taken apart safely is not shown at all. It serves
+// URLs of any scheme, also those of brokers.
+func Redact(raw string) string {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		if strings.HasPrefix(raw, "sqlite:") {
+			path, _, _ := strings.Cut(raw, "?")
+			return path
+		}
+		return "(not shown)"
+	}
+	var u parsedURL
+	if err := u.split(rest); err != nil {
+		return quoteSchemeBare(scheme) + "://(not shown)"
+	}
+	if u.path == "" {
+		return quoteSchemeBare(scheme) + "://" + u.hosts
+	}
+	return quoteSchemeBare(scheme) + "://" + u.hosts + "/" + u.path
+}
+
+func quoteSchemeBare(s string) string { return strings.Trim(quoteScheme(s), `"`) }
