@@ -81,7 +81,23 @@ apt_install() {
 	echo "create_main_cluster = false" >"$cluster"
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get -o DPkg::Lock::Timeout=300 update </dev/null &&
-		apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" </dev/null
+		apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@" </dev/null &&
+		disable_units "$@"
+}
+
+# disable_units keeps the servers that were just installed from starting with the machine, beside ours.
+disable_units() {
+	local package units=()
+	for package in "$@"; do
+		case $package in
+		postgresql-15) units+=(postgresql) ;;
+		mariadb-server) units+=(mariadb) ;;
+		rabbitmq-server) units+=(rabbitmq-server epmd.service epmd.socket) ;;
+		pgbouncer | redis-server) units+=("$package") ;;
+		esac
+	done
+	((${#units[@]} > 0)) && command -v systemctl >/dev/null || return 0
+	systemctl disable "${units[@]}"
 }
 
 java_program() {
