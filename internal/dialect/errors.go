@@ -1,8 +1,12 @@
 package dialect
 
 import (
+	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
 	"reflect"
 	"strings"
 )
@@ -113,6 +117,44 @@ func IsDenied(err error) bool {
 	switch mysqlNumber(err) {
 	case 1044, 1142, 1143, 1227, 1370:
 		return true
+	}
+	return false
+}
+
+// IsConnection reports whether the database could not be reached, or the connection
+// ended before the answer: what was sent last, a COMMIT too, may have taken effect
+// or not. False for a context that ended, although drivers then close the connection.
+func IsConnection(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	// Not net.Error: context.DeadlineExceeded satisfies it, and other things that time out.
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.As(err, &op), errors.As(err, &dns):
+		return true
+	}
+	switch state := sqlState(err); state {
+	case "57P01", "57P02", "57P03", "53300": // shut down, crashed, starting; too many connections
+		return true
+	default:
+		if strings.HasPrefix(state, "08") {
+			return true
+		}
+	}
+	switch mysqlNumber(err) {
+	case 1040, 1203, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927:
+		// Too many connections; shutdown; aborted connection, packets not read or written in time; killed.
+		return true
+	}
+	for _, e := range chain(err) {
+		switch e.Error() {
+		case "invalid connection", "conn closed": // go-sql-driver's ErrInvalidConn, pgconn's
+			return true
+		}
 	}
 	return false
 }

@@ -1,0 +1,35 @@
+// Package inbox makes the effect of a message on a consumer's database happen
+// exactly once, although the message may be delivered many times.
+//
+// What it promises: of all deliveries of one message id to one consumer, exactly
+// one commits its handler's writes, as long as the id's row is kept (see Prune).
+// The row is inserted first, in the transaction of the handler's own writes, so the
+// two commit together or not at all; a second delivery that comes at the same time
+// waits at that insert until the first has committed or rolled back.
+//
+// What it does not promise: exactly-once for what a handler does outside the
+// database. Calls of other services, and messages published directly, happen again
+// when a handler runs again. Write them to an outbox in the same transaction.
+//
+// What it needs: the inbox tables in the database that the handler writes to
+// (package migrations, or `relay migrate up`); SELECT, INSERT and DELETE on
+// inbox_events; and message ids that are unique across every service that
+// produces the messages. UUIDs are, as Postroom's and Watermill's are; row ids of a
+// database are not, for two services both have a message "1", and the inbox would
+// take the second for a copy of the first. CloudEvents ids are unique within one
+// source only: use source + " " + id.
+//
+//	ib, err := inbox.New(inbox.PostgreSQL, "billing")
+//	…
+//	outcome, err := ib.Process(ctx, db, inbox.Message{ID: id}, func(ctx context.Context, tx *sql.Tx) error {
+//		_, err := tx.ExecContext(ctx, "UPDATE accounts SET …")
+//		return err
+//	})
+//
+// Acknowledge the message (commit the Kafka offset) only after Process has returned
+// without an error, or after the commit of the transaction that Accept was called
+// in; never before.
+//
+// Beside the standard library it imports internal packages alone. Adapters for
+// Watermill's Router and for gorm are the packages inboxwatermill and inboxgorm.
+package inbox

@@ -1,0 +1,140 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Dialect names a family of databases that speak the same SQL.
+type Dialect = dialect.Dialect
+
+// The dialects that Postroom speaks.
+const (
+	PostgreSQL = dialect.PostgreSQL // PostgreSQL 15 and later
+	MySQL      = dialect.MySQL      // MySQL 8 and MariaDB 10.6, and later
+	SQLite     = dialect.SQLite     // SQLite 3.35 and later
+)
+
+// Tx is an open transaction. *sql.Tx satisfies it, and so does the connection
+// inside gorm's transaction; *sql.DB does not, so that accepting a message outside a
+// transaction does not compile. Commit and Rollback are there for that reason
+// alone: Accept calls neither.
+type Tx interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	Commit() error
+	Rollback() error
+}
+
+// Inbox accepts messages for one consumer. It holds no connection and no state
+// that changes, and is safe for use by many goroutines; make one per handler.
+type Inbox struct {
+	store    store
+	consumer string
+	table    string
+	attempts int
+	backoff  backoff
+	log      *slog.Logger
+	sleep    func(ctx context.Context, d time.Duration) error
+}
+
+// store is what the inbox needs of a database.
+type store interface {
+	// InsertMessage reports false, without an error, when the id is there already.
+	InsertMessage(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) (bool, error)
+	// ExpiredMessages returns the next rows older than age, and where to go on from.
+	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration, from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
+	// DeleteMessages deletes those of the ids that are still older than age.
+	DeleteMessages(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, ids []string) (int64, error)
+}
+
+// New returns an Inbox for a database of the given dialect. The consumer is the
+// handler's name, 1 to 100 bytes: each consumer accepts each message once, and
+// two handlers that share a name would take each other's messages away. It is not
+// Kafka's consumer group, of which several handlers may be part. Renaming it
+// makes every message new again.
+//
+// New fails on an unknown dialect and on options that cannot be used; it does not
+// talk to the database.
+func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
+	cfg := config{
+		names:    dialect.Names{Dialect: d},
+		consumer: consumer,
+		attempts: DefaultMaxAttempts,
+		backoff:  backoff{min: DefaultBackoffMin, max: DefaultBackoffMax},
+		log:      slog.Default(),
+		sleep:    sleep,
+	}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("inbox: %w", err)
+	}
+	store, err := dialect.NewInbox(cfg.names)
+	if err != nil {
+		return nil, fmt.Errorf("inbox: %w", err)
+	}
+	return &Inbox{
+		store:    store,
+		consumer: consumer,
+		table:    cfg.names.Plain(dialect.InboxEvents),
+		attempts: cfg.attempts,
+		backoff:  cfg.backoff,
+		log:      cfg.log.With("consumer", consumer),
+		sleep:    cfg.sleep,
+	}, nil
+}
+
+// Consumer returns the name that New was given.
+func (ib *Inbox) Consumer() string { return ib.consumer }
+
+// Accept records in the transaction tx that the consumer has handled m, and
+// reports whether it is the first to do so. Call it first, before the handler reads
+// or writes anything:
+//
+//   - true: apply the message's effect in tx and commit. Until then nothing is
+//     decided; after a rollback the message is fresh again.
+//   - false: a committed transaction has handled the message. Do not apply
+//     the effect; commit or roll back, and acknowledge the message.
+//
+// While another open transaction holds the same message, Accept waits for it to end
+// (ctx bounds the wait). Called after the handler's own statements it would let
+// two deliveries do the work side by side, and on MySQL lock rows in an order that
+// deadlocks.
+//
+// ErrNoTransaction, ErrNoID, ErrTooLarge, ErrInvalidText and ErrInvalidPosition are
+// returned before any SQL, and leave the transaction usable. After an error of the
+// database roll back and deliver the message again: a deadlock, a lock timeout or a
+// serialization failure is nobody's fault, and Process repeats it by itself.
+func (ib *Inbox) Accept(ctx context.Context, tx Tx, m Message) (fresh bool, err error) {
+	if tx == nil {
+		return false, fmt.Errorf("inbox: accept for %q: %w", ib.consumer, ErrNoTransaction)
+	}
+	if err := m.check(); err != nil {
+		return false, fmt.Errorf("inbox: accept for %q: %w", ib.consumer, err)
+	}
+	fresh, err = ib.store.InsertMessage(ctx, tx, m.row(ib.consumer))
+	if err != nil {
+		return false, fmt.Errorf("inbox: write message %q of consumer %q to %s: %w%s", m.ID, ib.consumer, ib.table, err, hint(err))
+	}
+	return fresh, nil
+}
+
+// hint says what to do about the errors of the database that a first user meets.
+func hint(err error) string {
+	switch {
+	case dialect.IsMissingTable(err):
+		return " (the inbox tables are not there: run `relay migrate up` or migrations.Apply)"
+	case dialect.IsDenied(err):
+		return " (the consumer's database user needs SELECT, INSERT and DELETE on it)"
+	case dialect.IsTxDone(err):
+		return " (the transaction has ended: accept the message before anything else in it)"
+	}
+	return ""
+}

@@ -1,0 +1,121 @@
+package inboxwatermill
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/postroom/postroom/inbox"
+)
+
+// Option changes a default of Middleware.
+type Option func(*config)
+
+type config struct {
+	id        func(*message.Message) string
+	position  func(*message.Message) *inbox.Position
+	onOutcome func(*message.Message, inbox.Outcome, error)
+}
+
+// WithID says what a message's id is. Default: its UUID. Use it for messages that
+// another program than Watermill or Postroom produced, where the UUID is empty and
+// the id stands in the metadata. For CloudEvents it is source + " " + id. An empty
+// id fails with inbox.ErrNoID.
+func WithID(id func(*message.Message) string) Option {
+	return func(c *config) { c.id = id }
+}
+
+// WithPosition says where Kafka has a message, so that Inbox.Prune knows which rows
+// can still be needed; nil: nowhere. Default: nowhere. With watermill-kafka:
+//
+//	inboxwatermill.WithPosition(func(msg *message.Message) *inbox.Position {
+//		partition, ok := kafka.MessagePartitionFromCtx(msg.Context())
+//		offset, ok2 := kafka.MessagePartitionOffsetFromCtx(msg.Context())
+//		if !ok || !ok2 {
+//			return nil
+//		}
+//		return &inbox.Position{Topic: message.SubscribeTopicFromCtx(msg.Context()), Partition: partition, Offset: offset}
+//	})
+func WithPosition(position func(*message.Message) *inbox.Position) Option {
+	return func(c *config) { c.position = position }
+}
+
+// OnOutcome is told what became of each delivery, after the commit and before the
+// acknowledgement: for metrics and logs. It is called from the router's goroutines,
+// several at a time, and should be quick.
+func OnOutcome(f func(msg *message.Message, outcome inbox.Outcome, err error)) Option {
+	return func(c *config) { c.onOutcome = f }
+}
+
+// Middleware returns a Router middleware that runs handlers through ib, in a
+// transaction of db, which handlers find with Tx or MustTx. Add it as the innermost
+// one that repeats or times: what stands inside it runs in the transaction, and runs
+// again with every attempt. Inbox.Process repeats a failing handler itself, so that
+// Watermill's Retry is not needed beside it.
+//
+// An error of Inbox.Process is returned to the router, which then does not
+// acknowledge the message (Nack), so that the broker delivers it again. Whether
+// others of its partition wait for it is the subscriber's affair; watermill-kafka
+// delivers it again at once, before any other.
+func Middleware(ib *inbox.Inbox, db *sql.DB, opts ...Option) message.HandlerMiddleware {
+	cfg := config{
+		id:        func(msg *message.Message) string { return msg.UUID },
+		position:  func(*message.Message) *inbox.Position { return nil },
+		onOutcome: func(*message.Message, inbox.Outcome, error) {},
+	}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	return func(h message.HandlerFunc) message.HandlerFunc {
+		return func(msg *message.Message) ([]*message.Message, error) {
+			var produced []*message.Message
+			ctx := msg.Context()
+			delivery := inbox.Message{ID: cfg.id(msg), Position: cfg.position(msg)}
+			outcome, err := ib.Process(ctx, db, delivery, func(ctx context.Context, tx *sql.Tx) (err error) {
+				produced, err = runWith(WithTx(ctx, tx), h, msg)
+				return err
+			})
+			cfg.onOutcome(msg, outcome, err)
+			if outcome != inbox.Applied {
+				// A handler may have run in a transaction that was rolled back.
+				return nil, err
+			}
+			return produced, err
+		}
+	}
+}
+
+// runWith runs h with ctx in the message, and puts the message's own back, panic or not:
+// a transaction that has ended must not stay in it.
+func runWith(ctx context.Context, h message.HandlerFunc, msg *message.Message) ([]*message.Message, error) {
+	own := msg.Context()
+	msg.SetContext(ctx)
+	defer msg.SetContext(own)
+	return h(msg)
+}
+
+type txKey struct{}
+
+// Tx returns the transaction that the handler runs in, from the message's context.
+// False: no Middleware runs it.
+func Tx(ctx context.Context) (*sql.Tx, bool) {
+	tx, ok := ctx.Value(txKey{}).(*sql.Tx)
+	return tx, ok
+}
+
+// MustTx is Tx for handlers that cannot do without: it panics, which fails the
+// message, where no Middleware runs the handler.
+func MustTx(ctx context.Context) *sql.Tx {
+	tx, ok := Tx(ctx)
+	if !ok {
+		panic("inboxwatermill: no transaction in the context: add inboxwatermill.Middleware to the router or the handler, and use the context of the message")
+	}
+	return tx
+}
+
+// WithTx returns a context in which Tx finds tx, as Middleware makes it: for tests
+// of handlers.
+func WithTx(ctx context.Context, tx *sql.Tx) context.Context {
+	return context.WithValue(ctx, txKey{}, tx)
+}

@@ -1,0 +1,91 @@
+package inbox
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Limits of the tables, which their CHECK constraints hold as well.
+const (
+	MaxConsumer  = 100 // bytes
+	MaxMessageID = 255 // bytes
+	MaxTopic     = 249 // characters
+)
+
+// Errors of Accept and Process, found with errors.Is. They are returned before any SQL.
+var (
+	ErrNoTransaction   = errors.New("no transaction: pass the one that your handler writes in")
+	ErrNoID            = errors.New("the message has no id")
+	ErrTooLarge        = errors.New("too large")
+	ErrInvalidText     = errors.New("invalid text")
+	ErrInvalidPosition = errors.New("invalid position")
+)
+
+// Position is where Kafka has a message.
+type Position struct {
+	Topic     string // 1 to 249 characters
+	Partition int32  // 0 or more
+	Offset    int64  // 0 or more
+}
+
+func (p Position) String() string { return fmt.Sprintf("%s/%d@%d", p.Topic, p.Partition, p.Offset) }
+
+// Message is what the inbox knows of a delivery.
+type Message struct {
+	// ID tells the message from every other one that reaches the consumer, whichever
+	// service produced it: 1 to 255 bytes of UTF-8 without NUL, compared byte by
+	// byte, so that case and trailing spaces count. On Postroom's and Watermill's
+	// wire it is the header _watermill_message_uuid.
+	ID string
+
+	// Position is where Kafka has this delivery; nil if the transport has no
+	// positions. It is stored beside the id so that Prune can tell whether the
+	// message could still be delivered again.
+	Position *Position
+}
+
+func (m Message) check() error {
+	if m.ID == "" {
+		return fmt.Errorf("%w: whoever produces it must set one (on Watermill's wire the header _watermill_message_uuid)", ErrNoID)
+	}
+	if err := checkText("message id", m.ID, MaxMessageID); err != nil {
+		return err
+	}
+	p := m.Position
+	switch {
+	case p == nil:
+		return nil
+	case p.Topic == "", p.Partition < 0, p.Offset < 0:
+		return fmt.Errorf("%w %s of message %q: want a topic, and a partition and offset of 0 or more; leave Position nil if there is none", ErrInvalidPosition, p, m.ID)
+	case !utf8.ValidString(p.Topic), strings.IndexByte(p.Topic, 0) >= 0, utf8.RuneCountInString(p.Topic) > MaxTopic:
+		return fmt.Errorf("%w: topic %.300q of message %q: want at most %d characters of UTF-8 without NUL", ErrInvalidPosition, p.Topic, m.ID, MaxTopic)
+	}
+	return nil
+}
+
+func (m Message) row(consumer string) dialect.InboxRow {
+	row := dialect.InboxRow{Consumer: consumer, MessageID: m.ID}
+	if m.Position != nil {
+		row.Position = &dialect.InboxPosition{
+			Topic: m.Position.Topic, Partition: m.Position.Partition, Offset: m.Position.Offset,
+		}
+	}
+	return row
+}
+
+// checkText refuses what not every database can store, or would store cut short.
+func checkText(what, s string, most int) error {
+	switch {
+	case len(s) > most:
+		return fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, what, len(s), most)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%w: %s %q is not UTF-8", ErrInvalidText, what, s)
+	case strings.IndexByte(s, 0) >= 0:
+		return fmt.Errorf("%w: %s %q has a NUL byte", ErrInvalidText, what, s)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Defaults of the options.
+const (
+	DefaultMaxAttempts = 5
+	DefaultBackoffMin  = 100 * time.Millisecond
+	DefaultBackoffMax  = 10 * time.Second
+)
+
+// Option changes a default of New.
+type Option func(*config)
+
+type config struct {
+	names    dialect.Names
+	consumer string
+	attempts int
+	backoff  backoff
+	log      *slog.Logger
+	sleep    func(ctx context.Context, d time.Duration) error
+}
+
+func (c *config) validate() error {
+	if err := c.names.Validate(); err != nil {
+		return err
+	}
+	if c.consumer == "" {
+		return errors.New("no consumer: give the handler's name, such as \"billing\"")
+	}
+	if err := checkText("consumer", c.consumer, MaxConsumer); err != nil {
+		return err
+	}
+	if c.attempts < 1 {
+		return fmt.Errorf("WithMaxAttempts(%d): want 1 or more", c.attempts)
+	}
+	if c.backoff.min <= 0 || c.backoff.max < c.backoff.min {
+		return fmt.Errorf("WithBackoff(%s, %s): want 0 < min ≤ max", c.backoff.min, c.backoff.max)
+	}
+	return nil
+}
+
+// WithTablePrefix puts prefix, at most 30 characters of a-z, 0-9 and _, before the
+// names of the tables. The migrations need the same one.
+func WithTablePrefix(prefix string) Option { return func(c *config) { c.names.Prefix = prefix } }
+
+// WithSchema names the PostgreSQL schema that holds the tables. Default: the
+// first in the connection's search_path that has them.
+func WithSchema(schema string) Option { return func(c *config) { c.names.Schema = schema } }
+
+// WithMaxAttempts says how often Process runs a handler that fails before it gives
+// up with an *AttemptsError. Default: DefaultMaxAttempts. 1 leaves repeating to
+// the caller.
+func WithMaxAttempts(n int) Option { return func(c *config) { c.attempts = n } }
+
+// WithBackoff sets the pauses of Process between two attempts: about min after the
+// first, twice as long each time, max at the most, each shortened at random by up
+// to half so that consumers which failed together do not return together. The same
+// pauses hold between tries to reach a database that is away. Defaults:
+// DefaultBackoffMin and DefaultBackoffMax.
+//
+// The message is held for the sum of the pauses: for a Kafka consumer keep it well
+// below max.poll.interval.ms (5 minutes by default), or the group takes the
+// partition away.
+func WithBackoff(minimum, maximum time.Duration) Option {
+	return func(c *config) { c.backoff = backoff{min: minimum, max: maximum} }
+}
+
+// WithLogger says where Process reports a handler's failed attempts and the start
+// and end of a database outage. Default: slog.Default().
+func WithLogger(log *slog.Logger) Option {
+	return func(c *config) {
+		if log != nil {
+			c.log = log
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package inbox
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// Outcome is what Process did with a message.
+type Outcome int
+
+const (
+	// Failed: the message was not handled, and the error says why. Deliver it again.
+	Failed Outcome = iota
+	// Applied: the handler's effect is committed.
+	Applied
+	// Duplicate: an earlier delivery was handled; the effect was there before.
+	Duplicate
+)
+
+// String returns "failed", "applied" or "duplicate", for logs and metrics.
+func (o Outcome) String() string {
+	switch o {
+	case Failed:
+		return "failed"
+	case Applied:
+		return "applied"
+	case Duplicate:
+		return "duplicate"
+	}
+	return "Outcome(" + strconv.Itoa(int(o)) + ")"
+}
+
+// ErrHandlerEndedTx is returned by Process when a handler committed or rolled back
+// the transaction by itself. Process does not run the handler again, for the effect may
+// be committed: mend the handler, which must leave the end of the transaction to Process.
+var ErrHandlerEndedTx = errors.New("the handler ended the transaction: remove its Commit or Rollback, Process does that")
+
+// AttemptsError is returned by Process when the handler failed as often as it may.
+type AttemptsError struct {
+	Consumer  string
+	MessageID string
+	Attempts  int   // how often the handler was run and failed
+	Err       error // of the last attempt
+}
+
+func (e *AttemptsError) Error() string {
+	times := "once"
+	if e.Attempts != 1 {
+		times = strconv.Itoa(e.Attempts) + " times"
+	}
+	return fmt.Sprintf("inbox: consumer %q failed %s on message %q: %v", e.Consumer, times, e.MessageID, e.Err)
+}
+
+// Unwrap returns the error of the last attempt.
+func (e *AttemptsError) Unwrap() error { return e.Err }
+
+// PanicError is what a handler that panicked failed with; it counts as an attempt.
+type PanicError struct {
+	Value any    // what the handler panicked with
+	Stack []byte // where, as runtime/debug.Stack prints it; not part of Error
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

@@ -1,0 +1,199 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Defaults of PruneOptions.
+const (
+	DefaultMargin    = 100_000
+	DefaultBatchSize = 1_000
+)
+
+// PruneOptions says which rows Prune may delete.
+type PruneOptions struct {
+	// Retention is how long a row is kept at least, by the database's clock: the
+	// window in which duplicates are recognised. Required; more than the longest
+	// time after which a message may come again, replays and retries included.
+	Retention time.Duration
+
+	// Committed returns the offset that the consumer's Kafka group has committed
+	// for a partition: the next one it will read. Negative: it has committed none, and
+	// nothing of the partition is deleted. Required when messages have a Position:
+	// a consumer that was down for longer than Retention goes on reading where it
+	// stopped, and without its rows would apply again what it had applied. Called
+	// once for each partition and Prune.
+	Committed func(ctx context.Context, topic string, partition int32) (int64, error)
+
+	// Margin is how far below the committed offset, in offsets, a row must be to be
+	// deleted. It covers copies of a message that lie further on in its partition,
+	// as a relay leaves after a crash. 0: DefaultMargin; negative: none.
+	Margin int64
+
+	// BatchSize is the most rows that one statement deletes, at most 30,000.
+	// 0: DefaultBatchSize.
+	BatchSize int
+}
+
+// Errors of Prune, found with errors.Is.
+var (
+	// ErrNoRetention: Retention is not positive.
+	ErrNoRetention = errors.New("no retention: say how long rows must be kept")
+	// ErrNoCommitted: rows that have a Kafka position were kept, because
+	// Committed is nil. Rows without one were deleted.
+	ErrNoCommitted = errors.New("rows with a Kafka position were kept: set PruneOptions.Committed to the group's committed offsets")
+)
+
+// Prune deletes the consumer's rows that no delivery can need any more: older than
+// the retention and, for those that came from Kafka, further below the offset that
+// the group has committed than the margin. It returns how many it deleted, which is
+// right beside an error too.
+//
+// It deletes in small statements, each a transaction of its own, and holds no lock in
+// between: run it from a ticker while consumers work, in as many processes as you
+// like. What it reads: on PostgreSQL the table once, from front to back; elsewhere
+// the expired rows by index.
+//
+// An error of Committed ends it; the rest is for the next run. A topic that was
+// deleted and made again has old rows with high offsets: they are kept until the
+// new topic's offsets have passed them.
+func (ib *Inbox) Prune(ctx context.Context, db *sql.DB, o PruneOptions) (int64, error) {
+	if err := o.defaults(); err != nil {
+		return 0, fmt.Errorf("inbox: prune %s for %q: %w", ib.table, ib.consumer, err)
+	}
+	p := pruner{ib: ib, db: db, options: o, limits: map[partition]int64{}}
+	err := p.walk(ctx)
+	if err == nil && p.unguarded > 0 {
+		err = fmt.Errorf("%d %w", p.unguarded, ErrNoCommitted)
+	}
+	if err != nil {
+		return p.deleted, fmt.Errorf("inbox: prune %s for %q: %w%s", ib.table, ib.consumer, err, hint(err))
+	}
+	return p.deleted, nil
+}
+
+func (o *PruneOptions) defaults() error {
+	if o.Retention <= 0 {
+		return fmt.Errorf("%w (Retention is %s)", ErrNoRetention, o.Retention)
+	}
+	if o.BatchSize < 0 || o.BatchSize > dialect.MaxInboxBatch {
+		return fmt.Errorf("BatchSize %d: want 1 to %d, or 0 for %d", o.BatchSize, dialect.MaxInboxBatch, DefaultBatchSize)
+	}
+	if o.BatchSize == 0 {
+		o.BatchSize = DefaultBatchSize
+	}
+	switch {
+	case o.Margin == 0:
+		o.Margin = DefaultMargin
+	case o.Margin < 0:
+		o.Margin = 0
+	}
+	return nil
+}
+
+type partition struct {
+	topic  string
+	number int32
+}
+
+// pruner is one call of Prune.
+type pruner struct {
+	ib        *Inbox
+	db        *sql.DB
+	options   PruneOptions
+	limits    map[partition]int64 // rows below this offset may go
+	deleted   int64
+	unguarded int64 // rows kept because Committed is nil
+}
+
+func (p *pruner) walk(ctx context.Context) error {
+	var at dialect.InboxCursor
+	for !at.Done() {
+		var expired []dialect.ExpiredMessage
+		err := p.repeat(ctx, func() (err error) {
+			expired, at, err = p.ib.store.ExpiredMessages(ctx, p.db, p.ib.consumer, p.options.Retention, at, p.options.BatchSize)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("read expired rows: %w", err)
+		}
+		ids, err := p.deletable(ctx, expired)
+		if err != nil {
+			return err
+		}
+		if err := p.delete(ctx, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletable returns the ids of the rows that no delivery can need any more.
+func (p *pruner) deletable(ctx context.Context, expired []dialect.ExpiredMessage) ([]string, error) {
+	ids := make([]string, 0, len(expired))
+	for _, m := range expired {
+		if m.Position != nil {
+			if p.options.Committed == nil {
+				p.unguarded++
+				continue
+			}
+			limit, err := p.limit(ctx, partition{m.Position.Topic, m.Position.Partition})
+			if err != nil {
+				return nil, err
+			}
+			if m.Position.Offset >= limit {
+				continue
+			}
+		}
+		ids = append(ids, m.MessageID)
+	}
+	return ids, nil
+}
+
+// limit returns the offset below which rows of the partition may go.
+func (p *pruner) limit(ctx context.Context, of partition) (int64, error) {
+	if limit, known := p.limits[of]; known {
+		return limit, nil
+	}
+	committed, err := p.options.Committed(ctx, of.topic, of.number)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the committed offset of topic %q partition %d: %w", of.topic, of.number, err)
+	}
+	p.limits[of] = committed - p.options.Margin
+	return p.limits[of], nil
+}
+
+func (p *pruner) delete(ctx context.Context, ids []string) error {
+	for len(ids) > 0 {
+		n := min(len(ids), p.options.BatchSize)
+		err := p.repeat(ctx, func() error {
+			deleted, err := p.ib.store.DeleteMessages(ctx, p.db, p.ib.consumer, p.options.Retention, ids[:n])
+			p.deleted += deleted
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("delete %d rows: %w", n, err)
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
+
+// repeat runs a statement again as long as the database ends it because of another one.
+func (p *pruner) repeat(ctx context.Context, statement func() error) error {
+	for n := 1; ; n++ {
+		err := statement()
+		if !dialect.IsSerialization(err) {
+			return err
+		}
+		if p.ib.sleep(ctx, conflictBackoff.after(n)) != nil {
+			return err
+		}
+	}
+}
