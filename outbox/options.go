@@ -36,6 +36,11 @@ func WithSchema(schema string) Option { return func(c *config) { c.names.Schema 
 // WithMaxPayload lowers the limit on the size of a payload, in bytes, for example
 // to the broker's own (Kafka's default is 1 MiB for a whole batch), so that an event
 // which could never be delivered fails in its own transaction. Default: MaxPayload.
+//
+// On MySQL and MariaDB the server's max_allowed_packet is a limit as well: a whole
+// statement has to fit, and a driver that puts values into its text (interpolateParams)
+// may need two bytes for one. MariaDB's default of 16M takes payloads of just below 8
+// MiB of any content; the full 16 MiB need 64M, which is MySQL 8's default.
 func WithMaxPayload(bytes int) Option { return func(c *config) { c.limits.payload = bytes } }
 
 // WithAnyTopic lifts the check of topic names against Kafka's alphabet, for

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/postroom/postroom/internal/dialect"
@@ -34,6 +36,7 @@ type Tx interface {
 // safe for use by many goroutines; make one per outbox table and keep it.
 type Outbox struct {
 	insert inserter
+	names  dialect.Names
 	table  string
 	limits limits
 	strict bool
@@ -65,6 +68,7 @@ func New(d Dialect, opts ...Option) (*Outbox, error) {
 	}
 	return &Outbox{
 		insert: insert,
+		names:  cfg.names,
 		table:  cfg.names.Plain(dialect.Events),
 		limits: cfg.limits,
 		strict: cfg.strictKeyOrder,
@@ -87,7 +91,7 @@ func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	if tx == nil {
+	if isNil(tx) {
 		return fmt.Errorf("outbox: add to %s: %w", o.table, ErrNoTransaction)
 	}
 	rows, err := o.rows(events)
@@ -96,11 +100,11 @@ func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
 	}
 	if o.strict {
 		if err := o.insert.LockKeys(ctx, tx, keysOf(rows)); err != nil {
-			return fmt.Errorf("outbox: lock the keys of %d events for %s: %w", len(events), o.table, err)
+			return fmt.Errorf("outbox: lock the keys of %d events for %s: %w%s", len(events), o.table, err, hint(err, rows))
 		}
 	}
 	if err := o.insert.InsertEvents(ctx, tx, rows); err != nil {
-		return fmt.Errorf("outbox: write %d events to %s: %w%s", len(events), o.table, err, hint(err))
+		return fmt.Errorf("outbox: write %d events to %s: %w%s", len(events), o.table, err, hint(err, rows))
 	}
 	return nil
 }
@@ -110,6 +114,39 @@ func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
 func (o *Outbox) Check(e Event) error {
 	_, err := o.limits.row(e)
 	return err
+}
+
+// Settings is what New was told, with the defaults filled in.
+type Settings struct {
+	Dialect        Dialect
+	TablePrefix    string
+	Schema         string // PostgreSQL's; empty: the connection's search path
+	StrictKeyOrder bool
+	MaxPayload     int // bytes
+	AnyTopic       bool
+}
+
+// Settings returns what New was told, for adapters and test helpers that need to
+// find the same tables.
+func (o *Outbox) Settings() Settings {
+	return Settings{
+		Dialect:        o.names.Dialect,
+		TablePrefix:    o.names.Prefix,
+		Schema:         o.names.Schema,
+		StrictKeyOrder: o.strict,
+		MaxPayload:     o.limits.payload,
+		AnyTopic:       o.limits.anyTopic,
+	}
+}
+
+// isNil also finds a nil *sql.Tx in the interface, which is what a caller passes
+// who forgot to look at the error of BeginTx; its methods would panic.
+func isNil(tx Tx) bool {
+	if tx == nil {
+		return true
+	}
+	v := reflect.ValueOf(tx)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 func (o *Outbox) rows(events []Event) ([]dialect.EventRow, error) {
@@ -142,12 +179,24 @@ func keysOf(rows []dialect.EventRow) []dialect.EventKey {
 }
 
 // hint says what to do about the errors of the database that a first user meets.
-func hint(err error) string {
+func hint(err error, rows []dialect.EventRow) string {
 	switch {
 	case dialect.IsMissingTable(err):
 		return " (the outbox tables are not there: run `relay migrate up` or migrations.Apply)"
 	case dialect.IsTxDone(err):
 		return " (the transaction has ended: add events before Commit)"
+	case dialect.IsDenied(err):
+		return " (the database user needs INSERT on outbox_events, and with StrictKeyOrder on MySQL SELECT and UPDATE on outbox_key_locks)"
+	case dialect.IsPacketTooLarge(err), dialect.IsConnectionLost(err) && anyLarge(rows):
+		return " (an event may be larger than the server's max_allowed_packet: raise it to 64M, or lower WithMaxPayload)"
+	case dialect.IsOutOfLocks(err):
+		return " (StrictKeyOrder takes a lock per key: raise max_locks_per_transaction, or add fewer keys per transaction)"
 	}
 	return ""
+}
+
+// anyLarge reports whether a payload comes near the smallest max_allowed_packet in
+// use, 16 MiB; a driver that escapes it may double its size.
+func anyLarge(rows []dialect.EventRow) bool {
+	return slices.ContainsFunc(rows, func(r dialect.EventRow) bool { return len(r.Payload) > 7<<20 })
 }

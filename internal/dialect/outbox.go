@@ -59,10 +59,15 @@ const insertEvents = `INSERT INTO {outbox_events} (event_id, topic, event_key, e
 
 const eventColumns = 6
 
-// maxStatementBytes keeps a statement below MySQL's smallest usual
-// max_allowed_packet of 16 MiB (MariaDB's default) wherever more than one event is
-// in it; a single larger event goes alone.
-const maxStatementBytes = 8 << 20
+// maxStatementBytes keeps a statement below MariaDB's default max_allowed_packet of
+// 16 MiB wherever more than one event is in it, even when the driver puts the values
+// into the text (interpolateParams) and has to escape every byte of them; a larger
+// event goes alone.
+const maxStatementBytes = 7 << 20
+
+// rowOverhead is what a row adds to the statement besides its values: the event id,
+// placeholders or quotes, and the driver's framing.
+const rowOverhead = 128
 
 // InsertEvents writes rows in order: the ids that the database gives them ascend.
 func (o *Outbox) InsertEvents(ctx context.Context, tx Execer, rows []EventRow) error {
@@ -80,7 +85,7 @@ func (o *Outbox) InsertEvents(ctx context.Context, tx Execer, rows []EventRow) e
 func (o *Outbox) fitting(rows []EventRow) int {
 	most, size := o.maxParams/eventColumns, 0
 	for i, r := range rows {
-		size += len(r.Payload) + len(r.Headers) + len(r.Key) + len(r.Topic) + len(r.Type) + 64
+		size += len(r.Payload) + len(r.Headers) + len(r.Key) + len(r.Topic) + len(r.Type) + rowOverhead
 		if i > 0 && (i >= most || size > maxStatementBytes) {
 			return i
 		}

@@ -15,16 +15,25 @@ import (
 // transaction, so a pooler between us and the server does no harm. The lock's
 // number is 64 bits of a hash; two keys that share it wait for each other, no more.
 //
-// One statement per lock: unnest with ORDER BY in one statement would leave it to
-// the planner whether the sort comes before the calls.
+// One statement, one parameter and one text for any number of keys: one round trip,
+// and one entry in a driver's cache of prepared statements. The numbers travel as
+// text because every driver can send that. The subquery has an ORDER BY, so the
+// planner may not merge it into the outer query, which then calls the function row by
+// row in that order; a test reads the plan.
 func lockKeysPostgres(ctx context.Context, tx Execer, n Names, keys []EventKey) error {
-	for _, number := range hashes(n, keys, func(h uint64) int64 { return int64(h) }) {
-		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", number); err != nil {
-			return err
+	var list strings.Builder
+	for i, number := range hashes(n, keys, func(h uint64) int64 { return int64(h) }) {
+		if i > 0 {
+			list.WriteByte(',')
 		}
+		list.WriteString(strconv.FormatInt(number, 10))
 	}
-	return nil
+	_, err := tx.ExecContext(ctx, advisoryLocks, list.String())
+	return err
 }
+
+const advisoryLocks = `SELECT pg_advisory_xact_lock(number)
+FROM (SELECT unnest(string_to_array($1::text, ',')::bigint[]) AS number ORDER BY 1 OFFSET 0) AS numbers`
 
 // lockKeysMySQL locks rows of the small lock table; InnoDB keeps them until the
 // transaction ends. IN over the primary key, in its order, locks in its order.
@@ -49,12 +58,14 @@ const keyLockSlots = 1024
 func lockKeysSQLite(context.Context, Execer, Names, []EventKey) error { return nil }
 
 // hashes returns the sorted, distinct lock numbers of keys. The table's name is part
-// of what is hashed: advisory locks are shared by the whole database.
+// of what is hashed: advisory locks are shared by the whole database. The schema is
+// not: of two writers to one table one may name the schema, and the other leave it to
+// its search path, and both must take the same lock.
 func hashes(n Names, keys []EventKey, number func(uint64) int64) []int64 {
 	numbers := make([]int64, 0, len(keys))
 	for _, k := range keys {
 		h := fnv.New64a()
-		for _, part := range []string{n.Plain(Events), k.Topic, k.Key} {
+		for _, part := range []string{n.Prefix + Events, k.Topic, k.Key} {
 			h.Write([]byte(part))
 			h.Write([]byte{0}) // no part has a NUL, so ("a","bc") and ("ab","c") differ
 		}

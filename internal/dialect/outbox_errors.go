@@ -1,0 +1,39 @@
+package dialect
+
+import (
+	"database/sql/driver"
+	"errors"
+)
+
+// IsPacketTooLarge reports whether a statement was larger than MySQL's
+// max_allowed_packet, the server's (1153) or the driver's own, which has no number.
+func IsPacketTooLarge(err error) bool {
+	if mysqlNumber(err) == 1153 {
+		return true
+	}
+	for _, e := range chain(err) {
+		if e.Error() == "packet for query is too large. Try adjusting the `Config.MaxAllowedPacket`" {
+			return true
+		}
+	}
+	return false
+}
+
+// IsConnectionLost reports whether the connection broke in the middle of a statement.
+// MySQL closes it on a packet that is too large, and now and then the client notices
+// that before it has read the server's reason.
+func IsConnectionLost(err error) bool {
+	if errors.Is(err, driver.ErrBadConn) {
+		return true
+	}
+	for _, e := range chain(err) {
+		if e.Error() == "invalid connection" { // go-sql-driver's ErrInvalidConn
+			return true
+		}
+	}
+	return false
+}
+
+// IsOutOfLocks reports whether PostgreSQL's table of locks is full
+// (max_locks_per_transaction): "out of shared memory".
+func IsOutOfLocks(err error) bool { return sqlState(err) == "53200" }

@@ -1,0 +1,201 @@
+package outboxwatermill
+
+import (
+	"context"
+	stdsql "database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/outbox"
+	"github.com/postroom/postroom/relay"
+)
+
+// MetadataKey is the metadata in which the Subscriber's messages carry the event's
+// key; an event without a key has none. The prefix is reserved, so no event's own
+// header can be taken for it.
+const MetadataKey = "postroom_key"
+
+// Errors of NewSQLAdapter and of its InsertQuery.
+var (
+	ErrStrictKeyOrder  = errors.New("StrictKeyOrder takes its locks in a statement of its own, and watermill-sql's Publisher sends one statement per Publish: use NewPublisher")
+	ErrUnsupported     = errors.New("watermill-sql/v3 speaks PostgreSQL and MySQL: use NewPublisher")
+	ErrTooManyMessages = errors.New("too many or too large messages for one Publish of watermill-sql, which sends one statement: publish them in several calls")
+)
+
+// errForeignAdapter reaches the log of a Subscriber that was put together wrongly.
+var errForeignAdapter = errors.New("outboxwatermill: the Subscriber needs the same SQLAdapter as SchemaAdapter and as OffsetsAdapter")
+
+// SQLAdapter is both the SchemaAdapter and the OffsetsAdapter of watermill-sql/v3 over
+// outbox_events. All topics share that one table; it comes from package migrations, so
+// leave AutoInitializeSchema and InitializeSchema off (they do nothing here). Safe for
+// concurrent use.
+//
+//	adapter, err := outboxwatermill.NewSQLAdapter(ob)
+//	pub, err := sql.NewPublisher(tx, sql.PublisherConfig{SchemaAdapter: adapter}, logger)
+//	sub, err := sql.NewSubscriber(db, sql.SubscriberConfig{SchemaAdapter: adapter, OffsetsAdapter: adapter}, logger)
+//
+// watermill-sql's Publisher does not honour the messages' contexts; Publisher, of this
+// package, does. See the package comment for what its Subscriber promises.
+type SQLAdapter struct {
+	ob    *outbox.Outbox
+	queue *dialect.Queue
+	conv  converter
+}
+
+var (
+	_ sql.SchemaAdapter  = (*SQLAdapter)(nil)
+	_ sql.OffsetsAdapter = (*SQLAdapter)(nil)
+)
+
+// NewSQLAdapter returns the adapter for ob's tables, with its prefix, schema and
+// limits. It refuses an ob with StrictKeyOrder (ErrStrictKeyOrder), whose order
+// watermill-sql's Publisher could not keep, and SQLite (ErrUnsupported).
+func NewSQLAdapter(ob *outbox.Outbox, opts ...Option) (*SQLAdapter, error) {
+	s := ob.Settings()
+	if s.Dialect == outbox.SQLite {
+		return nil, fmt.Errorf("outboxwatermill: dialect %q: %w", s.Dialect, ErrUnsupported)
+	}
+	if s.StrictKeyOrder {
+		return nil, fmt.Errorf("outboxwatermill: %w", ErrStrictKeyOrder)
+	}
+	queue, err := dialect.NewQueue(dialect.Names{Dialect: s.Dialect, Prefix: s.TablePrefix, Schema: s.Schema})
+	if err != nil {
+		return nil, fmt.Errorf("outboxwatermill: %w", err)
+	}
+	return &SQLAdapter{ob: ob, queue: queue, conv: newConverter(opts)}, nil
+}
+
+// InsertQuery implements sql.SchemaAdapter. Its errors are those of Publisher, and
+// ErrTooManyMessages for messages that do not fit into one statement.
+func (a *SQLAdapter) InsertQuery(topic string, msgs message.Messages) (sql.Query, error) {
+	events, err := a.conv.events(topic, msgs)
+	if err != nil {
+		return sql.Query{}, err
+	}
+	// Add itself writes the statement, so that what it checks and writes is the same
+	// here and there.
+	var rec recorder
+	if err := a.ob.Add(context.Background(), &rec, events...); err != nil {
+		return sql.Query{}, fmt.Errorf("outboxwatermill: %w", err)
+	}
+	switch len(rec.queries) {
+	case 1:
+		return rec.queries[0], nil
+	case 0:
+		return sql.Query{Query: "SELECT 1"}, nil // a Publish without messages
+	}
+	return sql.Query{}, fmt.Errorf("outboxwatermill: %d messages for topic %q: %w", len(msgs), topic, ErrTooManyMessages)
+}
+
+// SelectQuery implements sql.SchemaAdapter: the topic's oldest event, locked. One at a
+// time, because watermill-sql acknowledges only the last row of those it read.
+func (a *SQLAdapter) SelectQuery(topic, _ string, offsets sql.OffsetsAdapter) sql.Query {
+	if offsets != sql.OffsetsAdapter(a) {
+		return sql.Query{Query: "SELECT " + foreign}
+	}
+	return sql.Query{Query: a.queue.Next(), Args: []any{topic}}
+}
+
+// foreign is a row that UnmarshalMessage turns into errForeignAdapter; this interface
+// has no other way for an error.
+const foreign = "-1, '', '', '', '', '', '{}', ''"
+
+// UnmarshalMessage implements sql.SchemaAdapter. The message has the metadata that it
+// would have after the relay and Kafka, and MetadataKey.
+func (a *SQLAdapter) UnmarshalMessage(row sql.Scanner) (sql.Row, error) {
+	var (
+		rec         relay.Record
+		id, created string
+		key         stdsql.NullString
+	)
+	if err := row.Scan(&rec.ID, &id, &rec.Topic, &key, &rec.Type, &rec.Payload, &rec.Headers, &created); err != nil {
+		return sql.Row{}, fmt.Errorf("outboxwatermill: scan an event: %w", err)
+	}
+	if rec.ID < 0 {
+		return sql.Row{}, errForeignAdapter
+	}
+	var err error
+	if rec.EventID, err = uuid.Parse(id); err != nil {
+		return sql.Row{}, fmt.Errorf("outboxwatermill: row %d: event_id: %w", rec.ID, err)
+	}
+	if rec.CreatedAt, err = time.Parse(time.RFC3339Nano, created); err != nil {
+		return sql.Row{}, fmt.Errorf("outboxwatermill: row %d: created_at: %w", rec.ID, err)
+	}
+	metadata, err := metadataOf(&rec)
+	if err != nil {
+		return sql.Row{}, fmt.Errorf("outboxwatermill: %w", err)
+	}
+	if key.Valid {
+		metadata[MetadataKey] = key.String
+	}
+	msg := message.NewMessage(rec.EventID.String(), rec.Payload)
+	msg.Metadata = metadata
+	return sql.Row{Offset: rec.ID, UUID: []byte(msg.UUID), Payload: rec.Payload, Metadata: rec.Headers, Msg: msg}, nil
+}
+
+func metadataOf(rec *relay.Record) (message.Metadata, error) {
+	headers, err := rec.AppendWireHeaders(nil)
+	if err != nil {
+		return nil, err
+	}
+	metadata := make(message.Metadata, len(headers))
+	for _, h := range headers {
+		if !strings.HasPrefix(h.Name, "_watermill_") { // the message's UUID has that already
+			metadata[h.Name] = h.Value
+		}
+	}
+	return metadata, nil
+}
+
+// SchemaInitializingQueries implements sql.SchemaAdapter and sql.OffsetsAdapter. There
+// are none: the tables come from package migrations.
+func (a *SQLAdapter) SchemaInitializingQueries(string) []sql.Query { return nil }
+
+// SubscribeIsolationLevel implements sql.SchemaAdapter. READ COMMITTED: on a stricter
+// level a row that another subscriber has just taken is an error, and on MySQL reads
+// would lock the gaps that writers insert into.
+func (a *SQLAdapter) SubscribeIsolationLevel() stdsql.IsolationLevel {
+	return stdsql.LevelReadCommitted
+}
+
+// AckMessageQuery implements sql.OffsetsAdapter: it deletes the event. Both its id and
+// its event id must be those that were read, so an offset of another table deletes nothing.
+func (a *SQLAdapter) AckMessageQuery(_ string, row sql.Row, _ string) sql.Query {
+	return sql.Query{Query: a.queue.Remove(), Args: []any{row.Offset, string(row.UUID)}}
+}
+
+// ConsumedMessageQuery implements sql.OffsetsAdapter. It has nothing to do: the row is
+// locked.
+func (a *SQLAdapter) ConsumedMessageQuery(string, sql.Row, string, []byte) sql.Query {
+	return sql.Query{}
+}
+
+// NextOffsetQuery implements sql.OffsetsAdapter. It has nothing to say: SelectQuery
+// finds the next event by itself.
+func (a *SQLAdapter) NextOffsetQuery(string, string) sql.Query { return sql.Query{} }
+
+// BeforeSubscribingQueries implements sql.OffsetsAdapter. There are none.
+func (a *SQLAdapter) BeforeSubscribingQueries(string, string) []sql.Query { return nil }
+
+// recorder is a transaction that writes down statements instead of running them.
+type recorder struct{ queries []sql.Query }
+
+func (r *recorder) ExecContext(_ context.Context, query string, args ...any) (stdsql.Result, error) {
+	r.queries = append(r.queries, sql.Query{Query: query, Args: args})
+	return nil, nil
+}
+
+func (r *recorder) QueryContext(context.Context, string, ...any) (*stdsql.Rows, error) {
+	return nil, errors.New("outboxwatermill: a recorder has no rows")
+}
+
+func (r *recorder) Commit() error { return nil }
+
+func (r *recorder) Rollback() error { return nil }
