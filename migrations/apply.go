@@ -1,0 +1,169 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func (p *plan) apply(ctx context.Context, db *sql.DB) ([]Result, error) {
+	// Most calls find nothing to do. They need no right but to read, and wait for nobody.
+	if applied, err := p.versions(ctx, db); err == nil && len(p.pending(applied)) == 0 {
+		return nil, nil
+	}
+	if err := p.createSchema(ctx, db); err != nil {
+		return nil, err
+	}
+	lock := newTableLock(db, p.sql)
+	if err := lock.prepare(ctx); err != nil {
+		return nil, p.explain(fmt.Errorf("create %s: %w", p.names.Plain(lockTable), err))
+	}
+	if err := lock.acquire(ctx); err != nil {
+		return nil, p.explain(err)
+	}
+	held, release := lock.hold(ctx)
+	defer release()
+
+	results, err := p.up(held, db, lock)
+	if err != nil && errors.Is(context.Cause(held), ErrLockLost) {
+		err = errors.Join(ErrLockLost, err) // the cancelled statement's error says less
+	}
+	return results, p.explain(err)
+}
+
+// pending lists the files that are not among applied.
+func (p *plan) pending(applied []appliedVersion) []file {
+	done := map[int64]bool{}
+	for _, v := range applied {
+		done[v.version] = true
+	}
+	var pending []file
+	for _, f := range p.files {
+		if !done[f.version] {
+			pending = append(pending, f)
+		}
+	}
+	return pending
+}
+
+// up lets goose run the pending files. A file that another transaction was in the way
+// of (SQLite: database is locked) is tried again: it was rolled back, or on MySQL can
+// be repeated.
+func (p *plan) up(ctx context.Context, db *sql.DB, lock *tableLock) ([]Result, error) {
+	provider, err := goose.NewProvider(goose.DialectCustom, db, memFS(p.files),
+		goose.WithStore(&store{plan: p, lock: lock}),
+		goose.WithDisableGlobalRegistry(true), // the application's own migrations are not ours
+		goose.WithAllowOutofOrder(true),       // the second half may come after the first has moved on
+		goose.WithLogger(goose.NopLogger()),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.refuseForeign(ctx, db); err != nil {
+		return nil, err
+	}
+	var results []Result
+	err = lock.retry(ctx, func() error {
+		applied, err := provider.Up(ctx)
+		var partial *goose.PartialError
+		if errors.As(err, &partial) {
+			results = append(results, toResults(partial.Applied)...)
+			return &PartialError{
+				Applied: results,
+				Version: partial.Failed.Source.Version,
+				File:    partial.Failed.Source.Path,
+				Err:     partial.Err,
+				atomic:  p.names.Dialect != MySQL,
+			}
+		}
+		results = append(results, toResults(applied)...)
+		return err
+	})
+	return results, err
+}
+
+// refuseForeign finds tables of the user's own where ours belong. The others' CREATE
+// TABLE does that; on MySQL, where it must be possible to repeat a file, it says IF NOT
+// EXISTS and would take a stranger for ours. Ours are known by their comment.
+func (p *plan) refuseForeign(ctx context.Context, db *sql.DB) error {
+	if p.names.Dialect != MySQL {
+		return nil
+	}
+	applied, err := p.versions(ctx, db)
+	if err != nil && !dialect.IsMissingTable(err) {
+		return err
+	}
+	var tables []string
+	for _, f := range p.pending(applied) {
+		tables = append(tables, f.tables...)
+	}
+	for _, name := range tables {
+		var found string
+		err := db.QueryRowContext(ctx, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name = '"+
+			p.names.Plain(name)+"' AND table_comment NOT LIKE 'Postroom:%'").Scan(&found)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look for table %s: %w", p.names.Plain(name), err)
+		}
+		return fmt.Errorf("table %s exists and is not Postroom's: give ours a prefix, `relay migrate up --table-prefix …`", found)
+	}
+	return nil
+}
+
+func toResults(applied []*goose.MigrationResult) []Result {
+	results := make([]Result, 0, len(applied))
+	for _, m := range applied {
+		results = append(results, Result{Version: m.Source.Version, File: m.Source.Path, Duration: m.Duration})
+	}
+	return results
+}
+
+// createSchema makes PostgreSQL's schema when it is missing. It looks first, since
+// CREATE SCHEMA IF NOT EXISTS needs a right on the database even when there is nothing
+// to do.
+func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
+	if p.names.Schema == "" {
+		return nil
+	}
+	exists := func() (found bool, err error) {
+		err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = '"+p.names.Schema+"')").Scan(&found)
+		return found, err
+	}
+	found, err := exists()
+	if err != nil {
+		return fmt.Errorf("look for schema %s: %w", p.names.Schema, err)
+	}
+	if found {
+		return nil
+	}
+	statement := `CREATE SCHEMA IF NOT EXISTS "` + p.names.Schema + `"`
+	if _, err := db.ExecContext(ctx, statement); err != nil {
+		if found, again := exists(); again == nil && found {
+			return nil // another process made it between our look and our CREATE
+		}
+		if dialect.IsDenied(err) {
+			return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
+				"schema %s is missing and this database user may not create it (%v): have an administrator run CREATE SCHEMA \"%s\" AUTHORIZATION <this user>",
+				p.names.Schema, err, p.names.Schema)}
+		}
+		return fmt.Errorf("create schema %s: %w", p.names.Schema, err)
+	}
+	return nil
+}
+
+// explain adds to a refusal what would help.
+func (p *plan) explain(err error) error {
+	if err == nil || !dialect.IsDenied(err) {
+		return err
+	}
+	return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
+		"%v: this database user may not create tables here; let one that may run `relay migrate up%s`, or the SQL of `relay migrate print%s`",
+		err, p.flags(), p.flags())}
+}

@@ -1,0 +1,144 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// tolerance is how many versions the tables may be older or newer than the build, so
+// that a rolling upgrade can do the tables first or the programs first.
+const tolerance = 1
+
+// StatusRow is a migration that this build knows, or that the tables have.
+type StatusRow struct {
+	Version   int64
+	File      string
+	Half      Half      // Both if a newer build's file does not tell
+	Known     bool      // false: applied by a newer build than this one
+	Applied   bool      // false: pending
+	AppliedAt time.Time // UTC; zero while pending
+}
+
+// Status lists the migrations of the chosen half by version, with those that a newer
+// build applied. Where nothing was applied all are pending. It only reads.
+func Status(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]StatusRow, error) {
+	p, err := newPlan(d, o)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	applied, err := p.versions(ctx, db)
+	if err != nil && !dialect.IsMissingTable(err) {
+		return nil, fmt.Errorf("migrations: %w", p.unreadable(err))
+	}
+	return p.status(applied), nil
+}
+
+func (p *plan) status(applied []appliedVersion) []StatusRow {
+	at := map[int64]time.Time{}
+	for _, v := range applied {
+		at[v.version] = v.at
+	}
+	var rows []StatusRow
+	for _, f := range p.files {
+		when, done := at[f.version]
+		rows = append(rows, StatusRow{Version: f.version, File: f.name, Half: f.half, Known: true, Applied: done, AppliedAt: when})
+	}
+	for _, v := range p.unknown(applied, p.only) {
+		_, half, _ := parseName(v.name) // a newer build may name its files otherwise
+		rows = append(rows, StatusRow{Version: v.version, File: v.name, Half: half, Applied: true, AppliedAt: v.at})
+	}
+	return rows
+}
+
+// Check says whether this build can work with the tables of the chosen half: they may
+// be one version older or newer than it. It needs SELECT on <prefix>postroom_schema and
+// nothing else. Otherwise the error is ErrNotMigrated, ErrTooOld, ErrTooNew or
+// ErrNoAccess, with a message that says what to do, or what the database said.
+func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
+	p, err := newPlan(d, o)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	applied, err := p.versions(ctx, db)
+	if dialect.IsMissingTable(err) {
+		return p.refuse(ErrNotMigrated, err, fmt.Sprintf(
+			"there is no table %s: where another tool made the tables, it must also run the last statements of `relay migrate print%s`; else run `relay migrate up%s`",
+			p.names.Plain(versionTable), p.flags(), p.flags()))
+	}
+	if err != nil {
+		return p.unreadable(err)
+	}
+	for _, half := range []Half{OutboxOnly, InboxOnly} {
+		if p.only.includes(half) {
+			if err := p.compare(half, applied); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// compare holds the files of one half against the applied versions.
+func (p *plan) compare(half Half, applied []appliedVersion) error {
+	known, missing := 0, 0
+	pending := map[int64]bool{}
+	for _, f := range p.pending(applied) {
+		pending[f.version] = true
+	}
+	newest := ""
+	for _, f := range p.files {
+		if f.half != half {
+			continue
+		}
+		known++
+		newest = f.name
+		if pending[f.version] {
+			missing++
+		}
+	}
+	where := fmt.Sprintf("%s tables recorded in %s", half, p.names.Plain(versionTable))
+	newer := p.unknown(applied, half)
+	switch {
+	case missing == known:
+		return p.refuse(ErrNotMigrated, nil, fmt.Sprintf("no %s: run `relay migrate up%s`", where, p.flags()))
+	case missing > tolerance:
+		return p.refuse(ErrTooOld, nil, fmt.Sprintf("%s: %d versions behind this build, which knows them up to %s: run `relay migrate up%s`",
+			where, missing, newest, p.flags()))
+	case len(newer) > tolerance:
+		return p.refuse(ErrTooNew, nil, fmt.Sprintf("%s: they are at %s, this build knows them up to %s: use a newer build of Postroom",
+			where, newer[len(newer)-1].name, newest))
+	}
+	return nil
+}
+
+// unknown lists applied versions of a half that this build has no file for. One whose
+// name tells no half counts for both.
+func (p *plan) unknown(applied []appliedVersion, half Half) []appliedVersion {
+	var unknown []appliedVersion
+	for _, v := range applied {
+		if v.version <= p.newest {
+			continue
+		}
+		_, of, err := parseName(v.name)
+		if err != nil || half.includes(of) {
+			unknown = append(unknown, v)
+		}
+	}
+	return unknown
+}
+
+func (p *plan) refuse(kind, cause error, message string) error {
+	return &hintError{kind: kind, cause: cause, message: kind.Error() + ": " + message}
+}
+
+// unreadable explains why the version table could not be read.
+func (p *plan) unreadable(err error) error {
+	if dialect.IsDenied(err) {
+		return p.refuse(ErrNoAccess, err, fmt.Sprintf("%v: GRANT SELECT ON %s to this database user", err, p.names.Plain(versionTable)))
+	}
+	return fmt.Errorf("read %s: %w", p.names.Plain(versionTable), err)
+}

@@ -1,0 +1,75 @@
+package migrations
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Errors of Check and Apply, for errors.Is. The errors returned say more: which
+// table, which versions, and what to do.
+var (
+	// ErrNotMigrated is returned by Check when the tables were never made. The
+	// message ends with the command that makes them.
+	ErrNotMigrated = errors.New("tables are not migrated")
+	// ErrTooOld is returned by Check when the tables are more than one version older
+	// than this build.
+	ErrTooOld = errors.New("tables are too old")
+	// ErrTooNew is returned by Check when the tables are more than one version newer
+	// than this build.
+	ErrTooNew = errors.New("tables are too new")
+	// ErrNoAccess is returned when the database user lacks a right. The message says
+	// which.
+	ErrNoAccess = errors.New("missing right")
+	// ErrLockLost is returned by Apply when it was stopped for so long that another
+	// process took over. What it had begun was rolled back, or is repeated by the
+	// other one.
+	ErrLockLost = errors.New("lost the migration lock to another process")
+)
+
+// PartialError says that a file failed, and what was applied before it.
+type PartialError struct {
+	Applied []Result // before the failure; may be empty
+	Version int64    // of the file that failed
+	File    string   // that failed, for example 00002_inbox.sql
+	Err     error    // why
+
+	atomic bool // nothing of the file stayed
+}
+
+// Error says what failed, why, and in which state the tables are.
+func (e *PartialError) Error() string {
+	applied := "nothing"
+	if len(e.Applied) > 0 {
+		names := make([]string, len(e.Applied))
+		for i, r := range e.Applied {
+			names[i] = r.File
+		}
+		applied = strings.Join(names, ", ")
+	}
+	state := "it was rolled back"
+	if !e.atomic {
+		state = "its statements before the failed one stay, and are repeated by the next run"
+	}
+	return fmt.Sprintf("%s failed (%s; applied before it: %s): %v", e.File, state, applied, e.Err)
+}
+
+// Unwrap returns why the file failed.
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// hintError is a sentinel with a message of its own, whose last words say what to
+// do next.
+type hintError struct {
+	message string
+	kind    error // a sentinel above
+	cause   error // what the database said; may be nil
+}
+
+func (e *hintError) Error() string { return e.message }
+
+func (e *hintError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.kind}
+	}
+	return []error{e.kind, e.cause}
+}

@@ -1,0 +1,133 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Dialect names a family of databases that speak the same SQL. It is the same
+// type in outbox, inbox, relay and migrations.
+type Dialect = dialect.Dialect
+
+// The dialects that Postroom speaks.
+const (
+	// PostgreSQL is PostgreSQL 15 and later.
+	PostgreSQL = dialect.PostgreSQL
+	// MySQL is MySQL 8.0.16 and MariaDB 10.6, and later.
+	MySQL = dialect.MySQL
+	// SQLite is SQLite 3.35 and later.
+	SQLite = dialect.SQLite
+)
+
+// Half says which tables are meant: a service's inbox and outbox may live in
+// different databases.
+type Half string
+
+const (
+	// Both is the outbox and the inbox. It is the zero value.
+	Both Half = ""
+	// OutboxOnly is the tables that producers and the relay use.
+	OutboxOnly Half = "outbox"
+	// InboxOnly is the tables that consumers use.
+	InboxOnly Half = "inbox"
+)
+
+// validate returns an error that names the halves when h is none of them.
+func (h Half) validate() error {
+	switch h {
+	case Both, OutboxOnly, InboxOnly:
+		return nil
+	}
+	return fmt.Errorf("unknown half %q: use %q, %q, or leave it empty for both", string(h), OutboxOnly, InboxOnly)
+}
+
+// includes reports whether files of the half other are meant by h.
+func (h Half) includes(other Half) bool { return h == Both || h == other }
+
+// Options says where the tables are, and which. The zero value is all tables, with
+// their default names, where the connection puts them.
+type Options struct {
+	// Prefix goes before every table's name: at most 30 of a-z, 0-9 and _, not
+	// starting with a digit. Default: none.
+	Prefix string
+	// Schema is PostgreSQL's; elsewhere it must be empty. Apply creates it when it
+	// is missing. Default: the first schema of the connection's search_path.
+	Schema string
+	// Only limits the work to one half. The other one can be applied later, with
+	// the same prefix and schema.
+	Only Half
+}
+
+// Result is a file that Apply applied.
+type Result struct {
+	Version  int64         // the number that the file's name starts with
+	File     string        // for example 00001_outbox.sql
+	Duration time.Duration // how long its statements took
+}
+
+// Apply brings the tables to the version that this build knows, and returns what it
+// had to do for it: nothing, when they were there. It may run in many processes at
+// the same time; all but one wait until that one is done, for as long as ctx allows.
+//
+// When a file fails, the error is a *PartialError, and the results are what was
+// applied before it. A missing right is named together with what to run.
+func Apply(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]Result, error) {
+	p, err := newPlan(d, o)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	results, err := p.apply(ctx, db)
+	if err != nil {
+		return results, fmt.Errorf("migrations: %w", err)
+	}
+	return results, nil
+}
+
+// plan is the work of one call: which files, for which names.
+type plan struct {
+	names dialect.Names
+	only  Half
+	files []file // of the chosen half, rewritten, by version
+	sql   bookkeeping
+
+	newest int64 // the highest version that this build knows, of either half
+}
+
+// newPlan checks the arguments.
+func newPlan(d Dialect, o Options) (*plan, error) {
+	names := dialect.Names{Dialect: d, Prefix: o.Prefix, Schema: o.Schema}
+	if err := names.Validate(); err != nil {
+		return nil, err
+	}
+	if err := o.Only.validate(); err != nil {
+		return nil, err
+	}
+	all, err := load(names)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{names: names, only: o.Only, sql: newBookkeeping(names)}
+	for _, f := range all {
+		p.newest = max(p.newest, f.version)
+		if o.Only.includes(f.half) {
+			p.files = append(p.files, f)
+		}
+	}
+	return p, nil
+}
+
+// flags returns the command-line flags that name this plan's tables.
+func (p *plan) flags() string {
+	s := ""
+	if p.names.Prefix != "" {
+		s += " --table-prefix " + p.names.Prefix
+	}
+	if p.names.Schema != "" {
+		s += " --schema " + p.names.Schema
+	}
+	return s
+}

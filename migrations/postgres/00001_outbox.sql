@@ -1,0 +1,147 @@
+-- +goose Up
+
+-- Postroom's outbox. A row in outbox_events is an event that was not delivered
+-- yet: services insert rows in their own transactions, the relay reads them,
+-- publishes them, and deletes exactly those that the broker acknowledged.
+--
+-- The names are defaults. Postroom rewrites them for a prefix and a schema;
+-- `relay migrate print` shows the result.
+
+CREATE TABLE outbox_events (
+    -- Handed out at INSERT, never by the application: the relay looks for
+    -- the ids that it has not seen, so an id that did not come from this
+    -- sequence would break the order of its key. CACHE 1, because a session
+    -- that hoards ids would make its events look older than they are.
+    id          bigint      GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
+
+    -- What consumers recognise a duplicate by. Not UNIQUE on purpose: a second
+    -- index would cost every writer, a replay may send an event again, and
+    -- copies are dropped where it counts, in the consumer's inbox.
+    event_id    uuid        NOT NULL DEFAULT gen_random_uuid(),
+
+    topic       text        COLLATE "C" NOT NULL,
+
+    -- Order is kept within (topic, event_key); NULL: in no order. Compared by
+    -- bytes, so that `ABC`, `abc` and `ABC ` are three keys.
+    event_key   text        COLLATE "C",
+
+    event_type  text        NOT NULL DEFAULT '',
+
+    -- NULL is a tombstone: a record without a value.
+    payload     bytea,
+
+    headers     jsonb       NOT NULL DEFAULT '{}',
+
+    -- The time of the INSERT, not of the transaction's start as now() is.
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    -- The limits stand here and not only in the library, so that an event that
+    -- cannot be sent fails in its own transaction, whoever wrote it.
+    CONSTRAINT outbox_events_topic_check      CHECK (char_length(topic) BETWEEN 1 AND 249),
+    CONSTRAINT outbox_events_event_key_check  CHECK (octet_length(event_key) <= 512),
+    CONSTRAINT outbox_events_event_type_check CHECK (char_length(event_type) <= 255),
+    CONSTRAINT outbox_events_payload_check    CHECK (octet_length(payload) <= 16777216),
+    CONSTRAINT outbox_events_headers_check    CHECK (jsonb_typeof(headers) = 'object' AND octet_length(headers::text) <= 16384),
+    -- Keeps out infinity and the years that RFC 3339 cannot write.
+    CONSTRAINT outbox_events_created_at_check CHECK (created_at >= '1970-01-01 00:00:00+00' AND created_at < '10000-01-01 00:00:00+00')
+) WITH (
+    -- A queue is nearly empty after a drain, whatever has passed through it. The
+    -- default, a fifth of the table's size, would wait for ever after one large
+    -- backlog, while each read steps over the index entries of deleted rows. So:
+    -- a fixed number of dead rows, and no pauses while they are removed.
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold    = 5000,
+    autovacuum_vacuum_cost_delay   = 0,
+    -- Rows that were only inserted need no vacuum: they are about to be deleted.
+    autovacuum_vacuum_insert_threshold = -1,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold    = 50000,
+    -- Giving an empty tail back to the disk takes an ACCESS EXCLUSIVE lock, and
+    -- writers wait for it. The space is used again instead. After an unusual
+    -- backlog: VACUUM (TRUNCATE ON) outbox_events
+    vacuum_truncate = off
+    -- fillfactor stays at 100: rows are never updated.
+);
+
+COMMENT ON TABLE outbox_events IS 'Postroom: events that were not delivered yet; the relay deletes a row once the broker has it';
+
+-- Events that the sink refused for good, and the later ones of their keys that
+-- wait behind them ("dead letters"). Only the relay that owns the source moves
+-- rows here and back; people set state to retry or drop.
+CREATE TABLE outbox_parked (
+    -- The order in which rows were parked, and are replayed.
+    seq         bigint      GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
+
+    -- The event as it stood in outbox_events, with its id there.
+    id          bigint      NOT NULL,
+    event_id    uuid        NOT NULL,
+    topic       text        COLLATE "C" NOT NULL,
+    event_key   text        COLLATE "C",
+    event_type  text        NOT NULL,
+    payload     bytea,
+    headers     jsonb       NOT NULL,
+    created_at  timestamptz NOT NULL,
+
+    attempts    integer     NOT NULL DEFAULT 0,
+    error       text        NOT NULL DEFAULT '',
+    parked_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    -- failed: refused itself. blocked: waits behind a refused one of its key.
+    -- retry, drop: what an operator asked for; the relay does it and deletes the row.
+    state       text        NOT NULL DEFAULT 'failed',
+
+    -- Later events of the key were delivered before this one.
+    overtaken   boolean     NOT NULL DEFAULT false,
+
+    CONSTRAINT outbox_parked_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT outbox_parked_state_check    CHECK (state IN ('failed', 'blocked', 'retry', 'drop'))
+);
+
+-- "Is this key blocked?", and the replay of one key in order.
+CREATE INDEX outbox_parked_key_idx ON outbox_parked (topic, event_key, seq);
+
+COMMENT ON TABLE outbox_parked IS 'Postroom: events that the broker refused, and later ones of their keys';
+
+-- Who relays this outbox, until when, by this database's clock. One row, and
+-- the relay never inserts or deletes it.
+CREATE TABLE outbox_leases (
+    -- One row per outbox: two rows would be two owners, that is, duplicates.
+    id          smallint    NOT NULL DEFAULT 1 PRIMARY KEY,
+
+    -- The source's name. The first relay sets it; one with another name is refused.
+    source      text,
+
+    -- The source's identity, made once. Kafka's transactional id contains it:
+    -- names repeat between services, this does not. A copied database needs a new one.
+    source_id   uuid        NOT NULL DEFAULT gen_random_uuid(),
+
+    -- A fresh random id per claim, and the number of claims so far. Every delete
+    -- of the relay checks both, so that an owner whose lease was taken changes nothing.
+    owner       text,
+    epoch       bigint      NOT NULL DEFAULT 0,
+    expires_at  timestamptz,
+
+    -- The mode that the source was last relayed in; NULL before the first claim.
+    mode        text,
+
+    -- Where to start reading. Never the truth: losing it costs time only.
+    hints       jsonb       NOT NULL DEFAULT '{}',
+
+    CONSTRAINT outbox_leases_id_check     CHECK (id = 1),
+    CONSTRAINT outbox_leases_source_check CHECK (char_length(source) BETWEEN 1 AND 249),
+    CONSTRAINT outbox_leases_owner_check  CHECK (char_length(owner) BETWEEN 1 AND 255),
+    CONSTRAINT outbox_leases_epoch_check  CHECK (epoch >= 0),
+    CONSTRAINT outbox_leases_mode_check   CHECK (mode IN ('at-least-once', 'exactly-once')),
+    CONSTRAINT outbox_leases_hints_check  CHECK (jsonb_typeof(hints) = 'object')
+) WITH (
+    -- One row, renewed every second or two: with room on its page a renewal
+    -- touches no index, and leaves a version that the next one cleans up.
+    fillfactor = 10,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold    = 200,
+    autovacuum_vacuum_cost_delay   = 0
+);
+
+INSERT INTO outbox_leases (id) VALUES (1);
+
+COMMENT ON TABLE outbox_leases IS 'Postroom: the one row that says which relay owns this outbox';

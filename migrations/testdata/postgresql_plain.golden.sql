@@ -1,0 +1,287 @@
+-- file 00001_outbox.sql
+-- +goose Up
+
+-- Postroom's outbox. A row in outbox_events is an event that was not delivered
+-- yet: services insert rows in their own transactions, the relay reads them,
+-- publishes them, and deletes exactly those that the broker acknowledged.
+--
+-- The names are defaults. Postroom rewrites them for a prefix and a schema;
+-- `relay migrate print` shows the result.
+
+CREATE TABLE outbox_events (
+    -- Handed out at INSERT, never by the application: the relay looks for
+    -- the ids that it has not seen, so an id that did not come from this
+    -- sequence would break the order of its key. CACHE 1, because a session
+    -- that hoards ids would make its events look older than they are.
+    id          bigint      GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
+
+    -- What consumers recognise a duplicate by. Not UNIQUE on purpose: a second
+    -- index would cost every writer, a replay may send an event again, and
+    -- copies are dropped where it counts, in the consumer's inbox.
+    event_id    uuid        NOT NULL DEFAULT gen_random_uuid(),
+
+    topic       text        COLLATE "C" NOT NULL,
+
+    -- Order is kept within (topic, event_key); NULL: in no order. Compared by
+    -- bytes, so that `ABC`, `abc` and `ABC ` are three keys.
+    event_key   text        COLLATE "C",
+
+    event_type  text        NOT NULL DEFAULT '',
+
+    -- NULL is a tombstone: a record without a value.
+    payload     bytea,
+
+    headers     jsonb       NOT NULL DEFAULT '{}',
+
+    -- The time of the INSERT, not of the transaction's start as now() is.
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    -- The limits stand here and not only in the library, so that an event that
+    -- cannot be sent fails in its own transaction, whoever wrote it.
+    CONSTRAINT outbox_events_topic_check      CHECK (char_length(topic) BETWEEN 1 AND 249),
+    CONSTRAINT outbox_events_event_key_check  CHECK (octet_length(event_key) <= 512),
+    CONSTRAINT outbox_events_event_type_check CHECK (char_length(event_type) <= 255),
+    CONSTRAINT outbox_events_payload_check    CHECK (octet_length(payload) <= 16777216),
+    CONSTRAINT outbox_events_headers_check    CHECK (jsonb_typeof(headers) = 'object' AND octet_length(headers::text) <= 16384),
+    -- Keeps out infinity and the years that RFC 3339 cannot write.
+    CONSTRAINT outbox_events_created_at_check CHECK (created_at >= '1970-01-01 00:00:00+00' AND created_at < '10000-01-01 00:00:00+00')
+) WITH (
+    -- A queue is nearly empty after a drain, whatever has passed through it. The
+    -- default, a fifth of the table's size, would wait for ever after one large
+    -- backlog, while each read steps over the index entries of deleted rows. So:
+    -- a fixed number of dead rows, and no pauses while they are removed.
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold    = 5000,
+    autovacuum_vacuum_cost_delay   = 0,
+    -- Rows that were only inserted need no vacuum: they are about to be deleted.
+    autovacuum_vacuum_insert_threshold = -1,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold    = 50000,
+    -- Giving an empty tail back to the disk takes an ACCESS EXCLUSIVE lock, and
+    -- writers wait for it. The space is used again instead. After an unusual
+    -- backlog: VACUUM (TRUNCATE ON) outbox_events
+    vacuum_truncate = off
+    -- fillfactor stays at 100: rows are never updated.
+);
+
+COMMENT ON TABLE outbox_events IS 'Postroom: events that were not delivered yet; the relay deletes a row once the broker has it';
+
+-- Events that the sink refused for good, and the later ones of their keys that
+-- wait behind them ("dead letters"). Only the relay that owns the source moves
+-- rows here and back; people set state to retry or drop.
+CREATE TABLE outbox_parked (
+    -- The order in which rows were parked, and are replayed.
+    seq         bigint      GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
+
+    -- The event as it stood in outbox_events, with its id there.
+    id          bigint      NOT NULL,
+    event_id    uuid        NOT NULL,
+    topic       text        COLLATE "C" NOT NULL,
+    event_key   text        COLLATE "C",
+    event_type  text        NOT NULL,
+    payload     bytea,
+    headers     jsonb       NOT NULL,
+    created_at  timestamptz NOT NULL,
+
+    attempts    integer     NOT NULL DEFAULT 0,
+    error       text        NOT NULL DEFAULT '',
+    parked_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    -- failed: refused itself. blocked: waits behind a refused one of its key.
+    -- retry, drop: what an operator asked for; the relay does it and deletes the row.
+    state       text        NOT NULL DEFAULT 'failed',
+
+    -- Later events of the key were delivered before this one.
+    overtaken   boolean     NOT NULL DEFAULT false,
+
+    CONSTRAINT outbox_parked_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT outbox_parked_state_check    CHECK (state IN ('failed', 'blocked', 'retry', 'drop'))
+);
+
+-- "Is this key blocked?", and the replay of one key in order.
+CREATE INDEX outbox_parked_key_idx ON outbox_parked (topic, event_key, seq);
+
+COMMENT ON TABLE outbox_parked IS 'Postroom: events that the broker refused, and later ones of their keys';
+
+-- Who relays this outbox, until when, by this database's clock. One row, and
+-- the relay never inserts or deletes it.
+CREATE TABLE outbox_leases (
+    -- One row per outbox: two rows would be two owners, that is, duplicates.
+    id          smallint    NOT NULL DEFAULT 1 PRIMARY KEY,
+
+    -- The source's name. The first relay sets it; one with another name is refused.
+    source      text,
+
+    -- The source's identity, made once. Kafka's transactional id contains it:
+    -- names repeat between services, this does not. A copied database needs a new one.
+    source_id   uuid        NOT NULL DEFAULT gen_random_uuid(),
+
+    -- A fresh random id per claim, and the number of claims so far. Every delete
+    -- of the relay checks both, so that an owner whose lease was taken changes nothing.
+    owner       text,
+    epoch       bigint      NOT NULL DEFAULT 0,
+    expires_at  timestamptz,
+
+    -- The mode that the source was last relayed in; NULL before the first claim.
+    mode        text,
+
+    -- Where to start reading. Never the truth: losing it costs time only.
+    hints       jsonb       NOT NULL DEFAULT '{}',
+
+    CONSTRAINT outbox_leases_id_check     CHECK (id = 1),
+    CONSTRAINT outbox_leases_source_check CHECK (char_length(source) BETWEEN 1 AND 249),
+    CONSTRAINT outbox_leases_owner_check  CHECK (char_length(owner) BETWEEN 1 AND 255),
+    CONSTRAINT outbox_leases_epoch_check  CHECK (epoch >= 0),
+    CONSTRAINT outbox_leases_mode_check   CHECK (mode IN ('at-least-once', 'exactly-once')),
+    CONSTRAINT outbox_leases_hints_check  CHECK (jsonb_typeof(hints) = 'object')
+) WITH (
+    -- One row, renewed every second or two: with room on its page a renewal
+    -- touches no index, and leaves a version that the next one cleans up.
+    fillfactor = 10,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold    = 200,
+    autovacuum_vacuum_cost_delay   = 0
+);
+
+INSERT INTO outbox_leases (id) VALUES (1);
+
+COMMENT ON TABLE outbox_leases IS 'Postroom: the one row that says which relay owns this outbox';
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS "postroom_schema" (
+    version    bigint      PRIMARY KEY,
+    name       text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+INSERT INTO "postroom_schema" (version, name) VALUES (1, '00001_outbox.sql');
+-- file 00002_inbox.sql
+-- +goose Up
+
+-- Postroom's inbox, in the database of a service that consumes. It makes the
+-- effect of a message happen once: the consumer inserts into inbox_events first,
+-- in the transaction of its own work, and does nothing if the row is there.
+
+-- A row means: this consumer is done with this message.
+CREATE TABLE inbox_events (
+    -- The handler's name, not the Kafka group's.
+    consumer        text        COLLATE "C" NOT NULL,
+    -- The producer's event id. Compared by bytes: a collation that takes `ABC` and
+    -- `abc` for the same id would drop a new message as a duplicate.
+    message_id      text        COLLATE "C" NOT NULL,
+
+    -- Where the message was read, if it came from Kafka. Purging compares them
+    -- with the committed offsets.
+    kafka_topic     text        COLLATE "C",
+    kafka_partition integer,
+    kafka_offset    bigint,
+
+    processed_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    PRIMARY KEY (consumer, message_id),
+
+    CONSTRAINT inbox_events_consumer_check   CHECK (octet_length(consumer) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_events_message_id_check CHECK (octet_length(message_id) BETWEEN 1 AND 255),
+    -- A position is whole or absent.
+    CONSTRAINT inbox_events_position_check   CHECK (num_nulls(kafka_topic, kafka_partition, kafka_offset) IN (0, 3))
+) WITH (
+    -- Grows by every message and is purged in large pieces: vacuum by a small share
+    -- of it, without pauses.
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_cost_delay   = 0
+    -- fillfactor stays at 100: rows are never updated.
+);
+
+-- For purging by age. BRIN, because rows arrive in the order of their time: it
+-- costs an INSERT next to nothing, where a B-tree would be a second one to keep.
+CREATE INDEX inbox_events_processed_at_idx ON inbox_events USING brin (processed_at) WITH (pages_per_range = 32, autosummarize = on);
+
+COMMENT ON TABLE inbox_events IS 'Postroom: messages that a consumer is done with; the time they are kept is the window in which duplicates are dropped';
+
+-- Attempts that failed or are under way. Apart from inbox_events, since a row
+-- there means done: a count kept there would make a redelivery look like a duplicate.
+CREATE TABLE inbox_attempts (
+    consumer    text        COLLATE "C" NOT NULL,
+    message_id  text        COLLATE "C" NOT NULL,
+    attempts    integer     NOT NULL DEFAULT 0,
+    last_error  text        NOT NULL DEFAULT '',
+    -- The start of the last attempt.
+    started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+
+    PRIMARY KEY (consumer, message_id),
+
+    CONSTRAINT inbox_attempts_consumer_check   CHECK (octet_length(consumer) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_attempts_message_id_check CHECK (octet_length(message_id) BETWEEN 1 AND 255),
+    CONSTRAINT inbox_attempts_attempts_check   CHECK (attempts >= 0)
+) WITH (
+    -- Rows are counted up and deleted: leave room for the new versions.
+    fillfactor = 70,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold    = 1000,
+    autovacuum_vacuum_cost_delay   = 0
+);
+
+COMMENT ON TABLE inbox_attempts IS 'Postroom: attempts at messages that a consumer is not done with';
+
+-- Keys that stand still because a message of theirs is parked. Whoever parks or
+-- replays locks the row, so that no message is parked behind nothing.
+CREATE TABLE inbox_blocked (
+    consumer    text COLLATE "C" NOT NULL,
+    topic       text COLLATE "C" NOT NULL,
+    event_key   text COLLATE "C" NOT NULL,
+
+    PRIMARY KEY (consumer, topic, event_key),
+
+    CONSTRAINT inbox_blocked_consumer_check  CHECK (octet_length(consumer) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_blocked_topic_check     CHECK (char_length(topic) BETWEEN 1 AND 249),
+    CONSTRAINT inbox_blocked_event_key_check CHECK (octet_length(event_key) <= 512)
+);
+
+COMMENT ON TABLE inbox_blocked IS 'Postroom: keys whose messages wait behind a parked one';
+
+-- Messages that a consumer gave up, and the later ones of their keys.
+CREATE TABLE inbox_parked (
+    -- The order in which messages were parked, and are replayed.
+    seq             bigint      GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
+
+    consumer        text        COLLATE "C" NOT NULL,
+    message_id      text        COLLATE "C" NOT NULL,
+
+    topic           text        COLLATE "C" NOT NULL,
+    event_key       text        COLLATE "C",
+    event_type      text        NOT NULL DEFAULT '',
+    -- json, not jsonb: it keeps what jsonb refuses (\u0000), and no message may
+    -- be impossible to park.
+    headers         json        NOT NULL DEFAULT '{}',
+    payload         bytea,
+    kafka_topic     text        COLLATE "C",
+    kafka_partition integer,
+    kafka_offset    bigint,
+
+    attempts        integer     NOT NULL DEFAULT 0,
+    error           text        NOT NULL DEFAULT '',
+    parked_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- failed: gave up on it. blocked: waits behind one of its key. retry, drop: asked for by an operator.
+    state           text        NOT NULL DEFAULT 'failed',
+
+    CONSTRAINT inbox_parked_consumer_check   CHECK (octet_length(consumer) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_parked_message_id_check CHECK (octet_length(message_id) BETWEEN 1 AND 255),
+    CONSTRAINT inbox_parked_headers_check    CHECK (json_typeof(headers) = 'object'),
+    CONSTRAINT inbox_parked_position_check   CHECK (num_nulls(kafka_topic, kafka_partition, kafka_offset) IN (0, 3)),
+    CONSTRAINT inbox_parked_attempts_check   CHECK (attempts >= 0),
+    CONSTRAINT inbox_parked_state_check      CHECK (state IN ('failed', 'blocked', 'retry', 'drop'))
+);
+
+-- The replay of one key in order.
+CREATE INDEX inbox_parked_key_idx ON inbox_parked (consumer, topic, event_key, seq);
+
+COMMENT ON TABLE inbox_parked IS 'Postroom: messages that a consumer gave up, and later ones of their keys';
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS "postroom_schema" (
+    version    bigint      PRIMARY KEY,
+    name       text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+INSERT INTO "postroom_schema" (version, name) VALUES (2, '00002_inbox.sql');

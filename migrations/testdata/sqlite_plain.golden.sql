@@ -1,0 +1,252 @@
+-- file 00001_outbox.sql
+-- +goose Up
+
+-- Postroom's outbox, for SQLite 3.35 and later. A row in outbox_events is an
+-- event that was not delivered yet: services insert rows in their own
+-- transactions, the relay reads them, publishes them, and deletes exactly those
+-- that the broker acknowledged.
+--
+-- The names are defaults. Postroom rewrites them for a prefix;
+-- `relay migrate print` shows the result.
+--
+-- SQLite keeps any type in any column, so the CHECKs look at typeof() too. Text
+-- compares by bytes (BINARY, the default, written out where it matters).
+
+CREATE TABLE outbox_events (
+    -- Handed out at INSERT. Leave it out of the INSERT: SQLite would take an id of
+    -- yours, and the relay could deliver events of a key out of order. AUTOINCREMENT,
+    -- so that the id of a deleted row never comes back.
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+
+    -- What consumers recognise a duplicate by; a UUID in lower case, by default a
+    -- random one (version 4). Not UNIQUE on purpose: a second index would cost every
+    -- writer, a replay may send an event again, and copies are dropped where it
+    -- counts, in the consumer's inbox.
+    event_id    TEXT    NOT NULL DEFAULT (lower(
+                            hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-' ||
+                            substr('89ab', (random() & 3) + 1, 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))),
+
+    topic       TEXT    COLLATE BINARY NOT NULL,
+
+    -- Order is kept within (topic, event_key); NULL: in no order.
+    event_key   TEXT    COLLATE BINARY,
+
+    event_type  TEXT    NOT NULL DEFAULT '',
+
+    -- NULL is a tombstone: a record without a value. Text is sent as its bytes.
+    payload     BLOB,
+
+    headers     TEXT    NOT NULL DEFAULT '{}',
+
+    -- UTC, RFC 3339 with six digits, always 27 characters: so it sorts as text.
+    -- SQLite's clock has milliseconds.
+    created_at  TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+
+    -- The limits stand here and not only in the library, so that an event that
+    -- cannot be sent fails in its own transaction, whoever wrote it.
+    CONSTRAINT outbox_events_event_id_check   CHECK (typeof(event_id) = 'text'
+        AND event_id GLOB replace('xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx', 'x', '[0-9a-f]')),
+    -- instr(): length() counts only up to a NUL.
+    CONSTRAINT outbox_events_topic_check      CHECK (typeof(topic) = 'text' AND length(topic) BETWEEN 1 AND 249 AND instr(topic, char(0)) = 0),
+    CONSTRAINT outbox_events_event_key_check  CHECK (typeof(event_key) IN ('text', 'null') AND length(CAST(event_key AS BLOB)) <= 512),
+    CONSTRAINT outbox_events_event_type_check CHECK (typeof(event_type) = 'text' AND length(event_type) <= 255 AND instr(event_type, char(0)) = 0),
+    CONSTRAINT outbox_events_payload_check    CHECK (typeof(payload) IN ('blob', 'text', 'null') AND length(CAST(payload AS BLOB)) <= 16777216),
+    CONSTRAINT outbox_events_headers_check    CHECK (typeof(headers) = 'text' AND length(CAST(headers AS BLOB)) <= 16384
+        AND json_valid(headers) AND json_type(headers) = 'object'),
+    CONSTRAINT outbox_events_created_at_check CHECK (typeof(created_at) = 'text'
+        AND created_at GLOB replace('xxxx-xx-xxTxx:xx:xx.xxxxxxZ', 'x', '[0-9]')
+        AND strftime('%Y-%m-%dT%H:%M:%S', created_at) IS substr(created_at, 1, 19))
+);
+
+-- Events that the sink refused for good, and the later ones of their keys that
+-- wait behind them ("dead letters"). Only the relay that owns the source moves
+-- rows here and back; people set state to retry or drop.
+CREATE TABLE outbox_parked (
+    -- The order in which rows were parked, and are replayed.
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+
+    -- The event as it stood in outbox_events, with its id there.
+    id          INTEGER NOT NULL,
+    event_id    TEXT    NOT NULL,
+    topic       TEXT    COLLATE BINARY NOT NULL,
+    event_key   TEXT    COLLATE BINARY,
+    event_type  TEXT    NOT NULL,
+    payload     BLOB,
+    headers     TEXT    NOT NULL,
+    created_at  TEXT    NOT NULL,
+
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    error       TEXT    NOT NULL DEFAULT '',
+    parked_at   TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+
+    -- failed: refused itself. blocked: waits behind a refused one of its key.
+    -- retry, drop: what an operator asked for; the relay does it and deletes the row.
+    state       TEXT    NOT NULL DEFAULT 'failed',
+
+    -- 1: later events of the key were delivered before this one.
+    overtaken   INTEGER NOT NULL DEFAULT 0,
+
+    CONSTRAINT outbox_parked_attempts_check  CHECK (typeof(attempts) = 'integer' AND attempts >= 0),
+    CONSTRAINT outbox_parked_state_check     CHECK (state IN ('failed', 'blocked', 'retry', 'drop')),
+    CONSTRAINT outbox_parked_overtaken_check CHECK (overtaken IN (0, 1))
+);
+
+-- "Is this key blocked?", and the replay of one key in order.
+CREATE INDEX outbox_parked_key_idx ON outbox_parked (topic, event_key, seq);
+
+-- Who relays this outbox, until when, by this machine's clock. One row, and the
+-- relay never inserts or deletes it.
+CREATE TABLE outbox_leases (
+    -- One row per outbox: two rows would be two owners, that is, duplicates.
+    id          INTEGER NOT NULL DEFAULT 1 PRIMARY KEY,
+
+    -- The source's name. The first relay sets it; one with another name is refused.
+    source      TEXT,
+
+    -- The source's identity, made once. Kafka's transactional id contains it:
+    -- names repeat between services, this does not. A copied database needs a new one.
+    source_id   TEXT    NOT NULL DEFAULT (lower(
+                            hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-' ||
+                            substr('89ab', (random() & 3) + 1, 1) || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))),
+
+    -- A fresh random id per claim, and the number of claims so far. Every delete
+    -- of the relay checks both, so that an owner whose lease was taken changes nothing.
+    owner       TEXT,
+    epoch       INTEGER NOT NULL DEFAULT 0,
+    -- RFC 3339 as in outbox_events.created_at.
+    expires_at  TEXT,
+
+    -- The mode that the source was last relayed in; NULL before the first claim.
+    mode        TEXT,
+
+    -- Where to start reading. Never the truth: losing it costs time only.
+    hints       TEXT    NOT NULL DEFAULT '{}',
+
+    CONSTRAINT outbox_leases_id_check        CHECK (id = 1),
+    CONSTRAINT outbox_leases_source_check    CHECK (length(source) BETWEEN 1 AND 249),
+    CONSTRAINT outbox_leases_source_id_check CHECK (source_id GLOB replace('xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx', 'x', '[0-9a-f]')),
+    CONSTRAINT outbox_leases_owner_check     CHECK (length(owner) BETWEEN 1 AND 255),
+    CONSTRAINT outbox_leases_epoch_check     CHECK (typeof(epoch) = 'integer' AND epoch >= 0),
+    CONSTRAINT outbox_leases_mode_check      CHECK (mode IN ('at-least-once', 'exactly-once')),
+    CONSTRAINT outbox_leases_hints_check     CHECK (json_valid(hints) AND json_type(hints) = 'object')
+);
+
+INSERT INTO outbox_leases (id) VALUES (1);
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS "postroom_schema" (
+    version    INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
+);
+
+INSERT INTO "postroom_schema" (version, name) VALUES (1, '00001_outbox.sql');
+-- file 00002_inbox.sql
+-- +goose Up
+
+-- Postroom's inbox, in the database of a service that consumes. It makes the
+-- effect of a message happen once: the consumer inserts into inbox_events first,
+-- in the transaction of its own work, and does nothing if the row is there.
+
+-- A row means: this consumer is done with this message.
+CREATE TABLE inbox_events (
+    -- The handler's name, not the Kafka group's.
+    consumer        TEXT    COLLATE BINARY NOT NULL,
+    -- The producer's event id. Compared by bytes: a collation that takes `ABC` and
+    -- `abc` for the same id would drop a new message as a duplicate.
+    message_id      TEXT    COLLATE BINARY NOT NULL,
+
+    -- Where the message was read, if it came from Kafka. Purging compares them
+    -- with the committed offsets.
+    kafka_topic     TEXT    COLLATE BINARY,
+    kafka_partition INTEGER,
+    kafka_offset    INTEGER,
+
+    -- UTC, RFC 3339 with six digits, always 27 characters: so it sorts as text.
+    processed_at    TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+
+    PRIMARY KEY (consumer, message_id),
+
+    -- typeof(): the text `a` and the blob `a` would be two ids.
+    CONSTRAINT inbox_events_consumer_check   CHECK (typeof(consumer) = 'text' AND length(CAST(consumer AS BLOB)) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_events_message_id_check CHECK (typeof(message_id) = 'text' AND length(CAST(message_id AS BLOB)) BETWEEN 1 AND 255),
+    -- A position is whole or absent.
+    CONSTRAINT inbox_events_position_check   CHECK ((kafka_topic IS NULL) = (kafka_partition IS NULL) AND (kafka_topic IS NULL) = (kafka_offset IS NULL))
+) WITHOUT ROWID;
+
+-- For purging by age. New entries go to its end, which is cheap.
+CREATE INDEX inbox_events_processed_at_idx ON inbox_events (consumer, processed_at);
+
+-- Attempts that failed or are under way. Apart from inbox_events, since a row
+-- there means done: a count kept there would make a redelivery look like a duplicate.
+CREATE TABLE inbox_attempts (
+    consumer    TEXT    COLLATE BINARY NOT NULL,
+    message_id  TEXT    COLLATE BINARY NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    last_error  TEXT    NOT NULL DEFAULT '',
+    -- The start of the last attempt.
+    started_at  TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+
+    PRIMARY KEY (consumer, message_id),
+
+    CONSTRAINT inbox_attempts_consumer_check   CHECK (typeof(consumer) = 'text' AND length(CAST(consumer AS BLOB)) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_attempts_message_id_check CHECK (typeof(message_id) = 'text' AND length(CAST(message_id AS BLOB)) BETWEEN 1 AND 255),
+    CONSTRAINT inbox_attempts_attempts_check   CHECK (typeof(attempts) = 'integer' AND attempts >= 0)
+) WITHOUT ROWID;
+
+-- Keys that stand still because a message of theirs is parked. Whoever parks or
+-- replays writes the row, so that no message is parked behind nothing.
+CREATE TABLE inbox_blocked (
+    consumer    TEXT COLLATE BINARY NOT NULL,
+    topic       TEXT COLLATE BINARY NOT NULL,
+    event_key   TEXT COLLATE BINARY NOT NULL,
+
+    PRIMARY KEY (consumer, topic, event_key),
+
+    CONSTRAINT inbox_blocked_consumer_check  CHECK (typeof(consumer) = 'text' AND length(CAST(consumer AS BLOB)) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_blocked_topic_check     CHECK (typeof(topic) = 'text' AND length(topic) BETWEEN 1 AND 249),
+    CONSTRAINT inbox_blocked_event_key_check CHECK (typeof(event_key) = 'text' AND length(CAST(event_key AS BLOB)) <= 512)
+) WITHOUT ROWID;
+
+-- Messages that a consumer gave up, and the later ones of their keys.
+CREATE TABLE inbox_parked (
+    -- The order in which messages were parked, and are replayed.
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+
+    consumer        TEXT    COLLATE BINARY NOT NULL,
+    message_id      TEXT    COLLATE BINARY NOT NULL,
+
+    topic           TEXT    COLLATE BINARY NOT NULL,
+    event_key       TEXT    COLLATE BINARY,
+    event_type      TEXT    NOT NULL DEFAULT '',
+    headers         TEXT    NOT NULL DEFAULT '{}',
+    payload         BLOB,
+    kafka_topic     TEXT    COLLATE BINARY,
+    kafka_partition INTEGER,
+    kafka_offset    INTEGER,
+
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    error           TEXT    NOT NULL DEFAULT '',
+    parked_at       TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+    -- failed: gave up on it. blocked: waits behind one of its key. retry, drop: asked for by an operator.
+    state           TEXT    NOT NULL DEFAULT 'failed',
+
+    CONSTRAINT inbox_parked_consumer_check   CHECK (typeof(consumer) = 'text' AND length(CAST(consumer AS BLOB)) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_parked_message_id_check CHECK (typeof(message_id) = 'text' AND length(CAST(message_id AS BLOB)) BETWEEN 1 AND 255),
+    CONSTRAINT inbox_parked_headers_check    CHECK (json_valid(headers) AND json_type(headers) = 'object'),
+    CONSTRAINT inbox_parked_position_check   CHECK ((kafka_topic IS NULL) = (kafka_partition IS NULL) AND (kafka_topic IS NULL) = (kafka_offset IS NULL)),
+    CONSTRAINT inbox_parked_attempts_check   CHECK (typeof(attempts) = 'integer' AND attempts >= 0),
+    CONSTRAINT inbox_parked_state_check      CHECK (state IN ('failed', 'blocked', 'retry', 'drop'))
+);
+
+-- The replay of one key in order.
+CREATE INDEX inbox_parked_key_idx ON inbox_parked (consumer, topic, event_key, seq);
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS "postroom_schema" (
+    version    INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
+);
+
+INSERT INTO "postroom_schema" (version, name) VALUES (2, '00002_inbox.sql');
