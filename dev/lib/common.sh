@@ -79,8 +79,20 @@ address() {
 	echo "${whole%%/*}"
 }
 
-port() { cat "$STATE/$1/${2:-port}" 2>/dev/null || true; }
-password() { cat "$STATE/$1/password" 2>/dev/null || true; }
+port() { content "$STATE/$1/${2:-port}"; }
+password() { content "$STATE/$1/password"; }
+
+# content prints a file, nothing for one that is not there.
+content() { [[ ! -e $1 ]] || cat "$1"; }
+
+# program prints the path of the first of the named programs that is there, nothing when none is. Debian keeps servers
+# in /usr/sbin, which is not on every user's path.
+program() {
+	local name
+	for name in "$@"; do
+		if PATH=$PATH:/usr/sbin command -v "$name"; then return; fi
+	done
+}
 
 # prepare_state makes a server's state directory, with a password and ports of its own.
 prepare_state() {

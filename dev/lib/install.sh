@@ -51,7 +51,7 @@ wait_for_install() {
 # install_hint says, for a server's *_missing, what to do about a program that is not here.
 install_hint() {
 	local failed
-	failed=$(cat "$STATE/install.done" 2>/dev/null || true)
+	failed=$(content "$STATE/install.done")
 	printf '%s not found: %s; or start Docker, or set %s to a server of yours\n' \
 		"$1" "${failed:-apt-get install $("${2}_packages")}" "$(variable "$2")"
 }
@@ -101,7 +101,7 @@ disable_units() {
 }
 
 java_program() {
-	if [[ -n ${JAVA_HOME:-} && -x $JAVA_HOME/bin/java ]]; then echo "$JAVA_HOME/bin/java"; else command -v java || true; fi
+	program ${JAVA_HOME:+"$JAVA_HOME/bin/java"} java
 }
 
 # maven NAME DIRECTORY POM GOAL ARGUMENT… fills DIRECTORY with what POM depends on, unless it is there already. What

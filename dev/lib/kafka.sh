@@ -50,7 +50,7 @@ kafka_settings() {
 # (length 10, key 18, version 0, correlation id 1, no client id): any answer has the correlation id in bytes 5 to 8.
 kafka_ready() {
 	local kcat answer
-	kcat=$(command -v kcat || command -v kafkacat || true)
+	kcat=$(program kcat kafkacat)
 	if [[ -n $kcat ]]; then
 		answer=$(timeout 10 "$kcat" -b "127.0.0.1:$(port kafka)" -m 5 -L </dev/null)
 		[[ $answer == *"1 brokers:"* ]] || return 1

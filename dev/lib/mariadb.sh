@@ -4,11 +4,9 @@ mariadb_packages() { echo mariadb-server mariadb-client; }
 mariadb_signal() { echo TERM; }
 
 mariadb_missing() {
-	[[ -n $(mariadb_program) && -n $(command -v mariadb) && -n $(command -v mariadb-install-db) ]] ||
+	[[ -n $(program mariadbd) && -n $(command -v mariadb) && -n $(command -v mariadb-install-db) ]] ||
 		install_hint "MariaDB" mariadb
 }
-
-mariadb_program() { PATH=$PATH:/usr/sbin command -v mariadbd || true; }
 
 mariadb_start() {
 	local user home data
@@ -20,7 +18,7 @@ mariadb_start() {
 	(umask 077 && mariadb_accounts >"$home/init.sql")
 	((EUID != 0)) || chown "$user" "$home/init.sql"
 	# The socket's name is relative to the data directory: a long path would not fit into a socket address.
-	launch mariadb "$user" "$(mariadb_program)" --no-defaults --datadir="$data" --socket=mariadb.sock --pid-file=mariadb.pid \
+	launch mariadb "$user" "$(program mariadbd)" --no-defaults --datadir="$data" --socket=mariadb.sock --pid-file=mariadb.pid \
 		--bind-address=127.0.0.1 --port="$(port mariadb)" --skip-name-resolve --skip-log-bin \
 		--character-set-server=utf8mb4 --max-connections=300 --innodb-buffer-pool-size=256M \
 		--innodb-flush-log-at-trx-commit=1 --init-file="$home/init.sql"

@@ -4,7 +4,7 @@ pgbouncer_packages() { echo pgbouncer postgresql-client; }
 pgbouncer_signal() { echo TERM; }
 
 pgbouncer_missing() {
-	if [[ -z $(pgbouncer_program) || -z $(command -v psql) ]]; then
+	if [[ -z $(program pgbouncer) || -z $(command -v psql) ]]; then
 		install_hint "pgbouncer or psql" pgbouncer
 		return
 	fi
@@ -12,8 +12,6 @@ pgbouncer_missing() {
 		echo "POSTROOM_TEST_POSTGRES_URL is not postgres://user:password@host:port/…; set POSTROOM_TEST_PGBOUNCER_URL too"
 	fi
 }
-
-pgbouncer_program() { PATH=$PATH:/usr/sbin command -v pgbouncer || true; }
 
 # given_postgres prints host, port, user and password of a PostgreSQL that the environment names.
 given_postgres() {
@@ -52,7 +50,7 @@ pgbouncer_start() {
 	pgbouncer_settings "$home" "$host" "$port" "$login" >"$home/pgbouncer.ini"
 	chmod 600 "$home/users" "$home/pgbouncer.ini"
 	((EUID != 0)) || chown "$user" "$home/users" "$home/pgbouncer.ini"
-	launch pgbouncer "$user" "$(pgbouncer_program)" "$home/pgbouncer.ini"
+	launch pgbouncer "$user" "$(program pgbouncer)" "$home/pgbouncer.ini"
 }
 
 # auth_query lets roles that a test makes log in as well. Idle server connections are given up soon, or a test could
@@ -86,5 +84,5 @@ pgbouncer_ready() {
 	read -r host port login secret <<<"$(pgbouncer_backend)"
 	PGPASSWORD=$secret PGCONNECT_TIMEOUT=5 timeout 10 psql -XAtq -h 127.0.0.1 -p "$(port pgbouncer)" -U "$login" \
 		-d postgres -c 'SELECT 1' </dev/null >/dev/null || return 1
-	"$(pgbouncer_program)" --version | awk 'NR == 1 { print $2 }'
+	"$(program pgbouncer)" --version | awk 'NR == 1 { print $2 }'
 }

@@ -10,8 +10,7 @@ rabbitmq_missing() {
 }
 
 rabbitmq_program() {
-	local program=/usr/lib/rabbitmq/bin/rabbitmq-server
-	if [[ -x $program ]]; then echo "$program"; else command -v rabbitmq-server || true; fi
+	program /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 }
 
 rabbitmq_start() {

@@ -1,0 +1,26 @@
+# The commands of this project. Each is a plain command underneath, so that nothing needs make.
+.DEFAULT_GOAL := help
+.PHONY: help test services lint fmt demo bench
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+test: ## install and start the servers that the tests need, and run every test
+	@dev/test
+
+services: ## start the servers (dev/README.md), and print their addresses
+	@dev/services up
+	@dev/services env
+
+lint: ## gofmt, go mod tidy, vet, staticcheck, govulncheck
+	@.ci/run gofmt tidy vet staticcheck govulncheck
+
+fmt: ## format every Go file
+	@git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -w
+
+demo: ## a shop, its relay and its billing in one process; needs no server
+	@go run ./cmd/relay demo
+
+bench: ## measure; BENCH="…" are the benchmark program's arguments
+	@dev/services up
+	@addresses=$$(dev/services env) && eval "$$addresses" && cd bench && go run . $(BENCH)
