@@ -1,3 +1,208 @@
 package relay
 
-type flight struct{}
+import (
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// flight is a record that was read and not yet deleted.
+type flight struct {
+	id      int64
+	eventID uuid.UUID
+	size    int64
+	acked   bool
+}
+
+// flights is the in-flight set: what a read must not hand out again.
+//
+// An id enters when it is read, and leaves when its delete has committed and every
+// read that began before that commit has returned: such a read may still show the
+// row, and would send it a second time (hazard 3). There is one reader, so at most
+// one such read.
+//
+// Safe for concurrent use: the reader adds, the sink acknowledges, the deleter removes.
+type flights struct {
+	mu      sync.Mutex
+	byID    map[int64]*flight
+	waiting int   // not acknowledged yet
+	bytes   int64 // of those
+
+	delivered []*flight // acknowledged, not taken by the deleter yet
+	failed    []failure
+
+	reading   bool
+	lingering []*flight // deleted while a read was running
+
+	ackedDelivered chan struct{} // a record was delivered: there is something to delete
+	ackedFailed    chan struct{} // a record failed: the session has to end
+	changed        chan struct{} // room was made, or an acknowledgement came
+	total          int64         // delivered so far
+}
+
+// failure is a record that the sink could not deliver.
+type failure struct {
+	record *Record
+	err    error
+}
+
+func newFlights() *flights {
+	return &flights{
+		byID:           make(map[int64]*flight),
+		ackedDelivered: make(chan struct{}, 1),
+		ackedFailed:    make(chan struct{}, 1),
+		changed:        make(chan struct{}, 1),
+	}
+}
+
+// signal wakes whoever waits on c; one signal stands for many.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// beginRead and endRead enclose a read, from before its statement until its rows
+// have been looked up in the set.
+func (f *flights) beginRead() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reading = true
+}
+
+func (f *flights) endRead() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reading = false
+	for _, gone := range f.lingering {
+		delete(f.byID, gone.id)
+	}
+	f.lingering = nil
+}
+
+// lookup says whether a row is in flight, and whether under the same event: an id
+// that is held by another event has come back after a failover or a restore.
+func (f *flights) lookup(id int64, eventID uuid.UUID) (held, same bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	have, held := f.byID[id]
+	return held, held && have.eventID == eventID
+}
+
+// add takes in records that are about to be delivered.
+func (f *flights) add(records []*Record) {
+	slab := make([]flight, len(records))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, r := range records {
+		slab[i] = flight{id: r.ID, eventID: r.EventID, size: recordSize(r)}
+		r.flight = &slab[i]
+		f.byID[r.ID] = r.flight
+		f.waiting++
+		f.bytes += r.flight.size
+	}
+}
+
+// recordOverhead is what a record costs in memory beside its own bytes, in this
+// package and in a sink.
+const recordOverhead = 512
+
+func recordSize(r *Record) int64 {
+	return int64(recordOverhead + len(r.Topic) + len(r.Key) + len(r.Type) + len(r.Payload) + len(r.Headers))
+}
+
+// ack is the Ack that sinks are given.
+func (f *flights) ack(r *Record, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl := r.flight
+	if fl == nil || fl.acked {
+		return // a sink that breaks the rule of one acknowledgement must not break the count
+	}
+	fl.acked = true
+	r.Key, r.Payload, r.Headers = nil, nil, nil // its neighbours may stay for long
+	f.waiting--
+	f.bytes -= fl.size
+	if err != nil {
+		f.failed = append(f.failed, failure{record: r, err: err})
+		signal(f.ackedFailed)
+	} else {
+		f.delivered = append(f.delivered, fl)
+		f.total++
+		signal(f.ackedDelivered)
+	}
+	signal(f.changed)
+}
+
+// takeDelivered hands the delivered records to the deleter. They stay in the set.
+func (f *flights) takeDelivered() []*flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	taken := f.delivered
+	f.delivered = nil
+	return taken
+}
+
+// putBack returns to the set what the deleter took and could not delete.
+func (f *flights) putBack(taken []*flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delivered = append(taken, f.delivered...)
+}
+
+// deleted removes records whose delete has committed, at once or when the read that
+// is running has returned.
+func (f *flights) deleted(gone []*flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reading {
+		f.lingering = append(f.lingering, gone...)
+	} else {
+		for _, fl := range gone {
+			delete(f.byID, fl.id)
+		}
+	}
+	signal(f.changed)
+}
+
+// counts returns how many records are in flight, how many of them the sink has not
+// acknowledged, and the bytes of those.
+func (f *flights) counts() (held, waiting int, bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.byID), f.waiting, f.bytes
+}
+
+// undeleted counts the delivered records whose delete has not committed.
+func (f *flights) undeleted() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.byID) - len(f.lingering) - f.waiting - len(f.failed)
+}
+
+func (f *flights) deliveredTotal() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.total
+}
+
+func (f *flights) failures() []failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+// leftover lists delivered records whose delete is not known to have committed.
+func (f *flights) leftover() []dialect.Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var events []dialect.Event
+	for _, fl := range f.delivered {
+		events = append(events, fl.event())
+	}
+	return events
+}
+
+func (fl *flight) event() dialect.Event { return dialect.Event{ID: fl.id, EventID: fl.eventID} }

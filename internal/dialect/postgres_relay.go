@@ -1,0 +1,194 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type postgresRelay struct {
+	relayBase
+	tail, withGaps, removeRun, removeEvents, writersOf string
+}
+
+func newPostgresRelay(b relayBase) *postgresRelay {
+	return &postgresRelay{
+		relayBase:    b,
+		tail:         b.names.Expand(postgresHeader + "UNION ALL\n" + postgresTail),
+		withGaps:     b.names.Expand(postgresHeader + "UNION ALL\n" + postgresGaps + "UNION ALL\n" + postgresTail),
+		removeRun:    b.names.Expand(postgresDeleteRun),
+		removeEvents: b.names.Expand(postgresDeleteEvents),
+		writersOf:    postgresWriters,
+	}
+}
+
+// A read is one statement, so one snapshot: header, gaps and tail see the same
+// commits. The header is a row with id 0 that names the server.
+//
+// The gaps are looked up one by one: LATERAL with a LIMIT keeps the planner from
+// walking the whole index and comparing each row with each gap, which it would
+// prefer because it cannot know that gaps are empty.
+//
+// No ORDER BY over the whole: PostgreSQL's Append returns its parts in turn, each
+// sorted by its index, and every gap lies below the head. Read checks that ids
+// ascend, and fails if a planner ever does otherwise.
+const (
+	postgresHeader = `SELECT 0::bigint, NULL::text, CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
+       NULL::text,
+       extract(epoch FROM pg_postmaster_start_time())::text
+         || '/' || CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
+       NULL::bytea, NULL::text, NULL::timestamptz
+`
+	postgresGaps = `(SELECT e.* FROM unnest($3::text::bigint[], $4::text::bigint[]) AS gap (lo, hi)
+  CROSS JOIN LATERAL (
+    SELECT id, event_id::text, topic, event_key, event_type, payload, headers::text, created_at
+    FROM {outbox_events} WHERE id BETWEEN gap.lo AND gap.hi ORDER BY id LIMIT $1::bigint
+  ) e ORDER BY e.id LIMIT $1::bigint)
+`
+	postgresTail = `(SELECT id, event_id::text, topic, event_key, event_type, payload, headers::text, created_at
+ FROM {outbox_events} WHERE id > $2::bigint ORDER BY id LIMIT $1::bigint)`
+
+	postgresDeleteRun = `DELETE FROM {outbox_events}
+WHERE id BETWEEN $1 AND $2
+  AND EXISTS (SELECT 1 FROM {outbox_events} AS last WHERE last.id = $2 AND last.event_id = $3::uuid)
+  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = $4 AND epoch = $5)`
+
+	postgresDeleteEvents = `DELETE FROM {outbox_events} AS e
+USING unnest($1::text::bigint[], $2::text::uuid[]) AS delivered (id, event_id)
+WHERE e.id = delivered.id AND e.event_id = delivered.event_id
+  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = $3 AND epoch = $4)`
+
+	// An INSERT takes RowExclusiveLock on the table before it takes an id, and
+	// keeps it until its transaction has ended. A transaction that is prepared
+	// keeps it as '-1/xid'.
+	postgresWriters = `SELECT DISTINCT l.virtualtransaction FROM pg_locks l
+WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
+  AND l.relation = $1::text::regclass
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+)
+
+func (p *postgresRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error) {
+	statement, args := p.tail, []any{q.Limit, q.Head}
+	if len(q.Gaps) > 0 {
+		lo, hi := postgresArrays(q.Gaps)
+		statement, args = p.withGaps, append(args, lo, hi)
+	}
+	if q.GapsOnly {
+		args[1] = int64(math.MaxInt64)
+	}
+	rows, err := p.db.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return ReadInfo{}, err
+	}
+	return visitRows(rows, q, visit, func(row *Row, eventID *sql.NullString, created *sql.NullTime) []any {
+		return []any{&row.ID, eventID, &row.Topic, &row.Key, &row.Type, &row.Payload, &row.Headers, created}
+	})
+}
+
+func postgresArrays(ranges []Range) (lo, hi string) {
+	var l, h strings.Builder
+	for i, r := range ranges {
+		sep := byte(',')
+		if i == 0 {
+			sep = '{'
+		}
+		l.WriteByte(sep)
+		h.WriteByte(sep)
+		l.WriteString(strconv.FormatInt(r.Lo, 10))
+		h.WriteString(strconv.FormatInt(r.Hi, 10))
+	}
+	return l.String() + "}", h.String() + "}"
+}
+
+func (p *postgresRelay) deleteRun(ctx context.Context, l Lease, r Run) (int64, error) {
+	return p.exec(ctx, p.removeRun, r.Lo, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch)
+}
+
+func (p *postgresRelay) deleteEvents(ctx context.Context, l Lease, events []Event) (int64, error) {
+	var ids, eventIDs strings.Builder
+	for i, e := range events {
+		sep := byte(',')
+		if i == 0 {
+			sep = '{'
+		}
+		ids.WriteByte(sep)
+		eventIDs.WriteByte(sep)
+		ids.WriteString(strconv.FormatInt(e.ID, 10))
+		eventIDs.WriteString(e.EventID.String())
+	}
+	return p.exec(ctx, p.removeEvents, ids.String()+"}", eventIDs.String()+"}", l.Owner.String(), l.Epoch)
+}
+
+// clock_timestamp is read again when the row's lock was waited for: the time of the
+// transaction's start could be long past by then.
+func (p *postgresRelay) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, error) {
+	result, err := tx.ExecContext(ctx, p.names.Expand(`UPDATE {outbox_leases}
+SET owner = $1, epoch = epoch + 1, mode = $2, expires_at = clock_timestamp() + $3::bigint * interval '1 microsecond',
+    hints = (hints - 'halted') || jsonb_build_object('ttl_us', $3::bigint)
+WHERE id = 1 AND (owner IS NULL OR expires_at IS NULL OR expires_at < clock_timestamp()
+  OR expires_at > clock_timestamp() + 2 * greatest($3::bigint, coalesce((hints->>'ttl_us')::bigint, 0)) * interval '1 microsecond')`),
+		c.Owner.String(), c.Mode, c.TTL.Microseconds())
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n == 1, err
+}
+
+func (p *postgresRelay) renew(ctx context.Context, l Lease, ttl time.Duration) (int64, error) {
+	return p.exec(ctx, p.names.Expand(`UPDATE {outbox_leases}
+SET expires_at = clock_timestamp() + $1::bigint * interval '1 microsecond'
+WHERE id = 1 AND owner = $2 AND epoch = $3`), ttl.Microseconds(), l.Owner.String(), l.Epoch)
+}
+
+func (p *postgresRelay) inspect(ctx context.Context) (Source, error) {
+	var s Source
+	var name sql.NullString
+	err := p.db.QueryRowContext(ctx, p.names.Expand(
+		"SELECT source, source_id::text, pg_is_in_recovery() FROM {outbox_leases} WHERE id = 1")).
+		Scan(&name, &s.SourceID, &s.Standby)
+	s.Name = name.String
+	return s, err
+}
+
+func (p *postgresRelay) writers(ctx context.Context) (Writers, error) {
+	rows, err := p.db.QueryContext(ctx, p.writersOf, p.names.Table(Events))
+	if err != nil {
+		return Writers{}, err
+	}
+	defer rows.Close()
+	w := Writers{Known: true}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return Writers{}, err
+		}
+		writer := Writer{ID: "prepared:" + id}
+		if !strings.HasPrefix(id, "-1/") {
+			writer = Writer{ID: id, Next: "prepared:"}
+		}
+		w.Open = append(w.Open, writer)
+	}
+	return w, rows.Err()
+}
+
+// sequence is checked where the relay may read the sequence; a user with SELECT on
+// the table alone sees NULL, and goes unchecked.
+func (p *postgresRelay) sequence(ctx context.Context) error {
+	var last, highest sql.NullInt64
+	err := p.db.QueryRowContext(ctx, p.names.Expand(`WITH s AS (SELECT pg_get_serial_sequence($1, 'id') AS name)
+SELECT (SELECT CASE WHEN has_sequence_privilege(s.name, 'SELECT, USAGE') THEN pg_sequence_last_value(s.name::regclass) END FROM s),
+       (SELECT max(id) FROM {outbox_events})`), p.names.Table(Events)).Scan(&last, &highest)
+	if err != nil {
+		return fmt.Errorf("look at the id sequence: %w", err)
+	}
+	if last.Valid && highest.Valid && last.Int64 < highest.Int64 {
+		return fmt.Errorf("%w: it stands at %d, and %s has id %d: was the database restored without its sequences? Run: SELECT setval('%s', %d)",
+			ErrSequenceBehind, last.Int64, p.names.Plain(Events), highest.Int64, p.names.Plain(Events)+"_id_seq", highest.Int64)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Row is a row of outbox_events.
+type Row struct {
+	ID        int64
+	EventID   uuid.UUID
+	Topic     string
+	Key       []byte // nil: NULL
+	Type      string
+	Payload   []byte // nil: NULL
+	Headers   []byte // a JSON object
+	CreatedAt time.Time
+}
+
+// Range is a span of ids, both ends included.
+type Range struct{ Lo, Hi int64 }
+
+// ReadQuery asks for the rows whose id lies in one of Gaps or above Head. Gaps
+// ascend, do not touch one another, and lie at or below Head.
+type ReadQuery struct {
+	Gaps  []Range
+	Head  int64
+	Limit int // of rows from the gaps, and of rows above Head
+
+	GapsOnly bool // leave out the rows above Head
+}
+
+// ReadInfo says what a read found beside the rows.
+type ReadInfo struct {
+	// Server identifies the server and its history: it changes when another
+	// server answers, or the same one after a restart or a promotion.
+	Server string
+	// Standby: the server is read-only and may lag behind the primary.
+	Standby bool
+}
+
+// Lease is what a claim returned.
+type Lease struct {
+	Owner    uuid.UUID
+	Epoch    int64
+	SourceID uuid.UUID
+}
+
+// Claim is a request for the lease.
+type Claim struct {
+	Owner uuid.UUID // fresh for each claim
+	Mode  string
+	TTL   time.Duration
+}
+
+// Event names a row and the event that it must hold.
+type Event struct {
+	ID      int64
+	EventID uuid.UUID
+}
+
+// Run is a run of consecutive ids, all acknowledged, that ends at the row Last.
+type Run struct {
+	Lo   int64
+	Last Event
+}
+
+// Deletion names delivered rows.
+type Deletion struct {
+	Runs   []Run
+	Events []Event
+}
+
+// Writer is a transaction, open at the time of the look, that may have taken an id
+// of outbox_events and not committed it.
+type Writer struct {
+	ID string
+	// Next, if not empty, starts the ID of any writer that may be the same
+	// transaction under another name, once this one is gone.
+	Next string
+}
+
+// Writers is one look at the open writers.
+type Writers struct {
+	Known bool // false: the database did not tell
+	Open  []Writer
+}
+
+// Source describes the installation that a relay is about to serve.
+type Source struct {
+	Name     string // "" until the first relay sets it
+	SourceID uuid.UUID
+	Standby  bool
+	// Unordered, if not empty, says why this server's ids promise no order.
+	Unordered string
+}
+
+// Errors that a caller tells apart.
+var (
+	// ErrLeaseLost: the lease row names another owner or epoch.
+	ErrLeaseLost = errors.New("the lease is held by another owner")
+	// ErrSequenceBehind: the next ids exist already; inserts would fail or reuse ids.
+	ErrSequenceBehind = errors.New("the id sequence is below the highest id")
+)
+
+// Relay reads, deletes and leases for one installation. Safe for concurrent use.
+type Relay struct {
+	db    *sql.DB
+	names Names
+	sql   relaySQL
+}
+
+// relaySQL is where the dialects differ. Each method sends the statements of one
+// operation; Relay adds what they share.
+type relaySQL interface {
+	read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error)
+	deleteRun(ctx context.Context, l Lease, r Run) (int64, error)
+	deleteEvents(ctx context.Context, l Lease, events []Event) (int64, error)
+	claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, error)
+	renew(ctx context.Context, l Lease, ttl time.Duration) (int64, error)
+	inspect(ctx context.Context) (Source, error)
+	writers(ctx context.Context) (Writers, error)
+	sequence(ctx context.Context) error
+}
+
+// NewRelay returns the relay's side of an installation, which must be valid.
+func NewRelay(db *sql.DB, n Names) (*Relay, error) {
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	r := &Relay{db: db, names: n}
+	base := relayBase{db: db, names: n}
+	switch n.Dialect {
+	case PostgreSQL:
+		r.sql = newPostgresRelay(base)
+	case MySQL:
+		r.sql = newMySQLRelay(base)
+	case SQLite:
+		r.sql = newSQLiteRelay(base)
+	}
+	return r, nil
+}
+
+type relayBase struct {
+	db    *sql.DB
+	names Names
+}
+
+func (b relayBase) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	result, err := b.db.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// Table is the outbox table's name, for messages.
+func (r *Relay) Table() string { return r.names.Plain(Events) }
+
+// Read calls visit for the rows that q asks for, in ascending order of id, until
+// visit returns false. On PostgreSQL and SQLite all come from one snapshot. On MySQL
+// and MariaDB they do not quite: see TornReads.
+func (r *Relay) Read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error) {
+	return r.sql.read(ctx, q, visit)
+}
+
+// TornReads reports whether one statement can return a row without an earlier
+// committed one of the same key, as MySQL and MariaDB do: a read must then be
+// followed by a second one over the gaps below its highest id (hazard 4).
+func (r *Relay) TornReads() bool { return r.names.Dialect == MySQL }
+
+// Delete removes delivered rows while the lease is held, and returns how many it
+// removed. A run is removed only while its last row still is that event, and a
+// single row only if it is: ids that came back after a failover name other events.
+func (r *Relay) Delete(ctx context.Context, l Lease, d Deletion) (int64, error) {
+	var total int64
+	for _, run := range d.Runs {
+		n, err := r.sql.deleteRun(ctx, l, run)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	if len(d.Events) > 0 {
+		n, err := r.sql.deleteEvents(ctx, l, d.Events)
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// Writers lists the transactions that may still fill a gap seen before the call.
+func (r *Relay) Writers(ctx context.Context) (Writers, error) { return r.sql.writers(ctx) }
+
+// Inspect describes the installation and sets the source's name if none is set.
+func (r *Relay) Inspect(ctx context.Context, name string) (Source, error) {
+	src, err := r.sql.inspect(ctx)
+	if err != nil || src.Standby || src.Name != "" {
+		return src, err
+	}
+	set := r.names.Expand("UPDATE {outbox_leases} SET source = " + r.names.param(1) + " WHERE id = 1 AND source IS NULL")
+	if _, err := r.db.ExecContext(ctx, set, name); err != nil {
+		return src, fmt.Errorf("set the source's name: %w", err)
+	}
+	return r.sql.inspect(ctx) // two relays may have raced to set it
+}
+
+// param is the placeholder of the i-th argument.
+func (n Names) param(i int) string {
+	if n.Dialect == PostgreSQL {
+		return fmt.Sprintf("$%d", i)
+	}
+	return "?"
+}

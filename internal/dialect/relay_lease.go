@@ -1,0 +1,132 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The lease is one row. All times in it are the database's, so the clocks of the
+// relays' hosts do not matter.
+//
+// It can be claimed when nobody owns it, when it has expired, and when it expires
+// later than twice its own length from now: the database's clock was set back then,
+// and a dead owner would keep it until the old time came round again (hazard 9).
+// Its length is the longer of the claimer's and the holder's, which the hints keep,
+// or a claimer with a short one would rob a holder with a long one.
+
+// Claim takes the lease if it is free and reports whether it did. Epoch is then one
+// higher than any earlier owner's.
+func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
+	if err := r.sql.sequence(ctx); err != nil {
+		return Lease{}, false, err
+	}
+	l := Lease{Owner: c.Owner}
+	claimed := false
+	err := r.inTx(ctx, func(tx *sql.Tx) error {
+		var err error
+		if claimed, err = r.sql.claim(ctx, tx, c); err != nil || !claimed {
+			return err
+		}
+		q := r.names.Expand("SELECT epoch, source_id FROM {outbox_leases} WHERE id = 1")
+		return tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID)
+	})
+	if err != nil || !claimed {
+		return Lease{}, false, err
+	}
+	return l, true, nil
+}
+
+// Renew moves the lease's end to ttl from now. ErrLeaseLost: another owner has it.
+func (r *Relay) Renew(ctx context.Context, l Lease, ttl time.Duration) error {
+	n, err := r.sql.renew(ctx, l, ttl)
+	if err == nil && n == 0 {
+		return ErrLeaseLost
+	}
+	return err
+}
+
+// Release gives the lease up, so that the next owner need not wait for its end. It
+// does nothing to a lease that another owner holds.
+func (r *Relay) Release(ctx context.Context, l Lease) error {
+	q := r.names.Expand("UPDATE {outbox_leases} SET owner = NULL, expires_at = NULL WHERE id = 1 AND owner = " +
+		r.names.param(1) + " AND epoch = " + r.names.param(2))
+	_, err := r.db.ExecContext(ctx, q, l.Owner.String(), l.Epoch)
+	return err
+}
+
+// Held reports whether l is still the lease in the table.
+func (r *Relay) Held(ctx context.Context, l Lease) (bool, error) {
+	q := r.names.Expand("SELECT COUNT(*) FROM {outbox_leases} WHERE id = 1 AND owner = " +
+		r.names.param(1) + " AND epoch = " + r.names.param(2))
+	var n int
+	err := r.db.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&n)
+	return n == 1, err
+}
+
+// Fenced runs change in a transaction that holds the lease row locked, or returns
+// ErrLeaseLost. Whatever moves rows or writes hints goes through it: a condition
+// EXISTS (lease) in the statement itself is judged by the statement's snapshot, and
+// a zombie that waited for a row's lock passes it after its successor has claimed
+// (hazard 8). A claim, on the other hand, waits for this lock.
+func (r *Relay) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
+	return r.inTx(ctx, func(tx *sql.Tx) error {
+		q := r.names.Expand("SELECT epoch FROM {outbox_leases} WHERE id = 1 AND owner = " +
+			r.names.param(1) + " AND epoch = " + r.names.param(2) + r.forUpdate())
+		var epoch int64
+		err := tx.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&epoch)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrLeaseLost
+		}
+		if err != nil {
+			return err
+		}
+		return change(tx)
+	})
+}
+
+// Halt records in the hints why the source stopped. The next claim clears it.
+func (r *Relay) Halt(ctx context.Context, l Lease, reason string) error {
+	return r.Fenced(ctx, l, func(tx *sql.Tx) error {
+		set := map[Dialect]string{
+			PostgreSQL: "jsonb_set(hints, '{halted}', to_jsonb($1::text))",
+			MySQL:      "JSON_SET(hints, '$.halted', ?)",
+			SQLite:     "json_set(hints, '$.halted', ?)",
+		}[r.names.Dialect]
+		_, err := tx.ExecContext(ctx, r.names.Expand("UPDATE {outbox_leases} SET hints = "+set+" WHERE id = 1"), reason)
+		return err
+	})
+}
+
+// forUpdate locks the rows of a SELECT. SQLite needs none: the relay's connections
+// begin with BEGIN IMMEDIATE, which shuts out every other writer.
+func (r *Relay) forUpdate() string {
+	if r.names.Dialect == SQLite {
+		return ""
+	}
+	return " FOR UPDATE"
+}
+
+func (r *Relay) inTx(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := r.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if r.names.Dialect == SQLite {
+		// A library user's connection may begin deferred: a first write takes the
+		// lock before anything is read, or the later upgrade fails with SQLITE_BUSY.
+		if _, err := tx.ExecContext(ctx, r.names.Expand("UPDATE {outbox_leases} SET epoch = epoch WHERE id = 1")); err != nil {
+			return err
+		}
+	}
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package relay
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Dialect names a family of databases that speak the same SQL.
+type Dialect = dialect.Dialect
+
+// The dialects that Postroom speaks.
+const (
+	PostgreSQL = dialect.PostgreSQL // PostgreSQL 15 and later
+	MySQL      = dialect.MySQL      // MySQL 8 and MariaDB 10.6, and later
+	SQLite     = dialect.SQLite     // SQLite 3.35 and later
+)
+
+// DefaultSource is the name of a source that was given none.
+const DefaultSource = "default"
+
+// Config says what to relay and how. DB, Dialect and Sink are required; the zero value
+// of every other field is its default.
+type Config struct {
+	// DB is the database of the outbox table: its primary, never a standby. The relay
+	// uses up to four connections of it at a time and does not close it. They must not
+	// be in a transaction of their own; READ COMMITTED is expected.
+	DB *sql.DB
+
+	// Dialect is the database's.
+	Dialect Dialect
+
+	// Sink is where records go, for example one of relaykafka or relaywatermill.
+	Sink Sink
+
+	// Source is this outbox's name in logs and metrics. The first relay writes it into
+	// the table, and relays with another name are refused from then on. Default: "default".
+	Source string
+
+	// TablePrefix and Schema are those of the migrations. Default: none.
+	TablePrefix, Schema string
+
+	// LeaseTTL is how long an owner may be silent before another relay takes over: the
+	// longest pause in delivery after a crash. Short leases mistake a slow database for
+	// a dead owner. 500 ms to 10 minutes; default 5 s.
+	LeaseTTL time.Duration
+
+	// PollMax is the longest time between two reads while events trickle in; the
+	// relay polls at once after a full batch, and every 250 ms after 10 s
+	// without an event. 1 ms to 250 ms; default 25 ms. Relay.Wake cuts a wait short.
+	PollMax time.Duration
+
+	// DrainTimeout is how long Run waits, once its context has ended, for records on
+	// their way. Past it the lease is left to expire. Default 10 s.
+	DrainTimeout time.Duration
+
+	// MaxInFlight bounds the records that were read and not yet deleted, and
+	// MaxInFlightBytes their size in memory with overhead: together they bound the
+	// relay's memory, whatever the backlog. One record alone may exceed the bytes.
+	// Defaults 16384 and 24 MiB.
+	MaxInFlight      int
+	MaxInFlightBytes int64
+
+	// BatchSize is the most rows that one read returns, beside those in flight. At
+	// most MaxInFlight; default 2048.
+	BatchSize int
+
+	// RetryMin and RetryMax bound the pause after an outage of the database or the
+	// sink; it doubles from one to the other, with jitter. Defaults 50 ms and 5 s.
+	RetryMin, RetryMax time.Duration
+
+	// Logger receives one line per change of state. Default: slog.Default().
+	Logger *slog.Logger
+
+	// sweepEvery is how often the table is searched for rows that no read found.
+	sweepEvery time.Duration
+	// maxGaps is the most ranges that one read names.
+	maxGaps int
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Source, DefaultSource)
+	setDefault(&c.LeaseTTL, 5*time.Second)
+	setDefault(&c.PollMax, 25*time.Millisecond)
+	setDefault(&c.DrainTimeout, 10*time.Second)
+	setDefault(&c.MaxInFlight, 16384)
+	setDefault(&c.MaxInFlightBytes, 24<<20)
+	setDefault(&c.BatchSize, min(2048, c.MaxInFlight))
+	setDefault(&c.RetryMin, 50*time.Millisecond)
+	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
+	setDefault(&c.sweepEvery, 5*time.Second)
+	setDefault(&c.maxGaps, 512)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate names every field that cannot be used, all at once.
+func (c Config) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.DB != nil, "DB is nil: pass the outbox table's database")
+	check(c.Sink != nil, "Sink is nil: pass where records go, for example relaykafka.New(…)")
+	if err := c.names().Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	check(len([]rune(c.Source)) <= 249, "Source has %d characters: at most 249", len([]rune(c.Source)))
+	check(c.LeaseTTL >= 500*time.Millisecond && c.LeaseTTL <= 10*time.Minute, "LeaseTTL is %v: want 500ms to 10m", c.LeaseTTL)
+	check(c.PollMax >= time.Millisecond && c.PollMax <= 250*time.Millisecond, "PollMax is %v: want 1ms to 250ms", c.PollMax)
+	check(c.DrainTimeout > 0, "DrainTimeout is %v: want more than 0", c.DrainTimeout)
+	check(c.MaxInFlight > 0, "MaxInFlight is %d: want at least 1", c.MaxInFlight)
+	check(c.MaxInFlightBytes > 0, "MaxInFlightBytes is %d: want at least 1", c.MaxInFlightBytes)
+	check(c.BatchSize > 0 && c.BatchSize <= c.MaxInFlight, "BatchSize is %d: want 1 to MaxInFlight, %d", c.BatchSize, c.MaxInFlight)
+	check(c.RetryMin > 0 && c.RetryMin <= c.RetryMax, "RetryMin is %v and RetryMax %v: want 0 < RetryMin ≤ RetryMax", c.RetryMin, c.RetryMax)
+	return errors.Join(errs...)
+}
+
+func (c Config) names() dialect.Names {
+	return dialect.Names{Dialect: c.Dialect, Prefix: c.TablePrefix, Schema: c.Schema}
+}

@@ -1,0 +1,52 @@
+package relay
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Errors of Run, found with errors.Is.
+var (
+	ErrNotMigrated = errors.New("the outbox tables are not there: run `relay migrate up`, or migrations.Apply")
+	ErrStandby     = errors.New("the database is a standby, which may lag behind: connect to the primary")
+	ErrWrongSource = errors.New("wrong source name")
+	ErrNotDrained  = errors.New("not drained")
+)
+
+// RejectedError says which event stopped a source: the sink refuses it, and would
+// refuse it again. Find the reason in Err, mend it, and start the relay again: it goes
+// on with this event. Nothing was lost. Later events of the key may have been delivered
+// already if the sink took them in the same breath: then Err says what was refused, and
+// the order of this key is yours to judge.
+type RejectedError struct {
+	Table   string
+	ID      int64 // the row's
+	EventID uuid.UUID
+	Topic   string
+	Err     error // what the sink said
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("halted: the sink refuses row %d of %s (event %s, topic %q): %v; mend the cause or take the row out, then start again",
+		e.ID, e.Table, e.EventID, e.Topic, e.Err)
+}
+
+func (e *RejectedError) Unwrap() error { return e.Err }
+
+// explain says of a database's error at start what to do about it.
+func (r *Relay) explain(err error) error {
+	switch {
+	case dialect.IsMissingTable(err), errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("%w (%s: %w)", ErrNotMigrated, r.store.Table(), err)
+	case dialect.IsDenied(err):
+		return fmt.Errorf("the relay's user lacks a right on the tables of %s: grant what docs/tables.md lists: %w", r.store.Table(), err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the database did not answer in %v: check the address and that it accepts connections: %w", startTimeout, err)
+	}
+	return fmt.Errorf("look at the outbox tables: %w", err)
+}

@@ -1,0 +1,226 @@
+package relay
+
+import (
+	"slices"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// A gap is a range of ids below the head that have not been seen: its transaction
+// is open, was rolled back, or committed after the read that passed it.
+//
+// Gaps are asked for in every read, for as long as a transaction that could fill them
+// may be open. That, and nothing else, keeps the order of keys whose events commit
+// late: a later event of the key is then seen together with the earlier one, or after
+// it, never before (hazard 1).
+type gap struct {
+	dialect.Range
+	// coarse: neighbours that were merged, with ids between them that have been
+	// seen. Rows in flight may come back from it, and it is not split.
+	coarse bool
+	// proof is what must end before the gap can be forgotten; nil until the next look.
+	proof *proof
+}
+
+// proof follows the transactions that were open when gaps were first seen. When all
+// have ended, whatever they wrote is visible to a read that begins afterwards; after
+// such a read the gaps are known to be dead.
+type proof struct {
+	open map[string]string // writer ID → prefix of the IDs that it may go on under
+	done bool              // all have ended
+}
+
+// gapSet holds disjoint gaps in ascending order.
+type gapSet struct {
+	gaps []gap
+	max  int
+}
+
+// ranges lists the gaps for a read.
+func (s *gapSet) ranges() []dialect.Range {
+	ranges := make([]dialect.Range, len(s.gaps))
+	for i, g := range s.gaps {
+		ranges[i] = g.Range
+	}
+	return ranges
+}
+
+// proven lists the gaps of which all writers have ended. Taken before a read, they
+// may be forgotten after it.
+func (s *gapSet) proven() map[int64]bool {
+	var los map[int64]bool
+	for _, g := range s.gaps {
+		if g.proof != nil && g.proof.done {
+			if los == nil {
+				los = make(map[int64]bool)
+			}
+			los[g.Lo] = true
+		}
+	}
+	return los
+}
+
+// advance takes in a read: ids that came from gaps or above head, ascending, and the
+// new head. Ids seen leave their gaps, ids between them and up to the new head become
+// gaps. forget names, by their first id, the gaps that the read has proved dead.
+func (s *gapSet) advance(head, newHead int64, ids []int64, forget map[int64]bool) {
+	if len(s.gaps) == 0 && len(ids) == int(newHead-head) {
+		return // the usual case: ids without a hole
+	}
+	next := make([]gap, 0, len(s.gaps)+8)
+	rest := ids
+	for _, g := range s.gaps {
+		n, _ := slices.BinarySearch(rest, g.Hi+1)
+		seen := rest[:n]
+		rest = rest[n:]
+		switch {
+		case forget[g.Lo]:
+		case g.coarse:
+			next = append(next, g)
+		default:
+			next = appendHoles(next, g.Range, seen, g.proof)
+		}
+	}
+	if newHead > head {
+		next = appendHoles(next, dialect.Range{Lo: head + 1, Hi: newHead}, rest, nil)
+	}
+	s.gaps = next
+}
+
+// crowded reports whether there are more gaps than one statement should name.
+func (s *gapSet) crowded() bool { return len(s.gaps) > s.max }
+
+// appendHoles appends what remains of r without the ids seen in it.
+func appendHoles(gaps []gap, r dialect.Range, seen []int64, p *proof) []gap {
+	lo := r.Lo
+	for _, id := range seen {
+		if id > lo {
+			gaps = append(gaps, gap{Range: dialect.Range{Lo: lo, Hi: id - 1}, proof: p})
+		}
+		lo = id + 1
+	}
+	if lo <= r.Hi {
+		gaps = append(gaps, gap{Range: dialect.Range{Lo: lo, Hi: r.Hi}, proof: p})
+	}
+	return gaps
+}
+
+// merge keeps the number of gaps in bounds: neighbours become one range, the nearest
+// first, because the fewest rows lie between them, and among equals the oldest, because
+// they are the first to be proved dead. Nothing is forgotten by it. It follows a look
+// at the writers, so that a merged gap does not wait for a new one each time.
+func (s *gapSet) merge() {
+	if !s.crowded() {
+		return
+	}
+	// Down to half, or every read would merge again.
+	distances := make([]int64, 0, len(s.gaps)-1)
+	for i := 1; i < len(s.gaps); i++ {
+		distances = append(distances, s.gaps[i].Lo-s.gaps[i-1].Hi)
+	}
+	slices.Sort(distances)
+	excess := len(s.gaps) - max(1, s.max/2)
+	widest := distances[excess-1]
+	merged := s.gaps[:1]
+	for _, g := range s.gaps[1:] {
+		last := &merged[len(merged)-1]
+		if excess > 0 && g.Lo-last.Hi <= widest {
+			last.Hi, last.coarse, last.proof = g.Hi, true, joinProofs(last.proof, g.proof)
+			excess--
+			continue
+		}
+		merged = append(merged, g)
+	}
+	s.gaps = merged
+}
+
+// joinProofs returns what proves both gaps dead. A gap without a proof waits for the
+// next look, and so does the merged one: the writers of the other that are still open
+// are in that look too.
+func joinProofs(a, b *proof) *proof {
+	if a == b {
+		return a
+	}
+	if a == nil || b == nil {
+		return nil
+	}
+	if a.done {
+		return b
+	}
+	if b.done {
+		return a
+	}
+	joined := &proof{open: make(map[string]string, len(a.open)+len(b.open))}
+	for _, p := range []*proof{a, b} {
+		for id, next := range p.open {
+			joined.open[id] = next
+		}
+	}
+	return joined
+}
+
+// waiting reports whether a look at the open writers could help.
+func (s *gapSet) waiting() bool {
+	for _, g := range s.gaps {
+		if g.proof == nil || !g.proof.done {
+			return true
+		}
+	}
+	return false
+}
+
+// observe takes in a look at the open writers, made after the last read returned.
+func (s *gapSet) observe(w dialect.Writers) {
+	if !w.Known {
+		return
+	}
+	updated := make(map[*proof]bool)
+	var first *proof
+	for i := range s.gaps {
+		switch p := s.gaps[i].proof; {
+		case p == nil:
+			if first == nil {
+				first = newProof(w)
+			}
+			s.gaps[i].proof = first
+		case !p.done && !updated[p]:
+			updated[p] = true
+			p.update(w)
+		}
+	}
+}
+
+func newProof(w dialect.Writers) *proof {
+	p := &proof{open: make(map[string]string, len(w.Open))}
+	for _, writer := range w.Open {
+		p.open[writer.ID] = writer.Next
+	}
+	p.done = len(p.open) == 0
+	return p
+}
+
+// update drops the writers that are gone. One that may go on under another name (a
+// transaction that was prepared) is replaced by all that bear such a name.
+func (p *proof) update(w dialect.Writers) {
+	still := make(map[string]string, len(p.open))
+	byID := make(map[string]string, len(w.Open))
+	for _, writer := range w.Open {
+		byID[writer.ID] = writer.Next
+	}
+	for id, next := range p.open {
+		if _, open := byID[id]; open {
+			still[id] = next
+			continue
+		}
+		if next == "" {
+			continue
+		}
+		for heir, heirNext := range byID {
+			if len(heir) >= len(next) && heir[:len(next)] == next {
+				still[heir] = heirNext
+			}
+		}
+	}
+	p.open = still
+	p.done = len(still) == 0
+}

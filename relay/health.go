@@ -1,0 +1,42 @@
+package relay
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// health logs changes of state, one line each: the first error of an outage, and its end.
+type health struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	since map[string]time.Time // part → start of its outage
+}
+
+func newHealth(log *slog.Logger) *health {
+	return &health{log: log, since: make(map[string]time.Time)}
+}
+
+// paused notes that a part ("database", "sink") fails.
+func (h *health) paused(part string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, already := h.since[part]; already {
+		return
+	}
+	h.since[part] = time.Now()
+	h.log.Warn("delivery paused: will go on by itself", "outage_of", part, "error", err)
+}
+
+// resumed notes that it works again.
+func (h *health) resumed(part string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	start, failing := h.since[part]
+	if !failing {
+		return
+	}
+	delete(h.since, part)
+	h.log.Info("delivery resumed", "outage_of", part, "after", time.Since(start).Round(time.Millisecond))
+}

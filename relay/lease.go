@@ -1,0 +1,111 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// keeper renews a lease and ends the turn when it can no longer be trusted.
+//
+// The database's clock decides whether others may claim. The holder cannot see that
+// clock, so it trusts its lease by its own monotonic clock, counted from the start of
+// the last renewal that succeeded, less a margin: the database's answer may have been
+// under way for long, but its clock was not read before the request was sent.
+type keeper struct {
+	store store
+	lease dialect.Lease
+	ttl   time.Duration
+
+	ctx    context.Context // the turn
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	until time.Time // monotonic
+}
+
+// errLeaseExpired ends a turn whose lease could not be renewed in time.
+var errLeaseExpired = errors.New("the lease could not be renewed in time")
+
+// newKeeper starts a turn. began is from before the claim was sent.
+func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration, began time.Time) *keeper {
+	k := &keeper{store: st, lease: l, ttl: ttl}
+	k.ctx, k.cancel = context.WithCancelCause(ctx)
+	k.trust(began)
+	return k
+}
+
+func (k *keeper) trust(began time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	// The margin is for what is on its way when the time is up.
+	k.until = began.Add(k.ttl - k.ttl/5)
+}
+
+func (k *keeper) deadline() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.until
+}
+
+// valid reports whether the lease may be trusted now. A process that was stopped for
+// longer than its lease finds out here, before its timers do.
+func (k *keeper) valid() bool {
+	if !time.Now().Before(k.deadline()) {
+		k.lost(errLeaseExpired)
+		return false
+	}
+	return k.ctx.Err() == nil
+}
+
+// lost ends the turn.
+func (k *keeper) lost(cause error) { k.cancel(cause) }
+
+// run renews until the turn ends. It returns when the lease is lost or ctx ends.
+func (k *keeper) run() {
+	var watching sync.WaitGroup
+	watching.Go(k.watch)
+	defer watching.Wait()
+	every := k.ttl / 3
+	for sleep(k.ctx, every, nil) {
+		began := time.Now()
+		ctx, cancel := context.WithDeadline(k.ctx, k.deadline())
+		err := k.store.Renew(ctx, k.lease, k.ttl)
+		cancel()
+		switch {
+		case err == nil:
+			k.trust(began)
+			every = k.ttl / 3
+		case errors.Is(err, dialect.ErrLeaseLost):
+			k.lost(err)
+		default:
+			every = k.ttl / 10
+		}
+	}
+}
+
+// watch ends the turn at the deadline, also while a renewal hangs.
+func (k *keeper) watch() {
+	for k.valid() {
+		sleep(k.ctx, time.Until(k.deadline()), nil)
+	}
+}
+
+// claim tries to take the lease once.
+func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
+	defer cancel()
+	began := time.Now()
+	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: newOwner(), Mode: modeAtLeastOnce, TTL: r.cfg.LeaseTTL})
+	if err != nil {
+		return nil, fmt.Errorf("claim the lease of %s: %w", r.store.Table(), err)
+	}
+	if !claimed {
+		return nil, nil
+	}
+	return newKeeper(context.WithoutCancel(ctx), r.store, l, r.cfg.LeaseTTL, began), nil
+}

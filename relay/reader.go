@@ -1,0 +1,308 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+var (
+	errServerChanged = errors.New("another database server answers, or it was restarted: reading from the start")
+	errCameBack      = errors.New("an id that is on its way has come back with another event")
+)
+
+// lookEvery bounds how often the open writers are looked at while gaps wait for it.
+// MySQL's list is a copy that is refreshed only when nobody reads it for 0.1 s.
+const (
+	lookEvery     = 50 * time.Millisecond
+	lookEveryTorn = 250 * time.Millisecond
+)
+
+// readLoop reads and delivers until ctx ends or an id has come back.
+func (s *session) readLoop(ctx context.Context) {
+	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
+	var looked time.Time
+	swept := time.Now()
+	for ctx.Err() == nil && s.waitForRoom(ctx) {
+		if s.reread.Swap(false) {
+			s.startOver()
+		}
+		found, limit, err := s.poll(ctx)
+		if err == nil && s.lookDue(looked) {
+			looked, err = time.Now(), s.look(ctx)
+		}
+		if err == nil && s.sweepDue(swept, found, limit) {
+			swept, err = time.Now(), s.sweep(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errCameBack):
+			s.relay.log.Warn("ids have come back, after a failover or a restore: reading from the start")
+			return
+		case errors.Is(err, errServerChanged):
+			s.relay.log.Warn(err.Error())
+			continue
+		case err != nil:
+			s.startOver() // the next answer may come from another server
+			s.relay.health.paused("database", err)
+			if !retry.wait(ctx) {
+				return
+			}
+			continue
+		}
+		retry.reset()
+		s.relay.health.resumed("database")
+		if wait := s.pace.after(found, limit); wait > 0 && !sleep(ctx, wait, s.relay.wake) {
+			return
+		}
+	}
+}
+
+// startOver forgets what was read. Rows in flight come back, and are known by the set.
+func (s *session) startOver() {
+	s.head, s.gaps.gaps = 0, nil
+}
+
+// waitForRoom waits until the bounds on records in flight allow a read that is worth
+// its round trip.
+func (s *session) waitForRoom(ctx context.Context) bool {
+	for {
+		rows, bytes := s.room()
+		cfg := &s.relay.cfg
+		if rows >= max(1, min(cfg.BatchSize, cfg.MaxInFlight/2)) && bytes > 0 {
+			return true
+		}
+		select {
+		case <-s.flights.changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (s *session) room() (rows int, bytes int64) {
+	held, waiting, size := s.flights.counts()
+	if s.suspects > s.head && waiting > 0 {
+		return 0, 0
+	}
+	return s.relay.cfg.MaxInFlight - held, s.relay.cfg.MaxInFlightBytes - size
+}
+
+// poll reads once and delivers what it found.
+func (s *session) poll(ctx context.Context) (found, limit int, err error) {
+	rows, bytes := s.room()
+	limit = min(rows, s.relay.cfg.BatchSize)
+	batch, err := s.read(ctx, limit, bytes)
+	if err != nil {
+		return 0, limit, err
+	}
+	if len(batch.records) == 0 {
+		return 0, limit, nil
+	}
+	s.deliver(ctx, batch.records)
+	return len(batch.records), limit, nil
+}
+
+// deliver hands records to the sink, unless the lease cannot be trusted any more.
+func (s *session) deliver(ctx context.Context, records []*Record) {
+	for len(records) > 0 && ctx.Err() == nil {
+		n := len(records)
+		if records[0].ID <= s.suspects {
+			n = 1
+		}
+		if !s.keeper.valid() {
+			return
+		}
+		s.flights.add(records[:n])
+		s.out.Deliver(ctx, records[:n])
+		if n == 1 && records[0].ID <= s.suspects && !s.waitAlone(ctx) {
+			return
+		}
+		records = records[n:]
+	}
+}
+
+// waitAlone waits until the one record with the sink is acknowledged, and reports
+// whether it was delivered.
+func (s *session) waitAlone(ctx context.Context) bool {
+	for {
+		if len(s.flights.failures()) > 0 {
+			return false
+		}
+		if _, waiting, _ := s.flights.counts(); waiting == 0 {
+			return true
+		}
+		select {
+		case <-s.flights.changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// batch is what a read found.
+type batch struct {
+	records []*Record
+	ids     []int64 // of all rows that it showed, those in flight included
+	last    int64   // the highest of them
+	cut     bool    // it ended before it had shown all that it asked for
+}
+
+// read asks for all gaps and for rows above the head in one statement, notes what it
+// has seen, and returns the records that are not in flight.
+func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, error) {
+	forget := s.gaps.proven()
+	held, _, _ := s.flights.counts()
+	q := dialect.ReadQuery{Gaps: s.gaps.ranges(), Head: s.head, Limit: limit + held}
+	s.flights.beginRead()
+	defer s.flights.endRead()
+	b, err := s.collect(ctx, q, limit, bytes, nil)
+	if err != nil {
+		return batch{}, err
+	}
+	if s.relay.store.TornReads() {
+		if err := s.mend(ctx, &b, limit, bytes); err != nil {
+			return batch{}, err
+		}
+	}
+	if b.cut {
+		forget = nil
+	}
+	newHead := max(s.head, b.last)
+	s.gaps.advance(s.head, newHead, b.ids, forget)
+	s.head = newHead
+	return b, nil
+}
+
+// collect runs one statement. wanted, if given, picks the rows to keep.
+func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64, wanted func(*dialect.Row) bool) (batch, error) {
+	var b batch
+	slab := make([]Record, 0, min(limit, 64))
+	cameBack, shown := false, 0
+	info, err := s.relay.store.Read(ctx, q, func(row *dialect.Row) bool {
+		shown++
+		b.last = row.ID
+		held, same := s.flights.lookup(row.ID, row.EventID)
+		if held && !same {
+			cameBack = true
+			return false
+		}
+		if wanted != nil && !wanted(row) {
+			return true
+		}
+		b.ids = append(b.ids, row.ID)
+		if held {
+			return true
+		}
+		if len(slab) == cap(slab) {
+			slab = make([]Record, 0, min(limit, 4*cap(slab)+64))
+		}
+		slab = append(slab, Record{})
+		r := &slab[len(slab)-1]
+		newRecord(r, row)
+		b.records = append(b.records, r)
+		bytes -= recordSize(r)
+		b.cut = len(b.records) >= limit || bytes <= 0
+		return !b.cut
+	})
+	switch {
+	case err != nil:
+		return batch{}, err
+	case info.Standby:
+		return batch{}, ErrStandby
+	case s.server != "" && info.Server != s.server:
+		s.server = info.Server
+		s.startOver()
+		return batch{}, errServerChanged
+	case cameBack:
+		return batch{}, errCameBack
+	}
+	s.server = info.Server
+	b.cut = b.cut || shown >= q.Limit
+	return b, nil
+}
+
+// mend closes the hole of databases whose statements are not one snapshot: a row was
+// shown without an earlier, committed one of its key. Whatever was committed before a
+// row that the first statement showed is there for a second one that begins after it
+// returned. So the gaps below the highest row are read again, and from them the rows
+// that precede, in topic and key, a row of the first. The others stay gaps: they may
+// miss a predecessor in turn (hazard 4).
+func (s *session) mend(ctx context.Context, b *batch, limit int, bytes int64) error {
+	latest := make(map[string]int64)
+	for _, r := range b.records {
+		if r.Key != nil {
+			latest[orderKey(r.Topic, r.Key)] = r.ID
+		}
+	}
+	if len(latest) == 0 {
+		return nil
+	}
+	after := gapSet{gaps: slices.Clone(s.gaps.gaps)}
+	after.advance(s.head, max(s.head, b.last), b.ids, nil)
+	below := slices.DeleteFunc(after.ranges(), func(r dialect.Range) bool { return r.Lo > b.last })
+	if len(below) == 0 {
+		return nil
+	}
+	held, _, _ := s.flights.counts()
+	q := dialect.ReadQuery{Gaps: below, Head: max(s.head, b.last), Limit: limit + held, GapsOnly: true}
+	second, err := s.collect(ctx, q, limit, max(bytes, 1), func(row *dialect.Row) bool {
+		return row.Key != nil && row.ID < latest[orderKey(row.Topic, row.Key)] && !b.has(row.ID)
+	})
+	if err != nil {
+		return err
+	}
+	if second.cut {
+		b.cutAfter(second.last)
+	}
+	b.merge(second)
+	return nil
+}
+
+func orderKey(topic string, key []byte) string { return topic + "\x00" + string(key) }
+
+func (b *batch) has(id int64) bool {
+	_, found := slices.BinarySearch(b.ids, id)
+	return found
+}
+
+// cutAfter drops what lies above an id: it will be read again.
+func (b *batch) cutAfter(id int64) {
+	b.ids = slices.DeleteFunc(b.ids, func(have int64) bool { return have > id })
+	b.records = slices.DeleteFunc(b.records, func(r *Record) bool { return r.ID > id })
+	b.last, b.cut = min(b.last, id), true
+}
+
+// merge takes in the rows of another read.
+func (b *batch) merge(other batch) {
+	b.ids = append(b.ids, other.ids...)
+	slices.Sort(b.ids)
+	b.records = append(b.records, other.records...)
+	slices.SortFunc(b.records, func(a, c *Record) int { return int(a.ID - c.ID) })
+}
+
+// lookDue reports whether to look at the open writers.
+func (s *session) lookDue(last time.Time) bool {
+	every := lookEvery
+	if s.relay.store.TornReads() {
+		every = lookEveryTorn
+	}
+	return s.gaps.crowded() || s.gaps.waiting() && time.Since(last) >= every
+}
+
+// look finds out which gaps can be forgotten, and keeps their number in bounds. It
+// comes after a read, never during one: a writer that took an id which the read
+// missed is still open, or what it wrote is visible to the next read.
+func (s *session) look(ctx context.Context) error {
+	w, err := s.relay.store.Writers(ctx)
+	if err != nil {
+		return err
+	}
+	s.gaps.observe(w)
+	s.gaps.merge()
+	return nil
+}

@@ -1,0 +1,163 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// modeAtLeastOnce is kept in the lease row, so that a change of mode is noticed.
+const modeAtLeastOnce = "at-least-once"
+
+// Relay forwards the events of one source to one sink. Make one with New and call Run.
+type Relay struct {
+	cfg    Config
+	store  store
+	log    *slog.Logger
+	health *health
+
+	running atomic.Bool
+	wake    chan struct{}
+
+	// carried are events that were delivered in an earlier turn of this process and
+	// whose delete is not known to have committed. Only Run's goroutine touches it.
+	carried []dialect.Event
+}
+
+// store is what the relay needs of a database.
+type store interface {
+	// Table is the outbox table's name, for messages.
+	Table() string
+	// Inspect describes the installation, and names the source if it has no name yet.
+	Inspect(ctx context.Context, name string) (dialect.Source, error)
+	leases
+	// Read visits rows in ascending order of id, all from one snapshot.
+	Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error)
+	// TornReads reports whether a read must be followed by a second one over its gaps.
+	TornReads() bool
+	// Writers lists the transactions that may still fill a gap seen before the call.
+	Writers(ctx context.Context) (dialect.Writers, error)
+	// Delete removes delivered rows while the lease is held.
+	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
+}
+
+type leases interface {
+	Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error)
+	Renew(ctx context.Context, l dialect.Lease, ttl time.Duration) error
+	Held(ctx context.Context, l dialect.Lease) (bool, error)
+	Release(ctx context.Context, l dialect.Lease) error
+	Halt(ctx context.Context, l dialect.Lease, reason string) error
+}
+
+// New returns a relay for cfg, or an error that names every field that cannot be
+// used. It does not talk to the database or the sink.
+func New(cfg Config) (*Relay, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	st, err := dialect.NewRelay(cfg.DB, cfg.names())
+	if err != nil {
+		return nil, fmt.Errorf("relay: %w", err)
+	}
+	return newRelay(cfg, st), nil
+}
+
+func newRelay(cfg Config, st store) *Relay {
+	log := cfg.Logger.With("source", cfg.Source)
+	return &Relay{cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1)}
+}
+
+// Wake makes a waiting relay read at once. A service that runs its relay in process
+// calls it after it has committed. It never blocks and may be called at any time.
+func (r *Relay) Wake() { signal(r.wake) }
+
+// Run relays until ctx ends, and then drains: it stops reading, waits for the records
+// on their way for at most Config.DrainTimeout, deletes those that arrived, releases
+// the lease and returns nil. When the time is not enough the error says so; nothing is
+// lost, and the next owner may send those records again.
+//
+// At start it returns an error, at once, when the sink or the database cannot be
+// reached, when the tables are missing (ErrNotMigrated), when the database is a standby
+// (ErrStandby) or its source has another name (ErrWrongSource). From then on it rides
+// out outages of both. It returns a *RejectedError when the sink refuses an event.
+//
+// While another relay owns the source, Run waits to take over. It may be called again
+// after it returned, but not twice at a time.
+func (r *Relay) Run(ctx context.Context) error {
+	if !r.running.CompareAndSwap(false, true) {
+		return errors.New("relay: Run is running already: make a relay for each source")
+	}
+	defer r.running.Store(false)
+	if err := r.checkAtStart(ctx); err != nil {
+		return fmt.Errorf("relay: source %q: %w", r.cfg.Source, err)
+	}
+	if err := r.turns(ctx); err != nil {
+		return fmt.Errorf("relay: source %q: %w", r.cfg.Source, err)
+	}
+	return nil
+}
+
+// startTimeout bounds the checks at start: a wrong address should be told soon.
+const startTimeout = 10 * time.Second
+
+func (r *Relay) checkAtStart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	src, err := r.store.Inspect(ctx, r.cfg.Source)
+	if err != nil {
+		return r.explain(err)
+	}
+	if src.Standby {
+		return ErrStandby
+	}
+	if src.Name != r.cfg.Source {
+		return fmt.Errorf("%w: %s belongs to source %q; start this relay with that name, or give it a table of its own (another prefix)",
+			ErrWrongSource, r.store.Table(), src.Name)
+	}
+	if src.Unordered != "" {
+		r.log.Warn("no order is promised on this server", "reason", src.Unordered)
+	}
+	return r.cfg.Sink.Check(ctx)
+}
+
+// turns claims the lease and works through one turn after another.
+func (r *Relay) turns(ctx context.Context) error {
+	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
+	waiting := false
+	for first := true; ctx.Err() == nil; first = false {
+		k, err := r.claim(ctx)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil
+		case errors.Is(err, dialect.ErrSequenceBehind) && first:
+			return err
+		case err != nil:
+			r.health.paused("database", err)
+			retry.wait(ctx)
+		case k == nil:
+			if !waiting {
+				r.log.Info("waiting: another relay owns this source")
+			}
+			waiting = true
+			newBackoff(r.cfg.LeaseTTL/4, r.cfg.LeaseTTL/4).wait(ctx)
+		default:
+			r.health.resumed("database")
+			waiting = false
+			retry.reset()
+			if done, err := r.turn(ctx, k); done {
+				return err
+			}
+			retry.wait(ctx)
+		}
+	}
+	return nil
+}
+
+func newOwner() uuid.UUID { return uuid.New() }

@@ -1,0 +1,94 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// turn is the time for which one lease is held: one session of the sink after
+// another, a new one after each outage. It reports whether Run is done.
+//
+// Each session starts from nothing: no head, no gaps, nothing in flight (hazards 2 and
+// 20). What an earlier session or owner knew is a hint that may be wrong by now; the
+// rows are the truth.
+func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
+	var keeping sync.WaitGroup
+	keeping.Go(k.run)
+	defer keeping.Wait()
+	defer k.cancel(nil)
+	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
+
+	if err := r.deleteCarried(k); err != nil {
+		r.health.paused("database", err)
+		return false, nil
+	}
+	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
+	suspects := int64(0)
+	for {
+		out := newSession(r, k).run(ctx, suspects)
+		r.carried = append(r.carried, out.leftover...)
+		switch {
+		case k.ctx.Err() != nil:
+			r.log.Warn("lease lost", "epoch", k.lease.Epoch, "reason", context.Cause(k.ctx))
+			return ctx.Err() != nil, nil
+		case out.rejected != nil:
+			return true, r.halt(k, out.rejected)
+		case ctx.Err() != nil:
+			return true, r.finish(k, out)
+		}
+		suspects = out.suspects
+		if out.progress {
+			retry.reset()
+		}
+		if out.outage != nil {
+			r.health.paused("sink", out.outage)
+			retry.wait(ctx) // when ctx ends, the next session finds out at once
+		}
+	}
+}
+
+// deleteCarried deletes what an earlier turn of this process has delivered: without
+// it those records would be sent again.
+func (r *Relay) deleteCarried(k *keeper) error {
+	for len(r.carried) > 0 {
+		n := min(len(r.carried), maxDelete)
+		if _, err := r.store.Delete(k.ctx, k.lease, dialect.Deletion{Events: r.carried[:n]}); err != nil {
+			return fmt.Errorf("delete what was delivered before: %w", err)
+		}
+		r.carried = r.carried[n:]
+	}
+	r.carried = nil
+	return nil
+}
+
+// finish ends the last turn of a Run: the lease is released only when nothing is on
+// its way any more, or the next owner would send it while ours still may arrive
+// (hazard 10).
+func (r *Relay) finish(k *keeper, out outcome) error {
+	if n := out.undelivered + len(out.leftover); n > 0 {
+		return fmt.Errorf("%w: %d records were still on their way or not deleted after %v; the lease runs out in at most %v, and the next owner sends them again",
+			ErrNotDrained, n, r.cfg.DrainTimeout, r.cfg.LeaseTTL)
+	}
+	r.release(k)
+	r.log.Info("drained", "epoch", k.lease.Epoch)
+	return nil
+}
+
+func (r *Relay) halt(k *keeper, rejected *RejectedError) error {
+	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic, "error", rejected.Err)
+	if err := r.store.Halt(k.ctx, k.lease, rejected.Error()); err != nil && !errors.Is(err, dialect.ErrLeaseLost) {
+		r.log.Warn("could not note the reason in the lease row", "error", err)
+	}
+	r.release(k)
+	return rejected
+}
+
+func (r *Relay) release(k *keeper) {
+	if err := r.store.Release(k.ctx, k.lease); err != nil {
+		r.log.Warn("could not release the lease: it runs out by itself", "error", err)
+	}
+}
