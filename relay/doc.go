@@ -1,0 +1,24 @@
+// Package relay forwards events from an outbox table to a broker.
+//
+// What it promises: every event whose transaction committed is delivered at least
+// once, and none whose transaction rolled back. Events of one topic and key are
+// delivered in the order in which their transactions committed, provided their writers
+// are serialised or use outbox.StrictKeyOrder. Duplicates come only after a crash, a
+// lost lease, a failover of the database, or an answer lost by a sink that is not
+// idempotent; even then the first copies are in order. An outage of the broker costs
+// time, never an event. Memory is bounded by Config, whatever the backlog.
+//
+// How it does that: a row in outbox_events is an undelivered event. The relay reads
+// rows, hands them to a Sink, and deletes exactly those that the sink acknowledged.
+// What it remembers beside the table, such as how far it has read, is a hint that may
+// be lost at any time.
+//
+//   - reader.go, gaps.go, sweep.go: which rows are read, and when an id is not waited for any more.
+//   - flight.go: what has been read and not deleted yet.
+//   - deleter.go: what is deleted, and how a delete is kept from removing anything else.
+//   - lease.go, turn.go, session.go: who may do all this, and for how long.
+//
+// What it needs: the tables of package migrations; SELECT and DELETE on outbox_events;
+// SELECT and UPDATE on outbox_leases; the primary, not a standby. Sinks are the packages
+// relaykafka and relaywatermill; relay itself imports none of their libraries.
+package relay
