@@ -1,0 +1,241 @@
+package relaykafka
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl"
+)
+
+// Config says which Kafka to publish to, and how. Only Brokers is required: the
+// zero value of every other field is its default.
+type Config struct {
+	// Brokers are the addresses to find the cluster by, host or host:port (port
+	// 9092 if left out). One is enough; more help when one is down at start.
+	Brokers []string
+
+	// ClientID names this program in the brokers' logs, quotas and metrics.
+	// Default: postroom.
+	ClientID string
+
+	// TLS encrypts connections; the zero tls.Config trusts the system's roots.
+	// Default nil: no encryption.
+	TLS *tls.Config
+
+	// SASL are the mechanisms to authenticate with, in order of preference.
+	// They are used by every session, and never closed. Default: none.
+	SASL []sasl.Mechanism
+
+	// CreateTopics creates a topic that does not exist when the first record
+	// for it arrives. Default false: such a record is rejected (see
+	// UnknownTopicAfter). The broker's own auto.create.topics.enable is
+	// never made use of, because it would turn a typing error into a topic.
+	CreateTopics bool
+
+	// TopicPartitions and TopicReplicas are for topics that CreateTopics makes.
+	// Default 0: the broker's num.partitions and default.replication.factor.
+	TopicPartitions int32
+	TopicReplicas   int16
+
+	// Linger is how long an incomplete batch waits for more records. Default 0:
+	// it does not wait, and batches form while earlier ones are under way.
+	// At most one minute.
+	Linger time.Duration
+
+	// Compression is none, gzip, snappy, lz4 or zstd. Default none. zstd and lz4
+	// pay when the network or the brokers' disks are the limit; they cost the
+	// relay's processor.
+	Compression string
+
+	// BatchMaxBytes is the largest batch, and so the largest record, before
+	// compression. A larger record is rejected without being sent. Default
+	// 1,048,588, Kafka's default of message.max.bytes. Raise both for larger
+	// events; lower it when a topic's max.message.bytes is lower. From 1,024 up
+	// to 100 MiB.
+	BatchMaxBytes int32
+
+	// MaxBufferedBytes bounds what a session holds unacknowledged: keys, values,
+	// headers and 512 bytes for each record. Deliver blocks above it. Default 128 MiB,
+	// which is more than the relay keeps in flight.
+	MaxBufferedBytes int64
+
+	// UnknownTopicAfter is for how long fresh metadata must have denied a topic,
+	// without a pause, before its records are rejected: just after a restart,
+	// brokers deny topics that exist. Default 30 s.
+	UnknownTopicAfter time.Duration
+
+	// Logger hears of outages, created topics and refused records, never of
+	// payloads. Default slog.Default().
+	Logger *slog.Logger
+
+	// ExtraOptions go to franz-go after our own, for what Config does not offer.
+	// Those that would take away a promise of this package are refused or
+	// overridden. Hooks see a few records without a topic: they are markers
+	// that never leave the client.
+	ExtraOptions []kgo.Opt
+}
+
+const (
+	defaultClientID          = "postroom"
+	defaultBatchMaxBytes     = 1_048_588
+	defaultMaxBufferedBytes  = 128 << 20
+	defaultUnknownTopicAfter = 30 * time.Second
+	maxBatchBytes            = 100 << 20
+)
+
+func (c Config) withDefaults() Config {
+	if c.ClientID == "" {
+		c.ClientID = defaultClientID
+	}
+	if c.TopicPartitions == 0 {
+		c.TopicPartitions = -1
+	}
+	if c.TopicReplicas == 0 {
+		c.TopicReplicas = -1
+	}
+	if c.Compression == "" {
+		c.Compression = "none"
+	}
+	if c.BatchMaxBytes == 0 {
+		c.BatchMaxBytes = defaultBatchMaxBytes
+	}
+	if c.MaxBufferedBytes == 0 {
+		c.MaxBufferedBytes = defaultMaxBufferedBytes
+	}
+	if c.UnknownTopicAfter == 0 {
+		c.UnknownTopicAfter = defaultUnknownTopicAfter
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// validate reports every fault at once, each with the field's name. It wants
+// defaults filled in.
+func (c Config) validate() error {
+	var errs []error
+	fault := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("relaykafka: Config."+format, args...))
+	}
+	if len(c.Brokers) == 0 {
+		fault("Brokers is empty: name at least one broker as host:port")
+	}
+	for _, broker := range c.Brokers {
+		if broker == "" || strings.ContainsAny(broker, ", \t\n/") {
+			fault("Brokers: %q is not an address: write host:port, one address an element", broker)
+		}
+	}
+	if c.TopicPartitions < -1 {
+		fault("TopicPartitions is %d: use 0 for the broker's default or a positive number", c.TopicPartitions)
+	}
+	if c.TopicReplicas < -1 {
+		fault("TopicReplicas is %d: use 0 for the broker's default or a positive number", c.TopicReplicas)
+	}
+	if c.Linger < 0 || c.Linger > time.Minute {
+		fault("Linger is %s: it must be from 0 to 1m", c.Linger)
+	}
+	if _, ok := compressions()[c.Compression]; !ok {
+		fault("Compression is %q: it must be none, gzip, snappy, lz4 or zstd", c.Compression)
+	}
+	if c.BatchMaxBytes < 1024 || c.BatchMaxBytes > maxBatchBytes {
+		fault("BatchMaxBytes is %d: it must be from 1,024 to %d", c.BatchMaxBytes, maxBatchBytes)
+	}
+	if c.MaxBufferedBytes < 0 {
+		fault("MaxBufferedBytes is %d: it must be positive", c.MaxBufferedBytes)
+	}
+	if c.UnknownTopicAfter < 0 {
+		fault("UnknownTopicAfter is %s: it must be positive", c.UnknownTopicAfter)
+	}
+	return errors.Join(errs...)
+}
+
+func compressions() map[string]kgo.CompressionCodec {
+	return map[string]kgo.CompressionCodec{
+		"none":   kgo.NoCompression(),
+		"gzip":   kgo.GzipCompression(),
+		"snappy": kgo.SnappyCompression(),
+		"lz4":    kgo.Lz4Compression(),
+		"zstd":   kgo.ZstdCompression(),
+	}
+}
+
+// clientOptions are kgo's options for a producer. Those after ExtraOptions are not
+// up to the caller: our promises rest on them.
+func (c Config) clientOptions() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...),
+		kgo.ClientID(c.ClientID),
+		kgo.WithLogger(clientLogger{c.Logger}),
+		kgo.ProducerBatchCompression(compressions()[c.Compression]),
+		kgo.ProducerBatchMaxBytes(c.BatchMaxBytes),
+		kgo.ProducerLinger(c.Linger),
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+		kgo.RetryBackoffFn(retryBackoff),
+		// A leader that moved is looked for this often, instead of every 5 s.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		// Pushing metrics to the broker makes Close wait for up to a second.
+		kgo.DisableClientMetrics(),
+	}
+	if c.TLS != nil {
+		opts = append(opts, kgo.DialTLSConfig(c.TLS.Clone()))
+	}
+	for _, mechanism := range c.SASL {
+		opts = append(opts, kgo.SASL(sharedMechanism{mechanism}))
+	}
+	opts = append(opts, c.ExtraOptions...)
+	return append(opts,
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordRetries(math.MaxInt),
+		kgo.RecordDeliveryTimeout(0),
+		// Topics are judged by our own clock (topics.go), not by kgo's count.
+		kgo.UnknownTopicRetries(-1),
+		// The session bounds its buffer itself (session.go), by bytes.
+		kgo.MaxBufferedRecords(math.MaxInt32),
+		kgo.MaxBufferedBytes(0),
+		kgo.DefaultProduceTopic(""),
+	)
+}
+
+// checkClient refuses options that cannot be overridden.
+func checkClient(client *kgo.Client) error {
+	for _, banned := range []struct {
+		option any
+		name   string
+	}{
+		{kgo.DisableIdempotentWrite, "DisableIdempotentWrite"},
+		{kgo.AllowIdempotentProduceCancellation, "AllowIdempotentProduceCancellation"},
+		{kgo.ManualFlushing, "ManualFlushing"},
+		{kgo.AllowAutoTopicCreation, "AllowAutoTopicCreation"},
+		{kgo.DefaultProduceTopicAlways, "DefaultProduceTopicAlways"},
+	} {
+		if set, _ := client.OptValue(banned.option).(bool); set {
+			return fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.%s, which breaks the promises of this package: leave it out", banned.name)
+		}
+	}
+	if id, _ := client.OptValue(kgo.TransactionalID).(string); id != "" {
+		return fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.TransactionalID %q: this sink does not use transactions", id)
+	}
+	return nil
+}
+
+// retryBackoff waits 50 ms to 1 s: an outage ends seldom enough for a request each
+// second to cost nothing, and the records behind it have waited long enough.
+func retryBackoff(failures int) time.Duration {
+	const shortest, longest = 50 * time.Millisecond, time.Second
+	wait := longest
+	if failures < 6 {
+		wait = min(shortest<<max(failures-1, 0), longest)
+	}
+	return wait - jitter(wait/4)
+}
+
+// sharedMechanism hides a mechanism's Close from kgo, which would call it at the end
+// of each session, though the next one needs the mechanism again.
+type sharedMechanism struct{ sasl.Mechanism }

@@ -1,0 +1,34 @@
+// Package relaykafka publishes outbox records to Apache Kafka with franz-go.
+//
+// What it promises, on top of what every [relay.Sink] does:
+//
+//   - A record is acknowledged when all in-sync replicas have it.
+//   - Within a session no record is duplicated or reordered, whatever happens to
+//     the network and the brokers: the producer is idempotent, keeps its records
+//     through an outage of any length, and retries without a limit, so that
+//     the brokers recognise a record they have already. Records are given
+//     up only when the session is closed, or when Kafka has refused one.
+//   - When Kafka refuses a record, what was sent by then is resolved (each record
+//     gets its true answer), and nothing later leaves the process. So a refusal
+//     makes neither duplicates nor a new order.
+//   - A key goes to the partition where the Java client puts it (murmur2); records
+//     without a key stick to a partition for one batch.
+//   - The wire is that of watermill-kafka's DefaultMarshaler, with the headers
+//     sorted by name.
+//
+// What it needs: Kafka 2.1 or newer with the topics in place, or Config.CreateTopics.
+// The user needs Write and Describe on the topics; for CreateTopics also Create.
+// For 'never lost', topics need at least two in-sync replicas.
+//
+// [NewPublisher] offers the same producer as a Watermill message.Publisher, for
+// services that publish without an outbox.
+//
+// # How a session fails
+//
+// Each Open makes a client, and with it a new idempotent producer. The client fails
+// whole batches: one record that the broker refuses takes those with it that
+// were sent in its batch, and those queued behind it for the partition. The session
+// then closes its gate: it asks the client to drop all that it never sent (kgo
+// cancels a record through its context, when that is safe) and waits for the answers
+// to what it did send. See gate.go for the race that makes this more than a flag.
+package relaykafka

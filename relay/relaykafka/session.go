@@ -1,0 +1,176 @@
+package relaykafka
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// session is one turn: one client, one idempotent producer.
+type session struct {
+	sink   *Sink
+	client *kgo.Client
+	ack    relay.Ack
+
+	gate    context.Context // ends with the first failure, and with Close
+	shut    context.CancelFunc
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+	watcher sync.WaitGroup
+
+	delivering sync.Mutex // held by Deliver, so that Close can wait for it
+
+	topicsMu sync.Mutex // for the map; Deliver alone writes, and reads without it
+	topics   map[string]*topic
+	newTopic chan struct{}
+
+	// buffered is the size of all items not acknowledged yet. Each has a positive
+	// size, so 0 means that nothing is outstanding.
+	buffered atomic.Int64
+	wantRoom atomic.Bool
+	room     chan struct{} // wakes the one who waits for buffered to fall
+}
+
+var _ relay.Session = (*session)(nil)
+
+func newSession(sink *Sink, ack relay.Ack) *session {
+	s := &session{
+		sink:     sink,
+		ack:      ack,
+		topics:   make(map[string]*topic),
+		newTopic: make(chan struct{}, 1),
+		room:     make(chan struct{}, 1),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.gate, s.shut = context.WithCancel(s.life)
+	return s
+}
+
+func (s *session) start(client *kgo.Client) {
+	s.client = client
+	s.watcher.Go(s.watch)
+}
+
+// Deliver implements relay.Session.
+func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	if s.closed() {
+		s.ackAll(records, relay.ErrGivenUp)
+		return
+	}
+	e := newEncoder(s, len(records))
+	for i, r := range records {
+		it, err := e.encode(i, r)
+		if err != nil {
+			s.shut()
+			s.ack(r, relay.Rejected(err))
+			s.ackAll(records[i+1:], relay.ErrGivenUp)
+			return
+		}
+		if err := s.reserve(ctx, it.size); err != nil {
+			s.shut()
+			s.ackAll(records[i:], err)
+			return
+		}
+		it.topic.sent.Add(1)
+		s.client.Produce(context.Background(), &it.wire, promise)
+	}
+}
+
+func (s *session) ackAll(records []*relay.Record, err error) {
+	for _, r := range records {
+		s.ack(r, err)
+	}
+}
+
+// reserve waits until size more bytes may be buffered. A record larger than the whole
+// buffer passes when it is alone.
+func (s *session) reserve(ctx context.Context, size int64) error {
+	limit := s.sink.cfg.MaxBufferedBytes
+	for {
+		if s.closed() {
+			return relay.ErrGivenUp
+		}
+		if held := s.buffered.Load(); held == 0 || held+size <= limit {
+			s.buffered.Add(size) // only Deliver adds, so nobody else took the room
+			return nil
+		}
+		if err := s.waitForRoom(ctx, limit-size); err != nil {
+			return err
+		}
+	}
+}
+
+// waitForRoom waits until buffered may have fallen to most, or to nothing.
+func (s *session) waitForRoom(ctx context.Context, most int64) error {
+	s.wantRoom.Store(true)
+	defer s.wantRoom.Store(false)
+	// A release before the line above saw nobody waiting, so look again after it.
+	if held := s.buffered.Load(); held == 0 || held <= most {
+		return nil
+	}
+	select {
+	case <-s.room:
+		return nil
+	case <-s.gate.Done():
+		return relay.ErrGivenUp
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *session) release(size int64) {
+	s.buffered.Add(-size)
+	if s.wantRoom.Load() {
+		select {
+		case s.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// promise is called by kgo once for each record, one call at a time.
+func promise(r *kgo.Record, err error) {
+	it := r.Context.(*item)
+	s := it.session
+	if err != nil {
+		err = s.failed(it, err)
+	}
+	it.topic.done.Add(1)
+	s.ack(it.record, err)
+	s.release(it.size)
+}
+
+// failed closes the gate, and then says how the record is acknowledged.
+func (s *session) failed(it *item, err error) error {
+	byUs := s.closed() && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrAborting) || errors.Is(err, kgo.ErrClientClosed))
+	s.shut()
+	if denied := it.topic.denied.Load(); denied != nil {
+		return relay.Rejected(*denied)
+	}
+	if byUs {
+		return relay.ErrGivenUp
+	}
+	return classify(it.record, err)
+}
+
+// Close implements relay.Session. It does not wait for a broker.
+func (s *session) Close() {
+	s.end() // and with it the gate
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	s.client.Close()
+	s.watcher.Wait()
+	// Closing made kgo queue the promises of all that was left; they run on a
+	// goroutine of its own.
+	s.wantRoom.Store(true)
+	for s.buffered.Load() != 0 {
+		<-s.room
+	}
+}

@@ -1,0 +1,159 @@
+package relaykafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// Sink publishes to one Kafka cluster. Make it with New. Its methods are safe for
+// concurrent use; a Sink holds no connection, its sessions do.
+type Sink struct {
+	cfg     Config
+	log     *slog.Logger
+	denials denials
+}
+
+var _ relay.Sink = (*Sink)(nil)
+
+// New checks cfg and returns a Sink. It does not connect: Check does. The error
+// names every field that is wrong.
+func New(cfg Config) (*Sink, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	client, err := newClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	client.Close()
+	return &Sink{cfg: cfg, log: cfg.Logger, denials: denials{after: cfg.UnknownTopicAfter}}, nil
+}
+
+func newClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(cfg.clientOptions(), extra...)...)
+	if err != nil {
+		return nil, fmt.Errorf("relaykafka: franz-go refuses the configuration: %w; see Config.Brokers and Config.ExtraOptions", err)
+	}
+	if err := checkClient(client); err != nil {
+		client.Close()
+		return nil, err
+	}
+	return client, nil
+}
+
+// Check connects, authenticates, and asks for the cluster's brokers, first through
+// Config.Brokers and then at an address that the cluster advertises. It
+// takes no longer than ctx; without a deadline, a broker that accepts connections and
+// says nothing may take 20 s each. The error names the addresses and what to try.
+func (s *Sink) Check(ctx context.Context) error {
+	client, err := newClient(s.cfg, kgo.RequestRetries(1))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Ping(ctx); err != nil {
+		return fmt.Errorf("kafka at %s cannot be used: %w; %s", s.addresses(), err, hint(err))
+	}
+	return s.checkAdvertised(ctx, client)
+}
+
+// checkAdvertised finds the misconfiguration that Ping does not: a broker that
+// answers at the address we were given, and advertises another that leads nowhere.
+func (s *Sink) checkAdvertised(ctx context.Context, client *kgo.Client) error {
+	request := kmsg.NewPtrMetadataRequest()
+	request.Topics = []kmsg.MetadataRequestTopic{}
+	var errs []error
+	for _, broker := range client.DiscoveredBrokers() {
+		_, err := broker.Request(ctx, request)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("kafka at %s answers, but knows no brokers yet: wait until the cluster is up", s.addresses())
+	}
+	return fmt.Errorf("kafka at %s answers, but no broker can be reached at the address it advertises: %w; check advertised.listeners",
+		s.addresses(), errors.Join(errs...))
+}
+
+func (s *Sink) addresses() string { return strings.Join(s.cfg.Brokers, ", ") }
+
+func hint(err error) string {
+	switch {
+	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+		return "check the SASL mechanism, the user and the password"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it did not answer in time: check the address, the port, and whether the listener wants TLS or SASL"
+	default:
+		return "check that the broker is up, the address and the port, and whether the listener wants TLS or SASL"
+	}
+}
+
+// Open makes the producer of a turn. It does not connect, and so does not fail
+// because Kafka is away for the moment.
+func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
+	session := newSession(s, ack)
+	client, err := newClient(s.cfg, kgo.ProducerOnDataLossDetected(session.lostByBroker))
+	if err != nil {
+		return nil, err
+	}
+	session.start(client)
+	return session, nil
+}
+
+// denials remembers since when a topic has been denied, over sessions: after a
+// refusal the relay offers the records again, one at a time, and none of them should
+// have to wait for UnknownTopicAfter anew.
+type denials struct {
+	after time.Duration
+
+	mu    sync.Mutex
+	since map[string]denial
+}
+
+type denial struct{ first, last time.Time }
+
+// deny notes that fresh metadata denied the topic just now, and says for how long it
+// has, and whether that is long enough. A denial not repeated for a while starts
+// over: nobody looked in between.
+func (d *denials) deny(topic string, now time.Time) (time.Duration, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known, ok := d.since[topic]
+	if !ok || now.Sub(known.last) > d.after {
+		known.first = now
+	}
+	known.last = now
+	if d.since == nil {
+		d.since = make(map[string]denial)
+	}
+	d.since[topic] = known
+	lasted := now.Sub(known.first)
+	return lasted, lasted >= d.after
+}
+
+// clear forgets the denials of topics that were seen, or could not be asked for.
+func (d *denials) clear(topics ...string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, topic := range topics {
+		delete(d.since, topic)
+	}
+}
+
+// jitter returns a random part of d.
+func jitter(d time.Duration) time.Duration { return rand.N(d + 1) }
