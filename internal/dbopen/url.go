@@ -37,6 +37,9 @@ func parseURL(raw string) (*parsedURL, error) {
 		// What stands here may be a DSN with a password: it is not repeated.
 		return nil, fmt.Errorf("database URL has no scheme: it must start with %s", schemes)
 	}
+	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return nil, errors.New("database URL holds a space or a control character: write it percent-encoded (a space is %20)")
+	}
 	u := &parsedURL{raw: raw}
 	switch scheme {
 	case "postgres", "postgresql":
@@ -88,6 +91,9 @@ func (u *parsedURL) split(rest string) error {
 }
 
 func (u *parsedURL) credentials(userinfo string) error {
+	if strings.Contains(userinfo, "@") {
+		return errEscapeCredentials // where the host begins is then a matter of opinion, also between parsers
+	}
 	user, password, _ := strings.Cut(userinfo, ":")
 	var err1, err2 error
 	u.user, err1 = url.PathUnescape(user)
