@@ -165,34 +165,6 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 	}
 }
 
-func TestASchemaThatMayNotBeMadeNamesTheStatement(t *testing.T) {
-	db := dbtest.PostgreSQL(t)
-	as(t, db, func(role string, conn *sql.DB) {
-		_, err := migrations.Apply(t.Context(), conn, db.Dialect, migrations.Options{Schema: "acme"})
-		require.ErrorIs(t, err, migrations.ErrNoAccess)
-		require.ErrorContains(t, err, `CREATE SCHEMA "acme" AUTHORIZATION`)
-
-		exec(t, db.DB, `CREATE SCHEMA acme AUTHORIZATION `+role)
-		_, err = migrations.Apply(t.Context(), conn, db.Dialect, migrations.Options{Schema: "acme"})
-		require.NoError(t, err, "no right on the database is needed once the schema is there")
-	})
-}
-
-func TestTheLockOfADeadProcessEnds(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{Only: migrations.InboxOnly})
-		soon := map[migrations.Dialect]string{
-			migrations.PostgreSQL: "clock_timestamp() + interval '300 milliseconds'",
-			migrations.MySQL:      "utc_timestamp(6) + INTERVAL 300000 MICROSECOND",
-			migrations.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '+0.3 seconds')",
-		}[db.Dialect]
-		exec(t, db.DB, "UPDATE postroom_schema_lock SET owner = 'dead-host-1', expires_at = "+soon)
-		start := time.Now()
-		require.Len(t, apply(t, db, migrations.Options{}), 1)
-		require.GreaterOrEqual(t, time.Since(start), 200*time.Millisecond, "it must have waited for the lease to end")
-	})
-}
-
 func TestAnExpiryFarInTheFutureIsAClockSetBack(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{Only: migrations.InboxOnly})

@@ -1,43 +1,15 @@
 package migrations_test
 
 import (
-	"crypto/rand"
-	"database/sql"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/migrations"
 )
-
-// as opens the database as a user who has no rights but to connect.
-func as(t *testing.T, db dbtest.Database, f func(user string, conn *sql.DB)) {
-	t.Helper()
-	user := "postroom_test_" + strings.ToLower(rand.Text()[:10])
-	u, err := url.Parse(db.URL)
-	require.NoError(t, err)
-	if db.Dialect == migrations.PostgreSQL {
-		exec(t, db.DB, "CREATE ROLE "+user+" LOGIN PASSWORD 'secret'")
-		defer exec(t, db.DB, "DROP ROLE "+user)
-		defer exec(t, db.DB, "DROP OWNED BY "+user)
-	} else {
-		exec(t, db.DB, "CREATE USER "+user+"@'%' IDENTIFIED BY 'secret'")
-		defer exec(t, db.DB, "DROP USER "+user+"@'%'")
-		// A right on something, or the user could not connect to the database.
-		exec(t, db.DB, "CREATE TABLE other (id int)")
-		exec(t, db.DB, "GRANT SELECT ON other TO "+user+"@'%'")
-	}
-	u.User = url.UserPassword(user, "secret")
-	target, err := dbopen.Open(t.Context(), u.String())
-	require.NoError(t, err)
-	defer func() { require.NoError(t, target.DB.Close()) }()
-	f(user, target.DB)
-}
 
 func TestCheckOfAnEmptyDatabaseEndsWithTheNextCommand(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
@@ -107,29 +79,39 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 }
 
 func TestCheckNeedsToReadTheVersionTableOnly(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		if db.Dialect == migrations.SQLite {
-			return // SQLite has no users
-		}
-		apply(t, db, migrations.Options{})
-		as(t, db, func(user string, conn *sql.DB) {
-			err := migrations.Check(t.Context(), conn, db.Dialect, migrations.Options{})
+	for name, open := range map[string]func(testing.TB) dbtest.Database{
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			apply(t, db, migrations.Options{})
+			exec(t, db.DB, "CREATE TABLE other (id int)") // on MariaDB one must have some right to connect
+			nobody := dbtest.Restricted(t, db, "SELECT ON other")
+			err := migrations.Check(t.Context(), nobody.DB, db.Dialect, migrations.Options{})
 			require.ErrorIs(t, err, migrations.ErrNoAccess)
 			require.ErrorContains(t, err, "GRANT SELECT ON postroom_schema")
-
-			_, err = migrations.Apply(t.Context(), conn, db.Dialect, migrations.Options{Prefix: "mine_"})
+			_, err = migrations.Status(t.Context(), nobody.DB, db.Dialect, migrations.Options{})
+			require.ErrorIs(t, err, migrations.ErrNoAccess)
+			_, err = migrations.Apply(t.Context(), nobody.DB, db.Dialect, migrations.Options{Prefix: "mine_"})
 			require.ErrorIs(t, err, migrations.ErrNoAccess)
 			require.ErrorContains(t, err, "relay migrate print --table-prefix mine_")
 
-			grantee := user
-			if db.Dialect == migrations.MySQL {
-				grantee += "@'%'"
-			}
-			exec(t, db.DB, "GRANT SELECT ON postroom_schema TO "+grantee)
-			require.NoError(t, migrations.Check(t.Context(), conn, db.Dialect, migrations.Options{}))
-			results, err := migrations.Apply(t.Context(), conn, db.Dialect, migrations.Options{})
-			require.NoError(t, err, "with nothing to do, Apply needs no more than Check")
-			require.Empty(t, results)
+			reader := dbtest.Restricted(t, db, "SELECT ON postroom_schema")
+			require.NoError(t, migrations.Check(t.Context(), reader.DB, db.Dialect, migrations.Options{}))
+			require.Empty(t, apply(t, reader, migrations.Options{}), "with nothing to do, Apply needs no more than Check")
 		})
-	})
+	}
+}
+
+func TestASchemaThatMayNotBeMadeNamesTheStatement(t *testing.T) {
+	db := dbtest.PostgreSQL(t)
+	nobody := dbtest.Restricted(t, db)
+	o := migrations.Options{Schema: "acme"}
+	_, err := migrations.Apply(t.Context(), nobody.DB, db.Dialect, o)
+	require.ErrorIs(t, err, migrations.ErrNoAccess)
+	require.ErrorContains(t, err, `CREATE SCHEMA "acme" AUTHORIZATION`)
+
+	exec(t, db.DB, "CREATE SCHEMA acme")
+	owner := dbtest.Restricted(t, db, "CREATE, USAGE ON SCHEMA acme")
+	require.Len(t, apply(t, owner, o), 2, "no right on the database is needed once the schema is there")
 }

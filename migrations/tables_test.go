@@ -32,50 +32,74 @@ func insert(t *testing.T, db dbtest.Database, table string, row map[string]any) 
 	return err
 }
 
-func TestAnInsertOfTopicAndPayloadIsEnough(t *testing.T) {
+// TestTables looks at the tables of every server; each part begins with them empty.
+func TestTables(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{})
-		for range 2 {
-			exec(t, db.DB, `INSERT INTO outbox_events (topic, payload) VALUES ('orders', '{"total": 3}')`)
-		}
-		createdAt := map[migrations.Dialect]string{
-			migrations.PostgreSQL: `to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
-			migrations.MySQL:      `date_format(created_at, '%Y-%m-%dT%H:%i:%s.%fZ')`,
-			migrations.SQLite:     `created_at`,
-		}[db.Dialect]
-		rows, err := db.DB.QueryContext(t.Context(), "SELECT id, event_id, event_key, event_type, payload, headers, "+createdAt+" FROM outbox_events ORDER BY id")
-		require.NoError(t, err)
-		defer func() { _ = rows.Close() }()
-		var seen []string
-		for rows.Next() {
-			var (
-				id                                int64
-				eventID, eventType, headers, made string
-				key                               *string
-				payload                           []byte
-			)
-			require.NoError(t, rows.Scan(&id, &eventID, &key, &eventType, &payload, &headers, &made))
-			require.Equal(t, int64(len(seen)+1), id)
-			parsed, err := uuid.Parse(eventID)
-			require.NoError(t, err)
-			require.Equal(t, parsed.String(), eventID, "lower case, 36 characters")
-			require.Equal(t, uuid.RFC4122, parsed.Variant())
-			if db.Dialect != migrations.MySQL { // uuid() there is of version 1
-				require.Equal(t, uuid.Version(4), parsed.Version())
+		for _, c := range []struct {
+			name string
+			test func(*testing.T, dbtest.Database)
+		}{
+			{"an insert of topic and payload is enough", testAnInsertOfTopicAndPayloadIsEnough},
+			{"events keep to their limits", testEventLimits},
+			{"outbox_events has its primary key as only index", testOutboxEventsHasItsPrimaryKeyAsOnlyIndex},
+			{"the lease table has one row and takes no second", testTheLeaseTableHasOneRowAndTakesNoSecond},
+			{"inbox ids compare by bytes", testInboxIDsCompareByBytes},
+			{"keys compare by bytes", testKeysCompareByBytes},
+			{"inbox tables keep to their limits", testInboxLimits},
+			{"parked events keep their event and a known state", testParkedEventsKeepTheirEventAndAKnownState},
+		} {
+			t.Run(c.name, func(t *testing.T) { c.test(t, db) })
+			for _, table := range []string{"outbox_events", "outbox_parked", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked"} {
+				exec(t, db.DB, "DELETE FROM "+table)
 			}
-			require.Nil(t, key)
-			require.Empty(t, eventType)
-			require.Equal(t, `{"total": 3}`, string(payload))
-			require.Equal(t, "{}", headers)
-			at, err := time.Parse("2006-01-02T15:04:05.000000Z", made)
-			require.NoError(t, err)
-			require.WithinDuration(t, time.Now(), at, time.Minute)
-			seen = append(seen, eventID)
 		}
-		require.NoError(t, rows.Err())
-		require.Len(t, seen, 2)
-		require.NotEqual(t, seen[0], seen[1])
 	})
+}
+
+func testAnInsertOfTopicAndPayloadIsEnough(t *testing.T, db dbtest.Database) {
+	for range 2 {
+		exec(t, db.DB, `INSERT INTO outbox_events (topic, payload) VALUES ('orders', '{"total": 3}')`)
+	}
+	createdAt := map[migrations.Dialect]string{
+		migrations.PostgreSQL: `to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
+		migrations.MySQL:      `date_format(created_at, '%Y-%m-%dT%H:%i:%s.%fZ')`,
+		migrations.SQLite:     `created_at`,
+	}[db.Dialect]
+	rows, err := db.DB.QueryContext(t.Context(), "SELECT id, event_id, event_key, event_type, payload, headers, "+createdAt+" FROM outbox_events ORDER BY id")
+	require.NoError(t, err)
+	defer func() { _ = rows.Close() }()
+	var seen []string
+	var last int64
+	for rows.Next() {
+		var (
+			id                                int64
+			eventID, eventType, headers, made string
+			key                               *string
+			payload                           []byte
+		)
+		require.NoError(t, rows.Scan(&id, &eventID, &key, &eventType, &payload, &headers, &made))
+		require.Greater(t, id, last)
+		last = id
+		parsed, err := uuid.Parse(eventID)
+		require.NoError(t, err)
+		require.Equal(t, parsed.String(), eventID, "lower case, 36 characters")
+		require.Equal(t, uuid.RFC4122, parsed.Variant())
+		if db.Dialect != migrations.MySQL { // uuid() there is of version 1
+			require.Equal(t, uuid.Version(4), parsed.Version())
+		}
+		require.Nil(t, key)
+		require.Empty(t, eventType)
+		require.Equal(t, `{"total": 3}`, string(payload))
+		require.Equal(t, "{}", headers)
+		at, err := time.Parse("2006-01-02T15:04:05.000000Z", made)
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now(), at, time.Minute)
+		seen = append(seen, eventID)
+	}
+	require.NoError(t, rows.Err())
+	require.Len(t, seen, 2)
+	require.NotEqual(t, seen[0], seen[1])
 }
 
 func TestSQLitesDefaultIDsAreVersion4OfTheRightVariant(t *testing.T) {
@@ -100,7 +124,7 @@ func headers(n int) string {
 	return `{"k": "` + strings.Repeat("v", n-len(`{"k": ""}`)) + `"}`
 }
 
-func TestEventLimits(t *testing.T) {
+func testEventLimits(t *testing.T, db dbtest.Database) {
 	const mib = 1 << 20
 	onAll := []migrations.Dialect{migrations.PostgreSQL, migrations.MySQL, migrations.SQLite}
 	noTypes := []migrations.Dialect{migrations.SQLite}
@@ -165,22 +189,19 @@ func TestEventLimits(t *testing.T) {
 		{"created_at in month 13", map[string]any{"topic": "t", "created_at": "2024-13-01T00:00:00.000000Z"}, false, noTypes, ""},
 		{"created_at on 30 February", map[string]any{"topic": "t", "created_at": "2024-02-30T00:00:00.000000Z"}, false, noTypes, ""},
 	}
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{})
-		for _, c := range cases {
-			for _, d := range c.where {
-				if d != db.Dialect || c.except == db.Flavor {
-					continue
-				}
-				err := insert(t, db, "outbox_events", c.row)
-				if c.ok {
-					require.NoError(t, err, c.name)
-				} else {
-					require.Error(t, err, c.name)
-				}
+	for _, c := range cases {
+		for _, d := range c.where {
+			if d != db.Dialect || c.except == db.Flavor {
+				continue
+			}
+			err := insert(t, db, "outbox_events", c.row)
+			if c.ok {
+				require.NoError(t, err, c.name)
+			} else {
+				require.Error(t, err, c.name)
 			}
 		}
-	})
+	}
 }
 
 func everyByte() []byte {
@@ -216,43 +237,37 @@ func TestPostgreSQLRefusesAnExplicitID(t *testing.T) {
 	}
 }
 
-func TestOutboxEventsHasItsPrimaryKeyAsOnlyIndex(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{})
-		indexes := map[migrations.Dialect]string{
-			migrations.PostgreSQL: "SELECT count(*) - 1 FROM pg_indexes WHERE tablename = 'outbox_events'",
-			migrations.MySQL:      "SELECT count(*) - 1 FROM information_schema.statistics WHERE table_schema = database() AND table_name = 'outbox_events'",
-			migrations.SQLite:     "SELECT count(*) FROM pragma_index_list('outbox_events')",
-		}[db.Dialect]
-		require.Equal(t, 0, count(t, db, indexes))
-	})
+func testOutboxEventsHasItsPrimaryKeyAsOnlyIndex(t *testing.T, db dbtest.Database) {
+	indexes := map[migrations.Dialect]string{
+		migrations.PostgreSQL: "SELECT count(*) - 1 FROM pg_indexes WHERE tablename = 'outbox_events'",
+		migrations.MySQL:      "SELECT count(*) - 1 FROM information_schema.statistics WHERE table_schema = database() AND table_name = 'outbox_events'",
+		migrations.SQLite:     "SELECT count(*) FROM pragma_index_list('outbox_events')",
+	}[db.Dialect]
+	require.Equal(t, 0, count(t, db, indexes))
 }
 
-func TestTheLeaseTableHasOneRowAndTakesNoSecond(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{})
-		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_leases WHERE id = 1 AND source IS NULL AND owner IS NULL AND epoch = 0 AND expires_at IS NULL AND mode IS NULL"))
-		var sourceID, hints string
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT source_id, hints FROM outbox_leases").Scan(&sourceID, &hints))
-		_, err := uuid.Parse(sourceID)
-		require.NoError(t, err)
-		require.Equal(t, "{}", hints)
+func testTheLeaseTableHasOneRowAndTakesNoSecond(t *testing.T, db dbtest.Database) {
+	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_leases WHERE id = 1 AND source IS NULL AND owner IS NULL AND epoch = 0 AND expires_at IS NULL AND mode IS NULL"))
+	var sourceID, hints string
+	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT source_id, hints FROM outbox_leases").Scan(&sourceID, &hints))
+	_, err := uuid.Parse(sourceID)
+	require.NoError(t, err)
+	require.Equal(t, "{}", hints)
 
-		for _, statement := range []string{
-			"INSERT INTO outbox_leases (id) VALUES (1)",
-			"INSERT INTO outbox_leases (id) VALUES (2)",
-			"UPDATE outbox_leases SET id = 2",
-			"UPDATE outbox_leases SET mode = 'sometimes'",
-			"UPDATE outbox_leases SET source = ''",
-			"UPDATE outbox_leases SET source_id = NULL",
-			"UPDATE outbox_leases SET epoch = -1",
-			"UPDATE outbox_leases SET hints = '[]'",
-		} {
-			_, err := db.DB.ExecContext(t.Context(), statement)
-			require.Error(t, err, statement)
-		}
-		exec(t, db.DB, "UPDATE outbox_leases SET source = 'default', owner = 'o', epoch = epoch + 1, mode = 'exactly-once', hints = '{\"a\": 1}'")
-	})
+	for _, statement := range []string{
+		"INSERT INTO outbox_leases (id) VALUES (1)",
+		"INSERT INTO outbox_leases (id) VALUES (2)",
+		"UPDATE outbox_leases SET id = 2",
+		"UPDATE outbox_leases SET mode = 'sometimes'",
+		"UPDATE outbox_leases SET source = ''",
+		"UPDATE outbox_leases SET source_id = NULL",
+		"UPDATE outbox_leases SET epoch = -1",
+		"UPDATE outbox_leases SET hints = '[]'",
+	} {
+		_, err := db.DB.ExecContext(t.Context(), statement)
+		require.Error(t, err, statement)
+	}
+	exec(t, db.DB, "UPDATE outbox_leases SET source = 'default', owner = 'o', epoch = epoch + 1, mode = 'exactly-once', hints = '{\"a\": 1}'")
 }
 
 func TestMySQLHas1024KeyLocks(t *testing.T) {
@@ -262,33 +277,27 @@ func TestMySQLHas1024KeyLocks(t *testing.T) {
 	require.Equal(t, 1024, count(t, db, "SELECT count(*) FROM outbox_key_locks"))
 }
 
-func TestInboxIDsCompareByBytes(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{})
-		ids := []string{"ABC", "abc", "ABC ", "ABC  ", "Abc", "ÄBC", "A\u0308BC", "aBC\t"}
-		for _, id := range ids {
-			require.NoError(t, insert(t, db, "inbox_events", map[string]any{"consumer": "billing", "message_id": id}), "%q", id)
-			require.Error(t, insert(t, db, "inbox_events", map[string]any{"consumer": "billing", "message_id": id}), "%q twice", id)
-			require.NoError(t, insert(t, db, "inbox_events", map[string]any{"consumer": "Billing", "message_id": id}), "%q of another consumer", id)
-		}
-		require.Equal(t, 2*len(ids), count(t, db, "SELECT count(*) FROM inbox_events WHERE processed_at IS NOT NULL"))
-	})
+func testInboxIDsCompareByBytes(t *testing.T, db dbtest.Database) {
+	ids := []string{"ABC", "abc", "ABC ", "ABC  ", "Abc", "ÄBC", "A\u0308BC", "aBC\t"}
+	for _, id := range ids {
+		require.NoError(t, insert(t, db, "inbox_events", map[string]any{"consumer": "billing", "message_id": id}), "%q", id)
+		require.Error(t, insert(t, db, "inbox_events", map[string]any{"consumer": "billing", "message_id": id}), "%q twice", id)
+		require.NoError(t, insert(t, db, "inbox_events", map[string]any{"consumer": "Billing", "message_id": id}), "%q of another consumer", id)
+	}
+	require.Equal(t, 2*len(ids), count(t, db, "SELECT count(*) FROM inbox_events WHERE processed_at IS NOT NULL"))
 }
 
-func TestKeysCompareByBytes(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{})
-		keys := []string{"ABC", "abc", "ABC ", "ABC  "}
-		for _, key := range keys {
-			require.NoError(t, insert(t, db, "outbox_events", map[string]any{"topic": "t", "event_key": key}))
-			require.NoError(t, insert(t, db, "inbox_blocked", map[string]any{"consumer": "c", "topic": "t", "event_key": key}))
-		}
-		require.Equal(t, len(keys), count(t, db, "SELECT count(DISTINCT event_key) FROM outbox_events"))
-		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_events WHERE event_key = 'ABC'"))
-	})
+func testKeysCompareByBytes(t *testing.T, db dbtest.Database) {
+	keys := []string{"ABC", "abc", "ABC ", "ABC  "}
+	for _, key := range keys {
+		require.NoError(t, insert(t, db, "outbox_events", map[string]any{"topic": "t", "event_key": key}))
+		require.NoError(t, insert(t, db, "inbox_blocked", map[string]any{"consumer": "c", "topic": "t", "event_key": key}))
+	}
+	require.Equal(t, len(keys), count(t, db, "SELECT count(DISTINCT event_key) FROM outbox_events"))
+	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_events WHERE event_key = 'ABC'"))
 }
 
-func TestInboxLimits(t *testing.T) {
+func testInboxLimits(t *testing.T, db dbtest.Database) {
 	at := func(row map[string]any, more map[string]any) map[string]any {
 		both := map[string]any{}
 		for _, m := range []map[string]any{row, more} {
@@ -332,30 +341,24 @@ func TestInboxLimits(t *testing.T) {
 		{"parked with a NUL in a header", "inbox_parked", at(parked, map[string]any{"headers": `{"a": "\u0000"}`}), true},
 		{"parked at half a position", "inbox_parked", at(parked, map[string]any{"kafka_topic": "t"}), false},
 	}
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{})
-		for _, c := range cases {
-			err := insert(t, db, c.table, c.row)
-			if c.ok {
-				require.NoError(t, err, "%s: %s", c.table, c.name)
-			} else {
-				require.Error(t, err, "%s: %s", c.table, c.name)
-			}
+	for _, c := range cases {
+		err := insert(t, db, c.table, c.row)
+		if c.ok {
+			require.NoError(t, err, "%s: %s", c.table, c.name)
+		} else {
+			require.Error(t, err, "%s: %s", c.table, c.name)
 		}
-	})
+	}
 }
 
-func TestParkedEventsKeepTheirEventAndAKnownState(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		apply(t, db, migrations.Options{})
-		exec(t, db.DB, "INSERT INTO outbox_events (topic, event_key, payload) VALUES ('t', 'k', 'x')")
-		exec(t, db.DB, `INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error)
-			SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, 1, 'too large' FROM outbox_events`)
-		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_parked WHERE seq = 1 AND state = 'failed' AND NOT overtaken AND parked_at IS NOT NULL"))
-		_, err := db.DB.ExecContext(t.Context(), "UPDATE outbox_parked SET state = 'gone'")
-		require.Error(t, err)
-		exec(t, db.DB, "UPDATE outbox_parked SET state = 'retry', overtaken = true")
-	})
+func testParkedEventsKeepTheirEventAndAKnownState(t *testing.T, db dbtest.Database) {
+	exec(t, db.DB, "INSERT INTO outbox_events (topic, event_key, payload) VALUES ('t', 'k', 'x')")
+	exec(t, db.DB, `INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error)
+		SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, 1, 'too large' FROM outbox_events`)
+	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_parked WHERE seq >= 1 AND state = 'failed' AND NOT overtaken AND parked_at IS NOT NULL"))
+	_, err := db.DB.ExecContext(t.Context(), "UPDATE outbox_parked SET state = 'gone'")
+	require.Error(t, err)
+	exec(t, db.DB, "UPDATE outbox_parked SET state = 'retry', overtaken = true")
 }
 
 func TestPostgreSQLsAutovacuumSettingsAreInForce(t *testing.T) {

@@ -189,12 +189,10 @@ CREATE TABLE inbox_events (
     -- of it, without pauses.
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_cost_delay   = 0
-    -- fillfactor stays at 100: rows are never updated.
+    -- fillfactor stays at 100: rows are never updated. There is no index on
+    -- processed_at: it would cost every message, and purging reads the table once,
+    -- from front to back and in small pieces.
 );
-
--- For purging by age. BRIN, because rows arrive in the order of their time: it
--- costs an INSERT next to nothing, where a B-tree would be a second one to keep.
-CREATE INDEX inbox_events_processed_at_idx ON inbox_events USING brin (processed_at) WITH (pages_per_range = 32, autosummarize = on);
 
 COMMENT ON TABLE inbox_events IS 'Postroom: messages that a consumer is done with; the time they are kept is the window in which duplicates are dropped';
 
