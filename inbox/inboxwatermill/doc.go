@@ -27,7 +27,7 @@
 // handler does not run again. To send messages for certain, write them to an outbox
 // in the same transaction, for example with package outboxwatermill:
 //
-//	publisher, err := outboxwatermill.NewPublisher(ob, inboxwatermill.MustTx(msg.Context()), …)
+//	publisher := outboxwatermill.NewPublisher(ob, inboxwatermill.MustTx(msg.Context()))
 //
 // A handler does not call Ack or Nack itself: acknowledged before the commit, a
 // message whose commit fails is lost.

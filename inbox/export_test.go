@@ -1,0 +1,14 @@
+package inbox
+
+import (
+	"context"
+	"time"
+)
+
+// WithSleep replaces the clock that Process pauses by.
+func WithSleep(sleep func(ctx context.Context, d time.Duration) error) Option {
+	return func(c *config) { c.sleep = sleep }
+}
+
+// MaxLosses is how many lost connections are not counted as attempts, plus one.
+const MaxLosses = maxLosses
