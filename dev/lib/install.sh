@@ -9,7 +9,7 @@ install_packages_for() {
 	for name in "$@"; do
 		[[ -n $("${name}_missing") ]] || lacks_client "$name" || continue
 		for package in $("${name}_packages"); do
-			installed "$package" || missing+=("$package")
+			installed "$package" || [[ " ${missing[*]} " == *" $package "* ]] || missing+=("$package")
 		done
 	done
 	if ((${#missing[@]} == 0)); then
