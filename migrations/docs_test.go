@@ -1,0 +1,122 @@
+package migrations_test
+
+import (
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
+)
+
+// documented returns the statements of the block of docs/tables.md with this mark.
+func documented(t *testing.T, mark string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../docs/tables.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(page), "<!-- test: "+mark+" -->\n```sql\n")
+	require.True(t, found, "docs/tables.md has no block %q", mark)
+	block, _, _ := strings.Cut(rest, "\n```")
+	block = regexp.MustCompile(`(?m)^--.*\n`).ReplaceAllString(block, "")
+	var statements []string
+	for _, s := range strings.Split(block, ";") {
+		if s = strings.TrimSpace(s); s != "" {
+			statements = append(statements, s)
+		}
+	}
+	return statements
+}
+
+func TestTheInsertsInTheDocsWork(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
+		apply(t, db, migrations.Options{Only: migrations.OutboxOnly})
+		conn, err := db.DB.Conn(t.Context())
+		require.NoError(t, err)
+		for _, statement := range documented(t, string(db.Dialect)+" insert") {
+			_, err := conn.ExecContext(t.Context(), statement)
+			require.NoError(t, err, statement)
+		}
+		require.NoError(t, conn.Close())
+		var payload []byte
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT payload FROM outbox_events WHERE event_key = 'order-42'").Scan(&payload))
+		require.Equal(t, `{"total": 42}`, string(payload))
+	})
+}
+
+func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			apply(t, db, migrations.Options{})
+			exec(t, db.DB, "CREATE TABLE other (id int)")
+			users := map[string]dbtest.Database{}
+			for _, user := range []string{"orders_service", "postroom_relay", "billing_service"} {
+				users[user] = dbtest.Restricted(t, db, "SELECT ON other")
+			}
+			for _, statement := range documented(t, string(db.Dialect)+" grants") {
+				for user, as := range users {
+					u, err := url.Parse(as.URL)
+					require.NoError(t, err)
+					statement = strings.ReplaceAll(statement, user, u.User.Username())
+				}
+				exec(t, db.DB, statement)
+			}
+			for _, c := range []struct {
+				user, statement string
+				allowed         bool
+			}{
+				{"orders_service", "INSERT INTO outbox_events (topic, payload) VALUES ('t', 'p')", true},
+				{"orders_service", "SELECT id FROM outbox_events", false},
+				{"orders_service", "DELETE FROM outbox_events", false},
+				{"orders_service", "UPDATE outbox_leases SET epoch = 7", false},
+				{"postroom_relay", "SELECT id FROM outbox_events", true},
+				{"postroom_relay", "INSERT INTO outbox_events (topic) VALUES ('t')", false},
+				{"postroom_relay", "UPDATE outbox_events SET topic = 'x'", false},
+				{"postroom_relay", "UPDATE outbox_leases SET epoch = epoch + 1 WHERE id = 1", true},
+				{"postroom_relay", "DELETE FROM outbox_leases", false},
+				{"postroom_relay", `INSERT INTO outbox_parked (id, event_id, topic, event_type, headers, created_at)
+					SELECT id, event_id, topic, event_type, headers, created_at FROM outbox_events`, true},
+				{"postroom_relay", "DELETE FROM outbox_events WHERE id > 0", true},
+				{"postroom_relay", "SELECT consumer FROM inbox_events", false},
+				{"billing_service", "INSERT INTO inbox_events (consumer, message_id) VALUES ('c', 'm')", true},
+				{"billing_service", "DELETE FROM inbox_events WHERE consumer = 'c'", true},
+				{"billing_service", "INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('c', 't', 'k')", true},
+				{"billing_service", "SELECT topic FROM inbox_blocked FOR UPDATE", true},
+				{"billing_service", "SELECT id FROM outbox_events", false},
+			} {
+				_, err := users[c.user].DB.ExecContext(t.Context(), c.statement)
+				if c.allowed {
+					require.NoError(t, err, "%s: %s", c.user, c.statement)
+				} else {
+					require.True(t, dialect.IsDenied(err), "%s: %s: %v", c.user, c.statement, err)
+				}
+			}
+			relay := users["postroom_relay"]
+			require.NoError(t, migrations.Check(t.Context(), relay.DB, db.Dialect, migrations.Options{Only: migrations.OutboxOnly}))
+			if db.Dialect == migrations.MySQL {
+				tx, err := users["orders_service"].DB.BeginTx(t.Context(), nil)
+				require.NoError(t, err)
+				_, err = tx.ExecContext(t.Context(), "SELECT slot FROM outbox_key_locks WHERE slot IN (7) ORDER BY slot FOR UPDATE")
+				require.NoError(t, err)
+				require.NoError(t, tx.Rollback())
+			}
+		})
+	}
+}
+
+// MySQL's list of rights for migrating is the docs'.
+func TestTheRightsToMigrateInTheDocsAreEnough(t *testing.T) {
+	db := dbtest.MariaDB(t)
+	migrator := dbtest.Restricted(t, db, "CREATE, INDEX, SELECT, INSERT, UPDATE ON *")
+	require.Len(t, apply(t, migrator, migrations.Options{}), 2)
+
+	pg := dbtest.PostgreSQL(t)
+	require.Len(t, apply(t, dbtest.Restricted(t, pg, "CREATE ON SCHEMA public"), migrations.Options{}), 2)
+}
