@@ -51,7 +51,9 @@ func WithAnyTopic() Option { return func(c *config) { c.limits.anyTopic = true }
 // the same topic and key, and so keeps their order even where the writers of a key
 // do not lock the aggregate first. The locks end with the transaction. PostgreSQL
 // takes an advisory lock per key, MySQL a row of a small lock table (two keys may
-// share a row and then wait for each other), SQLite needs none.
+// share a row and then wait for each other), SQLite needs none. It costs one more
+// statement, and on MySQL the writer needs SELECT and UPDATE on outbox_key_locks. Every
+// writer of the table has to use it.
 //
 // Two calls of Add in one transaction may take locks in an order that deadlocks
 // with another transaction; the database then fails one of them. Add all events of

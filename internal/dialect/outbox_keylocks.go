@@ -19,7 +19,7 @@ import (
 // and one entry in a driver's cache of prepared statements. The numbers travel as
 // text because every driver can send that. The subquery has an ORDER BY, so the
 // planner may not merge it into the outer query, which then calls the function row by
-// row in that order; a test reads the plan.
+// row in that order; a test watches it do so.
 func lockKeysPostgres(ctx context.Context, tx Execer, n Names, keys []EventKey) error {
 	var list strings.Builder
 	for i, number := range hashes(n, keys, func(h uint64) int64 { return int64(h) }) {
