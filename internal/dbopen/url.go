@@ -174,3 +174,30 @@ func Redact(raw string) string {
 }
 
 func quoteSchemeBare(s string) string { return strings.Trim(quoteScheme(s), `"`) }
+
+// DialectOf returns the dialect that a database URL names, or what is wrong with the
+// URL. It does not connect.
+func DialectOf(rawURL string) (dialect.Dialect, error) {
+	if err := Check(rawURL); err != nil {
+		return "", err
+	}
+	u, err := parseURL(rawURL)
+	if err != nil {
+		return "", err
+	}
+	return u.dialect, nil
+}
+
+// HasPassword reports whether a URL of any scheme holds a password, or cannot be taken
+// apart so that it might.
+func HasPassword(raw string) bool {
+	_, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		return false
+	}
+	var u parsedURL
+	if err := u.split(rest); err != nil {
+		return true
+	}
+	return u.password != "" || u.query.Has("password") || u.query.Has("sslpassword")
+}

@@ -91,7 +91,7 @@ func (r *Relay) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error)
 func (r *Relay) Halt(ctx context.Context, l Lease, reason string) error {
 	return r.Fenced(ctx, l, func(tx *sql.Tx) error {
 		set := map[Dialect]string{
-			PostgreSQL: "jsonb_set(hints, '{halted}', to_jsonb($1::text))",
+			PostgreSQL: "jsonb_set(hints, ARRAY['halted'], to_jsonb($1::text))",
 			MySQL:      "JSON_SET(hints, '$.halted', ?)",
 			SQLite:     "json_set(hints, '$.halted', ?)",
 		}[r.names.Dialect]

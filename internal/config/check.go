@@ -1,0 +1,170 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+const (
+	modeAtLeastOnce = "at-least-once"
+	modeExactlyOnce = "exactly-once"
+	onRejectionHalt = "halt"
+)
+
+// CheckSources says what keeps a command from opening the sources.
+func (c *Config) CheckSources() error {
+	p := &problems{}
+	c.checkSources(p)
+	return p.err()
+}
+
+// CheckRun says what keeps `relay run` from starting.
+func (c *Config) CheckRun() error {
+	p := &problems{}
+	c.checkSources(p)
+	c.checkSink(p)
+	c.checkDelivery(p)
+	return p.err()
+}
+
+func (c *Config) checkSources(p *problems) {
+	for i, s := range c.Sources {
+		if s.DatabaseURL == "" {
+			if s.urlName == "" { // else it could not be read, and has its error already
+				p.add("no database: set %s", c.waysToSet(s))
+			}
+			continue
+		}
+		d, err := dbopen.DialectOf(s.DatabaseURL.Reveal())
+		if err != nil {
+			p.add("%s: %w", s.urlName, err)
+			continue
+		}
+		names := dialect.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
+		if err := names.Validate(); err != nil {
+			p.add("source %q: %w", s.Name, err)
+		}
+		for _, other := range c.Sources[:i] {
+			if other.Name == s.Name {
+				p.add("%s.name and %s.name are both %q: give each source a name of its own", other.key, s.key, s.Name)
+			}
+		}
+	}
+}
+
+func (c *Config) waysToSet(s Source) string {
+	if len(c.Sources) > 1 {
+		return s.key + ".database_url"
+	}
+	return find("source.database_url").anyOf()
+}
+
+func (c *Config) checkSink(p *problems) {
+	kafka, amqp := len(c.Sink.Kafka.Brokers) > 0, c.Sink.AMQP.URL != ""
+	_, triedKafka := c.origins["sink.kafka.brokers"]
+	_, triedAMQP := c.origins["sink.amqp.url"]
+	switch {
+	case kafka && amqp:
+		p.add("two sinks are named, %s and %s: keep one of them", c.origins["sink.kafka.brokers"], c.origins["sink.amqp.url"])
+	case !kafka && !amqp && !triedKafka && !triedAMQP:
+		p.add("no sink: set %s; or, for AMQP, --amqp-url", find("sink.kafka.brokers").anyOf())
+	case amqp:
+		p.check("sink.amqp.url", c.origins, checkAMQP(c.Sink.AMQP.URL))
+	}
+	if _, err := c.Sink.Kafka.TLSConfig(); err != nil {
+		p.add("sink.kafka.tls: %w", err)
+	}
+	c.Sink.Kafka.SASL.check(p)
+}
+
+func (p *problems) check(key string, o origins, err error) {
+	if err != nil {
+		p.add("%s: %w", o[key], err)
+	}
+}
+
+// checkAMQP never repeats the URL: it holds a password.
+func checkAMQP(raw Secret) error {
+	u, err := url.Parse(raw.Reveal())
+	if err != nil {
+		return errors.New("it is no URL: percent-encode user and password (/ as %2F, @ as %40)")
+	}
+	if u.Scheme != "amqp" && u.Scheme != "amqps" || u.Host == "" {
+		return errors.New("want amqp://user:password@host:5672/vhost, or amqps://")
+	}
+	return nil
+}
+
+func (s SASL) check(p *problems) {
+	const name = "sink.kafka.sasl"
+	if s.Mechanism == "" {
+		if s.Username != "" || s.Password != "" {
+			p.add("%s.mechanism is missing: set it to plain, scram-sha-256 or scram-sha-512", name)
+		}
+		return
+	}
+	if s.Username == "" || s.Password == "" {
+		p.add("%s: %s needs username and password: set POSTROOM_KAFKA_SASL_USERNAME and POSTROOM_KAFKA_SASL_PASSWORD_FILE, or the keys under %s", name, s.Mechanism, name)
+	}
+}
+
+func (c *Config) checkDelivery(p *problems) {
+	switch c.Delivery.Mode {
+	case modeAtLeastOnce:
+	case modeExactlyOnce:
+		p.add("%s: exactly-once is not in this version: use at-least-once, with an inbox on the consumer's side", c.origins["delivery.mode"])
+	default:
+		p.add("%s: %q is not known: use at-least-once", c.origins["delivery.mode"], c.Delivery.Mode)
+	}
+	switch c.Delivery.OnRejection {
+	case onRejectionHalt:
+	case "block-key", "skip":
+		p.add("%s: %s is not in this version, it comes with parking: use halt", c.origins["delivery.on_rejection"], c.Delivery.OnRejection)
+	default:
+		p.add("%s: %q is not known: use halt", c.origins["delivery.on_rejection"], c.Delivery.OnRejection)
+	}
+	if c.adminListen != "" {
+		p.add("%s: the admin server is not in this version: leave it out; `relay status` tells the state", c.origins["admin.listen"])
+	}
+}
+
+// TLSConfig returns the client's TLS settings, nil when TLS is off. Certificates of
+// brokers are always checked.
+func (k Kafka) TLSConfig() (*tls.Config, error) {
+	t := k.TLS
+	if !t.Enabled {
+		if t.CAFile != "" || t.CertFile != "" || t.KeyFile != "" {
+			return nil, errors.New("files are named and TLS is off: set enabled to true (POSTROOM_KAFKA_TLS_ENABLED)")
+		}
+		return nil, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", withoutOp(err))
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file: %s holds no certificate in PEM format", t.CAFile)
+		}
+	}
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		return nil, errors.New("cert_file and key_file belong together: set both or neither")
+	}
+	if t.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("cert_file and key_file: %w", withoutOp(err))
+		}
+		cfg.Certificates = []tls.Certificate{cert}
+	}
+	return cfg, nil
+}

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is a complete configuration, with defaults filled in.
+type Config struct {
+	Sources  []Source
+	Sink     Sink
+	Delivery Delivery
+	Log      Log
+	// Warnings are things to tell the operator that keep nothing from working.
+	Warnings []string
+
+	adminListen string
+	origins     origins
+}
+
+// Source is one outbox table in one database.
+type Source struct {
+	Name        string
+	DatabaseURL Secret
+	TablePrefix string
+	Schema      string
+
+	key     string // of the YAML list's element, for errors
+	urlName string // under which DatabaseURL was given, for errors
+}
+
+// Sink is where records go: Kafka or AMQP, the other one is zero.
+type Sink struct {
+	Kafka Kafka
+	AMQP  AMQP
+}
+
+// Kafka is a cluster.
+type Kafka struct {
+	Brokers      []string
+	CreateTopics bool
+	TLS          TLS
+	SASL         SASL
+}
+
+// TLS encrypts connections and checks the broker's certificate.
+type TLS struct {
+	Enabled  bool
+	CAFile   string // PEM; empty: the system's roots
+	CertFile string // PEM, with KeyFile: the client's certificate
+	KeyFile  string
+}
+
+// SASL is how the relay shows who it is.
+type SASL struct {
+	Mechanism string // plain, scram-sha-256, scram-sha-512; empty: none
+	Username  string
+	Password  Secret
+}
+
+// AMQP is a broker such as RabbitMQ.
+type AMQP struct {
+	URL Secret
+}
+
+// Delivery says how records are delivered.
+type Delivery struct {
+	Mode        string
+	OnRejection string
+	LeaseTTL    time.Duration
+	PollMax     time.Duration
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  slog.Level
+	Format string // text or json
+}
+
+// Secret is a text that is not printed. Reveal returns it.
+type Secret string
+
+// Reveal returns the text itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String hides the text from the fmt package.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// GoString hides the text from %#v.
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// MarshalText hides the text from encoders and log handlers.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue hides the text from log/slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

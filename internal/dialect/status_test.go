@@ -1,0 +1,64 @@
+package dialect_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		names := dialect.Names{Dialect: db.Dialect}
+		fresh, err := dialect.Status(t.Context(), db.DB, names)
+		require.NoError(t, err)
+		require.Empty(t, fresh.Owner)
+		require.Empty(t, fresh.Source)
+		require.Zero(t, fresh.Backlog)
+		require.Nil(t, fresh.Oldest)
+		require.NotEmpty(t, fresh.SourceID)
+
+		r, err := dialect.NewRelay(db.DB, names)
+		require.NoError(t, err)
+		_, err = r.Inspect(t.Context(), "orders")
+		require.NoError(t, err)
+		owner := uuid.New()
+		lease, ok, err := r.Claim(t.Context(), dialect.Claim{Owner: owner, Mode: "at-least-once", TTL: time.Minute})
+		require.NoError(t, err)
+		require.True(t, ok)
+		for range 3 {
+			_, err = db.DB.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) VALUES ('orders')")
+			require.NoError(t, err)
+		}
+		require.NoError(t, r.Halt(t.Context(), lease, `it says "no"`))
+
+		s, err := dialect.Status(t.Context(), db.DB, names)
+		require.NoError(t, err)
+		require.Equal(t, "orders", s.Source)
+		require.Equal(t, owner.String(), s.Owner)
+		require.EqualValues(t, 1, s.Epoch)
+		require.Equal(t, "at-least-once", s.Mode)
+		require.Equal(t, `it says "no"`, s.Halted)
+		require.InDelta(t, time.Minute, s.LeaseLeft, float64(20*time.Second))
+		require.WithinDuration(t, time.Now().Add(time.Minute), s.ExpiresAt, 20*time.Second)
+		require.EqualValues(t, 3, s.Backlog)
+		require.False(t, s.Estimated)
+		require.Equal(t, "orders", s.Oldest.Topic)
+		require.WithinDuration(t, time.Now(), s.Oldest.CreatedAt, 20*time.Second)
+		require.InDelta(t, 0, s.Oldest.Age, float64(20*time.Second))
+	})
+}
+
+func TestStatusEstimatesALargeBacklog(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
+	_, err := db.DB.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 200002)")
+	require.NoError(t, err)
+	s, err := dialect.Status(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	require.True(t, s.Estimated)
+	require.GreaterOrEqual(t, s.Backlog, int64(200_001))
+}
