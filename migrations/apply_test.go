@@ -56,6 +56,7 @@ func count(t *testing.T, db dbtest.Database, query string) int {
 }
 
 func TestApplyMakesTheTablesOnce(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		first := apply(t, db, migrations.Options{})
 		require.Equal(t, []string{"00001_outbox.sql", "00002_inbox.sql"}, files(first))
@@ -73,6 +74,7 @@ func TestApplyMakesTheTablesOnce(t *testing.T) {
 }
 
 func TestConcurrentApplyAppliesEachFileOnce(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, concurrentApply)
 	t.Run("pgbouncer", func(t *testing.T) { concurrentApply(t, dbtest.PgBouncer(t)) })
 }
@@ -104,6 +106,7 @@ func concurrentApply(t *testing.T, db dbtest.Database) {
 }
 
 func TestApplyNeedsOneConnectionOnly(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		db.DB.SetMaxOpenConns(1)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -114,6 +117,7 @@ func TestApplyNeedsOneConnectionOnly(t *testing.T) {
 }
 
 func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		outbox, inbox := migrations.Options{Only: migrations.OutboxOnly}, migrations.Options{Only: migrations.InboxOnly}
 		require.Equal(t, []string{"00002_inbox.sql"}, files(apply(t, db, inbox)))
@@ -131,6 +135,7 @@ func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
 }
 
 func TestSeveralPrefixesLiveInOneDatabase(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		for _, prefix := range []string{"", "acme_", "a23456789_123456789_123456789_"} {
 			require.Len(t, apply(t, db, migrations.Options{Prefix: prefix}), 2)
@@ -143,6 +148,7 @@ func TestSeveralPrefixesLiveInOneDatabase(t *testing.T) {
 }
 
 func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
 		"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18, "pgbouncer": dbtest.PgBouncer,
 	} {
@@ -166,6 +172,7 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 }
 
 func TestAnExpiryFarInTheFutureIsAClockSetBack(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{Only: migrations.InboxOnly})
 		exec(t, db.DB, "UPDATE postroom_schema_lock SET owner = 'dead-host-1', expires_at = '2999-01-01T00:00:00'")
@@ -174,6 +181,7 @@ func TestAnExpiryFarInTheFutureIsAClockSetBack(t *testing.T) {
 }
 
 func TestWaitingForTheLockEndsWithTheContextAndNamesTheHolder(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{Only: migrations.InboxOnly})
 		later := map[migrations.Dialect]string{
@@ -193,6 +201,7 @@ func TestWaitingForTheLockEndsWithTheContextAndNamesTheHolder(t *testing.T) {
 }
 
 func TestAFailingFileSaysWhatWasAppliedAndWhatNot(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		comment := ""
 		if db.Dialect == migrations.MySQL { // it passes for ours, until the INSERT
@@ -216,6 +225,7 @@ func TestAFailingFileSaysWhatWasAppliedAndWhatNot(t *testing.T) {
 }
 
 func TestATableOfTheUsersOwnIsNotTakenForOurs(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		exec(t, db.DB, "CREATE TABLE inbox_events (id int)")
 		results, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{})
@@ -229,6 +239,7 @@ func TestATableOfTheUsersOwnIsNotTakenForOurs(t *testing.T) {
 }
 
 func TestPrintedSQLRunByHandLeavesNothingToApply(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		o := migrations.Options{Prefix: "hand_"}
 		printed, err := migrations.Print(db.Dialect, o)
@@ -246,6 +257,7 @@ func TestPrintedSQLRunByHandLeavesNothingToApply(t *testing.T) {
 }
 
 func TestWrongArgumentsAreRefusedByName(t *testing.T) {
+	t.Parallel()
 	db := dbtest.SQLite(t)
 	for name, c := range map[string]struct {
 		d    migrations.Dialect

@@ -12,6 +12,7 @@ import (
 )
 
 func TestCheckOfAnEmptyDatabaseEndsWithTheNextCommand(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		err := migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{})
 		require.ErrorIs(t, err, migrations.ErrNotMigrated)
@@ -27,6 +28,7 @@ func TestCheckOfAnEmptyDatabaseEndsWithTheNextCommand(t *testing.T) {
 }
 
 func TestCheckInASchemaThatIsMissing(t *testing.T) {
+	t.Parallel()
 	db := dbtest.PostgreSQL(t)
 	err := migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Schema: "acme"})
 	require.ErrorIs(t, err, migrations.ErrNotMigrated)
@@ -34,6 +36,7 @@ func TestCheckInASchemaThatIsMissing(t *testing.T) {
 }
 
 func TestTablesOneVersionNewerWorkAndTwoDoNot(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		check := func(half migrations.Half) error {
 			return migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Only: half})
@@ -53,6 +56,7 @@ func TestTablesOneVersionNewerWorkAndTwoDoNot(t *testing.T) {
 }
 
 func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		status := func() []migrations.StatusRow {
 			rows, err := migrations.Status(t.Context(), db.DB, db.Dialect, migrations.Options{})
@@ -79,6 +83,7 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 }
 
 func TestCheckNeedsToReadTheVersionTableOnly(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
 		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
 	} {
@@ -104,6 +109,7 @@ func TestCheckNeedsToReadTheVersionTableOnly(t *testing.T) {
 }
 
 func TestASchemaThatMayNotBeMadeNamesTheStatement(t *testing.T) {
+	t.Parallel()
 	db := dbtest.PostgreSQL(t)
 	nobody := dbtest.Restricted(t, db)
 	o := migrations.Options{Schema: "acme"}

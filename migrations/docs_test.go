@@ -33,6 +33,7 @@ func documented(t *testing.T, mark string) []string {
 }
 
 func TestTheInsertsInTheDocsWork(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{Only: migrations.OutboxOnly})
 		conn, err := db.DB.Conn(t.Context())
@@ -49,6 +50,7 @@ func TestTheInsertsInTheDocsWork(t *testing.T) {
 }
 
 func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
 		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
 	} {
@@ -113,6 +115,7 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 
 // MySQL's list of rights for migrating is the docs'.
 func TestTheRightsToMigrateInTheDocsAreEnough(t *testing.T) {
+	t.Parallel()
 	db := dbtest.MariaDB(t)
 	migrator := dbtest.Restricted(t, db, "CREATE, INDEX, SELECT, INSERT, UPDATE ON *")
 	require.Len(t, apply(t, migrator, migrations.Options{}), 2)

@@ -32,6 +32,7 @@ func expiry(t *testing.T, db dbtest.Database) (at string) {
 }
 
 func TestTheLock(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		t.Run("is renewed by its holder, and free at once after it", func(t *testing.T) {
 			holder, other := newLock(t, db, time.Minute, 20*time.Millisecond), newLock(t, db, time.Minute, time.Hour)
@@ -71,6 +72,7 @@ func TestTheLock(t *testing.T) {
 // The interleaving of store.Insert: a process stops in the middle of its work for
 // longer than the lease, another one takes the lock, the first wakes up.
 func TestAHolderThatLostTheLockRecordsNothing(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		zombie := newLock(t, db, time.Minute, time.Hour)
 		require.NoError(t, zombie.Acquire(t.Context()))

@@ -79,7 +79,7 @@ func TestEveryOwnWordIsATableOrStartsWithOne(t *testing.T) {
 // Everything that CREATE or CONSTRAINT or KEY names must carry the prefix, and stay
 // within 63 characters under the longest one.
 func TestEveryNamedThingGetsThePrefix(t *testing.T) {
-	named := regexp.MustCompile("(?m)^\\s*(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|CONSTRAINT|KEY) (\\S+)")
+	named := regexp.MustCompile(`(?m)^\s*(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|CONSTRAINT|KEY) (\S+)`)
 	prefix := strings.Repeat("x", dialect.MaxPrefix)
 	for _, d := range dialects {
 		files, err := load(dialect.Names{Dialect: d, Prefix: prefix})

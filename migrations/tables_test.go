@@ -34,6 +34,7 @@ func insert(t *testing.T, db dbtest.Database, table string, row map[string]any) 
 
 // TestTables looks at the tables of every server; each part begins with them empty.
 func TestTables(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{})
 		for _, c := range []struct {
@@ -103,6 +104,7 @@ func testAnInsertOfTopicAndPayloadIsEnough(t *testing.T, db dbtest.Database) {
 }
 
 func TestSQLitesDefaultIDsAreVersion4OfTheRightVariant(t *testing.T) {
+	t.Parallel()
 	db := dbtest.SQLite(t)
 	apply(t, db, migrations.Options{})
 	exec(t, db.DB, `INSERT INTO outbox_events (topic) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT 'x' FROM n`)
@@ -110,6 +112,7 @@ func TestSQLitesDefaultIDsAreVersion4OfTheRightVariant(t *testing.T) {
 }
 
 func TestSQLiteNeverHandsOutAnIDTwice(t *testing.T) {
+	t.Parallel()
 	db := dbtest.SQLite(t)
 	apply(t, db, migrations.Options{})
 	exec(t, db.DB, "INSERT INTO outbox_events (topic) VALUES ('a'), ('b')")
@@ -215,6 +218,7 @@ func everyByte() []byte {
 // A payload of 16 MiB does not fit into MariaDB's default packet, so the row is made
 // inside the server.
 func TestMariaDBsPayloadLimit(t *testing.T) {
+	t.Parallel()
 	db := dbtest.MariaDB(t)
 	apply(t, db, migrations.Options{})
 	exec(t, db.DB, "INSERT INTO outbox_events (topic, payload) VALUES ('t', repeat('p', 8388608))")
@@ -229,6 +233,7 @@ func TestMariaDBsPayloadLimit(t *testing.T) {
 }
 
 func TestPostgreSQLRefusesAnExplicitID(t *testing.T) {
+	t.Parallel()
 	for _, open := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.PostgreSQL18} {
 		db := open(t)
 		apply(t, db, migrations.Options{})
@@ -271,6 +276,7 @@ func testTheLeaseTableHasOneRowAndTakesNoSecond(t *testing.T, db dbtest.Database
 }
 
 func TestMySQLHas1024KeyLocks(t *testing.T) {
+	t.Parallel()
 	db := dbtest.MariaDB(t)
 	apply(t, db, migrations.Options{})
 	require.Equal(t, 1024, count(t, db, "SELECT count(*) FROM outbox_key_locks WHERE slot BETWEEN 0 AND 1023"))
@@ -362,6 +368,7 @@ func testParkedEventsKeepTheirEventAndAKnownState(t *testing.T, db dbtest.Databa
 }
 
 func TestPostgreSQLsAutovacuumSettingsAreInForce(t *testing.T) {
+	t.Parallel()
 	db := dbtest.PostgreSQL(t)
 	apply(t, db, migrations.Options{})
 	var options string
