@@ -29,7 +29,7 @@ func LoseRequest() Fault { return Fault{err: io.ErrUnexpectedEOF, cut: true} }
 func LoseAnswer() Fault { return Fault{err: io.ErrUnexpectedEOF, cut: true, after: true} }
 
 // Fail answers with err instead of sending the statement. The connection stays, and
-// so does its transaction.
+// so does its transaction, unless it is Commit that fails: that rolls back.
 func Fail(err error) Fault { return Fault{err: err} }
 
 // Hook is asked before every statement, and about Begin, Commit and Rollback. It is
@@ -167,5 +167,14 @@ type tx struct {
 	conn *conn
 }
 
-func (t tx) Commit() error   { return t.conn.do(Commit, t.Tx.Commit) }
+// Commit rolls back after a fault that leaves the connection: database/sql gives it
+// to the next user as it is.
+func (t tx) Commit() error {
+	err := t.conn.do(Commit, t.Tx.Commit)
+	if err != nil && !t.conn.broken {
+		_ = t.Tx.Rollback()
+	}
+	return err
+}
+
 func (t tx) Rollback() error { return t.conn.do(Rollback, t.Tx.Rollback) }
