@@ -10,20 +10,41 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/outbox"
 )
 
-// The servers where writers run side by side. SQLite has one writer at a time.
-func onServersWithLocks(t *testing.T, fn func(t *testing.T, db dbtest.Database)) {
+// SQLite has one writer at a time, and no locks to test.
+func TestStrictKeyOrder(t *testing.T) {
+	tests := []struct {
+		name string
+		run  func(t *testing.T, db dbtest.Database)
+	}{
+		{"the second writer of a key waits", strictKeyOrderMakesTheSecondWriterOfAKeyWait},
+		{"without it the second writer overtakes", withoutStrictKeyOrderTheSecondWriterOvertakes},
+		{"other keys pass", strictKeyOrderLetsOtherKeysPass},
+		{"Add that waits for a lock honours its context", addThatWaitsForALockHonoursItsContext},
+		{"writers that name keys in opposite order do not deadlock", strictKeyOrderDoesNotDeadlock},
+		{"locks in the order of the events deadlock", locksInTheOrderOfTheEventsDeadlock},
+	}
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
 		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL,
 		dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
 		dbtest.FlavorMariaDB:      dbtest.MariaDB,
 	} {
-		t.Run(name, func(t *testing.T) { fn(t, dbtest.Migrate(t, open(t))) })
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Migrate(t, open(t))
+			for _, test := range tests {
+				t.Run(test.name, func(t *testing.T) {
+					_, err := db.DB.ExecContext(t.Context(), "DELETE FROM outbox_events")
+					require.NoError(t, err)
+					test.run(t, db)
+				})
+			}
+		})
 	}
 }
 
@@ -55,69 +76,80 @@ func connectionOf(t testing.TB, db dbtest.Database, tx *sql.Tx) (pid int64) {
 // waitsForALock returns when the server says that the connection waits for a lock.
 func waitsForALock(t testing.TB, db dbtest.Database, pid int64) {
 	t.Helper()
-	query := "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1"
+	waiting := waitsOnPostgreSQL
 	if db.Dialect == outbox.MySQL {
-		query = "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id = ?"
+		waiting = waitsOnMariaDB
 	}
-	require.Eventually(t, func() bool {
-		var waiting int
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), query, pid).Scan(&waiting))
-		return waiting == 1
-	}, 20*time.Second, 10*time.Millisecond, "it must wait for the first transaction")
+	require.Eventually(t, func() bool { return waiting(t, db.DB, pid) },
+		20*time.Second, 10*time.Millisecond, "it must wait for the first transaction")
 }
 
-func TestStrictKeyOrderMakesTheSecondWriterOfAKeyWait(t *testing.T) {
-	onServersWithLocks(t, func(t *testing.T, db dbtest.Database) {
-		ob := newOutbox(t, db, outbox.StrictKeyOrder())
-		for name, end := range map[string]func(*sql.Tx) error{"commits": (*sql.Tx).Commit, "rolls back": (*sql.Tx).Rollback} {
-			t.Run("until the first "+name, func(t *testing.T) {
-				_, err := db.DB.ExecContext(t.Context(), "DELETE FROM outbox_events")
-				require.NoError(t, err)
-				first := begin(t, db.DB)
-				require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k", Type: "first"}))
-				second := startAdding(t.Context(), t, db, ob, outbox.Event{Topic: "t", Key: "k", Type: "second"})
-				waitsForALock(t, db, second.pid)
-				require.Empty(t, second.done)
-				require.NoError(t, end(first))
-				require.NoError(t, <-second.done)
-				require.NoError(t, second.tx.Commit())
+func waitsOnPostgreSQL(t testing.TB, db *sql.DB, pid int64) (waiting bool) {
+	assert.NoError(t, db.QueryRowContext(t.Context(),
+		"SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1)", pid).Scan(&waiting))
+	return waiting
+}
 
-				var types []string
-				for _, r := range rowsOf(t, db.DB) {
-					types = append(types, r.Type)
-				}
-				want := map[string][]string{"commits": {"first", "second"}, "rolls back": {"second"}}
-				require.Equal(t, want[name], types, "in the order of the commits")
-			})
+// waitsOnMariaDB reads the monitor's text, because information_schema.innodb_trx is a
+// copy that stays as it is while anyone on the server reads it more often than ten times
+// a second.
+func waitsOnMariaDB(t testing.TB, db *sql.DB, pid int64) bool {
+	var kind, name, status string
+	assert.NoError(t, db.QueryRowContext(t.Context(), "SHOW ENGINE INNODB STATUS").Scan(&kind, &name, &status))
+	for _, transaction := range strings.Split(status, "---TRANSACTION") {
+		if strings.Contains(transaction, fmt.Sprintf(" thread id %d,", pid)) {
+			return strings.Contains(transaction, "LOCK WAIT")
 		}
-	})
+	}
+	return false
+}
+
+func strictKeyOrderMakesTheSecondWriterOfAKeyWait(t *testing.T, db dbtest.Database) {
+	ob := newOutbox(t, db, outbox.StrictKeyOrder())
+	for name, end := range map[string]func(*sql.Tx) error{"commits": (*sql.Tx).Commit, "rolls back": (*sql.Tx).Rollback} {
+		t.Run("until the first "+name, func(t *testing.T) {
+			_, err := db.DB.ExecContext(t.Context(), "DELETE FROM outbox_events")
+			require.NoError(t, err)
+			first := begin(t, db.DB)
+			require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k", Type: "first"}))
+			second := startAdding(t.Context(), t, db, ob, outbox.Event{Topic: "t", Key: "k", Type: "second"})
+			waitsForALock(t, db, second.pid)
+			require.Empty(t, second.done)
+			require.NoError(t, end(first))
+			require.NoError(t, <-second.done)
+			require.NoError(t, second.tx.Commit())
+
+			var types []string
+			for _, r := range rowsOf(t, db.DB) {
+				types = append(types, r.Type)
+			}
+			want := map[string][]string{"commits": {"first", "second"}, "rolls back": {"second"}}
+			require.Equal(t, want[name], types, "in the order of the commits")
+		})
+	}
 }
 
 // The test above shows something: without the option the second writer overtakes.
-func TestWithoutStrictKeyOrderTheSecondWriterOvertakes(t *testing.T) {
-	onServersWithLocks(t, func(t *testing.T, db dbtest.Database) {
-		ob := newOutbox(t, db)
-		first := begin(t, db.DB)
-		require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k", Type: "first"}))
-		add(t, db, ob, outbox.Event{Topic: "t", Key: "k", Type: "second"})
-		require.Len(t, rowsOf(t, db.DB), 1, "the second is there, the first is not")
-		require.NoError(t, first.Commit())
-		require.Equal(t, "first", rowsOf(t, db.DB)[0].Type)
-	})
+func withoutStrictKeyOrderTheSecondWriterOvertakes(t *testing.T, db dbtest.Database) {
+	ob := newOutbox(t, db)
+	first := begin(t, db.DB)
+	require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k", Type: "first"}))
+	add(t, db, ob, outbox.Event{Topic: "t", Key: "k", Type: "second"})
+	require.Len(t, rowsOf(t, db.DB), 1, "the second is there, the first is not")
+	require.NoError(t, first.Commit())
+	require.Equal(t, "first", rowsOf(t, db.DB)[0].Type)
 }
 
-func TestStrictKeyOrderLetsOtherKeysPass(t *testing.T) {
+func strictKeyOrderLetsOtherKeysPass(t *testing.T, db dbtest.Database) {
 	// On MariaDB two keys may share a row of the lock table; these two do not.
-	onServersWithLocks(t, func(t *testing.T, db dbtest.Database) {
-		ob := newOutbox(t, db, outbox.StrictKeyOrder())
-		first := begin(t, db.DB)
-		require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k"}))
-		for _, other := range []outbox.Event{{Topic: "t", Key: "other"}, {Topic: "other", Key: "k"}, {Topic: "t"}} {
-			add(t, db, ob, other)
-		}
-		require.NoError(t, first.Commit())
-		require.Len(t, rowsOf(t, db.DB), 4)
-	})
+	ob := newOutbox(t, db, outbox.StrictKeyOrder())
+	first := begin(t, db.DB)
+	require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k"}))
+	for _, other := range []outbox.Event{{Topic: "t", Key: "other"}, {Topic: "other", Key: "k"}, {Topic: "t"}} {
+		add(t, db, ob, other)
+	}
+	require.NoError(t, first.Commit())
+	require.Len(t, rowsOf(t, db.DB), 4)
 }
 
 // One writer names the schema, the other leaves it to the search path.
@@ -133,18 +165,16 @@ func TestStrictKeyOrderHoldsBetweenWritersThatNameTheTableDifferently(t *testing
 	require.NoError(t, second.tx.Commit())
 }
 
-func TestAddThatWaitsForALockHonoursItsContext(t *testing.T) {
-	onServersWithLocks(t, func(t *testing.T, db dbtest.Database) {
-		ob := newOutbox(t, db, outbox.StrictKeyOrder())
-		first := begin(t, db.DB)
-		require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k"}))
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		second := startAdding(ctx, t, db, ob, outbox.Event{Topic: "t", Key: "k"})
-		waitsForALock(t, db, second.pid)
-		cancel()
-		require.ErrorIs(t, <-second.done, context.Canceled)
-	})
+func addThatWaitsForALockHonoursItsContext(t *testing.T, db dbtest.Database) {
+	ob := newOutbox(t, db, outbox.StrictKeyOrder())
+	first := begin(t, db.DB)
+	require.NoError(t, ob.Add(t.Context(), first, outbox.Event{Topic: "t", Key: "k"}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	second := startAdding(ctx, t, db, ob, outbox.Event{Topic: "t", Key: "k"})
+	waitsForALock(t, db, second.pid)
+	cancel()
+	require.ErrorIs(t, <-second.done, context.Canceled)
 }
 
 // PostgreSQL keeps the order in which one statement takes its locks only if the plan
@@ -209,84 +239,80 @@ func advisoryLocks(t testing.TB, db queryer, pid int64) []int64 {
 }
 
 // Two writers name the same keys in opposite order, over and over.
-func TestStrictKeyOrderDoesNotDeadlock(t *testing.T) {
-	onServersWithLocks(t, func(t *testing.T, db dbtest.Database) {
-		ob := newOutbox(t, db, outbox.StrictKeyOrder())
-		events := []outbox.Event{}
-		for i := range 8 {
-			events = append(events, outbox.Event{Topic: "t", Key: fmt.Sprint(i)})
-		}
-		backwards := slices.Clone(events)
-		slices.Reverse(backwards)
-		const rounds = 100
-		write := func(events []outbox.Event) error {
-			for range rounds {
-				tx, err := db.DB.BeginTx(t.Context(), nil)
-				if err != nil {
-					return err
-				}
-				if err := ob.Add(t.Context(), tx, slices.Clone(events)...); err != nil {
-					return fmt.Errorf("%w; %w", err, tx.Rollback())
-				}
-				if err := tx.Commit(); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		var wg sync.WaitGroup
-		errs := make([]error, 4)
-		for i := range errs {
-			wg.Go(func() {
-				if i%2 == 0 {
-					errs[i] = write(events)
-				} else {
-					errs[i] = write(backwards)
-				}
-			})
-		}
-		wg.Wait()
-		for _, err := range errs {
-			require.NoError(t, err)
-		}
-		require.Len(t, rowsOf(t, db.DB), len(errs)*rounds*len(events))
-	})
-}
-
-// The naive variant takes the locks in the order of the events. The two transactions
-// meet between their first and their second lock.
-func TestLocksInTheOrderOfTheEventsDeadlock(t *testing.T) {
-	onServersWithLocks(t, func(t *testing.T, db dbtest.Database) {
-		ob := newOutbox(t, db, outbox.StrictKeyOrder())
-		var bothHaveOne sync.WaitGroup
-		bothHaveOne.Add(2)
-		naive := func(keys ...string) error {
+func strictKeyOrderDoesNotDeadlock(t *testing.T, db dbtest.Database) {
+	ob := newOutbox(t, db, outbox.StrictKeyOrder())
+	events := []outbox.Event{}
+	for i := range 8 {
+		events = append(events, outbox.Event{Topic: "t", Key: fmt.Sprint(i)})
+	}
+	backwards := slices.Clone(events)
+	slices.Reverse(backwards)
+	const rounds = 100
+	write := func(events []outbox.Event) error {
+		for range rounds {
 			tx, err := db.DB.BeginTx(t.Context(), nil)
 			if err != nil {
 				return err
 			}
-			defer func() { _ = tx.Rollback() }()
-			for i, key := range keys { // a call of Add per key: nothing sorts them
-				if err := ob.Add(t.Context(), tx, outbox.Event{Topic: "t", Key: key}); err != nil {
-					return err
-				}
-				if i == 0 {
-					bothHaveOne.Done()
-					bothHaveOne.Wait()
-				}
+			if err := ob.Add(t.Context(), tx, slices.Clone(events)...); err != nil {
+				return fmt.Errorf("%w; %w", err, tx.Rollback())
 			}
-			return tx.Commit()
-		}
-		errs := make(chan error, 2)
-		go func() { errs <- naive("a", "b") }()
-		go func() { errs <- naive("b", "a") }()
-		var failed []string
-		for range 2 {
-			if err := <-errs; err != nil {
-				failed = append(failed, strings.ToLower(err.Error()))
+			if err := tx.Commit(); err != nil {
+				return err
 			}
 		}
-		require.Len(t, failed, 1, "the database ends one of the two")
-		require.Contains(t, failed[0], "deadlock")
-	})
+		return nil
+	}
+	var wg sync.WaitGroup
+	errs := make([]error, 4)
+	for i := range errs {
+		wg.Go(func() {
+			if i%2 == 0 {
+				errs[i] = write(events)
+			} else {
+				errs[i] = write(backwards)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	require.Len(t, rowsOf(t, db.DB), len(errs)*rounds*len(events))
+}
+
+// The naive variant takes the locks in the order of the events. The two transactions
+// meet between their first and their second lock.
+func locksInTheOrderOfTheEventsDeadlock(t *testing.T, db dbtest.Database) {
+	ob := newOutbox(t, db, outbox.StrictKeyOrder())
+	var bothHaveOne sync.WaitGroup
+	bothHaveOne.Add(2)
+	naive := func(keys ...string) error {
+		tx, err := db.DB.BeginTx(t.Context(), nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		for i, key := range keys { // a call of Add per key: nothing sorts them
+			if err := ob.Add(t.Context(), tx, outbox.Event{Topic: "t", Key: key}); err != nil {
+				return err
+			}
+			if i == 0 {
+				bothHaveOne.Done()
+				bothHaveOne.Wait()
+			}
+		}
+		return tx.Commit()
+	}
+	errs := make(chan error, 2)
+	go func() { errs <- naive("a", "b") }()
+	go func() { errs <- naive("b", "a") }()
+	var failed []string
+	for range 2 {
+		if err := <-errs; err != nil {
+			failed = append(failed, strings.ToLower(err.Error()))
+		}
+	}
+	require.Len(t, failed, 1, "the database ends one of the two")
+	require.Contains(t, failed[0], "deadlock")
 }
