@@ -41,7 +41,8 @@ own_value() {
 		docker_value "$1"
 		return
 	fi
-	local host=127.0.0.1:$(port "$1")
+	local host
+	host=127.0.0.1:$(port "$1")
 	case $1 in
 	postgres | postgres18) echo "postgres://postroom:$(password "$1")@$host/postroom?sslmode=disable" ;;
 	pgbouncer) pgbouncer_value "$host" ;;
