@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,9 +31,15 @@ func cannotOpen(where string, err error, timeout time.Duration) error {
 	return &openError{where: where, err: err, hint: hint(err, timeout)}
 }
 
-// oneLine joins the lines that a driver gives per address and attempt.
+// oneLine joins the lines that a driver gives per address and attempt, each once.
 func oneLine(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, " ")
 }
 
 // hint says what to try.

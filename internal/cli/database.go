@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
+)
+
+// database is an open source.
+type database struct {
+	*dbopen.Target
+	source config.Source
+}
+
+func openSource(ctx context.Context, s config.Source, opts ...dbopen.Option) (*database, error) {
+	target, err := dbopen.Open(ctx, s.DatabaseURL.Reveal(), opts...)
+	if err != nil {
+		return nil, sourceError(s, err)
+	}
+	return &database{Target: target, source: s}, nil
+}
+
+func (d *database) names() dialect.Names {
+	return dialect.Names{Dialect: d.Dialect, Prefix: d.source.TablePrefix, Schema: d.source.Schema}
+}
+
+func (d *database) migrationOptions(only migrations.Half) migrations.Options {
+	return migrations.Options{Prefix: d.source.TablePrefix, Schema: d.source.Schema, Only: only}
+}
+
+func sourceError(s config.Source, err error) error {
+	return fmt.Errorf("source %q: %w", s.Name, err)
+}
+
+// eachSource opens one source after the other, and goes on when one fails.
+func eachSource(ctx context.Context, sources []config.Source, do func(*database) error, opts ...dbopen.Option) error {
+	var errs []error
+	for _, s := range sources {
+		d, err := openSource(ctx, s, append(opts, dbopen.WithMaxOpen(2))...)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if err := do(d); err != nil {
+			errs = append(errs, sourceError(s, err))
+		}
+		_ = d.DB.Close() // nothing was left to write
+	}
+	return errors.Join(errs...)
+}

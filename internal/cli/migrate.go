@@ -1,0 +1,254 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
+)
+
+func newMigrate(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "make or change Postroom's tables",
+		Long: `migrate makes and changes Postroom's tables. It never touches other tables, and keeps
+its versions in a table of its own, <prefix>postroom_schema. Users of other migration tools
+take the SQL of 'relay migrate print'.`,
+	}
+	group(cmd)
+	cmd.AddCommand(newMigrateUp(env), newMigrateStatus(env), newMigratePrint(env))
+	return cmd
+}
+
+const onlyFlag = "only"
+
+// migrateFlags adds what the three verbs share.
+func migrateFlags(cmd *cobra.Command) {
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	cmd.Flags().String(onlyFlag, "", "`half` of the tables: outbox (producers, relay) or inbox (consumers); default both")
+	addJSON(cmd)
+}
+
+func half(cmd *cobra.Command) (migrations.Half, error) {
+	value, err := cmd.Flags().GetString(onlyFlag)
+	if err != nil {
+		return "", err
+	}
+	switch h := migrations.Half(value); h {
+	case migrations.Both, migrations.OutboxOnly, migrations.InboxOnly:
+		return h, nil
+	}
+	return "", fmt.Errorf("--%s: %q is not known: use outbox or inbox, or leave it out for both", onlyFlag, value)
+}
+
+// appliedFile is a line of `migrate up`.
+type appliedFile struct {
+	Source   string  `json:"source"`
+	Version  int64   `json:"version"`
+	File     string  `json:"file"`
+	Duration float64 `json:"seconds"`
+}
+
+func newMigrateUp(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "bring the tables to the version of this build",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			c, only, err := migrateSettings(env, cmd)
+			if err != nil {
+				return err
+			}
+			done := []appliedFile{}
+			failed := eachSource(ctx, c.Sources, func(d *database) error {
+				results, err := migrations.Apply(ctx, d.DB, d.Dialect, d.migrationOptions(only))
+				for _, r := range results {
+					done = append(done, appliedFile{d.source.Name, r.Version, r.File, r.Duration.Seconds()})
+				}
+				return err
+			})
+			if err := printApplied(env, cmd, done, failed); err != nil {
+				return err
+			}
+			return failed
+		},
+	}
+	migrateFlags(cmd)
+	return cmd
+}
+
+func printApplied(env *Env, cmd *cobra.Command, done []appliedFile, failed error) error {
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, done)
+	}
+	if len(done) == 0 {
+		if failed != nil {
+			return nil
+		}
+		_, err := fmt.Fprintln(env.Stdout, "nothing to do: the tables are at the version of this build")
+		return err
+	}
+	rows := [][]string{}
+	for _, a := range done {
+		took := time.Duration(a.Duration * float64(time.Second))
+		rows = append(rows, []string{a.Source, a.File, roughly(took)})
+	}
+	return printTable(env.Stdout, []string{"SOURCE", "APPLIED", "TIME"}, rows)
+}
+
+// migrateSettings reads the configuration and --only, with all mistakes of both.
+func migrateSettings(env *Env, cmd *cobra.Command) (*config.Config, migrations.Half, error) {
+	only, wrong := half(cmd)
+	c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), wrong) })
+	return c, only, err
+}
+
+// migrationState is a line of `migrate status`.
+type migrationState struct {
+	Source    string     `json:"source"`
+	Version   int64      `json:"version"`
+	File      string     `json:"file"`
+	State     string     `json:"state"` // applied, pending, unknown
+	AppliedAt *time.Time `json:"applied_at"`
+}
+
+func newMigrateStatus(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "list the migrations, applied and pending",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			c, only, err := migrateSettings(env, cmd)
+			if err != nil {
+				return err
+			}
+			states := []migrationState{}
+			failed := eachSource(ctx, c.Sources, func(d *database) error {
+				rows, err := migrations.Status(ctx, d.DB, d.Dialect, d.migrationOptions(only))
+				for _, r := range rows {
+					states = append(states, stateOf(d.source.Name, r))
+				}
+				return err
+			}, dbopen.WithExisting())
+			if err := printStates(env, cmd, states); err != nil {
+				return err
+			}
+			return failed
+		},
+	}
+	migrateFlags(cmd)
+	return cmd
+}
+
+func stateOf(source string, r migrations.StatusRow) migrationState {
+	s := migrationState{Source: source, Version: r.Version, File: r.File, State: "pending"}
+	switch {
+	case !r.Known:
+		s.State = "unknown" // a newer build applied it
+	case r.Applied:
+		s.State = "applied"
+	}
+	if r.Applied && !r.AppliedAt.IsZero() {
+		s.AppliedAt = &r.AppliedAt
+	}
+	return s
+}
+
+func printStates(env *Env, cmd *cobra.Command, states []migrationState) error {
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, states)
+	}
+	if len(states) == 0 {
+		return nil
+	}
+	rows := [][]string{}
+	for _, s := range states {
+		at := "-"
+		if s.AppliedAt != nil {
+			at = s.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, []string{s.Source, s.File, s.State, at})
+	}
+	return printTable(env.Stdout, []string{"SOURCE", "MIGRATION", "STATE", "APPLIED AT"}, rows)
+}
+
+const dialectFlag = "dialect"
+
+func newMigratePrint(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "print",
+		Short: "print the SQL that migrate up runs, for other migration tools",
+		Long: `print prints the SQL of all migrations, with prefix and schema, and the statements that
+record them. It does not connect: --dialect, or the database URL, says for which database.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return migratePrint(env, cmd) },
+	}
+	migrateFlags(cmd)
+	cmd.Flags().String(dialectFlag, "", "`database`: postgresql, mysql (also MariaDB) or sqlite; default: that of the database URL")
+	return cmd
+}
+
+// printedFile is an element of `migrate print --json`.
+type printedFile struct {
+	Version int64  `json:"version"`
+	File    string `json:"file"`
+	SQL     string `json:"sql"`
+}
+
+func migratePrint(env *Env, cmd *cobra.Command) error {
+	only, wrong := half(cmd)
+	named, err := cmd.Flags().GetString(dialectFlag)
+	if err != nil {
+		return err
+	}
+	c, _, err := load(env, cmd, func(c *config.Config) error {
+		if named == "" {
+			return errors.Join(c.CheckSources(), wrong)
+		}
+		return wrong
+	})
+	if err != nil {
+		return err
+	}
+	if len(c.Sources) > 1 {
+		return usageError{fmt.Errorf("the file lists %d sources: print the SQL of one of them with --config '' --dialect, --table-prefix and --schema", len(c.Sources))}
+	}
+	s := c.Sources[0]
+	d := dialect.Dialect(named)
+	if named == "" {
+		if d, err = dbopen.DialectOf(s.DatabaseURL.Reveal()); err != nil {
+			return usageError{err}
+		}
+	}
+	files, err := migrations.Print(d, migrations.Options{Prefix: s.TablePrefix, Schema: s.Schema, Only: only})
+	if err != nil {
+		return usageError{err}
+	}
+	return printSQL(env, cmd, files)
+}
+
+func printSQL(env *Env, cmd *cobra.Command, files []migrations.File) error {
+	if wantsJSON(cmd) {
+		all := []printedFile{}
+		for _, f := range files {
+			all = append(all, printedFile{f.Version, f.Name, f.SQL})
+		}
+		return printJSON(env.Stdout, all)
+	}
+	for _, f := range files {
+		if _, err := fmt.Fprintf(env.Stdout, "-- %s\n\n%s\n", f.Name, f.SQL); err != nil {
+			return err
+		}
+	}
+	return nil
+}

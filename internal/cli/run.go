@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/migrations"
+	"github.com/postroom/postroom/relay"
+)
+
+func newRun(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "deliver events until a signal comes",
+		Long: `run delivers the events of one outbox table, or of several that the file of --config lists.
+Start it on as many hosts as you like: one of them owns a source at a time, the others take over.
+
+The first SIGTERM or SIGINT drains: what is on its way is delivered and deleted, then the
+command ends with 0. A second one stops at once, with 1; nothing is lost then either.
+
+TLS and SASL for Kafka are set in the file, under sink.kafka.tls (enabled, ca_file, cert_file,
+key_file) and sink.kafka.sasl (mechanism, username, password or password_file), or by
+POSTROOM_KAFKA_TLS_ENABLED, POSTROOM_KAFKA_SASL_MECHANISM and so on.`,
+		Example: `  relay run --database-url postgres://relay@db/shop --kafka-brokers kafka:9092
+  POSTROOM_DATABASE_URL_FILE=/run/secrets/db relay run --config relay.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(env, cmd) },
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Running)
+	return cmd
+}
+
+func run(env *Env, cmd *cobra.Command) error {
+	c, log, err := load(env, cmd, (*config.Config).CheckRun)
+	if err != nil {
+		return err
+	}
+	ctx, stop := drainOnSignal(cmd.Context(), log, env.Exit)
+	defer stop()
+	relays, err := startAll(ctx, c, log)
+	defer func() {
+		for _, r := range relays {
+			r.close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, relays, log)
+}
+
+// running is one source with its relay.
+type running struct {
+	db    *database
+	sink  *sink
+	relay *relay.Relay
+}
+
+func (r *running) close() {
+	_ = r.db.DB.Close() // the relay has ended: nothing is left to write
+	r.sink.close()
+}
+
+// startAll opens every source, so that all that is wrong is told at once. It returns
+// what it opened with an error too, for closing.
+func startAll(ctx context.Context, c *config.Config, log *slog.Logger) ([]*running, error) {
+	var (
+		relays []*running
+		errs   []error
+	)
+	for _, s := range c.Sources {
+		r, err := start(ctx, c, s, log)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		relays = append(relays, r)
+	}
+	return relays, errors.Join(errs...)
+}
+
+// connections is the size of a relay's pool: it uses up to four at a time.
+const connections = 5
+
+func start(ctx context.Context, c *config.Config, s config.Source, log *slog.Logger) (*running, error) {
+	db, err := openSource(ctx, s, dbopen.WithExisting(), dbopen.WithMaxOpen(connections))
+	if err != nil {
+		return nil, err
+	}
+	r := &running{db: db, sink: &sink{close: func() {}}}
+	if err := r.build(ctx, c, log); err != nil {
+		r.close()
+		return nil, sourceError(s, err)
+	}
+	return r, nil
+}
+
+func (r *running) build(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	s := r.db.source
+	if err := migrations.Check(ctx, r.db.DB, r.db.Dialect, r.db.migrationOptions(migrations.OutboxOnly)); err != nil {
+		return err
+	}
+	sink, err := newSink(c.Sink, log.With("source", s.Name))
+	if err != nil {
+		return err
+	}
+	r.sink = sink
+	r.relay, err = relay.New(relay.Config{
+		DB:          r.db.DB,
+		Dialect:     r.db.Dialect,
+		Sink:        sink,
+		Source:      s.Name,
+		TablePrefix: s.TablePrefix,
+		Schema:      s.Schema,
+		LeaseTTL:    c.Delivery.LeaseTTL,
+		PollMax:     c.Delivery.PollMax,
+		Logger:      log,
+	})
+	return err
+}
+
+// runAll relays all sources until ctx ends. One that fails does not stop the others.
+func runAll(ctx context.Context, relays []*running, log *slog.Logger) error {
+	errs := make([]error, len(relays))
+	var all sync.WaitGroup
+	for i, r := range relays {
+		log.Info("started", "source", r.db.source.Name, "database", r.db.Redacted, "sink", r.sink.address, "pooler", r.db.Pooler)
+		all.Go(func() {
+			errs[i] = r.relay.Run(ctx)
+			if errs[i] != nil && len(relays) > 1 {
+				log.Error("source stopped, the others go on", "source", r.db.source.Name, "error", errs[i])
+			}
+		})
+	}
+	all.Wait()
+	err := errors.Join(errs...)
+	if err == nil {
+		log.Info("drained: every record on its way was delivered")
+	}
+	return err
+}

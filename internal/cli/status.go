@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
+)
+
+func newStatus(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "show who relays a source, its backlog, and whether it is stopped",
+		Long: `status reads each source's state from its tables: who holds the lease and for how long,
+how many events wait and since when. It ends with exit code 3 when a source is stopped:
+no relay holds its lease, or it was halted by an event that the broker refused.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			c, _, err := load(env, cmd, (*config.Config).CheckSources)
+			if err != nil {
+				return err
+			}
+			return status(ctx, env, cmd, c.Sources)
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	addJSON(cmd)
+	return cmd
+}
+
+// sourceState is an element of `status --json`.
+type sourceState struct {
+	Source    string       `json:"source"`
+	Database  string       `json:"database"`
+	SourceID  string       `json:"source_id"`
+	State     string       `json:"state"`  // relaying, stopped, halted
+	Reason    string       `json:"reason"` // of halted
+	Owner     string       `json:"owner"`
+	Epoch     int64        `json:"epoch"`
+	ExpiresAt *time.Time   `json:"lease_expires_at"`
+	LeaseLeft float64      `json:"lease_seconds_left"` // negative: expired since
+	Mode      string       `json:"mode"`
+	Backlog   int64        `json:"backlog"`
+	Estimated bool         `json:"backlog_estimated"`
+	Oldest    *oldestEvent `json:"oldest_event"`
+}
+
+type oldestEvent struct {
+	ID        int64     `json:"id"`
+	EventID   string    `json:"event_id"`
+	Topic     string    `json:"topic"`
+	CreatedAt time.Time `json:"created_at"`
+	Age       float64   `json:"age_seconds"`
+}
+
+const (
+	stateRelaying = "relaying"
+	stateStopped  = "stopped"
+	stateHalted   = "halted"
+)
+
+func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source) error {
+	states := []sourceState{}
+	failed := eachSource(ctx, sources, func(d *database) error {
+		s, err := dialect.Status(ctx, d.DB, d.names())
+		if err != nil {
+			// Check says it better when it is the tables that are missing.
+			if missing := migrations.Check(ctx, d.DB, d.Dialect, d.migrationOptions(migrations.OutboxOnly)); missing != nil {
+				return missing
+			}
+			return fmt.Errorf("%s: %w", d.Redacted, err)
+		}
+		states = append(states, describe(d, s))
+		return nil
+	}, dbopen.WithExisting())
+	if err := printStatus(env, cmd, states); err != nil {
+		return err
+	}
+	if failed != nil {
+		return failed
+	}
+	return stopped(states)
+}
+
+func describe(d *database, s dialect.SourceStatus) sourceState {
+	state := sourceState{
+		Source: s.Source, Database: d.Redacted, SourceID: s.SourceID, State: stateRelaying, Reason: s.Halted,
+		Owner: s.Owner, Epoch: s.Epoch, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode,
+		Backlog: s.Backlog, Estimated: s.Estimated,
+	}
+	if state.Source == "" {
+		state.Source = d.source.Name // no relay has set it yet
+	}
+	if !s.ExpiresAt.IsZero() {
+		state.ExpiresAt = &s.ExpiresAt
+	}
+	if o := s.Oldest; o != nil {
+		state.Oldest = &oldestEvent{o.ID, o.EventID, o.Topic, o.CreatedAt, o.Age.Seconds()}
+	}
+	switch {
+	case s.Halted != "":
+		state.State = stateHalted
+	case s.Owner == "" || s.LeaseLeft <= 0:
+		state.State = stateStopped
+	}
+	return state
+}
+
+func printStatus(env *Env, cmd *cobra.Command, states []sourceState) error {
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, states)
+	}
+	rows := [][]string{}
+	for _, s := range states {
+		lease, oldest := "-", "-"
+		if s.Owner != "" {
+			lease = roughly(seconds(s.LeaseLeft)) + " left"
+			if s.LeaseLeft <= 0 {
+				lease = "expired " + roughly(seconds(-s.LeaseLeft)) + " ago"
+			}
+		}
+		if s.Oldest != nil {
+			oldest = fmt.Sprintf("%s (%s in %s)", roughly(seconds(s.Oldest.Age)), s.Oldest.EventID, s.Oldest.Topic)
+		}
+		backlog := strconv.FormatInt(s.Backlog, 10)
+		if s.Estimated {
+			backlog = "about " + backlog
+		}
+		rows = append(rows, []string{s.Source, s.State, dash(s.Owner), strconv.FormatInt(s.Epoch, 10), lease, backlog, oldest, s.SourceID, s.Database})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	return printTable(env.Stdout, []string{"SOURCE", "STATE", "OWNER", "EPOCH", "LEASE", "BACKLOG", "OLDEST", "SOURCE ID", "DATABASE"}, rows)
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// stopped says which sources do not move, and what to do.
+func stopped(states []sourceState) error {
+	var errs []error
+	for _, s := range states {
+		switch s.State {
+		case stateHalted:
+			errs = append(errs, fmt.Errorf("source %q is halted: %s", s.Source, s.Reason))
+		case stateStopped:
+			errs = append(errs, fmt.Errorf("source %q is stopped, no relay holds its lease: start `relay run`", s.Source))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return foundError{err}
+	}
+	return nil
+}
