@@ -1,0 +1,204 @@
+package demo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/relay"
+)
+
+const (
+	copyEvery  = 9  // of messages, this one is handled twice
+	goBack     = 25 // messages per partition that are read again at half time
+	pollAtMost = 200
+)
+
+// billing writes an invoice for each order, in its own database.
+type billing struct {
+	db     *sql.DB
+	client *kgo.Client
+	stats  *stats
+
+	// process is the inbox's Process. The tests take the inbox away here.
+	process func(context.Context, *sql.DB, inbox.Message, func(context.Context, *sql.Tx) error) (inbox.Outcome, error)
+
+	joined chan struct{} // closed when it has its partitions
+	again  atomic.Bool   // asked to read again
+
+	// run's alone:
+	handed int             // messages, for copyEvery
+	ids    map[string]bool // of messages
+
+	mu   sync.Mutex
+	next map[int32]int64 // by partition: the offset that comes next
+}
+
+// Nothing but the inbox keeps this table from having an invoice twice: it has no unique
+// constraint on order_id.
+const billingTables = `
+CREATE TABLE invoices (seq INTEGER PRIMARY KEY AUTOINCREMENT, order_id INTEGER NOT NULL,
+                       customer TEXT NOT NULL, nth INTEGER NOT NULL, cents INTEGER NOT NULL);`
+
+func newBilling(ctx context.Context, target *dbopen.Target, brokers []string, log *slog.Logger, st *stats) (*billing, error) {
+	ib, err := inbox.New(target.Dialect, "billing", inbox.WithLogger(log))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := target.DB.ExecContext(ctx, billingTables); err != nil {
+		return nil, fmt.Errorf("make its tables: %w", err)
+	}
+	joined := make(chan struct{})
+	join := sync.OnceFunc(func() { close(joined) })
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(brokers...),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { join() }),
+		kgo.ConsumeTopics(topic),
+		kgo.ConsumerGroup("billing"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.DisableAutoCommit(),
+		kgo.DisableClientMetrics(),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make its consumer: %w", err)
+	}
+	return &billing{db: target.DB, client: client, stats: st, process: ib.Process,
+		joined: joined, ids: make(map[string]bool), next: make(map[int32]int64)}, nil
+}
+
+// readAgain makes run go back, once.
+func (b *billing) readAgain() { b.again.Store(true) }
+
+// run consumes until ctx ends. The database commits first, the offset after it.
+func (b *billing) run(ctx context.Context) error {
+	for {
+		fetches := b.client.PollRecords(ctx, pollAtMost)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("billing: read %s: %w", topic, err)
+		}
+		records := fetches.Records()
+		for _, r := range records {
+			if err := b.handle(ctx, r); err != nil {
+				return ended(ctx, err)
+			}
+		}
+		if err := b.client.CommitRecords(ctx, records...); err != nil {
+			return ended(ctx, fmt.Errorf("billing: commit offsets of %s: %w", topic, err))
+		}
+		b.passed(records)
+		if b.again.Swap(false) {
+			b.seekBack()
+		}
+	}
+}
+
+// ended tells an error from the end of the demo.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// handle gives a message to the inbox, and some messages twice.
+func (b *billing) handle(ctx context.Context, r *kgo.Record) error {
+	m := inbox.Message{
+		ID:       messageID(r),
+		Position: &inbox.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset},
+	}
+	b.handed++
+	times := 1
+	if b.handed%copyEvery == 0 {
+		times = 2
+	}
+	for range times {
+		var o order
+		outcome, err := b.process(ctx, b.db, m, func(ctx context.Context, tx *sql.Tx) error {
+			if err := json.Unmarshal(r.Value, &o); err != nil {
+				return fmt.Errorf("decode the order: %w", err)
+			}
+			_, err := tx.ExecContext(ctx, "INSERT INTO invoices (order_id, customer, nth, cents) VALUES (?, ?, ?, ?)", o.ID, o.Customer, o.Nth, o.Cents)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("billing: %s/%d@%d: %w", r.Topic, r.Partition, r.Offset, err)
+		}
+		b.stats.handled(o.ID, outcome, b.ids[m.ID])
+		b.ids[m.ID] = true
+	}
+	return nil
+}
+
+func messageID(r *kgo.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == relay.HeaderMessageUUID {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+func (b *billing) passed(records []*kgo.Record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range records {
+		b.next[r.Partition] = r.Offset + 1
+	}
+}
+
+// seekBack reads some messages of every partition again, as after a crash between the
+// database's commit and the offset's.
+func (b *billing) seekBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	to := make(map[int32]kgo.EpochOffset, len(b.next))
+	for partition, next := range b.next {
+		b.next[partition] = max(0, next-goBack)
+		to[partition] = kgo.EpochOffset{Epoch: -1, Offset: b.next[partition]}
+	}
+	b.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: to})
+}
+
+// atEnd reports whether all that the topic had when it was called has been handled.
+func (b *billing) atEnd(ctx context.Context) (bool, error) {
+	ends, err := endOffsets(ctx, b.client)
+	if err != nil {
+		return false, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for partition, end := range ends {
+		if b.next[partition] < end {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// endOffsets returns where each partition of the topic ends.
+func endOffsets(ctx context.Context, client *kgo.Client) (map[int32]int64, error) {
+	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask where %s ends: %w", topic, err)
+	}
+	ends := make(map[int32]int64, partitions)
+	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	return ends, nil
+}

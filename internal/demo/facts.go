@@ -1,0 +1,101 @@
+package demo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// facts is what was found at the end, in the databases and in the topic. Only the orders
+// that were rolled back are the shop's word: they left no trace.
+type facts struct {
+	orders     []order // the shop's table
+	rolledBack []order
+	waiting    int     // events still in the outbox
+	delivered  []order // the topic, each partition from front to back; copies included
+	invoices   []order // billing's table, in the order in which they were written
+	counts     counts
+}
+
+func (p *parts) facts(ctx context.Context) (f facts, err error) {
+	if f.orders, err = readOrders(ctx, p.shopDB.DB, "SELECT id, customer, nth, cents FROM orders ORDER BY id"); err != nil {
+		return f, fmt.Errorf("read the shop's orders: %w", err)
+	}
+	if f.waiting, err = p.shop.waiting(ctx); err != nil {
+		return f, fmt.Errorf("read the shop's outbox: %w", err)
+	}
+	if f.invoices, err = readOrders(ctx, p.billingDB.DB, "SELECT order_id, customer, nth, cents FROM invoices ORDER BY seq"); err != nil {
+		return f, fmt.Errorf("read billing's invoices: %w", err)
+	}
+	if f.delivered, err = readTopic(ctx, p.kafka.ListenAddrs()); err != nil {
+		return f, fmt.Errorf("read the topic %s: %w", topic, err)
+	}
+	f.rolledBack = p.shop.rolledBack
+	f.counts, _, _ = p.stats.look()
+	return f, nil
+}
+
+func readOrders(ctx context.Context, db *sql.DB, query string) (orders []order, err error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var o order
+		if err := rows.Scan(&o.ID, &o.Customer, &o.Nth, &o.Cents); err != nil {
+			return nil, err
+		}
+		orders = append(orders, o)
+	}
+	return orders, rows.Err()
+}
+
+// readTopic reads the topic with a client of its own, from its start to its present end.
+func readTopic(ctx context.Context, brokers []string) ([]order, error) {
+	start := make(map[int32]kgo.Offset, partitions)
+	for partition := range int32(partitions) {
+		start[partition] = kgo.NewOffset().AtStart()
+	}
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(brokers...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: start}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.DisableClientMetrics(),
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	ends, err := endOffsets(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	missing := int64(0)
+	for _, end := range ends {
+		missing += end
+	}
+	byPartition := make([][]order, partitions)
+	for missing > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return nil, err
+		}
+		for _, r := range fetches.Records() {
+			var o order
+			if err := json.Unmarshal(r.Value, &o); err != nil {
+				return nil, fmt.Errorf("decode the order at %d@%d: %w", r.Partition, r.Offset, err)
+			}
+			byPartition[r.Partition] = append(byPartition[r.Partition], o)
+			missing--
+		}
+	}
+	var all []order
+	for _, orders := range byPartition {
+		all = append(all, orders...)
+	}
+	return all, nil
+}
