@@ -79,10 +79,17 @@ func databaseFailure(err error) *failure {
 	switch {
 	case dialect.IsSerialization(err):
 		return &failure{conflict, err}
-	case dialect.IsConnection(err):
+	case isOutage(err):
 		return &failure{outage, err}
 	}
 	return &failure{final, err}
+}
+
+// isOutage reports whether a statement of ours did not reach the database or got no
+// answer. A deadline that passed is not that of Process's context, which is looked
+// at before: it is the driver's own, such as pgx's connect_timeout.
+func isOutage(err error) bool {
+	return dialect.IsConnection(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // handlerFailure judges a handler's error by what became of the transaction, and not
@@ -110,7 +117,7 @@ func (r *run) commitFailure(err error) *failure {
 		return &failure{conflict, fmt.Errorf("commit: %w", err)}
 	}
 	r.inDoubt = true
-	if dialect.IsConnection(err) {
+	if isOutage(err) {
 		return &failure{outage, fmt.Errorf("commit, and nobody knows whether it took effect: %w", err)}
 	}
 	// A deferred constraint that does not hold, or a transaction that had failed

@@ -1,0 +1,280 @@
+package dialect_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// kinds names what the functions say about err: those of kinds that hold.
+func kinds(err error) []string {
+	all := []string{}
+	for _, k := range []struct {
+		name string
+		is   func(error) bool
+	}{
+		{"missing table", dialect.IsMissingTable},
+		{"duplicate", dialect.IsDuplicate},
+		{"serialization", dialect.IsSerialization},
+		{"denied", dialect.IsDenied},
+		{"tx done", dialect.IsTxDone},
+		{"connection", dialect.IsConnection},
+	} {
+		if k.is(err) {
+			all = append(all, k.name)
+		}
+	}
+	return all
+}
+
+// requireKind checks err and the ways in which callers wrap it.
+func requireKind(t *testing.T, want string, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, []string{want}, kinds(err), "%T %v", err, err)
+	require.Equal(t, []string{want}, kinds(fmt.Errorf("a: %w", fmt.Errorf("b: %w", err))))
+	require.Equal(t, []string{want}, kinds(errors.Join(errors.New("other"), err)))
+}
+
+func exec(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), query)
+	require.NoError(t, err)
+}
+
+func begin(t *testing.T, db *sql.DB, opts *sql.TxOptions) *sql.Tx {
+	t.Helper()
+	tx, err := db.BeginTx(t.Context(), opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
+}
+
+func TestErrorsOfTheRealDriversAreToldApart(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
+		exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, n int NOT NULL)")
+		exec(t, db.DB, "INSERT INTO t VALUES (1, 1, 0), (2, 2, 0)")
+		run := func(query string) error {
+			_, err := db.DB.ExecContext(t.Context(), query)
+			return err
+		}
+		requireKind(t, "missing table", run("INSERT INTO missing VALUES (1)"))
+		_, err := db.DB.QueryContext(t.Context(), "SELECT 1 FROM missing")
+		requireKind(t, "missing table", err)
+		requireKind(t, "duplicate", run("INSERT INTO t VALUES (1, 9, 0)"))
+		requireKind(t, "duplicate", run("INSERT INTO t VALUES (9, 1, 0)"))
+
+		ended := begin(t, db.DB, nil)
+		require.NoError(t, ended.Rollback())
+		_, err = ended.ExecContext(t.Context(), "SELECT 1")
+		requireKind(t, "tx done", err)
+		requireKind(t, "tx done", ended.Commit())
+
+		for name, err := range map[string]error{
+			"a statement that is wrong": run("SELEC 1"),
+			"a column that is missing":  run("INSERT INTO t (missing) VALUES (1)"),
+			"a NULL that is refused":    run("INSERT INTO t VALUES (8, 8, NULL)"),
+		} {
+			require.Error(t, err, name)
+			require.Empty(t, kinds(err), name)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = db.DB.ExecContext(ctx, "INSERT INTO t VALUES (7, 7, 0)")
+		require.Error(t, err)
+		require.Empty(t, kinds(err), "a context that ended")
+	})
+	require.Empty(t, kinds(nil))
+}
+
+func TestTransactionsThatGotInEachOthersWayCanBeRepeated(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
+		exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)")
+		exec(t, db.DB, "INSERT INTO t VALUES (1, 0), (2, 0)")
+		switch db.Dialect {
+		case dialect.SQLite:
+			sqliteBusy(t, db)
+			return
+		case dialect.PostgreSQL:
+			serializationFailure(t, db)
+		}
+		lockTimeout(t, db)
+		deadlock(t, db)
+	})
+}
+
+func update(tx *sql.Tx, id int) error {
+	_, err := tx.ExecContext(context.Background(), "UPDATE t SET n = n + 1 WHERE id = "+strconv.Itoa(id))
+	return err
+}
+
+func deadlock(t *testing.T, db dbtest.Database) {
+	a, b := begin(t, db.DB, nil), begin(t, db.DB, nil)
+	require.NoError(t, update(a, 1))
+	require.NoError(t, update(b, 2))
+	waiting := make(chan error, 1)
+	go func() {
+		err := update(a, 2)
+		_ = a.Rollback()
+		waiting <- err
+	}()
+	err := update(b, 1)
+	_ = b.Rollback()
+	if other := <-waiting; err == nil {
+		err = other // the database chose the other one
+	}
+	requireKind(t, "serialization", err)
+}
+
+func lockTimeout(t *testing.T, db dbtest.Database) {
+	a, b := begin(t, db.DB, nil), begin(t, db.DB, nil)
+	require.NoError(t, update(a, 1))
+	limit := "SET LOCAL lock_timeout = '10ms'"
+	if db.Dialect == dialect.MySQL {
+		limit = "SET innodb_lock_wait_timeout = 1"
+	}
+	_, err := b.ExecContext(t.Context(), limit)
+	require.NoError(t, err)
+	requireKind(t, "serialization", update(b, 1))
+	require.NoError(t, errors.Join(b.Rollback(), a.Rollback()))
+}
+
+func serializationFailure(t *testing.T, db dbtest.Database) {
+	repeatable := &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
+	a, b := begin(t, db.DB, repeatable), begin(t, db.DB, repeatable)
+	var n int
+	require.NoError(t, b.QueryRowContext(t.Context(), "SELECT n FROM t WHERE id = 1").Scan(&n)) // takes its snapshot
+	require.NoError(t, update(a, 1))
+	require.NoError(t, a.Commit())
+	requireKind(t, "serialization", update(b, 1))
+}
+
+func sqliteBusy(t *testing.T, db dbtest.Database) {
+	begin(t, db.DB, nil) // holds the write lock
+	other, err := db.DB.Conn(t.Context())
+	require.NoError(t, err)
+	defer other.Close()
+	_, err = other.ExecContext(t.Context(), "PRAGMA busy_timeout = 1")
+	require.NoError(t, err)
+	_, err = other.ExecContext(t.Context(), "UPDATE t SET n = 1")
+	requireKind(t, "serialization", err)
+}
+
+func TestAMissingRightIsDenied(t *testing.T) {
+	for _, server := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.PostgreSQL18, dbtest.MariaDB} {
+		db := server(t)
+		exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY)")
+		exec(t, db.DB, "CREATE TABLE other (id int PRIMARY KEY)")
+		user := dbtest.Restricted(t, db, "SELECT ON other")
+		_, err := user.DB.ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
+		requireKind(t, "denied", err)
+	}
+}
+
+func TestAConnectionThatIsKilledIsAConnectionError(t *testing.T) {
+	servers := map[string]func(testing.TB) dbtest.Database{
+		"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18, "mariadb": dbtest.MariaDB,
+	}
+	for name, server := range servers {
+		t.Run(name, func(t *testing.T) {
+			db := server(t)
+			exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY)")
+			self, kill := "SELECT pg_backend_pid()", "SELECT pg_terminate_backend(%d)"
+			if db.Dialect == dialect.MySQL {
+				self, kill = "SELECT connection_id()", "KILL %d"
+			}
+			ends := map[string]func(*sql.Tx) error{
+				"in a statement": func(tx *sql.Tx) error {
+					_, err := tx.ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
+					return err
+				},
+				"in COMMIT":   (*sql.Tx).Commit,
+				"in ROLLBACK": (*sql.Tx).Rollback,
+			}
+			for where, end := range ends {
+				tx := begin(t, db.DB, nil)
+				var id int64
+				require.NoError(t, tx.QueryRowContext(t.Context(), self).Scan(&id))
+				exec(t, db.DB, fmt.Sprintf(kill, id))
+				if db.Dialect == dialect.PostgreSQL {
+					untilGone(t, db.DB, id)
+				}
+				err := end(tx)
+				require.Error(t, err, where)
+				requireKind(t, "connection", err)
+			}
+		})
+	}
+}
+
+func untilGone(t *testing.T, db *sql.DB, pid int64) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var n int
+		err := db.QueryRowContext(t.Context(), fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE pid = %d", pid)).Scan(&n)
+		return err == nil && n == 0
+	}, 10*time.Second, 5*time.Millisecond)
+}
+
+func TestAServerThatIsNotThereIsAConnectionError(t *testing.T) {
+	for _, server := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.MariaDB} {
+		db := server(t)
+		u, err := url.Parse(db.URL)
+		require.NoError(t, err)
+		u.Host = freeAddress(t)
+		_, err = dbopen.Open(t.Context(), u.String())
+		requireKind(t, "connection", err)
+	}
+}
+
+// freeAddress is one on which nothing listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func TestTooManyConnectionsIsAConnectionError(t *testing.T) {
+	db := dbtest.PostgreSQL(t)
+	user := dbtest.Restricted(t, db)
+	var role string
+	require.NoError(t, user.DB.QueryRowContext(t.Context(), "SELECT current_user").Scan(&role))
+	exec(t, db.DB, "ALTER ROLE "+role+" CONNECTION LIMIT 1") // the pool has one already
+	held, err := user.DB.Conn(t.Context())
+	require.NoError(t, err)
+	defer held.Close()
+	requireKind(t, "connection", user.DB.PingContext(t.Context()))
+}
+
+func TestConnectionErrorsWithoutAServer(t *testing.T) {
+	for _, err := range []error{
+		driver.ErrBadConn, sql.ErrConnDone, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		&net.OpError{Op: "read", Err: errors.New("connection reset by peer")},
+		&net.DNSError{Name: "db", Err: "no such host"},
+		errors.New("invalid connection"), errors.New("conn closed"),
+	} {
+		requireKind(t, "connection", err)
+	}
+	for _, err := range []error{
+		context.Canceled, context.DeadlineExceeded, errors.New("sql: database is closed"), sql.ErrNoRows,
+		&net.OpError{Op: "read", Err: context.DeadlineExceeded},
+	} {
+		require.Empty(t, kinds(err), "%v", err)
+	}
+}

@@ -1,0 +1,4 @@
+package dialect
+
+// ExpiredSQL is the statement of ExpiredMessages.
+func (i *Inbox) ExpiredSQL() string { return i.expired }
