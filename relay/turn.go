@@ -70,8 +70,8 @@ func (r *Relay) deleteCarried(k *keeper) error {
 // (hazard 10).
 func (r *Relay) finish(k *keeper, out outcome) error {
 	if n := out.undelivered + len(out.leftover); n > 0 {
-		return fmt.Errorf("%w: %d records were still on their way or not deleted after %v; the lease runs out in at most %v, and the next owner sends them again",
-			ErrNotDrained, n, r.cfg.DrainTimeout, r.cfg.LeaseTTL)
+		return fmt.Errorf("%w: %d records were given up on their way, or are delivered and not deleted; the lease runs out in at most %v, and the next owner sends them again",
+			ErrNotDrained, n, r.cfg.LeaseTTL)
 	}
 	r.release(k)
 	r.log.Info("drained", "epoch", k.lease.Epoch)

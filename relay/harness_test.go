@@ -1,0 +1,285 @@
+package relay
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/outbox"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait for a condition. It is no measure of speed: a test that
+// needs it has failed.
+const patience = 30 * time.Second
+
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	require.Eventually(t, cond, patience, time.Millisecond, what)
+}
+
+// testSink records what is published, and misbehaves on command.
+type testSink struct {
+	mu        sync.Mutex
+	published []published
+	held      []heldAck
+	hold      bool                 // keep acknowledgements until release
+	verdict   func(*Record) error  // nil: delivered
+	onOpen    func(turn int) error // called by Open, counted from 1
+	sessions  int
+}
+
+type published struct {
+	id      int64
+	eventID uuid.UUID
+	key     string
+	value   string
+}
+
+type heldAck struct {
+	session *testSession
+	record  *Record
+}
+
+type testSession struct {
+	sink   *testSink
+	ack    Ack
+	closed bool
+	gate   bool
+}
+
+func (s *testSink) Check(context.Context) error { return nil }
+
+func (s *testSink) Open(_ context.Context, ack Ack) (Session, error) {
+	s.mu.Lock()
+	s.sessions++
+	n, hook := s.sessions, s.onOpen
+	s.mu.Unlock()
+	if hook != nil {
+		if err := hook(n); err != nil {
+			return nil, err
+		}
+	}
+	return &testSession{sink: s, ack: ack}, nil
+}
+
+func (s *testSession) Deliver(_ context.Context, records []*Record) {
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	for _, r := range records {
+		if s.gate || s.closed {
+			s.ack(r, ErrGivenUp)
+			continue
+		}
+		if s.sink.verdict != nil {
+			if err := s.sink.verdict(r); err != nil {
+				s.gate = true
+				s.ack(r, err)
+				continue
+			}
+		}
+		s.sink.published = append(s.sink.published, published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
+		if s.sink.hold {
+			s.sink.held = append(s.sink.held, heldAck{s, r})
+			continue
+		}
+		s.ack(r, nil)
+	}
+}
+
+func (s *testSession) Close() {
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	s.closed = true
+	kept := s.sink.held[:0]
+	for _, h := range s.sink.held {
+		if h.session == s {
+			s.ack(h.record, ErrGivenUp)
+		} else {
+			kept = append(kept, h)
+		}
+	}
+	s.sink.held = kept
+}
+
+// release acknowledges what was held, and holds no more.
+func (s *testSink) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = false
+	for _, h := range s.held {
+		h.session.ack(h.record, nil)
+	}
+	s.held = nil
+}
+
+func (s *testSink) values() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	values := make([]string, len(s.published))
+	for i, p := range s.published {
+		values[i] = p.value
+	}
+	return values
+}
+
+func (s *testSink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.published)
+}
+
+// firstCopies drops the later copies of each event.
+func (s *testSink) firstCopies() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := make(map[uuid.UUID]bool)
+	var values []string
+	for _, p := range s.published {
+		if !seen[p.eventID] {
+			values = append(values, p.value)
+		}
+		seen[p.eventID] = true
+	}
+	return values
+}
+
+// bench is one migrated database with what a scenario needs around it.
+type bench struct {
+	t    *testing.T
+	db   dbtest.Database
+	ob   *outbox.Outbox
+	sink *testSink
+	// naive wraps the store: how a rule is taken out.
+	naive func(store) store
+	cfg   Config
+}
+
+func newBench(t *testing.T, db dbtest.Database) *bench {
+	ob, err := outbox.New(db.Dialect)
+	require.NoError(t, err)
+	return &bench{t: t, db: db, ob: ob, sink: &testSink{}, cfg: Config{
+		PollMax: 2 * time.Millisecond, LeaseTTL: time.Minute, DrainTimeout: 10 * time.Second,
+		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
+	}}
+}
+
+// relay makes a relay over the bench's database, with the naive store if there is one.
+func (b *bench) relay() *Relay {
+	cfg := b.cfg
+	cfg.DB, cfg.Dialect, cfg.Sink = b.db.DB, b.db.Dialect, b.sink
+	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	r, err := New(cfg)
+	require.NoError(b.t, err)
+	if b.naive != nil {
+		r.store = b.naive(r.store)
+	}
+	return r
+}
+
+// start runs a relay; stop drains it and returns what Run returned.
+func (b *bench) start() (stop func() error) { return start(b.t, b.relay()) }
+
+func start(t *testing.T, r *Relay) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	go func() { result <- r.Run(ctx) }()
+	var once sync.Once
+	var err error
+	stop = func() error {
+		once.Do(func() { cancel(); err = <-result })
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+// begin opens a transaction that is rolled back at the end of the test if it is still open.
+func (b *bench) begin() *sql.Tx {
+	b.t.Helper()
+	tx, err := b.db.DB.BeginTx(context.Background(), nil)
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
+}
+
+func (b *bench) add(tx *sql.Tx, key, value string) {
+	b.t.Helper()
+	require.NoError(b.t, b.ob.Add(context.Background(), tx, outbox.Event{Topic: "t", Key: key, Payload: []byte(value)}))
+}
+
+func (b *bench) commit(key string, values ...string) {
+	b.t.Helper()
+	tx := b.begin()
+	for _, v := range values {
+		b.add(tx, key, v)
+	}
+	require.NoError(b.t, tx.Commit())
+}
+
+func (b *bench) exec(query string, args ...any) {
+	b.t.Helper()
+	_, err := b.db.DB.ExecContext(context.Background(), query, args...)
+	require.NoError(b.t, err)
+}
+
+func (b *bench) rows() int {
+	b.t.Helper()
+	var n int
+	require.NoError(b.t, b.db.DB.QueryRowContext(context.Background(), "SELECT COUNT(*) FROM outbox_events").Scan(&n))
+	return n
+}
+
+func (b *bench) empty() bool { return b.rows() == 0 }
+
+// resetIDs makes the ids begin at 1 again, as a restore to an older state does.
+func (b *bench) resetIDs() {
+	b.t.Helper()
+	switch b.db.Dialect {
+	case dialect.PostgreSQL:
+		b.exec("TRUNCATE outbox_events RESTART IDENTITY")
+	case dialect.MySQL:
+		b.exec("DELETE FROM outbox_events")
+		b.exec("ALTER TABLE outbox_events AUTO_INCREMENT = 1")
+	case dialect.SQLite:
+		b.exec("DELETE FROM outbox_events")
+		b.exec("DELETE FROM sqlite_sequence WHERE name = 'outbox_events'")
+	}
+}
+
+// concurrentWriters runs f on the databases in which two transactions may write at a time.
+func concurrentWriters(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		if db.Dialect != dialect.SQLite { // one writer at a time: the interleaving does not exist
+			f(t, db)
+		}
+	})
+}
+
+// inOrder reports whether the numbered values of a key ascend: "k1" before "k2".
+func inOrder(values []string, key string) bool {
+	last := 0
+	for _, v := range values {
+		var n int
+		if strings.HasPrefix(v, key) {
+			if _, err := fmt.Sscanf(v[len(key):], "%d", &n); err != nil || n <= last {
+				return false
+			}
+			last = n
+		}
+	}
+	return true
+}

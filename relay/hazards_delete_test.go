@@ -1,0 +1,180 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// byIDAlone deletes by id, whatever the row holds now.
+type byIDAlone struct {
+	store
+	db dbtest.Database
+}
+
+func (s byIDAlone) Delete(ctx context.Context, _ dialect.Lease, d dialect.Deletion) (int64, error) {
+	var where []string
+	for _, r := range d.Runs {
+		where = append(where, fmt.Sprintf("id BETWEEN %d AND %d", r.Lo, r.Last.ID))
+	}
+	for _, e := range d.Events {
+		where = append(where, fmt.Sprintf("id = %d", e.ID))
+	}
+	result, err := s.db.DB.ExecContext(ctx, "DELETE FROM outbox_events WHERE "+strings.Join(where, " OR "))
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// Hazard 5: acknowledged rows wait for their delete; the database goes back to an older
+// state, and new events take the same ids; then the delete comes.
+func TestHazard05IDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
+	for _, rows := range []int{10, minRun + 10} { // deleted one by one, and as a run
+		scenario := func(t *testing.T, db dbtest.Database, naive bool) (lost int) {
+			b := newBench(t, db)
+			b.cfg.sweepEvery = time.Hour // the sweep would notice too; here the delete must
+			if naive {
+				b.naive = func(s store) store { return byIDAlone{s, db} }
+			}
+			b.sink.hold = true
+			stop := b.start()
+			b.commit("k", numbered("old", rows)...)
+			eventually(t, "the old events are published", func() bool { return b.sink.count() == rows })
+			b.resetIDs()
+			b.commit("k", numbered("new", rows)...)
+			b.sink.release()
+			eventually(t, "the table is empty", b.empty)
+			require.NoError(t, stop())
+			for _, v := range numbered("new", rows) {
+				if !contains(b.sink.values(), v) {
+					lost++
+				}
+			}
+			return lost
+		}
+		t.Run(fmt.Sprint(rows, " rows"), func(t *testing.T) {
+			dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+				require.Zero(t, scenario(t, db, false), "events lost")
+			})
+			t.Run("without the rule", func(t *testing.T) {
+				require.NotZero(t, scenario(t, dbtest.Migrate(t, dbtest.SQLite(t)), true), "the scenario does not catch the naive way")
+			})
+		})
+	}
+}
+
+func numbered(prefix string, n int) []string {
+	values := make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprint(prefix, i+1)
+	}
+	return values
+}
+
+// Hazard 5, the sweep: ids went back while nothing was in flight, so that new rows lie
+// below the head and outside every gap.
+func TestHazard05RowsBelowTheHeadAreFoundByTheSweep(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.sweepEvery = 10 * time.Millisecond
+		stop := b.start()
+		b.commit("k", numbered("old", 100)...)
+		eventually(t, "the old events are delivered", func() bool { return b.sink.count() == 100 && b.empty() })
+		b.resetIDs()
+		b.commit("k", numbered("k", 50)...)
+		eventually(t, "the new events are delivered", func() bool { return b.sink.count() == 150 && b.empty() })
+		require.NoError(t, stop())
+		require.True(t, inOrder(b.sink.values(), "k"))
+	})
+}
+
+// Hazard 5, at claim: a restore without its sequences.
+func TestHazard05ASequenceBelowTheHighestIDIsRefused(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
+	b := newBench(t, db)
+	b.commit("k", numbered("k", 20)...)
+	b.exec("SELECT setval('outbox_events_id_seq', 5)")
+	err := b.relay().Run(t.Context())
+	require.ErrorIs(t, err, dialect.ErrSequenceBehind)
+	require.ErrorContains(t, err, "setval('outbox_events_id_seq', 20)")
+	require.Zero(t, b.sink.count())
+}
+
+// spanning deletes one range from the lowest delivered id to the highest.
+type spanning struct{ store }
+
+func (s spanning) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
+	var run dialect.Run
+	for _, r := range d.Runs {
+		if run.Lo == 0 || r.Lo < run.Lo {
+			run.Lo = r.Lo
+		}
+		if r.Last.ID > run.Last.ID {
+			run.Last = r.Last
+		}
+	}
+	for _, e := range d.Events {
+		if run.Lo == 0 || e.ID < run.Lo {
+			run.Lo = e.ID
+		}
+		if e.ID > run.Last.ID {
+			run.Last = e
+		}
+	}
+	return s.store.Delete(ctx, l, dialect.Deletion{Runs: []dialect.Run{run}})
+}
+
+// lateCommit commits a transaction between the acknowledgements and the delete.
+type lateCommit struct {
+	store
+	once   sync.Once
+	commit func()
+}
+
+func (s *lateCommit) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
+	s.once.Do(s.commit)
+	return s.store.Delete(ctx, l, d)
+}
+
+// Hazard 6: a transaction commits an id between those that are about to be deleted.
+func TestHazard06ADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
+	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
+		b := newBench(t, db)
+		late := &lateCommit{}
+		b.naive = func(s store) store {
+			if naive {
+				s = spanning{s}
+			}
+			late.store = s
+			return late
+		}
+		b.sink.hold = true
+		b.commit("other", numbered("before", minRun+6)...)
+		tx := b.begin()
+		b.add(tx, "k", "late")
+		b.commit("other", numbered("after", minRun+6)...)
+		late.commit = func() { require.NoError(t, tx.Commit()) }
+		stop := b.start()
+		eventually(t, "the others are published", func() bool { return b.sink.count() == 2*(minRun+6) })
+		b.sink.release()
+		eventually(t, "the table is empty", b.empty)
+		require.NoError(t, stop())
+		return b.sink.values()
+	}
+	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
+		require.Contains(t, scenario(t, db, false), "late")
+	})
+	t.Run("without the rule", func(t *testing.T) {
+		db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
+		require.NotContains(t, scenario(t, db, true), "late", "the scenario does not catch the naive way")
+	})
+}

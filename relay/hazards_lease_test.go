@@ -1,0 +1,301 @@
+package relay
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func newStore(t *testing.T, db dbtest.Database) *dialect.Relay {
+	st, err := dialect.NewRelay(db.DB, dialect.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	return st
+}
+
+func claim(t *testing.T, st *dialect.Relay, ttl time.Duration) (dialect.Lease, bool) {
+	t.Helper()
+	l, ok, err := st.Claim(context.Background(), dialect.Claim{Owner: uuid.New(), Mode: modeAtLeastOnce, TTL: ttl})
+	require.NoError(t, err)
+	return l, ok
+}
+
+// Hazard 7: two relays with two names on one table would both own it.
+func TestHazard07OneTableHasOneName(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		_, err := db.DB.Exec("INSERT INTO outbox_leases (id) VALUES (2)")
+		require.Error(t, err, "outbox_leases must hold one row")
+
+		b := newBench(t, db)
+		b.cfg.Source = "orders"
+		stop := b.start()
+		b.commit("k", "k1")
+		eventually(t, "it is delivered", b.empty)
+		require.NoError(t, stop())
+
+		b.cfg.Source = "billing"
+		err = b.relay().Run(t.Context())
+		require.ErrorIs(t, err, ErrWrongSource)
+		require.ErrorContains(t, err, `"billing"`)
+		require.ErrorContains(t, err, `"orders"`)
+	})
+	t.Run("without the rule", func(t *testing.T) {
+		// A table of leases by name, as one would write it: both names are owners.
+		db := dbtest.SQLite(t)
+		_, err := db.DB.Exec("CREATE TABLE leases (source TEXT PRIMARY KEY, owner TEXT)")
+		require.NoError(t, err)
+		for _, name := range []string{"orders", "billing"} {
+			_, err := db.DB.Exec("INSERT INTO leases VALUES (?, ?)", name, name)
+			require.NoError(t, err)
+		}
+		var owners int
+		require.NoError(t, db.DB.QueryRow("SELECT COUNT(owner) FROM leases").Scan(&owners))
+		require.Equal(t, 2, owners)
+	})
+}
+
+// Hazard 8: a zombie's statement waits for a row's lock, a claim commits, and the
+// statement goes on. With EXISTS (lease) in the statement it changes rows though its
+// lease is gone; in a transaction that locks the lease row it cannot.
+func TestHazard08AFenceReadFromASnapshotLetsAZombieThrough(t *testing.T) {
+	move := map[dialect.Dialect]string{
+		dialect.PostgreSQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (SELECT 1 FROM outbox_leases WHERE owner = $1 AND epoch = $2)",
+		dialect.MySQL:      "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (SELECT 1 FROM outbox_leases WHERE owner = ? AND epoch = ?)",
+	}
+	type fence func(ctx context.Context, st *dialect.Relay, db dbtest.Database, l dialect.Lease) error
+	locked := func(ctx context.Context, st *dialect.Relay, db dbtest.Database, l dialect.Lease) error {
+		return st.Fenced(ctx, l, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, move[db.Dialect], l.Owner.String(), l.Epoch)
+			return err
+		})
+	}
+	snapshot := func(ctx context.Context, _ *dialect.Relay, db dbtest.Database, l dialect.Lease) error {
+		_, err := db.DB.ExecContext(ctx, move[db.Dialect], l.Owner.String(), l.Epoch)
+		return err
+	}
+	scenario := func(t *testing.T, db dbtest.Database, f fence) (changedAfterClaim bool) {
+		b := newBench(t, db)
+		st := newStore(t, db)
+		b.commit("k", "k1")
+		zombie, ok := claim(t, st, time.Hour)
+		require.True(t, ok)
+		blocker := b.begin()
+		_, err := blocker.Exec("SELECT id FROM outbox_events WHERE id = 1 FOR UPDATE")
+		require.NoError(t, err)
+
+		moved := make(chan error, 1)
+		go func() { moved <- f(context.Background(), st, db, zombie) }()
+		eventually(t, "the zombie waits for the row", func() bool { return lockWaiters(t, db) == 1 })
+		claimed := make(chan bool, 1)
+		go func() {
+			_, err := db.DB.Exec("UPDATE outbox_leases SET owner = 'successor', epoch = epoch + 1")
+			claimed <- err == nil
+		}()
+		early := false
+		eventually(t, "the claim is through, or waits", func() bool {
+			select {
+			case early = <-claimed:
+				return true
+			default:
+				return lockWaiters(t, db) == 2
+			}
+		})
+		require.NoError(t, blocker.Rollback())
+		err = <-moved
+		if !early {
+			require.True(t, <-claimed)
+		}
+		return early && err == nil && changed(t, db)
+	}
+	for _, each := range []struct {
+		name   string
+		server func(testing.TB) dbtest.Database
+	}{{"postgresql15", dbtest.PostgreSQL}, {"mariadb", dbtest.MariaDB}} {
+		t.Run(each.name, func(t *testing.T) {
+			require.False(t, scenario(t, dbtest.Migrate(t, each.server(t)), locked))
+		})
+	}
+	t.Run("without the rule", func(t *testing.T) {
+		db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
+		require.True(t, scenario(t, db, snapshot), "the scenario does not catch the naive way")
+	})
+}
+
+// lockWaiters counts the sessions of this database that wait for a row's lock.
+func lockWaiters(t *testing.T, db dbtest.Database) (n int) {
+	t.Helper()
+	q := "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+	if db.Dialect == dialect.MySQL {
+		q = `SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()
+AND id <> CONNECTION_ID() AND command IN ('Query', 'Execute') AND state IN ('Updating', 'Sending data', 'Statistics')`
+	}
+	require.NoError(t, db.DB.QueryRow(q).Scan(&n))
+	return n
+}
+
+func changed(t *testing.T, db dbtest.Database) bool {
+	var n int
+	require.NoError(t, db.DB.QueryRow("SELECT COUNT(*) FROM outbox_events WHERE event_type = 'moved'").Scan(&n))
+	return n > 0
+}
+
+// Hazard 9: the database's clock stepped back, so that a dead owner's lease ends hours
+// from now.
+func TestHazard09ALeaseFarInTheFutureCanBeClaimed(t *testing.T) {
+	inThreeHours := map[dialect.Dialect]string{
+		dialect.PostgreSQL: "clock_timestamp() + interval '3 hours'",
+		dialect.MySQL:      "UTC_TIMESTAMP(6) + INTERVAL 3 HOUR",
+		dialect.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '3 hours') || '000Z'",
+	}
+	now := map[dialect.Dialect]string{
+		dialect.PostgreSQL: "clock_timestamp()",
+		dialect.MySQL:      "UTC_TIMESTAMP(6)",
+		dialect.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",
+	}
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		st := newStore(t, db)
+		_, ok := claim(t, st, time.Second)
+		require.True(t, ok)
+		_, ok = claim(t, st, time.Second)
+		require.False(t, ok, "a live lease must not be claimed")
+		_, err := db.DB.Exec("UPDATE outbox_leases SET expires_at = " + inThreeHours[db.Dialect])
+		require.NoError(t, err)
+
+		var naive int
+		require.NoError(t, db.DB.QueryRow("SELECT COUNT(*) FROM outbox_leases WHERE expires_at < "+now[db.Dialect]).Scan(&naive))
+		require.Zero(t, naive, "the naive condition must not let the claim through, or the test shows nothing")
+		_, ok = claim(t, st, time.Second)
+		require.True(t, ok)
+	})
+}
+
+// Hazard 9, the other side: a claimer with a short lease must not take a holder with a
+// long one for dead.
+func TestHazard09AShortLeaseDoesNotRobALongOne(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		st := newStore(t, db)
+		long, ok := claim(t, st, time.Hour)
+		require.True(t, ok)
+		_, ok = claim(t, st, time.Second)
+		require.False(t, ok)
+		require.NoError(t, st.Renew(t.Context(), long, time.Hour))
+	})
+}
+
+// Hazard 10: the lease is handed over while records are on their way: the successor
+// sends them too.
+func TestHazard10TheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.LeaseTTL = 10 * time.Minute // nobody gets it by waiting
+		b.cfg.DrainTimeout = 20 * time.Millisecond
+		b.sink.hold = true
+		b.commit("k", "k1")
+		stop := b.start()
+		eventually(t, "it is on its way", func() bool { return b.sink.count() == 1 })
+		require.ErrorIs(t, stop(), ErrNotDrained)
+		st := newStore(t, db)
+		_, ok := claim(t, st, time.Second)
+		require.False(t, ok, "the lease was released with a record on its way")
+
+		// Without the rule, whoever hands over lets the successor in at once.
+		var naive dialect.Lease
+		require.NoError(t, db.DB.QueryRow("SELECT owner, epoch FROM outbox_leases").Scan(&naive.Owner, &naive.Epoch))
+		require.NoError(t, st.Release(t.Context(), naive))
+		b.sink.release()
+		stop = b.start()
+		eventually(t, "it is delivered", b.empty)
+		require.Equal(t, []string{"k1", "k1"}, b.sink.values(), "the scenario does not catch the naive way")
+
+		b.cfg.DrainTimeout = 10 * time.Second
+		require.NoError(t, stop())
+		_, ok = claim(t, st, time.Second)
+		require.True(t, ok, "a drained relay must release its lease")
+	})
+}
+
+// readAtClaim returns, at the first read, what it read when the lease was claimed.
+type readAtClaim struct {
+	store
+	rows []dialect.Row
+	used bool
+}
+
+func (s *readAtClaim) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error) {
+	l, ok, err := s.store.Claim(ctx, c)
+	if err == nil && ok {
+		_, err = s.store.Read(ctx, dialect.ReadQuery{Limit: 100}, func(row *dialect.Row) bool {
+			s.rows = append(s.rows, *row)
+			return true
+		})
+	}
+	return l, ok, err
+}
+
+func (s *readAtClaim) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	if s.used {
+		return s.store.Read(ctx, q, visit)
+	}
+	s.used = true
+	for i := range s.rows {
+		visit(&s.rows[i])
+	}
+	return dialect.ReadInfo{}, nil
+}
+
+// Hazard 20: until the sink is open, which is what shuts a predecessor out, the
+// predecessor may deliver and delete. Rows that were read before are stale.
+func TestHazard20RowsReadBeforeTheSinkIsOpenAreNotUsed(t *testing.T) {
+	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
+		b := newBench(t, db)
+		b.commit("k", "k1")
+		if naive {
+			b.naive = func(s store) store { return &readAtClaim{store: s} }
+		}
+		b.sink.onOpen = func(int) error { // the predecessor's last act
+			b.exec("DELETE FROM outbox_events")
+			b.sink.mu.Lock()
+			defer b.sink.mu.Unlock()
+			b.sink.published = append(b.sink.published, published{value: "k1"})
+			return nil
+		}
+		stop := b.start()
+		eventually(t, "it reads", func() bool { return b.sink.count() >= 1 })
+		b.commit("k", "k2")
+		eventually(t, "k2 is delivered", func() bool { return contains(b.sink.values(), "k2") && b.empty() })
+		require.NoError(t, stop())
+		return b.sink.values()
+	}
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		require.Equal(t, []string{"k1", "k2"}, scenario(t, db, false))
+	})
+	t.Run("without the rule", func(t *testing.T) {
+		db := dbtest.Migrate(t, dbtest.SQLite(t))
+		require.Equal(t, []string{"k1", "k1", "k2"}, scenario(t, db, true), "the scenario does not catch the naive way")
+	})
+}
+
+// Hazard 20, after an outage: a new session of the sink starts from the table too.
+func TestHazard20ASessionAfterAnOutageReadsAgain(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.commit("k", "k1", "k2")
+		b.sink.verdict = func(r *Record) error {
+			if string(r.Payload) == "k2" && b.sink.sessions == 1 {
+				return errors.New("the broker is away")
+			}
+			return nil
+		}
+		stop := b.start()
+		eventually(t, "all are delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k1", "k2"}, b.sink.values())
+	})
+}

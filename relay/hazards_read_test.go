@@ -1,0 +1,307 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Each test here forces an interleaving of the hazards by number. It runs with the
+// rule in force, and again with the rule taken out by a naive store, to show that the
+// scenario would catch its loss.
+
+// counting counts reads and looks, so that a scenario can wait for some of each.
+type counting struct {
+	store
+	reads, looks atomic.Int64
+}
+
+func (c *counting) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	defer c.reads.Add(1)
+	return c.store.Read(ctx, q, visit)
+}
+
+func (c *counting) Writers(ctx context.Context) (dialect.Writers, error) {
+	defer c.looks.Add(1)
+	return c.store.Writers(ctx)
+}
+
+func (c *counting) waitForMore(t *testing.T, reads, looks int64) {
+	reads, looks = reads+c.reads.Load(), looks+c.looks.Load()
+	eventually(t, "more reads and looks", func() bool { return c.reads.Load() >= reads && c.looks.Load() >= looks })
+}
+
+// noWriters forgets gaps as soon as they are looked at.
+type noWriters struct{ store }
+
+func (noWriters) Writers(context.Context) (dialect.Writers, error) {
+	return dialect.Writers{Known: true}, nil
+}
+
+// Hazard 1: T1 takes an id of key k and stays open while others commit and are
+// delivered; it commits, and at once T2, which waited for k, takes a higher id. Whoever
+// no longer asks for the old id sends T2's event first.
+func TestHazard01AGapForgottenTooEarlyReorders(t *testing.T) {
+	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
+		b := newBench(t, db)
+		b.cfg.sweepEvery = 20 * time.Millisecond
+		count := &counting{}
+		b.naive = func(s store) store {
+			if naive {
+				s = noWriters{s}
+			}
+			count.store = s
+			return count
+		}
+		stop := b.start()
+		first := b.begin()
+		b.add(first, "k", "k1")
+		for i := range 50 {
+			b.commit("other", fmt.Sprint("other", i))
+		}
+		eventually(t, "the others are delivered", func() bool { return b.sink.count() == 50 })
+		count.waitForMore(t, 10, 3)
+		require.NoError(t, first.Commit())
+		b.commit("k", "k2")
+		eventually(t, "all are delivered", func() bool { return b.sink.count() >= 52 && b.empty() })
+		require.NoError(t, stop())
+		return b.sink.firstCopies()
+	}
+	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
+		require.True(t, inOrder(scenario(t, db, false), "k"))
+	})
+	// Naive: between T1's commit and T2's the relay reads often. Only a read that comes
+	// in between would save it, and it does not ask.
+	t.Run("without the rule", func(t *testing.T) {
+		db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
+		require.False(t, inOrder(scenario(t, db, true), "k"), "the scenario does not catch the naive way")
+	})
+}
+
+// Hazard 1, prepared transactions: PREPARE TRANSACTION moves the locks of a writer to
+// another holder, and its session goes on to something else.
+func TestHazard01APreparedTransactionStillHoldsItsGap(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
+	b := newBench(t, db)
+	count := &counting{}
+	b.naive = func(s store) store { count.store = s; return count }
+	stop := b.start()
+	first := b.begin()
+	b.add(first, "k", "k1")
+	b.commit("other", "other")
+	eventually(t, "the other is delivered", func() bool { return b.sink.count() == 1 })
+	count.waitForMore(t, 5, 2)
+	_, err := first.Exec("PREPARE TRANSACTION 'hazard1'")
+	require.NoError(t, err)
+	_ = first.Rollback()
+	count.waitForMore(t, 5, 4)
+	b.exec("COMMIT PREPARED 'hazard1'")
+	b.commit("k", "k2")
+	eventually(t, "all are delivered", func() bool { return b.sink.count() == 3 && b.empty() })
+	require.NoError(t, stop())
+	require.True(t, inOrder(b.sink.values(), "k"), b.sink.values())
+}
+
+// storedHead starts above a head that an earlier owner reached.
+type storedHead struct {
+	store
+	head int64
+}
+
+func (s storedHead) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	q.Head = max(q.Head, s.head)
+	q.Gaps = slices.DeleteFunc(q.Gaps, func(r dialect.Range) bool { return r.Lo <= s.head })
+	return s.store.Read(ctx, q, visit)
+}
+
+// Hazard 2: rows 1 to 100 are read, the relay stops, 50 is unsent. A successor that
+// starts at 100 sends a later row of 50's key first.
+func TestHazard02AStoredHeadReorders(t *testing.T) {
+	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
+		b := newBench(t, db)
+		b.cfg.BatchSize = 200
+		var away atomic.Bool
+		away.Store(true)
+		b.sink.verdict = func(r *Record) error {
+			if string(r.Payload) == "k1" && away.Load() {
+				return errors.New("the broker is away")
+			}
+			return nil
+		}
+		for i := range 49 {
+			b.commit("before", fmt.Sprint("before", i))
+		}
+		b.commit("k", "k1")
+		b.commit("after", "after1")
+		stop := b.start()
+		eventually(t, "the first rows are delivered", func() bool { return b.sink.count() >= 49 })
+		if err := stop(); err != nil {
+			require.ErrorIs(t, err, ErrNotDrained) // it was stopped with k1 on its way
+		}
+		away.Store(false)
+		b.commit("k", "k2")
+		if naive {
+			b.naive = func(s store) store { return storedHead{s, 51} }
+		}
+		stop = b.start()
+		eventually(t, "k2 is delivered", func() bool { return contains(b.sink.values(), "k2") })
+		if naive {
+			// Nothing will ever read row 50: take it as delivered last.
+			require.False(t, contains(b.sink.values(), "k1"))
+			require.NoError(t, stop())
+			return append(b.sink.firstCopies(), "k1")
+		}
+		eventually(t, "the table is empty", b.empty)
+		require.NoError(t, stop())
+		return b.sink.firstCopies()
+	}
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		require.True(t, inOrder(scenario(t, db, false), "k"))
+	})
+	t.Run("without the rule", func(t *testing.T) {
+		db := dbtest.Migrate(t, dbtest.SQLite(t))
+		require.False(t, inOrder(scenario(t, db, true), "k"), "the scenario does not catch the naive way")
+	})
+}
+
+func contains(values []string, want string) bool { return slices.Contains(values, want) }
+
+// inFlightSet is what hazard 3's scenario needs of the in-flight set.
+type inFlightSet interface {
+	beginRead()
+	endRead()
+	add([]*Record)
+	ack(*Record, error)
+	takeDelivered() []*flight
+	deleted([]*flight)
+	lookup(int64, uuid.UUID) (held, same bool)
+}
+
+// forgetful lets go of an id as soon as its delete has committed.
+type forgetful struct{ *flights }
+
+func (forgetful) beginRead() {}
+
+// Hazard 3: a read takes its snapshot; the row's delete commits; the read returns the
+// row. Who has let go of the id by then sends it again.
+func TestHazard03AReadThatBeganBeforeADeleteResends(t *testing.T) {
+	scenario := func(set inFlightSet) (resent bool) {
+		r := &Record{ID: 1, EventID: uuid.New()}
+		set.add([]*Record{r})
+		set.beginRead() // the snapshot still has row 1
+		set.ack(r, nil)
+		set.deleted(set.takeDelivered())
+		held, _ := set.lookup(r.ID, r.EventID)
+		set.endRead()
+		after, _ := set.lookup(r.ID, r.EventID)
+		require.False(t, after, "the id must not stay for ever")
+		return !held
+	}
+	require.False(t, scenario(newFlights()))
+	require.True(t, scenario(forgetful{newFlights()}), "the scenario does not catch the naive way")
+}
+
+// slowRead holds back the rows of a read, between its snapshot and the relay, until
+// they are deleted.
+type slowRead struct {
+	store
+	armed   atomic.Bool
+	between func()
+}
+
+func (s *slowRead) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	if !s.armed.CompareAndSwap(true, false) {
+		return s.store.Read(ctx, q, visit)
+	}
+	q.Head, q.Gaps = 0, nil // as after a reread: the snapshot has the row
+	var rows []dialect.Row
+	info, err := s.store.Read(ctx, q, func(row *dialect.Row) bool { rows = append(rows, *row); return true })
+	s.between()
+	for i := range rows {
+		if !visit(&rows[i]) {
+			break
+		}
+	}
+	return info, err
+}
+
+// Hazard 3 again, through the whole relay.
+func TestHazard03ThroughTheWholeRelay(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.sink.hold = true
+		slow := &slowRead{between: func() {
+			b.sink.release()
+			eventually(t, "the row is deleted", b.empty)
+		}}
+		b.naive = func(s store) store { slow.store = s; return slow }
+		stop := b.start()
+		b.commit("k", "k1")
+		eventually(t, "it is published", func() bool { return b.sink.count() == 1 })
+		slow.armed.Store(true)
+		eventually(t, "it is deleted", b.empty)
+		b.commit("k", "k2")
+		eventually(t, "k2 is delivered", func() bool { return contains(b.sink.values(), "k2") && b.empty() })
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k1", "k2"}, b.sink.values())
+	})
+}
+
+// torn hides a row from the statements that ask for rows above the head, until the
+// statement that first showed a later one has returned: as MariaDB does.
+type torn struct {
+	store
+	admit  bool // says that its reads are torn
+	hidden string
+	done   atomic.Bool
+}
+
+func (s *torn) TornReads() bool { return s.admit }
+
+func (s *torn) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	shown := false
+	hide := !q.GapsOnly && !s.done.Load()
+	info, err := s.store.Read(ctx, q, func(row *dialect.Row) bool {
+		if hide && string(row.Payload) == s.hidden {
+			return true
+		}
+		shown = shown || string(row.Payload) == "k2"
+		return visit(row)
+	})
+	if shown {
+		s.done.Store(true)
+	}
+	return info, err
+}
+
+// Hazard 4: one statement of MariaDB shows a row without an earlier, committed one of
+// its key.
+func TestHazard04OneStatementIsNotOneSnapshotOnMariaDB(t *testing.T) {
+	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
+		b := newBench(t, db)
+		b.naive = func(s store) store { return &torn{store: s, admit: !naive, hidden: "k1"} }
+		b.commit("k", "k1")
+		b.commit("k", "k2")
+		stop := b.start()
+		eventually(t, "all are delivered", func() bool { return b.sink.count() == 2 && b.empty() })
+		require.NoError(t, stop())
+		return b.sink.values()
+	}
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		require.True(t, inOrder(scenario(t, db, false), "k"))
+	})
+	t.Run("without the rule", func(t *testing.T) {
+		db := dbtest.Migrate(t, dbtest.SQLite(t))
+		require.False(t, inOrder(scenario(t, db, true), "k"), "the scenario does not catch the naive way")
+	})
+}
