@@ -38,6 +38,7 @@ type testSink struct {
 	held      []heldAck
 	hold      bool                 // keep acknowledgements until release
 	verdict   func(*Record) error  // nil: delivered
+	blame     error                // what later records of a failed session get; default ErrGivenUp
 	onOpen    func(turn int) error // called by Open, counted from 1
 	sessions  int
 }
@@ -80,6 +81,10 @@ func (s *testSession) Deliver(_ context.Context, records []*Record) {
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
 	for _, r := range records {
+		if s.gate && s.sink.blame != nil {
+			s.ack(r, s.sink.blame)
+			continue
+		}
 		if s.gate || s.closed {
 			s.ack(r, ErrGivenUp)
 			continue

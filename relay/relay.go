@@ -96,6 +96,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	defer r.running.Store(false)
 	if err := r.checkAtStart(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop before anything began
+		}
 		return fmt.Errorf("relay: source %q: %w", r.cfg.Source, err)
 	}
 	if err := r.turns(ctx); err != nil {

@@ -16,7 +16,7 @@ type mysqlRelay struct {
 }
 
 func newMySQLRelay(b relayBase) *mysqlRelay {
-	return &mysqlRelay{relayBase: b, look: writersMySQL{db: b.db, names: b.names}}
+	return &mysqlRelay{relayBase: b, look: writersMySQL(b)}
 }
 
 // Integers are written into the statement: a placeholder would cost a round trip to

@@ -1,0 +1,247 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// A sink's error names a batch: of 60 records it refuses the 20th, and blames all that
+// follow. Only the row that is refused alone may be named.
+func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		refused := errors.New("too large")
+		b.sink.verdict = func(r *Record) error {
+			if string(r.Payload) == "k20" {
+				return Rejected(refused)
+			}
+			return nil
+		}
+		b.sink.blame = Rejected(refused)
+		b.commit("k", numbered("k", 60)...)
+		err := b.relay().Run(t.Context())
+
+		var rejected *RejectedError
+		require.ErrorAs(t, err, &rejected)
+		require.ErrorIs(t, err, refused)
+		require.EqualValues(t, 20, rejected.ID)
+		require.Equal(t, "t", rejected.Topic)
+		require.Equal(t, numbered("k", 19), b.sink.values(), "what came before it is delivered, once")
+		require.Equal(t, 41, b.rows(), "the row at fault and all that follow stay")
+
+		var hints string
+		require.NoError(t, db.DB.QueryRow("SELECT hints FROM outbox_leases").Scan(&hints))
+		require.Contains(t, hints, "too large", "the lease row says why the source stopped")
+
+		b.sink.verdict = nil
+		stop := b.start()
+		eventually(t, "once the cause is mended, the rest is delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 60), b.sink.values())
+		require.NoError(t, db.DB.QueryRow("SELECT hints FROM outbox_leases").Scan(&hints))
+		require.NotContains(t, hints, "too large", "a claim clears the reason")
+	})
+}
+
+// away fails every delete while it is set.
+type away struct {
+	store
+	broken atomic.Bool
+}
+
+func (s *away) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
+	if s.broken.Load() {
+		return 0, errors.New("connection refused")
+	}
+	return s.store.Delete(ctx, l, d)
+}
+
+func TestAFailedDeleteIsTriedAgainAndNothingIsSentTwice(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		gone := &away{}
+		gone.broken.Store(true)
+		b.naive = func(s store) store { gone.store = s; return gone }
+		stop := b.start()
+		b.commit("k", numbered("k", 10)...)
+		eventually(t, "they are published", func() bool { return b.sink.count() == 10 })
+		gone.broken.Store(false)
+		eventually(t, "they are deleted", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 10), b.sink.values())
+	})
+}
+
+func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		gone := &away{}
+		gone.broken.Store(true)
+		b.naive = func(s store) store { gone.store = s; return gone }
+		r := b.relay()
+		var turn atomic.Pointer[keeper]
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		b.commit("k", numbered("k", 10)...)
+		k, err := r.claim(ctx)
+		require.NoError(t, err)
+		turn.Store(k)
+		done := make(chan struct{})
+		go func() { defer close(done); _, _ = r.turn(ctx, k) }()
+		eventually(t, "they are published", func() bool { return b.sink.count() == 10 })
+		k.lost(errLeaseExpired)
+		<-done
+		require.Equal(t, 10, b.rows())
+		require.Len(t, r.carried, 10)
+
+		gone.broken.Store(false)
+		newStore(t, db).Release(ctx, k.lease)
+		stop := start(t, r)
+		eventually(t, "they are deleted", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 10), b.sink.values())
+	})
+}
+
+// hanging never answers a renewal.
+type hanging struct{ store }
+
+func (hanging) Renew(ctx context.Context, _ dialect.Lease, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestALeaseThatCannotBeRenewedEndsTheTurnBeforeItExpires(t *testing.T) {
+	began := time.Now()
+	ttl := 500 * time.Millisecond
+	k := newKeeper(context.Background(), hanging{}, dialect.Lease{}, ttl, began)
+	k.run() // returns when the turn has ended
+	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
+	require.True(t, k.deadline().Before(began.Add(ttl)))
+	require.False(t, k.valid())
+}
+
+func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.SQLite(t))
+	b := newBench(t, db)
+	r := b.relay()
+	k := newKeeper(context.Background(), r.store, dialect.Lease{}, time.Second, time.Now().Add(-time.Hour))
+	s := newSession(r, k)
+	var err error
+	s.out, err = b.sink.Open(t.Context(), s.flights.ack)
+	require.NoError(t, err)
+	s.deliver(t.Context(), []*Record{{ID: 1}})
+	require.Zero(t, b.sink.count())
+	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
+}
+
+func TestWhatIsInFlightStaysWithinItsBounds(t *testing.T) {
+	for _, each := range []struct {
+		name  string
+		limit func(*Config)
+		want  int
+	}{
+		{"by number", func(c *Config) { c.MaxInFlight, c.BatchSize = 100, 30 }, 100},
+		{"by bytes", func(c *Config) { c.MaxInFlightBytes = 50 * (recordOverhead + 1) }, 60},
+	} {
+		t.Run(each.name, func(t *testing.T) {
+			dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+				b := newBench(t, db)
+				each.limit(&b.cfg)
+				b.sink.hold = true
+				b.commit("k", numbered("k", 500)...)
+				stop := b.start()
+				most := 0
+				eventually(t, "the sink is full", func() bool {
+					most = max(most, b.sink.count())
+					return b.sink.count() >= each.want/2
+				})
+				b.sink.mu.Lock()
+				most = max(most, len(b.sink.held))
+				b.sink.mu.Unlock()
+				require.LessOrEqual(t, most, each.want)
+				b.sink.release()
+				eventually(t, "all are delivered", b.empty)
+				require.NoError(t, stop())
+				require.Equal(t, numbered("k", 500), b.sink.values())
+			})
+		})
+	}
+}
+
+func TestStartAndStopAtAnyMoment(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.SQLite(t))
+	b := newBench(t, db)
+	b.commit("k", numbered("k", 200)...)
+	b.cfg.BatchSize = 3
+	r := b.relay()
+	for i := range 30 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*time.Millisecond)
+		require.NoError(t, r.Run(ctx))
+		cancel()
+	}
+	stop := start(t, r)
+	eventually(t, "all are delivered", b.empty)
+	require.NoError(t, stop())
+	require.Equal(t, numbered("k", 200), b.sink.values(), "stops in good order cost neither loss nor duplicate")
+}
+
+func TestRunTwiceAtATimeIsRefused(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	r := b.relay()
+	stop := start(t, r)
+	eventually(t, "it runs", r.running.Load)
+	require.ErrorContains(t, r.Run(t.Context()), "running already")
+	require.NoError(t, stop())
+}
+
+func TestMissingTablesSayWhatToRun(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
+		err := newBench(t, db).relay().Run(t.Context())
+		require.ErrorIs(t, err, ErrNotMigrated)
+		require.ErrorContains(t, err, "relay migrate up")
+	})
+}
+
+func TestAConfigNamesEveryFieldThatIsWrong(t *testing.T) {
+	_, err := New(Config{
+		Dialect: "oracle", LeaseTTL: time.Millisecond, PollMax: time.Hour, BatchSize: 10, MaxInFlight: 5,
+		TablePrefix: "Bad", RetryMin: time.Hour, RetryMax: time.Second,
+	})
+	for _, field := range []string{"DB", "Sink", `"oracle"`, "LeaseTTL", "PollMax", "BatchSize", "RetryMin"} {
+		require.ErrorContains(t, err, field)
+	}
+}
+
+func TestAWakeUpCutsAWaitShort(t *testing.T) {
+	r := &Relay{wake: make(chan struct{}, 1)}
+	r.Wake()
+	r.Wake() // never blocks
+	began := time.Now()
+	require.True(t, sleep(t.Context(), time.Hour, r.wake))
+	require.Less(t, time.Since(began), time.Hour)
+}
+
+func TestPaceIsQuickWhileEventsComeAndSlowWhenNoneDo(t *testing.T) {
+	p := newPace(Config{PollMax: 25 * time.Millisecond})
+	require.Zero(t, p.after(100, 100))
+	require.Equal(t, time.Millisecond, p.after(1, 100))
+	var waits []string
+	for range 6 {
+		waits = append(waits, fmt.Sprint(p.after(0, 100)))
+	}
+	require.Equal(t, []string{"2ms", "4ms", "8ms", "16ms", "25ms", "25ms"}, waits)
+	p.quiet = p.quiet.Add(-quietAfter)
+	require.Equal(t, pollQuiet, p.after(0, 100))
+	require.Zero(t, p.after(100, 100))
+	require.Equal(t, 2*time.Millisecond, p.after(0, 100))
+}
