@@ -37,6 +37,21 @@ func TestProcessAppliesAMessageOnce(t *testing.T) {
 	})
 }
 
+func TestProcessAndPruneWorkThroughAPoolerInTransactionMode(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.PgBouncer(t)))
+	ib := b.inbox(t, "billing")
+	for n := range 10 {
+		outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: fmt.Sprint(n / 2)}, b.effect("m"))
+		require.NoError(t, err)
+		require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Duplicate}[n%2], outcome)
+	}
+	require.Equal(t, 5, b.effects(t))
+	b.makeOlder(t, 2*week)
+	deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, BatchSize: 2})
+	require.NoError(t, err)
+	require.Equal(t, int64(5), deleted)
+}
+
 func TestAFailingHandlerIsRunAgainUpToItsAttempts(t *testing.T) {
 	cases := []struct {
 		name     string

@@ -11,7 +11,7 @@
 // every service that produces them, as watermill.NewUUID's and Postroom's are.
 //
 //	router.AddMiddleware(inboxwatermill.Middleware(ib, db))
-//	router.AddNoPublisherHandler("billing", "orders", subscriber, func(msg *message.Message) error {
+//	router.AddConsumerHandler("billing", "orders", subscriber, func(msg *message.Message) error {
 //		tx := inboxwatermill.MustTx(msg.Context())
 //		_, err := tx.ExecContext(msg.Context(), "INSERT INTO invoices …")
 //		return err
