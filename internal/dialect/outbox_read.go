@@ -18,7 +18,7 @@ func NewReader(n Names) (*Reader, error) {
 		return nil, err
 	}
 	return &Reader{query: n.Expand(
-		`SELECT event_id, topic, event_key, event_type, payload, headers FROM {outbox_events} ORDER BY id`)}, nil
+		`SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers FROM {outbox_events} ORDER BY id`)}, nil
 }
 
 // ReadQueryer runs a query.
@@ -45,14 +45,18 @@ func (r *Reader) Rows(ctx context.Context, db ReadQueryer) (all []EventRow, err 
 
 func scanEvent(rows *sql.Rows) (EventRow, error) {
 	var (
-		row EventRow
-		id  string
-		key sql.NullString
+		row       EventRow
+		id        string
+		key       sql.NullString
+		tombstone bool
 	)
-	if err := rows.Scan(&id, &row.Topic, &key, &row.Type, &row.Payload, &row.Headers); err != nil {
+	if err := rows.Scan(&id, &row.Topic, &key, &row.Type, &row.Payload, &tombstone, &row.Headers); err != nil {
 		return EventRow{}, err
 	}
 	row.Key = key.String
+	if row.Payload == nil && !tombstone {
+		row.Payload = []byte{} // SQLite's drivers return an empty blob as nil
+	}
 	parsed, err := uuid.Parse(id)
 	if err != nil {
 		return EventRow{}, fmt.Errorf("event_id %q: %w", id, err)

@@ -90,8 +90,8 @@ func isNil(v any) bool {
 }
 
 // preparedTx is a transaction of a *gorm.DB with PrepareStmt. gorm keeps every
-// statement that it prepares, by its text and by default without a limit, and the text
-// of an INSERT differs by the number of rows. So only the statement of a single event,
+// statement that it prepares by its text, by default for an hour and in any number, and
+// the text of an INSERT differs by the number of rows. So only the statement of a single event,
 // the usual one, is prepared; others go straight to the transaction.
 type preparedTx struct {
 	gorm.Tx
