@@ -8,12 +8,24 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	"gorm.io/gorm"
 
+	"github.com/postroom/postroom/internal/gormtest"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/outbox/outboxgorm"
 	"github.com/postroom/postroom/outbox/outboxtest"
 )
+
+func TestMain(m *testing.M) {
+	// gorm's cache of prepared statements has a goroutine that nothing ends.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"))
+}
+
+func each(t *testing.T, fn func(t *testing.T, db gormtest.Database)) {
+	t.Helper()
+	gormtest.Each(t, fn, &order{})
+}
 
 // order is a model that says in its hook what has happened to it.
 type order struct {
@@ -34,9 +46,9 @@ func placed(number string) outbox.Event {
 	return outbox.Event{Topic: "orders", Key: number, Type: "order.placed", Payload: []byte("{}")}
 }
 
-func newOutbox(t *testing.T, db database, opts ...outbox.Option) *outbox.Outbox {
+func newOutbox(t *testing.T, db gormtest.Database, opts ...outbox.Option) *outbox.Outbox {
 	t.Helper()
-	ob, err := outbox.New(db.dialect, opts...)
+	ob, err := outbox.New(db.Dialect, opts...)
 	require.NoError(t, err)
 	return ob
 }
@@ -58,13 +70,13 @@ func requireKeys(t *testing.T, g *gorm.DB, ob *outbox.Outbox, keys ...string) {
 var errCallers = errors.New("the caller's own")
 
 func TestAddFollowsTheTransaction(t *testing.T) {
-	each(t, func(t *testing.T, db database) {
+	each(t, func(t *testing.T, db gormtest.Database) {
 		for name, cfg := range map[string]gorm.Config{
 			"plainly": {}, "with PrepareStmt": {PrepareStmt: true}, "with SkipDefaultTransaction": {SkipDefaultTransaction: true},
 		} {
 			for _, opts := range [][]outbox.Option{nil, {outbox.StrictKeyOrder()}} {
 				ob := newOutbox(t, db, opts...)
-				g := db.open(t, cfg)
+				g := db.Open(t, cfg)
 				t.Run(name+", committed", func(t *testing.T) { commits(t, g, ob) })
 				t.Run(name+", rolled back", func(t *testing.T) { rollsBack(t, g, ob) })
 				t.Run(name+", nested", func(t *testing.T) { nests(t, g, ob) })
@@ -124,11 +136,11 @@ func byHand(t *testing.T, g *gorm.DB, ob *outbox.Outbox) {
 }
 
 func TestAddWorksInHooks(t *testing.T) {
-	each(t, func(t *testing.T, db database) {
+	each(t, func(t *testing.T, db gormtest.Database) {
 		ob := newOutbox(t, db)
 		for name, cfg := range map[string]gorm.Config{"plainly": {}, "with PrepareStmt": {PrepareStmt: true}} {
 			t.Run(name, func(t *testing.T) {
-				g := db.open(t, cfg)
+				g := db.Open(t, cfg)
 				require.NoError(t, g.Create(&order{Number: "1", ob: ob}).Error, "in gorm's own transaction")
 				require.NoError(t, g.Create([]*order{{Number: "2", ob: ob}, {Number: "3", ob: ob}}).Error)
 				requireKeys(t, g, ob, "1", "2", "3")
@@ -141,7 +153,7 @@ func TestAddWorksInHooks(t *testing.T) {
 			})
 		}
 		t.Run("without a transaction the hook fails and nothing is written", func(t *testing.T) {
-			g := db.open(t, gorm.Config{SkipDefaultTransaction: true})
+			g := db.Open(t, gorm.Config{SkipDefaultTransaction: true})
 			require.ErrorIs(t, g.Create(&order{Number: "5", ob: ob}).Error, outbox.ErrNoTransaction)
 			requireKeys(t, g, ob)
 		})
@@ -150,8 +162,8 @@ func TestAddWorksInHooks(t *testing.T) {
 
 // gorm keeps each statement text that it prepares; batches of all sizes must not fill it.
 func TestAddPreparesTheStatementOfOneEventOnly(t *testing.T) {
-	each(t, func(t *testing.T, db database) {
-		g := db.open(t, gorm.Config{PrepareStmt: true})
+	each(t, func(t *testing.T, db gormtest.Database) {
+		g := db.Open(t, gorm.Config{PrepareStmt: true})
 		prepared, ok := g.ConnPool.(*gorm.PreparedStmtDB)
 		require.True(t, ok)
 		ob := newOutbox(t, db)
@@ -172,12 +184,12 @@ func TestAddPreparesTheStatementOfOneEventOnly(t *testing.T) {
 }
 
 func TestAddRefusesAGormDBThatIsNotInATransaction(t *testing.T) {
-	each(t, func(t *testing.T, db database) {
+	each(t, func(t *testing.T, db gormtest.Database) {
 		ob := newOutbox(t, db)
 		for name, g := range map[string]*gorm.DB{
-			"plainly":          db.open(t, gorm.Config{}),
-			"with PrepareStmt": db.open(t, gorm.Config{PrepareStmt: true}),
-			"a session":        db.open(t, gorm.Config{}).Session(&gorm.Session{NewDB: true}).WithContext(t.Context()),
+			"plainly":          db.Open(t, gorm.Config{}),
+			"with PrepareStmt": db.Open(t, gorm.Config{PrepareStmt: true}),
+			"a session":        db.Open(t, gorm.Config{}).Session(&gorm.Session{NewDB: true}).WithContext(t.Context()),
 		} {
 			t.Run(name, func(t *testing.T) {
 				err := outboxgorm.Add(t.Context(), ob, g, placed("1"))
@@ -198,7 +210,7 @@ func TestAddRefusesAGormDBThatIsNotInATransaction(t *testing.T) {
 			for _, prepare := range []bool{false, true} {
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
-				tx := db.open(t, gorm.Config{PrepareStmt: prepare}).WithContext(ctx).Begin()
+				tx := db.Open(t, gorm.Config{PrepareStmt: prepare}).WithContext(ctx).Begin()
 				require.ErrorIs(t, outboxgorm.Add(t.Context(), ob, tx, placed("1")), context.Canceled)
 			}
 		})
@@ -206,8 +218,8 @@ func TestAddRefusesAGormDBThatIsNotInATransaction(t *testing.T) {
 }
 
 func TestAddHonoursItsContextAndReturnsTheOutboxsErrors(t *testing.T) {
-	each(t, func(t *testing.T, db database) {
-		g, ob := db.open(t, gorm.Config{}), newOutbox(t, db)
+	each(t, func(t *testing.T, db gormtest.Database) {
+		g, ob := db.Open(t, gorm.Config{}), newOutbox(t, db)
 		require.ErrorIs(t, g.Transaction(func(tx *gorm.DB) error {
 			require.ErrorIs(t, outboxgorm.Add(t.Context(), ob, tx, outbox.Event{}), outbox.ErrNoTopic)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -219,8 +231,8 @@ func TestAddHonoursItsContextAndReturnsTheOutboxsErrors(t *testing.T) {
 }
 
 func TestDryRunChecksAndWritesNothing(t *testing.T) {
-	each(t, func(t *testing.T, db database) {
-		g, ob := db.open(t, gorm.Config{}), newOutbox(t, db)
+	each(t, func(t *testing.T, db gormtest.Database) {
+		g, ob := db.Open(t, gorm.Config{}), newOutbox(t, db)
 		require.NoError(t, g.Transaction(func(tx *gorm.DB) error {
 			dry := tx.Session(&gorm.Session{DryRun: true})
 			require.NoError(t, outboxgorm.Add(t.Context(), ob, dry, placed("1")))

@@ -1,0 +1,127 @@
+package deptest
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/postroom/postroom"
+
+// dependencies lists what a build of the package needs beyond the standard library.
+func dependencies(t *testing.T, pkg string) []string {
+	t.Helper()
+	return list(t, "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", module+pkg)
+}
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
+	cmd.Dir = "../.."
+	var problems strings.Builder
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	require.NoError(t, err, "go list %v: %s", args, problems.String())
+	return strings.Fields(string(out))
+}
+
+func within(path string, roots ...string) bool {
+	for _, root := range roots {
+		if path == root || strings.HasPrefix(path, root+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// A service that only writes or only reads events builds nothing of Kafka, Watermill,
+// gorm or telemetry, and brings the driver of its own choice.
+func TestTheCorePackagesImportAlmostNothing(t *testing.T) {
+	for pkg, allowed := range map[string][]string{
+		"/outbox": {module + "/outbox", module + "/internal/dialect", "github.com/google/uuid"},
+		"/inbox":  {module + "/inbox", module + "/internal/dialect", "github.com/google/uuid"},
+		"/relay":  {module + "/relay", module + "/internal/dialect", "github.com/google/uuid"},
+	} {
+		t.Run(pkg, func(t *testing.T) {
+			deps := dependencies(t, pkg)
+			require.Contains(t, deps, module+pkg)
+			for _, dep := range deps {
+				require.Contains(t, allowed, dep, "the core packages need the standard library and google/uuid alone")
+			}
+		})
+	}
+}
+
+// What an adapter must not bring into a program that uses it for something else.
+func TestEachAdapterBringsItsOwnLibraryAlone(t *testing.T) {
+	const (
+		watermill = "github.com/ThreeDotsLabs/watermill"
+		gorm      = "gorm.io"
+		franz     = "github.com/twmb/franz-go"
+		pgx       = "github.com/jackc/pgx"
+		sarama    = "github.com/IBM/sarama"
+		otel      = "go.opentelemetry.io"
+		prom      = "github.com/prometheus"
+		testify   = "github.com/stretchr"
+	)
+	for pkg, refused := range map[string]map[string]string{
+		"/outbox/outboxgorm": {
+			watermill: "gorm's users need no Watermill", franz: "writers need no Kafka", pgx: "the driver is the user's choice",
+			otel: "telemetry stands outside", prom: "telemetry stands outside",
+		},
+		"/outbox/outboxpgx": {
+			watermill: "pgx's users need no Watermill", gorm: "pgx's users need no gorm", franz: "writers need no Kafka",
+			otel: "telemetry stands outside", prom: "telemetry stands outside",
+			"github.com/jackc/pgx/v5/stdlib": "it registers a database/sql driver",
+		},
+		"/outbox/outboxwatermill": {
+			gorm: "Watermill's users need no gorm", franz: "writers need no Kafka", sarama: "writers need no Kafka",
+			pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
+		},
+		"/outbox/outboxtest": {
+			watermill: "a test helper of the outbox alone", gorm: "a test helper of the outbox alone", franz: "a test helper of the outbox alone",
+			testify: "users choose their own test library",
+		},
+		"/migrations": {watermill: "migrations are SQL and goose", gorm: "migrations are SQL and goose", franz: "migrations are SQL and goose"},
+	} {
+		t.Run(pkg, func(t *testing.T) {
+			for _, dep := range dependencies(t, pkg) {
+				for root, reason := range refused {
+					require.False(t, within(dep, root), "%s imports %s: %s", pkg, dep, reason)
+				}
+			}
+		})
+	}
+}
+
+// drivers register themselves with database/sql; two that take one name panic together.
+var drivers = []string{
+	"github.com/jackc/pgx/v5/stdlib", "github.com/lib/pq", "github.com/go-sql-driver/mysql",
+	"modernc.org/sqlite", "github.com/glebarez", "github.com/mattn/go-sqlite3", "gorm.io/driver",
+}
+
+func TestNoLibraryPackageImportsADatabaseDriver(t *testing.T) {
+	libraries := 0
+	for _, pkg := range list(t, "-f", "{{if ne .Name \"main\"}}{{.ImportPath}}{{end}}", "./...") {
+		path := strings.TrimPrefix(pkg, module)
+		if within(path, "/internal", "/cmd", "/examples", "/bench") {
+			continue // programs, and what only they and tests can import
+		}
+		libraries++
+		t.Run(path, func(t *testing.T) {
+			for _, dep := range dependencies(t, path) {
+				require.False(t, within(dep, drivers...), "%s brings the driver %s: the user chooses the driver, once per binary", path, dep)
+			}
+		})
+	}
+	require.GreaterOrEqual(t, libraries, 8)
+}
+
+// The rules above find something where there is something.
+func TestTheRulesSeeAnImport(t *testing.T) {
+	require.Contains(t, dependencies(t, "/internal/dbopen"), "github.com/go-sql-driver/mysql")
+	require.True(t, within("modernc.org/sqlite/lib", drivers...))
+	require.False(t, within("modernc.org/sqlitex", drivers...))
+}
