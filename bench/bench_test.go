@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheRelayDrainsAMillionRowsInLessThan128MB(t *testing.T) {
+	needServers(t, postgreSQL)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"memory"}, &out))
+	t.Log(out.String())
+}
+
+func TestMemoryFailsWhenTheLimitIsReached(t *testing.T) {
+	needServers(t, postgreSQL)
+	err := run(t.Context(), []string{"memory", "-rows", "1000", "-limit", "1"}, &bytes.Buffer{})
+	require.ErrorIs(t, err, errMissed)
+}
+
+func TestDrainAlternatesAndReportsEachRound(t *testing.T) {
+	for _, database := range []string{postgreSQL, mariaDB} {
+		t.Run(database, func(t *testing.T) {
+			needServers(t, database)
+			var out bytes.Buffer
+			require.NoError(t, run(t.Context(),
+				[]string{"drain", "-database", database, "-rows", "20000", "-rounds", "2", "-warmup", "0", "-json"}, &out))
+			t.Log(out.String())
+			var r drainReport
+			require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+			require.Len(t, r.Rounds, 4)
+			for i, f := range r.Rounds {
+				require.Equal(t, []string{ceilingName, relayName}[i%2], f.Contender)
+				require.Equal(t, 1+i/2, f.Round)
+				require.Positive(t, f.Rate)
+				require.Positive(t, f.CPU)
+				require.Positive(t, f.PeakMB)
+			}
+			require.InDelta(t, r.Medians[relayName].Rate/r.Medians[ceilingName].Rate, r.Ratio, 1e-9)
+		})
+	}
+}
+
+func TestLatencyCountsEveryEventOfTheRelay(t *testing.T) {
+	needServers(t, postgreSQL)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"latency", "-rate", "200", "-for", "2s", "-rounds", "1", "-json"}, &out))
+	t.Log(out.String())
+	var r latencyReport
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	require.Equal(t, 400, r.Medians[relayName].Events)
+	require.Positive(t, r.Medians[bareName].Events)
+}
+
+func TestWrongUsageIsAnErrorBeforeAnythingStarts(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"a benchmark that is not there": {[]string{"speed"}, `no benchmark "speed"`},
+		"an unknown database":           {[]string{"memory", "-database", "oracle"}, `"oracle"`},
+		"no rounds":                     {[]string{"drain", "-rounds", "0"}, "-rounds"},
+		"no rate":                       {[]string{"latency", "-rate", "0"}, "-rate"},
+		"a flag that is not there":      {[]string{"drain", "-speed"}, "-speed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.ErrorContains(t, run(t.Context(), c.args, &bytes.Buffer{}), c.says)
+		})
+	}
+}
