@@ -139,9 +139,5 @@ func runAll(ctx context.Context, relays []*running, log *slog.Logger) error {
 		})
 	}
 	all.Wait()
-	err := errors.Join(errs...)
-	if err == nil {
-		log.Info("drained: every record on its way was delivered")
-	}
-	return err
+	return errors.Join(errs...)
 }

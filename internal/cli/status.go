@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,7 +95,7 @@ func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.
 
 func describe(d *database, s dialect.SourceStatus) sourceState {
 	state := sourceState{
-		Source: s.Source, Database: d.Redacted, SourceID: s.SourceID, State: stateRelaying, Reason: s.Halted,
+		Source: s.Source, Database: d.Redacted, SourceID: s.SourceID, State: stateRelaying,
 		Owner: s.Owner, Epoch: s.Epoch, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode,
 		Backlog: s.Backlog, Estimated: s.Estimated,
 	}
@@ -109,7 +110,8 @@ func describe(d *database, s dialect.SourceStatus) sourceState {
 	}
 	switch {
 	case s.Halted != "":
-		state.State = stateHalted
+		// The relay's own word for it starts the reason.
+		state.State, state.Reason = stateHalted, stateHalted+": "+strings.TrimPrefix(s.Halted, stateHalted+": ")
 	case s.Owner == "" || s.LeaseLeft <= 0:
 		state.State = stateStopped
 	}
@@ -152,7 +154,7 @@ func stopped(states []sourceState) error {
 	for _, s := range states {
 		switch s.State {
 		case stateHalted:
-			errs = append(errs, fmt.Errorf("source %q is halted: %s", s.Source, s.Reason))
+			errs = append(errs, fmt.Errorf("source %q is %s", s.Source, s.Reason))
 		case stateStopped:
 			errs = append(errs, fmt.Errorf("source %q is stopped, no relay holds its lease: start `relay run`", s.Source))
 		}

@@ -1,0 +1,313 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/relay"
+)
+
+const secret = "hunter2xyz"
+
+// load parses args as `relay run` does.
+func load(t *testing.T, environ []string, args ...string) (*config.Config, error) {
+	t.Helper()
+	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	config.AddFlags(flags, config.General, config.Database, config.Running)
+	require.NoError(t, flags.Parse(args))
+	return config.Load(flags, environ)
+}
+
+// write writes a file and returns its path.
+func write(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "relay.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	file := write(t, "delivery: {lease_ttl: 3s, poll_max: 30ms}\nsources: [{name: from-file, database_url: 'sqlite:file.db', table_prefix: f_}]\n")
+	environ := []string{"POSTROOM_LEASE_TTL=2s", "POSTROOM_SOURCE=from-env", "POSTROOM_CONFIG=" + file}
+	c, err := load(t, environ, "--lease-ttl", "1s")
+	require.NoError(t, err)
+	require.Equal(t, time.Second, c.Delivery.LeaseTTL, "flag")
+	require.Equal(t, "from-env", c.Sources[0].Name, "environment")
+	require.Equal(t, 30*time.Millisecond, c.Delivery.PollMax, "file")
+	require.Equal(t, "f_", c.Sources[0].TablePrefix, "file")
+	require.Equal(t, "at-least-once", c.Delivery.Mode, "default")
+	require.Equal(t, "text", c.Log.Format, "default")
+}
+
+func TestEveryFlagOfTheContractIsThere(t *testing.T) {
+	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	config.AddFlags(flags, config.General, config.Database, config.Running)
+	for _, name := range []string{
+		"database-url", "source", "table-prefix", "schema", "kafka-brokers", "amqp-url", "mode", "on-rejection",
+		"lease-ttl", "poll-max", "create-topics", "admin", "config", "log-level", "log-format",
+	} {
+		require.NotNil(t, flags.Lookup(name), name)
+	}
+}
+
+func TestEverySettingCanBeGivenByEnvironmentAndFile(t *testing.T) {
+	byEnv, err := load(t, []string{
+		"POSTROOM_DATABASE_URL=sqlite:a.db", "POSTROOM_SOURCE=s", "POSTROOM_TABLE_PREFIX=p_", "POSTROOM_SCHEMA=x",
+		"POSTROOM_KAFKA_BROKERS=a:1, b:2", "POSTROOM_CREATE_TOPICS=true", "POSTROOM_AMQP_URL=amqp://h",
+		"POSTROOM_KAFKA_TLS_ENABLED=true", "POSTROOM_KAFKA_TLS_CA_FILE=ca", "POSTROOM_KAFKA_TLS_CERT_FILE=cert", "POSTROOM_KAFKA_TLS_KEY_FILE=key",
+		"POSTROOM_KAFKA_SASL_MECHANISM=plain", "POSTROOM_KAFKA_SASL_USERNAME=u", "POSTROOM_KAFKA_SASL_PASSWORD=" + secret,
+		"POSTROOM_MODE=m", "POSTROOM_ON_REJECTION=r", "POSTROOM_LEASE_TTL=1s", "POSTROOM_POLL_MAX=5ms",
+		"POSTROOM_LOG_LEVEL=debug", "POSTROOM_LOG_FORMAT=json",
+	})
+	require.NoError(t, err)
+	byFile, err := load(t, nil, "--config", write(t, `
+sources:
+  - {database_url: 'sqlite:a.db', name: s, table_prefix: p_, schema: x}
+sink:
+  kafka:
+    brokers: ['a:1', 'b:2']
+    create_topics: true
+    tls: {enabled: true, ca_file: ca, cert_file: cert, key_file: key}
+    sasl: {mechanism: plain, username: u, password: `+secret+`}
+  amqp: {url: 'amqp://h'}
+delivery: {mode: m, on_rejection: r, lease_ttl: 1s, poll_max: 5ms}
+log: {level: debug, format: json}
+`))
+	require.NoError(t, err)
+	require.Equal(t, byFile.Sink, byEnv.Sink)
+	require.Equal(t, byFile.Delivery, byEnv.Delivery)
+	require.Equal(t, byFile.Log, byEnv.Log)
+	require.Equal(t, byFile.Sources[0].DatabaseURL, byEnv.Sources[0].DatabaseURL)
+	require.Equal(t, byFile.Sources[0].Schema, byEnv.Sources[0].Schema)
+	require.Equal(t, []string{"a:1", "b:2"}, byEnv.Sink.Kafka.Brokers)
+	require.Equal(t, slog.LevelDebug, byEnv.Log.Level)
+	require.True(t, byEnv.Sink.Kafka.CreateTopics)
+	require.Equal(t, secret, byEnv.Sink.Kafka.SASL.Password.Reveal())
+}
+
+func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
+	file := write(t, "delivery:\n  lease_tll: 5s\n  mode: exactly-once\nsink: {kafka: {broker: x}}\nlog: loud\nfoo: 1\n")
+	c, err := load(t, []string{"POSTROOM_POLL_MAX=7"}, "--config", file, "--lease-ttl", "1h", "--log-format", "xml", "--admin", ":80", "--on-rejection", "skip", "--database-url", "shop", "--table-prefix", "9")
+	err = errors.Join(err, c.CheckRun())
+	for _, want := range []string{
+		"delivery.lease_tll in " + file + ": no such setting: did you mean lease_ttl?",
+		"sink.kafka.broker in " + file + ": no such setting: did you mean brokers?",
+		"log in " + file + ": want a section with format, level",
+		"foo in " + file + ": no such setting: there are admin, delivery, log, sink, sources",
+		"delivery.mode in " + file + ": exactly-once is not in this version",
+		`POSTROOM_POLL_MAX: "7" is no duration: write a number with its unit, for example 25ms`,
+		"--lease-ttl: 1h0m0s is out of range: want 500ms to 10m0s",
+		`--log-format: "xml" is not known: use text, json`,
+		"--on-rejection: skip is not in this version, it comes with parking: use halt",
+		"--admin: the admin server is not in this version",
+		"--database-url: database URL has no scheme",
+		"no sink: set --kafka-brokers, POSTROOM_KAFKA_BROKERS or sink.kafka.brokers",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestSourcesAreChecked(t *testing.T) {
+	for name, c := range map[string]struct{ file, want string }{
+		"no database":               {"log: {level: info}", "no database: set --database-url, POSTROOM_DATABASE_URL, POSTROOM_DATABASE_URL_FILE or sources[0].database_url in the file of --config"},
+		"one of two has none":       {"sources: [{name: a, database_url: 'sqlite:a.db'}, {name: b}]", "no database: set sources[1].database_url"},
+		"two of one name":           {"sources: [{database_url: 'sqlite:a.db'}, {database_url: 'sqlite:b.db'}]", `sources[0].name and sources[1].name are both "default"`},
+		"a wrong URL in the second": {"sources: [{name: a, database_url: 'sqlite:a.db'}, {name: b, database_url: 'db2://b'}]", "sources[1].database_url: database URL has the scheme \"db2\""},
+		"a wrong prefix":            {"sources: [{database_url: 'sqlite:a.db', table_prefix: 'A-'}]", `source "default": table prefix "A-"`},
+		"a schema without sense":    {"sources: [{database_url: 'sqlite:a.db', schema: x}]", "only PostgreSQL has schemas"},
+		"a key that no source has":  {"sources: [{database: 'sqlite:a.db'}]", "sources[0].database in "},
+		"no list":                   {"sources: {database_url: 'sqlite:a.db'}", "want a list"},
+		"a list of texts":           {"sources: ['sqlite:a.db']", "sources[0] in "},
+		"a section for a value":     {"sources: [{name: {a: b}}]", "want a single value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := load(t, nil, "--config", write(t, c.file))
+			require.ErrorContains(t, errors.Join(err, cfg.CheckSources()), c.want)
+		})
+	}
+}
+
+func TestSeveralSourcesComeByFileOnly(t *testing.T) {
+	file := write(t, "sources:\n  - {name: a, database_url: 'sqlite:a.db'}\n  - {name: b, database_url: 'sqlite:b.db', table_prefix: b_}\n")
+	c, err := load(t, nil, "--config", file)
+	require.NoError(t, errors.Join(err, c.CheckSources()))
+	require.Len(t, c.Sources, 2)
+	require.Equal(t, "sqlite:b.db", c.Sources[1].DatabaseURL.Reveal())
+	require.Equal(t, "b_", c.Sources[1].TablePrefix)
+
+	_, err = load(t, []string{"POSTROOM_SCHEMA=x"}, "--config", file, "--database-url", "sqlite:c.db")
+	require.ErrorContains(t, err, "--database-url: the file lists 2 sources")
+	require.ErrorContains(t, err, "POSTROOM_SCHEMA: the file lists 2 sources")
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	held := write(t, "postgres://u:"+secret+"@db/shop\n")
+	want := "postgres://u:" + secret + "@db/shop"
+	c, err := load(t, []string{"POSTROOM_DATABASE_URL_FILE=" + held, "POSTROOM_KAFKA_SASL_PASSWORD_FILE=" + held, "POSTROOM_AMQP_URL_FILE=" + held})
+	require.NoError(t, err)
+	require.Equal(t, want, c.Sources[0].DatabaseURL.Reveal())
+	require.Equal(t, want, c.Sink.AMQP.URL.Reveal())
+	require.Equal(t, want, c.Sink.Kafka.SASL.Password.Reveal())
+
+	yaml := write(t, "sources: [{database_url_file: '"+held+"'}]\nsink: {kafka: {sasl: {password_file: '"+held+"'}}}\n")
+	c, err = load(t, nil, "--config", yaml)
+	require.NoError(t, err)
+	require.Equal(t, want, c.Sources[0].DatabaseURL.Reveal())
+	require.Equal(t, want, c.Sink.Kafka.SASL.Password.Reveal())
+
+	c, err = load(t, []string{"POSTROOM_DATABASE_URL=sqlite:a.db"}, "--config", yaml)
+	require.NoError(t, err)
+	require.Equal(t, "sqlite:a.db", c.Sources[0].DatabaseURL.Reveal(), "the environment beats the file's file")
+}
+
+func TestSecretFilesThatCannotBeUsedAreNamed(t *testing.T) {
+	empty := write(t, " \n")
+	for name, c := range map[string]struct {
+		environ []string
+		want    string
+	}{
+		"missing": {[]string{"POSTROOM_DATABASE_URL_FILE=/no/such/file"}, "POSTROOM_DATABASE_URL_FILE: the file cannot be read: /no/such/file: no such file"},
+		"empty":   {[]string{"POSTROOM_DATABASE_URL_FILE=" + empty}, "POSTROOM_DATABASE_URL_FILE: the file " + empty + " is empty"},
+		"both":    {[]string{"POSTROOM_AMQP_URL=amqp://h", "POSTROOM_AMQP_URL_FILE=" + empty}, "POSTROOM_AMQP_URL and POSTROOM_AMQP_URL_FILE are both set"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := load(t, c.environ, "--kafka-brokers", "a")
+			require.ErrorContains(t, err, c.want)
+			check := cfg.CheckRun()
+			if check != nil && name != "both" {
+				require.NotContains(t, check.Error(), "no database", "it was told already")
+			}
+		})
+	}
+}
+
+func TestAPasswordInAFlagWarnsOnceAndNamesTheVariables(t *testing.T) {
+	c, err := load(t, nil, "--database-url", "postgres://u:"+secret+"@db/shop")
+	require.NoError(t, err)
+	require.Len(t, c.Warnings, 1)
+	require.Contains(t, c.Warnings[0], "POSTROOM_DATABASE_URL_FILE")
+	require.NotContains(t, c.Warnings[0], secret)
+
+	for _, args := range [][]string{{"--database-url", "postgres://u@db/shop"}, {"--database-url", "sqlite:a.db"}} {
+		c, err = load(t, []string{"POSTROOM_AMQP_URL=amqp://u:" + secret + "@mq"}, args...)
+		require.NoError(t, err)
+		require.Empty(t, c.Warnings)
+	}
+}
+
+func TestAMisspeltVariableIsWarnedOf(t *testing.T) {
+	c, err := load(t, []string{"POSTROOM_KAFKA_BROKER=a", "POSTROOM_TEST_POSTGRES_URL=b", "OTHER=c", "POSTROOM_SOURCE="})
+	require.NoError(t, err)
+	require.Len(t, c.Warnings, 1)
+	require.Contains(t, c.Warnings[0], "POSTROOM_KAFKA_BROKERS?")
+	require.Equal(t, "default", c.Sources[0].Name, "an empty variable is as good as none")
+}
+
+func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
+	_, err := load(t, nil, "--config", "/no/such/relay.yaml")
+	require.ErrorContains(t, err, "there is no file /no/such/relay.yaml")
+	broken := write(t, "sources:\n  - database_url: 'postgres://u:"+secret+"@db/shop\n    name: x\n  - [\n")
+	_, err = load(t, nil, "--config", broken)
+	require.ErrorContains(t, err, "--config: "+broken+" cannot be read as YAML")
+	require.NotContains(t, err.Error(), secret)
+	list := write(t, "- postgres://u:"+secret+"@db\n")
+	_, err = load(t, nil, "--config", list)
+	require.ErrorContains(t, err, "cannot be read as YAML")
+	require.NotContains(t, err.Error(), secret)
+}
+
+func TestKafkaSecurityIsChecked(t *testing.T) {
+	for name, c := range map[string]struct{ kafka, want string }{
+		"files without TLS":       {"tls: {ca_file: ca.pem}", "TLS is off"},
+		"a CA that is missing":    {"tls: {enabled: true, ca_file: /no/such/ca.pem}", "ca_file: /no/such/ca.pem: no such file"},
+		"a CA that is none":       {"tls: {enabled: true, ca_file: " + write(t, "x") + "}", "no certificate in PEM"},
+		"a certificate alone":     {"tls: {enabled: true, cert_file: a}", "belong together"},
+		"an unknown mechanism":    {"sasl: {mechanism: kerberos}", `"kerberos" is not known`},
+		"a user alone":            {"sasl: {username: u}", "mechanism is missing"},
+		"a mechanism alone":       {"sasl: {mechanism: plain}", "needs username and password"},
+		"a toggle that is no one": {"create_topics: perhaps", "want true or false"},
+		"an empty broker":         {"brokers: ['a', '']", "an empty element"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.HasPrefix(c.kafka, "brokers") {
+				c.kafka = "brokers: a\n    " + c.kafka
+			}
+			cfg, err := load(t, nil, "--database-url", "sqlite:a.db", "--config", write(t, "sink:\n  kafka:\n    "+c.kafka+"\n"))
+			require.ErrorContains(t, errors.Join(err, cfg.CheckRun()), c.want)
+		})
+	}
+}
+
+func TestExactlyOneSinkMustBeNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"both":           {[]string{"--kafka-brokers", "a", "--amqp-url", "amqp://h"}, "two sinks are named, --kafka-brokers and --amqp-url"},
+		"none":           {nil, "no sink: set --kafka-brokers"},
+		"not amqp":       {[]string{"--amqp-url", "http://u:" + secret + "@h"}, "--amqp-url: want amqp://"},
+		"broken amqp":    {[]string{"--amqp-url", "amqp://u:" + secret + "/@h:x"}, "--amqp-url: it is no URL"},
+		"kafka is right": {[]string{"--kafka-brokers", "a"}, ""},
+		"amqp is right":  {[]string{"--amqp-url", "amqps://u:" + secret + "@h/v"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := load(t, nil, append(c.args, "--database-url", "sqlite:a.db")...)
+			err = errors.Join(err, cfg.CheckRun())
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.want)
+			require.NotContains(t, err.Error(), secret)
+		})
+	}
+}
+
+func TestASecretIsNotPrinted(t *testing.T) {
+	s := struct{ S config.Secret }{secret}
+	encoded, err := json.Marshal(s)
+	require.NoError(t, err)
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "s", s.S, "all", s)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s.S, s.S), string(encoded), log.String()} {
+		require.NotContains(t, text, secret)
+	}
+}
+
+// The limits stand in package relay; here they are only told earlier.
+func TestLimitsAreThoseOfTheRelay(t *testing.T) {
+	for _, c := range []struct {
+		flag, least, below, most, above string
+	}{
+		{"--lease-ttl", "500ms", "499ms", "10m", "10m1ms"},
+		{"--poll-max", "1ms", "999us", "250ms", "251ms"},
+	} {
+		for value, good := range map[string]bool{c.least: true, c.below: false, c.most: true, c.above: false} {
+			_, err := load(t, nil, c.flag, value)
+			require.Equal(t, good, err == nil, "%s %s", c.flag, value)
+			d, parseErr := time.ParseDuration(value)
+			require.NoError(t, parseErr)
+			rc := relay.Config{}
+			if c.flag == "--lease-ttl" {
+				rc.LeaseTTL = d
+			} else {
+				rc.PollMax = d
+			}
+			_, err = relay.New(rc) // fails for other fields too
+			field := map[string]string{"--lease-ttl": "LeaseTTL", "--poll-max": "PollMax"}[c.flag]
+			require.Equal(t, good, !strings.Contains(err.Error(), field), "relay.Config.%s %s", field, value)
+		}
+	}
+}
