@@ -48,10 +48,10 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	r.inDoubt = false
 
 	if err := r.callHandler(ctx, tx); err != nil {
-		return Failed, handlerFailure(err, tx.Rollback())
+		return Failed, handlerFailure(ctx, err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
-		return Failed, r.commitFailure(err)
+		return Failed, r.commitFailure(ctx, err)
 	}
 	return Applied, nil
 }
@@ -95,8 +95,10 @@ func isOutage(err error) bool {
 // handlerFailure judges a handler's error by what became of the transaction, and not
 // by what the error looks like: a handler that calls another service has network
 // errors of its own.
-func handlerFailure(err, rollback error) *failure {
+func handlerFailure(ctx context.Context, err, rollback error) *failure {
 	switch {
+	case ctx.Err() != nil:
+		return &failure{final, err} // database/sql has rolled back by itself
 	case errors.Is(rollback, sql.ErrTxDone):
 		return &failure{final, fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
 	case dialect.IsSerialization(err):
@@ -109,8 +111,11 @@ func handlerFailure(err, rollback error) *failure {
 	return &failure{handlerFailed, err}
 }
 
-func (r *run) commitFailure(err error) *failure {
+func (r *run) commitFailure(ctx context.Context, err error) *failure {
 	switch {
+	case ctx.Err() != nil:
+		// ErrTxDone if database/sql has rolled back before; else nobody knows.
+		return &failure{final, fmt.Errorf("commit: %w", err)}
 	case errors.Is(err, sql.ErrTxDone):
 		return &failure{final, ErrHandlerEndedTx}
 	case dialect.IsSerialization(err):
