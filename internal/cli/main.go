@@ -54,7 +54,7 @@ func newRoot(env *Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "relay",
 		Short: "relay sends the events of an outbox table to a broker, in order",
-		Long: `relay sends the events that services wrote into an outbox table to Kafka or AMQP,
+		Long: `relay sends the events that services wrote into an outbox table to Kafka,
 in order per key, and deletes each once the broker has it.
 
 Configuration: flags, then environment (POSTROOM_…), then the YAML file of --config.

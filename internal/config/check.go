@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 
 	"github.com/postroom/postroom/internal/dbopen"
@@ -74,32 +73,14 @@ func (c *Config) checkSink(p *problems) {
 	case kafka && amqp:
 		p.add("two sinks are named, %s and %s: keep one of them", c.origins["sink.kafka.brokers"], c.origins["sink.amqp.url"])
 	case !kafka && !amqp && !triedKafka && !triedAMQP:
-		p.add("no sink: set %s; or, for AMQP, --amqp-url", find("sink.kafka.brokers").anyOf())
+		p.add("no sink: set %s", find("sink.kafka.brokers").anyOf())
 	case amqp:
-		p.check("sink.amqp.url", c.origins, checkAMQP(c.Sink.AMQP.URL))
+		p.add("%s: the AMQP sink is not in this version: use --kafka-brokers", c.origins["sink.amqp.url"])
 	}
 	if _, err := c.Sink.Kafka.TLSConfig(); err != nil {
 		p.add("sink.kafka.tls: %w", err)
 	}
 	c.Sink.Kafka.SASL.check(p)
-}
-
-func (p *problems) check(key string, o origins, err error) {
-	if err != nil {
-		p.add("%s: %w", o[key], err)
-	}
-}
-
-// checkAMQP never repeats the URL: it holds a password.
-func checkAMQP(raw Secret) error {
-	u, err := url.Parse(raw.Reveal())
-	if err != nil {
-		return errors.New("it is no URL: percent-encode user and password (/ as %2F, @ as %40)")
-	}
-	if u.Scheme != "amqp" && u.Scheme != "amqps" || u.Host == "" {
-		return errors.New("want amqp://user:password@host:5672/vhost, or amqps://")
-	}
-	return nil
 }
 
 func (s SASL) check(p *problems) {

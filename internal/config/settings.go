@@ -59,8 +59,8 @@ func settings() []setting {
 		{key: "sink.kafka.sasl.mechanism", env: "KAFKA_SASL_MECHANISM", group: Running},
 		{key: "sink.kafka.sasl.username", env: "KAFKA_SASL_USERNAME", group: Running},
 		{key: "sink.kafka.sasl.password", env: "KAFKA_SASL_PASSWORD", group: Running, secret: true},
-		{key: "sink.amqp.url", flag: "amqp-url", env: "AMQP_URL", group: Running, secret: true,
-			usage: "`URL` of an AMQP 0.9.1 broker such as RabbitMQ: amqp:// or amqps://"},
+		{key: "sink.amqp.url", flag: "amqp-url", env: "AMQP_URL", group: Running, secret: true, hidden: true,
+			usage: "`URL` of an AMQP 0.9.1 broker such as RabbitMQ; comes in a later version"},
 
 		{key: "delivery.mode", flag: "mode", env: "MODE", group: Running,
 			usage: "delivery `mode`: at-least-once; exactly-once comes in a later version (default at-least-once)"},
