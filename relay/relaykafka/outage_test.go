@@ -1,0 +1,191 @@
+package relaykafka_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
+)
+
+// Hazard 14, forced: the broker takes every request, and none of its answers arrives, for
+// longer than each of the client's timeouts.
+
+func TestAnOutageMakesNoDuplicatesOnAFakeKafka(t *testing.T) {
+	cluster := fakeKafka(t, kfake.SeedTopics(4, "orders"))
+	outageWithoutDuplicates(t, "orders", cluster.ListenAddrs())
+}
+
+func TestAnOutageMakesNoDuplicatesOnARealKafka(t *testing.T) {
+	outageWithoutDuplicates(t, dbtest.Topic(t, 4), strings.Split(dbtest.Kafka(t), ","))
+}
+
+func outageWithoutDuplicates(t *testing.T, topic string, brokers []string) {
+	network := newLossyNetwork()
+	sink := newSink(t, relaykafka.Config{Brokers: brokers, ExtraOptions: append(shortTimeouts(), kgo.Dialer(network.dial))})
+	got := newAnswers()
+	session, err := sink.Open(t.Context(), got.ack)
+	require.NoError(t, err)
+	defer session.Close()
+
+	before := numbered(1, 100, 10, topic)
+	session.Deliver(t.Context(), before)
+	for _, err := range got.wait(t, before...) {
+		require.NoError(t, err)
+	}
+	network.loseAnswers()
+	var during []*relay.Record
+	for i := range 20 {
+		batch := numbered(int64(101+i*10), 10, 10, topic)
+		during = append(during, batch...)
+		session.Deliver(t.Context(), batch)
+	}
+	network.waitForLosses(t, 12)
+	network.restore()
+	after := numbered(301, 100, 10, topic)
+	session.Deliver(t.Context(), after)
+	all := slices.Concat(before, during, after)
+	for _, err := range got.wait(t, all...) {
+		require.NoError(t, err)
+	}
+	arrived := consume(t, topic, brokers...)
+	require.Len(t, arrived, len(all), "exactly one copy of each")
+	require.Equal(t, payloadsByKey(all), valuesByKey(arrived))
+}
+
+// The naive sink throws its client away when an answer takes too long, as a delivery timeout
+// would. The broker has what it sent, and takes it again from the new client.
+func TestASinkThatThrowsItsClientAwayDuplicates(t *testing.T) {
+	cluster := fakeKafka(t, kfake.SeedTopics(4, "orders"))
+	network := newLossyNetwork()
+	records := numbered(1, 50, 10, "orders")
+	network.loseAnswers()
+	for attempt := 1; len(records) > 0; attempt++ {
+		require.Less(t, attempt, 10)
+		client, err := kgo.NewClient(append(shortTimeouts(), kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(network.dial))...)
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var again []*relay.Record
+		for _, r := range records {
+			wg.Add(1)
+			client.Produce(t.Context(), &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Payload}, func(_ *kgo.Record, err error) {
+				defer wg.Done()
+				if err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					again = append(again, r)
+				}
+			})
+		}
+		if attempt == 1 {
+			network.waitForLosses(t, 1)
+			client.Close() // "the delivery took too long"
+			network.restore()
+		}
+		wg.Wait()
+		client.Close()
+		records = again
+	}
+	require.Greater(t, len(consume(t, "orders", cluster.ListenAddrs()...)), 50)
+}
+
+func payloadsByKey(records []*relay.Record) map[string][]string {
+	m := make(map[string][]string)
+	for _, r := range records {
+		m[string(r.Key)] = append(m[string(r.Key)], string(r.Payload))
+	}
+	return m
+}
+
+func valuesByKey(records []*kgo.Record) map[string][]string {
+	m := make(map[string][]string)
+	for _, r := range records {
+		m[string(r.Key)] = append(m[string(r.Key)], string(r.Value))
+	}
+	return m
+}
+
+// shortTimeouts make each of the client's own timeouts pass during the tests' outages.
+func shortTimeouts() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ProduceRequestTimeout(100 * time.Millisecond),
+		kgo.RequestTimeoutOverhead(100 * time.Millisecond),
+		kgo.RetryTimeout(200 * time.Millisecond),
+	}
+}
+
+const produceKey = 0 // Kafka's API key of a Produce request
+
+// lossyNetwork is a network that can lose the answers to produce requests: the broker gets
+// the request, and the connection breaks when its answer comes.
+type lossyNetwork struct {
+	losing atomic.Bool
+	losses atomic.Int64
+	lost   chan struct{}
+}
+
+func newLossyNetwork() *lossyNetwork { return &lossyNetwork{lost: make(chan struct{}, 1)} }
+
+func (n *lossyNetwork) loseAnswers() { n.losing.Store(true) }
+func (n *lossyNetwork) restore()     { n.losing.Store(false) }
+
+func (n *lossyNetwork) waitForLosses(t *testing.T, count int64) {
+	t.Helper()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for n.losses.Load() < count {
+		select {
+		case <-n.lost:
+		case <-timeout.C:
+			require.FailNow(t, "answers were not lost", "%d of %d", n.losses.Load(), count)
+		}
+	}
+}
+
+func (n *lossyNetwork) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &lossyConn{Conn: conn, network: n}, nil
+}
+
+type lossyConn struct {
+	net.Conn
+	network  *lossyNetwork
+	produces atomic.Bool // this connection has carried a produce request
+}
+
+func (c *lossyConn) Write(p []byte) (int, error) {
+	if len(p) > 6 && p[4] == 0 && p[5] == produceKey {
+		c.produces.Store(true)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *lossyConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && c.produces.Load() && c.network.losing.Load() {
+		_ = c.Conn.Close()
+		c.network.losses.Add(1)
+		select {
+		case c.network.lost <- struct{}{}:
+		default:
+		}
+		return 0, errors.New("the answer is lost")
+	}
+	return n, err
+}
