@@ -1,0 +1,13 @@
+// Package doctest keeps README.md and docs honest. It holds tests alone:
+//
+//   - Every Go block compiles against this module. A block is a file, declarations, or
+//     statements; the variables that statements use from outside are named in a comment
+//     before the block: <!-- given: ctx context.Context, db *sql.DB -->. Imports are found
+//     by the packages' names (imports_test.go).
+//   - Every command in a shell block exists: the relay's verbs and flags, make's targets,
+//     packages, files.
+//   - Every SQL block says how it is tested: <!-- test: postgresql mysql sqlite insert -->
+//     runs it on those databases and looks for the row. Grants are run by package migrations.
+//   - Every link within the repository leads somewhere.
+//   - docs/architecture.md names every package, and nothing that is not there.
+package doctest
