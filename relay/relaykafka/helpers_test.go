@@ -23,7 +23,11 @@ import (
 	"github.com/postroom/postroom/relay/relaytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// Started once for the process by sarama, under the stock subscriber.
+		goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
 
 const patience = 30 * time.Second
 
@@ -108,7 +112,9 @@ type answers struct {
 	changed chan struct{}
 }
 
-func newAnswers() *answers { return &answers{errs: make(map[int64][]error), changed: make(chan struct{})} }
+func newAnswers() *answers {
+	return &answers{errs: make(map[int64][]error), changed: make(chan struct{})}
+}
 
 func (a *answers) ack(r *relay.Record, err error) {
 	a.mu.Lock()

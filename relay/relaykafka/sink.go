@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -57,17 +58,45 @@ func newClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
 // Check connects, authenticates, and asks for the cluster's brokers, first through
 // Config.Brokers and then at an address that the cluster advertises. It
 // takes no longer than ctx; without a deadline, a broker that accepts connections and
-// says nothing may take 20 s each. The error names the addresses and what to try.
+// says nothing takes 10 s. The error names the addresses and what to try.
 func (s *Sink) Check(ctx context.Context) error {
-	client, err := newClient(s.cfg, kgo.RequestRetries(1))
+	bound, cancel := context.WithCancel(ctx)
+	defer cancel()
+	client, err := s.checkingClient(bound)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	if err := client.Ping(ctx); err != nil {
-		return fmt.Errorf("kafka at %s cannot be used: %w; %s", s.addresses(), err, hint(err))
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // rather than that a connection was closed
+		}
+		return fmt.Errorf("kafka at %s cannot be used: %w; %s", s.addresses(), err, s.hint(err))
 	}
 	return s.checkAdvertised(ctx, client)
+}
+
+// checkingClient makes a client whose connections end with ctx: kgo itself does not
+// look at the context while it greets a broker.
+func (s *Sink) checkingClient(ctx context.Context) (*kgo.Client, error) {
+	plain, err := newClient(s.cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer plain.Close()
+	type dialer = func(context.Context, string, string) (net.Conn, error)
+	dial, ok := plain.OptValue(kgo.Dialer).(dialer) // with TLS, if that is configured
+	if !ok {
+		return nil, errors.New("relaykafka: franz-go does not tell its dialer")
+	}
+	return newClient(s.cfg, kgo.RequestRetries(1), kgo.DialTLSConfig(nil),
+		kgo.Dialer(func(dialing context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(dialing, network, address)
+			if err == nil {
+				context.AfterFunc(ctx, func() { _ = conn.Close() })
+			}
+			return conn, err
+		}))
 }
 
 // checkAdvertised finds the misconfiguration that Ping does not: a broker that
@@ -92,12 +121,14 @@ func (s *Sink) checkAdvertised(ctx context.Context, client *kgo.Client) error {
 
 func (s *Sink) addresses() string { return strings.Join(s.cfg.Brokers, ", ") }
 
-func hint(err error) string {
+func (s *Sink) hint(err error) string {
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
 		return "check the SASL mechanism, the user and the password"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not answer in time: check the address, the port, and whether the listener wants TLS or SASL"
+	case len(s.cfg.SASL) > 0: // some brokers just close the connection
+		return "check that the broker is up, the address and the port, the SASL mechanism, the user and the password, and whether the listener wants TLS"
 	default:
 		return "check that the broker is up, the address and the port, and whether the listener wants TLS or SASL"
 	}

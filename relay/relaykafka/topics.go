@@ -147,7 +147,7 @@ func (w *watcher) judge(ctx context.Context, t *topic, answer error) {
 		lasted, long := s.sink.denials.deny(t.name, time.Now())
 		if long {
 			s.deny(t, fmt.Errorf("topic %s does not exist (kafka has denied it for %s): create it, or use --create-topics (Config.CreateTopics)",
-				t.name, lasted.Round(time.Second)))
+				t.name, lasted.Round(100*time.Millisecond)))
 		}
 	}
 }

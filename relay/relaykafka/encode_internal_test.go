@@ -1,0 +1,55 @@
+package relaykafka
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"pgregory.net/rapid"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// The fast way of a record without headers of its own must say what the relay's
+// AppendWireHeaders says.
+func TestTheFastHeadersAreTheRelaysHeaders(t *testing.T) {
+	sink, err := New(Config{Brokers: []string{"127.0.0.1"}})
+	require.NoError(t, err)
+	session := newSession(sink, nil)
+	defer session.end()
+	rapid.Check(t, func(t *rapid.T) {
+		records := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *relay.Record {
+			return &relay.Record{
+				EventID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
+				Topic:   rapid.SampledFrom([]string{"a", "b"}).Draw(t, "topic"),
+				Type:    rapid.String().Draw(t, "type"),
+				Headers: []byte(rapid.SampledFrom([]string{"", "{}", `{"x":"y"}`}).Draw(t, "headers")),
+				CreatedAt: time.Unix(rapid.Int64Range(-70_000_000_000, 300_000_000_000).Draw(t, "second"),
+					rapid.Int64Range(0, 999_999_999).Draw(t, "nanos")).
+					In(time.FixedZone("", rapid.IntRange(-50_000, 50_000).Draw(t, "zone"))),
+			}
+		}), 1, 20).Draw(t, "records")
+		e := newEncoder(session, len(records))
+		items := make([]*item, len(records))
+		for i, r := range records {
+			it, err := e.encode(i, r)
+			require.NoError(t, err)
+			items[i] = it
+		}
+		for i, r := range records { // after all: nothing may have been overwritten
+			want, err := r.AppendWireHeaders(nil)
+			require.NoError(t, err)
+			require.Equal(t, want, plain(items[i].wire.Headers))
+		}
+	})
+}
+
+func plain(headers []kgo.RecordHeader) []relay.Header {
+	var list []relay.Header
+	for _, h := range headers {
+		list = append(list, relay.Header{Name: h.Key, Value: string(h.Value)})
+	}
+	return list
+}
