@@ -80,7 +80,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	var errs []error
 	if o.Out == nil {
-		errs = append(errs, errors.New("Out is nil: pass where the view goes, such as os.Stdout"))
+		errs = append(errs, errors.New("no output: pass where the view goes in Options.Out, such as os.Stdout"))
 	}
 	if o.Duration < 0 {
 		errs = append(errs, fmt.Errorf("a duration of %v: want more than 0", o.Duration))

@@ -216,39 +216,45 @@ func (s *losingSession) Deliver(ctx context.Context, records []*relay.Record) {
 	s.Session.Deliver(ctx, records)
 }
 
-// swapping holds the first record back until the next one of its key has gone.
-type swapping struct{ relay.Sink }
+// swapping holds the first record back until the next one of its key has gone. It does so
+// once, whatever number of sessions there is.
+type swapping struct {
+	relay.Sink
+	done bool
+}
 
 func (l *swapping) Open(ctx context.Context, ack relay.Ack) (relay.Session, error) {
 	s, err := l.Sink.Open(ctx, ack)
-	return &swappingSession{Session: s, ack: ack}, err
+	return &swappingSession{Session: s, sink: l, ack: ack}, err
 }
 
 type swappingSession struct {
 	relay.Session
+	sink *swapping
 	ack  relay.Ack
 	held *relay.Record
-	done bool
 }
 
 func (s *swappingSession) Deliver(ctx context.Context, records []*relay.Record) {
 	for _, r := range records {
 		switch {
-		case !s.done && s.held == nil:
+		case s.sink.done:
+			s.Session.Deliver(ctx, []*relay.Record{r})
+		case s.held == nil:
 			s.held = r
-			continue
-		case !s.done && string(s.held.Key) == string(r.Key):
-			s.done = true
+		case string(s.held.Key) == string(r.Key):
+			s.sink.done = true
 			s.Session.Deliver(ctx, []*relay.Record{r, s.held})
-			continue
+			s.held = nil
+		default:
+			s.Session.Deliver(ctx, []*relay.Record{r})
 		}
-		s.Session.Deliver(ctx, []*relay.Record{r})
 	}
 }
 
 func (s *swappingSession) Close() {
 	s.Session.Close()
-	if s.held != nil && !s.done {
+	if s.held != nil {
 		s.ack(s.held, relay.ErrGivenUp)
 	}
 }

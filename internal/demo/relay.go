@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
@@ -19,6 +20,9 @@ func (p *parts) runRelay(ctx context.Context) error {
 		Source:  "shop",
 		Logger:  p.options.Logger,
 
+		// SQLite has one writer at a time and no queue: on a slow disk the shop, which
+		// commits all the time, may keep the relay's renewals waiting for seconds.
+		LeaseTTL:     30 * time.Second,
 		DrainTimeout: p.options.settleFor,
 	})
 	if err != nil {
