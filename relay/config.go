@@ -61,12 +61,12 @@ type Config struct {
 	// MaxInFlight bounds the records that were read and not yet deleted, and
 	// MaxInFlightBytes their size in memory with overhead: together they bound the
 	// relay's memory, whatever the backlog. One record alone may exceed the bytes.
-	// Defaults 16384 and 24 MiB.
+	// Defaults 20000 and 24 MiB.
 	MaxInFlight      int
 	MaxInFlightBytes int64
 
 	// BatchSize is the most rows that one read returns, beside those in flight. At
-	// most MaxInFlight; default 2048.
+	// most MaxInFlight; default 5000.
 	BatchSize int
 
 	// RetryMin and RetryMax bound the pause after an outage of the database or the
@@ -87,9 +87,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.LeaseTTL, 5*time.Second)
 	setDefault(&c.PollMax, 25*time.Millisecond)
 	setDefault(&c.DrainTimeout, 10*time.Second)
-	setDefault(&c.MaxInFlight, 16384)
+	setDefault(&c.MaxInFlight, 20000)
 	setDefault(&c.MaxInFlightBytes, 24<<20)
-	setDefault(&c.BatchSize, min(2048, c.MaxInFlight))
+	setDefault(&c.BatchSize, min(5000, c.MaxInFlight))
 	setDefault(&c.RetryMin, 50*time.Millisecond)
 	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
 	setDefault(&c.sweepEvery, 5*time.Second)

@@ -2,36 +2,32 @@ package relay
 
 import (
 	"context"
-	"slices"
+	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
 
 // minRun is the length from which a run of consecutive ids is deleted as a range. A
-// range costs a statement of its own, shorter runs share one.
-const minRun = 64
+// range costs a statement of its own; shorter runs and single ids share one.
+const minRun = 500
 
 // maxDelete bounds the rows of one delete, so that a lock or a lost connection costs
 // little, and the rows of a long outage are not deleted in one transaction.
 const maxDelete = 20000
 
-// plan sorts the delivered records, which may not be empty, and says how to delete
-// them. A run holds consecutive, delivered ids and nothing else: an id that was not
-// delivered may be filled by a commit at any time, and a range over it would delete
-// that event unsent (hazard 6).
+// gatherFor is how long short runs wait for their neighbours. A broker acknowledges
+// by partition, so that ids arrive with holes which close soon after, and a range is
+// much cheaper to delete than as many single rows. It delays no delivery; a crash
+// repeats so much more.
+const gatherFor = 50 * time.Millisecond
+
+// plan says how to delete delivered records, which ascend. A run holds consecutive,
+// delivered ids and nothing else: an id that was not delivered may be filled by a
+// commit at any time, and a range over it would delete that event unsent (hazard 6).
 func plan(delivered []*flight) dialect.Deletion {
-	slices.SortFunc(delivered, func(a, b *flight) int {
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	})
 	var d dialect.Deletion
 	for start := 0; start < len(delivered); {
-		end := start + 1
-		for end < len(delivered) && delivered[end].id == delivered[end-1].id+1 {
-			end++
-		}
+		end := runEnd(delivered, start)
 		if end-start >= minRun {
 			d.Runs = append(d.Runs, dialect.Run{Lo: delivered[start].id, Last: delivered[end-1].event()})
 		} else {
@@ -44,42 +40,46 @@ func plan(delivered []*flight) dialect.Deletion {
 	return d
 }
 
-// deleteLoop deletes what the sink acknowledged, as much at a time as has gathered,
-// until ctx ends. A failed delete keeps its ids in flight and is tried again.
+// deleteLoop deletes what the sink acknowledged, long runs at once and the rest after a
+// short while, until ctx ends. A failed delete keeps its ids in flight and is tried again.
 func (s *session) deleteLoop(ctx context.Context) {
 	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
+	var gathered <-chan time.Time // when the short runs have waited long enough; nil: none waits
 	uncertain := false
 	for {
+		all := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.flights.ackedDelivered:
+		case <-s.hurry:
+			all, gathered = true, nil
+		case <-gathered:
+			all, gathered = true, nil
 		}
-		for {
-			taken := s.flights.takeDelivered()
-			if len(taken) == 0 {
-				break
+		taken := s.flights.takeDelivered(all, maxDelete)
+		if len(taken) == 0 {
+			if gathered == nil && !all {
+				gathered = time.After(gatherFor)
 			}
-			if len(taken) > maxDelete {
-				s.flights.putBack(taken[maxDelete:])
-				taken = taken[:maxDelete:maxDelete]
+			continue
+		}
+		err := s.delete(ctx, taken, uncertain)
+		uncertain = err != nil // it may have committed without our hearing of it
+		if err != nil {
+			s.flights.putBack(taken)
+			if ctx.Err() != nil {
+				return
 			}
-			err := s.delete(ctx, taken, uncertain)
-			uncertain = err != nil // it may have committed without our hearing of it
-			if err != nil {
-				s.flights.putBack(taken)
-				if ctx.Err() != nil {
-					return
-				}
-				s.relay.health.paused("database", err)
-				if !retry.wait(ctx) {
-					return
-				}
-				continue
+			s.relay.health.paused("database", err)
+			if !retry.wait(ctx) {
+				return
 			}
+		} else {
 			s.relay.health.resumed("database")
 			retry.reset()
 		}
+		signal(s.flights.ackedDelivered) // there may be more
 	}
 }
 

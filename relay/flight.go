@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -30,6 +32,8 @@ type flights struct {
 	bytes   int64 // of those
 
 	delivered []*flight // acknowledged, not taken by the deleter yet
+	sorted    bool      // delivered ascends
+	nextLook  int       // as many must be delivered before it may hold another long run
 	failed    []failure
 
 	reading   bool
@@ -129,6 +133,7 @@ func (f *flights) ack(r *Record, err error) {
 		f.failed = append(f.failed, failure{record: r, err: err})
 		signal(f.ackedFailed)
 	} else {
+		f.sorted = f.sorted && (len(f.delivered) == 0 || f.delivered[len(f.delivered)-1].id < fl.id)
 		f.delivered = append(f.delivered, fl)
 		f.total++
 		signal(f.ackedDelivered)
@@ -136,13 +141,49 @@ func (f *flights) ack(r *Record, err error) {
 	signal(f.changed)
 }
 
-// takeDelivered hands the delivered records to the deleter. They stay in the set.
-func (f *flights) takeDelivered() []*flight {
+// takeDelivered hands at most limit delivered records to the deleter, in ascending
+// order: the long runs, or all of them. They stay in the set.
+func (f *flights) takeDelivered(all bool, limit int) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	taken := f.delivered
-	f.delivered = nil
+	if len(f.delivered) == 0 || !all && len(f.delivered) < f.nextLook {
+		return nil
+	}
+	if !f.sorted {
+		slices.SortFunc(f.delivered, func(a, b *flight) int { return cmp.Compare(a.id, b.id) })
+		f.sorted = true
+	}
+	if all {
+		n := min(limit, len(f.delivered))
+		taken := f.delivered[:n:n]
+		f.delivered, f.nextLook = f.delivered[n:], 0
+		return taken
+	}
+	var taken, rest []*flight
+	for start := 0; start < len(f.delivered); {
+		end := runEnd(f.delivered, start)
+		if end-start >= minRun && len(taken) < limit {
+			end = min(end, start+limit-len(taken))
+			taken = append(taken, f.delivered[start:end]...)
+		} else {
+			rest = append(rest, f.delivered[start:end]...)
+		}
+		start = end
+	}
+	f.nextLook = len(rest) + minRun
+	if len(taken) > 0 {
+		f.delivered = rest
+	}
 	return taken
+}
+
+// runEnd returns where the run of consecutive ids that begins at start ends.
+func runEnd(sorted []*flight, start int) int {
+	end := start + 1
+	for end < len(sorted) && sorted[end].id == sorted[end-1].id+1 {
+		end++
+	}
+	return end
 }
 
 // putBack returns to the set what the deleter took and could not delete.
@@ -150,6 +191,7 @@ func (f *flights) putBack(taken []*flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delivered = append(taken, f.delivered...)
+	f.sorted = false
 }
 
 // deleted removes records whose delete has committed, at once or when the read that

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -132,7 +133,7 @@ func TestADeletionNamesTheDeliveredRowsAndNoOther(t *testing.T) {
 				list = append(list, &flight{id: id, eventID: delivered[id]})
 			}
 		}
-		slices.SortFunc(list, func(a, b *flight) int { return slices.Compare(a.eventID[:], b.eventID[:]) }) // any order
+		slices.SortFunc(list, func(a, b *flight) int { return cmp.Compare(a.id, b.id) })
 		d := plan(list)
 		named := make(map[int64]int)
 		for _, r := range d.Runs {

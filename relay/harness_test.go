@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -186,7 +185,7 @@ func newBench(t *testing.T, db dbtest.Database) *bench {
 func (b *bench) relay() *Relay {
 	cfg := b.cfg
 	cfg.DB, cfg.Dialect, cfg.Sink = b.db.DB, b.db.Dialect, b.sink
-	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	r, err := New(cfg)
 	require.NoError(b.t, err)
 	if b.naive != nil {

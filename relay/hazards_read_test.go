@@ -70,7 +70,11 @@ func TestHazard01AGapForgottenTooEarlyReorders(t *testing.T) {
 			b.commit("other", fmt.Sprint("other", i))
 		}
 		eventually(t, "the others are delivered", func() bool { return b.sink.count() == 50 })
-		count.waitForMore(t, 10, 3)
+		if naive {
+			count.waitForMore(t, 10, 0) // one look was enough, and no other follows
+		} else {
+			count.waitForMore(t, 10, 3)
+		}
 		require.NoError(t, first.Commit())
 		b.commit("k", "k2")
 		eventually(t, "all are delivered", func() bool { return b.sink.count() >= 52 && b.empty() })
@@ -147,6 +151,7 @@ func TestHazard02AStoredHeadReorders(t *testing.T) {
 		eventually(t, "the first rows are delivered", func() bool { return b.sink.count() >= 49 })
 		if err := stop(); err != nil {
 			require.ErrorIs(t, err, ErrNotDrained) // it was stopped with k1 on its way
+			b.exec("UPDATE outbox_leases SET owner = NULL")
 		}
 		away.Store(false)
 		b.commit("k", "k2")
@@ -182,7 +187,7 @@ type inFlightSet interface {
 	endRead()
 	add([]*Record)
 	ack(*Record, error)
-	takeDelivered() []*flight
+	takeDelivered(all bool, limit int) []*flight
 	deleted([]*flight)
 	lookup(int64, uuid.UUID) (held, same bool)
 }
@@ -200,7 +205,7 @@ func TestHazard03AReadThatBeganBeforeADeleteResends(t *testing.T) {
 		set.add([]*Record{r})
 		set.beginRead() // the snapshot still has row 1
 		set.ack(r, nil)
-		set.deleted(set.takeDelivered())
+		set.deleted(set.takeDelivered(true, 1))
 		held, _ := set.lookup(r.ID, r.EventID)
 		set.endRead()
 		after, _ := set.lookup(r.ID, r.EventID)
@@ -240,16 +245,18 @@ func TestHazard03ThroughTheWholeRelay(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.sink.hold = true
+		deleted := make(chan struct{})
 		slow := &slowRead{between: func() {
 			b.sink.release()
 			eventually(t, "the row is deleted", b.empty)
+			close(deleted)
 		}}
 		b.naive = func(s store) store { slow.store = s; return slow }
 		stop := b.start()
 		b.commit("k", "k1")
 		eventually(t, "it is published", func() bool { return b.sink.count() == 1 })
 		slow.armed.Store(true)
-		eventually(t, "it is deleted", b.empty)
+		<-deleted
 		b.commit("k", "k2")
 		eventually(t, "k2 is delivered", func() bool { return contains(b.sink.values(), "k2") && b.empty() })
 		require.NoError(t, stop())

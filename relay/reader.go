@@ -172,6 +172,7 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 	if b.cut {
 		forget = nil
 	}
+	s.lastFound = len(b.records)
 	newHead := max(s.head, b.last)
 	s.gaps.advance(s.head, newHead, b.ids, forget)
 	s.head = newHead
@@ -180,8 +181,10 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 
 // collect runs one statement. wanted, if given, picks the rows to keep.
 func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64, wanted func(*dialect.Row) bool) (batch, error) {
-	var b batch
-	slab := make([]Record, 0, min(limit, 64))
+	// Room for as many as last time: full batches come one after another.
+	likely := min(limit, s.lastFound+64)
+	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
+	slab := make([]Record, 0, likely)
 	cameBack, shown := false, 0
 	info, err := s.relay.store.Read(ctx, q, func(row *dialect.Row) bool {
 		shown++

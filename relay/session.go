@@ -26,8 +26,11 @@ type session struct {
 	server   string
 	suspects int64 // records up to this id are sent one at a time
 	pace     pace
+	// lastFound is how many records the last read found.
+	lastFound int
 
-	reread atomic.Bool // the deleter asks for a read from the start
+	reread atomic.Bool   // the deleter asks for a read from the start
+	hurry  chan struct{} // the deleter is asked not to wait for more
 }
 
 // outcome is what became of a session.
@@ -43,7 +46,7 @@ type outcome struct {
 func newSession(r *Relay, k *keeper) *session {
 	return &session{
 		relay: r, keeper: k, lease: k.lease, flights: newFlights(),
-		gaps: gapSet{max: r.cfg.maxGaps}, pace: newPace(r.cfg),
+		gaps: gapSet{max: r.cfg.maxGaps}, pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
 	}
 }
 
@@ -117,7 +120,10 @@ func (s *session) waitDeleted(stop context.Context) {
 	if stop.Err() != nil {
 		limit = s.relay.cfg.DrainTimeout
 	}
-	s.waitFor(limit, func() bool { return s.flights.undeleted() == 0 })
+	s.waitFor(limit, func() bool {
+		signal(s.hurry)
+		return s.flights.undeleted() == 0
+	})
 }
 
 func (s *session) waitFor(limit time.Duration, done func() bool) {

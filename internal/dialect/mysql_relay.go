@@ -52,8 +52,8 @@ func (m *mysqlRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) boo
 		row.CreatedAt = time.UnixMicro(micros.Int64).UTC()
 		return visit(row)
 	}
-	return visitRows(rows, q, stamped, func(row *Row, eventID *sql.NullString, _ *sql.NullTime) []any {
-		return []any{&row.ID, eventID, &row.Topic, &row.Key, &row.Type, &row.Payload, &row.Headers, &micros}
+	return visitRows(rows, q, stamped, func(row *Row, _ *sql.NullTime) []any {
+		return []any{&row.ID, &row.EventID, &row.Topic, &row.Key, &row.Type, &row.Payload, (*object)(&row.Headers), &micros}
 	})
 }
 

@@ -59,7 +59,7 @@ func (n Names) Expand(statement string) string {
 	})
 }
 
-var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+var placeholder = regexp.MustCompile(`\{(outbox|inbox|postroom)_[a-z_]+\}`)
 
 func (n Names) quote(name string) string {
 	q := `"`

@@ -37,7 +37,7 @@ func newPostgresRelay(b relayBase) *postgresRelay {
 // sorted by its index, and every gap lies below the head. Read checks that ids
 // ascend, and fails if a planner ever does otherwise.
 const (
-	postgresHeader = `SELECT 0::bigint, NULL::text, CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
+	postgresHeader = `SELECT 0::bigint, NULL::bytea, CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
        NULL::text,
        extract(epoch FROM pg_postmaster_start_time())::text
          || '/' || CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
@@ -45,11 +45,11 @@ const (
 `
 	postgresGaps = `(SELECT e.* FROM unnest($3::text::bigint[], $4::text::bigint[]) AS gap (lo, hi)
   CROSS JOIN LATERAL (
-    SELECT id, event_id::text, topic, event_key, event_type, payload, headers::text, created_at
+    SELECT id, uuid_send(event_id), topic, event_key, event_type, payload, headers::text, created_at
     FROM {outbox_events} WHERE id BETWEEN gap.lo AND gap.hi ORDER BY id LIMIT $1::bigint
   ) e ORDER BY e.id LIMIT $1::bigint)
 `
-	postgresTail = `(SELECT id, event_id::text, topic, event_key, event_type, payload, headers::text, created_at
+	postgresTail = `(SELECT id, uuid_send(event_id), topic, event_key, event_type, payload, headers::text, created_at
  FROM {outbox_events} WHERE id > $2::bigint ORDER BY id LIMIT $1::bigint)`
 
 	postgresDeleteRun = `DELETE FROM {outbox_events}
@@ -84,8 +84,8 @@ func (p *postgresRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) 
 	if err != nil {
 		return ReadInfo{}, err
 	}
-	return visitRows(rows, q, visit, func(row *Row, eventID *sql.NullString, created *sql.NullTime) []any {
-		return []any{&row.ID, eventID, &row.Topic, &row.Key, &row.Type, &row.Payload, &row.Headers, created}
+	return visitRows(rows, q, visit, func(row *Row, created *sql.NullTime) []any {
+		return []any{&row.ID, &row.EventID, &row.Topic, &row.Key, &row.Type, &row.Payload, (*object)(&row.Headers), created}
 	})
 }
 

@@ -4,8 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-
-	"github.com/google/uuid"
 )
 
 // errDescending would be a planner's doing: the statements are written so that ids ascend.
@@ -18,12 +16,11 @@ var errDescending = errors.New("the database returned rows out of order")
 // When the gaps' part was cut by its limit, what follows it must not be used: a row
 // above the head could overtake one of the same key in a gap that was not reached.
 func visitRows(rows *sql.Rows, q ReadQuery, visit func(*Row) bool,
-	columns func(*Row, *sql.NullString, *sql.NullTime) []any) (info ReadInfo, err error) {
+	columns func(*Row, *sql.NullTime) []any) (info ReadInfo, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	var row Row
-	var eventID sql.NullString
 	var created sql.NullTime
-	into := columns(&row, &eventID, &created)
+	into := columns(&row, &created)
 	last, fromGaps := int64(-1), 0
 	for rows.Next() {
 		row.Key, row.Payload, row.Headers = nil, nil, nil
@@ -38,9 +35,6 @@ func visitRows(rows *sql.Rows, q ReadQuery, visit func(*Row) bool,
 			info = ReadInfo{Server: row.Type, Standby: row.Topic == "standby"}
 			continue
 		}
-		if row.EventID, err = uuid.Parse(eventID.String); err != nil {
-			return info, fmt.Errorf("row %d: event_id is no UUID: %w", row.ID, err)
-		}
 		if row.ID <= q.Head {
 			fromGaps++
 		} else if fromGaps >= q.Limit {
@@ -52,4 +46,26 @@ func visitRows(rows *sql.Rows, q ReadQuery, visit func(*Row) bool,
 		}
 	}
 	return info, rows.Err()
+}
+
+// object scans a JSON object. Most are empty, and become nil without a copy.
+type object []byte
+
+// Scan implements sql.Scanner.
+func (o *object) Scan(src any) error {
+	switch src := src.(type) {
+	case nil:
+		*o = nil
+	case string:
+		if *o = nil; src != "{}" {
+			*o = object(src)
+		}
+	case []byte:
+		if *o = nil; string(src) != "{}" {
+			*o = append(object(nil), src...) // the driver's buffer is not ours
+		}
+	default:
+		return fmt.Errorf("a JSON object came as %T", src)
+	}
+	return nil
 }

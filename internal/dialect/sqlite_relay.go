@@ -14,14 +14,14 @@ type sqliteRelay struct{ relayBase }
 func newSQLiteRelay(b relayBase) *sqliteRelay { return &sqliteRelay{b} }
 
 const (
-	sqliteColumns = `id, event_id, topic, event_key, event_type, payload, headers, created_at`
+	sqliteColumns = `id, event_id, topic, event_key, event_type, payload, headers, created_at, payload IS NULL`
 
 	// The server is the database file: one that was replaced shows as rows outside
 	// every gap, which the sweep finds.
-	sqliteHeader = `SELECT 0, NULL, 'primary', NULL, 'sqlite', NULL, NULL, NULL`
+	sqliteHeader = `SELECT 0, NULL, 'primary', NULL, 'sqlite', NULL, NULL, NULL, 1`
 
 	// CROSS JOIN keeps the order of the loops: each gap is a lookup by rowid.
-	sqliteGaps = `SELECT * FROM (SELECT e.id, event_id, topic, event_key, event_type, payload, headers, created_at
+	sqliteGaps = `SELECT * FROM (SELECT ` + sqliteColumns + `
 FROM json_each(?) AS gap CROSS JOIN {outbox_events} AS e
   ON e.id BETWEEN json_extract(gap.value, '$[0]') AND json_extract(gap.value, '$[1]')
 ORDER BY e.id LIMIT ?)`
@@ -52,12 +52,16 @@ func (s *sqliteRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) bo
 		return ReadInfo{}, err
 	}
 	var created any
+	var tombstone bool
 	stamped := func(row *Row) bool {
 		row.CreatedAt = sqliteTime(created)
+		if row.Payload == nil && !tombstone {
+			row.Payload = []byte{} // SQLite's drivers return an empty blob as nil
+		}
 		return visit(row)
 	}
-	return visitRows(rows, q, stamped, func(row *Row, eventID *sql.NullString, _ *sql.NullTime) []any {
-		return []any{&row.ID, eventID, &row.Topic, &row.Key, &row.Type, &row.Payload, &row.Headers, &created}
+	return visitRows(rows, q, stamped, func(row *Row, _ *sql.NullTime) []any {
+		return []any{&row.ID, &row.EventID, &row.Topic, &row.Key, &row.Type, &row.Payload, (*object)(&row.Headers), &created, &tombstone}
 	})
 }
 
