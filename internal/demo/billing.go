@@ -37,7 +37,7 @@ type billing struct {
 	again  atomic.Bool   // asked to read again
 
 	// run's alone:
-	handed int             // messages, for copyEvery
+	handed int             // messages
 	ids    map[string]bool // of messages
 
 	mu   sync.Mutex
@@ -100,7 +100,7 @@ func (b *billing) run(ctx context.Context) error {
 			return ended(ctx, fmt.Errorf("billing: commit offsets of %s: %w", topic, err))
 		}
 		b.passed(records)
-		if b.again.Swap(false) {
+		if b.handed >= goBack && b.again.Swap(false) {
 			b.seekBack()
 		}
 	}

@@ -37,7 +37,7 @@ func TestBillingReadsSomeMessagesAgainAtHalfTime(t *testing.T) {
 
 	var r Result
 	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
-	require.Greater(t, r.Copies, r.Orders/copyEvery+1, "more copies than by handing over every ninth twice")
+	require.GreaterOrEqual(t, r.Copies, r.Orders/copyEvery+goBack, "beside every ninth, which is handed over twice")
 }
 
 func TestACancelledRunStillDeliversAndChecksWhatItWrote(t *testing.T) {
