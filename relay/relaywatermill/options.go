@@ -1,0 +1,65 @@
+package relaywatermill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Options say how records become messages and how failures are read. The zero value of
+// each field is its default.
+type Options struct {
+	// Lanes is how many messages are published at the same time at most. A key always
+	// has the same lane. More lanes help publishers that wait for their broker, until the
+	// broker is busy. Default 512: measured with watermill-kafka on a local
+	// Kafka, where 1 lane made 2,600 events/s, 64 made 33,000 and 512 made 90,000. A lane
+	// costs nothing while it is idle. At most 65,536.
+	Lanes int
+
+	// Buffer is how many records a session takes without an acknowledgement; Deliver
+	// blocks above it. Default 32,768.
+	Buffer int
+
+	// KeyMetadata is a name under which the key is added to the metadata, for publishers
+	// that cannot see the context. Default "": it is not. Metadata are text: a
+	// key is copied byte for byte, and some brokers refuse what is not UTF-8.
+	KeyMetadata string
+
+	// Rejected tells which errors of Publish mean that the message will never be
+	// taken, and so concern its record alone. Every other error is an outage, after
+	// which the relay tries again. It is called from many goroutines. Default nil:
+	// every error is an outage.
+	Rejected func(topic string, err error) bool
+
+	// Check is called by the sink's Check, to see whether the broker can be reached.
+	// Default nil: Watermill has no way to ask a publisher, so a wrong address shows
+	// with the first record.
+	Check func(ctx context.Context) error
+}
+
+const (
+	defaultLanes  = 512
+	defaultBuffer = 32_768
+	maxLanes      = 65_536
+)
+
+func (o Options) withDefaults() Options {
+	if o.Lanes == 0 {
+		o.Lanes = defaultLanes
+	}
+	if o.Buffer == 0 {
+		o.Buffer = defaultBuffer
+	}
+	return o
+}
+
+func (o Options) validate() error {
+	var errs []error
+	if o.Lanes < 1 || o.Lanes > maxLanes {
+		errs = append(errs, fmt.Errorf("relaywatermill: Options.Lanes is %d: it must be from 1 to %d, or 0 for the default", o.Lanes, maxLanes))
+	}
+	if o.Buffer < 1 {
+		errs = append(errs, fmt.Errorf("relaywatermill: Options.Buffer is %d: it must be positive, or 0 for the default", o.Buffer))
+	}
+	return errors.Join(errs...)
+}

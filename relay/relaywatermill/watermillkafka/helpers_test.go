@@ -1,0 +1,83 @@
+package watermillkafka_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaytest"
+)
+
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// Started once for the process by sarama.
+		goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
+
+func brokers(t testing.TB) []string { return strings.Split(dbtest.Kafka(t), ",") }
+
+// settledTopic is a topic whose leaders know that they are: just after a topic was made,
+// sarama runs through its tries faster than they learn. It holds a probe without
+// headers in each partition.
+func settledTopic(t testing.TB, partitions int) string {
+	t.Helper()
+	topic := dbtest.Topic(t, partitions)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers(t)...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	defer client.Close()
+	for partition := range partitions {
+		require.NoError(t, client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: int32(partition)}).FirstErr())
+	}
+	return topic
+}
+
+// consume reads all that a topic holds, but the probes.
+func consume(t testing.TB, topic string) []*kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers(t)...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	require.NoError(t, err)
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	require.NoError(t, err)
+	var missing int64
+	ends.Each(func(o kadm.ListedOffset) { missing += o.Offset })
+	var records []*kgo.Record
+	for missing > 0 {
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, fetches.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			missing--
+			if len(r.Headers) > 0 {
+				records = append(records, r)
+			}
+		})
+	}
+	return records
+}
+
+func published(t testing.TB, topic string) []relaytest.Message {
+	t.Helper()
+	var messages []relaytest.Message
+	for _, r := range consume(t, topic) {
+		m := relaytest.Message{Key: r.Key, Value: r.Value}
+		for _, h := range r.Headers {
+			m.Headers = append(m.Headers, relay.Header{Name: h.Key, Value: string(h.Value)})
+		}
+		messages = append(messages, m)
+	}
+	return messages
+}
