@@ -14,19 +14,20 @@ type sqliteRelay struct{ relayBase }
 func newSQLiteRelay(b relayBase) *sqliteRelay { return &sqliteRelay{b} }
 
 const (
-	sqliteColumns = `id, event_id, topic, event_key, event_type, payload, headers, created_at, payload IS NULL`
+	// Without id, which json_each has too.
+	sqliteColumns = `event_id, topic, event_key, event_type, payload, headers, created_at, payload IS NULL`
 
 	// The server is the database file: one that was replaced shows as rows outside
 	// every gap, which the sweep finds.
 	sqliteHeader = `SELECT 0, NULL, 'primary', NULL, 'sqlite', NULL, NULL, NULL, 1`
 
 	// CROSS JOIN keeps the order of the loops: each gap is a lookup by rowid.
-	sqliteGaps = `SELECT * FROM (SELECT ` + sqliteColumns + `
+	sqliteGaps = `SELECT * FROM (SELECT e.id, ` + sqliteColumns + `
 FROM json_each(?) AS gap CROSS JOIN {outbox_events} AS e
   ON e.id BETWEEN json_extract(gap.value, '$[0]') AND json_extract(gap.value, '$[1]')
 ORDER BY e.id LIMIT ?)`
 
-	sqliteTail = `SELECT * FROM (SELECT ` + sqliteColumns + ` FROM {outbox_events} WHERE id > ? ORDER BY id LIMIT ?)`
+	sqliteTail = `SELECT * FROM (SELECT id, ` + sqliteColumns + ` FROM {outbox_events} WHERE id > ? ORDER BY id LIMIT ?)`
 
 	sqliteDeleteRun = `DELETE FROM {outbox_events}
 WHERE id BETWEEN ? AND ?
