@@ -126,9 +126,13 @@ func (j *judge) clear(topic string) {
 
 type denial struct{ first, last time.Time }
 
+// denialsApart is how far apart two denials of a topic may be and still count as one that
+// lasts. The relay comes back with the record after each outage, but sarama asks the broker
+// only every 10 s, once it was denied a few times.
+const denialsApart = 30 * time.Second
+
 // rejected knows what brokers refuse for good. A topic that is denied is refused only when
-// it has been denied again and again for unknownAfter: the relay comes back with the
-// record after each outage, so the denials of a topic follow each other closely.
+// it has been denied again and again for unknownAfter.
 func (j *judge) rejected(topic string, err error) bool {
 	var tooLarge sarama.ConfigurationError // of Producer.MaxMessageBytes; Publish has no other
 	if errors.As(err, &tooLarge) {
@@ -149,7 +153,7 @@ func (j *judge) deniedLongEnough(topic string, now time.Time) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	known, ok := j.unknown[topic]
-	if !ok || now.Sub(known.last) > j.unknownAfter {
+	if !ok || now.Sub(known.last) > max(denialsApart, j.unknownAfter) {
 		known.first = now
 	}
 	known.last = now
