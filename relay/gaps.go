@@ -87,6 +87,11 @@ func (s *gapSet) advance(head, newHead int64, ids []int64, forget map[int64]bool
 	s.gaps = next
 }
 
+// coarse reports whether any gap has ids in it that have been seen.
+func (s *gapSet) coarse() bool {
+	return slices.ContainsFunc(s.gaps, func(g gap) bool { return g.coarse })
+}
+
 // crowded reports whether there are more gaps than one statement should name.
 func (s *gapSet) crowded() bool { return len(s.gaps) > s.max }
 

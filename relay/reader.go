@@ -118,6 +118,7 @@ func (s *session) deliver(ctx context.Context, records []*Record) {
 			return
 		}
 		s.flights.add(records[:n])
+		s.highest = max(s.highest, records[n-1].ID)
 		s.out.Deliver(ctx, records[:n])
 		if n == 1 && records[0].ID <= s.suspects && !s.waitAlone(ctx) {
 			return
@@ -156,8 +157,7 @@ type batch struct {
 // has seen, and returns the records that are not in flight.
 func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, error) {
 	forget := s.gaps.proven()
-	held, _, _ := s.flights.counts()
-	q := dialect.ReadQuery{Gaps: s.gaps.ranges(), Head: s.head, Limit: limit + held}
+	q := dialect.ReadQuery{Gaps: s.gaps.ranges(), Head: s.head, Limit: limit + s.returning()}
 	s.flights.beginRead()
 	defer s.flights.endRead()
 	b, err := s.collect(ctx, q, limit, bytes, nil)
@@ -179,6 +179,16 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 	return b, nil
 }
 
+// returning is how many rows in flight a read may show again: none as a rule, all of
+// them where gaps were merged over them, and until a read from the start has passed them.
+func (s *session) returning() int {
+	if !s.gaps.coarse() && s.head >= s.highest {
+		return 0
+	}
+	held, _, _ := s.flights.counts()
+	return held
+}
+
 // collect runs one statement. wanted, if given, picks the rows to keep.
 func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64, wanted func(*dialect.Row) bool) (batch, error) {
 	// Room for as many as last time: full batches come one after another.
@@ -189,7 +199,10 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 	info, err := s.relay.store.Read(ctx, q, func(row *dialect.Row) bool {
 		shown++
 		b.last = row.ID
-		held, same := s.flights.lookup(row.ID, row.EventID)
+		held, same := false, false
+		if row.ID <= s.highest {
+			held, same = s.flights.lookup(row.ID, row.EventID)
+		}
 		if held && !same {
 			cameBack = true
 			return false

@@ -22,6 +22,7 @@ type session struct {
 
 	// The reader's own: nobody else touches them.
 	head     int64
+	highest  int64 // id that was ever in flight in this session
 	gaps     gapSet
 	server   string
 	suspects int64 // records up to this id are sent one at a time

@@ -41,6 +41,7 @@ func run(env *Env, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	tuneMemory(len(c.Sources))
 	ctx, stop := drainOnSignal(cmd.Context(), log, env.Exit)
 	defer stop()
 	relays, err := startAll(ctx, c, log)
