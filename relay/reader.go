@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -240,65 +239,6 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 	s.server = info.Server
 	b.cut = b.cut || shown >= q.Limit
 	return b, nil
-}
-
-// mend closes the hole of databases whose statements are not one snapshot: a row was
-// shown without an earlier, committed one of its key. Whatever was committed before a
-// row that the first statement showed is there for a second one that begins after it
-// returned. So the gaps below the highest row are read again, and from them the rows
-// that precede, in topic and key, a row of the first. The others stay gaps: they may
-// miss a predecessor in turn (hazard 4).
-func (s *session) mend(ctx context.Context, b *batch, limit int, bytes int64) error {
-	latest := make(map[string]int64)
-	for _, r := range b.records {
-		if r.Key != nil {
-			latest[orderKey(r.Topic, r.Key)] = r.ID
-		}
-	}
-	if len(latest) == 0 {
-		return nil
-	}
-	after := gapSet{gaps: slices.Clone(s.gaps.gaps)}
-	after.advance(s.head, max(s.head, b.last), b.ids, nil)
-	below := slices.DeleteFunc(after.ranges(), func(r dialect.Range) bool { return r.Lo > b.last })
-	if len(below) == 0 {
-		return nil
-	}
-	held, _, _ := s.flights.counts()
-	q := dialect.ReadQuery{Gaps: below, Head: max(s.head, b.last), Limit: limit + held, GapsOnly: true}
-	second, err := s.collect(ctx, q, limit, max(bytes, 1), func(row *dialect.Row) bool {
-		return row.Key != nil && row.ID < latest[orderKey(row.Topic, row.Key)] && !b.has(row.ID)
-	})
-	if err != nil {
-		return err
-	}
-	if second.cut {
-		b.cutAfter(second.last)
-	}
-	b.merge(second)
-	return nil
-}
-
-func orderKey(topic string, key []byte) string { return topic + "\x00" + string(key) }
-
-func (b *batch) has(id int64) bool {
-	_, found := slices.BinarySearch(b.ids, id)
-	return found
-}
-
-// cutAfter drops what lies above an id: it will be read again.
-func (b *batch) cutAfter(id int64) {
-	b.ids = slices.DeleteFunc(b.ids, func(have int64) bool { return have > id })
-	b.records = slices.DeleteFunc(b.records, func(r *Record) bool { return r.ID > id })
-	b.last, b.cut = min(b.last, id), true
-}
-
-// merge takes in the rows of another read.
-func (b *batch) merge(other batch) {
-	b.ids = append(b.ids, other.ids...)
-	slices.Sort(b.ids)
-	b.records = append(b.records, other.records...)
-	slices.SortFunc(b.records, func(a, c *Record) int { return int(a.ID - c.ID) })
 }
 
 // lookDue reports whether to look at the open writers.
