@@ -94,7 +94,8 @@ func (s *session) room() (rows int, bytes int64) {
 // poll reads once and delivers what it found.
 func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	rows, bytes := s.room()
-	limit = min(rows, s.relay.cfg.BatchSize)
+	// No more than fit: what a read is cut short of was sent by the server for nothing.
+	limit = min(rows, s.relay.cfg.BatchSize, int(bytes/s.typical)+1)
 	batch, err := s.read(ctx, limit, bytes)
 	if err != nil {
 		return 0, limit, err
@@ -149,6 +150,7 @@ type batch struct {
 	records []*Record
 	ids     []int64 // of all rows that it showed, those in flight included
 	last    int64   // the highest of them
+	size    int64   // of the records
 	cut     bool    // it ended before it had shown all that it asked for
 }
 
@@ -172,6 +174,10 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 		forget = nil
 	}
 	s.lastFound = len(b.records)
+	if b.size > 0 {
+		// Quick to grow, slow to shrink.
+		s.typical = max(b.size/int64(len(b.records)), s.typical*3/4, recordOverhead)
+	}
 	newHead := max(s.head, b.last)
 	s.gaps.advance(s.head, newHead, b.ids, forget)
 	s.head = newHead
@@ -220,8 +226,8 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 		r := &slab[len(slab)-1]
 		newRecord(r, row)
 		b.records = append(b.records, r)
-		bytes -= recordSize(r)
-		b.cut = len(b.records) >= limit || bytes <= 0
+		b.size += recordSize(r)
+		b.cut = len(b.records) >= limit || b.size >= bytes
 		return !b.cut
 	})
 	switch {

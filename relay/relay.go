@@ -39,6 +39,8 @@ type store interface {
 	leases
 	// Read visits rows in ascending order of id, all from one snapshot.
 	Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error)
+	// Below visits which rows there are up to an id, in ascending order.
+	Below(ctx context.Context, id int64, limit int, visit func(dialect.Event) bool) error
 	// TornReads reports whether a read must be followed by a second one over its gaps.
 	TornReads() bool
 	// Writers lists the transactions that may still fill a gap seen before the call.

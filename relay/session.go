@@ -27,8 +27,10 @@ type session struct {
 	server   string
 	suspects int64 // records up to this id are sent one at a time
 	pace     pace
-	// lastFound is how many records the last read found.
+	// lastFound is how many records the last read found, typical the size that one
+	// of the next is expected to have.
 	lastFound int
+	typical   int64
 
 	reread atomic.Bool   // the deleter asks for a read from the start
 	hurry  chan struct{} // the deleter is asked not to wait for more
@@ -48,8 +50,13 @@ func newSession(r *Relay, k *keeper) *session {
 	return &session{
 		relay: r, keeper: k, lease: k.lease, flights: newFlights(),
 		gaps: gapSet{max: r.cfg.maxGaps}, pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
+		typical: r.cfg.MaxInFlightBytes/firstRead + 1,
 	}
 }
+
+// firstRead is how many rows the first read of a session asks for, before it is known
+// how large they are.
+const firstRead = 128
 
 // resolveTimeout is how long a session that failed waits for its other records. Past
 // it they are given up, which may duplicate them: the broker may have them.

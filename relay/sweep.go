@@ -28,15 +28,11 @@ func (s *session) sweep(ctx context.Context) error {
 	defer s.flights.endRead()
 	stray, strange := int64(0), false
 	next := 0
-	q := dialect.ReadQuery{Head: 0, Limit: held + inGaps}
-	_, err := s.relay.store.Read(ctx, q, func(row *dialect.Row) bool {
-		if row.ID > s.head {
-			return false
-		}
+	err := s.relay.store.Below(ctx, s.head, held+inGaps, func(row dialect.Event) bool {
 		inFlight, same := s.flights.lookup(row.ID, row.EventID)
 		if inFlight {
-			strange = strange || !same
-			return !strange
+			strange = !same
+			return same
 		}
 		for next < len(s.gaps.gaps) && s.gaps.gaps[next].Hi < row.ID {
 			next++

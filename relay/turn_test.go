@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -244,4 +245,26 @@ func TestPaceIsQuickWhileEventsComeAndSlowWhenNoneDo(t *testing.T) {
 	require.Equal(t, pollQuiet, p.after(0, 100))
 	require.Zero(t, p.after(100, 100))
 	require.Equal(t, 2*time.Millisecond, p.after(0, 100))
+}
+
+// A read that is cut short wastes what the server sent beyond the cut, so reads of large
+// rows ask for few.
+func TestReadsOfLargeRowsAskForFew(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.SQLite(t))
+	b := newBench(t, db)
+	b.cfg.MaxInFlightBytes = 1 << 20
+	large := strings.Repeat("x", 100<<10)
+	tx := b.begin()
+	for range 40 {
+		b.add(tx, "k", large)
+	}
+	require.NoError(t, tx.Commit())
+	r := b.relay()
+	k, err := r.claim(t.Context())
+	require.NoError(t, err)
+	s := newSession(r, k)
+	first, err := s.read(t.Context(), firstRead, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, first.records, 11, "one more than fit, because the last is known only once it is read")
+	require.Equal(t, int64(100<<10+recordOverhead+len("t")+len("k")), s.typical)
 }

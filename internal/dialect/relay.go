@@ -169,6 +169,27 @@ func (r *Relay) Read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (R
 	return r.sql.read(ctx, q, visit)
 }
 
+// Below calls visit for the first rows with an id of at most id, limit of them at the
+// most, in ascending order, until visit returns false. It reads no payloads.
+func (r *Relay) Below(ctx context.Context, id int64, limit int, visit func(Event) bool) (err error) {
+	rows, err := r.db.QueryContext(ctx, r.names.Expand(
+		"SELECT id, event_id FROM {outbox_events} WHERE id <= "+r.names.param(1)+" ORDER BY id LIMIT "+r.names.param(2)), id, limit)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var e Event
+		if err := rows.Scan(&e.ID, &e.EventID); err != nil {
+			return err
+		}
+		if !visit(e) {
+			return nil
+		}
+	}
+	return rows.Err()
+}
+
 // TornReads reports whether one statement can return a row without an earlier
 // committed one of the same key, as MySQL and MariaDB do: a read must then be
 // followed by a second one over the gaps below its highest id (hazard 4).
