@@ -30,10 +30,13 @@ const (
 
 	mysqlHeader = `SELECT 0, NULL, IF(@@read_only, 'standby', 'primary'), NULL, CONCAT_WS('/', @@hostname, @@port, @@server_id), NULL, NULL, NULL`
 
+	// LIMIT, the number of rows: without it InnoDB looks at the row behind the range
+	// to see that it has ended, and waits there for an open writer's lock.
 	mysqlDeleteRun = `DELETE FROM {outbox_events}
 WHERE id BETWEEN ? AND ?
   AND EXISTS (SELECT 1 FROM (SELECT id FROM {outbox_events} WHERE id = ? AND event_id = ? LIMIT 1) AS last)
-  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ?)`
+  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ?)
+ORDER BY id LIMIT ?`
 
 	// FORCE INDEX: in a small table the optimiser prefers a scan, which waits for the
 	// rows of every open transaction; and by stale statistics every table is small.
