@@ -1,0 +1,200 @@
+package dialect_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func claim(t *testing.T, r *dialect.Relay, ttl time.Duration) (dialect.Lease, bool) {
+	t.Helper()
+	l, claimed, err := r.Claim(t.Context(), dialect.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: ttl})
+	require.NoError(t, err)
+	return l, claimed
+}
+
+func mustClaim(t *testing.T, r *dialect.Relay) dialect.Lease {
+	t.Helper()
+	l, claimed := claim(t, r, time.Hour)
+	require.True(t, claimed)
+	return l
+}
+
+// expire makes the lease end in the past, which no claim and no renewal would.
+func expire(t *testing.T, db dbtest.Database) {
+	t.Helper()
+	exec(t, db.DB, map[dialect.Dialect]string{
+		dialect.PostgreSQL: "UPDATE outbox_leases SET expires_at = clock_timestamp() - interval '1 millisecond'",
+		dialect.MySQL:      "UPDATE outbox_leases SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1000 MICROSECOND",
+		dialect.SQLite:     "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '-0.002 seconds') || '000Z'",
+	}[db.Dialect])
+}
+
+func held(t *testing.T, r *dialect.Relay, l dialect.Lease) bool {
+	t.Helper()
+	ok, err := r.Held(t.Context(), l)
+	require.NoError(t, err)
+	return ok
+}
+
+func TestALeaseIsClaimedRenewedAndReleased(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		first := mustClaim(t, r)
+		require.EqualValues(t, 1, first.Epoch)
+		require.NotZero(t, first.SourceID)
+		require.True(t, held(t, r, first))
+		require.NoError(t, r.Renew(t.Context(), first, time.Hour))
+		_, claimed := claim(t, r, time.Hour)
+		require.False(t, claimed, "held by another")
+
+		require.NoError(t, r.Release(t.Context(), first))
+		require.False(t, held(t, r, first))
+		require.ErrorIs(t, r.Renew(t.Context(), first, time.Hour), dialect.ErrLeaseLost)
+
+		second := mustClaim(t, r)
+		require.EqualValues(t, 2, second.Epoch)
+		require.Equal(t, first.SourceID, second.SourceID, "the source keeps its identity")
+		require.NoError(t, r.Release(t.Context(), first), "somebody else's lease is left alone")
+		require.True(t, held(t, r, second))
+	})
+}
+
+func TestAnExpiredLeaseGoesToTheNextAndARenewalInTimeKeepsIt(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		first := mustClaim(t, r)
+		expire(t, db)
+		require.True(t, held(t, r, first), "expired, and nobody has taken it")
+		require.NoError(t, r.Renew(t.Context(), first, time.Hour))
+		_, claimed := claim(t, r, time.Hour)
+		require.False(t, claimed)
+
+		expire(t, db)
+		second := mustClaim(t, r)
+		require.False(t, held(t, r, first))
+		require.ErrorIs(t, r.Renew(t.Context(), first, time.Hour), dialect.ErrLeaseLost)
+		require.True(t, held(t, r, second))
+	})
+}
+
+func TestTheEpochFencesAnOwnerOfTheSameName(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		ids := insert(t, db, 3)
+		exec(t, db.DB, "UPDATE outbox_leases SET epoch = epoch + 1")
+		require.False(t, held(t, r, l))
+		require.ErrorIs(t, r.Renew(t.Context(), l, time.Hour), dialect.ErrLeaseLost)
+		events := eventsAbove(t, r, 0)
+		n, err := r.Delete(t.Context(), l, dialect.Deletion{
+			Runs: []dialect.Run{{Lo: ids[0], Last: events[1]}}, Events: events[2:],
+		})
+		require.NoError(t, err)
+		require.Zero(t, n)
+		require.Equal(t, 3, countRows(t, db))
+	})
+}
+
+func TestOfManyClaimsAtOnceOneSucceeds(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		for range 5 {
+			var won atomic.Int64
+			var all sync.WaitGroup
+			winner := make(chan dialect.Lease, 8)
+			for range 8 {
+				all.Go(func() {
+					l, claimed, err := r.Claim(context.Background(), dialect.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+					if err == nil && claimed {
+						won.Add(1)
+						winner <- l
+					}
+				})
+			}
+			all.Wait()
+			require.EqualValues(t, 1, won.Load())
+			require.NoError(t, r.Release(t.Context(), <-winner))
+		}
+	})
+}
+
+func TestAFencedChangeNeedsTheLease(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		note := func(tx *sql.Tx) error {
+			_, err := tx.Exec("INSERT INTO outbox_events (topic) VALUES ('fenced')")
+			return err
+		}
+		require.NoError(t, r.Fenced(t.Context(), l, note))
+		require.Equal(t, 1, countRows(t, db))
+
+		failure := errors.New("no")
+		require.ErrorIs(t, r.Fenced(t.Context(), l, func(tx *sql.Tx) error { return errors.Join(note(tx), failure) }), failure)
+		require.Equal(t, 1, countRows(t, db), "rolled back")
+
+		exec(t, db.DB, "UPDATE outbox_leases SET epoch = epoch + 1")
+		require.ErrorIs(t, r.Fenced(t.Context(), l, note), dialect.ErrLeaseLost)
+		require.Equal(t, 1, countRows(t, db))
+	})
+}
+
+func TestTheReasonOfAHaltStandsUntilTheNextClaim(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		halted := func() string {
+			s, err := dialect.Status(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect})
+			require.NoError(t, err)
+			return s.Halted
+		}
+		l := mustClaim(t, r)
+		const reason = `the sink refuses row 7: "quoted" 'it' \ grüße`
+		require.NoError(t, r.Halt(t.Context(), l, reason))
+		require.Equal(t, reason, halted())
+		require.NoError(t, r.Release(t.Context(), l))
+		require.Equal(t, reason, halted())
+		mustClaim(t, r)
+		require.Empty(t, halted())
+		require.ErrorIs(t, r.Halt(t.Context(), l, "late"), dialect.ErrLeaseLost)
+		require.Empty(t, halted())
+	})
+}
+
+func TestTheFirstNameStays(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		names := make(chan string, 8)
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				src, err := r.Inspect(context.Background(), "source"+string(rune('a'+i)))
+				if err != nil {
+					src.Name = err.Error()
+				}
+				names <- src.Name
+			})
+		}
+		all.Wait()
+		close(names)
+		first := <-names
+		for name := range names {
+			require.Equal(t, first, name)
+		}
+		src, err := r.Inspect(t.Context(), "another")
+		require.NoError(t, err)
+		require.Equal(t, first, src.Name)
+		require.False(t, src.Standby)
+		require.Empty(t, src.Unordered)
+	})
+}
