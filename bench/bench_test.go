@@ -40,6 +40,7 @@ func TestDrainAlternatesAndReportsEachRound(t *testing.T) {
 				require.Positive(t, f.PeakMB)
 			}
 			require.InDelta(t, r.Medians[relayName].Rate/r.Medians[ceilingName].Rate, r.Ratio, 1e-9)
+			require.LessOrEqual(t, r.Lowest, r.Highest)
 		})
 	}
 }

@@ -35,6 +35,9 @@ type drainReport struct {
 	Rounds   []figures          `json:"rounds"`
 	Medians  map[string]figures `json:"medians"`
 	Ratio    float64            `json:"ratio_of_median_rates"` // relay to ceiling
+	// Lowest and Highest are the ratios of single rounds: how far to trust Ratio.
+	Lowest  float64 `json:"lowest_ratio_of_a_round"`
+	Highest float64 `json:"highest_ratio_of_a_round"`
 }
 
 func drainCommand(ctx context.Context, args []string, out io.Writer) error {
@@ -91,13 +94,26 @@ func drain(ctx context.Context, o drainOptions) (_ *drainReport, err error) {
 			}
 		}
 	}
+	r.compare()
+	return r, nil
+}
+
+// compare fills in what is computed from the rounds.
+func (r *drainReport) compare() {
 	for _, name := range []string{ceilingName, relayName} {
 		r.Medians[name] = medians(name, r.Rounds)
 	}
-	if base := r.Medians[ceilingName].Rate; base > 0 {
-		r.Ratio = r.Medians[relayName].Rate / base
+	if r.Settings.only != "" {
+		return
 	}
-	return r, nil
+	r.Ratio = r.Medians[relayName].Rate / r.Medians[ceilingName].Rate
+	for i := 0; i+1 < len(r.Rounds); i += 2 {
+		ratio := r.Rounds[i+1].Rate / r.Rounds[i].Rate
+		if i == 0 {
+			r.Lowest, r.Highest = ratio, ratio
+		}
+		r.Lowest, r.Highest = min(r.Lowest, ratio), max(r.Highest, ratio)
+	}
 }
 
 func (o drainOptions) contenders(b *bench) ([]func() (*child, error), error) {
@@ -168,7 +184,7 @@ func (r *drainReport) print(out io.Writer, asJSON bool) error {
 		return err
 	}
 	if r.Ratio > 0 {
-		fmt.Fprintf(out, "relay/ceiling, medians: %.1f %%\n", 100*r.Ratio)
+		fmt.Fprintf(out, "relay/ceiling, medians: %.1f %% (single rounds: %.1f to %.1f %%)\n", 100*r.Ratio, 100*r.Lowest, 100*r.Highest)
 	}
 	return nil
 }
