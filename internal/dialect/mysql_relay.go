@@ -84,7 +84,8 @@ func (m *mysqlRelay) readStatement(q ReadQuery) string {
 }
 
 func (m *mysqlRelay) deleteRun(ctx context.Context, l Lease, r Run) (int64, error) {
-	return m.exec(ctx, m.names.Expand(mysqlDeleteRun), r.Lo, r.Last.ID, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch)
+	return m.exec(ctx, m.names.Expand(mysqlDeleteRun), r.Lo, r.Last.ID, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch,
+		r.Last.ID-r.Lo+1)
 }
 
 func (m *mysqlRelay) deleteEvents(ctx context.Context, l Lease, events []Event) (int64, error) {
