@@ -131,6 +131,8 @@ func hint(err error) string {
 	switch {
 	case dialect.IsMissingTable(err):
 		return " (the inbox tables are not there: run `relay migrate up` or migrations.Apply)"
+	case dialect.IsSyntax(err):
+		return " (is this another database than the dialect that inbox.New was given?)"
 	case dialect.IsDenied(err):
 		return " (the consumer's database user needs SELECT, INSERT and DELETE on it)"
 	case dialect.IsTxDone(err):

@@ -181,6 +181,24 @@ func TestAddWithoutTablesSaysHowToMakeThem(t *testing.T) {
 	})
 }
 
+func TestAddToAnotherDatabaseThanTheDialectsSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		open  func(testing.TB) dbtest.Database
+		wrong outbox.Dialect
+	}{
+		"postgresql": {dbtest.PostgreSQL, outbox.MySQL},
+		"mariadb":    {dbtest.MariaDB, outbox.PostgreSQL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ob, err := outbox.New(c.wrong)
+			require.NoError(t, err)
+			tx := begin(t, c.open(t).DB)
+			defer func() { _ = tx.Rollback() }()
+			require.ErrorContains(t, ob.Add(t.Context(), tx, outbox.Event{Topic: "t"}), "the dialect that outbox.New was given")
+		})
+	}
+}
+
 func addHonoursACancelledContext(t *testing.T, db dbtest.Database) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -183,6 +183,8 @@ func hint(err error, rows []dialect.EventRow) string {
 	switch {
 	case dialect.IsMissingTable(err):
 		return " (the outbox tables are not there: run `relay migrate up` or migrations.Apply)"
+	case dialect.IsSyntax(err):
+		return " (is this another database than the dialect that outbox.New was given?)"
 	case dialect.IsTxDone(err):
 		return " (the transaction has ended: add events before Commit)"
 	case dialect.IsDenied(err):

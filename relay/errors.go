@@ -45,6 +45,8 @@ func (r *Relay) explain(err error) error {
 		return fmt.Errorf("%w (%s: %w)", ErrNotMigrated, r.store.Table(), err)
 	case dialect.IsDenied(err):
 		return fmt.Errorf("the relay's user lacks a right on the tables of %s: grant what docs/tables.md lists: %w", r.store.Table(), err)
+	case dialect.IsSyntax(err):
+		return fmt.Errorf("is this another database than the one of Config.Dialect? %w", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the database did not answer in %v: check the address and that it accepts connections: %w", startTimeout, err)
 	}

@@ -198,7 +198,7 @@ func (s *session) watchSink(ctx context.Context) {
 	}
 }
 
-var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is the broker reachable?")
+var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is the broker reachable, and the topic there?")
 
 // newRecord copies a row out of the driver's buffers.
 func newRecord(into *Record, row *dialect.Row) {

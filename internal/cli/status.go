@@ -79,6 +79,9 @@ func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.
 			if missing := migrations.Check(ctx, d.DB, d.Dialect, d.migrationOptions(migrations.OutboxOnly)); missing != nil {
 				return missing
 			}
+			if dialect.IsDenied(err) {
+				return fmt.Errorf("%s: this user lacks a right: grant what docs/tables.md lists for the relay: %w", d.Redacted, err)
+			}
 			return fmt.Errorf("%s: %w", d.Redacted, err)
 		}
 		states = append(states, describe(d, s))

@@ -86,6 +86,13 @@ func IsMissingTable(err error) bool {
 	return mysqlNumber(err) == 1146 || sqliteCode(err) == 1 && strings.Contains(err.Error(), "no such table")
 }
 
+// IsSyntax reports whether the database does not understand a statement: ours have been
+// tried on their databases, so most likely it is another database than the dialect says.
+func IsSyntax(err error) bool {
+	return sqlState(err) == "42601" || mysqlNumber(err) == 1064 ||
+		sqliteCode(err) == 1 && strings.Contains(err.Error(), "syntax error")
+}
+
 // IsDuplicate reports whether a row with the same unique key is there already.
 func IsDuplicate(err error) bool {
 	const sqliteUnique, sqlitePrimaryKey = 2067, 1555

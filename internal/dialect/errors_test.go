@@ -28,6 +28,7 @@ func kinds(err error) []string {
 		is   func(error) bool
 	}{
 		{"missing table", dialect.IsMissingTable},
+		{"syntax", dialect.IsSyntax},
 		{"duplicate", dialect.IsDuplicate},
 		{"serialization", dialect.IsSerialization},
 		{"denied", dialect.IsDenied},
@@ -75,6 +76,7 @@ func TestErrorsOfTheRealDriversAreToldApart(t *testing.T) {
 		requireKind(t, "missing table", run("INSERT INTO missing VALUES (1)"))
 		_, err := db.DB.QueryContext(t.Context(), "SELECT 1 FROM missing")
 		requireKind(t, "missing table", err)
+		requireKind(t, "syntax", run("SELEC 1"))
 		requireKind(t, "duplicate", run("INSERT INTO t VALUES (1, 9, 0)"))
 		requireKind(t, "duplicate", run("INSERT INTO t VALUES (9, 1, 0)"))
 
@@ -85,9 +87,8 @@ func TestErrorsOfTheRealDriversAreToldApart(t *testing.T) {
 		requireKind(t, "tx done", ended.Commit())
 
 		for name, err := range map[string]error{
-			"a statement that is wrong": run("SELEC 1"),
-			"a column that is missing":  run("INSERT INTO t (missing) VALUES (1)"),
-			"a NULL that is refused":    run("INSERT INTO t VALUES (8, 8, NULL)"),
+			"a column that is missing": run("INSERT INTO t (missing) VALUES (1)"),
+			"a NULL that is refused":   run("INSERT INTO t VALUES (8, 8, NULL)"),
 		} {
 			require.Error(t, err, name)
 			require.Empty(t, kinds(err), name)

@@ -99,13 +99,13 @@ func (w *watcher) look(now time.Time, fresh bool) {
 	}
 	if err != nil {
 		w.session.sink.denials.clear(names(waiting, nil)...)
-		w.report(now, waiting, err)
+		w.report(time.Now(), waiting, err)
 		return
 	}
 	for _, t := range waiting {
 		w.judge(ctx, t, answers[t.name])
 	}
-	w.report(now, waiting, nil)
+	w.report(time.Now(), waiting, nil) // asking may have taken long
 }
 
 // waitingTopics returns the topics that wait and, if there is one, a topic known to
@@ -182,8 +182,12 @@ func (w *watcher) report(now time.Time, waiting []*topic, err error) {
 		}
 		w.told = true
 		attrs := []any{"topic", t.name, "records", t.sent.Load() - t.done.Load(), "brokers", w.session.sink.addresses()}
-		if err != nil {
-			attrs = append(attrs, slog.Any("error", err))
+		reason := err
+		if reason == nil && w.session.sink.denials.knows(t.name) {
+			reason = fmt.Errorf("topic %s does not exist, kafka says: create it, or use --create-topics (Config.CreateTopics)", t.name)
+		}
+		if reason != nil {
+			attrs = append(attrs, slog.Any("error", reason))
 		}
 		w.session.sink.log.Warn("kafka does not acknowledge records; waiting, nothing is lost", attrs...)
 	}
