@@ -71,12 +71,12 @@ func (s *session) deleteLoop(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			s.relay.health.paused("database", err)
+			s.relay.health.paused(partDeletes, err)
 			if !retry.wait(ctx) {
 				return
 			}
 		} else {
-			s.relay.health.resumed("database")
+			s.relay.health.resumed(partDeletes)
 			retry.reset()
 		}
 		signal(s.flights.ackedDelivered) // there may be more
@@ -87,6 +87,8 @@ func (s *session) deleteLoop(ctx context.Context) {
 // anything else. If we still hold it, rows were deleted by somebody else or hold other
 // events now, and the table is read again from the start.
 func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) error {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
 	n, err := s.relay.store.Delete(ctx, s.lease, plan(taken))
 	if err != nil {
 		return err
@@ -104,8 +106,21 @@ func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) e
 			s.relay.log.Warn("delivered rows were gone or held other events; reading from the start",
 				"table", s.relay.store.Table(), "delivered", len(taken), "deleted", n)
 		}
+		// A run whose last row is gone was left alone as a whole. What is left of it goes
+		// row by row, or it would be read and sent again.
+		if _, err := s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events(taken)}); err != nil {
+			return err
+		}
 		s.reread.Store(true)
 	}
 	s.flights.deleted(taken)
 	return nil
+}
+
+func events(taken []*flight) []dialect.Event {
+	list := make([]dialect.Event, len(taken))
+	for i, fl := range taken {
+		list[i] = fl.event()
+	}
+	return list
 }

@@ -11,6 +11,7 @@ import (
 var (
 	errServerChanged = errors.New("another database server answers, or it was restarted: reading from the start")
 	errCameBack      = errors.New("an id that is on its way has come back with another event")
+	errLeftOut       = errors.New("records were read and not handed to the sink")
 )
 
 // lookEvery bounds how often the open writers are looked at while gaps wait for it.
@@ -42,19 +43,22 @@ func (s *session) readLoop(ctx context.Context) {
 		case errors.Is(err, errCameBack):
 			s.relay.log.Warn("ids have come back, after a failover or a restore: reading from the start")
 			return
+		case errors.Is(err, errLeftOut):
+			return
 		case errors.Is(err, errServerChanged):
 			s.relay.log.Warn(err.Error())
+			retry.wait(ctx) // two servers may answer in turn
 			continue
 		case err != nil:
 			s.startOver() // the next answer may come from another server
-			s.relay.health.paused("database", err)
+			s.relay.health.paused(partDatabase, err)
 			if !retry.wait(ctx) {
 				return
 			}
 			continue
 		}
 		retry.reset()
-		s.relay.health.resumed("database")
+		s.relay.health.resumed(partDatabase)
 		if wait := s.pace.after(found, limit); wait > 0 && !sleep(ctx, wait, s.relay.wake) {
 			return
 		}
@@ -72,8 +76,12 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 	for {
 		rows, bytes := s.room()
 		cfg := &s.relay.cfg
-		if rows >= max(1, min(cfg.BatchSize, cfg.MaxInFlight/2)) && bytes > 0 {
+		need := max(1, min(cfg.BatchSize, cfg.MaxInFlight/2))
+		if rows >= need && bytes > 0 {
 			return true
+		}
+		if rows+s.flights.undeleted() >= need {
+			signal(s.hurry) // what the deleter gathers is what takes the room
 		}
 		select {
 		case <-s.flights.changed:
@@ -103,32 +111,42 @@ func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	if len(batch.records) == 0 {
 		return 0, limit, nil
 	}
-	s.deliver(ctx, batch.records)
+	if !s.deliver(ctx, batch.records) {
+		return 0, limit, errLeftOut
+	}
 	return len(batch.records), limit, nil
 }
 
-// deliver hands records to the sink, unless the lease cannot be trusted any more.
-func (s *session) deliver(ctx context.Context, records []*Record) {
+// deliver hands records to the sink, unless the lease cannot be trusted any more, and
+// reports whether it has handed over all. If not, the session must read no more: the
+// head has passed the others, and what a further read finds may be of their keys.
+func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	for len(records) > 0 && ctx.Err() == nil {
 		n := len(records)
 		if records[0].ID <= s.suspects {
 			n = 1
+			// A late commit may come while others are with the sink: refused in their
+			// company would say nothing about it.
+			if !s.waitAlone(ctx) {
+				return false
+			}
 		}
 		if !s.keeper.valid() {
-			return
+			return false
 		}
 		s.flights.add(records[:n])
 		s.highest = max(s.highest, records[n-1].ID)
 		s.out.Deliver(ctx, records[:n])
 		if n == 1 && records[0].ID <= s.suspects && !s.waitAlone(ctx) {
-			return
+			return false
 		}
 		records = records[n:]
 	}
+	return len(records) == 0
 }
 
-// waitAlone waits until the one record with the sink is acknowledged, and reports
-// whether it was delivered.
+// waitAlone waits until the sink has acknowledged all that it was given, and reports
+// whether all of it was delivered.
 func (s *session) waitAlone(ctx context.Context) bool {
 	for {
 		if len(s.flights.failures()) > 0 {
@@ -157,6 +175,8 @@ type batch struct {
 // read asks for all gaps and for rows above the head in one statement, notes what it
 // has seen, and returns the records that are not in flight.
 func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
 	forget := s.gaps.proven()
 	q := dialect.ReadQuery{Gaps: s.gaps.ranges(), Head: s.head, Limit: limit + s.returning()}
 	s.flights.beginRead()
@@ -260,6 +280,8 @@ func (s *session) lookDue(last time.Time) bool {
 // comes after a read, never during one: a writer that took an id which the read
 // missed is still open, or what it wrote is visible to the next read.
 func (s *session) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
 	w, err := s.relay.store.Writers(ctx)
 	if err != nil {
 		return err
