@@ -1,0 +1,5 @@
+package conformance
+
+func runChild(string) int { return 0 }
+
+const childDatabase = "POSTROOM_CONFORMANCE_DATABASE"
