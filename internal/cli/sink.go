@@ -35,6 +35,8 @@ func newKafkaSink(c config.Kafka, log *slog.Logger) (*sink, error) {
 		SASL:         mechanisms(c.SASL),
 		CreateTopics: c.CreateTopics,
 		Logger:       log,
+
+		BatchMaxBytes: c.MaxMessageBytes,
 	})
 	if err != nil {
 		return nil, err

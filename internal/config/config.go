@@ -39,8 +39,10 @@ type Sink struct {
 type Kafka struct {
 	Brokers      []string
 	CreateTopics bool
-	TLS          TLS
-	SASL         SASL
+	// MaxMessageBytes is the largest record and batch; 0: Kafka's default of about 1 MiB.
+	MaxMessageBytes int32
+	TLS             TLS
+	SASL            SASL
 }
 
 // TLS encrypts connections and checks the broker's certificate.

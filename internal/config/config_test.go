@@ -17,6 +17,7 @@ import (
 
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
 )
 
 const secret = "hunter2xyz"
@@ -65,7 +66,7 @@ func TestEveryFlagOfTheContractIsThere(t *testing.T) {
 func TestEverySettingCanBeGivenByEnvironmentAndFile(t *testing.T) {
 	byEnv, err := load(t, []string{
 		"POSTROOM_DATABASE_URL=sqlite:a.db", "POSTROOM_SOURCE=s", "POSTROOM_TABLE_PREFIX=p_", "POSTROOM_SCHEMA=x",
-		"POSTROOM_KAFKA_BROKERS=a:1, b:2", "POSTROOM_CREATE_TOPICS=true", "POSTROOM_AMQP_URL=amqp://h",
+		"POSTROOM_KAFKA_BROKERS=a:1, b:2", "POSTROOM_CREATE_TOPICS=true", "POSTROOM_KAFKA_MAX_MESSAGE_BYTES=2000000", "POSTROOM_AMQP_URL=amqp://h",
 		"POSTROOM_KAFKA_TLS_ENABLED=true", "POSTROOM_KAFKA_TLS_CA_FILE=ca", "POSTROOM_KAFKA_TLS_CERT_FILE=cert", "POSTROOM_KAFKA_TLS_KEY_FILE=key",
 		"POSTROOM_KAFKA_SASL_MECHANISM=plain", "POSTROOM_KAFKA_SASL_USERNAME=u", "POSTROOM_KAFKA_SASL_PASSWORD=" + secret,
 		"POSTROOM_MODE=m", "POSTROOM_ON_REJECTION=r", "POSTROOM_LEASE_TTL=1s", "POSTROOM_POLL_MAX=5ms",
@@ -79,6 +80,7 @@ sink:
   kafka:
     brokers: ['a:1', 'b:2']
     create_topics: true
+    max_message_bytes: 2000000
     tls: {enabled: true, ca_file: ca, cert_file: cert, key_file: key}
     sasl: {mechanism: plain, username: u, password: `+secret+`}
   amqp: {url: 'amqp://h'}
@@ -94,6 +96,7 @@ log: {level: debug, format: json}
 	require.Equal(t, []string{"a:1", "b:2"}, byEnv.Sink.Kafka.Brokers)
 	require.Equal(t, slog.LevelDebug, byEnv.Log.Level)
 	require.True(t, byEnv.Sink.Kafka.CreateTopics)
+	require.EqualValues(t, 2_000_000, byEnv.Sink.Kafka.MaxMessageBytes)
 	require.Equal(t, secret, byEnv.Sink.Kafka.SASL.Password.Reveal())
 }
 
@@ -307,5 +310,21 @@ func TestLimitsAreThoseOfTheRelay(t *testing.T) {
 			field := map[string]string{"--lease-ttl": "LeaseTTL", "--poll-max": "PollMax"}[c.flag]
 			require.Equal(t, good, !strings.Contains(err.Error(), field), "relay.Config.%s %s", field, value)
 		}
+	}
+}
+
+func TestTheLimitOfASizeIsTheSinks(t *testing.T) {
+	for _, each := range []struct {
+		bytes string
+		ok    bool
+	}{{"1023", false}, {"1024", true}, {"104857600", true}, {"104857601", false}, {"99999999999", false}, {"2MB", false}} {
+		c, err := load(t, nil, "--kafka-max-message-bytes", each.bytes)
+		if !each.ok {
+			require.ErrorContains(t, err, "--kafka-max-message-bytes", each.bytes)
+			continue
+		}
+		require.NoError(t, err)
+		_, err = relaykafka.New(relaykafka.Config{Brokers: []string{"h:1"}, BatchMaxBytes: c.Sink.Kafka.MaxMessageBytes})
+		require.NoError(t, err)
 	}
 }

@@ -9,11 +9,13 @@ import (
 	"github.com/postroom/postroom/internal/dbopen"
 )
 
-// Limits of relay.Config, told here so that all mistakes are reported at once. A test
-// holds them against package relay.
+// Limits of relay.Config and relaykafka.Config, told here so that all mistakes are
+// reported at once. A test holds them against those packages.
 const (
 	minLeaseTTL, maxLeaseTTL = 500 * time.Millisecond, 10 * time.Minute
 	minPollMax, maxPollMax   = time.Millisecond, 250 * time.Millisecond
+
+	minMessageBytes, maxMessageBytes = 1024, 100 << 20
 )
 
 // config reads every setting.
@@ -25,6 +27,8 @@ func (l *loader) config() *Config {
 			Kafka: Kafka{
 				Brokers:      l.list("sink.kafka.brokers"),
 				CreateTopics: l.toggle("sink.kafka.create_topics"),
+
+				MaxMessageBytes: l.bytes("sink.kafka.max_message_bytes", minMessageBytes, maxMessageBytes),
 				TLS: TLS{
 					Enabled:  l.toggle("sink.kafka.tls.enabled"),
 					CAFile:   l.text("sink.kafka.tls.ca_file", ""),

@@ -52,6 +52,8 @@ func settings() []setting {
 			usage: "Kafka's bootstrap `addresses`: host:port[,host:port…]"},
 		{key: "sink.kafka.create_topics", flag: "create-topics", env: "CREATE_TOPICS", group: Running, toggle: true,
 			usage: "create a topic that does not exist, with the broker's defaults"},
+		{key: "sink.kafka.max_message_bytes", flag: "kafka-max-message-bytes", env: "KAFKA_MAX_MESSAGE_BYTES", group: Running,
+			usage: "largest record in `bytes`, as the topics' max.message.bytes (default 1048588)"},
 		{key: "sink.kafka.tls.enabled", env: "KAFKA_TLS_ENABLED", group: Running, toggle: true},
 		{key: "sink.kafka.tls.ca_file", env: "KAFKA_TLS_CA_FILE", group: Running},
 		{key: "sink.kafka.tls.cert_file", env: "KAFKA_TLS_CERT_FILE", group: Running},

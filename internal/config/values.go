@@ -73,6 +73,19 @@ func (l *loader) duration(key string, fallback, least, most time.Duration) time.
 	return d
 }
 
+func (l *loader) bytes(key string, least, most int32) int32 {
+	v, _, ok := l.value(key)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseInt(fmt.Sprint(v), 10, 32)
+	if err != nil || n < int64(least) || n > int64(most) {
+		l.add("%s: %q is no size: want a number of bytes from %d to %d", l.origins[key], fmt.Sprint(v), least, most)
+		return 0
+	}
+	return int32(n)
+}
+
 func (l *loader) list(key string) []string {
 	v, _, ok := l.value(key)
 	if !ok {

@@ -83,7 +83,7 @@ func (e *encoder) encode(i int, r *relay.Record) (*item, error) {
 		bytes += len(headers[i].Key) + len(headers[i].Value)
 	}
 	if most := bytes + batchFraming + len(headers)*headerFraming; most > e.maxBytes {
-		return nil, fmt.Errorf("the record of row %d for topic %s has %d bytes on the wire, and batches are limited to %d: raise Config.BatchMaxBytes (the relay command has no setting for it in this version) together with the brokers' message.max.bytes or the topic's max.message.bytes",
+		return nil, fmt.Errorf("the record of row %d for topic %s has %d bytes on the wire, and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
 			r.ID, r.Topic, most, e.maxBytes)
 	}
 	it := &e.items[i]
