@@ -27,7 +27,7 @@ type installation struct {
 	ob    *outbox.Outbox
 }
 
-// install makes the tables, and beside them one of a service's own.
+// install makes the tables, and beside them two of a service's own.
 func install(t testing.TB, db dbtest.Database, prefix, schema string) installation {
 	t.Helper()
 	_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: prefix, Schema: schema, Only: migrations.OutboxOnly})
@@ -38,8 +38,10 @@ func install(t testing.TB, db dbtest.Database, prefix, schema string) installati
 	}
 	ob, err := outbox.New(db.Dialect, opts...)
 	require.NoError(t, err)
-	_, err = db.DB.ExecContext(t.Context(), "CREATE TABLE aggregates (id varchar(64) PRIMARY KEY, version bigint NOT NULL)")
-	require.NoError(t, err)
+	for _, table := range []string{"aggregates (id varchar(64) PRIMARY KEY, version bigint NOT NULL)", "early (note varchar(64) NOT NULL)"} {
+		_, err = db.DB.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS "+table)
+		require.NoError(t, err)
+	}
 	return installation{db: db, names: dialect.Names{Dialect: db.Dialect, Prefix: prefix, Schema: schema}, ob: ob}
 }
 

@@ -1,0 +1,103 @@
+package conformance
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
+)
+
+// kafkaSink is the relay's real sink.
+func kafkaSink(t testing.TB) relay.Sink {
+	t.Helper()
+	sink, err := relaykafka.New(relaykafka.Config{
+		Brokers: strings.Split(dbtest.Kafka(t), ","), Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	return sink
+}
+
+// readTopic reads a topic from its start to its present end with a client of its own
+// that knows nothing of the relay, and returns what is there, partition by partition.
+func readTopic(t testing.TB, topic string) []Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(strings.Split(dbtest.Kafka(t), ",")...),
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	)
+	require.NoError(t, err)
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	require.NoError(t, err)
+	require.NoError(t, ends.Error())
+	missing := int64(0) // offsets have no holes: the producer has no transactions
+	ends.Each(func(o kadm.ListedOffset) { missing += o.Offset })
+	var events []Event
+	for missing > 0 {
+		fetches := client.PollFetches(ctx)
+		require.Empty(t, fetches.Errors())
+		fetches.EachRecord(func(r *kgo.Record) {
+			missing--
+			events = append(events, parse(t, r))
+		})
+	}
+	return events
+}
+
+// parse reads an event as any consumer would: id from the header, version from the value.
+func parse(t testing.TB, r *kgo.Record) Event {
+	t.Helper()
+	e := Event{Key: string(r.Key)}
+	for _, h := range r.Headers {
+		if h.Key == "_watermill_message_uuid" {
+			id, err := uuid.Parse(string(h.Value))
+			require.NoError(t, err)
+			e.ID = id
+		}
+	}
+	require.NotZero(t, e.ID, "partition %d, offset %d has no id", r.Partition, r.Offset)
+	version, err := strconv.ParseInt(string(r.Value), 10, 64)
+	require.NoError(t, err)
+	e.Version = version
+	return e
+}
+
+// requireFaultless checks the topic against the history, and the history against what the
+// database says of each key.
+func (w *world) requireFaultless(committed []Event, topic string) {
+	w.t.Helper()
+	versions := make(map[string]int64)
+	for _, e := range committed {
+		versions[e.Key]++
+	}
+	rows, err := w.db.DB.QueryContext(context.Background(), "SELECT id, version FROM aggregates")
+	require.NoError(w.t, err)
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var key string
+		var version int64
+		require.NoError(w.t, rows.Scan(&key, &version))
+		require.Equal(w.t, version, versions[key], "the writers' account of %s is not the database's", key)
+		delete(versions, key)
+	}
+	require.NoError(w.t, rows.Err())
+	require.Empty(w.t, versions)
+
+	arrived := readTopic(w.t, topic)
+	report := Check(committed, arrived)
+	w.t.Logf("%d committed, %d arrived: %s", len(committed), len(arrived), report)
+	require.Equal(w.t, Report{}, report, report.String())
+}
