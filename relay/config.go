@@ -78,6 +78,10 @@ type Config struct {
 
 	// sweepEvery is how often the table is searched for rows that no read found.
 	sweepEvery time.Duration
+	// answerTimeout bounds a statement. It is no measure of speed: a connection may be
+	// dead without a sign of it while that of the renewals lives, and a delete may wait
+	// for a row that somebody has locked and forgotten. Either must show as an error.
+	answerTimeout time.Duration
 	// maxGaps is the most ranges that one read names.
 	maxGaps int
 }
@@ -93,6 +97,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryMin, 50*time.Millisecond)
 	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
 	setDefault(&c.sweepEvery, 5*time.Second)
+	setDefault(&c.answerTimeout, time.Minute)
 	setDefault(&c.maxGaps, 512)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -14,11 +14,18 @@ type health struct {
 	since map[string]time.Time // part → start of its outage
 }
 
+// Parts that fail and recover each by itself: reads may succeed while deletes do not.
+const (
+	partDatabase = "database"
+	partDeletes  = "database, deleting"
+	partSink     = "sink"
+)
+
 func newHealth(log *slog.Logger) *health {
 	return &health{log: log, since: make(map[string]time.Time)}
 }
 
-// paused notes that a part ("database", "sink") fails.
+// paused notes that a part fails.
 func (h *health) paused(part string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

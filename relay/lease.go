@@ -73,9 +73,7 @@ func (k *keeper) run() {
 	every := k.ttl / 3
 	for sleep(k.ctx, every, nil) {
 		began := time.Now()
-		ctx, cancel := context.WithDeadline(k.ctx, k.deadline())
-		err := k.store.Renew(ctx, k.lease, k.ttl)
-		cancel()
+		err := k.renew(began)
 		switch {
 		case err == nil:
 			k.trust(began)
@@ -86,6 +84,18 @@ func (k *keeper) run() {
 			every = k.ttl / 10
 		}
 	}
+}
+
+// renew tries once, for a part of the time that is left: a pool may hand out a
+// connection that is dead without a sign of it, and the next try gets another.
+func (k *keeper) renew(began time.Time) error {
+	limit := began.Add(k.ttl / 4)
+	if end := k.deadline(); end.Before(limit) {
+		limit = end
+	}
+	ctx, cancel := context.WithDeadline(k.ctx, limit)
+	defer cancel()
+	return k.store.Renew(ctx, k.lease, k.ttl)
 }
 
 // watch ends the turn at the deadline, also while a renewal hangs.

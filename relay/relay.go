@@ -143,8 +143,10 @@ func (r *Relay) turns(ctx context.Context) error {
 			return nil
 		case errors.Is(err, dialect.ErrSequenceBehind) && first:
 			return err
+		case dialect.IsDenied(err) && first:
+			return r.explain(err)
 		case err != nil:
-			r.health.paused("database", err)
+			r.health.paused(partDatabase, err)
 			retry.wait(ctx)
 		case k == nil:
 			if !waiting {
@@ -153,7 +155,7 @@ func (r *Relay) turns(ctx context.Context) error {
 			waiting = true
 			newBackoff(r.cfg.LeaseTTL/4, r.cfg.LeaseTTL/4).wait(ctx)
 		default:
-			r.health.resumed("database")
+			r.health.resumed(partDatabase)
 			waiting = false
 			retry.reset()
 			if done, err := r.turn(ctx, k); done {

@@ -34,6 +34,7 @@ type session struct {
 
 	reread atomic.Bool   // the deleter asks for a read from the start
 	hurry  chan struct{} // the deleter is asked not to wait for more
+	untold int           // failures from before Deliver was told to stop
 }
 
 // outcome is what became of a session.
@@ -67,7 +68,7 @@ func (s *session) run(stop context.Context, suspects int64) outcome {
 	s.suspects = suspects
 	ctx, cancel := context.WithCancel(s.keeper.ctx)
 	defer cancel()
-	out, err := s.relay.cfg.Sink.Open(ctx, s.flights.ack)
+	out, err := s.open(ctx, stop)
 	if err != nil {
 		return outcome{outage: err, suspects: suspects}
 	}
@@ -87,6 +88,13 @@ func (s *session) run(stop context.Context, suspects int64) outcome {
 	return s.outcome()
 }
 
+// open opens the sink. A stop ends an Open that hangs: nothing is on its way yet.
+func (s *session) open(ctx, stop context.Context) (Session, error) {
+	ctx, cancel := context.WithCancel(ctx) // ends with run: the session may use it
+	defer context.AfterFunc(stop, cancel)()
+	return s.relay.cfg.Sink.Open(ctx, s.flights.ack)
+}
+
 // readUntil runs the reader until the session has to end. Deliver may be blocked by
 // a sink that is full: a failure or a stop leaves it there until settle's time is up.
 func (s *session) readUntil(stop, ctx context.Context) {
@@ -99,11 +107,11 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	}()
 	select {
 	case <-finished:
-		return
 	case <-s.flights.ackedFailed:
 	case <-stop.Done():
 	case <-ctx.Done():
 	}
+	s.untold = len(s.flights.failures())
 	cancel()
 	<-finished
 }
@@ -111,11 +119,7 @@ func (s *session) readUntil(stop, ctx context.Context) {
 // settle waits for the records on their way: until Run's drain timeout when it was
 // asked to stop, else until resolveTimeout, and not at all when the lease is lost.
 func (s *session) settle(stop context.Context) {
-	limit := resolveTimeout
-	if stop.Err() != nil {
-		limit = s.relay.cfg.DrainTimeout
-	}
-	s.waitFor(limit, func() bool {
+	s.waitFor(stop, resolveTimeout, func() bool {
 		_, waiting, _ := s.flights.counts()
 		return waiting == 0
 	})
@@ -124,22 +128,22 @@ func (s *session) settle(stop context.Context) {
 // waitDeleted waits until all that was delivered is deleted. A failed delete is tried
 // again for as long as the lease holds; a stop waits no longer than the drain timeout.
 func (s *session) waitDeleted(stop context.Context) {
-	limit := s.relay.cfg.LeaseTTL * 2
-	if stop.Err() != nil {
-		limit = s.relay.cfg.DrainTimeout
-	}
-	s.waitFor(limit, func() bool {
+	s.waitFor(stop, 2*s.relay.cfg.LeaseTTL, func() bool {
 		signal(s.hurry)
 		return s.flights.undeleted() == 0
 	})
 }
 
-func (s *session) waitFor(limit time.Duration, done func() bool) {
-	deadline := time.NewTimer(limit)
+// waitFor waits for done as long as limit allows, or the drain timeout from a stop on.
+func (s *session) waitFor(stop context.Context, limit time.Duration, done func() bool) {
+	deadline, stopped := time.NewTimer(limit), stop.Done()
 	defer deadline.Stop()
 	for !done() {
 		select {
 		case <-s.flights.changed:
+		case <-stopped:
+			stopped = nil
+			deadline.Reset(s.relay.cfg.DrainTimeout)
 		case <-deadline.C:
 			return
 		case <-s.keeper.ctx.Done():
@@ -150,13 +154,13 @@ func (s *session) waitFor(limit time.Duration, done func() bool) {
 
 func (s *session) outcome() outcome {
 	out := outcome{leftover: s.flights.leftover(), progress: s.flights.deliveredTotal() > 0}
-	for _, f := range s.flights.failures() {
+	for i, f := range s.flights.failures() {
 		switch {
 		case errors.Is(f.err, ErrRejected) && f.record.ID <= s.suspects:
 			out.rejected = s.rejection(f)
 		case errors.Is(f.err, ErrRejected):
 			out.suspects = max(out.suspects, f.record.ID)
-		case errors.Is(f.err, context.Canceled): // never taken by the sink
+		case errors.Is(f.err, context.Canceled) && i >= s.untold: // never taken by the sink
 		case errors.Is(f.err, ErrGivenUp):
 			out.undelivered++
 		case out.outage == nil:
@@ -187,13 +191,13 @@ func (s *session) watchSink(ctx context.Context) {
 		total := s.flights.deliveredTotal()
 		if total != lastTotal || waiting == 0 {
 			if total > 0 && total != lastTotal {
-				s.relay.health.resumed("sink")
+				s.relay.health.resumed(partSink)
 			}
 			lastTotal, since = total, time.Now()
 			continue
 		}
 		if time.Since(since) >= patience {
-			s.relay.health.paused("sink", errSilentSink)
+			s.relay.health.paused(partSink, errSilentSink)
 		}
 	}
 }

@@ -23,6 +23,8 @@ func (s *session) sweepDue(last time.Time, found, limit int) bool {
 // start, in order.
 func (s *session) sweep(ctx context.Context) error {
 	const inGaps = 1000 // rows may have been committed into gaps since the last read
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
 	held, _, _ := s.flights.counts()
 	s.flights.beginRead()
 	defer s.flights.endRead()

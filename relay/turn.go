@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
@@ -22,21 +23,25 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	defer k.cancel(nil)
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
 
-	if err := r.deleteCarried(k); err != nil {
-		r.health.paused("database", err)
-		return false, nil
-	}
 	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	suspects := int64(0)
 	for {
-		out := newSession(r, k).run(ctx, suspects)
-		r.carried = append(r.carried, out.leftover...)
+		out := outcome{suspects: suspects}
+		if err := r.deleteCarried(ctx, k); err != nil {
+			r.health.paused(partDeletes, err)
+		} else {
+			out = newSession(r, k).run(ctx, suspects)
+			r.carried = append(r.carried, out.leftover...)
+		}
 		switch {
 		case k.ctx.Err() != nil:
 			r.log.Warn("lease lost", "epoch", k.lease.Epoch, "reason", context.Cause(k.ctx))
-			return ctx.Err() != nil, nil
+			if ctx.Err() != nil {
+				return true, r.notDrained(out)
+			}
+			return false, nil
 		case out.rejected != nil:
-			return true, r.halt(k, out.rejected)
+			return true, r.halt(k, out)
 		case ctx.Err() != nil:
 			return true, r.finish(k, out)
 		}
@@ -45,23 +50,32 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 			retry.reset()
 		}
 		if out.outage != nil {
-			r.health.paused("sink", out.outage)
+			r.health.paused(partSink, out.outage)
+		}
+		if out.outage != nil || !out.progress {
 			retry.wait(ctx) // when ctx ends, the next session finds out at once
 		}
 	}
 }
 
-// deleteCarried deletes what an earlier turn of this process has delivered: without
-// it those records would be sent again.
-func (r *Relay) deleteCarried(k *keeper) error {
+// deleteCarried deletes what an earlier session of this process has delivered: one that
+// began before would read those rows, and send them again.
+func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
+	if len(r.carried) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
+	defer cancel()
+	defer context.AfterFunc(stop, func() { time.AfterFunc(r.cfg.DrainTimeout, cancel) })()
 	for len(r.carried) > 0 {
 		n := min(len(r.carried), maxDelete)
-		if _, err := r.store.Delete(k.ctx, k.lease, dialect.Deletion{Events: r.carried[:n]}); err != nil {
+		if _, err := r.store.Delete(ctx, k.lease, dialect.Deletion{Events: r.carried[:n]}); err != nil {
 			return fmt.Errorf("delete what was delivered before: %w", err)
 		}
 		r.carried = r.carried[n:]
 	}
 	r.carried = nil
+	r.health.resumed(partDeletes)
 	return nil
 }
 
@@ -69,21 +83,34 @@ func (r *Relay) deleteCarried(k *keeper) error {
 // its way any more, or the next owner would send it while ours still may arrive
 // (hazard 10).
 func (r *Relay) finish(k *keeper, out outcome) error {
-	if n := out.undelivered + len(out.leftover); n > 0 {
-		return fmt.Errorf("%w: %d records were given up on their way, or are delivered and not deleted; the lease runs out in at most %v, and the next owner sends them again",
-			ErrNotDrained, n, r.cfg.LeaseTTL)
+	if err := r.notDrained(out); err != nil {
+		return err
 	}
 	r.release(k)
 	r.log.Info("drained", "epoch", k.lease.Epoch)
 	return nil
 }
 
-func (r *Relay) halt(k *keeper, rejected *RejectedError) error {
+// notDrained is an error if the last session left records that are, or may be, with the
+// broker and still in the table.
+func (r *Relay) notDrained(out outcome) error {
+	n := out.undelivered + len(r.carried)
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d records were given up on their way, or are delivered and not deleted; the lease runs out in at most %v, and the next owner sends them again",
+		ErrNotDrained, n, r.cfg.LeaseTTL)
+}
+
+func (r *Relay) halt(k *keeper, out outcome) error {
+	rejected := out.rejected
 	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic, "error", rejected.Err)
 	if err := r.store.Halt(k.ctx, k.lease, rejected.Error()); err != nil && !errors.Is(err, dialect.ErrLeaseLost) {
 		r.log.Warn("could not note the reason in the lease row", "error", err)
 	}
-	r.release(k)
+	if r.notDrained(out) == nil {
+		r.release(k)
+	}
 	return rejected
 }
 

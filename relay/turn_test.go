@@ -57,10 +57,14 @@ func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
 type away struct {
 	store
 	broken atomic.Bool
+	failed *atomic.Int64 // if given, counts the deletes that failed
 }
 
 func (s *away) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
 	if s.broken.Load() {
+		if s.failed != nil {
+			s.failed.Add(1)
+		}
 		return 0, errors.New("connection refused")
 	}
 	return s.store.Delete(ctx, l, d)

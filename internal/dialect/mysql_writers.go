@@ -13,7 +13,8 @@ import (
 //
 // An INSERT takes its id before InnoDB starts its transaction, so a transaction that
 // took an id before the look is one of two things: a session that is executing a
-// statement, or an open transaction. The sessions are looked at first: whoever has
+// statement (of any kind that may write: a batch of MariaDB's is 'Bulk_execute', a session
+// that is being killed 'Killed'), or an open transaction. The sessions are looked at first: whoever has
 // finished the statement by then has a transaction that the second look sees.
 //
 // Both need the PROCESS privilege. Without it both tables show our own session
@@ -32,13 +33,17 @@ func (w writersMySQL) writers(ctx context.Context) (Writers, error) {
 	if err != nil || !allowed {
 		return Writers{}, err
 	}
+	queryID, err := w.queryID(ctx) // not inside the transaction: a pool of one connection would wait for ever
+	if err != nil {
+		return Writers{}, err
+	}
 	tx, err := w.db.BeginTx(ctx, nil)
 	if err != nil {
 		return Writers{}, err
 	}
 	defer tx.Rollback() // it only read
-	sessions, err := scanWriters(ctx, tx, "SELECT id, "+w.queryID(ctx)+`, '' FROM information_schema.processlist
-WHERE command IN ('Query', 'Execute') AND id <> CONNECTION_ID()`, sessionWriter)
+	sessions, err := scanWriters(ctx, tx, "SELECT id, "+queryID+`, '' FROM information_schema.processlist
+WHERE command NOT IN ('Sleep', 'Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND id <> CONNECTION_ID()`, sessionWriter)
 	if err != nil {
 		return Writers{}, err
 	}
@@ -82,14 +87,14 @@ func scanWriters(ctx context.Context, tx *sql.Tx, query string, writer func(a, b
 
 // queryID tells one statement of a session from the next. Only MariaDB has it;
 // elsewhere a session counts as the same writer for as long as it is busy.
-func (w writersMySQL) queryID(ctx context.Context) string {
+func (w writersMySQL) queryID(ctx context.Context) (string, error) {
 	var n int
 	err := w.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.columns
 WHERE table_schema = 'information_schema' AND table_name = 'PROCESSLIST' AND column_name = 'QUERY_ID'`).Scan(&n)
-	if err == nil && n == 1 {
-		return "query_id"
+	if n == 1 {
+		return "query_id", err
 	}
-	return "'any'"
+	return "'any'", err
 }
 
 // mayLook reports whether this user has PROCESS: with it, the system's own threads

@@ -223,7 +223,10 @@ func (r *Relay) Writers(ctx context.Context) (Writers, error) { return r.sql.wri
 // Inspect describes the installation and sets the source's name if none is set.
 func (r *Relay) Inspect(ctx context.Context, name string) (Source, error) {
 	src, err := r.sql.inspect(ctx)
-	if err != nil || src.Standby || src.Name != "" {
+	if err != nil || src.Standby {
+		return src, err
+	}
+	if err := r.rights(ctx); err != nil || src.Name != "" {
 		return src, err
 	}
 	set := r.names.Expand("UPDATE {outbox_leases} SET source = " + r.names.param(1) + " WHERE id = 1 AND source IS NULL")
@@ -231,6 +234,20 @@ func (r *Relay) Inspect(ctx context.Context, name string) (Source, error) {
 		return src, fmt.Errorf("set the source's name: %w", err)
 	}
 	return r.sql.inspect(ctx) // two relays may have raced to set it
+}
+
+// rights fails if the user may not read or delete events: a relay that may not delete
+// would publish every event again each time it starts. The delete names no row and no
+// lease. SQLite has no users, and a delete would wait for a writer.
+func (r *Relay) rights(ctx context.Context) error {
+	if r.names.Dialect == SQLite {
+		return nil
+	}
+	if _, err := r.sql.read(ctx, ReadQuery{Limit: 1}, func(*Row) bool { return false }); err != nil {
+		return err
+	}
+	_, err := r.sql.deleteEvents(ctx, Lease{}, []Event{{}})
+	return err
 }
 
 // param is the placeholder of the i-th argument.

@@ -1,0 +1,179 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// silent gives no answer to its first read, look and delete, as a connection does that was
+// dropped on the way without a sign of it.
+type silent struct {
+	store
+	read, look, delete atomic.Bool
+}
+
+func (s *silent) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	if s.read.CompareAndSwap(true, false) {
+		<-ctx.Done()
+		return dialect.ReadInfo{}, ctx.Err()
+	}
+	return s.store.Read(ctx, q, visit)
+}
+
+func (s *silent) Writers(ctx context.Context) (dialect.Writers, error) {
+	if s.look.CompareAndSwap(true, false) {
+		<-ctx.Done()
+		return dialect.Writers{}, ctx.Err()
+	}
+	return s.store.Writers(ctx)
+}
+
+func (s *silent) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
+	if s.delete.CompareAndSwap(true, false) {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return s.store.Delete(ctx, l, d)
+}
+
+func TestAnAnswerThatNeverComesHoldsUpNothingForLong(t *testing.T) {
+	for name, arm := range map[string]func(*silent){
+		"to a read":   func(s *silent) { s.read.Store(true) },
+		"to a look":   func(s *silent) { s.look.Store(true) },
+		"to a delete": func(s *silent) { s.delete.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+			b.cfg.answerTimeout = 200 * time.Millisecond
+			lost := &silent{}
+			arm(lost)
+			b.naive = func(s store) store { lost.store = s; return lost }
+			b.commit("k", "gone", "k1", "k2")
+			b.exec("DELETE FROM outbox_events WHERE id = 1") // a gap, so that there is a look
+			stop := b.start()
+			eventually(t, "all are delivered", func() bool {
+				return b.empty() && !lost.read.Load() && !lost.look.Load() && !lost.delete.Load()
+			})
+			b.commit("k", "k3")
+			eventually(t, "and later ones", func() bool { return contains(b.sink.values(), "k3") && b.empty() })
+			require.NoError(t, stop())
+			require.Equal(t, []string{"k1", "k2", "k3"}, b.sink.values())
+		})
+	}
+}
+
+// hangsOnce gives no answer to the first renewal.
+type hangsOnce struct {
+	store
+	tries atomic.Int64
+	done  func()
+}
+
+func (h *hangsOnce) Renew(ctx context.Context, _ dialect.Lease, _ time.Duration) error {
+	if h.tries.Add(1) == 1 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	h.done()
+	return nil
+}
+
+func TestARenewalWithoutAnAnswerIsTriedAgainWhileTheLeaseHolds(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	h := &hangsOnce{done: cancel}
+	k := newKeeper(ctx, h, dialect.Lease{}, 4*time.Second, time.Now())
+	k.run()
+	require.EqualValues(t, 2, h.tries.Load())
+	require.NotErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
+}
+
+func TestARelayThatMayNotDeleteDoesNotStart(t *testing.T) {
+	for name, server := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+		for missing, grants := range map[string][]string{
+			"DELETE on the events": {"SELECT ON outbox_events", "SELECT, UPDATE ON outbox_leases"},
+			"SELECT on the events": {"DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases"},
+			"UPDATE on the lease":  {"SELECT, DELETE ON outbox_events", "SELECT ON outbox_leases"},
+		} {
+			t.Run(name+", "+missing, func(t *testing.T) {
+				db := dbtest.Migrate(t, server(t))
+				b := newBench(t, db)
+				b.commit("k", "k1")
+				b.exec("UPDATE outbox_leases SET source = 'default'")
+				b.db = dbtest.Restricted(t, db, grants...)
+				r := b.relay()
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				err := r.Run(ctx)
+				require.True(t, dialect.IsDenied(err), "%v", err)
+				require.ErrorContains(t, err, "docs/tables.md")
+				require.Zero(t, b.sink.count(), "it would be sent again at each start")
+			})
+		}
+	}
+}
+
+// lines counts log lines by their message.
+type lines struct {
+	slog.Handler
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+	l.all = append(l.all, text)
+	return nil
+}
+
+func (l *lines) count(part string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.all {
+		if strings.Contains(line, part) {
+			n++
+		}
+	}
+	return n
+}
+
+// Reads succeed while deletes fail: neither may announce the other's recovery.
+func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	gone, failed := &away{}, &atomic.Int64{}
+	gone.broken.Store(true)
+	gone.failed = failed
+	count := &counting{}
+	b.naive = func(s store) store { gone.store = s; count.store = gone; return count }
+	log := &lines{}
+	r := b.relay()
+	r.log = slog.New(log)
+	r.health = newHealth(r.log)
+	b.commit("k", "k1")
+	stop := start(t, r)
+	eventually(t, "deletes fail, reads do not", func() bool { return failed.Load() > 5 })
+	count.waitForMore(t, 5, 0)
+	eventually(t, "deletes fail again", func() bool { return failed.Load() > 10 })
+	require.Equal(t, 1, log.count("delivery paused"))
+	require.Zero(t, log.count("delivery resumed"))
+	require.Equal(t, 1, log.count(errors.New("connection refused").Error()))
+	gone.broken.Store(false)
+	eventually(t, "the row is deleted", b.empty)
+	require.NoError(t, stop())
+	require.Equal(t, 1, log.count("delivery resumed"))
+}

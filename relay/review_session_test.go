@@ -1,0 +1,238 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// session claims the lease and opens a session by hand, with nobody to end its reader.
+func (b *bench) session() *session {
+	b.t.Helper()
+	r := b.relay()
+	k, err := r.claim(b.t.Context())
+	require.NoError(b.t, err)
+	s := newSession(r, k)
+	s.out, err = b.sink.Open(b.t.Context(), s.flights.ack)
+	require.NoError(b.t, err)
+	return s
+}
+
+// keyGates refuses one record, and later gives up records of its key alone, as the
+// contract of Session allows.
+type keyGates struct {
+	ack       Ack
+	published atomic.Int64
+}
+
+func (g *keyGates) Close() {}
+func (g *keyGates) Deliver(_ context.Context, records []*Record) {
+	for _, r := range records {
+		if string(r.Key) == "p" {
+			g.ack(r, Rejected(errors.New("too large")))
+			continue
+		}
+		g.published.Add(1)
+		g.ack(r, nil)
+	}
+}
+
+// Records of a batch are sent one at a time; the first is refused, and so the others are
+// left out although the head has passed them. Nobody has told the reader to stop yet: a
+// further read would find a later record of a key that was left out, and deliver it.
+func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.cfg.BatchSize = 2
+	b.commit("p", "refused")
+	b.commit("k", "k1")
+	b.commit("k", "k2")
+	s := b.session()
+	s.suspects = 1
+	sink := &keyGates{ack: s.flights.ack}
+	s.out = sink
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.readLoop(ctx) }()
+	eventually(t, "the reader ends, or goes on", func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return sink.published.Load() > 0
+		}
+	})
+	cancel()
+	<-ended
+	require.Zero(t, sink.published.Load(), "k2 was delivered, and k1 was not")
+}
+
+// A record that was refused among others is sent alone, so that it is not blamed for
+// another: also when it is read again, or committed late, while others are on their way.
+func TestASuspectIsSentWhenNothingElseIsOnItsWay(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	s := b.session()
+	s.suspects = 1
+	b.sink.hold = true
+	s.deliver(t.Context(), []*Record{{ID: 2, EventID: uuid.New()}})
+	done := make(chan struct{})
+	go func() { defer close(done); s.deliver(t.Context(), []*Record{{ID: 1, EventID: uuid.New()}}) }()
+	for range 2 { // deliver waits: before it has sent the suspect, or after
+		signal(s.flights.changed)
+		eventually(t, "deliver looks again", func() bool { return len(s.flights.changed) == 0 })
+	}
+	require.Equal(t, 1, b.sink.count())
+	b.sink.release()
+	<-done
+	require.Equal(t, 2, b.sink.count())
+}
+
+// closings counts the sessions of a sink that were closed.
+type closings struct {
+	*testSink
+	closed atomic.Int64
+}
+
+func (c *closings) Open(ctx context.Context, ack Ack) (Session, error) {
+	s, err := c.testSink.Open(ctx, ack)
+	return &closing{s, &c.closed}, err
+}
+
+type closing struct {
+	Session
+	closed *atomic.Int64
+}
+
+func (c *closing) Close() { c.Session.Close(); c.closed.Add(1) }
+
+// The sink and the deletes fail together, for longer than a session waits for its deletes,
+// while the lease holds. A new session would read what was delivered, and send it again.
+func TestADeleteThatFailsThroughAnOutageOfTheSinkCausesNoDuplicate(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.cfg.LeaseTTL = 2 * time.Second
+	gone := &away{}
+	gone.broken.Store(true)
+	b.naive = func(s store) store { gone.store = s; return gone }
+	sink := &closings{testSink: b.sink}
+	b.sink.verdict = func(r *Record) error {
+		if string(r.Payload) == "k2" && gone.broken.Load() {
+			return errors.New("the broker is away")
+		}
+		return nil
+	}
+	b.commit("k", "k1")
+	b.commit("k", "k2")
+	r := b.relay()
+	r.cfg.Sink = sink
+	var failed atomic.Int64
+	gone.failed = &failed
+	stop := start(t, r)
+	eventually(t, "the first session is over", func() bool { return sink.closed.Load() == 1 })
+	before := failed.Load()
+	eventually(t, "another session begins, or the delete fails again", func() bool {
+		b.sink.mu.Lock()
+		defer b.sink.mu.Unlock()
+		return len(b.sink.published) > 1 || failed.Load() >= before+300
+	})
+	gone.broken.Store(false)
+	eventually(t, "all are delivered", b.empty)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"k1", "k2"}, b.sink.values())
+}
+
+func TestAStopWithDeliveredRowsOfAnEarlierTurnUndeletedSaysSo(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	gone := &away{}
+	gone.broken.Store(true)
+	b.naive = func(s store) store { gone.store = s; return gone }
+	r := b.relay()
+	r.carried = []dialect.Event{{ID: 1, EventID: uuid.New()}}
+	k, err := r.claim(t.Context())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	done, err := r.turn(ctx, k)
+	require.True(t, done)
+	require.ErrorIs(t, err, ErrNotDrained)
+	held, err := r.store.Held(t.Context(), k.lease)
+	require.NoError(t, err)
+	require.True(t, held, "the lease was released although the next owner would send those rows again")
+}
+
+// A publisher may fail with context.Canceled for reasons of its own. That is an outage: it
+// is told, and the relay pauses. Only what Deliver did not take once it was told to stop
+// counts as never sent.
+func TestASinkThatFailsWithCanceledIsAnOutage(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.sink.verdict = func(*Record) error { return fmt.Errorf("publish: %w", context.Canceled) }
+	b.commit("k", "k1")
+	r := b.relay()
+	k, err := r.claim(t.Context())
+	require.NoError(t, err)
+	out := newSession(r, k).run(t.Context(), 0)
+	require.ErrorContains(t, out.outage, "publish")
+	require.Equal(t, 1, out.undelivered)
+}
+
+// full is a sink whose Deliver takes one record, and then blocks.
+type full struct {
+	ack     Ack
+	blocked chan struct{}
+}
+
+func (f *full) Check(context.Context) error                      { return nil }
+func (f *full) Open(_ context.Context, ack Ack) (Session, error) { f.ack = ack; return f, nil }
+func (f *full) Close()                                           {}
+func (f *full) Deliver(ctx context.Context, records []*Record) {
+	f.ack(records[0], nil)
+	close(f.blocked)
+	<-ctx.Done()
+	for _, r := range records[1:] {
+		f.ack(r, ctx.Err())
+	}
+}
+
+func TestAStopWhileTheSinkIsFullDrainsAndReleasesTheLease(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.commit("k", numbered("k", 10)...)
+	sink := &full{blocked: make(chan struct{})}
+	r := b.relay()
+	r.cfg.Sink = sink
+	stop := start(t, r)
+	<-sink.blocked
+	require.NoError(t, stop())
+	require.Equal(t, 9, b.rows())
+	_, ok := claim(t, newStore(t, b.db), time.Second)
+	require.True(t, ok)
+}
+
+// shut is a sink that cannot be opened.
+type shut struct {
+	*testSink
+	opening chan struct{}
+}
+
+func (s *shut) Open(ctx context.Context, _ Ack) (Session, error) {
+	close(s.opening)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestAStopEndsAnOpenThatHangs(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.cfg.LeaseTTL = 2 * time.Second // it would end with the lease, if that were not renewed
+	sink := &shut{b.sink, make(chan struct{})}
+	r := b.relay()
+	r.cfg.Sink = sink
+	stop := start(t, r)
+	<-sink.opening
+	require.NoError(t, stop())
+}
