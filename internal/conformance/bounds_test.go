@@ -10,11 +10,11 @@ import (
 )
 
 var boundScenarios = []scenario{
-	{"no more records are in flight than MaxInFlight", func(w *world) { inFlight(w, 50, 20) }, false},
-	{"one record at a time is enough", func(w *world) { inFlight(w, 1, 1) }, false},
-	{"a batch may be all that is in flight", func(w *world) { inFlight(w, 30, 30) }, false},
-	{"no more bytes are in flight than MaxInFlightBytes and a record", bytesInFlight, false},
-	{"a record larger than MaxInFlightBytes is delivered alone", recordLargerThanTheBound, false},
+	{name: "no more records are in flight than MaxInFlight", run: func(w *world) { inFlight(w, 50, 20) }},
+	{name: "one record at a time is enough", run: func(w *world) { inFlight(w, 1, 1) }, long: true},
+	{name: "a batch may be all that is in flight", run: func(w *world) { inFlight(w, 30, 30) }},
+	{name: "no more bytes are in flight than MaxInFlightBytes and a record", run: bytesInFlight},
+	{name: "a record larger than MaxInFlightBytes is delivered alone", run: recordLargerThanTheBound},
 }
 
 // A sink that never acknowledges: the relay fills it up to the bound and no further.

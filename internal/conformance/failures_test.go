@@ -14,14 +14,14 @@ import (
 )
 
 var failureScenarios = []scenario{
-	{"an outage of the sink loses nothing, keeps the order and repeats nothing", sinkOutage, false},
-	{"a sink that cannot be opened for a while loses nothing", sinkNotOpen, false},
-	{"answers that are lost repeat records, first copies in order", answersLost, false},
-	{"a refused record halts the source by its own name, though its batch is blamed", rejectedWithInnocents, false},
-	{"a source that was halted goes on with the refused event once the cause is mended", mendedRejection, false},
-	{"a record is not taken for refused alone while others are with the sink", rejectedInCompany, true},
-	{"a stop while the sink blocks returns, and loses nothing", stopWhileBlocked, false},
-	{"a database whose connections break loses nothing and repeats nothing", brokenConnections, false},
+	{name: "an outage of the sink loses nothing, keeps the order and repeats nothing", run: sinkOutage, long: true},
+	{name: "a sink that cannot be opened for a while loses nothing", run: sinkNotOpen},
+	{name: "answers that are lost repeat records, first copies in order", run: answersLost},
+	{name: "a refused record halts the source by its own name, though its batch is blamed", run: rejectedWithInnocents},
+	{name: "a source that was halted goes on with the refused event once the cause is mended", run: mendedRejection},
+	{name: "a record is not taken for refused alone while others are with the sink", run: rejectedInCompany, writers: true},
+	{name: "a stop while the sink blocks returns, and loses nothing", run: stopWhileBlocked},
+	{name: "a database whose connections break loses nothing and repeats nothing", run: brokenConnections},
 }
 
 var errAway = errors.New("the broker is away")

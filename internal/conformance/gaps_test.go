@@ -13,12 +13,12 @@ import (
 )
 
 var gapScenarios = []scenario{
-	{"rolled back events are never sent, the others all", rolledBack, false},
-	{"five thousand ids were rolled back before a live one", fiveThousandBeforeALiveOne, false},
-	{"every second id of ten thousand was rolled back", everySecond, false},
-	{"late commits lie among ten thousand scattered gaps", lateAmongScattered, true},
-	{"a relay that starts late keeps the place of an open writer", startedLate, true},
-	{"a delete does not span an id that was not acknowledged", deleteSpansNothing, true},
+	{name: "rolled back events are never sent, the others all", run: rolledBack},
+	{name: "five thousand ids were rolled back before a live one", run: fiveThousandBeforeALiveOne, long: true},
+	{name: "every second id of ten thousand was rolled back", run: everySecond, long: true},
+	{name: "late commits lie among ten thousand scattered gaps", run: lateAmongScattered, writers: true, long: true},
+	{name: "a relay that starts late keeps the place of an open writer", run: startedLate, writers: true},
+	{name: "a delete does not span an id that was not acknowledged", run: deleteSpansNothing, writers: true},
 }
 
 func rolledBack(w *world) {

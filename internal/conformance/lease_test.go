@@ -9,13 +9,13 @@ import (
 )
 
 var leaseScenarios = []scenario{
-	{"a stolen lease: the old owner deletes nothing and ends its turn", func(w *world) { stolen(w, "owner = 'thief', epoch = epoch + 1") }, false},
-	{"an epoch fences an owner of the same name", func(w *world) { stolen(w, "epoch = epoch + 1") }, false},
-	{"an idle owner notices at its renewal that the lease is stolen", stolenWhileIdle, false},
-	{"a clean stop drains and releases", cleanStop, false},
-	{"a stop past its deadline keeps the lease", stopPastDeadline, false},
-	{"two relays on one table: one delivers, and the other takes over", twoRelays, false},
-	{"a relay that was stopped may run again", runAgain, false},
+	{name: "a stolen lease: the old owner deletes nothing and ends its turn", run: func(w *world) { stolen(w, "owner = 'thief', epoch = epoch + 1") }},
+	{name: "an epoch fences an owner of the same name", run: func(w *world) { stolen(w, "epoch = epoch + 1") }},
+	{name: "an idle owner notices at its renewal that the lease is stolen", run: stolenWhileIdle},
+	{name: "a clean stop drains and releases", run: cleanStop},
+	{name: "a stop past its deadline keeps the lease", run: stopPastDeadline},
+	{name: "two relays on one table: one delivers, and the other takes over", run: twoRelays},
+	{name: "a relay that was stopped may run again", run: runAgain},
 }
 
 // steal changes the lease row behind the owner's back, and keeps it from being claimed.

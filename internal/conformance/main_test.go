@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -14,6 +15,11 @@ import (
 func TestMain(m *testing.M) {
 	if url := os.Getenv(childDatabase); url != "" {
 		os.Exit(runChild(url))
+	}
+	// The installations wait for servers' disks more than they compute: more of them
+	// at a time than there are processors. An explicit -parallel comes later and wins.
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -12,13 +12,13 @@ import (
 )
 
 var orderScenarios = []scenario{
-	{"an id that commits after a higher one is delivered", inversionOfTwoKeys, true},
-	{"keys whose writers are serialised keep their order under inversion", inversionWithSerialisedWriters, true},
-	{"a writer open for hundreds of others keeps its place before the next of its key", longWriter, true},
-	{"several writers open for long keep their places", longWriters, true},
-	{"a late commit into an old gap is delivered", lateCommit, true},
-	{"a backlog is delivered in order of its keys", backlog, false},
-	{"what is committed while the relay works is delivered in order", trickle, false},
+	{name: "an id that commits after a higher one is delivered", run: inversionOfTwoKeys, writers: true},
+	{name: "keys whose writers are serialised keep their order under inversion", run: inversionWithSerialisedWriters, writers: true},
+	{name: "a writer open for hundreds of others keeps its place before the next of its key", run: longWriter, writers: true, long: true},
+	{name: "several writers open for long keep their places", run: longWriters, writers: true, long: true},
+	{name: "a late commit into an old gap is delivered", run: lateCommit, writers: true},
+	{name: "a backlog is delivered in order of its keys", run: backlog},
+	{name: "what is committed while the relay works is delivered in order", run: trickle},
 }
 
 func inversionOfTwoKeys(w *world) {

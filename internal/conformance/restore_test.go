@@ -7,12 +7,12 @@ import (
 )
 
 var restoreScenarios = []scenario{
-	{"ids go back while the relay is caught up", idsGoBackCaughtUp, false},
-	{"ids go back while a few rows are in flight", func(w *world) { idsGoBackInFlight(w, 10) }, false},
-	{"ids go back while a run of rows is in flight", func(w *world) { idsGoBackInFlight(w, 1200) }, false},
-	{"ids go back past rows that are in flight", idsGoBackPast, false},
-	{"ids go back and no relay runs", idsGoBackBetween, false},
-	{"rows in flight that somebody deletes are not missed", deletedByHand, false},
+	{name: "ids go back while the relay is caught up", run: idsGoBackCaughtUp, long: true},
+	{name: "ids go back while a few rows are in flight", run: func(w *world) { idsGoBackInFlight(w, 10) }},
+	{name: "ids go back while a run of rows is in flight", run: func(w *world) { idsGoBackInFlight(w, 1200) }, long: true},
+	{name: "ids go back past rows that are in flight", run: idsGoBackPast},
+	{name: "ids go back and no relay runs", run: idsGoBackBetween},
+	{name: "rows in flight that somebody deletes are not missed", run: deletedByHand, long: true},
 }
 
 func idsGoBackCaughtUp(w *world) {

@@ -13,13 +13,13 @@ import (
 )
 
 var startScenarios = []scenario{
-	{"a source has one name", wrongSource, false},
-	{"missing tables are named, with what to run", missingTables, false},
-	{"a sink that cannot be reached is an error at once", unreachableSink, false},
-	{"a database that is closed is an error at once", closedDatabase, false},
-	{"a sequence below the highest id is refused", sequenceBehind, false},
-	{"an installation beside ours is left alone", twoInstallations, false},
-	{"Run refuses to run twice at a time", runTwice, false},
+	{name: "a source has one name", run: wrongSource},
+	{name: "missing tables are named, with what to run", run: missingTables},
+	{name: "a sink that cannot be reached is an error at once", run: unreachableSink},
+	{name: "a database that is closed is an error at once", run: closedDatabase},
+	{name: "a sequence below the highest id is refused", run: sequenceBehind},
+	{name: "an installation beside ours is left alone", run: twoInstallations},
+	{name: "Run refuses to run twice at a time", run: runTwice},
 }
 
 func (w *world) run() error {

@@ -12,13 +12,13 @@ import (
 )
 
 var valueScenarios = []scenario{
-	{"an INSERT by hand with a topic and a payload is delivered", plainInsert, false},
-	{"empty payloads and tombstones are told apart", emptyAndTombstone, false},
-	{"every byte of a payload arrives", everyByte, false},
-	{"keys arrive byte by byte, and are told apart by bytes", keys, false},
-	{"headers arrive: strings as they are, other JSON compact", headers, false},
-	{"one transaction may write more than a statement takes", manyInOneTransaction, false},
-	{"topics of all lengths and alphabets that the table takes arrive", topics, false},
+	{name: "an INSERT by hand with a topic and a payload is delivered", run: plainInsert},
+	{name: "empty payloads and tombstones are told apart", run: emptyAndTombstone},
+	{name: "every byte of a payload arrives", run: everyByte},
+	{name: "keys arrive byte by byte, and are told apart by bytes", run: keys},
+	{name: "headers arrive: strings as they are, other JSON compact", run: headers},
+	{name: "one transaction may write more than a statement takes", run: manyInOneTransaction, long: true},
+	{name: "topics of all lengths and alphabets that the table takes arrive", run: topics},
 }
 
 // relayAll runs a relay until the outbox is empty, and returns what was published.
