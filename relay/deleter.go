@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -111,10 +112,35 @@ func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) e
 		if _, err := s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events(taken)}); err != nil {
 			return err
 		}
+		if err := s.remaining(ctx, taken); err != nil {
+			return err
+		}
 		s.reread.Store(true)
 	}
 	s.flights.deleted(taken)
 	return nil
+}
+
+// remaining fails if delivered rows outlived their delete, as a trigger or a policy may
+// bring about. They must stay in flight, or they would be sent again without end.
+func (s *session) remaining(ctx context.Context, taken []*flight) error {
+	named := make(map[dialect.Event]bool, len(taken))
+	for _, fl := range taken {
+		named[fl.event()] = true
+	}
+	held, _, _ := s.flights.counts()
+	n := 0
+	err := s.relay.store.Below(ctx, taken[len(taken)-1].id, held+inGaps, func(e dialect.Event) bool {
+		if named[e] {
+			n++
+		}
+		return true
+	})
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%d delivered rows of %s are still there after their delete: look for a trigger, a rule or a row security policy that keeps them",
+			n, s.relay.store.Table())
+	}
+	return err
 }
 
 func events(taken []*flight) []dialect.Event {

@@ -177,3 +177,26 @@ func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
 	require.NoError(t, stop())
 	require.Equal(t, 1, log.count("delivery resumed"))
 }
+
+// A trigger keeps the rows from being deleted, and no error says so. They must not be sent
+// again and again.
+func TestRowsThatOutliveTheirDeleteAreNotSentAgain(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.exec("CREATE TRIGGER keep BEFORE DELETE ON outbox_events BEGIN SELECT RAISE(IGNORE); END")
+	count := &counting{}
+	b.naive = func(s store) store { count.store = s; return count }
+	log := &lines{}
+	r := b.relay()
+	r.log = slog.New(log)
+	r.health = newHealth(r.log)
+	b.commit("k", "k1", "k2")
+	stop := start(t, r)
+	eventually(t, "it is told, or sent again", func() bool { return log.count("still there") > 0 || b.sink.count() > 2 })
+	count.waitForMore(t, 10, 0)
+	require.Equal(t, []string{"k1", "k2"}, b.sink.values())
+	b.exec("DROP TRIGGER keep")
+	eventually(t, "they are deleted", b.empty)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"k1", "k2"}, b.sink.values())
+	require.Equal(t, 1, log.count("delivery paused"))
+}

@@ -16,13 +16,16 @@ func (s *session) sweepDue(last time.Time, found, limit int) bool {
 	return s.head > 0 && time.Since(last) >= every
 }
 
+// inGaps is how many rows a look from the start allows for, beside those in flight: rows
+// may have been committed into gaps since the last read.
+const inGaps = 1000
+
 // sweep looks from the start for rows that no read will ever ask for: below the head,
 // outside every gap, and not in flight. There are none, unless ids went back (a
 // restore, TRUNCATE … RESTART IDENTITY) or the application chose an id itself. It is a
 // safety net and delivers nothing: when it finds one, everything is read again from the
 // start, in order.
 func (s *session) sweep(ctx context.Context) error {
-	const inGaps = 1000 // rows may have been committed into gaps since the last read
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	held, _, _ := s.flights.counts()
