@@ -236,3 +236,69 @@ func TestAStopEndsAnOpenThatHangs(t *testing.T) {
 	<-sink.opening
 	require.NoError(t, stop())
 }
+
+// Gaps that are proved dead are forgotten after a read that has asked for all of them. One
+// that was cut short has not: what their writers committed at last is yet to be read.
+func TestACutReadForgetsNoGap(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.commit("k", numbered("k", 7)...)
+	s := b.session()
+	dead := &proof{done: true}
+	s.head = 7
+	s.gaps.gaps = []gap{
+		{Range: dialect.Range{Lo: 2, Hi: 3}, proof: dead},
+		{Range: dialect.Range{Lo: 5, Hi: 6}, proof: dead},
+	}
+	first, err := s.read(t.Context(), 2, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, first.records, 2)
+	second, err := s.read(t.Context(), 10, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, second.records, 2, "rows 5 and 6 are lost until the sweep finds them")
+	_, err = s.read(t.Context(), 10, 1<<20)
+	require.NoError(t, err)
+	require.Empty(t, s.gaps.gaps)
+}
+
+// Where gaps were merged, rows in flight come back from between them. However many: the
+// rows above the head are reached.
+func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.commit("k", numbered("k", 4)...)
+	s := b.session()
+	b.sink.hold = true
+	first, err := s.read(t.Context(), 10, 1<<20)
+	require.NoError(t, err)
+	require.True(t, s.deliver(t.Context(), first.records))
+	s.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
+	b.commit("k", "k5")
+	for name, again := range map[string]func(){"from a merged gap": func() {}, "from the start": s.startOver} {
+		again()
+		second, err := s.read(t.Context(), 2, 1<<20)
+		require.NoError(t, err)
+		require.Len(t, second.records, 1, name)
+		s.head = 4
+		s.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
+	}
+}
+
+// A delete that removes fewer rows than it named has lost its lease, or it has not: which,
+// is asked before anything else. Whoever reads from the start instead goes on publishing
+// for as long as it trusts its clock, beside the new owner.
+func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.commit("k", "k1", "k2")
+		s := b.session()
+		found, err := s.read(t.Context(), 10, 1<<20)
+		require.NoError(t, err)
+		require.True(t, s.deliver(t.Context(), found.records))
+		b.exec("UPDATE outbox_leases SET owner = 'successor', epoch = epoch + 1")
+		taken := s.flights.takeDelivered(true, 10)
+		require.Len(t, taken, 2)
+		require.ErrorIs(t, s.delete(t.Context(), taken, false), dialect.ErrLeaseLost)
+		require.ErrorIs(t, context.Cause(s.keeper.ctx), dialect.ErrLeaseLost)
+		require.False(t, s.reread.Load())
+		require.Equal(t, 2, b.rows())
+	})
+}

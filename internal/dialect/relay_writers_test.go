@@ -1,6 +1,7 @@
 package dialect_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"strings"
@@ -112,4 +113,18 @@ func TestWithoutTheRightToLookNothingIsKnown(t *testing.T) {
 	w, err := newRelay(t, relay).Writers(t.Context())
 	require.NoError(t, err)
 	require.False(t, w.Known)
+}
+
+// The look needs one connection at a time: one that asked for a second while it holds the
+// first would wait for itself when the pool has no more.
+func TestALookIsContentWithOneConnection(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		db.DB.SetMaxOpenConns(1)
+		r, err := dialect.NewRelay(db.DB, dialect.Names{Dialect: db.Dialect})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err = r.Writers(ctx)
+		require.NoError(t, err)
+	})
 }
