@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/google/uuid"
@@ -185,6 +187,19 @@ func (s *sink) release() {
 		s.hold = false
 		s.answerHeld(func(heldAck) bool { return true }, nil)
 	})
+}
+
+// releaseFromTheMiddle acknowledges as release does, those in the middle first.
+func (s *sink) releaseFromTheMiddle() {
+	s.set(func(s *sink) {
+		slices.SortFunc(s.held, func(a, b heldAck) int { return cmp.Compare(a.record.ID, b.record.ID) })
+		outwards := make([]heldAck, 0, len(s.held))
+		for n, i := len(s.held), 0; i < n; i++ {
+			outwards = append(outwards, s.held[n/2+(i+1)/2*(1-2*(i%2))])
+		}
+		s.held = outwards
+	})
+	s.release()
 }
 
 // failHeld acknowledges what is held with err; the session then gives up the rest.
