@@ -194,7 +194,7 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 		forget = nil
 	}
 	s.lastFound = len(b.records)
-	if b.size > 0 {
+	if len(b.records) > 0 {
 		// Quick to grow, slow to shrink.
 		s.typical = max(b.size/int64(len(b.records)), s.typical*3/4, recordOverhead)
 	}

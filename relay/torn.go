@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -54,7 +55,12 @@ func (b *batch) has(id int64) bool {
 // cutAfter drops what lies above an id: it will be read again.
 func (b *batch) cutAfter(id int64) {
 	b.ids = slices.DeleteFunc(b.ids, func(have int64) bool { return have > id })
-	b.records = slices.DeleteFunc(b.records, func(r *Record) bool { return r.ID > id })
+	b.records = slices.DeleteFunc(b.records, func(r *Record) bool {
+		if r.ID > id {
+			b.size -= recordSize(r)
+		}
+		return r.ID > id
+	})
 	b.last, b.cut = min(b.last, id), true
 }
 
@@ -63,5 +69,6 @@ func (b *batch) merge(other batch) {
 	b.ids = append(b.ids, other.ids...)
 	slices.Sort(b.ids)
 	b.records = append(b.records, other.records...)
-	slices.SortFunc(b.records, func(a, c *Record) int { return int(a.ID - c.ID) })
+	b.size += other.size
+	slices.SortFunc(b.records, func(a, c *Record) int { return cmp.Compare(a.ID, c.ID) })
 }
