@@ -60,7 +60,7 @@ type Config struct {
 
 	// MaxInFlight bounds the records that were read and not yet deleted, and
 	// MaxInFlightBytes their size in memory with overhead: together they bound the
-	// relay's memory, whatever the backlog. One record alone may exceed the bytes.
+	// relay's memory, whatever the backlog. The last record read may exceed the bytes.
 	// Defaults 20000 and 24 MiB.
 	MaxInFlight      int
 	MaxInFlightBytes int64
