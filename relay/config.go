@@ -46,7 +46,8 @@ type Config struct {
 
 	// LeaseTTL is how long an owner may be silent before another relay takes over: the
 	// longest pause in delivery after a crash. Short leases mistake a slow database for
-	// a dead owner. 500 ms to 10 minutes; default 5 s.
+	// a dead owner. On SQLite a renewal waits while others write: take 30 s where
+	// transactions may last for seconds. 500 ms to 10 minutes; default 5 s.
 	LeaseTTL time.Duration
 
 	// PollMax is the longest time between two reads while events trickle in; the

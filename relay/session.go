@@ -96,7 +96,8 @@ func (s *session) open(ctx, stop context.Context) (Session, error) {
 }
 
 // readUntil runs the reader until the session has to end. Deliver may be blocked by
-// a sink that is full: a failure or a stop leaves it there until settle's time is up.
+// a sink that is full: a failure or a stop ends that too, and what the sink had not
+// taken is acknowledged with context.Canceled.
 func (s *session) readUntil(stop, ctx context.Context) {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
