@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/faultdb"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -190,10 +191,20 @@ func TestWaitingForTheLockEndsWithTheContextAndNamesTheHolder(t *testing.T) {
 			migrations.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '+25 seconds')",
 		}[db.Dialect]
 		exec(t, db.DB, "UPDATE postroom_schema_lock SET owner = 'other-host-7', expires_at = "+later)
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		_, err := migrations.Apply(ctx, db.DB, db.Dialect, migrations.Options{})
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		looks := 0
+		watched := faultdb.Open(db.DB, func(statement string) faultdb.Fault {
+			if strings.HasPrefix(statement, "SELECT owner FROM") {
+				if looks++; looks == 2 { // the first has returned: it waits
+					cancel()
+				}
+			}
+			return faultdb.Fault{}
+		})
+		defer watched.Close()
+		_, err := migrations.Apply(ctx, watched, db.Dialect, migrations.Options{})
+		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorContains(t, err, "other-host-7")
 		require.False(t, exists(t, db, "outbox_events"))
 		require.Empty(t, apply(t, db, migrations.Options{Only: migrations.InboxOnly}), "nothing to do needs no lock")

@@ -87,7 +87,7 @@ func (l *tableLock) acquire(ctx context.Context) error {
 		if current != "" {
 			holder = current
 		}
-		if err != nil && !dialect.IsSerialization(err) {
+		if err != nil && ctx.Err() == nil && !dialect.IsSerialization(err) {
 			return fmt.Errorf("lock %s: %w", l.sql.names.Plain(lockTable), err)
 		}
 		if err := l.pause(ctx); err != nil {
