@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
@@ -186,5 +187,26 @@ func TestHazard06ADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
 	t.Run("without the rule", func(t *testing.T) {
 		db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 		require.False(t, contains(scenario(t, db, true), "late"), "the scenario does not catch the naive way")
+	})
+}
+
+// Hazard 5, the in-flight set: an id that is on its way has come back with another
+// event. Who compares ids alone takes the new row for the old one, and leaves it out
+// for as long as the old one is not acknowledged.
+func TestHazard05AnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.commit("k", "new")
+		r := b.relay()
+		k, err := r.claim(t.Context())
+		require.NoError(t, err)
+		s := newSession(r, k)
+		s.flights.add([]*Record{{ID: 1, EventID: uuid.New()}})
+		s.highest = 1
+
+		_, err = s.read(t.Context(), 10, 1<<20)
+		require.ErrorIs(t, err, errCameBack, "by a read from the start")
+		s.head = 1
+		require.ErrorIs(t, s.sweep(t.Context()), errCameBack, "by the sweep, when no read asks for it")
 	})
 }
