@@ -15,6 +15,12 @@ type flight struct {
 	eventID uuid.UUID
 	size    int64
 	acked   bool
+
+	// Set by the session before it acknowledges, if it knows.
+	placed      bool
+	partition   int32
+	offset      int64
+	transaction int64
 }
 
 // flights is the in-flight set: what a read must not hand out again.

@@ -42,6 +42,23 @@ type Record struct {
 	flight *flight
 }
 
+// SetPosition notes where the broker put the record. A session that knows it calls it
+// before it acknowledges the record, for the archive; others leave it.
+func (r *Record) SetPosition(partition int32, offset int64) {
+	if r.flight != nil {
+		r.flight.partition, r.flight.offset, r.flight.placed = partition, offset, true
+	}
+}
+
+// SetTransaction notes which transaction the record was published in. A
+// TransactionalSession calls it before it acknowledges the record. Numbers start at 1
+// and ascend.
+func (r *Record) SetTransaction(n int64) {
+	if r.flight != nil {
+		r.flight.transaction = n
+	}
+}
+
 // Header is one name and value on the wire.
 type Header struct{ Name, Value string }
 

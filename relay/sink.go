@@ -68,3 +68,19 @@ var (
 func Rejected(reason error) error {
 	return fmt.Errorf("%w: %w", ErrRejected, reason)
 }
+
+// ErrUnusable marks an error of Open or OpenTransactional that no retry mends, such as a
+// manifest that cannot be read: Run returns it instead of riding it out.
+var ErrUnusable = errors.New("the sink cannot be used")
+
+// Judge is a Session that knows of some records, without sending them, that the
+// broker would refuse them: they are larger than the topic's limit, or the topic does
+// not exist. It spares the others a round of single deliveries.
+type Judge interface {
+	Session
+
+	// Refuses returns why the broker would refuse r, by itself and not for the company
+	// it is in, or nil if it may take it. The relay asks from the goroutine that calls
+	// Deliver, before it delivers r. Refuses does not block.
+	Refuses(r *Record) error
+}
