@@ -49,12 +49,17 @@ type Lease struct {
 	Owner    uuid.UUID
 	Epoch    int64
 	SourceID uuid.UUID
+
+	// Mode is the one that the source was relayed in last, or the claim's if it never was.
+	Mode string
+	// Position is what SetPosition kept; nil: nothing.
+	Position []byte
 }
 
 // Claim is a request for the lease.
 type Claim struct {
 	Owner uuid.UUID // fresh for each claim
-	Mode  string
+	Mode  string    // kept if the row has none yet; see SetMode
 	TTL   time.Duration
 }
 

@@ -30,8 +30,16 @@ func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 		if claimed, err = r.sql.claim(ctx, tx, c); err != nil || !claimed {
 			return err
 		}
-		q := r.names.Expand("SELECT epoch, source_id FROM {outbox_leases} WHERE id = 1")
-		return tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID)
+		position := map[Dialect]string{
+			PostgreSQL: "hints->'position'", MySQL: "JSON_EXTRACT(hints, '$.position')", SQLite: "json_extract(hints, '$.position')",
+		}[r.names.Dialect]
+		q := r.names.Expand("SELECT epoch, source_id, mode, " + position + " FROM {outbox_leases} WHERE id = 1")
+		var kept sql.NullString
+		err = tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID, &l.Mode, &kept)
+		if kept.Valid && kept.String != "null" {
+			l.Position = []byte(kept.String)
+		}
+		return err
 	})
 	if err != nil || !claimed {
 		return Lease{}, false, err
@@ -89,13 +97,34 @@ func (r *Relay) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error)
 
 // Halt records in the hints why the source stopped. The next claim clears it.
 func (r *Relay) Halt(ctx context.Context, l Lease, reason string) error {
+	return r.setLease(ctx, l, map[Dialect]string{
+		PostgreSQL: "hints = jsonb_set(hints, ARRAY['halted'], to_jsonb($1::text))",
+		MySQL:      "hints = JSON_SET(hints, '$.halted', ?)",
+		SQLite:     "hints = json_set(hints, '$.halted', ?)",
+	}, reason)
+}
+
+// SetPosition keeps in the hints where the next owner finds what transactions have
+// sent: a JSON object whose meaning is the sink's.
+func (r *Relay) SetPosition(ctx context.Context, l Lease, position []byte) error {
+	return r.setLease(ctx, l, map[Dialect]string{
+		PostgreSQL: "hints = jsonb_set(hints, ARRAY['position'], $1::text::jsonb)",
+		MySQL:      "hints = JSON_SET(hints, '$.position', JSON_EXTRACT(?, '$'))",
+		SQLite:     "hints = json_set(hints, '$.position', json(?))",
+	}, string(position))
+}
+
+// SetMode keeps the mode that the source is relayed in. It comes after whatever a
+// change of mode asks for is done: a claim that wrote it would make a successor
+// believe so after a crash in between (hazard 19).
+func (r *Relay) SetMode(ctx context.Context, l Lease, mode string) error {
+	set := "mode = " + r.names.param(1)
+	return r.setLease(ctx, l, map[Dialect]string{PostgreSQL: set, MySQL: set, SQLite: set}, mode)
+}
+
+func (r *Relay) setLease(ctx context.Context, l Lease, set map[Dialect]string, value string) error {
 	return r.Fenced(ctx, l, func(tx *sql.Tx) error {
-		set := map[Dialect]string{
-			PostgreSQL: "jsonb_set(hints, ARRAY['halted'], to_jsonb($1::text))",
-			MySQL:      "JSON_SET(hints, '$.halted', ?)",
-			SQLite:     "json_set(hints, '$.halted', ?)",
-		}[r.names.Dialect]
-		_, err := tx.ExecContext(ctx, r.names.Expand("UPDATE {outbox_leases} SET hints = "+set+" WHERE id = 1"), reason)
+		_, err := tx.ExecContext(ctx, r.names.Expand("UPDATE {outbox_leases} SET "+set[r.names.Dialect]+" WHERE id = 1"), value)
 		return err
 	})
 }

@@ -198,3 +198,29 @@ func TestTheFirstNameStays(t *testing.T) {
 		require.Empty(t, src.Unordered)
 	})
 }
+
+func TestTheModeChangesOnlyWhenToldAndThePositionIsKept(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		first := mustClaim(t, r)
+		require.Equal(t, "at-least-once", first.Mode, "the first claim's")
+		require.Nil(t, first.Position)
+		require.NoError(t, r.SetPosition(t.Context(), first, []byte(`{"topic": "m'", "offset": 9007199254740993}`)))
+		require.NoError(t, r.Release(t.Context(), first))
+
+		other := dialect.Claim{Owner: uuid.New(), Mode: "exactly-once", TTL: time.Hour}
+		second, claimed, err := r.Claim(t.Context(), other)
+		require.NoError(t, err)
+		require.True(t, claimed)
+		require.Equal(t, "at-least-once", second.Mode, "a claim in another mode is not yet a change of mode")
+		require.JSONEq(t, `{"topic": "m'", "offset": 9007199254740993}`, string(second.Position))
+		require.NoError(t, r.SetMode(t.Context(), second, "exactly-once"))
+		require.ErrorIs(t, r.SetMode(t.Context(), first, "at-least-once"), dialect.ErrLeaseLost)
+		require.ErrorIs(t, r.SetPosition(t.Context(), first, []byte(`{}`)), dialect.ErrLeaseLost)
+		require.NoError(t, r.Release(t.Context(), second))
+
+		third := mustClaim(t, r)
+		require.Equal(t, "exactly-once", third.Mode)
+		require.Contains(t, string(third.Position), "9007199254740993", "digits are kept")
+	})
+}
