@@ -44,6 +44,19 @@ type Config struct {
 	// TablePrefix and Schema are those of the migrations. Default: none.
 	TablePrefix, Schema string
 
+	// Mode says what a crash may cost: AtLeastOnce, duplicates; ExactlyOnce, none for
+	// consumers that read committed records only, and some throughput. ExactlyOnce needs
+	// a Sink that is Transactional. Default: AtLeastOnce.
+	Mode Mode
+
+	// OnRejection says what becomes of an event that the sink refuses for good, and of
+	// later events of its key: BlockKey, Skip or Halt. Default: BlockKey.
+	OnRejection Policy
+
+	// Topics are those that may be delivered to; a name that ends with * stands for all
+	// topics that begin so. An event for another topic is a rejection. Default: every topic.
+	Topics []string
+
 	// LeaseTTL is how long an owner may be silent before another relay takes over: the
 	// longest pause in delivery after a crash. Short leases mistake a slow database for
 	// a dead owner. On SQLite a renewal waits while others write: take 30 s where
@@ -89,6 +102,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Source, DefaultSource)
+	setDefault(&c.Mode, AtLeastOnce)
+	setDefault(&c.OnRejection, BlockKey)
 	setDefault(&c.LeaseTTL, 5*time.Second)
 	setDefault(&c.PollMax, 25*time.Millisecond)
 	setDefault(&c.DrainTimeout, 10*time.Second)
@@ -127,6 +142,7 @@ func (c Config) validate() error {
 		errs = append(errs, err)
 	}
 	check(len([]rune(c.Source)) <= 249, "Source has %d characters: at most 249", len([]rune(c.Source)))
+	errs = append(errs, c.validateDelivery()...)
 	check(c.LeaseTTL >= 500*time.Millisecond && c.LeaseTTL <= 10*time.Minute, "LeaseTTL is %v: want 500ms to 10m", c.LeaseTTL)
 	check(c.PollMax >= time.Millisecond && c.PollMax <= 250*time.Millisecond, "PollMax is %v: want 1ms to 250ms", c.PollMax)
 	check(c.DrainTimeout > 0, "DrainTimeout is %v: want more than 0", c.DrainTimeout)

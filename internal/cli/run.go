@@ -115,7 +115,10 @@ func (r *running) build(ctx context.Context, c *config.Config, log *slog.Logger)
 	r.relay, err = relay.New(relay.Config{
 		DB:          r.db.DB,
 		Dialect:     r.db.Dialect,
-		Sink:        sink,
+		Sink:        sink.Sink,
+		Mode:        c.Delivery.Mode,
+		OnRejection: c.Delivery.OnRejection,
+		Topics:      c.Delivery.Topics,
 		Source:      s.Name,
 		TablePrefix: s.TablePrefix,
 		Schema:      s.Schema,

@@ -9,12 +9,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
-)
-
-const (
-	modeAtLeastOnce = "at-least-once"
-	modeExactlyOnce = "exactly-once"
-	onRejectionHalt = "halt"
+	"github.com/postroom/postroom/relay"
 )
 
 // CheckSources says what keeps a command from opening the sources.
@@ -97,19 +92,10 @@ func (s SASL) check(p *problems) {
 }
 
 func (c *Config) checkDelivery(p *problems) {
-	switch c.Delivery.Mode {
-	case modeAtLeastOnce:
-	case modeExactlyOnce:
-		p.add("%s: exactly-once is not in this version: use at-least-once, with an inbox on the consumer's side", c.origins["delivery.mode"])
-	default:
-		p.add("%s: %q is not known: use at-least-once", c.origins["delivery.mode"], c.Delivery.Mode)
-	}
-	switch c.Delivery.OnRejection {
-	case onRejectionHalt:
-	case "block-key", "skip":
-		p.add("%s: %s is not in this version, it comes with parking: use halt", c.origins["delivery.on_rejection"], c.Delivery.OnRejection)
-	default:
-		p.add("%s: %q is not known: use halt", c.origins["delivery.on_rejection"], c.Delivery.OnRejection)
+	for _, topic := range c.Delivery.Topics {
+		if err := relay.CheckTopicPattern(topic); err != nil {
+			p.add("%s: %w", c.origins["delivery.topics"], err)
+		}
 	}
 	if c.adminListen != "" {
 		p.add("%s: the admin server is not in this version: leave it out; `relay status` tells the state", c.origins["admin.listen"])

@@ -3,6 +3,8 @@ package config
 import (
 	"log/slog"
 	"time"
+
+	"github.com/postroom/postroom/relay"
 )
 
 // Config is a complete configuration, with defaults filled in.
@@ -67,8 +69,9 @@ type AMQP struct {
 
 // Delivery says how records are delivered.
 type Delivery struct {
-	Mode        string
-	OnRejection string
+	Mode        relay.Mode
+	OnRejection relay.Policy
+	Topics      []string // that may be delivered to; empty: every topic
 	LeaseTTL    time.Duration
 	PollMax     time.Duration
 }

@@ -48,7 +48,9 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	require.Equal(t, "from-env", c.Sources[0].Name, "environment")
 	require.Equal(t, 30*time.Millisecond, c.Delivery.PollMax, "file")
 	require.Equal(t, "f_", c.Sources[0].TablePrefix, "file")
-	require.Equal(t, "at-least-once", c.Delivery.Mode, "default")
+	require.Equal(t, relay.AtLeastOnce, c.Delivery.Mode, "default")
+	require.Equal(t, relay.BlockKey, c.Delivery.OnRejection, "default")
+	require.Empty(t, c.Delivery.Topics, "default")
 	require.Equal(t, "text", c.Log.Format, "default")
 }
 
@@ -56,7 +58,7 @@ func TestEveryFlagOfTheContractIsThere(t *testing.T) {
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	config.AddFlags(flags, config.General, config.Database, config.Running)
 	for _, name := range []string{
-		"database-url", "source", "table-prefix", "schema", "kafka-brokers", "amqp-url", "mode", "on-rejection",
+		"database-url", "source", "table-prefix", "schema", "kafka-brokers", "amqp-url", "mode", "on-rejection", "topics",
 		"lease-ttl", "poll-max", "create-topics", "admin", "config", "log-level", "log-format",
 	} {
 		require.NotNil(t, flags.Lookup(name), name)
@@ -69,7 +71,7 @@ func TestEverySettingCanBeGivenByEnvironmentAndFile(t *testing.T) {
 		"POSTROOM_KAFKA_BROKERS=a:1, b:2", "POSTROOM_CREATE_TOPICS=true", "POSTROOM_KAFKA_MAX_MESSAGE_BYTES=2000000", "POSTROOM_AMQP_URL=amqp://h",
 		"POSTROOM_KAFKA_TLS_ENABLED=true", "POSTROOM_KAFKA_TLS_CA_FILE=ca", "POSTROOM_KAFKA_TLS_CERT_FILE=cert", "POSTROOM_KAFKA_TLS_KEY_FILE=key",
 		"POSTROOM_KAFKA_SASL_MECHANISM=plain", "POSTROOM_KAFKA_SASL_USERNAME=u", "POSTROOM_KAFKA_SASL_PASSWORD=" + secret,
-		"POSTROOM_MODE=m", "POSTROOM_ON_REJECTION=r", "POSTROOM_LEASE_TTL=1s", "POSTROOM_POLL_MAX=5ms",
+		"POSTROOM_MODE=exactly-once", "POSTROOM_ON_REJECTION=skip", "POSTROOM_TOPICS=orders, audit.*", "POSTROOM_LEASE_TTL=1s", "POSTROOM_POLL_MAX=5ms",
 		"POSTROOM_LOG_LEVEL=debug", "POSTROOM_LOG_FORMAT=json",
 	})
 	require.NoError(t, err)
@@ -84,13 +86,16 @@ sink:
     tls: {enabled: true, ca_file: ca, cert_file: cert, key_file: key}
     sasl: {mechanism: plain, username: u, password: `+secret+`}
   amqp: {url: 'amqp://h'}
-delivery: {mode: m, on_rejection: r, lease_ttl: 1s, poll_max: 5ms}
+delivery: {mode: exactly-once, on_rejection: skip, topics: [orders, audit.*], lease_ttl: 1s, poll_max: 5ms}
 log: {level: debug, format: json}
 `))
 	require.NoError(t, err)
 	require.Equal(t, byFile.Sink, byEnv.Sink)
 	require.Equal(t, byFile.Delivery, byEnv.Delivery)
 	require.Equal(t, byFile.Log, byEnv.Log)
+	require.Equal(t, relay.ExactlyOnce, byEnv.Delivery.Mode)
+	require.Equal(t, relay.Skip, byEnv.Delivery.OnRejection)
+	require.Equal(t, []string{"orders", "audit.*"}, byEnv.Delivery.Topics)
 	require.Equal(t, byFile.Sources[0].DatabaseURL, byEnv.Sources[0].DatabaseURL)
 	require.Equal(t, byFile.Sources[0].Schema, byEnv.Sources[0].Schema)
 	require.Equal(t, []string{"a:1", "b:2"}, byEnv.Sink.Kafka.Brokers)
@@ -101,19 +106,20 @@ log: {level: debug, format: json}
 }
 
 func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
-	file := write(t, "delivery:\n  lease_tll: 5s\n  mode: exactly-once\nsink: {kafka: {broker: x}}\nlog: loud\nfoo: 1\n")
-	c, err := load(t, []string{"POSTROOM_POLL_MAX=7"}, "--config", file, "--lease-ttl", "1h", "--log-format", "xml", "--admin", ":80", "--on-rejection", "skip", "--database-url", "shop", "--table-prefix", "9")
+	file := write(t, "delivery:\n  lease_tll: 5s\n  mode: twice\n  topics: [a, b*c]\nsink: {kafka: {broker: x}}\nlog: loud\nfoo: 1\n")
+	c, err := load(t, []string{"POSTROOM_POLL_MAX=7"}, "--config", file, "--lease-ttl", "1h", "--log-format", "xml", "--admin", ":80", "--on-rejection", "ignore", "--database-url", "shop", "--table-prefix", "9")
 	err = errors.Join(err, c.CheckRun())
 	for _, want := range []string{
 		"delivery.lease_tll in " + file + ": no such setting: did you mean lease_ttl?",
 		"sink.kafka.broker in " + file + ": no such setting: did you mean brokers?",
 		"log in " + file + ": want a section with format, level",
 		"foo in " + file + ": no such setting: there are admin, delivery, log, sink, sources",
-		"delivery.mode in " + file + ": exactly-once is not in this version",
+		"delivery.mode in " + file + `: "twice" is not known: use at-least-once, exactly-once`,
+		"delivery.topics in " + file + `: "b*c": a * may only be the last character`,
 		`POSTROOM_POLL_MAX: "7" is no duration: write a number with its unit, for example 25ms`,
 		"--lease-ttl: 1h0m0s is out of range: want 500ms to 10m0s",
 		`--log-format: "xml" is not known: use text, json`,
-		"--on-rejection: skip is not in this version, it comes with parking: use halt",
+		`--on-rejection: "ignore" is not known: use block-key, skip, halt`,
 		"--admin: the admin server is not in this version",
 		"--database-url: database URL has no scheme",
 		"no sink: set --kafka-brokers, POSTROOM_KAFKA_BROKERS or sink.kafka.brokers",
@@ -237,7 +243,7 @@ func TestKafkaSecurityIsChecked(t *testing.T) {
 		"a CA that is missing":    {"tls: {enabled: true, ca_file: /no/such/ca.pem}", "ca_file: /no/such/ca.pem: no such file"},
 		"a CA that is none":       {"tls: {enabled: true, ca_file: " + write(t, "x") + "}", "no certificate in PEM"},
 		"a certificate alone":     {"tls: {enabled: true, cert_file: a}", "belong together"},
-		"an unknown mechanism":    {"sasl: {mechanism: kerberos}", `"kerberos" is not known`},
+		"an unknown mechanism":    {"sasl: {mechanism: kerberos}", `"kerberos" is not known: use plain, scram-sha-256, scram-sha-512`},
 		"a user alone":            {"sasl: {username: u}", "mechanism is missing"},
 		"a mechanism alone":       {"sasl: {mechanism: plain}", "needs username and password"},
 		"a toggle that is no one": {"create_topics: perhaps", "want true or false"},

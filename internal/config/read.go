@@ -7,6 +7,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/relay"
 )
 
 // Limits of relay.Config and relaykafka.Config, told here so that all mistakes are
@@ -36,7 +37,7 @@ func (l *loader) config() *Config {
 					KeyFile:  l.text("sink.kafka.tls.key_file", ""),
 				},
 				SASL: SASL{
-					Mechanism: l.oneOf("sink.kafka.sasl.mechanism", "", "plain", "scram-sha-256", "scram-sha-512"),
+					Mechanism: oneOf(l, "sink.kafka.sasl.mechanism", "", "plain", "scram-sha-256", "scram-sha-512"),
 					Username:  l.text("sink.kafka.sasl.username", ""),
 					Password:  l.secret("sink.kafka.sasl.password"),
 				},
@@ -44,12 +45,13 @@ func (l *loader) config() *Config {
 			AMQP: AMQP{URL: l.secret("sink.amqp.url")},
 		},
 		Delivery: Delivery{
-			Mode:        l.text("delivery.mode", modeAtLeastOnce),
-			OnRejection: l.text("delivery.on_rejection", onRejectionHalt),
+			Mode:        oneOf(l, "delivery.mode", relay.Modes()...),
+			OnRejection: oneOf(l, "delivery.on_rejection", relay.Policies()...),
+			Topics:      l.list("delivery.topics"),
 			LeaseTTL:    l.duration("delivery.lease_ttl", 5*time.Second, minLeaseTTL, maxLeaseTTL),
 			PollMax:     l.duration("delivery.poll_max", 25*time.Millisecond, minPollMax, maxPollMax),
 		},
-		Log:         Log{Level: l.level("log.level"), Format: l.oneOf("log.format", "text", "json")},
+		Log:         Log{Level: l.level("log.level"), Format: oneOf(l, "log.format", "text", "json")},
 		adminListen: l.text("admin.listen", ""),
 	}
 	l.warnOfPasswords(c)

@@ -65,9 +65,11 @@ func settings() []setting {
 			usage: "`URL` of an AMQP 0.9.1 broker such as RabbitMQ; comes in a later version"},
 
 		{key: "delivery.mode", flag: "mode", env: "MODE", group: Running,
-			usage: "delivery `mode`: at-least-once; exactly-once comes in a later version (default at-least-once)"},
+			usage: "delivery `mode`: at-least-once or exactly-once (default at-least-once)"},
 		{key: "delivery.on_rejection", flag: "on-rejection", env: "ON_REJECTION", group: Running,
-			usage: "`policy` for an event that the broker refuses: halt stops its source; block-key and skip come with parking in a later version (default halt)"},
+			usage: "`policy` for an event that the broker refuses: block-key parks it and later ones of its key, skip parks it alone, halt stops its source (default block-key)"},
+		{key: "delivery.topics", flag: "topics", env: "TOPICS", group: Running,
+			usage: "`topics` that may be delivered to: name[,prefix*…]; others are refused (default every topic)"},
 		{key: "delivery.lease_ttl", flag: "lease-ttl", env: "LEASE_TTL", group: Running,
 			usage: "`time` after which another relay takes over from a silent one (default 5s)"},
 		{key: "delivery.poll_max", flag: "poll-max", env: "POLL_MAX", group: Running,

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -186,13 +187,18 @@ func (l *loader) level(key string) slog.Level {
 	return level
 }
 
-func (l *loader) oneOf(key string, values ...string) string {
-	v := l.text(key, values[0])
+// oneOf reads a value that must be one of these; the first is the default.
+func oneOf[T ~string](l *loader, key string, values ...T) T {
+	v := T(l.text(key, string(values[0])))
+	if slices.Contains(values, v) {
+		return v
+	}
+	var names []string
 	for _, known := range values {
-		if v == known {
-			return v
+		if known != "" { // stands for nothing given
+			names = append(names, string(known))
 		}
 	}
-	l.add("%s: %q is not known: use %s", l.origins[key], v, strings.Join(values, ", "))
+	l.add("%s: %q is not known: use %s", l.origins[key], v, strings.Join(names, ", "))
 	return values[0]
 }
