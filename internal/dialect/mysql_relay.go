@@ -40,9 +40,11 @@ ORDER BY id LIMIT ?`
 
 	// FORCE INDEX: in a small table the optimiser prefers a scan, which waits for the
 	// rows of every open transaction; and by stale statistics every table is small.
-	mysqlDeleteEvents = `DELETE e FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]')) AS delivered
-STRAIGHT_JOIN {outbox_events} AS e FORCE INDEX (PRIMARY) ON e.id = delivered.id AND e.event_id = CONVERT(delivered.event_id USING ascii) COLLATE ascii_bin
+	mysqlDeleteEvents = mysqlDeleteNamed + `
 WHERE EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ?)`
+
+	mysqlDeleteNamed = `DELETE e FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]')) AS delivered
+STRAIGHT_JOIN {outbox_events} AS e FORCE INDEX (PRIMARY) ON e.id = delivered.id AND e.event_id = CONVERT(delivered.event_id USING ascii) COLLATE ascii_bin`
 )
 
 func (m *mysqlRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error) {

@@ -13,6 +13,7 @@ const (
 	Parked   = "outbox_parked"
 	Leases   = "outbox_leases"
 	KeyLocks = "outbox_key_locks"
+	Archive  = "outbox_archive"
 )
 
 // EventRow is a row to insert into outbox_events. An empty Key is stored as NULL.

@@ -34,10 +34,12 @@ WHERE id BETWEEN ? AND ?
   AND EXISTS (SELECT 1 FROM {outbox_events} WHERE id = ? AND event_id = ?)
   AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ?)`
 
-	sqliteDeleteEvents = `DELETE FROM {outbox_events}
-WHERE id IN (SELECT e.id FROM json_each(?) AS delivered CROSS JOIN {outbox_events} AS e
-    ON e.id = json_extract(delivered.value, '$[0]') AND e.event_id = json_extract(delivered.value, '$[1]'))
+	sqliteDeleteEvents = sqliteDeleteNamed + `
   AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ?)`
+
+	sqliteDeleteNamed = `DELETE FROM {outbox_events}
+WHERE id IN (SELECT e.id FROM json_each(?) AS delivered CROSS JOIN {outbox_events} AS e
+    ON e.id = json_extract(delivered.value, '$[0]') AND e.event_id = json_extract(delivered.value, '$[1]'))`
 )
 
 func (s *sqliteRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error) {
