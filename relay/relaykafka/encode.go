@@ -1,7 +1,6 @@
 package relaykafka
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"time"
@@ -11,19 +10,6 @@ import (
 
 	"github.com/postroom/postroom/relay"
 )
-
-// item is a record on its way through the client. It is the kgo record's context
-// too: that is how the promise finds it again without a closure for each
-// record, and how the gate calls back what was not sent (gate.go).
-type item struct {
-	context.Context // the session's
-
-	session *session
-	topic   *topic
-	record  *relay.Record
-	wire    kgo.Record
-	size    int64 // of what it holds in memory, for MaxBufferedBytes
-}
 
 const (
 	// recordOverhead is what a buffered record costs beside its bytes: item,
@@ -42,40 +28,33 @@ const (
 // slabs that live as long as the batch: an allocation for each record is what would
 // make this slow.
 type encoder struct {
-	session  *session
 	now      time.Time
-	items    []item
 	headers  []kgo.RecordHeader
 	values   []byte
 	own      []relay.Header // scratch
-	topic    *topic
-	second   int64 // the second that stamp is of
+	second   int64          // the second that stamp is of
 	stamp    [len("2006-01-02T15:04:05.")]byte
 	maxBytes int
 }
 
 const plainHeaders = 3 // uuid, name, created_at
 
-func newEncoder(s *session, records int) *encoder {
+func newEncoder(cfg Config, records int) *encoder {
 	return &encoder{
-		session:  s,
 		now:      time.Now(),
-		items:    make([]item, records),
 		headers:  make([]kgo.RecordHeader, 0, records*plainHeaders),
 		values:   make([]byte, 0, records*(uuidLength+stampLength+16)),
 		second:   -1 << 62,
-		maxBytes: int(s.sink.cfg.BatchMaxBytes),
+		maxBytes: int(cfg.BatchMaxBytes),
 	}
 }
 
-// encode fills the i-th item. An error is a rejection: no retry would help.
-func (e *encoder) encode(i int, r *relay.Record) (*item, error) {
-	if e.topic == nil || e.topic.name != r.Topic {
-		e.topic = e.session.topicOf(r.Topic)
-	}
+// encode fills in all of wire but its topic and its context, and returns the size of
+// what it holds in memory. An error is a rejection: no retry would help.
+func (e *encoder) encode(wire *kgo.Record, r *relay.Record) (size int64, err error) {
 	first := len(e.headers)
 	if err := e.appendHeaders(r); err != nil {
-		return nil, err
+		return 0, err
 	}
 	headers := e.headers[first:len(e.headers):len(e.headers)]
 	bytes := len(r.Key) + len(r.Payload)
@@ -83,24 +62,11 @@ func (e *encoder) encode(i int, r *relay.Record) (*item, error) {
 		bytes += len(headers[i].Key) + len(headers[i].Value)
 	}
 	if most := bytes + batchFraming + len(headers)*headerFraming; most > e.maxBytes {
-		return nil, fmt.Errorf("the record of row %d for topic %s has %d bytes on the wire, and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
+		return 0, fmt.Errorf("the record of row %d for topic %s has %d bytes on the wire, and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
 			r.ID, r.Topic, most, e.maxBytes)
 	}
-	it := &e.items[i]
-	it.Context = e.session.gate
-	it.session = e.session
-	it.topic = e.topic
-	it.record = r
-	it.size = int64(bytes + recordOverhead)
-	it.wire = kgo.Record{
-		Topic:     e.topic.name,
-		Key:       r.Key,
-		Value:     r.Payload,
-		Headers:   headers,
-		Timestamp: e.now,
-		Context:   it,
-	}
-	return it, nil
+	*wire = kgo.Record{Key: r.Key, Value: r.Payload, Headers: headers, Timestamp: e.now}
+	return int64(bytes + recordOverhead), nil
 }
 
 func (e *encoder) appendHeaders(r *relay.Record) error {

@@ -28,6 +28,7 @@ type session struct {
 	topicsMu sync.Mutex // for the map; Deliver alone writes, and reads without it
 	topics   map[string]*topic
 	newTopic chan struct{}
+	last     *topic // that Deliver saw
 
 	// buffered is the size of all items not acknowledged yet. Each has a positive
 	// size, so 0 means that nothing is outstanding.
@@ -64,10 +65,10 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 		s.ackAll(records, relay.ErrGivenUp)
 		return
 	}
-	e := newEncoder(s, len(records))
+	e, items := newEncoder(s.sink.cfg, len(records)), make([]item, len(records))
 	for i, r := range records {
-		it, err := e.encode(i, r)
-		if err != nil {
+		it := &items[i]
+		if err := s.encode(e, it, r); err != nil {
 			s.shut()
 			s.ack(r, relay.Rejected(err))
 			s.ackAll(records[i+1:], relay.ErrGivenUp)
