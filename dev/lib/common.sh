@@ -1,6 +1,8 @@
 # State, ports, passwords, processes: what every server needs.
 #
+# .dev is $STATE, another directory with POSTROOM_DEV_STATE.
 # .dev/NAME/      port, port2, password, version, log, pid ("pid boot-id start-time"), left-out (a reason)
+# .dev/kafka/     also jvm.options and extra.properties, by hand: added to the command line and to the settings
 # .dev/data-root  where the servers keep their data: a directory of its own when .dev cannot be entered by
 #                 the users that the servers run as (a clone under /root)
 

@@ -14,16 +14,20 @@ kafka_missing() {
 }
 
 kafka_start() {
-	local home java lib=$CACHE/kafka-$KAFKA_VERSION
+	local home java options lib=$CACHE/kafka-$KAFKA_VERSION
 	java=$(java_program)
 	home=$(data_dir kafka)
+	options=$(content "$STATE/kafka/jvm.options")
 	maven kafka "$lib" "$ROOT/dev/kafka/pom.xml" copy-dependencies -Dkafka.version="$KAFKA_VERSION" || return 1
 	mkdir -p "$home"
 	kafka_settings "$home" >"$home/server.properties"
 	[[ -s $home/cluster-id ]] || head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-22 >"$home/cluster-id"
-	"$java" -cp "$lib/*" kafka.tools.StorageTool format --ignore-formatted -t "$(cat "$home/cluster-id")" \
-		-c "$home/server.properties" </dev/null >"$STATE/kafka/log" 2>&1 || return 1
-	launch kafka "$(id -un)" "$java" -Xms512m -Xmx1g -cp "$lib/*" kafka.Kafka "$home/server.properties"
+	# Formatting takes a JVM, and as long as the start itself: once is enough.
+	[[ -s $home/log/meta.properties ]] ||
+		"$java" -cp "$lib/*" kafka.tools.StorageTool format --ignore-formatted -t "$(cat "$home/cluster-id")" \
+			-c "$home/server.properties" </dev/null >"$STATE/kafka/log" 2>&1 || return 1
+	# shellcheck disable=SC2086 # several words
+	launch kafka "$(id -un)" "$java" -Xms512m -Xmx1g $options -cp "$lib/*" kafka.Kafka "$home/server.properties"
 }
 
 kafka_settings() {
@@ -44,6 +48,7 @@ kafka_settings() {
 		share.coordinator.state.topic.min.isr=1
 		group.initial.rebalance.delay.ms=0
 	EOF
+	content "$STATE/kafka/extra.properties"
 }
 
 # With kcat the question is for the brokers of the cluster. Without it, an ApiVersions request, version 0
