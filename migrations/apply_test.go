@@ -16,6 +16,9 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
+// allFiles are the migrations of both halves, by version.
+var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql"}
+
 func apply(t *testing.T, db dbtest.Database, o migrations.Options) []migrations.Result {
 	t.Helper()
 	results, err := migrations.Apply(t.Context(), db.DB, db.Dialect, o)
@@ -60,11 +63,11 @@ func TestApplyMakesTheTablesOnce(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		first := apply(t, db, migrations.Options{})
-		require.Equal(t, []string{"00001_outbox.sql", "00002_inbox.sql"}, files(first))
+		require.Equal(t, allFiles, files(first))
 		require.Positive(t, first[0].Duration)
 		require.Equal(t, int64(1), first[0].Version)
 		require.Empty(t, apply(t, db, migrations.Options{}), "a second Apply has nothing to do")
-		for _, table := range []string{"outbox_events", "outbox_parked", "outbox_leases", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "postroom_schema"} {
+		for _, table := range []string{"outbox_events", "outbox_parked", "outbox_leases", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "postroom_schema"} {
 			require.True(t, exists(t, db, table), table)
 		}
 		require.False(t, exists(t, db, "goose_db_version"), "that table is the user's")
@@ -101,9 +104,9 @@ func concurrentApply(t *testing.T, db dbtest.Database) {
 	for _, err := range errs {
 		require.NoError(t, err)
 	}
-	require.Equal(t, []string{"00001_outbox.sql", "00002_inbox.sql"}, applied)
+	require.Equal(t, allFiles, applied)
 	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM c_outbox_leases"))
-	require.Equal(t, 2, count(t, db, "SELECT count(*) FROM c_postroom_schema"))
+	require.Equal(t, len(allFiles), count(t, db, "SELECT count(*) FROM c_postroom_schema"))
 }
 
 func TestApplyNeedsOneConnectionOnly(t *testing.T) {
@@ -130,7 +133,7 @@ func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
 		require.ErrorContains(t, err, "outbox tables")
 		require.ErrorIs(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), migrations.ErrNotMigrated)
 
-		require.Equal(t, []string{"00001_outbox.sql"}, files(apply(t, db, outbox)), "the lower number may come later")
+		require.Equal(t, []string{"00001_outbox.sql", "00003_outbox_relay.sql"}, files(apply(t, db, outbox)), "the lower number may come later")
 		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}))
 	})
 }
@@ -139,7 +142,7 @@ func TestSeveralPrefixesLiveInOneDatabase(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		for _, prefix := range []string{"", "acme_", "a23456789_123456789_123456789_"} {
-			require.Len(t, apply(t, db, migrations.Options{Prefix: prefix}), 2)
+			require.Len(t, apply(t, db, migrations.Options{Prefix: prefix}), len(allFiles))
 			require.True(t, exists(t, db, prefix+"outbox_events"))
 			require.True(t, exists(t, db, prefix+"postroom_schema"))
 			exec(t, db.DB, "INSERT INTO "+prefix+"outbox_events (topic) VALUES ('"+prefix+"x')")
@@ -158,7 +161,7 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 			for _, schema := range []string{"order", "acme"} { // the first is a reserved word
 				for _, prefix := range []string{"", "eu_"} {
 					o := migrations.Options{Schema: schema, Prefix: prefix}
-					require.Len(t, apply(t, db, o), 2)
+					require.Len(t, apply(t, db, o), len(allFiles))
 					require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, o))
 					status, err := migrations.Status(t.Context(), db.DB, db.Dialect, o)
 					require.NoError(t, err)
@@ -166,8 +169,8 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 				}
 			}
 			require.Equal(t, 0, count(t, db, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"))
-			require.Equal(t, 2*9, count(t, db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'order'"),
-				"7 tables and 2 of bookkeeping for each of 2 prefixes")
+			require.Equal(t, 2*13, count(t, db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'order'"),
+				"11 tables and 2 of bookkeeping for each of 2 prefixes")
 		})
 	}
 }
@@ -177,7 +180,7 @@ func TestAnExpiryFarInTheFutureIsAClockSetBack(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{Only: migrations.InboxOnly})
 		exec(t, db.DB, "UPDATE postroom_schema_lock SET owner = 'dead-host-1', expires_at = '2999-01-01T00:00:00'")
-		require.Len(t, apply(t, db, migrations.Options{}), 1)
+		require.Len(t, apply(t, db, migrations.Options{}), 2)
 	})
 }
 
@@ -230,7 +233,7 @@ func TestAFailingFileSaysWhatWasAppliedAndWhatNot(t *testing.T) {
 		require.Equal(t, !atomic, exists(t, db, "outbox_events"), "MySQL commits each CREATE TABLE")
 
 		exec(t, db.DB, "DROP TABLE outbox_leases")
-		require.Len(t, apply(t, db, migrations.Options{}), 2, "the next run finishes the work")
+		require.Len(t, apply(t, db, migrations.Options{}), len(allFiles), "the next run finishes the work")
 		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_leases"))
 	})
 }
@@ -245,7 +248,7 @@ func TestATableOfTheUsersOwnIsNotTakenForOurs(t *testing.T) {
 		if db.Dialect != migrations.MySQL {
 			require.Equal(t, []string{"00001_outbox.sql"}, files(results))
 		}
-		require.Len(t, apply(t, db, migrations.Options{Prefix: "our_"}), 2)
+		require.Len(t, apply(t, db, migrations.Options{Prefix: "our_"}), len(allFiles))
 	})
 }
 

@@ -49,6 +49,20 @@ func TestTheInsertsInTheDocsWork(t *testing.T) {
 	})
 }
 
+func TestSchedulingByHandAsInTheDocsWorks(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
+		apply(t, db, migrations.Options{Only: migrations.OutboxOnly})
+		for _, statement := range documented(t, "postgresql sqlite schedule") {
+			if db.Dialect == migrations.MySQL {
+				statement = strings.ReplaceAll(statement, "Z')", "')")
+			}
+			exec(t, db.DB, statement)
+		}
+		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_scheduled WHERE deliver_at > '2030-01-31' AND deliver_at < '2030-02-01'"))
+	})
+}
+
 func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
@@ -79,13 +93,24 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 				{"orders_service", "DELETE FROM outbox_events", false},
 				{"orders_service", "UPDATE outbox_leases SET epoch = 7", false},
 				{"postroom_relay", "SELECT id FROM outbox_events", true},
-				{"postroom_relay", "INSERT INTO outbox_events (topic) VALUES ('t')", false},
+				{"postroom_relay", "INSERT INTO outbox_events (topic) VALUES ('t')", true},
 				{"postroom_relay", "UPDATE outbox_events SET topic = 'x'", false},
 				{"postroom_relay", "UPDATE outbox_leases SET epoch = epoch + 1 WHERE id = 1", true},
 				{"postroom_relay", "DELETE FROM outbox_leases", false},
 				{"postroom_relay", `INSERT INTO outbox_parked (id, event_id, topic, event_type, headers, created_at)
 					SELECT id, event_id, topic, event_type, headers, created_at FROM outbox_events`, true},
 				{"postroom_relay", "DELETE FROM outbox_events WHERE id > 0", true},
+				{"postroom_relay", `INSERT INTO outbox_archive (id, event_id, topic, event_type, headers, created_at)
+					SELECT id, event_id, topic, event_type, headers, created_at FROM outbox_parked`, true},
+				{"postroom_relay", `INSERT INTO outbox_drops (id, event_id, topic) SELECT id, event_id, topic FROM outbox_parked`, true},
+				{"postroom_relay", `INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers, created_at)
+					SELECT event_id, topic, event_key, event_type, payload, headers, created_at FROM outbox_scheduled`, true},
+				{"postroom_relay", "DELETE FROM outbox_scheduled WHERE seq > 0", true},
+				{"postroom_relay", "UPDATE outbox_relays SET owned = 1 WHERE host = 'a'", true},
+				{"postroom_relay", "DELETE FROM outbox_relays WHERE host = 'a'", true},
+				{"orders_service", "INSERT INTO outbox_scheduled (topic, deliver_at) VALUES ('t', '2030-01-01 00:00:00')", true},
+				{"orders_service", "DELETE FROM outbox_scheduled WHERE event_id = '018f2c3e-7b1a-7cc3-9a3e-0123456789ab'", true},
+				{"orders_service", "SELECT seq FROM outbox_archive", false},
 				{"postroom_relay", "SELECT consumer FROM inbox_events", false},
 				{"billing_service", "INSERT INTO inbox_events (consumer, message_id) VALUES ('c', 'm')", true},
 				{"billing_service", "DELETE FROM inbox_events WHERE consumer = 'c'", true},
@@ -118,8 +143,8 @@ func TestTheRightsToMigrateInTheDocsAreEnough(t *testing.T) {
 	t.Parallel()
 	db := dbtest.MariaDB(t)
 	migrator := dbtest.Restricted(t, db, "CREATE, INDEX, SELECT, INSERT, UPDATE ON *")
-	require.Len(t, apply(t, migrator, migrations.Options{}), 2)
+	require.Len(t, apply(t, migrator, migrations.Options{}), len(allFiles))
 
 	pg := dbtest.PostgreSQL(t)
-	require.Len(t, apply(t, dbtest.Restricted(t, pg, "CREATE ON SCHEMA public"), migrations.Options{}), 2)
+	require.Len(t, apply(t, dbtest.Restricted(t, pg, "CREATE ON SCHEMA public"), migrations.Options{}), len(allFiles))
 }

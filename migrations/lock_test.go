@@ -84,7 +84,7 @@ func TestAHolderThatLostTheLockRecordsNothing(t *testing.T) {
 		require.Equal(t, db.Dialect == migrations.MySQL, exists(t, db, "outbox_events"), "rolled back where that is possible")
 
 		exec(t, db.DB, "UPDATE postroom_schema_lock SET owner = NULL, expires_at = NULL")
-		require.Len(t, apply(t, db, migrations.Options{}), 2, "the successor can do the work")
+		require.Len(t, apply(t, db, migrations.Options{}), len(allFiles), "the successor can do the work")
 		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_leases"))
 	})
 }

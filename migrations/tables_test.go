@@ -3,6 +3,7 @@ package migrations_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -48,10 +49,12 @@ func TestTables(t *testing.T) {
 			{"inbox ids compare by bytes", testInboxIDsCompareByBytes},
 			{"keys compare by bytes", testKeysCompareByBytes},
 			{"inbox tables keep to their limits", testInboxLimits},
+			{"scheduled events have a time that can be reached", testScheduledEventsHaveATimeThatCanBeReached},
+			{"the relay's own tables keep to their limits", testRelayLimits},
 			{"parked events keep their event and a known state", testParkedEventsKeepTheirEventAndAKnownState},
 		} {
 			t.Run(c.name, func(t *testing.T) { c.test(t, db) })
-			for _, table := range []string{"outbox_events", "outbox_parked", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked"} {
+			for _, table := range []string{"outbox_events", "outbox_parked", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked"} {
 				exec(t, db.DB, "DELETE FROM "+table)
 			}
 		}
@@ -127,6 +130,9 @@ func headers(n int) string {
 	return `{"k": "` + strings.Repeat("v", n-len(`{"k": ""}`)) + `"}`
 }
 
+// deliverAtLength cuts a time to what a dialect takes as text: MySQL no Z.
+var deliverAtLength = map[migrations.Dialect]int{migrations.PostgreSQL: 27, migrations.MySQL: 26, migrations.SQLite: 27}
+
 func testEventLimits(t *testing.T, db dbtest.Database) {
 	const mib = 1 << 20
 	onAll := []migrations.Dialect{migrations.PostgreSQL, migrations.MySQL, migrations.SQLite}
@@ -197,11 +203,17 @@ func testEventLimits(t *testing.T, db dbtest.Database) {
 			if d != db.Dialect || c.except == db.Flavor {
 				continue
 			}
-			err := insert(t, db, "outbox_events", c.row)
-			if c.ok {
-				require.NoError(t, err, c.name)
-			} else {
-				require.Error(t, err, c.name)
+			for _, table := range []string{"outbox_events", "outbox_scheduled"} {
+				row, ok := maps.Clone(c.row), c.ok
+				if table == "outbox_scheduled" {
+					row["deliver_at"] = "2030-01-01T00:00:00.000000Z"[:deliverAtLength[db.Dialect]]
+					ok = ok && c.name != "the same event_id again"
+				}
+				if err := insert(t, db, table, row); ok {
+					require.NoError(t, err, "%s: %s", table, c.name)
+				} else {
+					require.Error(t, err, "%s: %s", table, c.name)
+				}
 			}
 		}
 	}
@@ -371,9 +383,16 @@ func TestPostgreSQLsAutovacuumSettingsAreInForce(t *testing.T) {
 	t.Parallel()
 	db := dbtest.PostgreSQL(t)
 	apply(t, db, migrations.Options{})
-	var options string
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = 'outbox_events'").Scan(&options))
-	for _, want := range []string{"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=5000", "autovacuum_vacuum_cost_delay=0", "vacuum_truncate=off"} {
-		require.Contains(t, options, want)
+	for table, settings := range map[string][]string{
+		"outbox_events":    {"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=5000", "autovacuum_vacuum_cost_delay=0", "vacuum_truncate=off"},
+		"outbox_scheduled": {"autovacuum_vacuum_scale_factor=0.01", "autovacuum_vacuum_threshold=5000", "autovacuum_vacuum_cost_delay=0", "vacuum_truncate=off"},
+		"outbox_archive":   {"autovacuum_vacuum_scale_factor=0.02", "autovacuum_vacuum_cost_delay=0"},
+		"outbox_relays":    {"fillfactor=10", "autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=200"},
+	} {
+		var options string
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = $1", table).Scan(&options))
+		for _, want := range settings {
+			require.Contains(t, strings.Split(options, " "), want, table)
+		}
 	}
 }

@@ -13,15 +13,19 @@ import (
 // relayGrants are those of docs/tables.md for a relay, with what may be left out last.
 func relayGrants(d dialect.Dialect) []string {
 	grants := []string{
-		"SELECT, DELETE ON outbox_events",
+		"SELECT, INSERT, DELETE ON outbox_events",
 		"SELECT, UPDATE ON outbox_leases",
 		"SELECT, INSERT, UPDATE, DELETE ON outbox_parked",
+		"SELECT, INSERT, UPDATE, DELETE ON outbox_scheduled",
+		"SELECT, INSERT, UPDATE, DELETE ON outbox_archive",
+		"SELECT, INSERT, UPDATE, DELETE ON outbox_drops",
+		"SELECT, INSERT, UPDATE, DELETE ON outbox_relays",
 		"SELECT ON postroom_schema",
 	}
 	if d == dialect.PostgreSQL {
 		return append(grants, "SELECT ON SEQUENCE outbox_events_id_seq")
 	}
-	return append(grants, "PROCESS ON *.*")
+	return append(grants, "SELECT, UPDATE ON outbox_key_locks", "PROCESS ON *.*")
 }
 
 // eachWithUsers runs f on the servers that have users.
