@@ -83,6 +83,16 @@ type Config struct {
 	// most MaxInFlight; default 5000.
 	BatchSize int
 
+	// Archive keeps delivered events in outbox_archive, with where Kafka put them, for
+	// `relay replay` and `relay trace`. They go there as they are deleted, in the same
+	// transaction. It costs the database about as much again as delivering without it.
+	// Run fails if the table is not there.
+	Archive bool
+
+	// ArchiveFor is how long the archive keeps an event; then it is purged, in small
+	// steps. Only with Archive. A minute or more; default 7 days.
+	ArchiveFor time.Duration
+
 	// RetryMin and RetryMax bound the pause after an outage of the database or the
 	// sink; it doubles from one to the other, with jitter. Defaults 50 ms and 5 s.
 	RetryMin, RetryMax time.Duration
@@ -96,6 +106,8 @@ type Config struct {
 	// dead without a sign of it while that of the renewals lives, and a delete may wait
 	// for a row that somebody has locked and forgotten. Either must show as an error.
 	answerTimeout time.Duration
+	// purgeEvery is how often the archive is searched for rows that are old enough.
+	purgeEvery time.Duration
 	// maxGaps is the most ranges that one read names.
 	maxGaps int
 }
@@ -114,7 +126,11 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
 	setDefault(&c.sweepEvery, 5*time.Second)
 	setDefault(&c.answerTimeout, time.Minute)
+	setDefault(&c.purgeEvery, time.Minute)
 	setDefault(&c.maxGaps, 512)
+	if c.Archive {
+		setDefault(&c.ArchiveFor, 7*24*time.Hour)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -149,6 +165,8 @@ func (c Config) validate() error {
 	check(c.MaxInFlight > 0, "MaxInFlight is %d: want at least 1", c.MaxInFlight)
 	check(c.MaxInFlightBytes > 0, "MaxInFlightBytes is %d: want at least 1", c.MaxInFlightBytes)
 	check(c.BatchSize > 0 && c.BatchSize <= c.MaxInFlight, "BatchSize is %d: want 1 to MaxInFlight, %d", c.BatchSize, c.MaxInFlight)
+	check(c.Archive || c.ArchiveFor == 0, "ArchiveFor is %v without Archive: set Archive, or leave it out", c.ArchiveFor)
+	check(!c.Archive || c.ArchiveFor >= time.Minute, "ArchiveFor is %v: want at least 1m", c.ArchiveFor)
 	check(c.RetryMin > 0 && c.RetryMin <= c.RetryMax, "RetryMin is %v and RetryMax %v: want 0 < RetryMin ≤ RetryMax", c.RetryMin, c.RetryMax)
 	return errors.Join(errs...)
 }

@@ -58,7 +58,10 @@ func (s *session) deleteLoop(ctx context.Context) {
 		case <-gathered:
 			all, gathered = true, nil
 		}
-		taken := s.flights.takeDelivered(all, maxDelete)
+		var taken []*flight
+		if all || !s.relay.cfg.Archive { // long runs that go first would mix up the archive's order
+			taken = s.flights.takeDelivered(all, maxDelete)
+		}
 		if len(taken) == 0 {
 			if gathered == nil && !all {
 				gathered = time.After(gatherFor)
@@ -90,7 +93,7 @@ func (s *session) deleteLoop(ctx context.Context) {
 func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	n, err := s.relay.store.Delete(ctx, s.lease, plan(taken))
+	n, err := s.remove(ctx, plan(taken), taken)
 	if err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) e
 		}
 		// A run whose last row is gone was left alone as a whole. What is left of it goes
 		// row by row, or it would be read and sent again.
-		if _, err := s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events(taken)}); err != nil {
+		if _, err := s.remove(ctx, dialect.Deletion{Events: events(taken)}, taken); err != nil {
 			return err
 		}
 		if err := s.remaining(ctx, taken); err != nil {

@@ -243,14 +243,14 @@ func (f *flights) failures() []failure {
 }
 
 // leftover lists delivered records whose delete is not known to have committed.
-func (f *flights) leftover() []dialect.Event {
+func (f *flights) leftover() []dialect.Delivered {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var events []dialect.Event
+	var rows []dialect.Delivered
 	for _, fl := range f.delivered {
-		events = append(events, fl.event())
+		rows = append(rows, fl.place())
 	}
-	return events
+	return rows
 }
 
 func (fl *flight) event() dialect.Event { return dialect.Event{ID: fl.id, EventID: fl.eventID} }

@@ -27,7 +27,7 @@ type Relay struct {
 
 	// carried are events that were delivered in an earlier turn of this process and
 	// whose delete is not known to have committed. Only Run's goroutine touches it.
-	carried []dialect.Event
+	carried []dialect.Delivered
 }
 
 // store is what the relay needs of a database.
@@ -47,6 +47,7 @@ type store interface {
 	Writers(ctx context.Context) (dialect.Writers, error)
 	// Delete removes delivered rows while the lease is held.
 	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
+	archives
 }
 
 type leases interface {
@@ -128,6 +129,9 @@ func (r *Relay) checkAtStart(ctx context.Context) error {
 	}
 	if src.Unordered != "" {
 		r.log.Warn("no order is promised on this server", "reason", src.Unordered)
+	}
+	if err := r.checkArchive(ctx); err != nil {
+		return err
 	}
 	return r.cfg.Sink.Check(ctx)
 }

@@ -39,12 +39,12 @@ type session struct {
 
 // outcome is what became of a session.
 type outcome struct {
-	outage      error           // the first failure that was not a rejection
-	rejected    *RejectedError  // a record that was refused alone
-	suspects    int64           // one of the records up to this id was refused; 0: none
-	undelivered int             // were given up when the session was closed
-	leftover    []dialect.Event // delivered, but not known to be deleted
-	progress    bool            // something was delivered
+	outage      error               // the first failure that was not a rejection
+	rejected    *RejectedError      // a record that was refused alone
+	suspects    int64               // one of the records up to this id was refused; 0: none
+	undelivered int                 // were given up when the session was closed
+	leftover    []dialect.Delivered // delivered, but not known to be deleted
+	progress    bool                // something was delivered
 }
 
 func newSession(r *Relay, k *keeper) *session {

@@ -154,7 +154,7 @@ func TestAStopWithDeliveredRowsOfAnEarlierTurnUndeletedSaysSo(t *testing.T) {
 	gone.broken.Store(true)
 	b.naive = func(s store) store { gone.store = s; return gone }
 	r := b.relay()
-	r.carried = []dialect.Event{{ID: 1, EventID: uuid.New()}}
+	r.carried = []dialect.Delivered{{Event: dialect.Event{ID: 1, EventID: uuid.New()}}}
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -19,6 +19,7 @@ import (
 func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	var keeping sync.WaitGroup
 	keeping.Go(k.run)
+	keeping.Go(func() { r.purgeLoop(k) })
 	defer keeping.Wait()
 	defer k.cancel(nil)
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
@@ -69,7 +70,7 @@ func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
 	defer context.AfterFunc(stop, func() { time.AfterFunc(r.cfg.DrainTimeout, cancel) })()
 	for len(r.carried) > 0 {
 		n := min(len(r.carried), maxDelete)
-		if _, err := r.store.Delete(ctx, k.lease, dialect.Deletion{Events: r.carried[:n]}); err != nil {
+		if err := r.removeCarried(ctx, k.lease, r.carried[:n]); err != nil {
 			return fmt.Errorf("delete what was delivered before: %w", err)
 		}
 		r.carried = r.carried[n:]

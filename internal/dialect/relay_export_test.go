@@ -25,3 +25,20 @@ func (r *Relay) DeleteRunSQL() string {
 func (r *Relay) DeleteEventsSQL() string {
 	return r.names.Expand(map[Dialect]string{PostgreSQL: postgresDeleteEvents, MySQL: mysqlDeleteEvents, SQLite: sqliteDeleteEvents}[r.names.Dialect])
 }
+
+// ArchiveSQL is the statement that moves rows into the archive, with its arguments.
+func (r *Relay) ArchiveSQL(rows []Delivered) (string, []any) {
+	if r.names.Dialect == PostgreSQL {
+		return r.names.Expand(postgresArchive), deliveredArrays(rows)
+	}
+	list, err := deliveredJSON(rows)
+	if err != nil {
+		panic(err)
+	}
+	return r.names.Expand(map[Dialect]string{MySQL: mysqlArchive, SQLite: sqliteArchive}[r.names.Dialect]), []any{list}
+}
+
+// PurgeSQL is the statement of Purge.
+func (r *Relay) PurgeSQL(o Old, limit int) string {
+	return r.names.Expand(o.purge(r.names.Dialect, limit))
+}

@@ -1,0 +1,143 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// archives is what the relay needs of a database that keeps delivered events.
+type archives interface {
+	// CheckArchive fails if the archive is not there or may not be written.
+	CheckArchive(ctx context.Context) error
+	// DeleteArchiving moves delivered rows into the archive, if the lease is held.
+	DeleteArchiving(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) (int64, error)
+	// Purge deletes at most limit old rows.
+	Purge(ctx context.Context, o dialect.Old, limit int) (int64, error)
+}
+
+// A move into the archive holds the lease row locked, and a renewal waits for as long:
+// these bound how much is moved at a time. Deletes without an archive need no such bound,
+// because they copy nothing.
+const (
+	maxArchive      = 5000
+	maxArchiveBytes = 8 << 20
+)
+
+// remove deletes delivered rows as d names them, or moves them into the archive.
+func (s *session) remove(ctx context.Context, d dialect.Deletion, taken []*flight) (int64, error) {
+	if !s.relay.cfg.Archive {
+		return s.relay.store.Delete(ctx, s.lease, d)
+	}
+	var total int64
+	for start := 0; start < len(taken); {
+		end := archiveEnd(taken, start)
+		rows := make([]dialect.Delivered, 0, end-start)
+		for _, fl := range taken[start:end] {
+			rows = append(rows, fl.place())
+		}
+		n, err := s.relay.store.DeleteArchiving(ctx, s.lease, rows)
+		if errors.Is(err, dialect.ErrLeaseLost) {
+			s.keeper.lost(err)
+		}
+		if err != nil {
+			return total, s.relay.explainArchive(err)
+		}
+		total += n
+		start = end
+	}
+	return total, nil
+}
+
+// archiveEnd returns where the part that is moved at once ends; it has one row at least.
+func archiveEnd(taken []*flight, start int) int {
+	end, bytes := start+1, taken[start].size
+	for end < len(taken) && end-start < maxArchive && bytes+taken[end].size <= maxArchiveBytes {
+		bytes += taken[end].size
+		end++
+	}
+	return end
+}
+
+func (fl *flight) place() dialect.Delivered {
+	return dialect.Delivered{Event: fl.event(), Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
+}
+
+// removeCarried is remove for what an earlier session delivered.
+func (r *Relay) removeCarried(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) error {
+	if r.cfg.Archive {
+		for part := range slices.Chunk(rows, maxArchive) {
+			if _, err := r.store.DeleteArchiving(ctx, l, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	d := dialect.Deletion{Events: make([]dialect.Event, len(rows))}
+	for i, row := range rows {
+		d.Events[i] = row.Event
+	}
+	_, err := r.store.Delete(ctx, l, d)
+	return err
+}
+
+func (r *Relay) checkArchive(ctx context.Context) error {
+	if !r.cfg.Archive {
+		return nil
+	}
+	return r.explainArchive(r.store.CheckArchive(ctx))
+}
+
+func (r *Relay) explainArchive(err error) error {
+	switch {
+	case dialect.IsMissingTable(err):
+		return fmt.Errorf("the archive of %s is on and its table is not there: run `relay migrate up`, or turn the archive off: %w", r.store.Table(), err)
+	case dialect.IsDenied(err):
+		return fmt.Errorf("the archive of %s is on and the relay's user lacks a right on it: grant SELECT, INSERT and DELETE on outbox_archive, or turn the archive off: %w",
+			r.store.Table(), err)
+	}
+	return err
+}
+
+// purgeBatch is how many rows one statement purges, so that it locks little and a
+// replica keeps up.
+const purgeBatch = 1000
+
+// purgeLoop deletes what the archive has kept for long enough, for as long as the lease
+// is held. Two relays that purge at the same time do no harm, so nothing else fences it.
+// After a full batch it rests for as long as that took, and never waits longer than
+// purgeEvery.
+func (r *Relay) purgeLoop(k *keeper) {
+	if !r.cfg.Archive {
+		return
+	}
+	failing := false
+	for pause := time.Duration(0); sleep(k.ctx, pause, nil); {
+		began := time.Now()
+		n, err := r.purge(k.ctx)
+		pause = r.cfg.purgeEvery
+		switch {
+		case k.ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			failing = true
+			r.log.Warn("the archive is not purged: will be tried again", "every", r.cfg.purgeEvery, "error", r.explainArchive(err))
+		case err == nil && failing:
+			failing = false
+			r.log.Info("the archive is purged again")
+		}
+		if n == purgeBatch {
+			pause = min(time.Since(began), r.cfg.purgeEvery)
+		}
+	}
+}
+
+func (r *Relay) purge(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
+	return r.store.Purge(ctx, dialect.OldArchived(r.cfg.ArchiveFor), purgeBatch)
+}

@@ -1,0 +1,257 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// archiveOf lists the ids that the archive holds, in its order.
+func (b *bench) archiveOf() (ids []int64) {
+	b.t.Helper()
+	rows, err := b.db.DB.QueryContext(context.Background(), "SELECT id FROM outbox_archive ORDER BY seq")
+	require.NoError(b.t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		require.NoError(b.t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(b.t, rows.Err())
+	return ids
+}
+
+func (b *bench) scalar(query string) (n int64) {
+	b.t.Helper()
+	require.NoError(b.t, b.db.DB.QueryRowContext(context.Background(), query).Scan(&n))
+	return n
+}
+
+func TestDeliveredEventsAreArchivedWithTheirPosition(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.Archive = true
+		b.sink.verdict = func(r *Record) error {
+			if string(r.Payload) != "k3" { // of one the sink does not know
+				r.SetPosition(7, 1000+r.ID)
+			}
+			return nil
+		}
+		b.commit("k", numbered("k", 5)...)
+		stop := b.start()
+		eventually(t, "they are delivered and moved", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 5), b.sink.values())
+		require.EqualValues(t, 5, b.scalar("SELECT COUNT(*) FROM outbox_archive"))
+		require.EqualValues(t, 4, b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition = 7 AND kafka_offset = 1000 + id"))
+		require.EqualValues(t, 1, b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition IS NULL"))
+	})
+}
+
+func TestWithoutTheSettingNothingIsArchived(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.commit("k", "k1")
+	stop := b.start()
+	eventually(t, "it is delivered", b.empty)
+	require.NoError(t, stop())
+	require.Empty(t, b.archiveOf())
+}
+
+// Rows 3 to 702 are a run that is long enough to be deleted at once, ahead of row 1,
+// which waits for its neighbour. A replay goes by the archive's order: it would bring
+// the first event of the key last.
+func TestTheArchiveKeepsTheOrderOfAKey(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.Archive = true
+		b.sink.hold = true
+		b.commit("k", "k1")
+		b.commit("other", "o1")
+		b.commit("k", numbered("k", 701)[1:]...)
+		stop := b.start()
+		eventually(t, "all are on their way", func() bool { return b.sink.count() == 702 })
+		b.sink.releaseBut("o1")
+		eventually(t, "the key is archived", func() bool { return len(b.archiveOf()) == 701 })
+		ids := b.archiveOf()
+		require.IsIncreasing(t, ids)
+		b.sink.release()
+		eventually(t, "the last one follows", b.empty)
+		require.NoError(t, stop())
+	})
+}
+
+// releaseBut acknowledges what is held, except one value.
+func (s *testSink) releaseBut(value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var kept []heldAck
+	for _, h := range s.held {
+		if string(h.record.Payload) == value {
+			kept = append(kept, h)
+			continue
+		}
+		h.session.ack(h.record, nil)
+	}
+	s.held = kept
+}
+
+func TestARelayThatIsToArchiveChecksItsTableAtStart(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.Archive = true
+		b.exec("DROP TABLE outbox_archive")
+		b.commit("k", "k1")
+		err := b.relay().Run(t.Context())
+		require.ErrorContains(t, err, "run `relay migrate up`")
+		require.Zero(t, b.sink.count())
+
+		b.cfg.Archive = false
+		stop := b.start()
+		eventually(t, "without it the relay runs", b.empty)
+		require.NoError(t, stop())
+	})
+}
+
+func TestARelayThatIsToArchiveChecksItsRightsAtStart(t *testing.T) {
+	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
+		rights := []string{"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases"}
+		for _, missing := range []string{"", "SELECT, INSERT", "SELECT, DELETE"} {
+			b := newBench(t, db)
+			b.cfg.Archive = true
+			granted := append([]string{}, rights...)
+			if missing != "" {
+				granted = append(granted, missing+" ON outbox_archive")
+			}
+			b.db = dbtest.Restricted(t, db, granted...)
+			err := b.relay().Run(t.Context())
+			require.ErrorContains(t, err, "grant SELECT, INSERT and DELETE on outbox_archive", missing)
+		}
+	})
+}
+
+func TestTheArchiveIsPurgedInStepsWhileTheLeaseIsHeld(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.Archive, b.cfg.ArchiveFor, b.cfg.purgeEvery = true, time.Hour, time.Millisecond
+		b.commit("k", numbered("k", 2500)...)
+		stop := b.start()
+		eventually(t, "they are archived", b.empty)
+		old := map[dialect.Dialect]string{
+			dialect.PostgreSQL: "clock_timestamp() - interval '61 minutes'",
+			dialect.MySQL:      "UTC_TIMESTAMP(6) - INTERVAL 61 MINUTE",
+			dialect.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '-61 minutes') || '000Z'",
+		}[db.Dialect]
+		b.exec("UPDATE outbox_archive SET delivered_at = " + old + " WHERE id <= 2400")
+		eventually(t, "the old ones are gone", func() bool { return len(b.archiveOf()) == 100 })
+		require.EqualValues(t, 2401, b.scalar("SELECT MIN(id) FROM outbox_archive"))
+		require.NoError(t, stop())
+	})
+}
+
+// unpurgeable fails to purge while it is set.
+type unpurgeable struct {
+	store
+	broken atomic.Bool
+	tried  atomic.Int64
+}
+
+func (s *unpurgeable) Purge(ctx context.Context, o dialect.Old, limit int) (int64, error) {
+	s.tried.Add(1)
+	if s.broken.Load() {
+		return 0, errors.New("disk full")
+	}
+	return s.store.Purge(ctx, o, limit)
+}
+
+func TestAPurgeThatFailsIsToldOnceAndHoldsUpNothing(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.cfg.Archive, b.cfg.purgeEvery = true, time.Millisecond
+	broken := &unpurgeable{}
+	broken.broken.Store(true)
+	b.naive = func(s store) store { broken.store = s; return broken }
+	r := b.relay()
+	log := &lines{}
+	r.log = slog.New(log)
+	stop := start(t, r)
+	eventually(t, "it is tried again and again", func() bool { return broken.tried.Load() > 5 })
+	b.commit("k", "k1")
+	eventually(t, "events are delivered meanwhile", b.empty)
+	broken.broken.Store(false)
+	eventually(t, "its end is told", func() bool { return log.count("the archive is purged again") == 1 })
+	require.NoError(t, stop())
+	require.Equal(t, 1, log.count("the archive is not purged"))
+}
+
+func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.Archive = true
+		b.sink.hold = true
+		r := b.relay()
+		k, err := r.claim(t.Context())
+		require.NoError(t, err)
+		ended := make(chan struct{})
+		go func() { defer close(ended); _, _ = r.turn(t.Context(), k) }()
+		b.commit("k", "k1")
+		eventually(t, "it is on its way", func() bool { return b.sink.count() == 1 })
+		b.exec("UPDATE outbox_leases SET epoch = epoch + 1")
+		b.sink.release()
+		<-ended
+		require.ErrorIs(t, context.Cause(k.ctx), dialect.ErrLeaseLost)
+		require.Equal(t, 1, b.rows())
+		require.Empty(t, b.archiveOf())
+		require.Len(t, r.carried, 1, "its delete is tried in the next turn")
+
+		b.exec("UPDATE outbox_leases SET owner = NULL")
+		stop := start(t, r)
+		eventually(t, "the next turn archives it", b.empty)
+		require.NoError(t, stop())
+		require.Len(t, b.archiveOf(), 1)
+		require.Equal(t, 1, b.sink.count(), "and does not send it again")
+	})
+}
+
+func TestAMoveIsBoundedByRowsAndBytes(t *testing.T) {
+	taken := make([]*flight, 2*maxArchive)
+	for i := range taken {
+		taken[i] = &flight{id: int64(i), size: 1}
+	}
+	require.Equal(t, maxArchive, archiveEnd(taken, 0))
+	require.Equal(t, 2*maxArchive, archiveEnd(taken, maxArchive+1))
+	taken[2].size = maxArchiveBytes
+	require.Equal(t, 2, archiveEnd(taken, 0))
+	require.Equal(t, 3, archiveEnd(taken, 2), "one that is larger goes alone")
+	taken[0].size = 10 * maxArchiveBytes
+	require.Equal(t, 1, archiveEnd(taken, 0))
+}
+
+func TestTheArchivesSettingsAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		archive bool
+		keep    time.Duration
+		want    string
+	}{
+		{true, 0, ""}, {true, time.Minute, ""}, {true, time.Second, "want at least 1m"}, {true, -time.Hour, "want at least 1m"},
+		{false, time.Hour, "without Archive"},
+	} {
+		b := newBench(t, dbtest.SQLite(t))
+		b.cfg.Archive, b.cfg.ArchiveFor = c.archive, c.keep
+		b.cfg.DB, b.cfg.Dialect, b.cfg.Sink = b.db.DB, b.db.Dialect, b.sink
+		r, err := New(b.cfg)
+		if c.want != "" {
+			require.ErrorContains(t, err, c.want, fmt.Sprint(c))
+			continue
+		}
+		require.NoError(t, err)
+		require.Contains(t, []time.Duration{time.Minute, 7 * 24 * time.Hour}, r.cfg.ArchiveFor)
+	}
+}
