@@ -115,9 +115,10 @@ var (
 
 // Relay reads, deletes and leases for one installation. Safe for concurrent use.
 type Relay struct {
-	db    *sql.DB
-	names Names
-	sql   relaySQL
+	db     *sql.DB
+	names  Names
+	sql    relaySQL
+	parked parkedSQL
 }
 
 // relaySQL is where the dialects differ. Each method sends the statements of one
@@ -142,11 +143,11 @@ func NewRelay(db *sql.DB, n Names) (*Relay, error) {
 	base := relayBase{db: db, names: n}
 	switch n.Dialect {
 	case PostgreSQL:
-		r.sql = newPostgresRelay(base)
+		r.sql, r.parked = newPostgresRelay(base), postgresParked(n)
 	case MySQL:
-		r.sql = newMySQLRelay(base)
+		r.sql, r.parked = newMySQLRelay(base), mysqlParked(n)
 	case SQLite:
-		r.sql = newSQLiteRelay(base)
+		r.sql, r.parked = newSQLiteRelay(base), sqliteParked(n)
 	}
 	return r, nil
 }

@@ -1,0 +1,275 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// Parked rows, the owner's side. Only the owner of the lease inserts and deletes rows
+// of outbox_parked, each time in a transaction that holds the lease row locked (hazard
+// 16); people only change state. So:
+//
+//   - seq is the order of parking: rows of a key are replayed by it;
+//   - a key is blocked while outbox_parked has a row of it;
+//   - a row in state blocked has an earlier row of its key: whoever deletes the rows
+//     before it also sets it to retry.
+
+// States of a parked row.
+const (
+	ParkFailed  = "failed"  // the sink refused it
+	ParkBlocked = "blocked" // waits behind an earlier row of its key
+	ParkRetry   = "retry"   // to be sent again
+	ParkDrop    = "drop"    // to be deleted unsent
+)
+
+// maxParkError is the longest error that is kept, in bytes.
+const maxParkError = 4000
+
+// Parking asks to move a row out of outbox_events.
+type Parking struct {
+	Event
+	State     string // ParkFailed, ParkBlocked
+	Error     string // why; cut to 4,000 bytes of UTF-8
+	Overtaken bool   // later events of the key were delivered before it
+}
+
+// ParkedEvent names a parked row and the event that it must hold.
+type ParkedEvent struct {
+	Seq     int64
+	EventID uuid.UUID
+}
+
+// ParkedRow is a row to send again. Row.ID is the id that it had in outbox_events.
+type ParkedRow struct {
+	Seq       int64
+	Overtaken bool
+	Attempts  int
+	Row
+}
+
+// Dropped is a row that an operator gave up.
+type Dropped struct {
+	Seq int64
+	Event
+	Topic string
+	Key   []byte // nil: NULL
+}
+
+// parkedSQL has one dialect's statements over outbox_parked. Lists travel as JSON, so
+// that a statement is the same for any number of rows.
+type parkedSQL struct {
+	blockedKeys string
+	move        []string // [[id, event_id, state, error, overtaken], …]; each must change as many rows
+	orphans     string   // after seq: blocked rows without a row before them
+	sent        string   // lowest id, highest id
+
+	candidates string // after seq, limit
+	turns      string // [seq, …]: for each the first row of its key in another state than retry
+	replay     string // lowest seq, highest seq
+	scan       func(rows *sql.Rows, p *ParkedRow) error
+
+	keys, remove string // [[seq, event_id], …]
+	heads        func(ctx context.Context, tx *sql.Tx, keys []EventKey) ([]parkedHead, error)
+	followers    func(ctx context.Context, tx *sql.Tx, heads []parkedHead, most int) ([]int64, error)
+	release      string // [seq, …]
+
+	refuse string // error, overtaken, seq, event_id
+	block  string // seq
+
+	dropped string // limit
+	record  string // [seq, …]
+}
+
+// parkedHead is the first row of a key.
+type parkedHead struct {
+	key   EventKey
+	seq   int64 // 0: none
+	state string
+}
+
+// BlockedKeys visits the distinct topics and keys of which rows are parked. Rows
+// without a key block nothing.
+func (r *Relay) BlockedKeys(ctx context.Context, visit func(topic string, key []byte)) (err error) {
+	rows, err := r.db.QueryContext(ctx, r.parked.blockedKeys)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var topic string
+		var key []byte
+		if err := rows.Scan(&topic, &key); err != nil {
+			return err
+		}
+		visit(topic, key)
+	}
+	return rows.Err()
+}
+
+// Asked reports whether any row is to be sent again or dropped: one look into an
+// index (with tables of version 2, which lack it, a scan of the parked rows).
+func (r *Relay) Asked(ctx context.Context) (asked bool, err error) {
+	err = r.db.QueryRowContext(ctx, r.names.Expand(
+		"SELECT EXISTS (SELECT 1 FROM {outbox_parked} WHERE state IN ('retry', 'drop'))")).Scan(&asked)
+	return asked, err
+}
+
+// Park moves rows out of outbox_events in the order given, and returns how many it
+// moved: a row that is gone, or whose id holds another event by now, is passed over,
+// for the answer to an earlier try may have been lost. ErrLeaseLost: nothing moved.
+//
+// A row in state blocked that nothing is parked before (the rows it waited for were
+// deleted by hand) becomes retry, or nothing would ever release it.
+func (r *Relay) Park(ctx context.Context, l Lease, rows []Parking) (moved int64, err error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	err = r.fenced(ctx, l, func(tx *sql.Tx) error {
+		moved = 0
+		var before int64
+		q := r.names.Expand("SELECT COALESCE(MAX(seq), 0) FROM {outbox_parked}")
+		if err := tx.QueryRowContext(ctx, q).Scan(&before); err != nil {
+			return err
+		}
+		for rest := rows; len(rest) > 0; {
+			n := parkingsFitting(rest)
+			changed, err := r.move(ctx, tx, rest[:n])
+			if err != nil {
+				return err
+			}
+			moved, rest = moved+changed, rest[n:]
+		}
+		return r.releaseOrphans(ctx, tx, before, rows)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return moved, nil
+}
+
+// move runs the dialect's statements over the same list. Where moving takes two, an
+// INSERT and a DELETE, both must have found the same rows, or one would be lost or doubled.
+func (r *Relay) move(ctx context.Context, tx *sql.Tx, rows []Parking) (moved int64, err error) {
+	list, err := parkingsJSON(rows)
+	if err != nil {
+		return 0, err
+	}
+	for i, statement := range r.parked.move {
+		result, err := tx.ExecContext(ctx, statement, list)
+		if err != nil {
+			return 0, err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return 0, err
+		}
+		if i > 0 && n != moved {
+			return 0, fmt.Errorf("move rows from %s to %s: %d copied and %d deleted, so nothing was changed",
+				r.names.Plain(Events), r.names.Plain(Parked), moved, n)
+		}
+		moved = n
+	}
+	return moved, nil
+}
+
+func (r *Relay) releaseOrphans(ctx context.Context, tx *sql.Tx, before int64, rows []Parking) error {
+	waits := false
+	for _, p := range rows {
+		waits = waits || p.State == ParkBlocked
+	}
+	if !waits {
+		return nil
+	}
+	orphans, err := queryInts(ctx, tx, r.parked.orphans, before)
+	if err != nil || len(orphans) == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, r.parked.release, intsJSON(orphans))
+	return err
+}
+
+// DeleteSentParked deletes parked rows that hold one of these events under the same
+// row id: an exactly-once start found that they were delivered (hazard 17). It returns
+// how many, and treats their keys as Unpark does. It reads the ids of all parked rows
+// between the lowest and the highest id.
+func (r *Relay) DeleteSentParked(ctx context.Context, l Lease, events []Event) (int64, error) {
+	if len(events) == 0 {
+		return 0, nil
+	}
+	sent := make(map[Event]bool, len(events))
+	lo, hi := events[0].ID, events[0].ID
+	for _, e := range events {
+		sent[e] = true
+		lo, hi = min(lo, e.ID), max(hi, e.ID)
+	}
+	// Before the transaction: nobody but the owner inserts or deletes.
+	found, err := r.findSent(ctx, lo, hi, sent)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	var deleted int64
+	err = r.fenced(ctx, l, func(tx *sql.Tx) error {
+		var err error
+		deleted, _, err = r.unpark(ctx, tx, found)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return deleted, nil
+}
+
+func (r *Relay) findSent(ctx context.Context, lo, hi int64, sent map[Event]bool) (found []ParkedEvent, err error) {
+	rows, err := r.db.QueryContext(ctx, r.parked.sent, lo, hi)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var seq int64
+		var e Event
+		if err := rows.Scan(&seq, &e.ID, &e.EventID); err != nil {
+			return nil, err
+		}
+		if sent[e] {
+			found = append(found, ParkedEvent{Seq: seq, EventID: e.EventID})
+		}
+	}
+	return found, rows.Err()
+}
+
+// fenced is Fenced, and tries again when the database ended the transaction because
+// of another one: somebody changed the state of the same rows at the same time.
+func (r *Relay) fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
+	const tries = 4
+	var err error
+	for range tries {
+		if err = r.Fenced(ctx, l, change); err == nil || !IsSerialization(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// keptError is what outbox_parked keeps of an error: valid UTF-8 without NUL, which
+// PostgreSQL does not store, and not longer than a screen.
+func keptError(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	if len(s) <= maxParkError {
+		return s
+	}
+	s = s[:maxParkError]
+	for len(s) > 0 {
+		if last, size := utf8.DecodeLastRuneInString(s); last != utf8.RuneError || size > 1 {
+			break
+		}
+		s = s[:len(s)-1]
+	}
+	return s
+}

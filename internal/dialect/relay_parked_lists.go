@@ -1,0 +1,82 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strconv"
+)
+
+// maxListBytes keeps a statement's list below MariaDB's max_allowed_packet.
+const maxListBytes = maxStatementBytes / 2
+
+// parkingsFitting says how many of the rows one statement takes; at least one. JSON
+// makes up to six bytes of one.
+func parkingsFitting(rows []Parking) int {
+	size := 0
+	for i, p := range rows {
+		size += 6*min(len(p.Error), maxParkError) + rowOverhead
+		if i > 0 && size > maxListBytes {
+			return i
+		}
+	}
+	return len(rows)
+}
+
+// parkingsJSON lists rows as [[id, "event id", "state", "error", 0 or 1], …].
+func parkingsJSON(rows []Parking) (string, error) {
+	all := make([][5]any, len(rows))
+	for i, p := range rows {
+		overtaken := 0
+		if p.Overtaken {
+			overtaken = 1
+		}
+		all[i] = [5]any{p.ID, p.EventID, p.State, keptError(p.Error), overtaken}
+	}
+	list, err := json.Marshal(all)
+	return string(list), err
+}
+
+// parkedJSON lists rows as [[seq, "event id"], …].
+func parkedJSON(rows []ParkedEvent) (string, error) {
+	events := make([]Event, len(rows))
+	for i, p := range rows {
+		events[i] = Event{ID: p.Seq, EventID: p.EventID}
+	}
+	return eventsJSON(events)
+}
+
+// intsJSON lists numbers as [1, 2, …].
+func intsJSON(list []int64) string {
+	b := []byte{'['}
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(append(b, ']'))
+}
+
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// queryInts returns the numbers of a query's one column.
+func queryInts(ctx context.Context, q querier, query string, args ...any) (all []int64, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var n int64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, rows.Err()
+}

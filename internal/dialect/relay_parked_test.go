@@ -1,0 +1,301 @@
+package dialect_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// keyed is a topic and a key; an empty key is none.
+type keyed struct{ topic, key string }
+
+// insertKeyed writes an event for each, and returns them in order.
+func insertKeyed(t *testing.T, db dbtest.Database, events ...keyed) []dialect.Event {
+	t.Helper()
+	ob, err := dialect.NewOutbox(dialect.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	rows := make([]dialect.EventRow, len(events))
+	for i, k := range events {
+		rows[i] = dialect.EventRow{
+			EventID: uuid.New(), Topic: k.topic, Key: k.key, Type: "order.placed",
+			Payload: fmt.Appendf(nil, "payload %d", i), Headers: `{"n": "1"}`,
+		}
+	}
+	require.NoError(t, ob.InsertEvents(t.Context(), db.DB, rows))
+	all := eventsAbove(t, newRelay(t, db), 0)
+	return all[len(all)-len(events):]
+}
+
+// parkAll parks events of the same key: the first as failed, the others blocked.
+func parkAll(t *testing.T, r *dialect.Relay, l dialect.Lease, events ...dialect.Event) {
+	t.Helper()
+	var rows []dialect.Parking
+	for i, e := range events {
+		p := dialect.Parking{Event: e, State: dialect.ParkBlocked}
+		if i == 0 {
+			p.State, p.Error = dialect.ParkFailed, "too large"
+		}
+		rows = append(rows, p)
+	}
+	n, err := r.Park(t.Context(), l, rows)
+	require.NoError(t, err)
+	require.EqualValues(t, len(events), n)
+}
+
+// parkedState is what the tests look at of a parked row.
+type parkedState struct {
+	seq       int64
+	event     dialect.Event
+	state     string
+	attempts  int
+	overtaken bool
+}
+
+func parkedRows(t *testing.T, db dbtest.Database) (all []parkedState) {
+	t.Helper()
+	rows, err := db.DB.Query("SELECT seq, id, event_id, state, attempts, overtaken FROM outbox_parked ORDER BY seq")
+	require.NoError(t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var p parkedState
+		require.NoError(t, rows.Scan(&p.seq, &p.event.ID, &p.event.EventID, &p.state, &p.attempts, &p.overtaken))
+		all = append(all, p)
+	}
+	require.NoError(t, rows.Err())
+	return all
+}
+
+func states(t *testing.T, db dbtest.Database) string {
+	t.Helper()
+	var all []string
+	for _, p := range parkedRows(t, db) {
+		all = append(all, p.state)
+	}
+	return strings.Join(all, " ")
+}
+
+// setState is what an operator's command does.
+func setState(t *testing.T, db dbtest.Database, state string, rows ...parkedState) {
+	t.Helper()
+	for _, p := range rows {
+		exec(t, db.DB, fmt.Sprintf("UPDATE outbox_parked SET state = '%s' WHERE seq = %d", state, p.seq))
+	}
+}
+
+func name(p parkedState) dialect.ParkedEvent {
+	return dialect.ParkedEvent{Seq: p.seq, EventID: p.event.EventID}
+}
+
+func replayable(t *testing.T, r *dialect.Relay, limit int) (all []dialect.ParkedRow) {
+	t.Helper()
+	require.NoError(t, r.Replayable(t.Context(), limit, func(p *dialect.ParkedRow) bool {
+		all = append(all, *p)
+		return true
+	}))
+	return all
+}
+
+func replayableSeqs(t *testing.T, r *dialect.Relay, limit int) (seqs []int64) {
+	t.Helper()
+	for _, p := range replayable(t, r, limit) {
+		seqs = append(seqs, p.Seq)
+	}
+	return seqs
+}
+
+func unpark(t *testing.T, r *dialect.Relay, l dialect.Lease, rows ...parkedState) []dialect.EventKey {
+	t.Helper()
+	var named []dialect.ParkedEvent
+	for _, p := range rows {
+		named = append(named, name(p))
+	}
+	freed, err := r.Unpark(t.Context(), l, named)
+	require.NoError(t, err)
+	return freed
+}
+
+func TestParkingMovesRowsInTheOrderGiven(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		k := keyed{"orders", "k"}
+		e := insertKeyed(t, db, k, keyed{"orders", ""}, k, keyed{"other", "k"}, k)
+		moved, err := r.Park(t.Context(), l, []dialect.Parking{
+			{Event: e[2], State: dialect.ParkFailed, Error: "x", Overtaken: true},
+			{Event: e[0], State: dialect.ParkBlocked},
+			{Event: e[1], State: dialect.ParkFailed},
+			{Event: dialect.Event{ID: e[3].ID, EventID: uuid.New()}, State: dialect.ParkFailed}, // the id came back
+			{Event: dialect.Event{ID: e[4].ID + 100, EventID: uuid.New()}, State: dialect.ParkFailed},
+		})
+		require.NoError(t, err)
+		require.EqualValues(t, 3, moved)
+		require.Equal(t, []dialect.Event{e[3], e[4]}, eventsAbove(t, r, 0), "a row that holds another event stays")
+		p := parkedRows(t, db)
+		require.Equal(t, []dialect.Event{e[2], e[0], e[1]}, []dialect.Event{p[0].event, p[1].event, p[2].event})
+		require.Equal(t, "failed blocked failed", states(t, db))
+		require.Equal(t, []int{1, 0, 1}, []int{p[0].attempts, p[1].attempts, p[2].attempts})
+		require.Equal(t, []bool{true, false, false}, []bool{p[0].overtaken, p[1].overtaken, p[2].overtaken})
+
+		// The answer was lost: the same once more, and a row that came after.
+		moved, err = r.Park(t.Context(), l, []dialect.Parking{
+			{Event: e[2], State: dialect.ParkFailed}, {Event: e[0], State: dialect.ParkBlocked}, {Event: e[4], State: dialect.ParkBlocked},
+		})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, moved)
+		require.Equal(t, "failed blocked failed blocked", states(t, db))
+		moved, err = r.Park(t.Context(), l, nil)
+		require.NoError(t, err)
+		require.Zero(t, moved)
+	})
+}
+
+func TestAParkedRowIsReplayedAsItWasWritten(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		exec(t, db.DB, `INSERT INTO outbox_events (topic) VALUES ('bare')`)
+		exec(t, db.DB, `INSERT INTO outbox_events (topic, event_key, event_type, payload, headers) VALUES ('full', 'k ', 'placed', 'v', '{"a": "b"}')`)
+		exec(t, db.DB, `INSERT INTO outbox_events (topic, event_key, payload) VALUES ('empty', '', '')`)
+		var written []dialect.Row
+		_, err := r.Read(t.Context(), dialect.ReadQuery{Limit: 10}, func(row *dialect.Row) bool {
+			written = append(written, *row)
+			return true
+		})
+		require.NoError(t, err)
+		for _, e := range eventsAbove(t, r, 0) {
+			parkAll(t, r, l, e)
+		}
+		exec(t, db.DB, "UPDATE outbox_parked SET state = 'retry', attempts = 7")
+		replayed := replayable(t, r, 10)
+		require.Len(t, replayed, 3)
+		for i, p := range replayed {
+			require.True(t, written[i].CreatedAt.Equal(p.CreatedAt))
+			p.CreatedAt = written[i].CreatedAt
+			require.Equal(t, written[i], p.Row)
+			require.Equal(t, 7, p.Attempts)
+		}
+		require.Nil(t, replayed[0].Payload, "a tombstone stays one")
+		require.NotNil(t, replayed[2].Payload)
+		require.NotNil(t, replayed[2].Key, "an empty key is not no key")
+	})
+}
+
+func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		zombie := mustClaim(t, r)
+		k := keyed{"orders", "k"}
+		e := insertKeyed(t, db, k, k, k)
+		parkAll(t, r, zombie, e[0], e[1])
+		p := parkedRows(t, db)
+		setState(t, db, "retry", p[0])
+		setState(t, db, "drop", p[1])
+		expire(t, db)
+		successor := mustClaim(t, r)
+
+		_, err := r.Park(t.Context(), zombie, []dialect.Parking{{Event: e[2], State: dialect.ParkBlocked}})
+		require.ErrorIs(t, err, dialect.ErrLeaseLost)
+		_, err = r.Unpark(t.Context(), zombie, []dialect.ParkedEvent{name(p[0])})
+		require.ErrorIs(t, err, dialect.ErrLeaseLost)
+		require.ErrorIs(t, r.Refuse(t.Context(), zombie, name(p[0]), "no", false), dialect.ErrLeaseLost)
+		_, _, err = r.DropAsked(t.Context(), zombie, 10)
+		require.ErrorIs(t, err, dialect.ErrLeaseLost)
+		_, err = r.DeleteSentParked(t.Context(), zombie, []dialect.Event{p[0].event})
+		require.ErrorIs(t, err, dialect.ErrLeaseLost)
+		require.Equal(t, "retry drop", states(t, db))
+		require.Equal(t, 1, countRows(t, db))
+
+		_, err = r.Park(t.Context(), successor, []dialect.Parking{{Event: e[2], State: dialect.ParkBlocked}})
+		require.NoError(t, err)
+		require.Equal(t, "retry drop blocked", states(t, db))
+	})
+}
+
+// The rows that it waited for were deleted by hand, or went while the parking was on
+// its way: nothing would release it any more.
+func TestABlockedRowWithNothingBeforeItIsReleasedAtOnce(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		k := keyed{"orders", "k"}
+		e := insertKeyed(t, db, k, k, keyed{"orders", ""}, keyed{"orders", "j"}, keyed{"orders", "j"})
+		_, err := r.Park(t.Context(), l, []dialect.Parking{
+			{Event: e[0], State: dialect.ParkBlocked}, {Event: e[1], State: dialect.ParkBlocked},
+			{Event: e[2], State: dialect.ParkBlocked},
+			{Event: e[3], State: dialect.ParkFailed}, {Event: e[4], State: dialect.ParkBlocked},
+		})
+		require.NoError(t, err)
+		require.Equal(t, "retry blocked retry failed blocked", states(t, db))
+	})
+}
+
+func TestTheBlockedKeysAreThoseOfParkedRowsByTheirBytes(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		none := func(string, []byte) { t.Fatal("nothing is parked") }
+		require.NoError(t, r.BlockedKeys(t.Context(), none))
+		distinct := []keyed{{"t", "A"}, {"t", "a"}, {"t", "A "}, {"t ", "A"}, {"T", "A"}, {"t", "é\"\\"}, {"t", "e"}}
+		events := append([]keyed{{"t", ""}, {"t", "A"}, {"t", "a"}}, distinct...)
+		for _, e := range insertKeyed(t, db, events...) {
+			parkAll(t, r, l, e)
+		}
+		exec(t, db.DB, "UPDATE outbox_parked SET state = 'retry' WHERE event_key = 'a'")
+		var got []keyed
+		require.NoError(t, r.BlockedKeys(t.Context(), func(topic string, key []byte) { got = append(got, keyed{topic, string(key)}) }))
+		require.ElementsMatch(t, distinct, got)
+	})
+}
+
+func TestTheErrorOfAParkedRowIsCutAtACharacter(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		errors := []string{"", "plain <b> \"q\" \\", "a\x00b\xff", strings.Repeat("é", 3000), "x" + strings.Repeat("é", 3000), strings.Repeat("y", 4000)}
+		for i, text := range errors {
+			e := insertKeyed(t, db, keyed{"orders", fmt.Sprint(i)})
+			_, err := r.Park(t.Context(), l, []dialect.Parking{{Event: e[0], State: dialect.ParkFailed, Error: text}})
+			require.NoError(t, err)
+		}
+		want := []string{"", errors[1], "a\uFFFDb\uFFFD", strings.Repeat("é", 2000), "x" + strings.Repeat("é", 1999), errors[5]}
+		rows, err := db.DB.Query("SELECT error FROM outbox_parked ORDER BY seq")
+		require.NoError(t, err)
+		defer rows.Close()
+		for _, text := range want {
+			require.True(t, rows.Next())
+			var got string
+			require.NoError(t, rows.Scan(&got))
+			require.Equal(t, text, got)
+			require.True(t, utf8.ValidString(got))
+		}
+		require.NoError(t, rows.Err())
+	})
+}
+
+// More errors than one statement may carry.
+func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		fill(t, db, 2000)
+		events := eventsAbove(t, r, 0)
+		rows := make([]dialect.Parking, len(events))
+		for i, e := range events {
+			rows[i] = dialect.Parking{Event: e, State: dialect.ParkFailed, Error: strings.Repeat("<", 4000)}
+		}
+		n, err := r.Park(t.Context(), l, rows)
+		require.NoError(t, err)
+		require.EqualValues(t, 2000, n)
+		for i, p := range parkedRows(t, db) {
+			require.Equal(t, events[i], p.event)
+		}
+		require.Zero(t, countRows(t, db))
+	})
+}
