@@ -14,7 +14,6 @@ const (
 	Leases   = "outbox_leases"
 	KeyLocks = "outbox_key_locks"
 	Archive  = "outbox_archive"
-	Drops    = "outbox_drops"
 )
 
 // EventRow is a row to insert into outbox_events. An empty Key is stored as NULL.
