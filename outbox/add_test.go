@@ -209,15 +209,32 @@ func addHonoursACancelledContext(t *testing.T, db dbtest.Database) {
 	require.Empty(t, rowsOf(t, db.DB))
 }
 
+// migrateElsewhere makes the tables with a prefix, and on PostgreSQL in a schema.
+func migrateElsewhere(t *testing.T, db dbtest.Database) dbtest.Database {
+	names := migrations.Options{Prefix: "shop_"}
+	if db.Dialect == outbox.PostgreSQL {
+		names.Schema = "events"
+	}
+	_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, names)
+	require.NoError(t, err)
+	return db
+}
+
+// elsewhere is where migrateElsewhere makes them.
+func elsewhere(d outbox.Dialect) []outbox.Option {
+	opts := []outbox.Option{outbox.WithTablePrefix("shop_")}
+	if d == outbox.PostgreSQL {
+		opts = append(opts, outbox.WithSchema("events"))
+	}
+	return opts
+}
+
 func TestAddFindsTablesWithPrefixAndSchema(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		names, opts := migrations.Options{Prefix: "shop_"}, []outbox.Option{outbox.WithTablePrefix("shop_")}
-		table := "shop_outbox_events"
+		opts, table := elsewhere(migrateElsewhere(t, db).Dialect), "shop_outbox_events"
 		if db.Dialect == outbox.PostgreSQL {
-			names.Schema, opts, table = "events", append(opts, outbox.WithSchema("events")), "events.shop_outbox_events"
+			table = "events.shop_outbox_events"
 		}
-		_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, names)
-		require.NoError(t, err)
 		for _, opts := range [][]outbox.Option{opts, append(opts, outbox.StrictKeyOrder())} {
 			add(t, db, newOutbox(t, db, opts...), outbox.Event{Topic: "t", Key: "k"})
 		}

@@ -14,6 +14,9 @@
 //	…
 //	err = ob.Add(ctx, tx, outbox.Event{Topic: "orders", Key: order.ID, Type: "order.placed", Payload: body})
 //
+// An event with a DeliverAt is delivered not before that time, and Cancel takes it back
+// until then.
+//
 // Beside the standard library it imports google/uuid alone. Adapters for gorm, pgx
 // and Watermill are the packages outboxgorm, outboxpgx and outboxwatermill.
 package outbox

@@ -3,6 +3,7 @@ package outbox
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -35,6 +36,19 @@ type Event struct {
 	// Headers travel beside the payload; at most 16 KiB as JSON. Names that start
 	// with "_watermill_" or "postroom_" are reserved.
 	Headers map[string]string
+
+	// DeliverAt is when the event is to be delivered: not before, and as a rule within a
+	// second after it, by the database's clock. Until then it waits in a table of its
+	// own, from where Cancel takes it back. Zero: as soon as the transaction has
+	// committed. A time that has passed is no error; the event goes out at the relay's
+	// next look. Kept in microseconds, rounded up; the years 1970 to 9999.
+	//
+	// Scheduled events of one key are delivered in the order of their times, and of
+	// equal times in the order in which they were added. Among events of the key that
+	// are added without a time, a scheduled one stands where it is when its time has
+	// come, not where it was added. It needs a relay and tables that know of it
+	// (`relay migrate up`), and a database user with INSERT on outbox_scheduled.
+	DeliverAt time.Time
 }
 
 // JSON returns v in JSON, the usual payload of an event. It is json.Marshal with

@@ -37,7 +37,8 @@ type Tx interface {
 type Outbox struct {
 	insert inserter
 	names  dialect.Names
-	table  string
+	table  string // of events
+	later  string // of scheduled events
 	limits limits
 	strict bool
 }
@@ -47,6 +48,10 @@ type inserter interface {
 	// InsertEvents writes the rows in order, in as few statements as their
 	// number of parameters and bytes allows: one, for all but huge batches.
 	InsertEvents(ctx context.Context, tx dialect.Execer, rows []dialect.EventRow) error
+	// ScheduleEvents does the same in the table of scheduled events.
+	ScheduleEvents(ctx context.Context, tx dialect.Execer, rows []dialect.EventRow) error
+	// Cancel deletes scheduled events and returns how many were still there.
+	Cancel(ctx context.Context, tx dialect.Execer, ids []uuid.UUID) (int64, error)
 	// LockKeys takes a lock for each key that lasts until the transaction ends.
 	LockKeys(ctx context.Context, tx dialect.Execer, keys []dialect.EventKey) error
 }
@@ -70,6 +75,7 @@ func New(d Dialect, opts ...Option) (*Outbox, error) {
 		insert: insert,
 		names:  cfg.names,
 		table:  cfg.names.Plain(dialect.Events),
+		later:  cfg.names.Plain(dialect.Scheduled),
 		limits: cfg.limits,
 		strict: cfg.strictKeyOrder,
 	}, nil
@@ -78,15 +84,16 @@ func New(d Dialect, opts ...Option) (*Outbox, error) {
 // Add writes events in the transaction tx, in the order given. They become
 // visible to the relay if and when the caller commits, and not at all otherwise.
 // All of them go out in one statement, unless they are so many or so large that
-// the database would refuse it.
+// the database would refuse it; events with a DeliverAt go out in one more.
 //
 // Add fills in the ID of each event that has none, in the caller's slice. Events
 // are checked before any SQL: on ErrNoTopic, ErrInvalidTopic, ErrTooLarge,
-// ErrReservedHeader, ErrInvalidHeader or ErrInvalidText nothing was written and
-// the transaction is usable. After an error of the database roll back.
+// ErrReservedHeader, ErrInvalidHeader, ErrInvalidText or ErrInvalidTime nothing was
+// written and the transaction is usable. After an error of the database roll back.
 //
 // With StrictKeyOrder it first waits for other transactions that write events
-// of the same keys. It honours ctx throughout.
+// of the same keys; a scheduled event needs that only when it is moved, and the relay
+// sees to it. Add honours ctx throughout.
 func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
 	if len(events) == 0 {
 		return nil
@@ -94,17 +101,21 @@ func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
 	if isNil(tx) {
 		return fmt.Errorf("outbox: add to %s: %w", o.table, ErrNoTransaction)
 	}
-	rows, err := o.rows(events)
+	all, err := o.rows(events)
 	if err != nil {
 		return err
 	}
+	rows, scheduled := split(all)
 	if o.strict {
 		if err := o.insert.LockKeys(ctx, tx, keysOf(rows)); err != nil {
-			return fmt.Errorf("outbox: lock the keys of %d events for %s: %w%s", len(events), o.table, err, hint(err, rows))
+			return fmt.Errorf("outbox: lock the keys of %d events for %s: %w", len(rows), o.table, explain(err, rows))
 		}
 	}
 	if err := o.insert.InsertEvents(ctx, tx, rows); err != nil {
-		return fmt.Errorf("outbox: write %d events to %s: %w%s", len(events), o.table, err, hint(err, rows))
+		return fmt.Errorf("outbox: write %d events to %s: %w", len(rows), o.table, explain(err, rows))
+	}
+	if err := o.insert.ScheduleEvents(ctx, tx, scheduled); err != nil {
+		return fmt.Errorf("outbox: write %d events to %s: %w", len(scheduled), o.later, explain(err, scheduled))
 	}
 	return nil
 }
@@ -178,17 +189,25 @@ func keysOf(rows []dialect.EventRow) []dialect.EventKey {
 	return keys
 }
 
+// explain adds to err what to do about it.
+func explain(err error, rows []dialect.EventRow) error {
+	if dialect.IsMissingTable(err) {
+		return fmt.Errorf("%w (%w)", err, ErrNotMigrated)
+	}
+	return fmt.Errorf("%w%s", err, hint(err, rows))
+}
+
 // hint says what to do about the errors of the database that a first user meets.
 func hint(err error, rows []dialect.EventRow) string {
 	switch {
-	case dialect.IsMissingTable(err):
-		return " (the outbox tables are not there: run `relay migrate up` or migrations.Apply)"
+	case dialect.IsDuplicate(err):
+		return " (an event with the same ID is scheduled already: cancel that one first, or leave the ID out)"
 	case dialect.IsSyntax(err):
 		return " (is this another database than the dialect that outbox.New was given?)"
 	case dialect.IsTxDone(err):
 		return " (the transaction has ended: add events before Commit)"
 	case dialect.IsDenied(err):
-		return " (the database user needs INSERT on outbox_events, and with StrictKeyOrder on MySQL SELECT and UPDATE on outbox_key_locks)"
+		return " (the database user needs INSERT on outbox_events, with StrictKeyOrder on MySQL SELECT and UPDATE on outbox_key_locks, and to schedule and cancel events SELECT, INSERT and DELETE on outbox_scheduled)"
 	case dialect.IsPacketTooLarge(err), dialect.IsConnectionLost(err) && anyLarge(rows):
 		return " (an event may be larger than the server's max_allowed_packet: raise it to 64M, or lower WithMaxPayload)"
 	case dialect.IsOutOfLocks(err):

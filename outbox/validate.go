@@ -29,7 +29,12 @@ var (
 	ErrReservedHeader = errors.New("reserved header")
 	ErrInvalidHeader  = errors.New("invalid header")
 	ErrInvalidText    = errors.New("invalid text")
+	ErrInvalidTime    = errors.New("invalid time")
 )
+
+// ErrNotMigrated is in the errors of Add and Cancel when a table is not there. To an
+// event with DeliverAt and to Cancel that happens with the tables of an older build too.
+var ErrNotMigrated = errors.New("the outbox tables are not there: run `relay migrate up` or migrations.Apply")
 
 type limits struct {
 	payload  int
@@ -40,7 +45,7 @@ var defaultLimits = limits{payload: MaxPayload}
 
 // row checks an event and puts it into the form that the table stores.
 func (l limits) row(e Event) (dialect.EventRow, error) {
-	for _, check := range []func(Event) error{l.checkTopic, checkKey, checkType, l.checkPayload, checkHeaders} {
+	for _, check := range []func(Event) error{l.checkTopic, checkKey, checkType, l.checkPayload, checkHeaders, checkTime} {
 		if err := check(e); err != nil {
 			return dialect.EventRow{}, err
 		}
@@ -59,6 +64,7 @@ func (l limits) row(e Event) (dialect.EventRow, error) {
 	}
 	return dialect.EventRow{
 		EventID: e.ID, Topic: e.Topic, Key: e.Key, Type: e.Type, Payload: e.Payload, Headers: headers,
+		DeliverAt: microseconds(e.DeliverAt),
 	}, nil
 }
 

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"github.com/postroom/postroom/outbox"
@@ -47,6 +48,19 @@ func Add(ctx context.Context, ob *outbox.Outbox, db *gorm.DB, events ...outbox.E
 		return err
 	}
 	return ob.Add(ctx, tx, events...)
+}
+
+// Cancel takes back scheduled events in the transaction that db is in. It is
+// outbox.Outbox's Cancel. In DryRun mode it does nothing and returns 0.
+func Cancel(ctx context.Context, ob *outbox.Outbox, db *gorm.DB, ids ...uuid.UUID) (int64, error) {
+	tx, err := Tx(db)
+	if errors.Is(err, ErrDryRun) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return ob.Cancel(ctx, tx, ids...)
 }
 
 func check(ob *outbox.Outbox, events []outbox.Event) error {

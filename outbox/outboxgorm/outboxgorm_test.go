@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"gorm.io/gorm"
@@ -133,6 +135,45 @@ func byHand(t *testing.T, g *gorm.DB, ob *outbox.Outbox) {
 	require.NoError(t, outboxgorm.Add(t.Context(), ob, tx, placed("1")))
 	require.NoError(t, tx.Rollback().Error)
 	requireKeys(t, g, ob)
+}
+
+func TestEventsAreScheduledAndCancelledInTheTransaction(t *testing.T) {
+	each(t, func(t *testing.T, db gormtest.Database) {
+		ob := newOutbox(t, db)
+		for name, cfg := range map[string]gorm.Config{"plainly": {}, "with PrepareStmt": {PrepareStmt: true}} {
+			t.Run(name, func(t *testing.T) {
+				g := db.Open(t, cfg)
+				raw, err := g.DB()
+				require.NoError(t, err)
+				at := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+				reminder := placed("later")
+				reminder.ID, reminder.DeliverAt = uuid.New(), at
+				cancel := func(db *gorm.DB) int64 {
+					n, err := outboxgorm.Cancel(t.Context(), ob, db, reminder.ID, uuid.New())
+					require.NoError(t, err)
+					return n
+				}
+				require.NoError(t, g.Transaction(func(tx *gorm.DB) error {
+					return outboxgorm.Add(t.Context(), ob, tx, placed("now"), reminder)
+				}))
+				require.ErrorIs(t, g.Transaction(func(tx *gorm.DB) error {
+					require.EqualValues(t, 1, cancel(tx))
+					return errCallers
+				}), errCallers)
+				require.Equal(t, []outbox.Event{reminder}, outboxtest.Scheduled(t, raw, ob))
+				require.NoError(t, g.Transaction(func(tx *gorm.DB) error {
+					require.EqualValues(t, 1, cancel(tx))
+					return nil
+				}))
+				require.Empty(t, outboxtest.Scheduled(t, raw, ob))
+				requireKeys(t, g, ob, "now")
+
+				_, err = outboxgorm.Cancel(t.Context(), ob, g, reminder.ID)
+				require.ErrorIs(t, err, outbox.ErrNoTransaction)
+				require.Zero(t, cancel(g.Session(&gorm.Session{DryRun: true})))
+			})
+		}
+	})
 }
 
 func TestAddWorksInHooks(t *testing.T) {

@@ -19,13 +19,14 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/postroom/postroom/outbox"
 )
 
-// ErrNotPostgreSQL is returned by Add for an Outbox of another dialect.
+// ErrNotPostgreSQL is returned by Add and Cancel for an Outbox of another dialect.
 var ErrNotPostgreSQL = errors.New("the outbox is not one for PostgreSQL, which is all that pgx speaks")
 
 var errNoRows = errors.New("outboxpgx: this transaction runs statements only, and returns no *sql.Rows: query the pgx.Tx itself")
@@ -38,6 +39,14 @@ func Add(ctx context.Context, ob *outbox.Outbox, tx pgx.Tx, events ...outbox.Eve
 		return fmt.Errorf("outboxpgx: dialect %q: %w", d, ErrNotPostgreSQL)
 	}
 	return ob.Add(ctx, Tx(tx), events...)
+}
+
+// Cancel takes back scheduled events in the transaction tx. It is outbox.Outbox's Cancel.
+func Cancel(ctx context.Context, ob *outbox.Outbox, tx pgx.Tx, ids ...uuid.UUID) (int64, error) {
+	if d := ob.Settings().Dialect; d != outbox.PostgreSQL {
+		return 0, fmt.Errorf("outboxpgx: dialect %q: %w", d, ErrNotPostgreSQL)
+	}
+	return ob.Cancel(ctx, Tx(tx), ids...)
 }
 
 // Tx returns tx as a transaction for outbox.Outbox's Add, for code that only knows

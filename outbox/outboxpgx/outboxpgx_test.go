@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -127,6 +129,44 @@ func TestAddKeepsTheOrderOfManyEvents(t *testing.T) {
 		return outboxpgx.Add(t.Context(), ob, tx, events...)
 	}))
 	outboxtest.RequireEvents(t, db.DB, ob, events...)
+}
+
+func TestEventsAreScheduledAndCancelledInEveryQueryMode(t *testing.T) {
+	for server, c := range map[string]struct {
+		open  func(testing.TB) dbtest.Database
+		modes []pgx.QueryExecMode
+	}{"postgresql15": {dbtest.PostgreSQL, modes}, "pgbouncer": {dbtest.PgBouncer, throughPoolers}} {
+		t.Run(server, func(t *testing.T) {
+			db, ob := dbtest.Migrate(t, c.open(t)), newOutbox(t)
+			for _, mode := range c.modes {
+				t.Run(mode.String(), func(t *testing.T) {
+					p, events := pool(t, db.URL, mode), someEvents()
+					for i := range events {
+						events[i].DeliverAt = time.Date(2040, 1, 1, 0, 0, i, 1000, time.UTC)
+					}
+					var cancelled int64
+					require.NoError(t, pgx.BeginFunc(t.Context(), p, func(tx pgx.Tx) (err error) {
+						require.NoError(t, outboxpgx.Add(t.Context(), ob, tx, events...))
+						cancelled, err = outboxpgx.Cancel(t.Context(), ob, tx, events[1].ID, events[2].ID)
+						return err
+					}))
+					require.EqualValues(t, 2, cancelled)
+					require.Equal(t, events[:1], outboxtest.Scheduled(t, db.DB, ob))
+					require.NoError(t, pgx.BeginFunc(t.Context(), p, func(tx pgx.Tx) (err error) {
+						cancelled, err = outboxpgx.Cancel(t.Context(), ob, tx, events[0].ID, events[1].ID)
+						return err
+					}))
+					require.EqualValues(t, 1, cancelled)
+				})
+			}
+		})
+	}
+	mysql, err := outbox.New(outbox.MySQL)
+	require.NoError(t, err)
+	_, err = outboxpgx.Cancel(t.Context(), mysql, nil, uuid.New())
+	require.ErrorIs(t, err, outboxpgx.ErrNotPostgreSQL)
+	_, err = outboxpgx.Cancel(t.Context(), newOutbox(t), nil, uuid.New())
+	require.ErrorIs(t, err, outbox.ErrNoTransaction)
 }
 
 func TestAddRefusesWhatCannotWork(t *testing.T) {

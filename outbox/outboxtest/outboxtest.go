@@ -36,7 +36,7 @@ type Queryer interface {
 // written, with their IDs. It ends the test when they cannot be read.
 func Events(t testing.TB, db Queryer, ob *outbox.Outbox) []outbox.Event {
 	t.Helper()
-	events, err := read(t.Context(), db, ob)
+	events, err := read(t.Context(), db, ob, (*dialect.Reader).Rows)
 	if err != nil {
 		t.Fatalf("outboxtest: read the outbox: %v", err)
 	}
@@ -53,13 +53,27 @@ func RequireEvents(t testing.TB, db Queryer, ob *outbox.Outbox, want ...outbox.E
 	}
 }
 
-func read(ctx context.Context, db Queryer, ob *outbox.Outbox) ([]outbox.Event, error) {
+// Scheduled returns the scheduled events of ob's table that the relay has not moved
+// yet, in the order of their times, with their IDs, and DeliverAt in UTC. It ends the
+// test when they cannot be read. They are not among those of Events and RequireEvents.
+func Scheduled(t testing.TB, db Queryer, ob *outbox.Outbox) []outbox.Event {
+	t.Helper()
+	events, err := read(t.Context(), db, ob, (*dialect.Reader).Scheduled)
+	if err != nil {
+		t.Fatalf("outboxtest: read the scheduled events: %v", err)
+	}
+	return events
+}
+
+type readRows func(*dialect.Reader, context.Context, dialect.ReadQueryer) ([]dialect.EventRow, error)
+
+func read(ctx context.Context, db Queryer, ob *outbox.Outbox, which readRows) ([]outbox.Event, error) {
 	s := ob.Settings()
 	reader, err := dialect.NewReader(dialect.Names{Dialect: s.Dialect, Prefix: s.TablePrefix, Schema: s.Schema})
 	if err != nil {
 		return nil, err
 	}
-	rows, err := reader.Rows(ctx, db)
+	rows, err := which(reader, ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +85,7 @@ func read(ctx context.Context, db Queryer, ob *outbox.Outbox) ([]outbox.Event, e
 		}
 		events[i] = outbox.Event{
 			ID: row.EventID, Topic: row.Topic, Key: row.Key, Type: row.Type, Payload: row.Payload, Headers: headers,
+			DeliverAt: row.DeliverAt,
 		}
 	}
 	return events, nil

@@ -1,0 +1,66 @@
+package dialect
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Scheduled is the default name of the table of scheduled events.
+const Scheduled = "outbox_scheduled"
+
+// timeLayout is how a time is written as text: every driver can send that, while a
+// time.Time is converted by some to a zone of their own choice.
+func (n Names) timeLayout() string {
+	if n.Dialect == MySQL {
+		return "2006-01-02 15:04:05.000000"
+	}
+	return "2006-01-02T15:04:05.000000Z" // of UTC, and the only form that SQLite's table takes
+}
+
+// timeText is the expression that shows a column of times as text in RFC 3339.
+func (n Names) timeText(column string) string {
+	switch n.Dialect {
+	case PostgreSQL:
+		return "to_char(" + column + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+	case MySQL:
+		return "DATE_FORMAT(" + column + ", '%Y-%m-%dT%H:%i:%s.%fZ')"
+	}
+	return "'' || " + column // an expression: SQLite's drivers make a time of a column
+}
+
+// ScheduleEvents writes rows into outbox_scheduled, in order.
+func (o *Outbox) ScheduleEvents(ctx context.Context, tx Execer, rows []EventRow) error {
+	return o.insert(ctx, tx, o.scheduled, rows)
+}
+
+// cancelAtOnce bounds the ids that one statement names.
+const cancelAtOnce = 1000
+
+// Cancel deletes scheduled rows that are still there, and returns how many. A row that
+// the relay is moving is waited for, and is gone then.
+//
+// The ids are sorted, so that two transactions that cancel the same events do not wait
+// for each other in a circle. They stand in the text: they are hexadecimal digits, and
+// a driver's cache of prepared statements is spared one for each number of ids.
+func (o *Outbox) Cancel(ctx context.Context, tx Execer, ids []uuid.UUID) (total int64, err error) {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = "'" + id.String() + "'"
+	}
+	slices.Sort(texts)
+	for some := range slices.Chunk(slices.Compact(texts), cancelAtOnce) {
+		result, err := tx.ExecContext(ctx, o.names.Expand("DELETE FROM {outbox_scheduled} WHERE event_id IN (")+strings.Join(some, ", ")+")")
+		if err != nil {
+			return total, err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
