@@ -70,6 +70,25 @@ type Config struct {
 	// brokers deny topics that exist. Default 30 s.
 	UnknownTopicAfter time.Duration
 
+	// TransactionRecords and TransactionBytes bound a transaction in exactly-once mode,
+	// the bytes as in MaxBufferedBytes; as much again waits for the next one. A
+	// transaction takes what there is when the one before has ended, so under a
+	// small load it has few records, and adds little delay. Larger ones cost less for
+	// each record, and must get through in 10 s. Default 10,000 and 16 MiB.
+	TransactionRecords int
+	TransactionBytes   int64
+
+	// ManifestReplicas is how many replicas a manifest topic is created with, in
+	// exactly-once mode. Default 0: three, or one on each broker if there are fewer,
+	// or the brokers' default.replication.factor where that is more.
+	ManifestReplicas int16
+
+	// ManifestKeep is for how long manifests are kept after the rows that they name
+	// were deleted, in exactly-once mode: a database that is set back by less, because a
+	// standby that lagged was promoted, still finds them and sends nothing twice.
+	// Default 1 h.
+	ManifestKeep time.Duration
+
 	// Logger hears of outages, created topics and refused records, never of
 	// payloads. Default slog.Default().
 	Logger *slog.Logger
@@ -82,11 +101,14 @@ type Config struct {
 }
 
 const (
-	defaultClientID          = "postroom"
-	defaultBatchMaxBytes     = 1_048_588
-	defaultMaxBufferedBytes  = 128 << 20
-	defaultUnknownTopicAfter = 30 * time.Second
-	maxBatchBytes            = 100 << 20
+	defaultClientID           = "postroom"
+	defaultBatchMaxBytes      = 1_048_588
+	defaultMaxBufferedBytes   = 128 << 20
+	defaultUnknownTopicAfter  = 30 * time.Second
+	defaultTransactionRecords = 10_000
+	defaultTransactionBytes   = 16 << 20
+	defaultManifestKeep       = time.Hour
+	maxBatchBytes             = 100 << 20
 )
 
 func (c Config) withDefaults() Config {
@@ -110,6 +132,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.UnknownTopicAfter == 0 {
 		c.UnknownTopicAfter = defaultUnknownTopicAfter
+	}
+	if c.TransactionRecords == 0 {
+		c.TransactionRecords = defaultTransactionRecords
+	}
+	if c.TransactionBytes == 0 {
+		c.TransactionBytes = defaultTransactionBytes
+	}
+	if c.ManifestKeep == 0 {
+		c.ManifestKeep = defaultManifestKeep
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -152,6 +183,18 @@ func (c Config) validate() error {
 	}
 	if c.UnknownTopicAfter < 0 {
 		fault("UnknownTopicAfter is %s: it must be positive", c.UnknownTopicAfter)
+	}
+	if c.TransactionRecords < 0 {
+		fault("TransactionRecords is %d: it must be positive", c.TransactionRecords)
+	}
+	if c.TransactionBytes < 0 {
+		fault("TransactionBytes is %d: it must be positive", c.TransactionBytes)
+	}
+	if c.ManifestReplicas < 0 {
+		fault("ManifestReplicas is %d: use 0 for the default or a positive number", c.ManifestReplicas)
+	}
+	if c.ManifestKeep < 0 {
+		fault("ManifestKeep is %s: it must be positive", c.ManifestKeep)
 	}
 	return errors.Join(errs...)
 }
@@ -218,9 +261,6 @@ func checkClient(client *kgo.Client) error {
 		if set, _ := client.OptValue(banned.option).(bool); set {
 			return fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.%s, which breaks the promises of this package: leave it out", banned.name)
 		}
-	}
-	if id, _ := client.OptValue(kgo.TransactionalID).(string); id != "" {
-		return fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.TransactionalID %q: this sink does not use transactions", id)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type Sink struct {
 	cfg     Config
 	log     *slog.Logger
 	denials denials
+	advised sync.Once // about transaction.version
 }
 
 var _ relay.Sink = (*Sink)(nil)
@@ -43,7 +44,20 @@ func New(cfg Config) (*Sink, error) {
 	return &Sink{cfg: cfg, log: cfg.Logger, denials: denials{after: cfg.UnknownTopicAfter}}, nil
 }
 
+// newClient makes a client without transactions.
 func newClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
+	client, err := newAnyClient(cfg, extra...)
+	if err != nil {
+		return nil, err
+	}
+	if id, _ := client.OptValue(kgo.TransactionalID).(string); id != "" {
+		client.Close()
+		return nil, fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.TransactionalID %q: leave it out, exactly-once mode makes one from the source's id", id)
+	}
+	return client, nil
+}
+
+func newAnyClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(cfg.clientOptions(), extra...)...)
 	if err != nil {
 		return nil, fmt.Errorf("relaykafka: franz-go refuses the configuration: %w; see Config.Brokers and Config.ExtraOptions", err)

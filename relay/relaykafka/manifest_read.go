@@ -1,0 +1,149 @@
+package relaykafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// position is what the relay keeps for us beside its lease: every row that manifests
+// below Offset name is deleted, and that is committed. It says of which log, because a
+// topic that was deleted and made again counts from 0 (hazard 18).
+type position struct {
+	Cluster string `json:"cluster"`
+	Topic   string `json:"topic"` // its id
+	Offset  int64  `json:"offset"`
+}
+
+func (t manifestTopic) position(offset int64) position {
+	return position{Cluster: t.cluster, Topic: t.id.String(), Offset: offset}
+}
+
+func (p position) encode() []byte {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // two strings and a number
+	}
+	return text
+}
+
+// sameLog tells whether p is a position in the topic, as it is now.
+func (t manifestTopic) sameLog(p position) bool {
+	return t.id != (kadm.TopicID{}) && p == t.position(p.Offset)
+}
+
+// span is the part of the manifest topic that Sent reads.
+type span struct {
+	start    int64 // of the topic
+	from, to int64 // what is read of it
+	kept     bool  // from is the position that the relay had kept
+}
+
+// manifestSpan finds it. It has to be called after InitProducerID has returned: then the
+// log ends behind the last transaction that an earlier session could commit.
+func (s *Sink) manifestSpan(ctx context.Context, admin *kadm.Client, topic manifestTopic, kept []byte) (span, error) {
+	end, err := offsetOf(ctx, admin.ListEndOffsets, topic.name)
+	if err != nil {
+		return span{}, fmt.Errorf("ask where manifest topic %s ends: %w", topic.name, err)
+	}
+	start, err := offsetOf(ctx, admin.ListStartOffsets, topic.name)
+	if err != nil {
+		return span{}, fmt.Errorf("ask where manifest topic %s begins: %w", topic.name, err)
+	}
+	whole := span{start: start, from: start, to: end}
+	if len(kept) == 0 {
+		return whole, nil
+	}
+	var p position
+	switch err := json.Unmarshal(kept, &p); {
+	case topic.id == kadm.TopicID{}: // before Kafka 2.8 a new topic looks like the old one
+	case err != nil:
+		s.log.Warn("the position kept in the lease row cannot be read; reading all manifests", "topic", topic.name, "error", err)
+	case !topic.sameLog(p):
+		s.log.Warn("the lease row tells of another manifest topic than the one that is there: it was deleted, or this is another cluster. Rows that only the other one names are sent again",
+			"topic", topic.name, "topic_id", topic.id, "cluster", topic.cluster, "kept_topic_id", p.Topic, "kept_cluster", p.Cluster)
+	case p.Offset > end:
+		s.log.Warn("the lease row tells of manifests behind the end of the manifest topic: kafka has lost some. Rows that only those name are sent again",
+			"topic", topic.name, "kept_offset", p.Offset, "end", end)
+	case p.Offset < start:
+		return span{}, s.manifestsGone(topic, p.Offset, start)
+	default:
+		return span{start: start, from: p.Offset, to: end, kept: true}, nil
+	}
+	return whole, nil
+}
+
+func (s *Sink) manifestsGone(topic manifestTopic, from, start int64) error {
+	return fmt.Errorf("%w: the lease row asks for the manifests from offset %d on, and manifest topic %s begins at %d: the database is older than the manifests that are left (set back to a backup, or to a standby that lagged by more than Config.ManifestKeep, %s), so rows in it may have been sent and nothing tells which; to send them again, and accept duplicates, run `relay source new-identity`",
+		relay.ErrUnusable, from, topic.name, start, s.cfg.ManifestKeep)
+}
+
+func offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (int64, error) {
+	offsets, err := list(ctx, topic)
+	if err != nil {
+		return 0, err
+	}
+	listed, ok := offsets.Lookup(topic, 0)
+	switch {
+	case !ok:
+		return 0, errors.New("kafka did not answer for partition 0")
+	case listed.Err != nil:
+		return 0, listed.Err
+	}
+	return listed.Offset, nil
+}
+
+// readManifests calls visit for each manifest of the span, in order. It returns nil only
+// when it has seen the span's last offset: a list that ends too early would have rows
+// sent twice. Control records are kept for that, as a transaction ends with one.
+func (s *Sink) readManifests(ctx context.Context, topic manifestTopic, part span, visit func(offset int64, m *manifest) error) error {
+	if part.from >= part.to {
+		return nil
+	}
+	client, err := newClient(s.cfg,
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic.name: {0: kgo.NewOffset().At(part.from)}}),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a hole is an error, nothing to jump over
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.DisableFetchSessions(), // a session would have to be ended at the broker
+	)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for next := part.from; next < part.to; {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("read manifest topic %s: got to offset %d of %d: %w", topic.name, next, part.to, context.Cause(ctx))
+		}
+		for _, failed := range fetches.Errors() {
+			if errors.Is(failed.Err, kerr.TopicAuthorizationFailed) {
+				return s.missingACL("Read", "topic", topic.name, failed.Err)
+			}
+			return fmt.Errorf("read manifest topic %s from offset %d: %w", topic.name, next, failed.Err)
+		}
+		for records := fetches.RecordIter(); !records.Done() && next < part.to; {
+			r := records.Next()
+			next = r.Offset + 1
+			if r.Attrs.IsControl() || r.Offset >= part.to {
+				continue
+			}
+			m, err := decodeManifest(r.Value)
+			if err != nil {
+				return fmt.Errorf("%w: the manifest at offset %d of topic %s cannot be read: %w; nothing but this relay may write to that topic: run `relay doctor`",
+					relay.ErrUnusable, r.Offset, topic.name, err)
+			}
+			if err := visit(r.Offset, m); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

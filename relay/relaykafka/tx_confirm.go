@@ -1,0 +1,108 @@
+package relaykafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// txEnd says where a committed transaction's manifests end.
+type txEnd struct {
+	number int64
+	offset int64 // behind the last one
+}
+
+// Sent implements relay.TransactionalSession.
+func (s *txSession) Sent(ctx context.Context, visit func([]relay.Sent) error) error {
+	return s.sink.readManifests(ctx, s.topic, s.span, func(offset int64, m *manifest) error {
+		if m.Source != s.source.ID {
+			return fmt.Errorf("%w: the manifest at offset %d of topic %s is of source %s, and this is source %s (%s): nothing but its own relay may write to that topic; run `relay doctor`",
+				relay.ErrUnusable, offset, s.topic.name, m.Source, s.source.ID, s.source.Source)
+		}
+		return visit(m.Rows)
+	})
+}
+
+// committed notes where the transaction's manifests are, before it is acknowledged.
+func (s *txSession) committed(t *transaction) {
+	offset := int64(-1)
+	for _, it := range t.manifests {
+		offset = max(offset, it.wire.Offset)
+	}
+	if offset < 0 {
+		return // the broker did not say: the next transaction's stands for it
+	}
+	s.confirm.Lock()
+	defer s.confirm.Unlock()
+	s.ends = append(s.ends, txEnd{t.number, offset + 1})
+}
+
+// Confirm implements relay.TransactionalSession.
+func (s *txSession) Confirm(n int64) []byte {
+	s.confirm.Lock()
+	defer s.confirm.Unlock()
+	offset := s.span.to
+	for len(s.ends) > 0 && s.ends[0].number <= n {
+		offset = s.ends[0].offset
+		s.ends = s.ends[1:]
+	}
+	if offset <= s.confirmed {
+		return nil
+	}
+	s.confirmed = offset
+	return s.topic.position(offset).encode()
+}
+
+// Forget implements relay.TransactionalSession. Manifests stay for Config.ManifestKeep,
+// position or not.
+func (s *txSession) Forget(ctx context.Context, kept []byte) error {
+	var p position
+	if err := json.Unmarshal(kept, &p); err != nil {
+		return fmt.Errorf("the position is not one of Confirm's: %w", err)
+	}
+	s.confirm.Lock()
+	own := p == s.topic.position(p.Offset) && p.Offset <= s.confirmed
+	due := time.Since(s.forgot) >= min(s.sink.cfg.ManifestKeep/10, time.Minute)
+	if due {
+		s.forgot = time.Now()
+	}
+	s.confirm.Unlock()
+	if !own || !due {
+		return nil // one of another log, or of an earlier session: the next is ours
+	}
+	admin := kadm.NewClient(s.client)
+	recent, err := offsetOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-s.sink.cfg.ManifestKeep).UnixMilli(), topics...)
+	}, s.topic.name)
+	if err != nil {
+		return fmt.Errorf("ask manifest topic %s for what is older than %s: %w", s.topic.name, s.sink.cfg.ManifestKeep, err)
+	}
+	return s.deleteManifests(ctx, admin, min(p.Offset, recent))
+}
+
+func (s *txSession) deleteManifests(ctx context.Context, admin *kadm.Client, below int64) error {
+	if below <= s.span.start {
+		return nil
+	}
+	offsets := make(kadm.Offsets)
+	offsets.AddOffset(s.topic.name, 0, below, -1)
+	answers, err := admin.DeleteRecords(ctx, offsets)
+	if err == nil {
+		answer, _ := answers.Lookup(s.topic.name, 0)
+		err = answer.Err
+	}
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return fmt.Errorf("manifests below offset %d of topic %s cannot be removed, and take up disk: the relay's user needs Delete on the topic: %w", below, s.topic.name, err)
+	case err != nil:
+		return fmt.Errorf("remove manifests below offset %d of topic %s: %w", below, s.topic.name, err)
+	}
+	return nil
+}

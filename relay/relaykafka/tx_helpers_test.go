@@ -1,0 +1,198 @@
+package relaykafka_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
+)
+
+// txWorld is a source in exactly-once mode, and the Kafka behind it.
+type txWorld struct {
+	t       testing.TB
+	brokers []string
+	source  relay.Identity
+	cfg     relaykafka.Config
+	admin   *kadm.Client
+}
+
+// realTx is a world on the real Kafka; its manifest topic goes with the test.
+func realTx(t testing.TB) *txWorld { return newTxWorld(t, realBrokers(t)) }
+
+func newTxWorld(t testing.TB, brokers []string) *txWorld {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	require.NoError(t, err)
+	w := &txWorld{
+		t: t, brokers: brokers, admin: kadm.NewClient(client),
+		source: relay.Identity{Source: "default", ID: uuid.New(), Owner: uuid.New(), Epoch: 1},
+		cfg:    relaykafka.Config{Brokers: brokers, Logger: quiet()},
+	}
+	t.Cleanup(func() {
+		_, _ = w.admin.DeleteTopic(context.Background(), w.manifest()) // if there is one
+		client.Close()
+	})
+	return w
+}
+
+func (w *txWorld) manifest() string { return "postroom.manifest." + w.source.ID.String() }
+
+func (w *txWorld) transactionalID() string { return "postroom." + w.source.ID.String() }
+
+func (w *txWorld) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	w.t.Cleanup(cancel)
+	return ctx
+}
+
+// tryOpen opens a session with answers of its own, and closes it with the test.
+func (w *txWorld) tryOpen(position []byte) (*txTurn, error) {
+	turn := &txTurn{world: w, answers: newAnswers()}
+	session, err := newSink(w.t, w.cfg).OpenTransactional(w.ctx(), w.source, position, turn.ack)
+	if err != nil {
+		return nil, err
+	}
+	w.t.Cleanup(session.Close)
+	turn.TransactionalSession = session
+	return turn, nil
+}
+
+func (w *txWorld) open(position []byte) *txTurn {
+	w.t.Helper()
+	turn, err := w.tryOpen(position)
+	require.NoError(w.t, err)
+	return turn
+}
+
+// txTurn is a session and what it acknowledged.
+type txTurn struct {
+	relay.TransactionalSession
+	*answers
+	world *txWorld
+}
+
+func (s *txTurn) deliver(records ...*relay.Record) []error {
+	s.world.t.Helper()
+	s.Deliver(s.world.ctx(), records)
+	return s.wait(s.world.t, records...)
+}
+
+// commit delivers records, all of which must get through.
+func (s *txTurn) commit(records ...*relay.Record) {
+	s.world.t.Helper()
+	for _, err := range s.deliver(records...) {
+		require.NoError(s.world.t, err)
+	}
+}
+
+// sent collects what Sent names.
+func (s *txTurn) sent() []relay.Sent {
+	s.world.t.Helper()
+	var all []relay.Sent
+	require.NoError(s.world.t, s.Sent(s.world.ctx(), func(rows []relay.Sent) error {
+		all = append(all, rows...)
+		return nil
+	}))
+	return all
+}
+
+func sentOf(records ...*relay.Record) []relay.Sent {
+	var list []relay.Sent
+	for _, r := range records {
+		list = append(list, relay.Sent{ID: r.ID, EventID: r.EventID})
+	}
+	return list
+}
+
+// committed reads what a consumer with read_committed gets of a topic.
+func committed(t testing.TB, brokers []string, topic string) []*kgo.Record {
+	t.Helper()
+	return consumeUpTo(t, brokers, topic, kgo.ReadCommitted(), (*kadm.Client).ListCommittedOffsets)
+}
+
+// uncommitted reads all that is in a topic, of open and aborted transactions too.
+func uncommitted(t testing.TB, brokers []string, topic string) []*kgo.Record {
+	t.Helper()
+	return consumeUpTo(t, brokers, topic, kgo.ReadUncommitted(), (*kadm.Client).ListEndOffsets)
+}
+
+func consumeUpTo(t testing.TB, brokers []string, topic string, level kgo.IsolationLevel,
+	list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error),
+) []*kgo.Record {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
+		kgo.FetchIsolationLevel(level), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableFetchSessions())
+	require.NoError(t, err)
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	require.NoError(t, err)
+	ends, err := list(admin, ctx, topic)
+	require.NoError(t, err)
+	left := make(map[int32]int64)
+	ends.Each(func(end kadm.ListedOffset) {
+		if start, _ := starts.Lookup(topic, end.Partition); start.Offset < end.Offset {
+			left[end.Partition] = end.Offset
+		}
+	})
+	var records []*kgo.Record
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		require.NoError(t, fetches.Err())
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				records = append(records, r)
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return records
+}
+
+// eventIDs are those of Kafka's records, sorted by key and in order.
+func eventIDs(records []*kgo.Record) map[string][]string {
+	list := make(map[string][]string)
+	for _, r := range records {
+		for _, h := range r.Headers {
+			if h.Key == relay.HeaderMessageUUID {
+				list[string(r.Key)] = append(list[string(r.Key)], string(h.Value))
+			}
+		}
+	}
+	return list
+}
+
+func wantedIDs(records ...*relay.Record) map[string][]string {
+	list := make(map[string][]string)
+	for _, r := range records {
+		list[string(r.Key)] = append(list[string(r.Key)], r.EventID.String())
+	}
+	return list
+}
+
+func (w *txWorld) topic(partitions int) string {
+	w.t.Helper()
+	return dbtest.Topic(w.t, partitions)
+}
+
+// batches cuts n records into deliveries.
+func batches(topic string, sizes ...int) (list [][]*relay.Record, all []*relay.Record) {
+	next := int64(1)
+	for _, n := range sizes {
+		batch := numbered(next, n, 7, topic)
+		next += int64(n)
+		list, all = append(list, batch), append(all, batch...)
+	}
+	return list, all
+}

@@ -1,0 +1,149 @@
+package relaykafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/postroom/postroom/relay"
+)
+
+var _ relay.Transactional = (*Sink)(nil)
+
+// OpenTransactional implements relay.Transactional. The order of its steps is what
+// exactly-once rests on: when InitProducerID has returned, the broker has ended whatever
+// transaction an earlier session had open and takes nothing from it any more; only then
+// does it ask where the manifests end.
+func (s *Sink) OpenTransactional(ctx context.Context, src relay.Identity, position []byte, ack relay.Ack) (relay.TransactionalSession, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errOpening)
+	defer cancel()
+	session := newTxSession(s, src, ack)
+	client, err := newAnyClient(s.cfg,
+		kgo.TransactionalID(transactionalID(src.ID)),
+		kgo.TransactionTimeout(transactionTimeout),
+		kgo.ProducerBatchMaxBytesFn(session.batchMaxBytes),
+		// The broker answers so while it is still writing the end of the transaction
+		// before, which takes a few milliseconds.
+		kgo.ConcurrentTransactionsBackoff(5*time.Millisecond),
+	)
+	if err != nil {
+		return nil, err
+	}
+	session.client = client
+	if err := session.takeOver(ctx, position); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("open source %s (%s) for exactly-once: %w", src.Source, src.ID, err)
+	}
+	session.start()
+	return session, nil
+}
+
+func (s *txSession) takeOver(ctx context.Context, kept []byte) (err error) {
+	admin := kadm.NewClient(s.client)
+	if err := s.sink.checkTransactions(ctx, s.client); err != nil {
+		return err
+	}
+	if s.topic, err = s.sink.openManifest(ctx, admin, s.source.ID); err != nil {
+		return err
+	}
+	s.manifestLimit.Store(s.topic.limit)
+	if err := s.initProducer(ctx); err != nil {
+		return err
+	}
+	if s.span, err = s.sink.manifestSpan(ctx, admin, s.topic, kept); err != nil {
+		return err
+	}
+	if s.span.kept {
+		s.confirmed = s.span.from
+	}
+	return nil
+}
+
+// checkTransactions refuses a broker that is too old. Since version 3 of InitProducerID a
+// producer says which epoch it has: one that has been fenced cannot come back by mistake.
+func (s *Sink) checkTransactions(ctx context.Context, client *kgo.Client) error {
+	request := kmsg.NewPtrApiVersionsRequest()
+	request.ClientSoftwareName, request.ClientSoftwareVersion = "postroom", "1"
+	answer, err := request.RequestWith(ctx, client)
+	if err == nil {
+		err = kerr.ErrorForCode(answer.ErrorCode)
+	}
+	if err != nil {
+		return fmt.Errorf("ask kafka at %s what it can do: %w", s.addresses(), orCause(ctx, err))
+	}
+	versions := make(map[int16]int16, len(answer.ApiKeys))
+	for _, api := range answer.ApiKeys {
+		versions[api.ApiKey] = api.MaxVersion
+	}
+	for _, needed := range []struct {
+		key     kmsg.Key
+		version int16
+	}{{kmsg.InitProducerID, 3}, {kmsg.AddPartitionsToTxn, 0}, {kmsg.EndTxn, 0}} {
+		if have, ok := versions[needed.key.Int16()]; !ok || have < needed.version {
+			return fmt.Errorf("%w: kafka at %s is too old for exactly-once mode, or has no transactions: it needs %s version %d (Kafka 2.5); use --mode at-least-once",
+				relay.ErrUnusable, s.addresses(), needed.key.Name(), needed.version)
+		}
+	}
+	s.adviseTransactions(answer.FinalizedFeatures)
+	return nil
+}
+
+// adviseTransactions says once that transaction.version 2 is better: with it, a record
+// that a broker receives late cannot join the producer's next transaction (KIP-890).
+func (s *Sink) adviseTransactions(features []kmsg.ApiVersionsResponseFinalizedFeature) {
+	for _, feature := range features {
+		if feature.Name == "transaction.version" && feature.MaxVersionLevel >= 2 {
+			return
+		}
+	}
+	s.advised.Do(func() {
+		s.log.Warn("kafka's feature transaction.version is below 2: exactly-once mode works, and is safer with it: kafka-features.sh upgrade --feature transaction.version=2",
+			"brokers", s.addresses())
+	})
+}
+
+// initProducer fences earlier sessions and has their open transaction aborted.
+func (s *txSession) initProducer(ctx context.Context) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		id, _, err := s.client.ProducerID(ctx)
+		if err == nil && id < 0 {
+			err = errors.New("kafka gave no producer id")
+		}
+		if err == nil {
+			return nil
+		}
+		if err := s.initRefused(err); err != nil {
+			return err
+		}
+		var broker *kerr.Error
+		if errors.As(err, &broker) && !broker.Retriable || !pause(ctx, wait) {
+			return fmt.Errorf("fence earlier producers of %s: %w", transactionalID(s.source.ID), orCause(ctx, err))
+		}
+	}
+}
+
+func (s *txSession) initRefused(err error) error {
+	id := transactionalID(s.source.ID)
+	switch {
+	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
+		return s.sink.missingACL("Write", "transactional-id", id, err)
+	case errors.Is(err, kerr.InvalidTransactionTimeout):
+		return fmt.Errorf("%w: kafka at %s allows transactions for less than %s: raise the brokers' transaction.max.timeout.ms: %w",
+			relay.ErrUnusable, s.sink.addresses(), transactionTimeout, err)
+	}
+	return nil
+}
+
+// orCause prefers the reason for which ctx ended to what that looked like.
+func orCause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}

@@ -1,0 +1,250 @@
+package relaykafka
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// txSession is one turn in exactly-once mode: one client, one transactional producer,
+// one transaction after another.
+//
+// Deliver puts records into a queue; a goroutine of the session (run) makes transactions
+// of what it finds there. So the relay reads on while a transaction commits, and how many
+// records share the next one settles by itself, between one and TransactionRecords.
+//
+// It is over with the first failure. Whether the last transaction was committed is then
+// for the next session's Sent to say.
+type txSession struct {
+	sink   *Sink
+	source relay.Identity
+	ack    relay.Ack
+	client *kgo.Client
+
+	topic         manifestTopic
+	manifestLimit atomic.Int32 // topic.limit, for kgo's goroutines
+	span          span         // of the manifests that Sent reads
+
+	life  context.Context // ends with Close: no transaction is begun or filled any more
+	end   context.CancelFunc
+	grace context.Context // ends abortTimeout later: no answer is waited for any more
+	cut   context.CancelFunc
+	hang  sync.Once // closes the client
+	done  chan struct{}
+
+	delivering sync.Mutex // held by Deliver, so that Close can wait for it
+
+	mu     sync.Mutex
+	queue  []*txItem // acknowledged by nobody yet, and not in a transaction
+	queued int64     // their size
+	over   bool      // nothing enters the queue any more
+	work   chan struct{}
+	room   chan struct{}
+
+	// The own of run.
+	topics map[string]bool // whether they exist
+	held   []*txItem       // of topics that do not; they come before the queue
+	number int64           // of the last transaction
+
+	confirm   sync.Mutex // for what follows
+	ends      []txEnd    // of committed transactions, in order
+	confirmed int64      // offset below which all rows are deleted; -1: nothing is known
+	forgot    time.Time  // when manifests were removed last
+}
+
+var _ relay.TransactionalSession = (*txSession)(nil)
+
+func newTxSession(sink *Sink, source relay.Identity, ack relay.Ack) *txSession {
+	s := &txSession{
+		sink: sink, source: source, ack: ack,
+		topic:  manifestTopic{name: manifestTopicName(source.ID)},
+		done:   make(chan struct{}),
+		work:   make(chan struct{}, 1),
+		room:   make(chan struct{}, 1),
+		topics: make(map[string]bool),
+
+		confirmed: -1,
+	}
+	s.grace, s.cut = context.WithCancel(context.Background())
+	s.life, s.end = context.WithCancel(s.grace)
+	return s
+}
+
+// batchMaxBytes is asked by kgo when it first sees a partition of a topic.
+func (s *txSession) batchMaxBytes(topic string) int32 {
+	if limit := s.manifestLimit.Load(); topic == s.topic.name && limit > 0 {
+		return limit
+	}
+	return s.sink.cfg.BatchMaxBytes
+}
+
+func (s *txSession) start() { go s.run() }
+
+// Deliver implements relay.Session. It blocks while a whole transaction waits already.
+func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	items, refused := s.encode(records)
+	taken, err := s.put(ctx, items)
+	if err == nil && refused != nil {
+		s.ack(records[taken], relay.Rejected(refused))
+		taken, err = taken+1, relay.ErrGivenUp
+	}
+	if err == nil {
+		return
+	}
+	// Records behind one that was not taken must not overtake it.
+	s.close()
+	for _, r := range records[taken:] {
+		s.ack(r, err)
+	}
+}
+
+// encode turns records into items, up to the first that no broker would take.
+func (s *txSession) encode(records []*relay.Record) ([]*txItem, error) {
+	e := newEncoder(s.sink.cfg, len(records))
+	slab, items := make([]txItem, len(records)), make([]*txItem, 0, len(records))
+	topic := ""
+	for i, r := range records {
+		it := &slab[i]
+		size, err := e.encode(&it.wire, r)
+		if err != nil {
+			return items, err
+		}
+		if topic != r.Topic {
+			topic = r.Topic
+		}
+		it.Context, it.record, it.size = context.Background(), r, size
+		it.wire.Topic, it.wire.Context = topic, it
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// put moves items to the queue, and returns how many it took.
+func (s *txSession) put(ctx context.Context, items []*txItem) (taken int, err error) {
+	for {
+		n, ok := s.putSome(items[taken:])
+		taken += n
+		switch {
+		case !ok:
+			return taken, relay.ErrGivenUp
+		case taken == len(items):
+			return taken, nil
+		}
+		select {
+		case <-s.room:
+		case <-s.done:
+			return taken, relay.ErrGivenUp
+		case <-s.life.Done():
+			return taken, relay.ErrGivenUp
+		case <-ctx.Done():
+			return taken, ctx.Err()
+		}
+	}
+}
+
+// putSome takes as many as there is room for: a transaction's worth.
+func (s *txSession) putSome(items []*txItem) (taken int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return 0, false
+	}
+	for _, it := range items {
+		if len(s.queue) > 0 && (len(s.queue) >= s.sink.cfg.TransactionRecords || s.queued+it.size > s.sink.cfg.TransactionBytes) {
+			break
+		}
+		s.queue = append(s.queue, it)
+		s.queued += it.size
+		taken++
+	}
+	if len(s.queue) > 0 {
+		wake(s.work)
+	}
+	return taken, true
+}
+
+// run makes transactions until one fails or the session is closed.
+func (s *txSession) run() {
+	defer close(s.done)
+	// A call of kgo's that looks at no context ends with the client.
+	defer context.AfterFunc(s.grace, s.hangUp)()
+	defer s.giveUp()
+	for s.await() && s.round() {
+	}
+}
+
+// await waits for work, or until held records are due for another look. It reports
+// whether the session goes on.
+func (s *txSession) await() bool {
+	var again <-chan time.Time
+	if len(s.held) > 0 {
+		timer := time.NewTimer(lookAgain)
+		defer timer.Stop()
+		again = timer.C
+	}
+	select {
+	case <-s.work:
+	case <-again:
+	case <-s.life.Done():
+	}
+	return s.life.Err() == nil
+}
+
+// giveUp ends the session: what is held back or in the queue was never sent.
+func (s *txSession) giveUp() {
+	s.close()
+	s.hangUp()
+	s.mu.Lock()
+	left := append(s.held, s.queue...)
+	s.queue, s.held = nil, nil
+	s.mu.Unlock()
+	for _, it := range left {
+		s.ack(it.record, relay.ErrGivenUp)
+	}
+}
+
+func (s *txSession) takeQueue() []*txItem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	items := s.queue // putSome has seen to the limits
+	s.queue, s.queued = nil, 0
+	wake(s.room)
+	return items
+}
+
+// close lets nothing more into the queue. What is in it goes its way.
+func (s *txSession) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
+// Close implements relay.Session. It aborts what is open; a commit that has begun gets
+// the time to end, because its answer saves the next session work.
+func (s *txSession) Close() {
+	s.close()
+	s.end()
+	timer := time.AfterFunc(abortTimeout, s.cut)
+	defer timer.Stop()
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	<-s.done
+	s.cut()
+}
+
+// hangUp ends all that the client still does.
+func (s *txSession) hangUp() { s.hang.Do(s.client.Close) }
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

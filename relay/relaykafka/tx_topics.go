@@ -1,0 +1,136 @@
+package relaykafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// A transaction with a record for a topic that does not exist would stay open until it
+// times out, and all others with it. So topics are asked for before: the records of one
+// that is not there are held back until it is, or has been denied for long enough
+// (Config.UnknownTopicAfter), while those of other topics go. A key belongs to a topic,
+// so holding back all records of a topic keeps the order.
+
+// lookAgain is how often topics that are not there are asked for.
+const lookAgain = 250 * time.Millisecond
+
+// round makes a transaction of what there is, and reports whether the session lives on.
+func (s *txSession) round() bool {
+	items := append(s.held, s.takeQueue()...)
+	s.held = nil
+	refused, err := s.lookUp(items)
+	if err != nil {
+		if s.life.Err() != nil {
+			err = relay.ErrGivenUp
+		}
+		for _, it := range items {
+			s.ack(it.record, err)
+		}
+		return false
+	}
+	ready := make([]*txItem, 0, len(items))
+	for _, it := range items {
+		if s.topics[it.wire.Topic] {
+			ready = append(ready, it)
+		} else {
+			s.held = append(s.held, it)
+		}
+	}
+	// What can go goes first: then the relay has fewer suspects beside the refused.
+	if len(ready) > 0 && !s.transact(ready) {
+		return false
+	}
+	return !s.reject(refused)
+}
+
+// lookUp sees to it that s.topics knows the items' topics. refused are those whose records
+// are to be rejected, and why.
+func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error) {
+	for _, it := range items {
+		if _, seen := s.topics[it.wire.Topic]; !seen {
+			s.topics[it.wire.Topic] = false
+		}
+	}
+	var missing []string
+	for topic, exists := range s.topics {
+		if !exists {
+			missing = append(missing, topic)
+		}
+	}
+	if len(missing) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(s.life, metadataTimeout)
+	defer cancel()
+	answers, err := askTopics(ctx, s.client, append(missing[:len(missing):len(missing)], s.topic.name))
+	if err != nil {
+		s.sink.denials.clear(missing...)
+		return nil, fmt.Errorf("ask kafka whether %d topics exist: %w", len(missing), orCause(ctx, err))
+	}
+	if unknown(answers[s.topic.name]) {
+		s.sink.denials.clear(missing...) // a broker that denies this one knows nothing yet
+		return nil, nil
+	}
+	refused = make(map[string]error)
+	for _, topic := range missing {
+		if err := s.judge(ctx, topic, answers[topic]); err != nil {
+			refused[topic] = err
+		}
+	}
+	return refused, nil
+}
+
+// judge returns why the topic's records are to be rejected, if they are.
+func (s *txSession) judge(ctx context.Context, topic string, answer error) error {
+	switch {
+	case isRefusal(answer):
+		return fmt.Errorf("kafka says of topic %s: %w", topic, answer)
+	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // comes back with the record
+		s.topics[topic] = true
+		s.sink.denials.clear(topic)
+		return nil
+	case !unknown(answer):
+		return nil // it is just being created
+	case s.sink.cfg.CreateTopics:
+		return s.create(ctx, topic)
+	}
+	if lasted, long := s.sink.denials.deny(topic, time.Now()); long {
+		return fmt.Errorf("topic %s does not exist (kafka has denied it for %s): create it, or use --create-topics (Config.CreateTopics)",
+			topic, lasted.Round(100*time.Millisecond))
+	}
+	return nil
+}
+
+func (s *txSession) create(ctx context.Context, topic string) error {
+	err := createTopic(ctx, s.client, s.sink.cfg, topic)
+	switch {
+	case err == nil:
+		s.sink.log.Info("created a topic", "topic", topic)
+	case createRefused(err):
+		return fmt.Errorf("topic %s does not exist, and cannot be created: %w; create it by hand", topic, err)
+	default:
+		s.sink.log.Warn("a topic could not be created; trying again", "topic", topic, "error", err)
+	}
+	return nil
+}
+
+// reject acknowledges the records of refused topics, and reports whether there are any:
+// that ends the session.
+func (s *txSession) reject(refused map[string]error) bool {
+	left := s.held[:0]
+	for _, it := range s.held {
+		if reason := refused[it.wire.Topic]; reason != nil {
+			s.ack(it.record, relay.Rejected(reason))
+		} else {
+			left = append(left, it)
+		}
+	}
+	rejected := len(left) < len(s.held)
+	s.held = left
+	return rejected
+}
