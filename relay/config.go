@@ -108,6 +108,9 @@ type Config struct {
 	answerTimeout time.Duration
 	// purgeEvery is how often the archive is searched for rows that are old enough.
 	purgeEvery time.Duration
+	// askedEvery is how often parked rows that operators want sent or dropped are looked
+	// for, confirmEvery how often the sink's position is kept.
+	askedEvery, confirmEvery time.Duration
 	// maxGaps is the most ranges that one read names.
 	maxGaps int
 }
@@ -131,6 +134,8 @@ func (c Config) withDefaults() Config {
 	if c.Archive {
 		setDefault(&c.ArchiveFor, 7*24*time.Hour)
 	}
+	setDefault(&c.askedEvery, askedEvery)
+	setDefault(&c.confirmEvery, confirmEvery)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

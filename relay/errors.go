@@ -29,6 +29,20 @@ type RejectedError struct {
 	EventID uuid.UUID
 	Topic   string
 	Err     error // what the sink said
+
+	// Overtaken: later events of its key were delivered already, as far as is known.
+	Overtaken bool
+
+	keyed bool
+	seq   int64 // of the parked row; 0: the row is in outbox_events
+}
+
+// flightID is the record's id in the in-flight set.
+func (e *RejectedError) flightID() int64 {
+	if e.seq > 0 {
+		return -e.seq
+	}
+	return e.ID
 }
 
 func (e *RejectedError) Error() string {

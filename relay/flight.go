@@ -2,6 +2,7 @@ package relay
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"sync"
 
@@ -11,10 +12,12 @@ import (
 
 // flight is a record that was read and not yet deleted.
 type flight struct {
-	id      int64
+	id      int64 // the row's; of a parked row the negative of its seq
 	eventID uuid.UUID
 	size    int64
+	hash    uint64 // of topic and key; 0: no key
 	acked   bool
+	failed  bool
 
 	// Set by the session before it acknowledges, if it knows.
 	placed      bool
@@ -45,10 +48,15 @@ type flights struct {
 	reading   bool
 	lingering []*flight // deleted while a read was running
 
+	seed   maphash.Seed
+	recent recent
+	open   openTransactions
+
 	ackedDelivered chan struct{} // a record was delivered: there is something to delete
 	ackedFailed    chan struct{} // a record failed: the session has to end
 	changed        chan struct{} // room was made, or an acknowledgement came
 	total          int64         // delivered so far
+	replayed       int           // delivered out of outbox_parked, where they still are
 }
 
 // failure is a record that the sink could not deliver.
@@ -60,6 +68,7 @@ type failure struct {
 func newFlights() *flights {
 	return &flights{
 		byID:           make(map[int64]*flight),
+		seed:           maphash.MakeSeed(),
 		ackedDelivered: make(chan struct{}, 1),
 		ackedFailed:    make(chan struct{}, 1),
 		changed:        make(chan struct{}, 1),
@@ -104,12 +113,15 @@ func (f *flights) lookup(id int64, eventID uuid.UUID) (held, same bool) {
 // add takes in records that are about to be delivered.
 func (f *flights) add(records []*Record) {
 	slab := make([]flight, len(records))
+	for i, r := range records {
+		slab[i] = flight{id: r.flightID(), eventID: r.EventID, size: recordSize(r), hash: f.hash(r)}
+		r.flight = &slab[i]
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, r := range records {
-		slab[i] = flight{id: r.ID, eventID: r.EventID, size: recordSize(r)}
-		r.flight = &slab[i]
-		f.byID[r.ID] = r.flight
+	f.recent.add(slab)
+	for _, r := range records {
+		f.byID[r.flight.id] = r.flight
 		f.waiting++
 		f.bytes += r.flight.size
 	}
@@ -131,14 +143,20 @@ func (f *flights) ack(r *Record, err error) {
 	if fl == nil || fl.acked {
 		return // a sink that breaks the rule of one acknowledgement must not break the count
 	}
-	fl.acked = true
+	fl.acked, fl.failed = true, err != nil
 	r.Key, r.Payload, r.Headers = nil, nil, nil // its neighbours may stay for long
 	f.waiting--
 	f.bytes -= fl.size
-	if err != nil {
+	switch {
+	case err != nil:
 		f.failed = append(f.failed, failure{record: r, err: err})
 		signal(f.ackedFailed)
-	} else {
+	case fl.id < 0: // the reader waits for it, and deletes it from outbox_parked
+		f.open.sent(fl)
+		f.replayed++
+		f.total++
+	default:
+		f.open.sent(fl)
 		f.sorted = f.sorted && (len(f.delivered) == 0 || f.delivered[len(f.delivered)-1].id < fl.id)
 		f.delivered = append(f.delivered, fl)
 		f.total++
@@ -205,6 +223,12 @@ func (f *flights) putBack(taken []*flight) {
 func (f *flights) deleted(gone []*flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.open.deleted(gone)
+	for _, fl := range gone {
+		if fl.id < 0 {
+			f.replayed--
+		}
+	}
 	if f.reading {
 		f.lingering = append(f.lingering, gone...)
 	} else {
@@ -227,7 +251,7 @@ func (f *flights) counts() (held, waiting int, bytes int64) {
 func (f *flights) undeleted() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.byID) - len(f.lingering) - f.waiting - len(f.failed)
+	return len(f.byID) - len(f.lingering) - f.waiting - len(f.failed) - f.replayed
 }
 
 func (f *flights) deliveredTotal() int64 {
@@ -242,6 +266,19 @@ func (f *flights) failures() []failure {
 	return f.failed
 }
 
+// deliveredOf returns the flights of those records that were delivered.
+func (f *flights) deliveredOf(records []*Record) []*flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var delivered []*flight
+	for _, r := range records {
+		if fl := r.flight; fl != nil && fl.acked && !fl.failed {
+			delivered = append(delivered, fl)
+		}
+	}
+	return delivered
+}
+
 // leftover lists delivered records whose delete is not known to have committed.
 func (f *flights) leftover() []dialect.Delivered {
 	f.mu.Lock()
@@ -251,6 +288,43 @@ func (f *flights) leftover() []dialect.Delivered {
 		rows = append(rows, fl.place())
 	}
 	return rows
+}
+
+// hash is a number for a record's topic and key, 0 if it has none. Two keys may share
+// one: whoever uses it must be safe when they do.
+func (f *flights) hash(r *Record) uint64 {
+	if r.Key == nil {
+		return 0
+	}
+	h := maphash.String(f.seed, r.Topic) ^ maphash.Bytes(f.seed, r.Key)*31
+	return max(h, 1)
+}
+
+// waitingFor reports whether a record of one of the keys is not acknowledged yet.
+func (f *flights) waitingFor(hashes map[uint64]bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, fl := range f.byID {
+		if !fl.acked && hashes[fl.hash] {
+			return true
+		}
+	}
+	return false
+}
+
+// overtaken reports whether a later record of the failed one's key was delivered, or
+// might have been.
+func (f *flights) overtaken(failed *Record) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.recent.overtaken(failed.flight)
+}
+
+// confirmed returns the number up to which every transaction's rows are deleted.
+func (f *flights) confirmed() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open.confirmed(f.waiting == 0)
 }
 
 func (fl *flight) event() dialect.Event { return dialect.Event{ID: fl.id, EventID: fl.eventID} }

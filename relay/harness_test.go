@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -130,6 +131,18 @@ func (s *testSink) release() {
 	s.held = nil
 }
 
+// fail gives up what was held, because of err, and holds no more.
+func (s *testSink) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = false
+	for _, h := range s.held {
+		h.session.gate = true
+		h.session.ack(h.record, err)
+	}
+	s.held = nil
+}
+
 func (s *testSink) values() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,6 +191,7 @@ func newBench(t *testing.T, db dbtest.Database) *bench {
 	return &bench{t: t, db: db, ob: ob, sink: &testSink{}, cfg: Config{
 		PollMax: 2 * time.Millisecond, LeaseTTL: time.Minute, DrainTimeout: 10 * time.Second,
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
+		askedEvery: 5 * time.Millisecond,
 	}}
 }
 
@@ -286,4 +300,12 @@ func inOrder(values []string, key string) bool {
 		}
 	}
 	return true
+}
+
+// jsonField returns a field of a JSON object as text, "" if it is not there.
+func jsonField(t testing.TB, object, field string) string {
+	t.Helper()
+	var fields map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(object), &fields))
+	return string(fields[field])
 }

@@ -22,7 +22,7 @@ func newStore(t *testing.T, db dbtest.Database) *dialect.Relay {
 
 func claim(t *testing.T, st *dialect.Relay, ttl time.Duration) (dialect.Lease, bool) {
 	t.Helper()
-	l, ok, err := st.Claim(context.Background(), dialect.Claim{Owner: uuid.New(), Mode: modeAtLeastOnce, TTL: ttl})
+	l, ok, err := st.Claim(context.Background(), dialect.Claim{Owner: uuid.New(), Mode: string(AtLeastOnce), TTL: ttl})
 	require.NoError(t, err)
 	return l, ok
 }

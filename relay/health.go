@@ -19,6 +19,8 @@ const (
 	partDatabase = "database"
 	partDeletes  = "database, deleting"
 	partSink     = "sink"
+
+	partManifests = "sink, removing old manifests" // costs disk, delays nothing
 )
 
 func newHealth(log *slog.Logger) *health {

@@ -21,6 +21,10 @@ type keeper struct {
 	lease dialect.Lease
 	ttl   time.Duration
 
+	// What the lease row keeps, as far as this turn knows. Its sessions alone use it.
+	mode     Mode
+	position []byte
+
 	ctx    context.Context // the turn
 	cancel context.CancelCauseFunc
 
@@ -33,7 +37,7 @@ var errLeaseExpired = errors.New("the lease could not be renewed in time")
 
 // newKeeper starts a turn. began is from before the claim was sent.
 func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration, began time.Time) *keeper {
-	k := &keeper{store: st, lease: l, ttl: ttl}
+	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	k.trust(began)
 	return k
@@ -110,7 +114,7 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
 	began := time.Now()
-	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: newOwner(), Mode: modeAtLeastOnce, TTL: r.cfg.LeaseTTL})
+	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: newOwner(), Mode: string(r.cfg.Mode), TTL: r.cfg.LeaseTTL})
 	if err != nil {
 		return nil, fmt.Errorf("claim the lease of %s: %w", r.store.Table(), err)
 	}

@@ -30,7 +30,14 @@ func (s *session) readLoop(ctx context.Context) {
 		if s.reread.Swap(false) {
 			s.startOver()
 		}
-		found, limit, err := s.poll(ctx)
+		found, limit := 0, 1
+		err := s.loadBlocked(ctx)
+		if err == nil {
+			found, limit, err = s.poll(ctx)
+		}
+		if err == nil && s.askedDue() {
+			err = s.obey(ctx)
+		}
 		if err == nil && s.lookDue(looked) {
 			looked, err = time.Now(), s.look(ctx)
 		}
@@ -59,15 +66,16 @@ func (s *session) readLoop(ctx context.Context) {
 		}
 		retry.reset()
 		s.relay.health.resumed(partDatabase)
-		if wait := s.pace.after(found, limit); wait > 0 && !sleep(ctx, wait, s.relay.wake) {
+		if wait := s.pace.after(found, limit); wait > 0 && !s.more && !sleep(ctx, wait, s.relay.wake) {
 			return
 		}
 	}
 }
 
-// startOver forgets what was read. Rows in flight come back, and are known by the set.
+// startOver forgets what was read, and which keys are blocked. Rows in flight come back,
+// and are known by the set.
 func (s *session) startOver() {
-	s.head, s.gaps.gaps = 0, nil
+	s.head, s.gaps.gaps, s.blocked = 0, nil, nil
 }
 
 // waitForRoom waits until the bounds on records in flight allow a read that is worth
@@ -92,10 +100,7 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 }
 
 func (s *session) room() (rows int, bytes int64) {
-	held, waiting, size := s.flights.counts()
-	if s.suspects > s.head && waiting > 0 {
-		return 0, 0
-	}
+	held, _, size := s.flights.counts()
 	return s.relay.cfg.MaxInFlight - held, s.relay.cfg.MaxInFlightBytes - size
 }
 
@@ -111,10 +116,8 @@ func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	if len(batch.records) == 0 {
 		return 0, limit, nil
 	}
-	if !s.deliver(ctx, batch.records) {
-		return 0, limit, errLeftOut
-	}
-	return len(batch.records), limit, nil
+	found = len(batch.records) // dispatch sorts the slice
+	return found, limit, s.dispatch(ctx, batch.records)
 }
 
 // deliver hands records to the sink, unless the lease cannot be trusted any more, and
@@ -122,8 +125,9 @@ func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 // head has passed the others, and what a further read finds may be of their keys.
 func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	for len(records) > 0 && ctx.Err() == nil {
-		n := len(records)
-		if records[0].ID <= s.suspects {
+		n := s.company(records)
+		alone := n == 0
+		if alone {
 			n = 1
 			// A late commit may come while others are with the sink: refused in their
 			// company would say nothing about it.
@@ -135,25 +139,49 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 			return false
 		}
 		s.flights.add(records[:n])
-		s.highest = max(s.highest, records[n-1].ID)
+		s.highest = max(s.highest, records[n-1].flightID())
 		s.out.Deliver(ctx, records[:n])
-		if n == 1 && records[0].ID <= s.suspects && !s.waitAlone(ctx) {
-			return false
+		if alone {
+			if !s.waitAlone(ctx) {
+				return false
+			}
+			delete(s.suspects, records[0].flightID())
 		}
 		records = records[n:]
 	}
 	return len(records) == 0
 }
 
+// company returns how many records come before the first suspect.
+func (s *session) company(records []*Record) int {
+	if len(s.suspects) == 0 {
+		return len(records)
+	}
+	for i, r := range records {
+		if s.suspects[r.flightID()] {
+			return i
+		}
+	}
+	return len(records)
+}
+
 // waitAlone waits until the sink has acknowledged all that it was given, and reports
 // whether all of it was delivered.
 func (s *session) waitAlone(ctx context.Context) bool {
+	return s.waitDelivered(ctx, func() bool {
+		_, waiting, _ := s.flights.counts()
+		return waiting > 0
+	})
+}
+
+// waitDelivered waits while records are out, and reports whether all were delivered.
+func (s *session) waitDelivered(ctx context.Context, out func() bool) bool {
 	for {
 		if len(s.flights.failures()) > 0 {
 			return false
 		}
-		if _, waiting, _ := s.flights.counts(); waiting == 0 {
-			return true
+		if !out() {
+			return len(s.flights.failures()) == 0
 		}
 		select {
 		case <-s.flights.changed:

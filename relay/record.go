@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/postroom/postroom/internal/dialect"
 )
 
 // Names of the headers that Postroom sets on the wire. An event may set
@@ -40,7 +41,19 @@ type Record struct {
 	CreatedAt time.Time
 
 	flight *flight
+	seq    int64 // of a parked row that is sent again; 0: the row is in outbox_events
 }
+
+// flightID is the id in the in-flight set: parked rows keep the row id that they had,
+// which another row may have by now.
+func (r *Record) flightID() int64 {
+	if r.seq > 0 {
+		return -r.seq
+	}
+	return r.ID
+}
+
+func (r *Record) event() dialect.Event { return dialect.Event{ID: r.ID, EventID: r.EventID} }
 
 // SetPosition notes where the broker put the record. A session that knows it calls it
 // before it acknowledges the record, for the archive; others leave it.

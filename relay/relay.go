@@ -12,9 +12,6 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// modeAtLeastOnce is kept in the lease row, so that a change of mode is noticed.
-const modeAtLeastOnce = "at-least-once"
-
 // Relay forwards the events of one source to one sink. Make one with New and call Run.
 type Relay struct {
 	cfg    Config
@@ -28,6 +25,13 @@ type Relay struct {
 	// carried are events that were delivered in an earlier turn of this process and
 	// whose delete is not known to have committed. Only Run's goroutine touches it.
 	carried []dialect.Delivered
+	// unparked are the same out of outbox_parked.
+	unparked []dialect.ParkedEvent
+	// overtaken are events that were refused in company, after later ones of their key
+	// had been delivered.
+	overtaken map[uuid.UUID]bool
+
+	topics topicList
 }
 
 // store is what the relay needs of a database.
@@ -48,6 +52,21 @@ type store interface {
 	// Delete removes delivered rows while the lease is held.
 	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
 	archives
+	parkedStore
+}
+
+// parkedStore moves rows to outbox_parked and out of it.
+type parkedStore interface {
+	// Settle returns when no transaction that moves rows is open any more.
+	Settle(ctx context.Context, l dialect.Lease) error
+	BlockedKeys(ctx context.Context, visit func(topic string, key []byte)) error
+	Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error)
+	Refuse(ctx context.Context, l dialect.Lease, row dialect.ParkedEvent, reason string, overtaken bool) error
+	Asked(ctx context.Context) (bool, error)
+	DropAsked(ctx context.Context, l dialect.Lease, limit int) ([]dialect.Dropped, []dialect.EventKey, error)
+	Replayable(ctx context.Context, limit int, visit func(*dialect.ParkedRow) bool) error
+	Unpark(ctx context.Context, l dialect.Lease, rows []dialect.ParkedEvent) ([]dialect.EventKey, error)
+	DeleteSentParked(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
 }
 
 type leases interface {
@@ -56,6 +75,8 @@ type leases interface {
 	Held(ctx context.Context, l dialect.Lease) (bool, error)
 	Release(ctx context.Context, l dialect.Lease) error
 	Halt(ctx context.Context, l dialect.Lease, reason string) error
+	SetMode(ctx context.Context, l dialect.Lease, mode string) error
+	SetPosition(ctx context.Context, l dialect.Lease, position []byte) error
 }
 
 // New returns a relay for cfg, or an error that names every field that cannot be
@@ -74,7 +95,10 @@ func New(cfg Config) (*Relay, error) {
 
 func newRelay(cfg Config, st store) *Relay {
 	log := cfg.Logger.With("source", cfg.Source)
-	return &Relay{cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1)}
+	return &Relay{
+		cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1),
+		overtaken: make(map[uuid.UUID]bool), topics: newTopicList(cfg.Topics),
+	}
 }
 
 // Wake makes a waiting relay read at once. A service that runs its relay in process

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,14 +20,25 @@ type session struct {
 	lease   dialect.Lease
 	flights *flights
 	out     Session
+	judge   Judge                // out, if it judges; else nil
+	tx      TransactionalSession // out, in exactly-once mode; else nil
+	unkept  []byte               // a position that is not in the lease row yet
 
 	// The reader's own: nobody else touches them.
-	head     int64
-	highest  int64 // id that was ever in flight in this session
-	gaps     gapSet
-	server   string
-	suspects int64 // records up to this id are sent one at a time
+	head    int64
+	highest int64 // id that was ever in flight in this session
+	gaps    gapSet
+	server  string
+	// suspects are records that were refused in company, by the in-flight set's ids:
+	// they are sent alone, and those that were delivered so are taken out.
+	suspects map[int64]bool
 	pace     pace
+	blocked  map[string]struct{} // keys with parked rows; nil: to be loaded
+	refused  *RejectedError      // by the policy halt: what would be refused
+	asked    time.Time           // when operators' wishes were looked for
+	more     bool                // there are more of them
+	// replaying are the parked rows that were sent last.
+	replaying []*Record
 	// lastFound is how many records the last read found, typical the size that one
 	// of the next is expected to have.
 	lastFound int
@@ -40,8 +52,8 @@ type session struct {
 // outcome is what became of a session.
 type outcome struct {
 	outage      error               // the first failure that was not a rejection
-	rejected    *RejectedError      // a record that was refused alone
-	suspects    int64               // one of the records up to this id was refused; 0: none
+	rejected    *RejectedError      // a record that was refused alone, or would be
+	suspects    map[int64]bool      // records that were refused in company
 	undelivered int                 // were given up when the session was closed
 	leftover    []dialect.Delivered // delivered, but not known to be deleted
 	progress    bool                // something was delivered
@@ -64,7 +76,7 @@ const firstRead = 128
 const resolveTimeout = 10 * time.Second
 
 // run works until the session ends. stop asks it to drain.
-func (s *session) run(stop context.Context, suspects int64) outcome {
+func (s *session) run(stop context.Context, suspects map[int64]bool) outcome {
 	s.suspects = suspects
 	ctx, cancel := context.WithCancel(s.keeper.ctx)
 	defer cancel()
@@ -73,11 +85,15 @@ func (s *session) run(stop context.Context, suspects int64) outcome {
 		return outcome{outage: err, suspects: suspects}
 	}
 	s.out = out
+	s.judge, _ = out.(Judge)
 
 	var background sync.WaitGroup
 	deleting, stopDeleting := context.WithCancel(ctx)
 	background.Go(func() { s.deleteLoop(deleting) })
 	background.Go(func() { s.watchSink(deleting) })
+	if s.tx != nil {
+		background.Go(func() { s.confirmLoop(deleting) })
+	}
 
 	s.readUntil(stop, ctx)
 	s.settle(stop)
@@ -85,14 +101,30 @@ func (s *session) run(stop context.Context, suspects int64) outcome {
 	s.waitDeleted(stop)
 	stopDeleting()
 	background.Wait()
+	s.end(ctx, stop)
 	return s.outcome()
+}
+
+// end does what is left when nothing moves any more, unless the lease is lost or a stop
+// does not leave the time: the next owner does it otherwise.
+func (s *session) end(ctx, stop context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(stop, func() { time.AfterFunc(s.relay.cfg.DrainTimeout, cancel) })()
+	if err := s.unparkDelivered(ctx); err != nil {
+		s.leaseLost(err)
+		s.relay.health.paused(partDeletes, err)
+	}
+	if s.tx != nil {
+		s.keepPosition(ctx, s.tx, s.flights.confirmed())
+	}
 }
 
 // open opens the sink. A stop ends an Open that hangs: nothing is on its way yet.
 func (s *session) open(ctx, stop context.Context) (Session, error) {
 	ctx, cancel := context.WithCancel(ctx) // ends with run: the session may use it
 	defer context.AfterFunc(stop, cancel)()
-	return s.relay.cfg.Sink.Open(ctx, s.flights.ack)
+	return s.openSink(ctx)
 }
 
 // readUntil runs the reader until the session has to end. Deliver may be blocked by
@@ -154,13 +186,21 @@ func (s *session) waitFor(stop context.Context, limit time.Duration, done func()
 }
 
 func (s *session) outcome() outcome {
-	out := outcome{leftover: s.flights.leftover(), progress: s.flights.deliveredTotal() > 0}
+	out := outcome{
+		leftover: s.flights.leftover(), progress: s.flights.deliveredTotal() > 0,
+		rejected: s.refused, suspects: s.suspects,
+	}
 	for i, f := range s.flights.failures() {
+		id := f.record.flight.id
 		switch {
-		case errors.Is(f.err, ErrRejected) && f.record.ID <= s.suspects:
-			out.rejected = s.rejection(f)
+		case errors.Is(f.err, ErrRejected) && s.suspects[id]: // it was alone
+			out.rejected = s.rejection(f.record, f.err)
+			out.rejected.Overtaken = s.overtaken(f.record)
 		case errors.Is(f.err, ErrRejected):
-			out.suspects = max(out.suspects, f.record.ID)
+			out.suspect(id)
+			if s.overtaken(f.record) {
+				s.relay.overtaken[f.record.EventID] = true
+			}
 		case errors.Is(f.err, context.Canceled) && i >= s.untold: // never taken by the sink
 		case errors.Is(f.err, ErrGivenUp):
 			out.undelivered++
@@ -171,15 +211,28 @@ func (s *session) outcome() outcome {
 			out.undelivered++
 		}
 	}
-	if out.suspects == 0 && out.rejected == nil && s.head < s.suspects {
-		out.suspects = s.suspects // not all of them were tried
-	}
 	return out
 }
 
-func (s *session) rejection(f failure) *RejectedError {
-	r := f.record
-	return &RejectedError{Table: s.relay.store.Table(), ID: r.ID, EventID: r.EventID, Topic: r.Topic, Err: f.err}
+// suspect adds to a set of its own: the session's tells who was sent alone.
+func (o *outcome) suspect(id int64) {
+	next := make(map[int64]bool, len(o.suspects)+1)
+	maps.Copy(next, o.suspects)
+	next[id] = true
+	o.suspects = next
+}
+
+// overtaken reports whether later events of a refused record's key were delivered, now
+// or when it was refused in company.
+func (s *session) overtaken(r *Record) bool {
+	return s.relay.overtaken[r.EventID] || s.flights.overtaken(r)
+}
+
+func (s *session) rejection(r *Record, err error) *RejectedError {
+	return &RejectedError{
+		Table: s.relay.store.Table(), ID: r.ID, EventID: r.EventID, Topic: r.Topic, Err: err,
+		keyed: r.Key != nil || r.flight != nil && r.flight.hash != 0, seq: r.seq,
+	}
 }
 
 // watchSink tells of a sink that keeps records for long without a word: one that

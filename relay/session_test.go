@@ -56,7 +56,7 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	b.commit("k", "k1")
 	b.commit("k", "k2")
 	s := b.session()
-	s.suspects = 1
+	s.suspects = map[int64]bool{1: true}
 	sink := &keyGates{ack: s.flights.ack}
 	s.out = sink
 	ctx, cancel := context.WithCancel(t.Context())
@@ -80,7 +80,7 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 func TestASuspectIsSentWhenNothingElseIsOnItsWay(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	s := b.session()
-	s.suspects = 1
+	s.suspects = map[int64]bool{1: true}
 	b.sink.hold = true
 	s.deliver(t.Context(), []*Record{{ID: 2, EventID: uuid.New()}})
 	done := make(chan struct{})
@@ -177,7 +177,7 @@ func TestASinkThatFailsWithCanceledIsAnOutage(t *testing.T) {
 	r := b.relay()
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
-	out := newSession(r, k).run(t.Context(), 0)
+	out := newSession(r, k).run(t.Context(), nil)
 	require.ErrorContains(t, out.outage, "publish")
 	require.Equal(t, 1, out.undelivered)
 }

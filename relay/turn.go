@@ -25,7 +25,8 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
 
 	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
-	suspects := int64(0)
+	var suspects map[int64]bool
+	var fenced fencings
 	for {
 		out := outcome{suspects: suspects}
 		if err := r.deleteCarried(ctx, k); err != nil {
@@ -41,12 +42,23 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 				return true, r.notDrained(out)
 			}
 			return false, nil
-		case out.rejected != nil:
+		case out.rejected != nil && r.cfg.OnRejection == Halt:
 			return true, r.halt(k, out)
 		case ctx.Err() != nil:
 			return true, r.finish(k, out)
 		}
+		if err := r.fatal(k, &fenced, out.outage); err != nil {
+			return true, r.give(k, out, err)
+		}
 		suspects = out.suspects
+		if out.rejected != nil {
+			if err := r.parkRefused(k, out.rejected); err != nil {
+				r.health.paused(partDatabase, err) // it is refused again, and parked then
+			} else {
+				delete(suspects, out.rejected.flightID())
+				continue
+			}
+		}
 		if out.progress {
 			retry.reset()
 		}
@@ -62,7 +74,7 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 // deleteCarried deletes what an earlier session of this process has delivered: one that
 // began before would read those rows, and send them again.
 func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
-	if len(r.carried) == 0 {
+	if len(r.carried)+len(r.unparked) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
@@ -76,6 +88,9 @@ func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
 		r.carried = r.carried[n:]
 	}
 	r.carried = nil
+	if err := r.unpark(ctx, k, func([]dialect.EventKey) {}); err != nil {
+		return err
+	}
 	r.health.resumed(partDeletes)
 	return nil
 }
@@ -106,13 +121,18 @@ func (r *Relay) notDrained(out outcome) error {
 func (r *Relay) halt(k *keeper, out outcome) error {
 	rejected := out.rejected
 	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic, "error", rejected.Err)
-	if err := r.store.Halt(k.ctx, k.lease, rejected.Error()); err != nil && !errors.Is(err, dialect.ErrLeaseLost) {
+	return r.give(k, out, rejected)
+}
+
+// give ends a turn for a reason that only an operator can mend. The lease row says it.
+func (r *Relay) give(k *keeper, out outcome, reason error) error {
+	if err := r.store.Halt(k.ctx, k.lease, reason.Error()); err != nil && !errors.Is(err, dialect.ErrLeaseLost) {
 		r.log.Warn("could not note the reason in the lease row", "error", err)
 	}
 	if r.notDrained(out) == nil {
 		r.release(k)
 	}
-	return rejected
+	return reason
 }
 
 func (r *Relay) release(k *keeper) {

@@ -20,6 +20,7 @@ import (
 func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
+		b.cfg.OnRejection = Halt
 		refused := errors.New("too large")
 		b.sink.verdict = func(r *Record) error {
 			if string(r.Payload) == "k20" {

@@ -101,6 +101,7 @@ func refuseBatch(value string) func([]*relay.Record) error {
 // Hazard 12: of sixty records the sink refuses the twentieth, and blames all of them.
 func (w *world) refuseTheTwentieth() *relay.RejectedError {
 	w.t.Helper()
+	w.cfg.OnRejection = relay.Halt
 	w.sink.refuse = refuseBatch("k20")
 	w.commit("k", numbered("k", 60)...)
 	err := w.start().wait(w.t)
@@ -142,9 +143,8 @@ func mendedRejection(w *world) {
 	requireOrder(w.t, w.sink.values(), "k", 60)
 }
 
-// A batch was blamed, so its ids are under suspicion and go out one at a time. A late
-// commit of such an id comes while later records are with the sink, and these are
-// refused: that says nothing of the late one.
+// A batch was blamed, and later another one, with a late commit in it. That says nothing
+// of the late one, nor of any other: each is sent alone, and found good.
 func rejectedInCompany(w *world) {
 	var blamed atomic.Bool
 	w.sink.refuse = func([]*relay.Record) error {

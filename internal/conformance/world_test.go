@@ -67,6 +67,7 @@ func newWorld(t testing.TB, in installation) *world {
 	}
 	w.restartIDs()
 	w.exec("DELETE FROM aggregates")
+	w.exec("DELETE FROM {outbox_parked}")
 	w.exec("UPDATE {outbox_leases} SET source = NULL, owner = NULL, expires_at = NULL, hints = '{}'")
 	return w
 }

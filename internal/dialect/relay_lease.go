@@ -95,6 +95,13 @@ func (r *Relay) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error)
 	})
 }
 
+// Settle returns when no transaction that moves rows is open any more: an earlier
+// owner's, or one of ours whose answer was lost and that is still committing. Each such
+// transaction holds the lease row locked.
+func (r *Relay) Settle(ctx context.Context, l Lease) error {
+	return r.Fenced(ctx, l, func(*sql.Tx) error { return nil })
+}
+
 // Halt records in the hints why the source stopped. The next claim clears it.
 func (r *Relay) Halt(ctx context.Context, l Lease, reason string) error {
 	return r.setLease(ctx, l, map[Dialect]string{

@@ -1,0 +1,191 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// What operators asked for: parked events to send again or to drop. They set a row's
+// state; the owner's reader does it, so that nothing of the key is read, moved or
+// unblocked at the same time (hazard 16).
+//
+// A replay goes by seq, out of outbox_parked itself. The reader waits for it and deletes
+// the rows before it reads on: the transaction that deletes the last row of a key finds
+// none behind it, because only the reader could have put one there.
+
+// askedEvery is how often the owner looks whether something was asked.
+const askedEvery = time.Second
+
+// replayAtOnce bounds the rows of one round of a replay, between two reads, and
+// roundsAtOnce the rounds when the first was short: a key whose events keep coming
+// is caught up with only if nothing is read in between.
+const (
+	replayAtOnce = 1000
+	roundsAtOnce = 3
+)
+
+// askedDue reports whether to look.
+func (s *session) askedDue() bool {
+	return s.more || time.Since(s.asked) >= s.relay.cfg.askedEvery
+}
+
+// obey does what operators asked for, a part of it at a time.
+func (s *session) obey(ctx context.Context) error {
+	s.asked, s.more = time.Now(), false
+	bounded, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	asked, err := s.relay.store.Asked(bounded)
+	if err != nil || !asked {
+		return err
+	}
+	if err := s.drop(bounded); err != nil {
+		return err
+	}
+	for range roundsAtOnce {
+		n, err := s.replay(ctx)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return nil
+		}
+		if n >= replayAtOnce {
+			break
+		}
+	}
+	s.more = true
+	return nil
+}
+
+// drop deletes the rows that operators gave up.
+func (s *session) drop(ctx context.Context) error {
+	dropped, freed, err := s.relay.store.DropAsked(ctx, s.lease, replayAtOnce)
+	if err != nil {
+		s.leaseLost(err)
+		return fmt.Errorf("drop parked events: %w", err)
+	}
+	for _, d := range dropped {
+		s.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID, "topic", d.Topic)
+	}
+	s.more = len(dropped) >= replayAtOnce
+	s.unblock(freed)
+	return nil
+}
+
+func (s *session) unblock(keys []dialect.EventKey) {
+	for _, k := range keys {
+		delete(s.blocked, orderKey(k.Topic, []byte(k.Key)))
+		s.relay.log.Info("key unblocked: nothing of it is parked any more", "topic", k.Topic)
+	}
+}
+
+// replay sends the next parked rows again, waits for them and deletes them. It returns
+// how many it found.
+func (s *session) replay(ctx context.Context) (int, error) {
+	if err := s.relay.unpark(ctx, s.keeper, s.unblock); err != nil {
+		s.leaseLost(err)
+		return 0, err
+	}
+	records, err := s.replayable(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("look for parked events to send again: %w", err)
+	}
+	send, err := s.judgeParked(ctx, records)
+	if err != nil {
+		return 0, err
+	}
+	s.replaying = send
+	if !s.deliver(ctx, send) || !s.waitAlone(ctx) {
+		return 0, errLeftOut
+	}
+	if err := s.unparkDelivered(ctx); err != nil {
+		s.leaseLost(err)
+		return 0, err
+	}
+	return len(records), nil
+}
+
+func (s *session) replayable(ctx context.Context) ([]*Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	var records []*Record
+	size := int64(0)
+	err := s.relay.store.Replayable(ctx, replayAtOnce, func(row *dialect.ParkedRow) bool {
+		r := new(Record)
+		newRecord(r, &row.Row)
+		r.seq = row.Seq
+		records = append(records, r)
+		size += recordSize(r)
+		return size < s.relay.cfg.MaxInFlightBytes/2
+	})
+	return records, err
+}
+
+// judgeParked puts back to failed what would be refused again, and leaves out what
+// waits behind it.
+func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record, error) {
+	send := make([]*Record, 0, len(records))
+	behind := make(map[string]bool)
+	for _, r := range records {
+		if r.Key != nil && behind[orderKey(r.Topic, r.Key)] {
+			continue
+		}
+		reason := s.refuses(r)
+		if reason == nil {
+			send = append(send, r)
+			continue
+		}
+		err := s.relay.store.Refuse(ctx, s.lease, dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID}, reason.Error(), false)
+		if err != nil {
+			s.leaseLost(err)
+			return nil, err
+		}
+		s.relay.log.Warn("a parked event would be refused again", "seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
+		if r.Key != nil {
+			behind[orderKey(r.Topic, r.Key)] = true
+		}
+	}
+	return send, nil
+}
+
+// unparkDelivered deletes those of the last replay that were delivered.
+func (s *session) unparkDelivered(ctx context.Context) error {
+	delivered := s.flights.deliveredOf(s.replaying)
+	for _, fl := range delivered {
+		s.relay.unparked = append(s.relay.unparked, dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID})
+	}
+	s.replaying = nil
+	err := s.relay.unpark(ctx, s.keeper, s.unblock)
+	if err == nil {
+		s.flights.deleted(delivered)
+	}
+	return err
+}
+
+// unpark deletes what was delivered out of outbox_parked and may still be there, also
+// in an earlier session of this process: it would be sent again.
+func (r *Relay) unpark(ctx context.Context, k *keeper, unblock func([]dialect.EventKey)) error {
+	if len(r.unparked) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
+	freed, err := r.store.Unpark(ctx, k.lease, r.unparked)
+	if err != nil {
+		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
+	}
+	r.unparked = nil
+	unblock(freed)
+	return nil
+}
+
+// leaseLost ends the turn if that is what err says.
+func (s *session) leaseLost(err error) {
+	if errors.Is(err, dialect.ErrLeaseLost) {
+		s.keeper.lost(err)
+	}
+}

@@ -1,0 +1,44 @@
+package relay
+
+// openTransactions counts, for each transaction of the sink, the rows that are not
+// deleted yet. A transaction is acknowledged as a whole before the next one, so the
+// highest may still grow until everything is acknowledged.
+type openTransactions struct {
+	rows    map[int64]int // transaction → acknowledged rows not deleted
+	highest int64
+}
+
+func (o *openTransactions) sent(fl *flight) {
+	if fl.transaction == 0 {
+		return // the sink has none
+	}
+	if o.rows == nil {
+		o.rows = make(map[int64]int)
+	}
+	o.rows[fl.transaction]++
+	o.highest = max(o.highest, fl.transaction)
+}
+
+func (o *openTransactions) deleted(gone []*flight) {
+	if o.rows == nil {
+		return
+	}
+	for _, fl := range gone {
+		if o.rows[fl.transaction]--; o.rows[fl.transaction] <= 0 {
+			delete(o.rows, fl.transaction)
+		}
+	}
+}
+
+// confirmed returns the highest number up to which nothing is left. complete: all that
+// was delivered is acknowledged.
+func (o *openTransactions) confirmed(complete bool) int64 {
+	n := o.highest
+	if !complete {
+		n--
+	}
+	for open := range o.rows {
+		n = min(n, open-1)
+	}
+	return max(n, 0)
+}

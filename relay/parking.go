@@ -1,0 +1,206 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Parking sets aside events that the sink refuses, so that they do not stop the others:
+// the event moves to outbox_parked and, by the policy block-key, so do the later events
+// of its key, in order, until an operator has it sent again or dropped.
+//
+// A key is blocked while outbox_parked has a row of it. Only the owner's reader moves
+// rows there and back, so between two reads the set of blocked keys is what it knows
+// (hazard 16). It reads the set anew whenever it starts over, behind the lease row's
+// lock: a move whose answer was lost may still be committing, and holds that lock.
+//
+// A refused event moves only after every earlier event of its key is delivered: if one
+// of them failed, it would be read again and be parked behind it.
+
+// parkAtOnce bounds the rows of one move.
+const parkAtOnce = 5000
+
+// blockedReason is the error of rows that are parked behind another.
+const blockedReason = "waits behind an earlier event of its key"
+
+// aside are records of a read that are not for the sink.
+type aside struct {
+	rows  []dialect.Parking
+	first *Record           // the first that was refused, and
+	err   error             // why
+	fresh map[string]uint64 // keys that become blocked by it, with their hashes
+}
+
+// dispatch hands the records of a read to the sink, and sets aside those that it would
+// refuse and those that wait behind one.
+func (s *session) dispatch(ctx context.Context, records []*Record) error {
+	deliver, a := s.sift(records)
+	if !s.deliver(ctx, deliver) {
+		return errLeftOut
+	}
+	if len(a.rows) > 0 {
+		if err := s.park(ctx, a); err != nil {
+			return err
+		}
+	}
+	if s.refused != nil {
+		return errLeftOut
+	}
+	return nil
+}
+
+// sift tells apart what goes to the sink and what is set aside. By the policy halt it
+// stops at the first record that would be refused.
+func (s *session) sift(records []*Record) (deliver []*Record, a aside) {
+	if len(s.blocked) == 0 && s.judge == nil && len(s.relay.cfg.Topics) == 0 {
+		return records, a
+	}
+	deliver = records[:0]
+	for _, r := range records {
+		key, blocked := "", false
+		if r.Key != nil && (len(s.blocked) > 0 || len(a.fresh) > 0) {
+			key = orderKey(r.Topic, r.Key)
+			_, blocked = s.blocked[key]
+			if _, fresh := a.fresh[key]; fresh {
+				blocked = true
+			}
+		}
+		if blocked {
+			a.rows = append(a.rows, dialect.Parking{Event: r.event(), State: dialect.ParkBlocked, Error: blockedReason})
+			continue
+		}
+		err := s.refuses(r)
+		switch {
+		case err == nil:
+			deliver = append(deliver, r)
+		case s.relay.cfg.OnRejection == Halt:
+			s.refused = s.rejection(r, err)
+			return deliver, a
+		default:
+			a.refuse(r, err, s)
+		}
+	}
+	return deliver, a
+}
+
+// refuses asks whether r would be refused for what it is.
+func (s *session) refuses(r *Record) error {
+	if !s.relay.topics.allows(r.Topic) {
+		return fmt.Errorf("topic %q is not on the allow-list (Config.Topics, --topics): add it there, then retry", r.Topic)
+	}
+	if s.judge != nil {
+		return s.judge.Refuses(r)
+	}
+	return nil
+}
+
+func (a *aside) refuse(r *Record, err error, s *session) {
+	if a.first == nil {
+		a.first, a.err = r, err
+	}
+	blocks := r.Key != nil && s.relay.cfg.OnRejection == BlockKey
+	a.rows = append(a.rows, dialect.Parking{
+		Event: r.event(), State: dialect.ParkFailed, Error: err.Error(),
+		// By the policy skip later events of the key go on: this one is overtaken by them.
+		Overtaken: r.Key != nil && !blocks,
+	})
+	if blocks {
+		if a.fresh == nil {
+			a.fresh = make(map[string]uint64)
+		}
+		a.fresh[orderKey(r.Topic, r.Key)] = s.flights.hash(r)
+	}
+}
+
+// park moves rows aside, and blocks their keys.
+func (s *session) park(ctx context.Context, a aside) error {
+	if !s.waitKeys(ctx, a.fresh) {
+		return errLeftOut
+	}
+	if !s.keeper.valid() {
+		return errLeftOut
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	for rows := a.rows; len(rows) > 0; {
+		n := min(len(rows), parkAtOnce)
+		if _, err := s.relay.store.Park(ctx, s.lease, rows[:n]); err != nil {
+			s.leaseLost(err)
+			return fmt.Errorf("park events of %s: %w", s.relay.store.Table(), err)
+		}
+		rows = rows[n:]
+	}
+	for key := range a.fresh {
+		s.blocked[key] = struct{}{}
+	}
+	if a.first != nil {
+		s.relay.log.Warn("parked: the sink would refuse an event; `relay parked list` shows what waits",
+			"table", s.relay.store.Table(), "row", a.first.ID, "event", a.first.EventID, "topic", a.first.Topic,
+			"error", a.err, "parked", len(a.rows), "keys_blocked", len(a.fresh))
+	}
+	return nil
+}
+
+// waitKeys waits until nothing of the keys is on its way, and reports whether all of it
+// was delivered.
+func (s *session) waitKeys(ctx context.Context, keys map[string]uint64) bool {
+	if len(keys) == 0 {
+		return true
+	}
+	hashes := make(map[uint64]bool, len(keys))
+	for _, h := range keys {
+		hashes[h] = true
+	}
+	return s.waitDelivered(ctx, func() bool { return s.flights.waitingFor(hashes) })
+}
+
+// loadBlocked learns which keys have parked rows, if it is not known.
+func (s *session) loadBlocked(ctx context.Context) error {
+	if s.blocked != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	blocked := make(map[string]struct{})
+	if s.relay.cfg.OnRejection != Skip {
+		if err := s.relay.store.Settle(ctx, s.lease); err != nil {
+			s.leaseLost(err)
+			return err
+		}
+		err := s.relay.store.BlockedKeys(ctx, func(topic string, key []byte) {
+			blocked[orderKey(topic, key)] = struct{}{}
+		})
+		if err != nil {
+			return fmt.Errorf("look for blocked keys: %w", err)
+		}
+	}
+	s.blocked = blocked
+	return nil
+}
+
+// parkRefused moves a row aside that was refused alone. The session that sent it has
+// ended, and nothing is on its way.
+func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
+	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
+	defer cancel()
+	skipped := r.cfg.OnRejection == Skip && rejected.keyed
+	event := dialect.Event{ID: rejected.ID, EventID: rejected.EventID}
+	var err error
+	if rejected.seq > 0 {
+		err = r.store.Refuse(ctx, k.lease, dialect.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
+			rejected.Err.Error(), rejected.Overtaken || skipped)
+	} else {
+		_, err = r.store.Park(ctx, k.lease, []dialect.Parking{{
+			Event: event, State: dialect.ParkFailed, Error: rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
+		}})
+	}
+	if err != nil {
+		return fmt.Errorf("park row %d of %s: %w", rejected.ID, rejected.Table, err)
+	}
+	r.log.Warn("parked: the sink refuses an event; `relay parked list` shows what waits",
+		"table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic,
+		"error", rejected.Err, "overtaken", rejected.Overtaken)
+	return nil
+}

@@ -1,0 +1,208 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Exactly-once mode, step by step, is design §5: the lease is claimed; the sink shuts out
+// the predecessor; the rows that committed transactions have named are deleted; only
+// then the table is read, and each batch is published together with its manifest. On any
+// error the session is thrown away, with all that it has read (hazard 20), and the
+// next one begins with the shutting out again.
+//
+// The lease row keeps the mode. Whoever claims in another mode than the last owner
+// runs that start as well: an owner of exactly-once mode may be paused with a
+// transaction that it can still commit (hazard 19).
+
+// confirmEvery is how often the position in the manifests is kept. After a crash the
+// next owner reads the manifests since.
+const confirmEvery = 2 * time.Second
+
+// forgetEvery is how often the sink may drop manifests that nobody will read.
+const forgetEvery = time.Minute
+
+// openSink opens the session that the mode asks for.
+func (s *session) openSink(ctx context.Context) (Session, error) {
+	r, k := s.relay, s.keeper
+	if r.cfg.Mode != ExactlyOnce && k.mode != ExactlyOnce {
+		return r.cfg.Sink.Open(ctx, s.flights.ack)
+	}
+	sink, ok := r.cfg.Sink.(Transactional)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay once more with the Kafka that it used, then change the sink",
+			ErrUnusable, r.store.Table(), k.mode)
+	}
+	tx, err := s.openTransactional(ctx, sink)
+	if err != nil {
+		return nil, err
+	}
+	if k.mode != r.cfg.Mode {
+		if err := r.store.SetMode(ctx, s.lease, string(r.cfg.Mode)); err != nil {
+			tx.Close()
+			return nil, s.lostOr(fmt.Errorf("keep the mode: %w", err))
+		}
+		r.log.Info("mode changed", "from", k.mode, "to", r.cfg.Mode)
+		k.mode = r.cfg.Mode
+	}
+	if r.cfg.Mode != ExactlyOnce {
+		tx.Close()
+		return r.cfg.Sink.Open(ctx, s.flights.ack)
+	}
+	s.tx = tx
+	return tx, nil
+}
+
+func (s *session) openTransactional(ctx context.Context, sink Transactional) (TransactionalSession, error) {
+	if !s.keeper.valid() { // or we would shut out our successor
+		return nil, dialect.ErrLeaseLost
+	}
+	l := s.lease
+	tx, err := sink.OpenTransactional(ctx, Identity{Source: s.relay.cfg.Source, ID: l.SourceID, Owner: l.Owner, Epoch: l.Epoch},
+		s.keeper.position, s.flights.ack)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.deleteSent(ctx, tx); err != nil {
+		tx.Close()
+		return nil, s.lostOr(err)
+	}
+	s.keepPosition(ctx, tx, 0)
+	return tx, nil
+}
+
+// deleteSent deletes the rows that committed transactions have named. Few of them are
+// still there, as a rule none.
+func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error {
+	named, deleted := 0, int64(0)
+	err := tx.Sent(ctx, func(sent []Sent) error {
+		named += len(sent)
+		for len(sent) > 0 {
+			n := min(len(sent), parkAtOnce)
+			events := make([]dialect.Event, n)
+			for i, e := range sent[:n] {
+				events[i] = dialect.Event(e)
+			}
+			gone, err := s.deleteNamed(ctx, events)
+			if err != nil {
+				return err
+			}
+			deleted += gone
+			sent = sent[n:]
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("delete what was sent by earlier transactions: %w", err)
+	}
+	// The deletes do nothing once the lease is another's, and say nothing either.
+	held, err := s.relay.store.Held(ctx, s.lease)
+	if err == nil && !held {
+		err = dialect.ErrLeaseLost
+	}
+	if err == nil && deleted > 0 {
+		s.relay.log.Info("deleted events that an earlier transaction had sent", "named", named, "deleted", deleted)
+	}
+	return err
+}
+
+func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	waiting, err := s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events})
+	if err != nil {
+		return waiting, err
+	}
+	parked, err := s.relay.store.DeleteSentParked(ctx, s.lease, events)
+	return waiting + parked, err
+}
+
+// confirmLoop keeps the position while the session lives.
+func (s *session) confirmLoop(ctx context.Context) {
+	forgot := time.Now()
+	for sleep(ctx, s.relay.cfg.confirmEvery, nil) {
+		s.keepPosition(ctx, s.tx, s.flights.confirmed())
+		if time.Since(forgot) < forgetEvery || s.keeper.position == nil {
+			continue
+		}
+		forgot = time.Now()
+		if err := s.tx.Forget(ctx, s.keeper.position); err != nil && ctx.Err() == nil {
+			s.relay.health.paused(partManifests, err)
+		} else if err == nil {
+			s.relay.health.resumed(partManifests)
+		}
+	}
+}
+
+// keepPosition writes how far all that transactions have named is deleted. It is a
+// hint: without it the next owner reads more manifests.
+func (s *session) keepPosition(ctx context.Context, tx TransactionalSession, confirmed int64) {
+	if position := tx.Confirm(confirmed); position != nil {
+		s.unkept = position
+	}
+	if s.unkept == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	err := s.relay.store.SetPosition(ctx, s.lease, s.unkept)
+	if err != nil {
+		s.leaseLost(err)
+		return // the next time
+	}
+	s.keeper.position, s.unkept = s.unkept, nil
+}
+
+// lostOr ends the turn if err says that the lease is lost, and returns err.
+func (s *session) lostOr(err error) error {
+	s.leaseLost(err)
+	return err
+}
+
+// A producer that was shut out while its lease holds was shut out by one that has no
+// lease. Once, that is a predecessor that was paused just before it wanted to shut out
+// ours, and has noticed since. Again and again, it is a relay of another database with
+// the same identity: both would go on for ever (hazard 11).
+const (
+	fencedTooOften = 5
+	fencedWithin   = time.Minute
+)
+
+// fencings counts how often a turn was shut out.
+type fencings struct {
+	count int
+	last  time.Time
+}
+
+// tooOften notes one, and reports whether they have come thick and fast.
+func (f *fencings) tooOften(now time.Time) bool {
+	if now.Sub(f.last) > fencedWithin {
+		f.count = 0
+	}
+	f.count, f.last = f.count+1, now
+	return f.count >= fencedTooOften
+}
+
+// fatal returns the error by which a session's failure stops the source, nil if it is an outage.
+func (r *Relay) fatal(k *keeper, f *fencings, err error) error {
+	switch {
+	case errors.Is(err, ErrUnusable):
+		return err
+	case !errors.Is(err, ErrFenced):
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
+	defer cancel()
+	if held, errHeld := r.store.Held(ctx, k.lease); errHeld != nil || !held {
+		return nil // a successor did it, or nobody can tell
+	}
+	if !f.tooOften(time.Now()) {
+		return nil
+	}
+	return fmt.Errorf("%w, %d times, while this relay holds the lease of %s: another database has the same identity %s, as a copy of this one does; run `relay source new-identity` on the copy: %w",
+		ErrUnusable, f.count, r.store.Table(), k.lease.SourceID, err)
+}

@@ -1,0 +1,320 @@
+package relay
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// exactly is a bench whose relays are in exactly-once mode over a broker with transactions.
+type exactly struct {
+	*bench
+	broker *txBroker
+}
+
+func newExactly(t *testing.T, db dbtest.Database) *exactly {
+	b := newBench(t, db)
+	b.cfg.Mode = ExactlyOnce
+	b.cfg.confirmEvery = time.Millisecond
+	return &exactly{b, &txBroker{}}
+}
+
+func (b *exactly) relay() *Relay {
+	b.t.Helper()
+	mode := b.cfg.Mode
+	b.cfg.Mode = "" // the bench's own sink has no transactions
+	r := b.bench.relay()
+	b.cfg.Mode = mode
+	r.cfg.Mode, r.cfg.Sink = mode, b.broker
+	return r
+}
+
+func (b *exactly) start() (stop func() error) { b.t.Helper(); return start(b.t, b.relay()) }
+
+func eachExactly(t *testing.T, f func(t *testing.T, b *exactly)) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) { f(t, newExactly(t, db)) })
+}
+
+// stuck never deletes: a process that is killed after each commit.
+type stuck struct{ store }
+
+func (s stuck) Delete(context.Context, dialect.Lease, dialect.Deletion) (int64, error) {
+	return 0, errors.New("connection refused")
+}
+
+// crash runs a relay until the broker has all values, and ends it as a crash does:
+// nothing is deleted, the lease stays.
+func (b *exactly) crash(values ...string) {
+	b.t.Helper()
+	r := b.relay()
+	r.store = stuck{r.store}
+	k, err := r.claim(context.Background())
+	require.NoError(b.t, err)
+	require.NotNil(b.t, k)
+	done := make(chan struct{})
+	go func() { defer close(done); _, _ = r.turn(context.Background(), k) }()
+	eventually(b.t, "they are committed", func() bool { return len(b.broker.values()) >= len(values) })
+	k.lost(errLeaseExpired)
+	<-done
+	require.Equal(b.t, values, b.broker.values())
+	b.expireLease()
+}
+
+// expireLease lets the next relay claim at once.
+func (b *bench) expireLease() { b.exec("UPDATE outbox_leases SET expires_at = NULL") }
+
+func TestWhatACommittedTransactionHoldsIsDeletedNotSentAgain(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		b.commit("k", numbered("k", 3)...)
+		b.crash(numbered("k", 3)...)
+		require.Equal(t, 3, b.rows(), "the crash came before the delete")
+		b.commit("k", "k4")
+		stop := b.start()
+		eventually(t, "all is delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 4), b.broker.values())
+	})
+}
+
+func TestWithoutTheManifestsACrashWouldDuplicate(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		b.commit("k", "k1")
+		b.crash("k1")
+		b.broker.forgetful = true
+		stop := b.start()
+		eventually(t, "all is delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k1", "k1"}, b.broker.values())
+	})
+}
+
+// The commit's answer is lost: the transaction may be committed or not. Rows that were
+// read before the next session shut out this one are not used again (hazard 20).
+func TestACommitWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		lost := errors.New("no answer")
+		var commits atomic.Int64
+		b.broker.afterCommit = func() error {
+			if commits.Add(1) == 1 {
+				return lost
+			}
+			return nil
+		}
+		b.broker.beforeCommit = func() error {
+			if commits.Load() == 1 { // and the next one is not committed
+				commits.Add(1)
+				return lost
+			}
+			return nil
+		}
+		b.commit("k", numbered("k", 5)...)
+		stop := b.start()
+		eventually(t, "all is delivered", b.empty)
+		b.commit("k", "k6")
+		eventually(t, "all is delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 6), b.broker.values())
+	})
+}
+
+// A replay brings an event back under another row id, and a restore brings another event
+// under an id that was sent. Neither is what the manifest names (hazard 17).
+func TestOnlyTheRowWithTheEventThatWasSentIsDeleted(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		b.commit("k", "k1")
+		b.crash("k1")
+		sent := b.broker.manifests[0][0]
+		b.resetIDs()
+		b.commit("k", "restored") // has the id of k1
+		b.exec("INSERT INTO outbox_events (event_id, topic, payload) VALUES ('" + sent.EventID.String() + "', 't', 'replayed')")
+		b.broker.mu.Lock()
+		b.broker.manifests[0][0].ID = 1
+		b.broker.mu.Unlock()
+		stop := b.start()
+		eventually(t, "all is delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k1", "restored", "replayed"}, b.broker.values())
+	})
+}
+
+// A replayed event was sent out of outbox_parked, and the crash came before its delete
+// there.
+func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		refused := atomic.Bool{}
+		refused.Store(true)
+		b.broker.verdict = func(r *Record) error {
+			if refused.Load() && string(r.Payload) == "k1" {
+				return Rejected(errRefused)
+			}
+			return nil
+		}
+		b.commit("k", "k1", "k2")
+		b.commit("c", "c1")
+		stop := b.start()
+		b.parkedAre("k1 failed", "k2 blocked")
+		eventually(t, "the rest is delivered", b.empty)
+		require.NoError(t, stop())
+		var row int64
+		var event uuid.UUID
+		require.NoError(t, b.db.DB.QueryRow("SELECT id, event_id FROM outbox_parked WHERE state = 'failed'").Scan(&row, &event))
+
+		refused.Store(false)
+		b.broker.mu.Lock()
+		b.broker.manifests = append(b.broker.manifests, []Sent{{ID: row, EventID: event}})
+		b.broker.committed = append(b.broker.committed, published{id: row, eventID: event, value: "k1"})
+		b.broker.mu.Unlock()
+		stop = b.start()
+		b.parkedAre()
+		require.NoError(t, stop())
+		require.Equal(t, []string{"c1", "k1", "k2"}, b.broker.values())
+	})
+}
+
+// An owner was paused with a transaction that it can still commit, and the next owner is
+// in at-least-once mode: it shuts the other out and deletes what was sent all the same,
+// or the paused one would commit behind its back (hazard 19).
+func TestAChangeOfModeRunsTheStartOfExactlyOnceFirst(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		b.commit("k", "k1")
+		b.crash("k1")
+		b.commit("k", "k2")
+		paused, resume := make(chan struct{}), make(chan struct{})
+		zombie := b.relay()
+		k, err := zombie.claim(context.Background())
+		require.NoError(t, err)
+		b.broker.beforeCommit = func() error { close(paused); <-resume; return nil }
+		done := make(chan struct{})
+		go func() { defer close(done); _, _ = zombie.turn(context.Background(), k) }()
+		<-paused
+		b.expireLease()
+		b.broker.mu.Lock()
+		b.broker.beforeCommit = nil
+		b.broker.mu.Unlock()
+
+		b.cfg.Mode = AtLeastOnce
+		stop := b.start()
+		eventually(t, "all is delivered", b.empty)
+		k.lost(errLeaseExpired)
+		close(resume)
+		<-done
+		require.NoError(t, stop())
+		require.Equal(t, []string{"k1", "k2"}, b.broker.values())
+		require.Equal(t, "at-least-once", b.mode())
+
+		b.cfg.Mode = ExactlyOnce
+		stop = b.start()
+		eventually(t, "the mode is kept", func() bool { return b.mode() == "exactly-once" })
+		require.NoError(t, stop())
+	})
+}
+
+func (b *bench) mode() string {
+	b.t.Helper()
+	var mode sql.NullString
+	require.NoError(b.t, b.db.DB.QueryRowContext(context.Background(), "SELECT mode FROM outbox_leases").Scan(&mode))
+	return mode.String
+}
+
+func TestASinkWithoutTransactionsCannotFollowOneThatHadThem(t *testing.T) {
+	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	stop := b.start()
+	eventually(t, "the mode is kept", func() bool { return b.mode() == "exactly-once" })
+	require.NoError(t, stop())
+	b.cfg.Mode = AtLeastOnce
+	err := b.bench.relay().Run(t.Context()) // over the bench's own sink
+	require.ErrorIs(t, err, ErrUnusable)
+	require.ErrorContains(t, err, "once more with the Kafka that it used")
+}
+
+// A relay of a copied database shuts this one out, again and again, without ever holding
+// its lease (hazard 11).
+func TestARelayThatIsShutOutAgainAndAgainStopsAndSaysWhy(t *testing.T) {
+	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.broker.beforeCommit = func() error {
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		b.broker.epoch++
+		return nil
+	}
+	b.commit("k", "k1")
+	err := b.relay().Run(t.Context())
+	require.ErrorIs(t, err, ErrFenced)
+	require.ErrorContains(t, err, "relay source new-identity")
+	require.Empty(t, b.broker.values())
+}
+
+func TestARelayThatIsShutOutOnceGoesOn(t *testing.T) {
+	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	var once atomic.Bool
+	b.broker.beforeCommit = func() error {
+		b.broker.mu.Lock()
+		defer b.broker.mu.Unlock()
+		if !once.Swap(true) {
+			b.broker.epoch++
+		}
+		return nil
+	}
+	b.commit("k", "k1", "k2")
+	stop := b.start()
+	eventually(t, "all is delivered", b.empty)
+	require.NoError(t, stop())
+	require.Equal(t, []string{"k1", "k2"}, b.broker.values())
+}
+
+// The position runs behind the deletes, never ahead: with it the next owner would pass
+// over a manifest whose rows are still there (hazard 18).
+func TestThePositionIsKeptOnlyWhenTheDeletesHaveCommitted(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		gone := &away{}
+		gone.broken.Store(true)
+		failed := atomic.Int64{}
+		gone.failed = &failed
+		b.naive = func(s store) store { gone.store = s; return gone }
+		b.commit("k", "k1")
+		stop := b.start()
+		eventually(t, "the delete was tried", func() bool { return failed.Load() > 2 })
+		require.Empty(t, b.position(), "k1 is committed and not deleted")
+		gone.broken.Store(false)
+		eventually(t, "it is kept", func() bool { return b.position() != "" })
+		require.NoError(t, stop())
+		require.Zero(t, b.rows())
+		require.JSONEq(t, `{"Manifests": 1}`, b.position())
+	})
+}
+
+func (b *bench) position() string {
+	b.t.Helper()
+	var hints string
+	require.NoError(b.t, b.db.DB.QueryRowContext(context.Background(), "SELECT hints FROM outbox_leases").Scan(&hints))
+	return jsonField(b.t, hints, "position")
+}
+
+func TestARejectionInATransactionParksTheRowAtFaultAndSendsTheOthersOnce(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		b.broker.verdict = func(r *Record) error {
+			if string(r.Payload) == "bad" {
+				return Rejected(errRefused)
+			}
+			return nil
+		}
+		b.commit("a", "a1")
+		b.commit("k", "k1", "bad", "k2")
+		b.commit("c", "c1", "c2")
+		stop := b.start()
+		b.parkedAre("bad failed", "k2 blocked")
+		eventually(t, "the rest is delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, []string{"a1", "k1", "c1", "c2"}, b.broker.values())
+		require.Empty(t, b.broker.twice())
+	})
+}
