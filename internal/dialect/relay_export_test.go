@@ -42,3 +42,46 @@ func (r *Relay) ArchiveSQL(rows []Delivered) (string, []any) {
 func (r *Relay) PurgeSQL(o Old, limit int) string {
 	return r.names.Expand(o.purge(r.names.Dialect, limit))
 }
+
+// ParkedSQL has the statements over outbox_parked, by what they do, with the types of
+// their arguments on PostgreSQL and arguments to plan them with.
+func (r *Relay) ParkedSQL() map[string]ParkedStatement {
+	p := r.parked
+	const pairs, seqs = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"], [4, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"]]`, `[3, 4]`
+	const rows = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d", "failed", "no", 0]]`
+	all := map[string]ParkedStatement{
+		"orphans":    {p.orphans, "bigint", []any{99_000}},
+		"candidates": {p.candidates, "bigint, bigint", []any{0, 1000}},
+		"turns":      {p.turns, "text", []any{seqs}},
+		"replay":     {p.replay, "bigint, bigint", []any{10, 2000}},
+		"keys":       {p.keys, "text", []any{pairs}},
+		"remove":     {p.remove, "text", []any{pairs}},
+		"release":    {p.release, "text", []any{seqs}},
+		"refuse":     {p.refuse, "text, boolean, bigint, text", []any{"no", true, 3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"}},
+		"block":      {p.block, "bigint", []any{3}},
+		"dropped":    {p.dropped, "bigint", []any{1000}},
+		"record":     {p.record, "text", []any{seqs}},
+		"asked":      {r.names.Expand(askedParked), "", nil},
+	}
+	for i, statement := range p.move {
+		all["move "+string(rune('1'+i))] = ParkedStatement{statement, "text", []any{rows}}
+	}
+	switch r.names.Dialect {
+	case PostgreSQL:
+		all["heads"] = ParkedStatement{r.names.Expand(postgresHeads), "text", []any{`[["orders", "k"], ["orders", "j"]]`}}
+		all["followers"] = ParkedStatement{r.names.Expand(postgresFollowers), "text, bigint", []any{seqs, 5000}}
+	case MySQL:
+		all["heads"] = ParkedStatement{r.names.Expand(mysqlHeads), "", []any{`[["6f7264657273", "6b"]]`}}
+		all["followers"] = ParkedStatement{r.names.Expand(mysqlFollowers), "", []any{5000, seqs}}
+	case SQLite:
+		all["first"] = ParkedStatement{r.names.Expand(sqliteFirst), "", []any{"orders", "k", 5000}}
+	}
+	return all
+}
+
+// ParkedStatement is a statement to plan.
+type ParkedStatement struct {
+	SQL   string
+	Types string
+	Args  []any
+}

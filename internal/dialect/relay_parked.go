@@ -115,10 +115,12 @@ func (r *Relay) BlockedKeys(ctx context.Context, visit func(topic string, key []
 // Asked reports whether any row is to be sent again or dropped: one look into an
 // index (with tables of version 2, which lack it, a scan of the parked rows).
 func (r *Relay) Asked(ctx context.Context) (asked bool, err error) {
-	err = r.db.QueryRowContext(ctx, r.names.Expand(
-		"SELECT EXISTS (SELECT 1 FROM {outbox_parked} WHERE state IN ('retry', 'drop'))")).Scan(&asked)
+	err = r.db.QueryRowContext(ctx, r.names.Expand(askedParked)).Scan(&asked)
 	return asked, err
 }
+
+// The term is that of the partial index.
+const askedParked = "SELECT EXISTS (SELECT 1 FROM {outbox_parked} WHERE state IN ('retry', 'drop'))"
 
 // Park moves rows out of outbox_events in the order given, and returns how many it
 // moved: a row that is gone, or whose id holds another event by now, is passed over,

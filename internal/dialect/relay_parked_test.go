@@ -284,7 +284,7 @@ func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
-		fill(t, db, 2000)
+		fill(t, db, 500)
 		events := eventsAbove(t, r, 0)
 		rows := make([]dialect.Parking, len(events))
 		for i, e := range events {
@@ -292,7 +292,7 @@ func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
 		}
 		n, err := r.Park(t.Context(), l, rows)
 		require.NoError(t, err)
-		require.EqualValues(t, 2000, n)
+		require.EqualValues(t, 500, n)
 		for i, p := range parkedRows(t, db) {
 			require.Equal(t, events[i], p.event)
 		}

@@ -88,13 +88,20 @@ func planOn(t *testing.T, db *sql.DB, generic bool, types, statement string, arg
 	}
 	mode := map[bool]string{true: "force_generic_plan", false: "force_custom_plan"}[generic]
 	run("SET plan_cache_mode = " + mode)
-	run("PREPARE it (" + types + ") AS " + statement)
+	if types != "" {
+		types = "(" + types + ")"
+	}
+	run("PREPARE it " + types + " AS " + statement)
 	defer run("DEALLOCATE it")
 	var literals []string
 	for _, a := range args {
 		literals = append(literals, fmt.Sprintf("'%v'", a))
 	}
-	rows, err := conn.QueryContext(t.Context(), "EXPLAIN EXECUTE it ("+strings.Join(literals, ", ")+")")
+	given := ""
+	if len(args) > 0 {
+		given = " (" + strings.Join(literals, ", ") + ")"
+	}
+	rows, err := conn.QueryContext(t.Context(), "EXPLAIN EXECUTE it"+given)
 	require.NoError(t, err)
 	defer rows.Close()
 	var plan strings.Builder
