@@ -29,6 +29,7 @@ type Option func(*options)
 type options struct {
 	maxOpen   int
 	mustExist bool
+	asIs      bool
 }
 
 // WithMaxOpen limits the pool to n connections. Default: 8.
@@ -37,6 +38,10 @@ func WithMaxOpen(n int) Option { return func(o *options) { o.maxOpen = n } }
 // WithExisting refuses an SQLite file that is not there, instead of making it:
 // a wrong path is then not mistaken for an empty database.
 func WithExisting() Option { return func(o *options) { o.mustExist = true } }
+
+// WithoutChanges leaves an SQLite file's journal as it is, instead of setting it to
+// WAL, which stays in the file. For looking, not for relaying.
+func WithoutChanges() Option { return func(o *options) { o.asIs = true } }
 
 // Open opens the database at rawURL and waits until it has answered once. URLs are
 // postgres:// or postgresql:// (with pgx's parameters: sslmode, sslrootcert,

@@ -77,6 +77,32 @@ func openPostgres(ctx context.Context, u *parsedURL, _ options) (*Target, error)
 	}, nil
 }
 
+// PoolerVersion asks the pooler at rawURL who it is, as pgbouncer tells its users in a
+// database of its own, for example "PgBouncer 1.21.0". An empty text: it does not say,
+// or not to this user.
+func PoolerVersion(ctx context.Context, rawURL string) string {
+	u, err := parseURL(rawURL)
+	if err != nil || u.dialect != dialect.PostgreSQL {
+		return ""
+	}
+	cfg, err := postgresConfig(u)
+	if err != nil {
+		return ""
+	}
+	cfg.Database = "pgbouncer"
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var version string
+	// Its console speaks the simple protocol alone.
+	if err := conn.QueryRow(ctx, "SHOW VERSION", pgx.QueryExecModeSimpleProtocol).Scan(&version); err != nil {
+		return ""
+	}
+	return version
+}
+
 // postgresFacts is what one connection tells about the far side.
 type postgresFacts struct {
 	pooler    bool

@@ -21,7 +21,7 @@ func openSQLite(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 			return nil, fmt.Errorf("%s: %w: check the path; a new database is made by `relay migrate up`", where, fs.ErrNotExist)
 		}
 	}
-	connector, err := sqlite.NewConnector(sqliteDSN(u.path))
+	connector, err := sqlite.NewConnector(sqliteDSN(u.path, o.asIs))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", where, err)
 	}
@@ -37,7 +37,7 @@ func openSQLite(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 // not wait for each other; FULL, so that a commit survives a power cut in WAL too;
 // IMMEDIATE, so that a transaction takes the write lock when it begins instead of
 // failing halfway; a timeout, so that writers queue.
-func sqliteDSN(path string) string {
+func sqliteDSN(path string, asIs bool) string {
 	q := url.Values{
 		"_busy_timeout": {"10000"}, // ms
 		"_journal_mode": {"WAL"},
@@ -47,6 +47,9 @@ func sqliteDSN(path string) string {
 		"_time_format":  {"sqlite"},
 		"_timezone":     {"UTC"},
 		"_error_rc":     {"true"}, // "unable to open database file" instead of "out of memory"
+	}
+	if asIs {
+		q.Del("_journal_mode")
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }

@@ -69,6 +69,11 @@ func Status(ctx context.Context, db *sql.DB, n Names) (SourceStatus, error) {
 	return s, nil
 }
 
+// rowQueryer is a *sql.DB or a *sql.Tx.
+type rowQueryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 func (s *SourceStatus) readLease(ctx context.Context, db *sql.DB, query string) error {
 	var (
 		source, owner, expires, mode, halted sql.NullString
@@ -86,7 +91,7 @@ func (s *SourceStatus) readLease(ctx context.Context, db *sql.DB, query string) 
 	return err
 }
 
-func (s *SourceStatus) readOldest(ctx context.Context, db *sql.DB, query string) error {
+func (s *SourceStatus) readOldest(ctx context.Context, db rowQueryer, query string) error {
 	var (
 		o       OldestEvent
 		created string

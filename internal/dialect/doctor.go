@@ -1,0 +1,163 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Doctor looks at an installation for what is wrong with it. Each method asks about one
+// subject and returns what it found, without a judgement.
+//
+// It changes nothing and keeps nothing waiting: what it asks runs in a read-only
+// transaction of its own, with a time limit by the server's clock and by ours, and
+// takes no lock that a writer would notice. It uses one connection at a time, no
+// session setting on PostgreSQL and no named prepared statement, so poolers do not
+// mind. Safe for concurrent use.
+type Doctor struct {
+	db    *sql.DB
+	names Names
+	limit time.Duration
+}
+
+// NewDoctor returns a Doctor for an installation. limit bounds each question.
+func NewDoctor(db *sql.DB, n Names, limit time.Duration) (*Doctor, error) {
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	return &Doctor{db: db, names: n, limit: limit}, nil
+}
+
+// look runs questions in a transaction that cannot write. It asks for the server's own
+// time limits, because a client that goes away leaves its statement running: on
+// PostgreSQL for the transaction alone, elsewhere for the connection, which is ours.
+func (d *Doctor) look(ctx context.Context, ask func(context.Context, *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d.limit)
+	defer cancel()
+	conn, err := d.conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // back to the pool
+	tx, err := conn.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // it only read
+	if d.names.Dialect == PostgreSQL {
+		// A lock that is not granted soon is a finding, and waiting in its queue would
+		// be in the way of others.
+		for _, limit := range []string{"statement_timeout", "lock_timeout"} {
+			ms := d.limit.Milliseconds()
+			if limit == "lock_timeout" {
+				ms = max(ms/2, 1)
+			}
+			if _, err := tx.ExecContext(ctx, fmt.Sprintf("SET LOCAL %s = %d", limit, ms)); err != nil {
+				return err
+			}
+		}
+	}
+	return ask(ctx, tx)
+}
+
+// conn takes a connection, and on MySQL and MariaDB limits how long its statements wait
+// for the lock that a table's change holds: by default a day.
+func (d *Doctor) conn(ctx context.Context) (*sql.Conn, error) {
+	conn, err := d.db.Conn(ctx)
+	if err != nil || d.names.Dialect != MySQL {
+		return conn, err
+	}
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", max(int(d.limit.Seconds()/2), 1))); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// per returns the statement of the installation's dialect, with its tables' names.
+func (d *Doctor) per(postgres, mysql, sqlite string) string {
+	switch d.names.Dialect {
+	case PostgreSQL:
+		return d.names.Expand(postgres)
+	case MySQL:
+		return d.names.Expand(mysql)
+	}
+	return d.names.Expand(sqlite)
+}
+
+// each calls scan for every row.
+func each(ctx context.Context, tx *sql.Tx, scan func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// micros is a duration that a query gave in microseconds; NULL is zero.
+func micros(v sql.NullInt64) time.Duration { return time.Duration(v.Int64) * time.Microsecond }
+
+// DoctorTables are the tables of the outbox that exist, by default name.
+type DoctorTables map[string]bool
+
+// Tables tells which tables exist, of those that the outbox's half knows.
+func (d *Doctor) Tables(ctx context.Context) (DoctorTables, error) {
+	found := DoctorTables{}
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		query := d.per("SELECT count(*) FROM (SELECT to_regclass($1::text) AS oid) t WHERE oid IS NOT NULL",
+			"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
+			"SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?")
+		for _, name := range outboxTables(d.names.Dialect) {
+			arg := d.names.Plain(name)
+			if d.names.Dialect == PostgreSQL {
+				arg = d.names.Table(name)
+			}
+			var n int
+			if err := tx.QueryRowContext(ctx, query, arg).Scan(&n); err != nil {
+				return err
+			}
+			found[name] = n > 0
+		}
+		return nil
+	})
+	return found, err
+}
+
+// outboxTables are the tables of the outbox's half, by default name.
+func outboxTables(d Dialect) []string {
+	tables := []string{Events, Parked, Leases, Archive, scheduledTable, relaysTable, dropsTable, schemaTable}
+	if d == MySQL {
+		tables = append(tables, KeyLocks)
+	}
+	return tables
+}
+
+// Tables that the doctor looks at beside those of the outbox itself.
+const (
+	scheduledTable  = "outbox_scheduled"
+	relaysTable     = "outbox_relays"
+	dropsTable      = "outbox_drops"
+	schemaTable     = "postroom_schema"
+	schemaLockTable = "postroom_schema_lock"
+)
+
+// IsTimeout reports whether a statement was given up because it took or waited too long.
+func IsTimeout(err error) bool {
+	switch sqlState(err) {
+	case "57014", "55P03": // canceled by statement_timeout; lock not granted in time
+		return true
+	}
+	switch mysqlNumber(err) {
+	case 1205, 1969, 3024: // lock wait; MariaDB's and MySQL's limit of a statement
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}

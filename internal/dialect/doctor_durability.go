@@ -1,0 +1,129 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+)
+
+// DoctorSetting is a setting that lets a commit be lost, or that could.
+type DoctorSetting struct {
+	Name  string
+	Value string
+	// Role and Database say for whom it is set; both empty: for everyone. As SQL writes
+	// them. PostgreSQL's setting for ALL roles has the role "ALL".
+	Role, Database string
+}
+
+// DoctorDurability is whether a commit stays.
+type DoctorDurability struct {
+	Settings []DoctorSetting
+	// Standbys: PostgreSQL waits for synchronous standbys.
+	Standbys bool
+	// Tables are those that do not survive a crash, with the reason: unlogged, or an
+	// engine without transactions.
+	Tables map[string]string
+}
+
+// Durability reads the settings on which it depends whether a commit stays.
+func (d *Doctor) Durability(ctx context.Context) (DoctorDurability, error) {
+	found := DoctorDurability{Tables: map[string]string{}}
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		switch d.names.Dialect {
+		case PostgreSQL:
+			return found.postgres(ctx, tx, d.names)
+		case MySQL:
+			return found.mysql(ctx, tx, d.names)
+		}
+		return found.sqlite(ctx, tx)
+	})
+	return found, err
+}
+
+// postgres reads the settings for everyone, and synchronous_commit where a role or a
+// database has its own: a writer's, not only ours.
+func (f *DoctorDurability) postgres(ctx context.Context, tx *sql.Tx, n Names) error {
+	err := each(ctx, tx, func(rows *sql.Rows) error {
+		var s DoctorSetting
+		var source string
+		if err := rows.Scan(&s.Name, &s.Value, &source); err != nil {
+			return err
+		}
+		switch {
+		case s.Name == "synchronous_standby_names":
+			f.Standbys = s.Value != ""
+		case source != "user" && source != "database" && source != "database user" && source != "global":
+			f.Settings = append(f.Settings, s)
+		} // the others are in the next list
+		return nil
+	}, `SELECT name, setting, source FROM pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names') ORDER BY name`)
+	if err != nil {
+		return err
+	}
+	err = each(ctx, tx, func(rows *sql.Rows) error {
+		s := DoctorSetting{Name: "synchronous_commit"}
+		var setting string
+		err := rows.Scan(&s.Role, &s.Database, &setting)
+		_, s.Value, _ = strings.Cut(setting, "=")
+		f.Settings = append(f.Settings, s)
+		return err
+	}, `SELECT CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'ALL' ELSE coalesce(quote_ident(r.rolname), '') END,
+	coalesce(quote_ident(d.datname), ''), c.setting
+FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting)
+LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+WHERE c.setting LIKE 'synchronous_commit=%' AND (s.setdatabase = 0 OR d.datname = current_database())
+ORDER BY 1, 2`)
+	if err != nil {
+		return err
+	}
+	for _, table := range outboxTables(PostgreSQL) {
+		var persistence string
+		err := tx.QueryRowContext(ctx, "SELECT relpersistence::text FROM pg_class WHERE oid = to_regclass($1::text)", n.Table(table)).Scan(&persistence)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if persistence == "u" {
+			f.Tables[table] = "unlogged"
+		}
+	}
+	return nil
+}
+
+func (f *DoctorDurability) mysql(ctx context.Context, tx *sql.Tx, n Names) error {
+	names := []string{"innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "innodb_doublewrite"}
+	values, err := mysqlVariables(ctx, tx, names...)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if value, known := values[name]; known {
+			f.Settings = append(f.Settings, DoctorSetting{Name: name, Value: value})
+		}
+	}
+	for _, table := range outboxTables(MySQL) {
+		var engine sql.NullString
+		err := tx.QueryRowContext(ctx, "SELECT engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", n.Plain(table)).Scan(&engine)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if engine.Valid && !strings.EqualFold(engine.String, "InnoDB") {
+			f.Tables[table] = "ENGINE = " + engine.String
+		}
+	}
+	return nil
+}
+
+// sqlite: the journal is a property of the file, synchronous one of each connection;
+// this one is set up as the relay's are.
+func (f *DoctorDurability) sqlite(ctx context.Context, tx *sql.Tx) error {
+	for _, name := range []string{"journal_mode", "synchronous"} {
+		s := DoctorSetting{Name: name}
+		if err := tx.QueryRowContext(ctx, "PRAGMA "+name).Scan(&s.Value); err != nil {
+			return err
+		}
+		f.Settings = append(f.Settings, s)
+	}
+	return nil
+}

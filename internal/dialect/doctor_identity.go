@@ -1,0 +1,111 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// DoctorIdentity is how outbox_events hands out ids.
+type DoctorIdentity struct {
+	// Sequence is PostgreSQL's, as SQL writes it; empty: the ids come from elsewhere.
+	Sequence  string
+	Generated string // always, by default; auto_increment, autoincrement; empty: not generated
+	Cache     int64  // ids that a session takes at once; 0: not told
+	Increment int64  // 0: not told
+	Cycle     bool
+
+	// Last is the highest id given out, 0 if none was. Not Known: not ours to read.
+	Last     int64
+	Known    bool
+	Highest  int64 // id in outbox_events
+	Archived int64 // highest id among the rows parked or archived last
+}
+
+// Identity looks at the ids of outbox_events.
+func (d *Doctor) Identity(ctx context.Context) (DoctorIdentity, error) {
+	var i DoctorIdentity
+	// The rows first: a sequence that is read after them is at least as high, whoever
+	// inserts in between.
+	if err := d.highest(ctx, &i); err != nil {
+		return i, err
+	}
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		switch d.names.Dialect {
+		case PostgreSQL:
+			return i.postgres(ctx, tx, d.names)
+		case MySQL:
+			return i.mysql(ctx, tx, d.names)
+		}
+		return i.sqlite(ctx, tx, d.names)
+	})
+	return i, err
+}
+
+func (i *DoctorIdentity) postgres(ctx context.Context, tx *sql.Tx, n Names) error {
+	var sequence, generated sql.NullString
+	var cache, increment, last sql.NullInt64
+	var cycle sql.NullBool
+	err := tx.QueryRowContext(ctx, `SELECT a.attidentity::text, q.name, s.seqcache, s.seqincrement, s.seqcycle,
+	CASE WHEN has_sequence_privilege(q.name, 'SELECT, USAGE') THEN coalesce(pg_sequence_last_value(q.name::regclass), 0) END
+FROM pg_attribute a CROSS JOIN LATERAL (SELECT pg_get_serial_sequence($1::text, 'id') AS name) q
+LEFT JOIN pg_sequence s ON s.seqrelid = q.name::regclass
+WHERE a.attrelid = to_regclass($1::text) AND a.attname = 'id'`, n.Table(Events)).
+		Scan(&generated, &sequence, &cache, &increment, &cycle, &last)
+	i.Sequence, i.Generated = sequence.String, map[string]string{"a": "always", "d": "by default"}[generated.String]
+	i.Cache, i.Increment, i.Cycle = cache.Int64, increment.Int64, cycle.Bool
+	i.Last, i.Known = last.Int64, last.Valid
+	return err
+}
+
+func (i *DoctorIdentity) mysql(ctx context.Context, tx *sql.Tx, n Names) error {
+	var extra string
+	var next sql.NullInt64
+	var mariadb bool
+	err := tx.QueryRowContext(ctx, `SELECT c.extra, t.auto_increment, VERSION() LIKE '%MariaDB%' FROM information_schema.columns c
+JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+WHERE c.table_schema = DATABASE() AND c.table_name = ? AND c.column_name = 'id'`, n.Plain(Events)).Scan(&extra, &next, &mariadb)
+	if strings.Contains(strings.ToLower(extra), "auto_increment") {
+		i.Generated = "auto_increment"
+	}
+	// MySQL 8 shows a copy that may be a day old; MariaDB's is fresh.
+	i.Last, i.Known = next.Int64-1, mariadb && next.Valid
+	return err
+}
+
+func (i *DoctorIdentity) sqlite(ctx context.Context, tx *sql.Tx, n Names) error {
+	var statement string
+	err := tx.QueryRowContext(ctx, "SELECT upper(sql) FROM sqlite_master WHERE type = 'table' AND name = ?", n.Plain(Events)).Scan(&statement)
+	if err != nil || !strings.Contains(statement, "AUTOINCREMENT") {
+		return err
+	}
+	i.Generated = "autoincrement"
+	var last sql.NullInt64
+	err = tx.QueryRowContext(ctx, "SELECT max(seq) FROM sqlite_sequence WHERE name = ?", n.Plain(Events)).Scan(&last)
+	i.Last, i.Known = last.Int64, err == nil // NULL before the first row
+	return err
+}
+
+// highest finds the highest ids that are or were in use. The archive has no index on
+// id: the rows written last are enough, for ids that go back do so for all.
+func (d *Doctor) highest(ctx context.Context, i *DoctorIdentity) error {
+	ask := func(statement string) (int64, error) {
+		var id sql.NullInt64
+		err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			return tx.QueryRowContext(ctx, d.names.Expand(statement)).Scan(&id)
+		})
+		return id.Int64, err
+	}
+	var err error
+	if i.Highest, err = ask("SELECT max(id) FROM {outbox_events}"); err != nil {
+		return err
+	}
+	for _, table := range []string{Parked, Archive, dropsTable} {
+		id, err := ask("SELECT max(id) FROM (SELECT id FROM {" + table + "} ORDER BY seq DESC LIMIT 1000) AS latest")
+		if err != nil && !IsMissingTable(err) && !IsDenied(err) {
+			return err
+		}
+		i.Archived = max(i.Archived, id)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+)
+
+// DoctorLease is the row of outbox_leases, by the database's clock.
+type DoctorLease struct {
+	Source   string // "" until the first relay set it
+	SourceID string
+	Owner    string // "": nobody
+	Epoch    int64
+	Expires  bool          // there is an end
+	Left     time.Duration // until the end; negative: past it
+	TTL      time.Duration // of the last claim; 0: never claimed, or by an old build
+	Mode     string        // "" before the first claim
+	Halted   string        // why the source stopped; "": it did not
+	Position string        // where the sink's transactions stood, as JSON; "": nothing kept
+}
+
+// Lease reads the lease row. sql.ErrNoRows: it is not there.
+func (d *Doctor) Lease(ctx context.Context) (DoctorLease, error) {
+	query := d.per(`SELECT source, source_id::text, owner, epoch, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint,
+	mode, hints->>'halted', (hints->>'ttl_us')::bigint, hints->>'position'
+FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),
+	mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted')), CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), JSON_EXTRACT(hints, '$.position')
+FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER),
+	mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), json_extract(hints, '$.position')
+FROM {outbox_leases} WHERE id = 1`)
+	var l DoctorLease
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var source, owner, mode, halted, position sql.NullString
+		var left, ttl sql.NullInt64
+		err := tx.QueryRowContext(ctx, query).Scan(&source, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position)
+		l.Source, l.Owner, l.Mode, l.Halted, l.Position = source.String, owner.String, mode.String, halted.String, position.String
+		l.Expires, l.Left, l.TTL = left.Valid, micros(left), micros(ttl)
+		return err
+	})
+	return l, err
+}
+
+// DoctorRelay is a live relay process, as its row in outbox_relays says.
+type DoctorRelay struct {
+	ID    string
+	Host  string
+	Owned int64
+	Seen  time.Duration // ago
+}
+
+// RelayProcesses lists the relay processes that were seen within the last hour, the
+// latest first.
+func (d *Doctor) RelayProcesses(ctx context.Context) ([]DoctorRelay, error) {
+	query := d.per(`SELECT relay_id::text, host, owned, (extract(epoch FROM clock_timestamp() - seen_at) * 1000000)::bigint AS ago
+FROM {outbox_relays} WHERE seen_at > clock_timestamp() - interval '1 hour' ORDER BY ago LIMIT 100`,
+		`SELECT relay_id, host, owned, TIMESTAMPDIFF(MICROSECOND, seen_at, UTC_TIMESTAMP(6)) AS ago
+FROM {outbox_relays} WHERE seen_at > UTC_TIMESTAMP(6) - INTERVAL 1 HOUR ORDER BY ago LIMIT 100`,
+		`SELECT relay_id, host, owned, CAST((julianday('now') - julianday(seen_at)) * 86400000000 AS INTEGER) AS ago
+FROM {outbox_relays} WHERE ago < 3600000000 ORDER BY ago LIMIT 100`)
+	var relays []DoctorRelay
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return each(ctx, tx, func(rows *sql.Rows) error {
+			var r DoctorRelay
+			var seen sql.NullInt64
+			err := rows.Scan(&r.ID, &r.Host, &r.Owned, &seen)
+			r.Seen = micros(seen)
+			relays = append(relays, r)
+			return err
+		}, query)
+	})
+	return relays, err
+}
+
+// DoctorMigrationLock is the lock of a running migration.
+type DoctorMigrationLock struct {
+	Owner string
+	Left  time.Duration
+}
+
+// MigrationLock returns who holds the migration lock; nil: nobody.
+func (d *Doctor) MigrationLock(ctx context.Context) (*DoctorMigrationLock, error) {
+	query := d.per(`SELECT owner, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint FROM {postroom_schema_lock} WHERE id = 1`,
+		`SELECT owner, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at) FROM {postroom_schema_lock} WHERE id = 1`,
+		`SELECT owner, CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER) FROM {postroom_schema_lock} WHERE id = 1`)
+	var owner sql.NullString
+	var left sql.NullInt64
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, query).Scan(&owner, &left)
+	})
+	if errors.Is(err, sql.ErrNoRows) || IsMissingTable(err) {
+		return nil, nil // another tool made the tables
+	}
+	if err != nil || !owner.Valid || left.Int64 <= 0 {
+		return nil, err
+	}
+	return &DoctorMigrationLock{Owner: owner.String, Left: micros(left)}, nil
+}

@@ -1,0 +1,132 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DoctorServer is the server that answers, and what it lets several nodes do.
+type DoctorServer struct {
+	Version string
+	User    string // as GRANT takes it
+	Standby bool   // read-only: may lag behind a primary
+	// Isolation is the level of our transactions: "read committed". Empty on SQLite.
+	Isolation string
+
+	// MySQL and MariaDB.
+	AutoIncrement int64  // auto_increment_increment
+	Cluster       string // Galera, group replication; empty: neither
+	Nodes         int64  // of the cluster, if it tells
+	SinglePrimary bool   // the cluster lets one node write
+	SQLMode       string // of new sessions
+}
+
+// Server describes the server.
+func (d *Doctor) Server(ctx context.Context) (DoctorServer, error) {
+	var s DoctorServer
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		switch d.names.Dialect {
+		case PostgreSQL:
+			return tx.QueryRowContext(ctx, `SELECT current_setting('server_version'), quote_ident(current_user), pg_is_in_recovery(),
+	current_setting('transaction_isolation')`).Scan(&s.Version, &s.User, &s.Standby, &s.Isolation)
+		case MySQL:
+			return s.mysql(ctx, tx)
+		}
+		return tx.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&s.Version)
+	})
+	return s, err
+}
+
+func (s *DoctorServer) mysql(ctx context.Context, tx *sql.Tx) error {
+	var user string
+	if err := tx.QueryRowContext(ctx, "SELECT VERSION(), CURRENT_USER()").Scan(&s.Version, &user); err != nil {
+		return err
+	}
+	name, host, _ := cutLast(user, "@")
+	s.User = fmt.Sprintf("'%s'@'%s'", name, host)
+	v, err := mysqlVariables(ctx, tx, "read_only", "auto_increment_increment", "sql_mode", "tx_isolation", "transaction_isolation",
+		"wsrep_on", "group_replication_group_name", "group_replication_single_primary_mode")
+	if err != nil {
+		return err
+	}
+	s.Standby = on(v["read_only"])
+	s.AutoIncrement, _ = strconv.ParseInt(v["auto_increment_increment"], 10, 64)
+	s.SQLMode = v["sql_mode"]
+	switch {
+	case on(v["wsrep_on"]):
+		s.Cluster = "Galera"
+	case v["group_replication_group_name"] != "":
+		s.Cluster, s.SinglePrimary = "group replication", on(v["group_replication_single_primary_mode"])
+	}
+	if s.Cluster == "Galera" {
+		var ignored string
+		// A node that does not tell its size is no reason to fail.
+		_ = tx.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'").Scan(&ignored, &s.Nodes)
+	}
+	return s.mysqlIsolation(ctx, tx, v)
+}
+
+// mysqlIsolation reads the session's level: the variable has two names.
+func (s *DoctorServer) mysqlIsolation(ctx context.Context, tx *sql.Tx, global map[string]string) error {
+	name := "transaction_isolation"
+	if _, ok := global[name]; !ok {
+		name = "tx_isolation" // MariaDB before 11.1
+	}
+	err := tx.QueryRowContext(ctx, "SELECT @@SESSION."+name).Scan(&s.Isolation)
+	s.Isolation = strings.ToLower(strings.ReplaceAll(s.Isolation, "-", " "))
+	return err
+}
+
+// mysqlVariables reads global variables; those that the server does not know are absent.
+func mysqlVariables(ctx context.Context, tx *sql.Tx, names ...string) (map[string]string, error) {
+	values := map[string]string{}
+	err := each(ctx, tx, func(rows *sql.Rows) error {
+		var name, value string
+		err := rows.Scan(&name, &value)
+		values[strings.ToLower(name)] = value
+		return err
+	}, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('"+strings.Join(names, "', '")+"')")
+	return values, err
+}
+
+// on reads a switch as SHOW VARIABLES prints it.
+func on(value string) bool { return value == "1" || strings.EqualFold(value, "ON") }
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// Clock measures how far the database's clock is ahead of now's (negative: behind),
+// and how wrong that may be: half of the fastest of a few round trips. On SQLite both
+// are zero, the clock is the host's.
+func (d *Doctor) Clock(ctx context.Context, now func() time.Time) (ahead, uncertainty time.Duration, err error) {
+	if d.names.Dialect == SQLite {
+		return 0, 0, nil
+	}
+	query := d.per("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+		"SELECT TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', UTC_TIMESTAMP(6))", "")
+	const tries = 4 // the first one may prepare the statement
+	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for i := range tries {
+			var theirs int64
+			before := now()
+			if err := tx.QueryRowContext(ctx, query).Scan(&theirs); err != nil {
+				return err
+			}
+			half := now().Sub(before) / 2
+			if i == 0 || half < uncertainty {
+				ahead, uncertainty = time.UnixMicro(theirs).Sub(before.Add(half)), half
+			}
+		}
+		return nil
+	})
+	return ahead, uncertainty, err
+}

@@ -1,0 +1,123 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DoctorVacuum is what the database knows of the dead rows of outbox_events, and what
+// keeps it from removing them.
+type DoctorVacuum struct {
+	// PostgreSQL.
+	Live, Dead  int64
+	LastAuto    time.Time         // zero: never, or the statistics were reset
+	Automatic   bool              // autovacuum and track_counts are on
+	Settings    map[string]string // of the table
+	Threshold   int64             // dead rows at which autovacuum begins, by the table's settings
+	HeldBack    []DoctorHorizon
+	ServerWide  string // "autovacuum" or "track_counts" when that is off
+	TableSwitch bool   // the table's own switch is not off
+
+	// MySQL and MariaDB: old row versions that purge has not removed; -1: not told.
+	History int64
+}
+
+// DoctorHorizon is something that keeps dead rows from being removed.
+type DoctorHorizon struct {
+	Kind string // slot, standby
+	Name string
+	Age  int64 // transactions
+}
+
+// QueueSettings are the table settings that the migration gives outbox_events.
+func QueueSettings() map[string]string {
+	return map[string]string{
+		"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000", "autovacuum_vacuum_cost_delay": "0",
+		"autovacuum_vacuum_insert_threshold": "-1", "autovacuum_analyze_scale_factor": "0", "autovacuum_analyze_threshold": "50000",
+		"vacuum_truncate": "off",
+	}
+}
+
+// Vacuum looks at the state of the table's dead rows. SQLite has none.
+func (d *Doctor) Vacuum(ctx context.Context) (DoctorVacuum, error) {
+	v := DoctorVacuum{History: -1}
+	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		switch d.names.Dialect {
+		case PostgreSQL:
+			return v.postgres(ctx, tx, d.names.Table(Events))
+		case MySQL:
+			return tx.QueryRowContext(ctx, "SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'").Scan(&v.History)
+		}
+		return nil
+	})
+	return v, err
+}
+
+func (v *DoctorVacuum) postgres(ctx context.Context, tx *sql.Tx, table string) error {
+	var options, auto, counts string
+	var last sql.NullInt64
+	err := tx.QueryRowContext(ctx, `SELECT coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0), (extract(epoch FROM s.last_autovacuum) * 1000000)::bigint,
+	coalesce(array_to_string(c.reloptions, ' '), ''), current_setting('autovacuum'), current_setting('track_counts')
+FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = to_regclass($1::text)`, table).
+		Scan(&v.Live, &v.Dead, &last, &options, &auto, &counts)
+	if err != nil {
+		return err
+	}
+	v.LastAuto, v.Settings, v.TableSwitch = unixMicro(last), map[string]string{}, true
+	for option := range strings.FieldsSeq(options) {
+		name, value, _ := strings.Cut(option, "=")
+		v.Settings[name] = value
+	}
+	if value, set := v.Settings["autovacuum_enabled"]; set {
+		v.TableSwitch = truth(value)
+	}
+	for _, s := range []struct{ name, value string }{{"track_counts", counts}, {"autovacuum", auto}} {
+		if s.value != "on" {
+			v.ServerWide = s.name
+		}
+	}
+	v.Automatic = v.TableSwitch && v.ServerWide == ""
+	v.Threshold = v.threshold()
+	return each(ctx, tx, func(rows *sql.Rows) error {
+		var h DoctorHorizon
+		err := rows.Scan(&h.Kind, &h.Name, &h.Age)
+		v.HeldBack = append(v.HeldBack, h)
+		return err
+	}, `SELECT 'slot', slot_name::text, age(xmin)::bigint FROM pg_replication_slots WHERE xmin IS NOT NULL
+UNION ALL SELECT 'standby', coalesce(application_name, ''), age(backend_xmin)::bigint FROM pg_stat_replication WHERE backend_xmin IS NOT NULL
+ORDER BY 3 DESC LIMIT 20`)
+}
+
+// threshold is what autovacuum goes by, with PostgreSQL's defaults for what the table
+// leaves out.
+func (v *DoctorVacuum) threshold() int64 {
+	number := func(name string, otherwise float64) float64 {
+		if n, err := strconv.ParseFloat(v.Settings[name], 64); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	return int64(number("autovacuum_vacuum_threshold", 50) + number("autovacuum_vacuum_scale_factor", 0.2)*float64(v.Live))
+}
+
+// truth reads a switch in any of the ways that PostgreSQL takes.
+func truth(value string) bool {
+	switch strings.ToLower(value) {
+	case "off", "false", "no", "0", "f", "n", "of", "fa", "fal", "fals":
+		return false
+	}
+	return true
+}
+
+// SameSetting reports whether two values of a table's setting mean the same.
+func SameSetting(a, b string) bool {
+	x, errX := strconv.ParseFloat(a, 64)
+	y, errY := strconv.ParseFloat(b, 64)
+	if errX == nil && errY == nil {
+		return x == y
+	}
+	return a == b || (errX != nil && errY != nil && truth(a) == truth(b))
+}

@@ -1,0 +1,272 @@
+package doctor
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
+)
+
+// patience is how many questions may go unanswered before the rest is not asked: it
+// bounds how long a doctor waits for a database that hangs.
+const patience = 3
+
+// question is one thing to ask the database.
+type question struct {
+	subject string
+	ask     func(context.Context, *dialect.Doctor, *Facts) error
+	// table, if not empty, is what the user needs SELECT on to be answered.
+	table string
+}
+
+// questions are asked in this order: what is answered early helps to ask later.
+func questions() []question {
+	return []question{
+		{"the server", askServer, ""},
+		{"the clock", askClock, ""},
+		{"the tables", askTables, ""},
+		{"the migrations", askMigrations, "postroom_schema"},
+		{"the migration lock", askLock, "postroom_schema_lock"},
+		{"rights", askGrants, ""},
+		{"open transactions", askTransactions, ""},
+		{"the lease", askLease, dialect.Leases},
+		{"live relays", askRelays, "outbox_relays"},
+		{"waiting events", askBacklog, dialect.Events},
+		{"scheduled events", askScheduled, "outbox_scheduled"},
+		{"parked events", askParked, dialect.Parked},
+		{"ids", askIdentity, dialect.Events},
+		{"triggers and rules", askOrder, ""},
+		{"durability", askDurability, ""},
+		{"dead rows", askVacuum, ""},
+		{"topics in use", askTopics, dialect.Events},
+	}
+}
+
+func (f *Facts) askDatabase(ctx context.Context) {
+	d, err := dialect.NewDoctor(f.DB, f.Names, f.Timeout)
+	if err != nil {
+		f.missing("the database", err)
+		return
+	}
+	slow := 0
+	for _, q := range questions() {
+		if slow >= patience {
+			f.missing(q.subject, errSkipped)
+			continue
+		}
+		err := q.ask(ctx, d, f)
+		if dialect.IsTimeout(err) {
+			slow++
+		}
+		if err != nil && !dialect.IsMissingTable(err) { // tables that are missing are told as such
+			f.missing(q.subject, err, f.help(q)...)
+		}
+	}
+}
+
+func (f *Facts) missing(subject string, err error, do ...string) {
+	f.Missing = append(f.Missing, Missing{Subject: subject, Err: err, Do: do})
+}
+
+// help is what would let a question be answered that this user may not ask.
+func (f *Facts) help(q question) []string {
+	switch {
+	case q.table != "":
+		return []string{"GRANT SELECT ON " + f.table(q.table) + " TO " + f.user() + ";"}
+	case f.is(dialect.MySQL):
+		return []string{"GRANT PROCESS ON *.* TO " + f.user() + ";"}
+	case f.is(dialect.PostgreSQL) && f.Names.Schema != "" && f.Tables == nil:
+		return []string{"GRANT USAGE ON SCHEMA " + f.Names.Schema + " TO " + f.user() + ";"}
+	case f.is(dialect.PostgreSQL):
+		return []string{"GRANT pg_read_all_stats TO " + f.user() + ";"}
+	}
+	return nil
+}
+
+func askServer(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	s, err := d.Server(ctx)
+	if err == nil {
+		f.Server = &s
+	}
+	return err
+}
+
+func askClock(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Ahead, f.Uncertainty, err = d.Clock(ctx, f.Now)
+	return err
+}
+
+func askTables(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	tables, err := d.Tables(ctx)
+	if err == nil {
+		f.Tables = tables
+	}
+	return err
+}
+
+func askMigrations(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	o := migrations.Options{Prefix: f.Names.Prefix, Schema: f.Names.Schema, Only: migrations.OutboxOnly}
+	err := migrations.Check(ctx, f.DB, f.Names.Dialect, o)
+	for _, refused := range []error{migrations.ErrNotMigrated, migrations.ErrTooOld, migrations.ErrTooNew} {
+		if errors.Is(err, refused) {
+			f.Refused = err
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	f.Migrations, err = migrations.Status(ctx, f.DB, f.Names.Dialect, o)
+	return err
+}
+
+func askLock(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Lock, err = d.MigrationLock(ctx)
+	return err
+}
+
+func askGrants(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Grants, err = d.Grants(ctx, f.Tables)
+	return err
+}
+
+func askLease(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	l, err := d.Lease(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		f.LeaseGone = true
+		return nil
+	}
+	if err == nil {
+		f.Lease = &l
+	}
+	return err
+}
+
+func askRelays(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Relays, err = d.RelayProcesses(ctx)
+	return err
+}
+
+func askBacklog(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	b, err := d.Backlog(ctx)
+	if err == nil {
+		f.Backlog = &b
+	}
+	return err
+}
+
+func askScheduled(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	s, err := d.Scheduled(ctx)
+	if err == nil {
+		f.Scheduled = &s
+	}
+	return err
+}
+
+func askParked(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	p, err := d.Parked(ctx)
+	if err == nil {
+		f.Parked = &p
+	}
+	return err
+}
+
+func askTransactions(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	t, err := d.Transactions(ctx, f.MaxAge/5)
+	if err != nil {
+		return err
+	}
+	f.Transactions = &t
+	if t.Hidden != 0 {
+		return errHidden
+	}
+	return nil
+}
+
+func askIdentity(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	i, err := d.Identity(ctx)
+	if err == nil && (f.Tables == nil || f.Tables[dialect.Events]) {
+		f.Identity = &i
+	}
+	return err
+}
+
+func askOrder(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	o, err := d.Order(ctx)
+	if err != nil {
+		return err
+	}
+	f.Order = &o
+	if o.Hidden {
+		f.missing("triggers", errHidden, "GRANT TRIGGER ON "+f.table(dialect.Events)+" TO "+f.user()+";")
+	}
+	return nil
+}
+
+func askDurability(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	v, err := d.Durability(ctx)
+	if err == nil {
+		f.Durability = &v
+	}
+	return err
+}
+
+func askVacuum(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	v, err := d.Vacuum(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // no table; or a server that does not count
+	}
+	if err == nil {
+		f.Vacuum = &v
+	}
+	return err
+}
+
+func askTopics(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Used, err = d.Topics(ctx)
+	return err
+}
+
+// askSink asks Kafka for the topics in use, those configured, and the manifest.
+func (f *Facts) askSink(ctx context.Context) {
+	cluster, err := bounded(ctx, f, f.Sink.Cluster)
+	if err != nil {
+		f.SinkErr = err
+		return
+	}
+	f.Cluster = &cluster
+	var names []string
+	for _, name := range f.topicNames() {
+		if invalid(name) {
+			continue // Kafka would fail the whole request
+		}
+		names = append(names, name)
+	}
+	if f.ExactlyOnce && f.Lease != nil && f.Lease.SourceID != "" {
+		names = append(names, manifestTopic(f.Lease.SourceID))
+	}
+	found := map[string]Topic{}
+	if len(names) > 0 {
+		found, err = bounded(ctx, f, func(ctx context.Context) (map[string]Topic, error) { return f.Sink.Topics(ctx, names...) })
+		if err != nil {
+			f.SinkErr = err
+			return
+		}
+	}
+	for _, name := range f.topicNames() {
+		if invalid(name) {
+			found[name] = Topic{Missing: true}
+		}
+	}
+	f.Found = found
+}
+
+func bounded[T any](ctx context.Context, f *Facts, ask func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	return ask(ctx)
+}

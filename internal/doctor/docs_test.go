@@ -1,0 +1,36 @@
+package doctor_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/doctor"
+)
+
+func ids() []string {
+	var all []string
+	for _, c := range doctor.Checks() {
+		all = append(all, c.ID)
+	}
+	return all
+}
+
+func TestEveryCheckIsExplainedInTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	var explained []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+\\.[a-z-]+)` \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(string(text), -1) {
+		explained = append(explained, m[1])
+	}
+	require.Equal(t, ids(), explained, "docs/operations.md lists the checks in the order of Checks")
+}
+
+func TestEveryCheckHasAnIDOfItsOwn(t *testing.T) {
+	all := ids()
+	slices.Sort(all)
+	require.Equal(t, slices.Compact(slices.Clone(all)), all)
+}

@@ -1,0 +1,138 @@
+package doctor
+
+import "context"
+
+// Examine looks at one source and its sink, and returns what is wrong with them. It
+// takes a minute at the most, and no longer than ctx. Safe for concurrent use.
+func Examine(ctx context.Context, s Source, o Options) Report {
+	f := &Facts{Source: s, Options: o.withDefaults()}
+	if s.DB != nil {
+		f.askDatabase(ctx)
+	}
+	if s.Sink != nil {
+		f.askSink(ctx)
+	}
+	return Report{
+		Source: s.Name, Database: s.Where, Sink: s.At,
+		DatabaseSeen: s.DB != nil, SinkSeen: s.Sink != nil && f.SinkErr == nil,
+		Findings: f.Check(),
+	}
+}
+
+// Check runs all checks on the facts and returns what they find, the worst first. It
+// asks nobody.
+func (f *Facts) Check() []Finding {
+	found := findings{}
+	for _, check := range []func(*Facts, *findings){
+		reach, tables, nodes, grants, lease, delivery, parked, identity, transactions, order, durability, topics, manifest, vacuum, clock, unanswered,
+	} {
+		check(f, &found)
+	}
+	found.sort()
+	return found
+}
+
+// Check is a kind of finding.
+type Check struct {
+	ID string
+	// Severities that its findings may have.
+	Severities []Severity
+}
+
+// Checks lists the ids of all findings, as docs/operations.md explains them.
+func Checks() []Check {
+	return []Check{
+		{"database.unreachable", []Severity{Problem}},
+		{"database.pooler", []Severity{Note}},
+		{"sink.unreachable", []Severity{Problem}},
+
+		{"tables.missing", []Severity{Problem}},
+		{"tables.old", []Severity{Problem}},
+		{"tables.new", []Severity{Problem, Note}},
+		{"tables.pending", []Severity{Warning}},
+		{"tables.locked", []Severity{Warning}},
+
+		{"nodes.standby", []Severity{Problem}},
+		{"nodes.several", []Severity{Problem, Note}},
+		{"nodes.relays", []Severity{Warning}},
+
+		{"grants.missing", []Severity{Problem}},
+		{"grants.optional", []Severity{Warning}},
+
+		{"lease.halted", []Severity{Problem}},
+		{"lease.stopped", []Severity{Problem}},
+		{"lease.expiry", []Severity{Problem}},
+		{"lease.source", []Severity{Problem}},
+		{"lease.row", []Severity{Problem}},
+		{"lease.mode", []Severity{Warning}},
+		{"lease.owner", []Severity{Note}},
+		{"lease.relays", []Severity{Note}},
+
+		{"delivery.late", []Severity{Problem, Warning}},
+		{"delivery.scheduled", []Severity{Problem, Warning}},
+		{"delivery.backlog", []Severity{Note}},
+		{"parked.failed", []Severity{Problem}},
+		{"parked.asked", []Severity{Note}},
+
+		{"identity.generated", []Severity{Problem}},
+		{"identity.by-default", []Severity{Warning}},
+		{"identity.explicit", []Severity{Note}},
+		{"identity.cache", []Severity{Problem}},
+		{"identity.increment", []Severity{Problem, Warning}},
+		{"sequence.behind", []Severity{Problem}},
+		{"sequence.returned", []Severity{Warning}},
+
+		{"transactions.lock", []Severity{Problem}},
+		{"transactions.writer", []Severity{Problem, Warning}},
+		{"transactions.prepared", []Severity{Problem, Warning}},
+		{"transactions.old", []Severity{Warning}},
+
+		{"order.sql-mode", []Severity{Warning}},
+		{"order.isolation", []Severity{Problem}},
+		{"order.row-security", []Severity{Problem, Warning}},
+		{"order.rule", []Severity{Problem}},
+		{"order.trigger", []Severity{Warning}},
+		{"order.writers", []Severity{Note}},
+
+		{"durability.synchronous-commit", []Severity{Problem, Warning}},
+		{"durability.fsync", []Severity{Problem}},
+		{"durability.full-page-writes", []Severity{Problem}},
+		{"durability.flush-log", []Severity{Problem}},
+		{"durability.sync-binlog", []Severity{Problem}},
+		{"durability.doublewrite", []Severity{Problem}},
+		{"durability.journal-mode", []Severity{Warning}},
+		{"durability.synchronous", []Severity{Problem}},
+		{"durability.table", []Severity{Problem}},
+
+		{"topics.missing", []Severity{Problem, Note}},
+		{"topics.denied", []Severity{Problem}},
+		{"topics.failed", []Severity{Problem}},
+		{"topics.leader", []Severity{Problem}},
+		{"topics.replicas", []Severity{Problem}},
+		{"topics.min-isr", []Severity{Warning}},
+		{"topics.size", []Severity{Problem, Warning}},
+		{"topics.compacted", []Severity{Warning}},
+		{"topics.unclean", []Severity{Warning}},
+		{"topics.config", []Severity{Warning, Note}},
+
+		{"exactly-once.broker", []Severity{Problem}},
+		{"exactly-once.version", []Severity{Warning}},
+		{"manifest.missing", []Severity{Problem, Note}},
+		{"manifest.partitions", []Severity{Problem}},
+		{"manifest.settings", []Severity{Problem}},
+		{"manifest.replicas", []Severity{Problem}},
+
+		{"vacuum.off", []Severity{Problem}},
+		{"vacuum.settings", []Severity{Warning}},
+		{"vacuum.dead", []Severity{Warning}},
+		{"vacuum.history", []Severity{Warning}},
+		{"vacuum.held", []Severity{Note}},
+
+		{"clock.skew", []Severity{Warning}},
+
+		{"look.denied", []Severity{Note}},
+		{"look.slow", []Severity{Warning}},
+		{"look.failed", []Severity{Warning}},
+		{"look.skipped", []Severity{Note}},
+	}
+}

@@ -1,0 +1,106 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// lossy is why a commit that does not stay is a problem.
+const lossy = "a crash may take back transactions that were committed: events that were not delivered yet are lost with them, delivered ones are of transactions that never were"
+
+// durability says whether a commit stays.
+func durability(f *Facts, found *findings) {
+	d := f.Durability
+	if d == nil {
+		return
+	}
+	binlog := slices.ContainsFunc(d.Settings, func(s dialect.DoctorSetting) bool { return s.Name == "log_bin" && yes(s.Value) })
+	for _, s := range d.Settings {
+		setting(f, s, binlog, found)
+	}
+	for _, name := range sorted(d.Tables) {
+		table, do := f.table(name), "ALTER TABLE "+f.table(name)+" SET LOGGED;"
+		if f.is(dialect.MySQL) {
+			do = "ALTER TABLE " + table + " ENGINE = InnoDB;"
+		}
+		found.add(Problem, "durability.table", table, fmt.Sprintf("the table is %s", d.Tables[name]), "a crash empties or damages it", do)
+	}
+}
+
+func setting(f *Facts, s dialect.DoctorSetting, binlog bool, found *findings) {
+	bad := func(check, wanted string) {
+		found.add(Problem, check, s.Name, fmt.Sprintf("%s is %s", s.Name, s.Value), lossy, wanted)
+	}
+	switch s.Name {
+	case "synchronous_commit":
+		synchronousCommit(f, s, found)
+	case "fsync", "full_page_writes":
+		if !yes(s.Value) {
+			bad("durability."+strings.ReplaceAll(s.Name, "_", "-"), "ALTER SYSTEM SET "+s.Name+" = on; SELECT pg_reload_conf();")
+		}
+	case "innodb_flush_log_at_trx_commit":
+		if s.Value != "1" {
+			bad("durability.flush-log", "SET GLOBAL innodb_flush_log_at_trx_commit = 1;")
+		}
+	case "sync_binlog":
+		if binlog && s.Value != "1" {
+			bad("durability.sync-binlog", "SET GLOBAL sync_binlog = 1;")
+		}
+	case "innodb_doublewrite":
+		if strings.EqualFold(s.Value, "OFF") || s.Value == "0" {
+			bad("durability.doublewrite", "innodb_doublewrite = ON   # under [mysqld] in my.cnf, then restart the server")
+		}
+	case "journal_mode":
+		if !strings.EqualFold(s.Value, "wal") {
+			found.add(Warning, "durability.journal-mode", s.Name, fmt.Sprintf("journal_mode is %s", s.Value),
+				"readers and writers keep each other waiting, and fail with \"database is locked\"; with memory or off a crash damages the file", "PRAGMA journal_mode = WAL;")
+		}
+	case "synchronous":
+		if s.Value == "0" || s.Value == "1" {
+			bad("durability.synchronous", "PRAGMA synchronous = FULL;")
+		}
+	}
+}
+
+// synchronousCommit: off loses the last commits in a crash; local and remote_write lose
+// them in a failover, where there is a standby to wait for.
+func synchronousCommit(f *Facts, s dialect.DoctorSetting, found *findings) {
+	severity := Problem
+	switch {
+	case !yes(s.Value) && s.Value != "local" && s.Value != "remote_write" && s.Value != "remote_apply":
+	case f.Durability.Standbys && (s.Value == "local" || s.Value == "remote_write"):
+		severity = Warning
+	default:
+		return
+	}
+	whom, do := "everyone", "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();"
+	switch {
+	case s.Role != "" && s.Database != "":
+		whom, do = "role "+s.Role+" in database "+s.Database, fmt.Sprintf("ALTER ROLE %s IN DATABASE %s RESET synchronous_commit;", s.Role, s.Database)
+	case s.Role != "":
+		whom, do = "role "+s.Role, "ALTER ROLE "+s.Role+" RESET synchronous_commit;"
+	case s.Database != "":
+		whom, do = "database "+s.Database, "ALTER DATABASE "+s.Database+" RESET synchronous_commit;"
+	}
+	found.add(severity, "durability.synchronous-commit", "synchronous_commit", fmt.Sprintf("synchronous_commit is %s for %s", s.Value, whom), lossy, do)
+}
+
+func yes(value string) bool {
+	switch strings.ToLower(value) {
+	case "on", "true", "yes", "1":
+		return true
+	}
+	return false
+}
+
+func sorted[V any](m map[string]V) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,216 @@
+package doctor_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// wait is how long a test waits for something to happen.
+const wait = 30 * time.Second
+
+// clinic is an installation that nothing is wrong with, until a test sees to it.
+type clinic struct {
+	t      testing.TB
+	db     dbtest.Database
+	names  dialect.Names
+	lease  dialect.Lease
+	relay  *dialect.Relay
+	source doctor.Source
+	opts   doctor.Options
+}
+
+// newClinic migrates db and claims the source for a minute.
+func newClinic(t testing.TB, db dbtest.Database) *clinic {
+	t.Helper()
+	dbtest.Migrate(t, db)
+	c := &clinic{t: t, db: db, names: dialect.Names{Dialect: db.Dialect}}
+	c.source = doctor.Source{
+		Name: "default", Names: c.names, Where: "the test's database", DB: db.DB,
+		Sink: &fakeKafka{}, At: "kafka at k:9092", Brokers: []string{"k:9092"}, MaxRecordBytes: 1_048_588,
+		Flags: " --config relay.yaml", RunFlags: " --config relay.yaml",
+	}
+	c.opts.Timeout = wait // the machine is busy; tests of the limit set their own
+	var err error
+	c.relay, err = dialect.NewRelay(db.DB, c.names)
+	require.NoError(t, err)
+	_, err = c.relay.Inspect(t.Context(), "default")
+	require.NoError(t, err)
+	c.claim(time.Minute)
+	return c
+}
+
+// claim takes the lease, which must be free.
+func (c *clinic) claim(ttl time.Duration) {
+	c.t.Helper()
+	l, ok, err := c.relay.Claim(c.t.Context(), dialect.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: ttl})
+	require.NoError(c.t, err)
+	require.True(c.t, ok)
+	require.NoError(c.t, c.relay.SetMode(c.t.Context(), l, "at-least-once"))
+	c.lease = l
+}
+
+func (c *clinic) exec(statements ...string) {
+	c.t.Helper()
+	for _, s := range statements {
+		_, err := c.db.DB.ExecContext(c.t.Context(), s)
+		require.NoError(c.t, err, s)
+	}
+}
+
+// insert adds an event for topic orders.
+func (c *clinic) insert() { c.exec("INSERT INTO outbox_events (topic) VALUES ('orders')") }
+
+// as has the doctor connect as a new user with these rights alone.
+func (c *clinic) as(grants ...string) {
+	c.t.Helper()
+	c.source.DB = dbtest.Restricted(c.t, c.db, grants...).DB
+}
+
+func (c *clinic) examine() findings {
+	c.t.Helper()
+	r := doctor.Examine(c.t.Context(), c.source, c.opts)
+	requireKnown(c.t, r.Findings)
+	return r.Findings
+}
+
+// requireKnown holds findings against the list of checks.
+func requireKnown(t testing.TB, found []doctor.Finding) {
+	t.Helper()
+	known := map[string][]doctor.Severity{}
+	for _, c := range doctor.Checks() {
+		known[c.ID] = c.Severities
+	}
+	for _, f := range found {
+		require.Contains(t, known, f.Check)
+		require.Contains(t, known[f.Check], f.Severity, "%s", f.Check)
+		require.NotEmpty(t, f.Subject, "%s", f.Check)
+		require.NotEmpty(t, f.What, "%s", f.Check)
+		require.NotEmpty(t, f.Why, "%s", f.Check)
+		require.NotNil(t, f.Do, "%s", f.Check)
+	}
+}
+
+type findings []doctor.Finding
+
+// only returns the one finding of a check.
+func (f findings) only(t testing.TB, check string) doctor.Finding {
+	t.Helper()
+	all := f.all(check)
+	require.Len(t, all, 1, "%s among %+v", check, f)
+	return all[0]
+}
+
+func (f findings) all(check string) findings {
+	var all findings
+	for _, one := range f {
+		if one.Check == check {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// worse lists problems and warnings.
+func (f findings) worse() findings {
+	var all findings
+	for _, one := range f {
+		if one.Severity != doctor.Note {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// requireFinding asserts severity, subject and the command to type.
+func requireFinding(t testing.TB, f doctor.Finding, s doctor.Severity, subject, command string) {
+	t.Helper()
+	require.Equal(t, s, f.Severity, "%+v", f)
+	require.Equal(t, subject, f.Subject, "%+v", f)
+	require.Contains(t, strings.Join(f.Do, "\n"), command, "%+v", f)
+}
+
+// fakeKafka answers as a cluster with which nothing is wrong, but for what a test sets.
+type fakeKafka struct {
+	cluster *doctor.Cluster
+	topics  map[string]doctor.Topic
+	err     error
+	asked   []string
+}
+
+func (k *fakeKafka) Cluster(context.Context) (doctor.Cluster, error) {
+	if k.cluster != nil {
+		return *k.cluster, k.err
+	}
+	return doctor.Cluster{Brokers: 3, InitProducerID: 5, TransactionVersion: 2}, k.err
+}
+
+func (k *fakeKafka) Topics(_ context.Context, names ...string) (map[string]doctor.Topic, error) {
+	k.asked = append(k.asked, names...)
+	found := map[string]doctor.Topic{}
+	for _, name := range names {
+		t, ok := k.topics[name]
+		if !ok {
+			t = goodTopic()
+		}
+		found[name] = t
+	}
+	return found, k.err
+}
+
+func goodTopic() doctor.Topic {
+	return doctor.Topic{
+		Partitions: []doctor.Partition{{ID: 0, Leader: 1, Replicas: 3, InSync: 3}, {ID: 1, Leader: 2, Replicas: 3, InSync: 3}},
+		Config: map[string]string{
+			"min.insync.replicas": "2", "max.message.bytes": "1048588", "cleanup.policy": "delete", "unclean.leader.election.enable": "false",
+		},
+	}
+}
+
+// eachDatabase runs fn on every database, and through pgbouncer.
+func eachDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
+	t.Helper()
+	run := func(t *testing.T, db dbtest.Database) {
+		t.Parallel()
+		fn(t, newClinic(t, db))
+	}
+	dbtest.Each(t, run)
+	t.Run(dbtest.FlavorPgBouncer, func(t *testing.T) { run(t, dbtest.PgBouncer(t)) })
+}
+
+// eachPostgres runs fn on both versions.
+func eachPostgres(t *testing.T, fn func(t *testing.T, c *clinic)) {
+	t.Helper()
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fn(t, newClinic(t, fresh(t)))
+		})
+	}
+}
+
+// onMariaDB is the clinic on MariaDB.
+func onMariaDB(t *testing.T) *clinic {
+	t.Helper()
+	t.Parallel()
+	return newClinic(t, dbtest.MariaDB(t))
+}
+
+func onSQLite(t *testing.T) *clinic {
+	t.Helper()
+	t.Parallel()
+	return newClinic(t, dbtest.SQLite(t))
+}

@@ -1,0 +1,181 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// overhead is what a record takes beside the event's columns: headers that the relay
+// adds, lengths and the batch around it, at most.
+const overhead = 700
+
+// topics says what is wrong with the topics that events are for.
+func topics(f *Facts, found *findings) {
+	for _, name := range f.topicNames() {
+		t, asked := f.Found[name]
+		if !asked {
+			continue
+		}
+		topic(f, name, t, found)
+	}
+}
+
+// topicNames are the topics in use and those configured, sorted.
+func (f *Facts) topicNames() []string {
+	names := slices.Clone(f.Topics)
+	for _, t := range f.Used {
+		names = append(names, t.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// use is what the tables hold for a topic.
+func (f *Facts) use(name string) dialect.DoctorTopic {
+	for _, t := range f.Used {
+		if t.Name == name {
+			return t
+		}
+	}
+	return dialect.DoctorTopic{Name: name}
+}
+
+func topic(f *Facts, name string, t Topic, found *findings) {
+	subject := "topic " + name
+	switch {
+	case t.Denied:
+		found.add(Problem, "topics.denied", subject, "the relay's user may not see it", "events for it are refused",
+			f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation Describe --operation Write --topic "+word(name))
+		return
+	case t.Missing:
+		missing(f, name, found)
+		return
+	case t.Err != nil:
+		found.add(Problem, "topics.failed", subject, "it could not be described: "+short(t.Err.Error()), "events for it may not be delivered", f.describeTopic(name))
+		return
+	}
+	partitions(f, name, t, found)
+	if t.Config == nil {
+		if t.ConfigDenied {
+			found.add(Note, "topics.config", subject, "its settings may not be seen by the relay's user", "whether it keeps what it takes, and takes large events, is not checked",
+				f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation DescribeConfigs --topic "+word(name))
+		} else if t.ConfigErr != nil {
+			found.add(Warning, "topics.config", subject, "its settings could not be read: "+short(t.ConfigErr.Error()), "whether it keeps what it takes, and takes large events, is not checked", f.describeTopic(name))
+		}
+		return
+	}
+	configured(f, name, t, found)
+}
+
+func missing(f *Facts, name string, found *findings) {
+	subject, use := "topic "+name, f.use(name)
+	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + word(name) + " --partitions 6 --replication-factor 3 --config min.insync.replicas=2"
+	switch {
+	case invalid(name):
+		found.add(Problem, "topics.missing", subject, "Kafka cannot have a topic of this name: 1 to 249 of A-Z a-z 0-9 . _ - are allowed", "its events are refused for good", f.relay("parked list"))
+	case f.CreateTopics:
+		found.add(Note, "topics.missing", subject, "it does not exist", "the relay creates it when the first event comes, with the broker's defaults", create)
+	default:
+		what := "it does not exist"
+		if use.Waiting > 0 {
+			what += fmt.Sprintf(", and at least %s %s for it", counted(use.Waiting, "event"), verb(use.Waiting, "waits", "wait"))
+		}
+		found.add(Problem, "topics.missing", subject, what, "its events are refused and parked; once it is there, retry them", create, f.relay("parked list"))
+	}
+}
+
+func invalid(name string) bool {
+	return name == "" || name == "." || name == ".." || len(name) > 249 || strings.IndexFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
+	}) >= 0
+}
+
+func (f *Facts) describeTopic(name string) string {
+	return f.kafkaTool("kafka-topics.sh") + " --describe --topic " + word(name)
+}
+
+// partitions looks at leaders and replicas.
+func partitions(f *Facts, name string, t Topic, found *findings) {
+	subject := "topic " + name
+	var leaderless []string
+	inSync, replicas, behind := -1, -1, 0
+	for _, p := range t.Partitions {
+		if p.Leader < 0 {
+			leaderless = append(leaderless, strconv.Itoa(int(p.ID)))
+			continue
+		}
+		if inSync < 0 || p.InSync < inSync {
+			inSync = p.InSync
+		}
+		if replicas < 0 || p.Replicas < replicas {
+			replicas = p.Replicas
+		}
+		if p.InSync < p.Replicas {
+			behind++
+		}
+	}
+	if len(leaderless) > 0 {
+		found.add(Problem, "topics.leader", subject, fmt.Sprintf("%s of %d without a leader: %s", counted(int64(len(leaderless)), "partition"), len(t.Partitions), strings.Join(leaderless, ", ")),
+			"events whose keys belong there wait until a broker that has the data is back", f.describeTopic(name))
+	}
+	if inSync < 0 {
+		return
+	}
+	least, _ := strconv.Atoi(t.Config["min.insync.replicas"])
+	switch {
+	case least > inSync:
+		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("a partition has %s, and min.insync.replicas is %d", counted(int64(inSync), "in-sync replica"), least),
+			"the broker refuses events for it until enough brokers are back", f.describeTopic(name))
+	case inSync < 2 && replicas < 2:
+		found.add(Problem, "topics.replicas", subject, "it has partitions with a single replica",
+			"if that broker's disk is lost, delivered events are lost: they are not in the table any more", f.describeTopic(name),
+			f.kafkaTool("kafka-reassign-partitions.sh")+" --reassignment-json-file replicas.json --execute")
+	case inSync < 2:
+		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("%s of %d %s fewer replicas in sync than it should, one a single one", counted(int64(behind), "partition"), len(t.Partitions), verb(int64(behind), "has", "have")),
+			"if that broker is lost, delivered events are lost: they are not in the table any more", f.describeTopic(name))
+	}
+}
+
+// configured looks at the topic's settings.
+func configured(f *Facts, name string, t Topic, found *findings) {
+	subject := "topic " + name
+	alter := func(setting string) string {
+		return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + word(name) + " --add-config " + setting
+	}
+	if least, err := strconv.Atoi(t.Config["min.insync.replicas"]); err == nil && least < 2 && most(t) >= 2 {
+		found.add(Warning, "topics.min-isr", subject, fmt.Sprintf("min.insync.replicas is %d", least),
+			"with one replica left the broker still takes events, and loses them if that one is lost", alter("min.insync.replicas=2"))
+	}
+	if limit, err := strconv.ParseInt(t.Config["max.message.bytes"], 10, 64); err == nil {
+		use := f.use(name)
+		switch {
+		case use.Largest+overhead > limit && use.Largest > 0:
+			found.add(Problem, "topics.size", subject, fmt.Sprintf("max.message.bytes is %s, and an event of %s bytes is waiting", number(limit), number(use.Largest)),
+				"the broker refuses it", alter(fmt.Sprintf("max.message.bytes=%d", (use.Largest+overhead+1<<20)>>20<<20)))
+		case limit < f.MaxRecordBytes:
+			found.add(Warning, "topics.size", subject, fmt.Sprintf("max.message.bytes is %s, the relay sends up to %s", number(limit), number(f.MaxRecordBytes)),
+				"larger events are refused by the broker, one at a time, and parked", alter(fmt.Sprintf("max.message.bytes=%d", f.MaxRecordBytes)))
+		}
+	}
+	if !f.ExactlyOnce && strings.Contains(t.Config["cleanup.policy"], "compact") {
+		found.add(Warning, "topics.compacted", subject, "it is compacted, and delivery is at-least-once",
+			"after a take-over an older value of a key may be sent once more, land last and stay. Deliver exactly once to it, or compare versions when reading", f.runExactlyOnce())
+	}
+	if yes(t.Config["unclean.leader.election.enable"]) {
+		found.add(Warning, "topics.unclean", subject, "unclean.leader.election.enable is true",
+			"a replica that lacks delivered events may become the leader: they are lost", alter("unclean.leader.election.enable=false"))
+	}
+}
+
+// most is the number of replicas of the partition that has most.
+func most(t Topic) int {
+	n := 0
+	for _, p := range t.Partitions {
+		n = max(n, p.Replicas)
+	}
+	return n
+}

@@ -1,0 +1,132 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// lockPatience is how long a lock on the tables may be waited for or held.
+const lockPatience = 5 * time.Second
+
+// transactions says who is in the way of writers, of the relay and of vacuum, those that
+// hold the outbox first.
+func transactions(f *Facts, found *findings) {
+	if f.Transactions == nil {
+		return
+	}
+	for _, t := range f.Transactions.Open {
+		if t.Locks != "" && t.Age >= lockPatience {
+			locks(f, t, found)
+		}
+	}
+	for _, t := range f.Transactions.Open {
+		if t.Locks == "" && t.Writes && t.Prepared == "" && t.PID != 0 && t.Age >= f.MaxAge/5 {
+			found.add(f.old(t.Age, Problem), "transactions.writer", session(t), describe(t)+": it has written, and "+f.holds(),
+				"events of its keys wait for it, the relay asks for its ids in every read, and vacuum keeps what was deleted since", f.end(t))
+		}
+	}
+	for _, t := range f.Transactions.Open {
+		if t.Prepared != "" || t.PID == 0 {
+			prepared(f, t, found)
+		}
+	}
+	for _, t := range f.Transactions.Open {
+		if t.Locks == "" && !t.Writes && t.Prepared == "" && t.PID != 0 && t.Age >= f.MaxAge {
+			found.add(Warning, "transactions.old", session(t), describe(t)+", in the source's database",
+				"what was deleted since it began cannot be removed: reads of the table get slower", f.end(t))
+		}
+	}
+}
+
+// old is worst past the limit, and a warning before.
+func (f *Facts) old(age time.Duration, worst Severity) Severity {
+	if age >= f.MaxAge {
+		return worst
+	}
+	return Warning
+}
+
+func (f *Facts) holds() string {
+	if f.is(dialect.PostgreSQL) {
+		return "holds " + f.table(dialect.Events)
+	}
+	return "may hold ids of " + f.table(dialect.Events)
+}
+
+func locks(f *Facts, t dialect.DoctorTransaction, found *findings) {
+	does, why := "holds", "writers and the relay wait for it"
+	if t.Waiting {
+		does, why = "waits for", "what needs the table queues behind it: see who it waits for among the other findings"
+	}
+	lock := t.Locks
+	if table, mode, ok := strings.Cut(t.Locks, ": "); ok {
+		lock = mode + " on " + table
+	}
+	found.add(Problem, "transactions.lock", session(t), fmt.Sprintf("%s: it %s %s", describe(t), does, lock), why, f.end(t))
+}
+
+func prepared(f *Facts, t dialect.DoctorTransaction, found *findings) {
+	severity := Warning
+	if t.Writes && t.Age >= f.MaxAge {
+		severity = Problem
+	}
+	if !t.Writes && t.Age < f.MaxAge || t.Age < f.MaxAge/5 {
+		return
+	}
+	holds := ""
+	if t.Writes {
+		holds = ", and " + f.holds()
+	}
+	const why = "it holds its locks and ids until someone ends it, over restarts too: ask the transaction manager first which way it decided"
+	if f.is(dialect.MySQL) {
+		var do []string
+		for _, xid := range strings.Fields(t.Prepared) {
+			do = append(do, "XA COMMIT "+xid+"; -- or XA ROLLBACK "+xid+";")
+		}
+		if do == nil {
+			do = []string{"XA RECOVER FORMAT='SQL';"}
+		}
+		found.add(severity, "transactions.prepared", "XA", fmt.Sprintf("a prepared transaction without a session is open for %s%s", duration(t.Age), holds), why, do...)
+		return
+	}
+	id := literal(t.Prepared)
+	found.add(severity, "transactions.prepared", t.Prepared, fmt.Sprintf("transaction %s of user %s was prepared %s ago%s", id, t.User, duration(t.Age), holds), why,
+		"COMMIT PREPARED "+id+"; -- or ROLLBACK PREPARED "+id+";")
+}
+
+func session(t dialect.DoctorTransaction) string { return fmt.Sprintf("session %d", t.PID) }
+
+// describe says whose transaction it is, and never what it runs: that may hold data.
+func describe(t dialect.DoctorTransaction) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "session %d (user %s", t.PID, t.User)
+	if t.Application != "" {
+		fmt.Fprintf(&b, ", application %q", t.Application)
+	}
+	if t.Client != "" {
+		fmt.Fprintf(&b, ", from %s", t.Client)
+	}
+	fmt.Fprintf(&b, ") has a transaction open for %s", duration(t.Age))
+	if !t.Started.IsZero() {
+		fmt.Fprintf(&b, " (since %s)", moment(t.Started))
+	}
+	fmt.Fprintf(&b, ", %s", t.State)
+	switch {
+	case !t.QueryStart.IsZero():
+		fmt.Fprintf(&b, ", last statement begun %s (%s ago)", moment(t.QueryStart), duration(t.QueryAge))
+	case t.QueryAge > 0:
+		fmt.Fprintf(&b, " for %s", duration(t.QueryAge))
+	}
+	return b.String()
+}
+
+// end is what ends a session.
+func (f *Facts) end(t dialect.DoctorTransaction) string {
+	if f.is(dialect.MySQL) {
+		return fmt.Sprintf("KILL %d;", t.PID)
+	}
+	return fmt.Sprintf("SELECT pg_terminate_backend(%d);", t.PID)
+}

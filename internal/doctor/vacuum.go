@@ -1,0 +1,73 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// longHistory is more than a busy server has between two purges.
+const longHistory = 1_000_000
+
+// vacuum says whether what the relay deletes is removed.
+func vacuum(f *Facts, found *findings) {
+	v, table := f.Vacuum, f.table(dialect.Events)
+	if v == nil {
+		return
+	}
+	const why = "each read steps over the rows that were deleted and not removed: the longer, the slower"
+	if v.History >= longHistory {
+		found.add(Warning, "vacuum.history", "InnoDB", fmt.Sprintf("%s old row versions wait to be removed", number(v.History)), why+". Most often an old transaction keeps them",
+			"SELECT * FROM information_schema.innodb_trx ORDER BY trx_started LIMIT 3;")
+	}
+	if !f.is(dialect.PostgreSQL) || v.Settings == nil {
+		return
+	}
+	switch {
+	case v.ServerWide != "":
+		found.add(Problem, "vacuum.off", v.ServerWide, v.ServerWide+" is off, so the server removes nothing", why, "ALTER SYSTEM SET "+v.ServerWide+" = on; SELECT pg_reload_conf();")
+	case !v.TableSwitch:
+		found.add(Problem, "vacuum.off", table, "autovacuum is off for the table", why, "ALTER TABLE "+table+" RESET (autovacuum_enabled);")
+	}
+	settings(f, found)
+	if limit := max(10*v.Threshold, 50_000); v.Dead >= limit {
+		last := "autovacuum has not been there yet"
+		if !v.LastAuto.IsZero() {
+			last = "autovacuum was there last at " + moment(v.LastAuto)
+		}
+		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows, %s live ones; %s", number(v.Dead), number(v.Live), last),
+			why+". If VACUUM does not help, an old transaction, a slot or a standby keeps them", "VACUUM (ANALYZE, VERBOSE) "+table+";")
+	}
+	for _, h := range v.HeldBack {
+		do := "SELECT pg_drop_replication_slot(" + literal(h.Name) + "); -- if nobody needs it any more"
+		if h.Kind == "standby" {
+			do = "ALTER SYSTEM SET hot_standby_feedback = off; -- on the standby"
+		}
+		found.add(Note, "vacuum.held", h.Kind+" "+h.Name, fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name, number(h.Age)), why, do)
+	}
+}
+
+// settings compares the table's settings with the migration's.
+func settings(f *Facts, found *findings) {
+	wanted := dialect.QueueSettings()
+	var differ, set []string
+	for _, name := range sorted(wanted) {
+		has, ok := f.Vacuum.Settings[name]
+		if ok && dialect.SameSetting(has, wanted[name]) {
+			continue
+		}
+		if !ok {
+			has = "not set"
+		}
+		differ = append(differ, fmt.Sprintf("%s is %s", name, has))
+		set = append(set, name+" = "+wanted[name])
+	}
+	if differ == nil {
+		return
+	}
+	table := f.table(dialect.Events)
+	found.add(Warning, "vacuum.settings", table, "settings differ from the migration's: "+strings.Join(differ, ", "),
+		"by PostgreSQL's defaults autovacuum waits for a share of the table's largest size: after one large backlog reads stay slow",
+		"ALTER TABLE "+table+" SET ("+strings.Join(set, ", ")+");")
+}
