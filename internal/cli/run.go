@@ -124,6 +124,8 @@ func (r *running) build(ctx context.Context, c *config.Config, log *slog.Logger)
 		Schema:      s.Schema,
 		LeaseTTL:    c.Delivery.LeaseTTL,
 		PollMax:     c.Delivery.PollMax,
+		Archive:     c.Delivery.Archive,
+		ArchiveFor:  c.Delivery.ArchiveFor,
 		Logger:      log,
 	})
 	return err

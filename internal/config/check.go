@@ -97,6 +97,9 @@ func (c *Config) checkDelivery(p *problems) {
 			p.add("%s: %w", c.origins["delivery.topics"], err)
 		}
 	}
+	if name, given := c.origins["delivery.archive_for"]; given && !c.Delivery.Archive {
+		p.add("%s: the archive is off: set %s too, or leave it out", name, find("delivery.archive").anyOf())
+	}
 	if c.adminListen != "" {
 		p.add("%s: the admin server is not in this version: leave it out; `relay status` tells the state", c.origins["admin.listen"])
 	}

@@ -74,6 +74,8 @@ type Delivery struct {
 	Topics      []string // that may be delivered to; empty: every topic
 	LeaseTTL    time.Duration
 	PollMax     time.Duration
+	Archive     bool
+	ArchiveFor  time.Duration // 0: the relay's default
 }
 
 // Log says what is logged, and how.

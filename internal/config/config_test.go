@@ -59,7 +59,7 @@ func TestEveryFlagOfTheContractIsThere(t *testing.T) {
 	config.AddFlags(flags, config.General, config.Database, config.Running)
 	for _, name := range []string{
 		"database-url", "source", "table-prefix", "schema", "kafka-brokers", "amqp-url", "mode", "on-rejection", "topics",
-		"lease-ttl", "poll-max", "create-topics", "admin", "config", "log-level", "log-format",
+		"lease-ttl", "poll-max", "archive", "archive-for", "create-topics", "admin", "config", "log-level", "log-format",
 	} {
 		require.NotNil(t, flags.Lookup(name), name)
 	}
@@ -72,6 +72,7 @@ func TestEverySettingCanBeGivenByEnvironmentAndFile(t *testing.T) {
 		"POSTROOM_KAFKA_TLS_ENABLED=true", "POSTROOM_KAFKA_TLS_CA_FILE=ca", "POSTROOM_KAFKA_TLS_CERT_FILE=cert", "POSTROOM_KAFKA_TLS_KEY_FILE=key",
 		"POSTROOM_KAFKA_SASL_MECHANISM=plain", "POSTROOM_KAFKA_SASL_USERNAME=u", "POSTROOM_KAFKA_SASL_PASSWORD=" + secret,
 		"POSTROOM_MODE=exactly-once", "POSTROOM_ON_REJECTION=skip", "POSTROOM_TOPICS=orders, audit.*", "POSTROOM_LEASE_TTL=1s", "POSTROOM_POLL_MAX=5ms",
+		"POSTROOM_ARCHIVE=true", "POSTROOM_ARCHIVE_FOR=2.5d",
 		"POSTROOM_LOG_LEVEL=debug", "POSTROOM_LOG_FORMAT=json",
 	})
 	require.NoError(t, err)
@@ -86,7 +87,7 @@ sink:
     tls: {enabled: true, ca_file: ca, cert_file: cert, key_file: key}
     sasl: {mechanism: plain, username: u, password: `+secret+`}
   amqp: {url: 'amqp://h'}
-delivery: {mode: exactly-once, on_rejection: skip, topics: [orders, audit.*], lease_ttl: 1s, poll_max: 5ms}
+delivery: {mode: exactly-once, on_rejection: skip, topics: [orders, audit.*], lease_ttl: 1s, poll_max: 5ms, archive: true, archive_for: 60h}
 log: {level: debug, format: json}
 `))
 	require.NoError(t, err)
@@ -94,6 +95,8 @@ log: {level: debug, format: json}
 	require.Equal(t, byFile.Delivery, byEnv.Delivery)
 	require.Equal(t, byFile.Log, byEnv.Log)
 	require.Equal(t, relay.ExactlyOnce, byEnv.Delivery.Mode)
+	require.Equal(t, 60*time.Hour, byEnv.Delivery.ArchiveFor)
+	require.True(t, byEnv.Delivery.Archive)
 	require.Equal(t, relay.Skip, byEnv.Delivery.OnRejection)
 	require.Equal(t, []string{"orders", "audit.*"}, byEnv.Delivery.Topics)
 	require.Equal(t, byFile.Sources[0].DatabaseURL, byEnv.Sources[0].DatabaseURL)
@@ -107,7 +110,7 @@ log: {level: debug, format: json}
 
 func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
 	file := write(t, "delivery:\n  lease_tll: 5s\n  mode: twice\n  topics: [a, b*c]\nsink: {kafka: {broker: x}}\nlog: loud\nfoo: 1\n")
-	c, err := load(t, []string{"POSTROOM_POLL_MAX=7"}, "--config", file, "--lease-ttl", "1h", "--log-format", "xml", "--admin", ":80", "--on-rejection", "ignore", "--database-url", "shop", "--table-prefix", "9")
+	c, err := load(t, []string{"POSTROOM_POLL_MAX=7"}, "--config", file, "--lease-ttl", "1h", "--log-format", "xml", "--admin", ":80", "--on-rejection", "ignore", "--archive-for", "1y", "--database-url", "shop", "--table-prefix", "9")
 	err = errors.Join(err, c.CheckRun())
 	for _, want := range []string{
 		"delivery.lease_tll in " + file + ": no such setting: did you mean lease_ttl?",
@@ -120,6 +123,8 @@ func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
 		"--lease-ttl: 1h0m0s is out of range: want 500ms to 10m0s",
 		`--log-format: "xml" is not known: use text, json`,
 		`--on-rejection: "ignore" is not known: use block-key, skip, halt`,
+		`--archive-for: "1y" is no length of time: write a number with its unit, for example 36h or 7d`,
+		"--archive-for: the archive is off: set --archive, POSTROOM_ARCHIVE or delivery.archive in the file of --config too",
 		"--admin: the admin server is not in this version",
 		"--database-url: database URL has no scheme",
 		"no sink: set --kafka-brokers, POSTROOM_KAFKA_BROKERS or sink.kafka.brokers",
@@ -155,6 +160,13 @@ func TestSeveralSourcesComeByFileOnly(t *testing.T) {
 	require.Len(t, c.Sources, 2)
 	require.Equal(t, "sqlite:b.db", c.Sources[1].DatabaseURL.Reveal())
 	require.Equal(t, "b_", c.Sources[1].TablePrefix)
+
+	c, err = load(t, nil, "--config", file, "--source", "b")
+	require.NoError(t, errors.Join(err, c.CheckSources()))
+	require.Len(t, c.Sources, 1, "one of them is chosen by its name")
+	require.Equal(t, "sqlite:b.db", c.Sources[0].DatabaseURL.Reveal())
+	_, err = load(t, []string{"POSTROOM_SOURCE=c"}, "--config", file)
+	require.ErrorContains(t, err, `POSTROOM_SOURCE: the file has no source "c": there are a, b`)
 
 	_, err = load(t, []string{"POSTROOM_SCHEMA=x"}, "--config", file, "--database-url", "sqlite:c.db")
 	require.ErrorContains(t, err, "--database-url: the file lists 2 sources")
@@ -300,20 +312,27 @@ func TestLimitsAreThoseOfTheRelay(t *testing.T) {
 	}{
 		{"--lease-ttl", "500ms", "499ms", "10m", "10m1ms"},
 		{"--poll-max", "1ms", "999us", "250ms", "251ms"},
+		{"--archive-for", "1m", "59s", "", ""},
 	} {
 		for value, good := range map[string]bool{c.least: true, c.below: false, c.most: true, c.above: false} {
+			if value == "" {
+				continue // the relay has no such limit
+			}
 			_, err := load(t, nil, c.flag, value)
 			require.Equal(t, good, err == nil, "%s %s", c.flag, value)
 			d, parseErr := time.ParseDuration(value)
 			require.NoError(t, parseErr)
 			rc := relay.Config{}
-			if c.flag == "--lease-ttl" {
+			switch c.flag {
+			case "--lease-ttl":
 				rc.LeaseTTL = d
-			} else {
+			case "--poll-max":
 				rc.PollMax = d
+			case "--archive-for":
+				rc.Archive, rc.ArchiveFor = true, d
 			}
 			_, err = relay.New(rc) // fails for other fields too
-			field := map[string]string{"--lease-ttl": "LeaseTTL", "--poll-max": "PollMax"}[c.flag]
+			field := map[string]string{"--lease-ttl": "LeaseTTL", "--poll-max": "PollMax", "--archive-for": "ArchiveFor"}[c.flag]
 			require.Equal(t, good, !strings.Contains(err.Error(), field), "relay.Config.%s %s", field, value)
 		}
 	}

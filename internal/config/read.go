@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/knadh/koanf/v2"
@@ -15,6 +16,8 @@ import (
 const (
 	minLeaseTTL, maxLeaseTTL = 500 * time.Millisecond, 10 * time.Minute
 	minPollMax, maxPollMax   = time.Millisecond, 250 * time.Millisecond
+
+	minArchiveFor, maxArchiveFor = time.Minute, 100 * 365 * 24 * time.Hour
 
 	minMessageBytes, maxMessageBytes = 1024, 100 << 20
 )
@@ -50,6 +53,8 @@ func (l *loader) config() *Config {
 			Topics:      l.list("delivery.topics"),
 			LeaseTTL:    l.duration("delivery.lease_ttl", 5*time.Second, minLeaseTTL, maxLeaseTTL),
 			PollMax:     l.duration("delivery.poll_max", 25*time.Millisecond, minPollMax, maxPollMax),
+			Archive:     l.toggle("delivery.archive"),
+			ArchiveFor:  l.age("delivery.archive_for", minArchiveFor, maxArchiveFor),
 		},
 		Log:         Log{Level: l.level("log.level"), Format: oneOf(l, "log.format", "text", "json")},
 		adminListen: l.text("admin.listen", ""),
@@ -75,7 +80,7 @@ func (l *loader) readSources() []Source {
 	if len(l.sources) == 0 {
 		return []Source{one}
 	}
-	for _, key := range []string{"source.database_url", "source.name", "source.table_prefix", "source.schema"} {
+	for _, key := range []string{"source.database_url", "source.table_prefix", "source.schema"} {
 		if name, given := l.origins[key]; given {
 			l.add("%s: the file lists %d sources, so it is not clear which one is meant: set it in the file", name, len(l.sources))
 		}
@@ -84,6 +89,24 @@ func (l *loader) readSources() []Source {
 	for i, values := range l.sources {
 		all = append(all, l.sourceOf(fmt.Sprintf("sources[%d]", i), values))
 	}
+	return l.chosen(all)
+}
+
+// chosen returns those of the file's sources that the command is about: all, or the
+// one that the name was given of.
+func (l *loader) chosen(all []Source) []Source {
+	given, ok := l.origins["source.name"]
+	if !ok {
+		return all
+	}
+	name, names := l.text("source.name", ""), make([]string, len(all))
+	for i, s := range all {
+		if s.Name == name {
+			return all[i : i+1]
+		}
+		names[i] = s.Name
+	}
+	l.add("%s: the file has no source %q: there are %s", given, name, strings.Join(names, ", "))
 	return all
 }
 

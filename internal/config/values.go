@@ -74,6 +74,24 @@ func (l *loader) duration(key string, fallback, least, most time.Duration) time.
 	return d
 }
 
+// age reads a length of time in Age's format; 0: not given.
+func (l *loader) age(key string, least, most time.Duration) time.Duration {
+	v, _, ok := l.value(key)
+	if !ok {
+		return 0
+	}
+	d, err := Age(fmt.Sprint(v))
+	switch {
+	case err != nil:
+		l.add("%s: %w", l.origins[key], err)
+	case d < least || d > most:
+		l.add("%s: %s is out of range: want %s to %s", l.origins[key], d, least, most)
+	default:
+		return d
+	}
+	return 0
+}
+
 func (l *loader) bytes(key string, least, most int32) int32 {
 	v, _, ok := l.value(key)
 	if !ok {
