@@ -8,48 +8,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/servertest"
 	"github.com/postroom/postroom/relay"
 )
-
-// openPrivate opens a server of the test's own.
-func openPrivate(t *testing.T, url string) dbtest.Database {
-	t.Helper()
-	var target *dbopen.Target
-	var last error
-	if !poll(func() bool { target, last = dbopen.Open(t.Context(), url); return last == nil }) {
-		require.NoError(t, last, "the test's own server did not come up")
-	}
-	t.Cleanup(func() { require.NoError(t, target.DB.Close()) })
-	return dbtest.Database{Dialect: target.Dialect, DB: target.DB, URL: url}
-}
-
-// poll waits for a condition, and reports whether it came true. Unlike eventually it
-// calls cond from the caller's goroutine.
-func poll(cond func() bool) bool {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
-		if cond() {
-			return true
-		}
-	}
-	return false
-}
 
 // A real standby: a cluster that was stopped and started again with standby.signal. It
 // shows rows, and may lag behind the primary, so it is refused; once promoted it serves.
 func TestAStandbyOfPostgreSQLIsRefused(t *testing.T) {
 	t.Parallel()
-	server := newPostgres(t)
-	primary := openPrivate(t, server.url)
+	server := servertest.NewPostgreSQL(t)
+	primary := servertest.Open(t, server.URL)
 	in := install(t, primary, "", "")
 	w := newWorld(t, in)
 	w.commit("k", "k1")
-	server.restartAsStandby(t)
+	server.RestartAsStandby(t)
 
-	w.cfg.DB = openPrivate(t, server.url).DB
+	w.cfg.DB = servertest.Open(t, server.URL).DB
 	require.ErrorIs(t, w.run(), relay.ErrStandby)
 	require.Zero(t, w.sink.count())
 	require.Zero(t, w.sink.sessions)
@@ -65,7 +39,7 @@ func TestAStandbyOfPostgreSQLIsRefused(t *testing.T) {
 // relay works is left alone until it is a primary again.
 func TestAStandbyOfMariaDBIsRefusedAndOneThatBecomesItIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	in := install(t, openPrivate(t, newMariaDB(t)), "", "")
+	in := install(t, servertest.Open(t, servertest.NewMariaDB(t)), "", "")
 	w := newWorld(t, in)
 	w.commit("k", "k1")
 	w.exec("SET GLOBAL read_only = 1")

@@ -1,0 +1,38 @@
+//go:build unix
+
+package servertest
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// NewMariaDB starts a server with an empty database and returns its URL, as root. Flags
+// go to the server, as --name=value, and win over those that make it quick:
+// innodb-flush-log-at-trx-commit is 2.
+func NewMariaDB(t testing.TB, flags ...string) (url string) {
+	t.Helper()
+	installer := program(t, "/usr/bin/mariadb-install-db")
+	daemon := program(t, "/usr/sbin/mariadbd")
+	a := newAccount(t, "mysql")
+	data := filepath.Join(a.dir, "data")
+	a.run(t, installer, "--no-defaults", "--auth-root-authentication-method=normal", "--datadir="+data, "--skip-test-db")
+	port := freePort(t)
+	args := append([]string{"--no-defaults", "--datadir=" + data, "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
+		"--socket=" + filepath.Join(a.dir, "s"), "--pid-file=" + filepath.Join(a.dir, "pid"), "--log-error=" + filepath.Join(a.dir, "log"),
+		"--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M"}, flags...)
+	server := a.command(daemon, args...)
+	require.NoError(t, server.Start())
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	root := fmt.Sprintf("mysql://root@127.0.0.1:%d/", port)
+	system := Open(t, root+"mysql")
+	_, err := system.DB.ExecContext(t.Context(), "CREATE DATABASE postroom")
+	require.NoError(t, err)
+	return root + "postroom"
+}
