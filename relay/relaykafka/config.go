@@ -98,6 +98,9 @@ type Config struct {
 	// overridden. Hooks see a few records without a topic: they are markers
 	// that never leave the client.
 	ExtraOptions []kgo.Opt
+
+	// transactionTimeout is shorter in tests.
+	transactionTimeout time.Duration
 }
 
 const (
@@ -141,6 +144,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ManifestKeep == 0 {
 		c.ManifestKeep = defaultManifestKeep
+	}
+	if c.transactionTimeout == 0 {
+		c.transactionTimeout = transactionTimeout
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -95,14 +95,18 @@ func published(brokers []string) func(testing.TB, string) []relaytest.Message {
 		t.Helper()
 		var messages []relaytest.Message
 		for _, r := range consume(t, topic, brokers...) {
-			m := relaytest.Message{Key: r.Key, Value: r.Value}
-			for _, h := range r.Headers {
-				m.Headers = append(m.Headers, relay.Header{Name: h.Key, Value: string(h.Value)})
-			}
-			messages = append(messages, m)
+			messages = append(messages, messageOf(r))
 		}
 		return messages
 	}
+}
+
+func messageOf(r *kgo.Record) relaytest.Message {
+	m := relaytest.Message{Key: r.Key, Value: r.Value}
+	for _, h := range r.Headers {
+		m.Headers = append(m.Headers, relay.Header{Name: h.Key, Value: string(h.Value)})
+	}
+	return m
 }
 
 // answers collects acknowledgements, and lets a test wait for them.

@@ -2,12 +2,13 @@ package relaykafka_test
 
 import (
 	"context"
-	"errors"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,9 +130,10 @@ func shortTimeouts() []kgo.Opt {
 
 const produceKey = 0 // Kafka's API key of a Produce request
 
-// lossyNetwork is a network that can lose the answers to produce requests: the broker gets
-// the request, and the connection breaks when its answer comes.
+// lossyNetwork is a network that can lose the answers to produce requests, or those with
+// another key: the broker gets the request, and the connection breaks when its answer comes.
 type lossyNetwork struct {
+	key    byte
 	losing atomic.Bool
 	losses atomic.Int64
 	lost   chan struct{}
@@ -165,27 +167,27 @@ func (n *lossyNetwork) dial(ctx context.Context, network, address string) (net.C
 
 type lossyConn struct {
 	net.Conn
-	network  *lossyNetwork
-	produces atomic.Bool // this connection has carried a produce request
+	network *lossyNetwork
+	carries atomic.Bool // this connection has carried a request with the key
 }
 
 func (c *lossyConn) Write(p []byte) (int, error) {
-	if len(p) > 6 && p[4] == 0 && p[5] == produceKey {
-		c.produces.Store(true)
+	if len(p) > 6 && p[4] == 0 && p[5] == c.network.key {
+		c.carries.Store(true)
 	}
 	return c.Conn.Write(p)
 }
 
 func (c *lossyConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && c.produces.Load() && c.network.losing.Load() {
+	if n > 0 && c.carries.Load() && c.network.losing.Load() {
 		_ = c.Conn.Close()
 		c.network.losses.Add(1)
 		select {
 		case c.network.lost <- struct{}{}:
 		default:
 		}
-		return 0, errors.New("the answer is lost")
+		return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 	}
 	return n, err
 }

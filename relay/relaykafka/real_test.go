@@ -49,7 +49,7 @@ func TestSinkKeepsTheRelaysPromisesOnARealKafka(t *testing.T) {
 			},
 			Refuse: func(t testing.TB, topic string) func() {
 				limit(t, brokers, topic, "10")
-				return func() { limit(t, brokers, topic, "1048588") }
+				return func() { limit(t, brokers, topic, unlimited) }
 			},
 			Outage:    func(testing.TB) func() { return network.cut() },
 			Rejects:   true,
@@ -59,21 +59,25 @@ func TestSinkKeepsTheRelaysPromisesOnARealKafka(t *testing.T) {
 	})
 }
 
-// limit sets the topic's max.message.bytes, and waits until each partition goes by it.
+const unlimited = "1048588"
+
+// limit sets the topic's max.message.bytes, to less than 200 or unlimited, and waits until
+// each of the four partitions goes by it.
 func limit(t testing.TB, brokers []string, topic, bytes string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	defer client.Close()
 	_, err = kadm.NewClient(client).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &bytes}}, topic)
 	require.NoError(t, err)
 	for partition := range int32(4) {
 		for {
-			err := client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: []byte("probe")}).FirstErr()
+			err := client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: make([]byte, 200)}).FirstErr()
 			require.NoError(t, ctx.Err())
-			if (err != nil) == (bytes == "10") {
+			if (err != nil) == (bytes != unlimited) {
 				break
 			}
 		}

@@ -81,7 +81,7 @@ func (s *txSession) transact(items []*txItem) bool {
 // them.
 func (t *transaction) fill() error {
 	s := t.session
-	ctx, cancel := context.WithDeadlineCause(s.life, t.began.Add(transactionTimeout), errTimedOut)
+	ctx, cancel := context.WithDeadlineCause(s.life, t.began.Add(s.sink.cfg.transactionTimeout), errTimedOut)
 	defer cancel()
 	ctx, t.failed = context.WithCancelCause(ctx)
 	defer t.failed(nil)
@@ -223,7 +223,7 @@ func (t *transaction) explain(err error) error {
 		}
 	}
 	switch {
-	case isFenced(err) && lasted < transactionTimeout:
+	case isFenced(err) && lasted < s.sink.cfg.transactionTimeout:
 		return fmt.Errorf("%w (source %s, %s): %w", relay.ErrFenced, s.source.Source, s.source.ID, err)
 	case isFenced(err):
 		return fmt.Errorf("%w: %w", errTimedOut, err)

@@ -111,21 +111,20 @@ func sentOf(records ...*relay.Record) []relay.Sent {
 	return list
 }
 
-// committed reads what a consumer with read_committed gets of a topic.
+// committed reads what a consumer with read_committed gets of a topic, once it sees as far
+// as the topic goes now: a commit is answered before its end is written everywhere.
 func committed(t testing.TB, brokers []string, topic string) []*kgo.Record {
 	t.Helper()
-	return consumeUpTo(t, brokers, topic, kgo.ReadCommitted(), (*kadm.Client).ListCommittedOffsets)
+	return consumeUpTo(t, brokers, topic, kgo.ReadCommitted())
 }
 
 // uncommitted reads all that is in a topic, of open and aborted transactions too.
 func uncommitted(t testing.TB, brokers []string, topic string) []*kgo.Record {
 	t.Helper()
-	return consumeUpTo(t, brokers, topic, kgo.ReadUncommitted(), (*kadm.Client).ListEndOffsets)
+	return consumeUpTo(t, brokers, topic, kgo.ReadUncommitted())
 }
 
-func consumeUpTo(t testing.TB, brokers []string, topic string, level kgo.IsolationLevel,
-	list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error),
-) []*kgo.Record {
+func consumeUpTo(t testing.TB, brokers []string, topic string, level kgo.IsolationLevel) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -136,7 +135,7 @@ func consumeUpTo(t testing.TB, brokers []string, topic string, level kgo.Isolati
 	admin := kadm.NewClient(client)
 	starts, err := admin.ListStartOffsets(ctx, topic)
 	require.NoError(t, err)
-	ends, err := list(admin, ctx, topic)
+	ends, err := admin.ListEndOffsets(ctx, topic)
 	require.NoError(t, err)
 	left := make(map[int32]int64)
 	ends.Each(func(end kadm.ListedOffset) {

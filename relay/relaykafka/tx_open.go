@@ -26,7 +26,7 @@ func (s *Sink) OpenTransactional(ctx context.Context, src relay.Identity, positi
 	session := newTxSession(s, src, ack)
 	client, err := newAnyClient(s.cfg,
 		kgo.TransactionalID(transactionalID(src.ID)),
-		kgo.TransactionTimeout(transactionTimeout),
+		kgo.TransactionTimeout(s.cfg.transactionTimeout),
 		kgo.ProducerBatchMaxBytesFn(session.batchMaxBytes),
 		// The broker answers so while it is still writing the end of the transaction
 		// before, which takes a few milliseconds.

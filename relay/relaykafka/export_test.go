@@ -1,0 +1,9 @@
+package relaykafka
+
+import "time"
+
+// WithTransactionTimeout returns cfg with another time limit for transactions.
+func WithTransactionTimeout(cfg Config, d time.Duration) Config {
+	cfg.transactionTimeout = d
+	return cfg
+}
