@@ -75,12 +75,13 @@ type Config struct {
 	// MaxInFlight bounds the records that were read and not yet deleted, and
 	// MaxInFlightBytes their size in memory with overhead: together they bound the
 	// relay's memory, whatever the backlog. The last record read may exceed the bytes.
-	// Defaults 20000 and 24 MiB.
+	// Defaults 20000, or 40000 in exactly-once mode, and 24 MiB.
 	MaxInFlight      int
 	MaxInFlightBytes int64
 
-	// BatchSize is the most rows that one read returns, beside those in flight. At
-	// most MaxInFlight; default 5000.
+	// BatchSize is the most rows that one read returns, beside those in flight, and in
+	// exactly-once mode the most of one transaction: a commit costs the same whatever it
+	// holds. At most MaxInFlight; default 5000, or 10000 in exactly-once mode.
 	BatchSize int
 
 	// Archive keeps delivered events in outbox_archive, with where Kafka put them, for
@@ -122,9 +123,13 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.LeaseTTL, 5*time.Second)
 	setDefault(&c.PollMax, 25*time.Millisecond)
 	setDefault(&c.DrainTimeout, 10*time.Second)
-	setDefault(&c.MaxInFlight, 20000)
+	maxInFlight, batchSize := 20000, 5000
+	if c.Mode == ExactlyOnce {
+		maxInFlight, batchSize = 40000, 10000
+	}
+	setDefault(&c.MaxInFlight, maxInFlight)
 	setDefault(&c.MaxInFlightBytes, 24<<20)
-	setDefault(&c.BatchSize, min(5000, c.MaxInFlight))
+	setDefault(&c.BatchSize, min(batchSize, c.MaxInFlight))
 	setDefault(&c.RetryMin, 50*time.Millisecond)
 	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
 	setDefault(&c.sweepEvery, 5*time.Second)

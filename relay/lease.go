@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -113,9 +114,11 @@ func (k *keeper) watch() {
 func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
-	began := time.Now()
-	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: newOwner(), Mode: string(r.cfg.Mode), TTL: r.cfg.LeaseTTL})
+	began, owner := time.Now(), newOwner()
+	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: owner, Mode: string(r.cfg.Mode), TTL: r.cfg.LeaseTTL, Unsure: r.unsure})
+	r.unsure = uuid.Nil
 	if err != nil {
+		r.unsure = owner // it may have been granted
 		return nil, fmt.Errorf("claim the lease of %s: %w", r.store.Table(), err)
 	}
 	if !claimed {

@@ -163,18 +163,23 @@ func (s *session) loadBlocked(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
+	if s.relay.cfg.OnRejection == Skip {
+		// Nothing is blocked: what is parked is overtaken from now on.
+		if err := s.relay.store.Overtake(ctx, s.lease); err != nil {
+			return s.lostOr(fmt.Errorf("mark parked events as overtaken: %w", err))
+		}
+		s.blocked = make(map[string]struct{})
+		return nil
+	}
+	if err := s.relay.store.Settle(ctx, s.lease); err != nil {
+		return s.lostOr(err)
+	}
 	blocked := make(map[string]struct{})
-	if s.relay.cfg.OnRejection != Skip {
-		if err := s.relay.store.Settle(ctx, s.lease); err != nil {
-			s.leaseLost(err)
-			return err
-		}
-		err := s.relay.store.BlockedKeys(ctx, func(topic string, key []byte) {
-			blocked[orderKey(topic, key)] = struct{}{}
-		})
-		if err != nil {
-			return fmt.Errorf("look for blocked keys: %w", err)
-		}
+	err := s.relay.store.BlockedKeys(ctx, func(topic string, key []byte) {
+		blocked[orderKey(topic, key)] = struct{}{}
+	})
+	if err != nil {
+		return fmt.Errorf("look for blocked keys: %w", err)
 	}
 	s.blocked = blocked
 	return nil

@@ -230,6 +230,23 @@ func TestTheHaltPolicyParksNothingAndSkipBlocksNothing(t *testing.T) {
 	})
 }
 
+func TestUnderSkipWhatAnotherPolicyHasParkedIsOvertaken(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.refuse("k1")
+		b.commit("k", "k1", "k2")
+		stop := b.start()
+		b.parkedAre("k1 failed", "k2 blocked")
+		require.NoError(t, stop())
+		b.cfg.OnRejection = Skip
+		b.commit("k", "k3")
+		stop = b.start()
+		b.published("k3")
+		b.parkedAre("k1 failed overtaken", "k2 blocked overtaken")
+		require.NoError(t, stop())
+	})
+}
+
 // judging is a sink that tells what it would refuse.
 type judging struct {
 	*testSink

@@ -30,6 +30,7 @@ type Relay struct {
 	// overtaken are events that were refused in company, after later ones of their key
 	// had been delivered.
 	overtaken map[uuid.UUID]bool
+	unsure    uuid.UUID // owner of a claim whose answer was lost
 
 	topics topicList
 }
@@ -60,6 +61,8 @@ type parkedStore interface {
 	// Settle returns when no transaction that moves rows is open any more.
 	Settle(ctx context.Context, l dialect.Lease) error
 	BlockedKeys(ctx context.Context, visit func(topic string, key []byte)) error
+	// Overtake marks what is parked as overtaken by later events of its keys.
+	Overtake(ctx context.Context, l dialect.Lease) error
 	Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error)
 	Refuse(ctx context.Context, l dialect.Lease, row dialect.ParkedEvent, reason string, overtaken bool) error
 	Asked(ctx context.Context) (bool, error)

@@ -60,7 +60,10 @@ type Lease struct {
 type Claim struct {
 	Owner uuid.UUID // fresh for each claim
 	Mode  string    // kept if the row has none yet; see SetMode
-	TTL   time.Duration
+	// Unsure is the owner of a claim that the same relay made before, and that may have
+	// succeeded although its answer was lost: such a lease is its own to take over.
+	Unsure uuid.UUID
+	TTL    time.Duration
 }
 
 // Event names a row and the event that it must hold.

@@ -73,6 +73,11 @@ type conn struct {
 
 // do runs a statement with the fault that the hook has for it.
 func (c *conn) do(statement string, run func() error) error {
+	return c.doOr(statement, func() error { return nil }, run)
+}
+
+// doOr is do for a statement with a result; lost throws it away.
+func (c *conn) doOr(statement string, lost, run func() error) error {
 	if c.broken {
 		return driver.ErrBadConn
 	}
@@ -82,6 +87,9 @@ func (c *conn) do(statement string, run func() error) error {
 	}
 	if fault.after {
 		if err := run(); err != nil {
+			return err
+		}
+		if err := lost(); err != nil {
 			return err
 		}
 	}
@@ -130,21 +138,30 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (rows driver.Rows, err error) {
-	err = c.do(query, func() (err error) {
-		rows, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
-		if !errors.Is(err, driver.ErrSkip) {
-			return err
-		}
-		statement, err := c.Conn.Prepare(query)
-		if err != nil {
-			return err
-		}
-		prepared := preparedRows{statement: statement}
-		prepared.Rows, err = statement.(driver.StmtQueryContext).QueryContext(ctx, args)
-		rows = prepared
+	// Rows whose answer is lost are closed before the connection is, as a server does:
+	// SQLite would keep an open statement's locks.
+	lost := func() error { r := rows; rows = nil; return r.Close() }
+	err = c.doOr(query, lost, func() (err error) {
+		rows, err = c.query(ctx, query, args)
 		return err
 	})
 	return rows, err
+}
+
+func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+	if !errors.Is(err, driver.ErrSkip) {
+		return rows, err
+	}
+	statement, err := c.Conn.Prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err = statement.(driver.StmtQueryContext).QueryContext(ctx, args)
+	if err != nil {
+		return nil, errors.Join(err, statement.Close())
+	}
+	return preparedRows{Rows: rows, statement: statement}, nil
 }
 
 // preparedRows closes the statement with its rows.
