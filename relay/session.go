@@ -240,7 +240,14 @@ func (s *session) rejection(r *Record, err error) *RejectedError {
 func (s *session) watchSink(ctx context.Context) {
 	const patience = 10 * time.Second
 	lastTotal, since := int64(-1), time.Now()
+	waiter, _ := s.out.(Waiter)
 	for sleep(ctx, time.Second, nil) {
+		if waiter != nil {
+			if err := waiter.Waiting(); err != nil {
+				s.relay.health.paused(partSink, err)
+				continue
+			}
+		}
 		_, waiting, _ := s.flights.counts()
 		total := s.flights.deliveredTotal()
 		if total != lastTotal || waiting == 0 {
@@ -250,7 +257,7 @@ func (s *session) watchSink(ctx context.Context) {
 			lastTotal, since = total, time.Now()
 			continue
 		}
-		if time.Since(since) >= patience {
+		if waiter == nil && time.Since(since) >= patience {
 			s.relay.health.paused(partSink, errSilentSink)
 		}
 	}

@@ -2,7 +2,6 @@ package relaykafka
 
 import (
 	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,46 +10,36 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-const (
-	// recordOverhead is what a buffered record costs beside its bytes: item,
-	// headers, the client's bookkeeping.
-	recordOverhead = 512
-
-	// Upper bounds of what the wire adds to a record: the batch's header and the
-	// record's own varints; for each header the two lengths. A record that passes
-	// by these is never too large for kgo, whose own refusal would come too
-	// late to stop the records behind it.
-	batchFraming  = 128
-	headerFraming = 10
-)
+// recordOverhead is what a buffered record costs beside its bytes: item, headers, the
+// client's bookkeeping.
+const recordOverhead = 512
 
 // encoder turns the records of one Deliver into kgo records. Everything is cut from
 // slabs that live as long as the batch: an allocation for each record is what would
 // make this slow.
 type encoder struct {
-	now      time.Time
-	headers  []kgo.RecordHeader
-	values   []byte
-	own      []relay.Header // scratch
-	second   int64          // the second that stamp is of
-	stamp    [len("2006-01-02T15:04:05.")]byte
-	maxBytes int
+	now     time.Time
+	headers []kgo.RecordHeader
+	values  []byte
+	own     []relay.Header // scratch
+	second  int64          // the second that stamp is of
+	stamp   [len("2006-01-02T15:04:05.")]byte
 }
 
 const plainHeaders = 3 // uuid, name, created_at
 
-func newEncoder(cfg Config, records int) *encoder {
+func newEncoder(records int) *encoder {
 	return &encoder{
-		now:      time.Now(),
-		headers:  make([]kgo.RecordHeader, 0, records*plainHeaders),
-		values:   make([]byte, 0, records*(uuidLength+stampLength+16)),
-		second:   -1 << 62,
-		maxBytes: int(cfg.BatchMaxBytes),
+		now:     time.Now(),
+		headers: make([]kgo.RecordHeader, 0, records*plainHeaders),
+		values:  make([]byte, 0, records*(uuidLength+stampLength+16)),
+		second:  -1 << 62,
 	}
 }
 
 // encode fills in all of wire but its topic and its context, and returns the size of
-// what it holds in memory. An error is a rejection: no retry would help.
+// what it holds in memory. An error is a rejection: no retry would help. Whether the
+// record is too large is the judge's to say.
 func (e *encoder) encode(wire *kgo.Record, r *relay.Record) (size int64, err error) {
 	first := len(e.headers)
 	if err := e.appendHeaders(r); err != nil {
@@ -60,10 +49,6 @@ func (e *encoder) encode(wire *kgo.Record, r *relay.Record) (size int64, err err
 	bytes := len(r.Key) + len(r.Payload)
 	for i := range headers {
 		bytes += len(headers[i].Key) + len(headers[i].Value)
-	}
-	if most := bytes + batchFraming + len(headers)*headerFraming; most > e.maxBytes {
-		return 0, fmt.Errorf("the record of row %d for topic %s has %d bytes on the wire, and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
-			r.ID, r.Topic, most, e.maxBytes)
 	}
 	*wire = kgo.Record{Key: r.Key, Value: r.Payload, Headers: headers, Timestamp: e.now}
 	return int64(bytes + recordOverhead), nil

@@ -15,7 +15,6 @@ import (
 // The fast way of a record without headers of its own must say what the relay's
 // AppendWireHeaders says.
 func TestTheFastHeadersAreTheRelaysHeaders(t *testing.T) {
-	cfg := Config{Brokers: []string{"127.0.0.1"}}.withDefaults()
 	rapid.Check(t, func(t *rapid.T) {
 		records := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *relay.Record {
 			return &relay.Record{
@@ -28,7 +27,7 @@ func TestTheFastHeadersAreTheRelaysHeaders(t *testing.T) {
 					In(time.FixedZone("", rapid.IntRange(-50_000, 50_000).Draw(t, "zone"))),
 			}
 		}), 1, 20).Draw(t, "records")
-		e := newEncoder(cfg, len(records))
+		e := newEncoder(len(records))
 		wires := make([]kgo.Record, len(records))
 		for i, r := range records {
 			_, err := e.encode(&wires[i], r)

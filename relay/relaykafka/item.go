@@ -2,6 +2,7 @@ package relaykafka
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -16,21 +17,22 @@ type item struct {
 
 	session *session
 	topic   *topic
+	mark    *mark
 	record  *relay.Record
 	wire    kgo.Record
 	size    int64 // of what it holds in memory, for MaxBufferedBytes
 }
 
 // encode fills it with r. An error is a rejection.
-func (s *session) encode(e *encoder, it *item, r *relay.Record) error {
+func (s *session) encode(ctx context.Context, e *encoder, it *item, t *topic, r *relay.Record) error {
 	size, err := e.encode(&it.wire, r)
 	if err != nil {
 		return err
 	}
-	if s.last == nil || s.last.name != r.Topic {
-		s.last = s.topicOf(r.Topic)
+	if err := s.sink.judge.admit(t.verdict, aloneSize(&it.wire), ctx, s.gate); err != nil {
+		return fmt.Errorf("row %d: %w", r.ID, err)
 	}
-	it.Context, it.session, it.topic, it.record, it.size = s.gate, s, s.last, r, size
-	it.wire.Topic, it.wire.Context = s.last.name, it
+	it.Context, it.session, it.topic, it.record, it.size = s.gate, s, t, r, size
+	it.wire.Topic, it.wire.Context = t.name, it
 	return nil
 }

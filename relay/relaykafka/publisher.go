@@ -173,8 +173,8 @@ func (p *Publisher) awaitTopic(ctx context.Context, topic string) error {
 	}
 	deniedSince := time.Time{}
 	for {
-		answers, err := askTopics(ctx, p.client, []string{topic})
-		switch answer := answers[topic]; {
+		answers, err := askTopics(ctx, p.client, false, topic)
+		switch answer := answers[topic].err; {
 		case ctx.Err() != nil && !deniedSince.IsZero():
 			return fmt.Errorf("topic %s does not exist: create it, or set Config.CreateTopics: %w", topic, context.Cause(ctx))
 		case ctx.Err() != nil:

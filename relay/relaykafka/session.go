@@ -3,6 +3,7 @@ package relaykafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -13,22 +14,20 @@ import (
 
 // session is one turn: one client, one idempotent producer.
 type session struct {
-	sink   *Sink
-	client *kgo.Client
-	ack    relay.Ack
+	sink    *Sink
+	client  *kgo.Client
+	ack     relay.Ack
+	watcher *watcher
+	held    held
 
-	gate    context.Context // ends with the first failure, and with Close
-	shut    context.CancelFunc
-	life    context.Context // ends with Close
-	end     context.CancelFunc
-	watcher sync.WaitGroup
+	gate       context.Context // ends with the first failure, and with Close
+	shut       context.CancelFunc
+	life       context.Context // ends with Close
+	end        context.CancelFunc
+	background sync.WaitGroup
 
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
-
-	topicsMu sync.Mutex // for the map; Deliver alone writes, and reads without it
-	topics   map[string]*topic
-	newTopic chan struct{}
-	last     *topic // that Deliver saw
+	last       *topic     // that Deliver saw
 
 	// buffered is the size of all items not acknowledged yet. Each has a positive
 	// size, so 0 means that nothing is outstanding.
@@ -37,38 +36,49 @@ type session struct {
 	room     chan struct{} // wakes the one who waits for buffered to fall
 }
 
-var _ relay.Session = (*session)(nil)
+var (
+	_ relay.Judge  = (*session)(nil)
+	_ relay.Waiter = (*session)(nil)
+)
 
 func newSession(sink *Sink, ack relay.Ack) *session {
-	s := &session{
-		sink:     sink,
-		ack:      ack,
-		topics:   make(map[string]*topic),
-		newTopic: make(chan struct{}, 1),
-		room:     make(chan struct{}, 1),
-	}
+	s := &session{sink: sink, ack: ack, room: make(chan struct{}, 1)}
+	s.held.over = make(chan struct{})
 	s.life, s.end = context.WithCancel(context.Background())
 	s.gate, s.shut = context.WithCancel(s.life)
+	s.watcher = newWatcher(sink.judge, s.shut)
 	return s
 }
 
 func (s *session) start(client *kgo.Client) {
 	s.client = client
-	s.watcher.Go(s.watch)
+	s.background.Go(func() { s.sink.judge.attend(s.life, client, true) })
+	s.background.Go(func() {
+		s.watcher.run(s.gate, client)
+		// kgo drops what was never sent. This ends when nothing is buffered, or with
+		// Close; Close deals with the rest.
+		_ = s.client.AbortBufferedRecords(s.life)
+	})
 }
+
+// Refuses implements relay.Judge.
+func (s *session) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
+
+// Waiting implements relay.Waiter.
+func (s *session) Waiting() error { return s.watcher.Waiting() }
 
 // Deliver implements relay.Session.
 func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
 	if s.closed() {
-		s.ackAll(records, relay.ErrGivenUp)
+		s.ackAll(records, s.afterFailure(ctx))
 		return
 	}
-	e, items := newEncoder(s.sink.cfg, len(records)), make([]item, len(records))
+	e, items := newEncoder(len(records)), make([]item, len(records))
 	for i, r := range records {
 		it := &items[i]
-		if err := s.encode(e, it, r); err != nil {
+		if err := s.encode(ctx, e, it, s.topicOf(ctx, r.Topic), r); err != nil {
 			s.shut()
 			s.ack(r, relay.Rejected(err))
 			s.ackAll(records[i+1:], relay.ErrGivenUp)
@@ -76,12 +86,27 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 		}
 		if err := s.reserve(ctx, it.size); err != nil {
 			s.shut()
+			if errors.Is(err, relay.ErrGivenUp) {
+				err = s.afterFailure(ctx)
+			}
 			s.ackAll(records[i:], err)
 			return
 		}
-		it.topic.sent.Add(1)
+		it.mark = s.watcher.handOver(it.topic, e.now)
 		s.client.Produce(context.Background(), &it.wire, promise)
 	}
+}
+
+// topicOf returns the topic of that name. The first time, it waits for its limit.
+func (s *session) topicOf(ctx context.Context, name string) *topic {
+	if s.last == nil || s.last.name != name {
+		t, isNew := s.watcher.topic(name)
+		if isNew {
+			s.sink.judge.await(t.verdict, ctx, s.gate)
+		}
+		s.last = t
+	}
+	return s.last
 }
 
 func (s *session) ackAll(records []*relay.Record, err error) {
@@ -140,10 +165,18 @@ func (s *session) release(size int64) {
 func promise(r *kgo.Record, err error) {
 	it := r.Context.(*item)
 	s := it.session
-	if err != nil {
-		err = s.failed(it, err)
+	if err == nil {
+		it.record.SetPosition(r.Partition, r.Offset)
+	} else if err = s.failed(it, err); s.hold(it, err) {
+		return
 	}
+	s.finish(it, err)
+	s.letGo()
+}
+
+func (s *session) finish(it *item, err error) {
 	it.topic.done.Add(1)
+	it.mark.left.Add(-1)
 	s.ack(it.record, err)
 	s.release(it.size)
 }
@@ -151,6 +184,10 @@ func promise(r *kgo.Record, err error) {
 // failed closes the gate, and then says how the record is acknowledged.
 func (s *session) failed(it *item, err error) error {
 	byUs := s.closed() && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrAborting) || errors.Is(err, kgo.ErrClientClosed))
+	if !byUs && ofTheSource(err) {
+		s.held.begin()
+		s.watcher.note(fmt.Errorf("%w; records that kafka may have are kept until it answers", classify(it.record, err)))
+	}
 	s.shut()
 	if denied := it.topic.denied.Load(); denied != nil {
 		return relay.Rejected(*denied)
@@ -158,6 +195,7 @@ func (s *session) failed(it *item, err error) error {
 	if byUs {
 		return relay.ErrGivenUp
 	}
+	s.sink.judge.failed(it.topic.name, err)
 	return classify(it.record, err)
 }
 
@@ -167,7 +205,7 @@ func (s *session) Close() {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
 	s.client.Close()
-	s.watcher.Wait()
+	s.background.Wait()
 	// Closing made kgo queue the promises of all that was left; they run on a
 	// goroutine of its own.
 	s.wantRoom.Store(true)

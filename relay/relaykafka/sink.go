@@ -23,7 +23,7 @@ import (
 type Sink struct {
 	cfg     Config
 	log     *slog.Logger
-	denials denials
+	judge   *judge
 	advised sync.Once // about transaction.version
 }
 
@@ -41,7 +41,7 @@ func New(cfg Config) (*Sink, error) {
 		return nil, err
 	}
 	client.Close()
-	return &Sink{cfg: cfg, log: cfg.Logger, denials: denials{after: cfg.UnknownTopicAfter}}, nil
+	return &Sink{cfg: cfg, log: cfg.Logger, judge: newJudge(cfg)}, nil
 }
 
 // newClient makes a client without transactions.
@@ -138,7 +138,7 @@ func (s *Sink) addresses() string { return strings.Join(s.cfg.Brokers, ", ") }
 func (s *Sink) hint(err error) string {
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
-		return "check the SASL mechanism, the user and the password"
+		return checkLogin
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not answer in time: check the address, the port, and whether the listener wants TLS or SASL"
 	case len(s.cfg.SASL) > 0: // some brokers just close the connection
@@ -152,7 +152,7 @@ func (s *Sink) hint(err error) string {
 // because Kafka is away for the moment.
 func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	session := newSession(s, ack)
-	client, err := newClient(s.cfg, kgo.ProducerOnDataLossDetected(session.lostByBroker))
+	client, err := newClient(s.cfg, kgo.ProducerOnDataLossDetected(session.lostByBroker), kgo.ProducerBatchMaxBytesFn(s.judge.batchMaxBytes))
 	if err != nil {
 		return nil, err
 	}
@@ -160,44 +160,11 @@ func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	return session, nil
 }
 
-// denials remembers since when a topic has been denied, over sessions: after a
-// refusal the relay offers the records again, one at a time, and none of them should
-// have to wait for UnknownTopicAfter anew.
-type denials struct {
-	after time.Duration
-
-	mu    sync.Mutex
-	since map[string]denial
-}
-
-type denial struct{ first, last time.Time }
-
-// deny notes that fresh metadata denied the topic just now, and says for how long it
-// has, and whether that is long enough. A denial not repeated for a while starts
-// over: nobody looked in between.
-func (d *denials) deny(topic string, now time.Time) (time.Duration, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	known, ok := d.since[topic]
-	if !ok || now.Sub(known.last) > d.after {
-		known.first = now
-	}
-	known.last = now
-	if d.since == nil {
-		d.since = make(map[string]denial)
-	}
-	d.since[topic] = known
-	lasted := now.Sub(known.first)
-	return lasted, lasted >= d.after
-}
-
-// clear forgets the denials of topics that were seen, or could not be asked for.
-func (d *denials) clear(topics ...string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, topic := range topics {
-		delete(d.since, topic)
-	}
+// lostByBroker is told by kgo that a broker has forgotten this producer. kgo goes on
+// under a new epoch, in order.
+func (s *session) lostByBroker(topic string, partition int32) {
+	s.sink.log.Warn("kafka has lost what it knew of this producer: records of this partition may be there twice, or be lost if the broker lost acknowledged data",
+		"topic", topic, "partition", partition)
 }
 
 // jitter returns a random part of d.

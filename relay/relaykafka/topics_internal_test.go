@@ -1,32 +1,29 @@
 package relaykafka
 
 import (
-	"bytes"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Half a minute passes before a topic that Kafka denies is given up. What is logged
+// Half a minute passes before a topic that Kafka denies is given up. What is said
 // meanwhile must not look like a broker that is away.
-func TestTheLogSaysThatAWaitingTopicDoesNotExist(t *testing.T) {
-	var log bytes.Buffer
-	sink, err := New(Config{Brokers: []string{"127.0.0.1"}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+func TestWhoWaitsForATopicThatDoesNotExistSaysSo(t *testing.T) {
+	sink, err := New(Config{Brokers: []string{"127.0.0.1"}})
 	require.NoError(t, err)
-	s := newSession(sink, nil)
-	defer s.end()
 	now := time.Now()
-	waiting := &topic{name: "ordres", stuck: now.Add(-outageAfter)}
-	sink.denials.deny(waiting.name, now)
-
-	w := watcher{session: s}
-	w.report(now, []*topic{waiting}, nil)
-	require.Contains(t, log.String(), "topic ordres does not exist")
-	require.Contains(t, log.String(), "create it, or use --create-topics")
-
-	log.Reset()
-	w.report(now, []*topic{waiting}, nil)
-	require.Empty(t, log.String(), "it is said once")
+	sink.judge.unknown("ordres", now)
+	w := newWatcher(sink.judge, func() {})
+	slow, _ := w.topic("ordres")
+	denied := map[string]topicAnswer{"ordres": {err: kerr.UnknownTopicOrPartition}}
+	w.report(now, []waiting{{topic: slow, records: 3, since: now.Add(-outageAfter / 2)}}, denied, nil)
+	require.NoError(t, w.Waiting(), "too soon")
+	w.report(now, []waiting{{topic: slow, records: 3, since: now.Add(-outageAfter)}}, denied, nil)
+	require.ErrorContains(t, w.Waiting(), "has not acknowledged 3 records of topic ordres since")
+	require.ErrorContains(t, w.Waiting(), "the topic does not exist")
+	require.ErrorContains(t, w.Waiting(), "create it, or use --create-topics")
+	w.report(now, nil, nil, nil)
+	require.NoError(t, w.Waiting(), "it is over")
 }

@@ -205,6 +205,7 @@ func (t *transaction) fail(err error) {
 	}
 	for _, it := range t.items {
 		if isRefusal(it.err) {
+			s.sink.judge.failed(it.wire.Topic, it.err)
 			s.ack(it.record, classify(it.record, it.err))
 		} else {
 			s.ack(it.record, err)

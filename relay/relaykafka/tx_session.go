@@ -2,6 +2,7 @@ package relaykafka
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,8 @@ type txSession struct {
 	manifestLimit atomic.Int32 // topic.limit, for kgo's goroutines
 	span          span         // of the manifests that Sent reads
 
+	attending sync.WaitGroup
+
 	life  context.Context // ends with Close: no transaction is begun or filled any more
 	end   context.CancelFunc
 	grace context.Context // ends abortTimeout later: no answer is waited for any more
@@ -57,7 +60,10 @@ type txSession struct {
 	forgot    time.Time  // when manifests were removed last
 }
 
-var _ relay.TransactionalSession = (*txSession)(nil)
+var (
+	_ relay.TransactionalSession = (*txSession)(nil)
+	_ relay.Judge                = (*txSession)(nil)
+)
 
 func newTxSession(sink *Sink, source relay.Identity, ack relay.Ack) *txSession {
 	s := &txSession{
@@ -80,16 +86,22 @@ func (s *txSession) batchMaxBytes(topic string) int32 {
 	if limit := s.manifestLimit.Load(); topic == s.topic.name && limit > 0 {
 		return limit
 	}
-	return s.sink.cfg.BatchMaxBytes
+	return s.sink.judge.batchMaxBytes(topic)
 }
 
-func (s *txSession) start() { go s.run() }
+func (s *txSession) start() {
+	s.attending.Go(func() { s.sink.judge.attend(s.life, s.client, false) })
+	go s.run()
+}
+
+// Refuses implements relay.Judge.
+func (s *txSession) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
 
 // Deliver implements relay.Session. It blocks while a whole transaction waits already.
 func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	items, refused := s.encode(records)
+	items, refused := s.encode(ctx, records)
 	taken, err := s.put(ctx, items)
 	if err == nil && refused != nil {
 		s.ack(records[taken], relay.Rejected(refused))
@@ -106,21 +118,25 @@ func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 }
 
 // encode turns records into items, up to the first that no broker would take.
-func (s *txSession) encode(records []*relay.Record) ([]*txItem, error) {
-	e := newEncoder(s.sink.cfg, len(records))
+func (s *txSession) encode(ctx context.Context, records []*relay.Record) ([]*txItem, error) {
+	e := newEncoder(len(records))
 	slab, items := make([]txItem, len(records)), make([]*txItem, 0, len(records))
-	topic := ""
+	var topic *verdict
 	for i, r := range records {
+		if topic == nil || topic.topic != r.Topic {
+			topic = s.sink.judge.of(r.Topic)
+			s.sink.judge.await(topic, ctx, s.life)
+		}
 		it := &slab[i]
 		size, err := e.encode(&it.wire, r)
 		if err != nil {
 			return items, err
 		}
-		if topic != r.Topic {
-			topic = r.Topic
+		if err := s.sink.judge.admit(topic, aloneSize(&it.wire), ctx, s.life); err != nil {
+			return items, fmt.Errorf("row %d: %w", r.ID, err)
 		}
 		it.Context, it.record, it.size = context.Background(), r, size
-		it.wire.Topic, it.wire.Context = topic, it
+		it.wire.Topic, it.wire.Context = topic.topic, it
 		items = append(items, it)
 	}
 	return items, nil
@@ -237,6 +253,7 @@ func (s *txSession) Close() {
 	defer s.delivering.Unlock()
 	<-s.done
 	s.cut()
+	s.attending.Wait()
 }
 
 // hangUp ends all that the client still does.

@@ -67,18 +67,19 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 	}
 	ctx, cancel := context.WithTimeout(s.life, metadataTimeout)
 	defer cancel()
-	answers, err := askTopics(ctx, s.client, append(missing[:len(missing):len(missing)], s.topic.name))
+	answers, err := askTopics(ctx, s.client, false, append(missing[:len(missing):len(missing)], s.topic.name)...)
 	if err != nil {
-		s.sink.denials.clear(missing...)
+		s.sink.judge.exist(missing...)
 		return nil, fmt.Errorf("ask kafka whether %d topics exist: %w", len(missing), orCause(ctx, err))
 	}
-	if unknown(answers[s.topic.name]) {
-		s.sink.denials.clear(missing...) // a broker that denies this one knows nothing yet
+	if unknown(answers[s.topic.name].err) {
+		s.sink.judge.exist(missing...) // a broker that denies this one knows nothing yet
 		return nil, nil
 	}
 	refused = make(map[string]error)
 	for _, topic := range missing {
-		if err := s.judge(ctx, topic, answers[topic]); err != nil {
+		if err := s.judge(ctx, topic, answers[topic].err); err != nil {
+			s.sink.judge.deny(topic, err)
 			refused[topic] = err
 		}
 	}
@@ -92,16 +93,15 @@ func (s *txSession) judge(ctx context.Context, topic string, answer error) error
 		return fmt.Errorf("kafka says of topic %s: %w", topic, answer)
 	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // comes back with the record
 		s.topics[topic] = true
-		s.sink.denials.clear(topic)
+		s.sink.judge.exist(topic)
 		return nil
 	case !unknown(answer):
 		return nil // it is just being created
 	case s.sink.cfg.CreateTopics:
 		return s.create(ctx, topic)
 	}
-	if lasted, long := s.sink.denials.deny(topic, time.Now()); long {
-		return fmt.Errorf("topic %s does not exist (kafka has denied it for %s): create it, or use --create-topics (Config.CreateTopics)",
-			topic, lasted.Round(100*time.Millisecond))
+	if lasted, long := s.sink.judge.unknown(topic, time.Now()); long {
+		return notThere(topic, lasted)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (s *txSession) create(ctx context.Context, topic string) error {
 	case err == nil:
 		s.sink.log.Info("created a topic", "topic", topic)
 	case createRefused(err):
-		return fmt.Errorf("topic %s does not exist, and cannot be created: %w; create it by hand", topic, err)
+		return notCreated(topic, err)
 	default:
 		s.sink.log.Warn("a topic could not be created; trying again", "topic", topic, "error", err)
 	}

@@ -1,0 +1,300 @@
+package relaykafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/postroom/postroom/relay"
+)
+
+// judge knows, without sending it, that Kafka would refuse a record: because of its
+// size, its headers, or its topic. A Sink has one, which remembers over sessions: after
+// a refusal the relay opens another, and none of the topic's records should have to find
+// out anew.
+//
+// It never refuses what Kafka would take, as far as it knows; what it does not know goes
+// out, and the broker decides. While a session is open, attend keeps it up to date, so
+// that a topic that was created, allowed or widened takes records again by itself.
+//
+// Safe for concurrent use.
+type judge struct {
+	cfg Config
+	log *slog.Logger
+
+	last atomic.Pointer[verdict] // asked for last: the next record mostly is of the same topic
+
+	mu     sync.Mutex // for what follows, and for what verdicts say it is for
+	topics map[string]*verdict
+	blind  bool          // it was told that topics' settings cannot be seen
+	wake   chan struct{} // there is a topic to ask Kafka about
+}
+
+// verdict is what is known of one topic.
+type verdict struct {
+	topic     string
+	limit     atomic.Int64 // max.message.bytes; 0: not known
+	inSync    atomic.Int64 // min.insync.replicas; 0: not known
+	denied    atomic.Pointer[error]
+	wanted    atomic.Bool // since attend looked last
+	tight     atomic.Bool // a record was refused for its size
+	compacted bool        // attend's own
+
+	// These need judge.mu.
+	unanswered chan struct{} // closed, and then nil, when Kafka was asked
+	askedAt    time.Time
+	deniedAt   time.Time // the denial began,
+	wantedAt   time.Time // and somebody asked for the topic last
+	since      time.Time // fresh metadata has denied the topic, without a pause,
+	until      time.Time // and did so last
+}
+
+func newJudge(cfg Config) *judge {
+	return &judge{cfg: cfg, log: cfg.Logger, topics: make(map[string]*verdict), wake: make(chan struct{}, 1)}
+}
+
+// of returns the verdict on a topic, and sees to it that Kafka is asked about a new one.
+func (j *judge) of(topic string) *verdict {
+	v := j.last.Load()
+	if v == nil || v.topic != topic {
+		v = j.find(topic)
+		j.last.Store(v)
+	}
+	if !v.wanted.Load() {
+		v.wanted.Store(true)
+	}
+	return v
+}
+
+func (j *judge) find(topic string) *verdict {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	v, ok := j.topics[topic]
+	if !ok {
+		v = &verdict{topic: topic, unanswered: make(chan struct{})}
+		j.topics[topic] = v
+		wake(j.wake)
+	}
+	return v
+}
+
+// Refuses implements relay.Judge.
+func (j *judge) Refuses(r *relay.Record) error {
+	v := j.of(r.Topic)
+	if err := v.refusal(); err != nil {
+		return err
+	}
+	if mostSizeOf(r) <= j.most(v) && mayBeObject(r.Headers) {
+		return nil
+	}
+	headers, err := r.AppendWireHeaders(make([]relay.Header, 0, 8))
+	if err != nil {
+		return err
+	}
+	return j.fits(v, aloneSizeOf(r, headers))
+}
+
+// mayBeObject is false for text that is no JSON object. Whether it is one is left to the
+// encoder: to read all headers twice would cost more than the records that it finds.
+func mayBeObject(text []byte) bool {
+	return len(text) == 0 || text[0] == '{' && text[len(text)-1] == '}'
+}
+
+// refusal returns why Kafka refuses all records of the topic.
+func (v *verdict) refusal() error {
+	if reason := v.denied.Load(); reason != nil {
+		return *reason
+	}
+	if !validTopic(v.topic) {
+		return fmt.Errorf("topic %q cannot exist: %s", v.topic, topicNames)
+	}
+	return nil
+}
+
+// most is the largest batch for the topic. Ours rules where the topic takes more.
+func (j *judge) most(v *verdict) int {
+	most := min(int64(j.cfg.BatchMaxBytes), maxBatchBytes-requestFraming)
+	if limit := v.limit.Load(); limit > 0 {
+		most = min(most, limit)
+	}
+	return int(most)
+}
+
+// fits returns nil if a batch of that size may be sent to the topic.
+func (j *judge) fits(v *verdict, size int) error {
+	most := j.most(v)
+	if size <= most {
+		return nil
+	}
+	if limit := v.limit.Load(); limit == int64(most) && limit < int64(j.cfg.BatchMaxBytes) {
+		v.tight.Store(true)
+		return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and the topic takes %d: raise its max.message.bytes",
+			v.topic, size, most)
+	}
+	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
+		v.topic, size, most)
+}
+
+// batchMaxBytes is asked by kgo when it first sees a partition of a topic. Batches of
+// records that fit one by one must fit too.
+func (j *judge) batchMaxBytes(topic string) int32 {
+	if topic == "" { // kgo checks its configuration
+		return j.cfg.BatchMaxBytes
+	}
+	return int32(max(j.most(j.of(topic))+kgoFraming, smallestBatch))
+}
+
+// answerWait bounds await: what it spares is a refusal that is found out and mended.
+const answerWait = time.Second
+
+// await waits until Kafka was asked about the topic, though not for long: batches that
+// are larger than its limit would be refused with all that is in them, and kgo asks
+// batchMaxBytes once.
+func (j *judge) await(v *verdict, ends ...context.Context) {
+	j.mu.Lock()
+	unanswered := v.unanswered
+	j.mu.Unlock()
+	if unanswered == nil {
+		return
+	}
+	wake(j.wake)
+	ctx, cancel := context.WithTimeout(context.Background(), answerWait)
+	defer cancel()
+	for _, end := range ends {
+		defer context.AfterFunc(end, cancel)()
+	}
+	select {
+	case <-unanswered:
+	case <-ctx.Done():
+	}
+}
+
+// admit is Refuses for a record that is encoded. Where it would refuse, and what it knows
+// is not fresh, it has Kafka asked again: sessions that end with a refusal may be too
+// short for attend.
+func (j *judge) admit(v *verdict, size int, ends ...context.Context) error {
+	err := j.refuses(v, size)
+	if err == nil || !validTopic(v.topic) || !j.stale(v) {
+		return err
+	}
+	j.doubt(v)
+	j.await(v, ends...)
+	return j.refuses(v, size)
+}
+
+func (j *judge) refuses(v *verdict, size int) error {
+	if err := v.refusal(); err != nil {
+		return err
+	}
+	return j.fits(v, size)
+}
+
+func (j *judge) stale(v *verdict) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return time.Since(v.askedAt) >= j.reviewEvery()
+}
+
+// reviewEvery is for how long a record may still be refused after Kafka would take it: a
+// topic was created or allowed, or its limit was raised.
+func (j *judge) reviewEvery() time.Duration {
+	return max(min(2*time.Second, j.cfg.UnknownTopicAfter), time.Millisecond)
+}
+
+// failed learns from the error of a record what concerns all records of its topic.
+func (j *judge) failed(topic string, err error) {
+	switch {
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		j.deny(topic, fmt.Errorf("kafka refuses topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, writeACL))
+	case errors.Is(err, kerr.MessageTooLarge):
+		j.doubt(j.of(topic))
+	}
+}
+
+// doubt has Kafka asked anew about the topic, now.
+func (j *judge) doubt(v *verdict) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if v.unanswered == nil {
+		v.unanswered = make(chan struct{})
+		wake(j.wake)
+	}
+}
+
+// deny refuses the topic's records from now on, until attend finds that it takes them.
+func (j *judge) deny(topic string, reason error) {
+	v := j.of(topic)
+	j.mu.Lock()
+	fresh := v.denied.Swap(&reason) == nil
+	if fresh {
+		v.deniedAt, v.wantedAt = time.Now(), time.Now()
+	}
+	j.mu.Unlock()
+	if fresh {
+		j.log.Warn("records of a topic are rejected until kafka takes them", "topic", topic, "error", reason)
+	}
+}
+
+// allow ends a denial.
+func (j *judge) allow(v *verdict) {
+	if v.denied.Swap(nil) != nil {
+		j.log.Info("a topic takes records again", "topic", v.topic)
+	}
+}
+
+// unknown notes that fresh metadata denied the topic just now, and says for how long it
+// has, and whether that is long enough to believe it. A denial that is not repeated for
+// a while starts over: nobody looked in between.
+func (j *judge) unknown(topic string, now time.Time) (time.Duration, bool) {
+	v := j.of(topic)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	after := j.cfg.UnknownTopicAfter
+	if v.since.IsZero() || now.Sub(v.until) > after {
+		v.since = now
+	}
+	v.until = now
+	lasted := now.Sub(v.since)
+	return lasted, lasted >= after
+}
+
+// exist forgets what unknown noted of topics that were seen, or could not be asked for.
+func (j *judge) exist(topics ...string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, topic := range topics {
+		if v, ok := j.topics[topic]; ok {
+			v.since = time.Time{}
+		}
+	}
+}
+
+// suspects tells whether fresh metadata has denied the topic.
+func (j *judge) suspects(topic string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	v, ok := j.topics[topic]
+	return ok && !v.since.IsZero()
+}
+
+const topicNames = "names are 1 to 249 of A-Z a-z 0-9 . _ -"
+
+// validTopic tells names that a topic can have: org.apache.kafka.common.internals.Topic.
+func validTopic(name string) bool {
+	if name == "" || name == "." || name == ".." || len(name) > 249 {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

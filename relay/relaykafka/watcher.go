@@ -1,0 +1,228 @@
+package relaykafka
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// watcher looks after the records of one client that do not come back. kgo itself retries
+// for ever; it is for the watcher to see that a topic does not exist, and to know what
+// an outage waits for.
+type watcher struct {
+	judge  *judge
+	client *kgo.Client
+	shut   func() // the session has to end: a topic's records are refused
+
+	mu     sync.Mutex        // for the map, and for the topics' marks
+	topics map[string]*topic // Deliver alone writes, and reads without the lock
+	fresh  chan struct{}     // there is a topic that may not exist
+	every  time.Duration     // between two looks
+
+	outage atomic.Pointer[error]
+}
+
+// topic is what a session knows about one topic.
+type topic struct {
+	name    string
+	verdict *verdict
+	done    atomic.Int64 // records acknowledged, by promises
+	denied  atomic.Pointer[error]
+	marks   []*mark // of what is outstanding, in order of time; needs the watcher's mu
+	current *mark   // the last of them; Deliver's own
+
+	// The watcher's own.
+	seen   int64 // done, when it looked last
+	exists bool
+	told   bool // of a failed creation
+}
+
+// mark counts the outstanding ones of the records of a topic that came with one Deliver.
+type mark struct {
+	at   time.Time
+	left atomic.Int64
+}
+
+func newWatcher(j *judge, shut func()) *watcher {
+	return &watcher{judge: j, shut: shut, topics: make(map[string]*topic), fresh: make(chan struct{}, 1),
+		every: max(min(time.Second, j.cfg.UnknownTopicAfter/10), time.Millisecond)}
+}
+
+// topic returns the topic of that name, and whether it is new. Only Deliver calls it.
+func (w *watcher) topic(name string) (t *topic, isNew bool) {
+	if t, ok := w.topics[name]; ok {
+		return t, false
+	}
+	t = &topic{name: name, verdict: w.judge.of(name)}
+	w.mu.Lock()
+	w.topics[name] = t
+	w.mu.Unlock()
+	if w.judge.cfg.CreateTopics || w.judge.suspects(name) {
+		wake(w.fresh)
+	}
+	return t, true
+}
+
+// handOver counts a record that Deliver, which began at that time, is about to produce.
+func (w *watcher) handOver(t *topic, began time.Time) *mark {
+	if t.current == nil || t.current.at != began {
+		t.current = &mark{at: began}
+		w.mu.Lock()
+		t.marks = append(t.marks, t.current)
+		w.mu.Unlock()
+	}
+	t.current.left.Add(1)
+	return t.current
+}
+
+const (
+	metadataTimeout = 10 * time.Second
+	outageAfter     = 10 * time.Second // that a record is outstanding
+)
+
+// run looks about once a second, until ctx ends.
+func (w *watcher) run(ctx context.Context, client *kgo.Client) {
+	w.client = client
+	ticker := time.NewTicker(w.every)
+	defer ticker.Stop()
+	for {
+		fresh := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.fresh:
+			fresh = true
+		case <-ticker.C:
+		}
+		w.look(ctx, time.Now(), fresh)
+	}
+}
+
+// waiting is a topic whose records do not come back.
+type waiting struct {
+	*topic
+	records int64     // outstanding
+	since   time.Time // the oldest of them is
+}
+
+// look asks Kafka for the topics that wait: records are out, and none came back since
+// the last look, or at all if fresh is set, or one of them is out for long.
+func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
+	list, known := w.waiting(now, fresh)
+	if len(list) == 0 {
+		w.outage.Store(nil)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	defer cancel()
+	names := make([]string, 0, len(list)+1)
+	for _, t := range list {
+		names = append(names, t.name)
+	}
+	if known != nil {
+		names = append(names, known.name)
+	}
+	answers, err := askTopics(ctx, w.client, false, names...)
+	if ctx.Err() != nil && err == nil {
+		return
+	}
+	if err == nil && known != nil && unknown(answers[known.name].err) {
+		// A broker that denies a topic which has just taken records knows nothing yet.
+		err = fmt.Errorf("topic %s, which is known to exist: %w", known.name, answers[known.name].err)
+	}
+	if err != nil {
+		w.judge.exist(names...)
+	} else {
+		for _, t := range list {
+			w.consider(ctx, t.topic, answers[t.name].err)
+		}
+	}
+	w.report(time.Now(), list, answers, err) // asking may have taken long
+}
+
+// waiting returns the topics that wait and, if there is one, a topic known to exist to
+// ask for beside them.
+func (w *watcher) waiting(now time.Time, fresh bool) (list []waiting, known *topic) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.topics {
+		done := t.done.Load()
+		moved := done != t.seen
+		t.seen = done
+		t.exists = t.exists || moved
+		records, since := t.outstanding()
+		age := now.Sub(since)
+		// A record on its way is not asked about; a steady flow hides one that is not.
+		stuck := records > 0 && (!moved && (age >= w.every || fresh && done == 0) || age >= outageAfter)
+		if stuck {
+			list = append(list, waiting{topic: t, records: records, since: since})
+		} else if t.exists {
+			known = t
+		}
+	}
+	slices.SortFunc(list, func(a, b waiting) int { return a.since.Compare(b.since) })
+	return list, known
+}
+
+// outstanding counts the topic's records that are out, and forgets marks of which none
+// is. It needs the watcher's mu.
+func (t *topic) outstanding() (records int64, since time.Time) {
+	last := len(t.marks) - 1
+	kept := t.marks[:0]
+	for i, m := range t.marks {
+		left := m.left.Load()
+		if left > 0 && records == 0 {
+			since = m.at
+		}
+		records += left
+		if left > 0 || i == last { // to the last, Deliver may be adding
+			kept = append(kept, m)
+		}
+	}
+	clear(t.marks[len(kept):])
+	t.marks = kept
+	return records, since
+}
+
+// consider acts on what Kafka says of a topic that waits.
+func (w *watcher) consider(ctx context.Context, t *topic, answer error) {
+	switch {
+	case answer == nil:
+		t.exists = true
+		w.judge.exist(t.name)
+	case !unknown(answer): // kgo reports it with the records
+	case w.judge.cfg.CreateTopics:
+		w.create(ctx, t)
+	default:
+		if lasted, long := w.judge.unknown(t.name, time.Now()); long {
+			w.refuse(t, notThere(t.name, lasted))
+		}
+	}
+}
+
+func (w *watcher) create(ctx context.Context, t *topic) {
+	err := createTopic(ctx, w.client, w.judge.cfg, t.name)
+	switch {
+	case err == nil:
+		w.judge.log.Info("created a topic", "topic", t.name)
+		w.judge.doubt(t.verdict)
+		w.client.ForceMetadataRefresh()
+	case createRefused(err):
+		w.refuse(t, notCreated(t.name, err))
+	case !t.told:
+		t.told = true
+		w.judge.log.Warn("a topic could not be created; trying again", "topic", t.name, "error", err)
+	}
+}
+
+// refuse rejects the topic's records, and ends the session.
+func (w *watcher) refuse(t *topic, reason error) {
+	t.denied.Store(&reason)
+	w.judge.deny(t.name, reason)
+	w.shut()
+}
