@@ -16,6 +16,9 @@ type archives interface {
 	CheckArchive(ctx context.Context) error
 	// DeleteArchiving moves delivered rows into the archive, if the lease is held.
 	DeleteArchiving(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) (int64, error)
+	// UnparkArchiving and ArchiveSentParked do so out of outbox_parked.
+	UnparkArchiving(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error)
+	ArchiveSentParked(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
 	// Purge deletes at most limit old rows.
 	Purge(ctx context.Context, o dialect.Old, limit int) (int64, error)
 }
@@ -83,6 +86,40 @@ func (r *Relay) removeCarried(ctx context.Context, l dialect.Lease, rows []diale
 	}
 	_, err := r.store.Delete(ctx, l, d)
 	return err
+}
+
+func (fl *flight) parkedPlace() dialect.DeliveredParked {
+	return dialect.DeliveredParked{
+		ParkedEvent: dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID},
+		Partition:   fl.partition, Offset: fl.offset, Placed: fl.placed,
+	}
+}
+
+// removeUnparked deletes what was delivered out of outbox_parked.
+func (r *Relay) removeUnparked(ctx context.Context, l dialect.Lease) ([]dialect.EventKey, error) {
+	if r.cfg.Archive {
+		return r.store.UnparkArchiving(ctx, l, r.unparked)
+	}
+	rows := make([]dialect.ParkedEvent, len(r.unparked))
+	for i, row := range r.unparked {
+		rows[i] = row.ParkedEvent
+	}
+	return r.store.Unpark(ctx, l, rows)
+}
+
+// archiveNamed moves what a committed transaction has named. A manifest does not tell
+// where the records are.
+func (r *Relay) archiveNamed(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error) {
+	rows := make([]dialect.Delivered, len(events))
+	for i, e := range events {
+		rows[i].Event = e
+	}
+	waiting, err := r.store.DeleteArchiving(ctx, l, rows)
+	if err != nil {
+		return waiting, err
+	}
+	parked, err := r.store.ArchiveSentParked(ctx, l, events)
+	return waiting + parked, err
 }
 
 func (r *Relay) checkArchive(ctx context.Context) error {

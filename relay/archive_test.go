@@ -255,3 +255,44 @@ func TestTheArchivesSettingsAreChecked(t *testing.T) {
 		require.Contains(t, []time.Duration{time.Minute, 7 * 24 * time.Hour}, r.cfg.ArchiveFor)
 	}
 }
+
+func TestAParkedEventThatIsSentAgainIsArchivedUnderItsOldID(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.Archive = true
+		b.refuse("k2")
+		b.commit("k", numbered("k", 3)...)
+		ids := b.scalar("SELECT MIN(id) FROM outbox_events")
+		stop := b.start()
+		b.parkedAre("k2 failed", "k3 blocked")
+		b.sink.mu.Lock()
+		b.sink.verdict = func(r *Record) error { r.SetPosition(2, 100+r.ID); return nil }
+		b.sink.mu.Unlock()
+		b.ask(dialect.ParkRetry, "state = 'failed'")
+		b.parkedAre()
+		require.NoError(t, stop())
+		require.Equal(t, []int64{ids, ids + 1, ids + 2}, b.archiveOf())
+		require.EqualValues(t, 2, b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition = 2 AND kafka_offset = 100 + id"))
+	})
+}
+
+// stuckArchive never moves anything: a process that is killed after each commit.
+type stuckArchive struct{ stuck }
+
+func (s stuckArchive) DeleteArchiving(context.Context, dialect.Lease, []dialect.Delivered) (int64, error) {
+	return 0, errors.New("connection refused")
+}
+
+func TestWhatATransactionHadSentBeforeACrashIsArchivedToo(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		b.cfg.Archive = true
+		b.commit("k", numbered("k", 3)...)
+		b.crash(numbered("k", 3)...)
+		require.Empty(t, b.archiveOf())
+		stop := b.start()
+		eventually(t, "the next owner finds them in the manifests", b.empty)
+		require.NoError(t, stop())
+		require.Len(t, b.archiveOf(), 3)
+		require.Equal(t, numbered("k", 3), b.broker.values(), "and does not send them again")
+	})
+}

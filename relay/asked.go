@@ -156,7 +156,7 @@ func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record
 func (s *session) unparkDelivered(ctx context.Context) error {
 	delivered := s.flights.deliveredOf(s.replaying)
 	for _, fl := range delivered {
-		s.relay.unparked = append(s.relay.unparked, dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID})
+		s.relay.unparked = append(s.relay.unparked, fl.parkedPlace())
 	}
 	s.replaying = nil
 	err := s.relay.unpark(ctx, s.keeper, s.unblock)
@@ -174,7 +174,7 @@ func (r *Relay) unpark(ctx context.Context, k *keeper, unblock func([]dialect.Ev
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
-	freed, err := r.store.Unpark(ctx, k.lease, r.unparked)
+	freed, err := r.removeUnparked(ctx, k.lease)
 	if err != nil {
 		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
 	}

@@ -26,7 +26,7 @@ type Relay struct {
 	// whose delete is not known to have committed. Only Run's goroutine touches it.
 	carried []dialect.Delivered
 	// unparked are the same out of outbox_parked.
-	unparked []dialect.ParkedEvent
+	unparked []dialect.DeliveredParked
 	// overtaken are events that were refused in company, after later ones of their key
 	// had been delivered.
 	overtaken map[uuid.UUID]bool

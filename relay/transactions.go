@@ -113,6 +113,9 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
+	if s.relay.cfg.Archive {
+		return s.relay.archiveNamed(ctx, s.lease, events)
+	}
 	waiting, err := s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events})
 	if err != nil {
 		return waiting, err

@@ -56,7 +56,7 @@ func (s stuck) Delete(context.Context, dialect.Lease, dialect.Deletion) (int64, 
 func (b *exactly) crash(values ...string) {
 	b.t.Helper()
 	r := b.relay()
-	r.store = stuck{r.store}
+	r.store = stuckArchive{stuck{r.store}}
 	k, err := r.claim(context.Background())
 	require.NoError(b.t, err)
 	require.NotNil(b.t, k)

@@ -201,6 +201,11 @@ func (r *Relay) releaseOrphans(ctx context.Context, tx *sql.Tx, before int64, ro
 // how many, and treats their keys as Unpark does. It reads the ids of all parked rows
 // between the lowest and the highest id.
 func (r *Relay) DeleteSentParked(ctx context.Context, l Lease, events []Event) (int64, error) {
+	return r.deleteSentParked(ctx, l, events, r.unpark)
+}
+
+func (r *Relay) deleteSentParked(ctx context.Context, l Lease, events []Event,
+	unpark func(context.Context, *sql.Tx, []ParkedEvent) (int64, []EventKey, error)) (int64, error) {
 	if len(events) == 0 {
 		return 0, nil
 	}
@@ -218,7 +223,7 @@ func (r *Relay) DeleteSentParked(ctx context.Context, l Lease, events []Event) (
 	var deleted int64
 	err = r.fenced(ctx, l, func(tx *sql.Tx) error {
 		var err error
-		deleted, _, err = r.unpark(ctx, tx, found)
+		deleted, _, err = unpark(ctx, tx, found)
 		return err
 	})
 	if err != nil {

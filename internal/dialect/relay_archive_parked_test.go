@@ -1,0 +1,67 @@
+package dialect_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func TestADeliveredParkedRowIsArchivedAsTheEventThatItWas(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		e := insertKeyed(t, db, keyed{"orders", "k"}, keyed{"orders", "k"}, keyed{"orders", "k"})
+		before := wholeRows(t, db, dialect.Events)
+		parkAll(t, r, l, e...)
+		rows := parkedRows(t, db)
+		setState(t, db, dialect.ParkRetry, rows...)
+
+		var named []dialect.DeliveredParked
+		for i, p := range rows {
+			named = append(named, dialect.DeliveredParked{ParkedEvent: name(p), Partition: 3, Offset: int64(70 + i), Placed: i > 0})
+		}
+		freed, err := r.UnparkArchiving(t.Context(), l, nil)
+		require.NoError(t, err)
+		require.Empty(t, freed)
+
+		other := named[2]
+		other.EventID = uuid.New()
+		freed, err = r.UnparkArchiving(t.Context(), l, []dialect.DeliveredParked{named[1], named[0], other})
+		require.NoError(t, err)
+		require.Empty(t, freed, "the third is parked still")
+		require.Equal(t, []string{
+			fmt.Sprint(e[0].ID, " ", e[0].EventID, " somewhere"), fmt.Sprint(e[1].ID, " ", e[1].EventID, " 3:71"),
+		}, archived(t, db))
+
+		thief := l
+		thief.Owner = uuid.New()
+		_, err = r.UnparkArchiving(t.Context(), thief, named[2:])
+		require.ErrorIs(t, err, dialect.ErrLeaseLost)
+		require.Len(t, archived(t, db), 2)
+
+		freed, err = r.UnparkArchiving(t.Context(), l, named[2:])
+		require.NoError(t, err)
+		require.Equal(t, []dialect.EventKey{{Topic: "orders", Key: "k"}}, freed)
+		require.Equal(t, before, wholeRows(t, db, dialect.Archive))
+		require.Empty(t, parkedRows(t, db))
+	})
+}
+
+func TestWhatATransactionHadSentOutOfTheParkedRowsIsArchived(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		e := insertKeyed(t, db, keyed{"orders", "k"}, keyed{"orders", "k"})
+		parkAll(t, r, l, e...)
+		n, err := r.ArchiveSentParked(t.Context(), l, []dialect.Event{e[0], {ID: e[1].ID, EventID: uuid.New()}})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n)
+		require.Equal(t, []string{fmt.Sprint(e[0].ID, " ", e[0].EventID, " somewhere")}, archived(t, db))
+		require.Len(t, parkedRows(t, db), 1)
+	})
+}
