@@ -140,7 +140,7 @@ func (o *Outbox) args(into insertion, rows []EventRow) []any {
 		// An untyped nil is NULL with every driver; a nil []byte is an empty value with some.
 		var key, payload any
 		if r.Key != "" {
-			key = o.keyArg(r.Key)
+			key = o.names.keyArg(r.Key)
 		}
 		if r.Payload != nil {
 			payload = r.Payload
@@ -155,8 +155,8 @@ func (o *Outbox) args(into insertion, rows []EventRow) []any {
 
 // keyArg sends the key as bytes where the column is binary, so that the
 // connection's character set does not matter.
-func (o *Outbox) keyArg(key string) any {
-	if o.names.Dialect == MySQL {
+func (n Names) keyArg(key string) any {
+	if n.Dialect == MySQL {
 		return []byte(key)
 	}
 	return key

@@ -48,11 +48,11 @@ const cancelAtOnce = 1000
 func (o *Outbox) Cancel(ctx context.Context, tx Execer, ids []uuid.UUID) (total int64, err error) {
 	texts := make([]string, len(ids))
 	for i, id := range ids {
-		texts[i] = "'" + id.String() + "'"
+		texts[i] = id.String()
 	}
 	slices.Sort(texts)
 	for some := range slices.Chunk(slices.Compact(texts), cancelAtOnce) {
-		result, err := tx.ExecContext(ctx, o.names.Expand("DELETE FROM {outbox_scheduled} WHERE event_id IN (")+strings.Join(some, ", ")+")")
+		result, err := tx.ExecContext(ctx, o.cancelStatement(some))
 		if err != nil {
 			return total, err
 		}
@@ -63,4 +63,11 @@ func (o *Outbox) Cancel(ctx context.Context, tx Execer, ids []uuid.UUID) (total 
 		total += n
 	}
 	return total, nil
+}
+
+func (o *Outbox) cancelStatement(ids []string) string {
+	if o.names.Dialect == MySQL {
+		return o.names.Expand("DELETE s" + mysqlByEventID(ids))
+	}
+	return o.names.Expand("DELETE FROM {outbox_scheduled} WHERE event_id IN ('" + strings.Join(ids, "', '") + "')")
 }

@@ -122,6 +122,8 @@ type Relay struct {
 	names  Names
 	sql    relaySQL
 	parked parkedSQL
+
+	scheduled scheduledSQL
 }
 
 // relaySQL is where the dialects differ. Each method sends the statements of one
@@ -142,7 +144,7 @@ func NewRelay(db *sql.DB, n Names) (*Relay, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Relay{db: db, names: n}
+	r := &Relay{db: db, names: n, scheduled: newScheduledSQL(n)}
 	base := relayBase{db: db, names: n}
 	switch n.Dialect {
 	case PostgreSQL:

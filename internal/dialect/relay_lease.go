@@ -81,14 +81,7 @@ func (r *Relay) Held(ctx context.Context, l Lease) (bool, error) {
 // (hazard 8). A claim, on the other hand, waits for this lock.
 func (r *Relay) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
 	return r.inTx(ctx, func(tx *sql.Tx) error {
-		q := r.names.Expand("SELECT epoch FROM {outbox_leases} WHERE id = 1 AND owner = " +
-			r.names.param(1) + " AND epoch = " + r.names.param(2) + r.forUpdate())
-		var epoch int64
-		err := tx.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&epoch)
-		if errors.Is(err, sql.ErrNoRows) {
-			return ErrLeaseLost
-		}
-		if err != nil {
+		if err := r.lockLease(ctx, tx, l); err != nil {
 			return err
 		}
 		return change(tx)
@@ -97,9 +90,22 @@ func (r *Relay) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error)
 
 // Settle returns when no transaction that moves rows is open any more: an earlier
 // owner's, or one of ours whose answer was lost and that is still committing. Each such
-// transaction holds the lease row locked.
+// transaction holds the lease row locked. (One that moves scheduled events takes that lock
+// last; it adds rows, as any writer does whose transaction is open.)
 func (r *Relay) Settle(ctx context.Context, l Lease) error {
 	return r.Fenced(ctx, l, func(*sql.Tx) error { return nil })
+}
+
+// lockLease locks the lease row until tx ends, or returns ErrLeaseLost.
+func (r *Relay) lockLease(ctx context.Context, tx *sql.Tx, l Lease) error {
+	q := r.names.Expand("SELECT epoch FROM {outbox_leases} WHERE id = 1 AND owner = " +
+		r.names.param(1) + " AND epoch = " + r.names.param(2) + r.forUpdate())
+	var epoch int64
+	err := tx.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&epoch)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrLeaseLost
+	}
+	return err
 }
 
 // Halt records in the hints why the source stopped. The next claim clears it.
