@@ -32,10 +32,10 @@ func (l leakCheck) Run() int {
 	return 0
 }
 
-// params runs the scripts of a folder with the commands of commands_test.go.
-func params(dir string, env map[string]string) testscript.Params {
+// params runs scripts with the commands of commands_test.go.
+func params(files []string, env map[string]string) testscript.Params {
 	return testscript.Params{
-		Dir:                 dir,
+		Files:               files,
 		Cmds:                commands(),
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
@@ -48,36 +48,42 @@ func params(dir string, env map[string]string) testscript.Params {
 	}
 }
 
-func TestScripts(t *testing.T) {
-	testscript.Run(t, params("testdata/script", nil))
+func scripts(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", dir, "*.txtar"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	return files
 }
 
-// TestScriptsOnServers runs the same commands against each real database and Kafka.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, params(scripts(t, "script"), nil))
+}
+
+// TestScriptsOnServers runs the same commands against each real database and Kafka. Each
+// script has a database and a topic of its own.
 func TestScriptsOnServers(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		testscript.Run(t, params("testdata/servers", map[string]string{
-			"POSTROOM_DATABASE_URL":  db.URL,
-			"POSTROOM_KAFKA_BROKERS": dbtest.Kafka(t),
-			"TOPIC":                  dbtest.Topic(t, 2),
-		}))
-	})
-	t.Run(dbtest.FlavorPgBouncer, func(t *testing.T) {
-		db := dbtest.PgBouncer(t)
-		testscript.Run(t, params("testdata/servers", map[string]string{
-			"POSTROOM_DATABASE_URL":  db.URL,
-			"POSTROOM_KAFKA_BROKERS": dbtest.Kafka(t),
-			"TOPIC":                  dbtest.Topic(t, 2),
-		}))
-	})
+	run := func(file string) func(t *testing.T, db dbtest.Database) {
+		return func(t *testing.T, db dbtest.Database) {
+			testscript.Run(t, params([]string{file}, map[string]string{
+				"POSTROOM_DATABASE_URL":  db.URL,
+				"POSTROOM_KAFKA_BROKERS": dbtest.Kafka(t),
+				"TOPIC":                  dbtest.Topic(t, 2),
+			}))
+		}
+	}
+	for _, file := range scripts(t, "servers") {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			dbtest.Each(t, run(file))
+			t.Run(dbtest.FlavorPgBouncer, func(t *testing.T) { run(file)(t, dbtest.PgBouncer(t)) })
+		})
+	}
 }
 
 // The scripts look for the password of every URL in what was printed; this makes sure
 // that they all have one to look for.
 func TestEveryScriptThatNamesAPasswordLooksForIt(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txtar")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
+	for _, file := range scripts(t, "script") {
 		content, err := os.ReadFile(file)
 		require.NoError(t, err)
 		if strings.Contains(string(content), "hunter2") {

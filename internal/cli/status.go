@@ -21,8 +21,9 @@ func newStatus(env *Env) *cobra.Command {
 		Use:   "status",
 		Short: "show who relays a source, its backlog, and whether it is stopped",
 		Long: `status reads each source's state from its tables: who holds the lease and for how long,
-how many events wait and since when. It ends with exit code 3 when a source is stopped:
-no relay holds its lease, or it was halted by an event that the broker refused.`,
+how many events wait and since when, and how many are parked. It ends with exit code 3 when
+a source is stopped: no relay holds its lease, or it was halted by an event that the broker
+refused.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -54,6 +55,14 @@ type sourceState struct {
 	Backlog   int64        `json:"backlog"`
 	Estimated bool         `json:"backlog_estimated"`
 	Oldest    *oldestEvent `json:"oldest_event"`
+	Parked    parkedCounts `json:"parked"`
+}
+
+// parkedCounts stop at 200,000 together.
+type parkedCounts struct {
+	Failed  int64 `json:"failed"`
+	Blocked int64 `json:"blocked"`
+	Asked   int64 `json:"asked"` // to be sent again or dropped
 }
 
 type oldestEvent struct {
@@ -101,6 +110,7 @@ func describe(d *database, s dialect.SourceStatus) sourceState {
 		Source: s.Source, Database: d.Redacted, SourceID: s.SourceID, State: stateRelaying,
 		Owner: s.Owner, Epoch: s.Epoch, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode,
 		Backlog: s.Backlog, Estimated: s.Estimated,
+		Parked: parkedCounts{s.Parked.Failed, s.Parked.Blocked, s.Parked.Asked},
 	}
 	if state.Source == "" {
 		state.Source = d.source.Name // no relay has set it yet
@@ -141,12 +151,33 @@ func printStatus(env *Env, cmd *cobra.Command, states []sourceState) error {
 		if s.Estimated {
 			backlog = "about " + backlog
 		}
-		rows = append(rows, []string{s.Source, s.State, dash(s.Owner), strconv.FormatInt(s.Epoch, 10), lease, backlog, oldest, s.SourceID, s.Database})
+		rows = append(rows, []string{s.Source, s.State, dash(s.Owner), strconv.FormatInt(s.Epoch, 10), lease, backlog, oldest, s.Parked.text(), s.SourceID, s.Database})
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	return printTable(env.Stdout, []string{"SOURCE", "STATE", "OWNER", "EPOCH", "LEASE", "BACKLOG", "OLDEST", "SOURCE ID", "DATABASE"}, rows)
+	return printTable(env.Stdout, []string{"SOURCE", "STATE", "OWNER", "EPOCH", "LEASE", "BACKLOG", "OLDEST", "PARKED", "SOURCE ID", "DATABASE"}, rows)
+}
+
+// text is a cell of the table.
+func (c parkedCounts) text() string {
+	all := c.Failed + c.Blocked + c.Asked
+	if all == 0 {
+		return "-"
+	}
+	var parts []string
+	for _, part := range []struct {
+		rows  int64
+		state string
+	}{{c.Failed, "failed"}, {c.Blocked, "blocked"}, {c.Asked, "asked for"}} {
+		if part.rows > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.rows, part.state))
+		}
+	}
+	if all >= dialect.CountLimit {
+		return "at least " + strings.Join(parts, ", ")
+	}
+	return strings.Join(parts, ", ")
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -24,10 +24,10 @@ func (d *Doctor) Backlog(ctx context.Context) (DoctorBacklog, error) {
 			return err
 		}
 		b.Oldest = s.Oldest
-		count := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT %d) AS counted", countLimit+1)
+		count := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT %d) AS counted", CountLimit+1)
 		err := tx.QueryRowContext(ctx, d.names.Expand(count)).Scan(&b.Waiting)
-		if b.More = b.Waiting > countLimit; b.More {
-			b.Waiting = countLimit
+		if b.More = b.Waiting > CountLimit; b.More {
+			b.Waiting = CountLimit
 		}
 		return err
 	})

@@ -144,8 +144,10 @@ func (r *Relay) setLease(ctx context.Context, l Lease, set map[Dialect]string, v
 
 // forUpdate locks the rows of a SELECT. SQLite needs none: the relay's connections
 // begin with BEGIN IMMEDIATE, which shuts out every other writer.
-func (r *Relay) forUpdate() string {
-	if r.names.Dialect == SQLite {
+func (r *Relay) forUpdate() string { return r.names.forUpdate() }
+
+func (n Names) forUpdate() string {
+	if n.Dialect == SQLite {
 		return ""
 	}
 	return " FOR UPDATE"

@@ -251,13 +251,18 @@ func (r *Relay) findSent(ctx context.Context, lo, hi int64, sent map[Event]bool)
 	return found, rows.Err()
 }
 
-// fenced is Fenced, and tries again when the database ended the transaction because
-// of another one: somebody changed the state of the same rows at the same time.
+// fenced is Fenced, again where somebody changed the state of the same rows meanwhile.
 func (r *Relay) fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
+	return again(ctx, func() error { return r.Fenced(ctx, l, change) })
+}
+
+// again runs a transaction some times more when the database ended it because of
+// another one.
+func again(ctx context.Context, transaction func() error) error {
 	const tries = 4
 	var err error
 	for range tries {
-		if err = r.Fenced(ctx, l, change); err == nil || !IsSerialization(err) || ctx.Err() != nil {
+		if err = transaction(); err == nil || !IsSerialization(err) || ctx.Err() != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -23,7 +24,20 @@ type SourceStatus struct {
 	Estimated bool // Backlog is the database's estimate
 
 	Oldest *OldestEvent // nil: none
+
+	Parked ParkedCounts
 }
+
+// ParkedCounts are how many rows are parked; together CountLimit stands for that many
+// or more.
+type ParkedCounts struct {
+	Failed  int64 // the sink refused them
+	Blocked int64 // wait behind such a row of their key
+	Asked   int64 // to be sent again or dropped, as soon as the owner gets to it
+}
+
+// All is how many rows are parked.
+func (c ParkedCounts) All() int64 { return c.Failed + c.Blocked + c.Asked }
 
 // OldestEvent is the undelivered event with the lowest id.
 type OldestEvent struct {
@@ -34,8 +48,8 @@ type OldestEvent struct {
 	Age       time.Duration
 }
 
-// countLimit is the largest backlog that is counted; counting more would take seconds.
-const countLimit = 200_000
+// CountLimit is up to how many rows are counted; counting more would take seconds.
+const CountLimit = 200_000
 
 // Status reads the state of a source, in a few statements without locks.
 func Status(ctx context.Context, db *sql.DB, n Names) (SourceStatus, error) {
@@ -50,11 +64,14 @@ func Status(ctx context.Context, db *sql.DB, n Names) (SourceStatus, error) {
 	if err := s.readOldest(ctx, db, n.Expand(q.oldest)); err != nil {
 		return s, fmt.Errorf("read %s: %w", n.Plain(Events), err)
 	}
-	count := n.Expand(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT %d) AS counted", countLimit+1))
+	if err := s.readParked(ctx, db, n); err != nil {
+		return s, fmt.Errorf("read %s: %w", n.Plain(Parked), err)
+	}
+	count := n.Expand(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT %d) AS counted", CountLimit+1))
 	if err := db.QueryRowContext(ctx, count).Scan(&s.Backlog); err != nil {
 		return s, fmt.Errorf("count %s: %w", n.Plain(Events), err)
 	}
-	if s.Backlog <= countLimit {
+	if s.Backlog <= CountLimit {
 		return s, nil
 	}
 	var estimate sql.NullInt64
@@ -110,6 +127,31 @@ func (s *SourceStatus) readOldest(ctx context.Context, db rowQueryer, query stri
 	}
 	s.Oldest = &o
 	return nil
+}
+
+func (s *SourceStatus) readParked(ctx context.Context, db *sql.DB, n Names) (err error) {
+	rows, err := db.QueryContext(ctx, n.Expand(fmt.Sprintf(
+		"SELECT state, count(*) FROM (SELECT state FROM {outbox_parked} LIMIT %d) AS counted GROUP BY state", CountLimit)))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var state string
+		var count int64
+		if err := rows.Scan(&state, &count); err != nil {
+			return err
+		}
+		switch state {
+		case ParkFailed:
+			s.Parked.Failed = count
+		case ParkBlocked:
+			s.Parked.Blocked = count
+		default:
+			s.Parked.Asked += count
+		}
+	}
+	return rows.Err()
 }
 
 // statusSQL has one dialect's queries; durations are microseconds, times RFC 3339.

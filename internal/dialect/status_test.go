@@ -62,3 +62,20 @@ func TestStatusEstimatesALargeBacklog(t *testing.T) {
 	require.True(t, s.Estimated)
 	require.GreaterOrEqual(t, s.Backlog, int64(200_001))
 }
+
+func TestStatusCountsParkedRows(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		k := keyed{"orders", "k"}
+		parkAll(t, r, l, insertKeyed(t, db, k, k, k, k, k)...)
+		p := parkedRows(t, db)
+		setState(t, db, "failed", p[1])
+		setState(t, db, "retry", p[3])
+		setState(t, db, "drop", p[4])
+		s, err := dialect.Status(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect})
+		require.NoError(t, err)
+		require.Equal(t, dialect.ParkedCounts{Failed: 2, Blocked: 1, Asked: 2}, s.Parked)
+		require.EqualValues(t, 5, s.Parked.All())
+	})
+}
