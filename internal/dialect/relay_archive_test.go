@@ -128,6 +128,11 @@ func wholeRows(t *testing.T, db dbtest.Database, table string) (all []string) {
 	for rows.Next() {
 		var v [9]any
 		require.NoError(t, rows.Scan(&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[8]))
+		for i, value := range v {
+			if bytes, ok := value.([]byte); ok { // MySQL's driver returns every text so
+				v[i] = string(bytes)
+			}
+		}
 		all = append(all, fmt.Sprintf("%v", v))
 	}
 	require.NoError(t, rows.Err())

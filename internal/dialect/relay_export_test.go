@@ -85,3 +85,8 @@ type ParkedStatement struct {
 	Types string
 	Args  []any
 }
+
+// ListArchivedSQL is the statement of ListArchived, with its arguments.
+func (r *Relay) ListArchivedSQL(s Selection, limit int) (string, []any) {
+	return r.listArchived(s, limit)
+}
