@@ -119,9 +119,9 @@ func (s *Sink) readManifests(ctx context.Context, topic manifestTopic, part span
 	}
 	defer client.Close()
 	for next := part.from; next < part.to; {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return fmt.Errorf("read manifest topic %s: got to offset %d of %d: %w", topic.name, next, part.to, context.Cause(ctx))
+		fetches, err := poll(ctx, client)
+		if err != nil {
+			return fmt.Errorf("read manifest topic %s: got to offset %d of %d: %w", topic.name, next, part.to, err)
 		}
 		for _, failed := range fetches.Errors() {
 			if errors.Is(failed.Err, kerr.TopicAuthorizationFailed) {
@@ -146,4 +146,15 @@ func (s *Sink) readManifests(ctx context.Context, topic manifestTopic, part span
 		}
 	}
 	return nil
+}
+
+// poll waits for records. kgo itself does not tell that no broker answers.
+func poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoManifests)
+	defer cancel()
+	fetches := client.PollFetches(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return fetches, nil
 }
