@@ -76,10 +76,13 @@ ORDER BY a.xact_start LIMIT 100`
 
 	postgresHidden = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = '<insufficient privilege>'`
 
-	// A prepared transaction's locks have no process; '-1/xid' is how pg_locks names it.
+	// A prepared transaction's locks have no process; which are whose, the lock on its
+	// own id tells.
 	postgresPrepared = `SELECT p.gid, p.owner, (extract(epoch FROM clock_timestamp() - p.prepared) * 1000000)::bigint,
 	(extract(epoch FROM p.prepared) * 1000000)::bigint,
-	EXISTS (SELECT 1 FROM pg_locks l WHERE l.relation = to_regclass($1::text) AND l.virtualtransaction = '-1/' || p.transaction)
+	EXISTS (SELECT 1 FROM pg_locks x JOIN pg_locks l ON l.virtualtransaction = x.virtualtransaction AND l.pid IS NULL
+		WHERE x.locktype = 'transactionid' AND x.transactionid = p.transaction AND x.granted AND x.pid IS NULL
+			AND l.relation = to_regclass($1::text))
 FROM pg_prepared_xacts p WHERE p.database = current_database()
 	AND p.prepared < clock_timestamp() - $2::bigint * interval '1 microsecond'
 ORDER BY p.prepared LIMIT 100`

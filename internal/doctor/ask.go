@@ -26,8 +26,8 @@ func questions() []question {
 	return []question{
 		{"the server", askServer, ""},
 		{"the clock", askClock, ""},
-		{"the tables", askTables, ""},
 		{"the migrations", askMigrations, "postroom_schema"},
+		{"the tables", askTables, ""},
 		{"the migration lock", askLock, "postroom_schema_lock"},
 		{"rights", askGrants, ""},
 		{"open transactions", askTransactions, ""},
@@ -100,10 +100,18 @@ func askClock(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
 
 func askTables(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	tables, err := d.Tables(ctx)
-	if err == nil {
-		f.Tables = tables
+	if err != nil {
+		return err
 	}
-	return err
+	f.Tables = tables
+	for _, row := range f.Migrations {
+		for _, name := range tablesOf(row.Version) {
+			if !row.Applied {
+				f.Tables[name] = false // MySQL may not have told
+			}
+		}
+	}
+	return nil
 }
 
 func askMigrations(ctx context.Context, _ *dialect.Doctor, f *Facts) error {

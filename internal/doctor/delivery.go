@@ -15,7 +15,7 @@ func delivery(f *Facts, found *findings) {
 			severity = Problem
 		}
 		found.add(severity, "delivery.scheduled", f.table("outbox_scheduled"),
-			fmt.Sprintf("%s past %s time, the oldest by %s", counted(s.Due, "scheduled event"), verb(s.Due, "is", "are"), duration(s.Late)),
+			fmt.Sprintf("%s past %s time, the oldest by %s", counted(s.Due, "scheduled event")+" "+verb(s.Due, "is", "are"), verb(s.Due, "its", "their"), duration(s.Late)),
 			"the relay that owns the source moves them when they are due: none does, or one of an older build", f.relay("status"))
 	}
 }

@@ -2,8 +2,10 @@ package doctor_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,4 +35,23 @@ func TestEveryCheckHasAnIDOfItsOwn(t *testing.T) {
 	all := ids()
 	slices.Sort(all)
 	require.Equal(t, slices.Compact(slices.Clone(all)), all)
+}
+
+// A check that no test provokes may never find anything.
+func TestEveryCheckIsProvokedByATest(t *testing.T) {
+	files, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	var tests strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		tests.Write(text)
+	}
+	var forgotten []string
+	for _, id := range ids() {
+		if !strings.Contains(tests.String(), `"`+id+`"`) {
+			forgotten = append(forgotten, id)
+		}
+	}
+	require.Empty(t, forgotten, "no test of this package names these")
 }

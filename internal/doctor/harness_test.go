@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -108,8 +109,17 @@ type findings []doctor.Finding
 func (f findings) only(t testing.TB, check string) doctor.Finding {
 	t.Helper()
 	all := f.all(check)
-	require.Len(t, all, 1, "%s among %+v", check, f)
+	require.Len(t, []doctor.Finding(all), 1, "%s among %s", check, f.ids())
 	return all[0]
+}
+
+// ids lists what was found, for messages.
+func (f findings) ids() string {
+	var b strings.Builder
+	for _, one := range f {
+		fmt.Fprintf(&b, "\n%s %s (%s): %s", one.Severity, one.Check, one.Subject, one.What)
+	}
+	return b.String()
 }
 
 func (f findings) all(check string) findings {
@@ -178,28 +188,39 @@ func goodTopic() doctor.Topic {
 	}
 }
 
-// eachDatabase runs fn on every database, and through pgbouncer.
+// eachDatabase runs fn on each kind of database.
 func eachDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
-	run := func(t *testing.T, db dbtest.Database) {
-		t.Parallel()
-		fn(t, newClinic(t, db))
-	}
-	dbtest.Each(t, run)
-	t.Run(dbtest.FlavorPgBouncer, func(t *testing.T) { run(t, dbtest.PgBouncer(t)) })
+	on(t, fn, map[string]func(testing.TB) dbtest.Database{
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, dbtest.FlavorSQLite: dbtest.SQLite,
+	})
 }
 
-// eachPostgres runs fn on both versions.
-func eachPostgres(t *testing.T, fn func(t *testing.T, c *clinic)) {
+// everyDatabase runs fn on each version too, and through pgbouncer.
+func everyDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
-		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
-	} {
+	on(t, fn, map[string]func(testing.TB) dbtest.Database{
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, dbtest.FlavorSQLite: dbtest.SQLite,
+		dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorPgBouncer: dbtest.PgBouncer,
+	})
+}
+
+func on(t *testing.T, fn func(t *testing.T, c *clinic), databases map[string]func(testing.TB) dbtest.Database) {
+	t.Helper()
+	for name, fresh := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			fn(t, newClinic(t, fresh(t)))
 		})
 	}
+}
+
+// eachPostgres runs fn on both versions.
+func eachPostgres(t *testing.T, fn func(t *testing.T, c *clinic)) {
+	t.Helper()
+	on(t, fn, map[string]func(testing.TB) dbtest.Database{
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
+	})
 }
 
 // onMariaDB is the clinic on MariaDB.

@@ -25,7 +25,7 @@ func relayRights(d dialect.Dialect) []string {
 }
 
 func TestNothingIsWrongWithAHealthyInstallation(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
+	everyDatabase(t, func(t *testing.T, c *clinic) {
 		c.insert()
 		r := doctor.Examine(t.Context(), c.source, c.opts)
 		requireKnown(t, r.Findings)
@@ -39,7 +39,7 @@ func TestNothingIsWrongWithAHealthyInstallation(t *testing.T) {
 }
 
 func TestTheRightsOfADocumentedRelayAreEnough(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
+	everyDatabase(t, func(t *testing.T, c *clinic) {
 		if c.db.Dialect == dialect.SQLite {
 			return // it has no users
 		}
@@ -55,7 +55,7 @@ func TestTheRightsOfADocumentedRelayAreEnough(t *testing.T) {
 }
 
 func TestExaminingChangesNothing(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
+	everyDatabase(t, func(t *testing.T, c *clinic) {
 		c.insert()
 		before := c.state()
 		c.examine()

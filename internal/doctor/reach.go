@@ -44,7 +44,7 @@ func unanswered(f *Facts, found *findings) {
 				"what is wrong there would not be found", m.Do...)
 		case dialect.IsTimeout(m.Err):
 			found.add(Warning, "look.slow", m.Subject, fmt.Sprintf("%s could not be looked at within %s", m.Subject, duration(f.Timeout)),
-				"the server is overloaded, or something holds a lock: see the findings about transactions", f.relay("status"))
+				"the server is overloaded, or something holds a lock: see the findings about transactions", f.again()+" --timeout 30s")
 		case errors.Is(m.Err, errSkipped):
 			found.add(Note, "look.skipped", m.Subject, m.Subject+" was not looked at: "+m.Err.Error(), "what is wrong there would not be found", f.again()+" --timeout 30s")
 		default:

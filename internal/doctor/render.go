@@ -25,6 +25,9 @@ func Render(w io.Writer, reports []Report) error {
 		for _, f := range r.Findings {
 			render(&b, f)
 		}
+		if len(r.Findings) == 0 {
+			b.WriteString("\n  nothing found\n")
+		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", Summary(reports))
 	_, err := io.WriteString(w, b.String())

@@ -1,0 +1,139 @@
+package doctor_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor"
+)
+
+// withTopic are healthy facts about a topic that events wait for.
+func withTopic(t doctor.Topic) *doctor.Facts {
+	f := healthyFacts()
+	f.Used = []dialect.DoctorTopic{{Name: "orders", Waiting: 3, Largest: 1000}}
+	f.Found = map[string]doctor.Topic{"orders": t}
+	return f
+}
+
+func TestATopicThatKafkaCannotHaveIsNamed(t *testing.T) {
+	c := onSQLite(t)
+	c.exec("INSERT INTO outbox_events (topic) VALUES ('two words')")
+	missing := c.examine().only(t, "topics.missing")
+	requireFinding(t, missing, doctor.Problem, "topic two words", "relay parked list")
+	require.Contains(t, missing.What, "cannot have")
+	require.NotContains(t, c.source.Sink.(*fakeKafka).asked, "two words")
+}
+
+func TestATopicWithoutALeaderIsNamed(t *testing.T) {
+	topic := goodTopic()
+	topic.Partitions[1].Leader, topic.Partitions[1].InSync = -1, 0
+	leader := findings(withTopic(topic).Check()).only(t, "topics.leader")
+	requireFinding(t, leader, doctor.Problem, "topic orders", "kafka-topics.sh --bootstrap-server k:9092 --describe --topic orders")
+	require.Equal(t, "1 partition of 2 without a leader: 1", leader.What)
+}
+
+func TestTooFewReplicasAreNamed(t *testing.T) {
+	topic := goodTopic()
+	topic.Partitions[0].InSync = 1
+	f := findings(withTopic(topic).Check()).only(t, "topics.replicas")
+	require.Contains(t, f.What, "a partition has 1 in-sync replica, and min.insync.replicas is 2", "the broker refuses")
+	topic.Config["min.insync.replicas"] = "1"
+	found := findings(withTopic(topic).Check())
+	requireFinding(t, found.only(t, "topics.replicas"), doctor.Problem, "topic orders", "--describe --topic orders")
+	requireFinding(t, found.only(t, "topics.min-isr"), doctor.Warning, "topic orders",
+		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config min.insync.replicas=2")
+}
+
+func TestATopicThatMayNotBeSeenIsNamed(t *testing.T) {
+	requireFinding(t, findings(withTopic(doctor.Topic{Denied: true}).Check()).only(t, "topics.denied"), doctor.Problem, "topic orders", "--operation Describe --operation Write --topic orders")
+	failed := findings(withTopic(doctor.Topic{Err: errors.New("out of order")}).Check()).only(t, "topics.failed")
+	requireFinding(t, failed, doctor.Problem, "topic orders", "--describe --topic orders")
+	require.Contains(t, failed.What, "out of order")
+}
+
+func TestSettingsThatMayNotBeSeenAreANote(t *testing.T) {
+	topic := goodTopic()
+	topic.Config, topic.ConfigDenied, topic.ConfigErr = nil, true, errors.New("denied")
+	requireFinding(t, findings(withTopic(topic).Check()).only(t, "topics.config"), doctor.Note, "topic orders", "--operation DescribeConfigs --topic orders")
+	topic.ConfigDenied = false
+	requireFinding(t, findings(withTopic(topic).Check()).only(t, "topics.config"), doctor.Warning, "topic orders", "--describe")
+}
+
+func TestACompactedTopicIsAWarningUnderAtLeastOnceAlone(t *testing.T) {
+	topic := goodTopic()
+	topic.Config["cleanup.policy"] = "compact,delete"
+	f := withTopic(topic)
+	requireFinding(t, findings(f.Check()).only(t, "topics.compacted"), doctor.Warning, "topic orders", "relay run --mode exactly-once")
+	f.ExactlyOnce = true
+	require.Empty(t, findings(f.Check()).all("topics.compacted"))
+}
+
+func TestATopicThatTheRelayWillCreateIsANote(t *testing.T) {
+	f := withTopic(doctor.Topic{Missing: true})
+	f.CreateTopics = true
+	require.Equal(t, doctor.Note, findings(f.Check()).only(t, "topics.missing").Severity)
+}
+
+// exactlyOnce are healthy facts about a source that is delivered exactly once.
+func exactlyOnce(manifest doctor.Topic) *doctor.Facts {
+	f := withTopic(goodTopic())
+	f.ExactlyOnce = true
+	f.Lease = &dialect.DoctorLease{Source: "default", SourceID: "abc", Mode: "exactly-once", Owner: "o", Epoch: 4, Expires: true, Left: 5e9, TTL: 5e9}
+	f.Cluster = &doctor.Cluster{Brokers: 3, InitProducerID: 5, TransactionVersion: 2}
+	f.Found["postroom.manifest.abc"] = manifest
+	return f
+}
+
+func goodManifest() doctor.Topic {
+	t := goodTopic()
+	t.Partitions = t.Partitions[:1]
+	t.Config["retention.ms"], t.Config["retention.bytes"] = "-1", "-1"
+	return t
+}
+
+func TestAManifestAsItShouldBeIsFine(t *testing.T) {
+	require.Empty(t, findings(exactlyOnce(goodManifest()).Check()).worse())
+}
+
+func TestAManifestThatMayLoseRecordsIsTold(t *testing.T) {
+	manifest := goodManifest()
+	manifest.Config["cleanup.policy"], manifest.Config["retention.ms"] = "compact", "604800000"
+	settings := findings(exactlyOnce(manifest).Check()).only(t, "manifest.settings")
+	requireFinding(t, settings, doctor.Problem, "topic postroom.manifest.abc",
+		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name postroom.manifest.abc --add-config cleanup.policy=delete,retention.ms=-1")
+	require.Equal(t, "cleanup.policy is compact, retention.ms is 604800000", settings.What)
+}
+
+func TestAManifestWithoutItsShapeIsTold(t *testing.T) {
+	manifest := goodManifest()
+	manifest.Partitions = goodTopic().Partitions
+	requireFinding(t, findings(exactlyOnce(manifest).Check()).only(t, "manifest.partitions"), doctor.Problem, "topic postroom.manifest.abc", "--describe")
+	manifest = goodManifest()
+	manifest.Config["min.insync.replicas"] = "1"
+	replicas := findings(exactlyOnce(manifest).Check()).only(t, "manifest.replicas")
+	requireFinding(t, replicas, doctor.Problem, "topic postroom.manifest.abc", "--entity-name postroom.manifest.abc --add-config min.insync.replicas=2")
+	require.Contains(t, replicas.What, "topic orders has 3 and 2")
+}
+
+func TestAManifestThatIsGoneIsAProblemOnceThereWasOne(t *testing.T) {
+	f := exactlyOnce(doctor.Topic{Missing: true})
+	requireFinding(t, findings(f.Check()).only(t, "manifest.missing"), doctor.Problem, "topic postroom.manifest.abc", "kafka-topics.sh --bootstrap-server k:9092 --list")
+	f.Lease.Mode = ""
+	requireFinding(t, findings(f.Check()).only(t, "manifest.missing"), doctor.Note, "topic postroom.manifest.abc", "relay run")
+	denied := exactlyOnce(doctor.Topic{Denied: true})
+	requireFinding(t, findings(denied.Check()).only(t, "topics.denied"), doctor.Problem, "topic postroom.manifest.abc", "--topic postroom.manifest.")
+}
+
+func TestBrokersThatAreTooOldForExactlyOnceAreTold(t *testing.T) {
+	f := exactlyOnce(goodManifest())
+	f.Cluster.TransactionVersion = 1
+	requireFinding(t, findings(f.Check()).only(t, "exactly-once.version"), doctor.Warning, "kafka at k:9092", "kafka-features.sh --bootstrap-server k:9092 upgrade --feature transaction.version=2")
+	f.Cluster.InitProducerID = 2
+	requireFinding(t, findings(f.Check()).only(t, "exactly-once.broker"), doctor.Problem, "kafka at k:9092", "kafka-broker-api-versions.sh")
+	f.ExactlyOnce = false
+	f.Lease.Mode = "at-least-once"
+	require.Empty(t, findings(f.Check()).worse())
+}

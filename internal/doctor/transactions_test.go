@@ -1,0 +1,220 @@
+package doctor_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor"
+)
+
+// session is a connection of an application's, with an open transaction.
+type session struct {
+	t    testing.TB
+	conn *sql.Conn
+	pid  string
+}
+
+// begin opens a session with a transaction of its own application.
+func (c *clinic) begin() *session {
+	c.t.Helper()
+	url := c.db.URL
+	if c.db.Dialect == dialect.PostgreSQL {
+		url += "&application_name=checkout"
+	}
+	target, err := dbopen.Open(c.t.Context(), url)
+	require.NoError(c.t, err)
+	conn, err := target.DB.Conn(c.t.Context())
+	require.NoError(c.t, err)
+	s := &session{t: c.t, conn: conn}
+	c.t.Cleanup(func() {
+		_ = conn.Close() // ends the transaction too
+		_ = target.DB.Close()
+	})
+	pid := map[dialect.Dialect]string{dialect.PostgreSQL: "SELECT pg_backend_pid()", dialect.MySQL: "SELECT CONNECTION_ID()", dialect.SQLite: "SELECT 0"}
+	require.NoError(c.t, conn.QueryRowContext(c.t.Context(), pid[c.db.Dialect]).Scan(&s.pid))
+	s.exec("BEGIN")
+	return s
+}
+
+func (s *session) exec(statements ...string) {
+	s.t.Helper()
+	for _, statement := range statements {
+		_, err := s.conn.ExecContext(s.t.Context(), statement)
+		require.NoError(s.t, err, statement)
+	}
+}
+
+// soon makes everything that is older than a moment late.
+func (c *clinic) soon() { c.opts.MaxAge = 1500 * time.Millisecond }
+
+// eventually examines until there is a finding of the check that fits, as time goes by.
+func (c *clinic) eventually(check string, fits func(doctor.Finding) bool) doctor.Finding {
+	c.t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(2 * wait); ; <-tick.C {
+		found := c.examine()
+		for _, f := range found.all(check) {
+			if fits(f) {
+				return f
+			}
+		}
+		if time.Now().After(deadline) {
+			require.FailNow(c.t, "no such finding", "%s among %s", check, found.ids())
+		}
+	}
+}
+
+func atWorst(f doctor.Finding) bool { return f.Severity == doctor.Problem }
+
+func TestATransactionThatHasWrittenAndStaysOpenIsNamed(t *testing.T) {
+	onServers(t, func(t *testing.T, c *clinic) {
+		c.soon()
+		s := c.begin()
+		s.exec("INSERT INTO outbox_events (topic, payload) VALUES ('orders', 'secret payload')")
+		open := c.eventually("transactions.writer", atWorst)
+		kill, state, holds := "SELECT pg_terminate_backend("+s.pid+");", "idle in transaction", "holds outbox_events"
+		if c.db.Dialect == dialect.MySQL {
+			kill, state, holds = "KILL "+s.pid+";", "Sleep", "may hold ids of outbox_events"
+		}
+		requireFinding(t, open, doctor.Problem, "session "+s.pid, kill)
+		require.Contains(t, open.What, "user postroom")
+		require.Contains(t, open.What, state)
+		require.Contains(t, open.What, holds)
+		require.NotContains(t, fmt.Sprint(open), "secret payload", "what a session runs may hold data")
+		if c.db.Dialect == dialect.PostgreSQL {
+			require.Contains(t, open.What, `application "checkout"`)
+			require.Regexp(t, `open for [\d.]+s \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\), .*last statement begun \d{4}-`, open.What)
+		}
+		c.exec(strings.TrimSuffix(open.Do[0], ";"))
+		require.Eventually(t, func() bool { return len(c.examine().all("transactions.writer")) == 0 }, wait, 50*time.Millisecond, "the command ends it")
+	})
+}
+
+func TestATransactionThatOnlyReadsIsAWarning(t *testing.T) {
+	onServers(t, func(t *testing.T, c *clinic) {
+		c.soon()
+		c.exec("CREATE TABLE shop (id int PRIMARY KEY)")
+		s := c.begin()
+		s.exec("SELECT * FROM shop")
+		if c.db.Dialect == dialect.MySQL { // it begins with the first row that is read, or at once
+			s.exec("ROLLBACK", "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+		}
+		open := c.eventually("transactions.old", func(doctor.Finding) bool { return true })
+		requireFinding(t, open, doctor.Warning, "session "+s.pid, s.pid)
+		require.Empty(t, c.examine().all("transactions.writer"))
+	})
+}
+
+// Whoever holds the outbox is named before others.
+func TestTheOneThatHoldsTheOutboxComesFirst(t *testing.T) {
+	onServers(t, func(t *testing.T, c *clinic) {
+		c.soon()
+		other := c.begin()
+		other.exec("SELECT count(*) FROM outbox_leases")
+		c.begin().exec("INSERT INTO outbox_events (topic) VALUES ('orders')")
+		c.eventually("transactions.writer", atWorst)
+		c.eventually("transactions.old", func(f doctor.Finding) bool { return f.Subject == "session "+other.pid })
+		var order []string
+		for _, f := range c.examine() {
+			if strings.HasPrefix(f.Check, "transactions.") {
+				order = append(order, f.Check)
+			}
+		}
+		require.Equal(t, []string{"transactions.writer", "transactions.old"}, order)
+	})
+}
+
+func TestALockOnTheTableIsNamed(t *testing.T) {
+	t.Run("postgresql", func(t *testing.T) {
+		eachPostgres(t, func(t *testing.T, c *clinic) {
+			c.opts.Timeout = time.Second // the doctor would wait for the lock, too
+			s := c.begin()
+			s.exec("LOCK TABLE outbox_events IN ACCESS EXCLUSIVE MODE")
+			began := time.Now()
+			lock := c.eventually("transactions.lock", atWorst)
+			requireFinding(t, lock, doctor.Problem, "session "+s.pid, "SELECT pg_terminate_backend("+s.pid+");")
+			require.Contains(t, lock.What, "it holds AccessExclusiveLock on outbox_events")
+			require.Less(t, time.Since(began), 2*wait)
+			slow := c.examine().all("look.slow")
+			require.NotEmpty(t, slow, "what needs the table is said to be slow")
+			requireFinding(t, slow[0], doctor.Warning, "waiting events", "relay doctor --config relay.yaml --timeout 30s")
+			require.NotEmpty(t, c.examine().all("lease.owner"), "what needs it not is answered")
+		})
+	})
+	// An ALTER TABLE waits for a reader, and every writer behind it.
+	t.Run("mariadb", func(t *testing.T) {
+		c := onMariaDB(t)
+		c.opts.Timeout = 2 * time.Second
+		reader := c.begin()
+		reader.exec("SELECT count(*) FROM outbox_events")
+		altering := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			_, err := c.db.DB.ExecContext(ctx, "ALTER TABLE outbox_events ADD COLUMN extra int NULL")
+			altering <- err
+		}()
+		lock := c.eventually("transactions.lock", atWorst)
+		require.Contains(t, lock.What, "it waits for metadata lock")
+		require.Contains(t, lock.Do[0], "KILL ")
+		cancel()
+		reader.exec("ROLLBACK")
+		<-altering
+	})
+}
+
+func TestAPreparedTransactionIsNamedWithItsWayOut(t *testing.T) {
+	t.Run("postgresql", func(t *testing.T) {
+		eachPostgres(t, func(t *testing.T, c *clinic) {
+			c.soon()
+			gid := "it's " + c.lease.Owner.String()
+			quoted := "'" + strings.ReplaceAll(gid, "'", "''") + "'"
+			c.begin().exec("INSERT INTO outbox_events (topic) VALUES ('orders')", "PREPARE TRANSACTION "+quoted)
+			t.Cleanup(func() { _, _ = c.db.DB.ExecContext(context.Background(), "ROLLBACK PREPARED "+quoted) })
+			prepared := c.eventually("transactions.prepared", atWorst)
+			requireFinding(t, prepared, doctor.Problem, gid, "COMMIT PREPARED "+quoted+"; -- or ROLLBACK PREPARED "+quoted+";")
+			require.Contains(t, prepared.What, "holds outbox_events")
+			c.exec("ROLLBACK PREPARED " + quoted)
+			require.Empty(t, c.examine().all("transactions.prepared"))
+		})
+	})
+	t.Run("mariadb", func(t *testing.T) {
+		c := onMariaDB(t)
+		c.soon()
+		xid := "'" + strings.ReplaceAll(c.lease.Owner.String(), "-", "") + "'"
+		s := c.begin()
+		s.exec("ROLLBACK", "XA START "+xid, "INSERT INTO outbox_events (topic) VALUES ('orders')", "XA END "+xid, "XA PREPARE "+xid)
+		t.Cleanup(func() { _, _ = c.db.DB.ExecContext(context.Background(), "XA ROLLBACK "+xid) })
+		c.exec("KILL " + s.pid) // the transaction outlives its session
+		hex := fmt.Sprintf("X'%x'", strings.Trim(xid, "'"))
+		prepared := c.eventually("transactions.prepared", atWorst)
+		requireFinding(t, prepared, doctor.Problem, "XA", "XA ROLLBACK "+hex)
+		for _, command := range prepared.Do { // other tests' transactions may be among them
+			if _, rollback, _ := strings.Cut(command, "-- or "); strings.Contains(rollback, hex) {
+				c.exec(strings.TrimSuffix(rollback, ";"))
+				return
+			}
+		}
+		require.Fail(t, "no command", "%+v", prepared)
+	})
+}
+
+// Through pgbouncer the doctor looks at the same server.
+func TestThroughPgBouncerTransactionsAreSeenToo(t *testing.T) {
+	t.Parallel()
+	c := newClinic(t, dbtest.PgBouncer(t))
+	c.soon()
+	s := c.begin()
+	s.exec("INSERT INTO outbox_events (topic) VALUES ('orders')")
+	open := c.eventually("transactions.writer", atWorst)
+	require.Contains(t, open.What, "idle in transaction")
+}

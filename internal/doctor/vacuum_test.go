@@ -1,0 +1,66 @@
+package doctor_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor"
+)
+
+func TestAutovacuumThatIsOffForTheTableIsTold(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, c *clinic) {
+		c.exec("ALTER TABLE outbox_events SET (autovacuum_enabled = off)")
+		off := c.examine().only(t, "vacuum.off")
+		requireFinding(t, off, doctor.Problem, "outbox_events", "ALTER TABLE outbox_events RESET (autovacuum_enabled);")
+		c.exec(off.Do...)
+		require.Empty(t, c.examine().worse())
+	})
+}
+
+func TestTableSettingsThatAreNotTheMigrationsAreTold(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, c *clinic) {
+		c.exec("ALTER TABLE outbox_events RESET (autovacuum_vacuum_scale_factor)", "ALTER TABLE outbox_events SET (autovacuum_vacuum_threshold = 1000000, vacuum_truncate = false)")
+		settings := c.examine().only(t, "vacuum.settings")
+		requireFinding(t, settings, doctor.Warning, "outbox_events", "ALTER TABLE outbox_events SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);")
+		require.Contains(t, settings.What, "autovacuum_vacuum_scale_factor is not set, autovacuum_vacuum_threshold is 1000000")
+		c.exec(settings.Do...)
+		require.Empty(t, c.examine().worse())
+	})
+}
+
+func TestDeadRowsThatNobodyRemovesAreTold(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, c *clinic) {
+		c.exec("ALTER TABLE outbox_events SET (autovacuum_enabled = off)",
+			"INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 60000)", "DELETE FROM outbox_events")
+		dead := c.eventually("vacuum.dead", func(doctor.Finding) bool { return true }) // a session tells its counts within a second
+		requireFinding(t, dead, doctor.Warning, "outbox_events", "VACUUM (ANALYZE, VERBOSE) outbox_events;")
+		require.Contains(t, dead.What, "60,000 dead rows")
+		require.Contains(t, dead.What, "autovacuum has not been there yet")
+		c.exec("VACUUM (ANALYZE) outbox_events")
+		require.Eventually(t, func() bool { return len(c.examine().all("vacuum.dead")) == 0 }, wait, 100*time.Millisecond)
+	})
+}
+
+func TestWhatTheServerDoesForAllTablesIsTold(t *testing.T) {
+	f := healthyFacts()
+	f.Vacuum = &dialect.DoctorVacuum{History: -1, Settings: dialect.QueueSettings(), TableSwitch: true, ServerWide: "autovacuum",
+		HeldBack: []dialect.DoctorHorizon{{Kind: "slot", Name: "old'one", Age: 12345}, {Kind: "standby", Name: "replica", Age: 7}}}
+	found := findings(f.Check())
+	requireFinding(t, found.only(t, "vacuum.off"), doctor.Problem, "autovacuum", "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();")
+	held := found.all("vacuum.held")
+	require.Len(t, held, 2)
+	requireFinding(t, held[0], doctor.Note, "slot old'one", "SELECT pg_drop_replication_slot('old''one');")
+	require.Contains(t, held[0].What, "12,345 transactions")
+	requireFinding(t, held[1], doctor.Note, "standby replica", "hot_standby_feedback")
+}
+
+func TestALongHistoryOnMySQLIsTold(t *testing.T) {
+	f := onMySQL(healthyFacts())
+	f.Vacuum = &dialect.DoctorVacuum{History: 1_234_567}
+	history := findings(f.Check()).only(t, "vacuum.history")
+	requireFinding(t, history, doctor.Warning, "InnoDB", "innodb_trx")
+	require.Contains(t, history.What, "1,234,567")
+}
