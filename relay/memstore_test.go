@@ -1,0 +1,351 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// memDB is a database in memory, as the relay sees one: committed rows, the lease row,
+// the parked rows. Each operation of its stores is one transaction.
+type memDB struct {
+	mu     sync.Mutex
+	nextID int64
+	rows   []dialect.Row // committed, ascending
+	open   map[string]bool
+	lease  struct {
+		owner    uuid.UUID
+		epoch    int64
+		mode     string
+		position []byte
+	}
+	parked  []*memParked
+	nextSeq int64
+	dropped []uuid.UUID
+}
+
+type memParked struct {
+	dialect.ParkedRow
+	state string
+}
+
+// memStore is one relay's connection to it. It has what a session needs.
+type memStore struct {
+	store
+	db *memDB
+	// fault is asked after each change that has taken effect, and before it.
+	fault func(when string) error
+}
+
+var errMem = errors.New("connection reset")
+
+func (m *memStore) change(f func()) error {
+	if err := m.fault("before"); err != nil {
+		return err
+	}
+	m.db.mu.Lock()
+	f()
+	m.db.mu.Unlock()
+	return m.fault("after")
+}
+
+func (m *memStore) fenced(l dialect.Lease, f func()) error {
+	var lost error
+	err := m.change(func() {
+		if m.db.lease.owner != l.Owner || m.db.lease.epoch != l.Epoch {
+			lost = dialect.ErrLeaseLost
+			return
+		}
+		f()
+	})
+	return errors.Join(lost, err)
+}
+
+func (m *memStore) Table() string { return "outbox_events" }
+
+func (m *memStore) TornReads() bool { return false }
+
+func (m *memStore) Claim(_ context.Context, c dialect.Claim) (l dialect.Lease, ok bool, err error) {
+	err = m.change(func() {
+		row := &m.db.lease
+		if ok = row.owner == uuid.Nil || row.owner == c.Unsure; !ok {
+			return
+		}
+		row.owner = c.Owner
+		row.epoch++
+		if row.mode == "" {
+			row.mode = c.Mode
+		}
+		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Mode: row.mode, Position: row.position}
+	})
+	return l, ok && err == nil, err
+}
+
+func (m *memStore) Renew(context.Context, dialect.Lease, time.Duration) error { return nil }
+
+func (m *memStore) Held(_ context.Context, l dialect.Lease) (held bool, err error) {
+	err = m.change(func() { held = m.db.lease.owner == l.Owner && m.db.lease.epoch == l.Epoch })
+	return held, err
+}
+
+func (m *memStore) Release(_ context.Context, l dialect.Lease) error {
+	return m.fenced(l, func() { m.db.lease.owner = uuid.Nil })
+}
+
+func (m *memStore) Halt(context.Context, dialect.Lease, string) error { return nil }
+
+func (m *memStore) SetMode(_ context.Context, l dialect.Lease, mode string) error {
+	return m.fenced(l, func() { m.db.lease.mode = mode })
+}
+
+func (m *memStore) SetPosition(_ context.Context, l dialect.Lease, position []byte) error {
+	return m.fenced(l, func() { m.db.lease.position = position })
+}
+
+func (m *memStore) Read(_ context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	info := dialect.ReadInfo{Server: "memory"}
+	var rows []dialect.Row
+	err := m.change(func() { rows = slices.Clone(m.db.rows) })
+	if err != nil {
+		return info, err
+	}
+	inGap := func(id int64) bool {
+		return slices.ContainsFunc(q.Gaps, func(g dialect.Range) bool { return g.Lo <= id && id <= g.Hi })
+	}
+	fromGaps, above := 0, 0
+	for i := range rows {
+		switch id := rows[i].ID; {
+		case id <= q.Head && (!inGap(id) || fromGaps >= q.Limit):
+			continue
+		case id <= q.Head:
+			fromGaps++
+		case fromGaps >= q.Limit || above >= q.Limit:
+			return info, nil
+		default:
+			above++
+		}
+		if !visit(&rows[i]) {
+			return info, nil
+		}
+	}
+	return info, nil
+}
+
+func (m *memStore) Below(_ context.Context, id int64, limit int, visit func(dialect.Event) bool) error {
+	var events []dialect.Event
+	err := m.change(func() {
+		for _, row := range m.db.rows {
+			if row.ID <= id && len(events) < limit {
+				events = append(events, dialect.Event{ID: row.ID, EventID: row.EventID})
+			}
+		}
+	})
+	for _, e := range events {
+		if err != nil || !visit(e) {
+			break
+		}
+	}
+	return err
+}
+
+func (m *memStore) Writers(context.Context) (w dialect.Writers, err error) {
+	w.Known = true
+	err = m.change(func() {
+		for id := range m.db.open {
+			w.Open = append(w.Open, dialect.Writer{ID: id})
+		}
+	})
+	return w, err
+}
+
+func (m *memStore) Delete(_ context.Context, l dialect.Lease, d dialect.Deletion) (n int64, err error) {
+	err = m.change(func() {
+		if m.db.lease.owner != l.Owner || m.db.lease.epoch != l.Epoch {
+			return
+		}
+		for _, run := range d.Runs {
+			if m.db.find(run.Last) != nil {
+				n += m.db.remove(func(r dialect.Row) bool { return run.Lo <= r.ID && r.ID <= run.Last.ID })
+			}
+		}
+		for _, e := range d.Events {
+			n += m.db.remove(func(r dialect.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
+		}
+	})
+	return n, err
+}
+
+func (db *memDB) find(e dialect.Event) *dialect.Row {
+	i := slices.IndexFunc(db.rows, func(r dialect.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
+	if i < 0 {
+		return nil
+	}
+	return &db.rows[i]
+}
+
+func (db *memDB) remove(gone func(dialect.Row) bool) int64 {
+	before := len(db.rows)
+	db.rows = slices.DeleteFunc(db.rows, gone)
+	return int64(before - len(db.rows))
+}
+
+// insert puts committed rows in their place.
+func (db *memDB) insert(rows []dialect.Row) {
+	db.rows = append(db.rows, rows...)
+	slices.SortFunc(db.rows, func(a, b dialect.Row) int { return int(a.ID - b.ID) })
+}
+
+func (m *memStore) Settle(_ context.Context, l dialect.Lease) error { return m.fenced(l, func() {}) }
+
+func (m *memStore) Overtake(_ context.Context, l dialect.Lease) error {
+	return m.fenced(l, func() {
+		for _, p := range m.db.parked {
+			p.Overtaken = p.Overtaken || p.Key != nil
+		}
+	})
+}
+
+func (m *memStore) BlockedKeys(_ context.Context, visit func(string, []byte)) error {
+	return m.change(func() {
+		for _, p := range m.db.parked {
+			if p.Key != nil {
+				visit(p.Topic, p.Key)
+			}
+		}
+	})
+}
+
+func (m *memStore) Park(_ context.Context, l dialect.Lease, rows []dialect.Parking) (n int64, err error) {
+	err = m.fenced(l, func() {
+		for _, p := range rows {
+			row := m.db.find(p.Event)
+			if row == nil {
+				continue
+			}
+			m.db.nextSeq++
+			m.db.parked = append(m.db.parked, &memParked{dialect.ParkedRow{Seq: m.db.nextSeq, Row: *row, Overtaken: p.Overtaken}, p.State})
+			m.db.remove(func(r dialect.Row) bool { return r.ID == p.ID })
+			n++
+		}
+	})
+	return n, err
+}
+
+func (m *memStore) Refuse(_ context.Context, l dialect.Lease, row dialect.ParkedEvent, _ string, overtaken bool) error {
+	return m.fenced(l, func() {
+		for _, p := range m.db.parked {
+			if p.Seq == row.Seq {
+				p.state, p.Overtaken = dialect.ParkFailed, p.Overtaken || overtaken
+				for _, q := range m.db.parked {
+					if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == dialect.ParkRetry {
+						q.state = dialect.ParkBlocked
+					}
+				}
+			}
+		}
+	})
+}
+
+func (m *memStore) Asked(context.Context) (asked bool, err error) {
+	err = m.change(func() {
+		for _, p := range m.db.parked {
+			asked = asked || p.state == dialect.ParkRetry || p.state == dialect.ParkDrop
+		}
+	})
+	return asked, err
+}
+
+func (m *memStore) DropAsked(_ context.Context, l dialect.Lease, _ int) (gone []dialect.Dropped, freed []dialect.EventKey, err error) {
+	err = m.fenced(l, func() {
+		freed = m.db.unpark(func(p *memParked) bool {
+			if p.state != dialect.ParkDrop {
+				return false
+			}
+			m.db.dropped = append(m.db.dropped, p.EventID)
+			gone = append(gone, dialect.Dropped{Seq: p.Seq, Event: dialect.Event{ID: p.ID, EventID: p.EventID}, Topic: p.Topic, Key: p.Key})
+			return true
+		})
+	})
+	return gone, freed, err
+}
+
+// unpark deletes parked rows, sets their followers to retry and returns the freed keys.
+func (db *memDB) unpark(gone func(*memParked) bool) (freed []dialect.EventKey) {
+	keys := make(map[dialect.EventKey]bool)
+	db.parked = slices.DeleteFunc(db.parked, func(p *memParked) bool {
+		if !gone(p) {
+			return false
+		}
+		if p.Key != nil {
+			keys[dialect.EventKey{Topic: p.Topic, Key: string(p.Key)}] = true
+		}
+		return true
+	})
+	for key := range keys {
+		rows := slices.DeleteFunc(slices.Clone(db.parked), func(p *memParked) bool {
+			return p.Key == nil || string(p.Key) != key.Key
+		})
+		if len(rows) == 0 {
+			freed = append(freed, key)
+			continue
+		}
+		if rows[0].state != dialect.ParkBlocked {
+			continue
+		}
+		for _, p := range rows {
+			if p.state == dialect.ParkFailed {
+				break
+			}
+			if p.state == dialect.ParkBlocked {
+				p.state = dialect.ParkRetry
+			}
+		}
+	}
+	return freed
+}
+
+func (m *memStore) Replayable(_ context.Context, limit int, visit func(*dialect.ParkedRow) bool) error {
+	var rows []dialect.ParkedRow
+	err := m.change(func() {
+		waits := make(map[string]bool)
+		for _, p := range m.db.parked {
+			if p.state == dialect.ParkRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) && len(rows) < limit {
+				rows = append(rows, p.ParkedRow)
+			}
+			if p.state != dialect.ParkRetry {
+				waits[string(p.Key)] = true
+			}
+		}
+	})
+	for i := range rows {
+		if err != nil || !visit(&rows[i]) {
+			break
+		}
+	}
+	return err
+}
+
+func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.ParkedEvent) (freed []dialect.EventKey, err error) {
+	err = m.fenced(l, func() {
+		freed = m.db.unpark(func(p *memParked) bool {
+			return slices.Contains(rows, dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID})
+		})
+	})
+	return freed, err
+}
+
+func (m *memStore) DeleteSentParked(_ context.Context, l dialect.Lease, events []dialect.Event) (n int64, err error) {
+	err = m.fenced(l, func() {
+		before := len(m.db.parked)
+		m.db.unpark(func(p *memParked) bool {
+			return slices.Contains(events, dialect.Event{ID: p.ID, EventID: p.EventID})
+		})
+		n = int64(before - len(m.db.parked))
+	})
+	return n, err
+}

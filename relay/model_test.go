@@ -1,0 +1,598 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// The model: writers, two relays that take the lease from each other, a broker, an
+// operator, and misfortune between any two steps. The steps are the real session's, over
+// a database in memory, one at a time in an order that rapid chooses:
+//
+//	write, commit, roll back · claim, read and deliver, acknowledge, delete, look at the
+//	writers · outage, rejection, lost answers · crash, pause beyond the lease · ask for
+//	a retry or a drop, mend the cause
+//
+// At the end everything heals, one relay works off the rest, and the promises are held
+// against the broker's log.
+
+// modelChecks is how many runs the model makes in each mode.
+const modelChecks = 10_000
+
+func TestTheModelKeepsThePromises(t *testing.T) {
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() == checks.DefValue {
+		require.NoError(t, checks.Value.Set(fmt.Sprint(modelChecks)))
+		t.Cleanup(func() { _ = checks.Value.Set(checks.DefValue) })
+	}
+	for _, mode := range Modes() {
+		t.Run(string(mode), func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) { newModel(rt, mode).play() })
+		})
+	}
+}
+
+type model struct {
+	t    *rapid.T
+	mode Mode
+	db   *memDB
+
+	writers  []*modelWriter
+	versions map[string]int
+	locked   map[string]bool
+	written  map[uuid.UUID]string // committed events
+	poison   map[uuid.UUID]bool
+	ended    []uuid.UUID // rolled back
+
+	relays  [2]*modelRelay
+	healing bool
+
+	broker *txBroker // exactly once
+	log    []published
+	// repeats: something happened that may duplicate in at-least-once mode.
+	repeats bool
+}
+
+type modelWriter struct {
+	name string
+	key  string
+	rows []dialect.Row
+}
+
+// modelRelay is a relay with its session, if it has one.
+type modelRelay struct {
+	*Relay
+	m       *model
+	keeper  *keeper
+	session *session
+	sink    *modelSession
+	zombie  bool // its lease is gone, and it does not know
+
+	suspects map[int64]bool // for the next session
+}
+
+func newModel(t *rapid.T, mode Mode) *model {
+	m := &model{
+		t: t, mode: mode, db: &memDB{open: map[string]bool{}}, versions: map[string]int{}, locked: map[string]bool{},
+		written: map[uuid.UUID]string{}, poison: map[uuid.UUID]bool{}, broker: &txBroker{},
+	}
+	m.broker.verdict = func(r *Record) error { return m.verdict(r.EventID) }
+	m.broker.beforeCommit = func() error { return m.chance("abort", 8, errors.New("aborted")) }
+	m.broker.afterCommit = func() error { return m.chance("lost answer", 8, errors.New("no answer")) }
+	for i := range m.relays {
+		cfg := Config{Logger: slog.New(slog.DiscardHandler), LeaseTTL: 10 * time.Minute, Mode: mode,
+			BatchSize: 4, MaxInFlight: 8, confirmEvery: time.Hour}.withDefaults()
+		if cfg.maxGaps = 512; i == 1 {
+			cfg.maxGaps = 2
+		}
+		r := newRelay(cfg, nil)
+		r.store = &memStore{db: m.db, fault: m.fault}
+		m.relays[i] = &modelRelay{Relay: r, m: m}
+		r.cfg.Sink = &modelSink{m: m, of: m.relays[i]}
+		if mode == ExactlyOnce {
+			r.cfg.Sink = m.broker
+		}
+	}
+	return m
+}
+
+// chance returns err one time in n, and never while the model heals.
+func (m *model) chance(what string, n int, err error) error {
+	if m.healing || rapid.IntRange(1, n).Draw(m.t, what) != 1 {
+		return nil
+	}
+	return err
+}
+
+// seldom skips three of four, so that some runs come without what may duplicate.
+func (m *model) seldom(what string) bool {
+	return !m.healing && rapid.IntRange(1, 4).Draw(m.t, what) != 1
+}
+
+func (m *model) fault(when string) error {
+	return m.chance("fault "+when, 25, errMem)
+}
+
+func (m *model) verdict(event uuid.UUID) error {
+	if m.poison[event] {
+		return Rejected(errRefused)
+	}
+	return nil
+}
+
+func (m *model) play() {
+	steps := map[string]func(){
+		"roll back": m.rollBack, "operate": m.operate, "take the lease away": m.expire,
+	}
+	for i, r := range m.relays {
+		name := fmt.Sprintf(" %d", i)
+		steps["claim"+name], steps["delete"+name], steps["look"+name] = r.claimLease, r.remove, r.look
+		steps["resolve"+name], steps["crash"+name], steps["obey"+name] = r.resolve, r.crash, r.obey
+		for again := range 4 {
+			steps[fmt.Sprint("poll", name, "/", again)] = r.poll
+		}
+	}
+	for again := range 4 {
+		steps[fmt.Sprint("write/", again)], steps[fmt.Sprint("commit/", again)] = m.write, m.commit
+	}
+	names := make([]string, 0, len(steps))
+	for name := range steps {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for range rapid.IntRange(10, 150).Draw(m.t, "steps") {
+		steps[rapid.SampledFrom(names).Draw(m.t, "step")]()
+	}
+	m.heal()
+	m.check()
+}
+
+// write opens a transaction that holds the lock of its key, and takes ids.
+func (m *model) write() {
+	key := rapid.SampledFrom([]string{"a", "b", "c", ""}).Draw(m.t, "key")
+	if m.locked[key] || len(m.writers) > 4 {
+		return
+	}
+	w := &modelWriter{name: fmt.Sprint("tx", m.db.nextID), key: key}
+	for range rapid.IntRange(1, 3).Draw(m.t, "events") {
+		m.db.nextID++
+		row := dialect.Row{ID: m.db.nextID, EventID: uuid.New(), Topic: "t"}
+		if key != "" {
+			row.Key = []byte(key)
+			row.Payload = fmt.Appendf(nil, "%s%d", key, m.versions[key]+len(w.rows)+1)
+		} else {
+			row.Payload = fmt.Appendf(nil, "-%d", row.ID)
+		}
+		w.rows = append(w.rows, row)
+		if rapid.IntRange(1, 12).Draw(m.t, "poison") == 1 {
+			m.poison[row.EventID] = true
+		}
+	}
+	m.locked[key] = key != ""
+	m.db.open[w.name] = true
+	m.writers = append(m.writers, w)
+}
+
+func (m *model) endWriter(f func(*modelWriter)) {
+	if len(m.writers) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.writers)-1).Draw(m.t, "writer")
+	w := m.writers[i]
+	m.writers = slices.Delete(m.writers, i, i+1)
+	f(w)
+	m.locked[w.key] = false
+	delete(m.db.open, w.name)
+}
+
+func (m *model) commit() {
+	m.endWriter(func(w *modelWriter) {
+		m.db.insert(w.rows)
+		m.versions[w.key] += len(w.rows)
+		for _, row := range w.rows {
+			m.written[row.EventID] = string(row.Payload)
+		}
+	})
+}
+
+func (m *model) rollBack() {
+	m.endWriter(func(w *modelWriter) {
+		for _, row := range w.rows {
+			m.ended = append(m.ended, row.EventID)
+		}
+	})
+}
+
+// operate asks for something about the first parked row of a key.
+func (m *model) operate() {
+	for _, p := range m.db.parked {
+		if p.state != dialect.ParkFailed {
+			continue
+		}
+		switch rapid.IntRange(0, 3).Draw(m.t, "operator") {
+		case 0:
+			p.state = dialect.ParkRetry
+		case 1:
+			p.state = dialect.ParkDrop
+		default:
+			delete(m.poison, p.EventID)
+			p.state = dialect.ParkRetry
+		}
+		return
+	}
+}
+
+// expire ends the lease. Its owner is paused: it delivers nothing more, but what it has
+// under way may still arrive.
+func (m *model) expire() {
+	if m.seldom("expire") {
+		return
+	}
+	m.db.lease.owner = uuid.Nil
+	for _, r := range m.relays {
+		if r.keeper != nil {
+			r.zombie, m.repeats = true, true
+		}
+	}
+}
+
+func (r *modelRelay) claimLease() {
+	if r.keeper != nil {
+		return
+	}
+	k, err := r.claim(context.Background())
+	if err != nil || k == nil {
+		return
+	}
+	r.keeper, r.zombie = k, false
+	r.begin(nil)
+}
+
+// begin opens a session.
+func (r *modelRelay) begin(suspects map[int64]bool) {
+	r.sink = nil
+	if err := r.deleteCarried(context.Background(), r.keeper); err != nil {
+		r.end(outcome{suspects: suspects})
+		return
+	}
+	s := newSession(r.Relay, r.keeper)
+	s.suspects = suspects
+	out, err := s.open(modelContext{r}, context.Background())
+	if err != nil {
+		r.end(outcome{outage: err, suspects: suspects})
+		return
+	}
+	s.out = out
+	s.judge, _ = out.(Judge)
+	r.session = s
+}
+
+// end does what a turn does after a session.
+func (r *modelRelay) end(out outcome) {
+	r.session = nil
+	r.carried = append(r.carried, out.leftover...)
+	if r.keeper.ctx.Err() != nil || r.zombie {
+		r.keeper.cancel(nil)
+		r.keeper, r.zombie = nil, false
+		return
+	}
+	suspects := out.suspects
+	if out.rejected != nil && r.parkRefused(r.keeper, out.rejected) == nil {
+		delete(suspects, out.rejected.flightID())
+	}
+	if r.m.healing || out.undelivered+len(r.carried)+len(r.unparked) > 0 || rapid.Bool().Draw(r.m.t, "go on") {
+		r.suspects = suspects // the next step begins a session
+		return
+	}
+	r.release(r.keeper)
+	r.keeper.cancel(nil)
+	r.keeper = nil
+}
+
+// close ends the session as run does: what is on its way is resolved, or given up.
+func (r *modelRelay) close() {
+	s := r.session
+	s.untold = len(s.flights.failures())
+	for s.flights.undeleted() > 0 || r.sink != nil && len(r.sink.held) > 0 {
+		if r.resolve(); !r.m.healing && rapid.IntRange(1, 3).Draw(r.m.t, "give up") == 1 {
+			break
+		}
+		r.remove()
+	}
+	s.out.Close()
+	s.end(context.Background(), context.Background())
+	r.end(s.outcome())
+}
+
+func (r *modelRelay) poll() {
+	if r.session == nil {
+		if r.keeper != nil {
+			r.begin(r.suspects)
+		}
+		return
+	}
+	if r.zombie { // it notices when it would deliver
+		r.keeper.lost(errLeaseExpired)
+		r.close()
+		return
+	}
+	s := r.session
+	rows, bytes := s.room()
+	if rows <= 0 || bytes <= 0 {
+		return
+	}
+	if s.reread.Swap(false) {
+		s.startOver()
+	}
+	err := s.loadBlocked(modelContext{r})
+	if err == nil {
+		_, _, err = s.poll(modelContext{r})
+	}
+	r.read(err)
+}
+
+// read takes in how a step of the reader ended.
+func (r *modelRelay) read(err error) {
+	switch {
+	case errors.Is(err, errLeftOut), errors.Is(err, errCameBack), len(r.session.flights.failures()) > 0:
+		r.close()
+	case err != nil:
+		r.session.startOver()
+	}
+}
+
+func (r *modelRelay) obey() {
+	if r.session == nil || r.zombie {
+		return
+	}
+	err := r.session.loadBlocked(modelContext{r})
+	if err == nil {
+		err = r.session.obey(modelContext{r})
+	}
+	r.read(err)
+}
+
+func (r *modelRelay) look() {
+	if r.session != nil {
+		_ = r.session.look(context.Background())
+	}
+}
+
+// remove deletes what is delivered, as the deleter does.
+func (r *modelRelay) remove() {
+	if r.session == nil {
+		return
+	}
+	s := r.session
+	taken := s.flights.takeDelivered(true, maxDelete)
+	if len(taken) == 0 {
+		return
+	}
+	if err := s.delete(context.Background(), taken, false); err != nil {
+		s.flights.putBack(taken)
+	}
+	if s.tx != nil && !r.zombie {
+		s.keepPosition(context.Background(), s.tx, s.flights.confirmed())
+	}
+}
+
+// resolve has the broker answer.
+func (r *modelRelay) resolve() {
+	if r.sink != nil {
+		r.sink.resolve()
+	}
+}
+
+func (r *modelRelay) crash() {
+	if r.keeper == nil || r.m.seldom("crash") {
+		return
+	}
+	r.m.repeats = true
+	if r.sink != nil {
+		r.sink.crash()
+	}
+	r.keeper.cancel(nil)
+	if !r.zombie {
+		r.m.db.lease.owner = uuid.Nil // in time
+	}
+	r.keeper, r.session, r.zombie, r.sink = nil, nil, false, nil
+	r.carried, r.unparked, r.unsure = nil, nil, uuid.Nil // a new process
+	r.overtaken = map[uuid.UUID]bool{}
+}
+
+// modelContext answers whoever waits: the broker answers something.
+type modelContext struct{ r *modelRelay }
+
+func (modelContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (modelContext) Err() error                  { return nil }
+func (modelContext) Value(any) any               { return nil }
+func (c modelContext) Done() <-chan struct{} {
+	c.r.resolve()
+	return nil
+}
+
+// modelSink keeps records under way until the model resolves them.
+type modelSink struct {
+	m  *model
+	of *modelRelay
+}
+
+type modelSession struct {
+	m    *model
+	mu   sync.Mutex
+	ack  Ack
+	held []*Record
+	gate bool
+}
+
+func (s *modelSink) Check(context.Context) error { return nil }
+func (s *modelSink) Open(_ context.Context, ack Ack) (Session, error) {
+	session := &modelSession{m: s.m, ack: ack}
+	s.of.sink = session
+	return session, nil
+}
+
+// Refuses knows of half of the events that the broker would refuse.
+func (s *modelSession) Refuses(r *Record) error {
+	if s.m.poison[r.EventID] && r.ID%2 == 0 {
+		return errRefused
+	}
+	return nil
+}
+
+func (s *modelSession) Deliver(_ context.Context, records []*Record) {
+	s.held = append(s.held, records...)
+	if s.gate {
+		s.giveUp()
+	}
+}
+
+// Close gives up what is under way, which the broker may have all the same.
+func (s *modelSession) Close() {
+	s.gate = true
+	if n := len(s.held); n > 0 {
+		s.m.repeats = true
+		s.arrive()
+	}
+	s.giveUp()
+}
+
+func (s *modelSession) giveUp() {
+	for _, r := range s.held {
+		s.ack(r, ErrGivenUp)
+	}
+	s.held = nil
+}
+
+func (s *modelSession) publish(r *Record) {
+	s.m.log = append(s.m.log, published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
+}
+
+// resolve answers for some of the records: delivered, refused as a batch, or an outage
+// of which the broker may have the first.
+func (s *modelSession) resolve() {
+	if len(s.held) == 0 {
+		return
+	}
+	n := len(s.held)
+	if !s.m.healing {
+		n = rapid.IntRange(1, len(s.held)).Draw(s.m.t, "answers")
+	}
+	if s.m.chance("outage", 10, errMem) != nil {
+		s.gate = true
+		if rapid.Bool().Draw(s.m.t, "it has it") {
+			s.publish(s.held[0])
+			s.m.repeats = true
+		}
+		s.ack(s.held[0], errMem)
+		s.held = s.held[1:]
+		s.giveUp()
+		return
+	}
+	for range n {
+		r := s.held[0]
+		err := s.m.verdict(r.EventID)
+		if err != nil { // the whole batch is blamed
+			s.gate = true
+			for _, r := range s.held[:min(n, len(s.held))] {
+				s.ack(r, err)
+			}
+			s.held = s.held[min(n, len(s.held)):]
+			s.giveUp()
+			return
+		}
+		s.held = s.held[1:]
+		s.publish(r)
+		s.ack(r, nil)
+	}
+}
+
+// crash leaves some of the records to the broker, which nobody hears of.
+func (s *modelSession) crash() {
+	s.arrive()
+	s.held = nil
+}
+
+// arrive has the broker take some of the first records, of which nobody hears.
+func (s *modelSession) arrive() {
+	for _, r := range s.held[:rapid.IntRange(0, len(s.held)).Draw(s.m.t, "arrived")] {
+		if s.m.verdict(r.EventID) != nil {
+			break
+		}
+		s.publish(r)
+	}
+}
+
+// heal ends all trouble and works off what is left.
+func (m *model) heal() {
+	m.healing = true
+	for len(m.writers) > 0 {
+		m.commit()
+	}
+	for _, r := range m.relays {
+		r.crash()
+	}
+	m.db.lease.owner = uuid.Nil
+	r := m.relays[0]
+	for range 400 {
+		clear(m.poison)
+		for _, p := range m.db.parked {
+			if p.state == dialect.ParkFailed {
+				p.state = dialect.ParkRetry
+			}
+		}
+		r.claimLease()
+		r.poll()
+		r.obey()
+		r.resolve()
+		r.remove()
+		if len(m.db.rows) == 0 && len(m.db.parked) == 0 {
+			return
+		}
+	}
+	m.t.Fatalf("not worked off: %d rows, %d parked", len(m.db.rows), len(m.db.parked))
+}
+
+func (m *model) check() {
+	log := m.log
+	if m.mode == ExactlyOnce {
+		log = m.broker.committed
+	}
+	seen := map[uuid.UUID]bool{}
+	var first []string
+	for _, p := range log {
+		if _, ok := m.written[p.eventID]; !ok {
+			m.t.Fatalf("%s was sent and not committed", p.value)
+		}
+		if seen[p.eventID] && (m.mode == ExactlyOnce || !m.repeats) {
+			m.t.Fatalf("%s was sent twice", p.value)
+		}
+		if !seen[p.eventID] {
+			first = append(first, p.value)
+		}
+		seen[p.eventID] = true
+	}
+	for event, value := range m.written {
+		if !seen[event] && !slices.Contains(m.db.dropped, event) {
+			m.t.Fatalf("%s is lost: %v", value, first)
+		}
+	}
+	for _, key := range []string{"a", "b", "c"} {
+		if !inOrder(first, key) {
+			m.t.Fatalf("%s is out of order: %v", key, first)
+		}
+	}
+}
