@@ -123,7 +123,7 @@ func TestARelayThatIsToArchiveChecksItsTableAtStart(t *testing.T) {
 
 func TestARelayThatIsToArchiveChecksItsRightsAtStart(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
-		rights := []string{"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases"}
+		rights := []string{"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases", "SELECT, INSERT, UPDATE, DELETE ON outbox_parked"}
 		for _, missing := range []string{"", "SELECT, INSERT", "SELECT, DELETE"} {
 			b := newBench(t, db)
 			b.cfg.Archive = true

@@ -1,7 +1,9 @@
 package dialect_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/faultdb"
 )
 
 func list(t *testing.T, db dbtest.Database, f dialect.ParkedFilter, limit int) (seqs []int64, more bool) {
@@ -233,17 +236,36 @@ func TestADropKeepsItsReasonBeforeTheError(t *testing.T) {
 	})
 }
 
+// Were the first rows dropped while the others are not marked yet, their followers would
+// be sent. Here the second of two statements fails.
 func TestADropOfManyRowsMarksTheFirstOnesLast(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
-		const all = 5003
+		const all, atOnce = 5003, 5000
 		fill(t, db, all)
 		exec(t, db.DB, "UPDATE outbox_events SET event_key = 'k'")
 		parkAll(t, r, l, eventsAbove(t, r, 0)...)
-		answer, err := ask(t, db, dialect.ParkedAsk{State: "drop", Reason: "x"})
+		updates, broken := 0, errors.New("the disk is full")
+		faulty := faultdb.Open(db.DB, func(statement string) faultdb.Fault {
+			if !strings.HasPrefix(statement, "UPDATE") {
+				return faultdb.Fault{}
+			}
+			if updates++; updates == 2 {
+				return faultdb.Fail(broken)
+			}
+			return faultdb.Fault{}
+		})
+		defer func() { require.NoError(t, faulty.Close()) }()
+		a := dialect.ParkedAsk{State: "drop", Reason: "x"}
+		_, err := dialect.AskParked(t.Context(), faulty, dialect.Names{Dialect: db.Dialect}, a)
+		require.ErrorIs(t, err, broken)
+		require.ErrorContains(t, err, "5000 rows were marked")
+		require.Equal(t, "failed blocked blocked"+strings.Repeat(" drop", atOnce), states(t, db))
+
+		answer, err := ask(t, db, a)
 		require.NoError(t, err)
-		require.Equal(t, dialect.ParkedAnswer{Found: true, Marked: all}, answer)
+		require.Equal(t, dialect.ParkedAnswer{Found: true, Marked: all - atOnce}, answer)
 	})
 }
 

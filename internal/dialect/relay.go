@@ -248,8 +248,8 @@ func (r *Relay) Inspect(ctx context.Context, name string) (Source, error) {
 }
 
 // rights fails if the user may not read or delete events: a relay that may not delete
-// would publish every event again each time it starts. The delete names no row and no
-// lease. SQLite has no users, and a delete would wait for a writer.
+// would publish every event again each time it starts. And it fails if the user may not
+// park, which would stop the source at the first refused event. No statement names a row. SQLite has no users, and a delete would wait for a writer.
 func (r *Relay) rights(ctx context.Context) error {
 	if r.names.Dialect == SQLite {
 		return nil
@@ -257,8 +257,10 @@ func (r *Relay) rights(ctx context.Context) error {
 	if _, err := r.sql.read(ctx, ReadQuery{Limit: 1}, func(*Row) bool { return false }); err != nil {
 		return err
 	}
-	_, err := r.sql.deleteEvents(ctx, Lease{}, []Event{{}})
-	return err
+	if _, err := r.sql.deleteEvents(ctx, Lease{}, []Event{{}}); err != nil {
+		return err
+	}
+	return r.parkingRights(ctx)
 }
 
 // param is the placeholder of the i-th argument.

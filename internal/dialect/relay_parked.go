@@ -122,6 +122,22 @@ func (r *Relay) Asked(ctx context.Context) (asked bool, err error) {
 // The term is that of the partial index.
 const askedParked = "SELECT EXISTS (SELECT 1 FROM {outbox_parked} WHERE state IN ('retry', 'drop'))"
 
+// parkingRights fails if the user may not move rows to outbox_parked and back. No row
+// has the id 0.
+func (r *Relay) parkingRights(ctx context.Context) error {
+	for _, statement := range []string{
+		`INSERT INTO {outbox_parked} (id, event_id, topic, event_type, headers, created_at)
+SELECT id, event_id, topic, event_type, headers, created_at FROM {outbox_events} WHERE id = 0`,
+		"UPDATE {outbox_parked} SET attempts = attempts WHERE seq = 0",
+		"DELETE FROM {outbox_parked} WHERE seq = 0",
+	} {
+		if _, err := r.db.ExecContext(ctx, r.names.Expand(statement)); err != nil {
+			return fmt.Errorf("may this user park? %w", err)
+		}
+	}
+	return nil
+}
+
 // Park moves rows out of outbox_events in the order given, and returns how many it
 // moved: a row that is gone, or whose id holds another event by now, is passed over,
 // for the answer to an earlier try may have been lost. ErrLeaseLost: nothing moved.

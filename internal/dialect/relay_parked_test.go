@@ -299,3 +299,18 @@ func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
 		require.Zero(t, countRows(t, db))
 	})
 }
+
+func TestARelayThatMayNotParkIsToldAtStart(t *testing.T) {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Migrate(t, fresh(t))
+			rest := []string{"SELECT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases"}
+			for _, parked := range []string{"SELECT, INSERT, UPDATE", "SELECT, INSERT, DELETE", "SELECT, UPDATE, DELETE"} {
+				_, err := newRelay(t, dbtest.Restricted(t, db, append(rest, parked+" ON outbox_parked")...)).Inspect(t.Context(), "default")
+				require.True(t, dialect.IsDenied(err), "%s: %v", parked, err)
+			}
+			_, err := newRelay(t, dbtest.Restricted(t, db, append(rest, "SELECT, INSERT, UPDATE, DELETE ON outbox_parked")...)).Inspect(t.Context(), "default")
+			require.NoError(t, err)
+		})
+	}
+}
