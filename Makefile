@@ -1,12 +1,15 @@
 # The commands of this project. Each is a plain command underneath, so that nothing needs make.
 .DEFAULT_GOAL := help
-.PHONY: help test services lint fmt demo bench
+.PHONY: help test fuzz services lint fmt demo bench
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 test: ## install and start the servers that the tests need, and run every test
 	@dev/test
+
+fuzz: ## fuzz headers, manifests, names and URLs, each for 30 s (FUZZ=…)
+	@dev/fuzz $(FUZZ)
 
 services: ## start the servers (dev/README.md), and print their addresses
 	@dev/services up
