@@ -1,6 +1,6 @@
 # The commands of this project. Each is a plain command underneath, so that nothing needs make.
 .DEFAULT_GOAL := help
-.PHONY: help test fuzz services lint fmt demo bench
+.PHONY: help test fuzz services lint fmt demo bench chaos
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -27,3 +27,6 @@ demo: ## a shop, its relay and its billing in one process; needs no server
 bench: ## measure; BENCH="…" are the benchmark program's arguments
 	@dev/services up
 	@addresses=$$(dev/services env) && eval "$$addresses" && cd bench && go run . $(BENCH)
+
+chaos: ## kill, stop and cut while events flow, and judge; DURATION=20m SEED=7 MODE=… DATABASE=postgres or mariadb
+	@go run ./internal/chaos/cmd $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(MODE),--mode $(MODE)) $(if $(DATABASE),--database $(DATABASE)) $(CHAOS)

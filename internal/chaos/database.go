@@ -1,0 +1,280 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"strings"
+
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/outbox"
+)
+
+// database is the database of one run, with a user for the relays and one for the
+// writers, so that either's connections can be cut.
+type database struct {
+	sql      flavor
+	dialect  outbox.Dialect
+	admin    *sql.DB
+	adminURL string
+	name     string
+	relayURL string
+	writers  *sql.DB
+	users    map[Kind]string // the kind of trouble → whose connections it cuts
+}
+
+// flavor is the SQL in which the two databases differ.
+type flavor struct {
+	createUser string // name, password
+	grants     []string
+	// connections lists the connections of a user, cut ends one.
+	connections, cut string
+	// openTransactions counts those of a user.
+	openTransactions string
+	earlyID          string
+	insertEvent      string
+	placeholder      func(i int) string
+}
+
+func (f flavor) bind(query string) string {
+	parts := strings.Split(query, "?")
+	var b strings.Builder
+	for i, part := range parts[:len(parts)-1] {
+		b.WriteString(part + f.placeholder(i+1))
+	}
+	return b.String() + parts[len(parts)-1]
+}
+
+// flavors: the relay's user may do what docs/tables.md grants it, and the same to tables
+// that later versions add.
+func flavors() map[string]flavor {
+	return map[string]flavor{
+		PostgreSQL: {
+			createUser: "CREATE ROLE %[1]s LOGIN PASSWORD '%[2]s'",
+			grants: []string{
+				"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %[2]s",
+				"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO %[2]s",
+			},
+			connections:      "SELECT pid FROM pg_stat_activity WHERE usename = $1 ORDER BY pid",
+			cut:              "SELECT pg_terminate_backend(%d)",
+			openTransactions: "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND xact_start IS NOT NULL",
+			earlyID:          "SELECT pg_current_xact_id()",
+			insertEvent:      "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, $2, $3, $4, $5, $6)",
+			placeholder:      func(i int) string { return fmt.Sprint("$", i) },
+		},
+		MariaDB: {
+			createUser: "CREATE USER '%[1]s'@'%%' IDENTIFIED BY '%[2]s'",
+			grants: []string{
+				"GRANT SELECT, INSERT, UPDATE, DELETE ON %[1]s.* TO '%[2]s'@'%%'",
+				"GRANT PROCESS ON *.* TO '%[2]s'@'%%'",
+			},
+			connections:      "SELECT id FROM information_schema.processlist WHERE user = ? ORDER BY id",
+			cut:              "KILL %d",
+			openTransactions: "SELECT count(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON trx_mysql_thread_id = id WHERE user = ?",
+			earlyID:          "INSERT INTO chaos_early (note) VALUES ('x')",
+			insertEvent:      "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?)",
+			placeholder:      func(int) string { return "?" },
+		},
+	}
+}
+
+// tables of the service that the writers play. A row of chaos_ledger is written in each
+// transaction: it is the truth about a commit whose answer was lost.
+func tables() []string {
+	return []string{
+		"CREATE TABLE chaos_aggregates (id int PRIMARY KEY, version bigint NOT NULL)",
+		"CREATE TABLE chaos_ledger (writer int NOT NULL, number int NOT NULL, PRIMARY KEY (writer, number))",
+		"CREATE TABLE chaos_early (note varchar(8) NOT NULL)",
+	}
+}
+
+// newDatabase makes and migrates a database. The caller calls close.
+func newDatabase(ctx context.Context, s Settings, server string) (d *database, err error) {
+	random := make([]byte, 6)
+	_, _ = rand.Read(random) // never fails
+	d = &database{sql: flavors()[s.Database], name: "chaos_" + hex.EncodeToString(random), users: make(map[Kind]string)}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("make the database of the run: %w", errors.Join(err, d.close()))
+		}
+	}()
+	system, err := dbopen.Open(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	_, err = system.DB.ExecContext(ctx, "CREATE DATABASE "+d.name)
+	if err = errors.Join(err, system.DB.Close()); err != nil {
+		return nil, err
+	}
+	d.adminURL = withUser(server, d.name, nil)
+	target, err := dbopen.Open(ctx, d.adminURL)
+	if err != nil {
+		return nil, err
+	}
+	d.admin, d.dialect = target.DB, target.Dialect
+	if err := d.migrate(ctx, s.Binary); err != nil {
+		return nil, err
+	}
+	return d, d.addUsers(ctx, server, s.Writers)
+}
+
+func withUser(server, database string, user *url.Userinfo) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		panic(err) // dev/services printed it
+	}
+	u.Path = "/" + database
+	if user != nil {
+		u.User = user
+	}
+	return u.String()
+}
+
+// migrate makes the relay's tables as an operator does, and the service's.
+func (d *database) migrate(ctx context.Context, binary string) error {
+	cmd := exec.CommandContext(ctx, binary, "migrate", "up", "--only", "outbox")
+	cmd.Env = environment("POSTROOM_DATABASE_URL=" + d.adminURL)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("relay migrate up: %w\n%s", err, said)
+	}
+	for _, statement := range tables() {
+		if _, err := d.admin.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	var rows []string
+	for key := range allKeys {
+		rows = append(rows, fmt.Sprintf("(%d, 0)", key))
+	}
+	_, err := d.admin.ExecContext(ctx, "INSERT INTO chaos_aggregates (id, version) VALUES "+strings.Join(rows, ", "))
+	return err
+}
+
+func (d *database) addUsers(ctx context.Context, server string, writers int) error {
+	const password = "chaos" // on a server of our own, on loopback
+	for kind, user := range map[Kind]string{CutRelay: d.name + "_relay", CutWriter: d.name + "_writer"} {
+		statements := []string{fmt.Sprintf(d.sql.createUser, user, password)}
+		for _, grant := range d.sql.grants {
+			statements = append(statements, fmt.Sprintf(grant, d.name, user))
+		}
+		for _, statement := range statements {
+			if _, err := d.admin.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		d.users[kind] = user
+	}
+	d.relayURL = withUser(server, d.name, url.UserPassword(d.users[CutRelay], password))
+	target, err := dbopen.Open(ctx, withUser(server, d.name, url.UserPassword(d.users[CutWriter], password)), dbopen.WithMaxOpen(writers))
+	if err != nil {
+		return err
+	}
+	d.writers = target.DB
+	return nil
+}
+
+// cutOne ends one connection of those that the kind of trouble is for, from the server's
+// side. It reports false when there was none.
+func (d *database) cutOne(ctx context.Context, kind Kind, pick uint64) (bool, error) {
+	ids, err := d.connections(ctx, kind)
+	if err != nil || len(ids) == 0 {
+		return false, err
+	}
+	_, err = d.admin.ExecContext(ctx, fmt.Sprintf(d.sql.cut, ids[pick%uint64(len(ids))]))
+	return err == nil, err
+}
+
+func (d *database) connections(ctx context.Context, kind Kind) (ids []int64, err error) {
+	rows, err := d.admin.QueryContext(ctx, d.sql.connections, d.users[kind])
+	if err != nil {
+		return nil, fmt.Errorf("list the connections of %s: %w", d.users[kind], err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has it
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, rows.Err()
+}
+
+// count counts the rows of a table.
+func (d *database) count(ctx context.Context, table string) (n int64, err error) {
+	if err := d.admin.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count %s: %w", table, err)
+	}
+	return n, nil
+}
+
+// lowest returns the lowest id in the outbox; 0: it is empty.
+func (d *database) lowest(ctx context.Context) (id int64, err error) {
+	err = d.admin.QueryRowContext(ctx, "SELECT COALESCE(min(id), 0) FROM outbox_events").Scan(&id)
+	return id, err
+}
+
+// openTransactions counts the writers' open transactions. One whose connection was cut may
+// outlive it for a moment.
+func (d *database) openTransactions(ctx context.Context) (n int64, err error) {
+	if err := d.admin.QueryRowContext(ctx, d.sql.openTransactions, d.users[CutWriter]).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count open transactions: %w", err)
+	}
+	return n, nil
+}
+
+// lease describes the lease row, for an outbox that does not become empty.
+func (d *database) lease(ctx context.Context) string {
+	var owner, expires, mode sql.NullString
+	var epoch int64
+	err := d.admin.QueryRowContext(ctx, "SELECT owner, epoch, expires_at, mode FROM outbox_leases WHERE id = 1").Scan(&owner, &epoch, &expires, &mode)
+	if err != nil {
+		return fmt.Sprintf("the lease cannot be read: %v", err)
+	}
+	return fmt.Sprintf("lease: owner %q, epoch %d, until %s, mode %s", owner.String, epoch, expires.String, mode.String)
+}
+
+func (d *database) ledger(ctx context.Context) (map[transactionName]bool, error) {
+	rows, err := d.admin.QueryContext(ctx, "SELECT writer, number FROM chaos_ledger")
+	if err != nil {
+		return nil, fmt.Errorf("read the ledger: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has it
+	found := make(map[transactionName]bool)
+	for rows.Next() {
+		var t transactionName
+		if err := rows.Scan(&t.writer, &t.number); err != nil {
+			return nil, err
+		}
+		found[t] = true
+	}
+	return found, rows.Err()
+}
+
+// insertPlain writes an event with SQL by hand, as a service in another language does.
+func (d *database) insertPlain(ctx context.Context, tx *sql.Tx, e outbox.Event) error {
+	var key any
+	if e.Key != "" {
+		key = e.Key
+	}
+	_, err := tx.ExecContext(ctx, d.sql.insertEvent, e.ID.String(), e.Topic, key, e.Type, e.Payload, headerJSON(e.Headers))
+	return err
+}
+
+// close closes the pools. The server and all its data are removed after the runs.
+func (d *database) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{d.writers, d.admin} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,238 @@
+package chaos
+
+import (
+	"cmp"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Plan is everything that a seed decides. It holds no state: the same seed and counts
+// give the same answers, in whatever order they are asked for.
+type Plan struct {
+	Seed     uint64
+	Relays   int
+	LeaseTTL time.Duration
+}
+
+// Kind is a kind of trouble.
+type Kind string
+
+// Kinds of trouble.
+const (
+	KillRelay     Kind = "kill relay"     // SIGKILL
+	PauseRelay    Kind = "pause relay"    // SIGSTOP for longer than the lease, then SIGCONT
+	CutRelay      Kind = "cut relay"      // one of the relays' database connections, from the server's side
+	CutWriter     Kind = "cut writer"     // one of the writers'
+	KillBroker    Kind = "kill broker"    // SIGKILL, then a new start
+	RestartBroker Kind = "restart broker" // SIGTERM, then a new start
+)
+
+// Trouble is one blow.
+type Trouble struct {
+	At   time.Duration // since the start
+	Kind Kind
+	// Owner aims at the relay that claimed the lease last; otherwise Relay is the number
+	// of the one to hit. Where it cannot be hit, as it is stopped already, the next one is.
+	Owner bool
+	Relay int
+	// For is how long a pause lasts.
+	For time.Duration
+	// Pick chooses among the connections that there are.
+	Pick uint64
+}
+
+// stream is one kind of trouble: its first blow, and the time from one to the next.
+type stream struct {
+	number       uint64
+	first, every span
+	make         func(rng *rand.Rand, i int) Trouble
+}
+
+// span is a range of times, the end excluded.
+type span struct{ from, to time.Duration }
+
+func (s span) pick(rng *rand.Rand) time.Duration {
+	return s.from + time.Duration(rng.Int64N(max(1, int64(s.to-s.from))))
+}
+
+const ms = time.Millisecond
+
+// streams are independent: a change to one leaves the others' times as they are. The
+// times give 40 kills and 40 pauses in 60 s with some to spare, and let the broker be
+// up for most of them.
+func (p Plan) streams() []stream {
+	aim := func(rng *rand.Rand, t Trouble) Trouble {
+		t.Owner = rng.IntN(3) > 0
+		t.Relay = rng.IntN(max(1, p.Relays))
+		t.Pick = rng.Uint64()
+		return t
+	}
+	return []stream{
+		{number: 1, first: span{1500 * ms, 2500 * ms}, every: span{900 * ms, 1400 * ms}, make: func(rng *rand.Rand, _ int) Trouble {
+			return aim(rng, Trouble{Kind: KillRelay})
+		}},
+		{number: 2, first: span{1000 * ms, 2000 * ms}, every: span{800 * ms, 1400 * ms}, make: func(rng *rand.Rand, _ int) Trouble {
+			return aim(rng, Trouble{Kind: PauseRelay, For: p.pause(rng)})
+		}},
+		{number: 3, first: span{2000 * ms, 4000 * ms}, every: span{1200 * ms, 3200 * ms}, make: func(rng *rand.Rand, _ int) Trouble {
+			kind := CutRelay
+			if rng.IntN(2) == 0 {
+				kind = CutWriter
+			}
+			return aim(rng, Trouble{Kind: kind})
+		}},
+		{number: 4, first: span{6 * time.Second, 12 * time.Second}, every: span{26 * time.Second, 32 * time.Second}, make: func(_ *rand.Rand, i int) Trouble {
+			return Trouble{Kind: []Kind{KillBroker, RestartBroker}[i%2]}
+		}},
+	}
+}
+
+// pause is how long a process is stopped: longer than its lease, 1.6 s to 3.5 s where
+// that is 1.5 s. Most are of the shorter: relays that are stopped prove nothing more.
+func (p Plan) pause(rng *rand.Rand) time.Duration {
+	u := rng.Float64()
+	return p.LeaseTTL + 100*ms + time.Duration(u*u*float64(1900*ms))
+}
+
+// Troubles is all trouble in the order of its time, without end.
+func (p Plan) Troubles() iter.Seq[Trouble] {
+	return func(yield func(Trouble) bool) {
+		streams := p.streams()
+		rngs := make([]*rand.Rand, len(streams))
+		next := make([]Trouble, len(streams))
+		for i, s := range streams {
+			rngs[i] = p.rng(troubleStream, s.number)
+			at := s.first.pick(rngs[i])
+			next[i] = s.make(rngs[i], 0)
+			next[i].At = at
+		}
+		for counts := make([]int, len(streams)); ; {
+			soonest := slices.MinFunc(next, func(a, b Trouble) int { return cmp.Compare(a.At, b.At) })
+			i := slices.Index(next, soonest)
+			if !yield(soonest) {
+				return
+			}
+			counts[i]++
+			at := soonest.At + streams[i].every.pick(rngs[i])
+			next[i] = streams[i].make(rngs[i], counts[i])
+			next[i].At = at
+		}
+	}
+}
+
+// What a random stream is for: no two share one.
+const (
+	troubleStream = 1 << 32
+	writerStream  = 2 << 32
+)
+
+func (p Plan) rng(purpose, number uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(p.Seed, purpose+number))
+}
+
+// Key names an aggregate, and the topic that its events go to.
+type Key struct{ Topic, Name string }
+
+// Transaction is what a writer does in one transaction.
+type Transaction struct {
+	// Keys are locked in this order; no two transactions lock in another one.
+	Keys   []int
+	Events []PlannedEvent
+	// EarlyID gives the transaction its id before it waits for anything, so that the
+	// orders of transaction ids, row ids and commits are three orders.
+	EarlyID bool
+	// PlainSQL inserts with SQL of its own instead of package outbox.
+	PlainSQL bool
+	Think    time.Duration // between the locks and the events
+	Hold     time.Duration // between the events and the end
+	Rollback bool
+}
+
+// PlannedEvent is one event of a transaction. Key is an index into Transaction.Keys, or
+// -1: an event without a key, of which no order is asked.
+type PlannedEvent struct {
+	ID      uuid.UUID
+	Key     int
+	Padding int // bytes
+}
+
+// Sizes of the two sets of keys: in the hot one writers meet all the time.
+const (
+	hotKeys  = 12
+	coldKeys = 3000
+	allKeys  = hotKeys + coldKeys
+)
+
+// Transaction returns the number-th transaction of a writer.
+func (p Plan) Transaction(writer, number int) Transaction {
+	rng := p.rng(writerStream+uint64(writer)<<34, uint64(number))
+	t := Transaction{
+		EarlyID:  rng.IntN(4) == 0,
+		PlainSQL: rng.IntN(10) == 0,
+		Rollback: rng.IntN(10) == 0,
+	}
+	t.Think, t.Hold = p.dawdle(rng)
+	t.Keys = pickKeys(rng, t.Think+t.Hold)
+	for range 1 + rng.IntN(5) {
+		e := PlannedEvent{ID: newID(rng), Key: rng.IntN(len(t.Keys)), Padding: 20 + rng.IntN(200)}
+		switch n := rng.IntN(1000); {
+		case n < 30:
+			e.Key = -1
+		case n < 35:
+			e.Padding = 20_000
+		}
+		t.Events = append(t.Events, e)
+	}
+	return t
+}
+
+// dawdle is what a service does beside the database: mostly nothing, sometimes for so
+// long that hundreds of others commit meanwhile, now and then longer than a lease.
+func (p Plan) dawdle(rng *rand.Rand) (think, hold time.Duration) {
+	switch n := rng.IntN(10_000); {
+	case n < 15:
+		hold = span{p.LeaseTTL + 100*ms, 2 * p.LeaseTTL}.pick(rng)
+	case n < 165:
+		hold = span{50 * ms, 500 * ms}.pick(rng)
+	case n < 1_000:
+		hold = span{0, 20 * ms}.pick(rng)
+	case n < 2_000:
+		think = span{0, 10 * ms}.pick(rng)
+	}
+	return think, hold
+}
+
+// pickKeys takes one or two keys in ascending order. A slow transaction locks a hot key
+// in one of ten cases only: all writers would wait behind it, and write nothing.
+func pickKeys(rng *rand.Rand, slow time.Duration) []int {
+	n := 1
+	if rng.IntN(5) == 0 {
+		n = 2
+	}
+	keys := make([]int, n)
+	for i := range keys {
+		hot := rng.IntN(3) == 0
+		if slow > 100*ms {
+			hot = rng.IntN(10) == 0
+		}
+		keys[i] = hotKeys + rng.IntN(coldKeys)
+		if hot {
+			keys[i] = rng.IntN(hotKeys)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+func newID(rng *rand.Rand) (id uuid.UUID) {
+	for i := range id {
+		id[i] = byte(rng.Uint32())
+	}
+	id[6] = id[6]&0x0f | 0x40 // version 4
+	id[8] = id[8]&0x3f | 0x80 // RFC 9562
+	return id
+}

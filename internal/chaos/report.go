@@ -1,0 +1,130 @@
+package chaos
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Report is what a run proved.
+type Report struct {
+	Database string        `json:"database"`
+	Mode     Mode          `json:"mode"`
+	Seed     uint64        `json:"seed"`
+	LeaseTTL time.Duration `json:"lease_ttl_ns"`
+	Relays   int           `json:"relays"`
+	Writers  int           `json:"writers"`
+
+	Trouble time.Duration `json:"trouble_ns"` // for how long there was
+	Drain   time.Duration `json:"drain_ns"`   // from its end until the outbox was empty
+	// Held is for how much of it no blow fell, as nothing was being delivered.
+	Held time.Duration `json:"held_ns"`
+	// Delivered events left the outbox while there was trouble.
+	Delivered int64 `json:"delivered_in_trouble"`
+
+	Blows   Blows   `json:"blows"`
+	Account Account `json:"account"`
+	Arrived int     `json:"arrived"` // records in Kafka, copies included
+	// Ended counts the relays that ended by themselves, as one does that is started
+	// while the broker is down.
+	Ended int `json:"ended_by_themselves"`
+
+	Properties []Result `json:"properties"`
+	// Problems are everything else that was wrong.
+	Problems []string `json:"problems"`
+	// Cases is the directory with what is known about the offenders.
+	Cases string `json:"cases,omitempty"`
+
+	findings Findings
+}
+
+// Blows counts the trouble that was made.
+type Blows struct {
+	Kills          int `json:"kills"`
+	OwnerKills     int `json:"owner_kills"`
+	Pauses         int `json:"pauses"` // longer than the lease, from start to end
+	OwnerPauses    int `json:"owner_pauses"`
+	RelayCuts      int `json:"relay_connections_cut"`
+	WriterCuts     int `json:"writer_connections_cut"`
+	BrokerKills    int `json:"broker_kills"`
+	BrokerRestarts int `json:"broker_restarts"`
+}
+
+// Result is the count of one property.
+type Result struct {
+	Property  Property `json:"property"`
+	Count     int      `json:"count"`
+	Judged    bool     `json:"judged"` // false: reported only, the mode promises nothing
+	Offenders []string `json:"offenders,omitempty"`
+}
+
+// Passed reports whether everything held that the mode promises.
+func (r *Report) Passed() bool {
+	return len(r.Problems) == 0 && len(r.Broken()) == 0 && len(r.Properties) > 0
+}
+
+// Broken lists the properties that the mode promises and the run has broken.
+func (r *Report) Broken() []Property { return r.findings.Broken(r.Mode) }
+
+func (r *Report) judge(f Findings) {
+	r.findings = f
+	for _, p := range Properties() {
+		result := Result{Property: p, Count: f.Count(p), Judged: !r.Mode.Allows(p)}
+		if f[p] != nil {
+			for _, o := range f[p].Offenders {
+				result.Offenders = append(result.Offenders, o.String())
+			}
+		}
+		r.Properties = append(r.Properties, result)
+	}
+}
+
+func (r *Report) problem(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// offendersTold is how many offenders the text names; JSON and the cases have more.
+const offendersTold = 3
+
+// Write writes the report as text.
+func (r *Report) Write(to io.Writer) error {
+	var b strings.Builder
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
+	say("%s, %s, seed %d: %d relays with a lease of %v, %d writers, %v of trouble (%v of it held back), drained in %v",
+		r.Database, r.Mode, r.Seed, r.Relays, r.LeaseTTL, r.Writers, r.Trouble.Round(time.Second), r.Held.Round(time.Second), r.Drain.Round(100*time.Millisecond))
+	a := r.Account
+	say("  %d events in %d transactions, %d of them delivered during the trouble; %d rolled back, %d lost their connection, %d of them at COMMIT (%d had committed); %d records in Kafka",
+		a.Events, a.Transactions, r.Delivered, a.RolledBack, a.Cut+a.Unknown, a.Unknown, a.Found, r.Arrived)
+	n := r.Blows
+	say("  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
+		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts, r.Ended)
+	for _, p := range r.Properties {
+		verdict := "ok"
+		switch {
+		case !p.Judged:
+			verdict = "reported"
+		case p.Count > 0:
+			verdict = "BROKEN"
+		}
+		say("  %-40s %7d  %s", p.Property, p.Count, verdict)
+		if verdict == "BROKEN" {
+			for _, o := range p.Offenders[:min(offendersTold, len(p.Offenders))] {
+				say("      %s", o)
+			}
+		}
+	}
+	for _, p := range r.Problems {
+		say("  PROBLEM: %s", p)
+	}
+	if r.Cases != "" {
+		say("  what is known about it: %s", r.Cases)
+	}
+	verdict := "passed"
+	if !r.Passed() {
+		verdict = "FAILED"
+	}
+	say("  %s", verdict)
+	_, err := io.WriteString(to, b.String())
+	return err
+}

@@ -1,0 +1,262 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/outbox"
+)
+
+// How long the ends of a run may take. They are no measure of speed: a run that needs
+// them has failed.
+const (
+	drainFor = 3 * time.Minute
+	stopFor  = time.Minute
+	readFor  = 10 * time.Minute
+)
+
+// run is one run under way.
+type run struct {
+	settings Settings
+	plan     Plan
+	servers  *Servers
+	topics   []string
+	log      *timeline
+	db       *database
+	account  *account
+	fleet    *fleet
+	trouble  *trouble
+	report   *Report
+	start    time.Time
+}
+
+// Run makes trouble for a while, and judges what came of it. An error means that the run
+// could not be finished; what it proved stands in the report. The servers must be up; a
+// run leaves a database and topics behind in them.
+func Run(ctx context.Context, servers *Servers, s Settings) (_ *Report, err error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the run's directory: %w", err)
+	}
+	r := &run{settings: s, plan: s.plan(), servers: servers, account: &account{}}
+	r.report = &Report{Database: s.Database, Mode: s.Mode, Seed: s.Seed, LeaseTTL: s.LeaseTTL, Relays: s.Relays, Writers: s.Writers}
+	if r.log, err = newTimeline(filepath.Join(s.Dir, "timeline.log"), s.Log); err != nil {
+		return nil, err
+	}
+	defer r.log.close()
+	if r.db, err = newDatabase(ctx, s, servers.Address(s.Database)); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.db.close()) }()
+	if err := r.makeTopics(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.judge(ctx); err != nil {
+		return nil, err
+	}
+	return r.report, r.keepCases(ctx)
+}
+
+// makeTopics makes two topics for the run.
+func (r *run) makeTopics(ctx context.Context) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...))
+	if err != nil {
+		return fmt.Errorf("make the topics: %w", err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	for name, partitions := range map[string]int32{"orders": 8, "payments": 3} {
+		topic := strings.ReplaceAll(r.db.name, "_", "-") + "-" + name
+		// A broker that was restarted just now may need a moment.
+		for {
+			_, err := admin.CreateTopic(ctx, partitions, 1, nil, topic)
+			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
+				break
+			}
+			if pause(ctx, 100*time.Millisecond); ctx.Err() != nil {
+				return fmt.Errorf("make topic %s: %w", topic, err)
+			}
+		}
+		r.topics = append(r.topics, topic)
+	}
+	return nil
+}
+
+// load runs writers, relays and trouble, and returns when all of them have ended and the
+// outbox is empty, or will not become so.
+func (r *run) load(ctx context.Context) error {
+	args := []string{"run", "--kafka-brokers", r.servers.Address(kafka), "--lease-ttl", r.settings.LeaseTTL.String(), "--mode", string(r.settings.Mode)}
+	r.fleet = startFleet(r.settings.Relays, r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL), r.log)
+	defer r.fleet.kill9() // after terminate there are none
+	r.trouble = &trouble{settings: r.settings, plan: r.plan, servers: r.servers, db: r.db, fleet: r.fleet, log: r.log}
+	ob, err := outbox.New(r.db.dialect)
+	if err != nil {
+		return err
+	}
+	w := &writers{settings: r.settings, plan: r.plan, db: r.db, outbox: ob, topics: r.topics, account: r.account, log: r.log}
+
+	ctx, cancel := context.WithCancel(ctx)
+	stop := make(chan struct{})
+	var writing, telling sync.WaitGroup
+	defer telling.Wait()
+	defer writing.Wait()
+	defer cancel()
+	r.start = time.Now()
+	writing.Go(func() { w.run(ctx, stop) })
+	telling.Go(func() { r.tell(ctx) })
+	if err := r.trouble.run(ctx, r.enough); err != nil {
+		return fmt.Errorf("make trouble: %w", err)
+	}
+	r.report.Trouble, r.report.Held = time.Since(r.start), r.trouble.held
+	if waiting, err := r.db.count(ctx, "outbox_events"); err != nil {
+		return err
+	} else if r.report.Delivered = r.account.committedEvents.Load() - waiting; r.report.Delivered <= 0 {
+		r.report.problem("nothing was delivered while there was trouble: the run proves too little")
+	}
+	r.log.say("harness", "trouble ends")
+	close(stop)
+	writing.Wait()
+	if err := r.drain(ctx); err != nil {
+		return err
+	}
+	ending, cancelEnding := context.WithTimeout(ctx, stopFor)
+	defer cancelEnding()
+	if err := r.fleet.terminate(ending); err != nil {
+		r.report.problem("%v", err)
+	}
+	return ctx.Err()
+}
+
+// enough reports whether the run has done what it was asked to, or has tried for twice
+// the time.
+func (r *run) enough() bool {
+	passed := time.Since(r.start)
+	return passed >= 2*r.settings.Duration || passed >= r.settings.Duration && len(r.missing()) == 0
+}
+
+func (r *run) missing() (missing []string) {
+	n := r.trouble.counts()
+	for _, m := range []struct {
+		what       string
+		is, wanted int
+	}{
+		{"kills", n.Kills, r.settings.MinKills},
+		{"pauses", n.Pauses, r.settings.MinPauses},
+		{"events", int(r.account.committedEvents.Load()), r.settings.MinEvents},
+	} {
+		if m.is < m.wanted {
+			missing = append(missing, fmt.Sprintf("%d %s, wanted were at least %d", m.is, m.what, m.wanted))
+		}
+	}
+	return missing
+}
+
+// tell says every few seconds how far the run is.
+func (r *run) tell(ctx context.Context) {
+	for pause(ctx, 5*time.Second); ctx.Err() == nil; pause(ctx, 5*time.Second) {
+		written := r.account.committedEvents.Load()
+		delivered := "?"
+		if waiting, err := r.db.count(ctx, "outbox_events"); err == nil {
+			delivered = fmt.Sprint(max(0, written-waiting))
+		}
+		n := r.trouble.counts()
+		r.settings.Say("%4.0f s: committed %d, delivered %s, kills %d, pauses %d", time.Since(r.start).Seconds(), written, delivered, n.Kills, n.Pauses)
+	}
+}
+
+// drain waits until nobody can write any more and the outbox is empty.
+func (r *run) drain(ctx context.Context) error {
+	began := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, drainFor)
+	defer cancel()
+	why := func() (string, error) {
+		open, err := r.db.openTransactions(waiting)
+		if err != nil || open > 0 {
+			return fmt.Sprintf("%d transactions of writers are still open", open), err
+		}
+		rows, err := r.db.count(waiting, "outbox_events")
+		if err != nil || rows > 0 {
+			return fmt.Sprintf("%d events are still in the outbox; %s", rows, r.db.lease(waiting)), err
+		}
+		if !r.fleet.allStarted() {
+			return "not all relays are up", nil
+		}
+		return "", nil
+	}
+	for reason := "unknown"; ; {
+		now, err := why()
+		switch {
+		case err == nil && now == "":
+			r.report.Drain = time.Since(began)
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case waiting.Err() != nil:
+			r.report.problem("after %v without trouble %s", drainFor, reason)
+			for number := range r.settings.Relays {
+				r.report.problem("relay-%d said last: %s", number, strings.Join(r.log.tail(fmt.Sprint("relay-", number)), "\n    "))
+			}
+			return nil
+		case err != nil:
+			reason = err.Error()
+		default:
+			reason = now
+		}
+		pause(waiting, 50*time.Millisecond)
+	}
+}
+
+// judge reads the ledger and Kafka.
+func (r *run) judge(ctx context.Context) error {
+	r.report.Blows = r.trouble.counts()
+	r.report.Ended = len(r.fleet.ended)
+	for _, line := range r.fleet.panics {
+		r.report.problem("%s", line)
+	}
+	for _, m := range r.missing() {
+		r.report.problem("%s: the run proves too little", m)
+	}
+	if n, err := r.db.count(ctx, "outbox_parked"); err != nil {
+		return err
+	} else if n > 0 {
+		r.report.problem("%d events are parked, though the broker had no reason to refuse any: relay parked list", n)
+	}
+	ledger, err := r.db.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	events, sum, err := r.account.settle(ledger)
+	r.report.Account = sum
+	if err != nil {
+		return err
+	}
+	reading, cancel := context.WithTimeout(ctx, readFor)
+	defer cancel()
+	var arrived []Arrival
+	err = readBack(reading, r.servers.Address(kafka), r.topics, r.settings.Mode, func(record *kgo.Record) {
+		arrived = append(arrived, arrival(record))
+	})
+	if err != nil {
+		return err
+	}
+	r.report.Arrived = len(arrived)
+	r.report.judge(Check(events, arrived))
+	return nil
+}

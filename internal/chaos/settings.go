@@ -1,0 +1,65 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// Databases that a run may be against, by the names that dev/services has for them.
+const (
+	PostgreSQL = "postgres"
+	MariaDB    = "mariadb"
+)
+
+// Settings say what one run does. Every field is required but those that say otherwise.
+type Settings struct {
+	Database string // PostgreSQL or MariaDB
+	Mode     Mode
+	// Duration is for how long there is trouble. A run that has not reached its
+	// minimums by then goes on, for as long again at the most.
+	Duration time.Duration
+	Seed     uint64
+	LeaseTTL time.Duration
+	Relays   int
+	Writers  int
+	// MinKills, MinPauses and MinEvents fail a run that did not do enough to prove
+	// anything. 0: none.
+	MinKills, MinPauses, MinEvents int
+
+	Binary string // the relay command
+	Dir    string // where the run's log and, after a failure, its cases are kept
+	// Say takes a line every few seconds. Log, if given, takes every line of the log.
+	Say func(format string, args ...any)
+	Log io.Writer
+}
+
+// Validate names everything that cannot be used.
+func (s Settings) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(slices.Contains([]string{PostgreSQL, MariaDB}, s.Database), "database %q: want %s or %s", s.Database, PostgreSQL, MariaDB)
+	check(slices.Contains([]Mode{AtLeastOnce, ExactlyOnce}, s.Mode), "mode %q: want %s or %s", s.Mode, AtLeastOnce, ExactlyOnce)
+	check(s.Duration >= time.Second, "duration %v: want at least 1s", s.Duration)
+	check(s.LeaseTTL >= 500*time.Millisecond, "lease-ttl %v: want at least 500ms", s.LeaseTTL)
+	check(s.Relays >= 1 && s.Relays <= 20, "relays %d: want 1 to 20", s.Relays)
+	check(s.Writers >= 1 && s.Writers <= 100, "writers %d: want 1 to 100", s.Writers)
+	check(min(s.MinKills, s.MinPauses, s.MinEvents) >= 0, "a minimum is negative")
+	return errors.Join(errs...)
+}
+
+func (s Settings) plan() Plan {
+	return Plan{Seed: s.Seed, Relays: s.Relays, LeaseTTL: s.LeaseTTL}
+}
+
+// rate is how many events a second the writers aim at: more than the minimum needs, for
+// what the trouble costs, and no fewer than an ordinary service writes.
+func (s Settings) rate() float64 {
+	return max(500, 1.5*float64(s.MinEvents)/s.Duration.Seconds())
+}

@@ -1,0 +1,205 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// trouble makes it, as the plan says.
+type trouble struct {
+	settings Settings
+	plan     Plan
+	servers  *Servers
+	db       *database
+	fleet    *fleet
+	log      *timeline
+
+	brokerBusy atomic.Bool
+	calm       atomic.Bool   // no more blows
+	held       time.Duration // for how long the plan's clock stood still
+
+	mu       sync.Mutex
+	blows    Blows
+	err      error // of the servers: the run cannot go on
+	progress time.Time
+}
+
+// run makes trouble until enough reports true or ctx ends. It returns when no relay is
+// stopped any more and the broker is up.
+func (t *trouble) run(ctx context.Context, enough func() bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var under sync.WaitGroup
+	under.Go(func() { t.watch(ctx) })
+	start := time.Now()
+	for blow := range t.plan.Troubles() {
+		pause(ctx, time.Until(start.Add(blow.At+t.held)))
+		t.breathe(ctx, enough)
+		if ctx.Err() != nil || enough() || t.failed() != nil {
+			break
+		}
+		under.Go(func() { t.make(ctx, blow) })
+	}
+	cancelled := ctx.Err()
+	// Pauses are finished, and a broker that is down comes up again.
+	t.calm.Store(true)
+	under.Wait()
+	return errors.Join(t.failed(), cancelled)
+}
+
+// Relays of which none lives long enough to deliver prove nothing, and on a busy machine
+// that happens. So the plan's clock stands still when nothing has been delivered for
+// starvedFor, until something is, but not longer than breath.
+const (
+	starvedFor = 4 * time.Second
+	breath     = 12 * time.Second
+)
+
+func (t *trouble) breathe(ctx context.Context, enough func() bool) {
+	began := time.Now()
+	if began.Sub(t.delivered()) < starvedFor {
+		return
+	}
+	for time.Since(began) < breath && t.delivered().Before(began) && !enough() && ctx.Err() == nil {
+		pause(ctx, 20*time.Millisecond)
+	}
+	t.held += time.Since(began)
+	t.log.say("trouble", "held back for %v, until something was delivered", time.Since(began).Round(time.Millisecond))
+}
+
+// watch notes when something was delivered: when the lowest id in the outbox rises, or
+// there is none.
+func (t *trouble) watch(ctx context.Context) {
+	highest := int64(0)
+	for ; !t.calm.Load() && ctx.Err() == nil; pause(ctx, 100*time.Millisecond) {
+		id, err := t.db.lowest(ctx)
+		if err == nil && (id == 0 || id > highest) {
+			highest = max(highest, id)
+			t.mu.Lock()
+			t.progress = time.Now()
+			t.mu.Unlock()
+		}
+	}
+}
+
+func (t *trouble) delivered() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.progress
+}
+
+func (t *trouble) failed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func (t *trouble) count(add func(b *Blows)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	add(&t.blows)
+}
+
+func (t *trouble) counts() Blows {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.blows
+}
+
+func (t *trouble) make(ctx context.Context, blow Trouble) {
+	switch blow.Kind {
+	case KillRelay:
+		t.kill(ctx, blow)
+	case PauseRelay:
+		t.pause(ctx, blow)
+	case CutRelay, CutWriter:
+		t.cut(ctx, blow)
+	case KillBroker, RestartBroker:
+		t.broker(ctx, blow)
+	}
+}
+
+// aimFor is how long a blow waits for a relay that is at work; then a kill hits any.
+const aimFor = 700 * time.Millisecond
+
+func (t *trouble) kill(ctx context.Context, blow Trouble) {
+	for end := time.Now().Add(2 * aimFor); time.Now().Before(end); pause(ctx, 20*time.Millisecond) {
+		any := time.Until(end) < aimFor
+		if hit, owner := t.fleet.kill(blow, any); hit {
+			t.count(func(b *Blows) {
+				b.Kills++
+				if owner {
+					b.OwnerKills++
+				}
+			})
+			return
+		}
+	}
+}
+
+func (t *trouble) pause(ctx context.Context, blow Trouble) {
+	for end := time.Now().Add(aimFor); time.Now().Before(end); pause(ctx, 20*time.Millisecond) {
+		resume, owner := t.fleet.stop(blow)
+		if resume == nil {
+			continue
+		}
+		began := time.Now()
+		pause(ctx, blow.For)
+		if resume() && time.Since(began) > t.settings.LeaseTTL {
+			t.count(func(b *Blows) {
+				b.Pauses++
+				if owner {
+					b.OwnerPauses++
+				}
+			})
+		}
+		return
+	}
+}
+
+func (t *trouble) cut(ctx context.Context, blow Trouble) {
+	hit, err := t.db.cutOne(ctx, blow.Kind, blow.Pick)
+	if err != nil {
+		t.log.say("trouble", "%s: %v", blow.Kind, err) // it may have ended by itself meanwhile
+		return
+	}
+	if !hit {
+		return
+	}
+	t.log.say("trouble", "%s", blow.Kind)
+	t.count(func(b *Blows) {
+		if blow.Kind == CutRelay {
+			b.RelayCuts++
+		} else {
+			b.WriterCuts++
+		}
+	})
+}
+
+func (t *trouble) broker(ctx context.Context, blow Trouble) {
+	if !t.brokerBusy.CompareAndSwap(false, true) {
+		return
+	}
+	defer t.brokerBusy.Store(false)
+	t.log.say("trouble", "%s", blow.Kind)
+	// The end of the run must find a broker: a restart that has begun is finished.
+	if err := t.servers.restartBroker(context.WithoutCancel(ctx), blow.Kind == KillBroker); err != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.err = errors.Join(t.err, err)
+		return
+	}
+	t.log.say("trouble", "the broker is up again")
+	t.count(func(b *Blows) {
+		if blow.Kind == KillBroker {
+			b.BrokerKills++
+		} else {
+			b.BrokerRestarts++
+		}
+	})
+}
