@@ -221,7 +221,7 @@ func (c Config) clientOptions() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(c.ClientID),
-		kgo.WithLogger(clientLogger{c.Logger}),
+		kgo.WithLogger(clientLogger{log: c.Logger}),
 		kgo.ProducerBatchCompression(compressions()[c.Compression]),
 		kgo.ProducerBatchMaxBytes(c.BatchMaxBytes),
 		kgo.ProducerLinger(c.Linger),

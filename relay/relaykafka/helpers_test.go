@@ -128,6 +128,12 @@ func (a *answers) ack(r *relay.Record, err error) {
 	a.changed = make(chan struct{})
 }
 
+func (a *answers) has(r *relay.Record) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.errs[r.ID]) > 0
+}
+
 // wait waits for all the records, and returns their answers in order.
 func (a *answers) wait(t testing.TB, records ...*relay.Record) []error {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -26,26 +27,27 @@ func (w *watcher) report(now time.Time, list []waiting, answers map[string]topic
 		others = fmt.Sprintf(" and of %d more topics", len(list)-1)
 	}
 	if err == nil {
-		err = w.explain(t.topic, answers[t.name])
+		err = w.explain(t, answers[t.name])
 	}
-	w.note(fmt.Errorf("kafka at %s has not acknowledged %d records of topic %s%s since %s; they are kept and sent when it does: %w",
-		strings.Join(w.judge.cfg.Brokers, ", "), t.records, t.name, others, t.since.UTC().Format(time.RFC3339), err))
+	err = fmt.Errorf("kafka at %s has not acknowledged %d records of topic %s%s since %s; they are kept and sent when it does: %w",
+		strings.Join(w.judge.cfg.Brokers, ", "), t.records, t.name, others, t.since.UTC().Format(time.RFC3339), err)
+	w.outage.Store(&err)
 }
-
-func (w *watcher) note(err error) { w.outage.Store(&err) }
 
 // Waiting implements relay.Waiter.
 func (w *watcher) Waiting() error {
-	if err := w.outage.Load(); err != nil {
-		return *err
+	for _, reason := range []*atomic.Pointer[error]{&w.failure, &w.outage} {
+		if err := reason.Load(); err != nil {
+			return *err
+		}
 	}
 	return nil
 }
 
 var errNoReason = errors.New("the brokers give no reason; is each of them reachable from here at the address that it advertises?")
 
-// explain says what is wrong with a topic, by its metadata.
-func (w *watcher) explain(t *topic, answer topicAnswer) error {
+// explain says what is wrong with a topic, by its metadata, or else with the connections.
+func (w *watcher) explain(t waiting, answer topicAnswer) error {
 	switch {
 	case unknown(answer.err):
 		return fmt.Errorf("the topic does not exist, kafka says: %s", createIt)
@@ -56,6 +58,9 @@ func (w *watcher) explain(t *topic, answer topicAnswer) error {
 		return err
 	}
 	if err := underReplicated(answer.partitions, t.verdict.inSync.Load()); err != nil {
+		return err
+	}
+	if err := w.trouble.recent(t.since); err != nil {
 		return err
 	}
 	return errNoReason

@@ -137,6 +137,19 @@ type lossyNetwork struct {
 	losing atomic.Bool
 	losses atomic.Int64
 	lost   chan struct{}
+
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// hangUp closes every connection.
+func (n *lossyNetwork) hangUp() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, conn := range n.conns {
+		_ = conn.Close()
+	}
+	n.conns = nil
 }
 
 func newLossyNetwork() *lossyNetwork { return &lossyNetwork{lost: make(chan struct{}, 1)} }
@@ -162,6 +175,9 @@ func (n *lossyNetwork) dial(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conns = append(n.conns, conn)
 	return &lossyConn{Conn: conn, network: n}, nil
 }
 

@@ -186,7 +186,8 @@ func (s *session) failed(it *item, err error) error {
 	byUs := s.closed() && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrAborting) || errors.Is(err, kgo.ErrClientClosed))
 	if !byUs && ofTheSource(err) {
 		s.held.begin()
-		s.watcher.note(fmt.Errorf("%w; records that kafka may have are kept until it answers", classify(it.record, err)))
+		reason := fmt.Errorf("%w; records that kafka may have are kept until it answers", classify(it.record, err))
+		s.watcher.failure.Store(&reason)
 	}
 	s.shut()
 	if denied := it.topic.denied.Load(); denied != nil {

@@ -152,7 +152,8 @@ func (s *Sink) hint(err error) string {
 // because Kafka is away for the moment.
 func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	session := newSession(s, ack)
-	client, err := newClient(s.cfg, kgo.ProducerOnDataLossDetected(session.lostByBroker), kgo.ProducerBatchMaxBytesFn(s.judge.batchMaxBytes))
+	client, err := newClient(s.cfg, append(session.watcher.clientOptions(),
+		kgo.ProducerOnDataLossDetected(session.lostByBroker), kgo.ProducerBatchMaxBytesFn(s.judge.batchMaxBytes))...)
 	if err != nil {
 		return nil, err
 	}

@@ -85,14 +85,14 @@ func unknownProducer(req *kmsg.ProduceRequest) kmsg.Response {
 // One record that the broker refuses takes the whole transaction with it, and the session.
 func TestARefusedRecordAbortsItsTransaction(t *testing.T) {
 	w := realTx(t)
-	fine, small := w.topic(2), w.topic(4)
-	w.set(small, "max.message.bytes", "1000")
+	fine, compacted := w.topic(2), w.topic(4)
+	w.set(compacted, "cleanup.policy", "compact")
 	turn := w.open(nil)
-	good, bad := numbered(1, 200, 7, fine), record(201, small, "k", make([]byte, 5000))
+	good, bad := numbered(1, 200, 7, fine), record(201, compacted, "", []byte("without a key"))
 	answers := turn.deliver(append(good[:200:200], bad)...)
 	require.ErrorIs(t, answers[200], relay.ErrRejected)
 	require.ErrorContains(t, answers[200], "row 201")
-	require.ErrorContains(t, answers[200], "max.message.bytes")
+	require.ErrorContains(t, answers[200], "compacted")
 	for _, err := range answers[:200] {
 		require.ErrorIs(t, err, relay.ErrGivenUp)
 	}

@@ -24,7 +24,9 @@ type watcher struct {
 	fresh  chan struct{}     // there is a topic that may not exist
 	every  time.Duration     // between two looks
 
-	outage atomic.Pointer[error]
+	outage  atomic.Pointer[error] // that records wait for
+	failure atomic.Pointer[error] // for which the session ends, once it may
+	trouble trouble               // of the client
 }
 
 // topic is what a session knows about one topic.
@@ -80,6 +82,11 @@ func (w *watcher) handOver(t *topic, began time.Time) *mark {
 	return t.current
 }
 
+// clientOptions let the watcher know what the client goes through.
+func (w *watcher) clientOptions() []kgo.Opt {
+	return []kgo.Opt{kgo.WithLogger(clientLogger{log: w.judge.log, trouble: &w.trouble}), kgo.WithHooks(&w.trouble)}
+}
+
 const (
 	metadataTimeout = 10 * time.Second
 	outageAfter     = 10 * time.Second // that a record is outstanding
@@ -118,7 +125,7 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 		w.outage.Store(nil)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
+	asking, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
 	names := make([]string, 0, len(list)+1)
 	for _, t := range list {
@@ -127,9 +134,9 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 	if known != nil {
 		names = append(names, known.name)
 	}
-	answers, err := askTopics(ctx, w.client, false, names...)
-	if ctx.Err() != nil && err == nil {
-		return
+	answers, err := askTopics(asking, w.client, false, names...)
+	if ctx.Err() != nil {
+		return // the session has ended
 	}
 	if err == nil && known != nil && unknown(answers[known.name].err) {
 		// A broker that denies a topic which has just taken records knows nothing yet.
@@ -139,7 +146,7 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 		w.judge.exist(names...)
 	} else {
 		for _, t := range list {
-			w.consider(ctx, t.topic, answers[t.name].err)
+			w.consider(asking, t.topic, answers[t.name].err)
 		}
 	}
 	w.report(time.Now(), list, answers, err) // asking may have taken long

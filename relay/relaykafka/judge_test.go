@@ -1,0 +1,279 @@
+package relaykafka_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
+)
+
+// judging is an open session that judges.
+func judging(t *testing.T, cfg relaykafka.Config) (relay.Judge, *answers) {
+	t.Helper()
+	session, got := open(t, cfg)
+	return session.(relay.Judge), got
+}
+
+// eventually waits until the judge says so of r.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	require.Eventually(t, holds, patience, 5*time.Millisecond, what)
+}
+
+func TestTheJudgeKnowsWhatNoTopicTakes(t *testing.T) {
+	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
+	judge, _ := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), BatchMaxBytes: 10_000})
+	withHeaders := func(text string) *relay.Record {
+		r := record(1, "orders", "k", nil)
+		r.Headers = []byte(text)
+		return r
+	}
+	for name, test := range map[string]struct {
+		record *relay.Record
+		says   string // empty: not refused
+	}{
+		"a plain record":            {record(1, "orders", "k", []byte("p")), ""},
+		"a tombstone":               {record(1, "orders", "", nil), ""},
+		"a topic never seen":        {record(1, "who-knows", "k", nil), ""},
+		"headers":                   {withHeaders(`{"a":"b"}`), ""},
+		"headers with spaces":       {withHeaders(" {\"a\":\"b\"}\n"), ""},
+		"headers that are a list":   {withHeaders(`["a"]`), "not a JSON object"},
+		"headers that are a string": {withHeaders(`"{}"`), "not a JSON object"},
+		"a payload that is large":   {record(1, "orders", "k", make([]byte, 10_000)), "BatchMaxBytes"},
+		"headers that are large":    {withHeaders(`{"a":"` + strings.Repeat("y", 10_000) + `"}`), "BatchMaxBytes"},
+		"large text, small headers": {withHeaders(`{"a":"` + strings.Repeat(`\u0041`, 2_000) + `"}`), ""},
+		"a name with a slash":       {record(1, "what/name", "k", nil), "names are"},
+		"a name that is too long":   {record(1, strings.Repeat("x", 250), "k", nil), "names are"},
+		"a name that is a folder":   {record(1, "..", "k", nil), "names are"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := judge.Refuses(test.record)
+			if test.says == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, test.says)
+				require.NotContains(t, err.Error(), "yyyy", "payloads and headers stay out of errors")
+			}
+		})
+	}
+}
+
+// What the judge calls a size is what a broker compares with max.message.bytes, to the byte.
+func TestTheJudgesSizesAreTheBrokers(t *testing.T) {
+	const limit = 2_000
+	topic := dbtest.Topic(t, 4)
+	brokers := realBrokers(t)
+	setLimit(t, brokers, topic, "2000")
+	judge, got := judging(t, relaykafka.Config{Brokers: brokers})
+	known := record(1, topic, "k", make([]byte, limit+1))
+	eventually(t, "the limit is known", func() bool { return judge.Refuses(known) != nil })
+
+	for name, make := range map[string]func(payload int) *relay.Record{
+		"with a key": func(n int) *relay.Record { return record(10, topic, "key", make([]byte, n)) },
+		"keyless":    func(n int) *relay.Record { return record(11, topic, "", make([]byte, n)) },
+		"with headers": func(n int) *relay.Record {
+			r := record(12, topic, strings.Repeat("k", 100), make([]byte, n))
+			r.Headers = []byte(`{"a":"b","long":"` + strings.Repeat("ü", 100) + `","escaped":"\u0041"}`)
+			return r
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := limit
+			for judge.Refuses(make(n)) != nil {
+				n--
+			}
+			fits, large := make(n), make(n+1)
+			session := judge
+			session.Deliver(t.Context(), []*relay.Record{fits})
+			require.NoError(t, got.wait(t, fits)[0], "what is not refused fits")
+			require.ErrorIs(t, produceAlone(t, brokers, large), kerr.MessageTooLarge, "what is refused does not")
+		})
+	}
+}
+
+func setLimit(t *testing.T, brokers []string, topic, bytes string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	require.NoError(t, err)
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	_, err = admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &bytes}}, topic)
+	require.NoError(t, err)
+	eventually(t, "the limit is set", func() bool {
+		topics, err := admin.DescribeTopicConfigs(t.Context(), topic)
+		require.NoError(t, err)
+		for _, setting := range topics[0].Configs {
+			if setting.Key == "max.message.bytes" {
+				return setting.MaybeValue() == bytes
+			}
+		}
+		return false
+	})
+}
+
+// produceAlone sends a record past the judge.
+func produceAlone(t *testing.T, brokers []string, r *relay.Record) error {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	require.NoError(t, err)
+	defer client.Close()
+	wire := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Payload}
+	headers, err := r.AppendWireHeaders(nil)
+	require.NoError(t, err)
+	for _, h := range headers {
+		wire.Headers = append(wire.Headers, kgo.RecordHeader{Key: h.Name, Value: []byte(h.Value)})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return client.ProduceSync(ctx, wire).FirstErr()
+}
+
+// A batch of records that each fit would be refused with all that is in it.
+func TestBatchesForANarrowTopicAreNarrow(t *testing.T) {
+	cluster := fakeKafka(t)
+	require.NoError(t, cluster.CreateTopic("narrow", 1, map[string]string{"max.message.bytes": "1000"}))
+	session, got := open(t, relaykafka.Config{Brokers: cluster.ListenAddrs()})
+	refused := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "narrow", Observe: true, Count: -1})
+	var records []*relay.Record
+	for id := range int64(100) {
+		records = append(records, record(id, "narrow", "k", make([]byte, 300)))
+	}
+	session.Deliver(t.Context(), records)
+	for _, err := range got.wait(t, records...) {
+		require.NoError(t, err)
+	}
+	require.Greater(t, refused.Hits(), 10, "they did not fit into one batch")
+	require.Len(t, consume(t, "narrow", cluster.ListenAddrs()...), 100)
+}
+
+func TestALimitThatIsRaisedTakesEffectWithoutARestart(t *testing.T) {
+	cluster := fakeKafka(t)
+	require.NoError(t, cluster.CreateTopic("narrow", 1, map[string]string{"max.message.bytes": "1000"}))
+	judge, got := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond})
+	large := record(1, "narrow", "k", make([]byte, 2_000))
+	eventually(t, "the limit is known", func() bool { return judge.Refuses(large) != nil })
+	require.ErrorContains(t, judge.Refuses(large), "raise its max.message.bytes")
+	setLimit(t, cluster.ListenAddrs(), "narrow", "3000")
+	eventually(t, "the new limit is known", func() bool { return judge.Refuses(large) == nil })
+	judge.Deliver(t.Context(), []*relay.Record{large})
+	require.NoError(t, got.wait(t, large)[0])
+}
+
+// Whoever may not see the limits lets the broker judge, and is told once what to grant.
+func TestWithoutDescribeConfigsTheBrokerJudges(t *testing.T) {
+	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders", "others"))
+	setLimit(t, cluster.ListenAddrs(), "orders", "1000")
+	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	log := newJournal()
+	judge, got := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), Logger: slog.New(log)})
+	small, other := record(1, "orders", "k", nil), record(2, "others", "k", nil)
+	judge.Deliver(t.Context(), []*relay.Record{small, other})
+	for _, err := range got.wait(t, small, other) {
+		require.NoError(t, err)
+	}
+	large := record(3, "orders", "k", make([]byte, 2_000))
+	require.NoError(t, judge.Refuses(large))
+	judge.Deliver(t.Context(), []*relay.Record{large})
+	err := got.wait(t, large)[0]
+	require.ErrorIs(t, err, relay.ErrRejected)
+	require.ErrorIs(t, err, kerr.MessageTooLarge)
+	require.Len(t, log.with("DescribeConfigs"), 1)
+}
+
+func TestACompactedTopicIsWarnedOfOnce(t *testing.T) {
+	cluster := fakeKafka(t)
+	require.NoError(t, cluster.CreateTopic("state", 1, map[string]string{"cleanup.policy": "compact"}))
+	log := newJournal()
+	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), Logger: slog.New(log)})
+	for id := range int64(2) {
+		got := newAnswers()
+		session, err := sink.Open(t.Context(), got.ack)
+		require.NoError(t, err)
+		r := record(id, "state", "k", nil)
+		session.Deliver(t.Context(), []*relay.Record{r})
+		require.NoError(t, got.wait(t, r)[0])
+		session.Close()
+	}
+	lines := log.with("compacted")
+	require.Len(t, lines, 1)
+	require.Contains(t, lines[0], "topic=state")
+	require.Contains(t, lines[0], "exactly-once")
+}
+
+// A Sink remembers that a topic is denied, looks again, and lets its records go once the
+// topic is there.
+func TestADeniedTopicTakesRecordsOnceItIsCreated(t *testing.T) {
+	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
+	log := newJournal()
+	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond, Logger: slog.New(log)})
+	turn := func() (relay.Judge, *answers) {
+		got := newAnswers()
+		session, err := sink.Open(t.Context(), got.ack)
+		require.NoError(t, err)
+		t.Cleanup(session.Close)
+		return session.(relay.Judge), got
+	}
+	first, got := turn()
+	r := record(1, "late", "k", nil)
+	require.NoError(t, first.Refuses(r), "nobody has looked yet")
+	first.Deliver(t.Context(), []*relay.Record{r})
+	require.ErrorIs(t, got.wait(t, r)[0], relay.ErrRejected)
+	first.Close()
+
+	second, got := turn()
+	require.ErrorContains(t, second.Refuses(r), "topic late does not exist")
+	require.NoError(t, second.Refuses(record(2, "orders", "k", nil)), "another topic")
+	require.NoError(t, cluster.CreateTopic("late", 1, nil))
+	eventually(t, "the topic is found", func() bool { return second.Refuses(r) == nil })
+	again := record(3, "late", "k", nil)
+	second.Deliver(t.Context(), []*relay.Record{again})
+	require.NoError(t, got.wait(t, again)[0])
+	require.Len(t, log.with("are rejected"), 1)
+	require.Len(t, log.with("takes records again"), 1)
+}
+
+func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
+	allow := func(topic string, operation kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: operation, Allow: true}
+	}
+	cluster := fakeKafka(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "orders", "secret"),
+		kfake.Superuser("PLAIN", "admin", "admin"),
+		kfake.User("PLAIN", "relay", "relay", allow("orders", kmsg.ACLOperationWrite), allow("secret", kmsg.ACLOperationDescribe)))
+	judge, got := judging(t, relaykafka.Config{
+		Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond,
+		SASL: []sasl.Mechanism{plain.Auth{User: "relay", Pass: "relay"}.AsMechanism()},
+	})
+	fine, secret := record(1, "orders", "k", nil), record(2, "secret", "k", nil)
+	judge.Deliver(t.Context(), []*relay.Record{fine})
+	require.NoError(t, got.wait(t, fine)[0])
+	judge.Deliver(t.Context(), []*relay.Record{secret})
+	err := got.wait(t, secret)[0]
+	require.ErrorIs(t, err, relay.ErrRejected)
+	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
+	require.ErrorIs(t, judge.Refuses(secret), kerr.TopicAuthorizationFailed)
+	require.ErrorContains(t, judge.Refuses(secret), "Write and Describe")
+	require.NoError(t, judge.Refuses(fine), "another topic")
+
+	admin, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "admin", Pass: "admin"}.AsMechanism()))
+	require.NoError(t, err)
+	defer admin.Close()
+	created, err := kadm.NewClient(admin).CreateACLs(t.Context(), kadm.NewACLs().Topics("secret").
+		ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpWrite).Allow("User:relay").AllowHosts())
+	require.NoError(t, err)
+	require.NoError(t, created[0].Err)
+	eventually(t, "the right is seen", func() bool { return judge.Refuses(secret) == nil })
+}
