@@ -129,6 +129,7 @@ func (s *session) replayable(ctx context.Context) ([]*Record, error) {
 // waits behind it.
 func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record, error) {
 	send := make([]*Record, 0, len(records))
+	var refused []dialect.Refusal
 	behind := make(map[string]bool)
 	for _, r := range records {
 		if r.Key != nil && behind[orderKey(r.Topic, r.Key)] {
@@ -139,15 +140,15 @@ func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record
 			send = append(send, r)
 			continue
 		}
-		err := s.relay.store.Refuse(ctx, s.lease, dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID}, reason.Error(), false)
-		if err != nil {
-			s.leaseLost(err)
-			return nil, err
-		}
+		refused = append(refused, dialect.Refusal{ParkedEvent: dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID}, Reason: reason.Error()})
 		s.relay.log.Warn("a parked event would be refused again", "seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
 		if r.Key != nil {
 			behind[orderKey(r.Topic, r.Key)] = true
 		}
+	}
+	if err := s.relay.store.Refuse(ctx, s.lease, refused); err != nil { // in one transaction: other keys wait for it
+		s.leaseLost(err)
+		return nil, err
 	}
 	return send, nil
 }

@@ -236,19 +236,29 @@ func (m *memStore) Park(_ context.Context, l dialect.Lease, rows []dialect.Parki
 	return n, err
 }
 
-func (m *memStore) Refuse(_ context.Context, l dialect.Lease, row dialect.ParkedEvent, _ string, overtaken bool) error {
+func (m *memStore) Refuse(_ context.Context, l dialect.Lease, rows []dialect.Refusal) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	return m.fenced(l, func() {
-		for _, p := range m.db.parked {
-			if p.Seq == row.Seq {
-				p.state, p.Overtaken = dialect.ParkFailed, p.Overtaken || overtaken
-				for _, q := range m.db.parked {
-					if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == dialect.ParkRetry {
-						q.state = dialect.ParkBlocked
-					}
-				}
-			}
+		for _, row := range rows {
+			m.db.refuse(row)
 		}
 	})
+}
+
+func (db *memDB) refuse(row dialect.Refusal) {
+	for _, p := range db.parked {
+		if p.Seq != row.Seq {
+			continue
+		}
+		p.state, p.Overtaken = dialect.ParkFailed, p.Overtaken || row.Overtaken
+		for _, q := range db.parked {
+			if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == dialect.ParkRetry {
+				q.state = dialect.ParkBlocked
+			}
+		}
+	}
 }
 
 func (m *memStore) Asked(context.Context) (asked bool, err error) {

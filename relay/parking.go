@@ -194,8 +194,10 @@ func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
 	event := dialect.Event{ID: rejected.ID, EventID: rejected.EventID}
 	var err error
 	if rejected.seq > 0 {
-		err = r.store.Refuse(ctx, k.lease, dialect.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
-			rejected.Err.Error(), rejected.Overtaken || skipped)
+		err = r.store.Refuse(ctx, k.lease, []dialect.Refusal{{
+			ParkedEvent: dialect.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
+			Reason:      rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
+		}})
 	} else {
 		_, err = r.store.Park(ctx, k.lease, []dialect.Parking{{
 			Event: event, State: dialect.ParkFailed, Error: rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,

@@ -64,7 +64,7 @@ type parkedStore interface {
 	// Overtake marks what is parked as overtaken by later events of its keys.
 	Overtake(ctx context.Context, l dialect.Lease) error
 	Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error)
-	Refuse(ctx context.Context, l dialect.Lease, row dialect.ParkedEvent, reason string, overtaken bool) error
+	Refuse(ctx context.Context, l dialect.Lease, rows []dialect.Refusal) error
 	Asked(ctx context.Context) (bool, error)
 	DropAsked(ctx context.Context, l dialect.Lease, limit int) ([]dialect.Dropped, []dialect.EventKey, error)
 	Replayable(ctx context.Context, limit int, visit func(*dialect.ParkedRow) bool) error

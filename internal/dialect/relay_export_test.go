@@ -49,6 +49,7 @@ func (r *Relay) ParkedSQL() map[string]ParkedStatement {
 	p := r.parked
 	const pairs, seqs = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"], [4, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"]]`, `[3, 4]`
 	const rows = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d", "failed", "no", 0]]`
+	const refusals = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d", "no", 1]]`
 	all := map[string]ParkedStatement{
 		"orphans":    {p.orphans, "bigint", []any{99_000}},
 		"candidates": {p.candidates, "bigint, bigint", []any{0, 1000}},
@@ -57,8 +58,8 @@ func (r *Relay) ParkedSQL() map[string]ParkedStatement {
 		"keys":       {p.keys, "text", []any{pairs}},
 		"remove":     {p.remove, "text", []any{pairs}},
 		"release":    {p.release, "text", []any{seqs}},
-		"refuse":     {p.refuse, "text, boolean, bigint, text", []any{"no", true, 3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"}},
-		"block":      {p.block, "bigint", []any{3}},
+		"refuse":     {p.refuse, "text", []any{refusals}},
+		"block":      {p.block, "text", []any{refusals}},
 		"dropped":    {p.dropped, "bigint", []any{1000}},
 		"record":     {p.record, "text", []any{seqs}},
 		"asked":      {r.names.Expand(askedParked), "", nil},

@@ -45,6 +45,13 @@ type ParkedEvent struct {
 	EventID uuid.UUID
 }
 
+// Refusal says that a row was refused again.
+type Refusal struct {
+	ParkedEvent
+	Reason    string // cut as Parking.Error is
+	Overtaken bool   // later events of its key were delivered meanwhile
+}
+
 // ParkedRow is a row to send again. Row.ID is the id that it had in outbox_events.
 type ParkedRow struct {
 	Seq       int64
@@ -79,8 +86,7 @@ type parkedSQL struct {
 	followers    func(ctx context.Context, tx *sql.Tx, heads []parkedHead, most int) ([]int64, error)
 	release      string // [seq, …]
 
-	refuse string // error, overtaken, seq, event_id
-	block  string // seq
+	refuse, block string // [[seq, event_id, reason, overtaken], …]
 
 	dropped string // limit
 	record  string // [seq, …]
@@ -156,7 +162,7 @@ func (r *Relay) Park(ctx context.Context, l Lease, rows []Parking) (moved int64,
 			return err
 		}
 		for rest := rows; len(rest) > 0; {
-			n := parkingsFitting(rest)
+			n := fitting(rest, func(p Parking) int { return len(p.Error) })
 			changed, err := r.move(ctx, tx, rest[:n])
 			if err != nil {
 				return err

@@ -11,12 +11,12 @@ import (
 // maxListBytes keeps a statement's list below MariaDB's max_allowed_packet.
 const maxListBytes = maxStatementBytes / 2
 
-// parkingsFitting says how many of the rows one statement takes; at least one. JSON
-// makes up to six bytes of one.
-func parkingsFitting(rows []Parking) int {
+// fitting says how many of the rows, with errors of these lengths, one statement takes;
+// at least one. JSON makes up to six bytes of one.
+func fitting[T any](rows []T, length func(T) int) int {
 	size := 0
-	for i, p := range rows {
-		size += 6*min(len(p.Error), maxParkError) + rowOverhead
+	for i, row := range rows {
+		size += 6*min(length(row), maxParkError) + rowOverhead
 		if i > 0 && size > maxListBytes {
 			return i
 		}
@@ -28,14 +28,27 @@ func parkingsFitting(rows []Parking) int {
 func parkingsJSON(rows []Parking) (string, error) {
 	all := make([][5]any, len(rows))
 	for i, p := range rows {
-		overtaken := 0
-		if p.Overtaken {
-			overtaken = 1
-		}
-		all[i] = [5]any{p.ID, p.EventID, p.State, keptError(p.Error), overtaken}
+		all[i] = [5]any{p.ID, p.EventID, p.State, keptError(p.Error), digit(p.Overtaken)}
 	}
 	list, err := json.Marshal(all)
 	return string(list), err
+}
+
+// refusalsJSON lists rows as [[seq, "event id", "reason", 0 or 1], …].
+func refusalsJSON(rows []Refusal) (string, error) {
+	all := make([][4]any, len(rows))
+	for i, r := range rows {
+		all[i] = [4]any{r.Seq, r.EventID, keptError(r.Reason), digit(r.Overtaken)}
+	}
+	list, err := json.Marshal(all)
+	return string(list), err
+}
+
+func digit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // parkedJSON lists rows as [[seq, "event id"], …].

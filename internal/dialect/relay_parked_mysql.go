@@ -75,13 +75,18 @@ ORDER BY h.seq, e.seq`
 	mysqlRelease = `UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a
 STRAIGHT_JOIN {outbox_parked} AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.state = 'retry' WHERE p.state = 'blocked'`
 
-	mysqlRefuse = `UPDATE {outbox_parked} SET attempts = attempts + 1, error = ?, overtaken = overtaken OR ?,
-    state = CASE state WHEN 'drop' THEN 'drop' ELSE 'failed' END
-WHERE seq = ? AND event_id = ?`
+	mysqlRefusals = `JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]',
+  reason VARCHAR(4000) PATH '$[2]', overtaken INT PATH '$[3]')) AS a
+STRAIGHT_JOIN {outbox_parked} AS r FORCE INDEX (PRIMARY) ON r.seq = a.seq AND r.event_id = CONVERT(a.event_id USING ascii) COLLATE ascii_bin`
 
-	mysqlBlock = `UPDATE {outbox_parked} AS r STRAIGHT_JOIN {outbox_parked} AS p
-  ON p.topic = r.topic AND p.event_key = r.event_key AND CAST(p.topic AS BINARY) = CAST(r.topic AS BINARY) AND p.seq > r.seq
-SET p.state = 'blocked' WHERE r.seq = ? AND p.state = 'retry' AND NOT p.overtaken`
+	mysqlRefuse = `UPDATE ` + mysqlRefusals + `
+SET r.attempts = r.attempts + 1, r.error = COALESCE(a.reason, ''), r.overtaken = r.overtaken OR a.overtaken,
+    r.state = CASE r.state WHEN 'drop' THEN 'drop' ELSE 'failed' END`
+
+	mysqlBlock = `UPDATE ` + mysqlRefusals + `
+STRAIGHT_JOIN {outbox_parked} AS p ON p.topic = r.topic AND p.event_key = r.event_key
+  AND CAST(p.topic AS BINARY) = CAST(r.topic AS BINARY) AND p.seq > r.seq
+SET p.state = 'blocked' WHERE p.state = 'retry' AND NOT p.overtaken`
 
 	mysqlDropped = `SELECT seq, id, event_id, topic, event_key FROM {outbox_parked}
 WHERE state = 'drop' ORDER BY seq LIMIT ? FOR UPDATE`

@@ -64,12 +64,15 @@ CROSS JOIN LATERAL (
 	postgresRelease = `UPDATE {outbox_parked} AS p SET state = 'retry' FROM json_array_elements_text($1::json) AS a (v)
 WHERE p.seq = a.v::bigint AND p.state = 'blocked'`
 
-	postgresRefuse = `UPDATE {outbox_parked} SET attempts = attempts + 1, error = $1, overtaken = overtaken OR $2,
-    state = CASE state WHEN 'drop' THEN 'drop' ELSE 'failed' END
-WHERE seq = $3 AND event_id = $4::uuid`
+	postgresRefuse = `UPDATE {outbox_parked} AS p SET attempts = p.attempts + 1, error = a.v->>2, overtaken = p.overtaken OR a.v->>3 = '1',
+    state = CASE p.state WHEN 'drop' THEN 'drop' ELSE 'failed' END
+FROM json_array_elements($1::json) AS a (v) WHERE p.seq = (a.v->>0)::bigint AND p.event_id = (a.v->>1)::uuid`
 
-	postgresBlock = `UPDATE {outbox_parked} AS p SET state = 'blocked' FROM {outbox_parked} AS r
-WHERE r.seq = $1 AND p.topic = r.topic AND p.event_key = r.event_key AND p.seq > r.seq AND p.state = 'retry' AND NOT p.overtaken`
+	postgresBlock = `UPDATE {outbox_parked} AS p SET state = 'blocked'
+FROM json_array_elements($1::json) AS a (v)
+JOIN {outbox_parked} AS r ON r.seq = (a.v->>0)::bigint AND r.event_id = (a.v->>1)::uuid
+WHERE p.topic = r.topic AND p.event_key = r.event_key AND p.seq > r.seq
+  AND p.state IN ('retry', 'drop') AND p.state = 'retry' AND NOT p.overtaken`
 
 	postgresDropped = `SELECT seq, id, event_id, topic, event_key FROM {outbox_parked}
 WHERE state IN ('retry', 'drop') AND state = 'drop' ORDER BY seq LIMIT $1 FOR UPDATE`

@@ -261,20 +261,28 @@ func (l *released) add(head, seq int64, state string) {
 	}
 }
 
-// Refuse puts a row that was sent again and refused again back to failed, with one
-// attempt more and the new error, and the later rows of its key from retry to blocked.
+// Refuse puts rows that were sent again and refused again back to failed, with one
+// attempt more and the new error, and the later rows of their keys from retry to blocked.
 // Overtaken is kept once set; overtaken rows stay in retry, for they wait for nobody.
 // A row that is gone is passed over; one that is to be dropped by now stays so.
-func (r *Relay) Refuse(ctx context.Context, l Lease, row ParkedEvent, reason string, overtaken bool) error {
+func (r *Relay) Refuse(ctx context.Context, l Lease, rows []Refusal) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	return r.fenced(ctx, l, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, r.parked.refuse, keptError(reason), overtaken, row.Seq, row.EventID.String())
-		if err != nil {
-			return err
+		for rest := rows; len(rest) > 0; {
+			n := fitting(rest, func(f Refusal) int { return len(f.Reason) })
+			list, err := refusalsJSON(rest[:n])
+			if err != nil {
+				return err
+			}
+			for _, statement := range []string{r.parked.refuse, r.parked.block} {
+				if _, err := tx.ExecContext(ctx, statement, list); err != nil {
+					return err
+				}
+			}
+			rest = rest[n:]
 		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, r.parked.block, row.Seq)
-		return err
+		return nil
 	})
 }

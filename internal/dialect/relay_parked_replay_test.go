@@ -2,6 +2,7 @@ package dialect_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -135,7 +136,7 @@ func TestARefusedRowBlocksItsFollowersAgain(t *testing.T) {
 		p := parkedRows(t, db)
 		setState(t, db, "retry", p...)
 		exec(t, db.DB, fmt.Sprintf("UPDATE outbox_parked SET overtaken = true WHERE seq = %d", p[3].seq))
-		require.NoError(t, r.Refuse(t.Context(), l, name(p[1]), "again: too large", false))
+		require.NoError(t, refuse(t, r, l, name(p[1]), "again: too large", false))
 		require.Equal(t, "retry failed blocked retry blocked retry", states(t, db), "an overtaken row waits for nobody")
 		now := parkedRows(t, db)[1]
 		require.Equal(t, 2, now.attempts)
@@ -144,15 +145,46 @@ func TestARefusedRowBlocksItsFollowersAgain(t *testing.T) {
 		require.NoError(t, db.DB.QueryRow(fmt.Sprintf("SELECT error FROM outbox_parked WHERE seq = %d", now.seq)).Scan(&text))
 		require.Equal(t, "again: too large", text)
 
-		require.NoError(t, r.Refuse(t.Context(), l, name(p[1]), "later ones were accepted", true))
-		require.NoError(t, r.Refuse(t.Context(), l, name(p[1]), "once more", false))
+		require.NoError(t, refuse(t, r, l, name(p[1]), "later ones were accepted", true))
+		require.NoError(t, refuse(t, r, l, name(p[1]), "once more", false))
 		require.True(t, parkedRows(t, db)[1].overtaken, "once overtaken, always")
 
-		require.NoError(t, r.Refuse(t.Context(), l, dialect.ParkedEvent{Seq: p[0].seq, EventID: uuid.New()}, "no", false))
-		require.NoError(t, r.Refuse(t.Context(), l, dialect.ParkedEvent{Seq: 1 << 40, EventID: uuid.New()}, "no", false))
+		require.NoError(t, refuse(t, r, l, dialect.ParkedEvent{Seq: p[0].seq, EventID: uuid.New()}, "no", false))
+		require.NoError(t, refuse(t, r, l, dialect.ParkedEvent{Seq: 1 << 40, EventID: uuid.New()}, "no", false))
 		setState(t, db, "drop", p[0])
-		require.NoError(t, r.Refuse(t.Context(), l, name(p[0]), "no", false))
+		require.NoError(t, refuse(t, r, l, name(p[0]), "no", false))
 		require.Equal(t, "drop failed blocked retry blocked retry", states(t, db), "what is to be dropped stays so")
+	})
+}
+
+func TestManyRowsAreRefusedAtOnce(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		k, j := keyed{"orders", "k"}, keyed{"orders", "j"}
+		for _, e := range insertKeyed(t, db, k, j, k, j, keyed{"orders", ""}) {
+			parkAll(t, r, l, e)
+		}
+		p := parkedRows(t, db)
+		setState(t, db, "retry", p...)
+		require.NoError(t, r.Refuse(t.Context(), l, nil))
+		require.NoError(t, r.Refuse(t.Context(), l, []dialect.Refusal{
+			{ParkedEvent: name(p[0]), Reason: "first"}, {ParkedEvent: name(p[1]), Reason: strings.Repeat("é", 3000), Overtaken: true}, {ParkedEvent: name(p[4])},
+		}))
+		require.Equal(t, "failed failed blocked blocked failed", states(t, db))
+		now := parkedRows(t, db)
+		require.Equal(t, []bool{false, true, false}, []bool{now[0].overtaken, now[1].overtaken, now[4].overtaken})
+		require.Equal(t, []int{2, 2, 1, 1, 2}, []int{now[0].attempts, now[1].attempts, now[2].attempts, now[3].attempts, now[4].attempts})
+		rows, err := db.DB.Query("SELECT error FROM outbox_parked ORDER BY seq")
+		require.NoError(t, err)
+		defer rows.Close()
+		for _, want := range []string{"first", strings.Repeat("é", 2000), "too large", "too large", ""} {
+			require.True(t, rows.Next())
+			var text string
+			require.NoError(t, rows.Scan(&text))
+			require.Equal(t, want, text)
+		}
+		require.NoError(t, rows.Err())
 	})
 }
 

@@ -50,12 +50,15 @@ ON p.seq = json_extract(a.value, '$[0]') AND p.event_id = json_extract(a.value, 
 
 	sqliteRelease = `UPDATE {outbox_parked} SET state = 'retry' WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'blocked'`
 
-	sqliteRefuse = `UPDATE {outbox_parked} SET attempts = attempts + 1, error = ?, overtaken = overtaken OR ?,
-    state = CASE state WHEN 'drop' THEN 'drop' ELSE 'failed' END
-WHERE seq = ? AND event_id = ?`
+	sqliteRefuse = `UPDATE {outbox_parked} AS p SET attempts = p.attempts + 1, error = json_extract(a.value, '$[2]'),
+    overtaken = p.overtaken OR json_extract(a.value, '$[3]'), state = CASE p.state WHEN 'drop' THEN 'drop' ELSE 'failed' END
+FROM json_each(?) AS a WHERE p.seq = json_extract(a.value, '$[0]') AND p.event_id = json_extract(a.value, '$[1]')`
 
-	sqliteBlock = `UPDATE {outbox_parked} AS p SET state = 'blocked' FROM {outbox_parked} AS r
-WHERE r.seq = ? AND p.topic = r.topic AND p.event_key = r.event_key AND p.seq > r.seq AND p.state = 'retry' AND NOT p.overtaken`
+	sqliteBlock = `UPDATE {outbox_parked} SET state = 'blocked' WHERE seq IN (
+  SELECT p.seq FROM json_each(?) AS a CROSS JOIN {outbox_parked} AS r
+    ON r.seq = json_extract(a.value, '$[0]') AND r.event_id = json_extract(a.value, '$[1]')
+  CROSS JOIN {outbox_parked} AS p ON p.topic = r.topic AND p.event_key = r.event_key AND p.seq > r.seq
+  WHERE p.state = 'retry' AND NOT p.overtaken)`
 
 	sqliteDropped = `SELECT seq, id, event_id, topic, event_key FROM {outbox_parked}
 WHERE state IN ('retry', 'drop') AND state = 'drop' ORDER BY seq LIMIT ?`

@@ -121,6 +121,11 @@ func unpark(t *testing.T, r *dialect.Relay, l dialect.Lease, rows ...parkedState
 	return freed
 }
 
+func refuse(t *testing.T, r *dialect.Relay, l dialect.Lease, row dialect.ParkedEvent, reason string, overtaken bool) error {
+	t.Helper()
+	return r.Refuse(t.Context(), l, []dialect.Refusal{{ParkedEvent: row, Reason: reason, Overtaken: overtaken}})
+}
+
 func TestParkingMovesRowsInTheOrderGiven(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -204,7 +209,7 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 		require.ErrorIs(t, err, dialect.ErrLeaseLost)
 		_, err = r.Unpark(t.Context(), zombie, []dialect.ParkedEvent{name(p[0])})
 		require.ErrorIs(t, err, dialect.ErrLeaseLost)
-		require.ErrorIs(t, r.Refuse(t.Context(), zombie, name(p[0]), "no", false), dialect.ErrLeaseLost)
+		require.ErrorIs(t, refuse(t, r, zombie, name(p[0]), "no", false), dialect.ErrLeaseLost)
 		_, _, err = r.DropAsked(t.Context(), zombie, 10)
 		require.ErrorIs(t, err, dialect.ErrLeaseLost)
 		_, err = r.DeleteSentParked(t.Context(), zombie, []dialect.Event{p[0].event})
