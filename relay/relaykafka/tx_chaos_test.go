@@ -28,10 +28,13 @@ import (
 // every row once, and the rows of a key in order.
 func TestOwnersThatFightForASourceSendEachRowOnce(t *testing.T) {
 	w := realTx(t)
-	topic := w.topic(4)
+	fight(t, w, w.topic(4), 4000)
+}
+
+func fight(t *testing.T, w *txWorld, topic string, rows int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	table := newTable(topic, 4000, 30)
+	table := newTable(topic, rows, 30)
 	var opened, broken atomic.Int64
 	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	defer cancel()
@@ -48,16 +51,19 @@ func TestOwnersThatFightForASourceSendEachRowOnce(t *testing.T) {
 	owners.Wait()
 	require.Zero(t, table.left(), "rows that were never delivered")
 	t.Logf("%d sessions, %d of them with a broken network", opened.Load(), broken.Load())
-	require.Greater(t, opened.Load(), int64(20))
+	require.Greater(t, opened.Load(), int64(rows/200))
 
 	last := make(map[string]string)
 	seen := make(map[string]int)
 	for _, r := range committed(t, w.brokers, topic) {
+		if len(r.Value) != len("000000") {
+			continue // was there before
+		}
 		seen[string(r.Value)]++
 		require.Less(t, last[string(r.Key)], string(r.Value), "order of key %s", r.Key)
 		last[string(r.Key)] = string(r.Value)
 	}
-	require.Len(t, seen, 4000)
+	require.Len(t, seen, rows)
 	for value, times := range seen {
 		require.Equal(t, 1, times, "row %s", value)
 	}

@@ -36,7 +36,9 @@ func newTxWorld(t testing.TB, brokers []string) *txWorld {
 		cfg:    relaykafka.Config{Brokers: brokers, Logger: quiet()},
 	}
 	t.Cleanup(func() {
-		_, _ = w.admin.DeleteTopic(context.Background(), w.manifest()) // if there is one
+		if w.admin != nil {
+			_, _ = w.admin.DeleteTopic(context.Background(), w.manifest()) // if there is one
+		}
 		client.Close()
 	})
 	return w

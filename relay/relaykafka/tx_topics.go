@@ -2,6 +2,7 @@ package relaykafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -89,8 +90,10 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 // judge returns why the topic's records are to be rejected, if they are.
 func (s *txSession) judge(ctx context.Context, topic string, answer error) error {
 	switch {
+	case errors.Is(answer, kerr.TopicAuthorizationFailed):
+		return fmt.Errorf("kafka refuses topic %s: %w; %s", topic, answer, writeACL)
 	case isRefusal(answer):
-		return fmt.Errorf("kafka says of topic %s: %w", topic, answer)
+		return fmt.Errorf("kafka refuses topic %s: %w", topic, answer)
 	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // comes back with the record
 		s.topics[topic] = true
 		s.sink.judge.exist(topic)
