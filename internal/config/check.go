@@ -19,6 +19,22 @@ func (c *Config) CheckSources() error {
 	return p.err()
 }
 
+// CheckInbox says what keeps a command from opening the inbox, if one was given.
+func (c *Config) CheckInbox() error {
+	if c.Inbox.DatabaseURL == "" {
+		return nil
+	}
+	name := c.origins["inbox.database_url"]
+	d, err := dbopen.DialectOf(c.Inbox.DatabaseURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err := (dialect.Names{Dialect: d, Prefix: c.Inbox.TablePrefix, Schema: c.Inbox.Schema}).Validate(); err != nil {
+		return fmt.Errorf("the inbox of %s: %w", name, err)
+	}
+	return nil
+}
+
 // CheckRun says what keeps `relay run` from starting.
 func (c *Config) CheckRun() error {
 	p := &problems{}

@@ -12,6 +12,7 @@ type Config struct {
 	Sources  []Source
 	Sink     Sink
 	Delivery Delivery
+	Inbox    Inbox
 	Log      Log
 	// Warnings are things to tell the operator that keep nothing from working.
 	Warnings []string
@@ -29,6 +30,13 @@ type Source struct {
 
 	key     string // of the YAML list's element, for errors
 	urlName string // under which DatabaseURL was given, for errors
+}
+
+// Inbox is a consumer's database. Its URL is empty if none was given.
+type Inbox struct {
+	DatabaseURL Secret
+	TablePrefix string
+	Schema      string
 }
 
 // Sink is where records go: Kafka or AMQP, the other one is zero.

@@ -22,11 +22,11 @@ import (
 
 const secret = "hunter2xyz"
 
-// load parses args as `relay run` does.
+// load parses args as a command with every flag does.
 func load(t *testing.T, environ []string, args ...string) (*config.Config, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
-	config.AddFlags(flags, config.General, config.Database, config.Running)
+	config.AddFlags(flags, config.General, config.Database, config.Running, config.Consuming)
 	require.NoError(t, flags.Parse(args))
 	return config.Load(flags, environ)
 }
@@ -72,6 +72,7 @@ func TestEverySettingCanBeGivenByEnvironmentAndFile(t *testing.T) {
 		"POSTROOM_KAFKA_TLS_ENABLED=true", "POSTROOM_KAFKA_TLS_CA_FILE=ca", "POSTROOM_KAFKA_TLS_CERT_FILE=cert", "POSTROOM_KAFKA_TLS_KEY_FILE=key",
 		"POSTROOM_KAFKA_SASL_MECHANISM=plain", "POSTROOM_KAFKA_SASL_USERNAME=u", "POSTROOM_KAFKA_SASL_PASSWORD=" + secret,
 		"POSTROOM_MODE=exactly-once", "POSTROOM_ON_REJECTION=skip", "POSTROOM_TOPICS=orders, audit.*", "POSTROOM_LEASE_TTL=1s", "POSTROOM_POLL_MAX=5ms",
+		"POSTROOM_INBOX_DATABASE_URL=sqlite:i.db", "POSTROOM_INBOX_TABLE_PREFIX=i_", "POSTROOM_INBOX_SCHEMA=y",
 		"POSTROOM_ARCHIVE=true", "POSTROOM_ARCHIVE_FOR=2.5d",
 		"POSTROOM_LOG_LEVEL=debug", "POSTROOM_LOG_FORMAT=json",
 	})
@@ -88,12 +89,15 @@ sink:
     sasl: {mechanism: plain, username: u, password: `+secret+`}
   amqp: {url: 'amqp://h'}
 delivery: {mode: exactly-once, on_rejection: skip, topics: [orders, audit.*], lease_ttl: 1s, poll_max: 5ms, archive: true, archive_for: 60h}
+inbox: {database_url: 'sqlite:i.db', table_prefix: i_, schema: y}
 log: {level: debug, format: json}
 `))
 	require.NoError(t, err)
 	require.Equal(t, byFile.Sink, byEnv.Sink)
 	require.Equal(t, byFile.Delivery, byEnv.Delivery)
 	require.Equal(t, byFile.Log, byEnv.Log)
+	require.Equal(t, byFile.Inbox, byEnv.Inbox)
+	require.Equal(t, "i_", byEnv.Inbox.TablePrefix)
 	require.Equal(t, relay.ExactlyOnce, byEnv.Delivery.Mode)
 	require.Equal(t, 60*time.Hour, byEnv.Delivery.ArchiveFor)
 	require.True(t, byEnv.Delivery.Archive)
@@ -116,7 +120,7 @@ func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
 		"delivery.lease_tll in " + file + ": no such setting: did you mean lease_ttl?",
 		"sink.kafka.broker in " + file + ": no such setting: did you mean brokers?",
 		"log in " + file + ": want a section with format, level",
-		"foo in " + file + ": no such setting: there are admin, delivery, log, sink, sources",
+		"foo in " + file + ": no such setting: there are admin, delivery, inbox, log, sink, sources",
 		"delivery.mode in " + file + `: "twice" is not known: use at-least-once, exactly-once`,
 		"delivery.topics in " + file + `: "b*c": a * may only be the last character`,
 		`POSTROOM_POLL_MAX: "7" is no duration: write a number with its unit, for example 25ms`,
@@ -131,6 +135,19 @@ func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+func TestTheInboxIsCheckedWhereOneIsGiven(t *testing.T) {
+	for url, want := range map[string]string{"": "", "sqlite:i.db": "", "db2://i": "POSTROOM_INBOX_DATABASE_URL: database URL has the scheme \"db2\""} {
+		c, err := load(t, []string{"POSTROOM_INBOX_DATABASE_URL=" + url})
+		if err = errors.Join(err, c.CheckInbox()); want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+	}
+	c, err := load(t, nil, "--inbox-database-url", "sqlite:i.db", "--inbox-schema", "y")
+	require.ErrorContains(t, errors.Join(err, c.CheckInbox()), "only PostgreSQL has schemas")
 }
 
 func TestSourcesAreChecked(t *testing.T) {

@@ -56,6 +56,11 @@ func (l *loader) config() *Config {
 			Archive:     l.toggle("delivery.archive"),
 			ArchiveFor:  l.age("delivery.archive_for", minArchiveFor, maxArchiveFor),
 		},
+		Inbox: Inbox{
+			DatabaseURL: l.secret("inbox.database_url"),
+			TablePrefix: l.text("inbox.table_prefix", ""),
+			Schema:      l.text("inbox.schema", ""),
+		},
 		Log:         Log{Level: l.level("log.level"), Format: oneOf(l, "log.format", "text", "json")},
 		adminListen: l.text("admin.listen", ""),
 	}
@@ -137,7 +142,7 @@ func (l *loader) sourceOf(key string, values map[string]any) Source {
 // warnOfPasswords tells once for each flag that holds a password: every user of the
 // machine can read it in the list of processes.
 func (l *loader) warnOfPasswords(c *Config) {
-	given := map[string]Secret{"source.database_url": c.Sources[0].DatabaseURL, "sink.amqp.url": c.Sink.AMQP.URL}
+	given := map[string]Secret{"source.database_url": c.Sources[0].DatabaseURL, "sink.amqp.url": c.Sink.AMQP.URL, "inbox.database_url": c.Inbox.DatabaseURL}
 	for _, s := range settings() {
 		url, ok := given[s.key]
 		if ok && l.layers[0].values.Exists(s.key) && dbopen.HasPassword(url.Reveal()) {

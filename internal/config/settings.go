@@ -12,9 +12,10 @@ type Group int
 
 // Groups of settings.
 const (
-	General  Group = iota // every command that reads a configuration
-	Database              // commands that open a source
-	Running               // relay run
+	General   Group = iota // every command that reads a configuration
+	Database               // commands that open a source
+	Running                // relay run
+	Consuming              // commands that look into a consumer's database
 )
 
 // setting is one value of the configuration, under all its names.
@@ -47,6 +48,13 @@ func settings() []setting {
 			usage: "`prefix` of the tables' names"},
 		{key: "source.schema", flag: "schema", env: "SCHEMA", group: Database,
 			usage: "PostgreSQL `schema` of the tables (default: by search_path)"},
+
+		{key: "inbox.database_url", flag: "inbox-database-url", env: "INBOX_DATABASE_URL", group: Consuming, secret: true,
+			usage: "`URL` of a consumer's database, to look into its inbox"},
+		{key: "inbox.table_prefix", flag: "inbox-table-prefix", env: "INBOX_TABLE_PREFIX", group: Consuming,
+			usage: "`prefix` of the inbox tables' names"},
+		{key: "inbox.schema", flag: "inbox-schema", env: "INBOX_SCHEMA", group: Consuming,
+			usage: "PostgreSQL `schema` of the inbox tables (default: by search_path)"},
 
 		{key: "sink.kafka.brokers", flag: "kafka-brokers", env: "KAFKA_BROKERS", group: Running,
 			usage: "Kafka's bootstrap `addresses`: host:port[,host:port…]"},

@@ -18,6 +18,9 @@ type Old struct {
 	Age         time.Duration
 }
 
+// Table is the default name of the table.
+func (o Old) Table() string { return o.table }
+
 // OldArchived are the archived events delivered longer ago than age.
 func OldArchived(age time.Duration) Old { return Old{Archive, "delivered_at", age} }
 

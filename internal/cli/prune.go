@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func newPrune(env *Env) *cobra.Command {
+	var own pruneFlags
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "delete old rows of the archive and of the list of drops",
+		Long: `prune deletes archived events that were delivered longer ago than --archive-older-than, and notes
+of dropped events older than --drops-older-than, by the database's clock. It goes in steps of
+1,000 rows, with rests, and may be interrupted at any time.
+
+A relay that runs with --archive purges the archive by itself, after --archive-for; the list of
+drops is purged by hand only. What is deleted cannot be replayed or traced any more.`,
+		Example: `  relay prune --archive-older-than 30d --dry-run
+  relay prune --archive-older-than 36h --drops-older-than 365d`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			old, wrong := own.read()
+			c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), wrong) })
+			if err != nil {
+				return err
+			}
+			return prune(ctx, env, cmd, c.Sources, old, own.dryRun)
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	own.add(cmd.Flags())
+	addJSON(cmd)
+	return cmd
+}
+
+type pruneFlags struct {
+	archive, drops string
+	dryRun         bool
+}
+
+func (p *pruneFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&p.archive, "archive-older-than", "", "`age` from which archived events are deleted, for example 36h or 30d")
+	f.StringVar(&p.drops, "drops-older-than", "", "`age` from which notes of dropped events are deleted")
+	f.BoolVar(&p.dryRun, "dry-run", false, "count what would be deleted, and change nothing")
+}
+
+// read returns what is to be purged.
+func (p *pruneFlags) read() (old []dialect.Old, err error) {
+	if p.archive == "" && p.drops == "" {
+		return nil, errors.New("say what is old enough: --archive-older-than 30d, --drops-older-than 365d, or both")
+	}
+	var errs []error
+	for _, f := range []struct {
+		name, value string
+		old         func(time.Duration) dialect.Old
+	}{{"--archive-older-than", p.archive, dialect.OldArchived}, {"--drops-older-than", p.drops, dialect.OldDrops}} {
+		if f.value == "" {
+			continue
+		}
+		age, err := config.Age(f.value)
+		if err == nil && age < 0 {
+			err = fmt.Errorf("%s is negative: say how old", f.value)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.name, err))
+			continue
+		}
+		old = append(old, f.old(age))
+	}
+	return old, errors.Join(errs...)
+}
+
+// pruned is an element of `prune --json`.
+type pruned struct {
+	Source  string `json:"source"`
+	Table   string `json:"table"`
+	Old     int64  `json:"old"`     // rows that were old enough at the start
+	Deleted int64  `json:"deleted"` // so far
+	DryRun  bool   `json:"dry_run"`
+}
+
+func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source, old []dialect.Old, dryRun bool) error {
+	results := []pruned{}
+	failed := eachSource(ctx, sources, func(d *database) error {
+		store, err := dialect.NewRelay(d.DB, d.names())
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, o := range old {
+			p := pruned{Source: d.source.Name, Table: d.names().Plain(o.Table()), DryRun: dryRun}
+			if p.Old, err = store.CountOld(ctx, o); err == nil && !dryRun {
+				err = p.purge(ctx, env.Stderr, store, o)
+			}
+			if err != nil {
+				errs = append(errs, archiveError(d, err))
+				if p.Deleted == 0 {
+					continue
+				}
+			}
+			results = append(results, p)
+		}
+		return errors.Join(errs...)
+	}, dbopen.WithExisting())
+	if err := printPruned(env, cmd, results, dryRun); err != nil {
+		return errors.Join(failed, err)
+	}
+	return failed
+}
+
+// purgeStep is how many rows one statement deletes.
+const purgeStep = 1000
+
+// purge deletes step by step, and rests after each for as long as it took: half of the
+// database's time is for others.
+func (p *pruned) purge(ctx context.Context, progress io.Writer, store *dialect.Relay, o dialect.Old) error {
+	told := time.Now()
+	for {
+		began := time.Now()
+		n, err := store.Purge(ctx, o, purgeStep)
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped by a signal: %s of %s deleted; the same command goes on", countOf(p.Deleted, "row"), p.Table)
+		}
+		if err != nil {
+			return err
+		}
+		p.Deleted += n
+		if n < purgeStep {
+			return nil
+		}
+		if time.Since(told) > time.Second {
+			told = time.Now()
+			_, _ = fmt.Fprintf(progress, "%d of about %s of %s deleted\n", p.Deleted, countOf(p.Old, "row"), p.Table)
+		}
+		rest := time.NewTimer(time.Since(began))
+		select {
+		case <-rest.C:
+		case <-ctx.Done(): // told by the next step
+		}
+		rest.Stop()
+	}
+}
+
+func printPruned(env *Env, cmd *cobra.Command, results []pruned, dryRun bool) error {
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, results)
+	}
+	var rows [][]string
+	for _, p := range results {
+		n := p.Deleted
+		if dryRun {
+			n = p.Old
+		}
+		rows = append(rows, []string{p.Source, p.Table, strconv.FormatInt(n, 10)})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	heading := "DELETED"
+	if dryRun {
+		heading = "WOULD BE DELETED"
+	}
+	return printTable(env.Stdout, []string{"SOURCE", "TABLE", heading}, rows)
+}

@@ -1,0 +1,321 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func newReplay(env *Env) *cobra.Command {
+	var own replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay",
+		Short: "deliver archived events once more",
+		Long: `replay puts delivered events back into outbox_events, out of the archive that relay run
+--archive keeps. The relay delivers them again, in the order in which it did the first time, and
+archives them again. What is selected twice, because it was replayed before, goes once.
+
+An event keeps its id, so an inbox that has applied it drops it: only what a consumer has missed
+takes effect. With --new-ids each gets a new id, and takes effect once more.
+
+Select by time of delivery, by topic, by topic and key, or by event ids; several together mean
+what fits all of them. Events go back in transactions of 1,000 at most. When it is interrupted,
+replay says how to go on. When nothing matches, it says so and ends with 1.`,
+		Example: `  relay replay --since 2026-11-23T10:00:00Z --until 2026-11-23T11:00:00Z --dry-run
+  relay replay --topic orders --key customer-42
+  relay replay --since 2h --topic orders --new-ids
+  relay replay --ids 018f3c1e-8f2a-7000-8000-000000000001,018f3c1e-8f2a-7000-8000-000000000002`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			wrong := own.check()
+			c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), wrong) })
+			if err != nil {
+				return err
+			}
+			return onSource(ctx, c, func(d *database) error { return replay(ctx, env, cmd, d, &own) })
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	own.add(cmd.Flags())
+	addJSON(cmd)
+	return cmd
+}
+
+// replayFlags say what to replay, and how.
+type replayFlags struct {
+	since, until, topic, key string
+	ids                      []string
+	newIDs, dryRun           bool
+	after, upTo              int64
+
+	flags  *pflag.FlagSet
+	from   moment
+	to     moment
+	events []uuid.UUID
+}
+
+func (r *replayFlags) add(f *pflag.FlagSet) {
+	r.flags = f
+	f.StringVar(&r.since, "since", "", "delivered at this `time` or later: RFC 3339, or how long ago (2h, 7d)")
+	f.StringVar(&r.until, "until", "", "delivered before this `time`")
+	f.StringVar(&r.topic, "topic", "", "events of this `topic`")
+	f.StringVar(&r.key, "key", "", "events of this `key`, with --topic")
+	f.StringSliceVar(&r.ids, "ids", nil, "events with these `ids`, with commas between them")
+	f.BoolVar(&r.newIDs, "new-ids", false, "give each a new event id, so that consumers apply it again")
+	f.BoolVar(&r.dryRun, "dry-run", false, "count what would be put back, and change nothing")
+	f.Int64Var(&r.after, "after-seq", 0, "go on after this `number` of the archive, as an interrupted replay says")
+	f.Int64Var(&r.upTo, "up-to-seq", 0, "last `number` of the archive, as an interrupted replay says")
+}
+
+// check reads the flags, and says all that is wrong with them.
+func (r *replayFlags) check() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if r.since == "" && r.until == "" && r.topic == "" && len(r.ids) == 0 {
+		fail("say which events: by --since and --until, --topic, --topic and --key, or --ids, as in relay replay --since 2h --topic orders")
+	}
+	if r.flags.Changed("key") && r.topic == "" {
+		fail("--key: say which --topic, order is kept within both")
+	}
+	if r.flags.Changed("key") && r.key == "" {
+		fail("--key: empty: name a key")
+	}
+	var err error
+	if r.from, err = parseMoment(r.since); err != nil {
+		fail("--since: %w", err)
+	}
+	if r.to, err = parseMoment(r.until); err != nil {
+		fail("--until: %w", err)
+	}
+	for _, text := range r.ids {
+		id, err := parseEventID(strings.TrimSpace(text))
+		if err != nil {
+			fail("--ids: %w", err)
+		}
+		r.events = append(r.events, id)
+	}
+	if r.after < 0 || r.upTo < 0 || r.upTo > 0 && r.upTo <= r.after {
+		fail("--after-seq and --up-to-seq: %d and %d are no span: give the numbers that the interrupted replay said", r.after, r.upTo)
+	}
+	return errors.Join(errs...)
+}
+
+func parseEventID(text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != 36 {
+		return uuid.UUID{}, fmt.Errorf("%q is no event id: want a UUID, as 018f3c1e-8f2a-7000-8000-000000000001", text)
+	}
+	return id, nil
+}
+
+// moment is a point in time, or how long ago it is.
+type moment struct {
+	at  time.Time
+	ago time.Duration
+	set bool
+}
+
+func parseMoment(text string) (moment, error) {
+	if text == "" {
+		return moment{}, nil
+	}
+	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return moment{at: at, set: true}, nil
+	}
+	ago, err := config.Age(text)
+	if err != nil || ago < 0 {
+		return moment{}, fmt.Errorf("%q is no time: write it as 2026-11-23T10:00:00Z, or how long ago it is, as 2h or 7d", text)
+	}
+	return moment{ago: ago, set: true}, nil
+}
+
+// on returns the point in time by a clock, zero if none is set.
+func (m moment) on(now time.Time) time.Time {
+	if !m.set || !m.at.IsZero() {
+		return m.at
+	}
+	return now.Add(-m.ago)
+}
+
+// selection asks the database for what the flags leave open.
+func (r *replayFlags) selection(ctx context.Context, store *dialect.Relay) (dialect.Selection, error) {
+	now, err := store.Now(ctx)
+	if err != nil {
+		return dialect.Selection{}, err
+	}
+	s := dialect.Selection{
+		Since: r.from.on(now), Until: r.to.on(now), Topic: r.topic, Events: r.events, After: r.after, UpTo: r.upTo,
+	}
+	if !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
+		return s, usageError{fmt.Errorf("--since %s is not before --until %s", s.Since.UTC().Format(time.RFC3339), s.Until.UTC().Format(time.RFC3339))}
+	}
+	if r.key != "" {
+		s.Key = &r.key
+	}
+	if s.UpTo == 0 {
+		s.UpTo, err = store.LastArchived(ctx)
+	}
+	return s, err
+}
+
+// replayed is what `replay --json` prints.
+type replayed struct {
+	Source   string `json:"source"`
+	Matched  int64  `json:"matched"`
+	PutBack  int64  `json:"put_back"`
+	DryRun   bool   `json:"dry_run"`
+	NewIDs   bool   `json:"new_ids"`
+	AfterSeq int64  `json:"after_seq"` // how far it came, and
+	UpToSeq  int64  `json:"up_to_seq"` // where it ends
+}
+
+func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own *replayFlags) error {
+	store, err := dialect.NewRelay(d.DB, d.names())
+	if err != nil {
+		return err
+	}
+	s, found, err := findArchived(ctx, d, store, own)
+	if err != nil {
+		return err
+	}
+	result := replayed{
+		Source: d.source.Name, Matched: found.Count, DryRun: own.dryRun, NewIDs: own.newIDs, AfterSeq: s.After, UpToSeq: s.UpTo,
+	}
+	if !own.dryRun {
+		err = putBack(ctx, env.Stderr, store, s, &result)
+	}
+	switch {
+	case wantsJSON(cmd):
+		return errors.Join(printJSON(env.Stdout, result), err)
+	case err != nil:
+		return err
+	case own.dryRun:
+		_, err = fmt.Fprintf(env.Stdout, "%s would be put back into %s; nothing was changed\n", countOf(result.Matched, "event"), store.Table())
+	default:
+		_, err = fmt.Fprintf(env.Stdout, "%s put back into %s\n", countOf(result.PutBack, "event"), store.Table())
+	}
+	return err
+}
+
+// findArchived says what the flags select, and fails if that is nothing, or less than
+// they name.
+func findArchived(ctx context.Context, d *database, store *dialect.Relay, own *replayFlags) (s dialect.Selection, m dialect.Matched, err error) {
+	if s, err = own.selection(ctx, store); err != nil {
+		return s, m, archiveError(d, err)
+	}
+	if len(s.Events) > 0 {
+		missing, err := store.MissingArchived(ctx, s.Events)
+		if err != nil {
+			return s, m, archiveError(d, err)
+		}
+		if len(missing) > 0 {
+			return s, m, fmt.Errorf("the archive does not have %s, so nothing was put back: see relay trace %s", someIDs(missing), missing[0])
+		}
+	}
+	if m, err = store.CountArchived(ctx, s); err != nil {
+		return s, m, archiveError(d, err)
+	}
+	if m.Count == 0 {
+		return s, m, fmt.Errorf("no event of %s matches, so nothing was put back: only what `relay run --archive` has delivered is there, for --archive-for",
+			d.names().Plain(dialect.Archive))
+	}
+	return s, m, nil
+}
+
+func someIDs(ids []uuid.UUID) string {
+	if len(ids) == 1 {
+		return "event " + ids[0].String()
+	}
+	return fmt.Sprintf("%d of these events, among them %s", len(ids), ids[0])
+}
+
+// archiveError says better what keeps the archive from being used.
+func archiveError(d *database, err error) error {
+	switch {
+	case dialect.IsMissingTable(err):
+		return fmt.Errorf("%s: a table is not there: run `relay migrate up`: %w", d.Redacted, err)
+	case dialect.IsDenied(err):
+		return fmt.Errorf("%s: this user lacks a right: grant what docs/tables.md lists for the relay: %w", d.Redacted, err)
+	}
+	return err
+}
+
+const (
+	replayPage  = 50_000   // rows that are looked up at once, without their contents
+	replayBatch = 1000     // rows of one transaction
+	replayBytes = 16 << 20 // and their payloads, unless one row alone is larger
+)
+
+// putBack goes through the selection in order. What it has done is in result, with an
+// error too.
+func putBack(ctx context.Context, progress io.Writer, store *dialect.Relay, s dialect.Selection, result *replayed) error {
+	told := time.Now()
+	for {
+		page, err := store.ListArchived(ctx, s, replayPage)
+		if err != nil {
+			return stoppedReplay(ctx, err, result)
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		for len(page) > 0 {
+			n := batchOf(page)
+			put, err := store.PutBack(ctx, page[:n], result.NewIDs)
+			if err != nil {
+				return stoppedReplay(ctx, err, result)
+			}
+			result.PutBack += put
+			result.AfterSeq = page[n-1].Seq
+			page = page[n:]
+			if time.Since(told) > time.Second {
+				told = time.Now()
+				_, _ = fmt.Fprintf(progress, "%d of %s put back\n", result.PutBack, countOf(result.Matched, "event"))
+			}
+		}
+		s.After = result.AfterSeq
+	}
+}
+
+// batchOf returns how many of the rows go into one transaction.
+func batchOf(page []dialect.Archived) int {
+	bytes := int64(0)
+	for i, a := range page {
+		bytes += a.Bytes
+		if i == replayBatch || i > 0 && bytes > replayBytes {
+			return i
+		}
+	}
+	return len(page)
+}
+
+// stoppedReplay says how far it came and how to go on.
+func stoppedReplay(ctx context.Context, err error, r *replayed) error {
+	if ctx.Err() != nil {
+		err = errors.New("stopped by a signal")
+	}
+	unsure := ""
+	if dialect.IsConnection(err) || ctx.Err() != nil {
+		unsure = " (a batch whose answer was lost may be there twice then; the inbox drops copies, unless --new-ids was given)"
+	}
+	return fmt.Errorf("%w: %d of %s put back; go on with the same command and --after-seq %d --up-to-seq %d%s",
+		err, r.PutBack, countOf(r.Matched, "event"), r.AfterSeq, r.UpToSeq, unsure)
+}
+
+func countOf(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

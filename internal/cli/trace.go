@@ -1,0 +1,303 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func newTrace(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "trace EVENT-ID",
+		Short: "show where one event is, and its way there",
+		Long: `trace looks for an event in every table of each source: whether it was scheduled, waits, is
+parked, was dropped, or was delivered, when, and to which partition and offset. The last needs
+the archive: without relay run --archive nothing is left of an event once it is delivered.
+
+With --inbox-database-url it looks into a consumer's inbox too: which consumers have applied
+the event, and when, or are trying.
+
+It changes nothing. It ends with 3 when the event was not found.`,
+		Example: `  relay trace 018f3c1e-8f2a-7000-8000-000000000001
+  POSTROOM_INBOX_DATABASE_URL_FILE=/run/secrets/billing-db relay trace 018f3c1e-8f2a-7000-8000-000000000001`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{errors.New("name one event by its id, as in relay trace 018f3c1e-8f2a-7000-8000-000000000001")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			id, wrong := parseEventID(args[0])
+			c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), c.CheckInbox(), wrong) })
+			if err != nil {
+				return err
+			}
+			return trace(ctx, env, cmd, c, id)
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Consuming)
+	addJSON(cmd)
+	return cmd
+}
+
+// traced is what `trace --json` prints.
+type traced struct {
+	EventID string   `json:"event_id"`
+	Found   bool     `json:"found"`
+	Steps   []step   `json:"steps"` // by time
+	Hints   []string `json:"hints"` // why nothing may be found, or what keeps the event
+}
+
+// step is one thing that is known of the event.
+type step struct {
+	At   *time.Time `json:"at"` // nil: not known
+	Step string     `json:"step"`
+	// Where it is known from: a source's name, or inbox.
+	Where string `json:"where"`
+
+	Row       int64  `json:"row,omitempty"` // id in outbox_events
+	Topic     string `json:"topic,omitempty"`
+	Key       string `json:"key,omitempty"`
+	Type      string `json:"type,omitempty"`
+	Partition *int32 `json:"partition,omitempty"`
+	Offset    *int64 `json:"offset,omitempty"`
+	State     string `json:"state,omitempty"`
+	Attempts  int    `json:"attempts,omitempty"`
+	Ahead     int64  `json:"ahead,omitempty"`
+	Consumer  string `json:"consumer,omitempty"`
+	Error     string `json:"error,omitempty"`
+
+	detail string
+}
+
+// Names of steps.
+const (
+	stepWritten   = "written"
+	stepScheduled = "scheduled"
+	stepWaiting   = "waiting"
+	stepParked    = "parked"
+	stepDelivered = "delivered"
+	stepDropped   = "dropped"
+	stepTried     = "tried"
+	stepApplied   = "applied"
+	stepSetAside  = "parked by consumer"
+)
+
+func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, id uuid.UUID) error {
+	t := &traced{EventID: id.String(), Steps: []step{}, Hints: []string{}}
+	failed := eachSource(ctx, c.Sources, func(d *database) error {
+		store, err := dialect.NewRelay(d.DB, d.names())
+		if err != nil {
+			return err
+		}
+		found, err := store.Trace(ctx, id)
+		if err != nil {
+			return archiveError(d, err)
+		}
+		t.add(d, found)
+		return nil
+	}, dbopen.WithExisting())
+	failed = errors.Join(failed, t.lookIntoInbox(ctx, c.Inbox))
+	t.finish(c)
+	if err := t.print(env, cmd); err != nil || failed != nil {
+		return errors.Join(failed, err)
+	}
+	if !t.Found {
+		return foundError{fmt.Errorf("event %s was not found", id)}
+	}
+	return nil
+}
+
+// add takes in what a source's tables tell.
+func (t *traced) add(d *database, found dialect.Trace) {
+	written := map[time.Time]bool{} // an event that was replayed is written once
+	for _, f := range found.Found {
+		if !f.CreatedAt.IsZero() && !written[f.CreatedAt] {
+			written[f.CreatedAt] = true
+			t.Steps = append(t.Steps, step{
+				At: &f.CreatedAt, Step: stepWritten, Where: d.source.Name, Topic: f.Topic, Key: keyText(f.Key), Type: f.Type, detail: writtenDetail(f),
+			})
+		}
+		t.Steps = append(t.Steps, t.stepOf(d, f))
+	}
+	if len(found.Found) > 0 {
+		return
+	}
+	switch {
+	case slices.Contains(found.Missing, dialect.Archive):
+		t.hint("source %q has no archive: run relay migrate up, and then relay run --archive", d.source.Name)
+	case found.ArchivedSince.IsZero():
+		t.hint("the archive of source %q is empty: a delivered event leaves no trace without relay run --archive", d.source.Name)
+	default:
+		t.hint("the archive of source %q goes back to %s: what was delivered before is purged", d.source.Name, when(found.ArchivedSince))
+	}
+}
+
+func (t *traced) stepOf(d *database, f dialect.Found) step {
+	s := step{
+		Where: d.source.Name, Row: f.ID, Topic: f.Topic, Key: keyText(f.Key), Type: f.Type,
+		Partition: f.Partition, Offset: f.Offset, State: f.State, Attempts: f.Attempts, Ahead: f.Ahead, Error: f.Error,
+	}
+	if !f.At.IsZero() {
+		s.At = &f.At
+	}
+	switch f.Table {
+	case dialect.Scheduled:
+		s.Step, s.detail = stepScheduled, "to be delivered then"
+	case dialect.Events:
+		s.Step, s.detail = stepWaiting, fmt.Sprintf("row %d; %s before it", f.ID, countOf(f.Ahead, "row"))
+		if f.Behind > 0 {
+			t.hint("it waits behind %s of its key: see relay parked list --topic %s --key %q", countOf(f.Behind, "parked event"), f.Topic, keyText(f.Key))
+		}
+	case dialect.Parked:
+		s.Step, s.detail = stepParked, fmt.Sprintf("row %d; %s, %s", f.ID, f.State, countOf(int64(f.Attempts), "attempt"))
+		if f.Error != "" {
+			s.detail += ": " + f.Error
+		}
+	case dialect.Archive:
+		s.Step, s.detail = stepDelivered, fmt.Sprintf("row %d; topic %s", f.ID, f.Topic)
+		if f.Partition != nil && f.Offset != nil {
+			s.detail += fmt.Sprintf(", partition %d, offset %d", *f.Partition, *f.Offset)
+		}
+	case dialect.Drops:
+		s.Step, s.detail = stepDropped, fmt.Sprintf("row %d; %s", f.ID, f.Error)
+	}
+	return s
+}
+
+func writtenDetail(f dialect.Found) string {
+	detail := "topic " + f.Topic
+	if f.Key != nil {
+		detail += ", key " + strconv.Quote(*f.Key)
+	}
+	if f.Type != "" {
+		detail += ", type " + f.Type
+	}
+	return detail
+}
+
+func keyText(key *string) string {
+	if key == nil {
+		return ""
+	}
+	return *key
+}
+
+func (t *traced) hint(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(t.Hints, text) {
+		t.Hints = append(t.Hints, text)
+	}
+}
+
+// lookIntoInbox adds what a consumer's tables tell, if its database was given.
+func (t *traced) lookIntoInbox(ctx context.Context, in config.Inbox) error {
+	if in.DatabaseURL == "" {
+		return nil
+	}
+	consumed, err := readInbox(ctx, in, t.EventID)
+	if err != nil {
+		return fmt.Errorf("inbox: %w", err)
+	}
+	for _, c := range consumed {
+		s := step{At: &c.At, Where: "inbox", Consumer: c.Consumer, Attempts: c.Attempts, Error: c.Error, State: c.State, detail: "consumer " + c.Consumer}
+		if p := c.Position; p != nil {
+			s.Topic, s.Partition, s.Offset = p.Topic, &p.Partition, &p.Offset
+			s.detail += fmt.Sprintf("; from topic %s, partition %d, offset %d", p.Topic, p.Partition, p.Offset)
+		}
+		switch c.Table {
+		case dialect.InboxEvents:
+			s.Step = stepApplied
+		case dialect.InboxAttempts:
+			s.Step = stepTried
+			s.detail += fmt.Sprintf("; %s: %s", countOf(int64(c.Attempts), "attempt"), c.Error)
+		case dialect.InboxParked:
+			s.Step = stepSetAside
+			s.detail += fmt.Sprintf("; %s, %s: %s", c.State, countOf(int64(c.Attempts), "attempt"), c.Error)
+		}
+		t.Steps = append(t.Steps, s)
+	}
+	if len(consumed) == 0 {
+		t.hint("no consumer's inbox at the given database has it: it was not consumed there, or its row was pruned after the retention")
+	}
+	return nil
+}
+
+func readInbox(ctx context.Context, in config.Inbox, id string) ([]dialect.Consumed, error) {
+	target, err := dbopen.Open(ctx, in.DatabaseURL.Reveal(), dbopen.WithExisting(), dbopen.WithMaxOpen(1))
+	if err != nil {
+		return nil, err
+	}
+	defer target.DB.Close() // nothing was written
+	box, err := dialect.NewInbox(dialect.Names{Dialect: target.Dialect, Prefix: in.TablePrefix, Schema: in.Schema})
+	if err != nil {
+		return nil, err
+	}
+	consumed, err := box.TraceMessage(ctx, target.DB, id)
+	switch {
+	case dialect.IsMissingTable(err):
+		return nil, fmt.Errorf("%s: the inbox tables are not there: check the database and --inbox-table-prefix, or run `relay migrate up --only inbox` on it: %w", target.Redacted, err)
+	case dialect.IsDenied(err):
+		return nil, fmt.Errorf("%s: this user lacks a right: it needs SELECT on the inbox tables: %w", target.Redacted, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", target.Redacted, err)
+	}
+	return consumed, nil
+}
+
+// finish sorts the steps by time; those without one come last.
+func (t *traced) finish(c *config.Config) {
+	t.Found = len(t.Steps) > 0
+	slices.SortStableFunc(t.Steps, func(a, b step) int {
+		switch {
+		case a.At == nil && b.At == nil:
+			return 0
+		case a.At == nil:
+			return 1
+		case b.At == nil:
+			return -1
+		}
+		return a.At.Compare(*b.At)
+	})
+	if t.Found && c.Inbox.DatabaseURL == "" && len(t.Hints) == 0 {
+		t.hint("whether a consumer has applied it is told with --inbox-database-url")
+	}
+}
+
+func (t *traced) print(env *Env, cmd *cobra.Command) error {
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, t)
+	}
+	var rows [][]string
+	for _, s := range t.Steps {
+		at := "now"
+		if s.At != nil {
+			at = when(*s.At)
+		}
+		rows = append(rows, []string{at, s.Step, s.Where, s.detail})
+	}
+	if len(rows) > 0 {
+		if err := printTable(env.Stdout, []string{"TIME", "STEP", "WHERE", "WHAT"}, rows); err != nil {
+			return err
+		}
+	}
+	for _, h := range t.Hints {
+		if _, err := fmt.Fprintln(env.Stdout, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func when(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
