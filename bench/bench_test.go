@@ -45,6 +45,35 @@ func TestDrainAlternatesAndReportsEachRound(t *testing.T) {
 	}
 }
 
+func TestDrainInTransactionsCountsWhatIsCommitted(t *testing.T) {
+	needServers(t, postgreSQL)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(),
+		[]string{"drain", "-mode", "exactly-once", "-rows", "25000", "-rounds", "1", "-warmup", "0", "-json"}, &out))
+	t.Log(out.String())
+	var r drainReport
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	require.Len(t, r.Rounds, 2)
+	require.Equal(t, 10000, r.Settings.Batch)
+	require.Positive(t, r.Ratio)
+}
+
+func TestParkedComparesTheDrainWithAndWithoutBlockedEvents(t *testing.T) {
+	for _, database := range []string{postgreSQL, mariaDB} {
+		t.Run(database, func(t *testing.T) {
+			needServers(t, database)
+			var out bytes.Buffer
+			require.NoError(t, run(t.Context(),
+				[]string{"parked", "-database", database, "-rows", "5000", "-blocked", "1000", "-rounds", "1", "-json"}, &out))
+			t.Log(out.String())
+			var r parkedReport
+			require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+			require.Len(t, r.Rounds, 2)
+			require.Positive(t, r.Ratio)
+		})
+	}
+}
+
 func TestLatencyCountsEveryEventOfTheRelay(t *testing.T) {
 	needServers(t, postgreSQL)
 	var out bytes.Buffer
@@ -64,6 +93,8 @@ func TestWrongUsageIsAnErrorBeforeAnythingStarts(t *testing.T) {
 		"a benchmark that is not there": {[]string{"speed"}, `no benchmark "speed"`},
 		"an unknown database":           {[]string{"memory", "-database", "oracle"}, `"oracle"`},
 		"no rounds":                     {[]string{"drain", "-rounds", "0"}, "-rounds"},
+		"an unknown mode":               {[]string{"drain", "-mode", "twice"}, "-mode"},
+		"nothing blocked":               {[]string{"parked", "-blocked", "0"}, "-blocked"},
 		"no rate":                       {[]string{"latency", "-rate", "0"}, "-rate"},
 		"a flag that is not there":      {[]string{"drain", "-speed"}, "-speed"},
 	} {

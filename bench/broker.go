@@ -87,6 +87,42 @@ func (b *broker) watermark(ctx context.Context, topic string) (int64, error) {
 	return sum, nil
 }
 
+// committed counts the records that a consumer of committed ones finds.
+func (b *broker) committed(ctx context.Context, topic string) (int64, error) {
+	ends, err := b.admin.ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		return 0, fmt.Errorf("end of %s: %w", topic, err)
+	}
+	left, from := map[int32]int64{}, map[int32]kgo.Offset{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition], from[o.Partition] = o.Offset, kgo.NewOffset().AtStart()
+		}
+	})
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.addresses...), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	n := int64(0)
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return n, err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				n++
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return n, nil
+}
+
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

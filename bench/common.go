@@ -65,6 +65,7 @@ type bench struct {
 	db       *database
 	broker   *broker
 	programs *programs
+	mode     string // of the contenders; empty: at least once
 }
 
 // open makes everything that a benchmark needs. The caller closes it.
@@ -121,5 +122,9 @@ func (b *bench) start(name string, program string, args ...string) (*child, erro
 
 // startRelay runs the relay with its defaults.
 func (b *bench) startRelay() (*child, error) {
-	return b.start("relay", b.programs.relay, "run", "--log-level", "warn")
+	args := []string{"run", "--log-level", "warn"}
+	if b.mode != "" {
+		args = append(args, "--mode", b.mode)
+	}
+	return b.start("relay", b.programs.relay, args...)
 }

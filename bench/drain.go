@@ -15,6 +15,9 @@ import (
 const (
 	ceilingName = "ceiling"
 	relayName   = "relay"
+
+	atLeastOnce = "at-least-once"
+	exactlyOnce = "exactly-once"
 )
 
 type drainOptions struct {
@@ -25,6 +28,7 @@ type drainOptions struct {
 	Batch    int     `json:"ceiling_batch"`
 	Window   int     `json:"ceiling_window"`
 	Plain    bool    `json:"ceiling_without_headers"`
+	Mode     string  `json:"mode"`
 	MinRatio float64 `json:"min_ratio"`
 	only     string
 }
@@ -47,13 +51,20 @@ func drainCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.Rows, "rows", 300_000, "rows of backlog")
 	flags.IntVar(&o.Rounds, "rounds", 7, "rounds; each runs both")
 	flags.IntVar(&o.Warmup, "warmup", 1, "rounds before those, not counted")
-	flags.IntVar(&o.Batch, "batch", 5000, "the ceiling's rows of a read")
+	flags.IntVar(&o.Batch, "batch", 0, "the ceiling's rows of a read, and of a transaction (default 5000, exactly-once 10000)")
+	flags.StringVar(&o.Mode, "mode", atLeastOnce, "at-least-once or exactly-once: relay and ceiling use transactions")
 	flags.IntVar(&o.Window, "window", 4, "the ceiling's batches in memory")
 	flags.BoolVar(&o.Plain, "plain", false, "the ceiling sends no headers, and so less than the relay")
 	flags.Float64Var(&o.MinRatio, "min-ratio", 0, "exit with 1 when relay/ceiling is below this")
 	flags.StringVar(&o.only, "only", "", "run only ceiling or relay, as when tuning")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if o.Mode != atLeastOnce && o.Mode != exactlyOnce {
+		return fmt.Errorf("-mode is %q: want %s or %s", o.Mode, atLeastOnce, exactlyOnce)
+	}
+	if o.Batch == 0 {
+		o.Batch = map[string]int{atLeastOnce: 5000, exactlyOnce: 10000}[o.Mode]
 	}
 	r, err := drain(ctx, o)
 	if err != nil {
@@ -78,6 +89,7 @@ func drain(ctx context.Context, o drainOptions) (_ *drainReport, err error) {
 		return nil, err
 	}
 	defer atEnd(&err, b.close)
+	b.mode = o.Mode
 	contenders, err := o.contenders(b)
 	if err != nil {
 		return nil, err
@@ -118,8 +130,11 @@ func (r *drainReport) compare() {
 
 func (o drainOptions) contenders(b *bench) ([]func() (*child, error), error) {
 	ceiling := func() (*child, error) {
-		return b.start(ceilingName, b.programs.ceiling,
-			"-batch", strconv.Itoa(o.Batch), "-window", strconv.Itoa(o.Window), "-plain="+strconv.FormatBool(o.Plain))
+		args := []string{"-batch", strconv.Itoa(o.Batch), "-window", strconv.Itoa(o.Window), "-plain=" + strconv.FormatBool(o.Plain)}
+		if o.Mode == exactlyOnce {
+			args = append(args, "-transactional-id", b.db.name)
+		}
+		return b.start(ceilingName, b.programs.ceiling, args...)
 	}
 	switch o.only {
 	case "":
@@ -165,8 +180,8 @@ func (r *drainReport) print(out io.Writer, asJSON bool) error {
 		return printJSON(out, r)
 	}
 	o := r.Settings
-	fmt.Fprintf(out, "drain: %s, %d rows of %d bytes, %d keys, %d partitions, acks=all; ceiling: batches of %d, %d in memory%s\n",
-		o.Database, o.Rows, payloadBytes, keys, partitions, o.Batch, o.Window, map[bool]string{true: ", no headers"}[o.Plain])
+	fmt.Fprintf(out, "drain: %s, %s, %d rows of %d bytes, %d keys, %d partitions, acks=all; ceiling: batches of %d, %d in memory%s\n",
+		o.Database, o.Mode, o.Rows, payloadBytes, keys, partitions, o.Batch, o.Window, map[bool]string{true: ", no headers"}[o.Plain])
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "round\tcontender\tevents/s\tseconds\tstart-up s\tCPU s/million\tpeak MB\t")
 	line := func(round string, f figures) {

@@ -11,11 +11,12 @@ import (
 	"syscall"
 )
 
-const usageText = `usage: go run . [drain | memory | latency] [flags]
+const usageText = `usage: go run . [drain | memory | latency | parked] [flags]
 
   drain     how fast the relay drains a backlog, beside a ceiling (the default)
   memory    the relay's peak memory while it drains a large backlog
   latency   commit to consumed at a steady rate, beside a bare loop
+  parked    the drain of other keys, with and without many blocked events
 
 go run . drain -h lists the flags of a benchmark.
 `
@@ -51,6 +52,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return memoryCommand(ctx, args, out)
 	case "latency":
 		return latencyCommand(ctx, args, out)
+	case "parked":
+		return parkedCommand(ctx, args, out)
 	}
 	fmt.Fprint(os.Stderr, usageText)
 	return fmt.Errorf("there is no benchmark %q", name)

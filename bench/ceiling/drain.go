@@ -33,7 +33,11 @@ func drain(ctx context.Context, rows table, client *kgo.Client, cfg settings) er
 	g.Go(func() error { return readAll(ctx, rows, cfg.batch, free, full) })
 	g.Go(func() error {
 		for b := range full {
-			produce(ctx, client, b, acked, fail)
+			if cfg.id == "" || len(b.records) == 0 {
+				produce(ctx, client, b, acked, fail)
+			} else if err := transact(ctx, client, b, acked); err != nil {
+				return err
+			}
 		}
 		// Every batch being free again, nothing is under way.
 		for range cfg.window {
@@ -88,6 +92,28 @@ func produce(ctx context.Context, client *kgo.Client, b *batch, acked chan<- *ba
 	for i := range b.records {
 		client.Produce(ctx, &b.records[i], promise)
 	}
+}
+
+// transact sends a batch as a transaction. The next batch is read meanwhile.
+func transact(ctx context.Context, client *kgo.Client, b *batch, acked chan<- *batch) error {
+	if err := client.BeginTransaction(); err != nil {
+		return err
+	}
+	failed := kgo.AbortingFirstErrPromise(client)
+	for i := range b.records {
+		client.Produce(ctx, &b.records[i], failed.Promise())
+	}
+	if err := client.Flush(ctx); err != nil {
+		return err
+	}
+	if err := failed.Err(); err != nil {
+		return err
+	}
+	if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return err
+	}
+	acked <- b
+	return nil
 }
 
 func removeAll(ctx context.Context, rows table, acked <-chan *batch, free chan<- *batch) error {

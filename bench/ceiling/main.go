@@ -22,6 +22,7 @@ type settings struct {
 	window  int           // batches in memory
 	follow  time.Duration // poll this often; 0: stop at the first empty read
 	plain   bool          // records without headers
+	id      string        // transactional.id: each batch is a transaction; empty: at least once
 }
 
 func main() {
@@ -43,7 +44,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer rows.close()
-	client, err := newProducer(cfg.brokers)
+	client, err := newProducer(cfg.brokers, cfg.id)
 	if err != nil {
 		return err
 	}
@@ -69,8 +70,12 @@ func parse(args []string) (settings, error) {
 	flags.IntVar(&cfg.window, "window", 4, "batches in memory")
 	flags.DurationVar(&cfg.follow, "follow", 0, "poll this often instead of stopping at the first empty read")
 	flags.BoolVar(&cfg.plain, "plain", false, "records without headers")
+	flags.StringVar(&cfg.id, "transactional-id", "", "send each batch as a transaction under this id")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
+	}
+	if cfg.id != "" && cfg.follow > 0 {
+		return cfg, errors.New("-transactional-id and -follow exclude each other")
 	}
 	if cfg.batch < 1 || cfg.window < 1 {
 		return cfg, errors.New("-batch and -window must be positive")
@@ -84,8 +89,8 @@ func parse(args []string) (settings, error) {
 }
 
 // newProducer has the settings that relaykafka has by default.
-func newProducer(brokers []string) (*kgo.Client, error) {
-	return kgo.NewClient(
+func newProducer(brokers []string, transactionalID string) (*kgo.Client, error) {
+	opts := []kgo.Opt{
 		kgo.SeedBrokers(brokers...),
 		kgo.RequiredAcks(kgo.AllISRAcks()), // idempotent, which is kgo's default
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
@@ -94,5 +99,9 @@ func newProducer(brokers []string) (*kgo.Client, error) {
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.MaxBufferedRecords(math.MaxInt32), // the window bounds them
 		kgo.DisableClientMetrics(),
-	)
+	}
+	if transactionalID != "" {
+		opts = append(opts, kgo.TransactionalID(transactionalID), kgo.TransactionTimeout(10*time.Second))
+	}
+	return kgo.NewClient(opts...)
 }
