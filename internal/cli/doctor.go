@@ -90,6 +90,9 @@ func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config
 			defer func() { <-free }()
 			source := kafka // a copy
 			source.Flags, source.RunFlags = relayFlags(cmd)
+			if len(c.Sources) > 1 {
+				source.Flags += " --source " + s.Name
+			}
 			reports[i] = examineSource(ctx, source, s, own)
 		})
 	}

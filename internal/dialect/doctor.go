@@ -34,7 +34,9 @@ func NewDoctor(db *sql.DB, n Names, limit time.Duration) (*Doctor, error) {
 // time limits, because a client that goes away leaves its statement running: on
 // PostgreSQL for the transaction alone, elsewhere for the connection, which is ours.
 func (d *Doctor) look(ctx context.Context, ask func(context.Context, *sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, d.limit)
+	// Longer than the server's own limits: what a client gives up it asks to be
+	// cancelled, and pgbouncer 1.18 may end itself over such a request.
+	ctx, cancel := context.WithTimeout(ctx, d.limit+d.limit/2)
 	defer cancel()
 	conn, err := d.conn(ctx)
 	if err != nil {

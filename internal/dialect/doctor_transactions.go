@@ -16,8 +16,8 @@ type DoctorTransaction struct {
 	User        string
 	Application string
 	Client      string
-	State       string // as the server says: active, idle in transaction, Sleep, …
-	Age         time.Duration
+	State       string        // as the server says: active, idle in transaction, Sleep, …
+	Age         time.Duration // 0: the server does not tell this user
 	QueryAge    time.Duration // since its last statement began; 0: not told
 	Started     time.Time     // UTC, by the database's clock; zero: not told
 	QueryStart  time.Time
@@ -71,7 +71,9 @@ SELECT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''), coalesc
 	coalesce(h.writes, false), coalesce(h.blocks, ''), coalesce(h.waits, false)
 FROM pg_stat_activity a LEFT JOIN held h ON h.pid = a.pid
 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-	AND (a.xact_start < clock_timestamp() - $4::bigint * interval '1 microsecond' OR h.blocks IS NOT NULL)
+	AND (a.xact_start < clock_timestamp() - $4::bigint * interval '1 microsecond'
+			AND a.backend_type IS DISTINCT FROM 'autovacuum worker' -- keeps nothing from being removed
+		OR h.blocks IS NOT NULL)
 ORDER BY a.xact_start LIMIT 100`
 
 	postgresHidden = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = '<insufficient privilege>'`

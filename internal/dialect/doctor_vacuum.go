@@ -13,7 +13,7 @@ import (
 type DoctorVacuum struct {
 	// PostgreSQL.
 	Live, Dead  int64
-	LastAuto    time.Time         // zero: never, or the statistics were reset
+	Last        time.Duration     // since the last vacuum; negative: none, or the statistics were reset
 	Automatic   bool              // autovacuum and track_counts are on
 	Settings    map[string]string // of the table
 	Threshold   int64             // dead rows at which autovacuum begins, by the table's settings
@@ -59,14 +59,18 @@ func (d *Doctor) Vacuum(ctx context.Context) (DoctorVacuum, error) {
 func (v *DoctorVacuum) postgres(ctx context.Context, tx *sql.Tx, table string) error {
 	var options, auto, counts string
 	var last sql.NullInt64
-	err := tx.QueryRowContext(ctx, `SELECT coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0), (extract(epoch FROM s.last_autovacuum) * 1000000)::bigint,
+	err := tx.QueryRowContext(ctx, `SELECT coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0), 
+	(extract(epoch FROM clock_timestamp() - greatest(s.last_autovacuum, s.last_vacuum)) * 1000000)::bigint,
 	coalesce(array_to_string(c.reloptions, ' '), ''), current_setting('autovacuum'), current_setting('track_counts')
 FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = to_regclass($1::text)`, table).
 		Scan(&v.Live, &v.Dead, &last, &options, &auto, &counts)
 	if err != nil {
 		return err
 	}
-	v.LastAuto, v.Settings, v.TableSwitch = unixMicro(last), map[string]string{}, true
+	v.Last, v.Settings, v.TableSwitch = -1, map[string]string{}, true
+	if last.Valid {
+		v.Last = micros(last)
+	}
 	for option := range strings.FieldsSeq(options) {
 		name, value, _ := strings.Cut(option, "=")
 		v.Settings[name] = value

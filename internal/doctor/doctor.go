@@ -82,7 +82,7 @@ func Checks() []Check {
 		{"sequence.behind", []Severity{Problem}},
 		{"sequence.returned", []Severity{Warning}},
 
-		{"transactions.lock", []Severity{Problem}},
+		{"transactions.lock", []Severity{Problem, Warning}},
 		{"transactions.writer", []Severity{Problem, Warning}},
 		{"transactions.prepared", []Severity{Problem, Warning}},
 		{"transactions.old", []Severity{Warning}},

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/doctor"
@@ -29,7 +30,7 @@ func newBroken(t *testing.T) *broken {
 	t.Helper()
 	c := onSQLite(t)
 	b := &broken{clinic: c, name: dbtest.Topic(t, 2)}
-	c.connect(strings.Split(dbtest.Kafka(t), ",")...)
+	c.connect(strings.Split(dbtest.Kafka(t), ","))
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.source.Brokers...))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -39,9 +40,9 @@ func newBroken(t *testing.T) *broken {
 }
 
 // connect has the clinic ask these brokers.
-func (c *clinic) connect(brokers ...string) {
+func (c *clinic) connect(brokers []string, opts ...kgo.Opt) {
 	c.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RequestRetries(1))
+	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(brokers...), kgo.RequestRetries(1))...)
 	require.NoError(c.t, err)
 	c.t.Cleanup(client.Close)
 	c.source.Brokers, c.source.Sink = brokers, doctorkafka.New(client)
@@ -120,7 +121,7 @@ func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	c.connect(cluster.ListenAddrs()...)
+	c.connect(cluster.ListenAddrs())
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -158,11 +159,28 @@ func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 		response.Topics = append(response.Topics, topic)
 		return response, nil, true
 	})
-	c.connect(cluster.ListenAddrs()...) // the client would answer from its memory
+	c.connect(cluster.ListenAddrs()) // the client would answer from its memory
 	found := c.examine()
 	requireFinding(t, found.only(t, "topics.leader"), doctor.Problem, "topic orders", "--describe --topic orders")
 	require.Contains(t, found.only(t, "topics.leader").What, "1 partition of 3 without a leader: 1")
 	require.Contains(t, found.only(t, "topics.replicas").What, "1 in-sync replica")
+}
+
+// A user who may describe one topic, and no topic's settings.
+func TestWhatTheUserMayNotSeeInKafkaIsNamed(t *testing.T) {
+	c := onSQLite(t)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "orders", "closed"),
+		kfake.User("PLAIN", "relay", "secret", kfake.ACL{
+			Resource: kmsg.ACLResourceTypeTopic, Name: "orders", Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: kmsg.ACLOperationDescribe, Allow: true,
+		}))
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	c.connect(cluster.ListenAddrs(), kgo.SASL(plain.Auth{User: "relay", Pass: "secret"}.AsMechanism()))
+	c.source.Topics = []string{"orders", "closed"}
+	found := c.examine()
+	requireFinding(t, found.only(t, "topics.denied"), doctor.Problem, "topic closed", "--operation Describe --operation Write --topic closed")
+	requireFinding(t, found.only(t, "topics.config"), doctor.Note, "topic orders", "--operation DescribeConfigs --topic orders")
 }
 
 func brokerAt(t *testing.T, id int32, address string) kmsg.MetadataResponseBroker {

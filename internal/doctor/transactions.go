@@ -18,7 +18,7 @@ func transactions(f *Facts, found *findings) {
 		return
 	}
 	for _, t := range f.Transactions.Open {
-		if t.Locks != "" && t.Age >= lockPatience {
+		if t.Locks != "" && (t.Age >= lockPatience || t.Age == 0) {
 			locks(f, t, found)
 		}
 	}
@@ -57,7 +57,10 @@ func (f *Facts) holds() string {
 }
 
 func locks(f *Facts, t dialect.DoctorTransaction, found *findings) {
-	does, why := "holds", "writers and the relay wait for it"
+	severity, does, why := Problem, "holds", "writers and the relay wait for it"
+	if t.Age == 0 {
+		severity, why = Warning, why+". Since when, the server does not tell this user: it may be gone in a moment"
+	}
 	if t.Waiting {
 		does, why = "waits for", "what needs the table queues behind it: see who it waits for among the other findings"
 	}
@@ -65,7 +68,7 @@ func locks(f *Facts, t dialect.DoctorTransaction, found *findings) {
 	if table, mode, ok := strings.Cut(t.Locks, ": "); ok {
 		lock = mode + " on " + table
 	}
-	found.add(Problem, "transactions.lock", session(t), fmt.Sprintf("%s: it %s %s", describe(t), does, lock), why, f.end(t))
+	found.add(severity, "transactions.lock", session(t), fmt.Sprintf("%s: it %s %s", describe(t), does, lock), why, f.end(t))
 }
 
 func prepared(f *Facts, t dialect.DoctorTransaction, found *findings) {
@@ -109,11 +112,16 @@ func describe(t dialect.DoctorTransaction) string {
 	if t.Client != "" {
 		fmt.Fprintf(&b, ", from %s", t.Client)
 	}
-	fmt.Fprintf(&b, ") has a transaction open for %s", duration(t.Age))
+	b.WriteString(")")
+	if t.Age > 0 {
+		fmt.Fprintf(&b, " has a transaction open for %s", duration(t.Age))
+	}
 	if !t.Started.IsZero() {
 		fmt.Fprintf(&b, " (since %s)", moment(t.Started))
 	}
-	fmt.Fprintf(&b, ", %s", t.State)
+	if t.State != "" {
+		fmt.Fprintf(&b, ", %s", t.State)
+	}
 	switch {
 	case !t.QueryStart.IsZero():
 		fmt.Fprintf(&b, ", last statement begun %s (%s ago)", moment(t.QueryStart), duration(t.QueryAge))

@@ -172,6 +172,19 @@ func TestALockOnTheTableIsNamed(t *testing.T) {
 	})
 }
 
+// The relay's user sees locks, and not since when other users hold them.
+func TestALockOfASessionThatIsHiddenIsAWarning(t *testing.T) {
+	eachPostgres(t, func(t *testing.T, c *clinic) {
+		c.as(relayRights(c.db.Dialect)...)
+		c.opts.Timeout = time.Second
+		s := c.begin()
+		s.exec("LOCK TABLE outbox_events IN SHARE MODE")
+		lock := c.examine().only(t, "transactions.lock")
+		requireFinding(t, lock, doctor.Warning, "session "+s.pid, "SELECT pg_terminate_backend("+s.pid+");")
+		require.Equal(t, "session "+s.pid+` (user postroom, application "checkout"): it holds ShareLock on outbox_events`, lock.What)
+	})
+}
+
 func TestAPreparedTransactionIsNamedWithItsWayOut(t *testing.T) {
 	t.Run("postgresql", func(t *testing.T) {
 		eachPostgres(t, func(t *testing.T, c *clinic) {

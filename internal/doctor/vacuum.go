@@ -3,12 +3,20 @@ package doctor
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
 
 // longHistory is more than a busy server has between two purges.
 const longHistory = 1_000_000
+
+// A busy relay leaves this many dead rows within a second, so they are a sign only where
+// vacuum has not come for long: the server looks for work every minute.
+const (
+	manyDead    = 50_000
+	longWithout = 10 * time.Minute
+)
 
 // vacuum says whether what the relay deletes is removed.
 func vacuum(f *Facts, found *findings) {
@@ -31,12 +39,12 @@ func vacuum(f *Facts, found *findings) {
 		found.add(Problem, "vacuum.off", table, "autovacuum is off for the table", why, "ALTER TABLE "+table+" RESET (autovacuum_enabled);")
 	}
 	settings(f, found)
-	if limit := max(10*v.Threshold, 50_000); v.Dead >= limit {
-		last := "autovacuum has not been there yet"
-		if !v.LastAuto.IsZero() {
-			last = "autovacuum was there last at " + moment(v.LastAuto)
+	if v.Dead >= max(10*v.Threshold, manyDead) && (v.Last < 0 || v.Last >= longWithout) {
+		last := "none was ever there"
+		if v.Last >= 0 {
+			last = "the last one was there " + duration(v.Last) + " ago"
 		}
-		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows, %s live ones; %s", number(v.Dead), number(v.Live), last),
+		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows, %s live ones, and no vacuum: %s", number(v.Dead), number(v.Live), last),
 			why+". If VACUUM does not help, an old transaction, a slot or a standby keeps them", "VACUUM (ANALYZE, VERBOSE) "+table+";")
 	}
 	for _, h := range v.HeldBack {

@@ -4,9 +4,11 @@
 package doctorkafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -17,12 +19,15 @@ import (
 )
 
 // Kafka is a cluster. Safe for concurrent use.
-type Kafka struct{ admin *kadm.Client }
+type Kafka struct {
+	client *kgo.Client
+	admin  *kadm.Client
+}
 
 var _ doctor.Kafka = (*Kafka)(nil)
 
 // New returns the cluster that client leads to. The caller closes client.
-func New(client *kgo.Client) *Kafka { return &Kafka{admin: kadm.NewClient(client)} }
+func New(client *kgo.Client) *Kafka { return &Kafka{client: client, admin: kadm.NewClient(client)} }
 
 // Cluster describes the brokers. The oldest broker counts.
 func (k *Kafka) Cluster(ctx context.Context) (doctor.Cluster, error) {
@@ -62,28 +67,42 @@ func (k *Kafka) Cluster(ctx context.Context) (doctor.Cluster, error) {
 	return cluster, nil
 }
 
-// Topics describes topics, with their settings.
+// Topics describes topics, with their settings. Requests are written out: kadm's fail
+// as a whole when one of the topics is closed to us.
 func (k *Kafka) Topics(ctx context.Context, names ...string) (map[string]doctor.Topic, error) {
-	details, err := k.admin.ListTopicsWithInternal(ctx, names...)
+	request := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		one := kmsg.NewMetadataRequestTopic()
+		one.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, one)
+	}
+	response, err := request.RequestWith(ctx, k.client)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the topics: %w", err)
 	}
 	topics := make(map[string]doctor.Topic, len(names))
-	var exist []string
 	for _, name := range names {
-		detail, ok := details[name]
-		t := doctor.Topic{Missing: !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition)}
-		switch {
-		case t.Missing:
-		case denied(detail.Err):
-			t.Denied = true
-		case detail.Err != nil:
-			t.Err = detail.Err
-		default:
-			exist = append(exist, name)
-			t.Partitions = partitions(detail)
+		topics[name] = doctor.Topic{Missing: true}
+	}
+	var exist []string
+	for _, described := range response.Topics {
+		if described.Topic == nil {
+			continue
 		}
-		topics[name] = t
+		t := doctor.Topic{}
+		err := kerr.ErrorForCode(described.ErrorCode)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+			t.Missing = true
+		case denied(err):
+			t.Denied = true
+		case err != nil && !errors.Is(err, kerr.LeaderNotAvailable): // which partitions say for themselves
+			t.Err = err
+		default:
+			exist = append(exist, *described.Topic)
+			t.Partitions = partitions(described.Partitions)
+		}
+		topics[*described.Topic] = t
 	}
 	if len(exist) == 0 {
 		return topics, nil
@@ -95,43 +114,44 @@ func denied(err error) bool {
 	return errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.ClusterAuthorizationFailed)
 }
 
-func partitions(detail kadm.TopicDetail) []doctor.Partition {
-	var list []doctor.Partition
-	for _, p := range detail.Partitions.Sorted() {
-		one := doctor.Partition{ID: p.Partition, Leader: p.Leader, Replicas: len(p.Replicas), InSync: len(p.ISR)}
-		if errors.Is(p.Err, kerr.LeaderNotAvailable) {
-			one.Leader = -1
+func partitions(described []kmsg.MetadataResponseTopicPartition) []doctor.Partition {
+	list := make([]doctor.Partition, len(described))
+	for i, p := range described {
+		list[i] = doctor.Partition{ID: p.Partition, Leader: p.Leader, Replicas: len(p.Replicas), InSync: len(p.ISR)}
+		if errors.Is(kerr.ErrorForCode(p.ErrorCode), kerr.LeaderNotAvailable) {
+			list[i].Leader = -1
 		}
-		list = append(list, one)
 	}
+	slices.SortFunc(list, func(a, b doctor.Partition) int { return cmp.Compare(a.ID, b.ID) })
 	return list
 }
 
 // configs adds the settings of topics that exist. A topic whose settings are closed to
 // us says so; the others are told all the same.
 func (k *Kafka) configs(ctx context.Context, topics map[string]doctor.Topic, names []string) error {
-	resources, err := k.admin.DescribeTopicConfigs(ctx, names...)
-	if err != nil && ctx.Err() != nil {
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	for _, name := range names {
+		one := kmsg.NewDescribeConfigsRequestResource()
+		one.ResourceType, one.ResourceName = kmsg.ConfigResourceTypeTopic, name
+		request.Resources = append(request.Resources, one)
+	}
+	response, err := request.RequestWith(ctx, k.client)
+	if err != nil {
 		return fmt.Errorf("ask for the topics' settings: %w", err)
 	}
-	for _, name := range names {
-		t := topics[name]
-		r, rerr := resources.On(name, nil)
-		if rerr == nil {
-			rerr = r.Err
-		}
-		switch {
-		case err != nil:
+	for _, r := range response.Resources {
+		t := topics[r.ResourceName]
+		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
 			t.ConfigErr, t.ConfigDenied = err, denied(err)
-		case rerr != nil:
-			t.ConfigErr, t.ConfigDenied = rerr, denied(rerr)
-		default:
+		} else {
 			t.Config = map[string]string{}
 			for _, c := range r.Configs {
-				t.Config[c.Key] = c.MaybeValue()
+				if c.Value != nil {
+					t.Config[c.Name] = *c.Value
+				}
 			}
 		}
-		topics[name] = t
+		topics[r.ResourceName] = t
 	}
 	return nil
 }
