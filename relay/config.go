@@ -27,7 +27,7 @@ const DefaultSource = "default"
 // of every other field is its default.
 type Config struct {
 	// DB is the database of the outbox table: its primary, never a standby. The relay
-	// uses up to four connections of it at a time and does not close it. They must not
+	// uses up to five connections of it at a time and does not close it. They must not
 	// be in a transaction of their own; READ COMMITTED is expected.
 	DB *sql.DB
 

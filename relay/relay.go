@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,8 @@ type Relay struct {
 	unsure    uuid.UUID // owner of a claim whose answer was lost
 
 	topics topicList
+
+	scheduleOff sync.Once // it was said that scheduled events cannot be moved
 }
 
 // store is what the relay needs of a database.
@@ -53,6 +56,7 @@ type store interface {
 	// Delete removes delivered rows while the lease is held.
 	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
 	archives
+	schedule
 	parkedStore
 }
 

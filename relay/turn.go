@@ -20,6 +20,7 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	var keeping sync.WaitGroup
 	keeping.Go(k.run)
 	keeping.Go(func() { r.purgeLoop(k) })
+	keeping.Go(func() { newMover(r, k).run(ctx) })
 	defer keeping.Wait()
 	defer k.cancel(nil)
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)

@@ -86,8 +86,8 @@ func startAll(ctx context.Context, c *config.Config, log *slog.Logger) ([]*runni
 	return relays, errors.Join(errs...)
 }
 
-// connections is the size of a relay's pool: it uses up to four at a time.
-const connections = 5
+// connections is the size of a relay's pool: it uses up to five at a time.
+const connections = 6
 
 func start(ctx context.Context, c *config.Config, s config.Source, log *slog.Logger) (*running, error) {
 	db, err := openSource(ctx, s, dbopen.WithExisting(), dbopen.WithMaxOpen(connections))

@@ -132,7 +132,7 @@ WHERE db = database() AND id <> connection_id() AND time_ms > 100 AND info LIKE 
 	return n
 }
 
-// Row a1 is locked by a Cancel that may yet roll back; a2 is of the same key.
+// Row a1 is locked by a Cancel that may yet roll back; a0 and a2 are of the same key.
 func TestARowThatIsBeingCancelledHoldsUpItsKeyAlone(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		for _, commit := range []bool{false, true} {
@@ -140,18 +140,22 @@ func TestARowThatIsBeingCancelledHoldsUpItsKeyAlone(t *testing.T) {
 			r := newRelay(t, db)
 			l := mustClaim(t, r)
 			a1, none1 := at("a", "a1", -time.Minute), at("", "none1", -time.Minute)
-			schedule(t, db, a1, none1)
+			schedule(t, db, at("a", "a0", -time.Hour), a1, none1)
 			schedule(t, db, at("b", "b1", -time.Second), at("a", "a2", -time.Second), at("", "none2", -time.Second))
 			cancelling := begin(t, db.DB, nil)
 			n, err := newOutbox(t, db).Cancel(t.Context(), cancelling, []uuid.UUID{a1.EventID, none1.EventID})
 			require.NoError(t, err)
 			require.EqualValues(t, 2, n)
 
+			moved, _, err := r.MoveDue(t.Context(), l, 10)
+			require.NoError(t, err)
+			require.Equal(t, 3, moved)
+			schedule(t, db, at("b", "b2", -time.Second), at("", "none3", -time.Second))
 			require.Equal(t, 2, moveAll(t, r, l, 2), "beyond the two that are locked")
-			require.Equal(t, "b1 none2", movedNames(t, db))
-			want := "b1 none2 a1 none1 a2"
+			require.Equal(t, "a0 b1 none2 b2 none3", movedNames(t, db))
+			want := "a0 b1 none2 b2 none3 a1 none1 a2"
 			if commit {
-				want = "b1 none2 a2"
+				want = "a0 b1 none2 b2 none3 a2"
 				require.NoError(t, cancelling.Commit())
 			} else {
 				require.NoError(t, cancelling.Rollback())

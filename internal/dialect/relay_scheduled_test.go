@@ -92,7 +92,12 @@ func TestDueEventsMoveInTheOrderOfTheirTimes(t *testing.T) {
 		}
 		later := at("1", "later", time.Hour)
 		schedule(t, db, append(rows, later)...)
-		require.Equal(t, n, moveAll(t, r, l, 300))
+		moved, _, err := r.MoveDue(t.Context(), l, n)
+		require.NoError(t, err)
+		var keys int
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(DISTINCT event_key) FROM outbox_events").Scan(&keys))
+		require.Equal(t, 200, keys, "a bound on the locks of one transaction")
+		require.Equal(t, n-moved, moveAll(t, r, l, 300))
 		require.Equal(t, "later", scheduledNames(t, db))
 
 		slices.SortStableFunc(rows, func(a, b dialect.EventRow) int { return a.DeliverAt.Compare(b.DeliverAt) })
