@@ -74,7 +74,8 @@ type Config struct {
 	// the bytes as in MaxBufferedBytes; as much again waits for the next one. A
 	// transaction takes what there is when the one before has ended, so under a
 	// small load it has few records, and adds little delay. Larger ones cost less for
-	// each record, and must get through in 10 s. Default 10,000 and 16 MiB.
+	// each record. One has to be through in 10 s; after one that was not, those that
+	// follow are smaller for a while. Default 10,000 and 16 MiB.
 	TransactionRecords int
 	TransactionBytes   int64
 

@@ -23,6 +23,22 @@
 // [NewPublisher] offers the same producer as a Watermill message.Publisher, for
 // services that publish without an outbox.
 //
+// # Exactly once
+//
+// Sink is a [relay.Transactional] too, with Kafka 2.5 or newer. What it promises there:
+//
+//   - When OpenTransactional has returned, nothing that an earlier session of the source
+//     has produced can still be committed, and Sent names every row of every transaction
+//     that was, since the position.
+//   - A record is acknowledged when the transaction with it and with its manifest is
+//     committed. A transaction is committed only if each of its records was taken,
+//     from the producer that commits it.
+//   - A failure, or a commit whose outcome is not known, ends the session.
+//
+// Read tx_open.go, tx_session.go (what is in a transaction), tx_commit.go (how it ends),
+// manifest_read.go, in this order. The topics, the rights and the costs are in
+// docs/kafka.md.
+//
 // # How a session fails
 //
 // Each Open makes a client, and with it a new idempotent producer. The client fails

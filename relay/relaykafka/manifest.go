@@ -75,9 +75,6 @@ func (m *manifest) split(limit int) [][]byte {
 	return values
 }
 
-// smallestManifest is the least limit that split can keep.
-const smallestManifest = manifestHeader + manifestRow
-
 var errManifestShort = errors.New("it ends too early")
 
 // decodeManifest reads what append has written. It keeps nothing of value.

@@ -27,7 +27,7 @@ func drawManifest(t *rapid.T) *manifest {
 func TestAManifestReadsAsItWasWrittenHoweverSmallItsParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawManifest(t)
-		limit := rapid.IntRange(smallestManifest, 2000).Draw(t, "limit")
+		limit := rapid.IntRange(manifestHeader+manifestRow, 2000).Draw(t, "limit")
 		var rows []relay.Sent
 		for _, value := range m.split(limit) {
 			require.LessOrEqual(t, len(value), limit)

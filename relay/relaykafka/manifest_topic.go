@@ -196,7 +196,7 @@ func (s *Sink) limitManifest(topic *manifestTopic, found string) error {
 	if theirs, err := strconv.ParseInt(found, 10, 32); err == nil {
 		topic.limit = min(topic.limit, int32(theirs))
 	}
-	if int(topic.limit) < smallestManifest+batchFraming {
+	if topic.limit < smallestBatch {
 		return fmt.Errorf("%w: manifest topic %s has %s=%s, too little for a manifest: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%d",
 			relay.ErrUnusable, topic.name, maxMessageBytes, found, s.cfg.Brokers[0], topic.name, maxMessageBytes, defaultBatchMaxBytes)
 	}

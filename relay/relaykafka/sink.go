@@ -24,6 +24,7 @@ type Sink struct {
 	cfg     Config
 	log     *slog.Logger
 	judge   *judge
+	txSize  *txSize
 	advised sync.Once // about transaction.version
 }
 
@@ -41,7 +42,7 @@ func New(cfg Config) (*Sink, error) {
 		return nil, err
 	}
 	client.Close()
-	return &Sink{cfg: cfg, log: cfg.Logger, judge: newJudge(cfg)}, nil
+	return &Sink{cfg: cfg, log: cfg.Logger, judge: newJudge(cfg), txSize: newTxSize(cfg)}, nil
 }
 
 // newClient makes a client without transactions.

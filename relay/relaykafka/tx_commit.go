@@ -63,9 +63,13 @@ func (s *txSession) transact(items []*txItem) bool {
 		}
 	}
 	if err != nil {
+		if errors.Is(err, errTimedOut) {
+			s.sink.txSize.timedOut(items)
+		}
 		t.fail(err)
 		return false
 	}
+	s.sink.txSize.through(time.Since(t.began))
 	s.committed(t)
 	for _, it := range items {
 		if it.wire.Offset >= 0 {

@@ -31,6 +31,7 @@ func (s *Sink) OpenTransactional(ctx context.Context, src relay.Identity, positi
 		// The broker answers so while it is still writing the end of the transaction
 		// before, which takes a few milliseconds.
 		kgo.ConcurrentTransactionsBackoff(5*time.Millisecond),
+		kgo.RetryBackoffFn(txRetryBackoff),
 	)
 	if err != nil {
 		return nil, err
@@ -123,9 +124,19 @@ func (s *txSession) initProducer(ctx context.Context) error {
 		}
 		var broker *kerr.Error
 		if errors.As(err, &broker) && !broker.Retriable || !pause(ctx, wait) {
-			return fmt.Errorf("fence earlier producers of %s: %w", transactionalID(s.source.ID), orCause(ctx, err))
+			return s.notFenced(ctx, err)
 		}
 	}
+}
+
+// notFenced says what may be wrong: while the broker cannot end the transaction before, it
+// answers that it is concurrent, and kgo asks again until ctx ends.
+func (s *txSession) notFenced(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return fmt.Errorf("fence earlier producers of %s: %w", transactionalID(s.source.ID), err)
+	}
+	return fmt.Errorf("fence earlier producers of %s: %w: the coordinator of its transactions does not answer, or cannot end the one before because a partition of it has no leader",
+		transactionalID(s.source.ID), context.Cause(ctx))
 }
 
 func (s *txSession) initRefused(err error) error {
@@ -138,6 +149,12 @@ func (s *txSession) initRefused(err error) error {
 			relay.ErrUnusable, s.sink.addresses(), transactionTimeout, err)
 	}
 	return nil
+}
+
+// txRetryBackoff begins low: with records, too, a broker may answer that it is still
+// writing the end of the transaction before.
+func txRetryBackoff(failures int) time.Duration {
+	return min(5*time.Millisecond<<min(max(failures-1, 0), 8), retryBackoff(failures))
 }
 
 // orCause prefers the reason for which ctx ended to what that looked like.

@@ -54,6 +54,8 @@ type txSession struct {
 	held   []*txItem       // of topics that do not; they come before the queue
 	number int64           // of the last transaction
 
+	underWay, missing atomic.Pointer[waitingFor]
+
 	confirm   sync.Mutex // for what follows
 	ends      []txEnd    // of committed transactions, in order
 	confirmed int64      // offset below which all rows are deleted; -1: nothing is known
@@ -172,8 +174,9 @@ func (s *txSession) putSome(items []*txItem) (taken int, ok bool) {
 	if s.over {
 		return 0, false
 	}
+	records, bytes := s.sink.txSize.limits()
 	for _, it := range items {
-		if len(s.queue) > 0 && (len(s.queue) >= s.sink.cfg.TransactionRecords || s.queued+it.size > s.sink.cfg.TransactionBytes) {
+		if len(s.queue) > 0 && (len(s.queue) >= records || s.queued+it.size > bytes) {
 			break
 		}
 		s.queue = append(s.queue, it)

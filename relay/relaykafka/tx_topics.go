@@ -24,6 +24,8 @@ const lookAgain = 250 * time.Millisecond
 func (s *txSession) round() bool {
 	items := append(s.held, s.takeQueue()...)
 	s.held = nil
+	s.underWay.Store(&waitingFor{since: time.Now(), records: len(items)})
+	defer s.underWay.Store(nil)
 	refused, err := s.lookUp(items)
 	if err != nil {
 		if s.life.Err() != nil {
@@ -42,6 +44,7 @@ func (s *txSession) round() bool {
 			s.held = append(s.held, it)
 		}
 	}
+	s.noteHeld()
 	// What can go goes first: then the relay has fewer suspects beside the refused.
 	if len(ready) > 0 && !s.transact(ready) {
 		return false

@@ -1,0 +1,64 @@
+package relaykafka
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/relay"
+)
+
+func TestATransactionalSessionSaysWhatItWaitsFor(t *testing.T) {
+	sink, err := New(Config{Brokers: []string{"broker:9092"}})
+	require.NoError(t, err)
+	s := newTxSession(sink, relay.Identity{ID: uuid.New()}, nil)
+	defer s.cut()
+	require.NoError(t, s.Waiting())
+
+	s.underWay.Store(&waitingFor{since: time.Now(), records: 7})
+	require.NoError(t, s.Waiting(), "not for long")
+	s.underWay.Store(&waitingFor{since: time.Now().Add(-outageAfter), records: 7})
+	require.ErrorContains(t, s.Waiting(), "a transaction of 7 records")
+	require.ErrorContains(t, s.Waiting(), "broker:9092")
+	s.underWay.Store(nil)
+
+	s.held = []*txItem{{wire: kgo.Record{Topic: "nowhere"}}, {wire: kgo.Record{Topic: "nowhere"}}}
+	s.noteHeld()
+	require.NoError(t, s.Waiting())
+	s.missing.Load().since = time.Now().Add(-outageAfter)
+	s.held = append(s.held, s.held[0])
+	s.noteHeld()
+	require.ErrorContains(t, s.Waiting(), "topic nowhere")
+	require.ErrorContains(t, s.Waiting(), "3 records")
+	require.ErrorContains(t, s.Waiting(), "create it")
+	s.held = nil
+	s.noteHeld()
+	require.NoError(t, s.Waiting())
+}
+
+func TestTransactionsShrinkWhenTheyTimeOutAndGrowBackWhenTheyAreQuick(t *testing.T) {
+	z := newTxSize(Config{Brokers: []string{"b"}}.withDefaults())
+	limits := func() []int64 {
+		records, bytes := z.limits()
+		return []int64{int64(records), bytes}
+	}
+	items := make([]*txItem, 600)
+	for i := range items {
+		items[i] = &txItem{size: 1000}
+	}
+	z.timedOut(items)
+	require.Equal(t, []int64{300, 300_000}, limits())
+	z.through(transactionTimeout / 2)
+	require.Equal(t, []int64{300, 300_000}, limits(), "that was slow")
+	z.through(time.Second)
+	require.Equal(t, []int64{600, 600_000}, limits())
+	for range 20 {
+		z.through(time.Second)
+	}
+	require.Equal(t, []int64{defaultTransactionRecords, defaultTransactionBytes}, limits())
+	z.timedOut(items[:1])
+	require.Equal(t, []int64{1, 500}, limits(), "one record is the least")
+}
