@@ -15,71 +15,72 @@ func (c *clinic) insertAged(seconds string) {
 	c.exec("INSERT INTO outbox_events (topic, event_id, created_at) VALUES ('orders', '0190a0e8-7e6b-7000-8000-00000000abcd', " + in(c.db.Dialect, seconds) + ")")
 }
 
-func TestAnEventThatWaitsForLongIsToldWithItsAge(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.insertAged("-720")
-		c.insert()
-		late := c.examine().only(t, "delivery.late")
-		requireFinding(t, late, doctor.Problem, "outbox_events", "relay status --config relay.yaml")
-		require.Regexp(t, `^2 events wait; the oldest, row 1 \(event 0190a0e8-7e6b-7000-8000-00000000abcd, topic "orders"\), for 1[23]m\d+s$`, late.What)
-		require.Contains(t, late.Why, "a relay owns the source")
-
-		c.opts.MaxAge = time.Hour
-		require.Equal(t, doctor.Warning, c.examine().only(t, "delivery.late").Severity)
-	})
+func TestWhatWaitsIsTold(t *testing.T) {
+	steps(t,
+		step{"an event that waits for long is told with its age", waitsForLong},
+		step{"a late event points to what stops delivery", pointsToTheCause},
+		step{"scheduled events that are overdue are told", overdue},
+		step{"parked events are told with the oldest and its reason", parkedEvents},
+	)
 }
 
-func TestALateEventPointsToWhatStopsDelivery(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.insertAged("-720")
-		require.NoError(t, c.relay.Release(t.Context(), c.lease))
-		stopped := c.examine().only(t, "delivery.late")
-		require.Contains(t, stopped.Why, "lease.stopped")
-		require.Equal(t, []string{"relay run --config relay.yaml"}, stopped.Do)
+func waitsForLong(t *testing.T, c *clinic) {
+	c.insertAged("-720")
+	c.insert()
+	late := c.examine().only(t, "delivery.late")
+	requireFinding(t, late, doctor.Problem, "outbox_events", "relay status --config relay.yaml")
+	require.Regexp(t, `^2 events wait; the oldest, row \d+ \(event 0190a0e8-7e6b-7000-8000-00000000abcd, topic "orders"\), for 1[23]m\d+s$`, late.What)
+	require.Contains(t, late.Why, "a relay owns the source")
 
-		c.claim(time.Minute)
-		require.NoError(t, c.relay.Halt(t.Context(), c.lease, "halted: no"))
-		require.Contains(t, c.examine().only(t, "delivery.late").Why, "lease.halted")
-
-		c.source.Sink, c.source.SinkErr = nil, errors.New("nobody listens")
-		require.Contains(t, c.examine().only(t, "delivery.late").Why, "sink.unreachable")
-	})
+	c.opts.MaxAge = time.Hour
+	require.Equal(t, doctor.Warning, c.examine().only(t, "delivery.late").Severity)
 }
 
-func TestScheduledEventsThatAreOverdueAreTold(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.exec("INSERT INTO outbox_scheduled (topic, deliver_at) VALUES ('orders', " + in(c.db.Dialect, "-400") + ")")
-		c.exec("INSERT INTO outbox_scheduled (topic, deliver_at) VALUES ('orders', " + in(c.db.Dialect, "3600") + ")")
-		late := c.examine().only(t, "delivery.scheduled")
-		requireFinding(t, late, doctor.Problem, "outbox_scheduled", "relay status --config relay.yaml")
-		require.Regexp(t, `^1 scheduled event is past its time, the oldest by [67]m\d+s$`, late.What)
-	})
+func pointsToTheCause(t *testing.T, c *clinic) {
+	c.insertAged("-720")
+	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	stopped := c.examine().only(t, "delivery.late")
+	require.Contains(t, stopped.Why, "lease.stopped")
+	require.Equal(t, []string{"relay run --config relay.yaml"}, stopped.Do)
+
+	c.claim(time.Minute)
+	require.NoError(t, c.relay.Halt(t.Context(), c.lease, "halted: no"))
+	require.Contains(t, c.examine().only(t, "delivery.late").Why, "lease.halted")
+
+	c.source.Sink, c.source.SinkErr = nil, errors.New("nobody listens")
+	require.Contains(t, c.examine().only(t, "delivery.late").Why, "sink.unreachable")
 }
 
-func TestParkedEventsAreToldWithTheOldestAndItsReason(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		park := func(n, key, state, reason string) {
-			c.exec("INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, headers, created_at, parked_at, state, error) VALUES (" +
-				n + ", '0190a0e8-7e6b-7000-8000-00000000000" + n + "', 'orders', " + key + ", '', '{}', " + in(c.db.Dialect, "-4000") + ", " + in(c.db.Dialect, "-3600") + ", '" + state + "', '" + reason + "')")
-		}
-		park("1", "'a'", "failed", "MESSAGE_TOO_LARGE: raise max.message.bytes")
-		park("2", "'a'", "blocked", "")
-		park("3", "'b'", "failed", "other")
-		park("4", "'b'", "blocked", "")
-		park("5", "'b'", "blocked", "")
-		found := c.examine()
-		parked := found.only(t, "parked.failed")
-		requireFinding(t, parked, doctor.Problem, "outbox_parked", "relay parked retry")
-		require.Regexp(t, `^2 refused events and 3 later ones behind them are parked, of 2 keys, since 1h[01]m\d+s; the oldest, event 0190a0e8-7e6b-7000-8000-000000000001 in topic "orders": MESSAGE_TOO_LARGE`, parked.What)
-		require.Empty(t, found.all("parked.asked"))
+func overdue(t *testing.T, c *clinic) {
+	c.exec("INSERT INTO outbox_scheduled (topic, deliver_at) VALUES ('orders', " + in(c.db.Dialect, "-400") + ")")
+	c.exec("INSERT INTO outbox_scheduled (topic, deliver_at) VALUES ('orders', " + in(c.db.Dialect, "3600") + ")")
+	late := c.examine().only(t, "delivery.scheduled")
+	requireFinding(t, late, doctor.Problem, "outbox_scheduled", "relay status --config relay.yaml")
+	require.Regexp(t, `^1 scheduled event is past its time, the oldest by [67]m\d+s$`, late.What)
+}
 
-		c.exec("UPDATE outbox_parked SET state = 'retry' WHERE id IN (1, 2)")
-		found = c.examine()
-		asked := found.only(t, "parked.asked")
-		requireFinding(t, asked, doctor.Note, "outbox_parked", "relay parked list")
-		require.Contains(t, asked.What, "2 parked events wait")
-		require.Contains(t, found.only(t, "parked.failed").What, "00000000003")
-	})
+func parkedEvents(t *testing.T, c *clinic) {
+	park := func(n, key, state, reason string) {
+		c.exec("INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, headers, created_at, parked_at, state, error) VALUES (" +
+			n + ", '0190a0e8-7e6b-7000-8000-00000000000" + n + "', 'orders', " + key + ", '', '{}', " + in(c.db.Dialect, "-4000") + ", " + in(c.db.Dialect, "-3600") + ", '" + state + "', '" + reason + "')")
+	}
+	park("1", "'a'", "failed", "MESSAGE_TOO_LARGE: raise max.message.bytes")
+	park("2", "'a'", "blocked", "")
+	park("3", "'b'", "failed", "other")
+	park("4", "'b'", "blocked", "")
+	park("5", "'b'", "blocked", "")
+	found := c.examine()
+	parked := found.only(t, "parked.failed")
+	requireFinding(t, parked, doctor.Problem, "outbox_parked", "relay parked retry")
+	require.Regexp(t, `^2 refused events and 3 later ones behind them are parked, of 2 keys, since 1h[01]m\d+s; the oldest, event 0190a0e8-7e6b-7000-8000-000000000001 in topic "orders": MESSAGE_TOO_LARGE`, parked.What)
+	require.Empty(t, found.all("parked.asked"))
+
+	c.exec("UPDATE outbox_parked SET state = 'retry' WHERE id IN (1, 2)")
+	found = c.examine()
+	asked := found.only(t, "parked.asked")
+	requireFinding(t, asked, doctor.Note, "outbox_parked", "relay parked list")
+	require.Contains(t, asked.What, "2 parked events wait")
+	require.Contains(t, found.only(t, "parked.failed").What, "00000000003")
 }
 
 func TestManyKeysAreCounted(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 // A writer's role is what matters, and it is another than the doctor's.
 func TestARoleThatDoesNotWaitForItsCommitsIsNamed(t *testing.T) {
-	eachPostgres(t, func(t *testing.T, c *clinic) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
 		writer := dbtest.Restricted(t, c.db, "INSERT ON outbox_events")
 		u, err := url.Parse(writer.URL)
 		require.NoError(t, err)
@@ -62,7 +62,7 @@ func TestASynchronousStandbyThatIsNotWaitedForIsAWarning(t *testing.T) {
 
 func TestATableThatDoesNotSurviveACrashIsNamed(t *testing.T) {
 	t.Run("postgresql", func(t *testing.T) {
-		eachPostgres(t, func(t *testing.T, c *clinic) {
+		onPostgres(t, func(t *testing.T, c *clinic) {
 			c.exec("ALTER TABLE outbox_events SET UNLOGGED")
 			table := c.examine().only(t, "durability.table")
 			requireFinding(t, table, doctor.Problem, "outbox_events", "ALTER TABLE outbox_events SET LOGGED;")

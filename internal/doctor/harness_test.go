@@ -46,10 +46,16 @@ func newClinic(t testing.TB, db dbtest.Database) *clinic {
 	var err error
 	c.relay, err = dialect.NewRelay(db.DB, c.names)
 	require.NoError(t, err)
-	_, err = c.relay.Inspect(t.Context(), "default")
-	require.NoError(t, err)
-	c.claim(time.Minute)
+	c.take()
 	return c
+}
+
+// take names the source and claims it for a minute.
+func (c *clinic) take() {
+	c.t.Helper()
+	_, err := c.relay.Inspect(c.t.Context(), "default")
+	require.NoError(c.t, err)
+	c.claim(time.Minute)
 }
 
 // claim takes the lease, which must be free.
@@ -188,6 +194,32 @@ func goodTopic() doctor.Topic {
 	}
 }
 
+// step is a test on a database that earlier ones have used.
+type step struct {
+	name string
+	run  func(t *testing.T, c *clinic)
+}
+
+// steps runs each on every kind of database, one after the other: a database of its own
+// for each would cost more than the test.
+func steps(t *testing.T, all ...step) {
+	t.Helper()
+	eachDatabase(t, func(t *testing.T, c *clinic) {
+		source, opts := c.source, c.opts
+		for _, s := range all {
+			t.Run(s.name, func(t *testing.T) {
+				c.t, c.source, c.opts = t, source, opts
+				for _, table := range []string{"events", "parked", "scheduled", "archive", "relays", "drops", "leases"} {
+					c.exec("DELETE FROM outbox_" + table)
+				}
+				c.exec("INSERT INTO outbox_leases (id) VALUES (1)")
+				c.take()
+				s.run(t, c)
+			})
+		}
+	})
+}
+
 // eachDatabase runs fn on each kind of database.
 func eachDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
@@ -213,6 +245,13 @@ func on(t *testing.T, fn func(t *testing.T, c *clinic), databases map[string]fun
 			fn(t, newClinic(t, fresh(t)))
 		})
 	}
+}
+
+// onPostgres runs fn on the older version: the other one has answered every question in
+// the tests of what is healthy.
+func onPostgres(t *testing.T, fn func(t *testing.T, c *clinic)) {
+	t.Helper()
+	on(t, fn, map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL})
 }
 
 // eachPostgres runs fn on both versions.

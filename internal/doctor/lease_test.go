@@ -19,83 +19,81 @@ func in(d dialect.Dialect, seconds string) string {
 	}[d]
 }
 
-func TestASourceThatNobodyOwnsIsStopped(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.exec("UPDATE outbox_leases SET expires_at = " + in(c.db.Dialect, "-90"))
-		expired := c.examine().only(t, "lease.stopped")
-		requireFinding(t, expired, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
-		require.Contains(t, expired.What, c.lease.Owner.String())
-		require.Regexp(t, `ran out (1m3|1m4|1m5|2m)\d*s ago`, expired.What)
-
-		require.NoError(t, c.relay.Release(t.Context(), c.lease))
-		released := c.examine().only(t, "lease.stopped")
-		require.Contains(t, released.What, "epoch 1 gave it up")
-
-		c.exec("UPDATE outbox_leases SET epoch = 0, mode = NULL")
-		require.Contains(t, c.examine().only(t, "lease.stopped").What, "no relay has ever owned")
-	})
+func TestWhatTheLeaseTells(t *testing.T) {
+	steps(t,
+		step{"a source that nobody owns is stopped", nobodyOwnsIt},
+		step{"a halted source is told with its reason", halted},
+		step{"a lease that ends far in the future is told", farInTheFuture},
+		step{"a table of another source is told", anothersTable},
+		step{"another mode than before is told", anotherMode},
+		step{"a lease row that is gone is told", rowGone},
+		step{"the relays that are alive are listed", alive},
+	)
 }
 
-func TestAHaltedSourceIsToldWithItsReason(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		require.NoError(t, c.relay.Halt(t.Context(), c.lease, "halted: the sink refuses row 46 of outbox_events"))
-		require.NoError(t, c.relay.Release(t.Context(), c.lease))
-		found := c.examine()
-		halted := found.only(t, "lease.halted")
-		requireFinding(t, halted, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
-		require.Equal(t, "halted: the sink refuses row 46 of outbox_events", halted.What)
-		require.Empty(t, found.all("lease.stopped"), "it says why already")
-	})
+func nobodyOwnsIt(t *testing.T, c *clinic) {
+	c.exec("UPDATE outbox_leases SET expires_at = " + in(c.db.Dialect, "-90"))
+	expired := c.examine().only(t, "lease.stopped")
+	requireFinding(t, expired, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
+	require.Contains(t, expired.What, c.lease.Owner.String())
+	require.Regexp(t, `ran out (1m3|1m4|1m5|2m)\d*s ago`, expired.What)
+
+	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	released := c.examine().only(t, "lease.stopped")
+	require.Contains(t, released.What, "epoch 1 gave it up")
+
+	c.exec("UPDATE outbox_leases SET epoch = 0, mode = NULL")
+	require.Contains(t, c.examine().only(t, "lease.stopped").What, "no relay has ever owned")
+}
+
+func halted(t *testing.T, c *clinic) {
+	require.NoError(t, c.relay.Halt(t.Context(), c.lease, "halted: the sink refuses row 46 of outbox_events"))
+	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	found := c.examine()
+	halted := found.only(t, "lease.halted")
+	requireFinding(t, halted, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
+	require.Equal(t, "halted: the sink refuses row 46 of outbox_events", halted.What)
+	require.Empty(t, found.all("lease.stopped"), "it says why already")
 }
 
 // Hazard 9: the clock was set back, and a dead owner's lease lasts for hours.
-func TestALeaseThatEndsFarInTheFutureIsTold(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.exec("UPDATE outbox_leases SET expires_at = " + in(c.db.Dialect, "7200"))
-		far := c.examine().only(t, "lease.expiry")
-		requireFinding(t, far, doctor.Problem, "outbox_leases", "timedatectl status")
-		require.Contains(t, far.What, "taken for 1m0s at a time")
-	})
+func farInTheFuture(t *testing.T, c *clinic) {
+	c.exec("UPDATE outbox_leases SET expires_at = " + in(c.db.Dialect, "7200"))
+	far := c.examine().only(t, "lease.expiry")
+	requireFinding(t, far, doctor.Problem, "outbox_leases", "timedatectl status")
+	require.Contains(t, far.What, "taken for 1m0s at a time")
 }
 
-func TestATableOfAnotherSourceIsTold(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.source.Name = "billing"
-		requireFinding(t, c.examine().only(t, "lease.source"), doctor.Problem, "outbox_leases", "relay run --source default")
-	})
+func anothersTable(t *testing.T, c *clinic) {
+	c.source.Name = "billing"
+	requireFinding(t, c.examine().only(t, "lease.source"), doctor.Problem, "outbox_leases", "relay run --source default")
 }
 
-func TestAnotherModeThanBeforeIsTold(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.source.ExactlyOnce = true
-		mode := c.examine().only(t, "lease.mode")
-		requireFinding(t, mode, doctor.Warning, "outbox_leases", "relay run")
-		require.Contains(t, mode.What, "at-least-once")
-		require.Contains(t, mode.What, "exactly-once")
-	})
+func anotherMode(t *testing.T, c *clinic) {
+	c.source.ExactlyOnce = true
+	mode := c.examine().only(t, "lease.mode")
+	requireFinding(t, mode, doctor.Warning, "outbox_leases", "relay run")
+	require.Contains(t, mode.What, "at-least-once")
+	require.Contains(t, mode.What, "exactly-once")
 }
 
-func TestALeaseRowThatIsGoneIsTold(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.exec("DELETE FROM outbox_leases")
-		gone := c.examine().only(t, "lease.row")
-		requireFinding(t, gone, doctor.Problem, "outbox_leases", "INSERT INTO outbox_leases (id) VALUES (1);")
-		c.exec(gone.Do[0])
-		require.Empty(t, c.examine().all("lease.row"), "the statement mends it")
-	})
+func rowGone(t *testing.T, c *clinic) {
+	c.exec("DELETE FROM outbox_leases")
+	gone := c.examine().only(t, "lease.row")
+	requireFinding(t, gone, doctor.Problem, "outbox_leases", "INSERT INTO outbox_leases (id) VALUES (1);")
+	c.exec(gone.Do[0])
+	require.Empty(t, c.examine().all("lease.row"), "the statement mends it")
 }
 
-func TestTheRelaysThatAreAliveAreListed(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.exec("INSERT INTO outbox_relays (relay_id, host, owned) VALUES ('0190a0e8-7e6b-7000-8000-000000000001', 'blue', 1), ('0190a0e8-7e6b-7000-8000-000000000002', 'green', 0)",
-			"INSERT INTO outbox_relays (relay_id, host, seen_at) VALUES ('0190a0e8-7e6b-7000-8000-000000000003', 'gone', "+in(c.db.Dialect, "-600")+")")
-		alive := c.examine().only(t, "lease.relays")
-		requireFinding(t, alive, doctor.Note, "outbox_relays", "relay status")
-		require.Contains(t, alive.What, "2 live relays")
-		require.Contains(t, alive.What, "blue (0190a0e8-7e6b-7000-8000-000000000001, owns 1 source,")
-		require.Contains(t, alive.What, "green")
-		require.NotContains(t, alive.What, "gone")
-	})
+func alive(t *testing.T, c *clinic) {
+	c.exec("INSERT INTO outbox_relays (relay_id, host, owned) VALUES ('0190a0e8-7e6b-7000-8000-000000000001', 'blue', 1), ('0190a0e8-7e6b-7000-8000-000000000002', 'green', 0)",
+		"INSERT INTO outbox_relays (relay_id, host, seen_at) VALUES ('0190a0e8-7e6b-7000-8000-000000000003', 'gone', "+in(c.db.Dialect, "-600")+")")
+	alive := c.examine().only(t, "lease.relays")
+	requireFinding(t, alive, doctor.Note, "outbox_relays", "relay status")
+	require.Contains(t, alive.What, "2 live relays")
+	require.Contains(t, alive.What, "blue (0190a0e8-7e6b-7000-8000-000000000001, owns 1 source,")
+	require.Contains(t, alive.What, "green")
+	require.NotContains(t, alive.What, "gone")
 }
 
 func TestAWarningComesFromAFifthOfTheLimitOn(t *testing.T) {

@@ -65,7 +65,7 @@ func manifestSettings(f *Facts, name string, t Topic, found *findings) {
 	if n := len(t.Partitions); n != 1 {
 		found.add(Problem, "manifest.partitions", subject, fmt.Sprintf("the manifest topic has %d partitions", n), "it must have one: the relay refuses to start. It is not this relay's topic, or someone changed it", f.describeTopic(name))
 	}
-	partitions(f, name, t, found)
+	partitions(f, name, t, "what the last transactions sent cannot be told from what they did not: events may be sent twice", found)
 	if t.Config == nil {
 		return
 	}

@@ -50,7 +50,7 @@ func TestThatTriggersAreHiddenIsSaid(t *testing.T) {
 }
 
 func TestARuleOnTheOutboxIsTold(t *testing.T) {
-	eachPostgres(t, func(t *testing.T, c *clinic) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("CREATE RULE keep AS ON DELETE TO outbox_events DO INSTEAD NOTHING")
 		rule := c.examine().only(t, "order.rule")
 		requireFinding(t, rule, doctor.Problem, "outbox_events", "DROP RULE keep ON outbox_events;")
@@ -60,7 +60,7 @@ func TestARuleOnTheOutboxIsTold(t *testing.T) {
 }
 
 func TestRowLevelSecurityIsTold(t *testing.T) {
-	eachPostgres(t, func(t *testing.T, c *clinic) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("ALTER TABLE outbox_events ENABLE ROW LEVEL SECURITY")
 		off := c.examine().only(t, "order.row-security")
 		requireFinding(t, off, doctor.Warning, "outbox_events", "ALTER TABLE outbox_events DISABLE ROW LEVEL SECURITY;")

@@ -58,7 +58,7 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 		found.add(Problem, "topics.failed", subject, "it could not be described: "+short(t.Err.Error()), "events for it may not be delivered", f.describeTopic(name))
 		return
 	}
-	partitions(f, name, t, found)
+	partitions(f, name, t, "delivered events are lost: they are not in the table any more", found)
 	if t.Config == nil {
 		if t.ConfigDenied {
 			found.add(Note, "topics.config", subject, "its settings may not be seen by the relay's user", "whether it keeps what it takes, and takes large events, is not checked",
@@ -98,8 +98,8 @@ func (f *Facts) describeTopic(name string) string {
 	return f.kafkaTool("kafka-topics.sh") + " --describe --topic " + word(name)
 }
 
-// partitions looks at leaders and replicas.
-func partitions(f *Facts, name string, t Topic, found *findings) {
+// partitions looks at leaders and replicas. lost is what the loss of a broker may mean.
+func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 	subject := "topic " + name
 	var leaderless []string
 	inSync, replicas, behind := -1, -1, 0
@@ -120,7 +120,7 @@ func partitions(f *Facts, name string, t Topic, found *findings) {
 	}
 	if len(leaderless) > 0 {
 		found.add(Problem, "topics.leader", subject, fmt.Sprintf("%s of %d without a leader: %s", counted(int64(len(leaderless)), "partition"), len(t.Partitions), strings.Join(leaderless, ", ")),
-			"events whose keys belong there wait until a broker that has the data is back", f.describeTopic(name))
+			"what belongs there waits until a broker that has the data is back", f.describeTopic(name))
 	}
 	if inSync < 0 {
 		return
@@ -132,11 +132,11 @@ func partitions(f *Facts, name string, t Topic, found *findings) {
 			"the broker refuses events for it until enough brokers are back", f.describeTopic(name))
 	case inSync < 2 && replicas < 2:
 		found.add(Problem, "topics.replicas", subject, "it has partitions with a single replica",
-			"if that broker's disk is lost, delivered events are lost: they are not in the table any more", f.describeTopic(name),
+			"if that broker's disk is lost, "+lost, f.describeTopic(name),
 			f.kafkaTool("kafka-reassign-partitions.sh")+" --reassignment-json-file replicas.json --execute")
 	case inSync < 2:
 		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("%s of %d %s fewer replicas in sync than it should, one a single one", counted(int64(behind), "partition"), len(t.Partitions), verb(int64(behind), "has", "have")),
-			"if that broker is lost, delivered events are lost: they are not in the table any more", f.describeTopic(name))
+			"if that broker is lost, "+lost, f.describeTopic(name))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAutovacuumThatIsOffForTheTableIsTold(t *testing.T) {
-	eachPostgres(t, func(t *testing.T, c *clinic) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("ALTER TABLE outbox_events SET (autovacuum_enabled = off)")
 		off := c.examine().only(t, "vacuum.off")
 		requireFinding(t, off, doctor.Problem, "outbox_events", "ALTER TABLE outbox_events RESET (autovacuum_enabled);")
@@ -21,7 +21,7 @@ func TestAutovacuumThatIsOffForTheTableIsTold(t *testing.T) {
 }
 
 func TestTableSettingsThatAreNotTheMigrationsAreTold(t *testing.T) {
-	eachPostgres(t, func(t *testing.T, c *clinic) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("ALTER TABLE outbox_events RESET (autovacuum_vacuum_scale_factor)", "ALTER TABLE outbox_events SET (autovacuum_vacuum_threshold = 1000000, vacuum_truncate = false)")
 		settings := c.examine().only(t, "vacuum.settings")
 		requireFinding(t, settings, doctor.Warning, "outbox_events", "ALTER TABLE outbox_events SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);")
@@ -32,7 +32,7 @@ func TestTableSettingsThatAreNotTheMigrationsAreTold(t *testing.T) {
 }
 
 func TestDeadRowsThatNobodyRemovesAreTold(t *testing.T) {
-	eachPostgres(t, func(t *testing.T, c *clinic) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("ALTER TABLE outbox_events SET (autovacuum_enabled = off)",
 			"INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 60000)", "DELETE FROM outbox_events")
 		dead := c.eventually("vacuum.dead", func(doctor.Finding) bool { return true }) // a session tells its counts within a second
