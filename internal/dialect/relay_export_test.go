@@ -87,7 +87,11 @@ type ParkedStatement struct {
 	Args  []any
 }
 
-// ListArchivedSQL is the statement of ListArchived, with its arguments.
-func (r *Relay) ListArchivedSQL(s Selection, limit int) (string, []any) {
-	return r.listArchived(s, limit)
+// TraceSQL is the statement that looks for an event in a table.
+func (r *Relay) TraceSQL(table string) string { return r.traceSQL(table, "seq") }
+
+// CountArchivedSQL is the statement of CountArchived, with its arguments.
+func (r *Relay) CountArchivedSQL(s Selection) (string, []any) {
+	q := r.selected(s)
+	return r.countArchived(q), q.args
 }

@@ -53,9 +53,12 @@ func (r *Relay) LastArchived(ctx context.Context) (seq int64, err error) {
 // CountArchived counts what s selects, each event once.
 func (r *Relay) CountArchived(ctx context.Context, s Selection) (m Matched, err error) {
 	q := r.selected(s)
-	err = r.db.QueryRowContext(ctx, r.names.Expand("SELECT COUNT(*), COALESCE(MIN(a.seq), 0), COALESCE(MAX(a.seq), 0)\n"+q.text.String()), q.args...).
-		Scan(&m.Count, &m.First, &m.Last)
+	err = r.db.QueryRowContext(ctx, r.countArchived(q), q.args...).Scan(&m.Count, &m.First, &m.Last)
 	return m, err
+}
+
+func (r *Relay) countArchived(q *query) string {
+	return r.names.Expand("SELECT COUNT(*), COALESCE(MIN(a.seq), 0), COALESCE(MAX(a.seq), 0)\n" + q.text.String())
 }
 
 // ListArchived lists the first rows that s selects, in order of seq, at most limit.

@@ -1,0 +1,162 @@
+package dialect_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func traced(t *testing.T, r *dialect.Relay, id uuid.UUID) dialect.Trace {
+	t.Helper()
+	found, err := r.Trace(t.Context(), id)
+	require.NoError(t, err)
+	return found
+}
+
+func tables(found dialect.Trace) (names []string) {
+	for _, f := range found.Found {
+		names = append(names, f.Table)
+	}
+	return names
+}
+
+func TestAnEventIsFoundWhereverItIs(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		nobody := traced(t, r, uuid.New())
+		require.Empty(t, nobody.Found)
+		require.Empty(t, nobody.Missing)
+		require.Zero(t, nobody.ArchivedSince)
+
+		e := insertKeyed(t, db, keyed{"orders", "k"}, keyed{"orders", "k"}, keyed{"orders", ""}, keyed{"orders", "k"})
+		waiting := traced(t, r, e[2].EventID)
+		require.Equal(t, []string{dialect.Events}, tables(waiting))
+		f := waiting.Found[0]
+		require.Equal(t, e[2].ID, f.ID)
+		require.Equal(t, "orders", f.Topic)
+		require.Nil(t, f.Key)
+		require.Equal(t, "order.placed", f.Type)
+		require.WithinDuration(t, time.Now(), f.CreatedAt, time.Minute)
+		require.EqualValues(t, 2, f.Ahead)
+		require.Zero(t, f.Behind)
+
+		parkAll(t, r, l, e[0], e[1])
+		parked := traced(t, r, e[0].EventID).Found[0]
+		require.Equal(t, dialect.Parked, parked.Table)
+		require.Equal(t, "failed", parked.State)
+		require.Equal(t, "too large", parked.Error)
+		require.Equal(t, 1, parked.Attempts)
+		require.False(t, parked.Overtaken)
+		require.WithinDuration(t, time.Now(), parked.At, time.Minute)
+		blocked := traced(t, r, e[3].EventID).Found[0]
+		require.EqualValues(t, 2, blocked.Behind, "it waits behind two of its key")
+		require.Equal(t, "k", *blocked.Key)
+
+		n, err := r.DeleteArchiving(t.Context(), l, []dialect.Delivered{delivered(e[2])})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n)
+		kept := traced(t, r, e[2].EventID).Found[0]
+		require.Equal(t, dialect.Archive, kept.Table)
+		require.EqualValues(t, e[2].ID%8, *kept.Partition)
+		require.EqualValues(t, 1<<40+e[2].ID, *kept.Offset)
+		require.WithinDuration(t, time.Now(), kept.At, time.Minute)
+		require.Equal(t, f.CreatedAt, kept.CreatedAt)
+		require.WithinDuration(t, kept.At, traced(t, r, uuid.New()).ArchivedSince, time.Millisecond)
+
+		list := listArchived(t, r, dialect.Selection{})
+		_, err = r.PutBack(t.Context(), list, false)
+		require.NoError(t, err)
+		require.Equal(t, []string{dialect.Events, dialect.Archive}, tables(traced(t, r, e[2].EventID)), "replayed")
+
+		const gone = "'018f3c1e-8f2a-7000-8000-000000000001'"
+		exec(t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic, error) VALUES (7, "+gone+", 'orders', 'a test')")
+		exec(t, db.DB, "INSERT INTO outbox_scheduled (event_id, topic, deliver_at) VALUES ("+gone+", 'orders', '"+
+			map[dialect.Dialect]string{dialect.MySQL: "2100-01-01 00:00:00"}[db.Dialect]+
+			map[dialect.Dialect]string{dialect.PostgreSQL: "2100-01-01T00:00:00.000000Z", dialect.SQLite: "2100-01-01T00:00:00.000000Z"}[db.Dialect]+"')")
+		both := traced(t, r, uuid.MustParse(gone[1:37]))
+		require.Equal(t, []string{dialect.Scheduled, dialect.Drops}, tables(both))
+		require.Equal(t, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), both.Found[0].At)
+		require.Equal(t, "a test", both.Found[1].Error)
+		require.Zero(t, both.Found[1].CreatedAt)
+	})
+}
+
+func TestATraceGoesOnWithoutTheTablesOfThisVersion(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		e := insertKeyed(t, db, keyed{"orders", "k"})
+		for _, table := range []string{dialect.Scheduled, dialect.Archive, dialect.Drops} {
+			exec(t, db.DB, "DROP TABLE "+table)
+		}
+		found := traced(t, r, e[0].EventID)
+		require.Equal(t, []string{dialect.Events}, tables(found))
+		found = traced(t, r, uuid.New())
+		require.Empty(t, found.Found)
+		require.Equal(t, []string{dialect.Scheduled, dialect.Archive, dialect.Drops}, found.Missing)
+	})
+}
+
+func TestAMessageIsFoundInTheInboxesOfAllConsumers(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		box, err := dialect.NewInbox(dialect.Names{Dialect: db.Dialect})
+		require.NoError(t, err)
+		id, other := uuid.NewString(), uuid.NewString()
+		for _, row := range []dialect.InboxRow{
+			{Consumer: "billing", MessageID: id, Position: &dialect.InboxPosition{Topic: "orders", Partition: 3, Offset: 1 << 40}},
+			{Consumer: "mail", MessageID: other}, {Consumer: "stock", MessageID: id},
+		} {
+			fresh, err := box.InsertMessage(t.Context(), db.DB, row)
+			require.NoError(t, err)
+			require.True(t, fresh)
+		}
+		exec(t, db.DB, "INSERT INTO inbox_attempts (consumer, message_id, attempts, last_error) VALUES ('mail', '"+id+"', 2, 'no route')")
+		exec(t, db.DB, "INSERT INTO inbox_parked (consumer, message_id, topic, attempts, error) VALUES ('audit', '"+id+"', 'orders', 5, 'no such item')")
+
+		all, err := box.TraceMessage(t.Context(), db.DB, id)
+		require.NoError(t, err)
+		require.Len(t, all, 4)
+		for i, want := range []struct{ table, consumer, err string }{
+			{dialect.InboxEvents, "billing", ""}, {dialect.InboxEvents, "stock", ""},
+			{dialect.InboxAttempts, "mail", "no route"}, {dialect.InboxParked, "audit", "no such item"},
+		} {
+			require.Equal(t, want, struct{ table, consumer, err string }{all[i].Table, all[i].Consumer, all[i].Error})
+			require.WithinDuration(t, time.Now(), all[i].At, time.Minute)
+		}
+		require.Equal(t, &dialect.InboxPosition{Topic: "orders", Partition: 3, Offset: 1 << 40}, all[0].Position)
+		require.Nil(t, all[1].Position)
+		require.Equal(t, 5, all[3].Attempts)
+		require.Equal(t, "failed", all[3].State)
+
+		all, err = box.TraceMessage(t.Context(), db.DB, uuid.NewString())
+		require.NoError(t, err)
+		require.Empty(t, all)
+	})
+}
+
+func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
+	const index = "outbox_archive_event_id_idx"
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite} {
+		t.Run(name, func(t *testing.T) {
+			withArchive(t, fresh, func(t *testing.T, db dbtest.Database) {
+				statement := newRelay(t, db).TraceSQL(dialect.Archive)
+				switch db.Dialect {
+				case dialect.PostgreSQL:
+					for _, generic := range []bool{false, true} {
+						plan := planOn(t, db.DB, generic, "text", statement, uuid.New())
+						require.Contains(t, plan, index, plan)
+					}
+				case dialect.MySQL:
+					require.Contains(t, explained(t, db, "EXPLAIN "+statement, []any{uuid.NewString()}), index)
+				case dialect.SQLite:
+					require.Contains(t, explained(t, db, "EXPLAIN QUERY PLAN "+statement, []any{uuid.NewString()}), index)
+				}
+			})
+		})
+	}
+}
