@@ -118,8 +118,7 @@ func (m *mysqlRelay) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, erro
 	result, err := tx.ExecContext(ctx, m.names.Expand(`UPDATE {outbox_leases}
 SET owner = ?, epoch = epoch + 1, mode = coalesce(mode, ?), expires_at = UTC_TIMESTAMP(6) + INTERVAL `+ttl+` MICROSECOND,
     hints = JSON_SET(JSON_REMOVE(hints, '$.halted'), '$.ttl_us', `+ttl+`)
-WHERE id = 1 AND (owner IS NULL OR owner = ? OR expires_at IS NULL OR expires_at < UTC_TIMESTAMP(6)
-  OR expires_at > UTC_TIMESTAMP(6) + INTERVAL 2 * GREATEST(`+ttl+`, COALESCE(CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), 0)) MICROSECOND)`),
+WHERE id = 1 AND (owner = ? OR `+m.names.claimable(c.TTL)+`)`),
 		c.Owner.String(), c.Mode, c.Unsure.String())
 	if err != nil {
 		return false, err

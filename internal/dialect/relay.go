@@ -124,6 +124,10 @@ type Relay struct {
 	parked parkedSQL
 
 	scheduled scheduledSQL
+
+	// What keeps a lease: of another pool, if WithLeaseDB was called.
+	leaseDB  *sql.DB
+	leaseSQL relaySQL
 }
 
 // relaySQL is where the dialects differ. Each method sends the statements of one
@@ -144,17 +148,34 @@ func NewRelay(db *sql.DB, n Names) (*Relay, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Relay{db: db, names: n, scheduled: newScheduledSQL(n)}
+	r := &Relay{db: db, names: n, sql: newRelaySQL(db, n), scheduled: newScheduledSQL(n)}
+	switch n.Dialect {
+	case PostgreSQL:
+		r.parked = postgresParked(n)
+	case MySQL:
+		r.parked = mysqlParked(n)
+	case SQLite:
+		r.parked = sqliteParked(n)
+	}
+	return r.WithLeaseDB(db), nil
+}
+
+// WithLeaseDB makes r keep its lease over a pool of its own: what is renewed does not
+// wait for a connection behind slow reads. It is to be called before r is used.
+func (r *Relay) WithLeaseDB(db *sql.DB) *Relay {
+	r.leaseDB, r.leaseSQL = db, newRelaySQL(db, r.names)
+	return r
+}
+
+func newRelaySQL(db *sql.DB, n Names) relaySQL {
 	base := relayBase{db: db, names: n}
 	switch n.Dialect {
 	case PostgreSQL:
-		r.sql, r.parked = newPostgresRelay(base), postgresParked(n)
+		return newPostgresRelay(base)
 	case MySQL:
-		r.sql, r.parked = newMySQLRelay(base), mysqlParked(n)
-	case SQLite:
-		r.sql, r.parked = newSQLiteRelay(base), sqliteParked(n)
+		return newMySQLRelay(base)
 	}
-	return r, nil
+	return newSQLiteRelay(base)
 }
 
 type relayBase struct {

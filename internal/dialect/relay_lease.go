@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // The lease is one row. All times in it are the database's, so the clocks of the
@@ -17,6 +20,21 @@ import (
 // Its length is the longer of the claimer's and the holder's, which the hints keep,
 // or a claimer with a short one would rob a holder with a long one.
 
+// claimable is the condition of a claim, by this database's clock.
+func (n Names) claimable(ttl time.Duration) string {
+	us, ms := strconv.FormatInt(ttl.Microseconds(), 10), strconv.FormatInt(ttl.Milliseconds(), 10)
+	switch n.Dialect {
+	case PostgreSQL:
+		return `(owner IS NULL OR expires_at IS NULL OR expires_at < clock_timestamp()
+  OR expires_at > clock_timestamp() + 2 * greatest(` + us + `::bigint, coalesce((hints->>'ttl_us')::bigint, 0)) * interval '1 microsecond')`
+	case MySQL:
+		return `(owner IS NULL OR expires_at IS NULL OR expires_at < UTC_TIMESTAMP(6)
+  OR expires_at > UTC_TIMESTAMP(6) + INTERVAL 2 * GREATEST(` + us + `, COALESCE(CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), 0)) MICROSECOND)`
+	}
+	return `(owner IS NULL OR expires_at IS NULL OR expires_at < ` + sqliteNow("0") + `
+  OR expires_at > ` + sqliteNow("2 * max("+ms+", coalesce(json_extract(hints, '$.ttl_us'), 0) / 1000)") + `)`
+}
+
 // Claim takes the lease if it is free and reports whether it did. Epoch is then one
 // higher than any earlier owner's.
 func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
@@ -25,9 +43,9 @@ func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 	}
 	l := Lease{Owner: c.Owner}
 	claimed := false
-	err := r.inTx(ctx, func(tx *sql.Tx) error {
+	err := r.inTxOf(ctx, r.leaseDB, func(tx *sql.Tx) error {
 		var err error
-		if claimed, err = r.sql.claim(ctx, tx, c); err != nil || !claimed {
+		if claimed, err = r.leaseSQL.claim(ctx, tx, c); err != nil || !claimed {
 			return err
 		}
 		position := map[Dialect]string{
@@ -49,7 +67,7 @@ func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 
 // Renew moves the lease's end to ttl from now. ErrLeaseLost: another owner has it.
 func (r *Relay) Renew(ctx context.Context, l Lease, ttl time.Duration) error {
-	n, err := r.sql.renew(ctx, l, ttl)
+	n, err := r.leaseSQL.renew(ctx, l, ttl)
 	if err == nil && n == 0 {
 		return ErrLeaseLost
 	}
@@ -58,10 +76,25 @@ func (r *Relay) Renew(ctx context.Context, l Lease, ttl time.Duration) error {
 
 // Release gives the lease up, so that the next owner need not wait for its end. It
 // does nothing to a lease that another owner holds.
-func (r *Relay) Release(ctx context.Context, l Lease) error {
-	q := r.names.Expand("UPDATE {outbox_leases} SET owner = NULL, expires_at = NULL WHERE id = 1 AND owner = " +
-		r.names.param(1) + " AND epoch = " + r.names.param(2))
-	_, err := r.db.ExecContext(ctx, q, l.Owner.String(), l.Epoch)
+func (r *Relay) Release(ctx context.Context, l Lease) error { return r.HandOver(ctx, l, uuid.Nil) }
+
+// HandOver gives the lease up and says which relay process should claim it next; the
+// others are asked to let it (see LeaseState), and nothing keeps them from claiming.
+// uuid.Nil: nobody in particular.
+func (r *Relay) HandOver(ctx context.Context, l Lease, heir uuid.UUID) error {
+	hints := map[Dialect]string{
+		PostgreSQL: "hints - 'heir'", MySQL: "JSON_REMOVE(hints, '$.heir')", SQLite: "json_remove(hints, '$.heir')",
+	}
+	if heir != uuid.Nil { // its text has nothing to quote
+		hints = map[Dialect]string{
+			PostgreSQL: "hints || '{\"heir\": \"" + heir.String() + "\"}'::jsonb",
+			MySQL:      "JSON_SET(hints, '$.heir', '" + heir.String() + "')",
+			SQLite:     "json_set(hints, '$.heir', '" + heir.String() + "')",
+		}
+	}
+	q := r.names.Expand("UPDATE {outbox_leases} SET owner = NULL, expires_at = NULL, hints = " + hints[r.names.Dialect] +
+		" WHERE id = 1 AND owner = " + r.names.param(1) + " AND epoch = " + r.names.param(2))
+	_, err := r.leaseDB.ExecContext(ctx, q, l.Owner.String(), l.Epoch)
 	return err
 }
 
@@ -70,7 +103,7 @@ func (r *Relay) Held(ctx context.Context, l Lease) (bool, error) {
 	q := r.names.Expand("SELECT COUNT(*) FROM {outbox_leases} WHERE id = 1 AND owner = " +
 		r.names.param(1) + " AND epoch = " + r.names.param(2))
 	var n int
-	err := r.db.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&n)
+	err := r.leaseDB.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&n)
 	return n == 1, err
 }
 
@@ -153,8 +186,10 @@ func (n Names) forUpdate() string {
 	return " FOR UPDATE"
 }
 
-func (r *Relay) inTx(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := r.db.BeginTx(ctx, nil)
+func (r *Relay) inTx(ctx context.Context, f func(*sql.Tx) error) error { return r.inTxOf(ctx, r.db, f) }
+
+func (r *Relay) inTxOf(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

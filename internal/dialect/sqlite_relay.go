@@ -113,12 +113,10 @@ func sqliteNow(plus string) string {
 
 func (s *sqliteRelay) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, error) {
 	ttl := strconv.FormatInt(c.TTL.Milliseconds(), 10)
-	longest := "max(" + ttl + ", coalesce(json_extract(hints, '$.ttl_us'), 0) / 1000)"
 	result, err := tx.ExecContext(ctx, s.names.Expand(`UPDATE {outbox_leases}
 SET owner = ?, epoch = epoch + 1, mode = coalesce(mode, ?), expires_at = `+sqliteNow(ttl)+`,
     hints = json_set(json_remove(hints, '$.halted'), '$.ttl_us', `+ttl+` * 1000)
-WHERE id = 1 AND (owner IS NULL OR owner = ? OR expires_at IS NULL OR expires_at < `+sqliteNow("0")+`
-  OR expires_at > `+sqliteNow("2 * "+longest)+`)`), c.Owner.String(), c.Mode, c.Unsure.String())
+WHERE id = 1 AND (owner = ? OR `+s.names.claimable(c.TTL)+`)`), c.Owner.String(), c.Mode, c.Unsure.String())
 	if err != nil {
 		return false, err
 	}
