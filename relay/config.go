@@ -31,6 +31,18 @@ type Config struct {
 	// be in a transaction of their own; READ COMMITTED is expected.
 	DB *sql.DB
 
+	// LeaseDB, if given, is a second pool of connections to the same database, for the
+	// lease alone: with many sources over one DB, renewals do not wait for a connection
+	// behind slow reads, which would cost the lease. One or two connections are enough
+	// for any number of sources. Default: DB.
+	LeaseDB *sql.DB
+
+	// Process is the operating system process: give all relays of one the same. Where several
+	// processes relay the same sources, each owns about as many as the others, and a
+	// process that joins is handed its share within a few LeaseTTL. Default: one for
+	// each relay, which then counts as a process of its own.
+	Process *Process
+
 	// Dialect is the database's.
 	Dialect Dialect
 
@@ -141,6 +153,12 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.askedEvery, askedEvery)
 	setDefault(&c.confirmEvery, confirmEvery)
+	if c.LeaseDB == nil {
+		c.LeaseDB = c.DB
+	}
+	if c.Process == nil {
+		c.Process = NewProcess()
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -38,6 +38,13 @@ func (h *health) paused(part string, err error) {
 	h.log.Warn("delivery paused: will go on by itself", "outage_of", part, "error", err)
 }
 
+// failing reports whether any part fails.
+func (h *health) failing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.since) > 0
+}
+
 // resumed notes that it works again.
 func (h *health) resumed(part string) {
 	h.mu.Lock()

@@ -20,6 +20,10 @@ type Relay struct {
 	log    *slog.Logger
 	health *health
 
+	spread    *spread
+	beatFails bool      // the last heartbeat did
+	beatOff   time.Time // until then none is tried
+
 	running atomic.Bool
 	wake    chan struct{}
 
@@ -45,6 +49,7 @@ type store interface {
 	// Inspect describes the installation, and names the source if it has no name yet.
 	Inspect(ctx context.Context, name string) (dialect.Source, error)
 	leases
+	members
 	// Read visits rows in ascending order of id, all from one snapshot.
 	Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error)
 	// Below visits which rows there are up to an id, in ascending order.
@@ -80,7 +85,8 @@ type leases interface {
 	Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error)
 	Renew(ctx context.Context, l dialect.Lease, ttl time.Duration) error
 	Held(ctx context.Context, l dialect.Lease) (bool, error)
-	Release(ctx context.Context, l dialect.Lease) error
+	// HandOver releases the lease, in favour of another process or of nobody.
+	HandOver(ctx context.Context, l dialect.Lease, heir uuid.UUID) error
 	Halt(ctx context.Context, l dialect.Lease, reason string) error
 	SetMode(ctx context.Context, l dialect.Lease, mode string) error
 	SetPosition(ctx context.Context, l dialect.Lease, position []byte) error
@@ -97,7 +103,7 @@ func New(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	return newRelay(cfg, st), nil
+	return newRelay(cfg, st.WithLeaseDB(cfg.LeaseDB)), nil
 }
 
 func newRelay(cfg Config, st store) *Relay {
@@ -105,6 +111,7 @@ func newRelay(cfg Config, st store) *Relay {
 	return &Relay{
 		cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1),
 		overtaken: make(map[uuid.UUID]bool), topics: newTopicList(cfg.Topics),
+		spread: newSpread(cfg.Process, cfg.Source, cfg.LeaseTTL),
 	}
 }
 
@@ -122,7 +129,8 @@ func (r *Relay) Wake() { signal(r.wake) }
 // (ErrStandby) or its source has another name (ErrWrongSource). From then on it rides
 // out outages of both. It returns a *RejectedError when the sink refuses an event.
 //
-// While another relay owns the source, Run waits to take over. It may be called again
+// While another relay owns the source, Run waits to take over. Relays of one source in
+// several processes spread their sources evenly over the live ones, see Config.Process. Run may be called again
 // after it returned, but not twice at a time.
 func (r *Relay) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
@@ -167,12 +175,18 @@ func (r *Relay) checkAtStart(ctx context.Context) error {
 	return r.cfg.Sink.Check(ctx)
 }
 
-// turns claims the lease and works through one turn after another.
+// turns claims the lease when it is free, and works through one turn after another.
 func (r *Relay) turns(ctx context.Context) error {
+	defer r.leave()
 	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	waiting := false
 	for first := true; ctx.Err() == nil; first = false {
-		k, err := r.claim(ctx)
+		var k *keeper
+		wait, err := r.approach(ctx)
+		if err == nil && wait == 0 {
+			k, err = r.claim(ctx)
+			wait = r.cfg.LeaseTTL / 20 // somebody was quicker
+		}
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil
@@ -184,16 +198,17 @@ func (r *Relay) turns(ctx context.Context) error {
 			r.health.paused(partDatabase, err)
 			retry.wait(ctx)
 		case k == nil:
+			r.health.resumed(partDatabase)
 			if !waiting {
 				r.log.Info("waiting: another relay owns this source")
 			}
 			waiting = true
-			newBackoff(r.cfg.LeaseTTL/4, r.cfg.LeaseTTL/4).wait(ctx)
+			sleep(ctx, wait, nil)
 		default:
 			r.health.resumed(partDatabase)
 			waiting = false
 			retry.reset()
-			if done, err := r.turn(ctx, k); done {
+			if done, err := r.turnOrHandOver(ctx, k); done {
 				return err
 			}
 			retry.wait(ctx)

@@ -137,7 +137,7 @@ func (r *Relay) give(k *keeper, out outcome, reason error) error {
 }
 
 func (r *Relay) release(k *keeper) {
-	if err := r.store.Release(k.ctx, k.lease); err != nil {
+	if err := r.store.HandOver(k.ctx, k.lease, r.spread.nextOwner(time.Now())); err != nil {
 		r.log.Warn("could not release the lease: it runs out by itself", "error", err)
 	}
 }

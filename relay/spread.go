@@ -1,0 +1,267 @@
+package relay
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// How sources are spread over relay processes. There is nobody in charge: each process
+// tells, in the tables of each source that it serves, that it is alive and how many
+// sources it owns, and judges by what the others tell there.
+//
+//   - A free source is claimed by the process that owns fewest. The others hold back,
+//     for a quarter of a lease at the most: an even spread is a wish, delivery is the promise.
+//   - An owner with more than its quota hands a source to one that has at least two
+//     fewer: it drains, deletes, and releases the lease in that process's favour.
+//   - What the others tell is some seconds old. So that two owners do not both act on
+//     it, the quotas add up: with 12 sources and 5 processes exactly two own three. And a
+//     source that has just changed hands stays for a lease's length.
+//
+// None of it decides who owns a source: that is the lease's alone.
+
+// peer is a relay process with the number of sources that it owns.
+type peer struct {
+	id    uuid.UUID
+	owned int
+	fresh bool // seen so lately that it surely lives
+}
+
+// quota is how many sources me should own when it and the others shared theirs evenly.
+// Those with most keep the odd ones, so that as few as possible change hands.
+func quota(me peer, others []peer) int {
+	total, ahead := me.owned, 0
+	for _, o := range others {
+		total += o.owned
+		if o.owned > me.owned || o.owned == me.owned && o.id.String() < me.id.String() {
+			ahead++
+		}
+	}
+	q := total / (len(others) + 1)
+	if ahead < total%(len(others)+1) {
+		q++
+	}
+	return q
+}
+
+// fewest returns the peer that owns fewest. Of several, which one differs from source
+// to source, or the first of them would be given all.
+func fewest(source string, peers []peer) (peer, bool) {
+	if len(peers) == 0 {
+		return peer{}, false
+	}
+	return slices.MinFunc(peers, func(a, b peer) int {
+		if a.owned != b.owned {
+			return a.owned - b.owned
+		}
+		if rank(source, a.id) < rank(source, b.id) {
+			return -1
+		}
+		return 1
+	}), true
+}
+
+func rank(source string, id uuid.UUID) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(source)) // never fails
+	_, _ = h.Write(id[:])
+	return h.Sum64()
+}
+
+// spread is one source's part in it. It does no I/O and is told the time. Safe for
+// concurrent use.
+type spread struct {
+	proc   *Process
+	source string
+	ttl    time.Duration
+	random func(time.Duration) time.Duration // below its argument
+
+	mu     sync.Mutex
+	others []dialect.Member
+	seen   time.Time // when others was heard of
+	told   int       // how many sources they believe this process owns
+
+	freeSince time.Time // zero: the lease is held
+	standBack time.Time // until then others go first: they were given the source
+
+	turn    time.Time // began then
+	uneven  time.Time // since then somebody owns fewer by two or more; zero: nobody
+	patient time.Duration
+	heir    uuid.UUID // to which the turn is being handed over
+	pending bool      // handed over, and not claimed yet as far as is known
+}
+
+func newSpread(proc *Process, source string, ttl time.Duration) *spread {
+	return &spread{proc: proc, source: source, ttl: ttl, random: rand.N[time.Duration]}
+}
+
+// beatEvery is the time between two heartbeats, lookEvery that between two looks at a
+// lease that another process holds.
+func (s *spread) beatEvery() time.Duration { return min(s.ttl/2, 5*time.Second) }
+func (s *spread) lookEvery() time.Duration { return min(s.ttl/8, time.Second) }
+
+// window is for how long a process counts as live after it was seen.
+func (s *spread) window() time.Duration { return 4 * s.beatEvery() }
+
+// saw notes which other processes are alive, and what they were told.
+func (s *spread) saw(others []dialect.Member, told int, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.others, s.told, s.seen = others, told, now
+}
+
+// beatDue reports whether a heartbeat is due: sooner if there is news to tell, or before
+// something is decided by what the others told.
+func (s *spread) beatDue(now time.Time, before bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	every := s.beatEvery()
+	if before || s.told != s.proc.Owned() {
+		every /= 4
+	}
+	return s.seen.IsZero() || now.Sub(s.seen) >= every
+}
+
+// peers returns the others that live, with what is about to become theirs.
+func (s *spread) peers(now time.Time) []peer {
+	since := now.Sub(s.seen)
+	var all []peer
+	for _, m := range s.others {
+		if age := max(m.Age, 0) + since; age <= s.window() {
+			all = append(all, peer{id: m.ID, owned: m.Owned, fresh: age <= s.beatEvery()*2})
+		}
+	}
+	return s.proc.peers(all, now)
+}
+
+func (s *spread) me() peer { return peer{id: s.proc.id, owned: s.proc.Owned()} }
+
+// wait says after a look at the lease how long to wait for the next one. 0: claim now.
+func (s *spread) wait(lease dialect.LeaseState, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	others := s.peers(now)
+	if !lease.Free {
+		s.freeSince, s.standBack = time.Time{}, time.Time{}
+		s.settle()
+		return s.look(others)
+	}
+	if s.freeSince.IsZero() {
+		s.freeSince = now
+	}
+	held := s.freeSince.Add(s.ttl / 4)
+	if s.standBack.After(held) {
+		held = s.standBack
+	}
+	if len(others) == 0 || !now.Before(held) || s.first(lease.Heir, others) && !now.Before(s.standBack) {
+		return 0
+	}
+	return max(time.Millisecond, min(held.Sub(now), s.look(others)))
+}
+
+// first reports whether this process may claim before the others.
+func (s *spread) first(heir uuid.UUID, others []peer) bool {
+	if heir == s.proc.id {
+		return true
+	}
+	if slices.ContainsFunc(others, func(o peer) bool { return o.id == heir }) {
+		return false
+	}
+	me := s.me()
+	next, _ := fewest(s.source, append(others, me))
+	return next.id == me.id
+}
+
+// look is the time to the next look: short when others own so many that one of theirs
+// is about to be handed over, or when the lease is free.
+func (s *spread) look(others []peer) time.Duration {
+	wait := s.lookEvery()
+	owned := s.me().owned
+	if !s.freeSince.IsZero() || slices.ContainsFunc(others, func(o peer) bool { return o.owned >= owned+2 }) {
+		wait = min(s.ttl/16, wait)
+	}
+	return wait/2 + s.random(wait/2+1)
+}
+
+// began notes that a turn has begun.
+func (s *spread) began(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle()
+	s.proc.gain(now)
+	s.turn, s.uneven, s.freeSince, s.standBack, s.heir = now, time.Time{}, time.Time{}, time.Time{}, uuid.Nil
+}
+
+// handOver decides whether this turn is to end in favour of another process.
+func (s *spread) handOver(now time.Time) (heir uuid.UUID, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.heir != uuid.Nil || now.Sub(s.turn) < s.ttl {
+		return uuid.Nil, false
+	}
+	others := s.peers(now)
+	least, ok := fewest(s.source, slices.DeleteFunc(slices.Clone(others), func(o peer) bool { return !o.fresh }))
+	me := s.me()
+	if !ok || me.owned < least.owned+2 {
+		s.uneven = time.Time{}
+		return uuid.Nil, false
+	}
+	if s.uneven.IsZero() {
+		s.uneven, s.patient = now, 3*s.ttl+s.random(3*s.ttl)
+	}
+	// Where processes serve different sources, those over their quota may have none that
+	// the others wait for. After a while whoever has one gives it.
+	surplus := me.owned - quota(me, others)
+	if surplus <= 0 && now.Sub(s.uneven) < s.patient || !s.proc.give(surplus, now.Add(-s.ttl/2)) {
+		return uuid.Nil, false
+	}
+	s.proc.promise(least, now.Add(s.ttl))
+	s.heir = least.id
+	return least.id, true
+}
+
+// nextOwner says in whose favour the lease is released: that of the hand-over, or of
+// the process with fewest if this one stops.
+func (s *spread) nextOwner(now time.Time) uuid.UUID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.heir == uuid.Nil {
+		if least, ok := fewest(s.source, s.peers(now)); ok {
+			s.proc.promise(least, now.Add(s.ttl))
+			return least.id
+		}
+	}
+	return s.heir
+}
+
+// ended notes that the turn has ended.
+func (s *spread) ended(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.heir == uuid.Nil {
+		s.proc.lose()
+		return
+	}
+	s.heir, s.pending = uuid.Nil, true
+	s.standBack = now.Add(s.ttl / 2)
+}
+
+// left notes that this source is not served any more.
+func (s *spread) left() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle()
+	s.others, s.seen, s.freeSince, s.standBack = nil, time.Time{}, time.Time{}, time.Time{}
+}
+
+func (s *spread) settle() {
+	if s.pending {
+		s.pending = false
+		s.proc.given()
+	}
+}

@@ -1,0 +1,265 @@
+package relay
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// fleet is a model of relay processes and sources with a clock of its own: databases that
+// answer at once, and the real decisions of spread.
+type fleet struct {
+	t       require.TestingT
+	rand    *rand.Rand
+	ttl     time.Duration
+	now     time.Time
+	sources []*modelSource
+	procs   []*modelProcess
+	handed  []time.Time   // when a source was handed over
+	idle    time.Duration // the longest that a source was free
+	queue   queue
+}
+
+type modelSource struct {
+	name    string
+	owner   *modelRelay
+	expires time.Time // of the owner's lease
+	heir    uuid.UUID
+	members map[uuid.UUID]modelMember
+	free    time.Time // since then it could be claimed; zero: it is held
+}
+
+type modelMember struct {
+	owned int
+	seen  time.Time
+}
+
+type modelProcess struct {
+	*Process
+	relays []*modelRelay
+	alive  bool
+}
+
+// modelRelay is one process's relay of one source.
+type modelRelay struct {
+	proc   *modelProcess
+	source *modelSource
+	spread *spread
+	next   time.Time // when it acts
+	renew  time.Time
+	drains bool // a hand-over is under way
+}
+
+func newFleet(t require.TestingT, seed uint64, sources int) *fleet {
+	f := &fleet{t: t, rand: rand.New(rand.NewPCG(seed, 1)), ttl: 5 * time.Second, now: time.Unix(1e9, 0)}
+	for i := range sources {
+		f.sources = append(f.sources, &modelSource{name: fmt.Sprint("s", i), members: map[uuid.UUID]modelMember{}})
+	}
+	return f
+}
+
+func (f *fleet) random(d time.Duration) time.Duration { return time.Duration(f.rand.Int64N(int64(d))) }
+
+// join starts a process that serves these sources.
+func (f *fleet) join(sources ...*modelSource) *modelProcess {
+	p := &modelProcess{Process: NewProcess(), alive: true}
+	for i := range p.id {
+		p.id[i] = byte(f.rand.Uint32()) // the model repeats with its seed
+	}
+	for _, s := range sources {
+		if f.expire(s); !s.free.IsZero() && f.serving(s) == 0 {
+			s.free = f.now // nobody could have claimed it before
+		}
+		r := &modelRelay{proc: p, source: s, spread: newSpread(p.Process, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
+		r.spread.random = f.random
+		p.relays = append(p.relays, r)
+		heap.Push(&f.queue, r)
+	}
+	f.procs = append(f.procs, p)
+	return p
+}
+
+func (f *fleet) crash(p *modelProcess) { p.alive = false }
+
+// stop ends a process in good order.
+func (f *fleet) stop(p *modelProcess) {
+	for _, r := range p.relays {
+		if r.source.owner == r {
+			f.release(r)
+		}
+		r.spread.left()
+		delete(r.source.members, p.id)
+	}
+	p.alive = false
+	require.Zero(f.t, p.owned)
+	require.Zero(f.t, p.leaving)
+}
+
+func (f *fleet) release(r *modelRelay) {
+	r.source.heir, r.source.owner, r.source.free = r.spread.nextOwner(f.now), nil, f.now
+	r.drains = false
+	r.spread.ended(f.now)
+}
+
+func (f *fleet) beat(r *modelRelay) {
+	r.source.members[r.proc.id] = modelMember{owned: r.proc.Owned(), seen: f.now}
+	var others []dialect.Member
+	for id, m := range r.source.members {
+		if age := f.now.Sub(m.seen); id != r.proc.id && age <= r.spread.window() {
+			others = append(others, dialect.Member{ID: id, Owned: m.owned, Age: age})
+		}
+	}
+	r.spread.saw(others, r.proc.Owned(), f.now)
+}
+
+// run lets the clock run for so long.
+func (f *fleet) run(d time.Duration) {
+	for end := f.now.Add(d); ; {
+		if len(f.queue) == 0 || f.queue[0].next.After(end) {
+			f.now = end
+			f.checkIdle()
+			return
+		}
+		next := f.queue[0]
+		if !next.proc.alive {
+			heap.Pop(&f.queue)
+			continue
+		}
+		f.now = next.next
+		f.expire(next.source)
+		f.act(next)
+		heap.Fix(&f.queue, 0)
+	}
+}
+
+// queue has the relay that acts next in front.
+type queue []*modelRelay
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
+func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(r any)        { *q = append(*q, r.(*modelRelay)) }
+func (q *queue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}
+
+func (f *fleet) expire(s *modelSource) {
+	if s.owner != nil && !f.now.Before(s.expires) {
+		s.free, s.owner, s.heir = s.expires, nil, uuid.Nil
+	}
+}
+
+func (f *fleet) act(r *modelRelay) {
+	s := r.source
+	if s.owner != r {
+		f.wait(r)
+		return
+	}
+	switch {
+	case r.drains:
+		f.release(r)
+		f.handed = append(f.handed, f.now)
+		r.next = f.now.Add(time.Millisecond)
+	case !f.now.Before(r.renew):
+		s.expires, r.renew = f.now.Add(f.ttl), f.now.Add(f.ttl/3)
+		r.next = f.now.Add(f.random(f.ttl / 3))
+	default:
+		f.beat(r)
+		r.next = r.renew
+		if _, ok := r.spread.handOver(f.now); ok {
+			r.drains, r.next = true, f.now.Add(f.random(500*time.Millisecond))
+		}
+	}
+}
+
+func (f *fleet) wait(r *modelRelay) {
+	s := r.source
+	if r.spread.beatDue(f.now, false) {
+		f.beat(r)
+	}
+	lease := dialect.LeaseState{Free: s.owner == nil, Heir: s.heir}
+	wait := r.spread.wait(lease, f.now)
+	if wait == 0 && r.spread.beatDue(f.now, true) {
+		f.beat(r)
+		wait = r.spread.wait(lease, f.now)
+	}
+	r.next = f.now.Add(wait)
+	if wait > 0 {
+		return
+	}
+	require.True(f.t, lease.Free, "claimed what is held")
+	if !s.free.IsZero() {
+		f.idle = max(f.idle, f.now.Sub(s.free))
+	}
+	s.owner, s.expires, s.free, s.heir = r, f.now.Add(f.ttl), time.Time{}, uuid.Nil
+	r.spread.began(f.now)
+	r.renew, r.next = f.now.Add(f.ttl/3), f.now.Add(f.random(f.ttl/3))
+}
+
+// checkIdle fails if a source was free for longer than a lease although somebody lives.
+func (f *fleet) checkIdle() {
+	for _, s := range f.sources {
+		f.expire(s)
+		if s.owner == nil && f.serving(s) > 0 && !s.free.IsZero() {
+			f.idle = max(f.idle, f.now.Sub(s.free))
+		}
+	}
+}
+
+func (f *fleet) serving(s *modelSource) (n int) {
+	for _, p := range f.procs {
+		for _, r := range p.relays {
+			if p.alive && r.source == s {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// owned is how many sources each live process owns.
+func (f *fleet) owned() (counts []int) {
+	for _, p := range f.procs {
+		if !p.alive {
+			continue
+		}
+		n := 0
+		for _, s := range f.sources {
+			if s.owner != nil && s.owner.proc == p && !s.owner.drains {
+				n++
+			}
+		}
+		require.Equal(f.t, n, p.Owned(), "what it tells of itself")
+		counts = append(counts, n)
+	}
+	return counts
+}
+
+func spreadOf(counts []int) int {
+	if len(counts) == 0 {
+		return 0
+	}
+	least, most := counts[0], counts[0]
+	for _, n := range counts {
+		least, most = min(least, n), max(most, n)
+	}
+	return most - least
+}
+
+// handedSince is how many hand-overs there were since then.
+func (f *fleet) handedSince(then time.Time) (n int) {
+	for _, at := range f.handed {
+		if at.After(then) {
+			n++
+		}
+	}
+	return n
+}

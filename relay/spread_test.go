@@ -1,0 +1,172 @@
+package relay
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func TestQuotasAddUpToWhatThereIs(t *testing.T) {
+	for _, each := range []struct{ owned, want []int }{
+		{[]int{12}, []int{12}},
+		{[]int{12, 0, 0}, []int{4, 4, 4}},
+		{[]int{6, 6, 0}, []int{4, 4, 4}},
+		{[]int{5, 5, 5, 3}, []int{5, 5, 4, 4}},
+		{[]int{1, 0, 0}, []int{1, 0, 0}},
+		{[]int{0, 0}, []int{0, 0}},
+	} {
+		peers := make([]peer, len(each.owned))
+		for i, n := range each.owned {
+			peers[i] = peer{id: uuid.UUID{byte(i)}, owned: n}
+		}
+		var got []int
+		for i, me := range peers {
+			var others []peer
+			others = append(others, peers[:i]...)
+			got = append(got, quota(me, append(others, peers[i+1:]...)))
+		}
+		require.Equal(t, each.want, got, "%v", each.owned)
+	}
+}
+
+func TestOfEqualsEachSourceChoosesItsOwn(t *testing.T) {
+	peers := []peer{{id: uuid.New(), owned: 1}, {id: uuid.New(), owned: 1}, {id: uuid.New(), owned: 2}}
+	chosen := map[uuid.UUID]int{}
+	for i := range 200 {
+		next, ok := fewest(string(rune('a'+i)), peers)
+		require.True(t, ok)
+		chosen[next.id]++
+	}
+	require.Zero(t, chosen[peers[2].id])
+	require.Greater(t, chosen[peers[0].id], 50)
+	require.Greater(t, chosen[peers[1].id], 50)
+	_, ok := fewest("s", nil)
+	require.False(t, ok)
+}
+
+// waiter is a spread that owns so many sources elsewhere and sees these others.
+func waiter(owned int, now time.Time, others ...dialect.Member) *spread {
+	s := newSpread(NewProcess(), "s", 8*time.Second)
+	for range owned {
+		s.proc.gain(now.Add(-time.Hour))
+	}
+	s.saw(others, owned, now)
+	return s
+}
+
+func TestAFreeSourceIsClaimedByWhoeverOwnsFewest(t *testing.T) {
+	now := time.Now()
+	other := dialect.Member{ID: uuid.New(), Owned: 2}
+	free := dialect.LeaseState{Free: true}
+
+	require.Positive(t, waiter(0, now, other).wait(dialect.LeaseState{}, now), "it is held")
+	require.Zero(t, waiter(9, now).wait(free, now), "there is nobody else")
+	require.Zero(t, waiter(1, now, other).wait(free, now))
+
+	s := waiter(3, now, other)
+	require.Positive(t, s.wait(free, now), "the other goes first")
+	require.Positive(t, s.wait(free, now.Add(1999*time.Millisecond)))
+	require.Zero(t, s.wait(free, now.Add(2*time.Second)), "but not for longer than a quarter of the lease")
+	require.Zero(t, s.wait(free, now.Add(time.Minute)), "the other was not seen for long")
+
+	silent := other
+	silent.Age = 17 * time.Second
+	require.Zero(t, waiter(3, now, silent).wait(free, now), "a process that fell silent does not count")
+}
+
+func TestAnHeirGoesFirst(t *testing.T) {
+	now := time.Now()
+	other := dialect.Member{ID: uuid.New(), Owned: 2}
+	s := waiter(9, now, other)
+	require.Zero(t, s.wait(dialect.LeaseState{Free: true, Heir: s.proc.id}, now), "though the other owns fewer")
+	s = waiter(0, now, other)
+	require.Positive(t, s.wait(dialect.LeaseState{Free: true, Heir: other.ID}, now), "though the other owns more")
+	require.Zero(t, waiter(0, now, other).wait(dialect.LeaseState{Free: true, Heir: uuid.New()}, now), "an heir that is gone")
+}
+
+func TestAnOwnerHandsOverToOneThatOwnsTwoFewer(t *testing.T) {
+	began := time.Now()
+	now := began.Add(time.Minute)
+	other := dialect.Member{ID: uuid.New(), Owned: 2}
+	owner := func(owned int, others ...dialect.Member) *spread {
+		s := waiter(owned-1, began, others...)
+		s.began(began)
+		s.saw(others, owned, now)
+		return s
+	}
+	s := owner(4, other)
+	_, ok := s.handOver(began.Add(7 * time.Second))
+	require.False(t, ok, "a source that has just changed hands stays")
+	heir, ok := s.handOver(now)
+	require.True(t, ok)
+	require.Equal(t, other.ID, heir)
+	require.Equal(t, 3, s.proc.Owned(), "it counts as given from now on")
+	require.Equal(t, heir, s.nextOwner(now))
+	_, ok = s.handOver(now)
+	require.False(t, ok, "once is enough")
+
+	_, ok = owner(3, other).handOver(now)
+	require.False(t, ok, "one more is even enough")
+	_, ok = owner(4).handOver(now)
+	require.False(t, ok, "there is nobody")
+	silent := other
+	silent.Age = 9 * time.Second
+	_, ok = owner(4, silent).handOver(now)
+	require.False(t, ok, "it may be dead: who would claim?")
+}
+
+func TestAHandOverIsCountedUntilTheHeirTellsOfItself(t *testing.T) {
+	began := time.Now()
+	now := began.Add(time.Minute)
+	other := dialect.Member{ID: uuid.New(), Owned: 0}
+	proc := NewProcess()
+	var sources []*spread
+	for range 3 {
+		s := newSpread(proc, "s", 8*time.Second)
+		s.began(began)
+		s.saw([]dialect.Member{other}, 3, now)
+		sources = append(sources, s)
+	}
+	_, ok := sources[0].handOver(now)
+	require.True(t, ok)
+	sources[0].ended(now)
+	sources[0].wait(dialect.LeaseState{}, now) // claimed
+	_, ok = sources[1].handOver(now)
+	require.False(t, ok, "two and one is even, though the heir still tells of none")
+}
+
+func TestWhoeverHandedOverStandsBackUntilTheHeirHasClaimed(t *testing.T) {
+	began := time.Now()
+	now := began.Add(time.Minute)
+	other := dialect.Member{ID: uuid.New(), Owned: 0}
+	s := waiter(5, began, other)
+	s.began(began)
+	s.saw([]dialect.Member{other}, 6, now)
+	_, ok := s.handOver(now)
+	require.True(t, ok)
+	require.Equal(t, 1, s.proc.leaving)
+	s.ended(now)
+	require.Equal(t, 5, s.proc.Owned())
+
+	free := dialect.LeaseState{Free: true, Heir: other.ID}
+	require.Positive(t, s.wait(free, now))
+	require.Positive(t, s.wait(free, now.Add(3999*time.Millisecond)))
+	require.Zero(t, s.wait(free, now.Add(4*time.Second)), "the heir does not come")
+	require.Positive(t, s.wait(dialect.LeaseState{}, now.Add(5*time.Second)), "it has come")
+	require.Zero(t, s.proc.leaving)
+}
+
+func TestATurnThatEndsWithoutAHandOverCountsDown(t *testing.T) {
+	now := time.Now()
+	s := waiter(2, now, dialect.Member{ID: uuid.New(), Owned: 0})
+	s.began(now)
+	require.Equal(t, 3, s.proc.Owned())
+	s.ended(now)
+	require.Equal(t, 2, s.proc.Owned())
+	require.Zero(t, s.standBack)
+	require.Zero(t, s.proc.leaving)
+}
