@@ -9,10 +9,15 @@ import (
 // allocates in passing: a collection each time the heap has doubled from almost nothing
 // would be most of its work. So the heap may grow fivefold, up to a limit that keeps
 // the process below 128 MB with one source. GOGC and GOMEMLIMIT win.
+//
+// Many sources share what three would use: rarely do all of them have a backlog at once,
+// and then the broker is what they wait for.
 const (
 	heapGrowth      = 400
 	memoryOfProgram = 32 << 20
 	memoryOfSource  = 48 << 20
+	memoryOfIdle    = 256 << 10 // of each source beyond: its clients of database and broker
+	fullWindows     = 3
 )
 
 func tuneMemory(sources int) {
@@ -20,6 +25,32 @@ func tuneMemory(sources int) {
 		debug.SetGCPercent(heapGrowth)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryOfProgram + int64(sources)*memoryOfSource)
+		debug.SetMemoryLimit(memoryLimit(sources))
+	}
+}
+
+func memoryLimit(sources int) int64 {
+	full := min(sources, fullWindows)
+	return memoryOfProgram + int64(full)*memoryOfSource + int64(sources-full)*memoryOfIdle
+}
+
+// window bounds what one source may have read and not deleted yet.
+type window struct {
+	records, batch int
+	bytes          int64
+}
+
+// windowOf divides the windows of a few sources between many. With one to three each has
+// the relay's default. A window of 1 MiB still holds some thousand small events.
+func windowOf(sources int) window {
+	full := window{records: 20000, batch: 5000, bytes: 24 << 20}
+	if sources <= fullWindows {
+		return full
+	}
+	share := func(n int) int { return n * fullWindows / sources }
+	return window{
+		records: max(share(full.records), 2000),
+		batch:   max(share(full.batch), 500),
+		bytes:   max(int64(share(int(full.bytes))), 1<<20),
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postroom/postroom/internal/config"
-	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/relay"
 )
@@ -19,7 +18,8 @@ func newRun(env *Env) *cobra.Command {
 		Use:   "run",
 		Short: "deliver events until a signal comes",
 		Long: `run delivers the events of one outbox table, or of several that the file of --config lists.
-Start it on as many hosts as you like: one of them owns a source at a time, the others take over.
+Start it on as many hosts as you like, with the same configuration: they share the sources evenly,
+one of them owns a source at a time, and the others take over.
 
 The first SIGTERM or SIGINT drains: what is on its way is delivered and deleted, then the
 command ends with 0. A second one stops at once, with 1; nothing is lost then either.
@@ -44,10 +44,15 @@ func run(env *Env, cmd *cobra.Command) error {
 	tuneMemory(len(c.Sources))
 	ctx, stop := drainOnSignal(cmd.Context(), log, env.Exit)
 	defer stop()
-	relays, err := startAll(ctx, c, log)
+	databases, err := openPools(ctx, c.Sources)
+	defer databases.close()
+	if err != nil {
+		return err
+	}
+	relays, err := startAll(ctx, c, databases, log)
 	defer func() {
 		for _, r := range relays {
-			r.close()
+			r.sink.close()
 		}
 	}()
 	if err != nil {
@@ -63,46 +68,26 @@ type running struct {
 	relay *relay.Relay
 }
 
-func (r *running) close() {
-	_ = r.db.DB.Close() // the relay has ended: nothing is left to write
-	r.sink.close()
-}
-
-// startAll opens every source, so that all that is wrong is told at once. It returns
-// what it opened with an error too, for closing.
-func startAll(ctx context.Context, c *config.Config, log *slog.Logger) ([]*running, error) {
+// startAll makes every relay, so that all that is wrong is told at once. It returns
+// what it made with an error too, for closing.
+func startAll(ctx context.Context, c *config.Config, databases pools, log *slog.Logger) ([]*running, error) {
 	var (
 		relays []*running
 		errs   []error
 	)
+	process := relay.NewProcess()
 	for _, s := range c.Sources {
-		r, err := start(ctx, c, s, log)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
+		p := databases[s.DatabaseURL]
+		r := &running{db: &database{Target: p.work, source: s}, sink: &sink{close: func() {}}}
 		relays = append(relays, r)
+		if err := r.build(ctx, c, p, process, log); err != nil {
+			errs = append(errs, sourceError(s, err))
+		}
 	}
 	return relays, errors.Join(errs...)
 }
 
-// connections is the size of a relay's pool: it uses up to five at a time.
-const connections = 6
-
-func start(ctx context.Context, c *config.Config, s config.Source, log *slog.Logger) (*running, error) {
-	db, err := openSource(ctx, s, dbopen.WithExisting(), dbopen.WithMaxOpen(connections))
-	if err != nil {
-		return nil, err
-	}
-	r := &running{db: db, sink: &sink{close: func() {}}}
-	if err := r.build(ctx, c, log); err != nil {
-		r.close()
-		return nil, sourceError(s, err)
-	}
-	return r, nil
-}
-
-func (r *running) build(ctx context.Context, c *config.Config, log *slog.Logger) error {
+func (r *running) build(ctx context.Context, c *config.Config, p *pool, process *relay.Process, log *slog.Logger) error {
 	s := r.db.source
 	if err := migrations.Check(ctx, r.db.DB, r.db.Dialect, r.db.migrationOptions(migrations.OutboxOnly)); err != nil {
 		return err
@@ -112,8 +97,11 @@ func (r *running) build(ctx context.Context, c *config.Config, log *slog.Logger)
 		return err
 	}
 	r.sink = sink
+	window := windowOf(len(c.Sources))
 	r.relay, err = relay.New(relay.Config{
 		DB:          r.db.DB,
+		LeaseDB:     p.leases.DB,
+		Process:     process,
 		Dialect:     r.db.Dialect,
 		Sink:        sink.Sink,
 		Mode:        c.Delivery.Mode,
@@ -127,6 +115,10 @@ func (r *running) build(ctx context.Context, c *config.Config, log *slog.Logger)
 		Archive:     c.Delivery.Archive,
 		ArchiveFor:  c.Delivery.ArchiveFor,
 		Logger:      log,
+
+		MaxInFlight:      window.records,
+		MaxInFlightBytes: window.bytes,
+		BatchSize:        window.batch,
 	})
 	return err
 }

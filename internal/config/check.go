@@ -65,6 +65,9 @@ func (c *Config) checkSources(p *problems) {
 			if other.Name == s.Name {
 				p.add("%s.name and %s.name are both %q: give each source a name of its own", other.key, s.key, s.Name)
 			}
+			if other.DatabaseURL == s.DatabaseURL && other.TablePrefix == s.TablePrefix && other.Schema == s.Schema {
+				p.add("%s and %s are the same table: give one of them another database, table_prefix or schema", other.key, s.key)
+			}
 		}
 	}
 }

@@ -155,6 +155,7 @@ func TestSourcesAreChecked(t *testing.T) {
 		"no database":               {"log: {level: info}", "no database: set --database-url, POSTROOM_DATABASE_URL, POSTROOM_DATABASE_URL_FILE or sources[0].database_url in the file of --config"},
 		"one of two has none":       {"sources: [{name: a, database_url: 'sqlite:a.db'}, {name: b}]", "no database: set sources[1].database_url"},
 		"two of one name":           {"sources: [{database_url: 'sqlite:a.db'}, {database_url: 'sqlite:b.db'}]", `sources[0].name and sources[1].name are both "default"`},
+		"one table twice":           {"sources: [{name: a, database_url: 'sqlite:a.db', table_prefix: x_}, {name: b, database_url: 'sqlite:a.db', table_prefix: x_}]", "sources[0] and sources[1] are the same table"},
 		"a wrong URL in the second": {"sources: [{name: a, database_url: 'sqlite:a.db'}, {name: b, database_url: 'db2://b'}]", "sources[1].database_url: database URL has the scheme \"db2\""},
 		"a wrong prefix":            {"sources: [{database_url: 'sqlite:a.db', table_prefix: 'A-'}]", `source "default": table prefix "A-"`},
 		"a schema without sense":    {"sources: [{database_url: 'sqlite:a.db', schema: x}]", "only PostgreSQL has schemas"},
