@@ -211,7 +211,8 @@ func (s *story) run(cfg Config, died func() bool) bool {
 			s.set(func() { s.mended = true })
 			s.ask("retry", "state = 'failed'")
 		} else {
-			done = s.empty() && len(parked) == 0
+			// Looked at again: rows may have been parked between the two looks.
+			done = len(parked) == 0 && s.empty() && len(s.parked()) == 0
 		}
 		return done || died()
 	})

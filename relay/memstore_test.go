@@ -93,7 +93,7 @@ func (m *memStore) Held(_ context.Context, l dialect.Lease) (held bool, err erro
 	return held, err
 }
 
-func (m *memStore) Release(_ context.Context, l dialect.Lease) error {
+func (m *memStore) HandOver(_ context.Context, l dialect.Lease, _ uuid.UUID) error {
 	return m.fenced(l, func() { m.db.lease.owner = uuid.Nil })
 }
 

@@ -19,37 +19,37 @@ type fleet struct {
 	rand    *rand.Rand
 	ttl     time.Duration
 	now     time.Time
-	sources []*modelSource
-	procs   []*modelProcess
+	sources []*fleetSource
+	procs   []*fleetProcess
 	handed  []time.Time   // when a source was handed over
 	idle    time.Duration // the longest that a source was free
 	queue   queue
 }
 
-type modelSource struct {
+type fleetSource struct {
 	name    string
-	owner   *modelRelay
+	owner   *fleetRelay
 	expires time.Time // of the owner's lease
 	heir    uuid.UUID
-	members map[uuid.UUID]modelMember
+	members map[uuid.UUID]fleetMember
 	free    time.Time // since then it could be claimed; zero: it is held
 }
 
-type modelMember struct {
+type fleetMember struct {
 	owned int
 	seen  time.Time
 }
 
-type modelProcess struct {
+type fleetProcess struct {
 	*Process
-	relays []*modelRelay
+	relays []*fleetRelay
 	alive  bool
 }
 
-// modelRelay is one process's relay of one source.
-type modelRelay struct {
-	proc   *modelProcess
-	source *modelSource
+// fleetRelay is one process's relay of one source.
+type fleetRelay struct {
+	proc   *fleetProcess
+	source *fleetSource
 	spread *spread
 	next   time.Time // when it acts
 	renew  time.Time
@@ -59,7 +59,7 @@ type modelRelay struct {
 func newFleet(t require.TestingT, seed uint64, sources int) *fleet {
 	f := &fleet{t: t, rand: rand.New(rand.NewPCG(seed, 1)), ttl: 5 * time.Second, now: time.Unix(1e9, 0)}
 	for i := range sources {
-		f.sources = append(f.sources, &modelSource{name: fmt.Sprint("s", i), members: map[uuid.UUID]modelMember{}})
+		f.sources = append(f.sources, &fleetSource{name: fmt.Sprint("s", i), members: map[uuid.UUID]fleetMember{}})
 	}
 	return f
 }
@@ -67,8 +67,8 @@ func newFleet(t require.TestingT, seed uint64, sources int) *fleet {
 func (f *fleet) random(d time.Duration) time.Duration { return time.Duration(f.rand.Int64N(int64(d))) }
 
 // join starts a process that serves these sources.
-func (f *fleet) join(sources ...*modelSource) *modelProcess {
-	p := &modelProcess{Process: NewProcess(), alive: true}
+func (f *fleet) join(sources ...*fleetSource) *fleetProcess {
+	p := &fleetProcess{Process: NewProcess(), alive: true}
 	for i := range p.id {
 		p.id[i] = byte(f.rand.Uint32()) // the model repeats with its seed
 	}
@@ -76,7 +76,7 @@ func (f *fleet) join(sources ...*modelSource) *modelProcess {
 		if f.expire(s); !s.free.IsZero() && f.serving(s) == 0 {
 			s.free = f.now // nobody could have claimed it before
 		}
-		r := &modelRelay{proc: p, source: s, spread: newSpread(p.Process, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
+		r := &fleetRelay{proc: p, source: s, spread: newSpread(p.Process, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
 		r.spread.random = f.random
 		p.relays = append(p.relays, r)
 		heap.Push(&f.queue, r)
@@ -85,10 +85,10 @@ func (f *fleet) join(sources ...*modelSource) *modelProcess {
 	return p
 }
 
-func (f *fleet) crash(p *modelProcess) { p.alive = false }
+func (f *fleet) crash(p *fleetProcess) { p.alive = false }
 
 // stop ends a process in good order.
-func (f *fleet) stop(p *modelProcess) {
+func (f *fleet) stop(p *fleetProcess) {
 	for _, r := range p.relays {
 		if r.source.owner == r {
 			f.release(r)
@@ -101,14 +101,14 @@ func (f *fleet) stop(p *modelProcess) {
 	require.Zero(f.t, p.leaving)
 }
 
-func (f *fleet) release(r *modelRelay) {
+func (f *fleet) release(r *fleetRelay) {
 	r.source.heir, r.source.owner, r.source.free = r.spread.nextOwner(f.now), nil, f.now
 	r.drains = false
 	r.spread.ended(f.now)
 }
 
-func (f *fleet) beat(r *modelRelay) {
-	r.source.members[r.proc.id] = modelMember{owned: r.proc.Owned(), seen: f.now}
+func (f *fleet) beat(r *fleetRelay) {
+	r.source.members[r.proc.id] = fleetMember{owned: r.proc.Owned(), seen: f.now}
 	var others []dialect.Member
 	for id, m := range r.source.members {
 		if age := f.now.Sub(m.seen); id != r.proc.id && age <= r.spread.window() {
@@ -139,25 +139,25 @@ func (f *fleet) run(d time.Duration) {
 }
 
 // queue has the relay that acts next in front.
-type queue []*modelRelay
+type queue []*fleetRelay
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
 func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(r any)        { *q = append(*q, r.(*modelRelay)) }
+func (q *queue) Push(r any)        { *q = append(*q, r.(*fleetRelay)) }
 func (q *queue) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]
 	return last
 }
 
-func (f *fleet) expire(s *modelSource) {
+func (f *fleet) expire(s *fleetSource) {
 	if s.owner != nil && !f.now.Before(s.expires) {
 		s.free, s.owner, s.heir = s.expires, nil, uuid.Nil
 	}
 }
 
-func (f *fleet) act(r *modelRelay) {
+func (f *fleet) act(r *fleetRelay) {
 	s := r.source
 	if s.owner != r {
 		f.wait(r)
@@ -180,7 +180,7 @@ func (f *fleet) act(r *modelRelay) {
 	}
 }
 
-func (f *fleet) wait(r *modelRelay) {
+func (f *fleet) wait(r *fleetRelay) {
 	s := r.source
 	if r.spread.beatDue(f.now, false) {
 		f.beat(r)
@@ -214,7 +214,7 @@ func (f *fleet) checkIdle() {
 	}
 }
 
-func (f *fleet) serving(s *modelSource) (n int) {
+func (f *fleet) serving(s *fleetSource) (n int) {
 	for _, p := range f.procs {
 		for _, r := range p.relays {
 			if p.alive && r.source == s {

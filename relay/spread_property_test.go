@@ -18,7 +18,7 @@ func TestSourcesEndUpEvenlySpreadWhateverHappens(t *testing.T) {
 		steps := rapid.IntRange(1, 8).Draw(t, "steps")
 		for range steps {
 			f.run(time.Duration(rapid.Int64Range(0, int64(3*f.ttl)).Draw(t, "pause")))
-			var alive []*modelProcess
+			var alive []*fleetProcess
 			for _, p := range f.procs {
 				if p.alive {
 					alive = append(alive, p)
@@ -59,7 +59,7 @@ func TestProcessesThatServeDifferentSourcesShareWhatTheyHaveInCommon(t *testing.
 	rapid.Check(t, func(t *rapid.T) {
 		f := newFleet(t, rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 20).Draw(t, "sources"))
 		for range rapid.IntRange(2, 5).Draw(t, "processes") {
-			var serves []*modelSource
+			var serves []*fleetSource
 			for _, s := range f.sources {
 				if rapid.Bool().Draw(t, "serves") {
 					serves = append(serves, s)
