@@ -70,9 +70,24 @@ func (r *Relay) Beat(ctx context.Context, m Member, window time.Duration) ([]Mem
 	return live, err
 }
 
+// Members lists the relay processes that serve this source, or did until lately.
+func (r *Relay) Members(ctx context.Context) ([]Member, error) {
+	return r.members(ctx, r.listMembers()+" ORDER BY host, relay_id")
+}
+
+func (r *Relay) listMembers() string {
+	switch r.names.Dialect {
+	case PostgreSQL:
+		return "SELECT relay_id::text, host, owned, (extract(epoch FROM clock_timestamp() - seen_at) * 1000000)::bigint FROM {outbox_relays}"
+	case MySQL:
+		return "SELECT relay_id, host, owned, TIMESTAMPDIFF(MICROSECOND, seen_at, UTC_TIMESTAMP(6)) FROM {outbox_relays}"
+	}
+	return "SELECT relay_id, host, owned, CAST((julianday('now') - julianday(seen_at)) * 86400000000 AS INTEGER) FROM {outbox_relays}"
+}
+
 // beat writes m's row and reads those of the others.
 func (r *Relay) beat(ctx context.Context, m Member) ([]Member, error) {
-	const list = " FROM {outbox_relays} WHERE relay_id <> "
+	others := r.listMembers() + " WHERE relay_id <> "
 	switch r.names.Dialect {
 	case PostgreSQL:
 		// In one statement, which does not wait until it is on disk, nor for a standby:
@@ -81,7 +96,7 @@ func (r *Relay) beat(ctx context.Context, m Member) ([]Member, error) {
 mine AS (
   INSERT INTO {outbox_relays} (relay_id, host, owned, seen_at) SELECT $1::uuid, $2::text, $3::integer, clock_timestamp() FROM lazily
   ON CONFLICT (relay_id) DO UPDATE SET host = excluded.host, owned = excluded.owned, seen_at = excluded.seen_at)
-SELECT relay_id::text, host, owned, (extract(epoch FROM clock_timestamp() - seen_at) * 1000000)::bigint`+list+"$1::uuid",
+`+others+"$1::uuid",
 			m.ID.String(), m.Host, m.Owned)
 	case MySQL:
 		_, err := r.leaseDB.ExecContext(ctx, r.names.Expand(`INSERT INTO {outbox_relays} (relay_id, host, owned, seen_at)
@@ -90,7 +105,7 @@ VALUES (?, ?, ?, UTC_TIMESTAMP(6)) ON DUPLICATE KEY UPDATE host = VALUES(host), 
 		if err != nil {
 			return nil, err
 		}
-		return r.members(ctx, "SELECT relay_id, host, owned, TIMESTAMPDIFF(MICROSECOND, seen_at, UTC_TIMESTAMP(6))"+list+"?", m.ID.String())
+		return r.members(ctx, others+"?", m.ID.String())
 	}
 	_, err := r.leaseDB.ExecContext(ctx, r.names.Expand(`INSERT INTO {outbox_relays} (relay_id, host, owned, seen_at)
 VALUES (?, ?, ?, `+sqliteNow("0")+`) ON CONFLICT (relay_id) DO UPDATE SET host = excluded.host, owned = excluded.owned, seen_at = excluded.seen_at`),
@@ -98,7 +113,7 @@ VALUES (?, ?, ?, `+sqliteNow("0")+`) ON CONFLICT (relay_id) DO UPDATE SET host =
 	if err != nil {
 		return nil, err
 	}
-	return r.members(ctx, "SELECT relay_id, host, owned, CAST((julianday('now') - julianday(seen_at)) * 86400000000 AS INTEGER)"+list+"?", m.ID.String())
+	return r.members(ctx, others+"?", m.ID.String())
 }
 
 func (r *Relay) members(ctx context.Context, query string, args ...any) (all []Member, err error) {

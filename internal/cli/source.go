@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func newSource(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "source",
+		Short: "show who serves the sources, and change their names and identities",
+	}
+	cmd.AddCommand(newSourceList(env), newSourceRename(env), newSourceIdentity(env))
+	group(cmd)
+	return cmd
+}
+
+func newSourceList(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "list the sources with their identities and the relay processes that serve them",
+		Long: `list shows each source's name and identity as its tables have them, who holds its lease, and the
+relay processes that serve it: those that own it or wait for it, with how many sources each of them owns.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			c, _, err := load(env, cmd, (*config.Config).CheckSources)
+			if err != nil {
+				return err
+			}
+			return listSources(ctx, env, cmd, c.Sources)
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	addJSON(cmd)
+	return cmd
+}
+
+// listedSource is an element of `source list --json`.
+type listedSource struct {
+	Source    string        `json:"source"` // "": no relay has named it yet
+	SourceID  string        `json:"source_id"`
+	Database  string        `json:"database"`
+	Table     string        `json:"table"`
+	Owner     string        `json:"owner"`
+	LeaseLeft float64       `json:"lease_seconds_left"` // negative: expired since
+	Mode      string        `json:"mode"`
+	Relays    []listedRelay `json:"relays"`
+}
+
+type listedRelay struct {
+	RelayID string  `json:"relay_id"`
+	Host    string  `json:"host"`
+	Owned   int     `json:"owned"` // sources, in all databases
+	Seen    float64 `json:"seen_seconds_ago"`
+}
+
+// goneAfter is when a relay process that was not seen is left out of the table: they are
+// seen every few seconds.
+const goneAfter = time.Minute
+
+func listSources(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source) error {
+	listed := []listedSource{}
+	failed := eachSource(ctx, sources, func(d *database) error {
+		s, err := dialect.DescribeSource(ctx, d.DB, d.names())
+		if err != nil {
+			return tableError(ctx, d, err)
+		}
+		l := listedSource{
+			Source: s.Name, SourceID: s.SourceID, Database: d.Redacted, Table: d.names().Plain(dialect.Events),
+			Owner: s.Owner, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode, Relays: []listedRelay{},
+		}
+		for _, m := range s.Relays {
+			l.Relays = append(l.Relays, listedRelay{m.ID.String(), m.Host, m.Owned, m.Age.Seconds()})
+		}
+		listed = append(listed, l)
+		return nil
+	}, dbopen.WithExisting())
+	return errors.Join(printSources(env, cmd, listed), failed)
+}
+
+func printSources(env *Env, cmd *cobra.Command, listed []listedSource) error {
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, listed)
+	}
+	if len(listed) == 0 {
+		return nil
+	}
+	rows := [][]string{}
+	for _, l := range listed {
+		owner := "-"
+		if l.Owner != "" && l.LeaseLeft > 0 {
+			owner = l.Owner
+		}
+		var relays []string
+		for _, r := range l.Relays {
+			if age := seconds(r.Seen); max(age, -age) <= goneAfter {
+				relays = append(relays, fmt.Sprintf("%s (owns %d)", r.Host, r.Owned))
+			}
+		}
+		rows = append(rows, []string{dash(l.Source), l.SourceID, owner, dash(l.Mode), dash(strings.Join(relays, ", ")), l.Table, l.Database})
+	}
+	return printTable(env.Stdout, []string{"SOURCE", "SOURCE ID", "OWNER", "MODE", "RELAYS", "TABLE", "DATABASE"}, rows)
+}
+
+func newSourceRename(env *Env) *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use:   "rename --to NAME",
+		Short: "call a source otherwise",
+		Long: `rename changes the name that a source's tables keep: a relay with another --source is refused from
+then on. Stop the source's relays first. Nothing else hangs on the name: neither the order nor, in
+exactly-once mode, what was delivered.`,
+		Example: `  relay source rename --source shop --to orders`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var wrong error
+			if err := dialect.CheckSourceName(to); err != nil {
+				wrong = fmt.Errorf("--to: %w", err)
+			}
+			return changeSource(env, cmd, wrong, func(ctx context.Context, d *database) error {
+				if err := dialect.RenameSource(ctx, d.DB, d.names(), d.source.Name, to); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(env.Stdout, "source %q is now called %q: start its relays with that name (--source, or name in the file)\n", d.source.Name, to)
+				return err
+			})
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	cmd.Flags().StringVar(&to, "to", "", "the new `name`; required")
+	return cmd
+}
+
+func newSourceIdentity(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "new-identity",
+		Short: "give a copied database's source an identity of its own",
+		Long: `new-identity gives a source another source_id. A copy of a database, such as a restore for staging,
+has the id of the original. In exactly-once mode both would own the same transactions at Kafka and shut each
+other out; run this on the copy, before its relay starts. Stop the source's relays first.
+
+The new identity begins with an empty manifest. If the source was relayed in exactly-once mode, events that
+were delivered and not deleted yet when the copy was made are delivered again. On the original that would be
+duplicates: never run it there.`,
+		Example: `  relay source new-identity --database-url postgres://owner@staging/shop --source shop`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return changeSource(env, cmd, nil, func(ctx context.Context, d *database) error {
+				before, after, err := dialect.NewIdentity(ctx, d.DB, d.names(), d.source.Name)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(env.Stdout, "source %q has a new identity: %s, before %s\n", d.source.Name, after, before)
+				return err
+			})
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	return cmd
+}
+
+// changeSource runs change on the one source that is meant.
+func changeSource(env *Env, cmd *cobra.Command, wrong error, change func(context.Context, *database) error) error {
+	ctx, stop := untilSignal(cmd.Context())
+	defer stop()
+	c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(wrong, c.CheckSources()) })
+	if err != nil {
+		return err
+	}
+	return onSource(ctx, c, func(d *database) error {
+		err := change(ctx, d)
+		switch {
+		case errors.Is(err, dialect.ErrSourceName):
+			return fmt.Errorf("%w: see relay source list, and name it by --source", err)
+		case errors.Is(err, dialect.ErrNoSourceName):
+			return fmt.Errorf("%w: the first relay names it: relay run --source NAME", err)
+		case dialect.IsDenied(err):
+			return fmt.Errorf("%s: this user lacks a right: it needs SELECT and UPDATE on %s: %w", d.Redacted, d.names().Plain(dialect.Leases), err)
+		case err != nil:
+			return tableError(ctx, d, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,139 @@
+package dialect_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func namesOf(db dbtest.Database) dialect.Names { return dialect.Names{Dialect: db.Dialect} }
+
+func describe(t *testing.T, db dbtest.Database) dialect.SourceDescription {
+	t.Helper()
+	d, err := dialect.DescribeSource(t.Context(), db.DB, namesOf(db))
+	require.NoError(t, err)
+	return d
+}
+
+func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		rename := func(from, to string) error { return dialect.RenameSource(t.Context(), db.DB, namesOf(db), from, to) }
+		require.ErrorIs(t, rename("default", "orders"), dialect.ErrNoSourceName)
+		_, err := r.Inspect(t.Context(), "shop")
+		require.NoError(t, err)
+
+		l, claimed := claim(t, r, time.Minute)
+		require.True(t, claimed)
+		beat(t, r, dialect.Member{ID: uuid.New(), Host: "host-a", Owned: 1})
+		gone := uuid.New()
+		beat(t, r, dialect.Member{ID: gone, Host: "host-b"})
+		shift(t, db, gone, "-120")
+		err = rename("shop", "orders")
+		var leased *dialect.LeasedError
+		require.ErrorAs(t, err, &leased)
+		require.Equal(t, l.Owner.String(), leased.Owner)
+		require.Equal(t, []string{"host-a"}, leased.Hosts)
+		require.Greater(t, leased.Left, time.Duration(0))
+		require.LessOrEqual(t, leased.Left, time.Minute)
+		require.ErrorContains(t, err, "stop all its relays")
+		require.Equal(t, "shop", describe(t, db).Name, "nothing was changed")
+
+		require.NoError(t, r.Release(t.Context(), l))
+		err = rename("default", "orders")
+		require.ErrorIs(t, err, dialect.ErrSourceName)
+		require.ErrorContains(t, err, `belongs to source "shop", not "default"`)
+		for _, bad := range []string{"", " x", "a\nb", strings.Repeat("é", 250)} {
+			require.Error(t, rename("shop", bad), bad)
+		}
+		before := describe(t, db)
+		require.NoError(t, rename("shop", "Bestellungen für 東京"))
+		after := describe(t, db)
+		require.Equal(t, "Bestellungen für 東京", after.Name)
+		require.Equal(t, before.SourceID, after.SourceID)
+
+		mustClaim(t, r)
+		expire(t, db)
+		require.NoError(t, rename("Bestellungen für 東京", "shop"), "an expired lease is nobody's")
+	})
+}
+
+func TestANewIdentityForgetsWhatTheSinkKnewOfTheOldOne(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		_, err := r.Inspect(t.Context(), "shop")
+		require.NoError(t, err)
+		first := mustClaim(t, r)
+		require.NoError(t, r.SetPosition(t.Context(), first, []byte(`{"offset": 7}`)))
+		require.NoError(t, r.SetMode(t.Context(), first, "exactly-once"))
+		renew := func(name string) (uuid.UUID, uuid.UUID, error) {
+			return dialect.NewIdentity(t.Context(), db.DB, namesOf(db), name)
+		}
+		_, _, err = renew("shop")
+		var leased *dialect.LeasedError
+		require.ErrorAs(t, err, &leased)
+		require.NoError(t, r.Halt(t.Context(), first, "two databases with one identity"))
+		require.NoError(t, r.Release(t.Context(), first))
+		_, _, err = renew("default")
+		require.ErrorIs(t, err, dialect.ErrSourceName)
+
+		before, after, err := renew("shop")
+		require.NoError(t, err)
+		require.Equal(t, first.SourceID, before)
+		require.NotEqual(t, before, after)
+		second := mustClaim(t, r)
+		require.Equal(t, after, second.SourceID)
+		require.Nil(t, second.Position)
+		require.Equal(t, "exactly-once", second.Mode, "the mode is the source's, not the identity's")
+		require.Greater(t, second.Epoch, first.Epoch)
+	})
+}
+
+func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
+	concurrently := map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite}
+	for name, server := range concurrently {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Migrate(t, server(t))
+			r := newRelay(t, db)
+			_, err := r.Inspect(t.Context(), "shop")
+			require.NoError(t, err)
+			for range 20 {
+				claimed := make(chan dialect.Lease, 1)
+				go func() {
+					l, _, err := r.Claim(t.Context(), dialect.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+					if err != nil {
+						l = dialect.Lease{}
+					}
+					claimed <- l
+				}()
+				_, after, err := dialect.NewIdentity(t.Context(), db.DB, namesOf(db), "shop")
+				l := <-claimed
+				require.NotZero(t, l.Epoch)
+				if err == nil {
+					require.Equal(t, after, l.SourceID, "the change came first: a claim has the new identity")
+				}
+				require.Equal(t, describe(t, db).SourceID, l.SourceID.String(), "an owner under an identity that is gone")
+				require.NoError(t, r.Release(t.Context(), l))
+			}
+		})
+	}
+}
+
+func TestADescriptionDoesWithoutTheTableOfRelays(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		member := dialect.Member{ID: uuid.New(), Host: "a", Owned: 2}
+		beat(t, r, member)
+		d := describe(t, db)
+		require.Len(t, d.Relays, 1)
+		require.Equal(t, member.ID, d.Relays[0].ID)
+		exec(t, db.DB, "DROP TABLE outbox_relays")
+		require.Empty(t, describe(t, db).Relays)
+	})
+}
