@@ -96,33 +96,47 @@ func tables() []string {
 }
 
 // newDatabase makes and migrates a database. The caller calls close.
-func newDatabase(ctx context.Context, s Settings, server string) (d *database, err error) {
+func newDatabase(ctx context.Context, s Settings, server string) (*database, error) {
 	random := make([]byte, 6)
 	_, _ = rand.Read(random) // never fails
-	d = &database{sql: flavors()[s.Database], name: "chaos_" + hex.EncodeToString(random), users: make(map[Kind]string)}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("make the database of the run: %w", errors.Join(err, d.close()))
+	d := describe(s, "chaos_"+hex.EncodeToString(random), server)
+	err := d.create(ctx, server)
+	for _, step := range []func(context.Context, Settings) error{d.open, d.migrate, d.addUsers, d.connect} {
+		if err == nil {
+			err = step(ctx, s)
 		}
-	}()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the database of the run: %w", errors.Join(err, d.close()))
+	}
+	return d, nil
+}
+
+// describe names what a database consists of, whether or not it is there.
+func describe(s Settings, name, server string) *database {
+	d := &database{sql: flavors()[s.Database], name: name, adminURL: withUser(server, name, nil)}
+	d.users = map[Kind]string{CutRelay: name + "_relay", CutWriter: name + "_writer"}
+	d.relayURL = withUser(server, name, url.UserPassword(d.users[CutRelay], password))
+	return d
+}
+
+const password = "chaos" // of users on a server of our own, on loopback
+
+func (d *database) create(ctx context.Context, server string) error {
 	system, err := dbopen.Open(ctx, server)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = system.DB.ExecContext(ctx, "CREATE DATABASE "+d.name)
-	if err = errors.Join(err, system.DB.Close()); err != nil {
-		return nil, err
-	}
-	d.adminURL = withUser(server, d.name, nil)
+	return errors.Join(err, system.DB.Close())
+}
+
+func (d *database) open(ctx context.Context, _ Settings) error {
 	target, err := dbopen.Open(ctx, d.adminURL)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		d.admin, d.dialect = target.DB, target.Dialect
 	}
-	d.admin, d.dialect = target.DB, target.Dialect
-	if err := d.migrate(ctx, s.Binary); err != nil {
-		return nil, err
-	}
-	return d, d.addUsers(ctx, server, s.Writers)
+	return err
 }
 
 func withUser(server, database string, user *url.Userinfo) string {
@@ -138,8 +152,8 @@ func withUser(server, database string, user *url.Userinfo) string {
 }
 
 // migrate makes the relay's tables as an operator does, and the service's.
-func (d *database) migrate(ctx context.Context, binary string) error {
-	cmd := exec.CommandContext(ctx, binary, "migrate", "up", "--only", "outbox")
+func (d *database) migrate(ctx context.Context, s Settings) error {
+	cmd := exec.CommandContext(ctx, s.Binary, "migrate", "up", "--only", "outbox")
 	cmd.Env = environment("POSTROOM_DATABASE_URL=" + d.adminURL)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("relay migrate up: %w\n%s", err, said)
@@ -157,9 +171,8 @@ func (d *database) migrate(ctx context.Context, binary string) error {
 	return err
 }
 
-func (d *database) addUsers(ctx context.Context, server string, writers int) error {
-	const password = "chaos" // on a server of our own, on loopback
-	for kind, user := range map[Kind]string{CutRelay: d.name + "_relay", CutWriter: d.name + "_writer"} {
+func (d *database) addUsers(ctx context.Context, _ Settings) error {
+	for _, user := range d.users {
 		statements := []string{fmt.Sprintf(d.sql.createUser, user, password)}
 		for _, grant := range d.sql.grants {
 			statements = append(statements, fmt.Sprintf(grant, d.name, user))
@@ -169,15 +182,17 @@ func (d *database) addUsers(ctx context.Context, server string, writers int) err
 				return err
 			}
 		}
-		d.users[kind] = user
 	}
-	d.relayURL = withUser(server, d.name, url.UserPassword(d.users[CutRelay], password))
-	target, err := dbopen.Open(ctx, withUser(server, d.name, url.UserPassword(d.users[CutWriter], password)), dbopen.WithMaxOpen(writers))
-	if err != nil {
-		return err
-	}
-	d.writers = target.DB
 	return nil
+}
+
+// connect opens the writers' pool.
+func (d *database) connect(ctx context.Context, s Settings) error {
+	target, err := dbopen.Open(ctx, withUser(d.adminURL, d.name, url.UserPassword(d.users[CutWriter], password)), dbopen.WithMaxOpen(s.Writers))
+	if err == nil {
+		d.writers = target.DB
+	}
+	return err
 }
 
 // cutOne ends one connection of those that the kind of trouble is for, from the server's

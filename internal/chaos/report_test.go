@@ -53,7 +53,7 @@ func TestTheLogAroundATimeIsFound(t *testing.T) {
 	require.NoError(t, err)
 	defer log.close()
 	log.start = time.Now().Add(-time.Minute)
-	log.say("relay-1.3", "now")
+	log.say("relay-1.3", "now\nand here")
 	for at, want := range map[time.Duration]int{0: 1, 5 * time.Second: 1, time.Minute: 0, -time.Minute: 0} {
 		lines, err := log.around(time.Now().Add(at), 10*time.Second)
 		require.NoError(t, err)

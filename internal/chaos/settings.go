@@ -19,7 +19,7 @@ type Settings struct {
 	Database string // PostgreSQL or MariaDB
 	Mode     Mode
 	// Duration is for how long there is trouble. A run that has not reached its
-	// minimums by then goes on, for as long again at the most.
+	// minimums by then goes on, for as long again at the most, or three minutes.
 	Duration time.Duration
 	Seed     uint64
 	LeaseTTL time.Duration

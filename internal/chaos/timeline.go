@@ -39,7 +39,8 @@ func (t *timeline) say(who, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	line := fmt.Sprintf("%s %8.3fs %-9s %s\n", now.Format(timeLayout), now.Sub(t.start).Seconds(), who, fmt.Sprintf(format, args...))
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
+	line := fmt.Sprintf("%s %8.3fs %-9s %s\n", now.Format(timeLayout), now.Sub(t.start).Seconds(), who, text)
 	_, _ = t.file.WriteString(line)
 	if t.echo != nil {
 		_, _ = io.WriteString(t.echo, line)

@@ -25,6 +25,7 @@ type writers struct {
 	topics   []string
 	account  *account
 	log      *timeline
+	from     int // number of each writer's first transaction
 }
 
 // run writes until stop is closed; then it finishes the transactions that are open. The
@@ -46,7 +47,7 @@ const eventsPerTransaction = 2.7
 func (w *writers) write(ctx context.Context, stop <-chan struct{}, writer int) {
 	every := time.Duration(float64(w.settings.Writers) * eventsPerTransaction / w.settings.rate() * float64(time.Second))
 	due := time.Now().Add(every * time.Duration(writer) / time.Duration(w.settings.Writers))
-	for number := 0; ; number++ {
+	for number := w.from; ; number++ {
 		select {
 		case <-stop:
 			return

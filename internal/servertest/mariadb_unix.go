@@ -4,7 +4,11 @@ package servertest
 
 import (
 	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,4 +39,43 @@ func NewMariaDB(t testing.TB, flags ...string) (url string) {
 	_, err := system.DB.ExecContext(t.Context(), "CREATE DATABASE postroom")
 	require.NoError(t, err)
 	return root + "postroom"
+}
+
+// DumpMariaDB writes a database of the server into a file, whose path it returns.
+func DumpMariaDB(t testing.TB, server, database string) (file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), database+".sql")
+	to, err := os.Create(file)
+	require.NoError(t, err)
+	cmd := client(t, "/usr/bin/mariadb-dump", server, "--single-transaction", "--routines", "--triggers", database)
+	cmd.Stdout = to
+	runClient(t, cmd)
+	require.NoError(t, to.Close())
+	return file
+}
+
+// RestoreMariaDB reads a dump into an empty database of the server.
+func RestoreMariaDB(t testing.TB, server, database, file string) {
+	t.Helper()
+	from, err := os.Open(file)
+	require.NoError(t, err)
+	cmd := client(t, "/usr/bin/mariadb", server, database)
+	cmd.Stdin = from
+	runClient(t, cmd)
+	require.NoError(t, from.Close())
+}
+
+func client(t testing.TB, name, server string, args ...string) *exec.Cmd {
+	t.Helper()
+	u, err := url.Parse(server)
+	require.NoError(t, err)
+	to := []string{"--no-defaults", "--protocol=tcp", "--host=" + u.Hostname(), "--port=" + u.Port(), "--user=" + u.User.Username()}
+	return exec.Command(program(t, name), append(to, args...)...)
+}
+
+func runClient(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	var said strings.Builder
+	cmd.Stderr = &said
+	require.NoError(t, cmd.Run(), "%v: %s", cmd.Args, &said)
 }
