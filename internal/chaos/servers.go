@@ -147,7 +147,8 @@ func environment(extra ...string) (kept []string) {
 // services runs dev/services on our set.
 func (s *Servers) services(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.root, "dev", "services"), args...)
-	cmd.Env = environment("POSTROOM_DEV_STATE=" + s.state)
+	// With CI=true a server that is left out is an error, and its reason is told.
+	cmd.Env = environment("POSTROOM_DEV_STATE="+s.state, "CI=true")
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	// An end of the context must not leave half a start behind: Close follows.
