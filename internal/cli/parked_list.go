@@ -71,6 +71,10 @@ func checkList(state string, limit int) error {
 	if state != "" && !slices.Contains(parkedStates(), state) {
 		return fmt.Errorf("--state: %q is not known: use %s", state, strings.Join(parkedStates(), ", "))
 	}
+	return checkLimit(limit)
+}
+
+func checkLimit(limit int) error {
 	if limit < 1 || limit > 1_000_000 {
 		return fmt.Errorf("--limit: %d is out of range: want 1 to 1000000", limit)
 	}
