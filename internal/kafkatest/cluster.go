@@ -36,13 +36,14 @@ type Options struct {
 }
 
 // StartTimeout is how long a node may take to answer, on a machine that is busy.
-const StartTimeout = 2 * time.Minute
+const StartTimeout = 4 * time.Minute
 
 // Cluster is a running cluster. Its methods are safe for concurrent use.
 type Cluster struct {
 	options Options
 	java    string
-	lib     string // the folder with Kafka's jars
+	jvm     []string // options beside javaOptions
+	lib     string   // the folder with Kafka's jars
 	dir     string
 	id      string
 	nodes   []*Node
@@ -73,6 +74,21 @@ func Start(t testing.TB, options Options) *Cluster {
 // New starts a cluster without a test: java is the program, lib the folder with the
 // jars, as from Installed. Close stops it and removes its data.
 func New(ctx context.Context, java, lib string, options Options) (*Cluster, error) {
+	c, err := prepare(java, lib, options)
+	if err != nil {
+		return nil, err
+	}
+	if archive, err := classes(java, lib); err == nil { // else it takes longer
+		c.jvm = []string{"-XX:SharedArchiveFile=" + archive}
+	}
+	if err := c.begin(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// prepare makes a cluster of which nothing runs yet.
+func prepare(java, lib string, options Options) (*Cluster, error) {
 	if options.Nodes == 0 {
 		options.Nodes = 1
 	}
@@ -88,9 +104,6 @@ func New(ctx context.Context, java, lib string, options Options) (*Cluster, erro
 	c := &Cluster{options: options, java: java, lib: lib, dir: dir, id: base64.RawURLEncoding.EncodeToString(id[:])}
 	for n := range options.Nodes {
 		c.nodes = append(c.nodes, &Node{cluster: c, id: int32(n + 1), dir: filepath.Join(dir, fmt.Sprint("node", n+1))})
-	}
-	if err := c.begin(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
@@ -171,11 +184,11 @@ func Installed() (java, lib string, err error) {
 	} else if home, err := os.UserHomeDir(); err == nil {
 		cache = filepath.Join(home, ".cache") // where dev/services has it, on every system
 	}
-	found, err := filepath.Glob(filepath.Join(cache, "postroom", "kafka-*"))
+	found, err := filepath.Glob(filepath.Join(cache, "postroom", "kafka-*", "kafka_*.jar"))
 	if err != nil || len(found) == 0 {
 		return "", "", fmt.Errorf("kafkatest: there is no Kafka in %s; %s", filepath.Join(cache, "postroom"), how)
 	}
-	return java, found[len(found)-1], nil
+	return java, filepath.Dir(found[len(found)-1]), nil
 }
 
 func (c *Cluster) classpath() string { return filepath.Join(c.lib, "*") }

@@ -57,7 +57,7 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	args := append(javaOptions(), "-cp", n.cluster.classpath(), "kafka.Kafka", n.settingsFile())
+	args := append(append(javaOptions(), n.cluster.jvm...), "-cp", n.cluster.classpath(), "kafka.Kafka", n.settingsFile())
 	cmd := exec.Command(n.cluster.java, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, log, log
 	cmd.SysProcAttr = processAttributes()

@@ -100,8 +100,9 @@ type Config struct {
 	// that never leave the client.
 	ExtraOptions []kgo.Opt
 
-	// transactionTimeout is shorter in tests.
+	// These are shorter in tests.
 	transactionTimeout time.Duration
+	outageAfter        time.Duration
 }
 
 const (
@@ -145,6 +146,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ManifestKeep == 0 {
 		c.ManifestKeep = defaultManifestKeep
+	}
+	if c.outageAfter == 0 {
+		c.outageAfter = outageAfter
 	}
 	if c.transactionTimeout == 0 {
 		c.transactionTimeout = transactionTimeout

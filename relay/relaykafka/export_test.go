@@ -7,3 +7,9 @@ func WithTransactionTimeout(cfg Config, d time.Duration) Config {
 	cfg.transactionTimeout = d
 	return cfg
 }
+
+// WithOutageAfter returns cfg with another time after which an outage is told.
+func WithOutageAfter(cfg Config, d time.Duration) Config {
+	cfg.outageAfter = d
+	return cfg
+}

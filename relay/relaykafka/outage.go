@@ -16,7 +16,7 @@ import (
 // there is none. err is why Kafka could not be asked.
 func (w *watcher) report(now time.Time, list []waiting, answers map[string]topicAnswer, err error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(t waiting) bool {
-		return now.Sub(t.since) < outageAfter || t.denied.Load() != nil
+		return now.Sub(t.since) < w.judge.cfg.outageAfter || t.denied.Load() != nil
 	})
 	if len(list) == 0 {
 		w.outage.Store(nil)

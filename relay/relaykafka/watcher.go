@@ -165,7 +165,7 @@ func (w *watcher) waiting(now time.Time, fresh bool) (list []waiting, known *top
 		records, since := t.outstanding()
 		age := now.Sub(since)
 		// A record on its way is not asked about; a steady flow hides one that is not.
-		stuck := records > 0 && (!moved && (age >= w.every || fresh && done == 0) || age >= outageAfter)
+		stuck := records > 0 && (!moved && (age >= w.every || fresh && done == 0) || age >= w.judge.cfg.outageAfter)
 		if stuck {
 			list = append(list, waiting{topic: t, records: records, since: since})
 		} else if t.exists {
