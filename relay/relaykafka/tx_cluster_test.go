@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/postroom/postroom/internal/kafkatest"
 	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
 )
 
 // What needs a cluster of its own: rights, replicas, and features that are switched back.
@@ -32,6 +35,7 @@ func TestExactlyOnceOnAClusterOfItsOwn(t *testing.T) {
 	}
 	t.Run("a manifest topic has three replicas, of which two must be in sync", func(t *testing.T) { replicated(t, cluster) })
 	t.Run("the rights in docs/kafka.md are what it takes, and each of them is needed", func(t *testing.T) { rights(t, cluster) })
+	t.Run("a partition without a leader is named, and when it is back the records are sent once", func(t *testing.T) { leaderGone(t, cluster) })
 	t.Run("transactions work with transaction.version 1 and 0", func(t *testing.T) { oldFeature(t, cluster) })
 }
 
@@ -220,6 +224,62 @@ func (c *complaints) first() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
+}
+
+// leaderGone: the only replica of a topic is on the node that is killed.
+func leaderGone(t *testing.T, cluster *kafkatest.Cluster) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*kafkatest.StartTimeout)
+	defer cancel()
+	require.NoError(t, cluster.CreateTopic(ctx, "alone", [][]int32{{3}}, nil))
+	w := newTxWorld(t, cluster.Brokers()[:2])
+	w.cfg = relaykafka.WithTransactionTimeout(w.cfg, 5*time.Second)
+	records := numbered(1, 40, 7, "alone")
+	left := records
+	again := func() (last error) {
+		turn, err := w.tryOpen(nil)
+		if err != nil {
+			return err // the coordinator of its transactions has to move first
+		}
+		defer turn.Close()
+		if err := turn.Sent(ctx, func(rows []relay.Sent) error {
+			left = slices.DeleteFunc(left, func(r *relay.Record) bool {
+				return slices.Contains(rows, relay.Sent{ID: r.ID, EventID: r.EventID})
+			})
+			return nil
+		}); err != nil {
+			return err
+		}
+		var failed []*relay.Record
+		for i, err := range turn.deliver(left...) {
+			if err != nil {
+				failed, last = append(failed, left[i]), err
+			}
+		}
+		left = failed
+		return last
+	}
+	for left = records[:20]; len(left) > 0; require.NoError(t, ctx.Err()) {
+		_ = again()
+	}
+	require.NoError(t, cluster.Node(3).Kill())
+	left = slices.Clone(records[20:])
+	for {
+		err := again()
+		require.NoError(t, ctx.Err(), "last: %v", err)
+		require.NotEmpty(t, left)
+		if err != nil && strings.Contains(err.Error(), "no leader for partition 0 of 1: start broker 3") {
+			require.ErrorContains(t, err, "topic alone")
+			require.NotErrorIs(t, err, relay.ErrRejected)
+			require.NotErrorIs(t, err, relay.ErrFenced)
+			break
+		}
+	}
+	require.NoError(t, cluster.Node(3).Start(ctx))
+	for len(left) > 0 {
+		err := again()
+		require.NoError(t, ctx.Err(), "last: %v", err)
+	}
+	require.Equal(t, wantedIDs(records...), eventIDs(committed(t, w.brokers, "alone")))
 }
 
 // oldFeature runs without KIP-890: partitions are added to a transaction by a request of

@@ -21,7 +21,9 @@ type txItem struct {
 	record *relay.Record
 	wire   kgo.Record
 	size   int64
-	err    error // the broker's answer
+
+	answered bool // needs tx.mu
+	err      error
 }
 
 // transaction is one at work.
@@ -58,14 +60,15 @@ func (s *txSession) transact(items []*txItem) bool {
 		if err = t.fill(); err == nil {
 			err = t.commit()
 		}
+		if errors.Is(err, errTimedOut) {
+			err = t.diagnose(err)
+			s.sink.txSize.timedOut(items)
+		}
 		if err != nil {
 			t.abort(err)
 		}
 	}
 	if err != nil {
-		if errors.Is(err, errTimedOut) {
-			s.sink.txSize.timedOut(items)
-		}
 		t.fail(err)
 		return false
 	}
@@ -130,13 +133,13 @@ func (t *transaction) addManifests() {
 // txPromise is called by kgo once for each record.
 func txPromise(r *kgo.Record, err error) {
 	it := r.Context.(*txItem)
-	it.err = err
-	it.tx.answered(producer{r.ProducerID, r.ProducerEpoch}, err)
+	it.tx.note(it, producer{r.ProducerID, r.ProducerEpoch}, err)
 }
 
-func (t *transaction) answered(from producer, err error) {
+func (t *transaction) note(it *txItem, from producer, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	it.answered, it.err = true, err
 	switch {
 	case err != nil:
 		if t.err == nil {
@@ -232,8 +235,6 @@ func (t *transaction) explain(err error) error {
 		return fmt.Errorf("%w (source %s, %s): %w", relay.ErrFenced, s.source.Source, s.source.ID, err)
 	case isFenced(err):
 		return fmt.Errorf("%w: %w", errTimedOut, err)
-	case errors.Is(err, errTimedOut):
-		return fmt.Errorf("%w: kafka has not acknowledged %d records of source %s in this time", err, len(t.items), s.source.Source)
 	}
 	return fmt.Errorf("kafka did not commit a transaction of source %s: %w", s.source.Source, err)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,6 +22,9 @@ var _ relay.Transactional = (*Sink)(nil)
 // transaction an earlier session had open and takes nothing from it any more; only then
 // does it ask where the manifests end.
 func (s *Sink) OpenTransactional(ctx context.Context, src relay.Identity, position []byte, ack relay.Ack) (relay.TransactionalSession, error) {
+	if src.ID == uuid.Nil { // every source without one would fence the others
+		return nil, fmt.Errorf("%w: source %s has no identity: run `relay source new-identity`", relay.ErrUnusable, src.Source)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errOpening)
 	defer cancel()
 	session := newTxSession(s, src, ack)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -177,6 +178,14 @@ func TestOpeningWithoutABrokerIsAnOutage(t *testing.T) {
 	require.Error(t, err)
 	require.NotErrorIs(t, err, relay.ErrUnusable)
 	require.ErrorContains(t, err, w.brokers[0])
+}
+
+func TestASourceWithoutAnIdentityIsRefused(t *testing.T) {
+	w, _ := fakeTx(t)
+	w.source.ID = uuid.Nil
+	_, err := newSink(t, w.cfg).OpenTransactional(w.ctx(), w.source, nil, nil)
+	require.ErrorIs(t, err, relay.ErrUnusable)
+	require.ErrorContains(t, err, "no identity")
 }
 
 func TestATransactionalIDOfOnesOwnIsRefused(t *testing.T) {
