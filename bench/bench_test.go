@@ -74,6 +74,21 @@ func TestParkedComparesTheDrainWithAndWithoutBlockedEvents(t *testing.T) {
 	}
 }
 
+func TestArchiveComparesTheDrainWithTheArchiveOnAndOff(t *testing.T) {
+	for _, database := range []string{postgreSQL, mariaDB} {
+		t.Run(database, func(t *testing.T) {
+			needServers(t, database)
+			var out bytes.Buffer
+			require.NoError(t, run(t.Context(), []string{"archive", "-database", database, "-rows", "5000", "-rounds", "1", "-json"}, &out))
+			t.Log(out.String())
+			var r archiveReport
+			require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+			require.Len(t, r.Rounds, 2)
+			require.Positive(t, r.Ratio)
+		})
+	}
+}
+
 func TestLatencyCountsEveryEventOfTheRelay(t *testing.T) {
 	needServers(t, postgreSQL)
 	var out bytes.Buffer
@@ -95,6 +110,7 @@ func TestWrongUsageIsAnErrorBeforeAnythingStarts(t *testing.T) {
 		"no rounds":                     {[]string{"drain", "-rounds", "0"}, "-rounds"},
 		"an unknown mode":               {[]string{"drain", "-mode", "twice"}, "-mode"},
 		"nothing blocked":               {[]string{"parked", "-blocked", "0"}, "-blocked"},
+		"an archive without rows":       {[]string{"archive", "-rows", "0"}, "-rows"},
 		"no rate":                       {[]string{"latency", "-rate", "0"}, "-rate"},
 		"a flag that is not there":      {[]string{"drain", "-speed"}, "-speed"},
 	} {

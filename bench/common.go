@@ -121,8 +121,10 @@ func (b *bench) start(name string, program string, args ...string) (*child, erro
 }
 
 // startRelay runs the relay with its defaults.
-func (b *bench) startRelay() (*child, error) {
-	args := []string{"run", "--log-level", "warn"}
+func (b *bench) startRelay() (*child, error) { return b.startRelayWith() }
+
+func (b *bench) startRelayWith(more ...string) (*child, error) {
+	args := append([]string{"run", "--log-level", "warn"}, more...)
 	if b.mode != "" {
 		args = append(args, "--mode", b.mode)
 	}
