@@ -50,7 +50,7 @@ func (c Config) validateDelivery() []error {
 	}
 	for _, topic := range c.Topics {
 		if err := CheckTopicPattern(topic); err != nil {
-			errs = append(errs, fmt.Errorf("Topics: %w", err))
+			errs = append(errs, fmt.Errorf("in Topics: %w", err))
 		}
 	}
 	return errs

@@ -51,7 +51,7 @@ func TestAnUnknownModePolicyOrPatternIsRefusedByName(t *testing.T) {
 		`OnRejection is "ignore": want "block-key", "skip", "halt"`,
 		`Topics: "a*b": a * may only be the last character`,
 		`Topics: "**": a *`,
-		"Topics: a topic is empty",
+		"in Topics: a topic is empty",
 	} {
 		require.ErrorContains(t, err, want)
 	}

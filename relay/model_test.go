@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -432,7 +431,6 @@ type modelSink struct {
 
 type modelSession struct {
 	m    *model
-	mu   sync.Mutex
 	ack  Ack
 	held []*Record
 	gate bool
