@@ -135,7 +135,7 @@ func (s shell) checkRelay(args []string) error {
 func verbOf(words []string, help []byte) (verb []string, given bool) {
 	for n := len(words); n > 0; n-- {
 		usage := regexp.QuoteMeta(strings.Join(append([]string{"\n  relay"}, words[:n]...), " "))
-		end := `( \[|\n)`
+		end := `( \[| --|\n)`
 		if n < len(words) {
 			end = ` \[?[A-Z]`
 		}

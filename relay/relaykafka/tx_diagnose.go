@@ -21,10 +21,9 @@ func (t *transaction) diagnose(err error) error {
 	}
 	ctx, cancel := context.WithTimeout(s.life, abortTimeout)
 	defer cancel()
-	reason := errNoReason
-	if answers, err := askTopics(ctx, s.client, false, topic); err != nil {
-		reason = orCause(ctx, err)
-	} else {
+	answers, asked := askTopics(ctx, s.client, false, topic)
+	reason := orCause(ctx, asked)
+	if asked == nil {
 		reason = s.wrongWith(topic, answers[topic])
 	}
 	return fmt.Errorf("%w: kafka at %s has not acknowledged %d of %d records of source %s, most of topic %s%s: %w",
