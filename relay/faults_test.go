@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
 )
 
@@ -97,12 +98,18 @@ func label(statement string) string {
 var anyUUID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // occurrences is how often a kind of statement is struck: transactions share BEGIN and
-// COMMIT, others do the same each time.
-func occurrences(statement string) int {
-	if statement == faultdb.Begin || statement == faultdb.Commit {
+// COMMIT, others do the same each time. SQLite, where a run costs least, has more.
+func occurrences(db dbtest.Database, statement string) int {
+	many := db.Dialect == dialect.SQLite
+	switch shared := statement == faultdb.Begin || statement == faultdb.Commit; {
+	case shared && many:
 		return 8
+	case shared:
+		return 5
+	case many:
+		return 2
 	}
-	return 2
+	return 1
 }
 
 // story is one run.
@@ -270,7 +277,7 @@ func TestAFaultAtAnyStatementBreaksNoPromise(t *testing.T) {
 				struck := 0
 				for _, m := range misfortunes() {
 					for _, statement := range statements {
-						for nth := range occurrences(statement) {
+						for nth := range occurrences(db, statement) {
 							f := &fates{at: place{statement, nth + 1}, with: m}
 							s := newStory(t, db, mode)
 							s.what = fmt.Sprintf("%.90s (%d.) %s", statement, nth+1, m.name)
@@ -283,7 +290,7 @@ func TestAFaultAtAnyStatementBreaksNoPromise(t *testing.T) {
 						}
 					}
 				}
-				require.Greater(t, struck, 4*len(statements)/2, "most statements were struck")
+				require.Greater(t, struck, len(statements), "most statements were struck")
 				t.Logf("%d statements, struck %d times", len(statements), struck)
 			})
 		})
