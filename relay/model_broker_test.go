@@ -1,0 +1,130 @@
+package relay
+
+import (
+	"context"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// modelContext answers whoever waits: the broker answers something.
+type modelContext struct{ r *modelRelay }
+
+func (modelContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (modelContext) Err() error                  { return nil }
+func (modelContext) Value(any) any               { return nil }
+func (c modelContext) Done() <-chan struct{} {
+	c.r.resolve()
+	return nil
+}
+
+// modelSink keeps records under way until the model resolves them.
+type modelSink struct {
+	m  *model
+	of *modelRelay
+}
+
+type modelSession struct {
+	m    *model
+	ack  Ack
+	held []*Record
+	gate bool
+}
+
+func (s *modelSink) Check(context.Context) error { return nil }
+func (s *modelSink) Open(_ context.Context, ack Ack) (Session, error) {
+	session := &modelSession{m: s.m, ack: ack}
+	s.of.sink = session
+	return session, nil
+}
+
+// Refuses knows of half of the events that the broker would refuse.
+func (s *modelSession) Refuses(r *Record) error {
+	if s.m.poison[r.EventID] && r.ID%2 == 0 {
+		return errRefused
+	}
+	return nil
+}
+
+func (s *modelSession) Deliver(_ context.Context, records []*Record) {
+	s.held = append(s.held, records...)
+	if s.gate {
+		s.giveUp()
+	}
+}
+
+// Close gives up what is under way, which the broker may have all the same.
+func (s *modelSession) Close() {
+	s.gate = true
+	if n := len(s.held); n > 0 {
+		s.m.repeats = true
+		s.arrive()
+	}
+	s.giveUp()
+}
+
+func (s *modelSession) giveUp() {
+	for _, r := range s.held {
+		s.ack(r, ErrGivenUp)
+	}
+	s.held = nil
+}
+
+func (s *modelSession) publish(r *Record) {
+	s.m.log = append(s.m.log, published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
+}
+
+// resolve answers for some of the records: delivered, refused as a batch, or an outage
+// of which the broker may have the first.
+func (s *modelSession) resolve() {
+	if len(s.held) == 0 {
+		return
+	}
+	n := len(s.held)
+	if !s.m.healing {
+		n = rapid.IntRange(1, len(s.held)).Draw(s.m.t, "answers")
+	}
+	if s.m.chance("outage", 10, errMem) != nil {
+		s.gate = true
+		if rapid.Bool().Draw(s.m.t, "it has it") {
+			s.publish(s.held[0])
+			s.m.repeats = true
+		}
+		s.ack(s.held[0], errMem)
+		s.held = s.held[1:]
+		s.giveUp()
+		return
+	}
+	for range n {
+		r := s.held[0]
+		err := s.m.verdict(r.EventID)
+		if err != nil { // the whole batch is blamed
+			s.gate = true
+			for _, r := range s.held[:min(n, len(s.held))] {
+				s.ack(r, err)
+			}
+			s.held = s.held[min(n, len(s.held)):]
+			s.giveUp()
+			return
+		}
+		s.held = s.held[1:]
+		s.publish(r)
+		s.ack(r, nil)
+	}
+}
+
+// crash leaves some of the records to the broker, which nobody hears of.
+func (s *modelSession) crash() {
+	s.arrive()
+	s.held = nil
+}
+
+// arrive has the broker take some of the first records, of which nobody hears.
+func (s *modelSession) arrive() {
+	for _, r := range s.held[:rapid.IntRange(0, len(s.held)).Draw(s.m.t, "arrived")] {
+		if s.m.verdict(r.EventID) != nil {
+			break
+		}
+		s.publish(r)
+	}
+}
