@@ -36,8 +36,6 @@ type flavor struct {
 	grants     []string
 	// connections lists the connections of a user, cut ends one.
 	connections, cut string
-	// openTransactions counts those of a user.
-	openTransactions string
 	earlyID          string
 	insertEvent      string
 	placeholder      func(i int) string
@@ -62,12 +60,11 @@ func flavors() map[string]flavor {
 				"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %[2]s",
 				"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO %[2]s",
 			},
-			connections:      "SELECT pid FROM pg_stat_activity WHERE usename = $1 ORDER BY pid",
-			cut:              "SELECT pg_terminate_backend(%d)",
-			openTransactions: "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND xact_start IS NOT NULL",
-			earlyID:          "SELECT pg_current_xact_id()",
-			insertEvent:      "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, $2, $3, $4, $5, $6)",
-			placeholder:      func(i int) string { return fmt.Sprint("$", i) },
+			connections: "SELECT pid FROM pg_stat_activity WHERE usename = $1 ORDER BY pid",
+			cut:         "SELECT pg_terminate_backend(%d)",
+			earlyID:     "SELECT pg_current_xact_id()",
+			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, $2, $3, $4, $5, $6)",
+			placeholder: func(i int) string { return fmt.Sprint("$", i) },
 		},
 		MariaDB: {
 			createUser: "CREATE USER '%[1]s'@'%%' IDENTIFIED BY '%[2]s'",
@@ -75,12 +72,11 @@ func flavors() map[string]flavor {
 				"GRANT SELECT, INSERT, UPDATE, DELETE ON %[1]s.* TO '%[2]s'@'%%'",
 				"GRANT PROCESS ON *.* TO '%[2]s'@'%%'",
 			},
-			connections:      "SELECT id FROM information_schema.processlist WHERE user = ? ORDER BY id",
-			cut:              "KILL %d",
-			openTransactions: "SELECT count(*) FROM information_schema.innodb_trx JOIN information_schema.processlist ON trx_mysql_thread_id = id WHERE user = ?",
-			earlyID:          "INSERT INTO chaos_early (note) VALUES ('x')",
-			insertEvent:      "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?)",
-			placeholder:      func(int) string { return "?" },
+			connections: "SELECT id FROM information_schema.processlist WHERE user = ? ORDER BY id",
+			cut:         "KILL %d",
+			earlyID:     "INSERT INTO chaos_early (note) VALUES ('x')",
+			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?)",
+			placeholder: func(int) string { return "?" },
 		},
 	}
 }
@@ -236,13 +232,11 @@ func (d *database) lowest(ctx context.Context) (id int64, err error) {
 	return id, err
 }
 
-// openTransactions counts the writers' open transactions. One whose connection was cut may
-// outlive it for a moment.
-func (d *database) openTransactions(ctx context.Context) (n int64, err error) {
-	if err := d.admin.QueryRowContext(ctx, d.sql.openTransactions, d.users[CutWriter]).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count open transactions: %w", err)
-	}
-	return n, nil
+// endWriters closes the writers' connections, which ends whatever was left open.
+func (d *database) endWriters() error {
+	pool := d.writers
+	d.writers = nil
+	return pool.Close()
 }
 
 // lease describes the lease row, for an outbox that does not become empty.
