@@ -367,6 +367,7 @@ func (r *modelRelay) obey() {
 func (r *modelRelay) look() {
 	if r.session != nil {
 		_ = r.session.look(context.Background())
+		r.session.gaps.merge()
 	}
 }
 

@@ -14,17 +14,9 @@ var (
 	errLeftOut       = errors.New("records were read and not handed to the sink")
 )
 
-// lookEvery bounds how often the open writers are looked at while gaps wait for it.
-// MySQL's list is a copy that is refreshed only when nobody reads it for 0.1 s.
-const (
-	lookEvery     = 50 * time.Millisecond
-	lookEveryTorn = 250 * time.Millisecond
-)
-
 // readLoop reads and delivers until ctx ends or an id has come back.
 func (s *session) readLoop(ctx context.Context) {
 	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
-	var looked time.Time
 	swept := time.Now()
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
 		if s.reread.Swap(false) {
@@ -38,9 +30,10 @@ func (s *session) readLoop(ctx context.Context) {
 		if err == nil && s.askedDue() {
 			err = s.obey(ctx)
 		}
-		if err == nil && s.lookDue(looked) {
-			looked, err = time.Now(), s.look(ctx)
+		if err == nil && s.lookDue() {
+			err = s.look(ctx)
 		}
+		s.gaps.merge()
 		if err == nil && s.sweepDue(swept, found, limit) {
 			swept, err = time.Now(), s.sweep(ctx)
 		}
@@ -293,28 +286,4 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 	s.server = info.Server
 	b.cut = b.cut || shown >= q.Limit
 	return b, nil
-}
-
-// lookDue reports whether to look at the open writers.
-func (s *session) lookDue(last time.Time) bool {
-	every := lookEvery
-	if s.relay.store.TornReads() {
-		every = lookEveryTorn
-	}
-	return s.gaps.crowded() || s.gaps.waiting() && time.Since(last) >= every
-}
-
-// look finds out which gaps can be forgotten, and keeps their number in bounds. It
-// comes after a read, never during one: a writer that took an id which the read
-// missed is still open, or what it wrote is visible to the next read.
-func (s *session) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
-	defer cancel()
-	w, err := s.relay.store.Writers(ctx)
-	if err != nil {
-		return err
-	}
-	s.gaps.observe(w)
-	s.gaps.merge()
-	return nil
 }

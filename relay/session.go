@@ -27,6 +27,7 @@ type session struct {
 	// The reader's own: nobody else touches them.
 	head    int64
 	highest int64 // id that was ever in flight in this session
+	looks   looks
 	gaps    gapSet
 	server  string
 	// suspects are records that were refused in company, by the in-flight set's ids:
@@ -62,7 +63,7 @@ type outcome struct {
 func newSession(r *Relay, k *keeper) *session {
 	return &session{
 		relay: r, keeper: k, lease: k.lease, flights: newFlights(),
-		gaps: gapSet{max: r.cfg.maxGaps}, pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
+		gaps: gapSet{max: r.cfg.maxGaps}, looks: newLooks(r.store.TornReads()), pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
 		typical: r.cfg.MaxInFlightBytes/firstRead + 1,
 	}
 }
