@@ -172,7 +172,7 @@ func TestMoveDueSaysWhenToCallAgain(t *testing.T) {
 		moved, rest, err := r.MoveDue(t.Context(), l, 100)
 		require.NoError(t, err)
 		if moved == 0 && time.Since(began) < 900*time.Millisecond {
-			require.LessOrEqual(t, rest, 900*time.Millisecond)
+			require.LessOrEqual(t, rest, 901*time.Millisecond, "SQLite's clock shows whole milliseconds: it may be one behind")
 		}
 		require.Eventually(t, func() bool {
 			_, _, err := r.MoveDue(t.Context(), l, 100)
