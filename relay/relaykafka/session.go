@@ -28,6 +28,7 @@ type session struct {
 
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
 	last       *topic     // that Deliver saw
+	full       bool       // a Deliver was stopped: nothing more is taken. What kgo has goes its way
 
 	// buffered is the size of all items not acknowledged yet. Each has a positive
 	// size, so 0 means that nothing is outstanding.
@@ -75,6 +76,10 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 		s.ackAll(records, s.afterFailure(ctx))
 		return
 	}
+	if s.full { // they may be of the keys of what was not taken
+		s.ackAll(records, relay.ErrGivenUp)
+		return
+	}
 	e, items := newEncoder(len(records)), make([]item, len(records))
 	for i, r := range records {
 		it := &items[i]
@@ -85,7 +90,9 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 			return
 		}
 		if err := s.reserve(ctx, it.size); err != nil {
-			s.shut()
+			// The gate stays as it is: what kgo has is earlier, and sending it is what
+			// drains the session.
+			s.full = true
 			if errors.Is(err, relay.ErrGivenUp) {
 				err = s.afterFailure(ctx)
 			}

@@ -21,7 +21,8 @@ type session struct {
 
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
 	seed       maphash.Seed
-	next       int // the lane of the next record without a key
+	full       bool // a Deliver was stopped: nothing more is taken. What is in the lanes goes its way
+	next       int  // the lane of the next record without a key
 	lanes      []lane
 	running    sync.WaitGroup
 	slots      chan struct{} // one for each record that is not acknowledged
@@ -58,9 +59,10 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 	defer s.delivering.Unlock()
 	for i, r := range records {
 		if err := s.takeSlot(ctx); err != nil {
-			// The gate closes before the first of them is acknowledged: a record of the
-			// same key in the next Deliver must not be published.
-			s.shut()
+			// A record of the same key in the next Deliver must not be published. The gate
+			// stays as it is: what was taken before is earlier, and publishing it is what
+			// drains the session.
+			s.full = true
 			for _, r := range records[i:] {
 				s.ack(r, err)
 			}
@@ -71,7 +73,7 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 }
 
 func (s *session) takeSlot(ctx context.Context) error {
-	if s.closed() {
+	if s.full || s.closed() {
 		return relay.ErrGivenUp
 	}
 	select {

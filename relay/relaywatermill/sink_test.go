@@ -118,6 +118,57 @@ func TestCloseWaitsForAPublishThatIsUnderWay(t *testing.T) {
 	require.Empty(t, fake.published(t, "orders"))
 }
 
+// A stop ends a Deliver that waits for room. What it had taken is published in the time
+// that the relay gives it; were it given up, each stop under load would leave a lease
+// behind and end as relay.ErrNotDrained.
+func TestAStoppedDeliverTakesNoMoreAndPublishesWhatItTook(t *testing.T) {
+	entered, release := make(chan struct{}, 8), make(chan struct{})
+	fake := newFake()
+	fake.before = func(string, *message.Message) error {
+		entered <- struct{}{}
+		<-release
+		return nil
+	}
+	ack, answers := collect(9)
+	session, err := newSink(t, fake, relaywatermill.Options{Buffer: 3}).Open(t.Context(), ack)
+	require.NoError(t, err)
+	var records []*relay.Record
+	for i := range 8 {
+		records = append(records, record(int64(i), "k"))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		session.Deliver(ctx, records)
+	}()
+	<-entered // of one key, so the others that were taken wait behind it
+	cancel()
+	<-returned
+	late := record(8, "k")
+	session.Deliver(t.Context(), []*relay.Record{late})
+	got := make(map[*relay.Record]error)
+	take := func(n int) {
+		for range n {
+			a := <-answers
+			got[a.record] = a.err
+		}
+	}
+	take(len(records) - 3 + 1)
+	close(release)
+	take(3)
+	session.Close()
+	for i, r := range records {
+		if i < 3 {
+			require.NoError(t, got[r], "row %d was taken", i)
+		} else {
+			require.ErrorIs(t, got[r], context.Canceled, "row %d was not taken", i)
+		}
+	}
+	require.ErrorIs(t, got[late], relay.ErrGivenUp, "it must not overtake what was not taken")
+	require.Len(t, fake.published(t, "orders"), 3)
+}
+
 func TestMessagesCarryTheEventAndItsKey(t *testing.T) {
 	var got *message.Message
 	fake := newFake()
