@@ -80,7 +80,7 @@ type modelRelay struct {
 	sink    *modelSession
 	zombie  bool // its lease is gone, and it does not know
 
-	suspects map[int64]bool // for the next session
+	suspects suspects // for the next session
 }
 
 func newModel(t *rapid.T, mode Mode) *model {
@@ -88,17 +88,18 @@ func newModel(t *rapid.T, mode Mode) *model {
 		t: t, mode: mode, db: &memDB{open: map[string]bool{}}, versions: map[string]int{}, locked: map[string]bool{},
 		written: map[uuid.UUID]string{}, poison: map[uuid.UUID]bool{}, broker: &txBroker{},
 	}
+	m.broker.blameAll = rapid.Bool().Draw(t, "blame all")
 	m.broker.verdict = func(r *Record) error { return m.verdict(r.EventID) }
 	m.broker.beforeCommit = func() error { return m.chance("abort", 8, errors.New("aborted")) }
 	m.broker.afterCommit = func() error { return m.chance("lost answer", 8, errors.New("no answer")) }
 	for i := range m.relays {
 		cfg := Config{Logger: slog.New(slog.DiscardHandler), LeaseTTL: 10 * time.Minute, Mode: mode,
-			BatchSize: 4, MaxInFlight: 8, confirmEvery: time.Hour}.withDefaults()
+			BatchSize: 8, MaxInFlight: 16, confirmEvery: time.Hour}.withDefaults()
 		if cfg.maxGaps = 512; i == 1 {
 			cfg.maxGaps = 2
 		}
 		r := newRelay(cfg, nil)
-		r.store = &memStore{db: m.db, fault: m.fault}
+		r.store = &innocents{&memStore{db: m.db, fault: m.fault}, m}
 		m.relays[i] = &modelRelay{Relay: r, m: m}
 		r.cfg.Sink = &modelSink{m: m, of: m.relays[i]}
 		if mode == ExactlyOnce {
@@ -261,7 +262,7 @@ func (r *modelRelay) claimLease() {
 }
 
 // begin opens a session.
-func (r *modelRelay) begin(suspects map[int64]bool) {
+func (r *modelRelay) begin(suspects suspects) {
 	r.sink = nil
 	if err := r.deleteCarried(context.Background(), r.keeper); err != nil {
 		r.end(outcome{suspects: suspects})
@@ -277,6 +278,21 @@ func (r *modelRelay) begin(suspects map[int64]bool) {
 	s.out = out
 	s.judge, _ = out.(Judge)
 	r.session = s
+}
+
+// innocents finds those that are parked as refused. A batch is blamed for one of it.
+type innocents struct {
+	*memStore
+	m *model
+}
+
+func (s *innocents) Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error) {
+	for _, row := range rows {
+		if row.State == dialect.ParkFailed && !s.m.poison[row.EventID] {
+			s.m.t.Fatalf("row %d was not at fault, and is parked for it", row.ID)
+		}
+	}
+	return s.memStore.Park(ctx, l, rows)
 }
 
 // end does what a turn does after a session.

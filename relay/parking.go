@@ -135,6 +135,9 @@ func (s *session) park(ctx context.Context, a aside) error {
 	for key := range a.fresh {
 		s.blocked[key] = struct{}{}
 	}
+	for _, row := range a.rows {
+		delete(s.suspects, row.ID)
+	}
 	if a.first != nil {
 		s.relay.log.Warn("parked: the sink would refuse an event; `relay parked list` shows what waits",
 			"table", s.relay.store.Table(), "row", a.first.ID, "event", a.first.EventID, "topic", a.first.Topic,

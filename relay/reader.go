@@ -18,6 +18,7 @@ var (
 func (s *session) readLoop(ctx context.Context) {
 	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
 	swept := time.Now()
+	moved := false // since the last read that was sound
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
 		if s.reread.Swap(false) {
 			s.startOver()
@@ -47,7 +48,11 @@ func (s *session) readLoop(ctx context.Context) {
 			return
 		case errors.Is(err, errServerChanged):
 			s.relay.log.Warn(err.Error())
-			retry.wait(ctx) // two servers may answer in turn
+			if !moved {
+				retry.reset() // it answers: the outage before it, if any, is over
+			}
+			moved = true // and not the next time: two servers may answer in turn
+			retry.wait(ctx)
 			continue
 		case err != nil:
 			s.startOver() // the next answer may come from another server
@@ -58,6 +63,7 @@ func (s *session) readLoop(ctx context.Context) {
 			continue
 		}
 		retry.reset()
+		moved = false
 		s.relay.health.resumed(partDatabase)
 		if wait := s.pace.after(found, limit); wait > 0 && !s.more && !sleep(ctx, wait, s.relay.wake) {
 			return
@@ -111,77 +117,6 @@ func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	}
 	found = len(batch.records) // dispatch sorts the slice
 	return found, limit, s.dispatch(ctx, batch.records)
-}
-
-// deliver hands records to the sink, unless the lease cannot be trusted any more, and
-// reports whether it has handed over all. If not, the session must read no more: the
-// head has passed the others, and what a further read finds may be of their keys.
-func (s *session) deliver(ctx context.Context, records []*Record) bool {
-	for len(records) > 0 && ctx.Err() == nil {
-		n := s.company(records)
-		alone := n == 0
-		if alone {
-			n = 1
-			// A late commit may come while others are with the sink: refused in their
-			// company would say nothing about it.
-			if !s.waitAlone(ctx) {
-				return false
-			}
-		}
-		if !s.keeper.valid() {
-			return false
-		}
-		s.flights.add(records[:n])
-		s.highest = max(s.highest, records[n-1].flightID())
-		s.out.Deliver(ctx, records[:n])
-		if alone {
-			if !s.waitAlone(ctx) {
-				return false
-			}
-			delete(s.suspects, records[0].flightID())
-		}
-		records = records[n:]
-	}
-	return len(records) == 0
-}
-
-// company returns how many records come before the first suspect.
-func (s *session) company(records []*Record) int {
-	if len(s.suspects) == 0 {
-		return len(records)
-	}
-	for i, r := range records {
-		if s.suspects[r.flightID()] {
-			return i
-		}
-	}
-	return len(records)
-}
-
-// waitAlone waits until the sink has acknowledged all that it was given, and reports
-// whether all of it was delivered.
-func (s *session) waitAlone(ctx context.Context) bool {
-	return s.waitDelivered(ctx, func() bool {
-		_, waiting, _ := s.flights.counts()
-		return waiting > 0
-	})
-}
-
-// waitDelivered waits while records are out, and reports whether all were delivered.
-func (s *session) waitDelivered(ctx context.Context, out func() bool) bool {
-	for {
-		if len(s.flights.failures()) > 0 {
-			return false
-		}
-		if !out() {
-			return len(s.flights.failures()) == 0
-		}
-		select {
-		case <-s.flights.changed:
-		case <-ctx.Done():
-			return false
-		}
-	}
 }
 
 // batch is what a read found.

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +29,10 @@ type session struct {
 	looks   looks
 	gaps    gapSet
 	server  string
-	// suspects are records that were refused in company, by the in-flight set's ids:
-	// they are sent alone, and those that were delivered so are taken out.
-	suspects map[int64]bool
+	// suspects are records that were refused in company: those that were delivered since
+	// are taken out.
+	suspects suspects
+	alone    int64 // the suspect that was sent alone last and is not delivered; 0: none
 	pace     pace
 	blocked  map[string]struct{} // keys with parked rows; nil: to be loaded
 	refused  *RejectedError      // by the policy halt: what would be refused
@@ -54,7 +54,7 @@ type session struct {
 type outcome struct {
 	outage      error               // the first failure that was not a rejection
 	rejected    *RejectedError      // a record that was refused alone, or would be
-	suspects    map[int64]bool      // records that were refused in company
+	suspects    suspects            // records that were refused in company
 	undelivered int                 // were given up when the session was closed
 	leftover    []dialect.Delivered // delivered, but not known to be deleted
 	progress    bool                // something was delivered
@@ -77,7 +77,7 @@ const firstRead = 128
 const resolveTimeout = 10 * time.Second
 
 // run works until the session ends. stop asks it to drain.
-func (s *session) run(stop context.Context, suspects map[int64]bool) outcome {
+func (s *session) run(stop context.Context, suspects suspects) outcome {
 	s.suspects = suspects
 	ctx, cancel := context.WithCancel(s.keeper.ctx)
 	defer cancel()
@@ -191,14 +191,15 @@ func (s *session) outcome() outcome {
 		leftover: s.flights.leftover(), progress: s.flights.deliveredTotal() > 0,
 		rejected: s.refused, suspects: s.suspects,
 	}
+	var company []int64 // what was refused in it
 	for i, f := range s.flights.failures() {
 		id := f.record.flight.id
 		switch {
-		case errors.Is(f.err, ErrRejected) && s.suspects[id]: // it was alone
+		case errors.Is(f.err, ErrRejected) && s.alone == id:
 			out.rejected = s.rejection(f.record, f.err)
 			out.rejected.Overtaken = s.overtaken(f.record)
 		case errors.Is(f.err, ErrRejected):
-			out.suspect(id)
+			company = append(company, id)
 			if s.overtaken(f.record) {
 				s.relay.overtaken[f.record.EventID] = true
 			}
@@ -212,15 +213,10 @@ func (s *session) outcome() outcome {
 			out.undelivered++
 		}
 	}
+	if len(company) > 0 {
+		out.suspects = s.suspects.refused(company, s.tx != nil)
+	}
 	return out
-}
-
-// suspect adds to a set of its own: the session's tells who was sent alone.
-func (o *outcome) suspect(id int64) {
-	next := make(map[int64]bool, len(o.suspects)+1)
-	maps.Copy(next, o.suspects)
-	next[id] = true
-	o.suspects = next
 }
 
 // overtaken reports whether later events of a refused record's key were delivered, now

@@ -56,7 +56,7 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	b.commit("k", "k1")
 	b.commit("k", "k2")
 	s := b.session()
-	s.suspects = map[int64]bool{1: true}
+	s.suspects = suspects{1: 1}
 	sink := &keyGates{ack: s.flights.ack}
 	s.out = sink
 	ctx, cancel := context.WithCancel(t.Context())
@@ -80,7 +80,7 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 func TestASuspectIsSentWhenNothingElseIsOnItsWay(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	s := b.session()
-	s.suspects = map[int64]bool{1: true}
+	s.suspects = suspects{1: 1}
 	b.sink.hold = true
 	s.deliver(t.Context(), []*Record{{ID: 2, EventID: uuid.New()}})
 	done := make(chan struct{})

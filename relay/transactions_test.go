@@ -1,9 +1,12 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -317,4 +320,53 @@ func TestARejectionInATransactionParksTheRowAtFaultAndSendsTheOthersOnce(t *test
 		require.Equal(t, []string{"a1", "k1", "c1", "c2"}, b.broker.values())
 		require.Empty(t, b.broker.twice())
 	})
+}
+
+// A refusal blames a whole transaction (hazard 12). Each suspect alone would cost a
+// commit; in groups the one at fault is found in a few, and alone before it is parked.
+func TestTheRecordAtFaultIsFoundByHalves(t *testing.T) {
+	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.broker.blameAll = true
+	b.broker.verdict = func(r *Record) error {
+		if bytes.HasPrefix(r.Payload, []byte("bad")) {
+			return Rejected(errRefused)
+		}
+		return nil
+	}
+	want := []string{}
+	tx := b.begin()
+	for i := range 32 { // eight keys, in turn
+		for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+			value, bad := fmt.Sprint(key, i+1), key == "d" && i == 11 || key == "f" && i == 30
+			switch {
+			case bad:
+				value = "bad " + value
+				want = append(want, value+" failed")
+			case key == "d" && i > 11 || key == "f" && i > 30:
+				want = append(want, value+" blocked")
+			}
+			b.add(tx, key, value)
+		}
+	}
+	require.NoError(t, tx.Commit())
+	stop := b.start()
+	eventually(t, "what can be is delivered", b.empty)
+	require.NoError(t, stop())
+
+	parked := b.parked()
+	require.ElementsMatch(t, want, parked)
+	require.Less(t, slices.Index(parked, "d13 blocked"), slices.Index(parked, "d32 blocked"))
+	require.Empty(t, b.broker.twice())
+	require.Len(t, b.broker.values(), 256-len(parked))
+	for _, key := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		require.True(t, inOrder(b.broker.values(), key))
+	}
+	alone := 0
+	for _, ids := range b.broker.refused {
+		if len(ids) == 1 {
+			alone++
+		}
+	}
+	require.Equal(t, 2, alone, "each was refused alone, once")
+	require.Less(t, len(b.broker.refused)+len(b.broker.manifests), 60, "256 records were suspected")
 }

@@ -26,7 +26,7 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
 
 	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
-	var suspects map[int64]bool
+	var suspects suspects
 	var fenced fencings
 	for {
 		out := outcome{suspects: suspects}

@@ -19,6 +19,9 @@ type txBroker struct {
 	kept      int // manifests below were forgotten
 
 	verdict func(*Record) error
+	// blameAll: a refusal blames each record of the transaction, as one of a batch does.
+	blameAll bool
+	refused  [][]int64 // the rows of refused transactions
 	// beforeCommit runs without the lock, before a transaction is committed; an error
 	// aborts it. afterCommit's error takes the answer away.
 	beforeCommit, afterCommit func() error
@@ -111,6 +114,9 @@ func (s *txSession) blame(r *Record) error {
 			return err
 		}
 	}
+	if s.broker.blameAll && errors.Is(s.over, ErrRejected) {
+		return s.over
+	}
 	if errors.Is(s.over, ErrRejected) {
 		return ErrGivenUp
 	}
@@ -122,6 +128,7 @@ func (s *txSession) commit(records []*Record) error {
 	if b.verdict != nil {
 		for _, r := range records {
 			if err := b.verdict(r); err != nil {
+				b.note(records)
 				return err
 			}
 		}
@@ -157,6 +164,16 @@ func (s *txSession) commit(records []*Record) error {
 		s.ack(r, nil)
 	}
 	return nil
+}
+
+func (b *txBroker) note(refused []*Record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ids := make([]int64, len(refused))
+	for i, r := range refused {
+		ids[i] = r.ID
+	}
+	b.refused = append(b.refused, ids)
 }
 
 func (s *txSession) Confirm(n int64) []byte {

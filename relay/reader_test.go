@@ -1,0 +1,94 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// answering is a database whose reads are answered by the servers of a list, in turn; ""
+// stands for an error. It notes when it was asked, and ends the reader after the last.
+type answering struct {
+	*memStore
+	servers []string
+	asked   []time.Time
+	end     context.CancelFunc
+}
+
+func (a *answering) Read(context.Context, dialect.ReadQuery, func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	server := a.servers[len(a.asked)]
+	a.asked = append(a.asked, time.Now())
+	if len(a.asked) == len(a.servers) {
+		a.end()
+	}
+	if server == "" {
+		return dialect.ReadInfo{}, io.ErrUnexpectedEOF
+	}
+	return dialect.ReadInfo{Server: server}, nil
+}
+
+// pauses runs a reader over such a database and returns the time before each read but
+// the first. The time is the test's own.
+func pauses(t *testing.T, retryMin, retryMax time.Duration, servers []string) []time.Duration {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r := newRelay(Config{
+		Logger: slog.New(slog.DiscardHandler), LeaseTTL: 100 * time.Hour, RetryMin: retryMin, RetryMax: retryMax,
+	}.withDefaults(), nil)
+	db := &answering{&memStore{db: &memDB{}, fault: func(string) error { return nil }}, servers, nil, cancel}
+	r.store = db
+	k, err := r.claim(ctx)
+	require.NoError(t, err)
+	newSession(r, k).readLoop(ctx)
+	k.cancel(errors.New("the test is over"))
+	var all []time.Duration
+	for i := 1; i < len(db.asked); i++ {
+		all = append(all, db.asked[i].Sub(db.asked[i-1]))
+	}
+	return all
+}
+
+func repeat(n int, servers ...string) []string {
+	var all []string
+	for range n {
+		all = append(all, servers...)
+	}
+	return all
+}
+
+// An outage lasts, the pauses grow; then the database answers, restarted or another one.
+// What is waiting in it must not wait for one more long pause.
+func TestADatabaseThatComesBackAsAnotherServerIsReadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		servers := append(append([]string{"first"}, repeat(12, "")...), "second", "second")
+		got := pauses(t, time.Second, time.Hour, servers)
+		require.Greater(t, got[12], 10*time.Minute, "the outage was long")
+		require.LessOrEqual(t, got[13], time.Second, "%v", got)
+	})
+}
+
+// A proxy before two servers: each read is answered by the other one, and none is sound.
+func TestServersThatAnswerInTurnAreAskedMoreAndMoreSeldom(t *testing.T) {
+	for name, servers := range map[string][]string{
+		"each time":       repeat(10, "first", "second"),
+		"with errors":     repeat(10, "first", "", "second", ""),
+		"after an outage": append(append([]string{"first"}, repeat(12, "")...), repeat(10, "second", "first")...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				got := pauses(t, time.Second, time.Minute, servers)
+				for _, pause := range got[len(got)-5:] {
+					require.GreaterOrEqual(t, pause, 30*time.Second, "%v", got)
+				}
+			})
+		})
+	}
+}
