@@ -64,7 +64,8 @@ WHERE e.id = delivered.id AND e.event_id = delivered.event_id
 
 	// An INSERT takes RowExclusiveLock on the table before it takes an id, and
 	// keeps it until its transaction has ended. A transaction that is prepared
-	// keeps it as '-1/xid'.
+	// keeps it too, under the same virtual transaction id; only what was prepared
+	// before the server was restarted has none, and shows as '-1/xid'.
 	postgresWriters = `SELECT DISTINCT l.virtualtransaction FROM pg_locks l
 WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
   AND l.relation = $1::text::regclass
@@ -168,6 +169,8 @@ func (p *postgresRelay) writers(ctx context.Context) (Writers, error) {
 		}
 		writer := Writer{ID: "prepared:" + id}
 		if !strings.HasPrefix(id, "-1/") {
+			// After a restart the relay reads from the start, and forgets its gaps; but
+			// it may look before it has read.
 			writer = Writer{ID: id, Next: "prepared:"}
 		}
 		w.Open = append(w.Open, writer)
