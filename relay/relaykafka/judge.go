@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/postroom/postroom/internal/kafkarules"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -90,20 +91,14 @@ func (j *judge) Refuses(r *relay.Record) error {
 	if err := v.refusal(); err != nil {
 		return err
 	}
-	if mostSizeOf(r) <= j.most(v) && mayBeObject(r.Headers) {
+	if kafkarules.MostSize(r) <= j.most(v) && kafkarules.MayBeObject(r.Headers) {
 		return nil
 	}
 	headers, err := r.AppendWireHeaders(make([]relay.Header, 0, 8))
 	if err != nil {
 		return err
 	}
-	return j.fits(v, aloneSizeOf(r, headers))
-}
-
-// mayBeObject is false for text that is no JSON object. Whether it is one is left to the
-// encoder: to read all headers twice would cost more than the records that it finds.
-func mayBeObject(text []byte) bool {
-	return len(text) == 0 || text[0] == '{' && text[len(text)-1] == '}'
+	return j.fits(v, kafkarules.AloneSize(r, headers))
 }
 
 // refusal returns why Kafka refuses all records of the topic.
@@ -112,7 +107,7 @@ func (v *verdict) refusal() error {
 		return *reason
 	}
 	if !validTopic(v.topic) {
-		return fmt.Errorf("topic %q cannot exist: %s", v.topic, topicNames)
+		return fmt.Errorf("topic %q cannot exist: %s", v.topic, kafkarules.TopicNames)
 	}
 	return nil
 }
@@ -134,8 +129,7 @@ func (j *judge) fits(v *verdict, size int) error {
 	}
 	if limit := v.limit.Load(); limit == int64(most) && limit < int64(j.cfg.BatchMaxBytes) {
 		v.tight.Store(true)
-		return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and the topic takes %d: raise its max.message.bytes",
-			v.topic, size, most)
+		return kafkarules.TooLargeForTopic(v.topic, size, most)
 	}
 	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
 		v.topic, size, most)
@@ -211,7 +205,7 @@ func (j *judge) reviewEvery() time.Duration {
 func (j *judge) failed(topic string, err error) {
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		j.deny(topic, fmt.Errorf("kafka refuses topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, writeACL))
+		j.deny(topic, fmt.Errorf("kafka refuses topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL))
 	case errors.Is(err, kerr.MessageTooLarge):
 		j.doubt(j.of(topic))
 	}
@@ -282,8 +276,6 @@ func (j *judge) suspects(topic string) bool {
 	v, ok := j.topics[topic]
 	return ok && !v.since.IsZero()
 }
-
-const topicNames = "names are 1 to 249 of A-Z a-z 0-9 . _ -"
 
 // validTopic tells names that a topic can have: org.apache.kafka.common.internals.Topic.
 func validTopic(name string) bool {

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/postroom/postroom/internal/kafkarules"
 )
 
 const (
@@ -196,7 +198,7 @@ func (j *judge) reconsider(ctx context.Context, client *kgo.Client, v *verdict, 
 		j.exist(v.topic)
 		j.allow(v)
 	case answer.err == nil, errors.Is(answer.err, kerr.TopicAuthorizationFailed):
-		j.because(v, fmt.Errorf("kafka refuses topic %s: %w; %s", v.topic, kerr.TopicAuthorizationFailed, writeACL))
+		j.because(v, fmt.Errorf("kafka refuses topic %s: %w; %s", v.topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL))
 	case unknown(answer.err) && j.cfg.CreateTopics:
 		if err := createTopic(ctx, client, j.cfg, v.topic); err == nil {
 			j.log.Info("created a topic", "topic", v.topic)
@@ -215,10 +217,7 @@ func (j *judge) because(v *verdict, reason error) {
 	}
 }
 
-const (
-	createIt = "create it, or use --create-topics (Config.CreateTopics)"
-	writeACL = "give the relay's user Write and Describe on it"
-)
+const createIt = "create it, or use --create-topics (Config.CreateTopics)"
 
 func notThere(topic string, denied time.Duration) error {
 	return fmt.Errorf("topic %s does not exist (kafka has denied it for %s): %s", topic, denied.Round(100*time.Millisecond), createIt)

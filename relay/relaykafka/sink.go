@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/postroom/postroom/internal/kafkarules"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -139,7 +140,7 @@ func (s *Sink) addresses() string { return strings.Join(s.cfg.Brokers, ", ") }
 func (s *Sink) hint(err error) string {
 	switch {
 	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
-		return checkLogin
+		return kafkarules.CheckLogin
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not answer in time: check the address, the port, and whether the listener wants TLS or SASL"
 	case len(s.cfg.SASL) > 0: // some brokers just close the connection

@@ -40,10 +40,6 @@ func isFenced(err error) bool {
 
 // isRefusal tells whether the broker would answer so again, for the same record.
 func isRefusal(err error) bool {
-	for _, known := range refusals() {
-		if errors.Is(err, known.err) {
-			return true
-		}
-	}
-	return false
+	_, ok := refused(err)
+	return ok
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/postroom/postroom/internal/kafkarules"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -94,7 +95,7 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 func (s *txSession) judge(ctx context.Context, topic string, answer error) error {
 	switch {
 	case errors.Is(answer, kerr.TopicAuthorizationFailed):
-		return fmt.Errorf("kafka refuses topic %s: %w; %s", topic, answer, writeACL)
+		return fmt.Errorf("kafka refuses topic %s: %w; %s", topic, answer, kafkarules.WriteACL)
 	case isRefusal(answer):
 		return fmt.Errorf("kafka refuses topic %s: %w", topic, answer)
 	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // comes back with the record

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/postroom/postroom/relay"
 )
 
 // Options say how records become messages and how failures are read. The zero value of
@@ -30,6 +32,12 @@ type Options struct {
 	// which the relay tries again. It is called from many goroutines. Default nil:
 	// every error is an outage.
 	Rejected func(topic string, err error) bool
+
+	// Refuses returns why the broker would refuse a record, known without sending it, or
+	// nil: larger than a limit, say. Such a record is parked by itself, and the others
+	// are spared a round of single deliveries. It must not block. Default nil: the
+	// broker decides.
+	Refuses func(r *relay.Record) error
 
 	// Check is called by the sink's Check, to see whether the broker can be reached.
 	// Default nil: Watermill has no way to ask a publisher, so a wrong address shows

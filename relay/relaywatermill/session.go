@@ -53,6 +53,16 @@ func newSession(sink *Sink, ack relay.Ack) *session {
 	return s
 }
 
+var _ relay.Judge = (*session)(nil)
+
+// Refuses implements relay.Judge.
+func (s *session) Refuses(r *relay.Record) error {
+	if refuses := s.sink.options.Refuses; refuses != nil {
+		return refuses(r)
+	}
+	return nil
+}
+
 // Deliver implements relay.Session.
 func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 	s.delivering.Lock()

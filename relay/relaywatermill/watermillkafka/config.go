@@ -25,8 +25,12 @@ type Config struct {
 	// TLS encrypts connections. Default nil: no encryption.
 	TLS *tls.Config
 
-	// MaxMessageBytes is the largest message, and batch. A larger one is rejected without
-	// being sent. Default 1,048,576. Raise it together with the brokers' message.max.bytes.
+	// MaxMessageBytes is the largest message, and batch, before compression. A larger one is
+	// rejected without being sent. Default 1,048,576. Raise it together with the brokers'
+	// message.max.bytes; lower it when a topic's max.message.bytes is lower, or
+	// batches for that topic are refused and their messages sent one by one. A message
+	// that is larger than its topic's limit is rejected without being sent, if
+	// the user may see that (DescribeConfigs).
 	MaxMessageBytes int
 
 	// Key returns a message's Kafka key, nil for none. Default nil: the key that the relay

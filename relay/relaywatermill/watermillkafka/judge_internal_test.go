@@ -1,12 +1,15 @@
 package watermillkafka
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/IBM/sarama"
 	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/relay"
 )
 
 func TestATopicIsUnknownOnlyAfterLastingDenials(t *testing.T) {
@@ -30,11 +33,50 @@ func TestWhatIsARejectionAndWhatAnOutage(t *testing.T) {
 		sarama.ErrTopicAuthorizationFailed, sarama.ErrPolicyViolation, sarama.ConfigurationError("too large"),
 	} {
 		require.True(t, j.rejected("orders", fmt.Errorf("cannot produce: %w", err)), err)
+		require.Contains(t, withHint(err).Error(), "; ", "what to do about it")
+		require.ErrorIs(t, withHint(err), err)
 	}
+	require.True(t, j.rejected("orders", fmt.Errorf("cannot marshal: %w", errNoMessage)), "it would fail again")
 	for _, err := range []error{
 		sarama.ErrOutOfBrokers, sarama.ErrNotEnoughReplicas, sarama.ErrRequestTimedOut, sarama.ErrClusterAuthorizationFailed,
 		sarama.ErrSASLAuthenticationFailed, sarama.ErrUnknownTopicOrPartition, sarama.ErrOutOfOrderSequenceNumber,
+		sarama.ErrNotEnoughReplicasAfterAppend, sarama.ErrLeaderNotAvailable, sarama.ErrInvalidTimestamp, sarama.ErrClosedClient,
+		sarama.ErrUnsupportedSASLMechanism, sarama.ErrIncompleteResponse, errors.New("connection refused"),
 	} {
 		require.False(t, j.rejected("orders", fmt.Errorf("cannot produce: %w", err)), err)
 	}
+}
+
+func TestARecordTooLargeForItsTopicIsKnownOnceKafkaWasAsked(t *testing.T) {
+	asked := make(chan []string)
+	most := map[string]int{"small": 1000}
+	l := newLimits(func(topics []string) map[string]int { asked <- topics; return most }, false)
+	large := &relay.Record{Topic: "small", Payload: make([]byte, 1000)}
+	require.NoError(t, l.Refuses(large), "its limit is not known yet")
+	require.Equal(t, []string{"small"}, <-asked)
+	l.wait.Wait()
+	require.ErrorContains(t, l.Refuses(large), "topic small makes a batch of ")
+	require.ErrorContains(t, l.Refuses(large), "takes 1000: raise its max.message.bytes")
+	require.NoError(t, l.Refuses(&relay.Record{Topic: "small", Payload: make([]byte, 700)}))
+
+	most["small"] = 2000
+	now := time.Now()
+	require.Equal(t, 1000, l.of("small", now.Add(askAgainAfter-time.Second)), "too soon")
+	l.of("small", now.Add(askAgainAfter+time.Second))
+	<-asked
+	l.wait.Wait()
+	require.NoError(t, l.Refuses(large), "the limit was raised")
+	l.of("small", now.Add(2*askAgainAfter+2*time.Second)) // nothing was refused since: nothing to ask
+	l.close()
+}
+
+func TestARecordIsNotRefusedForAKeyThatItsMessageMayNotHave(t *testing.T) {
+	l := newLimits(func([]string) map[string]int { return map[string]int{"small": 1000} }, true)
+	long := &relay.Record{Topic: "small", Key: make([]byte, 500), Payload: make([]byte, 600)}
+	require.NoError(t, l.Refuses(long))
+	l.wait.Wait()
+	require.NoError(t, l.Refuses(long))
+	l.anyKey = false
+	require.Error(t, l.Refuses(long))
+	l.close()
 }

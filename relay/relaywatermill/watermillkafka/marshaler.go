@@ -1,6 +1,7 @@
 package watermillkafka
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -27,12 +28,15 @@ type Marshaler struct {
 
 var _ kafka.MarshalerUnmarshaler = Marshaler{}
 
+// errNoMessage marks what no Kafka message can be made of: it would fail again.
+var errNoMessage = errors.New("no kafka message can be made")
+
 // Marshal makes the Kafka message. It refuses metadata with the name that is reserved for
 // the message's UUID.
 func (m Marshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMessage, error) {
 	if msg.Metadata.Get(kafka.UUIDHeaderKey) != "" {
-		return nil, fmt.Errorf("message %s for topic %s has the metadata %s, which is reserved for the message's UUID",
-			msg.UUID, topic, kafka.UUIDHeaderKey)
+		return nil, fmt.Errorf("%w: message %s for topic %s has the metadata %s, which is reserved for the message's UUID: leave it out",
+			errNoMessage, msg.UUID, topic, kafka.UUIDHeaderKey)
 	}
 	headers := make([]sarama.RecordHeader, 0, len(msg.Metadata)+1)
 	headers = append(headers, sarama.RecordHeader{Key: []byte(kafka.UUIDHeaderKey), Value: []byte(msg.UUID)})

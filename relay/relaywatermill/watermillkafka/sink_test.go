@@ -13,7 +13,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/internal/dbtest"
@@ -230,6 +232,40 @@ func TestATooLargeRecordIsARejection(t *testing.T) {
 	err = deliver(t, newSink(t, watermillkafka.Config{MaxMessageBytes: 4 << 20}), record(1, topic, "k", make([]byte, 2<<20)))[0]
 	require.ErrorIs(t, err, relay.ErrRejected, "larger than the broker takes")
 	require.ErrorIs(t, err, sarama.ErrMessageSizeTooLarge)
+}
+
+func TestARecordTooLargeForItsTopicIsRefusedUnsent(t *testing.T) {
+	topic := settledTopic(t, 1)
+	setLimit(t, topic, "2000")
+	sink := newSink(t, watermillkafka.Config{})
+	session, err := sink.Open(t.Context(), func(*relay.Record, error) {})
+	require.NoError(t, err)
+	defer session.Close()
+	judge := session.(relay.Judge)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.ErrorContains(c, judge.Refuses(record(1, topic, "k", make([]byte, 2000))), "takes 2000")
+	}, patience, 10*time.Millisecond)
+	// The rule is exact: one byte more is one too many, by Kafka's own count.
+	size := 2000
+	for judge.Refuses(record(2, topic, "k", make([]byte, size))) != nil {
+		size--
+	}
+	answers := deliver(t, sink, record(3, topic, "k", make([]byte, size)))
+	require.NoError(t, answers[0])
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // a broker shows a setting a little before it obeys it
+		answers := deliver(t, sink, record(4, topic, "k", make([]byte, size+1)))
+		assert.ErrorIs(c, answers[0], sarama.ErrMessageSizeTooLarge)
+		assert.ErrorContains(c, answers[0], "raise the topic's max.message.bytes")
+	}, patience, 10*time.Millisecond)
+}
+
+func setLimit(t *testing.T, topic, bytes string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers(t)...))
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &bytes}}, topic)
+	require.NoError(t, err)
 }
 
 func TestATopicThatDoesNotExistIsAnOutageAtFirstAndThenARejection(t *testing.T) {

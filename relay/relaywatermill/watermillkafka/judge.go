@@ -1,0 +1,113 @@
+package watermillkafka
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/postroom/postroom/internal/kafkarules"
+)
+
+// watched tells the judge of topics that take messages.
+type watched struct {
+	message.Publisher
+	judge *judge
+}
+
+func (w watched) Publish(topic string, messages ...*message.Message) error {
+	err := w.Publisher.Publish(topic, messages...)
+	if err == nil && w.judge.suspects.Load() {
+		w.judge.clear(topic)
+	}
+	return withHint(err)
+}
+
+// withHint adds what an operator can do.
+func withHint(err error) error {
+	var answer sarama.KError
+	var tooLarge sarama.ConfigurationError
+	hint := ""
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &tooLarge):
+		hint = "raise Config.MaxMessageBytes together with the brokers' message.max.bytes or the topic's max.message.bytes"
+	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
+		hint = "create the topic"
+	case errors.As(err, &answer):
+		var ok bool
+		if hint, ok = kafkarules.Refused(int16(answer), batchLimit); !ok {
+			hint = kafkarules.Outage(int16(answer))
+		}
+	}
+	if hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w; %s", err, hint)
+}
+
+// batchLimit is the name of our setting that bounds batches.
+const batchLimit = "MaxMessageBytes"
+
+// judge tells rejections from outages.
+type judge struct {
+	unknownAfter time.Duration
+	suspects     atomic.Bool // whether unknown has had entries
+
+	mu      sync.Mutex
+	unknown map[string]denial
+}
+
+func (j *judge) clear(topic string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.unknown, topic)
+}
+
+type denial struct{ first, last time.Time }
+
+// denialsApart is how far apart two denials of a topic may be and still count as one that
+// lasts. The relay comes back with the record after each outage, but sarama asks the broker
+// only every 10 s, once it was denied a few times.
+const denialsApart = 30 * time.Second
+
+// rejected tells which errors of Publish concern their record alone: what we cannot make a
+// message of, what sarama finds too large, and what brokers refuse for good. A topic
+// that is denied is refused only when it has been denied again and again for
+// unknownAfter. Whatever else goes wrong is an outage.
+func (j *judge) rejected(topic string, err error) bool {
+	var tooLarge sarama.ConfigurationError // of Producer.MaxMessageBytes; Publish has no other
+	if errors.Is(err, errNoMessage) || errors.As(err, &tooLarge) {
+		return true
+	}
+	var answer sarama.KError
+	if !errors.As(err, &answer) {
+		return false
+	}
+	if answer == sarama.ErrUnknownTopicOrPartition {
+		return j.deniedLongEnough(topic, time.Now())
+	}
+	_, refused := kafkarules.Refused(int16(answer), batchLimit)
+	return refused
+}
+
+func (j *judge) deniedLongEnough(topic string, now time.Time) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	known, ok := j.unknown[topic]
+	if !ok || now.Sub(known.last) > max(denialsApart, j.unknownAfter) {
+		known.first = now
+	}
+	known.last = now
+	if j.unknown == nil {
+		j.unknown = make(map[string]denial)
+		j.suspects.Store(true)
+	}
+	j.unknown[topic] = known
+	return now.Sub(known.first) >= j.unknownAfter
+}
