@@ -105,9 +105,22 @@ func TestARefusedEventIsParkedAloneAndBlocksItsKeyOnly(t *testing.T) {
 	})
 }
 
+// moves counts the moves to outbox_parked.
+type moves struct {
+	store
+	count atomic.Int64
+}
+
+func (m *moves) Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error) {
+	m.count.Add(1)
+	return m.store.Park(ctx, l, rows)
+}
+
 func TestARetrySendsTheKeyInOrderBeforeItsNewerEventsAndUnblocksIt(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
+		moved := &moves{}
+		b.naive = func(s store) store { moved.store = s; return moved }
 		b.refuse("k1")
 		b.commit("k", numbered("k", 4)...)
 		stop := b.start()
@@ -115,9 +128,11 @@ func TestARetrySendsTheKeyInOrderBeforeItsNewerEventsAndUnblocksIt(t *testing.T)
 		b.refuse()
 		b.ask("retry", "state = 'failed'")
 		b.parkedAre()
+		before := moved.count.Load()
 		b.commit("k", "k5")
 		b.published(numbered("k", 5)...)
 		require.NoError(t, stop())
+		require.Equal(t, before, moved.count.Load(), "k5 did not go aside")
 	})
 }
 
@@ -386,6 +401,47 @@ func TestAMoveWhoseAnswerWasLostBlocksItsKeyAllTheSame(t *testing.T) {
 		b.parkedAre("k1 failed", "k2 blocked")
 		require.NoError(t, stop())
 		require.Empty(t, b.sink.values())
+	})
+}
+
+// settling tells that a reader waits for the moves that are still committing.
+type settling struct {
+	store
+	waits chan struct{}
+}
+
+func (s settling) Settle(ctx context.Context, l dialect.Lease) error {
+	close(s.waits)
+	return s.store.Settle(ctx, l)
+}
+
+// The connection broke while a row was being parked, and the database is still at it. A
+// reader that looked for blocked keys meanwhile would take the key for free (hazard 16).
+func TestTheBlockedKeysAreReadBehindAMoveThatIsStillCommitting(t *testing.T) {
+	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.commit("k", "k1")
+		s := b.session()
+		waits, done := make(chan struct{}), make(chan error, 1)
+		s.relay.store = settling{s.relay.store, waits}
+		move := b.begin()
+		for _, statement := range []string{
+			"UPDATE outbox_leases SET epoch = epoch WHERE id = 1",
+			`INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, headers, created_at)
+SELECT id, event_id, topic, event_key, event_type, headers, created_at FROM outbox_events`,
+		} {
+			_, err := move.ExecContext(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		go func() { done <- s.loadBlocked(t.Context()) }()
+		select {
+		case err := <-done:
+			require.Fail(t, "it did not wait", "%v", err)
+		case <-waits:
+		}
+		require.NoError(t, move.Commit())
+		require.NoError(t, <-done)
+		require.Contains(t, s.blocked, orderKey("t", []byte("k")))
 	})
 }
 

@@ -274,6 +274,24 @@ func TestARelayThatIsShutOutOnceGoesOn(t *testing.T) {
 	require.Equal(t, []string{"k1", "k2"}, b.broker.values())
 }
 
+// A successor shuts its predecessor out, as it should: that is no second database.
+func TestToBeShutOutByASuccessorIsNoReasonToStop(t *testing.T) {
+	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	r := b.relay()
+	k, err := r.claim(t.Context())
+	require.NoError(t, err)
+	b.expireLease()
+	successor, err := b.relay().claim(t.Context())
+	require.NoError(t, err)
+	require.NotNil(t, successor)
+	var count, own fencings
+	for range 2 * fencedTooOften {
+		require.NoError(t, r.fatal(k, &count, ErrFenced))
+		err = r.fatal(successor, &own, ErrFenced)
+	}
+	require.ErrorIs(t, err, ErrUnusable)
+}
+
 // The position runs behind the deletes, never ahead: with it the next owner would pass
 // over a manifest whose rows are still there (hazard 18).
 func TestThePositionIsKeptOnlyWhenTheDeletesHaveCommitted(t *testing.T) {
