@@ -40,6 +40,7 @@ func (s *session) obey(ctx context.Context) error {
 	defer cancel()
 	asked, err := s.relay.store.Asked(bounded)
 	if err != nil || !asked {
+		s.refusing = s.refusing && err != nil // a wish that comes later is another one
 		return err
 	}
 	if err := s.drop(bounded); err != nil {
@@ -141,7 +142,11 @@ func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record
 			continue
 		}
 		refused = append(refused, dialect.Refusal{ParkedEvent: dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID}, Reason: reason.Error()})
-		s.relay.log.Warn("a parked event would be refused again", "seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
+		if !s.refusing {
+			s.refusing = true // one line, not one for each event
+			s.relay.log.Warn("parked events would be refused again, this one first; `relay parked list` shows which, and why",
+				"seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
+		}
 		if r.Key != nil {
 			behind[orderKey(r.Topic, r.Key)] = true
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -304,6 +305,30 @@ func TestWhatTheSinkOrTheAllowListWouldRefuseIsParkedWithoutANewSession(t *testi
 		b.published("k1", "y")
 		require.NoError(t, stop())
 		require.Equal(t, 1, b.sink.sessions)
+	})
+}
+
+func TestARetryOfEventsThatWouldBeRefusedAgainIsOneLineInTheLog(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		r := b.relay()
+		log := &lines{}
+		r.log = slog.New(log)
+		r.cfg.Sink = &judging{b.sink, func(*Record) error { return errRefused }}
+		b.commit("", numbered("x", 20)...)
+		stop := start(t, r)
+		tried := func(times int) func() bool {
+			return func() bool { return b.attempts(t, "x20") >= times }
+		}
+		eventually(t, "they are parked", tried(1))
+		b.ask("retry", "state = 'failed'")
+		eventually(t, "they were judged again", tried(2))
+		require.Equal(t, 1, log.count("would be refused again"))
+		eventually(t, "a later wish is told of, too", func() bool {
+			b.ask("retry", "state = 'failed'")
+			return log.count("would be refused again") > 1
+		})
+		require.NoError(t, stop())
 	})
 }
 

@@ -38,6 +38,7 @@ type session struct {
 	refused  *RejectedError      // by the policy halt: what would be refused
 	asked    time.Time           // when operators' wishes were looked for
 	more     bool                // there are more of them
+	refusing bool                // it was told that events to send again would be refused
 	// replaying are the parked rows that were sent last.
 	replaying []*Record
 	// lastFound is how many records the last read found, typical the size that one
