@@ -29,6 +29,15 @@ func (d *database) names() dialect.Names {
 	return dialect.Names{Dialect: d.Dialect, Prefix: d.source.TablePrefix, Schema: d.source.Schema}
 }
 
+// checkName refuses a table that belongs to a source of another name: the URL is wrong,
+// or the name.
+func (d *database) checkName(ctx context.Context) error {
+	if err := dialect.CheckSource(ctx, d.DB, d.names(), d.source.Name); err != nil {
+		return fmt.Errorf("%w: see relay source list, and name it by --source", err)
+	}
+	return nil
+}
+
 func (d *database) migrationOptions(only migrations.Half) migrations.Options {
 	return migrations.Options{Prefix: d.source.TablePrefix, Schema: d.source.Schema, Only: only}
 }

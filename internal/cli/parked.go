@@ -130,13 +130,19 @@ func oneSource(c *config.Config) (config.Source, error) {
 	return config.Source{}, usageError{fmt.Errorf("the file lists %d sources: say which one with --source: %s", len(names), strings.Join(names, ", "))}
 }
 
-// onSource opens the one source for do.
+// onSource opens the one source for do. Ids and topics mean something in one table only, so
+// a name that is another table's is refused, as `relay run` does.
 func onSource(ctx context.Context, c *config.Config, do func(*database) error) error {
 	s, err := oneSource(c)
 	if err != nil {
 		return err
 	}
-	return eachSource(ctx, []config.Source{s}, do, dbopen.WithExisting())
+	return eachSource(ctx, []config.Source{s}, func(d *database) error {
+		if err := d.checkName(ctx); err != nil {
+			return err
+		}
+		return do(d)
+	}, dbopen.WithExisting())
 }
 
 // tableError says better what keeps the tables from being used.

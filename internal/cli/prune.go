@@ -96,6 +96,9 @@ type pruned struct {
 func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source, old []dialect.Old, dryRun bool) error {
 	results := []pruned{}
 	failed := eachSource(ctx, sources, func(d *database) error {
+		if err := d.checkName(ctx); err != nil {
+			return err
+		}
 		store, err := dialect.NewRelay(d.DB, d.names())
 		if err != nil {
 			return err

@@ -115,7 +115,7 @@ func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, 
 		return errors.Join(failed, err)
 	}
 	if !t.Found {
-		return foundError{fmt.Errorf("event %s was not found", id)}
+		return foundError{fmt.Errorf("event %s was not found: the lines above say where was looked; relay trace --help lists the flags for an inbox", id)}
 	}
 	return nil
 }

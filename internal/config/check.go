@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
@@ -114,6 +115,8 @@ func (c *Config) checkDelivery(p *problems) {
 	for _, topic := range c.Delivery.Topics {
 		if err := relay.CheckTopicPattern(topic); err != nil {
 			p.add("%s: %w", c.origins["delivery.topics"], err)
+		} else if i := strings.IndexFunc(topic, notInTopic); i >= 0 {
+			p.add("%s: %q: Kafka's topics have letters, digits, dots, underscores and hyphens; commas go between topics", c.origins["delivery.topics"], topic)
 		}
 	}
 	if name, given := c.origins["delivery.archive_for"]; given && !c.Delivery.Archive {
@@ -156,4 +159,9 @@ func (k Kafka) TLSConfig() (*tls.Config, error) {
 		cfg.Certificates = []tls.Certificate{cert}
 	}
 	return cfg, nil
+}
+
+// notInTopic reports what no name of Kafka's has, nor a pattern for names.
+func notInTopic(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-*", r))
 }

@@ -113,10 +113,11 @@ log: {level: debug, format: json}
 }
 
 func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
-	file := write(t, "delivery:\n  lease_tll: 5s\n  mode: twice\n  topics: [a, b*c]\nsink: {kafka: {broker: x}}\nlog: loud\nfoo: 1\n")
+	file := write(t, "delivery:\n  lease_tll: 5s\n  mode: twice\n  topics: [a, b*c, c d]\nsink: {kafka: {broker: x}}\nlog: loud\nfoo: 1\n")
 	c, err := load(t, []string{"POSTROOM_POLL_MAX=7"}, "--config", file, "--lease-ttl", "1h", "--log-format", "xml", "--admin", ":80", "--on-rejection", "ignore", "--archive-for", "1y", "--database-url", "shop", "--table-prefix", "9")
 	err = errors.Join(err, c.CheckRun())
 	for _, want := range []string{
+		`"c d": Kafka's topics have letters, digits, dots, underscores and hyphens; commas go between topics`,
 		"delivery.lease_tll in " + file + ": no such setting: did you mean lease_ttl?",
 		"sink.kafka.broker in " + file + ": no such setting: did you mean brokers?",
 		"log in " + file + ": want a section with format, level",

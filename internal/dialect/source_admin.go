@@ -86,6 +86,17 @@ func DescribeSource(ctx context.Context, db *sql.DB, n Names) (SourceDescription
 	return d, nil
 }
 
+// CheckSource fails with ErrSourceName if the table belongs to a source of another name.
+// One without a name yet, or that cannot be read, passes: what follows will say so.
+func CheckSource(ctx context.Context, db *sql.DB, n Names, name string) error {
+	var present sql.NullString
+	err := db.QueryRowContext(ctx, n.Expand("SELECT source FROM {outbox_leases} WHERE id = 1")).Scan(&present)
+	if err != nil || !present.Valid || present.String == name {
+		return nil
+	}
+	return fmt.Errorf("%w: %s belongs to source %q, not %q", ErrSourceName, n.Plain(Events), present.String, name)
+}
+
 // RenameSource calls a source otherwise. from must be its present name (ErrSourceName).
 // It fails with a *LeasedError while a relay owns the source.
 func RenameSource(ctx context.Context, db *sql.DB, n Names, from, to string) error {

@@ -26,8 +26,8 @@ func lease(f *Facts, found *findings) {
 	}
 	if mode := f.mode(); l.Mode != "" && l.Mode != mode {
 		found.add(Warning, "lease.mode", table, fmt.Sprintf("the source was last delivered %s, and %s is configured", l.Mode, mode),
-			"the first claim in the other mode begins anew; until then, and if relays of both are running, only the weaker promise holds",
-			f.run())
+			"all relays of a source run in one mode: while both do, only the weaker promise holds. To change it on purpose, stop all of them first",
+			f.run()+" --mode "+l.Mode)
 	}
 	switch {
 	case l.Halted != "":

@@ -72,7 +72,7 @@ func anothersTable(t *testing.T, c *clinic) {
 func anotherMode(t *testing.T, c *clinic) {
 	c.source.ExactlyOnce = true
 	mode := c.examine().only(t, "lease.mode")
-	requireFinding(t, mode, doctor.Warning, "outbox_leases", "relay run")
+	requireFinding(t, mode, doctor.Warning, "outbox_leases", "relay run --config relay.yaml --mode at-least-once")
 	require.Contains(t, mode.What, "at-least-once")
 	require.Contains(t, mode.What, "exactly-once")
 }
