@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,18 @@ func New(ctx context.Context, java, lib string, options Options) (*Cluster, erro
 	return c, nil
 }
 
+// newID is a random id as Kafka writes them: 16 bytes in base64. Never one that begins with a dash, which one in
+// 64 would do: Kafka's tools take it for an option, and Kafka itself does not give out such ids either.
+func newID(random io.Reader) string {
+	for {
+		var id [16]byte
+		_, _ = io.ReadFull(random, id[:]) // crypto/rand never fails
+		if text := base64.RawURLEncoding.EncodeToString(id[:]); text[0] != '-' {
+			return text
+		}
+	}
+}
+
 // prepare makes a cluster of which nothing runs yet.
 func prepare(java, lib string, options Options) (*Cluster, error) {
 	if options.Nodes == 0 {
@@ -99,9 +112,7 @@ func prepare(java, lib string, options Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails
-	c := &Cluster{options: options, java: java, lib: lib, dir: dir, id: base64.RawURLEncoding.EncodeToString(id[:])}
+	c := &Cluster{options: options, java: java, lib: lib, dir: dir, id: newID(rand.Reader)}
 	for n := range options.Nodes {
 		c.nodes = append(c.nodes, &Node{cluster: c, id: int32(n + 1), dir: filepath.Join(dir, fmt.Sprint("node", n+1))})
 	}

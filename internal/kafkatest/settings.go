@@ -5,7 +5,6 @@ package kafkatest
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"net"
@@ -136,10 +135,7 @@ func (c *Cluster) format(ctx context.Context) error {
 		return err
 	}
 	for _, n := range c.nodes[1:] {
-		var id [16]byte
-		_, _ = rand.Read(id[:])
-		id[0] = 0x11 // Kafka refuses an id that begins with a dash
-		text := fmt.Sprintf("version=1\nnode.id=%d\ndirectory.id=%s\ncluster.id=%s\n", n.id, base64.RawURLEncoding.EncodeToString(id[:]), c.id)
+		text := fmt.Sprintf("version=1\nnode.id=%d\ndirectory.id=%s\ncluster.id=%s\n", n.id, newID(rand.Reader), c.id)
 		if err := os.MkdirAll(n.dataDir(), 0o700); err != nil {
 			return err
 		}
