@@ -47,6 +47,8 @@ type Inbox struct {
 type store interface {
 	// InsertMessage reports false, without an error, when the id is there already.
 	InsertMessage(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) (bool, error)
+	// InsertMessages returns the ids that were not there; no id may come twice.
+	InsertMessages(ctx context.Context, tx dialect.Queryer, consumer string, rows []dialect.InboxRow) (map[string]bool, error)
 	// ExpiredMessages returns the next rows older than age, and where to go on from.
 	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration, from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
 	// DeleteMessages deletes those of the ids that are still older than age.

@@ -28,6 +28,9 @@ type Inbox struct {
 	insert  string
 	expired string
 	remove  string // up to the list of ids
+
+	insertAll string
+	claimed   string // MySQL's: which of them were new
 }
 
 // NewInbox returns the inbox's statements for n, which it validates.
@@ -39,14 +42,18 @@ func NewInbox(n Names) (*Inbox, error) {
 	switch n.Dialect {
 	case PostgreSQL:
 		i.insert, i.expired, i.remove = insertMessagePostgres, expiredPostgres, removePostgres
+		i.insertAll = insertMessagesPostgres
 	case MySQL:
 		i.insert, i.expired, i.remove = insertMessageMySQL, expiredMySQL, removeMySQL
+		i.insertAll, i.claimed = insertMessagesMySQL, n.Expand(claimedMessagesMySQL)
 	case SQLite:
 		i.insert, i.expired, i.remove = insertMessageSQLite, expiredSQLite, removeSQLite
+		i.insertAll = insertMessagesSQLite
 	default:
 		return nil, fmt.Errorf("no inbox statements for dialect %q", n.Dialect)
 	}
 	i.insert, i.expired, i.remove = n.Expand(i.insert), n.Expand(i.expired), n.Expand(i.remove)
+	i.insertAll = n.Expand(i.insertAll)
 	return i, nil
 }
 

@@ -1,0 +1,64 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// MaxBatch is the most messages that AcceptBatch takes.
+const MaxBatch = 10_000
+
+// AcceptBatch is Accept for many messages: in one statement (two on MySQL) it records
+// that the consumer has handled them, and reports for each, in the order given,
+// whether it is fresh. Of copies within the batch the first is fresh, if any. Apply
+// the effects of the fresh ones in tx, in the order given, and commit.
+//
+// All that Accept promises and asks for holds for each message. No messages: no
+// statement. More than MaxBatch: ErrTooLarge.
+//
+// Batches that share ids are safe beside one another: the later one waits until the
+// other has ended. In a transaction that accepts several batches the database may
+// find a deadlock between two of them; roll back and run it again.
+func (ib *Inbox) AcceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []bool, err error) {
+	if tx == nil {
+		return nil, fmt.Errorf("inbox: accept %d messages for %q: %w", len(ms), ib.consumer, ErrNoTransaction)
+	}
+	rows, first, err := ib.distinct(ms)
+	if err != nil {
+		return nil, fmt.Errorf("inbox: accept %d messages for %q: %w", len(ms), ib.consumer, err)
+	}
+	fresh = make([]bool, len(ms))
+	if len(rows) == 0 {
+		return fresh, nil
+	}
+	written, err := ib.store.InsertMessages(ctx, tx, ib.consumer, rows)
+	if err != nil {
+		return nil, fmt.Errorf("inbox: write %d messages of consumer %q to %s: %w%s", len(rows), ib.consumer, ib.table, err, hint(err))
+	}
+	for i, m := range ms {
+		fresh[i] = first[i] && written[m.ID]
+	}
+	return fresh, nil
+}
+
+// distinct returns the row of each message but the copies, and which messages are none.
+func (ib *Inbox) distinct(ms []Message) (rows []dialect.InboxRow, first []bool, err error) {
+	if len(ms) > MaxBatch {
+		return nil, nil, fmt.Errorf("%w: %d messages, at most %d", ErrTooLarge, len(ms), MaxBatch)
+	}
+	seen := make(map[string]bool, len(ms))
+	first = make([]bool, len(ms))
+	for i, m := range ms {
+		if err := m.check(); err != nil {
+			return nil, nil, fmt.Errorf("message %d: %w", i, err)
+		}
+		if seen[m.ID] {
+			continue
+		}
+		seen[m.ID], first[i] = true, true
+		rows = append(rows, m.row(ib.consumer))
+	}
+	return rows, first, nil
+}
