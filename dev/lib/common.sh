@@ -6,7 +6,7 @@
 # .dev/data-root  where the servers keep their data: a directory of its own when .dev cannot be entered by
 #                 the users that the servers run as (a clone under /root)
 
-# Seconds a server has to answer its first question. Cold, five servers share two cores.
+# Seconds a server has to answer its first question. Cold, six servers share two cores.
 START_TIMEOUT=${POSTROOM_START_TIMEOUT:-120}
 # Seconds a server has to end after the first signal, before it is killed.
 STOP_TIMEOUT=40
@@ -33,7 +33,7 @@ variable() {
 	kafka) echo POSTROOM_TEST_KAFKA_BROKERS ;;
 	pgbouncer) echo POSTROOM_TEST_PGBOUNCER_URL ;;
 	redis) echo POSTROOM_TEST_REDIS_ADDR ;;
-	rabbitmq) echo POSTROOM_TEST_RABBITMQ_URL ;;
+	rabbitmq) echo POSTROOM_TEST_AMQP_URL ;;
 	esac
 }
 

@@ -1,4 +1,4 @@
-# RabbitMQ, optional: dev/services up rabbitmq. Erlang's port mapper (epmd) is a second process with a port of its own:
+# RabbitMQ. Erlang's port mapper (epmd) is a second process with a port of its own:
 # left to itself, RabbitMQ would start one for the whole machine that nobody stops.
 
 rabbitmq_packages() { echo rabbitmq-server; }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +24,11 @@ import (
 
 // Sarama's metrics keep one goroutine for the life of the process.
 func TestMain(m *testing.M) {
+	if crash := strings.Fields(os.Getenv(envCrash)); len(crash) == 3 {
+		err := crashAfterThreeCommits(broker{crash[0], crash[1], crash[2]}, os.Getenv(envCrashDatabase))
+		fmt.Fprintln(os.Stderr, "the consumer ended by itself:", err)
+		os.Exit(2)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 

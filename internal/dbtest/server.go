@@ -23,6 +23,7 @@ const (
 	envMariaDB      = "POSTROOM_TEST_MARIADB_URL"
 	envPgBouncer    = "POSTROOM_TEST_PGBOUNCER_URL"
 	envKafka        = "POSTROOM_TEST_KAFKA_BROKERS"
+	envAMQP         = "POSTROOM_TEST_AMQP_URL"
 )
 
 // Flavors of Database.

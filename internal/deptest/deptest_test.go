@@ -62,6 +62,7 @@ func TestEachAdapterBringsItsOwnLibraryAlone(t *testing.T) {
 		franz     = "github.com/twmb/franz-go"
 		pgx       = "github.com/jackc/pgx"
 		sarama    = "github.com/IBM/sarama"
+		rabbit    = "github.com/rabbitmq"
 		otel      = "go.opentelemetry.io"
 		prom      = "github.com/prometheus"
 		testify   = "github.com/stretchr"
@@ -79,6 +80,10 @@ func TestEachAdapterBringsItsOwnLibraryAlone(t *testing.T) {
 		"/outbox/outboxwatermill": {
 			gorm: "Watermill's users need no gorm", franz: "writers need no Kafka", sarama: "writers need no Kafka",
 			pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
+		},
+		"/inbox/inboxwatermill": {
+			gorm: "Watermill's users need no gorm", franz: "the subscriber is the user's choice", sarama: "the subscriber is the user's choice",
+			rabbit: "the subscriber is the user's choice", pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
 		},
 		"/outbox/outboxtest": {
 			watermill: "a test helper of the outbox alone", gorm: "a test helper of the outbox alone", franz: "a test helper of the outbox alone",
