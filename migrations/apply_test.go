@@ -17,7 +17,7 @@ import (
 )
 
 // allFiles are the migrations of both halves, by version.
-var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql"}
+var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql"}
 
 func apply(t *testing.T, db dbtest.Database, o migrations.Options) []migrations.Result {
 	t.Helper()
@@ -67,7 +67,7 @@ func TestApplyMakesTheTablesOnce(t *testing.T) {
 		require.Positive(t, first[0].Duration)
 		require.Equal(t, int64(1), first[0].Version)
 		require.Empty(t, apply(t, db, migrations.Options{}), "a second Apply has nothing to do")
-		for _, table := range []string{"outbox_events", "outbox_parked", "outbox_leases", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "postroom_schema"} {
+		for _, table := range []string{"outbox_events", "outbox_parked", "outbox_leases", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "inbox_offsets", "postroom_schema"} {
 			require.True(t, exists(t, db, table), table)
 		}
 		require.False(t, exists(t, db, "goose_db_version"), "that table is the user's")
@@ -124,7 +124,7 @@ func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		outbox, inbox := migrations.Options{Only: migrations.OutboxOnly}, migrations.Options{Only: migrations.InboxOnly}
-		require.Equal(t, []string{"00002_inbox.sql"}, files(apply(t, db, inbox)))
+		require.Equal(t, []string{"00002_inbox.sql", "00004_inbox_offsets.sql"}, files(apply(t, db, inbox)))
 		require.False(t, exists(t, db, "outbox_events"))
 		require.True(t, exists(t, db, "inbox_events"))
 		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, inbox))

@@ -99,12 +99,13 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 			{Version: 1, File: "00001_outbox.sql", Half: migrations.OutboxOnly, Known: true},
 			{Version: 2, File: "00002_inbox.sql", Half: migrations.InboxOnly, Known: true},
 			{Version: 3, File: "00003_outbox_relay.sql", Half: migrations.OutboxOnly, Known: true},
+			{Version: 4, File: "00004_inbox_offsets.sql", Half: migrations.InboxOnly, Known: true},
 		}, status())
 
 		apply(t, db, migrations.Options{Only: migrations.OutboxOnly})
 		exec(t, db.DB, "INSERT INTO postroom_schema (version, name) VALUES (100, '00100_inbox_next.sql')")
 		rows := status()
-		require.Len(t, rows, 4)
+		require.Len(t, rows, 5)
 		require.True(t, rows[0].Applied)
 		require.WithinDuration(t, time.Now(), rows[0].AppliedAt, time.Minute)
 		require.False(t, rows[1].Applied)

@@ -17,3 +17,21 @@ func writeNumbered(b *strings.Builder, after, count int) {
 	}
 	b.WriteByte(')')
 }
+
+// numbered puts PostgreSQL's $1, $2, … where question marks are; no statement that is
+// given to it has them otherwise.
+func (n Names) numbered(query string) string {
+	if n.Dialect != PostgreSQL {
+		return query
+	}
+	var b strings.Builder
+	for i := 1; ; i++ {
+		before, after, found := strings.Cut(query, "?")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		b.WriteString("$" + strconv.Itoa(i))
+		query = after
+	}
+}

@@ -1,0 +1,56 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+)
+
+// InboxOffsets is the default name of the table of offsets, for Names.Table.
+const InboxOffsets = "inbox_offsets"
+
+// InboxHold is a row of inbox_offsets.
+type InboxHold struct {
+	Epoch int64
+	Next  sql.NullInt64
+}
+
+const (
+	holdReturning = `INSERT INTO {inbox_offsets} AS o (consumer, kafka_topic, kafka_partition, epoch) VALUES (?, ?, ?, 1)
+ON CONFLICT (consumer, kafka_topic, kafka_partition) DO UPDATE SET epoch = o.epoch + 1 RETURNING epoch, next_offset`
+
+	holdMySQL = `INSERT INTO {inbox_offsets} (consumer, kafka_topic, kafka_partition, epoch) VALUES (?, ?, ?, 1)
+ON DUPLICATE KEY UPDATE epoch = epoch + 1`
+
+	readHold = `SELECT epoch, next_offset FROM {inbox_offsets} WHERE consumer = ? AND kafka_topic = ? AND kafka_partition = ?`
+)
+
+// HoldPartition gives a partition the next epoch, in tx, and returns its row. It waits
+// for a transaction that is moving the offset, and so reads what that one leaves.
+func (i *Inbox) HoldPartition(ctx context.Context, tx Queryer, consumer, topic string, partition int32) (h InboxHold, err error) {
+	args := []any{i.bytes(consumer), i.bytes(topic), partition}
+	if i.names.Dialect != MySQL {
+		err = i.one(ctx, tx, []any{&h.Epoch, &h.Next}, i.names.numbered(holdReturning), args...)
+		return h, err
+	}
+	if err := i.exec(ctx, tx, holdMySQL, args...); err != nil {
+		return h, err
+	}
+	err = i.one(ctx, tx, []any{&h.Epoch, &h.Next}, readHold, args...)
+	return h, err
+}
+
+// ReadHold returns a partition's row.
+func (i *Inbox) ReadHold(ctx context.Context, db Queryer, consumer, topic string, partition int32) (h InboxHold, err error) {
+	err = i.one(ctx, db, []any{&h.Epoch, &h.Next}, i.names.numbered(readHold), i.bytes(consumer), i.bytes(topic), partition)
+	return h, err
+}
+
+// MoveOffset sets the next offset of a partition that is held with epoch, if it is not
+// beyond first yet; false: it is, or another member holds the partition.
+func (i *Inbox) MoveOffset(ctx context.Context, tx Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error) {
+	stamp := map[Dialect]string{PostgreSQL: "clock_timestamp()", MySQL: "utc_timestamp(6)", SQLite: "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"}[i.names.Dialect]
+	n, err := i.affected(ctx, tx, "UPDATE {inbox_offsets} SET next_offset = ?, updated_at = "+stamp+
+		" WHERE consumer = ? AND kafka_topic = ? AND kafka_partition = ? AND epoch = ? AND (next_offset IS NULL OR next_offset <= ?)",
+		next, i.bytes(consumer), i.bytes(topic), partition, epoch, first)
+	return n > 0, err
+}
