@@ -1,6 +1,8 @@
 package inbox
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,6 +16,10 @@ const (
 	MaxConsumer  = 100 // bytes
 	MaxMessageID = 255 // bytes
 	MaxTopic     = 249 // characters
+
+	// MaxParkedPayload is the largest payload that is parked with its message, in bytes.
+	// Of a larger one the reason and the place in Kafka are kept.
+	MaxParkedPayload = 8 << 20
 )
 
 // Errors of Accept and Process, found with errors.Is. They are returned before any SQL.
@@ -46,13 +52,44 @@ type Message struct {
 	// positions. It is stored beside the id so that Prune can tell whether the
 	// message could still be delivered again.
 	Position *Position
+
+	// Topic is where the message was published, at most 249 characters. A message that
+	// has one can be parked when its handler fails for good, with everything below, and
+	// so must have all of it; without one Process gives up with an *AttemptsError.
+	Topic string
+	// Key orders messages: those of one topic and key are parked and retried in
+	// order. Empty: none. Any bytes.
+	Key string
+	// Type, Headers and Payload are what a handler that retries a parked message is
+	// given. Headers may hold any bytes; a nil Payload is a tombstone. Payloads over
+	// MaxParkedPayload are not parked with their message.
+	Type    string
+	Headers map[string]string
+	Payload []byte
+
+	// Err says why the message cannot be handled, if a decoder found that out: it is
+	// parked for this reason, and no handler runs.
+	Err error
 }
+
+// Handler applies the effect of a message in tx. See Process for what it may do.
+type Handler func(ctx context.Context, tx *sql.Tx, m Message) error
+
+// BatchHandler applies the effects of messages in tx, in the order given; all are
+// fresh. See ProcessBatch.
+type BatchHandler func(ctx context.Context, tx *sql.Tx, ms []Message) error
 
 func (m Message) check() error {
 	if m.ID == "" {
 		return fmt.Errorf("%w: whoever produces it must set one (on Watermill's wire the header _watermill_message_uuid)", ErrNoID)
 	}
 	if err := checkText("message id", m.ID, MaxMessageID); err != nil {
+		return err
+	}
+	if utf8.RuneCountInString(m.Topic) > MaxTopic {
+		return fmt.Errorf("%w: topic %.300q of message %q: at most %d characters", ErrTooLarge, m.Topic, m.ID, MaxTopic)
+	}
+	if err := checkText("topic", m.Topic, 4*MaxTopic); err != nil {
 		return err
 	}
 	p := m.Position

@@ -16,9 +16,12 @@ const (
 	Applied
 	// Duplicate: an earlier delivery was handled; the effect was there before.
 	Duplicate
+	// Parked: the message is set aside in inbox_parked, because its handler failed for good
+	// or its key stands still. Acknowledge it: `relay inbox parked` shows and retries it.
+	Parked
 )
 
-// String returns "failed", "applied" or "duplicate", for logs and metrics.
+// String returns "failed", "applied", "duplicate" or "parked", for logs and metrics.
 func (o Outcome) String() string {
 	switch o {
 	case Failed:
@@ -27,6 +30,8 @@ func (o Outcome) String() string {
 		return "applied"
 	case Duplicate:
 		return "duplicate"
+	case Parked:
+		return "parked"
 	}
 	return "Outcome(" + strconv.Itoa(int(o)) + ")"
 }

@@ -169,8 +169,8 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 				}
 			}
 			require.Equal(t, 0, count(t, db, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"))
-			require.Equal(t, 2*13, count(t, db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'order'"),
-				"11 tables and 2 of bookkeeping for each of 2 prefixes")
+			require.Equal(t, 2*14, count(t, db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'order'"),
+				"12 tables and 2 of bookkeeping for each of 2 prefixes")
 		})
 	}
 }

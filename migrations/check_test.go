@@ -109,10 +109,10 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 		require.True(t, rows[0].Applied)
 		require.WithinDuration(t, time.Now(), rows[0].AppliedAt, time.Minute)
 		require.False(t, rows[1].Applied)
-		require.Equal(t, "00100_inbox_next.sql", rows[3].File)
-		require.Equal(t, migrations.InboxOnly, rows[3].Half)
-		require.True(t, rows[3].Applied)
-		require.False(t, rows[3].Known)
+		require.Equal(t, "00100_inbox_next.sql", rows[4].File)
+		require.Equal(t, migrations.InboxOnly, rows[4].Half)
+		require.True(t, rows[4].Applied)
+		require.False(t, rows[4].Known)
 	})
 }
 
