@@ -1,0 +1,102 @@
+package inboxkafka
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/postroom/postroom/inbox"
+)
+
+// The CloudEvents specification 1.0: its Kafka protocol binding (binary and structured
+// content mode) and its JSON event format.
+
+func binaryCloudEvent(headers map[string]string, payload []byte) (inbox.Message, error) {
+	id, err := cloudEventID(headers[cePrefix+"source"], headers[cePrefix+"id"])
+	if err != nil {
+		return inbox.Message{}, err
+	}
+	return message(id, headers[cePrefix+"type"], headers, payload), nil
+}
+
+// cloudEventID is unique over all sources. A source is a URI reference, which has no
+// spaces; one that has would let two events share an id ("a b"+"c", "a"+"b c").
+func cloudEventID(source, id string) (string, error) {
+	switch {
+	case id == "":
+		return "", fmt.Errorf("%w: the CloudEvent has no id", ErrNoID)
+	case source == "":
+		return "", fmt.Errorf("%w: the CloudEvent %q has no source, and its id is unique within a source only", ErrNoID, id)
+	case strings.Contains(source, " "):
+		return "", fmt.Errorf("the CloudEvent %q has a source with a space, which is no URI reference", id)
+	}
+	return source + " " + id, nil
+}
+
+func structuredCloudEvent(headers map[string]string, value []byte) (inbox.Message, error) {
+	var event map[string]json.RawMessage
+	if err := json.Unmarshal(value, &event); err != nil {
+		return inbox.Message{}, errors.New("the value is no CloudEvent: it is not a JSON object")
+	}
+	payload, err := cloudEventData(event)
+	if err != nil {
+		return inbox.Message{}, err
+	}
+	delete(headers, headerContentType) // the envelope's
+	for name, raw := range event {
+		switch name {
+		case "data", "data_base64":
+		case "datacontenttype":
+			headers[headerContentType] = attribute(raw)
+		default:
+			headers[cePrefix+name] = attribute(raw)
+		}
+	}
+	return binaryCloudEvent(headers, payload)
+}
+
+// attribute returns a string as it is, and a number or boolean as JSON writes it.
+func attribute(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil && !bytes.Equal(raw, []byte("null")) {
+		return text
+	}
+	if bytes.Equal(raw, []byte("null")) {
+		return "" // as if it were not there
+	}
+	return string(raw)
+}
+
+// cloudEventData is what the value of the same event in binary mode would be.
+func cloudEventData(event map[string]json.RawMessage) ([]byte, error) {
+	data, encoded := event["data"], event["data_base64"]
+	if len(encoded) > 0 && !bytes.Equal(encoded, []byte("null")) {
+		var text string
+		if err := json.Unmarshal(encoded, &text); err != nil {
+			return nil, errors.New("data_base64 of the CloudEvent is no string")
+		}
+		decoded, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, errors.New("data_base64 of the CloudEvent is not base64")
+		}
+		return decoded, nil
+	}
+	if len(data) == 0 || bytes.Equal(data, []byte("null")) {
+		return nil, nil
+	}
+	var text string
+	if !isJSON(attribute(event["datacontenttype"])) && json.Unmarshal(data, &text) == nil {
+		return []byte(text), nil
+	}
+	return data, nil
+}
+
+// isJSON reports whether data of this type is a JSON value rather than text in a string.
+// Without a type it is.
+func isJSON(contentType string) bool {
+	media := mediaType(contentType)
+	return contentType == "" || strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
+}
