@@ -4,7 +4,9 @@
 // What it promises: the handler runs in a database transaction that also records the
 // message's id, and the message is acknowledged after that transaction has committed.
 // A delivery of a message that was handled before is acknowledged without running
-// the handler. See package inbox for the rest, failures included.
+// the handler. A handler that fails is run again, after pauses; a message that fails for
+// good is parked in the database, acknowledged, and run again when an operator asks for
+// it (Replay). See package inbox for the rest.
 //
 // What it needs: an inbox (package inbox), handlers that write through the
 // transaction in the message's context, and messages whose UUID is unique across

@@ -3,23 +3,12 @@ package inboxwatermill_test
 import (
 	"database/sql"
 
-	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxwatermill"
+	"github.com/postroom/postroom/inbox/inboxwatermill/watermillkafka"
 )
-
-// position reads where watermill-kafka found a message.
-func position(msg *message.Message) *inbox.Position {
-	ctx := msg.Context()
-	partition, ok := kafka.MessagePartitionFromCtx(ctx)
-	offset, ok2 := kafka.MessagePartitionOffsetFromCtx(ctx)
-	if !ok || !ok2 {
-		return nil
-	}
-	return &inbox.Position{Topic: message.SubscribeTopicFromCtx(ctx), Partition: partition, Offset: offset}
-}
 
 // A handler of a Router that reads Kafka and takes effect once per message.
 func Example() {
@@ -38,5 +27,5 @@ func Example() {
 		return err
 	}
 	router.AddConsumerHandler("billing", "orders", subscriber, handle).
-		AddMiddleware(inboxwatermill.Middleware(ib, db, inboxwatermill.WithPosition(position)))
+		AddMiddleware(inboxwatermill.Middleware(ib, db, inboxwatermill.WithPosition(watermillkafka.Position), inboxwatermill.WithKey(watermillkafka.Key)))
 }

@@ -15,7 +15,35 @@ type Option func(*config)
 type config struct {
 	id        func(*message.Message) string
 	position  func(*message.Message) *inbox.Position
+	topic     func(*message.Message) string
+	key       func(*message.Message) string
+	kind      func(*message.Message) string
 	onOutcome func(*message.Message, inbox.Outcome, error)
+}
+
+// newConfig returns the defaults with opts.
+func newConfig(opts []Option) *config {
+	c := &config{
+		id:       func(msg *message.Message) string { return msg.UUID },
+		position: func(*message.Message) *inbox.Position { return nil },
+		topic:    func(msg *message.Message) string { return message.SubscribeTopicFromCtx(msg.Context()) },
+		key:      func(*message.Message) string { return "" },
+		// What Watermill's CQRS marshalers write; a message of Postroom's has its type there too.
+		kind:      func(msg *message.Message) string { return msg.Metadata.Get("name") },
+		onOutcome: func(*message.Message, inbox.Outcome, error) {},
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+	return c
+}
+
+// delivery is msg as the inbox knows it.
+func (c *config) delivery(msg *message.Message) inbox.Message {
+	return inbox.Message{
+		ID: c.id(msg), Position: c.position(msg), Topic: c.topic(msg), Key: c.key(msg), Type: c.kind(msg),
+		Headers: msg.Metadata, Payload: msg.Payload,
+	}
 }
 
 // WithID says what a message's id is. Default: its UUID. Use it for messages that
@@ -27,18 +55,32 @@ func WithID(id func(*message.Message) string) Option {
 }
 
 // WithPosition says where Kafka has a message, so that Inbox.Prune knows which rows
-// can still be needed; nil: nowhere. Default: nowhere. With watermill-kafka:
-//
-//	inboxwatermill.WithPosition(func(msg *message.Message) *inbox.Position {
-//		partition, ok := kafka.MessagePartitionFromCtx(msg.Context())
-//		offset, ok2 := kafka.MessagePartitionOffsetFromCtx(msg.Context())
-//		if !ok || !ok2 {
-//			return nil
-//		}
-//		return &inbox.Position{Topic: message.SubscribeTopicFromCtx(msg.Context()), Partition: partition, Offset: offset}
-//	})
+// can still be needed; nil: nowhere. Default: nowhere. For watermill-kafka give it
+// watermillkafka.Position.
 func WithPosition(position func(*message.Message) *inbox.Position) Option {
 	return func(c *config) { c.position = position }
+}
+
+// WithTopic says which topic a message is parked under; "": it is not parked, and a
+// message whose handler fails for good is returned to the router with an
+// *inbox.AttemptsError, and delivered again. Default: the topic that the router
+// subscribed to.
+func WithTopic(topic func(*message.Message) string) Option {
+	return func(c *config) { c.topic = topic }
+}
+
+// WithKey says what a message is ordered by: while one is parked, the later ones of its
+// topic and key are parked behind it. Any bytes; "": none. Default: none, since
+// Watermill has no keys of its own. Packages watermillkafka and watermillamqp have
+// functions for Kafka's and RabbitMQ's.
+func WithKey(key func(*message.Message) string) Option {
+	return func(c *config) { c.key = key }
+}
+
+// WithType says what a message's type is, which operators see of a parked one. Default:
+// its metadata "name", where Watermill's CQRS marshalers write the name of the event.
+func WithType(kind func(*message.Message) string) Option {
+	return func(c *config) { c.kind = kind }
 }
 
 // OnOutcome is told what became of each delivery, after the commit and before the
@@ -52,27 +94,21 @@ func OnOutcome(f func(msg *message.Message, outcome inbox.Outcome, err error)) O
 // transaction of db, which handlers find with Tx or MustTx. Add it as the innermost
 // one that repeats or times: what stands inside it runs in the transaction, and runs
 // again with every attempt. Inbox.Process repeats a failing handler itself, so that
-// Watermill's Retry is not needed beside it.
+// Watermill's Retry and PoisonQueue are not needed beside it: a message that fails for
+// good is parked, in the database, and acknowledged. Replay runs it when an operator
+// asks for it.
 //
 // An error of Inbox.Process is returned to the router, which then does not
 // acknowledge the message (Nack), so that the broker delivers it again. Whether
 // others of its partition wait for it is the subscriber's affair; watermill-kafka
 // delivers it again at once, before any other.
 func Middleware(ib *inbox.Inbox, db *sql.DB, opts ...Option) message.HandlerMiddleware {
-	cfg := config{
-		id:        func(msg *message.Message) string { return msg.UUID },
-		position:  func(*message.Message) *inbox.Position { return nil },
-		onOutcome: func(*message.Message, inbox.Outcome, error) {},
-	}
-	for _, opt := range opts {
-		opt(&cfg)
-	}
+	cfg := newConfig(opts)
 	return func(h message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
 			var produced []*message.Message
 			ctx := msg.Context()
-			delivery := inbox.Message{ID: cfg.id(msg), Position: cfg.position(msg)}
-			outcome, err := ib.Process(ctx, db, delivery, func(ctx context.Context, tx *sql.Tx) (err error) {
+			outcome, err := ib.Process(ctx, db, cfg.delivery(msg), func(ctx context.Context, tx *sql.Tx) (err error) {
 				produced, err = runWith(WithTx(ctx, tx), h, msg)
 				return err
 			})

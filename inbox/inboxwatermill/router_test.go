@@ -18,6 +18,7 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxwatermill"
+	"github.com/postroom/postroom/inbox/inboxwatermill/watermillkafka"
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
@@ -60,11 +61,12 @@ func TestARouterRedeliversUntilTheMessageIsApplied(t *testing.T) {
 			return errHandler
 		}
 		return nil
-	}).AddMiddleware(inboxwatermill.Middleware(ib, db, inboxwatermill.OnOutcome(func(_ *message.Message, outcome inbox.Outcome, _ error) {
-		if outcome == inbox.Applied {
-			close(applied)
-		}
-	})))
+	}).AddMiddleware(inboxwatermill.Middleware(ib, db, inboxwatermill.WithTopic(func(*message.Message) string { return "" }), // not parked
+		inboxwatermill.OnOutcome(func(_ *message.Message, outcome inbox.Outcome, _ error) {
+			if outcome == inbox.Applied {
+				close(applied)
+			}
+		})))
 	start(t, router)
 	require.NoError(t, pubsub.Publish("orders", message.NewMessage(watermill.NewUUID(), nil)))
 	<-applied
@@ -127,7 +129,7 @@ func TestMessagesOfAStockWatermillKafkaPublisherTakeEffectOnce(t *testing.T) {
 	router := newRouter(t)
 	outcomes := make(chan inbox.Outcome, 2*messages)
 	router.AddConsumerHandler("billing", topic, subscriber, leaveEffect).AddMiddleware(inboxwatermill.Middleware(ib, db,
-		inboxwatermill.WithPosition(position),
+		inboxwatermill.WithPosition(watermillkafka.Position),
 		inboxwatermill.OnOutcome(func(_ *message.Message, outcome inbox.Outcome, err error) {
 			outcomes <- outcome
 		})))
