@@ -12,5 +12,9 @@
 // Check, which judges, shares no code with the relay. The writers use package outbox, as
 // a service does.
 //
-// Run is for Unix: it needs SIGSTOP, and servers started by dev/services.
+// RunBank proves package inbox's promise in the same way: consumer processes move money
+// between the accounts of a bank, as messages of a topic tell them to, and in the end
+// CheckBank says transfer by transfer what was lost or applied twice.
+//
+// Run and RunBank are for Unix: they need SIGSTOP, and servers started by dev/services.
 package chaos

@@ -23,6 +23,7 @@ type fleet struct {
 	args   []string
 	env    []string
 	log    *timeline
+	noun   string // what the processes are called in the log
 
 	mu       sync.Mutex
 	slots    []*slot
@@ -37,6 +38,7 @@ type fleet struct {
 // slot is the place of one relay, in which one process follows another.
 type slot struct {
 	number int
+	noun   string
 
 	// Under the fleet's lock.
 	incarnation int
@@ -47,13 +49,13 @@ type slot struct {
 	code        int       // how the last process ended
 }
 
-func (s *slot) name() string { return fmt.Sprintf("relay-%d.%d", s.number, s.incarnation) }
+func (s *slot) name() string { return fmt.Sprintf("%s-%d.%d", s.noun, s.number, s.incarnation) }
 
-// startFleet starts n relays.
-func startFleet(n int, binary string, args, env []string, log *timeline) *fleet {
-	f := &fleet{binary: binary, args: args, env: env, log: log, owner: -1, over: make(chan struct{})}
+// startFleet starts n processes, relays or what the noun says.
+func startFleet(n int, noun, binary string, args, env []string, log *timeline) *fleet {
+	f := &fleet{noun: noun, binary: binary, args: args, env: env, log: log, owner: -1, over: make(chan struct{})}
 	for number := range n {
-		s := &slot{number: number}
+		s := &slot{number: number, noun: noun}
 		f.slots = append(f.slots, s)
 		f.running.Go(func() { f.keep(s) })
 	}
@@ -250,7 +252,7 @@ func (f *fleet) terminate(ctx context.Context) error {
 		f.mu.Lock()
 		for _, s := range f.slots {
 			if s.cmd != nil {
-				errs = append(errs, fmt.Errorf("%s did not end after SIGTERM: %s", s.name(), strings.Join(f.log.tail(fmt.Sprint("relay-", s.number)), "\n")))
+				errs = append(errs, fmt.Errorf("%s did not end after SIGTERM: %s", s.name(), strings.Join(f.log.tail(fmt.Sprint(f.noun, "-", s.number)), "\n")))
 			}
 		}
 		f.mu.Unlock()
@@ -260,7 +262,7 @@ func (f *fleet) terminate(ctx context.Context) error {
 	}
 	for _, s := range f.slots {
 		if s.code != 0 {
-			errs = append(errs, fmt.Errorf("%s ended with %d after SIGTERM: %s", s.name(), s.code, strings.Join(f.log.tail(fmt.Sprint("relay-", s.number)), "\n")))
+			errs = append(errs, fmt.Errorf("%s ended with %d after SIGTERM: %s", s.name(), s.code, strings.Join(f.log.tail(fmt.Sprint(f.noun, "-", s.number)), "\n")))
 		}
 	}
 	return errors.Join(errs...)

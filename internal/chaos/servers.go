@@ -98,7 +98,9 @@ func (s *Servers) kafkaOptions(jvm string) error {
 		// One that was killed is let in again when its old session is over, and has
 		// read its logs: fewer partitions of its own are read sooner.
 		"extra.properties": "broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=400\n" +
-			"transaction.state.log.num.partitions=3\noffsets.topic.num.partitions=1\n",
+			"transaction.state.log.num.partitions=3\noffsets.topic.num.partitions=1\n" +
+			// Consumers that are stopped must lose their partitions within seconds.
+			"group.min.session.timeout.ms=1000\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
 			return fmt.Errorf("write Kafka's options: %w", err)

@@ -14,6 +14,10 @@ const (
 	MariaDB    = "mariadb"
 )
 
+// Consumers in the place of a mode asks for the run of consumers, RunBank, which has no
+// relay.
+const Consumers Mode = "consumers"
+
 // Settings say what one run does. Every field is required but those that say otherwise.
 type Settings struct {
 	Database string // PostgreSQL or MariaDB
@@ -45,7 +49,7 @@ func (s Settings) Validate() error {
 		}
 	}
 	check(slices.Contains([]string{PostgreSQL, MariaDB}, s.Database), "database %q: want %s or %s", s.Database, PostgreSQL, MariaDB)
-	check(slices.Contains([]Mode{AtLeastOnce, ExactlyOnce}, s.Mode), "mode %q: want %s or %s", s.Mode, AtLeastOnce, ExactlyOnce)
+	check(slices.Contains([]Mode{AtLeastOnce, ExactlyOnce, Consumers}, s.Mode), "mode %q: want %s, %s or %s", s.Mode, AtLeastOnce, ExactlyOnce, Consumers)
 	check(s.Duration >= time.Second, "duration %v: want at least 1s", s.Duration)
 	check(s.LeaseTTL >= 500*time.Millisecond, "lease-ttl %v: want at least 500ms", s.LeaseTTL)
 	check(s.Relays >= 1 && s.Relays <= 20, "relays %d: want 1 to 20", s.Relays)

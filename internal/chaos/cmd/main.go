@@ -2,7 +2,7 @@
 
 // Command cmd runs the chaos test: go run ./internal/chaos/cmd, or make chaos. It builds
 // the relay command, starts servers of its own, and makes one run for each database and
-// mode, one after another. Exit codes: 0 all passed, 1 a run could not be made or did too
+// mode, one after another; those of the consumers run on all databases at once. Exit codes: 0 all passed, 1 a run could not be made or did too
 // little, 2 wrong usage, 3 a property was broken.
 package main
 
@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,6 +36,14 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if consumer, ok := chaos.BankConsumerOf(); ok {
+		if err := consumer.Run(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "consumer:", err)
+			stop()
+			os.Exit(exitFailed)
+		}
+		return
+	}
 	code, err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
@@ -44,7 +53,7 @@ func main() {
 }
 
 // defaultModes are the modes that make chaos and .ci/run prove.
-const defaultModes = string(chaos.AtLeastOnce + "," + chaos.ExactlyOnce)
+const defaultModes = string(chaos.AtLeastOnce + "," + chaos.ExactlyOnce + "," + chaos.Consumers)
 
 // options are what the command line says.
 type options struct {
@@ -57,7 +66,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	databases := flags.String("database", "postgres,mariadb", "`databases`: postgres, mariadb or both")
-	modes := flags.String("mode", defaultModes, "`modes`: at-least-once, exactly-once or both")
+	modes := flags.String("mode", defaultModes, "`modes`: of the relay at-least-once and exactly-once; consumers for theirs")
 	flags.DurationVar(&o.Duration, "duration", time.Minute, "for how long there is trouble, in each run")
 	flags.Uint64Var(&o.Seed, "seed", 0, "of trouble and writers; 0: a random one")
 	flags.DurationVar(&o.LeaseTTL, "lease-ttl", 1500*time.Millisecond, "of the relays; pauses are longer by 0.1 to 2.0 s")
@@ -149,15 +158,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 
 // runAll makes one run after another; one that fails does not stop those that follow.
 func (o options) runAll(ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer) (code int, err error) {
-	var reports []*chaos.Report
+	var reports []any
 	for _, s := range o.runs(root) {
-		if ctx.Err() != nil {
-			break
+		if ctx.Err() != nil || s.Mode == chaos.Consumers {
+			continue
 		}
 		o.Say("%s, %s, %v:", s.Database, s.Mode, s.Duration)
 		report, failed := chaos.Run(ctx, servers, s)
 		if failed != nil {
-			code, err = max(code, exitFailed), errors.Join(err, fmt.Errorf("%s, %s, seed %d: %w; the log is in %s", s.Database, s.Mode, s.Seed, failed, s.Dir))
+			code, err = max(code, exitFailed), errors.Join(err, explain(s, failed))
 			continue
 		}
 		reports = append(reports, report)
@@ -169,6 +178,11 @@ func (o options) runAll(ctx context.Context, servers *chaos.Servers, root string
 			err = errors.Join(err, os.RemoveAll(s.Dir))
 		}
 	}
+	bankCode, banks, failed := o.runBanks(ctx, servers, root, stdout)
+	code, err = max(code, bankCode), errors.Join(err, failed)
+	for _, report := range banks {
+		reports = append(reports, report)
+	}
 	if o.json {
 		encoder := json.NewEncoder(stdout)
 		encoder.SetIndent("", "  ")
@@ -178,6 +192,52 @@ func (o options) runAll(ctx context.Context, servers *chaos.Servers, root string
 		code = max(code, exitFailed)
 	}
 	return code, err
+}
+
+// runBanks makes the consumers' runs, all at once: they wait for sessions to end most of
+// the time, and an outage of the broker is one for all.
+func (o options) runBanks(ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer) (code int, reports []*chaos.BankReport, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return exitFailed, nil, err
+	}
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	for _, s := range o.runs(root) {
+		if s.Mode != chaos.Consumers {
+			continue
+		}
+		s.Binary = self
+		running.Go(func() {
+			o.Say("%s, %s, %v:", s.Database, s.Mode, s.Duration)
+			report, failed := chaos.RunBank(ctx, servers, s)
+			mu.Lock()
+			defer mu.Unlock()
+			if failed != nil {
+				code, err = max(code, exitFailed), errors.Join(err, explain(s, failed))
+				return
+			}
+			reports = append(reports, report)
+			switch {
+			case len(report.Wrong) > 0:
+				code = max(code, exitFound)
+			case !report.Passed():
+				code = max(code, exitFailed)
+			case !o.keep:
+				err = errors.Join(err, os.RemoveAll(s.Dir))
+			}
+			if !o.json {
+				_, failed := fmt.Fprint(stdout, report)
+				err = errors.Join(err, failed)
+			}
+		})
+	}
+	running.Wait()
+	return code, reports, err
+}
+
+func explain(s chaos.Settings, err error) error {
+	return fmt.Errorf("%s, %s, seed %d: %w; the log is in %s", s.Database, s.Mode, s.Seed, err, s.Dir)
 }
 
 func codeOf(r *chaos.Report) int {

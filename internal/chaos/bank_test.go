@@ -1,0 +1,87 @@
+package chaos
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// soundBank is what a bank looks like when every transfer was applied once.
+func soundBank(sent []Transfer) Balances {
+	b := Balances{Accounts: make(map[int]int64), Ledger: slices.Clone(sent)}
+	for id := range bankAccounts {
+		b.Accounts[id] = bankOpening
+	}
+	for _, t := range sent {
+		b.Accounts[t.From] -= t.Amount
+		b.Accounts[t.To] += t.Amount
+	}
+	return b
+}
+
+func TestTheBanksCheckerFindsPlantedFaults(t *testing.T) {
+	var sent []Transfer
+	for n := range 500 {
+		sent = append(sent, transfer(7, n))
+	}
+	require.Empty(t, CheckBank(sent, soundBank(sent)))
+	first := sent[0]
+	for name, fault := range map[string]struct {
+		plant func(b *Balances)
+		says  []string
+	}{
+		"a transfer is lost": {func(b *Balances) {
+			*b = soundBank(sent[1:])
+		}, []string{"1 transfers lost: " + first.ID, "2 accounts with a wrong balance"}},
+		"a transfer is applied twice": {func(b *Balances) {
+			*b = soundBank(append(slices.Clone(sent), first))
+		}, []string{"1 transfers applied more than once: " + first.ID, "2 accounts with a wrong balance"}},
+		"a transfer is applied twice and written down once": {func(b *Balances) {
+			b.Accounts[first.From] -= first.Amount
+			b.Accounts[first.To] += first.Amount
+		}, []string{"2 accounts with a wrong balance"}},
+		"a transfer is written down and not applied": {func(b *Balances) {
+			b.Accounts[first.From] += first.Amount
+			b.Accounts[first.To] -= first.Amount
+		}, []string{"2 accounts with a wrong balance"}},
+		"half of a transfer": {func(b *Balances) {
+			b.Accounts[first.To] -= first.Amount
+		}, []string{"1 accounts with a wrong balance", "the total of 1000 accounts is"}},
+		"an account is gone": {func(b *Balances) {
+			delete(b.Accounts, 3)
+		}, []string{"the total of 999 accounts is"}},
+		"another amount": {func(b *Balances) {
+			b.Ledger[0].Amount++
+		}, []string{"1 transfers altered: " + first.ID}},
+		"a transfer that nobody sent": {func(b *Balances) {
+			b.Ledger = append(b.Ledger, Transfer{ID: "forged"})
+		}, []string{"1 transfers that nobody sent: forged"}},
+		"a message parked": {func(b *Balances) {
+			b.Parked = 1
+		}, []string{"1 messages parked"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := soundBank(sent)
+			fault.plant(&b)
+			wrong := CheckBank(sent, b)
+			require.Len(t, wrong, len(fault.says), "%v", wrong)
+			for _, says := range fault.says {
+				require.True(t, slices.ContainsFunc(wrong, func(s string) bool { return strings.Contains(s, says) }), "%v", wrong)
+			}
+		})
+	}
+}
+
+func TestASeedRepeatsTransfersAndCopiesAndThreeInTenAreSentAgain(t *testing.T) {
+	again := 0
+	for n := range 10_000 {
+		require.Equal(t, transfer(3, n), transfer(3, n))
+		require.Equal(t, copies(3, n), copies(3, n))
+		require.NotEqual(t, transfer(3, n).From, transfer(3, n).To)
+		again += min(1, len(copies(3, n)))
+	}
+	require.Greater(t, again, 3_000)
+	require.NotEqual(t, transfer(3, 1), transfer(4, 1))
+}
