@@ -17,7 +17,7 @@ import (
 )
 
 // allFiles are the migrations of both halves, by version.
-var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql"}
+var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00006_outbox_backfill.sql"}
 
 func apply(t *testing.T, db dbtest.Database, o migrations.Options) []migrations.Result {
 	t.Helper()
@@ -124,7 +124,7 @@ func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		outbox, inbox := migrations.Options{Only: migrations.OutboxOnly}, migrations.Options{Only: migrations.InboxOnly}
-		require.Equal(t, []string{"00002_inbox.sql", "00004_inbox_offsets.sql"}, files(apply(t, db, inbox)))
+		require.Equal(t, []string{"00002_inbox.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql"}, files(apply(t, db, inbox)))
 		require.False(t, exists(t, db, "outbox_events"))
 		require.True(t, exists(t, db, "inbox_events"))
 		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, inbox))
@@ -133,7 +133,7 @@ func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
 		require.ErrorContains(t, err, "outbox tables")
 		require.ErrorIs(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), migrations.ErrNotMigrated)
 
-		require.Equal(t, []string{"00001_outbox.sql", "00003_outbox_relay.sql"}, files(apply(t, db, outbox)), "the lower number may come later")
+		require.Equal(t, []string{"00001_outbox.sql", "00003_outbox_relay.sql", "00006_outbox_backfill.sql"}, files(apply(t, db, outbox)), "the lower number may come later")
 		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}))
 	})
 }
@@ -169,8 +169,8 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 				}
 			}
 			require.Equal(t, 0, count(t, db, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"))
-			require.Equal(t, 2*14, count(t, db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'order'"),
-				"12 tables and 2 of bookkeeping for each of 2 prefixes")
+			require.Equal(t, 2*17, count(t, db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'order'"),
+				"15 tables and 2 of bookkeeping for each of 2 prefixes")
 		})
 	}
 }
@@ -180,7 +180,7 @@ func TestAnExpiryFarInTheFutureIsAClockSetBack(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{Only: migrations.InboxOnly})
 		exec(t, db.DB, "UPDATE postroom_schema_lock SET owner = 'dead-host-1', expires_at = '2999-01-01T00:00:00'")
-		require.Len(t, apply(t, db, migrations.Options{}), 2)
+		require.Len(t, apply(t, db, migrations.Options{}), 3)
 	})
 }
 

@@ -48,14 +48,14 @@ func TestTablesOneVersionNewerWorkAndTwoDoNot(t *testing.T) {
 		err := check(migrations.OutboxOnly)
 		require.ErrorIs(t, err, migrations.ErrTooNew)
 		require.ErrorContains(t, err, "00101_outbox_after.sql")
-		require.ErrorContains(t, err, "00003_outbox_relay.sql")
+		require.ErrorContains(t, err, "00006_outbox_backfill.sql")
 		require.ErrorIs(t, check(migrations.Both), migrations.ErrTooNew)
 		require.NoError(t, check(migrations.InboxOnly), "the outbox is not the inbox's business")
 		require.Empty(t, apply(t, db, migrations.Options{}), "an older build leaves newer tables alone")
 	})
 }
 
-// What a build before 00003 left is what this build must work with.
+// What a build before 00006 left is what this build must work with.
 func TestTablesOneVersionOlderWork(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
@@ -64,27 +64,20 @@ func TestTablesOneVersionOlderWork(t *testing.T) {
 		for _, half := range []migrations.Half{migrations.Both, migrations.OutboxOnly, migrations.InboxOnly} {
 			require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Only: half}))
 		}
-		require.Equal(t, []string{"00003_outbox_relay.sql"}, files(apply(t, db, migrations.Options{})))
-		require.True(t, exists(t, db, "outbox_scheduled"))
+		require.Equal(t, []string{"00006_outbox_backfill.sql"}, files(apply(t, db, migrations.Options{})))
+		require.True(t, exists(t, db, "outbox_backfills"))
 
-		exec(t, db.DB, "DELETE FROM postroom_schema WHERE version = 1")
+		exec(t, db.DB, "DELETE FROM postroom_schema WHERE version IN (1, 3)")
 		older(t, db)
 		require.ErrorIs(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), migrations.ErrNotMigrated)
 	})
 }
 
-// older takes back 00003.
+// older takes back 00006.
 func older(t *testing.T, db dbtest.Database) {
 	t.Helper()
-	for _, table := range []string{"outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops"} {
-		exec(t, db.DB, "DROP TABLE "+table)
-	}
-	on := ""
-	if db.Dialect == migrations.MySQL {
-		on = " ON outbox_parked"
-	}
-	exec(t, db.DB, "DROP INDEX outbox_parked_asked_idx"+on)
-	exec(t, db.DB, "DELETE FROM postroom_schema WHERE version = 3")
+	exec(t, db.DB, "DROP TABLE outbox_backfills")
+	exec(t, db.DB, "DELETE FROM postroom_schema WHERE version = 6")
 }
 
 func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
@@ -100,19 +93,21 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 			{Version: 2, File: "00002_inbox.sql", Half: migrations.InboxOnly, Known: true},
 			{Version: 3, File: "00003_outbox_relay.sql", Half: migrations.OutboxOnly, Known: true},
 			{Version: 4, File: "00004_inbox_offsets.sql", Half: migrations.InboxOnly, Known: true},
+			{Version: 5, File: "00005_inbox_replica.sql", Half: migrations.InboxOnly, Known: true},
+			{Version: 6, File: "00006_outbox_backfill.sql", Half: migrations.OutboxOnly, Known: true},
 		}, status())
 
 		apply(t, db, migrations.Options{Only: migrations.OutboxOnly})
 		exec(t, db.DB, "INSERT INTO postroom_schema (version, name) VALUES (100, '00100_inbox_next.sql')")
 		rows := status()
-		require.Len(t, rows, 5)
+		require.Len(t, rows, 7)
 		require.True(t, rows[0].Applied)
 		require.WithinDuration(t, time.Now(), rows[0].AppliedAt, time.Minute)
 		require.False(t, rows[1].Applied)
-		require.Equal(t, "00100_inbox_next.sql", rows[4].File)
-		require.Equal(t, migrations.InboxOnly, rows[4].Half)
-		require.True(t, rows[4].Applied)
-		require.False(t, rows[4].Known)
+		require.Equal(t, "00100_inbox_next.sql", rows[6].File)
+		require.Equal(t, migrations.InboxOnly, rows[6].Half)
+		require.True(t, rows[6].Applied)
+		require.False(t, rows[6].Known)
 	})
 }
 

@@ -54,7 +54,7 @@ func TestTables(t *testing.T) {
 			{"parked events keep their event and a known state", testParkedEventsKeepTheirEventAndAKnownState},
 		} {
 			t.Run(c.name, func(t *testing.T) { c.test(t, db) })
-			for _, table := range []string{"outbox_events", "outbox_parked", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "inbox_offsets"} {
+			for _, table := range []string{"outbox_events", "outbox_parked", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "outbox_backfills", "inbox_replica_rows", "inbox_replica_runs", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "inbox_offsets"} {
 				exec(t, db.DB, "DELETE FROM "+table)
 			}
 		}

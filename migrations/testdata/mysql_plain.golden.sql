@@ -449,3 +449,101 @@ CREATE TABLE IF NOT EXISTS `postroom_schema` (
 ) ENGINE = InnoDB;
 
 INSERT INTO `postroom_schema` (version, name) VALUES (4, '00004_inbox_offsets.sql');
+-- file 00005_inbox_replica.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- What replicas of other services' data remember. A consumer that keeps no replica
+-- does without these tables.
+--
+-- Every statement can be run again, as in the first file.
+
+-- A row for each key that a replica has seen: the gate that a change has to pass. It
+-- stays when the replica's row is deleted, as a tombstone, so that a late older
+-- version does not bring the row back.
+CREATE TABLE IF NOT EXISTS inbox_replica_rows (
+    replica     varbinary(100) NOT NULL,
+    -- The key's columns as text; of several columns a JSON array.
+    row_key     varbinary(512) NOT NULL,
+    -- The source's own number: only a higher one changes the row.
+    version     bigint         NOT NULL,
+    -- A tombstone, since then.
+    deleted_at  datetime(6)    NULL,
+    -- When a change or a backfill last spoke of the key, by this database's clock.
+    applied_at  datetime(6)    NOT NULL DEFAULT (utc_timestamp(6)),
+    -- The newest backfill that had the key; empty: none.
+    run_id      char(36)       CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+    -- The batch that made the last change.
+    claim_token char(36)       CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',
+
+    PRIMARY KEY (replica, row_key),
+
+    CONSTRAINT inbox_replica_rows_replica_check CHECK (octet_length(replica) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_replica_rows_row_key_check CHECK (octet_length(row_key) BETWEEN 1 AND 512),
+    CONSTRAINT inbox_replica_rows_version_check CHECK (version > 0)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+  COMMENT = 'Postroom: the version of each row of a replica, and tombstones of deleted ones';
+
+-- Backfills that a replica has heard of.
+CREATE TABLE IF NOT EXISTS inbox_replica_runs (
+    replica     varbinary(100) NOT NULL,
+    run_id      char(36)       CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    -- Rows that the run sent, and its start by the source's clock: from its end marker.
+    sent        bigint         NULL,
+    started_at  datetime(6)    NULL,
+    heard_at    datetime(6)    NOT NULL DEFAULT (utc_timestamp(6)),
+    -- Every row has arrived, and what the source no longer has was removed.
+    finished_at datetime(6)    NULL,
+
+    PRIMARY KEY (replica, run_id),
+
+    CONSTRAINT inbox_replica_runs_replica_check CHECK (octet_length(replica) BETWEEN 1 AND 100),
+    CONSTRAINT inbox_replica_runs_run_id_check  CHECK (octet_length(run_id) BETWEEN 1 AND 36),
+    CONSTRAINT inbox_replica_runs_end_check     CHECK ((sent IS NULL) = (started_at IS NULL) AND (sent IS NULL OR sent >= 0))
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+  COMMENT = 'Postroom: backfills that a replica has heard of';
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS `postroom_schema` (
+    version    bigint       NOT NULL PRIMARY KEY,
+    name       varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    applied_at datetime(6)  NOT NULL DEFAULT (utc_timestamp(6))
+) ENGINE = InnoDB;
+
+INSERT INTO `postroom_schema` (version, name) VALUES (5, '00005_inbox_replica.sql');
+-- file 00006_outbox_backfill.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Runs of `relay backfill`: how far each has come. A chunk's events and its place here
+-- are one transaction, so that a run that was killed goes on after its last chunk.
+CREATE TABLE IF NOT EXISTS outbox_backfills (
+    -- A UUID of version 7: later runs have higher ones.
+    run_id      char(36)       CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    -- What operators call it. One run of a name is under way at a time.
+    name        varbinary(100) NOT NULL,
+    -- 1 while the run is not finished, else NULL.
+    running     smallint       NULL,
+    -- The primary key of the last row that was sent, as a JSON value; NULL: none yet.
+    position    text,
+    chunks      bigint         NOT NULL DEFAULT 0,
+    sent        bigint         NOT NULL DEFAULT 0,
+    -- Rows per topic, a JSON object: what the end markers say.
+    topics      text           NOT NULL,
+    started_at  datetime(6)    NOT NULL DEFAULT (utc_timestamp(6)),
+    finished_at datetime(6)    NULL,
+
+    CONSTRAINT outbox_backfills_name_key      UNIQUE (name, running),
+    CONSTRAINT outbox_backfills_name_check    CHECK (octet_length(name) BETWEEN 1 AND 100),
+    CONSTRAINT outbox_backfills_running_check CHECK (running = 1)
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
+  COMMENT = 'Postroom: runs of relay backfill, and how far each has come';
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS `postroom_schema` (
+    version    bigint       NOT NULL PRIMARY KEY,
+    name       varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    applied_at datetime(6)  NOT NULL DEFAULT (utc_timestamp(6))
+) ENGINE = InnoDB;
+
+INSERT INTO `postroom_schema` (version, name) VALUES (6, '00006_outbox_backfill.sql');

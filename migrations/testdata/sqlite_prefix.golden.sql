@@ -410,3 +410,94 @@ CREATE TABLE IF NOT EXISTS "acme_postroom_schema" (
 );
 
 INSERT INTO "acme_postroom_schema" (version, name) VALUES (4, '00004_inbox_offsets.sql');
+-- file 00005_inbox_replica.sql
+-- +goose Up
+
+-- What replicas of other services' data remember. A consumer that keeps no replica
+-- does without these tables.
+
+-- A row for each key that a replica has seen: the gate that a change has to pass. It
+-- stays when the replica's row is deleted, as a tombstone, so that a late older
+-- version does not bring the row back.
+CREATE TABLE "acme_inbox_replica_rows" (
+    replica     TEXT    COLLATE BINARY NOT NULL,
+    -- The key's columns as text; of several columns a JSON array.
+    row_key     TEXT    COLLATE BINARY NOT NULL,
+    -- The source's own number: only a higher one changes the row.
+    version     INTEGER NOT NULL,
+    -- A tombstone, since then.
+    deleted_at  TEXT,
+    -- When a change or a backfill last spoke of the key, by this machine's clock.
+    applied_at  TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+    -- The newest backfill that had the key; empty: none.
+    run_id      TEXT    COLLATE BINARY NOT NULL DEFAULT '',
+    -- The batch that made the last change.
+    claim_token TEXT    COLLATE BINARY NOT NULL DEFAULT '',
+
+    PRIMARY KEY (replica, row_key),
+
+    CONSTRAINT acme_inbox_replica_rows_replica_check CHECK (typeof(replica) = 'text' AND length(CAST(replica AS BLOB)) BETWEEN 1 AND 100),
+    CONSTRAINT acme_inbox_replica_rows_row_key_check CHECK (typeof(row_key) = 'text' AND length(CAST(row_key AS BLOB)) BETWEEN 1 AND 512),
+    CONSTRAINT acme_inbox_replica_rows_version_check CHECK (typeof(version) = 'integer' AND version > 0)
+) WITHOUT ROWID;
+
+-- Backfills that a replica has heard of.
+CREATE TABLE "acme_inbox_replica_runs" (
+    replica     TEXT    COLLATE BINARY NOT NULL,
+    run_id      TEXT    COLLATE BINARY NOT NULL,
+    -- Rows that the run sent, and its start by the source's clock: from its end marker.
+    sent        INTEGER,
+    started_at  TEXT,
+    heard_at    TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+    -- Every row has arrived, and what the source no longer has was removed.
+    finished_at TEXT,
+
+    PRIMARY KEY (replica, run_id),
+
+    CONSTRAINT acme_inbox_replica_runs_replica_check CHECK (typeof(replica) = 'text' AND length(CAST(replica AS BLOB)) BETWEEN 1 AND 100),
+    CONSTRAINT acme_inbox_replica_runs_run_id_check  CHECK (typeof(run_id) = 'text' AND length(CAST(run_id AS BLOB)) BETWEEN 1 AND 36),
+    CONSTRAINT acme_inbox_replica_runs_end_check     CHECK ((sent IS NULL) = (started_at IS NULL) AND (sent IS NULL OR sent >= 0))
+) WITHOUT ROWID;
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS "acme_postroom_schema" (
+    version    INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
+);
+
+INSERT INTO "acme_postroom_schema" (version, name) VALUES (5, '00005_inbox_replica.sql');
+-- file 00006_outbox_backfill.sql
+-- +goose Up
+
+-- Runs of `relay backfill`: how far each has come. A chunk's events and its place here
+-- are one transaction, so that a run that was killed goes on after its last chunk.
+CREATE TABLE "acme_outbox_backfills" (
+    -- A UUID of version 7: later runs have higher ones.
+    run_id      TEXT    NOT NULL PRIMARY KEY,
+    -- What operators call it. One run of a name is under way at a time.
+    name        TEXT    COLLATE BINARY NOT NULL,
+    -- 1 while the run is not finished, else NULL.
+    running     INTEGER,
+    -- The primary key of the last row that was sent, as a JSON value; NULL: none yet.
+    position    TEXT,
+    chunks      INTEGER NOT NULL DEFAULT 0,
+    sent        INTEGER NOT NULL DEFAULT 0,
+    -- Rows per topic, a JSON object: what the end markers say.
+    topics      TEXT    NOT NULL,
+    started_at  TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'),
+    finished_at TEXT,
+
+    CONSTRAINT acme_outbox_backfills_name_key      UNIQUE (name, running),
+    CONSTRAINT acme_outbox_backfills_name_check    CHECK (length(CAST(name AS BLOB)) BETWEEN 1 AND 100),
+    CONSTRAINT acme_outbox_backfills_running_check CHECK (running = 1)
+) WITHOUT ROWID;
+
+-- Tells Postroom that the tables above are there.
+CREATE TABLE IF NOT EXISTS "acme_postroom_schema" (
+    version    INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z')
+);
+
+INSERT INTO "acme_postroom_schema" (version, name) VALUES (6, '00006_outbox_backfill.sql');

@@ -1,0 +1,23 @@
+// Package replica keeps a table in step with another service's data.
+//
+// Apply takes versions of rows, and deletions, in any order and any number of copies,
+// and the table ends with the newest version of each: an older one never overwrites a
+// newer one, and does not bring back a row that was deleted. For that it needs a
+// version, a positive number of the source's own that grows with every change of a row
+// and goes on when a deleted row is made again.
+//
+// The version of each key stands in inbox_replica_rows, the gate; for a deleted row it
+// stays there as a tombstone. A batch passes the gate in one statement (two on MySQL),
+// then what was let through is written in one statement, and deletions in one more. It
+// is not one statement for all: on PostgreSQL a statement that waits at the gate for
+// another transaction goes on with the snapshot that it began with, and its DELETE
+// would not see the row which that transaction has just inserted.
+//
+// A backfill (outbox/backfill) makes a replica complete: Tidy removes rows that the
+// source no longer has, once every row of the run has arrived. That is counted, so it
+// does not matter in which order, how often and through which partition the rows and
+// the end marker come.
+//
+// The table is written by the replica alone. Its transactions need READ COMMITTED
+// (PostgreSQL) or any isolation (MySQL, MariaDB, SQLite).
+package replica

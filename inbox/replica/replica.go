@@ -1,0 +1,231 @@
+package replica
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Errors of New and Apply, found with errors.Is. Those of Apply come before any SQL.
+var (
+	ErrConfig  = errors.New("the replica cannot be declared so")
+	ErrVersion = errors.New("no version: the source must give each change of a row a number above 0 that grows")
+	ErrValues  = errors.New("the values do not fit the declared columns")
+)
+
+// Config declares a replica. Names are of a-z, 0-9 and _, and are quoted.
+type Config struct {
+	// Name is the replica's in Postroom's tables: 1 to 100 bytes. Renaming it forgets
+	// all versions. Default: Table.
+	Name string
+	// Table is written by the replica alone. It must be there.
+	Table string
+	// Schema is the table's, on PostgreSQL. Default: the connection's search_path.
+	Schema string
+	// Key are the columns of its primary key, or of a unique one: integers or text,
+	// together at most 500 bytes.
+	Key []string
+	// Columns are the others that are written.
+	Columns []string
+	// Times are those of Key and Columns whose JSON strings are times in RFC 3339.
+	Times []string
+	// Bytes are those of Columns whose JSON strings are base64.
+	Bytes []string
+	// TablePrefix and TablesSchema say where Postroom's own tables are.
+	TablePrefix, TablesSchema string
+}
+
+// Change is a version of a row, its deletion, or what a backfill says at its end.
+type Change struct {
+	// Version is the source's own number for this state of the row: above 0, and
+	// higher than that of every earlier state, deletions included.
+	Version int64
+	// Deleted says that the row is gone; Values has its key then.
+	Deleted bool
+	// Values are those of the key's columns and of all others. A column that is
+	// missing is an error: the source did not send NULL. Others are ignored.
+	Values map[string]any
+	// RunID is the backfill that sent it; empty: none.
+	RunID string
+	// End is set for the end marker of the backfill RunID; nothing else is then.
+	End *End
+}
+
+// Result says what became of changes.
+type Result struct {
+	Applied int // rows inserted or overwritten
+	Deleted int // deletions let through
+	Stale   int // copies, and versions not above the one that is known
+}
+
+// Replica writes one table. It has no state that changes, and is safe for use by many
+// goroutines.
+type Replica struct {
+	store   *dialect.Replica
+	dialect inbox.Dialect
+	c       Config
+	times   map[string]bool
+	bytes   map[string]bool
+}
+
+// New returns the replica that c declares. It does not talk to the database.
+func New(d inbox.Dialect, c Config) (*Replica, error) {
+	c.Name = cmp.Or(c.Name, c.Table)
+	if err := c.check(d); err != nil {
+		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
+	}
+	store, err := dialect.NewReplica(dialect.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.TablesSchema},
+		dialect.ReplicaTable{Replica: c.Name, Schema: c.Schema, Table: c.Table, Key: c.Key, Columns: c.Columns})
+	if err != nil {
+		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
+	}
+	r := &Replica{store: store, dialect: d, c: c, times: map[string]bool{}, bytes: map[string]bool{}}
+	for _, column := range c.Times {
+		r.times[column] = true
+	}
+	for _, column := range c.Bytes {
+		r.bytes[column] = true
+	}
+	return r, nil
+}
+
+func (c Config) check(d inbox.Dialect) error {
+	columns := slices.Concat(c.Key, c.Columns)
+	switch {
+	case c.Table == "" || len(c.Key) == 0:
+		return fmt.Errorf("%w: it needs a table and its key", ErrConfig)
+	case len(c.Name) > inbox.MaxConsumer:
+		return fmt.Errorf("%w: a name of %d bytes, at most %d", ErrConfig, len(c.Name), inbox.MaxConsumer)
+	case c.Schema != "" && d != inbox.PostgreSQL:
+		return fmt.Errorf("%w: only PostgreSQL has schemas", ErrConfig)
+	}
+	for _, name := range append(slices.Clone(columns), c.Table) {
+		if !dialect.ValidIdentifier(name) {
+			return fmt.Errorf("%w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig, name)
+		}
+	}
+	if c.Schema != "" && !dialect.ValidIdentifier(c.Schema) {
+		return fmt.Errorf("%w: schema %q", ErrConfig, c.Schema)
+	}
+	slices.Sort(columns)
+	if len(slices.Compact(slices.Clone(columns))) != len(columns) {
+		return fmt.Errorf("%w: a column is named twice", ErrConfig)
+	}
+	for _, name := range slices.Concat(c.Times, c.Bytes) {
+		if !slices.Contains(columns, name) {
+			return fmt.Errorf("%w: %q is no declared column", ErrConfig, name)
+		}
+	}
+	return nil
+}
+
+// Apply brings the table to the newest version of each row in changes, inside tx.
+// Changes of one key may come in any order and any number of copies. Of two different
+// changes with the same version the first to arrive stays: that is a mistake of the
+// source's, which `relay compare` shows.
+//
+// ErrVersion and ErrValues come before any SQL. After an error of the database roll
+// back; a deadlock or a lock timeout is nobody's fault, and inbox repeats it by itself.
+func (r *Replica) Apply(ctx context.Context, tx inbox.Tx, changes ...Change) (Result, error) {
+	rows, runs, ends, err := r.reduce(changes)
+	if err != nil {
+		return Result{}, fmt.Errorf("replica %q: %w", r.c.Name, err)
+	}
+	result, err := r.apply(ctx, tx, rows, runs, ends)
+	if err != nil {
+		return Result{}, fmt.Errorf("replica %q: write %s: %w%s", r.c.Name, r.c.Table, err, hint(err))
+	}
+	result.Stale = len(changes) - len(ends) - result.Applied - result.Deleted
+	return result, nil
+}
+
+func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange, runs []string, ends []dialect.ReplicaEnd) (result Result, err error) {
+	for _, run := range runs {
+		if err := r.store.Hear(ctx, tx, run); err != nil {
+			return result, err
+		}
+	}
+	for _, end := range ends {
+		if err := r.store.End(ctx, tx, end); err != nil {
+			return result, err
+		}
+	}
+	if len(rows) == 0 {
+		return result, nil
+	}
+	won, err := r.store.Claim(ctx, tx, rows)
+	if err != nil {
+		return result, err
+	}
+	var upserts, deletions []dialect.ReplicaChange
+	for _, row := range rows {
+		switch {
+		case !won[row.RowKey]:
+		case row.Deleted:
+			deletions = append(deletions, row)
+		default:
+			upserts = append(upserts, row)
+		}
+	}
+	if err := r.store.Upsert(ctx, tx, upserts); err != nil {
+		return result, err
+	}
+	if err := r.store.Delete(ctx, tx, deletions); err != nil {
+		return result, err
+	}
+	return Result{Applied: len(upserts), Deleted: len(deletions)}, nil
+}
+
+// reduce keeps the newest change of each key, sorted: transactions that share keys wait
+// for one another in one order, and not in a circle. What is dropped still tells which
+// backfill had the key.
+func (r *Replica) reduce(changes []Change) (rows []dialect.ReplicaChange, runs []string, ends []dialect.ReplicaEnd, err error) {
+	at := make(map[string]int, len(changes))
+	heard := map[string]bool{}
+	for _, c := range changes {
+		if c.RunID != "" && !heard[c.RunID] {
+			heard[c.RunID] = true
+			runs = append(runs, c.RunID)
+		}
+		if c.End != nil {
+			ends = append(ends, dialect.ReplicaEnd{RunID: c.RunID, Sent: c.End.Sent, Started: c.End.Started})
+			continue
+		}
+		row, err := r.row(c)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		i, known := at[row.RowKey]
+		if !known {
+			at[row.RowKey] = len(rows)
+			rows = append(rows, row)
+			continue
+		}
+		run := max(rows[i].RunID, row.RunID)
+		if row.Version > rows[i].Version {
+			rows[i] = row
+		}
+		rows[i].RunID = run
+	}
+	slices.Sort(runs)
+	slices.SortFunc(rows, func(a, b dialect.ReplicaChange) int { return cmp.Compare(a.RowKey, b.RowKey) })
+	return rows, runs, ends, nil
+}
+
+func hint(err error) string {
+	switch {
+	case dialect.IsMissingTable(err):
+		return " (make the replica's own table, and Postroom's by `relay migrate up`)"
+	case dialect.IsDenied(err):
+		return " (the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the replica's table, inbox_replica_rows and inbox_replica_runs)"
+	}
+	return ""
+}
+
+var _ inbox.Tx = (*sql.Tx)(nil)

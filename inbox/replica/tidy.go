@@ -1,0 +1,145 @@
+package replica
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// Defaults of TidyOptions.
+const (
+	DefaultTombstones = 30 * 24 * time.Hour
+	DefaultMargin     = time.Minute
+)
+
+const tidyStep = 500
+
+// TidyOptions says what Tidy may remove.
+type TidyOptions struct {
+	// Tombstones is how long deleted rows are remembered. An older version that
+	// arrives later than that brings the row back, so it must be longer than messages
+	// can wait: in the broker, and parked. Default: DefaultTombstones.
+	Tombstones time.Duration
+	// Parked is how long parked messages are kept; Tombstones may not be shorter.
+	Parked time.Duration
+	// Margin is by how much the clocks of source and replica may differ. Default:
+	// DefaultMargin.
+	Margin time.Duration
+}
+
+// Tidied says what Tidy did.
+type Tidied struct {
+	Removed int64 // rows that the source no longer had
+	Pruned  int64 // tombstones
+	Waiting []Run // backfills of which something has not arrived
+}
+
+// Run is a backfill that is not finished here. While there is one, tombstones stay.
+type Run struct {
+	ID      string
+	Arrived int64 // rows
+	Sent    int64 // rows; -1: its end marker has not come
+}
+
+// Tidy finishes backfills and deletes old tombstones; call it every minute or so. It
+// works in small transactions and may run in several processes, and be interrupted.
+//
+// A backfill is finished when its end marker and as many rows as that says have
+// arrived. Then each row goes that the run did not have and that no change has spoken of
+// since its start: the source had deleted it before. A row that was made while
+// the run went on is safe: its event was written after the start, so applied after it.
+func (r *Replica) Tidy(ctx context.Context, db *sql.DB, o TidyOptions) (Tidied, error) {
+	if o.Tombstones == 0 {
+		o.Tombstones = max(DefaultTombstones, o.Parked)
+	}
+	if o.Margin == 0 {
+		o.Margin = DefaultMargin
+	}
+	if o.Tombstones < o.Parked || o.Tombstones < 0 || o.Margin < 0 {
+		return Tidied{}, fmt.Errorf("replica %q: tombstones for %s and parked messages for %s: a parked message that is retried after its tombstone has gone brings a deleted row back", r.c.Name, o.Tombstones, o.Parked)
+	}
+	t, err := r.tidy(ctx, db, o)
+	if err != nil {
+		return t, fmt.Errorf("replica %q: tidy: %w%s", r.c.Name, err, hint(err))
+	}
+	return t, nil
+}
+
+func (r *Replica) tidy(ctx context.Context, db *sql.DB, o TidyOptions) (t Tidied, err error) {
+	runs, err := r.store.Runs(ctx, db)
+	if err != nil {
+		return t, err
+	}
+	for _, run := range runs { // the newest first: it makes those before it needless
+		if run.Finished {
+			break
+		}
+		if run.Confirmed, err = r.store.Confirmed(ctx, db, run.RunID); err != nil {
+			return t, err
+		}
+		if run.Sent < 0 || run.Confirmed < run.Sent {
+			t.Waiting = append(t.Waiting, Run{ID: run.RunID, Arrived: run.Confirmed, Sent: run.Sent})
+			continue
+		}
+		if err := r.finish(ctx, db, run.RunID, run.Started.Add(-o.Margin), &t); err != nil {
+			return t, err
+		}
+		break
+	}
+	for {
+		n, err := r.store.PruneTombstones(ctx, db, o.Tombstones, tidyStep)
+		t.Pruned += n
+		if err != nil || n < tidyStep {
+			return t, err
+		}
+	}
+}
+
+func (r *Replica) finish(ctx context.Context, db *sql.DB, runID string, before time.Time, t *Tidied) error {
+	for {
+		n, err := r.remove(ctx, db, runID, before)
+		if err != nil {
+			return err
+		}
+		t.Removed += int64(n)
+		if n < tidyStep {
+			return nil
+		}
+	}
+}
+
+// remove deletes the next unconfirmed rows and leaves tombstones; after the last ones it
+// notes in the same transaction that the run is finished.
+func (r *Replica) remove(ctx context.Context, db *sql.DB, runID string, before time.Time) (int, error) {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	// SQLite: a write first, or turning the read into one fails with SQLITE_BUSY.
+	if err := r.store.Hear(ctx, tx, runID); err != nil {
+		return 0, err
+	}
+	rows, err := r.store.Unconfirmed(ctx, tx, runID, before, tidyStep)
+	if err != nil {
+		return 0, err
+	}
+	for i := range rows {
+		if rows[i].Key, err = r.keyOf(rows[i].RowKey); err != nil {
+			return 0, err
+		}
+	}
+	if err := r.store.Delete(ctx, tx, rows); err != nil {
+		return 0, err
+	}
+	if err := r.store.Bury(ctx, tx, rows); err != nil {
+		return 0, err
+	}
+	if len(rows) < tidyStep {
+		if err := r.store.Finish(ctx, tx, runID); err != nil {
+			return 0, err
+		}
+	}
+	return len(rows), tx.Commit()
+}

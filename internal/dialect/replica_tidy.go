@@ -1,0 +1,74 @@
+package dialect
+
+import (
+	"context"
+	"time"
+)
+
+// Unconfirmed locks and returns up to limit rows that a finished backfill did not have
+// and that nothing has spoken of since before; as tombstones, with the version that
+// they have. RowKey and Version are set.
+//
+// The lock is what makes the removal safe: an Apply of the key that came first has moved
+// applied_at and the row is no longer found; one that comes later finds a tombstone.
+func (r *Replica) Unconfirmed(ctx context.Context, tx Queryer, runID string, before time.Time, limit int) ([]ReplicaChange, error) {
+	rows, err := tx.QueryContext(ctx, r.names.Expand(`SELECT row_key, version FROM {inbox_replica_rows}
+WHERE replica = `+r.names.param(1)+` AND deleted_at IS NULL AND run_id < `+r.names.param(2)+` AND applied_at < `+r.moment(3)+`
+ORDER BY row_key LIMIT `+r.names.param(4)+r.names.forUpdate()), r.names.keyArg(r.table.Replica), runID, before.UTC().Format(r.names.timeLayout()), limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []ReplicaChange
+	for rows.Next() {
+		var c ReplicaChange
+		if err := rows.Scan(&c.RowKey, &c.Version); err != nil {
+			return nil, err
+		}
+		found = append(found, c)
+	}
+	return found, rows.Err()
+}
+
+// Bury makes a tombstone of a gate's row, which keeps its version.
+func (r *Replica) Bury(ctx context.Context, tx Execer, rows []ReplicaChange) error {
+	for _, c := range rows {
+		if _, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_rows} SET deleted_at = `+r.now()+` WHERE replica = `+r.names.param(1)+` AND row_key = `+r.names.param(2)),
+			r.names.keyArg(r.table.Replica), r.names.keyArg(c.RowKey)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Finish notes that nothing of a run and of those before it is awaited any more.
+func (r *Replica) Finish(ctx context.Context, tx Execer, runID string) error {
+	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET finished_at = `+r.now()+` WHERE replica = `+r.names.param(1)+
+		` AND run_id <= `+r.names.param(2)+` AND finished_at IS NULL`), r.names.keyArg(r.table.Replica), runID)
+	return err
+}
+
+// PruneTombstones deletes up to limit tombstones that are older than age, unless a
+// backfill is under way; it looks at that in the same statement.
+func (r *Replica) PruneTombstones(ctx context.Context, db Execer, age time.Duration, limit int) (int64, error) {
+	old := map[Dialect]string{
+		PostgreSQL: `clock_timestamp() - make_interval(secs => $2::double precision / 1000000)`,
+		MySQL:      `utc_timestamp(6) - INTERVAL ? MICROSECOND`,
+		SQLite:     `strftime('%Y-%m-%dT%H:%M:%f', 'now', (-(? / 1000000)) || ' seconds') || '000Z'`,
+	}[r.names.Dialect]
+	where := ` WHERE replica = ` + r.names.param(1) + ` AND deleted_at < ` + old +
+		` AND NOT EXISTS (SELECT 1 FROM {inbox_replica_runs} AS u WHERE u.replica = ` + r.names.param(3) + ` AND u.finished_at IS NULL)`
+	query := `DELETE FROM {inbox_replica_rows}` + where + ` LIMIT ?`
+	if r.names.Dialect != MySQL {
+		query = `DELETE FROM {inbox_replica_rows} WHERE replica = ` + r.names.param(1) + ` AND deleted_at IS NOT NULL AND row_key IN (SELECT row_key FROM {inbox_replica_rows}` + where + ` LIMIT ` + r.names.param(4) + `)`
+	}
+	args := []any{r.names.keyArg(r.table.Replica), age.Microseconds(), r.names.keyArg(r.table.Replica), limit}
+	if r.names.Dialect == SQLite { // its parameters are by position
+		args = append([]any{r.table.Replica}, args...)
+	}
+	result, err := db.ExecContext(ctx, r.names.Expand(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
