@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/replica"
 	"github.com/postroom/postroom/internal/dbtest"
 )
@@ -238,4 +239,23 @@ func TestDecodeKeepsEveryDigit(t *testing.T) {
 	require.ErrorIs(t, err, replica.ErrVersion)
 	_, err = replica.Decode(map[string]string{replica.HeaderSent: "x"}, nil)
 	require.ErrorIs(t, err, replica.ErrValues)
+}
+
+func TestTheHandlerAppliesJSONAndDeletions(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Migrate(t, dbtest.SQLite(t))
+	exec(t, db.DB, "CREATE TABLE customers (id bigint PRIMARY KEY, name varchar(100))")
+	r, err := replica.New(db.Dialect, config())
+	require.NoError(t, err)
+	handle := r.BatchHandler(nil)
+	tx, err := db.DB.BeginTx(t.Context(), &sql.TxOptions{})
+	require.NoError(t, err)
+	require.NoError(t, handle(t.Context(), tx, []inbox.Message{
+		{ID: "a", Payload: []byte(`{"version":1,"id":7,"name":"seven"}`)},
+		{ID: "b", Payload: []byte(`{"version":1,"id":8,"name":"eight"}`)},
+	}))
+	require.NoError(t, r.Handler(nil)(t.Context(), tx, inbox.Message{ID: "c", Payload: []byte(`{"version":2,"deleted":true,"id":7}`)}))
+	require.ErrorIs(t, handle(t.Context(), tx, []inbox.Message{{ID: "d", Payload: []byte("no JSON")}}), replica.ErrValues)
+	require.NoError(t, tx.Commit())
+	require.Equal(t, map[int64]string{8: "eight"}, rows(t, db))
 }
