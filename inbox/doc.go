@@ -12,8 +12,8 @@
 // when a handler runs again. Write them to an outbox in the same transaction.
 //
 // What it needs: the inbox tables in the database that the handler writes to
-// (package migrations, or `relay migrate up`); SELECT, INSERT and DELETE on
-// inbox_events; and message ids that are unique across every service that
+// (package migrations, or `relay migrate up`); the rights on them that docs/tables.md
+// lists; and message ids that are unique across every service that
 // produces the messages. UUIDs are, as Postroom's and Watermill's are; row ids of a
 // database are not, for two services both have a message "1", and the inbox would
 // take the second for a copy of the first. CloudEvents ids are unique within one
@@ -26,10 +26,15 @@
 //		return err
 //	})
 //
+// A message that fails for good is parked in inbox_parked, with the later ones of its
+// key behind it, if it has a Topic (WithOnFailure chooses); `relay inbox parked` shows, retries and drops, and
+// Replay does what was asked for. ProcessBatch handles many messages in one transaction, and Hold keeps a
+// partition's offset beside the data.
+//
 // Acknowledge the message (commit the Kafka offset) only after Process has returned
 // without an error, or after the commit of the transaction that Accept was called
 // in; never before.
 //
-// Beside the standard library it imports internal packages alone. Adapters for
+// Beside the standard library it imports package outbox and internal packages alone. Adapters for
 // Watermill's Router and for gorm are the packages inboxwatermill and inboxgorm.
 package inbox

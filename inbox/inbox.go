@@ -36,11 +36,17 @@ type Tx interface {
 type Inbox struct {
 	store    store
 	consumer string
-	table    string
 	attempts int
-	backoff  backoff
-	log      *slog.Logger
-	sleep    func(ctx context.Context, d time.Duration) error
+	policy   Policy
+
+	// names of tables, for messages
+	table, attemptsTable, parked string
+	tables                       []string // all, as SQL has them
+
+	deadLetter func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error
+	backoff    backoff
+	log        *slog.Logger
+	sleep      func(ctx context.Context, d time.Duration) error
 }
 
 // store is what the inbox needs of a database.
@@ -49,6 +55,28 @@ type store interface {
 	InsertMessage(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) (bool, error)
 	// InsertMessages returns the ids that were not there; no id may come twice.
 	InsertMessages(ctx context.Context, tx dialect.Queryer, consumer string, rows []dialect.InboxRow) (map[string]bool, error)
+	// What fails, in inbox_attempts, inbox_blocked and inbox_parked.
+	StartAttempt(ctx context.Context, db dialect.Queryer, row dialect.InboxRow, topic, key string, add int) (dialect.InboxStart, error)
+	ReturnAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow) error
+	NoteAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow, reason string) error
+	DeleteAttempts(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) error
+	StartBatch(ctx context.Context, db dialect.Queryer, consumer, lane string, size int) (unfinished int, blocked bool, err error)
+	Park(ctx context.Context, tx dialect.Execer, row dialect.InboxParkedRow) error
+	Block(ctx context.Context, tx dialect.Execer, consumer, topic, key string) error
+	LockBlocked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string) (bool, error)
+	Unblock(ctx context.Context, tx dialect.Queryer, consumer, topic, key string) error
+	BlockedKeys(ctx context.Context, tx dialect.Queryer, consumer, topic string, keys []string) (map[string]bool, error)
+	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, limit int) ([]dialect.InboxAsked, error)
+	FirstParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, askedOnly bool) (seq int64, state string, ok bool, err error)
+	ClaimParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64, state string) (bool, error)
+	UnclaimParked(ctx context.Context, db dialect.Execer, consumer string, seq int64) error
+	FailParked(ctx context.Context, db dialect.Execer, consumer string, seq int64, reason string) error
+	DeleteParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64) (bool, error)
+	ReadParked(ctx context.Context, tx dialect.Queryer, consumer string, seq int64) (dialect.InboxParkedRow, bool, error)
+	// Offsets beside the data, in inbox_offsets.
+	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
+	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
+	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
 	// ExpiredMessages returns the next rows older than age, and where to go on from.
 	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration, from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
 	// DeleteMessages deletes those of the ids that are still older than age.
@@ -68,6 +96,7 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 		names:    dialect.Names{Dialect: d},
 		consumer: consumer,
 		attempts: DefaultMaxAttempts,
+		policy:   BlockKey,
 		backoff:  backoff{min: DefaultBackoffMin, max: DefaultBackoffMax},
 		log:      slog.Default(),
 		sleep:    sleep,
@@ -85,11 +114,22 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 	return &Inbox{
 		store:    store,
 		consumer: consumer,
-		table:    cfg.names.Plain(dialect.InboxEvents),
 		attempts: cfg.attempts,
-		backoff:  cfg.backoff,
-		log:      cfg.log.With("consumer", consumer),
-		sleep:    cfg.sleep,
+		policy:   cfg.policy,
+
+		table:         cfg.names.Plain(dialect.InboxEvents),
+		attemptsTable: cfg.names.Plain(dialect.InboxAttempts),
+		parked:        cfg.names.Plain(dialect.InboxParked),
+
+		tables: []string{
+			cfg.names.Table(dialect.InboxEvents), cfg.names.Table(dialect.InboxAttempts), cfg.names.Table(dialect.InboxBlocked),
+			cfg.names.Table(dialect.InboxParked), cfg.names.Table(dialect.InboxOffsets),
+		},
+
+		deadLetter: cfg.deadLetters(),
+		backoff:    cfg.backoff,
+		log:        cfg.log.With("consumer", consumer),
+		sleep:      cfg.sleep,
 	}, nil
 }
 
@@ -136,7 +176,7 @@ func hint(err error) string {
 	case dialect.IsSyntax(err):
 		return " (is this another database than the dialect that inbox.New was given?)"
 	case dialect.IsDenied(err):
-		return " (the consumer's database user needs SELECT, INSERT and DELETE on it)"
+		return " (the consumer's database user needs SELECT, INSERT and DELETE on it, and UPDATE on the tables of what fails: docs/tables.md)"
 	case dialect.IsTxDone(err):
 		return " (the transaction has ended: accept the message before anything else in it)"
 	}

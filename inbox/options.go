@@ -25,6 +25,8 @@ type config struct {
 	consumer string
 	attempts int
 	backoff  backoff
+	policy   Policy
+	dead     deadLetters
 	log      *slog.Logger
 	sleep    func(ctx context.Context, d time.Duration) error
 }
@@ -45,7 +47,12 @@ func (c *config) validate() error {
 	if c.backoff.min <= 0 || c.backoff.max < c.backoff.min {
 		return fmt.Errorf("WithBackoff(%s, %s): want 0 < min ≤ max", c.backoff.min, c.backoff.max)
 	}
-	return nil
+	switch c.policy {
+	case BlockKey, Skip, Halt:
+	default:
+		return fmt.Errorf("WithOnFailure(%q): want %q, %q or %q", c.policy, BlockKey, Skip, Halt)
+	}
+	return c.dead.validate()
 }
 
 // WithTablePrefix puts prefix, at most 30 characters of a-z, 0-9 and _, before the
@@ -57,7 +64,7 @@ func WithTablePrefix(prefix string) Option { return func(c *config) { c.names.Pr
 func WithSchema(schema string) Option { return func(c *config) { c.names.Schema = schema } }
 
 // WithMaxAttempts says how often Process runs a handler that fails before it gives
-// up with an *AttemptsError. Default: DefaultMaxAttempts. 1 leaves repeating to
+// up and parks the message. Default: DefaultMaxAttempts. 1 leaves repeating to
 // the caller.
 func WithMaxAttempts(n int) Option { return func(c *config) { c.attempts = n } }
 
@@ -73,6 +80,10 @@ func WithMaxAttempts(n int) Option { return func(c *config) { c.attempts = n } }
 func WithBackoff(minimum, maximum time.Duration) Option {
 	return func(c *config) { c.backoff = backoff{min: minimum, max: maximum} }
 }
+
+// WithOnFailure says what becomes of a message whose handler fails for good. Default:
+// BlockKey.
+func WithOnFailure(p Policy) Option { return func(c *config) { c.policy = p } }
 
 // WithLogger says where Process reports a handler's failed attempts and the start
 // and end of a database outage. Default: slog.Default().

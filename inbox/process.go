@@ -22,8 +22,14 @@ import (
 //
 //   - h returns an error, or panics, or its writes fail at COMMIT: a failed attempt.
 //     h is run again after a pause (WithBackoff), up to WithMaxAttempts times; then
-//     the error is an *AttemptsError with the last one in it. A panic becomes a
-//     *PanicError.
+//     the message is parked with the last error in it, and the outcome is Parked. A
+//     panic becomes a *PanicError.
+//   - h kills the process: a failed attempt too, for attempts are counted in
+//     inbox_attempts before h is run.
+//   - A message of the same topic and key is parked (BlockKey): this one is parked
+//     behind it, without an attempt, and the outcome is Parked.
+//   - The message has no Topic, or the policy is Halt: nothing is parked or counted in the
+//     database; after the last attempt the error is an *AttemptsError with its error in it.
 //   - The database ends the transaction because of another one (deadlock, lock
 //     timeout, serialization failure): run again soon, without counting an attempt.
 //   - The database cannot be reached, or goes away: tried again with the same pauses
@@ -48,7 +54,7 @@ func (ib *Inbox) Process(ctx context.Context, db *sql.DB, m Message, h func(ctx 
 	if err := m.check(); err != nil {
 		return Failed, fmt.Errorf("inbox: process for %q: %w", ib.consumer, err)
 	}
-	run := run{ib: ib, db: db, message: m, handler: h}
+	run := newRun(unit{ib: ib, db: db, handler: func(ctx context.Context, tx *sql.Tx, _ []Message) error { return h(ctx, tx) }}, m)
 	return run.untilDone(ctx)
 }
 
@@ -56,35 +62,53 @@ func (ib *Inbox) Process(ctx context.Context, db *sql.DB, m Message, h func(ctx 
 // counts as its failure.
 const maxLosses = 10
 
-// run is one call of Process.
+// run handles one message.
 type run struct {
-	ib      *Inbox
-	db      *sql.DB
+	unit
 	message Message
-	handler func(context.Context, *sql.Tx) error
+	parks   bool // attempts are counted in the database, and the message can be parked
 
-	attempts  int  // failures of the handler
-	conflicts int  // transactions ended by the database because of others, since the last failure of another kind
-	outages   int  // tries in a row that did not reach the database
-	losses    int  // connections lost under the handler
-	inDoubt   bool // a COMMIT has no answer yet
+	attempts  int    // at the message; where they are counted in the database, the one under way included
+	count     bool   // the next start is an attempt, and not the repetition of one that was nobody's fault
+	counted   bool   // the one under way is counted in the database
+	conflicts int    // transactions ended by the database because of others, since the last failure of another kind
+	outages   int    // tries in a row that did not reach the database
+	inDoubt   bool   // a COMMIT has no answer yet
+	giveUp    string // why the message is to be parked
 }
 
+func newRun(u unit, m Message) *run {
+	r := &run{unit: u, message: m, parks: u.ib.parks(m), count: true}
+	if m.Err != nil {
+		r.giveUp = m.Err.Error()
+	}
+	return r
+}
+
+// parks reports whether m can be set aside.
+func (ib *Inbox) parks(m Message) bool { return m.Topic != "" && ib.policy != Halt }
+
 func (r *run) untilDone(ctx context.Context) (Outcome, error) {
+	if r.message.Err != nil && !r.parks {
+		return Failed, &AttemptsError{Consumer: r.ib.consumer, MessageID: r.message.ID, Err: r.message.Err}
+	}
 	for {
 		outcome, failed := r.once(ctx)
 		if failed == nil {
 			r.recovered()
+			r.report(outcome)
 			return outcome, nil
 		}
 		if ctx.Err() != nil {
+			r.returnAttempt(ctx)
 			return Failed, r.interrupted(ctx, failed.err)
 		}
-		pause, err := r.judge(failed)
+		pause, err := r.judge(ctx, failed)
 		if err != nil {
 			return Failed, err
 		}
 		if err := r.ib.sleep(ctx, pause); err != nil {
+			r.returnAttempt(ctx)
 			return Failed, r.interrupted(ctx, failed.err)
 		}
 	}
@@ -92,12 +116,10 @@ func (r *run) untilDone(ctx context.Context) (Outcome, error) {
 
 // judge counts a failure, and says how long to pause before the next try, or why
 // there is none.
-func (r *run) judge(failed *failure) (time.Duration, error) {
-	if failed.kind == lostInHandler {
-		if r.losses++; r.losses >= maxLosses {
-			failed.kind = handlerFailed
-		}
-	}
+func (r *run) judge(ctx context.Context, failed *failure) (time.Duration, error) {
+	r.inDoubt = r.inDoubt || failed.inDoubt
+	r.lost(failed)
+	r.count = failed.kind == handlerFailed
 	switch failed.kind {
 	case conflict:
 		r.recovered()
@@ -113,16 +135,57 @@ func (r *run) judge(failed *failure) (time.Duration, error) {
 	case handlerFailed:
 		r.recovered()
 		r.conflicts = 0
-		r.attempts++
-		if r.attempts >= r.ib.attempts {
-			return 0, &AttemptsError{Consumer: r.ib.consumer, MessageID: r.message.ID, Attempts: r.attempts, Err: failed.err}
-		}
-		pause := r.ib.backoff.after(r.attempts)
-		r.ib.log.Warn("inbox: the handler failed, running it again", "message_id", r.message.ID,
-			"attempt", r.attempts, "max_attempts", r.ib.attempts, "pause", pause, "error", failed.err)
-		return pause, nil
+		return r.failedAttempt(ctx, failed.err)
 	default:
+		r.returnAttempt(ctx)
 		return 0, fmt.Errorf("inbox: process message %q of consumer %q: %w", r.message.ID, r.ib.consumer, failed.err)
+	}
+}
+
+// failedAttempt is judge for a failure of the handler.
+func (r *run) failedAttempt(ctx context.Context, err error) (time.Duration, error) {
+	if r.giveUp != "" {
+		return 0, fmt.Errorf("inbox: park message %q of consumer %q in %s: %w", r.message.ID, r.ib.consumer, r.ib.parked, err)
+	}
+	if !r.parks {
+		r.attempts++
+	}
+	if r.attempts >= r.ib.attempts {
+		if !r.parks {
+			return 0, &AttemptsError{Consumer: r.ib.consumer, MessageID: r.message.ID, Attempts: r.attempts, Err: err}
+		}
+		r.giveUp = err.Error()
+		return 0, nil
+	}
+	if r.parks {
+		// Only for people, and for the reason if a later attempt does not come back.
+		_ = r.ib.store.NoteAttempt(ctx, r.db, r.message.row(r.ib.consumer), readable(err.Error()))
+	}
+	pause := r.ib.backoff.after(r.attempts)
+	r.ib.log.Warn("inbox: the handler failed, running it again", "message_id", r.message.ID,
+		"attempt", r.attempts, "max_attempts", r.ib.attempts, "pause", pause, "error", err)
+	return pause, nil
+}
+
+// returnTimeout bounds the statement that takes an attempt back after ctx has ended.
+const returnTimeout = 2 * time.Second
+
+// returnAttempt takes back the attempt under way, which ends for no fault of the message's. Where that
+// fails, the message has lost one attempt.
+func (r *run) returnAttempt(ctx context.Context) {
+	if !r.counted || r.giveUp != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
+	defer cancel()
+	_ = r.ib.store.ReturnAttempt(ctx, r.db, r.message.row(r.ib.consumer))
+}
+
+// report logs a message that failed for good. Those behind it are not: they may be many.
+func (r *run) report(outcome Outcome) {
+	if outcome == Parked && r.giveUp != "" {
+		r.ib.log.Error("inbox: parked a message that failed for good; see `relay inbox parked list`", "message_id", r.message.ID,
+			"topic", r.message.Topic, "attempts", r.attempts, "policy", r.ib.policy, "error", r.giveUp)
 	}
 }
 

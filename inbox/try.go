@@ -5,15 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
 
 // failure is why a try did not get through.
 type failure struct {
-	kind kind
-	err  error
+	kind    kind
+	err     error
+	inDoubt bool // nobody knows whether the COMMIT took effect
 }
 
 // kind says whose fault a failure is, and so what it costs.
@@ -29,31 +29,103 @@ const (
 
 // once runs one transaction. A nil failure means that the message is dealt with.
 func (r *run) once(ctx context.Context) (Outcome, *failure) {
-	tx, err := r.db.BeginTx(ctx, nil)
-	if err != nil {
-		return Failed, databaseFailure(fmt.Errorf("begin: %w", err))
+	blocked, done, failed := r.start(ctx)
+	if failed != nil {
+		return Failed, failed
+	}
+	if done && r.hold == nil {
+		return r.duplicate(), nil
+	}
+	tx, failed := r.begin(ctx)
+	if failed != nil {
+		return Failed, failed
 	}
 	// For a handler that ends its goroutine (runtime.Goexit); else it finds the
 	// transaction ended.
 	defer func() { _ = tx.Rollback() }()
 
-	fresh, err := r.ib.Accept(ctx, tx, r.message)
+	ms := []Message{r.message}
+	fresh, err := r.accept(ctx, tx, ms)
 	if err != nil {
 		return Failed, databaseFailure(err)
 	}
-	if !fresh {
-		return r.duplicate(), nil
+	outcome := r.duplicate()
+	if fresh[0] {
+		// Our insert has succeeded, so a COMMIT without an answer did not take effect.
+		r.inDoubt = r.inDoubt && r.without
+		if outcome, failed = r.handle(ctx, tx, blocked); failed != nil {
+			return Failed, failed
+		}
+	} else if r.without || !r.parks && r.hold == nil {
+		return outcome, nil // nothing to write
 	}
-	// Our insert has succeeded, so a COMMIT without an answer did not take effect.
-	r.inDoubt = false
+	if r.parks {
+		if err := r.ib.store.DeleteAttempts(ctx, tx, r.message.row(r.ib.consumer)); err != nil {
+			return Failed, endedOr(databaseFailure(err))
+		}
+	}
+	failed = r.finish(ctx, tx, ms)
+	if failed != nil && errors.Is(failed.err, errMoved) {
+		return outcome, nil
+	}
+	return outcome, failed
+}
 
-	if err := r.callHandler(ctx, tx); err != nil {
+// start counts the attempt that begins, where the message can be parked, and says
+// whether the consumer is done with it or its key stands still.
+func (r *run) start(ctx context.Context) (blocked, done bool, failed *failure) {
+	if !r.parks || r.giveUp != "" {
+		return false, false, nil
+	}
+	add := 0
+	if r.count {
+		add = 1
+	}
+	s, err := r.ib.store.StartAttempt(ctx, r.db, r.message.row(r.ib.consumer), r.message.Topic, keyText(r.message.Key), add)
+	if err != nil {
+		return false, false, databaseFailure(fmt.Errorf("count the attempt in %s: %w%s", r.ib.attemptsTable, err, hint(err)))
+	}
+	r.attempts, r.counted = s.Attempts, !s.Done
+	if r.attempts > r.ib.attempts {
+		r.attempts--
+		r.giveUp = s.LastError
+		if r.giveUp == "" {
+			r.giveUp = fmt.Sprintf("the process ended in the middle of the handler, in %d attempts of %d", r.attempts, r.ib.attempts)
+		}
+		return false, false, nil
+	}
+	return s.Blocked && r.message.Key != "", s.Done, nil
+}
+
+// handle applies the message's effect in tx, which has accepted it, or parks it.
+func (r *run) handle(ctx context.Context, tx *sql.Tx, blocked bool) (Outcome, *failure) {
+	if r.giveUp != "" {
+		if err := r.ib.parkFailed(ctx, tx, r.message, r.attempts, r.giveUp); err != nil {
+			return Failed, databaseFailure(fmt.Errorf("park it in %s: %w%s", r.ib.parked, err, hint(err)))
+		}
+		return Parked, nil
+	}
+	if blocked {
+		behind, err := r.ib.parkBehind(ctx, tx, r.message)
+		if err != nil {
+			return Failed, databaseFailure(fmt.Errorf("park it in %s: %w%s", r.ib.parked, err, hint(err)))
+		}
+		if behind {
+			return Parked, nil
+		}
+	}
+	if err := r.call(ctx, tx, []Message{r.message}); err != nil {
 		return Failed, handlerFailure(ctx, err, tx.Rollback())
 	}
-	if err := tx.Commit(); err != nil {
-		return Failed, r.commitFailure(ctx, err)
-	}
 	return Applied, nil
+}
+
+// endedOr is ErrHandlerEndedTx for a statement that found the transaction ended.
+func endedOr(failed *failure) *failure {
+	if errors.Is(failed.err, sql.ErrTxDone) {
+		return &failure{kind: final, err: ErrHandlerEndedTx}
+	}
+	return failed
 }
 
 // duplicate decides what a row that was there before Accept means. After a COMMIT
@@ -65,24 +137,15 @@ func (r *run) duplicate() Outcome {
 	return Duplicate
 }
 
-func (r *run) callHandler(ctx context.Context, tx *sql.Tx) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &PanicError{Value: value, Stack: debug.Stack()}
-		}
-	}()
-	return r.handler(ctx, tx)
-}
-
 // databaseFailure judges an error of a statement of ours.
 func databaseFailure(err error) *failure {
 	switch {
 	case dialect.IsSerialization(err):
-		return &failure{conflict, err}
+		return &failure{kind: conflict, err: err}
 	case isOutage(err):
-		return &failure{outage, err}
+		return &failure{kind: outage, err: err}
 	}
-	return &failure{final, err}
+	return &failure{kind: final, err: err}
 }
 
 // isOutage reports whether a statement of ours did not reach the database or got no
@@ -98,34 +161,34 @@ func isOutage(err error) bool {
 func handlerFailure(ctx context.Context, err, rollback error) *failure {
 	switch {
 	case ctx.Err() != nil:
-		return &failure{final, err} // database/sql has rolled back by itself
+		return &failure{kind: final, err: err} // database/sql has rolled back by itself
 	case errors.Is(rollback, sql.ErrTxDone):
-		return &failure{final, fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
+		return &failure{kind: final, err: fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
 	case dialect.IsSerialization(err):
-		return &failure{conflict, err}
+		return &failure{kind: conflict, err: err}
 	case rollback != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
 		// A rollback fails only on a connection that is gone. (Drivers close it, too,
 		// when a context ends in the middle of a statement: that is the handler's doing.)
-		return &failure{lostInHandler, fmt.Errorf("%w; connection lost: %w", err, rollback)}
+		return &failure{kind: lostInHandler, err: fmt.Errorf("%w; connection lost: %w", err, rollback)}
 	}
-	return &failure{handlerFailed, err}
+	return &failure{kind: handlerFailed, err: err}
 }
 
-func (r *run) commitFailure(ctx context.Context, err error) *failure {
+// commitFailure judges an error of COMMIT.
+func commitFailure(ctx context.Context, err error) *failure {
 	switch {
 	case ctx.Err() != nil:
 		// ErrTxDone if database/sql has rolled back before; else nobody knows.
-		return &failure{final, fmt.Errorf("commit: %w", err)}
+		return &failure{kind: final, err: fmt.Errorf("commit: %w", err)}
 	case errors.Is(err, sql.ErrTxDone):
-		return &failure{final, ErrHandlerEndedTx}
+		return &failure{kind: final, err: ErrHandlerEndedTx}
 	case dialect.IsSerialization(err):
-		return &failure{conflict, fmt.Errorf("commit: %w", err)}
+		return &failure{kind: conflict, err: fmt.Errorf("commit: %w", err)}
 	}
-	r.inDoubt = true
 	if isOutage(err) {
-		return &failure{outage, fmt.Errorf("commit, and nobody knows whether it took effect: %w", err)}
+		return &failure{kind: outage, err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err), inDoubt: true}
 	}
 	// A deferred constraint that does not hold, or a transaction that had failed
 	// before and whose error the handler did not return.
-	return &failure{handlerFailed, fmt.Errorf("commit: %w", err)}
+	return &failure{kind: handlerFailed, err: fmt.Errorf("commit: %w", err), inDoubt: true}
 }

@@ -90,12 +90,16 @@ func (i *Inbox) ReadParked(ctx context.Context, tx Queryer, consumer string, seq
 	var key, topic sql.NullString
 	var partition sql.NullInt32
 	var offset sql.NullInt64
+	var has bool
 	p = InboxParkedRow{Seq: seq, InboxRow: InboxRow{Consumer: consumer}}
-	query := "SELECT message_id, topic, event_key, event_type, " + headers + ", payload, kafka_topic, kafka_partition, kafka_offset, attempts, error, state FROM {inbox_parked} WHERE consumer = ? AND seq = ?" + lock
-	err = i.one(ctx, tx, []any{&p.MessageID, &p.Topic, &key, &p.Type, &p.Headers, &p.Payload, &topic, &partition, &offset, &p.Attempts, &p.Error, &p.State},
+	query := "SELECT message_id, topic, event_key, event_type, " + headers + ", payload, payload IS NOT NULL, kafka_topic, kafka_partition, kafka_offset, attempts, error, state FROM {inbox_parked} WHERE consumer = ? AND seq = ?" + lock
+	err = i.one(ctx, tx, []any{&p.MessageID, &p.Topic, &key, &p.Type, &p.Headers, &p.Payload, &has, &topic, &partition, &offset, &p.Attempts, &p.Error, &p.State},
 		i.names.numbered(query), i.bytes(consumer), seq)
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, false, nil
+	}
+	if has && p.Payload == nil {
+		p.Payload = []byte{} // some drivers make no difference
 	}
 	if key.Valid {
 		p.Key = &key.String

@@ -1,0 +1,105 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/postroom/postroom/outbox"
+)
+
+// Headers of an event in a dead-letter topic, beside those of the message.
+const (
+	HeaderDeadLetterConsumer = "dead_letter_consumer"
+	HeaderDeadLetterID       = "dead_letter_message_id"
+	HeaderDeadLetterTopic    = "dead_letter_topic"
+	HeaderDeadLetterAttempts = "dead_letter_attempts"
+	HeaderDeadLetterError    = "dead_letter_error"
+)
+
+// maxLetterHeaders is how many bytes of the message's own headers go with it: an
+// event's headers have a limit, and no message may be impossible to park.
+const maxLetterHeaders = 8 << 10
+
+// deadLetters is where messages that failed for good are published.
+type deadLetters struct {
+	outbox *outbox.Outbox
+	topic  string
+	set    bool
+}
+
+// WithDeadLetter publishes each message that fails for good to a topic as well, through an
+// outbox in the same database: in the transaction that parks the message, and so exactly if it
+// is parked. Messages that wait behind one are not published. The event has the message's key,
+// type, payload and headers, as far as an event may have them, and the headers
+// HeaderDeadLetter…, which say what failed and why.
+func WithDeadLetter(ob *outbox.Outbox, topic string) Option {
+	return func(c *config) { c.dead = deadLetters{ob, topic, true} }
+}
+
+func (d deadLetters) validate() error {
+	if d.set && (d.outbox == nil || d.topic == "") {
+		return errors.New("WithDeadLetter: want an outbox and a topic")
+	}
+	return nil
+}
+
+func (c *config) deadLetters() func(context.Context, *sql.Tx, Message, int, string) error {
+	if !c.dead.set {
+		return nil
+	}
+	dead, consumer := c.dead, c.consumer
+	return func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error {
+		if err := dead.outbox.Add(ctx, tx, letter(dead.topic, consumer, m, attempts, reason)); err != nil {
+			return fmt.Errorf("write it to the dead-letter topic %q: %w", dead.topic, err)
+		}
+		return nil
+	}
+}
+
+func letter(topic, consumer string, m Message, attempts int, reason string) outbox.Event {
+	headers := map[string]string{
+		HeaderDeadLetterConsumer: consumer,
+		HeaderDeadLetterID:       m.ID,
+		HeaderDeadLetterTopic:    m.Topic,
+		HeaderDeadLetterAttempts: strconv.Itoa(attempts),
+		HeaderDeadLetterError:    readable(reason),
+	}
+	if own := ownHeaders(m); own != nil {
+		for name, value := range own {
+			headers[name] = value
+		}
+	}
+	e := outbox.Event{Topic: topic, Headers: headers}
+	if isText(m.Key) && len(m.Key) <= maxKey {
+		e.Key = m.Key
+	}
+	if isText(m.Type) && len(m.Type) <= maxType {
+		e.Type = m.Type
+	}
+	if len(m.Payload) <= MaxParkedPayload {
+		e.Payload = m.Payload
+	}
+	return e
+}
+
+// ownHeaders are the message's headers that an event may have; none if they are too many.
+func ownHeaders(m Message) map[string]string {
+	own, size := map[string]string{}, 0
+	for name, value := range m.Headers {
+		switch {
+		case name == "", !isText(name), !isText(value), strings.HasPrefix(name, "_watermill_"),
+			strings.HasPrefix(name, "postroom_"), strings.HasPrefix(name, "dead_letter_"):
+			continue
+		}
+		own[name] = value
+		size += len(name) + len(strconv.Quote(value)) + 8
+	}
+	if size > maxLetterHeaders {
+		return nil
+	}
+	return own
+}

@@ -1,0 +1,103 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// ErrFenced: another member of the group has taken the partition over, and this one's
+// transaction was rolled back. Stop handling the partition.
+var ErrFenced = errors.New("another member has taken the partition over")
+
+// errMoved: the offset is where this transaction would move it: a COMMIT without an
+// answer has taken effect.
+var errMoved = errors.New("the offset was moved before")
+
+// Hold is the claim of one member of a consumer group on one partition whose offset is
+// kept in the database. The last Hold of a partition is the valid one: the database
+// counts them, because the generations of a Kafka group begin anew when the group
+// expires. Safe for use by one goroutine at a time.
+type Hold struct {
+	ib        *Inbox
+	topic     string
+	partition int32
+	epoch     int64
+	next      sql.NullInt64
+}
+
+// Hold takes a partition over: every earlier Hold of it fails from now on with
+// ErrFenced. It waits for a transaction that is about to commit. Call it when the group
+// assigns the partition, and read on at Next.
+func (ib *Inbox) Hold(ctx context.Context, db *sql.DB, topic string, partition int32) (*Hold, error) {
+	fail := func(err error) (*Hold, error) {
+		return nil, fmt.Errorf("inbox: hold %s/%d for %q: %w%s", topic, partition, ib.consumer, err, hint(err))
+	}
+	at := Position{Topic: topic, Partition: partition}
+	if err := (Message{ID: "-", Position: &at}).check(); err != nil {
+		return fail(err)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	row, err := ib.store.HoldPartition(ctx, tx, ib.consumer, topic, partition)
+	if err != nil {
+		return fail(err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fail(err)
+	}
+	return &Hold{ib: ib, topic: topic, partition: partition, epoch: row.Epoch, next: row.Next}, nil
+}
+
+// Next returns the offset to read on at; false: no message was handled yet.
+func (h *Hold) Next() (offset int64, ok bool) { return h.next.Int64, h.next.Valid }
+
+// Epoch is the number of times the partition was taken over, this one included.
+func (h *Hold) Epoch() int64 { return h.epoch }
+
+// handled reports whether a message lies before the offset.
+func (h *Hold) handled(m Message) bool { return h.next.Valid && m.Position.Offset < h.next.Int64 }
+
+// check refuses messages of another partition, and disorder.
+func (h *Hold) check(ms []Message) error {
+	last := int64(-1)
+	for _, m := range ms {
+		p := m.Position
+		if p == nil || p.Topic != h.topic || p.Partition != h.partition || p.Offset <= last {
+			return fmt.Errorf("%w of message %q: want rising offsets of %s/%d, which is held", ErrInvalidPosition, m.ID, h.topic, h.partition)
+		}
+		last = p.Offset
+	}
+	return nil
+}
+
+// move puts the offset behind the last of ms, in their transaction.
+func (h *Hold) move(ctx context.Context, tx *sql.Tx, ms []Message) error {
+	first, next := ms[0].Position.Offset, ms[len(ms)-1].Position.Offset+1
+	moved, err := h.ib.store.MoveOffset(ctx, tx, h.ib.consumer, h.topic, h.partition, h.epoch, first, next)
+	if err != nil || moved {
+		return err
+	}
+	row, err := h.ib.store.ReadHold(ctx, tx, h.ib.consumer, h.topic, h.partition)
+	switch {
+	case err != nil:
+		return err
+	case row.Epoch == h.epoch && row.Next.Valid && row.Next.Int64 >= next:
+		return errMoved
+	}
+	return fmt.Errorf("%w: consumer %q, %s/%d, epoch %d, now %d", ErrFenced, h.ib.consumer, h.topic, h.partition, h.epoch, row.Epoch)
+}
+
+// moved notes a move that is committed.
+func (h *Hold) moved(ms []Message) {
+	h.next = sql.NullInt64{Int64: ms[len(ms)-1].Position.Offset + 1, Valid: true}
+}
+
+// store is what the inbox needs of a database; see internal/dialect.
+var _ store = (*dialect.Inbox)(nil)

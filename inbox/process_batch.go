@@ -1,0 +1,353 @@
+package inbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// BatchOption changes how ProcessBatch runs one batch.
+type BatchOption func(*batch)
+
+// InHold keeps the offset of the held partition beside the data: each transaction moves it
+// behind its messages, which must be of that partition, in the order of their offsets.
+// If another member has taken the partition over, the transaction is rolled back, and
+// ProcessBatch returns ErrFenced.
+func InHold(h *Hold) BatchOption { return func(b *batch) { b.hold = h } }
+
+// WithoutIDs writes no row for a message: the held offset alone says what was handled. Only
+// with InHold, and only for a topic whose producer writes each message once (exactly-once mode) and
+// that is read with read_committed: a copy at another offset is applied again.
+func WithoutIDs() BatchOption { return func(b *batch) { b.without = true } }
+
+// ProcessBatch handles many messages of one ordered stream, such as a partition, in one
+// transaction: it accepts them all in one statement (two on MySQL), runs h once for those that
+// are fresh, in the order given, and commits. The outcomes are those of ms, one by one.
+//
+// All that Process says of h holds. What is different on a failure:
+//
+//   - h fails: the transaction is rolled back, and the batch is halved, down to the
+//     message at fault, which is run alone, with attempts, pauses and parking as in
+//     Process; the others commit.
+//   - The process ends in the middle of a batch: the next batch of the stream runs its
+//     messages one by one, until as many are done, and only then attempts count. The stream is told
+//     by the topic and partition of the first message.
+//
+// Every message needs a Topic, unless the policy is Halt. An error ends the batch: the
+// outcomes of the messages that were dealt with before are right, the others Failed;
+// deliver them again. At most MaxBatch messages. Safe for use by many goroutines, but one
+// stream belongs to one at a time.
+func (ib *Inbox) ProcessBatch(ctx context.Context, db *sql.DB, ms []Message, h BatchHandler, opts ...BatchOption) ([]Outcome, error) {
+	b := &batch{unit: unit{ib: ib, db: db, handler: h}, ms: ms, outcomes: make([]Outcome, len(ms))}
+	for _, opt := range opts {
+		opt(b)
+	}
+	if err := b.check(); err != nil {
+		return b.outcomes, fmt.Errorf("inbox: process %d messages for %q: %w", len(ms), ib.consumer, err)
+	}
+	if len(ms) == 0 {
+		return b.outcomes, nil
+	}
+	err := b.run(ctx)
+	return b.outcomes, err
+}
+
+// batch is one call of ProcessBatch.
+type batch struct {
+	unit
+	ms       []Message
+	outcomes []Outcome
+
+	lane      string // "": nothing is noted, as nothing can be parked
+	blocked   bool   // keys of the consumer may stand still
+	noted     bool   // the lane's row is there
+	conflicts int
+	outages   int
+}
+
+func (b *batch) check() error {
+	switch {
+	case b.db == nil || b.handler == nil:
+		return errors.New("the database or the handler is nil")
+	case len(b.ms) > MaxBatch:
+		return fmt.Errorf("%w: at most %d", ErrTooLarge, MaxBatch)
+	case b.without && b.hold == nil:
+		return errors.New("WithoutIDs without InHold: nothing would tell a message from its copy")
+	}
+	for n, m := range b.ms {
+		if err := m.check(); err != nil {
+			return fmt.Errorf("message %d: %w", n, err)
+		}
+		if m.Topic == "" && b.ib.policy != Halt {
+			return fmt.Errorf("message %d, %q, has no Topic: it could not be parked (or use WithOnFailure(Halt))", n, m.ID)
+		}
+	}
+	if b.hold != nil {
+		return b.hold.check(b.ms)
+	}
+	return nil
+}
+
+// laneOf names the stream that m belongs to, as an id that no message has.
+func laneOf(m Message) string {
+	lane := "postroom batch of " + m.Topic
+	if p := m.Position; p != nil {
+		lane = fmt.Sprintf("postroom batch of %s/%d", p.Topic, p.Partition)
+	}
+	if len(lane) > MaxMessageID {
+		lane = fmt.Sprintf("postroom batch of sha256:%x", sha256.Sum256([]byte(lane)))
+	}
+	return lane
+}
+
+func (b *batch) run(ctx context.Context) error {
+	if len(b.ms) == 1 {
+		return b.single(ctx, 0)
+	}
+	if b.ib.policy != Halt {
+		b.lane = laneOf(b.ms[0])
+	}
+	unfinished, err := b.start(ctx)
+	if err == nil {
+		err = b.all(ctx, min(unfinished, len(b.ms)))
+	}
+	if b.noted {
+		// What ends here ends in an orderly way, and is no reason to suspect anything.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
+		defer cancel()
+		_ = b.ib.store.DeleteAttempts(ctx, b.db, Message{ID: b.lane}.row(b.ib.consumer))
+	}
+	return err
+}
+
+// all runs the first suspects alone, and the rest together.
+func (b *batch) all(ctx context.Context, suspects int) error {
+	if suspects > 0 {
+		b.ib.log.Warn("inbox: the last batch was not finished, running its messages one by one", "lane", b.lane, "messages", suspects)
+	}
+	for n := range suspects {
+		if err := b.single(ctx, n); err != nil {
+			return err
+		}
+	}
+	return b.span(ctx, suspects, len(b.ms))
+}
+
+// start notes that the batch is being handled, and returns the size of one that was
+// not finished.
+func (b *batch) start(ctx context.Context) (unfinished int, err error) {
+	if b.lane == "" {
+		return 0, nil
+	}
+	for {
+		unfinished, b.blocked, err = b.ib.store.StartBatch(ctx, b.db, b.ib.consumer, b.lane, len(b.ms))
+		if err == nil {
+			b.noted = true
+			b.recovered()
+			return unfinished, nil
+		}
+		if err := b.wait(ctx, databaseFailure(fmt.Errorf("note the batch in %s: %w%s", b.ib.attemptsTable, err, hint(err)))); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// span runs the messages from lo to hi: those that no handler can run alone, the others
+// together.
+func (b *batch) span(ctx context.Context, lo, hi int) error {
+	for lo < hi {
+		end := lo
+		for end < hi && b.ms[end].Err == nil {
+			end++
+		}
+		if end > lo {
+			if err := b.together(ctx, lo, end); err != nil {
+				return err
+			}
+			lo = end
+			continue
+		}
+		if err := b.single(ctx, lo); err != nil {
+			return err
+		}
+		lo++
+	}
+	return nil
+}
+
+// together runs the messages from lo to hi in one transaction, or in halves if the
+// handler fails.
+func (b *batch) together(ctx context.Context, lo, hi int) error {
+	inDoubt := false
+	for {
+		failed := b.once(ctx, lo, hi, &inDoubt)
+		if failed == nil {
+			b.recovered()
+			b.conflicts = 0
+			return nil
+		}
+		inDoubt = inDoubt || failed.inDoubt
+		b.lost(failed)
+		if failed.kind != handlerFailed || ctx.Err() != nil {
+			if err := b.wait(ctx, failed); err != nil {
+				return err
+			}
+			continue
+		}
+		b.recovered()
+		if hi-lo == 1 {
+			return b.single(ctx, lo)
+		}
+		middle := lo + (hi-lo)/2
+		b.ib.log.Debug("inbox: the handler failed, halving the batch", "lane", b.lane, "messages", hi-lo, "error", failed.err)
+		if err := b.together(ctx, lo, middle); err != nil {
+			return err
+		}
+		return b.together(ctx, middle, hi)
+	}
+}
+
+// single runs one message as Process does.
+func (b *batch) single(ctx context.Context, n int) error {
+	r := newRun(b.unit, b.ms[n])
+	outcome, err := r.untilDone(ctx)
+	b.outcomes[n] = outcome
+	if outcome == Parked {
+		b.blocked = true
+	}
+	return err
+}
+
+// wait pauses after a failure that is not the handler's, or returns why there is no
+// next try.
+func (b *batch) wait(ctx context.Context, failed *failure) error {
+	fail := func(err error) error {
+		return fmt.Errorf("inbox: process %d messages from %q on of consumer %q: %w", len(b.ms), b.ms[0].ID, b.ib.consumer, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(fmt.Errorf("interrupted: %w; before that: %w", err, failed.err))
+	}
+	var pause = b.ib.backoff.after(max(b.outages, 1))
+	switch failed.kind {
+	case conflict:
+		b.recovered()
+		b.conflicts++
+		pause = conflictBackoff.after(b.conflicts)
+	case outage, lostInHandler:
+		if b.outages++; b.outages == 1 {
+			b.ib.log.Warn("inbox: the database is out of reach, trying again until it is back", "lane", b.lane, "error", failed.err)
+		}
+		pause = b.ib.backoff.after(b.outages)
+	default:
+		return fail(failed.err)
+	}
+	if err := b.ib.sleep(ctx, pause); err != nil {
+		return fail(fmt.Errorf("interrupted: %w; before that: %w", err, failed.err))
+	}
+	return nil
+}
+
+func (b *batch) recovered() {
+	if b.outages > 0 {
+		b.ib.log.Info("inbox: the database is back", "lane", b.lane, "tries", b.outages)
+	}
+	b.outages = 0
+}
+
+// once runs one transaction for the messages from lo to hi.
+func (b *batch) once(ctx context.Context, lo, hi int, inDoubt *bool) *failure {
+	tx, failed := b.begin(ctx)
+	if failed != nil {
+		return failed
+	}
+	defer func() { _ = tx.Rollback() }()
+
+	ms := b.ms[lo:hi]
+	fresh, err := b.accept(ctx, tx, ms)
+	if err != nil {
+		return databaseFailure(err)
+	}
+	outcomes, run, failed := b.sort(ctx, tx, ms, fresh, *inDoubt)
+	if failed != nil {
+		return failed
+	}
+	if len(run) > 0 {
+		if err := b.call(ctx, tx, run); err != nil {
+			return handlerFailure(ctx, err, tx.Rollback())
+		}
+	}
+	last := hi == len(b.ms) && b.noted
+	if last {
+		if err := b.ib.store.DeleteAttempts(ctx, tx, Message{ID: b.lane}.row(b.ib.consumer)); err != nil {
+			return endedOr(databaseFailure(err))
+		}
+	}
+	if failed := b.finish(ctx, tx, ms); failed != nil && !errors.Is(failed.err, errMoved) {
+		return failed
+	}
+	b.noted = b.noted && !last
+	copy(b.outcomes[lo:hi], outcomes)
+	return nil
+}
+
+// sort parks the fresh messages whose keys stand still, in tx, and returns the others.
+func (b *batch) sort(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool, inDoubt bool) ([]Outcome, []Message, *failure) {
+	blocked, err := b.blockedKeys(ctx, tx, ms, fresh)
+	if err != nil {
+		return nil, nil, databaseFailure(fmt.Errorf("read the keys that stand still: %w%s", err, hint(err)))
+	}
+	outcomes, run := make([]Outcome, len(ms)), make([]Message, 0, len(ms))
+	for n, m := range ms {
+		switch {
+		case !fresh[n] && inDoubt:
+			outcomes[n] = Applied // by the COMMIT that had no answer
+		case !fresh[n]:
+			outcomes[n] = Duplicate
+		case m.Key != "" && blocked[m.Topic+"\x00"+keyText(m.Key)]:
+			if err := b.ib.park(ctx, tx, m, "blocked", 0, ""); err != nil {
+				return nil, nil, databaseFailure(fmt.Errorf("park message %q in %s: %w%s", m.ID, b.ib.parked, err, hint(err)))
+			}
+			outcomes[n] = Parked
+		default:
+			outcomes[n], run = Applied, append(run, m)
+		}
+	}
+	return outcomes, run, nil
+}
+
+// blockedKeys returns which of the messages' keys stand still, as topic, NUL, key, and
+// locks them.
+func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (map[string]bool, error) {
+	if !b.blocked {
+		return nil, nil
+	}
+	byTopic := map[string][]string{}
+	var topics []string
+	for n, m := range ms {
+		if !fresh[n] || m.Key == "" {
+			continue
+		}
+		if _, ok := byTopic[m.Topic]; !ok {
+			topics = append(topics, m.Topic)
+		}
+		byTopic[m.Topic] = append(byTopic[m.Topic], keyText(m.Key))
+	}
+	slices.Sort(topics)
+	blocked := map[string]bool{}
+	for _, topic := range topics {
+		keys := byTopic[topic]
+		slices.SortFunc(keys, strings.Compare)
+		found, err := b.ib.store.BlockedKeys(ctx, tx, b.ib.consumer, topic, slices.Compact(keys))
+		if err != nil {
+			return nil, err
+		}
+		for key := range found {
+			blocked[topic+"\x00"+key] = true
+		}
+	}
+	return blocked, nil
+}
