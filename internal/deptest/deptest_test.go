@@ -85,6 +85,10 @@ func TestEachAdapterBringsItsOwnLibraryAlone(t *testing.T) {
 			gorm: "Watermill's users need no gorm", franz: "the subscriber is the user's choice", sarama: "the subscriber is the user's choice",
 			rabbit: "the subscriber is the user's choice", pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
 		},
+		"/inbox/inboxkafka": {
+			watermill: "franz-go's users need no Watermill", gorm: "franz-go's users need no gorm", sarama: "one Kafka client is enough",
+			pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
+		},
 		"/outbox/outboxtest": {
 			watermill: "a test helper of the outbox alone", gorm: "a test helper of the outbox alone", franz: "a test helper of the outbox alone",
 			testify: "users choose their own test library",

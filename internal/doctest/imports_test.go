@@ -27,7 +27,7 @@ func imports() map[string]string {
 		"uuid":    "github.com/google/uuid",
 	}
 	for _, ours := range []string{
-		"inbox", "inbox/inboxgorm", "inbox/inboxwatermill", "migrations",
+		"inbox", "inbox/inboxgorm", "inbox/inboxkafka", "inbox/inboxwatermill", "migrations",
 		"outbox", "outbox/outboxgorm", "outbox/outboxpgx", "outbox/outboxtest", "outbox/outboxwatermill",
 		"relay", "relay/relaykafka", "relay/relaywatermill", "relay/relaywatermill/watermillkafka", "relay/relaytest",
 	} {

@@ -1,0 +1,281 @@
+package inboxkafka
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+)
+
+// Consumer is a member of a consumer group. Make one with New; it runs once at a time.
+type Consumer struct {
+	cfg     Config
+	log     *slog.Logger
+	running sync.Mutex
+}
+
+// New checks cfg, all of it at once, and returns a Consumer. It talks to nobody.
+func New(cfg Config) (*Consumer, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("inboxkafka: %w", err)
+	}
+	return &Consumer{cfg: cfg, log: cfg.Logger.With("consumer", cfg.Inbox.Consumer(), "group", cfg.Group)}, nil
+}
+
+// ErrRunning is returned by Run while another Run of the same Consumer goes on.
+var ErrRunning = errors.New("inboxkafka: the consumer runs already: make another one for a second member of the group")
+
+// Run handles messages one at a time until ctx ends, or until an error that no
+// repetition mends. It returns nil when ctx ended and everything under way was finished
+// or rolled back.
+//
+// h writes through tx alone and leaves its end to the inbox; see inbox.Process. Its ctx
+// ends when the partition has to be given up; that is not before Config.Grace has passed.
+func (c *Consumer) Run(ctx context.Context, h inbox.Handler) error {
+	if h == nil {
+		return errors.New("inboxkafka: run: the handler is nil")
+	}
+	return c.run(ctx, h, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+		for _, m := range ms {
+			if err := h(ctx, tx, m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// RunBatch is Run for a handler that takes many messages at once: all fresh, of one
+// partition, in order. With PerMessage each batch has one message, and so it has when
+// the inbox looks for the message at fault in a batch that failed.
+func (c *Consumer) RunBatch(ctx context.Context, h inbox.BatchHandler) error {
+	if h == nil {
+		return errors.New("inboxkafka: run: the handler is nil")
+	}
+	return c.run(ctx, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+		return h(ctx, tx, []inbox.Message{m})
+	}, h)
+}
+
+func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchHandler) error {
+	if !c.running.TryLock() {
+		return ErrRunning
+	}
+	defer c.running.Unlock()
+	if ctx.Err() != nil {
+		return nil
+	}
+	release, err := claimName(c.cfg.Inbox)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := c.cfg.Inbox.Check(ctx, c.cfg.DB); err != nil {
+		return fmt.Errorf("inboxkafka: %w", err)
+	}
+
+	for {
+		m := c.newMember(ctx, one, many)
+		if err := m.connect(); err != nil {
+			return fmt.Errorf("inboxkafka: %w", err)
+		}
+		if err := m.consume(); !errors.Is(err, errRejoin) {
+			return err
+		}
+		c.log.Info("inboxkafka: joining the group again, to take back a partition that another member took in the database")
+	}
+}
+
+// errRejoin ends a membership for a new one.
+var errRejoin = errors.New("join the group again")
+
+// member is one membership of the group: a Run has one, or a few.
+type member struct {
+	*Consumer
+	one  inbox.Handler
+	many inbox.BatchHandler
+
+	client    *kgo.Client
+	connected chan struct{} // closed when client is set: franz-go calls back before it returns it
+	// ctx ends with Run's, or with the first error that ends it. Handlers do not see it.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu         sync.Mutex // guards failure and partitions
+	failure    error      // the first
+	partitions map[partitionName]*partition
+	background sync.WaitGroup
+	committing sync.Mutex // one commit at a time, and none beside a revocation's
+	dirty      chan struct{}
+	fetchError string // the last one logged; of the poll loop alone
+}
+
+type partitionName struct {
+	topic string
+	id    int32
+}
+
+func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.BatchHandler) *member {
+	m := &member{
+		Consumer: c, one: one, many: many,
+		partitions: make(map[partitionName]*partition),
+		connected:  make(chan struct{}),
+		dirty:      make(chan struct{}, 1),
+	}
+	m.ctx, m.cancel = context.WithCancel(ctx)
+	return m
+}
+
+func (m *member) connect() error {
+	start, reset := kgo.NewOffset().AtStart(), kgo.NoResetOffset()
+	if m.cfg.StartOffset == Latest {
+		start = kgo.NewOffset().AtEnd()
+	}
+	switch m.cfg.ResetOffset {
+	case Earliest:
+		reset = kgo.NewOffset().AtStart()
+	case Latest:
+		reset = kgo.NewOffset().AtEnd()
+	}
+	var err error
+	m.client, err = kgo.NewClient(append(append([]kgo.Opt{}, m.cfg.Options...),
+		kgo.SeedBrokers(m.cfg.Brokers...),
+		kgo.ConsumerGroup(m.cfg.Group),
+		kgo.ConsumeTopics(m.cfg.Topics...),
+		kgo.ConsumeStartOffset(start),
+		kgo.ConsumeResetOffset(reset),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(), // between a poll and AllowRebalance, what was polled is ours
+		kgo.OnPartitionsAssigned(m.assigned),
+		kgo.AdjustFetchOffsetsFn(m.positions),
+		kgo.OnPartitionsRevoked(m.revoked),
+		kgo.OnPartitionsLost(m.lost),
+	)...)
+	if err != nil {
+		m.cancel()
+		return err
+	}
+	close(m.connected)
+	return nil
+}
+
+// consume polls until m.ctx ends, and then leaves the group.
+func (m *member) consume() error {
+	m.background.Go(m.commitLoop)
+	if m.cfg.ReplayEvery > 0 {
+		m.background.Go(m.replayLoop)
+	}
+	for m.ctx.Err() == nil {
+		fetches := m.client.PollRecords(m.ctx, maxPoll)
+		m.dispatch(fetches)
+		m.client.AllowRebalance()
+	}
+	m.leave()
+	m.cancel()
+	m.background.Wait()
+	m.log.Info("inboxkafka: stopped")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failure
+}
+
+// maxPoll bounds what one poll adds to the buffers.
+const maxPoll = 5000
+
+// leave gives up all partitions, as for a rebalance, and then the membership. A broker
+// that is away must not keep the process: the group finds out by itself.
+func (m *member) leave() {
+	m.giveUp(m.all(), true)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := m.client.LeaveGroupContext(ctx); err != nil {
+		m.log.Warn("inboxkafka: the group was not told of the end, and waits for the session timeout", "error", err)
+	}
+	m.client.CloseAllowingRebalance()
+}
+
+const leaveTimeout = 5 * time.Second
+
+// fail ends Run with err; the first one counts.
+func (m *member) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure == nil && m.ctx.Err() == nil {
+		m.failure = err
+	}
+	m.cancel()
+}
+
+func (m *member) dispatch(fetches kgo.Fetches) {
+	fetches.EachError(m.fetchFailed)
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) == 0 {
+			return
+		}
+		m.fetchError = ""
+		if p := m.partition(partitionName{f.Topic, f.Partition}); p != nil {
+			p.add(f.Records)
+		}
+	})
+}
+
+// fetchFailed judges an error that franz-go does not repeat in silence.
+func (m *member) fetchFailed(topic string, partition int32, err error) {
+	var lost *kgo.ErrDataLoss
+	switch {
+	case m.ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed):
+	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost) && m.cfg.ResetOffset == "":
+		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d lies outside the log (%w): retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
+			m.cfg.Group, topic, partition, err))
+	case m.fetchError != err.Error(): // once for each change
+		m.fetchError = err.Error()
+		m.log.Warn("inboxkafka: cannot fetch, trying again", "topic", topic, "partition", partition, "error", err)
+	}
+}
+
+func (m *member) partition(name partitionName) *partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.partitions[name]
+}
+
+func (m *member) all() []*partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*partition, 0, len(m.partitions))
+	for _, p := range m.partitions {
+		all = append(all, p)
+	}
+	return all
+}
+
+// replayLoop handles what operators asked to retry.
+func (m *member) replayLoop() {
+	ticker := time.NewTicker(m.cfg.ReplayEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		n, err := m.cfg.Inbox.Replay(m.ctx, m.cfg.DB, m.one)
+		if err != nil && m.ctx.Err() == nil {
+			m.log.Warn("inboxkafka: parked messages could not be retried, trying again", "error", err)
+		}
+		if n > 0 {
+			m.log.Info("inboxkafka: retried parked messages", "messages", n)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package inboxkafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+)
+
+// The order in which franz-go calls: assigned, then positions, then records come; before
+// the next assignment revoked or lost.
+
+func (m *member) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
+	<-m.connected
+	client.ResumeFetchPartitions(added) // an earlier assignment may have paused them
+	for topic, ids := range added {
+		for _, id := range ids {
+			name := partitionName{topic, id}
+			m.mu.Lock()
+			m.partitions[name] = m.newPartition(name)
+			m.mu.Unlock()
+			m.log.Info("inboxkafka: assigned", "topic", topic, "partition", id)
+		}
+	}
+}
+
+func (m *member) revoked(_ context.Context, _ *kgo.Client, removed map[string][]int32) {
+	m.giveUp(m.named(removed), true)
+}
+
+// lost partitions may be at work in another member already, whose offsets ours would
+// set back: they are dropped.
+func (m *member) lost(_ context.Context, _ *kgo.Client, removed map[string][]int32) {
+	m.giveUp(m.named(removed), false)
+}
+
+func (m *member) named(set map[string][]int32) []*partition {
+	var found []*partition
+	for topic, ids := range set {
+		for _, id := range ids {
+			if p := m.partition(partitionName{topic, id}); p != nil {
+				found = append(found, p)
+			}
+		}
+	}
+	return found
+}
+
+// giveUp ends the work on partitions, and returns when nothing of it is under way. If
+// they are still ours, transactions may finish for the time of Grace, and the offsets
+// are committed.
+func (m *member) giveUp(ps []*partition, ours bool) {
+	if len(ps) == 0 {
+		return
+	}
+	for _, p := range ps {
+		p.end()
+		if !ours {
+			p.cancel()
+		}
+	}
+	cancel := func() {
+		for _, p := range ps {
+			p.cancel()
+		}
+	}
+	grace := time.AfterFunc(m.cfg.Grace, cancel)
+	for _, p := range ps {
+		p.work.Wait()
+	}
+	grace.Stop()
+	cancel()
+
+	// From here on the committer, which takes this lock for the whole of a commit, does
+	// not know them: an old offset cannot land after the next owner's.
+	m.committing.Lock()
+	defer m.committing.Unlock()
+	if ours {
+		m.commit(ps)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range ps {
+		if m.partitions[p.name] != p {
+			continue // given up beside us
+		}
+		delete(m.partitions, p.name)
+		what := "inboxkafka: revoked"
+		if !ours {
+			what = "inboxkafka: lost"
+		}
+		m.log.Info(what, "topic", p.name.topic, "partition", p.name.id, "next_offset", p.low.next.offset)
+	}
+}
+
+// positions is called before the first fetch of partitions, with the offsets that the
+// group has committed. After an error franz-go begins the session anew.
+func (m *member) positions(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	<-m.connected
+	err := m.checkFingerprint(ctx, offsets)
+	if err == nil && m.cfg.Mode == OffsetsInDatabase {
+		err = m.fromDatabase(ctx, offsets)
+	}
+	switch {
+	case err == nil:
+		return offsets, nil
+	case errors.Is(err, errRefused):
+		m.fail(err)
+	case ctx.Err() == nil:
+		m.log.Warn("inboxkafka: cannot begin with what was assigned, trying again", "error", err)
+	}
+	return nil, err
+}
+
+// errRefused marks what no repetition mends.
+var errRefused = errors.New("refused")
+
+func refuse(format string, args ...any) error {
+	return fmt.Errorf("inboxkafka: %w: %w", errRefused, fmt.Errorf(format, args...))
+}
+
+// fromDatabase takes the holds of what was assigned, and puts their offsets in place of
+// the group's.
+func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+	for topic, ids := range offsets {
+		for id := range ids {
+			hold, err := m.takeHold(ctx, partitionName{topic, id})
+			if err != nil {
+				return err
+			}
+			if next, known := hold.Next(); known {
+				offsets[topic][id] = kgo.NewOffset().At(next).WithEpoch(-1)
+			}
+		}
+	}
+	return m.checkWithinLog(ctx, offsets)
+}
+
+// takeHold issues the next epoch for a partition: from then on no other member commits.
+// It waits for a database that is away until the group's session ends.
+func (m *member) takeHold(ctx context.Context, name partitionName) (*inbox.Hold, error) {
+	p := m.partition(name)
+	if p == nil {
+		return nil, fmt.Errorf("inboxkafka: topic %q, partition %d: positioned before it was assigned", name.topic, name.id)
+	}
+	for tries := 1; ; tries++ {
+		hold, err := m.cfg.Inbox.Hold(ctx, m.cfg.DB, name.topic, name.id)
+		if err == nil {
+			p.mu.Lock()
+			p.hold = hold
+			p.mu.Unlock()
+			return hold, nil
+		}
+		if tries == 1 && ctx.Err() == nil {
+			m.log.Warn("inboxkafka: cannot take the partition in the database, trying again", "topic", name.topic, "partition", name.id, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("inboxkafka: topic %q, partition %d: %w", name.topic, name.id, err)
+		case <-time.After(holdPause):
+		}
+	}
+}
+
+const holdPause = 500 * time.Millisecond
+
+// checkWithinLog refuses positions of the database that the log does not have: Kafka
+// would go on at one of its ends without a word.
+func (m *member) checkWithinLog(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+	admin := kadm.NewClient(m.client)
+	starts, err := admin.ListStartOffsets(ctx, topicsOf(offsets)...)
+	if err != nil {
+		return fmt.Errorf("inboxkafka: read where the logs begin: %w", err)
+	}
+	ends, err := admin.ListEndOffsets(ctx, topicsOf(offsets)...)
+	if err != nil {
+		return fmt.Errorf("inboxkafka: read where the logs end: %w", err)
+	}
+	for topic, ids := range offsets {
+		for id, offset := range ids {
+			start, _ := starts.Lookup(topic, id)
+			end, _ := ends.Lookup(topic, id)
+			if err := errors.Join(start.Err, end.Err); err != nil {
+				return fmt.Errorf("inboxkafka: topic %q, partition %d: read the ends of the log: %w", topic, id, err)
+			}
+			at := offset.EpochOffset().Offset
+			if at < 0 || at >= start.Offset && at <= end.Offset {
+				continue
+			}
+			to := start.Offset
+			switch {
+			case m.cfg.ResetOffset == "":
+				return refuse("topic %q, partition %d: the database says to read on at offset %d, which lies outside the log, %d to %d: retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
+					topic, id, at, start.Offset, end.Offset)
+			case m.cfg.ResetOffset == Latest:
+				to = end.Offset
+			}
+			if to < at {
+				// The inbox would take what lies below its offset for handled.
+				return refuse("topic %q, partition %d: the database says to read on at offset %d, and the log ends at %d: the topic was made anew; to read it from its start, delete what belongs to the old one: DELETE FROM inbox_offsets WHERE consumer = '%s' AND kafka_topic = '%s'",
+					topic, id, at, end.Offset, m.cfg.Inbox.Consumer(), topic)
+			}
+			offsets[topic][id] = kgo.NewOffset().At(to)
+			m.log.Warn("inboxkafka: the position lay outside the log and was reset", "topic", topic, "partition", id, "position", at, "reset_to", to)
+		}
+	}
+	return nil
+}
+
+func topicsOf(offsets map[string]map[int32]kgo.Offset) []string {
+	topics := make([]string, 0, len(offsets))
+	for topic := range offsets {
+		topics = append(topics, topic)
+	}
+	return topics
+}
+
+// isGroupError reports whether a commit failed because the group has moved on.
+func isGroupError(err error) bool {
+	for _, moved := range []error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.StaleMemberEpoch, kerr.FencedMemberEpoch} {
+		if errors.Is(err, moved) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,165 @@
+package inboxkafka_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/dbtest"
+)
+
+// patience is for a machine that is loaded.
+const patience = 60 * time.Second
+
+// world is a topic on the real broker, and a database with a table of effects.
+type world struct {
+	dbtest.Database
+	topic    string
+	brokers  []string
+	producer *kgo.Client
+}
+
+func newWorld(t *testing.T, db dbtest.Database, partitions int) world {
+	t.Helper()
+	w := world{Database: dbtest.Migrate(t, db), topic: dbtest.Topic(t, partitions), brokers: strings.Split(dbtest.Kafka(t), ",")}
+	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq integer GENERATED ALWAYS AS IDENTITY, message_id text NOT NULL, event_key text, kafka_offset bigint)")
+	if w.Flavor == dbtest.FlavorSQLite {
+		_, err = w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq integer PRIMARY KEY AUTOINCREMENT, message_id text NOT NULL, event_key text, kafka_offset bigint)")
+	}
+	require.NoError(t, err)
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	require.NoError(t, err)
+	t.Cleanup(w.producer.Close)
+	return w
+}
+
+// produce writes records of Watermill's wire to a partition: id, and key before a colon if any.
+func (w world) produce(t *testing.T, partition int32, ids ...string) {
+	t.Helper()
+	records := make([]*kgo.Record, len(ids))
+	for i, id := range ids {
+		records[i] = w.record(partition, id)
+	}
+	require.NoError(t, w.producer.ProduceSync(t.Context(), records...).FirstErr())
+}
+
+func (w world) record(partition int32, id string) *kgo.Record {
+	r := &kgo.Record{Topic: w.topic, Partition: partition, Value: []byte("v")}
+	if key, _, ok := strings.Cut(id, ":"); ok {
+		r.Key = []byte(key)
+	}
+	if id != "" {
+		r.Headers = []kgo.RecordHeader{{Key: "_watermill_message_uuid", Value: []byte(id)}}
+	}
+	return r
+}
+
+func (w world) inbox(t *testing.T, opts ...inbox.Option) *inbox.Inbox {
+	t.Helper()
+	ib, err := inbox.New(w.Dialect, "billing", append([]inbox.Option{inbox.WithBackoff(time.Millisecond, 10*time.Millisecond), inbox.WithLogger(quiet())}, opts...)...)
+	require.NoError(t, err)
+	return ib
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (w world) config(t *testing.T, mode inboxkafka.Mode) inboxkafka.Config {
+	t.Helper()
+	return inboxkafka.Config{
+		Inbox: w.inbox(t), DB: w.DB, Brokers: w.brokers, Group: w.topic, Topics: []string{w.topic}, Mode: mode, Logger: quiet(),
+		ReplayEvery: -1, Options: []kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)},
+	}
+}
+
+// running is a Run in the background.
+type running struct {
+	stop func()
+	done chan error
+}
+
+func start(t *testing.T, run func(ctx context.Context) error) running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := running{stop: cancel, done: make(chan error, 1)}
+	go func() { r.done <- run(ctx) }()
+	t.Cleanup(cancel)
+	return r
+}
+
+func (r running) wait(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-r.done:
+		r.done <- err
+		return err
+	case <-time.After(patience):
+		require.FailNow(t, "Run has not returned")
+		return nil
+	}
+}
+
+// end stops it, and asks for a clean end.
+func (r running) end(t *testing.T) {
+	t.Helper()
+	r.stop()
+	require.NoError(t, r.wait(t))
+}
+
+func consume(t *testing.T, cfg inboxkafka.Config, h inbox.Handler) running {
+	t.Helper()
+	c, err := inboxkafka.New(cfg)
+	require.NoError(t, err)
+	return start(t, func(ctx context.Context) error { return c.Run(ctx, h) })
+}
+
+// effect writes a row that tells what was handled, and where.
+func (w world) effect(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO effects (message_id, event_key, kafka_offset) VALUES ($1, $2, $3)", m.ID, m.Key, m.Position.Offset)
+	return err
+}
+
+func (w world) effects(t *testing.T) []string {
+	t.Helper()
+	rows, err := w.DB.QueryContext(t.Context(), "SELECT message_id FROM effects ORDER BY seq")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	var ids []string
+	for rows.Next() {
+		var id string
+		require.NoError(t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(t, rows.Err())
+	return ids
+}
+
+// awaitEffects waits until n rows are there.
+func (w world) awaitEffects(t *testing.T, n int) []string {
+	t.Helper()
+	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM effects") >= n }, patience, 20*time.Millisecond, "%d effects", n)
+	return w.effects(t)
+}
+
+func (w world) count(t *testing.T, query string) int {
+	t.Helper()
+	var n int
+	require.NoError(t, w.DB.QueryRowContext(t.Context(), query).Scan(&n))
+	return n
+}
+
+func ids(prefix string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("%s%03d", prefix, i)
+	}
+	return all
+}

@@ -1,0 +1,254 @@
+package inboxkafka
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+)
+
+// partition is one that the group has given us: a buffer, and lanes that empty it. In
+// one lane messages are handled in order; those of one key share a lane.
+type partition struct {
+	m    *member
+	name partitionName
+	hold *inbox.Hold // in OffsetsInDatabase alone; set before the first record
+
+	ctx    context.Context // the handlers'; ends when the partition must be given up at once
+	cancel context.CancelFunc
+	seed   maphash.Seed
+	lanes  []*lane
+	work   sync.WaitGroup
+
+	mu        sync.Mutex
+	low       lowWater
+	committed position // what the group was told
+	records   int      // that wait
+	bytes     int
+	paused    bool
+	ending    bool // nothing new is begun
+}
+
+// lane is a queue of its partition, under its lock.
+type lane struct {
+	queue []waiting
+	wake  *sync.Cond
+}
+
+type waiting struct {
+	record *kgo.Record
+	ticket uint64
+}
+
+func (m *member) newPartition(name partitionName) *partition {
+	p := &partition{m: m, name: name, seed: maphash.MakeSeed()}
+	// Run's end lets handlers finish: giveUp cancels them.
+	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(m.ctx))
+	for range m.cfg.KeyConcurrency {
+		p.lanes = append(p.lanes, &lane{wake: sync.NewCond(&p.mu)})
+	}
+	for _, l := range p.lanes {
+		p.work.Go(func() { p.run(l) })
+	}
+	return p
+}
+
+// add takes records in the order of offsets. It never waits: a slow partition must not
+// hold up the poll loop, which serves them all.
+func (p *partition) add(records []*kgo.Record) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ending {
+		return
+	}
+	for _, r := range records {
+		l := p.laneOf(r)
+		l.queue = append(l.queue, waiting{r, p.low.begin(r.Offset, r.LeaderEpoch)})
+		p.records++
+		p.bytes += size(r)
+	}
+	for _, l := range p.lanes {
+		l.wake.Signal()
+	}
+	if !p.paused && (p.records >= p.m.cfg.Buffer || p.bytes >= p.m.cfg.BufferBytes) {
+		p.paused = true
+		p.m.client.PauseFetchPartitions(p.name.set())
+	}
+}
+
+// laneOf keeps the messages of a key in one lane. Those without a key have no order to
+// keep, and take the shortest.
+func (p *partition) laneOf(r *kgo.Record) *lane {
+	if len(p.lanes) == 1 {
+		return p.lanes[0]
+	}
+	if len(r.Key) == 0 {
+		return slices.MinFunc(p.lanes, func(a, b *lane) int { return len(a.queue) - len(b.queue) })
+	}
+	return p.lanes[maphash.Bytes(p.seed, r.Key)%uint64(len(p.lanes))]
+}
+
+func size(r *kgo.Record) int { return len(r.Key) + len(r.Value) }
+
+func (n partitionName) set() map[string][]int32 { return map[string][]int32{n.topic: {n.id}} }
+
+// run handles what comes into a lane until the partition ends.
+func (p *partition) run(l *lane) {
+	for {
+		batch := p.next(l)
+		if batch == nil {
+			return
+		}
+		if err := p.handle(batch); err != nil {
+			p.failed(err)
+			return
+		}
+	}
+}
+
+// next waits for records of a lane and takes a transaction's worth; nil: the end.
+func (p *partition) next(l *lane) []waiting {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(l.queue) == 0 && !p.ending {
+		l.wake.Wait()
+	}
+	if p.ending {
+		return nil
+	}
+	n, bytes := 0, 0
+	for n < len(l.queue) && n < p.m.cfg.MaxBatch && (n == 0 || bytes+size(l.queue[n].record) <= p.m.cfg.BufferBytes) {
+		bytes += size(l.queue[n].record)
+		n++
+	}
+	batch := slices.Clone(l.queue[:n])
+	clear(l.queue[:n])
+	l.queue = l.queue[n:]
+	p.records, p.bytes = p.records-n, p.bytes-bytes
+	// Half empty, so that a partition at its limit is not paused and resumed for each record.
+	if p.paused && p.records <= p.m.cfg.Buffer/2 && p.bytes <= p.m.cfg.BufferBytes/2 {
+		p.paused = false
+		p.m.client.ResumeFetchPartitions(p.name.set())
+	}
+	return batch
+}
+
+// handle brings a batch to its end: each of its messages is committed, or err says why
+// the partition cannot go on.
+func (p *partition) handle(batch []waiting) error {
+	ms := make([]inbox.Message, 0, len(batch))
+	var undecodable error
+	for _, w := range batch {
+		m, err := p.m.messageOf(w.record)
+		if err != nil {
+			undecodable = err // what comes before it is handled first
+			break
+		}
+		ms = append(ms, m)
+	}
+	var err error
+	if p.m.cfg.Mode == PerMessage {
+		err = p.oneByOne(batch, ms)
+	} else if len(ms) > 0 {
+		err = p.together(batch, ms)
+	}
+	return errors.Join(err, undecodable)
+}
+
+func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
+	for i, m := range ms {
+		if p.isEnding() {
+			return nil
+		}
+		outcome, err := p.m.cfg.Inbox.Process(p.ctx, p.m.cfg.DB, m, func(ctx context.Context, tx *sql.Tx) error {
+			return p.m.one(ctx, tx, m)
+		})
+		if err != nil {
+			return err
+		}
+		p.finished(batch[i:i+1], ms[i:i+1], []inbox.Outcome{outcome})
+	}
+	return nil
+}
+
+func (p *partition) together(batch []waiting, ms []inbox.Message) error {
+	var opts []inbox.BatchOption
+	if p.hold != nil {
+		opts = append(opts, inbox.InHold(p.hold))
+		if p.m.withoutIDs(p.name.topic) {
+			opts = append(opts, inbox.WithoutIDs())
+		}
+	}
+	outcomes, err := p.m.cfg.Inbox.ProcessBatch(p.ctx, p.m.cfg.DB, ms, p.m.many, opts...)
+	p.finished(batch, ms, outcomes)
+	return err
+}
+
+// finished notes which messages of a batch have ended, and has their offsets committed.
+func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inbox.Outcome) {
+	if p.m.cfg.OnOutcome != nil {
+		for i, o := range outcomes {
+			p.m.cfg.OnOutcome(ms[i], o)
+		}
+	}
+	p.mu.Lock()
+	for i, o := range outcomes {
+		if o != inbox.Failed {
+			p.low.finish(batch[i].ticket)
+		}
+	}
+	p.mu.Unlock()
+	p.m.wakeCommitter()
+}
+
+func (p *partition) isEnding() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ending
+}
+
+// failed ends the partition's work. Another member that has taken the partition over is
+// no error: the group is about to say so.
+func (p *partition) failed(err error) {
+	p.end()
+	switch {
+	case p.ctx.Err() != nil: // cancelled, and rolled back
+	case errors.Is(err, inbox.ErrFenced):
+		p.m.log.Info("inboxkafka: another member has taken the partition", "topic", p.name.topic, "partition", p.name.id)
+		p.m.background.Go(p.takeBack)
+	default:
+		p.m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w", p.name.topic, p.name.id, err))
+	}
+}
+
+// takeBack joins the group anew if a partition that was lost in the database is still
+// ours by the group. A member that was declared dead may have taken the hold late,
+// between its assignment and ours: nobody else would read on.
+func (p *partition) takeBack() {
+	select {
+	case <-p.m.ctx.Done():
+	case <-time.After(2 * p.m.cfg.Grace):
+		if p.m.partition(p.name) == p {
+			p.m.fail(errRejoin)
+		}
+	}
+}
+
+// end lets the lanes finish what they are at, and begin nothing more.
+func (p *partition) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ending = true
+	for _, l := range p.lanes {
+		l.queue = nil
+		l.wake.Signal()
+	}
+}

@@ -1,0 +1,51 @@
+package inboxkafka_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/dbtest"
+)
+
+func TestWhatCannotBeDecodedStopsRunIfAskedTo(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t), 1)
+	w.produce(t, 0, "a", "", "b")
+	cfg := w.config(t, inboxkafka.Batch)
+	cfg.OnUndecodable = inboxkafka.Halt
+	err := consume(t, cfg, w.effect).wait(t)
+	require.ErrorIs(t, err, inboxkafka.ErrNoID)
+	require.ErrorContains(t, err, w.topic+"/0@1")
+	require.Equal(t, []string{"a"}, w.effects(t), "what comes before it is done")
+	require.Equal(t, int64(1), w.committed(t))
+}
+
+func TestWhatCannotBeDecodedIsParkedAndTheRestFlows(t *testing.T) {
+	for _, mode := range []inboxkafka.Mode{inboxkafka.PerMessage, inboxkafka.Batch, inboxkafka.OffsetsInDatabase} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dbtest.SQLite(t), 1)
+			w.produce(t, 0, "a", "", strings.Repeat("x", 300), "not\xffutf8", "panics", "b")
+			cfg := w.config(t, mode)
+			decode := inboxkafka.Decode
+			cfg.Decode = func(r *kgo.Record) (m inbox.Message, err error) {
+				if m, err = decode(r); m.ID == "panics" {
+					panic("a decoder's mistake")
+				}
+				return m, err
+			}
+			r := consume(t, cfg, w.effect)
+			require.Equal(t, []string{"a", "b"}, w.awaitEffects(t, 2))
+			r.end(t)
+			for offset, reason := range map[string]string{"@1": "no message id", "@2": "300 bytes", "@3": "UTF-8", "@4": "a decoder's mistake"} {
+				var text string
+				require.NoError(t, w.DB.QueryRowContext(t.Context(), "SELECT error FROM inbox_parked WHERE message_id = ?", w.topic+"/0"+offset).Scan(&text))
+				require.Contains(t, text, reason)
+			}
+		})
+	}
+}
