@@ -18,6 +18,7 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxwatermill"
+	"github.com/postroom/postroom/inbox/inboxwatermill/watermillamqp"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
 )
@@ -41,6 +42,7 @@ func eachBroker(t *testing.T, fn func(t *testing.T, b broker)) {
 
 func (b broker) amqp() amqp.Config {
 	config := amqp.NewDurableQueueConfig(b.address)
+	config.Marshaler = watermillamqp.Marshaler{}
 	config.Queue.Arguments = map[string]any{"x-expires": int32(2 * patience / time.Millisecond)} // nobody deletes it
 	return config
 }

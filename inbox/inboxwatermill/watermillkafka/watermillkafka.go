@@ -20,14 +20,20 @@ import (
 // Position returns where Kafka has a message; nil if its context does not say, as for
 // one that was not read by a Router from watermill-kafka.
 func Position(msg *message.Message) *inbox.Position {
-	ctx := msg.Context()
-	topic := message.SubscribeTopicFromCtx(ctx)
-	partition, ok := kafka.MessagePartitionFromCtx(ctx)
-	offset, ok2 := kafka.MessagePartitionOffsetFromCtx(ctx)
-	if topic == "" || !ok || !ok2 {
-		return nil
+	return PositionIn(message.SubscribeTopicFromCtx(msg.Context()))(msg)
+}
+
+// PositionIn returns a Position for messages of one topic that no Router reads, as with
+// inboxwatermill.RunBatch: only a router's contexts tell the topic.
+func PositionIn(topic string) func(*message.Message) *inbox.Position {
+	return func(msg *message.Message) *inbox.Position {
+		partition, ok := kafka.MessagePartitionFromCtx(msg.Context())
+		offset, ok2 := kafka.MessagePartitionOffsetFromCtx(msg.Context())
+		if topic == "" || !ok || !ok2 {
+			return nil
+		}
+		return &inbox.Position{Topic: topic, Partition: partition, Offset: offset}
 	}
-	return &inbox.Position{Topic: topic, Partition: partition, Offset: offset}
 }
 
 // Key returns the Kafka record's key; "" if there is none.

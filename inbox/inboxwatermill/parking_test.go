@@ -1,0 +1,263 @@
+package inboxwatermill_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/inbox/inboxwatermill"
+	"github.com/postroom/postroom/inbox/inboxwatermill/watermillkafka"
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// poisoned is a handler that fails for the messages with the metadata "poison".
+func poisoned(msg *message.Message) error {
+	if msg.Metadata.Get("poison") != "" {
+		return errHandler
+	}
+	return leaveOwnEffect(msg)
+}
+
+// replaying runs Replay until the test ends.
+func replaying(t *testing.T, ib *inbox.Inbox, db dbtest.Database, h message.NoPublishHandlerFunc) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := inboxwatermill.Replay(ctx, ib, db.DB, h, inboxwatermill.WithReplayEvery(10*time.Millisecond)); err != nil {
+			t.Errorf("replay: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+}
+
+func parkedOf(t *testing.T, db dbtest.Database) []dialect.InboxParkedEntry {
+	t.Helper()
+	entries, _, err := dialect.ListInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect}, dialect.InboxParkedFilter{}, 100)
+	require.NoError(t, err)
+	return entries
+}
+
+func askFor(t *testing.T, db dbtest.Database, state string) {
+	t.Helper()
+	_, err := dialect.AskInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect}, dialect.InboxParkedAsk{State: state, Reason: "a test"})
+	require.NoError(t, err)
+}
+
+func TestAPoisonMessageIsParkedWhileTheRestFlowAndRunsWhenAnOperatorAsks(t *testing.T) {
+	eachBroker(t, func(t *testing.T, b broker) {
+		const messages = 10
+		db, ib := database(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+		sent := copies(messages, 1)
+		poison := sent[3]
+		poison.Metadata.Set("poison", "yes")
+		poison.Metadata.Set("name", "order.placed")
+		b.publish(t, sent...)
+		seen := newTally()
+		router := newRouter(t)
+		router.AddConsumerHandler("billing", b.topic, b.subscribe(t), poisoned).AddMiddleware(seen.losingAcks(0),
+			inboxwatermill.Middleware(ib, db.DB, inboxwatermill.WithPosition(watermillkafka.Position), inboxwatermill.OnOutcome(seen.outcome)))
+		start(t, router)
+		seen.waitForAcks(t, messages)
+		requireEachOnce(t, db, messages-1)
+		require.Equal(t, 1, seen.count(inbox.Parked))
+		parked := parkedOf(t, db)
+		require.Len(t, parked, 1)
+		e := parked[0]
+		require.Equal(t, []string{poison.UUID, b.topic, "order.placed", "failed"}, []string{e.MessageID, e.Topic, e.Type, e.State})
+		require.Contains(t, e.Error, errHandler.Error())
+		require.Equal(t, 2, e.Attempts)
+		require.Equal(t, b.kind == "kafka", e.Position != nil)
+
+		replayed := make(chan *message.Message, 1)
+		replaying(t, ib, db, func(msg *message.Message) error {
+			replayed <- msg
+			return leaveOwnEffect(msg)
+		})
+		askFor(t, db, dialect.ParkRetry)
+		msg := <-replayed
+		require.Equal(t, poison.UUID, msg.UUID)
+		require.Equal(t, poison.Payload, msg.Payload)
+		require.Equal(t, "order.placed", msg.Metadata.Get("name"))
+		require.Eventually(t, func() bool { return len(parkedOf(t, db)) == 0 }, patience, 20*time.Millisecond)
+		requireEachOnce(t, db, messages)
+	})
+}
+
+func TestMessagesOfAParkedOnesKeyFollowItInOrder(t *testing.T) {
+	each(t, func(t *testing.T, db dbtest.Database, ib *inbox.Inbox) {
+		key := func(msg *message.Message) string { return msg.Metadata.Get("key") }
+		topic := func(*message.Message) string { return "orders" }
+		var ran []string
+		h := inboxwatermill.Middleware(ib, db.DB, inboxwatermill.WithKey(key), inboxwatermill.WithTopic(topic))(
+			func(msg *message.Message) ([]*message.Message, error) {
+				if msg.UUID == "a1" {
+					return nil, errHandler
+				}
+				ran = append(ran, msg.UUID)
+				return nil, nil
+			})
+		for _, id := range []string{"a1", "a2", "b1", "a3"} {
+			msg := message.NewMessage(id, []byte(id))
+			msg.Metadata.Set("key", id[:1])
+			_, err := h(msg)
+			require.NoError(t, err, "parked is acknowledged")
+		}
+		require.Equal(t, []string{"b1"}, ran)
+
+		var mu sync.Mutex
+		var again []string
+		replaying(t, ib, db, func(msg *message.Message) error {
+			mu.Lock()
+			defer mu.Unlock()
+			again = append(again, msg.UUID+" "+string(msg.Payload)+" "+key(msg))
+			return nil
+		})
+		askFor(t, db, dialect.ParkRetry)
+		require.Eventually(t, func() bool { return len(parkedOf(t, db)) == 0 }, patience, 20*time.Millisecond)
+		mu.Lock()
+		defer mu.Unlock()
+		require.Equal(t, []string{"a1 a1 a", "a2 a2 a", "a3 a3 a"}, again)
+	})
+}
+
+// batching runs RunBatch until the test ends, and returns what it saw.
+func batching(t *testing.T, b broker, db dbtest.Database, ib *inbox.Inbox, sub message.Subscriber, config inboxwatermill.BatchConfig, seen *tally) func() (largest int) {
+	t.Helper()
+	var mu sync.Mutex
+	largest := 0
+	handle := func(ctx context.Context, msgs []*message.Message) error {
+		mu.Lock()
+		largest = max(largest, len(msgs))
+		mu.Unlock()
+		for _, msg := range msgs {
+			if err := poisoned(msg); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		err := inboxwatermill.RunBatch(ctx, ib, db.DB, sub, b.topic, handle, config, inboxwatermill.WithPosition(watermillkafka.PositionIn(b.topic)),
+			inboxwatermill.OnOutcome(func(msg *message.Message, outcome inbox.Outcome, err error) {
+				seen.outcome(msg, outcome, err)
+				if outcome != inbox.Failed {
+					seen.mu.Lock()
+					defer seen.mu.Unlock()
+					seen.acked[msg.UUID+" "+msg.Metadata.Get("copy")] = true
+				}
+			}))
+		if err != nil {
+			t.Errorf("run batch: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return largest
+	}
+}
+
+func TestABatchIsAppliedOnceAndItsPoisonMessageParked(t *testing.T) {
+	eachBroker(t, func(t *testing.T, b broker) {
+		const messages = 30
+		db, ib := database(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+		sent := copies(messages, 2)
+		for _, msg := range sent[6:8] { // two copies of one
+			msg.Metadata.Set("poison", "yes")
+		}
+		b.publish(t, sent...)
+		seen := newTally()
+		config := inboxwatermill.BatchConfig{Wait: 50 * time.Millisecond}
+		if b.kind == "amqp" {
+			config.Subscriptions = 8
+		}
+		largest := batching(t, b, db, ib, b.subscribe(t), config, seen)
+		seen.waitForAcks(t, 2*messages)
+		requireEachOnce(t, db, messages-1)
+		require.Equal(t, 1, seen.count(inbox.Parked))
+		require.Greater(t, largest(), 1, "RabbitMQ by its subscriptions, Kafka by its partitions")
+	})
+}
+
+// This is why RunBatch subscribes several times: were it to fail, one would do.
+func TestOneSubscriptionOfRabbitMQHoldsOneMessageWhateverThePrefetch(t *testing.T) {
+	b := broker{"amqp", dbtest.AMQP(t), dbtest.Queue(t)}
+	db, ib := database(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+	b.publish(t, copies(5, 1)...)
+	config := b.amqp()
+	config.Consume.Qos.PrefetchCount = 50
+	subscriber, err := amqp.NewSubscriber(config, watermill.NopLogger{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, subscriber.Close()) })
+	seen := newTally()
+	largest := batching(t, b, db, ib, subscriber, inboxwatermill.BatchConfig{Wait: 100 * time.Millisecond}, seen)
+	seen.waitForAcks(t, 5)
+	require.Equal(t, 1, largest())
+}
+
+func TestABatchOptionThatMakesNoSenseIsRefused(t *testing.T) {
+	db, ib := onSQLite(t)
+	for want, config := range map[string]inboxwatermill.BatchConfig{
+		"Size is -1": {Size: -1}, "Wait is -1ns": {Wait: -1}, "Subscriptions is -1": {Subscriptions: -1}, "Size is 10001": {Size: inbox.MaxBatch + 1},
+	} {
+		require.ErrorContains(t, inboxwatermill.RunBatch(t.Context(), ib, db, nil, "orders", nil, config), want)
+	}
+}
+
+// listed is a subscriber that delivers what it has, each message once, before any is acknowledged.
+type listed []*message.Message
+
+func (l listed) Subscribe(context.Context, string) (<-chan *message.Message, error) {
+	out := make(chan *message.Message, len(l))
+	for _, msg := range l {
+		out <- msg
+	}
+	close(out)
+	return out, nil
+}
+
+func (l listed) Close() error { return nil }
+
+type silent struct{ listed }
+
+func (silent) Subscribe(context.Context, string) (<-chan *message.Message, error) {
+	return nil, errors.New("no such queue")
+}
+
+func TestAMessageWithoutAnIDKeepsNoOtherOfItsBatchFromBeingHandled(t *testing.T) {
+	db, ib := onSQLite(t)
+	batch := listed{message.NewMessage("m1", nil), message.NewMessage("", nil), message.NewMessage("m2", nil)}
+	handle := func(_ context.Context, msgs []*message.Message) error {
+		for _, msg := range msgs {
+			if err := leaveOwnEffect(msg); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	require.NoError(t, inboxwatermill.RunBatch(t.Context(), ib, db, batch, "orders", handle, inboxwatermill.BatchConfig{}))
+	require.Equal(t, 2, effects(t, db))
+	<-batch[0].Acked()
+	<-batch[1].Nacked()
+	<-batch[2].Acked()
+	require.ErrorContains(t, inboxwatermill.RunBatch(t.Context(), ib, db, silent{}, "orders", handle, inboxwatermill.BatchConfig{}), "no such queue")
+}
