@@ -48,7 +48,7 @@ func TestPlainFilesAreTheEmbeddedOnesByteByByte(t *testing.T) {
 	for _, d := range dialects {
 		files, err := load(dialect.Names{Dialect: d})
 		require.NoError(t, err)
-		require.Len(t, files, 4)
+		require.Len(t, files, 6)
 		for _, f := range files {
 			raw, err := fs.ReadFile(FS(), folder(d)+"/"+f.name)
 			require.NoError(t, err)
