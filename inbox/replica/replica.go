@@ -128,7 +128,7 @@ func (c Config) check(d inbox.Dialect) error {
 // Apply brings the table to the newest version of each row in changes, inside tx.
 // Changes of one key may come in any order and any number of copies. Of two different
 // changes with the same version the first to arrive stays: that is a mistake of the
-// source's, which `relay compare` shows.
+// source's.
 //
 // ErrVersion and ErrValues come before any SQL. After an error of the database roll
 // back; a deadlock or a lock timeout is nobody's fault, and inbox repeats it by itself.

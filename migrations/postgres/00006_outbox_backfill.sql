@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Runs of `relay backfill`: how far each has come. A chunk's events and its place here
+-- Runs of backfills: how far each has come. A chunk's events and its place here
 -- are one transaction, so that a run that was killed goes on after its last chunk.
 CREATE TABLE outbox_backfills (
     -- A UUID of version 7: later runs have higher ones.
@@ -23,4 +23,4 @@ CREATE TABLE outbox_backfills (
     CONSTRAINT outbox_backfills_running_check CHECK (running = 1)
 );
 
-COMMENT ON TABLE outbox_backfills IS 'Postroom: runs of relay backfill, and how far each has come';
+COMMENT ON TABLE outbox_backfills IS 'Postroom: runs of backfills, and how far each has come';

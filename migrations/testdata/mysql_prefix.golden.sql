@@ -515,7 +515,7 @@ INSERT INTO `acme_postroom_schema` (version, name) VALUES (5, '00005_inbox_repli
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- Runs of `relay backfill`: how far each has come. A chunk's events and its place here
+-- Runs of backfills: how far each has come. A chunk's events and its place here
 -- are one transaction, so that a run that was killed goes on after its last chunk.
 CREATE TABLE IF NOT EXISTS `acme_outbox_backfills` (
     -- A UUID of version 7: later runs have higher ones.
@@ -537,7 +537,7 @@ CREATE TABLE IF NOT EXISTS `acme_outbox_backfills` (
     CONSTRAINT acme_outbox_backfills_name_check    CHECK (octet_length(name) BETWEEN 1 AND 100),
     CONSTRAINT acme_outbox_backfills_running_check CHECK (running = 1)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
-  COMMENT = 'Postroom: runs of relay backfill, and how far each has come';
+  COMMENT = 'Postroom: runs of backfills, and how far each has come';
 
 -- Tells Postroom that the tables above are there.
 CREATE TABLE IF NOT EXISTS `acme_postroom_schema` (

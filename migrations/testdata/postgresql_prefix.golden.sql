@@ -540,7 +540,7 @@ INSERT INTO "order"."acme_postroom_schema" (version, name) VALUES (5, '00005_inb
 -- file 00006_outbox_backfill.sql
 -- +goose Up
 
--- Runs of `relay backfill`: how far each has come. A chunk's events and its place here
+-- Runs of backfills: how far each has come. A chunk's events and its place here
 -- are one transaction, so that a run that was killed goes on after its last chunk.
 CREATE TABLE "order"."acme_outbox_backfills" (
     -- A UUID of version 7: later runs have higher ones.
@@ -563,7 +563,7 @@ CREATE TABLE "order"."acme_outbox_backfills" (
     CONSTRAINT acme_outbox_backfills_running_check CHECK (running = 1)
 );
 
-COMMENT ON TABLE "order"."acme_outbox_backfills" IS 'Postroom: runs of relay backfill, and how far each has come';
+COMMENT ON TABLE "order"."acme_outbox_backfills" IS 'Postroom: runs of backfills, and how far each has come';
 
 -- Tells Postroom that the tables above are there.
 CREATE TABLE IF NOT EXISTS "order"."acme_postroom_schema" (

@@ -470,7 +470,7 @@ INSERT INTO "postroom_schema" (version, name) VALUES (5, '00005_inbox_replica.sq
 -- file 00006_outbox_backfill.sql
 -- +goose Up
 
--- Runs of `relay backfill`: how far each has come. A chunk's events and its place here
+-- Runs of backfills: how far each has come. A chunk's events and its place here
 -- are one transaction, so that a run that was killed goes on after its last chunk.
 CREATE TABLE outbox_backfills (
     -- A UUID of version 7: later runs have higher ones.
