@@ -286,10 +286,12 @@ func (b *batch) once(ctx context.Context, lo, hi int, inDoubt *bool) *failure {
 			return endedOr(databaseFailure(err))
 		}
 	}
-	if failed := b.finish(ctx, tx, ms); failed != nil && !errors.Is(failed.err, errMoved) {
+	switch failed := b.finish(ctx, tx, ms); {
+	case failed == nil:
+		b.noted = b.noted && !last
+	case !errors.Is(failed.err, errMoved):
 		return failed
 	}
-	b.noted = b.noted && !last
 	copy(b.outcomes[lo:hi], outcomes)
 	return nil
 }
