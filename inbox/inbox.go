@@ -79,6 +79,8 @@ type store interface {
 	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
 	// ExpiredMessages returns the next rows older than age, and where to go on from.
 	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration, from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
+	// OldestMessage returns the age of the oldest row, 0 if there is none.
+	OldestMessage(ctx context.Context, db dialect.Queryer, consumer string) (time.Duration, error)
 	// DeleteMessages deletes those of the ids that are still older than age.
 	DeleteMessages(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, ids []string) (int64, error)
 }

@@ -205,3 +205,17 @@ func (i *Inbox) age(d time.Duration) any {
 	}
 	return d.Microseconds()
 }
+
+// OldestMessage returns the age of the consumer's oldest row, 0 if there is none.
+func (i *Inbox) OldestMessage(ctx context.Context, db Queryer, consumer string) (time.Duration, error) {
+	age := map[Dialect]string{
+		PostgreSQL: "extract(epoch FROM clock_timestamp() - min(processed_at)) * 1000000",
+		MySQL:      "TIMESTAMPDIFF(MICROSECOND, MIN(processed_at), utc_timestamp(6))",
+		SQLite:     "(julianday('now') - julianday(min(processed_at))) * 86400000000.0",
+	}[i.names.Dialect]
+	var us sql.NullFloat64
+	if err := i.one(ctx, db, []any{&us}, i.text("SELECT "+age+" FROM {inbox_events} WHERE consumer = ?"), i.bytes(consumer)); err != nil {
+		return 0, err
+	}
+	return time.Duration(max(us.Float64, 0)) * time.Microsecond, nil
+}
