@@ -75,6 +75,7 @@ type run struct {
 	outages   int    // tries in a row that did not reach the database
 	inDoubt   bool   // a COMMIT has no answer yet
 	giveUp    string // why the message is to be parked
+	killed    bool   // the last attempt did not come back
 }
 
 func newRun(u unit, m Message) *run {

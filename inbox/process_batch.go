@@ -24,6 +24,14 @@ func InHold(h *Hold) BatchOption { return func(b *batch) { b.hold = h } }
 // that is read with read_committed: a copy at another offset is applied again.
 func WithoutIDs() BatchOption { return func(b *batch) { b.without = true } }
 
+// InLane names the stream that the batch belongs to, in place of the topic and partition of
+// its first message. Needed where one partition, or one queue, is handled as several streams beside one
+// another: what a batch that killed the process leaves behind is found by this name. So
+// give each stream a name of its own, which is the same after a restart, and to which
+// the same messages come again, if they can. Not with InHold, whose one offset cannot
+// speak for several streams.
+func InLane(name string) BatchOption { return func(b *batch) { b.stream = name } }
+
 // ProcessBatch handles many messages of one ordered stream, such as a partition, in one
 // transaction: it accepts them all in one statement (two on MySQL), runs h once for those that
 // are fresh, in the order given, and commits. The outcomes are those of ms, one by one.
@@ -33,9 +41,9 @@ func WithoutIDs() BatchOption { return func(b *batch) { b.without = true } }
 //   - h fails: the transaction is rolled back, and the batch is halved, down to the
 //     message at fault, which is run alone, with attempts, pauses and parking as in
 //     Process; the others commit.
-//   - The process ends in the middle of a batch: the next batch of the stream runs its
-//     messages one by one, until as many are done, and only then attempts count. The stream is told
-//     by the topic and partition of the first message.
+//   - The process ends in the middle of a batch: the next batches of the stream run their
+//     messages one by one, until as many fresh ones are done, and only then attempts count. The
+//     stream is told by the topic and partition of the first message, or by InLane.
 //
 // Every message needs a Topic, unless the policy is Halt. An error ends the batch: the
 // outcomes of the messages that were dealt with before are right, the others Failed;
@@ -62,7 +70,9 @@ type batch struct {
 	ms       []Message
 	outcomes []Outcome
 
+	stream    string // InLane's; "": by topic and partition
 	lane      string // "": nothing is noted, as nothing can be parked
+	suspects  int    // so many fresh messages more are to be run one by one
 	blocked   bool   // keys of the consumer may stand still
 	noted     bool   // the lane's row is there
 	conflicts int
@@ -77,6 +87,8 @@ func (b *batch) check() error {
 		return fmt.Errorf("%w: at most %d", ErrTooLarge, MaxBatch)
 	case b.without && b.hold == nil:
 		return errors.New("WithoutIDs without InHold: nothing would tell a message from its copy")
+	case b.stream != "" && b.hold != nil:
+		return errors.New("InLane with InHold: the lanes of a partition cannot share its one offset")
 	}
 	for n, m := range b.ms {
 		if err := m.check(); err != nil {
@@ -92,16 +104,21 @@ func (b *batch) check() error {
 	return nil
 }
 
-// laneOf names the stream that m belongs to, as an id that no message has.
-func laneOf(m Message) string {
-	lane := "postroom batch of " + m.Topic
-	if p := m.Position; p != nil {
-		lane = fmt.Sprintf("postroom batch of %s/%d", p.Topic, p.Partition)
+// laneName names the stream as an id that no message has.
+func (b *batch) laneName() string {
+	first, name := b.ms[0], b.stream
+	switch p := first.Position; {
+	case name != "":
+	case p != nil:
+		name = fmt.Sprintf("%s/%d", p.Topic, p.Partition)
+	default:
+		name = first.Topic
 	}
-	if len(lane) > MaxMessageID {
-		lane = fmt.Sprintf("postroom batch of sha256:%x", sha256.Sum256([]byte(lane)))
+	const before = "postroom batch of "
+	if len(before)+len(name) > MaxMessageID || !isText(name) {
+		name = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name)))
 	}
-	return lane
+	return before + name
 }
 
 func (b *batch) run(ctx context.Context) error {
@@ -109,49 +126,61 @@ func (b *batch) run(ctx context.Context) error {
 		return b.single(ctx, 0)
 	}
 	if b.ib.policy != Halt {
-		b.lane = laneOf(b.ms[0])
+		b.lane = b.laneName()
 	}
-	unfinished, err := b.start(ctx)
+	err := b.start(ctx)
 	if err == nil {
-		err = b.all(ctx, min(unfinished, len(b.ms)))
+		err = b.all(ctx)
 	}
-	if b.noted {
-		// What ends here ends in an orderly way, and is no reason to suspect anything.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
-		defer cancel()
-		_ = b.ib.store.DeleteAttempts(ctx, b.db, Message{ID: b.lane}.row(b.ib.consumer))
-	}
+	b.end(ctx)
 	return err
 }
 
-// all runs the first suspects alone, and the rest together.
-func (b *batch) all(ctx context.Context, suspects int) error {
-	if suspects > 0 {
-		b.ib.log.Warn("inbox: the last batch was not finished, running its messages one by one", "lane", b.lane, "messages", suspects)
+// end takes the note back: what ends here ends in an orderly way, and is no reason to suspect
+// anything. But of an earlier batch that did not, messages may still be to come: those
+// that came were done before it, if the offset behind them was not committed yet.
+func (b *batch) end(ctx context.Context) {
+	if !b.noted {
+		return
 	}
-	for n := range suspects {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
+	defer cancel()
+	if b.suspects > 0 {
+		_, _, _ = b.ib.store.StartBatch(ctx, b.db, b.ib.consumer, b.lane, b.suspects)
+		return
+	}
+	_ = b.ib.store.DeleteAttempts(ctx, b.db, Message{ID: b.lane}.row(b.ib.consumer))
+}
+
+// all runs suspects alone, and the rest together.
+func (b *batch) all(ctx context.Context) error {
+	if b.suspects > 0 {
+		b.ib.log.Warn("inbox: the last batch was not finished, running messages one by one", "lane", b.lane, "messages", b.suspects)
+	}
+	n := 0
+	for ; n < len(b.ms) && b.suspects > 0; n++ {
 		if err := b.single(ctx, n); err != nil {
 			return err
 		}
 	}
-	return b.span(ctx, suspects, len(b.ms))
+	return b.span(ctx, n, len(b.ms))
 }
 
-// start notes that the batch is being handled, and returns the size of one that was
-// not finished.
-func (b *batch) start(ctx context.Context) (unfinished int, err error) {
+// start notes that the batch is being handled, and learns the size of one that was not
+// finished.
+func (b *batch) start(ctx context.Context) (err error) {
 	if b.lane == "" {
-		return 0, nil
+		return nil
 	}
 	for {
-		unfinished, b.blocked, err = b.ib.store.StartBatch(ctx, b.db, b.ib.consumer, b.lane, len(b.ms))
+		b.suspects, b.blocked, err = b.ib.store.StartBatch(ctx, b.db, b.ib.consumer, b.lane, len(b.ms))
 		if err == nil {
 			b.noted = true
 			b.recovered()
-			return unfinished, nil
+			return nil
 		}
 		if err := b.wait(ctx, databaseFailure(fmt.Errorf("note the batch in %s: %w%s", b.ib.attemptsTable, err, hint(err)))); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
@@ -218,6 +247,12 @@ func (b *batch) single(ctx context.Context, n int) error {
 	b.outcomes[n] = outcome
 	if outcome == Parked {
 		b.blocked = true
+	}
+	switch {
+	case r.killed:
+		b.suspects = 0 // it was this one
+	case b.suspects > 0 && outcome != Duplicate:
+		b.suspects--
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -134,6 +135,62 @@ func TestHazard22ABatchThatKillsTheProcessIsRunOneByOne(t *testing.T) {
 	})
 }
 
+// After a crash the broker delivers again what was done but not committed to it, before
+// what killed the process: those duplicates are not the batch that was not finished.
+func TestHazard22DuplicatesBeforeTheBatchThatKillsDoNotHideIt(t *testing.T) {
+	b := onSQLite(t)
+	ib, calls := b.inbox(t, "billing", inbox.WithMaxAttempts(2)), 0
+	ms := orders(30)
+	deaths := 0
+	for done := false; !done; deaths++ {
+		require.LessOrEqual(t, deaths, 3, "the one that kills is never found")
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for _, batch := range [][]inbox.Message{ms[:15], ms[15:]} {
+				_, err := ib.ProcessBatch(context.WithoutCancel(t.Context()), b.DB, batch, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+					if slices.ContainsFunc(ms, func(m inbox.Message) bool { return m.ID == "020" }) {
+						runtime.Goexit()
+					}
+					return b.applyAll(&calls)(ctx, tx, ms)
+				})
+				require.NoError(t, err)
+			}
+			done = true
+		}()
+		<-ended
+	}
+	require.Equal(t, 28, b.effects(t), "027 waits behind it")
+	require.Equal(t, 0, b.count(t, "SELECT count(*) FROM inbox_attempts"))
+}
+
+// A batch that was not finished in one lane is no reason to suspect another's.
+func TestLanesOfAPartitionHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
+	b := onSQLite(t)
+	for _, c := range []struct {
+		name         string
+		first, other []inbox.BatchOption
+		calls        int
+	}{
+		{"two lanes", []inbox.BatchOption{inbox.InLane("orders/2 lane 1")}, []inbox.BatchOption{inbox.InLane("orders/2 lane 2")}, 1},
+		{"names that no column takes", []inbox.BatchOption{inbox.InLane("\xff" + strings.Repeat("x", 300))}, []inbox.BatchOption{inbox.InLane("\xfe")}, 1},
+		{"the same lane", []inbox.BatchOption{inbox.InLane("both")}, []inbox.BatchOption{inbox.InLane("both")}, 10},
+		{"the partition itself", nil, nil, 10},
+	} {
+		ib, calls := b.inbox(t, c.name), 0
+		died := make(chan struct{})
+		go func() {
+			defer close(died)
+			_, _ = ib.ProcessBatch(context.WithoutCancel(t.Context()), b.DB, orders(20)[:10],
+				func(context.Context, *sql.Tx, []inbox.Message) error { runtime.Goexit(); return nil }, c.first...)
+		}()
+		<-died
+		_, err := ib.ProcessBatch(t.Context(), b.DB, orders(20)[10:], b.applyAll(&calls), c.other...)
+		require.NoError(t, err)
+		require.Equal(t, c.calls, calls, c.name)
+	}
+}
+
 // Hazard 25: the epoch is the database's, so a member of an earlier time is out for good.
 func TestHazard25AMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
@@ -224,6 +281,8 @@ func TestABatchThatCannotBeRunIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.InHold(hold))
 	require.ErrorIs(t, err, inbox.ErrInvalidPosition, "another partition")
+	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.InHold(hold), inbox.InLane("1"))
+	require.ErrorContains(t, err, "InLane with InHold")
 	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), func(_ context.Context, tx *sql.Tx, _ []inbox.Message) error { return tx.Commit() })
 	require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
 	require.NoError(t, ib.Check(t.Context(), b.DB))

@@ -88,6 +88,7 @@ func (r *run) start(ctx context.Context) (blocked, done bool, failed *failure) {
 	r.attempts, r.counted = s.Attempts, !s.Done
 	if r.attempts > r.ib.attempts {
 		r.attempts--
+		r.killed = true
 		r.giveUp = s.LastError
 		if r.giveUp == "" {
 			r.giveUp = fmt.Sprintf("the process ended in the middle of the handler, in %d attempts of %d", r.attempts, r.ib.attempts)
