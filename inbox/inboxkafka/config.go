@@ -109,6 +109,15 @@ type Config struct {
 	// nowhere; Run returns an error that says so.
 	ResetOffset Offset
 
+	// Retention is how long the ids of handled messages are kept at least, which is how
+	// far back duplicates are recognised. Run prunes about every hour (inbox.KeepPruned), and
+	// never what lies within inbox.DefaultMargin of what the group may still read. An error
+	// of Run's if it is shorter than the time for which the inbox tries a message. 0: Run
+	// deletes none, and the table grows until Inbox.Prune is called.
+	Retention time.Duration
+	// OnPruned is told of each round, for metrics.
+	OnPruned func(inbox.Pruned)
+
 	// AdoptOffsets lets a group go on whose offsets were committed for another consumer
 	// name or other tables. What it handled there is unknown here.
 	AdoptOffsets bool
@@ -193,6 +202,7 @@ func (c Config) validate() error {
 	refuse(c.MaxBatch < 1 || c.MaxBatch > inbox.MaxBatch, "MaxBatch %d: want 1 to %d", c.MaxBatch, inbox.MaxBatch)
 	refuse(c.Buffer < 1, "Buffer %d: want 1 or more", c.Buffer)
 	refuse(c.BufferBytes < 1, "BufferBytes %d: want 1 or more", c.BufferBytes)
+	refuse(c.Retention < 0, "Retention %s: want a time, or 0 to delete nothing", c.Retention)
 	refuse(c.Grace < 0, "Grace %s: want 0 or more", c.Grace)
 	return errors.Join(errs...)
 }

@@ -176,6 +176,9 @@ func (m *member) consume() error {
 	if m.cfg.ReplayEvery > 0 {
 		m.background.Go(m.replayLoop)
 	}
+	if m.cfg.Retention > 0 {
+		m.background.Go(m.keepPruned)
+	}
 	for m.ctx.Err() == nil {
 		fetches := m.client.PollRecords(m.ctx, maxPoll)
 		m.dispatch(fetches)
