@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,11 +204,10 @@ func TestArchivingTakesTwentyThousandRowsAtOnceInOrder(t *testing.T) {
 		fill(t, db, rows)
 		var list []dialect.Delivered
 		for _, e := range eventsAbove(t, r, 0) {
-			list = append([]dialect.Delivered{delivered(e)}, list...)
-			if len(list) == rows {
-				break
-			}
+			list = append(list, delivered(e))
 		}
+		require.Len(t, list, rows)
+		slices.Reverse(list)
 		n, err := r.DeleteArchiving(t.Context(), l, list)
 		require.NoError(t, err)
 		require.EqualValues(t, rows, n)
