@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+func newInboxStatus(env *Env) *cobra.Command {
+	var consumer string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "show each consumer's rows, window, parked messages and offsets",
+		Long: `status reads the inbox tables of a consumer's database: for each consumer how many messages it
+remembers and how far back (the window in which duplicates are recognised), what is parked, how
+many keys stand still, and which attempts are under way; then the offsets that are kept beside
+the data, and the backfills that replicas wait for.
+
+It reads a bounded part of large tables. A number after "about" is an estimate, from a sample on
+PostgreSQL, where the window may be a little longer than shown, and the optimizer's on MySQL.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var wrong error
+			if cmd.Flags().Changed("consumer") && consumer == "" {
+				wrong = errors.New("--consumer: empty: name a consumer, or leave the flag out for all of them")
+			}
+			return onInbox(env, cmd, wrong, func(ctx context.Context, d *database) error {
+				s, err := dialect.ReadInboxStatus(ctx, d.DB, d.names(), consumer)
+				if err != nil {
+					return err
+				}
+				if consumer != "" && len(s.Consumers) == 0 {
+					return fmt.Errorf("consumer %q has left nothing in the inbox tables: see relay inbox status without --consumer", consumer)
+				}
+				return printInboxStatus(env, cmd, inboxStateOf(s))
+			})
+		},
+	}
+	addInbox(cmd)
+	cmd.Flags().StringVar(&consumer, "consumer", "", "`name` of the consumer (default: all)")
+	return cmd
+}
+
+// inboxState is what `inbox status --json` prints. Lists are not null.
+type inboxState struct {
+	Consumers []inboxConsumer `json:"consumers"`
+	Offsets   []inboxOffset   `json:"offsets"`
+	Backfills []inboxBackfill `json:"backfills"` // that have not arrived whole
+	// Absent are tables that an older build did not make.
+	Absent []string `json:"absent_tables"`
+}
+
+type inboxConsumer struct {
+	Consumer  string     `json:"consumer"`
+	Rows      int64      `json:"rows"`
+	Window    float64    `json:"window_seconds"`
+	Estimated bool       `json:"estimated"` // rows, and window on PostgreSQL
+	Oldest    *time.Time `json:"oldest_applied_at"`
+
+	Parked       inboxParkedCounts `json:"parked"`
+	ParkedAge    float64           `json:"oldest_parked_seconds"`
+	OldestParked *time.Time        `json:"oldest_parked_at"`
+	BlockedKeys  int64             `json:"blocked_keys"`
+
+	Attempts      int64   `json:"attempts"`
+	OldestAttempt float64 `json:"oldest_attempt_seconds"`
+}
+
+// inboxParkedCounts stop at 200,000 together.
+type inboxParkedCounts struct {
+	Failed  int64 `json:"failed"`
+	Blocked int64 `json:"blocked"`
+	Retry   int64 `json:"retry"`
+	Drop    int64 `json:"drop"`
+}
+
+type inboxOffset struct {
+	Consumer  string    `json:"consumer"`
+	Topic     string    `json:"topic"`
+	Partition int32     `json:"partition"`
+	Next      *int64    `json:"next_offset"` // null: nothing was handled yet
+	Epoch     int64     `json:"epoch"`
+	UpdatedAt time.Time `json:"updated_at"`
+
+	age time.Duration
+}
+
+type inboxBackfill struct {
+	Replica string    `json:"replica"`
+	RunID   string    `json:"run_id"`
+	Sent    *int64    `json:"sent"` // null: its end marker has not come
+	HeardAt time.Time `json:"heard_at"`
+
+	age time.Duration
+}
+
+// timeOrNull is null in JSON for a zero time.
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func inboxStateOf(s dialect.InboxStatus) inboxState {
+	state := inboxState{Consumers: []inboxConsumer{}, Offsets: []inboxOffset{}, Backfills: []inboxBackfill{}, Absent: append([]string{}, s.Absent...)}
+	for _, c := range s.Consumers {
+		state.Consumers = append(state.Consumers, inboxConsumer{
+			Consumer: c.Consumer, Rows: c.Rows, Window: c.Window.Seconds(), Estimated: c.Estimated, Oldest: timeOrNull(c.Oldest),
+			Parked: inboxParkedCounts{
+				c.Parked[dialect.ParkFailed], c.Parked[dialect.ParkBlocked], c.Parked[dialect.ParkRetry], c.Parked[dialect.ParkDrop],
+			},
+			ParkedAge: c.ParkedAge.Seconds(), OldestParked: timeOrNull(c.OldestParked), BlockedKeys: c.BlockedKeys,
+			Attempts: c.Attempts, OldestAttempt: c.OldestAttempt.Seconds(),
+		})
+	}
+	for _, h := range s.Holds {
+		o := inboxOffset{Consumer: h.Consumer, Topic: h.Topic, Partition: h.Partition, Epoch: h.Epoch, UpdatedAt: h.UpdatedAt, age: h.Age}
+		if h.Next.Valid {
+			o.Next = &h.Next.Int64
+		}
+		state.Offsets = append(state.Offsets, o)
+	}
+	for _, b := range s.Backfills {
+		backfill := inboxBackfill{Replica: b.Replica, RunID: b.RunID, HeardAt: b.HeardAt, age: b.Age}
+		if b.Sent.Valid {
+			backfill.Sent = &b.Sent.Int64
+		}
+		state.Backfills = append(state.Backfills, backfill)
+	}
+	return state
+}
+
+func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState) error {
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, s)
+	}
+	var consumers, offsets, backfills [][]string
+	for _, c := range s.Consumers {
+		consumers = append(consumers, c.cells())
+	}
+	for _, o := range s.Offsets {
+		offsets = append(offsets, []string{
+			printable(o.Consumer), printable(o.Topic), strconv.Itoa(int(o.Partition)), number(o.Next), strconv.FormatInt(o.Epoch, 10), roughly(o.age) + " ago",
+		})
+	}
+	for _, b := range s.Backfills {
+		backfills = append(backfills, []string{printable(b.Replica), printable(b.RunID), number(b.Sent), roughly(b.age) + " ago"})
+	}
+	first := true
+	for _, t := range []struct {
+		heading []string
+		rows    [][]string
+	}{
+		{[]string{"CONSUMER", "ROWS", "WINDOW", "PARKED", "OLDEST PARKED", "BLOCKED KEYS", "ATTEMPTS"}, consumers},
+		{[]string{"CONSUMER", "TOPIC", "PARTITION", "NEXT OFFSET", "EPOCH", "MOVED"}, offsets},
+		{[]string{"REPLICA", "BACKFILL", "ROWS SENT", "HEARD OF"}, backfills},
+	} {
+		if len(t.rows) == 0 {
+			continue
+		}
+		if !first {
+			if _, err := fmt.Fprintln(env.Stdout); err != nil {
+				return err
+			}
+		}
+		first = false
+		if err := printTable(env.Stdout, t.heading, t.rows); err != nil {
+			return err
+		}
+	}
+	if len(s.Absent) > 0 {
+		_, err := fmt.Fprintf(env.Stderr, "an older build made these tables, %s not there: run relay migrate up --only inbox\n", isOrAre(s.Absent))
+		return err
+	}
+	return nil
+}
+
+func isOrAre(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names, " and ") + " are"
+}
+
+func (c inboxConsumer) cells() []string {
+	about, window := "", "-"
+	if c.Estimated {
+		about = "about "
+	}
+	if c.Rows > 0 {
+		window = about + roughly(seconds(c.Window))
+	}
+	oldest, attempts := "-", "-"
+	if c.OldestParked != nil {
+		oldest = roughly(seconds(c.ParkedAge)) + " ago"
+	}
+	if c.Attempts > 0 {
+		attempts = fmt.Sprintf("%s, the oldest begun %s ago", atLeast(c.Attempts), roughly(seconds(c.OldestAttempt)))
+	}
+	keys := "-"
+	if c.BlockedKeys > 0 {
+		keys = atLeast(c.BlockedKeys)
+	}
+	return []string{printable(c.Consumer), about + strconv.FormatInt(c.Rows, 10), window, c.Parked.text(), oldest, keys, attempts}
+}
+
+// text is a cell of the table.
+func (p inboxParkedCounts) text() string {
+	return parkedCounts{p.Failed, p.Blocked, p.Retry + p.Drop}.text()
+}
+
+func number(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return strconv.FormatInt(*n, 10)
+}
