@@ -14,7 +14,7 @@ import (
 )
 
 func TestAMessageIsFreshOnceAndADuplicateAfterwards(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		m := inbox.Message{ID: "018f6d2a-0000-7000-8000-000000000001"}
 		require.True(t, b.accept(t, ib, m))
@@ -35,7 +35,7 @@ func TestAMessageIsFreshOnceAndADuplicateAfterwards(t *testing.T) {
 }
 
 func TestARollbackMakesTheMessageFreshAgain(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		m := inbox.Message{ID: "m"}
 		tx := b.begin(t)
@@ -56,7 +56,7 @@ func TestASecondTransactionWaitsForTheFirstWithTheSameMessage(t *testing.T) {
 		{"the first commits: the second is a duplicate", true, false},
 		{"the first rolls back: the second is fresh", false, true},
 	}
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				ib, m := b.inbox(t, "billing"), inbox.Message{ID: c.name}
@@ -96,7 +96,7 @@ func TestASecondTransactionWaitsForTheFirstWithTheSameMessage(t *testing.T) {
 }
 
 func TestTheWaitForAnotherTransactionEndsWithTheContext(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		if b.Dialect == dialect.SQLite {
 			t.Log("a second SQLite writer waits in BEGIN, before Accept")
 			return
@@ -127,7 +127,7 @@ func TestIDsThatAreNotTheSameBytesAreDifferentMessages(t *testing.T) {
 		`'; DROP TABLE inbox_events; --`, `a\b`, `a"b`, "a`b", "?", "$1", "%", "_", "\x01", "\u200b",
 		"1", "01", "1.0", "0x31", "+1", "1e0", "NULL", "null",
 	}
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		for _, id := range ids {
 			require.True(t, b.accept(t, ib, inbox.Message{ID: id}), "%q is a new message", id)
@@ -142,7 +142,7 @@ func TestIDsThatAreNotTheSameBytesAreDifferentMessages(t *testing.T) {
 func TestConsumersAreIndependent(t *testing.T) {
 	long := strings.Repeat("c", inbox.MaxConsumer-1)
 	consumers := []string{"billing", "Billing", "billing ", "mail", "bücher", long + "1", long + "2"}
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		for _, consumer := range consumers {
 			ib := b.inbox(t, consumer)
 			require.Equal(t, consumer, ib.Consumer())
@@ -153,7 +153,7 @@ func TestConsumersAreIndependent(t *testing.T) {
 }
 
 func TestThePositionIsStored(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		topic := strings.Repeat("ö", inbox.MaxTopic)
 		b.accept(t, ib, inbox.Message{ID: "with", Position: &inbox.Position{Topic: topic, Partition: 7, Offset: 1 << 40}})
@@ -247,7 +247,7 @@ func TestMissingTablesEndedTransactionsAndMissingRightsSayWhatToDo(t *testing.T)
 		require.ErrorContains(t, err, "relay migrate up")
 		require.ErrorContains(t, err, `message "m" of consumer "billing" to inbox_events`)
 	})
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		tx := b.begin(t)
 		require.NoError(t, tx.Commit())

@@ -29,7 +29,7 @@ func (b bench) acceptAll(t *testing.T, ib *inbox.Inbox, ms []inbox.Message) []bo
 }
 
 func TestABatchSaysOfEachMessageWhetherItIsFresh(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		require.True(t, b.accept(t, ib, inbox.Message{ID: "b"}))
 		require.Equal(t, []bool{true, false, true}, b.acceptAll(t, ib, messages("c", "b", "a")))
@@ -42,7 +42,7 @@ func TestABatchSaysOfEachMessageWhetherItIsFresh(t *testing.T) {
 
 // Hazard 23: the handler must see an id once, and the first copy of it.
 func TestHazard23TheSameIDTwiceInABatch(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		require.Equal(t, []bool{true, false, true, false, false}, b.acceptAll(t, ib, messages("x", "x", "a", "a", "x")))
 		require.Equal(t, []bool{false, false}, b.acceptAll(t, ib, messages("x", "x")))
@@ -55,7 +55,7 @@ func TestABatchComparesIDsByteByByte(t *testing.T) {
 		"abc", "ABC", "abc ", " abc", `a"b`, `a\b`, `a\"b`, "a'b", "a,b", "{a}", "[a]", "NULL", "null", "äöü", "ÄÖÜ", "日本語", "😀", "a\nb", "a\tb", "<&>",
 		strings.Repeat("x", inbox.MaxMessageID), strings.Repeat("x", inbox.MaxMessageID-1), strings.Repeat("é", inbox.MaxMessageID/2),
 	}
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		all := make([]bool, len(ids))
 		none := make([]bool, len(ids))
@@ -72,7 +72,7 @@ func TestABatchComparesIDsByteByByte(t *testing.T) {
 }
 
 func TestABatchStoresPositions(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		b.acceptAll(t, ib, []inbox.Message{
 			{ID: "with", Position: &inbox.Position{Topic: `orders"\{é}`, Partition: 7, Offset: 1 << 40}},
@@ -87,7 +87,7 @@ func TestABatchStoresPositions(t *testing.T) {
 }
 
 func TestABatchThatRollsBackIsFreshAgain(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		tx := b.begin(t)
 		fresh, err := ib.AcceptBatch(t.Context(), tx, messages("a", "b"))
@@ -104,7 +104,7 @@ func TestABatchThatRollsBackIsFreshAgain(t *testing.T) {
 // Two batches with the same ids, in opposite orders, at the same time: no deadlock, and each
 // id is fresh in one of them.
 func TestBatchesWithTheSameIDsWaitForOneAnother(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		forward := make([]inbox.Message, 500)
 		backward := make([]inbox.Message, len(forward))

@@ -16,7 +16,7 @@ import (
 
 // Hazard 22: a row of inbox_events means done, so nothing that only began may leave one.
 func TestHazard22AnAttemptIsNoRowOfInboxEvents(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 		failing := func(context.Context, *sql.Tx) error { return errHandler }
 		ways := []struct {
@@ -60,7 +60,7 @@ func TestHazard28RowIdsOfTwoServicesCollide(t *testing.T) {
 		{"UUIDs: each message has its effect", newUUID, 6},
 		{"the rule taken out, row ids: the second service's messages vanish", rowID, 3},
 	}
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				b.exec(t, "DELETE FROM effects")
@@ -110,7 +110,7 @@ func TestHazard29PruningWhileTheConsumerIsDown(t *testing.T) {
 			return pruneByClock(t.Context(), b)
 		}, 16},
 	}
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				b.exec(t, "DELETE FROM effects")

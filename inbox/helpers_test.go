@@ -22,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench is a migrated database with a table for the effects of handlers.
 type bench struct {
 	dbtest.Database
+	daily bool // inbox_events has daily partitions
 }
 
 func each(t *testing.T, fn func(t *testing.T, b bench)) {
@@ -30,6 +31,25 @@ func each(t *testing.T, fn func(t *testing.T, b bench)) {
 		t.Parallel() // each on a server of its own
 		fn(t, newBench(t, db))
 	})
+}
+
+// eachLayout is each, and PostgreSQL with daily partitions.
+func eachLayout(t *testing.T, fn func(t *testing.T, b bench)) {
+	t.Helper()
+	each(t, fn)
+	t.Run("postgresql15 in daily partitions", func(t *testing.T) {
+		t.Parallel()
+		fn(t, newDailyBench(t))
+	})
+}
+
+func newDailyBench(t *testing.T) bench {
+	t.Helper()
+	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+	b.daily = true
+	_, err := dialect.PartitionInbox(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, 1, time.Minute)
+	require.NoError(t, err)
+	return b
 }
 
 func onSQLite(t *testing.T) bench {
@@ -50,6 +70,9 @@ func newBench(t *testing.T, db dbtest.Database) bench {
 func (b bench) inbox(t *testing.T, consumer string, opts ...inbox.Option) *inbox.Inbox {
 	t.Helper()
 	opts = append([]inbox.Option{inbox.WithLogger(slog.New(slog.DiscardHandler)), inbox.WithSleep(noPause)}, opts...)
+	if b.daily {
+		opts = append(opts, inbox.WithDailyPartitions())
+	}
 	ib, err := inbox.New(b.Dialect, consumer, opts...)
 	require.NoError(t, err)
 	return ib

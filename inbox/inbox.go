@@ -43,6 +43,9 @@ type Inbox struct {
 	table, attemptsTable, parked string
 	tables                       []string // all, as SQL has them
 
+	names dialect.Names
+	days  *dialect.InboxDays // nil: without daily partitions
+
 	deadLetter func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error
 	backoff    backoff
 	log        *slog.Logger
@@ -109,7 +112,7 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
-	store, err := dialect.NewInbox(cfg.names)
+	store, days, err := cfg.open()
 	if err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
@@ -127,6 +130,9 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 			cfg.names.Table(dialect.InboxEvents), cfg.names.Table(dialect.InboxAttempts), cfg.names.Table(dialect.InboxBlocked),
 			cfg.names.Table(dialect.InboxParked), cfg.names.Table(dialect.InboxOffsets),
 		},
+
+		names: cfg.names,
+		days:  days,
 
 		deadLetter: cfg.deadLetters(),
 		backoff:    cfg.backoff,
@@ -173,6 +179,8 @@ func (ib *Inbox) Accept(ctx context.Context, tx Tx, m Message) (fresh bool, err 
 // hint says what to do about the errors of the database that a first user meets.
 func hint(err error) string {
 	switch {
+	case dialect.IsOtherLayout(err):
+		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see `relay inbox partition --help`)"
 	case dialect.IsMissingTable(err):
 		return " (the inbox tables are not there: run `relay migrate up` or migrations.Apply)"
 	case dialect.IsSyntax(err):

@@ -26,6 +26,7 @@ type config struct {
 	attempts int
 	backoff  backoff
 	policy   Policy
+	daily    bool
 	dead     deadLetters
 	log      *slog.Logger
 	sleep    func(ctx context.Context, d time.Duration) error
@@ -51,6 +52,9 @@ func (c *config) validate() error {
 	case BlockKey, Skip, Halt:
 	default:
 		return fmt.Errorf("WithOnFailure(%q): want %q, %q or %q", c.policy, BlockKey, Skip, Halt)
+	}
+	if c.daily && c.names.Dialect != PostgreSQL {
+		return fmt.Errorf("WithDailyPartitions: only PostgreSQL has them, not %s", c.names.Dialect)
 	}
 	return c.dead.validate()
 }

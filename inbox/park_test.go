@@ -60,7 +60,7 @@ func (b bench) clean(t *testing.T) {
 }
 
 func TestAMessageThatFailsForGoodIsParkedWithTheLaterOnesOfItsKey(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(3))
 		runs := 0
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), func(ctx context.Context, tx *sql.Tx) error {

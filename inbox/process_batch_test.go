@@ -50,7 +50,7 @@ func count(outcomes []inbox.Outcome, o inbox.Outcome) (n int) {
 }
 
 func TestABatchIsOneTransaction(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing"), 0
 		ms := orders(60)
 		require.True(t, b.accept(t, ib, ms[5]))
@@ -70,7 +70,7 @@ func TestABatchIsOneTransaction(t *testing.T) {
 }
 
 func TestAFailingBatchIsHalvedDownToTheMessageAtFault(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing", inbox.WithMaxAttempts(2)), 0
 		ms := orders(64)
 		ms[9].Err = errPoison
@@ -102,7 +102,7 @@ func TestAFailingBatchIsHalvedDownToTheMessageAtFault(t *testing.T) {
 // Hazard 22, of batches: a batch that does not come back is one attempt of none of its messages;
 // they run one by one, and the one that kills is found.
 func TestHazard22ABatchThatKillsTheProcessIsRunOneByOne(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing", inbox.WithMaxAttempts(2)), 0
 		ms := orders(20)
 		die := func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
@@ -193,7 +193,7 @@ func TestLanesOfAPartitionHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 
 // Hazard 25: the epoch is the database's, so a member of an earlier time is out for good.
 func TestHazard25AMemberThatLostThePartitionCommitsNothing(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing"), 0
 		for _, opts := range [][]inbox.BatchOption{nil, {inbox.WithoutIDs()}} {
 			b.exec(t, "DELETE FROM inbox_offsets")
@@ -243,7 +243,7 @@ func TestHazard25AMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 
 // A connection lost anywhere costs no attempt, and no effect is lost or doubled.
 func TestAConnectionLostAtAnyPointOfABatchLeavesOneEffect(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib, n := b.inbox(t, "billing", inbox.WithMaxAttempts(1)), 0
 		for _, at := range []string{"inbox_attempts", faultdb.Begin, "inbox_events", "effects", "inbox_offsets", faultdb.Commit} {
 			for _, fault := range []faultdb.Fault{faultdb.LoseRequest(), faultdb.LoseAnswer()} {

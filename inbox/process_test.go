@@ -20,7 +20,7 @@ import (
 var errHandler = errors.New("the handler's own error")
 
 func TestProcessAppliesAMessageOnce(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib, m := b.inbox(t, "billing"), inbox.Message{ID: "m"}
 		outcome, err := ib.Process(t.Context(), b.DB, m, b.effect("m"))
 		require.NoError(t, err)

@@ -60,6 +60,9 @@ var (
 // like. What it reads: on PostgreSQL the table once, from front to back; elsewhere
 // the expired rows by index.
 //
+// With daily partitions it makes those of the next days, drops whole days that no consumer needs any more, and deletes
+// rows of the rest: see WithDailyPartitions.
+//
 // An error of Committed ends it; the rest is for the next run. A topic that was
 // deleted and made again has old rows with high offsets: they are kept until the
 // new topic's offsets have passed them.
@@ -69,6 +72,9 @@ func (ib *Inbox) Prune(ctx context.Context, db *sql.DB, o PruneOptions) (int64, 
 	}
 	p := pruner{ib: ib, db: db, options: o, limits: map[partition]int64{}}
 	err := p.walk(ctx)
+	if err == nil && ib.days != nil {
+		err = p.dropDays(ctx)
+	}
 	if err == nil && p.unguarded > 0 {
 		err = fmt.Errorf("%d %w", p.unguarded, ErrNoCommitted)
 	}

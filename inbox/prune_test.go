@@ -36,7 +36,7 @@ func (b bench) ids(t *testing.T, consumer string) []string {
 }
 
 func TestPruneDeletesWhatIsOlderThanTheRetentionOfItsOwnConsumer(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		billing, mail := b.inbox(t, "billing"), b.inbox(t, "mail")
 		b.accept(t, billing, inbox.Message{ID: "old 1"})
 		b.accept(t, billing, inbox.Message{ID: "old 2"})
@@ -59,7 +59,7 @@ func TestPruneDeletesWhatIsOlderThanTheRetentionOfItsOwnConsumer(t *testing.T) {
 }
 
 func TestPruneGoesThroughManyBatchesAndPassesRowsThatStay(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		tx := b.begin(t)
 		for n := range 500 {
@@ -106,7 +106,7 @@ func TestPruneKeepsWhatMayBeDeliveredAgain(t *testing.T) {
 		{"far enough below the default margin everything goes", inbox.DefaultMargin + 91, 0, 10},
 		{"a group that has committed nothing keeps everything", -1, -1, 0},
 	}
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				b.exec(t, "DELETE FROM inbox_events")
@@ -125,7 +125,7 @@ func TestPruneKeepsWhatMayBeDeliveredAgain(t *testing.T) {
 }
 
 func TestPartitionsAreJudgedEachByItsOwnOffset(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		for _, topic := range []string{"orders", "Orders"} {
 			for partition := range int32(2) {
@@ -150,7 +150,7 @@ func TestPartitionsAreJudgedEachByItsOwnOffset(t *testing.T) {
 }
 
 func TestWithoutCommittedOffsetsRowsOfKafkaAreKeptAndItSaysSo(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		b.accept(t, ib, inbox.Message{ID: "from Kafka", Position: &inbox.Position{Topic: "orders"}})
 		b.accept(t, ib, inbox.Message{ID: "from elsewhere"})

@@ -12,7 +12,7 @@ import (
 )
 
 func TestTheInboxIsKeptPrunedAndTellsItsWindow(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
+	eachLayout(t, func(t *testing.T, b bench) {
 		pauses := 0
 		ctx, cancel := context.WithCancel(t.Context())
 		ib := b.inbox(t, "billing", inbox.WithSleep(func(ctx context.Context, d time.Duration) error {

@@ -80,6 +80,17 @@ func TestScriptsOnServers(t *testing.T) {
 	}
 }
 
+// TestScriptsOnPostgreSQL runs what PostgreSQL alone can do.
+func TestScriptsOnPostgreSQL(t *testing.T) {
+	for _, file := range scripts(t, "postgres") {
+		for name, db := range map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPgBouncer: dbtest.PgBouncer} {
+			t.Run(name, func(t *testing.T) {
+				testscript.Run(t, params([]string{file}, map[string]string{"POSTROOM_DATABASE_URL": db(t).URL}))
+			})
+		}
+	}
+}
+
 // The scripts look for the password of every URL in what was printed; this makes sure
 // that they all have one to look for.
 func TestEveryScriptThatNamesAPasswordLooksForIt(t *testing.T) {

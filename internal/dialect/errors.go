@@ -103,6 +103,9 @@ func IsDuplicate(err error) bool {
 // IsSerialization reports whether the database ended the transaction because of
 // another one (deadlock, lock timeout, serialization failure, busy): repeating it may succeed.
 func IsSerialization(err error) bool {
+	if isMovedPartition(err) {
+		return true
+	}
 	switch sqlState(err) {
 	case "40001", "40P01", "55P03":
 		return true

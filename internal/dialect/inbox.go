@@ -31,6 +31,9 @@ type Inbox struct {
 
 	insertAll string
 	claimed   string // MySQL's: which of them were new
+
+	startAttempt string // PostgreSQL's
+	daily        bool   // inbox_events has daily partitions
 }
 
 // NewInbox returns the inbox's statements for n, which it validates.
@@ -38,7 +41,7 @@ func NewInbox(n Names) (*Inbox, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	i := &Inbox{names: n}
+	i := &Inbox{names: n, startAttempt: startAttemptPostgres}
 	switch n.Dialect {
 	case PostgreSQL:
 		i.insert, i.expired, i.remove = insertMessagePostgres, expiredPostgres, removePostgres
@@ -79,12 +82,16 @@ func (i *Inbox) InsertMessage(ctx context.Context, tx Execer, row InboxRow) (boo
 	if p := row.Position; p != nil {
 		topic, partition, offset = i.bytes(p.Topic), p.Partition, p.Offset
 	}
-	result, err := tx.ExecContext(ctx, i.insert, i.bytes(row.Consumer), i.bytes(row.MessageID), topic, partition, offset)
+	args := []any{i.bytes(row.Consumer), i.bytes(row.MessageID), topic, partition, offset}
+	if i.daily {
+		args = append(args, messageDay(row.MessageID))
+	}
+	result, err := tx.ExecContext(ctx, i.insert, args...)
 	if err != nil {
 		if i.names.Dialect == MySQL && IsDuplicate(err) {
 			return false, nil // the table has one unique key: it is this one
 		}
-		return false, err
+		return false, i.moved(err)
 	}
 	n, err := result.RowsAffected()
 	if err != nil {

@@ -49,7 +49,11 @@ func (i *Inbox) StartAttempt(ctx context.Context, db Queryer, row InboxRow, topi
 	var attempts sql.NullInt64
 	var last sql.NullString
 	if i.names.Dialect == PostgreSQL {
-		err := i.one(ctx, db, []any{&attempts, &last, &s.Blocked}, startAttemptPostgres, c, m, add, t, k)
+		args := []any{c, m, add, t, k}
+		if i.daily {
+			args = append(args, messageDay(row.MessageID))
+		}
+		err := i.one(ctx, db, []any{&attempts, &last, &s.Blocked}, i.startAttempt, args...)
 		s.Attempts, s.LastError, s.Done = int(attempts.Int64), last.String, !attempts.Valid
 		return s, err
 	}

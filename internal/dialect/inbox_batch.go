@@ -51,7 +51,16 @@ func (i *Inbox) InsertMessages(ctx context.Context, tx Queryer, consumer string,
 	switch i.names.Dialect {
 	case PostgreSQL:
 		ids, topics, partitions, offsets := messageArrays(rows)
-		return writtenMessages(ctx, tx, len(rows), i.insertAll, consumer, ids, topics, partitions, offsets)
+		args := []any{consumer, ids, topics, partitions, offsets}
+		if i.daily {
+			days := make([]string, len(rows))
+			for n, row := range rows {
+				days[n] = messageDay(row.MessageID)
+			}
+			args = append(args, textArray(days))
+		}
+		written, err := writtenMessages(ctx, tx, len(rows), i.insertAll, args...)
+		return written, i.moved(err)
 	case SQLite:
 		list, err := messageList(rows, func(s string) string { return s })
 		if err != nil {

@@ -24,6 +24,7 @@ type InboxCursor struct {
 	// PostgreSQL: the next block of the table, and how many there were at the start.
 	started       bool
 	block, blocks int64
+	table         int // of those that the rows are in
 	// Elsewhere: the last row, in the order of the index.
 	processedAt, messageID string
 }
@@ -61,9 +62,14 @@ WHERE ctid >= $3::text::tid AND ctid < $4::text::tid
 )
 
 func (i *Inbox) expiredByBlock(ctx context.Context, db Queryer, consumer string, age time.Duration, from InboxCursor) ([]ExpiredMessage, InboxCursor, error) {
+	tables := []string{InboxEvents}
+	if i.daily {
+		tables = []string{inboxUndated, inboxStrays} // the days are dropped whole
+	}
+	table := i.names.Table(tables[from.table])
 	next := from
 	if !next.started {
-		rows, err := db.QueryContext(ctx, blocksPostgres, i.names.Table(InboxEvents))
+		rows, err := db.QueryContext(ctx, blocksPostgres, table)
 		if err != nil {
 			return nil, from, err
 		}
@@ -74,7 +80,7 @@ func (i *Inbox) expiredByBlock(ctx context.Context, db Queryer, consumer string,
 	}
 	first := tid(next.block)
 	next.block += pieceBlocks
-	rows, err := db.QueryContext(ctx, i.expired, consumer, i.age(age), first, tid(next.block))
+	rows, err := db.QueryContext(ctx, strings.Replace(i.expired, i.names.Table(InboxEvents), table, 1), consumer, i.age(age), first, tid(next.block))
 	if err != nil {
 		return nil, from, err
 	}
@@ -82,7 +88,9 @@ func (i *Inbox) expiredByBlock(ctx context.Context, db Queryer, consumer string,
 	if err != nil {
 		return nil, from, err
 	}
-	next.done = next.block >= next.blocks
+	if next.block >= next.blocks {
+		next = InboxCursor{table: next.table + 1, done: next.table+1 == len(tables)}
+	}
 	return expired, next, nil
 }
 
@@ -175,6 +183,9 @@ const (
 func (i *Inbox) DeleteMessages(ctx context.Context, db Execer, consumer string, age time.Duration, ids []string) (int64, error) {
 	if len(ids) == 0 {
 		return 0, nil
+	}
+	if i.daily {
+		return i.deleteDaily(ctx, db, consumer, age, ids)
 	}
 	var b strings.Builder
 	b.WriteString(i.remove)

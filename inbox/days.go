@@ -1,0 +1,144 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// DaysAhead is for how many days after today Prune makes partitions: so long pruning may stand
+// still before messages go to the partition that is purged row by row.
+const DaysAhead = 7
+
+// dayLockTimeout is how long Prune waits for a lock on a partition, and so how long a writer
+// may have to wait behind it.
+const dayLockTimeout = 100 * time.Millisecond
+
+// ErrLayout: inbox_events has daily partitions and the inbox lacks the option, or the other
+// way round. Returned by Check and Prune.
+var ErrLayout = errors.New("daily partitions in one place only")
+
+// WithDailyPartitions says that inbox_events has a partition for each day, as `relay inbox
+// partition` makes it: PostgreSQL only. Rows then go by dropping whole days, which takes no
+// time and leaves nothing to vacuum, instead of by DELETE.
+//
+// The day is that of the message id, a UUID of version 7 as Postroom's are: a copy then meets
+// its first delivery in one partition. Other ids share a partition that is purged row by row.
+//
+// A day is dropped when no row of it is needed: each is older than its consumer's retention and
+// below what that consumer's group has committed, less the margin. As consumers share the
+// table, each tells by Prune what it no longer needs (table inbox_expiry), and a consumer that
+// has rows and never prunes keeps the days. Prune makes and drops partitions if the database
+// user owns the table; where it does not, run `relay inbox prune` as the owner, every hour or so.
+func WithDailyPartitions() Option { return func(c *config) { c.daily = true } }
+
+// open returns the statements for the tables as the options describe them.
+func (c *config) open() (*dialect.Inbox, *dialect.InboxDays, error) {
+	if !c.daily {
+		store, err := dialect.NewInbox(c.names)
+		return store, nil, err
+	}
+	store, err := dialect.NewDailyInbox(c.names)
+	return store, dialect.NewInboxDays(c.names, dayLockTimeout), err
+}
+
+// layout reads how the table is made, and holds it against the option.
+func (ib *Inbox) layout(ctx context.Context, db dialect.Queryer) (dialect.InboxLayout, error) {
+	l, err := dialect.ReadInboxLayout(ctx, db, ib.names)
+	switch {
+	case err != nil:
+		return l, fmt.Errorf("look at %s: %w", ib.table, err)
+	case l.Daily && ib.days == nil:
+		return l, fmt.Errorf("%w: %s has them: give inbox.New the option WithDailyPartitions", ErrLayout, ib.table)
+	case !l.Daily && ib.days != nil:
+		return l, fmt.Errorf("%w: %s has none: run `relay inbox partition`, or leave out WithDailyPartitions", ErrLayout, ib.table)
+	}
+	return l, nil
+}
+
+func (ib *Inbox) checkLayout(ctx context.Context, db *sql.DB) error {
+	if _, err := ib.layout(ctx, db); err != nil {
+		return fmt.Errorf("inbox: consumer %q: %w", ib.consumer, err)
+	}
+	return nil
+}
+
+// dropDays tells what the consumer no longer needs, makes the next days and drops old ones.
+func (p *pruner) dropDays(ctx context.Context) error {
+	days := p.ib.days
+	layout, err := p.ib.layout(ctx, p.db)
+	if err != nil {
+		return err
+	}
+	if err := days.Tell(ctx, p.db, p.ib.consumer, p.options.Retention, nil, 0); err != nil {
+		return fmt.Errorf("tell what is not needed: %w", err)
+	}
+	if layout.Owner {
+		made, err := days.Ahead(ctx, p.db, DaysAhead)
+		if err != nil {
+			return err
+		}
+		p.report(made, "inbox: a day has no partition of its own")
+	}
+	old, err := days.Before(ctx, p.db, p.options.Retention)
+	if err != nil {
+		return fmt.Errorf("list the days: %w", err)
+	}
+	for _, day := range old {
+		if err := p.tellDay(ctx, day); err != nil {
+			return err
+		}
+		if !layout.Owner {
+			continue
+		}
+		dropped, err := days.Drop(ctx, p.db, day)
+		if err != nil {
+			return err
+		}
+		if dropped.Done || dropped.Emptied {
+			p.deleted += dropped.Rows
+		}
+		p.report([]dialect.InboxDay{dropped}, "inbox: a day stays for now")
+	}
+	return nil
+}
+
+// tellDay tells how far the consumer is in the Kafka partitions that a day has rows of.
+func (p *pruner) tellDay(ctx context.Context, day string) error {
+	groups, err := p.ib.days.Groups(ctx, p.db, day)
+	if dialect.IsMissingTable(err) {
+		return nil // dropped meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("read the day %s: %w", day, err)
+	}
+	for _, g := range groups {
+		if g.Consumer != p.ib.consumer || g.Position == nil {
+			continue
+		}
+		if p.options.Committed == nil {
+			p.unguarded += g.Rows
+			continue
+		}
+		limit, err := p.limit(ctx, partition{g.Position.Topic, g.Position.Partition})
+		if err != nil {
+			return err
+		}
+		if err := p.ib.days.Tell(ctx, p.db, p.ib.consumer, p.options.Retention, g.Position, limit); err != nil {
+			return fmt.Errorf("tell what is not needed: %w", err)
+		}
+	}
+	return nil
+}
+
+func (p *pruner) report(days []dialect.InboxDay, stays string) {
+	for _, d := range days {
+		if !d.Done {
+			p.ib.log.Info(stays, "day", d.Day, "reason", d.Reason)
+		}
+	}
+}

@@ -1,0 +1,349 @@
+package inbox_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// idOf is a message id of the day that lies so many days back, told from others by n.
+func idOf(daysBack, n int) string {
+	id := uuid.Must(uuid.NewV7())
+	ms := uint64(time.Now().AddDate(0, 0, -daysBack).UnixMilli())
+	for at := range 6 {
+		id[at] = byte(ms >> (40 - 8*at))
+	}
+	id[15] = byte(n)
+	return id.String()
+}
+
+// days returns what makes and drops the partitions, with time enough for locks.
+func (b bench) days() *dialect.InboxDays {
+	return dialect.NewInboxDays(dialect.Names{Dialect: b.Dialect}, time.Minute)
+}
+
+// oldDay has a partition of its own for a day ten days back, in which are n old rows of
+// billing, without positions.
+func oldDay(t *testing.T, n int) (b bench, ib *inbox.Inbox, day string, ids []string) {
+	t.Helper()
+	plain := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+	before := plain.inbox(t, "billing")
+	for at := range n {
+		ids = append(ids, idOf(10, at))
+		require.True(t, plain.accept(t, before, inbox.Message{ID: ids[at]}))
+	}
+	plain.makeOlder(t, 10*24*time.Hour)
+	copied, err := dialect.PartitionInbox(t.Context(), plain.DB, dialect.Names{Dialect: plain.Dialect}, 1, time.Minute)
+	require.NoError(t, err)
+	require.EqualValues(t, n, copied)
+	plain.daily = true
+	return plain, plain.inbox(t, "billing"), time.Now().UTC().AddDate(0, 0, -10).Format(time.DateOnly), ids
+}
+
+func (b bench) partitions(t *testing.T) []string {
+	t.Helper()
+	rows, err := b.DB.QueryContext(t.Context(), "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'inbox_events'::regclass ORDER BY 1")
+	require.NoError(t, err)
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		all = append(all, name)
+	}
+	require.NoError(t, rows.Err())
+	return all
+}
+
+func partitionOf(day string) string { return "inbox_events_d" + strings.ReplaceAll(day, "-", "") }
+
+// Written in Go by one consumer, and in SQL where the table is converted under the other.
+func TestADayIsOfTheIDAlone(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+	before := b.inbox(t, "billing")
+	b.daily = true
+	ib, mail := b.inbox(t, "billing"), b.inbox(t, "mail")
+	ids := map[string]string{
+		idOf(0, 1):                              time.Now().UTC().Format(time.DateOnly),
+		"00000000-0000-7000-8000-000000000000":  "1970-01-01",
+		"05265b5f-8c00-7000-8000-000000000000":  "2149-06-06",
+		"e677d21f-dbff-7000-bfff-ffffffffffff":  "9999-12-31",
+		"e677d21f-dc00-7000-bfff-ffffffffffff":  "1970-01-01", // the year 10000
+		"ffffffff-ffff-7fff-bfff-ffffffffffff":  "1970-01-01",
+		"018f6d2a-0000-7000-8000-000000000001":  "2024-05-12",
+		"018F6D2A-0000-7000-8000-000000000001":  "1970-01-01", // another id, by its bytes
+		"018f6d2a-0000-7000-c000-000000000001":  "1970-01-01", // another variant
+		"018f6d2a-0000-4000-8000-000000000001":  "1970-01-01",
+		"018f6d2a-0000-7000-8000-00000000000g":  "1970-01-01",
+		"018f6d2a0000-7000-8000-0000-00000001":  "1970-01-01",
+		"shop 018f6d2a-0000-7000-8000-00000001": "1970-01-01",
+		"a'\"\\{},é":                            "1970-01-01",
+	}
+	for id := range ids {
+		require.True(t, b.accept(t, before, inbox.Message{ID: id}), id)
+	}
+	_, err := dialect.PartitionInbox(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, 1, time.Minute)
+	require.NoError(t, err)
+	for id, day := range ids {
+		require.False(t, b.accept(t, ib, inbox.Message{ID: id}), id)
+		require.True(t, b.accept(t, mail, inbox.Message{ID: id}), id)
+		require.False(t, b.accept(t, mail, inbox.Message{ID: id}), id)
+		var found string
+		require.NoError(t, b.DB.QueryRowContext(t.Context(), "SELECT message_day::text FROM inbox_events WHERE message_id = $1 GROUP BY 1 HAVING count(*) = 2", id).Scan(&found))
+		require.Equal(t, day, found, id)
+	}
+	require.Equal(t, 20, b.count(t, "SELECT count(*) FROM inbox_events_undated"))
+	require.Equal(t, 6, b.count(t, "SELECT count(*) FROM inbox_events_strays"), "days without a partition")
+}
+
+func TestOptionAndTableMustAgree(t *testing.T) {
+	daily := newDailyBench(t)
+	plain := daily
+	plain.daily = false
+	without, with := plain.inbox(t, "billing"), daily.inbox(t, "billing")
+	require.NoError(t, with.Check(t.Context(), daily.DB))
+	err := without.Check(t.Context(), daily.DB)
+	require.ErrorIs(t, err, inbox.ErrLayout)
+	require.ErrorContains(t, err, "WithDailyPartitions")
+	_, err = without.Accept(t.Context(), daily.begin(t), inbox.Message{ID: "m"})
+	require.ErrorContains(t, err, "relay inbox partition", "no row slips into a table that is made otherwise")
+
+	other := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+	require.NoError(t, without.Check(t.Context(), other.DB))
+	require.ErrorIs(t, with.Check(t.Context(), other.DB), inbox.ErrLayout)
+	_, err = with.Accept(t.Context(), other.begin(t), inbox.Message{ID: "m"})
+	require.ErrorContains(t, err, "relay inbox partition")
+	_, err = with.Prune(t.Context(), other.DB, inbox.PruneOptions{Retention: week})
+	require.Error(t, err)
+	_, err = inbox.New(inbox.SQLite, "billing", inbox.WithDailyPartitions())
+	require.ErrorContains(t, err, "only PostgreSQL")
+	_, err = dialect.PartitionInbox(t.Context(), daily.DB, dialect.Names{Dialect: daily.Dialect}, 1, time.Minute)
+	require.ErrorIs(t, err, dialect.ErrInboxDaily)
+}
+
+func TestConvertingKeepsRowsAndRights(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+	user := bench{Database: dbtest.Restricted(t, b.Database, "SELECT, INSERT, UPDATE, DELETE ON inbox_events", "INSERT ON effects"), daily: true}
+	old, foreign := idOf(5, 1), "no uuid"
+	before := b.inbox(t, "billing")
+	for _, id := range []string{old, foreign} {
+		require.True(t, b.accept(t, before, inbox.Message{ID: id, Position: &inbox.Position{Topic: "orders", Partition: 1, Offset: 7}}))
+	}
+	b.makeOlder(t, 2*week)
+	copied, err := dialect.PartitionInbox(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, 2, time.Minute)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, copied)
+	require.Len(t, b.partitions(t), 2+3+1, "two without a day, today and two ahead, the old one")
+
+	ib := user.inbox(t, "billing")
+	require.False(t, user.accept(t, ib, inbox.Message{ID: old}))
+	require.False(t, user.accept(t, ib, inbox.Message{ID: foreign}))
+	outcome, err := ib.Process(t.Context(), user.DB, inbox.Message{ID: idOf(0, 2)}, user.effect("m"))
+	require.NoError(t, err)
+	require.Equal(t, inbox.Applied, outcome)
+	// It may not drop a table: it tells what it does not need, and deletes rows.
+	deleted, err := ib.Prune(t.Context(), user.DB, inbox.PruneOptions{Retention: 24 * time.Hour, Committed: committed(8), Margin: -1})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, deleted)
+	owner := b
+	owner.daily = true
+	dropped, err := owner.days().Drop(t.Context(), b.DB, time.Now().UTC().AddDate(0, 0, -5).Format(time.DateOnly))
+	require.NoError(t, err)
+	require.Equal(t, int64(1), dropped.Rows)
+	require.True(t, dropped.Done, dropped.Reason)
+}
+
+func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
+	b, billing, day, ids := oldDay(t, 3)
+	mail := b.inbox(t, "mail")
+	prune := func(ib *inbox.Inbox, retention time.Duration, offset int64) int64 {
+		deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: retention, Committed: committed(offset), Margin: -1})
+		require.NoError(t, err)
+		return deleted
+	}
+	stays := func(reason string) {
+		t.Helper()
+		is, err := b.days().Judge(t.Context(), b.DB, day)
+		require.NoError(t, err)
+		require.Contains(t, is.Reason, reason)
+		require.Contains(t, b.partitions(t), partitionOf(day))
+	}
+	require.True(t, b.accept(t, mail, inbox.Message{ID: ids[0], Position: &inbox.Position{Topic: "orders", Offset: 50}}))
+	stays(`consumer "billing" has not told for how long`)
+	require.Zero(t, prune(billing, week, 0))
+	stays(`consumer "mail" has not told how far it is in orders/0`)
+	require.Zero(t, prune(mail, week, 51))
+	stays(`consumer "mail" applied a message`)
+	b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - interval '8 days' WHERE consumer = 'mail'")
+	require.Zero(t, prune(mail, week, 50))
+	stays(`consumer "mail" may read offset 50 of orders/0 again`)
+	require.Zero(t, prune(billing, 30*24*time.Hour, 0))
+	require.Zero(t, prune(mail, week, 51))
+	stays(`consumer "billing" applied a message`)
+	require.EqualValues(t, 4, prune(billing, week, 0), "its own and the other's")
+	require.NotContains(t, b.partitions(t), partitionOf(day))
+	require.Len(t, b.partitions(t), 2+1+inbox.DaysAhead, "and those of the days to come are there")
+	require.True(t, b.accept(t, billing, inbox.Message{ID: ids[0]}), "past the retention it is new")
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events_strays"))
+	require.Zero(t, prune(billing, week, 0))
+	b.makeOlder(t, 2*week)
+	require.EqualValues(t, 1, prune(billing, week, 0), "row by row")
+}
+
+// A copy of an old message is accepted between the look at the rows and the drop of their
+// day, and is delivered once more. The rule: the rows are judged under the lock.
+func TestACopyThatIsAcceptedWhileItsDayIsDroppedIsKept(t *testing.T) {
+	ways := []struct {
+		name string
+		drop func(b bench, day string) error
+		kept bool
+	}{
+		{"judged under the lock", func(b bench, day string) error {
+			is, err := b.days().Drop(context.Background(), b.DB, day)
+			if err == nil && !strings.Contains(is.Reason, "applied a message") {
+				return fmt.Errorf("it says %q", is.Reason)
+			}
+			return err
+		}, true},
+		{"the rule taken out: judged before the lock", func(b bench, day string) error {
+			is, err := b.days().Judge(context.Background(), b.DB, day)
+			if err != nil || is.Reason != "" {
+				return fmt.Errorf("nothing seemed to be needed: %q, %w", is.Reason, err)
+			}
+			_, err = b.DB.ExecContext(context.Background(), "TRUNCATE "+partitionOf(day))
+			return err
+		}, false},
+	}
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			b, ib, day, _ := oldDay(t, 1)
+			require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
+			late := inbox.Message{ID: idOf(10, 99)}
+			writer := b.begin(t)
+			fresh, err := ib.Accept(t.Context(), writer, late)
+			require.NoError(t, err)
+			require.True(t, fresh)
+			dropped := make(chan error, 1)
+			go func() { dropped <- way.drop(b, day) }()
+			b.untilWaiting(t) // it has looked, and waits for the writer
+			require.NoError(t, writer.Commit())
+			require.NoError(t, <-dropped)
+			require.Equal(t, way.kept, !b.accept(t, ib, late), "the next copy")
+		})
+	}
+}
+
+// Between the two steps: the day is empty, its partition not dropped yet.
+func TestACopyThatIsAcceptedBeforeAnEmptyDayIsDroppedIsKept(t *testing.T) {
+	b, ib, day, _ := oldDay(t, 2)
+	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
+	writer := b.begin(t) // holds the whole table against the drop, not against the TRUNCATE
+	_, err := ib.Accept(t.Context(), writer, inbox.Message{ID: idOf(0, 1)})
+	require.NoError(t, err)
+	type answer struct {
+		is  dialect.InboxDay
+		err error
+	}
+	dropped := make(chan answer, 1)
+	go func() {
+		is, err := b.days().Drop(context.Background(), b.DB, day)
+		dropped <- answer{is, err}
+	}()
+	b.untilWaiting(t)
+	late := inbox.Message{ID: idOf(10, 99)}
+	fresh, err := ib.Accept(t.Context(), writer, late)
+	require.NoError(t, err)
+	require.True(t, fresh)
+	require.NoError(t, writer.Commit())
+	got := <-dropped
+	require.NoError(t, got.err)
+	require.True(t, got.is.Emptied)
+	require.False(t, got.is.Done)
+	require.Equal(t, "a message of this day was applied meanwhile", got.is.Reason)
+	require.False(t, b.accept(t, ib, late))
+}
+
+func TestADropWaitsForNoWriterAndNobodyWaitsForIt(t *testing.T) {
+	b, ib, day, ids := oldDay(t, 2)
+	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
+	brief := dialect.NewInboxDays(dialect.Names{Dialect: b.Dialect}, 50*time.Millisecond)
+	writer := b.begin(t)
+	_, err := ib.Accept(t.Context(), writer, inbox.Message{ID: ids[0]}) // a duplicate, which locks its day too
+	require.NoError(t, err)
+	is, err := brief.Drop(t.Context(), b.DB, day)
+	require.NoError(t, err)
+	require.Contains(t, is.Reason, "held a lock for longer than 50ms")
+	require.False(t, is.Done || is.Emptied)
+	require.True(t, b.accept(t, ib, inbox.Message{ID: idOf(10, 9)}), "the lock is free again")
+	require.NoError(t, writer.Rollback())
+	b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - interval '30 days'")
+
+	today := b.begin(t) // of another day: the rows go, the empty partition waits
+	_, err = ib.Accept(t.Context(), today, inbox.Message{ID: idOf(0, 1)})
+	require.NoError(t, err)
+	is, err = brief.Drop(t.Context(), b.DB, day)
+	require.NoError(t, err)
+	require.True(t, is.Emptied)
+	require.EqualValues(t, 3, is.Rows)
+	require.NoError(t, today.Commit())
+	is, err = brief.Drop(t.Context(), b.DB, day)
+	require.NoError(t, err)
+	require.True(t, is.Done, is.Reason)
+	require.NotContains(t, b.partitions(t), partitionOf(day))
+}
+
+func TestADayWhoseMessagesCameTooSoonGetsNoPartition(t *testing.T) {
+	b := newDailyBench(t) // today and tomorrow
+	ib := b.inbox(t, "billing")
+	early := inbox.Message{ID: idOf(-3, 1)} // a producer's clock is ahead
+	require.True(t, b.accept(t, ib, early))
+	made, err := b.days().Ahead(t.Context(), b.DB, 4)
+	require.NoError(t, err)
+	require.Len(t, made, 3)
+	require.True(t, made[0].Done)
+	require.False(t, made[1].Done)
+	require.Contains(t, made[1].Reason, "inbox_events_strays already")
+	require.True(t, made[2].Done)
+	require.False(t, b.accept(t, ib, early))
+	again, err := b.days().Ahead(t.Context(), b.DB, 4)
+	require.NoError(t, err)
+	require.Len(t, again, 1)
+}
+
+// A message's day gets its partition after the message was routed to the default one.
+func TestAMessageWhoseDayIsBeingMadeIsAppliedOnce(t *testing.T) {
+	b := newDailyBench(t)
+	ib := b.inbox(t, "billing")
+	maker, day := b.begin(t), time.Now().UTC().AddDate(0, 0, 3)
+	_, err := maker.ExecContext(t.Context(), fmt.Sprintf("CREATE TABLE soon (LIKE inbox_events INCLUDING ALL); ALTER TABLE inbox_events ATTACH PARTITION soon FOR VALUES FROM ('%s') TO ('%s')",
+		day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly)))
+	require.NoError(t, err)
+	m := inbox.Message{ID: idOf(-3, 1)}
+	type answer struct {
+		outcome inbox.Outcome
+		err     error
+	}
+	processed := make(chan answer, 1)
+	go func() {
+		outcome, err := ib.Process(context.Background(), b.DB, m, func(ctx context.Context, tx *sql.Tx) error { return b.effect(m.ID)(ctx, tx) })
+		processed <- answer{outcome, err}
+	}()
+	b.untilWaiting(t)
+	require.NoError(t, maker.Commit())
+	got := <-processed
+	require.NoError(t, got.err)
+	require.Equal(t, inbox.Applied, got.outcome)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM soon"))
+	require.Equal(t, 1, b.effects(t))
+}
