@@ -145,6 +145,12 @@ func TestConvertingKeepsRowsAndRights(t *testing.T) {
 	require.EqualValues(t, 2, copied)
 	require.Len(t, b.partitions(t), 2+3+1, "two without a day, today and two ahead, the old one")
 
+	traced, err := dialect.NewInbox(dialect.Names{Dialect: b.Dialect})
+	require.NoError(t, err)
+	found, err := traced.TraceMessage(t.Context(), b.DB, old)
+	require.NoError(t, err)
+	require.Len(t, found, 1, "relay trace finds it")
+
 	ib := user.inbox(t, "billing")
 	require.False(t, user.accept(t, ib, inbox.Message{ID: old}))
 	require.False(t, user.accept(t, ib, inbox.Message{ID: foreign}))

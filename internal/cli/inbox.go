@@ -23,7 +23,7 @@ func newInbox(env *Env) *cobra.Command {
 Name that database by --database-url, and its tables by --table-prefix and --schema.`,
 	}
 	group(cmd)
-	cmd.AddCommand(newInboxParked(env), newInboxPartition(env), newInboxPrune(env), newInboxStatus(env))
+	cmd.AddCommand(newInboxDoctor(env), newInboxParked(env), newInboxPartition(env), newInboxPrune(env), newInboxStatus(env))
 	return cmd
 }
 

@@ -113,12 +113,16 @@ type DoctorTables map[string]bool
 // Tables tells which tables exist, of those that the outbox's half knows. MySQL does not
 // tell of a table to which the user has no right: it counts as there.
 func (d *Doctor) Tables(ctx context.Context) (DoctorTables, error) {
+	return d.tables(ctx, outboxTables(d.names.Dialect))
+}
+
+func (d *Doctor) tables(ctx context.Context, names []string) (DoctorTables, error) {
 	found := DoctorTables{}
 	query := d.per("SELECT count(*) FROM (SELECT to_regclass($1::text) AS oid) t WHERE oid IS NOT NULL",
 		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
 		"SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?")
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		for _, name := range outboxTables(d.names.Dialect) {
+		for _, name := range names {
 			arg := d.names.Plain(name)
 			if d.names.Dialect == PostgreSQL {
 				arg = d.names.Table(name)

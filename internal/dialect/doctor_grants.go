@@ -29,16 +29,27 @@ func rights() map[string][]string {
 // Grants lists the rights that this user lacks on the tables that are there. SQLite has
 // no users.
 func (d *Doctor) Grants(ctx context.Context, tables DoctorTables) ([]DoctorGrant, error) {
+	return d.grants(ctx, tables, wanted{tables: outboxTables(d.names.Dialect), rights: rights(), relay: true})
+}
+
+// wanted are the rights that a program needs.
+type wanted struct {
+	tables []string
+	rights map[string][]string
+	relay  bool // and what a relay asks for besides
+}
+
+func (d *Doctor) grants(ctx context.Context, tables DoctorTables, w wanted) ([]DoctorGrant, error) {
 	switch d.names.Dialect {
 	case PostgreSQL:
-		return d.postgresGrants(ctx, tables)
+		return d.postgresGrants(ctx, tables, w)
 	case MySQL:
-		return d.mysqlGrants(ctx, tables)
+		return d.mysqlGrants(ctx, tables, w)
 	}
 	return nil, nil
 }
 
-func (d *Doctor) postgresGrants(ctx context.Context, tables DoctorTables) ([]DoctorGrant, error) {
+func (d *Doctor) postgresGrants(ctx context.Context, tables DoctorTables, w wanted) ([]DoctorGrant, error) {
 	var lacking []DoctorGrant
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var user string
@@ -60,8 +71,8 @@ func (d *Doctor) postgresGrants(ctx context.Context, tables DoctorTables) ([]Doc
 				return ignoreNoRows(err)
 			}
 		}
-		for _, table := range outboxTables(PostgreSQL) {
-			for _, right := range rights()[table] {
+		for _, table := range w.tables {
+			for _, right := range w.rights[table] {
 				var has sql.NullBool
 				// By oid: by name it fails where the schema is closed to us.
 				err := tx.QueryRowContext(ctx, "SELECT has_table_privilege(to_regclass($1::text)::oid, $2)", d.names.Table(table), right).Scan(&has)
@@ -72,6 +83,9 @@ func (d *Doctor) postgresGrants(ctx context.Context, tables DoctorTables) ([]Doc
 					grant(right, table, d.names.Plain(table), false)
 				}
 			}
+		}
+		if !w.relay {
+			return nil
 		}
 		var sequence sql.NullString
 		err := tx.QueryRowContext(ctx, `SELECT name FROM (SELECT pg_get_serial_sequence($1::text, 'id') AS name WHERE to_regclass($1::text) IS NOT NULL) s
@@ -94,7 +108,7 @@ func ignoreNoRows(err error) error {
 // mysqlGrants asks the server to explain a statement that needs the right: it checks
 // rights, also those of roles, and does not run it. No read-only transaction, in which
 // the server would refuse before it looks; nothing is changed all the same.
-func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables) ([]DoctorGrant, error) {
+func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables, w wanted) ([]DoctorGrant, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
 	conn, err := d.conn(ctx)
@@ -108,10 +122,13 @@ func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables) ([]Doctor
 	}
 	name, host, _ := cutLast(user, "@")
 	account := fmt.Sprintf("'%s'@'%s'", name, host)
-	column := map[string]string{Events: "topic", Leases: "owner", Parked: "topic", Archive: "topic", scheduledTable: "topic", relaysTable: "host", dropsTable: "topic"}
+	column := map[string]string{
+		InboxEvents: "consumer", InboxAttempts: "consumer", InboxBlocked: "consumer", InboxParked: "consumer", InboxOffsets: "consumer",
+		Events: "topic", Leases: "owner", Parked: "topic", Archive: "topic", scheduledTable: "topic", relaysTable: "host", dropsTable: "topic",
+	}
 	var lacking []DoctorGrant
-	for _, table := range outboxTables(MySQL) {
-		for _, right := range rights()[table] {
+	for _, table := range w.tables {
+		for _, right := range w.rights[table] {
 			statement := map[string]string{
 				"SELECT": "SELECT 1 FROM %s WHERE FALSE",
 				"INSERT": "INSERT INTO %s () VALUES ()",
@@ -128,6 +145,9 @@ func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables) ([]Doctor
 				return nil, ctx.Err()
 			}
 		}
+	}
+	if !w.relay {
+		return merge(lacking), nil
 	}
 	if may, err := (writersMySQL{db: d.db, names: d.names}).mayLook(ctx); err == nil && !may {
 		lacking = append(lacking, DoctorGrant{Right: "PROCESS", On: "*.*", Optional: true, SQL: fmt.Sprintf("GRANT PROCESS ON *.* TO %s;", account)})

@@ -43,11 +43,15 @@ func QueueSettings() map[string]string {
 
 // Vacuum looks at the state of the table's dead rows. SQLite has none.
 func (d *Doctor) Vacuum(ctx context.Context) (DoctorVacuum, error) {
+	return d.vacuum(ctx, Events)
+}
+
+func (d *Doctor) vacuum(ctx context.Context, table string) (DoctorVacuum, error) {
 	v := DoctorVacuum{History: -1}
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		switch d.names.Dialect {
 		case PostgreSQL:
-			return v.postgres(ctx, tx, d.names.Table(Events))
+			return v.postgres(ctx, tx, d.names.Table(table))
 		case MySQL:
 			return tx.QueryRowContext(ctx, "SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'").Scan(&v.History)
 		}

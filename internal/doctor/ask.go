@@ -44,14 +44,16 @@ func questions() []question {
 	}
 }
 
-func (f *Facts) askDatabase(ctx context.Context) {
+func (f *Facts) askDatabase(ctx context.Context) { f.askAll(ctx, questions()) }
+
+func (f *Facts) askAll(ctx context.Context, questions []question) {
 	d, err := dialect.NewDoctor(f.DB, f.Names, f.Timeout)
 	if err != nil {
 		f.missing("the database", err)
 		return
 	}
 	slow := 0
-	for _, q := range questions() {
+	for _, q := range questions {
 		if slow >= patience {
 			f.missing(q.subject, errSkipped)
 			continue
@@ -115,9 +117,13 @@ func askTables(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 }
 
 func askMigrations(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
+	return f.askMigrationsOf(ctx, migrations.OutboxOnly)
+}
+
+func (f *Facts) askMigrationsOf(ctx context.Context, half migrations.Half) error {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
-	o := migrations.Options{Prefix: f.Names.Prefix, Schema: f.Names.Schema, Only: migrations.OutboxOnly}
+	o := migrations.Options{Prefix: f.Names.Prefix, Schema: f.Names.Schema, Only: half}
 	err := migrations.Check(ctx, f.DB, f.Names.Dialect, o)
 	for _, refused := range []error{migrations.ErrNotMigrated, migrations.ErrTooOld, migrations.ErrTooNew} {
 		if errors.Is(err, refused) {

@@ -130,6 +130,21 @@ func Checks() []Check {
 
 		{"clock.skew", []Severity{Warning}},
 
+		{"inbox.missing", []Severity{Problem}},
+		{"inbox.old", []Severity{Problem}},
+		{"inbox.new", []Severity{Problem, Note}},
+		{"inbox.pending", []Severity{Warning}},
+		{"inbox.grants", []Severity{Problem}},
+		{"inbox.parked", []Severity{Problem}},
+		{"inbox.asked", []Severity{Warning, Note}},
+		{"inbox.blocked", []Severity{Problem}},
+		{"inbox.unpruned", []Severity{Warning}},
+		{"inbox.retention", []Severity{Warning}},
+		{"inbox.attempts", []Severity{Warning}},
+		{"inbox.backfill", []Severity{Warning}},
+		{"inbox.days", []Severity{Warning}},
+		{"inbox.vacuum", []Severity{Problem, Warning}},
+
 		{"look.denied", []Severity{Note}},
 		{"look.slow", []Severity{Warning}},
 		{"look.failed", []Severity{Warning}},

@@ -94,6 +94,8 @@ type Facts struct {
 	Cluster *Cluster
 	Found   map[string]Topic // by name; asked for: Used, Topics and the manifest
 
+	Inbox *InboxFacts // of a consumer's database
+
 	Missing []Missing
 }
 

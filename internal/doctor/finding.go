@@ -57,6 +57,8 @@ type Report struct {
 	Source   string `json:"source"`
 	Database string `json:"database"` // without user and password
 	Sink     string `json:"sink"`
+	// Inbox: it is about a consumer's database, which has no sink.
+	Inbox bool `json:"inbox,omitempty"`
 	// Database and sink could be looked at.
 	DatabaseSeen bool      `json:"database_seen"`
 	SinkSeen     bool      `json:"sink_seen"`

@@ -17,7 +17,11 @@ func Render(w io.Writer, reports []Report) error {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, "source %s: %s", r.Source, r.Database)
+		if r.Inbox {
+			fmt.Fprintf(&b, "inbox: %s", r.Database)
+		} else {
+			fmt.Fprintf(&b, "source %s: %s", r.Source, r.Database)
+		}
 		if r.Sink != "" {
 			fmt.Fprintf(&b, ", %s", r.Sink)
 		}

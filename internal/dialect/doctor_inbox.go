@@ -1,0 +1,119 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// InboxTables tells which tables of the inbox exist; see Tables.
+func (d *Doctor) InboxTables(ctx context.Context) (DoctorTables, error) {
+	return d.tables(ctx, append(consumerTables(), "inbox_replica_rows", inboxRuns))
+}
+
+// consumerTables are those that every consumer needs, by default name.
+func consumerTables() []string {
+	return []string{InboxEvents, InboxAttempts, InboxBlocked, InboxParked, InboxOffsets}
+}
+
+// InboxGrants lists the rights that a consumer's user lacks; see Grants.
+func (d *Doctor) InboxGrants(ctx context.Context, tables DoctorTables) ([]DoctorGrant, error) {
+	rights := map[string][]string{}
+	for _, table := range consumerTables() {
+		rights[table] = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+	}
+	return d.grants(ctx, tables, wanted{tables: consumerTables(), rights: rights})
+}
+
+// DoctorInboxVacuum is DoctorVacuum of the table that messages are purged from row by row.
+func (d *Doctor) DoctorInboxVacuum(ctx context.Context, l InboxLayout) (DoctorVacuum, string, error) {
+	table := InboxEvents
+	if l.Daily {
+		table = inboxUndated
+	}
+	v, err := d.vacuum(ctx, table)
+	return v, table, err
+}
+
+// DoctorBlocked is a key of which one half of the truth is missing.
+type DoctorBlocked struct {
+	Consumer, Topic, Key string
+	// Seq is a parked message that waits behind nothing; 0: nothing is parked of the key, and it stands still.
+	Seq int64
+}
+
+// LooseKeys lists up to 20 keys that stand still behind nothing, and parked messages that
+// wait behind a key which does not stand still.
+func (d *Doctor) LooseKeys(ctx context.Context) (loose []DoctorBlocked, err error) {
+	const empty = `SELECT b.consumer, b.topic, b.event_key, 0 FROM {inbox_blocked} AS b
+WHERE NOT EXISTS (SELECT 1 FROM {inbox_parked} AS p WHERE p.consumer = b.consumer AND p.topic = b.topic AND p.event_key = b.event_key) LIMIT 20`
+	const waiting = `SELECT p.consumer, p.topic, p.event_key, min(p.seq) FROM {inbox_parked} AS p
+WHERE p.state = 'blocked' AND NOT EXISTS (SELECT 1 FROM {inbox_blocked} AS b WHERE p.consumer = b.consumer AND p.topic = b.topic AND p.event_key = b.event_key)
+GROUP BY p.consumer, p.topic, p.event_key LIMIT 20`
+	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		loose = nil
+		for _, query := range []string{empty, waiting} {
+			err := each(ctx, tx, func(rows *sql.Rows) error {
+				var b DoctorBlocked
+				var key sql.NullString
+				err := rows.Scan(&b.Consumer, &b.Topic, &key, &b.Seq)
+				b.Key = key.String
+				loose = append(loose, b)
+				return err
+			}, d.names.Expand(query))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return loose, err
+}
+
+// DoctorDays is how daily partitions are kept.
+type DoctorDays struct {
+	Ahead   int                      // days after today that have a partition, up to the first that has none; -1: today has none
+	Strays  bool                     // messages are in the default partition
+	Told    map[string]time.Duration // each consumer's retention
+	Overdue []InboxDay               // the oldest days that ended two days before every retention, and why they stay
+}
+
+// Days looks at daily partitions.
+func (d *Doctor) Days(ctx context.Context) (v DoctorDays, err error) {
+	days := NewInboxDays(d.names, d.limit)
+	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		v = DoctorDays{Told: map[string]time.Duration{}}
+		err := tx.QueryRowContext(ctx, d.names.Expand(`SELECT COALESCE((SELECT min(d) FROM generate_series(0, 30) AS d
+  WHERE NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::text::regclass
+    AND c.relname = $2::text || to_char((now() AT TIME ZONE 'UTC')::date + d, 'YYYYMMDD'))), 31) - 1, EXISTS (SELECT FROM {inbox_events_strays})`),
+			d.names.Table(InboxEvents), d.names.Prefix+inboxDay).Scan(&v.Ahead, &v.Strays)
+		if err != nil {
+			return err
+		}
+		var longest time.Duration
+		err = each(ctx, tx, func(rows *sql.Rows) error {
+			var consumer string
+			var us int64
+			err := rows.Scan(&consumer, &us)
+			v.Told[consumer] = time.Duration(us) * time.Microsecond
+			longest = max(longest, v.Told[consumer])
+			return err
+		}, d.names.Expand("SELECT consumer, max(retention) FROM {inbox_expiry} GROUP BY consumer"))
+		if err != nil {
+			return err
+		}
+		old, err := days.Before(ctx, tx, longest+2*24*time.Hour)
+		if err != nil {
+			return err
+		}
+		for _, day := range old[:min(len(old), 3)] {
+			is, err := days.Judge(ctx, tx, day)
+			if err != nil {
+				return err
+			}
+			v.Overdue = append(v.Overdue, is)
+		}
+		return nil
+	})
+	return v, err
+}

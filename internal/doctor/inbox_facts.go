@@ -1,0 +1,104 @@
+package doctor
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
+)
+
+// InboxOptions say what a consumer's database is held against.
+type InboxOptions struct {
+	Options
+	// Retention is for how long consumers keep their rows; 0: not known, but for those that
+	// tell it with daily partitions.
+	Retention time.Duration
+}
+
+// InboxFacts are the answers about the inbox. What is nil was not answered.
+type InboxFacts struct {
+	Retention   time.Duration // of InboxOptions
+	Status      *dialect.InboxStatus
+	Layout      dialect.InboxLayout
+	Days        *dialect.DoctorDays
+	Loose       []dialect.DoctorBlocked
+	VacuumTable string // default name; of Facts.Vacuum
+}
+
+// ExamineInbox looks at a consumer's database, and returns what is wrong with its inbox. It
+// takes a minute at the most, and no longer than ctx. Safe for concurrent use.
+func ExamineInbox(ctx context.Context, s Source, o InboxOptions) Report {
+	f := &Facts{Source: s, Options: o.Options.withDefaults(), Inbox: &InboxFacts{Retention: o.Retention}}
+	if s.DB != nil {
+		f.askAll(ctx, inboxQuestions())
+	}
+	return Report{Source: s.Name, Database: s.Where, Inbox: true, DatabaseSeen: s.DB != nil, Findings: f.CheckInbox()}
+}
+
+func inboxQuestions() []question {
+	return []question{
+		{"the server", askServer, ""},
+		{"the migrations", func(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
+			return f.askMigrationsOf(ctx, migrations.InboxOnly)
+		}, "postroom_schema"},
+		{"the tables", askInboxTables, ""},
+		{"rights", askInboxGrants, ""},
+		{"the inbox", askInboxStatus, dialect.InboxEvents},
+		{"keys that stand still", askLooseKeys, dialect.InboxBlocked},
+		{"daily partitions", askDays, dialect.InboxExpiry},
+		{"dead rows", askInboxVacuum, ""},
+	}
+}
+
+func askInboxTables(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Tables, err = d.InboxTables(ctx)
+	return err
+}
+
+func askInboxGrants(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Grants, err = d.InboxGrants(ctx, f.Tables)
+	return err
+}
+
+func askInboxStatus(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	s, err := dialect.ReadInboxStatus(ctx, f.DB, f.Names, "")
+	if err == nil {
+		f.Inbox.Status = &s
+	}
+	return err
+}
+
+func askLooseKeys(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Inbox.Loose, err = d.LooseKeys(ctx)
+	return err
+}
+
+func askDays(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	asking, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	layout, err := dialect.ReadInboxLayout(asking, f.DB, f.Names)
+	if f.Inbox.Layout = layout; err != nil || !layout.Daily {
+		return err
+	}
+	days, err := d.Days(ctx)
+	if err == nil {
+		f.Inbox.Days = &days
+	}
+	return err
+}
+
+func askInboxVacuum(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+	v, table, err := d.DoctorInboxVacuum(ctx, f.Inbox.Layout)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // no table; or a server that does not count
+	}
+	if err == nil {
+		f.Vacuum, f.Inbox.VacuumTable = &v, table
+	}
+	return err
+}

@@ -1,0 +1,210 @@
+package doctor_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/migrations"
+)
+
+func (c *clinic) examineInbox(retention time.Duration) findings {
+	c.t.Helper()
+	r := doctor.ExamineInbox(c.t.Context(), c.source, doctor.InboxOptions{Options: c.opts, Retention: retention})
+	requireKnown(c.t, r.Findings)
+	return r.Findings
+}
+
+// ago writes a time as the columns take it.
+func (c *clinic) ago(d time.Duration) string {
+	at := time.Now().UTC().Add(-d)
+	switch c.db.Dialect {
+	case dialect.MySQL:
+		return "'" + at.Format("2006-01-02 15:04:05.000000") + "'"
+	case dialect.SQLite:
+		return "'" + at.Format("2006-01-02T15:04:05.000000Z") + "'"
+	}
+	return "'" + at.Format(time.RFC3339Nano) + "'"
+}
+
+func (c *clinic) applied(consumer, id string, ago time.Duration) {
+	c.exec(fmt.Sprintf("INSERT INTO inbox_events (consumer, message_id, processed_at) VALUES ('%s', '%s', %s)", consumer, id, c.ago(ago)))
+}
+
+func (c *clinic) setAside(consumer, key, state string, ago time.Duration) {
+	c.exec(fmt.Sprintf("INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers, state, parked_at) VALUES ('%s', '%s', 'orders', '%s', '{}', '%s', %s)",
+		consumer, "of "+state, key, state, c.ago(ago)))
+}
+
+// On each kind of database, one after the other.
+func TestTheInboxIsExamined(t *testing.T) {
+	all := []step{
+		{"nothing is wrong", func(t *testing.T, c *clinic) {
+			require.Empty(t, c.examineInbox(0))
+			c.applied("billing", "m", time.Hour)
+			c.exec("INSERT INTO inbox_attempts (consumer, message_id, attempts) VALUES ('billing', 'm2', 1)")
+			require.Empty(t, c.examineInbox(week))
+		}},
+		{"parked messages", func(t *testing.T, c *clinic) {
+			c.applied("billing", "m", 2*time.Hour)
+			c.setAside("billing", "k", "failed", time.Hour)
+			c.setAside("billing", "k", "blocked", time.Minute)
+			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k')")
+			all := c.examineInbox(0)
+			require.Len(t, all, 1, all.ids())
+			f := all.only(t, "inbox.parked")
+			requireFinding(t, f, doctor.Problem, "billing", "relay inbox parked list --config relay.yaml --consumer billing")
+			require.Contains(t, f.What, "1 failed message and 1 later one behind them are parked; 1 key stands still; the oldest for 1h0m0s")
+		}},
+		{"messages that were asked for", func(t *testing.T, c *clinic) {
+			c.applied("billing", "m", 2*time.Hour)
+			c.setAside("billing", "k", "retry", time.Second)
+			require.Equal(t, doctor.Note, c.examineInbox(0).only(t, "inbox.asked").Severity)
+			c.setAside("billing", "k", "drop", time.Hour)
+			f := c.examineInbox(0).only(t, "inbox.asked")
+			requireFinding(t, f, doctor.Warning, "billing", "relay inbox parked list")
+			require.Contains(t, f.What, "2 parked messages wait for the consumer")
+		}},
+		{"a key that stands still behind nothing", func(t *testing.T, c *clinic) {
+			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'it''s')")
+			f := c.examineInbox(0).only(t, "inbox.blocked")
+			requireFinding(t, f, doctor.Problem, "billing", "DELETE FROM inbox_blocked WHERE consumer = 'billing' AND topic = 'orders' AND event_key = 'it''s';")
+			c.exec(f.Do[0])
+			require.Empty(t, c.examineInbox(0))
+		}},
+		{"a message that waits behind nothing", func(t *testing.T, c *clinic) {
+			c.setAside("billing", "k", "blocked", time.Minute)
+			f := c.examineInbox(0).only(t, "inbox.blocked")
+			requireFinding(t, f, doctor.Problem, "billing", "relay inbox parked retry ")
+			require.Contains(t, f.What, "does not stand still")
+		}},
+		{"an inbox that nobody prunes", func(t *testing.T, c *clinic) {
+			c.applied("billing", "m", 16*24*time.Hour)
+			require.Empty(t, c.examineInbox(0))
+			require.Empty(t, c.examineInbox(10*24*time.Hour))
+			requireFinding(t, c.examineInbox(week).only(t, "inbox.unpruned"), doctor.Warning, "billing", "relay inbox status --config relay.yaml --consumer billing")
+			c.applied("mail", "m", 91*24*time.Hour)
+			requireFinding(t, c.examineInbox(0).only(t, "inbox.unpruned"), doctor.Warning, "mail", "relay inbox status")
+		}},
+		{"a retention that is shorter than a message is parked", func(t *testing.T, c *clinic) {
+			c.applied("billing", "m", 3*time.Hour)
+			c.setAside("billing", "k", "retry", 2*time.Hour)
+			require.Empty(t, c.examineInbox(3*time.Hour).all("inbox.retention"))
+			requireFinding(t, c.examineInbox(time.Hour).only(t, "inbox.retention"), doctor.Warning, "billing", "relay inbox parked list")
+			c.exec("DELETE FROM inbox_events")
+			require.Empty(t, c.examineInbox(0).all("inbox.retention"), "a consumer that keeps no rows")
+			c.applied("billing", "m", time.Hour)
+			requireFinding(t, c.examineInbox(0).only(t, "inbox.retention"), doctor.Warning, "billing", "relay inbox parked list")
+		}},
+		{"attempts that were left", func(t *testing.T, c *clinic) {
+			c.exec("INSERT INTO inbox_attempts (consumer, message_id, attempts, started_at) VALUES ('billing', 'm', 2, " + c.ago(2*time.Hour) + ")")
+			f := c.examineInbox(0).only(t, "inbox.attempts")
+			requireFinding(t, f, doctor.Warning, "billing", "SELECT * FROM inbox_attempts WHERE consumer = 'billing'")
+			c.exec(f.Do[0])
+		}},
+		{"a backfill that did not arrive", func(t *testing.T, c *clinic) {
+			c.exec("INSERT INTO inbox_replica_runs (replica, run_id, heard_at) VALUES ('customers', 'under way', " + c.ago(2*time.Hour) + ")")
+			require.Empty(t, c.examineInbox(0))
+			c.exec("INSERT INTO inbox_replica_runs (replica, run_id, sent, started_at, heard_at) VALUES ('customers', 'r1', 17, " + c.ago(3*time.Hour) + ", " + c.ago(2*time.Hour) + ")")
+			f := c.examineInbox(0).only(t, "inbox.backfill")
+			requireFinding(t, f, doctor.Warning, "customers", "relay inbox parked list")
+			require.Contains(t, f.What, "r1")
+		}},
+		{"tables of an older build, and none", func(t *testing.T, c *clinic) {
+			c.exec("DROP TABLE inbox_replica_runs")
+			f := c.examineInbox(0).only(t, "inbox.missing")
+			requireFinding(t, f, doctor.Problem, "inbox_replica_runs", "relay migrate print --config relay.yaml --only inbox")
+			c.exec("DELETE FROM postroom_schema WHERE version = 5")
+			f = c.examineInbox(0).only(t, "inbox.pending")
+			requireFinding(t, f, doctor.Warning, "00005_inbox_replica.sql", "relay migrate up --config relay.yaml --only inbox")
+			c.exec("DROP TABLE postroom_schema")
+			require.Equal(t, doctor.Problem, c.examineInbox(0).only(t, "inbox.missing").Severity)
+		}},
+	}
+	eachDatabase(t, func(t *testing.T, c *clinic) {
+		for _, s := range all {
+			t.Run(s.name, func(t *testing.T) {
+				c.t = t
+				for _, table := range []string{"events", "parked", "blocked", "attempts", "offsets", "replica_runs"} {
+					c.exec("DELETE FROM inbox_" + table)
+				}
+				s.run(t, c)
+			})
+		}
+	})
+}
+
+const week = 7 * 24 * time.Hour
+
+func TestAConsumersMissingRightsAreNamed(t *testing.T) {
+	on(t, func(t *testing.T, c *clinic) {
+		c.as("SELECT, INSERT, DELETE ON inbox_events", "SELECT, INSERT, UPDATE, DELETE ON inbox_attempts", "SELECT, INSERT, UPDATE, DELETE ON inbox_blocked",
+			"SELECT ON inbox_parked", "SELECT, INSERT, UPDATE, DELETE ON inbox_offsets", "SELECT ON inbox_replica_runs", "SELECT ON postroom_schema")
+		lacking := c.examineInbox(0).all("inbox.grants")
+		require.Len(t, lacking, 2, lacking.ids())
+		for _, f := range lacking {
+			c.exec(f.Do[0])
+		}
+		require.Empty(t, c.examineInbox(0).all("inbox.grants"), "what stands there helps")
+	}, map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB})
+}
+
+func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
+		c.exec("ALTER TABLE inbox_events SET (autovacuum_enabled = off)")
+		requireFinding(t, c.examineInbox(0).only(t, "inbox.vacuum"), doctor.Problem, "inbox_events", "ALTER TABLE inbox_events RESET (autovacuum_enabled);")
+		c.exec("ALTER TABLE inbox_events RESET (autovacuum_enabled)")
+		require.Empty(t, c.examineInbox(0))
+
+		old := time.Now().Add(-20 * 24 * time.Hour)
+		c.applied("billing", fmt.Sprintf("%08x-0000-7000-8000-000000000000", old.UnixMilli()>>16), 20*24*time.Hour)
+		_, err := dialect.PartitionInbox(t.Context(), c.db.DB, c.names, 0, time.Minute)
+		require.NoError(t, err)
+		found := c.examineInbox(0).all("inbox.days")
+		require.Len(t, found, 2, found.ids())
+		requireFinding(t, found[0], doctor.Warning, "inbox_events", "relay inbox prune --config relay.yaml")
+		require.Contains(t, found[1].What, `consumer "billing" has not told`)
+
+		days := dialect.NewInboxDays(c.names, time.Minute)
+		_, err = days.Ahead(t.Context(), c.db.DB, 7)
+		require.NoError(t, err)
+		require.NoError(t, days.Tell(t.Context(), c.db.DB, "billing", week, nil, 0))
+		found = c.examineInbox(0)
+		require.Contains(t, found.only(t, "inbox.days").What, "nobody needs a row of it any more")
+		require.Contains(t, found.only(t, "inbox.unpruned").What, "the retention is 7 days", "as the consumer told it")
+		for _, is := range found.all("inbox.days") {
+			dropped, err := days.Drop(t.Context(), c.db.DB, is.Subject)
+			require.NoError(t, err)
+			require.True(t, dropped.Done, dropped.Reason)
+		}
+		require.Empty(t, c.examineInbox(0))
+	})
+}
+
+// Faults of which a test would need a large table, or another build.
+func TestWhatTheInboxDoctorSaysOfAnswers(t *testing.T) {
+	f := healthyFacts()
+	f.Inbox = &doctor.InboxFacts{VacuumTable: dialect.InboxEvents}
+	f.Refused = migrations.ErrTooOld
+	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.old"), doctor.Problem, "inbox_events", "relay migrate up --only inbox")
+	f.Refused = migrations.ErrTooNew
+	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Problem, "inbox_events", "relay version")
+	f.Refused = nil
+	f.Migrations = []migrations.StatusRow{{Version: 99, File: "00099_inbox_more.sql", Applied: true}}
+	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Note, "00099_inbox_more.sql", "relay version")
+	f.Migrations = nil
+	f.Vacuum = &dialect.DoctorVacuum{
+		Live: 1000, Dead: 80_000, Threshold: 70, Last: -1, Settings: map[string]string{}, TableSwitch: true,
+		HeldBack: []dialect.DoctorHorizon{{Kind: "slot", Name: "copy", Age: 1e6}},
+	}
+	dead := findings(f.CheckInbox()).only(t, "inbox.vacuum")
+	requireFinding(t, dead, doctor.Warning, "inbox_events", "VACUUM (ANALYZE, VERBOSE) inbox_events;")
+	require.Contains(t, dead.What, "kept by slot copy")
+	f.Vacuum.ServerWide = "autovacuum"
+	require.Len(t, findings(f.CheckInbox()).all("inbox.vacuum"), 2)
+}
