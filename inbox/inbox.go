@@ -32,7 +32,7 @@ type Tx interface {
 }
 
 // Inbox accepts messages for one consumer. It holds no connection and no state
-// that changes, and is safe for use by many goroutines; make one per handler.
+// that changes but for its Counts, and is safe for use by many goroutines; make one per handler.
 type Inbox struct {
 	store    store
 	consumer string
@@ -50,6 +50,8 @@ type Inbox struct {
 	backoff    backoff
 	log        *slog.Logger
 	sleep      func(ctx context.Context, d time.Duration) error
+
+	counts counters
 }
 
 // store is what the inbox needs of a database.

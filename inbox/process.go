@@ -55,7 +55,9 @@ func (ib *Inbox) Process(ctx context.Context, db *sql.DB, m Message, h func(ctx 
 		return Failed, fmt.Errorf("inbox: process for %q: %w", ib.consumer, err)
 	}
 	run := newRun(unit{ib: ib, db: db, handler: func(ctx context.Context, tx *sql.Tx, _ []Message) error { return h(ctx, tx) }}, m)
-	return run.untilDone(ctx)
+	outcome, err := run.untilDone(ctx)
+	ib.counted(outcome)
+	return outcome, err
 }
 
 // maxLosses is how often the connection may be lost under the handler before that

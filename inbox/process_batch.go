@@ -61,6 +61,7 @@ func (ib *Inbox) ProcessBatch(ctx context.Context, db *sql.DB, ms []Message, h B
 		return b.outcomes, nil
 	}
 	err := b.run(ctx)
+	ib.counted(b.outcomes...)
 	return b.outcomes, err
 }
 

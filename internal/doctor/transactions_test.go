@@ -59,7 +59,7 @@ func (c *clinic) soon() { c.opts.MaxAge = 1500 * time.Millisecond }
 // eventually examines until there is a finding of the check that fits, as time goes by.
 func (c *clinic) eventually(check string, fits func(doctor.Finding) bool) doctor.Finding {
 	c.t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(2 * wait); ; <-tick.C {
 		found := c.examine()
@@ -96,7 +96,7 @@ func TestATransactionThatHasWrittenAndStaysOpenIsNamed(t *testing.T) {
 			require.Regexp(t, `open for [\d.]+s \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\), .*last statement begun \d{4}-`, open.What)
 		}
 		c.exec(strings.TrimSuffix(open.Do[0], ";"))
-		require.Eventually(t, func() bool { return len(c.examine().all("transactions.writer")) == 0 }, wait, 50*time.Millisecond, "the command ends it")
+		require.Eventually(t, func() bool { return len(c.examine().all("transactions.writer")) == 0 }, wait, 200*time.Millisecond, "the command ends it")
 	})
 }
 

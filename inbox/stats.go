@@ -1,0 +1,77 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Counts are messages that an Inbox has brought to an end since New: by Process, ProcessBatch and
+// what is built on them, in this process. Counters in the sense of a metrics library.
+type Counts struct {
+	Applied    int64
+	Duplicates int64 // dropped, because an earlier delivery was handled
+	Parked     int64 // given up, or set behind such a message
+}
+
+// Stats are what the tables tell of a consumer, all its processes together. Gauges.
+type Stats struct {
+	// Rows that the consumer has in inbox_events, and the age of the oldest: how far back
+	// duplicates are recognised. Of more than 20,000 rows they may be Estimated: on PostgreSQL
+	// from a sample, and the window may be a little longer; on MySQL Rows alone is.
+	Rows      int64
+	Window    time.Duration
+	Estimated bool
+
+	// Parked messages by what becomes of them; 200,000 together stands for that many or more.
+	Failed  int64 // wait for an operator
+	Blocked int64 // wait behind one of their key
+	Asked   int64 // are about to be run again or dropped
+	// OldestParked is since when the oldest of them is parked; 0: none is.
+	OldestParked time.Duration
+	BlockedKeys  int64 // that stand still
+
+	// Attempts that are under way, or were when their process died, and the age of the oldest.
+	Attempts      int64
+	OldestAttempt time.Duration
+}
+
+// Stats reads what the tables tell of the consumer, by the database's clock. It reads a bounded
+// part of them, in some ten milliseconds: enough for a metrics endpoint that is asked every
+// 15 s or more, too much for every message. Safe for use by many goroutines.
+func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
+	s, err := dialect.ReadInboxStatus(ctx, db, ib.names, ib.consumer)
+	if err != nil {
+		return Stats{}, fmt.Errorf("inbox: stats of %q: %w%s", ib.consumer, err, hint(err))
+	}
+	if len(s.Consumers) == 0 {
+		return Stats{}, nil
+	}
+	c := s.Consumers[0]
+	return Stats{
+		Rows: c.Rows, Window: c.Window, Estimated: c.Estimated,
+		Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked], Asked: c.Parked[dialect.ParkRetry] + c.Parked[dialect.ParkDrop],
+		OldestParked: c.ParkedAge, BlockedKeys: c.BlockedKeys,
+		Attempts: c.Attempts, OldestAttempt: c.OldestAttempt,
+	}, nil
+}
+
+// Counts returns what this Inbox has done so far. It asks nobody. Safe for use by many
+// goroutines.
+func (ib *Inbox) Counts() Counts {
+	return Counts{Applied: ib.counts[Applied].Load(), Duplicates: ib.counts[Duplicate].Load(), Parked: ib.counts[Parked].Load()}
+}
+
+// counted counts what messages came to.
+func (ib *Inbox) counted(outcomes ...Outcome) {
+	for _, o := range outcomes {
+		ib.counts[o].Add(1)
+	}
+}
+
+// counters has one for each Outcome.
+type counters [Parked + 1]atomic.Int64
