@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -73,7 +74,7 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 			apply(t, db, migrations.Options{})
 			exec(t, db.DB, "CREATE TABLE other (id int)")
 			users := map[string]dbtest.Database{}
-			for _, user := range []string{"orders_service", "postroom_relay", "billing_service"} {
+			for _, user := range []string{"orders_service", "postroom_relay", "billing_service", "inbox_operator"} {
 				users[user] = dbtest.Restricted(t, db, "SELECT ON other")
 			}
 			for _, statement := range documented(t, string(db.Dialect)+" grants") {
@@ -117,6 +118,12 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 				{"billing_service", "INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('c', 't', 'k')", true},
 				{"billing_service", "SELECT topic FROM inbox_blocked FOR UPDATE", true},
 				{"billing_service", "SELECT id FROM outbox_events", false},
+				{"billing_service", "INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers) VALUES ('c', 'p', 't', 'k', '{}')", true},
+				{"inbox_operator", "SELECT id FROM outbox_events", false},
+				{"inbox_operator", "DELETE FROM inbox_parked", false},
+				{"inbox_operator", "UPDATE inbox_parked SET payload = NULL", false},
+				{"inbox_operator", "DELETE FROM inbox_blocked", false},
+				{"inbox_operator", "INSERT INTO inbox_events (consumer, message_id) VALUES ('c', 'm')", false},
 			} {
 				_, err := users[c.user].DB.ExecContext(t.Context(), c.statement)
 				if c.allowed {
@@ -125,6 +132,7 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 					require.True(t, dialect.IsDenied(err), "%s: %s: %v", c.user, c.statement, err)
 				}
 			}
+			requireOperator(t, users["inbox_operator"])
 			relay := users["postroom_relay"]
 			require.NoError(t, migrations.Check(t.Context(), relay.DB, db.Dialect, migrations.Options{Only: migrations.OutboxOnly}))
 			if db.Dialect == migrations.MySQL {
@@ -136,6 +144,34 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// requireOperator does what the commands of `relay inbox` do.
+func requireOperator(t *testing.T, operator dbtest.Database) {
+	t.Helper()
+	names := dialect.Names{Dialect: operator.Dialect}
+	require.NoError(t, migrations.Check(t.Context(), operator.DB, operator.Dialect, migrations.Options{Only: migrations.InboxOnly}))
+	status, err := dialect.ReadInboxStatus(t.Context(), operator.DB, names, "")
+	require.NoError(t, err)
+	require.Empty(t, status.Absent)
+	parked, _, err := dialect.ListInboxParked(t.Context(), operator.DB, names, dialect.InboxParkedFilter{}, 10)
+	require.NoError(t, err)
+	require.Len(t, parked, 1)
+	id := dialect.InboxParkedID{Seq: parked[0].Seq}
+	_, err = dialect.FindInboxParked(t.Context(), operator.DB, names, dialect.InboxParkedFilter{}, id, 100)
+	require.NoError(t, err)
+	for _, ask := range []dialect.InboxParkedAsk{
+		{State: dialect.ParkRetry, IDs: []dialect.InboxParkedID{id}},
+		{State: dialect.ParkDrop, Reason: "a test"},
+	} {
+		answer, err := dialect.AskInboxParked(t.Context(), operator.DB, names, ask)
+		require.NoError(t, err, ask.State)
+		require.EqualValues(t, 1, answer.Marked)
+	}
+	looks, err := dialect.NewDoctor(operator.DB, names, 30*time.Second)
+	require.NoError(t, err)
+	_, err = looks.LooseKeys(t.Context())
+	require.NoError(t, err)
 }
 
 // MySQL's list of rights for migrating is the docs'.

@@ -149,8 +149,8 @@ func inboxError(ctx context.Context, d *database, err error) error {
 		}
 	}
 	if dialect.IsDenied(err) {
-		return fmt.Errorf("%s: this user lacks a right: it needs SELECT and UPDATE on %s and SELECT on %s, see docs/tables.md: %w",
-			d.Redacted, d.names().Plain(dialect.InboxParked), d.names().Plain("inbox_blocked"), err)
+		return fmt.Errorf("%s: this user lacks a right: docs/tables.md lists those of an operator, SELECT and UPDATE (state, error) on %s and SELECT on the others: %w",
+			d.Redacted, d.names().Plain(dialect.InboxParked), err)
 	}
 	return err
 }

@@ -13,9 +13,12 @@ type InboxAsked struct {
 	Key   *string // nil: none
 }
 
+// Every consumer runs it about once a second: inbox_parked_asked_idx makes that cheap.
+const askedOfInbox = "SELECT seq, topic, event_key FROM {inbox_parked} WHERE consumer = ? AND state IN ('retry', 'drop') ORDER BY seq LIMIT ?"
+
 // AskedParked returns the consumer's rows to be retried or dropped, the oldest first.
 func (i *Inbox) AskedParked(ctx context.Context, db Queryer, consumer string, limit int) (asked []InboxAsked, err error) {
-	rows, err := db.QueryContext(ctx, i.text("SELECT seq, topic, event_key FROM {inbox_parked} WHERE consumer = ? AND state IN ('retry', 'drop') ORDER BY seq LIMIT ?"),
+	rows, err := db.QueryContext(ctx, i.text(askedOfInbox),
 		i.bytes(consumer), limit)
 	if err != nil {
 		return nil, err
