@@ -41,7 +41,7 @@ type Inbox struct {
 
 	// names of tables, for messages
 	table, attemptsTable, parked string
-	tables                       []string // all, as SQL has them
+	tables                       []string // that no inbox does without, as SQL has them
 
 	names dialect.Names
 	days  *dialect.InboxDays // nil: without daily partitions
@@ -130,7 +130,7 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 
 		tables: []string{
 			cfg.names.Table(dialect.InboxEvents), cfg.names.Table(dialect.InboxAttempts), cfg.names.Table(dialect.InboxBlocked),
-			cfg.names.Table(dialect.InboxParked), cfg.names.Table(dialect.InboxOffsets),
+			cfg.names.Table(dialect.InboxParked),
 		},
 
 		names: cfg.names,

@@ -286,6 +286,6 @@ func TestABatchThatCannotBeRunIsRefused(t *testing.T) {
 	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), func(_ context.Context, tx *sql.Tx, _ []inbox.Message) error { return tx.Commit() })
 	require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
 	require.NoError(t, ib.Check(t.Context(), b.DB))
-	b.exec(t, "DROP TABLE inbox_offsets")
+	b.exec(t, "DROP TABLE inbox_parked")
 	require.ErrorContains(t, ib.Check(t.Context(), b.DB), "relay migrate up")
 }

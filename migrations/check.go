@@ -9,8 +9,14 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// tolerance is how many versions the tables may be older or newer than the build, so
-// that a rolling upgrade can do the tables first or the programs first.
+// needed is the version of each half that this build does not work without. What later files add
+// is off until they are applied, so that an upgrade can do the programs first, however
+// many files it brings. Whoever raises one of these makes tables of the release before
+// unusable: never beyond the newest file of the previous release.
+func needed() map[Half]int64 { return map[Half]int64{OutboxOnly: 1, InboxOnly: 2} }
+
+// tolerance is how many versions the tables may be newer than the build, which cannot know
+// what they change.
 const tolerance = 1
 
 // StatusRow is a migration that this build knows, or that the tables have.
@@ -54,8 +60,9 @@ func (p *plan) status(applied []appliedVersion) []StatusRow {
 	return rows
 }
 
-// Check says whether this build can work with the tables of the chosen half: they may
-// be one version older or newer than it. It needs SELECT on <prefix>postroom_schema and
+// Check says whether this build can work with the tables of the chosen half: they may be
+// those of the previous release, with the features off that they lack, or one version newer
+// than the build. It needs SELECT on <prefix>postroom_schema and
 // nothing else. Otherwise the error is ErrNotMigrated, ErrTooOld, ErrTooNew or
 // ErrNoAccess, with a message that says what to do, or what the database said.
 func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
@@ -84,7 +91,7 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 
 // compare holds the files of one half against the applied versions.
 func (p *plan) compare(half Half, applied []appliedVersion) error {
-	known, missing := 0, 0
+	known, missing, old := 0, 0, false
 	pending := map[int64]bool{}
 	for _, f := range p.pending(applied) {
 		pending[f.version] = true
@@ -98,6 +105,7 @@ func (p *plan) compare(half Half, applied []appliedVersion) error {
 		newest = f.name
 		if pending[f.version] {
 			missing++
+			old = old || f.version <= p.needed[half]
 		}
 	}
 	where := fmt.Sprintf("%s tables recorded in %s", half, p.names.Plain(versionTable))
@@ -105,9 +113,9 @@ func (p *plan) compare(half Half, applied []appliedVersion) error {
 	switch {
 	case missing == known:
 		return p.refuse(ErrNotMigrated, nil, fmt.Sprintf("no %s: run `relay migrate up%s`", where, p.flags()))
-	case missing > tolerance:
-		return p.refuse(ErrTooOld, nil, fmt.Sprintf("%s: %d versions behind this build, which knows them up to %s: run `relay migrate up%s`",
-			where, missing, newest, p.flags()))
+	case old:
+		return p.refuse(ErrTooOld, nil, fmt.Sprintf("%s: %d versions behind this build, which knows them up to %s and does not work without %05d: run `relay migrate up%s`",
+			where, missing, newest, p.needed[half], p.flags()))
 	case len(newer) > tolerance:
 		return p.refuse(ErrTooNew, nil, fmt.Sprintf("%s: they are at %s, this build knows them up to %s: use a newer build of Postroom",
 			where, newer[len(newer)-1].name, newest))

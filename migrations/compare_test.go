@@ -12,7 +12,7 @@ import (
 
 // What Check makes of versions that this build does not have yet.
 func TestVersionsAreComparedPerHalf(t *testing.T) {
-	p := &plan{names: dialect.Names{Dialect: PostgreSQL}}
+	p := &plan{names: dialect.Names{Dialect: PostgreSQL}, needed: map[Half]int64{OutboxOnly: 3, InboxOnly: 2}}
 	for _, name := range []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql", "00005_inbox_c.sql"} {
 		version, half, err := parseName(name)
 		require.NoError(t, err)
@@ -26,7 +26,8 @@ func TestVersionsAreComparedPerHalf(t *testing.T) {
 	}{
 		"all there":                          {OutboxOnly, []string{"00001_outbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql"}, nil},
 		"one behind":                         {OutboxOnly, []string{"00001_outbox.sql", "00003_outbox_a.sql"}, nil},
-		"two behind":                         {OutboxOnly, []string{"00001_outbox.sql"}, ErrTooOld},
+		"one that is needed is not there":    {OutboxOnly, []string{"00001_outbox.sql"}, ErrTooOld},
+		"behind by what is not needed":       {InboxOnly, []string{"00002_inbox.sql"}, nil},
 		"none of the half":                   {OutboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql"}, ErrNotMigrated},
 		"nothing at all":                     {InboxOnly, nil, ErrNotMigrated},
 		"the other half is far behind":       {InboxOnly, []string{"00001_outbox.sql", "00002_inbox.sql"}, nil},

@@ -12,8 +12,8 @@ var (
 	// ErrNotMigrated is returned by Check when the tables were never made. The
 	// message ends with the command that makes them.
 	ErrNotMigrated = errors.New("tables are not migrated")
-	// ErrTooOld is returned by Check when the tables are more than one version older
-	// than this build.
+	// ErrTooOld is returned by Check when the tables are older than those of the release
+	// before this build's.
 	ErrTooOld = errors.New("tables are too old")
 	// ErrTooNew is returned by Check when the tables are more than one version newer
 	// than this build.

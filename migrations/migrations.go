@@ -95,6 +95,7 @@ type plan struct {
 	sql   bookkeeping
 
 	newest int64 // the highest version that this build knows, of either half
+	needed map[Half]int64
 }
 
 // newPlan checks the arguments.
@@ -110,7 +111,7 @@ func newPlan(d Dialect, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{names: names, only: o.Only, sql: newBookkeeping(names)}
+	p := &plan{names: names, only: o.Only, sql: newBookkeeping(names), needed: needed()}
 	for _, f := range all {
 		p.newest = max(p.newest, f.version)
 		if o.Only.includes(f.half) {

@@ -82,6 +82,11 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 	if err := c.cfg.Inbox.Check(ctx, c.cfg.DB); err != nil {
 		return fmt.Errorf("inboxkafka: %w", err)
 	}
+	if c.cfg.Mode == OffsetsInDatabase {
+		if err := c.cfg.Inbox.CheckHold(ctx, c.cfg.DB); err != nil {
+			return fmt.Errorf("inboxkafka: %w", err)
+		}
+	}
 
 	for {
 		m := c.newMember(ctx, one, many)
