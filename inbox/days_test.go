@@ -193,6 +193,9 @@ func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
 	b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - interval '8 days' WHERE consumer = 'mail'")
 	require.Zero(t, prune(mail, week, 50))
 	stays(`consumer "mail" may read offset 50 of orders/0 again`)
+	b.exec(t, "UPDATE inbox_expiry SET told_at = told_at - interval '25 hours' WHERE consumer = 'billing'")
+	require.Zero(t, prune(mail, week, 51))
+	stays(`consumer "billing" has told nothing for 25h0m`)
 	require.Zero(t, prune(billing, 30*24*time.Hour, 0))
 	require.Zero(t, prune(mail, week, 51))
 	stays(`consumer "billing" applied a message`)
@@ -352,4 +355,39 @@ func TestAMessageWhoseDayIsBeingMadeIsAppliedOnce(t *testing.T) {
 	require.Equal(t, inbox.Applied, got.outcome)
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM soon"))
 	require.Equal(t, 1, b.effects(t))
+}
+
+// The topic was made anew, and its offsets begin again: what the consumer told of the old one
+// is below nothing of the new.
+func TestWhatWasToldBeforeARowWasAppliedDoesNotCount(t *testing.T) {
+	b, ib, day, _ := oldDay(t, 1)
+	at := &inbox.Position{Topic: "orders", Offset: 5}
+	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000, nil, 0))
+	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000, &dialect.InboxPosition{Topic: "orders"}, 1000))
+	require.True(t, b.accept(t, ib, inbox.Message{ID: idOf(10, 7), Position: at}))
+	is, err := b.days().Drop(t.Context(), b.DB, day)
+	require.NoError(t, err)
+	require.Contains(t, is.Reason, "has told nothing for")
+	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000, &dialect.InboxPosition{Topic: "orders"}, 6))
+	is, err = b.days().Drop(t.Context(), b.DB, day)
+	require.NoError(t, err)
+	require.True(t, is.Done, is.Reason)
+}
+
+func TestTheWindowOfDaysIsThatOfTheirOldestRow(t *testing.T) {
+	b, ib, _, _ := oldDay(t, 2)
+	window, err := ib.Window(t.Context(), b.DB)
+	require.NoError(t, err)
+	require.InDelta(t, 10*24*time.Hour, window, float64(time.Hour))
+	require.True(t, b.accept(t, ib, inbox.Message{ID: "no uuid"}))
+	require.True(t, b.accept(t, ib, inbox.Message{ID: idOf(0, 1)}))
+	b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - interval '20 days' WHERE message_id = 'no uuid'")
+	window, err = ib.Window(t.Context(), b.DB)
+	require.NoError(t, err)
+	require.InDelta(t, 20*24*time.Hour, window, float64(time.Hour))
+	b.exec(t, "DELETE FROM inbox_events WHERE processed_at < now() - interval '1 hour'")
+	window, err = ib.Window(t.Context(), b.DB)
+	require.NoError(t, err)
+	require.Less(t, window, time.Hour)
+	require.Positive(t, window)
 }

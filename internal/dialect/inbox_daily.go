@@ -2,9 +2,11 @@ package dialect
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -93,6 +95,45 @@ func (i *Inbox) deleteDaily(ctx context.Context, db Execer, consumer string, age
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// oldestDaily reads what has no day whole, as purging does, and of the days the first ones: a
+// message is applied on its day or later, so a row that is older than a day's beginning ends
+// the search. A producer whose clock is ahead of the database's can hide a row.
+func (i *Inbox) oldestDaily(ctx context.Context, db Queryer, consumer string) (oldest time.Duration, err error) {
+	look := func(where string) error {
+		var us sql.NullFloat64
+		query := "SELECT extract(epoch FROM clock_timestamp() - min(processed_at)) * 1000000 FROM " + where
+		if err := i.one(ctx, db, []any{&us}, query, consumer); err != nil {
+			return err
+		}
+		oldest = max(oldest, ago(us))
+		return nil
+	}
+	for _, table := range []string{"{inbox_events_undated}", "{inbox_events_strays}"} {
+		if err := look(table + " WHERE consumer = $1"); err != nil {
+			return 0, err
+		}
+	}
+	days, err := textColumn(ctx, db, i.names.Expand("SELECT "+partitionDay+"::text || ' ' || (extract(epoch FROM now() AT TIME ZONE 'UTC' - "+partitionDay+") * 1000000)::bigint "+partitionsPostgres+" ORDER BY 1"),
+		i.names.Table(InboxEvents), i.names.dayPattern())
+	if err != nil {
+		return 0, err
+	}
+	for _, day := range days {
+		day, begun, _ := strings.Cut(day, " ")
+		us, err := strconv.ParseInt(begun, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		if oldest > time.Duration(us)*time.Microsecond {
+			break
+		}
+		if err := look("{inbox_events} WHERE consumer = $1 AND message_day = DATE " + literals(day)); err != nil {
+			return 0, err
+		}
+	}
+	return oldest, nil
 }
 
 // textArray writes an array literal.

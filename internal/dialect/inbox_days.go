@@ -73,13 +73,20 @@ WHERE to_regclass($2::text || to_char(day, 'YYYYMMDD') || $3::text) IS NULL ORDE
 	return made, nil
 }
 
+// The partitions of days, by their names, and the day of each.
+const (
+	partitionsPostgres = "FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::text::regclass AND c.relname ~ $2::text"
+	partitionDay       = "to_date(right(c.relname, 8), 'YYYYMMDD')"
+)
+
+func (n Names) dayPattern() string { return "^" + n.Prefix + inboxDay + "[0-9]{8}$" }
+
 // Before lists the partitions of days before today that ended longer than age ago.
 func (d *InboxDays) Before(ctx context.Context, db Queryer, age time.Duration) ([]string, error) {
-	return textColumn(ctx, db, d.names.Expand(`SELECT to_date(right(c.relname, 8), 'YYYYMMDD')::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = $1::text::regclass AND c.relname ~ $2::text
-  AND to_date(right(c.relname, 8), 'YYYYMMDD') + 1 <= (now() AT TIME ZONE 'UTC' - $3 * interval '1 microsecond')::date
-  AND to_date(right(c.relname, 8), 'YYYYMMDD') < (now() AT TIME ZONE 'UTC')::date ORDER BY 1`),
-		d.names.Table(InboxEvents), "^"+d.names.Prefix+inboxDay+"[0-9]{8}$", float64(age.Microseconds()))
+	return textColumn(ctx, db, "SELECT "+partitionDay+"::text "+partitionsPostgres+`
+  AND `+partitionDay+` + 1 <= (now() AT TIME ZONE 'UTC' - $3 * interval '1 microsecond')::date
+  AND `+partitionDay+` < (now() AT TIME ZONE 'UTC')::date ORDER BY 1`,
+		d.names.Table(InboxEvents), d.names.dayPattern(), float64(age.Microseconds()))
 }
 
 // InboxGroup are the rows of one consumer and one Kafka partition in a day.
@@ -89,9 +96,16 @@ type InboxGroup struct {
 	Rows      int64
 	Youngest  time.Duration // since the last of them was applied
 	Told      bool          // the consumer has told what it needs
+	ToldAgo   time.Duration
 	Retention time.Duration
 	Below     sql.NullInt64
 }
+
+// toldFor is for how long a consumer's word counts. What a group has committed may go back
+// while the consumer is down, by an operator's hand or because the topic was made anew: so
+// nobody drops for long what a consumer that is down may read again, and nobody drops rows
+// that are younger than the consumer's word.
+const toldFor = 24 * time.Hour
 
 // why says what keeps the group's rows, "" for nothing.
 func (g InboxGroup) why() string {
@@ -102,6 +116,8 @@ func (g InboxGroup) why() string {
 		return fmt.Sprintf("consumer %q has not told how far it is in %s/%d: does its KeepPruned run?", g.Consumer, g.Position.Topic, g.Position.Partition)
 	case g.Youngest < g.Retention:
 		return fmt.Sprintf("consumer %q applied a message %s ago, and keeps rows for %s", g.Consumer, g.Youngest.Round(time.Second), g.Retention)
+	case g.ToldAgo >= g.Youngest || g.ToldAgo > toldFor:
+		return fmt.Sprintf("consumer %q has told nothing for %s: does its KeepPruned run?", g.Consumer, g.ToldAgo.Round(time.Second))
 	case g.Position != nil && (!g.Below.Valid || g.Position.Offset >= g.Below.Int64):
 		return fmt.Sprintf("consumer %q may read offset %d of %s/%d again: its group has not committed far enough beyond", g.Consumer, g.Position.Offset, g.Position.Topic, g.Position.Partition)
 	}
@@ -111,7 +127,7 @@ func (g InboxGroup) why() string {
 // Groups reads a day's rows, with what their consumers have told. Through the whole table,
 // which prunes all other partitions: a consumer has no rights on the day's own.
 func (d *InboxDays) Groups(ctx context.Context, db Queryer, day string) ([]InboxGroup, error) {
-	rows, err := db.QueryContext(ctx, d.names.Expand(`SELECT g.*, e.retention, e.below FROM (
+	rows, err := db.QueryContext(ctx, d.names.Expand(`SELECT g.*, e.retention, e.below, (extract(epoch FROM clock_timestamp() - e.told_at) * 1000000)::bigint FROM (
   SELECT consumer, kafka_topic, kafka_partition, max(kafka_offset), count(*), (extract(epoch FROM clock_timestamp() - max(processed_at)) * 1000000)::bigint
   FROM {inbox_events} WHERE message_day = DATE `+literals(day)+` GROUP BY 1, 2, 3) AS g (consumer, topic, part, pos, n, youngest)
 LEFT JOIN {inbox_expiry} e ON e.consumer = g.consumer AND e.kafka_topic = COALESCE(g.topic, '') AND e.kafka_partition = COALESCE(g.part, -1)
@@ -127,13 +143,15 @@ ORDER BY g.consumer, g.topic, g.part`))
 		var part sql.NullInt32
 		var pos, retention sql.NullInt64
 		var youngest int64
-		if err := rows.Scan(&g.Consumer, &topic, &part, &pos, &g.Rows, &youngest, &retention, &g.Below); err != nil {
+		var told sql.NullInt64
+		if err := rows.Scan(&g.Consumer, &topic, &part, &pos, &g.Rows, &youngest, &retention, &g.Below, &told); err != nil {
 			return nil, err
 		}
 		if topic.Valid {
 			g.Position = &InboxPosition{Topic: topic.String, Partition: part.Int32, Offset: pos.Int64}
 		}
 		g.Youngest, g.Told = time.Duration(youngest)*time.Microsecond, retention.Valid
+		g.ToldAgo = time.Duration(told.Int64) * time.Microsecond
 		g.Retention = time.Duration(retention.Int64) * time.Microsecond
 		all = append(all, g)
 	}

@@ -224,6 +224,9 @@ func (i *Inbox) OldestMessage(ctx context.Context, db Queryer, consumer string) 
 		MySQL:      "TIMESTAMPDIFF(MICROSECOND, MIN(processed_at), utc_timestamp(6))",
 		SQLite:     "(julianday('now') - julianday(min(processed_at))) * 86400000000.0",
 	}[i.names.Dialect]
+	if i.daily {
+		return i.oldestDaily(ctx, db, consumer)
+	}
 	var us sql.NullFloat64
 	if err := i.one(ctx, db, []any{&us}, i.text("SELECT "+age+" FROM {inbox_events} WHERE consumer = ?"), i.bytes(consumer)); err != nil {
 		return 0, err

@@ -98,16 +98,26 @@ func timeOf(d dialect.Dialect, at time.Time) string {
 func TestTheInboxStatusEstimatesLargeTables(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		fillInbox(t, db)
-		s, err := dialect.ReadInboxStatus(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect}, "")
-		require.NoError(t, err)
-		require.Len(t, s.Consumers, 2)
-		var all float64
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM inbox_events").Scan(&all))
-		half := all / 2
-		for _, c := range s.Consumers {
-			require.InDelta(t, half, c.Rows, half/2)
-			require.Equal(t, db.Dialect == dialect.MySQL, c.Estimated, "a sample of a small table is all of it")
-			require.InDelta(t, 2*time.Hour, c.Window, float64(time.Minute))
+		requireEstimates(t, db)
+		if db.Flavor == dbtest.FlavorPostgreSQL15 {
+			_, err := dialect.PartitionInbox(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect}, 1, time.Minute)
+			require.NoError(t, err)
+			requireEstimates(t, db)
 		}
 	})
+}
+
+func requireEstimates(t *testing.T, db dbtest.Database) {
+	t.Helper()
+	s, err := dialect.ReadInboxStatus(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect}, "")
+	require.NoError(t, err)
+	require.Len(t, s.Consumers, 2)
+	var all float64
+	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM inbox_events").Scan(&all))
+	half := all / 2
+	for _, c := range s.Consumers {
+		require.InDelta(t, half, c.Rows, half/2)
+		require.Equal(t, db.Dialect == dialect.MySQL, c.Estimated, "a sample of a small table is all of it")
+		require.InDelta(t, 2*time.Hour, c.Window, float64(time.Minute))
+	}
 }
