@@ -78,10 +78,11 @@ type Config struct {
 	// other parts the inbox cannot store. Default: Park.
 	OnUndecodable Policy
 
-	// KeyConcurrency is how many messages of one partition are handled beside one
-	// another; messages of one key stay in order. Default: 1. More with PerMessage alone: a
-	// batch is one ordered stream, and with OffsetsInDatabase one number must say how
-	// far the partition has come.
+	// KeyConcurrency is how many messages, or batches, of one partition are handled beside
+	// one another: it is split into lanes by the hash of the key, and messages of one key stay
+	// in order. What is committed to the group is where all lanes have come to. Default: 1;
+	// not with OffsetsInDatabase, where one number must say how far the partition has
+	// come. It takes as many connections of DB for each partition.
 	KeyConcurrency int
 
 	// MaxBatch is the most messages in a transaction. Default: DefaultMaxBatch; at most
@@ -191,9 +192,7 @@ func (c Config) validate() error {
 	refuse(!slices.Contains([]Offset{"", Earliest, Latest}, c.ResetOffset), "ResetOffset %q: want %s, %s or nothing", c.ResetOffset, Earliest, Latest)
 	refuse(c.KeyConcurrency < 1, "KeyConcurrency %d: want 1 or more", c.KeyConcurrency)
 	refuse(c.KeyConcurrency > 1 && c.Mode == OffsetsInDatabase,
-		"KeyConcurrency %d with %s: lanes finish out of order, and the one offset in the database would pass a message that is not done; use more partitions, or %s", c.KeyConcurrency, OffsetsInDatabase, PerMessage)
-	refuse(c.KeyConcurrency > 1 && c.Mode == Batch,
-		"KeyConcurrency %d with %s: what a batch that killed the process leaves behind is told by its partition, and so a partition has one batch at a time; use more partitions, or %s", c.KeyConcurrency, Batch, PerMessage)
+		"KeyConcurrency %d with %s: lanes finish out of order, and the one offset in the database would pass a message that is not done; use more partitions, or %s", c.KeyConcurrency, OffsetsInDatabase, Batch)
 	refuse(len(c.ExactlyOnceTopics) > 0 && c.Mode != OffsetsInDatabase,
 		"ExactlyOnceTopics with %s: only %s can do without the ids of messages", c.Mode, OffsetsInDatabase)
 	for _, topic := range c.ExactlyOnceTopics {

@@ -30,7 +30,6 @@ func TestMisuseIsRefusedWithTheReason(t *testing.T) {
 		{"no topics", func(c *inboxkafka.Config) { c.Topics = nil }, "Topics"},
 		{"an unknown mode", func(c *inboxkafka.Config) { c.Mode = "bulk" }, `Mode "bulk"`},
 		{"lanes over one offset", func(c *inboxkafka.Config) { c.Mode, c.KeyConcurrency = inboxkafka.OffsetsInDatabase, 2 }, "pass a message that is not done"},
-		{"lanes of batches", func(c *inboxkafka.Config) { c.KeyConcurrency = 2 }, "one batch at a time"},
 		{"exactly-once topics that are not consumed", func(c *inboxkafka.Config) {
 			c.Mode, c.ExactlyOnceTopics = inboxkafka.OffsetsInDatabase, []string{"payments"}
 		}, `"payments", which is not in Topics`},

@@ -124,38 +124,6 @@ func TestHazard25AZombieIsFenced(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, w.effects(t))
 }
 
-// Lanes: messages of one key stay in order, and a slow key does not stop the others.
-func TestKeysOfAPartitionAreHandledBesideOneAnother(t *testing.T) {
-	w := newWorld(t, dbtest.PostgreSQL(t), 1)
-	var all []string
-	for i := range 40 {
-		all = append(all, fmt.Sprintf("k%02d:%02d", i%8, i/8))
-	}
-	w.produce(t, 0, append([]string{"slow:a"}, all...)...)
-	cfg := w.config(t, inboxkafka.PerMessage)
-	cfg.KeyConcurrency = 16
-	slow := make(chan struct{})
-	r := consume(t, cfg, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-		if m.Key == "slow" {
-			<-slow
-		}
-		return w.effect(ctx, tx, m)
-	})
-	// Lanes are by hash, so up to a few keys share the slow one's; most do not.
-	w.awaitEffects(t, 10)
-	require.LessOrEqual(t, w.committed(t), int64(0), "never past an unfinished message")
-	close(slow)
-	got := w.awaitEffects(t, 41)
-	r.end(t)
-	require.Equal(t, int64(41), w.committed(t))
-	last := make(map[string]string)
-	for _, id := range got {
-		key, _, _ := strings.Cut(id, ":")
-		require.Greater(t, id, last[key], "order of %s", key)
-		last[key] = id
-	}
-}
-
 // A partition that stands still is paused; the other goes on, and memory is bounded.
 func TestASlowPartitionIsPausedAndTheOtherFlows(t *testing.T) {
 	w := newWorld(t, dbtest.PostgreSQL(t), 2)

@@ -15,6 +15,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
 )
 
 // patience is for a machine that is loaded.
@@ -31,15 +32,30 @@ type world struct {
 func newWorld(t *testing.T, db dbtest.Database, partitions int) world {
 	t.Helper()
 	w := world{Database: dbtest.Migrate(t, db), topic: dbtest.Topic(t, partitions), brokers: strings.Split(dbtest.Kafka(t), ",")}
-	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq integer GENERATED ALWAYS AS IDENTITY, message_id text NOT NULL, event_key text, kafka_offset bigint)")
-	if w.Flavor == dbtest.FlavorSQLite {
-		_, err = w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq integer PRIMARY KEY AUTOINCREMENT, message_id text NOT NULL, event_key text, kafka_offset bigint)")
-	}
-	require.NoError(t, err)
+	w.makeEffects(t)
+	var err error
 	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(w.producer.Close)
 	return w
+}
+
+// makeEffects makes the table that handlers write to.
+func (w world) makeEffects(t *testing.T) {
+	t.Helper()
+	seq := map[dialect.Dialect]string{
+		dialect.PostgreSQL: "integer GENERATED ALWAYS AS IDENTITY", dialect.MySQL: "integer AUTO_INCREMENT PRIMARY KEY", dialect.SQLite: "integer PRIMARY KEY AUTOINCREMENT",
+	}[w.Dialect]
+	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq "+seq+", message_id varchar(255) NOT NULL, event_key text, kafka_offset bigint)")
+	require.NoError(t, err)
+}
+
+// sql puts the dialect's placeholders where the question marks are.
+func (w world) sql(query string) string {
+	for n := 1; w.Dialect == dialect.PostgreSQL && strings.Contains(query, "?"); n++ {
+		query = strings.Replace(query, "?", fmt.Sprint("$", n), 1)
+	}
+	return query
 }
 
 // produce writes records of Watermill's wire to a partition: id, and key before a colon if any.
@@ -123,7 +139,7 @@ func consume(t *testing.T, cfg inboxkafka.Config, h inbox.Handler) running {
 
 // effect writes a row that tells what was handled, and where.
 func (w world) effect(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO effects (message_id, event_key, kafka_offset) VALUES ($1, $2, $3)", m.ID, m.Key, m.Position.Offset)
+	_, err := tx.ExecContext(ctx, w.sql("INSERT INTO effects (message_id, event_key, kafka_offset) VALUES (?, ?, ?)"), m.ID, m.Key, m.Position.Offset)
 	return err
 }
 
@@ -149,11 +165,28 @@ func (w world) awaitEffects(t *testing.T, n int) []string {
 	return w.effects(t)
 }
 
-func (w world) count(t *testing.T, query string) int {
+func (w world) count(t *testing.T, query string, args ...any) int {
 	t.Helper()
 	var n int
-	require.NoError(t, w.DB.QueryRowContext(t.Context(), query).Scan(&n))
+	require.NoError(t, w.DB.QueryRowContext(t.Context(), w.sql(query), args...).Scan(&n))
 	return n
+}
+
+var allModes = []inboxkafka.Mode{inboxkafka.PerMessage, inboxkafka.Batch, inboxkafka.OffsetsInDatabase}
+
+// eachModeAndServer runs fn in each mode on a database of its own of PostgreSQL and of MariaDB.
+func eachModeAndServer(t *testing.T, fn func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode)) {
+	t.Helper()
+	for _, mode := range allModes {
+		for flavor, open := range map[string]func(testing.TB) dbtest.Database{
+			dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB,
+		} {
+			t.Run(string(mode)+" on "+flavor, func(t *testing.T) {
+				t.Parallel()
+				fn(t, open(t), mode)
+			})
+		}
+	}
 }
 
 func ids(prefix string, n int) []string {

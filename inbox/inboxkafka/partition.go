@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"hash/fnv"
 	"slices"
 	"sync"
 	"time"
@@ -24,7 +24,6 @@ type partition struct {
 
 	ctx    context.Context // the handlers'; ends when the partition must be given up at once
 	cancel context.CancelFunc
-	seed   maphash.Seed
 	lanes  []*lane
 	work   sync.WaitGroup
 
@@ -39,6 +38,7 @@ type partition struct {
 
 // lane is a queue of its partition, under its lock.
 type lane struct {
+	name  string // "": it is the whole partition
 	queue []waiting
 	wake  *sync.Cond
 }
@@ -49,11 +49,15 @@ type waiting struct {
 }
 
 func (m *member) newPartition(name partitionName) *partition {
-	p := &partition{m: m, name: name, seed: maphash.MakeSeed()}
+	p := &partition{m: m, name: name}
 	// Run's end lets handlers finish: giveUp cancels them.
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(m.ctx))
-	for range m.cfg.KeyConcurrency {
-		p.lanes = append(p.lanes, &lane{wake: sync.NewCond(&p.mu)})
+	for n := range m.cfg.KeyConcurrency {
+		l := &lane{wake: sync.NewCond(&p.mu)}
+		if m.cfg.KeyConcurrency > 1 {
+			l.name = fmt.Sprintf("%s/%d lane %d of %d", name.topic, name.id, n+1, m.cfg.KeyConcurrency)
+		}
+		p.lanes = append(p.lanes, l)
 	}
 	for _, l := range p.lanes {
 		p.work.Go(func() { p.run(l) })
@@ -85,15 +89,21 @@ func (p *partition) add(records []*kgo.Record) {
 }
 
 // laneOf keeps the messages of a key in one lane. Those without a key have no order to
-// keep, and take the shortest.
+// keep, and take the shortest; but in a batch a message that kills the process must come to the
+// same lane again, where the inbox has noted that a batch was not finished.
 func (p *partition) laneOf(r *kgo.Record) *lane {
-	if len(p.lanes) == 1 {
+	n := uint64(len(p.lanes))
+	switch {
+	case n == 1:
 		return p.lanes[0]
-	}
-	if len(r.Key) == 0 {
+	case len(r.Key) > 0:
+		h := fnv.New64a()
+		_, _ = h.Write(r.Key)
+		return p.lanes[h.Sum64()%n]
+	case p.m.cfg.Mode == PerMessage:
 		return slices.MinFunc(p.lanes, func(a, b *lane) int { return len(a.queue) - len(b.queue) })
 	}
-	return p.lanes[maphash.Bytes(p.seed, r.Key)%uint64(len(p.lanes))]
+	return p.lanes[uint64(r.Offset)%n]
 }
 
 func size(r *kgo.Record) int { return len(r.Key) + len(r.Value) }
@@ -107,7 +117,7 @@ func (p *partition) run(l *lane) {
 		if batch == nil {
 			return
 		}
-		if err := p.handle(batch); err != nil {
+		if err := p.handle(l, batch); err != nil {
 			p.failed(err)
 			return
 		}
@@ -143,7 +153,7 @@ func (p *partition) next(l *lane) []waiting {
 
 // handle brings a batch to its end: each of its messages is committed, or err says why
 // the partition cannot go on.
-func (p *partition) handle(batch []waiting) error {
+func (p *partition) handle(l *lane, batch []waiting) error {
 	ms := make([]inbox.Message, 0, len(batch))
 	var undecodable error
 	for _, w := range batch {
@@ -158,7 +168,7 @@ func (p *partition) handle(batch []waiting) error {
 	if p.m.cfg.Mode == PerMessage {
 		err = p.oneByOne(batch, ms)
 	} else if len(ms) > 0 {
-		err = p.together(batch, ms)
+		err = p.together(l, batch, ms)
 	}
 	return errors.Join(err, undecodable)
 }
@@ -179,13 +189,16 @@ func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
 	return nil
 }
 
-func (p *partition) together(batch []waiting, ms []inbox.Message) error {
+func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error {
 	var opts []inbox.BatchOption
 	if p.hold != nil {
 		opts = append(opts, inbox.InHold(p.hold))
 		if p.m.withoutIDs(p.name.topic) {
 			opts = append(opts, inbox.WithoutIDs())
 		}
+	}
+	if l.name != "" {
+		opts = append(opts, inbox.InLane(l.name))
 	}
 	outcomes, err := p.m.cfg.Inbox.ProcessBatch(p.ctx, p.m.cfg.DB, ms, p.m.many, opts...)
 	p.finished(batch, ms, outcomes)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -53,6 +56,7 @@ const (
 	victimDatabase = "INBOXKAFKA_VICTIM_DATABASE"
 	victimTopic    = "INBOXKAFKA_VICTIM_TOPIC"
 	victimMode     = "INBOXKAFKA_VICTIM_MODE"
+	victimLanes    = "INBOXKAFKA_VICTIM_LANES"
 )
 
 // TestVictim is a consumer in a process of its own, which the message "kills" ends. It
@@ -67,49 +71,64 @@ func TestVictim(t *testing.T) {
 	w := world{topic: os.Getenv(victimTopic), brokers: strings.Split(dbtest.Kafka(t), ",")}
 	w.Dialect, w.DB = target.Dialect, target.DB
 	defer func() { require.NoError(t, w.DB.Close()) }()
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...))
+	require.NoError(t, err)
+	defer w.producer.Close()
 	last := make(chan struct{}, 1)
 	cfg := w.config(t, inboxkafka.Mode(os.Getenv(victimMode)))
 	cfg.Inbox = w.inbox(t, inbox.WithMaxAttempts(2))
 	// The next process is the same member, and need not wait for the session of the last.
 	cfg.Options = append(cfg.Options, kgo.InstanceID("victim"))
+	cfg.KeyConcurrency, err = strconv.Atoi(os.Getenv(victimLanes))
+	require.NoError(t, err)
 	r := consume(t, cfg, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-		switch m.ID {
-		case "kills":
+		switch {
+		case strings.HasSuffix(m.ID, "kills"):
 			os.Exit(9)
-		case "last":
+		case m.ID == "last":
 			last <- struct{}{}
 		}
 		return w.effect(ctx, tx, m)
 	})
 	<-last
+	require.Eventually(t, func() bool { return w.committed(t) == int64(w.count(t, "SELECT count(*) FROM inbox_events")) }, patience, 20*time.Millisecond)
 	r.end(t)
 }
 
 // Attempts are counted when they begin: a message that kills the process is found out, and
 // parked; those around it take effect once.
 func TestAMessageThatKillsTheProcessIsParked(t *testing.T) {
-	for _, mode := range []inboxkafka.Mode{inboxkafka.PerMessage, inboxkafka.Batch, inboxkafka.OffsetsInDatabase} {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, dbtest.PostgreSQL(t), 1)
-			w.produce(t, 0, "a", "kills", "b", "last")
-			deaths := 0
-			for {
-				victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictim$", "-test.v")
-				victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+string(mode))
-				out, err := victim.CombinedOutput()
-				if err == nil {
-					break
-				}
-				var exit *exec.ExitError
-				require.ErrorAs(t, err, &exit)
-				require.Equal(t, 9, exit.ExitCode(), "%s", out)
-				deaths++
-				require.LessOrEqual(t, deaths, 2*inbox.DefaultMaxAttempts, "it is never parked")
-			}
-			require.GreaterOrEqual(t, deaths, 2)
-			require.Equal(t, []string{"a", "b", "last"}, w.effects(t))
-			require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked"))
-		})
+	eachModeAndServer(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
+		w := newWorld(t, db, 1)
+		w.produce(t, 0, "a", "kills", "b", "last")
+		w.killVictims(t, mode, 1)
+		require.Equal(t, []string{"a", "b", "last"}, w.effects(t))
+	})
+}
+
+// killVictims runs processes until one comes to its end.
+func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes int) {
+	t.Helper()
+	deaths := 0
+	for {
+		victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictim$", "-test.v")
+		victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+string(mode), fmt.Sprint(victimLanes, "=", lanes))
+		out, err := victim.CombinedOutput()
+		if err == nil {
+			break
+		}
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		require.Equal(t, 9, exit.ExitCode(), "%s", out)
+		deaths++
+		require.LessOrEqual(t, deaths, 4, "it is never parked")
 	}
+	want := 3 // the batch, and two attempts at the message
+	if mode == inboxkafka.PerMessage {
+		want = 2
+	}
+	require.Equal(t, want, deaths)
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND attempts = 2 AND error LIKE '%the process ended in the middle of the handler%'"))
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked"))
+	require.Zero(t, w.count(t, "SELECT count(*) FROM inbox_attempts WHERE message_id NOT LIKE 'postroom batch of %'"))
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -25,6 +26,13 @@ type BatchConfig struct {
 	Wait time.Duration
 	// Subscriptions is how often the topic is subscribed to. Default: 1. See RunBatch.
 	Subscriptions int
+	// Lane names this RunBatch among those that consume the topic for the same inbox at the
+	// same time, the same again after a restart: by it the next process learns that this one
+	// died in a batch, and then runs messages one by one to find the one at fault. Two that
+	// share a name take each other's batches for unfinished ones, which makes them slow. Default: the host's name,
+	// which in a container is its own; set it where several run on one host, to "worker-1",
+	// say.
+	Lane string
 }
 
 func (c BatchConfig) withDefaults() (BatchConfig, error) {
@@ -45,6 +53,13 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 	if c.Subscriptions == 0 {
 		c.Subscriptions = 1
 	}
+	if c.Lane == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return c, fmt.Errorf("BatchConfig.Lane is empty, and the host has no name: %w", err)
+		}
+		c.Lane = host
+	}
 	return c, nil
 }
 
@@ -63,15 +78,14 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 //
 // Options are Middleware's; the topic, unless WithTopic says otherwise, is the one given
 // here. Give watermillkafka.PositionIn(topic) to WithPosition: without a router no context
-// tells the topic. Several processes on one queue or topic without positions take each
-// other's batches for unfinished ones at times, and then run messages one by one.
+// tells the topic. Several on one queue need a BatchConfig.Lane each.
 func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subscriber, topic string, h BatchHandlerFunc, config BatchConfig, opts ...Option) error {
 	config, err := config.withDefaults()
 	if err != nil {
 		return fmt.Errorf("inboxwatermill: %w", err)
 	}
 	named := WithTopic(func(*message.Message) string { return topic })
-	b := &batches{ib: ib, db: db, handler: h, config: config, cfg: newConfig(append([]Option{named}, opts...))}
+	b := &batches{lane: topic + " lane " + config.Lane, ib: ib, db: db, handler: h, config: config, cfg: newConfig(append([]Option{named}, opts...))}
 	in := make(chan *message.Message)
 	// The forwarders end with this context; what they hold then goes back.
 	ctx, cancel := context.WithCancel(ctx)
@@ -112,6 +126,7 @@ func forward(ctx context.Context, from <-chan *message.Message, to chan<- *messa
 
 // batches is one call of RunBatch.
 type batches struct {
+	lane    string
 	ib      *inbox.Inbox
 	db      *sql.DB
 	handler BatchHandlerFunc
@@ -148,7 +163,7 @@ func (b *batches) process(ctx context.Context, batch []*message.Message) {
 	for i, msg := range batch {
 		deliveries[i] = b.cfg.delivery(msg)
 	}
-	outcomes, err := b.ib.ProcessBatch(ctx, b.db, deliveries, b.handle(batch, deliveries))
+	outcomes, err := b.ib.ProcessBatch(ctx, b.db, deliveries, b.handle(batch, deliveries), inbox.InLane(b.lane))
 	if len(batch) > 1 && unusable(err) {
 		// One that has no id, say, must not keep the others from being handled.
 		for _, msg := range batch {

@@ -3,6 +3,7 @@ package inboxwatermill_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -260,4 +261,36 @@ func TestAMessageWithoutAnIDKeepsNoOtherOfItsBatchFromBeingHandled(t *testing.T)
 	<-batch[1].Nacked()
 	<-batch[2].Acked()
 	require.ErrorContains(t, inboxwatermill.RunBatch(t.Context(), ib, db, silent{}, "orders", handle, inboxwatermill.BatchConfig{}), "no such queue")
+}
+
+// Competing consumers: what one left unfinished is no reason for the other to run messages one
+// by one; it is one for itself, once it is back.
+func TestConsumersThatCompeteHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
+	db, ib := onSQLite(t)
+	died := make(chan struct{})
+	run := func(lane string, sub message.Subscriber, handle inboxwatermill.BatchHandlerFunc) {
+		err := inboxwatermill.RunBatch(context.WithoutCancel(t.Context()), ib, db, sub, "orders", handle, inboxwatermill.BatchConfig{Lane: lane})
+		require.NoError(t, err)
+	}
+	go func() {
+		defer close(died)
+		run("a", listed{message.NewMessage("m1", nil), message.NewMessage("m2", nil)}, func(context.Context, []*message.Message) error {
+			runtime.Goexit()
+			return nil
+		})
+	}()
+	<-died
+	sizes := func(lane string, ids ...string) (sizes []int) {
+		var sub listed
+		for _, id := range ids {
+			sub = append(sub, message.NewMessage(id, nil))
+		}
+		run(lane, sub, func(_ context.Context, msgs []*message.Message) error {
+			sizes = append(sizes, len(msgs))
+			return nil
+		})
+		return sizes
+	}
+	require.Equal(t, []int{3}, sizes("b", "m3", "m4", "m5"))
+	require.Equal(t, []int{1, 1, 1}, sizes("a", "m1", "m2", "m6"), "the last is what is left of the batch")
 }
