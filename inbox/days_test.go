@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
 )
 
 // idOf is a message id of the day that lies so many days back, told from others by n.
@@ -390,4 +391,43 @@ func TestTheWindowOfDaysIsThatOfTheirOldestRow(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, window, time.Hour)
 	require.Positive(t, window)
+}
+
+func TestDaysOfAPrefixAndASchema(t *testing.T) {
+	b := bench{Database: dbtest.PostgreSQL(t)}
+	names := dialect.Names{Dialect: b.Dialect, Prefix: "eu_", Schema: "shop"}
+	_, err := migrations.Apply(t.Context(), b.DB, b.Dialect, migrations.Options{Prefix: names.Prefix, Schema: names.Schema})
+	require.NoError(t, err)
+	where := []inbox.Option{inbox.WithTablePrefix(names.Prefix), inbox.WithSchema(names.Schema)}
+	old := inbox.Message{ID: idOf(10, 1)}
+	require.True(t, b.accept(t, b.inbox(t, "billing", where...), old))
+
+	writer := b.begin(t)
+	_, err = writer.ExecContext(t.Context(), "UPDATE shop.eu_inbox_events SET processed_at = now() - interval '10 days'")
+	require.NoError(t, err)
+	_, err = dialect.PartitionInbox(t.Context(), b.DB, names, 1, 50*time.Millisecond)
+	require.True(t, dialect.IsSerialization(err), "a consumer is at work, and nothing was changed: %v", err)
+	require.NoError(t, writer.Commit())
+	_, err = dialect.PartitionInbox(t.Context(), b.DB, names, 1, time.Minute)
+	require.NoError(t, err)
+
+	ib := b.inbox(t, "billing", append(where, inbox.WithDailyPartitions())...)
+	require.NoError(t, ib.Check(t.Context(), b.DB))
+	require.False(t, b.accept(t, ib, old))
+	require.True(t, b.accept(t, ib, inbox.Message{ID: "no uuid"}))
+	window, err := ib.Window(t.Context(), b.DB)
+	require.NoError(t, err)
+	require.Greater(t, window, 9*24*time.Hour)
+	stats, err := ib.Stats(t.Context(), b.DB)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, stats.Rows)
+	deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, deleted)
+	require.Equal(t, 2+1+inbox.DaysAhead, b.count(t, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.eu_inbox_events'::regclass"))
+	looks, err := dialect.NewDoctor(b.DB, names, time.Minute)
+	require.NoError(t, err)
+	days, err := looks.Days(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, inbox.DaysAhead, days.Ahead)
 }

@@ -243,7 +243,7 @@ func TestHazard25AMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 
 // A connection lost anywhere costs no attempt, and no effect is lost or doubled.
 func TestAConnectionLostAtAnyPointOfABatchLeavesOneEffect(t *testing.T) {
-	eachLayout(t, func(t *testing.T, b bench) {
+	each(t, func(t *testing.T, b bench) {
 		ib, n := b.inbox(t, "billing", inbox.WithMaxAttempts(1)), 0
 		for _, at := range []string{"inbox_attempts", faultdb.Begin, "inbox_events", "effects", "inbox_offsets", faultdb.Commit} {
 			for _, fault := range []faultdb.Fault{faultdb.LoseRequest(), faultdb.LoseAnswer()} {

@@ -66,7 +66,7 @@ func (ib *Inbox) KeepPruned(ctx context.Context, db *sql.DB, r Retention) error 
 
 func (ib *Inbox) checkRetention(r *Retention) error {
 	if r.Every < 0 {
-		return fmt.Errorf("Every is %s: want a time, or 0 for %s", r.Every, DefaultPruneEvery)
+		return fmt.Errorf("time between rounds: Every is %s: want a time, or 0 for %s", r.Every, DefaultPruneEvery)
 	}
 	if r.Every == 0 {
 		r.Every = DefaultPruneEvery

@@ -47,7 +47,7 @@ and owner stay as they are. It makes one further table, inbox_expiry.
 
 Stop the consumers, run it as the owner of the table, and start them with the option
 inbox.WithDailyPartitions: an inbox refuses a table that is made otherwise than its option says.
-See docs/operations.md.`,
+See docs/consumers.md.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onInbox(env, cmd, own.check(), func(ctx context.Context, d *database) error {
