@@ -8,12 +8,21 @@ import (
 
 // InboxTables tells which tables of the inbox exist; see Tables.
 func (d *Doctor) InboxTables(ctx context.Context) (DoctorTables, error) {
-	return d.tables(ctx, append(consumerTables(), "inbox_replica_rows", inboxRuns))
+	return d.tables(ctx, append(append(consumerTables(), "inbox_replica_rows", inboxRuns), d.dailyTables()...))
 }
 
 // consumerTables are those that every consumer needs, by default name.
 func consumerTables() []string {
 	return []string{InboxEvents, InboxAttempts, InboxBlocked, InboxParked, InboxOffsets}
+}
+
+// dailyTables are those of daily partitions that a consumer reads or writes by name. MySQL
+// has none, and cannot tell that they are missing.
+func (d *Doctor) dailyTables() []string {
+	if d.names.Dialect != PostgreSQL {
+		return nil
+	}
+	return []string{InboxExpiry, inboxUndated, inboxStrays}
 }
 
 // InboxGrants lists the rights that a consumer's user lacks; see Grants.
@@ -22,7 +31,9 @@ func (d *Doctor) InboxGrants(ctx context.Context, tables DoctorTables) ([]Doctor
 	for _, table := range consumerTables() {
 		rights[table] = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 	}
-	return d.grants(ctx, tables, wanted{tables: consumerTables(), rights: rights})
+	rights[InboxExpiry] = []string{"SELECT", "INSERT", "UPDATE"}
+	rights[inboxUndated], rights[inboxStrays] = []string{"SELECT"}, []string{"SELECT"}
+	return d.grants(ctx, tables, wanted{tables: append(consumerTables(), d.dailyTables()...), rights: rights})
 }
 
 // DoctorInboxVacuum is DoctorVacuum of the table that messages are purged from row by row.

@@ -170,6 +170,18 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 		requireFinding(t, found[0], doctor.Warning, "inbox_events", "relay inbox prune --config relay.yaml")
 		require.Contains(t, found[1].What, `consumer "billing" has not told`)
 
+		owner := c.source.DB
+		// A consumer that came after the table was made over.
+		c.as("SELECT, INSERT, UPDATE, DELETE ON inbox_events, inbox_attempts, inbox_blocked, inbox_parked, inbox_offsets", "SELECT ON inbox_replica_runs", "SELECT ON postroom_schema")
+		lacking := c.examineInbox(0).all("inbox.grants")
+		require.Len(t, lacking, 3, lacking.ids())
+		require.Contains(t, lacking[0].What, "SELECT, INSERT, UPDATE on inbox_expiry")
+		for _, f := range lacking {
+			c.exec(f.Do[0])
+		}
+		require.Empty(t, c.examineInbox(0).all("inbox.grants"))
+		c.source.DB = owner
+
 		days := dialect.NewInboxDays(c.names, time.Minute)
 		_, err = days.Ahead(t.Context(), c.db.DB, 7)
 		require.NoError(t, err)
