@@ -3,6 +3,7 @@
 # .dev is $STATE, another directory with POSTROOM_DEV_STATE.
 # .dev/NAME/      port, port2, password, version, log, pid ("pid boot-id start-time"), left-out (a reason)
 # .dev/kafka/     also jvm.options and extra.properties, by hand: added to the command line and to the settings
+# .dev/memory     where databases keep their files while they run, all but the logs of commits, if they were told to
 # .dev/data-root  where the servers keep their data: a directory of its own when .dev cannot be entered by
 #                 the users that the servers run as (a clone under /root)
 
@@ -147,6 +148,47 @@ data_root() {
 		chmod 755 "$(cat "$STATE/data-root")"
 	fi
 	cat "$STATE/data-root"
+}
+
+# files_dir prints where a database keeps all but the log of its commits: with POSTROOM_DEV_MEMORY=yes at the first start
+# in memory, where a checkpoint, and so each CREATE and DROP DATABASE, waits for no disk. The log stays on disk: a commit
+# means what it says, and costs what it costs.
+files_dir() {
+	local memory
+	memory=$(memory_dir "$1")
+	echo "${memory:-$(data_dir "$1")}"
+}
+
+# memory_dir prints a database's directory in memory; nothing: it has none.
+memory_dir() { [[ ! -s $STATE/memory ]] || echo "$(cat "$STATE/memory")/$1"; }
+
+# choose_memory makes the directory for them. Where the machine is too small for it, it says so, and they use the disk.
+choose_memory() {
+	local free
+	[[ ${POSTROOM_DEV_MEMORY:-} == yes ]] || return 0
+	if [[ -s $STATE/memory ]]; then
+		[[ ! -d $(cat "$STATE/memory") ]] || return 0 # gone with a restart of the machine
+		rm -f "$STATE/memory"
+	fi
+	free=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
+	if ((${free:-0} < 4000000 || $(awk '/^MemAvailable/ { print $2 }' /proc/meminfo 2>/dev/null || echo 0) < 8000000)); then
+		echo "dev/services: /dev/shm has less than 4 GB, or the machine less than 8 GB of free memory: the databases use the disk"
+		return 0
+	fi
+	mktemp -d /dev/shm/postroom-dev.XXXXXXXX >"$STATE/memory"
+	chmod 755 "$(cat "$STATE/memory")"
+}
+
+# forget_memory gives the memory of servers that have ended back.
+forget_memory() {
+	local name
+	[[ -s $STATE/memory ]] || return 0
+	for name in "$@"; do
+		rm -rf -- "$(cat "$STATE/memory")/${name:?}"
+	done
+	if rmdir -- "$(cat "$STATE/memory")" 2>/dev/null; then
+		rm -f "$STATE/memory"
+	fi
 }
 
 world_may_enter() {

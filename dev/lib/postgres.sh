@@ -70,24 +70,28 @@ zonky_bin() {
 }
 
 start_postgres() {
-	local name=$1 bin=$2 user home data
+	local name=$1 bin=$2 user data
 	user=$(run_user postgres)
-	home=$(data_dir "$name")
-	data=$home/cluster
-	mkdir -p "$home"
+	data=$(files_dir "$name")/cluster
+	mkdir -p "$(data_dir "$name")" "${data%/*}"
 	[[ -d $data ]] || make_cluster "$name" "$bin" "$user" "$data" || return 1
 	launch "$name" "$user" "$bin/postgres" -D "$data" -c port="$(port "$name")"
 }
 
 # make_cluster works in a directory that gets its name last, so that one that was interrupted is made anew.
 make_cluster() {
-	local name=$1 bin=$2 user=$3 data=$4 new=$4.new
+	local name=$1 bin=$2 user=$3 data=$4 new=$4.new log=()
 	rm -rf "$new"
 	own "$user" "$new"
+	if [[ -n $(memory_dir "$name") ]]; then
+		rm -rf "$(data_dir "$name")/wal"
+		own "$user" "$(data_dir "$name")/wal"
+		log=(--waldir="$(data_dir "$name")/wal")
+	fi
 	cp "$STATE/$name/password" "$new.password"
 	((EUID != 0)) || chown "$user" "$new.password"
 	as "$user" "$bin/initdb" -D "$new" -U postroom --pwfile="$new.password" --auth=scram-sha-256 \
-		--encoding=UTF8 --locale=C.UTF-8 >"$STATE/$name/log" 2>&1 || return 1
+		--encoding=UTF8 --locale=C.UTF-8 "${log[@]}" >"$STATE/$name/log" 2>&1 || return 1
 	rm -f "$new.password"
 	postgres_settings >>"$new/postgresql.conf"
 	echo "CREATE DATABASE postroom" |
@@ -115,7 +119,7 @@ postgres_settings() {
 ask_postgres() {
 	local data
 	if [[ -z $(command -v psql) ]]; then
-		data=$(data_dir "$1")/cluster
+		data=$(files_dir "$1")/cluster
 		[[ $(sed -n 8p "$data/postmaster.pid") == ready* ]] && cat "$data/PG_VERSION"
 		return
 	fi
