@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -136,4 +139,38 @@ func TestHazard29PruningWhileTheConsumerIsDown(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Hazard 22, of those that run beside a message that kills the process: they have an attempt each
+// that did not come back. From then on each of them runs alone, and no other is counted with the one at fault.
+func TestHazard22WhatRanBesideAMessageThatKillsIsNotBlamed(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
+	kill := func(context.Context, *sql.Tx) error { runtime.Goexit(); return nil }
+	for _, id := range []string{"kills", "innocent"} {
+		died := make(chan struct{})
+		go func() {
+			defer close(died)
+			_, _ = b.inbox(t, "billing").Process(context.WithoutCancel(t.Context()), b.DB, order(id, ""), kill)
+		}()
+		<-died
+	}
+	ib := b.inbox(t, "billing") // the process is back
+	attempts := "SELECT attempts FROM inbox_attempts WHERE message_id = ?"
+	outcome, err := ib.Process(t.Context(), b.DB, order("kills", ""), func(ctx context.Context, tx *sql.Tx) error {
+		require.Equal(t, 2, b.count(t, attempts, "kills"))
+		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		_, err := ib.Process(short, b.DB, order("innocent", ""), b.effect("innocent"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 1, b.count(t, attempts, "innocent"), "not counted again")
+		_, err = ib.ProcessBatch(short, b.DB, orders(2), func(context.Context, *sql.Tx, []inbox.Message) error { return errPoison })
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a batch neither")
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, inbox.Applied, outcome)
+	outcome, err = ib.Process(t.Context(), b.DB, order("innocent", ""), b.effect("innocent"))
+	require.NoError(t, err)
+	require.Equal(t, inbox.Applied, outcome)
+	b.clean(t)
 }

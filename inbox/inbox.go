@@ -52,6 +52,7 @@ type Inbox struct {
 	sleep      func(ctx context.Context, d time.Duration) error
 
 	counts counters
+	gate   gate
 }
 
 // store is what the inbox needs of a database.

@@ -25,7 +25,9 @@ import (
 //     the message is parked with the last error in it, and the outcome is Parked. A
 //     panic becomes a *PanicError.
 //   - h kills the process: a failed attempt too, for attempts are counted in
-//     inbox_attempts before h is run.
+//     inbox_attempts before h is run. After one that did not come back the message runs with
+//     no other handler of this Inbox beside it, so that others are not blamed
+//     with it. (So h must not call Process of its own Inbox.)
 //   - A message of the same topic and key is parked (BlockKey): this one is parked
 //     behind it, without an attempt, and the outcome is Parked.
 //   - The message has no Topic, or the policy is Halt: nothing is parked or counted in the
@@ -78,6 +80,10 @@ type run struct {
 	inDoubt   bool   // a COMMIT has no answer yet
 	giveUp    string // why the message is to be parked
 	killed    bool   // the last attempt did not come back
+	begun     bool   // a start was counted in this run
+	suspect   bool   // an attempt before this run did not come back
+	alone     bool   // so it runs with no other handler beside it
+	inside    bool   // the gate
 }
 
 func newRun(u unit, m Message) *run {
@@ -115,6 +121,35 @@ func (r *run) untilDone(ctx context.Context) (Outcome, error) {
 			return Failed, r.interrupted(ctx, failed.err)
 		}
 	}
+}
+
+// enter waits for the gate.
+func (r *run) enter(ctx context.Context) *failure {
+	if err := r.ib.gate.enter(ctx, r.alone); err != nil {
+		return &failure{kind: final, err: err}
+	}
+	r.inside = true
+	return nil
+}
+
+func (r *run) leave() {
+	if r.inside {
+		r.inside = false
+		r.ib.gate.leave()
+	}
+}
+
+// isolate has a message whose last attempt did not come back run with no handler of the
+// inbox beside it. Else, if it does kill the process, those that run at that moment lose an
+// attempt as well: after each restart they would be the same, and in the end parked. So while it
+// waits for its turn it gives its own attempt back: it may be the innocent one.
+func (r *run) isolate(ctx context.Context) *failure {
+	r.ib.log.Warn("inbox: the last attempt at a message did not come back, running it alone",
+		"message_id", r.message.ID, "attempt", r.attempts, "max_attempts", r.ib.attempts)
+	r.returnAttempt(ctx)
+	r.counted, r.alone = false, true
+	r.leave()
+	return r.enter(ctx)
 }
 
 // judge counts a failure, and says how long to pause before the next try, or why

@@ -296,6 +296,10 @@ func (b *batch) recovered() {
 
 // once runs one transaction for the messages from lo to hi.
 func (b *batch) once(ctx context.Context, lo, hi int, inDoubt *bool) *failure {
+	if err := b.ib.gate.enter(ctx, false); err != nil {
+		return &failure{kind: final, err: err}
+	}
+	defer b.ib.gate.leave()
 	tx, failed := b.begin(ctx)
 	if failed != nil {
 		return failed

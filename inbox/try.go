@@ -29,7 +29,16 @@ const (
 
 // once runs one transaction. A nil failure means that the message is dealt with.
 func (r *run) once(ctx context.Context) (Outcome, *failure) {
+	if failed := r.enter(ctx); failed != nil {
+		return Failed, failed
+	}
+	defer r.leave()
 	blocked, done, failed := r.start(ctx)
+	if failed == nil && r.suspect && !r.alone {
+		if failed = r.isolate(ctx); failed == nil {
+			blocked, done, failed = r.start(ctx)
+		}
+	}
 	if failed != nil {
 		return Failed, failed
 	}
@@ -95,6 +104,9 @@ func (r *run) start(ctx context.Context) (blocked, done bool, failed *failure) {
 		}
 		return false, false, nil
 	}
+	// In this run none was counted yet, so an earlier one did not come back.
+	r.suspect = r.suspect || !r.begun && r.counted && s.Attempts > 1
+	r.begun = true
 	return s.Blocked && r.message.Key != "", s.Done, nil
 }
 

@@ -56,6 +56,7 @@ const (
 	victimDatabase = "INBOXKAFKA_VICTIM_DATABASE"
 	victimTopic    = "INBOXKAFKA_VICTIM_TOPIC"
 	victimMode     = "INBOXKAFKA_VICTIM_MODE"
+	victimRecords  = "INBOXKAFKA_VICTIM_RECORDS" // in the topic
 	victimLanes    = "INBOXKAFKA_VICTIM_LANES"
 )
 
@@ -74,24 +75,21 @@ func TestVictim(t *testing.T) {
 	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...))
 	require.NoError(t, err)
 	defer w.producer.Close()
-	last := make(chan struct{}, 1)
 	cfg := w.config(t, inboxkafka.Mode(os.Getenv(victimMode)))
 	cfg.Inbox = w.inbox(t, inbox.WithMaxAttempts(2))
 	// The next process is the same member, and need not wait for the session of the last.
 	cfg.Options = append(cfg.Options, kgo.InstanceID("victim"))
+	records, err := strconv.Atoi(os.Getenv(victimRecords))
+	require.NoError(t, err)
 	cfg.KeyConcurrency, err = strconv.Atoi(os.Getenv(victimLanes))
 	require.NoError(t, err)
 	r := consume(t, cfg, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-		switch {
-		case strings.HasSuffix(m.ID, "kills"):
+		if strings.HasSuffix(m.ID, "kills") {
 			os.Exit(9)
-		case m.ID == "last":
-			last <- struct{}{}
 		}
 		return w.effect(ctx, tx, m)
 	})
-	<-last
-	require.Eventually(t, func() bool { return w.committed(t) == int64(w.count(t, "SELECT count(*) FROM inbox_events")) }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return w.committed(t) == int64(records) }, patience, 20*time.Millisecond)
 	r.end(t)
 }
 
@@ -101,18 +99,32 @@ func TestAMessageThatKillsTheProcessIsParked(t *testing.T) {
 	eachModeAndServer(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
 		w := newWorld(t, db, 1)
 		w.produce(t, 0, "a", "kills", "b", "last")
-		w.killVictims(t, mode, 1)
+		w.killVictims(t, mode, 1, 4)
 		require.Equal(t, []string{"a", "b", "last"}, w.effects(t))
 	})
 }
 
+// The lanes of a partition find theirs, too: with a key or without, it comes to the lane in
+// which a batch was not finished.
+func TestAMessageThatKillsTheProcessIsParkedInLanesToo(t *testing.T) {
+	for _, kills := range []string{"kills", "key:kills"} {
+		t.Run(kills, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dbtest.PostgreSQL(t), 1)
+			w.produce(t, 0, append(append(ids("a", 40), kills), append(ids("b", 40), "last")...)...)
+			w.killVictims(t, inboxkafka.Batch, 4, 82)
+			require.ElementsMatch(t, append(append(ids("a", 40), ids("b", 40)...), "last"), w.effects(t))
+		})
+	}
+}
+
 // killVictims runs processes until one comes to its end.
-func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes int) {
+func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes, records int) {
 	t.Helper()
 	deaths := 0
 	for {
 		victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictim$", "-test.v")
-		victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+string(mode), fmt.Sprint(victimLanes, "=", lanes))
+		victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+string(mode), fmt.Sprint(victimLanes, "=", lanes), fmt.Sprint(victimRecords, "=", records))
 		out, err := victim.CombinedOutput()
 		if err == nil {
 			break
