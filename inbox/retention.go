@@ -64,6 +64,15 @@ func (ib *Inbox) KeepPruned(ctx context.Context, db *sql.DB, r Retention) error 
 	}
 }
 
+// CheckRetention returns what KeepPruned would refuse r with, for a program that wants to know
+// before it begins. It talks to nobody.
+func (ib *Inbox) CheckRetention(r Retention) error {
+	if err := ib.checkRetention(&r); err != nil {
+		return fmt.Errorf("inbox: keep %s pruned for %q: %w", ib.table, ib.consumer, err)
+	}
+	return nil
+}
+
 func (ib *Inbox) checkRetention(r *Retention) error {
 	if r.Every < 0 {
 		return fmt.Errorf("time between rounds: Every is %s: want a time, or 0 for %s", r.Every, DefaultPruneEvery)

@@ -112,9 +112,9 @@ type Config struct {
 
 	// Retention is how long the ids of handled messages are kept at least, which is how
 	// far back duplicates are recognised. Run prunes about every hour (inbox.KeepPruned), and
-	// never what lies within inbox.DefaultMargin of what the group may still read. An error
-	// of Run's if it is shorter than the time for which the inbox tries a message. 0: Run
-	// deletes none, and the table grows until Inbox.Prune is called.
+	// never what lies within inbox.DefaultMargin of what the group may still read. Shorter than
+	// the time for which the inbox tries a message, or than ReplayEvery, it is refused
+	// (inbox.ErrShortRetention). 0: Run deletes none, and the table grows until Inbox.Prune is called.
 	Retention time.Duration
 	// OnPruned is told of each round, for metrics.
 	OnPruned func(inbox.Pruned)
@@ -202,6 +202,11 @@ func (c Config) validate() error {
 	refuse(c.Buffer < 1, "Buffer %d: want 1 or more", c.Buffer)
 	refuse(c.BufferBytes < 1, "BufferBytes %d: want 1 or more", c.BufferBytes)
 	refuse(c.Retention < 0, "Retention %s: want a time, or 0 to delete nothing", c.Retention)
+	if c.Retention > 0 && c.Inbox != nil {
+		err := c.Inbox.CheckRetention(inbox.Retention{PruneOptions: inbox.PruneOptions{Retention: c.Retention}})
+		refuse(err != nil, "Retention: %w", err)
+		refuse(c.Retention < c.ReplayEvery, "Retention: %w: %s, but a retry that an operator asks for may begin %s later (ReplayEvery)", inbox.ErrShortRetention, c.Retention, c.ReplayEvery)
+	}
 	refuse(c.Grace < 0, "Grace %s: want 0 or more", c.Grace)
 	return errors.Join(errs...)
 }

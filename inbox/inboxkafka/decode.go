@@ -58,7 +58,11 @@ func Decode(r *kgo.Record) (inbox.Message, error) {
 	case ceID, ceVersion:
 		return binaryCloudEvent(headers, r.Value)
 	case has(headers, headerDebezium):
-		return message(unquote(headers[headerDebezium]), unquote(headers[headerEventType]), headers, r.Value), nil
+		id := unquote(headers[headerDebezium])
+		if id == "" {
+			return inbox.Message{}, fmt.Errorf("%w: the header %s holds an empty string, in JSON", ErrNoID, headerDebezium)
+		}
+		return message(id, unquote(headers[headerEventType]), headers, r.Value), nil
 	}
 	return inbox.Message{}, fmt.Errorf("%w: none of the headers %s, %sid and %s is there; for another one use HeaderID", ErrNoID, headerWatermill, cePrefix, headerDebezium)
 }

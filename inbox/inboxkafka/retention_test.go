@@ -2,8 +2,6 @@ package inboxkafka_test
 
 import (
 	"context"
-	"database/sql"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,18 +71,30 @@ func TestCommittedReadsTheGroupsOffset(t *testing.T) {
 	require.ErrorContains(t, err, w.topic)
 }
 
-func TestRunRefusesARetentionThatIsShorterThanTheRetries(t *testing.T) {
-	w := newWorld(t, dbtest.SQLite(t), 1)
-	cfg := w.config(t, inboxkafka.PerMessage)
-	cfg.Inbox = w.inbox(t, inbox.WithMaxAttempts(10), inbox.WithBackoff(time.Minute, time.Hour))
-	cfg.Retention = time.Hour
-	var handled atomic.Bool
-	err := consume(t, cfg, func(context.Context, *sql.Tx, inbox.Message) error { handled.Store(true); return nil }).wait(t)
-	require.ErrorIs(t, err, inbox.ErrShortRetention)
-	require.ErrorContains(t, err, "Retention")
-	require.False(t, handled.Load())
+// It is refused before anything is handled, in each mode.
+func TestARetentionThatIsShorterThanTheRetriesIsRefused(t *testing.T) {
+	for _, mode := range allModes {
+		cfg := valid(t)
+		cfg.Mode = mode
+		ib, err := inbox.New(inbox.SQLite, "billing", inbox.WithMaxAttempts(10), inbox.WithBackoff(time.Minute, time.Hour))
+		require.NoError(t, err)
+		cfg.Inbox, cfg.Retention = ib, time.Hour
+		_, err = inboxkafka.New(cfg)
+		require.ErrorIs(t, err, inbox.ErrShortRetention, mode)
+		require.ErrorContains(t, err, "10 attempts take up to", mode)
 
-	cfg.Retention = -time.Hour
-	_, err = inboxkafka.New(cfg)
-	require.ErrorContains(t, err, "Retention")
+		// A message that an operator asks to retry is tried once more, up to ReplayEvery later.
+		cfg = valid(t)
+		cfg.Mode, cfg.Retention, cfg.ReplayEvery = mode, time.Hour, 2*time.Hour
+		_, err = inboxkafka.New(cfg)
+		require.ErrorIs(t, err, inbox.ErrShortRetention, mode)
+		require.ErrorContains(t, err, "ReplayEvery", mode)
+		cfg.ReplayEvery = -1 // another process does
+		_, err = inboxkafka.New(cfg)
+		require.NoError(t, err, mode)
+
+		cfg.Retention = -time.Hour
+		_, err = inboxkafka.New(cfg)
+		require.ErrorContains(t, err, "Retention", mode)
+	}
 }
