@@ -53,14 +53,14 @@ func (c *config) deadLetters() func(context.Context, *sql.Tx, Message, int, stri
 	}
 	dead, consumer := c.dead, c.consumer
 	return func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error {
-		if err := dead.outbox.Add(ctx, tx, letter(dead.topic, consumer, m, attempts, reason)); err != nil {
+		if err := dead.outbox.Add(ctx, tx, letter(dead.topic, consumer, m, attempts, reason, min(MaxParkedPayload, dead.outbox.Settings().MaxPayload))); err != nil {
 			return fmt.Errorf("write it to the dead-letter topic %q: %w", dead.topic, err)
 		}
 		return nil
 	}
 }
 
-func letter(topic, consumer string, m Message, attempts int, reason string) outbox.Event {
+func letter(topic, consumer string, m Message, attempts int, reason string, most int) outbox.Event {
 	headers := map[string]string{
 		HeaderDeadLetterConsumer: consumer,
 		HeaderDeadLetterID:       m.ID,
@@ -80,7 +80,7 @@ func letter(topic, consumer string, m Message, attempts int, reason string) outb
 	if isText(m.Type) && len(m.Type) <= maxType {
 		e.Type = m.Type
 	}
-	if len(m.Payload) <= MaxParkedPayload {
+	if len(m.Payload) <= most {
 		e.Payload = m.Payload
 	}
 	return e

@@ -68,6 +68,7 @@ type store interface {
 	DeleteAttempts(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) error
 	StartBatch(ctx context.Context, db dialect.Queryer, consumer, lane string, size int) (unfinished int, blocked bool, err error)
 	Park(ctx context.Context, tx dialect.Execer, row dialect.InboxParkedRow) error
+	StatementLimit(ctx context.Context, tx dialect.Queryer) (int64, error)
 	Block(ctx context.Context, tx dialect.Execer, consumer, topic, key string) error
 	LockBlocked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string) (bool, error)
 	Unblock(ctx context.Context, tx dialect.Queryer, consumer, topic, key string) error

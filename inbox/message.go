@@ -17,8 +17,9 @@ const (
 	MaxMessageID = 255 // bytes
 	MaxTopic     = 249 // characters
 
-	// MaxParkedPayload is the largest payload that is parked with its message, in bytes.
-	// Of a larger one the reason and the place in Kafka are kept.
+	// MaxParkedPayload is the largest payload that is parked with its message, in bytes; on
+	// MySQL it is a little less than half of max_allowed_packet, if that is less. Of a larger one,
+	// and of headers over 1 MiB, the size and the place in Kafka are kept beside the reason.
 	MaxParkedPayload = 8 << 20
 )
 

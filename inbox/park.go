@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -34,6 +35,8 @@ const (
 	maxKey   = 512   // bytes
 	maxType  = 255   // characters
 	maxError = 4_000 // bytes
+
+	maxParkedHeaders = 1 << 20 // bytes, in JSON
 )
 
 // Headers under which a parked row keeps what its columns cannot. The prefix is
@@ -42,6 +45,7 @@ const (
 	headerKey     = "postroom_parked_key"
 	headerType    = "postroom_parked_type"
 	headerPayload = "postroom_parked_payload_size"
+	headerHeaders = "postroom_parked_headers_size"
 )
 
 // keyText is how a key is written and compared in the tables: as it is, or by its
@@ -68,33 +72,71 @@ func headerValue(s string) any {
 	return bytesValue{[]byte(s)}
 }
 
-// parkedRow writes m down so that unpark gives it back exactly, except for a payload
-// over MaxParkedPayload.
-func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string) (dialect.InboxParkedRow, error) {
-	row := dialect.InboxParkedRow{
-		InboxRow: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, Payload: m.Payload,
-		State: state, Attempts: attempts, Error: readable(reason),
-	}
-	headers := make(map[string]any, len(m.Headers)+1)
-	for name, value := range m.Headers {
-		headers[strings.ToValidUTF8(name, "\uFFFD")] = headerValue(value)
-	}
+// parkedRow writes m down so that unpark gives it back exactly, except for what is too large for a
+// row, or for room, the bytes that a statement has for it.
+func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string, room int) (row dialect.InboxParkedRow, err error) {
+	row = dialect.InboxParkedRow{InboxRow: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, State: state, Attempts: attempts}
+	own := make(map[string]any, 4)
 	if m.Key != "" {
 		key := keyText(m.Key)
 		row.Key = &key
 		if key != m.Key {
-			headers[headerKey] = bytesValue{[]byte(m.Key)}
+			own[headerKey] = bytesValue{[]byte(m.Key)}
 		}
 	}
 	if !isText(m.Type) || utf8.RuneCountInString(m.Type) > maxType {
-		row.Type, headers[headerType] = "", headerValue(m.Type)
+		row.Type, own[headerType] = "", headerValue(m.Type)
 	}
-	if len(m.Payload) > MaxParkedPayload {
-		row.Payload, headers[headerPayload] = nil, strconv.Itoa(len(m.Payload))
+	var left []string
+	if row.Headers, err = headersJSON(m.Headers, own); err != nil {
+		return row, err
 	}
-	encoded, err := json.Marshal(headers)
-	row.Headers = string(encoded)
-	return row, err
+	if size := len(row.Headers); size > min(maxParkedHeaders, room) {
+		left = append(left, fmt.Sprintf("headers of %d bytes", size))
+		own[headerHeaders] = strconv.Itoa(size)
+		if row.Headers, err = headersJSON(nil, own); err != nil {
+			return row, err
+		}
+	}
+	row.Payload = m.Payload
+	if size := len(m.Payload); size > min(MaxParkedPayload, room-len(row.Headers)) {
+		left = append(left, fmt.Sprintf("payload of %d bytes", size))
+		row.Payload, own[headerPayload] = nil, strconv.Itoa(size)
+		headers := m.Headers
+		if own[headerHeaders] != nil {
+			headers = nil
+		}
+		if row.Headers, err = headersJSON(headers, own); err != nil {
+			return row, err
+		}
+	}
+	row.Error = withLeft(readable(reason), left, m.Position)
+	return row, nil
+}
+
+// withLeft says beside the reason what was too large to be parked, and where it is.
+func withLeft(reason string, left []string, at *Position) string {
+	if len(left) == 0 {
+		return reason
+	}
+	text := "its " + strings.Join(left, " and ") + " was too large to be parked with it"
+	if at != nil {
+		text += ", and is at " + at.String()
+	}
+	if reason == "" {
+		return text
+	}
+	return reason + " (" + text + ")"
+}
+
+func headersJSON(headers map[string]string, own map[string]any) (string, error) {
+	all := make(map[string]any, len(headers)+len(own))
+	for name, value := range headers {
+		all[strings.ToValidUTF8(name, "\uFFFD")] = headerValue(value)
+	}
+	maps.Copy(all, own)
+	encoded, err := json.Marshal(all)
+	return string(encoded), err
 }
 
 // unpark is parkedRow's way back. kept is false if the payload was not parked.
@@ -122,7 +164,7 @@ func unpark(row dialect.InboxParkedRow) (m Message, kept bool, err error) {
 			m.Key = value
 		case headerType:
 			m.Type = value
-		case headerPayload:
+		case headerPayload, headerHeaders:
 			kept = false
 		default:
 			m.Headers[name] = value
@@ -161,13 +203,14 @@ func (ib *Inbox) parkFailed(ctx context.Context, tx *sql.Tx, m Message, attempts
 			return err
 		}
 	}
-	if err := ib.park(ctx, tx, m, "failed", attempts, reason); err != nil {
+	row, err := ib.park(ctx, tx, m, "failed", attempts, reason)
+	if err != nil || ib.deadLetter == nil {
 		return err
 	}
-	if ib.deadLetter == nil {
-		return nil
+	if row.Payload == nil {
+		m.Payload = nil // what is too large for the one table is so for the other
 	}
-	return ib.deadLetter(ctx, tx, m, attempts, reason)
+	return ib.deadLetter(ctx, tx, m, attempts, row.Error)
 }
 
 // parkBehind sets m aside in tx, which has accepted it, if its key still stands still.
@@ -176,13 +219,39 @@ func (ib *Inbox) parkBehind(ctx context.Context, tx *sql.Tx, m Message) (bool, e
 	if err != nil || !blocked {
 		return false, err
 	}
-	return true, ib.park(ctx, tx, m, "blocked", 0, "")
+	_, err = ib.park(ctx, tx, m, "blocked", 0, "")
+	return true, err
 }
 
-func (ib *Inbox) park(ctx context.Context, tx *sql.Tx, m Message, state string, attempts int, reason string) error {
-	row, err := ib.parkedRow(m, state, attempts, reason)
+func (ib *Inbox) park(ctx context.Context, tx *sql.Tx, m Message, state string, attempts int, reason string) (dialect.InboxParkedRow, error) {
+	room, err := ib.room(ctx, tx, m)
 	if err != nil {
-		return err
+		return dialect.InboxParkedRow{}, err
 	}
-	return ib.store.Park(ctx, tx, row)
+	row, err := ib.parkedRow(m, state, attempts, reason, room)
+	if err != nil {
+		return row, err
+	}
+	return row, ib.store.Park(ctx, tx, row)
+}
+
+// room is how many bytes of headers and payload a statement takes. A driver may write
+// arguments into the statement, where each byte may take two.
+func (ib *Inbox) room(ctx context.Context, tx *sql.Tx, m Message) (int, error) {
+	const (
+		small = 256 << 10 // no server is set to less than a megabyte
+		rest  = 16 << 10  // ids, topics, key, error
+	)
+	size := len(m.Payload)
+	for name, value := range m.Headers {
+		size += len(name) + len(value)
+	}
+	if size < small/8 { // JSON may write a byte as six
+		return small, nil
+	}
+	limit, err := ib.store.StatementLimit(ctx, tx)
+	if err != nil || limit == 0 {
+		return 1 << 30, err
+	}
+	return max(int(limit)/2-rest, 0), nil
 }

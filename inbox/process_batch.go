@@ -350,7 +350,7 @@ func (b *batch) sort(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool
 		case !fresh[n]:
 			outcomes[n] = Duplicate
 		case m.Key != "" && blocked[m.Topic+"\x00"+keyText(m.Key)]:
-			if err := b.ib.park(ctx, tx, m, "blocked", 0, ""); err != nil {
+			if _, err := b.ib.park(ctx, tx, m, "blocked", 0, ""); err != nil {
 				return nil, nil, databaseFailure(fmt.Errorf("park message %q in %s: %w%s", m.ID, b.ib.parked, err, hint(err)))
 			}
 			outcomes[n] = Parked

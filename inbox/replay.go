@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
@@ -158,7 +159,7 @@ func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (ap
 		}
 		var kept bool
 		if m, kept, err = unpark(row); err == nil && !kept {
-			err = fmt.Errorf("its payload was too large to be parked with it: handle it from its place in Kafka, then drop it (%s)", row.Error)
+			err = tooLargeToRun(row.Error)
 		}
 		if err == nil {
 			// Before the handler: one that commits by itself commits this too, and is not run again.
@@ -206,4 +207,14 @@ func (p *replay) remove(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked, s
 		return gone, err
 	}
 	return true, p.ib.store.Unblock(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
+}
+
+// tooLargeToRun is why a message that was not parked whole cannot be run again; the reason for which
+// it was parked stays in it, once.
+func tooLargeToRun(reason string) error {
+	const what = "it was too large to be parked whole: handle it from its place in Kafka, then drop it ("
+	if strings.HasPrefix(reason, what) {
+		return errors.New(reason)
+	}
+	return fmt.Errorf("%s%s)", what, reason)
 }

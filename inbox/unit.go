@@ -80,6 +80,7 @@ func (u *unit) lost(failed *failure) {
 	if failed.kind == lostInHandler {
 		if u.losses++; u.losses >= maxLosses {
 			failed.kind = handlerFailed
+			failed.err = fmt.Errorf("the handler's statements have ended the connection %d times (one over the server's limit for a statement does, on MySQL max_allowed_packet): %w", u.losses, failed.err)
 		}
 	}
 }

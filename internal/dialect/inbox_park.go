@@ -43,6 +43,16 @@ kafka_topic, kafka_partition, kafka_offset, attempts, error, state) VALUES (?, ?
 		topic, partition, offset, p.Attempts, p.Error, p.State)
 }
 
+// StatementLimit returns how many bytes a statement and its arguments may have, as the server is set;
+// 0: more than anybody writes.
+func (i *Inbox) StatementLimit(ctx context.Context, tx Queryer) (limit int64, err error) {
+	if i.names.Dialect != MySQL {
+		return 0, nil
+	}
+	err = i.one(ctx, tx, []any{&limit}, "SELECT @@max_allowed_packet")
+	return limit, err
+}
+
 // Block makes a key stand still, and locks its row.
 func (i *Inbox) Block(ctx context.Context, tx Execer, consumer, topic, key string) error {
 	query := "INSERT INTO {inbox_blocked} (consumer, topic, event_key) VALUES (?, ?, ?) ON CONFLICT (consumer, topic, event_key) DO UPDATE SET event_key = excluded.event_key"
