@@ -34,7 +34,8 @@ func newWorld(t *testing.T, db dbtest.Database, partitions int) world {
 	w := world{Database: dbtest.Migrate(t, db), topic: dbtest.Topic(t, partitions), brokers: strings.Split(dbtest.Kafka(t), ",")}
 	w.makeEffects(t)
 	var err error
-	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(32<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	t.Cleanup(w.producer.Close)
 	return w

@@ -1,8 +1,10 @@
 package inboxkafka_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,45 +13,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/cli"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
 )
-
-// poisonous handles all but two messages.
-func (w world) poisonous(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-	switch m.ID {
-	case "panics":
-		panic("a handler's mistake")
-	case "fails":
-		return errors.New("a handler's error")
-	}
-	return w.effect(ctx, tx, m)
-}
-
-func TestWhatFailsForGoodIsParkedAndTheRestFlows(t *testing.T) {
-	for _, mode := range []inboxkafka.Mode{inboxkafka.PerMessage, inboxkafka.Batch, inboxkafka.OffsetsInDatabase} {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, dbtest.PostgreSQL(t), 1)
-			w.produce(t, 0, append(append(ids("a", 10), "panics", "fails"), ids("b", 10)...)...)
-			r := consume(t, w.config(t, mode), w.poisonous)
-			require.Equal(t, append(ids("a", 10), ids("b", 10)...), w.awaitEffects(t, 20))
-			r.end(t)
-			require.Equal(t, int64(22), w.committed(t))
-			for id, reason := range map[string]string{"panics": "a handler's mistake", "fails": "a handler's error"} {
-				var text string
-				require.NoError(t, w.DB.QueryRowContext(t.Context(), "SELECT error FROM inbox_parked WHERE message_id = $1", id).Scan(&text))
-				require.Contains(t, text, reason)
-			}
-		})
-	}
-}
 
 // Environment of the process that a message kills.
 const (
@@ -83,25 +59,102 @@ func TestVictim(t *testing.T) {
 	require.NoError(t, err)
 	cfg.KeyConcurrency, err = strconv.Atoi(os.Getenv(victimLanes))
 	require.NoError(t, err)
-	r := consume(t, cfg, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-		if strings.HasSuffix(m.ID, "kills") {
-			os.Exit(9)
-		}
-		return w.effect(ctx, tx, m)
-	})
+	r := consume(t, cfg, w.poisonous)
 	require.Eventually(t, func() bool { return w.committed(t) == int64(records) }, patience, 20*time.Millisecond)
 	r.end(t)
 }
 
-// Attempts are counted when they begin: a message that kills the process is found out, and
-// parked; those around it take effect once.
-func TestAMessageThatKillsTheProcessIsParked(t *testing.T) {
+// poisonous handles what can be handled.
+func (w world) poisonous(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+	switch {
+	case m.ID == "panics":
+		panic("a handler's mistake")
+	case m.ID == "fails":
+		return errors.New("a handler's error")
+	case strings.HasSuffix(m.ID, "kills"):
+		os.Exit(9)
+	case m.ID == "huge":
+		_, err := tx.ExecContext(ctx, w.sql("INSERT INTO documents (body) VALUES (?)"), m.Payload)
+		return err
+	}
+	return w.effect(ctx, tx, m)
+}
+
+// hugeFor is a payload that the database does not take: on MariaDB more than a packet has room
+// for, on PostgreSQL more than the column allows.
+func (w world) hugeFor(t *testing.T) []byte {
+	t.Helper()
+	column, size := "bytea CHECK (octet_length(body) < 1000000)", 9<<20
+	if w.Dialect == dialect.MySQL {
+		column, size = "longblob", 17<<20
+	}
+	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE documents (body "+column+")")
+	require.NoError(t, err)
+	limit, admin := fmt.Sprint(32<<20), kadm.NewClient(w.producer)
+	answers, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, w.topic)
+	require.NoError(t, err)
+	require.NoError(t, answers[0].Err)
+	return bytes.Repeat([]byte("x"), size)
+}
+
+// Issue 5's poison, in each mode and on each server: a message that panics, one that fails, one that
+// kills the process, one that cannot be decoded, one over any size. Each is parked with a reason that
+// the command line shows, attempts are counted when they begin, and what is around them takes effect once.
+func TestPoisonIsParkedWithAReadableReasonAndTheRestFlows(t *testing.T) {
 	eachModeAndServer(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
 		w := newWorld(t, db, 1)
-		w.produce(t, 0, "a", "kills", "b", "last")
-		w.killVictims(t, mode, 1, 4)
-		require.Equal(t, []string{"a", "b", "last"}, w.effects(t))
+		w.produce(t, 0, "a", "panics", "b", "fails", "c", "", "d")
+		huge := w.record(0, "huge")
+		huge.Value = w.hugeFor(t)
+		require.NoError(t, w.producer.ProduceSync(t.Context(), huge).FirstErr())
+		w.produce(t, 0, "e", "kills", "f", "g")
+		w.killVictims(t, mode, 1, 12)
+		require.Equal(t, []string{"a", "b", "c", "d", "e", "f", "g"}, w.effects(t))
+
+		tooMuch := map[dialect.Dialect]string{dialect.PostgreSQL: "violates check constraint", dialect.MySQL: "max_allowed_packet"}[w.Dialect]
+		reasons := map[string][]string{
+			"panics":         {"the handler panicked: a handler's mistake"},
+			"fails":          {"a handler's error"},
+			"kills":          {"the process ended in the middle of the handler, in 2 attempts of 2"},
+			w.topic + "/0@5": {"the record has no message id", "HeaderID"},
+			"huge":           {tooMuch, fmt.Sprintf("payload of %d bytes was too large to be parked with it, and is at %s/0@7", len(huge.Value), w.topic)},
+		}
+		parked := w.relayParkedList(t)
+		require.Len(t, parked, len(reasons))
+		for _, p := range parked {
+			require.Contains(t, reasons, p.MessageID)
+			require.Equal(t, "failed", p.State)
+			for _, reason := range reasons[p.MessageID] {
+				require.Contains(t, p.Error, reason, p.MessageID)
+			}
+			for _, r := range p.Error {
+				require.True(t, unicode.IsPrint(r), "%q is for people", p.Error)
+			}
+		}
 	})
+}
+
+// parkedMessage is what `relay inbox parked list --json` says of one.
+type parkedMessage struct {
+	State     string `json:"state"`
+	MessageID string `json:"message_id"`
+	Attempts  int    `json:"attempts"`
+	Error     string `json:"error"`
+}
+
+// relay runs the command line on the world's database, and returns what it prints.
+func (w world) relay(t *testing.T, args ...string) []byte {
+	t.Helper()
+	var out, failure bytes.Buffer
+	code := cli.Main(cli.Env{Args: append(args, "--database-url", w.URL), Environ: os.Environ(), Stdout: &out, Stderr: &failure})
+	require.Zero(t, code, "relay %s: %s", strings.Join(args, " "), &failure)
+	return out.Bytes()
+}
+
+func (w world) relayParkedList(t *testing.T) (parked []parkedMessage) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal(w.relay(t, "inbox", "parked", "list", "--json"), &parked))
+	return parked
 }
 
 // The lanes of a partition find theirs, too: with a key or without, it comes to the lane in
@@ -114,6 +167,7 @@ func TestAMessageThatKillsTheProcessIsParkedInLanesToo(t *testing.T) {
 			w.produce(t, 0, append(append(ids("a", 40), kills), append(ids("b", 40), "last")...)...)
 			w.killVictims(t, inboxkafka.Batch, 4, 82)
 			require.ElementsMatch(t, append(append(ids("a", 40), ids("b", 40)...), "last"), w.effects(t))
+			require.Len(t, w.relayParkedList(t), 1)
 		})
 	}
 }
@@ -141,6 +195,5 @@ func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes, records in
 	}
 	require.Equal(t, want, deaths)
 	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND attempts = 2 AND error LIKE '%the process ended in the middle of the handler%'"))
-	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked"))
 	require.Zero(t, w.count(t, "SELECT count(*) FROM inbox_attempts WHERE message_id NOT LIKE 'postroom batch of %'"))
 }
