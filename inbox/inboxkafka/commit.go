@@ -2,6 +2,7 @@ package inboxkafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,8 +43,11 @@ func (m *member) commitLoop() {
 		case <-m.dirty:
 		}
 		m.committing.Lock()
-		m.commit(m.all())
+		told := m.commit(m.all())
 		m.committing.Unlock()
+		if told && !m.alone {
+			m.checkAlone()
+		}
 		pause := time.NewTimer(every)
 		select {
 		case <-m.ctx.Done():
@@ -54,9 +58,24 @@ func (m *member) commitLoop() {
 	}
 }
 
-// commit tells the group how far partitions have come. m.committing is held. A failure
-// loses nothing: the next commit says more.
-func (m *member) commit(ps []*partition) {
+// checkAlone looks, once the group has an offset of ours, for those of another inbox. One that joined
+// while there were none found nothing to refuse, on neither side; after both have committed, at least
+// the later one finds the other's.
+func (m *member) checkAlone() {
+	ctx, cancel := context.WithTimeout(m.ctx, commitTimeout)
+	defer cancel()
+	switch err := m.checkFingerprint(ctx); {
+	case err == nil:
+		m.alone = true
+	case errors.Is(err, errRefused):
+		m.fail(err)
+	default: // after the next commit
+	}
+}
+
+// commit tells the group how far partitions have come, and reports whether it told all there
+// was. m.committing is held. A failure loses nothing: the next commit says more.
+func (m *member) commit(ps []*partition) bool {
 	offsets := make(map[string]map[int32]kgo.EpochOffset)
 	sent := make(map[*partition]position)
 	for _, p := range ps {
@@ -73,7 +92,7 @@ func (m *member) commit(ps []*partition) {
 		sent[p] = next
 	}
 	if len(sent) == 0 {
-		return
+		return false
 	}
 	// Not m.ctx: the last commit is made when it has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
@@ -98,7 +117,7 @@ func (m *member) commit(ps []*partition) {
 	}
 	if first != nil && len(failed) == 0 {
 		m.wakeCommitter()
-		return
+		return false
 	}
 	for p, next := range sent {
 		if failed[p.name] {
@@ -109,6 +128,7 @@ func (m *member) commit(ps []*partition) {
 		p.committed = next
 		p.mu.Unlock()
 	}
+	return first == nil
 }
 
 // addFingerprints says beside each offset for whom it says that messages are done. With
@@ -140,8 +160,9 @@ func (m *member) withoutIDs(topic string) bool {
 	return m.cfg.Mode == OffsetsInDatabase && slices.Contains(m.cfg.ExactlyOnceTopics, topic)
 }
 
-// checkFingerprint refuses offsets that were committed for another consumer or tables.
-func (m *member) checkFingerprint(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+// checkFingerprint refuses a group that has committed for another consumer or tables, in any partition of our
+// topics: those that another member has now may be ours next.
+func (m *member) checkFingerprint(ctx context.Context) error {
 	if m.cfg.AdoptOffsets {
 		return nil
 	}
@@ -149,20 +170,19 @@ func (m *member) checkFingerprint(ctx context.Context, offsets map[string]map[in
 	if err != nil {
 		return fmt.Errorf("inboxkafka: read the offsets of group %q: %w", m.cfg.Group, err)
 	}
-	ours := m.fingerprint()
-	for topic, ids := range offsets {
-		for id := range ids {
-			at, ok := committed.Lookup(topic, id)
-			theirs, withoutIDs := strings.CutSuffix(at.Metadata, noIDsMark)
-			switch {
-			case !ok || !strings.HasPrefix(theirs, fingerprintMark):
-			case theirs != ours:
-				return refuse("the offset of group %q in topic %q, partition %d was committed for %s, and this is %s: two inboxes must not share a group; give each a group of its own, or set AdoptOffsets if this one takes over",
-					m.cfg.Group, topic, id, strings.TrimPrefix(theirs, fingerprintMark), strings.TrimPrefix(ours, fingerprintMark))
-			case withoutIDs && m.cfg.Mode != OffsetsInDatabase:
-				return refuse("topic %q was consumed with %s and without ids, and the group's offset lags behind the database: with %s what lies between would be applied twice; stay with that mode, or set AdoptOffsets once the lag is nothing",
-					topic, OffsetsInDatabase, m.cfg.Mode)
-			}
+	for _, at := range committed.Sorted() {
+		if !slices.Contains(m.cfg.Topics, at.Topic) {
+			continue
+		}
+		theirs, withoutIDs := strings.CutSuffix(at.Metadata, noIDsMark)
+		switch ours := m.fingerprint(); {
+		case !strings.HasPrefix(theirs, fingerprintMark):
+		case theirs != ours:
+			return refuse("the offset of group %q in topic %q, partition %d was committed for %s, and this is %s: two inboxes must not share a group; give each a group of its own, or set AdoptOffsets if this one takes over",
+				m.cfg.Group, at.Topic, at.Partition, strings.TrimPrefix(theirs, fingerprintMark), strings.TrimPrefix(ours, fingerprintMark))
+		case withoutIDs && m.cfg.Mode != OffsetsInDatabase:
+			return refuse("topic %q was consumed with %s and without ids, and the group's offset lags behind the database: with %s what lies between would be applied twice; stay with that mode, or set AdoptOffsets once the lag is nothing",
+				at.Topic, OffsetsInDatabase, m.cfg.Mode)
 		}
 	}
 	return nil

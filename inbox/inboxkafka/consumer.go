@@ -121,7 +121,9 @@ type member struct {
 	background sync.WaitGroup
 	committing sync.Mutex // one commit at a time, and none beside a revocation's
 	dirty      chan struct{}
+	probation  probation
 	fetchError string // the last one logged; of the poll loop alone
+	alone      bool   // no other inbox has committed to the group; of the commit loop alone
 }
 
 type partitionName struct {

@@ -103,7 +103,7 @@ func (m *member) giveUp(ps []*partition, ours bool) {
 // group has committed. After an error franz-go begins the session anew.
 func (m *member) positions(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	<-m.connected
-	err := m.checkFingerprint(ctx, offsets)
+	err := m.checkFingerprint(ctx)
 	if err == nil && m.cfg.Mode == OffsetsInDatabase {
 		err = m.fromDatabase(ctx, offsets)
 	}

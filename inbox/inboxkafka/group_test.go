@@ -150,25 +150,6 @@ func TestASlowPartitionIsPausedAndTheOtherFlows(t *testing.T) {
 	r.end(t)
 }
 
-func TestOneConsumerNameHasOneSetOfTables(t *testing.T) {
-	w := newWorld(t, dbtest.SQLite(t), 1)
-	w.produce(t, 0, "a")
-	r := consume(t, namedLike(t, w, w.config(t, inboxkafka.Batch), ""), w.effect)
-	w.awaitEffects(t, 1)
-	err := consume(t, namedLike(t, w, w.config(t, inboxkafka.Batch), "other_"), w.effect).wait(t)
-	require.ErrorContains(t, err, "other_inbox_events")
-	require.ErrorContains(t, err, "two handlers need two names")
-	r.end(t)
-}
-
-func namedLike(t *testing.T, w world, cfg inboxkafka.Config, prefix string) inboxkafka.Config {
-	t.Helper()
-	ib, err := inbox.New(w.Dialect, "one-name", inbox.WithTablePrefix(prefix), inbox.WithLogger(quiet()))
-	require.NoError(t, err)
-	cfg.Inbox = ib
-	return cfg
-}
-
 func TestAConsumerRunsOnceAtATime(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t), 1)
 	w.produce(t, 0, "a")

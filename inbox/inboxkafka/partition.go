@@ -134,8 +134,8 @@ func (p *partition) next(l *lane) []waiting {
 	if p.ending {
 		return nil
 	}
-	n, bytes := 0, 0
-	for n < len(l.queue) && n < p.m.cfg.MaxBatch && (n == 0 || bytes+size(l.queue[n].record) <= p.m.cfg.BufferBytes) {
+	n, bytes, most := 0, 0, p.m.maxBatch()
+	for n < len(l.queue) && n < most && (n == 0 || bytes+size(l.queue[n].record) <= p.m.cfg.BufferBytes) {
 		bytes += size(l.queue[n].record)
 		n++
 	}
@@ -212,6 +212,7 @@ func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inb
 			p.m.cfg.OnOutcome(ms[i], o)
 		}
 	}
+	p.m.tried(outcomes)
 	p.mu.Lock()
 	for i, o := range outcomes {
 		if o != inbox.Failed {
