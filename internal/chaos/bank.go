@@ -14,19 +14,39 @@ const (
 	bankTotal    = bankAccounts * bankOpening
 )
 
-// BankMode is a way to consume. Each has a group, a consumer name and a bank of its own,
-// and all of them read the same topic.
+// BankMode is a way to consume. Each has a group, a consumer name and a bank of its own.
 type BankMode string
 
-// Ways to consume.
+// Ways to consume: the modes of package inboxkafka, one of them twice.
 const (
 	PerMessage BankMode = "message" // a transaction for each message
-	PerBatch   BankMode = "batch"   // a transaction for what one fetch brought of one partition
+	PerBatch   BankMode = "batch"   // a transaction for a batch of a partition's messages
+	// Offsets is the group's position in the database, with a row for each message's id:
+	// the topic has copies at offsets of their own.
+	Offsets BankMode = "offsets"
+	// OffsetsAlone has no such rows, and a topic without copies, which is declared
+	// exactly-once.
+	OffsetsAlone BankMode = "offsets-alone"
 )
 
-func bankModes() []BankMode { return []BankMode{PerMessage, PerBatch} }
+func bankModes() []BankMode { return []BankMode{PerMessage, PerBatch, Offsets, OffsetsAlone} }
 
-func (m BankMode) table(name string) string { return "bank_" + string(m) + "_" + name }
+func (m BankMode) table(name string) string {
+	return "bank_" + strings.ReplaceAll(string(m), "-", "_") + "_" + name
+}
+
+func (m BankMode) consumer() string { return "bank-" + string(m) }
+
+// inDatabase reports whether the group's position is beside the data.
+func (m BankMode) inDatabase() bool { return m == Offsets || m == OffsetsAlone }
+
+// topic is what the mode reads, of a run's topic with copies and its other one.
+func (m BankMode) topic(of string) string {
+	if m == OffsetsAlone {
+		return of + "-once"
+	}
+	return of
+}
 
 // Transfer moves an amount from one account to another. As a message it has From's number
 // for its key.
@@ -47,10 +67,11 @@ func transfer(seed uint64, n int) Transfer {
 
 // copies says how many messages later the n-th transfer is sent again, as a relay sends
 // again what it does not know to have arrived: at once with its neighbours, or long after
-// younger messages of its key. Four in ten are, some of them twice.
+// younger messages of its key. Every other one is, some of them twice: of all messages
+// three in eight are copies.
 func copies(seed uint64, n int) (after []int) {
 	rng := rand.New(rand.NewPCG(seed^0xc0b1e5, uint64(n)))
-	for _, share := range []float64{0.4, 0.1} {
+	for _, share := range []float64{0.5, 0.2} {
 		if rng.Float64() >= share {
 			break
 		}
@@ -62,38 +83,44 @@ func copies(seed uint64, n int) (after []int) {
 // Balances are what one bank's database says in the end.
 type Balances struct {
 	Accounts map[int]int64
-	// Ledger has a row for each application of a transfer. Its table has no unique
-	// constraint, which would hide a second one.
+	// Ledger has a row for each application of a transfer, in the order in which they were
+	// written. Its table has no unique constraint, which would hide a second one.
 	Ledger []Transfer
 	// Parked counts messages that were set aside; all could be handled.
 	Parked int64
 }
 
-// CheckBank says what is wrong with a bank after all of the transfers were sent, at least
-// once each: nothing may be. It shares no code with package inbox.
+// CheckBank says what is wrong with a bank after all of the transfers were sent, in this
+// order and at least once each: nothing may be. It shares no code with package inbox.
 func CheckBank(sent []Transfer, b Balances) (wrong []string) {
 	expected := make(map[int]int64, bankAccounts)
 	for id := range bankAccounts {
 		expected[id] = bankOpening
 	}
-	wanted := make(map[string]Transfer, len(sent))
-	for _, t := range sent {
-		wanted[t.ID] = t
+	wanted := make(map[string]int, len(sent)) // place in sent
+	for n, t := range sent {
+		wanted[t.ID] = n
 		expected[t.From] -= t.Amount
 		expected[t.To] += t.Amount
 	}
 	applied := make(map[string]int, len(sent))
-	var altered, unknown, twice, lost, off []string
+	latest := make(map[int]int) // by key: 1 + the place in sent of the last one applied
+	var altered, unknown, twice, lost, late, off []string
 	for _, t := range b.Ledger {
-		w, ok := wanted[t.ID]
-		switch applied[t.ID]++; {
+		n, ok := wanted[t.ID]
+		applied[t.ID]++
+		switch {
 		case !ok:
 			unknown = append(unknown, t.ID)
-		case w != t:
+			continue
+		case sent[n] != t:
 			altered = append(altered, t.ID)
 		case applied[t.ID] == 2:
 			twice = append(twice, t.ID)
+		case applied[t.ID] == 1 && n < latest[t.From]:
+			late = append(late, t.ID)
 		}
+		latest[t.From] = max(latest[t.From], n+1)
 	}
 	for id := range wanted {
 		if applied[id] == 0 {
@@ -109,7 +136,8 @@ func CheckBank(sent []Transfer, b Balances) (wrong []string) {
 	}
 	for what, ids := range map[string][]string{
 		"transfers lost": lost, "transfers applied more than once": twice, "transfers that nobody sent": unknown,
-		"transfers altered": altered, "accounts with a wrong balance": off,
+		"transfers altered": altered, "transfers applied after a later one of their key": late,
+		"accounts with a wrong balance": off,
 	} {
 		if len(ids) > 0 {
 			slices.Sort(ids)

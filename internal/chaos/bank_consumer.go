@@ -3,7 +3,6 @@
 package chaos
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -11,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/inbox/inboxkafka"
 	"github.com/postroom/postroom/internal/dbopen"
 )
 
@@ -28,36 +27,42 @@ const (
 	bankSession   = 2 * time.Second
 	bankHeartbeat = 300 * time.Millisecond
 	bankRebalance = 3 * time.Second
-	bankFetch     = 200 // messages at once
+	bankGrace     = time.Second
+	bankBatch     = 200 // messages at once
+	// bankConnections of a process are fewer than its lanes, should all partitions come to it.
+	bankConnections = 16
 )
 
 // BankConsumer is one consumer process: a member of each mode's group.
 type BankConsumer struct {
-	Brokers, DatabaseURL, Topic, Group string
-	Out                                io.Writer
+	Brokers, DatabaseURL, Topic string
+	Out                         io.Writer
 }
 
 // Run consumes until ctx ends.
 func (c BankConsumer) Run(ctx context.Context) error {
-	target, err := dbopen.Open(ctx, c.DatabaseURL, dbopen.WithMaxOpen(2*len(bankModes())))
+	target, err := dbopen.Open(ctx, c.DatabaseURL, dbopen.WithMaxOpen(bankConnections))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = target.DB.Close() }() // the process ends
 	log := slog.New(slog.NewTextHandler(c.Out, nil))
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var running sync.WaitGroup
-	errs := make([]error, len(bankModes()))
-	for i, mode := range bankModes() {
-		ib, err := inbox.New(target.Dialect, "bank-"+string(mode), inbox.WithLogger(log))
+	var members []*bankMember
+	for _, mode := range bankModes() {
+		m, err := c.member(mode, target, log.With("mode", string(mode)))
 		if err != nil {
 			return err
 		}
-		m := &bankMember{mode: mode, inbox: ib, db: target.DB, log: log.With("mode", string(mode)), postgres: target.Dialect == inbox.PostgreSQL}
+		members = append(members, m)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var running sync.WaitGroup
+	errs := make([]error, len(members))
+	for i, m := range members {
 		running.Go(func() {
 			defer cancel() // a process that is half at work helps nobody
-			errs[i] = m.run(ctx, c)
+			errs[i] = m.consumer.RunBatch(ctx, m.handle)
 		})
 	}
 	log.Info("started")
@@ -67,147 +72,49 @@ func (c BankConsumer) Run(ctx context.Context) error {
 
 // bankMember is a member of one mode's group.
 type bankMember struct {
-	mode     BankMode
-	inbox    *inbox.Inbox
-	db       *sql.DB
-	log      *slog.Logger
-	postgres bool
+	bank
+	consumer *inboxkafka.Consumer
 }
 
-func (m *bankMember) run(ctx context.Context, c BankConsumer) error {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(strings.Split(c.Brokers, ",")...), kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(c.Group+"-"+string(m.mode)),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		kgo.SessionTimeout(bankSession), kgo.HeartbeatInterval(bankHeartbeat), kgo.RebalanceTimeout(bankRebalance),
-		kgo.FetchMaxWait(100*time.Millisecond),
-	)
+func (c BankConsumer) member(mode BankMode, target *dbopen.Target, log *slog.Logger) (*bankMember, error) {
+	ib, err := inbox.New(target.Dialect, mode.consumer(), inbox.WithLogger(log))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer client.CloseAllowingRebalance()
-	for ctx.Err() == nil {
-		fetches := client.PollRecords(ctx, bankFetch)
-		if fetches.IsClientClosed() {
-			return nil
-		}
-		var failed error
-		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			if failed == nil && len(p.Records) > 0 {
-				failed = m.handle(ctx, p.Records)
-			}
-		})
-		if failed != nil {
-			client.AllowRebalance()
-			if ctx.Err() != nil {
-				return nil // unfinished messages are delivered again
-			}
-			return failed // and here, by the process that follows
-		}
-		// The database comes first. An offset that is refused is no harm: the messages
-		// come again and are duplicates.
-		if err := client.CommitRecords(ctx, fetches.Records()...); err != nil && ctx.Err() == nil {
-			m.log.Warn("offsets not committed", "error", err)
-		}
-		client.AllowRebalance()
+	topic := mode.topic(c.Topic)
+	config := inboxkafka.Config{
+		Inbox: ib, DB: target.DB, Brokers: strings.Split(c.Brokers, ","), Group: mode.group(c.Topic), Topics: []string{topic},
+		Mode:     map[BankMode]inboxkafka.Mode{PerMessage: inboxkafka.PerMessage, PerBatch: inboxkafka.Batch}[mode],
+		MaxBatch: bankBatch, Grace: bankGrace, Logger: log,
+		Options: []kgo.Opt{
+			kgo.SessionTimeout(bankSession), kgo.HeartbeatInterval(bankHeartbeat), kgo.RebalanceTimeout(bankRebalance),
+			kgo.FetchMaxWait(100 * time.Millisecond),
+		},
 	}
-	return nil
+	if mode.inDatabase() {
+		config.Mode = inboxkafka.OffsetsInDatabase
+	} else {
+		config.KeyConcurrency = 2
+	}
+	if mode == OffsetsAlone {
+		config.ExactlyOnceTopics = config.Topics
+	}
+	consumer, err := inboxkafka.New(config)
+	if err != nil {
+		return nil, err
+	}
+	return &bankMember{bank: bank{mode: mode, postgres: target.Dialect == inbox.PostgreSQL}, consumer: consumer}, nil
 }
 
-func (m *bankMember) handle(ctx context.Context, records []*kgo.Record) error {
-	messages := make([]inbox.Message, len(records))
-	transfers := make([]Transfer, len(records))
-	for i, r := range records {
-		if err := json.Unmarshal(r.Value, &transfers[i]); err != nil {
-			return err
-		}
-		messages[i] = inbox.Message{ID: transfers[i].ID, Position: &inbox.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}
-	}
-	if m.mode == PerBatch {
-		return m.batch(ctx, messages, transfers)
-	}
+// group is the name of the mode's consumer group.
+func (m BankMode) group(topic string) string { return topic + "-" + string(m) }
+
+func (m *bankMember) handle(ctx context.Context, tx *sql.Tx, messages []inbox.Message) error {
+	transfers := make([]Transfer, len(messages))
 	for i, message := range messages {
-		_, err := m.inbox.Process(ctx, m.db, message, func(ctx context.Context, tx *sql.Tx) error {
-			return m.apply(ctx, tx, transfers[i:i+1])
-		})
-		if err != nil {
-			return err
+		if err := json.Unmarshal(message.Payload, &transfers[i]); err != nil {
+			return fmt.Errorf("message %s: %w", message.ID, err)
 		}
 	}
-	return nil
-}
-
-// batch handles the messages in one transaction, as often as it takes: a server that is
-// out of reach, a deadlock and a COMMIT without an answer all end with the same try again.
-func (m *bankMember) batch(ctx context.Context, messages []inbox.Message, transfers []Transfer) error {
-	for {
-		err := m.batchOnce(ctx, messages, transfers)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		m.log.Warn("the batch failed, trying again", "error", err)
-		pause(ctx, 100*time.Millisecond)
-	}
-}
-
-func (m *bankMember) batchOnce(ctx context.Context, messages []inbox.Message, transfers []Transfer) error {
-	tx, err := m.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	fresh, err := m.inbox.AcceptBatch(ctx, tx, messages)
-	if err != nil {
-		return err
-	}
-	var unseen []Transfer
-	for i, t := range transfers {
-		if fresh[i] {
-			unseen = append(unseen, t)
-		}
-	}
-	if len(unseen) > 0 {
-		if err := m.apply(ctx, tx, unseen); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
-// apply writes the transfers to the ledger and moves the money, accounts in the order of
-// their numbers: other partitions' transfers meet the same rows.
-func (m *bankMember) apply(ctx context.Context, tx *sql.Tx, transfers []Transfer) error {
-	change := make(map[int]int64)
-	var rows []string
-	var args []any
-	for i, t := range transfers {
-		change[t.From] -= t.Amount
-		change[t.To] += t.Amount
-		row := "(?, ?, ?, ?)"
-		if m.postgres {
-			row = fmt.Sprintf("($%d, $%d, $%d, $%d)", 4*i+1, 4*i+2, 4*i+3, 4*i+4)
-		}
-		rows = append(rows, row)
-		args = append(args, t.ID, t.From, t.To, t.Amount)
-	}
-	insert := "INSERT INTO " + m.mode.table("ledger") + " (message_id, from_account, to_account, amount) VALUES " + strings.Join(rows, ", ")
-	if _, err := tx.ExecContext(ctx, insert, args...); err != nil {
-		return err
-	}
-	type move struct {
-		account int
-		amount  int64
-	}
-	var moves []move
-	for account, amount := range change {
-		moves = append(moves, move{account, amount})
-	}
-	slices.SortFunc(moves, func(a, b move) int { return cmp.Compare(a.account, b.account) })
-	for _, each := range moves {
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET balance = balance + %d WHERE id = %d", m.mode.table("accounts"), each.amount, each.account))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return m.apply(ctx, tx, transfers)
 }

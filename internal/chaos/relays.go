@@ -23,7 +23,8 @@ type fleet struct {
 	args   []string
 	env    []string
 	log    *timeline
-	noun   string // what the processes are called in the log
+	noun   string                     // what the processes are called in the log
+	heard  func(process, line string) // takes what they say
 
 	mu       sync.Mutex
 	slots    []*slot
@@ -51,9 +52,10 @@ type slot struct {
 
 func (s *slot) name() string { return fmt.Sprintf("%s-%d.%d", s.noun, s.number, s.incarnation) }
 
-// startFleet starts n processes, relays or what the noun says.
-func startFleet(n int, noun, binary string, args, env []string, log *timeline) *fleet {
-	f := &fleet{noun: noun, binary: binary, args: args, env: env, log: log, owner: -1, over: make(chan struct{})}
+// startFleet starts n processes, relays or what the noun says, and tells heard each line
+// of theirs.
+func startFleet(n int, noun, binary string, args, env []string, log *timeline, heard func(process, line string)) *fleet {
+	f := &fleet{noun: noun, heard: heard, binary: binary, args: args, env: env, log: log, owner: -1, over: make(chan struct{})}
 	for number := range n {
 		s := &slot{number: number, noun: noun}
 		f.slots = append(f.slots, s)
@@ -147,6 +149,7 @@ func (f *fleet) read(s *slot, out io.Reader) (last string) {
 	for lines.Scan() {
 		last = lines.Text()
 		f.log.say(s.name(), "%s", last)
+		f.heard(s.name(), last)
 		f.mu.Lock()
 		switch {
 		case strings.Contains(last, "msg=started"):

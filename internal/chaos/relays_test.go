@@ -20,7 +20,7 @@ func shell(t *testing.T, n int, script string) *fleet {
 	log, err := newTimeline(filepath.Join(t.TempDir(), "timeline.log"), nil)
 	require.NoError(t, err)
 	t.Cleanup(log.close)
-	f := startFleet(n, "relay", "/bin/sh", []string{"-c", script}, nil, log)
+	f := startFleet(n, "relay", "/bin/sh", []string{"-c", script}, nil, log, func(string, string) {})
 	t.Cleanup(f.kill9)
 	return f
 }

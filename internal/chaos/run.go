@@ -103,7 +103,7 @@ func (r *run) makeTopics(ctx context.Context) error {
 // outbox is empty, or will not become so.
 func (r *run) load(ctx context.Context) error {
 	args := []string{"run", "--kafka-brokers", r.servers.Address(kafka), "--lease-ttl", r.settings.LeaseTTL.String(), "--mode", string(r.settings.Mode)}
-	r.fleet = startFleet(r.settings.Relays, "relay", r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL), r.log)
+	r.fleet = startFleet(r.settings.Relays, "relay", r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL), r.log, func(string, string) {})
 	defer r.fleet.kill9() // after terminate there are none
 	r.trouble = &trouble{settings: r.settings, plan: r.plan, servers: r.servers, db: r.db, fleet: r.fleet, log: r.log}
 	ob, err := outbox.New(r.db.dialect)
