@@ -170,7 +170,11 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 	if err := r.fleet.terminate(ending); err != nil {
 		r.problem("%v", err)
 	}
-	r.report.Ended = len(r.fleet.ended) - r.report.Leaves
+	for _, end := range r.fleet.ended {
+		if !strings.Contains(end, "ended by itself: <nil>") { // as one does that was asked to leave
+			r.report.Ended++
+		}
+	}
 	for _, line := range r.fleet.panics {
 		r.problem("%s", line)
 	}
