@@ -57,10 +57,14 @@ func TestMember(t *testing.T) {
 	if os.Getenv(memberSleeper) != "" {
 		cfg.ExactlyOnceTopics = cfg.Topics // nothing but the epoch is in its way
 		cfg.Options = append(cfg.Options, kgo.InstanceID(sleeper))
+		awake := make(chan os.Signal, 1)
+		signal.Notify(awake, syscall.SIGCONT)
 		h = func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
 			err := w.effect(ctx, tx, m)
 			fmt.Println("asleep")
-			return errors.Join(err, syscall.Kill(os.Getpid(), syscall.SIGSTOP))
+			err = errors.Join(err, syscall.Kill(os.Getpid(), syscall.SIGSTOP))
+			<-awake // this thread may be the last to stop
+			return err
 		}
 	}
 	ctx, stop := signal.NotifyContext(t.Context(), syscall.SIGTERM)
