@@ -89,6 +89,22 @@ func TestArchiveComparesTheDrainWithTheArchiveOnAndOff(t *testing.T) {
 	}
 }
 
+func TestInboxAlternatesAllContendersAndComparesThem(t *testing.T) {
+	needServers(t, postgreSQL)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"inbox", "-rows", "4000", "-slow-rows", "200", "-rounds", "1", "-warmup", "0", "-json"}, &out))
+	t.Log(out.String())
+	var r inboxReport
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	require.Len(t, r.Slices, 2*len(inboxContenders)-1) // COPY has no source
+	require.Len(t, r.Comparisons, 8)
+	for _, c := range r.Comparisons {
+		require.Positive(t, c.Ratio)
+		require.LessOrEqual(t, c.Lowest, c.Highest)
+	}
+	require.NotEmpty(t, r.Server["fsync"])
+}
+
 func TestLatencyCountsEveryEventOfTheRelay(t *testing.T) {
 	needServers(t, postgreSQL)
 	var out bytes.Buffer
@@ -111,6 +127,9 @@ func TestWrongUsageIsAnErrorBeforeAnythingStarts(t *testing.T) {
 		"an unknown mode":               {[]string{"drain", "-mode", "twice"}, "-mode"},
 		"nothing blocked":               {[]string{"parked", "-blocked", "0"}, "-blocked"},
 		"an archive without rows":       {[]string{"archive", "-rows", "0"}, "-rows"},
+		"inbox without rounds":          {[]string{"inbox", "-rounds", "0"}, "-rounds"},
+		"an unknown source":             {[]string{"inbox", "-source", "disk"}, `"disk"`},
+		"an unknown contender":          {[]string{"inbox", "-only", "magic"}, `"magic"`},
 		"no rate":                       {[]string{"latency", "-rate", "0"}, "-rate"},
 		"a flag that is not there":      {[]string{"drain", "-speed"}, "-speed"},
 	} {

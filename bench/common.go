@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/migrations"
 )
 
 // The databases that -database names.
@@ -94,7 +96,7 @@ func open(ctx context.Context, o options) (_ *bench, err error) {
 	if b.broker, err = openBroker(strings.Split(brokers, ",")); err != nil {
 		return nil, err
 	}
-	b.db, err = newDatabase(ctx, server)
+	b.db, err = newDatabase(ctx, server, migrations.OutboxOnly)
 	return b, err
 }
 

@@ -27,7 +27,7 @@ const (
 	keys         = 10_000
 )
 
-func newDatabase(ctx context.Context, server string) (_ *database, err error) {
+func newDatabase(ctx context.Context, server string, only migrations.Half) (_ *database, err error) {
 	admin, err := dbopen.Open(ctx, server)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func newDatabase(ctx context.Context, server string) (_ *database, err error) {
 		return nil, err
 	}
 	d.sql = target.DB
-	_, err = migrations.Apply(ctx, d.sql, d.dialect, migrations.Options{Only: migrations.OutboxOnly})
+	_, err = migrations.Apply(ctx, d.sql, d.dialect, migrations.Options{Only: only})
 	return d, err
 }
 

@@ -11,13 +11,14 @@ import (
 	"syscall"
 )
 
-const usageText = `usage: go run . [drain | memory | latency | parked | archive] [flags]
+const usageText = `usage: go run . [drain | memory | latency | parked | archive | inbox] [flags]
 
   drain     how fast the relay drains a backlog, beside a ceiling (the default)
   memory    the relay's peak memory while it drains a large backlog
   latency   commit to consumed at a steady rate, beside a bare loop
   parked    the drain of other keys, with and without many blocked events
   archive   the drain with the archive on and off
+  inbox     how fast messages are applied: one by one, in batches, with offsets in the database, and bare COPY
 
 go run . drain -h lists the flags of a benchmark.
 `
@@ -57,6 +58,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return parkedCommand(ctx, args, out)
 	case "archive":
 		return archiveCommand(ctx, args, out)
+	case "inbox":
+		return inboxCommand(ctx, args, out)
 	}
 	fmt.Fprint(os.Stderr, usageText)
 	return fmt.Errorf("there is no benchmark %q", name)
