@@ -124,7 +124,9 @@ type Config struct {
 	AdoptOffsets bool
 
 	// Options are further settings of the client: TLS, SASL, instance id, fetch sizes.
-	// What the promises depend on is set after them.
+	// What the promises depend on is set after them. kgo.FetchMaxWait is 100 ms unless it is
+	// among them: longer, and a partition that was paused because its buffer was full may
+	// stand still for that long while others have nothing new.
 	Options []kgo.Opt
 
 	// Logger gets one line for each change of state. Default: slog.Default().

@@ -154,7 +154,7 @@ func (m *member) connect() error {
 		reset = kgo.NewOffset().AtEnd()
 	}
 	var err error
-	m.client, err = kgo.NewClient(append(append([]kgo.Opt{}, m.cfg.Options...),
+	m.client, err = kgo.NewClient(append(append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...),
 		kgo.SeedBrokers(m.cfg.Brokers...),
 		kgo.ConsumerGroup(m.cfg.Group),
 		kgo.ConsumeTopics(m.cfg.Topics...),
@@ -176,6 +176,13 @@ func (m *member) connect() error {
 	close(m.connected)
 	return nil
 }
+
+// fetchWait is how long a broker keeps a fetch that it has nothing for. A client has one fetch
+// at a broker at a time: one that was sent while a full partition was paused does not ask for
+// it, and so a partition that is resumed waits for the end of it, if all others of that broker
+// are idle. With franz-go's 5 s a busy partition beside idle ones had a buffer's worth of
+// messages every 5 s.
+const fetchWait = 100 * time.Millisecond
 
 // consume polls until m.ctx ends, and then leaves the group.
 func (m *member) consume() error {
