@@ -48,3 +48,17 @@ func TestTheGateLetsOneAloneOrManyTogether(t *testing.T) {
 		require.True(t, began["d"], "nobody waits before it any more")
 	})
 }
+
+// What the gate costs a transaction, with as many goroutines at it as there are processors.
+func BenchmarkGate(b *testing.B) {
+	var g gate
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := g.enter(b.Context(), false); err != nil {
+				b.Error(err)
+				return
+			}
+			g.leave()
+		}
+	})
+}
