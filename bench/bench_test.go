@@ -105,6 +105,21 @@ func TestInboxAlternatesAllContendersAndComparesThem(t *testing.T) {
 	require.NotEmpty(t, r.Server["fsync"])
 }
 
+func TestInboxLatencyCountsEachMessageOnce(t *testing.T) {
+	needServers(t, postgreSQL)
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"inbox-latency", "-rate", "100", "-for", "1s", "-rounds", "1", "-json"}, &out))
+	t.Log(out.String())
+	var r inboxLatencyReport
+	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
+	require.Len(t, r.Medians, 3)
+	for _, m := range r.Medians {
+		require.Equal(t, 100, m.Messages)
+		require.Positive(t, m.P50)
+		require.LessOrEqual(t, m.P50, m.P99)
+	}
+}
+
 func TestLatencyCountsEveryEventOfTheRelay(t *testing.T) {
 	needServers(t, postgreSQL)
 	var out bytes.Buffer
@@ -130,6 +145,7 @@ func TestWrongUsageIsAnErrorBeforeAnythingStarts(t *testing.T) {
 		"inbox without rounds":          {[]string{"inbox", "-rounds", "0"}, "-rounds"},
 		"an unknown source":             {[]string{"inbox", "-source", "disk"}, `"disk"`},
 		"an unknown contender":          {[]string{"inbox", "-only", "magic"}, `"magic"`},
+		"inbox latency without a rate":  {[]string{"inbox-latency", "-rate", "0"}, "-rate"},
 		"no rate":                       {[]string{"latency", "-rate", "0"}, "-rate"},
 		"a flag that is not there":      {[]string{"drain", "-speed"}, "-speed"},
 	} {

@@ -128,6 +128,9 @@ func runInbox(ctx context.Context, o inboxOptions) (_ *inboxReport, err error) {
 		return nil, err
 	}
 	defer atEnd(&err, b.close)
+	if err := b.produce(ctx); err != nil {
+		return nil, err
+	}
 	r := &inboxReport{Settings: o}
 	if r.Server, err = b.settings(ctx); err != nil {
 		return nil, err

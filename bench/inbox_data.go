@@ -17,7 +17,7 @@ import (
 const consumerName = "bench"
 
 // inboxBench is a database with the inbox's tables and the handler's, and messages for
-// it in memory and in a topic.
+// it in a topic; where produce made them, in memory too.
 type inboxBench struct {
 	o        inboxOptions
 	db       *database
@@ -55,10 +55,7 @@ func openInbox(ctx context.Context, o inboxOptions) (_ *inboxBench, err error) {
 			return nil, err
 		}
 	}
-	if b.topic, err = b.broker.newTopic(ctx); err != nil {
-		return nil, err
-	}
-	return b, b.produce(ctx)
+	return b, nil
 }
 
 func (b *inboxBench) close(ctx context.Context) error {
@@ -85,9 +82,12 @@ func share(n, partition int) int {
 }
 
 // produce makes the messages, with the ids and on the wire that the relay's have, and
-// writes them to the topic. A key has one partition.
-func (b *inboxBench) produce(ctx context.Context) error {
-	producer, err := kgo.NewClient(kgo.SeedBrokers(b.broker.addresses...), kgo.DefaultProduceTopic(b.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+// writes them to a new topic. A key has one partition.
+func (b *inboxBench) produce(ctx context.Context) (err error) {
+	if b.topic, err = b.broker.newTopic(ctx); err != nil {
+		return err
+	}
+	producer, err := b.producer()
 	if err != nil {
 		return err
 	}
@@ -109,10 +109,7 @@ func (b *inboxBench) produce(ctx context.Context) error {
 			Position: &inbox.Position{Topic: b.topic, Partition: int32(partition), Offset: int64(offset)},
 		}
 		b.messages[partition] = append(b.messages[partition], m)
-		producer.Produce(ctx, &kgo.Record{
-			Partition: int32(partition), Key: []byte(m.Key), Value: payload,
-			Headers: []kgo.RecordHeader{{Key: "_watermill_message_uuid", Value: []byte(m.ID)}, {Key: "name", Value: []byte(m.Type)}},
-		}, func(_ *kgo.Record, err error) { failed <- err })
+		producer.Produce(ctx, record(m), func(_ *kgo.Record, err error) { failed <- err })
 	}
 	for range b.o.Rows {
 		if err := <-failed; err != nil {
@@ -120,6 +117,20 @@ func (b *inboxBench) produce(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// producer writes records to the partitions that they name.
+func (b *inboxBench) producer() (*kgo.Client, error) {
+	return kgo.NewClient(kgo.SeedBrokers(b.broker.addresses...), kgo.DefaultProduceTopic(b.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerLinger(0))
+}
+
+// record is m as the relay writes it.
+func record(m inbox.Message) *kgo.Record {
+	return &kgo.Record{
+		Partition: m.Position.Partition, Key: []byte(m.Key), Value: m.Payload,
+		Headers: []kgo.RecordHeader{{Key: "_watermill_message_uuid", Value: []byte(m.ID)}, {Key: "name", Value: []byte(m.Type)}},
+	}
 }
 
 // empty removes what the last contender wrote, and leaves the server at rest. The keys are

@@ -52,7 +52,7 @@ func (b *inboxBench) slice(ctx context.Context, c inboxContender, source string)
 	if c.mode == inboxkafka.PerMessage {
 		n = b.o.SlowRows
 	}
-	ib, err := inbox.New(inbox.PostgreSQL, consumerName, inbox.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	ib, err := inbox.New(inbox.PostgreSQL, consumerName, inbox.WithLogger(quiet()))
 	if err != nil {
 		return slice{}, err
 	}
@@ -106,24 +106,18 @@ func (b *inboxBench) fromKafka(ctx context.Context, ib *inbox.Inbox, c inboxCont
 	defer stop()
 	var done, began, ended atomic.Int64
 	start := time.Now()
-	cfg := inboxkafka.Config{
-		Inbox: ib, DB: b.db.sql, Brokers: b.broker.addresses, Group: group, Topics: []string{b.topic},
-		Mode: c.mode, MaxBatch: b.o.Batch, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Decode: func(r *kgo.Record) (inbox.Message, error) {
-			if began.Load() == 0 {
-				began.CompareAndSwap(0, int64(time.Since(start)))
-			}
-			return inboxkafka.Decode(r)
-		},
-		OnOutcome: func(inbox.Message, inbox.Outcome) {
-			if done.Add(1) == int64(n) {
-				ended.Store(int64(time.Since(start)))
-				stop()
-			}
-		},
+	cfg := b.config(ib, c, group)
+	cfg.Decode = func(r *kgo.Record) (inbox.Message, error) {
+		if began.Load() == 0 {
+			began.CompareAndSwap(0, int64(time.Since(start)))
+		}
+		return inboxkafka.Decode(r)
 	}
-	if c.without {
-		cfg.ExactlyOnceTopics = []string{b.topic}
+	cfg.OnOutcome = func(inbox.Message, inbox.Outcome) {
+		if done.Add(1) == int64(n) {
+			ended.Store(int64(time.Since(start)))
+			stop()
+		}
 	}
 	consumer, err := inboxkafka.New(cfg)
 	if err != nil {
@@ -140,6 +134,20 @@ func (b *inboxBench) fromKafka(ctx context.Context, ib *inbox.Inbox, c inboxCont
 		return 0, fmt.Errorf("%d of %d messages were handled: %w", done.Load(), n, context.Cause(ctx))
 	}
 	return time.Duration(ended.Load() - began.Load()), nil
+}
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// config is inboxkafka's for a contender.
+func (b *inboxBench) config(ib *inbox.Inbox, c inboxContender, group string) inboxkafka.Config {
+	cfg := inboxkafka.Config{
+		Inbox: ib, DB: b.db.sql, Brokers: b.broker.addresses, Group: group, Topics: []string{b.topic},
+		Mode: c.mode, MaxBatch: b.o.Batch, Logger: quiet(),
+	}
+	if c.without {
+		cfg.ExactlyOnceTopics = []string{b.topic}
+	}
+	return cfg
 }
 
 // fromMemory hands the messages of each partition to the inbox, all partitions beside

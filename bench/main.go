@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-const usageText = `usage: go run . [drain | memory | latency | parked | archive | inbox] [flags]
+const usageText = `usage: go run . [drain | memory | latency | parked | archive | inbox | inbox-latency] [flags]
 
   drain     how fast the relay drains a backlog, beside a ceiling (the default)
   memory    the relay's peak memory while it drains a large backlog
@@ -19,6 +19,7 @@ const usageText = `usage: go run . [drain | memory | latency | parked | archive 
   parked    the drain of other keys, with and without many blocked events
   archive   the drain with the archive on and off
   inbox     how fast messages are applied: one by one, in batches, with offsets in the database, and bare COPY
+  inbox-latency  produced to applied at a steady rate, in each mode of inboxkafka
 
 go run . drain -h lists the flags of a benchmark.
 `
@@ -60,6 +61,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return archiveCommand(ctx, args, out)
 	case "inbox":
 		return inboxCommand(ctx, args, out)
+	case "inbox-latency":
+		return inboxLatencyCommand(ctx, args, out)
 	}
 	fmt.Fprint(os.Stderr, usageText)
 	return fmt.Errorf("there is no benchmark %q", name)
