@@ -117,17 +117,19 @@ func TestHazard25AZombieIsFenced(t *testing.T) {
 	cfg = w.config(t, inboxkafka.OffsetsInDatabase)
 	cfg.ExactlyOnceTopics = cfg.Topics
 	cfg.Group += "-new"
-	nextIn, goOn := make(chan struct{}, 10), make(chan struct{})
+	nextIn, going := make(chan struct{}, 10), make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(going) })
+	defer goOn()
 	next := consume(t, cfg, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
 		nextIn <- struct{}{}
-		<-goOn
+		<-going
 		return w.effect(ctx, tx, m)
 	})
 	<-nextIn // it has not moved the offset either, so that the epoch alone tells the two apart
 	wake()
 	log.awaits(t, "inboxkafka: another member has taken the partition", 1)
 	require.Empty(t, w.effects(t))
-	close(goOn)
+	goOn()
 	w.produce(t, 0, "b")
 	w.awaitEffects(t, 2)
 	next.end(t)
@@ -153,10 +155,12 @@ func TestHazard25AProcessThatSleptThroughItsGroupCommitsNothing(t *testing.T) {
 
 			cfg := w.config(t, inboxkafka.OffsetsInDatabase)
 			cfg.ExactlyOnceTopics = cfg.Topics
-			nextIn, goOn := make(chan struct{}, 10), make(chan struct{})
+			nextIn, going := make(chan struct{}, 10), make(chan struct{})
+			goOn := sync.OnceFunc(func() { close(going) })
+			defer goOn()
 			r := consume(t, cfg, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
 				nextIn <- struct{}{}
-				<-goOn
+				<-going
 				return w.effect(ctx, tx, m)
 			})
 			<-nextIn
@@ -168,7 +172,7 @@ func TestHazard25AProcessThatSleptThroughItsGroupCommitsNothing(t *testing.T) {
 			}, patience, 10*time.Millisecond)
 			require.Contains(t, p.ends(t), "run ended: <nil>")
 			require.Empty(t, w.effects(t))
-			close(goOn)
+			goOn()
 			w.produce(t, 0, "b")
 			w.awaitEffects(t, 2)
 			r.end(t)
