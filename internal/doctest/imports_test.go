@@ -27,8 +27,8 @@ func imports() map[string]string {
 		"uuid":    "github.com/google/uuid",
 	}
 	for _, ours := range []string{
-		"inbox", "inbox/inboxgorm", "inbox/inboxkafka", "inbox/inboxwatermill", "migrations",
-		"outbox", "outbox/outboxgorm", "outbox/outboxpgx", "outbox/outboxtest", "outbox/outboxwatermill",
+		"inbox", "inbox/inboxgorm", "inbox/inboxkafka", "inbox/inboxwatermill", "inbox/replica", "migrations",
+		"outbox", "outbox/backfill", "outbox/outboxgorm", "outbox/outboxpgx", "outbox/outboxtest", "outbox/outboxwatermill",
 		"relay", "relay/relaykafka", "relay/relaywatermill", "relay/relaywatermill/watermillkafka", "relay/relaytest",
 	} {
 		known[lastElement(ours)] = module + "/" + ours

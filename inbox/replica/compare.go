@@ -1,0 +1,193 @@
+package replica
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Comparison declares what Compare compares.
+type Comparison struct {
+	Source        *sql.DB
+	SourceDialect inbox.Dialect
+	// Query is a SELECT of what the replica should have: the columns of Key and the
+	// others, under the names that they have in the replica's table. No key comes twice.
+	Query string
+
+	Replica        *sql.DB
+	ReplicaDialect inbox.Dialect
+	// Table has the replica, in Schema (PostgreSQL; default: the search_path).
+	Table, Schema string
+	// Key are the columns of the key.
+	Key []string
+
+	// Wait is how long a difference has for going away before it is looked at again:
+	// longer than an event takes from the source to the replica. Default: 10 s.
+	Wait time.Duration
+	// RowsPerSecond limits the rate at which each side is read. 0: no limit.
+	RowsPerSecond int
+	// MaxRows bounds the memory: so many rows of each side are looked at one by one,
+	// about 200 bytes each. Default: 100,000.
+	MaxRows int
+	// Progress is called now and then, from one goroutine.
+	Progress func(CompareProgress)
+}
+
+// CompareProgress says how far Compare is.
+type CompareProgress struct {
+	Step string // source, replica, source again, …
+	Rows int64  // read in this step
+}
+
+// Kinds of differences.
+const (
+	Missing   = "missing"   // the source has the row, the replica does not
+	Extra     = "extra"     // the replica has a row that the source does not have
+	Different = "different" // both have it, and not with the same values
+)
+
+// Difference is a row that is not the same on both sides.
+type Difference struct {
+	Kind string `json:"kind"`
+	// Key has the values of the key's columns, as text.
+	Key []string `json:"key"`
+}
+
+// Compared is what Compare found.
+type Compared struct {
+	SourceRows  int64        `json:"source_rows"`
+	ReplicaRows int64        `json:"replica_rows"`
+	Chunks      int          `json:"chunks_different"` // looked into
+	Differences []Difference `json:"differences"`      // by key
+	// InFlight are rows that differed, and were the same later or had moved on in the replica.
+	InFlight int `json:"in_flight"`
+	// Left are chunks that differ and were not looked into, for MaxRows.
+	Left int `json:"chunks_left"`
+}
+
+// Equal reports that no difference stayed.
+func (c Compared) Equal() bool { return len(c.Differences) == 0 && c.Left == 0 }
+
+// Compare finds out whether a replica equals its source. The two may be in databases of
+// different kinds: numbers, times, JSON, UUIDs and booleans are compared by what they
+// mean, all else by its bytes.
+//
+// Each side is read once, in any order, by one statement, and its rows are summed up in
+// chunks: ranges of the hash of the key, which are the same whatever the databases'
+// collations. Only rows of chunks that differ are then kept one by one. What differs is
+// looked at again after Wait, and reported if it still does and the replica's row has not
+// moved meanwhile: everything else is an event in flight.
+//
+// It writes nothing, and needs SELECT on what it reads. ErrConfig is a mistake of the
+// caller's.
+func Compare(ctx context.Context, c Comparison) (Compared, error) {
+	c.Wait = cmp.Or(c.Wait, 10*time.Second)
+	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
+	if err := c.check(); err != nil {
+		return Compared{}, err
+	}
+	s, err := newComparer(ctx, c)
+	if err != nil {
+		return Compared{}, fmt.Errorf("compare %s: %w", c.Table, err)
+	}
+	done, err := s.run(ctx)
+	if err != nil {
+		err = fmt.Errorf("compare %s: %w", c.Table, err)
+	}
+	return done, err
+}
+
+func (c Comparison) check() error {
+	switch {
+	case c.Query == "" || c.Table == "" || len(c.Key) == 0:
+		return fmt.Errorf("compare: %w: it needs a query of the source, the replica's table and its key", ErrConfig)
+	case c.Wait < 0 || c.RowsPerSecond < 0 || c.MaxRows < 0:
+		return fmt.Errorf("compare: %w: a negative wait, rate or number of rows", ErrConfig)
+	case c.Schema != "" && c.ReplicaDialect != inbox.PostgreSQL:
+		return fmt.Errorf("compare: %w: only PostgreSQL has schemas", ErrConfig)
+	}
+	names := append(slices.Clone(c.Key), c.Table)
+	if c.Schema != "" {
+		names = append(names, c.Schema)
+	}
+	for _, name := range names {
+		if !dialect.ValidIdentifier(name) {
+			return fmt.Errorf("compare: %w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig, name)
+		}
+	}
+	return nil
+}
+
+// merged is the kind by which two columns are compared. The more exact type tells what the
+// other side's text means; a value that is none of it is compared as text.
+func merged(a, b kind) kind {
+	switch {
+	case a == b || b == asText:
+		return a
+	case a == asText:
+		return b
+	case a == asBits || b == asBits:
+		return asBits
+	case a == asSingle || b == asSingle:
+		return asSingle
+	case a == asDouble || b == asDouble:
+		return asDouble
+	}
+	return asText
+}
+
+func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
+	all, err := columnsOf(ctx, c.Source, c.SourceDialect, dialect.NoRows(dialect.CompareQuery(c.SourceDialect, c.Query, nil)))
+	if err != nil {
+		return nil, fmt.Errorf("the source's query: %w", err)
+	}
+	columns := slices.Clone(c.Key)
+	for _, name := range all.names {
+		if !dialect.ValidIdentifier(name) {
+			return nil, fmt.Errorf("%w: the query has a column %q: give it the name of the replica's column (AS …)", ErrConfig, name)
+		}
+		if !slices.Contains(columns, name) {
+			columns = append(columns, name)
+		}
+	}
+	if len(columns) != len(all.names) {
+		return nil, fmt.Errorf("%w: the query's columns %q do not have each of the key %q once", ErrConfig, all.names, c.Key)
+	}
+	s := &comparer{Comparison: c, columns: columns, sums: make([]sum, chunks)}
+	s.source = side{name: "source", db: c.Source, dialect: c.SourceDialect, query: dialect.CompareQuery(c.SourceDialect, c.Query, columns)}
+	s.replica = side{name: "replica", db: c.Replica, dialect: c.ReplicaDialect, query: dialect.CompareTable(c.ReplicaDialect, c.Schema, c.Table, columns)}
+	there, err := columnsOf(ctx, c.Replica, c.ReplicaDialect, dialect.NoRows(s.replica.query))
+	if err != nil {
+		return nil, fmt.Errorf("the replica's table (it needs the columns %q, and SELECT on them): %w", columns, err)
+	}
+	s.kinds = make([]kind, len(columns))
+	for i, name := range columns {
+		s.kinds[i] = merged(all.kinds[slices.Index(all.names, name)], there.kinds[i])
+	}
+	return s, nil
+}
+
+type described struct {
+	names []string
+	kinds []kind
+}
+
+func columnsOf(ctx context.Context, db *sql.DB, d inbox.Dialect, query string) (described, error) {
+	stream, err := dialect.OpenStream(ctx, db, d, query)
+	if err != nil {
+		return described{}, err
+	}
+	out := described{names: stream.Names}
+	for _, t := range stream.Types {
+		out.kinds = append(out.kinds, kindOf(t))
+	}
+	stream.Next() // an error of the query may come only now
+	return out, errors.Join(stream.Err(), stream.Close())
+}

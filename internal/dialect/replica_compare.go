@@ -1,0 +1,87 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+)
+
+// Stream is the answer to a query that is read row by row, in memory that does not grow
+// with it.
+type Stream struct {
+	*sql.Rows
+	Names []string // of the columns
+	Types []string // the database's own names of their types; SQLite: as declared
+	stmt  *sql.Stmt
+}
+
+// Close ends the query.
+func (s *Stream) Close() error {
+	err := s.Rows.Close()
+	if s.stmt != nil {
+		err = errors.Join(err, s.stmt.Close())
+	}
+	return err
+}
+
+// OpenStream begins to read a query.
+//
+// On MySQL the statement is prepared: then values travel in binary, and a FLOAT keeps the
+// digits that it loses when the server prints it. Elsewhere it is not: that would need
+// one server connection for several round trips, which poolers do not give.
+func OpenStream(ctx context.Context, db *sql.DB, d Dialect, query string) (*Stream, error) {
+	s := &Stream{}
+	var err error
+	if d == MySQL {
+		if s.stmt, err = db.PrepareContext(ctx, query); err != nil {
+			return nil, err
+		}
+		s.Rows, err = s.stmt.QueryContext(ctx)
+	} else {
+		s.Rows, err = db.QueryContext(ctx, query)
+	}
+	if err != nil {
+		if s.stmt != nil {
+			_ = s.stmt.Close() // the query's error says more
+		}
+		return nil, err
+	}
+	types, err := s.ColumnTypes()
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	for _, t := range types {
+		s.Names = append(s.Names, t.Name())
+		s.Types = append(s.Types, t.DatabaseTypeName())
+	}
+	return s, nil
+}
+
+// CompareTable is the query of a replica's table; all names must be valid.
+func CompareTable(d Dialect, schema, table string, columns []string) string {
+	return "SELECT " + quoteAll(d, columns) + " FROM " + Names{Dialect: d, Schema: schema}.Table(table)
+}
+
+// CompareQuery makes a query of a query: the columns named, or all.
+func CompareQuery(d Dialect, query string, columns []string) string {
+	list := "*"
+	if len(columns) > 0 {
+		list = quoteAll(d, columns)
+	}
+	query = strings.TrimRight(query, "; \t\r\n")
+	// A line of its own: the query may end with a comment.
+	return "SELECT " + list + " FROM (" + query + "\n) AS postroom_compare"
+}
+
+// NoRows makes a query answer with its columns alone.
+func NoRows(query string) string { return query + " WHERE 1 = 0" }
+
+func quoteAll(d Dialect, columns []string) string {
+	quoted := make([]string, len(columns))
+	for i, c := range columns {
+		quoted[i] = Names{Dialect: d}.quote(c)
+	}
+	return strings.Join(quoted, ", ")
+}
