@@ -1,6 +1,6 @@
 # The commands of this project. Each is a plain command underneath, so that nothing needs make.
 .DEFAULT_GOAL := help
-.PHONY: help test fuzz services lint fmt demo bench chaos
+.PHONY: help test fuzz services lint fmt demo bench chaos replica
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -30,3 +30,8 @@ bench: ## measure; BENCH="…" are the benchmark program's arguments
 
 chaos: ## kill, stop and cut while events flow, and judge; DURATION=20m SEED=7 MODE=… DATABASE=postgres or mariadb
 	@go run ./internal/chaos/cmd $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(MODE),--mode $(MODE)) $(if $(DATABASE),--database $(DATABASE)) $(CHAOS)
+
+replica: ## backfill 1,000,000 rows (ROWS=…) that are written meanwhile, and compare the replica
+	@dev/services up
+	@addresses=$$(dev/services env) && eval "$$addresses" && POSTROOM_TEST_REPLICA_ROWS=$(or $(ROWS),1000000) \
+		go test ./outbox/backfill -run TestAReplicaEndsEqual -count=1 -v -timeout 30m
