@@ -3,8 +3,10 @@ package inbox
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -69,9 +71,14 @@ func letter(topic, consumer string, m Message, attempts int, reason string, most
 		HeaderDeadLetterError:    readable(reason),
 	}
 	if own := ownHeaders(m); own != nil {
-		for name, value := range own {
-			headers[name] = value
+		maps.Copy(own, headers)
+		if headersFit(own) {
+			headers = own
 		}
+	}
+	for !headersFit(headers) { // JSON writes a byte as up to six
+		text := headers[HeaderDeadLetterError]
+		headers[HeaderDeadLetterError] = strings.ToValidUTF8(text[:len(text)/2], "")
 	}
 	e := outbox.Event{Topic: topic, Headers: headers}
 	if isText(m.Key) && len(m.Key) <= maxKey {
@@ -84,6 +91,12 @@ func letter(topic, consumer string, m Message, attempts int, reason string, most
 		e.Payload = m.Payload
 	}
 	return e
+}
+
+// headersFit reports whether an event may have the headers. Without an error they always fit.
+func headersFit(headers map[string]string) bool {
+	encoded, err := json.Marshal(headers)
+	return err != nil || headers[HeaderDeadLetterError] == "" || len(encoded)+2*len(headers) <= outbox.MaxHeaders
 }
 
 // ownHeaders are the message's headers that an event may have; none if they are too many.

@@ -246,8 +246,8 @@ func (b *batch) single(ctx context.Context, n int) error {
 	r := newRun(b.unit, b.ms[n])
 	outcome, err := r.untilDone(ctx)
 	b.outcomes[n] = outcome
-	if outcome == Parked {
-		b.blocked = true
+	if outcome == Parked || outcome == Duplicate {
+		b.blocked = true // see blockedKeys
 	}
 	switch {
 	case r.killed:
@@ -362,8 +362,10 @@ func (b *batch) sort(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool
 }
 
 // blockedKeys returns which of the messages' keys stand still, as topic, NUL, key, and
-// locks them.
+// locks them. None did when the batch began is no answer once a message is found done: a
+// member that was declared dead may have parked it since, and the next one of its key waits behind it.
 func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (map[string]bool, error) {
+	b.blocked = b.blocked || slices.Contains(fresh, false)
 	if !b.blocked {
 		return nil, nil
 	}
