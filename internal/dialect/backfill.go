@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // Backfill keeps the runs of backfills in outbox_backfills. Safe for concurrent use.
@@ -137,15 +138,27 @@ func (b *Backfill) Read(ctx context.Context, tx Queryer, query, column string, a
 		}
 		r.Key, r.Type = key.String, kind.String
 		switch p := r.Position.(type) {
-		case int64, string:
+		case int64:
 		case int32:
 			r.Position = int64(p)
+		case string:
 		case []byte:
+			if b.names.Dialect != MySQL { // where a driver may hand over text so
+				return nil, notAPosition(column, p)
+			}
 			r.Position = string(p)
 		default:
-			return nil, fmt.Errorf("column %s is %T: a backfill goes by a column of integers or text that is unique and never NULL", column, p)
+			return nil, notAPosition(column, p)
+		}
+		// The run's place is kept as JSON, which has no other bytes: a run that is resumed would go on elsewhere.
+		if text, ok := r.Position.(string); ok && !utf8.ValidString(text) {
+			return nil, fmt.Errorf("column %s holds bytes that are no UTF-8: have the query go by them as text, such as hex(%s), with an index on that", column, column)
 		}
 		found = append(found, r)
 	}
 	return found, rows.Err()
+}
+
+func notAPosition(column string, value any) error {
+	return fmt.Errorf("column %s is %T: a backfill goes by a column of integers or text that is unique and never NULL (of bytes the query can make text, such as hex(%s), with an index on that)", column, value, column)
 }
