@@ -47,6 +47,11 @@ func Decode(headers map[string]string, payload []byte) (Change, error) {
 		return Change{}, fmt.Errorf("%w: the payload has no whole number \"version\"", ErrVersion)
 	}
 	c.Version = version
-	c.Deleted, _ = c.Values["deleted"].(bool)
+	if deleted := c.Values["deleted"]; deleted != nil {
+		var ok bool
+		if c.Deleted, ok = deleted.(bool); !ok { // 1 or "true" taken for false would bring the row back
+			return Change{}, fmt.Errorf("%w: \"deleted\" of the payload is neither true nor false", ErrValues)
+		}
+	}
 	return c, nil
 }
