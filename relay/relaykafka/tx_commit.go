@@ -174,8 +174,36 @@ func (t *transaction) commit() error {
 	case t.torn || t.producer != producer{id, epoch}:
 		return errTorn
 	}
+	if err := t.awaitPartitions(ctx); err != nil {
+		return err
+	}
 	if err := s.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return orCause(ctx, err)
+	}
+	return nil
+}
+
+// awaitPartitions waits until kgo shows the partitions of topics that the session produces to
+// for the first time. kgo v1.22 stores them only after it has handed on the records that
+// waited for them (storePartitionsUpdate). A broker may have those before that: then
+// EndTransaction, which has the sequences of all partitions begin anew with the new epoch,
+// does not find these partitions, and the next transaction fails with
+// OUT_OF_ORDER_SEQUENCE_NUMBER.
+func (t *transaction) awaitPartitions(ctx context.Context) error {
+	for _, list := range [][]*txItem{t.items, t.manifests} {
+		for _, it := range list {
+			for !t.session.shown[it.wire.Topic] {
+				if leader, _, err := t.session.client.PartitionLeader(it.wire.Topic, it.wire.Partition); leader >= 0 || err != nil {
+					t.session.shown[it.wire.Topic] = true
+					break
+				}
+				select {
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				case <-time.After(time.Millisecond):
+				}
+			}
+		}
 	}
 	return nil
 }

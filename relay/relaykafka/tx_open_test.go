@@ -156,6 +156,18 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	}
 }
 
+// The first transaction of a session is the first that its client produces to the topics.
+// See awaitPartitions: without it one in some hundred of these second transactions fails.
+func TestTheSecondTransactionOfASessionBeginsItsSequencesAnew(t *testing.T) {
+	w, _ := fakeTx(t, kfake.SeedTopics(1, "orders"))
+	for i := range int64(100) {
+		turn := w.open(nil)
+		turn.commit(record(2*i+1, "orders", "k", nil))
+		turn.commit(record(2*i+2, "orders", "k", nil))
+		turn.Close()
+	}
+}
+
 func TestAMissingRightToForgetIsNamedAndStopsNothing(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	w.cfg.ManifestKeep = 1

@@ -51,6 +51,7 @@ type txSession struct {
 
 	// The own of run.
 	topics map[string]bool // whether they exist
+	shown  map[string]bool // those whose partitions kgo shows
 	held   []*txItem       // of topics that do not; they come before the queue
 	number int64           // of the last transaction
 
@@ -75,6 +76,7 @@ func newTxSession(sink *Sink, source relay.Identity, ack relay.Ack) *txSession {
 		work:   make(chan struct{}, 1),
 		room:   make(chan struct{}, 1),
 		topics: make(map[string]bool),
+		shown:  make(map[string]bool),
 
 		confirmed: -1,
 	}
