@@ -64,6 +64,31 @@ func (h *Hold) Epoch() int64 { return h.epoch }
 // handled reports whether a message lies before the offset.
 func (h *Hold) handled(m Message) bool { return h.next.Valid && m.Position.Offset < h.next.Int64 }
 
+// Skip moves the offset to next, over records that are no messages: the ends of Kafka's transactions. It
+// fails with ErrFenced if another member has taken the partition over; an offset that is further
+// already stays.
+func (h *Hold) Skip(ctx context.Context, db *sql.DB, next int64) error {
+	fail := func(err error) error {
+		return fmt.Errorf("inbox: move the offset of %s/%d for %q to %d: %w%s", h.topic, h.partition, h.ib.consumer, next, err, hint(err))
+	}
+	moved, err := h.ib.store.MoveOffset(ctx, db, h.ib.consumer, h.topic, h.partition, h.epoch, next, next)
+	if err != nil {
+		return fail(err)
+	}
+	if moved {
+		h.next = sql.NullInt64{Int64: next, Valid: true}
+		return nil
+	}
+	row, err := h.ib.store.ReadHold(ctx, db, h.ib.consumer, h.topic, h.partition)
+	switch {
+	case err != nil:
+		return fail(err)
+	case row.Epoch != h.epoch:
+		return fail(ErrFenced)
+	}
+	return nil
+}
+
 // check refuses messages of another partition, and disorder.
 func (h *Hold) check(ms []Message) error {
 	last := int64(-1)

@@ -84,6 +84,8 @@ type store interface {
 	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
+	// LowestOffsets returns the lowest position of each partition that rows come from.
+	LowestOffsets(ctx context.Context, db dialect.Queryer, consumer string) ([]dialect.InboxPosition, error)
 	// ExpiredMessages returns the next rows older than age, and where to go on from.
 	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration, from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
 	// OldestMessage returns the age of the oldest row, 0 if there is none.

@@ -112,9 +112,7 @@ func (m *member) commit(ps []*partition) bool {
 			}
 		}
 	})
-	if first != nil && !isGroupError(first) {
-		m.log.Warn("inboxkafka: offsets were not committed, the next commit says them again", "error", first)
-	}
+	m.tellCommit(first)
 	if first != nil && len(failed) == 0 {
 		m.wakeCommitter()
 		return false
@@ -129,6 +127,18 @@ func (m *member) commit(ps []*partition) bool {
 		p.mu.Unlock()
 	}
 	return first == nil
+}
+
+// tellCommit logs an error of a commit, once for each change. m.committing is held.
+func (m *member) tellCommit(err error) {
+	switch {
+	case err == nil && m.commitError != "":
+		m.log.Info("inboxkafka: offsets are committed again")
+		m.commitError = ""
+	case err != nil && !isGroupError(err) && m.commitError != err.Error():
+		m.commitError = err.Error()
+		m.log.Warn("inboxkafka: offsets were not committed, the next commit says them again", "error", err)
+	}
 }
 
 // addFingerprints says beside each offset for whom it says that messages are done. With

@@ -95,8 +95,9 @@ type Config struct {
 	BufferBytes int
 
 	// Grace is how long a partition that the group takes away, or that Run's end finds
-	// at work, may go on with the transaction under way; then it is rolled back. Keep it
-	// well below the group's rebalance timeout (60 s). Default: DefaultGrace.
+	// at work, may go on with the transaction under way; then it is rolled back. While a
+	// rebalance waits for it, the member's other partitions handle what is in their buffers, and
+	// fetch nothing. Keep it well below the group's rebalance timeout (60 s). Default: DefaultGrace.
 	Grace time.Duration
 
 	// ReplayEvery is how often parked messages that an operator asked to retry are looked
@@ -120,7 +121,9 @@ type Config struct {
 	OnPruned func(inbox.Pruned)
 
 	// AdoptOffsets lets a group go on whose offsets were committed for another consumer
-	// name or other tables. What it handled there is unknown here.
+	// name or other tables: what it handled there is unknown here. And it lets one begin that
+	// has no offset, though the inbox knows later messages of the partition and not those
+	// at its start, which were pruned: they are applied again.
 	AdoptOffsets bool
 
 	// Options are further settings of the client: TLS, SASL, instance id, fetch sizes.
@@ -134,6 +137,10 @@ type Config struct {
 	// OnOutcome is called after each message that came to an end, for metrics, by several
 	// goroutines at once.
 	OnOutcome func(m inbox.Message, o inbox.Outcome)
+
+	// unknownAfter is how long a topic must have been unknown to the brokers to count as
+	// deleted: just after a restart they deny topics that they have.
+	unknownAfter time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -169,6 +176,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.unknownAfter == 0 {
+		c.unknownAfter = 30 * time.Second
 	}
 	return c
 }

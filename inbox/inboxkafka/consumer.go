@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
@@ -39,7 +38,8 @@ var ErrRunning = errors.New("inboxkafka: the consumer runs already: make another
 // or rolled back.
 //
 // h writes through tx alone and leaves its end to the inbox; see inbox.Process. Its ctx
-// ends when the partition has to be given up; that is not before Config.Grace has passed.
+// ends when the partition has to be given up; that is not before Config.Grace has passed. For a
+// parked message that an operator had retried it ends with Run's.
 func (c *Consumer) Run(ctx context.Context, h inbox.Handler) error {
 	if h == nil {
 		return errors.New("inboxkafka: run: the handler is nil")
@@ -115,15 +115,17 @@ type member struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu         sync.Mutex // guards failure and partitions
-	failure    error      // the first
-	partitions map[partitionName]*partition
-	background sync.WaitGroup
-	committing sync.Mutex // one commit at a time, and none beside a revocation's
-	dirty      chan struct{}
-	probation  probation
-	fetchError string // the last one logged; of the poll loop alone
-	alone      bool   // no other inbox has committed to the group; of the commit loop alone
+	mu          sync.Mutex // guards failure and partitions
+	failure     error      // the first
+	partitions  map[partitionName]*partition
+	background  sync.WaitGroup
+	committing  sync.Mutex // one commit at a time, and none beside a revocation's
+	dirty       chan struct{}
+	probation   probation
+	fetchError  string               // the last one logged; of the poll loop alone, as is the next
+	denied      map[string]time.Time // topics that the broker does not know, and since when
+	alone       bool                 // no other inbox has committed to the group; of the commit loop alone
+	commitError string               // the last one logged; under committing
 }
 
 type partitionName struct {
@@ -136,6 +138,7 @@ func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.
 		Consumer: c, one: one, many: many,
 		partitions: make(map[partitionName]*partition),
 		connected:  make(chan struct{}),
+		denied:     make(map[string]time.Time),
 		dirty:      make(chan struct{}, 1),
 	}
 	m.ctx, m.cancel = context.WithCancel(ctx)
@@ -162,6 +165,7 @@ func (m *member) connect() error {
 		kgo.ConsumeResetOffset(reset),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // see markers.go
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), // between a poll and AllowRebalance, what was polled is ours
 		kgo.OnPartitionsAssigned(m.assigned),
@@ -226,9 +230,16 @@ const leaveTimeout = 5 * time.Second
 
 // fail ends Run with err; the first one counts.
 func (m *member) fail(err error) {
+	if m.ctx.Err() == nil {
+		m.failed(err)
+	}
+}
+
+// failed is fail for an error that counts after Run was asked to end, too.
+func (m *member) failed(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.failure == nil && m.ctx.Err() == nil {
+	if m.failure == nil {
 		m.failure = err
 	}
 	m.cancel()
@@ -241,24 +252,11 @@ func (m *member) dispatch(fetches kgo.Fetches) {
 			return
 		}
 		m.fetchError = ""
+		delete(m.denied, f.Topic)
 		if p := m.partition(partitionName{f.Topic, f.Partition}); p != nil {
 			p.add(f.Records)
 		}
 	})
-}
-
-// fetchFailed judges an error that franz-go does not repeat in silence.
-func (m *member) fetchFailed(topic string, partition int32, err error) {
-	var lost *kgo.ErrDataLoss
-	switch {
-	case m.ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed):
-	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost) && m.cfg.ResetOffset == "":
-		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d lies outside the log (%w): retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
-			m.cfg.Group, topic, partition, err))
-	case m.fetchError != err.Error(): // once for each change
-		m.fetchError = err.Error()
-		m.log.Warn("inboxkafka: cannot fetch, trying again", "topic", topic, "partition", partition, "error", err)
-	}
 }
 
 func (m *member) partition(name partitionName) *partition {

@@ -1,11 +1,17 @@
 package inboxkafka
 
 import (
+	"log/slog"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
 )
 
 // With franz-go's default a resumed partition waits 5 s for the fetch of idle ones.
@@ -26,4 +32,85 @@ func TestAFetchWaitsBrieflyAtTheBrokerUnlessOptionsSayOtherwise(t *testing.T) {
 			require.Equal(t, c.want, m.client.OptValue(kgo.FetchMaxWait))
 		})
 	}
+}
+
+// unconnected is a member whose client has no broker.
+func unconnected(t *testing.T, cfg Config) *member {
+	t.Helper()
+	cfg.Brokers, cfg.Group, cfg.Topics, cfg.Logger = []string{"127.0.0.1:1"}, "g", []string{"t"}, slog.New(slog.DiscardHandler)
+	m := (&Consumer{cfg: cfg.withDefaults(), log: slog.New(slog.DiscardHandler)}).newMember(t.Context(), nil, nil)
+	require.NoError(t, m.connect())
+	t.Cleanup(func() { m.cancel(); m.client.CloseAllowingRebalance() })
+	return m
+}
+
+// Were a rebalance let in between a poll and the handing over of what it brought, records that were fetched
+// for an earlier assignment would be taken for the start of the next one, and their offsets for done.
+func TestWhatWasPolledIsOursUntilItIsHandedOver(t *testing.T) {
+	require.Equal(t, true, unconnected(t, Config{}).client.OptValue(kgo.BlockRebalanceOnPoll))
+}
+
+func TestWhatFranzGoDoesNotMendEndsRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		reset Offset
+		err   error
+		says  string
+	}{
+		"lost records":                            {"", &kgo.ErrDataLoss{Topic: "t"}, "say where to go on with ResetOffset"},
+		"lost records, with a place to go on":     {Earliest, &kgo.ErrDataLoss{Topic: "t"}, ""},
+		"a position outside the log":              {"", kerr.OffsetOutOfRange, "say where to go on with ResetOffset"},
+		"a batch that is too large to decompress": {Latest, &kgo.ErrDecompressTooLarge{}, "kgo.MaxDecompressBatchBytes"},
+		"a broker that does not answer":           {"", kerr.RequestTimedOut, ""},
+		"a topic that is unknown for a moment":    {"", kerr.UnknownTopicID, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := unconnected(t, Config{ResetOffset: c.reset})
+			m.fetchFailed("t", 0, c.err)
+			if c.says == "" {
+				require.NoError(t, m.failure)
+				require.NoError(t, m.ctx.Err())
+				return
+			}
+			require.ErrorContains(t, m.failure, c.says)
+			require.ErrorIs(t, m.failure, c.err)
+			require.Error(t, m.ctx.Err())
+		})
+	}
+}
+
+func TestATopicIsGoneWhenItWasDeniedWithoutAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := (&Consumer{cfg: Config{}.withDefaults()}).newMember(t.Context(), nil, nil)
+		defer m.cancel()
+		require.False(t, m.gone("t"))
+		time.Sleep(29 * time.Second)
+		require.False(t, m.gone("t"))
+		m.dispatch(kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "t", Partitions: []kgo.FetchPartition{{Records: []*kgo.Record{{}}}}}}}})
+		time.Sleep(2 * time.Second)
+		require.False(t, m.gone("t"), "it was there meanwhile")
+		time.Sleep(30 * time.Second)
+		require.True(t, m.gone("t"))
+	})
+}
+
+// A lane that stands still keeps the position, and the other lanes' messages above it pile up: done, but
+// remembered.
+func TestAPartitionIsPausedWhenTooMuchIsAboveItsPosition(t *testing.T) {
+	m := unconnected(t, Config{KeyConcurrency: 2, MaxBatch: 1, Buffer: 1000})
+	p := &partition{m: m, name: partitionName{"t", 0}, lanes: []*lane{{}, {}}}
+	for _, l := range p.lanes {
+		l.wake = sync.NewCond(&p.mu)
+	}
+	paused := func() bool { return len(m.client.PauseFetchPartitions(nil)["t"]) > 0 }
+	p.add([]*kgo.Record{{Offset: 0}})
+	for n := int64(1); !paused(); n++ {
+		require.Less(t, n, int64(20_000))
+		p.add([]*kgo.Record{{Offset: n}})
+		p.lanes[0].queue, p.lanes[1].queue, p.records = nil, nil, 0
+		p.finished([]waiting{{ticket: uint64(n)}}, nil, []inbox.Outcome{inbox.Applied})
+	}
+	require.Len(t, p.low.open, 16_000)
+	p.finished([]waiting{{ticket: 0}}, nil, []inbox.Outcome{inbox.Applied})
+	require.Empty(t, p.low.open)
+	require.False(t, paused())
 }

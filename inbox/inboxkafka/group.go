@@ -107,6 +107,9 @@ func (m *member) positions(ctx context.Context, offsets map[string]map[int32]kgo
 	if err == nil && m.cfg.Mode == OffsetsInDatabase {
 		err = m.fromDatabase(ctx, offsets)
 	}
+	if err == nil {
+		err = m.begin(ctx, offsets)
+	}
 	switch {
 	case err == nil:
 		return offsets, nil
@@ -128,6 +131,7 @@ func refuse(format string, args ...any) error {
 // fromDatabase takes the holds of what was assigned, and puts their offsets in place of
 // the group's.
 func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+	var untold []partitionName
 	for topic, ids := range offsets {
 		for id := range ids {
 			hold, err := m.takeHold(ctx, partitionName{topic, id})
@@ -136,8 +140,13 @@ func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]
 			}
 			if next, known := hold.Next(); known {
 				offsets[topic][id] = kgo.NewOffset().At(next).WithEpoch(-1)
+			} else if m.withoutIDs(topic) && !m.cfg.AdoptOffsets {
+				untold = append(untold, partitionName{topic, id})
 			}
 		}
+	}
+	if err := m.checkUntold(ctx, untold); err != nil {
+		return err
 	}
 	return m.checkWithinLog(ctx, offsets)
 }

@@ -89,10 +89,23 @@ func (w world) inbox(t *testing.T, opts ...inbox.Option) *inbox.Inbox {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
+// told is a logger whose lines are the test's if it fails.
+func told(t *testing.T) *slog.Logger {
+	log := newLog()
+	t.Cleanup(func() {
+		for _, line := range log.all() {
+			if t.Failed() {
+				t.Log(line.at.Format("15:04:05.000"), line.message, line.attrs)
+			}
+		}
+	})
+	return log.logger()
+}
+
 func (w world) config(t *testing.T, mode inboxkafka.Mode) inboxkafka.Config {
 	t.Helper()
 	return inboxkafka.Config{
-		Inbox: w.inbox(t), DB: w.DB, Brokers: w.brokers, Group: w.topic, Topics: []string{w.topic}, Mode: mode, Logger: quiet(),
+		Inbox: w.inbox(t), DB: w.DB, Brokers: w.brokers, Group: w.topic, Topics: []string{w.topic}, Mode: mode, Logger: told(t),
 		ReplayEvery: -1, Options: []kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)},
 	}
 }
@@ -108,7 +121,12 @@ func start(t *testing.T, run func(ctx context.Context) error) running {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := running{stop: cancel, done: make(chan error, 1)}
 	go func() { r.done <- run(ctx) }()
-	t.Cleanup(cancel)
+	t.Cleanup(func() {
+		if t.Failed() && len(r.done) > 0 {
+			t.Log("Run had returned", <-r.done)
+		}
+		cancel()
+	})
 	return r
 }
 

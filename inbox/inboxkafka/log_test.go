@@ -3,6 +3,7 @@ package inboxkafka_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ type logged struct {
 }
 
 type line struct {
+	at      time.Time
 	message string
 	attrs   map[string]any
 }
@@ -37,8 +39,14 @@ func (l *logged) Handle(_ context.Context, r slog.Record) error {
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = append(l.lines, line{r.Message, attrs})
+	l.lines = append(l.lines, line{r.Time, r.Message, attrs})
 	return nil
+}
+
+func (l *logged) all() []line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
 }
 
 func (l *logged) having(message string) (found []line) {

@@ -74,17 +74,36 @@ func (p *partition) add(records []*kgo.Record) {
 		return
 	}
 	for _, r := range records {
+		ticket := p.low.begin(r.Offset, r.LeaderEpoch)
+		if r.Attrs.IsControl() && p.hold == nil {
+			p.low.finish(ticket) // nothing is to be done, and the position is behind it
+			p.m.wakeCommitter()
+			continue
+		}
 		l := p.laneOf(r)
-		l.queue = append(l.queue, waiting{r, p.low.begin(r.Offset, r.LeaderEpoch)})
+		l.queue = append(l.queue, waiting{r, ticket})
 		p.records++
 		p.bytes += size(r)
 	}
 	for _, l := range p.lanes {
 		l.wake.Signal()
 	}
-	if !p.paused && (p.records >= p.m.cfg.Buffer || p.bytes >= p.m.cfg.BufferBytes) {
+	if !p.paused && (p.records >= p.m.cfg.Buffer || p.bytes >= p.m.cfg.BufferBytes || len(p.low.open) >= p.m.mostOpen()) {
 		p.paused = true
 		p.m.client.PauseFetchPartitions(p.name.set())
+	}
+}
+
+// mostOpen bounds the messages of a partition that are not below its position yet. A lane that
+// stands still has the others' messages pile up there, though they are done.
+func (m *member) mostOpen() int { return 16 * max(m.cfg.Buffer, m.cfg.MaxBatch) }
+
+// resume has the partition fetched again when its buffer is half empty, so that one at its limit is
+// not paused and resumed for each record. p.mu is held.
+func (p *partition) resume() {
+	if p.paused && !p.ending && p.records <= p.m.cfg.Buffer/2 && p.bytes <= p.m.cfg.BufferBytes/2 && len(p.low.open) <= p.m.mostOpen()/2 {
+		p.paused = false
+		p.m.client.ResumeFetchPartitions(p.name.set())
 	}
 }
 
@@ -106,7 +125,13 @@ func (p *partition) laneOf(r *kgo.Record) *lane {
 	return p.lanes[uint64(r.Offset)%n]
 }
 
-func size(r *kgo.Record) int { return len(r.Key) + len(r.Value) }
+func size(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
+}
 
 func (n partitionName) set() map[string][]int32 { return map[string][]int32{n.topic: {n.id}} }
 
@@ -143,17 +168,14 @@ func (p *partition) next(l *lane) []waiting {
 	clear(l.queue[:n])
 	l.queue = l.queue[n:]
 	p.records, p.bytes = p.records-n, p.bytes-bytes
-	// Half empty, so that a partition at its limit is not paused and resumed for each record.
-	if p.paused && p.records <= p.m.cfg.Buffer/2 && p.bytes <= p.m.cfg.BufferBytes/2 {
-		p.paused = false
-		p.m.client.ResumeFetchPartitions(p.name.set())
-	}
+	p.resume()
 	return batch
 }
 
 // handle brings a batch to its end: each of its messages is committed, or err says why
 // the partition cannot go on.
 func (p *partition) handle(l *lane, batch []waiting) error {
+	batch, markers := p.split(batch)
 	ms := make([]inbox.Message, 0, len(batch))
 	var undecodable error
 	for _, w := range batch {
@@ -169,6 +191,9 @@ func (p *partition) handle(l *lane, batch []waiting) error {
 		err = p.oneByOne(batch, ms)
 	} else if len(ms) > 0 {
 		err = p.together(l, batch, ms)
+	}
+	if err == nil && undecodable == nil {
+		err = p.skip(l, markers)
 	}
 	return errors.Join(err, undecodable)
 }
@@ -192,6 +217,9 @@ func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
 func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error {
 	var opts []inbox.BatchOption
 	if p.hold != nil {
+		if err := p.checkAhead(ms[0].Position.Offset); err != nil {
+			return err
+		}
 		opts = append(opts, inbox.InHold(p.hold))
 		if p.m.withoutIDs(p.name.topic) {
 			opts = append(opts, inbox.WithoutIDs())
@@ -209,7 +237,9 @@ func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error
 func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inbox.Outcome) {
 	if p.m.cfg.OnOutcome != nil {
 		for i, o := range outcomes {
-			p.m.cfg.OnOutcome(ms[i], o)
+			if o != inbox.Failed { // that one has not come to an end
+				p.m.cfg.OnOutcome(ms[i], o)
+			}
 		}
 	}
 	p.m.tried(outcomes)
@@ -219,6 +249,7 @@ func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inb
 			p.low.finish(batch[i].ticket)
 		}
 	}
+	p.resume()
 	p.mu.Unlock()
 	p.m.wakeCommitter()
 }
@@ -239,7 +270,8 @@ func (p *partition) failed(err error) {
 		p.m.log.Info("inboxkafka: another member has taken the partition", "topic", p.name.topic, "partition", p.name.id)
 		p.m.background.Go(p.takeBack)
 	default:
-		p.m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w", p.name.topic, p.name.id, err))
+		// Of a partition that was finishing beside Run's end, too.
+		p.m.failed(fmt.Errorf("inboxkafka: topic %q, partition %d: %w", p.name.topic, p.name.id, err))
 	}
 }
 

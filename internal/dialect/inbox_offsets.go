@@ -54,3 +54,22 @@ func (i *Inbox) MoveOffset(ctx context.Context, tx Execer, consumer, topic strin
 		next, i.bytes(consumer), i.bytes(topic), partition, epoch, first)
 	return n > 0, err
 }
+
+// LowestOffsets returns, of each partition that the consumer's rows come from, the lowest offset.
+func (i *Inbox) LowestOffsets(ctx context.Context, db Queryer, consumer string) ([]InboxPosition, error) {
+	rows, err := db.QueryContext(ctx, i.names.Expand(`SELECT kafka_topic, kafka_partition, min(kafka_offset) FROM {inbox_events}
+WHERE consumer = `+i.names.param(1)+` AND kafka_offset IS NOT NULL GROUP BY kafka_topic, kafka_partition`), i.bytes(consumer))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var lowest []InboxPosition
+	for rows.Next() {
+		var at InboxPosition
+		if err := rows.Scan(&at.Topic, &at.Partition, &at.Offset); err != nil {
+			return nil, err
+		}
+		lowest = append(lowest, at)
+	}
+	return lowest, rows.Err()
+}

@@ -1,0 +1,137 @@
+package inboxkafka_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/dbtest"
+)
+
+// A group that expires while its consumer is down begins at the start of the log. What the inbox has
+// pruned of it would be applied again.
+func TestAGroupWithoutAnOffsetDoesNotBeginBeforeWhatIsKnown(t *testing.T) {
+	for name, group := range map[string]func(t *testing.T, w world, cfg *inboxkafka.Config){
+		"it has expired": func(t *testing.T, w world, cfg *inboxkafka.Config) {
+			_, err := kadm.NewClient(w.producer).DeleteGroup(t.Context(), cfg.Group)
+			require.NoError(t, err)
+		},
+		"it has another name": func(_ *testing.T, _ world, cfg *inboxkafka.Config) { cfg.Group += "-renamed" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dbtest.PostgreSQL(t), 1)
+			w.produce(t, 0, ids("a", 5)...)
+			cfg := w.config(t, inboxkafka.Batch)
+			r := consume(t, cfg, w.effect)
+			w.awaitEffects(t, 5)
+			r.end(t)
+			group(t, w, &cfg)
+
+			// Nothing was pruned: the copies are known.
+			r = consume(t, cfg, w.effect)
+			w.produce(t, 0, "b")
+			require.Equal(t, append(ids("a", 5), "b"), w.awaitEffects(t, 6))
+			r.end(t)
+
+			_, err := kadm.NewClient(w.producer).DeleteGroup(t.Context(), cfg.Group)
+			require.NoError(t, err)
+			_, err = w.DB.ExecContext(t.Context(), "DELETE FROM inbox_events WHERE kafka_offset < 3")
+			require.NoError(t, err)
+			r = consume(t, cfg, w.effect)
+			err = r.wait(t)
+			require.ErrorContains(t, err, "of which the ids below offset 3 were pruned")
+			require.ErrorContains(t, err, cfg.Group)
+			require.ErrorContains(t, err, "AdoptOffsets")
+			require.Len(t, w.effects(t), 6)
+
+			cfg.AdoptOffsets = true
+			r = consume(t, cfg, w.effect)
+			w.awaitEffects(t, 9)
+			r.end(t)
+		})
+	}
+}
+
+// Where a group begins is committed before it has handled anything: a member that is gone before its
+// first commit leaves no doubt, and with Latest nothing that came meanwhile is passed over.
+func TestAGroupBeginsWhereItsFirstMemberDid(t *testing.T) {
+	eachMode(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
+		w := newWorld(t, db, 1)
+		w.produce(t, 0, "before", "that")
+		cfg := w.config(t, mode)
+		cfg.StartOffset = inboxkafka.Latest
+		r := consume(t, cfg, w.effect)
+		require.Eventually(t, func() bool { return w.committed(t) == 2 }, patience, 10*time.Millisecond)
+		r.end(t)
+		w.produce(t, 0, "meanwhile")
+		r = consume(t, cfg, w.effect)
+		require.Equal(t, []string{"meanwhile"}, w.awaitEffects(t, 1))
+		r.end(t)
+	})
+}
+
+// A member that was killed before Kafka knew of its last commit has left ids behind that count: to do
+// without them needs a position of the database.
+func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
+	w := newWorld(t, dbtest.PostgreSQL(t), 1)
+	w.produce(t, 0, "a", "b", "c")
+	r := consume(t, w.config(t, inboxkafka.Batch), w.effect)
+	w.awaitEffects(t, 3)
+	r.end(t)
+	w.commit(t, 0, 1)
+	without := w.config(t, inboxkafka.OffsetsInDatabase)
+	without.ExactlyOnceTopics = without.Topics
+	require.ErrorContains(t, consume(t, without, w.effect).wait(t), "run offsets-in-database first without ExactlyOnceTopics")
+
+	var duplicates []string
+	with := w.config(t, inboxkafka.OffsetsInDatabase)
+	with.OnOutcome = func(m inbox.Message, o inbox.Outcome) {
+		if o == inbox.Duplicate {
+			duplicates = append(duplicates, m.ID)
+		}
+	}
+	r = consume(t, with, w.effect)
+	w.produce(t, 0, "d")
+	w.awaitEffects(t, 4)
+	r.end(t)
+	require.Equal(t, []string{"b", "c"}, duplicates)
+	r = consume(t, without, w.effect)
+	w.produce(t, 0, "e")
+	require.Equal(t, []string{"a", "b", "c", "d", "e"}, w.awaitEffects(t, 5))
+	r.end(t)
+}
+
+// The database says that all below its position is done. A topic that was made anew, or a log that
+// was cut, has others there: they are not taken for handled.
+func TestAPositionOfAnotherLogIsRefused(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t), 1)
+	w.produce(t, 0, ids("old", 5)...)
+	r := consume(t, w.config(t, inboxkafka.OffsetsInDatabase), w.effect)
+	w.awaitEffects(t, 5)
+	r.end(t)
+	w.recreate(t)
+	w.produce(t, 0, "new")
+	cfg := w.config(t, inboxkafka.OffsetsInDatabase)
+	require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), "ResetOffset")
+	cfg.ResetOffset = inboxkafka.Earliest
+	require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), "DELETE FROM inbox_offsets WHERE consumer = 'billing'")
+	require.Len(t, w.effects(t), 5)
+}
+
+// recreate deletes the topic and makes it again.
+func (w world) recreate(t *testing.T) {
+	t.Helper()
+	admin := kadm.NewClient(w.producer)
+	_, err := admin.DeleteTopic(t.Context(), w.topic)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err := admin.CreateTopic(t.Context(), 1, 1, nil, w.topic)
+		return err == nil
+	}, patience, 50*time.Millisecond)
+	w.producer.PurgeTopicsFromClient(w.topic)
+}

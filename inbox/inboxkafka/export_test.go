@@ -1,0 +1,9 @@
+package inboxkafka
+
+import "time"
+
+// WithUnknownAfter has a topic that the brokers do not know count as deleted sooner.
+func WithUnknownAfter(c Config, d time.Duration) Config {
+	c.unknownAfter = d
+	return c
+}

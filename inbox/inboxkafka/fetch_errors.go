@@ -1,0 +1,44 @@
+package inboxkafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// fetchFailed judges an error that franz-go does not repeat in silence.
+func (m *member) fetchFailed(topic string, partition int32, err error) {
+	var lost *kgo.ErrDataLoss
+	var tooLarge *kgo.ErrDecompressTooLarge
+	switch {
+	case m.ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed):
+	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost) && m.cfg.ResetOffset == "":
+		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d lies outside the log (%w): retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
+			m.cfg.Group, topic, partition, err))
+	case errors.As(err, &tooLarge):
+		// franz-go reads no further in the partition: it would stand still without a word.
+		m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w: allow for it with Options: kgo.MaxDecompressBatchBytes", topic, partition, err))
+	case errors.Is(err, kerr.UnknownTopicID) && m.gone(topic):
+		// franz-go asks for the topic by the id that it had, for ever.
+		m.fail(fmt.Errorf("inboxkafka: topic %q has been unknown to the brokers for %v (%w): it was deleted, or made anew; when it is there, start again: the group begins in it anew (with %s delete its rows of inbox_offsets first)",
+			topic, m.cfg.unknownAfter, err, OffsetsInDatabase))
+	case m.fetchError != err.Error(): // once for each change
+		m.fetchError = err.Error()
+		m.log.Warn("inboxkafka: cannot fetch, trying again", "topic", topic, "partition", partition, "error", err)
+	}
+}
+
+// gone reports whether a topic has been denied for long enough. Brokers that have just started
+// deny topics that they have.
+func (m *member) gone(topic string) bool {
+	since, known := m.denied[topic]
+	if !known {
+		m.denied[topic] = time.Now()
+		return false
+	}
+	return time.Since(since) >= m.cfg.unknownAfter
+}
