@@ -31,7 +31,5 @@ bench: ## measure; BENCH="…" are the benchmark program's arguments
 chaos: ## kill, stop and cut while events flow, and judge; DURATION=20m SEED=7 MODE=… DATABASE=postgres or mariadb
 	@go run ./internal/chaos/cmd $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(MODE),--mode $(MODE)) $(if $(DATABASE),--database $(DATABASE)) $(CHAOS)
 
-replica: ## backfill 1,000,000 rows (ROWS=…) that are written meanwhile, and compare the replica
-	@dev/services up
-	@addresses=$$(dev/services env) && eval "$$addresses" && POSTROOM_TEST_REPLICA_ROWS=$(or $(ROWS),1000000) \
-		go test ./outbox/backfill -run TestAReplicaEndsEqual -count=1 -v -timeout 30m
+replica: ## backfill 1,000,000 rows (ROWS=…) that are written meanwhile, over a relay and Kafka, and compare the replica
+	@dev/replica $(or $(ROWS),1000000)

@@ -43,6 +43,9 @@ type bankRun struct {
 	mu     sync.Mutex
 	report *BankReport
 	owners map[string]string // by mode and partition: the process that had it last
+	// consumed are the processes that were assigned a partition. From then on a consumer
+	// rides out everything; before, it ends if it finds no database.
+	consumed map[string]bool
 }
 
 // RunBank lets three processes (settings.Binary with the environment of
@@ -52,7 +55,7 @@ func RunBank(ctx context.Context, servers *Servers, s Settings) (_ *BankReport, 
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
-	r := &bankRun{settings: s, servers: servers, owners: make(map[string]string), report: &BankReport{Database: s.Database, Seed: s.Seed, Handovers: make(map[BankMode]int)}}
+	r := &bankRun{settings: s, servers: servers, owners: make(map[string]string), consumed: make(map[string]bool), report: &BankReport{Database: s.Database, Seed: s.Seed, Handovers: make(map[BankMode]int)}}
 	if r.log, err = newTimeline(filepath.Join(s.Dir, "timeline.log"), s.Log); err != nil {
 		return nil, err
 	}
@@ -73,7 +76,7 @@ func RunBank(ctx context.Context, servers *Servers, s Settings) (_ *BankReport, 
 }
 
 func (r *bankRun) migrate(ctx context.Context, _ Settings) error {
-	if _, err := migrations.Apply(ctx, r.db.admin, r.db.dialect, migrations.Options{Only: migrations.InboxOnly}); err != nil {
+	if _, err := migrations.Apply(ctx, r.db.admin, r.db.dialect, migrations.Options{}); err != nil {
 		return err
 	}
 	for _, mode := range bankModes() {
@@ -173,6 +176,9 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 	for _, end := range r.fleet.ended {
 		if !strings.Contains(end, "ended by itself: <nil>") { // as one does that was asked to leave
 			r.report.Ended++
+			if name, _, _ := strings.Cut(end, " "); r.consumed[name] {
+				r.problem("%s, though it had begun to consume", end)
+			}
 		}
 	}
 	for _, line := range r.fleet.panics {
@@ -194,6 +200,7 @@ func (r *bankRun) heard(process, line string) {
 			r.report.Handovers[mode]++
 		}
 		r.owners[name] = process
+		r.consumed[process] = true
 	case strings.Contains(line, `msg="inboxkafka: another member has taken the partition"`):
 		r.report.Fenced++
 	}
