@@ -79,7 +79,7 @@ func (r *Replica) claim(ctx context.Context, tx Queryer, part []ReplicaChange, w
 	var b strings.Builder
 	b.WriteString(`INSERT INTO {inbox_replica_rows} (replica, row_key, version, deleted_at, applied_at, run_id, claim_token) VALUES `)
 	args := make([]any, 0, len(part)*5)
-	now := r.now()
+	now := r.names.now()
 	for i, c := range part {
 		if i > 0 {
 			b.WriteString(", ")
@@ -142,8 +142,8 @@ func (r *Replica) winners(ctx context.Context, tx Queryer, won map[string]bool, 
 }
 
 // now is the database's clock, as an expression.
-func (r *Replica) now() string {
-	switch r.names.Dialect {
+func (n Names) now() string {
+	switch n.Dialect {
 	case PostgreSQL:
 		return "clock_timestamp()"
 	case MySQL:

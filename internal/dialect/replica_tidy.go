@@ -33,7 +33,7 @@ ORDER BY row_key LIMIT `+r.names.param(4)+r.names.forUpdate()), r.names.keyArg(r
 // Bury makes a tombstone of a gate's row, which keeps its version.
 func (r *Replica) Bury(ctx context.Context, tx Execer, rows []ReplicaChange) error {
 	for _, c := range rows {
-		if _, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_rows} SET deleted_at = `+r.now()+` WHERE replica = `+r.names.param(1)+` AND row_key = `+r.names.param(2)),
+		if _, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_rows} SET deleted_at = `+r.names.now()+` WHERE replica = `+r.names.param(1)+` AND row_key = `+r.names.param(2)),
 			r.names.keyArg(r.table.Replica), r.names.keyArg(c.RowKey)); err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (r *Replica) Bury(ctx context.Context, tx Execer, rows []ReplicaChange) err
 
 // Finish notes that nothing of a run and of those before it is awaited any more.
 func (r *Replica) Finish(ctx context.Context, tx Execer, runID string) error {
-	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET finished_at = `+r.now()+` WHERE replica = `+r.names.param(1)+
+	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET finished_at = `+r.names.now()+` WHERE replica = `+r.names.param(1)+
 		` AND run_id <= `+r.names.param(2)+` AND finished_at IS NULL`), r.names.keyArg(r.table.Replica), runID)
 	return err
 }
