@@ -145,22 +145,26 @@ func TestCompareRefusesWhatItCannotCompare(t *testing.T) {
 	exec(t, db.DB, "CREATE TABLE source_rows (id INTEGER, name TEXT)")
 	exec(t, db.DB, "CREATE TABLE replica_rows (id INTEGER PRIMARY KEY, name TEXT)")
 	exec(t, db.DB, "INSERT INTO source_rows VALUES (1, 'a'), (1, 'b')")
-	for name, change := range map[string]func(*replica.Comparison){
-		"no key":                  func(c *replica.Comparison) { c.Key = nil },
-		"no table":                func(c *replica.Comparison) { c.Table = "" },
-		"a name that is none":     func(c *replica.Comparison) { c.Table = "a; b" },
-		"a schema in SQLite":      func(c *replica.Comparison) { c.Schema = "s" },
-		"a negative rate":         func(c *replica.Comparison) { c.RowsPerSecond = -1 },
-		"a key not in the query":  func(c *replica.Comparison) { c.Key = []string{"ref"} },
-		"a column without a name": func(c *replica.Comparison) { c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id" },
-		"a JSON column unknown":   func(c *replica.Comparison) { c.JSON = []string{"extra"} },
-		"a key that comes twice":  func(*replica.Comparison) {},
+	for name, of := range map[string]struct {
+		change func(*replica.Comparison)
+		want   string
+	}{
+		"no key":                  {func(c *replica.Comparison) { c.Key = nil }, "its key"},
+		"no table":                {func(c *replica.Comparison) { c.Table = "" }, "its key"},
+		"a name that is none":     {func(c *replica.Comparison) { c.Table = "a; b" }, `name "a; b"`},
+		"a schema in SQLite":      {func(c *replica.Comparison) { c.Schema = "s" }, "schemas"},
+		"a negative rate":         {func(c *replica.Comparison) { c.RowsPerSecond = -1 }, "negative"},
+		"a key not in the query":  {func(c *replica.Comparison) { c.Key = []string{"ref"} }, "do not have each of the key"},
+		"a column without a name": {func(c *replica.Comparison) { c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id" }, "AS …"},
+		"a JSON column unknown":   {func(c *replica.Comparison) { c.JSON = []string{"extra"} }, `no column "extra"`},
+		"a key that comes twice":  {func(*replica.Comparison) {}, "twice"},
 	} {
 		c := comparison(db, db)
 		c.Key = []string{"id"}
-		change(&c)
+		of.change(&c)
 		_, err := replica.Compare(t.Context(), c)
 		require.ErrorIs(t, err, replica.ErrConfig, name)
+		require.ErrorContains(t, err, of.want, name)
 	}
 }
 

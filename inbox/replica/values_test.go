@@ -20,6 +20,7 @@ import (
 type (
 	status  string
 	level   int
+	photo   []byte
 	broken  struct{ F func() }
 	secret  struct{}
 	pointed struct{ text string }
@@ -53,6 +54,7 @@ func TestAGoValueIsWrittenAsWhatItIs(t *testing.T) {
 		{status("active"), "active"},
 		{level(3), "3"},
 		{&text, "text"},
+		{photo("bytes"), "bytes"},
 		{(*string)(nil), nil},
 		{(*time.Time)(nil), nil},
 		{(*pointed)(nil), nil},
@@ -82,7 +84,9 @@ func TestAGoValueIsWrittenAsWhatItIs(t *testing.T) {
 	} {
 		apply(t, db, r, put(int64(i), 1, c.value))
 		var got sql.NullString
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT name FROM customers WHERE id = ?", i).Scan(&got))
+		var kind string
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT name, typeof(name) FROM customers WHERE id = ?", i).Scan(&got, &kind))
+		require.Equal(t, c.want == "bytes", kind == "blob", "%T", c.value)
 		require.Equal(t, c.want, map[bool]any{true: got.String}[got.Valid], "%T %v", c.value, c.value)
 	}
 }
