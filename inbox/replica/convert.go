@@ -19,7 +19,7 @@ import (
 // have the value.
 func (r *Replica) value(column string, v any) (any, error) {
 	if isNil(v) {
-		return nil, nil //nolint:nilnil // NULL is a value
+		return nil, nil // NULL
 	}
 	_, marshals := v.(json.Marshaler)
 	if valuer, ok := v.(driver.Valuer); ok && !(marshals && r.json[column]) {

@@ -85,7 +85,7 @@ func (r *BackfillRun) readPlace(text []byte) (err error) {
 
 func readPosition(text []byte) (any, error) {
 	if len(text) == 0 || string(text) == "null" {
-		return nil, nil //nolint:nilnil // no position is a value
+		return nil, nil
 	}
 	var n int64
 	if json.Unmarshal(text, &n) == nil {

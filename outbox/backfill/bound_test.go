@@ -118,6 +118,11 @@ func TestARunHasOneTopic(t *testing.T) {
 			require.ErrorContains(t, err, "run per topic")
 			require.Equal(t, map[int]int{3: 0, 2: 2}[chunk], count(t, db, "SELECT count(*) FROM outbox_events"))
 		}
+		// Another version let it send both, and only the markers were left.
+		exec(t, db.DB, `UPDATE outbox_backfills SET position = '3', topics = '{"a":2,"b":1}'`)
+		_, err := backfill.Run(t.Context(), db.DB, db.Dialect, c)
+		require.ErrorIs(t, err, backfill.ErrConfig)
+		require.Equal(t, 2, count(t, db, "SELECT count(*) FROM outbox_events"))
 	})
 }
 

@@ -222,9 +222,9 @@ func (r *runner) oneTopic(rows []dialect.BackfillRow) error {
 	topics := maps.Clone(r.run.Topics)
 	for _, row := range rows {
 		topics[row.Topic]++
-		if len(topics) > 1 {
-			return fmt.Errorf("%w: rows of several topics, %q: make a run per topic (WHERE …), and with Partial (--partial) if one replica reads several", ErrConfig, slices.Sorted(maps.Keys(topics)))
-		}
+	}
+	if len(topics) > 1 {
+		return fmt.Errorf("%w: rows of several topics, %q: make a run per topic (WHERE …), and with Partial (--partial) if one replica reads several", ErrConfig, slices.Sorted(maps.Keys(topics)))
 	}
 	return nil
 }
