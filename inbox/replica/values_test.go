@@ -23,7 +23,7 @@ type (
 	photo   []byte
 	broken  struct{ F func() }
 	secret  struct{}
-	pointed struct{ text string }
+	pointed struct{}
 )
 
 // Text of its own does not make a number another.
