@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/inbox"
 )
 
 // kind says which values of a column are the same.
@@ -27,11 +29,14 @@ const (
 )
 
 // kindOf reads a column's type, as its database names it.
-func kindOf(typeName string) kind {
+func kindOf(d inbox.Dialect, typeName string) kind {
 	name, _, _ := strings.Cut(strings.ToUpper(typeName), "(")
 	name = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "UNSIGNED "))
 	switch name {
 	case "FLOAT4", "FLOAT":
+		if d == inbox.SQLite { // it has no other than 8 bytes
+			return asDouble
+		}
 		return asSingle
 	case "FLOAT8", "DOUBLE", "REAL", "DOUBLE PRECISION":
 		return asDouble

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/inbox"
 )
 
 func TestValuesThatMeanTheSameHaveOneForm(t *testing.T) {
@@ -66,7 +68,9 @@ func TestTypesOfEveryDatabaseHaveTheirKind(t *testing.T) {
 		asTime: {"TIMESTAMPTZ", "DATETIME", "DATE", "TIMESTAMP"}, asJSON: {"JSON", "JSONB"}, asUUID: {"UUID"}, asBits: {"BIT"},
 	} {
 		for _, name := range names {
-			require.Equal(t, k, kindOf(name), name)
+			require.Equal(t, k, kindOf(inbox.MySQL, name), name)
 		}
 	}
+	require.Equal(t, asSingle, kindOf(inbox.PostgreSQL, "FLOAT4"))
+	require.Equal(t, asDouble, kindOf(inbox.SQLite, "FLOAT"), "of 8 bytes, whatever it is called")
 }

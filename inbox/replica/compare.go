@@ -27,6 +27,9 @@ type Comparison struct {
 	Table, Schema string
 	// Key are the columns of the key.
 	Key []string
+	// JSON are columns that are compared as JSON on both sides. It is needed where neither
+	// side has a type for it (MariaDB's JSON is LONGTEXT).
+	JSON []string
 
 	// Wait is how long a difference has for going away before it is looked at again:
 	// longer than an event takes from the source to the replica. Default: 10 s.
@@ -160,6 +163,11 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 	if len(columns) != len(all.names) {
 		return nil, fmt.Errorf("%w: the query's columns %q do not have each of the key %q once", ErrConfig, all.names, c.Key)
 	}
+	for _, name := range c.JSON {
+		if !slices.Contains(columns, name) {
+			return nil, fmt.Errorf("%w: the query has no column %q, which is to be compared as JSON", ErrConfig, name)
+		}
+	}
 	s := &comparer{Comparison: c, columns: columns, sums: make([]sum, chunks)}
 	s.source = side{name: "source", db: c.Source, dialect: c.SourceDialect, query: dialect.CompareQuery(c.SourceDialect, c.Query, columns)}
 	s.replica = side{name: "replica", db: c.Replica, dialect: c.ReplicaDialect, query: dialect.CompareTable(c.ReplicaDialect, c.Schema, c.Table, columns)}
@@ -169,6 +177,10 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 	}
 	s.kinds = make([]kind, len(columns))
 	for i, name := range columns {
+		if slices.Contains(c.JSON, name) {
+			s.kinds[i] = asJSON
+			continue
+		}
 		s.kinds[i] = merged(all.kinds[slices.Index(all.names, name)], there.kinds[i])
 	}
 	return s, nil
@@ -186,7 +198,7 @@ func columnsOf(ctx context.Context, db *sql.DB, d inbox.Dialect, query string) (
 	}
 	out := described{names: stream.Names}
 	for _, t := range stream.Types {
-		out.kinds = append(out.kinds, kindOf(t))
+		out.kinds = append(out.kinds, kindOf(d, t))
 	}
 	stream.Next() // an error of the query may come only now
 	return out, errors.Join(stream.Err(), stream.Close())

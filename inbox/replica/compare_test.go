@@ -145,20 +145,76 @@ func TestCompareRefusesWhatItCannotCompare(t *testing.T) {
 	exec(t, db.DB, "CREATE TABLE source_rows (id INTEGER, name TEXT)")
 	exec(t, db.DB, "CREATE TABLE replica_rows (id INTEGER PRIMARY KEY, name TEXT)")
 	exec(t, db.DB, "INSERT INTO source_rows VALUES (1, 'a'), (1, 'b')")
-	for name, change := range map[string]func(*replica.Comparison){
-		"no key":                  func(c *replica.Comparison) { c.Key = nil },
-		"no table":                func(c *replica.Comparison) { c.Table = "" },
-		"a name that is none":     func(c *replica.Comparison) { c.Table = "a; b" },
-		"a schema in SQLite":      func(c *replica.Comparison) { c.Schema = "s" },
-		"a negative rate":         func(c *replica.Comparison) { c.RowsPerSecond = -1 },
-		"a key not in the query":  func(c *replica.Comparison) { c.Key = []string{"ref"} },
-		"a column without a name": func(c *replica.Comparison) { c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id" },
-		"a key that comes twice":  func(*replica.Comparison) {},
+	for name, of := range map[string]struct {
+		change func(*replica.Comparison)
+		want   string
+	}{
+		"no key":                  {func(c *replica.Comparison) { c.Key = nil }, "its key"},
+		"no table":                {func(c *replica.Comparison) { c.Table = "" }, "its key"},
+		"a name that is none":     {func(c *replica.Comparison) { c.Table = "a; b" }, `name "a; b"`},
+		"a schema in SQLite":      {func(c *replica.Comparison) { c.Schema = "s" }, "schemas"},
+		"a negative rate":         {func(c *replica.Comparison) { c.RowsPerSecond = -1 }, "negative"},
+		"a key not in the query":  {func(c *replica.Comparison) { c.Key = []string{"ref"} }, "do not have each of the key"},
+		"a column without a name": {func(c *replica.Comparison) { c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id" }, "AS …"},
+		"a JSON column unknown":   {func(c *replica.Comparison) { c.JSON = []string{"extra"} }, `no column "extra"`},
+		"a key that comes twice":  {func(*replica.Comparison) {}, "twice"},
 	} {
 		c := comparison(db, db)
 		c.Key = []string{"id"}
-		change(&c)
+		of.change(&c)
 		_, err := replica.Compare(t.Context(), c)
 		require.ErrorIs(t, err, replica.ErrConfig, name)
+		require.ErrorContains(t, err, of.want, name)
 	}
+}
+
+// MariaDB's JSON is text to its drivers, and another database writes it in another way.
+func TestCompareTakesTextForJSONWhenItIsTold(t *testing.T) {
+	t.Parallel()
+	source, target := dbtest.MariaDB(t), dbtest.SQLite(t)
+	exec(t, source.DB, "CREATE TABLE source_rows (id bigint PRIMARY KEY, extra json)")
+	exec(t, target.DB, "CREATE TABLE replica_rows (id INTEGER PRIMARY KEY, extra TEXT)")
+	exec(t, source.DB, `INSERT INTO source_rows VALUES (1, '{"b": 1.0, "a": 2}'), (2, NULL), (3, '{"a": 1}')`)
+	exec(t, target.DB, `INSERT INTO replica_rows VALUES (1, '{"a":2,"b":1}'), (2, NULL), (3, '{"a":"1"}')`)
+	c := comparison(source, target)
+	c.Key = []string{"id"}
+	done, err := replica.Compare(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, done.Differences, 2)
+	c.JSON = []string{"extra"}
+	done, err = replica.Compare(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, []replica.Difference{{Kind: replica.Different, Key: []string{"3"}}}, done.Differences)
+}
+
+func TestCompareKeepsTheDigitsOfSQLitesFloat(t *testing.T) {
+	t.Parallel()
+	db := dbtest.SQLite(t)
+	for _, table := range []string{"source_rows", "replica_rows"} {
+		exec(t, db.DB, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY, amount FLOAT)")
+	}
+	exec(t, db.DB, "INSERT INTO source_rows VALUES (1, 16777217)")
+	exec(t, db.DB, "INSERT INTO replica_rows VALUES (1, 16777216)")
+	c := comparison(db, db)
+	c.Key = []string{"id"}
+	done, err := replica.Compare(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, done.Differences, 1)
+}
+
+// Not more slowly than it may, which no clock shows, but not faster either.
+func TestCompareReadsAtItsRate(t *testing.T) {
+	t.Parallel()
+	db := dbtest.SQLite(t)
+	for _, table := range []string{"source_rows", "replica_rows"} {
+		exec(t, db.DB, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY)")
+		exec(t, db.DB, "INSERT INTO "+table+" WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT i FROM n")
+	}
+	c := comparison(db, db)
+	c.Key, c.RowsPerSecond = []string{"id"}, 40_000
+	began := time.Now()
+	done, err := replica.Compare(t.Context(), c)
+	require.NoError(t, err)
+	require.True(t, done.Equal())
+	require.GreaterOrEqual(t, time.Since(began), 100*time.Millisecond, "2000 rows of each side")
 }

@@ -11,14 +11,15 @@ import (
 
 // Headers that outbox/backfill sets.
 const (
-	HeaderRun     = "backfill_run"     // in each event of a run: its id
-	HeaderSent    = "backfill_sent"    // in an end marker: rows sent to this topic
+	HeaderRun     = "backfill_run"     // in each event of a run that is not partial: its id
+	HeaderPartial = "backfill_partial" // in each event of a partial run: true
+	HeaderSent    = "backfill_sent"    // in an end marker: rows sent
 	HeaderStarted = "backfill_started" // in an end marker: RFC 3339
 )
 
 // End is what a backfill says at its end.
 type End struct {
-	Sent    int64     // rows of the run in this topic
+	Sent    int64     // rows of the run
 	Started time.Time // by the source's clock
 }
 
@@ -26,15 +27,9 @@ type End struct {
 // columns, "version", and "deleted" where it is true: {"version":7,"id":42,"name":"x"}.
 // Numbers keep all their digits. Markers and rows of a backfill are known by headers.
 func Decode(headers map[string]string, payload []byte) (Change, error) {
-	c := Change{RunID: headers[HeaderRun]}
-	if sent, marker := headers[HeaderSent]; marker {
-		n, err := strconv.ParseInt(sent, 10, 64)
-		started, err2 := time.Parse(time.RFC3339Nano, headers[HeaderStarted])
-		if err := errors.Join(err, err2); err != nil || n < 0 || c.RunID == "" {
-			return Change{}, fmt.Errorf("end marker of backfill %q cannot be read: %w", c.RunID, errors.Join(ErrValues, err))
-		}
-		c.End = &End{Sent: n, Started: started}
-		return c, nil
+	c, err := ofBackfill(headers)
+	if err != nil || c.End != nil {
+		return c, err
 	}
 	d := json.NewDecoder(bytes.NewReader(payload))
 	d.UseNumber()
@@ -53,5 +48,21 @@ func Decode(headers map[string]string, payload []byte) (Change, error) {
 			return Change{}, fmt.Errorf("%w: \"deleted\" of the payload is neither true nor false", ErrValues)
 		}
 	}
+	return c, nil
+}
+
+// ofBackfill reads what headers say of a backfill: all of a marker, a part of a row.
+func ofBackfill(headers map[string]string) (Change, error) {
+	c := Change{RunID: headers[HeaderRun], Partial: headers[HeaderPartial] == "true"}
+	sent, marker := headers[HeaderSent]
+	if !marker {
+		return c, nil
+	}
+	n, err := strconv.ParseInt(sent, 10, 64)
+	started, err2 := time.Parse(time.RFC3339Nano, headers[HeaderStarted])
+	if err := errors.Join(err, err2); err != nil || n < 0 || c.RunID == "" {
+		return Change{}, fmt.Errorf("end marker of backfill %q cannot be read: %w", c.RunID, errors.Join(ErrValues, err))
+	}
+	c.End = &End{Sent: n, Started: started}
 	return c, nil
 }

@@ -8,16 +8,17 @@
 //
 // The version of each key stands in inbox_replica_rows, the gate; for a deleted row it
 // stays there as a tombstone. A batch passes the gate in one statement (two on MySQL),
-// then what was let through is written in one statement, and deletions in one more. It
-// is not one statement for all: on PostgreSQL a statement that waits at the gate for
-// another transaction goes on with the snapshot that it began with, and its DELETE
-// would not see the row which that transaction has just inserted.
+// then deletions that were let through are made in one statement, and rows written in
+// one more. It is not one statement for all: on PostgreSQL a statement that waits at
+// the gate for another transaction goes on with the snapshot that it began with, and its
+// DELETE would not see the row which that transaction has just inserted.
 //
 // A backfill (outbox/backfill) makes a replica complete: Tidy removes rows that the
 // source no longer has, once every row of the run has arrived. That is counted, so it
 // does not matter in which order, how often and through which partition the rows and
-// the end marker come.
+// the end marker come. A row of a backfill is written again over one of the same
+// version, which mends what was done to the replica's table.
 //
-// The table is written by the replica alone. Its transactions need READ COMMITTED
-// (PostgreSQL) or any isolation (MySQL, MariaDB, SQLite).
+// The table is written by the replica alone, and has no unique index but its key's. Its
+// transactions need READ COMMITTED (PostgreSQL) or any isolation (MySQL, MariaDB, SQLite).
 package replica

@@ -7,7 +7,8 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// ToChange makes a change of a message. Its error parks the message.
+// ToChange makes a change of a message: Version, Deleted and Values. What the headers
+// say of a backfill is added, and end markers do not come to it. Its error parks the message.
 type ToChange func(m inbox.Message) (Change, error)
 
 // DecodeMessage is the ToChange of JSON payloads; see Decode.
@@ -31,7 +32,7 @@ func (r *Replica) BatchHandler(decode ToChange) inbox.BatchHandler {
 	return func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
 		changes := make([]Change, 0, len(ms))
 		for _, m := range ms {
-			c, err := decode(m)
+			c, err := change(m, decode)
 			if err != nil {
 				return err
 			}
@@ -40,4 +41,18 @@ func (r *Replica) BatchHandler(decode ToChange) inbox.BatchHandler {
 		_, err := r.Apply(ctx, tx, changes...)
 		return err
 	}
+}
+
+// change does not leave the backfill's headers to decode: without them no run would end.
+func change(m inbox.Message, decode ToChange) (Change, error) {
+	said, err := ofBackfill(m.Headers)
+	if err != nil || said.End != nil {
+		return said, err
+	}
+	c, err := decode(m)
+	if said.RunID != "" {
+		c.RunID = said.RunID
+	}
+	c.Partial = c.Partial || said.Partial
+	return c, err
 }

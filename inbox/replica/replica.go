@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// Errors of New and Apply, found with errors.Is. Those of Apply come before any SQL.
+// Errors of New and Apply, found with errors.Is. Those of Apply come before it writes.
 var (
 	ErrConfig  = errors.New("the replica cannot be declared so")
 	ErrVersion = errors.New("no version: the source must give each change of a row a number above 0 that grows")
@@ -22,14 +24,17 @@ var (
 // Config declares a replica. Names are of a-z, 0-9 and _, and are quoted.
 type Config struct {
 	// Name is the replica's in Postroom's tables: 1 to 100 bytes. Renaming it forgets
-	// all versions. Default: Table.
+	// all versions. Default: Table, with Schema before it and a dot if that is given.
 	Name string
-	// Table is written by the replica alone. It must be there.
+	// Table is written by the replica alone. It must be there, with a unique index on
+	// exactly the columns of Key and no other unique index: two rows may have the same
+	// values for a while, when events overtake one another, and the message would be parked.
 	Table string
 	// Schema is the table's, on PostgreSQL. Default: the connection's search_path.
 	Schema string
 	// Key are the columns of its primary key, or of a unique one: integers or text,
-	// together at most 500 bytes.
+	// together at most 500 bytes. Keys are told apart by their bytes, so on MySQL text has
+	// a collation _bin, and the table is looked at once: see Apply.
 	Key []string
 	// Columns are the others that are written.
 	Columns []string
@@ -37,6 +42,9 @@ type Config struct {
 	Times []string
 	// Bytes are those of Columns whose JSON strings are base64.
 	Bytes []string
+	// JSON are those of Columns whose values are stored as JSON text whatever they are,
+	// strings included; a nil is NULL. Other columns take maps, slices and structs so.
+	JSON []string
 	// TablePrefix and TablesSchema say where Postroom's own tables are.
 	TablePrefix, TablesSchema string
 }
@@ -51,32 +59,42 @@ type Change struct {
 	// Values are those of the key's columns and of all others. A column that is
 	// missing is an error: the source did not send NULL. Others are ignored.
 	Values map[string]any
-	// RunID is the backfill that sent it; empty: none.
+	// RunID is the backfill that sent it; empty: none. It is written again over the row
+	// of the same version, which mends damage, unless that is a tombstone.
 	RunID string
+	// Partial says that a partial backfill sent it: written again like RunID's rows, and
+	// not counted.
+	Partial bool
 	// End is set for the end marker of the backfill RunID; nothing else is then.
 	End *End
 }
 
 // Result says what became of changes.
 type Result struct {
-	Applied int // rows inserted or overwritten
+	Applied int // rows inserted or overwritten, those that a backfill wrote again too
 	Deleted int // deletions let through
 	Stale   int // copies, and versions not above the one that is known
 }
 
-// Replica writes one table. It has no state that changes, and is safe for use by many
-// goroutines.
+// Replica writes one table. It is safe for use by many goroutines.
 type Replica struct {
 	store   *dialect.Replica
 	dialect inbox.Dialect
 	c       Config
 	times   map[string]bool
 	bytes   map[string]bool
+	json    map[string]bool
+	checked atomic.Pointer[dialect.ReplicaKey] // MySQL: the table was found right
 }
 
 // New returns the replica that c declares. It does not talk to the database.
 func New(d inbox.Dialect, c Config) (*Replica, error) {
-	c.Name = cmp.Or(c.Name, c.Table)
+	if c.Name == "" {
+		c.Name = c.Table
+		if c.Schema != "" {
+			c.Name = c.Schema + "." + c.Table // tables of one name in two schemas are two replicas
+		}
+	}
 	if err := c.check(d); err != nil {
 		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
 	}
@@ -85,14 +103,15 @@ func New(d inbox.Dialect, c Config) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
 	}
-	r := &Replica{store: store, dialect: d, c: c, times: map[string]bool{}, bytes: map[string]bool{}}
-	for _, column := range c.Times {
-		r.times[column] = true
+	return &Replica{store: store, dialect: d, c: c, times: set(c.Times), bytes: set(c.Bytes), json: set(c.JSON)}, nil
+}
+
+func set(names []string) map[string]bool {
+	all := make(map[string]bool, len(names))
+	for _, name := range names {
+		all[name] = true
 	}
-	for _, column := range c.Bytes {
-		r.bytes[column] = true
-	}
-	return r, nil
+	return all
 }
 
 func (c Config) check(d inbox.Dialect) error {
@@ -117,7 +136,7 @@ func (c Config) check(d inbox.Dialect) error {
 	if len(slices.Compact(slices.Clone(columns))) != len(columns) {
 		return fmt.Errorf("%w: a column is named twice", ErrConfig)
 	}
-	for _, name := range slices.Concat(c.Times, c.Bytes) {
+	for _, name := range slices.Concat(c.Times, c.Bytes, c.JSON) {
 		if !slices.Contains(columns, name) {
 			return fmt.Errorf("%w: %q is no declared column", ErrConfig, name)
 		}
@@ -130,8 +149,12 @@ func (c Config) check(d inbox.Dialect) error {
 // changes with the same version the first to arrive stays: that is a mistake of the
 // source's.
 //
-// ErrVersion and ErrValues come before any SQL. After an error of the database roll
-// back; a deadlock or a lock timeout is nobody's fault, and inbox repeats it by itself.
+// ErrVersion and ErrValues come before anything is written. So does ErrConfig, on MySQL
+// alone: the table has another unique index than the key's, or none, or takes different
+// keys for the same. That is looked up until it is found right, once per Replica.
+//
+// After an error of the database roll back; a deadlock or a lock timeout is nobody's
+// fault, and inbox repeats it by itself.
 func (r *Replica) Apply(ctx context.Context, tx inbox.Tx, changes ...Change) (Result, error) {
 	rows, runs, ends, err := r.reduce(changes)
 	if err != nil {
@@ -146,6 +169,9 @@ func (r *Replica) Apply(ctx context.Context, tx inbox.Tx, changes ...Change) (Re
 }
 
 func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange, runs []string, ends []dialect.ReplicaEnd) (result Result, err error) {
+	if err := r.checkTable(ctx, tx, rows); err != nil {
+		return result, err
+	}
 	for _, run := range runs {
 		if err := r.store.Hear(ctx, tx, run); err != nil {
 			return result, err
@@ -173,13 +199,40 @@ func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.Replica
 			upserts = append(upserts, row)
 		}
 	}
-	if err := r.store.Upsert(ctx, tx, upserts); err != nil {
-		return result, err
-	}
+	// Deletions first: a row may have a value that another one gave up.
 	if err := r.store.Delete(ctx, tx, deletions); err != nil {
 		return result, err
 	}
+	if err := r.store.Upsert(ctx, tx, upserts); err != nil {
+		return result, err
+	}
 	return Result{Applied: len(upserts), Deleted: len(deletions)}, nil
+}
+
+// checkTable refuses what MySQL would write into the wrong row.
+func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange) error {
+	if r.dialect != inbox.MySQL || len(rows) == 0 {
+		return nil
+	}
+	key := r.checked.Load()
+	if key == nil {
+		var err error
+		if key, err = r.store.CheckKey(ctx, tx); err != nil || key == nil {
+			return err
+		}
+		if key.Wrong != "" {
+			return fmt.Errorf("%w: %s", ErrConfig, key.Wrong)
+		}
+		r.checked.Store(key)
+	}
+	for _, row := range rows {
+		for i, v := range row.Key {
+			if text, ok := v.(string); ok && key.Pads[i] && strings.HasSuffix(text, " ") {
+				return fmt.Errorf("%w: key %q ends in a space, which the table's column %s ignores: give it a collation that does not pad (_nopad_bin, utf8mb4_0900_bin), or make it varbinary", ErrValues, row.RowKey, r.c.Key[i])
+			}
+		}
+	}
+	return nil
 }
 
 // reduce keeps the newest change of each key, sorted: transactions that share keys wait
@@ -208,8 +261,11 @@ func (r *Replica) reduce(changes []Change) (rows []dialect.ReplicaChange, runs [
 			continue
 		}
 		run := max(rows[i].RunID, row.RunID)
-		if row.Version > rows[i].Version {
+		switch {
+		case row.Version > rows[i].Version:
 			rows[i] = row
+		case row.Version == rows[i].Version: // the same content
+			rows[i].Again = rows[i].Again || row.Again
 		}
 		rows[i].RunID = run
 	}

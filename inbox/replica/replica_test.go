@@ -2,6 +2,8 @@ package replica_test
 
 import (
 	"database/sql"
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +108,11 @@ func TestReplica(t *testing.T) {
 			{"a row newer than a backfill's start stays", testARowNewerThanABackfillsStartStays},
 			{"tombstones outlive a backfill", testTombstonesOutliveABackfill},
 			{"a newer backfill makes an older one needless", testANewerBackfillMakesAnOlderOneNeedless},
+			{"a backfill mends damage", testABackfillMendsDamage},
+			{"a backfill does not undo a deletion", testABackfillDoesNotUndoADeletion},
+			{"a partial backfill is not counted", testAPartialBackfillIsNotCounted},
+			{"an older run that is heard of late is not waited for", testAnOlderRunThatIsHeardOfLateIsNotWaitedFor},
+			{"clocks may differ by the margin", testClocksMayDifferByTheMargin},
 			{"random histories end as the source does", testRandomHistoriesEndAsTheSourceDoes},
 		} {
 			t.Run(c.name, func(t *testing.T) { c.test(t, db, r) })
@@ -140,6 +147,14 @@ func testTheNewestOfABatchIsApplied(t *testing.T, db dbtest.Database, r *replica
 	require.Equal(t, map[int64]string{1: "three"}, rows(t, db))
 }
 
+// longAgo is a time in SQL, as the tables have it.
+func longAgo(db dbtest.Database) string {
+	if db.Dialect == inbox.MySQL {
+		return "'2020-01-01 00:00:00.000000'"
+	}
+	return "'2020-01-01T00:00:00.000000Z'"
+}
+
 // past and soon are before and after every change of a test.
 func past() time.Time { return time.Now().Add(-24 * time.Hour) }
 func soon() time.Time { return time.Now().Add(time.Hour) }
@@ -153,7 +168,8 @@ func testABackfillRemovesWhatTheSourceNoLongerHas(t *testing.T, db dbtest.Databa
 	require.Equal(t, int64(1), tidy(t, db, r, replica.TidyOptions{}).Removed)
 	require.Equal(t, map[int64]string{1: "stays", 3: "newer"}, rows(t, db))
 	require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, put(2, 4, "late")), "a tombstone is left")
-	require.Equal(t, int64(1), tidy(t, db, r, replica.TidyOptions{Tombstones: time.Nanosecond}).Pruned, "it goes as others do")
+	exec(t, db.DB, "UPDATE inbox_replica_rows SET deleted_at = "+longAgo(db)+" WHERE deleted_at IS NOT NULL")
+	require.Equal(t, int64(1), tidy(t, db, r, replica.TidyOptions{Tombstones: time.Hour}).Pruned, "it goes as others do")
 
 	apply(t, db, r, put(4, 1, "new"))
 	apply(t, db, r, end(newer, 2, soon()), of(newer, put(1, 1, "stays")))
@@ -183,7 +199,8 @@ func testARowNewerThanABackfillsStartStays(t *testing.T, db dbtest.Database, r *
 
 func testTombstonesOutliveABackfill(t *testing.T, db dbtest.Database, r *replica.Replica) {
 	apply(t, db, r, of(newer, put(1, 1, "one")), gone(2, 2))
-	soonest := replica.TidyOptions{Tombstones: time.Nanosecond}
+	soonest := replica.TidyOptions{Tombstones: time.Hour}
+	exec(t, db.DB, "UPDATE inbox_replica_rows SET deleted_at = "+longAgo(db)+" WHERE deleted_at IS NOT NULL")
 	require.Zero(t, tidy(t, db, r, soonest).Pruned)
 	// Read by the backfill before the row was deleted.
 	require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, of(newer, put(2, 1, "two"))))
@@ -217,6 +234,10 @@ func TestWhatCannotBeAppliedIsRefusedBeforeAnySQL(t *testing.T) {
 		"no column":        {replica.Change{Version: 1, Values: map[string]any{"id": 1}}, replica.ErrValues},
 		"no key":           {replica.Change{Version: 1, Values: map[string]any{"name": "x"}}, replica.ErrValues},
 		"a key of 1.5":     {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": 1.5}}, replica.ErrValues},
+		"a key 1.0":        {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1.0")}}, replica.ErrValues},
+		"a key 1e2":        {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1e2")}}, replica.ErrValues},
+		"a key too long":   {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": strings.Repeat("x", 501)}}, replica.ErrValues},
+		"an empty key":     {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": ""}}, replica.ErrValues},
 	} {
 		_, err := r.Apply(t.Context(), nil, c.change)
 		require.ErrorIs(t, err, c.want, name)
@@ -224,6 +245,7 @@ func TestWhatCannotBeAppliedIsRefusedBeforeAnySQL(t *testing.T) {
 	for _, c := range []replica.Config{
 		{}, {Table: "t"}, {Table: "t;", Key: []string{"id"}}, {Table: "t", Key: []string{"id"}, Columns: []string{"id"}},
 		{Table: "t", Key: []string{"id"}, Columns: []string{`a"b`}}, {Table: "t", Key: []string{"id"}, Times: []string{"at"}},
+		{Table: "t", Key: []string{"id"}, Bytes: []string{"photo"}}, {Table: "t", Key: []string{"id"}, JSON: []string{"extra"}},
 		{Table: "t", Schema: "s", Key: []string{"id"}},
 	} {
 		_, err := replica.New("sqlite", c)

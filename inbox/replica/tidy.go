@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
 )
 
 // Defaults of TidyOptions.
@@ -21,7 +24,8 @@ type TidyOptions struct {
 	// arrives later than that brings the row back, so it must be longer than messages
 	// can wait: in the broker, and parked. Default: DefaultTombstones.
 	Tombstones time.Duration
-	// Parked is how long parked messages are kept; Tombstones may not be shorter.
+	// Parked is how long you keep parked messages; Tombstones may not be shorter. Nothing
+	// looks at what is parked.
 	Parked time.Duration
 	// Margin is by how much the clocks of source and replica may differ. Default:
 	// DefaultMargin.
@@ -71,8 +75,11 @@ func (r *Replica) tidy(ctx context.Context, db *sql.DB, o TidyOptions) (t Tidied
 	if err != nil {
 		return t, err
 	}
-	for _, run := range runs { // the newest first: it makes those before it needless
+	for i, run := range runs { // the newest first: it makes those before it needless
 		if run.Finished {
+			if err := r.supersede(ctx, db, run.RunID, runs[i:]); err != nil {
+				return t, err
+			}
 			break
 		}
 		if run.Confirmed, err = r.store.Confirmed(ctx, db, run.RunID); err != nil {
@@ -87,26 +94,54 @@ func (r *Replica) tidy(ctx context.Context, db *sql.DB, o TidyOptions) (t Tidied
 		}
 		break
 	}
-	for {
-		n, err := r.store.PruneTombstones(ctx, db, o.Tombstones, tidyStep)
-		t.Pruned += n
-		if err != nil || n < tidyStep {
+	for n := int64(tidyStep); n == tidyStep; {
+		err := repeat(ctx, func() (err error) {
+			n, err = r.store.PruneTombstones(ctx, db, o.Tombstones, tidyStep)
+			return err
+		})
+		if err != nil {
 			return t, err
+		}
+		t.Pruned += n
+	}
+	return t, nil
+}
+
+// supersede finishes runs that were first heard of when a newer one had finished: their
+// rows never take the newer one's place, so they would wait, and hold tombstones, for ever.
+func (r *Replica) supersede(ctx context.Context, db *sql.DB, finished string, runs []dialect.ReplicaRun) error {
+	if !slices.ContainsFunc(runs, func(run dialect.ReplicaRun) bool { return !run.Finished }) {
+		return nil
+	}
+	return repeat(ctx, func() error { return r.store.Finish(ctx, db, finished) })
+}
+
+// repeat does again what the database ended because of another transaction, up to 10
+// times in all. do is a transaction.
+func repeat(ctx context.Context, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if !dialect.IsSerialization(err) || try == 10 {
+			return err
+		}
+		if err := pause(ctx, time.Duration(try)*10*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }
 
 func (r *Replica) finish(ctx context.Context, db *sql.DB, runID string, before time.Time, t *Tidied) error {
-	for {
-		n, err := r.remove(ctx, db, runID, before)
+	for n := tidyStep; n == tidyStep; {
+		err := repeat(ctx, func() (err error) {
+			n, err = r.remove(ctx, db, runID, before)
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		t.Removed += int64(n)
-		if n < tidyStep {
-			return nil
-		}
 	}
+	return nil
 }
 
 // remove deletes the next unconfirmed rows and leaves tombstones; after the last ones it

@@ -1,13 +1,11 @@
 package replica
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"time"
+	"strings"
 
-	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -16,7 +14,7 @@ const maxKey = 500
 
 // row checks a change and turns its values into what drivers send.
 func (r *Replica) row(c Change) (dialect.ReplicaChange, error) {
-	row := dialect.ReplicaChange{Version: c.Version, Deleted: c.Deleted, RunID: c.RunID}
+	row := dialect.ReplicaChange{Version: c.Version, Deleted: c.Deleted, RunID: c.RunID, Again: c.RunID != "" || c.Partial}
 	texts := make([]string, len(r.c.Key))
 	for i, column := range r.c.Key {
 		value, text, err := r.key(column, c.Values[column])
@@ -75,6 +73,11 @@ func (r *Replica) keyOf(rowKey string) ([]any, error) {
 }
 
 func (r *Replica) key(column string, v any) (value any, text string, err error) {
+	if n, ok := v.(json.Number); ok {
+		if v, ok = integer(n); !ok { // 1, 1.0 and 1e0 would be three keys of one row
+			return nil, "", fmt.Errorf("%w: key column %q is a number that is no integer", ErrValues, column)
+		}
+	}
 	v, err = r.value(column, v)
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: key column %q: %w", ErrValues, column, err)
@@ -88,44 +91,12 @@ func (r *Replica) key(column string, v any) (value any, text string, err error) 
 	return nil, "", fmt.Errorf("%w: key column %q is %T, want an integer or text", ErrValues, column, v)
 }
 
-// value turns what JSON or a caller gives into what every driver takes: text of a
-// number is read by the column's type, so no digit is lost on the way.
-func (r *Replica) value(column string, v any) (any, error) {
-	switch v := v.(type) {
-	case nil, bool, int64, float64, []byte:
-		return v, nil
-	case string:
-		switch {
-		case r.times[column]:
-			at, err := time.Parse(time.RFC3339Nano, v)
-			if err != nil {
-				return nil, fmt.Errorf("no time in RFC 3339: %q", v)
-			}
-			return r.time(at), nil
-		case r.bytes[column]:
-			return base64.StdEncoding.DecodeString(v)
-		}
-		return v, nil
-	case json.Number:
-		return v.String(), nil
-	case int:
-		return int64(v), nil
-	case int32:
-		return int64(v), nil
-	case uint64:
-		return strconv.FormatUint(v, 10), nil
-	case time.Time:
-		return r.time(v), nil
-	case fmt.Stringer:
-		return v.String(), nil // uuid.UUID
+// integer returns the digits of a number as JSON has it.
+func integer(n json.Number) (string, bool) {
+	text := n.String()
+	if text == "-0" {
+		return "0", true
 	}
-	b, err := json.Marshal(v) // a column of JSON
-	return string(b), err
-}
-
-func (r *Replica) time(t time.Time) string {
-	if r.dialect == inbox.MySQL {
-		return t.UTC().Format("2006-01-02 15:04:05.000000")
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000000Z")
+	digits := strings.TrimPrefix(text, "-")
+	return text, digits != "" && strings.Trim(digits, "0123456789") == ""
 }

@@ -67,6 +67,7 @@ again after --wait, so that events on their way are not reported.`,
 	f.StringVar(&c.Table, "table", "", "`table` of the replica, in the schema of --inbox-schema")
 	f.StringSliceVar(&c.Key, "key", nil, "`columns` of the key, separated by commas")
 	f.StringVar(&file, "query-file", "", "`file` with the SELECT of what the replica should have")
+	f.StringSliceVar(&c.JSON, "json-columns", nil, "`columns` to compare as JSON, separated by commas; needed where both sides have text (MariaDB)")
 	f.DurationVar(&c.Wait, "wait", 10*time.Second, "how long a difference has for going away: more than an event is under way")
 	f.IntVar(&c.RowsPerSecond, "rows-per-second", 0, "limit of the rate on each side; 0: none")
 	addJSON(cmd)
@@ -98,10 +99,10 @@ func compare(ctx context.Context, env *Env, cmd *cobra.Command, c replica.Compar
 	}
 	switch {
 	case done.Left > 0:
-		return foundError{fmt.Errorf("%s differ, and %s of rows besides were not looked into: mend the replica (relay backfill), and compare again",
+		return foundError{fmt.Errorf("%s differ, and %s of rows besides were not looked into: send the source's rows again (relay backfill), and compare again",
 			countOf(int64(len(done.Differences)), "row"), countOf(int64(done.Left), "chunk"))}
 	case !done.Equal():
-		return foundError{fmt.Errorf("%s differ: send the source's rows again (relay backfill), and compare again", countOf(int64(len(done.Differences)), "row"))}
+		return foundError{fmt.Errorf("%s differ: send the source's rows again (relay backfill, with --partial if only some of them), and compare again", countOf(int64(len(done.Differences)), "row"))}
 	}
 	return nil
 }

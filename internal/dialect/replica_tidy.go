@@ -33,7 +33,7 @@ ORDER BY row_key LIMIT `+r.names.param(4)+r.names.forUpdate()), r.names.keyArg(r
 // Bury makes a tombstone of a gate's row, which keeps its version.
 func (r *Replica) Bury(ctx context.Context, tx Execer, rows []ReplicaChange) error {
 	for _, c := range rows {
-		if _, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_rows} SET deleted_at = `+r.now()+` WHERE replica = `+r.names.param(1)+` AND row_key = `+r.names.param(2)),
+		if _, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_rows} SET deleted_at = `+r.names.now()+` WHERE replica = `+r.names.param(1)+` AND row_key = `+r.names.param(2)),
 			r.names.keyArg(r.table.Replica), r.names.keyArg(c.RowKey)); err != nil {
 			return err
 		}
@@ -43,28 +43,43 @@ func (r *Replica) Bury(ctx context.Context, tx Execer, rows []ReplicaChange) err
 
 // Finish notes that nothing of a run and of those before it is awaited any more.
 func (r *Replica) Finish(ctx context.Context, tx Execer, runID string) error {
-	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET finished_at = `+r.now()+` WHERE replica = `+r.names.param(1)+
+	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET finished_at = `+r.names.now()+` WHERE replica = `+r.names.param(1)+
 		` AND run_id <= `+r.names.param(2)+` AND finished_at IS NULL`), r.names.keyArg(r.table.Replica), runID)
 	return err
 }
 
 // PruneTombstones deletes up to limit tombstones that are older than age, unless a
 // backfill is under way; it looks at that in the same statement.
+//
+// The age is asked twice where the rows are chosen by a subquery: on PostgreSQL a DELETE
+// that waited for the row looks at the outer condition alone again, and the row may have
+// been made and deleted once more meanwhile.
 func (r *Replica) PruneTombstones(ctx context.Context, db Execer, age time.Duration, limit int) (int64, error) {
-	old := map[Dialect]string{
-		PostgreSQL: `clock_timestamp() - make_interval(secs => $2::double precision / 1000000)`,
-		MySQL:      `utc_timestamp(6) - INTERVAL ? MICROSECOND`,
-		SQLite:     `strftime('%Y-%m-%dT%H:%M:%f', 'now', (-(? / 1000000)) || ' seconds') || '000Z'`,
-	}[r.names.Dialect]
-	where := ` WHERE replica = ` + r.names.param(1) + ` AND deleted_at < ` + old +
-		` AND NOT EXISTS (SELECT 1 FROM {inbox_replica_runs} AS u WHERE u.replica = ` + r.names.param(3) + ` AND u.finished_at IS NULL)`
-	query := `DELETE FROM {inbox_replica_rows}` + where + ` LIMIT ?`
-	if r.names.Dialect != MySQL {
-		query = `DELETE FROM {inbox_replica_rows} WHERE replica = ` + r.names.param(1) + ` AND deleted_at IS NOT NULL AND row_key IN (SELECT row_key FROM {inbox_replica_rows}` + where + ` LIMIT ` + r.names.param(4) + `)`
+	replica := r.names.keyArg(r.table.Replica)
+	var args []any
+	param := func(v any) string {
+		args = append(args, v)
+		return r.names.param(len(args))
 	}
-	args := []any{r.names.keyArg(r.table.Replica), age.Microseconds(), r.names.keyArg(r.table.Replica), limit}
-	if r.names.Dialect == SQLite { // its parameters are by position
-		args = append([]any{r.table.Replica}, args...)
+	old := func() string {
+		where := ` WHERE replica = ` + param(replica) + ` AND deleted_at < `
+		switch us := param(age.Microseconds()); r.names.Dialect {
+		case PostgreSQL:
+			return where + `clock_timestamp() - make_interval(secs => ` + us + `::double precision / 1000000)`
+		case MySQL:
+			return where + `utc_timestamp(6) - INTERVAL ` + us + ` MICROSECOND`
+		default:
+			return where + `strftime('%Y-%m-%dT%H:%M:%f', 'now', (-(` + us + ` / 1000000)) || ' seconds') || '000Z'`
+		}
+	}
+	idle := func() string {
+		return ` AND NOT EXISTS (SELECT 1 FROM {inbox_replica_runs} AS u WHERE u.replica = ` + param(replica) + ` AND u.finished_at IS NULL)`
+	}
+	query := `DELETE FROM {inbox_replica_rows}` + old()
+	if r.names.Dialect == MySQL {
+		query += idle() + ` LIMIT ` + param(limit)
+	} else {
+		query += ` AND row_key IN (SELECT row_key FROM {inbox_replica_rows}` + old() + idle() + ` LIMIT ` + param(limit) + `)`
 	}
 	result, err := db.ExecContext(ctx, r.names.Expand(query), args...)
 	if err != nil {

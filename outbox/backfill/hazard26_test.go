@@ -1,6 +1,7 @@
 package backfill_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,16 +17,16 @@ import (
 func TestAChunkThatCannotBeWrittenHasNotBeenRead(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		exec(t, db.DB, "CREATE TABLE customers (id bigint PRIMARY KEY, topic varchar(100) NOT NULL)")
-		exec(t, db.DB, "INSERT INTO customers VALUES (1, 'a'), (2, 'a'), (3, 'a'), (4, ''), (5, 'a')")
+		exec(t, db.DB, "CREATE TABLE customers (id bigint PRIMARY KEY, kind varchar(1000) NOT NULL)")
+		exec(t, db.DB, "INSERT INTO customers VALUES (1, 'a'), (2, 'a'), (3, 'a'), (4, '"+strings.Repeat("x", 1000)+"'), (5, 'a')")
 		config := backfill.Config{Name: "n", Position: "id", Chunk: 2,
-			Query: "SELECT id, topic, '' AS event_key, '' AS event_type, '{}' AS payload FROM customers"}
+			Query: "SELECT id, 'a' AS topic, '' AS event_key, kind AS event_type, '{}' AS payload FROM customers"}
 		_, err := backfill.Run(t.Context(), db.DB, db.Dialect, config)
-		require.ErrorIs(t, err, outbox.ErrNoTopic)
+		require.ErrorIs(t, err, outbox.ErrTooLarge)
 		require.Equal(t, 2, count(t, db, "SELECT count(*) FROM outbox_events"))
 		require.Equal(t, 1, count(t, db, "SELECT chunks FROM outbox_backfills"), "the second chunk is not counted")
 
-		exec(t, db.DB, "UPDATE customers SET topic = 'a' WHERE id = 4")
+		exec(t, db.DB, "UPDATE customers SET kind = 'a' WHERE id = 4")
 		done, err := backfill.Run(t.Context(), db.DB, db.Dialect, config)
 		require.NoError(t, err)
 		require.Equal(t, int64(5), done.Sent)

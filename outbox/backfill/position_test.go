@@ -25,3 +25,31 @@ func TestABinaryPositionIsRefused(t *testing.T) {
 		require.Zero(t, count(t, db, "SELECT count(*) FROM outbox_events"))
 	})
 }
+
+// A row whose position is that of another, or NULL, would be left out where a chunk ends,
+// and then removed from the replica.
+func TestARowThatWouldBeLeftOutIsRefused(t *testing.T) {
+	t.Parallel()
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		like := map[string]string{"postgresql": "a", "mysql": "A", "sqlite": "A"}[string(db.Dialect)]
+		column := map[string]string{"postgresql": "text", "mysql": "varchar(10) COLLATE utf8mb4_general_ci", "sqlite": "TEXT COLLATE NOCASE"}[string(db.Dialect)]
+		exec(t, db.DB, "CREATE TABLE things (code "+column+")")
+		c := backfill.Config{Name: "things", Position: "code",
+			Query: "SELECT code, 'b' AS topic, '' AS event_key, '' AS event_type, '{}' AS payload FROM things"}
+		for _, chunk := range []int{1, 2, 3, 100} {
+			exec(t, db.DB, "DELETE FROM things")
+			exec(t, db.DB, "INSERT INTO things VALUES ('a'), ('"+like+"'), ('b')")
+			c.Chunk = chunk
+			_, err := backfill.Run(t.Context(), db.DB, db.Dialect, c)
+			require.ErrorIs(t, err, backfill.ErrConfig, "%d rows a chunk", chunk)
+			require.ErrorContains(t, err, "same code")
+
+			exec(t, db.DB, "DELETE FROM things")
+			exec(t, db.DB, "INSERT INTO things VALUES ('a'), (NULL)")
+			_, err = backfill.Run(t.Context(), db.DB, db.Dialect, c)
+			require.ErrorIs(t, err, backfill.ErrConfig)
+			require.ErrorContains(t, err, "no code (NULL)")
+		}
+		require.Zero(t, count(t, db, "SELECT count(*) FROM outbox_events"))
+	})
+}

@@ -37,6 +37,9 @@ INSERT INTO outbox_events (topic, event_key, payload)
 SELECT 'customers', id::text, convert_to(json_build_object('version', version + 1, 'id', id, 'deleted', true)::text, 'UTF8') FROM c`,
 	`WITH c AS (INSERT INTO customers (id, name, version) VALUES (-2 * nextval('behind') - $2::bigint + 0 * $1::bigint, 'new', 1) RETURNING *)
 INSERT INTO outbox_events (topic, event_key, payload) SELECT 'customers', id::text, ` + customerJSON + ` FROM c`,
+	// Behind the backfill's position the ids are negative, ahead of it above all that were there at its start.
+	`WITH c AS (INSERT INTO customers (id, name, version) VALUES (1000000000 + 2 * nextval('ahead') + $2::bigint + 0 * $1::bigint, 'new', 1) RETURNING *)
+INSERT INTO outbox_events (topic, event_key, payload) SELECT 'customers', id::text, ` + customerJSON + ` FROM c`,
 }
 
 // source is a service's table on PostgreSQL, and the topic of its events.
@@ -51,6 +54,7 @@ func newSource(t *testing.T, topic string) source {
 	s := source{Database: dbtest.Migrate(t, dbtest.PostgreSQL(t)), topic: topic, rows: historyRows(t)}
 	exec(t, s.DB, "CREATE TABLE customers (id bigint PRIMARY KEY, name varchar(100), version bigint NOT NULL)")
 	exec(t, s.DB, "CREATE SEQUENCE behind")
+	exec(t, s.DB, "CREATE SEQUENCE ahead")
 	exec(t, s.DB, fmt.Sprintf("INSERT INTO customers SELECT i, 'v1', 1 FROM generate_series(1, %d) i", s.rows))
 	return s
 }
@@ -70,7 +74,7 @@ func (s source) write(t *testing.T) (stop func()) {
 	for w := range 2 {
 		writers.Go(func() {
 			for n := 0; writing.Err() == nil; n++ {
-				if _, err := s.DB.ExecContext(t.Context(), s.of(writes[n%3]), rand.IntN(s.rows), w); err != nil {
+				if _, err := s.DB.ExecContext(t.Context(), s.of(writes[n%len(writes)]), rand.IntN(s.rows), w); err != nil {
 					failed[w] = err
 					return
 				}

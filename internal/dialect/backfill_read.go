@@ -1,0 +1,124 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// BackfillRow is a row of a backfill's query.
+type BackfillRow struct {
+	Topic, Key, Type string
+	Payload          []byte
+	Position         any
+	// Twice: the row before has the same position, in the order that the database goes by.
+	Twice bool
+}
+
+// BackfillQuery is what to read; Column is the one that chunks go by, a valid name.
+type BackfillQuery struct{ Text, Column string }
+
+// from makes a table of the query.
+func (q BackfillQuery) from() string {
+	// A line of its own: the query may end with a comment.
+	return " FROM (" + strings.TrimRight(q.Text, "; \t\r\n") + "\n) AS postroom_backfill"
+}
+
+// Bounds returns the last position of the query, nil if there is none, and whether a
+// row has no position.
+func (b *Backfill) Bounds(ctx context.Context, tx Queryer, q BackfillQuery) (last any, without bool, err error) {
+	name := b.names.quote(q.Column)
+	if without, err = b.first(ctx, tx, "SELECT 1"+q.from()+" WHERE "+name+" IS NULL LIMIT 1", new(any)); err != nil || without {
+		return nil, without, err
+	}
+	if _, err = b.first(ctx, tx, "SELECT "+name+q.from()+" ORDER BY "+name+" DESC LIMIT 1", &last); err != nil || last == nil {
+		return nil, false, err
+	}
+	last, err = b.position(q.Column, last)
+	return last, false, err
+}
+
+func (b *Backfill) first(ctx context.Context, tx Queryer, query string, into *any) (found bool, err error) {
+	rows, err := tx.QueryContext(ctx, query)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if found = rows.Next(); found {
+		if err := rows.Scan(into); err != nil {
+			return false, err
+		}
+	}
+	return found, rows.Err()
+}
+
+// Read returns up to limit rows of the query after the run's place.
+//
+// The database says which positions are the same: to its collation a and A may be, and
+// the second would be left out where a chunk ends between them.
+func (b *Backfill) Read(ctx context.Context, tx Queryer, q BackfillQuery, run BackfillRun, limit int) ([]BackfillRow, error) {
+	name := b.names.quote(q.Column)
+	columns := "topic, event_key, event_type, payload, " + name
+	text := "SELECT " + columns + q.from()
+	var args []any
+	and := " WHERE "
+	if run.Position != nil {
+		args = append(args, run.Position)
+		text += and + name + " > " + b.names.param(len(args))
+		and = " AND "
+	}
+	if run.Until != nil {
+		args = append(args, run.Until)
+		text += and + name + " <= " + b.names.param(len(args))
+	}
+	args = append(args, limit)
+	text += " ORDER BY " + name + " LIMIT " + b.names.param(len(args))
+	rows, err := tx.QueryContext(ctx, "SELECT "+columns+", "+name+" = LAG("+name+") OVER (ORDER BY "+name+") FROM ("+text+") AS postroom_chunk ORDER BY "+name, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var found []BackfillRow
+	for rows.Next() {
+		var r BackfillRow
+		var key, kind sql.NullString
+		var twice sql.NullBool
+		if err := rows.Scan(&r.Topic, &key, &kind, &r.Payload, &r.Position, &twice); err != nil {
+			return nil, err
+		}
+		r.Key, r.Type, r.Twice = key.String, kind.String, twice.Bool
+		if r.Position, err = b.position(q.Column, r.Position); err != nil {
+			return nil, err
+		}
+		found = append(found, r)
+	}
+	return found, rows.Err()
+}
+
+// position checks what a driver gives for a position.
+func (b *Backfill) position(column string, value any) (any, error) {
+	switch p := value.(type) {
+	case int64:
+	case int32:
+		value = int64(p)
+	case string:
+	case []byte:
+		if b.names.Dialect != MySQL { // where a driver may hand over text so
+			return nil, notAPosition(column, p)
+		}
+		value = string(p)
+	default:
+		return nil, notAPosition(column, p)
+	}
+	// The run's place is kept as JSON, which has no other bytes: a run that is resumed would go on elsewhere.
+	if text, ok := value.(string); ok && !utf8.ValidString(text) {
+		return nil, fmt.Errorf("column %s holds bytes that are no UTF-8: have the query go by them as text, such as hex(%s), with an index on that", column, column)
+	}
+	return value, nil
+}
+
+func notAPosition(column string, value any) error {
+	return fmt.Errorf("column %s is %T: a backfill goes by a column of integers or text that is unique and never NULL (of bytes the query can make text, such as hex(%s), with an index on that)", column, value, column)
+}

@@ -1,0 +1,96 @@
+package dialect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// ReplicaKey is how MySQL tells the rows of a replica's table apart.
+type ReplicaKey struct {
+	// Wrong says why a replica cannot be kept in the table, and what to type. Empty: it can.
+	Wrong string
+	// Pads has the columns of the key in which "a" and "a " are the same.
+	Pads []bool
+}
+
+// CheckKey looks at the table on MySQL, whose ON DUPLICATE KEY UPDATE fires on every
+// unique index, and so would write a row's values over another row. nil: there is no such
+// table, which the statement that needs it says better.
+func (r *Replica) CheckKey(ctx context.Context, tx Queryer) (*ReplicaKey, error) {
+	k := &ReplicaKey{Pads: make([]bool, len(r.table.Key))}
+	there, err := r.checkColumns(ctx, tx, k)
+	if err != nil || !there {
+		return nil, err
+	}
+	if k.Wrong == "" {
+		k.Wrong, err = r.checkIndexes(ctx, tx)
+	}
+	return k, err
+}
+
+func (r *Replica) checkColumns(ctx context.Context, tx Queryer, k *ReplicaKey) (there bool, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT column_name, data_type, column_type, COALESCE(character_set_name, ''), COALESCE(collation_name, '')
+FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, r.table.Table)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		there = true
+		var name, kind, full, set, collation string
+		if err := rows.Scan(&name, &kind, &full, &set, &collation); err != nil {
+			return false, err
+		}
+		i := slices.Index(r.table.Key, name)
+		if i < 0 || collation == "" { // a number, or bytes
+			continue
+		}
+		if !strings.HasSuffix(collation, "_bin") {
+			k.Wrong = fmt.Sprintf("the key's column %s has the collation %s, to which different keys are the same; the order of versions is kept by bytes: ALTER TABLE %s MODIFY %s %s CHARACTER SET %s COLLATE %s_bin NOT NULL",
+				name, collation, r.table.Table, name, full, set, set)
+		}
+		// CHAR loses spaces at its end, whatever the collation.
+		k.Pads[i] = kind == "char" || !strings.HasSuffix(collation, "_nopad_bin") && collation != "utf8mb4_0900_bin"
+	}
+	return there, rows.Err()
+}
+
+func (r *Replica) checkIndexes(ctx context.Context, tx Queryer) (wrong string, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT index_name, column_name, sub_part FROM information_schema.statistics
+WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index`, r.table.Table)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	indexes := map[string][]string{}
+	for rows.Next() {
+		var index string
+		var column, prefix sql.NullString
+		if err := rows.Scan(&index, &column, &prefix); err != nil {
+			return "", err
+		}
+		if prefix.Valid || !column.Valid { // of the first characters, or of an expression
+			column.String += "(…)"
+		}
+		indexes[index] = append(indexes[index], column.String)
+	}
+	if err := rows.Err(); err != nil {
+		return "", err
+	}
+	key, found := slices.Sorted(slices.Values(r.table.Key)), false
+	for _, name := range slices.Sorted(maps.Keys(indexes)) {
+		if !slices.Equal(slices.Sorted(slices.Values(indexes[name])), key) {
+			return fmt.Sprintf("the unique index %s is not of the key (%s): a row that has its values would be written over another one. Drop it, or make it an index that is not unique: ALTER TABLE %s DROP INDEX `%s`",
+				name, strings.Join(r.table.Key, ", "), r.table.Table, name), nil
+		}
+		found = true
+	}
+	if !found {
+		return fmt.Sprintf("no unique index on exactly the key: every version would add a row: ALTER TABLE %s ADD PRIMARY KEY (%s)", r.table.Table, strings.Join(r.table.Key, ", ")), nil
+	}
+	return "", nil
+}
