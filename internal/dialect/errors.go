@@ -111,7 +111,7 @@ func IsSerialization(err error) bool {
 		return true
 	}
 	switch mysqlNumber(err) {
-	case 1205, 1213:
+	case 1205, 1213, 1020: // the last one of MariaDB, whose innodb_snapshot_isolation is on from 11.6
 		return true
 	}
 	const sqliteBusy, sqliteLocked = 5, 6
