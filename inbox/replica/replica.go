@@ -209,21 +209,48 @@ func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.Replica
 	return Result{Applied: len(upserts), Deleted: len(deletions)}, nil
 }
 
+// Check asks whether the replica can be kept in its table: that this is there with its
+// columns and a unique index of its key, and may be written, and on MySQL what Apply asks of
+// it (ErrConfig). Call it at start: found out by Apply, it is an error of each message,
+// and parks one after another.
+func (r *Replica) Check(ctx context.Context, db *sql.DB) error {
+	err := r.store.CheckTable(ctx, db)
+	if err == nil {
+		err = r.checkKey(ctx, db)
+	}
+	if err != nil {
+		return fmt.Errorf("replica %q: table %s: %w%s", r.c.Name, r.c.Table, err, hint(err))
+	}
+	return nil
+}
+
+// checkKey refuses a table in which MySQL would write into the wrong row.
+func (r *Replica) checkKey(ctx context.Context, db dialect.Queryer) error {
+	if r.dialect != inbox.MySQL || r.checked.Load() != nil {
+		return nil
+	}
+	key, err := r.store.CheckKey(ctx, db)
+	if err != nil || key == nil {
+		return err
+	}
+	if key.Wrong != "" {
+		return fmt.Errorf("%w: %s", ErrConfig, key.Wrong)
+	}
+	r.checked.Store(key)
+	return nil
+}
+
 // checkTable refuses what MySQL would write into the wrong row.
 func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange) error {
 	if r.dialect != inbox.MySQL || len(rows) == 0 {
 		return nil
 	}
+	if err := r.checkKey(ctx, tx); err != nil {
+		return err
+	}
 	key := r.checked.Load()
 	if key == nil {
-		var err error
-		if key, err = r.store.CheckKey(ctx, tx); err != nil || key == nil {
-			return err
-		}
-		if key.Wrong != "" {
-			return fmt.Errorf("%w: %s", ErrConfig, key.Wrong)
-		}
-		r.checked.Store(key)
+		return nil // there is no such table: the statement that needs it says so
 	}
 	for _, row := range rows {
 		for i, v := range row.Key {

@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,19 @@ type ReplicaKey struct {
 	Wrong string
 	// Pads has the columns of the key in which "a" and "a " are the same.
 	Pads []bool
+}
+
+// CheckTable has the database plan what Upsert does, without rows: that the table, its columns
+// and the unique index of its key are there, and the user's right to write it.
+func (r *Replica) CheckTable(ctx context.Context, db Queryer) error {
+	columns := r.list(slices.Concat(r.table.Key, r.table.Columns))
+	rows, err := db.QueryContext(ctx, "EXPLAIN INSERT INTO "+r.name+" ("+columns+") SELECT "+columns+" FROM "+r.name+" WHERE 1 = 0"+r.overwrite())
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+	}
+	return errors.Join(rows.Err(), rows.Close())
 }
 
 // CheckKey looks at the table on MySQL, whose ON DUPLICATE KEY UPDATE fires on every
