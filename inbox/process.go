@@ -40,8 +40,7 @@ import (
 //     may be what breaks it.
 //   - The connection is lost before the answer to COMMIT, so that nobody knows
 //     whether it took effect: the message is accepted again, which tells. If it is
-//     there already, the outcome is Applied: the effect is committed, if not by this
-//     transaction, then by another delivery's at the same moment.
+//     there already, the outcome is what that COMMIT was for, Applied or Parked.
 //   - h ended the transaction: ErrHandlerEndedTx, at once.
 //   - Tables that are missing, a message that is invalid, a right that is not
 //     granted: the error, at once.
@@ -72,18 +71,20 @@ type run struct {
 	message Message
 	parks   bool // attempts are counted in the database, and the message can be parked
 
-	attempts  int    // at the message; where they are counted in the database, the one under way included
-	count     bool   // the next start is an attempt, and not the repetition of one that was nobody's fault
-	counted   bool   // the one under way is counted in the database
-	conflicts int    // transactions ended by the database because of others, since the last failure of another kind
-	outages   int    // tries in a row that did not reach the database
-	inDoubt   bool   // a COMMIT has no answer yet
-	giveUp    string // why the message is to be parked
-	killed    bool   // the last attempt did not come back
-	begun     bool   // a start was counted in this run
-	suspect   bool   // an attempt before this run did not come back
-	alone     bool   // so it runs with no other handler beside it
-	inside    bool   // the gate
+	attempts  int     // at the message; where they are counted in the database, the one under way included
+	count     bool    // the next start is an attempt, and not the repetition of one that was nobody's fault
+	counted   bool    // the one under way is counted in the database
+	conflicts int     // transactions ended by the database because of others, since the last failure of another kind
+	outages   int     // tries in a row that did not reach the database
+	tries     int     // transactions begun
+	inDoubt   bool    // a COMMIT has no answer yet
+	intended  Outcome // of that COMMIT
+	giveUp    string  // why the message is to be parked
+	killed    bool    // the last attempt did not come back
+	begun     bool    // a start was counted in this run
+	suspect   bool    // an attempt before this run did not come back
+	alone     bool    // so it runs with no other handler beside it
+	inside    bool    // the gate
 }
 
 func newRun(u unit, m Message) *run {

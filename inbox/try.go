@@ -33,6 +33,7 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 		return Failed, failed
 	}
 	defer r.leave()
+	r.tries++
 	blocked, done, failed := r.start(ctx)
 	if failed == nil && r.suspect && !r.alone {
 		if failed = r.isolate(ctx); failed == nil {
@@ -76,6 +77,9 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	failed = r.finish(ctx, tx, ms)
 	if failed != nil && errors.Is(failed.err, errMoved) {
 		return outcome, nil
+	}
+	if failed != nil && failed.inDoubt {
+		r.intended = outcome
 	}
 	return outcome, failed
 }
@@ -142,10 +146,11 @@ func endedOr(failed *failure) *failure {
 }
 
 // duplicate decides what a row that was there before Accept means. After a COMMIT
-// without an answer it is most likely our own; the effect is committed either way.
+// without an answer it is most likely our own, and means what that was for: taken for
+// Applied, a message that was parked would let the next one of its key overtake it.
 func (r *run) duplicate() Outcome {
 	if r.inDoubt {
-		return Applied
+		return r.intended
 	}
 	return Duplicate
 }
