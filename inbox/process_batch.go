@@ -323,7 +323,7 @@ func (b *batch) once(ctx context.Context, lo, hi int, intended *[]Outcome) *fail
 	last := hi == len(b.ms) && b.noted
 	if last {
 		if err := b.ib.store.DeleteAttempts(ctx, tx, Message{ID: b.lane}.row(b.ib.consumer)); err != nil {
-			return endedOr(databaseFailure(err))
+			return afterHandler(err)
 		}
 	}
 	switch failed := b.finish(ctx, tx, ms); {

@@ -186,21 +186,53 @@ func TestAHandlerThatEndsTheTransactionIsFoundOut(t *testing.T) {
 	})
 }
 
+// PostgreSQL gives up a transaction at its first error: our statements after the handler are refused, and
+// COMMIT rolls back.
 func TestAFailedStatementWhoseErrorIsHiddenFailsTheAttempt(t *testing.T) {
-	// PostgreSQL gives up a transaction at its first error; COMMIT then rolls back.
 	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
 	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(2))
-	outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "m"}, func(ctx context.Context, tx *sql.Tx) error {
+	runs := 0
+	hiding := func(ctx context.Context, tx *sql.Tx) error {
+		runs++
 		require.NoError(t, b.effect("m")(ctx, tx))
 		_, err := tx.ExecContext(ctx, "SELECT no_such_column")
 		require.Error(t, err)
 		return nil
-	})
+	}
+	outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "m"}, hiding)
 	var attempts *inbox.AttemptsError
 	require.ErrorAs(t, err, &attempts)
 	require.Equal(t, 2, attempts.Attempts)
 	require.Equal(t, inbox.Failed, outcome)
+
+	runs = 0
+	require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), hiding))
+	require.Equal(t, 2, runs)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%did not return the error%'"))
 	require.Zero(t, b.effects(t))
+
+	for name, opts := range map[string]func(h *inbox.Hold) []inbox.BatchOption{
+		"by ids": func(*inbox.Hold) []inbox.BatchOption { return nil },
+		"by an offset": func(h *inbox.Hold) []inbox.BatchOption {
+			return []inbox.BatchOption{inbox.InHold(h), inbox.WithoutIDs()}
+		},
+	} {
+		b.exec(t, "DELETE FROM effects")
+		ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(2)), 0
+		h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+		require.NoError(t, err)
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, orders(4), func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+			for _, m := range ms {
+				if m.ID == "002" {
+					return hiding(ctx, tx)
+				}
+			}
+			return b.applyAll(&calls)(ctx, tx, ms)
+		}, opts(h)...)
+		require.NoError(t, err, name)
+		require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Parked, inbox.Applied}, outcomes, name)
+		require.Equal(t, 3, b.effects(t), name)
+	}
 }
 
 func TestADeadlockIsRunAgainWithoutCountingAnAttempt(t *testing.T) {

@@ -71,7 +71,7 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	}
 	if r.parks {
 		if err := r.ib.store.DeleteAttempts(ctx, tx, r.message.row(r.ib.consumer)); err != nil {
-			return Failed, endedOr(databaseFailure(err))
+			return Failed, afterHandler(err)
 		}
 	}
 	failed = r.finish(ctx, tx, ms)
@@ -137,12 +137,16 @@ func (r *run) handle(ctx context.Context, tx *sql.Tx, blocked bool) (Outcome, *f
 	return Applied, nil
 }
 
-// endedOr is ErrHandlerEndedTx for a statement that found the transaction ended.
-func endedOr(failed *failure) *failure {
-	if errors.Is(failed.err, sql.ErrTxDone) {
+// afterHandler judges an error of a statement of ours that follows the handler, which may
+// have ended the transaction, or gone on after an error that made PostgreSQL give it up.
+func afterHandler(err error) *failure {
+	switch {
+	case errors.Is(err, sql.ErrTxDone):
 		return &failure{kind: final, err: ErrHandlerEndedTx}
+	case dialect.IsTxAborted(err):
+		return &failure{kind: handlerFailed, err: fmt.Errorf("the handler did not return the error of a statement of its own that failed: %w", err)}
 	}
-	return failed
+	return databaseFailure(err)
 }
 
 // duplicate decides what a row that was there before Accept means. After a COMMIT

@@ -3,7 +3,6 @@ package inbox
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"runtime/debug"
 )
@@ -40,10 +39,7 @@ func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message) ([]bool, er
 func (u *unit) finish(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
 	if u.hold != nil {
 		if err := u.hold.move(ctx, tx, ms); err != nil {
-			if errors.Is(err, sql.ErrTxDone) {
-				return &failure{kind: final, err: ErrHandlerEndedTx}
-			}
-			return databaseFailure(err)
+			return afterHandler(err)
 		}
 	}
 	if err := tx.Commit(); err != nil {

@@ -119,6 +119,10 @@ func IsSerialization(err error) bool {
 	return primary == sqliteBusy || primary == sqliteLocked
 }
 
+// IsTxAborted reports whether PostgreSQL refused a statement because an earlier one of the
+// transaction had failed, whose error has that statement's reason.
+func IsTxAborted(err error) bool { return sqlState(err) == "25P02" }
+
 // IsDenied reports whether the user lacks a right on a table.
 func IsDenied(err error) bool {
 	if sqlState(err) == "42501" {
