@@ -33,7 +33,8 @@ import (
 //   - The message has no Topic, or the policy is Halt: nothing is parked or counted in the
 //     database; after the last attempt the error is an *AttemptsError with its error in it.
 //   - The database ends the transaction because of another one (deadlock, lock
-//     timeout, serialization failure): run again soon, without counting an attempt.
+//     timeout, serialization failure): run again soon, without counting an attempt. If
+//     the handler meets that a hundred times in a row, it counts from then on.
 //   - The database cannot be reached, or goes away: tried again with the same pauses
 //     until ctx ends, without counting an attempt. If it is always the handler that
 //     the connection is lost under, that counts from the tenth time on: the message
@@ -71,20 +72,19 @@ type run struct {
 	message Message
 	parks   bool // attempts are counted in the database, and the message can be parked
 
-	attempts  int     // at the message; where they are counted in the database, the one under way included
-	count     bool    // the next start is an attempt, and not the repetition of one that was nobody's fault
-	counted   bool    // the one under way is counted in the database
-	conflicts int     // transactions ended by the database because of others, since the last failure of another kind
-	outages   int     // tries in a row that did not reach the database
-	tries     int     // transactions begun
-	inDoubt   bool    // a COMMIT has no answer yet
-	intended  Outcome // of that COMMIT
-	giveUp    string  // why the message is to be parked
-	killed    bool    // the last attempt did not come back
-	begun     bool    // a start was counted in this run
-	suspect   bool    // an attempt before this run did not come back
-	alone     bool    // so it runs with no other handler beside it
-	inside    bool    // the gate
+	attempts int     // at the message; where they are counted in the database, the one under way included
+	count    bool    // the next start is an attempt, and not the repetition of one that was nobody's fault
+	counted  bool    // the one under way is counted in the database
+	outages  int     // tries in a row that did not reach the database
+	tries    int     // transactions begun
+	inDoubt  bool    // a COMMIT has no answer yet
+	intended Outcome // of that COMMIT
+	giveUp   string  // why the message is to be parked
+	killed   bool    // the last attempt did not come back
+	begun    bool    // a start was counted in this run
+	suspect  bool    // an attempt before this run did not come back
+	alone    bool    // so it runs with no other handler beside it
+	inside   bool    // the gate
 }
 
 func newRun(u unit, m Message) *run {
@@ -157,15 +157,13 @@ func (r *run) isolate(ctx context.Context) *failure {
 // there is none.
 func (r *run) judge(ctx context.Context, failed *failure) (time.Duration, error) {
 	r.inDoubt = r.inDoubt || failed.inDoubt
-	r.lost(failed)
+	r.tally(failed, "message_id", r.message.ID)
 	r.count = failed.kind == handlerFailed
 	switch failed.kind {
 	case conflict:
 		r.recovered()
-		r.conflicts++
 		return conflictBackoff.after(r.conflicts), nil
 	case outage, lostInHandler:
-		r.conflicts = 0
 		if r.outages++; r.outages == 1 {
 			r.ib.log.Warn("inbox: the database is out of reach, trying again until it is back",
 				"message_id", r.message.ID, "error", failed.err)
@@ -173,7 +171,6 @@ func (r *run) judge(ctx context.Context, failed *failure) (time.Duration, error)
 		return r.ib.backoff.after(r.outages), nil
 	case handlerFailed:
 		r.recovered()
-		r.conflicts = 0
 		return r.failedAttempt(ctx, failed.err)
 	default:
 		r.returnAttempt(ctx)

@@ -71,13 +71,12 @@ type batch struct {
 	ms       []Message
 	outcomes []Outcome
 
-	stream    string // InLane's; "": by topic and partition
-	lane      string // "": nothing is noted, as nothing can be parked
-	suspects  int    // so many fresh messages more are to be run one by one
-	blocked   bool   // keys of the consumer may stand still
-	noted     bool   // the lane's row is there
-	conflicts int
-	outages   int
+	stream   string // InLane's; "": by topic and partition
+	lane     string // "": nothing is noted, as nothing can be parked
+	suspects int    // so many fresh messages more are to be run one by one
+	blocked  bool   // keys of the consumer may stand still
+	noted    bool   // the lane's row is there
+	outages  int
 }
 
 func (b *batch) check() error {
@@ -180,7 +179,9 @@ func (b *batch) start(ctx context.Context) (err error) {
 			b.recovered()
 			return nil
 		}
-		if err := b.wait(ctx, databaseFailure(fmt.Errorf("note the batch in %s: %w%s", b.ib.attemptsTable, err, hint(err)))); err != nil {
+		failed := databaseFailure(fmt.Errorf("note the batch in %s: %w%s", b.ib.attemptsTable, err, hint(err)))
+		b.tally(failed, "lane", b.lane)
+		if err := b.wait(ctx, failed); err != nil {
 			return err
 		}
 	}
@@ -220,7 +221,7 @@ func (b *batch) together(ctx context.Context, lo, hi int) error {
 			b.conflicts = 0
 			return nil
 		}
-		b.lost(failed)
+		b.tally(failed, "lane", b.lane)
 		if failed.kind != handlerFailed || ctx.Err() != nil {
 			if err := b.wait(ctx, failed); err != nil {
 				return err
@@ -270,7 +271,6 @@ func (b *batch) wait(ctx context.Context, failed *failure) error {
 	switch failed.kind {
 	case conflict:
 		b.recovered()
-		b.conflicts++
 		pause = conflictBackoff.after(b.conflicts)
 	case outage, lostInHandler:
 		if b.outages++; b.outages == 1 {

@@ -14,6 +14,8 @@ type failure struct {
 	kind    kind
 	err     error
 	inDoubt bool // nobody knows whether the COMMIT took effect
+
+	ofHandler bool // a conflict that the handler met, and not a statement of ours
 }
 
 // kind says whose fault a failure is, and so what it costs.
@@ -187,7 +189,7 @@ func handlerFailure(ctx context.Context, err, rollback error) *failure {
 	case errors.Is(rollback, sql.ErrTxDone):
 		return &failure{kind: final, err: fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
 	case dialect.IsSerialization(err):
-		return &failure{kind: conflict, err: err}
+		return &failure{kind: conflict, err: err, ofHandler: true}
 	case rollback != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
 		// A rollback fails only on a connection that is gone. (Drivers close it, too,
 		// when a context ends in the middle of a statement: that is the handler's doing.)

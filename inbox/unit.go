@@ -16,7 +16,8 @@ type unit struct {
 	without bool  // no id rows: the hold alone tells what was handled
 	handler BatchHandler
 
-	losses int // connections lost under the handler
+	losses    int // connections lost under the handler
+	conflicts int // transactions ended by the database because of others, since the last failure of another kind
 }
 
 // accept says which of ms are fresh.
@@ -70,13 +71,31 @@ func (u *unit) begin(ctx context.Context) (*sql.Tx, *failure) {
 	return tx, nil
 }
 
-// lost judges a connection that was lost under the handler: from the tenth time on
-// it is taken for the handler's failure.
-func (u *unit) lost(failed *failure) {
-	if failed.kind == lostInHandler {
+// maxConflicts is how often in a row the database may end the transaction because of others, in
+// the handler, before that counts as its failure.
+const maxConflicts = 100
+
+// tally judges what is nobody's fault once, and is the handler's if it does not end: a connection
+// that is lost under it, and conflicts of its transaction. about says in the log whose.
+func (u *unit) tally(failed *failure, about ...any) {
+	switch failed.kind {
+	case lostInHandler:
+		u.conflicts = 0
 		if u.losses++; u.losses >= maxLosses {
 			failed.kind = handlerFailed
 			failed.err = fmt.Errorf("the handler's statements have ended the connection %d times (one over the server's limit for a statement does, on MySQL max_allowed_packet): %w", u.losses, failed.err)
 		}
+	case conflict:
+		const many = 10
+		if u.conflicts++; u.conflicts == many {
+			u.ib.log.Warn("inbox: the database ends the transaction again and again because of others (deadlock, lock timeout, busy), trying again",
+				append(about, "conflicts", u.conflicts, "error", failed.err)...)
+		}
+		if failed.ofHandler && u.conflicts >= maxConflicts {
+			failed.kind = handlerFailed
+			failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does it wait for a lock that its own transaction holds, by another connection?): %w", u.conflicts, failed.err)
+		}
+	default:
+		u.conflicts = 0
 	}
 }
