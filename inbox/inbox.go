@@ -76,6 +76,7 @@ type store interface {
 	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, limit int) ([]dialect.InboxAsked, error)
 	FirstParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, askedOnly bool) (seq int64, state string, ok bool, err error)
 	ClaimParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64, state string) (bool, error)
+	HoldBackParked(ctx context.Context, tx dialect.Execer, consumer, topic, key string, head int64) error
 	UnclaimParked(ctx context.Context, db dialect.Execer, consumer string, seq int64) error
 	FailParked(ctx context.Context, db dialect.Execer, consumer string, seq int64, reason string) error
 	DeleteParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64) (bool, error)
