@@ -84,6 +84,7 @@ type store interface {
 	// Offsets beside the data, in inbox_offsets.
 	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
+	LockHold(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
 	// LowestOffsets returns the lowest position of each partition that rows come from.
 	LowestOffsets(ctx context.Context, db dialect.Queryer, consumer string) ([]dialect.InboxPosition, error)

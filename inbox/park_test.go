@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -185,6 +186,27 @@ func TestTheEndOfTheContextBurnsNoAttempt(t *testing.T) {
 		require.Equal(t, inbox.Applied, b.process(t, ib, order("1", "k"), b.effect("1")))
 		b.clean(t)
 	})
+}
+
+// But an attempt that failed before ctx ended was one: a consumer that is restarted in each pause would run
+// what fails for good for ever.
+func TestAStopInThePauseGivesNoFailedAttemptBack(t *testing.T) {
+	b := onSQLite(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stopped := b.inbox(t, "billing", inbox.WithMaxAttempts(2), inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
+		cancel()
+		return ctx.Err()
+	}))
+	_, err := stopped.Process(ctx, b.DB, order("1", "k"), poison)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 1, b.count(t, "SELECT attempts FROM inbox_attempts"))
+	runs := 0
+	require.Equal(t, inbox.Parked, b.process(t, b.inbox(t, "billing", inbox.WithMaxAttempts(2)), order("1", "k"), func(context.Context, *sql.Tx) error {
+		runs++
+		return errPoison
+	}))
+	require.Equal(t, 1, runs)
 }
 
 // Attempts in the database, too, are burnt by the handler alone.

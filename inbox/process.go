@@ -145,7 +145,7 @@ func (r *run) leave() {
 // attempt as well: after each restart they would be the same, and in the end parked. So while it
 // waits for its turn it gives its own attempt back: it may be the innocent one.
 func (r *run) isolate(ctx context.Context) *failure {
-	r.ib.log.Warn("inbox: the last attempt at a message did not come back, running it alone",
+	r.ib.log.Warn("inbox: an earlier attempt at a message was not brought to its end (its process was killed in it, or stopped after it), running it alone",
 		"message_id", r.message.ID, "attempt", r.attempts, "max_attempts", r.ib.attempts)
 	r.returnAttempt(ctx)
 	r.counted, r.alone = false, true
@@ -171,9 +171,14 @@ func (r *run) judge(ctx context.Context, failed *failure) (time.Duration, error)
 		return r.ib.backoff.after(r.outages), nil
 	case handlerFailed:
 		r.recovered()
+		r.counted = false // if ctx ends in the pause, it was an attempt all the same
 		return r.failedAttempt(ctx, failed.err)
 	default:
-		r.returnAttempt(ctx)
+		if errors.Is(failed.err, ErrHandlerEndedTx) { // and may have committed it
+			r.forget(ctx)
+		} else {
+			r.returnAttempt(ctx)
+		}
 		return 0, fmt.Errorf("inbox: process message %q of consumer %q: %w", r.message.ID, r.ib.consumer, failed.err)
 	}
 }
@@ -215,6 +220,17 @@ func (r *run) returnAttempt(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
 	defer cancel()
 	_ = r.ib.store.ReturnAttempt(ctx, r.db, r.message.row(r.ib.consumer))
+}
+
+// forget deletes what was counted of a message that is done with, where the transaction does not.
+// Nobody would come back to the row, and `relay inbox status` would show it for ever.
+func (r *run) forget(ctx context.Context) {
+	if !r.parks {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
+	defer cancel()
+	_ = r.ib.store.DeleteAttempts(ctx, r.db, r.message.row(r.ib.consumer))
 }
 
 // report logs a message that failed for good. Those behind it are not: they may be many.

@@ -307,7 +307,7 @@ func (b *batch) once(ctx context.Context, lo, hi int, intended *[]Outcome) *fail
 	defer func() { _ = tx.Rollback() }()
 
 	ms := b.ms[lo:hi]
-	fresh, err := b.accept(ctx, tx, ms)
+	fresh, err := b.accept(ctx, tx, ms, *intended != nil)
 	if err != nil {
 		return databaseFailure(err)
 	}

@@ -57,18 +57,20 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	defer func() { _ = tx.Rollback() }()
 
 	ms := []Message{r.message}
-	fresh, err := r.accept(ctx, tx, ms)
+	fresh, err := r.accept(ctx, tx, ms, r.inDoubt)
 	if err != nil {
 		return Failed, databaseFailure(err)
 	}
 	outcome := r.duplicate()
 	if fresh[0] {
-		// Our insert has succeeded, so a COMMIT without an answer did not take effect.
-		r.inDoubt = r.inDoubt && r.without
+		// So a COMMIT without an answer did not take effect.
+		r.inDoubt = false
 		if outcome, failed = r.handle(ctx, tx, blocked); failed != nil {
 			return Failed, failed
 		}
 	} else if r.without || !r.parks && r.hold == nil {
+		_ = tx.Rollback() // SQLite has one writer at a time
+		r.forget(ctx)
 		return outcome, nil // nothing to write
 	}
 	if r.parks {
@@ -78,6 +80,8 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	}
 	failed = r.finish(ctx, tx, ms)
 	if failed != nil && errors.Is(failed.err, errMoved) {
+		_ = tx.Rollback() // SQLite has one writer at a time
+		r.forget(ctx)
 		return outcome, nil
 	}
 	if failed != nil && failed.inDoubt {

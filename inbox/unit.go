@@ -20,9 +20,15 @@ type unit struct {
 	conflicts int // transactions ended by the database because of others, since the last failure of another kind
 }
 
-// accept says which of ms are fresh.
-func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message) ([]bool, error) {
+// accept says which of ms are fresh. After a COMMIT without an answer, inDoubt, that is for the database to say
+// where no ids do.
+func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) ([]bool, error) {
 	if u.without {
+		if inDoubt {
+			if _, err := u.hold.resolve(ctx, tx); err != nil {
+				return nil, err
+			}
+		}
 		fresh := make([]bool, len(ms))
 		for n, m := range ms {
 			fresh[n] = !u.hold.handled(m)
