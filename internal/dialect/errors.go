@@ -57,6 +57,26 @@ func mysqlNumber(err error) int {
 	return 0
 }
 
+// constraintName returns the constraint that PostgreSQL's error names, or "": a field ConstraintName, which is
+// pgx's, or Constraint, lib/pq's, of the error that has the SQLSTATE.
+func constraintName(err error) string {
+	for _, e := range chain(err) {
+		if _, ok := e.(interface{ SQLState() string }); !ok {
+			continue
+		}
+		v := reflect.Indirect(reflect.ValueOf(e))
+		if v.Kind() != reflect.Struct {
+			continue
+		}
+		for _, field := range []string{"ConstraintName", "Constraint"} {
+			if f := v.FieldByName(field); f.IsValid() && f.Kind() == reflect.String {
+				return f.String()
+			}
+		}
+	}
+	return ""
+}
+
 // chain lists err and everything that it wraps.
 func chain(err error) []error {
 	if err == nil {
