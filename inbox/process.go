@@ -46,6 +46,9 @@ import (
 //   - Tables that are missing, a message that is invalid, a right that is not
 //     granted: the error, at once.
 //
+// The transaction has the isolation level that is the database's default; a stricter one than READ
+// COMMITTED costs repetitions and no more.
+//
 // When ctx ends, the transaction is rolled back and the error wraps ctx's. After any
 // error do not acknowledge the message: delivered again, it is applied, or found to
 // be a duplicate.
