@@ -43,8 +43,15 @@ func WithDeadLetter(ob *outbox.Outbox, topic string) Option {
 }
 
 func (d deadLetters) validate() error {
-	if d.set && (d.outbox == nil || d.topic == "") {
+	switch {
+	case !d.set:
+		return nil
+	case d.outbox == nil || d.topic == "":
 		return errors.New("WithDeadLetter: want an outbox and a topic")
+	}
+	// Found out at the first message that fails, it would be one that cannot be parked.
+	if err := d.outbox.Check(outbox.Event{Topic: d.topic}); err != nil {
+		return fmt.Errorf("WithDeadLetter: %w", err)
 	}
 	return nil
 }
@@ -62,13 +69,24 @@ func (c *config) deadLetters() func(context.Context, *sql.Tx, Message, int, stri
 	}
 }
 
+// oneLine is s as a header holds it, whose value has no line breaks.
+func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
+
+// eventMayHave reports whether an outbox takes e's key, type and headers; its topic and
+// payload are not looked at. The rule is the outbox's own: what it refuses comes from
+// elsewhere, and must not fail what the message leads to.
+func eventMayHave(e outbox.Event) bool {
+	e.Topic, e.Payload = "-", nil
+	return new(outbox.Outbox).Check(e) == nil
+}
+
 func letter(topic, consumer string, m Message, attempts int, reason string, most int) outbox.Event {
 	headers := map[string]string{
-		HeaderDeadLetterConsumer: consumer,
-		HeaderDeadLetterID:       m.ID,
-		HeaderDeadLetterTopic:    m.Topic,
+		HeaderDeadLetterConsumer: oneLine(consumer),
+		HeaderDeadLetterID:       oneLine(m.ID),
+		HeaderDeadLetterTopic:    oneLine(m.Topic),
 		HeaderDeadLetterAttempts: strconv.Itoa(attempts),
-		HeaderDeadLetterError:    readable(reason),
+		HeaderDeadLetterError:    oneLine(readable(reason)),
 	}
 	if own := ownHeaders(m); own != nil {
 		maps.Copy(own, headers)
@@ -81,10 +99,10 @@ func letter(topic, consumer string, m Message, attempts int, reason string, most
 		headers[HeaderDeadLetterError] = strings.ToValidUTF8(text[:len(text)/2], "")
 	}
 	e := outbox.Event{Topic: topic, Headers: headers}
-	if isText(m.Key) && len(m.Key) <= maxKey {
+	if eventMayHave(outbox.Event{Key: m.Key}) {
 		e.Key = m.Key
 	}
-	if isText(m.Type) && len(m.Type) <= maxType {
+	if eventMayHave(outbox.Event{Type: m.Type}) {
 		e.Type = m.Type
 	}
 	if len(m.Payload) <= most {
@@ -103,9 +121,7 @@ func headersFit(headers map[string]string) bool {
 func ownHeaders(m Message) map[string]string {
 	own, size := map[string]string{}, 0
 	for name, value := range m.Headers {
-		switch {
-		case name == "", !isText(name), !isText(value), strings.HasPrefix(name, "_watermill_"),
-			strings.HasPrefix(name, "postroom_"), strings.HasPrefix(name, "dead_letter_"):
+		if strings.HasPrefix(name, "dead_letter_") || !eventMayHave(outbox.Event{Headers: map[string]string{name: value}}) {
 			continue
 		}
 		own[name] = value

@@ -12,3 +12,6 @@ func WithSleep(sleep func(ctx context.Context, d time.Duration) error) Option {
 
 // MaxLosses is how many lost connections are not counted as attempts, plus one.
 const MaxLosses = maxLosses
+
+// MaxConflicts is the same for conflicts.
+const MaxConflicts = maxConflicts

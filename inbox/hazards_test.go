@@ -163,7 +163,12 @@ func TestHazard22WhatRanBesideAMessageThatKillsIsNotBlamed(t *testing.T) {
 		_, err := ib.Process(short, b.DB, order("innocent", ""), b.effect("innocent"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 1, b.count(t, attempts, "innocent"), "not counted again")
-		_, err = ib.ProcessBatch(short, b.DB, orders(2), func(context.Context, *sql.Tx, []inbox.Message) error { return errPoison })
+		short, cancel = context.WithTimeout(ctx, 100*time.Millisecond) // the other has ended
+		defer cancel()
+		_, err = ib.ProcessBatch(short, b.DB, orders(2), func(context.Context, *sql.Tx, []inbox.Message) error {
+			t.Error("a batch runs beside it, and would be killed with it")
+			return errPoison
+		})
 		require.ErrorIs(t, err, context.DeadlineExceeded, "a batch neither")
 		return nil
 	})

@@ -102,21 +102,35 @@ func (h *Hold) check(ms []Message) error {
 	return nil
 }
 
-// move puts the offset behind the last of ms, in their transaction.
+// move puts the offset behind the last of ms, in their transaction. The first of them may lie
+// before it, delivered again: what counts is that nobody moved it since this Hold did.
 func (h *Hold) move(ctx context.Context, tx *sql.Tx, ms []Message) error {
 	first, next := ms[0].Position.Offset, ms[len(ms)-1].Position.Offset+1
+	if h.next.Valid && h.next.Int64 < next {
+		first = max(first, h.next.Int64)
+	}
 	moved, err := h.ib.store.MoveOffset(ctx, tx, h.ib.consumer, h.topic, h.partition, h.epoch, first, next)
 	if err != nil || moved {
 		return err
 	}
-	row, err := h.ib.store.ReadHold(ctx, tx, h.ib.consumer, h.topic, h.partition)
+	epoch, err := h.resolve(ctx, tx)
 	switch {
 	case err != nil:
 		return err
-	case row.Epoch == h.epoch && row.Next.Valid && row.Next.Int64 >= next:
+	case epoch == h.epoch && h.next.Valid && h.next.Int64 >= next:
 		return errMoved
 	}
-	return fmt.Errorf("%w: consumer %q, %s/%d, epoch %d, now %d", ErrFenced, h.ib.consumer, h.topic, h.partition, h.epoch, row.Epoch)
+	return fmt.Errorf("%w: consumer %q, %s/%d, epoch %d, now %d", ErrFenced, h.ib.consumer, h.topic, h.partition, h.epoch, epoch)
+}
+
+// resolve learns, after a COMMIT without an answer, whether that has moved the offset; if it is on its
+// way, it waits for it. The epoch is the database's.
+func (h *Hold) resolve(ctx context.Context, tx *sql.Tx) (epoch int64, err error) {
+	row, err := h.ib.store.LockHold(ctx, tx, h.ib.consumer, h.topic, h.partition)
+	if err == nil && row.Epoch == h.epoch {
+		h.next = row.Next
+	}
+	return row.Epoch, err
 }
 
 // moved notes a move that is committed.

@@ -76,6 +76,7 @@ type store interface {
 	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, limit int) ([]dialect.InboxAsked, error)
 	FirstParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, askedOnly bool) (seq int64, state string, ok bool, err error)
 	ClaimParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64, state string) (bool, error)
+	HoldBackParked(ctx context.Context, tx dialect.Execer, consumer, topic, key string, head int64) error
 	UnclaimParked(ctx context.Context, db dialect.Execer, consumer string, seq int64) error
 	FailParked(ctx context.Context, db dialect.Execer, consumer string, seq int64, reason string) error
 	DeleteParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64) (bool, error)
@@ -83,6 +84,7 @@ type store interface {
 	// Offsets beside the data, in inbox_offsets.
 	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
+	LockHold(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
 	// LowestOffsets returns the lowest position of each partition that rows come from.
 	LowestOffsets(ctx context.Context, db dialect.Queryer, consumer string) ([]dialect.InboxPosition, error)

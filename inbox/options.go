@@ -69,7 +69,9 @@ func WithSchema(schema string) Option { return func(c *config) { c.names.Schema 
 
 // WithMaxAttempts says how often Process runs a handler that fails before it gives
 // up and parks the message. Default: DefaultMaxAttempts. 1 leaves repeating to
-// the caller.
+// the caller, and has a price: a process that is killed has spent the one attempt of
+// every message that it was handling, and they are parked unless a batch was one
+// attempt for all. From 2 on, what was under way runs once more, alone.
 func WithMaxAttempts(n int) Option { return func(c *config) { c.attempts = n } }
 
 // WithBackoff sets the pauses of Process between two attempts: about min after the

@@ -40,8 +40,8 @@ func (o Outcome) String() string {
 // the transaction by itself. Process does not run the handler again, for the effect may
 // be committed: mend the handler, which must leave the end of the transaction to Process.
 // With ProcessBatch such a Commit has committed the ids of the whole batch, and the messages
-// that the handler had not come to count as handled (inboxkafka finds such a handler out with its
-// first message, before it gives it a batch).
+// that the handler had not come to count as handled (inboxkafka and inboxwatermill.RunBatch
+// find such a handler out with its first message, before they give it a batch).
 var ErrHandlerEndedTx = errors.New("the handler ended the transaction: remove its Commit or Rollback, Process does that")
 
 // AttemptsError is returned by Process when the handler failed as often as it may.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -187,6 +188,27 @@ func TestTheEndOfTheContextBurnsNoAttempt(t *testing.T) {
 	})
 }
 
+// But an attempt that failed before ctx ended was one: a consumer that is restarted in each pause would run
+// what fails for good for ever.
+func TestAStopInThePauseGivesNoFailedAttemptBack(t *testing.T) {
+	b := onSQLite(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stopped := b.inbox(t, "billing", inbox.WithMaxAttempts(2), inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
+		cancel()
+		return ctx.Err()
+	}))
+	_, err := stopped.Process(ctx, b.DB, order("1", "k"), poison)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 1, b.count(t, "SELECT attempts FROM inbox_attempts"))
+	runs := 0
+	require.Equal(t, inbox.Parked, b.process(t, b.inbox(t, "billing", inbox.WithMaxAttempts(2)), order("1", "k"), func(context.Context, *sql.Tx) error {
+		runs++
+		return errPoison
+	}))
+	require.Equal(t, 1, runs)
+}
+
 // Attempts in the database, too, are burnt by the handler alone.
 func TestAConnectionLostAtAnyPointBurnsNoAttempt(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
@@ -204,40 +226,6 @@ func TestAConnectionLostAtAnyPointBurnsNoAttempt(t *testing.T) {
 				}
 			}
 		}
-	})
-}
-
-// Hazard 24: a parker reads that the key stands still; before it parks, the last parked message is
-// replayed, and the key goes on. It must then run its message, for nothing would ever do so.
-func TestHazard24AParkerThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
-	each(t, func(t *testing.T, b bench) {
-		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
-		require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), poison))
-		b.ask(t, "1", "retry")
-		replaying, proceed, replayed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-		go func() {
-			_, err := ib.Replay(context.WithoutCancel(t.Context()), b.DB, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-				close(replaying)
-				<-proceed
-				return b.applying(ctx, tx, m)
-			})
-			replayed <- err
-		}()
-		<-replaying
-		parked := make(chan inbox.Outcome, 1)
-		go func() {
-			outcome, err := ib.Process(context.WithoutCancel(t.Context()), b.DB, order("2", "k"), b.effect("2"))
-			if err != nil {
-				outcome = inbox.Failed
-			}
-			parked <- outcome
-		}()
-		b.untilWaiting(t)
-		close(proceed)
-		require.NoError(t, <-replayed)
-		require.Equal(t, inbox.Applied, <-parked)
-		require.Equal(t, 2, b.effects(t))
-		b.clean(t)
 	})
 }
 

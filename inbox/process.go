@@ -33,18 +33,21 @@ import (
 //   - The message has no Topic, or the policy is Halt: nothing is parked or counted in the
 //     database; after the last attempt the error is an *AttemptsError with its error in it.
 //   - The database ends the transaction because of another one (deadlock, lock
-//     timeout, serialization failure): run again soon, without counting an attempt.
+//     timeout, serialization failure): run again soon, without counting an attempt. If
+//     the handler meets that a hundred times in a row, it counts from then on.
 //   - The database cannot be reached, or goes away: tried again with the same pauses
 //     until ctx ends, without counting an attempt. If it is always the handler that
 //     the connection is lost under, that counts from the tenth time on: the message
 //     may be what breaks it.
 //   - The connection is lost before the answer to COMMIT, so that nobody knows
 //     whether it took effect: the message is accepted again, which tells. If it is
-//     there already, the outcome is Applied: the effect is committed, if not by this
-//     transaction, then by another delivery's at the same moment.
+//     there already, the outcome is what that COMMIT was for, Applied or Parked.
 //   - h ended the transaction: ErrHandlerEndedTx, at once.
 //   - Tables that are missing, a message that is invalid, a right that is not
 //     granted: the error, at once.
+//
+// The transaction has the isolation level that is the database's default; a stricter one than READ
+// COMMITTED costs repetitions and no more.
 //
 // When ctx ends, the transaction is rolled back and the error wraps ctx's. After any
 // error do not acknowledge the message: delivered again, it is applied, or found to
@@ -72,18 +75,19 @@ type run struct {
 	message Message
 	parks   bool // attempts are counted in the database, and the message can be parked
 
-	attempts  int    // at the message; where they are counted in the database, the one under way included
-	count     bool   // the next start is an attempt, and not the repetition of one that was nobody's fault
-	counted   bool   // the one under way is counted in the database
-	conflicts int    // transactions ended by the database because of others, since the last failure of another kind
-	outages   int    // tries in a row that did not reach the database
-	inDoubt   bool   // a COMMIT has no answer yet
-	giveUp    string // why the message is to be parked
-	killed    bool   // the last attempt did not come back
-	begun     bool   // a start was counted in this run
-	suspect   bool   // an attempt before this run did not come back
-	alone     bool   // so it runs with no other handler beside it
-	inside    bool   // the gate
+	attempts int     // at the message; where they are counted in the database, the one under way included
+	count    bool    // the next start is an attempt, and not the repetition of one that was nobody's fault
+	counted  bool    // the one under way is counted in the database
+	outages  int     // tries in a row that did not reach the database
+	tries    int     // transactions begun
+	inDoubt  bool    // a COMMIT has no answer yet
+	intended Outcome // of that COMMIT
+	giveUp   string  // why the message is to be parked
+	killed   bool    // the last attempt did not come back
+	begun    bool    // a start was counted in this run
+	suspect  bool    // an attempt before this run did not come back
+	alone    bool    // so it runs with no other handler beside it
+	inside   bool    // the gate
 }
 
 func newRun(u unit, m Message) *run {
@@ -144,7 +148,7 @@ func (r *run) leave() {
 // attempt as well: after each restart they would be the same, and in the end parked. So while it
 // waits for its turn it gives its own attempt back: it may be the innocent one.
 func (r *run) isolate(ctx context.Context) *failure {
-	r.ib.log.Warn("inbox: the last attempt at a message did not come back, running it alone",
+	r.ib.log.Warn("inbox: an earlier attempt at a message was not brought to its end (its process was killed in it, or stopped after it), running it alone",
 		"message_id", r.message.ID, "attempt", r.attempts, "max_attempts", r.ib.attempts)
 	r.returnAttempt(ctx)
 	r.counted, r.alone = false, true
@@ -156,15 +160,13 @@ func (r *run) isolate(ctx context.Context) *failure {
 // there is none.
 func (r *run) judge(ctx context.Context, failed *failure) (time.Duration, error) {
 	r.inDoubt = r.inDoubt || failed.inDoubt
-	r.lost(failed)
+	r.tally(failed, "message_id", r.message.ID)
 	r.count = failed.kind == handlerFailed
 	switch failed.kind {
 	case conflict:
 		r.recovered()
-		r.conflicts++
 		return conflictBackoff.after(r.conflicts), nil
 	case outage, lostInHandler:
-		r.conflicts = 0
 		if r.outages++; r.outages == 1 {
 			r.ib.log.Warn("inbox: the database is out of reach, trying again until it is back",
 				"message_id", r.message.ID, "error", failed.err)
@@ -172,10 +174,14 @@ func (r *run) judge(ctx context.Context, failed *failure) (time.Duration, error)
 		return r.ib.backoff.after(r.outages), nil
 	case handlerFailed:
 		r.recovered()
-		r.conflicts = 0
+		r.counted = false // if ctx ends in the pause, it was an attempt all the same
 		return r.failedAttempt(ctx, failed.err)
 	default:
-		r.returnAttempt(ctx)
+		if errors.Is(failed.err, ErrHandlerEndedTx) { // and may have committed it
+			r.forget(ctx)
+		} else {
+			r.returnAttempt(ctx)
+		}
 		return 0, fmt.Errorf("inbox: process message %q of consumer %q: %w", r.message.ID, r.ib.consumer, failed.err)
 	}
 }
@@ -217,6 +223,17 @@ func (r *run) returnAttempt(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
 	defer cancel()
 	_ = r.ib.store.ReturnAttempt(ctx, r.db, r.message.row(r.ib.consumer))
+}
+
+// forget deletes what was counted of a message that is done with, where the transaction does not.
+// Nobody would come back to the row, and `relay inbox status` would show it for ever.
+func (r *run) forget(ctx context.Context) {
+	if !r.parks {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
+	defer cancel()
+	_ = r.ib.store.DeleteAttempts(ctx, r.db, r.message.row(r.ib.consumer))
 }
 
 // report logs a message that failed for good. Those behind it are not: they may be many.

@@ -71,13 +71,12 @@ type batch struct {
 	ms       []Message
 	outcomes []Outcome
 
-	stream    string // InLane's; "": by topic and partition
-	lane      string // "": nothing is noted, as nothing can be parked
-	suspects  int    // so many fresh messages more are to be run one by one
-	blocked   bool   // keys of the consumer may stand still
-	noted     bool   // the lane's row is there
-	conflicts int
-	outages   int
+	stream   string // InLane's; "": by topic and partition
+	lane     string // "": nothing is noted, as nothing can be parked
+	suspects int    // so many fresh messages more are to be run one by one
+	blocked  bool   // keys of the consumer may stand still
+	noted    bool   // the lane's row is there
+	outages  int
 }
 
 func (b *batch) check() error {
@@ -180,7 +179,9 @@ func (b *batch) start(ctx context.Context) (err error) {
 			b.recovered()
 			return nil
 		}
-		if err := b.wait(ctx, databaseFailure(fmt.Errorf("note the batch in %s: %w%s", b.ib.attemptsTable, err, hint(err)))); err != nil {
+		failed := databaseFailure(fmt.Errorf("note the batch in %s: %w%s", b.ib.attemptsTable, err, hint(err)))
+		b.tally(failed, "lane", b.lane)
+		if err := b.wait(ctx, failed); err != nil {
 			return err
 		}
 	}
@@ -212,16 +213,15 @@ func (b *batch) span(ctx context.Context, lo, hi int) error {
 // together runs the messages from lo to hi in one transaction, or in halves if the
 // handler fails.
 func (b *batch) together(ctx context.Context, lo, hi int) error {
-	inDoubt := false
+	var intended []Outcome
 	for {
-		failed := b.once(ctx, lo, hi, &inDoubt)
+		failed := b.once(ctx, lo, hi, &intended)
 		if failed == nil {
 			b.recovered()
 			b.conflicts = 0
 			return nil
 		}
-		inDoubt = inDoubt || failed.inDoubt
-		b.lost(failed)
+		b.tally(failed, "lane", b.lane)
 		if failed.kind != handlerFailed || ctx.Err() != nil {
 			if err := b.wait(ctx, failed); err != nil {
 				return err
@@ -246,7 +246,7 @@ func (b *batch) single(ctx context.Context, n int) error {
 	r := newRun(b.unit, b.ms[n])
 	outcome, err := r.untilDone(ctx)
 	b.outcomes[n] = outcome
-	if outcome == Parked || outcome == Duplicate {
+	if outcome != Applied || r.tries > 1 {
 		b.blocked = true // see blockedKeys
 	}
 	switch {
@@ -271,7 +271,6 @@ func (b *batch) wait(ctx context.Context, failed *failure) error {
 	switch failed.kind {
 	case conflict:
 		b.recovered()
-		b.conflicts++
 		pause = conflictBackoff.after(b.conflicts)
 	case outage, lostInHandler:
 		if b.outages++; b.outages == 1 {
@@ -294,8 +293,9 @@ func (b *batch) recovered() {
 	b.outages = 0
 }
 
-// once runs one transaction for the messages from lo to hi.
-func (b *batch) once(ctx context.Context, lo, hi int, inDoubt *bool) *failure {
+// once runs one transaction for the messages from lo to hi. Intended are the outcomes of
+// one whose COMMIT had no answer, if there was one.
+func (b *batch) once(ctx context.Context, lo, hi int, intended *[]Outcome) *failure {
 	if err := b.ib.gate.enter(ctx, false); err != nil {
 		return &failure{kind: final, err: err}
 	}
@@ -307,11 +307,11 @@ func (b *batch) once(ctx context.Context, lo, hi int, inDoubt *bool) *failure {
 	defer func() { _ = tx.Rollback() }()
 
 	ms := b.ms[lo:hi]
-	fresh, err := b.accept(ctx, tx, ms)
+	fresh, err := b.accept(ctx, tx, ms, *intended != nil)
 	if err != nil {
 		return databaseFailure(err)
 	}
-	outcomes, run, failed := b.sort(ctx, tx, ms, fresh, *inDoubt)
+	outcomes, run, failed := b.sort(ctx, tx, ms, fresh, *intended)
 	if failed != nil {
 		return failed
 	}
@@ -323,21 +323,25 @@ func (b *batch) once(ctx context.Context, lo, hi int, inDoubt *bool) *failure {
 	last := hi == len(b.ms) && b.noted
 	if last {
 		if err := b.ib.store.DeleteAttempts(ctx, tx, Message{ID: b.lane}.row(b.ib.consumer)); err != nil {
-			return endedOr(databaseFailure(err))
+			return afterHandler(err)
 		}
 	}
 	switch failed := b.finish(ctx, tx, ms); {
 	case failed == nil:
 		b.noted = b.noted && !last
 	case !errors.Is(failed.err, errMoved):
+		if failed.inDoubt {
+			*intended = outcomes
+		}
 		return failed
 	}
 	copy(b.outcomes[lo:hi], outcomes)
 	return nil
 }
 
-// sort parks the fresh messages whose keys stand still, in tx, and returns the others.
-func (b *batch) sort(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool, inDoubt bool) ([]Outcome, []Message, *failure) {
+// sort parks the fresh messages whose keys stand still, in tx, and returns the others. Those that are
+// not fresh have the outcomes that were intended, if a COMMIT had no answer: it took effect.
+func (b *batch) sort(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool, intended []Outcome) ([]Outcome, []Message, *failure) {
 	blocked, err := b.blockedKeys(ctx, tx, ms, fresh)
 	if err != nil {
 		return nil, nil, databaseFailure(fmt.Errorf("read the keys that stand still: %w%s", err, hint(err)))
@@ -345,8 +349,8 @@ func (b *batch) sort(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool
 	outcomes, run := make([]Outcome, len(ms)), make([]Message, 0, len(ms))
 	for n, m := range ms {
 		switch {
-		case !fresh[n] && inDoubt:
-			outcomes[n] = Applied // by the COMMIT that had no answer
+		case !fresh[n] && intended != nil:
+			outcomes[n] = intended[n]
 		case !fresh[n]:
 			outcomes[n] = Duplicate
 		case m.Key != "" && blocked[m.Topic+"\x00"+keyText(m.Key)]:

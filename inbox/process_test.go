@@ -186,68 +186,119 @@ func TestAHandlerThatEndsTheTransactionIsFoundOut(t *testing.T) {
 	})
 }
 
+// PostgreSQL gives up a transaction at its first error: our statements after the handler are refused, and
+// COMMIT rolls back.
 func TestAFailedStatementWhoseErrorIsHiddenFailsTheAttempt(t *testing.T) {
-	// PostgreSQL gives up a transaction at its first error; COMMIT then rolls back.
 	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
 	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(2))
-	outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "m"}, func(ctx context.Context, tx *sql.Tx) error {
+	runs := 0
+	hiding := func(ctx context.Context, tx *sql.Tx) error {
+		runs++
 		require.NoError(t, b.effect("m")(ctx, tx))
 		_, err := tx.ExecContext(ctx, "SELECT no_such_column")
 		require.Error(t, err)
 		return nil
-	})
+	}
+	outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "m"}, hiding)
 	var attempts *inbox.AttemptsError
 	require.ErrorAs(t, err, &attempts)
 	require.Equal(t, 2, attempts.Attempts)
 	require.Equal(t, inbox.Failed, outcome)
+
+	runs = 0
+	require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), hiding))
+	require.Equal(t, 2, runs)
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%did not return the error%'"))
 	require.Zero(t, b.effects(t))
+
+	for name, opts := range map[string]func(h *inbox.Hold) []inbox.BatchOption{
+		"by ids": func(*inbox.Hold) []inbox.BatchOption { return nil },
+		"by an offset": func(h *inbox.Hold) []inbox.BatchOption {
+			return []inbox.BatchOption{inbox.InHold(h), inbox.WithoutIDs()}
+		},
+	} {
+		b.exec(t, "DELETE FROM effects")
+		ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(2)), 0
+		h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+		require.NoError(t, err)
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, orders(4), func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+			for _, m := range ms {
+				if m.ID == "002" {
+					return hiding(ctx, tx)
+				}
+			}
+			return b.applyAll(&calls)(ctx, tx, ms)
+		}, opts(h)...)
+		require.NoError(t, err, name)
+		require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Parked, inbox.Applied}, outcomes, name)
+		require.Equal(t, 3, b.effects(t), name)
+	}
 }
 
+// Hazard 23: the messages have a topic, so that attempts are counted in the database, and have one.
 func TestADeadlockIsRunAgainWithoutCountingAnAttempt(t *testing.T) {
+	ways := map[string]func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error){
+		"Process": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
+			return ib.Process(t.Context(), b.DB, order(id, id), h)
+		},
+		"ProcessBatch": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
+			outcomes, err := ib.ProcessBatch(t.Context(), b.DB, []inbox.Message{order(id, id), order(id+"2", id)}, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+				if len(ms) != 2 {
+					return errors.New("halved: a deadlock is not the handler's fault")
+				}
+				return h(ctx, tx)
+			}, inbox.InLane(id))
+			return outcomes[0], err
+		},
+	}
 	each(t, func(t *testing.T, b bench) {
 		if b.Dialect == dialect.SQLite {
 			t.Log("SQLite has one writer at a time, and so no deadlock; see TestABusyDatabase…")
 			return
 		}
-		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
-		// Both lock their first account before either asks for its second.
-		var locked sync.WaitGroup
-		locked.Add(2)
-		var mu sync.Mutex
-		runs := 0
-		transfer := func(first, second int) func(context.Context, *sql.Tx) error {
-			var once sync.Once
-			return func(ctx context.Context, tx *sql.Tx) error {
-				mu.Lock()
-				runs++
-				mu.Unlock()
-				add := b.sql("UPDATE accounts SET balance = balance + 1 WHERE id = ?")
-				if _, err := tx.ExecContext(ctx, add, first); err != nil {
-					return err
+		for name, way := range ways {
+			ib := b.inbox(t, name, inbox.WithMaxAttempts(1))
+			b.exec(t, "UPDATE accounts SET balance = 0")
+			// Both lock their first account before either asks for its second.
+			var locked sync.WaitGroup
+			locked.Add(2)
+			var mu sync.Mutex
+			runs := 0
+			transfer := func(first, second int) func(context.Context, *sql.Tx) error {
+				var once sync.Once
+				return func(ctx context.Context, tx *sql.Tx) error {
+					mu.Lock()
+					runs++
+					mu.Unlock()
+					add := b.sql("UPDATE accounts SET balance = balance + 1 WHERE id = ?")
+					if _, err := tx.ExecContext(ctx, add, first); err != nil {
+						return err
+					}
+					once.Do(func() {
+						locked.Done()
+						locked.Wait()
+					})
+					if _, err := tx.ExecContext(ctx, add, second); err != nil {
+						return fmt.Errorf("move money: %w", err)
+					}
+					return nil
 				}
-				once.Do(func() {
-					locked.Done()
-					locked.Wait()
-				})
-				if _, err := tx.ExecContext(ctx, add, second); err != nil {
-					return fmt.Errorf("move money: %w", err)
-				}
-				return nil
 			}
+			var done sync.WaitGroup
+			for id, order := range map[string][2]int{"there": {1, 2}, "back": {2, 1}} {
+				done.Go(func() {
+					outcome, err := way(ib, b, id, transfer(order[0], order[1]))
+					if err != nil || outcome != inbox.Applied {
+						t.Errorf("%s, %s: %s, %v", name, id, outcome, err)
+					}
+				})
+			}
+			done.Wait()
+			require.GreaterOrEqual(t, runs, 3, "one of the two was run again")
+			require.Equal(t, 2, b.count(t, "SELECT balance FROM accounts WHERE id = 1"))
+			require.Equal(t, 2, b.count(t, "SELECT balance FROM accounts WHERE id = 2"))
+			b.clean(t)
 		}
-		var done sync.WaitGroup
-		for id, order := range map[string][2]int{"there": {1, 2}, "back": {2, 1}} {
-			done.Go(func() {
-				outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: id}, transfer(order[0], order[1]))
-				if err != nil || outcome != inbox.Applied {
-					t.Errorf("%s: %s, %v", id, outcome, err)
-				}
-			})
-		}
-		done.Wait()
-		require.GreaterOrEqual(t, runs, 3, "one of the two was run again")
-		require.Equal(t, 2, b.count(t, "SELECT balance FROM accounts WHERE id = 1"))
-		require.Equal(t, 2, b.count(t, "SELECT balance FROM accounts WHERE id = 2"))
 	})
 }
 

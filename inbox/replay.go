@@ -3,9 +3,7 @@ package inbox
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
@@ -19,8 +17,10 @@ const maxAsked = 1_000
 // themselves, until one fails; the last one lets the key go on. It returns how many
 // messages it applied or dropped.
 //
-// Each message is one transaction: h's effect and the end of the parked row commit together. A
-// message that fails, or that kills the process, is 'failed' again, and waits for another retry.
+// Each message is one transaction: h's effect and the end of the parked row commit together, and the
+// next row of the key is to be retried from then on. On PostgreSQL it is READ COMMITTED, whatever the
+// database's default. A message that fails, or that kills the process, is 'failed' again, and waits for
+// another retry; one that the database went away from, or ctx's end took it from, is not.
 // Run it about every second beside the consumer; in any number of processes.
 // The error is the database's or ctx's; a handler's is in the row and in the log.
 func (ib *Inbox) Replay(ctx context.Context, db *sql.DB, h Handler) (int, error) {
@@ -70,11 +70,22 @@ func (p *replay) key(ctx context.Context, a dialect.InboxAsked) error {
 	}
 }
 
+// begin begins a transaction that locks a key. PostgreSQL's is to see what was committed before each of its
+// statements, whatever the database's default: by an older snapshot the message that was parked while
+// this one waited for the lock is not there, and its key goes on without it (hazard 24).
+func (p *replay) begin(ctx context.Context) (*sql.Tx, error) {
+	var opts *sql.TxOptions
+	if p.ib.names.Dialect == PostgreSQL {
+		opts = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
+	}
+	return p.db.BeginTx(ctx, opts)
+}
+
 // inTx runs fn in a transaction, again if another one was in the way.
 func (p *replay) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	for n := 1; ; n++ {
 		err := func() error {
-			tx, err := p.db.BeginTx(ctx, nil)
+			tx, err := p.begin(ctx)
 			if err != nil {
 				return err
 			}
@@ -96,9 +107,9 @@ func (p *replay) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 // next begins an attempt at the row whose turn it is, and commits that; more is false if there is none.
 // What is to be dropped before it, is.
 func (p *replay) next(ctx context.Context, a dialect.InboxAsked) (seq int64, more bool, err error) {
-	dropped := 0
+	var dropped []int64
 	err = p.inTx(ctx, func(tx *sql.Tx) error {
-		dropped, more = 0, false
+		dropped, more = nil, false
 		for {
 			var state string
 			if seq, state, more, err = p.head(ctx, tx, a); err != nil || !more {
@@ -113,8 +124,7 @@ func (p *replay) next(ctx context.Context, a dialect.InboxAsked) (seq int64, mor
 				return err
 			}
 			if gone {
-				dropped++
-				p.ib.log.Warn("inbox: dropped a parked message", "seq", seq, "topic", a.Topic)
+				dropped = append(dropped, seq)
 			}
 			if a.Key == nil {
 				more = false
@@ -122,8 +132,17 @@ func (p *replay) next(ctx context.Context, a dialect.InboxAsked) (seq int64, mor
 			}
 		}
 	})
-	p.done += dropped
-	return seq, more && err == nil, err
+	if err != nil {
+		if more { // and COMMIT may have taken effect
+			p.giveBack(ctx, seq)
+		}
+		return 0, false, err
+	}
+	for _, seq := range dropped {
+		p.done++
+		p.ib.log.Warn("inbox: dropped a parked message", "seq", seq, "topic", a.Topic)
+	}
+	return seq, more, nil
 }
 
 // head returns the row whose turn it is, of those that may run: its key's first, or, where the key
@@ -138,83 +157,9 @@ func (p *replay) head(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked) (se
 		return 0, "", false, err
 	}
 	seq, state, ok, err = p.ib.store.FirstParked(ctx, tx, p.ib.consumer, a.Topic, *a.Key, !blocked)
-	return seq, state, ok && state != "failed", err
-}
-
-// apply runs the row's message in one transaction with its end; false: it failed, or another
-// member was there before.
-func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (applied bool, err error) {
-	var m Message
-	var ownErr error // the handler's, as opposed to the database's
-	err = p.inTx(ctx, func(tx *sql.Tx) error {
-		applied, ownErr = false, nil
-		if a.Key != nil {
-			if _, err := p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key); err != nil {
-				return err
-			}
-		}
-		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, seq)
-		if err != nil || !ok || row.State != "failed" {
-			return err
-		}
-		var kept bool
-		if m, kept, err = unpark(row); err == nil && !kept {
-			err = tooLargeToRun(row.Error)
-		}
-		if err == nil {
-			// Before the handler: one that commits by itself commits this too, and is not run again.
-			if applied, err = p.remove(ctx, tx, a, seq); err != nil || !applied {
-				return err
-			}
-			u := unit{handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return p.handler(ctx, tx, ms[0]) }}
-			err = u.call(ctx, tx, []Message{m})
-		}
-		if err != nil {
-			ownErr = err
-			return err
-		}
-		return nil
-	})
-	if errors.Is(err, sql.ErrTxDone) {
-		err, ownErr = ErrHandlerEndedTx, ErrHandlerEndedTx
+	if err != nil || !ok || state != "failed" {
+		return seq, state, ok, err
 	}
-	switch {
-	case err == nil:
-		if applied {
-			p.done++
-			p.ib.log.Info("inbox: a parked message is applied", "message_id", m.ID, "topic", a.Topic)
-		}
-		return applied, nil
-	case ctx.Err() != nil || ownErr == nil && isOutage(err):
-		p.giveBack(ctx, seq)
-		return false, err
-	}
-	p.ib.log.Error("inbox: a parked message failed again", "message_id", m.ID, "topic", a.Topic, "error", err)
-	return false, p.ib.store.FailParked(ctx, p.db, p.ib.consumer, seq, readable(err.Error()))
-}
-
-// giveBack takes back an attempt that ended for no fault of the message's.
-func (p *replay) giveBack(ctx context.Context, seq int64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
-	defer cancel()
-	_ = p.ib.store.UnclaimParked(ctx, p.db, p.ib.consumer, seq)
-}
-
-// remove deletes the row, and lets its key go on if it was the last.
-func (p *replay) remove(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked, seq int64) (bool, error) {
-	gone, err := p.ib.store.DeleteParked(ctx, tx, p.ib.consumer, seq)
-	if err != nil || !gone || a.Key == nil {
-		return gone, err
-	}
-	return true, p.ib.store.Unblock(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
-}
-
-// tooLargeToRun is why a message that was not parked whole cannot be run again; the reason for which
-// it was parked stays in it, once.
-func tooLargeToRun(reason string) error {
-	const what = "it was too large to be parked whole: handle it from its place in Kafka, then drop it ("
-	if strings.HasPrefix(reason, what) {
-		return errors.New(reason)
-	}
-	return fmt.Errorf("%s%s)", what, reason)
+	// It has failed again, or killed the process: what was asked for beside it waits behind it.
+	return 0, "", false, p.ib.store.HoldBackParked(ctx, tx, p.ib.consumer, a.Topic, *a.Key, seq)
 }

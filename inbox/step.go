@@ -20,6 +20,9 @@ const (
 // traceHeaders are those of W3C Trace Context, https://www.w3.org/TR/trace-context.
 var traceHeaders = [...]string{"traceparent", "tracestate", "baggage"}
 
+// carriedHeaders are all that are carried on, the least needed last.
+var carriedHeaders = [...]string{HeaderCausationID, HeaderCorrelationID, "traceparent", "tracestate", "baggage"}
+
 // maxCarried is the longest header value that is carried on, in bytes: an event's
 // headers have a limit, and a message from elsewhere must not exceed it for us.
 const maxCarried = 1 << 10
@@ -57,25 +60,40 @@ func Step(ob *outbox.Outbox, h StepHandler) Handler {
 
 // Caused returns the events with the headers that tell why they were sent, where they do
 // not set them: HeaderCausationID is m's id, HeaderCorrelationID m's own or else its id,
-// and m's trace context (traceparent, tracestate, baggage). m's values that are no text
-// or longer than 1 KiB are left out. The events given are not changed.
+// and m's trace context (traceparent, tracestate, baggage). m's values that an event may
+// not have, or that are longer than 1 KiB, are left out, and so is what an event has no
+// room for beside its own headers; a line break in m's id is a space. The events given
+// are not changed.
 func Caused(m Message, events ...outbox.Event) []outbox.Event {
-	carried := map[string]string{HeaderCausationID: m.ID, HeaderCorrelationID: m.ID}
-	carry := func(name string) {
-		if value := m.Headers[name]; value != "" && len(value) <= maxCarried && isText(value) {
+	carried := map[string]string{}
+	carry := func(name, value string) {
+		if value != "" && len(value) <= maxCarried && eventMayHave(outbox.Event{Headers: map[string]string{name: value}}) {
 			carried[name] = value
 		}
 	}
-	carry(HeaderCorrelationID)
+	carry(HeaderCausationID, oneLine(m.ID))
+	carry(HeaderCorrelationID, oneLine(m.ID))
+	carry(HeaderCorrelationID, m.Headers[HeaderCorrelationID])
 	for _, name := range traceHeaders {
-		carry(name)
+		carry(name, m.Headers[name])
 	}
 	caused := make([]outbox.Event, len(events))
 	for n, e := range events {
-		headers := maps.Clone(carried)
-		maps.Copy(headers, e.Headers)
-		e.Headers = headers
+		e.Headers = withCarried(e.Headers, carried)
 		caused[n] = e
 	}
 	return caused
+}
+
+// withCarried adds to an event's own headers those of carried for which there is room.
+// JSON writes a byte as up to six, so that even a few short values may be too many.
+func withCarried(own, carried map[string]string) map[string]string {
+	headers := maps.Clone(carried)
+	maps.Copy(headers, own)
+	for n := len(carriedHeaders) - 1; n >= 0 && !eventMayHave(outbox.Event{Headers: headers}); n-- {
+		if name := carriedHeaders[n]; own[name] == "" {
+			delete(headers, name)
+		}
+	}
+	return headers
 }

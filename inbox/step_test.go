@@ -68,3 +68,30 @@ func TestAStepTakesEffectAndAnswersOnce(t *testing.T) {
 		require.Equal(t, 2, b.effects(t))
 	})
 }
+
+// What a message from elsewhere brings must not fail the step that answers it.
+func TestAStepCarriesOnlyWhatAnEventMayHave(t *testing.T) {
+	b := onSQLite(t)
+	ob, err := outbox.New(b.Dialect)
+	require.NoError(t, err)
+	ib := b.inbox(t, "payments", inbox.WithMaxAttempts(1))
+	own := outbox.Event{Topic: "payments", Headers: map[string]string{"large": strings.Repeat("x", 9000)}}
+	broken := order("1\r\n", "k")
+	broken.Headers = map[string]string{inbox.HeaderCorrelationID: "c\r\n", "traceparent": "a\nb", "baggage": "a\rb", "tracestate": "good"}
+	long := order("2", "k") // six bytes each in JSON
+	long.Headers = map[string]string{inbox.HeaderCorrelationID: "saga-7", "traceparent": "00-1", "tracestate": strings.Repeat("<", 1000), "baggage": strings.Repeat("\x01", 1000)}
+	for _, m := range []inbox.Message{broken, long} {
+		outcome, err := ib.Step(t.Context(), b.DB, ob, m, b.answering(own))
+		require.NoError(t, err)
+		require.Equal(t, inbox.Applied, outcome, m.ID)
+	}
+	answers := b.answers(t)
+	for _, headers := range answers {
+		require.Equal(t, own.Headers["large"], headers["large"])
+		delete(headers, "large")
+	}
+	require.Equal(t, []map[string]string{
+		{inbox.HeaderCorrelationID: "1  ", inbox.HeaderCausationID: "1  ", "tracestate": "good"},
+		{inbox.HeaderCorrelationID: "saga-7", inbox.HeaderCausationID: "2", "traceparent": "00-1", "tracestate": long.Headers["tracestate"]},
+	}, answers, "the baggage has no room beside the event's own headers")
+}

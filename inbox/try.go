@@ -14,6 +14,8 @@ type failure struct {
 	kind    kind
 	err     error
 	inDoubt bool // nobody knows whether the COMMIT took effect
+
+	ofHandler bool // a conflict that the handler met, and not a statement of ours
 }
 
 // kind says whose fault a failure is, and so what it costs.
@@ -33,6 +35,7 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 		return Failed, failed
 	}
 	defer r.leave()
+	r.tries++
 	blocked, done, failed := r.start(ctx)
 	if failed == nil && r.suspect && !r.alone {
 		if failed = r.isolate(ctx); failed == nil {
@@ -54,28 +57,35 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	defer func() { _ = tx.Rollback() }()
 
 	ms := []Message{r.message}
-	fresh, err := r.accept(ctx, tx, ms)
+	fresh, err := r.accept(ctx, tx, ms, r.inDoubt)
 	if err != nil {
 		return Failed, databaseFailure(err)
 	}
 	outcome := r.duplicate()
 	if fresh[0] {
-		// Our insert has succeeded, so a COMMIT without an answer did not take effect.
-		r.inDoubt = r.inDoubt && r.without
+		// So a COMMIT without an answer did not take effect.
+		r.inDoubt = false
 		if outcome, failed = r.handle(ctx, tx, blocked); failed != nil {
 			return Failed, failed
 		}
 	} else if r.without || !r.parks && r.hold == nil {
+		_ = tx.Rollback() // SQLite has one writer at a time
+		r.forget(ctx)
 		return outcome, nil // nothing to write
 	}
 	if r.parks {
 		if err := r.ib.store.DeleteAttempts(ctx, tx, r.message.row(r.ib.consumer)); err != nil {
-			return Failed, endedOr(databaseFailure(err))
+			return Failed, afterHandler(err)
 		}
 	}
 	failed = r.finish(ctx, tx, ms)
 	if failed != nil && errors.Is(failed.err, errMoved) {
+		_ = tx.Rollback() // SQLite has one writer at a time
+		r.forget(ctx)
 		return outcome, nil
+	}
+	if failed != nil && failed.inDoubt {
+		r.intended = outcome
 	}
 	return outcome, failed
 }
@@ -133,19 +143,24 @@ func (r *run) handle(ctx context.Context, tx *sql.Tx, blocked bool) (Outcome, *f
 	return Applied, nil
 }
 
-// endedOr is ErrHandlerEndedTx for a statement that found the transaction ended.
-func endedOr(failed *failure) *failure {
-	if errors.Is(failed.err, sql.ErrTxDone) {
+// afterHandler judges an error of a statement of ours that follows the handler, which may
+// have ended the transaction, or gone on after an error that made PostgreSQL give it up.
+func afterHandler(err error) *failure {
+	switch {
+	case errors.Is(err, sql.ErrTxDone):
 		return &failure{kind: final, err: ErrHandlerEndedTx}
+	case dialect.IsTxAborted(err):
+		return &failure{kind: handlerFailed, err: fmt.Errorf("the handler did not return the error of a statement of its own that failed: %w", err)}
 	}
-	return failed
+	return databaseFailure(err)
 }
 
 // duplicate decides what a row that was there before Accept means. After a COMMIT
-// without an answer it is most likely our own; the effect is committed either way.
+// without an answer it is most likely our own, and means what that was for: taken for
+// Applied, a message that was parked would let the next one of its key overtake it.
 func (r *run) duplicate() Outcome {
 	if r.inDoubt {
-		return Applied
+		return r.intended
 	}
 	return Duplicate
 }
@@ -178,7 +193,7 @@ func handlerFailure(ctx context.Context, err, rollback error) *failure {
 	case errors.Is(rollback, sql.ErrTxDone):
 		return &failure{kind: final, err: fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
 	case dialect.IsSerialization(err):
-		return &failure{kind: conflict, err: err}
+		return &failure{kind: conflict, err: err, ofHandler: true}
 	case rollback != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
 		// A rollback fails only on a connection that is gone. (Drivers close it, too,
 		// when a context ends in the middle of a statement: that is the handler's doing.)

@@ -3,7 +3,6 @@ package inbox
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"runtime/debug"
 )
@@ -17,12 +16,19 @@ type unit struct {
 	without bool  // no id rows: the hold alone tells what was handled
 	handler BatchHandler
 
-	losses int // connections lost under the handler
+	losses    int // connections lost under the handler
+	conflicts int // transactions ended by the database because of others, since the last failure of another kind
 }
 
-// accept says which of ms are fresh.
-func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message) ([]bool, error) {
+// accept says which of ms are fresh. After a COMMIT without an answer, inDoubt, that is for the database to say
+// where no ids do.
+func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) ([]bool, error) {
 	if u.without {
+		if inDoubt {
+			if _, err := u.hold.resolve(ctx, tx); err != nil {
+				return nil, err
+			}
+		}
 		fresh := make([]bool, len(ms))
 		for n, m := range ms {
 			fresh[n] = !u.hold.handled(m)
@@ -40,10 +46,7 @@ func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message) ([]bool, er
 func (u *unit) finish(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
 	if u.hold != nil {
 		if err := u.hold.move(ctx, tx, ms); err != nil {
-			if errors.Is(err, sql.ErrTxDone) {
-				return &failure{kind: final, err: ErrHandlerEndedTx}
-			}
-			return databaseFailure(err)
+			return afterHandler(err)
 		}
 	}
 	if err := tx.Commit(); err != nil {
@@ -74,13 +77,31 @@ func (u *unit) begin(ctx context.Context) (*sql.Tx, *failure) {
 	return tx, nil
 }
 
-// lost judges a connection that was lost under the handler: from the tenth time on
-// it is taken for the handler's failure.
-func (u *unit) lost(failed *failure) {
-	if failed.kind == lostInHandler {
+// maxConflicts is how often in a row the database may end the transaction because of others, in
+// the handler, before that counts as its failure.
+const maxConflicts = 100
+
+// tally judges what is nobody's fault once, and is the handler's if it does not end: a connection
+// that is lost under it, and conflicts of its transaction. about says in the log whose.
+func (u *unit) tally(failed *failure, about ...any) {
+	switch failed.kind {
+	case lostInHandler:
+		u.conflicts = 0
 		if u.losses++; u.losses >= maxLosses {
 			failed.kind = handlerFailed
 			failed.err = fmt.Errorf("the handler's statements have ended the connection %d times (one over the server's limit for a statement does, on MySQL max_allowed_packet): %w", u.losses, failed.err)
 		}
+	case conflict:
+		const many = 10
+		if u.conflicts++; u.conflicts == many {
+			u.ib.log.Warn("inbox: the database ends the transaction again and again because of others (deadlock, lock timeout, busy), trying again",
+				append(about, "conflicts", u.conflicts, "error", failed.err)...)
+		}
+		if failed.ofHandler && u.conflicts >= maxConflicts {
+			failed.kind = handlerFailed
+			failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does it wait for a lock that its own transaction holds, by another connection?): %w", u.conflicts, failed.err)
+		}
+	default:
+		u.conflicts = 0
 	}
 }

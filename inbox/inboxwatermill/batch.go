@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -33,6 +34,12 @@ type BatchConfig struct {
 	// which in a container is its own; set it where several run on one host, to "worker-1",
 	// say.
 	Lane string
+	// RefusedPause is how long a message that cannot be handled, because it has no usable id, is kept before it
+	// is returned: the broker may deliver it again at once. Others go on meanwhile, as far as
+	// the broker delivers them. Default: 1 s.
+	RefusedPause time.Duration
+	// Logger gets a line for each delivery of such a message. Default: slog.Default().
+	Logger *slog.Logger
 }
 
 func (c BatchConfig) withDefaults() (BatchConfig, error) {
@@ -41,8 +48,16 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 		return c, fmt.Errorf("BatchConfig.Size is %d: want 1 to %d, or 0 for 100", c.Size, inbox.MaxBatch)
 	case c.Wait < 0:
 		return c, fmt.Errorf("BatchConfig.Wait is %s: want 0 or more", c.Wait)
+	case c.RefusedPause < 0:
+		return c, fmt.Errorf("BatchConfig.RefusedPause is %s: want 0 or more", c.RefusedPause)
 	case c.Subscriptions < 0:
 		return c, fmt.Errorf("BatchConfig.Subscriptions is %d: want 1 or more, or 0 for 1", c.Subscriptions)
+	}
+	if c.RefusedPause == 0 {
+		c.RefusedPause = time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	if c.Size == 0 {
 		c.Size = 100
@@ -66,7 +81,11 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 // RunBatch consumes a topic without a Router: it gathers messages, handles each batch in
 // one transaction (Inbox.ProcessBatch), and acknowledges them after its commit; those of a
 // batch that failed it returns (Nack). It ends with nil when ctx ends or the subscriber is
-// closed, and with an error if it cannot subscribe. The caller closes the subscriber.
+// closed, and with an error if it cannot subscribe, or if no message can be handled as things are: the handler
+// ends its transaction (inbox.ErrHandlerEndedTx, found out with one message: until the
+// handler has brought one to its end there are no batches), tables or rights are missing, or, with
+// inbox.Halt, a message failed for good (*inbox.AttemptsError). What it holds then goes
+// back. An outage of the database it rides out. The caller closes the subscriber.
 //
 // A batch can only be as large as the number of messages that the subscriber delivers before
 // one of them is acknowledged, and no subscriber of Watermill's delivers two of one
@@ -93,6 +112,7 @@ func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subs
 	defer func() {
 		cancel()
 		forwarders.Wait()
+		b.refused.Wait()
 	}()
 	for range config.Subscriptions {
 		messages, err := sub.Subscribe(ctx, topic)
@@ -110,7 +130,9 @@ func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subs
 		if len(batch) == 0 {
 			return nil
 		}
-		b.process(ctx, batch)
+		if err := b.process(ctx, batch); err != nil {
+			return fmt.Errorf("inboxwatermill: consume %q: %w", topic, err)
+		}
 	}
 }
 
@@ -132,6 +154,23 @@ type batches struct {
 	handler BatchHandlerFunc
 	config  BatchConfig
 	cfg     *config
+
+	refused sync.WaitGroup // messages that are kept for a while
+	passed  bool           // the handler has brought a message to its end
+	tried   int            // messages that ended before; all of them without the handler
+}
+
+// maxProbation is for a consumer that begins with messages that it has had before, and runs
+// no handler at all.
+const maxProbation = 256
+
+// size is how many messages the next batch may have. A handler that commits by itself commits the ids
+// of its whole batch, and those that it had not come to would be taken for handled: so it is found out with one.
+func (b *batches) size() int {
+	if b.passed {
+		return b.config.Size
+	}
+	return 1
 }
 
 // gather returns the next batch; an empty one: there are no more messages.
@@ -143,7 +182,7 @@ func (b *batches) gather(in <-chan *message.Message) (batch []*message.Message) 
 	batch = append(batch, msg)
 	enough := time.NewTimer(b.config.Wait)
 	defer enough.Stop()
-	for len(batch) < b.config.Size {
+	for len(batch) < b.size() {
 		select {
 		case msg, ok := <-in:
 			if !ok {
@@ -157,33 +196,73 @@ func (b *batches) gather(in <-chan *message.Message) (batch []*message.Message) 
 	return batch
 }
 
-// process handles a batch and answers the broker.
-func (b *batches) process(ctx context.Context, batch []*message.Message) {
+// process handles a batch and answers the broker. An error is about more than one message.
+func (b *batches) process(ctx context.Context, batch []*message.Message) error {
 	deliveries := make([]inbox.Message, len(batch))
 	for i, msg := range batch {
 		deliveries[i] = b.cfg.delivery(msg)
 	}
 	outcomes, err := b.ib.ProcessBatch(ctx, b.db, deliveries, b.handle(batch, deliveries), inbox.InLane(b.lane))
 	if len(batch) > 1 && unusable(err) {
-		// One that has no id, say, must not keep the others from being handled.
-		for _, msg := range batch {
-			b.process(ctx, []*message.Message{msg})
-		}
-		return
+		return b.oneByOne(ctx, batch)
 	}
 	for i, msg := range batch {
+		var failed error
 		if outcomes[i] == inbox.Failed {
-			b.cfg.onOutcome(msg, outcomes[i], err)
+			failed = err
+		}
+		b.cfg.onOutcome(msg, outcomes[i], failed)
+		switch {
+		case outcomes[i] != inbox.Failed:
+			msg.Ack()
+			b.tried++
+			b.passed = b.passed || outcomes[i] == inbox.Applied || b.tried >= maxProbation
+		case unusable(err):
+			b.refuse(ctx, msg, err)
+		default:
+			msg.Nack()
+		}
+	}
+	if err == nil || unusable(err) || ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// oneByOne handles messages alone: one that has no id, say, must not keep the others from being
+// handled. After an error the rest goes back.
+func (b *batches) oneByOne(ctx context.Context, batch []*message.Message) (err error) {
+	for _, msg := range batch {
+		if err != nil {
 			msg.Nack()
 			continue
 		}
-		b.cfg.onOutcome(msg, outcomes[i], nil)
-		msg.Ack()
+		err = b.process(ctx, []*message.Message{msg})
 	}
+	return err
+}
+
+// refuse returns a message that cannot be handled after a while, in which others are handled.
+func (b *batches) refuse(ctx context.Context, msg *message.Message, err error) {
+	b.config.Logger.Error("inboxwatermill: a message cannot be handled, and goes back to the broker", "consumer", b.ib.Consumer(),
+		"lane", b.lane, "message_id", msg.UUID, "pause", b.config.RefusedPause, "error", err)
+	b.refused.Go(func() {
+		pause := time.NewTimer(b.config.RefusedPause)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		msg.Nack()
+	})
 }
 
 // unusable tells what ProcessBatch refuses before any SQL.
 func unusable(err error) bool {
+	var halted *inbox.AttemptsError
+	if errors.As(err, &halted) {
+		return false
+	}
 	for _, refused := range []error{inbox.ErrNoID, inbox.ErrTooLarge, inbox.ErrInvalidText, inbox.ErrInvalidPosition} {
 		if errors.Is(err, refused) {
 			return true

@@ -3,6 +3,9 @@ package inboxwatermill
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -38,18 +41,37 @@ func newConfig(opts []Option) *config {
 	return c
 }
 
-// delivery is msg as the inbox knows it.
+// delivery is msg as the inbox knows it. One whose id cannot be used is parked under its place in Kafka,
+// if that is known: it would be delivered again for ever, and hold up what is behind it.
 func (c *config) delivery(msg *message.Message) inbox.Message {
-	return inbox.Message{
+	m := inbox.Message{
 		ID: c.id(msg), Position: c.position(msg), Topic: c.topic(msg), Key: c.key(msg), Type: c.kind(msg),
 		Headers: msg.Metadata, Payload: msg.Payload,
 	}
+	if err := checkID(m.ID); err != nil && m.Position != nil {
+		m.ID, m.Err = m.Position.String(), err
+	}
+	return m
+}
+
+func checkID(id string) error {
+	switch {
+	case id == "":
+		return inbox.ErrNoID
+	case len(id) > inbox.MaxMessageID:
+		return fmt.Errorf("%w: message id of %d bytes, at most %d", inbox.ErrTooLarge, len(id), inbox.MaxMessageID)
+	case !utf8.ValidString(id), strings.IndexByte(id, 0) >= 0:
+		return fmt.Errorf("%w: message id %q is not UTF-8 without NUL", inbox.ErrInvalidText, id)
+	}
+	return nil
 }
 
 // WithID says what a message's id is. Default: its UUID. Use it for messages that
 // another program than Watermill or Postroom produced, where the UUID is empty and
-// the id stands in the metadata. For CloudEvents it is source + " " + id. An empty
-// id fails with inbox.ErrNoID.
+// the id stands in the metadata. For CloudEvents it is source + " " + id. A message with an
+// id that is empty, or that the inbox cannot store, is parked under its place in Kafka,
+// topic/partition@offset, if WithPosition says where that is and it has a topic; elsewhere it fails with
+// inbox.ErrNoID, inbox.ErrTooLarge or inbox.ErrInvalidText at each delivery.
 func WithID(id func(*message.Message) string) Option {
 	return func(c *config) { c.id = id }
 }

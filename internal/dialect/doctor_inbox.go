@@ -51,23 +51,28 @@ type DoctorBlocked struct {
 	Consumer, Topic, Key string
 	// Seq is a parked message that waits behind nothing; 0: nothing is parked of the key, and it stands still.
 	Seq int64
+	// Head: the message is its key's first, and the key stands still.
+	Head bool
 }
 
-// LooseKeys lists up to 20 keys that stand still behind nothing, and parked messages that
-// wait behind a key which does not stand still.
+// LooseKeys lists up to 20 keys that stand still behind nothing, as many parked messages that
+// wait behind a key which does not stand still, and as many that wait and are the first of a key that does.
 func (d *Doctor) LooseKeys(ctx context.Context) (loose []DoctorBlocked, err error) {
-	const empty = `SELECT b.consumer, b.topic, b.event_key, 0 FROM {inbox_blocked} AS b
+	const empty = `SELECT b.consumer, b.topic, b.event_key, 0, false FROM {inbox_blocked} AS b
 WHERE NOT EXISTS (SELECT 1 FROM {inbox_parked} AS p WHERE p.consumer = b.consumer AND p.topic = b.topic AND p.event_key = b.event_key) LIMIT 20`
-	const waiting = `SELECT p.consumer, p.topic, p.event_key, min(p.seq) FROM {inbox_parked} AS p
+	const waiting = `SELECT p.consumer, p.topic, p.event_key, min(p.seq), false FROM {inbox_parked} AS p
 WHERE p.state = 'blocked' AND NOT EXISTS (SELECT 1 FROM {inbox_blocked} AS b WHERE p.consumer = b.consumer AND p.topic = b.topic AND p.event_key = b.event_key)
 GROUP BY p.consumer, p.topic, p.event_key LIMIT 20`
+	const heads = `SELECT p.consumer, p.topic, p.event_key, p.seq, true FROM {inbox_blocked} AS b
+JOIN {inbox_parked} AS p ON p.seq = (SELECT min(q.seq) FROM {inbox_parked} AS q WHERE q.consumer = b.consumer AND q.topic = b.topic AND q.event_key = b.event_key)
+WHERE p.state = 'blocked' LIMIT 20`
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		loose = nil
-		for _, query := range []string{empty, waiting} {
+		for _, query := range []string{empty, waiting, heads} {
 			err := each(ctx, tx, func(rows *sql.Rows) error {
 				var b DoctorBlocked
 				var key sql.NullString
-				err := rows.Scan(&b.Consumer, &b.Topic, &key, &b.Seq)
+				err := rows.Scan(&b.Consumer, &b.Topic, &key, &b.Seq, &b.Head)
 				b.Key = key.String
 				loose = append(loose, b)
 				return err

@@ -57,6 +57,26 @@ func mysqlNumber(err error) int {
 	return 0
 }
 
+// constraintName returns the constraint that PostgreSQL's error names, or "": a field ConstraintName, which is
+// pgx's, or Constraint, lib/pq's, of the error that has the SQLSTATE.
+func constraintName(err error) string {
+	for _, e := range chain(err) {
+		if _, ok := e.(interface{ SQLState() string }); !ok {
+			continue
+		}
+		v := reflect.Indirect(reflect.ValueOf(e))
+		if v.Kind() != reflect.Struct {
+			continue
+		}
+		for _, field := range []string{"ConstraintName", "Constraint"} {
+			if f := v.FieldByName(field); f.IsValid() && f.Kind() == reflect.String {
+				return f.String()
+			}
+		}
+	}
+	return ""
+}
+
 // chain lists err and everything that it wraps.
 func chain(err error) []error {
 	if err == nil {
@@ -118,6 +138,10 @@ func IsSerialization(err error) bool {
 	primary := sqliteCode(err) & 0xff
 	return primary == sqliteBusy || primary == sqliteLocked
 }
+
+// IsTxAborted reports whether PostgreSQL refused a statement because an earlier one of the
+// transaction had failed, whose error has that statement's reason.
+func IsTxAborted(err error) bool { return sqlState(err) == "25P02" }
 
 // IsDenied reports whether the user lacks a right on a table.
 func IsDenied(err error) bool {

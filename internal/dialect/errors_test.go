@@ -33,6 +33,7 @@ func kinds(err error) []string {
 		{"serialization", dialect.IsSerialization},
 		{"denied", dialect.IsDenied},
 		{"tx done", dialect.IsTxDone},
+		{"tx aborted", dialect.IsTxAborted},
 		{"connection", dialect.IsConnection},
 	} {
 		if k.is(err) {
@@ -193,6 +194,21 @@ func sqliteBusy(t *testing.T, db dbtest.Database) {
 	require.NoError(t, err)
 	_, err = other.ExecContext(t.Context(), "UPDATE t SET n = 1")
 	requireKind(t, "serialization", err)
+}
+
+func TestATransactionWithAFailedStatementIsAborted(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
+		tx := begin(t, db.DB, nil)
+		_, err := tx.ExecContext(t.Context(), "SELECT no_such_column")
+		require.Error(t, err)
+		require.Empty(t, kinds(err))
+		_, err = tx.ExecContext(t.Context(), "SELECT 1")
+		if db.Dialect != dialect.PostgreSQL { // the others go on
+			require.NoError(t, err)
+			return
+		}
+		requireKind(t, "tx aborted", err)
+	})
 }
 
 func TestAMissingRightIsDenied(t *testing.T) {

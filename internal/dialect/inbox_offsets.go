@@ -45,6 +45,17 @@ func (i *Inbox) ReadHold(ctx context.Context, db Queryer, consumer, topic string
 	return h, err
 }
 
+// LockHold is ReadHold that locks the row: as it is, and not as it was when the transaction's snapshot
+// was taken, or before a COMMIT that is on its way.
+func (i *Inbox) LockHold(ctx context.Context, tx Queryer, consumer, topic string, partition int32) (h InboxHold, err error) {
+	query := readHold
+	if i.names.Dialect != SQLite { // has one writer at a time
+		query += " FOR UPDATE"
+	}
+	err = i.one(ctx, tx, []any{&h.Epoch, &h.Next}, i.names.numbered(query), i.bytes(consumer), i.bytes(topic), partition)
+	return h, err
+}
+
 // MoveOffset sets the next offset of a partition that is held with epoch, if it is not
 // beyond first yet; false: it is, or another member holds the partition.
 func (i *Inbox) MoveOffset(ctx context.Context, tx Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error) {

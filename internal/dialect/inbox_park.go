@@ -74,18 +74,20 @@ func (i *Inbox) LockBlocked(ctx context.Context, tx Queryer, consumer, topic, ke
 	return i.found(ctx, tx, "SELECT 1 FROM {inbox_blocked}"+where+" FOR UPDATE", args...)
 }
 
-// Unblock lets a key go on, unless parked rows of it are left. Its row must be locked.
+// Unblock lets a key go on, unless parked rows of it are left: then the first of them, if it waited, is
+// to be retried. Were it left for later, nobody would ask for it once whoever replays the key has stopped
+// between two rows. The key's row must be locked.
 func (i *Inbox) Unblock(ctx context.Context, tx Queryer, consumer, topic, key string) error {
-	args := []any{i.bytes(consumer), i.bytes(topic), i.bytes(key)}
-	query := "SELECT 1 FROM {inbox_parked} WHERE consumer = ? AND topic = ? AND event_key = ? LIMIT 1"
-	if i.names.Dialect == MySQL {
-		query += " FOR UPDATE" // what is, and not what was when the transaction's snapshot was taken
-	}
-	left, err := i.found(ctx, tx, query, args...)
-	if err != nil || left {
+	seq, state, left, err := i.FirstParked(ctx, tx, consumer, topic, key, false)
+	switch {
+	case err != nil:
 		return err
+	case !left:
+		return i.exec(ctx, tx, "DELETE FROM {inbox_blocked} WHERE consumer = ? AND topic = ? AND event_key = ?", i.bytes(consumer), i.bytes(topic), i.bytes(key))
+	case state == ParkBlocked:
+		return i.exec(ctx, tx, "UPDATE {inbox_parked} SET state = 'retry' WHERE consumer = ? AND seq = ? AND state = 'blocked'", i.bytes(consumer), seq)
 	}
-	return i.exec(ctx, tx, "DELETE FROM {inbox_blocked} WHERE consumer = ? AND topic = ? AND event_key = ?", args...)
+	return nil
 }
 
 // BlockedKeys returns those of the keys of a topic that stand still, and locks their rows.

@@ -103,7 +103,8 @@ func FindInboxParked(ctx context.Context, db *sql.DB, n Names, f InboxParkedFilt
 
 // InboxParkedAsk asks the consumer to run messages again or to drop them: those in IDs,
 // or, if there are none, those that Filter chooses. A retry by filter means the failed
-// ones, whose followers follow by themselves; a drop by filter means all of them.
+// ones and the first of each key, whose followers follow by themselves; a drop by filter
+// means all of them.
 type InboxParkedAsk struct {
 	State  string // ParkRetry, ParkDrop
 	IDs    []InboxParkedID
@@ -250,17 +251,25 @@ func (a *inboxAsking) byFilter(ctx context.Context, tx *sql.Tx) (answer ParkedAn
 	if err := tx.QueryRowContext(ctx, a.names.Expand("SELECT EXISTS (SELECT 1 FROM {inbox_parked}")+w.sql()+")", w.args...).Scan(&answer.Found); err != nil || !answer.Found {
 		return answer, err
 	}
-	states := "'failed'"
-	if a.ask.State == ParkDrop {
-		states = "'failed', 'blocked', 'retry'"
+	states := "'failed', 'blocked', 'retry'"
+	w = a.names.inboxChosen(a.ask.Filter)
+	if a.ask.State == ParkRetry {
+		states = "'failed', 'blocked'"
+		w.and("(state = 'failed' OR " + a.names.inboxHeads() + ")")
 	}
-	if answer.Marked, err = a.mark(ctx, tx, a.names.inboxChosen(a.ask.Filter), states); err != nil {
+	if answer.Marked, err = a.mark(ctx, tx, w, states); err != nil {
 		return answer, err
 	}
 	f := a.ask.Filter
 	f.State = ParkBlocked
 	answer.Followers, err = a.followers(ctx, tx, f)
 	return answer, err
+}
+
+// inboxHeads is the condition of rows that are the first of their key: a blocked one waits behind
+// nothing, and would for ever. MySQL updates no table that a subquery reads, but for one that it has written down.
+func (n Names) inboxHeads() string {
+	return n.Expand("seq IN (SELECT head FROM (SELECT min(seq) AS head FROM {inbox_parked} WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)")
 }
 
 // followers counts rows, up to the limit beyond which counting takes seconds.

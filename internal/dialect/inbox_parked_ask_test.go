@@ -96,3 +96,20 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 		require.Equal(t, []string{"drop", "drop", "retry", "retry", "retry", "retry", "retry"}, parkedStatesOf(t, db))
 	})
 }
+
+// A row that waits and is the first of its key waits behind nothing: a retry of all means it too, and not its followers.
+func TestARetryByFilterTakesHeadsThatWait(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		n := dialect.Names{Dialect: db.Dialect}
+		parkMessages(t, db, "k blocked", "k blocked", "other blocked", "f failed", "f blocked", "loose failed", "loose blocked")
+		key := "k"
+		answer, err := dialect.AskInboxParked(t.Context(), db.DB, n, dialect.InboxParkedAsk{State: dialect.ParkRetry, Filter: dialect.InboxParkedFilter{Topic: "orders", Key: &key}})
+		require.NoError(t, err)
+		require.Equal(t, dialect.ParkedAnswer{Found: true, Marked: 1, Followers: 1}, answer)
+		require.Equal(t, []string{"retry", "blocked", "blocked", "failed", "blocked", "failed", "blocked"}, parkedStatesOf(t, db))
+		answer, err = dialect.AskInboxParked(t.Context(), db.DB, n, dialect.InboxParkedAsk{State: dialect.ParkRetry})
+		require.NoError(t, err)
+		require.Equal(t, dialect.ParkedAnswer{Found: true, Marked: 3, Followers: 3}, answer)
+		require.Equal(t, []string{"retry", "blocked", "retry", "retry", "blocked", "retry", "blocked"}, parkedStatesOf(t, db))
+	})
+}

@@ -64,6 +64,12 @@ func (i *Inbox) ClaimParked(ctx context.Context, tx Execer, consumer string, seq
 	return n > 0, err
 }
 
+// HoldBackParked has the rows of a key that were to be retried wait behind its head. Its rows must be locked.
+func (i *Inbox) HoldBackParked(ctx context.Context, tx Execer, consumer, topic, key string, head int64) error {
+	return i.exec(ctx, tx, "UPDATE {inbox_parked} SET state = 'blocked' WHERE consumer = ? AND topic = ? AND event_key = ? AND seq > ? AND state = 'retry'",
+		i.bytes(consumer), i.bytes(topic), i.bytes(key), head)
+}
+
 // UnclaimParked takes an attempt back that was not the message's fault.
 func (i *Inbox) UnclaimParked(ctx context.Context, db Execer, consumer string, seq int64) error {
 	return i.exec(ctx, db, "UPDATE {inbox_parked} SET state = 'retry', attempts = attempts - 1 WHERE consumer = ? AND seq = ? AND state = 'failed' AND attempts > 0",

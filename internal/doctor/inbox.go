@@ -126,6 +126,11 @@ func inboxBlocked(f *Facts, found *findings) {
 				fmt.Sprintf("DELETE FROM %s WHERE consumer = %s AND topic = %s AND event_key = %s;", f.table(dialect.InboxBlocked), literal(k.Consumer), literal(k.Topic), literal(k.Key)))
 			continue
 		}
+		if k.Head {
+			found.add(Problem, "inbox.blocked", k.Consumer, fmt.Sprintf("message %d of topic %q waits, and is the first of its key: the row before it was deleted by hand, or by a consumer of an older build that was stopped", k.Seq, k.Topic),
+				"it and every later message of the key stay parked", f.relay(fmt.Sprintf("inbox parked retry %d", k.Seq)))
+			continue
+		}
 		found.add(Problem, "inbox.blocked", k.Consumer, fmt.Sprintf("message %d of topic %q waits behind its key, which does not stand still: were rows of %s deleted by hand?", k.Seq, k.Topic, f.table(dialect.InboxBlocked)),
 			"later messages of the key overtake it, and it never follows by itself", f.relay(fmt.Sprintf("inbox parked retry %d", k.Seq)))
 	}

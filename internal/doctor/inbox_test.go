@@ -83,6 +83,18 @@ func TestTheInboxIsExamined(t *testing.T) {
 			requireFinding(t, f, doctor.Problem, "billing", "relay inbox parked retry ")
 			require.Contains(t, f.What, "does not stand still")
 		}},
+		{"a message that waits and is the first of its key", func(t *testing.T, c *clinic) {
+			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k'), ('billing', 'orders', 'other')")
+			c.setAside("billing", "other", "failed", time.Minute)
+			c.setAside("billing", "other", "blocked", time.Minute)
+			c.setAside("billing", "k", "blocked", time.Minute)
+			c.setAside("billing", "k", "blocked", time.Minute)
+			var head int64
+			require.NoError(t, c.db.DB.QueryRowContext(t.Context(), "SELECT min(seq) FROM inbox_parked WHERE event_key = 'k'").Scan(&head))
+			f := c.examineInbox(0).only(t, "inbox.blocked")
+			requireFinding(t, f, doctor.Problem, "billing", fmt.Sprintf("relay inbox parked retry %d ", head))
+			require.Contains(t, f.What, "is the first of its key")
+		}},
 		{"an inbox that nobody prunes", func(t *testing.T, c *clinic) {
 			c.applied("billing", "m", 16*24*time.Hour)
 			require.Empty(t, c.examineInbox(0))

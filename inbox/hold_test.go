@@ -1,0 +1,100 @@
+package inbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/faultdb"
+)
+
+var holdOptions = map[string][]inbox.BatchOption{"with ids": nil, "without": {inbox.WithoutIDs()}}
+
+// A batch begins before the held offset and ends beyond it, as after a seek: nobody else has the partition.
+func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		for name, opts := range holdOptions {
+			for commit, fault := range map[string]faultdb.Fault{"": {}, "lost answer": faultdb.LoseAnswer(), "lost request": faultdb.LoseRequest()} {
+				name := name + commit
+				b.exec(t, "DELETE FROM effects")
+				ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(1)), 0
+				h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+				require.NoError(t, err)
+				opts := append(opts, inbox.InHold(h))
+				ms := orders(6)
+				_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:3], b.applyAll(&calls), opts...)
+				require.NoError(t, err)
+				outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, fault)), ms, b.applyAll(&calls), opts...)
+				require.NoError(t, err, name)
+				require.Equal(t, 3, count(outcomes[3:], inbox.Applied), name)
+				require.Equal(t, 3, count(outcomes[:3], inbox.Duplicate), name)
+				require.Equal(t, 6, b.effects(t), name)
+				next, _ := h.Next()
+				require.EqualValues(t, 106, next, name)
+
+				// One that ends before it does not move it back.
+				_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:4], b.applyAll(&calls), opts...)
+				require.NoError(t, err, name)
+				require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset = 106", name), name)
+
+				// And one of another member's does not move it, whatever this one remembers.
+				_, err = ib.Hold(t.Context(), b.DB, "orders", 2)
+				require.NoError(t, err)
+				_, err = ib.ProcessBatch(t.Context(), b.DB, orders(8), b.applyAll(&calls), opts...)
+				require.ErrorIs(t, err, inbox.ErrFenced, name)
+			}
+		}
+	})
+}
+
+// Where no ids tell that a COMMIT without an answer took effect, the offset does, before the handler runs again: it
+// would meet its own effect.
+func TestAnOffsetTellsThatALostCommitTookEffect(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		b.exec(t, "CREATE UNIQUE INDEX effects_once ON effects (message_id)")
+		for n, size := range []int{1, 5} {
+			ib, runs := b.inbox(t, "billing", inbox.WithMaxAttempts(1)), 0
+			h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			require.NoError(t, err)
+			ms := orders(6)[n : n+size]
+			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, faultdb.LoseAnswer())), ms, b.applyAll(&runs), inbox.InHold(h), inbox.WithoutIDs())
+			require.NoError(t, err)
+			require.Equal(t, size, count(outcomes, inbox.Applied))
+			require.Equal(t, 1, runs)
+			b.clean(t)
+		}
+		require.Equal(t, 6, b.effects(t))
+	})
+}
+
+// Attempts are counted before it is known whether the message is to be run; what is done leaves no count behind.
+func TestWhatWasDoneBeforeLeavesNoAttempt(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		ib, calls := b.inbox(t, "billing"), 0
+		h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+		require.NoError(t, err)
+		ms := orders(6)
+		_, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), inbox.InHold(h), inbox.WithoutIDs())
+		require.NoError(t, err)
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.InHold(h), inbox.WithoutIDs())
+		require.NoError(t, err)
+		require.Equal(t, []inbox.Outcome{inbox.Duplicate}, outcomes)
+		b.clean(t)
+
+		// The ids were pruned, and the offset is beyond: the transaction is rolled back, and its DELETE with it.
+		_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.InHold(h))
+		require.NoError(t, err)
+		require.Equal(t, 6, b.effects(t))
+		b.clean(t)
+
+		_, err = ib.Process(t.Context(), b.DB, order("commits", "k"), func(ctx context.Context, tx *sql.Tx) error {
+			return errors.Join(b.effect("commits")(ctx, tx), tx.Commit())
+		})
+		require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
+		b.clean(t)
+	})
+}

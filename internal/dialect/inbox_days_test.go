@@ -1,0 +1,31 @@
+package dialect_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// What a consumer told before a row was applied, or at that moment, says nothing about it: it may have
+// been of a topic that was made anew since.
+func TestAConsumersWordCountsForRowsThatAreOlder(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		youngest, toldAgo time.Duration
+		kept              string
+	}{
+		{"told after it", 3 * time.Hour, 2 * time.Hour, ""},
+		{"told at that moment", 3 * time.Hour, 3 * time.Hour, "has told nothing for 3h0m0s"},
+		{"told before it", 3 * time.Hour, 4 * time.Hour, "has told nothing for 4h0m0s"},
+		{"told a day ago", 48 * time.Hour, 24 * time.Hour, ""},
+		{"told longer ago", 48 * time.Hour, 24*time.Hour + time.Second, "has told nothing for 24h0m1s"},
+	} {
+		g := dialect.InboxGroup{Consumer: "billing", Told: true, Retention: time.Hour, Youngest: c.youngest, ToldAgo: c.toldAgo}
+		why := g.Why()
+		require.Equal(t, c.kept == "", why == "", "%s: %s", c.name, why)
+		require.Contains(t, why, c.kept, c.name)
+	}
+}
