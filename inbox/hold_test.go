@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/faultdb"
 )
 
@@ -97,4 +98,44 @@ func TestWhatWasDoneBeforeLeavesNoAttempt(t *testing.T) {
 		require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
 		b.clean(t)
 	})
+}
+
+// The offset says that a message is done whose id was pruned meanwhile: the handler runs, and nothing of it stays.
+func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
+	for name, ids := range map[string][]string{"alone": {"a"}, "in a batch": {"a", "b"}} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Migrate(t, dbtest.SQLite(t))
+			_, err := db.DB.ExecContext(t.Context(), "CREATE TABLE done (id text)")
+			require.NoError(t, err)
+			ib, err := inbox.New(db.Dialect, "billing")
+			require.NoError(t, err)
+			hold, err := ib.Hold(t.Context(), db.DB, "orders", 0)
+			require.NoError(t, err)
+			var ms []inbox.Message
+			for n, id := range ids {
+				ms = append(ms, inbox.Message{ID: id, Topic: "orders", Position: &inbox.Position{Topic: "orders", Offset: int64(n)}})
+			}
+			handle := func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+				for _, m := range ms {
+					if _, err := tx.ExecContext(ctx, "INSERT INTO done VALUES (?)", m.ID); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			for _, want := range []inbox.Outcome{inbox.Applied, inbox.Duplicate} {
+				outcomes, err := ib.ProcessBatch(t.Context(), db.DB, ms, handle, inbox.InHold(hold))
+				require.NoError(t, err)
+				require.Len(t, outcomes, len(ids))
+				for _, outcome := range outcomes {
+					require.Equal(t, want, outcome)
+				}
+				_, err = db.DB.ExecContext(t.Context(), "DELETE FROM inbox_events")
+				require.NoError(t, err)
+			}
+			var n int
+			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM done").Scan(&n))
+			require.Equal(t, len(ids), n)
+		})
+	}
 }

@@ -329,7 +329,15 @@ func (b *batch) once(ctx context.Context, lo, hi int, intended *[]Outcome) *fail
 	switch failed := b.finish(ctx, tx, ms); {
 	case failed == nil:
 		b.noted = b.noted && !last
-	case !errors.Is(failed.err, errMoved):
+	case errors.Is(failed.err, errMoved):
+		// All is rolled back. The offset says that the messages are done: by the COMMIT
+		// that had no answer, or long ago, if their ids were pruned since.
+		for n := range outcomes {
+			if outcomes[n] = Duplicate; *intended != nil {
+				outcomes[n] = (*intended)[n]
+			}
+		}
+	default:
 		if failed.inDoubt {
 			*intended = outcomes
 		}

@@ -82,7 +82,7 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	if failed != nil && errors.Is(failed.err, errMoved) {
 		_ = tx.Rollback() // SQLite has one writer at a time
 		r.forget(ctx)
-		return outcome, nil
+		return r.duplicate(), nil
 	}
 	if failed != nil && failed.inDoubt {
 		r.intended = outcome

@@ -48,7 +48,11 @@ func TestEachModeAppliesAMessageOnce(t *testing.T) {
 // committed is the group's offset of partition 0.
 func (w world) committed(t *testing.T) int64 {
 	t.Helper()
-	offsets, err := kadm.NewClient(w.producer).FetchOffsets(t.Context(), w.topic)
+	// Of its own: the producer may have connections from before the broker was restarted.
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...))
+	require.NoError(t, err)
+	defer client.Close()
+	offsets, err := kadm.NewClient(client).FetchOffsets(t.Context(), w.topic)
 	require.NoError(t, err)
 	at, _ := offsets.Lookup(w.topic, 0)
 	return at.At
