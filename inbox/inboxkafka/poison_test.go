@@ -189,11 +189,14 @@ func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes, records in
 		deaths++
 		require.LessOrEqual(t, deaths, 4, "it is never parked")
 	}
-	want := 3 // the batch, and two attempts at the message
-	if mode == inboxkafka.PerMessage {
-		want = 2
+	want := []int{3} // the batch, and two attempts at the message
+	switch {
+	case mode == inboxkafka.PerMessage:
+		want = []int{2}
+	case lanes > 1:
+		want = []int{2, 3} // its lane may have it alone
 	}
-	require.Equal(t, want, deaths)
+	require.Contains(t, want, deaths)
 	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND attempts = 2 AND error LIKE '%the process ended in the middle of the handler%'"))
 	require.Zero(t, w.count(t, "SELECT count(*) FROM inbox_attempts WHERE message_id NOT LIKE 'postroom batch of %'"))
 }

@@ -4,7 +4,6 @@ package chaos
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -130,46 +129,25 @@ func (r *bankRun) readTopics(ctx context.Context) error {
 	for n, t := range r.sent {
 		place[t.ID] = n
 	}
-	for topic, isolation := range map[string]Mode{r.topic: AtLeastOnce, OffsetsAlone.topic(r.topic): ExactlyOnce} {
-		seen, latest := make(map[string]bool), make(map[string]int) // by id, and by key
-		err := readBack(ctx, r.servers.Address(kafka), []string{topic}, isolation, func(record *kgo.Record) {
-			var t Transfer
-			if err := json.Unmarshal(record.Value, &t); err != nil {
-				r.problem("%s has what is no transfer: %v", topic, err)
-			}
-			copied := seen[t.ID]
-			seen[t.ID] = true
-			if topic == r.topic {
-				r.report.Messages++
-			}
-			switch n := place[t.ID]; {
-			case copied && topic == r.topic:
-				r.report.Copies++
-			case copied:
-				r.problem("%s is in %s twice: the harness broke its promise", t.ID, topic)
-			case n < latest[string(record.Key)]:
-				r.problem("%s is in %s behind a later transfer of its key: the harness broke its promise", t.ID, topic)
-			default:
-				latest[string(record.Key)] = n
-			}
-		})
-		if err != nil {
-			return err
+	type key struct{ topic, key string }
+	seen, latest := make(map[key]bool), make(map[key]int)
+	return readBack(ctx, r.servers.Address(kafka), r.topics(), AtLeastOnce, func(record *kgo.Record) {
+		id := string(record.Headers[0].Value)
+		copied := seen[key{record.Topic, id}]
+		seen[key{record.Topic, id}] = true
+		if record.Topic == r.topic {
+			r.report.Messages++
 		}
-	}
-	aborted, err := r.aborted(ctx)
-	r.report.Aborted = aborted
-	return err
-}
-
-// aborted counts the records of transactions that were aborted.
-func (r *bankRun) aborted(ctx context.Context) (int, error) {
-	all, committed := 0, 0
-	for isolation, n := range map[Mode]*int{AtLeastOnce: &all, ExactlyOnce: &committed} {
-		err := readBack(ctx, r.servers.Address(kafka), []string{OffsetsAlone.topic(r.topic)}, isolation, func(*kgo.Record) { *n++ })
-		if err != nil {
-			return 0, err
+		of := key{record.Topic, string(record.Key)}
+		switch n := place[id]; {
+		case copied && record.Topic == r.topic:
+			r.report.Copies++
+		case copied:
+			r.problem("%s is in %s twice: the harness broke its promise", id, record.Topic)
+		case n < latest[of]:
+			r.problem("%s is in %s behind a later transfer of its key: the harness broke its promise", id, record.Topic)
+		default:
+			latest[of] = n
 		}
-	}
-	return all - committed, nil
+	})
 }

@@ -12,34 +12,23 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/postroom/postroom/outbox"
 )
 
-// produce sends transfers to both topics, to the second through the outbox, and to the first of
-// them copies later, until troubled ends; then the copies that are left. A record is in Kafka when
-// it returns: the client waits, and it is idempotent, so that what it sends again after an outage
-// takes no second offset.
+// produce sends transfers to both topics, and to the first of them copies later, until
+// troubled ends; then the copies that are left. A record is in Kafka when it returns: the
+// client waits, and it is idempotent, so that what it sends again after an outage takes no
+// second offset.
 func (r *bankRun) produce(ctx, troubled context.Context) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...), kgo.ProducerLinger(0))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	ob, err := outbox.New(r.db.dialect)
-	if err != nil {
-		return err
-	}
-	relaying, end := context.WithCancel(ctx)
-	var relayed sync.WaitGroup
-	relayed.Go(func() { r.relayOnce(relaying) })
-	defer relayed.Wait()
-	defer end()
 	var mu sync.Mutex
 	var failed error
-	send := func(t Transfer) {
+	send := func(t Transfer, topic string) {
 		value, _ := json.Marshal(t) // numbers and a string
-		record := &kgo.Record{Topic: r.topic, Key: fmt.Append(nil, t.From), Value: value, Headers: []kgo.RecordHeader{{Key: "id", Value: []byte(t.ID)}}}
+		record := &kgo.Record{Topic: topic, Key: fmt.Append(nil, t.From), Value: value, Headers: []kgo.RecordHeader{{Key: "id", Value: []byte(t.ID)}}}
 		client.Produce(ctx, record, func(_ *kgo.Record, err error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -49,7 +38,7 @@ func (r *bankRun) produce(ctx, troubled context.Context) error {
 	later := make(map[int][]Transfer)
 	again := func(n int) {
 		for _, t := range later[n] {
-			send(t)
+			send(t, r.topic)
 		}
 		delete(later, n)
 	}
@@ -57,9 +46,8 @@ func (r *bankRun) produce(ctx, troubled context.Context) error {
 	defer tick.Stop()
 	for ; troubled.Err() == nil; n++ {
 		t := transfer(r.settings.Seed, n)
-		send(t)
-		if err := r.write(ctx, ob, t); err != nil {
-			return err
+		for _, topic := range r.topics() {
+			send(t, topic)
 		}
 		r.sent = append(r.sent, t)
 		r.count(func(b *BankReport) { b.Transfers++ })
@@ -75,7 +63,7 @@ func (r *bankRun) produce(ctx, troubled context.Context) error {
 	for ; len(later) > 0; n++ {
 		again(n)
 	}
-	if err := errors.Join(client.Flush(ctx), r.awaitRelayed(ctx)); err != nil {
+	if err := client.Flush(ctx); err != nil {
 		return err
 	}
 	mu.Lock()

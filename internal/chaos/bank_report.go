@@ -23,10 +23,6 @@ type BankReport struct {
 	Leaves  int `json:"leaves"` // clean ends, which give partitions up
 	Cuts    int `json:"connections_cut"`
 	Brokers int `json:"broker_restarts"`
-	// Turns are those of the relay that writes the topic without copies in exactly-once mode; so many
-	// records of it are of transactions that were aborted.
-	Turns   int `json:"relay_turns"`
-	Aborted int `json:"aborted"`
 	// Handovers count, for each mode, how often a partition went to another process.
 	Handovers map[BankMode]int `json:"handovers"`
 	// Fenced counts members that found in the database that a partition was no longer theirs.
@@ -61,7 +57,6 @@ func (r *BankReport) missing(asked time.Duration) (missing []string) {
 	least("restarts of the broker", r.Brokers, 1)
 	least("transfers", r.Transfers, 3000)
 	least("members fenced by the database", r.Fenced, 1)
-	least("turns of the relay", r.Turns, 8)
 	for _, mode := range bankModes() {
 		least(fmt.Sprintf("partitions of mode %s handed over", mode), r.Handovers[mode], 20)
 	}
@@ -86,8 +81,7 @@ func (r *BankReport) String() string {
 		r.Database, bankModes(), r.Seed, r.Transfers, r.Messages, r.Copies, r.Trouble.Round(time.Second), r.Drain.Round(100*time.Millisecond))
 	fmt.Fprintf(&b, "  kill -9: %d; stopped past the session: %d; left cleanly: %d; connections cut: %d; broker restarts: %d; ended by themselves: %d\n",
 		r.Kills, r.Pauses, r.Leaves, r.Cuts, r.Brokers, r.Ended)
-	fmt.Fprintf(&b, "  partitions handed over: %v; fenced by the database: %d; turns of the relay: %d; records of aborted transactions: %d\n",
-		r.Handovers, r.Fenced, r.Turns, r.Aborted)
+	fmt.Fprintf(&b, "  partitions handed over: %v; fenced by the database: %d\n", r.Handovers, r.Fenced)
 	for _, line := range append(r.Wrong, r.Problems...) {
 		fmt.Fprintf(&b, "  WRONG: %s\n", line)
 	}

@@ -76,7 +76,7 @@ func RunBank(ctx context.Context, servers *Servers, s Settings) (_ *BankReport, 
 }
 
 func (r *bankRun) migrate(ctx context.Context, _ Settings) error {
-	if _, err := migrations.Apply(ctx, r.db.admin, r.db.dialect, migrations.Options{}); err != nil {
+	if _, err := migrations.Apply(ctx, r.db.admin, r.db.dialect, migrations.Options{Only: migrations.InboxOnly}); err != nil {
 		return err
 	}
 	for _, mode := range bankModes() {
