@@ -72,3 +72,22 @@ func TestConflictsThatAreNotTheHandlersCountNoAttempt(t *testing.T) {
 	}))
 	require.Equal(t, 3*inbox.MaxConflicts, runs, "99 in a row, three times")
 }
+
+// The conflicts of a batch are not those of its messages, which may meet some of their own.
+func TestConflictsOfABatchAreNotItsMessages(t *testing.T) {
+	b := onSQLite(t)
+	alone := map[string]int{}
+	outcomes, err := b.inbox(t, "billing", inbox.WithMaxAttempts(2)).ProcessBatch(t.Context(), b.DB,
+		[]inbox.Message{order("1", "a"), order("2", "b"), order("3", "c"), order("4", "d")},
+		func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+			if len(ms) > 1 {
+				return sqliteBusy{}
+			}
+			if alone[ms[0].ID]++; alone[ms[0].ID] <= 3 {
+				return sqliteBusy{}
+			}
+			return b.applying(ctx, tx, ms[0])
+		})
+	require.NoError(t, err)
+	require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Applied, inbox.Applied}, outcomes)
+}

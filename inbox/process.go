@@ -91,6 +91,7 @@ type run struct {
 }
 
 func newRun(u unit, m Message) *run {
+	u.losses, u.conflicts, u.handlers = 0, 0, 0 // those of a batch were not this message's
 	r := &run{unit: u, message: m, parks: u.ib.parks(m), count: true}
 	if m.Err != nil {
 		r.giveUp = m.Err.Error()

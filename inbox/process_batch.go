@@ -216,7 +216,7 @@ func (b *batch) together(ctx context.Context, lo, hi int) error {
 		failed := b.once(ctx, lo, hi, &intended)
 		if failed == nil {
 			b.recovered()
-			b.conflicts = 0
+			b.conflicts, b.handlers = 0, 0
 			return nil
 		}
 		b.tally(failed, "lane", b.lane)
@@ -227,6 +227,7 @@ func (b *batch) together(ctx context.Context, lo, hi int) error {
 			continue
 		}
 		b.recovered()
+		b.conflicts, b.handlers = 0, 0 // the halves begin anew
 		if hi-lo == 1 {
 			return b.single(ctx, lo)
 		}

@@ -18,6 +18,7 @@ type unit struct {
 
 	losses    int // connections lost under the handler
 	conflicts int // transactions ended by the database because of others, since the last failure of another kind
+	handlers  int // those of them that the handler met
 }
 
 // accept says which of ms are fresh. After a COMMIT without an answer, inDoubt, that is for the database to say
@@ -86,7 +87,7 @@ const maxConflicts = 100
 func (u *unit) tally(failed *failure, about ...any) {
 	switch failed.kind {
 	case lostInHandler:
-		u.conflicts = 0
+		u.conflicts, u.handlers = 0, 0
 		if u.losses++; u.losses >= maxLosses {
 			failed.kind = handlerFailed
 			failed.err = fmt.Errorf("the handler's statements have ended the connection %d times (one over the server's limit for a statement does, on MySQL max_allowed_packet): %w", u.losses, failed.err)
@@ -97,11 +98,14 @@ func (u *unit) tally(failed *failure, about ...any) {
 			u.ib.log.Warn("inbox: the database ends the transaction again and again because of others (deadlock, lock timeout, busy), trying again",
 				append(about, "conflicts", u.conflicts, "error", failed.err)...)
 		}
-		if failed.ofHandler && u.conflicts >= maxConflicts {
+		if !failed.ofHandler {
+			return
+		}
+		if u.handlers++; u.handlers >= maxConflicts {
 			failed.kind = handlerFailed
-			failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does it wait for a lock that its own transaction holds, by another connection?): %w", u.conflicts, failed.err)
+			failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does it wait for a lock that its own transaction holds, by another connection?): %w", u.handlers, failed.err)
 		}
 	default:
-		u.conflicts = 0
+		u.conflicts, u.handlers = 0, 0
 	}
 }

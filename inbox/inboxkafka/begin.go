@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -28,31 +31,19 @@ func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Off
 	if len(without) == 0 {
 		return nil
 	}
-	list := kadm.NewClient(m.client).ListStartOffsets
-	if m.cfg.StartOffset == Latest {
-		// What is committed by then, as ListEndOffsets would not say: a transaction that is open is still to come.
-		list = kadm.NewClient(m.client).ListCommittedOffsets
+	if err := m.starts(ctx, without); err != nil {
+		return err
 	}
-	ends, err := list(ctx, topicsOf(without)...)
-	if err != nil {
-		return fmt.Errorf("inboxkafka: read where to begin: %w", err)
-	}
-	for topic, ids := range without {
-		for id := range ids {
-			at, _ := ends.Lookup(topic, id)
-			if at.Err != nil {
-				return fmt.Errorf("inboxkafka: topic %q, partition %d: read where to begin: %w", topic, id, at.Err)
-			}
-			without[topic][id] = kgo.NewOffset().At(at.Offset)
-		}
-	}
-	if m.cfg.StartOffset == Earliest && !m.cfg.AdoptOffsets {
+	if !m.cfg.AdoptOffsets {
 		if err := m.checkPruned(ctx, without); err != nil {
 			return err
 		}
 	}
 	for topic, ids := range without {
 		for id, offset := range ids {
+			if offset.EpochOffset().Offset < 0 {
+				continue // the log's end is not known now: franz-go asks for it until it is
+			}
 			offsets[topic][id] = offset
 			if p := m.partition(partitionName{topic, id}); p != nil {
 				p.begin(offset.EpochOffset().Offset)
@@ -60,6 +51,46 @@ func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Off
 		}
 	}
 	m.wakeCommitter()
+	return nil
+}
+
+// starts puts in the offset at which each partition is begun: at StartOffset; but one that was added to a topic
+// which the group has consumed begins at its start, as what came before it was seen is new to the group.
+func (m *member) starts(ctx context.Context, without map[string]map[int32]kgo.Offset) error {
+	admin := kadm.NewClient(m.client)
+	known := make(map[string]bool)
+	if m.cfg.StartOffset == Latest {
+		committed, err := admin.FetchOffsets(ctx, m.cfg.Group)
+		if err != nil {
+			return fmt.Errorf("inboxkafka: read the offsets of group %q: %w", m.cfg.Group, err)
+		}
+		committed.Each(func(o kadm.OffsetResponse) { known[o.Topic] = known[o.Topic] || o.At >= 0 })
+	}
+	starts, err := admin.ListStartOffsets(ctx, topicsOf(without)...)
+	if err != nil {
+		return fmt.Errorf("inboxkafka: read where the logs begin: %w", err)
+	}
+	// What is committed by then, as ListEndOffsets would not say: a transaction that is open is still to come.
+	ends, err := admin.ListCommittedOffsets(ctx, topicsOf(without)...)
+	if err != nil {
+		return fmt.Errorf("inboxkafka: read where the logs end: %w", err)
+	}
+	for topic, ids := range without {
+		for id := range ids {
+			list := starts
+			if m.cfg.StartOffset == Latest && !known[topic] {
+				list = ends
+			}
+			at, ok := list.Lookup(topic, id)
+			if !ok || kerr.IsRetriable(at.Err) {
+				continue // it must not hold up the member's other partitions
+			}
+			if at.Err != nil {
+				return fmt.Errorf("inboxkafka: topic %q, partition %d: read where to begin: %w", topic, id, at.Err)
+			}
+			without[topic][id] = kgo.NewOffset().At(at.Offset)
+		}
+	}
 	return nil
 }
 
@@ -72,25 +103,76 @@ func (p *partition) begin(at int64) {
 	}
 }
 
-// checkPruned refuses to begin where the inbox has forgotten what it knew: it has ids of a partition,
-// and the log begins before the first of them. Those were handled by a group that has expired or had another
-// name, and what was pruned before them would be applied again.
+// checkPruned refuses to begin where the inbox has forgotten what it knew: it has ids of a partition, and there
+// are messages before the first of them. Those were handled by a group that has expired or had another name, and
+// what was pruned would be applied again.
 func (m *member) checkPruned(ctx context.Context, begin map[string]map[int32]kgo.Offset) error {
 	lowest, err := m.lowest(ctx)
-	if err != nil {
+	if err != nil || len(lowest) == 0 {
 		return err
 	}
 	for topic, ids := range begin {
 		for id, offset := range ids {
-			at := offset.EpochOffset().Offset
-			if first, known := lowest[partitionName{topic, id}]; known && at < first {
-				return refuse("group %q has no offset in topic %q, partition %d, but consumer %q has handled messages of it, of which the ids below offset %d were pruned: read from the start of the log, offset %d, they would be applied again. The group has expired (offsets.retention.minutes), or its name is another: give it the old one, commit the offset to go on at, or set AdoptOffsets",
-					m.cfg.Group, topic, id, m.cfg.Inbox.Consumer(), first, at)
+			name, at := partitionName{topic, id}, offset.EpochOffset().Offset
+			first, known := lowest[name]
+			if !known || at < 0 || at >= first {
+				continue
+			}
+			// The log may begin with what is no message: aborted transactions, or what compaction left.
+			message, err := m.firstMessage(ctx, name, at, first)
+			if err != nil {
+				return err
+			}
+			if message < first {
+				_, table, _ := strings.Cut(m.cfg.Inbox.Tables(), ":")
+				return refuse("group %q has no offset in topic %q, partition %d, but consumer %q has handled messages of it, of which the ids below offset %d were pruned: read from offset %d on, they would be applied again. The group has expired (offsets.retention.minutes), or its name is another: give it the old one, commit the offset to go on at, or set AdoptOffsets. Or the topic was made anew: then delete what is left of the old one: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+					m.cfg.Group, topic, id, m.cfg.Inbox.Consumer(), first, message, table, m.cfg.Inbox.Consumer(), topic)
 			}
 		}
 	}
 	return nil
 }
+
+// firstMessage returns the offset of the first message of a partition from an offset on, or below, if there is none
+// before that.
+func (m *member) firstMessage(ctx context.Context, name partitionName, from, below int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	fail := func(err error) (int64, error) {
+		return 0, fmt.Errorf("inboxkafka: topic %q, partition %d: look for messages before offset %d: %w", name.topic, name.id, below, err)
+	}
+	ends, err := kadm.NewClient(m.client).ListCommittedOffsets(ctx, name.topic)
+	if err != nil {
+		return fail(err)
+	}
+	end, ok := ends.Lookup(name.topic, name.id)
+	if !ok || end.Err != nil {
+		return fail(errors.Join(end.Err, errors.New("the log's end is not known")))
+	}
+	client, err := kgo.NewClient(append(append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...), kgo.SeedBrokers(m.cfg.Brokers...),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name.topic: {name.id: kgo.NewOffset().At(from)}}))...)
+	if err != nil {
+		return fail(err)
+	}
+	defer client.Close()
+	for next := from; next < min(below, end.Offset); {
+		fetches := client.PollRecords(ctx, 100)
+		if err := errors.Join(fetches.Err(), ctx.Err()); err != nil {
+			return fail(err)
+		}
+		for records := fetches.RecordIter(); !records.Done(); {
+			r := records.Next()
+			if next = r.Offset + 1; !r.Attrs.IsControl() {
+				return min(r.Offset, below), nil
+			}
+		}
+	}
+	return below, nil
+}
+
+// lookTimeout is well below a session's.
+const lookTimeout = 10 * time.Second
 
 // checkUntold refuses partitions whose position the database has not had yet, though it has ids of
 // their messages: the group's offset lags behind these, and what lies between would be applied twice without them.
@@ -106,6 +188,28 @@ func (m *member) checkUntold(ctx context.Context, untold []partitionName) error 
 		if _, known := lowest[name]; known {
 			return refuse("topic %q, partition %d was consumed with ids, and the database has no position for it yet: begun without them, what the group's offset lags behind would be applied twice; run %s first without ExactlyOnceTopics, until `relay inbox status` shows a position of each partition, or set AdoptOffsets once the lag is nothing",
 				name.topic, name.id, OffsetsInDatabase)
+		}
+	}
+	return nil
+}
+
+// tellIdle gives partitions a position in the database in which the group has done all there is: a message that would
+// move it may never come, and until then nobody can do without ids.
+func (m *member) tellIdle(ctx context.Context, idle []partitionName, offsets map[string]map[int32]kgo.Offset) error {
+	if len(idle) == 0 {
+		return nil
+	}
+	ends, err := kadm.NewClient(m.client).ListEndOffsets(ctx, topicsOf(offsets)...)
+	if err != nil {
+		return fmt.Errorf("inboxkafka: read where the logs end: %w", err)
+	}
+	for _, name := range idle {
+		at := offsets[name.topic][name.id].EpochOffset().Offset
+		if end, ok := ends.Lookup(name.topic, name.id); !ok || end.Err != nil || at < 0 || at != end.Offset {
+			continue
+		}
+		if err := m.partition(name).hold.Skip(ctx, m.cfg.DB, at); err != nil {
+			return err
 		}
 	}
 	return nil

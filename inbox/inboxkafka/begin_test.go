@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
@@ -57,6 +58,44 @@ func TestAGroupWithoutAnOffsetDoesNotBeginBeforeWhatIsKnown(t *testing.T) {
 	}
 }
 
+// A log may begin with what is no message: then nothing was pruned.
+func TestAGroupWithoutAnOffsetBeginsWhereNoMessageIsUnknown(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t), 1)
+	w.transact(t, kgo.TryAbort, "never", "never either")
+	w.produce(t, 0, "a", "b")
+	cfg := w.config(t, inboxkafka.Batch)
+	r := consume(t, cfg, w.effect)
+	w.awaitEffects(t, 2)
+	r.end(t)
+	cfg.Group += "-renamed"
+	r = consume(t, cfg, w.effect)
+	w.produce(t, 0, "c")
+	require.Equal(t, []string{"a", "b", "c"}, w.awaitEffects(t, 3))
+	r.end(t)
+}
+
+// A partition that is added to a topic begins at its start, with Latest too: the group has consumed the topic, and what came
+// before the partition was seen is new to it.
+func TestAPartitionThatIsAddedBeginsAtItsStart(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t), 1)
+	cfg := w.config(t, inboxkafka.Batch)
+	cfg.StartOffset = inboxkafka.Latest
+	w.produce(t, 0, "before")
+	r := consume(t, cfg, w.effect)
+	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	r.end(t)
+	added, err := kadm.NewClient(w.producer).CreatePartitions(t.Context(), 1, w.topic)
+	require.NoError(t, err)
+	require.NoError(t, added.Error())
+	w.producer.ForceMetadataRefresh()
+	require.Eventually(t, func() bool {
+		return w.producer.ProduceSync(t.Context(), w.record(1, "added")).FirstErr() == nil
+	}, patience, 10*time.Millisecond)
+	r = consume(t, cfg, w.effect)
+	require.Equal(t, []string{"added"}, w.awaitEffects(t, 1))
+	r.end(t)
+}
+
 // Where a group begins is committed before it has handled anything: a member that is gone before its
 // first commit leaves no doubt, and with Latest nothing that came meanwhile is passed over.
 func TestAGroupBeginsWhereItsFirstMemberDid(t *testing.T) {
@@ -78,10 +117,11 @@ func TestAGroupBeginsWhereItsFirstMemberDid(t *testing.T) {
 // A member that was killed before Kafka knew of its last commit has left ids behind that count: to do
 // without them needs a position of the database.
 func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
-	w := newWorld(t, dbtest.PostgreSQL(t), 1)
+	w := newWorld(t, dbtest.PostgreSQL(t), 2)
 	w.produce(t, 0, "a", "b", "c")
+	w.produce(t, 1, "idle")
 	r := consume(t, w.config(t, inboxkafka.Batch), w.effect)
-	w.awaitEffects(t, 3)
+	w.awaitEffects(t, 4)
 	r.end(t)
 	w.commit(t, 0, 1)
 	without := w.config(t, inboxkafka.OffsetsInDatabase)
@@ -97,12 +137,13 @@ func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
 	}
 	r = consume(t, with, w.effect)
 	w.produce(t, 0, "d")
-	w.awaitEffects(t, 4)
+	w.awaitEffects(t, 5)
 	r.end(t)
 	require.Equal(t, []string{"b", "c"}, duplicates)
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE kafka_partition = 1 AND next_offset = 1"), "nothing came there, and nothing is to come")
 	r = consume(t, without, w.effect)
 	w.produce(t, 0, "e")
-	require.Equal(t, []string{"a", "b", "c", "d", "e"}, w.awaitEffects(t, 5))
+	require.ElementsMatch(t, []string{"a", "b", "c", "idle", "d", "e"}, w.awaitEffects(t, 6))
 	r.end(t)
 }
 

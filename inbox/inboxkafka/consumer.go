@@ -122,10 +122,10 @@ type member struct {
 	committing  sync.Mutex // one commit at a time, and none beside a revocation's
 	dirty       chan struct{}
 	probation   probation
-	fetchError  string               // the last one logged; of the poll loop alone, as is the next
-	denied      map[string]time.Time // topics that the broker does not know, and since when
-	alone       bool                 // no other inbox has committed to the group; of the commit loop alone
-	commitError string               // the last one logged; under committing
+	fetchError  string            // the last one logged; of the poll loop alone, as is the next
+	denied      map[string]denial // topics that the broker does not know
+	alone       bool              // no other inbox has committed to the group; of the commit loop alone
+	commitError string            // the last one logged; under committing
 }
 
 type partitionName struct {
@@ -138,7 +138,7 @@ func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.
 		Consumer: c, one: one, many: many,
 		partitions: make(map[partitionName]*partition),
 		connected:  make(chan struct{}),
-		denied:     make(map[string]time.Time),
+		denied:     make(map[string]denial),
 		dirty:      make(chan struct{}, 1),
 	}
 	m.ctx, m.cancel = context.WithCancel(ctx)

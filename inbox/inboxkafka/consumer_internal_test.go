@@ -79,18 +79,36 @@ func TestWhatFranzGoDoesNotMendEndsRun(t *testing.T) {
 }
 
 func TestATopicIsGoneWhenItWasDeniedWithoutAPause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := (&Consumer{cfg: Config{}.withDefaults()}).newMember(t.Context(), nil, nil)
-		defer m.cancel()
-		require.False(t, m.gone("t"))
-		time.Sleep(29 * time.Second)
-		require.False(t, m.gone("t"))
-		m.dispatch(kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: "t", Partitions: []kgo.FetchPartition{{Records: []*kgo.Record{{}}}}}}}})
-		time.Sleep(2 * time.Second)
-		require.False(t, m.gone("t"), "it was there meanwhile")
-		time.Sleep(30 * time.Second)
-		require.True(t, m.gone("t"))
-	})
+	for name, c := range map[string]struct {
+		pause func(m *member) // in the middle
+		gone  bool
+	}{
+		"without a pause": {func(*member) {}, true},
+		"with records":    {func(m *member) { m.dispatch(recordOf("t")) }, false},
+		"with a pause, in which nobody wrote to it": {func(*member) { time.Sleep(6 * time.Second) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := (&Consumer{cfg: Config{}.withDefaults()}).newMember(t.Context(), nil, nil)
+				defer m.cancel()
+				for range 15 {
+					require.False(t, m.gone("t"))
+					time.Sleep(time.Second)
+				}
+				c.pause(m)
+				for range 14 {
+					require.False(t, m.gone("t"))
+					time.Sleep(time.Second)
+				}
+				time.Sleep(2 * time.Second)
+				require.Equal(t, c.gone, m.gone("t"))
+			})
+		})
+	}
+}
+
+func recordOf(topic string) kgo.Fetches {
+	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: topic, Partitions: []kgo.FetchPartition{{Records: []*kgo.Record{{}}}}}}}}
 }
 
 // A lane that stands still keeps the position, and the other lanes' messages above it pile up: done, but

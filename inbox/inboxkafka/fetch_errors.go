@@ -32,13 +32,22 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 	}
 }
 
-// gone reports whether a topic has been denied for long enough. Brokers that have just started
-// deny topics that they have.
+// denial is for how long brokers have denied a topic.
+type denial struct{ first, last time.Time }
+
+// denialPause is the longest time between two denials that are one: franz-go tells of them several times
+// a second.
+const denialPause = 5 * time.Second
+
+// gone reports whether a topic has been denied for long enough, without a pause. Brokers that have just
+// started deny topics that they have.
 func (m *member) gone(topic string) bool {
-	since, known := m.denied[topic]
-	if !known {
-		m.denied[topic] = time.Now()
-		return false
+	now := time.Now()
+	d := m.denied[topic]
+	if now.Sub(d.last) > denialPause {
+		d.first = now
 	}
-	return time.Since(since) >= m.cfg.unknownAfter
+	d.last = now
+	m.denied[topic] = d
+	return now.Sub(d.first) >= m.cfg.unknownAfter
 }

@@ -131,19 +131,26 @@ func refuse(format string, args ...any) error {
 // fromDatabase takes the holds of what was assigned, and puts their offsets in place of
 // the group's.
 func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
-	var untold []partitionName
+	var untold, idle []partitionName // without a position in the database
 	for topic, ids := range offsets {
 		for id := range ids {
 			hold, err := m.takeHold(ctx, partitionName{topic, id})
 			if err != nil {
 				return err
 			}
-			if next, known := hold.Next(); known {
+			next, known := hold.Next()
+			switch {
+			case known:
 				offsets[topic][id] = kgo.NewOffset().At(next).WithEpoch(-1)
-			} else if m.withoutIDs(topic) && !m.cfg.AdoptOffsets {
+			case !m.withoutIDs(topic):
+				idle = append(idle, partitionName{topic, id})
+			case !m.cfg.AdoptOffsets:
 				untold = append(untold, partitionName{topic, id})
 			}
 		}
+	}
+	if err := m.tellIdle(ctx, idle, offsets); err != nil {
+		return err
 	}
 	if err := m.checkUntold(ctx, untold); err != nil {
 		return err
@@ -193,9 +200,9 @@ func (m *member) checkWithinLog(ctx context.Context, offsets map[string]map[int3
 	}
 	for topic, ids := range offsets {
 		for id, offset := range ids {
-			start, _ := starts.Lookup(topic, id)
-			end, _ := ends.Lookup(topic, id)
-			if err := errors.Join(start.Err, end.Err); err != nil {
+			start, ok := starts.Lookup(topic, id)
+			end, also := ends.Lookup(topic, id)
+			if err := errors.Join(start.Err, end.Err); err != nil || !ok || !also {
 				return fmt.Errorf("inboxkafka: topic %q, partition %d: read the ends of the log: %w", topic, id, err)
 			}
 			at := offset.EpochOffset().Offset

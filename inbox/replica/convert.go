@@ -30,6 +30,9 @@ func (r *Replica) value(column string, v any) (any, error) {
 		v = plain // not to be asked again: it may be a Valuer, and of the same type
 	}
 	if r.json[column] {
+		if text, ok := v.([]byte); ok && json.Valid(text) {
+			return string(text), nil // as a Valuer of JSON gives it
+		}
 		return marshal(v)
 	}
 	switch v := v.(type) {

@@ -43,7 +43,8 @@ type Config struct {
 	// Bytes are those of Columns whose JSON strings are base64.
 	Bytes []string
 	// JSON are those of Columns whose values are stored as JSON text whatever they are,
-	// strings included; a nil is NULL. Other columns take maps, slices and structs so.
+	// strings included; a nil is NULL, and bytes that are JSON are stored as they are. Other
+	// columns take maps, slices and structs so.
 	JSON []string
 	// TablePrefix and TablesSchema say where Postroom's own tables are.
 	TablePrefix, TablesSchema string

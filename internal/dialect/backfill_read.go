@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -103,6 +105,10 @@ func (b *Backfill) position(column string, value any) (any, error) {
 	case int64:
 	case int32:
 		value = int64(p)
+	case uint64: // MySQL's BIGINT UNSIGNED; a text that is a number compares as one there
+		if value = int64(p); p > math.MaxInt64 {
+			value = strconv.FormatUint(p, 10)
+		}
 	case string:
 	case []byte:
 		if b.names.Dialect != MySQL { // where a driver may hand over text so

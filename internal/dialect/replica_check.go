@@ -59,8 +59,8 @@ FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name =
 		if err := rows.Scan(&name, &kind, &full, &set, &collation); err != nil {
 			return false, err
 		}
-		i := slices.Index(r.table.Key, name)
-		if i < 0 || collation == "" { // a number, or bytes
+		i := slices.Index(r.table.Key, strings.ToLower(name)) // MySQL's names of columns have no case
+		if i < 0 || collation == "" {                         // a number, or bytes
 			continue
 		}
 		if !strings.HasSuffix(collation, "_bin") {
@@ -87,6 +87,7 @@ WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0 ORDER BY i
 		if err := rows.Scan(&index, &column, &prefix); err != nil {
 			return "", err
 		}
+		column.String = strings.ToLower(column.String)
 		if prefix.Valid || !column.Valid { // of the first characters, or of an expression
 			column.String += "(…)"
 		}
@@ -98,6 +99,9 @@ WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0 ORDER BY i
 	key, found := slices.Sorted(slices.Values(r.table.Key)), false
 	for _, name := range slices.Sorted(maps.Keys(indexes)) {
 		if !slices.Equal(slices.Sorted(slices.Values(indexes[name])), key) {
+			if name == "PRIMARY" {
+				return fmt.Sprintf("its primary key is (%s), and the replica's is (%s): declare the table's", strings.Join(indexes[name], ", "), strings.Join(r.table.Key, ", ")), nil
+			}
 			return fmt.Sprintf("the unique index %s is not of the key (%s): a row that has its values would be written over another one. Drop it, or make it an index that is not unique: ALTER TABLE %s DROP INDEX `%s`",
 				name, strings.Join(r.table.Key, ", "), r.table.Table, name), nil
 		}

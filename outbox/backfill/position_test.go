@@ -53,3 +53,15 @@ func TestARowThatWouldBeLeftOutIsRefused(t *testing.T) {
 		require.Zero(t, count(t, db, "SELECT count(*) FROM outbox_events"))
 	})
 }
+
+// The usual primary key of MySQL, which its driver hands over as an unsigned number.
+func TestAnUnsignedPositionIsTaken(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.MariaDB(t))
+	exec(t, db.DB, "CREATE TABLE things (id bigint unsigned PRIMARY KEY)")
+	exec(t, db.DB, "INSERT INTO things VALUES (1), (2), (9223372036854775807), (9223372036854775808), (18446744073709551615)")
+	done, err := backfill.Run(t.Context(), db.DB, db.Dialect, backfill.Config{Name: "things", Position: "id", Chunk: 2,
+		Query: "SELECT id, 'b' AS topic, CAST(id AS CHAR) AS event_key, '' AS event_type, '{}' AS payload FROM things"})
+	require.NoError(t, err)
+	require.EqualValues(t, 5, done.Sent)
+	require.Equal(t, 6, count(t, db, "SELECT count(DISTINCT event_key) FROM outbox_events"), "each once, and the marker")
+}
