@@ -92,6 +92,8 @@ type store interface {
 	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration, from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
 	// OldestMessage returns the age of the oldest row, 0 if there is none.
 	OldestMessage(ctx context.Context, db dialect.Queryer, consumer string) (time.Duration, error)
+	// ParkedIDs returns which of the ids, one or more, are those of parked messages.
+	ParkedIDs(ctx context.Context, db dialect.Queryer, consumer string, ids []string) (map[string]bool, error)
 	// DeleteMessages deletes those of the ids that are still older than age.
 	DeleteMessages(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, ids []string) (int64, error)
 }

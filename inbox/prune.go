@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -50,8 +52,8 @@ var (
 	ErrNoCommitted = errors.New("rows with a Kafka position were kept: set PruneOptions.Committed to the group's committed offsets")
 )
 
-// Prune deletes the consumer's rows that no delivery can need any more: older than
-// the retention and, for those that came from Kafka, further below the offset that
+// Prune deletes the consumer's rows that no delivery can need any more: not of a parked
+// message, older than the retention and, for those that came from Kafka, further below the offset that
 // the group has committed than the margin. It returns how many it deleted, which is
 // right beside an error too.
 //
@@ -159,7 +161,27 @@ func (p *pruner) deletable(ctx context.Context, expired []dialect.ExpiredMessage
 		}
 		ids = append(ids, m.MessageID)
 	}
-	return ids, nil
+	return p.notParked(ctx, ids)
+}
+
+// notParked leaves out messages that are parked: delivered again without its row, such a one would be parked, and
+// in the end run, twice.
+func (p *pruner) notParked(ctx context.Context, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var parked map[string]bool
+	for chunk := range slices.Chunk(ids, dialect.MaxInboxBatch) {
+		some, err := p.ib.store.ParkedIDs(ctx, p.db, p.ib.consumer, chunk)
+		if err != nil {
+			return nil, fmt.Errorf("read which messages are parked: %w", err)
+		}
+		if parked == nil {
+			parked = some
+		}
+		maps.Copy(parked, some)
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return parked[id] }), nil
 }
 
 // limit returns the offset below which rows of the partition may go.

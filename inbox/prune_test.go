@@ -2,14 +2,17 @@ package inbox_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -194,4 +197,34 @@ func TestPruneSaysWhatIsWrong(t *testing.T) {
 	b.exec(t, "DROP TABLE inbox_events")
 	_, err = ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week})
 	require.ErrorContains(t, err, "relay migrate up")
+}
+
+// A parked message that comes again without its row would be parked a second time, and run twice when it is retried.
+func TestTheIDOfAParkedMessageIsKept(t *testing.T) {
+	t.Parallel()
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		ib, err := inbox.New(db.Dialect, "billing", inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		for _, id := range []string{"done", "parked"} {
+			_, err := ib.Process(t.Context(), db.DB, inbox.Message{ID: id, Topic: "orders", Key: id}, func(context.Context, *sql.Tx) error {
+				if id == "parked" {
+					return errors.New("poison")
+				}
+				return nil
+			})
+			require.NoError(t, err)
+		}
+		old := "2020-01-01T00:00:00.000000Z"
+		if db.Dialect == "mysql" {
+			old = "2020-01-01 00:00:00"
+		}
+		_, err = db.DB.ExecContext(t.Context(), "UPDATE inbox_events SET processed_at = '"+old+"'")
+		require.NoError(t, err)
+		n, err := ib.Prune(t.Context(), db.DB, inbox.PruneOptions{Retention: time.Hour})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, n)
+		var left string
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT message_id FROM inbox_events").Scan(&left))
+		require.Equal(t, "parked", left)
+	})
 }

@@ -113,10 +113,14 @@ type Config struct {
 
 	// Retention is how long the ids of handled messages are kept at least, which is how
 	// far back duplicates are recognised. Run prunes about every hour (inbox.KeepPruned), and
-	// never what lies within inbox.DefaultMargin of what the group may still read. Shorter than
+	// never what lies within Margin of what the group may still read. Shorter than
 	// the time for which the inbox tries a message, or than ReplayEvery, it is refused
 	// (inbox.ErrShortRetention). 0: Run deletes none, and the table grows until Inbox.Prune is called.
 	Retention time.Duration
+	// Margin is inbox.PruneOptions.Margin, in offsets of a partition: ids that lie within so many of what the group
+	// may still read are kept, however old. Of a topic with few messages a day that is
+	// longer than Retention. Default: inbox.DefaultMargin, 100,000; negative: none.
+	Margin int64
 	// OnPruned is told of each round, for metrics.
 	OnPruned func(inbox.Pruned)
 

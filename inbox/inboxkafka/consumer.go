@@ -79,6 +79,12 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 		return err
 	}
 	defer release()
+	leave, topic, other := claimTopics(c.cfg.Inbox, c.cfg.Group, c.cfg.Topics)
+	defer leave()
+	if other != "" {
+		c.log.Warn("inboxkafka: the consumer reads a topic in two groups: each message is handled in one of them, and is a duplicate in the other; two handlers need two names",
+			"topic", topic, "other_group", other)
+	}
 	if err := c.cfg.Inbox.Check(ctx, c.cfg.DB); err != nil {
 		return fmt.Errorf("inboxkafka: %w", err)
 	}
@@ -191,6 +197,7 @@ const fetchWait = 100 * time.Millisecond
 // consume polls until m.ctx ends, and then leaves the group.
 func (m *member) consume() error {
 	m.background.Go(m.commitLoop)
+	m.background.Go(m.watchReach)
 	if m.cfg.ReplayEvery > 0 {
 		m.background.Go(m.replayLoop)
 	}
@@ -285,7 +292,7 @@ func (m *member) replayLoop() {
 			return
 		case <-ticker.C:
 		}
-		n, err := m.cfg.Inbox.Replay(m.ctx, m.cfg.DB, m.one)
+		n, err := m.cfg.Inbox.Replay(m.ctx, m.cfg.DB, m.again)
 		if err != nil && m.ctx.Err() == nil {
 			m.log.Warn("inboxkafka: parked messages could not be retried, trying again", "error", err)
 		}

@@ -28,7 +28,11 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 			topic, m.cfg.unknownAfter, err, OffsetsInDatabase))
 	case m.fetchError != err.Error(): // once for each change
 		m.fetchError = err.Error()
-		m.log.Warn("inboxkafka: cannot fetch, trying again", "topic", topic, "partition", partition, "error", err)
+		about := []any{"error", err}
+		if topic != "" { // else it is about the group
+			about = append(about, "topic", topic, "partition", partition)
+		}
+		m.log.Warn("inboxkafka: cannot fetch, trying again", about...)
 	}
 }
 

@@ -1,7 +1,9 @@
 package inboxkafka
 
 import (
+	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -63,4 +65,32 @@ func syntheticID(at inbox.Position) string {
 		id = at.String()
 	}
 	return id
+}
+
+// again is the handler of parked messages. One that could not be decoded is decoded now: the handler must not
+// get raw bytes for a payload. Its own id may have come by another record meanwhile.
+func (m *member) again(ctx context.Context, tx *sql.Tx, parked inbox.Message) error {
+	if parked.Position == nil || parked.ID != syntheticID(*parked.Position) {
+		return m.one(ctx, tx, parked)
+	}
+	r := &kgo.Record{Topic: parked.Position.Topic, Partition: parked.Position.Partition, Offset: parked.Position.Offset, Value: parked.Payload}
+	if parked.Key != "" {
+		r.Key = []byte(parked.Key)
+	}
+	for name, value := range parked.Headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+	}
+	decoded, err := m.decode(r)
+	if err == nil {
+		err = checkMessage(decoded)
+	}
+	if err != nil {
+		return fmt.Errorf("it still cannot be decoded: %w", err)
+	}
+	decoded.Position, decoded.Topic, decoded.Key = parked.Position, parked.Topic, parked.Key
+	fresh, err := m.cfg.Inbox.Accept(ctx, tx, decoded)
+	if err != nil || !fresh {
+		return err
+	}
+	return m.one(ctx, tx, decoded)
 }

@@ -40,7 +40,7 @@ func Committed(client *kgo.Client, group string) func(ctx context.Context, topic
 // by Kafka's offsets: they are committed after the database's, and so lie below them.
 func (m *member) keepPruned() {
 	retention := inbox.Retention{
-		PruneOptions: inbox.PruneOptions{Retention: m.cfg.Retention, Committed: Committed(m.client, m.cfg.Group)},
+		PruneOptions: inbox.PruneOptions{Retention: m.cfg.Retention, Margin: m.cfg.Margin, Committed: Committed(m.client, m.cfg.Group)},
 		OnPruned:     m.cfg.OnPruned,
 	}
 	if err := m.cfg.Inbox.KeepPruned(m.ctx, m.cfg.DB, retention); err != nil {

@@ -233,3 +233,33 @@ func (i *Inbox) OldestMessage(ctx context.Context, db Queryer, consumer string) 
 	}
 	return time.Duration(max(us.Float64, 0)) * time.Microsecond, nil
 }
+
+// ParkedIDs returns which of the ids are those of parked messages. It reads the parked ones of the consumer once.
+func (i *Inbox) ParkedIDs(ctx context.Context, db Queryer, consumer string, ids []string) (map[string]bool, error) {
+	var b strings.Builder
+	b.WriteString("SELECT message_id FROM {inbox_parked} WHERE consumer = " + i.names.param(1) + " AND message_id IN ")
+	if i.names.Dialect == PostgreSQL {
+		writeNumbered(&b, 1, len(ids))
+	} else {
+		b.WriteString("(?" + strings.Repeat(", ?", len(ids)-1) + ")")
+	}
+	args := make([]any, 0, len(ids)+1)
+	args = append(args, i.bytes(consumer))
+	for _, id := range ids {
+		args = append(args, i.bytes(id))
+	}
+	rows, err := db.QueryContext(ctx, i.names.Expand(b.String()), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	parked := make(map[string]bool)
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		parked[id] = true
+	}
+	return parked, rows.Err()
+}
