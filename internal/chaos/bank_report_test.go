@@ -54,7 +54,7 @@ func TestABankRunThatDidTooLittleFails(t *testing.T) {
 func TestALongerBankRunMustDoMore(t *testing.T) {
 	r := enoughOfABank()
 	r.judge(10 * time.Minute)
-	require.Len(t, r.Problems, 6+len(bankModes()), "%v", r.Problems)
+	require.Len(t, r.Problems, 7+len(bankModes()), "%v", r.Problems)
 }
 
 func TestABankRunWithAWrongEffectHasNotPassed(t *testing.T) {
