@@ -173,6 +173,9 @@ func (p *pruner) notParked(ctx context.Context, ids []string) ([]string, error) 
 	var parked map[string]bool
 	for chunk := range slices.Chunk(ids, dialect.MaxInboxBatch) {
 		some, err := p.ib.store.ParkedIDs(ctx, p.db, p.ib.consumer, chunk)
+		if dialect.IsDenied(err) || dialect.IsMissingTable(err) {
+			return ids, nil // who may not look there has parked nothing
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read which messages are parked: %w", err)
 		}
