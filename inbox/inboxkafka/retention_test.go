@@ -42,6 +42,14 @@ func TestRunPrunesWhatTheGroupWillNotReadAgain(t *testing.T) {
 	require.Greater(t, round.Window, 9*24*time.Hour)
 	require.Zero(t, w.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = 'far below'"))
 	require.Equal(t, 3, w.count(t, "SELECT count(*) FROM inbox_events"))
+
+	cfg.Margin = -1 // none
+	r = consume(t, cfg, w.effect)
+	round = <-rounds
+	r.end(t)
+	require.NoError(t, round.Err)
+	require.EqualValues(t, 1, round.Deleted)
+	require.Zero(t, w.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = 'within the margin'"))
 }
 
 // commit commits an offset in the group's name, as an earlier run would have.
