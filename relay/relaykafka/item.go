@@ -29,7 +29,7 @@ func (s *session) encode(ctx context.Context, e *encoder, it *item, t *topic, r 
 	if err != nil {
 		return err
 	}
-	if err := s.sink.judge.admit(t.verdict, aloneSize(&it.wire), ctx, s.gate); err != nil {
+	if err := s.sink.judge.admit(t.verdict, r.Key, aloneSize(&it.wire), ctx, s.gate); err != nil {
 		return fmt.Errorf("row %d: %w", r.ID, err)
 	}
 	it.Context, it.session, it.topic, it.record, it.size = s.gate, s, t, r, size

@@ -16,7 +16,7 @@ import (
 )
 
 // judge knows, without sending it, that Kafka would refuse a record: because of its
-// size, its headers, or its topic. A Sink has one, which remembers over sessions: after
+// size, its headers, its topic, or its lack of a key. A Sink has one, which remembers over sessions: after
 // a refusal the relay opens another, and none of the topic's records should have to find
 // out anew.
 //
@@ -44,8 +44,8 @@ type verdict struct {
 	inSync    atomic.Int64 // min.insync.replicas; 0: not known
 	denied    atomic.Pointer[error]
 	wanted    atomic.Bool // since attend looked last
-	tight     atomic.Bool // a record was refused for its size
-	compacted bool        // attend's own
+	tight     atomic.Bool // a record was refused for one of the topic's settings
+	compacted atomic.Bool // records without a key are refused
 
 	// These need judge.mu.
 	unanswered chan struct{} // closed, and then nil, when Kafka was asked
@@ -91,6 +91,9 @@ func (j *judge) Refuses(r *relay.Record) error {
 	if err := v.refusal(); err != nil {
 		return err
 	}
+	if err := v.wantsKey(r.Key); err != nil {
+		return err
+	}
 	if kafkarules.MostSize(r) <= j.most(v) && kafkarules.MayBeObject(r.Headers) {
 		return nil
 	}
@@ -110,6 +113,16 @@ func (v *verdict) refusal() error {
 		return fmt.Errorf("topic %q cannot exist: %s", v.topic, kafkarules.TopicNames)
 	}
 	return nil
+}
+
+// wantsKey returns why a compacted topic refuses a record with that key: it has none. A
+// broker would refuse the batch that it is in.
+func (v *verdict) wantsKey(key []byte) error {
+	if key != nil || !v.compacted.Load() {
+		return nil
+	}
+	v.tight.Store(true)
+	return fmt.Errorf("topic %s is compacted, and the event has no key: give it one, or take compact out of the topic's cleanup.policy", v.topic)
 }
 
 // most is the largest batch for the topic. Ours rules where the topic takes more.
@@ -172,18 +185,21 @@ func (j *judge) await(v *verdict, ends ...context.Context) {
 // admit is Refuses for a record that is encoded. Where it would refuse, and what it knows
 // is not fresh, it has Kafka asked again: sessions that end with a refusal may be too
 // short for attend.
-func (j *judge) admit(v *verdict, size int, ends ...context.Context) error {
-	err := j.refuses(v, size)
+func (j *judge) admit(v *verdict, key []byte, size int, ends ...context.Context) error {
+	err := j.refuses(v, key, size)
 	if err == nil || !validTopic(v.topic) || !j.stale(v) {
 		return err
 	}
 	j.doubt(v)
 	j.await(v, ends...)
-	return j.refuses(v, size)
+	return j.refuses(v, key, size)
 }
 
-func (j *judge) refuses(v *verdict, size int) error {
+func (j *judge) refuses(v *verdict, key []byte, size int) error {
 	if err := v.refusal(); err != nil {
+		return err
+	}
+	if err := v.wantsKey(key); err != nil {
 		return err
 	}
 	return j.fits(v, size)
@@ -206,7 +222,7 @@ func (j *judge) failed(topic string, err error) {
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		j.deny(topic, fmt.Errorf("kafka refuses topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL))
-	case errors.Is(err, kerr.MessageTooLarge):
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.InvalidRecord):
 		j.doubt(j.of(topic))
 	}
 }

@@ -141,11 +141,14 @@ func (j *judge) note(v *verdict, values map[string]string, atLeastOnce bool) {
 	}
 	v.inSync.Store(number(minInSync))
 	compacted := strings.Contains(values[cleanupPolicy], "compact")
-	if compacted && !v.compacted && atLeastOnce {
+	was := v.compacted.Swap(compacted)
+	if was && !compacted {
+		v.tight.Store(false)
+	}
+	if compacted && !was && atLeastOnce {
 		j.log.Warn("a topic is compacted: after a crash or a take-over, an older value of a key may be sent again after a newer one, and stay; use exactly-once mode for it",
 			"topic", v.topic)
 	}
-	v.compacted = compacted
 }
 
 // unseen tells once that limits cannot be seen: then the broker's refusals have to do.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -212,6 +213,57 @@ func TestACompactedTopicIsWarnedOfOnce(t *testing.T) {
 	require.Len(t, lines, 1)
 	require.Contains(t, lines[0], "topic=state")
 	require.Contains(t, lines[0], "exactly-once")
+}
+
+// A broker would refuse the batch, and with it the session, once for each such event.
+func TestTheJudgeKnowsThatACompactedTopicWantsKeys(t *testing.T) {
+	cluster := fakeKafka(t)
+	require.NoError(t, cluster.CreateTopic("state", 1, map[string]string{"cleanup.policy": "compact,delete"}))
+	produced := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "state", Observe: true, Count: -1})
+	for _, mode := range []string{"at least once", "exactly once"} {
+		t.Run(mode, func(t *testing.T) {
+			sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs()})
+			got := newAnswers()
+			open := func() (relay.Session, error) { return sink.Open(t.Context(), got.ack) }
+			if mode == "exactly once" {
+				open = func() (relay.Session, error) {
+					return sink.OpenTransactional(t.Context(), relay.Identity{Source: "default", ID: uuid.New()}, nil, got.ack)
+				}
+			}
+			session, err := open()
+			require.NoError(t, err)
+			defer session.Close()
+			judge := session.(relay.Judge)
+			before := produced.Hits()
+			keyless, keyed := record(1, "state", "", []byte("p")), record(2, "state", "k", []byte("p"))
+			eventually(t, "the policy is known", func() bool { return judge.Refuses(keyless) != nil })
+			require.NoError(t, judge.Refuses(keyed))
+			judge.Deliver(t.Context(), []*relay.Record{keyless})
+			err = got.wait(t, keyless)[0]
+			require.ErrorIs(t, err, relay.ErrRejected)
+			require.ErrorContains(t, err, "topic state is compacted, and the event has no key")
+			require.Equal(t, before, produced.Hits(), "requests to the broker")
+		})
+	}
+}
+
+func TestATopicThatIsNotCompactedAnyMoreTakesKeylessEventsAgain(t *testing.T) {
+	brokers := realBrokers(t)
+	topic := dbtest.Topic(t, 1)
+	set := func(policy string) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+		require.NoError(t, err)
+		defer client.Close()
+		change := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "cleanup.policy", Value: &policy}}
+		_, err = kadm.NewClient(client).AlterTopicConfigs(t.Context(), change, topic)
+		require.NoError(t, err)
+	}
+	set("compact")
+	judge, _ := judging(t, relaykafka.Config{Brokers: brokers})
+	keyless := record(1, topic, "", nil)
+	eventually(t, "the policy is known", func() bool { return judge.Refuses(keyless) != nil })
+	set("delete")
+	eventually(t, "and that it has changed", func() bool { return judge.Refuses(keyless) == nil })
 }
 
 // A Sink remembers that a topic is denied, looks again, and lets its records go once the

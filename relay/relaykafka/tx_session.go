@@ -136,7 +136,7 @@ func (s *txSession) encode(ctx context.Context, records []*relay.Record) ([]*txI
 		if err != nil {
 			return items, err
 		}
-		if err := s.sink.judge.admit(topic, aloneSize(&it.wire), ctx, s.life); err != nil {
+		if err := s.sink.judge.admit(topic, r.Key, aloneSize(&it.wire), ctx, s.life); err != nil {
 			return items, fmt.Errorf("row %d: %w", r.ID, err)
 		}
 		it.Context, it.record, it.size = context.Background(), r, size
