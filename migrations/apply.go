@@ -165,5 +165,5 @@ func (p *plan) explain(err error) error {
 	}
 	return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
 		"%v: this database user may not create tables here; let one that may run `relay migrate up%s`, or the SQL of `relay migrate print%s`",
-		err, p.flags(), p.flags())}
+		err, p.flags, p.flags)}
 }

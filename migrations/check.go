@@ -74,7 +74,7 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	if dialect.IsMissingTable(err) {
 		return p.refuse(ErrNotMigrated, err, fmt.Sprintf(
 			"there is no table %s: where another tool made the tables, it must also run the last statements of `relay migrate print%s`; else run `relay migrate up%s`",
-			p.names.Plain(versionTable), p.flags(), p.flags()))
+			p.names.Plain(versionTable), p.flags, p.flags))
 	}
 	if err != nil {
 		return p.unreadable(err)
@@ -112,10 +112,10 @@ func (p *plan) compare(half Half, applied []appliedVersion) error {
 	newer := p.unknown(applied, half)
 	switch {
 	case missing == known:
-		return p.refuse(ErrNotMigrated, nil, fmt.Sprintf("no %s: run `relay migrate up%s`", where, p.flags()))
+		return p.refuse(ErrNotMigrated, nil, fmt.Sprintf("no %s: run `relay migrate up%s`", where, p.flags))
 	case old:
 		return p.refuse(ErrTooOld, nil, fmt.Sprintf("%s: %d versions behind this build, which knows them up to %s and does not work without %05d: run `relay migrate up%s`",
-			where, missing, newest, p.needed[half], p.flags()))
+			where, missing, newest, p.needed[half], p.flags))
 	case len(newer) > tolerance:
 		return p.refuse(ErrTooNew, nil, fmt.Sprintf("%s: they are at %s, this build knows them up to %s: use a newer build of Postroom",
 			where, newer[len(newer)-1].name, newest))

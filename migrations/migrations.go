@@ -60,6 +60,10 @@ type Options struct {
 	// Only limits the work to one half. The other one can be applied later, with
 	// the same prefix and schema.
 	Only Half
+	// CommandFlags are what messages put after `relay migrate up`, so that the command
+	// works as it stands: flags that name the database and its tables, with a space before
+	// each. Default: --table-prefix and --schema, as they are set here.
+	CommandFlags string
 }
 
 // Result is a file that Apply applied.
@@ -91,6 +95,7 @@ func Apply(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]Result, err
 type plan struct {
 	names dialect.Names
 	only  Half
+	flags string // for the commands in messages
 	files []file // of the chosen half, rewritten, by version
 	sql   bookkeeping
 
@@ -111,7 +116,7 @@ func newPlan(d Dialect, o Options) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{names: names, only: o.Only, sql: newBookkeeping(names), needed: needed()}
+	p := &plan{names: names, only: o.Only, flags: o.flags(), sql: newBookkeeping(names), needed: needed()}
 	for _, f := range all {
 		p.newest = max(p.newest, f.version)
 		if o.Only.includes(f.half) {
@@ -121,14 +126,17 @@ func newPlan(d Dialect, o Options) (*plan, error) {
 	return p, nil
 }
 
-// flags returns the command-line flags that name this plan's tables.
-func (p *plan) flags() string {
-	s := ""
-	if p.names.Prefix != "" {
-		s += " --table-prefix " + p.names.Prefix
+// flags returns the command-line flags that name the tables.
+func (o Options) flags() string {
+	s := o.CommandFlags
+	if s == "" && o.Prefix != "" {
+		s += " --table-prefix " + o.Prefix
 	}
-	if p.names.Schema != "" {
-		s += " --schema " + p.names.Schema
+	if o.CommandFlags == "" && o.Schema != "" {
+		s += " --schema " + o.Schema
+	}
+	if o.Only == InboxOnly { // a consumer's database need not have an outbox
+		s += " --only inbox"
 	}
 	return s
 }

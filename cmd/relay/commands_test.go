@@ -43,6 +43,22 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"sql":        runSQL,
 		"kafka":      fakeKafka,
 		"consume":    consume,
+		"obey":       obey,
+	}
+}
+
+var proposed = regexp.MustCompile("`(relay [^`]+)`")
+
+// obey runs the commands that the last command's errors propose, word for word.
+func obey(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, append(args, ""), 1, "obey")
+	found := proposed.FindAllStringSubmatch(ts.ReadFile("stderr"), -1)
+	if len(found) == 0 {
+		ts.Fatalf("no command in backquotes")
+	}
+	for _, command := range found {
+		ts.Logf("obey %s", command[1])
+		ts.Check(ts.Exec("sh", "-c", command[1]))
 	}
 }
 

@@ -39,8 +39,13 @@ func (d *database) checkName(ctx context.Context) error {
 }
 
 func (d *database) migrationOptions(only migrations.Half) migrations.Options {
-	return migrations.Options{Prefix: d.source.TablePrefix, Schema: d.source.Schema, Only: only}
+	return migrations.Options{
+		Prefix: d.source.TablePrefix, Schema: d.source.Schema, Only: only, CommandFlags: d.source.CommandFlags,
+	}
 }
+
+// migrateUp is the command that brings this database's tables up to date.
+func (d *database) migrateUp() string { return "relay migrate up" + d.source.CommandFlags }
 
 func sourceError(s config.Source, err error) error {
 	return fmt.Errorf("source %q: %w", s.Name, err)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/internal/config"
@@ -89,10 +88,8 @@ func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config
 			free <- struct{}{}
 			defer func() { <-free }()
 			source := kafka // a copy
-			source.Flags, source.RunFlags = relayFlags(cmd)
-			if len(c.Sources) > 1 {
-				source.Flags += " --source " + s.Name
-			}
+			_, source.RunFlags = relayFlags(cmd)
+			source.Flags = s.CommandFlags
 			reports[i] = examineSource(ctx, source, s, own)
 		})
 	}
@@ -186,35 +183,6 @@ func examineSource(ctx context.Context, source doctor.Source, s config.Source, o
 		cancel()
 	}
 	return doctor.Examine(ctx, source, doctor.Options{MaxAge: own.maxAge, Timeout: own.timeout})
-}
-
-// relayFlags repeats the flags that the command was called with, for the commands that
-// it proposes. A URL may hold a password, and is left for the reader to fill in.
-func relayFlags(cmd *cobra.Command) (database, running string) {
-	others := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.AddFlags(others, config.General, config.Database)
-	all := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.AddFlags(all, config.General, config.Database, config.Running)
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		value := f.Value.String()
-		if strings.HasSuffix(f.Name, "-url") {
-			value = "URL"
-		}
-		text := " --" + f.Name + " " + value
-		switch {
-		case f.Value.Type() == "bool":
-			text = " --" + f.Name + "=" + value
-		case strings.HasPrefix(f.Name, "log-"):
-			return
-		}
-		if others.Lookup(f.Name) != nil {
-			database += text
-		}
-		if all.Lookup(f.Name) != nil {
-			running += text
-		}
-	})
-	return database, running
 }
 
 func printReports(env *Env, cmd *cobra.Command, reports []doctor.Report) error {

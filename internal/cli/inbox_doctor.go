@@ -54,7 +54,8 @@ with 1 when the database could not be looked at.`,
 				return err
 			}
 			source := doctor.Source{Name: "inbox"}
-			source.Flags, source.RunFlags = relayFlags(cmd)
+			_, source.RunFlags = relayFlags(cmd)
+			source.Flags = s.CommandFlags
 			d, err := dbopen.DialectOf(s.DatabaseURL.Reveal())
 			source.Names = dialect.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
 			if err == nil {

@@ -245,7 +245,7 @@ func someIDs(ids []uuid.UUID) string {
 func archiveError(d *database, err error) error {
 	switch {
 	case dialect.IsMissingTable(err):
-		return fmt.Errorf("%s: a table is not there: run `relay migrate up`: %w", d.Redacted, err)
+		return fmt.Errorf("%s: a table is not there: run `%s`: %w", d.Redacted, d.migrateUp(), err)
 	case dialect.IsDenied(err):
 		return fmt.Errorf("%s: this user lacks a right: grant what docs/tables.md lists for the relay: %w", d.Redacted, err)
 	}

@@ -217,7 +217,7 @@ func scheduledError(ctx context.Context, d *database, err error) error {
 		if missing := migrations.Check(ctx, d.DB, d.Dialect, d.migrationOptions(migrations.OutboxOnly)); missing != nil {
 			return missing
 		}
-		return fmt.Errorf("%s: there is no table %s, the tables are those of the version before: run `relay migrate up`", d.Redacted, table)
+		return fmt.Errorf("%s: there is no table %s, the tables are those of the version before: run `%s`", d.Redacted, table, d.migrateUp())
 	}
 	if dialect.IsDenied(err) {
 		return fmt.Errorf("%s: this user lacks a right: it needs SELECT and DELETE on %s, see docs/tables.md: %w", d.Redacted, table, err)

@@ -17,6 +17,7 @@ func load(env *Env, cmd *cobra.Command, check func(*config.Config) error) (*conf
 	if err := errors.Join(err, check(c)); err != nil {
 		return nil, nil, usageError{err}
 	}
+	nameSources(c, cmd)
 	log := newLogger(env.Stderr, c.Log)
 	for _, w := range c.Warnings {
 		log.Warn(w)

@@ -137,7 +137,7 @@ func (t *traced) add(d *database, found dialect.Trace) {
 	}
 	switch {
 	case slices.Contains(found.Missing, dialect.Archive):
-		t.hint("source %q has no archive: run relay migrate up, and then relay run --archive", d.source.Name)
+		t.hint("source %q has no archive: run `%s`, and then relay run --archive", d.source.Name, d.migrateUp())
 	case found.ArchivedSince.IsZero():
 		t.hint("the archive of source %q is empty: a delivered event leaves no trace without relay run --archive", d.source.Name)
 	default:

@@ -28,6 +28,10 @@ type Source struct {
 	TablePrefix string
 	Schema      string
 
+	// CommandFlags name this source on the command line of a verb, with a space before
+	// each, for messages that say what to type. The command sets them.
+	CommandFlags string
+
 	key     string // of the YAML list's element, for errors
 	urlName string // under which DatabaseURL was given, for errors
 }

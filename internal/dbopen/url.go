@@ -151,6 +151,13 @@ func quoteScheme(s string) string {
 	return "(not shown)"
 }
 
+// Printable reports whether a URL holds nothing that may be secret, so that a message
+// may repeat it whole: no password, and no parameters.
+func Printable(raw string) bool {
+	u, err := parseURL(raw)
+	return err == nil && u.password == "" && len(u.query) == 0
+}
+
 // Redact returns a URL with what may be secret taken out: user and password, and
 // all parameters. What cannot be taken apart safely is not shown at all. It serves
 // URLs of any scheme, also those of brokers.

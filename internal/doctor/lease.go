@@ -22,7 +22,7 @@ func lease(f *Facts, found *findings) {
 	}
 	if l.Source != "" && l.Source != f.Name {
 		found.add(Problem, "lease.source", table, fmt.Sprintf("the table belongs to source %q, and %q is configured", l.Source, f.Name),
-			"a relay that is configured so is refused: is it the right table? Then give the source its name, in a file under sources[].name", "relay run --source "+word(l.Source))
+			"a relay that is configured so is refused: is it the right table? Then give the source its name, in a file under sources[].name", "relay run --source "+ShellWord(l.Source))
 	}
 	if mode := f.mode(); l.Mode != "" && l.Mode != mode {
 		found.add(Warning, "lease.mode", table, fmt.Sprintf("the source was last delivered %s, and %s is configured", l.Mode, mode),
@@ -70,15 +70,20 @@ func processes(f *Facts, found *findings) {
 	}
 }
 
-// live are the relays that were seen within a few lease times.
+// silent is for how long a relay may not be heard of and be taken for alive, where the
+// lease's length is not known: twice the slowest heartbeat.
+const silent = 10 * time.Second
+
+// live are the relays that were seen within the lease time: by then another one takes
+// over.
 func (f *Facts) live() []dialect.DoctorRelay {
-	limit := time.Minute
-	if f.Lease != nil {
-		limit = max(limit, 3*f.Lease.TTL)
+	limit := silent
+	if f.Lease != nil && f.Lease.TTL > 0 {
+		limit = f.Lease.TTL
 	}
 	var live []dialect.DoctorRelay
 	for _, r := range f.Relays {
-		if r.Seen < limit {
+		if r.Seen <= limit {
 			live = append(live, r)
 		}
 	}

@@ -87,7 +87,7 @@ func rowGone(t *testing.T, c *clinic) {
 
 func alive(t *testing.T, c *clinic) {
 	c.exec("INSERT INTO outbox_relays (relay_id, host, owned) VALUES ('0190a0e8-7e6b-7000-8000-000000000001', 'blue', 1), ('0190a0e8-7e6b-7000-8000-000000000002', 'green', 0)",
-		"INSERT INTO outbox_relays (relay_id, host, seen_at) VALUES ('0190a0e8-7e6b-7000-8000-000000000003', 'gone', "+in(c.db.Dialect, "-600")+")")
+		"INSERT INTO outbox_relays (relay_id, host, seen_at) VALUES ('0190a0e8-7e6b-7000-8000-000000000003', 'gone', "+in(c.db.Dialect, "-75")+")") // the lease is for a minute
 	alive := c.examine().only(t, "lease.relays")
 	requireFinding(t, alive, doctor.Note, "outbox_relays", "relay status")
 	require.Contains(t, alive.What, "2 live relays")

@@ -67,8 +67,8 @@ func short(s string) string {
 // literal is a string as SQL writes it.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// word quotes an argument for a shell where that is needed.
-func word(s string) string {
+// ShellWord quotes an argument for a shell where that is needed.
+func ShellWord(s string) string {
 	if s != "" && strings.IndexFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:,=@%+", r))
 	}) < 0 {

@@ -49,7 +49,7 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 	switch {
 	case t.Denied:
 		found.add(Problem, "topics.denied", subject, "the relay's user may not see it", "events for it are refused",
-			f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation Describe --operation Write --topic "+word(name))
+			f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation Describe --operation Write --topic "+ShellWord(name))
 		return
 	case t.Missing:
 		missing(f, name, found)
@@ -62,7 +62,7 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 	if t.Config == nil {
 		if t.ConfigDenied {
 			found.add(Note, "topics.config", subject, "its settings may not be seen by the relay's user", "whether it keeps what it takes, and takes large events, is not checked",
-				f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation DescribeConfigs --topic "+word(name))
+				f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation DescribeConfigs --topic "+ShellWord(name))
 		} else if t.ConfigErr != nil {
 			found.add(Warning, "topics.config", subject, "its settings could not be read: "+short(t.ConfigErr.Error()), "whether it keeps what it takes, and takes large events, is not checked", f.describeTopic(name))
 		}
@@ -73,7 +73,7 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 
 func missing(f *Facts, name string, found *findings) {
 	subject, use := "topic "+name, f.use(name)
-	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + word(name) + " --partitions 6 --replication-factor 3 --config min.insync.replicas=2"
+	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ShellWord(name) + " --partitions 6 --replication-factor 3 --config min.insync.replicas=2"
 	switch {
 	case invalid(name):
 		found.add(Problem, "topics.missing", subject, "Kafka cannot have a topic of this name: 1 to 249 of A-Z a-z 0-9 . _ - are allowed", "its events are refused for good", f.relay("parked list"))
@@ -95,7 +95,7 @@ func invalid(name string) bool {
 }
 
 func (f *Facts) describeTopic(name string) string {
-	return f.kafkaTool("kafka-topics.sh") + " --describe --topic " + word(name)
+	return f.kafkaTool("kafka-topics.sh") + " --describe --topic " + ShellWord(name)
 }
 
 // partitions looks at leaders and replicas. lost is what the loss of a broker may mean.
@@ -144,7 +144,7 @@ func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 func configured(f *Facts, name string, t Topic, found *findings) {
 	subject := "topic " + name
 	alter := func(setting string) string {
-		return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + word(name) + " --add-config " + setting
+		return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + ShellWord(name) + " --add-config " + setting
 	}
 	if least, err := strconv.Atoi(t.Config["min.insync.replicas"]); err == nil && least < 2 && most(t) >= 2 {
 		found.add(Warning, "topics.min-isr", subject, fmt.Sprintf("min.insync.replicas is %d", least),
