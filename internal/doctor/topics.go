@@ -143,24 +143,12 @@ func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 // configured looks at the topic's settings.
 func configured(f *Facts, name string, t Topic, found *findings) {
 	subject := "topic " + name
-	alter := func(setting string) string {
-		return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + ShellWord(name) + " --add-config " + setting
-	}
+	alter := func(setting string) string { return f.alterTopic(name, setting) }
 	if least, err := strconv.Atoi(t.Config["min.insync.replicas"]); err == nil && least < 2 && most(t) >= 2 {
 		found.add(Warning, "topics.min-isr", subject, fmt.Sprintf("min.insync.replicas is %d", least),
 			"with one replica left the broker still takes events, and loses them if that one is lost", alter("min.insync.replicas=2"))
 	}
-	if limit, err := strconv.ParseInt(t.Config["max.message.bytes"], 10, 64); err == nil {
-		use := f.use(name)
-		switch {
-		case use.Largest+overhead > limit && use.Largest > 0:
-			found.add(Problem, "topics.size", subject, fmt.Sprintf("max.message.bytes is %s, and an event of %s bytes is waiting", number(limit), number(use.Largest)),
-				"the broker refuses it", alter(fmt.Sprintf("max.message.bytes=%d", (use.Largest+overhead+1<<20)>>20<<20)))
-		case limit < f.MaxRecordBytes:
-			found.add(Warning, "topics.size", subject, fmt.Sprintf("max.message.bytes is %s, the relay sends up to %s", number(limit), number(f.MaxRecordBytes)),
-				"larger events are refused by the broker, one at a time, and parked", alter(fmt.Sprintf("max.message.bytes=%d", f.MaxRecordBytes)))
-		}
-	}
+	sizes(f, name, t, found)
 	if !f.ExactlyOnce && strings.Contains(t.Config["cleanup.policy"], "compact") {
 		found.add(Warning, "topics.compacted", subject, "it is compacted, and delivery is at-least-once",
 			"after a take-over an older value of a key may be sent once more, land last and stay. Deliver exactly once to it, or compare versions when reading", f.runExactlyOnce())
@@ -169,6 +157,40 @@ func configured(f *Facts, name string, t Topic, found *findings) {
 		found.add(Warning, "topics.unclean", subject, "unclean.leader.election.enable is true",
 			"a replica that lacks delivered events may become the leader: they are lost", alter("unclean.leader.election.enable=false"))
 	}
+}
+
+// sizes holds what the topic takes and what the relay sends against each other, and both
+// against the largest event that waits.
+func sizes(f *Facts, name string, t Topic, found *findings) {
+	limit, err := strconv.ParseInt(t.Config["max.message.bytes"], 10, 64)
+	if err != nil {
+		return
+	}
+	subject, largest := "topic "+name, f.use(name).Largest
+	alter := func(bytes int64) string { return f.alterTopic(name, fmt.Sprintf("max.message.bytes=%d", bytes)) }
+	if largest > 0 && largest+overhead > min(limit, f.MaxRecordBytes) {
+		wanted := (largest + overhead + 1<<20) >> 20 << 20
+		var do []string
+		if limit < wanted {
+			do = append(do, alter(wanted))
+		}
+		if f.MaxRecordBytes < wanted {
+			do = append(do, fmt.Sprintf("%s --kafka-max-message-bytes %d", f.run(), wanted))
+		}
+		found.add(Problem, "topics.size", subject,
+			fmt.Sprintf("an event of %s bytes is waiting; max.message.bytes is %s, and the relay sends up to %s", number(largest), number(limit), number(f.MaxRecordBytes)),
+			"the event is refused: it has to fit both limits", do...)
+		return
+	}
+	if limit < f.MaxRecordBytes {
+		found.add(Warning, "topics.size", subject, fmt.Sprintf("max.message.bytes is %s, the relay sends up to %s", number(limit), number(f.MaxRecordBytes)),
+			"larger events are refused by the broker, one at a time, and parked", alter(f.MaxRecordBytes))
+	}
+}
+
+// alterTopic is the command that changes a setting of a topic.
+func (f *Facts) alterTopic(name, setting string) string {
+	return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + ShellWord(name) + " --add-config " + setting
 }
 
 // most is the number of replicas of the partition that has most.

@@ -47,6 +47,29 @@ func TestTooFewReplicasAreNamed(t *testing.T) {
 		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config min.insync.replicas=2")
 }
 
+// An event has to fit the topic's limit and the relay's own.
+func TestAnEventThatIsTooLargeIsNamedWithEveryLimitInItsWay(t *testing.T) {
+	const topicsLimit, relaysLimit = "kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config max.message.bytes=2097152",
+		"relay run --kafka-max-message-bytes 2097152"
+	for _, test := range []struct {
+		topic string
+		relay int64
+		do    []string
+	}{
+		{"1048588", 1_048_588, []string{topicsLimit, relaysLimit}},
+		{"1048588", 4_000_000, []string{topicsLimit}},
+		{"4000000", 1_048_588, []string{relaysLimit}},
+	} {
+		topic := goodTopic()
+		topic.Config["max.message.bytes"] = test.topic
+		f := withTopic(topic)
+		f.Used[0].Largest, f.MaxRecordBytes = 1_500_000, test.relay
+		found := findings(f.Check()).only(t, "topics.size")
+		require.Equal(t, doctor.Problem, found.Severity)
+		require.Equal(t, test.do, found.Do, "the topic takes %s, the relay sends %d", test.topic, test.relay)
+	}
+}
+
 func TestATopicThatMayNotBeSeenIsNamed(t *testing.T) {
 	requireFinding(t, findings(withTopic(doctor.Topic{Denied: true}).Check()).only(t, "topics.denied"), doctor.Problem, "topic orders", "--operation Describe --operation Write --topic orders")
 	failed := findings(withTopic(doctor.Topic{Err: errors.New("out of order")}).Check()).only(t, "topics.failed")

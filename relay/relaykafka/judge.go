@@ -142,7 +142,11 @@ func (j *judge) fits(v *verdict, size int) error {
 	}
 	if limit := v.limit.Load(); limit == int64(most) && limit < int64(j.cfg.BatchMaxBytes) {
 		v.tight.Store(true)
-		return kafkarules.TooLargeForTopic(v.topic, size, most)
+		err := kafkarules.TooLargeForTopic(v.topic, size, most)
+		if size > int(j.cfg.BatchMaxBytes) {
+			err = fmt.Errorf("%w, and Config.BatchMaxBytes (--kafka-max-message-bytes), which is %d", err, j.cfg.BatchMaxBytes)
+		}
+		return err
 	}
 	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
 		v.topic, size, most)
