@@ -107,6 +107,12 @@ func (m *memStore) SetPosition(_ context.Context, l dialect.Lease, position []by
 	return m.fenced(l, func() { m.db.lease.position = position })
 }
 
+func (m *memStore) UsedTopics(context.Context) (map[string]string, error) { return nil, nil }
+
+func (m *memStore) SetUsedTopics(_ context.Context, l dialect.Lease, _ []byte) error {
+	return m.fenced(l, func() {})
+}
+
 func (m *memStore) Read(_ context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	info := dialect.ReadInfo{Server: "memory"}
 	var rows []dialect.Row

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
@@ -37,6 +38,7 @@ type aside struct {
 // refuse and those that wait behind one.
 func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	deliver, a := s.sift(records)
+	s.relay.used.note(deliver, time.Now())
 	if !s.deliver(ctx, deliver) {
 		return errLeftOut
 	}

@@ -65,6 +65,7 @@ func (s *session) readLoop(ctx context.Context) {
 		retry.reset()
 		moved = false
 		s.relay.health.resumed(partDatabase)
+		s.keepTopics(ctx, time.Now())
 		if wait := s.pace.after(found, limit); wait > 0 && !s.more && !sleep(ctx, wait, s.relay.wake) {
 			return
 		}

@@ -38,6 +38,7 @@ type Relay struct {
 	unsure    uuid.UUID // owner of a claim whose answer was lost
 
 	topics topicList
+	used   usedTopics
 
 	scheduleOff sync.Once // it was said that scheduled events cannot be moved
 }
@@ -90,6 +91,9 @@ type leases interface {
 	Halt(ctx context.Context, l dialect.Lease, reason string) error
 	SetMode(ctx context.Context, l dialect.Lease, mode string) error
 	SetPosition(ctx context.Context, l dialect.Lease, position []byte) error
+	// UsedTopics and SetUsedTopics keep which topics there were events for lately.
+	UsedTopics(ctx context.Context) (map[string]string, error)
+	SetUsedTopics(ctx context.Context, l dialect.Lease, topics []byte) error
 }
 
 // New returns a relay for cfg, or an error that names every field that cannot be

@@ -38,6 +38,7 @@ type session struct {
 	refused  *RejectedError      // by the policy halt: what would be refused
 	asked    time.Time           // when operators' wishes were looked for
 	more     bool                // there are more of them
+	topics   bool                // the topics in use were read from the lease row
 	refusing bool                // it was told that events to send again would be refused
 	// replaying are the parked rows that were sent last.
 	replaying []*Record

@@ -39,6 +39,8 @@ holds no locks. docs/operations.md explains each of its findings.
 A problem: delivery is stopped or late, or a promise does not hold. A warning: it works, and
 something makes it likely that it will not. A note: good to know.
 
+What --ignore or doctor.ignore accepts is shown, and does not count.
+
 It ends with 0 when there is no problem, with 3 when there is one (--strict: or a warning),
 and with 1 when neither a database nor Kafka could be looked at.`,
 		Example: `  relay doctor --config relay.yaml
@@ -47,14 +49,16 @@ and with 1 when neither a database nor Kafka could be looked at.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckRun(), own.check()) })
+			c, _, err := load(env, cmd, func(c *config.Config) error {
+				return errors.Join(c.CheckRun(), own.check(), doctor.CheckIgnore(c.Doctor.Ignore))
+			})
 			if err != nil {
 				return err
 			}
 			return examine(ctx, env, cmd, c, own)
 		},
 	}
-	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Running)
+	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Running, config.Examining)
 	f := cmd.Flags()
 	f.BoolVar(&own.strict, "strict", false, "end with 3 for warnings too")
 	f.DurationVar(&own.maxAge, "max-age", 5*time.Minute, "`age` of an undelivered event or an open transaction that is a problem; a fifth of it is a warning")
@@ -90,7 +94,7 @@ func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config
 			source := kafka // a copy
 			_, source.RunFlags = relayFlags(cmd)
 			source.Flags = s.CommandFlags
-			reports[i] = examineSource(ctx, source, s, own)
+			reports[i] = examineSource(ctx, source, s, doctor.Options{MaxAge: own.maxAge, Timeout: own.timeout, Ignore: c.Doctor.Ignore})
 		})
 	}
 	all.Wait()
@@ -162,7 +166,7 @@ func kafkaClient(k config.Kafka) (*kgo.Client, error) {
 	return kgo.NewClient(opts...)
 }
 
-func examineSource(ctx context.Context, source doctor.Source, s config.Source, own doctorFlags) doctor.Report {
+func examineSource(ctx context.Context, source doctor.Source, s config.Source, o doctor.Options) doctor.Report {
 	source.Name = s.Name
 	d, err := dbopen.DialectOf(s.DatabaseURL.Reveal())
 	source.Names = dialect.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
@@ -178,11 +182,11 @@ func examineSource(ctx context.Context, source doctor.Source, s config.Source, o
 		source.Where = "the database"
 	}
 	if source.Pooler {
-		ctx, cancel := context.WithTimeout(ctx, own.timeout)
+		ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 		source.PoolerVersion = dbopen.PoolerVersion(ctx, s.DatabaseURL.Reveal())
 		cancel()
 	}
-	return doctor.Examine(ctx, source, doctor.Options{MaxAge: own.maxAge, Timeout: own.timeout})
+	return doctor.Examine(ctx, source, o)
 }
 
 func printReports(env *Env, cmd *cobra.Command, reports []doctor.Report) error {

@@ -26,6 +26,8 @@ nothing, an inbox that nobody prunes. It changes nothing. docs/operations.md exp
 Run it with the consumer's own user. --retention is the time for which the consumers keep their
 rows; with daily partitions they tell it themselves.
 
+What --ignore or doctor.ignore accepts is shown, and does not count.
+
 It ends with 0 when there is no problem, with 3 when there is one (--strict: or a warning), and
 with 1 when the database could not be looked at.`,
 		Example: `  relay inbox doctor --database-url postgres://billing@db/billing --retention 7d`,
@@ -49,6 +51,9 @@ with 1 when the database could not be looked at.`,
 			if err != nil {
 				return err
 			}
+			if err := doctor.CheckIgnore(c.Doctor.Ignore); err != nil {
+				return usageError{err}
+			}
 			s, err := oneSource(c)
 			if err != nil {
 				return err
@@ -70,7 +75,7 @@ with 1 when the database could not be looked at.`,
 				source.Where = "the database"
 			}
 			reports := []doctor.Report{doctor.ExamineInbox(ctx, source, doctor.InboxOptions{
-				Options: doctor.Options{MaxAge: own.maxAge, Timeout: own.timeout}, Retention: kept,
+				Options: doctor.Options{MaxAge: own.maxAge, Timeout: own.timeout, Ignore: c.Doctor.Ignore}, Retention: kept,
 			})}
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("stopped by a signal: %w", err)
@@ -81,7 +86,8 @@ with 1 when the database could not be looked at.`,
 			return verdict(reports, own.strict)
 		},
 	}
-	addInbox(cmd)
+	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Examining)
+	addJSON(cmd)
 	f := cmd.Flags()
 	f.BoolVar(&own.strict, "strict", false, "end with 3 for warnings too")
 	f.StringVar(&retention, "retention", "", "`time` for which consumers keep their rows, as 7d or 36h (default: not known)")

@@ -13,6 +13,7 @@ type Config struct {
 	Sink     Sink
 	Delivery Delivery
 	Inbox    Inbox
+	Doctor   Doctor
 	Log      Log
 	// Warnings are things to tell the operator that keep nothing from working.
 	Warnings []string
@@ -88,6 +89,12 @@ type Delivery struct {
 	PollMax     time.Duration
 	Archive     bool
 	ArchiveFor  time.Duration // 0: the relay's default
+}
+
+// Doctor says what relay doctor does with its findings.
+type Doctor struct {
+	// Ignore are the findings that were accepted: an id, or an id and a subject.
+	Ignore []string
 }
 
 // Log says what is logged, and how.

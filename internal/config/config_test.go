@@ -74,6 +74,7 @@ func TestEverySettingCanBeGivenByEnvironmentAndFile(t *testing.T) {
 		"POSTROOM_MODE=exactly-once", "POSTROOM_ON_REJECTION=skip", "POSTROOM_TOPICS=orders, audit.*", "POSTROOM_LEASE_TTL=1s", "POSTROOM_POLL_MAX=5ms",
 		"POSTROOM_INBOX_DATABASE_URL=sqlite:i.db", "POSTROOM_INBOX_TABLE_PREFIX=i_", "POSTROOM_INBOX_SCHEMA=y",
 		"POSTROOM_ARCHIVE=true", "POSTROOM_ARCHIVE_FOR=2.5d",
+		"POSTROOM_DOCTOR_IGNORE=topics.replicas topic orders, vacuum.held",
 		"POSTROOM_LOG_LEVEL=debug", "POSTROOM_LOG_FORMAT=json",
 	})
 	require.NoError(t, err)
@@ -90,6 +91,7 @@ sink:
   amqp: {url: 'amqp://h'}
 delivery: {mode: exactly-once, on_rejection: skip, topics: [orders, audit.*], lease_ttl: 1s, poll_max: 5ms, archive: true, archive_for: 60h}
 inbox: {database_url: 'sqlite:i.db', table_prefix: i_, schema: y}
+doctor: {ignore: [topics.replicas topic orders, vacuum.held]}
 log: {level: debug, format: json}
 `))
 	require.NoError(t, err)
@@ -97,6 +99,8 @@ log: {level: debug, format: json}
 	require.Equal(t, byFile.Delivery, byEnv.Delivery)
 	require.Equal(t, byFile.Log, byEnv.Log)
 	require.Equal(t, byFile.Inbox, byEnv.Inbox)
+	require.Equal(t, byFile.Doctor, byEnv.Doctor)
+	require.Equal(t, []string{"topics.replicas topic orders", "vacuum.held"}, byEnv.Doctor.Ignore)
 	require.Equal(t, "i_", byEnv.Inbox.TablePrefix)
 	require.Equal(t, relay.ExactlyOnce, byEnv.Delivery.Mode)
 	require.Equal(t, 60*time.Hour, byEnv.Delivery.ArchiveFor)
@@ -121,7 +125,7 @@ func TestMistakesAreAllToldAtOnceUnderTheNamesTheUserWrote(t *testing.T) {
 		"delivery.lease_tll in " + file + ": no such setting: did you mean lease_ttl?",
 		"sink.kafka.broker in " + file + ": no such setting: did you mean brokers?",
 		"log in " + file + ": want a section with format, level",
-		"foo in " + file + ": no such setting: there are admin, delivery, inbox, log, sink, sources",
+		"foo in " + file + ": no such setting: there are admin, delivery, doctor, inbox, log, sink, sources",
 		"delivery.mode in " + file + `: "twice" is not known: use at-least-once, exactly-once`,
 		"delivery.topics in " + file + `: "b*c": a * may only be the last character`,
 		`POSTROOM_POLL_MAX: "7" is no duration: write a number with its unit, for example 25ms`,

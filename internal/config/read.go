@@ -61,6 +61,7 @@ func (l *loader) config() *Config {
 			TablePrefix: l.text("inbox.table_prefix", ""),
 			Schema:      l.text("inbox.schema", ""),
 		},
+		Doctor:      Doctor{Ignore: l.list("doctor.ignore")},
 		Log:         Log{Level: l.level("log.level"), Format: oneOf(l, "log.format", "text", "json")},
 		adminListen: l.text("admin.listen", ""),
 	}

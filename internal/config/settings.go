@@ -16,6 +16,7 @@ const (
 	Database               // commands that open a source
 	Running                // relay run
 	Consuming              // commands that look into a consumer's database
+	Examining              // relay doctor, relay inbox doctor
 )
 
 // setting is one value of the configuration, under all its names.
@@ -86,6 +87,8 @@ func settings() []setting {
 			usage: "keep delivered events in outbox_archive, for relay replay and relay trace"},
 		{key: "delivery.archive_for", flag: "archive-for", env: "ARCHIVE_FOR", group: Running,
 			usage: "`time` for which the archive keeps an event, for example 36h or 30d (default 7d)"},
+		{key: "doctor.ignore", flag: "ignore", env: "DOCTOR_IGNORE", group: Examining,
+			usage: "`findings` that are accepted: id[,id subject…], as in 'topics.replicas topic orders'; they are shown, and do not count"},
 		{key: "admin.listen", flag: "admin", env: "ADMIN", group: Running, hidden: true,
 			usage: "`address` of the admin server; comes in a later version"},
 	}

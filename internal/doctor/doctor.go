@@ -28,6 +28,7 @@ func (f *Facts) Check() []Finding {
 	} {
 		check(f, &found)
 	}
+	found.accept(f.Ignore)
 	found.sort()
 	return found
 }

@@ -47,6 +47,9 @@ type Options struct {
 	MaxAge time.Duration
 	// Timeout bounds each question to a database or a broker. Default 5 seconds.
 	Timeout time.Duration
+	// Ignore are accepted findings, as CheckIgnore wants them: they are reported, and
+	// do not count.
+	Ignore []string
 	// Now is the host's clock. Default time.Now.
 	Now func() time.Time
 }

@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Severity says how bad a finding is.
@@ -19,7 +21,9 @@ const (
 	Note Severity = "note"
 )
 
-func (s Severity) rank() int { return slices.Index([]Severity{Problem, Warning, Note}, s) }
+var severities = [...]Severity{Problem, Warning, Note}
+
+func (s Severity) rank() int { return slices.Index(severities[:], s) }
 
 // Finding is one thing that a check found.
 type Finding struct {
@@ -34,6 +38,29 @@ type Finding struct {
 	Why string `json:"why"`
 	// Do is what to type: commands, and SQL statements that end with a semicolon.
 	Do []string `json:"do"`
+	// Ignored: it was accepted by Options.Ignore, and does not count.
+	Ignored bool `json:"ignored,omitempty"`
+}
+
+// accept marks the findings that were accepted: each element of ignore is a finding's
+// id, or its id and its subject with a space between them.
+func (f findings) accept(ignore []string) {
+	for i := range f {
+		f[i].Ignored = slices.Contains(ignore, f[i].Check) || slices.Contains(ignore, f[i].Check+" "+f[i].Subject)
+	}
+}
+
+// CheckIgnore returns what is wrong with a list of accepted findings: ids that do not
+// exist, of which nobody would notice that they accept nothing.
+func CheckIgnore(ignore []string) error {
+	var errs []error
+	for _, accepted := range ignore {
+		id, _, _ := strings.Cut(accepted, " ")
+		if !slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == id }) {
+			errs = append(errs, fmt.Errorf("doctor.ignore: there is no finding %q: docs/operations.md lists them, and relay doctor prints each finding's id and subject", id))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // findings collects what the checks of one source find.
@@ -48,8 +75,15 @@ func (f *findings) add(s Severity, check, subject, what, why string, do ...strin
 
 // sort puts the worst first; within a severity the checks keep their order, in which
 // what stops delivery comes before what slows it down.
+// Those that were accepted come last.
 func (f findings) sort() {
-	slices.SortStableFunc(f, func(a, b Finding) int { return cmp.Compare(a.Severity.rank(), b.Severity.rank()) })
+	rank := func(f Finding) int {
+		if f.Ignored {
+			return len(severities)
+		}
+		return f.Severity.rank()
+	}
+	slices.SortStableFunc(f, func(a, b Finding) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
 // Report is what was found of one source.
@@ -65,11 +99,11 @@ type Report struct {
 	Findings     []Finding `json:"findings"` // the worst first
 }
 
-// Count returns how many findings of a severity there are.
+// Count returns how many findings of a severity there are that were not accepted.
 func (r Report) Count(s Severity) int {
 	n := 0
 	for _, f := range r.Findings {
-		if f.Severity == s {
+		if f.Severity == s && !f.Ignored {
 			n++
 		}
 	}
@@ -78,7 +112,19 @@ func (r Report) Count(s Severity) int {
 
 // Summary counts the findings of all reports, as a reader would say it.
 func Summary(reports []Report) string {
-	return fmt.Sprintf("%s, %s, %s", count(reports, Problem), count(reports, Warning), count(reports, Note))
+	s := fmt.Sprintf("%s, %s, %s", count(reports, Problem), count(reports, Warning), count(reports, Note))
+	ignored := 0
+	for _, r := range reports {
+		for _, f := range r.Findings {
+			if f.Ignored {
+				ignored++
+			}
+		}
+	}
+	if ignored > 0 {
+		s += fmt.Sprintf(", %d ignored", ignored)
+	}
+	return s
 }
 
 func count(reports []Report, s Severity) string {

@@ -18,6 +18,7 @@ func (f *Facts) CheckInbox() []Finding {
 	} {
 		check(f, &found)
 	}
+	found.accept(f.Ignore)
 	found.sort()
 	return found
 }

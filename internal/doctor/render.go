@@ -43,6 +43,9 @@ func render(b *strings.Builder, f Finding) {
 	if f.Severity == Problem {
 		label = "PROBLEM" // to be seen among the others
 	}
+	if f.Ignored {
+		label = "ignored"
+	}
 	const indent = "           "
 	fmt.Fprintf(b, "\n  %-7s  %s  %s\n", label, f.Check, f.Subject)
 	wrap(b, indent, f.What)

@@ -10,6 +10,31 @@ import (
 	"github.com/postroom/postroom/internal/doctor"
 )
 
+// What was accepted is still shown, last, and neither counts nor fails.
+func TestAnAcceptedFindingIsShownAndDoesNotCount(t *testing.T) {
+	topic := goodTopic()
+	topic.Config["min.insync.replicas"], topic.Config["unclean.leader.election.enable"] = "1", "true"
+	f := withTopic(topic)
+	require.Equal(t, 2, doctor.Report{Findings: f.Check()}.Count(doctor.Warning))
+
+	f.Ignore = []string{"topics.min-isr topic orders", "topics.unclean topic other"}
+	report := doctor.Report{Source: "shop", Database: "d", Findings: f.Check()}
+	require.Equal(t, 1, report.Count(doctor.Warning), "the other one is of another topic")
+	last := report.Findings[len(report.Findings)-1]
+	require.Equal(t, "topics.min-isr", last.Check)
+	require.True(t, last.Ignored)
+	var b strings.Builder
+	require.NoError(t, doctor.Render(&b, []doctor.Report{report}))
+	require.Contains(t, b.String(), "  ignored  topics.min-isr  topic orders\n")
+	require.Contains(t, b.String(), ", 1 ignored\n")
+
+	f.Ignore = []string{"topics.min-isr", "topics.unclean"}
+	require.Zero(t, doctor.Report{Findings: f.Check()}.Count(doctor.Warning))
+
+	require.NoError(t, doctor.CheckIgnore(f.Ignore))
+	require.ErrorContains(t, doctor.CheckIgnore([]string{"topic.unclean"}), `there is no finding "topic.unclean"`)
+}
+
 func reports() []doctor.Report {
 	long := strings.Repeat("events wait for it ", 9)
 	return []doctor.Report{

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
@@ -24,14 +25,35 @@ func topics(f *Facts, found *findings) {
 	}
 }
 
-// topicNames are the topics in use and those configured, sorted.
+// topicNames are the topics in use, also lately, and those configured, sorted: the verdict
+// must not depend on whether an event waits at this moment.
 func (f *Facts) topicNames() []string {
 	names := slices.Clone(f.Topics)
+	names = append(names, f.lately()...)
 	for _, t := range f.Used {
 		names = append(names, t.Name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// lately are the topics that there were events for in the last days.
+func (f *Facts) lately() (names []string) {
+	if f.Lease == nil {
+		return nil
+	}
+	since := f.Now().Add(-dialect.UsedTopicsFor).UTC().Format(time.DateOnly)
+	for name, day := range f.Lease.Topics {
+		if day >= since {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// needed reports whether the topic is configured, or events for it are in the tables.
+func (f *Facts) needed(name string) bool {
+	return slices.Contains(f.Topics, name) || slices.ContainsFunc(f.Used, func(t dialect.DoctorTopic) bool { return t.Name == name })
 }
 
 // use is what the tables hold for a topic.
@@ -75,6 +97,8 @@ func missing(f *Facts, name string, found *findings) {
 	subject, use := "topic "+name, f.use(name)
 	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ShellWord(name) + " --partitions 6 --replication-factor 3 --config min.insync.replicas=2"
 	switch {
+	case !f.needed(name):
+		return // it was removed since, or never was
 	case invalid(name):
 		found.add(Problem, "topics.missing", subject, "Kafka cannot have a topic of this name: 1 to 249 of A-Z a-z 0-9 . _ - are allowed", "its events are refused for good", f.relay("parked list"))
 	case f.CreateTopics:

@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -68,6 +69,24 @@ func TestAnEventThatIsTooLargeIsNamedWithEveryLimitInItsWay(t *testing.T) {
 		require.Equal(t, doctor.Problem, found.Severity)
 		require.Equal(t, test.do, found.Do, "the topic takes %s, the relay sends %d", test.topic, test.relay)
 	}
+}
+
+// The verdict on a topic must not come and go with the events that wait for it.
+func TestATopicIsJudgedAlsoWhileNothingWaitsForIt(t *testing.T) {
+	topic := goodTopic()
+	topic.Config["unclean.leader.election.enable"] = "true"
+	f := withTopic(topic)
+	f.Used = nil
+	require.Empty(t, findings(f.Check()).all("topics.unclean"), "nobody has heard of it")
+	today := time.Now().UTC()
+	f.Now = time.Now
+	f.Lease = &dialect.DoctorLease{}
+	f.Lease.Topics = map[string]string{"orders": today.AddDate(0, 0, -6).Format("2006-01-02"), "gone": today.Format("2006-01-02")}
+	f.Found["gone"] = doctor.Topic{Missing: true}
+	require.Equal(t, "topic orders", findings(f.Check()).only(t, "topics.unclean").Subject)
+	require.Empty(t, findings(f.Check()).all("topics.missing"), "nothing needs the one that was removed")
+	f.Lease.Topics["orders"] = today.AddDate(0, 0, -8).Format("2006-01-02")
+	require.Empty(t, findings(f.Check()).all("topics.unclean"), "that was long ago")
 }
 
 func TestATopicThatMayNotBeSeenIsNamed(t *testing.T) {
