@@ -2,9 +2,7 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -16,6 +14,8 @@ type archives interface {
 	CheckArchive(ctx context.Context) error
 	// DeleteArchiving moves delivered rows into the archive, if the lease is held.
 	DeleteArchiving(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) (int64, error)
+	// ArchiveSent does so with what committed transactions have named.
+	ArchiveSent(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
 	// UnparkArchiving and ArchiveSentParked do so out of outbox_parked.
 	UnparkArchiving(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error)
 	ArchiveSentParked(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
@@ -23,62 +23,34 @@ type archives interface {
 	Purge(ctx context.Context, o dialect.Old, limit int) (int64, error)
 }
 
-// A move into the archive holds the lease row locked, and a renewal waits for as long:
-// these bound how much is moved at a time. Deletes without an archive need no such bound,
-// because they copy nothing.
-const (
-	maxArchive      = 5000
-	maxArchiveBytes = 8 << 20
-)
-
 // remove deletes delivered rows as d names them, or moves them into the archive.
 func (s *session) remove(ctx context.Context, d dialect.Deletion, taken []*flight) (int64, error) {
 	if !s.relay.cfg.Archive {
 		return s.relay.store.Delete(ctx, s.lease, d)
 	}
-	var total int64
-	for start := 0; start < len(taken); {
-		end := archiveEnd(taken, start)
-		rows := make([]dialect.Delivered, 0, end-start)
-		for _, fl := range taken[start:end] {
-			rows = append(rows, fl.place())
-		}
-		n, err := s.relay.store.DeleteArchiving(ctx, s.lease, rows)
-		if errors.Is(err, dialect.ErrLeaseLost) {
-			s.keeper.lost(err)
-		}
-		if err != nil {
-			return total, s.relay.explainArchive(err)
-		}
-		total += n
-		start = end
+	rows := make([]dialect.Delivered, len(taken))
+	for i, fl := range taken {
+		rows[i] = fl.place()
 	}
-	return total, nil
-}
-
-// archiveEnd returns where the part that is moved at once ends; it has one row at least.
-func archiveEnd(taken []*flight, start int) int {
-	end, bytes := start+1, taken[start].size
-	for end < len(taken) && end-start < maxArchive && bytes+taken[end].size <= maxArchiveBytes {
-		bytes += taken[end].size
-		end++
+	n, err := s.relay.store.DeleteArchiving(ctx, s.lease, rows)
+	if err != nil {
+		s.leaseLost(err)
+		err = s.relay.explainArchive(err)
 	}
-	return end
+	return n, err
 }
 
 func (fl *flight) place() dialect.Delivered {
-	return dialect.Delivered{Event: fl.event(), Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
+	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
 }
 
 // removeCarried is remove for what an earlier session delivered.
 func (r *Relay) removeCarried(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
 	if r.cfg.Archive {
-		for part := range slices.Chunk(rows, maxArchive) {
-			if _, err := r.store.DeleteArchiving(ctx, l, part); err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err := r.store.DeleteArchiving(ctx, l, rows)
+		return r.explainArchive(err)
 	}
 	d := dialect.Deletion{Events: make([]dialect.Event, len(rows))}
 	for i, row := range rows {
@@ -90,8 +62,8 @@ func (r *Relay) removeCarried(ctx context.Context, l dialect.Lease, rows []diale
 
 func (fl *flight) parkedPlace() dialect.DeliveredParked {
 	return dialect.DeliveredParked{
-		ParkedEvent: dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID},
-		Partition:   fl.partition, Offset: fl.offset, Placed: fl.placed,
+		ParkedEvent: dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID}, Size: fl.size,
+		Partition: fl.partition, Offset: fl.offset, Placed: fl.placed,
 	}
 }
 
@@ -100,21 +72,13 @@ func (r *Relay) removeUnparked(ctx context.Context, l dialect.Lease) ([]dialect.
 	if r.cfg.Archive {
 		return r.store.UnparkArchiving(ctx, l, r.unparked)
 	}
-	rows := make([]dialect.ParkedEvent, len(r.unparked))
-	for i, row := range r.unparked {
-		rows[i] = row.ParkedEvent
-	}
-	return r.store.Unpark(ctx, l, rows)
+	return r.store.Unpark(ctx, l, r.unparked)
 }
 
 // archiveNamed moves what a committed transaction has named. A manifest does not tell
 // where the records are.
 func (r *Relay) archiveNamed(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error) {
-	rows := make([]dialect.Delivered, len(events))
-	for i, e := range events {
-		rows[i].Event = e
-	}
-	waiting, err := r.store.DeleteArchiving(ctx, l, rows)
+	waiting, err := r.store.ArchiveSent(ctx, l, events)
 	if err != nil {
 		return waiting, err
 	}

@@ -210,6 +210,7 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		require.Equal(t, 1, b.rows())
 		require.Empty(t, b.archiveOf())
 		require.Len(t, r.carried, 1, "its delete is tried in the next turn")
+		require.Greater(t, r.carried[0].Size, int64(recordOverhead), "which has to know how much it moves at once")
 
 		b.exec("UPDATE outbox_leases SET owner = NULL")
 		stop := start(t, r)
@@ -220,18 +221,26 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 	})
 }
 
-func TestAMoveIsBoundedByRowsAndBytes(t *testing.T) {
-	taken := make([]*flight, 2*maxArchive)
-	for i := range taken {
-		taken[i] = &flight{id: int64(i), size: 1}
+// Rows of 8 MiB: what is deleted or archived in one go, within answerTimeout, is bounded in
+// bytes as well as in rows, for runs of ids and for what is left of them.
+func TestADeleteIsBoundedByRowsAndBytes(t *testing.T) {
+	f := newFlights()
+	records := make([]*Record, 4*minRun)
+	for i := range records {
+		records[i] = &Record{ID: int64(i + 1), Topic: "orders"}
 	}
-	require.Equal(t, maxArchive, archiveEnd(taken, 0))
-	require.Equal(t, 2*maxArchive, archiveEnd(taken, maxArchive+1))
-	taken[2].size = maxArchiveBytes
-	require.Equal(t, 2, archiveEnd(taken, 0))
-	require.Equal(t, 3, archiveEnd(taken, 2), "one that is larger goes alone")
-	taken[0].size = 10 * maxArchiveBytes
-	require.Equal(t, 1, archiveEnd(taken, 0))
+	f.add(records)
+	for _, r := range records {
+		r.flight.size = 8 << 20
+		f.ack(r, nil)
+	}
+	for _, all := range []bool{false, true, true} {
+		taken := f.takeDelivered(all, maxDelete)
+		require.Len(t, taken, maxDeleteBytes>>23)
+	}
+	require.Equal(t, int64(3*maxDeleteBytes>>23+1), f.takeDelivered(true, 1)[0].id)
+	require.Equal(t, 1, deletable(5, 5, func(int) int64 { return 2 * maxDeleteBytes }), "one that is larger goes alone")
+	require.Equal(t, 5, deletable(9, 5, func(int) int64 { return 1 }))
 }
 
 func TestTheArchivesSettingsAreChecked(t *testing.T) {

@@ -12,9 +12,26 @@ import (
 // range costs a statement of its own; shorter runs and single ids share one.
 const minRun = 500
 
-// maxDelete bounds the rows of one delete, so that a lock or a lost connection costs
-// little, and the rows of a long outage are not deleted in one transaction.
-const maxDelete = 20000
+// maxDelete and maxDeleteBytes bound the rows of one delete, so that a lock or a lost
+// connection costs little, the rows of a long outage are not deleted in one transaction,
+// and what is large is deleted, or moved into the archive, well within answerTimeout.
+const (
+	maxDelete      = 20000
+	maxDeleteBytes = 128 << 20
+)
+
+// deletable returns how many of n rows, and at most limit, are deleted at once: as many as
+// fit, and one at least.
+func deletable(n, limit int, size func(i int) int64) int {
+	n = min(n, limit)
+	bytes := int64(0)
+	for i := range n {
+		if bytes += size(i); i > 0 && bytes > maxDeleteBytes {
+			return i
+		}
+	}
+	return n
+}
 
 // gatherFor is how long short runs wait for their neighbours. A broker acknowledges
 // by partition, so that ids arrive with holes which close soon after, and a range is

@@ -178,17 +178,21 @@ func (f *flights) takeDelivered(all bool, limit int) []*flight {
 		f.sorted = true
 	}
 	if all {
-		n := min(limit, len(f.delivered))
+		n := deletable(len(f.delivered), limit, func(i int) int64 { return f.delivered[i].size })
 		taken := f.delivered[:n:n]
 		f.delivered, f.nextLook = f.delivered[n:], 0
 		return taken
 	}
 	var taken, rest []*flight
+	bytes := int64(0)
 	for start := 0; start < len(f.delivered); {
 		end := runEnd(f.delivered, start)
-		if end-start >= minRun && len(taken) < limit {
-			end = min(end, start+limit-len(taken))
+		if end-start >= minRun && len(taken) < limit && bytes < maxDeleteBytes {
+			end = start + deletable(end-start, limit-len(taken), func(i int) int64 { return f.delivered[start+i].size })
 			taken = append(taken, f.delivered[start:end]...)
+			for _, fl := range f.delivered[start:end] {
+				bytes += fl.size
+			}
 		} else {
 			rest = append(rest, f.delivered[start:end]...)
 		}

@@ -346,10 +346,12 @@ func (m *memStore) Replayable(_ context.Context, limit int, visit func(*dialect.
 	return err
 }
 
-func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.ParkedEvent) (freed []dialect.EventKey, err error) {
+func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.DeliveredParked) (freed []dialect.EventKey, err error) {
 	err = m.fenced(l, func() {
 		freed = m.db.unpark(func(p *memParked) bool {
-			return slices.Contains(rows, dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID})
+			return slices.ContainsFunc(rows, func(d dialect.DeliveredParked) bool {
+				return d.Seq == p.Seq && d.EventID == p.EventID
+			})
 		})
 	})
 	return freed, err

@@ -20,9 +20,6 @@ import (
 // A refused event moves only after every earlier event of its key is delivered: if one
 // of them failed, it would be read again and be parked behind it.
 
-// parkAtOnce bounds the rows of one move.
-const parkAtOnce = 5000
-
 // blockedReason is the error of rows that are parked behind another.
 const blockedReason = "waits behind an earlier event of its key"
 
@@ -70,7 +67,7 @@ func (s *session) sift(records []*Record) (deliver []*Record, a aside) {
 			}
 		}
 		if blocked {
-			a.rows = append(a.rows, dialect.Parking{Event: r.event(), State: dialect.ParkBlocked, Error: blockedReason})
+			a.rows = append(a.rows, dialect.Parking{Event: r.event(), Size: recordSize(r), State: dialect.ParkBlocked, Error: blockedReason})
 			continue
 		}
 		err := s.refuses(r)
@@ -104,7 +101,7 @@ func (a *aside) refuse(r *Record, err error, s *session) {
 	}
 	blocks := r.Key != nil && s.relay.cfg.OnRejection == BlockKey
 	a.rows = append(a.rows, dialect.Parking{
-		Event: r.event(), State: dialect.ParkFailed, Error: err.Error(),
+		Event: r.event(), Size: recordSize(r), State: dialect.ParkFailed, Error: err.Error(),
 		// By the policy skip later events of the key go on: this one is overtaken by them.
 		Overtaken: r.Key != nil && !blocks,
 	})
@@ -126,13 +123,8 @@ func (s *session) park(ctx context.Context, a aside) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	for rows := a.rows; len(rows) > 0; {
-		n := min(len(rows), parkAtOnce)
-		if _, err := s.relay.store.Park(ctx, s.lease, rows[:n]); err != nil {
-			s.leaseLost(err)
-			return fmt.Errorf("park events of %s: %w", s.relay.store.Table(), err)
-		}
-		rows = rows[n:]
+	if _, err := s.relay.store.Park(ctx, s.lease, a.rows); err != nil {
+		return s.lostOr(fmt.Errorf("park events of %s: %w", s.relay.store.Table(), err))
 	}
 	for key := range a.fresh {
 		s.blocked[key] = struct{}{}

@@ -402,7 +402,7 @@ func (s *answerless) Park(ctx context.Context, l dialect.Lease, rows []dialect.P
 	return n, err
 }
 
-func (s *answerless) Unpark(ctx context.Context, l dialect.Lease, rows []dialect.ParkedEvent) ([]dialect.EventKey, error) {
+func (s *answerless) Unpark(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
 	if s.lose.Swap(false) {
 		return nil, errors.New("connection reset")
 	}

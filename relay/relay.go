@@ -78,7 +78,7 @@ type parkedStore interface {
 	Asked(ctx context.Context) (bool, error)
 	DropAsked(ctx context.Context, l dialect.Lease, limit int) ([]dialect.Dropped, []dialect.EventKey, error)
 	Replayable(ctx context.Context, limit int, visit func(*dialect.ParkedRow) bool) error
-	Unpark(ctx context.Context, l dialect.Lease, rows []dialect.ParkedEvent) ([]dialect.EventKey, error)
+	Unpark(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error)
 	DeleteSentParked(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
 }
 

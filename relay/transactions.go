@@ -23,6 +23,9 @@ import (
 // next owner reads the manifests since.
 const confirmEvery = 2 * time.Second
 
+// namedAtOnce is how many rows that transactions have named are looked for at a time.
+const namedAtOnce = 5000
+
 // forgetEvery is how often the sink may drop manifests that nobody will read.
 const forgetEvery = time.Minute
 
@@ -82,7 +85,7 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 	err := tx.Sent(ctx, func(sent []Sent) error {
 		named += len(sent)
 		for len(sent) > 0 {
-			n := min(len(sent), parkAtOnce)
+			n := min(len(sent), namedAtOnce)
 			events := make([]dialect.Event, n)
 			for i, e := range sent[:n] {
 				events[i] = dialect.Event(e)

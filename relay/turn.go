@@ -78,11 +78,11 @@ func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
 	if len(r.carried)+len(r.unparked) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
+	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(r.cfg.DrainTimeout, cancel) })()
 	for len(r.carried) > 0 {
-		n := min(len(r.carried), maxDelete)
+		n := deletable(len(r.carried), maxDelete, func(i int) int64 { return r.carried[i].Size })
 		if err := r.removeCarried(ctx, k.lease, r.carried[:n]); err != nil {
 			return fmt.Errorf("delete what was delivered before: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 // Delivered names a row that was delivered, and where the sink put it.
 type Delivered struct {
 	Event
+	Size      int64 // about; in bytes
 	Partition int32
 	Offset    int64
 	Placed    bool // the sink told Partition and Offset
@@ -57,26 +58,34 @@ ORDER BY e.id`
 
 // DeleteArchiving removes delivered rows as Delete does, each only if it still is that
 // event, and puts them into outbox_archive in the same breath. It returns how many it
-// removed. At most 20,000 rows a call.
-//
-// It holds the lease row locked meanwhile, because it moves rows (hazard 8): a renewal
-// waits for as long, so a call should name no more rows than can be copied in a small
-// part of the lease time. ErrLeaseLost: another owner has the lease, nothing was done.
-func (r *Relay) DeleteArchiving(ctx context.Context, l Lease, rows []Delivered) (int64, error) {
-	if len(rows) == 0 {
-		return 0, nil
-	}
+// removed, with an error too: it moves some MiB at a time (see maxMoveBytes), because each
+// transaction holds the lease row locked (hazard 8). ErrLeaseLost: another owner has the
+// lease, and since it has nothing was done.
+func (r *Relay) DeleteArchiving(ctx context.Context, l Lease, rows []Delivered) (removed int64, err error) {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b Delivered) int { return cmp.Compare(a.ID, b.ID) })
 	rows = slices.CompactFunc(rows, func(a, b Delivered) bool { return a.Event == b.Event })
-	var removed int64
-	err := r.Fenced(ctx, l, func(tx *sql.Tx) (err error) {
-		removed, err = r.archive(ctx, tx, rows)
-		return err
-	})
+	for part := range moves(rows, func(d Delivered) int64 { return d.Size }) {
+		var n int64
+		err := r.Fenced(ctx, l, func(tx *sql.Tx) (err error) {
+			n, err = r.archive(ctx, tx, part)
+			return err
+		})
+		if err != nil {
+			return removed, err
+		}
+		removed += n
+	}
+	return removed, nil
+}
+
+// ArchiveSent is DeleteArchiving for events of which nothing else is known. Most of them
+// are gone, as a rule.
+func (r *Relay) ArchiveSent(ctx context.Context, l Lease, events []Event) (int64, error) {
+	rows, err := r.waiting(ctx, events)
 	if err != nil {
 		return 0, err
 	}
-	return removed, nil
+	return r.DeleteArchiving(ctx, l, rows)
 }
 
 func (r *Relay) archive(ctx context.Context, tx *sql.Tx, rows []Delivered) (int64, error) {

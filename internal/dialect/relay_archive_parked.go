@@ -8,6 +8,7 @@ import (
 // DeliveredParked names a parked row that was delivered, and where the sink put it.
 type DeliveredParked struct {
 	ParkedEvent
+	Size      int64 // about; in bytes
 	Partition int32
 	Offset    int64
 	Placed    bool // the sink told Partition and Offset
@@ -36,39 +37,40 @@ ORDER BY e.seq`
 )
 
 // UnparkArchiving is Unpark, and puts the rows into outbox_archive in the same transaction.
-func (r *Relay) UnparkArchiving(ctx context.Context, l Lease, rows []DeliveredParked) (freed []EventKey, err error) {
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	err = r.fenced(ctx, l, func(tx *sql.Tx) error {
-		var err error
-		_, freed, err = r.unparkArchiving(ctx, tx, rows)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return freed, nil
+func (r *Relay) UnparkArchiving(ctx context.Context, l Lease, rows []DeliveredParked) ([]EventKey, error) {
+	_, freed, err := r.unparkParts(ctx, l, rows, r.unparkArchiving)
+	return freed, err
 }
 
 // ArchiveSentParked is DeleteSentParked, and puts the rows into outbox_archive in the
 // same transaction. Where they are in Kafka is not known.
 func (r *Relay) ArchiveSentParked(ctx context.Context, l Lease, events []Event) (int64, error) {
-	return r.deleteSentParked(ctx, l, events, func(ctx context.Context, tx *sql.Tx, found []ParkedEvent) (int64, []EventKey, error) {
-		rows := make([]DeliveredParked, len(found))
-		for i, p := range found {
-			rows[i].ParkedEvent = p
+	return r.deleteSentParked(ctx, l, events, r.unparkArchiving)
+}
+
+// unparkParts unparks rows, some MiB in a transaction.
+func (r *Relay) unparkParts(ctx context.Context, l Lease, rows []DeliveredParked,
+	unpark func(context.Context, *sql.Tx, []DeliveredParked) (int64, []EventKey, error)) (deleted int64, freed []EventKey, err error) {
+	for part := range moves(rows, func(d DeliveredParked) int64 { return d.Size }) {
+		var n int64
+		var keys []EventKey
+		err := r.fenced(ctx, l, func(tx *sql.Tx) (err error) {
+			n, keys, err = unpark(ctx, tx, part)
+			return err
+		})
+		if err != nil {
+			return deleted, freed, err
 		}
-		return r.unparkArchiving(ctx, tx, rows)
-	})
+		deleted, freed = deleted+n, append(freed, keys...)
+	}
+	return deleted, freed, nil
 }
 
 // unparkArchiving copies and deletes. Between the two statements nobody else deletes:
 // only the owner does, and it has the lease row locked.
 func (r *Relay) unparkArchiving(ctx context.Context, tx *sql.Tx, rows []DeliveredParked) (int64, []EventKey, error) {
-	names, places := make([]ParkedEvent, len(rows)), make([]Delivered, len(rows))
+	places := make([]Delivered, len(rows))
 	for i, p := range rows {
-		names[i] = p.ParkedEvent
 		places[i] = Delivered{Event: Event{ID: p.Seq, EventID: p.EventID}, Partition: p.Partition, Offset: p.Offset, Placed: p.Placed}
 	}
 	statement, args := postgresArchiveParked, deliveredArrays(places)
@@ -82,5 +84,5 @@ func (r *Relay) unparkArchiving(ctx context.Context, tx *sql.Tx, rows []Delivere
 	if _, err := tx.ExecContext(ctx, r.names.Expand(statement), args...); err != nil {
 		return 0, nil, err
 	}
-	return r.unpark(ctx, tx, names)
+	return r.unpark(ctx, tx, rows)
 }

@@ -34,6 +34,7 @@ const maxParkError = 4000
 // Parking asks to move a row out of outbox_events.
 type Parking struct {
 	Event
+	Size      int64  // about; in bytes
 	State     string // ParkFailed, ParkBlocked
 	Error     string // why; cut to 4,000 bytes of UTF-8
 	Overtaken bool   // later events of the key were delivered before it
@@ -146,14 +147,23 @@ SELECT id, event_id, topic, event_type, headers, created_at FROM {outbox_events}
 
 // Park moves rows out of outbox_events in the order given, and returns how many it
 // moved: a row that is gone, or whose id holds another event by now, is passed over,
-// for the answer to an earlier try may have been lost. ErrLeaseLost: nothing moved.
+// for the answer to an earlier try may have been lost. It moves some MiB in a transaction
+// (see maxMoveBytes), and none after an error; ErrLeaseLost is one.
 //
 // A row in state blocked that nothing is parked before (the rows it waited for were
 // deleted by hand) becomes retry, or nothing would ever release it.
 func (r *Relay) Park(ctx context.Context, l Lease, rows []Parking) (moved int64, err error) {
-	if len(rows) == 0 {
-		return 0, nil
+	for part := range moves(rows, func(p Parking) int64 { return p.Size }) {
+		n, err := r.parkPart(ctx, l, part)
+		if err != nil {
+			return moved, err
+		}
+		moved += n
 	}
+	return moved, nil
+}
+
+func (r *Relay) parkPart(ctx context.Context, l Lease, rows []Parking) (moved int64, err error) {
 	err = r.fenced(ctx, l, func(tx *sql.Tx) error {
 		moved = 0
 		var before int64
@@ -227,7 +237,7 @@ func (r *Relay) DeleteSentParked(ctx context.Context, l Lease, events []Event) (
 }
 
 func (r *Relay) deleteSentParked(ctx context.Context, l Lease, events []Event,
-	unpark func(context.Context, *sql.Tx, []ParkedEvent) (int64, []EventKey, error)) (int64, error) {
+	unpark func(context.Context, *sql.Tx, []DeliveredParked) (int64, []EventKey, error)) (int64, error) {
 	if len(events) == 0 {
 		return 0, nil
 	}
@@ -242,19 +252,14 @@ func (r *Relay) deleteSentParked(ctx context.Context, l Lease, events []Event,
 	if err != nil || len(found) == 0 {
 		return 0, err
 	}
-	var deleted int64
-	err = r.fenced(ctx, l, func(tx *sql.Tx) error {
-		var err error
-		deleted, _, err = unpark(ctx, tx, found)
-		return err
-	})
-	if err != nil {
+	if err := r.measure(ctx, found); err != nil {
 		return 0, err
 	}
-	return deleted, nil
+	deleted, _, err := r.unparkParts(ctx, l, found, unpark)
+	return deleted, err
 }
 
-func (r *Relay) findSent(ctx context.Context, lo, hi int64, sent map[Event]bool) (found []ParkedEvent, err error) {
+func (r *Relay) findSent(ctx context.Context, lo, hi int64, sent map[Event]bool) (found []DeliveredParked, err error) {
 	rows, err := r.db.QueryContext(ctx, r.parked.sent, lo, hi)
 	if err != nil {
 		return nil, err
@@ -267,7 +272,7 @@ func (r *Relay) findSent(ctx context.Context, lo, hi int64, sent map[Event]bool)
 			return nil, err
 		}
 		if sent[e] {
-			found = append(found, ParkedEvent{Seq: seq, EventID: e.EventID})
+			found = append(found, DeliveredParked{ParkedEvent: ParkedEvent{Seq: seq, EventID: e.EventID}})
 		}
 	}
 	return found, rows.Err()

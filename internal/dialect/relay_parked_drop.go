@@ -45,9 +45,9 @@ func (r *Relay) drop(ctx context.Context, tx *sql.Tx, limit int, recorded bool) 
 		return nil, nil, err
 	}
 	seqs := make([]int64, len(dropped))
-	parked := make([]ParkedEvent, len(dropped))
+	parked := make([]DeliveredParked, len(dropped))
 	for i, d := range dropped {
-		seqs[i], parked[i] = d.Seq, ParkedEvent{Seq: d.Seq, EventID: d.EventID}
+		seqs[i], parked[i].ParkedEvent = d.Seq, ParkedEvent{Seq: d.Seq, EventID: d.EventID}
 	}
 	if recorded {
 		if _, err := tx.ExecContext(ctx, r.parked.record, intsJSON(seqs)); err != nil {

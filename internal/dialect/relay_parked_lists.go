@@ -52,7 +52,7 @@ func digit(b bool) int {
 }
 
 // parkedJSON lists rows as [[seq, "event id"], …].
-func parkedJSON(rows []ParkedEvent) (string, error) {
+func parkedJSON(rows []DeliveredParked) (string, error) {
 	events := make([]Event, len(rows))
 	for i, p := range rows {
 		events[i] = Event{ID: p.Seq, EventID: p.EventID}

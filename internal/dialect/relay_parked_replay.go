@@ -155,23 +155,14 @@ func (r *Relay) replay(ctx context.Context, first, last int64, turn map[int64]bo
 // those that are gone are passed over. Where the first row of a key that is left is
 // blocked, what was before it has been delivered, so the blocked rows up to the key's
 // first failed one become retry (some thousands at a time; at least the first). It
-// returns the keys of which no row is left: they are unblocked.
-func (r *Relay) Unpark(ctx context.Context, l Lease, rows []ParkedEvent) (freed []EventKey, err error) {
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	err = r.fenced(ctx, l, func(tx *sql.Tx) error {
-		var err error
-		_, freed, err = r.unpark(ctx, tx, rows)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return freed, nil
+// returns the keys of which no row is left: they are unblocked. After an error some of
+// the rows may be gone, and those of the keys returned are.
+func (r *Relay) Unpark(ctx context.Context, l Lease, rows []DeliveredParked) ([]EventKey, error) {
+	_, freed, err := r.unparkParts(ctx, l, rows, r.unpark)
+	return freed, err
 }
 
-func (r *Relay) unpark(ctx context.Context, tx *sql.Tx, rows []ParkedEvent) (deleted int64, freed []EventKey, err error) {
+func (r *Relay) unpark(ctx context.Context, tx *sql.Tx, rows []DeliveredParked) (deleted int64, freed []EventKey, err error) {
 	list, err := parkedJSON(rows)
 	if err != nil {
 		return 0, nil, err

@@ -283,9 +283,9 @@ func TestManyFollowersAreReleasedInParts(t *testing.T) {
 		for delivered < all {
 			rows := replayable(t, r, 4000)
 			require.NotEmpty(t, rows, "after %d", delivered)
-			var done []dialect.ParkedEvent
+			var done []dialect.DeliveredParked
 			for _, p := range rows {
-				done = append(done, dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID})
+				done = append(done, dialect.DeliveredParked{ParkedEvent: dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
 			}
 			freed, err := r.Unpark(t.Context(), l, done)
 			require.NoError(t, err)

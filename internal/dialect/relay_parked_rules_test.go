@@ -116,7 +116,7 @@ func (w *parkedWorld) replay() {
 // send delivers what may be sent. Of a key, what follows a refused row waits.
 func (w *parkedWorld) send(accepts func() bool) {
 	refused := make(map[string]bool)
-	var delivered []dialect.ParkedEvent
+	var delivered []dialect.DeliveredParked
 	var refusals []dialect.Refusal
 	before := w.blocked()
 	for _, p := range replayable(w.t, w.r, 1+w.rand.IntN(5)) {
@@ -127,7 +127,7 @@ func (w *parkedWorld) send(accepts func() bool) {
 			require.Greater(w.t, p.Seq, w.sent[key], "key %q: %v", key, w.steps)
 			require.False(w.t, w.gone[p.EventID])
 			w.sent[key], w.gone[p.EventID] = p.Seq, true
-			delivered = append(delivered, named)
+			delivered = append(delivered, dialect.DeliveredParked{ParkedEvent: named})
 		default:
 			refused[key] = true
 			refusals = append(refusals, dialect.Refusal{ParkedEvent: named, Reason: "no"})

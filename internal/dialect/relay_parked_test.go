@@ -112,9 +112,9 @@ func replayableSeqs(t *testing.T, r *dialect.Relay, limit int) (seqs []int64) {
 
 func unpark(t *testing.T, r *dialect.Relay, l dialect.Lease, rows ...parkedState) []dialect.EventKey {
 	t.Helper()
-	var named []dialect.ParkedEvent
+	var named []dialect.DeliveredParked
 	for _, p := range rows {
-		named = append(named, name(p))
+		named = append(named, dialect.DeliveredParked{ParkedEvent: name(p)})
 	}
 	freed, err := r.Unpark(t.Context(), l, named)
 	require.NoError(t, err)
@@ -207,7 +207,7 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 
 		_, err := r.Park(t.Context(), zombie, []dialect.Parking{{Event: e[2], State: dialect.ParkBlocked}})
 		require.ErrorIs(t, err, dialect.ErrLeaseLost)
-		_, err = r.Unpark(t.Context(), zombie, []dialect.ParkedEvent{name(p[0])})
+		_, err = r.Unpark(t.Context(), zombie, []dialect.DeliveredParked{{ParkedEvent: name(p[0])}})
 		require.ErrorIs(t, err, dialect.ErrLeaseLost)
 		require.ErrorIs(t, refuse(t, r, zombie, name(p[0]), "no", false), dialect.ErrLeaseLost)
 		_, _, err = r.DropAsked(t.Context(), zombie, 10)
