@@ -17,7 +17,8 @@ var (
 // readLoop reads and delivers until ctx ends or an id has come back.
 func (s *session) readLoop(ctx context.Context) {
 	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
-	swept := time.Now()
+	s.sweeper.due = time.Now().Add(s.relay.cfg.sweepEvery)
+	defer s.endSweep()
 	moved := false // since the last read that was sound
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
 		if s.reread.Swap(false) {
@@ -35,8 +36,8 @@ func (s *session) readLoop(ctx context.Context) {
 			err = s.look(ctx)
 		}
 		s.gaps.merge()
-		if err == nil && s.sweepDue(swept, found, limit) {
-			swept, err = time.Now(), s.sweep(ctx)
+		if err == nil {
+			err = s.sweep(ctx, found, limit)
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -28,6 +28,7 @@ type session struct {
 	highest int64 // id that was ever in flight in this session
 	looks   looks
 	gaps    gapSet
+	sweeper sweeper
 	server  string
 	// suspects are records that were refused in company: those that were delivered since
 	// are taken out.

@@ -1,62 +1,157 @@
 package relay
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// sweepDue: every so often, and more seldom while there is a backlog to read.
-func (s *session) sweepDue(last time.Time, found, limit int) bool {
-	every := s.relay.cfg.sweepEvery
-	if found >= limit {
-		every *= 6
-	}
-	return s.head > 0 && time.Since(last) >= every
+// A sweep looks from the start for rows that no read will ever ask for: below the head,
+// outside every gap, and not in flight. There are none, unless ids went back (a
+// restore, TRUNCATE … RESTART IDENTITY) or the application chose an id itself. It is a
+// safety net and delivers nothing: when it finds one, everything is read again from the
+// start, in order.
+//
+// It steps over every deleted row that the database has not removed, which takes long
+// while an old snapshot keeps them: so it runs beside the reader, on a connection of its
+// own, and rests for much longer than it took.
+//
+// It is no read in the sense of hazard 3. What it compares rows with is a copy from
+// before its statement: a row at or below that head which the statement shows had not
+// been deleted when the copy was made, so it was in flight then, or in a gap, or no read
+// asks for it. Whatever is delivered and deleted since makes no difference, and ids need
+// not stay in flight until the sweep has ended.
+type sweep struct {
+	head int64
+	gaps []dialect.Range
+	held []dialect.Event // in flight, ascending
+}
+
+// sweeper runs one sweep at a time. It belongs to the reader.
+type sweeper struct {
+	running chan swept // nil: none runs
+	stop    context.CancelFunc
+	due     time.Time
+}
+
+// swept is what a sweep found.
+type swept struct {
+	stray, head int64 // the row that no read asks for; 0: none
+	cameBack    bool  // a row in flight holds another event
+	took        time.Duration
+	err         error
 }
 
 // inGaps is how many rows a look from the start allows for, beside those in flight: rows
 // may have been committed into gaps since the last read.
 const inGaps = 1000
 
-// sweep looks from the start for rows that no read will ever ask for: below the head,
-// outside every gap, and not in flight. There are none, unless ids went back (a
-// restore, TRUNCATE … RESTART IDENTITY) or the application chose an id itself. It is a
-// safety net and delivers nothing: when it finds one, everything is read again from the
-// start, in order.
-func (s *session) sweep(ctx context.Context) error {
+// sweepRest is how many times as long as it took a sweep rests at least.
+const sweepRest = 20
+
+// sweep takes in what the last sweep found, and begins another when one is due. Between
+// two reads every row up to the head is in flight, parked, deleted, or in a gap.
+func (s *session) sweep(ctx context.Context, found, limit int) error {
+	if s.sweeper.running == nil {
+		if s.head > 0 && !time.Now().Before(s.sweeper.due) {
+			s.beginSweep(ctx)
+		}
+		return nil
+	}
+	select {
+	case result := <-s.sweeper.running:
+		s.sweeper.stop()
+		s.sweeper.running = nil
+		every := s.relay.cfg.sweepEvery
+		if found >= limit {
+			every *= 6 // there is a backlog to read
+		}
+		s.sweeper.due = time.Now().Add(max(every, sweepRest*result.took))
+		return s.takeIn(ctx, result)
+	default:
+		return nil
+	}
+}
+
+func (s *session) beginSweep(ctx context.Context) {
+	sw := sweep{head: s.head, gaps: s.gaps.ranges(), held: s.flights.list()}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
-	defer cancel()
-	held, _, _ := s.flights.counts()
-	s.flights.beginRead()
-	defer s.flights.endRead()
-	stray, strange := int64(0), false
-	next := 0
-	err := s.relay.store.Below(ctx, s.head, held+inGaps, func(row dialect.Event) bool {
-		inFlight, same := s.flights.lookup(row.ID, row.EventID)
-		if inFlight {
-			strange = !same
-			return same
-		}
-		for next < len(s.gaps.gaps) && s.gaps.gaps[next].Hi < row.ID {
-			next++
-		}
-		if next < len(s.gaps.gaps) && s.gaps.gaps[next].Lo <= row.ID {
-			return true
-		}
-		stray = row.ID
-		return false
-	})
+	running := make(chan swept, 1)
+	s.sweeper.running, s.sweeper.stop = running, cancel
+	go func() {
+		begun := time.Now()
+		result := sw.run(ctx, s.relay.store)
+		result.took = time.Since(begun)
+		running <- result
+	}()
+}
+
+// endSweep waits for a sweep that still runs. What it found is of no use any more.
+func (s *session) endSweep() {
+	if s.sweeper.running != nil {
+		s.sweeper.stop()
+		<-s.sweeper.running
+		s.sweeper.running = nil
+	}
+}
+
+func (s *session) takeIn(ctx context.Context, result swept) error {
 	switch {
-	case err != nil:
-		return err
-	case strange:
+	case ctx.Err() != nil:
+	case result.err != nil: // an outage shows in the reads; a sweep that is too slow stops nothing
+		s.relay.log.Warn("could not search the table for rows that no read asks for; trying again later",
+			"table", s.relay.store.Table(), "took", result.took, "error", result.err)
+	case result.cameBack:
 		return errCameBack
-	case stray != 0:
+	case result.stray != 0:
 		s.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back; reading from the start",
-			"table", s.relay.store.Table(), "row", stray, "head", s.head)
+			"table", s.relay.store.Table(), "row", result.stray, "head", result.head)
 		s.startOver()
 	}
 	return nil
+}
+
+func (sw *sweep) run(ctx context.Context, from store) (found swept) {
+	found.head = sw.head
+	gaps, held := sw.gaps, sw.held
+	found.err = from.Below(ctx, sw.head, len(held)+inGaps, func(row dialect.Event) bool {
+		held = held[passed(held, func(e dialect.Event) bool { return e.ID < row.ID }):]
+		if len(held) > 0 && held[0].ID == row.ID {
+			found.cameBack = held[0] != row
+			return !found.cameBack
+		}
+		gaps = gaps[passed(gaps, func(g dialect.Range) bool { return g.Hi < row.ID }):]
+		if len(gaps) > 0 && gaps[0].Lo <= row.ID {
+			return true
+		}
+		found.stray = row.ID
+		return false
+	})
+	return found
+}
+
+// passed counts the items at the start for which behind is true.
+func passed[T any](items []T, behind func(T) bool) int {
+	n := slices.IndexFunc(items, func(item T) bool { return !behind(item) })
+	if n < 0 {
+		return len(items)
+	}
+	return n
+}
+
+// list copies the set's rows of outbox_events, ascending.
+func (f *flights) list() []dialect.Event {
+	f.mu.Lock()
+	rows := make([]dialect.Event, 0, len(f.byID))
+	for id, fl := range f.byID {
+		if id > 0 {
+			rows = append(rows, fl.event())
+		}
+	}
+	f.mu.Unlock()
+	slices.SortFunc(rows, func(a, b dialect.Event) int { return cmp.Compare(a.ID, b.ID) })
+	return rows
 }
