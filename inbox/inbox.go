@@ -71,16 +71,9 @@ type store interface {
 	StatementLimit(ctx context.Context, tx dialect.Queryer) (int64, error)
 	Block(ctx context.Context, tx dialect.Execer, consumer, topic, key string) error
 	LockBlocked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string) (bool, error)
-	Unblock(ctx context.Context, tx dialect.Queryer, consumer, topic, key string) error
+	Unblock(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, after int64) error
 	BlockedKeys(ctx context.Context, tx dialect.Queryer, consumer, topic string, keys []string) (map[string]bool, error)
-	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, limit int) ([]dialect.InboxAsked, error)
-	FirstParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, askedOnly bool) (seq int64, state string, ok bool, err error)
-	ClaimParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64, state string) (bool, error)
-	HoldBackParked(ctx context.Context, tx dialect.Execer, consumer, topic, key string, head int64) error
-	UnclaimParked(ctx context.Context, db dialect.Execer, consumer string, seq int64) error
-	FailParked(ctx context.Context, db dialect.Execer, consumer string, seq int64, reason string) error
-	DeleteParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64) (bool, error)
-	ReadParked(ctx context.Context, tx dialect.Queryer, consumer string, seq int64) (dialect.InboxParkedRow, bool, error)
+	replayStore
 	// Offsets beside the data, in inbox_offsets.
 	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)

@@ -3,13 +3,30 @@ package inbox
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// maxAsked is how many rows one call of Replay looks at.
-const maxAsked = 1_000
+// What bounds a run of Replay: no key has more than its share at a time, however many of its messages wait.
+const (
+	// maxAsked is how many rows one look for what was asked for reads, and about how many keys take turns.
+	maxAsked = 1_000
+	// firstTogether and maxTogether are how many messages of a key share a transaction: at first, and after some
+	// that went well.
+	firstTogether = 32
+	maxTogether   = 1_024
+	// maxTogetherBytes bounds what a transaction's messages hold in memory; one message may be larger.
+	maxTogetherBytes = 4 << 20
+	// roundTime is about what one round of all keys takes, if their handlers are quick; no key gets
+	// less than minTurn or more than maxTurn of it.
+	roundTime = time.Second
+	minTurn   = 10 * time.Millisecond
+	maxTurn   = 250 * time.Millisecond
+)
 
 // Replay does what operators asked for by `relay inbox parked retry` and `drop`: it runs
 // h for the parked messages of this consumer that are to be retried, and deletes those that are to
@@ -17,35 +34,43 @@ const maxAsked = 1_000
 // themselves, until one fails; the last one lets the key go on. It returns how many
 // messages it applied or dropped.
 //
-// Each message is one transaction: h's effect and the end of the parked row commit together, and the
-// next row of the key is to be retried from then on. On PostgreSQL it is READ COMMITTED, whatever the
-// database's default. A message that fails, or that kills the process, is 'failed' again, and waits for
-// another retry; one that the database went away from, or ctx's end took it from, is not.
+// Keys take turns. A message that has failed before is one transaction: h's effect and the end of the parked row
+// commit together, and the next row of the key is to be retried from then on. Those that only waited behind it run
+// several in one transaction, in order; if that fails, its messages run one by one. On PostgreSQL it is
+// READ COMMITTED, whatever the database's default. A message that fails, or that kills the process, is 'failed'
+// again, and waits for another retry; one that the database went away from, or ctx's end took it from, is not.
+// After a process was killed in the middle of several messages, the first of them is 'failed', and all run one by one.
 // Run it about every second beside the consumer; in any number of processes.
-// The error is the database's or ctx's; a handler's is in the row and in the log.
+// What is asked for while it runs is done as well, so that one call can last as long as messages of a key keep
+// coming. The error is the database's or ctx's; a handler's is in the row and in the log.
 func (ib *Inbox) Replay(ctx context.Context, db *sql.DB, h Handler) (int, error) {
 	if db == nil || h == nil {
 		return 0, fmt.Errorf("inbox: replay for %q: the database or the handler is nil", ib.consumer)
 	}
-	asked, err := ib.store.AskedParked(ctx, db, ib.consumer, maxAsked)
+	p := &replay{ib: ib, db: db, handler: h, known: map[string]bool{}, forget: time.Now()}
+	err := p.run(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("inbox: read %s for %q: %w%s", ib.parked, ib.consumer, err, hint(err))
+		err = fmt.Errorf("inbox: replay %s for %q: %w%s", ib.parked, ib.consumer, err, hint(err))
 	}
-	p := &replay{ib: ib, db: db, handler: h}
-	seen := map[string]bool{}
-	for _, a := range asked {
-		if a.Key != nil {
-			if name := a.Topic + "\x00" + *a.Key; seen[name] {
-				continue
-			} else {
-				seen[name] = true
-			}
-		}
-		if err := p.key(ctx, a); err != nil {
-			return p.done, fmt.Errorf("inbox: replay %s for %q: %w%s", ib.parked, ib.consumer, err, hint(err))
-		}
-	}
-	return p.done, nil
+	return p.done, err
+}
+
+// replayStore is what a replay needs of a database.
+type replayStore interface {
+	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, after int64, limit int) ([]dialect.InboxAsked, error)
+	WaitingParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, after int64, askedOnly bool, most int) ([]dialect.InboxWaiting, error)
+	ClaimParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64, state string) (bool, error)
+	HoldBackParked(ctx context.Context, tx dialect.Execer, consumer, topic, key string, head int64) error
+	UnclaimParked(ctx context.Context, db dialect.Execer, consumer string, seq int64) error
+	FailParked(ctx context.Context, db dialect.Execer, consumer string, seq int64, reason string) error
+	DeleteParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64) (bool, error)
+	ReadParked(ctx context.Context, tx dialect.Queryer, consumer string, seq int64) (dialect.InboxParkedRow, bool, error)
+	HasParked(ctx context.Context, tx dialect.Queryer, consumer string, seq int64) (bool, error)
+	// The same for several rows of a key.
+	ClaimParkedSpan(ctx context.Context, tx dialect.Execer, s dialect.InboxSpan) (int64, error)
+	UnclaimParkedSpan(ctx context.Context, db dialect.Execer, s dialect.InboxSpan) error
+	ReadParkedSpan(ctx context.Context, tx dialect.Queryer, s dialect.InboxSpan) ([]dialect.InboxParkedRow, error)
+	DeleteParkedSpan(ctx context.Context, tx dialect.Execer, s dialect.InboxSpan, gone int64) (int64, error)
 }
 
 // replay is one call of Replay.
@@ -54,20 +79,110 @@ type replay struct {
 	db      *sql.DB
 	handler Handler
 	done    int
+
+	lanes  []*lane         // those that have something to do, in the order of their turns
+	known  map[string]bool // the lanes, and those that had nothing to do any more
+	looked int64           // seq up to which what was asked for is known
+	forget time.Time       // when known was last cut down to the lanes
 }
 
-// key runs a row that has no key, or all that a key has to run.
-func (p *replay) key(ctx context.Context, a dialect.InboxAsked) error {
+// lane is the parked messages of a key, or one message without a key.
+type lane struct {
+	dialect.InboxAsked
+	name string
+
+	blocked   bool  // the key stood still at the last turn
+	last      int64 // the last seq that is done, in this run and while the key stood still: no row of it is below
+	together  int   // so many messages share the next transaction
+	alone     int   // so many run alone before that: one of them failed in company
+	conflicts int   // in a row
+}
+
+// run gives each lane its turn, until none is left. It looks for what is new after each round, so that nobody who
+// asks for a message of another key waits until a long one is done.
+func (p *replay) run(ctx context.Context) error {
 	for {
-		seq, more, err := p.next(ctx, a)
-		if err != nil || !more {
+		if err := p.look(ctx); err != nil || len(p.lanes) == 0 {
 			return err
 		}
-		ok, err := p.apply(ctx, a, seq)
-		if err != nil || !ok || a.Key == nil {
-			return err
+		share := min(max(roundTime/time.Duration(len(p.lanes)), minTurn), maxTurn)
+		left := p.lanes[:0]
+		for _, l := range p.lanes {
+			more, err := p.turn(ctx, l, share)
+			if err != nil {
+				return err
+			}
+			if more {
+				left = append(left, l)
+			}
+		}
+		clear(p.lanes[len(left):])
+		p.lanes = left
+	}
+}
+
+// look adds lanes for what was asked for and is not known. It reads one page of that, the next one each time; without
+// a lane, until it has found one or has read all pages.
+func (p *replay) look(ctx context.Context) error {
+	if time.Since(p.forget) > roundTime { // a lane that had failed may be asked for again
+		p.forget = time.Now()
+		clear(p.known)
+		for _, l := range p.lanes {
+			p.known[l.name] = true
 		}
 	}
+	for fromStart := false; len(p.lanes) < maxAsked; {
+		fromStart = fromStart || p.looked == 0
+		asked, err := p.ib.store.AskedParked(ctx, p.db, p.ib.consumer, p.looked, maxAsked)
+		if err != nil {
+			return err
+		}
+		for _, a := range asked {
+			p.looked = a.Seq
+			p.add(a)
+		}
+		end := len(asked) < maxAsked
+		if end {
+			p.looked = 0
+		}
+		if len(p.lanes) > 0 || end && fromStart {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (p *replay) add(a dialect.InboxAsked) {
+	name := strconv.FormatInt(a.Seq, 10)
+	if a.Key != nil {
+		name = a.Topic + "\x00" + *a.Key
+	}
+	if !p.known[name] {
+		p.known[name] = true
+		p.lanes = append(p.lanes, &lane{InboxAsked: a, name: name, together: firstTogether})
+	}
+}
+
+// turn runs a lane's next messages; more is false if it has none, or the first has failed.
+func (p *replay) turn(ctx context.Context, l *lane, share time.Duration) (more bool, err error) {
+	c, err := p.claim(ctx, l)
+	switch {
+	case err != nil:
+		return false, err
+	case len(c.dropped) > 0:
+		return l.Key != nil, nil
+	case c.rows > 1:
+		return p.applyTogether(ctx, l, c, share)
+	case c.rows == 0:
+		return false, nil
+	}
+	ok, err := p.apply(ctx, l.InboxAsked, c.first)
+	if err != nil || !ok || l.Key == nil {
+		return false, err
+	}
+	l.last = c.first
+	l.alone = max(l.alone-1, 0)
+	return true, nil
 }
 
 // begin begins a transaction that locks a key. PostgreSQL's is to see what was committed before each of its
@@ -95,71 +210,11 @@ func (p *replay) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 			}
 			return tx.Commit()
 		}()
-		if err == nil || !dialect.IsSerialization(err) {
+		if err == nil || !errors.Is(err, errParkedChanged) && !dialect.IsSerialization(err) {
 			return err
 		}
 		if err := p.ib.sleep(ctx, conflictBackoff.after(n)); err != nil {
 			return err
 		}
 	}
-}
-
-// next begins an attempt at the row whose turn it is, and commits that; more is false if there is none.
-// What is to be dropped before it, is.
-func (p *replay) next(ctx context.Context, a dialect.InboxAsked) (seq int64, more bool, err error) {
-	var dropped []int64
-	err = p.inTx(ctx, func(tx *sql.Tx) error {
-		dropped, more = nil, false
-		for {
-			var state string
-			if seq, state, more, err = p.head(ctx, tx, a); err != nil || !more {
-				return err
-			}
-			if state != "drop" {
-				more, err = p.ib.store.ClaimParked(ctx, tx, p.ib.consumer, seq, state)
-				return err
-			}
-			gone, err := p.remove(ctx, tx, a, seq)
-			if err != nil {
-				return err
-			}
-			if gone {
-				dropped = append(dropped, seq)
-			}
-			if a.Key == nil {
-				more = false
-				return nil
-			}
-		}
-	})
-	if err != nil {
-		if more { // and COMMIT may have taken effect
-			p.giveBack(ctx, seq)
-		}
-		return 0, false, err
-	}
-	for _, seq := range dropped {
-		p.done++
-		p.ib.log.Warn("inbox: dropped a parked message", "seq", seq, "topic", a.Topic)
-	}
-	return seq, more, nil
-}
-
-// head returns the row whose turn it is, of those that may run: its key's first, or, where the key
-// does not stand still, the first that was asked for.
-func (p *replay) head(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked) (seq int64, state string, ok bool, err error) {
-	if a.Key == nil {
-		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, a.Seq)
-		return a.Seq, row.State, ok && (row.State == "retry" || row.State == "drop"), err
-	}
-	blocked, err := p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
-	if err != nil {
-		return 0, "", false, err
-	}
-	seq, state, ok, err = p.ib.store.FirstParked(ctx, tx, p.ib.consumer, a.Topic, *a.Key, !blocked)
-	if err != nil || !ok || state != "failed" {
-		return seq, state, ok, err
-	}
-	// It has failed again, or killed the process: what was asked for beside it waits behind it.
-	return 0, "", false, p.ib.store.HoldBackParked(ctx, tx, p.ib.consumer, a.Topic, *a.Key, seq)
 }

@@ -53,8 +53,9 @@ func (p *replay) once(ctx context.Context, u *unit, a dialect.InboxAsked, seq in
 		return m, false, databaseFailure(err)
 	}
 	defer func() { _ = tx.Rollback() }()
+	blocked := false
 	if a.Key != nil {
-		if _, err := p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key); err != nil {
+		if blocked, err = p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key); err != nil {
 			return m, false, databaseFailure(err)
 		}
 	}
@@ -73,14 +74,20 @@ func (p *replay) once(ctx context.Context, u *unit, a dialect.InboxAsked, seq in
 		return m, false, &failure{kind: handlerFailed, err: err}
 	}
 	// Before the handler: one that commits by itself commits this too, and is not run again.
-	if applied, err = p.remove(ctx, tx, a, seq); err != nil {
+	switch applied, err = p.ib.store.DeleteParked(ctx, tx, p.ib.consumer, seq); {
+	case err != nil:
 		return m, false, databaseFailure(err)
-	}
-	if !applied {
+	case !applied:
 		return m, false, nil
+	}
+	if err := p.unblock(ctx, tx, a, blocked, seq); err != nil {
+		return m, false, databaseFailure(err)
 	}
 	if err := u.call(ctx, tx, []Message{m}); err != nil {
 		return m, false, handlerFailure(ctx, err, tx.Rollback())
+	}
+	if failed := p.ours(ctx, tx, seq); failed != nil {
+		return m, false, failed
 	}
 	if err := tx.Commit(); err != nil {
 		return m, false, commitFailure(ctx, err)
@@ -89,10 +96,15 @@ func (p *replay) once(ctx context.Context, u *unit, a dialect.InboxAsked, seq in
 }
 
 // giveBack takes back an attempt that ended for no fault of the message's, so that what the operator
-// asked for is not lost. It tries until the database is back, or ctx ends, and then once more.
+// asked for is not lost.
 func (p *replay) giveBack(ctx context.Context, seq int64) {
+	p.untilBack(ctx, seq, func(ctx context.Context) error { return p.ib.store.UnclaimParked(ctx, p.db, p.ib.consumer, seq) })
+}
+
+// untilBack tries to take back an attempt until the database is back, or ctx ends, and then once more.
+func (p *replay) untilBack(ctx context.Context, seq int64, takeBack func(ctx context.Context) error) {
 	for n := 1; ctx.Err() == nil; n++ {
-		err := p.ib.store.UnclaimParked(ctx, p.db, p.ib.consumer, seq)
+		err := takeBack(ctx)
 		if err == nil {
 			return
 		}
@@ -107,16 +119,7 @@ func (p *replay) giveBack(ctx context.Context, seq int64) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), returnTimeout)
 	defer cancel()
-	_ = p.ib.store.UnclaimParked(ctx, p.db, p.ib.consumer, seq)
-}
-
-// remove deletes the row. The next of its key is to run in its turn, or the key goes on.
-func (p *replay) remove(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked, seq int64) (bool, error) {
-	gone, err := p.ib.store.DeleteParked(ctx, tx, p.ib.consumer, seq)
-	if err != nil || !gone || a.Key == nil {
-		return gone, err
-	}
-	return true, p.ib.store.Unblock(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
+	_ = takeBack(ctx)
 }
 
 // tooLargeToRun is why a message that was not parked whole cannot be run again; the reason for which

@@ -74,11 +74,11 @@ func (i *Inbox) LockBlocked(ctx context.Context, tx Queryer, consumer, topic, ke
 	return i.found(ctx, tx, "SELECT 1 FROM {inbox_blocked}"+where+" FOR UPDATE", args...)
 }
 
-// Unblock lets a key go on, unless parked rows of it are left: then the first of them, if it waited, is
-// to be retried. Were it left for later, nobody would ask for it once whoever replays the key has stopped
-// between two rows. The key's row must be locked.
-func (i *Inbox) Unblock(ctx context.Context, tx Queryer, consumer, topic, key string) error {
-	seq, state, left, err := i.FirstParked(ctx, tx, consumer, topic, key, false)
+// Unblock lets a key go on, unless parked rows of it are left after seq, the last that was removed: then the first of
+// them, if it waited, is to be retried. Were it left for later, nobody would ask for it once whoever replays the key
+// has stopped between two rows. The key's row must be locked, and seq was its first.
+func (i *Inbox) Unblock(ctx context.Context, tx Queryer, consumer, topic, key string, after int64) error {
+	seq, state, left, err := i.firstParked(ctx, tx, consumer, topic, key, after)
 	switch {
 	case err != nil:
 		return err

@@ -13,13 +13,22 @@ type InboxAsked struct {
 	Key   *string // nil: none
 }
 
-// Every consumer runs it about once a second: inbox_parked_asked_idx makes that cheap.
-const askedOfInbox = "SELECT seq, topic, event_key FROM {inbox_parked} WHERE consumer = ? AND state IN ('retry', 'drop') ORDER BY seq LIMIT ?"
+// Every consumer runs it about once a second: inbox_parked_asked_idx makes that cheap. MySQL's index has the
+// states apart, and a list of both would sort all that was asked for.
+const (
+	askedOfInbox = "SELECT seq, topic, event_key FROM {inbox_parked} WHERE consumer = ? AND state IN ('retry', 'drop') AND seq > ? ORDER BY seq LIMIT ?"
 
-// AskedParked returns the consumer's rows to be retried or dropped, the oldest first.
-func (i *Inbox) AskedParked(ctx context.Context, db Queryer, consumer string, limit int) (asked []InboxAsked, err error) {
-	rows, err := db.QueryContext(ctx, i.text(askedOfInbox),
-		i.bytes(consumer), limit)
+	askedOfInboxMySQL = `(SELECT seq, topic, event_key FROM {inbox_parked} WHERE consumer = ? AND state = 'retry' AND seq > ? ORDER BY seq LIMIT ?)
+UNION ALL (SELECT seq, topic, event_key FROM {inbox_parked} WHERE consumer = ? AND state = 'drop' AND seq > ? ORDER BY seq LIMIT ?) ORDER BY seq LIMIT ?`
+)
+
+// AskedParked returns the consumer's rows to be retried or dropped after seq, in order.
+func (i *Inbox) AskedParked(ctx context.Context, db Queryer, consumer string, after int64, limit int) (asked []InboxAsked, err error) {
+	query, args := askedOfInbox, []any{i.bytes(consumer), after, limit}
+	if i.names.Dialect == MySQL {
+		query, args = askedOfInboxMySQL, append(append(args, args...), limit)
+	}
+	rows, err := db.QueryContext(ctx, i.text(query), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -38,17 +47,13 @@ func (i *Inbox) AskedParked(ctx context.Context, db Queryer, consumer string, li
 	return asked, rows.Err()
 }
 
-// FirstParked returns the first row of a key, or of those asked for alone. Its rows must be locked (LockBlocked).
-func (i *Inbox) FirstParked(ctx context.Context, tx Queryer, consumer, topic, key string, askedOnly bool) (seq int64, state string, ok bool, err error) {
-	query := "SELECT seq, state FROM {inbox_parked} WHERE consumer = ? AND topic = ? AND event_key = ?"
-	if askedOnly {
-		query += " AND state IN ('retry', 'drop')"
-	}
-	query += " ORDER BY seq LIMIT 1"
+// firstParked returns the first row of a key after seq. Its rows must be locked (LockBlocked).
+func (i *Inbox) firstParked(ctx context.Context, tx Queryer, consumer, topic, key string, after int64) (seq int64, state string, ok bool, err error) {
+	query := "SELECT seq, state FROM {inbox_parked} WHERE consumer = ? AND topic = ? AND event_key = ? AND seq > ? ORDER BY seq LIMIT 1"
 	if i.names.Dialect == MySQL {
 		query += " FOR UPDATE"
 	}
-	err = i.one(ctx, tx, []any{&seq, &state}, i.names.numbered(query), i.bytes(consumer), i.bytes(topic), i.bytes(key))
+	err = i.one(ctx, tx, []any{&seq, &state}, i.names.numbered(query), i.bytes(consumer), i.bytes(topic), i.bytes(key), after)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, "", false, nil
 	}
@@ -89,32 +94,17 @@ func (i *Inbox) DeleteParked(ctx context.Context, tx Execer, consumer string, se
 
 // ReadParked returns a row whole, and locks it; false: there is none.
 func (i *Inbox) ReadParked(ctx context.Context, tx Queryer, consumer string, seq int64) (p InboxParkedRow, ok bool, err error) {
-	headers, lock := "headers", " FOR UPDATE"
-	switch i.names.Dialect {
-	case PostgreSQL:
-		headers = "headers::text"
-	case SQLite:
+	lock := " FOR UPDATE"
+	if i.names.Dialect == SQLite {
 		lock = ""
 	}
-	var key, topic sql.NullString
-	var partition sql.NullInt32
-	var offset sql.NullInt64
-	var has bool
 	p = InboxParkedRow{Seq: seq, InboxRow: InboxRow{Consumer: consumer}}
-	query := "SELECT message_id, topic, event_key, event_type, " + headers + ", payload, payload IS NOT NULL, kafka_topic, kafka_partition, kafka_offset, attempts, error, state FROM {inbox_parked} WHERE consumer = ? AND seq = ?" + lock
-	err = i.one(ctx, tx, []any{&p.MessageID, &p.Topic, &key, &p.Type, &p.Headers, &p.Payload, &has, &topic, &partition, &offset, &p.Attempts, &p.Error, &p.State},
-		i.names.numbered(query), i.bytes(consumer), seq)
+	query := "SELECT " + i.parkedColumns() + " FROM {inbox_parked} WHERE consumer = ? AND seq = ?" + lock
+	err = p.scan(func(dest ...any) error {
+		return i.one(ctx, tx, dest, i.names.numbered(query), i.bytes(consumer), seq)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, false, nil
-	}
-	if has && p.Payload == nil {
-		p.Payload = []byte{} // some drivers make no difference
-	}
-	if key.Valid {
-		p.Key = &key.String
-	}
-	if topic.Valid && partition.Valid && offset.Valid {
-		p.Position = &InboxPosition{Topic: topic.String, Partition: partition.Int32, Offset: offset.Int64}
 	}
 	return p, err == nil, err
 }

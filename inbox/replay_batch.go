@@ -1,0 +1,162 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// applyTogether runs the messages that were claimed in one transaction, or as many of them as share has time for. If
+// that fails the attempt is taken back, and the lane goes on in a smaller way: only a message that fails alone has failed.
+func (p *replay) applyTogether(ctx context.Context, l *lane, c claimed, share time.Duration) (more bool, err error) {
+	b := &replayBatch{replay: p, lane: l, claimed: c, share: share}
+	failed := b.once(ctx)
+	if failed == nil && b.last == 0 { // another member was there before
+		p.unclaim(ctx, l, c)
+		return false, nil
+	}
+	if failed == nil {
+		l.last, l.conflicts = b.last, 0
+		l.together = min(2*l.together, maxTogether)
+		p.done += b.applied
+		p.ib.log.Info("inbox: parked messages are applied", "messages", b.applied, "topic", l.Topic, "from_seq", c.first, "to_seq", b.last)
+		return true, nil
+	}
+	p.unclaim(ctx, l, c)
+	switch {
+	case ctx.Err() != nil:
+		return false, failed.err
+	case failed.kind == handlerFailed, failed.kind == lostInHandler, errors.Is(failed.err, ErrHandlerEndedTx):
+		p.ib.log.Warn("inbox: parked messages failed in one transaction, running them one by one",
+			"messages", c.rows, "topic", l.Topic, "from_seq", c.first, "to_seq", c.last, "error", failed.err)
+		l.alone, l.together = c.rows, firstTogether
+		return true, nil
+	case failed.kind == conflict:
+		l.conflicts++
+		l.together = max(1, c.rows/2)
+		return true, p.ib.sleep(ctx, conflictBackoff.after(l.conflicts))
+	}
+	return false, failed.err
+}
+
+// replayBatch is one transaction of several messages.
+type replayBatch struct {
+	*replay
+	lane *lane
+	claimed
+	share time.Duration
+
+	applied int
+	last    int64 // the last that was applied; 0: the rows are not as they were claimed
+}
+
+// once runs the transaction.
+func (b *replayBatch) once(ctx context.Context) *failure {
+	tx, err := b.begin(ctx)
+	if err != nil {
+		return databaseFailure(err)
+	}
+	defer func() { _ = tx.Rollback() }() // before the attempt is given back: SQLite has one writer at a time
+	blocked, err := b.ib.store.LockBlocked(ctx, tx, b.ib.consumer, b.lane.Topic, *b.lane.Key)
+	if err != nil {
+		return databaseFailure(err)
+	}
+	rows, err := b.ib.store.ReadParkedSpan(ctx, tx, b.span(b.lane, b.first, b.claimed.last))
+	if err != nil {
+		return databaseFailure(err)
+	}
+	if !blocked || len(rows) == 0 || rows[0].Seq != b.first || rows[0].State != "failed" {
+		return nil
+	}
+	if failed := b.each(ctx, tx, rows); failed != nil || b.last == 0 {
+		return failed
+	}
+	return b.finish(ctx, tx)
+}
+
+// each deletes the first row, and runs the messages in order. The others' rows are deleted at the end, in one statement.
+func (b *replayBatch) each(ctx context.Context, tx *sql.Tx, rows []dialect.InboxParkedRow) *failure {
+	switch gone, err := b.ib.store.DeleteParked(ctx, tx, b.ib.consumer, b.first); {
+	case err != nil:
+		return databaseFailure(err)
+	case !gone:
+		return nil
+	}
+	u := unit{ib: b.ib, db: b.db, handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return b.handler(ctx, tx, ms[0]) }}
+	begun := time.Now()
+	for n, row := range rows {
+		if n > 0 && (row.State != "blocked" && row.State != "retry" || time.Since(begun) > b.share) {
+			return nil // an operator wants something else of it, or the others' turn has come
+		}
+		m, kept, err := unpark(row)
+		if err == nil && !kept {
+			err = tooLargeToRun(row.Error)
+		}
+		if err != nil {
+			return &failure{kind: handlerFailed, err: err}
+		}
+		err = u.call(ctx, tx, []Message{m})
+		if ctx.Err() == nil && hasEnded(ctx, tx) {
+			// If it was a Commit, the effects up to this one stand, and their rows must go; if a Rollback, none.
+			_, cleanup := b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.lane, b.first, row.Seq), b.first)
+			return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err, cleanup)}
+		}
+		if err != nil {
+			return handlerFailure(ctx, err, tx.Rollback())
+		}
+		b.applied, b.last = b.applied+1, row.Seq
+	}
+	return nil
+}
+
+// hasEnded reports whether tx was committed or rolled back, without asking the database: database/sql looks at that
+// before it sees that a statement is not the transaction's.
+func hasEnded(ctx context.Context, tx *sql.Tx) bool {
+	_, err := tx.StmtContext(ctx, &sql.Stmt{}).ExecContext(ctx)
+	return errors.Is(err, sql.ErrTxDone)
+}
+
+// finish sees to the rows, and commits.
+func (b *replayBatch) finish(ctx context.Context, tx *sql.Tx) *failure {
+	n, err := b.ib.store.DeleteParkedSpan(ctx, tx, b.span(b.lane, b.first, b.last), b.first)
+	if err != nil {
+		return afterHandler(err)
+	}
+	if n != int64(b.applied-1) || n == 0 {
+		if failed := b.ours(ctx, tx, b.first); failed != nil {
+			return failed
+		}
+		if n != int64(b.applied-1) {
+			b.last = 0 // somebody deleted rows by hand
+			return nil
+		}
+	}
+	if b.last < b.claimed.last {
+		if err := b.ib.store.UnclaimParkedSpan(ctx, tx, b.span(b.lane, b.last+1, b.claimed.last)); err != nil {
+			return afterHandler(err)
+		}
+	}
+	if err := b.unblock(ctx, tx, b.lane.InboxAsked, true, b.last); err != nil {
+		return afterHandler(err)
+	}
+	if err := tx.Commit(); err != nil {
+		return commitFailure(ctx, err)
+	}
+	return nil
+}
+
+// ours checks that the transaction is still the one that deleted the row: one that the handler rolled back by a statement
+// of its own, or that MariaDB ended for a deadlock which the handler ignored, shows the row again.
+func (p *replay) ours(ctx context.Context, tx *sql.Tx, seq int64) *failure {
+	there, err := p.ib.store.HasParked(ctx, tx, p.ib.consumer, seq)
+	switch {
+	case err != nil:
+		return afterHandler(err)
+	case there:
+		return &failure{kind: final, err: ErrHandlerEndedTx}
+	}
+	return nil
+}

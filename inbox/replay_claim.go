@@ -1,0 +1,155 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// claimed is what a turn began: an attempt at one row or at several, or the end of those that were to be dropped.
+type claimed struct {
+	first, last int64
+	rows        int
+	dropped     []int64
+}
+
+// errParkedChanged says that an operator asked for something else between two statements.
+var errParkedChanged = errors.New("the parked rows have changed")
+
+// claim begins an attempt at the rows whose turn it is, and commits that. Rows to be dropped that come first are
+// dropped instead.
+func (p *replay) claim(ctx context.Context, l *lane) (c claimed, err error) {
+	err = p.inTx(ctx, func(tx *sql.Tx) error {
+		c = claimed{}
+		waiting, err := p.waiting(ctx, tx, l)
+		if err != nil || len(waiting) == 0 {
+			return err
+		}
+		if waiting[0].State == "drop" {
+			return p.drop(ctx, tx, l, waiting, &c)
+		}
+		next := claimed{first: waiting[0].Seq, last: waiting[0].Seq, rows: 1}
+		if l.blocked && l.alone == 0 {
+			next.last, next.rows = together(waiting)
+		}
+		if next.rows == 1 {
+			ok, err := p.ib.store.ClaimParked(ctx, tx, p.ib.consumer, next.first, waiting[0].State)
+			if ok {
+				c = next
+			}
+			return err
+		}
+		n, err := p.ib.store.ClaimParkedSpan(ctx, tx, p.span(l, next.first, next.last))
+		if err == nil && n != int64(next.rows) {
+			err = errParkedChanged
+		}
+		if err == nil {
+			c = next
+		}
+		return err
+	})
+	if err != nil { // and COMMIT may have taken effect
+		p.unclaim(ctx, l, c)
+		return claimed{}, err
+	}
+	if len(c.dropped) > 0 {
+		l.last = c.last
+	}
+	for _, seq := range c.dropped {
+		p.done++
+		p.ib.log.Warn("inbox: dropped a parked message", "seq", seq, "topic", l.Topic)
+	}
+	return c, nil
+}
+
+// waiting locks the lane's key, and returns its first rows if they may run: the key's first, or, where the key
+// does not stand still, the first that were asked for.
+func (p *replay) waiting(ctx context.Context, tx *sql.Tx, l *lane) ([]dialect.InboxWaiting, error) {
+	if l.Key == nil {
+		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, l.Seq)
+		if err != nil || !ok || row.State != "retry" && row.State != "drop" {
+			return nil, err
+		}
+		return []dialect.InboxWaiting{{Seq: l.Seq, State: row.State, Attempts: row.Attempts}}, nil
+	}
+	blocked, err := p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, l.Topic, *l.Key)
+	if err != nil {
+		return nil, err
+	}
+	if blocked != l.blocked {
+		l.blocked, l.last = blocked, 0
+	}
+	most := l.together
+	if l.alone > 0 {
+		most = 1
+	}
+	waiting, err := p.ib.store.WaitingParked(ctx, tx, p.ib.consumer, l.Topic, *l.Key, l.last, !blocked, most)
+	if err != nil || len(waiting) == 0 || waiting[0].State != "failed" {
+		return waiting, err
+	}
+	// It has failed again, or killed the process, or another process is at it: what was asked for beside it waits
+	// behind it.
+	return nil, p.ib.store.HoldBackParked(ctx, tx, p.ib.consumer, l.Topic, *l.Key, waiting[0].Seq)
+}
+
+// together says which of the rows run in one transaction: those that have not failed before, and that fit. One that
+// has an attempt is likely to fail again, or was in a transaction with one that killed the process.
+func together(waiting []dialect.InboxWaiting) (last int64, rows int) {
+	last, rows = waiting[0].Seq, 1
+	if waiting[0].Attempts > 0 {
+		return last, rows
+	}
+	size := waiting[0].Size
+	for _, w := range waiting[1:] {
+		size += w.Size
+		if w.Attempts > 0 || w.State != "blocked" && w.State != "retry" || size > maxTogetherBytes {
+			break
+		}
+		last, rows = w.Seq, rows+1
+	}
+	return last, rows
+}
+
+// drop deletes the rows that come first and are to be dropped.
+func (p *replay) drop(ctx context.Context, tx *sql.Tx, l *lane, waiting []dialect.InboxWaiting, c *claimed) error {
+	for _, w := range waiting {
+		if w.State != "drop" {
+			break
+		}
+		gone, err := p.ib.store.DeleteParked(ctx, tx, p.ib.consumer, w.Seq)
+		if err != nil {
+			return err
+		}
+		if gone {
+			c.dropped = append(c.dropped, w.Seq)
+		}
+		c.last = w.Seq
+	}
+	return p.unblock(ctx, tx, l.InboxAsked, l.blocked, c.last)
+}
+
+// unblock has the next row of a key run in its turn, or lets the key go on.
+func (p *replay) unblock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked, blocked bool, last int64) error {
+	if a.Key == nil || !blocked {
+		return nil
+	}
+	return p.ib.store.Unblock(ctx, tx, p.ib.consumer, a.Topic, *a.Key, last)
+}
+
+func (p *replay) span(l *lane, first, last int64) dialect.InboxSpan {
+	return dialect.InboxSpan{Consumer: p.ib.consumer, Topic: l.Topic, Key: *l.Key, From: first, To: last}
+}
+
+// unclaim takes an attempt back.
+func (p *replay) unclaim(ctx context.Context, l *lane, c claimed) {
+	switch {
+	case c.rows == 1:
+		p.giveBack(ctx, c.first)
+	case c.rows > 1:
+		p.untilBack(ctx, c.first, func(ctx context.Context) error {
+			return p.ib.store.UnclaimParkedSpan(ctx, p.db, p.span(l, c.first, c.last))
+		})
+	}
+}
