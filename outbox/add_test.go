@@ -265,3 +265,28 @@ func TestStrictKeyOrderOnMariaDBNeedsTheLockTable(t *testing.T) {
 	add(t, writer, newOutbox(t, db, outbox.StrictKeyOrder()), outbox.Event{Topic: "t", Key: "k"})
 	require.Len(t, rowsOf(t, db.DB), 1)
 }
+
+// A connection of SQLite's that does not wait fails while another one writes, as the relay
+// does many times a second.
+func TestAddOnSQLiteSaysWhatLetsAConnectionWait(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.SQLite(t))
+	file := "file:" + strings.TrimPrefix(db.URL, "sqlite://")
+	addOn := func(parameters string) error {
+		other, err := sql.Open("sqlite", file+parameters)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, other.Close()) }()
+		tx := begin(t, other)
+		defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+		if err := newOutbox(t, db).Add(t.Context(), tx, outbox.Event{Topic: "t"}); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+	relays := begin(t, db.DB) // it has the lock from here on
+	require.ErrorContains(t, addOn(""), "PRAGMA busy_timeout = 10000")
+	waiting := make(chan error)
+	go func() { waiting <- addOn("?_pragma=busy_timeout(10000)") }()
+	require.NoError(t, relays.Commit())
+	require.NoError(t, <-waiting)
+	require.Len(t, rowsOf(t, db.DB), 1)
+}

@@ -210,6 +210,8 @@ func hint(err error, rows []dialect.EventRow) string {
 		return " (the database user needs INSERT on outbox_events, with StrictKeyOrder on MySQL SELECT and UPDATE on outbox_key_locks, and to schedule and cancel events SELECT, INSERT and DELETE on outbox_scheduled)"
 	case dialect.IsPacketTooLarge(err), dialect.IsConnectionLost(err) && anyLarge(rows):
 		return " (an event may be larger than the server's max_allowed_packet: raise it to 64M, or lower WithMaxPayload)"
+	case dialect.IsBusy(err):
+		return " (another connection writes, such as the relay's: let this one wait with PRAGMA busy_timeout = 10000, and begin transactions with BEGIN IMMEDIATE)"
 	case dialect.IsOutOfLocks(err):
 		return " (StrictKeyOrder takes a lock per key: raise max_locks_per_transaction, or add fewer keys per transaction)"
 	}

@@ -134,6 +134,12 @@ func IsSerialization(err error) bool {
 	case 1205, 1213, 1020: // the last one of MariaDB, whose innodb_snapshot_isolation is on from 11.6
 		return true
 	}
+	return IsBusy(err)
+}
+
+// IsBusy reports whether SQLite refused a statement because another connection writes, or
+// has written since this transaction began to read: "database is locked".
+func IsBusy(err error) bool {
 	const sqliteBusy, sqliteLocked = 5, 6
 	primary := sqliteCode(err) & 0xff
 	return primary == sqliteBusy || primary == sqliteLocked

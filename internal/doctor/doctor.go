@@ -87,6 +87,7 @@ func Checks() []Check {
 		{"transactions.writer", []Severity{Problem, Warning}},
 		{"transactions.prepared", []Severity{Problem, Warning}},
 		{"transactions.old", []Severity{Warning}},
+		{"transactions.busy-timeout", []Severity{Note}},
 
 		{"order.sql-mode", []Severity{Warning}},
 		{"order.isolation", []Severity{Problem}},

@@ -39,7 +39,7 @@ func (f *Facts) topicNames() []string {
 
 // lately are the topics that there were events for in the last days.
 func (f *Facts) lately() (names []string) {
-	if f.Lease == nil {
+	if f.Lease == nil || len(f.Lease.Topics) == 0 {
 		return nil
 	}
 	since := f.Now().Add(-dialect.UsedTopicsFor).UTC().Format(time.DateOnly)

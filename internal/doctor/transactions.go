@@ -14,6 +14,11 @@ const lockPatience = 5 * time.Second
 // transactions says who is in the way of writers, of the relay and of vacuum, those that
 // hold the outbox first.
 func transactions(f *Facts, found *findings) {
+	if f.is(dialect.SQLite) {
+		found.add(Note, "transactions.busy-timeout", f.Where, "whether the writers' connections wait for one another cannot be seen from here",
+			"SQLite has one writer at a time, and the relay is one: a connection without a timeout fails with \"database is locked\", and so does a transaction that reads before it writes and was not begun with BEGIN IMMEDIATE",
+			"PRAGMA busy_timeout = 10000;")
+	}
 	if f.Transactions == nil {
 		return
 	}

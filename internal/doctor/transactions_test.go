@@ -24,6 +24,11 @@ type session struct {
 }
 
 // begin opens a session with a transaction of its own application.
+func TestOnSQLiteWritersAreRemindedToWaitForOneAnother(t *testing.T) {
+	c := onSQLite(t)
+	requireFinding(t, c.examine().only(t, "transactions.busy-timeout"), doctor.Note, c.source.Where, "PRAGMA busy_timeout = 10000;")
+}
+
 func (c *clinic) begin() *session {
 	c.t.Helper()
 	url := c.db.URL
