@@ -27,6 +27,10 @@ the archive: without relay run --archive nothing is left of an event once it is 
 With --inbox-database-url it looks into a consumer's inbox too: which consumers have applied
 the event, and when, or are trying.
 
+Of an event that it does not find it says what that can mean: how far back the archive goes, and,
+where the id tells it (outbox.Add's ids do), when the event was made. An event that was cancelled
+leaves nothing behind.
+
 It changes nothing. It ends with 3 when the event was not found.`,
 		Example: `  relay trace 018f3c1e-8f2a-7000-8000-000000000001
   POSTROOM_INBOX_DATABASE_URL_FILE=/run/secrets/billing-db relay trace 018f3c1e-8f2a-7000-8000-000000000001`,
@@ -58,6 +62,8 @@ type traced struct {
 	Found   bool     `json:"found"`
 	Steps   []step   `json:"steps"` // by time
 	Hints   []string `json:"hints"` // why nothing may be found, or what keeps the event
+
+	madeAt time.Time // by its id; zero: the id does not tell
 }
 
 // step is one thing that is known of the event.
@@ -97,6 +103,9 @@ const (
 
 func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, id uuid.UUID) error {
 	t := &traced{EventID: id.String(), Steps: []step{}, Hints: []string{}}
+	if id.Version() == 7 {
+		t.madeAt = time.Unix(id.Time().UnixTime())
+	}
 	failed := eachSource(ctx, c.Sources, func(d *database) error {
 		store, err := dialect.NewRelay(d.DB, d.names())
 		if err != nil {
@@ -135,13 +144,24 @@ func (t *traced) add(d *database, found dialect.Trace) {
 	if len(found.Found) > 0 {
 		return
 	}
+	t.unknown(d, found.Missing, found.ArchivedSince)
+}
+
+// unknown says of a source that has nothing of the event what that can mean. An id of
+// version 7 tells when the event was made.
+func (t *traced) unknown(d *database, missing []string, archivedSince time.Time) {
+	name := d.source.Name
+	const gone = "or it was cancelled before its time, its transaction has not committed or was rolled back, or it was never written here"
 	switch {
-	case slices.Contains(found.Missing, dialect.Archive):
+	case slices.Contains(missing, dialect.Archive):
 		t.hint("source %q has no archive: run `%s`, and then relay run --archive", d.source.Name, d.migrateUp())
-	case found.ArchivedSince.IsZero():
-		t.hint("the archive of source %q is empty: a delivered event leaves no trace without relay run --archive", d.source.Name)
+	case archivedSince.IsZero():
+		t.hint("the archive of source %q is empty: a delivered event leaves no trace without relay run --archive; %s", name, gone)
+	case t.madeAt.After(archivedSince):
+		t.hint("the archive of source %q goes back to %s, and the event's id was made at %s: it was not delivered while a relay ran with --archive; %s",
+			name, when(archivedSince), when(t.madeAt), gone)
 	default:
-		t.hint("the archive of source %q goes back to %s: what was delivered before is purged", d.source.Name, when(found.ArchivedSince))
+		t.hint("the archive of source %q goes back to %s: the event may have been delivered before; %s", name, when(archivedSince), gone)
 	}
 }
 
