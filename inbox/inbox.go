@@ -66,6 +66,7 @@ type store interface {
 	ReturnAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow) error
 	NoteAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow, reason string) error
 	DeleteAttempts(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) error
+	DeleteLeftAttempts(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, limit int) (int64, error)
 	StartBatch(ctx context.Context, db dialect.Queryer, consumer, lane string, size int) (unfinished int, blocked bool, err error)
 	Park(ctx context.Context, tx dialect.Execer, row dialect.InboxParkedRow) error
 	StatementLimit(ctx context.Context, tx dialect.Queryer) (int64, error)

@@ -62,6 +62,11 @@ var (
 // like. What it reads: on PostgreSQL the table once, from front to back; elsewhere
 // the expired rows by index.
 //
+// It also forgets what was counted of messages that did not come again, which is not in its number: those whose last
+// attempt was begun a day ago, or before the retention if that is less. Such a row goes when
+// a group's offset is moved past a message, or a topic is deleted. If the message does come again, its
+// attempts are counted anew.
+//
 // With daily partitions it makes those of the next days, drops whole days that no consumer needs any more, and deletes
 // rows of the rest: see WithDailyPartitions.
 //
@@ -76,6 +81,9 @@ func (ib *Inbox) Prune(ctx context.Context, db *sql.DB, o PruneOptions) (int64, 
 	err := p.walk(ctx)
 	if err == nil && ib.days != nil {
 		err = p.dropDays(ctx)
+	}
+	if err == nil {
+		err = p.forgetAttempts(ctx)
 	}
 	if err == nil && p.unguarded > 0 {
 		err = fmt.Errorf("%d %w", p.unguarded, ErrNoCommitted)
@@ -214,6 +222,30 @@ func (p *pruner) delete(ctx context.Context, ids []string) error {
 		ids = ids[n:]
 	}
 	return nil
+}
+
+// leftBehind is how long after the start of its last attempt a message is given up for one that does not come again. A row of
+// inbox_attempts has no position to hold against the committed offset. But one that goes too early does no
+// more than begin the count anew, if it is older than the pauses between two attempts.
+const leftBehind = 24 * time.Hour
+
+func (p *pruner) forgetAttempts(ctx context.Context) error {
+	age := max(min(p.options.Retention, leftBehind), 2*p.ib.retryWindow())
+	for {
+		var n int64
+		err := p.repeat(ctx, func() (err error) {
+			n, err = p.ib.store.DeleteLeftAttempts(ctx, p.db, p.ib.consumer, age, p.options.BatchSize)
+			return err
+		})
+		switch {
+		case dialect.IsDenied(err), dialect.IsMissingTable(err):
+			return nil // who may not write there has left nothing
+		case err != nil:
+			return fmt.Errorf("delete rows of %s that were left behind: %w", p.ib.attemptsTable, err)
+		case n < int64(p.options.BatchSize):
+			return nil
+		}
+	}
 }
 
 // repeat runs a statement again as long as the database ends it because of another one.

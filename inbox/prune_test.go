@@ -228,3 +228,48 @@ func TestTheIDOfAParkedMessageIsKept(t *testing.T) {
 		require.Equal(t, "parked", left)
 	})
 }
+
+// A message was tried, and then its offset was skipped: its row has no position, and nobody comes back to it. The row of one
+// that is tried still goes when it is old as well, and only its count begins anew.
+func TestPruneForgetsAttemptsAtMessagesThatDidNotComeAgain(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(3))
+		for _, id := range []string{"skipped 1", "skipped 2", "skipped 3", "tried"} { // as a process that was killed leaves them
+			b.exec(t, "INSERT INTO inbox_attempts (consumer, message_id, attempts) VALUES ('billing', ?, 2)", id)
+		}
+		b.exec(t, "INSERT INTO inbox_attempts (consumer, message_id, attempts) VALUES ('another', 'skipped 1', 2)")
+		left := func() int { return b.count(t, "SELECT count(*) FROM inbox_attempts") }
+		prune := func(retention time.Duration) {
+			t.Helper()
+			_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: retention, BatchSize: 2})
+			require.NoError(t, err)
+		}
+		prune(7 * 24 * time.Hour)
+		require.Equal(t, 5, left())
+		b.tryOlder(t, 23*time.Hour)
+		prune(7 * 24 * time.Hour)
+		require.Equal(t, 5, left())
+		b.tryOlder(t, 2*time.Hour)
+		require.Equal(t, inbox.Parked, b.process(t, ib, order("tried", "k"), poison))
+		require.Equal(t, 4, left())
+		prune(7 * 24 * time.Hour)
+		require.Equal(t, 1, left(), "another consumer's")
+		require.Equal(t, inbox.Applied, b.process(t, ib, order("skipped 1", "l"), b.effect("1")), "if it does come")
+
+		b.exec(t, "INSERT INTO inbox_attempts (consumer, message_id, attempts) VALUES ('billing', 'a', 2)")
+		b.tryOlder(t, 2*time.Hour)
+		prune(time.Hour)
+		require.Equal(t, 1, left(), "a short retention")
+	})
+}
+
+// tryOlder turns back the time of all attempts.
+func (b bench) tryOlder(t *testing.T, by time.Duration) {
+	t.Helper()
+	seconds := int(by.Seconds())
+	b.exec(t, map[inbox.Dialect]string{
+		inbox.PostgreSQL: "UPDATE inbox_attempts SET started_at = started_at - ? * interval '1 second'",
+		inbox.MySQL:      "UPDATE inbox_attempts SET started_at = started_at - INTERVAL ? SECOND",
+		inbox.SQLite:     "UPDATE inbox_attempts SET started_at = strftime('%Y-%m-%dT%H:%M:%f', started_at, -? || ' seconds') || '000Z'",
+	}[b.Dialect], seconds)
+}

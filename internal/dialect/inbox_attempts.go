@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
 // InboxStart is what is known of a message when an attempt at it begins.
@@ -86,6 +87,30 @@ func (i *Inbox) NoteAttempt(ctx context.Context, db Execer, row InboxRow, reason
 // DeleteAttempts forgets the attempts at a message.
 func (i *Inbox) DeleteAttempts(ctx context.Context, db Execer, row InboxRow) error {
 	return i.exec(ctx, db, "DELETE FROM {inbox_attempts} WHERE consumer = ? AND message_id = ?", i.bytes(row.Consumer), i.bytes(row.MessageID))
+}
+
+// The table has no index on started_at: it has rows of what is under way, and of what was left behind.
+const (
+	leftAttemptsPostgres = `DELETE FROM {inbox_attempts} WHERE started_at < now() - ? * interval '1 microsecond' AND (consumer, message_id) IN
+(SELECT consumer, message_id FROM {inbox_attempts} WHERE consumer = ? AND started_at < now() - ? * interval '1 microsecond' LIMIT ?)`
+
+	leftAttemptsMySQL = `DELETE FROM {inbox_attempts} WHERE consumer = ? AND started_at < utc_timestamp(6) - INTERVAL ? MICROSECOND LIMIT ?`
+
+	leftAttemptsSQLite = `DELETE FROM {inbox_attempts} WHERE (consumer, message_id) IN
+(SELECT consumer, message_id FROM {inbox_attempts} WHERE consumer = ? AND started_at < strftime('%Y-%m-%dT%H:%M:%f', 'now', ?) || '000Z' LIMIT ?)`
+)
+
+// DeleteLeftAttempts forgets attempts, limit of them at the most, whose last one was begun longer than age ago. It returns
+// how many.
+func (i *Inbox) DeleteLeftAttempts(ctx context.Context, db Execer, consumer string, age time.Duration, limit int) (int64, error) {
+	query, args := leftAttemptsMySQL, []any{i.bytes(consumer), i.age(age), limit}
+	switch i.names.Dialect {
+	case PostgreSQL: // another attempt may begin while the statement waits for the row
+		query, args = leftAttemptsPostgres, append([]any{i.age(age)}, args...)
+	case SQLite:
+		query = leftAttemptsSQLite
+	}
+	return i.affected(ctx, db, query, args...)
 }
 
 // A batch has one row for its lane, a partition, whose attempts are the number of messages.

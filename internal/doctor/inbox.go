@@ -170,7 +170,7 @@ func inboxAttempts(f *Facts, found *findings) {
 		if c.Attempts > 0 && c.OldestAttempt > limit {
 			found.add(Warning, "inbox.attempts", c.Consumer, fmt.Sprintf("%s of %s; the oldest was begun %s ago, and is neither done nor parked",
 				counted(c.Attempts, "row"), f.table(dialect.InboxAttempts), duration(c.OldestAttempt)),
-				"a handler hangs, or its process died and the message did not come again: then the row stays, and its attempts count when it does",
+				"a handler hangs, or its process died and the message did not come again: then the consumer's pruning (KeepPruned) forgets it a day after the attempt",
 				fmt.Sprintf("SELECT * FROM %s WHERE consumer = %s ORDER BY started_at LIMIT 10;", f.table(dialect.InboxAttempts), literal(c.Consumer)))
 		}
 	}
