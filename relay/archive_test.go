@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -224,7 +225,7 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 // Rows of 8 MiB: what is deleted or archived in one go, within answerTimeout, is bounded in
 // bytes as well as in rows, for runs of ids and for what is left of them.
 func TestADeleteIsBoundedByRowsAndBytes(t *testing.T) {
-	f := newFlights()
+	f := newFlights(maphash.MakeSeed())
 	records := make([]*Record, 4*minRun)
 	for i := range records {
 		records[i] = &Record{ID: int64(i + 1), Topic: "orders"}

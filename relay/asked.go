@@ -79,7 +79,7 @@ func (s *session) drop(ctx context.Context) error {
 
 func (s *session) unblock(keys []dialect.EventKey) {
 	for _, k := range keys {
-		delete(s.blocked, orderKey(k.Topic, []byte(k.Key)))
+		s.keeper.blocked.remove(s.keeper.blocked.hash(k.Topic, []byte(k.Key)))
 		s.relay.log.Info("key unblocked: nothing of it is parked any more", "topic", k.Topic)
 	}
 }

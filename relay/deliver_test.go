@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"hash/maphash"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,7 +47,7 @@ func idsOf(records []*Record) []int64 {
 // quick: all that it knows of the transaction is deleted, and more of it is to come. A
 // position behind it would have the next owner pass over the manifest (hazard 18).
 func TestATransactionIsNotConfirmedWhileRecordsOfItMayBeUnacknowledged(t *testing.T) {
-	f := newFlights()
+	f := newFlights(maphash.MakeSeed())
 	first, second := &Record{ID: 1}, &Record{ID: 2}
 	f.add([]*Record{first, second})
 	first.SetTransaction(1)

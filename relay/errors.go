@@ -33,8 +33,8 @@ type RejectedError struct {
 	// Overtaken: later events of its key were delivered already, as far as is known.
 	Overtaken bool
 
-	keyed bool
-	seq   int64 // of the parked row; 0: the row is in outbox_events
+	hash uint64 // of topic and key; 0: no key
+	seq  int64  // of the parked row; 0: the row is in outbox_events
 }
 
 // flightID is the record's id in the in-flight set.

@@ -65,10 +65,11 @@ type failure struct {
 	err    error
 }
 
-func newFlights() *flights {
+// newFlights makes an empty set. seed is that of its hashes.
+func newFlights(seed maphash.Seed) *flights {
 	return &flights{
 		byID:           make(map[int64]*flight),
-		seed:           maphash.MakeSeed(),
+		seed:           seed,
 		ackedDelivered: make(chan struct{}, 1),
 		ackedFailed:    make(chan struct{}, 1),
 		changed:        make(chan struct{}, 1),
@@ -300,7 +301,11 @@ func (f *flights) hash(r *Record) uint64 {
 	if r.Key == nil {
 		return 0
 	}
-	h := maphash.String(f.seed, r.Topic) ^ maphash.Bytes(f.seed, r.Key)*31
+	return keyHash(f.seed, r.Topic, r.Key)
+}
+
+func keyHash(seed maphash.Seed, topic string, key []byte) uint64 {
+	h := maphash.String(seed, topic) ^ maphash.Bytes(seed, key)*31
 	return max(h, 1)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -229,8 +230,8 @@ func TestHazard03AReadThatBeganBeforeADeleteResends(t *testing.T) {
 		require.False(t, after, "the id must not stay for ever")
 		return !held
 	}
-	require.False(t, scenario(newFlights()))
-	require.True(t, scenario(forgetful{newFlights()}), "the scenario does not catch the naive way")
+	require.False(t, scenario(newFlights(maphash.MakeSeed())))
+	require.True(t, scenario(forgetful{newFlights(maphash.MakeSeed())}), "the scenario does not catch the naive way")
 }
 
 // slowRead holds back the rows of a read, between its snapshot and the relay, until

@@ -26,6 +26,7 @@ type keeper struct {
 	// What the lease row keeps, as far as this turn knows. Its sessions alone use it.
 	mode     Mode
 	position []byte
+	blocked  *blockedKeys
 
 	ctx    context.Context // the turn
 	cancel context.CancelCauseFunc
@@ -39,7 +40,7 @@ var errLeaseExpired = errors.New("the lease could not be renewed in time")
 
 // newKeeper starts a turn. began is from before the claim was sent.
 func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration, began time.Time) *keeper {
-	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position}
+	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position, blocked: newBlockedKeys()}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	k.trust(began)
 	return k

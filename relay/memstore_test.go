@@ -208,22 +208,39 @@ func (db *memDB) insert(rows []dialect.Row) {
 
 func (m *memStore) Settle(_ context.Context, l dialect.Lease) error { return m.fenced(l, func() {}) }
 
-func (m *memStore) Overtake(_ context.Context, l dialect.Lease) error {
-	return m.fenced(l, func() {
+func (m *memStore) Overtake(_ context.Context, l dialect.Lease, after int64) (int64, bool, error) {
+	return after, false, m.fenced(l, func() {
 		for _, p := range m.db.parked {
 			p.Overtaken = p.Overtaken || p.Key != nil
 		}
 	})
 }
 
-func (m *memStore) BlockedKeys(_ context.Context, visit func(string, []byte)) error {
-	return m.change(func() {
+// BlockedKeys visits one key a part.
+func (m *memStore) BlockedKeys(_ context.Context, after dialect.BlockedPart, visit func(string, []byte)) (next dialect.BlockedPart, more bool, err error) {
+	next = after
+	err = m.change(func() {
 		for _, p := range m.db.parked {
-			if p.Key != nil {
-				visit(p.Topic, p.Key)
+			if key := string(p.Key); p.Key != nil && key > string(after.Key) && (!more || key < string(next.Key)) {
+				next, more = dialect.BlockedPart{Topic: p.Topic, Key: p.Key, Seq: p.Seq}, true
+			}
+		}
+		if more {
+			visit(next.Topic, next.Key)
+		}
+	})
+	return next, more, err
+}
+
+func (m *memStore) Blocked(_ context.Context, keys []dialect.EventKey) (blocked []dialect.EventKey, err error) {
+	err = m.change(func() {
+		for _, k := range keys {
+			if slices.ContainsFunc(m.db.parked, func(p *memParked) bool { return p.Key != nil && p.Topic == k.Topic && string(p.Key) == k.Key }) {
+				blocked = append(blocked, k)
 			}
 		}
 	})
+	return blocked, err
 }
 
 func (m *memStore) Park(_ context.Context, l dialect.Lease, rows []dialect.Parking) (n int64, err error) {

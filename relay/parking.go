@@ -13,9 +13,9 @@ import (
 // of its key, in order, until an operator has it sent again or dropped.
 //
 // A key is blocked while outbox_parked has a row of it. Only the owner's reader moves
-// rows there and back, so between two reads the set of blocked keys is what it knows
-// (hazard 16). It reads the set anew whenever it starts over, behind the lease row's
-// lock: a move whose answer was lost may still be committing, and holds that lock.
+// rows there and back, so between two reads the blocked keys are what it knows
+// (hazard 16). It makes sure of them whenever it reads from the start, behind the lease
+// row's lock: a move whose answer was lost may still be committing, and holds that lock.
 //
 // A refused event moves only after every earlier event of its key is delivered: if one
 // of them failed, it would be read again and be parked behind it.
@@ -34,7 +34,15 @@ type aside struct {
 // dispatch hands the records of a read to the sink, and sets aside those that it would
 // refuse and those that wait behind one.
 func (s *session) dispatch(ctx context.Context, records []*Record) error {
-	deliver, a := s.sift(records)
+	if !s.keeper.blocked.of(s.server) {
+		s.startOver()
+		return errServerChanged
+	}
+	blocked, err := s.blockedAmong(ctx, records)
+	if err != nil {
+		return err
+	}
+	deliver, a := s.sift(records, blocked)
 	s.relay.used.note(deliver, time.Now())
 	if !s.deliver(ctx, deliver) {
 		return errLeftOut
@@ -50,25 +58,20 @@ func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	return nil
 }
 
-// sift tells apart what goes to the sink and what is set aside. By the policy halt it
-// stops at the first record that would be refused.
-func (s *session) sift(records []*Record) (deliver []*Record, a aside) {
-	if len(s.blocked) == 0 && s.judge == nil && len(s.relay.cfg.Topics) == 0 {
+// sift tells apart what goes to the sink and what is set aside, by the keys that are
+// blocked. By the policy halt it stops at the first record that would be refused.
+func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*Record, a aside) {
+	if len(blocked) == 0 && s.judge == nil && len(s.relay.cfg.Topics) == 0 {
 		return records, a
 	}
 	deliver = records[:0]
 	for _, r := range records {
-		key, blocked := "", false
-		if r.Key != nil && (len(s.blocked) > 0 || len(a.fresh) > 0) {
-			key = orderKey(r.Topic, r.Key)
-			_, blocked = s.blocked[key]
-			if _, fresh := a.fresh[key]; fresh {
-				blocked = true
+		if r.Key != nil && len(blocked)+len(a.fresh) > 0 {
+			key := orderKey(r.Topic, r.Key)
+			if _, fresh := a.fresh[key]; fresh || blocked[key] {
+				a.rows = append(a.rows, dialect.Parking{Event: r.event(), Size: recordSize(r), State: dialect.ParkBlocked, Error: blockedReason})
+				continue
 			}
-		}
-		if blocked {
-			a.rows = append(a.rows, dialect.Parking{Event: r.event(), Size: recordSize(r), State: dialect.ParkBlocked, Error: blockedReason})
-			continue
 		}
 		err := s.refuses(r)
 		switch {
@@ -124,10 +127,11 @@ func (s *session) park(ctx context.Context, a aside) error {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	if _, err := s.relay.store.Park(ctx, s.lease, a.rows); err != nil {
+		s.keeper.blocked.forget() // it may have been done
 		return s.lostOr(fmt.Errorf("park events of %s: %w", s.relay.store.Table(), err))
 	}
-	for key := range a.fresh {
-		s.blocked[key] = struct{}{}
+	for _, hash := range a.fresh {
+		s.keeper.blocked.add(hash)
 	}
 	for _, row := range a.rows {
 		delete(s.suspects, row.ID)
@@ -153,41 +157,12 @@ func (s *session) waitKeys(ctx context.Context, keys map[string]uint64) bool {
 	return s.waitDelivered(ctx, func() bool { return s.flights.waitingFor(hashes) })
 }
 
-// loadBlocked learns which keys have parked rows, if it is not known.
-func (s *session) loadBlocked(ctx context.Context) error {
-	if s.blocked != nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
-	defer cancel()
-	if s.relay.cfg.OnRejection == Skip {
-		// Nothing is blocked: what is parked is overtaken from now on.
-		if err := s.relay.store.Overtake(ctx, s.lease); err != nil {
-			return s.lostOr(fmt.Errorf("mark parked events as overtaken: %w", err))
-		}
-		s.blocked = make(map[string]struct{})
-		return nil
-	}
-	if err := s.relay.store.Settle(ctx, s.lease); err != nil {
-		return s.lostOr(err)
-	}
-	blocked := make(map[string]struct{})
-	err := s.relay.store.BlockedKeys(ctx, func(topic string, key []byte) {
-		blocked[orderKey(topic, key)] = struct{}{}
-	})
-	if err != nil {
-		return fmt.Errorf("look for blocked keys: %w", err)
-	}
-	s.blocked = blocked
-	return nil
-}
-
 // parkRefused moves a row aside that was refused alone. The session that sent it has
 // ended, and nothing is on its way.
 func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
 	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
 	defer cancel()
-	skipped := r.cfg.OnRejection == Skip && rejected.keyed
+	skipped := r.cfg.OnRejection == Skip && rejected.hash != 0
 	event := dialect.Event{ID: rejected.ID, EventID: rejected.EventID}
 	var err error
 	if rejected.seq > 0 {
@@ -201,7 +176,11 @@ func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
 		}})
 	}
 	if err != nil {
+		k.blocked.forget() // it may have been done
 		return fmt.Errorf("park row %d of %s: %w", rejected.ID, rejected.Table, err)
+	}
+	if rejected.seq == 0 && rejected.hash != 0 && !skipped {
+		k.blocked.add(rejected.hash)
 	}
 	r.log.Warn("parked: the sink refuses an event; `relay parked list` shows what waits",
 		"table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic,

@@ -44,6 +44,7 @@ func (s *session) readLoop(ctx context.Context) {
 			return
 		case errors.Is(err, errCameBack):
 			s.relay.log.Warn("ids have come back, after a failover or a restore: reading from the start")
+			s.startOver()
 			return
 		case errors.Is(err, errLeftOut):
 			return
@@ -56,7 +57,7 @@ func (s *session) readLoop(ctx context.Context) {
 			retry.wait(ctx)
 			continue
 		case err != nil:
-			s.startOver() // the next answer may come from another server
+			s.readAgain() // the next answer may come from another server
 			s.relay.health.paused(partDatabase, err)
 			if !retry.wait(ctx) {
 				return
@@ -73,10 +74,16 @@ func (s *session) readLoop(ctx context.Context) {
 	}
 }
 
-// startOver forgets what was read, and which keys are blocked. Rows in flight come back,
-// and are known by the set.
+// readAgain forgets what was read. Rows in flight come back, and are known by the set.
+func (s *session) readAgain() {
+	s.head, s.gaps.gaps, s.settled = 0, nil, false
+}
+
+// startOver does so and forgets which keys are blocked: the rows may have changed by more
+// than the owner's moves.
 func (s *session) startOver() {
-	s.head, s.gaps.gaps, s.blocked = 0, nil, nil
+	s.readAgain()
+	s.keeper.blocked.forget()
 }
 
 // waitForRoom waits until the bounds on records in flight allow a read that is worth

@@ -70,9 +70,12 @@ type store interface {
 type parkedStore interface {
 	// Settle returns when no transaction that moves rows is open any more.
 	Settle(ctx context.Context, l dialect.Lease) error
-	BlockedKeys(ctx context.Context, visit func(topic string, key []byte)) error
-	// Overtake marks what is parked as overtaken by later events of its keys.
-	Overtake(ctx context.Context, l dialect.Lease) error
+	// BlockedKeys visits the next part of the keys with parked rows, and says where to go on.
+	BlockedKeys(ctx context.Context, after dialect.BlockedPart, visit func(topic string, key []byte)) (dialect.BlockedPart, bool, error)
+	// Blocked returns those of the keys that have parked rows.
+	Blocked(ctx context.Context, keys []dialect.EventKey) ([]dialect.EventKey, error)
+	// Overtake marks a part of what is parked as overtaken by later events of its keys, and says where to go on.
+	Overtake(ctx context.Context, l dialect.Lease, after int64) (next int64, more bool, err error)
 	Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error)
 	Refuse(ctx context.Context, l dialect.Lease, rows []dialect.Refusal) error
 	Asked(ctx context.Context) (bool, error)

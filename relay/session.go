@@ -35,12 +35,12 @@ type session struct {
 	suspects suspects
 	alone    int64 // the suspect that was sent alone last and is not delivered; 0: none
 	pace     pace
-	blocked  map[string]struct{} // keys with parked rows; nil: to be loaded
-	refused  *RejectedError      // by the policy halt: what would be refused
-	asked    time.Time           // when operators' wishes were looked for
-	more     bool                // there are more of them
-	topics   bool                // the topics in use were read from the lease row
-	refusing bool                // it was told that events to send again would be refused
+	settled  bool           // the blocked keys are known, and no move of rows is open
+	refused  *RejectedError // by the policy halt: what would be refused
+	asked    time.Time      // when operators' wishes were looked for
+	more     bool           // there are more of them
+	topics   bool           // the topics in use were read from the lease row
+	refusing bool           // it was told that events to send again would be refused
 	// replaying are the parked rows that were sent last.
 	replaying []*Record
 	// lastFound is how many records the last read found, typical the size that one
@@ -65,7 +65,7 @@ type outcome struct {
 
 func newSession(r *Relay, k *keeper) *session {
 	return &session{
-		relay: r, keeper: k, lease: k.lease, flights: newFlights(),
+		relay: r, keeper: k, lease: k.lease, flights: newFlights(k.blocked.seed),
 		gaps: gapSet{max: r.cfg.maxGaps}, looks: newLooks(r.store.TornReads()), pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
 		typical: r.cfg.MaxInFlightBytes/firstRead + 1,
 	}
@@ -229,10 +229,13 @@ func (s *session) overtaken(r *Record) bool {
 }
 
 func (s *session) rejection(r *Record, err error) *RejectedError {
-	return &RejectedError{
-		Table: s.relay.store.Table(), ID: r.ID, EventID: r.EventID, Topic: r.Topic, Err: err,
-		keyed: r.Key != nil || r.flight != nil && r.flight.hash != 0, seq: r.seq,
+	rejected := &RejectedError{Table: s.relay.store.Table(), ID: r.ID, EventID: r.EventID, Topic: r.Topic, Err: err, seq: r.seq}
+	if r.flight != nil {
+		rejected.hash = r.flight.hash
+	} else {
+		rejected.hash = s.flights.hash(r)
 	}
+	return rejected
 }
 
 // watchSink tells of a sink that keeps records for long without a word: one that

@@ -51,6 +51,9 @@ func (r *Relay) ParkedSQL() map[string]ParkedStatement {
 	const rows = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d", "failed", "no", 0]]`
 	const refusals = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d", "no", 1]]`
 	all := map[string]ParkedStatement{
+		"blocked":    {p.blocked, "text, text, bigint, bigint", r.blockedArgs(BlockedPart{Topic: "orders", Key: []byte("k"), Seq: 50_000})},
+		"overtake":   {p.overtake, "text", []any{seqs}},
+		"unmarked":   {r.names.Expand(r.unmarked()), "bigint, bigint, bigint", []any{1000, 2000, 5000}},
 		"orphans":    {p.orphans, "bigint", []any{99_000}},
 		"candidates": {p.candidates, "bigint, bigint", []any{0, 1000}},
 		"turns":      {p.turns, "text", []any{seqs}},

@@ -72,10 +72,10 @@ type Dropped struct {
 // parkedSQL has one dialect's statements over outbox_parked. Lists travel as JSON, so
 // that a statement is the same for any number of rows.
 type parkedSQL struct {
-	blockedKeys string
-	move        []string // [[id, event_id, state, error, overtaken], …]; each must change as many rows
-	orphans     string   // after seq: blocked rows without a row before them
-	sent        string   // lowest id, highest id
+	blocked string   // topic, key, seq, limit; see blockedArgs
+	move    []string // [[id, event_id, state, error, overtaken], …]; each must change as many rows
+	orphans string   // after seq: blocked rows without a row before them
+	sent    string   // lowest id, highest id
 
 	candidates string // after seq, limit
 	turns      string // [seq, …]: for each the first row of its key in another state than retry
@@ -83,9 +83,10 @@ type parkedSQL struct {
 	scan       func(rows *sql.Rows, p *ParkedRow) error
 
 	keys, remove string // [[seq, event_id], …]
-	heads        func(ctx context.Context, tx *sql.Tx, keys []EventKey) ([]parkedHead, error)
+	heads        func(ctx context.Context, q reader, keys []EventKey) ([]parkedHead, error)
 	followers    func(ctx context.Context, tx *sql.Tx, heads []parkedHead, most int) ([]int64, error)
 	release      string // [seq, …]
+	overtake     string // [seq, …]
 
 	refuse, block string // [[seq, event_id, reason, overtaken], …]
 
@@ -98,25 +99,6 @@ type parkedHead struct {
 	key   EventKey
 	seq   int64 // 0: none
 	state string
-}
-
-// BlockedKeys visits the distinct topics and keys of which rows are parked. Rows
-// without a key block nothing.
-func (r *Relay) BlockedKeys(ctx context.Context, visit func(topic string, key []byte)) (err error) {
-	rows, err := r.db.QueryContext(ctx, r.parked.blockedKeys)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var topic string
-		var key []byte
-		if err := rows.Scan(&topic, &key); err != nil {
-			return err
-		}
-		visit(topic, key)
-	}
-	return rows.Err()
 }
 
 // Asked reports whether any row is to be sent again or dropped: one look into an

@@ -75,6 +75,9 @@ ORDER BY h.seq, e.seq`
 	mysqlRelease = `UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a
 STRAIGHT_JOIN {outbox_parked} AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.state = 'retry' WHERE p.state = 'blocked'`
 
+	mysqlOvertake = `UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a
+STRAIGHT_JOIN {outbox_parked} AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.overtaken = true`
+
 	mysqlRefusals = `JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]',
   reason VARCHAR(4000) PATH '$[2]', overtaken INT PATH '$[3]')) AS a
 STRAIGHT_JOIN {outbox_parked} AS r FORCE INDEX (PRIMARY) ON r.seq = a.seq AND r.event_id = CONVERT(a.event_id USING ascii) COLLATE ascii_bin`
@@ -99,13 +102,13 @@ STRAIGHT_JOIN {outbox_parked} AS p FORCE INDEX (PRIMARY) ON p.seq = a.v ORDER BY
 func mysqlParked(n Names) parkedSQL {
 	heads, followers := n.Expand(mysqlHeads), n.Expand(mysqlFollowers)
 	return parkedSQL{
-		blockedKeys: n.Expand("SELECT DISTINCT CAST(topic AS BINARY), event_key FROM {outbox_parked} WHERE event_key IS NOT NULL"),
-		move:        []string{n.Expand(mysqlMove), n.Expand(mysqlMoved)},
-		orphans:     n.Expand(mysqlOrphans),
-		sent:        n.Expand(mysqlSent),
-		candidates:  n.Expand(mysqlCandidates),
-		turns:       n.Expand(mysqlTurns),
-		replay:      n.Expand(mysqlReplay),
+		blocked:    n.Expand(mysqlBlocked),
+		move:       []string{n.Expand(mysqlMove), n.Expand(mysqlMoved)},
+		orphans:    n.Expand(mysqlOrphans),
+		sent:       n.Expand(mysqlSent),
+		candidates: n.Expand(mysqlCandidates),
+		turns:      n.Expand(mysqlTurns),
+		replay:     n.Expand(mysqlReplay),
 		scan: func(rows *sql.Rows, p *ParkedRow) error {
 			var micros sql.NullInt64
 			err := rows.Scan(&p.Seq, &p.Overtaken, &p.Attempts,
@@ -115,20 +118,21 @@ func mysqlParked(n Names) parkedSQL {
 		},
 		keys:   n.Expand(mysqlKeys),
 		remove: n.Expand(mysqlRemove),
-		heads: func(ctx context.Context, tx *sql.Tx, keys []EventKey) ([]parkedHead, error) {
+		heads: func(ctx context.Context, q reader, keys []EventKey) ([]parkedHead, error) {
 			pairs := make([][2]string, len(keys))
 			for i, k := range keys {
 				pairs[i] = [2]string{hex.EncodeToString([]byte(k.Topic)), hex.EncodeToString([]byte(k.Key))}
 			}
-			return queryHeads(ctx, tx, heads, pairs, keys)
+			return queryHeads(ctx, q, heads, pairs, keys)
 		},
 		followers: func(ctx context.Context, tx *sql.Tx, of []parkedHead, most int) ([]int64, error) {
 			return queryFollowers(ctx, tx, followers, most, headsJSON(of))
 		},
-		release: n.Expand(mysqlRelease),
-		refuse:  n.Expand(mysqlRefuse),
-		block:   n.Expand(mysqlBlock),
-		dropped: n.Expand(mysqlDropped),
-		record:  n.Expand(mysqlRecord),
+		release:  n.Expand(mysqlRelease),
+		overtake: n.Expand(mysqlOvertake),
+		refuse:   n.Expand(mysqlRefuse),
+		block:    n.Expand(mysqlBlock),
+		dropped:  n.Expand(mysqlDropped),
+		record:   n.Expand(mysqlRecord),
 	}
 }

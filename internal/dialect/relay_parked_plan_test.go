@@ -81,7 +81,7 @@ func TestMariaDBFindsParkedRowsByAnIndex(t *testing.T) {
 			require.Regexp(t, "outbox_parked_|PRIMARY PRIMARY", plan, what)
 			for line := range strings.Lines(plan) {
 				if scans.MatchString(line) {
-					require.Contains(t, line, "Table function", "%s:\n%s", what, plan)
+					require.Regexp(t, "Table function|<derived", line, "%s:\n%s", what, plan)
 				}
 			}
 		}
@@ -94,7 +94,7 @@ func TestSQLiteFindsParkedRowsByAnIndex(t *testing.T) {
 			plan := explained(t, db, "EXPLAIN QUERY PLAN "+s.SQL, s.Args)
 			for line := range strings.Lines(plan) {
 				if strings.Contains(line, "SCAN") {
-					require.Regexp(t, "VIRTUAL TABLE|CONSTANT ROW|outbox_parked_asked_idx", line, "%s:\n%s", what, plan)
+					require.Regexp(t, "VIRTUAL TABLE|CONSTANT ROW|outbox_parked_asked_idx|SCAN part|SCAN \\(?subquery", line, "%s:\n%s", what, plan)
 				}
 			}
 		}

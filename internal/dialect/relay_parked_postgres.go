@@ -64,6 +64,9 @@ CROSS JOIN LATERAL (
 	postgresRelease = `UPDATE {outbox_parked} AS p SET state = 'retry' FROM json_array_elements_text($1::json) AS a (v)
 WHERE p.seq = a.v::bigint AND p.state = 'blocked'`
 
+	postgresOvertake = `UPDATE {outbox_parked} AS p SET overtaken = true FROM json_array_elements_text($1::json) AS a (v)
+WHERE p.seq = a.v::bigint`
+
 	postgresRefuse = `UPDATE {outbox_parked} AS p SET attempts = p.attempts + 1, error = a.v->>2, overtaken = p.overtaken OR a.v->>3 = '1',
     state = CASE p.state WHEN 'drop' THEN 'drop' ELSE 'failed' END
 FROM json_array_elements($1::json) AS a (v) WHERE p.seq = (a.v->>0)::bigint AND p.event_id = (a.v->>1)::uuid`
@@ -85,45 +88,46 @@ JOIN {outbox_parked} AS p ON p.seq = a.v::bigint ORDER BY p.seq`
 func postgresParked(n Names) parkedSQL {
 	heads, followers := n.Expand(postgresHeads), n.Expand(postgresFollowers)
 	return parkedSQL{
-		blockedKeys: n.Expand("SELECT DISTINCT topic, event_key FROM {outbox_parked} WHERE event_key IS NOT NULL"),
-		move:        []string{n.Expand(postgresMove)},
-		orphans:     n.Expand(postgresOrphans),
-		sent:        n.Expand(postgresSent),
-		candidates:  n.Expand(postgresCandidates),
-		turns:       n.Expand(postgresTurns),
-		replay:      n.Expand(postgresReplay),
+		blocked:    n.Expand(postgresBlocked),
+		move:       []string{n.Expand(postgresMove)},
+		orphans:    n.Expand(postgresOrphans),
+		sent:       n.Expand(postgresSent),
+		candidates: n.Expand(postgresCandidates),
+		turns:      n.Expand(postgresTurns),
+		replay:     n.Expand(postgresReplay),
 		scan: func(rows *sql.Rows, p *ParkedRow) error {
 			return rows.Scan(&p.Seq, &p.Overtaken, &p.Attempts,
 				&p.ID, &p.EventID, &p.Topic, &p.Key, &p.Type, &p.Payload, (*object)(&p.Headers), &p.CreatedAt)
 		},
 		keys:   n.Expand(postgresKeys),
 		remove: n.Expand(postgresRemove),
-		heads: func(ctx context.Context, tx *sql.Tx, keys []EventKey) ([]parkedHead, error) {
+		heads: func(ctx context.Context, q reader, keys []EventKey) ([]parkedHead, error) {
 			pairs := make([][2]string, len(keys))
 			for i, k := range keys {
 				pairs[i] = [2]string{k.Topic, k.Key}
 			}
-			return queryHeads(ctx, tx, heads, pairs, keys)
+			return queryHeads(ctx, q, heads, pairs, keys)
 		},
 		followers: func(ctx context.Context, tx *sql.Tx, of []parkedHead, most int) ([]int64, error) {
 			return queryFollowers(ctx, tx, followers, headsJSON(of), most)
 		},
-		release: n.Expand(postgresRelease),
-		refuse:  n.Expand(postgresRefuse),
-		block:   n.Expand(postgresBlock),
-		dropped: n.Expand(postgresDropped),
-		record:  n.Expand(postgresRecord),
+		release:  n.Expand(postgresRelease),
+		overtake: n.Expand(postgresOvertake),
+		refuse:   n.Expand(postgresRefuse),
+		block:    n.Expand(postgresBlock),
+		dropped:  n.Expand(postgresDropped),
+		record:   n.Expand(postgresRecord),
 	}
 }
 
 // queryHeads asks for the first rows of keys, which the statement numbers by their
 // places in the list.
-func queryHeads(ctx context.Context, tx *sql.Tx, query string, list any, keys []EventKey) (heads []parkedHead, err error) {
+func queryHeads(ctx context.Context, q querier, query string, list any, keys []EventKey) (heads []parkedHead, err error) {
 	pairs, err := json.Marshal(list)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.QueryContext(ctx, query, string(pairs))
+	rows, err := q.QueryContext(ctx, query, string(pairs))
 	if err != nil {
 		return nil, err
 	}

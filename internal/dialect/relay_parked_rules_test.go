@@ -63,7 +63,9 @@ func (w *parkedWorld) step(format string, args ...any) {
 
 func (w *parkedWorld) blocked() map[string]bool {
 	keys := make(map[string]bool)
-	require.NoError(w.t, w.r.BlockedKeys(w.t.Context(), func(_ string, key []byte) { keys[string(key)] = true }))
+	for _, k := range blockedKeys(w.t, w.r) {
+		keys[k.key] = true
+	}
 	return keys
 }
 

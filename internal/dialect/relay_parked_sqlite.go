@@ -50,6 +50,8 @@ ON p.seq = json_extract(a.value, '$[0]') AND p.event_id = json_extract(a.value, 
 
 	sqliteRelease = `UPDATE {outbox_parked} SET state = 'retry' WHERE seq IN (SELECT value FROM json_each(?)) AND state = 'blocked'`
 
+	sqliteOvertake = `UPDATE {outbox_parked} SET overtaken = true WHERE seq IN (SELECT value FROM json_each(?))`
+
 	sqliteRefuse = `UPDATE {outbox_parked} AS p SET attempts = p.attempts + 1, error = json_extract(a.value, '$[2]'),
     overtaken = p.overtaken OR json_extract(a.value, '$[3]'), state = CASE p.state WHEN 'drop' THEN 'drop' ELSE 'failed' END
 FROM json_each(?) AS a WHERE p.seq = json_extract(a.value, '$[0]') AND p.event_id = json_extract(a.value, '$[1]')`
@@ -70,21 +72,21 @@ SELECT p.id, p.event_id, p.topic, p.event_key, p.error FROM json_each(?) AS a CR
 func sqliteParked(n Names) parkedSQL {
 	first := n.Expand(sqliteFirst)
 	return parkedSQL{
-		blockedKeys: n.Expand("SELECT DISTINCT topic, event_key FROM {outbox_parked} WHERE event_key IS NOT NULL"),
-		move:        []string{n.Expand(sqliteMove), n.Expand(sqliteMoved)},
-		orphans:     n.Expand(sqliteOrphans),
-		sent:        n.Expand(sqliteSent),
-		candidates:  n.Expand(sqliteCandidates),
-		turns:       n.Expand(sqliteTurns),
-		replay:      n.Expand(sqliteReplay),
-		scan:        scanParkedSQLite,
-		keys:        n.Expand(sqliteKeys),
-		remove:      n.Expand(sqliteRemove),
-		heads: func(ctx context.Context, tx *sql.Tx, keys []EventKey) ([]parkedHead, error) {
+		blocked:    n.Expand(sqliteBlocked),
+		move:       []string{n.Expand(sqliteMove), n.Expand(sqliteMoved)},
+		orphans:    n.Expand(sqliteOrphans),
+		sent:       n.Expand(sqliteSent),
+		candidates: n.Expand(sqliteCandidates),
+		turns:      n.Expand(sqliteTurns),
+		replay:     n.Expand(sqliteReplay),
+		scan:       scanParkedSQLite,
+		keys:       n.Expand(sqliteKeys),
+		remove:     n.Expand(sqliteRemove),
+		heads: func(ctx context.Context, q reader, keys []EventKey) ([]parkedHead, error) {
 			heads := make([]parkedHead, len(keys))
 			for i, k := range keys {
 				heads[i].key = k
-				err := tx.QueryRowContext(ctx, first, k.Topic, k.Key, 1).Scan(&heads[i].seq, &heads[i].state)
+				err := q.QueryRowContext(ctx, first, k.Topic, k.Key, 1).Scan(&heads[i].seq, &heads[i].state)
 				if err != nil && !errors.Is(err, sql.ErrNoRows) {
 					return nil, err
 				}
@@ -100,11 +102,12 @@ func sqliteParked(n Names) parkedSQL {
 			}
 			return ready.seqs, nil
 		},
-		release: n.Expand(sqliteRelease),
-		refuse:  n.Expand(sqliteRefuse),
-		block:   n.Expand(sqliteBlock),
-		dropped: n.Expand(sqliteDropped),
-		record:  n.Expand(sqliteRecord),
+		release:  n.Expand(sqliteRelease),
+		overtake: n.Expand(sqliteOvertake),
+		refuse:   n.Expand(sqliteRefuse),
+		block:    n.Expand(sqliteBlock),
+		dropped:  n.Expand(sqliteDropped),
+		record:   n.Expand(sqliteRecord),
 	}
 }
 

@@ -245,17 +245,51 @@ func TestTheBlockedKeysAreThoseOfParkedRowsByTheirBytes(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
-		none := func(string, []byte) { t.Fatal("nothing is parked") }
-		require.NoError(t, r.BlockedKeys(t.Context(), none))
+		require.Empty(t, blockedKeys(t, r))
 		distinct := []keyed{{"t", "A"}, {"t", "a"}, {"t", "A "}, {"t ", "A"}, {"T", "A"}, {"t", "é\"\\"}, {"t", "e"}}
 		events := append([]keyed{{"t", ""}, {"t", "A"}, {"t", "a"}}, distinct...)
 		for _, e := range insertKeyed(t, db, events...) {
 			parkAll(t, r, l, e)
 		}
 		exec(t, db.DB, "UPDATE outbox_parked SET state = 'retry' WHERE event_key = 'a'")
-		var got []keyed
-		require.NoError(t, r.BlockedKeys(t.Context(), func(topic string, key []byte) { got = append(got, keyed{topic, string(key)}) }))
-		require.ElementsMatch(t, distinct, got)
+		require.ElementsMatch(t, distinct, blockedKeys(t, r))
+
+		asked := []dialect.EventKey{{Topic: "t", Key: "é\"\\"}, {Topic: "t", Key: "E"}, {Topic: "t", Key: "A"}, {Topic: "t  ", Key: "A"}, {Topic: "t", Key: ""}}
+		found, err := r.Blocked(t.Context(), asked)
+		require.NoError(t, err)
+		require.Equal(t, []dialect.EventKey{asked[0], asked[2]}, found)
+	})
+}
+
+// blockedKeys walks the blocked keys, from part to part.
+func blockedKeys(t *testing.T, r *dialect.Relay) (keys []keyed) {
+	t.Helper()
+	for after, more := (dialect.BlockedPart{}), true; more; {
+		var err error
+		after, more, err = r.BlockedKeys(t.Context(), after, func(topic string, key []byte) { keys = append(keys, keyed{topic, string(key)}) })
+		require.NoError(t, err)
+	}
+	return keys
+}
+
+// Parts end in the middle of a key, and rows without a key are many.
+func TestTheBlockedKeysAreWalkedInPartsOfSomeRows(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		fillParked(t, db, 45_000)
+		exec(t, db.DB, "UPDATE outbox_parked SET event_key = NULL WHERE seq BETWEEN 20001 AND 25000")
+		var after dialect.BlockedPart
+		parts, keys := 0, make(map[string]int)
+		for more := true; more; parts++ {
+			rows, err := after, error(nil)
+			after, more, err = r.BlockedKeys(t.Context(), rows, func(_ string, key []byte) { keys[string(key)]++ })
+			require.NoError(t, err)
+		}
+		require.Equal(t, 4, parts, "44,500 rows with keys in parts of 20,000, and an empty one")
+		require.Len(t, keys, 4501)
+		for key, times := range keys {
+			require.Equal(t, 1, times, key)
+		}
 	})
 }
 

@@ -1,0 +1,196 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// maxBlockedKeys is how many keys blockedKeys holds: 40 MB of hashes at the most. Beyond,
+// every key of a read is looked up.
+const maxBlockedKeys = 4_000_000
+
+// blockedKeys is what an owner knows of the keys that have parked rows, for as long as
+// its lease lasts: their hashes, eight bytes for each. It only tells which keys may be
+// blocked, and so which are worth a look into outbox_parked; that look decides. So it may
+// hold too much and never too little: a hash is there for each key that has a parked row.
+//
+// With the policy skip no key is blocked, and it is how far the parked rows are marked.
+//
+// Only the owner moves rows, so it stays true without being read again. After a move of
+// which it is not known whether it took place, and on another server, it is read anew.
+//
+// Its user is the one goroutine that reads.
+type blockedKeys struct {
+	seed   maphash.Seed
+	max    int
+	parts  [][]uint64 // by the first bits; each sorted, with a hash once for each key that has it
+	count  int
+	server string // the database server that told them; "": not known yet
+
+	loaded bool
+	after  dialect.BlockedPart // if not loaded: how far that has got
+}
+
+const blockedParts = 1 << 10
+
+func newBlockedKeys() *blockedKeys {
+	return &blockedKeys{seed: maphash.MakeSeed(), max: maxBlockedKeys}
+}
+
+// forget empties the set: it is to be loaded again.
+func (b *blockedKeys) forget() {
+	*b = blockedKeys{seed: b.seed, max: b.max}
+}
+
+func (b *blockedKeys) hash(topic string, key []byte) uint64 { return keyHash(b.seed, topic, key) }
+
+// full reports that there are more keys than are kept.
+func (b *blockedKeys) full() bool { return b.count > b.max }
+
+// may reports whether a key with this hash may be blocked.
+func (b *blockedKeys) may(hash uint64) bool {
+	if b.count == 0 || b.full() {
+		return b.count > 0
+	}
+	_, found := slices.BinarySearch(b.parts[hash%blockedParts], hash)
+	return found
+}
+
+// add takes in the hash of a key that becomes blocked.
+func (b *blockedKeys) add(hash uint64) {
+	if b.full() {
+		return
+	}
+	if b.count++; b.full() {
+		b.parts = nil
+		return
+	}
+	if b.parts == nil {
+		b.parts = make([][]uint64, blockedParts)
+	}
+	part := &b.parts[hash%blockedParts]
+	at, _ := slices.BinarySearch(*part, hash)
+	*part = slices.Insert(*part, at, hash)
+}
+
+// remove takes out the hash of a key that is free. Another one's equal hash stays.
+func (b *blockedKeys) remove(hash uint64) {
+	if b.count == 0 || b.full() {
+		return
+	}
+	part := &b.parts[hash%blockedParts]
+	if at, found := slices.BinarySearch(*part, hash); found {
+		*part = slices.Delete(*part, at, at+1)
+		b.count--
+	}
+}
+
+// of reports whether the set comes from this server. After a failover rows may be parked
+// again that were not any more: then it forgets.
+func (b *blockedKeys) of(server string) bool {
+	if b.server == "" || b.server == server {
+		b.server = server
+		return true
+	}
+	b.forget()
+	return false
+}
+
+// loadBlocked learns which keys have parked rows, if it is not known. Where a move may
+// still be committing whose answer was lost, it waits for that: the move holds the lease
+// row's lock.
+func (s *session) loadBlocked(ctx context.Context) error {
+	if s.settled {
+		return nil
+	}
+	err := s.bounded(ctx, func(ctx context.Context) error { return s.relay.store.Settle(ctx, s.lease) })
+	if err != nil {
+		return s.lostOr(err)
+	}
+	walk := s.blockedPart
+	if s.relay.cfg.OnRejection == Skip {
+		walk = s.overtakePart // nothing is blocked
+	}
+	for b := s.keeper.blocked; err == nil && !b.loaded && !b.full(); {
+		// Each part has a time limit of its own, and what was walked before one that fails
+		// is not walked again.
+		err = s.bounded(ctx, walk)
+	}
+	s.settled = err == nil
+	return err
+}
+
+// blockedPart takes in the next part of the parked keys.
+func (s *session) blockedPart(ctx context.Context) error {
+	b := s.keeper.blocked
+	var hashes []uint64
+	after, more, err := s.relay.store.BlockedKeys(ctx, b.after, func(topic string, key []byte) {
+		hashes = append(hashes, b.hash(topic, key))
+	})
+	if err != nil {
+		return fmt.Errorf("look for blocked keys: %w", err)
+	}
+	for _, hash := range hashes {
+		b.add(hash)
+	}
+	b.after, b.loaded = after, !more
+	return nil
+}
+
+// overtakePart marks the next part of what another policy has parked. The policy skip
+// delivers nothing before all is marked: a later event of a key would be ahead of one that
+// an operator could have sent again without a warning.
+func (s *session) overtakePart(ctx context.Context) error {
+	b := s.keeper.blocked
+	next, more, err := s.relay.store.Overtake(ctx, s.lease, b.after.Seq)
+	if err != nil {
+		return s.lostOr(fmt.Errorf("mark parked events as overtaken: %w", err))
+	}
+	b.after.Seq, b.loaded = next, !more
+	return nil
+}
+
+// blockedAmong looks up which keys of the records are blocked.
+func (s *session) blockedAmong(ctx context.Context, records []*Record) (map[string]bool, error) {
+	b := s.keeper.blocked
+	if b.count == 0 || s.relay.cfg.OnRejection == Skip {
+		return nil, nil
+	}
+	looks := make(map[string]bool)
+	var keys []dialect.EventKey
+	for _, r := range records {
+		if r.Key == nil || !b.may(b.hash(r.Topic, r.Key)) {
+			continue
+		}
+		if key := orderKey(r.Topic, r.Key); !looks[key] {
+			looks[key] = true
+			keys = append(keys, dialect.EventKey{Topic: r.Topic, Key: string(r.Key)})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	blocked := make(map[string]bool)
+	err := s.bounded(ctx, func(ctx context.Context) error {
+		found, err := s.relay.store.Blocked(ctx, keys)
+		for _, k := range found {
+			blocked[orderKey(k.Topic, []byte(k.Key))] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for blocked keys: %w", err)
+	}
+	return blocked, nil
+}
+
+// bounded gives a piece of work the time of one answer.
+func (s *session) bounded(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	return work(ctx)
+}
