@@ -182,6 +182,7 @@ type bench struct {
 	sink *testSink
 	// naive wraps the store: how a rule is taken out.
 	naive func(store) store
+	over  *sql.DB // how the relay reaches the database; nil: as the test does
 	cfg   Config
 }
 
@@ -200,6 +201,9 @@ func (b *bench) relay() *Relay {
 	cfg := b.cfg
 	cfg.DB, cfg.Dialect, cfg.Sink = b.db.DB, b.db.Dialect, b.sink
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	if b.over != nil {
+		cfg.DB = b.over
+	}
 	r, err := New(cfg)
 	require.NoError(b.t, err)
 	if b.naive != nil {

@@ -138,6 +138,9 @@ func (m *memStore) Read(_ context.Context, q dialect.ReadQuery, visit func(*dial
 		if !visit(&rows[i]) {
 			return info, nil
 		}
+		if err := m.fault("row"); err != nil {
+			return info, err
+		}
 	}
 	return info, nil
 }

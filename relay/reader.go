@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -112,20 +113,23 @@ func (s *session) room() (rows int, bytes int64) {
 	return s.relay.cfg.MaxInFlight - held, s.relay.cfg.MaxInFlightBytes - size
 }
 
-// poll reads once and delivers what it found.
+// poll reads once and delivers what it found. What a read had shown before it failed is
+// good, as the part of a read that was cut is: over a slow link nothing else may come.
 func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	rows, bytes := s.room()
+	bytes = min(bytes, s.appetite.bytes)
 	// No more than fit: what a read is cut short of was sent by the server for nothing.
 	limit = min(rows, s.relay.cfg.BatchSize, int(bytes/s.typical)+1)
+	began := time.Now()
 	batch, err := s.read(ctx, limit, bytes)
-	if err != nil {
+	s.appetite.learn(batch, time.Since(began), err)
+	if found = len(batch.records); found == 0 { // dispatch sorts the slice
 		return 0, limit, err
 	}
-	if len(batch.records) == 0 {
-		return 0, limit, nil
+	if failed := s.dispatch(ctx, batch.records); failed != nil {
+		return found, limit, failed
 	}
-	found = len(batch.records) // dispatch sorts the slice
-	return found, limit, s.dispatch(ctx, batch.records)
+	return found, limit, err
 }
 
 // batch is what a read found.
@@ -138,17 +142,16 @@ type batch struct {
 }
 
 // read asks for all gaps and for rows above the head in one statement, notes what it
-// has seen, and returns the records that are not in flight.
+// has seen, and returns the records that are not in flight. With an error it returns those
+// that it had seen before.
 func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
-	defer cancel()
 	forget := s.gaps.proven()
 	q := dialect.ReadQuery{Gaps: s.gaps.ranges(), Head: s.head, Limit: limit + s.returning()}
 	s.flights.beginRead()
 	defer s.flights.endRead()
-	b, err := s.collect(ctx, q, limit, bytes, nil)
-	if err != nil {
-		return batch{}, err
+	b, failed := s.collect(ctx, q, limit, bytes, nil)
+	if len(b.ids) == 0 && failed != nil {
+		return batch{}, failed
 	}
 	if s.relay.store.TornReads() {
 		if err := s.mend(ctx, &b, limit, bytes); err != nil {
@@ -166,7 +169,7 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 	newHead := max(s.head, b.last)
 	s.gaps.advance(s.head, newHead, b.ids, forget)
 	s.head = newHead
-	return b, nil
+	return b, failed
 }
 
 // returning is how many rows in flight a read may show again: none as a rule, all of
@@ -179,8 +182,13 @@ func (s *session) returning() int {
 	return held
 }
 
-// collect runs one statement. wanted, if given, picks the rows to keep.
+// collect runs one statement. wanted, if given, picks the rows to keep. After an error
+// the batch has the rows that came before it, if they are to be used.
 func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64, wanted func(*dialect.Row) bool) (batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	var late atomic.Bool
+	defer time.AfterFunc(s.appetite.longest, func() { late.Store(true) }).Stop()
 	// Room for as many as last time: full batches come one after another.
 	likely := min(limit, s.lastFound+64)
 	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
@@ -198,7 +206,8 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 			return false
 		}
 		if wanted != nil && !wanted(row) {
-			return true
+			b.cut = late.Load() // they may be as large and as many as they like
+			return !b.cut
 		}
 		b.ids = append(b.ids, row.ID)
 		if held {
@@ -212,11 +221,11 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 		newRecord(r, row)
 		b.records = append(b.records, r)
 		b.size += recordSize(r)
-		b.cut = len(b.records) >= limit || b.size >= bytes
+		b.cut = len(b.records) >= limit || b.size >= bytes || late.Load()
 		return !b.cut
 	})
 	switch {
-	case err != nil:
+	case err != nil && len(b.ids) == 0:
 		return batch{}, err
 	case info.Standby:
 		return batch{}, ErrStandby
@@ -228,6 +237,6 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 		return batch{}, errCameBack
 	}
 	s.server = info.Server
-	b.cut = b.cut || shown >= q.Limit
-	return b, nil
+	b.cut = b.cut || shown >= q.Limit || err != nil
+	return b, err
 }

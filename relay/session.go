@@ -47,6 +47,7 @@ type session struct {
 	// of the next is expected to have.
 	lastFound int
 	typical   int64
+	appetite  appetite
 
 	reread atomic.Bool   // the deleter asks for a read from the start
 	hurry  chan struct{} // the deleter is asked not to wait for more
@@ -67,7 +68,7 @@ func newSession(r *Relay, k *keeper) *session {
 	return &session{
 		relay: r, keeper: k, lease: k.lease, flights: newFlights(k.blocked.seed),
 		gaps: gapSet{max: r.cfg.maxGaps}, looks: newLooks(r.store.TornReads()), pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
-		typical: r.cfg.MaxInFlightBytes/firstRead + 1,
+		typical: r.cfg.MaxInFlightBytes/firstRead + 1, appetite: newAppetite(r.cfg),
 	}
 }
 

@@ -48,7 +48,7 @@ STRAIGHT_JOIN {outbox_events} AS e FORCE INDEX (PRIMARY) ON e.id = delivered.id 
 )
 
 func (m *mysqlRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error) {
-	rows, err := m.db.QueryContext(ctx, m.names.Expand(m.readStatement(q)))
+	rows, err := m.stream(ctx, m.names.Expand(m.readStatement(q)))
 	if err != nil {
 		return ReadInfo{}, err
 	}

@@ -81,7 +81,7 @@ func (p *postgresRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) 
 	if q.GapsOnly {
 		args[1] = int64(math.MaxInt64)
 	}
-	rows, err := p.db.QueryContext(ctx, statement, args...)
+	rows, err := p.stream(ctx, statement, args...)
 	if err != nil {
 		return ReadInfo{}, err
 	}

@@ -15,9 +15,9 @@ var errDescending = errors.New("the database returned rows out of order")
 //
 // When the gaps' part was cut by its limit, what follows it must not be used: a row
 // above the head could overtake one of the same key in a gap that was not reached.
-func visitRows(rows *sql.Rows, q ReadQuery, visit func(*Row) bool,
+func visitRows(rows *stream, q ReadQuery, visit func(*Row) bool,
 	columns func(*Row, *sql.NullTime) []any) (info ReadInfo, err error) {
-	defer func() { err = errors.Join(err, rows.Close()) }()
+	defer func() { err = errors.Join(err, rows.leave()) }()
 	var row Row
 	var created sql.NullTime
 	into := columns(&row, &created)

@@ -50,7 +50,7 @@ func (s *sqliteRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) bo
 	if !q.GapsOnly {
 		statement, args = statement+"\nUNION ALL "+sqliteTail, append(args, q.Head, q.Limit)
 	}
-	rows, err := s.db.QueryContext(ctx, s.names.Expand(statement), args...)
+	rows, err := s.stream(ctx, s.names.Expand(statement), args...)
 	if err != nil {
 		return ReadInfo{}, err
 	}

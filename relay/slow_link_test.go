@@ -1,0 +1,122 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// large makes n events of one key, of so many bytes each, in the server itself.
+func (b *bench) large(n, size int) {
+	b.t.Helper()
+	b.exec("INSERT INTO outbox_events (topic, event_key, payload) SELECT 't', 'large', " + map[dialect.Dialect]string{
+		dialect.PostgreSQL: fmt.Sprintf("convert_to(repeat('x', %d), 'UTF8') FROM generate_series(1, %d)", size, n),
+		dialect.MySQL:      fmt.Sprintf("REPEAT('x', %d) FROM seq_1_to_%d", size, n),
+		dialect.SQLite: fmt.Sprintf("zeroblob(%d) FROM json_each('[0' || replace(hex(zeroblob(%d)), '00', ',0') || ']')",
+			size, n-1),
+	}[b.db.Dialect])
+}
+
+// slowly has the relay reach its database over a link of 20 MB/s, and the test itself
+// directly. On SQLite there is none.
+func (b *bench) slowly() *dbtest.Link {
+	if b.db.Dialect == dialect.SQLite {
+		return new(dbtest.Link)
+	}
+	slow, link := dbtest.SlowLink(b.t, b.db, 20e6)
+	b.over = slow.DB
+	return link
+}
+
+// The relay has seen small events, and asks for thousands: they are large now. It takes
+// what it has room for, and closes the statement. The driver then takes in the rest: at
+// this link's speed for longer than a statement may last, so that the read failed, taught
+// nothing, and was tried again in the same way for ever.
+func TestLargeEventsAfterSmallOnesComeOverASlowLink(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		const small, n, size = 400, 300, 200_000
+		b := newBench(t, db)
+		b.cfg.answerTimeout = time.Second // in which the link carries less than MaxInFlightBytes
+		link := b.slowly()
+		b.commit("small", numbered("k", small)...)
+		stop := b.start()
+		eventually(t, "the small ones are delivered", b.empty)
+		b.large(n, size)
+		eventually(t, "the large ones are delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, small+n, b.sink.count())
+		last := int64(0)
+		for _, p := range b.sink.published {
+			require.Greater(t, p.id, last, "in order")
+			last = p.id
+		}
+		require.LessOrEqual(t, link.Carried(), int64(2*n*size), "what a read does not want is not sent")
+		require.LessOrEqual(t, link.Connections(), int64(25), "and sizes that are known cost no connection")
+	})
+}
+
+// breaking loses the connection in each read that shows so many rows.
+type breaking struct {
+	store
+	after int
+}
+
+func (s breaking) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+	shown := 0
+	info, err := s.store.Read(ctx, q, func(row *dialect.Row) bool {
+		shown++
+		return visit(row) && shown < s.after
+	})
+	if shown < s.after {
+		return info, err
+	}
+	return info, errors.Join(err, errMem)
+}
+
+// No read of more ends well: were the rows of a failed one thrown away, nothing would move. They
+// are the first of a snapshot by their ids, as those of a read that was cut.
+func TestWhatAReadShowedBeforeItFailedIsDelivered(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.naive = func(s store) store { return breaking{s, 3} }
+		b.commit("k", numbered("k", 50)...)
+		stop := b.start()
+		eventually(t, "all are delivered", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 50), b.sink.values())
+	})
+}
+
+func TestTheAppetiteFollowsTheTimeThatAReadTakes(t *testing.T) {
+	a := newAppetite(Config{MaxInFlightBytes: 24 << 20, answerTimeout: time.Minute})
+	require.EqualValues(t, 24<<20, a.bytes)
+	a.learn(batch{size: 24 << 20, cut: true}, 10*time.Millisecond, nil)
+	require.EqualValues(t, 24<<20, a.bytes, "it has a bound")
+	a.learn(batch{size: 16 << 20, cut: true}, 2*time.Second, nil)
+	require.EqualValues(t, 8<<20, a.bytes, "half the time, at this speed")
+	a.learn(batch{size: 8 << 20, cut: true}, 900*time.Millisecond, nil)
+	require.EqualValues(t, 8<<20, a.bytes, "long enough, and not too long")
+	a.learn(batch{size: 1 << 10}, time.Millisecond, nil)
+	require.EqualValues(t, 8<<20, a.bytes, "there was no more: nothing is known")
+	a.learn(batch{size: 8 << 20, cut: true}, 100*time.Millisecond, nil)
+	require.EqualValues(t, 16<<20, a.bytes)
+	a.learn(batch{}, time.Minute, context.DeadlineExceeded)
+	require.EqualValues(t, 4<<20, a.bytes)
+	for range 9 {
+		a.learn(batch{}, time.Minute, context.DeadlineExceeded)
+	}
+	require.EqualValues(t, minAppetite, a.bytes)
+	require.EqualValues(t, 100, func() int64 {
+		a := newAppetite(Config{MaxInFlightBytes: 100, answerTimeout: time.Minute})
+		a.learn(batch{}, time.Minute, context.DeadlineExceeded)
+		return a.bytes
+	}(), "MaxInFlightBytes may be less than that")
+}
