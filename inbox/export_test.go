@@ -15,3 +15,6 @@ const MaxLosses = maxLosses
 
 // MaxConflicts is the same for conflicts.
 const MaxConflicts = maxConflicts
+
+// WithStallAfter says when a wait is logged.
+func WithStallAfter(d time.Duration) Option { return func(c *config) { c.stallAfter = d } }

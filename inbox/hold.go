@@ -45,7 +45,9 @@ func (ib *Inbox) Hold(ctx context.Context, db *sql.DB, topic string, partition i
 		return fail(err)
 	}
 	defer func() { _ = tx.Rollback() }()
+	over := ib.watch(ctx, db, &stall{}, "topic", topic, "partition", partition)
 	row, err := ib.store.HoldPartition(ctx, tx, ib.consumer, topic, partition)
+	over(err)
 	if err != nil {
 		return fail(err)
 	}

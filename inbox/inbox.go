@@ -48,6 +48,7 @@ type Inbox struct {
 
 	deadLetter func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error
 	backoff    backoff
+	stallAfter time.Duration
 	log        *slog.Logger
 	sleep      func(ctx context.Context, d time.Duration) error
 
@@ -80,6 +81,8 @@ type store interface {
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	LockHold(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
+	// LockWaits lists sessions that wait for the tables of the rows above, the longest first.
+	LockWaits(ctx context.Context, db dialect.Queryer) ([]dialect.LockWait, error)
 	// LowestOffsets returns the lowest position of each partition that rows come from.
 	LowestOffsets(ctx context.Context, db dialect.Queryer, consumer string) ([]dialect.InboxPosition, error)
 	// ExpiredMessages returns the next rows older than age, and where to go on from.
@@ -102,13 +105,14 @@ type store interface {
 // talk to the database.
 func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 	cfg := config{
-		names:    dialect.Names{Dialect: d},
-		consumer: consumer,
-		attempts: DefaultMaxAttempts,
-		policy:   BlockKey,
-		backoff:  backoff{min: DefaultBackoffMin, max: DefaultBackoffMax},
-		log:      slog.Default(),
-		sleep:    sleep,
+		names:      dialect.Names{Dialect: d},
+		consumer:   consumer,
+		attempts:   DefaultMaxAttempts,
+		policy:     BlockKey,
+		backoff:    backoff{min: DefaultBackoffMin, max: DefaultBackoffMax},
+		log:        slog.Default(),
+		stallAfter: stallAfter,
+		sleep:      sleep,
 	}
 	for _, opt := range opts {
 		opt(&cfg)
@@ -140,6 +144,7 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 
 		deadLetter: cfg.deadLetters(),
 		backoff:    cfg.backoff,
+		stallAfter: cfg.stallAfter,
 		log:        cfg.log.With("consumer", consumer),
 		sleep:      cfg.sleep,
 	}, nil

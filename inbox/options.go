@@ -21,15 +21,16 @@ const (
 type Option func(*config)
 
 type config struct {
-	names    dialect.Names
-	consumer string
-	attempts int
-	backoff  backoff
-	policy   Policy
-	daily    bool
-	dead     deadLetters
-	log      *slog.Logger
-	sleep    func(ctx context.Context, d time.Duration) error
+	names      dialect.Names
+	consumer   string
+	attempts   int
+	backoff    backoff
+	policy     Policy
+	daily      bool
+	dead       deadLetters
+	log        *slog.Logger
+	stallAfter time.Duration
+	sleep      func(ctx context.Context, d time.Duration) error
 }
 
 func (c *config) validate() error {

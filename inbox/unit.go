@@ -19,11 +19,15 @@ type unit struct {
 	losses    int // connections lost under the handler
 	conflicts int // transactions ended by the database because of others, since the last failure of another kind
 	handlers  int // those of them that the handler met
+
+	stall stall // the wait for another session's lock
 }
 
 // accept says which of ms are fresh. After a COMMIT without an answer, inDoubt, that is for the database to say
 // where no ids do.
-func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) ([]bool, error) {
+func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) (_ []bool, err error) {
+	over := u.ib.watch(ctx, u.db, &u.stall, "message_id", ms[0].ID, "messages", len(ms), "topic", ms[0].Topic)
+	defer func() { over(err) }()
 	if u.without {
 		if inDoubt {
 			if _, err := u.hold.resolve(ctx, tx); err != nil {

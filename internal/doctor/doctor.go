@@ -140,6 +140,7 @@ func Checks() []Check {
 		{"inbox.parked", []Severity{Problem}},
 		{"inbox.asked", []Severity{Warning, Note}},
 		{"inbox.blocked", []Severity{Problem}},
+		{"inbox.waits", []Severity{Problem}},
 		{"inbox.unpruned", []Severity{Warning}},
 		{"inbox.retention", []Severity{Warning}},
 		{"inbox.attempts", []Severity{Warning}},

@@ -14,7 +14,7 @@ import (
 func (f *Facts) CheckInbox() []Finding {
 	found := findings{}
 	for _, check := range []func(*Facts, *findings){
-		reachInbox, inboxTables, inboxGrants, inboxParked, inboxBlocked, inboxWindow, inboxAttempts, inboxBackfills, inboxDays, inboxVacuum, unanswered,
+		reachInbox, inboxTables, inboxGrants, inboxParked, inboxBlocked, inboxWaits, inboxWindow, inboxAttempts, inboxBackfills, inboxDays, inboxVacuum, unanswered,
 	} {
 		check(f, &found)
 	}
@@ -134,6 +134,22 @@ func inboxBlocked(f *Facts, found *findings) {
 		}
 		found.add(Problem, "inbox.blocked", k.Consumer, fmt.Sprintf("message %d of topic %q waits behind its key, which does not stand still: were rows of %s deleted by hand?", k.Seq, k.Topic, f.table(dialect.InboxBlocked)),
 			"later messages of the key overtake it, and it never follows by itself", f.relay(fmt.Sprintf("inbox parked retry %d", k.Seq)))
+	}
+}
+
+// inboxWaits finds sessions that a consumer waits for: a member whose host is paused or gone keeps its locks.
+func inboxWaits(f *Facts, found *findings) {
+	limit := f.MaxAge / 30 // 10 s by default
+	seen := map[int64]bool{}
+	for _, w := range f.Inbox.Waits {
+		if w.For < limit || seen[w.Holder.Session] {
+			continue
+		}
+		seen[w.Holder.Session] = true
+		found.add(Problem, "inbox.waits", f.table(dialect.InboxEvents), fmt.Sprintf("session %d has waited for %s to write to %s or %s, for %s",
+			w.Waiter, duration(w.For), f.table(dialect.InboxEvents), f.table(dialect.InboxOffsets), w.Holder),
+			"its partition stands still until that transaction ends. If it is of a consumer whose host is paused or gone, the server may "+
+				"take hours to find out: docs/consumers.md says what limits that", w.Holder.End(f.Names.Dialect))
 	}
 }
 

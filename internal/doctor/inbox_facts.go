@@ -25,6 +25,7 @@ type InboxFacts struct {
 	Layout      dialect.InboxLayout
 	Days        *dialect.DoctorDays
 	Loose       []dialect.DoctorBlocked
+	Waits       []dialect.LockWait
 	VacuumTable string // default name; of Facts.Vacuum
 }
 
@@ -48,6 +49,7 @@ func inboxQuestions() []question {
 		{"rights", askInboxGrants, ""},
 		{"the inbox", askInboxStatus, dialect.InboxEvents},
 		{"keys that stand still", askLooseKeys, dialect.InboxBlocked},
+		{"sessions that wait for a lock", askInboxWaits, ""},
 		{"daily partitions", askDays, dialect.InboxExpiry},
 		{"dead rows", askInboxVacuum, ""},
 	}
@@ -75,6 +77,11 @@ func askInboxStatus(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
 
 func askLooseKeys(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
 	f.Inbox.Loose, err = d.LooseKeys(ctx)
+	return err
+}
+
+func askInboxWaits(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+	f.Inbox.Waits, err = d.InboxWaits(ctx)
 	return err
 }
 

@@ -1,7 +1,9 @@
 package doctor_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,6 +96,42 @@ func TestTheInboxIsExamined(t *testing.T) {
 			f := c.examineInbox(0).only(t, "inbox.blocked")
 			requireFinding(t, f, doctor.Problem, "billing", fmt.Sprintf("relay inbox parked retry %d ", head))
 			require.Contains(t, f.What, "is the first of its key")
+		}},
+		{"a member that stands still with its transaction open", func(t *testing.T, c *clinic) {
+			if c.db.Dialect == dialect.SQLite {
+				return // its busy timeout ends such waits
+			}
+			const insert = "INSERT INTO inbox_events (consumer, message_id) VALUES ('billing', 'm')"
+			dead, err := c.db.DB.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			var session int64
+			require.NoError(t, dead.QueryRowContext(t.Context(), map[dialect.Dialect]string{
+				dialect.PostgreSQL: "SELECT pg_backend_pid()", dialect.MySQL: "SELECT CONNECTION_ID()"}[c.db.Dialect]).Scan(&session))
+			names := dialect.Names{Dialect: c.db.Dialect}
+			insertion := strings.Replace(insert, "inbox_events", names.Table("inbox_events"), 1) // as the inbox writes the name
+			_, err = dead.ExecContext(t.Context(), insertion)
+			require.NoError(t, err)
+			successor := make(chan error, 1)
+			go func() {
+				_, err := c.db.DB.ExecContext(context.WithoutCancel(t.Context()), insertion)
+				successor <- err
+			}()
+			c.opts.MaxAge = 6 * time.Second // a thirtieth of it is long
+			var found findings
+			require.Eventually(t, func() bool {
+				found = c.examineInbox(0).all("inbox.waits")
+				return len(found) > 0
+			}, 20*time.Second, 150*time.Millisecond)
+			c.opts.MaxAge = 0
+			end := "SELECT pg_terminate_backend(%d);"
+			if c.db.Dialect == dialect.MySQL {
+				end = "KILL %d;"
+			}
+			requireFinding(t, found.only(t, "inbox.waits"), doctor.Problem, "inbox_events", fmt.Sprintf(end, session))
+			require.Contains(t, found[0].What, fmt.Sprintf("for session %d (", session))
+			require.Empty(t, c.examineInbox(0).all("inbox.waits"), "not long by default")
+			require.NoError(t, dead.Rollback())
+			require.NoError(t, <-successor)
 		}},
 		{"an inbox that nobody prunes", func(t *testing.T, c *clinic) {
 			c.applied("billing", "m", 16*24*time.Hour)
