@@ -16,9 +16,8 @@ type archives interface {
 	DeleteArchiving(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) (int64, error)
 	// ArchiveSent does so with what committed transactions have named.
 	ArchiveSent(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
-	// UnparkArchiving and ArchiveSentParked do so out of outbox_parked.
+	// UnparkArchiving does so out of outbox_parked.
 	UnparkArchiving(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error)
-	ArchiveSentParked(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
 	// Purge deletes at most limit old rows.
 	Purge(ctx context.Context, o dialect.Old, limit int) (int64, error)
 }
@@ -73,17 +72,6 @@ func (r *Relay) removeUnparked(ctx context.Context, l dialect.Lease) ([]dialect.
 		return r.store.UnparkArchiving(ctx, l, r.unparked)
 	}
 	return r.store.Unpark(ctx, l, r.unparked)
-}
-
-// archiveNamed moves what a committed transaction has named. A manifest does not tell
-// where the records are.
-func (r *Relay) archiveNamed(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error) {
-	waiting, err := r.store.ArchiveSent(ctx, l, events)
-	if err != nil {
-		return waiting, err
-	}
-	parked, err := r.store.ArchiveSentParked(ctx, l, events)
-	return waiting + parked, err
 }
 
 func (r *Relay) checkArchive(ctx context.Context) error {

@@ -377,13 +377,19 @@ func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.Del
 	return freed, err
 }
 
-func (m *memStore) DeleteSentParked(_ context.Context, l dialect.Lease, events []dialect.Event) (n int64, err error) {
-	err = m.fenced(l, func() {
-		before := len(m.db.parked)
-		m.db.unpark(func(p *memParked) bool {
-			return slices.Contains(events, dialect.Event{ID: p.ID, EventID: p.EventID})
-		})
-		n = int64(before - len(m.db.parked))
+// SentParked looks at one row a part.
+func (m *memStore) SentParked(_ context.Context, sent *dialect.SentEvents, after int64) (found []dialect.DeliveredParked, next int64, more bool, err error) {
+	next = after
+	err = m.change(func() {
+		for _, p := range m.db.parked {
+			if p.Seq <= after || more {
+				continue
+			}
+			next, more = p.Seq, true
+			if sent.Has(dialect.Event{ID: p.ID, EventID: p.EventID}) {
+				found = append(found, dialect.DeliveredParked{ParkedEvent: dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
+			}
+		}
 	})
-	return n, err
+	return found, next, more, err
 }

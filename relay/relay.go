@@ -82,7 +82,8 @@ type parkedStore interface {
 	DropAsked(ctx context.Context, l dialect.Lease, limit int) ([]dialect.Dropped, []dialect.EventKey, error)
 	Replayable(ctx context.Context, limit int, visit func(*dialect.ParkedRow) bool) error
 	Unpark(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error)
-	DeleteSentParked(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
+	// SentParked looks in the next part of the parked rows for events that transactions have named.
+	SentParked(ctx context.Context, sent *dialect.SentEvents, after int64) (found []dialect.DeliveredParked, next int64, more bool, err error)
 }
 
 type leases interface {

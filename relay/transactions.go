@@ -26,6 +26,9 @@ const confirmEvery = 2 * time.Second
 // namedAtOnce is how many rows that transactions have named are looked for at a time.
 const namedAtOnce = 5000
 
+// sentAtOnce bounds those that are kept for a walk over the parked rows: 20 MB of them.
+const sentAtOnce = 200_000
+
 // forgetEvery is how often the sink may drop manifests that nobody will read.
 const forgetEvery = time.Minute
 
@@ -82,6 +85,7 @@ func (s *session) openTransactional(ctx context.Context, sink Transactional) (Tr
 // still there, as a rule none.
 func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error {
 	named, deleted := 0, int64(0)
+	var sentAll dialect.SentEvents
 	err := tx.Sent(ctx, func(sent []Sent) error {
 		named += len(sent)
 		for len(sent) > 0 {
@@ -89,6 +93,7 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 			events := make([]dialect.Event, n)
 			for i, e := range sent[:n] {
 				events[i] = dialect.Event(e)
+				sentAll.Add(events[i])
 			}
 			gone, err := s.deleteNamed(ctx, events)
 			if err != nil {
@@ -97,8 +102,17 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 			deleted += gone
 			sent = sent[n:]
 		}
-		return nil
+		if sentAll.Len() < sentAtOnce {
+			return nil
+		}
+		gone, err := s.unparkSent(ctx, &sentAll)
+		sentAll, deleted = dialect.SentEvents{}, deleted+gone
+		return err
 	})
+	if err == nil {
+		gone, errParked := s.unparkSent(ctx, &sentAll)
+		deleted, err = deleted+gone, errParked
+	}
 	if err != nil {
 		return fmt.Errorf("delete what was sent by earlier transactions: %w", err)
 	}
@@ -117,14 +131,29 @@ func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (int6
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	if s.relay.cfg.Archive {
-		return s.relay.archiveNamed(ctx, s.lease, events)
+		return s.relay.store.ArchiveSent(ctx, s.lease, events) // a manifest does not tell where the records are
 	}
-	waiting, err := s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events})
-	if err != nil {
-		return waiting, err
+	return s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events})
+}
+
+// unparkSent deletes the events out of outbox_parked too, where one stands that was sent
+// again: in one walk over the parked rows for all of them.
+func (s *session) unparkSent(ctx context.Context, sent *dialect.SentEvents) (deleted int64, err error) {
+	for after, more := int64(0), sent.Len() > 0; more; {
+		err := s.bounded(ctx, func(ctx context.Context) error {
+			found, next, some, err := s.relay.store.SentParked(ctx, sent, after)
+			after, more, deleted = next, some, deleted+int64(len(found))
+			s.relay.unparked = append(s.relay.unparked, found...)
+			return err
+		})
+		if err == nil {
+			err = s.relay.unpark(ctx, s.keeper, func([]dialect.EventKey) {})
+		}
+		if err != nil {
+			return deleted, err
+		}
 	}
-	parked, err := s.relay.store.DeleteSentParked(ctx, s.lease, events)
-	return waiting + parked, err
+	return deleted, nil
 }
 
 // confirmLoop keeps the position while the session lives.

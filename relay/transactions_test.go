@@ -88,6 +88,40 @@ func TestWhatACommittedTransactionHoldsIsDeletedNotSentAgain(t *testing.T) {
 	})
 }
 
+// walks counts how often the parked rows are walked for what manifests name.
+type walks struct {
+	store
+	count atomic.Int64
+}
+
+func (w *walks) SentParked(ctx context.Context, sent *dialect.SentEvents, after int64) ([]dialect.DeliveredParked, int64, bool, error) {
+	if after == 0 {
+		w.count.Add(1)
+	}
+	return w.store.SentParked(ctx, sent, after)
+}
+
+// No index has the row ids of parked events, so a start looks through all of them: once,
+// and not once for each manifest.
+func TestAStartWalksTheParkedRowsOnceForAllManifests(t *testing.T) {
+	eachExactly(t, func(t *testing.T, b *exactly) {
+		b.park("k")
+		b.park("j")
+		var e dialect.Event
+		require.NoError(t, b.db.DB.QueryRow("SELECT id, event_id FROM outbox_parked WHERE event_key = 'k'").Scan(&e.ID, &e.EventID))
+		for i := range 20 {
+			b.broker.manifests = append(b.broker.manifests, []Sent{{ID: e.ID + int64(i), EventID: e.EventID}})
+		}
+		r := b.relay()
+		w := &walks{store: r.store}
+		r.store = w
+		stop := start(t, r)
+		b.parkedAre("j failed")
+		require.NoError(t, stop())
+		require.EqualValues(t, 1, w.count.Load())
+	})
+}
+
 func TestWithoutTheManifestsACrashWouldDuplicate(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.commit("k", "k1")

@@ -42,12 +42,6 @@ func (r *Relay) UnparkArchiving(ctx context.Context, l Lease, rows []DeliveredPa
 	return freed, err
 }
 
-// ArchiveSentParked is DeleteSentParked, and puts the rows into outbox_archive in the
-// same transaction. Where they are in Kafka is not known.
-func (r *Relay) ArchiveSentParked(ctx context.Context, l Lease, events []Event) (int64, error) {
-	return r.deleteSentParked(ctx, l, events, r.unparkArchiving)
-}
-
 // unparkParts unparks rows, some MiB in a transaction.
 func (r *Relay) unparkParts(ctx context.Context, l Lease, rows []DeliveredParked,
 	unpark func(context.Context, *sql.Tx, []DeliveredParked) (int64, []EventKey, error)) (deleted int64, freed []EventKey, err error) {

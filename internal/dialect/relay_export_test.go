@@ -54,6 +54,7 @@ func (r *Relay) ParkedSQL() map[string]ParkedStatement {
 		"blocked":    {p.blocked, "text, text, bigint, bigint", r.blockedArgs(BlockedPart{Topic: "orders", Key: []byte("k"), Seq: 50_000})},
 		"overtake":   {p.overtake, "text", []any{seqs}},
 		"unmarked":   {r.names.Expand(r.unmarked()), "bigint, bigint, bigint", []any{1000, 2000, 5000}},
+		"sent":       {p.sent, "bigint, bigint, bigint, bigint", []any{1000, 2000, 1, 90_000}},
 		"orphans":    {p.orphans, "bigint", []any{99_000}},
 		"candidates": {p.candidates, "bigint, bigint", []any{0, 1000}},
 		"turns":      {p.turns, "text", []any{seqs}},

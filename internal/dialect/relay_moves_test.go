@@ -109,11 +109,17 @@ func TestNoTransactionThatHoldsTheLeaseMovesMoreThanSomeMiB(t *testing.T) {
 			return err
 		}},
 		{"parked rows that a manifest names into the archive", "outbox_parked", true, func(m *movedRows) error {
-			_, err := m.r.ArchiveSentParked(ctx, m.l, m.events)
+			found, err := m.sent()
+			if err == nil {
+				_, err = m.r.UnparkArchiving(ctx, m.l, found)
+			}
 			return err
 		}},
 		{"parked rows that a manifest names away", "outbox_parked", true, func(m *movedRows) error {
-			_, err := m.r.DeleteSentParked(ctx, m.l, m.events)
+			found, err := m.sent()
+			if err == nil {
+				_, err = m.r.Unpark(ctx, m.l, found)
+			}
 			return err
 		}},
 	} {
@@ -146,6 +152,16 @@ type movedRows struct {
 	l      dialect.Lease
 	events []dialect.Event
 	parked []parkedState
+}
+
+// sent are the parked rows that a manifest names.
+func (m *movedRows) sent() ([]dialect.DeliveredParked, error) {
+	var sent dialect.SentEvents
+	for _, e := range m.events {
+		sent.Add(e)
+	}
+	found, _, _, err := m.r.SentParked(context.Background(), &sent, 0)
+	return found, err
 }
 
 func (m *movedRows) named() (all []dialect.DeliveredParked) {

@@ -3,7 +3,6 @@ package dialect
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -75,7 +74,7 @@ type parkedSQL struct {
 	blocked string   // topic, key, seq, limit; see blockedArgs
 	move    []string // [[id, event_id, state, error, overtaken], …]; each must change as many rows
 	orphans string   // after seq: blocked rows without a row before them
-	sent    string   // lowest id, highest id
+	sent    string   // after seq, to seq, lowest id, highest id
 
 	candidates string // after seq, limit
 	turns      string // [seq, …]: for each the first row of its key in another state than retry
@@ -208,56 +207,6 @@ func (r *Relay) releaseOrphans(ctx context.Context, tx *sql.Tx, before int64, ro
 	}
 	_, err = tx.ExecContext(ctx, r.parked.release, intsJSON(orphans))
 	return err
-}
-
-// DeleteSentParked deletes parked rows that hold one of these events under the same
-// row id: an exactly-once start found that they were delivered (hazard 17). It returns
-// how many, and treats their keys as Unpark does. It reads the ids of all parked rows
-// between the lowest and the highest id.
-func (r *Relay) DeleteSentParked(ctx context.Context, l Lease, events []Event) (int64, error) {
-	return r.deleteSentParked(ctx, l, events, r.unpark)
-}
-
-func (r *Relay) deleteSentParked(ctx context.Context, l Lease, events []Event,
-	unpark func(context.Context, *sql.Tx, []DeliveredParked) (int64, []EventKey, error)) (int64, error) {
-	if len(events) == 0 {
-		return 0, nil
-	}
-	sent := make(map[Event]bool, len(events))
-	lo, hi := events[0].ID, events[0].ID
-	for _, e := range events {
-		sent[e] = true
-		lo, hi = min(lo, e.ID), max(hi, e.ID)
-	}
-	// Before the transaction: nobody but the owner inserts or deletes.
-	found, err := r.findSent(ctx, lo, hi, sent)
-	if err != nil || len(found) == 0 {
-		return 0, err
-	}
-	if err := r.measure(ctx, found); err != nil {
-		return 0, err
-	}
-	deleted, _, err := r.unparkParts(ctx, l, found, unpark)
-	return deleted, err
-}
-
-func (r *Relay) findSent(ctx context.Context, lo, hi int64, sent map[Event]bool) (found []DeliveredParked, err error) {
-	rows, err := r.db.QueryContext(ctx, r.parked.sent, lo, hi)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var seq int64
-		var e Event
-		if err := rows.Scan(&seq, &e.ID, &e.EventID); err != nil {
-			return nil, err
-		}
-		if sent[e] {
-			found = append(found, DeliveredParked{ParkedEvent: ParkedEvent{Seq: seq, EventID: e.EventID}})
-		}
-	}
-	return found, rows.Err()
 }
 
 // fenced is Fenced, again where somebody changed the state of the same rows meanwhile.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"fmt"
 	"time"
 )
 
@@ -28,8 +29,6 @@ STRAIGHT_JOIN {outbox_events} AS e FORCE INDEX (PRIMARY) ON e.id = a.id AND e.ev
 WHERE p.seq > ? AND p.state = 'blocked' AND (p.event_key IS NULL OR NOT EXISTS (
   SELECT 1 FROM {outbox_parked} AS e WHERE e.topic = p.topic AND e.event_key = p.event_key
     AND CAST(e.topic AS BINARY) = CAST(p.topic AS BINARY) AND e.seq < p.seq LIMIT 1))`
-
-	mysqlSent = `SELECT seq, id, event_id FROM {outbox_parked} WHERE id BETWEEN ? AND ?`
 
 	mysqlCandidates = `SELECT seq, topic, event_key, overtaken FROM {outbox_parked}
 WHERE state = 'retry' AND seq > ? ORDER BY seq LIMIT ?`
@@ -105,7 +104,7 @@ func mysqlParked(n Names) parkedSQL {
 		blocked:    n.Expand(mysqlBlocked),
 		move:       []string{n.Expand(mysqlMove), n.Expand(mysqlMoved)},
 		orphans:    n.Expand(mysqlOrphans),
-		sent:       n.Expand(mysqlSent),
+		sent:       n.Expand(fmt.Sprintf(sentParked, "?", "?", "?", "?")),
 		candidates: n.Expand(mysqlCandidates),
 		turns:      n.Expand(mysqlTurns),
 		replay:     n.Expand(mysqlReplay),

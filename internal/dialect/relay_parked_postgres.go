@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 )
 
 const (
@@ -25,8 +26,6 @@ FROM moved ORDER BY n`
 	postgresOrphans = `SELECT p.seq FROM {outbox_parked} AS p
 WHERE p.seq > $1 AND p.state = 'blocked' AND (p.event_key IS NULL OR NOT EXISTS (
   SELECT 1 FROM {outbox_parked} AS e WHERE e.topic = p.topic AND e.event_key = p.event_key AND e.seq < p.seq))`
-
-	postgresSent = `SELECT seq, id, event_id FROM {outbox_parked} WHERE id BETWEEN $1 AND $2`
 
 	postgresCandidates = `SELECT seq, topic, event_key, overtaken FROM {outbox_parked}
 WHERE state IN ('retry', 'drop') AND state = 'retry' AND seq > $1 ORDER BY seq LIMIT $2`
@@ -91,7 +90,7 @@ func postgresParked(n Names) parkedSQL {
 		blocked:    n.Expand(postgresBlocked),
 		move:       []string{n.Expand(postgresMove)},
 		orphans:    n.Expand(postgresOrphans),
-		sent:       n.Expand(postgresSent),
+		sent:       n.Expand(fmt.Sprintf(sentParked, "$1", "$2", "$3", "$4")),
 		candidates: n.Expand(postgresCandidates),
 		turns:      n.Expand(postgresTurns),
 		replay:     n.Expand(postgresReplay),

@@ -257,15 +257,50 @@ func TestParkedRowsThatWereSentAreDeletedByRowAndEvent(t *testing.T) {
 		parkAll(t, r, l, e[0], e[1])
 		parkAll(t, r, l, e[2])
 		parkAll(t, r, l, e[3])
-		n, err := r.DeleteSentParked(t.Context(), l, []dialect.Event{
-			e[0], {ID: e[2].ID, EventID: uuid.New()}, {ID: e[3].ID + 50, EventID: e[3].EventID},
-		})
+		found := sentParked(t, r, e[0], dialect.Event{ID: e[2].ID, EventID: uuid.New()}, dialect.Event{ID: e[3].ID + 50, EventID: e[3].EventID})
+		require.Len(t, found, 1)
+		_, err := r.Unpark(t.Context(), l, found)
 		require.NoError(t, err)
-		require.EqualValues(t, 1, n)
 		require.Equal(t, "retry failed failed", states(t, db))
-		n, err = r.DeleteSentParked(t.Context(), l, []dialect.Event{e[0]})
+		require.Empty(t, sentParked(t, r, e[0]))
+	})
+}
+
+// sentParked walks all parked rows once, whatever the number of events.
+func sentParked(t *testing.T, r *dialect.Relay, events ...dialect.Event) (all []dialect.DeliveredParked) {
+	t.Helper()
+	var sent dialect.SentEvents
+	for _, e := range events {
+		sent.Add(e)
+	}
+	require.Equal(t, len(events), sent.Len())
+	for after, more := int64(0), true; more; {
+		found, next, some, err := r.SentParked(t.Context(), &sent, after)
 		require.NoError(t, err)
-		require.Zero(t, n)
+		require.True(t, next > after || !some)
+		after, more, all = next, some, append(all, found...)
+	}
+	return all
+}
+
+// Windows of 50,000 rows, the last of them short.
+func TestSentParkedRowsAreFoundInEachWindow(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		fillParked(t, db, 100_000)
+		p := parkedRows(t, db)
+		want := []parkedState{p[0], p[49_999], p[50_000], p[99_999], p[len(p)-1]}
+		var events []dialect.Event
+		var seqs, got []int64
+		for _, row := range want {
+			events, seqs = append(events, row.event), append(seqs, row.seq)
+		}
+		for _, row := range sentParked(t, r, events[:4]...) {
+			got = append(got, row.Seq)
+			require.EqualValues(t, 200, row.Size)
+		}
+		require.Subset(t, got, seqs[:4])
+		require.LessOrEqual(t, len(got), 8, "fillParked uses each id twice at the most")
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 )
 
 // CROSS JOIN keeps the order of the loops: from the list to the table, row by row along
@@ -24,8 +25,6 @@ WHERE id IN (SELECT e.id FROM json_each(?) AS a CROSS JOIN {outbox_events} AS e
 	sqliteOrphans = `SELECT p.seq FROM {outbox_parked} AS p
 WHERE p.seq > ? AND p.state = 'blocked' AND (p.event_key IS NULL OR NOT EXISTS (
   SELECT 1 FROM {outbox_parked} AS e WHERE e.topic = p.topic AND e.event_key = p.event_key AND e.seq < p.seq))`
-
-	sqliteSent = `SELECT seq, id, event_id FROM {outbox_parked} WHERE id BETWEEN ? AND ?`
 
 	sqliteCandidates = `SELECT seq, topic, event_key, overtaken FROM {outbox_parked}
 WHERE state IN ('retry', 'drop') AND state = 'retry' AND seq > ? ORDER BY seq LIMIT ?`
@@ -75,7 +74,7 @@ func sqliteParked(n Names) parkedSQL {
 		blocked:    n.Expand(sqliteBlocked),
 		move:       []string{n.Expand(sqliteMove), n.Expand(sqliteMoved)},
 		orphans:    n.Expand(sqliteOrphans),
-		sent:       n.Expand(sqliteSent),
+		sent:       n.Expand(fmt.Sprintf(sentParked, "?", "?", "?", "?")),
 		candidates: n.Expand(sqliteCandidates),
 		turns:      n.Expand(sqliteTurns),
 		replay:     n.Expand(sqliteReplay),

@@ -212,8 +212,6 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 		require.ErrorIs(t, refuse(t, r, zombie, name(p[0]), "no", false), dialect.ErrLeaseLost)
 		_, _, err = r.DropAsked(t.Context(), zombie, 10)
 		require.ErrorIs(t, err, dialect.ErrLeaseLost)
-		_, err = r.DeleteSentParked(t.Context(), zombie, []dialect.Event{p[0].event})
-		require.ErrorIs(t, err, dialect.ErrLeaseLost)
 		require.Equal(t, "retry drop", states(t, db))
 		require.Equal(t, 1, countRows(t, db))
 
