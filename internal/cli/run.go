@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"sync"
@@ -44,7 +45,7 @@ func run(env *Env, cmd *cobra.Command) error {
 	tuneMemory(len(c.Sources))
 	ctx, stop := drainOnSignal(cmd.Context(), log, env.Exit)
 	defer stop()
-	databases, err := openPools(ctx, c.Sources)
+	databases, err := openPools(ctx, c.Sources, log)
 	defer databases.close()
 	if err != nil {
 		return err
@@ -63,9 +64,10 @@ func run(env *Env, cmd *cobra.Command) error {
 
 // running is one source with its relay.
 type running struct {
-	db    *database
-	sink  *sink
-	relay *relay.Relay
+	db     *database
+	leases *sql.DB
+	sink   *sink
+	relay  *relay.Relay
 }
 
 // startAll makes every relay, so that all that is wrong is told at once. It returns
@@ -78,16 +80,17 @@ func startAll(ctx context.Context, c *config.Config, databases pools, log *slog.
 	process := relay.NewProcess()
 	for _, s := range c.Sources {
 		p := databases[s.DatabaseURL]
-		r := &running{db: &database{Target: p.work, source: s}, sink: &sink{close: func() {}}}
+		work, leases := p.share()
+		r := &running{db: &database{Target: &work, source: s}, leases: leases, sink: &sink{close: func() {}}}
 		relays = append(relays, r)
-		if err := r.build(ctx, c, p, process, log); err != nil {
+		if err := r.build(ctx, c, process, log); err != nil {
 			errs = append(errs, sourceError(s, err))
 		}
 	}
 	return relays, errors.Join(errs...)
 }
 
-func (r *running) build(ctx context.Context, c *config.Config, p *pool, process *relay.Process, log *slog.Logger) error {
+func (r *running) build(ctx context.Context, c *config.Config, process *relay.Process, log *slog.Logger) error {
 	s := r.db.source
 	if err := migrations.Check(ctx, r.db.DB, r.db.Dialect, r.db.migrationOptions(migrations.OutboxOnly)); err != nil {
 		return err
@@ -100,7 +103,7 @@ func (r *running) build(ctx context.Context, c *config.Config, p *pool, process 
 	window := windowOf(len(c.Sources))
 	r.relay, err = relay.New(relay.Config{
 		DB:          r.db.DB,
-		LeaseDB:     p.leases.DB,
+		LeaseDB:     r.leases,
 		Process:     process,
 		Dialect:     r.db.Dialect,
 		Sink:        sink.Sink,

@@ -79,7 +79,7 @@ func setMySQL(cfg *mysql.Config) {
 	cfg.Params["sql_mode"] = "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 }
 
-func openMySQL(ctx context.Context, u *parsedURL, _ options) (*Target, error) {
+func openMySQL(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 	cfg, err := mysqlConfig(u)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func openMySQL(ctx context.Context, u *parsedURL, _ options) (*Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database URL (mysql): %w (see https://github.com/go-sql-driver/mysql#parameters)", err)
 	}
-	db := sql.OpenDB(readCommitted{connector})
+	db := sql.OpenDB(session{Connector: connector, set: sessionSettings(o)})
 	if err := ping(ctx, db, where, cfg.Timeout); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -97,12 +97,25 @@ func openMySQL(ctx context.Context, u *parsedURL, _ options) (*Target, error) {
 	return &Target{DB: db, Dialect: dialect.MySQL, Redacted: where}, nil
 }
 
-// readCommitted sets the isolation level of each new connection. A statement does it
-// because the variable has two names: tx_isolation on MariaDB before 11.1,
-// transaction_isolation on MySQL 8.
-type readCommitted struct{ driver.Connector }
+// sessionSettings are the statements that a new connection begins with. One sets the
+// isolation level, because the variable has two names: tx_isolation on MariaDB before 11.1,
+// transaction_isolation on MySQL 8. Locks are waited for by row and by table.
+func sessionSettings(o options) []string {
+	set := []string{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"}
+	if o.lockWait > 0 {
+		s := max(1, int(o.lockWait.Seconds()))
+		set = append(set, fmt.Sprintf("SET SESSION innodb_lock_wait_timeout = %d, lock_wait_timeout = %d", s, s))
+	}
+	return set
+}
 
-func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
+// session makes each new connection run some statements.
+type session struct {
+	driver.Connector
+	set []string
+}
+
+func (c session) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -112,9 +125,11 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 		_ = conn.Close()
 		return nil, errors.New("the mysql driver's connection cannot run statements")
 	}
-	if _, err := exec.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("set the isolation level: %w", err)
+	for _, statement := range c.set {
+		if _, err := exec.ExecContext(ctx, statement, nil); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("prepare the session: %s: %w", statement, err)
+		}
 	}
 	return conn, nil
 }

@@ -30,6 +30,7 @@ type options struct {
 	maxOpen   int
 	mustExist bool
 	asIs      bool
+	lockWait  time.Duration
 }
 
 // WithMaxOpen limits the pool to n connections. Default: 8.
@@ -42,6 +43,11 @@ func WithExisting() Option { return func(o *options) { o.mustExist = true } }
 // WithoutChanges leaves an SQLite file's journal as it is, instead of setting it to
 // WAL, which stays in the file. For looking, not for relaying.
 func WithoutChanges() Option { return func(o *options) { o.asIs = true } }
+
+// WithLockTimeout ends a statement that waits for another session's lock for longer than d,
+// on MySQL whole seconds. Through a pooler, which takes no such setting, and on SQLite, which
+// waits for its one lock for 10 s, it does nothing. Default: the server's.
+func WithLockTimeout(d time.Duration) Option { return func(o *options) { o.lockWait = d } }
 
 // Open opens the database at rawURL and waits until it has answered once. URLs are
 // postgres:// or postgresql:// (with pgx's parameters: sslmode, sslrootcert,

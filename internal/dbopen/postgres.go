@@ -55,7 +55,7 @@ func parseReason(err error, u *parsedURL) string {
 	return reason
 }
 
-func openPostgres(ctx context.Context, u *parsedURL, _ options) (*Target, error) {
+func openPostgres(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 	cfg, err := postgresConfig(u)
 	if err != nil {
 		return nil, err
@@ -64,6 +64,9 @@ func openPostgres(ctx context.Context, u *parsedURL, _ options) (*Target, error)
 	found, err := probe(ctx, cfg, where)
 	if err != nil {
 		return nil, err
+	}
+	if o.lockWait > 0 && !found.pooler && cfg.RuntimeParams["lock_timeout"] == "" {
+		cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(o.lockWait.Milliseconds(), 10)
 	}
 	_, chosen := u.query[execModeParam]
 	if err := found.prepare(cfg, where, chosen); err != nil {
