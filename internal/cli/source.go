@@ -56,6 +56,8 @@ type listedSource struct {
 	LeaseLeft float64       `json:"lease_seconds_left"` // negative: expired since
 	Mode      string        `json:"mode"`
 	Relays    []listedRelay `json:"relays"`
+
+	ttl time.Duration
 }
 
 type listedRelay struct {
@@ -64,10 +66,6 @@ type listedRelay struct {
 	Owned   int     `json:"owned"` // sources, in all databases
 	Seen    float64 `json:"seen_seconds_ago"`
 }
-
-// goneAfter is when a relay process that was not seen is left out of the table: they are
-// seen every few seconds.
-const goneAfter = time.Minute
 
 func listSources(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source) error {
 	listed := []listedSource{}
@@ -78,7 +76,7 @@ func listSources(ctx context.Context, env *Env, cmd *cobra.Command, sources []co
 		}
 		l := listedSource{
 			Source: s.Name, SourceID: s.SourceID, Database: d.Redacted, Table: d.names().Plain(dialect.Events),
-			Owner: s.Owner, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode, Relays: []listedRelay{},
+			Owner: s.Owner, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode, Relays: []listedRelay{}, ttl: s.LeaseTTL,
 		}
 		for _, m := range s.Relays {
 			l.Relays = append(l.Relays, listedRelay{m.ID.String(), m.Host, m.Owned, m.Age.Seconds()})
@@ -104,7 +102,7 @@ func printSources(env *Env, cmd *cobra.Command, listed []listedSource) error {
 		}
 		var relays []string
 		for _, r := range l.Relays {
-			if age := seconds(r.Seen); max(age, -age) <= goneAfter {
+			if age := seconds(r.Seen); max(age, -age) <= dialect.AliveFor(l.ttl) {
 				relays = append(relays, fmt.Sprintf("%s (owns %d)", r.Host, r.Owned))
 			}
 		}

@@ -20,6 +20,16 @@ type Member struct {
 	Age time.Duration
 }
 
+// AliveFor is for how long a relay counts as alive after it was seen: for the lease's
+// length, within which another one takes over, or where that is not known for twice the
+// slowest heartbeat.
+func AliveFor(ttl time.Duration) time.Duration {
+	if ttl > 0 {
+		return ttl
+	}
+	return 10 * time.Second
+}
+
 // LeaseState is what a look at the lease showed. It is a hint: only Claim decides.
 type LeaseState struct {
 	// Free: it could have been claimed.

@@ -65,6 +65,7 @@ type SourceDescription struct {
 
 	Owner     string        // of the lease, which may have expired
 	LeaseLeft time.Duration // negative: expired since
+	LeaseTTL  time.Duration // of the last claim; 0: never claimed
 
 	Relays []Member // processes that serve it, or did until lately; nil with tables of version 2
 }
@@ -79,7 +80,7 @@ func DescribeSource(ctx context.Context, db *sql.DB, n Names) (SourceDescription
 	if err := s.readLease(ctx, db, n.Expand(statusQueries(n.Dialect).lease)); err != nil {
 		return SourceDescription{}, fmt.Errorf("read %s: %w", n.Plain(Leases), err)
 	}
-	d := SourceDescription{Name: s.Source, SourceID: s.SourceID, Mode: s.Mode, Owner: s.Owner, LeaseLeft: s.LeaseLeft}
+	d := SourceDescription{Name: s.Source, SourceID: s.SourceID, Mode: s.Mode, Owner: s.Owner, LeaseLeft: s.LeaseLeft, LeaseTTL: s.LeaseTTL}
 	if d.Relays, err = r.Members(ctx); err != nil && !IsMissingTable(err) && !IsDenied(err) {
 		return d, fmt.Errorf("read %s: %w", n.Plain("outbox_relays"), err)
 	}

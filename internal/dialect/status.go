@@ -16,9 +16,10 @@ type SourceStatus struct {
 	Epoch    int64
 	// LeaseLeft is how long the owner's lease still lasts; negative: expired since.
 	LeaseLeft time.Duration
-	ExpiresAt time.Time // zero: no lease
-	Mode      string    // "" before the first claim
-	Halted    string    // why the source stopped; "": it did not
+	LeaseTTL  time.Duration // of the last claim; 0: never claimed
+	ExpiresAt time.Time     // zero: no lease
+	Mode      string        // "" before the first claim
+	Halted    string        // why the source stopped; "": it did not
 
 	Backlog   int64
 	Estimated bool // Backlog is the database's estimate
@@ -94,14 +95,14 @@ type rowQueryer interface {
 func (s *SourceStatus) readLease(ctx context.Context, db *sql.DB, query string) error {
 	var (
 		source, owner, expires, mode, halted sql.NullString
-		left                                 sql.NullInt64
+		left, ttl                            sql.NullInt64
 	)
-	err := db.QueryRowContext(ctx, query).Scan(&source, &s.SourceID, &owner, &s.Epoch, &expires, &left, &mode, &halted)
+	err := db.QueryRowContext(ctx, query).Scan(&source, &s.SourceID, &owner, &s.Epoch, &expires, &left, &mode, &halted, &ttl)
 	if err != nil {
 		return err
 	}
 	s.Source, s.Owner, s.Mode, s.Halted = source.String, owner.String, mode.String, halted.String
-	s.LeaseLeft = time.Duration(left.Int64) * time.Microsecond
+	s.LeaseLeft, s.LeaseTTL = time.Duration(left.Int64)*time.Microsecond, time.Duration(ttl.Int64)*time.Microsecond
 	if expires.Valid {
 		s.ExpiresAt, err = time.Parse(time.RFC3339Nano, expires.String)
 	}
@@ -163,7 +164,7 @@ func statusQueries(d Dialect) statusSQL {
 		return statusSQL{
 			lease: `SELECT source, source_id::text, owner, epoch,
 	to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-	(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint, mode, hints->>'halted'
+	(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint, mode, hints->>'halted', (hints->>'ttl_us')::bigint
 FROM {outbox_leases} WHERE id = 1`,
 			oldest: `SELECT id, event_id::text, topic, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 	(extract(epoch FROM clock_timestamp() - created_at) * 1000000)::bigint
@@ -173,7 +174,8 @@ FROM {outbox_events} ORDER BY id LIMIT 1`,
 	case MySQL:
 		return statusSQL{
 			lease: `SELECT source, source_id, owner, epoch, DATE_FORMAT(expires_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
-	TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at), mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted'))
+	TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at), mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted')),
+	CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED)
 FROM {outbox_leases} WHERE id = 1`,
 			oldest: `SELECT id, event_id, topic, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
 	TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
@@ -183,7 +185,7 @@ FROM {outbox_events} ORDER BY id LIMIT 1`,
 	}
 	return statusSQL{
 		lease: `SELECT source, source_id, owner, epoch, strftime('%Y-%m-%dT%H:%M:%fZ', expires_at),
-	CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER), mode, json_extract(hints, '$.halted')
+	CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER), mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us')
 FROM {outbox_leases} WHERE id = 1`,
 		oldest: `SELECT id, event_id, topic, strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
 	CAST((julianday('now') - julianday(created_at)) * 86400000000 AS INTEGER)

@@ -70,16 +70,11 @@ func processes(f *Facts, found *findings) {
 	}
 }
 
-// silent is for how long a relay may not be heard of and be taken for alive, where the
-// lease's length is not known: twice the slowest heartbeat.
-const silent = 10 * time.Second
-
-// live are the relays that were seen within the lease time: by then another one takes
-// over.
+// live are the relays that were seen lately.
 func (f *Facts) live() []dialect.DoctorRelay {
-	limit := silent
-	if f.Lease != nil && f.Lease.TTL > 0 {
-		limit = f.Lease.TTL
+	limit := dialect.AliveFor(0)
+	if f.Lease != nil {
+		limit = dialect.AliveFor(f.Lease.TTL)
 	}
 	var live []dialect.DoctorRelay
 	for _, r := range f.Relays {
