@@ -18,3 +18,6 @@ const MaxConflicts = maxConflicts
 
 // WithStallAfter says when a wait is logged.
 func WithStallAfter(d time.Duration) Option { return func(c *config) { c.stallAfter = d } }
+
+// WithTurn says how long a key's turn in a replay takes at most.
+func WithTurn(d time.Duration) Option { return func(c *config) { c.turn = d } }

@@ -49,6 +49,7 @@ type Inbox struct {
 	deadLetter func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error
 	backoff    backoff
 	stallAfter time.Duration
+	turn       time.Duration // of a key in a replay, at most
 	log        *slog.Logger
 	sleep      func(ctx context.Context, d time.Duration) error
 
@@ -112,6 +113,7 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 		backoff:    backoff{min: DefaultBackoffMin, max: DefaultBackoffMax},
 		log:        slog.Default(),
 		stallAfter: stallAfter,
+		turn:       maxTurn,
 		sleep:      sleep,
 	}
 	for _, opt := range opts {
@@ -145,6 +147,7 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 		deadLetter: cfg.deadLetters(),
 		backoff:    cfg.backoff,
 		stallAfter: cfg.stallAfter,
+		turn:       cfg.turn,
 		log:        cfg.log.With("consumer", consumer),
 		sleep:      cfg.sleep,
 	}, nil

@@ -30,6 +30,7 @@ type config struct {
 	dead       deadLetters
 	log        *slog.Logger
 	stallAfter time.Duration
+	turn       time.Duration
 	sleep      func(ctx context.Context, d time.Duration) error
 }
 

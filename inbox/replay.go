@@ -105,7 +105,7 @@ func (p *replay) run(ctx context.Context) error {
 		if err := p.look(ctx); err != nil || len(p.lanes) == 0 {
 			return err
 		}
-		share := min(max(roundTime/time.Duration(len(p.lanes)), minTurn), maxTurn)
+		share := min(max(roundTime/time.Duration(len(p.lanes)), minTurn), p.ib.turn)
 		left := p.lanes[:0]
 		for _, l := range p.lanes {
 			more, err := p.turn(ctx, l, share)
@@ -181,9 +181,15 @@ func (p *replay) turn(ctx context.Context, l *lane, share time.Duration) (more b
 		return false, err
 	}
 	l.last = c.first
-	l.alone = max(l.alone-1, 0)
+	if l.alone--; l.alone < 0 {
+		l.alone = 0
+		l.grow()
+	}
 	return true, nil
 }
+
+// grow lets more messages share the next transaction, after one that went well.
+func (l *lane) grow() { l.together = min(2*l.together, maxTogether) }
 
 // begin begins a transaction that locks a key. PostgreSQL's is to see what was committed before each of its
 // statements, whatever the database's default: by an older snapshot the message that was parked while

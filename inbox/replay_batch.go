@@ -20,7 +20,11 @@ func (p *replay) applyTogether(ctx context.Context, l *lane, c claimed, share ti
 	}
 	if failed == nil {
 		l.last, l.conflicts = b.last, 0
-		l.together = min(2*l.together, maxTogether)
+		if b.last < c.last {
+			l.together = b.applied // each row more is claimed and given back for nothing
+		} else {
+			l.grow()
+		}
 		p.done += b.applied
 		p.ib.log.Info("inbox: parked messages are applied", "messages", b.applied, "topic", l.Topic, "from_seq", c.first, "to_seq", b.last)
 		return true, nil

@@ -265,6 +265,31 @@ func TestAReplayedHandlerThatCommitsAmongSeveralAppliesEachOnce(t *testing.T) {
 	})
 }
 
+// Handlers that take longer than a key's turn: what was claimed and did not run has had no attempt, and fewer are claimed
+// the next time.
+func TestWhatATurnHasNoTimeForIsGivenBack(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		const n = 40
+		b.waitingBehind(t, "k", "retry", n)
+		applied, claimed, given := map[string]int{}, 0, 0
+		db := b.faulty(t, func(statement string) faultdb.Fault {
+			if statement == faultdb.Begin { // between two transactions
+				claimed = max(claimed, b.count(t, "SELECT count(*) FROM inbox_parked WHERE attempts > 0"))
+				if applied["k"] == 2 {
+					given = b.count(t, "SELECT count(*) FROM inbox_parked WHERE attempts > 0")
+				}
+			}
+			return faultdb.Fault{}
+		})
+		done, err := b.inbox(t, "billing", inbox.WithTurn(1)).Replay(t.Context(), db, b.inOrder(applied))
+		require.NoError(t, err)
+		require.Equal(t, n+1, done)
+		require.Greater(t, claimed, 30, "the first time")
+		require.LessOrEqual(t, given, 2, "from then on")
+		b.clean(t)
+	})
+}
+
 // Conflicts of others make transactions smaller, and cost no attempt.
 func TestAConflictAmongSeveralMessagesMakesTheTransactionSmaller(t *testing.T) {
 	b := onSQLite(t)
