@@ -13,8 +13,8 @@ import (
 // state; the owner's reader does it, so that nothing of the key is read, moved or
 // unblocked at the same time (hazard 16).
 //
-// A replay goes by seq, out of outbox_parked itself. The reader waits for it and deletes
-// the rows before it reads on: the transaction that deletes the last row of a key finds
+// A replay goes by seq, out of outbox_parked itself. The reader waits for it, though not for
+// long, and deletes the rows before it sends others: the transaction that deletes the last row of a key finds
 // none behind it, because only the reader could have put one there.
 
 // askedEvery is how often the owner looks whether something was asked.
@@ -87,7 +87,13 @@ func (s *session) unblock(keys []dialect.EventKey) {
 // replay sends the next parked rows again, waits for them and deletes them. It returns
 // how many it found.
 func (s *session) replay(ctx context.Context) (int, error) {
-	if err := s.relay.unpark(ctx, s.keeper, s.unblock); err != nil {
+	if s.flights.waitingFor(s.replaying) {
+		return 0, nil // of a partition that stands still: the others go on
+	}
+	if len(s.flights.failures()) > 0 {
+		return 0, errLeftOut
+	}
+	if err := s.unparkDelivered(ctx); err != nil {
 		s.leaseLost(err)
 		return 0, err
 	}
@@ -99,15 +105,72 @@ func (s *session) replay(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	found := len(records)
+	if send = s.sendable(send); len(send) == 0 {
+		found = 0 // until the topics' trials allow them
+	}
 	s.replaying = send
-	if !s.deliver(ctx, send) || !s.waitAlone(ctx) {
+	if !s.hand(ctx, send) {
 		return 0, errLeftOut
+	}
+	if delivered, err := s.awaitReplay(ctx); !delivered || err != nil {
+		return 0, err
 	}
 	if err := s.unparkDelivered(ctx); err != nil {
 		s.leaseLost(err)
 		return 0, err
 	}
-	return len(records), nil
+	return found, nil
+}
+
+// sendable takes the records that may go now: of topics on trial the next group, and none
+// of lanes that are not ready.
+func (s *session) sendable(records []*Record) []*Record {
+	s.lanes.pass++
+	byTopic := make(map[*topicState][]*Record)
+	send := make([]*Record, 0, len(records))
+	for _, r := range records {
+		r.lane = s.laneOf(r)
+		if l := r.lane; l.pass != s.lanes.pass {
+			l.pass, l.over = s.lanes.pass, !s.ready(l)
+		}
+		switch topic := r.lane.topic; {
+		case r.lane.over:
+		case topic.trial != nil:
+			byTopic[topic] = append(byTopic[topic], r)
+		default:
+			send = append(send, r)
+		}
+	}
+	for topic, waiting := range byTopic {
+		if s.flights.waitingOf(topic) == 0 && !time.Now().Before(s.trialsFrom) {
+			topic.trial.settle()
+			send = append(send, waiting[:topic.trial.group(waiting, s.tx != nil)]...)
+		}
+	}
+	return send
+}
+
+// replayFor is how long the reader waits for a replay.
+const replayFor = time.Second
+
+// awaitReplay waits for the records of a replay, and reports whether all were delivered.
+func (s *session) awaitReplay(ctx context.Context) (bool, error) {
+	timeout := time.NewTimer(replayFor)
+	defer timeout.Stop()
+	for s.flights.waitingFor(s.replaying) {
+		select {
+		case <-s.flights.changed:
+		case <-timeout.C:
+			return false, nil
+		case <-ctx.Done():
+			return false, errLeftOut
+		}
+	}
+	if len(s.flights.failures()) > 0 {
+		return false, errLeftOut
+	}
+	return true, nil
 }
 
 func (s *session) replayable(ctx context.Context) ([]*Record, error) {

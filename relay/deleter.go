@@ -150,7 +150,7 @@ func (s *session) remaining(ctx context.Context, taken []*flight) error {
 	}
 	held, _, _ := s.flights.counts()
 	n := 0
-	err := s.relay.store.Below(ctx, taken[len(taken)-1].id, held+inGaps, func(e dialect.Event) bool {
+	err := s.relay.store.Below(ctx, taken[len(taken)-1].id, held+int(s.onShelf.Load())+inGaps, func(e dialect.Event) bool {
 		if named[e] {
 			n++
 		}

@@ -1,151 +1,254 @@
 package relay
 
-import "context"
+import (
+	"context"
+	"time"
 
-// How records reach the sink, and how the one that it refuses is found.
-//
-// A refusal names a batch: in it records are blamed for their neighbours (hazard 12).
-// They all become suspects, and a suspect is sent when nothing else is on its way. At
-// least once each goes alone: in a batch a later record of its key may be accepted while it
-// is refused. In a transaction nothing is, and each one costs a commit, so there the
-// suspects go in groups, of half as many as were refused together, until the refused one
-// is alone. Only what was refused alone is parked.
+	"github.com/postroom/postroom/internal/dialect"
+)
 
-// suspects holds, for each record that was refused in company, by the in-flight set's
-// ids, how many suspects it may be sent with, itself included.
-type suspects map[int64]int
+// How records reach the sink so that one bad topic, key or partition delays no other: the
+// reader waits for none of them. What cannot go now goes to the shelf, and comes back when
+// it can: see shelf, lane and trial.
 
-// refused adds records that were refused together, and returns a set of its own: a
-// session's tells what it was begun with.
-func (s suspects) refused(ids []int64, grouped bool) suspects {
-	most := 1
-	if grouped {
-		most = max(1, len(ids)/2)
+// overFor is how long the reader waits for room in a lane before it puts records on the
+// shelf. It spares a second read where one busy lane has all the traffic.
+const overFor = 500 * time.Millisecond
+
+// holdBack puts those records on the shelf that must not go yet: their topic is on trial,
+// earlier rows of their lane are on the shelf, or the lane is not ready. It returns the others.
+func (s *session) holdBack(ctx context.Context, records []*Record) []*Record {
+	if s.laned != nil {
+		s.laned.Learn(ctx, records)
 	}
-	next := make(suspects, len(s)+len(ids))
-	for id, n := range s {
-		next[id] = n
+	if len(s.lanes.lanes) >= s.lanes.prune {
+		s.pruneLanes() // now, that no record has a lane
 	}
-	for _, id := range ids {
-		next[id] = most
+	s.lanes.pass++
+	var back []*Record
+	kept := records[:0]
+	for _, r := range records {
+		l := s.laneOf(r)
+		r.lane = l
+		if l.pass != s.lanes.pass {
+			l.pass, l.over = s.lanes.pass, l.shelved > 0 || l.topic.trial != nil || !s.ready(l)
+		}
+		if l.over {
+			back = append(back, r)
+		} else {
+			kept = append(kept, r)
+		}
 	}
-	return next
+	s.putBack(back)
+	return kept
 }
 
-// company returns how many records come before the first suspect.
-func (s suspects) company(records []*Record) int {
-	if len(s) == 0 {
-		return len(records)
+// putBack puts records on the shelf.
+func (s *session) putBack(records []*Record) {
+	s.shelf.add(records)
+	s.onShelf.Store(int64(len(s.shelf.rows)))
+}
+
+// deliver hands records to the sink, unless the lease cannot be trusted any more, and
+// reports whether it has handed over all, or put them on the shelf. If not, the session
+// must read no more: the head has passed the others, and what a further read finds may be
+// of their keys.
+func (s *session) deliver(ctx context.Context, records []*Record) bool {
+	var timeout <-chan time.Time
+	for {
+		fit, over := s.split(records)
+		if !s.hand(ctx, fit) {
+			return false
+		}
+		if len(over) == 0 {
+			return true
+		}
+		if timeout == nil {
+			timer := time.NewTimer(overFor)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-s.flights.changed:
+		case <-timeout:
+			s.putBack(over)
+			return true
+		case <-ctx.Done():
+			return false
+		}
+		if len(s.flights.failures()) > 0 {
+			return false
+		}
+		records = over
 	}
+}
+
+func (s *session) hand(ctx context.Context, records []*Record) bool {
+	if len(records) == 0 {
+		return true
+	}
+	if ctx.Err() != nil || !s.keeper.valid() {
+		return false
+	}
+	for _, r := range records {
+		if r.lane == nil { // a parked row
+			r.lane = s.laneOf(r)
+		}
+		if t := r.lane.topic.trial; t != nil {
+			t.out = append(t.out, r.flightID())
+		}
+		s.highest = max(s.highest, r.flightID())
+	}
+	s.handed += len(records)
+	s.flights.add(records)
+	s.out.Deliver(ctx, records)
+	return true
+}
+
+// shelfPause is how long the shelf is left alone after nothing on it could go.
+const shelfPause = 10 * time.Millisecond
+
+// unshelve sends what may leave the shelf by now, groups of topics on trial and rows of
+// lanes with room.
+func (s *session) unshelve(ctx context.Context) error {
+	if len(s.shelf.rows)+len(s.trials.topics) == 0 || time.Now().Before(s.shelfDue) {
+		return nil
+	}
+	handed := s.handed
+	if err := s.tryGroups(ctx); err != nil {
+		return err
+	}
+	rows, bytes := s.room()
+	s.lanes.pass++
+	err := s.sendShelved(ctx, min(rows, s.relay.cfg.BatchSize), bytes, func(l *lane) bool {
+		if l.pass != s.lanes.pass {
+			l.pass, l.over = s.lanes.pass, l.topic.trial != nil || !s.ready(l) || !s.roomIn(l, rows, bytes)
+		}
+		return !l.over
+	}, nil)
+	if err == nil && s.handed == handed {
+		s.shelfDue = time.Now().Add(shelfPause)
+	}
+	return err
+}
+
+func (s *session) roomIn(l *lane, rows int, bytes int64) bool {
+	s.flights.mu.Lock()
+	defer s.flights.mu.Unlock()
+	if l.drain && l.waiting == 0 {
+		l.drain = false
+	}
+	return !l.drain && !l.full(rows, bytes)
+}
+
+// tryGroups ends trials that are over, and sends the next group of those whose last one
+// was delivered.
+func (s *session) tryGroups(ctx context.Context) error {
+	for name, t := range s.trials.topics {
+		topic := s.topicOf(name)
+		topic.trial = t
+		if s.flights.waitingOf(topic) > 0 {
+			continue
+		}
+		if len(s.flights.failures()) > 0 {
+			return errLeftOut // the group may be among them
+		}
+		t.settle()
+		if t.over(topic.shelved == 0) {
+			delete(s.trials.topics, name)
+			topic.trial = nil
+			continue
+		}
+		if topic.shelved == 0 || time.Now().Before(s.trialsFrom) {
+			continue
+		}
+		rows, bytes := s.room()
+		s.lanes.pass++
+		err := s.sendShelved(ctx, min(rows, max(2*t.size, trialAhead)), bytes, func(l *lane) bool {
+			if l.pass != s.lanes.pass {
+				l.pass, l.over, l.drain = s.lanes.pass, l.topic != topic || !s.ready(l), l.drain && l.topic != topic
+			}
+			return !l.over
+		}, t)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendShelved reads rows of the lanes that are wanted, and dispatches them: with a trial,
+// its next group of them, and the rest goes back.
+func (s *session) sendShelved(ctx context.Context, limit int, bytes int64, wanted func(*lane) bool, t *trial) error {
+	if limit <= 0 || bytes <= 0 {
+		return nil
+	}
+	rows := s.shelf.take(limit, s.relay.cfg.maxGaps, wanted)
+	s.onShelf.Store(int64(len(s.shelf.rows)))
+	if len(rows) == 0 {
+		return nil
+	}
+	records, err := s.readShelved(ctx, rows, bytes)
+	if err != nil {
+		return err
+	}
+	if t != nil {
+		blocked, err := s.blockedAmong(ctx, records)
+		if err != nil {
+			return err
+		}
+		n := s.groupOf(t, records, blocked)
+		s.putBack(records[n:])
+		records = records[:n]
+	}
+	return s.dispatch(ctx, records)
+}
+
+// groupOf returns how many of the first records make the trial's next group, with what
+// will be parked among them.
+func (s *session) groupOf(t *trial, records []*Record, blocked map[string]bool) int {
+	var group []*Record
 	for i, r := range records {
-		if s[r.flightID()] > 0 {
+		if r.Key != nil && blocked[orderKey(r.Topic, r.Key)] || s.refuses(r) != nil {
+			continue
+		}
+		group = append(group, r)
+		if t.group(group, s.tx != nil) < len(group) {
 			return i
 		}
 	}
 	return len(records)
 }
 
-// group takes the suspects that go next out of records, of which the first is one. A
-// suspect whose key has an earlier record among the rest stays behind it. What is left
-// keeps its order.
-func (s suspects) group(records []*Record) (group, rest []*Record) {
-	most := s[records[0].flightID()]
-	if most == 1 {
-		return records[:1], records[1:]
+// readShelved reads rows that were on the shelf. What is not there any more was deleted.
+func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) ([]*Record, error) {
+	s.flights.beginRead()
+	defer s.flights.endRead()
+	q := dialect.ReadQuery{Gaps: runs(rows), Head: s.head, Limit: len(rows) + 1, GapsOnly: true}
+	began := time.Now()
+	b, err := s.collect(ctx, q, len(rows)+1, min(bytes, s.appetite.bytes), nil)
+	s.appetite.learn(b, time.Since(began), err)
+	if err != nil {
+		return nil, err
 	}
-	behind := make(map[string]bool)
-	for i, r := range records {
-		if len(group) == most {
-			return group, append(rest, records[i:]...)
+	next := 0
+	for _, r := range b.records {
+		for rows[next].id < r.ID {
+			next++
 		}
-		key, n := orderKey(r.Topic, r.Key), s[r.flightID()]
-		if n > len(group) && (r.Key == nil || !behind[key]) {
-			group, most = append(group, r), min(most, n)
-			continue
+		r.lane = s.laneOf(r)
+		if rows[next].id != r.ID || rows[next].lane != r.lane {
+			return nil, errCameBack // another event has the id now
 		}
-		rest = append(rest, r)
-		behind[key] = true
 	}
-	return group, rest
-}
-
-// deliver hands records to the sink, unless the lease cannot be trusted any more, and
-// reports whether it has handed over all. If not, the session must read no more: the
-// head has passed the others, and what a further read finds may be of their keys.
-func (s *session) deliver(ctx context.Context, records []*Record) bool {
-	for len(records) > 0 && ctx.Err() == nil {
-		n := s.suspects.company(records)
-		if n > 0 {
-			if !s.hand(ctx, records[:n]) {
-				return false
+	if b.cut {
+		for i, row := range rows {
+			if row.id > b.last {
+				s.shelf.restore(rows[i:])
+				s.onShelf.Store(int64(len(s.shelf.rows)))
+				break
 			}
-			records = records[n:]
-			continue
-		}
-		var group []*Record
-		group, records = s.suspects.group(records)
-		if !s.deliverSuspects(ctx, group) {
-			return false
 		}
 	}
-	return len(records) == 0
-}
-
-// deliverSuspects sends them with nothing else on its way, and reports whether they were
-// delivered.
-func (s *session) deliverSuspects(ctx context.Context, group []*Record) bool {
-	// A late commit may come while others are with the sink: refused in their company
-	// would say nothing about it.
-	if !s.waitAlone(ctx) {
-		return false
-	}
-	if len(group) == 1 {
-		s.alone = group[0].flightID()
-	}
-	if !s.hand(ctx, group) || !s.waitAlone(ctx) {
-		return false
-	}
-	s.alone = 0
-	for _, r := range group {
-		delete(s.suspects, r.flightID())
-	}
-	return true
-}
-
-func (s *session) hand(ctx context.Context, records []*Record) bool {
-	if !s.keeper.valid() {
-		return false
-	}
-	s.flights.add(records)
-	for _, r := range records {
-		s.highest = max(s.highest, r.flightID())
-	}
-	s.out.Deliver(ctx, records)
-	return true
-}
-
-// waitAlone waits until the sink has acknowledged all that it was given, and reports
-// whether all of it was delivered.
-func (s *session) waitAlone(ctx context.Context) bool {
-	return s.waitDelivered(ctx, func() bool {
-		_, waiting, _ := s.flights.counts()
-		return waiting > 0
-	})
-}
-
-// waitDelivered waits while records are out, and reports whether all were delivered.
-func (s *session) waitDelivered(ctx context.Context, out func() bool) bool {
-	for {
-		if len(s.flights.failures()) > 0 {
-			return false
-		}
-		if !out() {
-			return len(s.flights.failures()) == 0
-		}
-		select {
-		case <-s.flights.changed:
-		case <-ctx.Done():
-			return false
-		}
-	}
+	return b.records, nil
 }

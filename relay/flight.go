@@ -16,6 +16,7 @@ type flight struct {
 	eventID uuid.UUID
 	size    int64
 	hash    uint64 // of topic and key; 0: no key
+	lane    *lane  // nil: of nobody's interest
 	acked   bool
 	failed  bool
 
@@ -115,7 +116,7 @@ func (f *flights) lookup(id int64, eventID uuid.UUID) (held, same bool) {
 func (f *flights) add(records []*Record) {
 	slab := make([]flight, len(records))
 	for i, r := range records {
-		slab[i] = flight{id: r.flightID(), eventID: r.EventID, size: recordSize(r), hash: f.hash(r)}
+		slab[i] = flight{id: r.flightID(), eventID: r.EventID, size: recordSize(r), hash: f.hash(r), lane: r.lane}
 		r.flight = &slab[i]
 	}
 	f.mu.Lock()
@@ -125,6 +126,7 @@ func (f *flights) add(records []*Record) {
 		f.byID[r.flight.id] = r.flight
 		f.waiting++
 		f.bytes += r.flight.size
+		r.flight.lane.add(1, r.flight.size)
 	}
 }
 
@@ -148,6 +150,7 @@ func (f *flights) ack(r *Record, err error) {
 	r.Key, r.Payload, r.Headers = nil, nil, nil // its neighbours may stay for long
 	f.waiting--
 	f.bytes -= fl.size
+	fl.lane.add(-1, -fl.size)
 	switch {
 	case err != nil:
 		f.failed = append(f.failed, failure{record: r, err: err})
@@ -309,16 +312,31 @@ func keyHash(seed maphash.Seed, topic string, key []byte) uint64 {
 	return max(h, 1)
 }
 
-// waitingFor reports whether a record of one of the keys is not acknowledged yet.
-func (f *flights) waitingFor(hashes map[uint64]bool) bool {
+// waitingKeys returns the hashes of the keys of which records are not acknowledged yet.
+func (f *flights) waitingKeys() map[uint64]bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	keys := make(map[uint64]bool)
 	for _, fl := range f.byID {
-		if !fl.acked && hashes[fl.hash] {
-			return true
+		if !fl.acked && fl.hash != 0 {
+			keys[fl.hash] = true
 		}
 	}
-	return false
+	return keys
+}
+
+// waitingFor reports whether any of the records is not acknowledged yet.
+func (f *flights) waitingFor(records []*Record) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(records, func(r *Record) bool { return r.flight != nil && !r.flight.acked })
+}
+
+// waitingOf counts the records of a topic that the sink has not acknowledged.
+func (f *flights) waitingOf(t *topicState) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return t.waiting
 }
 
 // overtaken reports whether a later record of the failed one's key was delivered, or

@@ -130,7 +130,7 @@ func (m *memStore) Read(_ context.Context, q dialect.ReadQuery, visit func(*dial
 			continue
 		case id <= q.Head:
 			fromGaps++
-		case fromGaps >= q.Limit || above >= q.Limit:
+		case q.GapsOnly, fromGaps >= q.Limit, above >= q.Limit:
 			return info, nil
 		default:
 			above++

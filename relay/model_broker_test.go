@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -44,6 +45,17 @@ func (s *modelSession) Refuses(r *Record) error {
 		return errRefused
 	}
 	return nil
+}
+
+// Learn, Lane and Ready have a lane stand still now and then.
+func (s *modelSession) Learn(context.Context, []*Record) {}
+
+func (s *modelSession) Lane(r *Record) int32 {
+	return int32(len(r.Key)) + int32(bytes.IndexByte(r.Key, 'b'))
+}
+
+func (s *modelSession) Ready(string, int32) bool {
+	return s.m.healing || rapid.IntRange(1, 3).Draw(s.m.t, "ready") > 1
 }
 
 func (s *modelSession) Deliver(_ context.Context, records []*Record) {
@@ -100,8 +112,13 @@ func (s *modelSession) resolve() {
 		err := s.m.verdict(r.EventID)
 		if err != nil { // the whole batch is blamed
 			s.gate = true
+			topic := r.Topic
 			for _, r := range s.held[:min(n, len(s.held))] {
-				s.ack(r, err)
+				if r.Topic == topic {
+					s.ack(r, err)
+				} else {
+					s.ack(r, ErrGivenUp)
+				}
 			}
 			s.held = s.held[min(n, len(s.held)):]
 			s.giveUp()

@@ -80,7 +80,7 @@ type modelRelay struct {
 	sink    *modelSession
 	zombie  bool // its lease is gone, and it does not know
 
-	suspects suspects // for the next session
+	trials *trials // of the turn
 }
 
 func newModel(t *rapid.T, mode Mode) *model {
@@ -169,7 +169,7 @@ func (m *model) write() {
 	w := &modelWriter{name: fmt.Sprint("tx", m.db.nextID), key: key}
 	for range rapid.IntRange(1, 3).Draw(m.t, "events") {
 		m.db.nextID++
-		row := dialect.Row{ID: m.db.nextID, EventID: uuid.New(), Topic: "t"}
+		row := dialect.Row{ID: m.db.nextID, EventID: uuid.New(), Topic: topicOf(key)}
 		if key != "" {
 			row.Key = []byte(key)
 			row.Payload = fmt.Appendf(nil, "%s%d", key, m.versions[key]+len(w.rows)+1)
@@ -184,6 +184,14 @@ func (m *model) write() {
 	m.locked[key] = key != ""
 	m.db.open[w.name] = true
 	m.writers = append(m.writers, w)
+}
+
+// topicOf has two keys share a topic, one of which stands still now and then.
+func topicOf(key string) string {
+	if key == "c" {
+		return "u"
+	}
+	return "t"
 }
 
 func (m *model) endWriter(f func(*modelWriter)) {
@@ -257,26 +265,25 @@ func (r *modelRelay) claimLease() {
 	if err != nil || k == nil {
 		return
 	}
-	r.keeper, r.zombie = k, false
-	r.begin(nil)
+	r.keeper, r.zombie, r.trials = k, false, newTrials()
+	r.begin()
 }
 
 // begin opens a session.
-func (r *modelRelay) begin(suspects suspects) {
+func (r *modelRelay) begin() {
 	r.sink = nil
 	if err := r.deleteCarried(context.Background(), r.keeper); err != nil {
-		r.end(outcome{suspects: suspects})
+		r.end(outcome{})
 		return
 	}
 	s := newSession(r.Relay, r.keeper)
-	s.suspects = suspects
+	s.trials = r.trials
 	out, err := s.open(modelContext{r}, context.Background())
 	if err != nil {
-		r.end(outcome{outage: err, suspects: suspects})
+		r.end(outcome{outage: err})
 		return
 	}
-	s.out = out
-	s.judge, _ = out.(Judge)
+	s.use(out)
 	r.session = s
 }
 
@@ -304,13 +311,11 @@ func (r *modelRelay) end(out outcome) {
 		r.keeper, r.zombie = nil, false
 		return
 	}
-	suspects := out.suspects
-	if out.rejected != nil && r.parkRefused(r.keeper, out.rejected) == nil {
-		delete(suspects, out.rejected.flightID())
+	for _, rejected := range out.rejected {
+		_ = r.parkRefused(r.keeper, rejected)
 	}
 	if r.m.healing || out.undelivered+len(r.carried)+len(r.unparked) > 0 || rapid.Bool().Draw(r.m.t, "go on") {
-		r.suspects = suspects // the next step begins a session
-		return
+		return // the next step begins a session
 	}
 	r.release(r.keeper)
 	r.keeper.cancel(nil)
@@ -335,7 +340,7 @@ func (r *modelRelay) close() {
 func (r *modelRelay) poll() {
 	if r.session == nil {
 		if r.keeper != nil {
-			r.begin(r.suspects)
+			r.begin()
 		}
 		return
 	}
@@ -353,8 +358,12 @@ func (r *modelRelay) poll() {
 		s.startOver()
 	}
 	err := s.loadBlocked(modelContext{r})
+	s.shelfDue, s.trialsFrom = time.Time{}, time.Time{} // the model has no clock
 	if err == nil {
 		_, _, err = s.poll(modelContext{r})
+	}
+	if err == nil {
+		err = s.unshelve(modelContext{r})
 	}
 	r.read(err)
 }

@@ -29,6 +29,11 @@ type aside struct {
 	first *Record           // the first that was refused, and
 	err   error             // why
 	fresh map[string]uint64 // keys that become blocked by it, with their hashes
+
+	// later are those that may be parked only when an earlier record of their key is
+	// acknowledged, and what comes behind them in their lane.
+	later []*Record
+	busy  map[uint64]bool // keys with such a record; nil: nobody has asked
 }
 
 // dispatch hands the records of a read to the sink, and sets aside those that it would
@@ -47,6 +52,7 @@ func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	if !s.deliver(ctx, deliver) {
 		return errLeftOut
 	}
+	s.putBack(a.later)
 	if len(a.rows) > 0 {
 		if err := s.park(ctx, a); err != nil {
 			return err
@@ -66,6 +72,10 @@ func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*R
 	}
 	deliver = records[:0]
 	for _, r := range records {
+		if r.lane.drain {
+			a.later = append(a.later, r)
+			continue
+		}
 		if r.Key != nil && len(blocked)+len(a.fresh) > 0 {
 			key := orderKey(r.Topic, r.Key)
 			if _, fresh := a.fresh[key]; fresh || blocked[key] {
@@ -77,14 +87,35 @@ func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*R
 		switch {
 		case err == nil:
 			deliver = append(deliver, r)
+			if a.busy != nil {
+				a.busy[s.flights.hash(r)] = true
+			}
 		case s.relay.cfg.OnRejection == Halt:
 			s.refused = s.rejection(r, err)
 			return deliver, a
+		case s.mustWait(r, &a, deliver):
+			r.lane.drain = true
+			a.later = append(a.later, r)
 		default:
 			a.refuse(r, err, s)
 		}
 	}
 	return deliver, a
+}
+
+// mustWait reports whether an earlier record of r's key is with the sink, or about to be.
+// If that one failed, it would be read again and be parked behind r.
+func (s *session) mustWait(r *Record, a *aside, deliver []*Record) bool {
+	if r.Key == nil || s.relay.cfg.OnRejection != BlockKey {
+		return false
+	}
+	if a.busy == nil {
+		a.busy = s.flights.waitingKeys()
+		for _, d := range deliver {
+			a.busy[s.flights.hash(d)] = true
+		}
+	}
+	return a.busy[s.flights.hash(r)]
 }
 
 // refuses asks whether r would be refused for what it is.
@@ -118,11 +149,8 @@ func (a *aside) refuse(r *Record, err error, s *session) {
 
 // park moves rows aside, and blocks their keys.
 func (s *session) park(ctx context.Context, a aside) error {
-	if !s.waitKeys(ctx, a.fresh) {
-		return errLeftOut
-	}
-	if !s.keeper.valid() {
-		return errLeftOut
+	if len(s.flights.failures()) > 0 || !s.keeper.valid() {
+		return errLeftOut // what failed may be of the keys
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
@@ -133,28 +161,12 @@ func (s *session) park(ctx context.Context, a aside) error {
 	for _, hash := range a.fresh {
 		s.keeper.blocked.add(hash)
 	}
-	for _, row := range a.rows {
-		delete(s.suspects, row.ID)
-	}
 	if a.first != nil {
 		s.relay.log.Warn("parked: the sink would refuse an event; `relay parked list` shows what waits",
 			"table", s.relay.store.Table(), "row", a.first.ID, "event", a.first.EventID, "topic", a.first.Topic,
 			"error", a.err, "parked", len(a.rows), "keys_blocked", len(a.fresh))
 	}
 	return nil
-}
-
-// waitKeys waits until nothing of the keys is on its way, and reports whether all of it
-// was delivered.
-func (s *session) waitKeys(ctx context.Context, keys map[string]uint64) bool {
-	if len(keys) == 0 {
-		return true
-	}
-	hashes := make(map[uint64]bool, len(keys))
-	for _, h := range keys {
-		hashes[h] = true
-	}
-	return s.waitDelivered(ctx, func() bool { return s.flights.waitingFor(hashes) })
 }
 
 // parkRefused moves a row aside that was refused alone. The session that sent it has

@@ -337,7 +337,7 @@ func TestWhatTheSinkOrTheAllowListWouldRefuseIsParkedWithoutANewSession(t *testi
 		b.exec("INSERT INTO outbox_events (topic, payload) VALUES ('strange', 'x')")
 		b.exec("INSERT INTO outbox_events (topic, payload) VALUES ('others', 'y')")
 		stop := start(t, r)
-		b.parkedAre("k2 failed", "k3 blocked", "x failed")
+		b.parkedAre("x failed", "k2 failed", "k3 blocked")
 		b.published("k1", "y")
 		require.NoError(t, stop())
 		require.Equal(t, 1, b.sink.sessions)

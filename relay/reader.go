@@ -30,6 +30,9 @@ func (s *session) readLoop(ctx context.Context) {
 		if err == nil {
 			found, limit, err = s.poll(ctx)
 		}
+		if err == nil {
+			err = s.unshelve(ctx)
+		}
 		if err == nil && s.askedDue() {
 			err = s.obey(ctx)
 		}
@@ -78,6 +81,8 @@ func (s *session) readLoop(ctx context.Context) {
 // readAgain forgets what was read. Rows in flight come back, and are known by the set.
 func (s *session) readAgain() {
 	s.head, s.gaps.gaps, s.settled = 0, nil, false
+	s.shelf.clear()
+	s.onShelf.Store(0)
 }
 
 // startOver does so and forgets which keys are blocked: the rows may have changed by more
@@ -87,14 +92,20 @@ func (s *session) startOver() {
 	s.keeper.blocked.forget()
 }
 
-// waitForRoom waits until the bounds on records in flight allow a read that is worth
-// its round trip.
+// roomSoon is how long a read waits for the room that is worth its round trip. Records of
+// a partition that stands still may hold the rest for hours.
+const roomSoon = 50 * time.Millisecond
+
+// waitForRoom waits until the bounds on records in flight allow a read, as a rule one
+// that is worth its round trip.
 func (s *session) waitForRoom(ctx context.Context) bool {
-	for {
+	enough := time.NewTimer(roomSoon)
+	defer enough.Stop()
+	for late := false; ; {
 		rows, bytes := s.room()
 		cfg := &s.relay.cfg
 		need := max(1, min(cfg.BatchSize, cfg.MaxInFlight/2))
-		if rows >= need && bytes > 0 {
+		if rows > 0 && bytes > 0 && (rows >= need || late) {
 			return true
 		}
 		if rows+s.flights.undeleted() >= need {
@@ -102,6 +113,8 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 		}
 		select {
 		case <-s.flights.changed:
+		case <-enough.C:
+			late = true
 		case <-ctx.Done():
 			return false
 		}
@@ -117,19 +130,38 @@ func (s *session) room() (rows int, bytes int64) {
 // good, as the part of a read that was cut is: over a slow link nothing else may come.
 func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	rows, bytes := s.room()
-	bytes = min(bytes, s.appetite.bytes)
+	cfg := &s.relay.cfg
+	// A read takes no more than half of the window, so that a lane that stands still does not
+	// fill it at once.
+	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.appetite.bytes, max(1, cfg.MaxInFlightBytes/2))
 	// No more than fit: what a read is cut short of was sent by the server for nothing.
-	limit = min(rows, s.relay.cfg.BatchSize, int(bytes/s.typical)+1)
+	limit = min(rows, cfg.BatchSize, int(bytes/s.typical)+1, s.shelfRoom())
+	if limit <= 0 {
+		return 0, 1, nil // the shelf is full
+	}
 	began := time.Now()
 	batch, err := s.read(ctx, limit, bytes)
 	s.appetite.learn(batch, time.Since(began), err)
 	if found = len(batch.records); found == 0 { // dispatch sorts the slice
 		return 0, limit, err
 	}
-	if failed := s.dispatch(ctx, batch.records); failed != nil {
+	before := s.handed
+	if failed := s.dispatch(ctx, s.holdBack(ctx, batch.records)); failed != nil {
 		return found, limit, failed
 	}
+	if s.handed == before && len(s.shelf.rows) > 0 {
+		found = 0 // the shelf fills without haste
+	}
 	return found, limit, err
+}
+
+// shelfRoom is how many more rows the shelf may hold. Merged gaps show its rows again in
+// each read, so then it must be small.
+func (s *session) shelfRoom() int {
+	if s.gaps.coarse() {
+		return s.relay.cfg.MaxInFlight - len(s.shelf.rows)
+	}
+	return maxShelved - len(s.shelf.rows)
 }
 
 // batch is what a read found.
@@ -179,7 +211,7 @@ func (s *session) returning() int {
 		return 0
 	}
 	held, _, _ := s.flights.counts()
-	return held
+	return held + len(s.shelf.rows)
 }
 
 // collect runs one statement. wanted, if given, picks the rows to keep. After an error
@@ -209,6 +241,7 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 			b.cut = late.Load() // they may be as large and as many as they like
 			return !b.cut
 		}
+		held = held || len(s.shelf.rows) > 0 && s.shelf.has(row.ID)
 		b.ids = append(b.ids, row.ID)
 		if held {
 			return true

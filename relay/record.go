@@ -41,6 +41,7 @@ type Record struct {
 	CreatedAt time.Time
 
 	flight *flight
+	lane   *lane
 	seq    int64 // of a parked row that is sent again; 0: the row is in outbox_events
 }
 

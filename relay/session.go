@@ -20,27 +20,32 @@ type session struct {
 	flights *flights
 	out     Session
 	judge   Judge                // out, if it judges; else nil
+	laned   Lanes                // out, if it knows lanes; else nil
 	tx      TransactionalSession // out, in exactly-once mode; else nil
 	unkept  []byte               // a position that is not in the lease row yet
 
 	// The reader's own: nobody else touches them.
-	head    int64
-	highest int64 // id that was ever in flight in this session
-	looks   looks
-	gaps    gapSet
-	sweeper sweeper
-	server  string
-	// suspects are records that were refused in company: those that were delivered since
-	// are taken out.
-	suspects suspects
-	alone    int64 // the suspect that was sent alone last and is not delivered; 0: none
+	head     int64
+	highest  int64 // id that was ever in flight in this session
+	looks    looks
+	gaps     gapSet
+	sweeper  sweeper
+	server   string
 	pace     pace
 	settled  bool           // the blocked keys are known, and no move of rows is open
 	refused  *RejectedError // by the policy halt: what would be refused
-	asked    time.Time      // when operators' wishes were looked for
-	more     bool           // there are more of them
-	topics   bool           // the topics in use were read from the lease row
-	refusing bool           // it was told that events to send again would be refused
+	lanes    laneSet
+	shelf    shelf
+	shelfDue time.Time // when to look at it again
+	trials   *trials
+	// trialsFrom is when groups may be sent: a session that ended with a refusal has others
+	// go first.
+	trialsFrom time.Time
+	handed     int       // to the sink, so far
+	asked      time.Time // when operators' wishes were looked for
+	more       bool      // there are more of them
+	topics     bool      // the topics in use were read from the lease row
+	refusing   bool      // it was told that events to send again would be refused
 	// replaying are the parked rows that were sent last.
 	replaying []*Record
 	// lastFound is how many records the last read found, typical the size that one
@@ -49,16 +54,17 @@ type session struct {
 	typical   int64
 	appetite  appetite
 
-	reread atomic.Bool   // the deleter asks for a read from the start
-	hurry  chan struct{} // the deleter is asked not to wait for more
-	untold int           // failures from before Deliver was told to stop
+	onShelf atomic.Int64  // rows on the shelf
+	reread  atomic.Bool   // the deleter asks for a read from the start
+	hurry   chan struct{} // the deleter is asked not to wait for more
+	untold  int           // failures from before Deliver was told to stop
 }
 
 // outcome is what became of a session.
 type outcome struct {
 	outage      error               // the first failure that was not a rejection
-	rejected    *RejectedError      // a record that was refused alone, or would be
-	suspects    suspects            // records that were refused in company
+	rejected    []*RejectedError    // records that were refused alone, or would be
+	refused     bool                // any record was
 	undelivered int                 // were given up when the session was closed
 	leftover    []dialect.Delivered // delivered, but not known to be deleted
 	progress    bool                // something was delivered
@@ -67,6 +73,7 @@ type outcome struct {
 func newSession(r *Relay, k *keeper) *session {
 	return &session{
 		relay: r, keeper: k, lease: k.lease, flights: newFlights(k.blocked.seed),
+		lanes: newLaneSet(), trials: newTrials(),
 		gaps: gapSet{max: r.cfg.maxGaps}, looks: newLooks(r.store.TornReads()), pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
 		typical: r.cfg.MaxInFlightBytes/firstRead + 1, appetite: newAppetite(r.cfg),
 	}
@@ -81,16 +88,15 @@ const firstRead = 128
 const resolveTimeout = 10 * time.Second
 
 // run works until the session ends. stop asks it to drain.
-func (s *session) run(stop context.Context, suspects suspects) outcome {
-	s.suspects = suspects
+func (s *session) run(stop context.Context, trials *trials) outcome {
+	s.trials = trials
 	ctx, cancel := context.WithCancel(s.keeper.ctx)
 	defer cancel()
 	out, err := s.open(ctx, stop)
 	if err != nil {
-		return outcome{outage: err, suspects: suspects}
+		return outcome{outage: err}
 	}
-	s.out = out
-	s.judge, _ = out.(Judge)
+	s.use(out)
 
 	var background sync.WaitGroup
 	deleting, stopDeleting := context.WithCancel(ctx)
@@ -108,6 +114,14 @@ func (s *session) run(stop context.Context, suspects suspects) outcome {
 	background.Wait()
 	s.end(ctx, stop)
 	return s.outcome()
+}
+
+// use takes the sink's session.
+func (s *session) use(out Session) {
+	s.out = out
+	s.judge, _ = out.(Judge)
+	s.laned, _ = out.(Lanes)
+	s.trialsFrom = s.trials.rest(time.Now())
 }
 
 // end does what is left when nothing moves any more, unless the lease is lost or a stop
@@ -150,6 +164,7 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	case <-ctx.Done():
 	}
 	s.untold = len(s.flights.failures())
+	s.trials.note(s.flights.failures(), time.Now())
 	cancel()
 	<-finished
 }
@@ -191,22 +206,24 @@ func (s *session) waitFor(stop context.Context, limit time.Duration, done func()
 }
 
 func (s *session) outcome() outcome {
-	out := outcome{
-		leftover: s.flights.leftover(), progress: s.flights.deliveredTotal() > 0,
-		rejected: s.refused, suspects: s.suspects,
+	out := outcome{leftover: s.flights.leftover(), progress: s.flights.deliveredTotal() > 0}
+	if s.refused != nil {
+		out.rejected = append(out.rejected, s.refused)
 	}
-	var company []int64 // what was refused in it
+	company := make(map[string]int) // how many of a topic were refused in it
 	for i, f := range s.flights.failures() {
-		id := f.record.flight.id
 		switch {
-		case errors.Is(f.err, ErrRejected) && s.alone == id:
-			out.rejected = s.rejection(f.record, f.err)
-			out.rejected.Overtaken = s.overtaken(f.record)
 		case errors.Is(f.err, ErrRejected):
-			company = append(company, id)
-			if s.overtaken(f.record) {
+			out.refused = true
+			overtaken := s.overtaken(f.record)
+			if s.trials.alone(f.record.Topic, f.record.flight.id) {
+				rejected := s.rejection(f.record, f.err)
+				rejected.Overtaken = overtaken
+				out.rejected = append(out.rejected, rejected)
+			} else if overtaken {
 				s.relay.overtaken[f.record.EventID] = true
 			}
+			company[f.record.Topic]++
 		case errors.Is(f.err, context.Canceled) && i >= s.untold: // never taken by the sink
 		case errors.Is(f.err, ErrGivenUp):
 			out.undelivered++
@@ -217,9 +234,10 @@ func (s *session) outcome() outcome {
 			out.undelivered++
 		}
 	}
-	if len(company) > 0 {
-		out.suspects = s.suspects.refused(company, s.tx != nil)
+	for topic, n := range company {
+		s.trials.refuse(topic, n)
 	}
+	s.trials.ended()
 	return out
 }
 

@@ -22,8 +22,9 @@ func (b *bench) session() *session {
 	k, err := r.claim(b.t.Context())
 	require.NoError(b.t, err)
 	s := newSession(r, k)
-	s.out, err = b.sink.Open(b.t.Context(), s.flights.ack)
+	out, err := b.sink.Open(b.t.Context(), s.flights.ack)
 	require.NoError(b.t, err)
+	s.use(out)
 	return s
 }
 
@@ -56,7 +57,7 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	b.commit("k", "k1")
 	b.commit("k", "k2")
 	s := b.session()
-	s.suspects = suspects{1: 1}
+	s.trials.refuse("t", 1)
 	sink := &keyGates{ack: s.flights.ack}
 	s.out = sink
 	ctx, cancel := context.WithCancel(t.Context())
@@ -73,26 +74,6 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	cancel()
 	<-ended
 	require.Zero(t, sink.published.Load(), "k2 was delivered, and k1 was not")
-}
-
-// A record that was refused among others is sent alone, so that it is not blamed for
-// another: also when it is read again, or committed late, while others are on their way.
-func TestASuspectIsSentWhenNothingElseIsOnItsWay(t *testing.T) {
-	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
-	s := b.session()
-	s.suspects = suspects{1: 1}
-	b.sink.hold = true
-	s.deliver(t.Context(), []*Record{{ID: 2, EventID: uuid.New()}})
-	done := make(chan struct{})
-	go func() { defer close(done); s.deliver(t.Context(), []*Record{{ID: 1, EventID: uuid.New()}}) }()
-	for range 2 { // deliver waits: before it has sent the suspect, or after
-		signal(s.flights.changed)
-		eventually(t, "deliver looks again", func() bool { return len(s.flights.changed) == 0 })
-	}
-	require.Equal(t, 1, b.sink.count())
-	b.sink.release()
-	<-done
-	require.Equal(t, 2, b.sink.count())
 }
 
 // closings counts the sessions of a sink that were closed.

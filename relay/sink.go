@@ -46,8 +46,8 @@ type Session interface {
 }
 
 // Ack says what became of a record. A nil error: the broker has it, for good.
-// An error that wraps ErrRejected: the broker refuses this record, or the batch
-// it was in, and would refuse it again. Any other error: an outage; the record
+// An error that wraps ErrRejected: the broker refuses this record, or a batch of
+// records of its topic that it was in, and would refuse it again. Any other error: an outage; the record
 // may or may not have been published.
 //
 // Ack does not block. It is safe to call from any goroutine, and must be called

@@ -28,6 +28,8 @@ type sweep struct {
 	head int64
 	gaps []dialect.Range
 	held []dialect.Event // in flight, ascending
+
+	shelf []int64 // rows that wait there, ascending
 }
 
 // sweeper runs one sweep at a time. It belongs to the reader.
@@ -77,7 +79,7 @@ func (s *session) sweep(ctx context.Context, found, limit int) error {
 }
 
 func (s *session) beginSweep(ctx context.Context) {
-	sw := sweep{head: s.head, gaps: s.gaps.ranges(), held: s.flights.list()}
+	sw := sweep{head: s.head, gaps: s.gaps.ranges(), held: s.flights.list(), shelf: s.shelf.ids()}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	running := make(chan swept, 1)
 	s.sweeper.running, s.sweeper.stop = running, cancel
@@ -116,12 +118,16 @@ func (s *session) takeIn(ctx context.Context, result swept) error {
 
 func (sw *sweep) run(ctx context.Context, from store) (found swept) {
 	found.head = sw.head
-	gaps, held := sw.gaps, sw.held
-	found.err = from.Below(ctx, sw.head, len(held)+inGaps, func(row dialect.Event) bool {
+	gaps, held, shelf := sw.gaps, sw.held, sw.shelf
+	found.err = from.Below(ctx, sw.head, len(held)+len(sw.shelf)+inGaps, func(row dialect.Event) bool {
 		held = held[passed(held, func(e dialect.Event) bool { return e.ID < row.ID }):]
 		if len(held) > 0 && held[0].ID == row.ID {
 			found.cameBack = held[0] != row
 			return !found.cameBack
+		}
+		shelf = shelf[passed(shelf, func(id int64) bool { return id < row.ID }):]
+		if len(shelf) > 0 && shelf[0] == row.ID {
+			return true
 		}
 		gaps = gaps[passed(gaps, func(g dialect.Range) bool { return g.Hi < row.ID }):]
 		if len(gaps) > 0 && gaps[0].Lo <= row.ID {

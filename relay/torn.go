@@ -31,7 +31,7 @@ func (s *session) mend(ctx context.Context, b *batch, limit int, bytes int64) er
 		return nil
 	}
 	held, _, _ := s.flights.counts()
-	q := dialect.ReadQuery{Gaps: below, Head: max(s.head, b.last), Limit: limit + held, GapsOnly: true}
+	q := dialect.ReadQuery{Gaps: below, Head: max(s.head, b.last), Limit: limit + held + len(s.shelf.rows), GapsOnly: true}
 	second, err := s.collect(ctx, q, limit, max(bytes, 1), func(row *dialect.Row) bool {
 		return row.Key != nil && row.ID < latest[orderKey(row.Topic, row.Key)] && !b.has(row.ID)
 	})

@@ -26,14 +26,14 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
 
 	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
-	var suspects suspects
+	trials := newTrials()
 	var fenced fencings
 	for {
-		out := outcome{suspects: suspects}
+		out := outcome{}
 		if err := r.deleteCarried(ctx, k); err != nil {
 			r.health.paused(partDeletes, err)
 		} else {
-			out = newSession(r, k).run(ctx, suspects)
+			out = newSession(r, k).run(ctx, trials)
 			r.carried = append(r.carried, out.leftover...)
 		}
 		switch {
@@ -43,7 +43,7 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 				return true, r.notDrained(out)
 			}
 			return false, nil
-		case out.rejected != nil && r.cfg.OnRejection == Halt:
+		case len(out.rejected) > 0 && r.cfg.OnRejection == Halt:
 			return true, r.halt(k, out)
 		case ctx.Err() != nil:
 			return true, r.finish(k, out)
@@ -51,13 +51,9 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 		if err := r.fatal(k, &fenced, out.outage); err != nil {
 			return true, r.give(k, out, err)
 		}
-		suspects = out.suspects
-		if out.rejected != nil {
-			if err := r.parkRefused(k, out.rejected); err != nil {
+		for _, rejected := range out.rejected {
+			if err := r.parkRefused(k, rejected); err != nil {
 				r.health.paused(partDatabase, err) // it is refused again, and parked then
-			} else {
-				delete(suspects, out.rejected.flightID())
-				continue
 			}
 		}
 		if out.progress {
@@ -66,7 +62,8 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 		if out.outage != nil {
 			r.health.paused(partSink, out.outage)
 		}
-		if out.outage != nil || !out.progress {
+		// A refusal is no outage: what pauses then is the trial of its topic, not the others.
+		if out.outage != nil || !out.progress && !out.refused {
 			retry.wait(ctx) // when ctx ends, the next session finds out at once
 		}
 	}
@@ -120,7 +117,7 @@ func (r *Relay) notDrained(out outcome) error {
 }
 
 func (r *Relay) halt(k *keeper, out outcome) error {
-	rejected := out.rejected
+	rejected := out.rejected[0]
 	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic, "error", rejected.Err)
 	return r.give(k, out, rejected)
 }

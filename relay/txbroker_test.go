@@ -19,7 +19,7 @@ type txBroker struct {
 	kept      int // manifests below were forgotten
 
 	verdict func(*Record) error
-	// blameAll: a refusal blames each record of the transaction, as one of a batch does.
+	// blameAll: a refusal blames each record of the topic, as one of a batch does.
 	blameAll bool
 	refused  [][]int64 // the rows of refused transactions
 	// beforeCommit runs without the lock, before a transaction is committed; an error
@@ -38,7 +38,8 @@ type txSession struct {
 	number int64
 	mu     sync.Mutex
 	over   error
-	ends   map[int64]int // transaction → manifests up to it
+	topics map[string]bool // of the refused records
+	ends   map[int64]int   // transaction → manifests up to it
 }
 
 type txPosition struct{ Manifests int }
@@ -114,7 +115,7 @@ func (s *txSession) blame(r *Record) error {
 			return err
 		}
 	}
-	if s.broker.blameAll && errors.Is(s.over, ErrRejected) {
+	if s.broker.blameAll && errors.Is(s.over, ErrRejected) && s.topics[r.Topic] {
 		return s.over
 	}
 	if errors.Is(s.over, ErrRejected) {
@@ -126,11 +127,16 @@ func (s *txSession) blame(r *Record) error {
 func (s *txSession) commit(records []*Record) error {
 	b := s.broker
 	if b.verdict != nil {
+		var refused error
+		s.topics = make(map[string]bool)
 		for _, r := range records {
 			if err := b.verdict(r); err != nil {
-				b.note(records)
-				return err
+				refused, s.topics[r.Topic] = err, true
 			}
+		}
+		if refused != nil {
+			b.note(records)
+			return refused
 		}
 	}
 	if b.beforeCommit != nil {

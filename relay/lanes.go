@@ -1,0 +1,167 @@
+package relay
+
+import "context"
+
+// Lanes is a Session that knows which records wait for the same thing, as those of one
+// partition do. One that stands still then holds back its own records and no others. A
+// session that is none has one lane for each topic.
+type Lanes interface {
+	Session
+
+	// Learn finds out what Lane and Ready need to know of the records' topics. It waits for
+	// an answer, though not for longer than a second.
+	Learn(ctx context.Context, records []*Record)
+
+	// Lane returns the number of r's lane within its topic: Kafka's partition. As long as
+	// the session lives, a key keeps its lane. It does not block.
+	Lane(r *Record) int32
+
+	// Ready is false if records of the lane would do nothing but wait in the session, for a
+	// topic that does not exist or a partition without a leader. The relay leaves them in
+	// the table, and asks again. Records that Refuses knows are ready. It does not block.
+	Ready(topic string, lane int32) bool
+}
+
+// lane is a part of a topic whose records wait for the same thing.
+type lane struct {
+	topic  *topicState
+	number int32
+
+	// These need the mutex of flights.
+	waiting int // records with the sink
+	bytes   int64
+
+	// The reader's own.
+	shelved int
+	// drain keeps the lane's rows on the shelf until the sink has none of its records.
+	drain bool
+	pass  uint64 // in which over was set
+	over  bool
+}
+
+// topicState is what a session knows of a topic.
+type topicState struct {
+	name    string
+	waiting int // records with the sink; needs the mutex of flights
+
+	shelved int // the reader's own
+	trial   *trial
+}
+
+type laneKey struct {
+	topic  string
+	number int32
+}
+
+// laneSet finds the lanes of a session. It belongs to the reader.
+type laneSet struct {
+	lanes  map[laneKey]*lane
+	topics map[string]*topicState
+	last   *lane
+	prune  int // how many lanes there may be before idle ones are forgotten
+	pass   uint64
+}
+
+// pruneLanes is how many lanes are kept whatever they do.
+const pruneLanes = 4096
+
+func newLaneSet() laneSet {
+	return laneSet{lanes: make(map[laneKey]*lane), topics: make(map[string]*topicState), prune: pruneLanes}
+}
+
+// laneOf returns the lane that r goes.
+func (s *session) laneOf(r *Record) *lane {
+	number := int32(0)
+	if s.laned != nil {
+		number = s.laned.Lane(r)
+	}
+	if last := s.lanes.last; last != nil && last.number == number && last.topic.name == r.Topic {
+		return last
+	}
+	key := laneKey{r.Topic, number}
+	l := s.lanes.lanes[key]
+	if l == nil {
+		l = &lane{topic: s.topicOf(r.Topic), number: number}
+		s.lanes.lanes[key] = l
+	}
+	s.lanes.last = l
+	return l
+}
+
+func (s *session) topicOf(name string) *topicState {
+	t := s.lanes.topics[name]
+	if t == nil {
+		t = &topicState{name: name, trial: s.trials.topics[name]}
+		s.lanes.topics[name] = t
+	}
+	return t
+}
+
+// pruneLanes forgets the lanes of which nothing is with the sink or on the shelf: names
+// of topics are without number.
+func (s *session) pruneLanes() {
+	f := s.flights
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key, l := range s.lanes.lanes {
+		if l.waiting == 0 && l.shelved == 0 {
+			delete(s.lanes.lanes, key)
+		}
+	}
+	for name, t := range s.lanes.topics {
+		if t.waiting == 0 && t.shelved == 0 && t.trial == nil {
+			delete(s.lanes.topics, name)
+		}
+	}
+	s.lanes.last = nil
+	s.lanes.prune = max(pruneLanes, 2*len(s.lanes.lanes))
+}
+
+// ready reports whether the sink wants records of the lane now.
+func (s *session) ready(l *lane) bool {
+	return s.laned == nil || s.laned.Ready(l.topic.name, l.number)
+}
+
+// split takes from records those whose lanes are full: a lane may hold as much of the
+// window as it leaves free for the others. So one that stands still takes half of it at
+// most, and n of them leave one part of n+1. It is judged by what the lane held before
+// these records: a batch is small beside the window.
+func (s *session) split(records []*Record) (fit, over []*Record) {
+	s.lanes.pass++
+	f := s.flights
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows, bytes := s.relay.cfg.MaxInFlight-len(f.byID), s.relay.cfg.MaxInFlightBytes-f.bytes
+	for i, r := range records {
+		l := r.lane
+		if l.pass != s.lanes.pass {
+			l.pass, l.over = s.lanes.pass, l.full(rows, bytes)
+		}
+		switch {
+		case l.over && over == nil:
+			over = append(make([]*Record, 0, len(records)-i), r)
+			fit = append(make([]*Record, 0, len(records)), records[:i]...)
+		case l.over:
+			over = append(over, r)
+		case over != nil:
+			fit = append(fit, r)
+		}
+	}
+	if over == nil {
+		return records, nil
+	}
+	return fit, over
+}
+
+// add counts records that the sink was given, or has acknowledged. It needs the mutex of
+// flights.
+func (l *lane) add(records int, bytes int64) {
+	if l != nil {
+		l.waiting, l.bytes, l.topic.waiting = l.waiting+records, l.bytes+bytes, l.topic.waiting+records
+	}
+}
+
+// full needs the mutex of flights. rows and bytes are what is free.
+func (l *lane) full(rows int, bytes int64) bool {
+	return l.waiting > 0 && (l.waiting >= rows || l.bytes > bytes)
+}
