@@ -73,7 +73,7 @@ func parked(ctx context.Context, o parkedOptions) (_ *parkedReport, err error) {
 			if name == withBlocked {
 				blocked = o.Blocked
 			}
-			if err := b.db.park(ctx, blocked); err != nil {
+			if err := b.db.park(ctx, blocked, 100); err != nil {
 				return nil, err
 			}
 			f, err := b.contestOnce(ctx, o.Rows, b.startRelay)
@@ -92,17 +92,18 @@ func parked(ctx context.Context, o parkedOptions) (_ *parkedReport, err error) {
 	return r, nil
 }
 
-// park leaves n blocked events behind failed ones, and no others parked.
-func (d *database) park(ctx context.Context, n int) error {
+// park leaves n events of so many keys parked, all but the first of each blocked, and no
+// others.
+func (d *database) park(ctx context.Context, n, keys int) error {
 	statements := []string{"TRUNCATE outbox_parked"}
 	if n > 0 {
 		insert := `INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error, state) `
 		if d.dialect == migrations.PostgreSQL {
-			insert += fmt.Sprintf(`SELECT i, gen_random_uuid(), 'elsewhere', 'blocked-' || i %% 100, 'bench.happened', decode(repeat(md5(i::text), %d), 'hex'),
-'{}', now(), 1, 'too large', CASE WHEN i <= 100 THEN 'failed' ELSE 'blocked' END FROM generate_series(1, %d) AS i`, payloadBytes/16, n)
+			insert += fmt.Sprintf(`SELECT i, gen_random_uuid(), 'elsewhere', 'blocked-' || i %% %d, 'bench.happened', decode(repeat(md5(i::text), %d), 'hex'),
+'{}', now(), 1, 'too large', CASE WHEN i <= %d THEN 'failed' ELSE 'blocked' END FROM generate_series(1, %d) AS i`, keys, payloadBytes/16, keys, n)
 		} else {
-			insert += fmt.Sprintf(`SELECT seq, uuid(), 'elsewhere', CONCAT('blocked-', seq %% 100), 'bench.happened', REPEAT(UNHEX(MD5(seq)), %d),
-'{}', utc_timestamp(6), 1, 'too large', IF(seq <= 100, 'failed', 'blocked') FROM seq_1_to_%d`, payloadBytes/16, n)
+			insert += fmt.Sprintf(`SELECT seq, uuid(), 'elsewhere', CONCAT('blocked-', seq %% %d), 'bench.happened', REPEAT(UNHEX(MD5(seq)), %d),
+'{}', utc_timestamp(6), 1, 'too large', IF(seq <= %d, 'failed', 'blocked') FROM seq_1_to_%d`, keys, payloadBytes/16, keys, n)
 		}
 		statements = append(statements, insert)
 	}

@@ -151,3 +151,11 @@ func atLeast(n int64) string {
 	}
 	return strconv.FormatInt(n, 10)
 }
+
+// atLeastOf is countOf for a count that stops at a limit.
+func atLeastOf(n int64, what string) string {
+	if n >= dialect.CountLimit {
+		return atLeast(n) + " " + what + "s"
+	}
+	return countOf(n, what)
+}

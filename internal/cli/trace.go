@@ -177,9 +177,9 @@ func (t *traced) stepOf(d *database, f dialect.Found) step {
 	case dialect.Scheduled:
 		s.Step, s.detail = stepScheduled, "to be delivered then"
 	case dialect.Events:
-		s.Step, s.detail = stepWaiting, fmt.Sprintf("row %d; %s before it", f.ID, countOf(f.Ahead, "row"))
+		s.Step, s.detail = stepWaiting, fmt.Sprintf("row %d; %s before it", f.ID, atLeastOf(f.Ahead, "row"))
 		if f.Behind > 0 {
-			t.hint("it waits behind %s of its key: see relay parked list --topic %s --key %q", countOf(f.Behind, "parked event"), f.Topic, keyText(f.Key))
+			t.hint("it waits behind %s of its key: see relay parked list --topic %s --key %q", atLeastOf(f.Behind, "parked event"), f.Topic, keyText(f.Key))
 		}
 	case dialect.Parked:
 		s.Step, s.detail = stepParked, fmt.Sprintf("row %d; %s, %s", f.ID, f.State, countOf(int64(f.Attempts), "attempt"))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -45,10 +46,13 @@ func AskParked(ctx context.Context, db *sql.DB, n Names, ask ParkedAsk) (ParkedA
 		return a.byFilter(ctx)
 	}
 	var answer ParkedAnswer
-	err := again(ctx, func() (err error) {
-		answer, err = a.byID(ctx)
-		return err
-	})
+	err := a.resolve(ctx)
+	if err == nil {
+		err = again(ctx, func() (err error) {
+			answer, err = a.byID(ctx)
+			return err
+		})
+	}
 	return answer, err
 }
 
@@ -85,6 +89,31 @@ func (a *asking) byID(ctx context.Context) (answer ParkedAnswer, err error) {
 	answer.Found = true
 	answer.Followers, err = a.followersOf(ctx, rows)
 	return answer, err
+}
+
+// resolve turns the ids of events into those of rows. No index has the former, and the
+// statement that locks rows must not go through all of them: it would wait, on MySQL, for
+// each that the relay has locked, with the others locked meanwhile.
+func (a *asking) resolve(ctx context.Context) error {
+	byEvent := func(id ParkedID) bool { return id.Seq == 0 }
+	if !slices.ContainsFunc(a.ask.IDs, byEvent) {
+		return nil
+	}
+	w := &where{names: a.names}
+	w.named(a.ask.IDs)
+	rows, err := queryParked(ctx, a.db, a.names, parkedView(a.names, "NULL")+w.sql()+" ORDER BY seq", w.args)
+	if err != nil {
+		return err
+	}
+	if err := resolved(a.ask.IDs, rows); err != nil {
+		return err
+	}
+	ids := make([]ParkedID, len(rows))
+	for i, e := range rows {
+		ids[i].Seq = e.Seq
+	}
+	a.ask.IDs = ids
+	return nil
 }
 
 // locked returns the rows that are asked for and keeps them as they are.
@@ -210,13 +239,20 @@ func (a *asking) nothingOvertaken(ctx context.Context) error {
 	w := a.names.chosen(a.ask.Filter)
 	w.and("state = 'failed'")
 	w.and(a.names.isTrue("overtaken"))
-	query := a.names.Expand("SELECT count(*), COALESCE(min(seq), 0) FROM {outbox_parked}") + w.sql()
-	var rows, first int64
-	if err := a.db.QueryRowContext(ctx, query, w.args...).Scan(&rows, &first); err != nil || rows == 0 {
+	firsts, err := queryInts(ctx, a.db, a.names.Expand("SELECT seq FROM {outbox_parked}")+w.sql()+" ORDER BY seq LIMIT 1", w.args...)
+	if err != nil || len(firsts) == 0 {
 		return err
 	}
-	return fmt.Errorf("%d of these rows were overtaken, the first is row %d: %s; add --force to send them all the same, or name the others by their ids",
-		rows, first, overtakenMeans)
+	rows, err := countParked(ctx, a.db, w)
+	if err != nil {
+		return err
+	}
+	count := strconv.FormatInt(rows, 10)
+	if rows >= CountLimit {
+		count += " or more"
+	}
+	return fmt.Errorf("%s of these rows were overtaken, the first is row %d: %s; add --force to send them all the same, or name the others by their ids",
+		count, firsts[0], overtakenMeans)
 }
 
 // markAll marks what the filter chooses, from the last row to the first: were the first

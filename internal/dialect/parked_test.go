@@ -1,6 +1,7 @@
 package dialect_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -283,4 +284,31 @@ func TestASourceIsOwnedWhileItsLeaseLasts(t *testing.T) {
 		expire(t, db)
 		require.False(t, owned())
 	})
+}
+
+// The relay holds a row locked, as long as it moves it. An operator names another one by
+// its event, which no index has: the look for it must not wait for the first.
+func TestAnAskByEventWaitsForNoOtherRow(t *testing.T) {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+		t.Run(name, func(t *testing.T) {
+			db := dbtest.Migrate(t, fresh(t))
+			r := newRelay(t, db)
+			l := mustClaim(t, r)
+			for _, e := range insertKeyed(t, db, keyed{"orders", "a"}, keyed{"orders", "b"}) {
+				parkAll(t, r, l, e)
+			}
+			p := parkedRows(t, db)
+			relay, err := db.DB.BeginTx(t.Context(), nil)
+			require.NoError(t, err)
+			_, err = relay.ExecContext(t.Context(), fmt.Sprintf("UPDATE outbox_parked SET attempts = 2 WHERE seq = %d", p[0].seq))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // or it would wait for as long as the lock is held
+			defer cancel()
+			_, err = dialect.AskParked(ctx, db.DB, dialect.Names{Dialect: db.Dialect},
+				dialect.ParkedAsk{State: dialect.ParkRetry, IDs: []dialect.ParkedID{{EventID: p[1].event.EventID}}})
+			require.NoError(t, err)
+			require.NoError(t, relay.Rollback())
+			require.Equal(t, "failed retry", states(t, db))
+		})
+	}
 }

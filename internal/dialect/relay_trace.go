@@ -30,7 +30,7 @@ type Found struct {
 	Error     string // why it is parked, or was
 
 	// In outbox_events: how many rows are before it, and how many events of its key are
-	// parked, which it waits for.
+	// parked, which it waits for; 200,000 stands for that many or more.
 	Ahead, Behind int64
 }
 
@@ -80,9 +80,10 @@ func (r *Relay) traceWaiting(ctx context.Context, id uuid.UUID, t *Trace) error 
 	return nil
 }
 
-// traceBefore counts what a waiting event waits for.
+// traceBefore counts what a waiting event waits for, up to CountLimit rows.
 func (r *Relay) traceBefore(ctx context.Context, f *Found) error {
-	ahead := r.names.Expand("SELECT COUNT(*) FROM {outbox_events} WHERE id < " + r.names.param(1))
+	counted := fmt.Sprintf(" LIMIT %d) AS counted", CountLimit)
+	ahead := r.names.Expand("SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_events} WHERE id < " + r.names.param(1) + counted)
 	if err := r.db.QueryRowContext(ctx, ahead, f.ID).Scan(&f.Ahead); err != nil || f.Key == nil {
 		return err
 	}
@@ -90,7 +91,8 @@ func (r *Relay) traceBefore(ctx context.Context, f *Found) error {
 	if r.names.Dialect == MySQL {
 		key = []byte(*f.Key)
 	}
-	behind := r.names.Expand("SELECT COUNT(*) FROM {outbox_parked} WHERE topic = " + r.names.param(1) + " AND event_key = " + r.names.param(2))
+	behind := r.names.Expand("SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_parked} WHERE topic = " + r.names.param(1) +
+		" AND event_key = " + r.names.param(2) + counted)
 	return r.db.QueryRowContext(ctx, behind, f.Topic, key).Scan(&f.Behind)
 }
 

@@ -160,3 +160,15 @@ func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 		})
 	}
 }
+
+func TestATraceCountsNoFurtherThanTheLimit(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		fill(t, db, dialect.CountLimit+100)
+		last := insertKeyed(t, db, keyed{"orders", "k"})[0]
+		trace, err := r.Trace(t.Context(), last.EventID)
+		require.NoError(t, err)
+		require.Len(t, trace.Found, 1)
+		require.EqualValues(t, dialect.CountLimit, trace.Found[0].Ahead)
+	})
+}
