@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -20,13 +21,22 @@ import (
 // askedEvery is how often the owner looks whether something was asked.
 const askedEvery = time.Second
 
-// replayAtOnce bounds the rows of one round of a replay, between two reads, and
+// replayAtOnce and replayBytes bound one round of a replay, between two reads, and
 // roundsAtOnce the rounds when the first was short: a key whose events keep coming
-// is caught up with only if nothing is read in between.
+// is caught up with only if nothing is read in between. dropAtOnce bounds a transaction
+// that deletes rows as they are asked for, of any size, under the lease row's lock.
 const (
 	replayAtOnce = 1000
+	replayBytes  = 4 << 20
 	roundsAtOnce = 3
+	dropAtOnce   = 100
 )
+
+// replays is what is known of the parked rows that are sent again.
+type replays struct {
+	typical int64 // the size that one of the next is expected to have
+	full    bool  // the last round left some for the next
+}
 
 // askedDue reports whether to look.
 func (s *session) askedDue() bool {
@@ -54,7 +64,7 @@ func (s *session) obey(ctx context.Context) error {
 		if n == 0 {
 			return nil
 		}
-		if n >= replayAtOnce {
+		if s.replays.full {
 			break
 		}
 	}
@@ -64,7 +74,7 @@ func (s *session) obey(ctx context.Context) error {
 
 // drop deletes the rows that operators gave up.
 func (s *session) drop(ctx context.Context) error {
-	dropped, freed, err := s.relay.store.DropAsked(ctx, s.lease, replayAtOnce)
+	dropped, freed, err := s.relay.store.DropAsked(ctx, s.lease, dropAtOnce)
 	if err != nil {
 		s.leaseLost(err)
 		return fmt.Errorf("drop parked events: %w", err)
@@ -72,7 +82,7 @@ func (s *session) drop(ctx context.Context) error {
 	for _, d := range dropped {
 		s.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID, "topic", d.Topic)
 	}
-	s.more = len(dropped) >= replayAtOnce
+	s.more = len(dropped) >= dropAtOnce
 	s.unblock(freed)
 	return nil
 }
@@ -173,19 +183,29 @@ func (s *session) awaitReplay(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// replayable asks for as many rows as are expected to fit into a round. When they are
+// larger than that, it takes in those that do.
 func (s *session) replayable(ctx context.Context) ([]*Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
+	var late atomic.Bool
+	defer time.AfterFunc(s.appetite.longest/2, func() { late.Store(true) }).Stop()
+	most := min(replayBytes, s.relay.cfg.MaxInFlightBytes/2)
+	limit := min(replayAtOnce, int(most/s.replays.typical)+1)
 	var records []*Record
 	size := int64(0)
-	err := s.relay.store.Replayable(ctx, replayAtOnce, func(row *dialect.ParkedRow) bool {
+	err := s.relay.store.Replayable(ctx, limit, func(row *dialect.ParkedRow) bool {
 		r := new(Record)
 		newRecord(r, &row.Row)
 		r.seq = row.Seq
 		records = append(records, r)
 		size += recordSize(r)
-		return size < s.relay.cfg.MaxInFlightBytes/2
+		return size < most && !late.Load()
 	})
+	s.replays.full = len(records) >= limit || size >= most || late.Load()
+	if len(records) > 0 {
+		s.replays.typical = max(size/int64(len(records)), s.replays.typical*3/4, recordOverhead)
+	}
 	return records, err
 }
 
@@ -244,11 +264,11 @@ func (r *Relay) unpark(ctx context.Context, k *keeper, unblock func([]dialect.Ev
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
 	freed, err := r.removeUnparked(ctx, k.lease)
+	unblock(freed) // also those before an error
 	if err != nil {
 		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
 	}
 	r.unparked = nil
-	unblock(freed)
 	return nil
 }
 

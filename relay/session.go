@@ -48,6 +48,7 @@ type session struct {
 	refusing   bool      // it was told that events to send again would be refused
 	// replaying are the parked rows that were sent last.
 	replaying []*Record
+	replays   replays
 	// lastFound is how many records the last read found, typical the size that one
 	// of the next is expected to have.
 	lastFound int
@@ -76,12 +77,16 @@ func newSession(r *Relay, k *keeper) *session {
 		lanes: newLaneSet(), trials: newTrials(),
 		gaps: gapSet{max: r.cfg.maxGaps}, looks: newLooks(r.store.TornReads()), pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
 		typical: r.cfg.MaxInFlightBytes/firstRead + 1, appetite: newAppetite(r.cfg),
+		replays: replays{typical: replayBytes/firstRound + 1},
 	}
 }
 
 // firstRead is how many rows the first read of a session asks for, before it is known
 // how large they are.
 const firstRead = 128
+
+// firstRound is the same for parked rows.
+const firstRound = 32
 
 // resolveTimeout is how long a session that failed waits for its other records. Past
 // it they are given up, which may duplicate them: the broker may have them.

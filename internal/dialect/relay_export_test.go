@@ -58,7 +58,7 @@ func (r *Relay) ParkedSQL() map[string]ParkedStatement {
 		"orphans":    {p.orphans, "bigint", []any{99_000}},
 		"candidates": {p.candidates, "bigint, bigint", []any{0, 1000}},
 		"turns":      {p.turns, "text", []any{seqs}},
-		"replay":     {p.replay, "bigint, bigint", []any{10, 2000}},
+		"replay":     {p.replay, "text", []any{seqs}},
 		"keys":       {p.keys, "text", []any{pairs}},
 		"remove":     {p.remove, "text", []any{pairs}},
 		"release":    {p.release, "text", []any{seqs}},

@@ -78,7 +78,7 @@ type parkedSQL struct {
 
 	candidates string // after seq, limit
 	turns      string // [seq, …]: for each the first row of its key in another state than retry
-	replay     string // lowest seq, highest seq
+	replay     string // [seq, …], ascending
 	scan       func(rows *sql.Rows, p *ParkedRow) error
 
 	keys, remove string // [[seq, event_id], …]

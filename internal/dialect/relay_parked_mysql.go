@@ -40,7 +40,8 @@ FROM JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a
 STRAIGHT_JOIN {outbox_parked} AS r FORCE INDEX (PRIMARY) ON r.seq = a.v`
 
 	mysqlReplay = `SELECT seq, overtaken, attempts, ` + mysqlColumns + `
-FROM {outbox_parked} WHERE state = 'retry' AND seq BETWEEN ? AND ? ORDER BY seq`
+FROM JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a
+STRAIGHT_JOIN {outbox_parked} AS p FORCE INDEX (PRIMARY) ON p.seq = a.v WHERE p.state = 'retry' ORDER BY a.v`
 
 	mysqlParkedList = `FROM JSON_TABLE(?, '$[*]' COLUMNS (seq BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]')) AS a
 STRAIGHT_JOIN {outbox_parked} AS p FORCE INDEX (PRIMARY) ON p.seq = a.seq AND p.event_id = CONVERT(a.event_id USING ascii) COLLATE ascii_bin`

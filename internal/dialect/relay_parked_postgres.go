@@ -38,7 +38,8 @@ LEFT JOIN LATERAL (
 ) AS e ON true`
 
 	postgresReplay = `SELECT seq, overtaken, attempts, id, uuid_send(event_id), topic, event_key, event_type, payload, headers::text, created_at
-FROM {outbox_parked} WHERE state IN ('retry', 'drop') AND state = 'retry' AND seq BETWEEN $1 AND $2 ORDER BY seq`
+FROM {outbox_parked} WHERE state = 'retry'
+  AND seq = ANY (ARRAY(SELECT v::bigint FROM json_array_elements_text($1::json) AS a (v))) ORDER BY seq`
 
 	postgresKeys = `SELECT DISTINCT p.topic, p.event_key FROM json_array_elements($1::json) AS a (v)
 JOIN {outbox_parked} AS p ON p.seq = (a.v->>0)::bigint AND p.event_id = (a.v->>1)::uuid

@@ -18,38 +18,37 @@ const releaseAtOnce = 5000
 // topic and key is in another state than retry, or when it has no key, or is overtaken:
 // an operator then gave up its order.
 //
+// Rows that visit leaves are not taken in, if that would take long: of what size they are is
+// known only when they are here, so limit is to be small where they may be large.
+//
 // It returns a row again until Unpark, Refuse or DropAsked has taken it away.
 func (r *Relay) Replayable(ctx context.Context, limit int, visit func(*ParkedRow) bool) error {
-	turn := make(map[int64]bool)
-	after := int64(0)
-	var first int64
+	var turn []int64
+	after, page := int64(0), max(limit, candidatesAtOnce)
 	for len(turn) < limit {
-		asked, err := r.candidates(ctx, after, limit)
+		asked, err := r.candidates(ctx, after, page)
 		if err != nil {
 			return err
 		}
 		if len(asked) > 0 {
-			if err := r.takeTurns(ctx, asked, turn, limit); err != nil {
+			if turn, err = r.takeTurns(ctx, asked, turn, limit); err != nil {
 				return err
 			}
 			after = asked[len(asked)-1].seq
 		}
-		if len(asked) < limit {
+		if len(asked) < page {
 			break
 		}
 	}
-	last := int64(0)
-	for seq := range turn {
-		if first == 0 || seq < first {
-			first = seq
-		}
-		last = max(last, seq)
-	}
-	if last == 0 {
+	if len(turn) == 0 {
 		return nil
 	}
-	return r.replay(ctx, first, last, turn, visit)
+	return r.replay(ctx, turn, visit)
 }
+
+// candidatesAtOnce is how many rows in state retry are looked at in one statement, without
+// their payloads: those behind a failed row of their key are passed over.
+const candidatesAtOnce = 100
 
 type candidate struct {
 	seq  int64
@@ -75,9 +74,9 @@ func (r *Relay) candidates(ctx context.Context, after int64, limit int) (all []c
 	return all, rows.Err()
 }
 
-// takeTurns adds to turn those whose turn it is. The database looks once per key,
+// takeTurns adds to turn, which ascends, those whose turn it is. The database looks once per key,
 // because a look steps over the key's earlier rows.
-func (r *Relay) takeTurns(ctx context.Context, asked []candidate, turn map[int64]bool, limit int) error {
+func (r *Relay) takeTurns(ctx context.Context, asked []candidate, turn []int64, limit int) ([]int64, error) {
 	first := make(map[EventKey]int64)
 	var looks []int64
 	for _, c := range asked {
@@ -88,21 +87,21 @@ func (r *Relay) takeTurns(ctx context.Context, asked []candidate, turn map[int64
 	}
 	stops, err := r.turns(ctx, looks)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, c := range asked {
 		if len(turn) == limit {
-			return nil
+			break
 		}
 		stop := int64(0)
 		if !c.free {
 			stop = stops[first[c.key]]
 		}
 		if stop == 0 || c.seq < stop {
-			turn[c.seq] = true
+			turn = append(turn, c.seq)
 		}
 	}
-	return nil
+	return turn, nil
 }
 
 // turns says for each row what the first row of its key is that is in another state
@@ -128,23 +127,23 @@ func (r *Relay) turns(ctx context.Context, seqs []int64) (_ map[int64]int64, err
 	return stops, rows.Err()
 }
 
-func (r *Relay) replay(ctx context.Context, first, last int64, turn map[int64]bool, visit func(*ParkedRow) bool) (err error) {
-	rows, err := r.db.QueryContext(ctx, r.parked.replay, first, last)
+func (r *Relay) replay(ctx context.Context, turn []int64, visit func(*ParkedRow) bool) (err error) {
+	rows, err := relayBase{db: r.db, names: r.names}.stream(ctx, r.parked.replay, intsJSON(turn))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
+	defer func() { err = errors.Join(err, rows.leave()) }()
 	seq := int64(0)
 	for rows.Next() {
 		var p ParkedRow
-		if err := r.parked.scan(rows, &p); err != nil {
+		if err := r.parked.scan(rows.Rows, &p); err != nil {
 			return err
 		}
 		if p.Seq <= seq {
 			return fmt.Errorf("%w: seq %d after %d", errDescending, p.Seq, seq)
 		}
 		seq = p.Seq
-		if turn[p.Seq] && !visit(&p) {
+		if !visit(&p) {
 			return nil
 		}
 	}

@@ -34,7 +34,7 @@ WHERE state IN ('retry', 'drop') AND state = 'retry' AND seq > ? ORDER BY seq LI
 FROM json_each(?) AS a CROSS JOIN {outbox_parked} AS r ON r.seq = a.value`
 
 	sqliteReplay = `SELECT seq, overtaken, attempts, id, ` + sqliteColumns + `
-FROM {outbox_parked} WHERE state IN ('retry', 'drop') AND state = 'retry' AND seq BETWEEN ? AND ? ORDER BY seq`
+FROM {outbox_parked} WHERE state = 'retry' AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq`
 
 	sqliteParkedList = `FROM json_each(?) AS a CROSS JOIN {outbox_parked} AS p
 ON p.seq = json_extract(a.value, '$[0]') AND p.event_id = json_extract(a.value, '$[1]')`
