@@ -22,25 +22,31 @@ const MaxBatch = 10_000
 // other has ended. In a transaction that accepts several batches the database may
 // find a deadlock between two of them; roll back and run it again.
 func (ib *Inbox) AcceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []bool, err error) {
+	fresh, _, err = ib.acceptBatch(ctx, tx, ms)
+	return fresh, err
+}
+
+// acceptBatch is accept for many messages.
+func (ib *Inbox) acceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []bool, mark dialect.TxMark, err error) {
 	if tx == nil {
-		return nil, fmt.Errorf("inbox: accept %d messages for %q: %w", len(ms), ib.consumer, ErrNoTransaction)
+		return nil, "", fmt.Errorf("inbox: accept %d messages for %q: %w", len(ms), ib.consumer, ErrNoTransaction)
 	}
 	rows, first, err := ib.distinct(ms)
 	if err != nil {
-		return nil, fmt.Errorf("inbox: accept %d messages for %q: %w", len(ms), ib.consumer, err)
+		return nil, "", fmt.Errorf("inbox: accept %d messages for %q: %w", len(ms), ib.consumer, err)
 	}
 	fresh = make([]bool, len(ms))
 	if len(rows) == 0 {
-		return fresh, nil
+		return fresh, "", nil
 	}
-	written, err := ib.store.InsertMessages(ctx, tx, ib.consumer, rows)
+	written, mark, err := ib.store.InsertMessages(ctx, tx, ib.consumer, rows)
 	if err != nil {
-		return nil, fmt.Errorf("inbox: write %d messages of consumer %q to %s: %w%s", len(rows), ib.consumer, ib.table, err, hint(err))
+		return nil, "", fmt.Errorf("inbox: write %d messages of consumer %q to %s: %w%s", len(rows), ib.consumer, ib.table, err, hint(err))
 	}
 	for i, m := range ms {
 		fresh[i] = first[i] && written[m.ID]
 	}
-	return fresh, nil
+	return fresh, mark, nil
 }
 
 // distinct returns the row of each message but the copies, and which messages are none.

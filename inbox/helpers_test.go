@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 )
@@ -166,4 +167,14 @@ func (b bench) makeOlder(t *testing.T, by time.Duration) {
 		b.exec(t, "UPDATE inbox_events SET processed_at = strftime('%Y-%m-%dT%H:%M:%f', processed_at, ?) || '000Z'",
 			"-"+strconv.Itoa(seconds)+" seconds")
 	}
+}
+
+// pool is another way to the database, over one connection, whose settings are its own.
+func (b bench) pool(t *testing.T) *sql.DB {
+	t.Helper()
+	target, err := dbopen.Open(t.Context(), b.URL)
+	require.NoError(t, err)
+	target.DB.SetMaxOpenConns(1)
+	t.Cleanup(func() { require.NoError(t, target.DB.Close()) })
+	return target.DB
 }

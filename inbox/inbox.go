@@ -60,9 +60,13 @@ type Inbox struct {
 // store is what the inbox needs of a database.
 type store interface {
 	// InsertMessage reports false, without an error, when the id is there already.
-	InsertMessage(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) (bool, error)
+	InsertMessage(ctx context.Context, tx dialect.Queryer, row dialect.InboxRow) (bool, dialect.TxMark, error)
 	// InsertMessages returns the ids that were not there; no id may come twice.
-	InsertMessages(ctx context.Context, tx dialect.Queryer, consumer string, rows []dialect.InboxRow) (map[string]bool, error)
+	InsertMessages(ctx context.Context, tx dialect.Queryer, consumer string, rows []dialect.InboxRow) (map[string]bool, dialect.TxMark, error)
+	// MarkTx marks the transaction, and SameTx asks later whether tx is still in it: a handler may have ended it.
+	MarkTx(ctx context.Context, tx dialect.Queryer, known dialect.TxMark) (dialect.TxMark, error)
+	SameTx(ctx context.Context, tx dialect.Queryer, mark dialect.TxMark, done *dialect.InboxRow) (bool, error)
+	HasMessage(ctx context.Context, db dialect.Queryer, row dialect.InboxRow) (bool, error)
 	// What fails, in inbox_attempts, inbox_blocked and inbox_parked.
 	StartAttempt(ctx context.Context, db dialect.Queryer, row dialect.InboxRow, topic, key string, add int) (dialect.InboxStart, error)
 	ReturnAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow) error
@@ -175,17 +179,23 @@ func (ib *Inbox) Consumer() string { return ib.consumer }
 // database roll back and deliver the message again: a deadlock, a lock timeout or a
 // serialization failure is nobody's fault, and Process repeats it by itself.
 func (ib *Inbox) Accept(ctx context.Context, tx Tx, m Message) (fresh bool, err error) {
+	fresh, _, err = ib.accept(ctx, tx, m)
+	return fresh, err
+}
+
+// accept is Accept that says which transaction tx is, where the database tells.
+func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark dialect.TxMark, err error) {
 	if tx == nil {
-		return false, fmt.Errorf("inbox: accept for %q: %w", ib.consumer, ErrNoTransaction)
+		return false, "", fmt.Errorf("inbox: accept for %q: %w", ib.consumer, ErrNoTransaction)
 	}
 	if err := m.check(); err != nil {
-		return false, fmt.Errorf("inbox: accept for %q: %w", ib.consumer, err)
+		return false, "", fmt.Errorf("inbox: accept for %q: %w", ib.consumer, err)
 	}
-	fresh, err = ib.store.InsertMessage(ctx, tx, m.row(ib.consumer))
+	fresh, mark, err = ib.store.InsertMessage(ctx, tx, m.row(ib.consumer))
 	if err != nil {
-		return false, fmt.Errorf("inbox: write message %q of consumer %q to %s: %w%s", m.ID, ib.consumer, ib.table, err, hint(err))
+		return false, "", fmt.Errorf("inbox: write message %q of consumer %q to %s: %w%s", m.ID, ib.consumer, ib.table, err, hint(err))
 	}
-	return fresh, nil
+	return fresh, mark, nil
 }
 
 // hint says what to do about the errors of the database that a first user meets.

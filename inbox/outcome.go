@@ -36,13 +36,16 @@ func (o Outcome) String() string {
 	return "Outcome(" + strconv.Itoa(int(o)) + ")"
 }
 
-// ErrHandlerEndedTx is returned by Process when a handler committed or rolled back
-// the transaction by itself. Process does not run the handler again, for the effect may
-// be committed: mend the handler, which must leave the end of the transaction to Process.
+// ErrHandlerEndedTx is returned by Process when the transaction that accepted the message had ended before the
+// handler returned: the handler committed it or rolled it back by itself, by a method or in SQL, or on MySQL it ran
+// DDL, or did not return the error of a deadlock, with which the server rolls back. Process does not run the handler
+// again, for a part of its effect may be committed: mend the handler, which must leave the end of the transaction to
+// Process and return every error of the database.
 // With ProcessBatch such a Commit has committed the ids of the whole batch, and the messages
 // that the handler had not come to count as handled (inboxkafka and inboxwatermill.RunBatch
 // find such a handler out with its first message, before they give it a batch).
-var ErrHandlerEndedTx = errors.New("the handler ended the transaction: remove its Commit or Rollback, Process does that")
+var ErrHandlerEndedTx = errors.New("the handler ended the transaction: remove its Commit or Rollback, Process does that " +
+	"(MySQL ends it at DDL, and in a deadlock: return every error of the database)")
 
 // AttemptsError is returned by Process when the handler failed as often as it may.
 type AttemptsError struct {

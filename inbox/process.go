@@ -65,10 +65,6 @@ func (ib *Inbox) Process(ctx context.Context, db *sql.DB, m Message, h func(ctx 
 	return outcome, err
 }
 
-// maxLosses is how often the connection may be lost under the handler before that
-// counts as its failure.
-const maxLosses = 10
-
 // run handles one message.
 type run struct {
 	unit
@@ -161,18 +157,22 @@ func (r *run) isolate(ctx context.Context) *failure {
 // there is none.
 func (r *run) judge(ctx context.Context, failed *failure) (time.Duration, error) {
 	r.inDoubt = r.inDoubt || failed.inDoubt
-	r.tally(failed, "message_id", r.message.ID)
+	r.tally(ctx, failed, "message_id", r.message.ID)
 	r.count = failed.kind == handlerFailed
 	switch failed.kind {
 	case conflict:
 		r.recovered()
 		return conflictBackoff.after(r.conflicts), nil
-	case outage, lostInHandler:
+	case outage:
 		if r.outages++; r.outages == 1 {
-			r.ib.log.Warn("inbox: the database is out of reach, trying again until it is back",
+			r.ib.log.Warn("inbox: the database is out of reach or cannot work, trying again until it is back",
 				"message_id", r.message.ID, "error", failed.err)
 		}
 		return r.ib.backoff.after(r.outages), nil
+	case lostInHandler:
+		r.recovered()
+		r.ib.log.Warn("inbox: the connection was lost while the handler ran, running it again", "message_id", r.message.ID, "error", failed.err)
+		return r.ib.backoff.after(r.losses), nil
 	case handlerFailed:
 		r.recovered()
 		r.counted = false // if ctx ends in the pause, it was an attempt all the same

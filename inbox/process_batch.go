@@ -6,6 +6,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
 )
 
 // BatchOption changes how ProcessBatch runs one batch.
@@ -178,7 +181,7 @@ func (b *batch) start(ctx context.Context) (err error) {
 			return nil
 		}
 		failed := databaseFailure(fmt.Errorf("note the batch in %s: %w%s", b.ib.attemptsTable, err, hint(err)))
-		b.tally(failed, "lane", b.lane)
+		b.tally(ctx, failed, "lane", b.lane)
 		if err := b.wait(ctx, failed); err != nil {
 			return err
 		}
@@ -219,7 +222,7 @@ func (b *batch) together(ctx context.Context, lo, hi int) error {
 			b.conflicts, b.handlers = 0, 0
 			return nil
 		}
-		b.tally(failed, "lane", b.lane)
+		b.tally(ctx, failed, "lane", b.lane)
 		if failed.kind != handlerFailed || ctx.Err() != nil {
 			if err := b.wait(ctx, failed); err != nil {
 				return err
@@ -266,16 +269,20 @@ func (b *batch) wait(ctx context.Context, failed *failure) error {
 	if err := ctx.Err(); err != nil {
 		return fail(fmt.Errorf("interrupted: %w; before that: %w", err, failed.err))
 	}
-	var pause = b.ib.backoff.after(max(b.outages, 1))
+	var pause time.Duration
 	switch failed.kind {
 	case conflict:
 		b.recovered()
 		pause = conflictBackoff.after(b.conflicts)
-	case outage, lostInHandler:
+	case outage:
 		if b.outages++; b.outages == 1 {
-			b.ib.log.Warn("inbox: the database is out of reach, trying again until it is back", "lane", b.lane, "error", failed.err)
+			b.ib.log.Warn("inbox: the database is out of reach or cannot work, trying again until it is back", "lane", b.lane, "error", failed.err)
 		}
 		pause = b.ib.backoff.after(b.outages)
+	case lostInHandler:
+		b.recovered()
+		b.ib.log.Warn("inbox: the connection was lost while the handler ran, running it again", "lane", b.lane, "error", failed.err)
+		pause = b.ib.backoff.after(b.losses)
 	default:
 		return fail(failed.err)
 	}
@@ -314,15 +321,19 @@ func (b *batch) once(ctx context.Context, lo, hi int, intended *[]Outcome) *fail
 	if failed != nil {
 		return failed
 	}
-	if len(run) > 0 {
-		if err := b.call(ctx, tx, run); err != nil {
-			return handlerFailure(ctx, err, tx.Rollback())
-		}
-	}
+	var done *dialect.InboxRow
 	last := hi == len(b.ms) && b.noted
 	if last {
-		if err := b.ib.store.DeleteAttempts(ctx, tx, Message{ID: b.lane}.row(b.ib.consumer)); err != nil {
-			return afterHandler(err)
+		row := Message{ID: b.lane}.row(b.ib.consumer)
+		done = &row
+	}
+	if len(run) > 0 {
+		if failed := b.apply(ctx, tx, run, done); failed != nil {
+			return failed
+		}
+	} else if last {
+		if err := b.ib.store.DeleteAttempts(ctx, tx, *done); err != nil {
+			return databaseFailure(err)
 		}
 	}
 	switch failed := b.finish(ctx, tx, ms); {

@@ -53,6 +53,7 @@ type replayBatch struct {
 	claimed
 	share time.Duration
 
+	mark    dialect.TxMark
 	applied int
 	last    int64 // the last that was applied; 0: the rows are not as they were claimed
 }
@@ -89,8 +90,12 @@ func (b *replayBatch) each(ctx context.Context, tx *sql.Tx, rows []dialect.Inbox
 	case !gone:
 		return nil
 	}
-	u := unit{ib: b.ib, db: b.db, handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return b.handler(ctx, tx, ms[0]) }}
-	begun := time.Now()
+	u, begun := b.unit(), time.Now()
+	mark, err := b.ib.store.MarkTx(ctx, tx, "")
+	if err != nil {
+		return databaseFailure(err)
+	}
+	b.mark = mark
 	for n, row := range rows {
 		if n > 0 && (row.State != "blocked" && row.State != "retry" || time.Since(begun) > b.share) {
 			return nil // an operator wants something else of it, or the others' turn has come
@@ -109,7 +114,7 @@ func (b *replayBatch) each(ctx context.Context, tx *sql.Tx, rows []dialect.Inbox
 			return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err, cleanup)}
 		}
 		if err != nil {
-			return handlerFailure(ctx, err, tx.Rollback())
+			return u.handlerFailure(ctx, tx, mark, []Message{m}, err)
 		}
 		b.applied, b.last = b.applied+1, row.Seq
 	}
@@ -125,18 +130,20 @@ func hasEnded(ctx context.Context, tx *sql.Tx) bool {
 
 // finish sees to the rows, and commits.
 func (b *replayBatch) finish(ctx context.Context, tx *sql.Tx) *failure {
+	same, err := b.ib.store.SameTx(ctx, tx, b.mark, nil)
+	if err != nil {
+		return afterHandler(err)
+	}
+	if !same {
+		return b.ended(ctx, tx)
+	}
 	n, err := b.ib.store.DeleteParkedSpan(ctx, tx, b.span(b.lane, b.first, b.last), b.first)
 	if err != nil {
 		return afterHandler(err)
 	}
-	if n != int64(b.applied-1) || n == 0 {
-		if failed := b.ours(ctx, tx, b.first); failed != nil {
-			return failed
-		}
-		if n != int64(b.applied-1) {
-			b.last = 0 // somebody deleted rows by hand
-			return nil
-		}
+	if n != int64(b.applied-1) {
+		b.last = 0 // somebody deleted rows by hand
+		return nil
 	}
 	if b.last < b.claimed.last {
 		if err := b.ib.store.UnclaimParkedSpan(ctx, tx, b.span(b.lane, b.last+1, b.claimed.last)); err != nil {
@@ -152,15 +159,18 @@ func (b *replayBatch) finish(ctx context.Context, tx *sql.Tx) *failure {
 	return nil
 }
 
-// ours checks that the transaction is still the one that deleted the row: one that the handler rolled back by a statement
-// of its own, or that MariaDB ended for a deadlock which the handler ignored, shows the row again.
-func (p *replay) ours(ctx context.Context, tx *sql.Tx, seq int64) *failure {
-	there, err := p.ib.store.HasParked(ctx, tx, p.ib.consumer, seq)
-	switch {
-	case err != nil:
-		return afterHandler(err)
-	case there:
-		return &failure{kind: final, err: ErrHandlerEndedTx}
+// ended sees to the rows of messages whose handler has ended the transaction in SQL. If it was a COMMIT, the first row is gone and all
+// effects stand, the later ones outside any transaction, so that the other rows must go; if a ROLLBACK, they stay.
+func (b *replayBatch) ended(ctx context.Context, tx *sql.Tx) *failure {
+	_ = tx.Rollback()
+	there, err := b.ib.store.HasParked(ctx, b.db, b.ib.consumer, b.first)
+	if err == nil && !there {
+		_, err = b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.lane, b.first, b.last), b.first)
 	}
-	return nil
+	return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err)}
+}
+
+// unit runs the handler. Without: the id was accepted when the message was parked, and tells nothing of a replay's transaction.
+func (p *replay) unit() *unit {
+	return &unit{ib: p.ib, db: p.db, without: true, handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return p.handler(ctx, tx, ms[0]) }}
 }

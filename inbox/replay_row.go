@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,9 +12,9 @@ import (
 // apply runs the row's message; false: it failed, or another member was there before. What is
 // nobody's fault is tried again here, or returned; then the row is to be retried as before.
 func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (applied bool, err error) {
-	u := unit{ib: p.ib, db: p.db, handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return p.handler(ctx, tx, ms[0]) }}
+	u := p.unit()
 	for {
-		m, applied, failed := p.once(ctx, &u, a, seq)
+		m, applied, failed := p.once(ctx, u, a, seq)
 		if failed == nil {
 			if applied {
 				p.done++
@@ -27,7 +26,7 @@ func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (ap
 			p.giveBack(ctx, seq)
 			return false, failed.err
 		}
-		u.tally(failed, "message_id", m.ID, "topic", a.Topic)
+		u.tally(ctx, failed, "message_id", m.ID, "topic", a.Topic)
 		switch {
 		case failed.kind == handlerFailed, errors.Is(failed.err, ErrHandlerEndedTx):
 			p.ib.log.Error("inbox: a parked message failed again", "message_id", m.ID, "topic", a.Topic, "error", failed.err)
@@ -83,10 +82,7 @@ func (p *replay) once(ctx context.Context, u *unit, a dialect.InboxAsked, seq in
 	if err := p.unblock(ctx, tx, a, blocked, seq); err != nil {
 		return m, false, databaseFailure(err)
 	}
-	if err := u.call(ctx, tx, []Message{m}); err != nil {
-		return m, false, handlerFailure(ctx, err, tx.Rollback())
-	}
-	if failed := p.ours(ctx, tx, seq); failed != nil {
+	if failed := u.apply(ctx, tx, []Message{m}, nil); failed != nil {
 		return m, false, failed
 	}
 	if err := tx.Commit(); err != nil {

@@ -118,7 +118,7 @@ func TestAnOutageDuringAReplayIsNotTheMessagesFault(t *testing.T) {
 	state, attempts = b.state(t, "1")
 	require.Equal(t, "failed", state)
 	require.Equal(t, 2, attempts)
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND error LIKE '%ended the connection 10 times%'"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND error LIKE '%connection was lost 2 times in a row%'"))
 }
 
 // A network error of the handler's own is one, also in a replay.

@@ -25,7 +25,7 @@ const (
 	final         kind = iota // no repetition mends it
 	conflict                  // another transaction's
 	outage                    // the database's
-	lostInHandler             // the database's, or the handler's
+	lostInHandler             // the database's, or the handler's: the connection, from the handler's start to COMMIT's answer
 	handlerFailed             // the handler's
 )
 
@@ -73,9 +73,9 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 		r.forget(ctx)
 		return outcome, nil // nothing to write
 	}
-	if r.parks {
+	if r.parks && outcome != Applied { // that was deleted behind the handler
 		if err := r.ib.store.DeleteAttempts(ctx, tx, r.message.row(r.ib.consumer)); err != nil {
-			return Failed, afterHandler(err)
+			return Failed, databaseFailure(err)
 		}
 	}
 	failed = r.finish(ctx, tx, ms)
@@ -137,8 +137,13 @@ func (r *run) handle(ctx context.Context, tx *sql.Tx, blocked bool) (Outcome, *f
 			return Parked, nil
 		}
 	}
-	if err := r.call(ctx, tx, []Message{r.message}); err != nil {
-		return Failed, handlerFailure(ctx, err, tx.Rollback())
+	var done *dialect.InboxRow
+	if r.parks {
+		row := r.message.row(r.ib.consumer)
+		done = &row
+	}
+	if failed := r.apply(ctx, tx, []Message{r.message}, done); failed != nil {
+		return Failed, failed
 	}
 	return Applied, nil
 }
@@ -151,6 +156,8 @@ func afterHandler(err error) *failure {
 		return &failure{kind: final, err: ErrHandlerEndedTx}
 	case dialect.IsTxAborted(err):
 		return &failure{kind: handlerFailed, err: fmt.Errorf("the handler did not return the error of a statement of its own that failed: %w", err)}
+	case isOutage(err):
+		return &failure{kind: lostInHandler, err: err}
 	}
 	return databaseFailure(err)
 }
@@ -165,12 +172,13 @@ func (r *run) duplicate() Outcome {
 	return Duplicate
 }
 
-// databaseFailure judges an error of a statement of ours.
+// databaseFailure judges an error of a statement of ours. One that took longer than the server lets a statement take
+// has waited for another transaction: ours are quick.
 func databaseFailure(err error) *failure {
 	switch {
-	case dialect.IsSerialization(err):
+	case dialect.IsSerialization(err), dialect.IsStatementLimit(err):
 		return &failure{kind: conflict, err: err}
-	case isOutage(err):
+	case isOutage(err), dialect.IsUnavailable(err):
 		return &failure{kind: outage, err: err}
 	}
 	return &failure{kind: final, err: err}
@@ -183,23 +191,56 @@ func isOutage(err error) bool {
 	return dialect.IsConnection(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// handlerFailure judges a handler's error by what became of the transaction, and not
+// handlerFailure judges a handler's error by what became of the transaction, which it ends, and not
 // by what the error looks like: a handler that calls another service has network
 // errors of its own.
-func handlerFailure(ctx context.Context, err, rollback error) *failure {
+func (u *unit) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialect.TxMark, ms []Message, err error) *failure {
+	same, check := u.ib.store.SameTx(ctx, tx, mark, nil)
+	rollback := tx.Rollback()
+	ofContext := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	switch {
 	case ctx.Err() != nil:
 		return &failure{kind: final, err: err} // database/sql has rolled back by itself
 	case errors.Is(rollback, sql.ErrTxDone):
-		return &failure{kind: final, err: fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
+		return endedByHandler(err)
 	case dialect.IsSerialization(err):
 		return &failure{kind: conflict, err: err, ofHandler: true}
-	case rollback != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
+	case dialect.IsUnavailable(err):
+		return &failure{kind: outage, err: err}
+	case check == nil && !same:
+		return u.ended(ctx, ms, err)
+	case (rollback != nil || isOutage(check)) && !ofContext:
 		// A rollback fails only on a connection that is gone. (Drivers close it, too,
 		// when a context ends in the middle of a statement: that is the handler's doing.)
-		return &failure{kind: lostInHandler, err: fmt.Errorf("%w; connection lost: %w", err, rollback)}
+		return &failure{kind: lostInHandler, err: fmt.Errorf("%w; connection lost: %w", err, errors.Join(check, rollback))}
 	}
 	return &failure{kind: handlerFailed, err: err}
+}
+
+// ended judges the error of a handler whose transaction has ended without tx. MySQL ends that of a deadlock's victim,
+// and SQLite's is gone after some errors, so that nothing is left of it; a handler that commits has to be found out,
+// or the message would pass for a duplicate.
+func (u *unit) ended(ctx context.Context, ms []Message, err error) *failure {
+	if u.ib.names.Dialect == PostgreSQL {
+		return endedByHandler(err)
+	}
+	if !u.without {
+		committed, look := u.ib.store.HasMessage(ctx, u.db, ms[0].row(u.ib.consumer))
+		switch {
+		case look != nil:
+			return databaseFailure(fmt.Errorf("%w; look for message %q in %s: %w", err, ms[0].ID, u.ib.table, look))
+		case committed:
+			return endedByHandler(err)
+		}
+	}
+	if u.ib.names.Dialect == MySQL {
+		return &failure{kind: conflict, ofHandler: true, err: fmt.Errorf("the database has rolled the transaction back, as it does in a deadlock (the handler hides the error: wrap it with %%w): %w", err)}
+	}
+	return &failure{kind: handlerFailed, err: err}
+}
+
+func endedByHandler(err error) *failure {
+	return &failure{kind: final, err: fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
 }
 
 // commitFailure judges an error of COMMIT.
@@ -212,9 +253,10 @@ func commitFailure(ctx context.Context, err error) *failure {
 		return &failure{kind: final, err: ErrHandlerEndedTx}
 	case dialect.IsSerialization(err):
 		return &failure{kind: conflict, err: fmt.Errorf("commit: %w", err)}
-	}
-	if isOutage(err) {
-		return &failure{kind: outage, err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err), inDoubt: true}
+	case dialect.IsUnavailable(err):
+		return &failure{kind: outage, err: fmt.Errorf("commit: %w", err), inDoubt: true}
+	case isOutage(err):
+		return &failure{kind: lostInHandler, err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err), inDoubt: true}
 	}
 	// A deferred constraint that does not hold, or a transaction that had failed
 	// before and whose error the handler did not return.

@@ -180,6 +180,8 @@ func IsConnection(err error) bool {
 	switch state := sqlState(err); state {
 	case "57P01", "57P02", "57P03", "53300": // shut down, crashed, starting; too many connections
 		return true
+	case "25P03", "25P04", "57P05": // see IsTimeLimit: the server has closed the connection
+		return true
 	default:
 		if strings.HasPrefix(state, "08") {
 			return true
@@ -197,6 +199,53 @@ func IsConnection(err error) bool {
 		}
 	}
 	return false
+}
+
+// IsTimeLimit reports whether PostgreSQL closed the connection because its transaction stood idle, or was open, for
+// longer than the server allows (idle_in_transaction_session_timeout, transaction_timeout), or the session stood idle
+// (idle_session_timeout). MySQL's idle limits close a connection without a word.
+func IsTimeLimit(err error) bool {
+	switch sqlState(err) {
+	case "25P03", "25P04", "57P05":
+		return true
+	}
+	return false
+}
+
+// IsStatementLimit reports whether the server ended a statement, and not its connection, for the time that it took, or
+// because an administrator cancelled it: PostgreSQL's statement_timeout, MariaDB's max_statement_time, KILL QUERY.
+func IsStatementLimit(err error) bool {
+	if sqlState(err) == "57014" {
+		return true
+	}
+	switch mysqlNumber(err) {
+	case 1317, 1969, 3024:
+		return true
+	}
+	return false
+}
+
+// IsUnavailable reports whether the database answers and cannot do its work for the time being, whatever the statement:
+// it is read-only, as a standby is that a failover has left behind, or has no disk, memory or other means left.
+func IsUnavailable(err error) bool {
+	const readOnly, temporaryFileLimit = "25006", "53400"
+	switch state := sqlState(err); {
+	case state == readOnly, strings.HasPrefix(state, "58"): // 58: errors of the system below, as of a disk
+		return true
+	case strings.HasPrefix(state, "53"):
+		return state != temporaryFileLimit // one statement's own doing
+	}
+	switch mysqlNumber(err) {
+	case 1290, 1836: // read-only
+		return true
+	case 3, 1021, 1026, 1114: // a disk is full; 1114 is InnoDB's word for it
+		return true
+	case 1037, 1041: // memory
+		return true
+	}
+	const sqliteFull, sqliteIOError = 13, 10
+	primary := sqliteCode(err) & 0xff
+	return primary == sqliteFull || primary == sqliteIOError
 }
 
 // IsTxDone reports whether the transaction was committed or rolled back before.

@@ -315,3 +315,31 @@ func TestConnectionErrorsWithoutAServer(t *testing.T) {
 		require.Empty(t, kinds(err), "%v", err)
 	}
 }
+
+type stateError string
+
+func (e stateError) Error() string    { return string(e) }
+func (e stateError) SQLState() string { return string(e) }
+
+func TestWhatTheServerSaysOfItsLimitsAndMeans(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		is    func(error) bool
+		true  []string
+		false []string
+	}{
+		{"IsTimeLimit", dialect.IsTimeLimit, []string{"25P03", "25P04", "57P05"}, []string{"57P01", "57014", "25P02", "25006"}},
+		{"IsStatementLimit", dialect.IsStatementLimit, []string{"57014"}, []string{"57P01", "25P03", "40001"}},
+		{"IsUnavailable", dialect.IsUnavailable, []string{"25006", "53000", "53100", "53200", "53300", "58000", "58030"}, []string{"53400", "25P03", "57014", "54000", "23505"}},
+		{"IsConnection", dialect.IsConnection, []string{"25P03", "25P04", "57P05", "57P01"}, []string{"25P02", "57014", "25006", "53100"}},
+	} {
+		for _, state := range c.true {
+			require.True(t, c.is(fmt.Errorf("a: %w", stateError(state))), "%s %s", c.name, state)
+		}
+		for _, state := range c.false {
+			require.False(t, c.is(stateError(state)), "%s %s", c.name, state)
+		}
+		require.False(t, c.is(nil), c.name)
+		require.False(t, c.is(errors.New("ERROR: disk full (SQLSTATE 53100)")), "%s: by what an error carries, not by its text", c.name)
+	}
+}

@@ -2,6 +2,8 @@ package dialect
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 )
 
@@ -64,7 +66,7 @@ func NewInbox(n Names) (*Inbox, error) {
 // answer only when it is known whether that one took effect.
 const (
 	insertMessagePostgres = `INSERT INTO {inbox_events} (consumer, message_id, kafka_topic, kafka_partition, kafka_offset)
-VALUES ($1, $2, $3, $4, $5) ON CONFLICT (consumer, message_id) DO NOTHING`
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT (consumer, message_id) DO NOTHING RETURNING pg_current_xact_id()::text`
 
 	// Not INSERT IGNORE: it turns errors into warnings, and truncates an id that is
 	// too long into another message's.
@@ -76,8 +78,9 @@ VALUES (?, ?, ?, ?, ?) ON CONFLICT (consumer, message_id) DO NOTHING`
 )
 
 // InsertMessage writes the row and reports true, or reports false when a committed
-// row, or one of this transaction, has the same consumer and message id.
-func (i *Inbox) InsertMessage(ctx context.Context, tx Execer, row InboxRow) (bool, error) {
+// row, or one of this transaction, has the same consumer and message id. PostgreSQL says in which transaction it
+// did so, for MarkTx.
+func (i *Inbox) InsertMessage(ctx context.Context, tx Queryer, row InboxRow) (fresh bool, mark TxMark, err error) {
 	var topic, partition, offset any
 	if p := row.Position; p != nil {
 		topic, partition, offset = i.bytes(p.Topic), p.Partition, p.Offset
@@ -86,18 +89,25 @@ func (i *Inbox) InsertMessage(ctx context.Context, tx Execer, row InboxRow) (boo
 	if i.daily {
 		args = append(args, messageDay(row.MessageID))
 	}
+	if i.names.Dialect == PostgreSQL {
+		err = i.one(ctx, tx, []any{&mark}, i.insert, args...)
+		if errors.Is(err, sql.ErrNoRows) {
+			return false, "", nil
+		}
+		return err == nil, mark, i.moved(err)
+	}
 	result, err := tx.ExecContext(ctx, i.insert, args...)
 	if err != nil {
 		if i.names.Dialect == MySQL && IsDuplicate(err) {
-			return false, nil // the table has one unique key: it is this one
+			return false, "", nil // the table has one unique key: it is this one
 		}
-		return false, i.moved(err)
+		return false, "", err
 	}
 	n, err := result.RowsAffected()
 	if err != nil {
-		return false, fmt.Errorf("read the number of rows inserted: %w", err)
+		return false, "", fmt.Errorf("read the number of rows inserted: %w", err)
 	}
-	return n == 1, nil
+	return n == 1, "", nil
 }
 
 // bytes sends a name as bytes where the column is binary, so that the connection's

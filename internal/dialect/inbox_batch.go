@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -19,7 +20,7 @@ const (
 SELECT $1, m.id, m.topic, m.part, m.pos
 FROM unnest($2::text::text[], $3::text::text[], $4::text::int[], $5::text::bigint[]) AS m (id, topic, part, pos)
 ON CONFLICT (consumer, message_id) DO NOTHING
-RETURNING message_id`
+RETURNING message_id, pg_current_xact_id()::text`
 
 	insertMessagesSQLite = `INSERT INTO {inbox_events} (consumer, message_id, kafka_topic, kafka_partition, kafka_offset)
 SELECT ?, json_extract(m.value, '$[0]'), json_extract(m.value, '$[1]'), json_extract(m.value, '$[2]'), json_extract(m.value, '$[3]')
@@ -44,8 +45,8 @@ WHERE e.claim_token = ?`
 
 // InsertMessages writes the rows of one consumer that are not there yet, and returns
 // the ids of those that it wrote. No id may come twice. Like InsertMessage it waits for
-// transactions that hold one of the ids uncommitted. One statement, on MySQL two.
-func (i *Inbox) InsertMessages(ctx context.Context, tx Queryer, consumer string, rows []InboxRow) (map[string]bool, error) {
+// transactions that hold one of the ids uncommitted, and says in which transaction it wrote. One statement, on MySQL two.
+func (i *Inbox) InsertMessages(ctx context.Context, tx Queryer, consumer string, rows []InboxRow) (map[string]bool, TxMark, error) {
 	rows = slices.Clone(rows)
 	slices.SortFunc(rows, func(a, b InboxRow) int { return strings.Compare(a.MessageID, b.MessageID) })
 	switch i.names.Dialect {
@@ -59,16 +60,19 @@ func (i *Inbox) InsertMessages(ctx context.Context, tx Queryer, consumer string,
 			}
 			args = append(args, textArray(days))
 		}
-		written, err := writtenMessages(ctx, tx, len(rows), i.insertAll, args...)
-		return written, i.moved(err)
+		var mark TxMark
+		written, err := writtenMessages(ctx, tx, len(rows), &mark, i.insertAll, args...)
+		return written, mark, i.moved(err)
 	case SQLite:
 		list, err := messageList(rows, func(s string) string { return s })
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
-		return writtenMessages(ctx, tx, len(rows), i.insertAll, consumer, list)
+		written, err := writtenMessages(ctx, tx, len(rows), nil, i.insertAll, consumer, list)
+		return written, "", err
 	default:
-		return i.claimMessages(ctx, tx, consumer, rows)
+		written, err := i.claimMessages(ctx, tx, consumer, rows)
+		return written, "", err
 	}
 }
 
@@ -81,23 +85,30 @@ func (i *Inbox) claimMessages(ctx context.Context, tx Queryer, consumer string, 
 	if _, err := tx.ExecContext(ctx, i.insertAll, i.bytes(consumer), token, list); err != nil {
 		return nil, err
 	}
-	return writtenMessages(ctx, tx, len(rows), i.claimed, list, i.bytes(consumer), token)
+	return writtenMessages(ctx, tx, len(rows), nil, i.claimed, list, i.bytes(consumer), token)
 }
 
-// writtenMessages reads the ids that a statement returns.
-func writtenMessages(ctx context.Context, db Queryer, most int, query string, args ...any) (map[string]bool, error) {
+// writtenMessages reads the ids that a statement returns, and beside them the mark of the transaction, if it has one.
+func writtenMessages(ctx context.Context, db Queryer, most int, mark *TxMark, query string, args ...any) (map[string]bool, error) {
 	found, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer found.Close()
 	written := make(map[string]bool, most)
+	var id string
+	var number sql.RawBytes // the same in each row
+	dest := []any{&id}
+	if mark != nil {
+		dest = append(dest, &number)
+	}
 	for found.Next() {
-		var id string
-		if err := found.Scan(&id); err != nil {
+		if err := found.Scan(dest...); err != nil {
 			return nil, err
 		}
-		written[id] = true
+		if written[id] = true; len(written) == 1 && mark != nil {
+			*mark = TxMark(number)
+		}
 	}
 	return written, found.Err()
 }

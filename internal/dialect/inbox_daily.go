@@ -55,13 +55,13 @@ ELSE DATE '1970-01-01' END`
 
 const (
 	insertMessageDaily = `INSERT INTO {inbox_events} (consumer, message_id, kafka_topic, kafka_partition, kafka_offset, message_day)
-VALUES ($1, $2, $3, $4, $5, $6::text::date) ON CONFLICT (consumer, message_id, message_day) DO NOTHING`
+VALUES ($1, $2, $3, $4, $5, $6::text::date) ON CONFLICT (consumer, message_id, message_day) DO NOTHING RETURNING pg_current_xact_id()::text`
 
 	insertMessagesDaily = `INSERT INTO {inbox_events} (consumer, message_id, kafka_topic, kafka_partition, kafka_offset, message_day)
 SELECT $1, m.id, m.topic, m.part, m.pos, m.day
 FROM unnest($2::text::text[], $3::text::text[], $4::text::int[], $5::text::bigint[], $6::text::date[]) AS m (id, topic, part, pos, day)
 ON CONFLICT (consumer, message_id, message_day) DO NOTHING
-RETURNING message_id`
+RETURNING message_id, pg_current_xact_id()::text`
 
 	// Of the partitions that are purged row by row only.
 	removeDaily = `DELETE FROM {inbox_events}

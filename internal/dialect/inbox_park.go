@@ -105,7 +105,7 @@ func (i *Inbox) BlockedKeys(ctx context.Context, tx Queryer, consumer, topic str
 		for _, key := range some {
 			args = append(args, i.bytes(key))
 		}
-		found, err := writtenMessages(ctx, tx, 0, i.text(query), args...)
+		found, err := writtenMessages(ctx, tx, 0, nil, i.text(query), args...)
 		if err != nil {
 			return nil, err
 		}

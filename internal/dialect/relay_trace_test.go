@@ -111,7 +111,7 @@ func TestAMessageIsFoundInTheInboxesOfAllConsumers(t *testing.T) {
 			{Consumer: "billing", MessageID: id, Position: &dialect.InboxPosition{Topic: "orders", Partition: 3, Offset: 1 << 40}},
 			{Consumer: "mail", MessageID: other}, {Consumer: "stock", MessageID: id},
 		} {
-			fresh, err := box.InsertMessage(t.Context(), db.DB, row)
+			fresh, _, err := box.InsertMessage(t.Context(), db.DB, row)
 			require.NoError(t, err)
 			require.True(t, fresh)
 		}
