@@ -33,6 +33,7 @@ type blockedKeys struct {
 
 	loaded bool
 	after  dialect.BlockedPart // if not loaded: how far that has got
+	told   bool                // that the marks take long
 }
 
 const blockedParts = 1 << 10
@@ -146,6 +147,11 @@ func (s *session) blockedPart(ctx context.Context) error {
 // an operator could have sent again without a warning.
 func (s *session) overtakePart(ctx context.Context) error {
 	b := s.keeper.blocked
+	if b.after.Seq > 0 && !b.told {
+		b.told = true
+		s.relay.log.Info("marking parked events as overtaken, by the policy skip: delivery goes on when all are marked",
+			"table", s.relay.store.Table(), "marked_up_to", b.after.Seq)
+	}
 	next, more, err := s.relay.store.Overtake(ctx, s.lease, b.after.Seq)
 	if err != nil {
 		return s.lostOr(fmt.Errorf("mark parked events as overtaken: %w", err))
