@@ -1,7 +1,9 @@
 package relay
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
@@ -34,7 +36,20 @@ type proof struct {
 type gapSet struct {
 	gaps []gap
 	max  int
+	// rests are the open writers that do nothing, by ID. One that was forgotten would
+	// otherwise keep every gap that comes after it.
+	rests map[string]rest
 }
+
+// rest is that of a writer from one look to the next. Ids that are given out
+// meanwhile are not its own: it has executed nothing to take one.
+type rest struct {
+	mark  string
+	given int64 // when it was first seen at rest, no higher id had been given out
+}
+
+// reset forgets all that was seen.
+func (s *gapSet) reset() { s.gaps, s.rests = nil, nil }
 
 // ranges lists the gaps for a read.
 func (s *gapSet) ranges() []dialect.Range {
@@ -110,10 +125,12 @@ func appendHoles(gaps []gap, r dialect.Range, seen []int64, p *proof) []gap {
 	return gaps
 }
 
-// merge keeps the number of gaps in bounds: neighbours become one range, the nearest
-// first, because the fewest rows lie between them, and among equals the oldest, because
-// they are the first to be proved dead. Nothing is forgotten by it. It follows a look
-// at the writers, so that a merged gap does not wait for a new one each time.
+// merge keeps the number of gaps in bounds: neighbours become one range, those first
+// that wait for the same writers, or one that was forgotten would soon hold all gaps; of
+// them the nearest, because the fewest rows lie between them, and among equals the
+// oldest, because they are the first to be proved dead. Nothing is forgotten by it. It
+// follows a look at the writers, so that a merged gap does not wait for a new one each
+// time.
 func (s *gapSet) merge() {
 	if !s.crowded() {
 		return
@@ -121,15 +138,14 @@ func (s *gapSet) merge() {
 	// Down to half, or every read would merge again.
 	distances := make([]int64, 0, len(s.gaps)-1)
 	for i := 1; i < len(s.gaps); i++ {
-		distances = append(distances, s.gaps[i].Lo-s.gaps[i-1].Hi)
+		distances = append(distances, s.gaps[i-1].distance(s.gaps[i]))
 	}
-	slices.Sort(distances)
 	excess := len(s.gaps) - max(1, s.max/2)
-	widest := distances[excess-1]
+	widest := slices.Sorted(slices.Values(distances))[excess-1]
 	merged := s.gaps[:1]
-	for _, g := range s.gaps[1:] {
+	for i, g := range s.gaps[1:] {
 		last := &merged[len(merged)-1]
-		if excess > 0 && g.Lo-last.Hi <= widest {
+		if excess > 0 && distances[i] <= widest {
 			last.Hi, last.coarse, last.proof = g.Hi, true, joinProofs(last.proof, g.proof)
 			excess--
 			continue
@@ -137,6 +153,16 @@ func (s *gapSet) merge() {
 		merged = append(merged, g)
 	}
 	s.gaps = merged
+}
+
+// distance ranks how well a gap goes with the next one: those that wait for other
+// writers come last.
+func (g gap) distance(next gap) int64 {
+	d := next.Lo - g.Hi
+	if g.proof != next.proof {
+		d |= 1 << 62
+	}
+	return d
 }
 
 // joinProofs returns what proves both gaps dead. A gap without a proof waits for the
@@ -179,25 +205,73 @@ func (s *gapSet) observe(w dialect.Writers) {
 	if !w.Known {
 		return
 	}
+	s.noteRests(w)
 	updated := make(map[*proof]bool)
-	var first *proof
+	firsts := make(map[int]*proof) // by how many writers were at rest before the gap's ids were given out
 	for i := range s.gaps {
 		switch p := s.gaps[i].proof; {
 		case p == nil:
-			if first == nil {
-				first = newProof(w)
+			open := s.mayFill(s.gaps[i].Lo, w.Open)
+			if firsts[len(open)] == nil {
+				firsts[len(open)] = newProof(open)
 			}
-			s.gaps[i].proof = first
+			s.gaps[i].proof = firsts[len(open)]
 		case !p.done && !updated[p]:
 			updated[p] = true
 			p.update(w)
 		}
 	}
+	s.unify()
 }
 
-func newProof(w dialect.Writers) *proof {
-	p := &proof{open: make(map[string]string, len(w.Open))}
+// unify lets gaps that wait for the same writers share their proof.
+func (s *gapSet) unify() {
+	keys := make(map[*proof]string)
+	same := make(map[string]*proof)
+	for i := range s.gaps {
+		p := s.gaps[i].proof
+		key, known := keys[p]
+		if !known {
+			key = strings.Join(slices.Sorted(maps.Keys(p.open)), "\n")
+			keys[p] = key
+		}
+		if same[key] == nil {
+			same[key] = p
+		}
+		s.gaps[i].proof = same[key]
+	}
+}
+
+// noteRests keeps of the writers at rest since when they are.
+func (s *gapSet) noteRests(w dialect.Writers) {
+	rests := make(map[string]rest)
 	for _, writer := range w.Open {
+		switch before, ok := s.rests[writer.ID]; {
+		case writer.Rest == "":
+		case ok && before.mark == writer.Rest:
+			rests[writer.ID] = before
+		case w.Given > 0:
+			rests[writer.ID] = rest{mark: writer.Rest, given: w.Given}
+		}
+	}
+	s.rests = rests
+}
+
+// mayFill leaves out the writers that were at rest before an id was given out, and are
+// still. The higher the id, the more they are: as many for two ids are the same ones.
+func (s *gapSet) mayFill(id int64, open []dialect.Writer) []dialect.Writer {
+	if len(s.rests) == 0 {
+		return open
+	}
+	return slices.DeleteFunc(slices.Clone(open), func(w dialect.Writer) bool {
+		r, resting := s.rests[w.ID]
+		return resting && r.given < id
+	})
+}
+
+func newProof(open []dialect.Writer) *proof {
+	p := &proof{open: make(map[string]string, len(open))}
+	for _, writer := range open {
 		p.open[writer.ID] = writer.Next
 	}
 	p.done = len(p.open) == 0

@@ -80,7 +80,8 @@ func (s *session) readLoop(ctx context.Context) {
 
 // readAgain forgets what was read. Rows in flight come back, and are known by the set.
 func (s *session) readAgain() {
-	s.head, s.gaps.gaps, s.settled = 0, nil, false
+	s.head, s.settled = 0, false
+	s.gaps.reset()
 	s.shelf.clear()
 	s.onShelf.Store(0)
 }

@@ -23,6 +23,9 @@ import (
 // innodb_trx is a cache that is refreshed only when nobody has read it for 0.1 s
 // (trx0i_s.cc). So the look runs inside a transaction of its own and searches the
 // result for itself, by a nonce in the query's text: an old copy does not have it.
+//
+// A session that sleeps, and in two looks under the same query's id, has executed
+// nothing in between: what its transaction will commit, it has inserted before.
 type writersMySQL struct {
 	db    *sql.DB
 	names Names
@@ -41,9 +44,15 @@ func (w writersMySQL) writers(ctx context.Context) (Writers, error) {
 	if err != nil {
 		return Writers{}, err
 	}
-	defer tx.Rollback() // it only read
-	sessions, err := scanWriters(ctx, tx, "SELECT id, "+queryID+`, '' FROM information_schema.processlist
-WHERE command NOT IN ('Sleep', 'Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND id <> CONNECTION_ID()`, sessionWriter)
+	defer tx.Rollback()               // it only read
+	asleep := make(map[string]string) // session → its last query
+	sessions, err := scanWriters(ctx, tx, "SELECT id, "+queryID+`, command FROM information_schema.processlist
+WHERE command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND id <> CONNECTION_ID()`, func(thread, query, command string) (Writer, bool) {
+		if command == "Sleep" {
+			asleep[thread] = query
+		}
+		return sessionWriter(thread, query), command != "Sleep"
+	})
 	if err != nil {
 		return Writers{}, err
 	}
@@ -52,23 +61,38 @@ WHERE command NOT IN ('Sleep', 'Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND 
 	}
 	nonce, fresh := uuid.NewString(), false
 	transactions, err := scanWriters(ctx, tx, "SELECT /* "+nonce+` */ trx_mysql_thread_id, trx_started, COALESCE(trx_query, '')
-FROM information_schema.innodb_trx`, func(thread, started, query string) Writer {
+FROM information_schema.innodb_trx`, func(thread, started, query string) (Writer, bool) {
 		fresh = fresh || strings.Contains(query, nonce)
-		return Writer{ID: transactionID(thread) + started, Next: transactionID("0")} // XA: a prepared one may lose its session
+		writer := Writer{ID: transactionID(thread) + started, Next: transactionID("0")} // XA: a prepared one may lose its session
+		if last, sleeps := asleep[thread]; sleeps && queryID == queryIDColumn {
+			writer.Rest = "query " + last
+		}
+		return writer, true
 	})
 	if err != nil || !fresh {
 		return Writers{}, err
 	}
-	return Writers{Known: true, Open: append(sessions, transactions...)}, nil
+	given, err := w.given(ctx, tx)
+	return Writers{Known: true, Open: append(sessions, transactions...), Given: given}, err
 }
 
-func sessionWriter(thread, query, _ string) Writer {
+// given returns an id above which none had been given out when the sessions were looked
+// at.
+func (w writersMySQL) given(ctx context.Context, tx *sql.Tx) (int64, error) {
+	var next sql.NullInt64
+	err := tx.QueryRowContext(ctx, `SELECT MAX(auto_increment) FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_name = ?`, w.names.Plain(Events)).Scan(&next)
+	return max(next.Int64-1, 0), err
+}
+
+func sessionWriter(thread, query string) Writer {
 	return Writer{ID: fmt.Sprintf("session %s query %s", thread, query), Next: transactionID(thread)}
 }
 
 func transactionID(thread string) string { return "transaction of session " + thread + " since " }
 
-func scanWriters(ctx context.Context, tx *sql.Tx, query string, writer func(a, b, c string) Writer) ([]Writer, error) {
+func scanWriters(ctx context.Context, tx *sql.Tx, query string,
+	writer func(a, b, c string) (Writer, bool)) ([]Writer, error) {
 	rows, err := tx.QueryContext(ctx, query)
 	if err != nil {
 		return nil, err
@@ -80,10 +104,14 @@ func scanWriters(ctx context.Context, tx *sql.Tx, query string, writer func(a, b
 		if err := rows.Scan(&a, &b, &c); err != nil {
 			return nil, err
 		}
-		all = append(all, writer(a, b, c))
+		if w, counts := writer(a, b, c); counts {
+			all = append(all, w)
+		}
 	}
 	return all, rows.Err()
 }
+
+const queryIDColumn = "query_id"
 
 // queryID tells one statement of a session from the next. Only MariaDB has it;
 // elsewhere a session counts as the same writer for as long as it is busy.
@@ -92,7 +120,7 @@ func (w writersMySQL) queryID(ctx context.Context) (string, error) {
 	err := w.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.columns
 WHERE table_schema = 'information_schema' AND table_name = 'PROCESSLIST' AND column_name = 'QUERY_ID'`).Scan(&n)
 	if n == 1 {
-		return "query_id", err
+		return queryIDColumn, err
 	}
 	return "'any'", err
 }

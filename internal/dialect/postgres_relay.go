@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,10 +67,20 @@ WHERE e.id = delivered.id AND e.event_id = delivered.event_id
 	// keeps it until its transaction has ended. A transaction that is prepared
 	// keeps it too, under the same virtual transaction id; only what was prepared
 	// before the server was restarted has none, and shows as '-1/xid'.
-	postgresWriters = `SELECT DISTINCT l.virtualtransaction FROM pg_locks l
+	//
+	// A session that is idle in its transaction has executed nothing since its state
+	// changed, and a prepared transaction, whose locks have no process, never does. Of
+	// other users' sessions only those are told who may read all statistics.
+	postgresWriters = `SELECT l.virtualtransaction, coalesce(min(CASE WHEN l.pid IS NULL THEN 'prepared'
+  WHEN a.state LIKE 'idle in transaction%' THEN a.pid || ' since ' || a.state_change END), '')
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
   AND l.relation = $1::text::regclass
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+GROUP BY l.virtualtransaction`
+
+	postgresGiven = `(SELECT CASE WHEN has_sequence_privilege(s.name, 'SELECT, USAGE') THEN pg_sequence_last_value(s.name::regclass) END
+ FROM (SELECT pg_get_serial_sequence($1, 'id') AS name) AS s)`
 )
 
 func (p *postgresRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error) {
@@ -156,6 +167,17 @@ func (p *postgresRelay) inspect(ctx context.Context) (Source, error) {
 }
 
 func (p *postgresRelay) writers(ctx context.Context) (Writers, error) {
+	w, err := p.openWriters(ctx)
+	if err != nil || !slices.ContainsFunc(w.Open, func(open Writer) bool { return open.Rest != "" }) {
+		return w, err
+	}
+	var given sql.NullInt64
+	err = p.db.QueryRowContext(ctx, "SELECT "+postgresGiven, p.names.Table(Events)).Scan(&given)
+	w.Given = given.Int64
+	return w, err
+}
+
+func (p *postgresRelay) openWriters(ctx context.Context) (Writers, error) {
 	rows, err := p.db.QueryContext(ctx, p.writersOf, p.names.Table(Events))
 	if err != nil {
 		return Writers{}, err
@@ -163,15 +185,15 @@ func (p *postgresRelay) writers(ctx context.Context) (Writers, error) {
 	defer rows.Close()
 	w := Writers{Known: true}
 	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
+		var id, rest string
+		if err := rows.Scan(&id, &rest); err != nil {
 			return Writers{}, err
 		}
-		writer := Writer{ID: "prepared:" + id}
+		writer := Writer{ID: "prepared:" + id, Rest: rest}
 		if !strings.HasPrefix(id, "-1/") {
 			// After a restart the relay reads from the start, and forgets its gaps; but
 			// it may look before it has read.
-			writer = Writer{ID: id, Next: "prepared:"}
+			writer = Writer{ID: id, Next: "prepared:", Rest: rest}
 		}
 		w.Open = append(w.Open, writer)
 	}
@@ -182,9 +204,8 @@ func (p *postgresRelay) writers(ctx context.Context) (Writers, error) {
 // the table alone sees NULL, and goes unchecked.
 func (p *postgresRelay) sequence(ctx context.Context) error {
 	var last, highest sql.NullInt64
-	err := p.db.QueryRowContext(ctx, p.names.Expand(`WITH s AS (SELECT pg_get_serial_sequence($1, 'id') AS name)
-SELECT (SELECT CASE WHEN has_sequence_privilege(s.name, 'SELECT, USAGE') THEN pg_sequence_last_value(s.name::regclass) END FROM s),
-       (SELECT max(id) FROM {outbox_events})`), p.names.Table(Events)).Scan(&last, &highest)
+	err := p.db.QueryRowContext(ctx, p.names.Expand("SELECT "+postgresGiven+", (SELECT max(id) FROM {outbox_events})"), p.names.Table(Events)).
+		Scan(&last, &highest)
 	if err != nil {
 		return fmt.Errorf("look at the id sequence: %w", err)
 	}

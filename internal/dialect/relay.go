@@ -91,12 +91,17 @@ type Writer struct {
 	// Next, if not empty, starts the ID of any writer that may be the same
 	// transaction under another name, once this one is gone.
 	Next string
+	// Rest, if not empty, says that it executes nothing. The same in two looks: it has
+	// executed nothing in between, so it has taken no id.
+	Rest string
 }
 
 // Writers is one look at the open writers.
 type Writers struct {
 	Known bool // false: the database did not tell
 	Open  []Writer
+	// Given: no higher id was given out before a writer was seen at rest. 0: not known.
+	Given int64
 }
 
 // Source describes the installation that a relay is about to serve.

@@ -128,3 +128,57 @@ func TestALookIsContentWithOneConnection(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// A writer that executes nothing is the same at rest in every look, and another once it
+// has executed something.
+func TestAWriterAtRestIsKnownAgain(t *testing.T) {
+	withWriters(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		tx := begin(t, db.DB, nil)
+		insert := func() {
+			_, err := tx.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) VALUES ('orders')")
+			require.NoError(t, err)
+		}
+		insert()
+		writer := thisWriter(t, db, tx, look(t, r)) // executes a statement on MariaDB
+		require.Len(t, writer, 1)
+		rest := func() (mark string, given int64) {
+			require.Eventually(t, func() bool {
+				w, err := r.Writers(t.Context())
+				if err != nil || !w.Known {
+					return false
+				}
+				for _, open := range w.Open {
+					if open.ID == writer[0] {
+						mark, given = open.Rest, w.Given
+					}
+				}
+				return mark != ""
+			}, 30*time.Second, 120*time.Millisecond)
+			return mark, given
+		}
+		first, given := rest()
+		require.GreaterOrEqual(t, given, int64(1))
+		again, _ := rest()
+		require.Equal(t, first, again)
+		insert()
+		then, givenThen := rest()
+		require.NotEqual(t, first, then)
+		require.Greater(t, givenThen, given)
+	})
+}
+
+// Of a session of another user PostgreSQL says nothing without pg_read_all_stats: then
+// nobody is at rest.
+func TestWithoutTheRightToSeeSessionsNobodyIsAtRest(t *testing.T) {
+	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
+	relay := dbtest.Restricted(t, db, "SELECT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases")
+	tx := begin(t, db.DB, nil)
+	_, err := tx.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) VALUES ('orders')")
+	require.NoError(t, err)
+	w, err := newRelay(t, relay).Writers(t.Context())
+	require.NoError(t, err)
+	require.True(t, w.Known)
+	require.Len(t, w.Open, 1)
+	require.Empty(t, w.Open[0].Rest)
+}
