@@ -32,7 +32,7 @@ type Tx interface {
 }
 
 // Inbox accepts messages for one consumer. It holds no connection and no state
-// that changes but for its Counts, and is safe for use by many goroutines; make one per handler.
+// that changes but for its Counts and the size of batches that conflicts leave, and is safe for use by many goroutines; make one per handler.
 type Inbox struct {
 	store    store
 	consumer string
@@ -55,6 +55,7 @@ type Inbox struct {
 
 	counts counters
 	gate   gate
+	pace   pace
 }
 
 // store is what the inbox needs of a database.

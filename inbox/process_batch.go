@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -39,6 +40,9 @@ func InLane(name string) BatchOption { return func(b *batch) { b.stream = name }
 //
 // All that Process says of h holds. What is different on a failure:
 //
+//   - The database ends the transaction because of another one: the batch is halved, and the next
+//     batches of the inbox begin with the size that got through, and grow again. A handler that locks
+//     rows in the order of their keys, and not of the messages, meets no deadlocks.
 //   - h fails: the transaction is rolled back, and the batch is halved, down to the
 //     message at fault, which is run alone, with attempts, pauses and parking as in
 //     Process; the others commit.
@@ -211,36 +215,58 @@ func (b *batch) span(ctx context.Context, lo, hi int) error {
 	return nil
 }
 
-// together runs the messages from lo to hi in one transaction, or in halves if the
-// handler fails.
-func (b *batch) together(ctx context.Context, lo, hi int) error {
+// together runs the messages from lo to hi in as few transactions as the inbox's pace allows.
+func (b *batch) together(ctx context.Context, lo, hi int) (err error) {
+	for lo < hi && err == nil {
+		lo, err = b.next(ctx, lo, hi)
+	}
+	return err
+}
+
+// next runs the next of the messages from lo to hi that share a transaction, and returns where the others begin. In a
+// conflict, or when the connection is lost under the handler, they are halved: with fewer messages a handler meets
+// others less often, and takes less time.
+func (b *batch) next(ctx context.Context, lo, hi int) (int, error) {
 	var intended []Outcome
+	end := lo + b.ib.pace.size(hi-lo)
 	for {
-		failed := b.once(ctx, lo, hi, &intended)
+		failed := b.once(ctx, lo, end, &intended)
 		if failed == nil {
 			b.recovered()
-			b.conflicts, b.handlers = 0, 0
-			return nil
+			b.conflicts, b.handlers, b.losses = 0, 0, 0
+			b.ib.pace.committed(end - lo)
+			return end, nil
 		}
+		crowded := b.ran && (failed.kind == conflict || failed.kind == lostInHandler)
 		b.tally(ctx, failed, "lane", b.lane)
-		if failed.kind != handlerFailed || ctx.Err() != nil {
-			if err := b.wait(ctx, failed); err != nil {
-				return err
-			}
-			continue
+		if crowded && failed.kind != outage {
+			b.ib.pace.failed(end - lo)
 		}
-		b.recovered()
-		b.conflicts, b.handlers = 0, 0 // the halves begin anew
-		if hi-lo == 1 {
-			return b.single(ctx, lo)
+		if failed.kind == handlerFailed && ctx.Err() == nil {
+			return end, b.halves(ctx, lo, end, failed)
 		}
-		middle := lo + (hi-lo)/2
-		b.ib.log.Debug("inbox: the handler failed, halving the batch", "lane", b.lane, "messages", hi-lo, "error", failed.err)
-		if err := b.together(ctx, lo, middle); err != nil {
-			return err
+		if err := b.wait(ctx, failed); err != nil {
+			return lo, err
 		}
-		return b.together(ctx, middle, hi)
+		if intended == nil { // else that COMMIT is to be resolved as it was
+			end = lo + b.ib.pace.size(end-lo)
+		}
 	}
+}
+
+// halves runs the messages from lo to hi, with which the handler has failed, in halves.
+func (b *batch) halves(ctx context.Context, lo, hi int, failed *failure) error {
+	b.recovered()
+	b.conflicts, b.handlers = 0, 0 // the halves begin anew
+	if hi-lo == 1 {
+		return b.single(ctx, lo)
+	}
+	middle := lo + (hi-lo)/2
+	b.ib.log.Debug("inbox: the handler failed, halving the batch", "lane", b.lane, "messages", hi-lo, "error", failed.err)
+	if err := b.together(ctx, lo, middle); err != nil {
+		return err
+	}
+	return b.together(ctx, middle, hi)
 }
 
 // single runs one message as Process does.
@@ -316,6 +342,9 @@ func (b *batch) once(ctx context.Context, lo, hi int, intended *[]Outcome) *fail
 	fresh, err := b.accept(ctx, tx, ms, *intended != nil)
 	if err != nil {
 		return databaseFailure(err)
+	}
+	if slices.Contains(fresh, true) {
+		*intended = nil // so the COMMIT without an answer did not take effect
 	}
 	outcomes, run, failed := b.sort(ctx, tx, ms, fresh, *intended)
 	if failed != nil {
