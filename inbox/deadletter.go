@@ -86,7 +86,7 @@ func letter(topic, consumer string, m Message, attempts int, reason string, most
 		HeaderDeadLetterID:       oneLine(m.ID),
 		HeaderDeadLetterTopic:    oneLine(m.Topic),
 		HeaderDeadLetterAttempts: strconv.Itoa(attempts),
-		HeaderDeadLetterError:    oneLine(readable(reason)),
+		HeaderDeadLetterError:    oneLine(readable(withoutStack(reason))),
 	}
 	if own := ownHeaders(m); own != nil {
 		maps.Copy(own, headers)

@@ -65,17 +65,3 @@ func (e *AttemptsError) Error() string {
 
 // Unwrap returns the error of the last attempt.
 func (e *AttemptsError) Unwrap() error { return e.Err }
-
-// PanicError is what a handler that panicked failed with; it counts as an attempt.
-type PanicError struct {
-	Value any    // what the handler panicked with
-	Stack []byte // where, as runtime/debug.Stack prints it; not part of Error
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
-
-// Unwrap returns the value if it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}

@@ -199,16 +199,16 @@ func (r *run) failedAttempt(ctx context.Context, err error) (time.Duration, erro
 		if !r.parks {
 			return 0, &AttemptsError{Consumer: r.ib.consumer, MessageID: r.message.ID, Attempts: r.attempts, Err: err}
 		}
-		r.giveUp = err.Error()
+		r.giveUp = reasonOf(err)
 		return 0, nil
 	}
 	if r.parks {
 		// Only for people, and for the reason if a later attempt does not come back.
-		_ = r.ib.store.NoteAttempt(ctx, r.db, r.message.row(r.ib.consumer), readable(err.Error()))
+		_ = r.ib.store.NoteAttempt(ctx, r.db, r.message.row(r.ib.consumer), readable(reasonOf(err)))
 	}
 	pause := r.ib.backoff.after(r.attempts)
-	r.ib.log.Warn("inbox: the handler failed, running it again", "message_id", r.message.ID,
-		"attempt", r.attempts, "max_attempts", r.ib.attempts, "pause", pause, "error", err)
+	r.ib.log.Warn("inbox: the handler failed, running it again", append(stackOf(err), "message_id", r.message.ID,
+		"attempt", r.attempts, "max_attempts", r.ib.attempts, "pause", pause, "error", err)...)
 	return pause, nil
 }
 

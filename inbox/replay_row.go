@@ -29,8 +29,9 @@ func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (ap
 		u.tally(ctx, failed, "message_id", m.ID, "topic", a.Topic)
 		switch {
 		case failed.kind == handlerFailed, errors.Is(failed.err, ErrHandlerEndedTx):
-			p.ib.log.Error("inbox: a parked message failed again", "message_id", m.ID, "topic", a.Topic, "error", failed.err)
-			return false, p.ib.store.FailParked(ctx, p.db, p.ib.consumer, seq, readable(failed.err.Error()))
+			p.ib.log.Error("inbox: a parked message failed again",
+				append(stackOf(failed.err), "message_id", m.ID, "topic", a.Topic, "error", failed.err)...)
+			return false, p.ib.store.FailParked(ctx, p.db, p.ib.consumer, seq, readable(reasonOf(failed.err)))
 		case failed.kind == conflict:
 			err = p.ib.sleep(ctx, conflictBackoff.after(u.conflicts))
 		case failed.kind == lostInHandler:

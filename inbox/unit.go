@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
@@ -103,7 +102,7 @@ func (u *unit) commit(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
 func (u *unit) call(ctx context.Context, tx *sql.Tx, ms []Message) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
-			err = &PanicError{Value: value, Stack: debug.Stack()}
+			err = newPanicError(value)
 		}
 	}()
 	return u.handler(ctx, tx, ms)

@@ -181,13 +181,19 @@ func showInboxParked(env *Env, cmd *cobra.Command, e dialect.InboxParkedEntry, p
 		dialect.ParkFailed: ": the consumer gave it up", dialect.ParkBlocked: ": waits behind a message of its key",
 		dialect.ParkRetry: ": the consumer is about to run it again", dialect.ParkDrop: ": the consumer is about to delete it",
 	}[s.State]
+	// Of a panic the stack follows, a line each.
+	text, stack, _ := strings.Cut(s.Error, "\n\n")
 	lines := [][2]string{
-		{"seq", strconv.FormatInt(s.Seq, 10)}, {"state", s.State + meaning}, {"error", printable(s.Error)}, {"attempts", strconv.Itoa(s.Attempts)},
+		{"seq", strconv.FormatInt(s.Seq, 10)}, {"state", s.State + meaning}, {"error", printable(text)}, {"attempts", strconv.Itoa(s.Attempts)},
 		{"parked at", s.ParkedAt.UTC().Format(time.RFC3339Nano)}, {"consumer", printable(s.Consumer)}, {"message id", printable(s.MessageID)},
 		{"topic", printable(s.Topic)}, {"key", s.shownKey()}, {"type", dash(s.Type)}, {"read from", at}, {"payload", size},
 	}
 	for i, h := range shownHeaders(e.Headers) {
 		lines = append(lines, [2]string{map[bool]string{true: "headers"}[i == 0], h})
+	}
+	for l := range strings.Lines(stack) {
+		indent := map[bool]string{true: "    "}[strings.HasPrefix(l, "\t")]
+		lines = append(lines, [2]string{"", indent + printable(strings.TrimSpace(l))})
 	}
 	for _, l := range lines {
 		if _, err := fmt.Fprintf(env.Stdout, "%-12s  %s\n", l[0], l[1]); err != nil {
