@@ -3,26 +3,36 @@ package inbox
 import (
 	"context"
 	"sync"
+	"time"
 )
+
+// aloneFor bounds how long a message that is to run alone waits for those that run, and how long it keeps others from
+// beginning: a handler that is slow, or never returns, must not stop all others of its process. Past it they run beside it:
+// if it kills the process after all, they have lost one attempt.
+const aloneFor = 10 * time.Second
 
 // gate lets handlers run beside one another, or one alone. The zero value is open.
 type gate struct {
 	mu      sync.Mutex
 	inside  int
-	alone   bool          // one is inside that wants to be alone
+	alone   *time.Timer   // one is inside that is alone; nil: none
 	waiting int           // so many want to be; nobody else begins before them
 	changed chan struct{} // closed when someone has left, if anyone waits for that
 }
 
-// enter waits until the caller may begin, or until ctx ends. Each nil error wants a leave.
-func (g *gate) enter(ctx context.Context, alone bool) error {
+// enter waits until the caller may begin, or until ctx ends. Where there is no error leave must be called.
+func (g *gate) enter(ctx context.Context, alone bool) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	var patience <-chan time.Time
 	if alone {
 		g.waiting++
 		defer func() { g.waiting-- }()
+		timer := time.NewTimer(aloneFor)
+		defer timer.Stop()
+		patience = timer.C
 	}
-	for g.alone || alone && g.inside > 0 || !alone && g.waiting > 0 {
+	for late := false; g.alone != nil || alone && g.inside > 0 && !late || !alone && g.waiting > 0; {
 		if g.changed == nil {
 			g.changed = make(chan struct{})
 		}
@@ -31,25 +41,49 @@ func (g *gate) enter(ctx context.Context, alone bool) error {
 		select {
 		case <-ctx.Done():
 		case <-changed:
+		case <-patience:
+			late = true
 		}
 		g.mu.Lock()
 		if err := ctx.Err(); err != nil {
 			if alone {
 				g.wake() // of those that wait for this one
 			}
-			return err
+			return nil, err
 		}
 	}
 	g.inside++
-	g.alone = alone
-	return nil
+	if !alone {
+		return g.leave, nil
+	}
+	open := g.closeFor(aloneFor)
+	return func() {
+		open()
+		g.leave()
+	}, nil
+}
+
+// closeFor keeps everybody else out until open is called, or d has passed. g.mu is held.
+func (g *gate) closeFor(d time.Duration) (open func()) {
+	var own *time.Timer
+	open = func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		own.Stop()
+		if g.alone == own { // and not the next one's
+			g.alone = nil
+			g.wake()
+		}
+	}
+	own = time.AfterFunc(d, func() { open() })
+	g.alone = own
+	return open
 }
 
 func (g *gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
-	g.alone = false
 	g.wake()
 }
 

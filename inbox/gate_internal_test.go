@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -12,10 +13,11 @@ func TestTheGateLetsOneAloneOrManyTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g gate
 		began := make(map[string]bool)
+		leave := make(map[string]func())
 		begin := func(ctx context.Context, name string, alone bool) {
 			go func() {
-				if g.enter(ctx, alone) == nil {
-					began[name] = true
+				if out, err := g.enter(ctx, alone); err == nil {
+					began[name], leave[name] = true, out
 				}
 			}()
 			synctest.Wait()
@@ -26,15 +28,15 @@ func TestTheGateLetsOneAloneOrManyTogether(t *testing.T) {
 
 		begin(t.Context(), "suspect", true)
 		begin(t.Context(), "c", false)
-		g.leave()
+		leave["a"]()
 		synctest.Wait()
 		require.False(t, began["suspect"], "one is still inside")
 		require.False(t, began["c"], "the suspect was first")
-		g.leave()
+		leave["b"]()
 		synctest.Wait()
 		require.True(t, began["suspect"])
 		require.False(t, began["c"], "alone")
-		g.leave()
+		leave["suspect"]()
 		synctest.Wait()
 		require.True(t, began["c"])
 
@@ -49,16 +51,52 @@ func TestTheGateLetsOneAloneOrManyTogether(t *testing.T) {
 	})
 }
 
+// A handler that is slow, or never returns, holds up the others of its process for a bounded time: beside the suspect,
+// and before it.
+func TestTheGateStandsClosedForABoundedTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g gate
+		enter := func(alone bool) (leave func(), waited time.Duration) {
+			begun := time.Now()
+			leave, err := g.enter(t.Context(), alone)
+			require.NoError(t, err)
+			return leave, time.Since(begun)
+		}
+		slow, _ := enter(false)
+		suspect, waited := enter(true)
+		require.Equal(t, aloneFor, waited, "for one that does not end")
+		other, waited := enter(false)
+		require.Equal(t, aloneFor, waited, "for the suspect, which does not end either")
+		slow()
+		other()
+
+		second, waited := enter(true)
+		require.Equal(t, aloneFor, waited)
+		suspect() // its own time has passed, and not the second's
+		begun := make(chan time.Duration)
+		go func() {
+			leave, waited := enter(false)
+			leave()
+			begun <- waited
+		}()
+		synctest.Wait()
+		time.Sleep(aloneFor / 2)
+		second()
+		require.Equal(t, aloneFor/2, <-begun, "until the second leaves")
+	})
+}
+
 // What the gate costs a transaction, with as many goroutines at it as there are processors.
 func BenchmarkGate(b *testing.B) {
 	var g gate
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if err := g.enter(b.Context(), false); err != nil {
+			leave, err := g.enter(b.Context(), false)
+			if err != nil {
 				b.Error(err)
 				return
 			}
-			g.leave()
+			leave()
 		}
 	})
 }

@@ -27,7 +27,8 @@ import (
 //   - h kills the process: a failed attempt too, for attempts are counted in
 //     inbox_attempts before h is run. After one that did not come back the message runs with
 //     no other handler of this Inbox beside it, so that others are not blamed
-//     with it. (So h must not call Process of its own Inbox.)
+//     with it; those that run it waits for, and others wait for it, for up to 10 s each. (So h must not call
+//     Process of its own Inbox.)
 //   - A message of the same topic and key is parked (BlockKey): this one is parked
 //     behind it, without an attempt, and the outcome is Parked.
 //   - The message has no Topic, or the policy is Halt: nothing is parked or counted in the
@@ -83,7 +84,7 @@ type run struct {
 	begun    bool    // a start was counted in this run
 	suspect  bool    // an attempt before this run did not come back
 	alone    bool    // so it runs with no other handler beside it
-	inside   bool    // the gate
+	out      func()  // leaves the gate; nil: it is outside
 }
 
 func newRun(u unit, m Message) *run {
@@ -126,17 +127,18 @@ func (r *run) untilDone(ctx context.Context) (Outcome, error) {
 
 // enter waits for the gate.
 func (r *run) enter(ctx context.Context) *failure {
-	if err := r.ib.gate.enter(ctx, r.alone); err != nil {
+	out, err := r.ib.gate.enter(ctx, r.alone)
+	if err != nil {
 		return &failure{kind: final, err: err}
 	}
-	r.inside = true
+	r.out = out
 	return nil
 }
 
 func (r *run) leave() {
-	if r.inside {
-		r.inside = false
-		r.ib.gate.leave()
+	if r.out != nil {
+		r.out()
+		r.out = nil
 	}
 }
 

@@ -328,10 +328,11 @@ func (b *batch) recovered() {
 // once runs one transaction for the messages from lo to hi. Intended are the outcomes of
 // one whose COMMIT had no answer, if there was one.
 func (b *batch) once(ctx context.Context, lo, hi int, intended *[]Outcome) *failure {
-	if err := b.ib.gate.enter(ctx, false); err != nil {
+	leave, err := b.ib.gate.enter(ctx, false)
+	if err != nil {
 		return &failure{kind: final, err: err}
 	}
-	defer b.ib.gate.leave()
+	defer leave()
 	tx, failed := b.begin(ctx)
 	if failed != nil {
 		return failed

@@ -46,7 +46,7 @@ func (ib *Inbox) watch(ctx context.Context, db *sql.DB, s *stall, about ...any) 
 			<-asked
 			s.said = true
 		}
-		if err != nil && dialect.IsSerialization(err) {
+		if err != nil && databaseFailure(err).kind == conflict {
 			return // tried again
 		}
 		if s.said {
