@@ -36,14 +36,15 @@ import (
 //   - The database ends the transaction because of another one (deadlock, lock
 //     timeout, serialization failure): run again soon, without counting an attempt. If
 //     the handler meets that a hundred times in a row, it counts from then on.
-//   - The database cannot be reached, or goes away: tried again with the same pauses
-//     until ctx ends, without counting an attempt. If it is always the handler that
-//     the connection is lost under, that counts from the tenth time on: the message
-//     may be what breaks it.
+//   - The database cannot be reached, goes away, is read-only or has no room left: tried again with the same pauses
+//     until ctx ends, without counting an attempt.
+//   - The connection is lost while h runs, and the database is there: run again. It counts as an attempt from the second
+//     time in a row on, and at once where the server says that the transaction was idle or open for too long: h may be what
+//     takes too long, or breaks it.
 //   - The connection is lost before the answer to COMMIT, so that nobody knows
 //     whether it took effect: the message is accepted again, which tells. If it is
 //     there already, the outcome is what that COMMIT was for, Applied or Parked.
-//   - h ended the transaction: ErrHandlerEndedTx, at once.
+//   - h ended the transaction, by a method or in SQL, or went on after the database had: ErrHandlerEndedTx, at once.
 //   - Tables that are missing, a message that is invalid, a right that is not
 //     granted: the error, at once.
 //
