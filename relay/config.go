@@ -124,6 +124,8 @@ type Config struct {
 	// askedEvery is how often parked rows that operators want sent or dropped are looked
 	// for, confirmEvery how often the sink's position is kept.
 	askedEvery, confirmEvery time.Duration
+	// asideEvery is how often the delete of rows that somebody had locked is tried again.
+	asideEvery time.Duration
 	// maxGaps is the most ranges that one read names.
 	maxGaps int
 }
@@ -148,6 +150,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.answerTimeout, time.Minute)
 	setDefault(&c.purgeEvery, time.Minute)
 	setDefault(&c.maxGaps, 512)
+	setDefault(&c.asideEvery, 5*time.Second)
 	if c.Archive {
 		setDefault(&c.ArchiveFor, 7*24*time.Hour)
 	}

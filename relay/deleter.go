@@ -86,6 +86,11 @@ func (s *session) deleteLoop(ctx context.Context) {
 			continue
 		}
 		err := s.delete(ctx, taken, uncertain)
+		if dialect.IsLockTimeout(err) {
+			if taken, err = s.deleteAround(ctx, taken, asideWaits); err == nil {
+				s.setAside(ctx, taken)
+			}
+		}
 		uncertain = err != nil // it may have committed without our hearing of it
 		if err != nil {
 			s.flights.putBack(taken)
@@ -108,9 +113,13 @@ func (s *session) deleteLoop(ctx context.Context) {
 // anything else. If we still hold it, rows were deleted by somebody else or hold other
 // events now, and the table is read again from the start.
 func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) error {
+	return s.deletePlanned(ctx, plan(taken), taken, uncertain)
+}
+
+func (s *session) deletePlanned(ctx context.Context, d dialect.Deletion, taken []*flight, uncertain bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	n, err := s.remove(ctx, plan(taken), taken)
+	n, err := s.remove(ctx, d, taken)
 	if err != nil {
 		return err
 	}

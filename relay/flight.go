@@ -46,6 +46,7 @@ type flights struct {
 	nextLook  int       // as many must be delivered before it may hold another long run
 	failed    []failure
 
+	aside     map[int64]*flight // delivered rows that somebody else has locked: to be deleted later
 	reading   bool
 	lingering []*flight // deleted while a read was running
 
@@ -70,6 +71,7 @@ type failure struct {
 func newFlights(seed maphash.Seed) *flights {
 	return &flights{
 		byID:           make(map[int64]*flight),
+		aside:          make(map[int64]*flight),
 		seed:           seed,
 		ackedDelivered: make(chan struct{}, 1),
 		ackedFailed:    make(chan struct{}, 1),
@@ -233,6 +235,7 @@ func (f *flights) deleted(gone []*flight) {
 	defer f.mu.Unlock()
 	f.open.deleted(gone)
 	for _, fl := range gone {
+		delete(f.aside, fl.id)
 		if fl.id < 0 {
 			f.replayed--
 		}
@@ -255,11 +258,12 @@ func (f *flights) counts() (held, waiting int, bytes int64) {
 	return len(f.byID), f.waiting, f.bytes
 }
 
-// undeleted counts the delivered records whose delete has not committed.
+// undeleted counts the delivered records whose delete has not committed and is to be
+// expected: none that was set aside.
 func (f *flights) undeleted() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.byID) - len(f.lingering) - f.waiting - len(f.failed) - f.replayed
+	return len(f.byID) - len(f.lingering) - f.waiting - len(f.failed) - f.replayed - len(f.aside)
 }
 
 func (f *flights) deliveredTotal() int64 {
@@ -293,6 +297,9 @@ func (f *flights) leftover() []dialect.Delivered {
 	defer f.mu.Unlock()
 	var rows []dialect.Delivered
 	for _, fl := range f.delivered {
+		rows = append(rows, fl.place())
+	}
+	for _, fl := range f.aside {
 		rows = append(rows, fl.place())
 	}
 	return rows

@@ -61,6 +61,8 @@ type store interface {
 	Writers(ctx context.Context) (dialect.Writers, error)
 	// Delete removes delivered rows while the lease is held.
 	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
+	// Lockers names the sessions that may have locked rows of the table.
+	Lockers(ctx context.Context) ([]string, error)
 	archives
 	schedule
 	parkedStore

@@ -99,13 +99,14 @@ func (s *session) run(stop context.Context, trials *trials) outcome {
 	defer cancel()
 	out, err := s.open(ctx, stop)
 	if err != nil {
-		return outcome{outage: err}
+		return outcome{outage: err, leftover: s.flights.leftover()}
 	}
 	s.use(out)
 
 	var background sync.WaitGroup
 	deleting, stopDeleting := context.WithCancel(ctx)
 	background.Go(func() { s.deleteLoop(deleting) })
+	background.Go(func() { s.asideLoop(deleting) })
 	background.Go(func() { s.watchSink(deleting) })
 	if s.tx != nil {
 		background.Go(func() { s.confirmLoop(deleting) })
@@ -135,6 +136,9 @@ func (s *session) end(ctx, stop context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(s.relay.cfg.DrainTimeout, cancel) })()
+	if rows := s.flights.setAsides(); len(rows) > 0 {
+		_, _ = s.deleteAround(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
+	}
 	if err := s.unparkDelivered(ctx); err != nil {
 		s.leaseLost(err)
 		s.relay.health.paused(partDeletes, err)

@@ -33,7 +33,10 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 		if err := r.deleteCarried(ctx, k); err != nil {
 			r.health.paused(partDeletes, err)
 		} else {
-			out = newSession(r, k).run(ctx, trials)
+			s := newSession(r, k)
+			s.adopt(r.carried)
+			r.carried = nil
+			out = s.run(ctx, trials)
 			r.carried = append(r.carried, out.leftover...)
 		}
 		switch {
@@ -78,14 +81,22 @@ func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(r.cfg.DrainTimeout, cancel) })()
+	var locked []dialect.Delivered
 	for len(r.carried) > 0 {
 		n := deletable(len(r.carried), maxDelete, func(i int) int64 { return r.carried[i].Size })
-		if err := r.removeCarried(ctx, k.lease, r.carried[:n]); err != nil {
+		left, err := around(r.carried[:n], asideWaits, func(part []dialect.Delivered) error {
+			return r.removeCarried(ctx, k.lease, part)
+		})
+		if err == nil && len(left) > 0 && r.cfg.Mode == ExactlyOnce {
+			err = errors.New("rows are locked by another transaction") // the manifests name them: the start deletes them
+		}
+		if err != nil {
+			r.carried = append(locked, r.carried...)
 			return fmt.Errorf("delete what was delivered before: %w", err)
 		}
-		r.carried = r.carried[n:]
+		r.carried, locked = r.carried[n:], append(locked, left...)
 	}
-	r.carried = nil
+	r.carried = locked
 	if err := r.unpark(ctx, k, func([]dialect.EventKey) {}); err != nil {
 		return err
 	}

@@ -137,6 +137,12 @@ func IsSerialization(err error) bool {
 	return IsBusy(err)
 }
 
+// IsLockTimeout reports whether a row or a table stayed locked for longer than the
+// statement may wait.
+func IsLockTimeout(err error) bool {
+	return sqlState(err) == "55P03" || mysqlNumber(err) == 1205
+}
+
 // IsBusy reports whether SQLite refused a statement because another connection writes, or
 // has written since this transaction began to read: "database is locked".
 func IsBusy(err error) bool {

@@ -32,6 +32,10 @@ const (
 
 	// LIMIT, the number of rows: without it InnoDB looks at the row behind the range
 	// to see that it has ended, and waits there for an open writer's lock.
+	// As postgresRowWait. MySQL takes it for a comment, and waits for as long as its
+	// innodb_lock_wait_timeout says.
+	mysqlRowWait = "/*M! SET STATEMENT innodb_lock_wait_timeout = 1 FOR */ "
+
 	mysqlDeleteRun = `DELETE FROM {outbox_events}
 WHERE id BETWEEN ? AND ?
   AND EXISTS (SELECT 1 FROM (SELECT id FROM {outbox_events} WHERE id = ? AND event_id = ? LIMIT 1) AS last)
@@ -86,7 +90,7 @@ func (m *mysqlRelay) readStatement(q ReadQuery) string {
 }
 
 func (m *mysqlRelay) deleteRun(ctx context.Context, l Lease, r Run) (int64, error) {
-	return m.exec(ctx, m.names.Expand(mysqlDeleteRun), r.Lo, r.Last.ID, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch,
+	return m.exec(ctx, m.names.Expand(mysqlRowWait+mysqlDeleteRun), r.Lo, r.Last.ID, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch,
 		r.Last.ID-r.Lo+1)
 }
 
@@ -95,7 +99,7 @@ func (m *mysqlRelay) deleteEvents(ctx context.Context, l Lease, events []Event) 
 	if err != nil {
 		return 0, err
 	}
-	return m.exec(ctx, m.names.Expand(mysqlDeleteEvents), list, l.Owner.String(), l.Epoch)
+	return m.exec(ctx, m.names.Expand(mysqlRowWait+mysqlDeleteEvents), list, l.Owner.String(), l.Epoch)
 }
 
 // eventsJSON lists events as [[id, "event id"], …].

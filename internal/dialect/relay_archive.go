@@ -27,7 +27,7 @@ const (
 	postgresArchive = `WITH gone AS (
   DELETE FROM {outbox_events} AS e
   USING unnest($1::text::bigint[], $2::text::uuid[], $3::text::int[], $4::text::bigint[]) AS delivered (id, event_id, kafka_partition, kafka_offset)
-  WHERE e.id = delivered.id AND e.event_id = delivered.event_id
+  WHERE e.id = delivered.id AND e.event_id = delivered.event_id` + postgresRowWait + `
   RETURNING e.id, e.event_id, e.topic, e.event_key, e.event_type, e.payload, e.headers, e.created_at,
             delivered.kafka_partition, delivered.kafka_offset
 )
@@ -92,7 +92,7 @@ func (r *Relay) archive(ctx context.Context, tx *sql.Tx, rows []Delivered) (int6
 	if r.names.Dialect == PostgreSQL {
 		return affected(tx.ExecContext(ctx, r.names.Expand(postgresArchive), deliveredArrays(rows)...))
 	}
-	move, remove := mysqlArchive, mysqlDeleteNamed
+	move, remove := mysqlRowWait+mysqlArchive, mysqlDeleteNamed
 	if r.names.Dialect == SQLite {
 		move, remove = sqliteArchive, sqliteDeleteNamed
 	}

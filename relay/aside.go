@@ -1,0 +1,114 @@
+package relay
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Somebody may lock a delivered row and forget it: SELECT … FOR UPDATE in a session that
+// stays open. A delete that names the row with others would wait with all of them, and
+// what is delivered and not deleted would fill the bound on rows in flight. So a
+// delete waits for a short time only; then it is halved until the locked rows are alone.
+// These are set aside: they stay in flight, so that no read hands them out again, and in
+// exactly-once mode hold the position; their delete is tried again every few seconds,
+// beside the others'.
+
+// asideWaits is how many times one search for locked rows waits for a lock, and
+// asideWaitsAgain how many a later look at those that were set aside. What cannot be told
+// apart then is set aside together.
+const (
+	asideWaits      = 40
+	asideWaitsAgain = 8
+)
+
+// around calls remove for rows, and where that runs into a lock, for the halves. It returns
+// the rows that are still there: those locked, or with an error all whose remove did
+// not succeed.
+func around[T any](rows []T, waits int, remove func([]T) error) (left []T, err error) {
+	for parts := [][]T{rows}; len(parts) > 0; {
+		part := parts[len(parts)-1]
+		parts = parts[:len(parts)-1]
+		err := remove(part)
+		switch {
+		case err == nil:
+		case !dialect.IsLockTimeout(err):
+			return slices.Concat(append(parts, left, part)...), err
+		case len(part) == 1 || waits == 0:
+			left = append(left, part...)
+		default:
+			waits--
+			half := len(part) / 2
+			parts = append(parts, part[half:], part[:half])
+		}
+	}
+	return left, nil
+}
+
+// deleteAround deletes of a batch what nobody has locked, row by row: a range fails as a
+// whole. Part of it may be gone already.
+func (s *session) deleteAround(ctx context.Context, taken []*flight, waits int) (left []*flight, err error) {
+	return around(taken, waits, func(part []*flight) error {
+		return s.deletePlanned(ctx, dialect.Deletion{Events: events(part)}, part, true)
+	})
+}
+
+// setAside keeps what deleteAround left. Only the first rows are told.
+func (s *session) setAside(ctx context.Context, left []*flight) {
+	if len(left) == 0 || !s.flights.setAside(left) {
+		return
+	}
+	who, err := s.relay.store.Lockers(ctx)
+	if err != nil || len(who) == 0 {
+		who = []string{"not known"}
+	}
+	s.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: set aside, the others go on; end that session",
+		"table", s.relay.store.Table(), "rows", len(left), "first", left[0].id, "may_be_locked_by", strings.Join(who, "; "))
+}
+
+// asideLoop tries again what was set aside.
+func (s *session) asideLoop(ctx context.Context) {
+	for sleep(ctx, s.relay.cfg.asideEvery, nil) {
+		rows := s.flights.setAsides()
+		if len(rows) == 0 {
+			continue
+		}
+		left, err := s.deleteAround(ctx, rows, asideWaitsAgain)
+		if err == nil && len(left) == 0 {
+			s.relay.log.Info("the rows that were locked are deleted", "table", s.relay.store.Table(), "rows", len(rows))
+		}
+	}
+}
+
+// adopt sets aside what an earlier session delivered and could not delete.
+func (s *session) adopt(rows []dialect.Delivered) {
+	for _, row := range rows {
+		fl := &flight{id: row.ID, eventID: row.EventID, size: row.Size, acked: true, placed: row.Placed, partition: row.Partition, offset: row.Offset}
+		s.flights.byID[fl.id], s.flights.aside[fl.id] = fl, fl
+		s.highest = max(s.highest, fl.id)
+	}
+}
+
+// setAside reports whether these are the first.
+func (f *flights) setAside(rows []*flight) (first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first = len(f.aside) == 0
+	for _, fl := range rows {
+		f.aside[fl.id] = fl
+	}
+	return first
+}
+
+func (f *flights) setAsides() []*flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := make([]*flight, 0, len(f.aside))
+	for _, fl := range f.aside {
+		rows = append(rows, fl)
+	}
+	slices.SortFunc(rows, func(a, b *flight) int { return int(a.id - b.id) })
+	return rows
+}

@@ -1,0 +1,117 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+)
+
+func (b *bench) lock() (release func()) {
+	b.t.Helper()
+	tx := b.begin()
+	var id int64
+	require.NoError(b.t, tx.QueryRowContext(context.Background(),
+		"SELECT id FROM outbox_events ORDER BY id LIMIT 1 FOR UPDATE").Scan(&id))
+	return func() { require.NoError(b.t, tx.Rollback()) }
+}
+
+// A session locks one row and forgets it. The row is delivered; its delete is set aside,
+// and the others are deleted, far more than may be in flight. An outage ends the sink's
+// session: the next one must know the row that is still there, or it would send it again.
+// Then the lock goes, and the row with it.
+func TestALockedRowHoldsUpNoOther(t *testing.T) {
+	for _, archive := range []bool{false, true} {
+		concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
+			b := newBench(t, db)
+			b.cfg.MaxInFlight, b.cfg.BatchSize, b.cfg.Archive, b.cfg.asideEvery = 40, 40, archive, 20*time.Millisecond
+			log := &lines{}
+			b.commit("k", numbered("k", 30)...)
+			release := b.lock()
+			outage := errors.New("the broker is away")
+			once := false
+			b.sink.verdict = func(r *Record) error {
+				if string(r.Payload) == "k150" && !once {
+					once = true
+					return outage
+				}
+				return nil
+			}
+			r := b.relay()
+			r.log = slog.New(log)
+			stop := start(t, r)
+			eventually(t, "all but the locked row are deleted", func() bool { return b.rows() == 1 })
+			b.commit("k", numbered("k", 200)[30:]...)
+			require.Eventually(t, func() bool { return b.sink.count() == 200 && b.rows() == 1 }, 2*time.Minute, time.Millisecond,
+				"the others are delivered and deleted while one row stays locked")
+			require.NotZero(t, log.count("set aside"))
+			require.NotZero(t, log.count("may_be_locked_by=session "), "the log does not name who may hold the lock")
+			release()
+			eventually(t, "the locked row is deleted", b.empty)
+			require.NoError(t, stop())
+			require.Equal(t, numbered("k", 200), b.sink.values(), "each is sent once, and in order")
+		})
+	}
+}
+
+var errLocked = lockTimeout{}
+
+type lockTimeout struct{}
+
+func (lockTimeout) Error() string    { return "canceling statement due to lock timeout" }
+func (lockTimeout) SQLState() string { return "55P03" }
+
+func TestASearchForLockedRowsLeavesTheLockedOnesOnly(t *testing.T) {
+	rows := make([]int, 1000)
+	for i := range rows {
+		rows[i] = i
+	}
+	locked := []int{3, 500, 999}
+	var gone []int
+	waits := 0
+	remove := func(part []int) error {
+		for _, l := range locked {
+			if slices.Contains(part, l) {
+				waits++
+				return errLocked
+			}
+		}
+		gone = append(gone, part...)
+		return nil
+	}
+	left, err := around(rows, asideWaits, remove)
+	require.NoError(t, err)
+	require.ElementsMatch(t, locked, left)
+	require.Len(t, gone, 997)
+	require.LessOrEqual(t, waits, asideWaits)
+
+	// All are locked: the search gives up, and waits for no more locks than it may and one
+	// for each part that it has not halved.
+	waits, locked = 0, rows
+	left, err = around(rows, asideWaits, remove)
+	require.NoError(t, err)
+	require.ElementsMatch(t, rows, left)
+	require.LessOrEqual(t, waits, 2*asideWaits+1)
+
+	// Another error ends it: what was not removed is left, each row once.
+	failure := errors.New("connection reset")
+	gone = nil
+	left, err = around(rows, asideWaits, func(part []int) error {
+		switch {
+		case len(part) > 10:
+			return errLocked
+		case len(gone) >= 100:
+			return failure
+		}
+		gone = append(gone, part...)
+		return nil
+	})
+	require.ErrorIs(t, err, failure)
+	require.ElementsMatch(t, rows, append(left, gone...))
+}
