@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -12,12 +13,16 @@ import (
 // keeps it from removing them.
 type DoctorVacuum struct {
 	// PostgreSQL.
-	Live, Dead  int64
-	Last        time.Duration     // since the last vacuum; negative: none, or the statistics were reset
-	Automatic   bool              // autovacuum and track_counts are on
-	Settings    map[string]string // of the table
-	Threshold   int64             // dead rows at which autovacuum begins, by the table's settings
-	HeldBack    []DoctorHorizon
+	Live, Dead int64
+	Last       time.Duration     // since the last vacuum; negative: none, or the statistics were reset
+	Automatic  bool              // autovacuum and track_counts are on
+	Settings   map[string]string // of the table
+	Threshold  int64             // dead rows at which autovacuum begins, by the table's settings
+	HeldBack   []DoctorHorizon
+	// Oldest is the transaction that has kept a view of the rows for longest, if the server
+	// tells: what was deleted since it began, no vacuum can remove. OldestAge is 0 without one.
+	Oldest      string
+	OldestAge   time.Duration
 	ServerWide  string // "autovacuum" or "track_counts" when that is off
 	TableSwitch bool   // the table's own switch is not off
 
@@ -89,6 +94,17 @@ FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = 
 	}
 	v.Automatic = v.TableSwitch && v.ServerWide == ""
 	v.Threshold = v.threshold()
+	var age sql.NullInt64
+	err = tx.QueryRowContext(ctx, `SELECT what, (extract(epoch FROM clock_timestamp() - since) * 1000000)::bigint FROM (
+	SELECT 'session ' || pid || ' (user ' || coalesce(usename, '') || ')', xact_start FROM pg_stat_activity
+	WHERE datname = current_database() AND coalesce(backend_xmin, backend_xid) IS NOT NULL
+		AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker'
+	UNION ALL SELECT 'the prepared transaction ' || gid, prepared FROM pg_prepared_xacts WHERE database = current_database()
+) AS open (what, since) ORDER BY since LIMIT 1`).Scan(&v.Oldest, &age)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	v.OldestAge = micros(age)
 	return each(ctx, tx, func(rows *sql.Rows) error {
 		var h DoctorHorizon
 		err := rows.Scan(&h.Kind, &h.Name, &h.Age)

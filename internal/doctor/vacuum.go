@@ -16,6 +16,7 @@ const longHistory = 1_000_000
 const (
 	manyDead    = 50_000
 	longWithout = 10 * time.Minute
+	oldHorizon  = 10_000 // transactions
 )
 
 // vacuum says whether what the relay deletes is removed.
@@ -39,7 +40,12 @@ func vacuum(f *Facts, found *findings) {
 		found.add(Problem, "vacuum.off", table, "autovacuum is off for the table", why, "ALTER TABLE "+table+" RESET (autovacuum_enabled);")
 	}
 	settings(f, found)
-	if v.Dead >= max(10*v.Threshold, manyDead) && (v.Last < 0 || v.Last >= longWithout) {
+	many := v.Dead >= max(10*v.Threshold, manyDead)
+	if keeps, do := keeper(f); many && v.Last >= 0 && v.Last < longWithout && keeps != "" {
+		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows, %s live ones, which the last vacuum, %s ago, could not remove: %s",
+			number(v.Dead), number(v.Live), duration(v.Last), keeps), why, do)
+	}
+	if many && (v.Last < 0 || v.Last >= longWithout) {
 		last := "none was ever there"
 		if v.Last >= 0 {
 			last = "the last one was there " + duration(v.Last) + " ago"
@@ -48,12 +54,32 @@ func vacuum(f *Facts, found *findings) {
 			why+". If VACUUM does not help, an old transaction, a slot or a standby keeps them", "VACUUM (ANALYZE, VERBOSE) "+table+";")
 	}
 	for _, h := range v.HeldBack {
-		do := "SELECT pg_drop_replication_slot(" + literal(h.Name) + "); -- if nobody needs it any more"
-		if h.Kind == "standby" {
-			do = "ALTER SYSTEM SET hot_standby_feedback = off; -- on the standby"
-		}
-		found.add(Note, "vacuum.held", h.Kind+" "+h.Name, fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name, number(h.Age)), why, do)
+		found.add(Note, "vacuum.held", h.Kind+" "+h.Name, fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name, number(h.Age)), why, letGo(h))
 	}
+}
+
+// keeper names what has kept the rows that were deleted since before the last vacuum, and
+// what ends it. Without one, many dead rows are those of a busy minute.
+func keeper(f *Facts) (what, do string) {
+	v := f.Vacuum
+	if v.OldestAge > v.Last {
+		return fmt.Sprintf("%s has a transaction open since before, for %s", v.Oldest, duration(v.OldestAge)),
+			"SELECT pid, usename, application_name, state, xact_start FROM pg_stat_activity WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL ORDER BY xact_start LIMIT 3; -- and end the oldest; prepared ones: SELECT * FROM pg_prepared_xacts;"
+	}
+	for _, h := range v.HeldBack {
+		if h.Age >= oldHorizon {
+			return fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name, number(h.Age)), letGo(h)
+		}
+	}
+	return "", ""
+}
+
+// letGo is what ends a hold on dead rows that is no transaction.
+func letGo(h dialect.DoctorHorizon) string {
+	if h.Kind == "standby" {
+		return "ALTER SYSTEM SET hot_standby_feedback = off; -- on the standby"
+	}
+	return "SELECT pg_drop_replication_slot(" + literal(h.Name) + "); -- if nobody needs it any more"
 }
 
 // settings compares the table's settings with the migration's.

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -72,4 +73,32 @@ func TestALongHistoryOnMySQLIsTold(t *testing.T) {
 	history := findings(f.Check()).only(t, "vacuum.history")
 	requireFinding(t, history, doctor.Warning, "InnoDB", "innodb_trx")
 	require.Contains(t, history.What, "1,234,567")
+}
+
+// Vacuum comes every minute and removes nothing, because a transaction that began before
+// still sees the rows: when it last came says nothing then.
+func TestDeadRowsThatAnOldTransactionKeepsAreTold(t *testing.T) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
+		c.exec("INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 60000)")
+		old := c.begin()
+		old.exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM outbox_leases")
+		c.exec("DELETE FROM outbox_events", "VACUUM (ANALYZE) outbox_events")
+		dead := c.eventually("vacuum.dead", func(f doctor.Finding) bool { return strings.Contains(f.What, "could not remove") })
+		requireFinding(t, dead, doctor.Warning, "outbox_events", "pg_stat_activity")
+		require.Contains(t, dead.What, "60,000 dead rows")
+		require.Contains(t, dead.What, "session "+old.pid)
+		old.exec("COMMIT")
+		c.exec("VACUUM (ANALYZE) outbox_events")
+		require.Eventually(t, func() bool { return len(c.examine().all("vacuum.dead")) == 0 }, wait, 100*time.Millisecond)
+	})
+}
+
+func TestDeadRowsThatASlotKeepsAreTold(t *testing.T) {
+	f := healthyFacts()
+	f.Vacuum = &dialect.DoctorVacuum{History: -1, Settings: dialect.QueueSettings(), TableSwitch: true, Automatic: true, Threshold: 5000, Dead: 300_000, Last: 40 * time.Second,
+		HeldBack: []dialect.DoctorHorizon{{Kind: "slot", Name: "old", Age: 20_000}}}
+	dead := findings(f.Check()).only(t, "vacuum.dead")
+	require.Contains(t, dead.What, "the slot old keeps rows")
+	f.Vacuum.HeldBack[0].Age = 100
+	require.Empty(t, findings(f.Check()).all("vacuum.dead"))
 }
