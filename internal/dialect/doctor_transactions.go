@@ -50,6 +50,8 @@ func (d *Doctor) Transactions(ctx context.Context, than time.Duration) (DoctorTr
 }
 
 const (
+	// RowShareLock is of SELECT … FOR UPDATE, which nobody has a reason for on outbox_events.
+	//
 	// Locks that conflict with what writers (RowExclusiveLock) or the relay take.
 	postgresBlocking = `('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`
 
@@ -59,7 +61,8 @@ const (
 	// statistics more than that it is there.
 	postgresSessions = `WITH outbox AS (` + postgresOutbox + `), held AS (
 	SELECT l.pid, bool_or(l.relation = to_regclass($1::text) AND l.mode = 'RowExclusiveLock' AND l.granted) AS writes,
-		min(o.relname || ': ' || l.mode) FILTER (WHERE l.mode IN ` + postgresBlocking + `) AS blocks,
+		coalesce(min(o.relname || ': ' || l.mode) FILTER (WHERE l.mode IN ` + postgresBlocking + `),
+			min(o.relname || ': rows') FILTER (WHERE l.mode = 'RowShareLock' AND l.granted AND l.relation = to_regclass($1::text))) AS blocks,
 		coalesce(bool_and(NOT l.granted) FILTER (WHERE l.mode IN ` + postgresBlocking + `), false) AS waits
 	FROM pg_locks l JOIN outbox o ON o.oid = l.relation
 	WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

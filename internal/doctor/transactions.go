@@ -72,6 +72,9 @@ func locks(f *Facts, t dialect.DoctorTransaction, found *findings) {
 	lock := t.Locks
 	if table, mode, ok := strings.Cut(t.Locks, ": "); ok {
 		lock = mode + " on " + table
+		if mode == "rows" {
+			lock, why = "rows of "+table+", by SELECT … FOR UPDATE or SHARE", "the relay cannot delete them once they are delivered; it sets them aside, which takes room from the others"
+		}
 	}
 	found.add(severity, "transactions.lock", session(t), fmt.Sprintf("%s: it %s %s", describe(t), does, lock), why, f.end(t))
 }

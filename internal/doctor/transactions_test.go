@@ -236,3 +236,17 @@ func TestThroughPgBouncerTransactionsAreSeenToo(t *testing.T) {
 	open := c.eventually("transactions.writer", atWorst)
 	require.Contains(t, open.What, "idle in transaction")
 }
+
+// The relay cannot delete a row that a forgotten SELECT … FOR UPDATE has locked.
+func TestASessionThatHasLockedRowsIsTold(t *testing.T) {
+	onPostgres(t, func(t *testing.T, c *clinic) {
+		c.exec("INSERT INTO outbox_events (topic) VALUES ('orders')")
+		s := c.begin()
+		s.exec("SELECT id FROM outbox_events FOR UPDATE")
+		locked := c.eventually("transactions.lock", func(doctor.Finding) bool { return true })
+		require.Contains(t, locked.What, "session "+s.pid)
+		require.Contains(t, locked.What, "rows of outbox_events")
+		require.Contains(t, locked.Why, "cannot delete them")
+		require.Contains(t, locked.Do, "SELECT pg_terminate_backend("+s.pid+");")
+	})
+}
