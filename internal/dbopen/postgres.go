@@ -34,6 +34,7 @@ func postgresConfig(u *parsedURL) (*pgx.ConnConfig, error) {
 		cfg.RuntimeParams["application_name"] = "postroom"
 	}
 	cfg.RuntimeParams["timezone"] = "UTC"
+	cfg.RuntimeParams["client_encoding"] = "UTF8" // a role may have another by default
 	return cfg, nil
 }
 
@@ -122,6 +123,10 @@ func probe(ctx context.Context, cfg *pgx.ConnConfig, where string) (postgresFact
 		return postgresFacts{}, cannotOpen(where, err, cfg.ConnectTimeout)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if has := conn.PgConn().ParameterStatus("server_encoding"); has != "" && has != "UTF8" {
+		return postgresFacts{}, refuse(where, "the database's encoding is %s, and Postroom needs UTF8: keys and topics are UTF-8 in Kafka, and text that has no such form could not be read. "+
+			"Make a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move yours with pg_dump and pg_restore", has)
+	}
 	var (
 		pid   uint32
 		facts postgresFacts
