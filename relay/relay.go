@@ -61,6 +61,8 @@ type store interface {
 	Writers(ctx context.Context) (dialect.Writers, error)
 	// Delete removes delivered rows while the lease is held.
 	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
+	// Renumber gives a row the next id.
+	Renumber(ctx context.Context, l dialect.Lease, row dialect.Event) error
 	// Lockers names the sessions that may have locked rows of the table.
 	Lockers(ctx context.Context) ([]string, error)
 	archives

@@ -3,6 +3,7 @@ package relay
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -41,10 +42,11 @@ type sweeper struct {
 
 // swept is what a sweep found.
 type swept struct {
-	stray, head int64 // the row that no read asks for; 0: none
-	cameBack    bool  // a row in flight holds another event
-	took        time.Duration
-	err         error
+	stray    *dialect.Event // the row that no read asks for
+	head     int64
+	cameBack bool // a row in flight holds another event
+	took     time.Duration
+	err      error
 }
 
 // inGaps is how many rows a look from the start allows for, beside those in flight: rows
@@ -58,7 +60,7 @@ const sweepRest = 20
 // two reads every row up to the head is in flight, parked, deleted, or in a gap.
 func (s *session) sweep(ctx context.Context, found, limit int) error {
 	if s.sweeper.running == nil {
-		if s.head > 0 && !time.Now().Before(s.sweeper.due) {
+		if !time.Now().Before(s.sweeper.due) {
 			s.beginSweep(ctx)
 		}
 		return nil
@@ -108,11 +110,28 @@ func (s *session) takeIn(ctx context.Context, result swept) error {
 			"table", s.relay.store.Table(), "took", result.took, "error", result.err)
 	case result.cameBack:
 		return errCameBack
-	case result.stray != 0:
+	case result.stray != nil && result.stray.ID <= 0:
+		return s.renumber(ctx, *result.stray)
+	case result.stray != nil:
 		s.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back; reading from the start",
-			"table", s.relay.store.Table(), "row", result.stray, "head", result.head)
+			"table", s.relay.store.Table(), "row", result.stray.ID, "head", result.head)
 		s.startOver()
 	}
+	return nil
+}
+
+// renumber gives a row an id of the database's. Ids begin at 1, so a lower one was chosen by
+// hand: no read from the start would ever show it.
+func (s *session) renumber(ctx context.Context, row dialect.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	if err := s.relay.store.Renumber(ctx, s.lease, row); err != nil {
+		s.leaseLost(err)
+		return fmt.Errorf("give row %d of %s a new id: %w", row.ID, s.relay.store.Table(), err)
+	}
+	s.sweeper.due = time.Now() // there may be more
+	s.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; leave the id to the database",
+		"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID)
 	return nil
 }
 
@@ -133,7 +152,7 @@ func (sw *sweep) run(ctx context.Context, from store) (found swept) {
 		if len(gaps) > 0 && gaps[0].Lo <= row.ID {
 			return true
 		}
-		found.stray = row.ID
+		found.stray = &row
 		return false
 	})
 	return found
