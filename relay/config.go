@@ -119,6 +119,9 @@ type Config struct {
 	// dead without a sign of it while that of the renewals lives, and a delete may wait
 	// for a row that somebody has locked and forgotten. Either must show as an error.
 	answerTimeout time.Duration
+
+	// These are the constants of the same names.
+	blindAfter, blindGrace, blindLookEvery, blindLookFor time.Duration
 	// purgeEvery is how often the archive is searched for rows that are old enough.
 	purgeEvery time.Duration
 	// askedEvery is how often parked rows that operators want sent or dropped are looked
@@ -148,6 +151,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
 	setDefault(&c.sweepEvery, 5*time.Second)
 	setDefault(&c.answerTimeout, time.Minute)
+	setDefault(&c.blindAfter, blindAfter)
+	setDefault(&c.blindGrace, blindGrace)
+	setDefault(&c.blindLookEvery, blindLookEvery)
+	setDefault(&c.blindLookFor, blindLookFor)
 	setDefault(&c.purgeEvery, time.Minute)
 	setDefault(&c.maxGaps, 512)
 	setDefault(&c.asideEvery, 5*time.Second)

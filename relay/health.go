@@ -45,6 +45,17 @@ func (h *health) failing() bool {
 	return len(h.since) > 0
 }
 
+// failedFor returns for how long a part has failed; 0: it works.
+func (h *health) failedFor(part string, now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	since, failing := h.since[part]
+	if !failing {
+		return 0
+	}
+	return max(now.Sub(since), 1)
+}
+
 // resumed notes that it works again.
 func (h *health) resumed(part string) {
 	h.mu.Lock()

@@ -13,6 +13,8 @@ import (
 type members interface {
 	// Peek looks at the lease without a lock.
 	Peek(ctx context.Context, ttl time.Duration) (dialect.LeaseState, error)
+	// Members lists the processes that serve the source, with how long ago they were seen.
+	Members(ctx context.Context) ([]dialect.Member, error)
 	// Beat tells that this process lives, and returns the others that do.
 	Beat(ctx context.Context, m dialect.Member, window time.Duration) ([]dialect.Member, error)
 	// Leave takes this process's heartbeat back.
@@ -20,7 +22,7 @@ type members interface {
 }
 
 // errHandedOver ends a turn in favour of another process.
-var errHandedOver = errors.New("handed over to a relay process that owns fewer sources")
+var errHandedOver = errors.New("handed over to another relay process")
 
 // beat tells the other processes of this one, and hears of them. If it fails, delivery
 // goes on and only the spread is uneven: a process that hears of nobody claims what is
@@ -32,7 +34,7 @@ func (r *Relay) beat(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, r.spread.beatEvery()/2)
 	defer cancel()
 	me := dialect.Member{ID: r.cfg.Process.id, Host: r.cfg.Process.host, Owned: r.cfg.Process.Owned()}
-	others, err := r.store.Beat(limited, me, r.spread.window())
+	others, err := r.hear(limited, me)
 	if ctx.Err() != nil {
 		return
 	}
@@ -71,6 +73,12 @@ func (r *Relay) approach(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	if state.OwnerBlind || r.sight.isBlind() || r.cfg.Process.anyBlind() {
+		r.look(ctx)
+	}
+	if r.sight.isBlind() && r.spread.othersHeard(time.Now()) {
+		return r.spread.lookEvery(), nil // they can deliver, and this process cannot
+	}
 	wait := r.spread.wait(state, time.Now())
 	if wait > 0 || !r.spread.beatDue(time.Now(), true) {
 		return wait, nil
@@ -84,9 +92,10 @@ func (r *Relay) turnOrHandOver(ctx context.Context, k *keeper) (done bool, err e
 	turn, handOver := context.WithCancelCause(ctx)
 	balancing := make(chan struct{})
 	r.spread.began(time.Now())
+	r.sight.untold()
 	go func() {
 		defer close(balancing)
-		r.balance(turn, handOver)
+		r.balance(turn, k, handOver)
 	}()
 	done, err = r.turn(turn, k)
 	handOver(nil) // ends balance too
@@ -104,10 +113,15 @@ func (r *Relay) turnOrHandOver(ctx context.Context, k *keeper) (done bool, err e
 
 // balance tells of this process while a turn lasts, and ends the turn when another
 // process should have the source.
-func (r *Relay) balance(ctx context.Context, handOver context.CancelCauseFunc) {
+func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelCauseFunc) {
 	every := r.spread.beatEvery()
 	for sleep(ctx, every*3/4+r.spread.random(every/4), nil) {
 		r.beat(ctx)
+		if heir, ok := r.evacuate(ctx, k); ok {
+			r.log.Warn("handing this source over: the sink cannot be reached from here", "relay", heir)
+			handOver(errHandedOver)
+			return
+		}
 		if r.health.failing() {
 			continue // what is on its way would not be drained
 		}
@@ -122,6 +136,10 @@ func (r *Relay) balance(ctx context.Context, handOver context.CancelCauseFunc) {
 // leave takes back the heartbeat, so that nobody reckons with this process.
 func (r *Relay) leave() {
 	r.spread.left()
+	if r.sight.isBlind() {
+		r.cfg.Process.wentBlind(false)
+		r.sight.reset()
+	}
 	if r.beatFails {
 		return
 	}

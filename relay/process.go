@@ -18,6 +18,7 @@ type Process struct {
 	mu       sync.Mutex
 	owned    int       // turns under way that are not being handed over
 	gained   time.Time // when the last of them began
+	blind    int       // relays that cannot reach their sink
 	leaving  int       // hand-overs that nobody has claimed yet
 	promised map[uuid.UUID]promise
 }
@@ -105,6 +106,32 @@ func (p *Process) give(surplus int, calm time.Time) bool {
 	p.owned--
 	p.leaving++
 	return true
+}
+
+// wentBlind notes that a relay cannot reach its sink any more, or can again. anyBlind
+// makes the others look after theirs.
+func (p *Process) wentBlind(blind bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if blind {
+		p.blind++
+	} else {
+		p.blind--
+	}
+}
+
+func (p *Process) anyBlind() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.blind > 0
+}
+
+// evacuate begins a hand-over that is no matter of numbers.
+func (p *Process) evacuate() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned--
+	p.leaving++
 }
 
 // given ends a hand-over: somebody has claimed the source, or nobody wants it.

@@ -39,6 +39,7 @@ type Relay struct {
 
 	topics topicList
 	used   usedTopics
+	sight  sight
 
 	scheduleOff sync.Once // it was said that scheduled events cannot be moved
 }
@@ -99,6 +100,8 @@ type leases interface {
 	Halt(ctx context.Context, l dialect.Lease, reason string) error
 	SetMode(ctx context.Context, l dialect.Lease, mode string) error
 	SetPosition(ctx context.Context, l dialect.Lease, position []byte) error
+	// NoteBlind says in the lease row whether the owner cannot reach its sink.
+	NoteBlind(ctx context.Context, l dialect.Lease, blind bool) error
 	// UsedTopics and SetUsedTopics keep which topics there were events for lately.
 	UsedTopics(ctx context.Context) (map[string]string, error)
 	SetUsedTopics(ctx context.Context, l dialect.Lease, topics []byte) error

@@ -225,6 +225,31 @@ func (s *spread) handOver(now time.Time) (heir uuid.UUID, ok bool) {
 	return least.id, true
 }
 
+// othersHeard reports whether another process is alive.
+func (s *spread) othersHeard(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.peers(now)) > 0
+}
+
+// evacuate ends this turn in favour of the process with fewest sources, if there is one
+// that surely lives.
+func (s *spread) evacuate(now time.Time) (heir uuid.UUID, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.heir != uuid.Nil {
+		return uuid.Nil, false
+	}
+	least, ok := fewest(s.source, slices.DeleteFunc(s.peers(now), func(o peer) bool { return !o.fresh }))
+	if !ok {
+		return uuid.Nil, false
+	}
+	s.proc.evacuate()
+	s.proc.promise(least, now.Add(s.ttl))
+	s.heir = least.id
+	return least.id, true
+}
+
 // nextOwner says in whose favour the lease is released: that of the hand-over, or of
 // the process with fewest if this one stops.
 func (s *spread) nextOwner(now time.Time) uuid.UUID {

@@ -150,6 +150,27 @@ func (r *Relay) Halt(ctx context.Context, l Lease, reason string) error {
 	}, reason)
 }
 
+// NoteBlind says in the hints that the owner cannot reach its sink, and since when, or that
+// it can. A claim clears it.
+func (r *Relay) NoteBlind(ctx context.Context, l Lease, blind bool) error {
+	since := ""
+	if blind {
+		since = time.Now().UTC().Format(time.RFC3339)
+	}
+	return r.setLease(ctx, l, map[Dialect]string{
+		PostgreSQL: "hints = jsonb_set(hints, ARRAY['blind'], to_jsonb($1::text))",
+		MySQL:      "hints = JSON_SET(hints, '$.blind', ?)",
+		SQLite:     "hints = json_set(hints, '$.blind', ?)",
+	}, since)
+}
+
+// blindSince is what NoteBlind wrote: empty or NULL if the owner reaches its sink.
+func (n Names) blindSince() string {
+	return map[Dialect]string{
+		PostgreSQL: "hints->>'blind'", MySQL: "JSON_VALUE(hints, '$.blind')", SQLite: "json_extract(hints, '$.blind')",
+	}[n.Dialect]
+}
+
 // SetPosition keeps in the hints where the next owner finds what transactions have
 // sent: a JSON object whose meaning is the sink's.
 func (r *Relay) SetPosition(ctx context.Context, l Lease, position []byte) error {

@@ -37,6 +37,8 @@ type LeaseState struct {
 	// Heir is the process for which the last owner released it; uuid.Nil: nobody in
 	// particular, or the owner did not release it.
 	Heir uuid.UUID
+	// OwnerBlind: the owner says that it cannot reach its sink.
+	OwnerBlind bool
 }
 
 // Peek looks at the lease, without a lock and without writing.
@@ -44,10 +46,11 @@ func (r *Relay) Peek(ctx context.Context, ttl time.Duration) (LeaseState, error)
 	heir := map[Dialect]string{
 		PostgreSQL: "hints->>'heir'", MySQL: "JSON_VALUE(hints, '$.heir')", SQLite: "json_extract(hints, '$.heir')",
 	}[r.names.Dialect]
-	q := r.names.Expand("SELECT " + r.names.claimable(ttl) + ", CASE WHEN owner IS NULL THEN " + heir + " END FROM {outbox_leases} WHERE id = 1")
+	q := r.names.Expand("SELECT " + r.names.claimable(ttl) + ", CASE WHEN owner IS NULL THEN " + heir + " END, " +
+		"owner IS NOT NULL AND coalesce(" + r.names.blindSince() + ", '') <> '' FROM {outbox_leases} WHERE id = 1")
 	var s LeaseState
 	var named sql.NullString
-	if err := r.leaseDB.QueryRowContext(ctx, q).Scan(&s.Free, &named); err != nil {
+	if err := r.leaseDB.QueryRowContext(ctx, q).Scan(&s.Free, &named, &s.OwnerBlind); err != nil {
 		return LeaseState{}, err
 	}
 	s.Heir, _ = uuid.Parse(named.String) // anything else names nobody

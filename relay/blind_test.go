@@ -1,0 +1,111 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+)
+
+// dimSink can lose its way to the broker.
+type dimSink struct {
+	testSink
+	dark   atomic.Bool
+	checks atomic.Int64 // that failed
+}
+
+var errDark = errors.New("no route to the broker")
+
+func newDimSink() *dimSink {
+	s := &dimSink{}
+	s.verdict = func(*Record) error {
+		if s.dark.Load() {
+			return errDark
+		}
+		return nil
+	}
+	return s
+}
+
+func (s *dimSink) Check(context.Context) error {
+	if s.dark.Load() {
+		s.checks.Add(1)
+		return errDark
+	}
+	return nil
+}
+
+// dimRelay is a process of its own with a sink of its own, and times that a test can wait for.
+func (b *bench) dimRelay() (*Relay, *dimSink) {
+	sink := newDimSink()
+	r, err := New(Config{
+		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
+		blindAfter: 100 * time.Millisecond, blindGrace: time.Second, blindLookEvery: 20 * time.Millisecond,
+	})
+	require.NoError(b.t, err)
+	return r, sink
+}
+
+func (b *bench) epoch() (epoch int) {
+	b.t.Helper()
+	require.NoError(b.t, b.db.DB.QueryRowContext(b.t.Context(), "SELECT epoch FROM outbox_leases").Scan(&epoch))
+	return epoch
+}
+
+func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		blind, dark := b.dimRelay()
+		start(t, blind)
+		eventually(t, "the first one owns the source", func() bool { return blind.cfg.Process.Owned() == 1 })
+		sighted, bright := b.dimRelay()
+		stop := start(t, sighted)
+		dark.dark.Store(true)
+		b.commit("k", "k1")
+		settles(t, "the other one delivers", func() bool { return len(bright.values()) == 1 })
+		require.Equal(t, []string{"k1"}, bright.values())
+		require.Equal(t, 1, sighted.cfg.Process.Owned())
+		settles(t, "the first one has given it up", func() bool { return blind.cfg.Process.Owned() == 0 })
+
+		// It owns fewer, and is given nothing; where nobody else is left, it takes what is free.
+		epoch, checks := b.epoch(), dark.checks.Load()
+		settles(t, "it goes on looking", func() bool { return dark.checks.Load() > checks+10 })
+		require.Equal(t, epoch, b.epoch())
+		require.NoError(t, stop())
+		settles(t, "nobody else is there", func() bool { return blind.cfg.Process.Owned() == 1 })
+		dark.dark.Store(false)
+		b.commit("k", "k2")
+		settles(t, "it delivers again", func() bool { return len(dark.values()) > 0 && dark.values()[len(dark.values())-1] == "k2" })
+	})
+}
+
+// In an outage of the broker itself a hand-over would only give up records on their way.
+func TestInAnOutageOfTheBrokerEveryRelayKeepsWhatItHas(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		owner, first := b.dimRelay()
+		start(t, owner)
+		eventually(t, "the first one owns the source", func() bool { return owner.cfg.Process.Owned() == 1 })
+		waiting, second := b.dimRelay()
+		start(t, waiting)
+		settles(t, "the owner has heard of the other", func() bool { return owner.spread.othersHeard(time.Now()) })
+		epoch := b.epoch()
+		first.dark.Store(true)
+		second.dark.Store(true)
+		b.commit("k", "k1")
+		settles(t, "both look for long", func() bool { return first.checks.Load() > 3 && second.checks.Load() > 100 })
+		require.Equal(t, epoch, b.epoch())
+		first.dark.Store(false)
+		second.dark.Store(false)
+		settles(t, "it goes on", func() bool { return len(first.values()) > 0 && b.empty() })
+		require.Equal(t, epoch, b.epoch())
+		require.Empty(t, second.values())
+	})
+}
