@@ -37,7 +37,7 @@ func (b *batch) sort(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool
 // blockedKeys returns which of the messages' keys stand still, as topic, NUL, key, and
 // locks them. None did when the batch began is no answer once a message is found done: a
 // member that was declared dead may have parked it since, and the next one of its key waits behind it.
-func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (map[string]bool, error) {
+func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (_ map[string]bool, err error) {
 	b.blocked = b.blocked || slices.Contains(fresh, false)
 	if !b.blocked {
 		return nil, nil
@@ -54,6 +54,8 @@ func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh
 		byTopic[m.Topic] = append(byTopic[m.Topic], keyText(m.Key))
 	}
 	slices.Sort(topics)
+	over := b.ib.watch(ctx, b.db, &b.stall, "lane", b.lane, "messages", len(ms))
+	defer func() { over(err) }()
 	blocked := map[string]bool{}
 	for _, topic := range topics {
 		keys := byTopic[topic]

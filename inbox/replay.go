@@ -84,6 +84,7 @@ type replay struct {
 	known  map[string]bool // the lanes, and those that had nothing to do any more
 	looked int64           // seq up to which what was asked for is known
 	forget time.Time       // when known was last cut down to the lanes
+	stall  stall           // the wait for a key's lock
 }
 
 // lane is the parked messages of a key, or one message without a key.

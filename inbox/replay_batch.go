@@ -65,7 +65,7 @@ func (b *replayBatch) once(ctx context.Context) *failure {
 		return databaseFailure(err)
 	}
 	defer func() { _ = tx.Rollback() }() // before the attempt is given back: SQLite has one writer at a time
-	blocked, err := b.ib.store.LockBlocked(ctx, tx, b.ib.consumer, b.lane.Topic, *b.lane.Key)
+	blocked, err := b.lock(ctx, tx, b.lane.InboxAsked)
 	if err != nil {
 		return databaseFailure(err)
 	}

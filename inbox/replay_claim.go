@@ -74,7 +74,7 @@ func (p *replay) waiting(ctx context.Context, tx *sql.Tx, l *lane) ([]dialect.In
 		}
 		return []dialect.InboxWaiting{{Seq: l.Seq, State: row.State, Attempts: row.Attempts}}, nil
 	}
-	blocked, err := p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, l.Topic, *l.Key)
+	blocked, err := p.lock(ctx, tx, l.InboxAsked)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,13 @@ func (p *replay) waiting(ctx context.Context, tx *sql.Tx, l *lane) ([]dialect.In
 	// It has failed again, or killed the process, or another process is at it: what was asked for beside it waits
 	// behind it.
 	return nil, p.ib.store.HoldBackParked(ctx, tx, p.ib.consumer, l.Topic, *l.Key, waiting[0].Seq)
+}
+
+// lock locks a key. Whoever parks or replays it holds the lock until its transaction ends.
+func (p *replay) lock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked) (blocked bool, err error) {
+	over := p.ib.watch(ctx, p.db, &p.stall, "topic", a.Topic, "parked_seq", a.Seq)
+	defer func() { over(err) }()
+	return p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
 }
 
 // together says which of the rows run in one transaction: those that have not failed before, and that fit. One that

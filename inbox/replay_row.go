@@ -55,7 +55,7 @@ func (p *replay) once(ctx context.Context, u *unit, a dialect.InboxAsked, seq in
 	defer func() { _ = tx.Rollback() }()
 	blocked := false
 	if a.Key != nil {
-		if blocked, err = p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key); err != nil {
+		if blocked, err = p.lock(ctx, tx, a); err != nil {
 			return m, false, databaseFailure(err)
 		}
 	}

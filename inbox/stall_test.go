@@ -48,11 +48,12 @@ func (l *logged) lines(parts ...string) (found []string) {
 // A member's host is paused in the middle of a transaction. Its successor waits for the locks of that, for as long as the
 // server takes to find out: the log must say so, once, with the session to end, and when it is over.
 func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
-	ways := []struct {
+	type way struct {
 		name string
 		dead func(t *testing.T, b bench, ib *inbox.Inbox, tx *sql.Tx)
 		next func(ctx context.Context, b bench, ib *inbox.Inbox) error
-	}{
+	}
+	ways := []way{
 		{"a message", func(t *testing.T, b bench, ib *inbox.Inbox, tx *sql.Tx) {
 			_, err := ib.Accept(t.Context(), tx, order("1", "k"))
 			require.NoError(t, err)
@@ -78,6 +79,31 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 			return err
 		}},
 	}
+	lockKey := func(t *testing.T, b bench, ib *inbox.Inbox, tx *sql.Tx) {
+		if b.count(t, "SELECT count(*) FROM inbox_blocked") == 0 {
+			require.Equal(t, inbox.Parked, b.process(t, ib, order("poison", "blocked"), poison))
+		}
+		_, err := tx.ExecContext(t.Context(), "SELECT 1 FROM inbox_blocked FOR UPDATE")
+		require.NoError(t, err)
+	}
+	ways = append(ways, []way{
+		{"a message whose key is parked", lockKey, func(ctx context.Context, b bench, ib *inbox.Inbox) error {
+			_, err := ib.Process(ctx, b.DB, order("5", "blocked"), b.effect("5"))
+			return err
+		}},
+		{"a batch whose key is parked", lockKey, func(ctx context.Context, b bench, ib *inbox.Inbox) error {
+			calls := 0
+			_, err := ib.ProcessBatch(ctx, b.DB, []inbox.Message{order("6", "blocked"), order("7", "k")}, b.applyAll(&calls))
+			return err
+		}},
+		{"a replay", func(t *testing.T, b bench, ib *inbox.Inbox, tx *sql.Tx) {
+			b.ask(t, "poison", "retry")
+			lockKey(t, b, ib, tx)
+		}, func(ctx context.Context, b bench, ib *inbox.Inbox) error {
+			_, err := ib.Replay(ctx, b.DB, b.applying)
+			return err
+		}},
+	}...)
 	each(t, func(t *testing.T, b bench) {
 		if b.Dialect == inbox.SQLite {
 			t.Log("SQLite's writers are turned away after the busy timeout")
@@ -85,7 +111,7 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 		}
 		for _, way := range ways {
 			log := &logged{}
-			ib := b.inbox(t, "billing", inbox.WithStallAfter(30*time.Millisecond), inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+			ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithStallAfter(30*time.Millisecond), inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 			tx := b.begin(t)
 			var session int64
 			require.NoError(t, tx.QueryRowContext(t.Context(), map[inbox.Dialect]string{

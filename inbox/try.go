@@ -129,7 +129,9 @@ func (r *run) handle(ctx context.Context, tx *sql.Tx, blocked bool) (Outcome, *f
 		return Parked, nil
 	}
 	if blocked {
+		over := r.ib.watch(ctx, r.db, &r.stall, "message_id", r.message.ID, "topic", r.message.Topic)
 		behind, err := r.ib.parkBehind(ctx, tx, r.message)
+		over(err)
 		if err != nil {
 			return Failed, databaseFailure(fmt.Errorf("park it in %s: %w%s", r.ib.parked, err, hint(err)))
 		}

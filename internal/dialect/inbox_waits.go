@@ -63,22 +63,22 @@ const (
   COALESCE(a.usename, ''), COALESCE(a.application_name, ''), COALESCE(host(a.client_addr), ''), COALESCE(a.state, ''),
   COALESCE((extract(epoch FROM clock_timestamp() - a.xact_start) * 1000000)::bigint, 0)
 FROM pg_stat_activity AS w CROSS JOIN LATERAL unnest(pg_blocking_pids(w.pid)) AS b (pid) LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
-WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' AND (position($1::text IN w.query) > 0 OR position($2::text IN w.query) > 0)
+WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' AND (position($1::text IN w.query) > 0 OR position($2::text IN w.query) > 0 OR position($3::text IN w.query) > 0)
 ORDER BY 2 DESC, 8 DESC LIMIT 20`
 
 	lockWaitsMySQL = `SELECT r.trx_mysql_thread_id, TIMESTAMPDIFF(MICROSECOND, r.trx_wait_started, NOW(6)), b.trx_mysql_thread_id,
   COALESCE(p.user, ''), '', COALESCE(p.host, ''), COALESCE(p.command, ''), TIMESTAMPDIFF(MICROSECOND, b.trx_started, NOW(6))
 FROM %s AS w JOIN information_schema.innodb_trx AS r ON r.trx_id = w.%s JOIN information_schema.innodb_trx AS b ON b.trx_id = w.%s
 JOIN information_schema.processlist AS q ON q.id = r.trx_mysql_thread_id LEFT JOIN information_schema.processlist AS p ON p.id = b.trx_mysql_thread_id
-WHERE q.db = DATABASE() AND (LOCATE(?, r.trx_query) > 0 OR LOCATE(?, r.trx_query) > 0)
+WHERE q.db = DATABASE() AND (LOCATE(?, r.trx_query) > 0 OR LOCATE(?, r.trx_query) > 0 OR LOCATE(?, r.trx_query) > 0)
 ORDER BY 2 DESC, 8 DESC LIMIT 20`
 )
 
-// inboxLockWaits lists sessions that wait for a lock on the tables where consumers write first, the longest first. On
+// inboxLockWaits lists sessions that wait for a lock on the tables where consumers wait for one another, the longest first. On
 // PostgreSQL it sees those of the caller's own user, or all with pg_read_all_stats; MySQL wants the right PROCESS. SQLite
 // has none: its writers are turned away.
 func (n Names) inboxLockWaits(ctx context.Context, db Queryer) (waits []LockWait, err error) {
-	tables := []any{n.Table(InboxEvents), n.Table(InboxOffsets)}
+	tables := []any{n.Table(InboxEvents), n.Table(InboxOffsets), n.Table(InboxBlocked)}
 	queries := []string{lockWaitsPostgres}
 	switch n.Dialect {
 	case SQLite:
@@ -116,7 +116,7 @@ func readLockWaits(ctx context.Context, db Queryer, query string, args ...any) (
 	return waits, rows.Err()
 }
 
-// LockWaits lists sessions that wait for a lock on inbox_events or inbox_offsets, the longest first.
+// LockWaits lists sessions that wait for a lock on inbox_events, inbox_offsets or inbox_blocked, the longest first.
 func (i *Inbox) LockWaits(ctx context.Context, db Queryer) ([]LockWait, error) {
 	return i.names.inboxLockWaits(ctx, db)
 }

@@ -146,8 +146,8 @@ func inboxWaits(f *Facts, found *findings) {
 			continue
 		}
 		seen[w.Holder.Session] = true
-		found.add(Problem, "inbox.waits", f.table(dialect.InboxEvents), fmt.Sprintf("session %d has waited for %s to write to %s or %s, for %s",
-			w.Waiter, duration(w.For), f.table(dialect.InboxEvents), f.table(dialect.InboxOffsets), w.Holder),
+		found.add(Problem, "inbox.waits", f.table(dialect.InboxEvents), fmt.Sprintf("session %d has waited for %s for a lock on a table of the inbox that %s holds",
+			w.Waiter, duration(w.For), w.Holder),
 			"its partition stands still until that transaction ends. If it is of a consumer whose host is paused or gone, the server may "+
 				"take hours to find out: docs/consumers.md says what limits that", w.Holder.End(f.Names.Dialect))
 	}

@@ -128,7 +128,7 @@ func TestTheInboxIsExamined(t *testing.T) {
 				end = "KILL %d;"
 			}
 			requireFinding(t, found.only(t, "inbox.waits"), doctor.Problem, "inbox_events", fmt.Sprintf(end, session))
-			require.Contains(t, found[0].What, fmt.Sprintf("for session %d (", session))
+			require.Contains(t, found[0].What, fmt.Sprintf("that session %d (", session))
 			require.Empty(t, c.examineInbox(0).all("inbox.waits"), "not long by default")
 			require.NoError(t, dead.Rollback())
 			require.NoError(t, <-successor)
