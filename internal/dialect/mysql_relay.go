@@ -28,7 +28,11 @@ const (
 	mysqlColumns = `id, event_id, topic, event_key, event_type, payload, headers, ` +
 		`TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', created_at)`
 
-	mysqlHeader = `SELECT 0, NULL, IF(@@read_only, 'standby', 'primary'), NULL, CONCAT_WS('/', @@hostname, @@port, @@server_id), NULL, NULL, NULL`
+	// In a statement that writes it is safe: the relay's transactions read committed
+	// rows, and for those InnoDB accepts no binary log that a replica would evaluate anew.
+	mysqlServer = `CONCAT_WS('/', @@hostname, @@port, @@server_id)`
+
+	mysqlHeader = `SELECT 0, NULL, IF(@@read_only, 'standby', 'primary'), NULL, ` + mysqlServer + `, NULL, NULL, NULL`
 
 	// LIMIT, the number of rows: without it InnoDB looks at the row behind the range
 	// to see that it has ended, and waits there for an open writer's lock.
@@ -39,13 +43,13 @@ const (
 	mysqlDeleteRun = `DELETE FROM {outbox_events}
 WHERE id BETWEEN ? AND ?
   AND EXISTS (SELECT 1 FROM (SELECT id FROM {outbox_events} WHERE id = ? AND event_id = ? LIMIT 1) AS last)
-  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ?)
+  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ? AND ` + mysqlServer + ` = ?)
 ORDER BY id LIMIT ?`
 
 	// FORCE INDEX: in a small table the optimiser prefers a scan, which waits for the
 	// rows of every open transaction; and by stale statistics every table is small.
 	mysqlDeleteEvents = mysqlDeleteNamed + `
-WHERE EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ?)`
+WHERE EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = ? AND epoch = ? AND ` + mysqlServer + ` = ?)`
 
 	mysqlDeleteNamed = `DELETE e FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]')) AS delivered
 STRAIGHT_JOIN {outbox_events} AS e FORCE INDEX (PRIMARY) ON e.id = delivered.id AND e.event_id = CONVERT(delivered.event_id USING ascii) COLLATE ascii_bin`
@@ -90,16 +94,16 @@ func (m *mysqlRelay) readStatement(q ReadQuery) string {
 }
 
 func (m *mysqlRelay) deleteRun(ctx context.Context, l Lease, r Run) (int64, error) {
-	return m.exec(ctx, m.names.Expand(mysqlRowWait+mysqlDeleteRun), r.Lo, r.Last.ID, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch,
+	return m.exec(ctx, m.names.Expand(mysqlRowWait+mysqlDeleteRun), r.Lo, r.Last.ID, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch, l.Server,
 		r.Last.ID-r.Lo+1)
 }
 
-func (m *mysqlRelay) deleteEvents(ctx context.Context, l Lease, events []Event) (int64, error) {
+func (m *mysqlRelay) deleteEvents(ctx context.Context, db execer, l Lease, events []Event) (int64, error) {
 	list, err := eventsJSON(events)
 	if err != nil {
 		return 0, err
 	}
-	return m.exec(ctx, m.names.Expand(mysqlRowWait+mysqlDeleteEvents), list, l.Owner.String(), l.Epoch)
+	return affected(db.ExecContext(ctx, m.names.Expand(mysqlRowWait+mysqlDeleteEvents), list, l.Owner.String(), l.Epoch, l.Server))
 }
 
 // eventsJSON lists events as [[id, "event id"], …].
@@ -134,7 +138,7 @@ WHERE id = 1 AND (owner = ? OR `+m.names.claimable(c.TTL)+`)`),
 func (m *mysqlRelay) renew(ctx context.Context, l Lease, ttl time.Duration) (int64, error) {
 	return m.exec(ctx, m.names.Expand(`UPDATE {outbox_leases}
 SET expires_at = UTC_TIMESTAMP(6) + INTERVAL `+strconv.FormatInt(ttl.Microseconds(), 10)+` MICROSECOND
-WHERE id = 1 AND owner = ? AND epoch = ?`), l.Owner.String(), l.Epoch)
+WHERE id = 1 AND owner = ? AND epoch = ? AND `+mysqlServer+` = ?`), l.Owner.String(), l.Epoch, l.Server)
 }
 
 func (m *mysqlRelay) inspect(ctx context.Context) (Source, error) {

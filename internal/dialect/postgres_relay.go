@@ -38,11 +38,12 @@ func newPostgresRelay(b relayBase) *postgresRelay {
 // sorted by its index, and every gap lies below the head. Read checks that ids
 // ascend, and fails if a planner ever does otherwise.
 const (
+	// postgresServer names the server and its history: a restart and a promotion change it.
+	postgresServer = `extract(epoch FROM pg_postmaster_start_time())::text
+  || '/' || CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END`
+
 	postgresHeader = `SELECT 0::bigint, NULL::bytea, CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
-       NULL::text,
-       extract(epoch FROM pg_postmaster_start_time())::text
-         || '/' || CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
-       NULL::bytea, NULL::text, NULL::timestamptz
+       NULL::text, ` + postgresServer + `, NULL::bytea, NULL::text, NULL::timestamptz
 `
 	postgresGaps = `(SELECT e.* FROM unnest($3::text::bigint[], $4::text::bigint[]) AS gap (lo, hi)
   CROSS JOIN LATERAL (
@@ -61,12 +62,12 @@ const (
 	postgresDeleteRun = `DELETE FROM {outbox_events}
 WHERE id BETWEEN $1 AND $2
   AND EXISTS (SELECT 1 FROM {outbox_events} AS last WHERE last.id = $2 AND last.event_id = $3::uuid)
-  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = $4 AND epoch = $5)` + postgresRowWait
+  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = $4 AND epoch = $5 AND $6 = ` + postgresServer + `)` + postgresRowWait
 
 	postgresDeleteEvents = `DELETE FROM {outbox_events} AS e
 USING unnest($1::text::bigint[], $2::text::uuid[]) AS delivered (id, event_id)
 WHERE e.id = delivered.id AND e.event_id = delivered.event_id
-  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = $3 AND epoch = $4)` + postgresRowWait
+  AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE id = 1 AND owner = $3 AND epoch = $4 AND $5 = ` + postgresServer + `)` + postgresRowWait
 
 	// An INSERT takes RowExclusiveLock on the table before it takes an id, and
 	// keeps it until its transaction has ended. A transaction that is prepared
@@ -122,10 +123,10 @@ func postgresArrays(ranges []Range) (lo, hi string) {
 }
 
 func (p *postgresRelay) deleteRun(ctx context.Context, l Lease, r Run) (int64, error) {
-	return p.exec(ctx, p.removeRun, r.Lo, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch)
+	return p.exec(ctx, p.removeRun, r.Lo, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch, l.Server)
 }
 
-func (p *postgresRelay) deleteEvents(ctx context.Context, l Lease, events []Event) (int64, error) {
+func (p *postgresRelay) deleteEvents(ctx context.Context, db execer, l Lease, events []Event) (int64, error) {
 	var ids, eventIDs strings.Builder
 	for i, e := range events {
 		sep := byte(',')
@@ -137,7 +138,7 @@ func (p *postgresRelay) deleteEvents(ctx context.Context, l Lease, events []Even
 		ids.WriteString(strconv.FormatInt(e.ID, 10))
 		eventIDs.WriteString(e.EventID.String())
 	}
-	return p.exec(ctx, p.removeEvents, ids.String()+"}", eventIDs.String()+"}", l.Owner.String(), l.Epoch)
+	return affected(db.ExecContext(ctx, p.removeEvents, ids.String()+"}", eventIDs.String()+"}", l.Owner.String(), l.Epoch, l.Server))
 }
 
 // clock_timestamp is read again when the row's lock was waited for: the time of the
@@ -158,7 +159,7 @@ WHERE id = 1 AND (owner = $4 OR `+p.names.claimable(c.TTL)+`)`),
 func (p *postgresRelay) renew(ctx context.Context, l Lease, ttl time.Duration) (int64, error) {
 	return p.exec(ctx, p.names.Expand(`UPDATE {outbox_leases}
 SET expires_at = clock_timestamp() + $1::bigint * interval '1 microsecond'
-WHERE id = 1 AND owner = $2 AND epoch = $3`), ttl.Microseconds(), l.Owner.String(), l.Epoch)
+WHERE id = 1 AND owner = $2 AND epoch = $3 AND $4 = `+postgresServer), ttl.Microseconds(), l.Owner.String(), l.Epoch, l.Server)
 }
 
 func (p *postgresRelay) inspect(ctx context.Context) (Source, error) {

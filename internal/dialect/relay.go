@@ -49,6 +49,9 @@ type Lease struct {
 	Owner    uuid.UUID
 	Epoch    int64
 	SourceID uuid.UUID
+	// Server is the one that granted it, as in ReadInfo. The row is copied to standbys: on
+	// another server it says what was true when that was last told.
+	Server string
 
 	// Mode is the one that the source was relayed in last, or the claim's if it never was.
 	Mode string
@@ -117,6 +120,9 @@ type Source struct {
 var (
 	// ErrLeaseLost: the lease row names another owner or epoch.
 	ErrLeaseLost = errors.New("the lease is held by another owner")
+	// ErrServerChanged: another server answers than the one that granted the lease, or the
+	// same one after a restart. It may lack what that one has committed.
+	ErrServerChanged = errors.New("another database server answers than before, or it was restarted")
 	// ErrSequenceBehind: the next ids exist already; inserts would fail or reuse ids.
 	ErrSequenceBehind = errors.New("the id sequence is below the highest id")
 )
@@ -140,7 +146,7 @@ type Relay struct {
 type relaySQL interface {
 	read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (ReadInfo, error)
 	deleteRun(ctx context.Context, l Lease, r Run) (int64, error)
-	deleteEvents(ctx context.Context, l Lease, events []Event) (int64, error)
+	deleteEvents(ctx context.Context, db execer, l Lease, events []Event) (int64, error)
 	claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, error)
 	renew(ctx context.Context, l Lease, ttl time.Duration) (int64, error)
 	inspect(ctx context.Context) (Source, error)
@@ -181,6 +187,11 @@ func newRelaySQL(db *sql.DB, n Names) relaySQL {
 		return newMySQLRelay(base)
 	}
 	return newSQLiteRelay(base)
+}
+
+// execer is a *sql.DB or a *sql.Tx.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 type relayBase struct {
@@ -232,8 +243,9 @@ func (r *Relay) Below(ctx context.Context, id int64, limit int, visit func(Event
 // followed by a second one over the gaps below its highest id (hazard 4).
 func (r *Relay) TornReads() bool { return r.names.Dialect == MySQL }
 
-// Delete removes delivered rows while the lease is held, and returns how many it
-// removed. A run is removed only while its last row still is that event, and a
+// Delete removes delivered rows while the lease is held, by the server that granted it, and
+// returns how many it removed. It does not tell why it removed fewer than d names: ask
+// DeleteNamed. A run is removed only while its last row still is that event, and a
 // single row only if it is: ids that came back after a failover name other events.
 func (r *Relay) Delete(ctx context.Context, l Lease, d Deletion) (int64, error) {
 	var total int64
@@ -245,13 +257,32 @@ func (r *Relay) Delete(ctx context.Context, l Lease, d Deletion) (int64, error) 
 		total += n
 	}
 	if len(d.Events) > 0 {
-		n, err := r.sql.deleteEvents(ctx, l, d.Events)
+		n, err := r.sql.deleteEvents(ctx, r.db, l, d.Events)
 		if err != nil {
 			return total, err
 		}
 		total += n
 	}
 	return total, nil
+}
+
+// DeleteNamed removes delivered rows, each only if it still is that event. When it has
+// returned without an error, none of them is left on the server that granted the lease:
+// ErrLeaseLost and ErrServerChanged say that nothing was removed.
+//
+// It asks for the lease after the delete, on the same connection: what the delete passed
+// over was not there. It does not lock the lease row, since the delete may wait for a row.
+func (r *Relay) DeleteNamed(ctx context.Context, l Lease, events []Event) (removed int64, err error) {
+	err = r.inTx(ctx, func(tx *sql.Tx) error {
+		if removed, err = r.sql.deleteEvents(ctx, tx, l, events); err != nil {
+			return err
+		}
+		return r.holds(ctx, tx, l, "")
+	})
+	if err != nil {
+		return 0, err
+	}
+	return removed, nil
 }
 
 // Writers lists the transactions that may still fill a gap seen before the call.
@@ -283,7 +314,7 @@ func (r *Relay) rights(ctx context.Context) error {
 	if _, err := r.sql.read(ctx, ReadQuery{Limit: 1}, func(*Row) bool { return false }); err != nil {
 		return err
 	}
-	if _, err := r.sql.deleteEvents(ctx, Lease{}, []Event{{}}); err != nil {
+	if _, err := r.sql.deleteEvents(ctx, r.db, Lease{}, []Event{{}}); err != nil {
 		return err
 	}
 	return r.parkingRights(ctx)

@@ -51,9 +51,9 @@ func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 		position := map[Dialect]string{
 			PostgreSQL: "hints->'position'", MySQL: "JSON_EXTRACT(hints, '$.position')", SQLite: "json_extract(hints, '$.position')",
 		}[r.names.Dialect]
-		q := r.names.Expand("SELECT epoch, source_id, mode, " + position + " FROM {outbox_leases} WHERE id = 1")
+		q := r.names.Expand("SELECT epoch, source_id, mode, " + r.names.server() + ", " + position + " FROM {outbox_leases} WHERE id = 1")
 		var kept sql.NullString
-		err = tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID, &l.Mode, &kept)
+		err = tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID, &l.Mode, &l.Server, &kept)
 		if kept.Valid && kept.String != "null" {
 			l.Position = []byte(kept.String)
 		}
@@ -66,12 +66,45 @@ func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 }
 
 // Renew moves the lease's end to ttl from now. ErrLeaseLost: another owner has it.
+// ErrServerChanged: this server did not grant it.
 func (r *Relay) Renew(ctx context.Context, l Lease, ttl time.Duration) error {
 	n, err := r.leaseSQL.renew(ctx, l, ttl)
 	if err == nil && n == 0 {
-		return ErrLeaseLost
+		return r.holds(ctx, r.leaseDB, l, "")
 	}
 	return err
+}
+
+// holds returns nil if l is the lease in the table of the server that granted it, and else
+// ErrLeaseLost or ErrServerChanged. lock is what follows the SELECT.
+func (r *Relay) holds(ctx context.Context, db rowQueryer, l Lease, lock string) error {
+	var owner sql.NullString
+	var epoch int64
+	var server string
+	q := r.names.Expand("SELECT owner, epoch, " + r.names.server() + " FROM {outbox_leases} WHERE id = 1" + lock)
+	err := db.QueryRowContext(ctx, q).Scan(&owner, &epoch, &server)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return ErrLeaseLost
+	case err != nil:
+		return err
+	case owner.String != l.Owner.String() || epoch != l.Epoch:
+		return ErrLeaseLost
+	case server != l.Server:
+		return ErrServerChanged
+	}
+	return nil
+}
+
+// server is the expression that names the server, as in ReadInfo.
+func (n Names) server() string {
+	switch n.Dialect {
+	case PostgreSQL:
+		return postgresServer
+	case MySQL:
+		return mysqlServer
+	}
+	return sqliteServer
 }
 
 // Release gives the lease up, so that the next owner need not wait for its end. It
@@ -98,17 +131,18 @@ func (r *Relay) HandOver(ctx context.Context, l Lease, heir uuid.UUID) error {
 	return err
 }
 
-// Held reports whether l is still the lease in the table.
+// Held reports whether l is still the lease in the table. ErrServerChanged: another server
+// was asked.
 func (r *Relay) Held(ctx context.Context, l Lease) (bool, error) {
-	q := r.names.Expand("SELECT COUNT(*) FROM {outbox_leases} WHERE id = 1 AND owner = " +
-		r.names.param(1) + " AND epoch = " + r.names.param(2))
-	var n int
-	err := r.leaseDB.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&n)
-	return n == 1, err
+	err := r.holds(ctx, r.leaseDB, l, "")
+	if errors.Is(err, ErrLeaseLost) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Fenced runs change in a transaction that holds the lease row locked, or returns
-// ErrLeaseLost. Whatever moves rows or writes hints goes through it: a condition
+// ErrLeaseLost or ErrServerChanged. Whatever moves rows or writes hints goes through it: a condition
 // EXISTS (lease) in the statement itself is judged by the statement's snapshot, and
 // a zombie that waited for a row's lock passes it after its successor has claimed
 // (hazard 8). A claim, on the other hand, waits for this lock.
@@ -129,16 +163,9 @@ func (r *Relay) Settle(ctx context.Context, l Lease) error {
 	return r.Fenced(ctx, l, func(*sql.Tx) error { return nil })
 }
 
-// lockLease locks the lease row until tx ends, or returns ErrLeaseLost.
+// lockLease locks the lease row until tx ends, or returns ErrLeaseLost or ErrServerChanged.
 func (r *Relay) lockLease(ctx context.Context, tx *sql.Tx, l Lease) error {
-	q := r.names.Expand("SELECT epoch FROM {outbox_leases} WHERE id = 1 AND owner = " +
-		r.names.param(1) + " AND epoch = " + r.names.param(2) + r.forUpdate())
-	var epoch int64
-	err := tx.QueryRowContext(ctx, q, l.Owner.String(), l.Epoch).Scan(&epoch)
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrLeaseLost
-	}
-	return err
+	return r.holds(ctx, tx, l, r.forUpdate())
 }
 
 // Halt records in the hints why the source stopped. The next claim clears it.

@@ -159,13 +159,13 @@ func postgresPlans(t *testing.T, db dbtest.Database, generic bool) {
 		for _, e := range someEvents(t, r, n) {
 			ids, eventIDs = append(ids, fmt.Sprint(e.ID)), append(eventIDs, e.EventID.String())
 		}
-		plan = planOn(t, db.DB, generic, "text, text, text, bigint", r.DeleteEventsSQL(),
-			"{"+strings.Join(ids, ",")+"}", "{"+strings.Join(eventIDs, ",")+"}", l.Owner, l.Epoch)
+		plan = planOn(t, db.DB, generic, "text, text, text, bigint, text", r.DeleteEventsSQL(),
+			"{"+strings.Join(ids, ",")+"}", "{"+strings.Join(eventIDs, ",")+"}", l.Owner, l.Epoch, l.Server)
 		require.Contains(t, plan, "outbox_events_pkey", "%d events:\n%s", n, plan)
 		require.NotContains(t, plan, "Seq Scan on outbox_events", "%d events:\n%s", n, plan)
 	}
-	plan = planOn(t, db.DB, generic, "bigint, bigint, text, text, bigint", r.DeleteRunSQL(),
-		90_001, 100_000, someEvents(t, r, 1)[0].EventID, l.Owner, l.Epoch)
+	plan = planOn(t, db.DB, generic, "bigint, bigint, text, text, bigint, text", r.DeleteRunSQL(),
+		90_001, 100_000, someEvents(t, r, 1)[0].EventID, l.Owner, l.Epoch, l.Server)
 	require.Contains(t, plan, "outbox_events_pkey", plan)
 	require.NotContains(t, plan, "Seq Scan on outbox_events", plan)
 }
@@ -191,10 +191,10 @@ func TestMariaDBReadsAndDeletesByThePrimaryKey(t *testing.T) {
 		}
 
 		l := mustClaim(t, r)
-		plan := explained(t, db, "EXPLAIN "+r.DeleteEventsSQL(), []any{`[[5, "` + l.Owner.String() + `"]]`, l.Owner.String(), l.Epoch})
+		plan := explained(t, db, "EXPLAIN "+r.DeleteEventsSQL(), []any{`[[5, "` + l.Owner.String() + `"]]`, l.Owner.String(), l.Epoch, l.Server})
 		require.Contains(t, plan, " e eq_ref PRIMARY PRIMARY ", plan)
 		last := someEvents(t, r, 1)[0]
-		plan = explained(t, db, "EXPLAIN "+r.DeleteRunSQL(), []any{90_001, last.ID, last.ID, last.EventID.String(), l.Owner.String(), l.Epoch, 10_000})
+		plan = explained(t, db, "EXPLAIN "+r.DeleteRunSQL(), []any{90_001, last.ID, last.ID, last.EventID.String(), l.Owner.String(), l.Epoch, l.Server, 10_000})
 		require.Contains(t, plan, " range PRIMARY PRIMARY ", plan)
 		require.NotContains(t, plan, " ALL ", plan)
 	})

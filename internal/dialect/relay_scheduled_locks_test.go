@@ -105,7 +105,7 @@ func TestAMoveHoldsTheLocksOfItsKeys(t *testing.T) {
 func atLeaseLock(db dbtest.Database, f func()) *sql.DB {
 	var once sync.Once
 	return faultdb.Open(db.DB, func(statement string) faultdb.Fault {
-		if strings.HasPrefix(statement, "SELECT epoch FROM") {
+		if strings.HasPrefix(statement, "SELECT owner, epoch, ") {
 			once.Do(f)
 		}
 		return faultdb.Fault{}

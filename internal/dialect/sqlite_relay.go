@@ -19,7 +19,9 @@ const (
 
 	// The server is the database file: one that was replaced shows as rows outside
 	// every gap, which the sweep finds.
-	sqliteHeader = `SELECT 0, NULL, 'primary', NULL, 'sqlite', NULL, NULL, NULL, 1`
+	sqliteServer = `'sqlite'`
+
+	sqliteHeader = `SELECT 0, NULL, 'primary', NULL, ` + sqliteServer + `, NULL, NULL, NULL, 1`
 
 	// CROSS JOIN keeps the order of the loops: each gap is a lookup by rowid.
 	sqliteGaps = `SELECT * FROM (SELECT e.id, ` + sqliteColumns + `
@@ -97,12 +99,12 @@ func (s *sqliteRelay) deleteRun(ctx context.Context, l Lease, r Run) (int64, err
 	return s.exec(ctx, s.names.Expand(sqliteDeleteRun), r.Lo, r.Last.ID, r.Last.ID, r.Last.EventID.String(), l.Owner.String(), l.Epoch)
 }
 
-func (s *sqliteRelay) deleteEvents(ctx context.Context, l Lease, events []Event) (int64, error) {
+func (s *sqliteRelay) deleteEvents(ctx context.Context, db execer, l Lease, events []Event) (int64, error) {
 	list, err := eventsJSON(events)
 	if err != nil {
 		return 0, err
 	}
-	return s.exec(ctx, s.names.Expand(sqliteDeleteEvents), list, l.Owner.String(), l.Epoch)
+	return affected(db.ExecContext(ctx, s.names.Expand(sqliteDeleteEvents), list, l.Owner.String(), l.Epoch))
 }
 
 // sqliteNow is now plus so many milliseconds, in the form that outbox_leases keeps:
