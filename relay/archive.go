@@ -43,7 +43,8 @@ func (fl *flight) place() dialect.Delivered {
 	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
 }
 
-// removeCarried is remove for what an earlier session delivered.
+// removeCarried is remove for what an earlier session delivered, or remove passed over. When
+// it has returned without an error, nothing of it is left on the server that granted l.
 func (r *Relay) removeCarried(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
@@ -51,11 +52,11 @@ func (r *Relay) removeCarried(ctx context.Context, l dialect.Lease, rows []diale
 		_, err := r.store.DeleteArchiving(ctx, l, rows)
 		return r.explainArchive(err)
 	}
-	d := dialect.Deletion{Events: make([]dialect.Event, len(rows))}
+	events := make([]dialect.Event, len(rows))
 	for i, row := range rows {
-		d.Events[i] = row.Event
+		events[i] = row.Event
 	}
-	_, err := r.store.Delete(ctx, l, d)
+	_, err := r.store.DeleteNamed(ctx, l, events)
 	return err
 }
 

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -273,8 +272,4 @@ func (r *Relay) unpark(ctx context.Context, k *keeper, unblock func([]dialect.Ev
 }
 
 // leaseLost ends the turn if that is what err says.
-func (s *session) leaseLost(err error) {
-	if errors.Is(err, dialect.ErrLeaseLost) {
-		s.keeper.lost(err)
-	}
-}
+func (s *session) leaseLost(err error) { s.keeper.heed(err) }

@@ -21,15 +21,15 @@ const maxBlockedKeys = 4_000_000
 // With the policy skip no key is blocked, and it is how far the parked rows are marked.
 //
 // Only the owner moves rows, so it stays true without being read again. After a move of
-// which it is not known whether it took place, and on another server, it is read anew.
+// which it is not known whether it took place it is read anew, and so it is on another
+// server, where the lease is another.
 //
 // Its user is the one goroutine that reads.
 type blockedKeys struct {
-	seed   maphash.Seed
-	max    int
-	parts  [][]uint64 // by the first bits; each sorted, with a hash once for each key that has it
-	count  int
-	server string // the database server that told them; "": not known yet
+	seed  maphash.Seed
+	max   int
+	parts [][]uint64 // by the first bits; each sorted, with a hash once for each key that has it
+	count int
 
 	loaded bool
 	after  dialect.BlockedPart // if not loaded: how far that has got
@@ -88,17 +88,6 @@ func (b *blockedKeys) remove(hash uint64) {
 		*part = slices.Delete(*part, at, at+1)
 		b.count--
 	}
-}
-
-// of reports whether the set comes from this server. After a failover rows may be parked
-// again that were not any more: then it forgets.
-func (b *blockedKeys) of(server string) bool {
-	if b.server == "" || b.server == server {
-		b.server = server
-		return true
-	}
-	b.forget()
-	return false
 }
 
 // loadBlocked learns which keys have parked rows, if it is not known. Where a move may

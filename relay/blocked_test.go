@@ -137,23 +137,23 @@ func TestTheBlockedKeysAreLoadedOnceWhileTheLeaseLasts(t *testing.T) {
 }
 
 // After a failover to a standby that lags, rows are parked again that were delivered
-// since: their keys are not in the set. Here k is parked behind its back.
-func TestTheBlockedKeysAreLoadedAnewOnAnotherServer(t *testing.T) {
+// since: their keys are not in the set. There the lease is claimed anew. Here k is parked
+// behind its back.
+func TestTheBlockedKeysAreLoadedAnewUnderAnotherClaim(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		s, l := b.counted()
 		require.NoError(t, s.loadBlocked(t.Context()))
-		s.server = "one"
-		require.NoError(t, s.dispatch(t.Context(), nil))
 		b.park("k")
 		s = newSession(s.relay, s.keeper)
 		require.NoError(t, s.loadBlocked(t.Context()))
 		b.blocks(s)
-		s.server = "two"
-		require.ErrorIs(t, s.dispatch(t.Context(), nil), errServerChanged)
+		s.relay.unsure = s.lease.Owner
+		k, err := s.relay.claim(t.Context())
+		require.NoError(t, err)
+		s = newSession(s.relay, k)
 		require.NoError(t, s.loadBlocked(t.Context()))
 		b.blocks(s, "k")
-		require.NoError(t, s.dispatch(t.Context(), nil))
 		require.Greater(t, l.parts, 1)
 	})
 }

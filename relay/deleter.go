@@ -94,7 +94,7 @@ func (s *session) deleteLoop(ctx context.Context) {
 		uncertain = err != nil // it may have committed without our hearing of it
 		if err != nil {
 			s.flights.putBack(taken)
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || s.keeper.term.Err() != nil {
 				return
 			}
 			s.relay.health.paused(partDeletes, err)
@@ -111,7 +111,7 @@ func (s *session) deleteLoop(ctx context.Context) {
 
 // delete removes one batch. Fewer rows than it named: the lease is looked at before
 // anything else. If we still hold it, rows were deleted by somebody else or hold other
-// events now, and the table is read again from the start.
+// events now: unless it was our own delete whose answer was lost, the turn ends.
 func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) error {
 	return s.deletePlanned(ctx, plan(taken), taken, uncertain)
 }
@@ -124,27 +124,22 @@ func (s *session) deletePlanned(ctx context.Context, d dialect.Deletion, taken [
 		return err
 	}
 	if n < int64(len(taken)) {
-		held, err := s.relay.store.Held(ctx, s.lease)
-		if err != nil {
-			return err
-		}
-		if !held {
-			s.keeper.lost(dialect.ErrLeaseLost)
-			return dialect.ErrLeaseLost
-		}
-		if !uncertain {
-			s.relay.log.Warn("delivered rows were gone or held other events; reading from the start",
-				"table", s.relay.store.Table(), "delivered", len(taken), "deleted", n)
-		}
 		// A run whose last row is gone was left alone as a whole. What is left of it goes
 		// row by row, or it would be read and sent again.
-		if _, err := s.remove(ctx, dialect.Deletion{Events: events(taken)}, taken); err != nil {
+		if err := s.relay.removeCarried(ctx, s.lease, places(taken)); err != nil {
+			s.leaseLost(err)
 			return err
 		}
 		if err := s.remaining(ctx, taken); err != nil {
 			return err
 		}
-		s.reread.Store(true)
+		if uncertain {
+			s.reread.Store(true)
+		} else {
+			s.relay.log.Warn("delivered rows were gone or held other events",
+				"table", s.relay.store.Table(), "delivered", len(taken), "deleted", n)
+			s.leaseLost(errCameBack)
+		}
 	}
 	s.flights.deleted(taken)
 	return nil
@@ -172,10 +167,10 @@ func (s *session) remaining(ctx context.Context, taken []*flight) error {
 	return err
 }
 
-func events(taken []*flight) []dialect.Event {
-	list := make([]dialect.Event, len(taken))
+func places(taken []*flight) []dialect.Delivered {
+	list := make([]dialect.Delivered, len(taken))
 	for i, fl := range taken {
-		list[i] = fl.event()
+		list[i] = fl.place()
 	}
 	return list
 }

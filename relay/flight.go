@@ -295,14 +295,7 @@ func (f *flights) deliveredOf(records []*Record) []*flight {
 func (f *flights) leftover() []dialect.Delivered {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var rows []dialect.Delivered
-	for _, fl := range f.delivered {
-		rows = append(rows, fl.place())
-	}
-	for _, fl := range f.aside {
-		rows = append(rows, fl.place())
-	}
-	return rows
+	return append(places(f.delivered), places(f.aside)...)
 }
 
 // hash is a number for a record's topic and key, 0 if it has none. Two keys may share

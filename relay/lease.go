@@ -28,8 +28,10 @@ type keeper struct {
 	position []byte
 	blocked  *blockedKeys
 
-	ctx    context.Context // the turn
+	ctx    context.Context // ends when the lease cannot be trusted any more
 	cancel context.CancelCauseFunc
+	term   context.Context // ends then, and when another claim is wanted
+	end    context.CancelCauseFunc
 
 	mu    sync.Mutex
 	until time.Time // monotonic
@@ -42,8 +44,24 @@ var errLeaseExpired = errors.New("the lease could not be renewed in time")
 func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration, began time.Time) *keeper {
 	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position, blocked: newBlockedKeys()}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
+	k.term, k.end = context.WithCancelCause(k.ctx)
 	k.trust(began)
 	return k
+}
+
+// heed ends the turn if that is what err says of the lease: at once when another owner has
+// it. When another server answers, or the history of this one was set back, what the turn
+// knows may be ahead of what the tables say: which rows are deleted, and the position in
+// the manifests that follows from it. Nothing of it may be written there. So the turn ends in
+// order, in the time that the lease leaves: what is on its way is waited for, and the
+// lease is claimed anew, with what its row says.
+func (k *keeper) heed(err error) {
+	switch {
+	case errors.Is(err, dialect.ErrLeaseLost):
+		k.lost(err)
+	case errors.Is(err, dialect.ErrServerChanged), errors.Is(err, errCameBack):
+		k.end(err)
+	}
 }
 
 func (k *keeper) trust(began time.Time) {
@@ -86,9 +104,8 @@ func (k *keeper) run() {
 		case err == nil:
 			k.trust(began)
 			every = k.ttl / 3
-		case errors.Is(err, dialect.ErrLeaseLost):
-			k.lost(err)
 		default:
+			k.heed(err)
 			every = k.ttl / 10
 		}
 	}

@@ -24,6 +24,7 @@ type memDB struct {
 		mode     string
 		position []byte
 	}
+	server  string
 	parked  []*memParked
 	nextSeq int64
 	dropped []uuid.UUID
@@ -57,13 +58,36 @@ func (m *memStore) change(f func()) error {
 func (m *memStore) fenced(l dialect.Lease, f func()) error {
 	var lost error
 	err := m.change(func() {
-		if m.db.lease.owner != l.Owner || m.db.lease.epoch != l.Epoch {
-			lost = dialect.ErrLeaseLost
-			return
+		if lost = m.holds(l); lost == nil {
+			f()
 		}
-		f()
 	})
 	return errors.Join(lost, err)
+}
+
+func (m *memStore) holds(l dialect.Lease) error {
+	switch {
+	case m.db.lease.owner != l.Owner || m.db.lease.epoch != l.Epoch:
+		return dialect.ErrLeaseLost
+	case m.db.server != l.Server:
+		return dialect.ErrServerChanged
+	}
+	return nil
+}
+
+func (m *memStore) Peek(context.Context, time.Duration) (s dialect.LeaseState, err error) {
+	err = m.change(func() { s.Free = m.db.lease.owner == uuid.Nil })
+	return s, err
+}
+
+func (m *memStore) Beat(context.Context, dialect.Member, time.Duration) ([]dialect.Member, error) {
+	return nil, nil
+}
+
+func (m *memStore) Leave(context.Context, uuid.UUID) error { return nil }
+
+func (m *memStore) MoveDue(_ context.Context, l dialect.Lease, _ int) (int, time.Duration, error) {
+	return 0, time.Second, m.fenced(l, func() {})
 }
 
 func (m *memStore) Table() string { return "outbox_events" }
@@ -81,16 +105,21 @@ func (m *memStore) Claim(_ context.Context, c dialect.Claim) (l dialect.Lease, o
 		if row.mode == "" {
 			row.mode = c.Mode
 		}
-		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Mode: row.mode, Position: row.position}
+		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Server: m.db.server, Mode: row.mode, Position: row.position}
 	})
 	return l, ok && err == nil, err
 }
 
-func (m *memStore) Renew(context.Context, dialect.Lease, time.Duration) error { return nil }
+func (m *memStore) Renew(_ context.Context, l dialect.Lease, _ time.Duration) error {
+	return m.fenced(l, func() {})
+}
 
-func (m *memStore) Held(_ context.Context, l dialect.Lease) (held bool, err error) {
-	err = m.change(func() { held = m.db.lease.owner == l.Owner && m.db.lease.epoch == l.Epoch })
-	return held, err
+func (m *memStore) Held(_ context.Context, l dialect.Lease) (bool, error) {
+	err := m.fenced(l, func() {})
+	if errors.Is(err, dialect.ErrLeaseLost) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (m *memStore) HandOver(_ context.Context, l dialect.Lease, _ uuid.UUID) error {
@@ -114,9 +143,9 @@ func (m *memStore) SetUsedTopics(_ context.Context, l dialect.Lease, _ []byte) e
 }
 
 func (m *memStore) Read(_ context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
-	info := dialect.ReadInfo{Server: "memory"}
+	var info dialect.ReadInfo
 	var rows []dialect.Row
-	err := m.change(func() { rows = slices.Clone(m.db.rows) })
+	err := m.change(func() { rows, info.Server = slices.Clone(m.db.rows), m.db.server })
 	if err != nil {
 		return info, err
 	}
@@ -174,7 +203,7 @@ func (m *memStore) Writers(context.Context) (w dialect.Writers, err error) {
 
 func (m *memStore) Delete(_ context.Context, l dialect.Lease, d dialect.Deletion) (n int64, err error) {
 	err = m.change(func() {
-		if m.db.lease.owner != l.Owner || m.db.lease.epoch != l.Epoch {
+		if m.holds(l) != nil {
 			return
 		}
 		for _, run := range d.Runs {
@@ -182,11 +211,21 @@ func (m *memStore) Delete(_ context.Context, l dialect.Lease, d dialect.Deletion
 				n += m.db.remove(func(r dialect.Row) bool { return run.Lo <= r.ID && r.ID <= run.Last.ID })
 			}
 		}
-		for _, e := range d.Events {
-			n += m.db.remove(func(r dialect.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
-		}
+		n += m.db.removeEvents(d.Events)
 	})
 	return n, err
+}
+
+func (m *memStore) DeleteNamed(_ context.Context, l dialect.Lease, events []dialect.Event) (n int64, err error) {
+	err = m.fenced(l, func() { n = m.db.removeEvents(events) })
+	return n, err
+}
+
+func (db *memDB) removeEvents(events []dialect.Event) (n int64) {
+	for _, e := range events {
+		n += db.remove(func(r dialect.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
+	}
+	return n
 }
 
 func (db *memDB) find(e dialect.Event) *dialect.Row {

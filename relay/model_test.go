@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -22,8 +23,8 @@ import (
 // a database in memory, one at a time in an order that rapid chooses:
 //
 //	write, commit, roll back · claim, read and deliver, acknowledge, delete, look at the
-//	writers · outage, rejection, lost answers · crash, pause beyond the lease · ask for
-//	a retry or a drop, mend the cause
+//	writers · outage, rejection, lost answers · crash, pause beyond the lease · a standby
+//	that lags is promoted under the live relays · ask for a retry or a drop, mend the cause
 //
 // At the end everything heals, one relay works off the rest, and the promises are held
 // against the broker's log.
@@ -56,6 +57,10 @@ type model struct {
 	poison   map[uuid.UUID]bool
 	ended    []uuid.UUID // rolled back
 
+	standby   *modelStandby
+	failovers int
+	undone    map[uuid.UUID]bool // committed, and lost with a primary
+
 	relays  [2]*modelRelay
 	healing bool
 
@@ -69,6 +74,13 @@ type modelWriter struct {
 	name string
 	key  string
 	rows []dialect.Row
+}
+
+// modelStandby is what a standby knows.
+type modelStandby struct {
+	db       *memDB
+	versions map[string]int
+	written  map[uuid.UUID]string
 }
 
 // modelRelay is a relay with its session, if it has one.
@@ -86,7 +98,7 @@ type modelRelay struct {
 func newModel(t *rapid.T, mode Mode) *model {
 	m := &model{
 		t: t, mode: mode, db: &memDB{open: map[string]bool{}}, versions: map[string]int{}, locked: map[string]bool{},
-		written: map[uuid.UUID]string{}, poison: map[uuid.UUID]bool{}, broker: &txBroker{},
+		written: map[uuid.UUID]string{}, poison: map[uuid.UUID]bool{}, undone: map[uuid.UUID]bool{}, broker: &txBroker{},
 	}
 	m.broker.blameAll = rapid.Bool().Draw(t, "blame all")
 	m.broker.verdict = func(r *Record) error { return m.verdict(r.EventID) }
@@ -136,6 +148,7 @@ func (m *model) verdict(event uuid.UUID) error {
 func (m *model) play() {
 	steps := map[string]func(){
 		"roll back": m.rollBack, "operate": m.operate, "take the lease away": m.expire,
+		"the standby catches up": m.catchUp, "fail over": m.failOver,
 	}
 	for i, r := range m.relays {
 		name := fmt.Sprintf(" %d", i)
@@ -257,6 +270,33 @@ func (m *model) expire() {
 	}
 }
 
+func (m *model) catchUp() {
+	m.standby = &modelStandby{m.db.copied(), maps.Clone(m.versions), maps.Clone(m.written)}
+}
+
+// failOver moves everybody to the standby. What it does not know is undone: consumers may
+// have had it. A relay whose claim it does not know is fenced; any other goes on.
+func (m *model) failOver() {
+	if m.standby == nil || m.seldom("fail over") {
+		return
+	}
+	m.repeats = true
+	m.failovers++
+	m.db.becomes(m.standby.db, fmt.Sprint("standby ", m.failovers))
+	for event := range m.written {
+		if _, known := m.standby.written[event]; !known {
+			m.undone[event] = true
+			delete(m.written, event)
+		}
+	}
+	m.versions, m.writers, m.locked = maps.Clone(m.standby.versions), nil, map[string]bool{}
+	for _, r := range m.relays {
+		if r.keeper != nil && r.keeper.lease.Owner != m.db.lease.owner {
+			r.zombie = true
+		}
+	}
+}
+
 func (r *modelRelay) claimLease() {
 	if r.keeper != nil {
 		return
@@ -273,6 +313,7 @@ func (r *modelRelay) claimLease() {
 func (r *modelRelay) begin() {
 	r.sink = nil
 	if err := r.deleteCarried(context.Background(), r.keeper); err != nil {
+		r.keeper.heed(err)
 		r.end(outcome{})
 		return
 	}
@@ -306,7 +347,8 @@ func (s *innocents) Park(ctx context.Context, l dialect.Lease, rows []dialect.Pa
 func (r *modelRelay) end(out outcome) {
 	r.session = nil
 	r.carried = append(r.carried, out.leftover...)
-	if r.keeper.ctx.Err() != nil || r.zombie {
+	if r.keeper.term.Err() != nil || r.zombie {
+		_, _ = r.lost(context.Background(), r.keeper, out)
 		r.keeper.cancel(nil)
 		r.keeper, r.zombie = nil, false
 		return
@@ -326,7 +368,7 @@ func (r *modelRelay) end(out outcome) {
 func (r *modelRelay) close() {
 	s := r.session
 	s.untold = len(s.flights.failures())
-	for s.flights.undeleted() > 0 || r.sink != nil && len(r.sink.held) > 0 {
+	for s.flights.undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
 		if r.resolve(); !r.m.healing && rapid.IntRange(1, 3).Draw(r.m.t, "give up") == 1 {
 			break
 		}
@@ -370,8 +412,9 @@ func (r *modelRelay) poll() {
 
 // read takes in how a step of the reader ended.
 func (r *modelRelay) read(err error) {
+	r.keeper.heed(err)
 	switch {
-	case errors.Is(err, errLeftOut), errors.Is(err, errCameBack), len(r.session.flights.failures()) > 0:
+	case errors.Is(err, errLeftOut), r.keeper.term.Err() != nil, len(r.session.flights.failures()) > 0:
 		r.close()
 	case err != nil:
 		r.session.startOver()
@@ -476,13 +519,13 @@ func (m *model) check() {
 	seen := map[uuid.UUID]bool{}
 	var first []string
 	for _, p := range log {
-		if _, ok := m.written[p.eventID]; !ok {
+		if _, ok := m.written[p.eventID]; !ok && !m.undone[p.eventID] {
 			m.t.Fatalf("%s was sent and not committed", p.value)
 		}
 		if seen[p.eventID] && (m.mode == ExactlyOnce || !m.repeats) {
 			m.t.Fatalf("%s was sent twice", p.value)
 		}
-		if !seen[p.eventID] {
+		if !seen[p.eventID] && !m.undone[p.eventID] {
 			first = append(first, p.value)
 		}
 		seen[p.eventID] = true

@@ -39,10 +39,6 @@ type aside struct {
 // dispatch hands the records of a read to the sink, and sets aside those that it would
 // refuse and those that wait behind one.
 func (s *session) dispatch(ctx context.Context, records []*Record) error {
-	if !s.keeper.blocked.of(s.server) {
-		s.startOver()
-		return errServerChanged
-	}
 	blocked, err := s.blockedAmong(ctx, records)
 	if err != nil {
 		return err

@@ -10,17 +10,15 @@ import (
 )
 
 var (
-	errServerChanged = errors.New("another database server answers, or it was restarted: reading from the start")
-	errCameBack      = errors.New("an id that is on its way has come back with another event")
-	errLeftOut       = errors.New("records were read and not handed to the sink")
+	errCameBack = errors.New("ids have come back, after a failover or a restore")
+	errLeftOut  = errors.New("records were read and not handed to the sink")
 )
 
-// readLoop reads and delivers until ctx ends or an id has come back.
+// readLoop reads and delivers until ctx ends, or the turn has to.
 func (s *session) readLoop(ctx context.Context) {
 	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
 	s.sweeper.due = time.Now().Add(s.relay.cfg.sweepEvery)
 	defer s.endSweep()
-	moved := false // since the last read that was sound
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
 		if s.reread.Swap(false) {
 			s.startOver()
@@ -43,23 +41,12 @@ func (s *session) readLoop(ctx context.Context) {
 		if err == nil {
 			err = s.sweep(ctx, found, limit)
 		}
+		s.keeper.heed(err)
 		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, errCameBack):
-			s.relay.log.Warn("ids have come back, after a failover or a restore: reading from the start")
-			s.startOver()
+		case ctx.Err() != nil, s.keeper.term.Err() != nil:
 			return
 		case errors.Is(err, errLeftOut):
 			return
-		case errors.Is(err, errServerChanged):
-			s.relay.log.Warn(err.Error())
-			if !moved {
-				retry.reset() // it answers: the outage before it, if any, is over
-			}
-			moved = true // and not the next time: two servers may answer in turn
-			retry.wait(ctx)
-			continue
 		case err != nil:
 			s.readAgain() // the next answer may come from another server
 			s.relay.health.paused(partDatabase, err)
@@ -69,7 +56,6 @@ func (s *session) readLoop(ctx context.Context) {
 			continue
 		}
 		retry.reset()
-		moved = false
 		s.relay.health.resumed(partDatabase)
 		s.keepTopics(ctx, time.Now())
 		if wait := s.pace.after(found, limit); wait > 0 && !s.more && !sleep(ctx, wait, s.relay.wake) {
@@ -263,14 +249,11 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 		return batch{}, err
 	case info.Standby:
 		return batch{}, ErrStandby
-	case s.server != "" && info.Server != s.server:
-		s.server = info.Server
-		s.startOver()
-		return batch{}, errServerChanged
+	case info.Server != s.lease.Server:
+		return batch{}, dialect.ErrServerChanged
 	case cameBack:
 		return batch{}, errCameBack
 	}
-	s.server = info.Server
 	b.cut = b.cut || shown >= q.Limit || err != nil
 	return b, err
 }

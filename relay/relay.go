@@ -60,6 +60,8 @@ type store interface {
 	TornReads() bool
 	// Writers lists the transactions that may still fill a gap seen before the call.
 	Writers(ctx context.Context) (dialect.Writers, error)
+	// DeleteNamed removes delivered rows, or says that the lease is not held.
+	DeleteNamed(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
 	// Delete removes delivered rows while the lease is held.
 	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
 	// Renumber gives a row the next id.
@@ -222,9 +224,12 @@ func (r *Relay) turns(ctx context.Context) error {
 		default:
 			r.health.resumed(partDatabase)
 			waiting = false
-			retry.reset()
+			began := time.Now()
 			if done, err := r.turnOrHandOver(ctx, k); done {
 				return err
+			}
+			if time.Since(began) > r.cfg.LeaseTTL { // sooner: two servers may answer in turn
+				retry.reset()
 			}
 			retry.wait(ctx)
 		}

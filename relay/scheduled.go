@@ -66,8 +66,8 @@ func (m *mover) run(stop context.Context) {
 			m.failed = 0
 			m.retry.reset()
 			m.relay.health.resumed(partScheduled)
-		case errors.Is(err, dialect.ErrLeaseLost):
-			m.keeper.lost(err)
+		case errors.Is(err, dialect.ErrLeaseLost), errors.Is(err, dialect.ErrServerChanged):
+			m.keeper.heed(err)
 			return
 		case m.off(err):
 			next = m.offFor

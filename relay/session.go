@@ -30,7 +30,6 @@ type session struct {
 	looks    looks
 	gaps     gapSet
 	sweeper  sweeper
-	server   string
 	pace     pace
 	settled  bool           // the blocked keys are known, and no move of rows is open
 	refused  *RejectedError // by the policy halt: what would be refused
@@ -170,7 +169,7 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	case <-finished:
 	case <-s.flights.ackedFailed:
 	case <-stop.Done():
-	case <-ctx.Done():
+	case <-s.keeper.term.Done():
 	}
 	s.untold = len(s.flights.failures())
 	s.trials.note(s.flights.failures(), time.Now())
@@ -181,23 +180,25 @@ func (s *session) readUntil(stop, ctx context.Context) {
 // settle waits for the records on their way: until Run's drain timeout when it was
 // asked to stop, else until resolveTimeout, and not at all when the lease is lost.
 func (s *session) settle(stop context.Context) {
-	s.waitFor(stop, resolveTimeout, func() bool {
+	s.waitFor(stop, s.keeper.ctx, resolveTimeout, func() bool {
 		_, waiting, _ := s.flights.counts()
 		return waiting == 0
 	})
 }
 
 // waitDeleted waits until all that was delivered is deleted. A failed delete is tried
-// again for as long as the lease holds; a stop waits no longer than the drain timeout.
+// again for as long as the lease holds; a stop waits no longer than the drain timeout. In a
+// turn that has ended nothing more is deleted: the next one does it.
 func (s *session) waitDeleted(stop context.Context) {
-	s.waitFor(stop, 2*s.relay.cfg.LeaseTTL, func() bool {
+	s.waitFor(stop, s.keeper.term, 2*s.relay.cfg.LeaseTTL, func() bool {
 		signal(s.hurry)
 		return s.flights.undeleted() == 0
 	})
 }
 
-// waitFor waits for done as long as limit allows, or the drain timeout from a stop on.
-func (s *session) waitFor(stop context.Context, limit time.Duration, done func() bool) {
+// waitFor waits for done while ctx lives, as long as limit allows, or the drain timeout
+// from a stop on.
+func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done func() bool) {
 	deadline, stopped := time.NewTimer(limit), stop.Done()
 	defer deadline.Stop()
 	for !done() {
@@ -208,7 +209,7 @@ func (s *session) waitFor(stop context.Context, limit time.Duration, done func()
 			deadline.Reset(s.relay.cfg.DrainTimeout)
 		case <-deadline.C:
 			return
-		case <-s.keeper.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 	}

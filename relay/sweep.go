@@ -113,9 +113,9 @@ func (s *session) takeIn(ctx context.Context, result swept) error {
 	case result.stray != nil && result.stray.ID <= 0:
 		return s.renumber(ctx, *result.stray)
 	case result.stray != nil:
-		s.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back; reading from the start",
+		s.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
 			"table", s.relay.store.Table(), "row", result.stray.ID, "head", result.head)
-		s.startOver()
+		return errCameBack // it may have been sent: the manifests tell
 	}
 	return nil
 }

@@ -133,7 +133,7 @@ func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (int6
 	if s.relay.cfg.Archive {
 		return s.relay.store.ArchiveSent(ctx, s.lease, events) // a manifest does not tell where the records are
 	}
-	return s.relay.store.Delete(ctx, s.lease, dialect.Deletion{Events: events})
+	return s.relay.store.DeleteNamed(ctx, s.lease, events)
 }
 
 // unparkSent deletes the events out of outbox_parked too, where one stands that was sent
@@ -174,8 +174,13 @@ func (s *session) confirmLoop(ctx context.Context) {
 }
 
 // keepPosition writes how far all that transactions have named is deleted. It is a
-// hint: without it the next owner reads more manifests.
+// hint: without it the next owner reads more manifests. In a turn that is to end it may be
+// ahead of what the database knows by now; the database itself refuses it when it is
+// another server than the one where the deletes were committed.
 func (s *session) keepPosition(ctx context.Context, tx TransactionalSession, confirmed int64) {
+	if s.keeper.term.Err() != nil {
+		return
+	}
 	if position := tx.Confirm(confirmed); position != nil {
 		s.unkept = position
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// turn is the time for which one lease is held: one session of the sink after
+// turn is the time between one claim of the lease and the next: one session of the sink after
 // another, a new one after each outage. It reports whether Run is done.
 //
 // Each session starts from nothing: no head, no gaps, nothing in flight (hazards 2 and
@@ -31,6 +31,7 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	for {
 		out := outcome{}
 		if err := r.deleteCarried(ctx, k); err != nil {
+			k.heed(err)
 			r.health.paused(partDeletes, err)
 		} else {
 			s := newSession(r, k)
@@ -40,12 +41,8 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 			r.carried = append(r.carried, out.leftover...)
 		}
 		switch {
-		case k.ctx.Err() != nil:
-			r.log.Warn("lease lost", "epoch", k.lease.Epoch, "reason", context.Cause(k.ctx))
-			if ctx.Err() != nil {
-				return true, r.notDrained(out)
-			}
-			return false, nil
+		case k.term.Err() != nil:
+			return r.lost(ctx, k, out)
 		case len(out.rejected) > 0 && r.cfg.OnRejection == Halt:
 			return true, r.halt(k, out)
 		case ctx.Err() != nil:
@@ -70,6 +67,25 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 			retry.wait(ctx) // when ctx ends, the next session finds out at once
 		}
 	}
+}
+
+// lost ends a turn whose lease is lost, or that has to claim it anew: then the lease is
+// still in this relay's name, also where a lagging standby has become the primary, and the
+// next claim need not wait until it has run out.
+func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, err error) {
+	if k.ctx.Err() == nil {
+		r.unsure = k.lease.Owner
+		r.log.Warn("claiming the lease anew", "epoch", k.lease.Epoch, "reason", context.Cause(k.term))
+	} else {
+		r.log.Warn("lease lost", "epoch", k.lease.Epoch, "reason", context.Cause(k.ctx))
+	}
+	switch {
+	case ctx.Err() == nil:
+		return false, nil
+	case k.ctx.Err() == nil:
+		return true, r.finish(k, out)
+	}
+	return true, r.notDrained(out)
 }
 
 // deleteCarried deletes what an earlier session of this process has delivered: one that
