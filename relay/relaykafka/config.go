@@ -84,10 +84,9 @@ type Config struct {
 	// or the brokers' default.replication.factor where that is more.
 	ManifestReplicas int16
 
-	// ManifestKeep is for how long manifests are kept after the rows that they name
-	// were deleted, in exactly-once mode: a database that is set back by less, because a
-	// standby that lagged was promoted, still finds them and sends nothing twice.
-	// Default 1 h.
+	// ManifestKeep is for how long manifests are kept, at least, after the deletion of the
+	// rows that they name was committed, in exactly-once mode: a standby that lagged by
+	// less still finds them when it is promoted, and nothing is sent twice. Default 1 h.
 	ManifestKeep time.Duration
 
 	// Logger hears of outages, created topics and refused records, never of

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -20,6 +21,10 @@ type position struct {
 	Cluster string `json:"cluster"`
 	Topic   string `json:"topic"` // its id
 	Offset  int64  `json:"offset"`
+	// Manifests below Aged may be removed when they have been of no use since Since, in
+	// milliseconds, for long enough. It is kept so that a restart does not begin anew.
+	Aged  int64 `json:"aged,omitempty"`
+	Since int64 `json:"since,omitempty"`
 }
 
 func (t manifestTopic) position(offset int64) position {
@@ -36,14 +41,23 @@ func (p position) encode() []byte {
 
 // sameLog tells whether p is a position in the topic, as it is now.
 func (t manifestTopic) sameLog(p position) bool {
-	return t.id != (kadm.TopicID{}) && p == t.position(p.Offset)
+	return t.id != (kadm.TopicID{}) && t.named(p)
 }
+
+func (t manifestTopic) named(p position) bool { return p.Cluster == t.cluster && p.Topic == t.id.String() }
 
 // span is the part of the manifest topic that Sent reads.
 type span struct {
 	start    int64 // of the topic
 	from, to int64 // what is read of it
 	kept     bool  // from is the position that the relay had kept
+	aged     aged  // as kept with it
+}
+
+// aged is an offset that was below the position in the lease row at since already.
+type aged struct {
+	offset int64
+	since  time.Time // zero: there is none
 }
 
 // manifestSpan finds it. It has to be called after InitProducerID has returned: then the
@@ -75,7 +89,10 @@ func (s *Sink) manifestSpan(ctx context.Context, admin *kadm.Client, topic manif
 	case p.Offset < start:
 		return span{}, s.manifestsGone(topic, p.Offset, start)
 	default:
-		return span{start: start, from: p.Offset, to: end, kept: true}, nil
+		whole.from, whole.kept = p.Offset, true
+		if p.Since > 0 && p.Aged <= p.Offset {
+			whole.aged = aged{p.Aged, time.UnixMilli(p.Since)}
+		}
 	}
 	return whole, nil
 }

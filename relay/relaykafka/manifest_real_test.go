@@ -52,6 +52,8 @@ type keptPosition struct {
 	Cluster string `json:"cluster"`
 	Topic   string `json:"topic"`
 	Offset  int64  `json:"offset"`
+	Aged    int64  `json:"aged,omitempty"`
+	Since   int64  `json:"since,omitempty"`
 }
 
 func positionOf(t testing.TB, text []byte) (p keptPosition) {
@@ -126,7 +128,7 @@ func TestForgetRemovesWhatIsBelowThePositionAndOldEnough(t *testing.T) {
 		turn.commit(records[i : i+10]...)
 	}
 	position := turn.Confirm(2)
-	require.NoError(t, turn.Forget(w.ctx(), position))
+	require.NoError(t, forget(w, turn, position))
 	require.Equal(t, positionOf(t, position).Offset, w.logStart())
 	turn.Close()
 
@@ -141,11 +143,48 @@ func TestForgetKeepsManifestsForAWhile(t *testing.T) {
 	records := numbered(1, 10, 1, w.topic(1))
 	start := turn.Confirm(0)
 	turn.commit(records...)
-	require.NoError(t, turn.Forget(w.ctx(), turn.Confirm(1)))
+	require.NoError(t, forget(w, turn, turn.Confirm(1)))
 	require.Zero(t, w.logStart())
 	turn.Close()
 	// A standby that lagged behind was promoted: rows and position are back.
 	require.Equal(t, sentOf(records...), w.open(start).sent())
+}
+
+// Rows are deleted late, hours after their manifest was written: they could not be for so
+// long. A standby that lags may not know of it yet, so the manifest stays; a restart does not
+// begin to count anew.
+func TestAManifestIsKeptFromTheTimeThatItsRowsAreDeleted(t *testing.T) {
+	w := realTx(t)
+	topic := w.topic(1)
+	turn := w.open(nil)
+	turn.commit(numbered(1, 10, 1, topic)...)
+	turn.commit(numbered(11, 10, 1, topic)...)
+	first := turn.Confirm(1)
+	require.NoError(t, forget(w, turn, first))
+	aged := positionOf(t, turn.Confirm(2))
+	require.Equal(t, positionOf(t, first).Offset, aged.Aged)
+	turn.Close()
+	require.Zero(t, w.logStart())
+
+	turn = w.open(aged.text(t)) // within the hour
+	require.NoError(t, forget(w, turn, aged.text(t)))
+	turn.Close()
+	require.Zero(t, w.logStart())
+
+	aged.Since = time.Now().Add(-61 * time.Minute).UnixMilli()
+	turn = w.open(aged.text(t))
+	require.NoError(t, turn.Forget(w.ctx(), aged.text(t)))
+	require.Equal(t, aged.Aged, w.logStart())
+}
+
+// forget has the session hear that a position is kept, and after ManifestKeep again.
+func forget(w *txWorld, turn interface {
+	Forget(context.Context, []byte) error
+}, position []byte) error {
+	if err := turn.Forget(w.ctx(), position); err != nil {
+		return err
+	}
+	return turn.Forget(w.ctx(), position)
 }
 
 func TestForgetTakesNoPositionOfAnotherLog(t *testing.T) {
@@ -155,7 +194,7 @@ func TestForgetTakesNoPositionOfAnotherLog(t *testing.T) {
 	turn.commit(numbered(1, 10, 1, w.topic(1))...)
 	other := positionOf(t, turn.Confirm(1))
 	other.Topic = uuid.NewString()
-	require.NoError(t, turn.Forget(w.ctx(), other.text(t)))
+	require.NoError(t, forget(w, turn, other.text(t)))
 	require.Zero(t, w.logStart())
 	require.Error(t, turn.Forget(w.ctx(), []byte("{")))
 }
@@ -222,7 +261,7 @@ func TestManifestsThatAreGoneStopTheSource(t *testing.T) {
 	turn := w.open(nil)
 	old := turn.Confirm(0)
 	turn.commit(numbered(1, 10, 1, w.topic(1))...)
-	require.NoError(t, turn.Forget(w.ctx(), turn.Confirm(1)))
+	require.NoError(t, forget(w, turn, turn.Confirm(1)))
 	turn.Close()
 	_, err := w.tryOpen(old)
 	require.ErrorIs(t, err, relay.ErrUnusable)

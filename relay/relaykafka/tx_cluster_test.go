@@ -172,7 +172,7 @@ func asRelay(t *testing.T, cluster *kafkatest.Cluster) error {
 			return err
 		}
 	}
-	if err := turn.Forget(w.ctx(), turn.Confirm(2)); err != nil {
+	if err := forget(w, turn, turn.Confirm(2)); err != nil {
 		return err
 	}
 	turn.Close()

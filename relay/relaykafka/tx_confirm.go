@@ -57,34 +57,40 @@ func (s *txSession) Confirm(n int64) []byte {
 		return nil
 	}
 	s.confirmed = offset
-	return s.topic.position(offset).encode()
+	p := s.topic.position(offset)
+	if !s.aged.since.IsZero() {
+		p.Aged, p.Since = s.aged.offset, s.aged.since.UnixMilli()
+	}
+	return p.encode()
 }
 
-// Forget implements relay.TransactionalSession. Manifests stay for Config.ManifestKeep,
-// position or not.
+// Forget implements relay.TransactionalSession. A manifest stays for Config.ManifestKeep
+// after a position behind it was kept, however old it is itself: its rows may have been
+// deleted late, and a standby that is promoted may not know of that yet.
 func (s *txSession) Forget(ctx context.Context, kept []byte) error {
 	var p position
 	if err := json.Unmarshal(kept, &p); err != nil {
 		return fmt.Errorf("the position is not one of Confirm's: %w", err)
 	}
+	below := s.ageing(p, time.Now())
+	return s.deleteManifests(ctx, kadm.NewClient(s.client), below)
+}
+
+// ageing takes in that p is kept, and returns the offset below which manifests have aged.
+func (s *txSession) ageing(p position, now time.Time) (below int64) {
 	s.confirm.Lock()
-	own := p == s.topic.position(p.Offset) && p.Offset <= s.confirmed
-	due := time.Since(s.forgot) >= min(s.sink.cfg.ManifestKeep/10, time.Minute)
-	if due {
-		s.forgot = time.Now()
+	defer s.confirm.Unlock()
+	switch {
+	case !s.topic.named(p) || p.Offset > s.confirmed: // of another log, or of an earlier session: the next is ours
+		return 0
+	case s.aged.since.IsZero():
+	case now.Sub(s.aged.since) < s.sink.cfg.ManifestKeep:
+		return 0
+	default:
+		below = s.aged.offset
 	}
-	s.confirm.Unlock()
-	if !own || !due {
-		return nil // one of another log, or of an earlier session: the next is ours
-	}
-	admin := kadm.NewClient(s.client)
-	recent, err := offsetOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		return admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-s.sink.cfg.ManifestKeep).UnixMilli(), topics...)
-	}, s.topic.name)
-	if err != nil {
-		return fmt.Errorf("ask manifest topic %s for what is older than %s: %w", s.topic.name, s.sink.cfg.ManifestKeep, err)
-	}
-	return s.deleteManifests(ctx, admin, min(p.Offset, recent))
+	s.aged = aged{p.Offset, now}
+	return below
 }
 
 func (s *txSession) deleteManifests(ctx context.Context, admin *kadm.Client, below int64) error {

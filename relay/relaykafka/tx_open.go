@@ -65,7 +65,7 @@ func (s *txSession) takeOver(ctx context.Context, kept []byte) (err error) {
 		return err
 	}
 	if s.span.kept {
-		s.confirmed = s.span.from
+		s.confirmed, s.aged = s.span.from, s.span.aged
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ type txSession struct {
 	confirm   sync.Mutex // for what follows
 	ends      []txEnd    // of committed transactions, in order
 	confirmed int64      // offset below which all rows are deleted; -1: nothing is known
-	forgot    time.Time  // when manifests were removed last
+	aged      aged       // what may be removed next
 }
 
 var (
