@@ -79,3 +79,29 @@ func runClient(t testing.TB, cmd *exec.Cmd) {
 	cmd.Stderr = &said
 	require.NoError(t, cmd.Run(), "%v: %s", cmd.Args, &said)
 }
+
+// NewMariaDBStandby starts a server that follows the one at primary, asynchronously, from
+// now on: what the primary has already is not copied. Start the primary with --log-bin.
+func NewMariaDBStandby(t testing.TB, primary string) (url string) {
+	t.Helper()
+	url = NewMariaDB(t, "--server-id=2", "--log-bin", "--log-slave-updates")
+	from, to := Open(t, primary), Open(t, url)
+	var position string
+	require.NoError(t, from.DB.QueryRowContext(t.Context(), "SELECT @@gtid_binlog_pos").Scan(&position))
+	for _, statement := range []string{
+		"RESET MASTER", "SET GLOBAL gtid_slave_pos = '" + position + "'",
+		"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = " + portOf(t, primary) + ", MASTER_USER = 'root', MASTER_USE_GTID = slave_pos",
+		"START SLAVE", "SET GLOBAL read_only = 1",
+	} {
+		_, err := to.DB.ExecContext(t.Context(), statement)
+		require.NoError(t, err, statement)
+	}
+	return url
+}
+
+func portOf(t testing.TB, server string) string {
+	t.Helper()
+	u, err := url.Parse(server)
+	require.NoError(t, err)
+	return u.Port()
+}
