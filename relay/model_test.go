@@ -91,6 +91,8 @@ type modelRelay struct {
 	session *session
 	sink    *modelSession
 	zombie  bool // its lease is gone, and it does not know
+	// uncertain: the last delete failed, and may have committed.
+	uncertain bool
 
 	trials *trials // of the turn
 }
@@ -267,8 +269,12 @@ func (m *model) expire() {
 		if r.keeper != nil {
 			r.zombie, m.repeats = true, true
 		}
+		m.repeats = m.repeats || r.knows()
 	}
 }
+
+// knows: the process has delivered what may still be in the tables.
+func (r *modelRelay) knows() bool { return len(r.carried)+len(r.unparked) > 0 }
 
 func (m *model) catchUp() {
 	m.standby = &modelStandby{m.db.copied(), maps.Clone(m.versions), maps.Clone(m.written)}
@@ -288,6 +294,9 @@ func (m *model) failOver() {
 			m.undone[event] = true
 			delete(m.written, event)
 		}
+	}
+	for _, event := range m.db.dropped { // it is back, behind what was sent once it was out of the way
+		m.undone[event] = true
 	}
 	m.versions, m.writers, m.locked = maps.Clone(m.standby.versions), nil, map[string]bool{}
 	for _, r := range m.relays {
@@ -449,7 +458,8 @@ func (r *modelRelay) remove() {
 	if len(taken) == 0 {
 		return
 	}
-	if err := s.delete(context.Background(), taken, false); err != nil {
+	err := s.delete(context.Background(), taken, r.uncertain)
+	if r.uncertain = err != nil; err != nil {
 		s.flights.putBack(taken)
 	}
 	if s.tx != nil && !r.zombie {
@@ -465,15 +475,17 @@ func (r *modelRelay) resolve() {
 }
 
 func (r *modelRelay) crash() {
-	if r.keeper == nil || r.m.seldom("crash") {
+	if r.keeper == nil && !r.knows() || r.m.seldom("crash") {
 		return
 	}
 	r.m.repeats = true
 	if r.sink != nil {
 		r.sink.crash()
 	}
-	r.keeper.cancel(nil)
-	if !r.zombie {
+	if r.keeper != nil {
+		r.keeper.cancel(nil)
+	}
+	if r.keeper != nil && !r.zombie || r.m.db.lease.owner == r.unsure {
 		r.m.db.lease.owner = uuid.Nil // in time
 	}
 	r.keeper, r.session, r.zombie, r.sink = nil, nil, false, nil

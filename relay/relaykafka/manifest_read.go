@@ -44,7 +44,9 @@ func (t manifestTopic) sameLog(p position) bool {
 	return t.id != (kadm.TopicID{}) && t.named(p)
 }
 
-func (t manifestTopic) named(p position) bool { return p.Cluster == t.cluster && p.Topic == t.id.String() }
+func (t manifestTopic) named(p position) bool {
+	return p.Cluster == t.cluster && p.Topic == t.id.String()
+}
 
 // span is the part of the manifest topic that Sent reads.
 type span struct {
