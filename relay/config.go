@@ -140,13 +140,10 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.LeaseTTL, 5*time.Second)
 	setDefault(&c.PollMax, 25*time.Millisecond)
 	setDefault(&c.DrainTimeout, 10*time.Second)
-	maxInFlight, batchSize := 20000, 5000
-	if c.Mode == ExactlyOnce {
-		maxInFlight, batchSize = 40000, 10000
-	}
-	setDefault(&c.MaxInFlight, maxInFlight)
-	setDefault(&c.MaxInFlightBytes, 24<<20)
-	setDefault(&c.BatchSize, min(batchSize, c.MaxInFlight))
+	window := DefaultWindow(c.Mode)
+	setDefault(&c.MaxInFlight, window.MaxInFlight)
+	setDefault(&c.MaxInFlightBytes, window.MaxInFlightBytes)
+	setDefault(&c.BatchSize, min(window.BatchSize, c.MaxInFlight))
 	setDefault(&c.RetryMin, 50*time.Millisecond)
 	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
 	setDefault(&c.sweepEvery, 5*time.Second)
@@ -173,6 +170,21 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	return c
+}
+
+// Window bounds what a relay may have read and not deleted yet, as Config's fields of these
+// names do.
+type Window struct {
+	MaxInFlight, BatchSize int
+	MaxInFlightBytes       int64
+}
+
+// DefaultWindow is the window of a relay in a mode to which Config gives none.
+func DefaultWindow(mode Mode) Window {
+	if mode == ExactlyOnce {
+		return Window{MaxInFlight: 40000, BatchSize: 10000, MaxInFlightBytes: 24 << 20}
+	}
+	return Window{MaxInFlight: 20000, BatchSize: 5000, MaxInFlightBytes: 24 << 20}
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -3,6 +3,8 @@ package cli
 import (
 	"os"
 	"runtime/debug"
+
+	"github.com/postroom/postroom/relay"
 )
 
 // The relay's live memory is bounded by its windows, and small beside what it
@@ -34,23 +36,17 @@ func memoryLimit(sources int) int64 {
 	return memoryOfProgram + int64(full)*memoryOfSource + int64(sources-full)*memoryOfIdle
 }
 
-// window bounds what one source may have read and not deleted yet.
-type window struct {
-	records, batch int
-	bytes          int64
-}
-
 // windowOf divides the windows of a few sources between many. With one to three each has
 // the relay's default. A window of 1 MiB still holds some thousand small events.
-func windowOf(sources int) window {
-	full := window{records: 20000, batch: 5000, bytes: 24 << 20}
+func windowOf(sources int, mode relay.Mode) relay.Window {
+	full := relay.DefaultWindow(mode)
 	if sources <= fullWindows {
 		return full
 	}
 	share := func(n int) int { return n * fullWindows / sources }
-	return window{
-		records: max(share(full.records), 2000),
-		batch:   max(share(full.batch), 500),
-		bytes:   max(int64(share(int(full.bytes))), 1<<20),
+	return relay.Window{
+		MaxInFlight:      max(share(full.MaxInFlight), 2000),
+		BatchSize:        max(share(full.BatchSize), 500),
+		MaxInFlightBytes: max(int64(share(int(full.MaxInFlightBytes))), 1<<20),
 	}
 }

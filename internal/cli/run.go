@@ -100,7 +100,7 @@ func (r *running) build(ctx context.Context, c *config.Config, process *relay.Pr
 		return err
 	}
 	r.sink = sink
-	window := windowOf(len(c.Sources))
+	window := windowOf(len(c.Sources), c.Delivery.Mode)
 	r.relay, err = relay.New(relay.Config{
 		DB:          r.db.DB,
 		LeaseDB:     r.leases,
@@ -119,9 +119,9 @@ func (r *running) build(ctx context.Context, c *config.Config, process *relay.Pr
 		ArchiveFor:  c.Delivery.ArchiveFor,
 		Logger:      log,
 
-		MaxInFlight:      window.records,
-		MaxInFlightBytes: window.bytes,
-		BatchSize:        window.batch,
+		MaxInFlight:      window.MaxInFlight,
+		MaxInFlightBytes: window.MaxInFlightBytes,
+		BatchSize:        window.BatchSize,
 	})
 	return err
 }
