@@ -71,6 +71,13 @@ func (s *away) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) 
 	return s.store.Delete(ctx, l, d)
 }
 
+func (s *away) DeleteNamed(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error) {
+	if s.broken.Load() {
+		return s.Delete(ctx, l, dialect.Deletion{})
+	}
+	return s.store.DeleteNamed(ctx, l, events)
+}
+
 func TestAFailedDeleteIsTriedAgainAndNothingIsSentTwice(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
