@@ -174,3 +174,11 @@ func places(taken []*flight) []dialect.Delivered {
 	}
 	return list
 }
+
+func events(taken []*flight) []dialect.Event {
+	list := make([]dialect.Event, len(taken))
+	for i, fl := range taken {
+		list[i] = fl.event()
+	}
+	return list
+}

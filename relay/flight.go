@@ -3,6 +3,7 @@ package relay
 import (
 	"cmp"
 	"hash/maphash"
+	"maps"
 	"slices"
 	"sync"
 
@@ -295,7 +296,7 @@ func (f *flights) deliveredOf(records []*Record) []*flight {
 func (f *flights) leftover() []dialect.Delivered {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append(places(f.delivered), places(f.aside)...)
+	return append(places(f.delivered), places(slices.Collect(maps.Values(f.aside)))...)
 }
 
 // hash is a number for a record's topic and key, 0 if it has none. Two keys may share
