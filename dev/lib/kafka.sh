@@ -1,6 +1,8 @@
 # Apache Kafka, one node, KRaft, from its jars; and kcat, which the tests read with.
 
 KAFKA_VERSION=4.3.1
+# Fetched, and started by internal/kafkatest alone: for what Kafka did by a topic's name before it did so by its id.
+KAFKA_OLD_VERSION=3.9.1
 
 kafka_packages() { echo default-jre-headless maven kcat; }
 kafka_signal() { echo TERM; }
@@ -8,7 +10,7 @@ kafka_signal() { echo TERM; }
 kafka_missing() {
 	if [[ -z $(java_program) ]]; then
 		install_hint "Java 17" kafka
-	elif [[ ! -d $CACHE/kafka-$KAFKA_VERSION && -z $(command -v mvn) ]]; then
+	elif [[ ! -d $CACHE/kafka-$KAFKA_VERSION || ! -d $CACHE/kafka-$KAFKA_OLD_VERSION ]] && [[ -z $(command -v mvn) ]]; then
 		install_hint "Maven" kafka
 	fi
 }
@@ -19,6 +21,7 @@ kafka_start() {
 	home=$(data_dir kafka)
 	options=$(content "$STATE/kafka/jvm.options")
 	maven kafka "$lib" "$ROOT/dev/kafka/pom.xml" copy-dependencies -Dkafka.version="$KAFKA_VERSION" || return 1
+	maven kafka "$CACHE/kafka-$KAFKA_OLD_VERSION" "$ROOT/dev/kafka/pom.xml" copy-dependencies -Dkafka.version="$KAFKA_OLD_VERSION" || return 1
 	mkdir -p "$home"
 	kafka_settings "$home" >"$home/server.properties"
 	[[ -s $home/cluster-id ]] || head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-22 >"$home/cluster-id"

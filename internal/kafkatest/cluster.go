@@ -34,7 +34,14 @@ type Options struct {
 
 	// Settings are further lines of each node's server.properties, and win over ours.
 	Settings map[string]string
+
+	// Version of Kafka, as its folder is called: Kafka39. Default: the newest that is installed.
+	Version string
 }
+
+// Kafka39 is the last of the versions 3, which dev/services fetches beside the newest: what clients name by topic
+// ids in Kafka 4, such as the offsets that they commit, they name by the topics' names there.
+const Kafka39 = "3.9.1"
 
 // StartTimeout is how long a node may take to answer, on a machine that is busy.
 const StartTimeout = 4 * time.Minute
@@ -57,7 +64,7 @@ type Cluster struct {
 // ends.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
-	java, lib, err := Installed()
+	java, lib, err := installed(options.Version)
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
@@ -181,7 +188,13 @@ func (c *Cluster) StartAll(ctx context.Context) error {
 }
 
 // Installed finds Java and the newest of the Kafkas that dev/services has fetched.
-func Installed() (java, lib string, err error) {
+func Installed() (java, lib string, err error) { return installed("") }
+
+// installed is Installed for one version; empty: the newest.
+func installed(version string) (java, lib string, err error) {
+	if version == "" {
+		version = "*"
+	}
 	const how = "run dev/services up kafka, which installs it"
 	if java, err = javaProgram(); err != nil {
 		return "", "", fmt.Errorf("kafkatest: there is no Java: %w; %s", err, how)
@@ -195,9 +208,9 @@ func Installed() (java, lib string, err error) {
 	} else if home, err := os.UserHomeDir(); err == nil {
 		cache = filepath.Join(home, ".cache") // where dev/services has it, on every system
 	}
-	found, err := filepath.Glob(filepath.Join(cache, "postroom", "kafka-*", "kafka_*.jar"))
+	found, err := filepath.Glob(filepath.Join(cache, "postroom", "kafka-"+version, "kafka_*.jar"))
 	if err != nil || len(found) == 0 {
-		return "", "", fmt.Errorf("kafkatest: there is no Kafka in %s; %s", filepath.Join(cache, "postroom"), how)
+		return "", "", fmt.Errorf("kafkatest: there is no Kafka %s in %s; %s", version, filepath.Join(cache, "postroom"), how)
 	}
 	return java, filepath.Dir(found[len(found)-1]), nil
 }
