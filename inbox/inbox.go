@@ -87,6 +87,11 @@ type store interface {
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	LockHold(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
+	// The consumer's Kafka group, there too.
+	ReadGroups(ctx context.Context, db dialect.Queryer, consumer string, topics []string, older bool) ([]dialect.InboxGroupPosition, error)
+	InsertGroup(ctx context.Context, db dialect.Execer, consumer string, g dialect.InboxGroupPosition) (bool, error)
+	ReplaceGroup(ctx context.Context, db dialect.Execer, consumer string, from, to dialect.InboxGroupPosition) (bool, error)
+	RaiseGroups(ctx context.Context, db dialect.Execer, consumer, group string, to []dialect.InboxGroupPosition) (int64, error)
 	// LockWaits lists sessions that wait for the tables of the rows above, the longest first.
 	LockWaits(ctx context.Context, db dialect.Queryer) ([]dialect.LockWait, error)
 	// LowestOffsets returns the lowest position of each partition that rows come from.

@@ -17,7 +17,7 @@ import (
 )
 
 // allFiles are the migrations of both halves, by version.
-var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00006_outbox_backfill.sql"}
+var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00006_outbox_backfill.sql", "00008_inbox_groups.sql"}
 
 func apply(t *testing.T, db dbtest.Database, o migrations.Options) []migrations.Result {
 	t.Helper()
@@ -124,7 +124,7 @@ func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		outbox, inbox := migrations.Options{Only: migrations.OutboxOnly}, migrations.Options{Only: migrations.InboxOnly}
-		require.Equal(t, []string{"00002_inbox.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql"}, files(apply(t, db, inbox)))
+		require.Equal(t, []string{"00002_inbox.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00008_inbox_groups.sql"}, files(apply(t, db, inbox)))
 		require.False(t, exists(t, db, "outbox_events"))
 		require.True(t, exists(t, db, "inbox_events"))
 		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, inbox))

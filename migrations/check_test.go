@@ -97,19 +97,20 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 			{Version: 4, File: "00004_inbox_offsets.sql", Half: migrations.InboxOnly, Known: true},
 			{Version: 5, File: "00005_inbox_replica.sql", Half: migrations.InboxOnly, Known: true},
 			{Version: 6, File: "00006_outbox_backfill.sql", Half: migrations.OutboxOnly, Known: true},
+			{Version: 8, File: "00008_inbox_groups.sql", Half: migrations.InboxOnly, Known: true},
 		}, status())
 
 		apply(t, db, migrations.Options{Only: migrations.OutboxOnly})
 		exec(t, db.DB, "INSERT INTO postroom_schema (version, name) VALUES (100, '00100_inbox_next.sql')")
 		rows := status()
-		require.Len(t, rows, 7)
+		require.Len(t, rows, 8)
 		require.True(t, rows[0].Applied)
 		require.WithinDuration(t, time.Now(), rows[0].AppliedAt, time.Minute)
 		require.False(t, rows[1].Applied)
-		require.Equal(t, "00100_inbox_next.sql", rows[6].File)
-		require.Equal(t, migrations.InboxOnly, rows[6].Half)
-		require.True(t, rows[6].Applied)
-		require.False(t, rows[6].Known)
+		require.Equal(t, "00100_inbox_next.sql", rows[7].File)
+		require.Equal(t, migrations.InboxOnly, rows[7].Half)
+		require.True(t, rows[7].Applied)
+		require.False(t, rows[7].Known)
 	})
 }
 

@@ -178,7 +178,7 @@ func requireOperator(t *testing.T, operator dbtest.Database) {
 func TestTheRightsToMigrateInTheDocsAreEnough(t *testing.T) {
 	t.Parallel()
 	db := dbtest.MariaDB(t)
-	migrator := dbtest.Restricted(t, db, "CREATE, INDEX, SELECT, INSERT, UPDATE ON *")
+	migrator := dbtest.Restricted(t, db, "CREATE, ALTER, INDEX, SELECT, INSERT, UPDATE ON *")
 	require.Len(t, apply(t, migrator, migrations.Options{}), len(allFiles))
 
 	pg := dbtest.PostgreSQL(t)

@@ -48,7 +48,7 @@ func TestPlainFilesAreTheEmbeddedOnesByteByByte(t *testing.T) {
 	for _, d := range dialects {
 		files, err := load(dialect.Names{Dialect: d})
 		require.NoError(t, err)
-		require.Len(t, files, 6)
+		require.Len(t, files, 7)
 		for _, f := range files {
 			raw, err := fs.ReadFile(FS(), folder(d)+"/"+f.name)
 			require.NoError(t, err)
@@ -79,7 +79,7 @@ func TestEveryOwnWordIsATableOrStartsWithOne(t *testing.T) {
 // Everything that CREATE or CONSTRAINT or KEY names must carry the prefix, and stay
 // within 63 characters under the longest one.
 func TestEveryNamedThingGetsThePrefix(t *testing.T) {
-	named := regexp.MustCompile(`(?m)(?:^\s*|', ')(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|CONSTRAINT|(?:UNIQUE )?KEY) (\S+)`)
+	named := regexp.MustCompile(`(?m)(?:^\s*|', ')(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|(?:ADD )?CONSTRAINT|(?:UNIQUE )?KEY) (\S+)`)
 	prefix := strings.Repeat("x", dialect.MaxPrefix)
 	for _, d := range dialects {
 		files, err := load(dialect.Names{Dialect: d, Prefix: prefix})

@@ -106,6 +106,12 @@ func IsMissingTable(err error) bool {
 	return mysqlNumber(err) == 1146 || sqliteCode(err) == 1 && strings.Contains(err.Error(), "no such table")
 }
 
+// IsMissingColumn reports whether a statement named a column that is not there: an older build made the table.
+func IsMissingColumn(err error) bool {
+	return sqlState(err) == "42703" || mysqlNumber(err) == 1054 ||
+		sqliteCode(err) == 1 && (strings.Contains(err.Error(), "no such column") || strings.Contains(err.Error(), "has no column named"))
+}
+
 // IsSyntax reports whether the database does not understand a statement: ours have been
 // tried on their databases, so most likely it is another database than the dialect says.
 func IsSyntax(err error) bool {

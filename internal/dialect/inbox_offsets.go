@@ -59,8 +59,7 @@ func (i *Inbox) LockHold(ctx context.Context, tx Queryer, consumer, topic string
 // MoveOffset sets the next offset of a partition that is held with epoch, if it is not
 // beyond first yet; false: it is, or another member holds the partition.
 func (i *Inbox) MoveOffset(ctx context.Context, tx Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error) {
-	stamp := map[Dialect]string{PostgreSQL: "clock_timestamp()", MySQL: "utc_timestamp(6)", SQLite: "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"}[i.names.Dialect]
-	n, err := i.affected(ctx, tx, "UPDATE {inbox_offsets} SET next_offset = ?, updated_at = "+stamp+
+	n, err := i.affected(ctx, tx, "UPDATE {inbox_offsets} SET next_offset = ?, updated_at = "+i.stamp()+
 		" WHERE consumer = ? AND kafka_topic = ? AND kafka_partition = ? AND epoch = ? AND (next_offset IS NULL OR next_offset <= ?)",
 		next, i.bytes(consumer), i.bytes(topic), partition, epoch, first)
 	return n > 0, err

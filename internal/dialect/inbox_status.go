@@ -37,12 +37,15 @@ type InboxConsumer struct {
 	OldestAttempt time.Duration // since the oldest of them was last begun
 }
 
-// InboxHeld is an offset that is kept beside the data.
+// InboxHeld is what is known of a partition of a Kafka topic.
 type InboxHeld struct {
 	Consumer  string
 	Topic     string
 	Partition int32
-	Next      sql.NullInt64 // not valid: nothing was handled yet
+	Group     string        // that reads it; empty: not known, as the next
+	TopicID   string        // of the topic that the offsets are of
+	Applied   sql.NullInt64 // all messages below it are done; not valid: not known
+	Next      sql.NullInt64 // the position, where it is kept beside the data; not valid: it is not, or nothing was handled yet
 	Epoch     int64
 	UpdatedAt time.Time
 	Age       time.Duration // since the last move
@@ -176,13 +179,20 @@ func (s *inboxLook) holds(ctx context.Context) error {
 	only, args := s.whereOnly()
 	var h InboxHeld
 	var age sql.NullFloat64
-	query := "SELECT consumer, kafka_topic, kafka_partition, next_offset, epoch, " + s.inbox.names.timeText("updated_at") + ", " +
-		s.inbox.names.ageOf("updated_at") + " FROM {inbox_offsets}" + only + " ORDER BY consumer, kafka_topic, kafka_partition"
-	return s.each(ctx, query, args, func() {
-		s.of(h.Consumer)
-		h.Age = ago(age)
-		s.status.Holds = append(s.status.Holds, h)
-	}, &h.Consumer, &h.Topic, &h.Partition, &h.Next, &h.Epoch, (*momentText)(&h.UpdatedAt), &age)
+	read := func(groups string) error {
+		query := "SELECT consumer, kafka_topic, kafka_partition, " + groups + ", next_offset, epoch, " + s.inbox.names.timeText("updated_at") + ", " +
+			s.inbox.names.ageOf("updated_at") + " FROM {inbox_offsets}" + only + " ORDER BY consumer, kafka_topic, kafka_partition"
+		return s.each(ctx, query, args, func() {
+			s.of(h.Consumer)
+			h.Age = ago(age)
+			s.status.Holds = append(s.status.Holds, h)
+		}, &h.Consumer, &h.Topic, &h.Partition, &h.Group, &h.TopicID, &h.Applied, &h.Next, &h.Epoch, (*momentText)(&h.UpdatedAt), &age)
+	}
+	err := read("COALESCE(kafka_group, ''), COALESCE(topic_id, ''), applied_offset")
+	if IsMissingColumn(err) { // an older build made the table
+		err = read("'', '', NULL")
+	}
+	return err
 }
 
 // backfills are a replica's and no consumer's: with only one consumer they are left out.
