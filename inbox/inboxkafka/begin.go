@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// begin settles where to begin in partitions without a position, and has it committed: a group
+// begin settles where to begin in partitions without a position, and returns them, so that it is committed: a group
 // that has handled messages then has one, and who finds none knows that the group is new,
 // was renamed, or has expired (the brokers' offsets.retention.minutes, 7 days, after its
 // last member has gone).
-func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Offset, known map[string]bool) (began []partitionName, err error) {
 	without := make(map[string]map[int32]kgo.Offset)
 	for topic, ids := range offsets {
 		for id, offset := range ids {
@@ -29,14 +29,14 @@ func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Off
 		}
 	}
 	if len(without) == 0 {
-		return nil
+		return nil, nil
 	}
-	if err := m.starts(ctx, without); err != nil {
-		return err
+	if err := m.starts(ctx, without, known); err != nil {
+		return nil, err
 	}
 	if !m.cfg.AdoptOffsets {
 		if err := m.checkPruned(ctx, without); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for topic, ids := range without {
@@ -45,20 +45,17 @@ func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Off
 				continue // the log's end is not known now: franz-go asks for it until it is
 			}
 			offsets[topic][id] = offset
-			if p := m.partition(partitionName{topic, id}); p != nil {
-				p.begin(offset.EpochOffset().Offset)
-			}
+			began = append(began, partitionName{topic, id})
 		}
 	}
-	m.wakeCommitter()
-	return nil
+	return began, nil
 }
 
 // starts puts in the offset at which each partition is begun: at StartOffset; but one that was added to a topic
-// which the group has consumed begins at its start, as what came before it was seen is new to the group.
-func (m *member) starts(ctx context.Context, without map[string]map[int32]kgo.Offset) error {
+// which the group has consumed begins at its start, as what came before it was seen is new to the group. known are the
+// topics that the database says so of.
+func (m *member) starts(ctx context.Context, without map[string]map[int32]kgo.Offset, known map[string]bool) error {
 	admin := kadm.NewClient(m.client)
-	known := make(map[string]bool)
 	if m.cfg.StartOffset == Latest {
 		committed, err := admin.FetchOffsets(ctx, m.cfg.Group)
 		if err != nil {

@@ -13,15 +13,17 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// A group that expires while its consumer is down begins at the start of the log. What the inbox has
-// pruned of it would be applied again.
+// A group that expires while its consumer is down begins at the start of the log, if the database was written by an
+// older build and remembers nothing of it. What the inbox has pruned would be applied again.
 func TestAGroupWithoutAnOffsetDoesNotBeginBeforeWhatIsKnown(t *testing.T) {
 	for name, group := range map[string]func(t *testing.T, w world, cfg *inboxkafka.Config){
 		"it has expired": func(t *testing.T, w world, cfg *inboxkafka.Config) {
 			_, err := kadm.NewClient(w.producer).DeleteGroup(t.Context(), cfg.Group)
 			require.NoError(t, err)
 		},
-		"it has another name": func(_ *testing.T, _ world, cfg *inboxkafka.Config) { cfg.Group += "-renamed" },
+		"it has another name": func(_ *testing.T, _ world, cfg *inboxkafka.Config) {
+			cfg.FormerGroup, cfg.Group = cfg.Group, cfg.Group+"-renamed"
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -31,6 +33,7 @@ func TestAGroupWithoutAnOffsetDoesNotBeginBeforeWhatIsKnown(t *testing.T) {
 			r := consume(t, cfg, w.effect)
 			w.awaitEffects(t, 5)
 			r.end(t)
+			w.exec(t, "DELETE FROM inbox_offsets")
 			group(t, w, &cfg)
 
 			// Nothing was pruned: the copies are known.
@@ -41,8 +44,8 @@ func TestAGroupWithoutAnOffsetDoesNotBeginBeforeWhatIsKnown(t *testing.T) {
 
 			_, err := kadm.NewClient(w.producer).DeleteGroup(t.Context(), cfg.Group)
 			require.NoError(t, err)
-			_, err = w.DB.ExecContext(t.Context(), "DELETE FROM inbox_events WHERE kafka_offset < 3")
-			require.NoError(t, err)
+			w.exec(t, "DELETE FROM inbox_offsets")
+			w.exec(t, "DELETE FROM inbox_events WHERE kafka_offset < 3")
 			r = consume(t, cfg, w.effect)
 			err = r.wait(t)
 			require.ErrorContains(t, err, "of which the ids below offset 3 were pruned")
@@ -67,6 +70,7 @@ func TestAGroupWithoutAnOffsetBeginsWhereNoMessageIsUnknown(t *testing.T) {
 	r := consume(t, cfg, w.effect)
 	w.awaitEffects(t, 2)
 	r.end(t)
+	w.exec(t, "DELETE FROM inbox_offsets") // as an older build left it
 	cfg.Group += "-renamed"
 	r = consume(t, cfg, w.effect)
 	w.produce(t, 0, "c")
@@ -147,32 +151,18 @@ func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
 	r.end(t)
 }
 
-// The database says that all below its position is done. A topic that was made anew, or a log that
-// was cut, has others there: they are not taken for handled.
-func TestAPositionOfAnotherLogIsRefused(t *testing.T) {
+// The database says that all below its position is done. A log that was cut has others there: they are not taken for
+// handled.
+func TestAPositionBehindTheLogsEndIsRefused(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t), 1)
 	w.produce(t, 0, ids("old", 5)...)
 	r := consume(t, w.config(t, inboxkafka.OffsetsInDatabase), w.effect)
 	w.awaitEffects(t, 5)
 	r.end(t)
-	w.recreate(t)
-	w.produce(t, 0, "new")
+	w.exec(t, "UPDATE inbox_offsets SET next_offset = 6")
 	cfg := w.config(t, inboxkafka.OffsetsInDatabase)
 	require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), "ResetOffset")
 	cfg.ResetOffset = inboxkafka.Earliest
 	require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), "DELETE FROM inbox_offsets WHERE consumer = 'billing'")
 	require.Len(t, w.effects(t), 5)
-}
-
-// recreate deletes the topic and makes it again.
-func (w world) recreate(t *testing.T) {
-	t.Helper()
-	admin := kadm.NewClient(w.producer)
-	_, err := admin.DeleteTopic(t.Context(), w.topic)
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		_, err := admin.CreateTopic(t.Context(), 1, 1, nil, w.topic)
-		return err == nil
-	}, patience, 50*time.Millisecond)
-	w.producer.PurgeTopicsFromClient(w.topic)
 }

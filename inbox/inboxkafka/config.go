@@ -128,7 +128,13 @@ type Config struct {
 	// name or other tables: what it handled there is unknown here. And it lets one begin that
 	// has no offset, though the inbox knows later messages of the partition and not those
 	// at its start, which were pruned: they are applied again.
+	// And it lets one go on that is ahead of what the database knows to be done: what lies between is left out.
 	AdoptOffsets bool
+
+	// FormerGroup is the name that Group had before. The database remembers in which group a consumer
+	// reads a topic, and another one is refused: each message would be handled in one of them only. The new
+	// group goes on where the old one was. It may stay set, and does no harm to a consumer that has none.
+	FormerGroup string
 
 	// Options are further settings of the client: TLS, SASL, instance id, fetch sizes.
 	// What the promises depend on is set after them. kgo.FetchMaxWait is 100 ms unless it is

@@ -79,12 +79,6 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 		return err
 	}
 	defer release()
-	leave, topic, other := claimTopics(c.cfg.Inbox, c.cfg.Group, c.cfg.Topics)
-	defer leave()
-	if other != "" {
-		c.log.Warn("inboxkafka: the consumer reads a topic in two groups: each message is handled in one of them, and is a duplicate in the other; two handlers need two names",
-			"topic", topic, "other_group", other)
-	}
 	if err := c.cfg.Inbox.Check(ctx, c.cfg.DB); err != nil {
 		return fmt.Errorf("inboxkafka: %w", err)
 	}
@@ -132,6 +126,7 @@ type member struct {
 	denied      map[string]denial // topics that the broker does not know
 	alone       bool              // no other inbox has committed to the group; of the commit loop alone
 	commitError string            // the last one logged; under committing
+	forgetful   sync.Once
 }
 
 type partitionName struct {
@@ -254,6 +249,7 @@ func (m *member) failed(err error) {
 
 func (m *member) dispatch(fetches kgo.Fetches) {
 	fetches.EachError(m.fetchFailed)
+	fetches.EachTopic(m.checkTopic)
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) == 0 {
 			return

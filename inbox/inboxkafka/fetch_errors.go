@@ -14,6 +14,9 @@ import (
 func (m *member) fetchFailed(topic string, partition int32, err error) {
 	var lost *kgo.ErrDataLoss
 	var tooLarge *kgo.ErrDecompressTooLarge
+	if p := m.partition(partitionName{topic, partition}); p != nil && isUnknownTopic(err) {
+		p.doubt()
+	}
 	switch {
 	case m.ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed):
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost) && m.cfg.ResetOffset == "":
@@ -24,8 +27,8 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 		m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w: allow for it with Options: kgo.MaxDecompressBatchBytes", topic, partition, err))
 	case errors.Is(err, kerr.UnknownTopicID) && m.gone(topic):
 		// franz-go asks for the topic by the id that it had, for ever.
-		m.fail(fmt.Errorf("inboxkafka: topic %q has been unknown to the brokers for %v (%w): it was deleted, or made anew; when it is there, start again: the group begins in it anew (with %s delete its rows of inbox_offsets first)",
-			topic, m.cfg.unknownAfter, err, OffsetsInDatabase))
+		m.fail(fmt.Errorf("inboxkafka: topic %q has been unknown to the brokers for %v (%w): it was deleted, or made anew; when it is there, start again: the group begins at its start",
+			topic, m.cfg.unknownAfter, err))
 	case m.fetchError != err.Error(): // once for each change
 		m.fetchError = err.Error()
 		about := []any{"error", err}
@@ -33,6 +36,20 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 			about = append(about, "topic", topic, "partition", partition)
 		}
 		m.log.Warn("inboxkafka: cannot fetch, trying again", about...)
+	}
+}
+
+// checkTopic refuses records of another topic than the one that was assigned: their offsets mean other messages.
+func (m *member) checkTopic(t kgo.FetchTopic) {
+	id := idText(t.TopicID)
+	for _, fetched := range t.Partitions {
+		p := m.partition(partitionName{t.Topic, fetched.Partition})
+		if p == nil || id == "" || len(fetched.Records) == 0 {
+			continue
+		}
+		if topicID, _ := p.known(); topicID != "" && topicID != id {
+			m.fail(fmt.Errorf("inboxkafka: topic %q was made anew while it was consumed: its id was %s and is %s; start again: the group begins at its start", t.Topic, topicID, id))
+		}
 	}
 }
 

@@ -103,13 +103,7 @@ func (m *member) giveUp(ps []*partition, ours bool) {
 // group has committed. After an error franz-go begins the session anew.
 func (m *member) positions(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	<-m.connected
-	err := m.checkFingerprint(ctx)
-	if err == nil && m.cfg.Mode == OffsetsInDatabase {
-		err = m.fromDatabase(ctx, offsets)
-	}
-	if err == nil {
-		err = m.begin(ctx, offsets)
-	}
+	err := m.place(ctx, offsets)
 	switch {
 	case err == nil:
 		return offsets, nil
@@ -119,6 +113,37 @@ func (m *member) positions(ctx context.Context, offsets map[string]map[int32]kgo
 		m.log.Warn("inboxkafka: cannot begin with what was assigned, trying again", "error", err)
 	}
 	return nil, err
+}
+
+// place decides where each partition is read on, and leaves that in offsets.
+func (m *member) place(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+	marks, err := m.marks(ctx)
+	if err != nil {
+		return err
+	}
+	claims, known, err := m.remembered(ctx, offsets, marks)
+	if err != nil {
+		return err
+	}
+	began, err := m.begin(ctx, offsets, known)
+	if err != nil {
+		return err
+	}
+	if err := m.take(ctx, claims, offsets); err != nil {
+		return err
+	}
+	if m.cfg.Mode == OffsetsInDatabase {
+		if err := m.fromDatabase(ctx, offsets); err != nil {
+			return err
+		}
+	}
+	for _, name := range began {
+		if p, at := m.partition(name), offsets[name.topic][name.id].EpochOffset().Offset; p != nil && at >= 0 {
+			p.begin(at)
+		}
+	}
+	m.wakeCommitter()
+	return nil
 }
 
 // errRefused marks what no repetition mends.
@@ -219,8 +244,8 @@ func (m *member) checkWithinLog(ctx context.Context, offsets map[string]map[int3
 			}
 			if to < at {
 				// The inbox would take what lies below its offset for handled.
-				return refuse("topic %q, partition %d: the database says to read on at offset %d, and the log ends at %d: the topic was made anew; to read it from its start, delete what belongs to the old one: DELETE FROM inbox_offsets WHERE consumer = '%s' AND kafka_topic = '%s'",
-					topic, id, at, end.Offset, m.cfg.Inbox.Consumer(), topic)
+				return refuse("topic %q, partition %d: the database says to read on at offset %d, and the log ends at %d: the topic was made anew; to read it from its start, delete what belongs to the old one: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+					topic, id, at, end.Offset, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), topic)
 			}
 			offsets[topic][id] = kgo.NewOffset().At(to)
 			m.log.Warn("inboxkafka: the position lay outside the log and was reset", "topic", topic, "partition", id, "position", at, "reset_to", to)

@@ -116,7 +116,7 @@ func TestHazard25AZombieIsFenced(t *testing.T) {
 	<-zombieIn
 	cfg = w.config(t, inboxkafka.OffsetsInDatabase)
 	cfg.ExactlyOnceTopics = cfg.Topics
-	cfg.Group += "-new"
+	cfg.FormerGroup, cfg.Group = cfg.Group, cfg.Group+"-new"
 	nextIn, going := make(chan struct{}, 10), make(chan struct{})
 	goOn := sync.OnceFunc(func() { close(going) })
 	defer goOn()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
@@ -31,10 +32,16 @@ type world struct {
 
 func newWorld(t *testing.T, db dbtest.Database, partitions int) world {
 	t.Helper()
-	w := world{Database: dbtest.Migrate(t, db), topic: dbtest.Topic(t, partitions), brokers: strings.Split(dbtest.Kafka(t), ",")}
+	return newWorldAt(t, db, strings.Split(dbtest.Kafka(t), ","), dbtest.Topic(t, partitions))
+}
+
+// newWorldAt is newWorld with a topic of another cluster.
+func newWorldAt(t *testing.T, db dbtest.Database, brokers []string, topic string) world {
+	t.Helper()
+	w := world{Database: dbtest.Migrate(t, db), topic: topic, brokers: brokers}
 	w.makeEffects(t)
 	var err error
-	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.ProducerBatchMaxBytes(32<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	t.Cleanup(w.producer.Close)
@@ -82,7 +89,13 @@ func (w world) record(partition int32, id string) *kgo.Record {
 
 func (w world) inbox(t *testing.T, opts ...inbox.Option) *inbox.Inbox {
 	t.Helper()
-	ib, err := inbox.New(w.Dialect, "billing", append([]inbox.Option{inbox.WithBackoff(time.Millisecond, 10*time.Millisecond), inbox.WithLogger(quiet())}, opts...)...)
+	return w.named(t, "billing", opts...)
+}
+
+// named is the inbox of another consumer: in one process a name has one database.
+func (w world) named(t *testing.T, consumer string, opts ...inbox.Option) *inbox.Inbox {
+	t.Helper()
+	ib, err := inbox.New(w.Dialect, consumer, append([]inbox.Option{inbox.WithBackoff(time.Millisecond, 10*time.Millisecond), inbox.WithLogger(quiet())}, opts...)...)
 	require.NoError(t, err)
 	return ib
 }
@@ -189,6 +202,35 @@ func (w world) count(t *testing.T, query string, args ...any) int {
 	var n int
 	require.NoError(t, w.DB.QueryRowContext(t.Context(), w.sql(query), args...).Scan(&n))
 	return n
+}
+
+func (w world) exec(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	_, err := w.DB.ExecContext(t.Context(), w.sql(statement), args...)
+	require.NoError(t, err)
+}
+
+// recreate deletes the topic and makes it again.
+func (w world) recreate(t *testing.T) {
+	t.Helper()
+	w.deleteTopic(t)
+	w.createTopic(t)
+	w.producer.PurgeTopicsFromClient(w.topic)
+}
+
+func (w world) deleteTopic(t *testing.T) {
+	t.Helper()
+	_, err := kadm.NewClient(w.producer).DeleteTopic(context.Background(), w.topic)
+	require.NoError(t, err)
+}
+
+// createTopic makes the topic with one partition, as soon as one of its name is gone.
+func (w world) createTopic(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, err := kadm.NewClient(w.producer).CreateTopic(t.Context(), 1, 1, nil, w.topic)
+		return err == nil
+	}, patience, 50*time.Millisecond)
 }
 
 var allModes = []inboxkafka.Mode{inboxkafka.PerMessage, inboxkafka.Batch, inboxkafka.OffsetsInDatabase}

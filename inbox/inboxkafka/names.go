@@ -14,8 +14,7 @@ var names = struct {
 	sync.Mutex
 	tables map[string]string // by consumer
 	count  map[string]int
-	groups map[string]map[string]int // by consumer and topic: the groups, and how many run
-}{tables: make(map[string]string), count: make(map[string]int), groups: make(map[string]map[string]int)}
+}{tables: make(map[string]string), count: make(map[string]int)}
 
 // claimName refuses a consumer name that runs with other tables: half of its messages
 // would be done here, and half there.
@@ -36,33 +35,4 @@ func claimName(ib *inbox.Inbox) (release func(), err error) {
 			delete(names.count, name)
 		}
 	}, nil
-}
-
-// claimTopics returns the other group in this process, if there is one, in which the consumer reads a topic: each message is
-// handled in one of them only, and is a duplicate in the other.
-func claimTopics(ib *inbox.Inbox, group string, topics []string) (release func(), topic, other string) {
-	names.Lock()
-	defer names.Unlock()
-	for _, t := range topics {
-		key := ib.Consumer() + "\x00" + ib.Tables() + "\x00" + t
-		if names.groups[key] == nil {
-			names.groups[key] = make(map[string]int)
-		}
-		names.groups[key][group]++
-		for g := range names.groups[key] {
-			if g != group {
-				topic, other = t, g
-			}
-		}
-	}
-	return func() {
-		names.Lock()
-		defer names.Unlock()
-		for _, t := range topics {
-			key := ib.Consumer() + "\x00" + ib.Tables() + "\x00" + t
-			if names.groups[key][group]--; names.groups[key][group] == 0 {
-				delete(names.groups[key], group)
-			}
-		}
-	}, topic, other
 }

@@ -30,6 +30,10 @@ type partition struct {
 	mu        sync.Mutex
 	low       lowWater
 	committed position // what the group was told
+	topicID   string   // of the topic when the partition was assigned; "": the brokers give no ids
+	noted     bool     // the database keeps how far it has come
+	doubted   bool     // a broker did not know the topic since
+	stale     bool     // the topic is another one now: nothing is committed. Under member.committing
 	records   int      // that wait
 	bytes     int
 	paused    bool

@@ -46,23 +46,6 @@ func TestAConsumerSaysWhatItWaitsFor(t *testing.T) {
 	})
 }
 
-// Two handlers with one name, each with a group: the second would find every message done.
-func TestAConsumerInTwoGroupsIsTold(t *testing.T) {
-	w := newWorld(t, dbtest.SQLite(t), 1)
-	w.produce(t, 0, "a")
-	first := consume(t, w.config(t, inboxkafka.Batch), w.effect)
-	w.awaitEffects(t, 1)
-	cfg := w.config(t, inboxkafka.Batch)
-	cfg.Group += "-other"
-	log := newLog()
-	cfg.Logger = log.logger()
-	second := consume(t, cfg, w.effect)
-	line := log.awaits(t, "inboxkafka: the consumer reads a topic in two groups: each message is handled in one of them, and is a duplicate in the other; two handlers need two names", 1)
-	require.Equal(t, w.topic, line.attrs["other_group"])
-	second.end(t)
-	first.end(t)
-}
-
 // What could not be decoded is decoded when it is retried, and not given to the handler as it is.
 func TestAnUndecodableRecordThatIsRetriedIsDecoded(t *testing.T) {
 	w := newWorld(t, dbtest.PostgreSQL(t), 1)

@@ -1,0 +1,229 @@
+package inboxkafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+)
+
+// What the consumer's database remembers of its group (inbox_offsets) is compared with what Kafka has whenever
+// partitions are assigned, because Kafka alone does not tell that
+//
+//   - the database was restored to an earlier state: the group's offset is ahead of what it knows, and the messages
+//     between would never be applied;
+//   - the topic was made anew: the offset, which brokers before Kafka 4.1 keep by the topic's name, is that of another log;
+//   - another group reads the topic for the same consumer: each message is applied in one of them only.
+//
+// The note of how far a partition has come is committed before the offset goes to Kafka. So Kafka's is never ahead
+// of it, whoever dies between the two.
+
+// claim is a partition's row in the database: as it was, and as it is to be.
+type claim struct {
+	from *inbox.GroupPosition // nil: there was none
+	to   inbox.GroupPosition
+	anew bool // the topic is another one than from's
+}
+
+// remembered corrects offsets, which are the group's, by what the database remembers, and returns its claims, none
+// if its tables are of an older build, and the topics that it has a position of.
+func (m *member) remembered(ctx context.Context, offsets map[string]map[int32]kgo.Offset, marks map[partitionName]mark) (claims map[partitionName]claim, known map[string]bool, err error) {
+	topics := topicsOf(offsets)
+	ids, err := m.topicIDs(ctx, topics)
+	if err != nil {
+		return nil, nil, err
+	}
+	positions, kept, err := m.cfg.Inbox.GroupPositions(ctx, m.cfg.DB, topics)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !kept {
+		m.tellForgetful()
+	}
+	rows := make(map[partitionName]*inbox.GroupPosition)
+	known = make(map[string]bool)
+	for i, row := range positions {
+		known[row.Topic] = true
+		rows[partitionName{row.Topic, row.Partition}] = &positions[i]
+	}
+	claims = make(map[partitionName]claim)
+	for topic, partitions := range offsets {
+		for id, offset := range partitions {
+			name := partitionName{topic, id}
+			c := claim{from: rows[name], to: inbox.GroupPosition{Topic: topic, Partition: id, TopicID: ids[topic], Applied: -1, Next: -1}}
+			if partitions[id], err = m.compare(&c, offset, marks[name]); err != nil {
+				return nil, nil, err
+			}
+			if p := m.partition(name); p != nil {
+				p.remember(c.to.TopicID, kept)
+			}
+			if kept {
+				claims[name] = c
+			}
+		}
+	}
+	return claims, known, nil
+}
+
+// compare returns where to begin in a partition by the group's offset and the database's row, and completes the claim.
+func (m *member) compare(c *claim, offset kgo.Offset, committed mark) (kgo.Offset, error) {
+	c.to.Group = m.cfg.Group
+	was, id := inbox.GroupPosition{Applied: -1, Next: -1}, c.to.TopicID
+	if c.from != nil {
+		was = *c.from
+	}
+	if id == "" {
+		c.to.TopicID = was.TopicID // the brokers have no ids, or not now
+	}
+	if was.Group != "" && was.Group != m.cfg.Group && was.Group != m.cfg.FormerGroup {
+		return offset, m.otherGroup(was)
+	}
+	if committed.topicID != "" && id != "" && committed.topicID != id {
+		offset = kgo.NewOffset().AtStart() // what is committed is of the topic that had the name before
+	}
+	if was.TopicID != "" && id != "" && was.TopicID != id {
+		if m.withoutIDs(was.Topic) && !m.cfg.AdoptOffsets {
+			return offset, refuse("topic %q was made anew, its id was %s and is %s, and no ids of messages are kept of it: if what is in it was handled in the old one (it was copied from another cluster), it would be applied twice. To read it from its start: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+				was.Topic, was.TopicID, id, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), was.Topic)
+		}
+		m.log.Info("inboxkafka: the topic was made anew: the group begins at the start of the new one", "topic", was.Topic, "partition", was.Partition, "topic_id", id, "former_topic_id", was.TopicID)
+		c.anew = true
+		return kgo.NewOffset().AtStart(), nil
+	}
+	at, done := offset.EpochOffset().Offset, was.Done()
+	if m.cfg.Mode == OffsetsInDatabase && was.Next >= 0 {
+		c.to.Applied, c.to.Next = was.Applied, was.Next
+		return kgo.NewOffset().At(was.Next).WithEpoch(-1), nil
+	}
+	c.to.Applied = max(done, at)
+	switch {
+	case done < 0 || at == done:
+	case at < 0:
+		m.log.Info("inboxkafka: the group has no offset, and goes on behind what the database says is done", "topic", was.Topic, "partition", was.Partition, "offset", done)
+		return kgo.NewOffset().At(done).WithEpoch(-1), nil
+	case at > done && !m.cfg.AdoptOffsets && !committed.unnoted:
+		return offset, m.behind(was, at, committed)
+	}
+	return offset, nil
+}
+
+func (m *member) otherGroup(was inbox.GroupPosition) error {
+	return refuse("consumer %q reads topic %q, partition %d in group %q, says %s, and this is group %q: each message is handled in one of them, and would be a duplicate in the other. Two handlers need two names (inbox.New); if the group has another name now, stop the old one and set FormerGroup to %q",
+		m.cfg.Inbox.Consumer(), was.Topic, was.Partition, was.Group, m.cfg.Inbox.OffsetsTable(), m.cfg.Group, was.Group)
+}
+
+// behind says that the database knows less than Kafka's offset, and how to go on.
+func (m *member) behind(was inbox.GroupPosition, at int64, committed mark) error {
+	why := "it was set forward by hand, or the database was restored to an earlier state"
+	if committed.ours {
+		why = "it was restored to an earlier state, or fails over to a copy that lags"
+	}
+	return refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows of the messages below %d only (%s): %s. What lies between would never be applied. To have it applied, stop the group and type: kafka-consumer-groups --bootstrap-server %s --group %s --topic %s:%d --reset-offsets --to-offset %d --execute. To leave it out, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND kafka_topic = '%s' AND kafka_partition = %d",
+		was.Topic, was.Partition, m.cfg.Group, at, was.Done(), m.cfg.Inbox.OffsetsTable(), why,
+		m.cfg.Brokers[0], m.cfg.Group, was.Topic, was.Partition, was.Done(),
+		m.cfg.Inbox.OffsetsTable(), at, m.cfg.Inbox.Consumer(), was.Topic, was.Partition)
+}
+
+// take writes the claims that change something. Where a partition begins without a position, what lies before is done.
+func (m *member) take(ctx context.Context, claims map[partitionName]claim, offsets map[string]map[int32]kgo.Offset) error {
+	for name, c := range claims {
+		if at := offsets[name.topic][name.id].EpochOffset().Offset; c.to.Applied < 0 && at >= 0 {
+			c.to.Applied = at
+		}
+		if c.anew {
+			c.to.Applied = max(c.to.Applied, 0) // the end of the log is not known now: no message is done
+		}
+		if c.from != nil && *c.from == c.to {
+			continue
+		}
+		switch err := m.cfg.Inbox.ClaimGroupPosition(ctx, m.cfg.DB, c.from, c.to); {
+		case errors.Is(err, inbox.ErrNoRights):
+			return refuse("%w", err)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// note writes how far partitions have come to the database, and takes out of sent those that must not be committed to
+// Kafka: what is not known here might be missed after the next restart.
+func (m *member) note(ctx context.Context, sent map[*partition]position) error {
+	m.dropDoubted(ctx, sent)
+	var rows []inbox.GroupPosition
+	for p, next := range sent {
+		if topicID, noted := p.known(); noted && m.cfg.Mode != OffsetsInDatabase { // whose transactions have moved the offset
+			rows = append(rows, inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id, TopicID: topicID, Applied: next.offset})
+		}
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	// In one order, so that two members, of which one is late, do not lock each other's rows out.
+	slices.SortFunc(rows, func(a, b inbox.GroupPosition) int {
+		return cmpNames(partitionName{a.Topic, a.Partition}, partitionName{b.Topic, b.Partition})
+	})
+	all, err := m.cfg.Inbox.RaiseApplied(ctx, m.cfg.DB, m.cfg.Group, rows)
+	if err == nil && !all {
+		err = m.dropRefused(ctx, sent)
+	}
+	if err != nil {
+		for p := range sent {
+			if _, noted := p.known(); noted {
+				delete(sent, p)
+			}
+		}
+		return fmt.Errorf("inboxkafka: the database must know first how far partitions have come: %w", err)
+	}
+	return nil
+}
+
+// dropRefused takes out the partitions whose row is another one than when they were assigned.
+func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) error {
+	var topics []string
+	for p := range sent {
+		topics = append(topics, p.name.topic)
+	}
+	slices.Sort(topics)
+	positions, kept, err := m.cfg.Inbox.GroupPositions(ctx, m.cfg.DB, slices.Compact(topics))
+	if err != nil || !kept {
+		return errors.Join(err, errors.New("what was noted cannot be read"))
+	}
+	rows := make(map[partitionName]inbox.GroupPosition)
+	for _, row := range positions {
+		rows[partitionName{row.Topic, row.Partition}] = row
+	}
+	for p, next := range sent {
+		row, there := rows[p.name]
+		topicID, noted := p.known()
+		switch {
+		case !noted:
+		case !there: // deleted by hand
+			to := inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id, Group: m.cfg.Group, TopicID: topicID, Applied: next.offset, Next: -1}
+			if err := m.cfg.Inbox.ClaimGroupPosition(ctx, m.cfg.DB, nil, to); err != nil {
+				return err
+			}
+		case row.Group != m.cfg.Group:
+			m.fail(m.otherGroup(row))
+			delete(sent, p)
+		case row.TopicID != topicID:
+			m.log.Warn("inboxkafka: another member has begun in a topic of this name that was made anew: the offset is not committed",
+				"topic", p.name.topic, "partition", p.name.id, "topic_id", topicID, "new_topic_id", row.TopicID)
+			p.stale = true
+			delete(sent, p)
+		}
+	}
+	return nil
+}
+
+// tellForgetful says, once, that the tables are of an older build.
+func (m *member) tellForgetful() {
+	m.forgetful.Do(func() {
+		m.log.Warn("inboxkafka: the database remembers nothing of the group: a restored database, a topic that was made anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md",
+			"table", m.cfg.Inbox.OffsetsTable())
+	})
+}

@@ -1,0 +1,238 @@
+package inboxkafka_test
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/dbtest"
+)
+
+// eachModeAndDatabase is eachModeAndServer with SQLite, and a consumer's name for each.
+func eachModeAndDatabase(t *testing.T, fn func(t *testing.T, w world, cfg inboxkafka.Config)) {
+	t.Helper()
+	for _, mode := range allModes {
+		for flavor, open := range map[string]func(testing.TB) dbtest.Database{
+			dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, dbtest.FlavorSQLite: dbtest.SQLite,
+		} {
+			t.Run(string(mode)+" on "+flavor, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, open(t), 1)
+				cfg := w.config(t, mode)
+				cfg.Inbox = w.named(t, w.topic)
+				fn(t, w, cfg)
+			})
+		}
+	}
+}
+
+// backUp keeps the tables as they are now, for restore.
+func (w world) backUp(t *testing.T) {
+	t.Helper()
+	for _, table := range []string{"effects", "inbox_events", "inbox_offsets"} {
+		w.exec(t, "CREATE TABLE saved_"+table+" AS SELECT * FROM "+table)
+	}
+}
+
+func (w world) restore(t *testing.T) {
+	t.Helper()
+	for _, table := range []string{"effects", "inbox_events"} {
+		w.exec(t, "DELETE FROM "+table+" WHERE message_id NOT IN (SELECT message_id FROM saved_"+table+")")
+	}
+	w.exec(t, "DELETE FROM inbox_offsets")
+	w.exec(t, "INSERT INTO inbox_offsets SELECT * FROM saved_inbox_offsets")
+}
+
+// The database is restored to an earlier state, and the group's offset is ahead of what it knows. Where the offset
+// lives in Kafka, Run says so, with the command; where it lives in the database, all is applied again by itself.
+func TestARestoredDatabaseLosesNoEffects(t *testing.T) {
+	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
+		all := ids("a", 20)
+		w.produce(t, 0, all[:5]...)
+		r := consume(t, cfg, w.effect)
+		w.awaitEffects(t, 5)
+		r.end(t)
+		w.backUp(t)
+		w.produce(t, 0, all[5:15]...)
+		r = consume(t, cfg, w.effect)
+		w.awaitEffects(t, 15)
+		r.end(t)
+		require.EqualValues(t, 15, w.committed(t))
+		w.restore(t)
+		require.Len(t, w.effects(t), 5)
+		w.produce(t, 0, all[15:]...)
+
+		if cfg.Mode != inboxkafka.OffsetsInDatabase {
+			err := consume(t, cfg, w.effect).wait(t)
+			require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 15, and the database knows of the messages below 5 only")
+			require.ErrorContains(t, err, "restored to an earlier state")
+			require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 --execute")
+			require.Len(t, w.effects(t), 5)
+			w.commit(t, 0, 5) // what the command does
+		}
+		r = consume(t, cfg, w.effect)
+		require.Equal(t, all, w.awaitEffects(t, 20))
+		r.end(t)
+	})
+}
+
+// An offset that was set forward by hand is taken when somebody says so: by the statement of the error, or by AdoptOffsets.
+func TestAGroupThatWasSetForwardNeedsConsent(t *testing.T) {
+	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
+		if cfg.Mode == inboxkafka.OffsetsInDatabase {
+			return // whose position is not Kafka's: TestTheDatabasesPositionWinsOverTheGroups
+		}
+		w.produce(t, 0, "a", "b")
+		r := consume(t, cfg, w.effect)
+		w.awaitEffects(t, 2)
+		r.end(t)
+		w.produce(t, 0, "skipped", "c")
+		w.commit(t, 0, 3)
+		err := consume(t, cfg, w.effect).wait(t)
+		require.ErrorContains(t, err, "it was set forward by hand")
+		w.exec(t, regexp.MustCompile(`UPDATE .*`).FindString(err.Error()))
+		r = consume(t, cfg, w.effect)
+		require.Equal(t, []string{"a", "b", "c"}, w.awaitEffects(t, 3))
+		r.end(t)
+
+		w.produce(t, 0, "skipped too", "d")
+		w.commit(t, 0, 5)
+		require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), "AdoptOffsets")
+		cfg.AdoptOffsets = true
+		r = consume(t, cfg, w.effect)
+		require.Equal(t, []string{"a", "b", "c", "d"}, w.awaitEffects(t, 4))
+		r.end(t)
+	})
+}
+
+// Two groups of one consumer would each apply a part of the messages. The second is refused, in any process, until it
+// is said to be the first under another name; then the first is.
+func TestASecondGroupOfAConsumerIsRefused(t *testing.T) {
+	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
+		w.produce(t, 0, "a")
+		first := consume(t, cfg, w.effect)
+		w.awaitEffects(t, 1)
+		other := cfg
+		other.Group += "-other"
+		refusal := "each message is handled in one of them, and would be a duplicate in the other"
+		err := consume(t, other, w.effect).wait(t)
+		require.ErrorContains(t, err, refusal)
+		require.ErrorContains(t, err, "in group \""+cfg.Group+"\"")
+		w.produce(t, 0, "b")
+		w.awaitEffects(t, 2)
+		first.end(t)
+
+		// What was pruned is not read again: the new group goes on where the old one was.
+		w.exec(t, "DELETE FROM inbox_events")
+		w.produce(t, 0, "c")
+		other.FormerGroup = cfg.Group
+		second := consume(t, other, w.effect)
+		require.Equal(t, []string{"a", "b", "c"}, w.awaitEffects(t, 3))
+		require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), refusal)
+		second.end(t)
+	})
+}
+
+// A group that has taken the consumer over while the old one works ends that: it commits nothing of what is not noted.
+func TestAGroupThatIsTakenOverWhileItRunsEnds(t *testing.T) {
+	w := newWorld(t, dbtest.PostgreSQL(t), 1)
+	cfg := w.config(t, inboxkafka.Batch)
+	w.produce(t, 0, "a")
+	r := consume(t, cfg, w.effect)
+	w.awaitEffects(t, 1)
+	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	w.exec(t, "UPDATE inbox_offsets SET kafka_group = 'other'")
+	w.produce(t, 0, "b")
+	require.ErrorContains(t, r.wait(t), `in group "other"`)
+	require.EqualValues(t, 1, w.committed(t))
+}
+
+// An expired group goes on behind what the database says is done, and what was pruned of it is not applied again.
+func TestAGroupThatHasExpiredGoesOnWhereItWas(t *testing.T) {
+	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
+		w.produce(t, 0, ids("a", 5)...)
+		r := consume(t, cfg, w.effect)
+		w.awaitEffects(t, 5)
+		r.end(t)
+		w.exec(t, "DELETE FROM inbox_events")
+		_, err := kadm.NewClient(w.producer).DeleteGroup(t.Context(), cfg.Group)
+		require.NoError(t, err)
+		w.produce(t, 0, "b")
+		cfg.StartOffset = inboxkafka.Latest
+		r = consume(t, cfg, w.effect)
+		require.Equal(t, append(ids("a", 5), "b"), w.awaitEffects(t, 6))
+		r.end(t)
+	})
+}
+
+// The note is first: while it cannot be written, Kafka's offset stays where it is, and what comes is applied.
+func TestNoOffsetIsCommittedThatTheDatabaseDoesNotKnow(t *testing.T) {
+	w := newWorld(t, dbtest.PostgreSQL(t), 1)
+	cfg := w.config(t, inboxkafka.Batch)
+	log := newLog()
+	cfg.Logger = log.logger()
+	w.produce(t, 0, "a")
+	r := consume(t, cfg, w.effect)
+	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	w.exec(t, "ALTER TABLE inbox_offsets RENAME TO away")
+	w.produce(t, 0, "b")
+	w.awaitEffects(t, 2)
+	log.awaits(t, "inboxkafka: offsets were not committed, the next commit says them again", 1)
+	require.EqualValues(t, 1, w.committed(t))
+	w.exec(t, "ALTER TABLE away RENAME TO inbox_offsets")
+	require.Eventually(t, func() bool { return w.committed(t) == 2 }, patience, 10*time.Millisecond)
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE applied_offset = 2 AND next_offset IS NULL"))
+	r.end(t)
+}
+
+// A rolling upgrade: members of the build before, which note nothing, commit what they have done, and a new member takes
+// the partition from them. Their mark tells the offset from that of a restored database.
+func TestAnOffsetOfAnOlderBuildIsTaken(t *testing.T) {
+	for _, mode := range []inboxkafka.Mode{inboxkafka.Batch, inboxkafka.PerMessage} {
+		t.Run(string(mode), func(t *testing.T) {
+			w := newWorld(t, dbtest.SQLite(t), 1)
+			cfg := w.config(t, mode)
+			w.produce(t, 0, "a")
+			r := consume(t, cfg, w.effect)
+			w.awaitEffects(t, 1)
+			r.end(t)
+			w.produce(t, 0, "b", "c", "d")
+			w.exec(t, "INSERT INTO effects (message_id) VALUES ('b'), ('c')")
+			offsets := kadm.Offsets{}
+			offsets.Add(kadm.Offset{Topic: w.topic, At: 3, LeaderEpoch: -1, Metadata: `postroom-inbox consumer="billing" tables=sqlite:inbox_events`})
+			require.NoError(t, kadm.NewClient(w.producer).CommitAllOffsets(t.Context(), cfg.Group, offsets))
+			r = consume(t, cfg, w.effect)
+			require.Equal(t, []string{"a", "b", "c", "d"}, w.awaitEffects(t, 4))
+			r.end(t)
+		})
+	}
+}
+
+// Tables of an older build remember no groups: consumers work with them, and say so.
+func TestTablesWithoutGroupsAreTold(t *testing.T) {
+	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
+		if w.Dialect != inbox.PostgreSQL {
+			w.exec(t, "DROP TABLE inbox_offsets")
+			w.exec(t, "CREATE TABLE inbox_offsets (consumer varchar(100), kafka_topic varchar(249), kafka_partition int, next_offset bigint, epoch bigint, updated_at varchar(40), PRIMARY KEY (consumer, kafka_topic, kafka_partition))")
+		} else {
+			w.exec(t, "ALTER TABLE inbox_offsets DROP COLUMN kafka_group, DROP COLUMN topic_id, DROP COLUMN applied_offset")
+		}
+		log := newLog()
+		cfg.Logger = log.logger()
+		w.produce(t, 0, "a")
+		r := consume(t, cfg, w.effect)
+		w.awaitEffects(t, 1)
+		require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+		r.end(t)
+		log.awaits(t, "inboxkafka: the database remembers nothing of the group: a restored database, a topic that was made anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md", 1)
+		w.produce(t, 0, "b")
+		r = consume(t, cfg, w.effect)
+		require.Equal(t, []string{"a", "b"}, w.awaitEffects(t, 2))
+		r.end(t)
+	})
+}

@@ -1,0 +1,113 @@
+package inboxkafka
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// idText writes a topic's id as Kafka's tools do; empty: the broker does not give ids.
+func idText(id [16]byte) string {
+	if id == [16]byte{} {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// topicIDs asks the brokers, and not the client, which keeps what it was told, for the ids of topics. Those that do not
+// exist have none.
+func (m *member) topicIDs(ctx context.Context, topics []string) (map[string]string, error) {
+	request := kmsg.NewPtrMetadataRequest()
+	for _, name := range topics {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		request.Topics = append(request.Topics, topic)
+	}
+	response, err := request.RequestWith(ctx, m.client)
+	if err != nil {
+		return nil, fmt.Errorf("inboxkafka: ask for the ids of topics: %w", err)
+	}
+	ids := make(map[string]string)
+	for _, t := range response.Topics {
+		if t.Topic != nil {
+			ids[*t.Topic] = idText(t.TopicID)
+		}
+	}
+	return ids, nil
+}
+
+// remember notes of which topic the partition is, and whether the database keeps it.
+func (p *partition) remember(topicID string, noted bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.topicID, p.noted = topicID, noted
+}
+
+func (p *partition) known() (topicID string, noted bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.topicID, p.noted
+}
+
+// doubt notes that a broker did not know the partition's topic. It may be another topic when it is there again, and
+// a broker that keeps offsets by name would take the old ones for its own.
+func (p *partition) doubt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doubted = p.topicID != ""
+}
+
+func isUnknownTopic(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
+}
+
+// dropDoubted takes out the partitions whose topic was unknown to a broker, until it is seen to be the same.
+func (m *member) dropDoubted(ctx context.Context, sent map[*partition]position) {
+	var topics []string
+	for p := range sent {
+		if p.isDoubted() {
+			topics = append(topics, p.name.topic)
+		}
+	}
+	if len(topics) == 0 {
+		return
+	}
+	slices.Sort(topics)
+	ids, err := m.topicIDs(ctx, slices.Compact(topics))
+	for p := range sent {
+		id, topicID := ids[p.name.topic], ""
+		if topicID, _ = p.known(); !p.isDoubted() {
+			continue
+		}
+		switch {
+		case err == nil && id == topicID:
+			p.mu.Lock()
+			p.doubted = false
+			p.mu.Unlock()
+			continue
+		case err == nil && id != "":
+			p.stale = true
+			m.log.Warn("inboxkafka: the topic was made anew: the offset of the old one is not committed",
+				"topic", p.name.topic, "partition", p.name.id, "topic_id", topicID, "new_topic_id", id)
+		default:
+			m.wakeCommitter() // for when the broker knows it again
+		}
+		delete(sent, p)
+	}
+}
+
+func (p *partition) isDoubted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.doubted
+}
+
+func cmpNames(a, b partitionName) int {
+	return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.id, b.id))
+}
