@@ -20,8 +20,8 @@ func newInboxStatus(env *Env) *cobra.Command {
 		Short: "show each consumer's rows, window, parked messages and offsets",
 		Long: `status reads the inbox tables of a consumer's database: for each consumer how many messages it
 remembers and how far back (the window in which duplicates are recognised), what is parked, how
-many keys stand still, and which attempts are under way; then the offsets that are kept beside
-the data, and the backfills that replicas wait for.
+many keys stand still, and which attempts are under way; then the partitions of Kafka, with the
+group that reads them, and the backfills that replicas wait for.
 
 It reads a bounded part of large tables. A number after "about" is an estimate, from a sample on
 PostgreSQL, where the window may be a little longer than shown, and the optimizer's on MySQL.`,
@@ -85,7 +85,10 @@ type inboxOffset struct {
 	Consumer  string    `json:"consumer"`
 	Topic     string    `json:"topic"`
 	Partition int32     `json:"partition"`
-	Next      *int64    `json:"next_offset"` // null: nothing was handled yet
+	Group     string    `json:"group"`          // empty: not known, as the next
+	TopicID   string    `json:"topic_id"`       // Kafka's, of the topic that the offsets are of
+	Applied   *int64    `json:"applied_offset"` // all messages below it are done; null: not known
+	Next      *int64    `json:"next_offset"`    // the position, where it is kept in the database
 	Epoch     int64     `json:"epoch"`
 	UpdatedAt time.Time `json:"updated_at"`
 
@@ -122,7 +125,12 @@ func inboxStateOf(s dialect.InboxStatus) inboxState {
 		})
 	}
 	for _, h := range s.Holds {
-		o := inboxOffset{Consumer: h.Consumer, Topic: h.Topic, Partition: h.Partition, Epoch: h.Epoch, UpdatedAt: h.UpdatedAt, age: h.Age}
+		o := inboxOffset{
+			Consumer: h.Consumer, Topic: h.Topic, Partition: h.Partition, Group: h.Group, TopicID: h.TopicID, Epoch: h.Epoch, UpdatedAt: h.UpdatedAt, age: h.Age,
+		}
+		if h.Applied.Valid {
+			o.Applied = &h.Applied.Int64
+		}
 		if h.Next.Valid {
 			o.Next = &h.Next.Int64
 		}
@@ -148,7 +156,7 @@ func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState) error {
 	}
 	for _, o := range s.Offsets {
 		offsets = append(offsets, []string{
-			printable(o.Consumer), printable(o.Topic), strconv.Itoa(int(o.Partition)), number(o.Next), strconv.FormatInt(o.Epoch, 10), roughly(o.age) + " ago",
+			printable(o.Consumer), orDash(o.Group), printable(o.Topic), strconv.Itoa(int(o.Partition)), number(o.Applied), number(o.Next), strconv.FormatInt(o.Epoch, 10), roughly(o.age) + " ago",
 		})
 	}
 	for _, b := range s.Backfills {
@@ -160,7 +168,7 @@ func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState) error {
 		rows    [][]string
 	}{
 		{[]string{"CONSUMER", "ROWS", "WINDOW", "PARKED", "OLDEST PARKED", "BLOCKED KEYS", "ATTEMPTS"}, consumers},
-		{[]string{"CONSUMER", "TOPIC", "PARTITION", "NEXT OFFSET", "EPOCH", "MOVED"}, offsets},
+		{[]string{"CONSUMER", "GROUP", "TOPIC", "PARTITION", "APPLIED BELOW", "NEXT OFFSET", "EPOCH", "MOVED"}, offsets},
 		{[]string{"REPLICA", "BACKFILL", "ROWS SENT", "HEARD OF"}, backfills},
 	} {
 		if len(t.rows) == 0 {
@@ -215,6 +223,13 @@ func (c inboxConsumer) cells() []string {
 // text is a cell of the table.
 func (p inboxParkedCounts) text() string {
 	return parkedCounts{p.Failed, p.Blocked, p.Retry + p.Drop}.text()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
 }
 
 func number(n *int64) string {
