@@ -38,11 +38,13 @@ const (
 	OutOfOrder      Property = "out of order at all"
 	Altered         Property = "altered"
 	Scattered       Property = "keys in several partitions"
+	RefusedSent     Property = "refused events sent"
+	ParkedWrongly   Property = "parked wrongly"
 )
 
 // Properties lists them in the order of the report.
 func Properties() []Property {
-	return []Property{Lost, Uncommitted, FirstOutOfOrder, Duplicates, OutOfOrder, Altered, Scattered}
+	return []Property{Lost, Uncommitted, FirstOutOfOrder, Duplicates, OutOfOrder, Altered, Scattered, RefusedSent, ParkedWrongly}
 }
 
 // Findings are the offenders against each property.

@@ -127,7 +127,7 @@ func TestWhatEachModePromises(t *testing.T) {
 		all.add(p, Arrival{}, "")
 	}
 	require.Equal(t, Properties(), all.Broken(ExactlyOnce))
-	require.Equal(t, []Property{Lost, Uncommitted, FirstOutOfOrder, Altered, Scattered}, all.Broken(AtLeastOnce))
+	require.Equal(t, []Property{Lost, Uncommitted, FirstOutOfOrder, Altered, Scattered, RefusedSent, ParkedWrongly}, all.Broken(AtLeastOnce))
 	require.Empty(t, Findings{}.Broken(ExactlyOnce))
 }
 

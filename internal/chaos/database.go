@@ -38,7 +38,12 @@ type flavor struct {
 	connections, cut string
 	earlyID          string
 	insertEvent      string
-	placeholder      func(i int) string
+	// patience bounds how long a session waits for a lock; lockTable takes outbox_events
+	// for it alone, unlockTable gives it back.
+	patience    string
+	lockTable   []string
+	unlockTable string
+	placeholder func(i int) string
 }
 
 func (f flavor) bind(query string) string {
@@ -64,6 +69,9 @@ func flavors() map[string]flavor {
 			cut:         "SELECT pg_terminate_backend(%d)",
 			earlyID:     "SELECT pg_current_xact_id()",
 			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, $2, $3, $4, $5, $6)",
+			patience:    "SET lock_timeout = '5s'",
+			lockTable:   []string{"BEGIN", "LOCK TABLE outbox_events IN ACCESS EXCLUSIVE MODE"},
+			unlockTable: "ROLLBACK",
 			placeholder: func(i int) string { return fmt.Sprint("$", i) },
 		},
 		MariaDB: {
@@ -76,6 +84,9 @@ func flavors() map[string]flavor {
 			cut:         "KILL %d",
 			earlyID:     "INSERT INTO chaos_early (note) VALUES ('x')",
 			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?)",
+			patience:    "SET lock_wait_timeout = 5, innodb_lock_wait_timeout = 5",
+			lockTable:   []string{"LOCK TABLES outbox_events WRITE"},
+			unlockTable: "UNLOCK TABLES",
 			placeholder: func(int) string { return "?" },
 		},
 	}
@@ -182,9 +193,10 @@ func (d *database) addUsers(ctx context.Context, _ Settings) error {
 	return nil
 }
 
-// connect opens the writers' pool.
+// connect opens the writers' pool: a connection for each, and one for the bursts of refused
+// events.
 func (d *database) connect(ctx context.Context, s Settings) error {
-	target, err := dbopen.Open(ctx, withUser(d.adminURL, d.name, url.UserPassword(d.users[CutWriter], password)), dbopen.WithMaxOpen(s.Writers))
+	target, err := dbopen.Open(ctx, withUser(d.adminURL, d.name, url.UserPassword(d.users[CutWriter], password)), dbopen.WithMaxOpen(s.Writers+1))
 	if err == nil {
 		d.writers = target.DB
 	}

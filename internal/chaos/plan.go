@@ -29,6 +29,10 @@ const (
 	CutWriter     Kind = "cut writer"     // one of the writers'
 	KillBroker    Kind = "kill broker"    // SIGKILL, then a new start
 	RestartBroker Kind = "restart broker" // SIGTERM, then a new start
+	LockTable     Kind = "lock table"     // outbox_events, against readers and writers
+	LockRow       Kind = "lock row"       // one of the first rows of outbox_events
+	LockLease     Kind = "lock lease"     // the one row of outbox_leases
+	RefusedEvents Kind = "refused events" // a burst of events that their topic does not take
 )
 
 // Trouble is one blow.
@@ -39,10 +43,12 @@ type Trouble struct {
 	// of the one to hit. Where it cannot be hit, as it is stopped already, the next one is.
 	Owner bool
 	Relay int
-	// For is how long a pause lasts.
+	// For is how long a pause or a lock lasts.
 	For time.Duration
-	// Pick chooses among the connections that there are.
+	// Pick chooses among the connections or rows that there are.
 	Pick uint64
+	// Number counts the blows of a stream, from 0.
+	Number int
 }
 
 // stream is one kind of trouble: its first blow, and the time from one to the next.
@@ -88,6 +94,15 @@ func (p Plan) streams() []stream {
 		{number: 4, first: span{6 * time.Second, 12 * time.Second}, every: span{26 * time.Second, 32 * time.Second}, make: func(_ *rand.Rand, i int) Trouble {
 			return Trouble{Kind: []Kind{KillBroker, RestartBroker}[i%2]}
 		}},
+		{number: 5, first: span{8 * time.Second, 14 * time.Second}, every: span{16 * time.Second, 22 * time.Second}, make: func(rng *rand.Rand, _ int) Trouble {
+			return Trouble{Kind: LockTable, For: span{2000 * ms, 3000 * ms}.pick(rng)}
+		}},
+		{number: 6, first: span{3 * time.Second, 6 * time.Second}, every: span{5 * time.Second, 9 * time.Second}, make: func(rng *rand.Rand, i int) Trouble {
+			return Trouble{Kind: []Kind{LockRow, LockRow, LockLease}[i%3], For: span{2000 * ms, 4000 * ms}.pick(rng), Pick: rng.Uint64()}
+		}},
+		{number: 7, first: span{4 * time.Second, 8 * time.Second}, every: span{12 * time.Second, 18 * time.Second}, make: func(_ *rand.Rand, i int) Trouble {
+			return Trouble{Kind: RefusedEvents, Number: i}
+		}},
 	}
 }
 
@@ -128,6 +143,7 @@ func (p Plan) Troubles() iter.Seq[Trouble] {
 const (
 	troubleStream = 1 << 32
 	writerStream  = 2 << 32
+	refusedStream = 1 << 63 // above all writers'
 )
 
 func (p Plan) rng(purpose, number uint64) *rand.Rand {
@@ -189,6 +205,26 @@ func (p Plan) Transaction(writer, number int) Transaction {
 	}
 	return t
 }
+
+// burstEvents is how many events a burst of refused ones has.
+const burstEvents = 50
+
+// Burst returns the number-th burst of events that their topic refuses, as it is compacted
+// and takes small records only: some have no key, the others have one each and are large.
+func (p Plan) Burst(number int) (events []PlannedEvent) {
+	rng := p.rng(refusedStream, uint64(number))
+	for i := range burstEvents {
+		e := PlannedEvent{ID: newID(rng), Key: -1, Padding: 20 + rng.IntN(200)}
+		if rng.IntN(2) == 0 {
+			e.Key, e.Padding = i, 4*refusedAbove
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// refusedAbove is the size, in bytes, of the largest record that the refusing topic takes.
+const refusedAbove = 4000
 
 // dawdle is what a service does beside the database: mostly nothing, sometimes for so
 // long that hundreds of others commit meanwhile, now and then longer than a lease.

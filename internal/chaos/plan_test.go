@@ -46,6 +46,10 @@ func TestAMinuteHasRoomForFortyKillsAndPauses(t *testing.T) {
 		require.Positive(t, count[KillBroker], "seed %d", seed)
 		require.Positive(t, count[RestartBroker], "seed %d", seed)
 		require.Positive(t, count[CutRelay], "seed %d", seed)
+		require.GreaterOrEqual(t, count[LockTable], 2, "seed %d", seed)
+		require.GreaterOrEqual(t, count[LockRow], 4, "seed %d", seed)
+		require.GreaterOrEqual(t, count[LockLease], 2, "seed %d", seed)
+		require.GreaterOrEqual(t, count[RefusedEvents], 3, "seed %d", seed)
 	}
 }
 
@@ -63,6 +67,27 @@ func TestASeedGivesTheSameTransactionsAndNoIDTwice(t *testing.T) {
 		}
 	}
 	require.NotEqual(t, p.Transaction(0, 0), plan(8).Transaction(0, 0))
+}
+
+func TestABurstHasEventsOfBothKindsAndNoIDTwice(t *testing.T) {
+	p := plan(7)
+	seen := map[uuid.UUID]bool{}
+	for number := range 20 {
+		events := p.Burst(number)
+		require.Equal(t, events, p.Burst(number))
+		require.Len(t, events, burstEvents)
+		var keyless, large int
+		for _, e := range events {
+			require.False(t, seen[e.ID], "burst %d", number)
+			seen[e.ID] = true
+			count(&keyless, e.Key < 0)
+			count(&large, e.Padding > refusedAbove)
+			require.True(t, e.Key < 0 || e.Padding > refusedAbove, "its topic would take it")
+		}
+		require.Positive(t, keyless)
+		require.Positive(t, large)
+	}
+	require.NotEqual(t, p.Burst(0), plan(8).Burst(0))
 }
 
 func TestTransactionsAreOfAllKinds(t *testing.T) {

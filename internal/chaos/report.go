@@ -25,6 +25,7 @@ type Report struct {
 
 	Blows   Blows   `json:"blows"`
 	Account Account `json:"account"`
+	Refused Account `json:"refused"` // of the bursts, which the broker refuses and the relay parks
 	Arrived int     `json:"arrived"` // records in Kafka, copies included
 	// Ended counts the relays that ended by themselves, as one does that is started
 	// while the broker is down.
@@ -49,6 +50,10 @@ type Blows struct {
 	WriterCuts     int `json:"writer_connections_cut"`
 	BrokerKills    int `json:"broker_kills"`
 	BrokerRestarts int `json:"broker_restarts"`
+	TableLocks     int `json:"table_locks"`
+	RowLocks       int `json:"row_locks"`
+	LeaseLocks     int `json:"lease_locks"`
+	Bursts         int `json:"bursts_of_refused_events"`
 }
 
 // Result is the count of one property.
@@ -99,6 +104,8 @@ func (r *Report) Write(to io.Writer) error {
 	n := r.Blows
 	say("  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
 		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts, r.Ended)
+	say("  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts",
+		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts)
 	for _, p := range r.Properties {
 		verdict := "ok"
 		switch {

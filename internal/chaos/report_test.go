@@ -27,6 +27,7 @@ func TestTheReportHasALineForEachProperty(t *testing.T) {
 	require.Contains(t, said, "seed 42")
 	require.Regexp(t, `lost +0  ok`, said)
 	require.Regexp(t, `duplicates +1  reported`, said)
+	require.Regexp(t, `refused events sent +0  ok`, said)
 	require.NotContains(t, said, "offset 7")
 	require.Contains(t, said, "passed")
 

@@ -36,6 +36,7 @@ type run struct {
 	log      *timeline
 	db       *database
 	account  *account
+	refused  *refusals
 	fleet    *fleet
 	trouble  *trouble
 	report   *Report
@@ -74,7 +75,7 @@ func Run(ctx context.Context, servers *Servers, s Settings) (_ *Report, err erro
 	return r.report, r.keepCases(ctx)
 }
 
-// makeTopics makes two topics for the run.
+// makeTopics makes two topics for the run, and one that refuses what the bursts write.
 func (r *run) makeTopics(ctx context.Context) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...))
 	if err != nil {
@@ -82,11 +83,16 @@ func (r *run) makeTopics(ctx context.Context) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	for name, partitions := range map[string]int32{"orders": 8, "payments": 3} {
-		topic := strings.ReplaceAll(r.db.name, "_", "-") + "-" + name
+	refusing := map[string]*string{"cleanup.policy": kadm.StringPtr("compact"), "max.message.bytes": kadm.StringPtr(fmt.Sprint(refusedAbove))}
+	for _, t := range []struct {
+		name       string
+		partitions int32
+		configs    map[string]*string
+	}{{"orders", 8, nil}, {"payments", 3, nil}, {"refused", 3, refusing}} {
+		topic := strings.ReplaceAll(r.db.name, "_", "-") + "-" + t.name
 		// A broker that was restarted just now may need a moment.
 		for {
-			_, err := admin.CreateTopic(ctx, partitions, 1, nil, topic)
+			_, err := admin.CreateTopic(ctx, t.partitions, 1, t.configs, topic)
 			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
 				break
 			}
@@ -105,12 +111,14 @@ func (r *run) load(ctx context.Context) error {
 	args := []string{"run", "--kafka-brokers", r.servers.Address(kafka), "--lease-ttl", r.settings.LeaseTTL.String(), "--mode", string(r.settings.Mode)}
 	r.fleet = startFleet(r.settings.Relays, "relay", r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL), r.log, func(string, string) {})
 	defer r.fleet.kill9() // after terminate there are none
-	r.trouble = &trouble{settings: r.settings, plan: r.plan, servers: r.servers, db: r.db, fleet: r.fleet, log: r.log}
 	ob, err := outbox.New(r.db.dialect)
 	if err != nil {
 		return err
 	}
-	w := &writers{settings: r.settings, plan: r.plan, db: r.db, outbox: ob, topics: r.topics, account: r.account, log: r.log}
+	healthy, refusing := r.topics[:len(r.topics)-1], r.topics[len(r.topics)-1]
+	w := &writers{settings: r.settings, plan: r.plan, db: r.db, outbox: ob, topics: healthy, account: r.account, log: r.log}
+	r.refused = &refusals{plan: r.plan, db: r.db, outbox: ob, topic: refusing, log: r.log}
+	r.trouble = &trouble{settings: r.settings, plan: r.plan, servers: r.servers, db: r.db, fleet: r.fleet, refused: r.refused, log: r.log}
 
 	ctx, cancel := context.WithCancel(ctx)
 	stop := make(chan struct{})
@@ -159,6 +167,7 @@ func (r *run) enough() bool {
 
 func (r *run) missing() (missing []string) {
 	n := r.trouble.counts()
+	minutes := int(r.settings.Duration.Minutes())
 	for _, m := range []struct {
 		what       string
 		is, wanted int
@@ -166,6 +175,10 @@ func (r *run) missing() (missing []string) {
 		{"kills", n.Kills, r.settings.MinKills},
 		{"pauses", n.Pauses, r.settings.MinPauses},
 		{"events", int(r.account.committedEvents.Load()), r.settings.MinEvents},
+		{"locks of the table", n.TableLocks, minutes},
+		{"locks of a row", n.RowLocks, minutes},
+		{"locks of the lease", n.LeaseLocks, minutes},
+		{"bursts of refused events", n.Bursts, minutes},
 	} {
 		if m.is < m.wanted {
 			missing = append(missing, fmt.Sprintf("%d %s, wanted were at least %d", m.is, m.what, m.wanted))
@@ -242,12 +255,16 @@ func (r *run) judge(ctx context.Context) error {
 	for _, m := range r.missing() {
 		r.report.problem("%s: the run proves too little", m)
 	}
-	if n, err := r.db.count(ctx, "outbox_parked"); err != nil {
+	parked, err := r.db.parked(ctx)
+	if err != nil {
 		return err
-	} else if n > 0 {
-		r.report.problem("%d events are parked, though the broker had no reason to refuse any: relay parked list", n)
 	}
 	ledger, err := r.db.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	refused, sum, err := r.refused.settle(ledger)
+	r.report.Refused = sum
 	if err != nil {
 		return err
 	}
@@ -266,6 +283,8 @@ func (r *run) judge(ctx context.Context) error {
 		return err
 	}
 	r.report.Arrived = len(arrived)
-	r.report.judge(Check(events, arrived))
+	found, others := CheckRefused(refused, parked, arrived)
+	found.merge(Check(events, others))
+	r.report.judge(found)
 	return nil
 }

@@ -17,6 +17,7 @@ type trouble struct {
 	servers  *Servers
 	db       *database
 	fleet    *fleet
+	refused  *refusals
 	log      *timeline
 
 	brokerBusy atomic.Bool
@@ -121,6 +122,10 @@ func (t *trouble) make(ctx context.Context, blow Trouble) {
 		t.cut(ctx, blow)
 	case KillBroker, RestartBroker:
 		t.broker(ctx, blow)
+	case LockTable, LockRow, LockLease:
+		t.lock(ctx, blow)
+	case RefusedEvents:
+		t.refuse(ctx, blow)
 	}
 }
 
