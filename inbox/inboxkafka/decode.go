@@ -25,7 +25,7 @@ var ErrNoID = errors.New("the record has no message id")
 const (
 	headerWatermill   = "_watermill_message_uuid" // Watermill's, and so Postroom's
 	headerName        = "name"                    // the event's type, as Watermill's CQRS has it
-	headerDebezium    = "id"                      // Debezium's outbox event router
+	headerDebezium    = "id"                      // Debezium's outbox event router; of others, anything
 	headerEventType   = "eventType"               // the same, if its configuration places it there
 	headerContentType = "content-type"
 	cePrefix          = "ce_"
@@ -39,10 +39,10 @@ const (
 //   - CloudEvents: structured by the content type application/cloudevents+json, binary by the
 //     headers ce_id and ce_source. The id is source, space, id, for CloudEvents' ids are
 //     unique within one source only. Attributes become headers with ce_ before them.
-//   - Debezium's outbox event router: id `id`, type `eventType`. Both may be JSON
-//     strings, as its JSON header converter writes them.
 //
-// Anything else has no id: give HeaderID or a Decoder of your own.
+// Anything else has no id: give DecodeDebezium, HeaderID or a Decoder of your own. A header
+// that is merely called `id` is not taken for one: many producers put the id of a customer or an
+// order there, and all changes of that customer but the first would be dropped as duplicates.
 func Decode(r *kgo.Record) (inbox.Message, error) {
 	headers := headersOf(r)
 	contentType := mediaType(headers[headerContentType])
@@ -58,13 +58,23 @@ func Decode(r *kgo.Record) (inbox.Message, error) {
 	case ceID, ceVersion:
 		return binaryCloudEvent(headers, r.Value)
 	case has(headers, headerDebezium):
-		id := unquote(headers[headerDebezium])
-		if id == "" {
-			return inbox.Message{}, fmt.Errorf("%w: the header %s holds an empty string, in JSON", ErrNoID, headerDebezium)
-		}
-		return message(id, unquote(headers[headerEventType]), headers, r.Value), nil
+		return inbox.Message{}, fmt.Errorf("%w: its header %q may be the id of anything; "+
+			"if Debezium's outbox event router wrote it, set Decode to DecodeDebezium, and to HeaderID(%[2]q) if every message has another one", ErrNoID, headerDebezium)
 	}
-	return inbox.Message{}, fmt.Errorf("%w: none of the headers %s, %sid and %s is there; for another one use HeaderID", ErrNoID, headerWatermill, cePrefix, headerDebezium)
+	return inbox.Message{}, fmt.Errorf("%w: neither the header %s nor %sid is there; for another one use HeaderID",
+		ErrNoID, headerWatermill, cePrefix)
+}
+
+// DecodeDebezium is a Decoder for topics that Debezium's outbox event router writes, with its
+// header names: id `id`, type `eventType`. Both may be JSON strings, as its JSON header converter
+// writes them. See https://debezium.io/documentation/reference/stable/transformations/outbox-event-router.html.
+func DecodeDebezium(r *kgo.Record) (inbox.Message, error) {
+	headers := headersOf(r)
+	id := unquote(headers[headerDebezium])
+	if id == "" {
+		return inbox.Message{}, fmt.Errorf("%w: the header %q is missing or empty", ErrNoID, headerDebezium)
+	}
+	return message(id, unquote(headers[headerEventType]), headers, r.Value), nil
 }
 
 // HeaderID returns a Decoder for records whose id is in the named header; the type is in

@@ -3,6 +3,7 @@ package inboxkafka_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -48,4 +49,22 @@ func TestWhatCannotBeDecodedIsParkedAndTheRestFlows(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Five changes of one customer, whose producer has the customer's id in a header `id`: taken for the message's, the
+// second to the fifth would be duplicates of the first.
+func TestAHeaderIDThatIsNotTheMessagesDropsNothing(t *testing.T) {
+	eachMode(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
+		w := newWorld(t, db, 1)
+		for range 5 {
+			r := w.record(0, "")
+			r.Key, r.Headers = []byte("customer-42"), []kgo.RecordHeader{{Key: "id", Value: []byte("customer-42")}}
+			require.NoError(t, w.producer.ProduceSync(t.Context(), r).FirstErr())
+		}
+		r := consume(t, w.config(t, mode), w.effect)
+		parked := "SELECT count(*) FROM inbox_parked WHERE error LIKE '%DecodeDebezium%' OR state = 'blocked'"
+		require.Eventually(t, func() bool { return w.count(t, parked) == 5 }, patience, 20*time.Millisecond)
+		r.end(t)
+		require.Empty(t, w.effects(t))
+	})
 }
