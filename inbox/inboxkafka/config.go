@@ -53,6 +53,8 @@ const (
 	DefaultBufferBytes = 16 << 20
 	DefaultGrace       = 15 * time.Second
 	DefaultReplayEvery = time.Second
+
+	DefaultUndecodableLimit = 100
 )
 
 // Config is what a Consumer needs to know. Fields without a default are required.
@@ -77,6 +79,10 @@ type Config struct {
 	// OnUndecodable says what becomes of a record that Decode refuses, or whose id or
 	// other parts the inbox cannot store. Default: Park.
 	OnUndecodable Policy
+	// UndecodableLimit ends Run, with the reason, when so many messages of a topic could not be decoded
+	// and none could: then Decode is the wrong one, and with Park the whole topic would be parked.
+	// Those before are parked. Default: DefaultUndecodableLimit; negative: no limit.
+	UndecodableLimit int
 
 	// KeyConcurrency is how many messages, or batches, of one partition are handled beside
 	// one another: it is split into lanes by the hash of the key, and messages of one key stay
@@ -151,6 +157,8 @@ type Config struct {
 	// unknownAfter is how long a topic must have been unknown to the brokers to count as
 	// deleted: just after a restart they deny topics that they have.
 	unknownAfter time.Duration
+	// trialPause is how long a handler that fails for nearly everything is left alone at first.
+	trialPause time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -162,6 +170,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnUndecodable == "" {
 		c.OnUndecodable = Park
+	}
+	if c.UndecodableLimit == 0 {
+		c.UndecodableLimit = DefaultUndecodableLimit
+	}
+	if c.trialPause == 0 {
+		c.trialPause = time.Second
 	}
 	if c.KeyConcurrency == 0 {
 		c.KeyConcurrency = 1

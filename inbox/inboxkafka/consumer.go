@@ -19,6 +19,7 @@ type Consumer struct {
 	cfg     Config
 	log     *slog.Logger
 	running sync.Mutex
+	decoded decoded
 }
 
 // New checks cfg, all of it at once, and returns a Consumer. It talks to nobody.
@@ -122,6 +123,7 @@ type member struct {
 	committing  sync.Mutex // one commit at a time, and none beside a revocation's
 	dirty       chan struct{}
 	probation   probation
+	breaker     breaker
 	fetchError  string            // the last one logged; of the poll loop alone, as is the next
 	denied      map[string]denial // topics that the broker does not know
 	alone       bool              // no other inbox has committed to the group; of the commit loop alone
@@ -141,6 +143,7 @@ func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.
 		connected:  make(chan struct{}),
 		denied:     make(map[string]denial),
 		dirty:      make(chan struct{}, 1),
+		breaker:    breaker{log: c.log, first: c.cfg.trialPause},
 	}
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	return m

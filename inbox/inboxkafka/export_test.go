@@ -7,3 +7,9 @@ func WithUnknownAfter(c Config, d time.Duration) Config {
 	c.unknownAfter = d
 	return c
 }
+
+// WithTrialPause has a handler that fails for nearly everything tried sooner.
+func WithTrialPause(c Config, d time.Duration) Config {
+	c.trialPause = d
+	return c
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,10 +27,47 @@ func (c *Consumer) messageOf(r *kgo.Record) (inbox.Message, error) {
 		if c.cfg.OnUndecodable == Halt {
 			return inbox.Message{}, fmt.Errorf("inboxkafka: the record at %s cannot be decoded: %w; with OnUndecodable Park it would be parked", at, err)
 		}
+		if refused, none := c.decoded.refuse(r.Topic); none && c.cfg.UndecodableLimit > 0 && refused >= c.cfg.UndecodableLimit {
+			return inbox.Message{}, fmt.Errorf("inboxkafka: none of the first %d messages of topic %q could be decoded, the last at %s: %w; "+
+				"set Config.Decode to what reads this topic; those before this one are parked: then retry them with `relay inbox parked retry`, "+
+				"or, if all of the topic is to be parked, set UndecodableLimit to -1", refused, r.Topic, at, err)
+		}
 		m = inbox.Message{ID: syntheticID(at), Headers: headersOf(r), Payload: r.Value, Err: err}
+	}
+	if err == nil {
+		c.decoded.accept(r.Topic)
 	}
 	m.Position, m.Topic, m.Key = &at, r.Topic, string(r.Key)
 	return m, nil
+}
+
+// decoded counts the messages of each topic that could not be decoded, until one could.
+type decoded struct {
+	mu      sync.Mutex
+	refused map[string]int // by topic; -1 from the first that could be decoded on
+}
+
+// refuse notes a message that cannot be decoded. none: nor could any before it, of which it is the nth.
+func (d *decoded) refuse(topic string) (n int, none bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refused[topic] < 0 {
+		return 0, false
+	}
+	if d.refused == nil {
+		d.refused = make(map[string]int)
+	}
+	d.refused[topic]++
+	return d.refused[topic], true
+}
+
+func (d *decoded) accept(topic string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.refused == nil {
+		d.refused = make(map[string]int)
+	}
+	d.refused[topic] = -1
 }
 
 // decode is Config.Decode, whose panic is an error: a record that makes it panic would

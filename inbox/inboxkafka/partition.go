@@ -24,6 +24,8 @@ type partition struct {
 
 	ctx    context.Context // the handlers'; ends when the partition must be given up at once
 	cancel context.CancelFunc
+	begins context.Context // ends when nothing new is to be begun
+	finish context.CancelFunc
 	lanes  []*lane
 	work   sync.WaitGroup
 
@@ -56,6 +58,7 @@ func (m *member) newPartition(name partitionName) *partition {
 	p := &partition{m: m, name: name}
 	// Run's end lets handlers finish: giveUp cancels them.
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(m.ctx))
+	p.begins, p.finish = context.WithCancel(p.ctx)
 	for n := range m.cfg.KeyConcurrency {
 		l := &lane{wake: sync.NewCond(&p.mu)}
 		if m.cfg.KeyConcurrency > 1 {
@@ -203,17 +206,19 @@ func (p *partition) handle(l *lane, batch []waiting) error {
 }
 
 func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
-	for i, m := range ms {
-		if p.isEnding() {
+	for i := range ms {
+		if p.m.breaker.turn(p.begins, 1) == 0 || p.isEnding() {
 			return nil
 		}
-		outcome, err := p.m.cfg.Inbox.Process(p.ctx, p.m.cfg.DB, m, func(ctx context.Context, tx *sql.Tx) error {
-			return p.m.one(ctx, tx, m)
+		err := p.call(batch[i:i+1], ms[i:i+1], func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error) {
+			outcome, err := p.m.cfg.Inbox.Process(ctx, p.m.cfg.DB, ms[i], func(ctx context.Context, tx *sql.Tx) error {
+				return h(ctx, tx, ms[i:i+1])
+			})
+			return []inbox.Outcome{outcome}, err
 		})
 		if err != nil {
 			return err
 		}
-		p.finished(batch[i:i+1], ms[i:i+1], []inbox.Outcome{outcome})
 	}
 	return nil
 }
@@ -232,8 +237,41 @@ func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error
 	if l.name != "" {
 		opts = append(opts, inbox.InLane(l.name))
 	}
-	outcomes, err := p.m.cfg.Inbox.ProcessBatch(p.ctx, p.m.cfg.DB, ms, p.m.many, opts...)
+	for len(ms) > 0 {
+		n := p.m.breaker.turn(p.begins, len(ms))
+		if n == 0 {
+			return nil
+		}
+		done := 0
+		err := p.call(batch[:n], ms[:n], func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error) {
+			outcomes, err := p.m.cfg.Inbox.ProcessBatch(ctx, p.m.cfg.DB, ms[:n], h, opts...)
+			for done < n && outcomes[done] != inbox.Failed {
+				done++
+			}
+			return outcomes, err
+		})
+		if err != nil {
+			return err
+		}
+		batch, ms = batch[done:], ms[done:]
+	}
+	return nil
+}
+
+// call has messages processed. It returns nil also if the breaker ended the call: those whose outcome is Failed are
+// still to be handled then.
+func (p *partition) call(batch []waiting, ms []inbox.Message,
+	process func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error),
+) error {
+	ctx, cancel := context.WithCancel(p.ctx)
+	defer cancel()
+	t := &trial{m: p.m, cancel: cancel, ran: make(map[string]bool)}
+	outcomes, err := process(ctx, t.handle)
+	t.end(ms, outcomes)
 	p.finished(batch, ms, outcomes)
+	if t.stopped && p.ctx.Err() == nil {
+		return nil
+	}
 	return err
 }
 
@@ -297,6 +335,7 @@ func (p *partition) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ending = true
+	p.finish()
 	for _, l := range p.lanes {
 		l.queue = nil
 		l.wake.Signal()

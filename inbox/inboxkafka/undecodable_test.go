@@ -51,6 +51,30 @@ func TestWhatCannotBeDecodedIsParkedAndTheRestFlows(t *testing.T) {
 	}
 }
 
+// A decoder that is not this topic's would have all of it parked.
+func TestATopicOfWhichNothingCanBeDecodedEndsRun(t *testing.T) {
+	eachMode(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
+		w := newWorld(t, db, 2)
+		w.produce(t, 0, make([]string, 150)...)
+		w.produce(t, 1, make([]string, 150)...)
+		err := consume(t, w.config(t, mode), w.effect).wait(t)
+		require.ErrorIs(t, err, inboxkafka.ErrNoID)
+		require.ErrorContains(t, err, "none of the first 100 messages of topic")
+		require.ErrorContains(t, err, "UndecodableLimit")
+		require.LessOrEqual(t, w.count(t, "SELECT count(*) FROM inbox_parked"), 99)
+	})
+}
+
+func TestAfterOneThatCanBeDecodedAllOthersAreParked(t *testing.T) {
+	w := newWorld(t, dbtest.SQLite(t), 1)
+	w.produce(t, 0, append([]string{"a"}, make([]string, 150)...)...)
+	w.produce(t, 0, "b")
+	r := consume(t, w.config(t, inboxkafka.Batch), w.effect)
+	require.Equal(t, []string{"a", "b"}, w.awaitEffects(t, 2))
+	r.end(t)
+	require.Equal(t, 150, w.count(t, "SELECT count(*) FROM inbox_parked"))
+}
+
 // Five changes of one customer, whose producer has the customer's id in a header `id`: taken for the message's, the
 // second to the fifth would be duplicates of the first.
 func TestAHeaderIDThatIsNotTheMessagesDropsNothing(t *testing.T) {
