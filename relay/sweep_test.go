@@ -80,20 +80,31 @@ func TestASweepHoldsUpNeitherReadsNorIDsInFlight(t *testing.T) {
 	})
 }
 
+// failingSweeps counts its failures.
+type failingSweeps struct {
+	slowSweeps
+	failed atomic.Int64
+}
+
+func (s *failingSweeps) Below(context.Context, int64, int, func(dialect.Event) bool) error {
+	s.failed.Add(1)
+	return errMem
+}
+
 // A sweep that fails is tried again, and nothing else stops for it.
 func TestASweepThatFailsStopsNothing(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
 	b := newBench(t, db)
-	b.cfg.sweepEvery, b.cfg.answerTimeout = time.Millisecond, 50*time.Millisecond
-	slow := &slowSweeps{shown: make(chan struct{}, 1), release: make(chan struct{})} // never released
-	b.naive = func(s store) store { slow.store = s; return slow }
+	b.cfg.sweepEvery = time.Millisecond
+	failing := &failingSweeps{}
+	b.naive = func(s store) store { failing.store = s; return failing }
 	b.commit("k", "k1")
 	stop := b.start()
-	<-slow.shown
-	<-slow.shown // the first has failed
-	restarts := slow.restart.Load()
+	eventually(t, "the event is delivered", func() bool { return b.sink.count() == 1 && b.empty() })
+	restarts, failed := failing.restart.Load(), failing.failed.Load()
+	eventually(t, "sweeps fail, and are tried again", func() bool { return failing.failed.Load() >= failed+3 })
 	b.commit("k", "k2")
-	eventually(t, "an event is delivered", func() bool { return b.sink.count() == 2 && b.empty() })
+	eventually(t, "another event is delivered", func() bool { return b.sink.count() == 2 && b.empty() })
 	require.NoError(t, stop())
-	require.Equal(t, restarts, slow.restart.Load(), "the relay reads from the start because a sweep failed")
+	require.Equal(t, restarts, failing.restart.Load(), "the relay reads from the start because a sweep failed")
 }
