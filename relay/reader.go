@@ -177,8 +177,8 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 			return batch{}, err
 		}
 	}
-	if b.cut {
-		forget = nil
+	if b.cut && b.last <= s.head {
+		forget = nil // not all gaps were shown; a row above the head comes after all of them
 	}
 	s.lastFound = len(b.records)
 	if len(b.records) > 0 {

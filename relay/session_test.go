@@ -218,6 +218,22 @@ func TestAStopEndsAnOpenThatHangs(t *testing.T) {
 	require.NoError(t, stop())
 }
 
+// A read that is cut short above the head has shown all of its gaps. Under a steady backlog
+// every read is cut: a gap over millions of deleted rows would be asked for, and stepped
+// over, in each of them.
+func TestAReadThatIsCutAboveTheHeadForgetsDeadGaps(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.commit("k", numbered("k", 12)...)
+	s := b.session()
+	s.head = 7
+	s.gaps.gaps = []gap{{Range: dialect.Range{Lo: 2, Hi: 3}, proof: &proof{done: true}}}
+	read, err := s.read(t.Context(), 4, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, read.records, 4) // 2, 3, 8 and 9 of 12
+	require.Empty(t, s.gaps.gaps)
+	require.Equal(t, int64(9), s.head)
+}
+
 // Gaps that are proved dead are forgotten after a read that has asked for all of them. One
 // that was cut short has not: what their writers committed at last is yet to be read.
 func TestACutReadForgetsNoGap(t *testing.T) {
