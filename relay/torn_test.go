@@ -70,7 +70,7 @@ func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 				for _, r := range more.records {
 					values = append(values, string(r.Payload))
 				}
-				require.True(t, s.deliver(t.Context(), more.records))
+				require.True(t, s.deliver(t.Context(), s.holdBack(t.Context(), more.records)))
 			}
 			require.Len(t, values, 3, "what was dropped is read again")
 		})
