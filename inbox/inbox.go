@@ -211,6 +211,9 @@ func hint(err error) string {
 		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see `relay inbox partition --help`)"
 	case dialect.IsMissingTable(err):
 		return " (the inbox tables are not there: run `relay migrate up` or migrations.Apply)"
+	case dialect.IsPreparedStatement(err):
+		return " (a pooler such as pgbouncer in transaction mode gives each transaction another server connection: for pgx add " +
+			"default_query_exec_mode=cache_describe to the connection string, or set max_prepared_statements in pgbouncer 1.21 or later)"
 	case dialect.IsSyntax(err):
 		return " (is this another database than the dialect that inbox.New was given?)"
 	case dialect.IsDenied(err):

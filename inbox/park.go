@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -46,6 +47,7 @@ const (
 	headerType    = "postroom_parked_type"
 	headerPayload = "postroom_parked_payload_size"
 	headerHeaders = "postroom_parked_headers_size"
+	headerName    = "postroom_parked_name_" // and after it a header's name that is no UTF-8, in base64
 )
 
 // keyText is how a key is written and compared in the tables: as it is, or by its
@@ -132,7 +134,10 @@ func withLeft(reason string, left []string, at *Position) string {
 func headersJSON(headers map[string]string, own map[string]any) (string, error) {
 	all := make(map[string]any, len(headers)+len(own))
 	for name, value := range headers {
-		all[strings.ToValidUTF8(name, "\uFFFD")] = headerValue(value)
+		if !utf8.ValidString(name) {
+			name = headerName + base64.RawURLEncoding.EncodeToString([]byte(name))
+		}
+		all[name] = headerValue(value)
 	}
 	maps.Copy(all, own)
 	encoded, err := json.Marshal(all)
@@ -167,10 +172,20 @@ func unpark(row dialect.InboxParkedRow) (m Message, kept bool, err error) {
 		case headerPayload, headerHeaders:
 			kept = false
 		default:
-			m.Headers[name] = value
+			m.Headers[parkedName(name)] = value
 		}
 	}
 	return m, kept, nil
+}
+
+// parkedName is a header's name as the message had it.
+func parkedName(name string) string {
+	if encoded, ok := strings.CutPrefix(name, headerName); ok {
+		if bytes, err := base64.RawURLEncoding.DecodeString(encoded); err == nil {
+			return string(bytes)
+		}
+	}
+	return name
 }
 
 func headerText(raw json.RawMessage) (string, error) {

@@ -234,7 +234,7 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 		odd := inbox.Message{
 			ID: "odd", Topic: "orders", Key: "\xff\x00binary", Type: "no\x00text", Payload: []byte{0, 0xff},
-			Headers:  map[string]string{"bytes": "\xfe\xff", "nul": "a\x00b", "empty": "", "quote": `"\`},
+			Headers:  map[string]string{"bytes": "\xfe\xff", "nul": "a\x00b", "empty": "", "quote": `"\`, "\xffname": "v", "\xfename": "w"},
 			Position: &inbox.Position{Topic: "orders", Partition: 3, Offset: 9},
 		}
 		empty, tombstone, large := order("empty", "a"), order("tombstone", "b"), order("large", "c")
@@ -257,6 +257,16 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		require.Equal(t, empty, got["empty"])
 		require.Equal(t, tombstone, got["tombstone"])
 		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'large' AND error LIKE '%too large%'"))
+	})
+}
+
+// pgx behind pgbouncer in transaction mode: the error alone does not say what to change.
+func TestAStatementThatAPoolerHasLostNamesTheSetting(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
+		outcome := b.process(t, ib, order("m", "k"), func(context.Context, *sql.Tx) error { return sqlStateError("42P05") })
+		require.Equal(t, inbox.Parked, outcome)
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%default_query_exec_mode=cache_describe%'"))
 	})
 }
 

@@ -105,7 +105,10 @@ func (u *unit) call(ctx context.Context, tx *sql.Tx, ms []Message) (err error) {
 			err = newPanicError(value)
 		}
 	}()
-	return u.handler(ctx, tx, ms)
+	if err = u.handler(ctx, tx, ms); dialect.IsPreparedStatement(err) {
+		err = fmt.Errorf("%w%s", err, hint(err))
+	}
+	return err
 }
 
 // begin begins a transaction.

@@ -65,6 +65,26 @@ func Process(ctx context.Context, ib *inbox.Inbox, db *gorm.DB, m inbox.Message,
 	})
 }
 
+// Session returns db in tx, the transaction that a handler of Inbox.Process, ProcessBatch or inboxkafka is given: what
+// is written through it commits with the message's id. It has db's configuration, ctx, and no conditions. Leave Commit
+// and Rollback to the inbox, and return every error of the database.
+// A db that is in a transaction of its own is refused with ErrInTransaction: that is another one than tx.
+func Session(ctx context.Context, db *gorm.DB, tx *sql.Tx) (*gorm.DB, error) {
+	conn, err := connection(db)
+	if err == nil {
+		if _, ended := conn.(gorm.TxCommitter); ended {
+			err = ErrInTransaction
+		}
+	}
+	if err == nil && tx == nil {
+		err = errors.New("the *sql.Tx is nil: pass the one that the handler was given")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inboxgorm: session: %w", err)
+	}
+	return session(ctx, db, conn, tx), nil
+}
+
 // connection returns what gorm sends its statements through.
 func connection(db *gorm.DB) (gorm.ConnPool, error) {
 	if db == nil || db.Statement == nil {

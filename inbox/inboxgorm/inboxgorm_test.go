@@ -2,6 +2,7 @@ package inboxgorm_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,6 +75,32 @@ func TestProcessAppliesOnce(t *testing.T) {
 			require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Duplicate}[n%2], outcome)
 		}
 		require.Equal(t, int64(3), invoices(t, db))
+	})
+}
+
+// What inboxkafka gives a handler is a *sql.Tx: Session writes in it, and with the message's id.
+func TestASessionWritesInTheHandlersTransaction(t *testing.T) {
+	each(t, func(t *testing.T, db *gorm.DB, ib *inbox.Inbox) {
+		pool, err := db.DB()
+		require.NoError(t, err)
+		runs := 0
+		outcome, err := ib.Process(t.Context(), pool, inbox.Message{ID: "m"}, func(ctx context.Context, tx *sql.Tx) error {
+			session, err := inboxgorm.Session(ctx, db.Where("1 = 0"), tx)
+			require.NoError(t, err)
+			require.NoError(t, createInvoice(ctx, session))
+			require.Equal(t, int64(1), invoices(t, session))
+			if runs++; runs == 1 {
+				return errHandler // so that the first invoice is rolled back
+			}
+			_, err = inboxgorm.Session(ctx, session, tx)
+			require.ErrorIs(t, err, inboxgorm.ErrInTransaction)
+			return nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, inbox.Applied, outcome)
+		require.Equal(t, int64(1), invoices(t, db))
+		_, err = inboxgorm.Session(t.Context(), db, nil)
+		require.ErrorContains(t, err, "nil")
 	})
 }
 

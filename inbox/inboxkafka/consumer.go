@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,6 +21,8 @@ type Consumer struct {
 	log     *slog.Logger
 	running sync.Mutex
 	decoded decoded
+
+	goexits, overstays atomic.Int64
 }
 
 // New checks cfg, all of it at once, and returns a Consumer. It talks to nobody.

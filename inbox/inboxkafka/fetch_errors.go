@@ -19,6 +19,8 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 	}
 	switch {
 	case m.ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed):
+	case groupAdvice(err) != "":
+		m.fail(fmt.Errorf("inboxkafka: group %q: %w: %s", m.cfg.Group, err, groupAdvice(err)))
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost) && m.cfg.ResetOffset == "":
 		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d lies outside the log (%w): retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
 			m.cfg.Group, topic, partition, err))
@@ -51,6 +53,24 @@ func (m *member) checkTopic(t kgo.FetchTopic) {
 			m.fail(fmt.Errorf("inboxkafka: topic %q was made anew while it was consumed: its id was %s and is %s; start again: the group begins at its start", t.Topic, topicID, id))
 		}
 	}
+}
+
+// groupAdvice says what to do about an answer of the group that no repetition changes; "" for any other error.
+func groupAdvice(err error) string {
+	switch {
+	case errors.Is(err, kerr.InconsistentGroupProtocol):
+		return "its members assign partitions by a strategy that this one does not have, as those of Java and of other " +
+			"clients may: stop them first, use a group of its own, or set Options: kgo.Balancers to a strategy that all have"
+	case errors.Is(err, kerr.FencedInstanceID):
+		return "another process has joined with the same instance id and took this one's place: " +
+			"give each process an id of its own (Options: kgo.InstanceID), or stop one of the two"
+	case errors.Is(err, kerr.InvalidSessionTimeout):
+		return "the brokers do not allow this session timeout: set Options: kgo.SessionTimeout to what lies between their " +
+			"group.min.session.timeout.ms and group.max.session.timeout.ms"
+	case errors.Is(err, kerr.InvalidGroupID):
+		return "the brokers do not take this name: change Config.Group"
+	}
+	return ""
 }
 
 // denial is for how long brokers have denied a topic.

@@ -71,9 +71,11 @@ func (m *member) giveUp(ps []*partition, ours bool) {
 		}
 	}
 	grace := time.AfterFunc(m.cfg.Grace, cancel)
+	overdue, stop := context.WithTimeout(context.Background(), 2*m.cfg.Grace)
 	for _, p := range ps {
-		p.work.Wait()
+		m.await(p, overdue.Done())
 	}
+	stop()
 	grace.Stop()
 	cancel()
 

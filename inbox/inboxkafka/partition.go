@@ -46,7 +46,10 @@ type partition struct {
 type lane struct {
 	name  string // "": it is the whole partition
 	queue []waiting
+	taken []waiting // what is being handled
 	wake  *sync.Cond
+
+	goexits int // in a row, with nothing brought to its end between them; of the lane alone
 }
 
 type waiting struct {
@@ -67,7 +70,7 @@ func (m *member) newPartition(name partitionName) *partition {
 		p.lanes = append(p.lanes, l)
 	}
 	for _, l := range p.lanes {
-		p.work.Go(func() { p.run(l) })
+		p.work.Go(func() { p.keepRunning(l) })
 	}
 	return p
 }
@@ -153,6 +156,7 @@ func (p *partition) run(l *lane) {
 			p.failed(err)
 			return
 		}
+		l.goexits = 0
 	}
 }
 
@@ -160,6 +164,7 @@ func (p *partition) run(l *lane) {
 func (p *partition) next(l *lane) []waiting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	l.taken = nil
 	for len(l.queue) == 0 && !p.ending {
 		l.wake.Wait()
 	}
@@ -172,6 +177,7 @@ func (p *partition) next(l *lane) []waiting {
 		n++
 	}
 	batch := slices.Clone(l.queue[:n])
+	l.taken = slices.Clone(batch) // handle sorts batch
 	clear(l.queue[:n])
 	l.queue = l.queue[n:]
 	p.records, p.bytes = p.records-n, p.bytes-bytes

@@ -112,6 +112,13 @@ func IsMissingColumn(err error) bool {
 		sqliteCode(err) == 1 && (strings.Contains(err.Error(), "no such column") || strings.Contains(err.Error(), "has no column named"))
 }
 
+// IsPreparedStatement reports whether a named prepared statement of PostgreSQL's is there already, or is not there: the
+// driver made it on another connection than the one that it has now, as behind pgbouncer in transaction mode.
+func IsPreparedStatement(err error) bool {
+	state := sqlState(err)
+	return state == "42P05" || state == "26000"
+}
+
 // IsSyntax reports whether the database does not understand a statement: ours have been
 // tried on their databases, so most likely it is another database than the dialect says.
 func IsSyntax(err error) bool {
