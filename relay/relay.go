@@ -143,7 +143,8 @@ func (r *Relay) Wake() { signal(r.wake) }
 //
 // At start it returns an error, at once, when the sink or the database cannot be
 // reached, when the tables are missing (ErrNotMigrated), when the database is a standby
-// (ErrStandby) or its source has another name (ErrWrongSource). From then on it rides
+// (ErrStandby) or its source has another name (ErrWrongSource). Tables that somebody has
+// locked for longer than a statement may wait are waited for. From then on it rides
 // out outages of both. It returns a *RejectedError when the sink refuses an event.
 //
 // While another relay owns the source, Run waits to take over. Relays of one source in
@@ -169,7 +170,20 @@ func (r *Relay) Run(ctx context.Context) error {
 // startTimeout bounds the checks at start: a wrong address should be told soon.
 const startTimeout = 10 * time.Second
 
+// checkAtStart waits for tables that somebody has locked: they are there.
 func (r *Relay) checkAtStart(ctx context.Context) error {
+	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
+	for {
+		err := r.check(ctx)
+		if !dialect.IsLockTimeout(err) || ctx.Err() != nil {
+			return err
+		}
+		r.health.paused(partDatabase, err)
+		retry.wait(ctx)
+	}
+}
+
+func (r *Relay) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	src, err := r.store.Inspect(ctx, r.cfg.Source)
