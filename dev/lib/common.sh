@@ -2,7 +2,8 @@
 #
 # .dev is $STATE, another directory with POSTROOM_DEV_STATE.
 # .dev/NAME/      port, port2, password, version, log, pid ("pid boot-id start-time"), left-out (a reason)
-# .dev/kafka/     also jvm.options and extra.properties, by hand: added to the command line and to the settings
+# .dev/kafka/     also jvm.options and extra.properties, by hand: added to the command line and to the settings; and
+#                 proxies, a line "port host:port" for each: Kafka listens at the port and advertises the address there
 # .dev/memory     where databases keep their files while they run, all but the logs of commits, if they were told to
 # .dev/data-root  where the servers keep their data: a directory of its own when .dev cannot be entered by
 #                 the users that the servers run as (a clone under /root)

@@ -34,13 +34,23 @@ kafka_start() {
 }
 
 kafka_settings() {
+	local listeners advertised protocols=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT number=0 inner address
+	listeners=PLAINTEXT://127.0.0.1:$(port kafka)
+	advertised=$listeners
+	while read -r inner address; do
+		number=$((number + 1))
+		listeners+=,PROXY$number://127.0.0.1:$inner
+		advertised+=,PROXY$number://$address
+		protocols+=,PROXY$number:PLAINTEXT
+	done < <(content "$STATE/kafka/proxies")
 	cat <<-EOF
 		process.roles=broker,controller
 		node.id=1
 		controller.quorum.voters=1@127.0.0.1:$(port kafka port2)
-		listeners=PLAINTEXT://127.0.0.1:$(port kafka),CONTROLLER://127.0.0.1:$(port kafka port2)
+		listeners=$listeners,CONTROLLER://127.0.0.1:$(port kafka port2)
+		advertised.listeners=$advertised
 		controller.listener.names=CONTROLLER
-		listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+		listener.security.protocol.map=$protocols
 		log.dirs=$1/log
 		num.partitions=8
 		auto.create.topics.enable=false

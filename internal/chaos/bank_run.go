@@ -139,7 +139,7 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
-	r.fleet = startFleet(bankConsumers, "consumer", s.Binary, nil, environment(bankVariable+"="+string(consumer)), r.log, r.heard)
+	r.fleet = startFleet(bankConsumers, "consumer", s.Binary, same(), environment(bankVariable+"="+string(consumer)), r.log, r.heard)
 	defer r.fleet.kill9()
 	began := time.Now()
 	// The producer ends when the trouble does.

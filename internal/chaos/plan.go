@@ -32,6 +32,7 @@ const (
 	LockTable     Kind = "lock table"     // outbox_events, against readers and writers
 	LockRow       Kind = "lock row"       // one of the first rows of outbox_events
 	LockLease     Kind = "lock lease"     // the one row of outbox_leases
+	BlindOwner    Kind = "blind"          // the owner's way to Kafka, and no other's
 	RefusedEvents Kind = "refused events" // a burst of events that their topic does not take
 )
 
@@ -43,9 +44,9 @@ type Trouble struct {
 	// of the one to hit. Where it cannot be hit, as it is stopped already, the next one is.
 	Owner bool
 	Relay int
-	// For is how long a pause or a lock lasts.
+	// For is how long a pause or a lock lasts, and a blindness at least.
 	For time.Duration
-	// Pick chooses among the connections or rows that there are.
+	// Pick chooses among the connections or rows that there are, or how a way is cut.
 	Pick uint64
 	// Number counts the blows of a stream, from 0.
 	Number int
@@ -102,6 +103,9 @@ func (p Plan) streams() []stream {
 		}},
 		{number: 7, first: span{4 * time.Second, 8 * time.Second}, every: span{12 * time.Second, 18 * time.Second}, make: func(_ *rand.Rand, i int) Trouble {
 			return Trouble{Kind: RefusedEvents, Number: i}
+		}},
+		{number: 8, first: span{15 * time.Second, 25 * time.Second}, every: span{50 * time.Second, 70 * time.Second}, make: func(rng *rand.Rand, _ int) Trouble {
+			return Trouble{Kind: BlindOwner, For: 25 * time.Second, Pick: rng.Uint64()}
 		}},
 	}
 }

@@ -50,6 +50,7 @@ func TestAMinuteHasRoomForFortyKillsAndPauses(t *testing.T) {
 		require.GreaterOrEqual(t, count[LockRow], 4, "seed %d", seed)
 		require.GreaterOrEqual(t, count[LockLease], 2, "seed %d", seed)
 		require.GreaterOrEqual(t, count[RefusedEvents], 3, "seed %d", seed)
+		require.Equal(t, 1, count[BlindOwner], "seed %d", seed)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 // many goroutines.
 type fleet struct {
 	binary string
-	args   []string
+	args   func(number int) []string
 	env    []string
 	log    *timeline
 	noun   string                     // what the processes are called in the log
@@ -29,6 +29,7 @@ type fleet struct {
 	mu       sync.Mutex
 	slots    []*slot
 	owner    int // number of the slot that claimed the lease last; -1: it has ended
+	claims   int // of the lease, by all
 	stopping bool
 	ended    []string // processes that ended by themselves, with their last line
 	panics   []string // lines that no relay should say
@@ -47,6 +48,7 @@ type slot struct {
 	started     bool      // it has said that it is up
 	stopped     bool      // by SIGSTOP
 	killed      bool      // by us
+	handed      bool      // it hands over, as it cannot reach Kafka
 	code        int       // how the last process ended
 }
 
@@ -54,7 +56,7 @@ func (s *slot) name() string { return fmt.Sprintf("%s-%d.%d", s.noun, s.number, 
 
 // startFleet starts n processes, relays or what the noun says, and tells heard each line
 // of theirs.
-func startFleet(n int, noun, binary string, args, env []string, log *timeline, heard func(process, line string)) *fleet {
+func startFleet(n int, noun, binary string, args func(number int) []string, env []string, log *timeline, heard func(process, line string)) *fleet {
 	f := &fleet{noun: noun, heard: heard, binary: binary, args: args, env: env, log: log, owner: -1, over: make(chan struct{})}
 	for number := range n {
 		s := &slot{number: number, noun: noun}
@@ -63,6 +65,9 @@ func startFleet(n int, noun, binary string, args, env []string, log *timeline, h
 	}
 	return f
 }
+
+// same gives every process the same arguments.
+func same(args ...string) func(int) []string { return func(int) []string { return args } }
 
 // restartAfter is how long a relay that ended by itself is left alone, and twice, three
 // times as long when it does so again, as a service manager does; one that was killed is
@@ -125,7 +130,7 @@ func (f *fleet) start(s *slot) (*exec.Cmd, io.Reader, error) {
 	if f.stopping {
 		return nil, nil, nil
 	}
-	cmd := exec.Command(f.binary, f.args...)
+	cmd := exec.Command(f.binary, f.args(s.number)...)
 	cmd.Env = f.env
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -133,7 +138,7 @@ func (f *fleet) start(s *slot) (*exec.Cmd, io.Reader, error) {
 	}
 	cmd.Stderr = cmd.Stdout
 	s.incarnation++
-	s.started, s.stopped, s.killed = false, false, false
+	s.started, s.stopped, s.killed, s.handed = false, false, false, false
 	if err := cmd.Start(); err != nil {
 		return cmd, nil, fmt.Errorf("start: %w", err)
 	}
@@ -156,6 +161,10 @@ func (f *fleet) read(s *slot, out io.Reader) (last string) {
 			s.started = true
 		case strings.Contains(last, `msg="lease claimed"`):
 			f.owner = s.number
+			f.claims++
+			s.handed = false
+		case strings.Contains(last, `msg="handing this source over: the sink cannot be reached`):
+			s.handed = true
 		}
 		for _, bad := range []string{"panic:", "fatal error:", "DATA RACE", "msg=halted"} {
 			if strings.Contains(last, bad) {

@@ -4,6 +4,8 @@ package chaos
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -20,7 +22,7 @@ func shell(t *testing.T, n int, script string) *fleet {
 	log, err := newTimeline(filepath.Join(t.TempDir(), "timeline.log"), nil)
 	require.NoError(t, err)
 	t.Cleanup(log.close)
-	f := startFleet(n, "relay", "/bin/sh", []string{"-c", script}, nil, log, func(string, string) {})
+	f := startFleet(n, "relay", "/bin/sh", same("-c", script), nil, log, func(string, string) {})
 	t.Cleanup(f.kill9)
 	return f
 }
@@ -80,6 +82,29 @@ func TestTheOwnerIsTheRelayThatClaimedLast(t *testing.T) {
 	require.True(t, hit, "the other is at work")
 	require.True(t, resume(), "it was stopped all the time")
 	require.NoError(t, terminate(t, f))
+}
+
+func TestAHandOverIsToldFromALeaseThatWasLost(t *testing.T) {
+	for says, want := range map[string]bool{`msg="handing this source over: the sink cannot be reached from here"`: true, `msg="lease lost"`: false} {
+		dir := t.TempDir()
+		first, next := filepath.Join(dir, "first"), filepath.Join(dir, "next") // one makes the first, then the other the next
+		f := shell(t, 2, `trap 'exit 0' TERM; echo 'msg=started'
+			if mkdir `+first+`; then
+				echo 'msg="lease claimed"'; while [ ! -e `+dir+`/go ]; do sleep 0.01; done; echo '`+says+`'; mkdir `+next+`
+			else
+				while [ ! -d `+next+` ]; do sleep 0.01; done; echo 'msg="lease claimed"'
+			fi
+			while :; do sleep 0.01; done`)
+		eventually(t, "all are up", f.allStarted)
+		var owner process
+		eventually(t, "one has claimed", func() (ok bool) { owner, ok = f.ownerAtWork(); return ok })
+		require.False(t, f.takenOver(owner))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), nil, 0o600))
+		eventually(t, "the other has claimed", func() bool { return f.takenOver(owner) })
+		eventually(t, "it has spoken", func() bool { return len(f.log.tail("relay-"+fmt.Sprint(owner.number))) >= 4 })
+		require.Equal(t, want, f.handedOver(owner), says)
+		require.NoError(t, terminate(t, f))
+	}
 }
 
 func TestAPauseThatAKillCutShortDoesNotCount(t *testing.T) {

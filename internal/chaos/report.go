@@ -54,6 +54,8 @@ type Blows struct {
 	RowLocks       int `json:"row_locks"`
 	LeaseLocks     int `json:"lease_locks"`
 	Bursts         int `json:"bursts_of_refused_events"`
+	BlindOwners    int `json:"blind_owners"` // that handed over
+	BlindKept      int `json:"blind_owners_that_stayed"`
 }
 
 // Result is the count of one property.
@@ -104,8 +106,8 @@ func (r *Report) Write(to io.Writer) error {
 	n := r.Blows
 	say("  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
 		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts, r.Ended)
-	say("  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts",
-		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts)
+	say("  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts; owners without Kafka that handed over: %d",
+		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts, n.BlindOwners)
 	for _, p := range r.Properties {
 		verdict := "ok"
 		switch {

@@ -108,7 +108,9 @@ func (r *run) makeTopics(ctx context.Context) error {
 // load runs writers, relays and trouble, and returns when all of them have ended and the
 // outbox is empty, or will not become so.
 func (r *run) load(ctx context.Context) error {
-	args := []string{"run", "--kafka-brokers", r.servers.Address(kafka), "--lease-ttl", r.settings.LeaseTTL.String(), "--mode", string(r.settings.Mode)}
+	args := func(relay int) []string {
+		return []string{"run", "--kafka-brokers", r.servers.ways[relay].address, "--lease-ttl", r.settings.LeaseTTL.String(), "--mode", string(r.settings.Mode)}
+	}
 	r.fleet = startFleet(r.settings.Relays, "relay", r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL), r.log, func(string, string) {})
 	defer r.fleet.kill9() // after terminate there are none
 	ob, err := outbox.New(r.db.dialect)
@@ -168,6 +170,10 @@ func (r *run) enough() bool {
 func (r *run) missing() (missing []string) {
 	n := r.trouble.counts()
 	minutes := int(r.settings.Duration.Minutes())
+	handOvers := minutes
+	if r.settings.Relays == 1 {
+		handOvers = 0
+	}
 	for _, m := range []struct {
 		what       string
 		is, wanted int
@@ -179,6 +185,7 @@ func (r *run) missing() (missing []string) {
 		{"locks of a row", n.RowLocks, minutes},
 		{"locks of the lease", n.LeaseLocks, minutes},
 		{"bursts of refused events", n.Bursts, minutes},
+		{"hand-overs of owners without Kafka", n.BlindOwners, handOvers},
 	} {
 		if m.is < m.wanted {
 			missing = append(missing, fmt.Sprintf("%d %s, wanted were at least %d", m.is, m.what, m.wanted))
@@ -251,6 +258,9 @@ func (r *run) judge(ctx context.Context) error {
 	r.report.Ended = len(r.fleet.ended)
 	for _, line := range r.fleet.panics {
 		r.report.problem("%s", line)
+	}
+	if n := r.report.Blows.BlindKept; n > 0 {
+		r.report.problem("%d times a relay that could not reach Kafka kept the lease for %v, though others could", n, blindPatience)
 	}
 	for _, m := range r.missing() {
 		r.report.problem("%s: the run proves too little", m)

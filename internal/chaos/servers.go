@@ -27,20 +27,36 @@ type Servers struct {
 	lock        *os.File
 	addresses   map[string]string
 	broker      sync.Mutex // one restart at a time
+	ways        []*way     // to Kafka, one for each relay
 }
 
-// StartServers starts Kafka and the named databases, and waits until each has answered.
+// StartServers starts Kafka, with a way of its own for each relay, and the named databases, and
+// waits until each has answered.
 // What an earlier run left behind is removed first. The caller calls Close.
-func StartServers(ctx context.Context, root string, databases []string) (*Servers, error) {
+func StartServers(ctx context.Context, root string, databases []string, relays int) (*Servers, error) {
 	s := &Servers{root: root, state: filepath.Join(root, ".dev", "chaos"), addresses: make(map[string]string)}
 	if err := s.take(); err != nil {
 		return nil, err
 	}
-	err := s.start(ctx, append([]string{kafka}, databases...))
+	err := s.makeWays(relays)
+	if err == nil {
+		err = s.start(ctx, append([]string{kafka}, databases...))
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+func (s *Servers) makeWays(relays int) error {
+	for range relays {
+		w, err := newWay()
+		if err != nil {
+			return err
+		}
+		s.ways = append(s.ways, w)
+	}
+	return nil
 }
 
 // take makes sure that no other run of this clone uses the servers.
@@ -93,8 +109,13 @@ func (s *Servers) kafkaOptions(jvm string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the servers' state: %w", err)
 	}
+	var proxies strings.Builder
+	for _, w := range s.ways {
+		_, _ = fmt.Fprintln(&proxies, w.inner, w.address)
+	}
 	for file, content := range map[string]string{
 		"jvm.options": jvm,
+		"proxies":     proxies.String(),
 		// One that was killed is let in again when its old session is over, and has
 		// read its logs: fewer partitions of its own are read sooner.
 		"extra.properties": "broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=400\n" +
@@ -229,6 +250,9 @@ func (s *Servers) remove(ctx context.Context) error {
 // Close stops the servers and removes their data.
 func (s *Servers) Close() error {
 	defer func() { _ = s.lock.Close() }() // which lets go of the lock
+	for _, w := range s.ways {
+		w.close()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	return s.remove(ctx)

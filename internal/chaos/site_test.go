@@ -89,7 +89,7 @@ func (s *site) fresh(server string) *database {
 // relays starts them; they are killed at the end of the test if they still run.
 func (s *site) relays(d *database) *fleet {
 	s.t.Helper()
-	args := []string{"run", "--kafka-brokers", s.brokers, "--lease-ttl", s.settings.LeaseTTL.String(), "--mode", string(s.settings.Mode)}
+	args := same("run", "--kafka-brokers", s.brokers, "--lease-ttl", s.settings.LeaseTTL.String(), "--mode", string(s.settings.Mode))
 	f := startFleet(s.settings.Relays, "relay", s.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+d.relayURL), s.log, func(string, string) {})
 	s.t.Cleanup(f.kill9)
 	return f

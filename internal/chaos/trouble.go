@@ -22,6 +22,7 @@ type trouble struct {
 
 	brokerBusy atomic.Bool
 	calm       atomic.Bool   // no more blows
+	quiet      atomic.Int32  // how many blows want no other ones beside them
 	held       time.Duration // for how long the plan's clock stood still
 
 	mu       sync.Mutex
@@ -63,13 +64,18 @@ const (
 
 func (t *trouble) breathe(ctx context.Context, enough func() bool) {
 	began := time.Now()
+	for t.quiet.Load() > 0 && ctx.Err() == nil {
+		pause(ctx, 20*time.Millisecond)
+	}
+	rested := time.Now()
+	t.held += rested.Sub(began)
 	if began.Sub(t.delivered()) < starvedFor {
 		return
 	}
-	for time.Since(began) < breath && t.delivered().Before(began) && !enough() && ctx.Err() == nil {
+	for time.Since(rested) < breath && t.delivered().Before(began) && !enough() && ctx.Err() == nil {
 		pause(ctx, 20*time.Millisecond)
 	}
-	t.held += time.Since(began)
+	t.held += time.Since(rested)
 	t.log.say("trouble", "held back for %v, until something was delivered", time.Since(began).Round(time.Millisecond))
 }
 
@@ -126,6 +132,10 @@ func (t *trouble) make(ctx context.Context, blow Trouble) {
 		t.lock(ctx, blow)
 	case RefusedEvents:
 		t.refuse(ctx, blow)
+	case BlindOwner:
+		if t.settings.Relays > 1 { // to whom would it hand over?
+			t.blind(ctx, blow)
+		}
 	}
 }
 

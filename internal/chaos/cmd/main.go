@@ -144,7 +144,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		}
 	}
 	o.Say("starting servers of our own")
-	servers, err := chaos.StartServers(ctx, root, slices.Clone(o.databases))
+	servers, err := chaos.StartServers(ctx, root, slices.Clone(o.databases), o.Relays)
 	if err != nil {
 		return exitFailed, err
 	}
