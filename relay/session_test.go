@@ -266,7 +266,7 @@ func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
 	b.sink.hold = true
 	first, err := s.read(t.Context(), 10, 1<<20)
 	require.NoError(t, err)
-	require.True(t, s.deliver(t.Context(), first.records))
+	require.True(t, s.deliver(t.Context(), s.holdBack(t.Context(), first.records)))
 	s.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
 	b.commit("k", "k5")
 	for name, again := range map[string]func(){"from a merged gap": func() {}, "from the start": s.startOver} {
@@ -289,7 +289,7 @@ func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
 		s := b.session()
 		found, err := s.read(t.Context(), 10, 1<<20)
 		require.NoError(t, err)
-		require.True(t, s.deliver(t.Context(), found.records))
+		require.True(t, s.deliver(t.Context(), s.holdBack(t.Context(), found.records)))
 		b.exec("UPDATE outbox_leases SET owner = 'successor', epoch = epoch + 1")
 		taken := s.flights.takeDelivered(true, 10)
 		require.Len(t, taken, 2)

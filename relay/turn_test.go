@@ -152,7 +152,7 @@ func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 	var err error
 	s.out, err = b.sink.Open(t.Context(), s.flights.ack)
 	require.NoError(t, err)
-	s.deliver(t.Context(), []*Record{{ID: 1}})
+	s.deliver(t.Context(), s.holdBack(t.Context(), []*Record{{ID: 1}}))
 	require.Zero(t, b.sink.count())
 	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
 }
