@@ -33,6 +33,7 @@ type judge struct {
 
 	mu     sync.Mutex // for what follows, and for what verdicts say it is for
 	topics map[string]*verdict
+	untold []string      // topics that were found to be missing, and not told of
 	blind  bool          // it was told that topics' settings cannot be seen
 	wake   chan struct{} // there is a topic to ask Kafka about
 }
@@ -46,10 +47,15 @@ type verdict struct {
 	wanted    atomic.Bool // since attend looked last
 	tight     atomic.Bool // a record was refused for one of the topic's settings
 	compacted atomic.Bool // records without a key are refused
+	missing   atomic.Bool // fresh metadata has denied the topic
+	// partitions counts them, 0: not known; leaderless names those without a leader, nil: none.
+	partitions atomic.Int32
+	leaderless atomic.Pointer[[]int32]
 
 	// These need judge.mu.
 	unanswered chan struct{} // closed, and then nil, when Kafka was asked
 	askedAt    time.Time
+	exploredAt time.Time // metadata was asked for
 	deniedAt   time.Time // the denial began,
 	wantedAt   time.Time // and somebody asked for the topic last
 	since      time.Time // fresh metadata has denied the topic, without a pause,
@@ -273,6 +279,9 @@ func (j *judge) unknown(topic string, now time.Time) (time.Duration, bool) {
 	if v.since.IsZero() || now.Sub(v.until) > after {
 		v.since = now
 	}
+	if !v.missing.Swap(true) {
+		j.untold = append(j.untold, topic)
+	}
 	v.until = now
 	lasted := now.Sub(v.since)
 	return lasted, lasted >= after
@@ -285,6 +294,7 @@ func (j *judge) exist(topics ...string) {
 	for _, topic := range topics {
 		if v, ok := j.topics[topic]; ok {
 			v.since = time.Time{}
+			v.missing.Store(false)
 		}
 	}
 }

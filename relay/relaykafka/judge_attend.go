@@ -26,11 +26,12 @@ const (
 // it was asked about, and looks again at those that are denied. atLeastOnce has it warn
 // of compacted topics (hazard 15).
 func (j *judge) attend(ctx context.Context, client *kgo.Client, atLeastOnce bool) {
-	ticker := time.NewTicker(j.reviewEvery())
+	ticker := time.NewTicker(min(j.reviewEvery(), j.askEvery()))
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		denied, others := j.due(time.Now())
 		j.review(ctx, client, denied)
+		j.explore(ctx, client, time.Now())
 		j.learn(ctx, client, others, atLeastOnce)
 		select {
 		case <-ctx.Done():

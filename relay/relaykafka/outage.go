@@ -13,10 +13,10 @@ import (
 )
 
 // report notes what the oldest record that is out for outageAfter waits for, or that
-// there is none. err is why Kafka could not be asked.
+// there is none. A missing topic is no outage: the judge tells of it (tellMissing). err is why Kafka could not be asked.
 func (w *watcher) report(now time.Time, list []waiting, answers map[string]topicAnswer, err error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(t waiting) bool {
-		return now.Sub(t.since) < w.judge.cfg.outageAfter || t.denied.Load() != nil
+		return now.Sub(t.since) < w.judge.cfg.outageAfter || t.denied.Load() != nil || t.verdict.missing.Load()
 	})
 	if len(list) == 0 {
 		w.outage.Store(nil)

@@ -4,12 +4,14 @@ package relaykafka_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/internal/kafkatest"
 )
@@ -40,6 +42,28 @@ func TestOutagesOfARealKafka(t *testing.T) {
 	})
 }
 
+// leftOnly waits until all that was written so far is delivered, but for a partition of two.
+func (s *source) leftOnly(topic string, partition int) {
+	s.t.Helper()
+	var last int64
+	row := s.db.DB.QueryRowContext(context.Background(), "SELECT MAX(id) FROM outbox_events WHERE topic = ?", topic)
+	require.NoError(s.t, row.Scan(&last))
+	chooser := kgo.StickyKeyPartitioner(nil).ForTopic(topic)
+	for i := range keysEach {
+		key := fmt.Appendf(nil, "k%d", i)
+		if chooser.Partition(&kgo.Record{Key: key}, 2) == partition {
+			continue
+		}
+		s.until("nothing of key "+string(key)+" waits", func() bool {
+			n := 0
+			row := s.db.DB.QueryRowContext(context.Background(),
+				"SELECT COUNT(*) FROM outbox_events WHERE topic = ? AND event_key = ? AND id <= ?", topic, key, last)
+			require.NoError(s.t, row.Scan(&n))
+			return n == 0
+		})
+	}
+}
+
 // First the broker of one partition dies, and so the second replica of another topic; then
 // the last broker. Each source waits for what it lacks.
 func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
@@ -67,6 +91,10 @@ func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
 	short.told("fewer in-sync replicas than the 2 of min.insync.replicas: look at broker 2", "connection refused")
 	before := endOf(t, cluster, "leaderless", 0)
 	leaderless.until("the partition that has a leader goes on", func() bool { return endOf(t, cluster, "leaderless", 0) > before+keysEach })
+
+	// More than the window holds wait for the partition that has none.
+	leaderless.write("leaderless", 50_000)
+	leaderless.leftOnly("leaderless", 1)
 
 	require.NoError(t, cluster.Node(1).Kill())
 	down := time.Now()
@@ -147,7 +175,7 @@ func topicCreatedAgain(t *testing.T, cluster *kafkatest.Cluster) {
 	s.write("again", 100)
 	s.write("beside", 100)
 	s.drained("beside")
-	s.told("does not exist")
+	s.told("waiting for topic again, which Kafka does not know")
 	s.topic("again", nil, []int32{2}, []int32{1})
 	s.write("again", 100)
 	s.drained("again")
@@ -164,7 +192,7 @@ func topicCreatedLate(t *testing.T, cluster *kafkatest.Cluster) {
 	s.write("late", 100)
 	s.write("early", 100)
 	s.drained("early")
-	s.told("the topic does not exist")
+	s.told("waiting for topic late, which Kafka does not know")
 	s.topic("late", nil, []int32{1}, []int32{2})
 	s.write("late", 100)
 	s.drained("late")

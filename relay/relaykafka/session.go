@@ -19,6 +19,7 @@ type session struct {
 	ack     relay.Ack
 	watcher *watcher
 	held    held
+	lanes   lanes
 
 	gate       context.Context // ends with the first failure, and with Close
 	shut       context.CancelFunc
@@ -40,10 +41,11 @@ type session struct {
 var (
 	_ relay.Judge  = (*session)(nil)
 	_ relay.Waiter = (*session)(nil)
+	_ relay.Lanes  = (*session)(nil)
 )
 
 func newSession(sink *Sink, ack relay.Ack) *session {
-	s := &session{sink: sink, ack: ack, room: make(chan struct{}, 1)}
+	s := &session{sink: sink, ack: ack, room: make(chan struct{}, 1), lanes: newLanes(sink.judge)}
 	s.held.over = make(chan struct{})
 	s.life, s.end = context.WithCancel(context.Background())
 	s.gate, s.shut = context.WithCancel(s.life)
@@ -64,6 +66,17 @@ func (s *session) start(client *kgo.Client) {
 
 // Refuses implements relay.Judge.
 func (s *session) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
+
+// Learn implements relay.Lanes.
+func (s *session) Learn(ctx context.Context, records []*relay.Record) {
+	s.lanes.learn(records, ctx, s.gate)
+}
+
+// Lane implements relay.Lanes.
+func (s *session) Lane(r *relay.Record) int32 { return s.lanes.lane(r) }
+
+// Ready implements relay.Lanes.
+func (s *session) Ready(topic string, lane int32) bool { return s.sink.judge.ready(topic, lane) }
 
 // Waiting implements relay.Waiter.
 func (s *session) Waiting() error { return s.watcher.Waiting() }

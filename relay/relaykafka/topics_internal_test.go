@@ -1,6 +1,9 @@
 package relaykafka
 
 import (
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,22 +11,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// Half a minute passes before a topic that Kafka denies is given up. What is said
-// meanwhile must not look like a broker that is away.
-func TestWhoWaitsForATopicThatDoesNotExistSaysSo(t *testing.T) {
-	sink, err := New(Config{Brokers: []string{"127.0.0.1"}})
+// A topic that is missing is no outage: the others are delivered.
+func TestAMissingTopicIsNamedOnceAndIsNoOutage(t *testing.T) {
+	var log strings.Builder
+	sink, err := New(Config{Brokers: []string{"127.0.0.1"}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	now := time.Now()
-	sink.judge.unknown("ordres", now)
 	w := newWatcher(sink.judge, func() {})
 	slow, _ := w.topic("ordres")
-	denied := map[string]topicAnswer{"ordres": {err: kerr.UnknownTopicOrPartition}}
-	w.report(now, []waiting{{topic: slow, records: 3, since: now.Add(-outageAfter / 2)}}, denied, nil)
-	require.NoError(t, w.Waiting(), "too soon")
-	w.report(now, []waiting{{topic: slow, records: 3, since: now.Add(-outageAfter)}}, denied, nil)
+	list := []waiting{{topic: slow, records: 3, since: now.Add(-outageAfter)}}
+	w.report(now, list, map[string]topicAnswer{"ordres": {}}, nil)
 	require.ErrorContains(t, w.Waiting(), "has not acknowledged 3 records of topic ordres since")
-	require.ErrorContains(t, w.Waiting(), "the topic does not exist")
-	require.ErrorContains(t, w.Waiting(), "create it, or use --create-topics")
-	w.report(now, nil, nil, nil)
-	require.NoError(t, w.Waiting(), "it is over")
+	for range 3 {
+		sink.judge.unknown("ordres", now)
+		sink.judge.tellMissing()
+	}
+	w.report(now, list, map[string]topicAnswer{"ordres": {err: kerr.UnknownTopicOrPartition}}, nil)
+	require.NoError(t, w.Waiting())
+	require.Equal(t, 1, strings.Count(log.String(), "waiting for topic ordres, which Kafka does not know: create it"))
+	for i := range 3 {
+		sink.judge.unknown(fmt.Sprint("other", i), now)
+	}
+	sink.judge.tellMissing()
+	require.Contains(t, log.String(), "waiting for topic other0 and 2 more, which Kafka does not know")
 }

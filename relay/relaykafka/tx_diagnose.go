@@ -24,6 +24,9 @@ func (t *transaction) diagnose(err error) error {
 	answers, asked := askTopics(ctx, s.client, false, topic)
 	reason := orCause(ctx, asked)
 	if asked == nil {
+		if answers[topic].err == nil {
+			s.sink.judge.noteTopic(topic, answers[topic]) // the next session leaves out what has no leader
+		}
 		reason = s.wrongWith(topic, answers[topic])
 	}
 	return fmt.Errorf("%w: kafka at %s has not acknowledged %d of %d records of source %s, most of topic %s%s: %w",

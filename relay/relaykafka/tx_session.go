@@ -40,6 +40,7 @@ type txSession struct {
 	hang  sync.Once // closes the client
 	done  chan struct{}
 
+	lanes      lanes
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
 
 	mu     sync.Mutex
@@ -55,7 +56,7 @@ type txSession struct {
 	held   []*txItem       // of topics that do not; they come before the queue
 	number int64           // of the last transaction
 
-	underWay, missing atomic.Pointer[waitingFor]
+	underWay atomic.Pointer[waitingFor]
 
 	confirm   sync.Mutex // for what follows
 	ends      []txEnd    // of committed transactions, in order
@@ -66,6 +67,7 @@ type txSession struct {
 var (
 	_ relay.TransactionalSession = (*txSession)(nil)
 	_ relay.Judge                = (*txSession)(nil)
+	_ relay.Lanes                = (*txSession)(nil)
 )
 
 func newTxSession(sink *Sink, source relay.Identity, ack relay.Ack) *txSession {
@@ -79,6 +81,7 @@ func newTxSession(sink *Sink, source relay.Identity, ack relay.Ack) *txSession {
 		shown:  make(map[string]bool),
 
 		confirmed: -1,
+		lanes:     newLanes(sink.judge),
 	}
 	s.grace, s.cut = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(s.grace)
@@ -100,6 +103,17 @@ func (s *txSession) start() {
 
 // Refuses implements relay.Judge.
 func (s *txSession) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
+
+// Learn implements relay.Lanes.
+func (s *txSession) Learn(ctx context.Context, records []*relay.Record) {
+	s.lanes.learn(records, ctx, s.life)
+}
+
+// Lane implements relay.Lanes.
+func (s *txSession) Lane(r *relay.Record) int32 { return s.lanes.lane(r) }
+
+// Ready implements relay.Lanes.
+func (s *txSession) Ready(topic string, lane int32) bool { return s.sink.judge.ready(topic, lane) }
 
 // Deliver implements relay.Session. It blocks while a whole transaction waits already.
 func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {

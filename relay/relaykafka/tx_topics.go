@@ -45,7 +45,6 @@ func (s *txSession) round() bool {
 			s.held = append(s.held, it)
 		}
 	}
-	s.noteHeld()
 	// What can go goes first: then the relay has fewer suspects beside the refused.
 	if len(ready) > 0 && !s.transact(ready) {
 		return false
@@ -81,6 +80,7 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 		s.sink.judge.exist(missing...) // a broker that denies this one knows nothing yet
 		return nil, nil
 	}
+	defer s.sink.judge.tellMissing()
 	refused = make(map[string]error)
 	for _, topic := range missing {
 		if err := s.judge(ctx, topic, answers[topic].err); err != nil {

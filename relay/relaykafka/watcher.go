@@ -146,8 +146,9 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 		w.judge.exist(names...)
 	} else {
 		for _, t := range list {
-			w.consider(asking, t.topic, answers[t.name].err)
+			w.consider(asking, t.topic, answers[t.name])
 		}
+		w.judge.tellMissing()
 	}
 	w.report(time.Now(), list, answers, err) // asking may have taken long
 }
@@ -197,12 +198,12 @@ func (t *topic) outstanding() (records int64, since time.Time) {
 }
 
 // consider acts on what Kafka says of a topic that waits.
-func (w *watcher) consider(ctx context.Context, t *topic, answer error) {
+func (w *watcher) consider(ctx context.Context, t *topic, answer topicAnswer) {
 	switch {
-	case answer == nil:
+	case answer.err == nil:
 		t.exists = true
-		w.judge.exist(t.name)
-	case !unknown(answer): // kgo reports it with the records
+		w.judge.noteTopic(t.name, answer)
+	case !unknown(answer.err): // kgo reports it with the records
 	case w.judge.cfg.CreateTopics:
 		w.create(ctx, t)
 	default:
