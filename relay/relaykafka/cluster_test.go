@@ -50,7 +50,7 @@ func startSource(t *testing.T, cluster *kafkatest.Cluster, user string, lease ti
 		cfg.Brokers, cfg.SASL = cluster.SecureBrokers(), []sasl.Mechanism{kafkatest.Credentials(user, password)}
 	}
 	r, err := relay.New(relay.Config{
-		DB: s.db.DB, Dialect: s.db.Dialect, Sink: newSink(t, cfg), LeaseTTL: lease,
+		DB: s.db.DB, Dialect: s.db.Dialect, Sink: newSink(t, cfg), LeaseTTL: lease, MaxInFlight: 2000,
 		RetryMin: 10 * time.Millisecond, RetryMax: 500 * time.Millisecond, Logger: slog.New(s.log),
 	})
 	require.NoError(t, err)

@@ -93,7 +93,7 @@ func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
 	leaderless.until("the partition that has a leader goes on", func() bool { return endOf(t, cluster, "leaderless", 0) > before+keysEach })
 
 	// More than the window holds wait for the partition that has none.
-	leaderless.write("leaderless", 50_000)
+	leaderless.write("leaderless", 6_000)
 	leaderless.leftOnly("leaderless", 1)
 
 	require.NoError(t, cluster.Node(1).Kill())
