@@ -56,6 +56,7 @@ type verdict struct {
 	unanswered chan struct{} // closed, and then nil, when Kafka was asked
 	askedAt    time.Time
 	exploredAt time.Time // metadata was asked for
+	created    time.Time
 	deniedAt   time.Time // the denial began,
 	wantedAt   time.Time // and somebody asked for the topic last
 	since      time.Time // fresh metadata has denied the topic, without a pause,
@@ -84,7 +85,7 @@ func (j *judge) find(topic string) *verdict {
 	defer j.mu.Unlock()
 	v, ok := j.topics[topic]
 	if !ok {
-		v = &verdict{topic: topic, unanswered: make(chan struct{})}
+		v = &verdict{topic: topic, unanswered: make(chan struct{}), created: time.Now()}
 		j.topics[topic] = v
 		wake(j.wake)
 	}
@@ -249,16 +250,20 @@ func (j *judge) doubt(v *verdict) {
 
 // deny refuses the topic's records from now on, until attend finds that it takes them.
 func (j *judge) deny(topic string, reason error) {
-	v := j.of(topic)
-	j.mu.Lock()
-	fresh := v.denied.Swap(&reason) == nil
-	if fresh {
-		v.deniedAt, v.wantedAt = time.Now(), time.Now()
-	}
-	j.mu.Unlock()
-	if fresh {
+	if j.refuse(topic, reason) {
 		j.log.Warn("records of a topic are rejected until kafka takes them", "topic", topic, "error", reason)
 	}
+}
+
+// refuse is deny without a line in the log, and reports whether it is news.
+func (j *judge) refuse(topic string, reason error) (fresh bool) {
+	v := j.of(topic)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if fresh = v.denied.Swap(&reason) == nil; fresh {
+		v.deniedAt, v.wantedAt = time.Now(), time.Now()
+	}
+	return fresh
 }
 
 // allow ends a denial.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,9 @@ func (j *judge) attend(ctx context.Context, client *kgo.Client, atLeastOnce bool
 		denied, others := j.due(time.Now())
 		j.review(ctx, client, denied)
 		j.explore(ctx, client, time.Now())
-		j.learn(ctx, client, others, atLeastOnce)
+		for part := range slices.Chunk(j.existing(others), askAtOnce) {
+			j.learn(ctx, client, part, atLeastOnce)
+		}
 		select {
 		case <-ctx.Done():
 		case <-j.wake:
@@ -61,7 +64,7 @@ func (j *judge) due(now time.Time) (denied, others []*verdict) {
 				v.answered(now)
 				delete(j.topics, name)
 				j.last.CompareAndSwap(v, nil)
-			} else if v.unanswered != nil || age >= every {
+			} else if v.unanswered != nil || age >= every && len(denied) < askAtOnce {
 				denied = append(denied, v)
 			}
 		case v.unanswered != nil, v.tight.Load() && age >= every,
@@ -71,6 +74,19 @@ func (j *judge) due(now time.Time) (denied, others []*verdict) {
 		}
 	}
 	return denied, others
+}
+
+// existing leaves out the topics that are missing: they have no settings.
+func (j *judge) existing(topics []*verdict) []*verdict {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.DeleteFunc(topics, func(v *verdict) bool {
+		missing := v.missing.Load()
+		if missing {
+			v.answered(time.Now())
+		}
+		return missing
+	})
 }
 
 // answered ends the wait of await. It needs j.mu.

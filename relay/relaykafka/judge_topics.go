@@ -67,15 +67,24 @@ func (j *judge) ask(ctx context.Context, client *kgo.Client, names []string, kno
 		j.forgetExplored(names)
 		return
 	}
+	var refused []string
+	var reason error // of the first
 	for _, name := range names {
 		switch answer := answers[name]; {
 		case answer.err == nil:
 			j.noteTopic(name, answer)
 		case unknown(answer.err) && !j.cfg.CreateTopics:
-			if lasted, long := j.unknown(name, time.Now()); long {
-				j.deny(name, notThere(name, lasted))
+			lasted, long := j.unknown(name, time.Now())
+			if err := notThere(name, lasted); long && j.refuse(name, err) {
+				refused = append(refused, name)
+				if reason == nil {
+					reason = err
+				}
 			}
 		}
+	}
+	if reason != nil { // one line, not one for each
+		j.log.Warn("records of topics are rejected until kafka takes them", "topic", refused[0], "topics", len(refused), "error", reason)
 	}
 }
 
@@ -141,11 +150,12 @@ func (j *judge) tellMissing() {
 func (j *judge) ready(topic string, partition int32) bool {
 	j.mu.Lock()
 	v := j.topics[topic]
+	asking := v != nil && v.askedAt.IsZero() && time.Since(v.created) < answerWait // or Kafka is away
 	j.mu.Unlock()
 	switch {
 	case v == nil, v.denied.Load() != nil:
 		return true
-	case v.missing.Load() && !j.cfg.CreateTopics:
+	case v.missing.Load() && !j.cfg.CreateTopics, asking:
 		return false
 	}
 	without := v.leaderless.Load()
@@ -183,14 +193,25 @@ func (l *lanes) learn(records []*relay.Record, ends ...context.Context) {
 			fresh = append(fresh, l.judge.of(last))
 		}
 	}
+	if len(fresh) == 0 {
+		return
+	}
+	wait := answerWait
+	if len(fresh) > manyTopics {
+		wait = answerWait / 10
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
 	for _, v := range fresh { // all were asked for before the first is waited for
-		l.judge.await(v, ends...)
+		l.judge.await(v, append(ends[:len(ends):len(ends)], ctx)...)
 		l.counts[v.topic] = v.partitions.Load()
 	}
-	if len(fresh) > 0 {
-		l.last = ""
-	}
+	l.last = ""
 }
+
+// manyTopics is from how many new topics on learn waits but briefly: the others go on, and
+// these are not ready until there is an answer.
+const manyTopics = 100
 
 // lane is the partition that Kafka's partitioner chooses, -1 if it may choose any.
 func (l *lanes) lane(r *relay.Record) int32 {
