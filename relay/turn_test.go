@@ -174,9 +174,9 @@ func TestWhatIsInFlightStaysWithinItsBounds(t *testing.T) {
 				b.commit("k", numbered("k", 500)...)
 				stop := b.start()
 				most := 0
-				eventually(t, "the sink is full", func() bool {
+				eventually(t, "the sink has what one lane may hold", func() bool {
 					most = max(most, b.sink.count())
-					return b.sink.count() >= each.want/2
+					return b.sink.count() >= each.want/3 // one lane takes half of the window at most
 				})
 				b.sink.mu.Lock()
 				most = max(most, len(b.sink.held))
