@@ -37,14 +37,6 @@ type RejectedError struct {
 	seq  int64  // of the parked row; 0: the row is in outbox_events
 }
 
-// flightID is the record's id in the in-flight set.
-func (e *RejectedError) flightID() int64 {
-	if e.seq > 0 {
-		return -e.seq
-	}
-	return e.ID
-}
-
 func (e *RejectedError) Error() string {
 	return fmt.Sprintf("halted: the sink refuses row %d of %s (event %s, topic %q): %v; mend the cause or take the row out, then start again",
 		e.ID, e.Table, e.EventID, e.Topic, e.Err)

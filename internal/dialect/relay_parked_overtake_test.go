@@ -31,7 +31,7 @@ func TestOvertakeMarksABoundedPartAtATime(t *testing.T) {
 			before = now
 			return next, more
 		}
-		after, more := overtake(l, 0)
+		after, _ := overtake(l, 0)
 		require.Equal(t, 6000, before)
 
 		// The lease goes to another in the middle of the walk.
@@ -42,13 +42,13 @@ func TestOvertakeMarksABoundedPartAtATime(t *testing.T) {
 		require.Equal(t, 6000, marked())
 
 		calls := 0
-		for after, more = overtake(successor, 0); more; calls++ {
+		for after, more := overtake(successor, 0); more; calls++ {
 			after, more = overtake(successor, after)
 		}
 		require.Equal(t, 54_000+5400-100, marked(), "all that have a key")
 		require.LessOrEqual(t, calls, 20)
 		again := 0
-		for after, more = overtake(successor, 0); more; again++ {
+		for after, more := overtake(successor, 0); more; again++ {
 			after, more = overtake(successor, after)
 		}
 		require.Equal(t, 2, again, "59,400 marked rows are passed in windows of 50,000")
