@@ -154,5 +154,6 @@ func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok boo
 	if !blind || time.Since(since) < r.cfg.blindGrace {
 		return uuid.Nil, false
 	}
+	r.beat(ctx) // looking at a sink that does not answer takes longer than what was heard stays fresh
 	return r.spread.evacuate(time.Now())
 }

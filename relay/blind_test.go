@@ -17,6 +17,7 @@ import (
 type dimSink struct {
 	testSink
 	dark   atomic.Bool
+	silent atomic.Bool  // a check gets no answer while it is dark
 	checks atomic.Int64 // that failed
 }
 
@@ -33,9 +34,12 @@ func newDimSink() *dimSink {
 	return s
 }
 
-func (s *dimSink) Check(context.Context) error {
+func (s *dimSink) Check(ctx context.Context) error {
 	if s.dark.Load() {
 		s.checks.Add(1)
+		if s.silent.Load() {
+			<-ctx.Done()
+		}
 		return errDark
 	}
 	return nil
@@ -48,6 +52,7 @@ func (b *bench) dimRelay() (*Relay, *dimSink) {
 		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
 		blindAfter: 100 * time.Millisecond, blindGrace: time.Second, blindLookEvery: 20 * time.Millisecond,
+		blindLookFor: 3 * time.Second, // longer than a heartbeat counts as fresh
 	})
 	require.NoError(b.t, err)
 	return r, sink
@@ -83,6 +88,24 @@ func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 		dark.dark.Store(false)
 		b.commit("k", "k2")
 		settles(t, "it delivers again", func() bool { return len(dark.values()) > 0 && dark.values()[len(dark.values())-1] == "k2" })
+	})
+}
+
+// A check that gets no answer takes longer than what the others told stays fresh: the owner
+// must hear them again before it decides to whom it hands over.
+func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		blind, dark := b.dimRelay()
+		start(t, blind)
+		eventually(t, "the first one owns the source", func() bool { return blind.cfg.Process.Owned() == 1 })
+		sighted, bright := b.dimRelay()
+		start(t, sighted)
+		dark.silent.Store(true)
+		dark.dark.Store(true)
+		b.commit("k", "k1")
+		settles(t, "the other one delivers", func() bool { return len(bright.values()) == 1 })
+		require.Equal(t, 1, sighted.cfg.Process.Owned())
 	})
 }
 
