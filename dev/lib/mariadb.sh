@@ -16,18 +16,21 @@ mariadb_start() {
 	mkdir -p "$home" "${data%/*}"
 	log=$data
 	[[ -z $(memory_dir mariadb) ]] || log=$home/redo
-	[[ -d $data ]] || make_mariadb_data "$user" "$data" "$log" || return 1
+	# A server that starts removes what it takes for left over temporary tables in its tmpdir: in /tmp those of servers
+	# that start or work beside it.
+	own "$user" "${data%/*}/tmp"
+	[[ -d $data ]] || make_mariadb_data "$user" "$data" "$log" "${data%/*}/tmp" || return 1
 	(umask 077 && mariadb_accounts >"$home/init.sql")
 	((EUID != 0)) || chown "$user" "$home/init.sql"
 	# The socket's name is relative to the data directory: a long path would not fit into a socket address.
-	launch mariadb "$user" "$(program mariadbd)" --no-defaults --datadir="$data" --socket=mariadb.sock --pid-file=mariadb.pid \
+	launch mariadb "$user" "$(program mariadbd)" --no-defaults --datadir="$data" --tmpdir="${data%/*}/tmp" --socket=mariadb.sock --pid-file=mariadb.pid \
 		--bind-address=127.0.0.1 --port="$(port mariadb)" --skip-name-resolve --skip-log-bin \
 		--character-set-server=utf8mb4 --max-connections=300 --innodb-buffer-pool-size=256M \
 		--innodb-log-group-home-dir="$log" --innodb-flush-log-at-trx-commit=1 --init-file="$home/init.sql"
 }
 
 make_mariadb_data() {
-	local user=$1 data=$2 log=$3 new=$2.new flag=()
+	local user=$1 data=$2 log=$3 tmp=$4 new=$2.new flag=()
 	rm -rf "$new"
 	own "$user" "$new"
 	if [[ $log != "$data" ]]; then
@@ -37,7 +40,7 @@ make_mariadb_data() {
 	fi
 	((EUID != 0)) || flag+=(--user="$user")
 	mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db \
-		--datadir="$new" "${flag[@]}" </dev/null >"$STATE/mariadb/log" 2>&1 || return 1
+		--datadir="$new" --tmpdir="$tmp" "${flag[@]}" </dev/null >"$STATE/mariadb/log" 2>&1 || return 1
 	mv "$new" "$data"
 }
 

@@ -23,9 +23,12 @@ func NewMariaDB(t testing.TB, flags ...string) (url string) {
 	daemon := program(t, "/usr/sbin/mariadbd")
 	a := newAccount(t, "mysql")
 	data := filepath.Join(a.dir, "data")
-	a.run(t, installer, "--no-defaults", "--auth-root-authentication-method=normal", "--datadir="+data, "--skip-test-db")
+	// A server that starts removes what it takes for left over temporary tables in its tmpdir:
+	// in /tmp those of servers that start or work beside it.
+	tmp := "--tmpdir=" + a.dir
+	a.run(t, installer, "--no-defaults", "--auth-root-authentication-method=normal", "--datadir="+data, "--skip-test-db", tmp)
 	port := freePort(t)
-	args := append([]string{"--no-defaults", "--datadir=" + data, "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
+	args := append([]string{"--no-defaults", "--datadir=" + data, tmp, "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
 		"--socket=" + filepath.Join(a.dir, "s"), "--pid-file=" + filepath.Join(a.dir, "pid"), "--log-error=" + filepath.Join(a.dir, "log"),
 		"--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M"}, flags...)
 	server := a.command(daemon, args...)
