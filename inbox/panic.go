@@ -52,13 +52,14 @@ func handlerFrames() string {
 // stackTitle stands between a panic's text and its stack, where both are kept.
 const stackTitle = "\n\nThe stack of the panic:\n"
 
-// reasonOf is an error as a row keeps it: of a panic with the stack, for which there must be room.
+// reasonOf is an error as a row keeps it, on one line: of a panic with the stack below, for
+// which there must be room.
 func reasonOf(err error) string {
+	text := strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors
 	var p *PanicError
 	if !errors.As(err, &p) || p.frames == "" {
-		return err.Error()
+		return text
 	}
-	text := err.Error()
 	if most := maxError / 2; len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
