@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/faultdb"
+	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -144,7 +145,8 @@ func mendedRejection(w *world) {
 }
 
 // A batch was blamed, and later another one, with a late commit in it. That says nothing
-// of the late one, nor of any other: each is sent alone, and found good.
+// of the late one, nor of any other: each is sent alone, and found good. The second batch is
+// of another topic: of one that was blamed lately a few records are sent at a time.
 func rejectedInCompany(w *world) {
 	var blamed atomic.Bool
 	w.sink.refuse = func([]*relay.Record) error {
@@ -153,15 +155,24 @@ func rejectedInCompany(w *world) {
 		}
 		return nil
 	}
+	paid := func(key, value string) outbox.Event {
+		e := event(key, value)
+		e.Topic = "payments"
+		return e
+	}
 	late := w.begin()
-	w.add(late, event("late", "late"))
+	w.add(late, paid("late", "late"))
 	w.commit("k", numbered("k", 10)...)
 	run := w.start()
 	w.waitEmpty()
 	require.True(w.t, blamed.Load())
 
 	w.sink.set(func(s *sink) { s.hold = true })
-	w.commit("m", numbered("m", 10)...)
+	var others []outbox.Event
+	for _, value := range numbered("m", 10) {
+		others = append(others, paid("m", value))
+	}
+	w.commitEvents(others...)
 	w.waitPublished(20)
 	require.NoError(w.t, late.Commit())
 	w.unlessWithin(500*time.Millisecond, func() bool { return w.sink.count() > 20 })
