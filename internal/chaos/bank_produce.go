@@ -28,7 +28,7 @@ func (r *bankRun) produce(ctx, troubled context.Context) error {
 	var failed error
 	send := func(t Transfer, topic string) {
 		value, _ := json.Marshal(t) // numbers and a string
-		record := &kgo.Record{Topic: topic, Key: fmt.Append(nil, t.From), Value: value, Headers: []kgo.RecordHeader{{Key: "id", Value: []byte(t.ID)}}}
+		record := &kgo.Record{Topic: topic, Key: fmt.Append(nil, t.From), Value: value, Headers: []kgo.RecordHeader{{Key: "_watermill_message_uuid", Value: []byte(t.ID)}}}
 		client.Produce(ctx, record, func(_ *kgo.Record, err error) {
 			mu.Lock()
 			defer mu.Unlock()
