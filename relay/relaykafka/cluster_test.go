@@ -190,8 +190,9 @@ func (s *source) requireFaultless(topic string) {
 	require.Len(s.t, arrived, len(s.written[topic]))
 }
 
-// ofTopics are lines that are about topics, not about the source.
-var ofTopics = regexp.MustCompile(`lease claimed|drained|waiting for topic|is there now|have no leader|has a leader again`)
+// ofTopics are lines that are about topics or about the relay as a whole, not about delivery.
+var ofTopics = regexp.MustCompile(`lease claimed|drained|waiting for topic|is there now|have no leader|has a leader again|` +
+	`cannot be reached from here|can be reached again`)
 
 // requireOutagesTold checks that the log has one line for each change of state, and no
 // other. On a busy machine a broker may be away more than once.
