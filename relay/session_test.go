@@ -158,7 +158,7 @@ func TestASinkThatFailsWithCanceledIsAnOutage(t *testing.T) {
 	r := b.relay()
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
-	out := newSession(r, k).run(t.Context(), nil)
+	out := newSession(r, k).run(t.Context(), newTrials())
 	require.ErrorContains(t, out.outage, "publish")
 	require.Equal(t, 1, out.undelivered)
 }
