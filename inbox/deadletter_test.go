@@ -30,7 +30,7 @@ func TestADeadLetterLeavesOutWhatAnEventMayNotHave(t *testing.T) {
 		inbox.HeaderDeadLetterID:       "1 2",
 		inbox.HeaderDeadLetterTopic:    "or  ders",
 		inbox.HeaderDeadLetterAttempts: "1",
-		inbox.HeaderDeadLetterError:    "insert failed close failed ",
+		inbox.HeaderDeadLetterError:    "insert failed; close failed ",
 	}}, b.answers(t))
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM outbox_events WHERE event_type = ''"), "a type with a line break")
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE event_type = ?", "a\nb"), "it is parked as it is")
