@@ -29,7 +29,6 @@ type bench struct {
 func each(t *testing.T, fn func(t *testing.T, b bench)) {
 	t.Helper()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		t.Parallel() // each on a server of its own
 		fn(t, newBench(t, db))
 	})
 }

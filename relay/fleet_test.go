@@ -164,6 +164,7 @@ func (f *realFleet) delivered(value string) bool {
 func TestThreeProcessesShareTwelveSourcesEvenlyOnARealDatabase(t *testing.T) {
 	for name, server := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits for leases
 			const ttl = 3 * time.Second
 			f := newRealFleet(t, server(t), 12)
 			a, b, c := f.join(ttl), f.join(ttl), f.join(ttl)

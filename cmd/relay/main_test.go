@@ -74,6 +74,7 @@ func TestScriptsOnServers(t *testing.T) {
 	}
 	for _, file := range scripts(t, "servers") {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel() // databases and topics are its own
 			dbtest.Each(t, run(file))
 			t.Run(dbtest.FlavorPgBouncer, func(t *testing.T) { run(file)(t, dbtest.PgBouncer(t)) })
 		})

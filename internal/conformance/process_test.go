@@ -112,7 +112,6 @@ func (c *child) delivered() []string {
 // lease, nothing is lost, and the first copies are in order.
 func TestARelayThatIsKilledIsReplacedWithinOneLease(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		t.Parallel()
 		w := newWorld(t, install(t, db, "", ""))
 		w.cfg.LeaseTTL = childLease
 		victim := startChild(t, db.URL)

@@ -49,14 +49,23 @@ const poolSize = 48
 // cleanupTimeout bounds what a test waits for at its end.
 const cleanupTimeout = 30 * time.Second
 
-// Each runs fn as a subtest on a fresh, empty database of every server:
-// postgresql15, postgresql18, mariadb and sqlite.
+// Each runs fn as a subtest on a fresh, empty database of every server: postgresql15,
+// postgresql18, mariadb and sqlite. The four run beside one another, each on a server of its
+// own, because they mostly wait. Each returns when all have ended.
 func Each(t *testing.T, fn func(t *testing.T, db Database)) {
 	t.Helper()
-	t.Run(FlavorPostgreSQL15, func(t *testing.T) { fn(t, PostgreSQL(t)) })
-	t.Run(FlavorPostgreSQL18, func(t *testing.T) { fn(t, PostgreSQL18(t)) })
-	t.Run(FlavorMariaDB, func(t *testing.T) { fn(t, MariaDB(t)) })
-	t.Run(FlavorSQLite, func(t *testing.T) { fn(t, SQLite(t)) })
+	t.Run("on", func(t *testing.T) { // the group ends with its last subtest
+		beside := func(flavor string, fresh func(testing.TB) Database) {
+			t.Run(flavor, func(t *testing.T) {
+				t.Parallel()
+				fn(t, fresh(t))
+			})
+		}
+		beside(FlavorPostgreSQL15, PostgreSQL)
+		beside(FlavorPostgreSQL18, PostgreSQL18)
+		beside(FlavorMariaDB, MariaDB)
+		beside(FlavorSQLite, SQLite)
+	})
 }
 
 // env returns the variable's value, or ends the test.
