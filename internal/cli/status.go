@@ -46,7 +46,7 @@ type sourceState struct {
 	Database  string       `json:"database"`
 	SourceID  string       `json:"source_id"`
 	State     string       `json:"state"`  // relaying, stopped, halted
-	Reason    string       `json:"reason"` // of halted
+	Reason    string       `json:"reason"` // of halted, or why a relay cannot deliver
 	Owner     string       `json:"owner"`
 	Epoch     int64        `json:"epoch"`
 	ExpiresAt *time.Time   `json:"lease_expires_at"`
@@ -127,6 +127,8 @@ func describe(d *database, s dialect.SourceStatus) sourceState {
 		state.State, state.Reason = stateHalted, stateHalted+": "+strings.TrimPrefix(s.Halted, stateHalted+": ")
 	case s.Owner == "" || s.LeaseLeft <= 0:
 		state.State = stateStopped
+	case s.Blind != "":
+		state.Reason = "its owner has not reached the sink since " + s.Blind
 	}
 	return state
 }
@@ -151,7 +153,11 @@ func printStatus(env *Env, cmd *cobra.Command, states []sourceState) error {
 		if s.Estimated {
 			backlog = "about " + backlog
 		}
-		rows = append(rows, []string{s.Source, s.State, dash(s.Owner), strconv.FormatInt(s.Epoch, 10), lease, backlog, oldest, s.Parked.text(), s.SourceID, s.Database})
+		condition := s.State
+		if s.State == stateRelaying && s.Reason != "" {
+			condition += " (" + s.Reason + ")"
+		}
+		rows = append(rows, []string{s.Source, condition, dash(s.Owner), strconv.FormatInt(s.Epoch, 10), lease, backlog, oldest, s.Parked.text(), s.SourceID, s.Database})
 	}
 	if len(rows) == 0 {
 		return nil

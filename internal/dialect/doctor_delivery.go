@@ -20,7 +20,7 @@ func (d *Doctor) Backlog(ctx context.Context) (DoctorBacklog, error) {
 	var b DoctorBacklog
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var s SourceStatus
-		if err := s.readOldest(ctx, tx, d.names.Expand(statusQueries(d.names.Dialect).oldest)); err != nil {
+		if err := s.readOldest(ctx, tx, d.names.Expand(statusQueries(d.names).oldest)); err != nil {
 			return err
 		}
 		b.Oldest = s.Oldest

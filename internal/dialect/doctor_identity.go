@@ -3,6 +3,7 @@ package dialect
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"strings"
 )
 
@@ -20,6 +21,9 @@ type DoctorIdentity struct {
 	Known    bool
 	Highest  int64 // id in outbox_events
 	Archived int64 // highest id among the rows parked or archived last
+
+	// Below is how many rows have an id below 1, up to CountLimit; Lowest is the first's.
+	Below, Lowest int64
 }
 
 // Identity looks at the ids of outbox_events.
@@ -107,6 +111,9 @@ func (d *Doctor) highest(ctx context.Context, i *DoctorIdentity) error {
 	if i.Highest, err = ask("SELECT max(id) FROM {outbox_events}"); err != nil {
 		return err
 	}
+	if err := d.below(ctx, i); err != nil {
+		return err
+	}
 	for _, table := range []string{Parked, Archive, dropsTable} {
 		id, err := ask("SELECT max(id) FROM (SELECT id FROM {" + table + "} ORDER BY seq DESC LIMIT 1000) AS latest")
 		if err != nil && !IsMissingTable(err) && !IsDenied(err) {
@@ -115,4 +122,15 @@ func (d *Doctor) highest(ctx context.Context, i *DoctorIdentity) error {
 		i.Archived = max(i.Archived, id)
 	}
 	return nil
+}
+
+// below finds rows whose ids nobody handed out: those begin at 1.
+func (d *Doctor) below(ctx context.Context, i *DoctorIdentity) error {
+	query := fmt.Sprintf("SELECT count(*), min(id) FROM (SELECT id FROM {outbox_events} WHERE id < 1 ORDER BY id LIMIT %d) AS below", CountLimit)
+	return d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		var lowest sql.NullInt64
+		err := tx.QueryRowContext(ctx, d.names.Expand(query)).Scan(&i.Below, &lowest)
+		i.Lowest = lowest.Int64
+		return err
+	})
 }

@@ -343,7 +343,7 @@ func (n Names) isTrue(column string) string {
 // Owned reports whether a relay holds the lease now.
 func Owned(ctx context.Context, db *sql.DB, n Names) (bool, error) {
 	var s SourceStatus
-	if err := s.readLease(ctx, db, n.Expand(statusQueries(n.Dialect).lease)); err != nil {
+	if err := s.readLease(ctx, db, n.Expand(statusQueries(n).lease)); err != nil {
 		return false, fmt.Errorf("read %s: %w", n.Plain(Leases), err)
 	}
 	return s.Owner != "" && s.LeaseLeft > 0, nil

@@ -77,7 +77,7 @@ func DescribeSource(ctx context.Context, db *sql.DB, n Names) (SourceDescription
 		return SourceDescription{}, err
 	}
 	var s SourceStatus
-	if err := s.readLease(ctx, db, n.Expand(statusQueries(n.Dialect).lease)); err != nil {
+	if err := s.readLease(ctx, db, n.Expand(statusQueries(n).lease)); err != nil {
 		return SourceDescription{}, fmt.Errorf("read %s: %w", n.Plain(Leases), err)
 	}
 	d := SourceDescription{Name: s.Source, SourceID: s.SourceID, Mode: s.Mode, Owner: s.Owner, LeaseLeft: s.LeaseLeft, LeaseTTL: s.LeaseTTL}
@@ -166,7 +166,7 @@ func changeSource(ctx context.Context, db *sql.DB, n Names, name string, change 
 // describe adds what helps to find the owner. It is a help alone: errors do not matter.
 func (e *LeasedError) describe(ctx context.Context, r *Relay) {
 	var s SourceStatus
-	if s.readLease(ctx, r.db, r.names.Expand(statusQueries(r.names.Dialect).lease)) == nil {
+	if s.readLease(ctx, r.db, r.names.Expand(statusQueries(r.names).lease)) == nil {
 		e.Left = max(s.LeaseLeft, 0)
 	}
 	seen, _ := r.Members(ctx)

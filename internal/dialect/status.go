@@ -20,6 +20,7 @@ type SourceStatus struct {
 	ExpiresAt time.Time     // zero: no lease
 	Mode      string        // "" before the first claim
 	Halted    string        // why the source stopped; "": it did not
+	Blind     string        // since when its owner has not reached the sink, in RFC 3339; "": it does
 
 	Backlog   int64
 	Estimated bool // Backlog is the database's estimate
@@ -58,7 +59,7 @@ func Status(ctx context.Context, db *sql.DB, n Names) (SourceStatus, error) {
 	if err := n.Validate(); err != nil {
 		return s, err
 	}
-	q := statusQueries(n.Dialect)
+	q := statusQueries(n)
 	if err := s.readLease(ctx, db, n.Expand(q.lease)); err != nil {
 		return s, fmt.Errorf("read %s: %w", n.Plain(Leases), err)
 	}
@@ -94,14 +95,14 @@ type rowQueryer interface {
 
 func (s *SourceStatus) readLease(ctx context.Context, db *sql.DB, query string) error {
 	var (
-		source, owner, expires, mode, halted sql.NullString
-		left, ttl                            sql.NullInt64
+		source, owner, expires, mode, halted, blind sql.NullString
+		left, ttl                                   sql.NullInt64
 	)
-	err := db.QueryRowContext(ctx, query).Scan(&source, &s.SourceID, &owner, &s.Epoch, &expires, &left, &mode, &halted, &ttl)
+	err := db.QueryRowContext(ctx, query).Scan(&source, &s.SourceID, &owner, &s.Epoch, &expires, &left, &mode, &halted, &ttl, &blind)
 	if err != nil {
 		return err
 	}
-	s.Source, s.Owner, s.Mode, s.Halted = source.String, owner.String, mode.String, halted.String
+	s.Source, s.Owner, s.Mode, s.Halted, s.Blind = source.String, owner.String, mode.String, halted.String, blind.String
 	s.LeaseLeft, s.LeaseTTL = time.Duration(left.Int64)*time.Microsecond, time.Duration(ttl.Int64)*time.Microsecond
 	if expires.Valid {
 		s.ExpiresAt, err = time.Parse(time.RFC3339Nano, expires.String)
@@ -158,13 +159,14 @@ func (s *SourceStatus) readParked(ctx context.Context, db *sql.DB, n Names) (err
 // statusSQL has one dialect's queries; durations are microseconds, times RFC 3339.
 type statusSQL struct{ lease, oldest, estimate string }
 
-func statusQueries(d Dialect) statusSQL {
-	switch d {
+func statusQueries(n Names) statusSQL {
+	blind := n.blindSince()
+	switch n.Dialect {
 	case PostgreSQL:
 		return statusSQL{
 			lease: `SELECT source, source_id::text, owner, epoch,
 	to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-	(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint, mode, hints->>'halted', (hints->>'ttl_us')::bigint
+	(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint, mode, hints->>'halted', (hints->>'ttl_us')::bigint, ` + blind + `
 FROM {outbox_leases} WHERE id = 1`,
 			oldest: `SELECT id, event_id::text, topic, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 	(extract(epoch FROM clock_timestamp() - created_at) * 1000000)::bigint
@@ -175,7 +177,7 @@ FROM {outbox_events} ORDER BY id LIMIT 1`,
 		return statusSQL{
 			lease: `SELECT source, source_id, owner, epoch, DATE_FORMAT(expires_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
 	TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at), mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted')),
-	CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED)
+	CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), ` + blind + `
 FROM {outbox_leases} WHERE id = 1`,
 			oldest: `SELECT id, event_id, topic, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
 	TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
@@ -185,7 +187,7 @@ FROM {outbox_events} ORDER BY id LIMIT 1`,
 	}
 	return statusSQL{
 		lease: `SELECT source, source_id, owner, epoch, strftime('%Y-%m-%dT%H:%M:%fZ', expires_at),
-	CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER), mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us')
+	CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER), mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), ` + blind + `
 FROM {outbox_leases} WHERE id = 1`,
 		oldest: `SELECT id, event_id, topic, strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
 	CAST((julianday('now') - julianday(created_at)) * 86400000000 AS INTEGER)

@@ -35,6 +35,7 @@ func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.NoError(t, r.Halt(t.Context(), lease, `it says "no"`))
+		require.NoError(t, r.NoteBlind(t.Context(), lease, true))
 
 		s, err := dialect.Status(t.Context(), db.DB, names)
 		require.NoError(t, err)
@@ -43,6 +44,9 @@ func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 		require.EqualValues(t, 1, s.Epoch)
 		require.Equal(t, "at-least-once", s.Mode)
 		require.Equal(t, `it says "no"`, s.Halted)
+		since, err := time.Parse(time.RFC3339, s.Blind)
+		require.NoError(t, err)
+		require.WithinDuration(t, time.Now(), since, 20*time.Second)
 		require.InDelta(t, time.Minute, s.LeaseLeft, float64(20*time.Second))
 		require.WithinDuration(t, time.Now().Add(time.Minute), s.ExpiresAt, 20*time.Second)
 		require.EqualValues(t, 3, s.Backlog)

@@ -53,6 +53,8 @@ func (f *Facts) whyLate() (why string, do []string) {
 		return "why, the lease row would tell, and it could not be read", []string{f.relay("status")}
 	case l.Halted != "":
 		return "the source is halted: see lease.halted", []string{f.run()}
+	case l.Blind != "" && l.Left > 0:
+		return "its owner cannot reach the sink: see lease.blind", []string{f.run()}
 	case l.Owner == "" || l.Left <= 0:
 		return "no relay owns the source: see lease.stopped", []string{f.run()}
 	}

@@ -62,6 +62,7 @@ func Checks() []Check {
 
 		{"lease.halted", []Severity{Problem}},
 		{"lease.stopped", []Severity{Problem}},
+		{"lease.blind", []Severity{Problem}},
 		{"lease.expiry", []Severity{Problem}},
 		{"lease.source", []Severity{Problem}},
 		{"lease.row", []Severity{Problem}},
@@ -78,6 +79,7 @@ func Checks() []Check {
 		{"identity.generated", []Severity{Problem}},
 		{"identity.by-default", []Severity{Warning}},
 		{"identity.explicit", []Severity{Note}},
+		{"identity.below-one", []Severity{Warning}},
 		{"identity.cache", []Severity{Problem}},
 		{"identity.increment", []Severity{Problem, Warning}},
 		{"sequence.behind", []Severity{Problem}},

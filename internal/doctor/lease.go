@@ -47,8 +47,22 @@ func lease(f *Facts, found *findings) {
 	default:
 		found.add(Note, "lease.owner", table, fmt.Sprintf("owner %s, epoch %d, %s, lease for %s more (of %s)", l.Owner, l.Epoch, l.Mode, duration(l.Left), duration(l.TTL)),
 			"this relay delivers", f.relay("status"))
+		blind(f, found)
 	}
 	processes(f, found)
+}
+
+// blind says that the owner has no way to the sink, as it wrote into the lease row itself.
+func blind(f *Facts, found *findings) {
+	if f.Lease.Blind == "" {
+		return
+	}
+	why := "its events wait. Another relay that reaches the sink is handed the source within a minute: none is here, or none can either"
+	if f.SinkErr == nil && f.Sink != nil {
+		why += "; from here the sink can be reached"
+	}
+	found.add(Problem, "lease.blind", f.table(dialect.Leases), fmt.Sprintf("owner %s, epoch %d, has not reached the sink since %s", f.Lease.Owner, f.Lease.Epoch, f.Lease.Blind),
+		why, f.run())
 }
 
 func farthest(ttl time.Duration) time.Duration {

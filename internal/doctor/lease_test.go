@@ -23,6 +23,7 @@ func TestWhatTheLeaseTells(t *testing.T) {
 	steps(t,
 		step{"a source that nobody owns is stopped", nobodyOwnsIt},
 		step{"a halted source is told with its reason", halted},
+		step{"an owner that cannot reach the sink is told", blindOwner},
 		step{"a lease that ends far in the future is told", farInTheFuture},
 		step{"a table of another source is told", anothersTable},
 		step{"another mode than before is told", anotherMode},
@@ -54,6 +55,23 @@ func halted(t *testing.T, c *clinic) {
 	requireFinding(t, halted, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
 	require.Equal(t, "halted: the sink refuses row 46 of outbox_events", halted.What)
 	require.Empty(t, found.all("lease.stopped"), "it says why already")
+}
+
+func blindOwner(t *testing.T, c *clinic) {
+	require.NoError(t, c.relay.NoteBlind(t.Context(), c.lease, true))
+	found := c.examine()
+	blind := found.only(t, "lease.blind")
+	requireFinding(t, blind, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
+	require.Contains(t, blind.What, c.lease.Owner.String())
+	require.Regexp(t, `epoch 1, has not reached the sink since \d{4}-\d\d-\d\dT[\d:]+Z$`, blind.What)
+	require.Len(t, found.all("lease.owner"), 1)
+
+	require.NoError(t, c.relay.NoteBlind(t.Context(), c.lease, false))
+	require.Empty(t, c.examine().all("lease.blind"), "it reaches the sink again")
+
+	require.NoError(t, c.relay.NoteBlind(t.Context(), c.lease, true))
+	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	require.Empty(t, c.examine().all("lease.blind"), "nobody owns the source any more")
 }
 
 // Hazard 9: the clock was set back, and a dead owner's lease lasts for hours.

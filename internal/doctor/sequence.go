@@ -23,6 +23,12 @@ func identity(f *Facts, found *findings) {
 		found.add(Note, "identity.explicit", table, "this database takes an id that an INSERT brings along, and cannot be told not to",
 			"such an id may lie where the relay has been: its event is late, and out of order; leave the id out everywhere", f.relay("status"))
 	}
+	if i.Below > 0 {
+		found.add(Warning, "identity.below-one", table, fmt.Sprintf("%s an id below 1, the lowest %s: written by hand, ids begin at 1",
+			counted(i.Below, "row")+" "+verb(i.Below, "has", "have"), number(i.Lowest)),
+			"no read from the start finds such a row: the relay's sweep gives it a new id, one row at a time, and delivers it behind what its key has had since",
+			fmt.Sprintf("SELECT id, event_id, topic FROM %s WHERE id < 1 ORDER BY id LIMIT 20;", table), f.relay("status"))
+	}
 	if i.Cache > 1 {
 		found.add(Problem, "identity.cache", table, fmt.Sprintf("a session takes %s ids at once", number(i.Cache)),
 			"two transactions of one key may commit in one order and have ids in the other: the order per key does not hold. Sessions keep what they have taken until they end",

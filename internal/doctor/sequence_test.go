@@ -93,6 +93,25 @@ func TestASequenceBelowTheHighestIDIsTold(t *testing.T) {
 	})
 }
 
+// A relay gives such rows new ids; until then, or without a relay, they are told.
+func TestRowsWithAnIDBelowOneAreTold(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, c *clinic) {
+		c.insert()
+		require.Empty(t, c.examine().all("identity.below-one"))
+		override := ""
+		if c.db.Dialect == dialect.PostgreSQL {
+			override = "OVERRIDING SYSTEM VALUE "
+		}
+		c.exec("INSERT INTO outbox_events (id, event_id, topic) " + override + "VALUES " +
+			"(-7, '0190a0e8-7e6b-7000-8000-000000000001', 'orders'), (-9000, '0190a0e8-7e6b-7000-8000-000000000002', 'orders')")
+		below := c.examine().only(t, "identity.below-one")
+		requireFinding(t, below, doctor.Warning, "outbox_events", "SELECT id, event_id, topic FROM outbox_events WHERE id < 1 ORDER BY id LIMIT 20;")
+		require.Equal(t, "2 rows have an id below 1, the lowest -9,000: written by hand, ids begin at 1", below.What)
+		c.exec("DELETE FROM outbox_events WHERE id < 1")
+		require.Empty(t, c.examine().all("identity.below-one"))
+	})
+}
+
 // Ids that come back after TRUNCATE: the parked row has one that will be given again.
 func TestIDsThatComeBackAreTold(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
