@@ -14,6 +14,7 @@ import (
 
 // On 100,000 rows of two consumers, a tenth of them expired.
 func TestTheExpiredRowsAreReadPieceByPieceWithoutASort(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		fillInbox(t, db)
 		in, err := dialect.NewInbox(dialect.Names{Dialect: db.Dialect})

@@ -96,6 +96,7 @@ func timeOf(d dialect.Dialect, at time.Time) string {
 // 100,000 rows of two consumers: more than is counted one by one. The bounds are wide, as
 // estimates are.
 func TestTheInboxStatusEstimatesLargeTables(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		fillInbox(t, db)
 		requireEstimates(t, db)

@@ -194,6 +194,7 @@ func untilLeaseLocked(t *testing.T, db dbtest.Database) {
 }
 
 func TestArchivingTakesTwentyThousandRowsAtOnceInOrder(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		rows := 20_000
 		if db.Dialect == dialect.SQLite {
@@ -261,6 +262,7 @@ func TestArchivingNeedsItsTableAndSaysSo(t *testing.T) {
 
 // Statistics of every kind: the events are found by their ids, and no payload is sorted.
 func TestPostgreSQLArchivesByTheIndex(t *testing.T) {
+	t.Parallel()
 	withStatistics(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		for _, generic := range []bool{false, true} {
@@ -285,6 +287,7 @@ func deliveredList(events []dialect.Event) (list []dialect.Delivered) {
 }
 
 func TestMariaDBArchivesByThePrimaryKeyAndSortsTheListAlone(t *testing.T) {
+	t.Parallel()
 	withStatistics(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		statement, args := r.ArchiveSQL(deliveredList(someEvents(t, r, 500)))

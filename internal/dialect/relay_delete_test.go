@@ -65,6 +65,7 @@ func TestADeleteRemovesWhatItNamesAndNothingElse(t *testing.T) {
 // More than any database takes as parameters of one statement. Most of the rows are
 // gone, because SQLite takes long to write so many.
 func TestADeleteTakesAListOfAnyLength(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)

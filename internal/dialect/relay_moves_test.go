@@ -73,6 +73,7 @@ func insertLarge(t *testing.T, db dbtest.Database) []dialect.Event {
 // lease row's lock. Without a bound in bytes one transaction moved all of them: the lease
 // was lost meanwhile, and the next owner began with the same.
 func TestNoTransactionThatHoldsTheLeaseMovesMoreThanSomeMiB(t *testing.T) {
+	t.Parallel()
 	const bound = 4 << 20
 	ctx := context.Background()
 	for _, move := range []struct {

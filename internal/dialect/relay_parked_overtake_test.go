@@ -12,6 +12,7 @@ import (
 // Each call holds the lease row locked, so the rows that it writes are bounded, however
 // many are parked: 400,000 in one statement took longer than the lease.
 func TestOvertakeMarksABoundedPartAtATime(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)

@@ -56,6 +56,7 @@ func withParkedStatistics(t *testing.T, fresh func(testing.TB) dbtest.Database, 
 // By whatever statistics, each statement goes from its list, or its place in an index,
 // to the rows: 100,000 blocked rows of a key must not slow the others.
 func TestPostgreSQLFindsParkedRowsByAnIndex(t *testing.T) {
+	t.Parallel()
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
 		t.Run(name, func(t *testing.T) {
 			withParkedStatistics(t, fresh, func(t *testing.T, db dbtest.Database) {
@@ -75,6 +76,7 @@ func TestPostgreSQLFindsParkedRowsByAnIndex(t *testing.T) {
 var scans = regexp.MustCompile(`^\d+ [A-Z ]+ \S+ (ALL|index) `)
 
 func TestMariaDBFindsParkedRowsByAnIndex(t *testing.T) {
+	t.Parallel()
 	withParkedStatistics(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
 		for what, s := range newRelay(t, db).ParkedSQL() {
 			plan := explained(t, db, "EXPLAIN "+s.SQL, s.Args)

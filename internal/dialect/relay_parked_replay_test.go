@@ -285,6 +285,7 @@ func sentParked(t *testing.T, r *dialect.Relay, events ...dialect.Event) (all []
 
 // Windows of 50,000 rows, the last of them short.
 func TestSentParkedRowsAreFoundInEachWindow(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		fillParked(t, db, 100_000)

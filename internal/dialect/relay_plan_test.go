@@ -115,6 +115,7 @@ func planOn(t *testing.T, db *sql.DB, generic bool, types, statement string, arg
 }
 
 func TestPostgreSQLReadsAndDeletesByTheIndex(t *testing.T) {
+	t.Parallel()
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
 		t.Run(name, func(t *testing.T) {
 			withStatistics(t, fresh, func(t *testing.T, db dbtest.Database) {

@@ -104,6 +104,7 @@ func withArchive(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t 
 }
 
 func TestAPurgeGoesByTheIndexOfTime(t *testing.T) {
+	t.Parallel()
 	ages := []time.Duration{time.Second, 5 * time.Hour, 24 * time.Hour, 1000 * time.Hour}
 	t.Run("postgresql", func(t *testing.T) {
 		withArchive(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {

@@ -204,6 +204,7 @@ func deliveredEvent(t *testing.T, db dbtest.Database, a dialect.Archived) (id uu
 }
 
 func TestASelectionGoesByAnIndex(t *testing.T) {
+	t.Parallel()
 	key := "77"
 	someIDs := []uuid.UUID{uuid.New(), uuid.New()}
 	selections := map[string]struct {

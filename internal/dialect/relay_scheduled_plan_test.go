@@ -46,6 +46,7 @@ SELECT 'orders', CAST(n AS TEXT), 'x', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now'
 }
 
 func TestPostgreSQLLooksForDueEventsByTheIndex(t *testing.T) {
+	t.Parallel()
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
 		t.Run(name, func(t *testing.T) {
 			withSchedule(t, fresh, func(t *testing.T, db dbtest.Database) {
@@ -79,6 +80,7 @@ func TestPostgreSQLLooksForDueEventsByTheIndex(t *testing.T) {
 }
 
 func TestMariaDBLooksForDueEventsByTheIndex(t *testing.T) {
+	t.Parallel()
 	withSchedule(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
 		r, ob := newRelay(t, db), newOutbox(t, db)
 		due, _ := r.DueSQL(1000, false)

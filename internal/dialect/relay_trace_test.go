@@ -140,6 +140,7 @@ func TestAMessageIsFoundInTheInboxesOfAllConsumers(t *testing.T) {
 }
 
 func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
+	t.Parallel()
 	const index = "outbox_archive_event_id_idx"
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite} {
 		t.Run(name, func(t *testing.T) {
@@ -162,6 +163,7 @@ func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 }
 
 func TestATraceCountsNoFurtherThanTheLimit(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		fill(t, db, dialect.CountLimit+100)
