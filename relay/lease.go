@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +28,10 @@ type keeper struct {
 	mode     Mode
 	position []byte
 	blocked  *blockedKeys
+	keeping  sync.Mutex
+	kept     *proved                // in the lease row
+	proved   atomic.Pointer[proved] // what a session may start with; nil: nothing
+	sweepDue time.Time              // when the next sweep is due; zero: at once
 
 	ctx    context.Context // ends when the lease cannot be trusted any more
 	cancel context.CancelCauseFunc
@@ -45,6 +50,11 @@ func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration
 	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position, blocked: newBlockedKeys()}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	k.term, k.end = context.WithCancelCause(k.ctx)
+	if k.kept = parseProved(l.Proved, l); k.kept == nil && len(l.Proved) > 0 {
+		k.kept = &proved{} // to be overwritten
+	} else {
+		k.proved.Store(k.kept)
+	}
 	k.trust(began)
 	return k
 }
@@ -103,6 +113,7 @@ func (k *keeper) run() {
 		switch {
 		case err == nil:
 			k.trust(began)
+			k.keepProved(k.ctx)
 			every = k.ttl / 3
 		default:
 			k.heed(err)
@@ -144,5 +155,9 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 	if !claimed {
 		return nil, nil
 	}
+	if r.cameBack {
+		l.Proved = []byte("{}") // it was said of other rows
+	}
+	r.cameBack = false
 	return newKeeper(context.WithoutCancel(ctx), r.store, l, r.cfg.LeaseTTL, began), nil
 }

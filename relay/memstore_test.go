@@ -23,6 +23,7 @@ type memDB struct {
 		epoch    int64
 		mode     string
 		position []byte
+		proved   []byte
 	}
 	server  string
 	parked  []*memParked
@@ -105,7 +106,7 @@ func (m *memStore) Claim(_ context.Context, c dialect.Claim) (l dialect.Lease, o
 		if row.mode == "" {
 			row.mode = c.Mode
 		}
-		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Server: m.db.server, Mode: row.mode, Position: row.position}
+		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Server: m.db.server, Mode: row.mode, Position: row.position, Proved: row.proved}
 	})
 	return l, ok && err == nil, err
 }
@@ -134,6 +135,15 @@ func (m *memStore) SetMode(_ context.Context, l dialect.Lease, mode string) erro
 
 func (m *memStore) SetPosition(_ context.Context, l dialect.Lease, position []byte) error {
 	return m.fenced(l, func() { m.db.lease.position = position })
+}
+
+func (m *memStore) Proved(_ context.Context, l dialect.Lease) (proved []byte, err error) {
+	err = m.fenced(l, func() { proved = m.db.lease.proved })
+	return proved, err
+}
+
+func (m *memStore) SetProved(_ context.Context, l dialect.Lease, proved []byte) error {
+	return m.fenced(l, func() { m.db.lease.proved = proved })
 }
 
 func (m *memStore) UsedTopics(context.Context) (map[string]string, error) { return nil, nil }

@@ -23,7 +23,7 @@ import (
 // a database in memory, one at a time in an order that rapid chooses:
 //
 //	write, commit, roll back · claim, read and deliver, acknowledge, delete, look at the
-//	writers · outage, rejection, lost answers · crash, pause beyond the lease · a standby
+//	writers, keep what is proved · outage, rejection, lost answers · crash, pause beyond the lease · a standby
 //	that lags is promoted under the live relays · ask for a retry or a drop, mend the cause
 //
 // At the end everything heals, one relay works off the rest, and the promises are held
@@ -155,6 +155,11 @@ func (m *model) play() {
 	for i, r := range m.relays {
 		name := fmt.Sprintf(" %d", i)
 		steps["claim"+name], steps["delete"+name], steps["look"+name] = r.claimLease, r.remove, r.look
+		steps["keep"+name] = func() {
+			if r.keeper != nil {
+				r.keeper.keepProved(context.Background())
+			}
+		}
 		steps["resolve"+name], steps["crash"+name], steps["obey"+name] = r.resolve, r.crash, r.obey
 		for again := range 4 {
 			steps[fmt.Sprint("poll", name, "/", again)] = r.poll
@@ -334,6 +339,7 @@ func (r *modelRelay) begin() {
 		return
 	}
 	s.use(out)
+	s.resume()
 	r.session = s
 }
 
@@ -407,14 +413,22 @@ func (r *modelRelay) poll() {
 	}
 	if s.reread.Swap(false) {
 		s.startOver()
+		r.keeper.blocked.forget()
 	}
-	err := s.loadBlocked(modelContext{r})
+	err := s.askProved(modelContext{r})
+	if err == nil {
+		err = s.loadBlocked(modelContext{r})
+	}
 	s.shelfDue, s.trialsFrom = time.Time{}, time.Time{} // the model has no clock
 	if err == nil {
 		_, _, err = s.poll(modelContext{r})
 	}
 	if err == nil {
 		err = s.unshelve(modelContext{r})
+	}
+	if err == nil {
+		s.provedDue = time.Time{}
+		s.noteProved(time.Now())
 	}
 	r.read(err)
 }
@@ -426,7 +440,7 @@ func (r *modelRelay) read(err error) {
 	case errors.Is(err, errLeftOut), r.keeper.term.Err() != nil, len(r.session.flights.failures()) > 0:
 		r.close()
 	case err != nil:
-		r.session.startOver()
+		r.session.readAgain()
 	}
 }
 

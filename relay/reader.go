@@ -17,14 +17,21 @@ var (
 // readLoop reads and delivers until ctx ends, or the turn has to.
 func (s *session) readLoop(ctx context.Context) {
 	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
-	s.sweeper.due = time.Now().Add(s.relay.cfg.sweepEvery)
+	s.resume()
+	if s.keeper.sweepDue.IsZero() && s.head == 0 {
+		s.keeper.sweepDue = time.Now().Add(s.relay.cfg.sweepEvery) // the reads look at everything themselves
+	}
 	defer s.endSweep()
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
 		if s.reread.Swap(false) {
 			s.startOver()
+			s.keeper.blocked.forget()
 		}
 		found, limit := 0, 1
-		err := s.loadBlocked(ctx)
+		err := s.askProved(ctx)
+		if err == nil {
+			err = s.loadBlocked(ctx)
+		}
 		if err == nil {
 			found, limit, err = s.poll(ctx)
 		}
@@ -57,6 +64,7 @@ func (s *session) readLoop(ctx context.Context) {
 		}
 		retry.reset()
 		s.relay.health.resumed(partDatabase)
+		s.noteProved(time.Now())
 		s.keepTopics(ctx, time.Now())
 		if wait := s.pace.after(found, limit); wait > 0 && !s.more && !sleep(ctx, wait, s.relay.wake) {
 			return
@@ -64,19 +72,20 @@ func (s *session) readLoop(ctx context.Context) {
 	}
 }
 
-// readAgain forgets what was read. Rows in flight come back, and are known by the set.
+// readAgain forgets what was read, and asks the lease row what is proved: another state of
+// the tables may answer next. Rows in flight come back, and are known by the set.
 func (s *session) readAgain() {
-	s.head, s.settled = 0, false
-	s.gaps.reset()
-	s.shelf.clear()
-	s.onShelf.Store(0)
+	s.startOver()
+	s.ask = true
 }
 
-// startOver does so and forgets which keys are blocked: the rows may have changed by more
-// than the owner's moves.
+// startOver forgets what was read and what is proved.
 func (s *session) startOver() {
-	s.readAgain()
-	s.keeper.blocked.forget()
+	s.keeper.proved.Store(nil)
+	s.resume()
+	s.settled = false
+	s.shelf.clear()
+	s.onShelf.Store(0)
 }
 
 // roomSoon is how long a read waits for the room that is worth its round trip. Records of

@@ -36,6 +36,7 @@ type Relay struct {
 	// had been delivered.
 	overtaken map[uuid.UUID]bool
 	unsure    uuid.UUID // owner of a claim whose answer was lost
+	cameBack  bool      // ids did: what the lease row says is proved is not true
 
 	topics topicList
 	used   usedTopics
@@ -107,6 +108,9 @@ type leases interface {
 	// UsedTopics and SetUsedTopics keep which topics there were events for lately.
 	UsedTopics(ctx context.Context) (map[string]string, error)
 	SetUsedTopics(ctx context.Context, l dialect.Lease, topics []byte) error
+	// Proved and SetProved keep which ids no start has to ask for.
+	Proved(ctx context.Context, l dialect.Lease) ([]byte, error)
+	SetProved(ctx context.Context, l dialect.Lease, proved []byte) error
 }
 
 // New returns a relay for cfg, or an error that names every field that cannot be

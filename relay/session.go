@@ -25,18 +25,20 @@ type session struct {
 	unkept  []byte               // a position that is not in the lease row yet
 
 	// The reader's own: nobody else touches them.
-	head     int64
-	highest  int64 // id that was ever in flight in this session
-	looks    looks
-	gaps     gapSet
-	sweeper  sweeper
-	pace     pace
-	settled  bool           // the blocked keys are known, and no move of rows is open
-	refused  *RejectedError // by the policy halt: what would be refused
-	lanes    laneSet
-	shelf    shelf
-	shelfDue time.Time // when to look at it again
-	trials   *trials
+	head      int64
+	highest   int64 // id that was ever in flight in this session
+	looks     looks
+	gaps      gapSet
+	sweeper   sweeper
+	pace      pace
+	ask       bool           // the lease row what is proved
+	provedDue time.Time      // when to look what is proved, while much is in flight
+	settled   bool           // the blocked keys are known, and no move of rows is open
+	refused   *RejectedError // by the policy halt: what would be refused
+	lanes     laneSet
+	shelf     shelf
+	shelfDue  time.Time // when to look at it again
+	trials    *trials
 	// trialsFrom is when groups may be sent: a session that ended with a refusal has others
 	// go first.
 	trialsFrom time.Time

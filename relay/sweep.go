@@ -37,7 +37,6 @@ type sweep struct {
 type sweeper struct {
 	running chan swept // nil: none runs
 	stop    context.CancelFunc
-	due     time.Time
 }
 
 // swept is what a sweep found.
@@ -60,7 +59,7 @@ const sweepRest = 20
 // two reads every row up to the head is in flight, parked, deleted, or in a gap.
 func (s *session) sweep(ctx context.Context, found, limit int) error {
 	if s.sweeper.running == nil {
-		if !time.Now().Before(s.sweeper.due) {
+		if !time.Now().Before(s.keeper.sweepDue) {
 			s.beginSweep(ctx)
 		}
 		return nil
@@ -73,7 +72,7 @@ func (s *session) sweep(ctx context.Context, found, limit int) error {
 		if found >= limit {
 			every *= 6 // there is a backlog to read
 		}
-		s.sweeper.due = time.Now().Add(max(every, sweepRest*result.took))
+		s.keeper.sweepDue = time.Now().Add(max(every, sweepRest*result.took))
 		return s.takeIn(ctx, result)
 	default:
 		return nil
@@ -129,7 +128,7 @@ func (s *session) renumber(ctx context.Context, row dialect.Event) error {
 		s.leaseLost(err)
 		return fmt.Errorf("give row %d of %s a new id: %w", row.ID, s.relay.store.Table(), err)
 	}
-	s.sweeper.due = time.Now() // there may be more
+	s.keeper.sweepDue = time.Now() // there may be more
 	s.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; leave the id to the database",
 		"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID)
 	return nil

@@ -75,6 +75,7 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, err error) {
 	if k.ctx.Err() == nil {
 		r.unsure = k.lease.Owner
+		r.cameBack = errors.Is(context.Cause(k.term), errCameBack)
 		r.log.Warn("claiming the lease anew", "epoch", k.lease.Epoch, "reason", context.Cause(k.term))
 	} else {
 		r.log.Warn("lease lost", "epoch", k.lease.Epoch, "reason", context.Cause(k.ctx))
@@ -161,6 +162,7 @@ func (r *Relay) give(k *keeper, out outcome, reason error) error {
 }
 
 func (r *Relay) release(k *keeper) {
+	k.keepProved(k.ctx)
 	if err := r.store.HandOver(k.ctx, k.lease, r.spread.nextOwner(time.Now())); err != nil {
 		r.log.Warn("could not release the lease: it runs out by itself", "error", err)
 	}

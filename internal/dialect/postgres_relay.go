@@ -207,10 +207,12 @@ func (p *postgresRelay) openWriters(ctx context.Context) (Writers, error) {
 }
 
 // sequence is checked where the relay may read the sequence; a user with SELECT on
-// the table alone sees NULL, and goes unchecked.
+// the table alone sees NULL, and goes unchecked. It looks above the sequence alone: the
+// highest id of a table with deleted rows that a snapshot keeps is found behind all of them.
 func (p *postgresRelay) sequence(ctx context.Context) error {
 	var last, highest sql.NullInt64
-	err := p.db.QueryRowContext(ctx, p.names.Expand("SELECT "+postgresGiven+", (SELECT max(id) FROM {outbox_events})"), p.names.Table(Events)).
+	err := p.db.QueryRowContext(ctx, p.names.Expand("WITH given AS MATERIALIZED (SELECT "+postgresGiven+` AS id)
+SELECT id, (SELECT max(e.id) FROM {outbox_events} AS e WHERE e.id > given.id) FROM given`), p.names.Table(Events)).
 		Scan(&last, &highest)
 	if err != nil {
 		return fmt.Errorf("look at the id sequence: %w", err)

@@ -55,8 +55,9 @@ type Lease struct {
 
 	// Mode is the one that the source was relayed in last, or the claim's if it never was.
 	Mode string
-	// Position is what SetPosition kept; nil: nothing.
+	// Position is what SetPosition kept, Proved what SetProved did; nil: nothing.
 	Position []byte
+	Proved   []byte
 }
 
 // Claim is a request for the lease.

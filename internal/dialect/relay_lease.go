@@ -48,15 +48,11 @@ func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 		if claimed, err = r.leaseSQL.claim(ctx, tx, c); err != nil || !claimed {
 			return err
 		}
-		position := map[Dialect]string{
-			PostgreSQL: "hints->'position'", MySQL: "JSON_EXTRACT(hints, '$.position')", SQLite: "json_extract(hints, '$.position')",
-		}[r.names.Dialect]
-		q := r.names.Expand("SELECT epoch, source_id, mode, " + r.names.server() + ", " + position + " FROM {outbox_leases} WHERE id = 1")
-		var kept sql.NullString
-		err = tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID, &l.Mode, &l.Server, &kept)
-		if kept.Valid && kept.String != "null" {
-			l.Position = []byte(kept.String)
-		}
+		q := r.names.Expand("SELECT epoch, source_id, mode, " + r.names.server() + ", " + r.names.hint("position") + ", " +
+			r.names.hint("proved") + " FROM {outbox_leases} WHERE id = 1")
+		var position, proved sql.NullString
+		err = tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID, &l.Mode, &l.Server, &position, &proved)
+		l.Position, l.Proved = keptHint(position), keptHint(proved)
 		return err
 	})
 	if err != nil || !claimed {

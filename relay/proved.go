@@ -1,0 +1,153 @@
+package relay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// proved says which ids no read has to ask for: those up to UpTo that are in none of the
+// ranges in Open. Their rows are deleted or parked, and no open transaction can add one. It
+// is what a session starts with, so that it does not walk again over rows that are deleted
+// and that an old snapshot keeps.
+//
+// It is no stored head (hazard 2): what is in flight, on the shelf, or delivered and not
+// deleted is in Open or above UpTo, and so is every id whose transaction may be open. So it
+// stays true whatever happens later, a crash included, for as long as ids do not come back.
+// For that it counts on the server where it was seen alone, until that is restarted (where
+// the database tells); UpTo is the id of a row that was seen, and no crash gives that out
+// again; and the sweep that a start begins with looks at everything from 0: what it finds
+// ends the turn, and the next one starts from 0.
+type proved struct {
+	Server string     `json:"server"`
+	UpTo   int64      `json:"up_to"`
+	Open   [][2]int64 `json:"open,omitempty"` // first and last id
+}
+
+// provedOpen is how many ranges are kept. Beyond it neighbours become one.
+const provedOpen = 128
+
+// provedEvery is how often a session that has much in flight looks what is proved; one
+// that has little does so after each read.
+const provedEvery = time.Second
+
+// parseProved returns what the lease row keeps, or nil: it is a hint.
+func parseProved(text []byte, l dialect.Lease) *proved {
+	var p proved
+	if json.Unmarshal(text, &p) != nil || p.Server != l.Server || p.UpTo <= 0 {
+		return nil
+	}
+	end := int64(0)
+	for _, open := range p.Open {
+		if open[0] <= end || open[1] < open[0] || open[1] > p.UpTo {
+			return nil
+		}
+		end = open[1]
+	}
+	return &p
+}
+
+// keepProved writes what is proved into the lease row, if there is news. It fails silently:
+// a start then walks over more.
+func (k *keeper) keepProved(ctx context.Context) {
+	k.keeping.Lock()
+	defer k.keeping.Unlock()
+	p := k.proved.Load()
+	if p == k.kept {
+		return
+	}
+	text := []byte("null")
+	if p != nil {
+		text, _ = json.Marshal(p) // numbers and a string
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.ttl/10)
+	defer cancel()
+	if k.store.SetProved(ctx, k.lease, text) == nil {
+		k.kept = p
+	}
+}
+
+// noteProved takes in what is proved, between two reads: every row up to the head is then in
+// flight, on the shelf, in a gap, or gone.
+func (s *session) noteProved(now time.Time) {
+	held, _, _ := s.flights.counts()
+	before := s.keeper.proved.Load()
+	if held+len(s.shelf.rows)+len(s.gaps.gaps) == 0 && before != nil && before.UpTo == s.head && len(before.Open) == 0 {
+		return
+	}
+	if s.head == 0 || held+len(s.shelf.rows) > 64 && now.Before(s.provedDue) {
+		return
+	}
+	s.provedDue = now.Add(provedEvery)
+	p := &proved{Server: s.lease.Server, UpTo: s.head}
+	for _, r := range s.unproved() {
+		p.Open = append(p.Open, [2]int64{r.Lo, r.Hi})
+	}
+	if before == nil || before.UpTo != p.UpTo || !slices.Equal(before.Open, p.Open) {
+		s.keeper.proved.Store(p)
+	}
+}
+
+// unproved lists what a start has to ask for below the head.
+func (s *session) unproved() []dialect.Range {
+	open := s.gaps.ranges()
+	one := func(id int64) {
+		if last := len(open) - 1; last >= 0 && open[last].Hi == id-1 {
+			open[last].Hi = id
+		} else if id <= s.head { // a row that was adopted may be above
+			open = append(open, dialect.Range{Lo: id, Hi: id})
+		}
+	}
+	for _, e := range s.flights.list() {
+		one(e.ID)
+	}
+	for _, row := range s.shelf.rows {
+		one(row.id)
+	}
+	slices.SortFunc(open, func(a, b dialect.Range) int { return cmp.Compare(a.Lo, b.Lo) })
+	few := gapSet{max: provedOpen}
+	for _, r := range open {
+		last := len(few.gaps) - 1
+		if last >= 0 && r.Lo <= few.gaps[last].Hi+1 { // a range of merged gaps holds rows in flight
+			few.gaps[last].Hi = max(few.gaps[last].Hi, r.Hi)
+			continue
+		}
+		few.gaps = append(few.gaps, gap{Range: r})
+	}
+	few.merge()
+	return few.ranges()
+}
+
+// askProved asks the lease row after an error.
+func (s *session) askProved(ctx context.Context) error {
+	if !s.ask {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	text, err := s.relay.store.Proved(ctx, s.lease)
+	if err == nil {
+		s.ask = false
+		s.keeper.proved.Store(parseProved(text, s.lease))
+		s.resume()
+	}
+	return err
+}
+
+// resume makes the next read ask for what is not proved.
+func (s *session) resume() {
+	s.head = 0
+	s.gaps.reset()
+	p := s.keeper.proved.Load()
+	if p == nil {
+		return
+	}
+	s.head = p.UpTo
+	for _, open := range p.Open {
+		s.gaps.gaps = append(s.gaps.gaps, gap{Range: dialect.Range{Lo: open[0], Hi: open[1]}})
+	}
+}
