@@ -22,12 +22,12 @@ import (
 )
 
 // eachKafka runs fn on a cluster that knows committed offsets by the topic's name, and on one that knows them by its id.
-func eachKafka(t *testing.T, fn func(t *testing.T, brokers []string)) {
+func eachKafka(t *testing.T, fn func(t *testing.T, brokers []string, byName bool)) {
 	t.Helper()
 	t.Run("Kafka 3.9", func(t *testing.T) {
-		fn(t, kafkatest.Start(t, kafkatest.Options{Version: kafkatest.Kafka39}).Brokers())
+		fn(t, kafkatest.Start(t, kafkatest.Options{Version: kafkatest.Kafka39}).Brokers(), true)
 	})
-	t.Run("Kafka 4", func(t *testing.T) { fn(t, strings.Split(dbtest.Kafka(t), ",")) })
+	t.Run("Kafka 4", func(t *testing.T) { fn(t, strings.Split(dbtest.Kafka(t), ","), false) })
 }
 
 // A topic is deleted and made anew while its messages wait in the consumer's buffer. The interleaving:
@@ -40,11 +40,15 @@ func eachKafka(t *testing.T, fn func(t *testing.T, brokers []string)) {
 //
 // The messages of the new topic are applied, all of them, and those of the old one once.
 func TestATopicThatIsMadeAnewLosesNothing(t *testing.T) {
-	eachKafka(t, func(t *testing.T, brokers []string) {
-		for _, mode := range allModes {
-			for flavor, open := range map[string]func(testing.TB) dbtest.Database{
-				dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, dbtest.FlavorSQLite: dbtest.SQLite,
-			} {
+	eachKafka(t, func(t *testing.T, brokers []string, byName bool) {
+		for i, mode := range allModes {
+			for j, open := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.MariaDB, dbtest.SQLite} {
+				// Where the broker takes offsets by name, every mode on every database: only there the rule
+				// alone keeps the messages. Where it refuses them itself, each mode and each database once.
+				if !byName && i != j {
+					continue
+				}
+				flavor := []string{dbtest.FlavorPostgreSQL15, dbtest.FlavorMariaDB, dbtest.FlavorSQLite}[j]
 				t.Run(string(mode)+" on "+flavor, func(t *testing.T) {
 					t.Parallel()
 					madeAnew(t, newWorldAt(t, open(t), brokers, "anew-"+uuid.NewString()), mode)
