@@ -23,6 +23,7 @@ func TestAHandlerThatFailsForEverythingIsPaused(t *testing.T) {
 		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, "sqlite": dbtest.SQLite,
 	} {
 		t.Run(flavor, func(t *testing.T) {
+			t.Parallel() // it waits for pauses
 			for _, mode := range allModes {
 				w := newWorld(t, open(t), 2)
 				_, err := w.DB.ExecContext(t.Context(), "ALTER TABLE effects RENAME TO effects_later")
