@@ -73,16 +73,10 @@ func TestTheGateStandsClosedForABoundedTime(t *testing.T) {
 		second, waited := enter(true)
 		require.Equal(t, aloneFor, waited)
 		suspect() // its own time has passed, and not the second's
-		begun := make(chan time.Duration)
-		go func() {
-			leave, waited := enter(false)
-			leave()
-			begun <- waited
-		}()
-		synctest.Wait()
-		time.Sleep(aloneFor / 2)
-		second()
-		require.Equal(t, aloneFor/2, <-begun, "until the second leaves")
+		time.AfterFunc(aloneFor/2, second)
+		other, waited = enter(false)
+		require.Equal(t, aloneFor/2, waited, "until the second leaves")
+		other()
 	})
 }
 
