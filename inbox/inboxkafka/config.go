@@ -50,7 +50,7 @@ const (
 // Defaults of Config.
 const (
 	DefaultMaxBatch    = 1000
-	DefaultBufferBytes = 16 << 20
+	DefaultBufferBytes = 64 << 20
 	DefaultGrace       = 15 * time.Second
 	DefaultReplayEvery = time.Second
 
@@ -97,7 +97,11 @@ type Config struct {
 	// Buffer is how many messages of a partition wait in memory before it is
 	// paused; one poll more may arrive. Default: 4 × MaxBatch.
 	Buffer int
-	// BufferBytes is the same in bytes of keys and values. Default: DefaultBufferBytes.
+	// BufferBytes is how much memory a Run takes for messages of all its partitions together, as they are unpacked:
+	// those that wait, those in handlers, and what is fetched; with 256 bytes for each message, and 64 for
+	// each header. A partition is paused when it holds as much as is left, so that several which stand still leave
+	// room for the others. A transaction gets a quarter of it at most. A single batch of Kafka's may be larger,
+	// and passes. The process takes two to three times as much, by Go's garbage collector. Default: DefaultBufferBytes.
 	BufferBytes int
 
 	// Grace is how long a partition that the group takes away, or that Run's end finds
@@ -142,9 +146,9 @@ type Config struct {
 	// group goes on where the old one was. It may stay set, and does no harm to a consumer that has none.
 	FormerGroup string
 
-	// Options are further settings of the client: TLS, SASL, instance id, fetch sizes.
-	// What the promises depend on is set after them. kgo.FetchMaxWait is 100 ms unless it is
-	// among them: longer, and a partition that was paused because its buffer was full may
+	// Options are further settings of the client: TLS, SASL, instance id, the most that a fetch asks for.
+	// What the promises depend on is set after them, and kgo.WithDecompressor, which BufferBytes needs.
+	// kgo.FetchMaxWait is 100 ms unless it is among them: longer, and a partition that was paused because its buffer was full may
 	// stand still for that long while others have nothing new.
 	Options []kgo.Opt
 

@@ -127,6 +127,7 @@ type member struct {
 	dirty       chan struct{}
 	probation   probation
 	breaker     breaker
+	budget      budget
 	fetchError  string            // the last one logged; of the poll loop alone, as is the next
 	denied      map[string]denial // topics that the broker does not know
 	alone       bool              // no other inbox has committed to the group; of the commit loop alone
@@ -147,6 +148,7 @@ func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.
 		denied:     make(map[string]denial),
 		dirty:      make(chan struct{}, 1),
 		breaker:    breaker{log: c.log, first: c.cfg.trialPause},
+		budget:     budget{limit: int64(c.cfg.BufferBytes)},
 	}
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	return m
@@ -163,8 +165,10 @@ func (m *member) connect() error {
 	case Latest:
 		reset = kgo.NewOffset().AtEnd()
 	}
+	options := append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...)
+	options = append(options, m.budget.options()...)
 	var err error
-	m.client, err = kgo.NewClient(append(append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...),
+	m.client, err = kgo.NewClient(append(options,
 		kgo.SeedBrokers(m.cfg.Brokers...),
 		kgo.ConsumerGroup(m.cfg.Group),
 		kgo.ConsumeTopics(m.cfg.Topics...),
@@ -184,6 +188,11 @@ func (m *member) connect() error {
 		m.cancel()
 		return err
 	}
+	if err := m.budget.connect(m.client); err != nil {
+		m.cancel()
+		m.client.CloseAllowingRebalance()
+		return err
+	}
 	close(m.connected)
 	return nil
 }
@@ -199,6 +208,7 @@ const fetchWait = 100 * time.Millisecond
 func (m *member) consume() error {
 	m.background.Go(m.commitLoop)
 	m.background.Go(m.watchReach)
+	m.background.Go(m.shareBudget)
 	if m.cfg.ReplayEvery > 0 {
 		m.background.Go(m.replayLoop)
 	}
@@ -256,6 +266,7 @@ func (m *member) failed(err error) {
 func (m *member) dispatch(fetches kgo.Fetches) {
 	fetches.EachError(m.fetchFailed)
 	fetches.EachTopic(m.checkTopic)
+	added := false
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) == 0 {
 			return
@@ -264,8 +275,12 @@ func (m *member) dispatch(fetches kgo.Fetches) {
 		delete(m.denied, f.Topic)
 		if p := m.partition(partitionName{f.Topic, f.Partition}); p != nil {
 			p.add(f.Records)
+			added = true
 		}
 	})
+	if added {
+		m.taken()
+	}
 }
 
 func (m *member) partition(name partitionName) *partition {

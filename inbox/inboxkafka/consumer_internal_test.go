@@ -125,10 +125,10 @@ func TestAPartitionIsPausedWhenTooMuchIsAboveItsPosition(t *testing.T) {
 		require.Less(t, n, int64(20_000))
 		p.add([]*kgo.Record{{Offset: n}})
 		p.lanes[0].queue, p.lanes[1].queue, p.records = nil, nil, 0
-		p.finished([]waiting{{ticket: uint64(n)}}, nil, []inbox.Outcome{inbox.Applied})
+		p.finished([]waiting{{&kgo.Record{}, uint64(n)}}, nil, []inbox.Outcome{inbox.Applied})
 	}
 	require.Len(t, p.low.open, 16_000)
-	p.finished([]waiting{{ticket: 0}}, nil, []inbox.Outcome{inbox.Applied})
+	p.finished([]waiting{{&kgo.Record{}, 0}}, nil, []inbox.Outcome{inbox.Applied})
 	require.Empty(t, p.low.open)
 	require.False(t, paused())
 }

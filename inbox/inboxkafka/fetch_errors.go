@@ -18,6 +18,7 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 		p.doubt()
 	}
 	switch {
+	case errors.Is(err, errNoRoom): // it is fetched again
 	case m.ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed):
 	case groupAdvice(err) != "":
 		m.fail(fmt.Errorf("inboxkafka: group %q: %w: %s", m.cfg.Group, err, groupAdvice(err)))

@@ -78,6 +78,9 @@ func (m *member) giveUp(ps []*partition, ours bool) {
 	stop()
 	grace.Stop()
 	cancel()
+	for _, p := range ps {
+		p.drop()
+	}
 
 	// From here on the committer, which takes this lock for the whole of a commit, does
 	// not know them: an old offset cannot land after the next owner's.

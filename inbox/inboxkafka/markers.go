@@ -56,10 +56,11 @@ func (p *partition) skip(l *lane, markers []waiting) error {
 	}
 	p.mu.Lock()
 	for _, w := range markers {
-		p.low.finish(w.ticket)
+		p.done(w)
 	}
-	p.resume()
+	p.resume(false)
 	p.mu.Unlock()
+	p.m.freed()
 	p.m.wakeCommitter()
 	return nil
 }

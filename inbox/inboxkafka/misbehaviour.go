@@ -53,12 +53,12 @@ func (p *partition) takeAgain(l *lane) bool {
 	for _, w := range l.taken {
 		if p.hold != nil { // what was committed before the handler ended the call
 			if next, known := p.hold.Next(); known && w.record.Offset < next && !p.low.isDone(w.ticket) {
-				p.low.finish(w.ticket)
+				p.done(w)
 			}
 		}
 		if !p.low.isDone(w.ticket) {
 			left = append(left, w)
-			p.records, p.bytes = p.records+1, p.bytes+size(w.record)
+			p.records++
 		}
 	}
 	if len(left) < len(l.taken) {

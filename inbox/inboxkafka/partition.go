@@ -37,7 +37,7 @@ type partition struct {
 	doubted   bool     // a broker did not know the topic since
 	stale     bool     // the topic is another one now: nothing is committed. Under member.committing
 	records   int      // that wait
-	bytes     int
+	bytes     int64    // of those that wait or are in handlers; part of the member's budget
 	paused    bool
 	ending    bool // nothing new is begun
 }
@@ -83,7 +83,7 @@ func (p *partition) add(records []*kgo.Record) {
 	if p.ending {
 		return
 	}
-	for _, r := range records {
+	for _, r := range detach(records) {
 		ticket := p.low.begin(r.Offset, r.LeaderEpoch)
 		if r.Attrs.IsControl() && p.hold == nil {
 			p.low.finish(ticket) // nothing is to be done, and the position is behind it
@@ -93,12 +93,24 @@ func (p *partition) add(records []*kgo.Record) {
 		l := p.laneOf(r)
 		l.queue = append(l.queue, waiting{r, ticket})
 		p.records++
-		p.bytes += size(r)
+		p.take(cost(r))
 	}
 	for _, l := range p.lanes {
 		l.wake.Signal()
 	}
-	if !p.paused && (p.records >= p.m.cfg.Buffer || p.bytes >= p.m.cfg.BufferBytes || len(p.low.open) >= p.m.mostOpen()) {
+	p.pause()
+}
+
+// take charges the member's budget; n below 0 gives back. p.mu is held.
+func (p *partition) take(n int64) {
+	p.bytes += n
+	p.m.budget.held.Add(n)
+}
+
+// pause has the partition fetched no more when its buffer is full. p.mu is held.
+func (p *partition) pause() {
+	full := p.records >= p.m.cfg.Buffer || p.bytes >= p.m.budget.free() || len(p.low.open) >= p.m.mostOpen()
+	if full && !p.paused && !p.ending {
 		p.paused = true
 		p.m.client.PauseFetchPartitions(p.name.set())
 	}
@@ -109,9 +121,12 @@ func (p *partition) add(records []*kgo.Record) {
 func (m *member) mostOpen() int { return 16 * max(m.cfg.Buffer, m.cfg.MaxBatch) }
 
 // resume has the partition fetched again when its buffer is half empty, so that one at its limit is
-// not paused and resumed for each record. p.mu is held.
-func (p *partition) resume() {
-	if p.paused && !p.ending && p.records <= p.m.cfg.Buffer/2 && p.bytes <= p.m.cfg.BufferBytes/2 && len(p.low.open) <= p.m.mostOpen()/2 {
+// not paused and resumed for each record. empty has it fetched also when nothing is free, if it holds nothing.
+// p.mu is held.
+func (p *partition) resume(empty bool) {
+	free := p.m.budget.free()
+	room := free > 0 && p.bytes <= free/2 || empty && p.bytes == 0
+	if p.paused && !p.ending && room && p.records <= p.m.cfg.Buffer/2 && len(p.low.open) <= p.m.mostOpen()/2 {
 		p.paused = false
 		p.m.client.ResumeFetchPartitions(p.name.set())
 	}
@@ -133,14 +148,6 @@ func (p *partition) laneOf(r *kgo.Record) *lane {
 		return slices.MinFunc(p.lanes, func(a, b *lane) int { return len(a.queue) - len(b.queue) })
 	}
 	return p.lanes[uint64(r.Offset)%n]
-}
-
-func size(r *kgo.Record) int {
-	n := len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
-		n += len(h.Key) + len(h.Value)
-	}
-	return n
 }
 
 func (n partitionName) set() map[string][]int32 { return map[string][]int32{n.topic: {n.id}} }
@@ -171,17 +178,17 @@ func (p *partition) next(l *lane) []waiting {
 	if p.ending {
 		return nil
 	}
-	n, bytes, most := 0, 0, p.m.maxBatch()
-	for n < len(l.queue) && n < most && (n == 0 || bytes+size(l.queue[n].record) <= p.m.cfg.BufferBytes) {
-		bytes += size(l.queue[n].record)
+	n, bytes, most := 0, int64(0), p.m.maxBatch()
+	for n < len(l.queue) && n < most && (n == 0 || bytes+cost(l.queue[n].record) <= p.m.budget.limit/4) {
+		bytes += cost(l.queue[n].record)
 		n++
 	}
 	batch := slices.Clone(l.queue[:n])
 	l.taken = slices.Clone(batch) // handle sorts batch
 	clear(l.queue[:n])
 	l.queue = l.queue[n:]
-	p.records, p.bytes = p.records-n, p.bytes-bytes
-	p.resume()
+	p.records -= n
+	p.resume(false)
 	return batch
 }
 
@@ -294,12 +301,30 @@ func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inb
 	p.mu.Lock()
 	for i, o := range outcomes {
 		if o != inbox.Failed {
-			p.low.finish(batch[i].ticket)
+			p.done(batch[i])
 		}
 	}
-	p.resume()
+	p.resume(false)
 	p.mu.Unlock()
+	p.m.freed()
 	p.m.wakeCommitter()
+}
+
+// drop gives back what was in handlers and was rolled back.
+func (p *partition) drop() {
+	p.mu.Lock()
+	left := p.bytes
+	p.take(-left)
+	p.mu.Unlock()
+	if left > 0 {
+		p.m.freed()
+	}
+}
+
+// done notes that a message has come to its end. p.mu is held.
+func (p *partition) done(w waiting) {
+	p.low.finish(w.ticket)
+	p.take(-cost(w.record))
 }
 
 func (p *partition) isEnding() bool {
@@ -343,6 +368,9 @@ func (p *partition) end() {
 	p.ending = true
 	p.finish()
 	for _, l := range p.lanes {
+		for _, w := range l.queue {
+			p.take(-cost(w.record))
+		}
 		l.queue = nil
 		l.wake.Signal()
 	}

@@ -1,0 +1,110 @@
+package inboxkafka
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// fetchMeter is a hook of the client that knows how much it is unpacking, which the client does not tell before
+// a whole fetch is unpacked, and at which ratio. A broker has one fetch at a time, until that is polled.
+type fetchMeter struct {
+	unpacking atomic.Int64 // the sum of brokers
+
+	mu         sync.Mutex
+	brokers    map[int32]unpacked      // by node id; those that were fetched from
+	leaders    map[partitionName]int32 // node id
+	wire, size float64                 // of the last batches, in Kafka and unpacked
+}
+
+// unpacked is what was unpacked of a fetch that is not the client's to hand out yet.
+type unpacked struct {
+	bytes int64
+	last  time.Time
+}
+
+var _ interface {
+	kgo.HookBrokerRead
+	kgo.HookFetchBatchRead
+	kgo.HookFetchRecordBuffered
+} = (*fetchMeter)(nil)
+
+// Until a batch was seen, one of initialRatio is assumed. Of the batches before, those are remembered that had
+// ratioWindow bytes in Kafka.
+const (
+	initialRatio = 8
+	ratioWindow  = 1 << 20
+)
+
+// OnBrokerRead is called before the response is unpacked.
+func (f *fetchMeter) OnBrokerRead(meta kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key == kmsg.Fetch.Int16() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.clear(meta.NodeID)
+	}
+}
+
+// OnFetchBatchRead is called when a batch was unpacked, or could not be.
+func (f *fetchMeter) OnFetchBatchRead(meta kgo.BrokerMetadata, topic string, partition int32, batch kgo.FetchBatchMetrics) {
+	if batch.NumRecords == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.brokers == nil {
+		f.brokers, f.leaders = make(map[int32]unpacked), make(map[partitionName]int32)
+	}
+	n := int64(batch.UncompressedBytes) + recordOverhead*int64(batch.NumRecords)
+	f.unpacking.Add(n)
+	f.brokers[meta.NodeID] = unpacked{f.brokers[meta.NodeID].bytes + n, time.Now()}
+	f.leaders[partitionName{topic, partition}] = meta.NodeID
+	if f.wire > ratioWindow {
+		f.wire, f.size = f.wire/2, f.size/2
+	}
+	f.wire, f.size = f.wire+float64(batch.CompressedBytes), f.size+float64(n)
+}
+
+// OnFetchRecordBuffered is called for each record of a fetch that was unpacked: the client counts it from here on.
+func (f *fetchMeter) OnFetchRecordBuffered(r *kgo.Record) {
+	if f.unpacking.Load() == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if node, ok := f.leaders[partitionName{r.Topic, r.Partition}]; ok {
+		f.clear(node)
+	}
+}
+
+// forget clears what was unpacked before a time and never handed out: a fetch without records that are to be read.
+func (f *fetchMeter) forget(before time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for node, u := range f.brokers {
+		if u.last.Before(before) {
+			f.clear(node)
+		}
+	}
+}
+
+func (f *fetchMeter) clear(node int32) {
+	if u, ok := f.brokers[node]; ok {
+		f.unpacking.Add(-u.bytes)
+		f.brokers[node] = unpacked{last: u.last}
+	}
+}
+
+// packed is how many bytes a fetch of each broker may have in Kafka, if together they may have n in memory.
+func (f *fetchMeter) packed(n int64) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ratio := float64(initialRatio)
+	if f.wire > 0 {
+		ratio = f.size / f.wire
+	}
+	return int64(float64(n) / ratio / float64(max(len(f.brokers), 1)))
+}
