@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/groupoffset"
 )
 
 // What the consumer's database remembers of its group (inbox_offsets) is compared with what Kafka has whenever
@@ -31,7 +32,7 @@ type claim struct {
 
 // remembered corrects offsets, which are the group's, by what the database remembers, and returns its claims, none
 // if its tables are of an older build, and the topics that it has a position of.
-func (m *member) remembered(ctx context.Context, offsets map[string]map[int32]kgo.Offset, marks map[partitionName]mark) (claims map[partitionName]claim, known map[string]bool, err error) {
+func (m *member) remembered(ctx context.Context, offsets map[string]map[int32]kgo.Offset, marks map[partitionName]groupoffset.Mark) (claims map[partitionName]claim, known map[string]bool, err error) {
 	topics := topicsOf(offsets)
 	ids, err := m.topicIDs(ctx, topics)
 	if err != nil {
@@ -70,7 +71,7 @@ func (m *member) remembered(ctx context.Context, offsets map[string]map[int32]kg
 }
 
 // compare returns where to begin in a partition by the group's offset and the database's row, and completes the claim.
-func (m *member) compare(c *claim, offset kgo.Offset, committed mark) (kgo.Offset, error) {
+func (m *member) compare(c *claim, offset kgo.Offset, committed groupoffset.Mark) (kgo.Offset, error) {
 	c.to.Group = m.cfg.Group
 	was, id := inbox.GroupPosition{Applied: -1, Next: -1}, c.to.TopicID
 	if c.from != nil {
@@ -82,10 +83,12 @@ func (m *member) compare(c *claim, offset kgo.Offset, committed mark) (kgo.Offse
 	if was.Group != "" && was.Group != m.cfg.Group && was.Group != m.cfg.FormerGroup {
 		return offset, m.otherGroup(was)
 	}
-	if committed.topicID != "" && id != "" && committed.topicID != id {
+	row := groupoffset.Row{Done: was.Done(), TopicID: was.TopicID}
+	oldOffset, oldRow := groupoffset.AnotherTopic(row, committed, id)
+	if oldOffset {
 		offset = kgo.NewOffset().AtStart() // what is committed is of the topic that had the name before
 	}
-	if was.TopicID != "" && id != "" && was.TopicID != id {
+	if oldRow {
 		if m.withoutIDs(was.Topic) && !m.cfg.AdoptOffsets {
 			return offset, refuse("topic %q was made anew, its id was %s and is %s, and no ids of messages are kept of it: if what is in it was handled in the old one (it was copied from another cluster), it would be applied twice. To read it from its start: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
 				was.Topic, was.TopicID, id, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), was.Topic)
@@ -94,7 +97,7 @@ func (m *member) compare(c *claim, offset kgo.Offset, committed mark) (kgo.Offse
 		c.anew = true
 		return kgo.NewOffset().AtStart(), nil
 	}
-	at, done := offset.EpochOffset().Offset, was.Done()
+	at, done := offset.EpochOffset().Offset, row.Done
 	if m.cfg.Mode == OffsetsInDatabase && was.Next >= 0 {
 		c.to.Applied, c.to.Next = was.Applied, was.Next
 		return kgo.NewOffset().At(was.Next).WithEpoch(-1), nil
@@ -105,7 +108,7 @@ func (m *member) compare(c *claim, offset kgo.Offset, committed mark) (kgo.Offse
 	case at < 0:
 		m.log.Info("inboxkafka: the group has no offset, and goes on behind what the database says is done", "topic", was.Topic, "partition", was.Partition, "offset", done)
 		return kgo.NewOffset().At(done).WithEpoch(-1), nil
-	case at > done && !m.cfg.AdoptOffsets && !committed.unnoted:
+	case groupoffset.Lost(row, at, committed, id) && !m.cfg.AdoptOffsets:
 		return offset, m.behind(was, at, committed)
 	}
 	return offset, nil
@@ -117,14 +120,14 @@ func (m *member) otherGroup(was inbox.GroupPosition) error {
 }
 
 // behind says that the database knows less than Kafka's offset, and how to go on.
-func (m *member) behind(was inbox.GroupPosition, at int64, committed mark) error {
+func (m *member) behind(was inbox.GroupPosition, at int64, committed groupoffset.Mark) error {
 	why := "it was set forward by hand, or the database was restored to an earlier state"
-	if committed.ours {
+	if committed.Ours {
 		why = "it was restored to an earlier state, or fails over to a copy that lags"
 	}
-	return refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows of the messages below %d only (%s): %s. What lies between would never be applied. To have it applied, stop the group and type: kafka-consumer-groups --bootstrap-server %s --group %s --topic %s:%d --reset-offsets --to-offset %d --execute. To leave it out, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND kafka_topic = '%s' AND kafka_partition = %d",
+	return refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows of the messages below %d only (%s): %s. What lies between would never be applied. To have it applied, stop the group and type: kafka-consumer-groups --bootstrap-server %s %s. To leave it out, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND kafka_topic = '%s' AND kafka_partition = %d",
 		was.Topic, was.Partition, m.cfg.Group, at, was.Done(), m.cfg.Inbox.OffsetsTable(), why,
-		m.cfg.Brokers[0], m.cfg.Group, was.Topic, was.Partition, was.Done(),
+		m.cfg.Brokers[0], groupoffset.Reset(m.cfg.Group, was.Topic, was.Partition, was.Done()),
 		m.cfg.Inbox.OffsetsTable(), at, m.cfg.Inbox.Consumer(), was.Topic, was.Partition)
 }
 

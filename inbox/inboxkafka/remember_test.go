@@ -2,15 +2,20 @@ package inboxkafka_test
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/doctorkafka"
 )
 
 // eachModeAndDatabase is eachModeAndServer with SQLite, and a consumer's name for each.
@@ -67,18 +72,43 @@ func TestARestoredDatabaseLosesNoEffects(t *testing.T) {
 		require.Len(t, w.effects(t), 5)
 		w.produce(t, 0, all[15:]...)
 
-		if cfg.Mode != inboxkafka.OffsetsInDatabase {
+		if cfg.Mode == inboxkafka.OffsetsInDatabase {
+			require.Empty(t, w.doctor(t), "it goes on by itself")
+		} else {
+			found := w.doctor(t)
+			require.Len(t, found, 1)
+			require.Contains(t, found[0].What, "by 10 offsets in 1 partition (0)")
+			require.Contains(t, found[0].Do[0], "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 --execute")
 			err := consume(t, cfg, w.effect).wait(t)
 			require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 15, and the database knows of the messages below 5 only")
 			require.ErrorContains(t, err, "restored to an earlier state")
 			require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 --execute")
 			require.Len(t, w.effects(t), 5)
 			w.commit(t, 0, 5) // what the command does
+			require.Empty(t, w.doctor(t))
 		}
 		r = consume(t, cfg, w.effect)
 		require.Equal(t, all, w.awaitEffects(t, 20))
 		r.end(t)
+		require.Empty(t, w.doctor(t))
 	})
+}
+
+// doctor returns what relay inbox doctor finds about the group's offsets.
+func (w world) doctor(t *testing.T) (found []doctor.Finding) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...))
+	require.NoError(t, err)
+	defer client.Close()
+	report := doctor.ExamineInbox(t.Context(), doctor.Source{
+		DB: w.DB, Names: dialect.Names{Dialect: w.Dialect}, Sink: doctorkafka.New(client), Brokers: w.brokers,
+	}, doctor.InboxOptions{})
+	for _, f := range report.Findings {
+		if f.Check == "inbox.offsets" || strings.Contains(f.Subject, "offsets in Kafka") {
+			found = append(found, f)
+		}
+	}
+	return found
 }
 
 // An offset that was set forward by hand is taken when somebody says so: by the statement of the error, or by AdoptOffsets.

@@ -58,7 +58,7 @@ and with 1 when neither a database nor Kafka could be looked at.`,
 			return examine(ctx, env, cmd, c, own)
 		},
 	}
-	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Running, config.Examining)
+	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Broker, config.Running, config.Examining)
 	f := cmd.Flags()
 	f.BoolVar(&own.strict, "strict", false, "end with 3 for warnings too")
 	f.DurationVar(&own.maxAge, "max-age", 5*time.Minute, "`age` of an undelivered event or an open transaction that is a problem; a fifth of it is a warning")

@@ -18,7 +18,7 @@ func relayFlags(cmd *cobra.Command) (database, running string) {
 	others := pflag.NewFlagSet("", pflag.ContinueOnError)
 	config.AddFlags(others, config.General, config.Database)
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
-	config.AddFlags(all, config.General, config.Database, config.Running)
+	config.AddFlags(all, config.General, config.Database, config.Broker, config.Running)
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if strings.HasPrefix(f.Name, "log-") {
 			return

@@ -33,7 +33,7 @@ POSTROOM_KAFKA_TLS_ENABLED, POSTROOM_KAFKA_SASL_MECHANISM and so on.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(env, cmd) },
 	}
-	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Running)
+	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Broker, config.Running)
 	return cmd
 }
 

@@ -26,7 +26,7 @@ const secret = "hunter2xyz"
 func load(t *testing.T, environ []string, args ...string) (*config.Config, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
-	config.AddFlags(flags, config.General, config.Database, config.Running, config.Consuming)
+	config.AddFlags(flags, config.General, config.Database, config.Broker, config.Running, config.Consuming)
 	require.NoError(t, flags.Parse(args))
 	return config.Load(flags, environ)
 }
@@ -56,7 +56,7 @@ func TestFlagBeatsEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 
 func TestEveryFlagOfTheContractIsThere(t *testing.T) {
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
-	config.AddFlags(flags, config.General, config.Database, config.Running)
+	config.AddFlags(flags, config.General, config.Database, config.Broker, config.Running)
 	for _, name := range []string{
 		"database-url", "source", "table-prefix", "schema", "kafka-brokers", "amqp-url", "mode", "on-rejection", "topics",
 		"lease-ttl", "poll-max", "archive", "archive-for", "create-topics", "admin", "config", "log-level", "log-format",

@@ -15,6 +15,7 @@ const (
 	General   Group = iota // every command that reads a configuration
 	Database               // commands that open a source
 	Running                // relay run
+	Broker                 // commands that ask Kafka
 	Consuming              // commands that look into a consumer's database
 	Examining              // relay doctor, relay inbox doctor
 )
@@ -57,19 +58,19 @@ func settings() []setting {
 		{key: "inbox.schema", flag: "inbox-schema", env: "INBOX_SCHEMA", group: Consuming,
 			usage: "PostgreSQL `schema` of the inbox tables (default: by search_path)"},
 
-		{key: "sink.kafka.brokers", flag: "kafka-brokers", env: "KAFKA_BROKERS", group: Running,
+		{key: "sink.kafka.brokers", flag: "kafka-brokers", env: "KAFKA_BROKERS", group: Broker,
 			usage: "Kafka's bootstrap `addresses`: host:port[,host:port…]"},
 		{key: "sink.kafka.create_topics", flag: "create-topics", env: "CREATE_TOPICS", group: Running, toggle: true,
 			usage: "create a topic that does not exist, with the broker's defaults"},
 		{key: "sink.kafka.max_message_bytes", flag: "kafka-max-message-bytes", env: "KAFKA_MAX_MESSAGE_BYTES", group: Running,
 			usage: "largest record in `bytes`, as the topics' max.message.bytes (default 1048588)"},
-		{key: "sink.kafka.tls.enabled", env: "KAFKA_TLS_ENABLED", group: Running, toggle: true},
-		{key: "sink.kafka.tls.ca_file", env: "KAFKA_TLS_CA_FILE", group: Running},
-		{key: "sink.kafka.tls.cert_file", env: "KAFKA_TLS_CERT_FILE", group: Running},
-		{key: "sink.kafka.tls.key_file", env: "KAFKA_TLS_KEY_FILE", group: Running},
-		{key: "sink.kafka.sasl.mechanism", env: "KAFKA_SASL_MECHANISM", group: Running},
-		{key: "sink.kafka.sasl.username", env: "KAFKA_SASL_USERNAME", group: Running},
-		{key: "sink.kafka.sasl.password", env: "KAFKA_SASL_PASSWORD", group: Running, secret: true},
+		{key: "sink.kafka.tls.enabled", env: "KAFKA_TLS_ENABLED", group: Broker, toggle: true},
+		{key: "sink.kafka.tls.ca_file", env: "KAFKA_TLS_CA_FILE", group: Broker},
+		{key: "sink.kafka.tls.cert_file", env: "KAFKA_TLS_CERT_FILE", group: Broker},
+		{key: "sink.kafka.tls.key_file", env: "KAFKA_TLS_KEY_FILE", group: Broker},
+		{key: "sink.kafka.sasl.mechanism", env: "KAFKA_SASL_MECHANISM", group: Broker},
+		{key: "sink.kafka.sasl.username", env: "KAFKA_SASL_USERNAME", group: Broker},
+		{key: "sink.kafka.sasl.password", env: "KAFKA_SASL_PASSWORD", group: Broker, secret: true},
 		{key: "sink.amqp.url", flag: "amqp-url", env: "AMQP_URL", group: Running, secret: true, hidden: true,
 			usage: "`URL` of an AMQP 0.9.1 broker such as RabbitMQ; comes in a later version"},
 

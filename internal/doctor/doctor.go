@@ -149,6 +149,7 @@ func Checks() []Check {
 		{"inbox.backfill", []Severity{Warning}},
 		{"inbox.days", []Severity{Warning}},
 		{"inbox.vacuum", []Severity{Problem, Warning}},
+		{"inbox.offsets", []Severity{Problem}},
 
 		{"look.denied", []Severity{Note}},
 		{"look.slow", []Severity{Warning}},

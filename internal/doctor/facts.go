@@ -119,7 +119,12 @@ func (f *Facts) relay(command string) string { return "relay " + command + f.Fla
 func (f *Facts) run() string { return "relay run" + f.RunFlags }
 
 // again returns the command line that examines once more.
-func (f *Facts) again() string { return "relay doctor" + f.RunFlags }
+func (f *Facts) again() string {
+	if f.Inbox != nil {
+		return f.relay("inbox doctor")
+	}
+	return "relay doctor" + f.RunFlags
+}
 
 func (f *Facts) runExactlyOnce() string { return f.run() + " --mode exactly-once" }
 

@@ -161,6 +161,8 @@ func requireFinding(t testing.TB, f doctor.Finding, s doctor.Severity, subject, 
 
 // fakeKafka answers as a cluster with which nothing is wrong, but for what a test sets.
 type fakeKafka struct {
+	groups  []doctor.GroupOffset
+	onAsk   func() // when groups are asked for
 	cluster *doctor.Cluster
 	topics  map[string]doctor.Topic
 	err     error
@@ -172,6 +174,13 @@ func (k *fakeKafka) Cluster(context.Context) (doctor.Cluster, error) {
 		return *k.cluster, k.err
 	}
 	return doctor.Cluster{Brokers: 3, InitProducerID: 5, TransactionVersion: 2}, k.err
+}
+
+func (k *fakeKafka) Committed(context.Context, ...string) ([]doctor.GroupOffset, error) {
+	if k.onAsk != nil {
+		k.onAsk()
+	}
+	return k.groups, k.err
 }
 
 func (k *fakeKafka) Topics(_ context.Context, names ...string) (map[string]doctor.Topic, error) {

@@ -14,7 +14,8 @@ import (
 func (f *Facts) CheckInbox() []Finding {
 	found := findings{}
 	for _, check := range []func(*Facts, *findings){
-		reachInbox, inboxTables, inboxGrants, inboxParked, inboxBlocked, inboxWaits, inboxWindow, inboxAttempts, inboxBackfills, inboxDays, inboxVacuum, unanswered,
+		reachInbox, inboxTables, inboxGrants, inboxParked, inboxBlocked, inboxWaits, inboxWindow, inboxAttempts,
+		inboxBackfills, inboxDays, inboxVacuum, inboxOffsets, unanswered,
 	} {
 		check(f, &found)
 	}

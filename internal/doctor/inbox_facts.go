@@ -26,7 +26,9 @@ type InboxFacts struct {
 	Days        *dialect.DoctorDays
 	Loose       []dialect.DoctorBlocked
 	Waits       []dialect.LockWait
-	VacuumTable string // default name; of Facts.Vacuum
+	Groups      []GroupOffset     // of the groups that Status names
+	TopicIDs    map[string]string // of their topics, by name
+	VacuumTable string            // default name; of Facts.Vacuum
 }
 
 // ExamineInbox looks at a consumer's database, and returns what is wrong with its inbox. It
@@ -52,6 +54,7 @@ func inboxQuestions() []question {
 		{"sessions that wait for a lock", askInboxWaits, ""},
 		{"daily partitions", askDays, dialect.InboxExpiry},
 		{"dead rows", askInboxVacuum, ""},
+		{"the groups' offsets in Kafka", askGroups, ""},
 	}
 }
 

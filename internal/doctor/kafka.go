@@ -1,6 +1,10 @@
 package doctor
 
-import "context"
+import (
+	"context"
+
+	"github.com/postroom/postroom/internal/groupoffset"
+)
 
 // Kafka is what is asked of the sink. Safe for concurrent use.
 type Kafka interface {
@@ -8,6 +12,16 @@ type Kafka interface {
 	Cluster(ctx context.Context) (Cluster, error)
 	// Topics describes topics, each under its name; those that do not exist too.
 	Topics(ctx context.Context, names ...string) (map[string]Topic, error)
+	// Committed returns the offsets of groups. One that does not exist has none.
+	Committed(ctx context.Context, groups ...string) ([]GroupOffset, error)
+}
+
+// GroupOffset is where a group reads on in a partition.
+type GroupOffset struct {
+	Group, Topic string
+	Partition    int32
+	At           int64
+	Mark         groupoffset.Mark
 }
 
 // Cluster is a Kafka cluster.
@@ -22,9 +36,10 @@ type Cluster struct {
 
 // Topic is a topic as the cluster describes it.
 type Topic struct {
-	Missing    bool  // there is none of this name
-	Denied     bool  // the relay's user may not describe it
-	Err        error // any other reason why it could not be described
+	Missing    bool   // there is none of this name
+	Denied     bool   // the relay's user may not describe it
+	Err        error  // any other reason why it could not be described
+	ID         string // as Kafka's tools write it; empty: the brokers give none
 	Partitions []Partition
 	// Config are the topic's settings as they are in effect; nil: ConfigErr says why.
 	Config       map[string]string

@@ -45,6 +45,9 @@ func unanswered(f *Facts, found *findings) {
 		case dialect.IsTimeout(m.Err):
 			found.add(Warning, "look.slow", m.Subject, fmt.Sprintf("%s could not be looked at within %s", m.Subject, duration(f.Timeout)),
 				"the server is overloaded, or something holds a lock: see the findings about transactions", f.again()+" --timeout 30s")
+		case errors.Is(m.Err, errNoBrokers):
+			found.add(Note, "look.skipped", m.Subject, m.Subject+" were not looked at: "+m.Err.Error(),
+				"a database that was restored to an earlier state would not be found", f.again()+" --kafka-brokers HOST:PORT")
 		case errors.Is(m.Err, errSkipped):
 			found.add(Note, "look.skipped", m.Subject, m.Subject+" was not looked at: "+m.Err.Error(), "what is wrong there would not be found", f.again()+" --timeout 30s")
 		default:
@@ -57,6 +60,8 @@ func unanswered(f *Facts, found *findings) {
 var (
 	// errHidden: the server answers, and keeps to itself what belongs to others.
 	errHidden = errors.New("the server shows it only to users with the right")
+	// errNoBrokers: Kafka cannot be asked.
+	errNoBrokers = errors.New("no brokers were named")
 	// errSkipped: too much went unanswered before.
 	errSkipped = errors.New("the database did not answer earlier questions in time")
 )

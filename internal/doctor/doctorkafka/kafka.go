@@ -1,11 +1,12 @@
 // Package doctorkafka asks a Kafka cluster what internal/doctor wants to know, with
-// franz-go. It changes nothing: it sends metadata, configuration and version requests
+// franz-go. It changes nothing: it sends requests for metadata, settings, versions and groups' offsets
 // alone, and never has a topic created by asking for it.
 package doctorkafka
 
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/groupoffset"
 )
 
 // Kafka is a cluster. Safe for concurrent use.
@@ -67,6 +69,26 @@ func (k *Kafka) Cluster(ctx context.Context) (doctor.Cluster, error) {
 	return cluster, nil
 }
 
+// Committed returns the offsets of groups.
+func (k *Kafka) Committed(ctx context.Context, groups ...string) ([]doctor.GroupOffset, error) {
+	var all []doctor.GroupOffset
+	for _, of := range k.admin.FetchManyOffsets(ctx, groups...) {
+		if of.Err != nil {
+			return nil, fmt.Errorf("ask for the offsets of group %q: %w", of.Group, of.Err)
+		}
+		for _, at := range of.Fetched.Sorted() {
+			if at.Err != nil {
+				return nil, fmt.Errorf("ask for the offsets of group %q in topic %q, partition %d: %w",
+					of.Group, at.Topic, at.Partition, at.Err)
+			}
+			all = append(all, doctor.GroupOffset{
+				Group: of.Group, Topic: at.Topic, Partition: at.Partition, At: at.At, Mark: groupoffset.ParseMark(at.Metadata),
+			})
+		}
+	}
+	return all, nil
+}
+
 // Topics describes topics, with their settings. Requests are written out: kadm's fail
 // as a whole when one of the topics is closed to us.
 func (k *Kafka) Topics(ctx context.Context, names ...string) (map[string]doctor.Topic, error) {
@@ -101,6 +123,9 @@ func (k *Kafka) Topics(ctx context.Context, names ...string) (map[string]doctor.
 		default:
 			exist = append(exist, *described.Topic)
 			t.Partitions = partitions(described.Partitions)
+			if described.TopicID != [16]byte{} {
+				t.ID = base64.RawURLEncoding.EncodeToString(described.TopicID[:])
+			}
 		}
 		topics[*described.Topic] = t
 	}
