@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,5 +74,31 @@ func TestAGroupsPositionOnlyMovesForwardInItsTopic(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, all)
 		require.Equal(t, at("new", "two", 4), read())
+	})
+}
+
+// A member may have any number of partitions, and statements have limits: SQLite's of 500 SELECTs in a UNION among them.
+func TestAGroupsPositionsInAnyNumberOfPartitionsAreNoted(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
+		db = dbtest.Migrate(t, db)
+		ib, err := inbox.New(db.Dialect, "billing")
+		require.NoError(t, err)
+		const partitions = 1_203
+		positions := make([]inbox.GroupPosition, partitions)
+		tx, err := db.DB.BeginTx(t.Context(), nil)
+		require.NoError(t, err)
+		for n := range positions {
+			positions[n] = inbox.GroupPosition{Topic: "orders", Partition: int32(n), Group: "g", TopicID: "one", Applied: int64(n + 1), Next: -1}
+			_, err := tx.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, epoch, kafka_group, topic_id)"+
+				" VALUES ('billing', 'orders', %d, 0, 'g', 'one')", n))
+			require.NoError(t, err)
+		}
+		require.NoError(t, tx.Commit())
+		all, err := ib.RaiseApplied(t.Context(), db.DB, "g", positions)
+		require.NoError(t, err)
+		require.True(t, all)
+		read, _, err := ib.GroupPositions(t.Context(), db.DB, []string{"orders"})
+		require.NoError(t, err)
+		require.ElementsMatch(t, positions, read)
 	})
 }

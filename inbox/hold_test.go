@@ -139,3 +139,31 @@ func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
 		})
 	}
 }
+
+// A member is paused before COMMIT, the topic is made anew, and another member takes the new one: between its claim, which
+// drops the old topic's offset, and its Hold the first one goes on. It must not put the old topic's offset in again: the new
+// one would be read from there.
+func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		for name, opts := range holdOptions {
+			ib, calls := b.inbox(t, name), 0
+			at := inbox.GroupPosition{Topic: "orders", Partition: 2, Group: "g", TopicID: "old", Applied: 100, Next: -1}
+			require.NoError(t, ib.ClaimGroupPosition(t.Context(), b.DB, nil, at))
+			paused, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			require.NoError(t, err)
+			opts := append(opts, inbox.InHold(paused))
+			_, err = ib.ProcessBatch(t.Context(), b.DB, orders(3), b.applyAll(&calls), opts...)
+			require.NoError(t, err)
+
+			was, anew := at, inbox.GroupPosition{Topic: "orders", Partition: 2, Group: "g", TopicID: "new", Applied: 0, Next: -1}
+			was.Next = 103
+			require.NoError(t, ib.ClaimGroupPosition(t.Context(), b.DB, &was, anew))
+			_, err = ib.ProcessBatch(t.Context(), b.DB, orders(6)[3:], b.applyAll(&calls), opts...)
+			require.ErrorIs(t, err, inbox.ErrFenced, name)
+			owner, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			require.NoError(t, err)
+			next, known := owner.Next()
+			require.False(t, known, "%s: it would read on at %d", name, next)
+		}
+	})
+}

@@ -56,7 +56,8 @@ VALUES (?, ?, ?, 0, ?, ?, ?)`, i.bytes(consumer), i.bytes(g.Topic), g.Partition,
 }
 
 // ReplaceGroup changes a partition's row from what was read of it; false: it has changed since. In the same topic
-// the applied offset never falls: another member may have raised it meanwhile. A position stays, or goes if to has none.
+// the applied offset never falls: another member may have raised it meanwhile. A position stays, or goes if to has none:
+// and with it all Holds, by the epoch, or one of a member that was paused would put it in again.
 func (i *Inbox) ReplaceGroup(ctx context.Context, db Execer, consumer string, from, to InboxGroupPosition) (bool, error) {
 	set, args := "applied_offset = ?", []any{i.orNull(to.Group), i.orNull(to.TopicID), orNoOffset(to.Applied)}
 	if from.TopicID == to.TopicID || from.TopicID == "" {
@@ -64,7 +65,7 @@ func (i *Inbox) ReplaceGroup(ctx context.Context, db Execer, consumer string, fr
 		args = append(args, orNoOffset(to.Applied))
 	}
 	if to.Next < 0 {
-		set += ", next_offset = NULL"
+		set += ", next_offset = NULL, epoch = epoch + 1"
 	}
 	args = append(args, i.bytes(consumer), i.bytes(from.Topic), from.Partition, i.bytes(from.Group), i.bytes(from.TopicID))
 	n, err := i.affected(ctx, db, "UPDATE {inbox_offsets} SET kafka_group = ?, topic_id = ?, "+set+", updated_at = "+i.stamp()+
@@ -72,8 +73,8 @@ func (i *Inbox) ReplaceGroup(ctx context.Context, db Execer, consumer string, fr
 	return n > 0, err
 }
 
-// MaxGroups is the most partitions that RaiseGroups takes: of SQLite's 32,766 and PostgreSQL's 65,535 parameters.
-const MaxGroups = 5000
+// MaxGroups is the most partitions that RaiseGroups takes: SQLite's limit of SELECTs in a UNION.
+const MaxGroups = 500
 
 // RaiseGroups notes in one statement how far partitions have come, in those that are still read by the same group
 // in the same topic. It returns how many they are.
