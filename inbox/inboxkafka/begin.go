@@ -232,8 +232,9 @@ var errBehind = errors.New("the log was cut")
 // cut under a member (an unclean election of a leader, with ResetOffset) and others have taken their offsets.
 func (p *partition) checkAhead(offset int64) error {
 	if next, known := p.hold.Next(); known && offset < next {
-		return fmt.Errorf("%w: a message came at offset %d, and the database says that all below %d is done: what is there now is not known; to read it, delete the partition's row: DELETE FROM inbox_offsets WHERE consumer = '%s' AND kafka_topic = '%s' AND kafka_partition = %d",
-			errBehind, offset, next, p.m.cfg.Inbox.Consumer(), p.name.topic, p.name.id)
+		return fmt.Errorf("%w: a message came at offset %d, and the database says that all below %d is done: what is there now is not known; "+
+			"to read it, set the partition's position back: UPDATE %s SET next_offset = %[2]d WHERE consumer = '%[5]s' AND kafka_topic = '%[6]s' AND kafka_partition = %[7]d",
+			errBehind, offset, next, p.m.cfg.Inbox.OffsetsTable(), p.m.cfg.Inbox.Consumer(), p.name.topic, p.name.id)
 	}
 	return nil
 }

@@ -56,7 +56,9 @@ func (m *member) remembered(ctx context.Context, offsets map[string]map[int32]kg
 		for id, offset := range partitions {
 			name := partitionName{topic, id}
 			c := claim{from: rows[name], to: inbox.GroupPosition{Topic: topic, Partition: id, TopicID: ids[topic], Applied: -1, Next: -1}}
-			if partitions[id], err = m.compare(&c, offset, marks[name]); err != nil {
+			committed := marks[name]
+			committed.Ours = committed.Ours && kept
+			if partitions[id], err = m.compare(&c, offset, committed); err != nil {
 				return nil, nil, err
 			}
 			if p := m.partition(name); p != nil {
@@ -104,6 +106,8 @@ func (m *member) compare(c *claim, offset kgo.Offset, committed groupoffset.Mark
 	}
 	c.to.Applied = max(done, at)
 	switch {
+	case done < 0 && at > 0 && committed.Ours && !m.cfg.AdoptOffsets:
+		return offset, m.blank(c.to, at)
 	case done < 0 || at == done:
 	case at < 0:
 		m.log.Info("inboxkafka: the group has no offset, and goes on behind what the database says is done", "topic", was.Topic, "partition", was.Partition, "offset", done)
@@ -129,6 +133,13 @@ func (m *member) behind(was inbox.GroupPosition, at int64, committed groupoffset
 		was.Topic, was.Partition, m.cfg.Group, at, was.Done(), m.cfg.Inbox.OffsetsTable(), why,
 		m.cfg.Brokers[0], groupoffset.Reset(m.cfg.Group, was.Topic, was.Partition, was.Done()),
 		m.cfg.Inbox.OffsetsTable(), at, m.cfg.Inbox.Consumer(), was.Topic, was.Partition)
+}
+
+// blank says that the database knows nothing of a partition of which a consumer had noted in its database what it did.
+func (m *member) blank(to inbox.GroupPosition, at int64) error {
+	return refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows nothing of the partition (%s): it was restored to a state before consumer %q began, or is another one. What lies below that offset would never be applied. To have it applied, stop the group and type: kafka-consumer-groups --bootstrap-server %s --group %s --topic %s:%d --reset-offsets --to-earliest --execute. To leave it out, set AdoptOffsets once",
+		to.Topic, to.Partition, m.cfg.Group, at, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(),
+		m.cfg.Brokers[0], m.cfg.Group, to.Topic, to.Partition)
 }
 
 // take writes the claims that change something. Where a partition begins without a position, what lies before is done.

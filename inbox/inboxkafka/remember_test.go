@@ -111,6 +111,34 @@ func (w world) doctor(t *testing.T) (found []doctor.Finding) {
 	return found
 }
 
+// The backup is of a time before the consumer began, or another database takes its place: the database knows nothing, and
+// the mark beside the group's offset says that a consumer of this name had noted it in its database.
+func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
+	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
+		w.produce(t, 0, "a", "b")
+		w.backUp(t)
+		r := consume(t, cfg, w.effect)
+		w.awaitEffects(t, 2)
+		r.end(t)
+		require.EqualValues(t, 2, w.committed(t))
+		w.restore(t)
+		w.produce(t, 0, "c")
+		err := consume(t, cfg, w.effect).wait(t)
+		require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 2, and the database knows nothing of the partition")
+		require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-earliest --execute")
+		require.Empty(t, w.effects(t))
+		want := []string{"a", "b", "c"}
+		if cfg.Mode == inboxkafka.PerMessage {
+			cfg.AdoptOffsets, want = true, []string{"c"} // the error's other way
+		} else {
+			w.commit(t, 0, 0) // what the command does
+		}
+		r = consume(t, cfg, w.effect)
+		require.Equal(t, want, w.awaitEffects(t, len(want)))
+		r.end(t)
+	})
+}
+
 // An offset that was set forward by hand is taken when somebody says so: by the statement of the error, or by AdoptOffsets.
 func TestAGroupThatWasSetForwardNeedsConsent(t *testing.T) {
 	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
