@@ -35,6 +35,7 @@ type sight struct {
 	since  time.Time // it went blind
 	looked time.Time // at the sink
 	told   bool      // in the lease row of the turn under way
+	cause  string    // of the outage that the lease row tells of; "": of none
 }
 
 func (s *sight) isBlind() bool {
@@ -47,14 +48,14 @@ func (s *sight) isBlind() bool {
 func (s *sight) untold() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = false
+	s.told, s.cause = false, ""
 }
 
 // reset forgets everything: Run has ended.
 func (s *sight) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.blind, s.since, s.looked, s.told = false, time.Time{}, time.Time{}, false
+	s.blind, s.since, s.looked, s.told, s.cause = false, time.Time{}, time.Time{}, false, ""
 }
 
 // lookDue reports whether the sink is to be checked again, and notes that it is.
@@ -156,4 +157,29 @@ func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok boo
 	}
 	r.beat(ctx) // looking at a sink that does not answer takes longer than what was heard stays fresh
 	return r.spread.evacuate(time.Now())
+}
+
+// tellOutage has the lease row say why the sink takes nothing, for relay status and relay
+// doctor, when it has not for blindAfter: what stands in the way now, or nothing any more.
+// A failed write is tried again with the next heartbeat.
+func (r *Relay) tellOutage(ctx context.Context, k *keeper) {
+	since, err := r.health.outage(partSink)
+	cause, reason := "", ""
+	if err != nil && time.Since(since) >= r.cfg.blindAfter {
+		cause, reason = outageCause(err), err.Error()
+	}
+	r.sight.mu.Lock()
+	told := r.sight.cause
+	r.sight.mu.Unlock()
+	if cause == told {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
+	if r.store.NoteOutage(ctx, k.lease, since, reason) != nil {
+		return
+	}
+	r.sight.mu.Lock()
+	r.sight.cause = cause
+	r.sight.mu.Unlock()
 }

@@ -117,6 +117,7 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 	every := r.spread.beatEvery()
 	for sleep(ctx, every*3/4+r.spread.random(every/4), nil) {
 		r.beat(ctx)
+		r.tellOutage(ctx, k)
 		if heir, ok := r.evacuate(ctx, k); ok {
 			r.log.Warn("handing this source over: the sink cannot be reached from here", "relay", heir)
 			handOver(errHandedOver)

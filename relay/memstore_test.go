@@ -146,6 +146,8 @@ func (m *memStore) SetProved(_ context.Context, l dialect.Lease, proved []byte) 
 	return m.fenced(l, func() { m.db.lease.proved = proved })
 }
 
+func (m *memStore) NoteOutage(context.Context, dialect.Lease, time.Time, string) error { return nil }
+
 func (m *memStore) UsedTopics(context.Context) (map[string]string, error) { return nil, nil }
 
 func (m *memStore) SetUsedTopics(_ context.Context, l dialect.Lease, _ []byte) error {

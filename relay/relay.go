@@ -105,6 +105,8 @@ type leases interface {
 	SetPosition(ctx context.Context, l dialect.Lease, position []byte) error
 	// NoteBlind says in the lease row whether the owner cannot reach its sink.
 	NoteBlind(ctx context.Context, l dialect.Lease, blind bool) error
+	// NoteOutage says in the lease row since when the sink fails and why, or that it works.
+	NoteOutage(ctx context.Context, l dialect.Lease, since time.Time, reason string) error
 	// UsedTopics and SetUsedTopics keep which topics there were events for lately.
 	UsedTopics(ctx context.Context) (map[string]string, error)
 	SetUsedTopics(ctx context.Context, l dialect.Lease, topics []byte) error

@@ -285,7 +285,8 @@ func (s *session) watchSink(ctx context.Context) {
 		_, waiting, _ := s.flights.counts()
 		total := s.flights.deliveredTotal()
 		if total != lastTotal || waiting == 0 {
-			if total > 0 && total != lastTotal {
+			idle := s.tx != nil && waiting == 0 && total == lastTotal // its Open has asked the sink
+			if total > 0 && total != lastTotal || idle {
 				s.relay.health.resumed(partSink)
 			}
 			lastTotal, since = total, time.Now()

@@ -11,3 +11,14 @@ type Waiter interface {
 	// block, and is safe to call from any goroutine until Close is called.
 	Waiting() error
 }
+
+// Causer is an error of a sink that knows what tells its cause from another one. While an
+// outage lasts the relay tells the log and the lease row whenever the cause changes. By
+// itself it compares the errors' texts without the numbers in them, because a count or a
+// time is no change.
+type Causer interface {
+	error
+
+	// OutageCause is the same for as long as the same thing stands in the way.
+	OutageCause() string
+}

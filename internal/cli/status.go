@@ -23,7 +23,7 @@ func newStatus(env *Env) *cobra.Command {
 		Long: `status reads each source's state from its tables: who holds the lease and for how long,
 how many events wait and since when, and how many are parked. It ends with exit code 3 when
 a source is stopped: no relay holds its lease, or it was halted by an event that the broker
-refused.`,
+refused. Below the table stands what a relay waits for that cannot deliver.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -56,6 +56,13 @@ type sourceState struct {
 	Estimated bool         `json:"backlog_estimated"`
 	Oldest    *oldestEvent `json:"oldest_event"`
 	Parked    parkedCounts `json:"parked"`
+	Outage    *outage      `json:"outage"` // null: the sink takes what it is given
+}
+
+// outage is why a relay that owns a source cannot deliver, for 10 seconds or longer.
+type outage struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
 }
 
 // parkedCounts stop at 200,000 together.
@@ -127,8 +134,13 @@ func describe(d *database, s dialect.SourceStatus) sourceState {
 		state.State, state.Reason = stateHalted, stateHalted+": "+strings.TrimPrefix(s.Halted, stateHalted+": ")
 	case s.Owner == "" || s.LeaseLeft <= 0:
 		state.State = stateStopped
-	case s.Blind != "":
-		state.Reason = "its owner has not reached the sink since " + s.Blind
+	default:
+		if s.Blind != "" {
+			state.Reason = "its owner has not reached the sink since " + s.Blind
+		}
+		if s.Outage.Reason != "" {
+			state.Outage = &outage{s.Outage.Since, s.Outage.Reason}
+		}
 	}
 	return state
 }
@@ -162,7 +174,24 @@ func printStatus(env *Env, cmd *cobra.Command, states []sourceState) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return printTable(env.Stdout, []string{"SOURCE", "STATE", "OWNER", "EPOCH", "LEASE", "BACKLOG", "OLDEST", "PARKED", "SOURCE ID", "DATABASE"}, rows)
+	if err := printTable(env.Stdout, []string{"SOURCE", "STATE", "OWNER", "EPOCH", "LEASE", "BACKLOG", "OLDEST", "PARKED", "SOURCE ID", "DATABASE"}, rows); err != nil {
+		return err
+	}
+	return printOutages(env, states)
+}
+
+// printOutages says below the table what relays wait for.
+func printOutages(env *Env, states []sourceState) error {
+	for _, s := range states {
+		if s.Outage == nil {
+			continue
+		}
+		since := s.Outage.Since.Format(time.RFC3339)
+		if _, err := fmt.Fprintf(env.Stdout, "\nsource %q: delivery is paused since %s: %s\n", s.Source, since, s.Outage.Reason); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // text is a cell of the table.

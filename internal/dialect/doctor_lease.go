@@ -19,6 +19,7 @@ type DoctorLease struct {
 	Mode     string        // "" before the first claim
 	Halted   string        // why the source stopped; "": it did not
 	Blind    string        // since when its owner has not reached the sink, in RFC 3339; "": it does
+	Outage   Outage        // of the owner's sink
 	Position string        // where the sink's transactions stood, as JSON; "": nothing kept
 	// Topics are those that there were events for lately: the last day (2006-01-02, UTC)
 	// by topic.
@@ -27,23 +28,23 @@ type DoctorLease struct {
 
 // Lease reads the lease row. sql.ErrNoRows: it is not there.
 func (d *Doctor) Lease(ctx context.Context) (DoctorLease, error) {
-	blind := d.names.blindSince()
+	more := ", " + d.names.blindSince() + ", " + d.names.outageHint()
 	query := d.per(`SELECT source, source_id::text, owner, epoch, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint,
-	mode, hints->>'halted', (hints->>'ttl_us')::bigint, hints->>'position', hints->>'topics', `+blind+`
+	mode, hints->>'halted', (hints->>'ttl_us')::bigint, hints->>'position', hints->>'topics'`+more+`
 FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),
-	mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted')), CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), JSON_EXTRACT(hints, '$.position'), JSON_EXTRACT(hints, '$.topics'), `+blind+`
+	mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted')), CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), JSON_EXTRACT(hints, '$.position'), JSON_EXTRACT(hints, '$.topics')`+more+`
 FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER),
-	mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), json_extract(hints, '$.position'), json_extract(hints, '$.topics'), `+blind+`
+	mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), json_extract(hints, '$.position'), json_extract(hints, '$.topics')`+more+`
 FROM {outbox_leases} WHERE id = 1`)
 	var l DoctorLease
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var source, owner, mode, halted, position, topics, blind sql.NullString
+		var source, owner, mode, halted, position, topics, blind, outage sql.NullString
 		var left, ttl sql.NullInt64
-		err := tx.QueryRowContext(ctx, query).Scan(&source, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind)
+		err := tx.QueryRowContext(ctx, query).Scan(&source, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage)
 		l.Source, l.Owner, l.Mode, l.Halted, l.Position = source.String, owner.String, mode.String, halted.String, position.String
 		l.Blind = blind.String
 		l.Expires, l.Left, l.TTL = left.Valid, micros(left), micros(ttl)
-		l.Topics = parseUsedTopics(topics)
+		l.Topics, l.Outage = parseUsedTopics(topics), parseOutage(outage)
 		return err
 	})
 	return l, err

@@ -194,6 +194,16 @@ func (n Names) blindSince() string {
 	}[n.Dialect]
 }
 
+// NoteOutage says in the hints since when the owner's sink has failed, and why it does now,
+// or that it works. A claim clears it.
+func (r *Relay) NoteOutage(ctx context.Context, l Lease, since time.Time, reason string) error {
+	return r.setLease(ctx, l, map[Dialect]string{
+		PostgreSQL: "hints = jsonb_set(hints, ARRAY['outage'], $1::text::jsonb)",
+		MySQL:      "hints = JSON_SET(hints, '$.outage', JSON_EXTRACT(?, '$'))",
+		SQLite:     "hints = json_set(hints, '$.outage', json(?))",
+	}, encodeOutage(since, reason))
+}
+
 // SetPosition keeps in the hints where the next owner finds what transactions have
 // sent: a JSON object whose meaning is the sink's.
 func (r *Relay) SetPosition(ctx context.Context, l Lease, position []byte) error {

@@ -21,6 +21,7 @@ type SourceStatus struct {
 	Mode      string        // "" before the first claim
 	Halted    string        // why the source stopped; "": it did not
 	Blind     string        // since when its owner has not reached the sink, in RFC 3339; "": it does
+	Outage    Outage        // of the owner's sink
 
 	Backlog   int64
 	Estimated bool // Backlog is the database's estimate
@@ -95,14 +96,15 @@ type rowQueryer interface {
 
 func (s *SourceStatus) readLease(ctx context.Context, db *sql.DB, query string) error {
 	var (
-		source, owner, expires, mode, halted, blind sql.NullString
-		left, ttl                                   sql.NullInt64
+		source, owner, expires, mode, halted, blind, outage sql.NullString
+		left, ttl                                           sql.NullInt64
 	)
-	err := db.QueryRowContext(ctx, query).Scan(&source, &s.SourceID, &owner, &s.Epoch, &expires, &left, &mode, &halted, &ttl, &blind)
+	err := db.QueryRowContext(ctx, query).Scan(&source, &s.SourceID, &owner, &s.Epoch, &expires, &left, &mode, &halted, &ttl, &blind, &outage)
 	if err != nil {
 		return err
 	}
 	s.Source, s.Owner, s.Mode, s.Halted, s.Blind = source.String, owner.String, mode.String, halted.String, blind.String
+	s.Outage = parseOutage(outage)
 	s.LeaseLeft, s.LeaseTTL = time.Duration(left.Int64)*time.Microsecond, time.Duration(ttl.Int64)*time.Microsecond
 	if expires.Valid {
 		s.ExpiresAt, err = time.Parse(time.RFC3339Nano, expires.String)
@@ -160,13 +162,13 @@ func (s *SourceStatus) readParked(ctx context.Context, db *sql.DB, n Names) (err
 type statusSQL struct{ lease, oldest, estimate string }
 
 func statusQueries(n Names) statusSQL {
-	blind := n.blindSince()
+	more := n.blindSince() + ", " + n.outageHint()
 	switch n.Dialect {
 	case PostgreSQL:
 		return statusSQL{
 			lease: `SELECT source, source_id::text, owner, epoch,
 	to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-	(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint, mode, hints->>'halted', (hints->>'ttl_us')::bigint, ` + blind + `
+	(extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint, mode, hints->>'halted', (hints->>'ttl_us')::bigint, ` + more + `
 FROM {outbox_leases} WHERE id = 1`,
 			oldest: `SELECT id, event_id::text, topic, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 	(extract(epoch FROM clock_timestamp() - created_at) * 1000000)::bigint
@@ -177,7 +179,7 @@ FROM {outbox_events} ORDER BY id LIMIT 1`,
 		return statusSQL{
 			lease: `SELECT source, source_id, owner, epoch, DATE_FORMAT(expires_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
 	TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at), mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted')),
-	CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), ` + blind + `
+	CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), ` + more + `
 FROM {outbox_leases} WHERE id = 1`,
 			oldest: `SELECT id, event_id, topic, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
 	TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
@@ -187,7 +189,7 @@ FROM {outbox_events} ORDER BY id LIMIT 1`,
 	}
 	return statusSQL{
 		lease: `SELECT source, source_id, owner, epoch, strftime('%Y-%m-%dT%H:%M:%fZ', expires_at),
-	CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER), mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), ` + blind + `
+	CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER), mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), ` + more + `
 FROM {outbox_leases} WHERE id = 1`,
 		oldest: `SELECT id, event_id, topic, strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
 	CAST((julianday('now') - julianday(created_at)) * 86400000000 AS INTEGER)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -271,12 +273,32 @@ func (f *Facts) askSink(ctx context.Context) {
 			return
 		}
 	}
+	f.askOpen(ctx, found)
 	for _, name := range f.topicNames() {
 		if invalid(name) {
 			found[name] = Topic{Missing: true}
 		}
 	}
 	f.Found = found
+}
+
+// askOpen asks for open transactions in the topics that are there.
+func (f *Facts) askOpen(ctx context.Context, found map[string]Topic) {
+	var names []string
+	for name, t := range found {
+		if len(t.Partitions) > 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	open, err := bounded(ctx, f, func(ctx context.Context) ([]kafkatx.Open, error) { return f.Sink.Open(ctx, f.MaxAge/5, names...) })
+	if err != nil {
+		f.missing("open transactions in Kafka", err, f.kafkaTool("kafka-transactions.sh")+" find-hanging --broker-id …")
+	}
+	f.Open = open
 }
 
 func bounded[T any](ctx context.Context, f *Facts, ask func(context.Context) (T, error)) (T, error) {

@@ -24,7 +24,7 @@ func Examine(ctx context.Context, s Source, o Options) Report {
 func (f *Facts) Check() []Finding {
 	found := findings{}
 	for _, check := range []func(*Facts, *findings){
-		reach, tables, nodes, grants, lease, delivery, parked, identity, transactions, order, durability, topics, manifest, vacuum, clock, unanswered,
+		reach, tables, nodes, grants, lease, delivery, parked, identity, transactions, order, durability, topics, manifest, open, vacuum, clock, unanswered,
 	} {
 		check(f, &found)
 	}
@@ -63,6 +63,7 @@ func Checks() []Check {
 		{"lease.halted", []Severity{Problem}},
 		{"lease.stopped", []Severity{Problem}},
 		{"lease.blind", []Severity{Problem}},
+		{"lease.outage", []Severity{Problem}},
 		{"lease.expiry", []Severity{Problem}},
 		{"lease.source", []Severity{Problem}},
 		{"lease.row", []Severity{Problem}},
@@ -118,6 +119,7 @@ func Checks() []Check {
 		{"topics.compacted", []Severity{Warning}},
 		{"topics.unclean", []Severity{Warning}},
 		{"topics.config", []Severity{Warning, Note}},
+		{"topics.transaction", []Severity{Problem, Warning}},
 
 		{"exactly-once.broker", []Severity{Problem}},
 		{"exactly-once.version", []Severity{Warning}},
@@ -125,6 +127,7 @@ func Checks() []Check {
 		{"manifest.partitions", []Severity{Problem}},
 		{"manifest.settings", []Severity{Problem}},
 		{"manifest.replicas", []Severity{Problem}},
+		{"manifest.transaction", []Severity{Problem, Warning}},
 
 		{"vacuum.off", []Severity{Problem}},
 		{"vacuum.settings", []Severity{Warning}},

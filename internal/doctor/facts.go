@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -96,6 +97,7 @@ type Facts struct {
 
 	Cluster *Cluster
 	Found   map[string]Topic // by name; asked for: Used, Topics and the manifest
+	Open    []kafkatx.Open   // in those
 
 	Inbox *InboxFacts // of a consumer's database
 

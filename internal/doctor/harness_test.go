@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -165,8 +166,13 @@ type fakeKafka struct {
 	onAsk   func() // when groups are asked for
 	cluster *doctor.Cluster
 	topics  map[string]doctor.Topic
+	open    []kafkatx.Open
 	err     error
 	asked   []string
+}
+
+func (k *fakeKafka) Open(context.Context, time.Duration, ...string) ([]kafkatx.Open, error) {
+	return k.open, k.err
 }
 
 func (k *fakeKafka) Cluster(context.Context) (doctor.Cluster, error) {

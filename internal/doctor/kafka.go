@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"context"
+	"time"
 
 	"github.com/postroom/postroom/internal/groupoffset"
+	"github.com/postroom/postroom/internal/kafkatx"
 )
 
 // Kafka is what is asked of the sink. Safe for concurrent use.
@@ -12,6 +14,10 @@ type Kafka interface {
 	Cluster(ctx context.Context) (Cluster, error)
 	// Topics describes topics, each under its name; those that do not exist too.
 	Topics(ctx context.Context, names ...string) (map[string]Topic, error)
+	// Open returns transactions in these topics that have been open for at least that
+	// long and keep readers of committed records from going on, the oldest of each
+	// partition.
+	Open(ctx context.Context, age time.Duration, topics ...string) ([]kafkatx.Open, error)
 	// Committed returns the offsets of groups. One that does not exist has none.
 	Committed(ctx context.Context, groups ...string) ([]GroupOffset, error)
 }

@@ -49,6 +49,10 @@ func lease(f *Facts, found *findings) {
 			"this relay delivers", f.relay("status"))
 		blind(f, found)
 	}
+	if o := l.Outage; o.Reason != "" && l.Halted == "" && l.Owner != "" && l.Left > 0 {
+		found.add(Problem, "lease.outage", table, fmt.Sprintf("its owner cannot deliver since %s: %s", moment(o.Since), strings.Join(strings.Fields(o.Reason), " ")),
+			"its events wait; it goes on by itself when what is in the way is gone", f.relay("status"))
+	}
 	processes(f, found)
 }
 

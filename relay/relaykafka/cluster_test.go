@@ -30,6 +30,7 @@ type source struct {
 	db      dbtest.Database
 	ob      *outbox.Outbox
 	log     *journal
+	ended   chan error // by the relay that was started last
 	stop    func() error
 
 	mu      sync.Mutex
@@ -41,28 +42,42 @@ const keysEach = 8
 // startSource starts a relay; with a user it comes through the secure listener.
 func startSource(t *testing.T, cluster *kafkatest.Cluster, user string, lease time.Duration) *source {
 	t.Helper()
+	s := newSource(t, cluster)
+	s.start(user, lease, relay.AtLeastOnce)
+	return s
+}
+
+func newSource(t *testing.T, cluster *kafkatest.Cluster) *source {
+	t.Helper()
 	s := &source{t: t, cluster: cluster, db: dbtest.Migrate(t, dbtest.SQLite(t)), log: newJournal(), written: make(map[string]map[string][]string)}
 	var err error
 	s.ob, err = outbox.New(s.db.Dialect)
 	require.NoError(t, err)
+	return s
+}
+
+// start starts a relay of the source.
+func (s *source) start(user string, lease time.Duration, mode relay.Mode) {
+	t, cluster := s.t, s.cluster
+	t.Helper()
 	cfg := relaykafka.WithOutageAfter(relaykafka.Config{Brokers: cluster.Brokers(), Logger: slog.New(s.log)}, 4*time.Second)
 	if user != "" {
 		cfg.Brokers, cfg.SASL = cluster.SecureBrokers(), []sasl.Mechanism{kafkatest.Credentials(user, password)}
 	}
 	r, err := relay.New(relay.Config{
 		DB: s.db.DB, Dialect: s.db.Dialect, Sink: newSink(t, cfg), LeaseTTL: lease, MaxInFlight: 2000,
-		RetryMin: 10 * time.Millisecond, RetryMax: 500 * time.Millisecond, Logger: slog.New(s.log),
+		RetryMin: 10 * time.Millisecond, RetryMax: 500 * time.Millisecond, Logger: slog.New(s.log), Mode: mode,
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
+	s.ended = ended
 	go func() { ended <- r.Run(ctx) }()
 	s.stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended
 	})
 	t.Cleanup(func() { _ = s.stop() })
-	return s
 }
 
 const password = "secret"
@@ -192,7 +207,7 @@ func (s *source) requireFaultless(topic string) {
 
 // ofTopics are lines that are about topics or about the relay as a whole, not about delivery.
 var ofTopics = regexp.MustCompile(`lease claimed|drained|waiting for topic|is there now|have no leader|has a leader again|` +
-	`cannot be reached from here|can be reached again`)
+	`cannot be reached from here|can be reached again|delivery is still paused`)
 
 // requireOutagesTold checks that the log has one line for each change of state, and no
 // other. On a busy machine a broker may be away more than once.

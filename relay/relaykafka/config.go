@@ -101,6 +101,7 @@ type Config struct {
 
 	// These are shorter in tests.
 	transactionTimeout time.Duration
+	openTimeout        time.Duration
 	outageAfter        time.Duration
 }
 
@@ -151,6 +152,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.transactionTimeout == 0 {
 		c.transactionTimeout = transactionTimeout
+	}
+	if c.openTimeout == 0 {
+		c.openTimeout = openTimeout
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

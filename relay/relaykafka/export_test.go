@@ -13,3 +13,10 @@ func WithOutageAfter(cfg Config, d time.Duration) Config {
 	cfg.outageAfter = d
 	return cfg
 }
+
+// WithOpenTimeout returns cfg with another time limit for opening, and for the next
+// manifests.
+func WithOpenTimeout(cfg Config, d time.Duration) Config {
+	cfg.openTimeout = d
+	return cfg
+}

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -138,7 +140,10 @@ func (s *Sink) readManifests(ctx context.Context, topic manifestTopic, part span
 	}
 	defer client.Close()
 	for next := part.from; next < part.to; {
-		fetches, err := poll(ctx, client)
+		fetches, err := s.poll(ctx, client)
+		if errors.Is(err, errNoManifests) {
+			err = s.standsStill(ctx, client, topic.name, err)
+		}
 		if err != nil {
 			return fmt.Errorf("read manifest topic %s: got to offset %d of %d: %w", topic.name, next, part.to, err)
 		}
@@ -167,9 +172,24 @@ func (s *Sink) readManifests(ctx context.Context, topic manifestTopic, part span
 	return nil
 }
 
+// standsStill says what the reader waits for, if it is a transaction: none of what is
+// behind it may be read.
+func (s *Sink) standsStill(ctx context.Context, client *kgo.Client, topic string, err error) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	found, errFind := kafkatx.Find(ctx, kadm.NewClient(client), kadm.TopicsSet{topic: {0: {}}})
+	if len(found) > 0 {
+		return &kafkatx.Error{Open: found[0], Bootstrap: strings.Join(s.cfg.Brokers, ",")}
+	}
+	if errFind != nil {
+		return fmt.Errorf("%w (%w)", err, errFind)
+	}
+	return err
+}
+
 // poll waits for records. kgo itself does not tell that no broker answers.
-func poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoManifests)
+func (s *Sink) poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.openTimeout, errNoManifests)
 	defer cancel()
 	fetches := client.PollFetches(ctx)
 	if ctx.Err() != nil {

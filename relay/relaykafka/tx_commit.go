@@ -260,7 +260,7 @@ func (t *transaction) explain(err error) error {
 	}
 	switch {
 	case isFenced(err) && lasted < s.sink.cfg.transactionTimeout:
-		return fmt.Errorf("%w (source %s, %s): %w", relay.ErrFenced, s.source.Source, s.source.ID, err)
+		return fmt.Errorf("%w (source %s, transactional id %s): %w", relay.ErrFenced, s.source.Source, transactionalID(s.source.ID), err)
 	case isFenced(err):
 		return fmt.Errorf("%w: %w", errTimedOut, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,7 +26,7 @@ func (s *Sink) OpenTransactional(ctx context.Context, src relay.Identity, positi
 	if src.ID == uuid.Nil { // every source without one would fence the others
 		return nil, fmt.Errorf("%w: source %s has no identity: run `relay source new-identity`", relay.ErrUnusable, src.Source)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errOpening)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.openTimeout, errOpening)
 	defer cancel()
 	session := newTxSession(s, src, ack)
 	client, err := newAnyClient(s.cfg,
@@ -136,11 +137,36 @@ func (s *txSession) initProducer(ctx context.Context) error {
 // notFenced says what may be wrong: while the broker cannot end the transaction before, it
 // answers that it is concurrent, and kgo asks again until ctx ends.
 func (s *txSession) notFenced(ctx context.Context, err error) error {
+	id := transactionalID(s.source.ID)
 	if ctx.Err() == nil {
-		return fmt.Errorf("fence earlier producers of %s: %w", transactionalID(s.source.ID), err)
+		return fmt.Errorf("fence earlier producers of %s: %w", id, err)
 	}
-	return fmt.Errorf("fence earlier producers of %s: %w: the coordinator of its transactions does not answer, or cannot end the one before because a partition of it has no leader",
-		transactionalID(s.source.ID), context.Cause(ctx))
+	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
+	defer cancel()
+	reason := "the coordinator of its transactions does not answer, or cannot end the one before because a partition of it has no leader"
+	if described, err := kadm.NewClient(s.client).DescribeTransactions(asking, id); err == nil {
+		if t := described[id]; t.Err == nil && t.State != "" && len(t.Topics) > 0 {
+			reason = fmt.Sprintf("the coordinator of its transactions, broker %d, has the one before in state %s and has still to end it in %s; "+
+				"see that these have a leader (kafka-topics.sh --bootstrap-server %s --describe --topic …), and restart broker %d if they have",
+				t.Coordinator, t.State, partitionList(t.Topics), strings.Join(s.sink.cfg.Brokers, ","), t.Coordinator)
+		}
+	}
+	return fmt.Errorf("fence earlier producers of %s: %w: %s", id, context.Cause(ctx), reason)
+}
+
+// partitionList names partitions, some of them where there are many.
+func partitionList(topics kadm.TopicsSet) string {
+	const most = 5
+	var names []string
+	for _, t := range topics.Sorted() {
+		for _, p := range t.Partitions {
+			names = append(names, fmt.Sprintf("topic %s, partition %d", t.Topic, p))
+		}
+	}
+	if len(names) > most {
+		names = append(names[:most], fmt.Sprintf("%d more", len(names)-most))
+	}
+	return strings.Join(names, "; ")
 }
 
 func (s *txSession) initRefused(err error) error {
@@ -150,7 +176,7 @@ func (s *txSession) initRefused(err error) error {
 		return s.sink.missingACL("Write", "transactional-id", id, err)
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
 		return fmt.Errorf("%w: kafka at %s allows transactions for less than %s: raise the brokers' transaction.max.timeout.ms: %w",
-			relay.ErrUnusable, s.sink.addresses(), transactionTimeout, err)
+			relay.ErrUnusable, s.sink.addresses(), s.sink.cfg.transactionTimeout, err)
 	}
 	return nil
 }
