@@ -48,10 +48,7 @@ func lease(f *Facts, found *findings) {
 		found.add(Note, "lease.owner", table, fmt.Sprintf("owner %s, epoch %d, %s, lease for %s more (of %s)", l.Owner, l.Epoch, l.Mode, duration(l.Left), duration(l.TTL)),
 			"this relay delivers", f.relay("status"))
 		blind(f, found)
-	}
-	if o := l.Outage; o.Reason != "" && l.Halted == "" && l.Owner != "" && l.Left > 0 {
-		found.add(Problem, "lease.outage", table, fmt.Sprintf("its owner cannot deliver since %s: %s", moment(o.Since), strings.Join(strings.Fields(o.Reason), " ")),
-			"its events wait; it goes on by itself when what is in the way is gone", f.relay("status"))
+		outage(f, found)
 	}
 	processes(f, found)
 }
@@ -67,6 +64,17 @@ func blind(f *Facts, found *findings) {
 	}
 	found.add(Problem, "lease.blind", f.table(dialect.Leases), fmt.Sprintf("owner %s, epoch %d, has not reached the sink since %s", f.Lease.Owner, f.Lease.Epoch, f.Lease.Blind),
 		why, f.run())
+}
+
+// outage says why the owner cannot deliver, as it wrote into the lease row itself.
+func outage(f *Facts, found *findings) {
+	o := f.Lease.Outage
+	if o.Reason == "" {
+		return
+	}
+	reason := strings.Join(strings.Fields(o.Reason), " ") // whole: it may end in a command
+	found.add(Problem, "lease.outage", f.table(dialect.Leases), fmt.Sprintf("its owner cannot deliver since %s: %s", moment(o.Since), reason),
+		"its events wait; it goes on by itself when what is in the way is gone", f.relay("status"))
 }
 
 func farthest(ttl time.Duration) time.Duration {
