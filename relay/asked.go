@@ -240,16 +240,18 @@ func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record
 	return send, nil
 }
 
-// unparkDelivered deletes those of the last replay that were delivered.
+// unparkDelivered deletes those of the last replay that were delivered. They stay in flight
+// until that has succeeded.
 func (s *session) unparkDelivered(ctx context.Context) error {
 	delivered := s.flights.deliveredOf(s.replaying)
 	for _, fl := range delivered {
 		s.relay.unparked = append(s.relay.unparked, fl.parkedPlace())
 	}
-	s.replaying = nil
+	s.replaying, s.unparking = nil, append(s.unparking, delivered...)
 	err := s.relay.unpark(ctx, s.keeper, s.unblock)
 	if err == nil {
-		s.flights.deleted(delivered)
+		s.flights.deleted(s.unparking)
+		s.unparking = nil
 	}
 	return err
 }

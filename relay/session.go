@@ -47,8 +47,10 @@ type session struct {
 	more       bool      // there are more of them
 	topics     bool      // the topics in use were read from the lease row
 	refusing   bool      // it was told that events to send again would be refused
-	// replaying are the parked rows that were sent last.
+	// replaying are the parked rows that were sent last, unparking those that were delivered
+	// and are not known to be deleted.
 	replaying []*Record
+	unparking []*flight
 	replays   replays
 	// lastFound is how many records the last read found, typical the size that one
 	// of the next is expected to have.

@@ -1,0 +1,52 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// unparksLate fails to delete delivered rows out of outbox_parked, a number of times.
+type unparksLate struct {
+	store
+	failures atomic.Int64
+}
+
+func (s *unparksLate) Unpark(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
+	if s.failures.Add(-1) >= 0 {
+		return nil, errors.New("connection reset")
+	}
+	return s.store.Unpark(ctx, l, rows)
+}
+
+// Parked rows are sent again, and the database fails whenever they are to be deleted. They
+// were in flight for the rest of the session then, also when they were gone at last: 30 of
+// them filled a window of 20, and nothing was read any more.
+func TestARetryWhoseRowsAreDeletedLateLeavesTheWindow(t *testing.T) {
+	const events, window = 30, 20
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.cfg.MaxInFlight, b.cfg.BatchSize = window, window
+	late := &unparksLate{}
+	b.naive = func(s store) store { late.store = s; return late }
+	values := numbered("n", events)
+	b.refuse(values...)
+	b.commit("", values...)
+	stop := b.start()
+	eventually(t, "all are parked", func() bool { return len(b.parked()) == events })
+	b.refuse()
+	for i := range events {
+		late.failures.Store(1)
+		b.exec("UPDATE outbox_parked SET state = 'retry' WHERE seq = (SELECT MIN(seq) FROM outbox_parked)")
+		eventually(t, "one is sent again and deleted", func() bool { return len(b.parked()) == events-1-i })
+	}
+	b.commit("k", "k1")
+	eventually(t, "what comes later is delivered", b.empty)
+	require.NoError(t, stop())
+	require.ElementsMatch(t, append(values, "k1"), b.sink.values(), "each is sent once")
+}
