@@ -1,7 +1,11 @@
 package relay
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,4 +47,36 @@ func TestARowWithAnIDBelowOneIsDelivered(t *testing.T) {
 			require.Equal(t, want, values)
 		})
 	}
+}
+
+// deniesIDs may not insert events.
+type deniesIDs struct {
+	store
+	tried atomic.Int64
+}
+
+func (s *deniesIDs) Renumber(context.Context, dialect.Lease, dialect.Event) error {
+	s.tried.Add(1)
+	return errors.New("permission denied for table outbox_events")
+}
+
+// Where a row with an id below 1 cannot be given another, the others go on: it was an outage of
+// the database, after which everything was read from the start, at each sweep.
+func TestARowWithAnIDBelowOneThatCannotBeChangedHoldsUpNoOther(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.cfg.sweepEvery = time.Millisecond
+	denied := &deniesIDs{}
+	b.naive = func(s store) store { denied.store = s; return denied }
+	b.exec("INSERT INTO outbox_events (id, event_id, topic, payload) VALUES (-7, '00000000-0000-7000-8000-000000000001', 't', 'below')")
+	log := &lines{}
+	r := b.relay()
+	r.log, r.health = slog.New(log), newHealth(slog.New(log))
+	b.commit("k", "k1", "k2")
+	stop := start(t, r)
+	eventually(t, "it was tried, again and again", func() bool { return denied.tried.Load() >= 3 })
+	b.commit("k", "k3")
+	eventually(t, "the others are delivered", func() bool { return b.sink.count() == 3 && b.rows() == 1 })
+	require.NoError(t, stop())
+	require.Zero(t, log.count("delivery paused"))
+	require.Equal(t, 1, log.count("could not be given a new one"))
 }

@@ -3,7 +3,6 @@ package relay
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -37,6 +36,7 @@ type sweep struct {
 type sweeper struct {
 	running chan swept // nil: none runs
 	stop    context.CancelFunc
+	told    bool // that a row could not be given a new id
 }
 
 // swept is what a sweep found.
@@ -110,7 +110,7 @@ func (s *session) takeIn(ctx context.Context, result swept) error {
 	case result.cameBack:
 		return errCameBack
 	case result.stray != nil && result.stray.ID <= 0:
-		return s.renumber(ctx, *result.stray)
+		s.renumber(ctx, *result.stray)
 	case result.stray != nil:
 		s.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
 			"table", s.relay.store.Table(), "row", result.stray.ID, "head", result.head)
@@ -120,18 +120,23 @@ func (s *session) takeIn(ctx context.Context, result swept) error {
 }
 
 // renumber gives a row an id of the database's. Ids begin at 1, so a lower one was chosen by
-// hand: no read from the start would ever show it.
-func (s *session) renumber(ctx context.Context, row dialect.Event) error {
+// hand: no read from the start would ever show it. Where that fails the others go on.
+func (s *session) renumber(ctx context.Context, row dialect.Event) {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	if err := s.relay.store.Renumber(ctx, s.lease, row); err != nil {
 		s.leaseLost(err)
-		return fmt.Errorf("give row %d of %s a new id: %w", row.ID, s.relay.store.Table(), err)
+		if !s.sweeper.told {
+			s.sweeper.told = true // once: it is tried again after each sweep
+			s.relay.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given a new one; "+
+				"the others go on; grant the relay's user INSERT on the table, end the session that has locked the row, or delete it",
+				"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID, "error", err)
+		}
+		return
 	}
 	s.keeper.sweepDue = time.Now() // there may be more
 	s.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; leave the id to the database",
 		"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID)
-	return nil
 }
 
 func (sw *sweep) run(ctx context.Context, from store) (found swept) {
