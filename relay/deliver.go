@@ -120,7 +120,8 @@ func (s *session) unshelve(ctx context.Context) error {
 	}
 	rows, bytes := s.room()
 	s.lanes.pass++
-	err := s.sendShelved(ctx, min(rows, s.relay.cfg.BatchSize), bytes, func(l *lane) bool {
+	// Half of what is free, as for a read.
+	err := s.sendShelved(ctx, min((rows+1)/2, s.relay.cfg.BatchSize), (bytes+1)/2, func(l *lane) bool {
 		if l.pass != s.lanes.pass {
 			l.pass, l.over = s.lanes.pass, l.topic.trial != nil || !s.ready(l) || !s.roomIn(l, rows, bytes)
 		}
@@ -141,9 +142,14 @@ func (s *session) roomIn(l *lane, rows int, bytes int64) bool {
 	return !l.drain && !l.full(rows, bytes)
 }
 
+// groupsAtOnce is how many groups are sent between two reads of the table: each is read by
+// itself.
+const groupsAtOnce = 16
+
 // tryGroups ends trials that are over, and sends the next group of those whose last one
-// was delivered.
+// was delivered. Which topics come first differs from time to time.
 func (s *session) tryGroups(ctx context.Context) error {
+	groups := 0
 	for name, t := range s.trials.topics {
 		topic := s.topicOf(name)
 		topic.trial = t
@@ -159,9 +165,10 @@ func (s *session) tryGroups(ctx context.Context) error {
 			topic.trial = nil
 			continue
 		}
-		if topic.shelved == 0 || time.Now().Before(s.trialsFrom) {
+		if topic.shelved == 0 || time.Now().Before(s.trialsFrom) || groups == groupsAtOnce {
 			continue
 		}
+		groups++
 		rows, bytes := s.room()
 		s.lanes.pass++
 		err := s.sendShelved(ctx, min(rows, max(2*t.size, trialAhead)), bytes, func(l *lane) bool {
@@ -208,14 +215,15 @@ func (s *session) sendShelved(ctx context.Context, limit int, bytes int64, wante
 // will be parked among them.
 func (s *session) groupOf(t *trial, records []*Record, blocked map[string]bool) int {
 	var group []*Record
+	var places []int
 	for i, r := range records {
 		if r.Key != nil && blocked[orderKey(r.Topic, r.Key)] || s.refuses(r) != nil {
 			continue
 		}
-		group = append(group, r)
-		if t.group(group, s.tx != nil) < len(group) {
-			return i
-		}
+		group, places = append(group, r), append(places, i)
+	}
+	if n := t.group(group, s.tx != nil); n < len(group) {
+		return places[n]
 	}
 	return len(records)
 }

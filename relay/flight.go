@@ -150,7 +150,7 @@ func (f *flights) ack(r *Record, err error) {
 		return // a sink that breaks the rule of one acknowledgement must not break the count
 	}
 	fl.acked, fl.failed = true, err != nil
-	r.Key, r.Payload, r.Headers = nil, nil, nil // its neighbours may stay for long
+	r.letGo()
 	f.waiting--
 	f.bytes -= fl.size
 	fl.lane.add(-1, -fl.size)

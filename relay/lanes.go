@@ -1,6 +1,9 @@
 package relay
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Lanes is a Session that knows which records wait for the same thing, as those of one
 // partition do. One that stands still then holds back its own records and no others. A
@@ -33,8 +36,10 @@ type lane struct {
 
 	// The reader's own.
 	shelved int
-	// drain keeps the lane's rows on the shelf until the sink has none of its records.
+	// drain keeps the lane's rows on the shelf until the sink has none of its records, and
+	// rest until then.
 	drain bool
+	rest  time.Time
 	pass  uint64 // in which over was set
 	over  bool
 }
@@ -119,6 +124,9 @@ func (s *session) pruneLanes() {
 
 // ready reports whether the sink wants records of the lane now.
 func (s *session) ready(l *lane) bool {
+	if !l.rest.IsZero() && time.Now().Before(l.rest) {
+		return false
+	}
 	return s.laned == nil || s.laned.Ready(l.topic.name, l.number)
 }
 
@@ -163,5 +171,5 @@ func (l *lane) add(records int, bytes int64) {
 
 // full needs the mutex of flights. rows and bytes are what is free.
 func (l *lane) full(rows int, bytes int64) bool {
-	return l.waiting > 0 && (l.waiting >= rows || l.bytes > bytes)
+	return l.waiting > 0 && (l.waiting >= rows || l.bytes >= bytes)
 }

@@ -54,6 +54,9 @@ func (r *Record) flightID() int64 {
 	return r.ID
 }
 
+// letGo drops what a record holds: its neighbours, which share its memory, may stay for long.
+func (r *Record) letGo() { r.Key, r.Payload, r.Headers = nil, nil, nil }
+
 func (r *Record) event() dialect.Event { return dialect.Event{ID: r.ID, EventID: r.EventID} }
 
 // SetPosition notes where the broker put the record. A session that knows it calls it

@@ -31,11 +31,13 @@ func (s *shelf) has(id int64) bool {
 	return found
 }
 
-// add takes in records, in any order: a late commit has an id below others.
+// add takes in records, in any order: a late commit has an id below others. What the
+// records hold is let go.
 func (s *shelf) add(records []*Record) {
 	rows := make([]shelved, len(records))
 	for i, r := range records {
 		rows[i] = shelved{r.ID, r.lane}
+		r.letGo()
 	}
 	s.restore(rows)
 }
