@@ -60,12 +60,21 @@ func (s *session) setAside(ctx context.Context, left []*flight) {
 	if len(left) == 0 || !s.flights.setAside(left) {
 		return
 	}
+	s.tellAside(ctx, len(left), left[0].id)
+}
+
+func (s *session) tellAside(ctx context.Context, rows int, first int64) {
+	s.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: set aside, the others go on; end that session",
+		"table", s.relay.store.Table(), "rows", rows, "first", first, "may_be_locked_by", s.lockers(ctx))
+}
+
+// lockers names the sessions that may have locked rows.
+func (s *session) lockers(ctx context.Context) string {
 	who, err := s.relay.store.Lockers(ctx)
 	if err != nil || len(who) == 0 {
-		who = []string{"not known"}
+		return "not known"
 	}
-	s.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: set aside, the others go on; end that session",
-		"table", s.relay.store.Table(), "rows", len(left), "first", left[0].id, "may_be_locked_by", strings.Join(who, "; "))
+	return strings.Join(who, "; ")
 }
 
 // asideLoop tries again what was set aside.
@@ -82,13 +91,34 @@ func (s *session) asideLoop(ctx context.Context) {
 	}
 }
 
-// adopt sets aside what an earlier session delivered and could not delete.
-func (s *session) adopt(rows []dialect.Delivered) {
+// adopt sets aside what an earlier session delivered and could not delete. It returns how
+// many of the rows it did not have.
+func (s *session) adopt(rows []dialect.Delivered) (fresh int) {
 	for _, row := range rows {
-		fl := &flight{id: row.ID, eventID: row.EventID, size: row.Size, acked: true, placed: row.Placed, partition: row.Partition, offset: row.Offset}
+		if s.flights.aside[row.ID] != nil {
+			continue
+		}
+		fresh++
+		fl := &flight{
+			id: row.ID, eventID: row.EventID, size: row.Size, acked: true, transaction: earlierTransaction,
+			placed: row.Placed, partition: row.Partition, offset: row.Offset,
+		}
 		s.flights.byID[fl.id], s.flights.aside[fl.id] = fl, fl
+		s.flights.open.sent(fl)
 		s.highest = max(s.highest, fl.id)
 	}
+	return fresh
+}
+
+// adoptLocked sets aside those of named events that are still there.
+func (s *session) adoptLocked(ctx context.Context, named []dialect.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	rows, err := s.relay.store.Waiting(ctx, named)
+	if err == nil && s.adopt(rows) > 0 {
+		s.tellAside(ctx, len(rows), rows[0].ID)
+	}
+	return err
 }
 
 // setAside reports whether these are the first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,70 @@ func TestALockedRowHoldsUpNoOther(t *testing.T) {
 			require.Equal(t, numbered("k", 120), b.sink.values(), "each is sent once, and in order")
 		})
 	}
+}
+
+// The same in exactly-once mode, where a new session and a new relay begin with the delete of
+// what the manifests name, the locked row too. They stood until the lock was gone.
+func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
+	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
+		b := newExactly(t, db)
+		b.cfg.asideEvery = 100 * time.Millisecond
+		b.commit("k", "k1", "k2")
+		release := b.lock()
+		var once atomic.Bool
+		b.broker.verdict = func(r *Record) error {
+			if string(r.Payload) == "k3" && once.CompareAndSwap(false, true) {
+				return errors.New("the broker is away")
+			}
+			return nil
+		}
+		stop := b.start()
+		eventually(t, "all but the locked row are deleted", func() bool { return len(b.broker.values()) == 2 && b.rows() == 1 })
+		b.commit("k", "k3", "k4")
+		eventually(t, "a new session delivers", func() bool { return len(b.broker.values()) == 4 && b.rows() == 1 })
+		require.ErrorIs(t, stop(), ErrNotDrained)
+		b.expireLease()
+		stop = b.start()
+		b.commit("k", "k5")
+		eventually(t, "a new relay delivers", func() bool { return len(b.broker.values()) == 5 && b.rows() == 1 })
+		release()
+		eventually(t, "the locked row is deleted", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 5), b.broker.values(), "each is committed once, and in order")
+		stop = b.start()
+		b.commit("k", "k6")
+		eventually(t, "the next start finds nothing to delete", b.empty)
+		require.NoError(t, stop())
+		require.Equal(t, numbered("k", 6), b.broker.values())
+	})
+}
+
+// A row that is to be parked behind another of its key is locked. The move waited for it with
+// the lease row locked, until the lease was lost, again and again.
+func TestALockedRowThatIsToBeParkedHoldsUpNoOther(t *testing.T) {
+	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.cfg.LeaseTTL = 3 * time.Second
+		b.refuse("bad")
+		b.commit("k", "bad")
+		stop := b.start()
+		b.parkedAre("bad failed")
+		require.NoError(t, stop())
+		b.commit("k", "k1", "k2")
+		release := b.lock()
+		before := b.epoch()
+		stop = b.start()
+		for i := range 5 {
+			b.commitTo("other", "o", numbered("o", i+1)[i])
+			eventually(t, "the others are delivered", func() bool { return b.sink.count() == i+1 && b.rows() == 2 })
+		}
+		require.Equal(t, before+1, b.epoch(), "the lease was lost")
+		b.parkedAre("bad failed")
+		release()
+		b.parkedAre("bad failed", "k1 blocked", "k2 blocked")
+		require.NoError(t, stop())
+		require.Equal(t, numbered("o", 5), b.sink.values())
+	})
 }
 
 var errLocked = lockTimeout{}

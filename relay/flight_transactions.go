@@ -8,6 +8,9 @@ type openTransactions struct {
 	highest int64
 }
 
+// earlierTransaction stands for those of earlier sessions.
+const earlierTransaction = -1
+
 func (o *openTransactions) sent(fl *flight) {
 	if fl.transaction == 0 {
 		return // the sink has none
@@ -30,9 +33,13 @@ func (o *openTransactions) deleted(gone []*flight) {
 	}
 }
 
-// confirmed returns the highest number up to which nothing is left. complete: all that
-// was delivered is acknowledged.
+// confirmed returns the highest number up to which nothing is left, 0 for the transactions
+// of earlier sessions, and -1 if something of these is. complete: all that was delivered is
+// acknowledged.
 func (o *openTransactions) confirmed(complete bool) int64 {
+	if o.rows[earlierTransaction] > 0 {
+		return -1
+	}
 	n := o.highest
 	if !complete {
 		n--

@@ -37,6 +37,7 @@ const (
 const (
 	partDatabase = "database"
 	partDeletes  = "database, deleting"
+	partParking  = "database, parking"
 	partSink     = "sink"
 
 	partManifests = "sink, removing old manifests" // costs disk, delays nothing

@@ -25,10 +25,11 @@ const blockedReason = "waits behind an earlier event of its key"
 
 // aside are records of a read that are not for the sink.
 type aside struct {
-	rows  []dialect.Parking
-	first *Record           // the first that was refused, and
-	err   error             // why
-	fresh map[string]uint64 // keys that become blocked by it, with their hashes
+	rows    []dialect.Parking
+	records []*Record         // the same
+	first   *Record           // the first that was refused, and
+	err     error             // why
+	fresh   map[string]uint64 // keys that become blocked by it, with their hashes
 
 	// later are those that may be parked only when an earlier record of their key is
 	// acknowledged, and what comes behind them in their lane.
@@ -75,7 +76,7 @@ func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*R
 		if r.Key != nil && len(blocked)+len(a.fresh) > 0 {
 			key := orderKey(r.Topic, r.Key)
 			if _, fresh := a.fresh[key]; fresh || blocked[key] {
-				a.rows = append(a.rows, dialect.Parking{Event: r.event(), Size: recordSize(r), State: dialect.ParkBlocked, Error: blockedReason})
+				a.set(r, dialect.Parking{State: dialect.ParkBlocked, Error: blockedReason})
 				continue
 			}
 		}
@@ -130,17 +131,21 @@ func (a *aside) refuse(r *Record, err error, s *session) {
 		a.first, a.err = r, err
 	}
 	blocks := r.Key != nil && s.relay.cfg.OnRejection == BlockKey
-	a.rows = append(a.rows, dialect.Parking{
-		Event: r.event(), Size: recordSize(r), State: dialect.ParkFailed, Error: err.Error(),
-		// By the policy skip later events of the key go on: this one is overtaken by them.
-		Overtaken: r.Key != nil && !blocks,
-	})
 	if blocks {
 		if a.fresh == nil {
 			a.fresh = make(map[string]uint64)
 		}
 		a.fresh[orderKey(r.Topic, r.Key)] = s.flights.hash(r)
 	}
+	// By the policy skip later events of the key go on: this one is overtaken by them.
+	a.set(r, dialect.Parking{State: dialect.ParkFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
+}
+
+// set sets a record aside.
+func (a *aside) set(r *Record, p dialect.Parking) {
+	p.Event, p.Size = r.event(), recordSize(r)
+	a.rows, a.records = append(a.rows, p), append(a.records, r)
+	r.letGo()
 }
 
 // park moves rows aside, and blocks their keys.
@@ -150,10 +155,16 @@ func (s *session) park(ctx context.Context, a aside) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	if _, err := s.relay.store.Park(ctx, s.lease, a.rows); err != nil {
+	moved, err := s.relay.store.Park(ctx, s.lease, a.rows)
+	if moved == 0 && dialect.IsLockTimeout(err) {
+		s.parkLater(ctx, a.records, err)
+		return nil
+	}
+	if err != nil {
 		s.keeper.blocked.forget() // it may have been done
 		return s.lostOr(fmt.Errorf("park events of %s: %w", s.relay.store.Table(), err))
 	}
+	s.relay.health.resumed(partParking)
 	for _, hash := range a.fresh {
 		s.keeper.blocked.add(hash)
 	}
@@ -163,6 +174,21 @@ func (s *session) park(ctx context.Context, a aside) error {
 			"error", a.err, "parked", len(a.rows), "keys_blocked", len(a.fresh))
 	}
 	return nil
+}
+
+// lockedRest is how long the rows of a lane wait on the shelf after one of them could not be
+// parked, because somebody has locked it.
+const lockedRest = time.Second
+
+// parkLater puts rows on the shelf that are to be parked and cannot be now: nothing of their
+// lanes passes them there, and the other lanes go on.
+func (s *session) parkLater(ctx context.Context, records []*Record, err error) {
+	for _, r := range records {
+		r.lane.rest = time.Now().Add(lockedRest)
+	}
+	s.putBack(records)
+	s.relay.health.paused(partParking, fmt.Errorf("%s: rows that are to be parked are locked by another transaction (may be %s), end that session: %w",
+		s.relay.store.Table(), s.lockers(ctx), err))
 }
 
 // parkRefused moves a row aside that was refused alone. The session that sent it has

@@ -63,6 +63,8 @@ type store interface {
 	Writers(ctx context.Context) (dialect.Writers, error)
 	// DeleteNamed removes delivered rows, or says that the lease is not held.
 	DeleteNamed(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
+	// Waiting returns those of the events that are in the table.
+	Waiting(ctx context.Context, events []dialect.Event) ([]dialect.Delivered, error)
 	// Delete removes delivered rows while the lease is held.
 	Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error)
 	// Renumber gives a row the next id.

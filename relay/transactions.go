@@ -77,7 +77,7 @@ func (s *session) openTransactional(ctx context.Context, sink Transactional) (Tr
 		tx.Close()
 		return nil, s.lostOr(err)
 	}
-	s.keepPosition(ctx, tx, 0)
+	s.keepPosition(ctx, tx, s.flights.confirmed())
 	return tx, nil
 }
 
@@ -127,7 +127,21 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 	return err
 }
 
-func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (int64, error) {
+// deleteNamed deletes what transactions have named. Rows that somebody has locked are set
+// aside: they were sent, and are not sent again.
+func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (deleted int64, err error) {
+	left, err := around(events, asideWaits, func(part []dialect.Event) error {
+		n, err := s.deleteNow(ctx, part)
+		deleted += n
+		return err
+	})
+	if err == nil && len(left) > 0 {
+		err = s.adoptLocked(ctx, left)
+	}
+	return deleted, err
+}
+
+func (s *session) deleteNow(ctx context.Context, events []dialect.Event) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	if s.relay.cfg.Archive {
@@ -180,6 +194,9 @@ func (s *session) confirmLoop(ctx context.Context) {
 func (s *session) keepPosition(ctx context.Context, tx TransactionalSession, confirmed int64) {
 	if s.keeper.term.Err() != nil {
 		return
+	}
+	if confirmed < 0 {
+		return // rows of earlier transactions are still there
 	}
 	if position := tx.Confirm(confirmed); position != nil {
 		s.unkept = position

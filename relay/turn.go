@@ -104,9 +104,6 @@ func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
 		left, err := around(r.carried[:n], asideWaits, func(part []dialect.Delivered) error {
 			return r.removeCarried(ctx, k.lease, part)
 		})
-		if err == nil && len(left) > 0 && r.cfg.Mode == ExactlyOnce {
-			err = errors.New("rows are locked by another transaction") // the manifests name them: the start deletes them
-		}
 		if err != nil {
 			r.carried = append(locked, r.carried...)
 			return fmt.Errorf("delete what was delivered before: %w", err)

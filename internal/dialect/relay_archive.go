@@ -81,7 +81,7 @@ func (r *Relay) DeleteArchiving(ctx context.Context, l Lease, rows []Delivered) 
 // ArchiveSent is DeleteArchiving for events of which nothing else is known. Most of them
 // are gone, as a rule.
 func (r *Relay) ArchiveSent(ctx context.Context, l Lease, events []Event) (int64, error) {
-	rows, err := r.waiting(ctx, events)
+	rows, err := r.Waiting(ctx, events)
 	if err != nil {
 		return 0, err
 	}

@@ -32,8 +32,8 @@ func moves[T any](rows []T, size func(T) int64) iter.Seq[[]T] {
 	}
 }
 
-// waiting returns those of events that are in outbox_events, with their sizes.
-func (r *Relay) waiting(ctx context.Context, events []Event) ([]Delivered, error) {
+// Waiting returns those of events that are in outbox_events, with their sizes.
+func (r *Relay) Waiting(ctx context.Context, events []Event) ([]Delivered, error) {
 	named := make(map[Event]bool, len(events))
 	ids := make([]int64, len(events))
 	for i, e := range events {

@@ -103,7 +103,7 @@ func mysqlParked(n Names) parkedSQL {
 	heads, followers := n.Expand(mysqlHeads), n.Expand(mysqlFollowers)
 	return parkedSQL{
 		blocked:    n.Expand(mysqlBlocked),
-		move:       []string{n.Expand(mysqlMove), n.Expand(mysqlMoved)},
+		move:       []string{n.Expand(mysqlRowWait + mysqlMove), n.Expand(mysqlRowWait + mysqlMoved)},
 		orphans:    n.Expand(mysqlOrphans),
 		sent:       n.Expand(fmt.Sprintf(sentParked, "?", "?", "?", "?")),
 		candidates: n.Expand(mysqlCandidates),

@@ -13,7 +13,7 @@ const (
 	// its sequence after the sort.
 	postgresMove = `WITH moved AS (
   DELETE FROM {outbox_events} AS e USING json_array_elements($1::json) WITH ORDINALITY AS a (v, n)
-  WHERE e.id = (a.v->>0)::bigint AND e.event_id = (a.v->>1)::uuid
+  WHERE e.id = (a.v->>0)::bigint AND e.event_id = (a.v->>1)::uuid` + postgresRowWait + `
   RETURNING e.*, a.n, a.v->>2 AS state, a.v->>3 AS error, a.v->>4 = '1' AS overtaken
 )
 INSERT INTO {outbox_parked} (` + parkedColumns + `)
