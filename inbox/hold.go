@@ -73,7 +73,7 @@ func (h *Hold) Skip(ctx context.Context, db *sql.DB, next int64) error {
 	fail := func(err error) error {
 		return fmt.Errorf("inbox: move the offset of %s/%d for %q to %d: %w%s", h.topic, h.partition, h.ib.consumer, next, err, hint(err))
 	}
-	moved, err := h.ib.store.MoveOffset(ctx, db, h.ib.consumer, h.topic, h.partition, h.epoch, next, next)
+	moved, err := h.ib.store.MoveOffset(ctx, db, h.ib.consumer, h.topic, h.partition, h.epoch, h.known(), next, next)
 	if err != nil {
 		return fail(err)
 	}
@@ -88,7 +88,26 @@ func (h *Hold) Skip(ctx context.Context, db *sql.DB, next int64) error {
 	case row.Epoch != h.epoch:
 		return fail(ErrFenced)
 	}
-	return nil
+	return h.checkBack(row)
+}
+
+// known is the offset that the database had at last; -1: none.
+func (h *Hold) known() int64 {
+	if !h.next.Valid {
+		return -1
+	}
+	return h.next.Int64
+}
+
+// checkBack refuses a row that says less than it said before: the database was restored to an earlier state, or has failed
+// over to a copy that lags, and the messages between are to be read again.
+func (h *Hold) checkBack(row dialect.InboxHold) error {
+	back := &Hold{next: row.Next}
+	if row.Epoch != h.epoch || back.known() >= h.known() {
+		return nil
+	}
+	return fmt.Errorf("%w, or the database has gone back to an earlier state: consumer %q, %s/%d stood at offset %d, and stands at %d (-1: none)",
+		ErrFenced, h.ib.consumer, h.topic, h.partition, h.known(), back.known())
 }
 
 // check refuses messages of another partition, and disorder.
@@ -111,7 +130,7 @@ func (h *Hold) move(ctx context.Context, tx *sql.Tx, ms []Message) error {
 	if h.next.Valid && h.next.Int64 < next {
 		first = max(first, h.next.Int64)
 	}
-	moved, err := h.ib.store.MoveOffset(ctx, tx, h.ib.consumer, h.topic, h.partition, h.epoch, first, next)
+	moved, err := h.ib.store.MoveOffset(ctx, tx, h.ib.consumer, h.topic, h.partition, h.epoch, h.known(), first, next)
 	if err != nil || moved {
 		return err
 	}
@@ -129,6 +148,9 @@ func (h *Hold) move(ctx context.Context, tx *sql.Tx, ms []Message) error {
 // way, it waits for it. The epoch is the database's.
 func (h *Hold) resolve(ctx context.Context, tx *sql.Tx) (epoch int64, err error) {
 	row, err := h.ib.store.LockHold(ctx, tx, h.ib.consumer, h.topic, h.partition)
+	if err == nil {
+		err = h.checkBack(row)
+	}
 	if err == nil && row.Epoch == h.epoch {
 		h.next = row.Next
 	}

@@ -167,3 +167,33 @@ func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 		}
 	})
 }
+
+// The database is restored, or fails over to a copy that lags, under a member that holds the partition: what was lost must not
+// be passed over. The next Hold begins where the database is.
+func TestADatabaseThatGoesBackEndsItsHolds(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		for name, opts := range holdOptions {
+			ib, calls := b.inbox(t, name), 0
+			h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			require.NoError(t, err)
+			opts := append(opts, inbox.InHold(h))
+			for _, back := range []string{"101", "NULL"} {
+				_, err = ib.ProcessBatch(t.Context(), b.DB, orders(3), b.applyAll(&calls), opts...)
+				require.NoError(t, err)
+				b.exec(t, "UPDATE inbox_offsets SET next_offset = "+back+" WHERE consumer = ?", name)
+				for range 2 { // it does not forget
+					_, err = ib.ProcessBatch(t.Context(), b.DB, orders(6)[3:], b.applyAll(&calls), opts...)
+					require.ErrorIs(t, err, inbox.ErrFenced, name)
+					require.ErrorContains(t, err, "stood at offset 103")
+					require.ErrorIs(t, h.Skip(t.Context(), b.DB, 106), inbox.ErrFenced, name)
+				}
+				b.exec(t, "UPDATE inbox_offsets SET next_offset = 103 WHERE consumer = ?", name)
+			}
+			b.exec(t, "UPDATE inbox_offsets SET next_offset = 101 WHERE consumer = ?", name)
+			h, err = ib.Hold(t.Context(), b.DB, "orders", 2)
+			require.NoError(t, err)
+			next, _ := h.Next()
+			require.EqualValues(t, 101, next, name)
+		}
+	})
+}

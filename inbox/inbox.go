@@ -86,7 +86,7 @@ type store interface {
 	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	LockHold(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
-	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error)
+	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, known, first, next int64) (bool, error)
 	// The consumer's Kafka group, there too.
 	ReadGroups(ctx context.Context, db dialect.Queryer, consumer string, topics []string, older bool) ([]dialect.InboxGroupPosition, error)
 	InsertGroup(ctx context.Context, db dialect.Execer, consumer string, g dialect.InboxGroupPosition) (bool, error)

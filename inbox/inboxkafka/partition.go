@@ -340,7 +340,7 @@ func (p *partition) failed(err error) {
 	switch {
 	case p.ctx.Err() != nil: // cancelled, and rolled back
 	case errors.Is(err, inbox.ErrFenced):
-		p.m.log.Info("inboxkafka: another member has taken the partition", "topic", p.name.topic, "partition", p.name.id)
+		p.m.log.Info("inboxkafka: another member has taken the partition", "topic", p.name.topic, "partition", p.name.id, "error", err)
 		p.m.background.Go(p.takeBack)
 	default:
 		// Of a partition that was finishing beside Run's end, too.

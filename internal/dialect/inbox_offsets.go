@@ -56,12 +56,14 @@ func (i *Inbox) LockHold(ctx context.Context, tx Queryer, consumer, topic string
 	return h, err
 }
 
-// MoveOffset sets the next offset of a partition that is held with epoch, if it is not
-// beyond first yet; false: it is, or another member holds the partition.
-func (i *Inbox) MoveOffset(ctx context.Context, tx Execer, consumer, topic string, partition int32, epoch, first, next int64) (bool, error) {
+// MoveOffset sets the next offset of a partition that is held with epoch, if it is not beyond first yet, and not below known,
+// where it was (-1: nowhere); false: it is, or another member holds the partition.
+func (i *Inbox) MoveOffset(
+	ctx context.Context, tx Execer, consumer, topic string, partition int32, epoch, known, first, next int64,
+) (bool, error) {
 	n, err := i.affected(ctx, tx, "UPDATE {inbox_offsets} SET next_offset = ?, updated_at = "+i.stamp()+
-		" WHERE consumer = ? AND kafka_topic = ? AND kafka_partition = ? AND epoch = ? AND (next_offset IS NULL OR next_offset <= ?)",
-		next, i.bytes(consumer), i.bytes(topic), partition, epoch, first)
+		" WHERE consumer = ? AND kafka_topic = ? AND kafka_partition = ? AND epoch = ? AND COALESCE(next_offset, -1) BETWEEN ? AND ?",
+		next, i.bytes(consumer), i.bytes(topic), partition, epoch, known, first)
 	return n > 0, err
 }
 
