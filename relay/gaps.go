@@ -22,14 +22,16 @@ type gap struct {
 	coarse bool
 	// proof is what must end before the gap can be forgotten; nil until the next look.
 	proof *proof
+	// due: a writer may have ended since the last read, so the next one has to look.
+	due bool
 }
 
 // proof follows the transactions that were open when gaps were first seen. When all
 // have ended, whatever they wrote is visible to a read that begins afterwards; after
 // such a read the gaps are known to be dead.
 type proof struct {
-	open map[string]string // writer ID → prefix of the IDs that it may go on under
-	done bool              // all have ended
+	open map[string]dialect.Writer // by ID
+	done bool                      // all have ended
 }
 
 // gapSet holds disjoint gaps in ascending order.
@@ -58,6 +60,30 @@ func (s *gapSet) ranges() []dialect.Range {
 		ranges[i] = g.Range
 	}
 	return ranges
+}
+
+// asleep lists for each gap the transactions that alone may fill it, where all of them are
+// known and were open after the last read: while none of them has ended, nothing can be
+// there. nil: the read has to look.
+func (s *gapSet) asleep() (asleep [][]uint64) {
+	for i, g := range s.gaps {
+		numbers := g.proof.numbers()
+		if g.due || numbers == nil {
+			continue
+		}
+		if asleep == nil {
+			asleep = make([][]uint64, len(s.gaps))
+		}
+		asleep[i] = numbers
+	}
+	return asleep
+}
+
+// looked takes in that a read has looked at all gaps.
+func (s *gapSet) looked() {
+	for i := range s.gaps {
+		s.gaps[i].due = false
+	}
 }
 
 // proven lists the gaps of which all writers have ended. Taken before a read, they
@@ -93,11 +119,11 @@ func (s *gapSet) advance(head, newHead int64, ids []int64, forget map[int64]bool
 		case g.coarse:
 			next = append(next, g)
 		default:
-			next = appendHoles(next, g.Range, seen, g.proof)
+			next = appendHoles(next, g, seen)
 		}
 	}
 	if newHead > head {
-		next = appendHoles(next, dialect.Range{Lo: head + 1, Hi: newHead}, rest, nil)
+		next = appendHoles(next, gap{Range: dialect.Range{Lo: head + 1, Hi: newHead}}, rest)
 	}
 	s.gaps = next
 }
@@ -110,17 +136,18 @@ func (s *gapSet) coarse() bool {
 // crowded reports whether there are more gaps than one statement should name.
 func (s *gapSet) crowded() bool { return len(s.gaps) > s.max }
 
-// appendHoles appends what remains of r without the ids seen in it.
-func appendHoles(gaps []gap, r dialect.Range, seen []int64, p *proof) []gap {
-	lo := r.Lo
+// appendHoles appends what remains of g without the ids seen in it.
+func appendHoles(gaps []gap, g gap, seen []int64) []gap {
+	end := g.Hi
 	for _, id := range seen {
-		if id > lo {
-			gaps = append(gaps, gap{Range: dialect.Range{Lo: lo, Hi: id - 1}, proof: p})
+		if id > g.Lo {
+			g.Hi = id - 1
+			gaps = append(gaps, g)
 		}
-		lo = id + 1
+		g.Lo = id + 1
 	}
-	if lo <= r.Hi {
-		gaps = append(gaps, gap{Range: dialect.Range{Lo: lo, Hi: r.Hi}, proof: p})
+	if g.Hi = end; g.Lo <= g.Hi {
+		gaps = append(gaps, g)
 	}
 	return gaps
 }
@@ -146,7 +173,7 @@ func (s *gapSet) merge() {
 	for i, g := range s.gaps[1:] {
 		last := &merged[len(merged)-1]
 		if excess > 0 && distances[i] <= widest {
-			last.Hi, last.coarse, last.proof = g.Hi, true, joinProofs(last.proof, g.proof)
+			last.Hi, last.coarse, last.proof, last.due = g.Hi, true, joinProofs(last.proof, g.proof), last.due || g.due
 			excess--
 			continue
 		}
@@ -161,6 +188,9 @@ func (g gap) distance(next gap) int64 {
 	d := next.Lo - g.Hi
 	if g.proof != next.proof {
 		d |= 1 << 62
+	}
+	if g.due || next.due { // a look at one is a walk over what lies between
+		d |= 1 << 61
 	}
 	return d
 }
@@ -181,11 +211,9 @@ func joinProofs(a, b *proof) *proof {
 	if b.done {
 		return a
 	}
-	joined := &proof{open: make(map[string]string, len(a.open)+len(b.open))}
+	joined := &proof{open: make(map[string]dialect.Writer, len(a.open)+len(b.open))}
 	for _, p := range []*proof{a, b} {
-		for id, next := range p.open {
-			joined.open[id] = next
-		}
+		maps.Copy(joined.open, p.open)
 	}
 	return joined
 }
@@ -206,7 +234,7 @@ func (s *gapSet) observe(w dialect.Writers) {
 		return
 	}
 	s.noteRests(w)
-	updated := make(map[*proof]bool)
+	updated, ended := make(map[*proof]bool), make(map[*proof]bool)
 	firsts := make(map[int]*proof) // by how many writers were at rest before the gap's ids were given out
 	for i := range s.gaps {
 		switch p := s.gaps[i].proof; {
@@ -215,11 +243,12 @@ func (s *gapSet) observe(w dialect.Writers) {
 			if firsts[len(open)] == nil {
 				firsts[len(open)] = newProof(open)
 			}
-			s.gaps[i].proof = firsts[len(open)]
+			s.gaps[i].proof, s.gaps[i].due = firsts[len(open)], true
 		case !p.done && !updated[p]:
 			updated[p] = true
-			p.update(w)
+			ended[p] = p.update(w)
 		}
+		s.gaps[i].due = s.gaps[i].due || ended[s.gaps[i].proof]
 	}
 	s.unify()
 }
@@ -270,36 +299,50 @@ func (s *gapSet) mayFill(id int64, open []dialect.Writer) []dialect.Writer {
 }
 
 func newProof(open []dialect.Writer) *proof {
-	p := &proof{open: make(map[string]string, len(open))}
+	p := &proof{open: make(map[string]dialect.Writer, len(open))}
 	for _, writer := range open {
-		p.open[writer.ID] = writer.Next
+		p.open[writer.ID] = writer
 	}
 	p.done = len(p.open) == 0
 	return p
 }
 
-// update drops the writers that are gone. One that may go on under another name (a
-// transaction that was prepared) is replaced by all that bear such a name.
-func (p *proof) update(w dialect.Writers) {
-	still := make(map[string]string, len(p.open))
-	byID := make(map[string]string, len(w.Open))
-	for _, writer := range w.Open {
-		byID[writer.ID] = writer.Next
+// numbers are those of the transactions that are open; nil: not all are known.
+func (p *proof) numbers() (numbers []uint64) {
+	if p == nil || p.done {
+		return nil
 	}
-	for id, next := range p.open {
-		if _, open := byID[id]; open {
-			still[id] = next
+	for _, writer := range p.open {
+		if writer.Number == 0 {
+			return nil
+		}
+		numbers = append(numbers, writer.Number)
+	}
+	return numbers
+}
+
+// update drops the writers that are gone, and reports whether any is. One that may go on
+// under another name (a transaction that was prepared) is replaced by all that bear such a
+// name.
+func (p *proof) update(w dialect.Writers) (ended bool) {
+	still := make(map[string]dialect.Writer, len(p.open))
+	byID := make(map[string]dialect.Writer, len(w.Open))
+	for _, writer := range w.Open {
+		byID[writer.ID] = writer
+	}
+	for id, writer := range p.open {
+		if now, open := byID[id]; open {
+			still[id] = now
 			continue
 		}
-		if next == "" {
-			continue
-		}
-		for heir, heirNext := range byID {
-			if len(heir) >= len(next) && heir[:len(next)] == next {
-				still[heir] = heirNext
+		ended = true
+		for heir, as := range byID {
+			if writer.Next != "" && strings.HasPrefix(heir, writer.Next) {
+				still[heir] = as
 			}
 		}
 	}
 	p.open = still
 	p.done = len(still) == 0
+	return ended
 }

@@ -174,7 +174,7 @@ type batch struct {
 // that it had seen before.
 func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, error) {
 	forget := s.gaps.proven()
-	q := dialect.ReadQuery{Gaps: s.gaps.ranges(), Head: s.head, Limit: limit + s.returning()}
+	q := dialect.ReadQuery{Gaps: s.gaps.ranges(), Asleep: s.gaps.asleep(), Head: s.head, Limit: limit + s.returning()}
 	s.flights.beginRead()
 	defer s.flights.endRead()
 	b, failed := s.collect(ctx, q, limit, bytes, nil)
@@ -188,6 +188,8 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 	}
 	if b.cut && b.last <= s.head {
 		forget = nil // not all gaps were shown; a row above the head comes after all of them
+	} else {
+		s.gaps.looked()
 	}
 	s.lastFound = len(b.records)
 	if len(b.records) > 0 {

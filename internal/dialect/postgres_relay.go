@@ -45,11 +45,17 @@ const (
 	postgresHeader = `SELECT 0::bigint, NULL::bytea, CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
        NULL::text, ` + postgresServer + `, NULL::bytea, NULL::text, NULL::timestamptz
 `
-	postgresGaps = `(SELECT e.* FROM unnest($3::text::bigint[], $4::text::bigint[]) AS gap (lo, hi)
+	//
+	// A gap whose transactions all run, by the statement's own snapshot, has no row to show:
+	// what lies there is not walked over. (A transaction's number stays the same when it is
+	// prepared, and those of its savepoints end with it.)
+	postgresGaps = `(SELECT e.* FROM unnest($3::text::bigint[], $4::text::bigint[], $5::text::text[]) AS gap (lo, hi, asleep)
   CROSS JOIN LATERAL (
     SELECT id, uuid_send(event_id), topic, event_key, event_type, payload, headers::text, created_at
     FROM {outbox_events} WHERE id BETWEEN gap.lo AND gap.hi ORDER BY id LIMIT $1::bigint
-  ) e ORDER BY e.id LIMIT $1::bigint)
+  ) e
+  WHERE gap.asleep = '' OR EXISTS (SELECT FROM unnest(gap.asleep::xid8[]) AS t (number) WHERE pg_visible_in_snapshot(t.number, pg_current_snapshot()))
+  ORDER BY e.id LIMIT $1::bigint)
 `
 	postgresTail = `(SELECT id, uuid_send(event_id), topic, event_key, event_type, payload, headers::text, created_at
  FROM {outbox_events} WHERE id > $2::bigint ORDER BY id LIMIT $1::bigint)`
@@ -77,13 +83,18 @@ WHERE e.id = delivered.id AND e.event_id = delivered.event_id
 	// A session that is idle in its transaction has executed nothing since its state
 	// changed, and a prepared transaction, whose locks have no process, never does. Of
 	// other users' sessions only those are told who may read all statistics.
-	postgresWriters = `SELECT l.virtualtransaction, coalesce(min(CASE WHEN l.pid IS NULL THEN 'prepared'
-  WHEN a.state LIKE 'idle in transaction%' THEN a.pid || ' since ' || a.state_change END), '')
-FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
-  AND l.relation = $1::text::regclass
-  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-GROUP BY l.virtualtransaction`
+	// Of the numbers that a transaction holds the oldest is its own, the others are its
+	// savepoints'. They have 32 bits, those of a snapshot 64.
+	postgresWriters = `WITH held AS MATERIALIZED (
+  SELECT * FROM pg_locks WHERE granted AND (locktype = 'transactionid' AND mode = 'ExclusiveLock'
+    OR locktype = 'relation' AND mode = 'RowExclusiveLock' AND relation = $1::text::regclass
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+SELECT l.virtualtransaction, coalesce(min(CASE WHEN l.pid IS NULL THEN 'prepared'
+    WHEN a.state LIKE 'idle in transaction%' THEN a.pid || ' since ' || a.state_change END), ''),
+  coalesce((array_agg(l.transactionid ORDER BY age(l.transactionid) DESC) FILTER (WHERE l.locktype = 'transactionid'))[1]::text, '0')::bigint,
+  pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+FROM held l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+GROUP BY l.virtualtransaction HAVING bool_or(l.locktype = 'relation')`
 
 	postgresGiven = `(SELECT CASE WHEN has_sequence_privilege(s.name, 'SELECT, USAGE') THEN pg_sequence_last_value(s.name::regclass) END
  FROM (SELECT pg_get_serial_sequence($1, 'id') AS name) AS s)`
@@ -93,7 +104,7 @@ func (p *postgresRelay) read(ctx context.Context, q ReadQuery, visit func(*Row) 
 	statement, args := p.tail, []any{q.Limit, q.Head}
 	if len(q.Gaps) > 0 {
 		lo, hi := postgresArrays(q.Gaps)
-		statement, args = p.withGaps, append(args, lo, hi)
+		statement, args = p.withGaps, append(args, lo, hi, postgresAsleep(q))
 	}
 	if q.GapsOnly {
 		args[1] = int64(math.MaxInt64)
@@ -120,6 +131,24 @@ func postgresArrays(ranges []Range) (lo, hi string) {
 		h.WriteString(strconv.FormatInt(r.Hi, 10))
 	}
 	return l.String() + "}", h.String() + "}"
+}
+
+// postgresAsleep is an array of arrays of xid8, as text.
+func postgresAsleep(q ReadQuery) string {
+	var b strings.Builder
+	for i := range q.Gaps {
+		b.WriteByte("{,"[min(i, 1)])
+		b.WriteByte('"')
+		if i < len(q.Asleep) && len(q.Asleep[i]) > 0 {
+			for j, number := range q.Asleep[i] {
+				b.WriteByte("{,"[min(j, 1)])
+				b.WriteString(strconv.FormatUint(number, 10))
+			}
+			b.WriteByte('}')
+		}
+		b.WriteByte('"')
+	}
+	return b.String() + "}"
 }
 
 func (p *postgresRelay) deleteRun(ctx context.Context, l Lease, r Run) (int64, error) {
@@ -192,14 +221,18 @@ func (p *postgresRelay) openWriters(ctx context.Context) (Writers, error) {
 	w := Writers{Known: true}
 	for rows.Next() {
 		var id, rest string
-		if err := rows.Scan(&id, &rest); err != nil {
+		var number, next int64
+		if err := rows.Scan(&id, &rest, &number, &next); err != nil {
 			return Writers{}, err
 		}
-		writer := Writer{ID: "prepared:" + id, Rest: rest}
+		if number > 0 { // it runs: within 2^31 of the next one
+			number = next + int64(int32(uint32(number)-uint32(next)))
+		}
+		writer := Writer{ID: "prepared:" + id, Rest: rest, Number: uint64(number)}
 		if !strings.HasPrefix(id, "-1/") {
 			// After a restart the relay reads from the start, and forgets its gaps; but
 			// it may look before it has read.
-			writer = Writer{ID: id, Next: "prepared:", Rest: rest}
+			writer = Writer{ID: id, Next: "prepared:", Rest: rest, Number: uint64(number)}
 		}
 		w.Open = append(w.Open, writer)
 	}

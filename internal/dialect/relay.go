@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,9 +29,13 @@ type Range struct{ Lo, Hi int64 }
 // ReadQuery asks for the rows whose id lies in one of Gaps or above Head. Gaps
 // ascend, do not touch one another, and lie at or below Head.
 type ReadQuery struct {
-	Gaps  []Range
-	Head  int64
-	Limit int // of rows from the gaps, and of rows above Head
+	Gaps []Range
+	// Asleep names for each gap the transactions that alone may have written to it and not
+	// committed, by Writer.Number: the read passes over a gap while its snapshot sees all of them
+	// running. Empty: it looks there. nil: at all.
+	Asleep [][]uint64
+	Head   int64
+	Limit  int // of rows from the gaps, and of rows above Head
 
 	GapsOnly bool // leave out the rows above Head
 }
@@ -98,6 +103,8 @@ type Writer struct {
 	// Rest, if not empty, says that it executes nothing. The same in two looks: it has
 	// executed nothing in between, so it has taken no id.
 	Rest string
+	// Number is the transaction's, for ReadQuery.Asleep; 0: not known, or it has none yet.
+	Number uint64
 }
 
 // Writers is one look at the open writers.
@@ -307,12 +314,13 @@ func (r *Relay) Inspect(ctx context.Context, name string) (Source, error) {
 
 // rights fails if the user may not read or delete events: a relay that may not delete
 // would publish every event again each time it starts. And it fails if the user may not
-// park, which would stop the source at the first refused event. No statement names a row. SQLite has no users, and a delete would wait for a writer.
+// park, which would stop the source at the first refused event. No statement names a row, or walks
+// over deleted ones. SQLite has no users, and a delete would wait for a writer.
 func (r *Relay) rights(ctx context.Context) error {
 	if r.names.Dialect == SQLite {
 		return nil
 	}
-	if _, err := r.sql.read(ctx, ReadQuery{Limit: 1}, func(*Row) bool { return false }); err != nil {
+	if _, err := r.sql.read(ctx, ReadQuery{Head: math.MaxInt64, Limit: 1}, func(*Row) bool { return false }); err != nil {
 		return err
 	}
 	if _, err := r.sql.deleteEvents(ctx, r.db, Lease{}, []Event{{}}); err != nil {

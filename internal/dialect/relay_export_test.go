@@ -8,7 +8,7 @@ func (r *Relay) ReadSQL(q ReadQuery) (string, []any) {
 			return s.tail, []any{q.Limit, q.Head}
 		}
 		lo, hi := postgresArrays(q.Gaps)
-		return s.withGaps, []any{q.Limit, q.Head, lo, hi}
+		return s.withGaps, []any{q.Limit, q.Head, lo, hi, postgresAsleep(q)}
 	case *mysqlRelay:
 		return s.names.Expand(s.readStatement(q)), nil
 	}

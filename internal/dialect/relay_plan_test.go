@@ -140,7 +140,7 @@ func postgresPlans(t *testing.T, db dbtest.Database, generic bool) {
 
 	q := dialect.ReadQuery{Head: 50_000, Limit: 4096, Gaps: someGaps()}
 	statement, args := r.ReadSQL(q)
-	plan := planOn(t, db.DB, generic, "int, bigint, text, text", statement, args...)
+	plan := planOn(t, db.DB, generic, "int, bigint, text, text, text", statement, args...)
 	require.Equal(t, 2, strings.Count(plan, "outbox_events_pkey"), plan)
 	require.NotContains(t, plan, "Seq Scan on outbox_events", plan)
 	// The parts follow one another. What the gaps hold may be sorted (they are nearly
