@@ -19,7 +19,8 @@ import (
 //     so that partitions that stand still never stop the others, whatever the size of a message.
 //
 // So the bound is exceeded by one batch, which cannot be taken in parts, and by one a second and broker while
-// everything stands still, one for each partition at the most.
+// everything stands still, one for each partition at the most; and a batch stays in memory until the last of its records
+// is done.
 type budget struct {
 	limit int64
 	held  atomic.Int64 // by messages that wait or are in handlers

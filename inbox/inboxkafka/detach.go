@@ -2,42 +2,34 @@ package inboxkafka
 
 import "github.com/twmb/franz-go/pkg/kgo"
 
-// What records share memory in: a slab of payloads, and one of records.
-const (
-	slabBytes   = 64 << 10
-	slabRecords = 128
-)
+// slabBytes is what small records share in memory.
+const slabBytes = 64 << 10
 
-// detach copies records out of the fetch that they came in. Left there, one record that waits would keep a
-// whole batch in memory, and without compression the whole answer of a broker.
-func detach(records []*kgo.Record) []*kgo.Record {
+// detach moves keys, values and headers out of the answer of the broker that they came in. Left there, one record
+// that waits would keep the whole answer in memory, which is what many partitions have sent. A batch that was compressed
+// has memory of its own, and so have the records of each batch: a batch stays as long as one of its records.
+func detach(records []*kgo.Record) {
 	left := 0
 	for _, r := range records {
 		left += payload(r)
 	}
-	copies := make([]*kgo.Record, len(records))
 	var slab []byte
-	var structs []kgo.Record
-	for i, r := range records {
-		if len(structs) == 0 {
-			structs = make([]kgo.Record, min(slabRecords, len(records)-i))
-		}
-		copies[i], structs = &structs[0], structs[1:]
-		*copies[i] = *r
-
+	for _, r := range records {
 		n := payload(r)
-		memory := slab
+		left -= n
+		if r.Attrs.CompressionType() != 0 || n == 0 {
+			continue
+		}
+		var memory []byte
 		switch {
 		case n > slabBytes/4:
 			memory = make([]byte, n)
 		case n > len(slab):
-			slab = make([]byte, min(slabBytes, left))
-			memory = slab
+			slab = make([]byte, min(slabBytes, n+left))
+			fallthrough
+		default:
+			memory, slab = slab[:n], slab[n:]
 		}
-		if n <= slabBytes/4 {
-			slab = slab[n:]
-		}
-		left -= n
 		move := func(b *[]byte) {
 			switch k := copy(memory, *b); {
 			case k > 0:
@@ -46,16 +38,15 @@ func detach(records []*kgo.Record) []*kgo.Record {
 				*b = []byte{}
 			}
 		}
-		move(&copies[i].Key)
-		move(&copies[i].Value)
-		for h := range copies[i].Headers { // a slice of its own for each record
-			move(&copies[i].Headers[h].Value)
+		move(&r.Key)
+		move(&r.Value)
+		for h := range r.Headers {
+			move(&r.Headers[h].Value)
 		}
 	}
-	return copies
 }
 
-// payload is how much of a record lies in the memory of its fetch.
+// payload is how much of a record lies in the memory of its batch.
 func payload(r *kgo.Record) int {
 	n := len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {

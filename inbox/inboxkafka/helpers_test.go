@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
@@ -224,12 +225,23 @@ func (w world) deleteTopic(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// createTopic makes the topic with one partition, as soon as one of its name is gone.
+// createTopic makes the topic with one partition, as soon as one of its name is gone, and waits until a broker that is
+// asked tells of the new one: a producer that learns the old one's id is refused for good (UNKNOWN_TOPIC_ID).
 func (w world) createTopic(t *testing.T) {
 	t.Helper()
+	var id kadm.TopicID
 	require.Eventually(t, func() bool {
-		_, err := kadm.NewClient(w.producer).CreateTopic(t.Context(), 1, 1, nil, w.topic)
+		made, err := kadm.NewClient(w.producer).CreateTopic(t.Context(), 1, 1, nil, w.topic)
+		id = made.ID
 		return err == nil
+	}, patience, 50*time.Millisecond)
+	request := kmsg.NewPtrMetadataRequest()
+	asked := kmsg.NewMetadataRequestTopic()
+	asked.Topic = kmsg.StringPtr(w.topic)
+	request.Topics = append(request.Topics, asked)
+	require.Eventually(t, func() bool {
+		told, err := request.RequestWith(t.Context(), w.producer)
+		return err == nil && told.Topics[0].ErrorCode == 0 && told.Topics[0].TopicID == [16]byte(id)
 	}, patience, 50*time.Millisecond)
 }
 

@@ -83,7 +83,8 @@ func (p *partition) add(records []*kgo.Record) {
 	if p.ending {
 		return
 	}
-	for _, r := range detach(records) {
+	detach(records)
+	for _, r := range records {
 		ticket := p.low.begin(r.Offset, r.LeaderEpoch)
 		if r.Attrs.IsControl() && p.hold == nil {
 			p.low.finish(ticket) // nothing is to be done, and the position is behind it
