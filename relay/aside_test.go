@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync/atomic"
@@ -29,36 +30,41 @@ func (b *bench) lock() (release func()) {
 // Then the lock goes, and the row with it.
 func TestALockedRowHoldsUpNoOther(t *testing.T) {
 	for _, archive := range []bool{false, true} {
-		concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
-			b := newBench(t, db)
-			b.cfg.MaxInFlight, b.cfg.BatchSize, b.cfg.Archive, b.cfg.asideEvery = 40, 40, archive, 1000*time.Millisecond
-			log := &lines{}
-			b.commit("k", numbered("k", 8)...) // few: the search for the locked one halves them, and waits each time
-			release := b.lock()
-			outage := errors.New("the broker is away")
-			once := false
-			b.sink.verdict = func(r *Record) error {
-				if string(r.Payload) == "k70" && !once {
-					once = true
-					return outage
-				}
-				return nil
-			}
-			r := b.relay()
-			r.log = slog.New(log)
-			stop := start(t, r)
-			eventually(t, "all but the locked row are deleted", func() bool { return b.rows() == 1 })
-			b.commit("k", numbered("k", 120)[8:]...)
-			require.Eventually(t, func() bool { return b.sink.count() == 120 && b.rows() == 1 }, 2*time.Minute, time.Millisecond,
-				"the others are delivered and deleted while one row stays locked")
-			require.NotZero(t, log.count("set aside"))
-			require.NotZero(t, log.count("may_be_locked_by=session "), "the log does not name who may hold the lock")
-			release()
-			eventually(t, "the locked row is deleted", b.empty)
-			require.NoError(t, stop())
-			require.Equal(t, numbered("k", 120), b.sink.values(), "each is sent once, and in order")
+		t.Run(fmt.Sprint("archive ", archive), func(t *testing.T) {
+			t.Parallel() // it waits for locks
+			concurrentWriters(t, func(t *testing.T, db dbtest.Database) { aLockedRow(t, db, archive) })
 		})
 	}
+}
+
+func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
+	b := newBench(t, db)
+	b.cfg.MaxInFlight, b.cfg.BatchSize, b.cfg.Archive, b.cfg.asideEvery = 40, 40, archive, 20*time.Millisecond
+	log := &lines{}
+	b.commit("k", numbered("k", 8)...) // few: the search for the locked one halves them, and waits each time
+	release := b.lock()
+	outage := errors.New("the broker is away")
+	once := false
+	b.sink.verdict = func(r *Record) error {
+		if string(r.Payload) == "k70" && !once {
+			once = true
+			return outage
+		}
+		return nil
+	}
+	r := b.relay()
+	r.log = slog.New(log)
+	stop := start(t, r)
+	eventually(t, "all but the locked row are deleted", func() bool { return b.rows() == 1 })
+	b.commit("k", numbered("k", 120)[8:]...)
+	require.Eventually(t, func() bool { return b.sink.count() == 120 && b.rows() == 1 }, 2*time.Minute, time.Millisecond,
+		"the others are delivered and deleted while one row stays locked")
+	require.NotZero(t, log.count("set aside"))
+	require.NotZero(t, log.count("may_be_locked_by=session "), "the log does not name who may hold the lock")
+	release()
+	eventually(t, "the locked row is deleted", b.empty)
+	require.NoError(t, stop())
+	require.Equal(t, numbered("k", 120), b.sink.values(), "each is sent once, and in order")
 }
 
 // The same in exactly-once mode, where a new session and a new relay begin with the delete of

@@ -263,6 +263,7 @@ func (s *story) check(died bool) {
 func TestAFaultAtAnyStatementBreaksNoPromise(t *testing.T) {
 	for _, mode := range Modes() {
 		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel() // most of the time they wait
 			dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 				if db.Flavor == dbtest.FlavorPostgreSQL18 {
 					return // the statements are those of 15, and there are hundreds of runs

@@ -65,6 +65,7 @@ func TestABurstOfRefusedEventsDelaysNoOtherTopic(t *testing.T) {
 		require.LessOrEqual(t, ended(), bad+bad/2, "one for each, and few to find that they are alone")
 	}
 	t.Run("at least once", func(t *testing.T) {
+		t.Parallel()
 		dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 			b := newBench(t, db)
 			b.sink.verdict = refuseBad
@@ -79,6 +80,7 @@ func TestABurstOfRefusedEventsDelaysNoOtherTopic(t *testing.T) {
 		})
 	})
 	t.Run("exactly once", func(t *testing.T) {
+		t.Parallel()
 		eachExactly(t, func(t *testing.T, b *exactly) {
 			b.broker.verdict, b.broker.blameAll = refuseBad, true
 			seed(b.bench)

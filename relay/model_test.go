@@ -40,6 +40,7 @@ func TestTheModelKeepsThePromises(t *testing.T) {
 	}
 	for _, mode := range Modes() {
 		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) { newModel(rt, mode).play() })
 		})
 	}
