@@ -45,8 +45,12 @@ func lease(f *Facts, found *findings) {
 		found.add(Problem, "lease.expiry", table, fmt.Sprintf("the lease ends in %s, and is taken for %s at a time: the database's clock was set back since", duration(l.Left), duration(farthest(l.TTL))),
 			"its owner does not renew it; a running relay of this version takes it all the same", "timedatectl status", f.run())
 	default:
+		why := "this relay delivers"
+		if l.Blind != "" || l.Outage.Reason != "" {
+			why = "this relay owns the source, and cannot deliver: see lease.blind or lease.outage"
+		}
 		found.add(Note, "lease.owner", table, fmt.Sprintf("owner %s, epoch %d, %s, lease for %s more (of %s)", l.Owner, l.Epoch, l.Mode, duration(l.Left), duration(l.TTL)),
-			"this relay delivers", f.relay("status"))
+			why, f.relay("status"))
 		blind(f, found)
 		outage(f, found)
 	}
