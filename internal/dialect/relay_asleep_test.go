@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
@@ -42,7 +43,9 @@ func TestAReadPassesOverAGapWhoseTransactionsAllRun(t *testing.T) {
 			q := dialect.ReadQuery{Gaps: []dialect.Range{{Lo: ids[0], Hi: ids[1]}, {Lo: ids[3], Hi: ids[4] + 2}}, Head: ids[4] + 2, Limit: 10}
 			q.Asleep = [][]uint64{nil, {own}}
 			require.Equal(t, ids[:2], readIDs(t, r, q, 10))
-			run("PREPARE TRANSACTION 'asleep'")
+			name := "'" + uuid.NewString() + "'"
+			run("PREPARE TRANSACTION " + name)
+			t.Cleanup(func() { _, _ = db.DB.Exec("ROLLBACK PREPARED " + name) })
 			_ = tx.Rollback()
 			require.Equal(t, own, number())
 			require.Equal(t, ids[:2], readIDs(t, r, q, 10))
@@ -54,7 +57,7 @@ func TestAReadPassesOverAGapWhoseTransactionsAllRun(t *testing.T) {
 			require.Len(t, w.Open, 2)
 			q.Asleep[1] = []uint64{w.Open[0].Number, w.Open[1].Number}
 			require.Equal(t, ids[:2], readIDs(t, r, q, 10))
-			exec(t, db.DB, "COMMIT PREPARED 'asleep'")
+			exec(t, db.DB, "COMMIT PREPARED "+name)
 			require.Equal(t, append(ids[:2:2], ids[3], ids[4], ids[4]+1, ids[4]+2), readIDs(t, r, q, 10), "one of two has ended")
 			require.NoError(t, other.Rollback())
 		})
