@@ -24,6 +24,9 @@ type GroupPosition struct {
 	Applied int64
 	// Next is the position of a consumer that keeps it in the database (Hold); -1: it lives in Kafka.
 	Next int64
+	// Noted is for RaiseApplied alone: what the caller noted last. Where Applied is below it now, the database has gone
+	// back to an earlier state, and nothing is noted. 0: nothing was.
+	Noted int64
 }
 
 // Done returns the offset below which all messages are known to be done; -1: not known.

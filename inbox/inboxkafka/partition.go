@@ -34,6 +34,7 @@ type partition struct {
 	committed position // what the group was told
 	topicID   string   // of the topic when the partition was assigned; "": the brokers give no ids
 	noted     bool     // the database keeps how far it has come
+	notedAt   int64    // what it was told last; 0: nothing. Under member.committing
 	doubted   bool     // a broker did not know the topic since
 	stale     bool     // the topic is another one now: nothing is committed. Under member.committing
 	records   int      // that wait

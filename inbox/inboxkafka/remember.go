@@ -171,7 +171,7 @@ func (m *member) note(ctx context.Context, sent map[*partition]position) error {
 	var rows []inbox.GroupPosition
 	for p, next := range sent {
 		if topicID, noted := p.known(); noted && m.cfg.Mode != OffsetsInDatabase { // whose transactions have moved the offset
-			rows = append(rows, inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id, TopicID: topicID, Applied: next.offset})
+			rows = append(rows, inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id, TopicID: topicID, Applied: next.offset, Noted: p.notedAt})
 		}
 	}
 	if len(rows) == 0 {
@@ -192,6 +192,9 @@ func (m *member) note(ctx context.Context, sent map[*partition]position) error {
 			}
 		}
 		return fmt.Errorf("inboxkafka: the database must know first how far partitions have come: %w", err)
+	}
+	for p, next := range sent {
+		p.notedAt = next.offset
 	}
 	return nil
 }
@@ -216,7 +219,10 @@ func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) 
 		topicID, noted := p.known()
 		switch {
 		case !noted:
-		case !there: // deleted by hand
+		case !there && p.notedAt > 0: // it was there
+			m.fail(m.blank(inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id}, p.notedAt))
+			delete(sent, p)
+		case !there:
 			to := inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id, Group: m.cfg.Group, TopicID: topicID, Applied: next.offset, Next: -1}
 			if err := m.cfg.Inbox.ClaimGroupPosition(ctx, m.cfg.DB, nil, to); err != nil {
 				return err
@@ -228,6 +234,9 @@ func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) 
 			m.log.Warn("inboxkafka: another member has begun in a topic of this name that was made anew: the offset is not committed",
 				"topic", p.name.topic, "partition", p.name.id, "topic_id", topicID, "new_topic_id", row.TopicID)
 			p.stale = true
+			delete(sent, p)
+		case row.Applied < p.notedAt:
+			m.fail(m.behind(row, p.notedAt, groupoffset.Mark{Ours: true}))
 			delete(sent, p)
 		}
 	}

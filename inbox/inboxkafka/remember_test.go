@@ -139,6 +139,27 @@ func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 	})
 }
 
+// The database goes back under a member that runs: it is restored, or fails over to a copy that lags. What was lost is not
+// passed over, and Kafka's offset stays.
+func TestADatabaseThatGoesBackEndsAMember(t *testing.T) {
+	for what, goBack := range map[string]string{
+		"knows of the messages below 1 only":  "UPDATE inbox_offsets SET applied_offset = 1",
+		"knows nothing of the partition":      "DELETE FROM inbox_offsets",
+		"is 2, and the database knows of the": "UPDATE inbox_offsets SET applied_offset = 0",
+	} {
+		w := newWorld(t, dbtest.SQLite(t), 1)
+		cfg := w.config(t, inboxkafka.Batch)
+		w.produce(t, 0, "a", "b")
+		r := consume(t, cfg, w.effect)
+		require.Eventually(t, func() bool { return w.committed(t) == 2 }, patience, 10*time.Millisecond)
+		w.exec(t, goBack)
+		w.produce(t, 0, "c")
+		require.ErrorContains(t, r.wait(t), what)
+		require.EqualValues(t, 2, w.committed(t))
+		require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), "the offset of group \""+cfg.Group+"\" is 2, and the database knows")
+	}
+}
+
 // An offset that was set forward by hand is taken when somebody says so: by the statement of the error, or by AdoptOffsets.
 func TestAGroupThatWasSetForwardNeedsConsent(t *testing.T) {
 	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {

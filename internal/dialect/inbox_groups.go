@@ -13,6 +13,7 @@ type InboxGroupPosition struct {
 	TopicID   string
 	Applied   int64 // all messages below it are done; -1: not known
 	Next      int64 // the position, where it lives here: all below it are done, and nothing else; -1: it lives in Kafka
+	Noted     int64 // for RaiseGroups alone: Applied is not below it, unless the database has gone back
 }
 
 // ReadGroups returns a consumer's rows of the topics; with older of a table that has no columns for groups yet.
@@ -77,15 +78,17 @@ func (i *Inbox) ReplaceGroup(ctx context.Context, db Execer, consumer string, fr
 const MaxGroups = 500
 
 // RaiseGroups notes in one statement how far partitions have come, in those that are still read by the same group
-// in the same topic. It returns how many they are.
+// in the same topic, and where they were noted to be at least. It returns how many they are.
 func (i *Inbox) RaiseGroups(ctx context.Context, db Execer, consumer, group string, to []InboxGroupPosition) (int64, error) {
 	// The first row tells the types.
 	values := "SELECT CAST(? AS " + i.textType() + ") AS topic, CAST(? AS " + i.integerType() + ") AS part, CAST(? AS " + i.textType() +
-		") AS id, CAST(? AS " + i.integerType() + ") AS applied" + strings.Repeat(" UNION ALL SELECT ?, ?, ?, ?", len(to)-1)
-	const same = "o.consumer = ? AND o.kafka_group = ? AND o.kafka_topic = v.topic AND o.kafka_partition = v.part AND COALESCE(o.topic_id, '') = v.id"
+		") AS id, CAST(? AS " + i.integerType() + ") AS applied, CAST(? AS " + i.integerType() + ") AS noted" +
+		strings.Repeat(" UNION ALL SELECT ?, ?, ?, ?, ?", len(to)-1)
+	const same = "o.consumer = ? AND o.kafka_group = ? AND o.kafka_topic = v.topic AND o.kafka_partition = v.part AND COALESCE(o.topic_id, '') = v.id" +
+		" AND COALESCE(o.applied_offset, 0) >= v.noted"
 	var rows []any
 	for _, g := range to {
-		rows = append(rows, i.bytes(g.Topic), g.Partition, i.bytes(g.TopicID), g.Applied)
+		rows = append(rows, i.bytes(g.Topic), g.Partition, i.bytes(g.TopicID), g.Applied, g.Noted)
 	}
 	whose := []any{i.bytes(consumer), i.bytes(group)}
 	if i.names.Dialect == MySQL {
