@@ -207,7 +207,7 @@ func (s *source) requireFaultless(topic string) {
 
 // ofTopics are lines that are about topics or about the relay as a whole, not about delivery.
 var ofTopics = regexp.MustCompile(`lease claimed|drained|waiting for topic|is there now|have no leader|has a leader again|` +
-	`cannot be reached from here|can be reached again|delivery is still paused`)
+	`cannot be reached from here|can be reached again|delivery is still paused|sources are (not )?spread`)
 
 // requireOutagesTold checks that the log has one line for each change of state, and no
 // other. On a busy machine a broker may be away more than once.

@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postroom/postroom/internal/kafkarules"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -264,5 +266,12 @@ func (t *transaction) explain(err error) error {
 	case isFenced(err):
 		return fmt.Errorf("%w: %w", errTimedOut, err)
 	}
-	return fmt.Errorf("kafka did not commit a transaction of source %s: %w", s.source.Source, err)
+	hint := ""
+	var answer *kerr.Error
+	if errors.As(err, &answer) {
+		if advice := kafkarules.Outage(answer.Code); advice != "" {
+			hint = "; " + advice
+		}
+	}
+	return fmt.Errorf("kafka did not commit a transaction of source %s: %w%s", s.source.Source, err, hint)
 }
