@@ -80,7 +80,12 @@ func (j *judge) of(topic string) *verdict {
 	return v
 }
 
+// find makes a verdict for a new topic. One whose name Kafka does not allow is not kept: such
+// names are without number, and there is nothing to learn of them.
 func (j *judge) find(topic string) *verdict {
+	if !validTopic(topic) {
+		return &verdict{topic: topic}
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	v, ok := j.topics[topic]

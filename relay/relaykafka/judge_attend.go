@@ -54,8 +54,6 @@ func (j *judge) due(now time.Time) (denied, others []*verdict) {
 	for name, v := range j.topics {
 		age := now.Sub(v.askedAt)
 		switch {
-		case !validTopic(name):
-			v.answered(now)
 		case v.denied.Load() != nil:
 			if v.wanted.Swap(false) {
 				v.wantedAt = now

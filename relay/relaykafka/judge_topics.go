@@ -37,7 +37,7 @@ func (j *judge) unexplored(now time.Time) (names []string, known string) {
 	defer j.mu.Unlock()
 	for name, v := range j.topics {
 		switch {
-		case v.denied.Load() != nil || !validTopic(name):
+		case v.denied.Load() != nil:
 		case v.partitions.Load() == 0 && v.exploredAt.IsZero(),
 			(v.missing.Load() || v.leaderless.Load() != nil) && now.Sub(v.exploredAt) >= j.askEvery():
 			v.exploredAt = now

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/postroom/postroom/relay"
 )
 
 // A topic that is missing is no outage: the others are delivered.
@@ -34,4 +36,13 @@ func TestAMissingTopicIsNamedOnceAndIsNoOutage(t *testing.T) {
 	}
 	sink.judge.tellMissing()
 	require.Contains(t, log.String(), "waiting for topic other0 and 2 more, which Kafka does not know")
+}
+
+// A service that makes topics' names of ids may make any number of them.
+func TestTheJudgeKeepsNothingOfNamesThatNoTopicCanHave(t *testing.T) {
+	j := newJudge(Config{BatchMaxBytes: 1 << 20})
+	for i := range 1000 {
+		require.Error(t, j.Refuses(&relay.Record{Topic: fmt.Sprintf("orders/%d", i), Key: []byte("k")}))
+	}
+	require.Empty(t, j.topics)
 }
