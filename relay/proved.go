@@ -35,6 +35,9 @@ const provedOpen = 128
 // that has little does so after each read.
 const provedEvery = time.Second
 
+// provedRest is how many times as long as it took such a look rests at least.
+const provedRest = 20
+
 // parseProved returns what the lease row keeps, or nil: it is a hint.
 func parseProved(text []byte, l dialect.Lease) *proved {
 	var p proved
@@ -71,6 +74,13 @@ func (k *keeper) keepProved(ctx context.Context) {
 	}
 }
 
+// disproved reports whether the lease row still says what is not true, or of another server.
+func (k *keeper) disproved() bool {
+	k.keeping.Lock()
+	defer k.keeping.Unlock()
+	return k.kept != nil && k.kept.UpTo == 0
+}
+
 // noteProved takes in what is proved, between two reads: every row up to the head is then in
 // flight, on the shelf, in a gap, or gone.
 func (s *session) noteProved(now time.Time) {
@@ -82,7 +92,7 @@ func (s *session) noteProved(now time.Time) {
 	if s.head == 0 || held+len(s.shelf.rows) > 64 && now.Before(s.provedDue) {
 		return
 	}
-	s.provedDue = now.Add(provedEvery)
+	defer func() { s.provedDue = now.Add(max(provedEvery, provedRest*time.Since(now))) }()
 	p := &proved{Server: s.lease.Server, UpTo: s.head}
 	for _, r := range s.unproved() {
 		p.Open = append(p.Open, [2]int64{r.Lo, r.Hi})
@@ -129,6 +139,10 @@ func (s *session) askProved(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
+	if s.keeper.disproved() {
+		s.ask = false
+		return nil
+	}
 	text, err := s.relay.store.Proved(ctx, s.lease)
 	if err == nil {
 		s.ask = false

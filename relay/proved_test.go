@@ -168,3 +168,22 @@ func TestWhatIsProvedCountsOnTheServerThatSawIt(t *testing.T) {
 		})
 	}
 }
+
+// Ids came back, so the lease was claimed anew, and the lease row is still to be told. The
+// database fails before: what the row says must not be believed again.
+func TestWhatIsNotTrueAnyMoreIsNotAskedForAfterAnError(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	s := b.session()
+	require.NoError(t, s.relay.store.SetProved(t.Context(), s.lease, []byte(`{"server": "sqlite", "up_to": 1000}`)))
+	s.relay.cameBack, s.relay.unsure = true, s.lease.Owner
+	k, err := s.relay.claim(t.Context())
+	require.NoError(t, err)
+	s = newSession(s.relay, k)
+	s.readAgain()
+	require.NoError(t, s.askProved(t.Context()))
+	require.Zero(t, s.head)
+	k.keepProved(t.Context())
+	s.readAgain()
+	require.NoError(t, s.askProved(t.Context()))
+	require.Zero(t, s.head)
+}

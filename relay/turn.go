@@ -13,9 +13,9 @@ import (
 // turn is the time between one claim of the lease and the next: one session of the sink after
 // another, a new one after each outage. It reports whether Run is done.
 //
-// Each session starts from nothing: no head, no gaps, nothing in flight (hazards 2 and
-// 20). What an earlier session or owner knew is a hint that may be wrong by now; the
-// rows are the truth.
+// Each session starts with nothing in flight, and asks for every id that may have a row
+// (hazards 2 and 20, see proved). What an earlier session or owner has read is a hint that may
+// be wrong by now; the rows are the truth.
 func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	var keeping sync.WaitGroup
 	keeping.Go(k.run)
