@@ -115,7 +115,7 @@ func (s *session) replay(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	found := len(records)
-	if send = s.sendable(send); len(send) == 0 {
+	if send = s.sendable(ctx, send); len(send) == 0 {
 		found = 0 // until the topics' trials allow them
 	}
 	s.replaying = send
@@ -134,7 +134,10 @@ func (s *session) replay(ctx context.Context) (int, error) {
 
 // sendable takes the records that may go now: of topics on trial the next group, and none
 // of lanes that are not ready.
-func (s *session) sendable(records []*Record) []*Record {
+func (s *session) sendable(ctx context.Context, records []*Record) []*Record {
+	if s.laned != nil {
+		s.laned.Learn(ctx, records)
+	}
 	s.lanes.pass++
 	byTopic := make(map[*topicState][]*Record)
 	send := make([]*Record, 0, len(records))

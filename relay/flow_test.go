@@ -253,6 +253,65 @@ func TestARetryThatStandsStillDelaysNoOther(t *testing.T) {
 	require.NoError(t, stop())
 }
 
+// learning knows a topic's lane once it has learnt of the topic, as Kafka's partitions are.
+type learning struct {
+	*standingSession
+	learnt map[string]bool
+}
+
+func (l *learning) Learn(_ context.Context, records []*Record) {
+	for _, r := range records {
+		l.learnt[r.Topic] = true
+	}
+}
+
+func (l *learning) Lane(r *Record) int32 {
+	if l.learnt[r.Topic] {
+		return 0
+	}
+	return -1
+}
+
+func (l *learning) Ready(topic string, lane int32) bool {
+	return lane < 0 || l.standingSession.Ready(topic, lane)
+}
+
+type learningSink struct{ *standing }
+
+func (s learningSink) Open(ctx context.Context, ack Ack) (Session, error) {
+	session, err := s.standing.Open(ctx, ack)
+	if err != nil {
+		return nil, err
+	}
+	return &learning{session.(*standingSession), make(map[string]bool)}, nil
+}
+
+// A parked event of a partition without a leader is to be sent again, and nothing else of its
+// topic was read. It went to the sink, which could do nothing but keep it, and the other
+// retries waited for it.
+func TestARetryForALaneThatIsNotReadyDelaysNoOtherRetry(t *testing.T) {
+	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
+	b.refuse("bad", "k1")
+	b.commitTo("still", "s", "bad")
+	b.commitTo("t", "k", "k1")
+	stop := b.start()
+	b.parkedAre("bad failed", "k1 failed")
+	require.NoError(t, stop())
+	b.refuse()
+	sink := &standing{testSink: b.sink, still: map[string]bool{"still": true}, notReady: map[string]bool{"still": true}}
+	r := b.relay()
+	r.cfg.Sink = learningSink{sink}
+	b.ask("retry", "topic = 'still'")
+	stop = start(t, r)
+	b.commitTo("t", "o", "o1")
+	eventually(t, "others are delivered", func() bool { return len(sink.of("o")) == 1 })
+	b.ask("retry", "topic = 't'")
+	b.parkedAre("bad retry")
+	sink.goOn("still")
+	b.parkedAre()
+	require.NoError(t, stop())
+}
+
 func TestAGroupOnTrial(t *testing.T) {
 	var records []*Record
 	for i, key := range []string{"a", "b", "", "", "a", "c"} {
