@@ -2,8 +2,10 @@ package relay
 
 import (
 	"context"
+	"maps"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -163,6 +165,7 @@ func (s *session) tryGroups(ctx context.Context) error {
 		if t.over(topic.shelved == 0) {
 			delete(s.trials.topics, name)
 			topic.trial = nil
+			maps.DeleteFunc(s.relay.overtaken, func(_ uuid.UUID, of string) bool { return of == name })
 			continue
 		}
 		if topic.shelved == 0 || time.Now().Before(s.trialsFrom) || groups == groupsAtOnce {

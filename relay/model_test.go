@@ -505,7 +505,7 @@ func (r *modelRelay) crash() {
 	}
 	r.keeper, r.session, r.zombie, r.sink = nil, nil, false, nil
 	r.carried, r.unparked, r.unsure = nil, nil, uuid.Nil // a new process
-	r.overtaken = map[uuid.UUID]bool{}
+	r.overtaken = map[uuid.UUID]string{}
 }
 
 // heal ends all trouble and works off what is left.

@@ -125,5 +125,6 @@ func TestAnEventThatLaterOnesOfItsKeyHaveOvertakenIsMarked(t *testing.T) {
 		b.parkedAre("bad failed overtaken", "bad failed")
 		require.NoError(t, stop())
 		require.Equal(t, []string{"k2"}, b.sink.values())
+		require.Empty(t, r.overtaken, "it is remembered until it is parked, and no longer")
 	})
 }

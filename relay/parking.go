@@ -187,8 +187,8 @@ func (s *session) parkLater(ctx context.Context, records []*Record, err error) {
 		r.lane.rest = time.Now().Add(lockedRest)
 	}
 	s.putBack(records)
-	s.relay.health.paused(partParking, fmt.Errorf("%s: rows that are to be parked are locked by another transaction (may be %s), end that session: %w",
-		s.relay.store.Table(), s.lockers(ctx), err))
+	s.relay.health.paused(partParking, fmt.Errorf("rows of %s that are to be parked are locked by another transaction, "+
+		"which may be %s: end that session: %w", s.relay.store.Table(), s.lockers(ctx), err))
 }
 
 // parkRefused moves a row aside that was refused alone. The session that sent it has
@@ -213,6 +213,7 @@ func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
 		k.blocked.forget() // it may have been done
 		return fmt.Errorf("park row %d of %s: %w", rejected.ID, rejected.Table, err)
 	}
+	delete(r.overtaken, rejected.EventID)
 	if rejected.seq == 0 && rejected.hash != 0 && !skipped {
 		k.blocked.add(rejected.hash)
 	}

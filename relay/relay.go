@@ -34,9 +34,9 @@ type Relay struct {
 	unparked []dialect.DeliveredParked
 	// overtaken are events that were refused in company, after later ones of their key
 	// had been delivered.
-	overtaken map[uuid.UUID]bool
-	unsure    uuid.UUID // owner of a claim whose answer was lost
-	cameBack  bool      // ids did: what the lease row says is proved is not true
+	overtaken map[uuid.UUID]string // event → topic; until it is parked, or its topic's trial is over
+	unsure    uuid.UUID            // owner of a claim whose answer was lost
+	cameBack  bool                 // ids did: what the lease row says is proved is not true
 
 	topics topicList
 	used   usedTopics
@@ -135,7 +135,7 @@ func newRelay(cfg Config, st store) *Relay {
 	log := cfg.Logger.With("source", cfg.Source)
 	return &Relay{
 		cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1),
-		overtaken: make(map[uuid.UUID]bool), topics: newTopicList(cfg.Topics),
+		overtaken: make(map[uuid.UUID]string), topics: newTopicList(cfg.Topics),
 		spread: newSpread(cfg.Process, cfg.Source, cfg.LeaseTTL),
 	}
 }

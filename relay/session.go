@@ -235,7 +235,7 @@ func (s *session) outcome() outcome {
 				rejected.Overtaken = overtaken
 				out.rejected = append(out.rejected, rejected)
 			} else if overtaken {
-				s.relay.overtaken[f.record.EventID] = true
+				s.relay.overtaken[f.record.EventID] = f.record.Topic
 			}
 			company[f.record.Topic]++
 		case errors.Is(f.err, context.Canceled) && i >= s.untold: // never taken by the sink
@@ -258,7 +258,8 @@ func (s *session) outcome() outcome {
 // overtaken reports whether later events of a refused record's key were delivered, now
 // or when it was refused in company.
 func (s *session) overtaken(r *Record) bool {
-	return s.relay.overtaken[r.EventID] || s.flights.overtaken(r)
+	_, known := s.relay.overtaken[r.EventID]
+	return known || s.flights.overtaken(r)
 }
 
 func (s *session) rejection(r *Record, err error) *RejectedError {
