@@ -64,7 +64,8 @@ func (s *session) setAside(ctx context.Context, left []*flight) {
 }
 
 func (s *session) tellAside(ctx context.Context, rows int, first int64) {
-	s.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: set aside, the others go on; end that session",
+	s.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: "+
+		"set aside, the others go on; end that session",
 		"table", s.relay.store.Table(), "rows", rows, "first", first, "may_be_locked_by", s.lockers(ctx))
 }
 

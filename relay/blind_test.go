@@ -58,6 +58,16 @@ func (b *bench) dimRelay() (*Relay, *dimSink) {
 	return r, sink
 }
 
+// dimPair is an owner of the source, with its sink, and a relay that waits, with its own.
+func (b *bench) dimPair() (owner *Relay, first *dimSink, waiting *Relay, second *dimSink, stop func() error) {
+	b.t.Helper()
+	owner, first = b.dimRelay()
+	start(b.t, owner)
+	eventually(b.t, "the first one owns the source", func() bool { return owner.cfg.Process.Owned() == 1 })
+	waiting, second = b.dimRelay()
+	return owner, first, waiting, second, start(b.t, waiting)
+}
+
 func (b *bench) epoch() (epoch int) {
 	b.t.Helper()
 	require.NoError(b.t, b.db.DB.QueryRowContext(b.t.Context(), "SELECT epoch FROM outbox_leases").Scan(&epoch))
@@ -67,11 +77,7 @@ func (b *bench) epoch() (epoch int) {
 func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
-		blind, dark := b.dimRelay()
-		start(t, blind)
-		eventually(t, "the first one owns the source", func() bool { return blind.cfg.Process.Owned() == 1 })
-		sighted, bright := b.dimRelay()
-		stop := start(t, sighted)
+		blind, dark, sighted, bright, stop := b.dimPair()
 		dark.dark.Store(true)
 		b.commit("k", "k1")
 		settles(t, "the other one delivers", func() bool { return len(bright.values()) == 1 })
@@ -96,11 +102,7 @@ func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
-		blind, dark := b.dimRelay()
-		start(t, blind)
-		eventually(t, "the first one owns the source", func() bool { return blind.cfg.Process.Owned() == 1 })
-		sighted, bright := b.dimRelay()
-		start(t, sighted)
+		_, dark, sighted, bright, _ := b.dimPair()
 		dark.silent.Store(true)
 		dark.dark.Store(true)
 		b.commit("k", "k1")
@@ -113,11 +115,7 @@ func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
 func TestInAnOutageOfTheBrokerEveryRelayKeepsWhatItHas(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
-		owner, first := b.dimRelay()
-		start(t, owner)
-		eventually(t, "the first one owns the source", func() bool { return owner.cfg.Process.Owned() == 1 })
-		waiting, second := b.dimRelay()
-		start(t, waiting)
+		owner, first, _, second, _ := b.dimPair()
 		settles(t, "the owner has heard of the other", func() bool { return owner.spread.othersHeard(time.Now()) })
 		epoch := b.epoch()
 		first.dark.Store(true)

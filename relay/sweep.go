@@ -128,14 +128,16 @@ func (s *session) renumber(ctx context.Context, row dialect.Event) {
 		s.leaseLost(err)
 		if !s.sweeper.told {
 			s.sweeper.told = true // once: it is tried again after each sweep
-			s.relay.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given a new one; "+
-				"the others go on; grant the relay's user INSERT on the table, end the session that has locked the row, or delete it",
+			s.relay.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
+				"a new one; the others go on; grant the relay's user INSERT on the table, "+
+				"end the session that has locked the row, or delete it",
 				"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID, "error", err)
 		}
 		return
 	}
 	s.keeper.sweepDue = time.Now() // there may be more
-	s.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; leave the id to the database",
+	s.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; "+
+		"leave the id to the database",
 		"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID)
 }
 

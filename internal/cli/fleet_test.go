@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,23 @@ func fleetOf(t *testing.T, db dbtest.Database, n int) *config.Config {
 	t.Cleanup(cluster.Close)
 	c.Sink.Kafka.Brokers = cluster.ListenAddrs()
 	return c
+}
+
+// runFleet relays all sources until stop is called, as the command does.
+func runFleet(t *testing.T, c *config.Config) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	log := slog.New(slog.DiscardHandler)
+	databases, err := openPools(ctx, c.Sources, log)
+	t.Cleanup(databases.close)
+	require.NoError(t, err)
+	relays, err := startAll(ctx, c, databases, log)
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- runAll(ctx, relays, log) }()
+	stop = sync.OnceFunc(func() { cancel(); require.NoError(t, <-ended) })
+	t.Cleanup(stop)
+	return stop
 }
 
 func writeToEach(t *testing.T, db dbtest.Database, c *config.Config, events int) {
@@ -88,17 +106,7 @@ func TestSixtyFourSourcesOfOneDatabaseShareTenConnections(t *testing.T) {
 	c := fleetOf(t, db, sources)
 	writeToEach(t, db, c, events)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	log := slog.New(slog.DiscardHandler)
-	databases, err := openPools(ctx, c.Sources, log)
-	require.NoError(t, err)
-	defer databases.close()
-	relays, err := startAll(ctx, c, databases, log)
-	require.NoError(t, err)
-	ended := make(chan error, 1)
-	go func() { ended <- runAll(ctx, relays, log) }()
-
+	stop := runFleet(t, c)
 	requireConnections(t, db, mostConnections+mostLeaseConnections) // while all are at work
 	got := consumeAll(t, c, sources*events)
 	require.Len(t, got, sources)
@@ -110,8 +118,7 @@ func TestSixtyFourSourcesOfOneDatabaseShareTenConnections(t *testing.T) {
 		require.Equal(t, want, got[s.Name])
 	}
 	requireConnections(t, db, mostConnections+mostLeaseConnections)
-	cancel()
-	require.NoError(t, <-ended)
+	stop()
 	for _, s := range c.Sources {
 		var n int
 		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM "+s.TablePrefix+"outbox_events").Scan(&n))

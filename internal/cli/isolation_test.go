@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"context"
 	"database/sql"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -35,16 +33,7 @@ func lockSome(t *testing.T, db dbtest.Database, lock func(*testing.T, dbtest.Dat
 	c := fleetOf(t, db, sources)
 	c.Delivery.LeaseTTL = 2 * time.Second
 	writeToEach(t, db, c, events)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	log := slog.New(slog.DiscardHandler)
-	databases, err := openPools(ctx, c.Sources, log)
-	require.NoError(t, err)
-	defer databases.close()
-	relays, err := startAll(ctx, c, databases, log)
-	require.NoError(t, err)
-	ended := make(chan error, 1)
-	go func() { ended <- runAll(ctx, relays, log) }()
+	stop := runFleet(t, c)
 	consumeAll(t, c, sources*events) // all of them own their sources
 
 	others := *c
@@ -65,8 +54,7 @@ func lockSome(t *testing.T, db dbtest.Database, lock func(*testing.T, dbtest.Dat
 	locks.Sources = c.Sources[:locked]
 	writeToEach(t, db, &locks, events)
 	consumeAll(t, c, total+locked*events)
-	cancel()
-	require.NoError(t, <-ended)
+	stop()
 }
 
 func epochsOf(t *testing.T, db dbtest.Database, sources []config.Source) map[string]int {
