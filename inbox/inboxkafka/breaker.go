@@ -12,10 +12,11 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// breaker pauses a member whose handler fails for nearly every message, as it does without a table that it needs.
+// breaker pauses a topic for whose messages the handler fails nearly every time, as it does without a table that it needs.
 // Otherwise the whole topic would be parked, message by message. While it is open one message is tried after each
 // pause, and is parked if it fails, so that a few bad messages in a row do not stop the consumer for good. The first
-// one that succeeds ends the pause.
+// one that succeeds ends the pause. Each topic has its own, or messages of a healthy one would wait for turns that
+// the others' take.
 type breaker struct {
 	log   *slog.Logger
 	first time.Duration // the pause before the first message that is tried
@@ -95,6 +96,16 @@ func (b *breaker) add(err error) {
 		"it succeeds; what was parked stays parked: see `relay inbox parked list`", "error", err)
 }
 
+// untried gives the turn of a message back, with which the handler was not tried: it was handled before. Thousands of those
+// may come after a rebalance.
+func (b *breaker) untried() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open {
+		b.next, b.pause = time.Now(), max(b.pause/2, b.first)
+	}
+}
+
 // succeeded notes that n messages were handled.
 func (b *breaker) succeeded(n int) {
 	b.mu.Lock()
@@ -112,6 +123,7 @@ func (b *breaker) succeeded(n int) {
 // fails is run message by message, within one call: the trial ends that call when the breaker opens in it.
 type trial struct {
 	m       *member
+	breaker *breaker
 	cancel  context.CancelFunc // ends the call
 	stopped bool
 
@@ -129,7 +141,7 @@ var errPaused = errors.New("paused: the handler fails for nearly every message")
 func (t *trial) handle(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
 	if t.last != "" && t.last != ms[0].ID {
 		t.settle(t.err)
-		if t.m.breaker.isOpen() {
+		if t.breaker.isOpen() {
 			t.stopped = true
 			t.cancel()
 			return errPaused
@@ -138,7 +150,7 @@ func (t *trial) handle(ctx context.Context, tx *sql.Tx, ms []inbox.Message) erro
 	if len(ms) > 1 {
 		err := t.m.many(ctx, tx, ms)
 		if err == nil {
-			t.m.breaker.succeeded(len(ms))
+			t.breaker.succeeded(len(ms))
 		}
 		return err
 	}
@@ -154,10 +166,10 @@ func (t *trial) handle(ctx context.Context, tx *sql.Tx, ms []inbox.Message) erro
 func (t *trial) settle(err error) {
 	t.last = ""
 	if err != nil {
-		t.m.breaker.failed(err)
+		t.breaker.failed(err)
 		return
 	}
-	t.m.breaker.succeeded(1)
+	t.breaker.succeeded(1)
 }
 
 // end notes what the call has come to.
@@ -169,8 +181,10 @@ func (t *trial) end(ms []inbox.Message, outcomes []inbox.Outcome) {
 			t.settle(nil)
 		case id == t.last && o == inbox.Parked:
 			t.settle(cmp.Or(t.err, errCommit))
+		case o == inbox.Duplicate:
+			t.breaker.untried()
 		case o == inbox.Parked && ms[i].Err == nil && !t.ran[id]:
-			t.m.breaker.blocked()
+			t.breaker.blocked()
 		}
 	}
 }

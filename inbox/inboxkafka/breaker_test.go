@@ -34,6 +34,7 @@ func TestAHandlerThatFailsForEverythingIsPaused(t *testing.T) {
 				}
 				log := newLog()
 				cfg := inboxkafka.WithTrialPause(w.config(t, mode), 2*time.Second)
+				cfg.Inbox = w.named(t, w.topic) // one name has one database in a process
 				cfg.Logger = log.logger()
 				r := consume(t, cfg, w.effect)
 				log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time until "+
@@ -73,6 +74,31 @@ func TestManyBadMessagesInARowDoNotStopAConsumer(t *testing.T) {
 		r.end(t)
 		require.Equal(t, 24, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed'"))
 	})
+}
+
+// The handler fails for all of one topic. Another one of the same consumer goes on, and so do messages that were handled before:
+// they need no turn.
+func TestAPausedTopicPausesNoOther(t *testing.T) {
+	for _, mode := range allModes {
+		w := newWorld(t, dbtest.SQLite(t), 1)
+		healthy := w
+		healthy.topic = dbtest.Topic(t, 1)
+		w.produce(t, 0, ids("bad", 30)...)
+		log := newLog()
+		cfg := inboxkafka.WithTrialPause(w.config(t, mode), time.Hour)
+		cfg.Logger, cfg.Topics = log.logger(), []string{w.topic, healthy.topic}
+		r := consume(t, cfg, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+			if m.Topic == w.topic {
+				return errors.New("bad")
+			}
+			return w.effect(ctx, tx, m)
+		})
+		log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time until "+
+			"it succeeds; what was parked stays parked: see `relay inbox parked list`", 1)
+		healthy.produce(t, 0, ids("good", 50)...)
+		require.Equal(t, ids("good", 50), w.awaitEffects(t, 50), mode)
+		r.end(t)
+	}
 }
 
 // One bad message, with any number behind it, is no reason to pause the other keys.

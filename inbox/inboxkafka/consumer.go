@@ -126,7 +126,7 @@ type member struct {
 	committing  sync.Mutex // one commit at a time, and none beside a revocation's
 	dirty       chan struct{}
 	probation   probation
-	breaker     breaker
+	breakers    map[string]*breaker // by topic; under mu
 	budget      budget
 	fetchError  string            // the last one logged; of the poll loop alone, as is the next
 	denied      map[string]denial // topics that the broker does not know
@@ -147,7 +147,7 @@ func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.
 		connected:  make(chan struct{}),
 		denied:     make(map[string]denial),
 		dirty:      make(chan struct{}, 1),
-		breaker:    breaker{log: c.log, first: c.cfg.trialPause},
+		breakers:   make(map[string]*breaker),
 		budget:     budget{limit: int64(c.cfg.BufferBytes)},
 	}
 	m.ctx, m.cancel = context.WithCancel(ctx)

@@ -22,6 +22,8 @@ type partition struct {
 	name partitionName
 	hold *inbox.Hold // in OffsetsInDatabase alone; set before the first record
 
+	breaker *breaker // the topic's
+
 	ctx    context.Context // the handlers'; ends when the partition must be given up at once
 	cancel context.CancelFunc
 	begins context.Context // ends when nothing new is to be begun
@@ -58,8 +60,13 @@ type waiting struct {
 	ticket uint64
 }
 
+// newPartition begins to wait for records. m.mu is held.
 func (m *member) newPartition(name partitionName) *partition {
-	p := &partition{m: m, name: name}
+	p := &partition{m: m, name: name, breaker: m.breakers[name.topic]}
+	if p.breaker == nil {
+		p.breaker = &breaker{log: m.log.With("topic", name.topic), first: m.cfg.trialPause}
+		m.breakers[name.topic] = p.breaker
+	}
 	// Run's end lets handlers finish: giveUp cancels them.
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(m.ctx))
 	p.begins, p.finish = context.WithCancel(p.ctx)
@@ -222,7 +229,7 @@ func (p *partition) handle(l *lane, batch []waiting) error {
 
 func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
 	for i := range ms {
-		if p.m.breaker.turn(p.begins, 1) == 0 || p.isEnding() {
+		if p.breaker.turn(p.begins, 1) == 0 || p.isEnding() {
 			return nil
 		}
 		err := p.call(batch[i:i+1], ms[i:i+1], func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error) {
@@ -253,7 +260,7 @@ func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error
 		opts = append(opts, inbox.InLane(l.name))
 	}
 	for len(ms) > 0 {
-		n := p.m.breaker.turn(p.begins, len(ms))
+		n := p.breaker.turn(p.begins, len(ms))
 		if n == 0 {
 			return nil
 		}
@@ -280,7 +287,7 @@ func (p *partition) call(batch []waiting, ms []inbox.Message,
 ) error {
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
-	t := &trial{m: p.m, cancel: cancel, ran: make(map[string]bool)}
+	t := &trial{m: p.m, breaker: p.breaker, cancel: cancel, ran: make(map[string]bool)}
 	outcomes, err := process(ctx, t.handle)
 	t.end(ms, outcomes)
 	p.finished(batch, ms, outcomes)
