@@ -38,6 +38,14 @@ func (d *database) checkName(ctx context.Context) error {
 	return nil
 }
 
+// checkGivenName is checkName for a command that only reads: without a name it reads whatever source is there.
+func (d *database) checkGivenName(ctx context.Context) error {
+	if !d.source.NameGiven {
+		return nil
+	}
+	return d.checkName(ctx)
+}
+
 func (d *database) migrationOptions(only migrations.Half) migrations.Options {
 	return migrations.Options{
 		Prefix: d.source.TablePrefix, Schema: d.source.Schema, Only: only, CommandFlags: d.source.CommandFlags,

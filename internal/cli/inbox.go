@@ -83,25 +83,41 @@ func (s *inboxSelection) check(args []string) error {
 		return errors.New("--key: say which --topic, order is kept within both")
 	case s.flags.Changed("topic") && s.topic == "":
 		return errors.New("--topic: empty: name a topic, or use --all")
-	case s.flags.Changed("consumer") && s.consumer == "":
-		return errors.New("--consumer: empty: name a consumer, or leave the flag out for all of them")
 	}
-	return nil
+	return checkConsumer(s.flags, s.consumer)
 }
 
-// what says in words what the flags choose.
+// what says in words that what the flags choose is not there.
 func (s *inboxSelection) what() string {
 	of := ""
 	if s.consumer != "" {
 		of = fmt.Sprintf(" of consumer %q", s.consumer)
 	}
-	switch {
-	case s.flags.Changed("key"):
-		return fmt.Sprintf("no message%s of topic %q and key %q is parked", of, s.topic, s.key)
-	case s.topic != "":
-		return fmt.Sprintf("no message%s of topic %q is parked", of, s.topic)
+	return "no message" + of + s.of() + " is parked"
+}
+
+// knownConsumer refuses a consumer that no inbox table knows: the name is misspelt, or the database another one.
+func knownConsumer(ctx context.Context, d *database, consumer string) error {
+	if consumer == "" {
+		return nil
 	}
-	return "no message" + of + " is parked"
+	s, err := dialect.ReadInboxStatus(ctx, d.DB, d.names(), consumer)
+	if err == nil && len(s.Consumers) == 0 {
+		err = unknownConsumer(consumer)
+	}
+	return err
+}
+
+func unknownConsumer(consumer string) error {
+	return fmt.Errorf("consumer %q has left nothing in the inbox tables: see relay inbox status without --consumer", consumer)
+}
+
+// checkConsumer says what is wrong with --consumer.
+func checkConsumer(f *pflag.FlagSet, consumer string) error {
+	if f.Changed("consumer") && consumer == "" {
+		return errors.New("--consumer: empty: name a consumer, or leave the flag out for all of them")
+	}
+	return nil
 }
 
 // inboxParkedIDs reads numbers and message ids.

@@ -27,12 +27,19 @@ func newInboxParkedList(env *Env) *cobra.Command {
 		Short: "list parked messages, in the order in which they would be run again",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return onInbox(env, cmd, checkList(state, limit), func(ctx context.Context, d *database) error {
+			wrong := errors.Join(checkList(state, limit), checkConsumer(cmd.Flags(), chosen.consumer))
+			return onInbox(env, cmd, wrong, func(ctx context.Context, d *database) error {
 				f := chosen.filter()
 				f.State = state
 				entries, more, err := dialect.ListInboxParked(ctx, d.DB, d.names(), f, limit)
 				if err != nil {
 					return err
+				}
+				if len(entries) == 0 {
+					if err := knownConsumer(ctx, d, chosen.consumer); err != nil {
+						return err
+					}
+					sayNothing(env, cmd, chosen.what()+inState(state))
 				}
 				if more {
 					_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by --consumer, --topic, --key or --state, or raise --limit\n", limit)
@@ -137,7 +144,7 @@ if it is UTF-8, otherwise in hexadecimal (in JSON: base64).`,
 			return onInbox(env, cmd, wrong, func(ctx context.Context, d *database) error {
 				e, err := dialect.FindInboxParked(ctx, d.DB, d.names(), dialect.InboxParkedFilter{Consumer: chosen.consumer}, ids[0], most)
 				if err != nil {
-					return err
+					return errors.Join(knownConsumer(ctx, d, chosen.consumer), err)
 				}
 				return showInboxParked(env, cmd, e, payload)
 			})
@@ -268,24 +275,29 @@ func askInboxParked(env *Env, cmd *cobra.Command, args []string, chosen *inboxSe
 	return onInbox(env, cmd, errors.Join(wrong, badIDs, chosen.check(args)), func(ctx context.Context, d *database) error {
 		answer, err := dialect.AskInboxParked(ctx, d.DB, d.names(), ask)
 		if err != nil {
-			return err
+			return errors.Join(knownConsumer(ctx, d, chosen.consumer), err)
 		}
-		if !answer.Found && !chosen.all {
-			return fmt.Errorf("%s: see relay inbox parked list", chosen.what())
+		if !answer.Found {
+			if err := knownConsumer(ctx, d, chosen.consumer); err != nil {
+				return err
+			}
+			if !chosen.all {
+				return fmt.Errorf("%s: see relay inbox parked list", chosen.what())
+			}
 		}
 		if wantsJSON(cmd) {
 			return printJSON(env.Stdout, askedOfInbox{ask.State, answer.Marked, answer.Followers})
 		}
-		_, err = fmt.Fprintln(env.Stdout, inboxAskedText(ask.State, answer))
+		_, err = fmt.Fprintln(env.Stdout, inboxAskedText(ask.State, answer, chosen.what()))
 		return err
 	})
 }
 
-func inboxAskedText(state string, answer dialect.ParkedAnswer) string {
+func inboxAskedText(state string, answer dialect.ParkedAnswer, nothing string) string {
 	does := map[string]string{dialect.ParkRetry: "run again", dialect.ParkDrop: "dropped"}[state]
 	switch {
 	case !answer.Found:
-		return "nothing to do: no message is parked"
+		return "nothing to do: " + nothing
 	case answer.Marked == 0:
 		return fmt.Sprintf("nothing to do: what is named is to be %s already, or follows by itself", does)
 	}

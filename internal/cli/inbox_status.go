@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,17 +26,13 @@ It reads a bounded part of large tables. A number after "about" is an estimate, 
 PostgreSQL, where the window may be a little longer than shown, and the optimizer's on MySQL.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var wrong error
-			if cmd.Flags().Changed("consumer") && consumer == "" {
-				wrong = errors.New("--consumer: empty: name a consumer, or leave the flag out for all of them")
-			}
-			return onInbox(env, cmd, wrong, func(ctx context.Context, d *database) error {
+			return onInbox(env, cmd, checkConsumer(cmd.Flags(), consumer), func(ctx context.Context, d *database) error {
 				s, err := dialect.ReadInboxStatus(ctx, d.DB, d.names(), consumer)
 				if err != nil {
 					return err
 				}
 				if consumer != "" && len(s.Consumers) == 0 {
-					return fmt.Errorf("consumer %q has left nothing in the inbox tables: see relay inbox status without --consumer", consumer)
+					return unknownConsumer(consumer)
 				}
 				return printInboxStatus(env, cmd, inboxStateOf(s))
 			})
@@ -183,6 +178,9 @@ func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState) error {
 		if err := printTable(env.Stdout, t.heading, t.rows); err != nil {
 			return err
 		}
+	}
+	if first {
+		sayNothing(env, cmd, "no consumer has left anything in the inbox tables")
 	}
 	if len(s.Absent) > 0 {
 		_, err := fmt.Fprintf(env.Stderr, "an older build made these tables, %s not there: run relay migrate up --only inbox\n", isOrAre(s.Absent))

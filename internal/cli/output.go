@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // printJSON prints v, indented, with a newline.
@@ -25,6 +27,13 @@ func printTable(w io.Writer, heading []string, rows [][]string) error {
 		}
 	}
 	return t.Flush()
+}
+
+// sayNothing tells a reader that an empty answer is one. It is not for JSON, where the list is empty.
+func sayNothing(env *Env, cmd *cobra.Command, nothing string) {
+	if !wantsJSON(cmd) {
+		_, _ = fmt.Fprintln(env.Stderr, nothing)
+	}
 }
 
 // roughly rounds a duration to what a reader needs.

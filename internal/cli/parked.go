@@ -81,15 +81,20 @@ func (s *selection) check(args []string) error {
 	return nil
 }
 
-// what says in words what the flags choose.
-func (s *selection) what() string {
+// what says in words that what the flags choose is not there.
+func (s *selection) what() string { return "no event" + s.of() + " is parked" }
+
+// of says in words what the flags choose, with a space before.
+func (s *selection) of() string {
 	switch {
+	case s.flags.Changed("key") && s.topic == "":
+		return fmt.Sprintf(" of key %q", s.key)
 	case s.flags.Changed("key"):
-		return fmt.Sprintf("no event of topic %q and key %q is parked", s.topic, s.key)
+		return fmt.Sprintf(" of topic %q and key %q", s.topic, s.key)
 	case s.topic != "":
-		return fmt.Sprintf("no event of topic %q is parked", s.topic)
+		return fmt.Sprintf(" of topic %q", s.topic)
 	}
-	return "no event is parked"
+	return ""
 }
 
 // parkedIDs reads numbers and event ids.

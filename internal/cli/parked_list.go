@@ -39,6 +39,9 @@ func newParkedList(env *Env) *cobra.Command {
 			f.State = state
 			all, more := []parkedEntry{}, false
 			failed := eachSource(ctx, c.Sources, func(d *database) error {
+				if err := d.checkGivenName(ctx); err != nil {
+					return err
+				}
 				entries, cut, err := dialect.ListParked(ctx, d.DB, d.names(), f, limit)
 				for _, e := range entries {
 					all = append(all, entryOf(d, e))
@@ -48,6 +51,9 @@ func newParkedList(env *Env) *cobra.Command {
 			}, dbopen.WithExisting())
 			if err := printParked(env, cmd, all, len(c.Sources) > 1); err != nil {
 				return err
+			}
+			if len(all) == 0 && failed == nil {
+				sayNothing(env, cmd, chosen.what()+inState(state))
 			}
 			if more {
 				_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by --topic, --key or --state, or raise --limit\n", limit)
@@ -61,6 +67,14 @@ func newParkedList(env *Env) *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", 100, "how `many` at the most, of each source")
 	addJSON(cmd)
 	return cmd
+}
+
+// inState is the end of a sentence about what --state chooses.
+func inState(state string) string {
+	if state == "" {
+		return ""
+	}
+	return fmt.Sprintf(" in state %q", state)
 }
 
 func parkedStates() []string {

@@ -47,6 +47,9 @@ func newScheduledList(env *Env) *cobra.Command {
 			}
 			all, more := []scheduledEntry{}, false
 			failed := eachSource(ctx, c.Sources, func(d *database) error {
+				if err := d.checkGivenName(ctx); err != nil {
+					return err
+				}
 				entries, cut, err := dialect.ListScheduled(ctx, d.DB, d.names(), topic, limit)
 				for _, e := range entries {
 					all = append(all, scheduledOf(d, e))
@@ -56,6 +59,13 @@ func newScheduledList(env *Env) *cobra.Command {
 			}, dbopen.WithExisting())
 			if err := printScheduled(env, cmd, all, len(c.Sources) > 1); err != nil {
 				return err
+			}
+			if len(all) == 0 && failed == nil {
+				nothing := "no event is scheduled"
+				if topic != "" {
+					nothing = fmt.Sprintf("no event of topic %q is scheduled", topic)
+				}
+				sayNothing(env, cmd, nothing)
 			}
 			if more {
 				_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by --topic, or raise --limit\n", limit)

@@ -89,6 +89,9 @@ const (
 func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source) error {
 	states := []sourceState{}
 	failed := eachSource(ctx, sources, func(d *database) error {
+		if err := d.checkGivenName(ctx); err != nil {
+			return err
+		}
 		s, err := dialect.Status(ctx, d.DB, d.names())
 		if err != nil {
 			// Check says it better when it is the tables that are missing.

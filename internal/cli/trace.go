@@ -107,6 +107,9 @@ func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, 
 		t.madeAt = time.Unix(id.Time().UnixTime())
 	}
 	failed := eachSource(ctx, c.Sources, func(d *database) error {
+		if err := d.checkGivenName(ctx); err != nil {
+			return err
+		}
 		store, err := dialect.NewRelay(d.DB, d.names())
 		if err != nil {
 			return err

@@ -28,6 +28,7 @@ type Source struct {
 	DatabaseURL Secret
 	TablePrefix string
 	Schema      string
+	NameGiven   bool // by a flag, a variable or the file: it is not the default
 
 	// CommandFlags name this source on the command line of a verb, with a space before
 	// each, for messages that say what to type. The command sets them.

@@ -83,6 +83,7 @@ func (l *loader) readSources() []Source {
 		key:         "sources[0]",
 	}
 	one.urlName = l.origins["source.database_url"]
+	_, one.NameGiven = l.origins["source.name"]
 	if len(l.sources) == 0 {
 		return []Source{one}
 	}
@@ -137,6 +138,7 @@ func (l *loader) sourceOf(key string, values map[string]any) Source {
 		key:         key,
 	}
 	s.urlName = inner.origins["source.database_url"]
+	_, s.NameGiven = inner.origins["source.name"]
 	return s
 }
 
