@@ -52,24 +52,28 @@ func (m *member) remembered(ctx context.Context, offsets map[string]map[int32]kg
 		rows[partitionName{row.Topic, row.Partition}] = &positions[i]
 	}
 	claims = make(map[partitionName]claim)
-	for topic, partitions := range offsets {
-		for id, offset := range partitions {
-			name := partitionName{topic, id}
-			c := claim{from: rows[name], to: inbox.GroupPosition{Topic: topic, Partition: id, TopicID: ids[topic], Applied: -1, Next: -1}}
-			committed := marks[name]
-			committed.Ours = committed.Ours && kept
-			if partitions[id], err = m.compare(&c, offset, committed); err != nil {
-				return nil, nil, err
-			}
-			if p := m.partition(name); p != nil {
-				p.remember(c.to.TopicID, kept)
-			}
-			if kept {
-				claims[name] = c
-			}
+	var ahead []aheadError
+	for _, name := range namesOf(offsets) {
+		topic, id := name.topic, name.id
+		c := claim{from: rows[name], to: inbox.GroupPosition{Topic: topic, Partition: id, TopicID: ids[topic], Applied: -1, Next: -1}}
+		committed := marks[name]
+		committed.Ours = committed.Ours && kept
+		var lost aheadError
+		switch offsets[topic][id], err = m.compare(&c, offsets[topic][id], committed); {
+		case errors.As(err, &lost):
+			ahead = append(ahead, lost)
+			continue
+		case err != nil:
+			return nil, nil, err
+		}
+		if p := m.partition(name); p != nil {
+			p.remember(c.to.TopicID, kept)
+		}
+		if kept {
+			claims[name] = c
 		}
 	}
-	return claims, known, nil
+	return claims, known, allAhead(ahead)
 }
 
 // compare returns where to begin in a partition by the group's offset and the database's row, and completes the claim.
@@ -125,21 +129,23 @@ func (m *member) otherGroup(was inbox.GroupPosition) error {
 
 // behind says that the database knows less than Kafka's offset, and how to go on.
 func (m *member) behind(was inbox.GroupPosition, at int64, committed groupoffset.Mark) error {
+	reset := m.groupsTool() + " " + groupoffset.Reset(m.cfg.Group, was.Topic, was.Partition, was.Done())
 	why := "it was set forward by hand, or the database was restored to an earlier state"
 	if committed.Ours {
 		why = "it was restored to an earlier state, or fails over to a copy that lags"
 	}
-	return refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows of the messages below %d only (%s): %s. What lies between would never be applied. To have it applied, stop the group and type: kafka-consumer-groups --bootstrap-server %s %s. To leave it out, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND kafka_topic = '%s' AND kafka_partition = %d",
-		was.Topic, was.Partition, m.cfg.Group, at, was.Done(), m.cfg.Inbox.OffsetsTable(), why,
-		m.cfg.Brokers[0], groupoffset.Reset(m.cfg.Group, was.Topic, was.Partition, was.Done()),
+	err := refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows of the messages below %d only (%s): %s. What lies between would never be applied. To have it applied, stop the group and type: %s (relay inbox doctor --kafka-brokers %s lists the commands for the partitions of all members). To leave it out, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND kafka_topic = '%s' AND kafka_partition = %d",
+		was.Topic, was.Partition, m.cfg.Group, at, was.Done(), m.cfg.Inbox.OffsetsTable(), why, reset, m.cfg.Brokers[0],
 		m.cfg.Inbox.OffsetsTable(), at, m.cfg.Inbox.Consumer(), was.Topic, was.Partition)
+	return aheadError{err, fmt.Sprintf("topic %q, partition %d: the offset is %d, the database knows of the messages below %d only: %s", was.Topic, was.Partition, at, was.Done(), reset)}
 }
 
 // blank says that the database knows nothing of a partition of which a consumer had noted in its database what it did.
 func (m *member) blank(to inbox.GroupPosition, at int64) error {
-	return refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows nothing of the partition (%s): it was restored to a state before consumer %q began, or is another one. What lies below that offset would never be applied. To have it applied, stop the group and type: kafka-consumer-groups --bootstrap-server %s --group %s --topic %s:%d --reset-offsets --to-earliest --execute. To leave it out, set AdoptOffsets once",
-		to.Topic, to.Partition, m.cfg.Group, at, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(),
-		m.cfg.Brokers[0], m.cfg.Group, to.Topic, to.Partition)
+	reset := fmt.Sprintf("%s --group %s --topic %s:%d --reset-offsets --to-earliest --execute", m.groupsTool(), m.cfg.Group, to.Topic, to.Partition)
+	err := refuse("topic %q, partition %d: the offset of group %q is %d, and the database knows nothing of the partition (%s): it was restored to a state before consumer %q began, or is another one. What lies below that offset would never be applied. To have it applied, stop the group and type: %s. To leave it out, set AdoptOffsets once",
+		to.Topic, to.Partition, m.cfg.Group, at, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), reset)
+	return aheadError{err, fmt.Sprintf("topic %q, partition %d: the offset is %d, the database knows nothing of the partition: %s", to.Topic, to.Partition, at, reset)}
 }
 
 // take writes the claims that change something. Where a partition begins without a position, what lies before is done.
