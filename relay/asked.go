@@ -211,9 +211,29 @@ func (s *session) replayable(ctx context.Context) ([]*Record, error) {
 	return records, err
 }
 
+// review has the sink ask anew about records that it would refuse: what it knows of a topic
+// may be older than the operator's wish, who has created the topic meanwhile. It asks once
+// for all records of a round, so that a retry of many costs no question for each.
+func (s *session) review(ctx context.Context, records []*Record) {
+	reviewer, ok := s.judge.(Reviewer)
+	if !ok {
+		return
+	}
+	var refused []*Record
+	for _, r := range records {
+		if s.relay.topics.allows(r.Topic) && reviewer.Refuses(r) != nil {
+			refused = append(refused, r)
+		}
+	}
+	if len(refused) > 0 {
+		reviewer.Review(ctx, refused)
+	}
+}
+
 // judgeParked puts back to failed what would be refused again, and leaves out what
 // waits behind it.
 func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record, error) {
+	s.review(ctx, records)
 	send := make([]*Record, 0, len(records))
 	var refused []dialect.Refusal
 	behind := make(map[string]bool)

@@ -84,3 +84,14 @@ type Judge interface {
 	// Deliver, before it delivers r. Refuses does not block.
 	Refuses(r *Record) error
 }
+
+// Reviewer is a Judge that can ask the broker anew what it refuses. Without it, a retry right
+// after a topic was created is refused for what the broker said before.
+type Reviewer interface {
+	Judge
+
+	// Review asks anew about the topics of records that Refuses refuses: with an answer that
+	// is younger than the call, Refuses says what holds now. It waits for the answer, though
+	// not for longer than a second.
+	Review(ctx context.Context, refused []*Record)
+}

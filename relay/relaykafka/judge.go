@@ -56,6 +56,7 @@ type verdict struct {
 	unanswered chan struct{} // closed, and then nil, when Kafka was asked
 	askedAt    time.Time
 	exploredAt time.Time // metadata was asked for
+	doubted    time.Time // last, by doubt: only an answer to a later question ends the wait
 	created    time.Time
 	deniedAt   time.Time // the denial began,
 	wantedAt   time.Time // and somebody asked for the topic last
@@ -247,9 +248,28 @@ func (j *judge) failed(topic string, err error) {
 func (j *judge) doubt(v *verdict) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	v.doubted = time.Now()
 	if v.unanswered == nil {
 		v.unanswered = make(chan struct{})
-		wake(j.wake)
+	}
+	wake(j.wake)
+}
+
+// askAnew has Kafka asked about the records' topics, all together, and waits for the answers,
+// though not for long.
+func (j *judge) askAnew(records []*relay.Record, ends ...context.Context) {
+	doubted := make(map[string]*verdict)
+	for _, r := range records {
+		if doubted[r.Topic] == nil && validTopic(r.Topic) {
+			v := j.of(r.Topic)
+			doubted[r.Topic] = v
+			j.doubt(v)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerWait)
+	defer cancel()
+	for _, v := range doubted {
+		j.await(v, append(ends[:len(ends):len(ends)], ctx)...)
 	}
 }
 

@@ -30,11 +30,12 @@ func (j *judge) attend(ctx context.Context, client *kgo.Client, atLeastOnce bool
 	ticker := time.NewTicker(min(j.reviewEvery(), j.askEvery()))
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		denied, others := j.due(time.Now())
-		j.review(ctx, client, denied)
+		began := time.Now()
+		denied, others := j.due(began)
+		j.review(ctx, client, denied, began)
 		j.explore(ctx, client, time.Now())
-		for part := range slices.Chunk(j.existing(others), askAtOnce) {
-			j.learn(ctx, client, part, atLeastOnce)
+		for part := range slices.Chunk(j.existing(others, began), askAtOnce) {
+			j.learn(ctx, client, part, began, atLeastOnce)
 		}
 		select {
 		case <-ctx.Done():
@@ -75,22 +76,23 @@ func (j *judge) due(now time.Time) (denied, others []*verdict) {
 }
 
 // existing leaves out the topics that are missing: they have no settings.
-func (j *judge) existing(topics []*verdict) []*verdict {
+func (j *judge) existing(topics []*verdict, began time.Time) []*verdict {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.DeleteFunc(topics, func(v *verdict) bool {
 		missing := v.missing.Load()
 		if missing {
-			v.answered(time.Now())
+			v.answered(began)
 		}
 		return missing
 	})
 }
 
-// answered ends the wait of await. It needs j.mu.
-func (v *verdict) answered(now time.Time) {
-	v.askedAt = now
-	if v.unanswered != nil {
+// answered ends the wait of await, unless the topic was doubted after the question began: that
+// answer may be older than the doubt, and attend asks once more. It needs j.mu.
+func (v *verdict) answered(began time.Time) {
+	v.askedAt = time.Now()
+	if v.unanswered != nil && !v.doubted.After(began) {
 		close(v.unanswered)
 		v.unanswered = nil
 	}
@@ -102,7 +104,7 @@ const (
 )
 
 // learn fetches settings of topics. What it cannot fetch stays as it is.
-func (j *judge) learn(ctx context.Context, client *kgo.Client, topics []*verdict, atLeastOnce bool) {
+func (j *judge) learn(ctx context.Context, client *kgo.Client, topics []*verdict, began time.Time, atLeastOnce bool) {
 	if len(topics) == 0 {
 		return
 	}
@@ -137,7 +139,7 @@ func (j *judge) learn(ctx context.Context, client *kgo.Client, topics []*verdict
 			j.note(v, values, atLeastOnce)
 		}
 		j.mu.Lock()
-		v.answered(time.Now())
+		v.answered(began)
 		j.mu.Unlock()
 	}
 }
@@ -182,7 +184,7 @@ func (j *judge) unseen(topic string, err error) {
 }
 
 // review looks again at topics that are denied.
-func (j *judge) review(ctx context.Context, client *kgo.Client, denied []*verdict) {
+func (j *judge) review(ctx context.Context, client *kgo.Client, denied []*verdict, began time.Time) {
 	if len(denied) == 0 {
 		return
 	}
@@ -201,7 +203,7 @@ func (j *judge) review(ctx context.Context, client *kgo.Client, denied []*verdic
 			j.reconsider(ctx, client, v, answer)
 		}
 		j.mu.Lock()
-		v.answered(now)
+		v.answered(began)
 		j.mu.Unlock()
 		if v.denied.Load() == nil {
 			j.doubt(v) // its settings are not known

@@ -39,9 +39,9 @@ type session struct {
 }
 
 var (
-	_ relay.Judge  = (*session)(nil)
-	_ relay.Waiter = (*session)(nil)
-	_ relay.Lanes  = (*session)(nil)
+	_ relay.Reviewer = (*session)(nil)
+	_ relay.Waiter   = (*session)(nil)
+	_ relay.Lanes    = (*session)(nil)
 )
 
 func newSession(sink *Sink, ack relay.Ack) *session {
@@ -66,6 +66,11 @@ func (s *session) start(client *kgo.Client) {
 
 // Refuses implements relay.Judge.
 func (s *session) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
+
+// Review implements relay.Reviewer.
+func (s *session) Review(ctx context.Context, refused []*relay.Record) {
+	s.sink.judge.askAnew(refused, ctx, s.gate)
+}
 
 // Learn implements relay.Lanes.
 func (s *session) Learn(ctx context.Context, records []*relay.Record) {

@@ -66,7 +66,7 @@ type txSession struct {
 
 var (
 	_ relay.TransactionalSession = (*txSession)(nil)
-	_ relay.Judge                = (*txSession)(nil)
+	_ relay.Reviewer             = (*txSession)(nil)
 	_ relay.Lanes                = (*txSession)(nil)
 )
 
@@ -103,6 +103,11 @@ func (s *txSession) start() {
 
 // Refuses implements relay.Judge.
 func (s *txSession) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
+
+// Review implements relay.Reviewer.
+func (s *txSession) Review(ctx context.Context, refused []*relay.Record) {
+	s.sink.judge.askAnew(refused, ctx, s.life)
+}
 
 // Learn implements relay.Lanes.
 func (s *txSession) Learn(ctx context.Context, records []*relay.Record) {
