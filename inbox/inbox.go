@@ -207,6 +207,8 @@ func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark
 // hint says what to do about the errors of the database that a first user meets.
 func hint(err error) string {
 	switch {
+	case dialect.IsRefused(err):
+		return " (" + dialect.NothingListens + ")"
 	case dialect.IsOtherLayout(err):
 		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see `relay inbox partition --help`)"
 	case dialect.IsMissingTable(err):

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -77,4 +78,25 @@ func TestAnUndecodableRecordThatIsRetriedIsDecoded(t *testing.T) {
 	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM inbox_parked") == 0 }, patience, 10*time.Millisecond)
 	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = 'e1'"), "its own id is known from now on")
 	r.end(t)
+}
+
+// Without its database a consumer ends at once, and says what to look at: the URL may be wrong.
+func TestADatabaseThatIsNotThereAtTheStartEndsRun(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close()) // nobody has the port now
+	for driver, dsn := range map[string]string{
+		"pgx":   "postgres://u@" + listener.Addr().String() + "/billing",
+		"mysql": "u@tcp(" + listener.Addr().String() + ")/billing",
+	} {
+		db, err := sql.Open(driver, dsn)
+		require.NoError(t, err)
+		defer func() { _ = db.Close() }()
+		ib, err := inbox.New(map[string]inbox.Dialect{"pgx": inbox.PostgreSQL, "mysql": inbox.MySQL}[driver], "billing")
+		require.NoError(t, err)
+		consumer, err := inboxkafka.New(inboxkafka.Config{Inbox: ib, DB: db, Brokers: []string{"127.0.0.1:1"}, Group: "billing", Topics: []string{"orders"}})
+		require.NoError(t, err)
+		err = consumer.Run(t.Context(), func(context.Context, *sql.Tx, inbox.Message) error { return nil })
+		require.ErrorContains(t, err, "(nothing listens there: check that the server runs, and the host and port in the URL)")
+	}
 }

@@ -8,11 +8,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/postroom/postroom/internal/dialect"
 )
 
 // openError says which database could not be opened, why, and what to try, on one line.
@@ -57,8 +58,8 @@ func hint(err error, timeout time.Duration) string {
 		return mysqlHint(my.Number)
 	case errors.As(err, &dns):
 		return "the host's name is not known: check it in the URL"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: check that the server runs, and the host and port in the URL"
+	case dialect.IsRefused(err):
+		return dialect.NothingListens
 	case errors.Is(err, context.Canceled):
 		return "the program was told to stop"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():

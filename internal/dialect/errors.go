@@ -9,6 +9,7 @@ import (
 	"net"
 	"reflect"
 	"strings"
+	"syscall"
 )
 
 // Kinds of driver errors are told apart by what the errors carry, so that no
@@ -118,6 +119,12 @@ func IsPreparedStatement(err error) bool {
 	state := sqlState(err)
 	return state == "42P05" || state == "26000"
 }
+
+// NothingListens is what to try after an error that IsRefused reports.
+const NothingListens = "nothing listens there: check that the server runs, and the host and port in the URL"
+
+// IsRefused reports whether a connection was refused: no process has the port.
+func IsRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
 // IsSyntax reports whether the database does not understand a statement: ours have been
 // tried on their databases, so most likely it is another database than the dialect says.

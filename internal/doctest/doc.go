@@ -3,7 +3,7 @@
 //   - Every Go block compiles against this module. A block is a file, declarations, or
 //     statements; the variables that statements use from outside are named in a comment
 //     before the block: <!-- given: ctx context.Context, db *sql.DB -->. Imports are found
-//     by the packages' names (imports_test.go).
+//     by the packages' names (imports_test.go); of a block of imports alone each must exist.
 //   - Every command in a shell block exists: the relay's verbs and flags, make's targets,
 //     packages, files.
 //   - Every SQL block says how it is tested: <!-- test: postgresql mysql sqlite insert -->

@@ -63,7 +63,7 @@ func complete(b block) (string, error) {
 		if err != nil {
 			continue
 		}
-		source, err := finish(wrapped, file)
+		source, err := finish(withUsedImports(wrapped, file), file)
 		if err != nil {
 			return "", err
 		}
@@ -71,6 +71,20 @@ func complete(b block) (string, error) {
 	}
 	_, err := parser.ParseFile(token.NewFileSet(), "", "package block\nfunc _() error {\n"+position(b)+b.code+"\nreturn nil\n}\n", 0)
 	return "", fmt.Errorf("is neither declarations nor statements: %w", err)
+}
+
+// withUsedImports makes the imports of a block that has nothing else count as used: it tells a reader the paths, which
+// must be right.
+func withUsedImports(source string, file *ast.File) string {
+	if len(file.Decls) != 1 || len(file.Imports) == 0 {
+		return source
+	}
+	for _, spec := range file.Imports {
+		if spec.Name == nil {
+			source = strings.Replace(source, spec.Path.Value, "_ "+spec.Path.Value, 1)
+		}
+	}
+	return source
 }
 
 // position makes the compiler's messages name the document.
