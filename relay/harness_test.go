@@ -131,6 +131,16 @@ func (s *testSink) release() {
 	s.held = nil
 }
 
+// releaseFirst acknowledges the first n that were held.
+func (s *testSink) releaseFirst(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held[:n] {
+		h.session.ack(h.record, nil)
+	}
+	s.held = s.held[n:]
+}
+
 // fail gives up what was held, because of err, and holds no more.
 func (s *testSink) fail(err error) {
 	s.mu.Lock()

@@ -217,3 +217,39 @@ func TestHazard05AnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 		require.ErrorIs(t, swept, errCameBack, "by the sweep, when no read asks for it")
 	})
 }
+
+// deleting calls after when its first delete has been answered.
+type deleting struct {
+	store
+	after func()
+	once  sync.Once
+}
+
+func (d *deleting) Delete(ctx context.Context, l dialect.Lease, what dialect.Deletion) (int64, error) {
+	n, err := d.store.Delete(ctx, l, what)
+	d.once.Do(d.after)
+	return n, err
+}
+
+// A delivered row was deleted by hand: the turn ends, and Run with it. What the session had
+// delivered and not deleted yet is deleted now; the next owner would send it again.
+func TestARunThatEndsWithItsTurnDeletesWhatWasDelivered(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		b := newBench(t, db)
+		b.sink.hold = true
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		b.naive = func(s store) store {
+			return &deleting{store: s, after: func() { b.sink.release(); cancel() }}
+		}
+		r := b.relay()
+		b.commit("k", "k1", "k2", "k3")
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		eventually(t, "all are with the broker", func() bool { return b.sink.count() == 3 })
+		b.exec("DELETE FROM outbox_events WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM outbox_events) AS first)")
+		b.sink.releaseFirst(2)
+		require.NoError(t, <-ended)
+		require.Zero(t, b.rows())
+	})
+}

@@ -84,6 +84,10 @@ func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, er
 	case ctx.Err() == nil:
 		return false, nil
 	case k.ctx.Err() == nil:
+		// The session ended with the turn, before it could delete all that it had delivered.
+		if err := r.deleteCarried(ctx, k); err != nil {
+			r.log.Warn("could not delete what was delivered", "table", r.store.Table(), "error", err)
+		}
 		return true, r.finish(k, out)
 	}
 	return true, r.notDrained(out)

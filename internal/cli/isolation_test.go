@@ -31,7 +31,7 @@ func TestSourcesThatSomebodyHasLockedDoNotStopTheOthers(t *testing.T) {
 func lockSome(t *testing.T, db dbtest.Database, lock func(*testing.T, dbtest.Database, []config.Source) func()) {
 	const sources, locked, events = 8, 3, 10
 	c := fleetOf(t, db, sources)
-	c.Delivery.LeaseTTL = 2 * time.Second
+	c.Delivery.LeaseTTL = 6 * time.Second // three times what a wait for a lock takes, with room for a machine that is busy
 	writeToEach(t, db, c, events)
 	stop := runFleet(t, c)
 	consumeAll(t, c, sources*events) // all of them own their sources
@@ -41,7 +41,7 @@ func lockSome(t *testing.T, db dbtest.Database, lock func(*testing.T, dbtest.Dat
 	epochs := epochsOf(t, db, others.Sources)
 	unlock := lock(t, db, c.Sources[:locked])
 	total, waves := sources*events, 0
-	for until := time.Now().Add(5 * c.Delivery.LeaseTTL); time.Now().Before(until); waves++ {
+	for until := time.Now().Add(2 * c.Delivery.LeaseTTL); time.Now().Before(until); waves++ {
 		writeToEach(t, db, &others, events)
 		total += len(others.Sources) * events
 		consumeAll(t, c, total)

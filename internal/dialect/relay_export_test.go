@@ -99,3 +99,6 @@ func (r *Relay) CountArchivedSQL(s Selection) (string, []any) {
 	q := r.selected(s)
 	return r.countArchived(q), q.args
 }
+
+// MySQLRowWait begins statements that EXPLAIN does not take with it.
+const MySQLRowWait = mysqlRowWait
