@@ -73,7 +73,7 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	applied, err := p.versions(ctx, db)
 	if dialect.IsMissingTable(err) {
 		return p.refuse(ErrNotMigrated, err, fmt.Sprintf(
-			"there is no table %s: where another tool made the tables, it must also run the last statements of `relay migrate print%s`; else run `relay migrate up%s`",
+			"there is no table %s: run `relay migrate up%s`; where another tool makes the tables, it must also run the last statements of `relay migrate print%s`",
 			p.names.Plain(versionTable), p.flags, p.flags))
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -101,10 +102,7 @@ func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("stopped by a signal: %w", err)
 	}
-	if err := printReports(env, cmd, reports); err != nil {
-		return err
-	}
-	return verdict(reports, own.strict)
+	return printReports(env, cmd, reports, own.strict)
 }
 
 // openKafka describes the sink, which all sources share.
@@ -189,11 +187,22 @@ func examineSource(ctx context.Context, source doctor.Source, s config.Source, o
 	return doctor.Examine(ctx, source, o)
 }
 
-func printReports(env *Env, cmd *cobra.Command, reports []doctor.Report) error {
+// printReports prints the reports and returns the verdict. The summary is the verdict's text, which goes to stderr, or,
+// without one, the end of the report: a terminal shows both.
+func printReports(env *Env, cmd *cobra.Command, reports []doctor.Report, strict bool) error {
+	found := verdict(reports, strict)
 	if wantsJSON(cmd) {
-		return printJSON(env.Stdout, reports)
+		return errors.Join(printJSON(env.Stdout, reports), found)
 	}
-	return doctor.Render(env.Stdout, reports)
+	err := doctor.Render(env.Stdout, reports)
+	ending := "\n"
+	if found == nil {
+		ending = "\n" + doctor.Summary(reports) + "\n"
+	}
+	if err == nil {
+		_, err = io.WriteString(env.Stdout, ending)
+	}
+	return errors.Join(err, found)
 }
 
 // verdict is the command's exit.

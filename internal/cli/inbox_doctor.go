@@ -86,10 +86,7 @@ with 1 when the database could not be looked at.`,
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("stopped by a signal: %w", err)
 			}
-			if err := printReports(env, cmd, reports); err != nil {
-				return err
-			}
-			return verdict(reports, own.strict)
+			return printReports(env, cmd, reports, own.strict)
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Broker, config.Examining)

@@ -51,7 +51,7 @@ func newInboxParkedList(env *Env) *cobra.Command {
 	addInbox(cmd)
 	chosen.add(cmd.Flags())
 	cmd.Flags().StringVar(&state, "state", "", "`state`: "+strings.Join(parkedStates(), ", "))
-	cmd.Flags().IntVar(&limit, "limit", 100, "how `many` at the most")
+	cmd.Flags().IntVar(&limit, "limit", 100, "list this `number` of messages at the most")
 	return cmd
 }
 
@@ -101,6 +101,17 @@ func (p inboxParkedEntry) shownKey() string {
 	return parkedEntry{Key: p.Key, KeyBase64: p.KeyBase64}.shownKey()
 }
 
+// shownError is the error, or its first part, as text for people: a message that waits has none of its own.
+func (p inboxParkedEntry) shownError(text string) string {
+	switch {
+	case text == "" && p.State == dialect.ParkBlocked:
+		return "waits behind an earlier message of its key"
+	case text == "":
+		return "-"
+	}
+	return printable(text)
+}
+
 func printInboxParked(env *Env, cmd *cobra.Command, entries []dialect.InboxParkedEntry) error {
 	all := make([]inboxParkedEntry, len(entries))
 	rows := make([][]string, len(entries))
@@ -109,7 +120,7 @@ func printInboxParked(env *Env, cmd *cobra.Command, entries []dialect.InboxParke
 		all[i] = p
 		rows[i] = []string{
 			strconv.FormatInt(p.Seq, 10), p.State, printable(p.Consumer), printable(p.Topic), p.shownKey(), dash(printable(p.Type)), printable(p.MessageID),
-			strconv.Itoa(p.Attempts), p.ParkedAt.UTC().Format(time.RFC3339), short(printable(p.Error), 100),
+			strconv.Itoa(p.Attempts), p.ParkedAt.UTC().Format(time.RFC3339), short(p.shownError(p.Error), 100),
 		}
 	}
 	if wantsJSON(cmd) {
@@ -191,7 +202,7 @@ func showInboxParked(env *Env, cmd *cobra.Command, e dialect.InboxParkedEntry, p
 	// Of a panic the stack follows, a line each.
 	text, stack, _ := strings.Cut(s.Error, "\n\n")
 	lines := [][2]string{
-		{"seq", strconv.FormatInt(s.Seq, 10)}, {"state", s.State + meaning}, {"error", printable(text)}, {"attempts", strconv.Itoa(s.Attempts)},
+		{"seq", strconv.FormatInt(s.Seq, 10)}, {"state", s.State + meaning}, {"error", s.shownError(text)}, {"attempts", strconv.Itoa(s.Attempts)},
 		{"parked at", s.ParkedAt.UTC().Format(time.RFC3339Nano)}, {"consumer", printable(s.Consumer)}, {"message id", printable(s.MessageID)},
 		{"topic", printable(s.Topic)}, {"key", s.shownKey()}, {"type", dash(s.Type)}, {"read from", at}, {"payload", size},
 	}

@@ -64,7 +64,7 @@ func newParkedList(env *Env) *cobra.Command {
 	config.AddFlags(cmd.Flags(), config.General, config.Database)
 	chosen.add(cmd.Flags())
 	cmd.Flags().StringVar(&state, "state", "", "`state`: "+strings.Join(parkedStates(), ", "))
-	cmd.Flags().IntVar(&limit, "limit", 100, "how `many` at the most, of each source")
+	cmd.Flags().IntVar(&limit, "limit", 100, "list this `number` of events of each source at the most")
 	addJSON(cmd)
 	return cmd
 }

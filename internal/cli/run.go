@@ -42,8 +42,11 @@ func run(env *Env, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range c.Exposed {
+		log.Warn(w)
+	}
 	tuneMemory(len(c.Sources))
-	ctx, stop := drainOnSignal(cmd.Context(), log, env.Exit)
+	ctx, stop := drainOnSignal(cmd.Context(), c.Delivery.Mode, log, env.Exit)
 	defer stop()
 	databases, err := openPools(ctx, c.Sources, log)
 	defer databases.close()

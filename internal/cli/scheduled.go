@@ -75,7 +75,7 @@ func newScheduledList(env *Env) *cobra.Command {
 	}
 	config.AddFlags(cmd.Flags(), config.General, config.Database)
 	cmd.Flags().StringVar(&topic, "topic", "", "`topic` of the events")
-	cmd.Flags().IntVar(&limit, "limit", 100, "how `many` at the most, of each source")
+	cmd.Flags().IntVar(&limit, "limit", 100, "list this `number` of events of each source at the most")
 	addJSON(cmd)
 	return cmd
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/postroom/postroom/relay"
 )
 
 // untilSignal returns a context that ends at the first SIGTERM or SIGINT, for commands
@@ -17,7 +19,7 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 // drainOnSignal returns a context that ends at the first SIGTERM or SIGINT. The second
 // one calls exit. The caller calls stop when it is done; then signals have their usual
 // effect again.
-func drainOnSignal(parent context.Context, log *slog.Logger, exit func(int)) (ctx context.Context, stop func()) {
+func drainOnSignal(parent context.Context, mode relay.Mode, log *slog.Logger, exit func(int)) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2) // a signal is dropped when nobody has room for it
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
@@ -33,7 +35,7 @@ func drainOnSignal(parent context.Context, log *slog.Logger, exit func(int)) (ct
 		}
 		select {
 		case s := <-signals:
-			log.Error("stopped at once: nothing is lost, some records may be sent again", "signal", s.String())
+			log.Error(stoppedAtOnce(mode), "signal", s.String())
 			exit(exitFailed)
 		case <-over:
 		}
@@ -44,4 +46,12 @@ func drainOnSignal(parent context.Context, log *slog.Logger, exit func(int)) (ct
 		<-ended
 		cancel()
 	}
+}
+
+// stoppedAtOnce says what a drain that was cut short leaves behind.
+func stoppedAtOnce(mode relay.Mode) string {
+	if mode == relay.ExactlyOnce {
+		return "stopped at once: nothing is lost, and no record becomes visible twice: the next relay ends the transaction that is open"
+	}
+	return "stopped at once: nothing is lost, some records may be sent again"
 }

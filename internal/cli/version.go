@@ -45,19 +45,33 @@ func newVersion(env *Env) *cobra.Command {
 		Use:   "version",
 		Short: "print the version of this build",
 		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := readBuild()
-			if wantsJSON(cmd) {
-				return printJSON(env.Stdout, b)
-			}
-			revision := dash(b.Revision)
-			if b.Modified {
-				revision += " (modified)"
-			}
-			_, err := fmt.Fprintf(env.Stdout, "postroom relay %s\nrevision %s\nbuilt with %s for %s\n", b.Version, revision, b.Go, b.Platform)
-			return err
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return printVersion(env, cmd) },
 	}
 	addJSON(cmd)
 	return cmd
+}
+
+func printVersion(env *Env, cmd *cobra.Command) error {
+	b := readBuild()
+	if wantsJSON(cmd) {
+		return printJSON(env.Stdout, b)
+	}
+	revision := dash(b.Revision)
+	if b.Modified {
+		revision += " (modified)"
+	}
+	_, err := fmt.Fprintf(env.Stdout, "postroom relay %s\nrevision %s\nbuilt with %s for %s\n", b.Version, revision, b.Go, b.Platform)
+	return err
+}
+
+// addVersionFlag makes `relay --version` do as `relay version` does, which many try first.
+func addVersionFlag(env *Env, root *cobra.Command) {
+	asked := root.Flags().Bool("version", false, "print the version of this build")
+	others := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if *asked && len(args) == 0 {
+			return printVersion(env, cmd)
+		}
+		return others(cmd, args)
+	}
 }

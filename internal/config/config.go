@@ -17,6 +17,8 @@ type Config struct {
 	Log      Log
 	// Warnings are things to tell the operator that keep nothing from working.
 	Warnings []string
+	// Exposed are warnings of passwords in flags, for a command that goes on running.
+	Exposed []string
 
 	adminListen string
 	origins     origins

@@ -240,14 +240,14 @@ func TestSecretFilesThatCannotBeUsedAreNamed(t *testing.T) {
 func TestAPasswordInAFlagWarnsOnceAndNamesTheVariables(t *testing.T) {
 	c, err := load(t, nil, "--database-url", "postgres://u:"+secret+"@db/shop")
 	require.NoError(t, err)
-	require.Len(t, c.Warnings, 1)
-	require.Contains(t, c.Warnings[0], "POSTROOM_DATABASE_URL_FILE")
-	require.NotContains(t, c.Warnings[0], secret)
+	require.Len(t, c.Exposed, 1)
+	require.Contains(t, c.Exposed[0], "POSTROOM_DATABASE_URL_FILE")
+	require.NotContains(t, c.Exposed[0], secret)
 
 	for _, args := range [][]string{{"--database-url", "postgres://u@db/shop"}, {"--database-url", "sqlite:a.db"}} {
 		c, err = load(t, []string{"POSTROOM_AMQP_URL=amqp://u:" + secret + "@mq"}, args...)
 		require.NoError(t, err)
-		require.Empty(t, c.Warnings)
+		require.Empty(t, c.Exposed)
 	}
 }
 

@@ -149,7 +149,7 @@ func (l *loader) warnOfPasswords(c *Config) {
 	for _, s := range settings() {
 		url, ok := given[s.key]
 		if ok && l.layers[0].values.Exists(s.key) && dbopen.HasPassword(url.Reveal()) {
-			l.warnings = append(l.warnings, fmt.Sprintf(
+			c.Exposed = append(c.Exposed, fmt.Sprintf(
 				"the password in --%s can be read by every user of this machine: set %s, or %s_FILE to the name of a file that holds it",
 				s.flag, s.envName(), s.envName()))
 		}

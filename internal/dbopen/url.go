@@ -47,7 +47,10 @@ func parseURL(raw string) (*parsedURL, error) {
 	case "mysql", "mariadb":
 		u.dialect = dialect.MySQL
 	default:
-		return nil, fmt.Errorf("database URL has the scheme %s, which is not known: use %s", quoteScheme(scheme), schemes)
+		if quoted := quoteScheme(scheme); quoted != "" {
+			return nil, fmt.Errorf("database URL has the scheme %s, which is not known: use %s", quoted, schemes)
+		}
+		return nil, fmt.Errorf("database URL must start with %s; what it starts with is not shown, because it may be a secret", schemes)
 	}
 	if err := u.split(rest); err != nil {
 		return nil, fmt.Errorf("database URL (%s): %w", scheme, err)
@@ -143,12 +146,12 @@ func parseSQLite(raw, path string) (*parsedURL, error) {
 	return &parsedURL{dialect: dialect.SQLite, raw: raw, path: path}, nil
 }
 
-// quoteScheme repeats a scheme in an error only when it looks like one.
+// quoteScheme quotes a scheme for an error, and returns nothing for what does not look like one: it may be a secret.
 func quoteScheme(s string) string {
 	if len(s) <= 20 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == "" {
 		return `"` + s + `"`
 	}
-	return "(not shown)"
+	return ""
 }
 
 // Printable reports whether a URL holds nothing that may be secret, so that a message
@@ -180,7 +183,12 @@ func Redact(raw string) string {
 	return quoteSchemeBare(scheme) + "://" + u.hosts + "/" + u.path
 }
 
-func quoteSchemeBare(s string) string { return strings.Trim(quoteScheme(s), `"`) }
+func quoteSchemeBare(s string) string {
+	if quoted := quoteScheme(s); quoted != "" {
+		return strings.Trim(quoted, `"`)
+	}
+	return "(not shown)"
+}
 
 // DialectOf returns the dialect that a database URL names, or what is wrong with the
 // URL. It does not connect.

@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,8 +72,8 @@ func parkedEvents(t *testing.T, c *clinic) {
 	park("5", "'b'", "blocked", "")
 	found := c.examine()
 	parked := found.only(t, "parked.failed")
-	requireFinding(t, parked, doctor.Problem, "outbox_parked", "relay parked retry")
-	require.Regexp(t, `^2 refused events and 3 later ones behind them are parked, of 2 keys, since 1h[01]m\d+s; the oldest, event 0190a0e8-7e6b-7000-8000-000000000001 in topic "orders": MESSAGE_TOO_LARGE`, parked.What)
+	requireFinding(t, parked, doctor.Problem, "outbox_parked", "relay parked retry --topic orders --config relay.yaml")
+	require.Regexp(t, `^2 refused events and 3 later ones behind them are parked, of 2 keys, for 1h[01]m\d+s; the oldest, event 0190a0e8-7e6b-7000-8000-000000000001 in topic "orders": MESSAGE_TOO_LARGE`, parked.What)
 	require.Empty(t, found.all("parked.asked"))
 
 	c.exec("UPDATE outbox_parked SET state = 'retry' WHERE id IN (1, 2)")
@@ -81,6 +82,29 @@ func parkedEvents(t *testing.T, c *clinic) {
 	requireFinding(t, asked, doctor.Note, "outbox_parked", "relay parked list")
 	require.Contains(t, asked.What, "2 parked events wait")
 	require.Contains(t, found.only(t, "parked.failed").What, "00000000003")
+}
+
+// One of several is retried by its topic, a single one by its id.
+func TestWhatIsParkedIsSaidInASentence(t *testing.T) {
+	for want, p := range map[string]dialect.DoctorParked{
+		"1 refused event is parked, of 1 key, for 1h0m0s":                               {Failed: 1},
+		"2 refused events are parked, of 1 key, for 1h0m0s":                             {Failed: 2},
+		"1 refused event and 1 later one behind it are parked, of 1 key":                {Failed: 1, Blocked: 1},
+		"2 refused events and 3 later ones behind them are parked, of 1 key":            {Failed: 2, Blocked: 3},
+		"1 event is parked behind an earlier one of its key, of 1 key, for 1h0m0s":      {Blocked: 1},
+		"2 events are parked behind an earlier one of their keys, of 1 key, for 1h0m0s": {Blocked: 2},
+	} {
+		f := healthyFacts()
+		p.Keys, p.Age, p.Oldest = 1, time.Hour, &dialect.DoctorParkedEvent{EventID: "e-1", Topic: "orders"}
+		f.Parked = &p
+		found := findings(f.Check()).only(t, "parked.failed")
+		require.True(t, strings.HasPrefix(found.What, want), found.What)
+		retry := "relay parked retry e-1"
+		if p.Failed > 1 {
+			retry = "relay parked retry --topic orders"
+		}
+		require.Contains(t, strings.Join(found.Do, "\n"), retry)
+	}
 }
 
 func TestManyKeysAreCounted(t *testing.T) {

@@ -104,7 +104,7 @@ func inboxParked(f *Facts, found *findings) {
 				more = "at least "
 			}
 			found.add(Problem, "inbox.parked", c.Consumer,
-				fmt.Sprintf("%s%s and %s behind them are parked; %s %s still; the oldest for %s", more, counted(failed, "failed message"), counted(blocked, "later one"),
+				fmt.Sprintf("%s; %s %s still; the oldest for %s", areParked(more, failed, blocked, "failed", "message"),
 					counted(c.BlockedKeys, "key"), verb(c.BlockedKeys, "stands", "stand"), duration(c.ParkedAge)),
 				"they have no effect until someone mends the cause and retries them, or drops them",
 				f.relay("inbox parked list")+by, f.relay("inbox parked retry")+by+" --all")

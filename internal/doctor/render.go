@@ -10,7 +10,7 @@ import (
 // width is where lines are broken. Commands are not.
 const width = 110
 
-// Render prints the reports for people: by source, the worst first.
+// Render prints the reports for people: by source, the worst first. The Summary is the command's to print, once.
 func Render(w io.Writer, reports []Report) error {
 	var b strings.Builder
 	for i, r := range reports {
@@ -33,7 +33,6 @@ func Render(w io.Writer, reports []Report) error {
 			b.WriteString("\n  nothing found\n")
 		}
 	}
-	fmt.Fprintf(&b, "\n%s\n", Summary(reports))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
