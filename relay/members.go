@@ -73,6 +73,9 @@ func (r *Relay) approach(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	if !state.Free {
+		r.tellMode(Mode(state.Mode))
+	}
 	if state.OwnerBlind || r.sight.isBlind() || r.cfg.Process.anyBlind() {
 		r.look(ctx)
 	}

@@ -43,6 +43,7 @@ type Relay struct {
 	sight  sight
 
 	scheduleOff sync.Once // it was said that scheduled events cannot be moved
+	otherMode   sync.Once // it was said that this relay would switch exactly-once off
 }
 
 // store is what the relay needs of a database.

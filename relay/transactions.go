@@ -52,7 +52,7 @@ func (s *session) openSink(ctx context.Context) (Session, error) {
 			tx.Close()
 			return nil, s.lostOr(fmt.Errorf("keep the mode: %w", err))
 		}
-		r.log.Info("mode changed", "from", k.mode, "to", r.cfg.Mode)
+		r.modeChanged(k.mode)
 		k.mode = r.cfg.Mode
 	}
 	if r.cfg.Mode != ExactlyOnce {
@@ -61,6 +61,31 @@ func (s *session) openSink(ctx context.Context) (Session, error) {
 	}
 	s.tx = tx
 	return tx, nil
+}
+
+// keepExactlyOnce is what to type where a relay switches exactly-once mode off by mistake.
+const keepExactlyOnce = "if this is not wanted, start every relay of the source with --mode exactly-once (Config.Mode)"
+
+// modeChanged says from when on the other mode holds.
+func (r *Relay) modeChanged(from Mode) {
+	if from != ExactlyOnce {
+		r.log.Info("mode changed", "from", from, "to", r.cfg.Mode)
+		return
+	}
+	r.log.Warn("mode changed: exactly-once is switched off, and from now on a crash or a take-over may send events twice",
+		"from", from, "to", r.cfg.Mode, "hint", keepExactlyOnce)
+}
+
+// tellMode says once, while another relay owns the source, that this one would switch
+// exactly-once off: it was started without the flag, as a rule by mistake.
+func (r *Relay) tellMode(owners Mode) {
+	if owners != ExactlyOnce || r.cfg.Mode == ExactlyOnce {
+		return
+	}
+	r.otherMode.Do(func() {
+		r.log.Warn("the source is relayed exactly once, and this relay would switch that off when it takes over",
+			"from", owners, "to", r.cfg.Mode, "hint", keepExactlyOnce)
+	})
 }
 
 func (s *session) openTransactional(ctx context.Context, sink Transactional) (TransactionalSession, error) {

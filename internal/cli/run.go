@@ -67,10 +67,11 @@ func run(env *Env, cmd *cobra.Command) error {
 
 // running is one source with its relay.
 type running struct {
-	db     *database
-	leases *sql.DB
-	sink   *sink
-	relay  *relay.Relay
+	db       *database
+	leases   *sql.DB
+	sink     *sink
+	relay    *relay.Relay
+	delivery config.Delivery
 }
 
 // startAll makes every relay, so that all that is wrong is told at once. It returns
@@ -84,7 +85,8 @@ func startAll(ctx context.Context, c *config.Config, databases pools, log *slog.
 	for _, s := range c.Sources {
 		p := databases[s.DatabaseURL]
 		work, leases := p.share()
-		r := &running{db: &database{Target: &work, source: s}, leases: leases, sink: &sink{close: func() {}}}
+		r := &running{db: &database{Target: &work, source: s}, leases: leases, delivery: c.Delivery,
+			sink: &sink{close: func() {}}}
 		relays = append(relays, r)
 		if err := r.build(ctx, c, process, log); err != nil {
 			errs = append(errs, sourceError(s, err))
@@ -134,7 +136,9 @@ func runAll(ctx context.Context, relays []*running, log *slog.Logger) error {
 	errs := make([]error, len(relays))
 	var all sync.WaitGroup
 	for i, r := range relays {
-		log.Info("started", "source", r.db.source.Name, "database", r.db.Redacted, "sink", r.sink.address, "pooler", r.db.Pooler)
+		log.Info("started", "source", r.db.source.Name, "database", r.db.Redacted,
+			"sink", r.sink.address, "pooler", r.db.Pooler,
+			"mode", r.delivery.Mode, "archive", r.delivery.Archive, "on_rejection", r.delivery.OnRejection)
 		all.Go(func() {
 			errs[i] = r.relay.Run(ctx)
 			if errs[i] != nil && len(relays) > 1 {

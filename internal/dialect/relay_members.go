@@ -39,6 +39,8 @@ type LeaseState struct {
 	Heir uuid.UUID
 	// OwnerBlind: the owner says that it cannot reach its sink.
 	OwnerBlind bool
+	// Mode is the one that the source was relayed in last; empty: it never was.
+	Mode string
 }
 
 // Peek looks at the lease, without a lock and without writing.
@@ -47,10 +49,10 @@ func (r *Relay) Peek(ctx context.Context, ttl time.Duration) (LeaseState, error)
 		PostgreSQL: "hints->>'heir'", MySQL: "JSON_VALUE(hints, '$.heir')", SQLite: "json_extract(hints, '$.heir')",
 	}[r.names.Dialect]
 	q := r.names.Expand("SELECT " + r.names.claimable(ttl) + ", CASE WHEN owner IS NULL THEN " + heir + " END, " +
-		"owner IS NOT NULL AND coalesce(" + r.names.blindSince() + ", '') <> '' FROM {outbox_leases} WHERE id = 1")
+		"owner IS NOT NULL AND coalesce(" + r.names.blindSince() + ", '') <> '', coalesce(mode, '') FROM {outbox_leases} WHERE id = 1")
 	var s LeaseState
 	var named sql.NullString
-	if err := r.leaseDB.QueryRowContext(ctx, q).Scan(&s.Free, &named, &s.OwnerBlind); err != nil {
+	if err := r.leaseDB.QueryRowContext(ctx, q).Scan(&s.Free, &named, &s.OwnerBlind, &s.Mode); err != nil {
 		return LeaseState{}, err
 	}
 	s.Heir, _ = uuid.Parse(named.String) // anything else names nobody
