@@ -12,9 +12,9 @@ import (
 )
 
 // relayFlags repeats the flags that the command was called with, for the commands that
-// messages propose: those that name a database, and all that `relay run` takes. A URL
-// with a password is left for the reader to fill in.
-func relayFlags(cmd *cobra.Command) (database, running string) {
+// messages propose: those that name a database, and all that `relay run` takes, one an
+// element. A URL with a password is left for the reader to fill in.
+func relayFlags(cmd *cobra.Command) (database string, running []string) {
 	others := pflag.NewFlagSet("", pflag.ContinueOnError)
 	config.AddFlags(others, config.General, config.Database)
 	all := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -34,7 +34,7 @@ func relayFlags(cmd *cobra.Command) (database, running string) {
 			database += text
 		}
 		if all.Lookup(f.Name) != nil {
-			running += text
+			running = append(running, text)
 		}
 	})
 	return database, running

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,8 +38,9 @@ type Source struct {
 	Topics         []string // that are configured, without patterns
 
 	// Flags are what the relay's commands need to name this source, with a space
-	// before each: ` --config relay.yaml`. RunFlags are those of `relay run`.
-	Flags, RunFlags string
+	// before each: ` --config relay.yaml`. RunFlags are those of `relay run`, one an element.
+	Flags    string
+	RunFlags []string
 }
 
 // Options say when something is late.
@@ -118,17 +120,26 @@ func (f *Facts) table(name string) string { return f.Names.Plain(name) }
 func (f *Facts) relay(command string) string { return "relay " + command + f.Flags }
 
 // run returns the command line that starts a relay.
-func (f *Facts) run() string { return "relay run" + f.RunFlags }
+func (f *Facts) run() string { return "relay run" + strings.Join(f.RunFlags, "") }
+
+// runWith returns the command line that starts a relay with that flag, which takes the place of
+// what the command line said: of two, the last one counts.
+func (f *Facts) runWith(flag, value string) string {
+	others := slices.DeleteFunc(slices.Clone(f.RunFlags), func(text string) bool {
+		return strings.HasPrefix(text, " --"+flag+" ") || strings.HasPrefix(text, " --"+flag+"=")
+	})
+	return "relay run" + strings.Join(others, "") + " --" + flag + " " + value
+}
 
 // again returns the command line that examines once more.
 func (f *Facts) again() string {
 	if f.Inbox != nil {
 		return f.relay("inbox doctor")
 	}
-	return "relay doctor" + f.RunFlags
+	return "relay doctor" + strings.Join(f.RunFlags, "")
 }
 
-func (f *Facts) runExactlyOnce() string { return f.run() + " --mode exactly-once" }
+func (f *Facts) runExactlyOnce() string { return f.runWith("mode", "exactly-once") }
 
 // is tells the source's database.
 func (f *Facts) is(d dialect.Dialect) bool { return f.Names.Dialect == d }

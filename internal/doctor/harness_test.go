@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func newClinic(t testing.TB, db dbtest.Database) *clinic {
 	c.source = doctor.Source{
 		Name: "default", Names: c.names, Where: "the test's database", DB: db.DB,
 		Sink: &fakeKafka{}, At: "kafka at k:9092", Brokers: []string{"k:9092"}, MaxRecordBytes: 1_048_588,
-		Flags: " --config relay.yaml", RunFlags: " --config relay.yaml",
+		Flags: " --config relay.yaml", RunFlags: []string{" --config relay.yaml"},
 	}
 	c.opts.Timeout = wait // the machine is busy; tests of the limit set their own
 	c.relay, err = dialect.NewRelay(db.DB, c.names)
@@ -169,6 +170,8 @@ type fakeKafka struct {
 	open    []kafkatx.Open
 	err     error
 	asked   []string
+
+	groupsErr error // of Committed alone
 }
 
 func (k *fakeKafka) Open(context.Context, time.Duration, ...string) ([]kafkatx.Open, error) {
@@ -186,7 +189,7 @@ func (k *fakeKafka) Committed(context.Context, ...string) ([]doctor.GroupOffset,
 	if k.onAsk != nil {
 		k.onAsk()
 	}
-	return k.groups, k.err
+	return k.groups, errors.Join(k.err, k.groupsErr)
 }
 
 func (k *fakeKafka) Topics(_ context.Context, names ...string) (map[string]doctor.Topic, error) {

@@ -29,6 +29,11 @@ func reachInbox(f *Facts, found *findings) {
 		found.add(Problem, "database.unreachable", f.Where, short(f.OpenErr.Error()),
 			"no consumer can use its inbox either, if it runs where you are", f.relay("inbox status"))
 	}
+	if f.SinkErr != nil {
+		found.add(Problem, "sink.unreachable", f.At, short(f.SinkErr.Error()),
+			"no consumer gets messages either, if it runs where you are. Check the address: "+
+				"whether the groups are ahead of the database, as after a restore, was not looked at", kafkaVersions(f)...)
+	}
 }
 
 func inboxTables(f *Facts, found *findings) {

@@ -35,6 +35,11 @@ type InboxFacts struct {
 // takes a minute at the most, and no longer than ctx. Safe for concurrent use.
 func ExamineInbox(ctx context.Context, s Source, o InboxOptions) Report {
 	f := &Facts{Source: s, Options: o.Options.withDefaults(), Inbox: &InboxFacts{Retention: o.Retention}}
+	if s.Sink != nil {
+		if _, err := bounded(ctx, f, s.Sink.Cluster); err != nil {
+			f.SinkErr = err
+		}
+	}
 	if s.DB != nil {
 		f.askAll(ctx, inboxQuestions())
 	}

@@ -18,7 +18,7 @@ func askGroups(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	case len(groups) == 0:
 		return nil
 	case f.SinkErr != nil:
-		return f.SinkErr
+		return nil // sink.unreachable tells
 	case f.Sink == nil:
 		return errNoBrokers
 	}

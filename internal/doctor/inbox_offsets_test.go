@@ -68,7 +68,24 @@ func TestAGroupThatIsAheadOfTheDatabaseIsFound(t *testing.T) {
 		cl := onSQLite(t)
 		cl.exec(row)
 		cl.source.Sink = &fakeKafka{err: errors.New("connection reset")}
+		found := cl.examineInbox(0)
+		require.Len(t, found, 1)
+		f := found.only(t, "sink.unreachable")
+		requireFinding(t, f, doctor.Problem, "kafka at k:9092", "kafka-broker-api-versions.sh --bootstrap-server k:9092")
+		require.Equal(t, "connection reset", f.What)
+		require.Contains(t, f.Why, "Check the address")
+	})
+	t.Run("when Kafka does not answer, and no group is known", func(t *testing.T) {
+		cl := onSQLite(t)
+		cl.source.Sink, cl.source.SinkErr = nil, errors.New("no such host")
+		require.Equal(t, "no such host", cl.examineInbox(0).only(t, "sink.unreachable").What)
+	})
+	t.Run("when Kafka does not tell the offsets", func(t *testing.T) {
+		cl := onSQLite(t)
+		cl.exec(row)
+		cl.source.Sink = &fakeKafka{groupsErr: errors.New("not allowed")}
 		f := cl.examineInbox(0).only(t, "look.failed")
-		require.Contains(t, f.What, "the groups' offsets in Kafka could not be looked at: connection reset")
+		requireFinding(t, f, doctor.Warning, "the groups' offsets in Kafka", "relay inbox status --config relay.yaml")
+		require.Contains(t, f.What, "the groups' offsets in Kafka could not be looked at: not allowed")
 	})
 }

@@ -27,7 +27,7 @@ func lease(f *Facts, found *findings) {
 	if mode := f.mode(); l.Mode != "" && l.Mode != mode {
 		found.add(Warning, "lease.mode", table, fmt.Sprintf("the source was last delivered %s, and %s is configured", l.Mode, mode),
 			"all relays of a source run in one mode: while both do, only the weaker promise holds. To change it on purpose, stop all of them first",
-			f.run()+" --mode "+l.Mode)
+			f.runWith("mode", l.Mode))
 	}
 	switch {
 	case l.Halted != "":

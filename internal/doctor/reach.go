@@ -37,6 +37,10 @@ func kafkaVersions(f *Facts) []string {
 
 // unanswered says which questions had no answer.
 func unanswered(f *Facts, found *findings) {
+	status := f.relay("status")
+	if f.Inbox != nil {
+		status = f.relay("inbox status")
+	}
 	for _, m := range f.Missing {
 		switch {
 		case dialect.IsDenied(m.Err), errors.Is(m.Err, errHidden), errors.Is(m.Err, migrations.ErrNoAccess):
@@ -52,7 +56,7 @@ func unanswered(f *Facts, found *findings) {
 			found.add(Note, "look.skipped", m.Subject, m.Subject+" was not looked at: "+m.Err.Error(), "what is wrong there would not be found", f.again()+" --timeout 30s")
 		default:
 			found.add(Warning, "look.failed", m.Subject, fmt.Sprintf("%s could not be looked at: %s", m.Subject, short(m.Err.Error())),
-				"what is wrong there would not be found", f.relay("status"))
+				"what is wrong there would not be found", status)
 		}
 	}
 }

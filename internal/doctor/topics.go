@@ -199,7 +199,7 @@ func sizes(f *Facts, name string, t Topic, found *findings) {
 			do = append(do, alter(wanted))
 		}
 		if f.MaxRecordBytes < wanted {
-			do = append(do, fmt.Sprintf("%s --kafka-max-message-bytes %d", f.run(), wanted))
+			do = append(do, f.runWith("kafka-max-message-bytes", strconv.FormatInt(wanted, 10)))
 		}
 		found.add(Problem, "topics.size", subject,
 			fmt.Sprintf("an event of %s bytes is waiting; max.message.bytes is %s, and the relay sends up to %s", number(largest), number(limit), number(f.MaxRecordBytes)),

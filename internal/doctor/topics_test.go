@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -65,6 +66,7 @@ func TestAnEventThatIsTooLargeIsNamedWithEveryLimitInItsWay(t *testing.T) {
 		topic.Config["max.message.bytes"] = test.topic
 		f := withTopic(topic)
 		f.Used[0].Largest, f.MaxRecordBytes = 1_500_000, test.relay
+		f.RunFlags = []string{fmt.Sprint(" --kafka-max-message-bytes ", test.relay)}
 		found := findings(f.Check()).only(t, "topics.size")
 		require.Equal(t, doctor.Problem, found.Severity)
 		require.Equal(t, test.do, found.Do, "the topic takes %s, the relay sends %d", test.topic, test.relay)
@@ -109,6 +111,9 @@ func TestACompactedTopicIsAWarningUnderAtLeastOnceAlone(t *testing.T) {
 	topic.Config["cleanup.policy"] = "compact,delete"
 	f := withTopic(topic)
 	requireFinding(t, findings(f.Check()).only(t, "topics.compacted"), doctor.Warning, "topic orders", "relay run --mode exactly-once")
+	f.RunFlags = []string{" --mode at-least-once", " --mode-of-another x", " --archive=true", " --mode=at-least-once"}
+	requireFinding(t, findings(f.Check()).only(t, "topics.compacted"), doctor.Warning, "topic orders",
+		"relay run --mode-of-another x --archive=true --mode exactly-once")
 	f.ExactlyOnce = true
 	require.Empty(t, findings(f.Check()).all("topics.compacted"))
 }
