@@ -1,7 +1,6 @@
 package migrations_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -11,17 +10,17 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-func TestCheckOfAnEmptyDatabaseEndsWithTheNextCommand(t *testing.T) {
+func TestCheckOfAnEmptyDatabaseNamesTheNextCommandFirst(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		err := migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{})
 		require.ErrorIs(t, err, migrations.ErrNotMigrated)
-		require.True(t, strings.HasSuffix(err.Error(), "`relay migrate up`"), err)
+		require.ErrorContains(t, err, "there is no table postroom_schema: run `relay migrate up`; where another tool")
 
 		err = migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: "eu_"})
 		require.ErrorIs(t, err, migrations.ErrNotMigrated)
 		require.ErrorContains(t, err, "eu_postroom_schema")
-		require.True(t, strings.HasSuffix(err.Error(), "`relay migrate up --table-prefix eu_`"), err)
+		require.ErrorContains(t, err, ": run `relay migrate up --table-prefix eu_`; where another tool")
 
 		require.False(t, exists(t, db, "postroom_schema"), "a check writes nothing")
 	})
@@ -32,7 +31,7 @@ func TestCheckInASchemaThatIsMissing(t *testing.T) {
 	db := dbtest.PostgreSQL(t)
 	err := migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Schema: "acme"})
 	require.ErrorIs(t, err, migrations.ErrNotMigrated)
-	require.True(t, strings.HasSuffix(err.Error(), "`relay migrate up --schema acme`"), err)
+	require.ErrorContains(t, err, "there is no table acme.postroom_schema: run `relay migrate up --schema acme`; where another tool")
 }
 
 func TestTablesOneVersionNewerWorkAndTwoDoNot(t *testing.T) {
