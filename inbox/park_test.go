@@ -1,10 +1,12 @@
 package inbox_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
 	"github.com/postroom/postroom/outbox"
 )
@@ -121,6 +124,30 @@ func TestADroppedMessageLetsTheNextOfItsKeyRun(t *testing.T) {
 	require.Equal(t, 3, n)
 	require.Equal(t, 1, b.effects(t))
 	b.clean(t)
+}
+
+// Nothing of a dropped message stays in the tables: the log keeps what it was and why it is gone.
+func TestTheLogOfADropKeepsTheReason(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithLogger(logger))
+		require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "secret"), poison))
+		require.Equal(t, inbox.Parked, b.process(t, ib, order("2", ""), poison))
+		ask := dialect.InboxParkedAsk{State: dialect.ParkDrop, Reason: "a test order"}
+		_, err := dialect.AskInboxParked(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, ask)
+		require.NoError(t, err)
+		log.Reset()
+		n, err := ib.Replay(t.Context(), b.DB, b.applying)
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+		for _, id := range []string{"1", "2"} { // of a key, and without one
+			require.Regexp(t, `inbox: dropped a parked message, as asked" consumer=billing `+
+				`message_id=`+id+` topic=orders seq=\d+ error="dropped: a test order; parked because: [^"]+"`, log.String())
+		}
+		require.NotContains(t, log.String(), "secret")
+		require.NotContains(t, log.String(), "applied")
+	})
 }
 
 func TestThePolicySaysWhatAFailureHoldsUp(t *testing.T) {

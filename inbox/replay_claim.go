@@ -12,7 +12,7 @@ import (
 type claimed struct {
 	first, last int64
 	rows        int
-	dropped     []int64
+	dropped     []dialect.InboxWaiting
 }
 
 // errParkedChanged says that an operator asked for something else between two statements.
@@ -57,9 +57,11 @@ func (p *replay) claim(ctx context.Context, l *lane) (c claimed, err error) {
 	if len(c.dropped) > 0 {
 		l.last = c.last
 	}
-	for _, seq := range c.dropped {
+	for _, w := range c.dropped {
 		p.done++
-		p.ib.log.Warn("inbox: dropped a parked message", "seq", seq, "topic", l.Topic)
+		// The row is gone: the log keeps why it was dropped, and why it was parked.
+		p.ib.log.Warn("inbox: dropped a parked message, as asked",
+			"message_id", w.MessageID, "topic", l.Topic, "seq", w.Seq, "error", w.Error)
 	}
 	return c, nil
 }
@@ -72,7 +74,9 @@ func (p *replay) waiting(ctx context.Context, tx *sql.Tx, l *lane) ([]dialect.In
 		if err != nil || !ok || row.State != "retry" && row.State != "drop" {
 			return nil, err
 		}
-		return []dialect.InboxWaiting{{Seq: l.Seq, State: row.State, Attempts: row.Attempts}}, nil
+		return []dialect.InboxWaiting{{
+			Seq: l.Seq, State: row.State, Attempts: row.Attempts, MessageID: row.MessageID, Error: row.Error,
+		}}, nil
 	}
 	blocked, err := p.lock(ctx, tx, l.InboxAsked)
 	if err != nil {
@@ -130,7 +134,7 @@ func (p *replay) drop(ctx context.Context, tx *sql.Tx, l *lane, waiting []dialec
 			return err
 		}
 		if gone {
-			c.dropped = append(c.dropped, w.Seq)
+			c.dropped = append(c.dropped, w)
 		}
 		c.last = w.Seq
 	}

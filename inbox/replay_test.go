@@ -48,7 +48,10 @@ func TestAReplayThatEndsBetweenTwoMessagesIsGoneOnWith(t *testing.T) {
 		}{
 			{"stopped after a message", "retry", "inbox: a parked message is applied", func(cancel context.CancelFunc) { cancel() }},
 			{"killed after a message", "retry", "inbox: a parked message is applied", func(context.CancelFunc) { runtime.Goexit() }},
-			{"stopped after one was dropped", "drop", "inbox: dropped a parked message", func(cancel context.CancelFunc) { cancel() }},
+			{
+				"stopped after one was dropped", "drop", "inbox: dropped a parked message, as asked",
+				func(cancel context.CancelFunc) { cancel() },
+			},
 		} {
 			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 			defer cancel()

@@ -309,12 +309,9 @@ func (m *member) replayLoop() {
 			return
 		case <-ticker.C:
 		}
-		n, err := m.cfg.Inbox.Replay(m.ctx, m.cfg.DB, m.again)
+		_, err := m.cfg.Inbox.Replay(m.ctx, m.cfg.DB, m.again)
 		if err != nil && m.ctx.Err() == nil {
 			m.log.Warn("inboxkafka: parked messages could not be retried, trying again", "error", err)
-		}
-		if n > 0 {
-			m.log.Info("inboxkafka: retried parked messages", "messages", n)
 		}
 	}
 }

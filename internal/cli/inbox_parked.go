@@ -255,13 +255,17 @@ func newInboxParkedDrop(env *Env) *cobra.Command {
 		Short: "give parked messages up: the consumer deletes them without handling them",
 		Long: `drop has the consumer delete parked messages: those that are named, or all of a topic, of a key,
 or of the database. They take no effect, ever. The messages that wait behind a dropped one are then
-handled. Until the consumer has done it, 'relay inbox parked retry' takes it back.`,
+handled. Until the consumer has done it, 'relay inbox parked retry' takes it back.
+
+The reason stands with the messages until they are deleted ('relay inbox parked show'). Then the
+consumer's log has it, with each message's id and the error for which it was parked.`,
 		Example: `  relay inbox parked drop 17 --reason 'test order, agreed with billing'
   relay inbox parked drop --topic orders --key customer-42 --reason 'account was deleted'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var wrong error
 			if reason = strings.TrimSpace(reason); reason == "" {
-				wrong = errors.New("--reason: say why these messages may be lost: it is kept with them until they are deleted")
+				wrong = errors.New("--reason: say why these messages may be lost: " +
+					"it is kept with them until they are deleted, and in the consumer's log then")
 			}
 			return askInboxParked(env, cmd, args, &chosen, dialect.InboxParkedAsk{State: dialect.ParkDrop, Reason: reason}, wrong)
 		},

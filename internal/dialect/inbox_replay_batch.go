@@ -11,6 +11,9 @@ type InboxWaiting struct {
 	State    string
 	Attempts int
 	Size     int64 // bytes of payload and headers
+
+	MessageID string
+	Error     string // of one that is to be dropped: the reason, and why it was parked
 }
 
 // WaitingParked returns the first rows of a key after seq, most of them at the most, or those asked for alone.
@@ -29,7 +32,7 @@ func (i *Inbox) WaitingParked(
 	case SQLite:
 		size = "COALESCE(length(payload), 0) + length(headers)"
 	}
-	query := "SELECT seq, state, attempts, " + size +
+	query := "SELECT seq, state, attempts, " + size + ", message_id, CASE WHEN state = 'drop' THEN error ELSE '' END" +
 		" FROM {inbox_parked} WHERE consumer = ? AND topic = ? AND event_key = ? AND seq > ?"
 	if askedOnly {
 		query += " AND state IN ('retry', 'drop')"
@@ -42,7 +45,7 @@ func (i *Inbox) WaitingParked(
 	defer rows.Close()
 	for rows.Next() {
 		var w InboxWaiting
-		if err := rows.Scan(&w.Seq, &w.State, &w.Attempts, &w.Size); err != nil {
+		if err := rows.Scan(&w.Seq, &w.State, &w.Attempts, &w.Size, &w.MessageID, &w.Error); err != nil {
 			return nil, err
 		}
 		waiting = append(waiting, w)
