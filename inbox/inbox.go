@@ -212,7 +212,8 @@ func hint(err error) string {
 	case dialect.IsOtherLayout(err):
 		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see `relay inbox partition --help`)"
 	case dialect.IsMissingTable(err):
-		return " (the inbox tables are not there: run `relay migrate up` or migrations.Apply)"
+		return " (an inbox table is not there: run `relay migrate up` or migrations.Apply; " +
+			"where all is applied already, the table is gone, and its statements are in `relay migrate print`)"
 	case dialect.IsPreparedStatement(err):
 		return " (a pooler such as pgbouncer in transaction mode gives each transaction another server connection: for pgx add " +
 			"default_query_exec_mode=cache_describe to the connection string, or set max_prepared_statements in pgbouncer 1.21 or later)"

@@ -365,6 +365,7 @@ func TestErrorsThatNoRepetitionMendsAreReturnedAtOnce(t *testing.T) {
 		}))
 		outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "m"}, b.effect("m"))
 		require.ErrorContains(t, err, "relay migrate up")
+		require.ErrorContains(t, err, "relay migrate print", "where all is applied and the table was dropped")
 		require.Equal(t, inbox.Failed, outcome)
 
 		require.NoError(t, b.DB.Close())

@@ -27,6 +27,7 @@ type StatusRow struct {
 	Known     bool      // false: applied by a newer build than this one
 	Applied   bool      // false: pending
 	AppliedAt time.Time // UTC; zero while pending
+	Tables    []string  // default names of those that it makes; nil if not known
 }
 
 // Status lists the migrations of the chosen half by version, with those that a newer
@@ -51,7 +52,9 @@ func (p *plan) status(applied []appliedVersion) []StatusRow {
 	var rows []StatusRow
 	for _, f := range p.files {
 		when, done := at[f.version]
-		rows = append(rows, StatusRow{Version: f.version, File: f.name, Half: f.half, Known: true, Applied: done, AppliedAt: when})
+		rows = append(rows, StatusRow{
+			Version: f.version, File: f.name, Half: f.half, Known: true, Applied: done, AppliedAt: when, Tables: f.tables,
+		})
 	}
 	for _, v := range p.unknown(applied, p.only) {
 		_, half, _ := parseName(v.name) // a newer build may name its files otherwise

@@ -12,6 +12,9 @@ var (
 	// ErrNotMigrated is returned by Check when the tables were never made. The
 	// message ends with the command that makes them.
 	ErrNotMigrated = errors.New("tables are not migrated")
+	// ErrTableGone is returned by Diagnose when a table is not there any more that was made. The
+	// message says which, and where its statements are.
+	ErrTableGone = errors.New("a table is gone")
 	// ErrTooOld is returned by Check when the tables are older than those of the release
 	// before this build's.
 	ErrTooOld = errors.New("tables are too old")

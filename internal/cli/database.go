@@ -52,6 +52,11 @@ func (d *database) migrationOptions(only migrations.Half) migrations.Options {
 	}
 }
 
+// diagnose says which tables are missing, and what to do; nil: none that is recorded.
+func (d *database) diagnose(ctx context.Context, only migrations.Half) error {
+	return migrations.Diagnose(ctx, d.DB, d.Dialect, d.migrationOptions(only))
+}
+
 // migrateUp is the command that brings this database's tables up to date.
 func (d *database) migrateUp() string { return "relay migrate up" + d.source.CommandFlags }
 

@@ -160,7 +160,7 @@ func onInbox(env *Env, cmd *cobra.Command, wrong error, do func(context.Context,
 // inboxError says better what keeps the tables from being used.
 func inboxError(ctx context.Context, d *database, err error) error {
 	if dialect.IsMissingTable(err) {
-		if missing := migrations.Check(ctx, d.DB, d.Dialect, d.migrationOptions(migrations.InboxOnly)); missing != nil {
+		if missing := d.diagnose(ctx, migrations.InboxOnly); missing != nil {
 			return missing
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
 )
 
 func newInboxStatus(env *Env) *cobra.Command {
@@ -34,7 +35,11 @@ PostgreSQL, where the window may be a little longer than shown, and the optimize
 				if consumer != "" && len(s.Consumers) == 0 {
 					return unknownConsumer(consumer)
 				}
-				return printInboxStatus(env, cmd, inboxStateOf(s))
+				var gone error
+				if len(s.Absent) > 0 {
+					gone = d.diagnose(ctx, migrations.InboxOnly)
+				}
+				return printInboxStatus(env, cmd, inboxStateOf(s), gone)
 			})
 		},
 	}
@@ -48,7 +53,7 @@ type inboxState struct {
 	Consumers []inboxConsumer `json:"consumers"`
 	Offsets   []inboxOffset   `json:"offsets"`
 	Backfills []inboxBackfill `json:"backfills"` // that have not arrived whole
-	// Absent are tables that an older build did not make.
+	// Absent are tables that an older build did not make, or that are gone.
 	Absent []string `json:"absent_tables"`
 }
 
@@ -141,7 +146,8 @@ func inboxStateOf(s dialect.InboxStatus) inboxState {
 	return state
 }
 
-func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState) error {
+// printInboxStatus prints s, and below it which tables are absent: gone says why, if no older build made them.
+func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState, gone error) error {
 	if wantsJSON(cmd) {
 		return printJSON(env.Stdout, s)
 	}
@@ -181,6 +187,10 @@ func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState) error {
 	}
 	if first {
 		sayNothing(env, cmd, "no consumer has left anything in the inbox tables")
+	}
+	if gone != nil {
+		_, err := fmt.Fprintln(env.Stderr, gone)
+		return err
 	}
 	if len(s.Absent) > 0 {
 		_, err := fmt.Fprintf(env.Stderr, "an older build made these tables, %s not there: run relay migrate up --only inbox\n", isOrAre(s.Absent))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -73,6 +74,9 @@ func newMigrateUp(env *Env) *cobra.Command {
 				for _, r := range results {
 					done = append(done, appliedFile{d.source.Name, r.Version, r.File, r.Duration.Seconds()})
 				}
+				if err == nil && len(results) == 0 {
+					err = warnOfGone(ctx, env, d, only)
+				}
 				return err
 			})
 			if err := printApplied(env, cmd, done, failed); err != nil {
@@ -83,6 +87,17 @@ func newMigrateUp(env *Env) *cobra.Command {
 	}
 	migrateFlags(cmd)
 	return cmd
+}
+
+// warnOfGone tells of tables that were dropped since they were made: there is nothing to apply, and what
+// needs them fails.
+func warnOfGone(ctx context.Context, env *Env, d *database, only migrations.Half) error {
+	gone := d.diagnose(ctx, only)
+	if !errors.Is(gone, migrations.ErrTableGone) {
+		return nil // the rest is Apply's to judge
+	}
+	_, err := fmt.Fprintln(env.Stderr, sourceError(d.source, gone))
+	return err
 }
 
 func printApplied(env *Env, cmd *cobra.Command, done []appliedFile, failed error) error {

@@ -153,7 +153,7 @@ func onSource(ctx context.Context, c *config.Config, do func(*database) error) e
 // tableError says better what keeps the tables from being used.
 func tableError(ctx context.Context, d *database, err error) error {
 	if dialect.IsMissingTable(err) {
-		if missing := migrations.Check(ctx, d.DB, d.Dialect, d.migrationOptions(migrations.OutboxOnly)); missing != nil {
+		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 			return missing
 		}
 	}

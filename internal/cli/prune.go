@@ -110,7 +110,7 @@ func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.S
 				err = p.purge(ctx, env.Stderr, store, o)
 			}
 			if err != nil {
-				errs = append(errs, archiveError(d, err))
+				errs = append(errs, archiveError(ctx, d, err))
 				if p.Deleted == 0 {
 					continue
 				}

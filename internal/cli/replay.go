@@ -14,6 +14,7 @@ import (
 
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
 )
 
 func newReplay(env *Env) *cobra.Command {
@@ -213,19 +214,19 @@ func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own 
 // they name.
 func findArchived(ctx context.Context, d *database, store *dialect.Relay, own *replayFlags) (s dialect.Selection, m dialect.Matched, err error) {
 	if s, err = own.selection(ctx, store); err != nil {
-		return s, m, archiveError(d, err)
+		return s, m, archiveError(ctx, d, err)
 	}
 	if len(s.Events) > 0 {
 		missing, err := store.MissingArchived(ctx, s.Events)
 		if err != nil {
-			return s, m, archiveError(d, err)
+			return s, m, archiveError(ctx, d, err)
 		}
 		if len(missing) > 0 {
 			return s, m, fmt.Errorf("the archive does not have %s, so nothing was put back: see relay trace %s", someIDs(missing), missing[0])
 		}
 	}
 	if m, err = store.CountArchived(ctx, s); err != nil {
-		return s, m, archiveError(d, err)
+		return s, m, archiveError(ctx, d, err)
 	}
 	if m.Count == 0 {
 		return s, m, fmt.Errorf("no event of %s matches, so nothing was put back: only what `relay run --archive` has delivered is there, for --archive-for",
@@ -242,9 +243,12 @@ func someIDs(ids []uuid.UUID) string {
 }
 
 // archiveError says better what keeps the archive from being used.
-func archiveError(d *database, err error) error {
+func archiveError(ctx context.Context, d *database, err error) error {
 	switch {
 	case dialect.IsMissingTable(err):
+		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
+			return missing
+		}
 		return fmt.Errorf("%s: a table is not there: run `%s`: %w", d.Redacted, d.migrateUp(), err)
 	case dialect.IsDenied(err):
 		return fmt.Errorf("%s: this user lacks a right: grant what docs/tables.md lists for the relay: %w", d.Redacted, err)

@@ -224,7 +224,7 @@ func cancelScheduled(ctx context.Context, env *Env, cmd *cobra.Command, d *datab
 func scheduledError(ctx context.Context, d *database, err error) error {
 	table := d.names().Plain(dialect.Scheduled)
 	if dialect.IsMissingTable(err) {
-		if missing := migrations.Check(ctx, d.DB, d.Dialect, d.migrationOptions(migrations.OutboxOnly)); missing != nil {
+		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 			return missing
 		}
 		return fmt.Errorf("%s: there is no table %s, the tables are those of the version before: run `%s`", d.Redacted, table, d.migrateUp())

@@ -94,8 +94,8 @@ func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.
 		}
 		s, err := dialect.Status(ctx, d.DB, d.names())
 		if err != nil {
-			// Check says it better when it is the tables that are missing.
-			if missing := migrations.Check(ctx, d.DB, d.Dialect, d.migrationOptions(migrations.OutboxOnly)); missing != nil {
+			// It says it better when it is the tables that are missing.
+			if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 				return missing
 			}
 			if dialect.IsDenied(err) {

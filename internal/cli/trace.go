@@ -116,7 +116,7 @@ func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, 
 		}
 		found, err := store.Trace(ctx, id)
 		if err != nil {
-			return archiveError(d, err)
+			return archiveError(ctx, d, err)
 		}
 		t.add(d, found)
 		return nil

@@ -109,7 +109,7 @@ func askTables(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	}
 	f.Tables = tables
 	for _, row := range f.Migrations {
-		for _, name := range tablesOf(row.Version) {
+		for _, name := range row.Tables {
 			if !row.Applied {
 				f.Tables[name] = false // MySQL may not have told
 			}

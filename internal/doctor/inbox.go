@@ -54,27 +54,9 @@ func inboxTables(f *Facts, found *findings) {
 		case !row.Applied:
 			found.add(Warning, "inbox.pending", row.File, fmt.Sprintf("%s is not applied", row.File), "consumers work, but for what needs it", up)
 		default:
-			for _, name := range inboxTablesOf(row.Version) {
-				if f.Tables != nil && !f.Tables[name] {
-					found.add(Problem, "inbox.missing", f.table(name), fmt.Sprintf("%s is not there, although %s is recorded as applied", f.table(name), row.File),
-						"what needs it fails", f.relay("migrate print")+" --only inbox")
-				}
-			}
+			lost(f, row, found, "inbox.missing", f.relay("migrate print")+" --only inbox")
 		}
 	}
-}
-
-// inboxTablesOf lists what a version made.
-func inboxTablesOf(version int64) []string {
-	switch version {
-	case 2:
-		return []string{dialect.InboxEvents, dialect.InboxAttempts, dialect.InboxBlocked, dialect.InboxParked}
-	case 4:
-		return []string{dialect.InboxOffsets}
-	case 5:
-		return []string{"inbox_replica_rows", "inbox_replica_runs"}
-	}
-	return nil
 }
 
 func inboxGrants(f *Facts, found *findings) {

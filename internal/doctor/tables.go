@@ -41,27 +41,16 @@ func ahead(f *Facts, found *findings) {
 			found.add(Warning, "tables.pending", row.File, fmt.Sprintf("%s is not applied", row.File),
 				"relays of this build work, with the features off that need it", f.relay("migrate up"))
 		default:
-			lost(f, row, found)
+			lost(f, row, found, "tables.missing", f.relay("migrate print"))
 		}
 	}
 }
 
-// tablesOf lists what a version made, of what a relay needs.
-func tablesOf(version int64) []string {
-	switch version {
-	case 1:
-		return []string{dialect.Events, dialect.Parked, dialect.Leases}
-	case 3:
-		return []string{"outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops"}
-	}
-	return nil
-}
-
-func lost(f *Facts, row migrations.StatusRow, found *findings) {
-	for _, name := range tablesOf(row.Version) {
-		if f.Tables != nil && !f.Tables[name] {
-			found.add(Problem, "tables.missing", f.table(name), fmt.Sprintf("%s is not there, although %s is recorded as applied", f.table(name), row.File),
-				"what needs it fails", f.relay("migrate print"))
+// lost tells of the tables of an applied migration that were looked for and are not there.
+func lost(f *Facts, row migrations.StatusRow, found *findings, code, print string) {
+	for _, name := range row.Tables {
+		if is, asked := f.Tables[name]; asked && !is {
+			found.add(Problem, code, f.table(name), row.Gone(f.table(name)), "what needs it fails", print)
 		}
 	}
 }
