@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/migrations"
 )
 
 func newTrace(env *Env) *cobra.Command {
@@ -24,8 +25,10 @@ func newTrace(env *Env) *cobra.Command {
 parked, was dropped, or was delivered, when, and to which partition and offset. The last needs
 the archive: without relay run --archive nothing is left of an event once it is delivered.
 
-With --inbox-database-url it looks into a consumer's inbox too: which consumers have applied
-the event, and when, or are trying.
+With --inbox-database-url it looks into a consumer's inbox too: which consumers have handled the
+event, and when, are trying, or have parked it. Handled means applied, or parked and since then
+retried or dropped: the inbox keeps one row for all of these, with the time of the first. The
+consumer's log tells them apart.
 
 Of an event that it does not find it says what that can mean: how far back the archive goes, and,
 where the id tells it (outbox.Add's ids do), when the event was made. An event that was cancelled
@@ -97,7 +100,7 @@ const (
 	stepDelivered = "delivered"
 	stepDropped   = "dropped"
 	stepTried     = "tried"
-	stepApplied   = "applied"
+	stepHandled   = "handled"
 	stepSetAside  = "parked by consumer"
 )
 
@@ -118,8 +121,14 @@ func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, 
 		if err != nil {
 			return archiveError(ctx, d, err)
 		}
-		t.add(d, found)
-		return nil
+		var missing error
+		if len(found.Missing) > 0 {
+			missing = d.diagnose(ctx, migrations.OutboxOnly)
+		}
+		if missing == nil || len(found.Found) > 0 {
+			t.add(d, found)
+		}
+		return missing
 	}, dbopen.WithExisting())
 	failed = errors.Join(failed, t.lookIntoInbox(ctx, c.Inbox))
 	t.finish(c)
@@ -241,7 +250,13 @@ func (t *traced) lookIntoInbox(ctx context.Context, in config.Inbox) error {
 		}
 		switch c.Table {
 		case dialect.InboxEvents:
-			s.Step = stepApplied
+			if slices.ContainsFunc(consumed, func(o dialect.Consumed) bool {
+				return o.Table == dialect.InboxParked && o.Consumer == c.Consumer
+			}) {
+				continue // whoever parks a message writes its id there too
+			}
+			s.Step = stepHandled
+			s.detail += "; applied, or parked and since then retried or dropped"
 		case dialect.InboxAttempts:
 			s.Step = stepTried
 			s.detail += fmt.Sprintf("; %s: %s", countOf(int64(c.Attempts), "attempt"), c.Error)
@@ -270,6 +285,12 @@ func readInbox(ctx context.Context, in config.Inbox, id string) ([]dialect.Consu
 	consumed, err := box.TraceMessage(ctx, target.DB, id)
 	switch {
 	case dialect.IsMissingTable(err):
+		gone := migrations.Diagnose(ctx, target.DB, target.Dialect, migrations.Options{
+			Prefix: in.TablePrefix, Schema: in.Schema, Only: migrations.InboxOnly,
+		})
+		if errors.Is(gone, migrations.ErrTableGone) {
+			return nil, fmt.Errorf("%s: %w", target.Redacted, gone)
+		}
 		return nil, fmt.Errorf("%s: the inbox tables are not there: check the database and --inbox-table-prefix, or run `relay migrate up --only inbox` on it: %w", target.Redacted, err)
 	case dialect.IsDenied(err):
 		return nil, fmt.Errorf("%s: this user lacks a right: it needs SELECT on the inbox tables: %w", target.Redacted, err)
@@ -294,7 +315,7 @@ func (t *traced) finish(c *config.Config) {
 		return a.At.Compare(*b.At)
 	})
 	if t.Found && c.Inbox.DatabaseURL == "" && len(t.Hints) == 0 {
-		t.hint("whether a consumer has applied it is told with --inbox-database-url")
+		t.hint("whether a consumer has handled it is told with --inbox-database-url")
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 type Consumed struct {
 	Table    string // its default name: inbox_events, inbox_attempts or inbox_parked
 	Consumer string
-	At       time.Time      // when it was applied, first tried or parked
+	At       time.Time      // when it was applied or parked, first tried, or parked
 	Position *InboxPosition // where it came from, if the transport has positions
 	Attempts int
 	Error    string
