@@ -95,7 +95,7 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 
 func missing(f *Facts, name string, found *findings) {
 	subject, use := "topic "+name, f.use(name)
-	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ShellWord(name) + " --partitions 6 --replication-factor 3 --config min.insync.replicas=2"
+	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ShellWord(name) + " --partitions 6 " + f.replication()
 	switch {
 	case !f.needed(name):
 		return // it was removed since, or never was
@@ -110,6 +110,18 @@ func missing(f *Facts, name string, found *findings) {
 		}
 		found.add(Problem, "topics.missing", subject, what, "its events are refused and parked; once it is there, retry them", create, f.relay("parked list"))
 	}
+}
+
+// replication is how a new topic is kept: as safe as the cluster can, with three replicas at most.
+func (f *Facts) replication() string {
+	replicas := 3
+	if f.Cluster != nil && f.Cluster.Brokers > 0 {
+		replicas = min(replicas, f.Cluster.Brokers)
+	}
+	if replicas == 1 {
+		return "--replication-factor 1"
+	}
+	return fmt.Sprintf("--replication-factor %d --config min.insync.replicas=2", replicas)
 }
 
 func invalid(name string) bool {
@@ -154,6 +166,9 @@ func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 	case least > inSync:
 		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("a partition has %s, and min.insync.replicas is %d", counted(int64(inSync), "in-sync replica"), least),
 			"the broker refuses events for it until enough brokers are back", f.describeTopic(name))
+	case inSync < 2 && replicas < 2 && f.Cluster != nil && f.Cluster.Brokers == 1:
+		found.add(Problem, "topics.replicas", subject, "it has partitions with a single replica: the cluster has one broker",
+			"if its disk is lost, "+lost+". Run three brokers; for development, accept it", f.again()+" --ignore topics.replicas")
 	case inSync < 2 && replicas < 2:
 		found.add(Problem, "topics.replicas", subject, "it has partitions with a single replica",
 			"if that broker's disk is lost, "+lost, f.describeTopic(name),

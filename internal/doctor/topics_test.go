@@ -49,6 +49,31 @@ func TestTooFewReplicasAreNamed(t *testing.T) {
 		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config min.insync.replicas=2")
 }
 
+// A command that this cluster refuses helps nobody.
+func TestCommandsAskNoMoreReplicasThanThereAreBrokers(t *testing.T) {
+	for brokers, want := range map[int]string{
+		0: "--replication-factor 3 --config min.insync.replicas=2", // not known
+		1: "--replication-factor 1", 2: "--replication-factor 2 --config min.insync.replicas=2",
+		5: "--replication-factor 3 --config min.insync.replicas=2",
+	} {
+		f := withTopic(doctor.Topic{Missing: true})
+		f.Cluster = &doctor.Cluster{Brokers: brokers}
+		do := findings(f.Check()).only(t, "topics.missing").Do
+		require.Regexp(t, " --partitions 6 "+want+"$", do[0], "%d brokers", brokers)
+	}
+	single := goodTopic()
+	single.Partitions = []doctor.Partition{{Replicas: 1, InSync: 1}}
+	single.Config["min.insync.replicas"] = "1"
+	f := withTopic(single)
+	f.Cluster = &doctor.Cluster{Brokers: 1}
+	alone := findings(f.Check()).only(t, "topics.replicas")
+	requireFinding(t, alone, doctor.Problem, "topic orders", "relay doctor --ignore topics.replicas")
+	require.Len(t, alone.Do, 1, "no file that nobody has")
+	require.Contains(t, alone.What, "the cluster has one broker")
+	f.Cluster.Brokers = 3
+	require.Contains(t, findings(f.Check()).only(t, "topics.replicas").Do[1], "kafka-reassign-partitions.sh")
+}
+
 // An event has to fit the topic's limit and the relay's own.
 func TestAnEventThatIsTooLargeIsNamedWithEveryLimitInItsWay(t *testing.T) {
 	const topicsLimit, relaysLimit = "kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config max.message.bytes=2097152",
