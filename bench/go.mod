@@ -9,9 +9,9 @@ require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/postroom/postroom v0.0.0
 	github.com/stretchr/testify v1.12.1
-	github.com/twmb/franz-go v1.22.3
+	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
-	github.com/twmb/franz-go/pkg/kmsg v1.15.1
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 )
