@@ -56,6 +56,7 @@ type Blows struct {
 	Bursts         int `json:"bursts_of_refused_events"`
 	BlindOwners    int `json:"blind_owners"` // that handed over
 	BlindKept      int `json:"blind_owners_that_stayed"`
+	Hanging        int `json:"hanging_transactions_ended"` // by partition, as doctor says how
 }
 
 // Result is the count of one property.
@@ -108,6 +109,9 @@ func (r *Report) Write(to io.Writer) error {
 		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts, r.Ended)
 	say("  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts; owners without Kafka that handed over: %d",
 		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts, n.BlindOwners)
+	if n.Hanging > 0 {
+		say("  transactions that hung after the broker was killed, ended as relay doctor says: in %d partitions", n.Hanging)
+	}
 	for _, p := range r.Properties {
 		verdict := "ok"
 		switch {

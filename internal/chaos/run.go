@@ -131,6 +131,7 @@ func (r *run) load(ctx context.Context) error {
 	r.start = time.Now()
 	writing.Go(func() { w.run(ctx, stop) })
 	telling.Go(func() { r.tell(ctx) })
+	telling.Go(func() { r.operate(ctx) })
 	if err := r.trouble.run(ctx, r.enough); err != nil {
 		return fmt.Errorf("make trouble: %w", err)
 	}

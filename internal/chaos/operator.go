@@ -1,0 +1,93 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/kafkatx"
+)
+
+// A broker that is killed while it ends a transaction may come back without knowing of it:
+// markers are missing, and nobody will write them. Everything behind stands still, the
+// relay in exactly-once mode too, whose log and doctor name the command that ends it. This
+// operator does what they say, once it has hung for as long as a person would need to
+// be sure; a transaction that is only slow to end must not be touched.
+const (
+	hangsFor  = 15 * time.Second
+	lookAfter = 3 * time.Second
+)
+
+// operate ends transactions that hang, until ctx ends.
+func (r *run) operate(ctx context.Context) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...))
+	if err != nil {
+		r.log.say("operator", "cannot ask Kafka: %v", err)
+		return
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	first := map[string]time.Time{}
+	for pause(ctx, lookAfter); ctx.Err() == nil; pause(ctx, lookAfter) {
+		hanging := map[string]time.Time{}
+		for _, o := range r.hanging(ctx, admin) {
+			since, known := first[o.Key()]
+			if !known {
+				since = time.Now()
+			}
+			hanging[o.Key()] = since
+			if time.Since(since) >= hangsFor {
+				r.end(ctx, admin, o)
+			}
+		}
+		first = hanging
+	}
+}
+
+// hanging lists the transactions that no coordinator knows. A broker that is away has none to tell.
+func (r *run) hanging(ctx context.Context, admin *kadm.Client) (list []kafkatx.Open) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	topics, err := admin.ListTopics(ctx)
+	if err != nil {
+		return nil
+	}
+	all, _ := kafkatx.Find(ctx, admin, topics.TopicsSet())
+	for _, o := range all {
+		if o.State == kafkatx.Hanging {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// end is `kafka-transactions.sh abort`.
+func (r *run) end(ctx context.Context, admin *kadm.Client, o kafkatx.Open) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var where kadm.TopicsSet
+	where.Add(o.Topic, o.Partition)
+	marker := kadm.TxnMarkers{ProducerID: o.ProducerID, ProducerEpoch: o.ProducerEpoch, Topics: where}
+	described, err := admin.DescribeProducers(ctx, where)
+	if err != nil {
+		return
+	}
+	described.EachProducer(func(p kadm.DescribedProducer) {
+		if p.ProducerID == o.ProducerID {
+			marker.CoordinatorEpoch = max(p.CoordinatorEpoch, 0)
+		}
+	})
+	answers, err := admin.WriteTxnMarkers(ctx, marker)
+	if err == nil {
+		answers.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { err = p.Err })
+	}
+	r.log.say("operator", "%s: ended it (error: %v)", o.What(), err)
+	if err == nil {
+		r.trouble.count(func(b *Blows) { b.Hanging++ })
+	}
+}
