@@ -194,6 +194,7 @@ type bench struct {
 	naive func(store) store
 	over  *sql.DB // how the relay reaches the database; nil: as the test does
 	cfg   Config
+	ttl   time.Duration // of the leases of dimRelay; default 2 s
 }
 
 func newBench(t *testing.T, db dbtest.Database) *bench {
