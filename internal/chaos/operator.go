@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -34,23 +35,27 @@ func (r *run) operate(ctx context.Context) {
 	admin := kadm.NewClient(client)
 	first := map[string]time.Time{}
 	for pause(ctx, lookAfter); ctx.Err() == nil; pause(ctx, lookAfter) {
-		hanging := map[string]time.Time{}
-		for _, o := range r.hanging(ctx, admin) {
+		still := map[string]time.Time{}
+		for _, o := range hanging(ctx, admin) {
 			since, known := first[o.Key()]
 			if !known {
 				since = time.Now()
 			}
-			hanging[o.Key()] = since
+			still[o.Key()] = since
 			if time.Since(since) >= hangsFor {
-				r.end(ctx, admin, o)
+				err := endHanging(ctx, admin, o)
+				r.log.say("operator", "%s: ended it (error: %v)", o.What(), err)
+				if err == nil {
+					r.trouble.count(func(b *Blows) { b.Hanging++ })
+				}
 			}
 		}
-		first = hanging
+		first = still
 	}
 }
 
 // hanging lists the transactions that no coordinator knows. A broker that is away has none to tell.
-func (r *run) hanging(ctx context.Context, admin *kadm.Client) (list []kafkatx.Open) {
+func hanging(ctx context.Context, admin *kadm.Client) (list []kafkatx.Open) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	topics, err := admin.ListTopics(ctx)
@@ -66,8 +71,8 @@ func (r *run) hanging(ctx context.Context, admin *kadm.Client) (list []kafkatx.O
 	return list
 }
 
-// end is `kafka-transactions.sh abort`.
-func (r *run) end(ctx context.Context, admin *kadm.Client, o kafkatx.Open) {
+// endHanging is `kafka-transactions.sh abort`.
+func endHanging(ctx context.Context, admin *kadm.Client, o kafkatx.Open) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var where kadm.TopicsSet
@@ -75,7 +80,7 @@ func (r *run) end(ctx context.Context, admin *kadm.Client, o kafkatx.Open) {
 	marker := kadm.TxnMarkers{ProducerID: o.ProducerID, ProducerEpoch: o.ProducerEpoch, Topics: where}
 	described, err := admin.DescribeProducers(ctx, where)
 	if err != nil {
-		return
+		return err
 	}
 	described.EachProducer(func(p kadm.DescribedProducer) {
 		if p.ProducerID == o.ProducerID {
@@ -83,11 +88,6 @@ func (r *run) end(ctx context.Context, admin *kadm.Client, o kafkatx.Open) {
 		}
 	})
 	answers, err := admin.WriteTxnMarkers(ctx, marker)
-	if err == nil {
-		answers.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { err = p.Err })
-	}
-	r.log.say("operator", "%s: ended it (error: %v)", o.What(), err)
-	if err == nil {
-		r.trouble.count(func(b *Blows) { b.Hanging++ })
-	}
+	answers.EachPartition(func(p kadm.TxnMarkersPartitionResponse) { err = errors.Join(err, p.Err) })
+	return err
 }
