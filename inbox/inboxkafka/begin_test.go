@@ -86,7 +86,7 @@ func TestAPartitionThatIsAddedBeginsAtItsStart(t *testing.T) {
 	cfg.StartOffset = inboxkafka.Latest
 	w.produce(t, 0, "before")
 	r := consume(t, cfg, w.effect)
-	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	w.awaitCommitted(t, 1)
 	r.end(t)
 	added, err := kadm.NewClient(w.producer).CreatePartitions(t.Context(), 1, w.topic)
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestAGroupBeginsWhereItsFirstMemberDid(t *testing.T) {
 		cfg := w.config(t, mode)
 		cfg.StartOffset = inboxkafka.Latest
 		r := consume(t, cfg, w.effect)
-		require.Eventually(t, func() bool { return w.committed(t) == 2 }, patience, 10*time.Millisecond)
+		w.awaitCommitted(t, 2)
 		r.end(t)
 		w.produce(t, 0, "meanwhile")
 		r = consume(t, cfg, w.effect)

@@ -51,7 +51,7 @@ func TestTheLastCommitOfAPartitionIsMadeBeforeItMoves(t *testing.T) {
 	log.awaits(t, "inboxkafka: assigned", 2)
 	w.produce(t, 0, "a0")
 	w.awaitEffects(t, 1)
-	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	w.awaitCommitted(t, 1)
 	w.produce(t, 0, "b0")
 	w.produce(t, 1, "a1", "b1")
 	w.awaitEffects(t, 4)

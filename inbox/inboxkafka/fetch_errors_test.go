@@ -80,7 +80,7 @@ func TestAPartitionsCommitThatFailsIsMadeAgain(t *testing.T) {
 	r := consume(t, cfg, w.effect)
 	w.produce(t, 0, "first")
 	w.awaitEffects(t, 1)
-	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	w.awaitCommitted(t, 1)
 	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.TopicAuthorizationFailed, Count: 3})
 	w.produce(t, 0, "a", "b")
 	w.awaitEffects(t, 3)

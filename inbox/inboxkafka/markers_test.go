@@ -2,7 +2,6 @@ package inboxkafka_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -27,7 +26,7 @@ func TestAPositionIsBehindTheEndOfATransaction(t *testing.T) {
 				}
 				r := consume(t, w.config(t, mode), w.effect)
 				w.awaitEffects(t, len(applied))
-				require.Eventually(t, func() bool { return w.committed(t) == 4 }, patience, 10*time.Millisecond, "a record, two more, and the marker")
+				w.awaitCommitted(t, 4) // a record, two more, and the marker
 				if mode == inboxkafka.OffsetsInDatabase {
 					require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE next_offset = 4"))
 				}

@@ -107,7 +107,7 @@ func TestOneGroupHasOneInboxInAllProcesses(t *testing.T) {
 			w.produce(t, 0, "a") // of the other partition nothing was committed ever
 			r := consume(t, w.config(t, mode), w.effect)
 			w.awaitEffects(t, 1)
-			require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 20*time.Millisecond)
+			w.awaitCommitted(t, 1)
 			p := w.startMember(t, mode, memberPrefix+"=other_")
 			p.says(t, "run ended:")
 			out := p.ends(t)

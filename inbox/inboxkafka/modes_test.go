@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,17 +47,34 @@ func TestEachModeAppliesAMessageOnce(t *testing.T) {
 	}
 }
 
-// committed is the group's offset of partition 0.
-func (w world) committed(t *testing.T) int64 {
+// committed is the group's offset of partition 0, as soon as its coordinator answers: a broker that is busy, or that
+// begins, says COORDINATOR_NOT_AVAILABLE, which tells nothing of the offset.
+func (w world) committed(t *testing.T) (at int64) {
+	t.Helper()
+	w.asksOffset(t, func(_ *assert.CollectT, answer int64) { at = answer })
+	return at
+}
+
+// awaitCommitted waits until the group's offset of partition 0 is want.
+func (w world) awaitCommitted(t *testing.T, want int64) {
+	t.Helper()
+	w.asksOffset(t, func(c *assert.CollectT, answer int64) { require.Equal(c, want, answer) })
+}
+
+// asksOffset asks for the group's offset of partition 0 until check accepts an answer.
+func (w world) asksOffset(t *testing.T, check func(c *assert.CollectT, answer int64)) {
 	t.Helper()
 	// Of its own: the producer may have connections from before the broker was restarted.
 	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...))
 	require.NoError(t, err)
 	defer client.Close()
-	offsets, err := kadm.NewClient(client).FetchOffsets(t.Context(), w.topic)
-	require.NoError(t, err)
-	at, _ := offsets.Lookup(w.topic, 0)
-	return at.At
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		offsets, err := kadm.NewClient(client).FetchOffsets(t.Context(), w.topic)
+		require.NoError(c, err)
+		at, _ := offsets.Lookup(w.topic, 0)
+		require.NoError(c, at.Err)
+		check(c, at.At)
+	}, patience, 10*time.Millisecond)
 }
 
 // Hazard 21: a position alone does not know the relay's duplicates, which come at new offsets.

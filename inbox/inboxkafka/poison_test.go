@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 
 	"github.com/stretchr/testify/require"
@@ -60,7 +59,7 @@ func TestVictim(t *testing.T) {
 	cfg.KeyConcurrency, err = strconv.Atoi(os.Getenv(victimLanes))
 	require.NoError(t, err)
 	r := consume(t, cfg, w.poisonous)
-	require.Eventually(t, func() bool { return w.committed(t) == int64(records) }, patience, 20*time.Millisecond)
+	w.awaitCommitted(t, int64(records))
 	r.end(t)
 }
 

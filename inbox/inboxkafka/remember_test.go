@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -151,7 +150,7 @@ func TestADatabaseThatGoesBackEndsAMember(t *testing.T) {
 		cfg := w.config(t, inboxkafka.Batch)
 		w.produce(t, 0, "a", "b")
 		r := consume(t, cfg, w.effect)
-		require.Eventually(t, func() bool { return w.committed(t) == 2 }, patience, 10*time.Millisecond)
+		w.awaitCommitted(t, 2)
 		w.exec(t, goBack)
 		w.produce(t, 0, "c")
 		require.ErrorContains(t, r.wait(t), what)
@@ -224,7 +223,7 @@ func TestAGroupThatIsTakenOverWhileItRunsEnds(t *testing.T) {
 	w.produce(t, 0, "a")
 	r := consume(t, cfg, w.effect)
 	w.awaitEffects(t, 1)
-	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	w.awaitCommitted(t, 1)
 	w.exec(t, "UPDATE inbox_offsets SET kafka_group = 'other'")
 	w.produce(t, 0, "b")
 	require.ErrorContains(t, r.wait(t), `in group "other"`)
@@ -257,14 +256,14 @@ func TestNoOffsetIsCommittedThatTheDatabaseDoesNotKnow(t *testing.T) {
 	cfg.Logger = log.logger()
 	w.produce(t, 0, "a")
 	r := consume(t, cfg, w.effect)
-	require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+	w.awaitCommitted(t, 1)
 	w.exec(t, "ALTER TABLE inbox_offsets RENAME TO away")
 	w.produce(t, 0, "b")
 	w.awaitEffects(t, 2)
 	log.awaits(t, "inboxkafka: offsets were not committed, the next commit says them again", 1)
 	require.EqualValues(t, 1, w.committed(t))
 	w.exec(t, "ALTER TABLE away RENAME TO inbox_offsets")
-	require.Eventually(t, func() bool { return w.committed(t) == 2 }, patience, 10*time.Millisecond)
+	w.awaitCommitted(t, 2)
 	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE applied_offset = 2 AND next_offset IS NULL"))
 	r.end(t)
 }
@@ -306,7 +305,7 @@ func TestTablesWithoutGroupsAreTold(t *testing.T) {
 		w.produce(t, 0, "a")
 		r := consume(t, cfg, w.effect)
 		w.awaitEffects(t, 1)
-		require.Eventually(t, func() bool { return w.committed(t) == 1 }, patience, 10*time.Millisecond)
+		w.awaitCommitted(t, 1)
 		r.end(t)
 		log.awaits(t, "inboxkafka: the database remembers nothing of the group: a restored database, a topic that was made anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md", 1)
 		w.produce(t, 0, "b")
