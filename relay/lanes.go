@@ -33,6 +33,7 @@ type lane struct {
 	// These need the mutex of flights.
 	waiting int // records with the sink
 	bytes   int64
+	moved   bool // some were acknowledged since the last pass
 
 	// The reader's own.
 	shelved int
@@ -42,6 +43,10 @@ type lane struct {
 	rest  time.Time
 	pass  uint64 // in which over was set
 	over  bool
+	moves bool // it moved before this pass
+	// came is how many records of the pass it was given, cameBytes their size.
+	came      int
+	cameBytes int64
 }
 
 // topicState is what a session knows of a topic.
@@ -132,8 +137,8 @@ func (s *session) ready(l *lane) bool {
 
 // split takes from records those whose lanes are full: a lane may hold as much of the
 // window as it leaves free for the others. So one that stands still takes half of it at
-// most, and n of them leave one part of n+1. It is judged by what the lane held before
-// these records: a batch is small beside the window.
+// most, and n of them leave one part of n+1. A lane that moves is judged by what it held
+// before these records, for it empties while they come.
 func (s *session) split(records []*Record) (fit, over []*Record) {
 	s.lanes.pass++
 	f := s.flights
@@ -142,16 +147,25 @@ func (s *session) split(records []*Record) (fit, over []*Record) {
 	rows, bytes := s.relay.cfg.MaxInFlight-len(f.byID), s.relay.cfg.MaxInFlightBytes-f.bytes
 	for i, r := range records {
 		l := r.lane
-		if l.pass != s.lanes.pass {
-			l.pass, l.over = s.lanes.pass, l.full(rows, bytes)
-		}
 		switch {
-		case l.over && over == nil:
-			over = append(make([]*Record, 0, len(records)-i), r)
-			fit = append(make([]*Record, 0, len(records)), records[:i]...)
-		case l.over:
+		case l.pass != s.lanes.pass:
+			l.pass, l.over, l.moves, l.moved = s.lanes.pass, l.full(rows, bytes), l.moved, false
+			l.came, l.cameBytes = 0, 0
+		case !l.over && !l.moves:
+			l.over = fills(l.waiting+l.came, l.bytes+l.cameBytes, rows, bytes)
+		}
+		if l.over {
+			if over == nil {
+				over = make([]*Record, 0, len(records)-i)
+				fit = append(make([]*Record, 0, len(records)), records[:i]...)
+			}
 			over = append(over, r)
-		case over != nil:
+			continue
+		}
+		size := recordSize(r)
+		l.came, l.cameBytes = l.came+1, l.cameBytes+size
+		rows, bytes = rows-1, bytes-size
+		if over != nil {
 			fit = append(fit, r)
 		}
 	}
@@ -166,10 +180,16 @@ func (s *session) split(records []*Record) (fit, over []*Record) {
 func (l *lane) add(records int, bytes int64) {
 	if l != nil {
 		l.waiting, l.bytes, l.topic.waiting = l.waiting+records, l.bytes+bytes, l.topic.waiting+records
+		l.moved = l.moved || records < 0
 	}
 }
 
 // full needs the mutex of flights. rows and bytes are what is free.
 func (l *lane) full(rows int, bytes int64) bool {
-	return l.waiting > 0 && (l.waiting >= rows || l.bytes >= bytes)
+	return fills(l.waiting, l.bytes, rows, bytes)
+}
+
+// fills reports whether what is held is as much as what is free.
+func fills(held int, heldBytes int64, rows int, bytes int64) bool {
+	return held > 0 && (held >= rows || heldBytes >= bytes)
 }

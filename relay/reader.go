@@ -127,9 +127,9 @@ func (s *session) room() (rows int, bytes int64) {
 func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	rows, bytes := s.room()
 	cfg := &s.relay.cfg
-	// A read takes no more than half of what is free, so that lanes that stand still do not
-	// fill the window one after another.
-	rows, bytes = max(1, rows/2), min(s.appetite.bytes, max(1, bytes/2))
+	// A read takes no more than half of the window: split judges a lane that moves before a
+	// read, and not within it.
+	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.appetite.bytes, max(1, cfg.MaxInFlightBytes/2))
 	// No more than fit: what a read is cut short of was sent by the server for nothing.
 	limit = min(rows, cfg.BatchSize, int(bytes/s.typical)+1, s.shelfRoom())
 	if limit <= 0 {

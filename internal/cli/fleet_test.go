@@ -150,19 +150,17 @@ func TestADatabaseThatCannotBeReachedIsToldOnceForAllItsSources(t *testing.T) {
 }
 
 func TestManySourcesShareTheMemoryOfAFew(t *testing.T) {
-	for _, mode := range relay.Modes() {
-		one := windowOf(1, mode)
-		require.Equal(t, relay.DefaultWindow(mode), one, "one default, whoever starts the relay")
-		require.Equal(t, one, windowOf(3, mode))
-		for _, n := range []int{4, 16, 64} {
-			w := windowOf(n, mode)
-			require.LessOrEqual(t, int64(n)*w.MaxInFlightBytes, 3*one.MaxInFlightBytes, n)
-			require.LessOrEqual(t, w.BatchSize, w.MaxInFlight)
-			require.LessOrEqual(t, memoryLimit(n), int64(200<<20), n)
-			require.Greater(t, memoryLimit(n), int64(n)*w.MaxInFlightBytes*2, n)
-		}
+	one := windowOf(1)
+	require.Equal(t, relay.DefaultWindow(), one, "one default, whoever starts the relay")
+	require.Equal(t, one, windowOf(3))
+	for _, n := range []int{4, 16, 64} {
+		w := windowOf(n)
+		require.LessOrEqual(t, int64(n)*w.MaxInFlightBytes, 3*one.MaxInFlightBytes, n)
+		require.LessOrEqual(t, w.BatchSize, w.MaxInFlight)
+		require.LessOrEqual(t, memoryLimit(n), int64(200<<20), n)
+		require.Greater(t, memoryLimit(n), int64(n)*w.MaxInFlightBytes*2, n)
 	}
-	w := windowOf(1000, relay.AtLeastOnce)
+	w := windowOf(1000)
 	_, err := relay.New(relay.Config{MaxInFlight: w.MaxInFlight, MaxInFlightBytes: w.MaxInFlightBytes, BatchSize: w.BatchSize})
 	require.NotContains(t, err.Error(), "MaxInFlight")
 	require.NotContains(t, err.Error(), "BatchSize")

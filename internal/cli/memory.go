@@ -38,8 +38,8 @@ func memoryLimit(sources int) int64 {
 
 // windowOf divides the windows of a few sources between many. With one to three each has
 // the relay's default. A window of 1 MiB still holds some thousand small events.
-func windowOf(sources int, mode relay.Mode) relay.Window {
-	full := relay.DefaultWindow(mode)
+func windowOf(sources int) relay.Window {
+	full := relay.DefaultWindow()
 	if sources <= fullWindows {
 		return full
 	}

@@ -105,7 +105,7 @@ func (r *running) build(ctx context.Context, c *config.Config, process *relay.Pr
 		return err
 	}
 	r.sink = sink
-	window := windowOf(len(c.Sources), c.Delivery.Mode)
+	window := windowOf(len(c.Sources))
 	r.relay, err = relay.New(relay.Config{
 		DB:          r.db.DB,
 		LeaseDB:     r.leases,
