@@ -27,7 +27,7 @@ const (
 	keys         = 10_000
 )
 
-func newDatabase(ctx context.Context, server string, only migrations.Half) (_ *database, err error) {
+func newDatabase(ctx context.Context, server string, only migrations.Scope) (_ *database, err error) {
 	admin, err := dbopen.Open(ctx, server)
 	if err != nil {
 		return nil, err

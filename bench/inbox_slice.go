@@ -181,11 +181,11 @@ func (b *inboxBench) oneByOne(ctx context.Context, ib *inbox.Inbox, c inboxConte
 func (b *inboxBench) together(ctx context.Context, ib *inbox.Inbox, c inboxContender, id int32, ms []inbox.Message) error {
 	var opts []inbox.BatchOption
 	if c.mode == inboxkafka.OffsetsInDatabase {
-		hold, err := ib.Hold(ctx, b.db.sql, b.topic, id)
+		hold, err := ib.ClaimPartition(ctx, b.db.sql, b.topic, id)
 		if err != nil {
 			return err
 		}
-		opts = append(opts, inbox.InHold(hold))
+		opts = append(opts, inbox.WithPartitionClaim(hold))
 	}
 	if c.without {
 		opts = append(opts, inbox.WithoutIDs())

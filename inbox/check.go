@@ -14,14 +14,14 @@ import (
 // the other (ErrLayout). It writes nothing.
 //
 // Tables of the release before pass: what they lack is off until `relay migrate up`, and is
-// logged as a warning. CheckHold asks for what Hold needs.
+// logged as a warning. CheckOffsets checks what ClaimPartition needs.
 func (ib *Inbox) Check(ctx context.Context, db *sql.DB) error {
 	for _, table := range ib.tables {
 		if err := ib.readable(ctx, db, table); err != nil {
 			return err
 		}
 	}
-	if err := ib.CheckHold(ctx, db); err != nil && (dialect.IsMissingTable(err) || dialect.IsDenied(err)) {
+	if err := ib.CheckOffsets(ctx, db); err != nil && (dialect.IsMissingTable(err) || dialect.IsDenied(err)) {
 		ib.log.Warn("inbox: offsets cannot be kept in the database; everything else works", "error", err)
 	} else if err != nil {
 		return err
@@ -29,8 +29,8 @@ func (ib *Inbox) Check(ctx context.Context, db *sql.DB) error {
 	return ib.checkLayout(ctx, db)
 }
 
-// CheckHold is Check for a consumer that calls Hold: of the table of offsets alone.
-func (ib *Inbox) CheckHold(ctx context.Context, db *sql.DB) error {
+// CheckOffsets is Check for a consumer that calls ClaimPartition: it reads from the table of offsets alone.
+func (ib *Inbox) CheckOffsets(ctx context.Context, db *sql.DB) error {
 	return ib.readable(ctx, db, ib.names.Table(dialect.InboxOffsets))
 }
 

@@ -28,7 +28,7 @@
 //
 // A message that fails for good is parked in inbox_parked, with the later ones of its
 // key behind it, if it has a Topic (WithOnFailure chooses); `relay inbox parked` shows, retries and drops, and
-// Replay does what was asked for. ProcessBatch handles many messages in one transaction, and Hold keeps a
+// Replay does what was asked for. ProcessBatch handles many messages in one transaction, and ClaimPartition keeps a
 // partition's offset beside the data.
 //
 // Acknowledge the message (commit the Kafka offset) only after Process has returned

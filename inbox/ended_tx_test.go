@@ -53,10 +53,10 @@ func batchWay(size int, opts ...inbox.Option) func(t *testing.T, b bench, ib *in
 
 func holdWay(size int, opts ...inbox.BatchOption) func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
 	return func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
-		hold, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+		hold, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 		require.NoError(t, err)
 		_, err = ib.ProcessBatch(t.Context(), b.DB, orders(size), func(ctx context.Context, tx *sql.Tx, _ []inbox.Message) error { return h(ctx, tx) },
-			append(opts, inbox.InHold(hold))...)
+			append(opts, inbox.WithPartitionClaim(hold))...)
 		moved := b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset IS NOT NULL", ib.Consumer())
 		require.Equal(t, err == nil, moved == 1, "the offset moves if all is well")
 		return err

@@ -22,7 +22,7 @@ type GroupPosition struct {
 	// Applied: all messages below it are done; -1: not known. It is committed before Kafka's offset, which is never
 	// higher, unless the database has lost what it knew.
 	Applied int64
-	// Next is the position of a consumer that keeps it in the database (Hold); -1: it lives in Kafka.
+	// Next is the position of a consumer that keeps it in the database (ClaimPartition); -1: it lives in Kafka.
 	Next int64
 	// Noted is for RaiseApplied alone: what the caller noted last. Where Applied is below it now, the database has gone
 	// back to an earlier state, and nothing is noted. 0: nothing was.

@@ -14,8 +14,8 @@ func TestAHoldSkipsWhatIsNoMessageUnlessItWasTaken(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		ib, err := inbox.New(db.Dialect, "billing")
 		require.NoError(t, err)
-		hold := func() *inbox.Hold {
-			h, err := ib.Hold(t.Context(), db.DB, "orders", 3)
+		hold := func() *inbox.PartitionClaim {
+			h, err := ib.ClaimPartition(t.Context(), db.DB, "orders", 3)
 			require.NoError(t, err)
 			return h
 		}

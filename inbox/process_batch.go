@@ -15,24 +15,24 @@ import (
 // BatchOption changes how ProcessBatch runs one batch.
 type BatchOption func(*batch)
 
-// InHold keeps the offset of the held partition beside the data: each transaction moves it
+// WithPartitionClaim keeps the offset of the claimed partition beside the data: each transaction moves it
 // behind its messages, which must be of that partition, in the order of their offsets.
 // If another member has taken the partition over, the transaction is rolled back, and
 // ProcessBatch returns ErrFenced.
-func InHold(h *Hold) BatchOption { return func(b *batch) { b.hold = h } }
+func WithPartitionClaim(c *PartitionClaim) BatchOption { return func(b *batch) { b.claim = c } }
 
-// WithoutIDs writes no row for a message: the held offset alone says what was handled. Only
-// with InHold, and only for a topic whose producer writes each message once (exactly-once mode) and
+// WithoutIDs writes no row for a message: the offset of the claim alone says what was handled. Only
+// with WithPartitionClaim, and only for a topic whose producer writes each message once (exactly-once mode) and
 // that is read with read_committed: a copy at another offset is applied again.
 func WithoutIDs() BatchOption { return func(b *batch) { b.without = true } }
 
-// InLane names the stream that the batch belongs to, in place of the topic and partition of
+// WithStream names the stream that the batch belongs to, in place of the topic and partition of
 // its first message. Needed where one partition, or one queue, is handled as several streams beside one
 // another: what a batch that killed the process leaves behind is found by this name. So
 // give each stream a name of its own, which is the same after a restart, and to which
-// the same messages come again, if they can. Not with InHold, whose one offset cannot
+// the same messages come again, if they can. Not with WithPartitionClaim, whose one offset cannot
 // speak for several streams.
-func InLane(name string) BatchOption { return func(b *batch) { b.stream = name } }
+func WithStream(name string) BatchOption { return func(b *batch) { b.stream = name } }
 
 // ProcessBatch handles many messages of one ordered stream, such as a partition, in one
 // transaction: it accepts them all in one statement (two on MySQL), runs h once for those that
@@ -48,7 +48,7 @@ func InLane(name string) BatchOption { return func(b *batch) { b.stream = name }
 //     Process; the others commit.
 //   - The process ends in the middle of a batch: the next batches of the stream run their
 //     messages one by one, until as many fresh ones are done, and only then attempts count. The
-//     stream is told by the topic and partition of the first message, or by InLane.
+//     stream is told by the topic and partition of the first message, or by WithStream.
 //
 // Every message needs a Topic, unless the policy is Halt. An error ends the batch: the
 // outcomes of the messages that were dealt with before are right, the others Failed;
@@ -76,7 +76,7 @@ type batch struct {
 	ms       []Message
 	outcomes []Outcome
 
-	stream   string // InLane's; "": by topic and partition
+	stream   string // WithStream's; "": by topic and partition
 	lane     string // "": nothing is noted, as nothing can be parked
 	suspects int    // so many fresh messages more are to be run one by one
 	blocked  bool   // keys of the consumer may stand still
@@ -90,10 +90,10 @@ func (b *batch) check() error {
 		return errors.New("the database or the handler is nil")
 	case len(b.ms) > MaxBatch:
 		return fmt.Errorf("%w: at most %d", ErrTooLarge, MaxBatch)
-	case b.without && b.hold == nil:
-		return errors.New("WithoutIDs without InHold: nothing would tell a message from its copy")
-	case b.stream != "" && b.hold != nil:
-		return errors.New("InLane with InHold: the lanes of a partition cannot share its one offset")
+	case b.without && b.claim == nil:
+		return errors.New("WithoutIDs without WithPartitionClaim: nothing would tell a message from its copy")
+	case b.stream != "" && b.claim != nil:
+		return errors.New("WithStream with WithPartitionClaim: the lanes of a partition cannot share its one offset")
 	}
 	for n, m := range b.ms {
 		if err := m.check(); err != nil {
@@ -103,8 +103,8 @@ func (b *batch) check() error {
 			return fmt.Errorf("message %d, %q, has no Topic: it could not be parked (or use WithOnFailure(Halt))", n, m.ID)
 		}
 	}
-	if b.hold != nil {
-		return b.hold.check(b.ms)
+	if b.claim != nil {
+		return b.claim.check(b.ms)
 	}
 	return nil
 }

@@ -172,9 +172,9 @@ func TestLanesOfAPartitionHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 		first, other []inbox.BatchOption
 		calls        int
 	}{
-		{"two lanes", []inbox.BatchOption{inbox.InLane("orders/2 lane 1")}, []inbox.BatchOption{inbox.InLane("orders/2 lane 2")}, 1},
-		{"names that no column takes", []inbox.BatchOption{inbox.InLane("\xff" + strings.Repeat("x", 300))}, []inbox.BatchOption{inbox.InLane("\xfe")}, 1},
-		{"the same lane", []inbox.BatchOption{inbox.InLane("both")}, []inbox.BatchOption{inbox.InLane("both")}, 10},
+		{"two lanes", []inbox.BatchOption{inbox.WithStream("orders/2 lane 1")}, []inbox.BatchOption{inbox.WithStream("orders/2 lane 2")}, 1},
+		{"names that no column takes", []inbox.BatchOption{inbox.WithStream("\xff" + strings.Repeat("x", 300))}, []inbox.BatchOption{inbox.WithStream("\xfe")}, 1},
+		{"the same lane", []inbox.BatchOption{inbox.WithStream("both")}, []inbox.BatchOption{inbox.WithStream("both")}, 10},
 		{"the partition itself", nil, nil, 10},
 	} {
 		ib, calls := b.inbox(t, c.name), 0
@@ -199,34 +199,34 @@ func TestHazard25AMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 			b.exec(t, "DELETE FROM inbox_offsets")
 			b.exec(t, "DELETE FROM inbox_events")
 			b.exec(t, "DELETE FROM effects")
-			zombie, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			zombie, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
 			_, ok := zombie.Next()
 			require.False(t, ok)
 			ms := orders(30)
-			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:10], b.applyAll(&calls), append(opts, inbox.InHold(zombie))...)
+			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:10], b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(zombie))...)
 			require.NoError(t, err)
 			next, _ := zombie.Next()
 			require.EqualValues(t, 110, next)
 
-			owner, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			owner, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
 			require.Equal(t, zombie.Epoch()+1, owner.Epoch())
 			next, ok = owner.Next()
 			require.True(t, ok)
 			require.EqualValues(t, 110, next)
-			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:20], b.applyAll(&calls), append(opts, inbox.InHold(zombie))...)
+			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:20], b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(zombie))...)
 			require.ErrorIs(t, err, inbox.ErrFenced)
-			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:11], b.applyAll(&calls), append(opts, inbox.InHold(zombie))...)
+			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:11], b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(zombie))...)
 			require.ErrorIs(t, err, inbox.ErrFenced, "a message alone too")
 			require.Equal(t, 10, b.effects(t))
 
-			outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[10:], b.applyAll(&calls, "017"), append(opts, inbox.InHold(owner))...)
+			outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[10:], b.applyAll(&calls, "017"), append(opts, inbox.WithPartitionClaim(owner))...)
 			require.NoError(t, err)
 			require.Equal(t, 2, count(outcomes, inbox.Parked), "017, and 024 behind it")
 			next, _ = owner.Next()
 			require.EqualValues(t, 130, next)
-			outcomes, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), append(opts, inbox.InHold(owner))...)
+			outcomes, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(owner))...)
 			require.NoError(t, err)
 			require.Equal(t, 30, count(outcomes, inbox.Duplicate))
 			require.Equal(t, 28, b.effects(t))
@@ -250,7 +250,7 @@ func TestAConnectionLostAtAnyPointOfABatchLeavesOneEffect(t *testing.T) {
 				for _, opts := range [][]inbox.BatchOption{nil, {inbox.WithoutIDs()}} {
 					n++
 					b.exec(t, "DELETE FROM effects")
-					hold, err := ib.Hold(t.Context(), b.DB, "orders", int32(n))
+					hold, err := ib.ClaimPartition(t.Context(), b.DB, "orders", int32(n))
 					require.NoError(t, err)
 					ms, calls := orders(5), 0
 					for i := range ms {
@@ -258,7 +258,7 @@ func TestAConnectionLostAtAnyPointOfABatchLeavesOneEffect(t *testing.T) {
 						ms[i].Position = &inbox.Position{Topic: "orders", Partition: int32(n), Offset: int64(i)}
 					}
 					db := b.faulty(t, faultAt(at, 1, fault))
-					outcomes, err := ib.ProcessBatch(t.Context(), db, ms, b.applyAll(&calls), append(opts, inbox.InHold(hold))...)
+					outcomes, err := ib.ProcessBatch(t.Context(), db, ms, b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(hold))...)
 					require.NoError(t, err, at)
 					require.Equal(t, 5, b.effects(t), at)
 					require.Zero(t, count(outcomes, inbox.Parked)+count(outcomes, inbox.Failed), at)
@@ -276,13 +276,13 @@ func TestABatchThatCannotBeRunIsRefused(t *testing.T) {
 	_, err := ib.ProcessBatch(t.Context(), b.DB, []inbox.Message{{ID: "1"}}, h)
 	require.ErrorContains(t, err, "has no Topic")
 	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.WithoutIDs())
-	require.ErrorContains(t, err, "WithoutIDs without InHold")
-	hold, err := ib.Hold(t.Context(), b.DB, "orders", 1)
+	require.ErrorContains(t, err, "WithoutIDs without WithPartitionClaim")
+	hold, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 1)
 	require.NoError(t, err)
-	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.InHold(hold))
+	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.WithPartitionClaim(hold))
 	require.ErrorIs(t, err, inbox.ErrInvalidPosition, "another partition")
-	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.InHold(hold), inbox.InLane("1"))
-	require.ErrorContains(t, err, "InLane with InHold")
+	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.WithPartitionClaim(hold), inbox.WithStream("1"))
+	require.ErrorContains(t, err, "WithStream with WithPartitionClaim")
 	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), func(_ context.Context, tx *sql.Tx, _ []inbox.Message) error { return tx.Commit() })
 	require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
 	require.NoError(t, ib.Check(t.Context(), b.DB))

@@ -211,15 +211,15 @@ func TestAFailedStatementWhoseErrorIsHiddenFailsTheAttempt(t *testing.T) {
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%did not return the error%'"))
 	require.Zero(t, b.effects(t))
 
-	for name, opts := range map[string]func(h *inbox.Hold) []inbox.BatchOption{
-		"by ids": func(*inbox.Hold) []inbox.BatchOption { return nil },
-		"by an offset": func(h *inbox.Hold) []inbox.BatchOption {
-			return []inbox.BatchOption{inbox.InHold(h), inbox.WithoutIDs()}
+	for name, opts := range map[string]func(h *inbox.PartitionClaim) []inbox.BatchOption{
+		"by ids": func(*inbox.PartitionClaim) []inbox.BatchOption { return nil },
+		"by an offset": func(h *inbox.PartitionClaim) []inbox.BatchOption {
+			return []inbox.BatchOption{inbox.WithPartitionClaim(h), inbox.WithoutIDs()}
 		},
 	} {
 		b.exec(t, "DELETE FROM effects")
 		ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(2)), 0
-		h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+		h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 		require.NoError(t, err)
 		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, orders(4), func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
 			for _, m := range ms {
@@ -247,7 +247,7 @@ func TestADeadlockIsRunAgainWithoutCountingAnAttempt(t *testing.T) {
 					return nil
 				}
 				return h(ctx, tx)
-			}, inbox.InLane(id))
+			}, inbox.WithStream(id))
 			return outcomes[0], err
 		},
 	}

@@ -32,8 +32,8 @@ func TestTheFirstTablesDoWhatTheyCan(t *testing.T) {
 		require.NoError(t, ib.Check(t.Context(), b.DB))
 		require.Contains(t, log.String(), "offsets cannot be kept in the database; everything else works")
 		require.Contains(t, log.String(), "relay migrate up")
-		require.ErrorContains(t, ib.CheckHold(t.Context(), b.DB), "relay migrate up")
-		_, err := ib.Hold(t.Context(), b.DB, "orders", 1)
+		require.ErrorContains(t, ib.CheckOffsets(t.Context(), b.DB), "relay migrate up")
+		_, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 1)
 		require.ErrorContains(t, err, "relay migrate up")
 
 		m := inbox.Message{ID: "m1", Topic: "orders", Key: "k", Payload: []byte("1")}

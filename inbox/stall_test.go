@@ -70,12 +70,12 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 			return err
 		}},
 		{"a partition that is held", func(t *testing.T, b bench, ib *inbox.Inbox, tx *sql.Tx) {
-			_, err := ib.Hold(t.Context(), b.DB, "orders", 1)
+			_, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 1)
 			require.NoError(t, err)
 			_, err = tx.ExecContext(t.Context(), "UPDATE inbox_offsets SET next_offset = 7")
 			require.NoError(t, err)
 		}, func(ctx context.Context, b bench, ib *inbox.Inbox) error {
-			_, err := ib.Hold(ctx, b.DB, "orders", 1)
+			_, err := ib.ClaimPartition(ctx, b.DB, "orders", 1)
 			return err
 		}},
 	}

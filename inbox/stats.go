@@ -28,9 +28,9 @@ type Stats struct {
 	Estimated bool
 
 	// Parked messages by what becomes of them; 200,000 together stands for that many or more.
-	Failed  int64 // wait for an operator
-	Blocked int64 // wait behind one of their key
-	Asked   int64 // are about to be run again or dropped
+	Failed    int64 // wait for an operator
+	Blocked   int64 // wait behind one of their key
+	Requested int64 // an operator asked to retry or drop them
 	// OldestParked is since when the oldest of them is parked; 0: none is.
 	OldestParked time.Duration
 	BlockedKeys  int64 // that stand still
@@ -54,7 +54,7 @@ func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
 	c := s.Consumers[0]
 	return Stats{
 		Rows: c.Rows, Window: c.Window, Estimated: c.Estimated,
-		Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked], Asked: c.Parked[dialect.ParkRetry] + c.Parked[dialect.ParkDrop],
+		Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked], Requested: c.Parked[dialect.ParkRetry] + c.Parked[dialect.ParkDrop],
 		OldestParked: c.ParkedAge, BlockedKeys: c.BlockedKeys,
 		Attempts: c.Attempts, OldestAttempt: c.OldestAttempt,
 	}, nil

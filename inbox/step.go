@@ -36,7 +36,7 @@ type StepHandler func(ctx context.Context, tx *sql.Tx, m Message) ([]outbox.Even
 // events will be delivered, or none of it; a duplicate does nothing and sends nothing.
 // The inbox's and the outbox's tables must be in the same database.
 //
-// The events carry on what Caused says. A step that is to be undone later is answered by
+// The events carry on what WithCausation says. A step that is to be undone later is answered by
 // another step, the compensation, which is written the same way. All that Process says
 // of handlers and failures holds.
 func (ib *Inbox) Step(ctx context.Context, db *sql.DB, ob *outbox.Outbox, m Message, h StepHandler) (Outcome, error) {
@@ -54,17 +54,17 @@ func Step(ob *outbox.Outbox, h StepHandler) Handler {
 		if err != nil || len(events) == 0 {
 			return err
 		}
-		return ob.Add(ctx, tx, Caused(m, events...)...)
+		return ob.Add(ctx, tx, WithCausation(m, events...)...)
 	}
 }
 
-// Caused returns the events with the headers that tell why they were sent, where they do
+// WithCausation returns the events with the headers that tell why they were sent, where they do
 // not set them: HeaderCausationID is m's id, HeaderCorrelationID m's own or else its id,
 // and m's trace context (traceparent, tracestate, baggage). m's values that an event may
 // not have, or that are longer than 1 KiB, are left out, and so is what an event has no
 // room for beside its own headers; a line break in m's id is a space. The events given
 // are not changed.
-func Caused(m Message, events ...outbox.Event) []outbox.Event {
+func WithCausation(m Message, events ...outbox.Event) []outbox.Event {
 	carried := map[string]string{}
 	carry := func(name, value string) {
 		if value != "" && len(value) <= maxCarried && eventMayHave(outbox.Event{Headers: map[string]string{name: value}}) {

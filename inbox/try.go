@@ -45,7 +45,7 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 	if failed != nil {
 		return Failed, failed
 	}
-	if done && r.hold == nil {
+	if done && r.claim == nil {
 		return r.duplicate(), nil
 	}
 	tx, failed := r.begin(ctx)
@@ -68,7 +68,7 @@ func (r *run) once(ctx context.Context) (Outcome, *failure) {
 		if outcome, failed = r.handle(ctx, tx, blocked); failed != nil {
 			return Failed, failed
 		}
-	} else if r.without || !r.parks && r.hold == nil {
+	} else if r.without || !r.parks && r.claim == nil {
 		_ = tx.Rollback() // SQLite has one writer at a time
 		r.forget(ctx)
 		return outcome, nil // nothing to write

@@ -14,8 +14,8 @@ import (
 type unit struct {
 	ib      *Inbox
 	db      *sql.DB
-	hold    *Hold // nil: the offsets are elsewhere
-	without bool  // no id rows: the hold alone tells what was handled
+	claim   *PartitionClaim // nil: the offsets are elsewhere
+	without bool            // no id rows: the claim alone tells what was handled
 	handler BatchHandler
 	mark    dialect.TxMark // of the transaction under way, where the insert of the ids told it
 	ran     bool           // the handler has run in it
@@ -34,13 +34,13 @@ func (u *unit) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt boo
 	defer func() { over(err) }()
 	if u.without {
 		if inDoubt {
-			if _, err := u.hold.resolve(ctx, tx); err != nil {
+			if _, err := u.claim.resolve(ctx, tx); err != nil {
 				return nil, err
 			}
 		}
 		fresh = make([]bool, len(ms))
 		for n, m := range ms {
-			fresh[n] = !u.hold.handled(m)
+			fresh[n] = !u.claim.handled(m)
 		}
 		return fresh, nil
 	}
@@ -74,7 +74,7 @@ func (u *unit) apply(ctx context.Context, tx *sql.Tx, ms []Message, done *dialec
 	return nil
 }
 
-// finish moves the hold's offset, if there is one, and commits.
+// finish moves the claim's offset, if there is one, and commits.
 func (u *unit) finish(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
 	failed := u.commit(ctx, tx, ms)
 	if failed != nil && failed.kind == lostInHandler && !u.ran {
@@ -84,16 +84,16 @@ func (u *unit) finish(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
 }
 
 func (u *unit) commit(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
-	if u.hold != nil {
-		if err := u.hold.move(ctx, tx, ms); err != nil {
+	if u.claim != nil {
+		if err := u.claim.move(ctx, tx, ms); err != nil {
 			return afterHandler(err)
 		}
 	}
 	if err := tx.Commit(); err != nil {
 		return commitFailure(ctx, err)
 	}
-	if u.hold != nil {
-		u.hold.moved(ms)
+	if u.claim != nil {
+		u.claim.moved(ms)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (p *plan) up(ctx context.Context, db *sql.DB, lock *tableLock) ([]Result, e
 	provider, err := goose.NewProvider(goose.DialectCustom, db, memFS(p.files),
 		goose.WithStore(&store{plan: p, lock: lock}),
 		goose.WithDisableGlobalRegistry(true), // the application's own migrations are not ours
-		goose.WithAllowOutofOrder(true),       // the second half may come after the first has moved on
+		goose.WithAllowOutofOrder(true),       // the second scope may come after the first has moved on
 		goose.WithLogger(goose.NopLogger()),
 	)
 	if err != nil {

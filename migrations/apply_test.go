@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// allFiles are the migrations of both halves, by version.
+// allFiles are the migrations of both scopes, by version.
 var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00006_outbox_backfill.sql", "00008_inbox_groups.sql"}
 
 func apply(t *testing.T, db dbtest.Database, o migrations.Options) []migrations.Result {
@@ -120,7 +120,7 @@ func TestApplyNeedsOneConnectionOnly(t *testing.T) {
 	})
 }
 
-func TestHalvesAreAppliedAloneInAnyOrder(t *testing.T) {
+func TestScopesAreAppliedAloneInAnyOrder(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		outbox, inbox := migrations.Options{Only: migrations.OutboxOnly}, migrations.Options{Only: migrations.InboxOnly}
@@ -283,7 +283,7 @@ func TestWrongArgumentsAreRefusedByName(t *testing.T) {
 		"prefix that is long":   {migrations.SQLite, migrations.Options{Prefix: strings.Repeat("a", 31)}, "at most 30"},
 		"schema outside of PG":  {migrations.SQLite, migrations.Options{Schema: "acme"}, "only PostgreSQL"},
 		"schema with a quote":   {migrations.PostgreSQL, migrations.Options{Schema: `a"b`}, "schema"},
-		"half that is not one":  {migrations.SQLite, migrations.Options{Only: "middle"}, `"middle"`},
+		"scope that is not one": {migrations.SQLite, migrations.Options{Only: "middle"}, `"middle"`},
 		"prefix with uppercase": {migrations.SQLite, migrations.Options{Prefix: "Acme"}, `"Acme"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -37,8 +37,8 @@ func TestCheckInASchemaThatIsMissing(t *testing.T) {
 func TestTablesOneVersionNewerWorkAndTwoDoNot(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		check := func(half migrations.Half) error {
-			return migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Only: half})
+		check := func(scope migrations.Scope) error {
+			return migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Only: scope})
 		}
 		apply(t, db, migrations.Options{})
 		exec(t, db.DB, "INSERT INTO postroom_schema (version, name) VALUES (100, '00100_outbox_next.sql')")
@@ -60,8 +60,8 @@ func TestTablesOfThePreviousReleaseWork(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		apply(t, db, migrations.Options{})
 		older(t, db)
-		for _, half := range []migrations.Half{migrations.Both, migrations.OutboxOnly, migrations.InboxOnly} {
-			require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Only: half}))
+		for _, scope := range []migrations.Scope{migrations.Both, migrations.OutboxOnly, migrations.InboxOnly} {
+			require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Only: scope}))
 		}
 		require.Equal(t, []string{"00006_outbox_backfill.sql"}, files(apply(t, db, migrations.Options{})))
 		require.True(t, exists(t, db, "outbox_backfills"))
@@ -95,13 +95,13 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 			pending[i].Tables = nil
 		}
 		require.Equal(t, []migrations.StatusRow{
-			{Version: 1, File: "00001_outbox.sql", Half: migrations.OutboxOnly, Known: true},
-			{Version: 2, File: "00002_inbox.sql", Half: migrations.InboxOnly, Known: true},
-			{Version: 3, File: "00003_outbox_relay.sql", Half: migrations.OutboxOnly, Known: true},
-			{Version: 4, File: "00004_inbox_offsets.sql", Half: migrations.InboxOnly, Known: true},
-			{Version: 5, File: "00005_inbox_replica.sql", Half: migrations.InboxOnly, Known: true},
-			{Version: 6, File: "00006_outbox_backfill.sql", Half: migrations.OutboxOnly, Known: true},
-			{Version: 8, File: "00008_inbox_groups.sql", Half: migrations.InboxOnly, Known: true},
+			{Version: 1, File: "00001_outbox.sql", Scope: migrations.OutboxOnly, Known: true},
+			{Version: 2, File: "00002_inbox.sql", Scope: migrations.InboxOnly, Known: true},
+			{Version: 3, File: "00003_outbox_relay.sql", Scope: migrations.OutboxOnly, Known: true},
+			{Version: 4, File: "00004_inbox_offsets.sql", Scope: migrations.InboxOnly, Known: true},
+			{Version: 5, File: "00005_inbox_replica.sql", Scope: migrations.InboxOnly, Known: true},
+			{Version: 6, File: "00006_outbox_backfill.sql", Scope: migrations.OutboxOnly, Known: true},
+			{Version: 8, File: "00008_inbox_groups.sql", Scope: migrations.InboxOnly, Known: true},
 		}, pending)
 
 		apply(t, db, migrations.Options{Only: migrations.OutboxOnly})
@@ -112,7 +112,7 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 		require.WithinDuration(t, time.Now(), rows[0].AppliedAt, time.Minute)
 		require.False(t, rows[1].Applied)
 		require.Equal(t, "00100_inbox_next.sql", rows[7].File)
-		require.Equal(t, migrations.InboxOnly, rows[7].Half)
+		require.Equal(t, migrations.InboxOnly, rows[7].Scope)
 		require.True(t, rows[7].Applied)
 		require.False(t, rows[7].Known)
 	})

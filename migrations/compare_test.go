@@ -12,15 +12,15 @@ import (
 
 // What Check makes of versions that this build does not have yet.
 func TestVersionsAreComparedPerHalf(t *testing.T) {
-	p := &plan{names: dialect.Names{Dialect: PostgreSQL}, needed: map[Half]int64{OutboxOnly: 3, InboxOnly: 2}}
+	p := &plan{names: dialect.Names{Dialect: PostgreSQL}, needed: map[Scope]int64{OutboxOnly: 3, InboxOnly: 2}}
 	for _, name := range []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql", "00005_inbox_c.sql"} {
-		version, half, err := parseName(name)
+		version, scope, err := parseName(name)
 		require.NoError(t, err)
-		p.files = append(p.files, file{version: version, name: name, half: half})
+		p.files = append(p.files, file{version: version, name: name, scope: scope})
 		p.newest = version
 	}
 	for name, c := range map[string]struct {
-		half    Half
+		scope   Scope
 		applied []string
 		want    error
 	}{
@@ -28,13 +28,13 @@ func TestVersionsAreComparedPerHalf(t *testing.T) {
 		"one behind":                         {OutboxOnly, []string{"00001_outbox.sql", "00003_outbox_a.sql"}, nil},
 		"one that is needed is not there":    {OutboxOnly, []string{"00001_outbox.sql"}, ErrTooOld},
 		"behind by what is not needed":       {InboxOnly, []string{"00002_inbox.sql"}, nil},
-		"none of the half":                   {OutboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql"}, ErrNotMigrated},
+		"none of the scope":                  {OutboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql"}, ErrNotMigrated},
 		"nothing at all":                     {InboxOnly, nil, ErrNotMigrated},
-		"the other half is far behind":       {InboxOnly, []string{"00001_outbox.sql", "00002_inbox.sql"}, nil},
+		"the other scope is far behind":      {InboxOnly, []string{"00001_outbox.sql", "00002_inbox.sql"}, nil},
 		"one newer":                          {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_inbox_d.sql"}, nil},
 		"two newer":                          {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_inbox_d.sql", "00007_inbox_e.sql"}, ErrTooNew},
-		"two newer of the other half":        {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_outbox_d.sql", "00007_outbox_e.sql"}, nil},
-		"a newer name that tells no half":    {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_inbox_d.sql", "00007_replica.sql"}, ErrTooNew},
+		"two newer of the other scope":       {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_outbox_d.sql", "00007_outbox_e.sql"}, nil},
+		"a newer name that tells no scope":   {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_inbox_d.sql", "00007_replica.sql"}, ErrTooNew},
 		"one behind and one newer is a skew": {InboxOnly, []string{"00002_inbox.sql", "00006_inbox_d.sql"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestVersionsAreComparedPerHalf(t *testing.T) {
 				}
 				applied = append(applied, appliedVersion{version: version, name: file, at: time.Now()})
 			}
-			err := p.compare(c.half, applied)
+			err := p.compare(c.scope, applied)
 			if c.want == nil {
 				require.NoError(t, err)
 				return

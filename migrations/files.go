@@ -46,7 +46,7 @@ func Print(d Dialect, o Options) ([]File, error) {
 type file struct {
 	version int64
 	name    string
-	half    Half
+	scope   Scope
 	tables  []string // default names of those that it creates
 	sql     string
 }
@@ -72,27 +72,27 @@ func load(names dialect.Names) ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		version, half, err := parseName(e.Name())
+		version, scope, err := parseName(e.Name())
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{version: version, name: e.Name(), half: half, tables: tablesOf(string(text)), sql: string(text)})
+		files = append(files, file{version: version, name: e.Name(), scope: scope, tables: tablesOf(string(text)), sql: string(text)})
 	}
 	rewrite(files, names)
 	return files, nil
 }
 
-// parseName splits 00003_outbox_archive.sql into its version and its half: the word
-// after the number says which half a file belongs to.
-func parseName(name string) (int64, Half, error) {
+// parseName splits 00003_outbox_archive.sql into its version and its scope: the word
+// after the number says which scope a file belongs to.
+func parseName(name string) (int64, Scope, error) {
 	number, rest, _ := strings.Cut(name, "_")
 	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || version < 1 {
 		return 0, "", fmt.Errorf("migration %q: its name must start with a number", name)
 	}
-	for _, half := range []Half{OutboxOnly, InboxOnly} {
-		if strings.HasPrefix(rest, string(half)+"_") || rest == string(half)+".sql" {
-			return version, half, nil
+	for _, scope := range []Scope{OutboxOnly, InboxOnly} {
+		if strings.HasPrefix(rest, string(scope)+"_") || rest == string(scope)+".sql" {
+			return version, scope, nil
 		}
 	}
 	return 0, "", fmt.Errorf("migration %q: outbox or inbox must follow its number", name)

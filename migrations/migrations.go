@@ -23,30 +23,30 @@ const (
 	SQLite = dialect.SQLite
 )
 
-// Half says which tables are meant: a service's inbox and outbox may live in
+// Scope says which tables are meant: a service's inbox and outbox may live in
 // different databases.
-type Half string
+type Scope string
 
 const (
 	// Both is the outbox and the inbox. It is the zero value.
-	Both Half = ""
+	Both Scope = ""
 	// OutboxOnly is the tables that producers and the relay use.
-	OutboxOnly Half = "outbox"
+	OutboxOnly Scope = "outbox"
 	// InboxOnly is the tables that consumers use.
-	InboxOnly Half = "inbox"
+	InboxOnly Scope = "inbox"
 )
 
-// validate returns an error that names the halves when h is none of them.
-func (h Half) validate() error {
-	switch h {
+// validate returns an error that names the scopes when s is none of them.
+func (s Scope) validate() error {
+	switch s {
 	case Both, OutboxOnly, InboxOnly:
 		return nil
 	}
-	return fmt.Errorf("unknown half %q: use %q, %q, or leave it empty for both", string(h), OutboxOnly, InboxOnly)
+	return fmt.Errorf("unknown scope %q: use %q, %q, or leave it empty for both", string(s), OutboxOnly, InboxOnly)
 }
 
-// includes reports whether files of the half other are meant by h.
-func (h Half) includes(other Half) bool { return h == Both || h == other }
+// includes reports whether files of the scope other are meant by s.
+func (s Scope) includes(other Scope) bool { return s == Both || s == other }
 
 // Options says where the tables are, and which. The zero value is all tables, with
 // their default names, where the connection puts them.
@@ -57,9 +57,9 @@ type Options struct {
 	// Schema is PostgreSQL's; elsewhere it must be empty. Apply creates it when it
 	// is missing. Default: the first schema of the connection's search_path.
 	Schema string
-	// Only limits the work to one half. The other one can be applied later, with
+	// Only limits the work to one scope. The other one can be applied later, with
 	// the same prefix and schema.
-	Only Half
+	Only Scope
 	// CommandFlags are what messages put after `relay migrate up`, so that the command
 	// works as it stands: flags that name the database and its tables, with a space before
 	// each. Default: --table-prefix and --schema, as they are set here.
@@ -94,13 +94,13 @@ func Apply(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]Result, err
 // plan is the work of one call: which files, for which names.
 type plan struct {
 	names dialect.Names
-	only  Half
+	only  Scope
 	flags string // for the commands in messages
-	files []file // of the chosen half, rewritten, by version
+	files []file // of the chosen scope, rewritten, by version
 	sql   bookkeeping
 
-	newest int64 // the highest version that this build knows, of either half
-	needed map[Half]int64
+	newest int64 // the highest version that this build knows, of either scope
+	needed map[Scope]int64
 }
 
 // newPlan checks the arguments.
@@ -119,7 +119,7 @@ func newPlan(d Dialect, o Options) (*plan, error) {
 	p := &plan{names: names, only: o.Only, flags: o.flags(), sql: newBookkeeping(names), needed: needed()}
 	for _, f := range all {
 		p.newest = max(p.newest, f.version)
-		if o.Only.includes(f.half) {
+		if o.Only.includes(f.scope) {
 			p.files = append(p.files, f)
 		}
 	}

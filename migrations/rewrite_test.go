@@ -118,10 +118,10 @@ func TestCommentsNameTablesWithoutQuotes(t *testing.T) {
 }
 
 func TestAFileNameSaysVersionAndHalf(t *testing.T) {
-	for name, want := range map[string]Half{"00001_outbox.sql": OutboxOnly, "00012_inbox_offsets.sql": InboxOnly, "3_outbox_x.sql": OutboxOnly} {
-		_, half, err := parseName(name)
+	for name, want := range map[string]Scope{"00001_outbox.sql": OutboxOnly, "00012_inbox_offsets.sql": InboxOnly, "3_outbox_x.sql": OutboxOnly} {
+		_, scope, err := parseName(name)
 		require.NoError(t, err)
-		require.Equal(t, want, half)
+		require.Equal(t, want, scope)
 	}
 	for _, name := range []string{"outbox.sql", "00000_outbox.sql", "00001_replica.sql", "00001_inboxes.sql", ""} {
 		_, _, err := parseName(name)

@@ -14,7 +14,7 @@ import (
 
 // store keeps the applied versions for goose. It is our own, because goose's would
 // not quote a schema's name, needs a row for a version 0, does not keep a file's
-// name (an older build could not tell which half a newer file belongs to), and
+// name (an older build could not tell which scope a newer file belongs to), and
 // records a version without asking who holds the lock.
 type store struct {
 	plan *plan

@@ -205,7 +205,7 @@ func (m *member) tellIdle(ctx context.Context, idle []partitionName, offsets map
 		if end, ok := ends.Lookup(name.topic, name.id); !ok || end.Err != nil || at < 0 || at != end.Offset {
 			continue
 		}
-		if err := m.partition(name).hold.Skip(ctx, m.cfg.DB, at); err != nil {
+		if err := m.partition(name).claim.Skip(ctx, m.cfg.DB, at); err != nil {
 			return err
 		}
 	}
@@ -231,7 +231,7 @@ var errBehind = errors.New("the log was cut")
 // checkAhead refuses messages below the position of the database, which says that they are done: the log was
 // cut under a member (an unclean election of a leader, with ResetOffset) and others have taken their offsets.
 func (p *partition) checkAhead(offset int64) error {
-	if next, known := p.hold.Next(); known && offset < next {
+	if next, known := p.claim.Next(); known && offset < next {
 		return fmt.Errorf("%w: a message came at offset %d, and the database says that all below %d is done: what is there now is not known; "+
 			"to read it, set the partition's position back: UPDATE %s SET next_offset = %[2]d WHERE consumer = '%[5]s' AND kafka_topic = '%[6]s' AND kafka_partition = %[7]d",
 			errBehind, offset, next, p.m.cfg.Inbox.OffsetsTable(), p.m.cfg.Inbox.Consumer(), p.name.topic, p.name.id)

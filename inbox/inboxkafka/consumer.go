@@ -87,7 +87,7 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 		return fmt.Errorf("inboxkafka: %w", err)
 	}
 	if c.cfg.Mode == OffsetsInDatabase {
-		if err := c.cfg.Inbox.CheckHold(ctx, c.cfg.DB); err != nil {
+		if err := c.cfg.Inbox.CheckOffsets(ctx, c.cfg.DB); err != nil {
 			return fmt.Errorf("inboxkafka: %w", err)
 		}
 	}

@@ -98,7 +98,7 @@ func TestAPartitionThatIsLostInTheDatabaseAloneIsTakenBack(t *testing.T) {
 	cfg.Grace = 200 * time.Millisecond
 	r := consume(t, cfg, w.effect)
 	w.awaitEffects(t, 1)
-	_, err := cfg.Inbox.Hold(t.Context(), w.DB, w.topic, 0)
+	_, err := cfg.Inbox.ClaimPartition(t.Context(), w.DB, w.topic, 0)
 	require.NoError(t, err)
 	w.produce(t, 0, "b")
 	require.Equal(t, []string{"a", "b"}, w.awaitEffects(t, 2))

@@ -158,17 +158,17 @@ func refuse(format string, args ...any) error {
 	return fmt.Errorf("inboxkafka: %w: %w", errRefused, fmt.Errorf(format, args...))
 }
 
-// fromDatabase takes the holds of what was assigned, and puts their offsets in place of
+// fromDatabase claims what was assigned, and puts their offsets in place of
 // the group's.
 func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
 	var untold, idle []partitionName // without a position in the database
 	for topic, ids := range offsets {
 		for id := range ids {
-			hold, err := m.takeHold(ctx, partitionName{topic, id})
+			claim, err := m.claimPartition(ctx, partitionName{topic, id})
 			if err != nil {
 				return err
 			}
-			next, known := hold.Next()
+			next, known := claim.Next()
 			switch {
 			case known:
 				offsets[topic][id] = kgo.NewOffset().At(next).WithEpoch(-1)
@@ -188,20 +188,20 @@ func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]
 	return m.checkWithinLog(ctx, offsets)
 }
 
-// takeHold issues the next epoch for a partition: from then on no other member commits.
+// claimPartition issues the next epoch for a partition: from then on no other member commits.
 // It waits for a database that is away until the group's session ends.
-func (m *member) takeHold(ctx context.Context, name partitionName) (*inbox.Hold, error) {
+func (m *member) claimPartition(ctx context.Context, name partitionName) (*inbox.PartitionClaim, error) {
 	p := m.partition(name)
 	if p == nil {
 		return nil, fmt.Errorf("inboxkafka: topic %q, partition %d: positioned before it was assigned", name.topic, name.id)
 	}
 	for tries := 1; ; tries++ {
-		hold, err := m.cfg.Inbox.Hold(ctx, m.cfg.DB, name.topic, name.id)
+		claim, err := m.cfg.Inbox.ClaimPartition(ctx, m.cfg.DB, name.topic, name.id)
 		if err == nil {
 			p.mu.Lock()
-			p.hold = hold
+			p.claim = claim
 			p.mu.Unlock()
-			return hold, nil
+			return claim, nil
 		}
 		if tries == 1 && ctx.Err() == nil {
 			m.log.Warn("inboxkafka: cannot take the partition in the database, trying again", "topic", name.topic, "partition", name.id, "error", err)
@@ -209,12 +209,12 @@ func (m *member) takeHold(ctx context.Context, name partitionName) (*inbox.Hold,
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("inboxkafka: topic %q, partition %d: %w", name.topic, name.id, err)
-		case <-time.After(holdPause):
+		case <-time.After(claimRetryPause):
 		}
 	}
 }
 
-const holdPause = 500 * time.Millisecond
+const claimRetryPause = 500 * time.Millisecond
 
 // checkWithinLog refuses positions of the database that the log does not have: Kafka
 // would go on at one of its ends without a word.

@@ -34,11 +34,11 @@ func (p *partition) skip(l *lane, markers []waiting) error {
 	}
 	behind := markers[len(markers)-1].record.Offset + 1
 	for tries := 1; p.idle(l); tries++ {
-		next, known := p.hold.Next()
+		next, known := p.claim.Next()
 		if known && next >= behind {
 			break
 		}
-		err := p.hold.Skip(p.ctx, p.m.cfg.DB, behind)
+		err := p.claim.Skip(p.ctx, p.m.cfg.DB, behind)
 		if err == nil {
 			break
 		}
@@ -51,7 +51,7 @@ func (p *partition) skip(l *lane, markers []waiting) error {
 		select {
 		case <-p.ctx.Done():
 			return nil
-		case <-time.After(holdPause):
+		case <-time.After(claimRetryPause):
 		}
 	}
 	p.mu.Lock()

@@ -7,13 +7,13 @@ import (
 
 // Counts are what handlers did since New that no handler should. Counters in the sense of a metrics library.
 type Counts struct {
-	Goexits   int64 // handlers that ended their goroutine
-	Overstays int64 // partitions that were held for longer than twice Config.Grace by a handler that ignores its context
+	Goexits       int64 // handlers that ended their goroutine
+	GraceExceeded int64 // partitions that were held for longer than twice Config.Grace by a handler that ignores its context
 }
 
 // Counts returns what was counted up to now. Safe for use by many goroutines.
 func (c *Consumer) Counts() Counts {
-	return Counts{Goexits: c.goexits.Load(), Overstays: c.overstays.Load()}
+	return Counts{Goexits: c.goexits.Load(), GraceExceeded: c.overstays.Load()}
 }
 
 // maxGoexits bounds how often a lane is started again without having brought anything to its end. The inbox parks such
@@ -51,8 +51,8 @@ func (p *partition) takeAgain(l *lane) bool {
 	defer p.mu.Unlock()
 	var left []waiting
 	for _, w := range l.taken {
-		if p.hold != nil { // what was committed before the handler ended the call
-			if next, known := p.hold.Next(); known && w.record.Offset < next && !p.low.isDone(w.ticket) {
+		if p.claim != nil { // what was committed before the handler ended the call
+			if next, known := p.claim.Next(); known && w.record.Offset < next && !p.low.isDone(w.ticket) {
 				p.done(w)
 			}
 		}

@@ -80,7 +80,7 @@ func TestAHandlerThatIgnoresItsContextIsTold(t *testing.T) {
 	require.Empty(t, r.done, "Run has not returned without its handler")
 	close(release)
 	require.NoError(t, r.wait(t))
-	require.GreaterOrEqual(t, c.Counts().Overstays, int64(1))
+	require.GreaterOrEqual(t, c.Counts().GraceExceeded, int64(1))
 	log.awaits(t, "inboxkafka: the handler has returned at last", 1)
 }
 

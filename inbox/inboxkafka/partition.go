@@ -18,9 +18,9 @@ import (
 // partition is one that the group has given us: a buffer, and lanes that empty it. In
 // one lane messages are handled in order; those of one key share a lane.
 type partition struct {
-	m    *member
-	name partitionName
-	hold *inbox.Hold // in OffsetsInDatabase alone; set before the first record
+	m     *member
+	name  partitionName
+	claim *inbox.PartitionClaim // in OffsetsInDatabase alone; set before the first record
 
 	breaker *breaker // the topic's
 
@@ -94,7 +94,7 @@ func (p *partition) add(records []*kgo.Record) {
 	detach(records)
 	for _, r := range records {
 		ticket := p.low.begin(r.Offset, r.LeaderEpoch)
-		if r.Attrs.IsControl() && p.hold == nil {
+		if r.Attrs.IsControl() && p.claim == nil {
 			p.low.finish(ticket) // nothing is to be done, and the position is behind it
 			p.m.wakeCommitter()
 			continue
@@ -247,17 +247,17 @@ func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
 
 func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error {
 	var opts []inbox.BatchOption
-	if p.hold != nil {
+	if p.claim != nil {
 		if err := p.checkAhead(ms[0].Position.Offset); err != nil {
 			return err
 		}
-		opts = append(opts, inbox.InHold(p.hold))
+		opts = append(opts, inbox.WithPartitionClaim(p.claim))
 		if p.m.withoutIDs(p.name.topic) {
 			opts = append(opts, inbox.WithoutIDs())
 		}
 	}
 	if l.name != "" {
-		opts = append(opts, inbox.InLane(l.name))
+		opts = append(opts, inbox.WithStream(l.name))
 	}
 	for len(ms) > 0 {
 		n := p.breaker.turn(p.begins, len(ms))
@@ -358,7 +358,7 @@ func (p *partition) failed(err error) {
 }
 
 // takeBack joins the group anew if a partition that was lost in the database is still
-// ours by the group. A member that was declared dead may have taken the hold late,
+// ours by the group. A member that was declared dead may have claimed the partition late,
 // between its assignment and ours: nobody else would read on.
 func (p *partition) takeBack() {
 	select {

@@ -27,17 +27,17 @@ type BatchConfig struct {
 	Wait time.Duration
 	// Subscriptions is how often the topic is subscribed to. Default: 1. See RunBatch.
 	Subscriptions int
-	// Lane names this RunBatch among those that consume the topic for the same inbox at the
+	// Worker names this RunBatch among those that consume the topic for the same inbox at the
 	// same time, the same again after a restart: by it the next process learns that this one
 	// died in a batch, and then runs messages one by one to find the one at fault. Two that
 	// share a name take each other's batches for unfinished ones, which makes them slow. Default: the host's name,
 	// which in a container is its own; set it where several run on one host, to "worker-1",
 	// say.
-	Lane string
-	// RefusedPause is how long a message that cannot be handled, because it has no usable id, is kept before it
+	Worker string
+	// NackDelay is how long a message that cannot be handled, because it has no usable id, is kept before it
 	// is returned: the broker may deliver it again at once. Others go on meanwhile, as far as
 	// the broker delivers them. Default: 1 s.
-	RefusedPause time.Duration
+	NackDelay time.Duration
 	// Logger gets a line for each delivery of such a message. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -48,13 +48,13 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 		return c, fmt.Errorf("BatchConfig.Size is %d: want 1 to %d, or 0 for 100", c.Size, inbox.MaxBatch)
 	case c.Wait < 0:
 		return c, fmt.Errorf("BatchConfig.Wait is %s: want 0 or more", c.Wait)
-	case c.RefusedPause < 0:
-		return c, fmt.Errorf("BatchConfig.RefusedPause is %s: want 0 or more", c.RefusedPause)
+	case c.NackDelay < 0:
+		return c, fmt.Errorf("BatchConfig.NackDelay is %s: want 0 or more", c.NackDelay)
 	case c.Subscriptions < 0:
 		return c, fmt.Errorf("BatchConfig.Subscriptions is %d: want 1 or more, or 0 for 1", c.Subscriptions)
 	}
-	if c.RefusedPause == 0 {
-		c.RefusedPause = time.Second
+	if c.NackDelay == 0 {
+		c.NackDelay = time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -68,12 +68,12 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 	if c.Subscriptions == 0 {
 		c.Subscriptions = 1
 	}
-	if c.Lane == "" {
+	if c.Worker == "" {
 		host, err := os.Hostname()
 		if err != nil {
-			return c, fmt.Errorf("BatchConfig.Lane is empty, and the host has no name: %w", err)
+			return c, fmt.Errorf("BatchConfig.Worker is empty, and the host has no name: %w", err)
 		}
-		c.Lane = host
+		c.Worker = host
 	}
 	return c, nil
 }
@@ -97,14 +97,14 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 //
 // Options are Middleware's; the topic, unless WithTopic says otherwise, is the one given
 // here. Give watermillkafka.PositionIn(topic) to WithPosition: without a router no context
-// tells the topic. Several on one queue need a BatchConfig.Lane each.
+// tells the topic. Several on one queue need a BatchConfig.Worker each.
 func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subscriber, topic string, h BatchHandlerFunc, config BatchConfig, opts ...Option) error {
 	config, err := config.withDefaults()
 	if err != nil {
 		return fmt.Errorf("inboxwatermill: %w", err)
 	}
 	named := WithTopic(func(*message.Message) string { return topic })
-	b := &batches{lane: topic + " lane " + config.Lane, ib: ib, db: db, handler: h, config: config, cfg: newConfig(append([]Option{named}, opts...))}
+	b := &batches{lane: topic + " lane " + config.Worker, ib: ib, db: db, handler: h, config: config, cfg: newConfig(append([]Option{named}, opts...))}
 	in := make(chan *message.Message)
 	// The forwarders end with this context; what they hold then goes back.
 	ctx, cancel := context.WithCancel(ctx)
@@ -202,7 +202,7 @@ func (b *batches) process(ctx context.Context, batch []*message.Message) error {
 	for i, msg := range batch {
 		deliveries[i] = b.cfg.delivery(msg)
 	}
-	outcomes, err := b.ib.ProcessBatch(ctx, b.db, deliveries, b.handle(batch, deliveries), inbox.InLane(b.lane))
+	outcomes, err := b.ib.ProcessBatch(ctx, b.db, deliveries, b.handle(batch, deliveries), inbox.WithStream(b.lane))
 	if len(batch) > 1 && unusable(err) {
 		return b.oneByOne(ctx, batch)
 	}
@@ -245,9 +245,9 @@ func (b *batches) oneByOne(ctx context.Context, batch []*message.Message) (err e
 // refuse returns a message that cannot be handled after a while, in which others are handled.
 func (b *batches) refuse(ctx context.Context, msg *message.Message, err error) {
 	b.config.Logger.Error("inboxwatermill: a message cannot be handled, and goes back to the broker", "consumer", b.ib.Consumer(),
-		"lane", b.lane, "message_id", msg.UUID, "pause", b.config.RefusedPause, "error", err)
+		"lane", b.lane, "message_id", msg.UUID, "pause", b.config.NackDelay, "error", err)
 	b.refused.Go(func() {
-		pause := time.NewTimer(b.config.RefusedPause)
+		pause := time.NewTimer(b.config.NackDelay)
 		defer pause.Stop()
 		select {
 		case <-pause.C:

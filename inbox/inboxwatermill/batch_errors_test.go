@@ -121,7 +121,7 @@ func TestAMessageThatCannotBeHandledIsReturnedAfterAPause(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() {
 				ended <- inboxwatermill.RunBatch(ctx, ib, db, open{listed{bad, good}}, "orders", leaveEffects,
-					inboxwatermill.BatchConfig{RefusedPause: pause, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+					inboxwatermill.BatchConfig{NackDelay: pause, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			}()
 			<-good.Acked()
 			if pause == time.Hour {

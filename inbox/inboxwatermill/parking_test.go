@@ -269,7 +269,7 @@ func TestConsumersThatCompeteHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 	db, ib := onSQLite(t)
 	died := make(chan struct{})
 	run := func(lane string, sub message.Subscriber, handle inboxwatermill.BatchHandlerFunc) {
-		err := inboxwatermill.RunBatch(context.WithoutCancel(t.Context()), ib, db, sub, "orders", handle, inboxwatermill.BatchConfig{Lane: lane})
+		err := inboxwatermill.RunBatch(context.WithoutCancel(t.Context()), ib, db, sub, "orders", handle, inboxwatermill.BatchConfig{Worker: lane})
 		require.NoError(t, err)
 	}
 	go func() {

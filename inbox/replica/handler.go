@@ -7,16 +7,16 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// ToChange makes a change of a message: Version, Deleted and Values. What the headers
+// Decoder makes a change of a message: Version, Deleted and Values. What the headers
 // say of a backfill is added, and end markers do not come to it. Its error parks the message.
-type ToChange func(m inbox.Message) (Change, error)
+type Decoder func(m inbox.Message) (Change, error)
 
-// DecodeMessage is the ToChange of JSON payloads; see Decode.
+// DecodeMessage is the Decoder of JSON payloads; see Decode.
 func DecodeMessage(m inbox.Message) (Change, error) { return Decode(m.Headers, m.Payload) }
 
 // Handler returns a handler for inbox that applies one message. A nil decode is
 // DecodeMessage.
-func (r *Replica) Handler(decode ToChange) inbox.Handler {
+func (r *Replica) Handler(decode Decoder) inbox.Handler {
 	batch := r.BatchHandler(decode)
 	return func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
 		return batch(ctx, tx, []inbox.Message{m})
@@ -25,7 +25,7 @@ func (r *Replica) Handler(decode ToChange) inbox.Handler {
 
 // BatchHandler returns a handler for inbox that applies a batch at once. A nil decode
 // is DecodeMessage.
-func (r *Replica) BatchHandler(decode ToChange) inbox.BatchHandler {
+func (r *Replica) BatchHandler(decode Decoder) inbox.BatchHandler {
 	if decode == nil {
 		decode = DecodeMessage
 	}
@@ -44,7 +44,7 @@ func (r *Replica) BatchHandler(decode ToChange) inbox.BatchHandler {
 }
 
 // change does not leave the backfill's headers to decode: without them no run would end.
-func change(m inbox.Message, decode ToChange) (Change, error) {
+func change(m inbox.Message, decode Decoder) (Change, error) {
 	said, err := ofBackfill(m.Headers)
 	if err != nil || said.End != nil {
 		return said, err

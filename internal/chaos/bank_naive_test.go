@@ -128,14 +128,14 @@ func TestTheJudgeCatchesOffsetsCommittedWithoutTheEpoch(t *testing.T) {
 		require.Contains(t, s.judge(), "accounts with a wrong balance")
 
 		s = site(OffsetsAlone, false)
-		hold := func() *inbox.Hold {
-			h, err := s.ib.Hold(t.Context(), s.db, "bank", 0)
+		hold := func() *inbox.PartitionClaim {
+			h, err := s.ib.ClaimPartition(t.Context(), s.db, "bank", 0)
 			require.NoError(t, err)
 			return h
 		}
-		held := func(h *inbox.Hold, to int) error {
+		held := func(h *inbox.PartitionClaim, to int) error {
 			next, _ := h.Next()
-			_, err := s.ib.ProcessBatch(t.Context(), s.db, s.log[next:to], s.handle, inbox.InHold(h), inbox.WithoutIDs())
+			_, err := s.ib.ProcessBatch(t.Context(), s.db, s.log[next:to], s.handle, inbox.WithPartitionClaim(h), inbox.WithoutIDs())
 			return err
 		}
 		zombie, owner := hold(), hold()

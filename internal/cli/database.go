@@ -46,14 +46,14 @@ func (d *database) checkGivenName(ctx context.Context) error {
 	return d.checkName(ctx)
 }
 
-func (d *database) migrationOptions(only migrations.Half) migrations.Options {
+func (d *database) migrationOptions(only migrations.Scope) migrations.Options {
 	return migrations.Options{
 		Prefix: d.source.TablePrefix, Schema: d.source.Schema, Only: only, CommandFlags: d.source.CommandFlags,
 	}
 }
 
 // diagnose says which tables are missing, and what to do; nil: none that is recorded.
-func (d *database) diagnose(ctx context.Context, only migrations.Half) error {
+func (d *database) diagnose(ctx context.Context, only migrations.Scope) error {
 	return migrations.Diagnose(ctx, d.DB, d.Dialect, d.migrationOptions(only))
 }
 

@@ -36,14 +36,14 @@ func migrateFlags(cmd *cobra.Command) {
 	addJSON(cmd)
 }
 
-func half(cmd *cobra.Command) (migrations.Half, error) {
+func scopeFlag(cmd *cobra.Command) (migrations.Scope, error) {
 	value, err := cmd.Flags().GetString(onlyFlag)
 	if err != nil {
 		return "", err
 	}
-	switch h := migrations.Half(value); h {
+	switch scope := migrations.Scope(value); scope {
 	case migrations.Both, migrations.OutboxOnly, migrations.InboxOnly:
-		return h, nil
+		return scope, nil
 	}
 	return "", fmt.Errorf("--%s: %q is not known: use outbox or inbox, or leave it out for both", onlyFlag, value)
 }
@@ -91,7 +91,7 @@ func newMigrateUp(env *Env) *cobra.Command {
 
 // warnOfGone tells of tables that were dropped since they were made: there is nothing to apply, and what
 // needs them fails.
-func warnOfGone(ctx context.Context, env *Env, d *database, only migrations.Half) error {
+func warnOfGone(ctx context.Context, env *Env, d *database, only migrations.Scope) error {
 	gone := d.diagnose(ctx, only)
 	if !errors.Is(gone, migrations.ErrTableGone) {
 		return nil // the rest is Apply's to judge
@@ -120,8 +120,8 @@ func printApplied(env *Env, cmd *cobra.Command, done []appliedFile, failed error
 }
 
 // migrateSettings reads the configuration and --only, with all mistakes of both.
-func migrateSettings(env *Env, cmd *cobra.Command) (*config.Config, migrations.Half, error) {
-	only, wrong := half(cmd)
+func migrateSettings(env *Env, cmd *cobra.Command) (*config.Config, migrations.Scope, error) {
+	only, wrong := scopeFlag(cmd)
 	c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), wrong) })
 	return c, only, err
 }
@@ -221,7 +221,7 @@ type printedFile struct {
 }
 
 func migratePrint(env *Env, cmd *cobra.Command) error {
-	only, wrong := half(cmd)
+	only, wrong := scopeFlag(cmd)
 	named, err := cmd.Flags().GetString(dialectFlag)
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ func build(ctx context.Context, o Options, dir string) (_ *parts, err error) {
 	return p, nil
 }
 
-func (p *parts) openDB(ctx context.Context, path string, half migrations.Half) (*dbopen.Target, error) {
+func (p *parts) openDB(ctx context.Context, path string, scope migrations.Scope) (*dbopen.Target, error) {
 	if _, err := os.Stat(path); err == nil {
 		return nil, fmt.Errorf("%s is there already, from an earlier run: name another directory, or remove it", path)
 	}
@@ -74,7 +74,7 @@ func (p *parts) openDB(ctx context.Context, path string, half migrations.Half) (
 		return nil, err
 	}
 	p.atEnd(target.DB.Close)
-	if _, err := migrations.Apply(ctx, target.DB, target.Dialect, migrations.Options{Only: half}); err != nil {
+	if _, err := migrations.Apply(ctx, target.DB, target.Dialect, migrations.Options{Only: scope}); err != nil {
 		return nil, err
 	}
 	return target, nil

@@ -122,10 +122,10 @@ func askMigrations(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
 	return f.askMigrationsOf(ctx, migrations.OutboxOnly)
 }
 
-func (f *Facts) askMigrationsOf(ctx context.Context, half migrations.Half) error {
+func (f *Facts) askMigrationsOf(ctx context.Context, scope migrations.Scope) error {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
-	o := migrations.Options{Prefix: f.Names.Prefix, Schema: f.Names.Schema, Only: half}
+	o := migrations.Options{Prefix: f.Names.Prefix, Schema: f.Names.Schema, Only: scope}
 	err := migrations.Check(ctx, f.DB, f.Names.Dialect, o)
 	for _, refused := range []error{migrations.ErrNotMigrated, migrations.ErrTooOld, migrations.ErrTooNew} {
 		if errors.Is(err, refused) {

@@ -23,9 +23,9 @@ func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
 				name := name + commit
 				b.exec(t, "DELETE FROM effects")
 				ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(1)), 0
-				h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+				h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 				require.NoError(t, err)
-				opts := append(opts, inbox.InHold(h))
+				opts := append(opts, inbox.WithPartitionClaim(h))
 				ms := orders(6)
 				_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:3], b.applyAll(&calls), opts...)
 				require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
 				require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset = 106", name), name)
 
 				// And one of another member's does not move it, whatever this one remembers.
-				_, err = ib.Hold(t.Context(), b.DB, "orders", 2)
+				_, err = ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 				require.NoError(t, err)
 				_, err = ib.ProcessBatch(t.Context(), b.DB, orders(8), b.applyAll(&calls), opts...)
 				require.ErrorIs(t, err, inbox.ErrFenced, name)
@@ -59,10 +59,10 @@ func TestAnOffsetTellsThatALostCommitTookEffect(t *testing.T) {
 		b.exec(t, "CREATE UNIQUE INDEX effects_once ON effects (message_id)")
 		for n, size := range []int{1, 5} {
 			ib, runs := b.inbox(t, "billing", inbox.WithMaxAttempts(1)), 0
-			h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
 			ms := orders(6)[n : n+size]
-			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, faultdb.LoseAnswer())), ms, b.applyAll(&runs), inbox.InHold(h), inbox.WithoutIDs())
+			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, faultdb.LoseAnswer())), ms, b.applyAll(&runs), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
 			require.NoError(t, err)
 			require.Equal(t, size, count(outcomes, inbox.Applied))
 			require.Equal(t, 1, runs)
@@ -76,18 +76,18 @@ func TestAnOffsetTellsThatALostCommitTookEffect(t *testing.T) {
 func TestWhatWasDoneBeforeLeavesNoAttempt(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing"), 0
-		h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+		h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 		require.NoError(t, err)
 		ms := orders(6)
-		_, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), inbox.InHold(h), inbox.WithoutIDs())
+		_, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
 		require.NoError(t, err)
-		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.InHold(h), inbox.WithoutIDs())
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
 		require.NoError(t, err)
 		require.Equal(t, []inbox.Outcome{inbox.Duplicate}, outcomes)
 		b.clean(t)
 
 		// The ids were pruned, and the offset is beyond: the transaction is rolled back, and its DELETE with it.
-		_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.InHold(h))
+		_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.WithPartitionClaim(h))
 		require.NoError(t, err)
 		require.Equal(t, 6, b.effects(t))
 		b.clean(t)
@@ -109,7 +109,7 @@ func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
 			require.NoError(t, err)
 			ib, err := inbox.New(db.Dialect, "billing")
 			require.NoError(t, err)
-			hold, err := ib.Hold(t.Context(), db.DB, "orders", 0)
+			hold, err := ib.ClaimPartition(t.Context(), db.DB, "orders", 0)
 			require.NoError(t, err)
 			var ms []inbox.Message
 			for n, id := range ids {
@@ -124,7 +124,7 @@ func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
 				return nil
 			}
 			for _, want := range []inbox.Outcome{inbox.Applied, inbox.Duplicate} {
-				outcomes, err := ib.ProcessBatch(t.Context(), db.DB, ms, handle, inbox.InHold(hold))
+				outcomes, err := ib.ProcessBatch(t.Context(), db.DB, ms, handle, inbox.WithPartitionClaim(hold))
 				require.NoError(t, err)
 				require.Len(t, outcomes, len(ids))
 				for _, outcome := range outcomes {
@@ -141,7 +141,7 @@ func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
 }
 
 // A member is paused before COMMIT, the topic is made anew, and another member takes the new one: between its claim, which
-// drops the old topic's offset, and its Hold the first one goes on. It must not put the old topic's offset in again: the new
+// drops the old topic's offset, and by its claim the first one goes on. It must not put the old topic's offset in again: the new
 // one would be read from there.
 func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
@@ -149,9 +149,9 @@ func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 			ib, calls := b.inbox(t, name), 0
 			at := inbox.GroupPosition{Topic: "orders", Partition: 2, Group: "g", TopicID: "old", Applied: 100, Next: -1}
 			require.NoError(t, ib.ClaimGroupPosition(t.Context(), b.DB, nil, at))
-			paused, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			paused, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
-			opts := append(opts, inbox.InHold(paused))
+			opts := append(opts, inbox.WithPartitionClaim(paused))
 			_, err = ib.ProcessBatch(t.Context(), b.DB, orders(3), b.applyAll(&calls), opts...)
 			require.NoError(t, err)
 
@@ -160,7 +160,7 @@ func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 			require.NoError(t, ib.ClaimGroupPosition(t.Context(), b.DB, &was, anew))
 			_, err = ib.ProcessBatch(t.Context(), b.DB, orders(6)[3:], b.applyAll(&calls), opts...)
 			require.ErrorIs(t, err, inbox.ErrFenced, name)
-			owner, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			owner, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
 			next, known := owner.Next()
 			require.False(t, known, "%s: it would read on at %d", name, next)
@@ -169,14 +169,14 @@ func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 }
 
 // The database is restored, or fails over to a copy that lags, under a member that holds the partition: what was lost must not
-// be passed over. The next Hold begins where the database is.
+// be passed over. The next claim begins where the database is.
 func TestADatabaseThatGoesBackEndsItsHolds(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		for name, opts := range holdOptions {
 			ib, calls := b.inbox(t, name), 0
-			h, err := ib.Hold(t.Context(), b.DB, "orders", 2)
+			h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
-			opts := append(opts, inbox.InHold(h))
+			opts := append(opts, inbox.WithPartitionClaim(h))
 			for _, back := range []string{"101", "NULL"} {
 				_, err = ib.ProcessBatch(t.Context(), b.DB, orders(3), b.applyAll(&calls), opts...)
 				require.NoError(t, err)
@@ -190,7 +190,7 @@ func TestADatabaseThatGoesBackEndsItsHolds(t *testing.T) {
 				b.exec(t, "UPDATE inbox_offsets SET next_offset = 103 WHERE consumer = ?", name)
 			}
 			b.exec(t, "UPDATE inbox_offsets SET next_offset = 101 WHERE consumer = ?", name)
-			h, err = ib.Hold(t.Context(), b.DB, "orders", 2)
+			h, err = ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
 			next, _ := h.Next()
 			require.EqualValues(t, 101, next, name)
