@@ -10,4 +10,6 @@
 //     runs it on those databases and looks for the row. Grants are run by package migrations.
 //   - Every link within the repository leads somewhere.
 //   - docs/architecture.md names every package, and nothing that is not there.
+//   - docs/hazards.md has every hazard that Go files cite by name, each with a picture, a rule
+//     and tests that exist.
 package doctest
