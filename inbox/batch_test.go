@@ -40,8 +40,8 @@ func TestABatchSaysOfEachMessageWhetherItIsFresh(t *testing.T) {
 	})
 }
 
-// Hazard 23: the handler must see an id once, and the first copy of it.
-func TestHazard23TheSameIDTwiceInABatch(t *testing.T) {
+// Hazard copy-in-batch: the handler must see an id once, and the first copy of it.
+func TestHazardTheSameIDTwiceInABatch(t *testing.T) {
 	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		require.Equal(t, []bool{true, false, true, false, false}, b.acceptAll(t, ib, messages("x", "x", "a", "a", "x")))

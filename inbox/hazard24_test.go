@@ -50,9 +50,10 @@ func (b bench) waiting(t *testing.T, ib *inbox.Inbox) (proceed chan<- struct{}, 
 	return goOn, done
 }
 
-// Hazard 24: a parker reads that the key stands still; before it parks, the last parked message is
-// replayed, and the key goes on. It must then run its message, for nothing would ever do so.
-func TestHazard24AParkerThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
+// Hazard park-behind-nothing: a parker reads that the key stands still; before it parks, the
+// last parked message is replayed, and the key goes on. It must then run its message, for
+// nothing would ever do so.
+func TestHazardAParkerThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), poison))
@@ -76,7 +77,7 @@ func TestHazard24AParkerThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 }
 
 // The same of a batch.
-func TestHazard24ABatchThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
+func TestHazardABatchThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing", inbox.WithMaxAttempts(1)), 0
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), poison))
@@ -101,7 +102,7 @@ func TestHazard24ABatchThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 
 // And the other way round: a message is parked behind the last one of the key and not committed yet, when that one
 // is replayed. The replay must wait, and see it: else the key goes on, and the message stays for ever.
-func TestHazard24AReplaySeesWhatWasParkedBehindIt(t *testing.T) {
+func TestHazardAReplaySeesWhatWasParkedBehindIt(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, b bench) {
 		if b.Dialect == inbox.SQLite {
 			t.Log("SQLite has one writer at a time")

@@ -17,8 +17,9 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// Hazard 22: a row of inbox_events means done, so nothing that only began may leave one.
-func TestHazard22AnAttemptIsNoRowOfInboxEvents(t *testing.T) {
+// Hazard attempt-as-done: a row of inbox_events means done, so nothing that only began may
+// leave one.
+func TestHazardAnAttemptIsNoRowOfInboxEvents(t *testing.T) {
 	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 		failing := func(context.Context, *sql.Tx) error { return errHandler }
@@ -50,9 +51,9 @@ func TestHazard22AnAttemptIsNoRowOfInboxEvents(t *testing.T) {
 	})
 }
 
-// Hazard 28: two services produce to what one consumer reads. Stamped with the ids of
-// their own rows, the second's message passes for a copy of the first's.
-func TestHazard28RowIdsOfTwoServicesCollide(t *testing.T) {
+// Hazard row-ids-collide: two services produce to what one consumer reads. Stamped with the ids
+// of their own rows, the second's message passes for a copy of the first's.
+func TestHazardRowIdsOfTwoServicesCollide(t *testing.T) {
 	rowID := func(n int) string { return fmt.Sprint(n) }
 	newUUID := func(int) string { return uuid.Must(uuid.NewV7()).String() }
 	cases := []struct {
@@ -91,10 +92,10 @@ func pruneByClock(ctx context.Context, b bench) error {
 	return err
 }
 
-// Hazard 29: the consumer applied offsets 0 to 9 and died before it committed more
+// Hazard early-pruning: the consumer applied offsets 0 to 9 and died before it committed more
 // than 5 to Kafka. It is down for eight days, and a job prunes meanwhile. Then it goes
 // on at 5; and the relay, in a crash, had left a copy of offset 3 at 10.
-func TestHazard29PruningWhileTheConsumerIsDown(t *testing.T) {
+func TestHazardPruningWhileTheConsumerIsDown(t *testing.T) {
 	const groupCommitted = 5
 	cases := []struct {
 		name    string
@@ -141,9 +142,9 @@ func TestHazard29PruningWhileTheConsumerIsDown(t *testing.T) {
 	})
 }
 
-// Hazard 22, of those that run beside a message that kills the process: they have an attempt each
+// Hazard killed-batch, of those that run beside a message that kills the process: they have an attempt each
 // that did not come back. From then on each of them runs alone, and no other is counted with the one at fault.
-func TestHazard22WhatRanBesideAMessageThatKillsIsNotBlamed(t *testing.T) {
+func TestHazardWhatRanBesideAMessageThatKillsIsNotBlamed(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
 	kill := func(context.Context, *sql.Tx) error { runtime.Goexit(); return nil }
 	for _, id := range []string{"kills", "innocent"} {

@@ -171,9 +171,9 @@ func TestThePolicySaysWhatAFailureHoldsUp(t *testing.T) {
 	require.ErrorContains(t, err, `"block-key", "skip" or "halt"`)
 }
 
-// Hazard 22: attempts are counted where a rollback and the death of the process leave them, and a
-// count is not taken for a handled message.
-func TestHazard22AMessageThatKillsTheProcessIsParked(t *testing.T) {
+// Hazard attempt-as-done: attempts are counted where a rollback and the death of the process
+// leave them, and a count is not taken for a handled message.
+func TestHazardAMessageThatKillsTheProcessIsParked(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(3))
 		for range 3 { // processes that do not come back: a goroutine that ends leaves as little

@@ -59,7 +59,7 @@ func TestABatchIsOneTransaction(t *testing.T) {
 		require.Equal(t, 1, calls)
 		require.Equal(t, 59, count(outcomes, inbox.Applied))
 		require.Equal(t, inbox.Duplicate, outcomes[5])
-		require.Equal(t, inbox.Duplicate, outcomes[60], "the copy in the batch (hazard 23)")
+		require.Equal(t, inbox.Duplicate, outcomes[60], "the copy in the batch (hazard copy-in-batch)")
 		require.Equal(t, 59, b.effects(t))
 		b.clean(t)
 		outcomes, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls))
@@ -99,9 +99,9 @@ func TestAFailingBatchIsHalvedDownToTheMessageAtFault(t *testing.T) {
 	})
 }
 
-// Hazard 22, of batches: a batch that does not come back is one attempt of none of its messages;
-// they run one by one, and the one that kills is found.
-func TestHazard22ABatchThatKillsTheProcessIsRunOneByOne(t *testing.T) {
+// Hazard killed-batch: a batch that does not come back is one attempt of none of
+// its messages; they run one by one, and the one that kills is found.
+func TestHazardABatchThatKillsTheProcessIsRunOneByOne(t *testing.T) {
 	eachLayout(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing", inbox.WithMaxAttempts(2)), 0
 		ms := orders(20)
@@ -137,7 +137,7 @@ func TestHazard22ABatchThatKillsTheProcessIsRunOneByOne(t *testing.T) {
 
 // After a crash the broker delivers again what was done but not committed to it, before
 // what killed the process: those duplicates are not the batch that was not finished.
-func TestHazard22DuplicatesBeforeTheBatchThatKillsDoNotHideIt(t *testing.T) {
+func TestHazardDuplicatesBeforeTheBatchThatKillsDoNotHideIt(t *testing.T) {
 	b := onSQLite(t)
 	ib, calls := b.inbox(t, "billing", inbox.WithMaxAttempts(2)), 0
 	ms := orders(30)
@@ -191,8 +191,9 @@ func TestLanesOfAPartitionHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// Hazard 25: the epoch is the database's, so a member of an earlier time is out for good.
-func TestHazard25AMemberThatLostThePartitionCommitsNothing(t *testing.T) {
+// Hazard group-restarts: the epoch is the database's, so a member of an earlier time is out for
+// good.
+func TestHazardAMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 	eachLayout(t, func(t *testing.T, b bench) {
 		ib, calls := b.inbox(t, "billing"), 0
 		for _, opts := range [][]inbox.BatchOption{nil, {inbox.WithoutIDs()}} {

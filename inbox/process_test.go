@@ -235,7 +235,8 @@ func TestAFailedStatementWhoseErrorIsHiddenFailsTheAttempt(t *testing.T) {
 	}
 }
 
-// Hazard 23: the messages have a topic, so that attempts are counted in the database, and have one.
+// Hazard crossed-batches: the messages have a topic, so that attempts are counted in the
+// database, and have one.
 func TestADeadlockIsRunAgainWithoutCountingAnAttempt(t *testing.T) {
 	ways := map[string]func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error){
 		"Process": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {

@@ -194,7 +194,7 @@ func (l *lane) grow() { l.together = min(2*l.together, maxTogether) }
 
 // begin begins a transaction that locks a key. PostgreSQL's is to see what was committed before each of its
 // statements, whatever the database's default: by an older snapshot the message that was parked while
-// this one waited for the lock is not there, and its key goes on without it (hazard 24).
+// this one waited for the lock is not there, and its key goes on without it (hazard park-behind-nothing).
 func (p *replay) begin(ctx context.Context) (*sql.Tx, error) {
 	var opts *sql.TxOptions
 	if p.ib.names.Dialect == PostgreSQL {

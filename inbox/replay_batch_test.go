@@ -136,7 +136,7 @@ func TestAReplayDoesNotWalkOverWhatItDeletedBefore(t *testing.T) {
 }
 
 // A message that fails in company has failed only if it fails alone, and those before it are applied. Its attempt is counted
-// once (hazard 22).
+// once (hazard killed-batch).
 func TestAMessageThatFailsAmongOthersIsTheOneThatFailed(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		b.waitingBehind(t, "k", "retry", 20)
@@ -181,7 +181,7 @@ func TestAMessageThatFailsAmongOthersIsTheOneThatFailed(t *testing.T) {
 }
 
 // A message kills the process among others, and then alone: after the first time nobody knows which it was, so all run
-// alone (hazard 22).
+// alone (hazard killed-batch).
 func TestAfterAProcessIsKilledAmongSeveralMessagesTheyRunAlone(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		b.waitingBehind(t, "k", "retry", 10)

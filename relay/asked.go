@@ -11,7 +11,7 @@ import (
 
 // What operators asked for: parked events to send again or to drop. They set a row's
 // state; the owner's reader does it, so that nothing of the key is read, moved or
-// unblocked at the same time (hazard 16).
+// unblocked at the same time (hazard unblock-race).
 //
 // A replay goes by seq, out of outbox_parked itself. The reader waits for it, though not for
 // long, and deletes the rows before it sends others: the transaction that deletes the last row of a key finds

@@ -41,7 +41,7 @@ const gatherFor = 50 * time.Millisecond
 
 // plan says how to delete delivered records, which ascend. A run holds consecutive,
 // delivered ids and nothing else: an id that was not delivered may be filled by a
-// commit at any time, and a range over it would delete that event unsent (hazard 6).
+// commit at any time, and a range over it would delete that event unsent (hazard range-delete).
 func plan(delivered []*flight) dialect.Deletion {
 	var d dialect.Deletion
 	for start := 0; start < len(delivered); {

@@ -9,7 +9,7 @@ import (
 
 // A transaction's records are acknowledged one after the other, and the deleter may be as
 // quick: all that it knows of the transaction is deleted, and more of it is to come. A
-// position behind it would have the next owner pass over the manifest (hazard 18).
+// position behind it would have the next owner pass over the manifest (hazard early-position).
 func TestATransactionIsNotConfirmedWhileRecordsOfItMayBeUnacknowledged(t *testing.T) {
 	f := newFlights(maphash.MakeSeed())
 	first, second := &Record{ID: 1}, &Record{ID: 2}

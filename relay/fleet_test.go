@@ -192,8 +192,8 @@ func TestThreeProcessesShareTwelveSourcesEvenlyOnARealDatabase(t *testing.T) {
 }
 
 // A hand-over is a drain: what is on its way arrives, is deleted, and only then does
-// the other process begin (hazard 10).
-func TestHazard10AHandOverDuplicatesNothing(t *testing.T) {
+// the other process begin (hazard early-handover).
+func TestHazardAHandOverDuplicatesNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		const ttl = 2 * time.Second
 		f := newRealFleet(t, db, 2)

@@ -32,8 +32,8 @@ type flight struct {
 //
 // An id enters when it is read, and leaves when its delete has committed and every
 // read that began before that commit has returned: such a read may still show the
-// row, and would send it a second time (hazard 3). There is one reader, so at most
-// one such read.
+// row, and would send it a second time (hazard read-during-delete). There is one reader, so at
+// most one such read.
 //
 // Safe for concurrent use: the reader adds, the sink acknowledges, the deleter removes.
 type flights struct {

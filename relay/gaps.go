@@ -14,7 +14,7 @@ import (
 // Gaps are asked for in every read, for as long as a transaction that could fill them
 // may be open. That, and nothing else, keeps the order of keys whose events commit
 // late: a later event of the key is then seen together with the earlier one, or after
-// it, never before (hazard 1).
+// it, never before (hazard late-commit).
 type gap struct {
 	dialect.Range
 	// coarse: neighbours that were merged, with ids between them that have been

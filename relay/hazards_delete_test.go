@@ -36,9 +36,9 @@ func (s byIDAlone) Delete(ctx context.Context, _ dialect.Lease, d dialect.Deleti
 	return result.RowsAffected()
 }
 
-// Hazard 5: acknowledged rows wait for their delete; the database goes back to an older
-// state, and new events take the same ids; then the delete comes.
-func TestHazard05IDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
+// Hazard reused-ids: acknowledged rows wait for their delete; the database goes back to an
+// older state, and new events take the same ids; then the delete comes.
+func TestHazardIDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
 	for _, rows := range []int{10, minRun + 10} { // deleted one by one, and as a run
 		scenario := func(t *testing.T, db dbtest.Database, naive bool) (lost int) {
 			b := newBench(t, db)
@@ -81,9 +81,9 @@ func numbered(prefix string, n int) []string {
 	return values
 }
 
-// Hazard 5, the sweep: ids went back while nothing was in flight, so that new rows lie
+// Hazard reused-ids, the sweep: ids went back while nothing was in flight, so that new rows lie
 // below the head and outside every gap.
-func TestHazard05RowsBelowTheHeadAreFoundByTheSweep(t *testing.T) {
+func TestHazardRowsBelowTheHeadAreFoundByTheSweep(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.sweepEvery = 10 * time.Millisecond
@@ -98,8 +98,8 @@ func TestHazard05RowsBelowTheHeadAreFoundByTheSweep(t *testing.T) {
 	})
 }
 
-// Hazard 5, at claim: a restore without its sequences.
-func TestHazard05ASequenceBelowTheHighestIDIsRefused(t *testing.T) {
+// Hazard reused-ids, at claim: a restore without its sequences.
+func TestHazardASequenceBelowTheHighestIDIsRefused(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 	b := newBench(t, db)
 	b.commit("k", numbered("k", 20)...)
@@ -156,8 +156,8 @@ func (s *lateCommit) Read(ctx context.Context, q dialect.ReadQuery, visit func(*
 	return s.store.Read(ctx, q, visit)
 }
 
-// Hazard 6: a transaction commits an id between those that are about to be deleted.
-func TestHazard06ADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
+// Hazard range-delete: a transaction commits an id between those that are about to be deleted.
+func TestHazardADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		late := &lateCommit{}
@@ -190,10 +190,10 @@ func TestHazard06ADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
 	})
 }
 
-// Hazard 5, the in-flight set: an id that is on its way has come back with another
+// Hazard reused-ids, the in-flight set: an id that is on its way has come back with another
 // event. Who compares ids alone takes the new row for the old one, and leaves it out
 // for as long as the old one is not acknowledged.
-func TestHazard05AnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
+func TestHazardAnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.commit("k", "new")

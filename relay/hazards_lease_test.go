@@ -27,8 +27,8 @@ func claim(t *testing.T, st *dialect.Relay, ttl time.Duration) (dialect.Lease, b
 	return l, ok
 }
 
-// Hazard 7: two relays with two names on one table would both own it.
-func TestHazard07OneTableHasOneName(t *testing.T) {
+// Hazard two-names: two relays with two names on one table would both own it.
+func TestHazardOneTableHasOneName(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		_, err := db.DB.Exec("INSERT INTO outbox_leases (id) VALUES (2)")
 		require.Error(t, err, "outbox_leases must hold one row")
@@ -61,10 +61,10 @@ func TestHazard07OneTableHasOneName(t *testing.T) {
 	})
 }
 
-// Hazard 8: a zombie's statement waits for a row's lock, a claim commits, and the
+// Hazard stale-fence: a zombie's statement waits for a row's lock, a claim commits, and the
 // statement goes on. With EXISTS (lease) in the statement it changes rows though its
 // lease is gone; in a transaction that locks the lease row it cannot.
-func TestHazard08AFenceReadFromASnapshotLetsAZombieThrough(t *testing.T) {
+func TestHazardAFenceReadFromASnapshotLetsAZombieThrough(t *testing.T) {
 	move := map[dialect.Dialect]string{
 		dialect.PostgreSQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (SELECT 1 FROM outbox_leases WHERE owner = $1 AND epoch = $2)",
 		dialect.MySQL:      "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (SELECT 1 FROM outbox_leases WHERE owner = ? AND epoch = ?)",
@@ -146,9 +146,9 @@ func changed(t *testing.T, db dbtest.Database) bool {
 	return n > 0
 }
 
-// Hazard 9: the database's clock stepped back, so that a dead owner's lease ends hours
-// from now.
-func TestHazard09ALeaseFarInTheFutureCanBeClaimed(t *testing.T) {
+// Hazard clock-steps-back: the database's clock stepped back, so that a dead owner's lease ends
+// hours from now.
+func TestHazardALeaseFarInTheFutureCanBeClaimed(t *testing.T) {
 	inThreeHours := map[dialect.Dialect]string{
 		dialect.PostgreSQL: "clock_timestamp() + interval '3 hours'",
 		dialect.MySQL:      "UTC_TIMESTAMP(6) + INTERVAL 3 HOUR",
@@ -176,9 +176,9 @@ func TestHazard09ALeaseFarInTheFutureCanBeClaimed(t *testing.T) {
 	})
 }
 
-// Hazard 9, the other side: a claimer with a short lease must not take a holder with a
-// long one for dead.
-func TestHazard09AShortLeaseDoesNotRobALongOne(t *testing.T) {
+// Hazard clock-steps-back, the other side: a claimer with a short lease must not take a holder
+// with a long one for dead.
+func TestHazardAShortLeaseDoesNotRobALongOne(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		st := newStore(t, db)
 		long, ok := claim(t, st, time.Hour)
@@ -189,9 +189,9 @@ func TestHazard09AShortLeaseDoesNotRobALongOne(t *testing.T) {
 	})
 }
 
-// Hazard 10: the lease is handed over while records are on their way: the successor
+// Hazard early-handover: the lease is handed over while records are on their way: the successor
 // sends them too.
-func TestHazard10TheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
+func TestHazardTheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.LeaseTTL = 10 * time.Minute // nobody gets it by waiting
@@ -251,9 +251,9 @@ func (s *readAtClaim) Read(ctx context.Context, q dialect.ReadQuery, visit func(
 	return s.info, nil
 }
 
-// Hazard 20: until the sink is open, which is what shuts a predecessor out, the
-// predecessor may deliver and delete. Rows that were read before are stale.
-func TestHazard20RowsReadBeforeTheSinkIsOpenAreNotUsed(t *testing.T) {
+// Hazard read-before-fencing: until the sink is open, which is what shuts a predecessor out,
+// the predecessor may deliver and delete. Rows that were read before are stale.
+func TestHazardRowsReadBeforeTheSinkIsOpenAreNotUsed(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		b.commit("k", "k1")
@@ -286,8 +286,9 @@ func TestHazard20RowsReadBeforeTheSinkIsOpenAreNotUsed(t *testing.T) {
 	})
 }
 
-// Hazard 20, after an outage: a new session of the sink starts from the table too.
-func TestHazard20ASessionAfterAnOutageReadsAgain(t *testing.T) {
+// Hazard read-before-fencing, after an outage: a new session of the sink starts from the table
+// too.
+func TestHazardASessionAfterAnOutageReadsAgain(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.sweepEvery = time.Hour // the sweep would find what the session passed over, late

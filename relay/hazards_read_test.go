@@ -18,7 +18,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// Each test here forces an interleaving of the hazards by number. It runs with the
+// Each test here forces an interleaving of docs/hazards.md. It runs with the
 // rule in force, and again with the rule taken out by a naive store, to show that the
 // scenario would catch its loss.
 
@@ -61,10 +61,10 @@ func (noWriters) Writers(context.Context) (dialect.Writers, error) {
 	return dialect.Writers{Known: true}, nil
 }
 
-// Hazard 1: T1 takes an id of key k and stays open while others commit and are
+// Hazard late-commit: T1 takes an id of key k and stays open while others commit and are
 // delivered; it commits, and at once T2, which waited for k, takes a higher id. Whoever
 // no longer asks for the old id sends T2's event first.
-func TestHazard01AGapForgottenTooEarlyReorders(t *testing.T) {
+func TestHazardAGapForgottenTooEarlyReorders(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		b.cfg.sweepEvery = 20 * time.Millisecond
@@ -110,9 +110,9 @@ func TestHazard01AGapForgottenTooEarlyReorders(t *testing.T) {
 	})
 }
 
-// Hazard 1, prepared transactions: PREPARE TRANSACTION moves the locks of a writer to
+// Hazard prepared-transaction: PREPARE TRANSACTION moves the locks of a writer to
 // another holder, and its session goes on to something else.
-func TestHazard01APreparedTransactionStillHoldsItsGap(t *testing.T) {
+func TestHazardAPreparedTransactionStillHoldsItsGap(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 	b := newBench(t, db)
 	count := &counting{}
@@ -146,9 +146,9 @@ func (s storedHead) Read(ctx context.Context, q dialect.ReadQuery, visit func(*d
 	return s.store.Read(ctx, q, visit)
 }
 
-// Hazard 2: rows 1 to 100 are read, the relay stops, 50 is unsent. A successor that
+// Hazard stored-cursor: rows 1 to 100 are read, the relay stops, 50 is unsent. A successor that
 // starts at 100 sends a later row of 50's key first.
-func TestHazard02AStoredHeadReorders(t *testing.T) {
+func TestHazardAStoredHeadReorders(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		b.cfg.BatchSize = 200
@@ -199,7 +199,7 @@ func TestHazard02AStoredHeadReorders(t *testing.T) {
 
 func contains(values []string, want string) bool { return slices.Contains(values, want) }
 
-// inFlightSet is what hazard 3's scenario needs of the in-flight set.
+// inFlightSet is what the scenario of hazard read-during-delete needs of the in-flight set.
 type inFlightSet interface {
 	beginRead()
 	endRead()
@@ -215,9 +215,9 @@ type forgetful struct{ *flights }
 
 func (forgetful) beginRead() {}
 
-// Hazard 3: a read takes its snapshot; the row's delete commits; the read returns the
-// row. Who has let go of the id by then sends it again.
-func TestHazard03AReadThatBeganBeforeADeleteResends(t *testing.T) {
+// Hazard read-during-delete: a read takes its snapshot; the row's delete commits; the read
+// returns the row. Who has let go of the id by then sends it again.
+func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
 	scenario := func(set inFlightSet) (resent bool) {
 		r := &Record{ID: 1, EventID: uuid.New()}
 		set.add([]*Record{r})
@@ -258,8 +258,8 @@ func (s *slowRead) Read(ctx context.Context, q dialect.ReadQuery, visit func(*di
 	return info, err
 }
 
-// Hazard 3 again, through the whole relay.
-func TestHazard03ThroughTheWholeRelay(t *testing.T) {
+// Hazard read-during-delete again, through the whole relay.
+func TestHazardAReadThatBeganBeforeADeleteResendsThroughTheRelay(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.sink.hold = true
@@ -309,9 +309,9 @@ func (s *torn) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialec
 	return info, err
 }
 
-// Hazard 4: one statement of MariaDB shows a row without an earlier, committed one of
-// its key.
-func TestHazard04OneStatementIsNotOneSnapshotOnMariaDB(t *testing.T) {
+// Hazard inconsistent-snapshot: one statement of MariaDB shows a row without an earlier,
+// committed one of its key.
+func TestHazardOneStatementIsNotOneSnapshotOnMariaDB(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		b.naive = func(s store) store { return &torn{store: s, admit: !naive, hidden: "k1"} }

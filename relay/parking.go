@@ -14,8 +14,9 @@ import (
 //
 // A key is blocked while outbox_parked has a row of it. Only the owner's reader moves
 // rows there and back, so between two reads the blocked keys are what it knows
-// (hazard 16). It makes sure of them whenever it reads from the start, behind the lease
-// row's lock: a move whose answer was lost may still be committing, and holds that lock.
+// (hazard lost-parking-answer). It makes sure of them whenever it reads from the start, behind
+// the lease row's lock: a move whose answer was lost may still be committing, and holds that
+// lock.
 //
 // A refused event moves only after every earlier event of its key is delivered: if one
 // of them failed, it would be read again and be parked behind it.

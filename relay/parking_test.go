@@ -82,7 +82,7 @@ func (b *bench) published(values ...string) {
 // Of 60 records the 20th is refused, and the sink blames it and all that follow. The row
 // at fault is parked, later ones of its key behind it, and every other key flows: had
 // the others of its batch been parked too, good events would wait for an operator
-// (hazard 12).
+// (hazard rejected-batch).
 func TestARefusedEventIsParkedAloneAndBlocksItsKeyOnly(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -178,7 +178,7 @@ func (s *impatient) Park(ctx context.Context, l dialect.Lease, rows []dialect.Pa
 
 // k1 is with the broker when k2 turns out to be refused. k1 then fails in an outage, and is
 // read again: had k2 been parked already, k1 would find its key blocked and be parked
-// behind it (hazard 16).
+// behind it (hazard early-parking).
 func TestAnEventIsParkedOnlyWhenTheEarlierOnesOfItsKeyAreDelivered(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -270,7 +270,8 @@ func (s settling) Settle(ctx context.Context, l dialect.Lease) error {
 }
 
 // The connection broke while a row was being parked, and the database is still at it. A
-// reader that looked for blocked keys meanwhile would take the key for free (hazard 16).
+// reader that looked for blocked keys meanwhile would take the key for free
+// (hazard lost-parking-answer).
 func TestTheBlockedKeysAreReadBehindAMoveThatIsStillCommitting(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

@@ -15,12 +15,12 @@ import (
 // is what a session starts with, so that it does not walk again over rows that are deleted
 // and that an old snapshot keeps.
 //
-// It is no stored head (hazard 2): what is in flight, on the shelf, or delivered and not
-// deleted is in Open or above UpTo, and so is every id whose transaction may be open. So it
-// stays true whatever happens later, a crash included, for as long as ids do not come back.
-// For that it counts on the server where it was seen alone, until that is restarted (where
-// the database tells); UpTo is the id of a row that was seen, and no crash gives that out
-// again; and the sweep that a start begins with looks at everything from 0: what it finds
+// It is no stored head (hazard stored-cursor): what is in flight, on the shelf, or delivered
+// and not deleted is in Open or above UpTo, and so is every id whose transaction may be open.
+// So it stays true whatever happens later, a crash included, for as long as ids do not come
+// back. For that it counts on the server where it was seen alone, until that is restarted
+// (where the database tells); UpTo is the id of a row that was seen, and no crash gives that
+// out again; and the sweep that a start begins with looks at everything from 0: what it finds
 // ends the turn, and the next one starts from 0.
 type proved struct {
 	Server string     `json:"server"`

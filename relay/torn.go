@@ -13,7 +13,7 @@ import (
 // row that the first statement showed is there for a second one that begins after it
 // returned. So the gaps below the highest row are read again, and from them the rows
 // that precede, in topic and key, a row of the first. The others stay gaps: they may
-// miss a predecessor in turn (hazard 4).
+// miss a predecessor in turn (hazard inconsistent-snapshot).
 func (s *session) mend(ctx context.Context, b *batch, limit int, bytes int64) error {
 	latest := make(map[string]int64)
 	for _, r := range b.records {

@@ -122,8 +122,8 @@ func (m *moving) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, boo
 	return m.store.Claim(ctx, c)
 }
 
-// Hazard 5: after an answer of another server, or an error, ids may have gone back.
-func TestHazard05AnotherServerOrAnErrorIsReadFromTheStart(t *testing.T) {
+// Hazard reused-ids: after an answer of another server, or an error, ids may have gone back.
+func TestHazardAnotherServerOrAnErrorIsReadFromTheStart(t *testing.T) {
 	for name, incident := range map[string]func(*moving){
 		"another server": func(m *moving) { m.set("second", nil) },
 		"an error":       func(m *moving) { m.set("", errors.New("connection reset")) },

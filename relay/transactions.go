@@ -9,15 +9,15 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// Exactly-once mode, step by step, is design §5: the lease is claimed; the sink shuts out
+// Exactly-once mode, step by step: the lease is claimed; the sink shuts out
 // the predecessor; the rows that committed transactions have named are deleted; only
 // then the table is read, and each batch is published together with its manifest. On any
-// error the session is thrown away, with all that it has read (hazard 20), and the
-// next one begins with the shutting out again.
+// error the session is thrown away, with all that it has read (hazard read-before-fencing), and
+// the next one begins with the shutting out again.
 //
 // The lease row keeps the mode. Whoever claims in another mode than the last owner
 // runs that start as well: an owner of exactly-once mode may be paused with a
-// transaction that it can still commit (hazard 19).
+// transaction that it can still commit (hazard mode-switch).
 
 // confirmEvery is how often the position in the manifests is kept. After a crash the
 // next owner reads the manifests since.
@@ -248,7 +248,7 @@ func (s *session) lostOr(err error) error {
 // A producer that was shut out while its lease holds was shut out by one that has no
 // lease. Once, that is a predecessor that was paused just before it wanted to shut out
 // ours, and has noticed since. Again and again, it is a relay of another database with
-// the same identity: both would go on for ever (hazard 11).
+// the same identity: both would go on for ever (hazard cloned-database).
 const (
 	fencedTooOften = 5
 	fencedWithin   = time.Minute

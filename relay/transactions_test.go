@@ -135,7 +135,8 @@ func TestWithoutTheManifestsACrashWouldDuplicate(t *testing.T) {
 }
 
 // The commit's answer is lost: the transaction may be committed or not. Rows that were
-// read before the next session shut out this one are not used again (hazard 20).
+// read before the next session shut out this one are not used again
+// (hazard read-before-fencing).
 func TestACommitWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		lost := errors.New("no answer")
@@ -164,7 +165,7 @@ func TestACommitWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 }
 
 // A replay brings an event back under another row id, and a restore brings another event
-// under an id that was sent. Neither is what the manifest names (hazard 17).
+// under an id that was sent. Neither is what the manifest names (hazard replayed-event).
 func TestOnlyTheRowWithTheEventThatWasSentIsDeleted(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.commit("k", "k1")
@@ -219,7 +220,7 @@ func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {
 
 // An owner was paused with a transaction that it can still commit, and the next owner is
 // in at-least-once mode: it shuts the other out and deletes what was sent all the same,
-// or the paused one would commit behind its back (hazard 19).
+// or the paused one would commit behind its back (hazard mode-switch).
 func TestAChangeOfModeRunsTheStartOfExactlyOnceFirst(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.commit("k", "k1")
@@ -274,7 +275,7 @@ func TestASinkWithoutTransactionsCannotFollowOneThatHadThem(t *testing.T) {
 }
 
 // A relay of a copied database shuts this one out, again and again, without ever holding
-// its lease (hazard 11).
+// its lease (hazard cloned-database).
 func TestARelayThatIsShutOutAgainAndAgainStopsAndSaysWhy(t *testing.T) {
 	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.broker.beforeCommit = func() error {
@@ -327,7 +328,7 @@ func TestToBeShutOutByASuccessorIsNoReasonToStop(t *testing.T) {
 }
 
 // The position runs behind the deletes, never ahead: with it the next owner would pass
-// over a manifest whose rows are still there (hazard 18).
+// over a manifest whose rows are still there (hazard early-position).
 func TestThePositionIsKeptOnlyWhenTheDeletesHaveCommitted(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		gone := &away{}
@@ -374,7 +375,7 @@ func TestARejectionInATransactionParksTheRowAtFaultAndSendsTheOthersOnce(t *test
 	})
 }
 
-// A refusal blames a whole transaction (hazard 12). Each suspect alone would cost a
+// A refusal blames a whole transaction (hazard rejected-batch). Each suspect alone would cost a
 // commit; in groups the one at fault is found in a few, and alone before it is parked.
 func TestTheRecordAtFaultIsFoundByHalves(t *testing.T) {
 	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))

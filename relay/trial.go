@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// A refusal names a batch: in it records are blamed for their neighbours (hazard 12), so
-// only one that was refused alone is parked. A refusal also ends the session, and in
-// exactly-once mode aborts a transaction. So once a record was refused among others, its
-// topic is on trial: its rows go to the shelf, and from there to the sink in groups, in
-// the order of their ids, each when nothing else of the topic is with the sink. Other
-// topics go on beside it in full batches.
+// A refusal names a batch: in it records are blamed for their neighbours
+// (hazard rejected-batch), so only one that was refused alone is parked. A refusal also ends
+// the session, and in exactly-once mode aborts a transaction. So once a record was refused
+// among others, its topic is on trial: its rows go to the shelf, and from there to the sink in
+// groups, in the order of their ids, each when nothing else of the topic is with the sink.
+// Other topics go on beside it in full batches.
 //
 // A group that is refused halves the size of the next, and one that is delivered doubles
 // it. So a record at fault is found in a few groups, a topic full of them costs one session

@@ -14,8 +14,8 @@ import (
 // another, a new one after each outage. It reports whether Run is done.
 //
 // Each session starts with nothing in flight, and asks for every id that may have a row
-// (hazards 2 and 20, see proved). What an earlier session or owner has read is a hint that may
-// be wrong by now; the rows are the truth.
+// (hazard stored-cursor, hazard read-before-fencing, see proved). What an earlier session or
+// owner has read is a hint that may be wrong by now; the rows are the truth.
 func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	var keeping sync.WaitGroup
 	keeping.Go(k.run)
@@ -124,7 +124,7 @@ func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
 
 // finish ends the last turn of a Run: the lease is released only when nothing is on
 // its way any more, or the next owner would send it while ours still may arrive
-// (hazard 10).
+// (hazard early-handover).
 func (r *Relay) finish(k *keeper, out outcome) error {
 	if err := r.notDrained(out); err != nil {
 		return err

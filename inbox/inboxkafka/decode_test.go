@@ -76,8 +76,8 @@ func TestAttributesOfAStructuredEventBecomeHeaders(t *testing.T) {
 	}, m.Headers)
 }
 
-// Hazard 27: two sources may both have an event 1.
-func TestHazard27IDsOfTwoSourcesDiffer(t *testing.T) {
+// Hazard same-id-of-two-sources: two sources may both have an event 1.
+func TestHazardIDsOfTwoSourcesDiffer(t *testing.T) {
 	one, err := inboxkafka.Decode(record(nil, "ce_id", "1", "ce_source", "/shop"))
 	require.NoError(t, err)
 	other, err := inboxkafka.Decode(record(nil, "ce_id", "1", "ce_source", "/bank"))

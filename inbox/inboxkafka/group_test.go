@@ -96,9 +96,10 @@ func TestAHandlerThatHangsIsRolledBackAtTheEnd(t *testing.T) {
 	r.end(t)
 }
 
-// Hazard 25: a group that has begun anew, with generation 1 and without an offset, would not stop a
-// member of the old one, which is in the middle of its transaction; the database's epoch does.
-func TestHazard25AZombieIsFenced(t *testing.T) {
+// Hazard group-restarts: a group that has begun anew, with generation 1 and without an offset,
+// would not stop a member of the old one, which is in the middle of its transaction; the
+// database's epoch does.
+func TestHazardAZombieIsFenced(t *testing.T) {
 	w := newWorld(t, dbtest.PostgreSQL(t), 1)
 	w.produce(t, 0, "a")
 	cfg := w.config(t, inboxkafka.OffsetsInDatabase)
@@ -137,9 +138,10 @@ func TestHazard25AZombieIsFenced(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, w.effects(t))
 }
 
-// Hazard 25, as it happens: the process sleeps in the middle of its handler, and its group takes it
-// for dead, expires and begins anew. When it wakes up, it goes on where it was.
-func TestHazard25AProcessThatSleptThroughItsGroupCommitsNothing(t *testing.T) {
+// Hazard group-restarts, as it happens: the process sleeps in the middle of its handler, and
+// its group takes it for dead, expires and begins anew. When it wakes up, it goes on where it
+// was.
+func TestHazardAProcessThatSleptThroughItsGroupCommitsNothing(t *testing.T) {
 	for flavor, open := range map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB} {
 		t.Run(flavor, func(t *testing.T) {
 			w := newWorld(t, open(t), 1)

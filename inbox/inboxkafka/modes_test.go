@@ -77,8 +77,9 @@ func (w world) asksOffset(t *testing.T, check func(c *assert.CollectT, answer in
 	}, patience, 10*time.Millisecond)
 }
 
-// Hazard 21: a position alone does not know the relay's duplicates, which come at new offsets.
-func TestHazard21OffsetsWithoutIDsApplyARelaysDuplicateTwice(t *testing.T) {
+// Hazard copy-at-new-offset: a position alone does not know the relay's duplicates, which come
+// at new offsets.
+func TestHazardOffsetsWithoutIDsApplyARelaysDuplicateTwice(t *testing.T) {
 	for name, c := range map[string]struct {
 		exactlyOnce bool
 		applied     int

@@ -167,7 +167,7 @@ func TestTheIDAndThePositionComeFromTheOptions(t *testing.T) {
 			_, err := h(msg)
 			return err
 		}
-		// Hazard 27: the same id of two sources is two messages.
+		// Hazard same-id-of-two-sources: the same id of two sources is two messages.
 		require.NoError(t, deliver("/shop", "1"))
 		require.NoError(t, deliver("/mail", "1"))
 		require.NoError(t, deliver("/mail", "1"))

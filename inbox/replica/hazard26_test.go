@@ -39,9 +39,9 @@ func beside(t *testing.T, db dbtest.Database, tx *sql.Tx, do func() error) {
 	require.NoError(t, <-done)
 }
 
-// Hazard 26: a change commits while an older version of its row, read before it, is being
-// applied. The naive half asks for the version first and then writes: it reads before the
-// commit, waits for the row, and writes over the newer one.
+// Hazard older-version-overwrites: a change commits while an older version of its row, read
+// before it, is being applied. The naive half asks for the version first and then writes: it
+// reads before the commit, waits for the row, and writes over the newer one.
 func TestAnOlderVersionThatWaitsForANewerOneChangesNothing(t *testing.T) {
 	t.Parallel()
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
@@ -83,8 +83,8 @@ func TestAnOlderVersionThatWaitsForANewerOneChangesNothing(t *testing.T) {
 	require.Equal(t, map[int64]string{1: "two"}, end, "the naive half goes backwards, or the test forces nothing")
 }
 
-// Hazard 26: the end of a backfill removes a row that it did not have, while a newer
-// version of it is being applied. The naive half lists such rows without locking them.
+// Hazard resurrected-row: the end of a backfill removes a row that it did not have, while a
+// newer version of it is being applied. The naive half lists such rows without locking them.
 func TestTidyDoesNotRemoveARowThatIsBeingWritten(t *testing.T) {
 	t.Parallel()
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))

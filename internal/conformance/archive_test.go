@@ -24,7 +24,7 @@ import (
 // What was delivered is archived with its place in a real Kafka; the command puts it back;
 // it is delivered again under the same ids, and an inbox drops it; under new ids the
 // inbox takes it once more. In both modes: a transaction's offsets have holes, and a
-// manifest has named these events already (hazard 17).
+// manifest has named these events already (hazard replayed-event).
 func TestWhatIsReplayedIsDeliveredAgainAndAppliedOnce(t *testing.T) {
 	for _, server := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.MariaDB} {
 		for _, mode := range []relay.Mode{relay.AtLeastOnce, relay.ExactlyOnce} {

@@ -99,7 +99,8 @@ func refuseBatch(value string) func([]*relay.Record) error {
 	}
 }
 
-// Hazard 12: of sixty records the sink refuses the twentieth, and blames all of them.
+// Hazard rejected-batch: of sixty records the sink refuses the twentieth, and blames all of
+// them.
 func (w *world) refuseTheTwentieth() *relay.RejectedError {
 	w.t.Helper()
 	w.cfg.OnRejection = relay.Halt

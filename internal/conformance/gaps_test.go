@@ -197,7 +197,7 @@ func startedLate(w *world) {
 	requireOrder(w.t, w.sink.values(), "k", 2)
 }
 
-// Hazard 6: rows before and behind an open id are with the sink. The id commits, and
+// Hazard range-delete: rows before and behind an open id are with the sink. The id commits, and
 // before a read can show it (the reader waits for the sink to take something else) the
 // others are acknowledged, from the middle outwards, and deleted.
 func deleteSpansNothing(w *world) {

@@ -132,7 +132,7 @@ func (w *world) othersFor(least int, long time.Duration) int {
 	return n
 }
 
-// Hazard 1: T1 locks k, takes an id, and stays open while others commit; T1 commits,
+// Hazard late-commit: T1 locks k, takes an id, and stays open while others commit; T1 commits,
 // T2, which waited for k, takes a higher id and commits at once.
 func longWriter(w *world) {
 	w.aggregate("k")

@@ -31,8 +31,8 @@ func idsGoBackCaughtUp(w *world) {
 	}
 }
 
-// Hazard 5: the sink has the old rows; the new ones carry their ids. The deletes of the
-// old must not take them.
+// Hazard reused-ids: the sink has the old rows; the new ones carry their ids. The deletes of
+// the old must not take them.
 func idsGoBackInFlight(w *world, rows int) {
 	w.sink.hold = true
 	run := w.start()

@@ -76,7 +76,7 @@ func closedDatabase(w *world) {
 	require.Zero(w.t, w.sink.sessions)
 }
 
-// Hazard 5: a restore without its sequences. The error's advice, followed, mends it.
+// Hazard reused-ids: a restore without its sequences. The error's advice, followed, mends it.
 // Elsewhere than on PostgreSQL the database keeps the next id above the highest itself.
 func sequenceBehind(w *world) {
 	w.commit("k", numbered("k", 20)...)

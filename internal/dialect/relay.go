@@ -248,7 +248,7 @@ func (r *Relay) Below(ctx context.Context, id int64, limit int, visit func(Event
 
 // TornReads reports whether one statement can return a row without an earlier
 // committed one of the same key, as MySQL and MariaDB do: a read must then be
-// followed by a second one over the gaps below its highest id (hazard 4).
+// followed by a second one over the gaps below its highest id (hazard inconsistent-snapshot).
 func (r *Relay) TornReads() bool { return r.names.Dialect == MySQL }
 
 // Delete removes delivered rows while the lease is held, by the server that granted it, and

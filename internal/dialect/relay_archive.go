@@ -59,8 +59,8 @@ ORDER BY e.id`
 // DeleteArchiving removes delivered rows as Delete does, each only if it still is that
 // event, and puts them into outbox_archive in the same breath. It returns how many it
 // removed, with an error too: it moves some MiB at a time (see maxMoveBytes), because each
-// transaction holds the lease row locked (hazard 8). ErrLeaseLost: another owner has the
-// lease, and since it has nothing was done.
+// transaction holds the lease row locked (hazard stale-fence). ErrLeaseLost: another owner has
+// the lease, and since it has nothing was done.
 func (r *Relay) DeleteArchiving(ctx context.Context, l Lease, rows []Delivered) (removed int64, err error) {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b Delivered) int { return cmp.Compare(a.ID, b.ID) })
 	rows = slices.CompactFunc(rows, func(a, b Delivered) bool { return a.Event == b.Event })

@@ -141,8 +141,8 @@ func wholeRows(t *testing.T, db dbtest.Database, table string) (all []string) {
 }
 
 // A zombie waits for a row that somebody has locked; meanwhile its lease is claimed. A
-// condition in the statement would be judged by the snapshot from before (hazard 8). So
-// the claim has to wait for the zombie's transaction, or the zombie for the claim.
+// condition in the statement would be judged by the snapshot from before (hazard stale-fence).
+// So the claim has to wait for the zombie's transaction, or the zombie for the claim.
 func TestArchivingAndAClaimShutEachOtherOut(t *testing.T) {
 	each := func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)

@@ -16,7 +16,7 @@ import (
 //
 // It can be claimed when nobody owns it, when it has expired, and when it expires
 // later than twice its own length from now: the database's clock was set back then,
-// and a dead owner would keep it until the old time came round again (hazard 9).
+// and a dead owner would keep it until the old time came round again (hazard clock-steps-back).
 // Its length is the longer of the claimer's and the holder's, which the hints keep,
 // or a claimer with a short one would rob a holder with a long one.
 
@@ -141,7 +141,7 @@ func (r *Relay) Held(ctx context.Context, l Lease) (bool, error) {
 // ErrLeaseLost or ErrServerChanged. Whatever moves rows or writes hints goes through it: a condition
 // EXISTS (lease) in the statement itself is judged by the statement's snapshot, and
 // a zombie that waited for a row's lock passes it after its successor has claimed
-// (hazard 8). A claim, on the other hand, waits for this lock.
+// (hazard stale-fence). A claim, on the other hand, waits for this lock.
 func (r *Relay) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
 	return r.inTx(ctx, func(tx *sql.Tx) error {
 		if err := r.lockLease(ctx, tx, l); err != nil {
@@ -216,7 +216,7 @@ func (r *Relay) SetPosition(ctx context.Context, l Lease, position []byte) error
 
 // SetMode keeps the mode that the source is relayed in. It comes after whatever a
 // change of mode asks for is done: a claim that wrote it would make a successor
-// believe so after a crash in between (hazard 19).
+// believe so after a crash in between (hazard mode-switch).
 func (r *Relay) SetMode(ctx context.Context, l Lease, mode string) error {
 	set := "mode = " + r.names.param(1)
 	return r.setLease(ctx, l, map[Dialect]string{PostgreSQL: set, MySQL: set, SQLite: set}, mode)

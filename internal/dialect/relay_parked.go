@@ -12,7 +12,7 @@ import (
 
 // Parked rows, the owner's side. Only the owner of the lease inserts and deletes rows
 // of outbox_parked, each time in a transaction that holds the lease row locked (hazard
-// 16); people only change state. So:
+// unblock-race); people only change state. So:
 //
 //   - seq is the order of parking: rows of a key are replayed by it;
 //   - a key is blocked while outbox_parked has a row of it;

@@ -247,7 +247,8 @@ func TestADropWithoutTheTableOfDropsStillDrops(t *testing.T) {
 	})
 }
 
-// Hazard 17: a replay has the event id of what was sent long ago, and another row id.
+// Hazard replayed-event: a replay has the event id of what was sent long ago, and another row
+// id.
 func TestParkedRowsThatWereSentAreDeletedByRowAndEvent(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)

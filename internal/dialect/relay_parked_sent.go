@@ -30,8 +30,8 @@ const sentParked = "SELECT seq, id, event_id FROM {outbox_parked} WHERE seq > %s
 
 // SentParked returns those of the parked rows of the next window behind seq after that hold
 // one of the events under the same row id: an exactly-once start found that they were
-// delivered (hazard 17). It says where to go on; false: there are no more rows. No index
-// has the row ids, so it is for many events at a time.
+// delivered (hazard replayed-event). It says where to go on; false: there are no more rows. No
+// index has the row ids, so it is for many events at a time.
 func (r *Relay) SentParked(ctx context.Context, sent *SentEvents, after int64) (found []DeliveredParked, next int64, more bool, err error) {
 	end, err := r.windowEnd(ctx, after)
 	if err != nil || end == 0 || sent.Len() == 0 {

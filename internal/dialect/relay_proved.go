@@ -49,7 +49,8 @@ func (r *Relay) SetProved(ctx context.Context, l Lease, proved []byte) error {
 }
 
 // ofLease finds the lease row only while a lease holds, by its owner, epoch and server, from
-// the i-th argument on. An UPDATE locks the row and looks at what is there then (hazard 8).
+// the i-th argument on. An UPDATE locks the row and looks at what is there then
+// (hazard stale-fence).
 func (n Names) ofLease(i int) string {
 	return " WHERE id = 1 AND owner = " + n.param(i) + " AND epoch = " + n.param(i+1) + " AND " + n.param(i+2) + " = " + n.server()
 }

@@ -74,7 +74,7 @@ func blindOwner(t *testing.T, c *clinic) {
 	require.Empty(t, c.examine().all("lease.blind"), "nobody owns the source any more")
 }
 
-// Hazard 9: the clock was set back, and a dead owner's lease lasts for hours.
+// Hazard clock-steps-back: the clock was set back, and a dead owner's lease lasts for hours.
 func farInTheFuture(t *testing.T, c *clinic) {
 	c.exec("UPDATE outbox_leases SET expires_at = " + in(c.db.Dialect, "7200"))
 	far := c.examine().only(t, "lease.expiry")

@@ -15,7 +15,7 @@ const (
 // then what an operator can do. limit names the setting that bounds batches.
 // Whatever it does not know is an outage, failed authentication and denied access to
 // the cluster among it: those say nothing about the record. UNKNOWN_TOPIC_OR_PARTITION
-// is a matter of time, see hazard 13: the sinks look for themselves.
+// is a matter of time, see hazard stale-metadata: the sinks look for themselves.
 func Refused(code int16, limit string) (hint string, ok bool) {
 	switch code {
 	case kerr.MessageTooLarge.Code:

@@ -11,8 +11,8 @@ import (
 	"github.com/postroom/postroom/outbox/backfill"
 )
 
-// Hazard 26: a chunk's read, its events and the run's place are one transaction. Were the
-// place noted on its own, a process that ends between the two would leave rows out, and
+// Hazard split-chunk: a chunk's read, its events and the run's place are one transaction. Were
+// the place noted on its own, a process that ends between the two would leave rows out, and
 // still say at its end that it has sent them.
 func TestAChunkThatCannotBeWrittenHasNotBeenRead(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,7 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// held are failed records whose acknowledgement has to wait (hazard 14).
+// held are failed records whose acknowledgement has to wait (hazard delivery-timeout).
 //
 // While credentials are refused, kgo fails the records that it never sent, and keeps
 // those that it did send, for the broker may have them. The relay would take the first

@@ -73,8 +73,8 @@ func (l *lockedOut) awaitRefusals(t *testing.T, n int) {
 	require.NoError(t, l.refused.Wait(ctx, l.refused.Hits()+n))
 }
 
-// Hazard 14 with refused credentials. Whoever takes the failure of row 4 for the end of
-// the session, and opens another, sends row 3 twice.
+// Hazard delivery-timeout with refused credentials. Whoever takes the failure of row 4 for the
+// end of the session, and opens another, sends row 3 twice.
 func TestRefusedCredentialsMakeNoDuplicates(t *testing.T) {
 	l := newLockedOut(t)
 	behind := record(5, "taken", "k", []byte("5"))

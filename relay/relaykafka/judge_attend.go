@@ -25,7 +25,7 @@ const (
 
 // attend keeps the judge up to date until ctx ends: it learns the settings of topics that
 // it was asked about, and looks again at those that are denied. atLeastOnce has it warn
-// of compacted topics (hazard 15).
+// of compacted topics (hazard compacted-topic).
 func (j *judge) attend(ctx context.Context, client *kgo.Client, atLeastOnce bool) {
 	ticker := time.NewTicker(min(j.reviewEvery(), j.askEvery()))
 	defer ticker.Stop()

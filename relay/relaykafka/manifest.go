@@ -22,7 +22,7 @@ import (
 //	event ids (16 bytes each)
 //
 // The event id is there because a row id is not enough: after a restore of the database
-// it may belong to another event (hazard 17).
+// it may belong to another event (hazard replayed-event).
 type manifest struct {
 	Source, Owner      uuid.UUID // whose rows, and under which claim of the lease
 	Epoch, Transaction int64

@@ -18,7 +18,7 @@ import (
 
 // position is what the relay keeps for us beside its lease: every row that manifests
 // below Offset name is deleted, and that is committed. It says of which log, because a
-// topic that was deleted and made again counts from 0 (hazard 18).
+// topic that was deleted and made again counts from 0 (hazard lost-manifest).
 type position struct {
 	Cluster string `json:"cluster"`
 	Topic   string `json:"topic"` // its id

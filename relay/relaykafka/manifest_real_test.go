@@ -83,8 +83,8 @@ func TestAManifestTopicIsMadeToKeepManifestsForEver(t *testing.T) {
 	}
 }
 
-// Hazard 18: with such settings manifests can go while rows that they name are still in
-// the outbox, and would be sent again.
+// Hazard lost-manifest: with such settings manifests can go while rows that they name are still
+// in the outbox, and would be sent again.
 func TestAManifestTopicThatWouldLoseManifestsIsRefused(t *testing.T) {
 	for _, c := range []struct{ name, value, mended string }{
 		{"cleanup.policy", "compact", "delete"},
@@ -199,7 +199,7 @@ func TestForgetTakesNoPositionOfAnotherLog(t *testing.T) {
 	require.Error(t, turn.Forget(w.ctx(), []byte("{")))
 }
 
-// Hazard 18: the hint is used only where it can be right.
+// Hazard lost-manifest: the hint is used only where it can be right.
 func TestAPositionOfAnotherTopicOrClusterOrBehindTheEndIsNotUsed(t *testing.T) {
 	w := realTx(t)
 	turn := w.open(nil)

@@ -17,7 +17,7 @@ import (
 
 // A source has a manifest topic of its own, with one partition: in a shared partition a
 // reader stops at the oldest open transaction, whoever's it is. It never expires by
-// itself (hazard 18): a manifest is what keeps rows from being sent twice, and it is
+// itself (hazard lost-manifest): a manifest is what keeps rows from being sent twice, and it is
 // removed by Forget, when the deletion of its rows is known to be committed.
 
 // manifestTopicName is the topic, transactionalID the transactional.id, of a source. They

@@ -18,7 +18,7 @@ import (
 
 // Outages, made on a real Kafka that is the test's own: whatever happens to the brokers,
 // every event arrives, in order by key, and once, for the producer is kept through the
-// outage (hazard 14). The log has one line when it begins, and one when it ends.
+// outage (hazard delivery-timeout). The log has one line when it begins, and one when it ends.
 //
 // One cluster serves all scenarios: it takes longer to start than most of them.
 func TestOutagesOfARealKafka(t *testing.T) {

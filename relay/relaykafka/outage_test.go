@@ -21,8 +21,8 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// Hazard 14, forced: the broker takes every request, and none of its answers arrives, for
-// longer than each of the client's timeouts.
+// Hazard delivery-timeout, forced: the broker takes every request, and none of its answers
+// arrives, for longer than each of the client's timeouts.
 
 func TestAnOutageMakesNoDuplicatesOnAFakeKafka(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(4, "orders"))

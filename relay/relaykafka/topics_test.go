@@ -62,8 +62,8 @@ func TestATopicThatAppearsInTimeGetsItsRecords(t *testing.T) {
 	require.Equal(t, payloadsByKey(records), valuesByKey(consume(t, "late", cluster.ListenAddrs()...)))
 }
 
-// Hazard 13: just after a restart brokers deny every topic. One that has taken records
-// a moment ago exists, so its denial proves that the others' denials mean nothing.
+// Hazard stale-metadata: just after a restart brokers deny every topic. One that has taken
+// records a moment ago exists, so its denial proves that the others' denials mean nothing.
 func TestDenialsCountForNothingWhileAKnownTopicIsDeniedToo(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders", "new"))
 	session, got := open(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond})
