@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/kafkatopic"
 )
 
 // Limits of the table, which its CHECK constraints hold as well.
@@ -81,18 +82,10 @@ func (l limits) checkTopic(e Event) error {
 	if l.anyTopic {
 		return nil
 	}
-	if e.Topic == "." || e.Topic == ".." || strings.IndexFunc(e.Topic, notInTopic) >= 0 {
+	if !kafkatopic.Valid(e.Topic) {
 		return fmt.Errorf("%w %q: Kafka allows a-z, A-Z, 0-9, '.', '_' and '-' (WithAnyTopic lifts this for other brokers)", ErrInvalidTopic, e.Topic)
 	}
 	return nil
-}
-
-func notInTopic(r rune) bool {
-	switch {
-	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
-		return false
-	}
-	return true
 }
 
 func checkKey(e Event) error {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/ops"
 )
 
 // relayFlags repeats the flags that the command was called with, for the commands that
@@ -23,7 +23,7 @@ func relayFlags(cmd *cobra.Command) (database string, running []string) {
 		if strings.HasPrefix(f.Name, "log-") {
 			return
 		}
-		text := " --" + f.Name + " " + doctor.ShellWord(f.Value.String())
+		text := " --" + f.Name + " " + ops.ShellWord(f.Value.String())
 		switch {
 		case strings.HasSuffix(f.Name, "-url") && !dbopen.Printable(f.Value.String()):
 			text = " --" + f.Name + " URL"
@@ -47,7 +47,7 @@ func nameSources(c *config.Config, cmd *cobra.Command) {
 		s := &c.Sources[i]
 		s.CommandFlags = database
 		if len(c.Sources) > 1 {
-			s.CommandFlags += " --source " + doctor.ShellWord(s.Name)
+			s.CommandFlags += " --source " + ops.ShellWord(s.Name)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -115,7 +116,7 @@ func (c *Config) checkDelivery(p *problems) {
 	for _, topic := range c.Delivery.Topics {
 		if err := relay.CheckTopicPattern(topic); err != nil {
 			p.add("%s: %w", c.origins["delivery.topics"], err)
-		} else if i := strings.IndexFunc(topic, notInTopic); i >= 0 {
+		} else if strings.ContainsFunc(topic, func(r rune) bool { return r != '*' && !kafkatopic.Allowed(r) }) {
 			p.add("%s: %q: Kafka's topics have letters, digits, dots, underscores and hyphens; commas go between topics", c.origins["delivery.topics"], topic)
 		}
 	}
@@ -159,9 +160,4 @@ func (k Kafka) TLSConfig() (*tls.Config, error) {
 		cfg.Certificates = []tls.Certificate{cert}
 	}
 	return cfg, nil
-}
-
-// notInTopic reports what no name of Kafka's has, nor a pattern for names.
-func notInTopic(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-*", r))
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/migrations"
 )
@@ -257,7 +258,7 @@ func (f *Facts) askSink(ctx context.Context) {
 	f.Cluster = &cluster
 	var names []string
 	for _, name := range f.topicNames() {
-		if invalid(name) {
+		if !kafkatopic.Valid(name) {
 			continue // Kafka would fail the whole request
 		}
 		names = append(names, name)
@@ -275,7 +276,7 @@ func (f *Facts) askSink(ctx context.Context) {
 	}
 	f.askOpen(ctx, found)
 	for _, name := range f.topicNames() {
-		if invalid(name) {
+		if !kafkatopic.Valid(name) {
 			found[name] = Topic{Missing: true}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/ops"
 )
 
 // longestLease is the longest that a relay may be configured with.
@@ -22,7 +23,7 @@ func lease(f *Facts, found *findings) {
 	}
 	if l.Source != "" && l.Source != f.Name {
 		found.add(Problem, "lease.source", table, fmt.Sprintf("the table belongs to source %q, and %q is configured", l.Source, f.Name),
-			"a relay that is configured so is refused: is it the right table? Then give the source its name, in a file under sources[].name", "relay run --source "+ShellWord(l.Source))
+			"a relay that is configured so is refused: is it the right table? Then give the source its name, in a file under sources[].name", "relay run --source "+ops.ShellWord(l.Source))
 	}
 	if mode := f.mode(); l.Mode != "" && l.Mode != mode {
 		found.add(Warning, "lease.mode", table, fmt.Sprintf("the source was last delivered %s, and %s is configured", l.Mode, mode),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/postroom/postroom/internal/ops"
 )
 
 // What exactly-once asks of the cluster.
@@ -78,7 +80,7 @@ func manifestSettings(f *Facts, name string, t Topic, found *findings) {
 	}
 	if wrong != nil {
 		found.add(Problem, "manifest.settings", subject, strings.Join(wrong, ", "), "the manifest may lose records that a take-over needs: the relay refuses to start",
-			f.kafkaTool("kafka-configs.sh")+" --alter --entity-type topics --entity-name "+ShellWord(name)+" --add-config "+strings.Join(set, ","))
+			f.kafkaTool("kafka-configs.sh")+" --alter --entity-type topics --entity-name "+ops.ShellWord(name)+" --add-config "+strings.Join(set, ","))
 	}
 	strict(f, name, t, found)
 }
@@ -93,7 +95,7 @@ func strict(f *Facts, name string, t Topic, found *findings) {
 			continue
 		}
 		found.add(Problem, "manifest.replicas", "topic "+name, fmt.Sprintf("it has %s and min.insync.replicas %d; topic %s has %d and %d", counted(int64(most(t)), "replica"), has, target, most(other), least),
-			"it must be kept at least as safe as the events that it names", f.kafkaTool("kafka-configs.sh")+" --alter --entity-type topics --entity-name "+ShellWord(name)+fmt.Sprintf(" --add-config min.insync.replicas=%d", max(has, least)),
+			"it must be kept at least as safe as the events that it names", f.kafkaTool("kafka-configs.sh")+" --alter --entity-type topics --entity-name "+ops.ShellWord(name)+fmt.Sprintf(" --add-config min.insync.replicas=%d", max(has, least)),
 			f.kafkaTool("kafka-reassign-partitions.sh")+" --reassignment-json-file replicas.json --execute")
 		return
 	}

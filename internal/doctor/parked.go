@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/ops"
 )
 
 // areParked says what is parked: what was given up itself, and what waits behind it.
@@ -34,7 +35,7 @@ func parked(f *Facts, found *findings) {
 			what += fmt.Sprintf("; the oldest, event %s in topic %q: %s", o.EventID, o.Topic, short(o.Error))
 			retry := "parked retry " + o.EventID
 			if p.Failed > 1 {
-				retry = "parked retry --topic " + ShellWord(o.Topic)
+				retry = "parked retry --topic " + ops.ShellWord(o.Topic)
 			}
 			do = append(do, f.relay("parked show "+o.EventID), f.relay(retry))
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/kafkatopic"
+	"github.com/postroom/postroom/internal/ops"
 )
 
 // overhead is what a record takes beside the event's columns: headers that the relay
@@ -71,7 +73,7 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 	switch {
 	case t.Denied:
 		found.add(Problem, "topics.denied", subject, "the relay's user may not see it", "events for it are refused",
-			f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation Describe --operation Write --topic "+ShellWord(name))
+			f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation Describe --operation Write --topic "+ops.ShellWord(name))
 		return
 	case t.Missing:
 		missing(f, name, found)
@@ -84,7 +86,7 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 	if t.Config == nil {
 		if t.ConfigDenied {
 			found.add(Note, "topics.config", subject, "its settings may not be seen by the relay's user", "whether it keeps what it takes, and takes large events, is not checked",
-				f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation DescribeConfigs --topic "+ShellWord(name))
+				f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation DescribeConfigs --topic "+ops.ShellWord(name))
 		} else if t.ConfigErr != nil {
 			found.add(Warning, "topics.config", subject, "its settings could not be read: "+short(t.ConfigErr.Error()), "whether it keeps what it takes, and takes large events, is not checked", f.describeTopic(name))
 		}
@@ -95,12 +97,12 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 
 func missing(f *Facts, name string, found *findings) {
 	subject, use := "topic "+name, f.use(name)
-	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ShellWord(name) + " --partitions 6 " + f.replication()
+	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ops.ShellWord(name) + " --partitions 6 " + f.replication()
 	switch {
 	case !f.needed(name):
 		return // it was removed since, or never was
-	case invalid(name):
-		found.add(Problem, "topics.missing", subject, "Kafka cannot have a topic of this name: 1 to 249 of A-Z a-z 0-9 . _ - are allowed", "its events are refused for good", f.relay("parked list"))
+	case !kafkatopic.Valid(name):
+		found.add(Problem, "topics.missing", subject, "Kafka cannot have a topic of this name: "+kafkatopic.Rule, "its events are refused for good", f.relay("parked list"))
 	case f.CreateTopics:
 		found.add(Note, "topics.missing", subject, "it does not exist", "the relay creates it when the first event comes, with the broker's defaults", create)
 	default:
@@ -124,14 +126,8 @@ func (f *Facts) replication() string {
 	return fmt.Sprintf("--replication-factor %d --config min.insync.replicas=2", replicas)
 }
 
-func invalid(name string) bool {
-	return name == "" || name == "." || name == ".." || len(name) > 249 || strings.IndexFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
-	}) >= 0
-}
-
 func (f *Facts) describeTopic(name string) string {
-	return f.kafkaTool("kafka-topics.sh") + " --describe --topic " + ShellWord(name)
+	return f.kafkaTool("kafka-topics.sh") + " --describe --topic " + ops.ShellWord(name)
 }
 
 // partitions looks at leaders and replicas. lost is what the loss of a broker may mean.
@@ -229,7 +225,7 @@ func sizes(f *Facts, name string, t Topic, found *findings) {
 
 // alterTopic is the command that changes a setting of a topic.
 func (f *Facts) alterTopic(name, setting string) string {
-	return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + ShellWord(name) + " --add-config " + setting
+	return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + ops.ShellWord(name) + " --add-config " + setting
 }
 
 // most is the number of replicas of the partition that has most.

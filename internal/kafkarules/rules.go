@@ -2,11 +2,14 @@
 // sinks that publish there. It holds no client: they have different ones.
 package kafkarules
 
-import "github.com/twmb/franz-go/pkg/kerr"
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/postroom/postroom/internal/kafkatopic"
+)
 
 // Hints of what an operator can do.
 const (
-	TopicNames = "names are 1 to 249 of A-Z a-z 0-9 . _ -"
 	WriteACL   = "give the relay's user Write and Describe on it"
 	CheckLogin = "check the SASL mechanism, the user and the password"
 )
@@ -25,7 +28,7 @@ func Refused(code int16, limit string) (hint string, ok bool) {
 	case kerr.InvalidRecord.Code:
 		hint = "the topic may be compacted and the event without a key"
 	case kerr.InvalidTopicException.Code:
-		hint = "topic " + TopicNames
+		hint = "topic " + kafkatopic.Rule
 	case kerr.TopicAuthorizationFailed.Code:
 		hint = WriteACL
 	case kerr.PolicyViolation.Code:

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/internal/ops"
 )
 
 // Open is a transaction that is open in a partition, by its leader's account.
@@ -95,7 +97,7 @@ func (o Open) Do(bootstrap string) []string {
 	tool := "kafka-transactions.sh --bootstrap-server " + bootstrap
 	// Without a limit, in minutes, find-hanging shows what is older than 15.
 	hanging := " find-hanging --max-transaction-timeout 1"
-	where, id := fmt.Sprintf(" --topic %s --partition %d", o.Topic, o.Partition), " --transactional-id "+shellWord(o.TransactionalID)
+	where, id := fmt.Sprintf(" --topic %s --partition %d", o.Topic, o.Partition), " --transactional-id "+ops.ShellWord(o.TransactionalID)
 	switch o.State {
 	case Hanging:
 		return []string{fmt.Sprintf("%s abort%s --start-offset %d", tool, where, o.StartOffset)}
@@ -104,7 +106,7 @@ func (o Open) Do(bootstrap string) []string {
 			fmt.Sprintf("%s abort%s --start-offset %d", tool, where, o.StartOffset)}
 	case Running:
 		return []string{tool + " describe" + id,
-			tool + " forceTerminateTransaction --transactionalId " + shellWord(o.TransactionalID)}
+			tool + " forceTerminateTransaction --transactionalId " + ops.ShellWord(o.TransactionalID)}
 	case Ending:
 		return []string{tool + " describe" + id}
 	}
@@ -141,16 +143,5 @@ func (e *Error) Error() string {
 
 // OutageCause tells one from another for the relay's log.
 func (e *Error) OutageCause() string { return e.Open.Key() }
-
-// shellWord quotes what somebody else chose, where that is needed.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
 
 func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }

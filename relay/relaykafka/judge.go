@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/postroom/postroom/internal/kafkarules"
+	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -84,7 +85,7 @@ func (j *judge) of(topic string) *verdict {
 // find makes a verdict for a new topic. One whose name Kafka does not allow is not kept: such
 // names are without number, and there is nothing to learn of them.
 func (j *judge) find(topic string) *verdict {
-	if !validTopic(topic) {
+	if !kafkatopic.Valid(topic) {
 		return &verdict{topic: topic}
 	}
 	j.mu.Lock()
@@ -122,8 +123,8 @@ func (v *verdict) refusal() error {
 	if reason := v.denied.Load(); reason != nil {
 		return *reason
 	}
-	if !validTopic(v.topic) {
-		return fmt.Errorf("topic %q cannot exist: %s", v.topic, kafkarules.TopicNames)
+	if !kafkatopic.Valid(v.topic) {
+		return fmt.Errorf("topic %q cannot exist: %s", v.topic, kafkatopic.Rule)
 	}
 	return nil
 }
@@ -204,7 +205,7 @@ func (j *judge) await(v *verdict, ends ...context.Context) {
 // short for attend.
 func (j *judge) admit(v *verdict, key []byte, size int, ends ...context.Context) error {
 	err := j.refuses(v, key, size)
-	if err == nil || !validTopic(v.topic) || !j.stale(v) {
+	if err == nil || !kafkatopic.Valid(v.topic) || !j.stale(v) {
 		return err
 	}
 	j.doubt(v)
@@ -260,7 +261,7 @@ func (j *judge) doubt(v *verdict) {
 func (j *judge) askAnew(records []*relay.Record, ends ...context.Context) {
 	doubted := make(map[string]*verdict)
 	for _, r := range records {
-		if doubted[r.Topic] == nil && validTopic(r.Topic) {
+		if doubted[r.Topic] == nil && kafkatopic.Valid(r.Topic) {
 			v := j.of(r.Topic)
 			doubted[r.Topic] = v
 			j.doubt(v)
@@ -335,18 +336,4 @@ func (j *judge) suspects(topic string) bool {
 	defer j.mu.Unlock()
 	v, ok := j.topics[topic]
 	return ok && !v.since.IsZero()
-}
-
-// validTopic tells names that a topic can have: org.apache.kafka.common.internals.Topic.
-func validTopic(name string) bool {
-	if name == "" || name == "." || name == ".." || len(name) > 249 {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
 }
