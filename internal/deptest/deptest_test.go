@@ -115,7 +115,7 @@ func TestNoLibraryPackageImportsADatabaseDriver(t *testing.T) {
 	libraries := 0
 	for _, pkg := range list(t, "-f", "{{if ne .Name \"main\"}}{{.ImportPath}}{{end}}", "./...") {
 		path := strings.TrimPrefix(pkg, module)
-		if within(path, "/internal", "/cmd", "/examples", "/bench") {
+		if within(path, "/internal", "/cmd", "/examples", "/rigs") {
 			continue // programs, and what only they and tests can import
 		}
 		libraries++
@@ -133,4 +133,11 @@ func TestTheRulesSeeAnImport(t *testing.T) {
 	require.Contains(t, dependencies(t, "/internal/dbopen"), "github.com/go-sql-driver/mysql")
 	require.True(t, within("modernc.org/sqlite/lib", drivers...))
 	require.False(t, within("modernc.org/sqlitex", drivers...))
+}
+
+// Rigs drive the product from outside. What a shipped package needs from one belongs below internal.
+func TestNothingShippedImportsARig(t *testing.T) {
+	for _, line := range list(t, "-deps", "-f", `{{.ImportPath}}`, "./cmd/...", "./outbox/...", "./inbox/...", "./relay/...", "./migrations/...", "./examples/...") {
+		require.False(t, within(line, module+"/rigs"), "%s is a rig: no shipped package may import it", line)
+	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/chaos"
+	"github.com/postroom/postroom/rigs/chaos"
 )
 
 func TestTheMinimumsGrowWithTheDuration(t *testing.T) {
