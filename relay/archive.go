@@ -8,71 +8,12 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// archives is what the relay needs of a database that keeps delivered events.
-type archives interface {
-	// CheckArchive fails if the archive is not there or may not be written.
-	CheckArchive(ctx context.Context) error
-	// DeleteArchiving moves delivered rows into the archive, if the lease is held.
-	DeleteArchiving(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) (int64, error)
-	// ArchiveSent does so with what committed transactions have named.
-	ArchiveSent(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error)
-	// UnparkArchiving does so out of outbox_parked.
-	UnparkArchiving(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error)
-	// Purge deletes at most limit old rows.
-	Purge(ctx context.Context, o dialect.Old, limit int) (int64, error)
-}
-
-// remove deletes delivered rows as d names them, or moves them into the archive.
-func (s *session) remove(ctx context.Context, d dialect.Deletion, taken []*flight) (int64, error) {
-	if !s.relay.cfg.Archive {
-		return s.relay.store.Delete(ctx, s.lease, d)
-	}
-	rows := make([]dialect.Delivered, len(taken))
-	for i, fl := range taken {
-		rows[i] = fl.place()
-	}
-	n, err := s.relay.store.DeleteArchiving(ctx, s.lease, rows)
-	if err != nil {
-		s.leaseLost(err)
-		err = s.relay.explainArchive(err)
-	}
-	return n, err
-}
-
-func (fl *flight) place() dialect.Delivered {
-	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
-}
-
-// removeCarried is remove for what an earlier session delivered, or remove passed over. When
-// it has returned without an error, nothing of it is left on the server that granted l.
-func (r *Relay) removeCarried(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
-	defer cancel()
+// removeLeftoverParked deletes what was delivered out of outbox_parked.
+func (r *Relay) removeLeftoverParked(ctx context.Context, l dialect.Lease) ([]dialect.EventKey, error) {
 	if r.cfg.Archive {
-		_, err := r.store.DeleteArchiving(ctx, l, rows)
-		return r.explainArchive(err)
+		return r.store.UnparkArchiving(ctx, l, r.leftoverParked)
 	}
-	events := make([]dialect.Event, len(rows))
-	for i, row := range rows {
-		events[i] = row.Event
-	}
-	_, err := r.store.DeleteNamed(ctx, l, events)
-	return err
-}
-
-func (fl *flight) parkedPlace() dialect.DeliveredParked {
-	return dialect.DeliveredParked{
-		ParkedEvent: dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID}, Size: fl.size,
-		Partition: fl.partition, Offset: fl.offset, Placed: fl.placed,
-	}
-}
-
-// removeUnparked deletes what was delivered out of outbox_parked.
-func (r *Relay) removeUnparked(ctx context.Context, l dialect.Lease) ([]dialect.EventKey, error) {
-	if r.cfg.Archive {
-		return r.store.UnparkArchiving(ctx, l, r.unparked)
-	}
-	return r.store.Unpark(ctx, l, r.unparked)
+	return r.store.Unpark(ctx, l, r.leftoverParked)
 }
 
 func (r *Relay) checkArchive(ctx context.Context) error {

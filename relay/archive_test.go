@@ -201,7 +201,7 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		k, err := r.claim(t.Context())
 		require.NoError(t, err)
 		ended := make(chan struct{})
-		go func() { defer close(ended); _, _ = r.turn(t.Context(), k) }()
+		go func() { defer close(ended); _, _ = r.runTerm(t.Context(), k) }()
 		b.commit("k", "k1")
 		eventually(t, "it is on its way", func() bool { return b.sink.count() == 1 })
 		b.exec("UPDATE outbox_leases SET epoch = epoch + 1")
@@ -210,8 +210,8 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		require.ErrorIs(t, context.Cause(k.ctx), dialect.ErrLeaseLost)
 		require.Equal(t, 1, b.rows())
 		require.Empty(t, b.archiveOf())
-		require.Len(t, r.carried, 1, "its delete is tried in the next turn")
-		require.Greater(t, r.carried[0].Size, int64(recordOverhead), "which has to know how much it moves at once")
+		require.Len(t, r.leftover, 1, "its delete is tried in the next turn")
+		require.Greater(t, r.leftover[0].Size, int64(recordOverhead), "which has to know how much it moves at once")
 
 		b.exec("UPDATE outbox_leases SET owner = NULL")
 		stop := start(t, r)
@@ -225,7 +225,7 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 // Rows of 8 MiB: what is deleted or archived in one go, within answerTimeout, is bounded in
 // bytes as well as in rows, for runs of ids and for what is left of them.
 func TestADeleteIsBoundedByRowsAndBytes(t *testing.T) {
-	f := newFlights(maphash.MakeSeed())
+	f := newInFlightSet(maphash.MakeSeed())
 	records := make([]*Record, 4*minRun)
 	for i := range records {
 		records[i] = &Record{ID: int64(i + 1), Topic: "orders"}

@@ -31,9 +31,9 @@ type blockedKeys struct {
 	parts [][]uint64 // by the first bits; each sorted, with a hash once for each key that has it
 	count int
 
-	loaded bool
-	after  dialect.BlockedPart // if not loaded: how far that has got
-	told   bool                // that the marks take long
+	loaded     bool
+	after      dialect.BlockedPart // if not loaded: how far that has got
+	slowLogged bool                // that the marks take long
 }
 
 const blockedParts = 1 << 10
@@ -94,28 +94,28 @@ func (b *blockedKeys) remove(hash uint64) {
 // still be committing whose answer was lost, it waits for that: the move holds the lease
 // row's lock.
 func (s *session) loadBlocked(ctx context.Context) error {
-	if s.settled {
+	if s.blockedLoaded {
 		return nil
 	}
 	err := s.bounded(ctx, func(ctx context.Context) error { return s.relay.store.Settle(ctx, s.lease) })
 	if err != nil {
-		return s.lostOr(err)
+		return s.keeper.endIfLost(err)
 	}
-	walk := s.blockedPart
+	walk := s.loadBlockedPart
 	if s.relay.cfg.OnRejection == Skip {
-		walk = s.overtakePart // nothing is blocked
+		walk = s.markOvertaken // nothing is blocked
 	}
 	for b := s.keeper.blocked; err == nil && !b.loaded && !b.full(); {
 		// Each part has a time limit of its own, and what was walked before one that fails
 		// is not walked again.
 		err = s.bounded(ctx, walk)
 	}
-	s.settled = err == nil
+	s.blockedLoaded = err == nil
 	return err
 }
 
-// blockedPart takes in the next part of the parked keys.
-func (s *session) blockedPart(ctx context.Context) error {
+// loadBlockedPart takes in the next part of the parked keys.
+func (s *session) loadBlockedPart(ctx context.Context) error {
 	b := s.keeper.blocked
 	var hashes []uint64
 	after, more, err := s.relay.store.BlockedKeys(ctx, b.after, func(topic string, key []byte) {
@@ -131,19 +131,19 @@ func (s *session) blockedPart(ctx context.Context) error {
 	return nil
 }
 
-// overtakePart marks the next part of what another policy has parked. The policy skip
+// markOvertaken marks the next part of what another policy has parked. The policy skip
 // delivers nothing before all is marked: a later event of a key would be ahead of one that
 // an operator could have sent again without a warning.
-func (s *session) overtakePart(ctx context.Context) error {
+func (s *session) markOvertaken(ctx context.Context) error {
 	b := s.keeper.blocked
-	if b.after.Seq > 0 && !b.told {
-		b.told = true
+	if b.after.Seq > 0 && !b.slowLogged {
+		b.slowLogged = true
 		s.relay.log.Info("marking parked events as overtaken, by the policy skip: delivery goes on when all are marked",
 			"table", s.relay.store.Table(), "marked_up_to", b.after.Seq)
 	}
 	next, more, err := s.relay.store.Overtake(ctx, s.lease, b.after.Seq)
 	if err != nil {
-		return s.lostOr(fmt.Errorf("mark parked events as overtaken: %w", err))
+		return s.keeper.endIfLost(fmt.Errorf("mark parked events as overtaken: %w", err))
 	}
 	b.after.Seq, b.loaded = next, !more
 	return nil

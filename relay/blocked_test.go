@@ -17,7 +17,7 @@ import (
 // blocks checks that a key of topic t is in the session's set, and nothing else is.
 func (b *bench) blocks(s *session, keys ...string) {
 	b.t.Helper()
-	require.True(b.t, s.settled)
+	require.True(b.t, s.blockedLoaded)
 	require.Equal(b.t, len(keys), s.keeper.blocked.count)
 	for _, key := range keys {
 		require.True(b.t, s.keeper.blocked.may(s.keeper.blocked.hash("t", []byte(key))), key)
@@ -148,7 +148,7 @@ func TestTheBlockedKeysAreLoadedAnewUnderAnotherClaim(t *testing.T) {
 		s = newSession(s.relay, s.keeper)
 		require.NoError(t, s.loadBlocked(t.Context()))
 		b.blocks(s)
-		s.relay.unsure = s.lease.Owner
+		s.relay.unsureOwner = s.lease.Owner
 		k, err := s.relay.claim(t.Context())
 		require.NoError(t, err)
 		s = newSession(s.relay, k)
@@ -177,7 +177,7 @@ func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {
 				b.park("k")
 				b.park("j")
 				s, l := b.counted()
-				s.settled = false
+				s.blockedLoaded = false
 				if full {
 					s.keeper.blocked.max = 1
 				}

@@ -37,11 +37,11 @@ type Config struct {
 	// for any number of sources. Default: DB.
 	LeaseDB *sql.DB
 
-	// Process is the operating system process: give all relays of one the same. Where several
-	// processes relay the same sources, each owns about as many as the others, and a
-	// process that joins is handed its share within a few LeaseTTL. Default: one for
-	// each relay, which then counts as a process of its own.
-	Process *Process
+	// Member is this operating system process. Give all relays of the process the same
+	// Member. Several processes that relay the same sources then own about as many each, and
+	// a process that joins gets its share within a few LeaseTTL. Default: a Member for each
+	// relay, which then counts as a process of its own.
+	Member *Member
 
 	// Dialect is the database's.
 	Dialect Dialect
@@ -121,14 +121,14 @@ type Config struct {
 	answerTimeout time.Duration
 
 	// These are the constants of the same names.
-	blindAfter, blindGrace, blindLookEvery, blindLookFor time.Duration
+	unreachableAfter, unreachableGrace, sinkCheckEvery, sinkCheckTimeout time.Duration
 	// purgeEvery is how often the archive is searched for rows that are old enough.
 	purgeEvery time.Duration
-	// askedEvery is how often parked rows that operators want sent or dropped are looked
+	// requestsEvery is how often parked rows that operators want sent or dropped are looked
 	// for, confirmEvery how often the sink's position is kept.
-	askedEvery, confirmEvery time.Duration
-	// asideEvery is how often the delete of rows that somebody had locked is tried again.
-	asideEvery time.Duration
+	requestsEvery, confirmEvery time.Duration
+	// lockedEvery is how often the delete of rows that somebody had locked is tried again.
+	lockedEvery time.Duration
 	// maxGaps is the most ranges that one read names.
 	maxGaps int
 }
@@ -148,23 +148,23 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryMax, max(5*time.Second, c.RetryMin))
 	setDefault(&c.sweepEvery, 5*time.Second)
 	setDefault(&c.answerTimeout, time.Minute)
-	setDefault(&c.blindAfter, blindAfter)
-	setDefault(&c.blindGrace, blindGrace)
-	setDefault(&c.blindLookEvery, blindLookEvery)
-	setDefault(&c.blindLookFor, blindLookFor)
+	setDefault(&c.unreachableAfter, unreachableAfter)
+	setDefault(&c.unreachableGrace, unreachableGrace)
+	setDefault(&c.sinkCheckEvery, sinkCheckEvery)
+	setDefault(&c.sinkCheckTimeout, sinkCheckTimeout)
 	setDefault(&c.purgeEvery, time.Minute)
 	setDefault(&c.maxGaps, 512)
-	setDefault(&c.asideEvery, 5*time.Second)
+	setDefault(&c.lockedEvery, 5*time.Second)
 	if c.Archive {
 		setDefault(&c.ArchiveFor, 7*24*time.Hour)
 	}
-	setDefault(&c.askedEvery, askedEvery)
+	setDefault(&c.requestsEvery, requestsEvery)
 	setDefault(&c.confirmEvery, confirmEvery)
 	if c.LeaseDB == nil {
 		c.LeaseDB = c.DB
 	}
-	if c.Process == nil {
-		c.Process = NewProcess()
+	if c.Member == nil {
+		c.Member = NewMember()
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

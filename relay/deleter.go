@@ -69,8 +69,8 @@ func (s *session) deleteLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.flights.ackedDelivered:
-		case <-s.hurry:
+		case <-s.flights.hasDelivered:
+		case <-s.deleteNow:
 			all, gathered = true, nil
 		case <-gathered:
 			all, gathered = true, nil
@@ -87,8 +87,8 @@ func (s *session) deleteLoop(ctx context.Context) {
 		}
 		err := s.delete(ctx, taken, uncertain)
 		if dialect.IsLockTimeout(err) {
-			if taken, err = s.deleteAround(ctx, taken, asideWaits); err == nil {
-				s.setAside(ctx, taken)
+			if taken, err = s.deleteUnlocked(ctx, taken, lockWaits); err == nil {
+				s.keepLocked(ctx, taken)
 			}
 		}
 		uncertain = err != nil // it may have committed without our hearing of it
@@ -105,13 +105,13 @@ func (s *session) deleteLoop(ctx context.Context) {
 			s.relay.health.resumed(partDeletes)
 			retry.reset()
 		}
-		signal(s.flights.ackedDelivered) // there may be more
+		signal(s.flights.hasDelivered) // there may be more
 	}
 }
 
 // delete removes one batch. Fewer rows than it named: the lease is looked at before
 // anything else. If we still hold it, rows were deleted by somebody else or hold other
-// events now: unless it was our own delete whose answer was lost, the turn ends.
+// events now: unless it was our own delete whose answer was lost, the term ends.
 func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) error {
 	return s.deletePlanned(ctx, plan(taken), taken, uncertain)
 }
@@ -119,26 +119,26 @@ func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) e
 func (s *session) deletePlanned(ctx context.Context, d dialect.Deletion, taken []*flight, uncertain bool) error {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	n, err := s.remove(ctx, d, taken)
+	n, err := s.deleteRows(ctx, d, taken)
 	if err != nil {
 		return err
 	}
 	if n < int64(len(taken)) {
 		// A run whose last row is gone was left alone as a whole. What is left of it goes
 		// row by row, or it would be read and sent again.
-		if err := s.relay.removeCarried(ctx, s.lease, places(taken)); err != nil {
-			s.leaseLost(err)
+		if err := s.relay.removeNamed(ctx, s.lease, places(taken)); err != nil {
+			s.keeper.endIfLost(err)
 			return err
 		}
 		if err := s.remaining(ctx, taken); err != nil {
 			return err
 		}
 		if uncertain {
-			s.reread.Store(true)
+			s.readFromStart.Store(true)
 		} else {
 			s.relay.log.Warn("delivered rows were gone or held other events",
 				"table", s.relay.store.Table(), "delivered", len(taken), "deleted", n)
-			s.leaseLost(errCameBack)
+			s.keeper.endIfLost(errIDsWentBack)
 		}
 	}
 	s.flights.deleted(taken)
@@ -181,4 +181,38 @@ func events(taken []*flight) []dialect.Event {
 		list[i] = fl.event()
 	}
 	return list
+}
+
+// deleteRows deletes delivered rows as d names them, or moves them into the archive.
+func (s *session) deleteRows(ctx context.Context, d dialect.Deletion, taken []*flight) (int64, error) {
+	if !s.relay.cfg.Archive {
+		return s.relay.store.Delete(ctx, s.lease, d)
+	}
+	rows := make([]dialect.Delivered, len(taken))
+	for i, fl := range taken {
+		rows[i] = fl.place()
+	}
+	n, err := s.relay.store.DeleteArchiving(ctx, s.lease, rows)
+	if err != nil {
+		s.keeper.endIfLost(err)
+		err = s.relay.explainArchive(err)
+	}
+	return n, err
+}
+
+// removeNamed is remove for what an earlier session delivered, or remove passed over. When
+// it has returned without an error, nothing of it is left on the server that granted l.
+func (r *Relay) removeNamed(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
+	if r.cfg.Archive {
+		_, err := r.store.DeleteArchiving(ctx, l, rows)
+		return r.explainArchive(err)
+	}
+	events := make([]dialect.Event, len(rows))
+	for i, row := range rows {
+		events[i] = row.Event
+	}
+	_, err := r.store.DeleteNamed(ctx, l, events)
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -13,15 +14,15 @@ import (
 // reader waits for none of them. What cannot go now goes to the shelf, and comes back when
 // it can: see shelf, lane and trial.
 
-// overFor is how long the reader waits for room in a lane before it puts records on the
+// laneWait is how long the reader waits for room in a lane before it puts records on the
 // shelf. It spares a second read where one busy lane has all the traffic.
-const overFor = 500 * time.Millisecond
+const laneWait = 500 * time.Millisecond
 
 // holdBack puts those records on the shelf that must not go yet: their topic is on trial,
 // earlier rows of their lane are on the shelf, or the lane is not ready. It returns the others.
 func (s *session) holdBack(ctx context.Context, records []*Record) []*Record {
-	if s.laned != nil {
-		s.laned.Learn(ctx, records)
+	if s.sinkLanes != nil {
+		s.sinkLanes.Learn(ctx, records)
 	}
 	if len(s.lanes.lanes) >= s.lanes.prune {
 		s.pruneLanes() // now, that no record has a lane
@@ -41,12 +42,12 @@ func (s *session) holdBack(ctx context.Context, records []*Record) []*Record {
 			kept = append(kept, r)
 		}
 	}
-	s.putBack(back)
+	s.shelve(back)
 	return kept
 }
 
-// putBack puts records on the shelf.
-func (s *session) putBack(records []*Record) {
+// shelve puts records on the shelf.
+func (s *session) shelve(records []*Record) {
 	s.shelf.add(records)
 	s.onShelf.Store(int64(len(s.shelf.rows)))
 }
@@ -59,21 +60,21 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	var timeout <-chan time.Time
 	for {
 		fit, over := s.split(records)
-		if !s.hand(ctx, fit) {
+		if !s.handOver(ctx, fit) {
 			return false
 		}
 		if len(over) == 0 {
 			return true
 		}
 		if timeout == nil {
-			timer := time.NewTimer(overFor)
+			timer := time.NewTimer(laneWait)
 			defer timer.Stop()
 			timeout = timer.C
 		}
 		select {
 		case <-s.flights.changed:
 		case <-timeout:
-			s.putBack(over)
+			s.shelve(over)
 			return true
 		case <-ctx.Done():
 			return false
@@ -85,7 +86,7 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	}
 }
 
-func (s *session) hand(ctx context.Context, records []*Record) bool {
+func (s *session) handOver(ctx context.Context, records []*Record) bool {
 	if len(records) == 0 {
 		return true
 	}
@@ -101,7 +102,7 @@ func (s *session) hand(ctx context.Context, records []*Record) bool {
 		}
 		s.highest = max(s.highest, r.flightID())
 	}
-	s.handed += len(records)
+	s.handedOver += len(records)
 	s.flights.add(records)
 	s.out.Deliver(ctx, records)
 	return true
@@ -110,14 +111,14 @@ func (s *session) hand(ctx context.Context, records []*Record) bool {
 // shelfPause is how long the shelf is left alone after nothing on it could go.
 const shelfPause = 10 * time.Millisecond
 
-// unshelve sends what may leave the shelf by now, groups of topics on trial and rows of
+// sendFromShelf sends what may leave the shelf by now, groups of topics on trial and rows of
 // lanes with room.
-func (s *session) unshelve(ctx context.Context) error {
+func (s *session) sendFromShelf(ctx context.Context) error {
 	if len(s.shelf.rows)+len(s.trials.topics) == 0 || time.Now().Before(s.shelfDue) {
 		return nil
 	}
-	handed := s.handed
-	if err := s.tryGroups(ctx); err != nil {
+	handed := s.handedOver
+	if err := s.sendTrialGroups(ctx); err != nil {
 		return err
 	}
 	rows, bytes := s.room()
@@ -129,7 +130,7 @@ func (s *session) unshelve(ctx context.Context) error {
 		}
 		return !l.over
 	}, nil)
-	if err == nil && s.handed == handed {
+	if err == nil && s.handedOver == handed {
 		s.shelfDue = time.Now().Add(shelfPause)
 	}
 	return err
@@ -148,9 +149,9 @@ func (s *session) roomIn(l *lane, rows int, bytes int64) bool {
 // itself.
 const groupsAtOnce = 16
 
-// tryGroups ends trials that are over, and sends the next group of those whose last one
+// sendTrialGroups ends trials that are over, and sends the next group of those whose last one
 // was delivered. Which topics come first differs from time to time.
-func (s *session) tryGroups(ctx context.Context) error {
+func (s *session) sendTrialGroups(ctx context.Context) error {
 	groups := 0
 	for name, t := range s.trials.topics {
 		topic := s.topicOf(name)
@@ -159,7 +160,7 @@ func (s *session) tryGroups(ctx context.Context) error {
 			continue
 		}
 		if len(s.flights.failures()) > 0 {
-			return errLeftOut // the group may be among them
+			return errNotDelivered // the group may be among them
 		}
 		t.settle()
 		if t.over(topic.shelved == 0) {
@@ -208,7 +209,7 @@ func (s *session) sendShelved(ctx context.Context, limit int, bytes int64, wante
 			return err
 		}
 		n := s.groupOf(t, records, blocked)
-		s.putBack(records[n:])
+		s.shelve(records[n:])
 		records = records[:n]
 	}
 	return s.dispatch(ctx, records)
@@ -220,7 +221,7 @@ func (s *session) groupOf(t *trial, records []*Record, blocked map[string]bool) 
 	var group []*Record
 	var places []int
 	for i, r := range records {
-		if r.Key != nil && blocked[orderKey(r.Topic, r.Key)] || s.refuses(r) != nil {
+		if r.Key != nil && blocked[orderKey(r.Topic, r.Key)] || s.validate(r) != nil {
 			continue
 		}
 		group, places = append(group, r), append(places, i)
@@ -237,8 +238,8 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 	defer s.flights.endRead()
 	q := dialect.ReadQuery{Gaps: runs(rows), Head: s.head, Limit: len(rows) + 1, GapsOnly: true}
 	began := time.Now()
-	b, err := s.collect(ctx, q, len(rows)+1, min(bytes, s.appetite.bytes), nil)
-	s.appetite.learn(b, time.Since(began), err)
+	b, err := s.collect(ctx, q, len(rows)+1, min(bytes, s.budget.bytes), nil)
+	s.budget.adapt(b, time.Since(began), err)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +250,7 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 		}
 		r.lane = s.laneOf(r)
 		if rows[next].id != r.ID || rows[next].lane != r.lane {
-			return nil, errCameBack // another event has the id now
+			return nil, errIDsWentBack // another event has the id now
 		}
 	}
 	if b.cut {
@@ -262,4 +263,28 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 		}
 	}
 	return b.records, nil
+}
+
+// dispatch hands the records of a read to the sink, and sets aside those that it would
+// refuse and those that wait behind one.
+func (s *session) dispatch(ctx context.Context, records []*Record) error {
+	blocked, err := s.blockedAmong(ctx, records)
+	if err != nil {
+		return err
+	}
+	deliver, a := s.sift(records, blocked)
+	s.relay.recentTopics.note(deliver, time.Now())
+	if !s.deliver(ctx, deliver) {
+		return errNotDelivered
+	}
+	s.shelve(a.later)
+	if len(a.rows) > 0 {
+		if err := s.park(ctx, a); err != nil {
+			return err
+		}
+	}
+	if s.refused != nil {
+		return errNotDelivered
+	}
+	return nil
 }

@@ -11,7 +11,7 @@ import (
 // quick: all that it knows of the transaction is deleted, and more of it is to come. A
 // position behind it would have the next owner pass over the manifest (hazard early-position).
 func TestATransactionIsNotConfirmedWhileRecordsOfItMayBeUnacknowledged(t *testing.T) {
-	f := newFlights(maphash.MakeSeed())
+	f := newInFlightSet(maphash.MakeSeed())
 	first, second := &Record{ID: 1}, &Record{ID: 2}
 	f.add([]*Record{first, second})
 	first.SetTransaction(1)

@@ -13,10 +13,10 @@
 // What it remembers beside the table, such as how far it has read, is a hint that may
 // be lost at any time.
 //
-//   - reader.go, torn.go, gaps.go, sweep.go: which rows are read, and when an id is not waited for any more.
+//   - reader.go, snapshot_repair.go, gaps.go, sweep.go: which rows are read, and when an id is not waited for any more.
 //   - flight.go: what has been read and not deleted yet.
 //   - deleter.go: what is deleted, and how a delete is kept from removing anything else.
-//   - lease.go, turn.go, session.go: who may do all this, and for how long.
+//   - lease.go, term.go, session.go: who may do all this, and for how long.
 //
 // What it needs: the tables of package migrations; SELECT and DELETE on outbox_events;
 // SELECT and UPDATE on outbox_leases; the primary, not a standby. Sinks are the packages

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -44,8 +45,8 @@ func (e *RejectedError) Error() string {
 
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// explain says of a database's error at start what to do about it.
-func (r *Relay) explain(err error) error {
+// explainAtStart says of a database's error at start what to do about it.
+func (r *Relay) explainAtStart(err error) error {
 	switch {
 	case dialect.IsMissingTable(err), errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w (%s: %w)", ErrNotMigrated, r.store.Table(), err)

@@ -85,7 +85,7 @@ func moved(t *testing.T, st store, sink Sink, mode Mode) {
 	}.withDefaults(), st)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = r.turns(ctx) }()
+	go func() { defer close(done); _ = r.runTerms(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 }
 

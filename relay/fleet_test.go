@@ -30,7 +30,7 @@ type realFleet struct {
 }
 
 type realProcess struct {
-	*Process
+	*Member
 	dead  atomic.Bool
 	stops []func() error
 	runs  sync.WaitGroup
@@ -99,10 +99,10 @@ func (m mortal) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool
 
 // join starts a process that serves every source.
 func (f *realFleet) join(ttl time.Duration) *realProcess {
-	p := &realProcess{Process: NewProcess()}
+	p := &realProcess{Member: NewMember()}
 	for i, prefix := range f.prefixes {
 		r, err := New(Config{
-			DB: f.db.DB, Dialect: f.db.Dialect, Sink: f.sinks[i], Source: prefix, TablePrefix: prefix, Process: p.Process,
+			DB: f.db.DB, Dialect: f.db.Dialect, Sink: f.sinks[i], Source: prefix, TablePrefix: prefix, Member: p.Member,
 			LeaseTTL: ttl, Logger: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(f.t, err)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -28,7 +29,7 @@ type flight struct {
 	transaction int64
 }
 
-// flights is the in-flight set: what a read must not hand out again.
+// inFlightSet is the in-flight set: what a read must not hand out again.
 //
 // An id enters when it is read, and leaves when its delete has committed and every
 // read that began before that commit has returned: such a read may still show the
@@ -36,7 +37,7 @@ type flight struct {
 // most one such read.
 //
 // Safe for concurrent use: the reader adds, the sink acknowledges, the deleter removes.
-type flights struct {
+type inFlightSet struct {
 	mu      sync.Mutex
 	byID    map[int64]*flight
 	waiting int   // not acknowledged yet
@@ -44,22 +45,22 @@ type flights struct {
 
 	delivered []*flight // acknowledged, not taken by the deleter yet
 	sorted    bool      // delivered ascends
-	nextLook  int       // as many must be delivered before it may hold another long run
+	nextTake  int       // as many must be delivered before it may hold another long run
 	failed    []failure
 
-	aside     map[int64]*flight // delivered rows that somebody else has locked: to be deleted later
-	reading   bool
-	lingering []*flight // deleted while a read was running
+	locked            map[int64]*flight // delivered rows that somebody else has locked: to be deleted later
+	reading           bool
+	deletedDuringRead []*flight // deleted while a read was running
 
 	seed   maphash.Seed
 	recent recent
 	open   openTransactions
 
-	ackedDelivered chan struct{} // a record was delivered: there is something to delete
-	ackedFailed    chan struct{} // a record failed: the session has to end
-	changed        chan struct{} // room was made, or an acknowledgement came
-	total          int64         // delivered so far
-	replayed       int           // delivered out of outbox_parked, where they still are
+	hasDelivered chan struct{} // a record was delivered: there is something to delete
+	hasFailed    chan struct{} // a record failed: the session has to end
+	changed      chan struct{} // room was made, or an acknowledgement came
+	total        int64         // delivered so far
+	replayed     int           // delivered out of outbox_parked, where they still are
 }
 
 // failure is a record that the sink could not deliver.
@@ -68,15 +69,15 @@ type failure struct {
 	err    error
 }
 
-// newFlights makes an empty set. seed is that of its hashes.
-func newFlights(seed maphash.Seed) *flights {
-	return &flights{
-		byID:           make(map[int64]*flight),
-		aside:          make(map[int64]*flight),
-		seed:           seed,
-		ackedDelivered: make(chan struct{}, 1),
-		ackedFailed:    make(chan struct{}, 1),
-		changed:        make(chan struct{}, 1),
+// newInFlightSet makes an empty set. seed is that of its hashes.
+func newInFlightSet(seed maphash.Seed) *inFlightSet {
+	return &inFlightSet{
+		byID:         make(map[int64]*flight),
+		locked:       make(map[int64]*flight),
+		seed:         seed,
+		hasDelivered: make(chan struct{}, 1),
+		hasFailed:    make(chan struct{}, 1),
+		changed:      make(chan struct{}, 1),
 	}
 }
 
@@ -90,25 +91,25 @@ func signal(c chan struct{}) {
 
 // beginRead and endRead enclose a read, from before its statement until its rows
 // have been looked up in the set.
-func (f *flights) beginRead() {
+func (f *inFlightSet) beginRead() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reading = true
 }
 
-func (f *flights) endRead() {
+func (f *inFlightSet) endRead() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reading = false
-	for _, gone := range f.lingering {
+	for _, gone := range f.deletedDuringRead {
 		delete(f.byID, gone.id)
 	}
-	f.lingering = nil
+	f.deletedDuringRead = nil
 }
 
 // lookup says whether a row is in flight, and whether under the same event: an id
 // that is held by another event has come back after a failover or a restore.
-func (f *flights) lookup(id int64, eventID uuid.UUID) (held, same bool) {
+func (f *inFlightSet) lookup(id int64, eventID uuid.UUID) (held, same bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	have, held := f.byID[id]
@@ -116,7 +117,7 @@ func (f *flights) lookup(id int64, eventID uuid.UUID) (held, same bool) {
 }
 
 // add takes in records that are about to be delivered.
-func (f *flights) add(records []*Record) {
+func (f *inFlightSet) add(records []*Record) {
 	slab := make([]flight, len(records))
 	for i, r := range records {
 		slab[i] = flight{id: r.flightID(), eventID: r.EventID, size: recordSize(r), hash: f.hash(r), lane: r.lane}
@@ -133,16 +134,8 @@ func (f *flights) add(records []*Record) {
 	}
 }
 
-// recordOverhead is what a record costs in memory beside its own bytes, in this
-// package and in a sink.
-const recordOverhead = 512
-
-func recordSize(r *Record) int64 {
-	return int64(recordOverhead + len(r.Topic) + len(r.Key) + len(r.Type) + len(r.Payload) + len(r.Headers))
-}
-
 // ack is the Ack that sinks are given.
-func (f *flights) ack(r *Record, err error) {
+func (f *inFlightSet) ack(r *Record, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fl := r.flight
@@ -157,7 +150,7 @@ func (f *flights) ack(r *Record, err error) {
 	switch {
 	case err != nil:
 		f.failed = append(f.failed, failure{record: r, err: err})
-		signal(f.ackedFailed)
+		signal(f.hasFailed)
 	case fl.id < 0: // the reader waits for it, and deletes it from outbox_parked
 		f.open.sent(fl)
 		f.replayed++
@@ -167,17 +160,17 @@ func (f *flights) ack(r *Record, err error) {
 		f.sorted = f.sorted && (len(f.delivered) == 0 || f.delivered[len(f.delivered)-1].id < fl.id)
 		f.delivered = append(f.delivered, fl)
 		f.total++
-		signal(f.ackedDelivered)
+		signal(f.hasDelivered)
 	}
 	signal(f.changed)
 }
 
 // takeDelivered hands at most limit delivered records to the deleter, in ascending
 // order: the long runs, or all of them. They stay in the set.
-func (f *flights) takeDelivered(all bool, limit int) []*flight {
+func (f *inFlightSet) takeDelivered(all bool, limit int) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.delivered) == 0 || !all && len(f.delivered) < f.nextLook {
+	if len(f.delivered) == 0 || !all && len(f.delivered) < f.nextTake {
 		return nil
 	}
 	if !f.sorted {
@@ -187,7 +180,7 @@ func (f *flights) takeDelivered(all bool, limit int) []*flight {
 	if all {
 		n := deletable(len(f.delivered), limit, func(i int) int64 { return f.delivered[i].size })
 		taken := f.delivered[:n:n]
-		f.delivered, f.nextLook = f.delivered[n:], 0
+		f.delivered, f.nextTake = f.delivered[n:], 0
 		return taken
 	}
 	var taken, rest []*flight
@@ -205,7 +198,7 @@ func (f *flights) takeDelivered(all bool, limit int) []*flight {
 		}
 		start = end
 	}
-	f.nextLook = len(rest) + minRun
+	f.nextTake = len(rest) + minRun
 	if len(taken) > 0 {
 		f.delivered = rest
 	}
@@ -222,7 +215,7 @@ func runEnd(sorted []*flight, start int) int {
 }
 
 // putBack returns to the set what the deleter took and could not delete.
-func (f *flights) putBack(taken []*flight) {
+func (f *inFlightSet) putBack(taken []*flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.delivered = append(taken, f.delivered...)
@@ -231,18 +224,18 @@ func (f *flights) putBack(taken []*flight) {
 
 // deleted removes records whose delete has committed, at once or when the read that
 // is running has returned.
-func (f *flights) deleted(gone []*flight) {
+func (f *inFlightSet) deleted(gone []*flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open.deleted(gone)
 	for _, fl := range gone {
-		delete(f.aside, fl.id)
+		delete(f.locked, fl.id)
 		if fl.id < 0 {
 			f.replayed--
 		}
 	}
 	if f.reading {
-		f.lingering = append(f.lingering, gone...)
+		f.deletedDuringRead = append(f.deletedDuringRead, gone...)
 	} else {
 		for _, fl := range gone {
 			delete(f.byID, fl.id)
@@ -253,7 +246,7 @@ func (f *flights) deleted(gone []*flight) {
 
 // counts returns how many records are in flight, how many of them the sink has not
 // acknowledged, and the bytes of those.
-func (f *flights) counts() (held, waiting int, bytes int64) {
+func (f *inFlightSet) counts() (held, waiting int, bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.byID), f.waiting, f.bytes
@@ -261,26 +254,26 @@ func (f *flights) counts() (held, waiting int, bytes int64) {
 
 // undeleted counts the delivered records whose delete has not committed and is to be
 // expected: none that was set aside.
-func (f *flights) undeleted() int {
+func (f *inFlightSet) undeleted() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.byID) - len(f.lingering) - f.waiting - len(f.failed) - f.replayed - len(f.aside)
+	return len(f.byID) - len(f.deletedDuringRead) - f.waiting - len(f.failed) - f.replayed - len(f.locked)
 }
 
-func (f *flights) deliveredTotal() int64 {
+func (f *inFlightSet) deliveredTotal() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.total
 }
 
-func (f *flights) failures() []failure {
+func (f *inFlightSet) failures() []failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failed
 }
 
 // deliveredOf returns the flights of those records that were delivered.
-func (f *flights) deliveredOf(records []*Record) []*flight {
+func (f *inFlightSet) deliveredOf(records []*Record) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var delivered []*flight
@@ -293,15 +286,15 @@ func (f *flights) deliveredOf(records []*Record) []*flight {
 }
 
 // leftover lists delivered records whose delete is not known to have committed.
-func (f *flights) leftover() []dialect.Delivered {
+func (f *inFlightSet) leftover() []dialect.Delivered {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append(places(f.delivered), places(slices.Collect(maps.Values(f.aside)))...)
+	return append(places(f.delivered), places(slices.Collect(maps.Values(f.locked)))...)
 }
 
 // hash is a number for a record's topic and key, 0 if it has none. Two keys may share
 // one: whoever uses it must be safe when they do.
-func (f *flights) hash(r *Record) uint64 {
+func (f *inFlightSet) hash(r *Record) uint64 {
 	if r.Key == nil {
 		return 0
 	}
@@ -314,7 +307,7 @@ func keyHash(seed maphash.Seed, topic string, key []byte) uint64 {
 }
 
 // waitingKeys returns the hashes of the keys of which records are not acknowledged yet.
-func (f *flights) waitingKeys() map[uint64]bool {
+func (f *inFlightSet) waitingKeys() map[uint64]bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	keys := make(map[uint64]bool)
@@ -327,14 +320,14 @@ func (f *flights) waitingKeys() map[uint64]bool {
 }
 
 // waitingFor reports whether any of the records is not acknowledged yet.
-func (f *flights) waitingFor(records []*Record) bool {
+func (f *inFlightSet) waitingFor(records []*Record) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.ContainsFunc(records, func(r *Record) bool { return r.flight != nil && !r.flight.acked })
 }
 
 // waitingOf counts the records of a topic that the sink has not acknowledged.
-func (f *flights) waitingOf(t *topicState) int {
+func (f *inFlightSet) waitingOf(t *topicState) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return t.waiting
@@ -342,17 +335,64 @@ func (f *flights) waitingOf(t *topicState) int {
 
 // overtaken reports whether a later record of the failed one's key was delivered, or
 // might have been.
-func (f *flights) overtaken(failed *Record) bool {
+func (f *inFlightSet) overtaken(failed *Record) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.recent.overtaken(failed.flight)
 }
 
 // confirmed returns the number up to which every transaction's rows are deleted.
-func (f *flights) confirmed() int64 {
+func (f *inFlightSet) confirmed() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.open.confirmed(f.waiting == 0)
 }
 
 func (fl *flight) event() dialect.Event { return dialect.Event{ID: fl.id, EventID: fl.eventID} }
+
+func (fl *flight) place() dialect.Delivered {
+	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
+}
+
+func (fl *flight) parkedPlace() dialect.DeliveredParked {
+	return dialect.DeliveredParked{
+		ParkedEvent: dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID}, Size: fl.size,
+		Partition: fl.partition, Offset: fl.offset, Placed: fl.placed,
+	}
+}
+
+// list copies the set's rows of outbox_events, ascending.
+func (f *inFlightSet) list() []dialect.Event {
+	f.mu.Lock()
+	rows := make([]dialect.Event, 0, len(f.byID))
+	for id, fl := range f.byID {
+		if id > 0 {
+			rows = append(rows, fl.event())
+		}
+	}
+	f.mu.Unlock()
+	slices.SortFunc(rows, func(a, b dialect.Event) int { return cmp.Compare(a.ID, b.ID) })
+	return rows
+}
+
+// addLocked reports whether these are the first.
+func (f *inFlightSet) addLocked(rows []*flight) (first bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first = len(f.locked) == 0
+	for _, fl := range rows {
+		f.locked[fl.id] = fl
+	}
+	return first
+}
+
+func (f *inFlightSet) lockedRows() []*flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := make([]*flight, 0, len(f.locked))
+	for _, fl := range f.locked {
+		rows = append(rows, fl)
+	}
+	slices.SortFunc(rows, func(a, b *flight) int { return int(a.id - b.id) })
+	return rows
+}

@@ -38,20 +38,20 @@ type proof struct {
 type gapSet struct {
 	gaps []gap
 	max  int
-	// rests are the open writers that do nothing, by ID. One that was forgotten would
+	// idle are the open writers that do nothing, by ID. One that was forgotten would
 	// otherwise keep every gap that comes after it.
-	rests map[string]rest
+	idle map[string]idleWriter
 }
 
-// rest is that of a writer from one look to the next. Ids that are given out
+// idleWriter is that of a writer from one look to the next. Ids that are given out
 // meanwhile are not its own: it has executed nothing to take one.
-type rest struct {
+type idleWriter struct {
 	mark  string
 	given int64 // when it was first seen at rest, no higher id had been given out
 }
 
 // reset forgets all that was seen.
-func (s *gapSet) reset() { s.gaps, s.rests = nil, nil }
+func (s *gapSet) reset() { s.gaps, s.idle = nil, nil }
 
 // ranges lists the gaps for a read.
 func (s *gapSet) ranges() []dialect.Range {
@@ -79,8 +79,8 @@ func (s *gapSet) asleep() (asleep [][]uint64) {
 	return asleep
 }
 
-// looked takes in that a read has looked at all gaps.
-func (s *gapSet) looked() {
+// noteRead takes in that a read has looked at all gaps.
+func (s *gapSet) noteRead() {
 	for i := range s.gaps {
 		s.gaps[i].due = false
 	}
@@ -233,7 +233,7 @@ func (s *gapSet) observe(w dialect.Writers) {
 	if !w.Known {
 		return
 	}
-	s.noteRests(w)
+	s.noteIdle(w)
 	updated, ended := make(map[*proof]bool), make(map[*proof]bool)
 	firsts := make(map[int]*proof) // by how many writers were at rest before the gap's ids were given out
 	for i := range s.gaps {
@@ -271,29 +271,29 @@ func (s *gapSet) unify() {
 	}
 }
 
-// noteRests keeps of the writers at rest since when they are.
-func (s *gapSet) noteRests(w dialect.Writers) {
-	rests := make(map[string]rest)
+// noteIdle keeps of the writers at rest since when they are.
+func (s *gapSet) noteIdle(w dialect.Writers) {
+	rests := make(map[string]idleWriter)
 	for _, writer := range w.Open {
-		switch before, ok := s.rests[writer.ID]; {
+		switch before, ok := s.idle[writer.ID]; {
 		case writer.Rest == "":
 		case ok && before.mark == writer.Rest:
 			rests[writer.ID] = before
 		case w.Given > 0:
-			rests[writer.ID] = rest{mark: writer.Rest, given: w.Given}
+			rests[writer.ID] = idleWriter{mark: writer.Rest, given: w.Given}
 		}
 	}
-	s.rests = rests
+	s.idle = rests
 }
 
 // mayFill leaves out the writers that were at rest before an id was given out, and are
 // still. The higher the id, the more they are: as many for two ids are the same ones.
 func (s *gapSet) mayFill(id int64, open []dialect.Writer) []dialect.Writer {
-	if len(s.rests) == 0 {
+	if len(s.idle) == 0 {
 		return open
 	}
 	return slices.DeleteFunc(slices.Clone(open), func(w dialect.Writer) bool {
-		r, resting := s.rests[w.ID]
+		r, resting := s.idle[w.ID]
 		return resting && r.given < id
 	})
 }

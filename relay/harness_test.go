@@ -203,7 +203,7 @@ func newBench(t *testing.T, db dbtest.Database) *bench {
 	return &bench{t: t, db: db, ob: ob, sink: &testSink{}, cfg: Config{
 		PollMax: 2 * time.Millisecond, LeaseTTL: time.Minute, DrainTimeout: 10 * time.Second,
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
-		askedEvery: 5 * time.Millisecond,
+		requestsEvery: 5 * time.Millisecond,
 	}}
 }
 

@@ -205,7 +205,7 @@ func TestHazardAnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 		s.highest = 1
 
 		_, err = s.read(t.Context(), 10, 1<<20)
-		require.ErrorIs(t, err, errCameBack, "by a read from the start")
+		require.ErrorIs(t, err, errIDsWentBack, "by a read from the start")
 		s.head = 1
 		defer s.endSweep()
 		s.beginSweep(t.Context())
@@ -214,7 +214,7 @@ func TestHazardAnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 			swept = s.sweep(t.Context(), 0, 1)
 			return s.sweeper.running == nil
 		})
-		require.ErrorIs(t, swept, errCameBack, "by the sweep, when no read asks for it")
+		require.ErrorIs(t, swept, errIDsWentBack, "by the sweep, when no read asks for it")
 	})
 }
 
@@ -231,7 +231,7 @@ func (d *deleting) Delete(ctx context.Context, l dialect.Lease, what dialect.Del
 	return n, err
 }
 
-// A delivered row was deleted by hand: the turn ends, and Run with it. What the session had
+// A delivered row was deleted by hand: the term ends, and Run with it. What the session had
 // delivered and not deleted yet is deleted now; the next owner would send it again.
 func TestARunThatEndsWithItsTurnDeletesWhatWasDelivered(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {

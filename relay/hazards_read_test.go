@@ -199,8 +199,8 @@ func TestHazardAStoredHeadReorders(t *testing.T) {
 
 func contains(values []string, want string) bool { return slices.Contains(values, want) }
 
-// inFlightSet is what the scenario of hazard read-during-delete needs of the in-flight set.
-type inFlightSet interface {
+// deliverySet is what the scenario of hazard read-during-delete needs of the in-flight set.
+type deliverySet interface {
 	beginRead()
 	endRead()
 	add([]*Record)
@@ -211,14 +211,14 @@ type inFlightSet interface {
 }
 
 // forgetful lets go of an id as soon as its delete has committed.
-type forgetful struct{ *flights }
+type forgetful struct{ *inFlightSet }
 
 func (forgetful) beginRead() {}
 
 // Hazard read-during-delete: a read takes its snapshot; the row's delete commits; the read
 // returns the row. Who has let go of the id by then sends it again.
 func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
-	scenario := func(set inFlightSet) (resent bool) {
+	scenario := func(set deliverySet) (resent bool) {
 		r := &Record{ID: 1, EventID: uuid.New()}
 		set.add([]*Record{r})
 		set.beginRead() // the snapshot still has row 1
@@ -230,8 +230,8 @@ func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
 		require.False(t, after, "the id must not stay for ever")
 		return !held
 	}
-	require.False(t, scenario(newFlights(maphash.MakeSeed())))
-	require.True(t, scenario(forgetful{newFlights(maphash.MakeSeed())}), "the scenario does not catch the naive way")
+	require.False(t, scenario(newInFlightSet(maphash.MakeSeed())))
+	require.True(t, scenario(forgetful{newInFlightSet(maphash.MakeSeed())}), "the scenario does not catch the naive way")
 }
 
 // slowRead holds back the rows of a read, between its snapshot and the relay, until

@@ -20,17 +20,17 @@ type health struct {
 
 // partOutage is the outage of a part.
 type partOutage struct {
-	since time.Time
-	err   error                // that came last with another cause than the one before
-	cause string               // of err
-	told  map[string]time.Time // causes → when the log had them last
+	since  time.Time
+	err    error                // that came last with another cause than the one before
+	cause  string               // of err
+	logged map[string]time.Time // causes → when the log had them last
 }
 
 // causeRest is how long a cause that comes back is not told again: two may take turns. At
-// most causesTold are told in that time.
+// most causesLogged are told in that time.
 const (
-	causeRest  = time.Minute
-	causesTold = 20
+	causeQuiet   = time.Minute
+	causesLogged = 20
 )
 
 // Parts that fail and recover each by itself: reads may succeed while deletes do not.
@@ -54,7 +54,7 @@ func (h *health) paused(part string, err error) {
 	now, cause := time.Now(), outageCause(err)
 	o, already := h.failed[part]
 	if !already {
-		h.failed[part] = &partOutage{since: now, err: err, cause: cause, told: map[string]time.Time{cause: now}}
+		h.failed[part] = &partOutage{since: now, err: err, cause: cause, logged: map[string]time.Time{cause: now}}
 		h.log.Warn("delivery paused: will go on by itself", "outage_of", part, "error", err)
 		return
 	}
@@ -62,22 +62,21 @@ func (h *health) paused(part string, err error) {
 		return
 	}
 	o.err, o.cause = err, cause
-	maps.DeleteFunc(o.told, func(_ string, at time.Time) bool { return now.Sub(at) >= causeRest })
-	if _, lately := o.told[cause]; lately || len(o.told) >= causesTold {
+	maps.DeleteFunc(o.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= causeQuiet })
+	if _, lately := o.logged[cause]; lately || len(o.logged) >= causesLogged {
 		return
 	}
-	o.told[cause] = now
+	o.logged[cause] = now
 	h.log.Warn("delivery is still paused, and what stands in its way is another now", "outage_of", part,
 		"since", o.since.UTC().Format(time.RFC3339), "error", err)
 }
 
-// outageCause is what tells one cause of an outage from another: what the error says of it
-// (Causer), else its text without numbers. Counts and times differ from one look to the
-// next.
+// outageCause names the cause of an outage: what an OutageError says, else the error's text
+// without its numbers. Counts and times change while the cause stays.
 func outageCause(err error) string {
-	var causer Causer
-	if errors.As(err, &causer) {
-		return causer.OutageCause()
+	var named OutageError
+	if errors.As(err, &named) {
+		return named.OutageCause()
 	}
 	return strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {

@@ -74,7 +74,7 @@ func TestCausesThatTakeTurnsAreToldOnceAMinute(t *testing.T) {
 		for n := range 1000 {
 			h.paused(partSink, &causedError{"x", fmt.Sprint(n)})
 		}
-		require.LessOrEqual(t, log.count("still paused")-before, causesTold)
+		require.LessOrEqual(t, log.count("still paused")-before, causesLogged)
 	})
 }
 
@@ -93,7 +93,7 @@ func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 	}}
 	r, err := New(Config{
 		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
-		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, blindAfter: 100 * time.Millisecond,
+		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, unreachableAfter: 100 * time.Millisecond,
 	})
 	require.NoError(t, err)
 	outage := func() dialect.Outage {

@@ -45,11 +45,11 @@ func TestIdleSourcesBackOff(t *testing.T) {
 	counted := faultdb.Open(db.DB, count.hook)
 	defer counted.Close()
 	counted.SetMaxOpenConns(6)
-	process := NewProcess()
+	process := NewMember()
 	var stops []func() error
 	for i, prefix := range f.prefixes {
 		r, err := New(Config{
-			DB: counted, Dialect: db.Dialect, Sink: f.sinks[i], Source: prefix, TablePrefix: prefix, Process: process,
+			DB: counted, Dialect: db.Dialect, Sink: f.sinks[i], Source: prefix, TablePrefix: prefix, Member: process,
 			LeaseTTL: 30 * time.Second, Logger: slog.New(slog.DiscardHandler),
 		})
 		require.NoError(t, err)

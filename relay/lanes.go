@@ -1,29 +1,8 @@
 package relay
 
 import (
-	"context"
 	"time"
 )
-
-// Lanes is a Session that knows which records wait for the same thing, as those of one
-// partition do. One that stands still then holds back its own records and no others. A
-// session that is none has one lane for each topic.
-type Lanes interface {
-	Session
-
-	// Learn finds out what Lane and Ready need to know of the records' topics. It waits for
-	// an answer, though not for longer than a second.
-	Learn(ctx context.Context, records []*Record)
-
-	// Lane returns the number of r's lane within its topic: Kafka's partition. As long as
-	// the session lives, a key keeps its lane. It does not block.
-	Lane(r *Record) int32
-
-	// Ready is false if records of the lane would do nothing but wait in the session, for a
-	// topic that does not exist or a partition without a leader. The relay leaves them in
-	// the table, and asks again. Records that Refuses knows are ready. It does not block.
-	Ready(topic string, lane int32) bool
-}
 
 // lane is a part of a topic whose records wait for the same thing.
 type lane struct {
@@ -82,8 +61,8 @@ func newLaneSet() laneSet {
 // laneOf returns the lane that r goes.
 func (s *session) laneOf(r *Record) *lane {
 	number := int32(0)
-	if s.laned != nil {
-		number = s.laned.Lane(r)
+	if s.sinkLanes != nil {
+		number = s.sinkLanes.Lane(r)
 	}
 	if last := s.lanes.last; last != nil && last.number == number && last.topic.name == r.Topic {
 		return last
@@ -132,7 +111,7 @@ func (s *session) ready(l *lane) bool {
 	if !l.rest.IsZero() && time.Now().Before(l.rest) {
 		return false
 	}
-	return s.laned == nil || s.laned.Ready(l.topic.name, l.number)
+	return s.sinkLanes == nil || s.sinkLanes.Ready(l.topic.name, l.number)
 }
 
 // split takes from records those whose lanes are full: a lane may hold as much of the

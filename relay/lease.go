@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// keeper renews a lease and ends the turn when it can no longer be trusted.
+// keeper renews a lease and ends the term when it can no longer be trusted.
 //
 // The database's clock decides whether others may claim. The holder cannot see that
 // clock, so it trusts its lease by its own monotonic clock, counted from the start of
@@ -24,14 +25,14 @@ type keeper struct {
 	lease dialect.Lease
 	ttl   time.Duration
 
-	// What the lease row keeps, as far as this turn knows. Its sessions alone use it.
-	mode     Mode
-	position []byte
-	blocked  *blockedKeys
-	keeping  sync.Mutex
-	kept     *proved                // in the lease row
-	proved   atomic.Pointer[proved] // what a session may start with; nil: nothing
-	sweepDue time.Time              // when the next sweep is due; zero: at once
+	// What the lease row keeps, as far as this term knows. Its sessions alone use it.
+	mode            Mode
+	position        []byte
+	blocked         *blockedKeys
+	saving          sync.Mutex
+	savedCheckpoint *checkpoint                // in the lease row
+	checkpoint      atomic.Pointer[checkpoint] // what a session may start with; nil: nothing
+	sweepDue        time.Time                  // when the next sweep is due; zero: at once
 
 	ctx    context.Context // ends when the lease cannot be trusted any more
 	cancel context.CancelCauseFunc
@@ -42,36 +43,38 @@ type keeper struct {
 	until time.Time // monotonic
 }
 
-// errLeaseExpired ends a turn whose lease could not be renewed in time.
+// errLeaseExpired ends a term whose lease could not be renewed in time.
 var errLeaseExpired = errors.New("the lease could not be renewed in time")
 
-// newKeeper starts a turn. began is from before the claim was sent.
+// newKeeper starts a term. began is from before the claim was sent.
 func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration, began time.Time) *keeper {
 	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position, blocked: newBlockedKeys()}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	k.term, k.end = context.WithCancelCause(k.ctx)
-	if k.kept = parseProved(l.Proved, l); k.kept == nil && len(l.Proved) > 0 {
-		k.kept = &proved{} // to be overwritten
+	if k.savedCheckpoint = parseCheckpoint(l.Proved, l); k.savedCheckpoint == nil && len(l.Proved) > 0 {
+		k.savedCheckpoint = &checkpoint{} // to be overwritten
 	} else {
-		k.proved.Store(k.kept)
+		k.checkpoint.Store(k.savedCheckpoint)
 	}
 	k.trust(began)
 	return k
 }
 
-// heed ends the turn if that is what err says of the lease: at once when another owner has
-// it. When another server answers, or the history of this one was set back, what the turn
-// knows may be ahead of what the tables say: which rows are deleted, and the position in
-// the manifests that follows from it. Nothing of it may be written there. So the turn ends in
-// order, in the time that the lease leaves: what is on its way is waited for, and the
-// lease is claimed anew, with what its row says.
-func (k *keeper) heed(err error) {
+// endIfLost ends the term if err says that the lease cannot be used any more, and returns err.
+//
+// The term ends at once when another owner has the lease. When another server answers, or ids
+// went back, what the term knows may be ahead of what the tables say: which rows are deleted,
+// and the position in the manifests. None of that may be written to the tables. So the term
+// ends in order, within the time that the lease leaves: the relay waits for the records on
+// their way, and then claims the lease anew, with what its row says.
+func (k *keeper) endIfLost(err error) error {
 	switch {
 	case errors.Is(err, dialect.ErrLeaseLost):
 		k.lost(err)
-	case errors.Is(err, dialect.ErrServerChanged), errors.Is(err, errCameBack):
+	case errors.Is(err, dialect.ErrServerChanged), errors.Is(err, errIDsWentBack):
 		k.end(err)
 	}
+	return err
 }
 
 func (k *keeper) trust(began time.Time) {
@@ -97,10 +100,10 @@ func (k *keeper) valid() bool {
 	return k.ctx.Err() == nil
 }
 
-// lost ends the turn.
+// lost ends the term.
 func (k *keeper) lost(cause error) { k.cancel(cause) }
 
-// run renews until the turn ends. It returns when the lease is lost or ctx ends.
+// run renews until the term ends. It returns when the lease is lost or ctx ends.
 func (k *keeper) run() {
 	var watching sync.WaitGroup
 	watching.Go(k.watch)
@@ -113,10 +116,10 @@ func (k *keeper) run() {
 		switch {
 		case err == nil:
 			k.trust(began)
-			k.keepProved(k.ctx)
+			k.saveCheckpoint(k.ctx)
 			every = k.ttl / 3
 		default:
-			k.heed(err)
+			k.endIfLost(err)
 			every = k.ttl / 10
 		}
 	}
@@ -134,7 +137,7 @@ func (k *keeper) renew(began time.Time) error {
 	return k.store.Renew(ctx, k.lease, k.ttl)
 }
 
-// watch ends the turn at the deadline, also while a renewal hangs.
+// watch ends the term at the deadline, also while a renewal hangs.
 func (k *keeper) watch() {
 	for k.valid() {
 		sleep(k.ctx, time.Until(k.deadline()), nil)
@@ -146,18 +149,18 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
 	began, owner := time.Now(), newOwner()
-	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: owner, Mode: string(r.cfg.Mode), TTL: r.cfg.LeaseTTL, Unsure: r.unsure})
-	r.unsure = uuid.Nil
+	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: owner, Mode: string(r.cfg.Mode), TTL: r.cfg.LeaseTTL, Unsure: r.unsureOwner})
+	r.unsureOwner = uuid.Nil
 	if err != nil {
-		r.unsure = owner // it may have been granted
+		r.unsureOwner = owner // it may have been granted
 		return nil, fmt.Errorf("claim the lease of %s: %w", r.store.Table(), err)
 	}
 	if !claimed {
 		return nil, nil
 	}
-	if r.cameBack {
+	if r.idsWentBack {
 		l.Proved = []byte("{}") // it was said of other rows
 	}
-	r.cameBack = false
+	r.idsWentBack = false
 	return newKeeper(context.WithoutCancel(ctx), r.store, l, r.cfg.LeaseTTL, began), nil
 }

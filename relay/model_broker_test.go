@@ -39,8 +39,8 @@ func (s *modelSink) Open(_ context.Context, ack Ack) (Session, error) {
 	return session, nil
 }
 
-// Refuses knows of half of the events that the broker would refuse.
-func (s *modelSession) Refuses(r *Record) error {
+// Validate knows of half of the events that the broker would refuse.
+func (s *modelSession) Validate(r *Record) error {
 	if s.m.poison[r.EventID] && r.ID%2 == 0 {
 		return errRefused
 	}

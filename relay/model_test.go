@@ -95,7 +95,7 @@ type modelRelay struct {
 	// uncertain: the last delete failed, and may have committed.
 	uncertain bool
 
-	trials *trials // of the turn
+	trials *trials // of the term
 }
 
 func newModel(t *rapid.T, mode Mode) *model {
@@ -158,7 +158,7 @@ func (m *model) play() {
 		steps["claim"+name], steps["delete"+name], steps["look"+name] = r.claimLease, r.remove, r.look
 		steps["keep"+name] = func() {
 			if r.keeper != nil {
-				r.keeper.keepProved(context.Background())
+				r.keeper.saveCheckpoint(context.Background())
 			}
 		}
 		steps["resolve"+name], steps["crash"+name], steps["obey"+name] = r.resolve, r.crash, r.obey
@@ -280,7 +280,7 @@ func (m *model) expire() {
 }
 
 // knows: the process has delivered what may still be in the tables.
-func (r *modelRelay) knows() bool { return len(r.carried)+len(r.unparked) > 0 }
+func (r *modelRelay) knows() bool { return len(r.leftover)+len(r.leftoverParked) > 0 }
 
 func (m *model) catchUp() {
 	m.standby = &modelStandby{m.db.copied(), maps.Clone(m.versions), maps.Clone(m.written)}
@@ -327,8 +327,8 @@ func (r *modelRelay) claimLease() {
 // begin opens a session.
 func (r *modelRelay) begin() {
 	r.sink = nil
-	if err := r.deleteCarried(context.Background(), r.keeper); err != nil {
-		r.keeper.heed(err)
+	if err := r.deleteLeftover(context.Background(), r.keeper); err != nil {
+		r.keeper.endIfLost(err)
 		r.end(outcome{})
 		return
 	}
@@ -359,10 +359,10 @@ func (s *innocents) Park(ctx context.Context, l dialect.Lease, rows []dialect.Pa
 	return s.memStore.Park(ctx, l, rows)
 }
 
-// end does what a turn does after a session.
+// end does what a term does after a session.
 func (r *modelRelay) end(out outcome) {
 	r.session = nil
-	r.carried = append(r.carried, out.leftover...)
+	r.leftover = append(r.leftover, out.leftover...)
 	if r.keeper.term.Err() != nil || r.zombie {
 		_, _ = r.lost(context.Background(), r.keeper, out)
 		r.keeper.cancel(nil)
@@ -372,7 +372,7 @@ func (r *modelRelay) end(out outcome) {
 	for _, rejected := range out.rejected {
 		_ = r.parkRefused(r.keeper, rejected)
 	}
-	if r.m.healing || out.undelivered+len(r.carried)+len(r.unparked) > 0 || rapid.Bool().Draw(r.m.t, "go on") {
+	if r.m.healing || out.undelivered+len(r.leftover)+len(r.leftoverParked) > 0 || rapid.Bool().Draw(r.m.t, "go on") {
 		return // the next step begins a session
 	}
 	r.release(r.keeper)
@@ -383,7 +383,7 @@ func (r *modelRelay) end(out outcome) {
 // close ends the session as run does: what is on its way is resolved, or given up.
 func (r *modelRelay) close() {
 	s := r.session
-	s.untold = len(s.flights.failures())
+	s.failuresBeforeStop = len(s.flights.failures())
 	for s.flights.undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
 		if r.resolve(); !r.m.healing && rapid.IntRange(1, 3).Draw(r.m.t, "give up") == 1 {
 			break
@@ -412,11 +412,11 @@ func (r *modelRelay) poll() {
 	if rows <= 0 || bytes <= 0 {
 		return
 	}
-	if s.reread.Swap(false) {
+	if s.readFromStart.Swap(false) {
 		s.startOver()
 		r.keeper.blocked.forget()
 	}
-	err := s.askProved(modelContext{r})
+	err := s.reloadCheckpoint(modelContext{r})
 	if err == nil {
 		err = s.loadBlocked(modelContext{r})
 	}
@@ -425,20 +425,20 @@ func (r *modelRelay) poll() {
 		_, _, err = s.poll(modelContext{r})
 	}
 	if err == nil {
-		err = s.unshelve(modelContext{r})
+		err = s.sendFromShelf(modelContext{r})
 	}
 	if err == nil {
-		s.provedDue = time.Time{}
-		s.noteProved(time.Now())
+		s.checkpointDue = time.Time{}
+		s.updateCheckpoint(time.Now())
 	}
 	r.read(err)
 }
 
 // read takes in how a step of the reader ended.
 func (r *modelRelay) read(err error) {
-	r.keeper.heed(err)
+	r.keeper.endIfLost(err)
 	switch {
-	case errors.Is(err, errLeftOut), r.keeper.term.Err() != nil, len(r.session.flights.failures()) > 0:
+	case errors.Is(err, errNotDelivered), r.keeper.term.Err() != nil, len(r.session.flights.failures()) > 0:
 		r.close()
 	case err != nil:
 		r.session.readAgain()
@@ -451,14 +451,14 @@ func (r *modelRelay) obey() {
 	}
 	err := r.session.loadBlocked(modelContext{r})
 	if err == nil {
-		err = r.session.obey(modelContext{r})
+		err = r.session.handleRequests(modelContext{r})
 	}
 	r.read(err)
 }
 
 func (r *modelRelay) look() {
 	if r.session != nil {
-		_ = r.session.look(context.Background())
+		_ = r.session.probeWriters(context.Background())
 		r.session.gaps.merge()
 	}
 }
@@ -478,7 +478,7 @@ func (r *modelRelay) remove() {
 		s.flights.putBack(taken)
 	}
 	if s.tx != nil && !r.zombie {
-		s.keepPosition(context.Background(), s.tx, s.flights.confirmed())
+		s.savePosition(context.Background(), s.tx, s.flights.confirmed())
 	}
 }
 
@@ -500,11 +500,11 @@ func (r *modelRelay) crash() {
 	if r.keeper != nil {
 		r.keeper.cancel(nil)
 	}
-	if r.keeper != nil && !r.zombie || r.m.db.lease.owner == r.unsure {
+	if r.keeper != nil && !r.zombie || r.m.db.lease.owner == r.unsureOwner {
 		r.m.db.lease.owner = uuid.Nil // in time
 	}
 	r.keeper, r.session, r.zombie, r.sink = nil, nil, false, nil
-	r.carried, r.unparked, r.unsure = nil, nil, uuid.Nil // a new process
+	r.leftover, r.leftoverParked, r.unsureOwner = nil, nil, uuid.Nil // a new process
 	r.overtaken = map[uuid.UUID]string{}
 }
 

@@ -76,7 +76,7 @@ func TestUnderSkipNothingIsDeliveredBeforeAllMarksAreMade(t *testing.T) {
 		s := b.session()
 		b.commit("k", "k2")
 		require.Error(t, s.loadBlocked(t.Context()))
-		require.False(t, s.settled)
+		require.False(t, s.blockedLoaded)
 		require.Error(t, s.loadBlocked(t.Context()))
 		require.NoError(t, s.loadBlocked(t.Context()))
 		b.parkedAre("k failed overtaken")

@@ -24,13 +24,13 @@ import (
 // blockedReason is the error of rows that are parked behind another.
 const blockedReason = "waits behind an earlier event of its key"
 
-// aside are records of a read that are not for the sink.
-type aside struct {
+// parking are records of a read that are not for the sink.
+type parking struct {
 	rows    []dialect.Parking
 	records []*Record         // the same
 	first   *Record           // the first that was refused, and
 	err     error             // why
-	fresh   map[string]uint64 // keys that become blocked by it, with their hashes
+	blocks  map[string]uint64 // keys that become blocked by it, with their hashes
 
 	// later are those that may be parked only when an earlier record of their key is
 	// acknowledged, and what comes behind them in their lane.
@@ -38,34 +38,10 @@ type aside struct {
 	busy  map[uint64]bool // keys with such a record; nil: nobody has asked
 }
 
-// dispatch hands the records of a read to the sink, and sets aside those that it would
-// refuse and those that wait behind one.
-func (s *session) dispatch(ctx context.Context, records []*Record) error {
-	blocked, err := s.blockedAmong(ctx, records)
-	if err != nil {
-		return err
-	}
-	deliver, a := s.sift(records, blocked)
-	s.relay.used.note(deliver, time.Now())
-	if !s.deliver(ctx, deliver) {
-		return errLeftOut
-	}
-	s.putBack(a.later)
-	if len(a.rows) > 0 {
-		if err := s.park(ctx, a); err != nil {
-			return err
-		}
-	}
-	if s.refused != nil {
-		return errLeftOut
-	}
-	return nil
-}
-
 // sift tells apart what goes to the sink and what is set aside, by the keys that are
 // blocked. By the policy halt it stops at the first record that would be refused.
-func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*Record, a aside) {
-	if len(blocked) == 0 && s.judge == nil && len(s.relay.cfg.Topics) == 0 {
+func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*Record, a parking) {
+	if len(blocked) == 0 && s.validator == nil && len(s.relay.cfg.Topics) == 0 {
 		return records, a
 	}
 	deliver = records[:0]
@@ -74,14 +50,14 @@ func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*R
 			a.later = append(a.later, r)
 			continue
 		}
-		if r.Key != nil && len(blocked)+len(a.fresh) > 0 {
+		if r.Key != nil && len(blocked)+len(a.blocks) > 0 {
 			key := orderKey(r.Topic, r.Key)
-			if _, fresh := a.fresh[key]; fresh || blocked[key] {
-				a.set(r, dialect.Parking{State: dialect.ParkBlocked, Error: blockedReason})
+			if _, fresh := a.blocks[key]; fresh || blocked[key] {
+				a.add(r, dialect.Parking{State: dialect.ParkBlocked, Error: blockedReason})
 				continue
 			}
 		}
-		err := s.refuses(r)
+		err := s.validate(r)
 		switch {
 		case err == nil:
 			deliver = append(deliver, r)
@@ -103,7 +79,7 @@ func (s *session) sift(records []*Record, blocked map[string]bool) (deliver []*R
 
 // mustWait reports whether an earlier record of r's key is with the sink, or about to be.
 // If that one failed, it would be read again and be parked behind r.
-func (s *session) mustWait(r *Record, a *aside, deliver []*Record) bool {
+func (s *session) mustWait(r *Record, a *parking, deliver []*Record) bool {
 	if r.Key == nil || s.relay.cfg.OnRejection != BlockKey {
 		return false
 	}
@@ -116,43 +92,43 @@ func (s *session) mustWait(r *Record, a *aside, deliver []*Record) bool {
 	return a.busy[s.flights.hash(r)]
 }
 
-// refuses asks whether r would be refused for what it is.
-func (s *session) refuses(r *Record) error {
+// validate asks whether r would be refused for what it is.
+func (s *session) validate(r *Record) error {
 	if !s.relay.topics.allows(r.Topic) {
 		return fmt.Errorf("topic %q is not on the allow-list (Config.Topics, --topics): add it there, then retry", r.Topic)
 	}
-	if s.judge != nil {
-		return s.judge.Refuses(r)
+	if s.validator != nil {
+		return s.validator.Validate(r)
 	}
 	return nil
 }
 
-func (a *aside) refuse(r *Record, err error, s *session) {
+func (a *parking) refuse(r *Record, err error, s *session) {
 	if a.first == nil {
 		a.first, a.err = r, err
 	}
 	blocks := r.Key != nil && s.relay.cfg.OnRejection == BlockKey
 	if blocks {
-		if a.fresh == nil {
-			a.fresh = make(map[string]uint64)
+		if a.blocks == nil {
+			a.blocks = make(map[string]uint64)
 		}
-		a.fresh[orderKey(r.Topic, r.Key)] = s.flights.hash(r)
+		a.blocks[orderKey(r.Topic, r.Key)] = s.flights.hash(r)
 	}
 	// By the policy skip later events of the key go on: this one is overtaken by them.
-	a.set(r, dialect.Parking{State: dialect.ParkFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
+	a.add(r, dialect.Parking{State: dialect.ParkFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
 }
 
-// set sets a record aside.
-func (a *aside) set(r *Record, p dialect.Parking) {
+// add sets a record aside.
+func (a *parking) add(r *Record, p dialect.Parking) {
 	p.Event, p.Size = r.event(), recordSize(r)
 	a.rows, a.records = append(a.rows, p), append(a.records, r)
 	r.letGo()
 }
 
 // park moves rows aside, and blocks their keys.
-func (s *session) park(ctx context.Context, a aside) error {
+func (s *session) park(ctx context.Context, a parking) error {
 	if len(s.flights.failures()) > 0 || !s.keeper.valid() {
-		return errLeftOut // what failed may be of the keys
+		return errNotDelivered // what failed may be of the keys
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
@@ -163,16 +139,16 @@ func (s *session) park(ctx context.Context, a aside) error {
 	}
 	if err != nil {
 		s.keeper.blocked.forget() // it may have been done
-		return s.lostOr(fmt.Errorf("park events of %s: %w", s.relay.store.Table(), err))
+		return s.keeper.endIfLost(fmt.Errorf("park events of %s: %w", s.relay.store.Table(), err))
 	}
 	s.relay.health.resumed(partParking)
-	for _, hash := range a.fresh {
+	for _, hash := range a.blocks {
 		s.keeper.blocked.add(hash)
 	}
 	if a.first != nil {
 		s.relay.log.Warn("parked: the sink would refuse an event; `relay parked list` shows what waits",
 			"table", s.relay.store.Table(), "row", a.first.ID, "event", a.first.EventID, "topic", a.first.Topic,
-			"error", a.err, "parked", len(a.rows), "keys_blocked", len(a.fresh))
+			"error", a.err, "parked", len(a.rows), "keys_blocked", len(a.blocks))
 	}
 	return nil
 }
@@ -187,7 +163,7 @@ func (s *session) parkLater(ctx context.Context, records []*Record, err error) {
 	for _, r := range records {
 		r.lane.rest = time.Now().Add(lockedRest)
 	}
-	s.putBack(records)
+	s.shelve(records)
 	s.relay.health.paused(partParking, fmt.Errorf("rows of %s that are to be parked are locked by another transaction, "+
 		"which may be %s: end that session: %w", s.relay.store.Table(), s.lockers(ctx), err))
 }

@@ -132,7 +132,7 @@ func (j *judging) Open(ctx context.Context, ack Ack) (Session, error) {
 	return &judgingSession{s, j.refuses}, err
 }
 
-func (j *judgingSession) Refuses(r *Record) error { return j.refuses(r) }
+func (j *judgingSession) Validate(r *Record) error { return j.refuses(r) }
 
 func refusesValue(value string) func(*Record) error {
 	return func(r *Record) error {

@@ -10,11 +10,11 @@ import (
 )
 
 var (
-	errCameBack = errors.New("ids have come back, after a failover or a restore")
-	errLeftOut  = errors.New("records were read and not handed to the sink")
+	errIDsWentBack  = errors.New("ids have come back, after a failover or a restore")
+	errNotDelivered = errors.New("records were read and not handed to the sink")
 )
 
-// readLoop reads and delivers until ctx ends, or the turn has to.
+// readLoop reads and delivers until ctx ends, or the term has to.
 func (s *session) readLoop(ctx context.Context) {
 	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
 	s.resume()
@@ -23,12 +23,12 @@ func (s *session) readLoop(ctx context.Context) {
 	}
 	defer s.endSweep()
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
-		if s.reread.Swap(false) {
+		if s.readFromStart.Swap(false) {
 			s.startOver()
 			s.keeper.blocked.forget()
 		}
 		found, limit := 0, 1
-		err := s.askProved(ctx)
+		err := s.reloadCheckpoint(ctx)
 		if err == nil {
 			err = s.loadBlocked(ctx)
 		}
@@ -36,23 +36,23 @@ func (s *session) readLoop(ctx context.Context) {
 			found, limit, err = s.poll(ctx)
 		}
 		if err == nil {
-			err = s.unshelve(ctx)
+			err = s.sendFromShelf(ctx)
 		}
-		if err == nil && s.askedDue() {
-			err = s.obey(ctx)
+		if err == nil && s.requestsDue() {
+			err = s.handleRequests(ctx)
 		}
-		if err == nil && s.lookDue() {
-			err = s.look(ctx)
+		if err == nil && s.probeDue() {
+			err = s.probeWriters(ctx)
 		}
 		s.gaps.merge()
 		if err == nil {
 			err = s.sweep(ctx, found, limit)
 		}
-		s.keeper.heed(err)
+		s.keeper.endIfLost(err)
 		switch {
 		case ctx.Err() != nil, s.keeper.term.Err() != nil:
 			return
-		case errors.Is(err, errLeftOut):
+		case errors.Is(err, errNotDelivered):
 			return
 		case err != nil:
 			s.readAgain() // the next answer may come from another server
@@ -64,9 +64,9 @@ func (s *session) readLoop(ctx context.Context) {
 		}
 		retry.reset()
 		s.relay.health.resumed(partDatabase)
-		s.noteProved(time.Now())
-		s.keepTopics(ctx, time.Now())
-		if wait := s.pace.after(found, limit); wait > 0 && !s.more && !sleep(ctx, wait, s.relay.wake) {
+		s.updateCheckpoint(time.Now())
+		s.saveTopics(ctx, time.Now())
+		if wait := s.polling.after(found, limit); wait > 0 && !s.requestsPending && !sleep(ctx, wait, s.relay.wake) {
 			return
 		}
 	}
@@ -76,14 +76,14 @@ func (s *session) readLoop(ctx context.Context) {
 // the tables may answer next. Rows in flight come back, and are known by the set.
 func (s *session) readAgain() {
 	s.startOver()
-	s.ask = true
+	s.checkpointStale = true
 }
 
 // startOver forgets what was read and what is proved.
 func (s *session) startOver() {
-	s.keeper.proved.Store(nil)
+	s.keeper.checkpoint.Store(nil)
 	s.resume()
-	s.settled = false
+	s.blockedLoaded = false
 	s.shelf.clear()
 	s.onShelf.Store(0)
 }
@@ -105,7 +105,7 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 			return true
 		}
 		if rows+s.flights.undeleted() >= need {
-			signal(s.hurry) // what the deleter gathers is what takes the room
+			signal(s.deleteNow) // what the deleter gathers is what takes the room
 		}
 		select {
 		case <-s.flights.changed:
@@ -129,7 +129,7 @@ func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	cfg := &s.relay.cfg
 	// A read takes no more than half of the window: split judges a lane that moves before a
 	// read, and not within it.
-	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.appetite.bytes, max(1, cfg.MaxInFlightBytes/2))
+	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.budget.bytes, max(1, cfg.MaxInFlightBytes/2))
 	// No more than fit: what a read is cut short of was sent by the server for nothing.
 	limit = min(rows, cfg.BatchSize, int(bytes/s.typical)+1, s.shelfRoom())
 	if limit <= 0 {
@@ -137,15 +137,15 @@ func (s *session) poll(ctx context.Context) (found, limit int, err error) {
 	}
 	began := time.Now()
 	batch, err := s.read(ctx, limit, bytes)
-	s.appetite.learn(batch, time.Since(began), err)
+	s.budget.adapt(batch, time.Since(began), err)
 	if found = len(batch.records); found == 0 { // dispatch sorts the slice
 		return 0, limit, err
 	}
-	before := s.handed
+	before := s.handedOver
 	if failed := s.dispatch(ctx, s.holdBack(ctx, batch.records)); failed != nil {
 		return found, limit, failed
 	}
-	if s.handed == before && len(s.shelf.rows) > 0 {
+	if s.handedOver == before && len(s.shelf.rows) > 0 {
 		found = 0 // the shelf fills without haste
 	}
 	return found, limit, err
@@ -182,14 +182,14 @@ func (s *session) read(ctx context.Context, limit int, bytes int64) (batch, erro
 		return batch{}, failed
 	}
 	if s.relay.store.TornReads() {
-		if err := s.mend(ctx, &b, limit, bytes); err != nil {
+		if err := s.repairSnapshot(ctx, &b, limit, bytes); err != nil {
 			return batch{}, err
 		}
 	}
 	if b.cut && b.last <= s.head {
 		forget = nil // not all gaps were shown; a row above the head comes after all of them
 	} else {
-		s.gaps.looked()
+		s.gaps.noteRead()
 	}
 	s.lastFound = len(b.records)
 	if len(b.records) > 0 {
@@ -218,7 +218,7 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool
-	defer time.AfterFunc(s.appetite.longest, func() { late.Store(true) }).Stop()
+	defer time.AfterFunc(s.budget.longest, func() { late.Store(true) }).Stop()
 	// Room for as many as last time: full batches come one after another.
 	likely := min(limit, s.lastFound+64)
 	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
@@ -263,7 +263,7 @@ func (s *session) collect(ctx context.Context, q dialect.ReadQuery, limit int, b
 	case info.Server != s.lease.Server:
 		return batch{}, dialect.ErrServerChanged
 	case cameBack:
-		return batch{}, errCameBack
+		return batch{}, errIDsWentBack
 	}
 	b.cut = b.cut || shown >= q.Limit || err != nil
 	return b, err

@@ -55,7 +55,7 @@ func pauses(t *testing.T, retryMin, retryMax time.Duration, servers []string) []
 	}.withDefaults(), nil)
 	db := &answering{&memStore{db: &memDB{}, fault: func(string) error { return nil }}, servers, nil, cancel}
 	r.store = db
-	require.NoError(t, r.turns(ctx))
+	require.NoError(t, r.runTerms(ctx))
 	var all []time.Duration
 	for i := 1; i < len(db.asked); i++ {
 		all = append(all, db.asked[i].Sub(db.asked[i-1]))

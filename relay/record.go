@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -151,4 +152,22 @@ func isReserved(name string) bool {
 		}
 	}
 	return false
+}
+
+func orderKey(topic string, key []byte) string { return topic + "\x00" + string(key) }
+
+// newRecord copies a row out of the driver's buffers.
+func newRecord(into *Record, row *dialect.Row) {
+	*into = Record{
+		ID: row.ID, EventID: uuid.UUID(row.EventID), Topic: row.Topic, Key: row.Key, Type: row.Type,
+		Payload: row.Payload, Headers: row.Headers, CreatedAt: row.CreatedAt,
+	}
+}
+
+// recordOverhead is what a record costs in memory beside its own bytes, in this
+// package and in a sink.
+const recordOverhead = 512
+
+func recordSize(r *Record) int64 {
+	return int64(recordOverhead + len(r.Topic) + len(r.Key) + len(r.Type) + len(r.Payload) + len(r.Headers))
 }

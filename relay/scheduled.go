@@ -8,13 +8,6 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// schedule is what the relay needs of a database to deliver events at their time.
-type schedule interface {
-	// MoveDue moves events that are due to where they are read, if the lease is held, and
-	// says when to call again.
-	MoveDue(ctx context.Context, l dialect.Lease, limit int) (moved int, next time.Duration, err error)
-}
-
 // partScheduled is the part of health that events wait in until they are due.
 const partScheduled = "database, scheduled events"
 
@@ -51,7 +44,7 @@ func newMover(r *Relay, k *keeper) *mover {
 	return &mover{relay: r, keeper: k, limit: moveFirst, retry: newBackoff(r.cfg.RetryMin, r.cfg.RetryMax), offFor: moveOffFor}
 }
 
-// run ends with the turn, and when Run is asked to stop: what is due then is the next
+// run ends with the term, and when Run is asked to stop: what is due then is the next
 // owner's.
 func (m *mover) run(stop context.Context) {
 	ctx, cancel := context.WithCancel(m.keeper.ctx)
@@ -67,7 +60,7 @@ func (m *mover) run(stop context.Context) {
 			m.retry.reset()
 			m.relay.health.resumed(partScheduled)
 		case errors.Is(err, dialect.ErrLeaseLost), errors.Is(err, dialect.ErrServerChanged):
-			m.keeper.heed(err)
+			m.keeper.endIfLost(err)
 			return
 		case m.off(err):
 			next = m.offFor
@@ -118,11 +111,11 @@ func (m *mover) off(err error) bool {
 	table := r.cfg.names().Plain(dialect.Scheduled)
 	switch {
 	case dialect.IsMissingTable(err):
-		r.scheduleOff.Do(func() {
+		r.scheduleOffLogged.Do(func() {
 			r.log.Warn("scheduled events are off: their table is not there: run `relay migrate up`", "table", table)
 		})
 	case dialect.IsDenied(err):
-		r.scheduleOff.Do(func() {
+		r.scheduleOffLogged.Do(func() {
 			r.log.Warn("scheduled events are off: the relay's user lacks a right: grant what docs/tables.md lists", "table", table, "error", err)
 		})
 	default:

@@ -173,7 +173,7 @@ func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 	require.Equal(t, 1, log.count("delivery resumed"))
 }
 
-// What is taken for a lost lease ends the turn, and the next one moves.
+// What is taken for a lost lease ends the term, and the next one moves.
 func TestAMoverThatLostItsLeaseEndsTheTurn(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	moves, lost := &brokenMoves{}, error(dialect.ErrLeaseLost)

@@ -3,65 +3,65 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
 // session is one run of reading, delivering and deleting, all at the same time. It
-// ends when a record fails, when the turn ends, and when Run is asked to stop.
+// ends when a record fails, when the term ends, and when Run is asked to stop.
 type session struct {
-	relay   *Relay
-	keeper  *keeper
-	lease   dialect.Lease
-	flights *flights
-	out     Session
-	judge   Judge                // out, if it judges; else nil
-	laned   Lanes                // out, if it knows lanes; else nil
-	tx      TransactionalSession // out, in exactly-once mode; else nil
-	unkept  []byte               // a position that is not in the lease row yet
+	relay           *Relay
+	keeper          *keeper
+	lease           dialect.Lease
+	flights         *inFlightSet
+	out             Session
+	validator       Validator            // out, if it judges; else nil
+	sinkLanes       Lanes                // out, if it knows lanes; else nil
+	tx              TransactionalSession // out, in exactly-once mode; else nil
+	unsavedPosition []byte               // a position that is not in the lease row yet
 
 	// The reader's own: nobody else touches them.
-	head      int64
-	highest   int64 // id that was ever in flight in this session
-	looks     looks
-	gaps      gapSet
-	sweeper   sweeper
-	pace      pace
-	ask       bool           // the lease row what is proved
-	provedDue time.Time      // when to look what is proved, while much is in flight
-	settled   bool           // the blocked keys are known, and no move of rows is open
-	refused   *RejectedError // by the policy halt: what would be refused
-	lanes     laneSet
-	shelf     shelf
-	shelfDue  time.Time // when to look at it again
-	trials    *trials
+	head            int64
+	highest         int64 // id that was ever in flight in this session
+	probe           writerProbe
+	gaps            gapSet
+	sweeper         sweeper
+	polling         pollInterval
+	checkpointStale bool           // the lease row what is proved
+	checkpointDue   time.Time      // when to look what is proved, while much is in flight
+	blockedLoaded   bool           // the blocked keys are known, and no move of rows is open
+	refused         *RejectedError // by the policy halt: what would be refused
+	lanes           laneSet
+	shelf           shelf
+	shelfDue        time.Time // when to look at it again
+	trials          *trials
 	// trialsFrom is when groups may be sent: a session that ended with a refusal has others
 	// go first.
-	trialsFrom time.Time
-	handed     int       // to the sink, so far
-	asked      time.Time // when operators' wishes were looked for
-	more       bool      // there are more of them
-	topics     bool      // the topics in use were read from the lease row
-	refusing   bool      // it was told that events to send again would be refused
+	trialsFrom      time.Time
+	handedOver      int       // to the sink, so far
+	requestsChecked time.Time // when operators' wishes were looked for
+	requestsPending bool      // there are more of them
+	topicsLoaded    bool      // the topics in use were read from the lease row
+	refusalLogged   bool      // it was told that events to send again would be refused
 	// replaying are the parked rows that were sent last, unparking those that were delivered
 	// and are not known to be deleted.
-	replaying []*Record
-	unparking []*flight
-	replays   replays
+	replaying        []*Record
+	undeletedReplays []*flight
+	replayBudget     replayBudget
 	// lastFound is how many records the last read found, typical the size that one
 	// of the next is expected to have.
 	lastFound int
 	typical   int64
-	appetite  appetite
+	budget    readBudget
 
-	onShelf atomic.Int64  // rows on the shelf
-	reread  atomic.Bool   // the deleter asks for a read from the start
-	hurry   chan struct{} // the deleter is asked not to wait for more
-	untold  int           // failures from before Deliver was told to stop
+	onShelf            atomic.Int64  // rows on the shelf
+	readFromStart      atomic.Bool   // the deleter asks for a read from the start
+	deleteNow          chan struct{} // the deleter is asked not to wait for more
+	failuresBeforeStop int           // failures from before Deliver was told to stop
 }
 
 // outcome is what became of a session.
@@ -76,11 +76,11 @@ type outcome struct {
 
 func newSession(r *Relay, k *keeper) *session {
 	return &session{
-		relay: r, keeper: k, lease: k.lease, flights: newFlights(k.blocked.seed),
+		relay: r, keeper: k, lease: k.lease, flights: newInFlightSet(k.blocked.seed),
 		lanes: newLaneSet(), trials: newTrials(),
-		gaps: gapSet{max: r.cfg.maxGaps}, looks: newLooks(r.store.TornReads()), pace: newPace(r.cfg), hurry: make(chan struct{}, 1),
-		typical: r.cfg.MaxInFlightBytes/firstRead + 1, appetite: newAppetite(r.cfg),
-		replays: replays{typical: replayBytes/firstRound + 1},
+		gaps: gapSet{max: r.cfg.maxGaps}, probe: newWriterProbe(r.store.TornReads()), polling: newPollInterval(r.cfg), deleteNow: make(chan struct{}, 1),
+		typical: r.cfg.MaxInFlightBytes/firstRead + 1, budget: newReadBudget(r.cfg),
+		replayBudget: replayBudget{typical: replayBytes/firstRound + 1},
 	}
 }
 
@@ -109,7 +109,7 @@ func (s *session) run(stop context.Context, trials *trials) outcome {
 	var background sync.WaitGroup
 	deleting, stopDeleting := context.WithCancel(ctx)
 	background.Go(func() { s.deleteLoop(deleting) })
-	background.Go(func() { s.asideLoop(deleting) })
+	background.Go(func() { s.retryLockedLoop(deleting) })
 	background.Go(func() { s.watchSink(deleting) })
 	if s.tx != nil {
 		background.Go(func() { s.confirmLoop(deleting) })
@@ -128,8 +128,8 @@ func (s *session) run(stop context.Context, trials *trials) outcome {
 // use takes the sink's session.
 func (s *session) use(out Session) {
 	s.out = out
-	s.judge, _ = out.(Judge)
-	s.laned, _ = out.(Lanes)
+	s.validator, _ = out.(Validator)
+	s.sinkLanes, _ = out.(Lanes)
 	s.trialsFrom = s.trials.rest(time.Now())
 }
 
@@ -139,15 +139,15 @@ func (s *session) end(ctx, stop context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(s.relay.cfg.DrainTimeout, cancel) })()
-	if rows := s.flights.setAsides(); len(rows) > 0 {
-		_, _ = s.deleteAround(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
+	if rows := s.flights.lockedRows(); len(rows) > 0 {
+		_, _ = s.deleteUnlocked(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
 	}
-	if err := s.unparkDelivered(ctx); err != nil {
-		s.leaseLost(err)
+	if err := s.deleteReplayed(ctx); err != nil {
+		s.keeper.endIfLost(err)
 		s.relay.health.paused(partDeletes, err)
 	}
 	if s.tx != nil {
-		s.keepPosition(ctx, s.tx, s.flights.confirmed())
+		s.savePosition(ctx, s.tx, s.flights.confirmed())
 	}
 }
 
@@ -155,7 +155,7 @@ func (s *session) end(ctx, stop context.Context) {
 func (s *session) open(ctx, stop context.Context) (Session, error) {
 	ctx, cancel := context.WithCancel(ctx) // ends with run: the session may use it
 	defer context.AfterFunc(stop, cancel)()
-	return s.openSink(ctx)
+	return s.openSinkSession(ctx)
 }
 
 // readUntil runs the reader until the session has to end. Deliver may be blocked by
@@ -171,11 +171,11 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	}()
 	select {
 	case <-finished:
-	case <-s.flights.ackedFailed:
+	case <-s.flights.hasFailed:
 	case <-stop.Done():
 	case <-s.keeper.term.Done():
 	}
-	s.untold = len(s.flights.failures())
+	s.failuresBeforeStop = len(s.flights.failures())
 	s.trials.note(s.flights.failures(), time.Now())
 	cancel()
 	<-finished
@@ -195,7 +195,7 @@ func (s *session) settle(stop context.Context) {
 // turn that has ended nothing more is deleted: the next one does it.
 func (s *session) waitDeleted(stop context.Context) {
 	s.waitFor(stop, s.keeper.term, 2*s.relay.cfg.LeaseTTL, func() bool {
-		signal(s.hurry)
+		signal(s.deleteNow)
 		return s.flights.undeleted() == 0
 	})
 }
@@ -238,7 +238,7 @@ func (s *session) outcome() outcome {
 				s.relay.overtaken[f.record.EventID] = f.record.Topic
 			}
 			company[f.record.Topic]++
-		case errors.Is(f.err, context.Canceled) && i >= s.untold: // never taken by the sink
+		case errors.Is(f.err, context.Canceled) && i >= s.failuresBeforeStop: // never taken by the sink
 		case errors.Is(f.err, ErrGivenUp):
 			out.undelivered++
 		case out.outage == nil:
@@ -277,10 +277,10 @@ func (s *session) rejection(r *Record, err error) *RejectedError {
 func (s *session) watchSink(ctx context.Context) {
 	const patience = 10 * time.Second
 	lastTotal, since := int64(-1), time.Now()
-	waiter, _ := s.out.(Waiter)
+	waiter, _ := s.out.(OutageReporter)
 	for sleep(ctx, time.Second, nil) {
 		if waiter != nil {
-			if err := waiter.Waiting(); err != nil {
+			if err := waiter.Outage(); err != nil {
 				s.relay.health.paused(partSink, err)
 				continue
 			}
@@ -303,10 +303,33 @@ func (s *session) watchSink(ctx context.Context) {
 
 var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is the broker reachable, and the topic there?")
 
-// newRecord copies a row out of the driver's buffers.
-func newRecord(into *Record, row *dialect.Row) {
-	*into = Record{
-		ID: row.ID, EventID: uuid.UUID(row.EventID), Topic: row.Topic, Key: row.Key, Type: row.Type,
-		Payload: row.Payload, Headers: row.Headers, CreatedAt: row.CreatedAt,
+// openSinkSession opens the session that the mode asks for.
+func (s *session) openSinkSession(ctx context.Context) (Session, error) {
+	r, k := s.relay, s.keeper
+	if r.cfg.Mode != ExactlyOnce && k.mode != ExactlyOnce {
+		return r.cfg.Sink.Open(ctx, s.flights.ack)
 	}
+	sink, ok := r.cfg.Sink.(Transactional)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay once more with the Kafka that it used, then change the sink",
+			ErrUnusable, r.store.Table(), k.mode)
+	}
+	tx, err := s.openTransactional(ctx, sink)
+	if err != nil {
+		return nil, err
+	}
+	if k.mode != r.cfg.Mode {
+		if err := r.store.SetMode(ctx, s.lease, string(r.cfg.Mode)); err != nil {
+			tx.Close()
+			return nil, s.keeper.endIfLost(fmt.Errorf("keep the mode: %w", err))
+		}
+		r.logModeChange(k.mode)
+		k.mode = r.cfg.Mode
+	}
+	if r.cfg.Mode != ExactlyOnce {
+		tx.Close()
+		return r.cfg.Sink.Open(ctx, s.flights.ack)
+	}
+	s.tx = tx
+	return tx, nil
 }

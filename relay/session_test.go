@@ -135,12 +135,12 @@ func TestAStopWithDeliveredRowsOfAnEarlierTurnUndeletedSaysSo(t *testing.T) {
 	gone.broken.Store(true)
 	b.naive = func(s store) store { gone.store = s; return gone }
 	r := b.relay()
-	r.carried = []dialect.Delivered{{Event: dialect.Event{ID: 1, EventID: uuid.New()}}}
+	r.leftover = []dialect.Delivered{{Event: dialect.Event{ID: 1, EventID: uuid.New()}}}
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	done, err := r.turn(ctx, k)
+	done, err := r.runTerm(ctx, k)
 	require.True(t, done)
 	require.ErrorIs(t, err, ErrNotDrained)
 	held, err := r.store.Held(t.Context(), k.lease)
@@ -295,7 +295,7 @@ func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
 		require.Len(t, taken, 2)
 		require.ErrorIs(t, s.delete(t.Context(), taken, false), dialect.ErrLeaseLost)
 		require.ErrorIs(t, context.Cause(s.keeper.ctx), dialect.ErrLeaseLost)
-		require.False(t, s.reread.Load())
+		require.False(t, s.readFromStart.Load())
 		require.Equal(t, 2, b.rows())
 	})
 }

@@ -24,13 +24,13 @@ type Sink interface {
 	// names the address and what to try. Later outages are ridden out.
 	Check(ctx context.Context) error
 
-	// Open begins a turn: the time for which the relay holds its lease. The
+	// Open begins a term: the time for which the relay holds its lease. The
 	// relay opens a session after it has claimed and before it reads a row, so
 	// whatever Open does to shut out a predecessor comes before the first read.
 	Open(ctx context.Context, ack Ack) (Session, error)
 }
 
-// Session publishes the records of one turn. The relay calls Deliver from one
+// Session publishes the records of one term. The relay calls Deliver from one
 // goroutine and Close once, possibly while Deliver runs.
 type Session interface {
 	// Deliver takes records in order and returns without waiting for the
@@ -73,25 +73,70 @@ func Rejected(reason error) error {
 // manifest that cannot be read: Run returns it instead of riding it out.
 var ErrUnusable = errors.New("the sink cannot be used")
 
-// Judge is a Session that knows of some records, without sending them, that the
-// broker would refuse them: they are larger than the topic's limit, or the topic does
-// not exist. It spares the others a round of single deliveries.
-type Judge interface {
+// Validator is a Session that can tell, without sending a record, that the broker would
+// reject it: the record is larger than the topic's limit, or the topic does not exist. The
+// relay then parks such a record at once, and sends the others in full batches.
+type Validator interface {
 	Session
 
-	// Refuses returns why the broker would refuse r, by itself and not for the company
-	// it is in, or nil if it may take it. The relay asks from the goroutine that calls
-	// Deliver, before it delivers r. Refuses does not block.
-	Refuses(r *Record) error
+	// Validate returns why the broker would reject r, or nil if the broker may accept it. The
+	// reason concerns r alone, and not the batch that r would be part of. The relay calls
+	// Validate from the goroutine that calls Deliver, before it delivers r. Validate does not
+	// block.
+	Validate(r *Record) error
 }
 
-// Reviewer is a Judge that can ask the broker anew what it refuses. Without it, a retry right
-// after a topic was created is refused for what the broker said before.
-type Reviewer interface {
-	Judge
+// Revalidator is a Validator that can ask the broker again. A plain Validator answers from
+// what the broker said before: it rejects a retry right after the topic was created.
+type Revalidator interface {
+	Validator
 
-	// Review asks anew about the topics of records that Refuses refuses: with an answer that
-	// is younger than the call, Refuses says what holds now. It waits for the answer, though
-	// not for longer than a second.
-	Review(ctx context.Context, refused []*Record)
+	// Revalidate asks the broker again about the topics of records that Validate rejects.
+	// When the broker answers, Validate uses the new answer. Revalidate waits for the
+	// answer, for a second at most.
+	Revalidate(ctx context.Context, rejected []*Record)
+}
+
+// OutageReporter is a Session that keeps its records during an outage and retries them itself,
+// without an error for them. It reports the outage instead, and the relay logs when the outage
+// begins and ends.
+type OutageReporter interface {
+	Session
+
+	// Outage returns an error while records of the session have waited for long: since when,
+	// for what, and what an operator can do. It returns nil otherwise. Outage does not
+	// block, and is safe to call from any goroutine until Close is called.
+	Outage() error
+}
+
+// OutageError is an error of a sink that names the cause of the outage. While an outage lasts,
+// the relay writes to the log and to the lease row whenever the cause changes. For other
+// errors the relay compares the texts without the numbers in them, because a new count or
+// time is not a new cause.
+type OutageError interface {
+	error
+
+	// OutageCause stays the same for as long as the cause does.
+	OutageCause() string
+}
+
+// Lanes is a Session that knows which records wait for the same thing: those of one partition,
+// for example. A lane that is blocked then delays its own records only. Without Lanes the relay
+// takes each topic for one lane.
+type Lanes interface {
+	Session
+
+	// Learn finds out what Lane and Ready need to know about the records' topics. It waits
+	// for the broker's answer, for a second at most.
+	Learn(ctx context.Context, records []*Record)
+
+	// Lane returns the number of r's lane within its topic: Kafka's partition. A key stays in
+	// its lane as long as the session lives. Lane does not block.
+	Lane(r *Record) int32
+
+	// Ready returns false if records of the lane would only wait in the session, because the
+	// topic does not exist or the partition has no leader. The relay leaves such records in
+	// the table and asks again later. A lane is ready if Validate rejects its records. Ready
+	// does not block.
+	Ready(topic string, lane int32) bool
 }

@@ -96,27 +96,27 @@ func TestWhatAReadShowedBeforeItFailedIsDelivered(t *testing.T) {
 }
 
 func TestTheAppetiteFollowsTheTimeThatAReadTakes(t *testing.T) {
-	a := newAppetite(Config{MaxInFlightBytes: 24 << 20, answerTimeout: time.Minute})
+	a := newReadBudget(Config{MaxInFlightBytes: 24 << 20, answerTimeout: time.Minute})
 	require.EqualValues(t, 24<<20, a.bytes)
-	a.learn(batch{size: 24 << 20, cut: true}, 10*time.Millisecond, nil)
+	a.adapt(batch{size: 24 << 20, cut: true}, 10*time.Millisecond, nil)
 	require.EqualValues(t, 24<<20, a.bytes, "it has a bound")
-	a.learn(batch{size: 16 << 20, cut: true}, 2*time.Second, nil)
+	a.adapt(batch{size: 16 << 20, cut: true}, 2*time.Second, nil)
 	require.EqualValues(t, 8<<20, a.bytes, "half the time, at this speed")
-	a.learn(batch{size: 8 << 20, cut: true}, 900*time.Millisecond, nil)
+	a.adapt(batch{size: 8 << 20, cut: true}, 900*time.Millisecond, nil)
 	require.EqualValues(t, 8<<20, a.bytes, "long enough, and not too long")
-	a.learn(batch{size: 1 << 10}, time.Millisecond, nil)
+	a.adapt(batch{size: 1 << 10}, time.Millisecond, nil)
 	require.EqualValues(t, 8<<20, a.bytes, "there was no more: nothing is known")
-	a.learn(batch{size: 8 << 20, cut: true}, 100*time.Millisecond, nil)
+	a.adapt(batch{size: 8 << 20, cut: true}, 100*time.Millisecond, nil)
 	require.EqualValues(t, 16<<20, a.bytes)
-	a.learn(batch{}, time.Minute, context.DeadlineExceeded)
+	a.adapt(batch{}, time.Minute, context.DeadlineExceeded)
 	require.EqualValues(t, 4<<20, a.bytes)
 	for range 9 {
-		a.learn(batch{}, time.Minute, context.DeadlineExceeded)
+		a.adapt(batch{}, time.Minute, context.DeadlineExceeded)
 	}
-	require.EqualValues(t, minAppetite, a.bytes)
+	require.EqualValues(t, minReadBytes, a.bytes)
 	require.EqualValues(t, 100, func() int64 {
-		a := newAppetite(Config{MaxInFlightBytes: 100, answerTimeout: time.Minute})
-		a.learn(batch{}, time.Minute, context.DeadlineExceeded)
+		a := newReadBudget(Config{MaxInFlightBytes: 100, answerTimeout: time.Minute})
+		a.adapt(batch{}, time.Minute, context.DeadlineExceeded)
 		return a.bytes
 	}(), "MaxInFlightBytes may be less than that")
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -34,13 +33,13 @@ type sweep struct {
 
 // sweeper runs one sweep at a time. It belongs to the reader.
 type sweeper struct {
-	running chan swept // nil: none runs
-	stop    context.CancelFunc
-	told    bool // that a row could not be given a new id
+	running               chan sweepResult // nil: none runs
+	stop                  context.CancelFunc
+	renumberFailureLogged bool // that a row could not be given a new id
 }
 
-// swept is what a sweep found.
-type swept struct {
+// sweepResult is what a sweep found.
+type sweepResult struct {
 	stray    *dialect.Event // the row that no read asks for
 	head     int64
 	cameBack bool // a row in flight holds another event
@@ -73,7 +72,7 @@ func (s *session) sweep(ctx context.Context, found, limit int) error {
 			every *= 6 // there is a backlog to read
 		}
 		s.keeper.sweepDue = time.Now().Add(max(every, sweepRest*result.took))
-		return s.takeIn(ctx, result)
+		return s.takeSweep(ctx, result)
 	default:
 		return nil
 	}
@@ -82,7 +81,7 @@ func (s *session) sweep(ctx context.Context, found, limit int) error {
 func (s *session) beginSweep(ctx context.Context) {
 	sw := sweep{head: s.head, gaps: s.gaps.ranges(), held: s.flights.list(), shelf: s.shelf.ids()}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
-	running := make(chan swept, 1)
+	running := make(chan sweepResult, 1)
 	s.sweeper.running, s.sweeper.stop = running, cancel
 	go func() {
 		begun := time.Now()
@@ -101,20 +100,20 @@ func (s *session) endSweep() {
 	}
 }
 
-func (s *session) takeIn(ctx context.Context, result swept) error {
+func (s *session) takeSweep(ctx context.Context, result sweepResult) error {
 	switch {
 	case ctx.Err() != nil:
 	case result.err != nil: // an outage shows in the reads; a sweep that is too slow stops nothing
 		s.relay.log.Warn("could not search the table for rows that no read asks for; trying again later",
 			"table", s.relay.store.Table(), "took", result.took, "error", result.err)
 	case result.cameBack:
-		return errCameBack
+		return errIDsWentBack
 	case result.stray != nil && result.stray.ID <= 0:
 		s.renumber(ctx, *result.stray)
 	case result.stray != nil:
 		s.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
 			"table", s.relay.store.Table(), "row", result.stray.ID, "head", result.head)
-		return errCameBack // it may have been sent: the manifests tell
+		return errIDsWentBack // it may have been sent: the manifests tell
 	}
 	return nil
 }
@@ -125,9 +124,9 @@ func (s *session) renumber(ctx context.Context, row dialect.Event) {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	if err := s.relay.store.Renumber(ctx, s.lease, row); err != nil {
-		s.leaseLost(err)
-		if !s.sweeper.told {
-			s.sweeper.told = true // once: it is tried again after each sweep
+		s.keeper.endIfLost(err)
+		if !s.sweeper.renumberFailureLogged {
+			s.sweeper.renumberFailureLogged = true // once: it is tried again after each sweep
 			s.relay.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
 				"a new one; the others go on; grant the relay's user INSERT on the table, "+
 				"end the session that has locked the row, or delete it",
@@ -141,7 +140,7 @@ func (s *session) renumber(ctx context.Context, row dialect.Event) {
 		"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID)
 }
 
-func (sw *sweep) run(ctx context.Context, from store) (found swept) {
+func (sw *sweep) run(ctx context.Context, from store) (found sweepResult) {
 	found.head = sw.head
 	gaps, held, shelf := sw.gaps, sw.held, sw.shelf
 	found.err = from.Below(ctx, sw.head, len(held)+len(sw.shelf)+inGaps, func(row dialect.Event) bool {
@@ -171,18 +170,4 @@ func passed[T any](items []T, behind func(T) bool) int {
 		return len(items)
 	}
 	return n
-}
-
-// list copies the set's rows of outbox_events, ascending.
-func (f *flights) list() []dialect.Event {
-	f.mu.Lock()
-	rows := make([]dialect.Event, 0, len(f.byID))
-	for id, fl := range f.byID {
-		if id > 0 {
-			rows = append(rows, fl.event())
-		}
-	}
-	f.mu.Unlock()
-	slices.SortFunc(rows, func(a, b dialect.Event) int { return cmp.Compare(a.ID, b.ID) })
-	return rows
 }

@@ -32,42 +32,11 @@ const sentAtOnce = 200_000
 // forgetEvery is how often the sink may drop manifests that nobody will read.
 const forgetEvery = time.Minute
 
-// openSink opens the session that the mode asks for.
-func (s *session) openSink(ctx context.Context) (Session, error) {
-	r, k := s.relay, s.keeper
-	if r.cfg.Mode != ExactlyOnce && k.mode != ExactlyOnce {
-		return r.cfg.Sink.Open(ctx, s.flights.ack)
-	}
-	sink, ok := r.cfg.Sink.(Transactional)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay once more with the Kafka that it used, then change the sink",
-			ErrUnusable, r.store.Table(), k.mode)
-	}
-	tx, err := s.openTransactional(ctx, sink)
-	if err != nil {
-		return nil, err
-	}
-	if k.mode != r.cfg.Mode {
-		if err := r.store.SetMode(ctx, s.lease, string(r.cfg.Mode)); err != nil {
-			tx.Close()
-			return nil, s.lostOr(fmt.Errorf("keep the mode: %w", err))
-		}
-		r.modeChanged(k.mode)
-		k.mode = r.cfg.Mode
-	}
-	if r.cfg.Mode != ExactlyOnce {
-		tx.Close()
-		return r.cfg.Sink.Open(ctx, s.flights.ack)
-	}
-	s.tx = tx
-	return tx, nil
-}
-
 // keepExactlyOnce is what to type where a relay switches exactly-once mode off by mistake.
 const keepExactlyOnce = "if this is not wanted, start every relay of the source with --mode exactly-once (Config.Mode)"
 
-// modeChanged says from when on the other mode holds.
-func (r *Relay) modeChanged(from Mode) {
+// logModeChange says from when on the other mode holds.
+func (r *Relay) logModeChange(from Mode) {
 	if from != ExactlyOnce {
 		r.log.Info("mode changed", "from", from, "to", r.cfg.Mode)
 		return
@@ -76,13 +45,13 @@ func (r *Relay) modeChanged(from Mode) {
 		"from", from, "to", r.cfg.Mode, "hint", keepExactlyOnce)
 }
 
-// tellMode says once, while another relay owns the source, that this one would switch
+// warnOtherMode says once, while another relay owns the source, that this one would switch
 // exactly-once off: it was started without the flag, as a rule by mistake.
-func (r *Relay) tellMode(owners Mode) {
+func (r *Relay) warnOtherMode(owners Mode) {
 	if owners != ExactlyOnce || r.cfg.Mode == ExactlyOnce {
 		return
 	}
-	r.otherMode.Do(func() {
+	r.otherModeLogged.Do(func() {
 		r.log.Warn("the source is relayed exactly once, and this relay would switch that off when it takes over",
 			"from", owners, "to", r.cfg.Mode, "hint", keepExactlyOnce)
 	})
@@ -100,9 +69,9 @@ func (s *session) openTransactional(ctx context.Context, sink Transactional) (Tr
 	}
 	if err := s.deleteSent(ctx, tx); err != nil {
 		tx.Close()
-		return nil, s.lostOr(err)
+		return nil, s.keeper.endIfLost(err)
 	}
-	s.keepPosition(ctx, tx, s.flights.confirmed())
+	s.savePosition(ctx, tx, s.flights.confirmed())
 	return tx, nil
 }
 
@@ -130,12 +99,12 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 		if sentAll.Len() < sentAtOnce {
 			return nil
 		}
-		gone, err := s.unparkSent(ctx, &sentAll)
+		gone, err := s.deleteSentParked(ctx, &sentAll)
 		sentAll, deleted = dialect.SentEvents{}, deleted+gone
 		return err
 	})
 	if err == nil {
-		gone, errParked := s.unparkSent(ctx, &sentAll)
+		gone, errParked := s.deleteSentParked(ctx, &sentAll)
 		deleted, err = deleted+gone, errParked
 	}
 	if err != nil {
@@ -155,8 +124,8 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 // deleteNamed deletes what transactions have named. Rows that somebody has locked are set
 // aside: they were sent, and are not sent again.
 func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (deleted int64, err error) {
-	left, err := around(events, asideWaits, func(part []dialect.Event) error {
-		n, err := s.deleteNow(ctx, part)
+	left, err := avoidingLocks(events, lockWaits, func(part []dialect.Event) error {
+		n, err := s.deleteNamedOnce(ctx, part)
 		deleted += n
 		return err
 	})
@@ -166,7 +135,7 @@ func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (dele
 	return deleted, err
 }
 
-func (s *session) deleteNow(ctx context.Context, events []dialect.Event) (int64, error) {
+func (s *session) deleteNamedOnce(ctx context.Context, events []dialect.Event) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	if s.relay.cfg.Archive {
@@ -175,18 +144,18 @@ func (s *session) deleteNow(ctx context.Context, events []dialect.Event) (int64,
 	return s.relay.store.DeleteNamed(ctx, s.lease, events)
 }
 
-// unparkSent deletes the events out of outbox_parked too, where one stands that was sent
+// deleteSentParked deletes the events out of outbox_parked too, where one stands that was sent
 // again: in one walk over the parked rows for all of them.
-func (s *session) unparkSent(ctx context.Context, sent *dialect.SentEvents) (deleted int64, err error) {
+func (s *session) deleteSentParked(ctx context.Context, sent *dialect.SentEvents) (deleted int64, err error) {
 	for after, more := int64(0), sent.Len() > 0; more; {
 		err := s.bounded(ctx, func(ctx context.Context) error {
 			found, next, some, err := s.relay.store.SentParked(ctx, sent, after)
 			after, more, deleted = next, some, deleted+int64(len(found))
-			s.relay.unparked = append(s.relay.unparked, found...)
+			s.relay.leftoverParked = append(s.relay.leftoverParked, found...)
 			return err
 		})
 		if err == nil {
-			err = s.relay.unpark(ctx, s.keeper, func([]dialect.EventKey) {})
+			err = s.relay.deleteLeftoverParked(ctx, s.keeper, func([]dialect.EventKey) {})
 		}
 		if err != nil {
 			return deleted, err
@@ -199,7 +168,7 @@ func (s *session) unparkSent(ctx context.Context, sent *dialect.SentEvents) (del
 func (s *session) confirmLoop(ctx context.Context) {
 	forgot := time.Now()
 	for sleep(ctx, s.relay.cfg.confirmEvery, nil) {
-		s.keepPosition(ctx, s.tx, s.flights.confirmed())
+		s.savePosition(ctx, s.tx, s.flights.confirmed())
 		if time.Since(forgot) < forgetEvery || s.keeper.position == nil {
 			continue
 		}
@@ -212,11 +181,11 @@ func (s *session) confirmLoop(ctx context.Context) {
 	}
 }
 
-// keepPosition writes how far all that transactions have named is deleted. It is a
-// hint: without it the next owner reads more manifests. In a turn that is to end it may be
+// savePosition writes how far all that transactions have named is deleted. It is a
+// hint: without it the next owner reads more manifests. In a term that is to end it may be
 // ahead of what the database knows by now; the database itself refuses it when it is
 // another server than the one where the deletes were committed.
-func (s *session) keepPosition(ctx context.Context, tx TransactionalSession, confirmed int64) {
+func (s *session) savePosition(ctx context.Context, tx TransactionalSession, confirmed int64) {
 	if s.keeper.term.Err() != nil {
 		return
 	}
@@ -224,25 +193,19 @@ func (s *session) keepPosition(ctx context.Context, tx TransactionalSession, con
 		return // rows of earlier transactions are still there
 	}
 	if position := tx.Confirm(confirmed); position != nil {
-		s.unkept = position
+		s.unsavedPosition = position
 	}
-	if s.unkept == nil {
+	if s.unsavedPosition == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	err := s.relay.store.SetPosition(ctx, s.lease, s.unkept)
+	err := s.relay.store.SetPosition(ctx, s.lease, s.unsavedPosition)
 	if err != nil {
-		s.leaseLost(err)
+		s.keeper.endIfLost(err)
 		return // the next time
 	}
-	s.keeper.position, s.unkept = s.unkept, nil
-}
-
-// lostOr ends the turn if err says that the lease is lost, and returns err.
-func (s *session) lostOr(err error) error {
-	s.leaseLost(err)
-	return err
+	s.keeper.position, s.unsavedPosition = s.unsavedPosition, nil
 }
 
 // A producer that was shut out while its lease holds was shut out by one that has no
@@ -254,7 +217,7 @@ const (
 	fencedWithin   = time.Minute
 )
 
-// fencings counts how often a turn was shut out.
+// fencings counts how often a term was shut out.
 type fencings struct {
 	count int
 	last  time.Time

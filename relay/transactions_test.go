@@ -64,7 +64,7 @@ func (b *exactly) crash(values ...string) {
 	require.NoError(b.t, err)
 	require.NotNil(b.t, k)
 	done := make(chan struct{})
-	go func() { defer close(done); _, _ = r.turn(context.Background(), k) }()
+	go func() { defer close(done); _, _ = r.runTerm(context.Background(), k) }()
 	eventually(b.t, "they are committed", func() bool { return len(b.broker.values()) >= len(values) })
 	k.lost(errLeaseExpired)
 	<-done
@@ -232,7 +232,7 @@ func TestAChangeOfModeRunsTheStartOfExactlyOnceFirst(t *testing.T) {
 		require.NoError(t, err)
 		b.broker.beforeCommit = func() error { close(paused); <-resume; return nil }
 		done := make(chan struct{})
-		go func() { defer close(done); _, _ = zombie.turn(context.Background(), k) }()
+		go func() { defer close(done); _, _ = zombie.runTerm(context.Background(), k) }()
 		<-paused
 		b.expireLease()
 		b.broker.mu.Lock()

@@ -18,7 +18,7 @@ import (
 // each, and one that is mended is back at full speed soon. Sessions that end with a
 // refusal are kept apart: see restShare.
 
-// trials are those of one turn, over its sessions.
+// trials are those of one term, over its sessions.
 type trials struct {
 	topics map[string]*trial
 	// failed is when a session ended with a refusal that no session has followed yet.

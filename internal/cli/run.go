@@ -81,7 +81,7 @@ func startAll(ctx context.Context, c *config.Config, databases pools, log *slog.
 		relays []*running
 		errs   []error
 	)
-	process := relay.NewProcess()
+	process := relay.NewMember()
 	for _, s := range c.Sources {
 		p := databases[s.DatabaseURL]
 		work, leases := p.share()
@@ -95,7 +95,7 @@ func startAll(ctx context.Context, c *config.Config, databases pools, log *slog.
 	return relays, errors.Join(errs...)
 }
 
-func (r *running) build(ctx context.Context, c *config.Config, process *relay.Process, log *slog.Logger) error {
+func (r *running) build(ctx context.Context, c *config.Config, process *relay.Member, log *slog.Logger) error {
 	s := r.db.source
 	if err := migrations.Check(ctx, r.db.DB, r.db.Dialect, r.db.migrationOptions(migrations.OutboxOnly)); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (r *running) build(ctx context.Context, c *config.Config, process *relay.Pr
 	r.relay, err = relay.New(relay.Config{
 		DB:          r.db.DB,
 		LeaseDB:     r.leases,
-		Process:     process,
+		Member:      process,
 		Dialect:     r.db.Dialect,
 		Sink:        sink.Sink,
 		Mode:        c.Delivery.Mode,

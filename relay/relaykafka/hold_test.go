@@ -59,10 +59,10 @@ func newLockedOut(t *testing.T) *lockedOut {
 	l.network.hangUp() // the next connection has to log in
 	l.awaitRefusals(t, 2)
 	l.session.Deliver(t.Context(), []*relay.Record{l.unsent})
-	waiter := l.session.(relay.Waiter)
-	require.Eventually(t, func() bool { return waiter.Waiting() != nil }, patience, time.Millisecond)
-	require.ErrorContains(t, waiter.Waiting(), "SASL_AUTHENTICATION_FAILED")
-	require.ErrorContains(t, waiter.Waiting(), "the user and the password")
+	waiter := l.session.(relay.OutageReporter)
+	require.Eventually(t, func() bool { return waiter.Outage() != nil }, patience, time.Millisecond)
+	require.ErrorContains(t, waiter.Outage(), "SASL_AUTHENTICATION_FAILED")
+	require.ErrorContains(t, waiter.Outage(), "the user and the password")
 	return l
 }
 

@@ -99,8 +99,8 @@ func (j *judge) find(topic string) *verdict {
 	return v
 }
 
-// Refuses implements relay.Judge.
-func (j *judge) Refuses(r *relay.Record) error {
+// Validate implements relay.Validator.
+func (j *judge) Validate(r *relay.Record) error {
 	v := j.of(r.Topic)
 	if err := v.refusal(); err != nil {
 		return err
@@ -200,7 +200,7 @@ func (j *judge) await(v *verdict, ends ...context.Context) {
 	}
 }
 
-// admit is Refuses for a record that is encoded. Where it would refuse, and what it knows
+// admit is Validate for a record that is encoded. Where it would refuse, and what it knows
 // is not fresh, it has Kafka asked again: sessions that end with a refusal may be too
 // short for attend.
 func (j *judge) admit(v *verdict, key []byte, size int, ends ...context.Context) error {

@@ -24,10 +24,10 @@ import (
 )
 
 // judging is an open session that judges.
-func judging(t *testing.T, cfg relaykafka.Config) (relay.Judge, *answers) {
+func judging(t *testing.T, cfg relaykafka.Config) (relay.Validator, *answers) {
 	t.Helper()
 	session, got := open(t, cfg)
-	return session.(relay.Judge), got
+	return session.(relay.Validator), got
 }
 
 // eventually waits until the judge says so of r.
@@ -63,7 +63,7 @@ func TestTheJudgeKnowsWhatNoTopicTakes(t *testing.T) {
 		"a name that is a folder":   {record(1, "..", "k", nil), "names are"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := judge.Refuses(test.record)
+			err := judge.Validate(test.record)
 			if test.says == "" {
 				require.NoError(t, err)
 			} else {
@@ -82,7 +82,7 @@ func TestTheJudgesSizesAreTheBrokers(t *testing.T) {
 	setLimit(t, brokers, topic, "2000")
 	judge, got := judging(t, relaykafka.Config{Brokers: brokers})
 	known := record(1, topic, "k", make([]byte, limit+1))
-	eventually(t, "the limit is known", func() bool { return judge.Refuses(known) != nil })
+	eventually(t, "the limit is known", func() bool { return judge.Validate(known) != nil })
 
 	for name, make := range map[string]func(payload int) *relay.Record{
 		"with a key": func(n int) *relay.Record { return record(10, topic, "key", make([]byte, n)) },
@@ -95,7 +95,7 @@ func TestTheJudgesSizesAreTheBrokers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := limit
-			for judge.Refuses(make(n)) != nil {
+			for judge.Validate(make(n)) != nil {
 				n--
 			}
 			fits, large := make(n), make(n+1)
@@ -167,10 +167,10 @@ func TestALimitThatIsRaisedTakesEffectWithoutARestart(t *testing.T) {
 	require.NoError(t, cluster.CreateTopic("narrow", 1, map[string]string{"max.message.bytes": "1000"}))
 	judge, got := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond})
 	large := record(1, "narrow", "k", make([]byte, 2_000))
-	eventually(t, "the limit is known", func() bool { return judge.Refuses(large) != nil })
-	require.ErrorContains(t, judge.Refuses(large), "raise its max.message.bytes")
+	eventually(t, "the limit is known", func() bool { return judge.Validate(large) != nil })
+	require.ErrorContains(t, judge.Validate(large), "raise its max.message.bytes")
 	setLimit(t, cluster.ListenAddrs(), "narrow", "3000")
-	eventually(t, "the new limit is known", func() bool { return judge.Refuses(large) == nil })
+	eventually(t, "the new limit is known", func() bool { return judge.Validate(large) == nil })
 	judge.Deliver(t.Context(), []*relay.Record{large})
 	require.NoError(t, got.wait(t, large)[0])
 }
@@ -188,7 +188,7 @@ func TestWithoutDescribeConfigsTheBrokerJudges(t *testing.T) {
 		require.NoError(t, err)
 	}
 	large := record(3, "orders", "k", make([]byte, 2_000))
-	require.NoError(t, judge.Refuses(large))
+	require.NoError(t, judge.Validate(large))
 	judge.Deliver(t.Context(), []*relay.Record{large})
 	err := got.wait(t, large)[0]
 	require.ErrorIs(t, err, relay.ErrRejected)
@@ -234,11 +234,11 @@ func TestTheJudgeKnowsThatACompactedTopicWantsKeys(t *testing.T) {
 			session, err := open()
 			require.NoError(t, err)
 			defer session.Close()
-			judge := session.(relay.Judge)
+			judge := session.(relay.Validator)
 			before := produced.Hits()
 			keyless, keyed := record(1, "state", "", []byte("p")), record(2, "state", "k", []byte("p"))
-			eventually(t, "the policy is known", func() bool { return judge.Refuses(keyless) != nil })
-			require.NoError(t, judge.Refuses(keyed))
+			eventually(t, "the policy is known", func() bool { return judge.Validate(keyless) != nil })
+			require.NoError(t, judge.Validate(keyed))
 			judge.Deliver(t.Context(), []*relay.Record{keyless})
 			err = got.wait(t, keyless)[0]
 			require.ErrorIs(t, err, relay.ErrRejected)
@@ -262,9 +262,9 @@ func TestATopicThatIsNotCompactedAnyMoreTakesKeylessEventsAgain(t *testing.T) {
 	set("compact")
 	judge, _ := judging(t, relaykafka.Config{Brokers: brokers})
 	keyless := record(1, topic, "", nil)
-	eventually(t, "the policy is known", func() bool { return judge.Refuses(keyless) != nil })
+	eventually(t, "the policy is known", func() bool { return judge.Validate(keyless) != nil })
 	set("delete")
-	eventually(t, "and that it has changed", func() bool { return judge.Refuses(keyless) == nil })
+	eventually(t, "and that it has changed", func() bool { return judge.Validate(keyless) == nil })
 }
 
 // A Sink remembers that a topic is denied, looks again, and lets its records go once the
@@ -273,25 +273,25 @@ func TestADeniedTopicTakesRecordsOnceItIsCreated(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
 	log := newJournal()
 	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond, Logger: slog.New(log)})
-	turn := func() (relay.Judge, *answers) {
+	turn := func() (relay.Validator, *answers) {
 		got := newAnswers()
 		session, err := sink.Open(t.Context(), got.ack)
 		require.NoError(t, err)
 		t.Cleanup(session.Close)
-		return session.(relay.Judge), got
+		return session.(relay.Validator), got
 	}
 	first, got := turn()
 	r := record(1, "late", "k", nil)
-	require.NoError(t, first.Refuses(r), "nobody has looked yet")
+	require.NoError(t, first.Validate(r), "nobody has looked yet")
 	first.Deliver(t.Context(), []*relay.Record{r})
 	require.ErrorIs(t, got.wait(t, r)[0], relay.ErrRejected)
 	first.Close()
 
 	second, got := turn()
-	require.ErrorContains(t, second.Refuses(r), "topic late does not exist")
-	require.NoError(t, second.Refuses(record(2, "orders", "k", nil)), "another topic")
+	require.ErrorContains(t, second.Validate(r), "topic late does not exist")
+	require.NoError(t, second.Validate(record(2, "orders", "k", nil)), "another topic")
 	require.NoError(t, cluster.CreateTopic("late", 1, nil))
-	eventually(t, "the topic is found", func() bool { return second.Refuses(r) == nil })
+	eventually(t, "the topic is found", func() bool { return second.Validate(r) == nil })
 	again := record(3, "late", "k", nil)
 	second.Deliver(t.Context(), []*relay.Record{again})
 	require.NoError(t, got.wait(t, again)[0])
@@ -317,9 +317,9 @@ func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
 	err := got.wait(t, secret)[0]
 	require.ErrorIs(t, err, relay.ErrRejected)
 	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
-	require.ErrorIs(t, judge.Refuses(secret), kerr.TopicAuthorizationFailed)
-	require.ErrorContains(t, judge.Refuses(secret), "Write and Describe")
-	require.NoError(t, judge.Refuses(fine), "another topic")
+	require.ErrorIs(t, judge.Validate(secret), kerr.TopicAuthorizationFailed)
+	require.ErrorContains(t, judge.Validate(secret), "Write and Describe")
+	require.NoError(t, judge.Validate(fine), "another topic")
 
 	admin, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "admin", Pass: "admin"}.AsMechanism()))
 	require.NoError(t, err)
@@ -328,7 +328,7 @@ func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
 		ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpWrite).Allow("User:relay").AllowHosts())
 	require.NoError(t, err)
 	require.NoError(t, created[0].Err)
-	eventually(t, "the right is seen", func() bool { return judge.Refuses(secret) == nil })
+	eventually(t, "the right is seen", func() bool { return judge.Validate(secret) == nil })
 }
 
 // The relay leaves in the table what would do nothing but wait here: however many topics
@@ -376,8 +376,8 @@ func TestAMissingTopicIsRefusedWithoutSendingARecordOfIt(t *testing.T) {
 	judge, got := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond})
 	lost := record(1, "ordres", "k", nil)
 	judge.(relay.Lanes).Learn(t.Context(), []*relay.Record{record(2, "orders", "k", nil), lost})
-	eventually(t, "it is refused", func() bool { return judge.Refuses(lost) != nil })
-	require.ErrorContains(t, judge.Refuses(lost), "topic ordres does not exist")
+	eventually(t, "it is refused", func() bool { return judge.Validate(lost) != nil })
+	require.ErrorContains(t, judge.Validate(lost), "topic ordres does not exist")
 	require.True(t, judge.(relay.Lanes).Ready("ordres", -1), "to be parked")
 	fine := record(3, "orders", "k", nil)
 	judge.Deliver(t.Context(), []*relay.Record{fine})

@@ -34,8 +34,8 @@ func (w *watcher) report(now time.Time, list []waiting, answers map[string]topic
 	w.outage.Store(&err)
 }
 
-// Waiting implements relay.Waiter.
-func (w *watcher) Waiting() error {
+// Outage implements relay.OutageReporter.
+func (w *watcher) Outage() error {
 	for _, reason := range []*atomic.Pointer[error]{&w.failure, &w.outage} {
 		if err := reason.Load(); err != nil {
 			return *err

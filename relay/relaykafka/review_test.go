@@ -31,7 +31,7 @@ func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 			}
 			require.NoError(t, err)
 			defer session.Close()
-			judge := session.(relay.Reviewer)
+			judge := session.(relay.Revalidator)
 			var refused []*relay.Record
 			for i := range 1000 {
 				refused = append(refused, record(int64(i+1), fmt.Sprint("late", i), "k", nil))
@@ -39,7 +39,7 @@ func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 			judge.(relay.Lanes).Learn(t.Context(), refused)
 			eventually(t, "they are refused", func() bool {
 				for _, r := range refused {
-					if judge.Refuses(r) == nil {
+					if judge.Validate(r) == nil {
 						return false
 					}
 				}
@@ -49,10 +49,10 @@ func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 			for _, topic := range []string{"late0", "late999"} {
 				require.NoError(t, cluster.CreateTopic(topic, 1, nil))
 			}
-			judge.Review(t.Context(), refused)
-			require.NoError(t, judge.Refuses(refused[0]))
-			require.NoError(t, judge.Refuses(refused[999]))
-			require.ErrorContains(t, judge.Refuses(refused[1]), "topic late1 does not exist")
+			judge.Revalidate(t.Context(), refused)
+			require.NoError(t, judge.Validate(refused[0]))
+			require.NoError(t, judge.Validate(refused[999]))
+			require.ErrorContains(t, judge.Validate(refused[1]), "topic late1 does not exist")
 			require.Less(t, asked.Hits(), 50, "requests")
 		})
 	}

@@ -39,9 +39,9 @@ type session struct {
 }
 
 var (
-	_ relay.Reviewer = (*session)(nil)
-	_ relay.Waiter   = (*session)(nil)
-	_ relay.Lanes    = (*session)(nil)
+	_ relay.Revalidator    = (*session)(nil)
+	_ relay.OutageReporter = (*session)(nil)
+	_ relay.Lanes          = (*session)(nil)
 )
 
 func newSession(sink *Sink, ack relay.Ack) *session {
@@ -64,11 +64,11 @@ func (s *session) start(client *kgo.Client) {
 	})
 }
 
-// Refuses implements relay.Judge.
-func (s *session) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
+// Validate implements relay.Validator.
+func (s *session) Validate(r *relay.Record) error { return s.sink.judge.Validate(r) }
 
-// Review implements relay.Reviewer.
-func (s *session) Review(ctx context.Context, refused []*relay.Record) {
+// Revalidate implements relay.Revalidator.
+func (s *session) Revalidate(ctx context.Context, refused []*relay.Record) {
 	s.sink.judge.askAnew(refused, ctx, s.gate)
 }
 
@@ -83,8 +83,8 @@ func (s *session) Lane(r *relay.Record) int32 { return s.lanes.lane(r) }
 // Ready implements relay.Lanes.
 func (s *session) Ready(topic string, lane int32) bool { return s.sink.judge.ready(topic, lane) }
 
-// Waiting implements relay.Waiter.
-func (s *session) Waiting() error { return s.watcher.Waiting() }
+// Outage implements relay.OutageReporter.
+func (s *session) Outage() error { return s.watcher.Outage() }
 
 // Deliver implements relay.Session.
 func (s *session) Deliver(ctx context.Context, records []*relay.Record) {

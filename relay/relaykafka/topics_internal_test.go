@@ -23,13 +23,13 @@ func TestAMissingTopicIsNamedOnceAndIsNoOutage(t *testing.T) {
 	slow, _ := w.topic("ordres")
 	list := []waiting{{topic: slow, records: 3, since: now.Add(-outageAfter)}}
 	w.report(now, list, map[string]topicAnswer{"ordres": {}}, nil)
-	require.ErrorContains(t, w.Waiting(), "has not acknowledged 3 records of topic ordres since")
+	require.ErrorContains(t, w.Outage(), "has not acknowledged 3 records of topic ordres since")
 	for range 3 {
 		sink.judge.unknown("ordres", now)
 		sink.judge.tellMissing()
 	}
 	w.report(now, list, map[string]topicAnswer{"ordres": {err: kerr.UnknownTopicOrPartition}}, nil)
-	require.NoError(t, w.Waiting())
+	require.NoError(t, w.Outage())
 	require.Equal(t, 1, strings.Count(log.String(), "waiting for topic ordres, which Kafka does not know: create it"))
 	for i := range 3 {
 		sink.judge.unknown(fmt.Sprint("other", i), now)
@@ -42,7 +42,7 @@ func TestAMissingTopicIsNamedOnceAndIsNoOutage(t *testing.T) {
 func TestTheJudgeKeepsNothingOfNamesThatNoTopicCanHave(t *testing.T) {
 	j := newJudge(Config{BatchMaxBytes: 1 << 20})
 	for i := range 1000 {
-		require.Error(t, j.Refuses(&relay.Record{Topic: fmt.Sprintf("orders/%d", i), Key: []byte("k")}))
+		require.Error(t, j.Validate(&relay.Record{Topic: fmt.Sprintf("orders/%d", i), Key: []byte("k")}))
 	}
 	require.Zero(t, len(j.topics))
 }

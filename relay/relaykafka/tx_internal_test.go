@@ -15,15 +15,15 @@ func TestATransactionalSessionSaysWhatItWaitsFor(t *testing.T) {
 	require.NoError(t, err)
 	s := newTxSession(sink, relay.Identity{ID: uuid.New()}, nil)
 	defer s.cut()
-	require.NoError(t, s.Waiting())
+	require.NoError(t, s.Outage())
 
 	s.underWay.Store(&waitingFor{since: time.Now(), records: 7})
-	require.NoError(t, s.Waiting(), "not for long")
+	require.NoError(t, s.Outage(), "not for long")
 	s.underWay.Store(&waitingFor{since: time.Now().Add(-outageAfter), records: 7})
-	require.ErrorContains(t, s.Waiting(), "a transaction of 7 records")
-	require.ErrorContains(t, s.Waiting(), "broker:9092")
+	require.ErrorContains(t, s.Outage(), "a transaction of 7 records")
+	require.ErrorContains(t, s.Outage(), "broker:9092")
 	s.underWay.Store(nil)
-	require.NoError(t, s.Waiting())
+	require.NoError(t, s.Outage())
 }
 
 func TestTransactionsShrinkWhenTheyTimeOutAndGrowBackWhenTheyAreQuick(t *testing.T) {

@@ -66,7 +66,7 @@ type txSession struct {
 
 var (
 	_ relay.TransactionalSession = (*txSession)(nil)
-	_ relay.Reviewer             = (*txSession)(nil)
+	_ relay.Revalidator          = (*txSession)(nil)
 	_ relay.Lanes                = (*txSession)(nil)
 )
 
@@ -101,11 +101,11 @@ func (s *txSession) start() {
 	go s.run()
 }
 
-// Refuses implements relay.Judge.
-func (s *txSession) Refuses(r *relay.Record) error { return s.sink.judge.Refuses(r) }
+// Validate implements relay.Validator.
+func (s *txSession) Validate(r *relay.Record) error { return s.sink.judge.Validate(r) }
 
-// Review implements relay.Reviewer.
-func (s *txSession) Review(ctx context.Context, refused []*relay.Record) {
+// Revalidate implements relay.Revalidator.
+func (s *txSession) Revalidate(ctx context.Context, refused []*relay.Record) {
 	s.sink.judge.askAnew(refused, ctx, s.life)
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-var _ relay.Waiter = (*txSession)(nil)
+var _ relay.OutageReporter = (*txSession)(nil)
 
 // waitingFor is a transaction that is under way.
 type waitingFor struct {
@@ -15,8 +15,8 @@ type waitingFor struct {
 	records int
 }
 
-// Waiting implements relay.Waiter. Of topics that do not exist the judge tells.
-func (s *txSession) Waiting() error {
+// Outage implements relay.OutageReporter. Of topics that do not exist the judge tells.
+func (s *txSession) Outage() error {
 	w := s.underWay.Load()
 	if w == nil || time.Since(w.since) < outageAfter {
 		return nil

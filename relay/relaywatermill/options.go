@@ -33,11 +33,11 @@ type Options struct {
 	// every error is an outage.
 	Rejected func(topic string, err error) bool
 
-	// Refuses returns why the broker would refuse a record, known without sending it, or
-	// nil: larger than a limit, say. Such a record is parked by itself, and the others
-	// are spared a round of single deliveries. It must not block. Default nil: the
-	// broker decides.
-	Refuses func(r *relay.Record) error
+	// Validate returns why the broker would reject a record, if that is known without
+	// sending it: the record is larger than a limit, for example. The relay parks such a
+	// record at once, and sends the others in full batches. Validate must not block.
+	// Default nil: the broker decides.
+	Validate func(r *relay.Record) error
 
 	// Check is called by the sink's Check, to see whether the broker can be reached.
 	// Default nil: Watermill has no way to ask a publisher, so a wrong address shows

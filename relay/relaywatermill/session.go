@@ -53,11 +53,11 @@ func newSession(sink *Sink, ack relay.Ack) *session {
 	return s
 }
 
-var _ relay.Judge = (*session)(nil)
+var _ relay.Validator = (*session)(nil)
 
-// Refuses implements relay.Judge.
-func (s *session) Refuses(r *relay.Record) error {
-	if refuses := s.sink.options.Refuses; refuses != nil {
+// Validate implements relay.Validator.
+func (s *session) Validate(r *relay.Record) error {
+	if refuses := s.sink.options.Validate; refuses != nil {
 		return refuses(r)
 	}
 	return nil

@@ -52,12 +52,12 @@ func TestARecordTooLargeForItsTopicIsKnownOnceKafkaWasAsked(t *testing.T) {
 	most := map[string]int{"small": 1000}
 	l := newLimits(func(topics []string) map[string]int { asked <- topics; return most }, false)
 	large := &relay.Record{Topic: "small", Payload: make([]byte, 1000)}
-	require.NoError(t, l.Refuses(large), "its limit is not known yet")
+	require.NoError(t, l.Validate(large), "its limit is not known yet")
 	require.Equal(t, []string{"small"}, <-asked)
 	l.wait.Wait()
-	require.ErrorContains(t, l.Refuses(large), "topic small makes a batch of ")
-	require.ErrorContains(t, l.Refuses(large), "takes 1000: raise its max.message.bytes")
-	require.NoError(t, l.Refuses(&relay.Record{Topic: "small", Payload: make([]byte, 700)}))
+	require.ErrorContains(t, l.Validate(large), "topic small makes a batch of ")
+	require.ErrorContains(t, l.Validate(large), "takes 1000: raise its max.message.bytes")
+	require.NoError(t, l.Validate(&relay.Record{Topic: "small", Payload: make([]byte, 700)}))
 
 	most["small"] = 2000
 	now := time.Now()
@@ -65,7 +65,7 @@ func TestARecordTooLargeForItsTopicIsKnownOnceKafkaWasAsked(t *testing.T) {
 	l.of("small", now.Add(askAgainAfter+time.Second))
 	<-asked
 	l.wait.Wait()
-	require.NoError(t, l.Refuses(large), "the limit was raised")
+	require.NoError(t, l.Validate(large), "the limit was raised")
 	l.of("small", now.Add(2*askAgainAfter+2*time.Second)) // nothing was refused since: nothing to ask
 	l.close()
 }
@@ -73,10 +73,10 @@ func TestARecordTooLargeForItsTopicIsKnownOnceKafkaWasAsked(t *testing.T) {
 func TestARecordIsNotRefusedForAKeyThatItsMessageMayNotHave(t *testing.T) {
 	l := newLimits(func([]string) map[string]int { return map[string]int{"small": 1000} }, true)
 	long := &relay.Record{Topic: "small", Key: make([]byte, 500), Payload: make([]byte, 600)}
-	require.NoError(t, l.Refuses(long))
+	require.NoError(t, l.Validate(long))
 	l.wait.Wait()
-	require.NoError(t, l.Refuses(long))
+	require.NoError(t, l.Validate(long))
 	l.anyKey = false
-	require.Error(t, l.Refuses(long))
+	require.Error(t, l.Validate(long))
 	l.close()
 }

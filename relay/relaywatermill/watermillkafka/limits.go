@@ -46,8 +46,8 @@ func newLimits(ask func([]string) map[string]int, anyKey bool) *limits {
 	return &limits{ask: ask, anyKey: anyKey, topics: make(map[string]*limit)}
 }
 
-// Refuses is relaywatermill.Options'.
-func (l *limits) Refuses(r *relay.Record) error {
+// Validate is relaywatermill.Options'.
+func (l *limits) Validate(r *relay.Record) error {
 	most := l.of(r.Topic, time.Now())
 	if most == 0 || kafkarules.MostSize(r) <= most && kafkarules.MayBeObject(r.Headers) {
 		return nil

@@ -56,7 +56,7 @@ func New(cfg Config) (*Sink, error) {
 	judge := &judge{unknownAfter: cfg.UnknownTopicAfter}
 	limits := newLimits(cfg.askLimits, cfg.Key != nil)
 	sink, err := relaywatermill.New(watched{publisher, judge}, relaywatermill.Options{
-		Lanes: cfg.Lanes, Buffer: cfg.Buffer, Rejected: judge.rejected, Refuses: limits.Refuses, Check: cfg.check,
+		Lanes: cfg.Lanes, Buffer: cfg.Buffer, Rejected: judge.rejected, Validate: limits.Validate, Check: cfg.check,
 	})
 	if err != nil {
 		return nil, errors.Join(err, publisher.Close())

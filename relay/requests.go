@@ -17,45 +17,45 @@ import (
 // long, and deletes the rows before it sends others: the transaction that deletes the last row of a key finds
 // none behind it, because only the reader could have put one there.
 
-// askedEvery is how often the owner looks whether something was asked.
-const askedEvery = time.Second
+// requestsEvery is how often the owner looks whether something was asked.
+const requestsEvery = time.Second
 
 // replayAtOnce and replayBytes bound one round of a replay, between two reads, and
 // roundsAtOnce the rounds when the first was short: a key whose events keep coming
 // is caught up with only if nothing is read in between. dropAtOnce bounds a transaction
 // that deletes rows as they are asked for, of any size, under the lease row's lock.
 const (
-	replayAtOnce = 1000
+	replayRows   = 1000
 	replayBytes  = 4 << 20
-	roundsAtOnce = 3
-	dropAtOnce   = 100
+	replayRounds = 3
+	dropBatch    = 100
 )
 
-// replays is what is known of the parked rows that are sent again.
-type replays struct {
+// replayBudget is what is known of the parked rows that are sent again.
+type replayBudget struct {
 	typical int64 // the size that one of the next is expected to have
 	full    bool  // the last round left some for the next
 }
 
-// askedDue reports whether to look.
-func (s *session) askedDue() bool {
-	return s.more || time.Since(s.asked) >= s.relay.cfg.askedEvery
+// requestsDue reports whether to look.
+func (s *session) requestsDue() bool {
+	return s.requestsPending || time.Since(s.requestsChecked) >= s.relay.cfg.requestsEvery
 }
 
-// obey does what operators asked for, a part of it at a time.
-func (s *session) obey(ctx context.Context) error {
-	s.asked, s.more = time.Now(), false
+// handleRequests does what operators asked for, a part of it at a time.
+func (s *session) handleRequests(ctx context.Context) error {
+	s.requestsChecked, s.requestsPending = time.Now(), false
 	bounded, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	asked, err := s.relay.store.Asked(bounded)
 	if err != nil || !asked {
-		s.refusing = s.refusing && err != nil // a wish that comes later is another one
+		s.refusalLogged = s.refusalLogged && err != nil // a wish that comes later is another one
 		return err
 	}
-	if err := s.drop(bounded); err != nil {
+	if err := s.dropRequested(bounded); err != nil {
 		return err
 	}
-	for range roundsAtOnce {
+	for range replayRounds {
 		n, err := s.replay(ctx)
 		if err != nil {
 			return err
@@ -63,25 +63,25 @@ func (s *session) obey(ctx context.Context) error {
 		if n == 0 {
 			return nil
 		}
-		if s.replays.full {
+		if s.replayBudget.full {
 			break
 		}
 	}
-	s.more = true
+	s.requestsPending = true
 	return nil
 }
 
-// drop deletes the rows that operators gave up.
-func (s *session) drop(ctx context.Context) error {
-	dropped, freed, err := s.relay.store.DropAsked(ctx, s.lease, dropAtOnce)
+// dropRequested deletes the rows that operators gave up.
+func (s *session) dropRequested(ctx context.Context) error {
+	dropped, freed, err := s.relay.store.DropAsked(ctx, s.lease, dropBatch)
 	if err != nil {
-		s.leaseLost(err)
+		s.keeper.endIfLost(err)
 		return fmt.Errorf("drop parked events: %w", err)
 	}
 	for _, d := range dropped {
 		s.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID, "topic", d.Topic)
 	}
-	s.more = len(dropped) >= dropAtOnce
+	s.requestsPending = len(dropped) >= dropBatch
 	s.unblock(freed)
 	return nil
 }
@@ -100,17 +100,17 @@ func (s *session) replay(ctx context.Context) (int, error) {
 		return 0, nil // of a partition that stands still: the others go on
 	}
 	if len(s.flights.failures()) > 0 {
-		return 0, errLeftOut
+		return 0, errNotDelivered
 	}
-	if err := s.unparkDelivered(ctx); err != nil {
-		s.leaseLost(err)
+	if err := s.deleteReplayed(ctx); err != nil {
+		s.keeper.endIfLost(err)
 		return 0, err
 	}
-	records, err := s.replayable(ctx)
+	records, err := s.readReplayable(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("look for parked events to send again: %w", err)
 	}
-	send, err := s.judgeParked(ctx, records)
+	send, err := s.validateParked(ctx, records)
 	if err != nil {
 		return 0, err
 	}
@@ -119,14 +119,14 @@ func (s *session) replay(ctx context.Context) (int, error) {
 		found = 0 // until the topics' trials allow them
 	}
 	s.replaying = send
-	if !s.hand(ctx, send) {
-		return 0, errLeftOut
+	if !s.handOver(ctx, send) {
+		return 0, errNotDelivered
 	}
 	if delivered, err := s.awaitReplay(ctx); !delivered || err != nil {
 		return 0, err
 	}
-	if err := s.unparkDelivered(ctx); err != nil {
-		s.leaseLost(err)
+	if err := s.deleteReplayed(ctx); err != nil {
+		s.keeper.endIfLost(err)
 		return 0, err
 	}
 	return found, nil
@@ -135,8 +135,8 @@ func (s *session) replay(ctx context.Context) (int, error) {
 // sendable takes the records that may go now: of topics on trial the next group, and none
 // of lanes that are not ready.
 func (s *session) sendable(ctx context.Context, records []*Record) []*Record {
-	if s.laned != nil {
-		s.laned.Learn(ctx, records)
+	if s.sinkLanes != nil {
+		s.sinkLanes.Learn(ctx, records)
 	}
 	s.lanes.pass++
 	byTopic := make(map[*topicState][]*Record)
@@ -163,12 +163,12 @@ func (s *session) sendable(ctx context.Context, records []*Record) []*Record {
 	return send
 }
 
-// replayFor is how long the reader waits for a replay.
-const replayFor = time.Second
+// replayTimeout is how long the reader waits for a replay.
+const replayTimeout = time.Second
 
 // awaitReplay waits for the records of a replay, and reports whether all were delivered.
 func (s *session) awaitReplay(ctx context.Context) (bool, error) {
-	timeout := time.NewTimer(replayFor)
+	timeout := time.NewTimer(replayTimeout)
 	defer timeout.Stop()
 	for s.flights.waitingFor(s.replaying) {
 		select {
@@ -176,24 +176,24 @@ func (s *session) awaitReplay(ctx context.Context) (bool, error) {
 		case <-timeout.C:
 			return false, nil
 		case <-ctx.Done():
-			return false, errLeftOut
+			return false, errNotDelivered
 		}
 	}
 	if len(s.flights.failures()) > 0 {
-		return false, errLeftOut
+		return false, errNotDelivered
 	}
 	return true, nil
 }
 
-// replayable asks for as many rows as are expected to fit into a round. When they are
+// readReplayable asks for as many rows as are expected to fit into a round. When they are
 // larger than that, it takes in those that do.
-func (s *session) replayable(ctx context.Context) ([]*Record, error) {
+func (s *session) readReplayable(ctx context.Context) ([]*Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool
-	defer time.AfterFunc(s.appetite.longest/2, func() { late.Store(true) }).Stop()
+	defer time.AfterFunc(s.budget.longest/2, func() { late.Store(true) }).Stop()
 	most := min(replayBytes, s.relay.cfg.MaxInFlightBytes/2)
-	limit := min(replayAtOnce, int(most/s.replays.typical)+1)
+	limit := min(replayRows, int(most/s.replayBudget.typical)+1)
 	var records []*Record
 	size := int64(0)
 	err := s.relay.store.Replayable(ctx, limit, func(row *dialect.ParkedRow) bool {
@@ -204,36 +204,36 @@ func (s *session) replayable(ctx context.Context) ([]*Record, error) {
 		size += recordSize(r)
 		return size < most && !late.Load()
 	})
-	s.replays.full = len(records) >= limit || size >= most || late.Load()
+	s.replayBudget.full = len(records) >= limit || size >= most || late.Load()
 	if len(records) > 0 {
-		s.replays.typical = max(size/int64(len(records)), s.replays.typical*3/4, recordOverhead)
+		s.replayBudget.typical = max(size/int64(len(records)), s.replayBudget.typical*3/4, recordOverhead)
 	}
 	return records, err
 }
 
-// review has the sink ask anew about records that it would refuse: what it knows of a topic
+// revalidate has the sink ask anew about records that it would refuse: what it knows of a topic
 // may be older than the operator's wish, who has created the topic meanwhile. It asks once
 // for all records of a round, so that a retry of many costs no question for each.
-func (s *session) review(ctx context.Context, records []*Record) {
-	reviewer, ok := s.judge.(Reviewer)
+func (s *session) revalidate(ctx context.Context, records []*Record) {
+	reviewer, ok := s.validator.(Revalidator)
 	if !ok {
 		return
 	}
 	var refused []*Record
 	for _, r := range records {
-		if s.relay.topics.allows(r.Topic) && reviewer.Refuses(r) != nil {
+		if s.relay.topics.allows(r.Topic) && reviewer.Validate(r) != nil {
 			refused = append(refused, r)
 		}
 	}
 	if len(refused) > 0 {
-		reviewer.Review(ctx, refused)
+		reviewer.Revalidate(ctx, refused)
 	}
 }
 
-// judgeParked puts back to failed what would be refused again, and leaves out what
+// validateParked puts back to failed what would be refused again, and leaves out what
 // waits behind it.
-func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record, error) {
-	s.review(ctx, records)
+func (s *session) validateParked(ctx context.Context, records []*Record) ([]*Record, error) {
+	s.revalidate(ctx, records)
 	send := make([]*Record, 0, len(records))
 	var refused []dialect.Refusal
 	behind := make(map[string]bool)
@@ -241,14 +241,14 @@ func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record
 		if r.Key != nil && behind[orderKey(r.Topic, r.Key)] {
 			continue
 		}
-		reason := s.refuses(r)
+		reason := s.validate(r)
 		if reason == nil {
 			send = append(send, r)
 			continue
 		}
 		refused = append(refused, dialect.Refusal{ParkedEvent: dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID}, Reason: reason.Error()})
-		if !s.refusing {
-			s.refusing = true // one line, not one for each event
+		if !s.refusalLogged {
+			s.refusalLogged = true // one line, not one for each event
 			s.relay.log.Warn("parked events would be refused again, this one first; `relay parked list` shows which, and why",
 				"seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
 		}
@@ -257,44 +257,41 @@ func (s *session) judgeParked(ctx context.Context, records []*Record) ([]*Record
 		}
 	}
 	if err := s.relay.store.Refuse(ctx, s.lease, refused); err != nil { // in one transaction: other keys wait for it
-		s.leaseLost(err)
+		s.keeper.endIfLost(err)
 		return nil, err
 	}
 	return send, nil
 }
 
-// unparkDelivered deletes those of the last replay that were delivered. They stay in flight
+// deleteReplayed deletes those of the last replay that were delivered. They stay in flight
 // until that has succeeded.
-func (s *session) unparkDelivered(ctx context.Context) error {
+func (s *session) deleteReplayed(ctx context.Context) error {
 	delivered := s.flights.deliveredOf(s.replaying)
 	for _, fl := range delivered {
-		s.relay.unparked = append(s.relay.unparked, fl.parkedPlace())
+		s.relay.leftoverParked = append(s.relay.leftoverParked, fl.parkedPlace())
 	}
-	s.replaying, s.unparking = nil, append(s.unparking, delivered...)
-	err := s.relay.unpark(ctx, s.keeper, s.unblock)
+	s.replaying, s.undeletedReplays = nil, append(s.undeletedReplays, delivered...)
+	err := s.relay.deleteLeftoverParked(ctx, s.keeper, s.unblock)
 	if err == nil {
-		s.flights.deleted(s.unparking)
-		s.unparking = nil
+		s.flights.deleted(s.undeletedReplays)
+		s.undeletedReplays = nil
 	}
 	return err
 }
 
-// unpark deletes what was delivered out of outbox_parked and may still be there, also
+// deleteLeftoverParked deletes what was delivered out of outbox_parked and may still be there, also
 // in an earlier session of this process: it would be sent again.
-func (r *Relay) unpark(ctx context.Context, k *keeper, unblock func([]dialect.EventKey)) error {
-	if len(r.unparked) == 0 {
+func (r *Relay) deleteLeftoverParked(ctx context.Context, k *keeper, unblock func([]dialect.EventKey)) error {
+	if len(r.leftoverParked) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
-	freed, err := r.removeUnparked(ctx, k.lease)
+	freed, err := r.removeLeftoverParked(ctx, k.lease)
 	unblock(freed) // also those before an error
 	if err != nil {
 		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
 	}
-	r.unparked = nil
+	r.leftoverParked = nil
 	return nil
 }
-
-// leaseLost ends the turn if that is what err says.
-func (s *session) leaseLost(err error) { s.keeper.heed(err) }

@@ -109,12 +109,12 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 		require.NoError(t, err)
 		turn.Store(k)
 		done := make(chan struct{})
-		go func() { defer close(done); _, _ = r.turn(ctx, k) }()
+		go func() { defer close(done); _, _ = r.runTerm(ctx, k) }()
 		eventually(t, "they are published", func() bool { return b.sink.count() == 10 })
 		k.lost(errLeaseExpired)
 		<-done
 		require.Equal(t, 10, b.rows())
-		require.Len(t, r.carried, 10)
+		require.Len(t, r.leftover, 10)
 
 		gone.broken.Store(false)
 		newStore(t, db).Release(ctx, k.lease)
@@ -137,7 +137,7 @@ func TestALeaseThatCannotBeRenewedEndsTheTurnBeforeItExpires(t *testing.T) {
 	began := time.Now()
 	ttl := 500 * time.Millisecond
 	k := newKeeper(context.Background(), hanging{}, dialect.Lease{}, ttl, began)
-	k.run() // returns when the turn has ended
+	k.run() // returns when the term has ended
 	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
 	require.True(t, k.deadline().Before(began.Add(ttl)))
 	require.False(t, k.valid())
@@ -245,7 +245,7 @@ func TestAWakeUpCutsAWaitShort(t *testing.T) {
 }
 
 func TestPaceIsQuickWhileEventsComeAndSlowWhenNoneDo(t *testing.T) {
-	p := newPace(Config{PollMax: 25 * time.Millisecond})
+	p := newPollInterval(Config{PollMax: 25 * time.Millisecond})
 	require.Zero(t, p.after(100, 100))
 	require.Equal(t, time.Millisecond, p.after(1, 100))
 	var waits []string

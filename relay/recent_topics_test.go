@@ -10,7 +10,7 @@ import (
 
 func TestTopicsInUseAreKeptForDaysAndNotWithoutBound(t *testing.T) {
 	day := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	var u usedTopics
+	var u recentTopics
 	u.note([]*Record{{Topic: "orders"}, {Topic: "orders"}, {Topic: "stock"}}, day)
 	require.Equal(t, map[string]string{"orders": "2026-11-20", "stock": "2026-11-20"}, u.days)
 	require.True(t, u.changed)
@@ -27,7 +27,7 @@ func TestTopicsInUseAreKeptForDaysAndNotWithoutBound(t *testing.T) {
 	for i := range 20_000 {
 		u.note([]*Record{{Topic: fmt.Sprint("topic-", i)}}, day.Add(9*24*time.Hour))
 	}
-	require.LessOrEqual(t, len(u.days), 2*usedTopicsMost)
+	require.LessOrEqual(t, len(u.days), 2*recentTopicsMost)
 	u.trim(day.Add(9 * 24 * time.Hour))
-	require.Len(t, u.days, usedTopicsMost)
+	require.Len(t, u.days, recentTopicsMost)
 }

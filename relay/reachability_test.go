@@ -52,8 +52,8 @@ func (b *bench) dimRelay() (*Relay, *dimSink) {
 	r, err := New(Config{
 		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: cmp.Or(b.ttl, 2*time.Second), Logger: slog.New(slog.DiscardHandler),
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
-		blindAfter: 100 * time.Millisecond, blindGrace: time.Second, blindLookEvery: 20 * time.Millisecond,
-		blindLookFor: 3 * time.Second, // longer than a heartbeat counts as fresh
+		unreachableAfter: 100 * time.Millisecond, unreachableGrace: time.Second, sinkCheckEvery: 20 * time.Millisecond,
+		sinkCheckTimeout: 3 * time.Second, // longer than a heartbeat counts as fresh
 	})
 	require.NoError(b.t, err)
 	return r, sink
@@ -64,7 +64,7 @@ func (b *bench) dimPair() (owner *Relay, first *dimSink, waiting *Relay, second 
 	b.t.Helper()
 	owner, first = b.dimRelay()
 	start(b.t, owner)
-	eventually(b.t, "the first one owns the source", func() bool { return owner.cfg.Process.Owned() == 1 })
+	eventually(b.t, "the first one owns the source", func() bool { return owner.cfg.Member.Owned() == 1 })
 	waiting, second = b.dimRelay()
 	return owner, first, waiting, second, start(b.t, waiting)
 }
@@ -83,15 +83,15 @@ func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 		b.commit("k", "k1")
 		settles(t, "the other one delivers", func() bool { return len(bright.values()) == 1 })
 		require.Equal(t, []string{"k1"}, bright.values())
-		require.Equal(t, 1, sighted.cfg.Process.Owned())
-		settles(t, "the first one has given it up", func() bool { return blind.cfg.Process.Owned() == 0 })
+		require.Equal(t, 1, sighted.cfg.Member.Owned())
+		settles(t, "the first one has given it up", func() bool { return blind.cfg.Member.Owned() == 0 })
 
 		// It owns fewer, and is given nothing; where nobody else is left, it takes what is free.
 		epoch, checks := b.epoch(), dark.checks.Load()
 		settles(t, "it goes on looking", func() bool { return dark.checks.Load() > checks+10 })
 		require.Equal(t, epoch, b.epoch())
 		require.NoError(t, stop())
-		settles(t, "nobody else is there", func() bool { return blind.cfg.Process.Owned() == 1 })
+		settles(t, "nobody else is there", func() bool { return blind.cfg.Member.Owned() == 1 })
 		dark.dark.Store(false)
 		b.commit("k", "k2")
 		settles(t, "it delivers again", func() bool { return len(dark.values()) > 0 && dark.values()[len(dark.values())-1] == "k2" })
@@ -108,7 +108,7 @@ func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
 		dark.dark.Store(true)
 		b.commit("k", "k1")
 		settles(t, "the other one delivers", func() bool { return len(bright.values()) == 1 })
-		require.Equal(t, 1, sighted.cfg.Process.Owned())
+		require.Equal(t, 1, sighted.cfg.Member.Owned())
 	})
 }
 
@@ -118,7 +118,7 @@ func TestInAnOutageOfTheBrokerEveryRelayKeepsWhatItHas(t *testing.T) {
 		b := newBench(t, db)
 		b.ttl = 5 * time.Second // a busy machine must not cost the lease
 		owner, first, _, second, _ := b.dimPair()
-		settles(t, "the owner has heard of the other", func() bool { return owner.spread.othersHeard(time.Now()) })
+		settles(t, "the owner has heard of the other", func() bool { return owner.assignment.othersHeard(time.Now()) })
 		epoch := b.epoch()
 		first.dark.Store(true)
 		second.dark.Store(true)

@@ -11,12 +11,12 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// usedTopics are the topics that a source had events for in the last days. The owner keeps
+// recentTopics are the topics that a source had events for in the last days. The owner keeps
 // them in the lease row's hints, so that relay doctor judges a topic also while no event
 // for it waits. Losing them costs nothing else.
 //
 // Only the reader touches them.
-type usedTopics struct {
+type recentTopics struct {
 	days    map[string]string // topic → the last day of it (UTC), as 2006-01-02
 	last    string            // the topic that was noted last
 	changed bool
@@ -25,12 +25,12 @@ type usedTopics struct {
 
 // These bound what is kept. A topic is written when it is new, and once a day.
 const (
-	usedTopicsMost  = 200
-	usedTopicsEvery = 10 * time.Second
+	recentTopicsMost  = 200
+	recentTopicsEvery = 10 * time.Second
 )
 
 // note takes in the topics of records.
-func (u *usedTopics) note(records []*Record, now time.Time) {
+func (u *recentTopics) note(records []*Record, now time.Time) {
 	if len(records) == 0 {
 		return
 	}
@@ -40,7 +40,7 @@ func (u *usedTopics) note(records []*Record, now time.Time) {
 			continue
 		}
 		u.last = r.Topic
-		if u.days[r.Topic] == today || len(u.days) >= 2*usedTopicsMost {
+		if u.days[r.Topic] == today || len(u.days) >= 2*recentTopicsMost {
 			continue
 		}
 		if u.days == nil {
@@ -51,39 +51,39 @@ func (u *usedTopics) note(records []*Record, now time.Time) {
 }
 
 // trim forgets topics of long ago, and the oldest where there are too many.
-func (u *usedTopics) trim(now time.Time) {
+func (u *recentTopics) trim(now time.Time) {
 	since := now.Add(-dialect.UsedTopicsFor).UTC().Format(time.DateOnly)
 	maps.DeleteFunc(u.days, func(_, day string) bool { return day < since })
-	if len(u.days) <= usedTopicsMost {
+	if len(u.days) <= recentTopicsMost {
 		return
 	}
 	names := slices.SortedFunc(maps.Keys(u.days), func(a, b string) int {
 		return cmp.Or(cmp.Compare(u.days[b], u.days[a]), cmp.Compare(a, b))
 	})
-	for _, name := range names[usedTopicsMost:] {
+	for _, name := range names[recentTopicsMost:] {
 		delete(u.days, name)
 	}
 }
 
-// keepTopics writes the topics into the lease row, if there is news. It fails silently:
+// saveTopics writes the topics into the lease row, if there is news. It fails silently:
 // delivery does not depend on it.
-func (s *session) keepTopics(ctx context.Context, now time.Time) {
-	u := &s.relay.used
+func (s *session) saveTopics(ctx context.Context, now time.Time) {
+	u := &s.relay.recentTopics
 	if !u.changed || now.Before(u.due) {
 		return
 	}
-	u.due = now.Add(usedTopicsEvery)
+	u.due = now.Add(recentTopicsEvery)
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	if err := s.writeTopics(ctx, u, now); err != nil {
-		s.leaseLost(err)
+		s.keeper.endIfLost(err)
 		u.due = now.Add(time.Minute)
 		s.relay.log.Debug("could not keep the topics in use for relay doctor", "error", err)
 	}
 }
 
-func (s *session) writeTopics(ctx context.Context, u *usedTopics, now time.Time) error {
-	if !s.topics {
+func (s *session) writeTopics(ctx context.Context, u *recentTopics, now time.Time) error {
+	if !s.topicsLoaded {
 		kept, err := s.relay.store.UsedTopics(ctx)
 		if err != nil {
 			return err
@@ -91,7 +91,7 @@ func (s *session) writeTopics(ctx context.Context, u *usedTopics, now time.Time)
 		for topic, day := range kept {
 			u.days[topic] = max(u.days[topic], day)
 		}
-		s.topics = true
+		s.topicsLoaded = true
 	}
 	u.trim(now)
 	text, err := json.Marshal(u.days)

@@ -30,7 +30,7 @@ type outdatedSession struct {
 	*outdated
 }
 
-func (o *outdatedSession) Refuses(r *Record) error {
+func (o *outdatedSession) Validate(r *Record) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.known[r.Topic] {
@@ -39,7 +39,7 @@ func (o *outdatedSession) Refuses(r *Record) error {
 	return nil
 }
 
-func (o *outdatedSession) Review(_ context.Context, refused []*Record) {
+func (o *outdatedSession) Revalidate(_ context.Context, refused []*Record) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.reviews++
@@ -82,7 +82,7 @@ func TestARetryRightAfterTheTopicWasCreatedIsDelivered(t *testing.T) {
 }
 
 func TestARetryForManyMissingTopicsAsksOnceForARound(t *testing.T) {
-	const topics = 2 * replayAtOnce
+	const topics = 2 * replayRows
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	names := make([]string, topics)
 	for i := range names {

@@ -8,13 +8,13 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// mend closes the hole of databases whose statements are not one snapshot: a row was
+// repairSnapshot closes the hole of databases whose statements are not one snapshot: a row was
 // shown without an earlier, committed one of its key. Whatever was committed before a
 // row that the first statement showed is there for a second one that begins after it
 // returned. So the gaps below the highest row are read again, and from them the rows
 // that precede, in topic and key, a row of the first. The others stay gaps: they may
 // miss a predecessor in turn (hazard inconsistent-snapshot).
-func (s *session) mend(ctx context.Context, b *batch, limit int, bytes int64) error {
+func (s *session) repairSnapshot(ctx context.Context, b *batch, limit int, bytes int64) error {
 	latest := make(map[string]int64)
 	for _, r := range b.records {
 		if r.Key != nil {
@@ -44,8 +44,6 @@ func (s *session) mend(ctx context.Context, b *batch, limit int, bytes int64) er
 	b.merge(second)
 	return nil
 }
-
-func orderKey(topic string, key []byte) string { return topic + "\x00" + string(key) }
 
 func (b *batch) has(id int64) bool {
 	_, found := slices.BinarySearch(b.ids, id)

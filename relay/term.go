@@ -10,13 +10,13 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// turn is the time between one claim of the lease and the next: one session of the sink after
+// runTerm is the time between one claim of the lease and the next: one session of the sink after
 // another, a new one after each outage. It reports whether Run is done.
 //
 // Each session starts with nothing in flight, and asks for every id that may have a row
-// (hazard stored-cursor, hazard read-before-fencing, see proved). What an earlier session or
+// (hazard stored-cursor, hazard read-before-fencing, see checkpoint). What an earlier session or
 // owner has read is a hint that may be wrong by now; the rows are the truth.
-func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
+func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
 	var keeping sync.WaitGroup
 	keeping.Go(k.run)
 	keeping.Go(func() { r.purgeLoop(k) })
@@ -30,15 +30,15 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	var fenced fencings
 	for {
 		out := outcome{}
-		if err := r.deleteCarried(ctx, k); err != nil {
-			k.heed(err)
+		if err := r.deleteLeftover(ctx, k); err != nil {
+			k.endIfLost(err)
 			r.health.paused(partDeletes, err)
 		} else {
 			s := newSession(r, k)
-			s.adopt(r.carried)
-			r.carried = nil
+			s.adoptLeftover(r.leftover)
+			r.leftover = nil
 			out = s.run(ctx, trials)
-			r.carried = append(r.carried, out.leftover...)
+			r.leftover = append(r.leftover, out.leftover...)
 		}
 		switch {
 		case k.term.Err() != nil:
@@ -49,7 +49,7 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 			return true, r.finish(k, out)
 		}
 		if err := r.fatal(k, &fenced, out.outage); err != nil {
-			return true, r.give(k, out, err)
+			return true, r.stopForOperator(k, out, err)
 		}
 		for _, rejected := range out.rejected {
 			if err := r.parkRefused(k, rejected); err != nil {
@@ -69,13 +69,13 @@ func (r *Relay) turn(ctx context.Context, k *keeper) (done bool, err error) {
 	}
 }
 
-// lost ends a turn whose lease is lost, or that has to claim it anew: then the lease is
+// lost ends a term whose lease is lost, or that has to claim it anew: then the lease is
 // still in this relay's name, also where a lagging standby has become the primary, and the
 // next claim need not wait until it has run out.
 func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, err error) {
 	if k.ctx.Err() == nil {
-		r.unsure = k.lease.Owner
-		r.cameBack = errors.Is(context.Cause(k.term), errCameBack)
+		r.unsureOwner = k.lease.Owner
+		r.idsWentBack = errors.Is(context.Cause(k.term), errIDsWentBack)
 		r.log.Warn("claiming the lease anew", "epoch", k.lease.Epoch, "reason", context.Cause(k.term))
 	} else {
 		r.log.Warn("lease lost", "epoch", k.lease.Epoch, "reason", context.Cause(k.ctx))
@@ -84,8 +84,8 @@ func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, er
 	case ctx.Err() == nil:
 		return false, nil
 	case k.ctx.Err() == nil:
-		// The session ended with the turn, before it could delete all that it had delivered.
-		if err := r.deleteCarried(ctx, k); err != nil {
+		// The session ended with the term, before it could delete all that it had delivered.
+		if err := r.deleteLeftover(ctx, k); err != nil {
 			r.log.Warn("could not delete what was delivered", "table", r.store.Table(), "error", err)
 		}
 		return true, r.finish(k, out)
@@ -93,36 +93,36 @@ func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, er
 	return true, r.notDrained(out)
 }
 
-// deleteCarried deletes what an earlier session of this process has delivered: one that
+// deleteLeftover deletes what an earlier session of this process has delivered: one that
 // began before would read those rows, and send them again.
-func (r *Relay) deleteCarried(stop context.Context, k *keeper) error {
-	if len(r.carried)+len(r.unparked) == 0 {
+func (r *Relay) deleteLeftover(stop context.Context, k *keeper) error {
+	if len(r.leftover)+len(r.leftoverParked) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(r.cfg.DrainTimeout, cancel) })()
 	var locked []dialect.Delivered
-	for len(r.carried) > 0 {
-		n := deletable(len(r.carried), maxDelete, func(i int) int64 { return r.carried[i].Size })
-		left, err := around(r.carried[:n], asideWaits, func(part []dialect.Delivered) error {
-			return r.removeCarried(ctx, k.lease, part)
+	for len(r.leftover) > 0 {
+		n := deletable(len(r.leftover), maxDelete, func(i int) int64 { return r.leftover[i].Size })
+		left, err := avoidingLocks(r.leftover[:n], lockWaits, func(part []dialect.Delivered) error {
+			return r.removeNamed(ctx, k.lease, part)
 		})
 		if err != nil {
-			r.carried = append(locked, r.carried...)
+			r.leftover = append(locked, r.leftover...)
 			return fmt.Errorf("delete what was delivered before: %w", err)
 		}
-		r.carried, locked = r.carried[n:], append(locked, left...)
+		r.leftover, locked = r.leftover[n:], append(locked, left...)
 	}
-	r.carried = locked
-	if err := r.unpark(ctx, k, func([]dialect.EventKey) {}); err != nil {
+	r.leftover = locked
+	if err := r.deleteLeftoverParked(ctx, k, func([]dialect.EventKey) {}); err != nil {
 		return err
 	}
 	r.health.resumed(partDeletes)
 	return nil
 }
 
-// finish ends the last turn of a Run: the lease is released only when nothing is on
+// finish ends the last term of a Run: the lease is released only when nothing is on
 // its way any more, or the next owner would send it while ours still may arrive
 // (hazard early-handover).
 func (r *Relay) finish(k *keeper, out outcome) error {
@@ -137,7 +137,7 @@ func (r *Relay) finish(k *keeper, out outcome) error {
 // notDrained is an error if the last session left records that are, or may be, with the
 // broker and still in the table.
 func (r *Relay) notDrained(out outcome) error {
-	n := out.undelivered + len(r.carried)
+	n := out.undelivered + len(r.leftover)
 	if n == 0 {
 		return nil
 	}
@@ -148,11 +148,11 @@ func (r *Relay) notDrained(out outcome) error {
 func (r *Relay) halt(k *keeper, out outcome) error {
 	rejected := out.rejected[0]
 	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic, "error", rejected.Err)
-	return r.give(k, out, rejected)
+	return r.stopForOperator(k, out, rejected)
 }
 
-// give ends a turn for a reason that only an operator can mend. The lease row says it.
-func (r *Relay) give(k *keeper, out outcome, reason error) error {
+// stopForOperator ends a term for a reason that only an operator can mend. The lease row says it.
+func (r *Relay) stopForOperator(k *keeper, out outcome, reason error) error {
 	if err := r.store.Halt(k.ctx, k.lease, reason.Error()); err != nil && !errors.Is(err, dialect.ErrLeaseLost) {
 		r.log.Warn("could not note the reason in the lease row", "error", err)
 	}
@@ -163,8 +163,8 @@ func (r *Relay) give(k *keeper, out outcome, reason error) error {
 }
 
 func (r *Relay) release(k *keeper) {
-	k.keepProved(k.ctx)
-	if err := r.store.HandOver(k.ctx, k.lease, r.spread.nextOwner(time.Now())); err != nil {
+	k.saveCheckpoint(k.ctx)
+	if err := r.store.HandOver(k.ctx, k.lease, r.assignment.nextOwner(time.Now())); err != nil {
 		r.log.Warn("could not release the lease: it runs out by itself", "error", err)
 	}
 }

@@ -160,7 +160,7 @@ func TestWhatIsProvedCountsOnTheServerThatSawIt(t *testing.T) {
 		{"ids below 1", `{"server": "a", "up_to": -1}`, 0},
 	} {
 		t.Run(each.name, func(t *testing.T) {
-			p := parseProved([]byte(each.text), l)
+			p := parseCheckpoint([]byte(each.text), l)
 			require.Equal(t, each.upTo > 0, p != nil)
 			if p != nil {
 				require.Equal(t, each.upTo, p.UpTo)
@@ -175,15 +175,15 @@ func TestWhatIsNotTrueAnyMoreIsNotAskedForAfterAnError(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	s := b.session()
 	require.NoError(t, s.relay.store.SetProved(t.Context(), s.lease, []byte(`{"server": "sqlite", "up_to": 1000}`)))
-	s.relay.cameBack, s.relay.unsure = true, s.lease.Owner
+	s.relay.idsWentBack, s.relay.unsureOwner = true, s.lease.Owner
 	k, err := s.relay.claim(t.Context())
 	require.NoError(t, err)
 	s = newSession(s.relay, k)
 	s.readAgain()
-	require.NoError(t, s.askProved(t.Context()))
+	require.NoError(t, s.reloadCheckpoint(t.Context()))
 	require.Zero(t, s.head)
-	k.keepProved(t.Context())
+	k.saveCheckpoint(t.Context())
 	s.readAgain()
-	require.NoError(t, s.askProved(t.Context()))
+	require.NoError(t, s.reloadCheckpoint(t.Context()))
 	require.Zero(t, s.head)
 }

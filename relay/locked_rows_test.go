@@ -39,7 +39,7 @@ func TestALockedRowHoldsUpNoOther(t *testing.T) {
 
 func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
 	b := newBench(t, db)
-	b.cfg.MaxInFlight, b.cfg.BatchSize, b.cfg.Archive, b.cfg.asideEvery = 40, 40, archive, 20*time.Millisecond
+	b.cfg.MaxInFlight, b.cfg.BatchSize, b.cfg.Archive, b.cfg.lockedEvery = 40, 40, archive, 20*time.Millisecond
 	log := &lines{}
 	b.commit("k", numbered("k", 8)...) // few: the search for the locked one halves them, and waits each time
 	release := b.lock()
@@ -72,7 +72,7 @@ func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
 func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newExactly(t, db)
-		b.cfg.asideEvery = 100 * time.Millisecond
+		b.cfg.lockedEvery = 100 * time.Millisecond
 		b.commit("k", "k1", "k2")
 		release := b.lock()
 		var once atomic.Bool
@@ -156,24 +156,24 @@ func TestASearchForLockedRowsLeavesTheLockedOnesOnly(t *testing.T) {
 		gone = append(gone, part...)
 		return nil
 	}
-	left, err := around(rows, asideWaits, remove)
+	left, err := avoidingLocks(rows, lockWaits, remove)
 	require.NoError(t, err)
 	require.ElementsMatch(t, locked, left)
 	require.Len(t, gone, 997)
-	require.LessOrEqual(t, waits, asideWaits)
+	require.LessOrEqual(t, waits, lockWaits)
 
 	// All are locked: the search gives up, and waits for no more locks than it may and one
 	// for each part that it has not halved.
 	waits, locked = 0, rows
-	left, err = around(rows, asideWaits, remove)
+	left, err = avoidingLocks(rows, lockWaits, remove)
 	require.NoError(t, err)
 	require.ElementsMatch(t, rows, left)
-	require.LessOrEqual(t, waits, 2*asideWaits+1)
+	require.LessOrEqual(t, waits, 2*lockWaits+1)
 
 	// Another error ends it: what was not removed is left, each row once.
 	failure := errors.New("connection reset")
 	gone = nil
-	left, err = around(rows, asideWaits, func(part []int) error {
+	left, err = avoidingLocks(rows, lockWaits, func(part []int) error {
 		switch {
 		case len(part) > 10:
 			return errLocked

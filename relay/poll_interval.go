@@ -2,10 +2,10 @@ package relay
 
 import "time"
 
-// pace says how long to wait between two reads: not at all while batches are full,
+// pollInterval says how long to wait between two reads: not at all while batches are full,
 // briefly while rows trickle in, then twice as long each time, and longest once
 // nothing has come for a while.
-type pace struct {
+type pollInterval struct {
 	max   time.Duration
 	next  time.Duration
 	quiet time.Time // of the first empty read in a row; zero: none
@@ -17,10 +17,12 @@ const (
 	quietAfter = 10 * time.Second
 )
 
-func newPace(cfg Config) pace { return pace{max: cfg.PollMax, next: min(pollMin, cfg.PollMax)} }
+func newPollInterval(cfg Config) pollInterval {
+	return pollInterval{max: cfg.PollMax, next: min(pollMin, cfg.PollMax)}
+}
 
 // after returns the wait after a read that found this many new rows of at most limit.
-func (p *pace) after(found, limit int) time.Duration {
+func (p *pollInterval) after(found, limit int) time.Duration {
 	if found > 0 {
 		p.next, p.quiet = min(pollMin, p.max), time.Time{}
 		if found*4 >= limit {

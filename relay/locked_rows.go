@@ -17,17 +17,17 @@ import (
 // beside the others'.
 
 // asideWaits is how many times one search for locked rows waits for a lock, and
-// asideWaitsAgain how many a later look at those that were set aside. What cannot be told
+// lockWaitsAgain how many a later look at those that were set aside. What cannot be told
 // apart then is set aside together.
 const (
-	asideWaits      = 40
-	asideWaitsAgain = 8
+	lockWaits      = 40
+	lockWaitsAgain = 8
 )
 
-// around calls remove for rows, and where that runs into a lock, for the halves. It returns
+// avoidingLocks calls remove for rows, and where that runs into a lock, for the halves. It returns
 // the rows that are still there: those locked, or with an error all whose remove did
 // not succeed.
-func around[T any](rows []T, waits int, remove func([]T) error) (left []T, err error) {
+func avoidingLocks[T any](rows []T, waits int, remove func([]T) error) (left []T, err error) {
 	for parts := [][]T{rows}; len(parts) > 0; {
 		part := parts[len(parts)-1]
 		parts = parts[:len(parts)-1]
@@ -47,23 +47,23 @@ func around[T any](rows []T, waits int, remove func([]T) error) (left []T, err e
 	return left, nil
 }
 
-// deleteAround deletes of a batch what nobody has locked, row by row: a range fails as a
+// deleteUnlocked deletes of a batch what nobody has locked, row by row: a range fails as a
 // whole. Part of it may be gone already.
-func (s *session) deleteAround(ctx context.Context, taken []*flight, waits int) (left []*flight, err error) {
-	return around(taken, waits, func(part []*flight) error {
+func (s *session) deleteUnlocked(ctx context.Context, taken []*flight, waits int) (left []*flight, err error) {
+	return avoidingLocks(taken, waits, func(part []*flight) error {
 		return s.deletePlanned(ctx, dialect.Deletion{Events: events(part)}, part, true)
 	})
 }
 
-// setAside keeps what deleteAround left. Only the first rows are told.
-func (s *session) setAside(ctx context.Context, left []*flight) {
-	if len(left) == 0 || !s.flights.setAside(left) {
+// keepLocked keeps what deleteUnlocked left. Only the first rows are told.
+func (s *session) keepLocked(ctx context.Context, left []*flight) {
+	if len(left) == 0 || !s.flights.addLocked(left) {
 		return
 	}
-	s.tellAside(ctx, len(left), left[0].id)
+	s.logLocked(ctx, len(left), left[0].id)
 }
 
-func (s *session) tellAside(ctx context.Context, rows int, first int64) {
+func (s *session) logLocked(ctx context.Context, rows int, first int64) {
 	s.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: "+
 		"set aside, the others go on; end that session",
 		"table", s.relay.store.Table(), "rows", rows, "first", first, "may_be_locked_by", s.lockers(ctx))
@@ -78,25 +78,25 @@ func (s *session) lockers(ctx context.Context) string {
 	return strings.Join(who, "; ")
 }
 
-// asideLoop tries again what was set aside.
-func (s *session) asideLoop(ctx context.Context) {
-	for sleep(ctx, s.relay.cfg.asideEvery, nil) {
-		rows := s.flights.setAsides()
+// retryLockedLoop tries again what was set aside.
+func (s *session) retryLockedLoop(ctx context.Context) {
+	for sleep(ctx, s.relay.cfg.lockedEvery, nil) {
+		rows := s.flights.lockedRows()
 		if len(rows) == 0 {
 			continue
 		}
-		left, err := s.deleteAround(ctx, rows, asideWaitsAgain)
+		left, err := s.deleteUnlocked(ctx, rows, lockWaitsAgain)
 		if err == nil && len(left) == 0 {
 			s.relay.log.Info("the rows that were locked are deleted", "table", s.relay.store.Table(), "rows", len(rows))
 		}
 	}
 }
 
-// adopt sets aside what an earlier session delivered and could not delete. It returns how
+// adoptLeftover sets aside what an earlier session delivered and could not delete. It returns how
 // many of the rows it did not have.
-func (s *session) adopt(rows []dialect.Delivered) (fresh int) {
+func (s *session) adoptLeftover(rows []dialect.Delivered) (fresh int) {
 	for _, row := range rows {
-		if s.flights.aside[row.ID] != nil {
+		if s.flights.locked[row.ID] != nil {
 			continue
 		}
 		fresh++
@@ -104,7 +104,7 @@ func (s *session) adopt(rows []dialect.Delivered) (fresh int) {
 			id: row.ID, eventID: row.EventID, size: row.Size, acked: true, transaction: earlierTransaction,
 			placed: row.Placed, partition: row.Partition, offset: row.Offset,
 		}
-		s.flights.byID[fl.id], s.flights.aside[fl.id] = fl, fl
+		s.flights.byID[fl.id], s.flights.locked[fl.id] = fl, fl
 		s.flights.open.sent(fl)
 		s.highest = max(s.highest, fl.id)
 	}
@@ -116,30 +116,8 @@ func (s *session) adoptLocked(ctx context.Context, named []dialect.Event) error 
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
 	rows, err := s.relay.store.Waiting(ctx, named)
-	if err == nil && s.adopt(rows) > 0 {
-		s.tellAside(ctx, len(rows), rows[0].ID)
+	if err == nil && s.adoptLeftover(rows) > 0 {
+		s.logLocked(ctx, len(rows), rows[0].ID)
 	}
 	return err
-}
-
-// setAside reports whether these are the first.
-func (f *flights) setAside(rows []*flight) (first bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	first = len(f.aside) == 0
-	for _, fl := range rows {
-		f.aside[fl.id] = fl
-	}
-	return first
-}
-
-func (f *flights) setAsides() []*flight {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	rows := make([]*flight, 0, len(f.aside))
-	for _, fl := range f.aside {
-		rows = append(rows, fl)
-	}
-	slices.SortFunc(rows, func(a, b *flight) int { return int(a.id - b.id) })
-	return rows
 }

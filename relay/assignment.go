@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -73,83 +74,83 @@ func rank(source string, id uuid.UUID) uint64 {
 	return h.Sum64()
 }
 
-// spread is one source's part in it. It does no I/O and is told the time. Safe for
+// assignment is one source's part in it. It does no I/O and is told the time. Safe for
 // concurrent use.
-type spread struct {
-	proc   *Process
+type assignment struct {
+	member *Member
 	source string
 	ttl    time.Duration
 	random func(time.Duration) time.Duration // below its argument
 
-	mu     sync.Mutex
-	others []dialect.Member
-	seen   time.Time // when others was heard of
-	told   int       // how many sources they believe this process owns
+	mu            sync.Mutex
+	others        []dialect.Member
+	heardAt       time.Time // when others was heard of
+	reportedOwned int       // how many sources they believe this process owns
 
 	freeSince time.Time // zero: the lease is held
 	standBack time.Time // until then others go first: they were given the source
 
-	turn    time.Time // began then
-	uneven  time.Time // since then somebody owns fewer by two or more; zero: nobody
-	patient time.Duration
-	heir    uuid.UUID // to which the turn is being handed over
-	pending bool      // handed over, and not claimed yet as far as is known
+	termBegan time.Time // began then
+	uneven    time.Time // since then somebody owns fewer by two or more; zero: nobody
+	patient   time.Duration
+	heir      uuid.UUID // to which the term is being handed over
+	pending   bool      // handed over, and not claimed yet as far as is known
 }
 
-func newSpread(proc *Process, source string, ttl time.Duration) *spread {
-	return &spread{proc: proc, source: source, ttl: ttl, random: rand.N[time.Duration]}
+func newAssignment(proc *Member, source string, ttl time.Duration) *assignment {
+	return &assignment{member: proc, source: source, ttl: ttl, random: rand.N[time.Duration]}
 }
 
-// beatEvery is the time between two heartbeats, lookEvery that between two looks at a
+// heartbeatEvery is the time between two heartbeats, pollEvery that between two looks at a
 // lease that another process holds.
-func (s *spread) beatEvery() time.Duration { return min(s.ttl/2, 5*time.Second) }
-func (s *spread) lookEvery() time.Duration { return min(s.ttl/8, time.Second) }
+func (s *assignment) heartbeatEvery() time.Duration { return min(s.ttl/2, 5*time.Second) }
+func (s *assignment) pollEvery() time.Duration      { return min(s.ttl/8, time.Second) }
 
 // window is for how long a process counts as live after it was seen.
-func (s *spread) window() time.Duration { return 4 * s.beatEvery() }
+func (s *assignment) window() time.Duration { return 4 * s.heartbeatEvery() }
 
-// saw notes which other processes are alive, and what they were told.
-func (s *spread) saw(others []dialect.Member, told int, now time.Time) {
+// noteOthers notes which other processes are alive, and what they were told.
+func (s *assignment) noteOthers(others []dialect.Member, told int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.others, s.told, s.seen = others, told, now
+	s.others, s.reportedOwned, s.heardAt = others, told, now
 }
 
-// beatDue reports whether a heartbeat is due: sooner if there is news to tell, or before
+// heartbeatDue reports whether a heartbeat is due: sooner if there is news to tell, or before
 // something is decided by what the others told.
-func (s *spread) beatDue(now time.Time, before bool) bool {
+func (s *assignment) heartbeatDue(now time.Time, before bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	every := s.beatEvery()
-	if before || s.told != s.proc.Owned() {
+	every := s.heartbeatEvery()
+	if before || s.reportedOwned != s.member.Owned() {
 		every /= 4
 	}
-	return s.seen.IsZero() || now.Sub(s.seen) >= every
+	return s.heardAt.IsZero() || now.Sub(s.heardAt) >= every
 }
 
 // peers returns the others that live, with what is about to become theirs.
-func (s *spread) peers(now time.Time) []peer {
-	since := now.Sub(s.seen)
+func (s *assignment) peers(now time.Time) []peer {
+	since := now.Sub(s.heardAt)
 	var all []peer
 	for _, m := range s.others {
 		if age := max(m.Age, 0) + since; age <= s.window() {
-			all = append(all, peer{id: m.ID, owned: m.Owned, fresh: age <= s.beatEvery()*2})
+			all = append(all, peer{id: m.ID, owned: m.Owned, fresh: age <= s.heartbeatEvery()*2})
 		}
 	}
-	return s.proc.peers(all, now)
+	return s.member.peers(all, now)
 }
 
-func (s *spread) me() peer { return peer{id: s.proc.id, owned: s.proc.Owned()} }
+func (s *assignment) me() peer { return peer{id: s.member.id, owned: s.member.Owned()} }
 
 // wait says after a look at the lease how long to wait for the next one. 0: claim now.
-func (s *spread) wait(lease dialect.LeaseState, now time.Time) time.Duration {
+func (s *assignment) wait(lease dialect.LeaseState, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := s.peers(now)
 	if !lease.Free {
 		s.freeSince, s.standBack = time.Time{}, time.Time{}
 		s.settle()
-		return s.look(others)
+		return s.pollIn(others)
 	}
 	if s.freeSince.IsZero() {
 		s.freeSince = now
@@ -161,12 +162,12 @@ func (s *spread) wait(lease dialect.LeaseState, now time.Time) time.Duration {
 	if len(others) == 0 || !now.Before(held) || s.first(lease.Heir, others) && !now.Before(s.standBack) {
 		return 0
 	}
-	return max(time.Millisecond, min(held.Sub(now), s.look(others)))
+	return max(time.Millisecond, min(held.Sub(now), s.pollIn(others)))
 }
 
 // first reports whether this process may claim before the others.
-func (s *spread) first(heir uuid.UUID, others []peer) bool {
-	if heir == s.proc.id {
+func (s *assignment) first(heir uuid.UUID, others []peer) bool {
+	if heir == s.member.id {
 		return true
 	}
 	if slices.ContainsFunc(others, func(o peer) bool { return o.id == heir }) {
@@ -177,10 +178,10 @@ func (s *spread) first(heir uuid.UUID, others []peer) bool {
 	return next.id == me.id
 }
 
-// look is the time to the next look: short when others own so many that one of theirs
+// pollIn is the time to the next look: short when others own so many that one of theirs
 // is about to be handed over, or when the lease is free.
-func (s *spread) look(others []peer) time.Duration {
-	wait := s.lookEvery()
+func (s *assignment) pollIn(others []peer) time.Duration {
+	wait := s.pollEvery()
 	owned := s.me().owned
 	if !s.freeSince.IsZero() || slices.ContainsFunc(others, func(o peer) bool { return o.owned >= owned+2 }) {
 		wait = min(s.ttl/16, wait)
@@ -188,20 +189,20 @@ func (s *spread) look(others []peer) time.Duration {
 	return wait/2 + s.random(wait/2+1)
 }
 
-// began notes that a turn has begun.
-func (s *spread) began(now time.Time) {
+// began notes that a term has begun.
+func (s *assignment) began(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
-	s.proc.gain(now)
-	s.turn, s.uneven, s.freeSince, s.standBack, s.heir = now, time.Time{}, time.Time{}, time.Time{}, uuid.Nil
+	s.member.took(now)
+	s.termBegan, s.uneven, s.freeSince, s.standBack, s.heir = now, time.Time{}, time.Time{}, time.Time{}, uuid.Nil
 }
 
-// handOver decides whether this turn is to end in favour of another process.
-func (s *spread) handOver(now time.Time) (heir uuid.UUID, ok bool) {
+// handOver decides whether this term is to end in favour of another process.
+func (s *assignment) handOver(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.heir != uuid.Nil || now.Sub(s.turn) < s.ttl {
+	if s.heir != uuid.Nil || now.Sub(s.termBegan) < s.ttl {
 		return uuid.Nil, false
 	}
 	others := s.peers(now)
@@ -217,24 +218,24 @@ func (s *spread) handOver(now time.Time) (heir uuid.UUID, ok bool) {
 	// Where processes serve different sources, those over their quota may have none that
 	// the others wait for. After a while whoever has one gives it.
 	surplus := me.owned - quota(me, others)
-	if surplus <= 0 && now.Sub(s.uneven) < s.patient || !s.proc.give(surplus, now.Add(-s.ttl/2)) {
+	if surplus <= 0 && now.Sub(s.uneven) < s.patient || !s.member.give(surplus, now.Add(-s.ttl/2)) {
 		return uuid.Nil, false
 	}
-	s.proc.promise(least, now.Add(s.ttl))
+	s.member.promise(least, now.Add(s.ttl))
 	s.heir = least.id
 	return least.id, true
 }
 
 // othersHeard reports whether another process is alive.
-func (s *spread) othersHeard(now time.Time) bool {
+func (s *assignment) othersHeard(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.peers(now)) > 0
 }
 
-// evacuate ends this turn in favour of the process with fewest sources, if there is one
+// evacuate ends this term in favour of the process with fewest sources, if there is one
 // that surely lives.
-func (s *spread) evacuate(now time.Time) (heir uuid.UUID, ok bool) {
+func (s *assignment) evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir != uuid.Nil {
@@ -244,32 +245,32 @@ func (s *spread) evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	if !ok {
 		return uuid.Nil, false
 	}
-	s.proc.evacuate()
-	s.proc.promise(least, now.Add(s.ttl))
+	s.member.evacuate()
+	s.member.promise(least, now.Add(s.ttl))
 	s.heir = least.id
 	return least.id, true
 }
 
 // nextOwner says in whose favour the lease is released: that of the hand-over, or of
 // the process with fewest if this one stops.
-func (s *spread) nextOwner(now time.Time) uuid.UUID {
+func (s *assignment) nextOwner(now time.Time) uuid.UUID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir == uuid.Nil {
 		if least, ok := fewest(s.source, s.peers(now)); ok {
-			s.proc.promise(least, now.Add(s.ttl))
+			s.member.promise(least, now.Add(s.ttl))
 			return least.id
 		}
 	}
 	return s.heir
 }
 
-// ended notes that the turn has ended.
-func (s *spread) ended(now time.Time) {
+// ended notes that the term has ended.
+func (s *assignment) ended(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir == uuid.Nil {
-		s.proc.lose()
+		s.member.lost()
 		return
 	}
 	s.heir, s.pending = uuid.Nil, true
@@ -277,16 +278,16 @@ func (s *spread) ended(now time.Time) {
 }
 
 // left notes that this source is not served any more.
-func (s *spread) left() {
+func (s *assignment) left() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
-	s.others, s.seen, s.freeSince, s.standBack = nil, time.Time{}, time.Time{}, time.Time{}
+	s.others, s.heardAt, s.freeSince, s.standBack = nil, time.Time{}, time.Time{}, time.Time{}
 }
 
-func (s *spread) settle() {
+func (s *assignment) settle() {
 	if s.pending {
 		s.pending = false
-		s.proc.given()
+		s.member.given()
 	}
 }

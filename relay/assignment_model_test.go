@@ -41,7 +41,7 @@ type fleetMember struct {
 }
 
 type fleetProcess struct {
-	*Process
+	*Member
 	relays []*fleetRelay
 	alive  bool
 }
@@ -50,7 +50,7 @@ type fleetProcess struct {
 type fleetRelay struct {
 	proc   *fleetProcess
 	source *fleetSource
-	spread *spread
+	spread *assignment
 	next   time.Time // when it acts
 	renew  time.Time
 	drains bool // a hand-over is under way
@@ -68,7 +68,7 @@ func (f *fleet) random(d time.Duration) time.Duration { return time.Duration(f.r
 
 // join starts a process that serves these sources.
 func (f *fleet) join(sources ...*fleetSource) *fleetProcess {
-	p := &fleetProcess{Process: NewProcess(), alive: true}
+	p := &fleetProcess{Member: NewMember(), alive: true}
 	for i := range p.id {
 		p.id[i] = byte(f.rand.Uint32()) // the model repeats with its seed
 	}
@@ -76,7 +76,7 @@ func (f *fleet) join(sources ...*fleetSource) *fleetProcess {
 		if f.expire(s); !s.free.IsZero() && f.serving(s) == 0 {
 			s.free = f.now // nobody could have claimed it before
 		}
-		r := &fleetRelay{proc: p, source: s, spread: newSpread(p.Process, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
+		r := &fleetRelay{proc: p, source: s, spread: newAssignment(p.Member, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
 		r.spread.random = f.random
 		p.relays = append(p.relays, r)
 		heap.Push(&f.queue, r)
@@ -115,7 +115,7 @@ func (f *fleet) beat(r *fleetRelay) {
 			others = append(others, dialect.Member{ID: id, Owned: m.owned, Age: age})
 		}
 	}
-	r.spread.saw(others, r.proc.Owned(), f.now)
+	r.spread.noteOthers(others, r.proc.Owned(), f.now)
 }
 
 // run lets the clock run for so long.
@@ -182,12 +182,12 @@ func (f *fleet) act(r *fleetRelay) {
 
 func (f *fleet) wait(r *fleetRelay) {
 	s := r.source
-	if r.spread.beatDue(f.now, false) {
+	if r.spread.heartbeatDue(f.now, false) {
 		f.beat(r)
 	}
 	lease := dialect.LeaseState{Free: s.owner == nil, Heir: s.heir}
 	wait := r.spread.wait(lease, f.now)
-	if wait == 0 && r.spread.beatDue(f.now, true) {
+	if wait == 0 && r.spread.heartbeatDue(f.now, true) {
 		f.beat(r)
 		wait = r.spread.wait(lease, f.now)
 	}

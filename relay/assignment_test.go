@@ -49,12 +49,12 @@ func TestOfEqualsEachSourceChoosesItsOwn(t *testing.T) {
 }
 
 // waiter is a spread that owns so many sources elsewhere and sees these others.
-func waiter(owned int, now time.Time, others ...dialect.Member) *spread {
-	s := newSpread(NewProcess(), "s", 8*time.Second)
+func waiter(owned int, now time.Time, others ...dialect.Member) *assignment {
+	s := newAssignment(NewMember(), "s", 8*time.Second)
 	for range owned {
-		s.proc.gain(now.Add(-time.Hour))
+		s.member.took(now.Add(-time.Hour))
 	}
-	s.saw(others, owned, now)
+	s.noteOthers(others, owned, now)
 	return s
 }
 
@@ -82,7 +82,7 @@ func TestAnHeirGoesFirst(t *testing.T) {
 	now := time.Now()
 	other := dialect.Member{ID: uuid.New(), Owned: 2}
 	s := waiter(9, now, other)
-	require.Zero(t, s.wait(dialect.LeaseState{Free: true, Heir: s.proc.id}, now), "though the other owns fewer")
+	require.Zero(t, s.wait(dialect.LeaseState{Free: true, Heir: s.member.id}, now), "though the other owns fewer")
 	s = waiter(0, now, other)
 	require.Positive(t, s.wait(dialect.LeaseState{Free: true, Heir: other.ID}, now), "though the other owns more")
 	require.Zero(t, waiter(0, now, other).wait(dialect.LeaseState{Free: true, Heir: uuid.New()}, now), "an heir that is gone")
@@ -92,10 +92,10 @@ func TestAnOwnerHandsOverToOneThatOwnsTwoFewer(t *testing.T) {
 	began := time.Now()
 	now := began.Add(time.Minute)
 	other := dialect.Member{ID: uuid.New(), Owned: 2}
-	owner := func(owned int, others ...dialect.Member) *spread {
+	owner := func(owned int, others ...dialect.Member) *assignment {
 		s := waiter(owned-1, began, others...)
 		s.began(began)
-		s.saw(others, owned, now)
+		s.noteOthers(others, owned, now)
 		return s
 	}
 	s := owner(4, other)
@@ -104,7 +104,7 @@ func TestAnOwnerHandsOverToOneThatOwnsTwoFewer(t *testing.T) {
 	heir, ok := s.handOver(now)
 	require.True(t, ok)
 	require.Equal(t, other.ID, heir)
-	require.Equal(t, 3, s.proc.Owned(), "it counts as given from now on")
+	require.Equal(t, 3, s.member.Owned(), "it counts as given from now on")
 	require.Equal(t, heir, s.nextOwner(now))
 	_, ok = s.handOver(now)
 	require.False(t, ok, "once is enough")
@@ -123,12 +123,12 @@ func TestAHandOverIsCountedUntilTheHeirTellsOfItself(t *testing.T) {
 	began := time.Now()
 	now := began.Add(time.Minute)
 	other := dialect.Member{ID: uuid.New(), Owned: 0}
-	proc := NewProcess()
-	var sources []*spread
+	proc := NewMember()
+	var sources []*assignment
 	for range 3 {
-		s := newSpread(proc, "s", 8*time.Second)
+		s := newAssignment(proc, "s", 8*time.Second)
 		s.began(began)
-		s.saw([]dialect.Member{other}, 3, now)
+		s.noteOthers([]dialect.Member{other}, 3, now)
 		sources = append(sources, s)
 	}
 	_, ok := sources[0].handOver(now)
@@ -145,28 +145,28 @@ func TestWhoeverHandedOverStandsBackUntilTheHeirHasClaimed(t *testing.T) {
 	other := dialect.Member{ID: uuid.New(), Owned: 0}
 	s := waiter(5, began, other)
 	s.began(began)
-	s.saw([]dialect.Member{other}, 6, now)
+	s.noteOthers([]dialect.Member{other}, 6, now)
 	_, ok := s.handOver(now)
 	require.True(t, ok)
-	require.Equal(t, 1, s.proc.leaving)
+	require.Equal(t, 1, s.member.leaving)
 	s.ended(now)
-	require.Equal(t, 5, s.proc.Owned())
+	require.Equal(t, 5, s.member.Owned())
 
 	free := dialect.LeaseState{Free: true, Heir: other.ID}
 	require.Positive(t, s.wait(free, now))
 	require.Positive(t, s.wait(free, now.Add(3999*time.Millisecond)))
 	require.Zero(t, s.wait(free, now.Add(4*time.Second)), "the heir does not come")
 	require.Positive(t, s.wait(dialect.LeaseState{}, now.Add(5*time.Second)), "it has come")
-	require.Zero(t, s.proc.leaving)
+	require.Zero(t, s.member.leaving)
 }
 
 func TestATurnThatEndsWithoutAHandOverCountsDown(t *testing.T) {
 	now := time.Now()
 	s := waiter(2, now, dialect.Member{ID: uuid.New(), Owned: 0})
 	s.began(now)
-	require.Equal(t, 3, s.proc.Owned())
+	require.Equal(t, 3, s.member.Owned())
 	s.ended(now)
-	require.Equal(t, 2, s.proc.Owned())
+	require.Equal(t, 2, s.member.Owned())
 	require.Zero(t, s.standBack)
-	require.Zero(t, s.proc.leaving)
+	require.Zero(t, s.member.leaving)
 }

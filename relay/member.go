@@ -8,19 +8,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Process stands for the operating system process that relays run in. Relays of many
-// sources share one: by it the processes compare how many sources each of them owns, and
-// spread the sources evenly. It has nothing to close, and is safe for concurrent use.
-type Process struct {
+// Member is this operating system process among the processes that relay the same sources.
+// Give all relays of one process the same Member: the members compare how many sources each
+// of them owns, and share the sources evenly. A Member needs no closing, and is safe for
+// concurrent use.
+type Member struct {
 	id   uuid.UUID
 	host string
 
-	mu       sync.Mutex
-	owned    int       // turns under way that are not being handed over
-	gained   time.Time // when the last of them began
-	blind    int       // relays that cannot reach their sink
-	leaving  int       // hand-overs that nobody has claimed yet
-	promised map[uuid.UUID]promise
+	mu          sync.Mutex
+	owned       int       // terms under way that are not being handed over
+	gained      time.Time // when the last of them began
+	unreachable int       // relays that cannot reach their sink
+	leaving     int       // hand-overs that nobody has claimed yet
+	promised    map[uuid.UUID]promise
 }
 
 // promise is how many sources another process will own once it has claimed what it was
@@ -30,9 +31,8 @@ type promise struct {
 	until time.Time
 }
 
-// NewProcess returns a process with an identity of its own. One for each operating
-// system process is enough; see Config.Process.
-func NewProcess() *Process {
+// NewMember returns a Member with an id of its own. A process needs one; see Config.Member.
+func NewMember() *Member {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown" // it is for people to read
@@ -40,35 +40,35 @@ func NewProcess() *Process {
 	if r := []rune(host); len(r) > 255 {
 		host = string(r[:255])
 	}
-	return &Process{id: uuid.New(), host: host, promised: map[uuid.UUID]promise{}}
+	return &Member{id: uuid.New(), host: host, promised: map[uuid.UUID]promise{}}
 }
 
-// ID is what this process is called in the tables named outbox_relays.
-func (p *Process) ID() uuid.UUID { return p.id }
+// ID is the id of this process in the tables outbox_relays.
+func (p *Member) ID() uuid.UUID { return p.id }
 
 // Owned is how many sources the process owns now.
-func (p *Process) Owned() int {
+func (p *Member) Owned() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.owned
 }
 
-// gain notes that a turn has begun, lose that one has ended without a hand-over.
-func (p *Process) gain(now time.Time) {
+// took notes that a term has begun, lost that one has ended without a hand-over.
+func (p *Member) took(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owned++
 	p.gained = now
 }
 
-func (p *Process) lose() {
+func (p *Member) lost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owned--
 }
 
 // peers returns the others with what was promised to them.
-func (p *Process) peers(others []peer, now time.Time) []peer {
+func (p *Member) peers(others []peer, now time.Time) []peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := make([]peer, len(others))
@@ -82,7 +82,7 @@ func (p *Process) peers(others []peer, now time.Time) []peer {
 }
 
 // promise notes that heir, which counts as it is in peers, gets one more.
-func (p *Process) promise(heir peer, until time.Time) {
+func (p *Member) promise(heir peer, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for id, old := range p.promised {
@@ -95,7 +95,7 @@ func (p *Process) promise(heir peer, until time.Time) {
 
 // give begins a hand-over if the surplus allows one more at a time, and no source was
 // gained since calm: where this process gained, others may have too, and not told yet.
-func (p *Process) give(surplus int, calm time.Time) bool {
+func (p *Member) give(surplus int, calm time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// Half of what is too much at a time: others may be giving to the same newcomer, and
@@ -108,26 +108,26 @@ func (p *Process) give(surplus int, calm time.Time) bool {
 	return true
 }
 
-// wentBlind notes that a relay cannot reach its sink any more, or can again. anyBlind
+// noteReach notes that a relay cannot reach its sink any more, or can again. anyBlind
 // makes the others look after theirs.
-func (p *Process) wentBlind(blind bool) {
+func (p *Member) noteReach(blind bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if blind {
-		p.blind++
+		p.unreachable++
 	} else {
-		p.blind--
+		p.unreachable--
 	}
 }
 
-func (p *Process) anyBlind() bool {
+func (p *Member) anyUnreachable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.blind > 0
+	return p.unreachable > 0
 }
 
 // evacuate begins a hand-over that is no matter of numbers.
-func (p *Process) evacuate() {
+func (p *Member) evacuate() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owned--
@@ -135,7 +135,7 @@ func (p *Process) evacuate() {
 }
 
 // given ends a hand-over: somebody has claimed the source, or nobody wants it.
-func (p *Process) given() {
+func (p *Member) given() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.leaving--

@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// proved says which ids no read has to ask for: those up to UpTo that are in none of the
+// checkpoint says which ids no read has to ask for: those up to UpTo that are in none of the
 // ranges in Open. Their rows are deleted or parked, and no open transaction can add one. It
 // is what a session starts with, so that it does not walk again over rows that are deleted
 // and that an old snapshot keeps.
@@ -21,26 +21,26 @@ import (
 // back. For that it counts on the server where it was seen alone, until that is restarted
 // (where the database tells); UpTo is the id of a row that was seen, and no crash gives that
 // out again; and the sweep that a start begins with looks at everything from 0: what it finds
-// ends the turn, and the next one starts from 0.
-type proved struct {
+// ends the term, and the next one starts from 0.
+type checkpoint struct {
 	Server string     `json:"server"`
 	UpTo   int64      `json:"up_to"`
 	Open   [][2]int64 `json:"open,omitempty"` // first and last id
 }
 
-// provedOpen is how many ranges are kept. Beyond it neighbours become one.
-const provedOpen = 128
+// checkpointRanges is how many ranges are kept. Beyond it neighbours become one.
+const checkpointRanges = 128
 
-// provedEvery is how often a session that has much in flight looks what is proved; one
+// checkpointEvery is how often a session that has much in flight looks what is proved; one
 // that has little does so after each read.
-const provedEvery = time.Second
+const checkpointEvery = time.Second
 
-// provedRest is how many times as long as it took such a look rests at least.
-const provedRest = 20
+// checkpointRest is how many times as long as it took such a look rests at least.
+const checkpointRest = 20
 
-// parseProved returns what the lease row keeps, or nil: it is a hint.
-func parseProved(text []byte, l dialect.Lease) *proved {
-	var p proved
+// parseCheckpoint returns what the lease row keeps, or nil: it is a hint.
+func parseCheckpoint(text []byte, l dialect.Lease) *checkpoint {
+	var p checkpoint
 	if json.Unmarshal(text, &p) != nil || p.Server != l.Server || p.UpTo <= 0 {
 		return nil
 	}
@@ -54,13 +54,13 @@ func parseProved(text []byte, l dialect.Lease) *proved {
 	return &p
 }
 
-// keepProved writes what is proved into the lease row, if there is news. It fails silently:
+// saveCheckpoint writes what is proved into the lease row, if there is news. It fails silently:
 // a start then walks over more.
-func (k *keeper) keepProved(ctx context.Context) {
-	k.keeping.Lock()
-	defer k.keeping.Unlock()
-	p := k.proved.Load()
-	if p == k.kept {
+func (k *keeper) saveCheckpoint(ctx context.Context) {
+	k.saving.Lock()
+	defer k.saving.Unlock()
+	p := k.checkpoint.Load()
+	if p == k.savedCheckpoint {
 		return
 	}
 	text := []byte("null")
@@ -70,40 +70,40 @@ func (k *keeper) keepProved(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, k.ttl/10)
 	defer cancel()
 	if k.store.SetProved(ctx, k.lease, text) == nil {
-		k.kept = p
+		k.savedCheckpoint = p
 	}
 }
 
-// disproved reports whether the lease row still says what is not true, or of another server.
-func (k *keeper) disproved() bool {
-	k.keeping.Lock()
-	defer k.keeping.Unlock()
-	return k.kept != nil && k.kept.UpTo == 0
+// checkpointIsWrong reports whether the lease row still says what is not true, or of another server.
+func (k *keeper) checkpointIsWrong() bool {
+	k.saving.Lock()
+	defer k.saving.Unlock()
+	return k.savedCheckpoint != nil && k.savedCheckpoint.UpTo == 0
 }
 
-// noteProved takes in what is proved, between two reads: every row up to the head is then in
+// updateCheckpoint takes in what is proved, between two reads: every row up to the head is then in
 // flight, on the shelf, in a gap, or gone.
-func (s *session) noteProved(now time.Time) {
+func (s *session) updateCheckpoint(now time.Time) {
 	held, _, _ := s.flights.counts()
-	before := s.keeper.proved.Load()
+	before := s.keeper.checkpoint.Load()
 	if held+len(s.shelf.rows)+len(s.gaps.gaps) == 0 && before != nil && before.UpTo == s.head && len(before.Open) == 0 {
 		return
 	}
-	if s.head == 0 || held+len(s.shelf.rows) > 64 && now.Before(s.provedDue) {
+	if s.head == 0 || held+len(s.shelf.rows) > 64 && now.Before(s.checkpointDue) {
 		return
 	}
-	defer func() { s.provedDue = now.Add(max(provedEvery, provedRest*time.Since(now))) }()
-	p := &proved{Server: s.lease.Server, UpTo: s.head}
-	for _, r := range s.unproved() {
+	defer func() { s.checkpointDue = now.Add(max(checkpointEvery, checkpointRest*time.Since(now))) }()
+	p := &checkpoint{Server: s.lease.Server, UpTo: s.head}
+	for _, r := range s.uncertainIDs() {
 		p.Open = append(p.Open, [2]int64{r.Lo, r.Hi})
 	}
 	if before == nil || before.UpTo != p.UpTo || !slices.Equal(before.Open, p.Open) {
-		s.keeper.proved.Store(p)
+		s.keeper.checkpoint.Store(p)
 	}
 }
 
-// unproved lists what a start has to ask for below the head.
-func (s *session) unproved() []dialect.Range {
+// uncertainIDs lists what a start has to ask for below the head.
+func (s *session) uncertainIDs() []dialect.Range {
 	open := s.gaps.ranges()
 	one := func(id int64) {
 		if last := len(open) - 1; last >= 0 && open[last].Hi == id-1 {
@@ -119,7 +119,7 @@ func (s *session) unproved() []dialect.Range {
 		one(row.id)
 	}
 	slices.SortFunc(open, func(a, b dialect.Range) int { return cmp.Compare(a.Lo, b.Lo) })
-	few := gapSet{max: provedOpen}
+	few := gapSet{max: checkpointRanges}
 	for _, r := range open {
 		last := len(few.gaps) - 1
 		if last >= 0 && r.Lo <= few.gaps[last].Hi+1 { // a range of merged gaps holds rows in flight
@@ -132,21 +132,21 @@ func (s *session) unproved() []dialect.Range {
 	return few.ranges()
 }
 
-// askProved asks the lease row after an error.
-func (s *session) askProved(ctx context.Context) error {
-	if !s.ask {
+// reloadCheckpoint asks the lease row after an error.
+func (s *session) reloadCheckpoint(ctx context.Context) error {
+	if !s.checkpointStale {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	if s.keeper.disproved() {
-		s.ask = false
+	if s.keeper.checkpointIsWrong() {
+		s.checkpointStale = false
 		return nil
 	}
 	text, err := s.relay.store.Proved(ctx, s.lease)
 	if err == nil {
-		s.ask = false
-		s.keeper.proved.Store(parseProved(text, s.lease))
+		s.checkpointStale = false
+		s.keeper.checkpoint.Store(parseCheckpoint(text, s.lease))
 		s.resume()
 	}
 	return err
@@ -156,7 +156,7 @@ func (s *session) askProved(ctx context.Context) error {
 func (s *session) resume() {
 	s.head = 0
 	s.gaps.reset()
-	p := s.keeper.proved.Load()
+	p := s.keeper.checkpoint.Load()
 	if p == nil {
 		return
 	}

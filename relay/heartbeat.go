@@ -1,0 +1,144 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// errHandedOver ends a term in favour of another process.
+var errHandedOver = errors.New("handed over to another relay process")
+
+// heartbeat tells the other processes of this one, and hears of them. If it fails, delivery
+// goes on and only the spread is uneven: a process that hears of nobody claims what is
+// free and hands nothing over.
+func (r *Relay) heartbeat(ctx context.Context) {
+	if time.Now().Before(r.noHeartbeatBefore) {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, r.assignment.heartbeatEvery()/2)
+	defer cancel()
+	me := dialect.Member{ID: r.cfg.Member.id, Host: r.cfg.Member.host, Owned: r.cfg.Member.Owned()}
+	others, err := r.liveMembers(limited, me)
+	if ctx.Err() != nil {
+		return
+	}
+	r.assignment.noteOthers(others, me.Owned, time.Now())
+	switch {
+	case err == nil && r.heartbeatFails:
+		r.log.Info("sources are spread over the relay processes again")
+	case err != nil && !r.heartbeatFails:
+		hint := "this mends itself when the database answers"
+		switch {
+		case dialect.IsMissingTable(err):
+			hint = "run `relay migrate up`"
+		case dialect.IsDenied(err):
+			hint = "grant the relay's user what docs/tables.md lists"
+		}
+		r.log.Warn("sources are not spread evenly over the relay processes: delivery is not affected", "error", err, "hint", hint)
+	}
+	r.heartbeatFails = err != nil
+	if dialect.IsMissingTable(err) || dialect.IsDenied(err) {
+		r.noHeartbeatBefore = time.Now().Add(time.Minute) // only people change that
+	}
+}
+
+// waitForTurn looks whether the lease is free and this process's turn to claim it. It
+// returns how long to wait for the next look; 0: claim.
+func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
+	if r.unsureOwner != uuid.Nil {
+		return 0, nil // the lease may be ours already, and look held
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
+	defer cancel()
+	if r.assignment.heartbeatDue(time.Now(), false) {
+		r.heartbeat(ctx)
+	}
+	state, err := r.store.Peek(ctx, r.cfg.LeaseTTL)
+	if err != nil {
+		return 0, err
+	}
+	if !state.Free {
+		r.warnOtherMode(Mode(state.Mode))
+	}
+	if state.OwnerBlind || r.reach.isUnreachable() || r.cfg.Member.anyUnreachable() {
+		r.checkSink(ctx)
+	}
+	if r.reach.isUnreachable() && r.assignment.othersHeard(time.Now()) {
+		return r.assignment.pollEvery(), nil // they can deliver, and this process cannot
+	}
+	wait := r.assignment.wait(state, time.Now())
+	if wait > 0 || !r.assignment.heartbeatDue(time.Now(), true) {
+		return wait, nil
+	}
+	r.heartbeat(ctx) // it is about to matter who owns how many
+	return r.assignment.wait(state, time.Now()), nil
+}
+
+// runTermOrHandOver works through one term, which another process may be given.
+func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, err error) {
+	turn, handOver := context.WithCancelCause(ctx)
+	balancing := make(chan struct{})
+	r.assignment.began(time.Now())
+	r.reach.clearRecorded()
+	go func() {
+		defer close(balancing)
+		r.balance(turn, k, handOver)
+	}()
+	done, err = r.runTerm(turn, k)
+	handOver(nil) // ends balance too
+	<-balancing
+	r.assignment.ended(time.Now())
+	if !errors.Is(context.Cause(turn), errHandedOver) || ctx.Err() != nil {
+		return done, err
+	}
+	if errors.Is(err, ErrNotDrained) {
+		r.log.Warn("not handed over: the next owner waits until the lease has run out", "error", err)
+		err = nil
+	}
+	return err != nil, err
+}
+
+// balance tells of this process while a term lasts, and ends the term when another
+// process should have the source.
+func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelCauseFunc) {
+	every := r.assignment.heartbeatEvery()
+	for sleep(ctx, every*3/4+r.assignment.random(every/4), nil) {
+		r.heartbeat(ctx)
+		r.recordOutage(ctx, k)
+		if heir, ok := r.evacuate(ctx, k); ok {
+			r.log.Warn("handing this source over: the sink cannot be reached from here", "relay", heir)
+			handOver(errHandedOver)
+			return
+		}
+		if r.health.failing() {
+			continue // what is on its way would not be drained
+		}
+		if heir, ok := r.assignment.handOver(time.Now()); ok {
+			r.log.Info("handing this source over: another relay process owns fewer", "relay", heir, "owned", r.cfg.Member.Owned())
+			handOver(errHandedOver)
+			return
+		}
+	}
+}
+
+// leave takes back the heartbeat, so that nobody reckons with this process.
+func (r *Relay) leave() {
+	r.assignment.left()
+	if r.reach.isUnreachable() {
+		r.cfg.Member.noteReach(false)
+		r.reach.reset()
+	}
+	if r.heartbeatFails {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(r.cfg.LeaseTTL/4, 2*time.Second))
+	defer cancel()
+	if err := r.store.Leave(ctx, r.cfg.Member.id); err != nil {
+		r.log.Debug("could not take the heartbeat back: it is ignored after a while", "error", err)
+	}
+}
