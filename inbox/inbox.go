@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/postroom/postroom/inbox/internal/pacing"
 	"github.com/postroom/postroom/internal/dialect"
 )
 
@@ -53,9 +54,9 @@ type Inbox struct {
 	log        *slog.Logger
 	sleep      func(ctx context.Context, d time.Duration) error
 
-	counts counters
-	gate   gate
-	pace   pace
+	counts    counters
+	gate      pacing.Gate
+	batchSize pacing.BatchSize
 }
 
 // store is what the inbox needs of a database.
@@ -160,48 +161,57 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 		turn:       cfg.turn,
 		log:        cfg.log.With("consumer", consumer),
 		sleep:      cfg.sleep,
+
+		batchSize: pacing.BatchSize{Max: MaxBatch},
 	}, nil
 }
 
 // Consumer returns the name that New was given.
 func (ib *Inbox) Consumer() string { return ib.consumer }
 
-// Accept records in the transaction tx that the consumer has handled m, and
-// reports whether it is the first to do so. Call it first, before the handler reads
-// or writes anything:
-//
-//   - true: apply the message's effect in tx and commit. Until then nothing is
-//     decided; after a rollback the message is fresh again.
-//   - false: a committed transaction has handled the message. Do not apply
-//     the effect; commit or roll back, and acknowledge the message.
-//
-// While another open transaction holds the same message, Accept waits for it to end
-// (ctx bounds the wait). Called after the handler's own statements it would let
-// two deliveries do the work side by side, and on MySQL lock rows in an order that
-// deadlocks.
-//
-// ErrNoTransaction, ErrNoID, ErrTooLarge, ErrInvalidText and ErrInvalidPosition are
-// returned before any SQL, and leave the transaction usable. After an error of the
-// database roll back and deliver the message again: a deadlock, a lock timeout or a
-// serialization failure is nobody's fault, and Process repeats it by itself.
-func (ib *Inbox) Accept(ctx context.Context, tx Tx, m Message) (fresh bool, err error) {
-	fresh, _, err = ib.accept(ctx, tx, m)
-	return fresh, err
+// Tables names the dialect and the table of accepted messages, such as
+// "postgresql:billing.inbox_events". Two inboxes of one consumer name that differ in it
+// keep two accounts of what was handled.
+func (ib *Inbox) Tables() string {
+	names := ib.store.(*dialect.Inbox).Names()
+	return string(names.Dialect) + ":" + names.Plain(dialect.InboxEvents)
 }
 
-// accept is Accept that says which transaction tx is, where the database tells.
-func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark dialect.TxMark, err error) {
-	if tx == nil {
-		return false, "", fmt.Errorf("inbox: accept for %q: %w", ib.consumer, ErrNoTransaction)
+// Check reads from the tables that the inbox needs, and so tells at start what would
+// fail with the first message: tables that are missing (the error names `relay migrate
+// up`), rights that are not granted, another dialect, daily partitions in one and not in
+// the other (ErrLayout). It writes nothing.
+//
+// Tables of the release before pass: what they lack is off until `relay migrate up`, and is
+// logged as a warning. CheckOffsets checks what ClaimPartition needs.
+func (ib *Inbox) Check(ctx context.Context, db *sql.DB) error {
+	for _, table := range ib.tables {
+		if err := ib.readable(ctx, db, table); err != nil {
+			return err
+		}
 	}
-	if err := m.check(); err != nil {
-		return false, "", fmt.Errorf("inbox: accept for %q: %w", ib.consumer, err)
+	if err := ib.CheckOffsets(ctx, db); err != nil && (dialect.IsMissingTable(err) || dialect.IsDenied(err)) {
+		ib.log.Warn("inbox: offsets cannot be kept in the database; everything else works", "error", err)
+	} else if err != nil {
+		return err
 	}
-	fresh, mark, err = ib.store.InsertMessage(ctx, tx, m.row(ib.consumer))
+	return ib.checkLayout(ctx, db)
+}
+
+// CheckOffsets is Check for a consumer that calls ClaimPartition: it reads from the table of offsets alone.
+func (ib *Inbox) CheckOffsets(ctx context.Context, db *sql.DB) error {
+	return ib.readable(ctx, db, ib.names.Table(dialect.InboxOffsets))
+}
+
+func (ib *Inbox) readable(ctx context.Context, db *sql.DB, table string) error {
+	rows, err := db.QueryContext(ctx, "SELECT consumer FROM "+table+" WHERE 1 = 0")
+	if err == nil {
+		err = rows.Close()
+	}
 	if err != nil {
-		return false, "", fmt.Errorf("inbox: write message %q of consumer %q to %s: %w%s", m.ID, ib.consumer, ib.table, err, hint(err))
+		return fmt.Errorf("inbox: read %s for consumer %q: %w%s", table, ib.consumer, err, hint(err))
 	}
-	return fresh, mark, nil
+	return nil
 }
 
 // hint says what to do about the errors of the database that a first user meets.

@@ -80,11 +80,11 @@ type replay struct {
 	handler Handler
 	done    int
 
-	lanes  []*lane         // those that have something to do, in the order of their turns
-	known  map[string]bool // the lanes, and those that had nothing to do any more
-	looked int64           // seq up to which what was asked for is known
-	forget time.Time       // when known was last cut down to the lanes
-	stall  stall           // the wait for a key's lock
+	lanes    []*lane         // those that have something to do, in the order of their turns
+	known    map[string]bool // the lanes, and those that had nothing to do any more
+	looked   int64           // seq up to which what was asked for is known
+	forget   time.Time       // when known was last cut down to the lanes
+	lockWait lockWait        // the wait for a key's lock
 }
 
 // lane is the parked messages of a key, or one message without a key.

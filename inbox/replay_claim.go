@@ -100,7 +100,7 @@ func (p *replay) waiting(ctx context.Context, tx *sql.Tx, l *lane) ([]dialect.In
 
 // lock locks a key. Whoever parks or replays it holds the lock until its transaction ends.
 func (p *replay) lock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked) (blocked bool, err error) {
-	over := p.ib.watch(ctx, p.db, &p.stall, "topic", a.Topic, "parked_seq", a.Seq)
+	over := p.ib.watch(ctx, p.db, &p.lockWait, "topic", a.Topic, "parked_seq", a.Seq)
 	defer func() { over(err) }()
 	return p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
 }

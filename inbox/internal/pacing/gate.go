@@ -1,4 +1,6 @@
-package inbox
+// Package pacing bounds what the handlers of an inbox do beside one another: Gate lets one run alone, and BatchSize
+// says how many messages share a transaction. It knows no database.
+package pacing
 
 import (
 	"context"
@@ -11,8 +13,8 @@ import (
 // if it kills the process after all, they have lost one attempt.
 const aloneFor = 10 * time.Second
 
-// gate lets handlers run beside one another, or one alone. The zero value is open.
-type gate struct {
+// Gate lets handlers run beside one another, or one alone. The zero value is open. Safe for use by many goroutines.
+type Gate struct {
 	mu      sync.Mutex
 	inside  int
 	alone   *time.Timer   // one is inside that is alone; nil: none
@@ -20,8 +22,8 @@ type gate struct {
 	changed chan struct{} // closed when someone has left, if anyone waits for that
 }
 
-// enter waits until the caller may begin, or until ctx ends. Where there is no error leave must be called.
-func (g *gate) enter(ctx context.Context, alone bool) (leave func(), err error) {
+// Enter waits until the caller may begin, or until ctx ends. Where there is no error leave must be called.
+func (g *Gate) Enter(ctx context.Context, alone bool) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var patience <-chan time.Time
@@ -64,7 +66,7 @@ func (g *gate) enter(ctx context.Context, alone bool) (leave func(), err error) 
 }
 
 // closeFor keeps everybody else out until open is called, or d has passed. g.mu is held.
-func (g *gate) closeFor(d time.Duration) (open func()) {
+func (g *Gate) closeFor(d time.Duration) (open func()) {
 	var own *time.Timer
 	open = func() {
 		g.mu.Lock()
@@ -80,14 +82,14 @@ func (g *gate) closeFor(d time.Duration) (open func()) {
 	return open
 }
 
-func (g *gate) leave() {
+func (g *Gate) leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
 	g.wake()
 }
 
-func (g *gate) wake() {
+func (g *Gate) wake() {
 	if g.changed != nil {
 		close(g.changed)
 		g.changed = nil

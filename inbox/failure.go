@@ -29,127 +29,6 @@ const (
 	handlerFailed             // the handler's
 )
 
-// once runs one transaction. A nil failure means that the message is dealt with.
-func (r *run) once(ctx context.Context) (Outcome, *failure) {
-	if failed := r.enter(ctx); failed != nil {
-		return Failed, failed
-	}
-	defer r.leave()
-	r.tries++
-	blocked, done, failed := r.start(ctx)
-	if failed == nil && r.suspect && !r.alone {
-		if failed = r.isolate(ctx); failed == nil {
-			blocked, done, failed = r.start(ctx)
-		}
-	}
-	if failed != nil {
-		return Failed, failed
-	}
-	if done && r.claim == nil {
-		return r.duplicate(), nil
-	}
-	tx, failed := r.begin(ctx)
-	if failed != nil {
-		return Failed, failed
-	}
-	// For a handler that ends its goroutine (runtime.Goexit); else it finds the
-	// transaction ended.
-	defer func() { _ = tx.Rollback() }()
-
-	ms := []Message{r.message}
-	fresh, err := r.accept(ctx, tx, ms, r.inDoubt)
-	if err != nil {
-		return Failed, databaseFailure(err)
-	}
-	outcome := r.duplicate()
-	if fresh[0] {
-		// So a COMMIT without an answer did not take effect.
-		r.inDoubt = false
-		if outcome, failed = r.handle(ctx, tx, blocked); failed != nil {
-			return Failed, failed
-		}
-	} else if r.without || !r.parks && r.claim == nil {
-		_ = tx.Rollback() // SQLite has one writer at a time
-		r.forget(ctx)
-		return outcome, nil // nothing to write
-	}
-	if r.parks && outcome != Applied { // that was deleted behind the handler
-		if err := r.ib.store.DeleteAttempts(ctx, tx, r.message.row(r.ib.consumer)); err != nil {
-			return Failed, databaseFailure(err)
-		}
-	}
-	failed = r.finish(ctx, tx, ms)
-	if failed != nil && errors.Is(failed.err, errMoved) {
-		_ = tx.Rollback() // SQLite has one writer at a time
-		r.forget(ctx)
-		return r.duplicate(), nil
-	}
-	if failed != nil && failed.inDoubt {
-		r.intended = outcome
-	}
-	return outcome, failed
-}
-
-// start counts the attempt that begins, where the message can be parked, and says
-// whether the consumer is done with it or its key stands still.
-func (r *run) start(ctx context.Context) (blocked, done bool, failed *failure) {
-	if !r.parks || r.giveUp != "" {
-		return false, false, nil
-	}
-	add := 0
-	if r.count {
-		add = 1
-	}
-	s, err := r.ib.store.StartAttempt(ctx, r.db, r.message.row(r.ib.consumer), r.message.Topic, keyText(r.message.Key), add)
-	if err != nil {
-		return false, false, databaseFailure(fmt.Errorf("count the attempt in %s: %w%s", r.ib.attemptsTable, err, hint(err)))
-	}
-	r.attempts, r.counted = s.Attempts, !s.Done
-	if r.attempts > r.ib.attempts {
-		r.attempts--
-		r.killed = true
-		r.giveUp = s.LastError
-		if r.giveUp == "" {
-			r.giveUp = fmt.Sprintf("the process ended in the middle of the handler, in %d attempts of %d", r.attempts, r.ib.attempts)
-		}
-		return false, false, nil
-	}
-	// In this run none was counted yet, so an earlier one did not come back.
-	r.suspect = r.suspect || !r.begun && r.counted && s.Attempts > 1
-	r.begun = true
-	return s.Blocked && r.message.Key != "", s.Done, nil
-}
-
-// handle applies the message's effect in tx, which has accepted it, or parks it.
-func (r *run) handle(ctx context.Context, tx *sql.Tx, blocked bool) (Outcome, *failure) {
-	if r.giveUp != "" {
-		if err := r.ib.parkFailed(ctx, tx, r.message, r.attempts, r.giveUp); err != nil {
-			return Failed, databaseFailure(fmt.Errorf("park it in %s: %w%s", r.ib.parked, err, hint(err)))
-		}
-		return Parked, nil
-	}
-	if blocked {
-		over := r.ib.watch(ctx, r.db, &r.stall, "message_id", r.message.ID, "topic", r.message.Topic)
-		behind, err := r.ib.parkBehind(ctx, tx, r.message)
-		over(err)
-		if err != nil {
-			return Failed, databaseFailure(fmt.Errorf("park it in %s: %w%s", r.ib.parked, err, hint(err)))
-		}
-		if behind {
-			return Parked, nil
-		}
-	}
-	var done *dialect.InboxRow
-	if r.parks {
-		row := r.message.row(r.ib.consumer)
-		done = &row
-	}
-	if failed := r.apply(ctx, tx, []Message{r.message}, done); failed != nil {
-		return Failed, failed
-	}
-	return Applied, nil
-}
-
 // afterHandler judges an error of a statement of ours that follows the handler, which may
 // have ended the transaction, or gone on after an error that made PostgreSQL give it up.
 func afterHandler(err error) *failure {
@@ -162,16 +41,6 @@ func afterHandler(err error) *failure {
 		return &failure{kind: lostInHandler, err: err}
 	}
 	return databaseFailure(err)
-}
-
-// duplicate decides what a row that was there before Accept means. After a COMMIT
-// without an answer it is most likely our own, and means what that was for: taken for
-// Applied, a message that was parked would let the next one of its key overtake it.
-func (r *run) duplicate() Outcome {
-	if r.inDoubt {
-		return r.intended
-	}
-	return Duplicate
 }
 
 // databaseFailure judges an error of a statement of ours. One that took longer than the server lets a statement take
@@ -196,7 +65,7 @@ func isOutage(err error) bool {
 // handlerFailure judges a handler's error by what became of the transaction, which it ends, and not
 // by what the error looks like: a handler that calls another service has network
 // errors of its own.
-func (u *unit) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialect.TxMark, ms []Message, err error) *failure {
+func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialect.TxMark, ms []Message, err error) *failure {
 	same, check := u.ib.store.SameTx(ctx, tx, mark, nil)
 	rollback := tx.Rollback()
 	ofContext := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
@@ -222,11 +91,11 @@ func (u *unit) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialect.TxMa
 // ended judges the error of a handler whose transaction has ended without tx. MySQL ends that of a deadlock's victim,
 // and SQLite's is gone after some errors, so that nothing is left of it; a handler that commits has to be found out,
 // or the message would pass for a duplicate.
-func (u *unit) ended(ctx context.Context, ms []Message, err error) *failure {
+func (u *unitOfWork) ended(ctx context.Context, ms []Message, err error) *failure {
 	if u.ib.names.Dialect == PostgreSQL {
 		return endedByHandler(err)
 	}
-	if !u.without {
+	if !u.withoutIDs {
 		committed, look := u.ib.store.HasMessage(ctx, u.db, ms[0].row(u.ib.consumer))
 		switch {
 		case look != nil:

@@ -1,4 +1,4 @@
-package inbox
+package pacing
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 
 func TestTheGateLetsOneAloneOrManyTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		var g Gate
 		began := make(map[string]bool)
 		leave := make(map[string]func())
 		begin := func(ctx context.Context, name string, alone bool) {
 			go func() {
-				if out, err := g.enter(ctx, alone); err == nil {
+				if out, err := g.Enter(ctx, alone); err == nil {
 					began[name], leave[name] = true, out
 				}
 			}()
@@ -55,10 +55,10 @@ func TestTheGateLetsOneAloneOrManyTogether(t *testing.T) {
 // and before it.
 func TestTheGateStandsClosedForABoundedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		var g Gate
 		enter := func(alone bool) (leave func(), waited time.Duration) {
 			begun := time.Now()
-			leave, err := g.enter(t.Context(), alone)
+			leave, err := g.Enter(t.Context(), alone)
 			require.NoError(t, err)
 			return leave, time.Since(begun)
 		}
@@ -82,10 +82,10 @@ func TestTheGateStandsClosedForABoundedTime(t *testing.T) {
 
 // What the gate costs a transaction, with as many goroutines at it as there are processors.
 func BenchmarkGate(b *testing.B) {
-	var g gate
+	var g Gate
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			leave, err := g.enter(b.Context(), false)
+			leave, err := g.Enter(b.Context(), false)
 			if err != nil {
 				b.Error(err)
 				return

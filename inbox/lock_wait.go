@@ -14,9 +14,9 @@ import (
 // successor waits for them: for hours, if nothing limits that.
 const stallAfter = 10 * time.Second
 
-// stall is a wait for another session's lock, over the repetitions of a transaction: a lock timeout ends the
+// lockWait is a wait for another session's lock, over the repetitions of a transaction: a lock timeout ends the
 // statement, and not the wait.
-type stall struct {
+type lockWait struct {
 	since time.Time // zero: nobody waits
 	said  bool
 }
@@ -24,7 +24,7 @@ type stall struct {
 // watch says in the log when what begins now takes longer than stallAfter, and who holds it up, and, when the
 // function that it returns is called with the outcome, that it is over. SQLite has no such waits: its busy
 // timeout ends them.
-func (ib *Inbox) watch(ctx context.Context, db *sql.DB, s *stall, about ...any) (over func(err error)) {
+func (ib *Inbox) watch(ctx context.Context, db *sql.DB, s *lockWait, about ...any) (over func(err error)) {
 	if ib.names.Dialect == SQLite {
 		return func(error) {}
 	}
@@ -52,7 +52,7 @@ func (ib *Inbox) watch(ctx context.Context, db *sql.DB, s *stall, about ...any) 
 		if s.said {
 			ib.log.Info("inbox: the wait for another session's lock is over", append(about, "waited", time.Since(s.since), "error", err)...)
 		}
-		*s = stall{}
+		*s = lockWait{}
 	}
 }
 

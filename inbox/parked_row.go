@@ -1,0 +1,191 @@
+package inbox
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// Limits of what a column of inbox_parked takes.
+const (
+	maxKey   = 512   // bytes
+	maxType  = 255   // characters
+	maxError = 4_000 // bytes
+
+	maxParkedHeaders = 1 << 20 // bytes, in JSON
+)
+
+// Headers under which a parked row keeps what its columns cannot. The prefix is
+// Postroom's own on the wire, so that no header of a message has these names.
+const (
+	headerKey     = "postroom_parked_key"
+	headerType    = "postroom_parked_type"
+	headerPayload = "postroom_parked_payload_size"
+	headerHeaders = "postroom_parked_headers_size"
+	headerName    = "postroom_parked_name_" // and after it a header's name that is no UTF-8, in base64
+)
+
+// keyText is how a key is written and compared in the tables: as it is, or by its
+// hash if it is no text that a column takes.
+func keyText(key string) string {
+	if len(key) <= maxKey && utf8.ValidString(key) && strings.IndexByte(key, 0) < 0 {
+		return key
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(key)))
+}
+
+// isText reports whether every database stores s as it is.
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// bytesValue is how JSON holds bytes that are no text.
+type bytesValue struct {
+	Base64 []byte `json:"base64"`
+}
+
+func headerValue(s string) any {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return bytesValue{[]byte(s)}
+}
+
+// parkedRow writes m down so that unpark gives it back exactly, except for what is too large for a
+// row, or for room, the bytes that a statement has for it.
+func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string, room int) (row dialect.InboxParkedRow, err error) {
+	row = dialect.InboxParkedRow{InboxRow: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, State: state, Attempts: attempts}
+	own := make(map[string]any, 4)
+	if m.Key != "" {
+		key := keyText(m.Key)
+		row.Key = &key
+		if key != m.Key {
+			own[headerKey] = bytesValue{[]byte(m.Key)}
+		}
+	}
+	if !isText(m.Type) || utf8.RuneCountInString(m.Type) > maxType {
+		row.Type, own[headerType] = "", headerValue(m.Type)
+	}
+	var left []string
+	if row.Headers, err = headersJSON(m.Headers, own); err != nil {
+		return row, err
+	}
+	if size := len(row.Headers); size > min(maxParkedHeaders, room) {
+		left = append(left, fmt.Sprintf("headers of %d bytes", size))
+		own[headerHeaders] = strconv.Itoa(size)
+		if row.Headers, err = headersJSON(nil, own); err != nil {
+			return row, err
+		}
+	}
+	row.Payload = m.Payload
+	if size := len(m.Payload); size > min(MaxParkedPayload, room-len(row.Headers)) {
+		left = append(left, fmt.Sprintf("payload of %d bytes", size))
+		row.Payload, own[headerPayload] = nil, strconv.Itoa(size)
+		headers := m.Headers
+		if own[headerHeaders] != nil {
+			headers = nil
+		}
+		if row.Headers, err = headersJSON(headers, own); err != nil {
+			return row, err
+		}
+	}
+	row.Error = withLeft(readable(reason), left, m.Position)
+	return row, nil
+}
+
+// withLeft says beside the reason what was too large to be parked, and where it is.
+func withLeft(reason string, left []string, at *Position) string {
+	if len(left) == 0 {
+		return reason
+	}
+	text := "its " + strings.Join(left, " and ") + " was too large to be parked with it"
+	if at != nil {
+		text += ", and is at " + at.String()
+	}
+	if reason == "" {
+		return text
+	}
+	return reason + " (" + text + ")"
+}
+
+func headersJSON(headers map[string]string, own map[string]any) (string, error) {
+	all := make(map[string]any, len(headers)+len(own))
+	for name, value := range headers {
+		if !utf8.ValidString(name) {
+			name = headerName + base64.RawURLEncoding.EncodeToString([]byte(name))
+		}
+		all[name] = headerValue(value)
+	}
+	maps.Copy(all, own)
+	encoded, err := json.Marshal(all)
+	return string(encoded), err
+}
+
+// unpark is parkedRow's way back. kept is false if the payload was not parked.
+func unpark(row dialect.InboxParkedRow) (m Message, kept bool, err error) {
+	m = Message{ID: row.MessageID, Topic: row.Topic, Type: row.Type, Payload: row.Payload}
+	if at := row.Position; at != nil {
+		m.Position = &Position{Topic: at.Topic, Partition: at.Partition, Offset: at.Offset}
+	}
+	if row.Key != nil {
+		m.Key = *row.Key
+	}
+	var headers map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(row.Headers), &headers); err != nil {
+		return m, false, fmt.Errorf("the headers of the parked message %q: %w", row.MessageID, err)
+	}
+	m.Headers = make(map[string]string, len(headers))
+	kept = true
+	for name, raw := range headers {
+		value, err := headerText(raw)
+		if err != nil {
+			return m, false, fmt.Errorf("header %q of the parked message %q: %w", name, row.MessageID, err)
+		}
+		switch name {
+		case headerKey:
+			m.Key = value
+		case headerType:
+			m.Type = value
+		case headerPayload, headerHeaders:
+			kept = false
+		default:
+			m.Headers[parkedName(name)] = value
+		}
+	}
+	return m, kept, nil
+}
+
+// parkedName is a header's name as the message had it.
+func parkedName(name string) string {
+	if encoded, ok := strings.CutPrefix(name, headerName); ok {
+		if bytes, err := base64.RawURLEncoding.DecodeString(encoded); err == nil {
+			return string(bytes)
+		}
+	}
+	return name
+}
+
+func headerText(raw json.RawMessage) (string, error) {
+	if len(raw) > 0 && raw[0] == '{' {
+		var b bytesValue
+		err := json.Unmarshal(raw, &b)
+		return string(b.Base64), err
+	}
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err
+}
+
+// readable is an error's text as a column takes it.
+func readable(reason string) string {
+	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "\uFFFD")
+	if len(reason) > maxError {
+		reason = strings.ToValidUTF8(reason[:maxError], "") + "…"
+	}
+	return reason
+}

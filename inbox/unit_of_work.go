@@ -1,0 +1,122 @@
+package inbox
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// unitOfWork is what Process, ProcessBatch and Replay have in common: the steps of one transaction (begin, accept,
+// runHandler, commit) for messages of one stream.
+type unitOfWork struct {
+	ib         *Inbox
+	db         *sql.DB
+	partition  *PartitionClaim // nil: the offsets are elsewhere
+	withoutIDs bool            // no id rows: the partition's offset alone tells what was handled
+	handler    BatchHandler
+	about      []any // whose it is, for the log
+
+	// Of the transaction under way.
+	mark       dialect.TxMark // where the insert of the ids told it
+	handlerRan bool
+
+	// Over the repetitions of a transaction.
+	retries  retries
+	lockWait lockWait
+}
+
+// accept says which of ms are fresh. After a COMMIT without an answer, inDoubt, that is for the database to say
+// where no ids do.
+func (u *unitOfWork) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) (fresh []bool, err error) {
+	over := u.ib.watch(ctx, u.db, &u.lockWait, "message_id", ms[0].ID, "messages", len(ms), "topic", ms[0].Topic)
+	defer func() { over(err) }()
+	if u.withoutIDs {
+		if inDoubt {
+			if _, err := u.partition.resolve(ctx, tx); err != nil {
+				return nil, err
+			}
+		}
+		fresh = make([]bool, len(ms))
+		for n, m := range ms {
+			fresh[n] = !u.partition.handled(m)
+		}
+		return fresh, nil
+	}
+	if len(ms) == 1 {
+		fresh = make([]bool, 1)
+		fresh[0], u.mark, err = u.ib.accept(ctx, tx, ms[0])
+	} else {
+		fresh, u.mark, err = u.ib.acceptBatch(ctx, tx, ms)
+	}
+	return fresh, err
+}
+
+// runHandler runs the handler in tx, which has accepted ms, and checks that tx is still in that transaction: else the
+// ids are gone, or committed without the rest of the effect. It forgets the attempts at done, if that is a row.
+func (u *unitOfWork) runHandler(ctx context.Context, tx *sql.Tx, ms []Message, done *dialect.InboxRow) *failure {
+	mark, err := u.ib.store.MarkTx(ctx, tx, u.mark)
+	if err != nil {
+		return databaseFailure(fmt.Errorf("mark the transaction: %w", err))
+	}
+	u.handlerRan = true
+	if err := u.call(ctx, tx, ms); err != nil {
+		return u.handlerFailure(ctx, tx, mark, ms, err)
+	}
+	same, err := u.ib.store.SameTx(ctx, tx, mark, done)
+	switch {
+	case err != nil:
+		return afterHandler(fmt.Errorf("after the handler: %w", err))
+	case !same:
+		return &failure{kind: final, err: ErrHandlerEndedTx}
+	}
+	return nil
+}
+
+// commit moves the partition's offset, if it is kept here, and commits.
+func (u *unitOfWork) commit(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
+	failed := u.moveAndCommit(ctx, tx, ms)
+	if failed != nil && failed.kind == lostInHandler && !u.handlerRan {
+		failed.kind = outage
+	}
+	return failed
+}
+
+func (u *unitOfWork) moveAndCommit(ctx context.Context, tx *sql.Tx, ms []Message) *failure {
+	if u.partition != nil {
+		if err := u.partition.move(ctx, tx, ms); err != nil {
+			return afterHandler(err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return commitFailure(ctx, err)
+	}
+	if u.partition != nil {
+		u.partition.moved(ms)
+	}
+	return nil
+}
+
+// call runs the handler; a panic is an error.
+func (u *unitOfWork) call(ctx context.Context, tx *sql.Tx, ms []Message) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = newPanicError(value)
+		}
+	}()
+	if err = u.handler(ctx, tx, ms); dialect.IsPreparedStatement(err) {
+		err = fmt.Errorf("%w%s", err, hint(err))
+	}
+	return err
+}
+
+// begin begins a transaction.
+func (u *unitOfWork) begin(ctx context.Context) (*sql.Tx, *failure) {
+	u.mark, u.handlerRan = "", false
+	tx, err := u.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, databaseFailure(fmt.Errorf("begin: %w", err))
+	}
+	return tx, nil
+}
