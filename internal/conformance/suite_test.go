@@ -28,6 +28,11 @@ func scenarios() []scenario {
 }
 
 func TestInstallations(t *testing.T) {
+	t.Cleanup(func() { // after the parallel subtests
+		for d, recorder := range recorders {
+			compareStatements(t, "statements", d, recorder.Statements())
+		}
+	})
 	for _, server := range []struct {
 		name   string
 		fresh  func(testing.TB) dbtest.Database

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/faultdb"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/relay"
@@ -30,6 +31,9 @@ type installation struct {
 // install makes the tables, and beside them two of a service's own.
 func install(t testing.TB, db dbtest.Database, prefix, schema string) installation {
 	t.Helper()
+	recorded := faultdb.Open(db.DB, recorders[db.Dialect].Hook)
+	t.Cleanup(func() { _ = recorded.Close() })
+	db.DB = recorded
 	_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: prefix, Schema: schema, Only: migrations.OutboxOnly})
 	require.NoError(t, err)
 	opts := []outbox.Option{outbox.WithTablePrefix(prefix)}

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"net/url"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/faultdb"
 )
 
 // The environment variables that name the servers.
@@ -24,6 +27,7 @@ const (
 	envPgBouncer    = "POSTROOM_TEST_PGBOUNCER_URL"
 	envKafka        = "POSTROOM_TEST_KAFKA_BROKERS"
 	envAMQP         = "POSTROOM_TEST_AMQP_URL"
+	envRecord       = "POSTROOM_TEST_RECORD" // a directory: see record
 )
 
 // Flavors of Database.
@@ -89,7 +93,22 @@ func open(t testing.TB, rawURL string) *dbopen.Target {
 	target, err := dbopen.Open(t.Context(), rawURL, dbopen.WithMaxOpen(poolSize))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = target.DB.Close() })
+	if dir := os.Getenv(envRecord); dir != "" {
+		record(t, target, dir)
+	}
 	return target
+}
+
+// record adds each statement that Postroom sends to dir/‹dialect›.sql, where
+// internal/conformance's TestRecordedStatements reads it.
+func record(t testing.TB, target *dbopen.Target, dir string) {
+	t.Helper()
+	file, err := os.OpenFile(filepath.Join(dir, string(target.Dialect)+".sql"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	require.NoError(t, err)
+	recorder := &faultdb.Recorder{Each: func(statement string) { _, _ = file.WriteString(statement + faultdb.Separator) }}
+	recorded := faultdb.Open(target.DB, recorder.Hook)
+	t.Cleanup(func() { _ = errors.Join(recorded.Close(), file.Close()) })
+	target.DB = recorded
 }
 
 // atEnd registers fn for the end of the test, with a context of its own: the test's

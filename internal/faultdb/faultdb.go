@@ -94,11 +94,19 @@ func (c *conn) doOr(statement string, lost, run func() error) error {
 		}
 	}
 	if fault.cut {
-		c.broken = true
-		// ErrBadConn makes the inner pool close the connection.
-		_ = c.borrowed.Raw(func(any) error { return driver.ErrBadConn })
+		c.cut()
 	}
 	return fault.err
+}
+
+// cut closes the connection to the server, also where inner is a database of Open's itself.
+func (c *conn) cut() {
+	c.broken = true
+	if inner, ok := c.Conn.(*conn); ok {
+		inner.cut()
+	}
+	// ErrBadConn makes the inner pool close the connection.
+	_ = c.borrowed.Raw(func(any) error { return driver.ErrBadConn })
 }
 
 func (c *conn) IsValid() bool { return !c.broken }

@@ -1,0 +1,118 @@
+package conformance
+
+import (
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/faultdb"
+)
+
+// The golden record: testdata/statements has every distinct statement that the suite makes Postroom
+// send, a file for each dialect. A statement that is not there fails TestInstallations. It is a set:
+// some statements depend on timing, and no run need send them all.
+//
+//	go test ./internal/conformance -run TestInstallations -update
+//
+// adds what is new. To begin anew, remove the files first.
+var update = flag.Bool("update", false, "add to the golden record of statements")
+
+// recorders keep what the suite sends, by dialect.
+var recorders = map[dialect.Dialect]*faultdb.Recorder{
+	dialect.PostgreSQL: {}, dialect.MySQL: {}, dialect.SQLite: {},
+}
+
+// normaliser makes a statement the same for each installation, process and number of values. What it
+// replaces is what the statement's author cannot know; every other byte is compared.
+var normaliser = []struct {
+	what *regexp.Regexp
+	by   string
+}{
+	// The suite's prefixes and schema.
+	{regexp.MustCompile(`"post"\.|\bpost\.|\b(acme_|beside_|nowhere_)`), ""},
+	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "‹uuid›"},
+	// The owner of the migrations' lock: host, process and a random number.
+	{regexp.MustCompile(`'[^' ]+-\d+-[0-9a-f]{16}'`), "'‹process›'"},
+	// A list of values, and the rows of an INSERT.
+	{regexp.MustCompile(`IN \((\?|\$\d+)(, ?(\?|\$\d+))+\)`), "IN ($1, …)"},
+	{regexp.MustCompile(`(VALUES \([?$][^()]*\))(, \([?$][^()]*\))+`), "$1, …"},
+	// MySQL's reads have integers where the others have parameters.
+	{regexp.MustCompile(`WHERE id (?:=|BETWEEN) \d[^()]* ORDER BY id LIMIT \d+\)`), "WHERE ‹gaps› ORDER BY id LIMIT ‹n›)"},
+	{regexp.MustCompile(`WHERE id > \d+ ORDER BY id LIMIT \d+\)`), "WHERE id > ‹n› ORDER BY id LIMIT ‹n›)"},
+}
+
+func normalise(statement string) string {
+	for _, rule := range normaliser {
+		statement = rule.what.ReplaceAllString(statement, rule.by)
+	}
+	return statement
+}
+
+// readStatements returns the statements of a golden file. It normalises them once more, so that a new
+// rule of the normaliser needs -update alone.
+func readStatements(t testing.TB, file string) map[string]bool {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if !os.IsNotExist(err) {
+		require.NoError(t, err)
+	}
+	statements := map[string]bool{}
+	for statement := range strings.SplitSeq(string(content), faultdb.Separator) {
+		if statement != "" {
+			statements[normalise(statement)] = true
+		}
+	}
+	return statements
+}
+
+func writeStatements(t testing.TB, file string, statements map[string]bool) {
+	t.Helper()
+	var out strings.Builder
+	for _, statement := range slices.Sorted(maps.Keys(statements)) {
+		out.WriteString(statement + faultdb.Separator)
+	}
+	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	require.NoError(t, os.WriteFile(file, []byte(out.String()), 0o644))
+}
+
+// compareStatements fails for each statement that the golden record in dir does not have.
+func compareStatements(t testing.TB, dir string, d dialect.Dialect, sent []string) {
+	t.Helper()
+	file := filepath.Join("testdata", dir, string(d)+".sql")
+	golden := readStatements(t, file)
+	for _, statement := range sent {
+		statement = normalise(statement)
+		if !golden[statement] && !*update {
+			t.Errorf("%s is sent a statement that is not in %s:\n%s", d, file, statement)
+		}
+		golden[statement] = true
+	}
+	if *update {
+		writeStatements(t, file, golden)
+	}
+}
+
+var recorded = flag.String("recorded", "", "a directory that dbtest recorded statements in")
+
+// The suite does not reach every statement. The tests of other packages record theirs on request;
+// testdata/statements-of-tests has what they send.
+//
+//	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent go test ./internal/dialect ./inbox ./internal/doctor
+//	go test ./internal/conformance -run TestRecordedStatements -recorded /tmp/sent
+func TestRecordedStatements(t *testing.T) {
+	if *recorded == "" {
+		t.Skip("name with -recorded what the tests of other packages sent")
+	}
+	for d := range recorders {
+		sent := readStatements(t, filepath.Join(*recorded, string(d)+".sql"))
+		compareStatements(t, "statements-of-tests", d, slices.Collect(maps.Keys(sent)))
+	}
+}
