@@ -15,8 +15,8 @@ services: ## start the servers (dev/README.md), and print their addresses
 	@dev/services up
 	@dev/services env
 
-lint: ## gofmt, go mod tidy, vet, staticcheck, govulncheck
-	@.ci/run gofmt tidy vet staticcheck govulncheck
+lint: ## gofmt, go mod tidy, vet, staticcheck, golangci-lint, govulncheck
+	@.ci/run gofmt tidy vet staticcheck golangci govulncheck
 
 fmt: ## format every Go file
 	@git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r gofmt -w

@@ -153,7 +153,7 @@ func onInbox(env *Env, cmd *cobra.Command, wrong error, do func(context.Context,
 		return err
 	}
 	d := &database{Target: target, source: s}
-	defer d.DB.Close()
+	defer func() { _ = d.DB.Close() }()
 	return inboxError(ctx, d, do(ctx, d))
 }
 

@@ -63,7 +63,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found so
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRun(env), newDemo(env), newDoctor(env), newInbox(env), newMigrate(env), newParked(env), newScheduled(env), newSource(env),
 		newStatus(env), newReplay(env), newTrace(env), newPrune(env), newBackfill(env), newCompare(env), newVersion(env))
 	group(root)

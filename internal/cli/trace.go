@@ -277,7 +277,7 @@ func readInbox(ctx context.Context, in config.Inbox, id string) ([]dialect.Consu
 	if err != nil {
 		return nil, err
 	}
-	defer target.DB.Close() // nothing was written
+	defer func() { _ = target.DB.Close() }() // nothing was written
 	box, err := dialect.NewInbox(dialect.Names{Dialect: target.Dialect, Prefix: in.TablePrefix, Schema: in.Schema})
 	if err != nil {
 		return nil, err

@@ -54,8 +54,7 @@ func mysqlConfig(u *parsedURL) (*mysql.Config, error) {
 
 func setMySQL(cfg *mysql.Config) {
 	if cfg.Net == "tcp" {
-		switch {
-		case cfg.Addr == "" || strings.HasPrefix(cfg.Addr, ":"):
+		if cfg.Addr == "" || strings.HasPrefix(cfg.Addr, ":") {
 			cfg.Addr = "127.0.0.1" + cfg.Addr
 		}
 		if strings.LastIndexByte(cfg.Addr, ':') <= strings.LastIndexByte(cfg.Addr, ']') {

@@ -65,12 +65,12 @@ func (l *Link) accept(ctx context.Context, listener net.Listener) {
 }
 
 func (l *Link) connect(ctx context.Context, client net.Conn) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", l.server)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	_ = server.(*net.TCPConn).SetReadBuffer(32 << 10)
 	_ = client.(*net.TCPConn).SetWriteBuffer(32 << 10)
 	defer context.AfterFunc(ctx, func() { _, _ = client.Close(), server.Close() })()

@@ -133,7 +133,7 @@ func (c Config) askLimits(topics []string) map[string]int {
 	if err != nil {
 		return nil
 	}
-	defer admin.Close()
+	defer func() { _ = admin.Close() }()
 	found := make(map[string]int)
 	for _, topic := range topics {
 		most, err := maxMessageBytes(admin, topic)
