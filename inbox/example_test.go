@@ -20,7 +20,8 @@ func ExampleInbox_Process() {
 		log.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	db.SetMaxOpenConns(1)                                                  // each connection would have a database in memory of its own
+	// Each connection would have a database in memory of its own.
+	db.SetMaxOpenConns(1)
 	_, err = migrations.Apply(ctx, db, inbox.SQLite, migrations.Options{}) // as `relay migrate up`
 	if err != nil {
 		log.Fatal(err)

@@ -25,7 +25,8 @@ func ExampleOutbox_Add() {
 	check(err)
 	_, err = tx.ExecContext(ctx, "INSERT INTO orders (id, total) VALUES ('o-1', 42)")
 	check(err)
-	check(ob.Add(ctx, tx, outbox.Event{Topic: "orders", Key: "o-1", Type: "order.placed", Payload: []byte(`{"total":42}`)}))
+	event := outbox.Event{Topic: "orders", Key: "o-1", Type: "order.placed", Payload: []byte(`{"total":42}`)}
+	check(ob.Add(ctx, tx, event))
 	check(tx.Commit())
 
 	var events int
@@ -68,7 +69,8 @@ func ExampleOutbox_Cancel() {
 func openShop(ctx context.Context) *sql.DB {
 	db, err := sql.Open("sqlite", ":memory:")
 	check(err)
-	db.SetMaxOpenConns(1)                                                   // each connection would have a database in memory of its own
+	// Each connection would have a database in memory of its own.
+	db.SetMaxOpenConns(1)
 	_, err = migrations.Apply(ctx, db, outbox.SQLite, migrations.Options{}) // as `relay migrate up`
 	check(err)
 	_, err = db.ExecContext(ctx, "CREATE TABLE orders (id TEXT PRIMARY KEY, total INTEGER)")

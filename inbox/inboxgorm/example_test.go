@@ -31,7 +31,8 @@ func ExampleProcess() {
 		log.Fatal(err)
 	}
 	defer func() { _ = raw.Close() }()
-	raw.SetMaxOpenConns(1)                                                                    // each connection would have a database in memory of its own
+	// Each connection would have a database in memory of its own.
+	raw.SetMaxOpenConns(1)
 	if _, err := migrations.Apply(ctx, raw, inbox.SQLite, migrations.Options{}); err != nil { // as `relay migrate up`
 		log.Fatal(err)
 	}

@@ -21,7 +21,8 @@ func ExampleReplica_Apply() {
 		log.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	db.SetMaxOpenConns(1)                                                  // each connection would have a database in memory of its own
+	// Each connection would have a database in memory of its own.
+	db.SetMaxOpenConns(1)
 	_, err = migrations.Apply(ctx, db, inbox.SQLite, migrations.Options{}) // as `relay migrate up`
 	if err != nil {
 		log.Fatal(err)
@@ -29,7 +30,9 @@ func ExampleReplica_Apply() {
 	if _, err := db.ExecContext(ctx, "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT)"); err != nil {
 		log.Fatal(err)
 	}
-	customers, err := replica.New(inbox.SQLite, replica.Config{Table: "customers", Key: []string{"id"}, Columns: []string{"name"}})
+	customers, err := replica.New(inbox.SQLite, replica.Config{
+		Table: "customers", Key: []string{"id"}, Columns: []string{"name"},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -32,7 +32,8 @@ func ExampleAdd() {
 		log.Fatal(err)
 	}
 	defer func() { _ = raw.Close() }()
-	raw.SetMaxOpenConns(1)                                                                     // each connection would have a database in memory of its own
+	// Each connection would have a database in memory of its own.
+	raw.SetMaxOpenConns(1)
 	if _, err := migrations.Apply(ctx, raw, outbox.SQLite, migrations.Options{}); err != nil { // as `relay migrate up`
 		log.Fatal(err)
 	}

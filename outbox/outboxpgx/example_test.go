@@ -20,7 +20,8 @@ func placeOrder(ctx context.Context, tx pgx.Tx, ob *outbox.Outbox, id string, pa
 	return outboxpgx.Add(ctx, ob, tx, outbox.Event{Topic: "orders", Key: id, Type: "order.placed", Payload: payload})
 }
 
-// An order and its event are two statements of one transaction of pgx. It is a stand-in here, because pgx needs a server.
+// An order and its event are two statements of one transaction of pgx. The transaction is a stand-in here, because pgx
+// needs a server.
 func ExampleAdd() {
 	ctx := context.Background()
 	ob, err := outbox.New(outbox.PostgreSQL)

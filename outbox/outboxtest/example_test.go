@@ -22,7 +22,8 @@ func ExampleRequireEvents() {
 		log.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	db.SetMaxOpenConns(1) // each connection would have a database in memory of its own
+	// Each connection would have a database in memory of its own.
+	db.SetMaxOpenConns(1)
 	if _, err := migrations.Apply(t.Context(), db, outbox.SQLite, migrations.Options{}); err != nil {
 		log.Fatal(err)
 	}
@@ -34,7 +35,8 @@ func ExampleRequireEvents() {
 	if err := placeOrder(t.Context(), db, ob); err != nil {
 		log.Fatal(err)
 	}
-	outboxtest.RequireEvents(t, db, ob, outbox.Event{Topic: "orders", Key: "o-1", Type: "order.placed", Payload: []byte(`{"total":42}`)})
+	outboxtest.RequireEvents(t, db, ob,
+		outbox.Event{Topic: "orders", Key: "o-1", Type: "order.placed", Payload: []byte(`{"total":42}`)})
 	fmt.Println("as wanted")
 	outboxtest.RequireEvents(t, db, ob) // it wants none
 	// Output:

@@ -23,7 +23,8 @@ func ExampleNewPublisher() {
 		log.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	db.SetMaxOpenConns(1)                                                   // each connection would have a database in memory of its own
+	// Each connection would have a database in memory of its own.
+	db.SetMaxOpenConns(1)
 	_, err = migrations.Apply(ctx, db, outbox.SQLite, migrations.Options{}) // as `relay migrate up`
 	if err != nil {
 		log.Fatal(err)
