@@ -90,35 +90,11 @@ func (b *blockedKeys) remove(hash uint64) {
 	}
 }
 
-// loadBlocked learns which keys have parked rows, if it is not known. Where a move may
-// still be committing whose answer was lost, it waits for that: the move holds the lease
-// row's lock.
-func (s *session) loadBlocked(ctx context.Context) error {
-	if s.blockedLoaded {
-		return nil
-	}
-	err := s.bounded(ctx, func(ctx context.Context) error { return s.relay.store.Settle(ctx, s.lease) })
-	if err != nil {
-		return s.keeper.endIfLost(err)
-	}
-	walk := s.loadBlockedPart
-	if s.relay.cfg.OnRejection == Skip {
-		walk = s.markOvertaken // nothing is blocked
-	}
-	for b := s.keeper.blocked; err == nil && !b.loaded && !b.full(); {
-		// Each part has a time limit of its own, and what was walked before one that fails
-		// is not walked again.
-		err = s.bounded(ctx, walk)
-	}
-	s.blockedLoaded = err == nil
-	return err
-}
-
 // loadBlockedPart takes in the next part of the parked keys.
-func (s *session) loadBlockedPart(ctx context.Context) error {
-	b := s.keeper.blocked
+func (q *quarantine) loadBlockedPart(ctx context.Context) error {
+	b := q.keeper.blocked
 	var hashes []uint64
-	after, more, err := s.relay.store.BlockedKeys(ctx, b.after, func(topic string, key []byte) {
+	after, more, err := q.relay.store.BlockedKeys(ctx, b.after, func(topic string, key []byte) {
 		hashes = append(hashes, b.hash(topic, key))
 	})
 	if err != nil {
@@ -134,58 +110,17 @@ func (s *session) loadBlockedPart(ctx context.Context) error {
 // markOvertaken marks the next part of what another policy has parked. The policy skip
 // delivers nothing before all is marked: a later event of a key would be ahead of one that
 // an operator could have sent again without a warning.
-func (s *session) markOvertaken(ctx context.Context) error {
-	b := s.keeper.blocked
+func (q *quarantine) markOvertaken(ctx context.Context) error {
+	b := q.keeper.blocked
 	if b.after.Seq > 0 && !b.slowLogged {
 		b.slowLogged = true
-		s.relay.log.Info("marking parked events as overtaken, by the policy skip: delivery goes on when all are marked",
-			"table", s.relay.store.Table(), "marked_up_to", b.after.Seq)
+		q.relay.log.Info("marking parked events as overtaken, by the policy skip: delivery goes on when all are marked",
+			"table", q.relay.store.Table(), "marked_up_to", b.after.Seq)
 	}
-	next, more, err := s.relay.store.Overtake(ctx, s.lease, b.after.Seq)
+	next, more, err := q.relay.store.Overtake(ctx, q.lease, b.after.Seq)
 	if err != nil {
-		return s.keeper.endIfLost(fmt.Errorf("mark parked events as overtaken: %w", err))
+		return q.keeper.endIfLost(fmt.Errorf("mark parked events as overtaken: %w", err))
 	}
 	b.after.Seq, b.loaded = next, !more
 	return nil
-}
-
-// blockedAmong looks up which keys of the records are blocked.
-func (s *session) blockedAmong(ctx context.Context, records []*Record) (map[string]bool, error) {
-	b := s.keeper.blocked
-	if b.count == 0 || s.relay.cfg.OnRejection == Skip {
-		return nil, nil
-	}
-	looks := make(map[string]bool)
-	var keys []dialect.EventKey
-	for _, r := range records {
-		if r.Key == nil || !b.may(b.hash(r.Topic, r.Key)) {
-			continue
-		}
-		if key := orderKey(r.Topic, r.Key); !looks[key] {
-			looks[key] = true
-			keys = append(keys, dialect.EventKey{Topic: r.Topic, Key: string(r.Key)})
-		}
-	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	blocked := make(map[string]bool)
-	err := s.bounded(ctx, func(ctx context.Context) error {
-		found, err := s.relay.store.Blocked(ctx, keys)
-		for _, k := range found {
-			blocked[orderKey(k.Topic, []byte(k.Key))] = true
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for blocked keys: %w", err)
-	}
-	return blocked, nil
-}
-
-// bounded gives a piece of work the time of one answer.
-func (s *session) bounded(ctx context.Context, work func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
-	defer cancel()
-	return work(ctx)
 }

@@ -17,7 +17,7 @@ import (
 // blocks checks that a key of topic t is in the session's set, and nothing else is.
 func (b *bench) blocks(s *session, keys ...string) {
 	b.t.Helper()
-	require.True(b.t, s.blockedLoaded)
+	require.True(b.t, s.quarantine.loaded)
 	require.Equal(b.t, len(keys), s.keeper.blocked.count)
 	for _, key := range keys {
 		require.True(b.t, s.keeper.blocked.may(s.keeper.blocked.hash("t", []byte(key))), key)
@@ -122,15 +122,15 @@ func TestTheBlockedKeysAreLoadedOnceWhileTheLeaseLasts(t *testing.T) {
 			}
 			return nil
 		}
-		require.Error(t, s.loadBlocked(t.Context()))
-		require.NoError(t, s.loadBlocked(t.Context()))
+		require.Error(t, s.quarantine.load(t.Context()))
+		require.NoError(t, s.quarantine.load(t.Context()))
 		require.Equal(t, 3, l.parts, "a part that was walked is not walked again")
 		b.blocks(s, "k")
 
 		s.readAgain() // after an error
-		require.NoError(t, s.loadBlocked(t.Context()))
+		require.NoError(t, s.quarantine.load(t.Context()))
 		s = newSession(s.relay, s.keeper) // after an outage
-		require.NoError(t, s.loadBlocked(t.Context()))
+		require.NoError(t, s.quarantine.load(t.Context()))
 		require.Equal(t, 3, l.parts)
 		b.blocks(s, "k")
 	})
@@ -143,16 +143,16 @@ func TestTheBlockedKeysAreLoadedAnewUnderAnotherClaim(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		s, l := b.counted()
-		require.NoError(t, s.loadBlocked(t.Context()))
+		require.NoError(t, s.quarantine.load(t.Context()))
 		b.park("k")
 		s = newSession(s.relay, s.keeper)
-		require.NoError(t, s.loadBlocked(t.Context()))
+		require.NoError(t, s.quarantine.load(t.Context()))
 		b.blocks(s)
 		s.relay.unsureOwner = s.lease.Owner
 		k, err := s.relay.claim(t.Context())
 		require.NoError(t, err)
 		s = newSession(s.relay, k)
-		require.NoError(t, s.loadBlocked(t.Context()))
+		require.NoError(t, s.quarantine.load(t.Context()))
 		b.blocks(s, "k")
 		require.Greater(t, l.parts, 1)
 	})
@@ -177,11 +177,11 @@ func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {
 				b.park("k")
 				b.park("j")
 				s, l := b.counted()
-				s.blockedLoaded = false
+				s.quarantine.loaded = false
 				if full {
 					s.keeper.blocked.max = 1
 				}
-				require.NoError(t, s.loadBlocked(t.Context()))
+				require.NoError(t, s.quarantine.load(t.Context()))
 				require.Equal(t, full, s.keeper.blocked.full())
 				if !full {
 					s.keeper.blocked.add(s.keeper.blocked.hash("t", []byte("free")))
@@ -192,7 +192,7 @@ func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {
 					}
 					return append(all, &Record{Topic: "t"})
 				}
-				blocked, err := s.blockedAmong(t.Context(), records("free", "k", "free", "other", "k"))
+				blocked, err := s.quarantine.blockedAmong(t.Context(), records("free", "k", "free", "other", "k"))
 				require.NoError(t, err)
 				require.Equal(t, map[string]bool{orderKey("t", []byte("k")): true}, blocked)
 				require.Equal(t, map[bool]int{false: 2, true: 3}[full], l.looks)

@@ -83,39 +83,39 @@ func (k *keeper) checkpointIsWrong() bool {
 
 // updateCheckpoint takes in what is proved, between two reads: every row up to the head is then in
 // flight, on the shelf, in a gap, or gone.
-func (s *session) updateCheckpoint(now time.Time) {
-	held, _, _ := s.flights.counts()
-	before := s.keeper.checkpoint.Load()
-	if held+len(s.shelf.rows)+len(s.gaps.gaps) == 0 && before != nil && before.UpTo == s.head && len(before.Open) == 0 {
+func (c *cursor) updateCheckpoint(now time.Time) {
+	held, _, _ := c.inFlight.counts()
+	before := c.keeper.checkpoint.Load()
+	if held+len(c.shelf.rows)+len(c.gaps.gaps) == 0 && before != nil && before.UpTo == c.head && len(before.Open) == 0 {
 		return
 	}
-	if s.head == 0 || held+len(s.shelf.rows) > 64 && now.Before(s.checkpointDue) {
+	if c.head == 0 || held+len(c.shelf.rows) > 64 && now.Before(c.checkpointDue) {
 		return
 	}
-	defer func() { s.checkpointDue = now.Add(max(checkpointEvery, checkpointRest*time.Since(now))) }()
-	p := &checkpoint{Server: s.lease.Server, UpTo: s.head}
-	for _, r := range s.uncertainIDs() {
+	defer func() { c.checkpointDue = now.Add(max(checkpointEvery, checkpointRest*time.Since(now))) }()
+	p := &checkpoint{Server: c.lease.Server, UpTo: c.head}
+	for _, r := range c.uncertainIDs() {
 		p.Open = append(p.Open, [2]int64{r.Lo, r.Hi})
 	}
 	if before == nil || before.UpTo != p.UpTo || !slices.Equal(before.Open, p.Open) {
-		s.keeper.checkpoint.Store(p)
+		c.keeper.checkpoint.Store(p)
 	}
 }
 
 // uncertainIDs lists what a start has to ask for below the head.
-func (s *session) uncertainIDs() []dialect.Range {
-	open := s.gaps.ranges()
+func (c *cursor) uncertainIDs() []dialect.Range {
+	open := c.gaps.ranges()
 	one := func(id int64) {
 		if last := len(open) - 1; last >= 0 && open[last].Hi == id-1 {
 			open[last].Hi = id
-		} else if id <= s.head { // a row that was adopted may be above
+		} else if id <= c.head { // a row that was adopted may be above
 			open = append(open, dialect.Range{Lo: id, Hi: id})
 		}
 	}
-	for _, e := range s.flights.list() {
+	for _, e := range c.inFlight.list() {
 		one(e.ID)
 	}
-	for _, row := range s.shelf.rows {
+	for _, row := range c.shelf.rows {
 		one(row.id)
 	}
 	slices.SortFunc(open, func(a, b dialect.Range) int { return cmp.Compare(a.Lo, b.Lo) })
@@ -133,35 +133,21 @@ func (s *session) uncertainIDs() []dialect.Range {
 }
 
 // reloadCheckpoint asks the lease row after an error.
-func (s *session) reloadCheckpoint(ctx context.Context) error {
-	if !s.checkpointStale {
+func (c *cursor) reloadCheckpoint(ctx context.Context) error {
+	if !c.checkpointStale {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
-	if s.keeper.checkpointIsWrong() {
-		s.checkpointStale = false
+	if c.keeper.checkpointIsWrong() {
+		c.checkpointStale = false
 		return nil
 	}
-	text, err := s.relay.store.Proved(ctx, s.lease)
+	text, err := c.relay.store.Proved(ctx, c.lease)
 	if err == nil {
-		s.checkpointStale = false
-		s.keeper.checkpoint.Store(parseCheckpoint(text, s.lease))
-		s.resume()
+		c.checkpointStale = false
+		c.keeper.checkpoint.Store(parseCheckpoint(text, c.lease))
+		c.resume()
 	}
 	return err
-}
-
-// resume makes the next read ask for what is not proved.
-func (s *session) resume() {
-	s.head = 0
-	s.gaps.reset()
-	p := s.keeper.checkpoint.Load()
-	if p == nil {
-		return
-	}
-	s.head = p.UpTo
-	for _, open := range p.Open {
-		s.gaps.gaps = append(s.gaps.gaps, gap{Range: dialect.Range{Lo: open[0], Hi: open[1]}})
-	}
 }

@@ -3,10 +3,28 @@ package relay
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
+
+// deleter removes delivered rows from outbox_events, or moves them to the archive. It runs
+// beside the reader.
+type deleter struct {
+	relay    *Relay
+	keeper   *keeper
+	lease    dialect.Lease
+	inFlight *inFlightSet
+	shelved  *atomic.Int64 // rows on the shelf
+
+	deleteNow     chan struct{} // do not wait for more
+	readFromStart atomic.Bool   // set for the reader: a delete's outcome is not known
+}
+
+func newDeleter(r *Relay, k *keeper, flights *inFlightSet, shelved *atomic.Int64) *deleter {
+	return &deleter{relay: r, keeper: k, lease: k.lease, inFlight: flights, shelved: shelved, deleteNow: make(chan struct{}, 1)}
+}
 
 // minRun is the length from which a run of consecutive ids is deleted as a range. A
 // range costs a statement of its own; shorter runs and single ids share one.
@@ -58,10 +76,10 @@ func plan(delivered []*flight) dialect.Deletion {
 	return d
 }
 
-// deleteLoop deletes what the sink acknowledged, long runs at once and the rest after a
+// run deletes what the sink acknowledged, long runs at once and the rest after a
 // short while, until ctx ends. A failed delete keeps its ids in flight and is tried again.
-func (s *session) deleteLoop(ctx context.Context) {
-	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
+func (d *deleter) run(ctx context.Context) {
+	retry := newBackoff(d.relay.cfg.RetryMin, d.relay.cfg.RetryMax)
 	var gathered <-chan time.Time // when the short runs have waited long enough; nil: none waits
 	uncertain := false
 	for {
@@ -69,15 +87,15 @@ func (s *session) deleteLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.flights.hasDelivered:
-		case <-s.deleteNow:
+		case <-d.inFlight.hasDelivered:
+		case <-d.deleteNow:
 			all, gathered = true, nil
 		case <-gathered:
 			all, gathered = true, nil
 		}
 		var taken []*flight
-		if all || !s.relay.cfg.Archive { // long runs that go first would mix up the archive's order
-			taken = s.flights.takeDelivered(all, maxDelete)
+		if all || !d.relay.cfg.Archive { // long runs that go first would mix up the archive's order
+			taken = d.inFlight.takeDelivered(all, maxDelete)
 		}
 		if len(taken) == 0 {
 			if gathered == nil && !all {
@@ -85,76 +103,76 @@ func (s *session) deleteLoop(ctx context.Context) {
 			}
 			continue
 		}
-		err := s.delete(ctx, taken, uncertain)
+		err := d.delete(ctx, taken, uncertain)
 		if dialect.IsLockTimeout(err) {
-			if taken, err = s.deleteUnlocked(ctx, taken, lockWaits); err == nil {
-				s.keepLocked(ctx, taken)
+			if taken, err = d.deleteUnlocked(ctx, taken, lockWaits); err == nil {
+				d.keepLocked(ctx, taken)
 			}
 		}
 		uncertain = err != nil // it may have committed without our hearing of it
 		if err != nil {
-			s.flights.putBack(taken)
-			if ctx.Err() != nil || s.keeper.term.Err() != nil {
+			d.inFlight.putBack(taken)
+			if ctx.Err() != nil || d.keeper.term.Err() != nil {
 				return
 			}
-			s.relay.health.paused(partDeletes, err)
+			d.relay.health.paused(partDeletes, err)
 			if !retry.wait(ctx) {
 				return
 			}
 		} else {
-			s.relay.health.resumed(partDeletes)
+			d.relay.health.resumed(partDeletes)
 			retry.reset()
 		}
-		signal(s.flights.hasDelivered) // there may be more
+		signal(d.inFlight.hasDelivered) // there may be more
 	}
 }
 
 // delete removes one batch. Fewer rows than it named: the lease is looked at before
 // anything else. If we still hold it, rows were deleted by somebody else or hold other
 // events now: unless it was our own delete whose answer was lost, the term ends.
-func (s *session) delete(ctx context.Context, taken []*flight, uncertain bool) error {
-	return s.deletePlanned(ctx, plan(taken), taken, uncertain)
+func (d *deleter) delete(ctx context.Context, taken []*flight, uncertain bool) error {
+	return d.deletePlanned(ctx, plan(taken), taken, uncertain)
 }
 
-func (s *session) deletePlanned(ctx context.Context, d dialect.Deletion, taken []*flight, uncertain bool) error {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (d *deleter) deletePlanned(ctx context.Context, plan dialect.Deletion, taken []*flight, uncertain bool) error {
+	ctx, cancel := context.WithTimeout(ctx, d.relay.cfg.answerTimeout)
 	defer cancel()
-	n, err := s.deleteRows(ctx, d, taken)
+	n, err := d.deleteRows(ctx, plan, taken)
 	if err != nil {
 		return err
 	}
 	if n < int64(len(taken)) {
 		// A run whose last row is gone was left alone as a whole. What is left of it goes
 		// row by row, or it would be read and sent again.
-		if err := s.relay.removeNamed(ctx, s.lease, places(taken)); err != nil {
-			s.keeper.endIfLost(err)
+		if err := d.relay.removeNamed(ctx, d.lease, places(taken)); err != nil {
+			d.keeper.endIfLost(err)
 			return err
 		}
-		if err := s.remaining(ctx, taken); err != nil {
+		if err := d.remaining(ctx, taken); err != nil {
 			return err
 		}
 		if uncertain {
-			s.readFromStart.Store(true)
+			d.readFromStart.Store(true)
 		} else {
-			s.relay.log.Warn("delivered rows were gone or held other events",
-				"table", s.relay.store.Table(), "delivered", len(taken), "deleted", n)
-			s.keeper.endIfLost(errIDsWentBack)
+			d.relay.log.Warn("delivered rows were gone or held other events",
+				"table", d.relay.store.Table(), "delivered", len(taken), "deleted", n)
+			d.keeper.endIfLost(errIDsWentBack)
 		}
 	}
-	s.flights.deleted(taken)
+	d.inFlight.deleted(taken)
 	return nil
 }
 
 // remaining fails if delivered rows outlived their delete, as a trigger or a policy may
 // bring about. They must stay in flight, or they would be sent again without end.
-func (s *session) remaining(ctx context.Context, taken []*flight) error {
+func (d *deleter) remaining(ctx context.Context, taken []*flight) error {
 	named := make(map[dialect.Event]bool, len(taken))
 	for _, fl := range taken {
 		named[fl.event()] = true
 	}
-	held, _, _ := s.flights.counts()
+	held, _, _ := d.inFlight.counts()
 	n := 0
-	err := s.relay.store.Below(ctx, taken[len(taken)-1].id, held+int(s.onShelf.Load())+inGaps, func(e dialect.Event) bool {
+	err := d.relay.store.Below(ctx, taken[len(taken)-1].id, held+int(d.shelved.Load())+inGaps, func(e dialect.Event) bool {
 		if named[e] {
 			n++
 		}
@@ -162,7 +180,7 @@ func (s *session) remaining(ctx context.Context, taken []*flight) error {
 	})
 	if err == nil && n > 0 {
 		err = fmt.Errorf("%d delivered rows of %s are still there after their delete: look for a trigger, a rule or a row security policy that keeps them",
-			n, s.relay.store.Table())
+			n, d.relay.store.Table())
 	}
 	return err
 }
@@ -183,19 +201,19 @@ func events(taken []*flight) []dialect.Event {
 	return list
 }
 
-// deleteRows deletes delivered rows as d names them, or moves them into the archive.
-func (s *session) deleteRows(ctx context.Context, d dialect.Deletion, taken []*flight) (int64, error) {
-	if !s.relay.cfg.Archive {
-		return s.relay.store.Delete(ctx, s.lease, d)
+// deleteRows deletes delivered rows as plan names them, or moves them into the archive.
+func (d *deleter) deleteRows(ctx context.Context, plan dialect.Deletion, taken []*flight) (int64, error) {
+	if !d.relay.cfg.Archive {
+		return d.relay.store.Delete(ctx, d.lease, plan)
 	}
 	rows := make([]dialect.Delivered, len(taken))
 	for i, fl := range taken {
 		rows[i] = fl.place()
 	}
-	n, err := s.relay.store.DeleteArchiving(ctx, s.lease, rows)
+	n, err := d.relay.store.DeleteArchiving(ctx, d.lease, rows)
 	if err != nil {
-		s.keeper.endIfLost(err)
-		err = s.relay.explainArchive(err)
+		d.keeper.endIfLost(err)
+		err = d.relay.explainArchive(err)
 	}
 	return n, err
 }

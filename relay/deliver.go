@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"time"
 
@@ -18,40 +20,6 @@ import (
 // shelf. It spares a second read where one busy lane has all the traffic.
 const laneWait = 500 * time.Millisecond
 
-// holdBack puts those records on the shelf that must not go yet: their topic is on trial,
-// earlier rows of their lane are on the shelf, or the lane is not ready. It returns the others.
-func (s *session) holdBack(ctx context.Context, records []*Record) []*Record {
-	if s.sinkLanes != nil {
-		s.sinkLanes.Learn(ctx, records)
-	}
-	if len(s.lanes.lanes) >= s.lanes.prune {
-		s.pruneLanes() // now, that no record has a lane
-	}
-	s.lanes.pass++
-	var back []*Record
-	kept := records[:0]
-	for _, r := range records {
-		l := s.laneOf(r)
-		r.lane = l
-		if l.pass != s.lanes.pass {
-			l.pass, l.over = s.lanes.pass, l.shelved > 0 || l.topic.trial != nil || !s.ready(l)
-		}
-		if l.over {
-			back = append(back, r)
-		} else {
-			kept = append(kept, r)
-		}
-	}
-	s.shelve(back)
-	return kept
-}
-
-// shelve puts records on the shelf.
-func (s *session) shelve(records []*Record) {
-	s.shelf.add(records)
-	s.onShelf.Store(int64(len(s.shelf.rows)))
-}
-
 // deliver hands records to the sink, unless the lease cannot be trusted any more, and
 // reports whether it has handed over all, or put them on the shelf. If not, the session
 // must read no more: the head has passed the others, and what a further read finds may be
@@ -59,7 +27,7 @@ func (s *session) shelve(records []*Record) {
 func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	var timeout <-chan time.Time
 	for {
-		fit, over := s.split(records)
+		fit, over := s.isolation.split(records)
 		if !s.handOver(ctx, fit) {
 			return false
 		}
@@ -72,14 +40,14 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 			timeout = timer.C
 		}
 		select {
-		case <-s.flights.changed:
+		case <-s.inFlight.changed:
 		case <-timeout:
-			s.shelve(over)
+			s.isolation.shelve(over)
 			return true
 		case <-ctx.Done():
 			return false
 		}
-		if len(s.flights.failures()) > 0 {
+		if len(s.inFlight.failures()) > 0 {
 			return false
 		}
 		records = over
@@ -95,15 +63,14 @@ func (s *session) handOver(ctx context.Context, records []*Record) bool {
 	}
 	for _, r := range records {
 		if r.lane == nil { // a parked row
-			r.lane = s.laneOf(r)
+			r.lane = s.isolation.laneOf(r)
 		}
 		if t := r.lane.topic.trial; t != nil {
 			t.out = append(t.out, r.flightID())
 		}
-		s.highest = max(s.highest, r.flightID())
 	}
 	s.handedOver += len(records)
-	s.flights.add(records)
+	s.inFlight.add(records)
 	s.out.Deliver(ctx, records)
 	return true
 }
@@ -114,7 +81,7 @@ const shelfPause = 10 * time.Millisecond
 // sendFromShelf sends what may leave the shelf by now, groups of topics on trial and rows of
 // lanes with room.
 func (s *session) sendFromShelf(ctx context.Context) error {
-	if len(s.shelf.rows)+len(s.trials.topics) == 0 || time.Now().Before(s.shelfDue) {
+	if len(s.isolation.shelf.rows)+len(s.isolation.trials.topics) == 0 || time.Now().Before(s.isolation.shelfDue) {
 		return nil
 	}
 	handed := s.handedOver
@@ -122,27 +89,18 @@ func (s *session) sendFromShelf(ctx context.Context) error {
 		return err
 	}
 	rows, bytes := s.room()
-	s.lanes.pass++
+	s.isolation.lanes.pass++
 	// Half of what is free, as for a read.
 	err := s.sendShelved(ctx, min((rows+1)/2, s.relay.cfg.BatchSize), (bytes+1)/2, func(l *lane) bool {
-		if l.pass != s.lanes.pass {
-			l.pass, l.over = s.lanes.pass, l.topic.trial != nil || !s.ready(l) || !s.roomIn(l, rows, bytes)
+		if l.pass != s.isolation.lanes.pass {
+			l.pass, l.over = s.isolation.lanes.pass, l.topic.trial != nil || !s.isolation.ready(l) || !s.isolation.roomIn(l, rows, bytes)
 		}
 		return !l.over
 	}, nil)
 	if err == nil && s.handedOver == handed {
-		s.shelfDue = time.Now().Add(shelfPause)
+		s.isolation.shelfDue = time.Now().Add(shelfPause)
 	}
 	return err
-}
-
-func (s *session) roomIn(l *lane, rows int, bytes int64) bool {
-	s.flights.mu.Lock()
-	defer s.flights.mu.Unlock()
-	if l.drain && l.waiting == 0 {
-		l.drain = false
-	}
-	return !l.drain && !l.full(rows, bytes)
 }
 
 // groupsAtOnce is how many groups are sent between two reads of the table: each is read by
@@ -153,31 +111,31 @@ const groupsAtOnce = 16
 // was delivered. Which topics come first differs from time to time.
 func (s *session) sendTrialGroups(ctx context.Context) error {
 	groups := 0
-	for name, t := range s.trials.topics {
-		topic := s.topicOf(name)
+	for name, t := range s.isolation.trials.topics {
+		topic := s.isolation.topicOf(name)
 		topic.trial = t
-		if s.flights.waitingOf(topic) > 0 {
+		if s.inFlight.waitingOf(topic) > 0 {
 			continue
 		}
-		if len(s.flights.failures()) > 0 {
+		if len(s.inFlight.failures()) > 0 {
 			return errNotDelivered // the group may be among them
 		}
 		t.settle()
 		if t.over(topic.shelved == 0) {
-			delete(s.trials.topics, name)
+			delete(s.isolation.trials.topics, name)
 			topic.trial = nil
 			maps.DeleteFunc(s.relay.overtaken, func(_ uuid.UUID, of string) bool { return of == name })
 			continue
 		}
-		if topic.shelved == 0 || time.Now().Before(s.trialsFrom) || groups == groupsAtOnce {
+		if topic.shelved == 0 || time.Now().Before(s.isolation.trialsFrom) || groups == groupsAtOnce {
 			continue
 		}
 		groups++
 		rows, bytes := s.room()
-		s.lanes.pass++
+		s.isolation.lanes.pass++
 		err := s.sendShelved(ctx, min(rows, max(2*t.size, trialAhead)), bytes, func(l *lane) bool {
-			if l.pass != s.lanes.pass {
-				l.pass, l.over, l.drain = s.lanes.pass, l.topic != topic || !s.ready(l), l.drain && l.topic != topic
+			if l.pass != s.isolation.lanes.pass {
+				l.pass, l.over, l.drain = s.isolation.lanes.pass, l.topic != topic || !s.isolation.ready(l), l.drain && l.topic != topic
 			}
 			return !l.over
 		}, t)
@@ -194,8 +152,8 @@ func (s *session) sendShelved(ctx context.Context, limit int, bytes int64, wante
 	if limit <= 0 || bytes <= 0 {
 		return nil
 	}
-	rows := s.shelf.take(limit, s.relay.cfg.maxGaps, wanted)
-	s.onShelf.Store(int64(len(s.shelf.rows)))
+	rows := s.isolation.shelf.take(limit, s.relay.cfg.maxGaps, wanted)
+	s.isolation.onShelf.Store(int64(len(s.isolation.shelf.rows)))
 	if len(rows) == 0 {
 		return nil
 	}
@@ -204,12 +162,12 @@ func (s *session) sendShelved(ctx context.Context, limit int, bytes int64, wante
 		return err
 	}
 	if t != nil {
-		blocked, err := s.blockedAmong(ctx, records)
+		blocked, err := s.quarantine.blockedAmong(ctx, records)
 		if err != nil {
 			return err
 		}
 		n := s.groupOf(t, records, blocked)
-		s.shelve(records[n:])
+		s.isolation.shelve(records[n:])
 		records = records[:n]
 	}
 	return s.dispatch(ctx, records)
@@ -221,12 +179,12 @@ func (s *session) groupOf(t *trial, records []*Record, blocked map[string]bool) 
 	var group []*Record
 	var places []int
 	for i, r := range records {
-		if r.Key != nil && blocked[orderKey(r.Topic, r.Key)] || s.validate(r) != nil {
+		if r.Key != nil && blocked[orderKey(r.Topic, r.Key)] || s.quarantine.validate(r) != nil {
 			continue
 		}
 		group, places = append(group, r), append(places, i)
 	}
-	if n := t.group(group, s.tx != nil); n < len(group) {
+	if n := t.group(group, s.transaction != nil); n < len(group) {
 		return places[n]
 	}
 	return len(records)
@@ -234,12 +192,12 @@ func (s *session) groupOf(t *trial, records []*Record, blocked map[string]bool) 
 
 // readShelved reads rows that were on the shelf. What is not there any more was deleted.
 func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) ([]*Record, error) {
-	s.flights.beginRead()
-	defer s.flights.endRead()
-	q := dialect.ReadQuery{Gaps: runs(rows), Head: s.head, Limit: len(rows) + 1, GapsOnly: true}
+	s.inFlight.beginRead()
+	defer s.inFlight.endRead()
+	q := dialect.ReadQuery{Gaps: runs(rows), Head: s.cursor.head, Limit: len(rows) + 1, GapsOnly: true}
 	began := time.Now()
-	b, err := s.collect(ctx, q, len(rows)+1, min(bytes, s.budget.bytes), nil)
-	s.budget.adapt(b, time.Since(began), err)
+	b, err := s.cursor.collect(ctx, q, len(rows)+1, min(bytes, s.cursor.budget.bytes), nil)
+	s.cursor.budget.adapt(b, time.Since(began), err)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +206,7 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 		for rows[next].id < r.ID {
 			next++
 		}
-		r.lane = s.laneOf(r)
+		r.lane = s.isolation.laneOf(r)
 		if rows[next].id != r.ID || rows[next].lane != r.lane {
 			return nil, errIDsWentBack // another event has the id now
 		}
@@ -256,8 +214,8 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 	if b.cut {
 		for i, row := range rows {
 			if row.id > b.last {
-				s.shelf.restore(rows[i:])
-				s.onShelf.Store(int64(len(s.shelf.rows)))
+				s.isolation.shelf.restore(rows[i:])
+				s.isolation.onShelf.Store(int64(len(s.isolation.shelf.rows)))
 				break
 			}
 		}
@@ -265,21 +223,27 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 	return b.records, nil
 }
 
-// dispatch hands the records of a read to the sink, and sets aside those that it would
-// refuse and those that wait behind one.
+// dispatch sends the records of a read on their way: to the sink, to the shelf, or to
+// outbox_parked.
 func (s *session) dispatch(ctx context.Context, records []*Record) error {
-	blocked, err := s.blockedAmong(ctx, records)
+	blocked, err := s.quarantine.blockedAmong(ctx, records)
 	if err != nil {
 		return err
 	}
-	deliver, a := s.sift(records, blocked)
-	s.relay.recentTopics.note(deliver, time.Now())
-	if !s.deliver(ctx, deliver) {
+	send, parking := s.quarantine.sift(records, blocked)
+	if parking.halt != nil {
+		s.refused = parking.halt
+	}
+	s.relay.recentTopics.note(send, time.Now())
+	if !s.deliver(ctx, send) {
 		return errNotDelivered
 	}
-	s.shelve(a.later)
-	if len(a.rows) > 0 {
-		if err := s.park(ctx, a); err != nil {
+	s.isolation.shelve(parking.afterOthers)
+	if len(parking.rows) > 0 {
+		err := s.quarantine.park(ctx, parking)
+		if locked := (rowsLockedError{}); errors.As(err, &locked) {
+			s.parkLater(ctx, parking.records, locked.error)
+		} else if err != nil {
 			return err
 		}
 	}
@@ -287,4 +251,28 @@ func (s *session) dispatch(ctx context.Context, records []*Record) error {
 		return errNotDelivered
 	}
 	return nil
+}
+
+// resend hands parked rows to the sink again, those that may go now, and returns them. ok is
+// false if the session has to end.
+func (s *session) resend(ctx context.Context, records []*Record) (sent []*Record, ok bool) {
+	sent = s.isolation.sendable(ctx, records)
+	return sent, s.handOver(ctx, sent)
+}
+
+// lockedRest is how long the rows of a lane wait on the shelf after one of them could not be
+// parked, because somebody has locked it.
+const lockedRest = time.Second
+
+// parkLater puts rows on the shelf that are to be parked and cannot be now: nothing of their
+// lanes passes them there, and the other lanes go on.
+func (s *session) parkLater(ctx context.Context, records []*Record, err error) {
+	for _, r := range records {
+		r.lane.rest = time.Now().Add(lockedRest)
+	}
+	s.isolation.shelve(records)
+	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	defer cancel()
+	s.relay.health.paused(partParking, fmt.Errorf("rows of %s that are to be parked are locked by another transaction, "+
+		"which may be %s: end that session: %w", s.relay.store.Table(), s.deleter.lockers(ctx), err))
 }

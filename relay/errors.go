@@ -38,6 +38,11 @@ type RejectedError struct {
 	seq  int64  // of the parked row; 0: the row is in outbox_events
 }
 
+// newRejection describes a record that the sink rejects, or would. hash is that of its key.
+func newRejection(table string, hash uint64, r *Record, err error) *RejectedError {
+	return &RejectedError{Table: table, ID: r.ID, EventID: r.EventID, Topic: r.Topic, Err: err, hash: hash, seq: r.seq}
+}
+
 func (e *RejectedError) Error() string {
 	return fmt.Sprintf("halted: the sink refuses row %d of %s (event %s, topic %q): %v; mend the cause or take the row out, then start again",
 		e.ID, e.Table, e.EventID, e.Topic, e.Err)

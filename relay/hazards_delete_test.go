@@ -201,18 +201,18 @@ func TestHazardAnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 		k, err := r.claim(t.Context())
 		require.NoError(t, err)
 		s := newSession(r, k)
-		s.flights.add([]*Record{{ID: 1, EventID: uuid.New()}})
-		s.highest = 1
+		s.inFlight.add([]*Record{{ID: 1, EventID: uuid.New()}})
+		s.inFlight.top = 1
 
-		_, err = s.read(t.Context(), 10, 1<<20)
+		_, err = s.cursor.read(t.Context(), 10, 1<<20)
 		require.ErrorIs(t, err, errIDsWentBack, "by a read from the start")
-		s.head = 1
-		defer s.endSweep()
-		s.beginSweep(t.Context())
+		s.cursor.head = 1
+		defer s.cursor.endSweep()
+		s.cursor.beginSweep(t.Context())
 		var swept error
 		eventually(t, "the sweep has ended", func() bool {
-			swept = s.sweep(t.Context(), 0, 1)
-			return s.sweeper.running == nil
+			swept = s.cursor.stepSweep(t.Context(), 0, 1)
+			return s.cursor.sweeper.running == nil
 		})
 		require.ErrorIs(t, swept, errIDsWentBack, "by the sweep, when no read asks for it")
 	})

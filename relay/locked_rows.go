@@ -49,54 +49,54 @@ func avoidingLocks[T any](rows []T, waits int, remove func([]T) error) (left []T
 
 // deleteUnlocked deletes of a batch what nobody has locked, row by row: a range fails as a
 // whole. Part of it may be gone already.
-func (s *session) deleteUnlocked(ctx context.Context, taken []*flight, waits int) (left []*flight, err error) {
+func (d *deleter) deleteUnlocked(ctx context.Context, taken []*flight, waits int) (left []*flight, err error) {
 	return avoidingLocks(taken, waits, func(part []*flight) error {
-		return s.deletePlanned(ctx, dialect.Deletion{Events: events(part)}, part, true)
+		return d.deletePlanned(ctx, dialect.Deletion{Events: events(part)}, part, true)
 	})
 }
 
 // keepLocked keeps what deleteUnlocked left. Only the first rows are told.
-func (s *session) keepLocked(ctx context.Context, left []*flight) {
-	if len(left) == 0 || !s.flights.addLocked(left) {
+func (d *deleter) keepLocked(ctx context.Context, left []*flight) {
+	if len(left) == 0 || !d.inFlight.addLocked(left) {
 		return
 	}
-	s.logLocked(ctx, len(left), left[0].id)
+	d.logLocked(ctx, len(left), left[0].id)
 }
 
-func (s *session) logLocked(ctx context.Context, rows int, first int64) {
-	s.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: "+
+func (d *deleter) logLocked(ctx context.Context, rows int, first int64) {
+	d.relay.log.Warn("delivered rows are locked by another transaction and cannot be deleted: "+
 		"set aside, the others go on; end that session",
-		"table", s.relay.store.Table(), "rows", rows, "first", first, "may_be_locked_by", s.lockers(ctx))
+		"table", d.relay.store.Table(), "rows", rows, "first", first, "may_be_locked_by", d.lockers(ctx))
 }
 
 // lockers names the sessions that may have locked rows.
-func (s *session) lockers(ctx context.Context) string {
-	who, err := s.relay.store.Lockers(ctx)
+func (d *deleter) lockers(ctx context.Context) string {
+	who, err := d.relay.store.Lockers(ctx)
 	if err != nil || len(who) == 0 {
 		return "not known"
 	}
 	return strings.Join(who, "; ")
 }
 
-// retryLockedLoop tries again what was set aside.
-func (s *session) retryLockedLoop(ctx context.Context) {
-	for sleep(ctx, s.relay.cfg.lockedEvery, nil) {
-		rows := s.flights.lockedRows()
+// retryLocked tries again what was set aside.
+func (d *deleter) retryLocked(ctx context.Context) {
+	for sleep(ctx, d.relay.cfg.lockedEvery, nil) {
+		rows := d.inFlight.lockedRows()
 		if len(rows) == 0 {
 			continue
 		}
-		left, err := s.deleteUnlocked(ctx, rows, lockWaitsAgain)
+		left, err := d.deleteUnlocked(ctx, rows, lockWaitsAgain)
 		if err == nil && len(left) == 0 {
-			s.relay.log.Info("the rows that were locked are deleted", "table", s.relay.store.Table(), "rows", len(rows))
+			d.relay.log.Info("the rows that were locked are deleted", "table", d.relay.store.Table(), "rows", len(rows))
 		}
 	}
 }
 
 // adoptLeftover sets aside what an earlier session delivered and could not delete. It returns how
 // many of the rows it did not have.
-func (s *session) adoptLeftover(rows []dialect.Delivered) (fresh int) {
+func (d *deleter) adoptLeftover(rows []dialect.Delivered) (fresh int) {
 	for _, row := range rows {
-		if s.flights.locked[row.ID] != nil {
+		if d.inFlight.locked[row.ID] != nil {
 			continue
 		}
 		fresh++
@@ -104,20 +104,20 @@ func (s *session) adoptLeftover(rows []dialect.Delivered) (fresh int) {
 			id: row.ID, eventID: row.EventID, size: row.Size, acked: true, transaction: earlierTransaction,
 			placed: row.Placed, partition: row.Partition, offset: row.Offset,
 		}
-		s.flights.byID[fl.id], s.flights.locked[fl.id] = fl, fl
-		s.flights.open.sent(fl)
-		s.highest = max(s.highest, fl.id)
+		d.inFlight.byID[fl.id], d.inFlight.locked[fl.id] = fl, fl
+		d.inFlight.open.sent(fl)
+		d.inFlight.top = max(d.inFlight.top, fl.id)
 	}
 	return fresh
 }
 
 // adoptLocked sets aside those of named events that are still there.
-func (s *session) adoptLocked(ctx context.Context, named []dialect.Event) error {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (d *deleter) adoptLocked(ctx context.Context, named []dialect.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, d.relay.cfg.answerTimeout)
 	defer cancel()
-	rows, err := s.relay.store.Waiting(ctx, named)
-	if err == nil && s.adoptLeftover(rows) > 0 {
-		s.logLocked(ctx, len(rows), rows[0].ID)
+	rows, err := d.relay.store.Waiting(ctx, named)
+	if err == nil && d.adoptLeftover(rows) > 0 {
+		d.logLocked(ctx, len(rows), rows[0].ID)
 	}
 	return err
 }

@@ -333,14 +333,14 @@ func (r *modelRelay) begin() {
 		return
 	}
 	s := newSession(r.Relay, r.keeper)
-	s.trials = r.trials
+	s.isolation.trials = r.trials
 	out, err := s.open(modelContext{r}, context.Background())
 	if err != nil {
 		r.end(outcome{outage: err})
 		return
 	}
-	s.use(out)
-	s.resume()
+	s.useSink(out)
+	s.cursor.resume()
 	r.session = s
 }
 
@@ -383,8 +383,8 @@ func (r *modelRelay) end(out outcome) {
 // close ends the session as run does: what is on its way is resolved, or given up.
 func (r *modelRelay) close() {
 	s := r.session
-	s.failuresBeforeStop = len(s.flights.failures())
-	for s.flights.undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
+	s.failuresBeforeStop = len(s.inFlight.failures())
+	for s.inFlight.undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
 		if r.resolve(); !r.m.healing && rapid.IntRange(1, 3).Draw(r.m.t, "give up") == 1 {
 			break
 		}
@@ -412,24 +412,24 @@ func (r *modelRelay) poll() {
 	if rows <= 0 || bytes <= 0 {
 		return
 	}
-	if s.readFromStart.Swap(false) {
+	if s.deleter.readFromStart.Swap(false) {
 		s.startOver()
 		r.keeper.blocked.forget()
 	}
-	err := s.reloadCheckpoint(modelContext{r})
+	err := s.cursor.reloadCheckpoint(modelContext{r})
 	if err == nil {
-		err = s.loadBlocked(modelContext{r})
+		err = s.quarantine.load(modelContext{r})
 	}
-	s.shelfDue, s.trialsFrom = time.Time{}, time.Time{} // the model has no clock
+	s.isolation.shelfDue, s.isolation.trialsFrom = time.Time{}, time.Time{} // the model has no clock
 	if err == nil {
-		_, _, err = s.poll(modelContext{r})
+		_, _, err = s.readAndDeliver(modelContext{r})
 	}
 	if err == nil {
 		err = s.sendFromShelf(modelContext{r})
 	}
 	if err == nil {
-		s.checkpointDue = time.Time{}
-		s.updateCheckpoint(time.Now())
+		s.cursor.checkpointDue = time.Time{}
+		s.cursor.updateCheckpoint(time.Now())
 	}
 	r.read(err)
 }
@@ -438,7 +438,7 @@ func (r *modelRelay) poll() {
 func (r *modelRelay) read(err error) {
 	r.keeper.endIfLost(err)
 	switch {
-	case errors.Is(err, errNotDelivered), r.keeper.term.Err() != nil, len(r.session.flights.failures()) > 0:
+	case errors.Is(err, errNotDelivered), r.keeper.term.Err() != nil, len(r.session.inFlight.failures()) > 0:
 		r.close()
 	case err != nil:
 		r.session.readAgain()
@@ -449,17 +449,17 @@ func (r *modelRelay) obey() {
 	if r.session == nil || r.zombie {
 		return
 	}
-	err := r.session.loadBlocked(modelContext{r})
+	err := r.session.quarantine.load(modelContext{r})
 	if err == nil {
-		err = r.session.handleRequests(modelContext{r})
+		err = r.session.quarantine.handleRequests(modelContext{r})
 	}
 	r.read(err)
 }
 
 func (r *modelRelay) look() {
 	if r.session != nil {
-		_ = r.session.probeWriters(context.Background())
-		r.session.gaps.merge()
+		_ = r.session.cursor.probeWriters(context.Background())
+		r.session.cursor.gaps.merge()
 	}
 }
 
@@ -469,16 +469,16 @@ func (r *modelRelay) remove() {
 		return
 	}
 	s := r.session
-	taken := s.flights.takeDelivered(true, maxDelete)
+	taken := s.inFlight.takeDelivered(true, maxDelete)
 	if len(taken) == 0 {
 		return
 	}
-	err := s.delete(context.Background(), taken, r.uncertain)
+	err := s.deleter.delete(context.Background(), taken, r.uncertain)
 	if r.uncertain = err != nil; err != nil {
-		s.flights.putBack(taken)
+		s.inFlight.putBack(taken)
 	}
-	if s.tx != nil && !r.zombie {
-		s.savePosition(context.Background(), s.tx, s.flights.confirmed())
+	if s.transaction != nil && !r.zombie {
+		s.transaction.savePosition(context.Background())
 	}
 }
 

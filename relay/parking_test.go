@@ -288,7 +288,7 @@ SELECT id, event_id, topic, event_key, event_type, headers, created_at FROM outb
 			_, err := move.ExecContext(t.Context(), statement)
 			require.NoError(t, err)
 		}
-		go func() { done <- s.loadBlocked(t.Context()) }()
+		go func() { done <- s.quarantine.load(t.Context()) }()
 		select {
 		case err := <-done:
 			require.Fail(t, "it did not wait", "%v", err)

@@ -18,9 +18,10 @@ const minReadBytes = 256 << 10
 // longestRead is after what time a read is cut behind the row that it is at.
 const longestRead = 2 * time.Second
 
+func (c Config) longestRead() time.Duration { return min(longestRead, c.answerTimeout/4) }
+
 func newReadBudget(cfg Config) readBudget {
-	longest := min(longestRead, cfg.answerTimeout/4)
-	return readBudget{bytes: cfg.MaxInFlightBytes, most: cfg.MaxInFlightBytes, longest: longest}
+	return readBudget{bytes: cfg.MaxInFlightBytes, most: cfg.MaxInFlightBytes, longest: cfg.longestRead()}
 }
 
 // adapt takes in how long a read took: after a long one the next asks for what half the

@@ -20,6 +20,7 @@ type recentTopics struct {
 	days    map[string]string // topic → the last day of it (UTC), as 2006-01-02
 	last    string            // the topic that was noted last
 	changed bool
+	loaded  bool      // this session has read what the lease row keeps
 	due     time.Time // not written before
 }
 
@@ -83,7 +84,7 @@ func (s *session) saveTopics(ctx context.Context, now time.Time) {
 }
 
 func (s *session) writeTopics(ctx context.Context, u *recentTopics, now time.Time) error {
-	if !s.topicsLoaded {
+	if !u.loaded {
 		kept, err := s.relay.store.UsedTopics(ctx)
 		if err != nil {
 			return err
@@ -91,7 +92,7 @@ func (s *session) writeTopics(ctx context.Context, u *recentTopics, now time.Tim
 		for topic, day := range kept {
 			u.days[topic] = max(u.days[topic], day)
 		}
-		s.topicsLoaded = true
+		u.loaded = true
 	}
 	u.trim(now)
 	text, err := json.Marshal(u.days)

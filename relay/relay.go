@@ -190,3 +190,10 @@ func (r *Relay) runTerms(ctx context.Context) error {
 }
 
 func newOwner() uuid.UUID { return uuid.New() }
+
+// bounded gives a piece of work the time of one answer.
+func (r *Relay) bounded(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
+	return work(ctx)
+}

@@ -38,148 +38,117 @@ type replayBudget struct {
 }
 
 // requestsDue reports whether to look.
-func (s *session) requestsDue() bool {
-	return s.requestsPending || time.Since(s.requestsChecked) >= s.relay.cfg.requestsEvery
+func (q *quarantine) requestsDue() bool {
+	return q.requestsPending || time.Since(q.requestsChecked) >= q.relay.cfg.requestsEvery
 }
 
 // handleRequests does what operators asked for, a part of it at a time.
-func (s *session) handleRequests(ctx context.Context) error {
-	s.requestsChecked, s.requestsPending = time.Now(), false
-	bounded, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (q *quarantine) handleRequests(ctx context.Context) error {
+	q.requestsChecked, q.requestsPending = time.Now(), false
+	bounded, cancel := context.WithTimeout(ctx, q.relay.cfg.answerTimeout)
 	defer cancel()
-	asked, err := s.relay.store.Asked(bounded)
+	asked, err := q.relay.store.Asked(bounded)
 	if err != nil || !asked {
-		s.refusalLogged = s.refusalLogged && err != nil // a wish that comes later is another one
+		q.refusalLogged = q.refusalLogged && err != nil // a wish that comes later is another one
 		return err
 	}
-	if err := s.dropRequested(bounded); err != nil {
+	if err := q.dropRequested(bounded); err != nil {
 		return err
 	}
 	for range replayRounds {
-		n, err := s.replay(ctx)
+		n, err := q.replay(ctx)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return nil
 		}
-		if s.replayBudget.full {
+		if q.replayBudget.full {
 			break
 		}
 	}
-	s.requestsPending = true
+	q.requestsPending = true
 	return nil
 }
 
 // dropRequested deletes the rows that operators gave up.
-func (s *session) dropRequested(ctx context.Context) error {
-	dropped, freed, err := s.relay.store.DropAsked(ctx, s.lease, dropBatch)
+func (q *quarantine) dropRequested(ctx context.Context) error {
+	dropped, freed, err := q.relay.store.DropAsked(ctx, q.lease, dropBatch)
 	if err != nil {
-		s.keeper.endIfLost(err)
+		q.keeper.endIfLost(err)
 		return fmt.Errorf("drop parked events: %w", err)
 	}
 	for _, d := range dropped {
-		s.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID, "topic", d.Topic)
+		q.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID, "topic", d.Topic)
 	}
-	s.requestsPending = len(dropped) >= dropBatch
-	s.unblock(freed)
+	q.requestsPending = len(dropped) >= dropBatch
+	q.unblock(freed)
 	return nil
 }
 
-func (s *session) unblock(keys []dialect.EventKey) {
+func (q *quarantine) unblock(keys []dialect.EventKey) {
 	for _, k := range keys {
-		s.keeper.blocked.remove(s.keeper.blocked.hash(k.Topic, []byte(k.Key)))
-		s.relay.log.Info("key unblocked: nothing of it is parked any more", "topic", k.Topic)
+		q.keeper.blocked.remove(q.keeper.blocked.hash(k.Topic, []byte(k.Key)))
+		q.relay.log.Info("key unblocked: nothing of it is parked any more", "topic", k.Topic)
 	}
 }
 
 // replay sends the next parked rows again, waits for them and deletes them. It returns
 // how many it found.
-func (s *session) replay(ctx context.Context) (int, error) {
-	if s.flights.waitingFor(s.replaying) {
+func (q *quarantine) replay(ctx context.Context) (int, error) {
+	if q.inFlight.waitingFor(q.replaying) {
 		return 0, nil // of a partition that stands still: the others go on
 	}
-	if len(s.flights.failures()) > 0 {
+	if len(q.inFlight.failures()) > 0 {
 		return 0, errNotDelivered
 	}
-	if err := s.deleteReplayed(ctx); err != nil {
-		s.keeper.endIfLost(err)
+	if err := q.deleteReplayed(ctx); err != nil {
+		q.keeper.endIfLost(err)
 		return 0, err
 	}
-	records, err := s.readReplayable(ctx)
+	records, err := q.readReplayable(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("look for parked events to send again: %w", err)
 	}
-	send, err := s.validateParked(ctx, records)
+	send, err := q.validateParked(ctx, records)
 	if err != nil {
 		return 0, err
 	}
 	found := len(records)
-	if send = s.sendable(ctx, send); len(send) == 0 {
-		found = 0 // until the topics' trials allow them
-	}
-	s.replaying = send
-	if !s.handOver(ctx, send) {
+	sent, ok := q.resend(ctx, send)
+	if q.replaying = sent; !ok {
 		return 0, errNotDelivered
 	}
-	if delivered, err := s.awaitReplay(ctx); !delivered || err != nil {
+	if len(sent) == 0 {
+		found = 0 // until the topics' trials allow them
+	}
+	if delivered, err := q.awaitReplay(ctx); !delivered || err != nil {
 		return 0, err
 	}
-	if err := s.deleteReplayed(ctx); err != nil {
-		s.keeper.endIfLost(err)
+	if err := q.deleteReplayed(ctx); err != nil {
+		q.keeper.endIfLost(err)
 		return 0, err
 	}
 	return found, nil
-}
-
-// sendable takes the records that may go now: of topics on trial the next group, and none
-// of lanes that are not ready.
-func (s *session) sendable(ctx context.Context, records []*Record) []*Record {
-	if s.sinkLanes != nil {
-		s.sinkLanes.Learn(ctx, records)
-	}
-	s.lanes.pass++
-	byTopic := make(map[*topicState][]*Record)
-	send := make([]*Record, 0, len(records))
-	for _, r := range records {
-		r.lane = s.laneOf(r)
-		if l := r.lane; l.pass != s.lanes.pass {
-			l.pass, l.over = s.lanes.pass, !s.ready(l)
-		}
-		switch topic := r.lane.topic; {
-		case r.lane.over:
-		case topic.trial != nil:
-			byTopic[topic] = append(byTopic[topic], r)
-		default:
-			send = append(send, r)
-		}
-	}
-	for topic, waiting := range byTopic {
-		if s.flights.waitingOf(topic) == 0 && !time.Now().Before(s.trialsFrom) {
-			topic.trial.settle()
-			send = append(send, waiting[:topic.trial.group(waiting, s.tx != nil)]...)
-		}
-	}
-	return send
 }
 
 // replayTimeout is how long the reader waits for a replay.
 const replayTimeout = time.Second
 
 // awaitReplay waits for the records of a replay, and reports whether all were delivered.
-func (s *session) awaitReplay(ctx context.Context) (bool, error) {
+func (q *quarantine) awaitReplay(ctx context.Context) (bool, error) {
 	timeout := time.NewTimer(replayTimeout)
 	defer timeout.Stop()
-	for s.flights.waitingFor(s.replaying) {
+	for q.inFlight.waitingFor(q.replaying) {
 		select {
-		case <-s.flights.changed:
+		case <-q.inFlight.changed:
 		case <-timeout.C:
 			return false, nil
 		case <-ctx.Done():
 			return false, errNotDelivered
 		}
 	}
-	if len(s.flights.failures()) > 0 {
+	if len(q.inFlight.failures()) > 0 {
 		return false, errNotDelivered
 	}
 	return true, nil
@@ -187,16 +156,16 @@ func (s *session) awaitReplay(ctx context.Context) (bool, error) {
 
 // readReplayable asks for as many rows as are expected to fit into a round. When they are
 // larger than that, it takes in those that do.
-func (s *session) readReplayable(ctx context.Context) ([]*Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (q *quarantine) readReplayable(ctx context.Context) ([]*Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, q.relay.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool
-	defer time.AfterFunc(s.budget.longest/2, func() { late.Store(true) }).Stop()
-	most := min(replayBytes, s.relay.cfg.MaxInFlightBytes/2)
-	limit := min(replayRows, int(most/s.replayBudget.typical)+1)
+	defer time.AfterFunc(q.relay.cfg.longestRead()/2, func() { late.Store(true) }).Stop()
+	most := min(replayBytes, q.relay.cfg.MaxInFlightBytes/2)
+	limit := min(replayRows, int(most/q.replayBudget.typical)+1)
 	var records []*Record
 	size := int64(0)
-	err := s.relay.store.Replayable(ctx, limit, func(row *dialect.ParkedRow) bool {
+	err := q.relay.store.Replayable(ctx, limit, func(row *dialect.ParkedRow) bool {
 		r := new(Record)
 		newRecord(r, &row.Row)
 		r.seq = row.Seq
@@ -204,9 +173,9 @@ func (s *session) readReplayable(ctx context.Context) ([]*Record, error) {
 		size += recordSize(r)
 		return size < most && !late.Load()
 	})
-	s.replayBudget.full = len(records) >= limit || size >= most || late.Load()
+	q.replayBudget.full = len(records) >= limit || size >= most || late.Load()
 	if len(records) > 0 {
-		s.replayBudget.typical = max(size/int64(len(records)), s.replayBudget.typical*3/4, recordOverhead)
+		q.replayBudget.typical = max(size/int64(len(records)), q.replayBudget.typical*3/4, recordOverhead)
 	}
 	return records, err
 }
@@ -214,14 +183,14 @@ func (s *session) readReplayable(ctx context.Context) ([]*Record, error) {
 // revalidate has the sink ask anew about records that it would refuse: what it knows of a topic
 // may be older than the operator's wish, who has created the topic meanwhile. It asks once
 // for all records of a round, so that a retry of many costs no question for each.
-func (s *session) revalidate(ctx context.Context, records []*Record) {
-	reviewer, ok := s.validator.(Revalidator)
+func (q *quarantine) revalidate(ctx context.Context, records []*Record) {
+	reviewer, ok := q.validator.(Revalidator)
 	if !ok {
 		return
 	}
 	var refused []*Record
 	for _, r := range records {
-		if s.relay.topics.allows(r.Topic) && reviewer.Validate(r) != nil {
+		if q.relay.topics.allows(r.Topic) && reviewer.Validate(r) != nil {
 			refused = append(refused, r)
 		}
 	}
@@ -232,8 +201,8 @@ func (s *session) revalidate(ctx context.Context, records []*Record) {
 
 // validateParked puts back to failed what would be refused again, and leaves out what
 // waits behind it.
-func (s *session) validateParked(ctx context.Context, records []*Record) ([]*Record, error) {
-	s.revalidate(ctx, records)
+func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*Record, error) {
+	q.revalidate(ctx, records)
 	send := make([]*Record, 0, len(records))
 	var refused []dialect.Refusal
 	behind := make(map[string]bool)
@@ -241,23 +210,23 @@ func (s *session) validateParked(ctx context.Context, records []*Record) ([]*Rec
 		if r.Key != nil && behind[orderKey(r.Topic, r.Key)] {
 			continue
 		}
-		reason := s.validate(r)
+		reason := q.validate(r)
 		if reason == nil {
 			send = append(send, r)
 			continue
 		}
 		refused = append(refused, dialect.Refusal{ParkedEvent: dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID}, Reason: reason.Error()})
-		if !s.refusalLogged {
-			s.refusalLogged = true // one line, not one for each event
-			s.relay.log.Warn("parked events would be refused again, this one first; `relay parked list` shows which, and why",
+		if !q.refusalLogged {
+			q.refusalLogged = true // one line, not one for each event
+			q.relay.log.Warn("parked events would be refused again, this one first; `relay parked list` shows which, and why",
 				"seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
 		}
 		if r.Key != nil {
 			behind[orderKey(r.Topic, r.Key)] = true
 		}
 	}
-	if err := s.relay.store.Refuse(ctx, s.lease, refused); err != nil { // in one transaction: other keys wait for it
-		s.keeper.endIfLost(err)
+	if err := q.relay.store.Refuse(ctx, q.lease, refused); err != nil { // in one transaction: other keys wait for it
+		q.keeper.endIfLost(err)
 		return nil, err
 	}
 	return send, nil
@@ -265,33 +234,16 @@ func (s *session) validateParked(ctx context.Context, records []*Record) ([]*Rec
 
 // deleteReplayed deletes those of the last replay that were delivered. They stay in flight
 // until that has succeeded.
-func (s *session) deleteReplayed(ctx context.Context) error {
-	delivered := s.flights.deliveredOf(s.replaying)
+func (q *quarantine) deleteReplayed(ctx context.Context) error {
+	delivered := q.inFlight.deliveredOf(q.replaying)
 	for _, fl := range delivered {
-		s.relay.leftoverParked = append(s.relay.leftoverParked, fl.parkedPlace())
+		q.relay.leftoverParked = append(q.relay.leftoverParked, fl.parkedPlace())
 	}
-	s.replaying, s.undeletedReplays = nil, append(s.undeletedReplays, delivered...)
-	err := s.relay.deleteLeftoverParked(ctx, s.keeper, s.unblock)
+	q.replaying, q.undeletedReplays = nil, append(q.undeletedReplays, delivered...)
+	err := q.relay.deleteLeftoverParked(ctx, q.keeper, q.unblock)
 	if err == nil {
-		s.flights.deleted(s.undeletedReplays)
-		s.undeletedReplays = nil
+		q.inFlight.deleted(q.undeletedReplays)
+		q.undeletedReplays = nil
 	}
 	return err
-}
-
-// deleteLeftoverParked deletes what was delivered out of outbox_parked and may still be there, also
-// in an earlier session of this process: it would be sent again.
-func (r *Relay) deleteLeftoverParked(ctx context.Context, k *keeper, unblock func([]dialect.EventKey)) error {
-	if len(r.leftoverParked) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
-	defer cancel()
-	freed, err := r.removeLeftoverParked(ctx, k.lease)
-	unblock(freed) // also those before an error
-	if err != nil {
-		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
-	}
-	r.leftoverParked = nil
-	return nil
 }

@@ -5,63 +5,34 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// session is one run of reading, delivering and deleting, all at the same time. It
-// ends when a record fails, when the term ends, and when Run is asked to stop.
+// session is one run of reading, delivering and deleting, all at the same time. It ends when
+// a record fails, when the term ends, and when Run is asked to stop.
+//
+// Its parts know nothing of each other but what newSession gives them; the session calls them
+// in order: see readLoop, dispatch and deleter.run.
 type session struct {
-	relay           *Relay
-	keeper          *keeper
-	lease           dialect.Lease
-	flights         *inFlightSet
-	out             Session
-	validator       Validator            // out, if it judges; else nil
-	sinkLanes       Lanes                // out, if it knows lanes; else nil
-	tx              TransactionalSession // out, in exactly-once mode; else nil
-	unsavedPosition []byte               // a position that is not in the lease row yet
+	relay    *Relay
+	keeper   *keeper
+	lease    dialect.Lease
+	inFlight *inFlightSet
+	out      Session
 
-	// The reader's own: nobody else touches them.
-	head            int64
-	highest         int64 // id that was ever in flight in this session
-	probe           writerProbe
-	gaps            gapSet
-	sweeper         sweeper
-	polling         pollInterval
-	checkpointStale bool           // the lease row what is proved
-	checkpointDue   time.Time      // when to look what is proved, while much is in flight
-	blockedLoaded   bool           // the blocked keys are known, and no move of rows is open
-	refused         *RejectedError // by the policy halt: what would be refused
-	lanes           laneSet
-	shelf           shelf
-	shelfDue        time.Time // when to look at it again
-	trials          *trials
-	// trialsFrom is when groups may be sent: a session that ended with a refusal has others
-	// go first.
-	trialsFrom      time.Time
-	handedOver      int       // to the sink, so far
-	requestsChecked time.Time // when operators' wishes were looked for
-	requestsPending bool      // there are more of them
-	topicsLoaded    bool      // the topics in use were read from the lease row
-	refusalLogged   bool      // it was told that events to send again would be refused
-	// replaying are the parked rows that were sent last, unparking those that were delivered
-	// and are not known to be deleted.
-	replaying        []*Record
-	undeletedReplays []*flight
-	replayBudget     replayBudget
-	// lastFound is how many records the last read found, typical the size that one
-	// of the next is expected to have.
-	lastFound int
-	typical   int64
-	budget    readBudget
+	// These belong to the goroutine that reads.
+	cursor     *cursor
+	isolation  *isolation
+	quarantine *quarantine
+	polling    pollInterval
+	refused    *RejectedError // by the policy halt: what would be rejected
+	handedOver int            // records that the sink was given
 
-	onShelf            atomic.Int64  // rows on the shelf
-	readFromStart      atomic.Bool   // the deleter asks for a read from the start
-	deleteNow          chan struct{} // the deleter is asked not to wait for more
-	failuresBeforeStop int           // failures from before Deliver was told to stop
+	deleter            *deleter
+	transaction        *transaction // nil: at-least-once mode
+	failuresBeforeStop int          // failures from before Deliver was told to stop
 }
 
 // outcome is what became of a session.
@@ -75,21 +46,15 @@ type outcome struct {
 }
 
 func newSession(r *Relay, k *keeper) *session {
-	return &session{
-		relay: r, keeper: k, lease: k.lease, flights: newInFlightSet(k.blocked.seed),
-		lanes: newLaneSet(), trials: newTrials(),
-		gaps: gapSet{max: r.cfg.maxGaps}, probe: newWriterProbe(r.store.TornReads()), polling: newPollInterval(r.cfg), deleteNow: make(chan struct{}, 1),
-		typical: r.cfg.MaxInFlightBytes/firstRead + 1, budget: newReadBudget(r.cfg),
-		replayBudget: replayBudget{typical: replayBytes/firstRound + 1},
-	}
+	flights := newInFlightSet(k.blocked.seed)
+	s := &session{relay: r, keeper: k, lease: k.lease, inFlight: flights, polling: newPollInterval(r.cfg)}
+	s.isolation = newIsolation(r, flights)
+	s.cursor = newCursor(r, k, flights, &s.isolation.shelf)
+	s.quarantine = newQuarantine(r, k, flights, s.resend)
+	s.deleter = newDeleter(r, k, flights, &s.isolation.onShelf)
+	r.recentTopics.loaded = false
+	return s
 }
-
-// firstRead is how many rows the first read of a session asks for, before it is known
-// how large they are.
-const firstRead = 128
-
-// firstRound is the same for parked rows.
-const firstRound = 32
 
 // resolveTimeout is how long a session that failed waits for its other records. Past
 // it they are given up, which may duplicate them: the broker may have them.
@@ -97,22 +62,22 @@ const resolveTimeout = 10 * time.Second
 
 // run works until the session ends. stop asks it to drain.
 func (s *session) run(stop context.Context, trials *trials) outcome {
-	s.trials = trials
+	s.isolation.trials = trials
 	ctx, cancel := context.WithCancel(s.keeper.ctx)
 	defer cancel()
 	out, err := s.open(ctx, stop)
 	if err != nil {
-		return outcome{outage: err, leftover: s.flights.leftover()}
+		return outcome{outage: err, leftover: s.inFlight.leftover()}
 	}
-	s.use(out)
+	s.useSink(out)
 
 	var background sync.WaitGroup
 	deleting, stopDeleting := context.WithCancel(ctx)
-	background.Go(func() { s.deleteLoop(deleting) })
-	background.Go(func() { s.retryLockedLoop(deleting) })
+	background.Go(func() { s.deleter.run(deleting) })
+	background.Go(func() { s.deleter.retryLocked(deleting) })
 	background.Go(func() { s.watchSink(deleting) })
-	if s.tx != nil {
-		background.Go(func() { s.confirmLoop(deleting) })
+	if s.transaction != nil {
+		background.Go(func() { s.transaction.confirmLoop(deleting) })
 	}
 
 	s.readUntil(stop, ctx)
@@ -125,12 +90,12 @@ func (s *session) run(stop context.Context, trials *trials) outcome {
 	return s.outcome()
 }
 
-// use takes the sink's session.
-func (s *session) use(out Session) {
+// useSink takes the sink's session.
+func (s *session) useSink(out Session) {
 	s.out = out
-	s.validator, _ = out.(Validator)
-	s.sinkLanes, _ = out.(Lanes)
-	s.trialsFrom = s.trials.rest(time.Now())
+	s.quarantine.validator, _ = out.(Validator)
+	s.isolation.sinkLanes, _ = out.(Lanes)
+	s.isolation.trialsFrom = s.isolation.trials.rest(time.Now())
 }
 
 // end does what is left when nothing moves any more, unless the lease is lost or a stop
@@ -139,15 +104,15 @@ func (s *session) end(ctx, stop context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(s.relay.cfg.DrainTimeout, cancel) })()
-	if rows := s.flights.lockedRows(); len(rows) > 0 {
-		_, _ = s.deleteUnlocked(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
+	if rows := s.inFlight.lockedRows(); len(rows) > 0 {
+		_, _ = s.deleter.deleteUnlocked(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
 	}
-	if err := s.deleteReplayed(ctx); err != nil {
+	if err := s.quarantine.deleteReplayed(ctx); err != nil {
 		s.keeper.endIfLost(err)
 		s.relay.health.paused(partDeletes, err)
 	}
-	if s.tx != nil {
-		s.savePosition(ctx, s.tx, s.flights.confirmed())
+	if s.transaction != nil {
+		s.transaction.savePosition(ctx)
 	}
 }
 
@@ -171,12 +136,12 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	}()
 	select {
 	case <-finished:
-	case <-s.flights.hasFailed:
+	case <-s.inFlight.hasFailed:
 	case <-stop.Done():
 	case <-s.keeper.term.Done():
 	}
-	s.failuresBeforeStop = len(s.flights.failures())
-	s.trials.note(s.flights.failures(), time.Now())
+	s.failuresBeforeStop = len(s.inFlight.failures())
+	s.isolation.trials.note(s.inFlight.failures(), time.Now())
 	cancel()
 	<-finished
 }
@@ -185,7 +150,7 @@ func (s *session) readUntil(stop, ctx context.Context) {
 // asked to stop, else until resolveTimeout, and not at all when the lease is lost.
 func (s *session) settle(stop context.Context) {
 	s.waitFor(stop, s.keeper.ctx, resolveTimeout, func() bool {
-		_, waiting, _ := s.flights.counts()
+		_, waiting, _ := s.inFlight.counts()
 		return waiting == 0
 	})
 }
@@ -195,8 +160,8 @@ func (s *session) settle(stop context.Context) {
 // turn that has ended nothing more is deleted: the next one does it.
 func (s *session) waitDeleted(stop context.Context) {
 	s.waitFor(stop, s.keeper.term, 2*s.relay.cfg.LeaseTTL, func() bool {
-		signal(s.deleteNow)
-		return s.flights.undeleted() == 0
+		signal(s.deleter.deleteNow)
+		return s.inFlight.undeleted() == 0
 	})
 }
 
@@ -207,7 +172,7 @@ func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done f
 	defer deadline.Stop()
 	for !done() {
 		select {
-		case <-s.flights.changed:
+		case <-s.inFlight.changed:
 		case <-stopped:
 			stopped = nil
 			deadline.Reset(s.relay.cfg.DrainTimeout)
@@ -220,17 +185,17 @@ func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done f
 }
 
 func (s *session) outcome() outcome {
-	out := outcome{leftover: s.flights.leftover(), progress: s.flights.deliveredTotal() > 0}
+	out := outcome{leftover: s.inFlight.leftover(), progress: s.inFlight.deliveredTotal() > 0}
 	if s.refused != nil {
 		out.rejected = append(out.rejected, s.refused)
 	}
 	company := make(map[string]int) // how many of a topic were refused in it
-	for i, f := range s.flights.failures() {
+	for i, f := range s.inFlight.failures() {
 		switch {
 		case errors.Is(f.err, ErrRejected):
 			out.refused = true
 			overtaken := s.overtaken(f.record)
-			if s.trials.alone(f.record.Topic, f.record.flight.id) {
+			if s.isolation.trials.alone(f.record.Topic, f.record.flight.id) {
 				rejected := s.rejection(f.record, f.err)
 				rejected.Overtaken = overtaken
 				out.rejected = append(out.rejected, rejected)
@@ -249,9 +214,9 @@ func (s *session) outcome() outcome {
 		}
 	}
 	for topic, n := range company {
-		s.trials.refuse(topic, n)
+		s.isolation.trials.refuse(topic, n)
 	}
-	s.trials.ended()
+	s.isolation.trials.ended()
 	return out
 }
 
@@ -259,17 +224,12 @@ func (s *session) outcome() outcome {
 // or when it was refused in company.
 func (s *session) overtaken(r *Record) bool {
 	_, known := s.relay.overtaken[r.EventID]
-	return known || s.flights.overtaken(r)
+	return known || s.inFlight.overtaken(r)
 }
 
+// rejection describes a record that the sink has rejected.
 func (s *session) rejection(r *Record, err error) *RejectedError {
-	rejected := &RejectedError{Table: s.relay.store.Table(), ID: r.ID, EventID: r.EventID, Topic: r.Topic, Err: err, seq: r.seq}
-	if r.flight != nil {
-		rejected.hash = r.flight.hash
-	} else {
-		rejected.hash = s.flights.hash(r)
-	}
-	return rejected
+	return newRejection(s.relay.store.Table(), r.flight.hash, r, err)
 }
 
 // watchSink tells of a sink that keeps records for long without a word: one that
@@ -285,10 +245,10 @@ func (s *session) watchSink(ctx context.Context) {
 				continue
 			}
 		}
-		_, waiting, _ := s.flights.counts()
-		total := s.flights.deliveredTotal()
+		_, waiting, _ := s.inFlight.counts()
+		total := s.inFlight.deliveredTotal()
 		if total != lastTotal || waiting == 0 {
-			idle := s.tx != nil && waiting == 0 && total == lastTotal // its Open has asked the sink
+			idle := s.transaction != nil && waiting == 0 && total == lastTotal // its Open has asked the sink
 			if total > 0 && total != lastTotal || idle {
 				s.relay.health.resumed(partSink)
 			}
@@ -307,29 +267,29 @@ var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is th
 func (s *session) openSinkSession(ctx context.Context) (Session, error) {
 	r, k := s.relay, s.keeper
 	if r.cfg.Mode != ExactlyOnce && k.mode != ExactlyOnce {
-		return r.cfg.Sink.Open(ctx, s.flights.ack)
+		return r.cfg.Sink.Open(ctx, s.inFlight.ack)
 	}
 	sink, ok := r.cfg.Sink.(Transactional)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay once more with the Kafka that it used, then change the sink",
 			ErrUnusable, r.store.Table(), k.mode)
 	}
-	tx, err := s.openTransactional(ctx, sink)
+	t, err := s.openTransaction(ctx, sink)
 	if err != nil {
 		return nil, err
 	}
 	if k.mode != r.cfg.Mode {
 		if err := r.store.SetMode(ctx, s.lease, string(r.cfg.Mode)); err != nil {
-			tx.Close()
+			t.tx.Close()
 			return nil, s.keeper.endIfLost(fmt.Errorf("keep the mode: %w", err))
 		}
 		r.logModeChange(k.mode)
 		k.mode = r.cfg.Mode
 	}
 	if r.cfg.Mode != ExactlyOnce {
-		tx.Close()
-		return r.cfg.Sink.Open(ctx, s.flights.ack)
+		t.tx.Close()
+		return r.cfg.Sink.Open(ctx, s.inFlight.ack)
 	}
-	s.tx = tx
-	return tx, nil
+	s.transaction, s.isolation.transactional = t, true
+	return t.tx, nil
 }

@@ -22,9 +22,9 @@ func (b *bench) session() *session {
 	k, err := r.claim(b.t.Context())
 	require.NoError(b.t, err)
 	s := newSession(r, k)
-	out, err := b.sink.Open(b.t.Context(), s.flights.ack)
+	out, err := b.sink.Open(b.t.Context(), s.inFlight.ack)
 	require.NoError(b.t, err)
-	s.use(out)
+	s.useSink(out)
 	return s
 }
 
@@ -57,8 +57,8 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	b.commit("k", "k1")
 	b.commit("k", "k2")
 	s := b.session()
-	s.trials.refuse("t", 1)
-	sink := &keyGates{ack: s.flights.ack}
+	s.isolation.trials.refuse("t", 1)
+	sink := &keyGates{ack: s.inFlight.ack}
 	s.out = sink
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -225,13 +225,13 @@ func TestAReadThatIsCutAboveTheHeadForgetsDeadGaps(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.commit("k", numbered("k", 12)...)
 	s := b.session()
-	s.head = 7
-	s.gaps.gaps = []gap{{Range: dialect.Range{Lo: 2, Hi: 3}, proof: &proof{done: true}}}
-	read, err := s.read(t.Context(), 4, 1<<20)
+	s.cursor.head = 7
+	s.cursor.gaps.gaps = []gap{{Range: dialect.Range{Lo: 2, Hi: 3}, proof: &proof{done: true}}}
+	read, err := s.cursor.read(t.Context(), 4, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, read.records, 4) // 2, 3, 8 and 9 of 12
-	require.Empty(t, s.gaps.gaps)
-	require.Equal(t, int64(9), s.head)
+	require.Empty(t, s.cursor.gaps.gaps)
+	require.Equal(t, int64(9), s.cursor.head)
 }
 
 // Gaps that are proved dead are forgotten after a read that has asked for all of them. One
@@ -241,20 +241,20 @@ func TestACutReadForgetsNoGap(t *testing.T) {
 	b.commit("k", numbered("k", 7)...)
 	s := b.session()
 	dead := &proof{done: true}
-	s.head = 7
-	s.gaps.gaps = []gap{
+	s.cursor.head = 7
+	s.cursor.gaps.gaps = []gap{
 		{Range: dialect.Range{Lo: 2, Hi: 3}, proof: dead},
 		{Range: dialect.Range{Lo: 5, Hi: 6}, proof: dead},
 	}
-	first, err := s.read(t.Context(), 2, 1<<20)
+	first, err := s.cursor.read(t.Context(), 2, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, first.records, 2)
-	second, err := s.read(t.Context(), 10, 1<<20)
+	second, err := s.cursor.read(t.Context(), 10, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, second.records, 2, "rows 5 and 6 are lost until the sweep finds them")
-	_, err = s.read(t.Context(), 10, 1<<20)
+	_, err = s.cursor.read(t.Context(), 10, 1<<20)
 	require.NoError(t, err)
-	require.Empty(t, s.gaps.gaps)
+	require.Empty(t, s.cursor.gaps.gaps)
 }
 
 // Where gaps were merged, rows in flight come back from between them. However many: the
@@ -264,18 +264,18 @@ func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
 	b.commit("k", numbered("k", 4)...)
 	s := b.session()
 	b.sink.hold = true
-	first, err := s.read(t.Context(), 10, 1<<20)
+	first, err := s.cursor.read(t.Context(), 10, 1<<20)
 	require.NoError(t, err)
-	require.True(t, s.deliver(t.Context(), s.holdBack(t.Context(), first.records)))
-	s.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
+	require.True(t, s.deliver(t.Context(), s.isolation.holdBack(t.Context(), first.records)))
+	s.cursor.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
 	b.commit("k", "k5")
 	for name, again := range map[string]func(){"from a merged gap": func() {}, "from the start": s.startOver} {
 		again()
-		second, err := s.read(t.Context(), 2, 1<<20)
+		second, err := s.cursor.read(t.Context(), 2, 1<<20)
 		require.NoError(t, err)
 		require.Len(t, second.records, 1, name)
-		s.head = 4
-		s.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
+		s.cursor.head = 4
+		s.cursor.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
 	}
 }
 
@@ -287,15 +287,15 @@ func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
 		b := newBench(t, db)
 		b.commit("k", "k1", "k2")
 		s := b.session()
-		found, err := s.read(t.Context(), 10, 1<<20)
+		found, err := s.cursor.read(t.Context(), 10, 1<<20)
 		require.NoError(t, err)
-		require.True(t, s.deliver(t.Context(), s.holdBack(t.Context(), found.records)))
+		require.True(t, s.deliver(t.Context(), s.isolation.holdBack(t.Context(), found.records)))
 		b.exec("UPDATE outbox_leases SET owner = 'successor', epoch = epoch + 1")
-		taken := s.flights.takeDelivered(true, 10)
+		taken := s.inFlight.takeDelivered(true, 10)
 		require.Len(t, taken, 2)
-		require.ErrorIs(t, s.delete(t.Context(), taken, false), dialect.ErrLeaseLost)
+		require.ErrorIs(t, s.deleter.delete(t.Context(), taken, false), dialect.ErrLeaseLost)
 		require.ErrorIs(t, context.Cause(s.keeper.ctx), dialect.ErrLeaseLost)
-		require.False(t, s.readFromStart.Load())
+		require.False(t, s.deleter.readFromStart.Load())
 		require.Equal(t, 2, b.rows())
 	})
 }

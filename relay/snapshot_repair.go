@@ -14,7 +14,7 @@ import (
 // returned. So the gaps below the highest row are read again, and from them the rows
 // that precede, in topic and key, a row of the first. The others stay gaps: they may
 // miss a predecessor in turn (hazard inconsistent-snapshot).
-func (s *session) repairSnapshot(ctx context.Context, b *batch, limit int, bytes int64) error {
+func (c *cursor) repairSnapshot(ctx context.Context, b *batch, limit int, bytes int64) error {
 	latest := make(map[string]int64)
 	for _, r := range b.records {
 		if r.Key != nil {
@@ -24,15 +24,15 @@ func (s *session) repairSnapshot(ctx context.Context, b *batch, limit int, bytes
 	if len(latest) == 0 {
 		return nil
 	}
-	after := gapSet{gaps: slices.Clone(s.gaps.gaps)}
-	after.advance(s.head, max(s.head, b.last), b.ids, nil)
+	after := gapSet{gaps: slices.Clone(c.gaps.gaps)}
+	after.advance(c.head, max(c.head, b.last), b.ids, nil)
 	below := slices.DeleteFunc(after.ranges(), func(r dialect.Range) bool { return r.Lo > b.last })
 	if len(below) == 0 {
 		return nil
 	}
-	held, _, _ := s.flights.counts()
-	q := dialect.ReadQuery{Gaps: below, Head: max(s.head, b.last), Limit: limit + held + len(s.shelf.rows), GapsOnly: true}
-	second, err := s.collect(ctx, q, limit, max(bytes, 1), func(row *dialect.Row) bool {
+	held, _, _ := c.inFlight.counts()
+	q := dialect.ReadQuery{Gaps: below, Head: max(c.head, b.last), Limit: limit + held + len(c.shelf.rows), GapsOnly: true}
+	second, err := c.collect(ctx, q, limit, max(bytes, 1), func(row *dialect.Row) bool {
 		return row.Key != nil && row.ID < latest[orderKey(row.Topic, row.Key)] && !b.has(row.ID)
 	})
 	if err != nil {

@@ -55,7 +55,7 @@ func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 				b.commit(r[0], r[1])
 			}
 			s := b.session()
-			found, err := s.read(t.Context(), each.limit, 1<<20)
+			found, err := s.cursor.read(t.Context(), each.limit, 1<<20)
 			require.NoError(t, err)
 			var values []string
 			for _, r := range found.records {
@@ -65,12 +65,12 @@ func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 
 			clear(hidden)
 			for range 3 {
-				more, err := s.read(t.Context(), 10, 1<<20)
+				more, err := s.cursor.read(t.Context(), 10, 1<<20)
 				require.NoError(t, err)
 				for _, r := range more.records {
 					values = append(values, string(r.Payload))
 				}
-				require.True(t, s.deliver(t.Context(), s.holdBack(t.Context(), more.records)))
+				require.True(t, s.deliver(t.Context(), s.isolation.holdBack(t.Context(), more.records)))
 			}
 			require.Len(t, values, 3, "what was dropped is read again")
 		})

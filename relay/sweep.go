@@ -54,65 +54,65 @@ const inGaps = 1000
 // sweepRest is how many times as long as it took a sweep rests at least.
 const sweepRest = 20
 
-// sweep takes in what the last sweep found, and begins another when one is due. Between
+// stepSweep takes in what the last sweep found, and begins another when one is due. Between
 // two reads every row up to the head is in flight, parked, deleted, or in a gap.
-func (s *session) sweep(ctx context.Context, found, limit int) error {
-	if s.sweeper.running == nil {
-		if !time.Now().Before(s.keeper.sweepDue) {
-			s.beginSweep(ctx)
+func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
+	if c.sweeper.running == nil {
+		if !time.Now().Before(c.keeper.sweepDue) {
+			c.beginSweep(ctx)
 		}
 		return nil
 	}
 	select {
-	case result := <-s.sweeper.running:
-		s.sweeper.stop()
-		s.sweeper.running = nil
-		every := s.relay.cfg.sweepEvery
+	case result := <-c.sweeper.running:
+		c.sweeper.stop()
+		c.sweeper.running = nil
+		every := c.relay.cfg.sweepEvery
 		if found >= limit {
 			every *= 6 // there is a backlog to read
 		}
-		s.keeper.sweepDue = time.Now().Add(max(every, sweepRest*result.took))
-		return s.takeSweep(ctx, result)
+		c.keeper.sweepDue = time.Now().Add(max(every, sweepRest*result.took))
+		return c.takeSweep(ctx, result)
 	default:
 		return nil
 	}
 }
 
-func (s *session) beginSweep(ctx context.Context) {
-	sw := sweep{head: s.head, gaps: s.gaps.ranges(), held: s.flights.list(), shelf: s.shelf.ids()}
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (c *cursor) beginSweep(ctx context.Context) {
+	sw := sweep{head: c.head, gaps: c.gaps.ranges(), held: c.inFlight.list(), shelf: c.shelf.ids()}
+	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	running := make(chan sweepResult, 1)
-	s.sweeper.running, s.sweeper.stop = running, cancel
+	c.sweeper.running, c.sweeper.stop = running, cancel
 	go func() {
 		begun := time.Now()
-		result := sw.run(ctx, s.relay.store)
+		result := sw.run(ctx, c.relay.store)
 		result.took = time.Since(begun)
 		running <- result
 	}()
 }
 
 // endSweep waits for a sweep that still runs. What it found is of no use any more.
-func (s *session) endSweep() {
-	if s.sweeper.running != nil {
-		s.sweeper.stop()
-		<-s.sweeper.running
-		s.sweeper.running = nil
+func (c *cursor) endSweep() {
+	if c.sweeper.running != nil {
+		c.sweeper.stop()
+		<-c.sweeper.running
+		c.sweeper.running = nil
 	}
 }
 
-func (s *session) takeSweep(ctx context.Context, result sweepResult) error {
+func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 	switch {
 	case ctx.Err() != nil:
 	case result.err != nil: // an outage shows in the reads; a sweep that is too slow stops nothing
-		s.relay.log.Warn("could not search the table for rows that no read asks for; trying again later",
-			"table", s.relay.store.Table(), "took", result.took, "error", result.err)
+		c.relay.log.Warn("could not search the table for rows that no read asks for; trying again later",
+			"table", c.relay.store.Table(), "took", result.took, "error", result.err)
 	case result.cameBack:
 		return errIDsWentBack
 	case result.stray != nil && result.stray.ID <= 0:
-		s.renumber(ctx, *result.stray)
+		c.renumber(ctx, *result.stray)
 	case result.stray != nil:
-		s.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
-			"table", s.relay.store.Table(), "row", result.stray.ID, "head", result.head)
+		c.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
+			"table", c.relay.store.Table(), "row", result.stray.ID, "head", result.head)
 		return errIDsWentBack // it may have been sent: the manifests tell
 	}
 	return nil
@@ -120,24 +120,24 @@ func (s *session) takeSweep(ctx context.Context, result sweepResult) error {
 
 // renumber gives a row an id of the database's. Ids begin at 1, so a lower one was chosen by
 // hand: no read from the start would ever show it. Where that fails the others go on.
-func (s *session) renumber(ctx context.Context, row dialect.Event) {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (c *cursor) renumber(ctx context.Context, row dialect.Event) {
+	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
-	if err := s.relay.store.Renumber(ctx, s.lease, row); err != nil {
-		s.keeper.endIfLost(err)
-		if !s.sweeper.renumberFailureLogged {
-			s.sweeper.renumberFailureLogged = true // once: it is tried again after each sweep
-			s.relay.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
+	if err := c.relay.store.Renumber(ctx, c.lease, row); err != nil {
+		c.keeper.endIfLost(err)
+		if !c.sweeper.renumberFailureLogged {
+			c.sweeper.renumberFailureLogged = true // once: it is tried again after each sweep
+			c.relay.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
 				"a new one; the others go on; grant the relay's user INSERT on the table, "+
 				"end the session that has locked the row, or delete it",
-				"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID, "error", err)
+				"table", c.relay.store.Table(), "row", row.ID, "event", row.EventID, "error", err)
 		}
 		return
 	}
-	s.keeper.sweepDue = time.Now() // there may be more
-	s.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; "+
+	c.keeper.sweepDue = time.Now() // there may be more
+	c.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; "+
 		"leave the id to the database",
-		"table", s.relay.store.Table(), "row", row.ID, "event", row.EventID)
+		"table", c.relay.store.Table(), "row", row.ID, "event", row.EventID)
 }
 
 func (sw *sweep) run(ctx context.Context, from store) (found sweepResult) {

@@ -35,7 +35,7 @@ func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
 			r.health.paused(partDeletes, err)
 		} else {
 			s := newSession(r, k)
-			s.adoptLeftover(r.leftover)
+			s.deleter.adoptLeftover(r.leftover)
 			r.leftover = nil
 			out = s.run(ctx, trials)
 			r.leftover = append(r.leftover, out.leftover...)
@@ -167,4 +167,53 @@ func (r *Relay) release(k *keeper) {
 	if err := r.store.HandOver(k.ctx, k.lease, r.assignment.nextOwner(time.Now())); err != nil {
 		r.log.Warn("could not release the lease: it runs out by itself", "error", err)
 	}
+}
+
+// deleteLeftoverParked deletes what was delivered out of outbox_parked and may still be there, also
+// in an earlier session of this process: it would be sent again.
+func (r *Relay) deleteLeftoverParked(ctx context.Context, k *keeper, unblock func([]dialect.EventKey)) error {
+	if len(r.leftoverParked) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
+	freed, err := r.removeLeftoverParked(ctx, k.lease)
+	unblock(freed) // also those before an error
+	if err != nil {
+		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
+	}
+	r.leftoverParked = nil
+	return nil
+}
+
+// parkRefused moves a row aside that was refused alone. The session that sent it has
+// ended, and nothing is on its way.
+func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
+	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
+	defer cancel()
+	skipped := r.cfg.OnRejection == Skip && rejected.hash != 0
+	event := dialect.Event{ID: rejected.ID, EventID: rejected.EventID}
+	var err error
+	if rejected.seq > 0 {
+		err = r.store.Refuse(ctx, k.lease, []dialect.Refusal{{
+			ParkedEvent: dialect.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
+			Reason:      rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
+		}})
+	} else {
+		_, err = r.store.Park(ctx, k.lease, []dialect.Parking{{
+			Event: event, State: dialect.ParkFailed, Error: rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
+		}})
+	}
+	if err != nil {
+		k.blocked.forget() // it may have been done
+		return fmt.Errorf("park row %d of %s: %w", rejected.ID, rejected.Table, err)
+	}
+	delete(r.overtaken, rejected.EventID)
+	if rejected.seq == 0 && rejected.hash != 0 && !skipped {
+		k.blocked.add(rejected.hash)
+	}
+	r.log.Warn("parked: the sink refuses an event; `relay parked list` shows what waits",
+		"table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic,
+		"error", rejected.Err, "overtaken", rejected.Overtaken)
+	return nil
 }

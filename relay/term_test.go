@@ -150,9 +150,9 @@ func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 	k := newKeeper(context.Background(), r.store, dialect.Lease{}, time.Second, time.Now().Add(-time.Hour))
 	s := newSession(r, k)
 	var err error
-	s.out, err = b.sink.Open(t.Context(), s.flights.ack)
+	s.out, err = b.sink.Open(t.Context(), s.inFlight.ack)
 	require.NoError(t, err)
-	s.deliver(t.Context(), s.holdBack(t.Context(), []*Record{{ID: 1}}))
+	s.deliver(t.Context(), s.isolation.holdBack(t.Context(), []*Record{{ID: 1}}))
 	require.Zero(t, b.sink.count())
 	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
 }
@@ -275,8 +275,8 @@ func TestReadsOfLargeRowsAskForFew(t *testing.T) {
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
 	s := newSession(r, k)
-	first, err := s.read(t.Context(), firstRead, 1<<20)
+	first, err := s.cursor.read(t.Context(), firstRead, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, first.records, 11, "one more than fit, because the last is known only once it is read")
-	require.Equal(t, int64(100<<10+recordOverhead+len("t")+len("k")), s.typical)
+	require.Equal(t, int64(100<<10+recordOverhead+len("t")+len("k")), s.cursor.typical)
 }

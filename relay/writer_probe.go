@@ -50,24 +50,24 @@ func (l *writerProbe) schedule(now time.Time, known bool) {
 }
 
 // probeDue reports whether to look at the open writers.
-func (s *session) probeDue() bool {
-	if s.gaps.crowded() && !s.probe.cachedList {
+func (c *cursor) probeDue() bool {
+	if c.gaps.crowded() && !c.probe.cachedList {
 		return true
 	}
-	return s.gaps.waiting() && !time.Now().Before(s.probe.due)
+	return c.gaps.waiting() && !time.Now().Before(c.probe.due)
 }
 
 // probeWriters finds out which gaps can be forgotten. It comes after a read, never during one: a
 // writer that took an id which the read missed is still open, or what it wrote is
 // visible to the next read.
-func (s *session) probeWriters(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (c *cursor) probeWriters(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
-	w, err := s.relay.store.Writers(ctx)
-	s.probe.schedule(time.Now(), err == nil && w.Known)
+	w, err := c.relay.store.Writers(ctx)
+	c.probe.schedule(time.Now(), err == nil && w.Known)
 	if err != nil {
 		return err
 	}
-	s.gaps.observe(w)
+	c.gaps.observe(w)
 	return nil
 }

@@ -60,6 +60,7 @@ type inFlightSet struct {
 	hasFailed    chan struct{} // a record failed: the session has to end
 	changed      chan struct{} // room was made, or an acknowledgement came
 	total        int64         // delivered so far
+	top          int64         // the highest id that was ever in the set
 	replayed     int           // delivered out of outbox_parked, where they still are
 }
 
@@ -130,6 +131,7 @@ func (f *inFlightSet) add(records []*Record) {
 		f.byID[r.flight.id] = r.flight
 		f.waiting++
 		f.bytes += r.flight.size
+		f.top = max(f.top, r.flight.id)
 		r.flight.lane.add(1, r.flight.size)
 	}
 }
@@ -258,6 +260,13 @@ func (f *inFlightSet) undeleted() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.byID) - len(f.deletedDuringRead) - f.waiting - len(f.failed) - f.replayed - len(f.locked)
+}
+
+// highest returns the highest id that was ever in the set. Only the reader raises it.
+func (f *inFlightSet) highest() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.top
 }
 
 func (f *inFlightSet) deliveredTotal() int64 {

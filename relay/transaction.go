@@ -57,30 +57,46 @@ func (r *Relay) warnOtherMode(owners Mode) {
 	})
 }
 
-func (s *session) openTransactional(ctx context.Context, sink Transactional) (TransactionalSession, error) {
+// transaction is what exactly-once mode adds to a session: the sink's transactions, the rows
+// that they name, and the position in the manifests.
+type transaction struct {
+	relay    *Relay
+	keeper   *keeper
+	lease    dialect.Lease
+	inFlight *inFlightSet
+	deleter  *deleter
+
+	tx              TransactionalSession
+	unsavedPosition []byte // it is not in the lease row yet
+}
+
+// openTransaction opens the sink: the predecessor is shut out, and what it has sent is deleted.
+func (s *session) openTransaction(ctx context.Context, sink Transactional) (*transaction, error) {
 	if !s.keeper.valid() { // or we would shut out our successor
 		return nil, dialect.ErrLeaseLost
 	}
 	l := s.lease
-	tx, err := sink.OpenTransactional(ctx, Identity{Source: s.relay.cfg.Source, ID: l.SourceID, Owner: l.Owner, Epoch: l.Epoch},
-		s.keeper.position, s.flights.ack)
+	t := &transaction{relay: s.relay, keeper: s.keeper, lease: l, inFlight: s.inFlight, deleter: s.deleter}
+	tx, err := sink.OpenTransactional(ctx, Identity{Source: t.relay.cfg.Source, ID: l.SourceID, Owner: l.Owner, Epoch: l.Epoch},
+		t.keeper.position, t.inFlight.ack)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.deleteSent(ctx, tx); err != nil {
+	t.tx = tx
+	if err := t.deleteSent(ctx); err != nil {
 		tx.Close()
-		return nil, s.keeper.endIfLost(err)
+		return nil, t.keeper.endIfLost(err)
 	}
-	s.savePosition(ctx, tx, s.flights.confirmed())
-	return tx, nil
+	t.savePosition(ctx)
+	return t, nil
 }
 
 // deleteSent deletes the rows that committed transactions have named. Few of them are
 // still there, as a rule none.
-func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error {
+func (t *transaction) deleteSent(ctx context.Context) error {
 	named, deleted := 0, int64(0)
 	var sentAll dialect.SentEvents
-	err := tx.Sent(ctx, func(sent []Sent) error {
+	err := t.tx.Sent(ctx, func(sent []Sent) error {
 		named += len(sent)
 		for len(sent) > 0 {
 			n := min(len(sent), namedAtOnce)
@@ -89,7 +105,7 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 				events[i] = dialect.Event(e)
 				sentAll.Add(events[i])
 			}
-			gone, err := s.deleteNamed(ctx, events)
+			gone, err := t.deleteNamed(ctx, events)
 			if err != nil {
 				return err
 			}
@@ -99,63 +115,63 @@ func (s *session) deleteSent(ctx context.Context, tx TransactionalSession) error
 		if sentAll.Len() < sentAtOnce {
 			return nil
 		}
-		gone, err := s.deleteSentParked(ctx, &sentAll)
+		gone, err := t.deleteSentParked(ctx, &sentAll)
 		sentAll, deleted = dialect.SentEvents{}, deleted+gone
 		return err
 	})
 	if err == nil {
-		gone, errParked := s.deleteSentParked(ctx, &sentAll)
+		gone, errParked := t.deleteSentParked(ctx, &sentAll)
 		deleted, err = deleted+gone, errParked
 	}
 	if err != nil {
 		return fmt.Errorf("delete what was sent by earlier transactions: %w", err)
 	}
 	// The deletes do nothing once the lease is another's, and say nothing either.
-	held, err := s.relay.store.Held(ctx, s.lease)
+	held, err := t.relay.store.Held(ctx, t.lease)
 	if err == nil && !held {
 		err = dialect.ErrLeaseLost
 	}
 	if err == nil && deleted > 0 {
-		s.relay.log.Info("deleted events that an earlier transaction had sent", "named", named, "deleted", deleted)
+		t.relay.log.Info("deleted events that an earlier transaction had sent", "named", named, "deleted", deleted)
 	}
 	return err
 }
 
 // deleteNamed deletes what transactions have named. Rows that somebody has locked are set
 // aside: they were sent, and are not sent again.
-func (s *session) deleteNamed(ctx context.Context, events []dialect.Event) (deleted int64, err error) {
+func (t *transaction) deleteNamed(ctx context.Context, events []dialect.Event) (deleted int64, err error) {
 	left, err := avoidingLocks(events, lockWaits, func(part []dialect.Event) error {
-		n, err := s.deleteNamedOnce(ctx, part)
+		n, err := t.deleteNamedOnce(ctx, part)
 		deleted += n
 		return err
 	})
 	if err == nil && len(left) > 0 {
-		err = s.adoptLocked(ctx, left)
+		err = t.deleter.adoptLocked(ctx, left)
 	}
 	return deleted, err
 }
 
-func (s *session) deleteNamedOnce(ctx context.Context, events []dialect.Event) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+func (t *transaction) deleteNamedOnce(ctx context.Context, events []dialect.Event) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.relay.cfg.answerTimeout)
 	defer cancel()
-	if s.relay.cfg.Archive {
-		return s.relay.store.ArchiveSent(ctx, s.lease, events) // a manifest does not tell where the records are
+	if t.relay.cfg.Archive {
+		return t.relay.store.ArchiveSent(ctx, t.lease, events) // a manifest does not tell where the records are
 	}
-	return s.relay.store.DeleteNamed(ctx, s.lease, events)
+	return t.relay.store.DeleteNamed(ctx, t.lease, events)
 }
 
 // deleteSentParked deletes the events out of outbox_parked too, where one stands that was sent
 // again: in one walk over the parked rows for all of them.
-func (s *session) deleteSentParked(ctx context.Context, sent *dialect.SentEvents) (deleted int64, err error) {
+func (t *transaction) deleteSentParked(ctx context.Context, sent *dialect.SentEvents) (deleted int64, err error) {
 	for after, more := int64(0), sent.Len() > 0; more; {
-		err := s.bounded(ctx, func(ctx context.Context) error {
-			found, next, some, err := s.relay.store.SentParked(ctx, sent, after)
+		err := t.relay.bounded(ctx, func(ctx context.Context) error {
+			found, next, some, err := t.relay.store.SentParked(ctx, sent, after)
 			after, more, deleted = next, some, deleted+int64(len(found))
-			s.relay.leftoverParked = append(s.relay.leftoverParked, found...)
+			t.relay.leftoverParked = append(t.relay.leftoverParked, found...)
 			return err
 		})
 		if err == nil {
-			err = s.relay.deleteLeftoverParked(ctx, s.keeper, func([]dialect.EventKey) {})
+			err = t.relay.deleteLeftoverParked(ctx, t.keeper, func([]dialect.EventKey) {})
 		}
 		if err != nil {
 			return deleted, err
@@ -165,18 +181,18 @@ func (s *session) deleteSentParked(ctx context.Context, sent *dialect.SentEvents
 }
 
 // confirmLoop keeps the position while the session lives.
-func (s *session) confirmLoop(ctx context.Context) {
+func (t *transaction) confirmLoop(ctx context.Context) {
 	forgot := time.Now()
-	for sleep(ctx, s.relay.cfg.confirmEvery, nil) {
-		s.savePosition(ctx, s.tx, s.flights.confirmed())
-		if time.Since(forgot) < forgetEvery || s.keeper.position == nil {
+	for sleep(ctx, t.relay.cfg.confirmEvery, nil) {
+		t.savePosition(ctx)
+		if time.Since(forgot) < forgetEvery || t.keeper.position == nil {
 			continue
 		}
 		forgot = time.Now()
-		if err := s.tx.Forget(ctx, s.keeper.position); err != nil && ctx.Err() == nil {
-			s.relay.health.paused(partManifests, err)
+		if err := t.tx.Forget(ctx, t.keeper.position); err != nil && ctx.Err() == nil {
+			t.relay.health.paused(partManifests, err)
 		} else if err == nil {
-			s.relay.health.resumed(partManifests)
+			t.relay.health.resumed(partManifests)
 		}
 	}
 }
@@ -185,27 +201,28 @@ func (s *session) confirmLoop(ctx context.Context) {
 // hint: without it the next owner reads more manifests. In a term that is to end it may be
 // ahead of what the database knows by now; the database itself refuses it when it is
 // another server than the one where the deletes were committed.
-func (s *session) savePosition(ctx context.Context, tx TransactionalSession, confirmed int64) {
-	if s.keeper.term.Err() != nil {
+func (t *transaction) savePosition(ctx context.Context) {
+	if t.keeper.term.Err() != nil {
 		return
 	}
+	confirmed := t.inFlight.confirmed()
 	if confirmed < 0 {
 		return // rows of earlier transactions are still there
 	}
-	if position := tx.Confirm(confirmed); position != nil {
-		s.unsavedPosition = position
+	if position := t.tx.Confirm(confirmed); position != nil {
+		t.unsavedPosition = position
 	}
-	if s.unsavedPosition == nil {
+	if t.unsavedPosition == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, t.relay.cfg.answerTimeout)
 	defer cancel()
-	err := s.relay.store.SetPosition(ctx, s.lease, s.unsavedPosition)
+	err := t.relay.store.SetPosition(ctx, t.lease, t.unsavedPosition)
 	if err != nil {
-		s.keeper.endIfLost(err)
+		t.keeper.endIfLost(err)
 		return // the next time
 	}
-	s.keeper.position, s.unsavedPosition = s.unsavedPosition, nil
+	t.keeper.position, t.unsavedPosition = t.unsavedPosition, nil
 }
 
 // A producer that was shut out while its lease holds was shut out by one that has no

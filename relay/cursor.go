@@ -1,0 +1,167 @@
+package relay
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// cursor is how far a session has read: every id up to the head was seen, or is in a gap. It
+// belongs to the goroutine that reads. After an error or a failover it starts again from the
+// checkpoint.
+type cursor struct {
+	relay    *Relay
+	keeper   *keeper
+	lease    dialect.Lease
+	inFlight *inFlightSet
+	shelf    *shelf // its rows are known, though not in flight
+
+	head    int64
+	gaps    gapSet
+	probe   writerProbe
+	sweeper sweeper
+
+	checkpointStale bool      // the checkpoint has to be read from the lease row
+	checkpointDue   time.Time // when to update the checkpoint, while much is in flight
+
+	lastFound int   // records that the last read found
+	typical   int64 // the size that a record of the next read is expected to have
+	budget    readBudget
+}
+
+func newCursor(r *Relay, k *keeper, flights *inFlightSet, shelf *shelf) *cursor {
+	return &cursor{
+		relay: r, keeper: k, lease: k.lease, inFlight: flights, shelf: shelf,
+		gaps: gapSet{max: r.cfg.maxGaps}, probe: newWriterProbe(r.store.TornReads()),
+		typical: r.cfg.MaxInFlightBytes/firstRead + 1, budget: newReadBudget(r.cfg),
+	}
+}
+
+// firstRead is how many rows the first read of a session asks for, before it is known how
+// large they are.
+const firstRead = 128
+
+// batch is what a read found.
+type batch struct {
+	records []*Record
+	ids     []int64 // of all rows that it showed, those in flight included
+	last    int64   // the highest of them
+	size    int64   // of the records
+	cut     bool    // it ended before it had shown all that it asked for
+}
+
+// read asks for all gaps and for rows above the head in one statement, notes what it
+// has seen, and returns the records that are not in flight. With an error it returns those
+// that it had seen before.
+func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error) {
+	forget := c.gaps.proven()
+	q := dialect.ReadQuery{Gaps: c.gaps.ranges(), Asleep: c.gaps.asleep(), Head: c.head, Limit: limit + c.returning()}
+	c.inFlight.beginRead()
+	defer c.inFlight.endRead()
+	b, failed := c.collect(ctx, q, limit, bytes, nil)
+	if len(b.ids) == 0 && failed != nil {
+		return batch{}, failed
+	}
+	if c.relay.store.TornReads() {
+		if err := c.repairSnapshot(ctx, &b, limit, bytes); err != nil {
+			return batch{}, err
+		}
+	}
+	if b.cut && b.last <= c.head {
+		forget = nil // not all gaps were shown; a row above the head comes after all of them
+	} else {
+		c.gaps.noteRead()
+	}
+	c.lastFound = len(b.records)
+	if len(b.records) > 0 {
+		// Quick to grow, slow to shrink.
+		c.typical = max(b.size/int64(len(b.records)), c.typical*3/4, recordOverhead)
+	}
+	newHead := max(c.head, b.last)
+	c.gaps.advance(c.head, newHead, b.ids, forget)
+	c.head = newHead
+	return b, failed
+}
+
+// returning is how many rows in flight a read may show again: none as a rule, all of
+// them where gaps were merged over them, and until a read from the start has passed them.
+func (c *cursor) returning() int {
+	if !c.gaps.coarse() && c.head >= c.inFlight.highest() {
+		return 0
+	}
+	held, _, _ := c.inFlight.counts()
+	return held + len(c.shelf.rows)
+}
+
+// collect runs one statement. wanted, if given, picks the rows to keep. After an error
+// the batch has the rows that came before it, if they are to be used.
+func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64, wanted func(*dialect.Row) bool) (batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
+	defer cancel()
+	var late atomic.Bool
+	defer time.AfterFunc(c.budget.longest, func() { late.Store(true) }).Stop()
+	// Room for as many as last time: full batches come one after another.
+	likely := min(limit, c.lastFound+64)
+	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
+	slab := make([]Record, 0, likely)
+	cameBack, shown, highest := false, 0, c.inFlight.highest()
+	info, err := c.relay.store.Read(ctx, q, func(row *dialect.Row) bool {
+		shown++
+		b.last = row.ID
+		held, same := false, false
+		if row.ID <= highest {
+			held, same = c.inFlight.lookup(row.ID, row.EventID)
+		}
+		if held && !same {
+			cameBack = true
+			return false
+		}
+		if wanted != nil && !wanted(row) {
+			b.cut = late.Load() // they may be as large and as many as they like
+			return !b.cut
+		}
+		held = held || len(c.shelf.rows) > 0 && c.shelf.has(row.ID)
+		b.ids = append(b.ids, row.ID)
+		if held {
+			return true
+		}
+		if len(slab) == cap(slab) {
+			slab = make([]Record, 0, min(limit, 4*cap(slab)+64))
+		}
+		slab = append(slab, Record{})
+		r := &slab[len(slab)-1]
+		newRecord(r, row)
+		b.records = append(b.records, r)
+		b.size += recordSize(r)
+		b.cut = len(b.records) >= limit || b.size >= bytes || late.Load()
+		return !b.cut
+	})
+	switch {
+	case err != nil && len(b.ids) == 0:
+		return batch{}, err
+	case info.Standby:
+		return batch{}, ErrStandby
+	case info.Server != c.lease.Server:
+		return batch{}, dialect.ErrServerChanged
+	case cameBack:
+		return batch{}, errIDsWentBack
+	}
+	b.cut = b.cut || shown >= q.Limit || err != nil
+	return b, err
+}
+
+// resume makes the next read ask for what is not proved.
+func (c *cursor) resume() {
+	c.head = 0
+	c.gaps.reset()
+	p := c.keeper.checkpoint.Load()
+	if p == nil {
+		return
+	}
+	c.head = p.UpTo
+	for _, open := range p.Open {
+		c.gaps.gaps = append(c.gaps.gaps, gap{Range: dialect.Range{Lo: open[0], Hi: open[1]}})
+	}
+}
