@@ -9,6 +9,7 @@
 //   - Every SQL block says how it is tested: <!-- test: postgresql mysql sqlite insert -->
 //     runs it on those databases and looks for the row. Grants are run by package migrations.
 //   - Every link within the repository leads somewhere.
+//   - Every Go name in the text, such as inbox.New, is in its package.
 //   - docs/architecture.md names every package, and nothing that is not there.
 //   - docs/hazards.md has every hazard that Go files cite by name, each with a picture, a rule
 //     and tests that exist.

@@ -35,7 +35,7 @@ func public(t *testing.T, folder string) bool {
 	}
 	// Programs, and the modules of their own.
 	switch top, _, _ := strings.Cut(folder, "/"); top {
-	case "bench", "cmd", "dev", "examples":
+	case "bench", "cmd", "dev", "examples", "rigs":
 		return false
 	}
 	for _, file := range goFiles(t, folder) {

@@ -30,10 +30,10 @@ func (b block) directive(name string) (string, bool) {
 	return strings.TrimSpace(text), ok
 }
 
-// documents lists README.md, docs and the other Markdown files, relative to root.
+// documents lists README.md, CHANGELOG.md, docs and the other Markdown files, relative to root.
 func documents(t *testing.T) []string {
 	t.Helper()
-	files := []string{"README.md"}
+	files := []string{"README.md", "CHANGELOG.md"}
 	for _, pattern := range []string{"*/README.md", "docs/*.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		require.NoError(t, err)
