@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -31,7 +33,7 @@ type load struct {
 	written   atomic.Int64
 	rolled    atomic.Int64
 	mu        sync.Mutex
-	committed []Event
+	committed []history.Event
 }
 
 // TestWriterStress is the promise under load: 32 writers, of whom one transaction in
@@ -132,7 +134,7 @@ func (l *load) transaction(ctx context.Context) error {
 	return nil
 }
 
-func (l *load) tryTransaction(ctx context.Context) (events []Event, err error) {
+func (l *load) tryTransaction(ctx context.Context) (events []history.Event, err error) {
 	tx, err := l.db.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -152,8 +154,11 @@ func (l *load) tryTransaction(ctx context.Context) (events []Event, err error) {
 	pause(ctx)
 	for range 1 + rand.N(4) {
 		version++
-		e := Event{Key: aggregate, Version: version, ID: uuid.New()}
-		if err := l.ob.Add(ctx, tx, outbox.Event{ID: e.ID, Topic: l.topic, Key: e.Key, Payload: fmt.Append(nil, e.Version)}); err != nil {
+		payload := fmt.Append(nil, version)
+		e := history.Event{
+			Topic: l.topic, Key: aggregate, Version: version, ID: uuid.New(), Sum: crc32.ChecksumIEEE(payload),
+		}
+		if err := l.ob.Add(ctx, tx, outbox.Event{ID: e.ID, Topic: e.Topic, Key: e.Key, Payload: payload}); err != nil {
 			return nil, err
 		}
 		events = append(events, e)

@@ -1,6 +1,12 @@
 package demo
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/postroom/postroom/internal/history"
+)
 
 // Check is one thing that must hold in the end.
 type Check struct {
@@ -12,16 +18,37 @@ type Check struct {
 // checks judges the facts. Each check looks for one kind of fault, so that a fault is
 // found by the check that names it.
 func (f facts) checks() []Check {
+	deliveries, invoices := judge(f.orders, f.delivered), judge(f.orders, f.invoices)
 	return []Check{
 		f.outboxIsEmpty(),
-		f.everyOrderIsDelivered(),
-		f.everyOrderHasOneInvoice(),
-		f.nothingElseExists(),
+		f.everyOrderIsDelivered(deliveries),
+		everyOrderHasOneInvoice(invoices),
+		nothingElseExists(deliveries, invoices),
 		f.rolledBackIsNowhere(),
-		inOrder("the topic has every customer's orders in their order", f.delivered),
-		inOrder("billing made every customer's invoices in their order", f.invoices),
+		f.inOrder("the topic has every customer's orders in their order", f.delivered),
+		f.inOrder("billing made every customer's invoices in their order", f.invoices),
 		f.everyCopyIsDropped(),
 	}
+}
+
+// judge compares places where orders arrived, as messages or invoices, with those that were written.
+func judge(written, arrived []order) history.Findings {
+	events, arrivals := make([]history.Event, len(written)), make([]history.Arrival, len(arrived))
+	for i, o := range written {
+		events[i] = o.fact()
+	}
+	for i, o := range arrived {
+		arrivals[i] = history.Arrival{Event: o.fact(), Offset: int64(i)}
+	}
+	return history.Check(events, arrivals)
+}
+
+// fact is the order as the checker of histories knows it. Its content counts: a message that was changed on the way is
+// not the order that the shop wrote.
+func (o order) fact() history.Event {
+	e := history.Event{Topic: topic, Key: o.Customer, Version: o.Nth, Sum: uint32(o.Cents)}
+	binary.BigEndian.PutUint64(e.ID[:], uint64(o.ID))
+	return e
 }
 
 // check is OK unless there are faults.
@@ -33,49 +60,22 @@ func (f facts) outboxIsEmpty() Check {
 	return check("the outbox is empty", f.waiting, fmt.Sprintf("%s events wait in it", number(int64(f.waiting))))
 }
 
-func (f facts) everyOrderIsDelivered() Check {
-	delivered, missing := byID(f.delivered), 0
-	for _, o := range f.orders {
-		if delivered[o.ID] == 0 {
-			missing++
-		}
-	}
+func (f facts) everyOrderIsDelivered(deliveries history.Findings) Check {
+	missing := deliveries.Count(history.Lost)
 	return check("every committed order is in the topic", missing,
 		fmt.Sprintf("%s of %s", number(int64(len(f.orders)-missing)), number(int64(len(f.orders)))))
 }
 
-func (f facts) everyOrderHasOneInvoice() Check {
-	invoices, none, several := byID(f.invoices), 0, 0
-	for _, o := range f.orders {
-		switch n := invoices[o.ID]; {
-		case n == 0:
-			none++
-		case n > 1:
-			several++
-		}
-	}
-	return check("every committed order has one invoice", none+several,
-		fmt.Sprintf("%s without one, %s with more than one", number(int64(none)), number(int64(several))))
+func everyOrderHasOneInvoice(invoices history.Findings) Check {
+	none, more := invoices.Count(history.Lost), invoices.Count(history.Duplicates)
+	return check("every committed order has one invoice", none+more,
+		fmt.Sprintf("%s without one, %s invoices too many", number(int64(none)), number(int64(more))))
 }
 
-// nothingElseExists compares whole orders: a message whose content was changed on the
-// way is not the order that the shop wrote.
-func (f facts) nothingElseExists() Check {
-	written := make(map[order]bool, len(f.orders))
-	for _, o := range f.orders {
-		written[o] = true
-	}
-	strange := func(orders []order) (n int) {
-		for _, o := range orders {
-			if !written[o] {
-				n++
-			}
-		}
-		return n
-	}
-	messages, invoices := strange(f.delivered), strange(f.invoices)
-	return check("no message and no invoice is of anything else", messages+invoices,
-		fmt.Sprintf("%s messages, %s invoices", number(int64(messages)), number(int64(invoices))))
+func nothingElseExists(deliveries, invoices history.Findings) Check {
+	strange := func(f history.Findings) int { return f.Count(history.Uncommitted) + f.Count(history.Altered) }
+	return check("no message and no invoice is of anything else", strange(deliveries)+strange(invoices),
+		fmt.Sprintf("%s messages, %s invoices", number(int64(strange(deliveries))), number(int64(strange(invoices)))))
 }
 
 func (f facts) rolledBackIsNowhere() Check {
@@ -89,21 +89,11 @@ func (f facts) rolledBackIsNowhere() Check {
 		fmt.Sprintf("%s rolled back, %s found", number(int64(len(f.rolledBack))), number(int64(there))))
 }
 
-// inOrder looks at the first copy of each order: copies may repeat what was before.
-// Numbers that are missing are the other checks' business.
-func inOrder(name string, orders []order) Check {
-	seen, latest, wrong := make(map[int64]bool, len(orders)), make(map[string]int64), 0
-	for _, o := range orders {
-		if seen[o.ID] {
-			continue
-		}
-		seen[o.ID] = true
-		if o.Nth <= latest[o.Customer] {
-			wrong++
-		}
-		latest[o.Customer] = max(latest[o.Customer], o.Nth)
-	}
-	return check(name, wrong, fmt.Sprintf("%s of %s too late", number(int64(wrong)), number(int64(len(seen)))))
+// inOrder looks at the first copy of each order: copies may repeat what was before. An order that was rolled back and is
+// there nevertheless counts: its number was given again. What is missing is the other checks' business.
+func (f facts) inOrder(name string, arrived []order) Check {
+	wrong := judge(slices.Concat(f.orders, f.rolledBack), arrived).Count(history.FirstOutOfOrder)
+	return check(name, wrong, fmt.Sprintf("%s of %s too late", number(int64(wrong)), number(int64(len(byID(arrived))))))
 }
 
 func (f facts) everyCopyIsDropped() Check {

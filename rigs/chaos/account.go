@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/postroom/postroom/internal/history"
 )
 
 // account is what the writers did, kept outside the database under test. It is safe for
@@ -23,7 +25,7 @@ type transactionName struct{ writer, number int }
 // written is a transaction that came as far as its end.
 type written struct {
 	transactionName
-	events  []Event
+	events  []history.Event
 	outcome outcome
 }
 
@@ -66,7 +68,7 @@ type Account struct {
 // settle decides by the ledger what became of the unknown, and returns all events that
 // were committed. It fails where the account itself cannot be right: then nothing was
 // proved, whatever the relay did.
-func (a *account) settle(ledger map[transactionName]bool) (events []Event, sum Account, err error) {
+func (a *account) settle(ledger map[transactionName]bool) (events []history.Event, sum Account, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	sum.Cut = a.troubled
@@ -99,11 +101,11 @@ func (a *account) settle(ledger map[transactionName]bool) (events []Event, sum A
 }
 
 // gapless checks that the versions of each key are 1, 2, 3 and so on, each once.
-func gapless(events []Event) error {
-	versions := make(map[Key][]int64)
+func gapless(events []history.Event) error {
+	versions := make(map[history.Key][]int64)
 	for _, e := range events {
 		if e.Key != "" {
-			key := Key{Topic: e.Topic, Name: e.Key}
+			key := history.Key{Topic: e.Topic, Name: e.Key}
 			versions[key] = append(versions[key], e.Version)
 		}
 	}

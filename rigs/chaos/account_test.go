@@ -5,6 +5,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/history"
 )
 
 // accountOf has one transaction of one event for each outcome, numbered from 0.
@@ -17,7 +19,7 @@ func accountOf(outcomes ...outcome) *account {
 		}
 		a.note(written{
 			transactionName: transactionName{writer: 1, number: number},
-			events:          []Event{{ID: uuid.UUID{byte(number)}, Topic: "orders", Key: "k", Version: version}},
+			events:          []history.Event{{ID: uuid.UUID{byte(number)}, Topic: "orders", Key: "k", Version: version}},
 			outcome:         o,
 		})
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/history"
 )
 
 const (
@@ -54,7 +56,7 @@ func (r *run) writeFile(name string, write func(io.Writer) error) error {
 	return errors.Join(write(file), file.Close())
 }
 
-func (r *run) writeCase(ctx context.Context, to io.Writer, o Offender) error {
+func (r *run) writeCase(ctx context.Context, to io.Writer, o history.Offender) error {
 	var b strings.Builder
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	say("%s\n\nseed %d\n\nwhat Kafka has of its key:", o, r.settings.Seed)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/internal/servertest"
 )
 
@@ -195,10 +196,10 @@ func standbyIsPromoted(t *testing.T, s *site) {
 	require.NotEmpty(t, lost, "the standby had everything: it does not lag")
 	// Versions that were lost are given again. What consumers saw of them is of a history
 	// that has ended; it was committed, and is judged above.
-	kept := slices.DeleteFunc(slices.Clone(arrived), func(a Arrival) bool { return lost[a.ID] })
+	kept := slices.DeleteFunc(slices.Clone(arrived), func(a history.Arrival) bool { return lost[a.ID] })
 	found := s.judge(after, kept)
 	if s.settings.Mode == AtLeastOnce {
-		require.Positive(t, found.Count(Duplicates), "nothing came back")
+		require.Positive(t, found.Count(history.Duplicates), "nothing came back")
 	}
 }
 

@@ -10,7 +10,7 @@
 // process owns the lease when trouble comes is up to the machine: a seed repeats the load
 // and the blows, not the interleaving.
 //
-// Check, which judges, shares no code with the relay. The writers use package outbox, as
+// Package history, which judges, shares no code with the relay. The writers use package outbox, as
 // a service does.
 //
 // RunBank proves package inbox's promise in the same way: consumer processes move money

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/internal/servertest"
 )
 
@@ -135,10 +136,10 @@ func movesToAStandby(t *testing.T, s *site, make func(t *testing.T, fresh func(s
 	}
 	require.NotEmpty(t, lost, "the standby had everything: it does not lag")
 	// As in standbyIsPromoted: what was lost is of a history that has ended.
-	kept := slices.DeleteFunc(s.arrived(), func(a Arrival) bool { return lost[a.ID] })
+	kept := slices.DeleteFunc(s.arrived(), func(a history.Arrival) bool { return lost[a.ID] })
 	found := s.judge(after, kept)
 	if s.settings.Mode == AtLeastOnce {
-		require.Positive(t, found.Count(Duplicates), "nothing came back")
+		require.Positive(t, found.Count(history.Duplicates), "nothing came back")
 	}
 }
 

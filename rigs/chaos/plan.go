@@ -154,9 +154,6 @@ func (p Plan) rng(purpose, number uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(p.Seed, purpose+number))
 }
 
-// Key names an aggregate, and the topic that its events go to.
-type Key struct{ Topic, Name string }
-
 // Transaction is what a writer does in one transaction.
 type Transaction struct {
 	// Keys are locked in this order; no two transactions lock in another one.

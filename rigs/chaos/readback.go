@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/history"
 )
 
 // readBack visits every record of the topics from the beginning to the present end, as a
@@ -100,9 +102,9 @@ func ends(ctx context.Context, admin *kadm.Client, topics []string) (map[place]i
 
 // arrival reads a record as any consumer would: the id from the header, the version from
 // the value. What cannot be read stays zero, and is then not what was committed.
-func arrival(r *kgo.Record) Arrival {
-	a := Arrival{
-		Event:     Event{Topic: r.Topic, Key: string(r.Key), Sum: crc32.ChecksumIEEE(r.Value)},
+func arrival(r *kgo.Record) history.Arrival {
+	a := history.Arrival{
+		Event:     history.Event{Topic: r.Topic, Key: string(r.Key), Sum: crc32.ChecksumIEEE(r.Value)},
 		Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp,
 	}
 	for _, h := range r.Headers {

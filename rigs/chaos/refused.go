@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -62,10 +63,10 @@ func (r *refusals) write(ctx context.Context, number int) (outcome, error) {
 	return done.outcome, err
 }
 
-func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName) (events []Event, err error) {
+func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName) (events []history.Event, err error) {
 	var rows []outbox.Event
 	for _, p := range r.plan.Burst(name.number) {
-		e := Event{ID: p.ID, Topic: r.topic}
+		e := history.Event{ID: p.ID, Topic: r.topic}
 		if p.Key >= 0 {
 			e.Key, e.Version = fmt.Sprintf("refused-%d-%d", name.number, p.Key), 1
 		}
@@ -86,7 +87,7 @@ func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName) (
 }
 
 // settle takes the bursts out of the ledger, and returns the events of those that committed.
-func (r *refusals) settle(ledger map[transactionName]bool) ([]Event, Account, error) {
+func (r *refusals) settle(ledger map[transactionName]bool) ([]history.Event, Account, error) {
 	bursts := make(map[transactionName]bool)
 	for name := range ledger {
 		if name.writer == burstWriter {
@@ -98,7 +99,7 @@ func (r *refusals) settle(ledger map[transactionName]bool) ([]Event, Account, er
 }
 
 // parked returns the events in outbox_parked, in the order in which they were parked.
-func (d *database) parked(ctx context.Context) (events []Event, err error) {
+func (d *database) parked(ctx context.Context) (events []history.Event, err error) {
 	rows, err := d.admin.QueryContext(ctx, "SELECT event_id, topic, event_key, payload FROM outbox_parked ORDER BY seq")
 	if err != nil {
 		return nil, fmt.Errorf("read the parked events: %w", err)
@@ -108,7 +109,7 @@ func (d *database) parked(ctx context.Context) (events []Event, err error) {
 		var id string
 		var key sql.NullString
 		var payload []byte
-		var e Event
+		var e history.Event
 		if err := rows.Scan(&id, &e.Topic, &key, &payload); err != nil {
 			return nil, err
 		}

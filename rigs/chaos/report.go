@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/internal/history"
 )
 
 // Report is what a run proved.
@@ -37,7 +39,7 @@ type Report struct {
 	// Cases is the directory with what is known about the offenders.
 	Cases string `json:"cases,omitempty"`
 
-	findings Findings
+	findings history.Findings
 }
 
 // Blows counts the trouble that was made.
@@ -61,10 +63,10 @@ type Blows struct {
 
 // Result is the count of one property.
 type Result struct {
-	Property  Property `json:"property"`
-	Count     int      `json:"count"`
-	Judged    bool     `json:"judged"` // false: reported only, the mode promises nothing
-	Offenders []string `json:"offenders,omitempty"`
+	Property  history.Property `json:"property"`
+	Count     int              `json:"count"`
+	Judged    bool             `json:"judged"` // false: reported only, the mode promises nothing
+	Offenders []string         `json:"offenders,omitempty"`
 }
 
 // Passed reports whether everything held that the mode promises.
@@ -73,11 +75,11 @@ func (r *Report) Passed() bool {
 }
 
 // Broken lists the properties that the mode promises and the run has broken.
-func (r *Report) Broken() []Property { return r.findings.Broken(r.Mode) }
+func (r *Report) Broken() []history.Property { return r.findings.Broken(r.Mode) }
 
-func (r *Report) judge(f Findings) {
+func (r *Report) judge(f history.Findings) {
 	r.findings = f
-	for _, p := range Properties() {
+	for _, p := range history.Properties() {
 		result := Result{Property: p, Count: f.Count(p), Judged: !r.Mode.Allows(p)}
 		if f[p] != nil {
 			for _, o := range f[p].Offenders {

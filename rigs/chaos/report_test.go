@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/history"
 )
 
 func text(t *testing.T, r *Report) string {
@@ -19,8 +21,8 @@ func text(t *testing.T, r *Report) string {
 
 func TestTheReportHasALineForEachProperty(t *testing.T) {
 	r := &Report{Database: PostgreSQL, Mode: AtLeastOnce, Seed: 42}
-	found := Findings{}
-	found.add(Duplicates, Arrival{Event: Event{ID: uuid.UUID{1}}, Offset: 7}, "again")
+	again := history.Offender{Arrival: history.Arrival{Event: history.Event{ID: uuid.UUID{1}}, Offset: 7}, Note: "again"}
+	found := history.Findings{history.Duplicates: {Count: 1, Offenders: []history.Offender{again}}}
 	r.judge(found)
 	require.True(t, r.Passed())
 	said := text(t, r)
@@ -42,7 +44,7 @@ func TestTheReportHasALineForEachProperty(t *testing.T) {
 func TestAProblemFailsARunWhoseHistoryIsRight(t *testing.T) {
 	r := &Report{Mode: AtLeastOnce}
 	require.False(t, r.Passed(), "nothing was judged")
-	r.judge(Findings{})
+	r.judge(history.Findings{})
 	require.True(t, r.Passed())
 	r.problem("relay-%d ended with 1", 2)
 	require.False(t, r.Passed())

@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -286,7 +287,7 @@ func (r *run) judge(ctx context.Context) error {
 	}
 	reading, cancel := context.WithTimeout(ctx, readFor)
 	defer cancel()
-	var arrived []Arrival
+	var arrived []history.Arrival
 	err = readBack(reading, r.servers.Address(kafka), r.topics, r.settings.Mode, func(record *kgo.Record) {
 		arrived = append(arrived, arrival(record))
 	})
@@ -294,8 +295,8 @@ func (r *run) judge(ctx context.Context) error {
 		return err
 	}
 	r.report.Arrived = len(arrived)
-	found, others := CheckRefused(refused, parked, arrived)
-	found.merge(Check(events, others))
+	found, others := history.CheckRefused(refused, parked, arrived)
+	found.Merge(history.Check(events, others))
 	r.report.judge(found)
 	return nil
 }

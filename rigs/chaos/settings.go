@@ -6,12 +6,23 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/postroom/postroom/internal/history"
 )
 
 // Databases that a run may be against, by the names that dev/services has for them.
 const (
 	PostgreSQL = "postgres"
 	MariaDB    = "mariadb"
+)
+
+// Mode is a mode of delivery, as relay run calls it.
+type Mode = history.Mode
+
+// The modes.
+const (
+	AtLeastOnce = history.AtLeastOnce
+	ExactlyOnce = history.ExactlyOnce
 )
 
 // Consumers in the place of a mode asks for the run of consumers, RunBank, which has no

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -163,7 +164,7 @@ func (s *site) wait(what string, cond func() bool) {
 }
 
 // committed settles the account by what a database says.
-func (s *site) committed(d *database) []Event {
+func (s *site) committed(d *database) []history.Event {
 	s.t.Helper()
 	ledger, err := d.ledger(s.t.Context())
 	require.NoError(s.t, err)
@@ -173,7 +174,7 @@ func (s *site) committed(d *database) []Event {
 	return events
 }
 
-func (s *site) arrived() (all []Arrival) {
+func (s *site) arrived() (all []history.Arrival) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), disasterPatience)
 	defer cancel()
@@ -183,10 +184,10 @@ func (s *site) arrived() (all []Arrival) {
 }
 
 // judge checks what arrived against what was committed, by the promises of the mode.
-func (s *site) judge(committed []Event, arrived []Arrival) Findings {
+func (s *site) judge(committed []history.Event, arrived []history.Arrival) history.Findings {
 	s.t.Helper()
-	found := Check(committed, arrived)
-	for _, p := range Properties() {
+	found := history.Check(committed, arrived)
+	for _, p := range history.Properties() {
 		s.t.Logf("%s: %d", p, found.Count(p))
 	}
 	for _, p := range found.Broken(s.settings.Mode) {
@@ -195,7 +196,7 @@ func (s *site) judge(committed []Event, arrived []Arrival) Findings {
 	return found
 }
 
-func ids(events []Event) map[uuid.UUID]bool {
+func ids(events []history.Event) map[uuid.UUID]bool {
 	found := make(map[uuid.UUID]bool, len(events))
 	for _, e := range events {
 		found[e.ID] = true

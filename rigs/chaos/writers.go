@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -88,7 +89,7 @@ func (w *writers) transaction(ctx context.Context, writer, number int) {
 }
 
 // fill does all of a transaction but its end, and returns the events that it wrote.
-func (w *writers) fill(ctx context.Context, tx *sql.Tx, planned Transaction, name transactionName) ([]Event, error) {
+func (w *writers) fill(ctx context.Context, tx *sql.Tx, planned Transaction, name transactionName) ([]history.Event, error) {
 	if planned.EarlyID {
 		if _, err := tx.ExecContext(ctx, w.db.sql.earlyID); err != nil {
 			return nil, fmt.Errorf("take a transaction id: %w", err)
@@ -131,9 +132,9 @@ func (w *writers) insert(ctx context.Context, tx *sql.Tx, plain bool, rows []out
 }
 
 // events makes the events of a transaction, and raises the versions of its keys.
-func (w *writers) events(planned Transaction, versions []int64, name transactionName) (events []Event, rows []outbox.Event) {
+func (w *writers) events(planned Transaction, versions []int64, name transactionName) (events []history.Event, rows []outbox.Event) {
 	for _, p := range planned.Events {
-		e := Event{ID: p.ID, Topic: w.topics[0]}
+		e := history.Event{ID: p.ID, Topic: w.topics[0]}
 		if p.Key >= 0 {
 			versions[p.Key]++
 			key := planned.Keys[p.Key]

@@ -1,4 +1,4 @@
-package chaos
+package history
 
 import (
 	"encoding/binary"
@@ -90,6 +90,23 @@ func TestTheCheckerFindsEachFaultAndNothingElse(t *testing.T) {
 			a.ID = uuid.New()
 			h.insert(2, a)
 		}, map[Property]int{Uncommitted: 1}},
+		// Rolled back, and its version committed by another transaction: the same key and version under another ID.
+		"one event of a transaction that rolled back, beside that of its version": {func(h *history) {
+			a := h.arrived[h.index("b", 3)]
+			a.ID = uuid.New()
+			h.insert(h.index("b", 3), a)
+		}, map[Property]int{Uncommitted: 1}},
+		"two events of one version": {func(h *history) {
+			a := h.arrived[h.index("b", 3)]
+			a.ID = uuid.New()
+			h.committed = append(h.committed, a.Event)
+			h.insert(h.index("b", 3), a)
+		}, map[Property]int{FirstOutOfOrder: 1, OutOfOrder: 1}},
+		"everything lost": {func(h *history) { h.arrived = nil }, map[Property]int{Lost: 15}},
+		"one that came last": {func(h *history) {
+			h.arrived = append(h.arrived[1:], h.arrived[0])
+			h.number()
+		}, map[Property]int{FirstOutOfOrder: 1, OutOfOrder: 1}},
 		"one event sent under another key": {func(h *history) {
 			h.arrived[h.index("b", 3)].Key = "c"
 		}, map[Property]int{Altered: 1}},

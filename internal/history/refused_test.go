@@ -1,4 +1,4 @@
-package chaos
+package history
 
 import (
 	"slices"
@@ -72,7 +72,7 @@ func TestTheCheckerFindsEachFaultOfRefusedEventsAndNothingElse(t *testing.T) {
 			o.parked = slices.Clone(o.refused)
 			test.damage(&o)
 			found, others := CheckRefused(o.refused, o.parked, o.arrived)
-			found.merge(Check(o.committed, others))
+			found.Merge(Check(o.committed, others))
 			require.Equal(t, test.want, counts(found))
 		})
 	}
@@ -85,7 +85,7 @@ func TestMergedFindingsKeepTheFirstOffenders(t *testing.T) {
 		b.add(Lost, Arrival{Offset: int64(shown + i)}, "")
 	}
 	b.add(Altered, Arrival{}, "")
-	a.merge(b)
+	a.Merge(b)
 	require.Equal(t, 2*shown, a.Count(Lost))
 	require.Len(t, a[Lost].Offenders, shown)
 	require.Equal(t, int64(0), a[Lost].Offenders[0].Offset)

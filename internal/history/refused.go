@@ -1,4 +1,4 @@
-package chaos
+package history
 
 import "github.com/google/uuid"
 
@@ -45,16 +45,4 @@ func CheckRefused(refused, parked []Event, arrived []Arrival) (found Findings, o
 		others = append(others, a)
 	}
 	return found, others
-}
-
-// merge adds the findings of another check.
-func (f Findings) merge(other Findings) {
-	for p, finding := range other {
-		if f[p] == nil {
-			f[p] = &Finding{}
-		}
-		f[p].Count += finding.Count
-		all := append(f[p].Offenders, finding.Offenders...)
-		f[p].Offenders = all[:min(shown, len(all))]
-	}
 }
