@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/gaps"
 )
 
 // checkpoint says which ids no read has to ask for: those up to UpTo that are in none of the
@@ -86,7 +87,7 @@ func (k *keeper) checkpointIsWrong() bool {
 func (c *cursor) updateCheckpoint(now time.Time) {
 	held, _, _ := c.inFlight.counts()
 	before := c.keeper.checkpoint.Load()
-	if held+len(c.shelf.rows)+len(c.gaps.gaps) == 0 && before != nil && before.UpTo == c.head && len(before.Open) == 0 {
+	if held+len(c.shelf.rows)+c.gaps.Len() == 0 && before != nil && before.UpTo == c.head && len(before.Open) == 0 {
 		return
 	}
 	if c.head == 0 || held+len(c.shelf.rows) > 64 && now.Before(c.checkpointDue) {
@@ -104,7 +105,7 @@ func (c *cursor) updateCheckpoint(now time.Time) {
 
 // uncertainIDs lists what a start has to ask for below the head.
 func (c *cursor) uncertainIDs() []dialect.Range {
-	open := c.gaps.ranges()
+	open := c.gaps.Ranges()
 	one := func(id int64) {
 		if last := len(open) - 1; last >= 0 && open[last].Hi == id-1 {
 			open[last].Hi = id
@@ -119,17 +120,7 @@ func (c *cursor) uncertainIDs() []dialect.Range {
 		one(row.id)
 	}
 	slices.SortFunc(open, func(a, b dialect.Range) int { return cmp.Compare(a.Lo, b.Lo) })
-	few := gapSet{max: checkpointRanges}
-	for _, r := range open {
-		last := len(few.gaps) - 1
-		if last >= 0 && r.Lo <= few.gaps[last].Hi+1 { // a range of merged gaps holds rows in flight
-			few.gaps[last].Hi = max(few.gaps[last].Hi, r.Hi)
-			continue
-		}
-		few.gaps = append(few.gaps, gap{Range: r})
-	}
-	few.merge()
-	return few.ranges()
+	return gaps.Merged(open, checkpointRanges)
 }
 
 // reloadCheckpoint asks the lease row after an error.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/gaps"
 )
 
 // cursor is how far a session has read: every id up to the head was seen, or is in a gap. It
@@ -19,8 +20,8 @@ type cursor struct {
 	shelf    *shelf // its rows are known, though not in flight
 
 	head    int64
-	gaps    gapSet
-	probe   writerProbe
+	gaps    gaps.Set
+	probe   gaps.Probe
 	sweeper sweeper
 
 	checkpointStale bool      // the checkpoint has to be read from the lease row
@@ -34,7 +35,7 @@ type cursor struct {
 func newCursor(r *Relay, k *keeper, flights *inFlightSet, shelf *shelf) *cursor {
 	return &cursor{
 		relay: r, keeper: k, lease: k.lease, inFlight: flights, shelf: shelf,
-		gaps: gapSet{max: r.cfg.maxGaps}, probe: newWriterProbe(r.store.TornReads()),
+		gaps: gaps.New(r.cfg.maxGaps), probe: gaps.NewProbe(r.store.TornReads()),
 		typical: r.cfg.MaxInFlightBytes/firstRead + 1, budget: newReadBudget(r.cfg),
 	}
 }
@@ -56,8 +57,8 @@ type batch struct {
 // has seen, and returns the records that are not in flight. With an error it returns those
 // that it had seen before.
 func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error) {
-	forget := c.gaps.proven()
-	q := dialect.ReadQuery{Gaps: c.gaps.ranges(), Asleep: c.gaps.asleep(), Head: c.head, Limit: limit + c.returning()}
+	forget := c.gaps.Proven()
+	q := dialect.ReadQuery{Gaps: c.gaps.Ranges(), Asleep: c.gaps.Asleep(), Head: c.head, Limit: limit + c.returning()}
 	c.inFlight.beginRead()
 	defer c.inFlight.endRead()
 	b, failed := c.collect(ctx, q, limit, bytes, nil)
@@ -72,7 +73,7 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 	if b.cut && b.last <= c.head {
 		forget = nil // not all gaps were shown; a row above the head comes after all of them
 	} else {
-		c.gaps.noteRead()
+		c.gaps.NoteRead()
 	}
 	c.lastFound = len(b.records)
 	if len(b.records) > 0 {
@@ -80,7 +81,7 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 		c.typical = max(b.size/int64(len(b.records)), c.typical*3/4, recordOverhead)
 	}
 	newHead := max(c.head, b.last)
-	c.gaps.advance(c.head, newHead, b.ids, forget)
+	c.gaps.Advance(c.head, newHead, b.ids, forget)
 	c.head = newHead
 	return b, failed
 }
@@ -88,7 +89,7 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 // returning is how many rows in flight a read may show again: none as a rule, all of
 // them where gaps were merged over them, and until a read from the start has passed them.
 func (c *cursor) returning() int {
-	if !c.gaps.coarse() && c.head >= c.inFlight.highest() {
+	if !c.gaps.Coarse() && c.head >= c.inFlight.highest() {
 		return 0
 	}
 	held, _, _ := c.inFlight.counts()
@@ -155,13 +156,36 @@ func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, by
 // resume makes the next read ask for what is not proved.
 func (c *cursor) resume() {
 	c.head = 0
-	c.gaps.reset()
+	c.gaps.Reset()
 	p := c.keeper.checkpoint.Load()
 	if p == nil {
 		return
 	}
 	c.head = p.UpTo
 	for _, open := range p.Open {
-		c.gaps.gaps = append(c.gaps.gaps, gap{Range: dialect.Range{Lo: open[0], Hi: open[1]}})
+		c.gaps.Add(dialect.Range{Lo: open[0], Hi: open[1]})
 	}
+}
+
+// probeDue reports whether to look at the open writers.
+func (c *cursor) probeDue() bool {
+	if c.gaps.Crowded() && !c.probe.Cached {
+		return true
+	}
+	return c.gaps.Waiting() && c.probe.Due(time.Now())
+}
+
+// probeWriters finds out which gaps can be forgotten. It comes after a read, never during one: a
+// writer that took an id which the read missed is still open, or what it wrote is
+// visible to the next read.
+func (c *cursor) probeWriters(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
+	defer cancel()
+	w, err := c.relay.store.Writers(ctx)
+	c.probe.Schedule(time.Now(), err == nil && w.Known)
+	if err != nil {
+		return err
+	}
+	c.gaps.Observe(w)
+	return nil
 }

@@ -459,7 +459,7 @@ func (r *modelRelay) obey() {
 func (r *modelRelay) look() {
 	if r.session != nil {
 		_ = r.session.cursor.probeWriters(context.Background())
-		r.session.cursor.gaps.merge()
+		r.session.cursor.gaps.Merge()
 	}
 }
 

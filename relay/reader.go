@@ -80,7 +80,7 @@ func (s *session) readRound(ctx context.Context) (found, limit int, err error) {
 			return found, limit, err
 		}
 	}
-	s.cursor.gaps.merge()
+	s.cursor.gaps.Merge()
 	return found, limit, s.cursor.stepSweep(ctx, found, limit)
 }
 
@@ -166,7 +166,7 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 // shelfRoom is how many more rows the shelf may hold. Merged gaps show its rows again in
 // each read, so then it must be small.
 func (s *session) shelfRoom() int {
-	if s.cursor.gaps.coarse() {
+	if s.cursor.gaps.Coarse() {
 		return s.relay.cfg.MaxInFlight - len(s.isolation.shelf.rows)
 	}
 	return maxShelved - len(s.isolation.shelf.rows)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/gaps"
 )
 
 // session claims the lease and opens a session by hand, with nobody to end its reader.
@@ -218,6 +219,25 @@ func TestAStopEndsAnOpenThatHangs(t *testing.T) {
 	require.NoError(t, stop())
 }
 
+// deadGaps returns gaps whose writers have all ended.
+func deadGaps(ranges ...dialect.Range) gaps.Set {
+	set := gaps.New(512)
+	for _, r := range ranges {
+		set.Add(r)
+	}
+	set.Observe(dialect.Writers{Known: true})
+	return set
+}
+
+// mergedGap returns one gap that covers ids which were seen.
+func mergedGap(first, last int64) gaps.Set {
+	set := gaps.New(1)
+	set.Add(dialect.Range{Lo: first, Hi: first})
+	set.Add(dialect.Range{Lo: last, Hi: last})
+	set.Merge()
+	return set
+}
+
 // A read that is cut short above the head has shown all of its gaps. Under a steady backlog
 // every read is cut: a gap over millions of deleted rows would be asked for, and stepped
 // over, in each of them.
@@ -226,11 +246,11 @@ func TestAReadThatIsCutAboveTheHeadForgetsDeadGaps(t *testing.T) {
 	b.commit("k", numbered("k", 12)...)
 	s := b.session()
 	s.cursor.head = 7
-	s.cursor.gaps.gaps = []gap{{Range: dialect.Range{Lo: 2, Hi: 3}, proof: &proof{done: true}}}
+	s.cursor.gaps = deadGaps(dialect.Range{Lo: 2, Hi: 3})
 	read, err := s.cursor.read(t.Context(), 4, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, read.records, 4) // 2, 3, 8 and 9 of 12
-	require.Empty(t, s.cursor.gaps.gaps)
+	require.Zero(t, s.cursor.gaps.Len())
 	require.Equal(t, int64(9), s.cursor.head)
 }
 
@@ -240,12 +260,8 @@ func TestACutReadForgetsNoGap(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.commit("k", numbered("k", 7)...)
 	s := b.session()
-	dead := &proof{done: true}
 	s.cursor.head = 7
-	s.cursor.gaps.gaps = []gap{
-		{Range: dialect.Range{Lo: 2, Hi: 3}, proof: dead},
-		{Range: dialect.Range{Lo: 5, Hi: 6}, proof: dead},
-	}
+	s.cursor.gaps = deadGaps(dialect.Range{Lo: 2, Hi: 3}, dialect.Range{Lo: 5, Hi: 6})
 	first, err := s.cursor.read(t.Context(), 2, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, first.records, 2)
@@ -254,7 +270,7 @@ func TestACutReadForgetsNoGap(t *testing.T) {
 	require.Len(t, second.records, 2, "rows 5 and 6 are lost until the sweep finds them")
 	_, err = s.cursor.read(t.Context(), 10, 1<<20)
 	require.NoError(t, err)
-	require.Empty(t, s.cursor.gaps.gaps)
+	require.Zero(t, s.cursor.gaps.Len())
 }
 
 // Where gaps were merged, rows in flight come back from between them. However many: the
@@ -267,7 +283,7 @@ func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
 	first, err := s.cursor.read(t.Context(), 10, 1<<20)
 	require.NoError(t, err)
 	require.True(t, s.deliver(t.Context(), s.isolation.holdBack(t.Context(), first.records)))
-	s.cursor.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
+	s.cursor.gaps = mergedGap(1, 4)
 	b.commit("k", "k5")
 	for name, again := range map[string]func(){"from a merged gap": func() {}, "from the start": s.startOver} {
 		again()
@@ -275,7 +291,7 @@ func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, second.records, 1, name)
 		s.cursor.head = 4
-		s.cursor.gaps.gaps = []gap{{Range: dialect.Range{Lo: 1, Hi: 4}, coarse: true}}
+		s.cursor.gaps = mergedGap(1, 4)
 	}
 }
 

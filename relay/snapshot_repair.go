@@ -24,9 +24,7 @@ func (c *cursor) repairSnapshot(ctx context.Context, b *batch, limit int, bytes 
 	if len(latest) == 0 {
 		return nil
 	}
-	after := gapSet{gaps: slices.Clone(c.gaps.gaps)}
-	after.advance(c.head, max(c.head, b.last), b.ids, nil)
-	below := slices.DeleteFunc(after.ranges(), func(r dialect.Range) bool { return r.Lo > b.last })
+	below := slices.DeleteFunc(c.gaps.After(c.head, max(c.head, b.last), b.ids), func(r dialect.Range) bool { return r.Lo > b.last })
 	if len(below) == 0 {
 		return nil
 	}

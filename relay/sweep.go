@@ -79,7 +79,7 @@ func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 }
 
 func (c *cursor) beginSweep(ctx context.Context) {
-	sw := sweep{head: c.head, gaps: c.gaps.ranges(), held: c.inFlight.list(), shelf: c.shelf.ids()}
+	sw := sweep{head: c.head, gaps: c.gaps.Ranges(), held: c.inFlight.list(), shelf: c.shelf.ids()}
 	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	running := make(chan sweepResult, 1)
 	c.sweeper.running, c.sweeper.stop = running, cancel

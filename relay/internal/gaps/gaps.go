@@ -1,4 +1,9 @@
-package relay
+// Package gaps keeps which ids below the head of a table may still get a row.
+//
+// Ids are given before commits, and not in their order. A Set holds the ids that no read has
+// shown, and forgets one only when every transaction that could fill it has ended and a later
+// read has not shown a row. The package does no I/O. Nothing in it is safe for concurrent use.
+package gaps
 
 import (
 	"maps"
@@ -34,8 +39,8 @@ type proof struct {
 	done bool                      // all have ended
 }
 
-// gapSet holds disjoint gaps in ascending order.
-type gapSet struct {
+// Set holds disjoint gaps in ascending order.
+type Set struct {
 	gaps []gap
 	max  int
 	// idle are the open writers that do nothing, by ID. One that was forgotten would
@@ -50,11 +55,42 @@ type idleWriter struct {
 	given int64 // when it was first seen at rest, no higher id had been given out
 }
 
-// reset forgets all that was seen.
-func (s *gapSet) reset() { s.gaps, s.idle = nil, nil }
+// Reset forgets all that was seen.
+func (s *Set) Reset() { s.gaps, s.idle = nil, nil }
 
-// ranges lists the gaps for a read.
-func (s *gapSet) ranges() []dialect.Range {
+// New returns an empty set. It is crowded when it has more than most gaps.
+func New(most int) Set { return Set{max: most} }
+
+// Merged returns ranges, which ascend, as about most ranges that cover them all.
+func Merged(ranges []dialect.Range, most int) []dialect.Range {
+	s := New(most)
+	for _, r := range ranges {
+		last := len(s.gaps) - 1
+		if last >= 0 && r.Lo <= s.gaps[last].Hi+1 { // a range of merged gaps holds rows in flight
+			s.gaps[last].Hi = max(s.gaps[last].Hi, r.Hi)
+			continue
+		}
+		s.Add(r)
+	}
+	s.Merge()
+	return s.Ranges()
+}
+
+// Add adds a gap above all others.
+func (s *Set) Add(r dialect.Range) { s.gaps = append(s.gaps, gap{Range: r}) }
+
+// Len returns the number of gaps.
+func (s *Set) Len() int { return len(s.gaps) }
+
+// After returns the ranges that Advance would leave. The set stays as it is.
+func (s *Set) After(head, newHead int64, ids []int64) []dialect.Range {
+	after := Set{gaps: slices.Clone(s.gaps)}
+	after.Advance(head, newHead, ids, nil)
+	return after.Ranges()
+}
+
+// Ranges lists the gaps for a read.
+func (s *Set) Ranges() []dialect.Range {
 	ranges := make([]dialect.Range, len(s.gaps))
 	for i, g := range s.gaps {
 		ranges[i] = g.Range
@@ -62,10 +98,10 @@ func (s *gapSet) ranges() []dialect.Range {
 	return ranges
 }
 
-// asleep lists for each gap the transactions that alone may fill it, where all of them are
+// Asleep lists for each gap the transactions that alone may fill it, where all of them are
 // known and were open after the last read: while none of them has ended, nothing can be
 // there. nil: the read has to look.
-func (s *gapSet) asleep() (asleep [][]uint64) {
+func (s *Set) Asleep() (asleep [][]uint64) {
 	for i, g := range s.gaps {
 		numbers := g.proof.numbers()
 		if g.due || numbers == nil {
@@ -79,16 +115,16 @@ func (s *gapSet) asleep() (asleep [][]uint64) {
 	return asleep
 }
 
-// noteRead takes in that a read has looked at all gaps.
-func (s *gapSet) noteRead() {
+// NoteRead takes in that a read has looked at all gaps.
+func (s *Set) NoteRead() {
 	for i := range s.gaps {
 		s.gaps[i].due = false
 	}
 }
 
-// proven lists the gaps of which all writers have ended. Taken before a read, they
+// Proven lists the gaps of which all writers have ended. Taken before a read, they
 // may be forgotten after it.
-func (s *gapSet) proven() map[int64]bool {
+func (s *Set) Proven() map[int64]bool {
 	var los map[int64]bool
 	for _, g := range s.gaps {
 		if g.proof != nil && g.proof.done {
@@ -101,10 +137,10 @@ func (s *gapSet) proven() map[int64]bool {
 	return los
 }
 
-// advance takes in a read: ids that came from gaps or above head, ascending, and the
+// Advance takes in a read: ids that came from gaps or above head, ascending, and the
 // new head. Ids seen leave their gaps, ids between them and up to the new head become
 // gaps. forget names, by their first id, the gaps that the read has proved dead.
-func (s *gapSet) advance(head, newHead int64, ids []int64, forget map[int64]bool) {
+func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
 	if len(s.gaps) == 0 && len(ids) == int(newHead-head) {
 		return // the usual case: ids without a hole
 	}
@@ -128,13 +164,13 @@ func (s *gapSet) advance(head, newHead int64, ids []int64, forget map[int64]bool
 	s.gaps = next
 }
 
-// coarse reports whether any gap has ids in it that have been seen.
-func (s *gapSet) coarse() bool {
+// Coarse reports whether any gap has ids in it that have been seen.
+func (s *Set) Coarse() bool {
 	return slices.ContainsFunc(s.gaps, func(g gap) bool { return g.coarse })
 }
 
-// crowded reports whether there are more gaps than one statement should name.
-func (s *gapSet) crowded() bool { return len(s.gaps) > s.max }
+// Crowded reports whether there are more gaps than one statement should name.
+func (s *Set) Crowded() bool { return len(s.gaps) > s.max }
 
 // appendHoles appends what remains of g without the ids seen in it.
 func appendHoles(gaps []gap, g gap, seen []int64) []gap {
@@ -152,14 +188,14 @@ func appendHoles(gaps []gap, g gap, seen []int64) []gap {
 	return gaps
 }
 
-// merge keeps the number of gaps in bounds: neighbours become one range, those first
+// Merge keeps the number of gaps in bounds: neighbours become one range, those first
 // that wait for the same writers, or one that was forgotten would soon hold all gaps; of
 // them the nearest, because the fewest rows lie between them, and among equals the
 // oldest, because they are the first to be proved dead. Nothing is forgotten by it. It
 // follows a look at the writers, so that a merged gap does not wait for a new one each
 // time.
-func (s *gapSet) merge() {
-	if !s.crowded() {
+func (s *Set) Merge() {
+	if !s.Crowded() {
 		return
 	}
 	// Down to half, or every read would merge again.
@@ -218,8 +254,8 @@ func joinProofs(a, b *proof) *proof {
 	return joined
 }
 
-// waiting reports whether a look at the open writers could help.
-func (s *gapSet) waiting() bool {
+// Waiting reports whether a look at the open writers could help.
+func (s *Set) Waiting() bool {
 	for _, g := range s.gaps {
 		if g.proof == nil || !g.proof.done {
 			return true
@@ -228,8 +264,8 @@ func (s *gapSet) waiting() bool {
 	return false
 }
 
-// observe takes in a look at the open writers, made after the last read returned.
-func (s *gapSet) observe(w dialect.Writers) {
+// Observe takes in a look at the open writers, made after the last read returned.
+func (s *Set) Observe(w dialect.Writers) {
 	if !w.Known {
 		return
 	}
@@ -254,7 +290,7 @@ func (s *gapSet) observe(w dialect.Writers) {
 }
 
 // unify lets gaps that wait for the same writers share their proof.
-func (s *gapSet) unify() {
+func (s *Set) unify() {
 	keys := make(map[*proof]string)
 	same := make(map[string]*proof)
 	for i := range s.gaps {
@@ -272,7 +308,7 @@ func (s *gapSet) unify() {
 }
 
 // noteIdle keeps of the writers at rest since when they are.
-func (s *gapSet) noteIdle(w dialect.Writers) {
+func (s *Set) noteIdle(w dialect.Writers) {
 	rests := make(map[string]idleWriter)
 	for _, writer := range w.Open {
 		switch before, ok := s.idle[writer.ID]; {
@@ -288,7 +324,7 @@ func (s *gapSet) noteIdle(w dialect.Writers) {
 
 // mayFill leaves out the writers that were at rest before an id was given out, and are
 // still. The higher the id, the more they are: as many for two ids are the same ones.
-func (s *gapSet) mayFill(id int64, open []dialect.Writer) []dialect.Writer {
+func (s *Set) mayFill(id int64, open []dialect.Writer) []dialect.Writer {
 	if len(s.idle) == 0 {
 		return open
 	}

@@ -1,4 +1,4 @@
-package relay
+package gaps
 
 import (
 	"testing"
@@ -21,13 +21,13 @@ func (c *copiedList) look(now time.Time) (anew bool) {
 // none knows of the others. At fixed intervals they keep it old for one another, for ever.
 func TestRelaysThatShareAServerLeaveOneAnotherTimeToLook(t *testing.T) {
 	const relays, lasts = 16, 2 * time.Minute
-	simulate := func(ended func(l *writerProbe, now time.Time, known bool)) (worst int) {
+	simulate := func(ended func(l *Probe, now time.Time, known bool)) (worst int) {
 		server := &copiedList{}
 		begin := time.Now()
-		all := make([]writerProbe, relays)
+		all := make([]Probe, relays)
 		known := make([]int, relays)
 		for i := range all {
-			all[i] = newWriterProbe(true)
+			all[i] = NewProbe(true)
 			all[i].due = begin.Add(time.Duration(i) * 17 * time.Millisecond)
 		}
 		for now := begin; now.Sub(begin) < lasts; now = now.Add(time.Millisecond) {
@@ -48,8 +48,8 @@ func TestRelaysThatShareAServerLeaveOneAnotherTimeToLook(t *testing.T) {
 		}
 		return worst
 	}
-	fixed := simulate(func(l *writerProbe, now time.Time, _ bool) { l.due = now.Add(probeEveryCached) })
+	fixed := simulate(func(l *Probe, now time.Time, _ bool) { l.due = now.Add(probeEveryCached) })
 	require.Zero(t, fixed, "the naive schedule: the copy is never new")
-	backingOff := simulate((*writerProbe).schedule)
+	backingOff := simulate((*Probe).Schedule)
 	require.Greater(t, backingOff, 5, "looks at a new copy in %v, of the relay that had the fewest", lasts)
 }
