@@ -32,8 +32,8 @@ func NewBackfill(n Names) *Backfill { return &Backfill{names: n} }
 
 // Open returns the run of that name that is under way.
 func (b *Backfill) Open(ctx context.Context, db Queryer, name string) (run BackfillRun, found bool, err error) {
-	rows, err := db.QueryContext(ctx, b.names.Expand(`SELECT run_id, position, chunks, sent, topics, `+b.names.timeText("started_at")+
-		` FROM {outbox_backfills} WHERE name = `+b.names.param(1)+` AND running = 1`), b.names.keyArg(name))
+	rows, err := db.QueryContext(ctx, b.names.Expand(`SELECT run_id, position, chunks, sent, topics, `+b.names.TimeText("started_at")+
+		` FROM {outbox_backfills} WHERE name = `+b.names.Param(1)+` AND running = 1`), b.names.KeyArg(name))
 	if err != nil {
 		return run, false, err
 	}
@@ -112,8 +112,8 @@ func (b *Backfill) Newest(ctx context.Context, db Queryer) (id string, err error
 // Start makes a run. A run of that name that has sent nothing becomes the new one: its
 // start, and so all that is decided by it, would be older than what it sends.
 func (b *Backfill) Start(ctx context.Context, tx Execer, id, name string) error {
-	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET run_id = `+b.names.param(1)+`, position = NULL, started_at = `+b.names.now()+
-		` WHERE name = `+b.names.param(2)+` AND running = 1 AND chunks = 0`), id, b.names.keyArg(name))
+	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET run_id = `+b.names.Param(1)+`, position = NULL, started_at = `+now(b.names)+
+		` WHERE name = `+b.names.Param(2)+` AND running = 1 AND chunks = 0`), id, b.names.KeyArg(name))
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (b *Backfill) Start(ctx context.Context, tx Execer, id, name string) error 
 		return err
 	}
 	_, err = tx.ExecContext(ctx, b.names.Expand(`INSERT INTO {outbox_backfills} (run_id, name, running, topics) VALUES (`+
-		b.names.param(1)+`, `+b.names.param(2)+`, 1, '{}')`), id, b.names.keyArg(name))
+		b.names.Param(1)+`, `+b.names.Param(2)+`, 1, '{}')`), id, b.names.KeyArg(name))
 	if IsDuplicate(err) {
 		return ErrOtherBackfill // it began, or sent its first chunk, while we waited
 	}
@@ -130,8 +130,8 @@ func (b *Backfill) Start(ctx context.Context, tx Execer, id, name string) error 
 
 // Hold locks the run until the transaction ends, and counts a chunk.
 func (b *Backfill) Hold(ctx context.Context, tx Execer, run BackfillRun) error {
-	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET chunks = chunks + 1 WHERE run_id = `+b.names.param(1)+
-		` AND chunks = `+b.names.param(2)+` AND running = 1`), run.ID, run.Chunks)
+	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET chunks = chunks + 1 WHERE run_id = `+b.names.Param(1)+
+		` AND chunks = `+b.names.Param(2)+` AND running = 1`), run.ID, run.Chunks)
 	return one(result, err)
 }
 
@@ -145,15 +145,15 @@ func (b *Backfill) Advance(ctx context.Context, tx Execer, run BackfillRun) erro
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET position = `+b.names.param(1)+`, sent = `+b.names.param(2)+`, topics = `+b.names.param(3)+
-		` WHERE run_id = `+b.names.param(4)), place, run.Sent, string(topics), run.ID)
+	_, err = tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET position = `+b.names.Param(1)+`, sent = `+b.names.Param(2)+`, topics = `+b.names.Param(3)+
+		` WHERE run_id = `+b.names.Param(4)), place, run.Sent, string(topics), run.ID)
 	return err
 }
 
 // Finish notes that nothing more comes of the run.
 func (b *Backfill) Finish(ctx context.Context, tx Execer, run BackfillRun) error {
-	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET running = NULL, finished_at = `+b.names.now()+
-		` WHERE run_id = `+b.names.param(1)+` AND running = 1`), run.ID)
+	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET running = NULL, finished_at = `+now(b.names)+
+		` WHERE run_id = `+b.names.Param(1)+` AND running = 1`), run.ID)
 	return one(result, err)
 }
 

@@ -31,7 +31,7 @@ func (q BackfillQuery) from() string {
 // Bounds returns the last position of the query, nil if there is none, and whether a
 // row has no position.
 func (b *Backfill) Bounds(ctx context.Context, tx Queryer, q BackfillQuery) (last any, without bool, err error) {
-	name := b.names.quote(q.Column)
+	name := b.names.Quote(q.Column)
 	if without, err = b.first(ctx, tx, "SELECT 1"+q.from()+" WHERE "+name+" IS NULL LIMIT 1", new(any)); err != nil || without {
 		return nil, without, err
 	}
@@ -61,22 +61,22 @@ func (b *Backfill) first(ctx context.Context, tx Queryer, query string, into *an
 // The database says which positions are the same: to its collation a and A may be, and
 // the second would be left out where a chunk ends between them.
 func (b *Backfill) Read(ctx context.Context, tx Queryer, q BackfillQuery, run BackfillRun, limit int) ([]BackfillRow, error) {
-	name := b.names.quote(q.Column)
+	name := b.names.Quote(q.Column)
 	columns := "topic, event_key, event_type, payload, " + name
 	text := "SELECT " + columns + q.from()
 	var args []any
 	and := " WHERE "
 	if run.Position != nil {
 		args = append(args, run.Position)
-		text += and + name + " > " + b.names.param(len(args))
+		text += and + name + " > " + b.names.Param(len(args))
 		and = " AND "
 	}
 	if run.Until != nil {
 		args = append(args, run.Until)
-		text += and + name + " <= " + b.names.param(len(args))
+		text += and + name + " <= " + b.names.Param(len(args))
 	}
 	args = append(args, limit)
-	text += " ORDER BY " + name + " LIMIT " + b.names.param(len(args))
+	text += " ORDER BY " + name + " LIMIT " + b.names.Param(len(args))
 	rows, err := tx.QueryContext(ctx, "SELECT "+columns+", "+name+" = LAG("+name+") OVER (ORDER BY "+name+") FROM ("+text+") AS postroom_chunk ORDER BY "+name, args...)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package dialect
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -158,16 +157,3 @@ const (
 	schemaTable     = "postroom_schema"
 	schemaLockTable = "postroom_schema_lock"
 )
-
-// IsTimeout reports whether a statement was given up because it took or waited too long.
-func IsTimeout(err error) bool {
-	switch sqlState(err) {
-	case "57014", "55P03": // canceled by statement_timeout; lock not granted in time
-		return true
-	}
-	switch mysqlNumber(err) {
-	case 1205, 1969, 3024: // lock wait; MariaDB's and MySQL's limit of a statement
-		return true
-	}
-	return errors.Is(err, context.DeadlineExceeded)
-}

@@ -28,7 +28,7 @@ type DoctorLease struct {
 
 // Lease reads the lease row. sql.ErrNoRows: it is not there.
 func (d *Doctor) Lease(ctx context.Context) (DoctorLease, error) {
-	more := ", " + d.names.blindSince() + ", " + d.names.outageHint()
+	more := ", " + blindSince(d.names) + ", " + outageOf(d.names)
 	query := d.per(`SELECT source, source_id::text, owner, epoch, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint,
 	mode, hints->>'halted', (hints->>'ttl_us')::bigint, hints->>'position', hints->>'topics'`+more+`
 FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),

@@ -82,7 +82,7 @@ func (f *DoctorOrder) mysql(ctx context.Context, tx *sql.Tx, n Names) error {
 		}
 	}
 	for i := range f.Intruders {
-		f.Intruders[i].Name = n.quote(f.Intruders[i].Name)
+		f.Intruders[i].Name = n.Quote(f.Intruders[i].Name)
 		f.Hidden = false // it shows them
 	}
 	return nil

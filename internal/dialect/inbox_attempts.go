@@ -188,5 +188,5 @@ func (i *Inbox) affected(ctx context.Context, db Execer, query string, args ...a
 
 // text puts in the names of the tables, and PostgreSQL's numbers for question marks.
 func (i *Inbox) text(query string) string {
-	return i.names.numbered(i.names.Expand(query))
+	return i.names.Numbered(i.names.Expand(query))
 }

@@ -116,7 +116,7 @@ func (i *Inbox) oldestDaily(ctx context.Context, db Queryer, consumer string) (o
 		}
 	}
 	days, err := textColumn(ctx, db, i.names.Expand("SELECT "+partitionDay+"::text || ' ' || (extract(epoch FROM now() AT TIME ZONE 'UTC' - "+partitionDay+") * 1000000)::bigint "+partitionsPostgres+" ORDER BY 1"),
-		i.names.Table(InboxEvents), i.names.dayPattern())
+		i.names.Table(InboxEvents), dayPattern(i.names))
 	if err != nil {
 		return 0, err
 	}
@@ -149,25 +149,14 @@ func textArray(elements []string) string {
 	return b.String() + "}"
 }
 
-// movedPartitionError is the answer to a row whose partition was attached between the routing of the row
-// and the lock on the partition: the same statement in a new transaction finds the new one.
-type movedPartitionError struct{ error }
-
-func (e movedPartitionError) Unwrap() error { return e.error }
-
 // moved marks an error for IsSerialization. The server's text is in its own language, but a CHECK constraint that
 // does not hold has a name, and a partition's bounds have none. (Of a driver that tells no names each counts as
 // moved: what the columns' constraints refuse is refused before, by Message's check.)
 func (i *Inbox) moved(err error) error {
 	if i.daily && sqlState(err) == "23514" && constraintName(err) == "" {
-		return movedPartitionError{err}
+		return movedPartition{Err: err}
 	}
 	return err
-}
-
-func isMovedPartition(err error) bool {
-	var moved movedPartitionError
-	return errors.As(err, &moved)
 }
 
 // IsOtherLayout reports whether a statement of the inbox was written for a table in daily

@@ -79,14 +79,14 @@ const (
 	partitionDay       = "to_date(right(c.relname, 8), 'YYYYMMDD')"
 )
 
-func (n Names) dayPattern() string { return "^" + n.Prefix + inboxDay + "[0-9]{8}$" }
+func dayPattern(n Names) string { return "^" + n.Prefix + inboxDay + "[0-9]{8}$" }
 
 // Before lists the partitions of days before today that ended longer than age ago.
 func (d *InboxDays) Before(ctx context.Context, db Queryer, age time.Duration) ([]string, error) {
 	return textColumn(ctx, db, "SELECT "+partitionDay+"::text "+partitionsPostgres+`
   AND `+partitionDay+` + 1 <= (now() AT TIME ZONE 'UTC' - $3 * interval '1 microsecond')::date
   AND `+partitionDay+` < (now() AT TIME ZONE 'UTC')::date ORDER BY 1`,
-		d.names.Table(InboxEvents), d.names.dayPattern(), float64(age.Microseconds()))
+		d.names.Table(InboxEvents), dayPattern(d.names), float64(age.Microseconds()))
 }
 
 // InboxGroup are the rows of one consumer and one Kafka partition in a day.

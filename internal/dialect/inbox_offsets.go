@@ -29,7 +29,7 @@ ON DUPLICATE KEY UPDATE epoch = epoch + 1`
 func (i *Inbox) HoldPartition(ctx context.Context, tx Queryer, consumer, topic string, partition int32) (h InboxHold, err error) {
 	args := []any{i.bytes(consumer), i.bytes(topic), partition}
 	if i.names.Dialect != MySQL {
-		err = i.one(ctx, tx, []any{&h.Epoch, &h.Next}, i.names.numbered(holdReturning), args...)
+		err = i.one(ctx, tx, []any{&h.Epoch, &h.Next}, i.names.Numbered(holdReturning), args...)
 		return h, err
 	}
 	if err := i.exec(ctx, tx, holdMySQL, args...); err != nil {
@@ -41,7 +41,7 @@ func (i *Inbox) HoldPartition(ctx context.Context, tx Queryer, consumer, topic s
 
 // ReadHold returns a partition's row.
 func (i *Inbox) ReadHold(ctx context.Context, db Queryer, consumer, topic string, partition int32) (h InboxHold, err error) {
-	err = i.one(ctx, db, []any{&h.Epoch, &h.Next}, i.names.numbered(readHold), i.bytes(consumer), i.bytes(topic), partition)
+	err = i.one(ctx, db, []any{&h.Epoch, &h.Next}, i.names.Numbered(readHold), i.bytes(consumer), i.bytes(topic), partition)
 	return h, err
 }
 
@@ -52,7 +52,7 @@ func (i *Inbox) LockHold(ctx context.Context, tx Queryer, consumer, topic string
 	if i.names.Dialect != SQLite { // has one writer at a time
 		query += " FOR UPDATE"
 	}
-	err = i.one(ctx, tx, []any{&h.Epoch, &h.Next}, i.names.numbered(query), i.bytes(consumer), i.bytes(topic), partition)
+	err = i.one(ctx, tx, []any{&h.Epoch, &h.Next}, i.names.Numbered(query), i.bytes(consumer), i.bytes(topic), partition)
 	return h, err
 }
 
@@ -70,7 +70,7 @@ func (i *Inbox) MoveOffset(
 // LowestOffsets returns, of each partition that the consumer's rows come from, the lowest offset.
 func (i *Inbox) LowestOffsets(ctx context.Context, db Queryer, consumer string) ([]InboxPosition, error) {
 	rows, err := db.QueryContext(ctx, i.names.Expand(`SELECT kafka_topic, kafka_partition, min(kafka_offset) FROM {inbox_events}
-WHERE consumer = `+i.names.param(1)+` AND kafka_offset IS NOT NULL GROUP BY kafka_topic, kafka_partition`), i.bytes(consumer))
+WHERE consumer = `+i.names.Param(1)+` AND kafka_offset IS NOT NULL GROUP BY kafka_topic, kafka_partition`), i.bytes(consumer))
 	if err != nil {
 		return nil, err
 	}

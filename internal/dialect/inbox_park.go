@@ -118,7 +118,7 @@ func (i *Inbox) BlockedKeys(ctx context.Context, tx Queryer, consumer, topic str
 
 func (i *Inbox) found(ctx context.Context, tx Queryer, query string, args ...any) (bool, error) {
 	var n int
-	err := i.one(ctx, tx, []any{&n}, i.names.numbered(query), args...)
+	err := i.one(ctx, tx, []any{&n}, i.names.Numbered(query), args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

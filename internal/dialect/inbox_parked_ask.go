@@ -71,8 +71,8 @@ func ListInboxParked(ctx context.Context, db *sql.DB, n Names, f InboxParkedFilt
 	if err := n.Validate(); err != nil {
 		return nil, false, err
 	}
-	w := n.inboxChosen(f)
-	entries, err = n.inboxParked(ctx, db, "NULL", w.sql()+" ORDER BY seq LIMIT "+w.arg(limit+1), w.args)
+	w := inboxChosen(n, f)
+	entries, err = inboxParked(n, ctx, db, "NULL", w.sql()+" ORDER BY seq LIMIT "+w.arg(limit+1), w.args)
 	if len(entries) > limit {
 		return entries[:limit], true, err
 	}
@@ -89,9 +89,9 @@ func FindInboxParked(ctx context.Context, db *sql.DB, n Names, f InboxParkedFilt
 	part := map[Dialect]string{
 		PostgreSQL: "substring(payload FROM 1 FOR %d)", MySQL: "SUBSTRING(payload, 1, %d)", SQLite: "substr(CAST(payload AS BLOB), 1, %d)",
 	}[n.Dialect]
-	w := n.inboxChosen(f)
+	w := inboxChosen(n, f)
 	w.inboxNamed([]InboxParkedID{id})
-	entries, err := n.inboxParked(ctx, db, fmt.Sprintf(part, payload), w.sql()+" ORDER BY seq", w.args)
+	entries, err := inboxParked(n, ctx, db, fmt.Sprintf(part, payload), w.sql()+" ORDER BY seq", w.args)
 	if err == nil {
 		err = inboxResolved([]InboxParkedID{id}, entries)
 	}
@@ -152,9 +152,9 @@ func (a *inboxAsking) run(ctx context.Context, db *sql.DB) (answer ParkedAnswer,
 }
 
 func (a *inboxAsking) byID(ctx context.Context, tx *sql.Tx) (answer ParkedAnswer, err error) {
-	w := a.names.inboxChosen(a.ask.Filter)
+	w := inboxChosen(a.names, a.ask.Filter)
 	w.inboxNamed(a.ask.IDs)
-	rows, err := a.names.inboxParked(ctx, tx, "NULL", w.sql()+" ORDER BY seq"+a.names.forUpdate(), w.args)
+	rows, err := inboxParked(a.names, ctx, tx, "NULL", w.sql()+" ORDER BY seq"+forUpdate(a.names), w.args)
 	if err == nil {
 		err = inboxResolved(a.ask.IDs, rows)
 	}
@@ -209,7 +209,7 @@ func (a *inboxAsking) before(ctx context.Context, tx *sql.Tx, e InboxParkedEntry
 	if e.Key == nil {
 		return 0, "", nil
 	}
-	w := a.names.inboxChosen(InboxParkedFilter{Consumer: e.Consumer, Topic: e.Topic, Key: e.Key})
+	w := inboxChosen(a.names, InboxParkedFilter{Consumer: e.Consumer, Topic: e.Topic, Key: e.Key})
 	w.and("seq < " + w.arg(e.Seq))
 	w.and(a.names.Expand("EXISTS (SELECT 1 FROM {inbox_blocked} AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key)"))
 	if a.ask.State == ParkDrop {
@@ -247,15 +247,15 @@ func (a *inboxAsking) behind(e InboxParkedEntry, first int64, state string) erro
 // byFilter takes keys whole, so that nothing is out of order. It is one statement: were the
 // first rows of a key dropped before the others are marked, the consumer would run the others.
 func (a *inboxAsking) byFilter(ctx context.Context, tx *sql.Tx) (answer ParkedAnswer, err error) {
-	w := a.names.inboxChosen(a.ask.Filter)
+	w := inboxChosen(a.names, a.ask.Filter)
 	if err := tx.QueryRowContext(ctx, a.names.Expand("SELECT EXISTS (SELECT 1 FROM {inbox_parked}")+w.sql()+")", w.args...).Scan(&answer.Found); err != nil || !answer.Found {
 		return answer, err
 	}
 	states := "'failed', 'blocked', 'retry'"
-	w = a.names.inboxChosen(a.ask.Filter)
+	w = inboxChosen(a.names, a.ask.Filter)
 	if a.ask.State == ParkRetry {
 		states = "'failed', 'blocked'"
-		w.and("(state = 'failed' OR " + a.names.inboxHeads() + ")")
+		w.and("(state = 'failed' OR " + inboxHeads(a.names) + ")")
 	}
 	if answer.Marked, err = a.mark(ctx, tx, w, states); err != nil {
 		return answer, err
@@ -268,13 +268,13 @@ func (a *inboxAsking) byFilter(ctx context.Context, tx *sql.Tx) (answer ParkedAn
 
 // inboxHeads is the condition of rows that are the first of their key: a blocked one waits behind
 // nothing, and would for ever. MySQL updates no table that a subquery reads, but for one that it has written down.
-func (n Names) inboxHeads() string {
+func inboxHeads(n Names) string {
 	return n.Expand("seq IN (SELECT head FROM (SELECT min(seq) AS head FROM {inbox_parked} WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)")
 }
 
 // followers counts rows, up to the limit beyond which counting takes seconds.
 func (a *inboxAsking) followers(ctx context.Context, tx *sql.Tx, f InboxParkedFilter) (rows int64, err error) {
-	w := a.names.inboxChosen(f)
+	w := inboxChosen(a.names, f)
 	query := a.names.Expand("SELECT count(*) FROM (SELECT 1 FROM {inbox_parked}") + w.sql() + fmt.Sprintf(" LIMIT %d) AS counted", CountLimit)
 	return rows, tx.QueryRowContext(ctx, query, w.args...).Scan(&rows)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // inboxChosen are the conditions of a filter; all compare by bytes.
-func (n Names) inboxChosen(f InboxParkedFilter) *where {
+func inboxChosen(n Names, f InboxParkedFilter) *where {
 	w := &where{names: n}
 	text := func(column, value string) {
 		var v any = value
@@ -50,7 +50,7 @@ func (w *where) inboxNamed(ids []InboxParkedID) {
 }
 
 // inboxParked reads rows; rest is what follows FROM.
-func (n Names) inboxParked(ctx context.Context, q querier, payload, rest string, args []any) (entries []InboxParkedEntry, err error) {
+func inboxParked(n Names, ctx context.Context, q querier, payload, rest string, args []any) (entries []InboxParkedEntry, err error) {
 	headers, size := "headers", "octet_length(payload)"
 	switch n.Dialect {
 	case PostgreSQL:
@@ -59,7 +59,7 @@ func (n Names) inboxParked(ctx context.Context, q querier, payload, rest string,
 		size = "length(CAST(payload AS BLOB))"
 	}
 	query := n.Expand("SELECT seq, consumer, message_id, topic, event_key, event_type, " + headers + ", kafka_topic, kafka_partition, kafka_offset, attempts, error, " +
-		n.timeText("parked_at") + ", state, " + size + ", " + payload + " FROM {inbox_parked}")
+		n.TimeText("parked_at") + ", state, " + size + ", " + payload + " FROM {inbox_parked}")
 	rows, err := q.QueryContext(ctx, query+rest, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", n.Plain(InboxParked), err)

@@ -70,8 +70,8 @@ func PartitionInbox(ctx context.Context, db *sql.DB, n Names, ahead int, lockTim
 		if p.err == nil && err == nil && layout.Daily {
 			return ErrInboxDaily
 		}
-		p.exec("ALTER TABLE {inbox_events} RENAME TO " + n.quote(n.Prefix+inboxBefore))
-		p.exec("ALTER INDEX " + n.Table(InboxEvents+"_pkey") + " RENAME TO " + n.quote(n.Prefix+inboxBefore+"_pkey"))
+		p.exec("ALTER TABLE {inbox_events} RENAME TO " + n.Quote(n.Prefix+inboxBefore))
+		p.exec("ALTER INDEX " + n.Table(InboxEvents+"_pkey") + " RENAME TO " + n.Quote(n.Prefix+inboxBefore+"_pkey"))
 		p.create()
 		for _, day := range p.days(`SELECT DISTINCT message_day::text FROM (SELECT `+messageDayPostgres+` AS message_day FROM {inbox_events_before}) AS d
 WHERE message_day > (now() AT TIME ZONE 'UTC')::date - 31 AND message_day < (now() AT TIME ZONE 'UTC')::date
@@ -165,10 +165,10 @@ func (p *partitioning) create() {
     -- Of the message id alone, so that a copy meets its first delivery. No CHECK says so: it
     -- made each INSERT a third slower.
     message_day     date        NOT NULL,
-    CONSTRAINT ` + p.names.quote(p.names.Prefix+"inbox_events_pkey") + ` PRIMARY KEY (consumer, message_id, message_day),
-    CONSTRAINT ` + p.names.quote(p.names.Prefix+"inbox_events_consumer_check") + ` CHECK (octet_length(consumer) BETWEEN 1 AND 100),
-    CONSTRAINT ` + p.names.quote(p.names.Prefix+"inbox_events_message_id_check") + ` CHECK (octet_length(message_id) BETWEEN 1 AND 255),
-    CONSTRAINT ` + p.names.quote(p.names.Prefix+"inbox_events_position_check") + ` CHECK (num_nulls(kafka_topic, kafka_partition, kafka_offset) IN (0, 3))
+    CONSTRAINT ` + p.names.Quote(p.names.Prefix+"inbox_events_pkey") + ` PRIMARY KEY (consumer, message_id, message_day),
+    CONSTRAINT ` + p.names.Quote(p.names.Prefix+"inbox_events_consumer_check") + ` CHECK (octet_length(consumer) BETWEEN 1 AND 100),
+    CONSTRAINT ` + p.names.Quote(p.names.Prefix+"inbox_events_message_id_check") + ` CHECK (octet_length(message_id) BETWEEN 1 AND 255),
+    CONSTRAINT ` + p.names.Quote(p.names.Prefix+"inbox_events_position_check") + ` CHECK (num_nulls(kafka_topic, kafka_partition, kafka_offset) IN (0, 3))
 ) PARTITION BY RANGE (message_day)`)
 	p.exec("COMMENT ON TABLE {inbox_events} IS 'Postroom: messages that a consumer is done with, by the day of their ids; whole days are dropped'")
 	p.exec("CREATE TABLE {inbox_events_undated} PARTITION OF {inbox_events} FOR VALUES FROM (MINVALUE) TO ('" + datedFrom + "') WITH (" + partitionStorage + ")")

@@ -237,7 +237,7 @@ func (i *Inbox) OldestMessage(ctx context.Context, db Queryer, consumer string) 
 // ParkedIDs returns which of the ids are those of parked messages. It reads the parked ones of the consumer once.
 func (i *Inbox) ParkedIDs(ctx context.Context, db Queryer, consumer string, ids []string) (map[string]bool, error) {
 	var b strings.Builder
-	b.WriteString("SELECT message_id FROM {inbox_parked} WHERE consumer = " + i.names.param(1) + " AND message_id IN ")
+	b.WriteString("SELECT message_id FROM {inbox_parked} WHERE consumer = " + i.names.Param(1) + " AND message_id IN ")
 	if i.names.Dialect == PostgreSQL {
 		writeNumbered(&b, 1, len(ids))
 	} else {

@@ -53,7 +53,7 @@ func (i *Inbox) firstParked(ctx context.Context, tx Queryer, consumer, topic, ke
 	if i.names.Dialect == MySQL {
 		query += " FOR UPDATE"
 	}
-	err = i.one(ctx, tx, []any{&seq, &state}, i.names.numbered(query), i.bytes(consumer), i.bytes(topic), i.bytes(key), after)
+	err = i.one(ctx, tx, []any{&seq, &state}, i.names.Numbered(query), i.bytes(consumer), i.bytes(topic), i.bytes(key), after)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, "", false, nil
 	}
@@ -101,7 +101,7 @@ func (i *Inbox) ReadParked(ctx context.Context, tx Queryer, consumer string, seq
 	p = InboxParkedRow{Seq: seq, InboxRow: InboxRow{Consumer: consumer}}
 	query := "SELECT " + i.parkedColumns() + " FROM {inbox_parked} WHERE consumer = ? AND seq = ?" + lock
 	err = p.scan(func(dest ...any) error {
-		return i.one(ctx, tx, dest, i.names.numbered(query), i.bytes(consumer), seq)
+		return i.one(ctx, tx, dest, i.names.Numbered(query), i.bytes(consumer), seq)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return p, false, nil

@@ -142,7 +142,7 @@ func (s *inboxLook) attempts(ctx context.Context) error {
 	var count int64
 	var age sql.NullFloat64
 	query := fmt.Sprintf("SELECT consumer, count(*), %s FROM (SELECT consumer, started_at FROM {inbox_attempts}%s LIMIT %d) AS counted GROUP BY consumer",
-		s.inbox.names.ageOf("min(started_at)"), only, CountLimit)
+		ageOf(s.inbox.names, "min(started_at)"), only, CountLimit)
 	return s.each(ctx, query, args, func() {
 		c := s.of(consumer)
 		c.Attempts, c.OldestAttempt = count, ago(age)
@@ -157,7 +157,7 @@ func (s *inboxLook) parked(ctx context.Context) error {
 	var age sql.NullFloat64
 	// The first rows have the lowest seq, and so the oldest are among them.
 	query := fmt.Sprintf("SELECT consumer, state, count(*), %s, %s FROM (SELECT consumer, state, parked_at FROM {inbox_parked}%s ORDER BY seq LIMIT %d) AS counted GROUP BY consumer, state",
-		s.inbox.names.timeText("min(parked_at)"), s.inbox.names.ageOf("min(parked_at)"), only, CountLimit)
+		s.inbox.names.TimeText("min(parked_at)"), ageOf(s.inbox.names, "min(parked_at)"), only, CountLimit)
 	return s.each(ctx, query, args, func() {
 		c := s.of(consumer)
 		c.Parked[state] = count
@@ -180,8 +180,8 @@ func (s *inboxLook) holds(ctx context.Context) error {
 	var h InboxHeld
 	var age sql.NullFloat64
 	read := func(groups string) error {
-		query := "SELECT consumer, kafka_topic, kafka_partition, " + groups + ", next_offset, epoch, " + s.inbox.names.timeText("updated_at") + ", " +
-			s.inbox.names.ageOf("updated_at") + " FROM {inbox_offsets}" + only + " ORDER BY consumer, kafka_topic, kafka_partition"
+		query := "SELECT consumer, kafka_topic, kafka_partition, " + groups + ", next_offset, epoch, " + s.inbox.names.TimeText("updated_at") + ", " +
+			ageOf(s.inbox.names, "updated_at") + " FROM {inbox_offsets}" + only + " ORDER BY consumer, kafka_topic, kafka_partition"
 		return s.each(ctx, query, args, func() {
 			s.of(h.Consumer)
 			h.Age = ago(age)
@@ -202,7 +202,7 @@ func (s *inboxLook) backfills(ctx context.Context) error {
 	}
 	var b InboxBackfill
 	var age sql.NullFloat64
-	query := "SELECT replica, run_id, sent, " + s.inbox.names.timeText("heard_at") + ", " + s.inbox.names.ageOf("heard_at") +
+	query := "SELECT replica, run_id, sent, " + s.inbox.names.TimeText("heard_at") + ", " + ageOf(s.inbox.names, "heard_at") +
 		" FROM {inbox_replica_runs} WHERE finished_at IS NULL ORDER BY replica, run_id"
 	return s.each(ctx, query, nil, func() {
 		b.Age = ago(age)
@@ -211,7 +211,7 @@ func (s *inboxLook) backfills(ctx context.Context) error {
 }
 
 // ageOf writes how many microseconds ago a time was, by the database's clock.
-func (n Names) ageOf(column string) string {
+func ageOf(n Names, column string) string {
 	switch n.Dialect {
 	case PostgreSQL:
 		return "extract(epoch FROM clock_timestamp() - " + column + ") * 1000000"

@@ -25,7 +25,7 @@ func (s *inboxLook) events(ctx context.Context) error {
 		var age sql.NullFloat64
 		n := s.inbox.names
 		query := fmt.Sprintf("SELECT count(*), %s, %s FROM (SELECT processed_at FROM {inbox_events} WHERE consumer = ?%s LIMIT %d) AS counted",
-			n.timeText("min(processed_at)"), n.ageOf("min(processed_at)"), s.oldestFirst(), s.exact())
+			n.TimeText("min(processed_at)"), ageOf(n, "min(processed_at)"), s.oldestFirst(), s.exact())
 		err := s.inbox.one(ctx, s.db, []any{&rows, (*momentText)(&oldest), &age}, s.inbox.text(query), s.inbox.bytes(consumer))
 		if err != nil || rows == 0 {
 			return err
@@ -97,7 +97,7 @@ func (s *inboxLook) sample(ctx context.Context, large map[string]bool) error {
 	var age sql.NullFloat64
 	// Repeatable: who asks twice sees what changed, and not another sample.
 	query := fmt.Sprintf("SELECT consumer, count(*), %s, %s FROM {inbox_events} TABLESAMPLE SYSTEM (%f) REPEATABLE (1) GROUP BY consumer",
-		s.inbox.names.timeText("min(processed_at)"), s.inbox.names.ageOf("min(processed_at)"), percent)
+		s.inbox.names.TimeText("min(processed_at)"), ageOf(s.inbox.names, "min(processed_at)"), percent)
 	return s.each(ctx, query, nil, func() {
 		if !large[consumer] {
 			return

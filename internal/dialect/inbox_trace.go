@@ -47,7 +47,7 @@ func (i *Inbox) TraceMessage(ctx context.Context, db Queryer, id string) ([]Cons
 }
 
 func (i *Inbox) nextConsumer(ctx context.Context, db Queryer, after string) (next string, more bool, err error) {
-	rows, err := db.QueryContext(ctx, i.names.Expand("SELECT MIN(consumer) FROM {inbox_events} WHERE consumer > "+i.names.param(1)), i.bytes(after))
+	rows, err := db.QueryContext(ctx, i.names.Expand("SELECT MIN(consumer) FROM {inbox_events} WHERE consumer > "+i.names.Param(1)), i.bytes(after))
 	if err != nil {
 		return "", false, fmt.Errorf("read %s: %w", i.names.Plain(InboxEvents), err)
 	}
@@ -59,11 +59,11 @@ func (i *Inbox) nextConsumer(ctx context.Context, db Queryer, after string) (nex
 // traceIn adds the rows of a table that hold the message; by names a column that goes
 // before message_id in the condition.
 func (i *Inbox) traceIn(ctx context.Context, db Queryer, all *[]Consumed, table, columns, by string, args ...any) error {
-	where := "message_id = " + i.names.param(len(args))
+	where := "message_id = " + i.names.Param(len(args))
 	if by != "" {
-		where = by + " = " + i.names.param(1) + " AND " + where
+		where = by + " = " + i.names.Param(1) + " AND " + where
 	}
-	rows, err := db.QueryContext(ctx, "SELECT "+i.names.timeColumns(columns)+" FROM "+i.names.Table(table)+" WHERE "+where, args...)
+	rows, err := db.QueryContext(ctx, "SELECT "+i.names.TimeColumns(columns)+" FROM "+i.names.Table(table)+" WHERE "+where, args...)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", i.names.Plain(table), err)
 	}

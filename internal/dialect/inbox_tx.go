@@ -38,10 +38,10 @@ func (i *Inbox) MarkTx(ctx context.Context, tx Queryer, known TxMark) (TxMark, e
 func (i *Inbox) SameTx(ctx context.Context, tx Queryer, mark TxMark, done *InboxRow) (same bool, err error) {
 	if i.names.Dialect == PostgreSQL {
 		if done == nil {
-			err = i.one(ctx, tx, []any{&same}, i.names.numbered("SELECT "+sameTxPostgres), string(mark))
+			err = i.one(ctx, tx, []any{&same}, i.names.Numbered("SELECT "+sameTxPostgres), string(mark))
 			return same, err
 		}
-		err = i.one(ctx, tx, []any{&same}, i.names.numbered("WITH done AS (DELETE FROM {inbox_attempts} WHERE consumer = ? AND message_id = ? AND "+
+		err = i.one(ctx, tx, []any{&same}, i.names.Numbered("WITH done AS (DELETE FROM {inbox_attempts} WHERE consumer = ? AND message_id = ? AND "+
 			sameTxPostgres+") SELECT "+sameTxPostgres), done.Consumer, done.MessageID, string(mark), string(mark))
 		return same, err
 	}

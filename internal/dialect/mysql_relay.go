@@ -126,7 +126,7 @@ func (m *mysqlRelay) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, erro
 	result, err := tx.ExecContext(ctx, m.names.Expand(`UPDATE {outbox_leases}
 SET owner = ?, epoch = epoch + 1, mode = coalesce(mode, ?), expires_at = UTC_TIMESTAMP(6) + INTERVAL `+ttl+` MICROSECOND,
     hints = JSON_SET(JSON_REMOVE(hints, '$.halted', '$.blind', '$.outage'), '$.ttl_us', `+ttl+`)
-WHERE id = 1 AND (owner = ? OR `+m.names.claimable(c.TTL)+`)`),
+WHERE id = 1 AND (owner = ? OR `+claimable(m.names, c.TTL)+`)`),
 		c.Owner.String(), c.Mode, c.Unsure.String())
 	if err != nil {
 		return false, err

@@ -42,8 +42,8 @@ func encodeOutage(since time.Time, reason string) string {
 	return string(text)
 }
 
-// outageHint reads it: text in all three databases.
-func (n Names) outageHint() string {
+// outageOf reads it: text in all three databases.
+func outageOf(n Names) string {
 	return map[Dialect]string{
 		PostgreSQL: "hints->>'outage'", MySQL: "JSON_EXTRACT(hints, '$.outage')", SQLite: "json_extract(hints, '$.outage')",
 	}[n.Dialect]

@@ -8,15 +8,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// Default names of the tables, for Names.Table.
-const (
-	Events   = "outbox_events"
-	Parked   = "outbox_parked"
-	Leases   = "outbox_leases"
-	KeyLocks = "outbox_key_locks"
-	Archive  = "outbox_archive"
-)
-
 // EventRow is a row to insert into outbox_events or outbox_scheduled. An empty Key is
 // stored as NULL.
 type EventRow struct {
@@ -59,7 +50,7 @@ func NewOutbox(n Names) (*Outbox, error) {
 	o := &Outbox{
 		names:     n,
 		events:    insertion{head: n.Expand(insertEvents), columns: eventColumns},
-		scheduled: insertion{head: n.Expand(insertScheduled), columns: eventColumns + 1, deliverAt: n.timeLayout()},
+		scheduled: insertion{head: n.Expand(insertScheduled), columns: eventColumns + 1, deliverAt: n.TimeLayout()},
 	}
 	switch n.Dialect {
 	case PostgreSQL:
@@ -140,7 +131,7 @@ func (o *Outbox) args(into insertion, rows []EventRow) []any {
 		// An untyped nil is NULL with every driver; a nil []byte is an empty value with some.
 		var key, payload any
 		if r.Key != "" {
-			key = o.names.keyArg(r.Key)
+			key = o.names.KeyArg(r.Key)
 		}
 		if r.Payload != nil {
 			payload = r.Payload
@@ -151,15 +142,6 @@ func (o *Outbox) args(into insertion, rows []EventRow) []any {
 		}
 	}
 	return args
-}
-
-// keyArg sends the key as bytes where the column is binary, so that the
-// connection's character set does not matter.
-func (n Names) keyArg(key string) any {
-	if n.Dialect == MySQL {
-		return []byte(key)
-	}
-	return key
 }
 
 // LockKeys takes a lock per key that lasts until the transaction ends.

@@ -21,7 +21,7 @@ func NewReader(n Names) (*Reader, error) {
 	const columns = "SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers, "
 	return &Reader{
 		events:    n.Expand(columns + "NULL FROM {outbox_events} ORDER BY id"),
-		scheduled: n.Expand(columns + n.timeText("deliver_at") + " FROM {outbox_scheduled} ORDER BY deliver_at, seq"),
+		scheduled: n.Expand(columns + n.TimeText("deliver_at") + " FROM {outbox_scheduled} ORDER BY deliver_at, seq"),
 	}, nil
 }
 

@@ -8,29 +8,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// Scheduled is the default name of the table of scheduled events.
-const Scheduled = "outbox_scheduled"
-
-// timeLayout is how a time is written as text: every driver can send that, while a
-// time.Time is converted by some to a zone of their own choice.
-func (n Names) timeLayout() string {
-	if n.Dialect == MySQL {
-		return "2006-01-02 15:04:05.000000"
-	}
-	return "2006-01-02T15:04:05.000000Z" // of UTC, and the only form that SQLite's table takes
-}
-
-// timeText is the expression that shows a column of times as text in RFC 3339.
-func (n Names) timeText(column string) string {
-	switch n.Dialect {
-	case PostgreSQL:
-		return "to_char(" + column + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-	case MySQL:
-		return "DATE_FORMAT(" + column + ", '%Y-%m-%dT%H:%i:%s.%fZ')"
-	}
-	return "'' || " + column // an expression: SQLite's drivers make a time of a column
-}
-
 // ScheduleEvents writes rows into outbox_scheduled, in order.
 func (o *Outbox) ScheduleEvents(ctx context.Context, tx Execer, rows []EventRow) error {
 	return o.insert(ctx, tx, o.scheduled, rows)

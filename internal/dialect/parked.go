@@ -63,7 +63,7 @@ func ListParked(ctx context.Context, db *sql.DB, n Names, f ParkedFilter, limit 
 	if err := n.Validate(); err != nil {
 		return nil, false, err
 	}
-	w := n.chosen(f)
+	w := chosen(n, f)
 	query := parkedView(n, "NULL") + w.sql() + " ORDER BY seq LIMIT " + w.arg(limit+1)
 	entries, err = queryParked(ctx, db, n, query, w.args)
 	if len(entries) > limit {
@@ -106,7 +106,7 @@ func PlaceOf(ctx context.Context, db *sql.DB, n Names, e ParkedEntry) (p ParkedP
 		return p, nil
 	}
 	key := string(e.Key)
-	w := n.chosen(ParkedFilter{Topic: e.Topic, Key: &key})
+	w := chosen(n, ParkedFilter{Topic: e.Topic, Key: &key})
 	first := n.Expand("SELECT seq, state FROM {outbox_parked}") + w.sql() + " ORDER BY seq LIMIT 1"
 	err = db.QueryRowContext(ctx, first, w.args...).Scan(&p.First, &p.FirstState)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -181,7 +181,7 @@ type where struct {
 // arg adds an argument and returns its placeholder.
 func (w *where) arg(v any) string {
 	w.args = append(w.args, v)
-	return w.names.param(len(w.args))
+	return w.names.Param(len(w.args))
 }
 
 func (w *where) and(cond string) { w.conds = append(w.conds, cond) }
@@ -194,7 +194,7 @@ func (w *where) sql() string {
 }
 
 // chosen are the conditions of a filter; topic and key compare by bytes.
-func (n Names) chosen(f ParkedFilter) *where {
+func chosen(n Names, f ParkedFilter) *where {
 	w := &where{names: n}
 	if f.Topic != "" {
 		w.and("topic = " + w.arg(f.Topic))

@@ -120,7 +120,7 @@ func (a *asking) resolve(ctx context.Context) error {
 func (a *asking) locked(ctx context.Context, tx *sql.Tx) ([]ParkedEntry, error) {
 	w := &where{names: a.names}
 	w.named(a.ask.IDs)
-	rows, err := queryParked(ctx, tx, a.names, parkedView(a.names, "NULL")+w.sql()+" ORDER BY seq"+a.names.forUpdate(), w.args)
+	rows, err := queryParked(ctx, tx, a.names, parkedView(a.names, "NULL")+w.sql()+" ORDER BY seq"+forUpdate(a.names), w.args)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ func (a *asking) behind(e ParkedEntry, first int64, state string) error {
 // before returns the first row of the key that must go before e and is not asked for.
 func (a *asking) before(ctx context.Context, tx *sql.Tx, e ParkedEntry, asked []ParkedEntry) (first int64, state string, err error) {
 	key := string(e.Key)
-	w := a.names.chosen(ParkedFilter{Topic: e.Topic, Key: &key})
+	w := chosen(a.names, ParkedFilter{Topic: e.Topic, Key: &key})
 	w.and("seq < " + w.arg(e.Seq))
 	if a.ask.State == ParkRetry {
 		w.and("state = 'failed'") // the others follow it
@@ -202,7 +202,7 @@ func (a *asking) followersOf(ctx context.Context, rows []ParkedEntry) (total int
 		} else {
 			seen[k] = true
 		}
-		count, err := countParked(ctx, a.db, a.names.chosen(ParkedFilter{Topic: e.Topic, Key: &key, State: ParkBlocked}))
+		count, err := countParked(ctx, a.db, chosen(a.names, ParkedFilter{Topic: e.Topic, Key: &key, State: ParkBlocked}))
 		if err != nil {
 			return total, err
 		}
@@ -212,7 +212,7 @@ func (a *asking) followersOf(ctx context.Context, rows []ParkedEntry) (total int
 }
 
 func (a *asking) byFilter(ctx context.Context) (answer ParkedAnswer, err error) {
-	w := a.names.chosen(a.ask.Filter)
+	w := chosen(a.names, a.ask.Filter)
 	query := a.names.Expand("SELECT EXISTS (SELECT 1 FROM {outbox_parked}") + w.sql() + ")"
 	if err := a.db.QueryRowContext(ctx, query, w.args...).Scan(&answer.Found); err != nil || !answer.Found {
 		return answer, err
@@ -226,7 +226,7 @@ func (a *asking) byFilter(ctx context.Context) (answer ParkedAnswer, err error) 
 	f := a.ask.Filter
 	if f.State == "" || f.State == ParkBlocked {
 		f.State = ParkBlocked
-		answer.Followers, err = countParked(ctx, a.db, a.names.chosen(f))
+		answer.Followers, err = countParked(ctx, a.db, chosen(a.names, f))
 	}
 	return answer, err
 }
@@ -236,9 +236,9 @@ func (a *asking) nothingOvertaken(ctx context.Context) error {
 	if a.ask.State != ParkRetry || a.ask.Force {
 		return nil
 	}
-	w := a.names.chosen(a.ask.Filter)
+	w := chosen(a.names, a.ask.Filter)
 	w.and("state = 'failed'")
-	w.and(a.names.isTrue("overtaken"))
+	w.and(isTrue(a.names, "overtaken"))
 	firsts, err := queryInts(ctx, a.db, a.names.Expand("SELECT seq FROM {outbox_parked}")+w.sql()+" ORDER BY seq LIMIT 1", w.args...)
 	if err != nil || len(firsts) == 0 {
 		return err
@@ -260,7 +260,7 @@ func (a *asking) nothingOvertaken(ctx context.Context) error {
 func (a *asking) markAll(ctx context.Context) (marked int64, err error) {
 	below := int64(0)
 	for {
-		w := a.names.chosen(a.ask.Filter)
+		w := chosen(a.names, a.ask.Filter)
 		if a.ask.State == ParkRetry {
 			w.and("state = 'failed'")
 		} else {
@@ -288,7 +288,7 @@ func (a *asking) markAll(ctx context.Context) (marked int64, err error) {
 
 // mark sets the state of rows, and returns how many changed.
 func (a *asking) mark(ctx context.Context, q Execer, seqs []int64) (int64, error) {
-	statement, args := a.names.markParked(a.ask, intsJSON(seqs))
+	statement, args := markParked(a.names, a.ask, intsJSON(seqs))
 	result, err := q.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return 0, err
@@ -298,7 +298,7 @@ func (a *asking) mark(ctx context.Context, q Execer, seqs []int64) (int64, error
 
 // markParked is the statement that sets the state of listed rows. A retry leaves
 // blocked rows as they are: they follow when the rows before them are delivered.
-func (n Names) markParked(ask ParkedAsk, list string) (string, []any) {
+func markParked(n Names, ask ParkedAsk, list string) (string, []any) {
 	w := &where{names: n}
 	from := ""
 	switch n.Dialect {
@@ -320,7 +320,7 @@ func (n Names) markParked(ask ParkedAsk, list string) (string, []any) {
 	case ask.State == ParkDrop:
 		cond = "p.state <> 'drop'"
 	case !ask.Force:
-		cond += " AND NOT " + n.isTrue("p.overtaken")
+		cond += " AND NOT " + isTrue(n, "p.overtaken")
 	}
 	switch n.Dialect {
 	case PostgreSQL:
@@ -333,7 +333,7 @@ func (n Names) markParked(ask ParkedAsk, list string) (string, []any) {
 }
 
 // isTrue is a condition on a boolean column.
-func (n Names) isTrue(column string) string {
+func isTrue(n Names, column string) string {
 	if n.Dialect == PostgreSQL {
 		return column
 	}

@@ -2,6 +2,7 @@ package dialect_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -311,4 +312,18 @@ func TestAnAskByEventWaitsForNoOtherRow(t *testing.T) {
 			require.Equal(t, "failed retry", states(t, db))
 		})
 	}
+}
+
+func exec(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), query)
+	require.NoError(t, err)
+}
+
+func begin(t *testing.T, db *sql.DB, opts *sql.TxOptions) *sql.Tx {
+	t.Helper()
+	tx, err := db.BeginTx(t.Context(), opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback() })
+	return tx
 }

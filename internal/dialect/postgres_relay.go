@@ -176,7 +176,7 @@ func (p *postgresRelay) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, e
 	result, err := tx.ExecContext(ctx, p.names.Expand(`UPDATE {outbox_leases}
 SET owner = $1, epoch = epoch + 1, mode = coalesce(mode, $2), expires_at = clock_timestamp() + $3::bigint * interval '1 microsecond',
     hints = (hints - 'halted' - 'blind' - 'outage') || jsonb_build_object('ttl_us', $3::bigint)
-WHERE id = 1 AND (owner = $4 OR `+p.names.claimable(c.TTL)+`)`),
+WHERE id = 1 AND (owner = $4 OR `+claimable(p.names, c.TTL)+`)`),
 		c.Owner.String(), c.Mode, c.TTL.Microseconds(), c.Unsure.String())
 	if err != nil {
 		return false, err

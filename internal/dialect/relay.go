@@ -229,7 +229,7 @@ func (r *Relay) Read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (R
 // most, in ascending order, until visit returns false. It reads no payloads.
 func (r *Relay) Below(ctx context.Context, id int64, limit int, visit func(Event) bool) (err error) {
 	rows, err := r.db.QueryContext(ctx, r.names.Expand(
-		"SELECT id, event_id FROM {outbox_events} WHERE id <= "+r.names.param(1)+" ORDER BY id LIMIT "+r.names.param(2)), id, limit)
+		"SELECT id, event_id FROM {outbox_events} WHERE id <= "+r.names.Param(1)+" ORDER BY id LIMIT "+r.names.Param(2)), id, limit)
 	if err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func (r *Relay) Inspect(ctx context.Context, name string) (Source, error) {
 	if err := r.rights(ctx); err != nil || src.Name != "" {
 		return src, err
 	}
-	set := r.names.Expand("UPDATE {outbox_leases} SET source = " + r.names.param(1) + " WHERE id = 1 AND source IS NULL")
+	set := r.names.Expand("UPDATE {outbox_leases} SET source = " + r.names.Param(1) + " WHERE id = 1 AND source IS NULL")
 	if _, err := r.db.ExecContext(ctx, set, name); err != nil {
 		return src, fmt.Errorf("set the source's name: %w", err)
 	}
@@ -327,12 +327,4 @@ func (r *Relay) rights(ctx context.Context) error {
 		return err
 	}
 	return r.parkingRights(ctx)
-}
-
-// param is the placeholder of the i-th argument.
-func (n Names) param(i int) string {
-	if n.Dialect == PostgreSQL {
-		return fmt.Sprintf("$%d", i)
-	}
-	return "?"
 }

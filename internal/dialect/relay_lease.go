@@ -21,7 +21,7 @@ import (
 // or a claimer with a short one would rob a holder with a long one.
 
 // claimable is the condition of a claim, by this database's clock.
-func (n Names) claimable(ttl time.Duration) string {
+func claimable(n Names, ttl time.Duration) string {
 	us, ms := strconv.FormatInt(ttl.Microseconds(), 10), strconv.FormatInt(ttl.Milliseconds(), 10)
 	switch n.Dialect {
 	case PostgreSQL:
@@ -48,8 +48,8 @@ func (r *Relay) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 		if claimed, err = r.leaseSQL.claim(ctx, tx, c); err != nil || !claimed {
 			return err
 		}
-		q := r.names.Expand("SELECT epoch, source_id, mode, " + r.names.server() + ", " + r.names.hint("position") + ", " +
-			r.names.hint("proved") + " FROM {outbox_leases} WHERE id = 1")
+		q := r.names.Expand("SELECT epoch, source_id, mode, " + serverOf(r.names) + ", " + hint(r.names, "position") + ", " +
+			hint(r.names, "proved") + " FROM {outbox_leases} WHERE id = 1")
 		var position, proved sql.NullString
 		err = tx.QueryRowContext(ctx, q).Scan(&l.Epoch, &l.SourceID, &l.Mode, &l.Server, &position, &proved)
 		l.Position, l.Proved = keptHint(position), keptHint(proved)
@@ -77,7 +77,7 @@ func (r *Relay) holds(ctx context.Context, db rowQueryer, l Lease, lock string) 
 	var owner sql.NullString
 	var epoch int64
 	var server string
-	q := r.names.Expand("SELECT owner, epoch, " + r.names.server() + " FROM {outbox_leases} WHERE id = 1" + lock)
+	q := r.names.Expand("SELECT owner, epoch, " + serverOf(r.names) + " FROM {outbox_leases} WHERE id = 1" + lock)
 	err := db.QueryRowContext(ctx, q).Scan(&owner, &epoch, &server)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -92,8 +92,8 @@ func (r *Relay) holds(ctx context.Context, db rowQueryer, l Lease, lock string) 
 	return nil
 }
 
-// server is the expression that names the server, as in ReadInfo.
-func (n Names) server() string {
+// serverOf is the expression that names the server, as in ReadInfo.
+func serverOf(n Names) string {
 	switch n.Dialect {
 	case PostgreSQL:
 		return postgresServer
@@ -122,7 +122,7 @@ func (r *Relay) HandOver(ctx context.Context, l Lease, heir uuid.UUID) error {
 		}
 	}
 	q := r.names.Expand("UPDATE {outbox_leases} SET owner = NULL, expires_at = NULL, hints = " + hints[r.names.Dialect] +
-		" WHERE id = 1 AND owner = " + r.names.param(1) + " AND epoch = " + r.names.param(2))
+		" WHERE id = 1 AND owner = " + r.names.Param(1) + " AND epoch = " + r.names.Param(2))
 	_, err := r.leaseDB.ExecContext(ctx, q, l.Owner.String(), l.Epoch)
 	return err
 }
@@ -188,7 +188,7 @@ func (r *Relay) NoteBlind(ctx context.Context, l Lease, blind bool) error {
 }
 
 // blindSince is what NoteBlind wrote: empty or NULL if the owner reaches its sink.
-func (n Names) blindSince() string {
+func blindSince(n Names) string {
 	return map[Dialect]string{
 		PostgreSQL: "hints->>'blind'", MySQL: "JSON_VALUE(hints, '$.blind')", SQLite: "json_extract(hints, '$.blind')",
 	}[n.Dialect]
@@ -218,7 +218,7 @@ func (r *Relay) SetPosition(ctx context.Context, l Lease, position []byte) error
 // change of mode asks for is done: a claim that wrote it would make a successor
 // believe so after a crash in between (hazard mode-switch).
 func (r *Relay) SetMode(ctx context.Context, l Lease, mode string) error {
-	set := "mode = " + r.names.param(1)
+	set := "mode = " + r.names.Param(1)
 	return r.setLease(ctx, l, map[Dialect]string{PostgreSQL: set, MySQL: set, SQLite: set}, mode)
 }
 
@@ -231,9 +231,9 @@ func (r *Relay) setLease(ctx context.Context, l Lease, set map[Dialect]string, v
 
 // forUpdate locks the rows of a SELECT. SQLite needs none: the relay's connections
 // begin with BEGIN IMMEDIATE, which shuts out every other writer.
-func (r *Relay) forUpdate() string { return r.names.forUpdate() }
+func (r *Relay) forUpdate() string { return forUpdate(r.names) }
 
-func (n Names) forUpdate() string {
+func forUpdate(n Names) string {
 	if n.Dialect == SQLite {
 		return ""
 	}

@@ -48,8 +48,8 @@ func (r *Relay) Peek(ctx context.Context, ttl time.Duration) (LeaseState, error)
 	heir := map[Dialect]string{
 		PostgreSQL: "hints->>'heir'", MySQL: "JSON_VALUE(hints, '$.heir')", SQLite: "json_extract(hints, '$.heir')",
 	}[r.names.Dialect]
-	q := r.names.Expand("SELECT " + r.names.claimable(ttl) + ", CASE WHEN owner IS NULL THEN " + heir + " END, " +
-		"owner IS NOT NULL AND coalesce(" + r.names.blindSince() + ", '') <> '', coalesce(mode, '') FROM {outbox_leases} WHERE id = 1")
+	q := r.names.Expand("SELECT " + claimable(r.names, ttl) + ", CASE WHEN owner IS NULL THEN " + heir + " END, " +
+		"owner IS NOT NULL AND coalesce(" + blindSince(r.names) + ", '') <> '', coalesce(mode, '') FROM {outbox_leases} WHERE id = 1")
 	var s LeaseState
 	var named sql.NullString
 	if err := r.leaseDB.QueryRowContext(ctx, q).Scan(&s.Free, &named, &s.OwnerBlind, &s.Mode); err != nil {
@@ -165,7 +165,7 @@ func (r *Relay) forget(ctx context.Context) error {
 
 // Leave removes the row of a process that does not serve this source any more.
 func (r *Relay) Leave(ctx context.Context, id uuid.UUID) error {
-	q := r.names.Expand("DELETE FROM {outbox_relays} WHERE relay_id = " + r.names.param(1))
+	q := r.names.Expand("DELETE FROM {outbox_relays} WHERE relay_id = " + r.names.Param(1))
 	_, err := r.leaseDB.ExecContext(ctx, q, id.String())
 	return err
 }

@@ -16,7 +16,7 @@ const (
 // windowEnd returns the seq of the last row of the window behind after; 0: there is none.
 func (r *Relay) windowEnd(ctx context.Context, after int64) (end int64, err error) {
 	q := r.names.Expand("SELECT COALESCE(MAX(seq), 0) FROM (SELECT seq FROM {outbox_parked} WHERE seq > " +
-		r.names.param(1) + " ORDER BY seq LIMIT " + r.names.param(2) + ") AS part")
+		r.names.Param(1) + " ORDER BY seq LIMIT " + r.names.Param(2) + ") AS part")
 	err = r.db.QueryRowContext(ctx, q, after, parkedWindow).Scan(&end)
 	return end, err
 }
@@ -52,7 +52,7 @@ func (r *Relay) Overtake(ctx context.Context, l Lease, after int64) (next int64,
 
 // unmarked lists rows of a window that are to be marked.
 func (r *Relay) unmarked() string {
-	p := r.names.param
+	p := r.names.Param
 	return "SELECT seq FROM {outbox_parked} WHERE seq > " + p(1) + " AND seq <= " + p(2) +
 		" AND event_key IS NOT NULL AND NOT overtaken ORDER BY seq LIMIT " + p(3)
 }

@@ -16,7 +16,7 @@ func keptHint(text sql.NullString) []byte {
 }
 
 // hint is the expression of an object in the hints.
-func (n Names) hint(name string) string {
+func hint(n Names, name string) string {
 	return fmt.Sprintf(map[Dialect]string{
 		PostgreSQL: "hints->'%s'", MySQL: "JSON_EXTRACT(hints, '$.%s')", SQLite: "json_extract(hints, '$.%s')",
 	}[n.Dialect], name)
@@ -26,7 +26,7 @@ func (n Names) hint(name string) string {
 // another server answers than the one that granted it.
 func (r *Relay) Proved(ctx context.Context, l Lease) ([]byte, error) {
 	var kept sql.NullString
-	err := r.leaseDB.QueryRowContext(ctx, r.names.Expand("SELECT "+r.names.hint("proved")+" FROM {outbox_leases}"+r.names.ofLease(1)),
+	err := r.leaseDB.QueryRowContext(ctx, r.names.Expand("SELECT "+hint(r.names, "proved")+" FROM {outbox_leases}"+ofLease(r.names, 1)),
 		l.Owner.String(), l.Epoch, l.Server).Scan(&kept)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
@@ -43,7 +43,7 @@ func (r *Relay) SetProved(ctx context.Context, l Lease, proved []byte) error {
 		MySQL:      "JSON_SET(hints, '$.proved', JSON_EXTRACT(?, '$'))",
 		SQLite:     "json_set(hints, '$.proved', json(?))",
 	}[r.names.Dialect]
-	q := "UPDATE {outbox_leases} SET hints = " + set + r.names.ofLease(2)
+	q := "UPDATE {outbox_leases} SET hints = " + set + ofLease(r.names, 2)
 	_, err := r.leaseDB.ExecContext(ctx, r.names.Expand(q), string(proved), l.Owner.String(), l.Epoch, l.Server)
 	return err
 }
@@ -51,6 +51,6 @@ func (r *Relay) SetProved(ctx context.Context, l Lease, proved []byte) error {
 // ofLease finds the lease row only while a lease holds, by its owner, epoch and server, from
 // the i-th argument on. An UPDATE locks the row and looks at what is there then
 // (hazard stale-fence).
-func (n Names) ofLease(i int) string {
-	return " WHERE id = 1 AND owner = " + n.param(i) + " AND epoch = " + n.param(i+1) + " AND " + n.param(i+2) + " = " + n.server()
+func ofLease(n Names, i int) string {
+	return " WHERE id = 1 AND owner = " + n.Param(i) + " AND epoch = " + n.Param(i+1) + " AND " + n.Param(i+2) + " = " + serverOf(n)
 }

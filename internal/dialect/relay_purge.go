@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// Drops is the default name of the table of parked events that were dropped.
-const Drops = "outbox_drops"
-
 // Old says which rows of a table are to be purged: those whose column Time is longer
 // ago than Age, by the database's clock.
 type Old struct {

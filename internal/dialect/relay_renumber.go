@@ -11,7 +11,7 @@ import (
 // order, so no key is locked. ErrLeaseLost: nothing was done.
 func (r *Relay) Renumber(ctx context.Context, l Lease, row Event) error {
 	const columns = "event_id, topic, event_key, event_type, payload, headers, created_at"
-	where := " WHERE id = " + r.names.param(1) + " AND event_id = " + r.names.param(2)
+	where := " WHERE id = " + r.names.Param(1) + " AND event_id = " + r.names.Param(2)
 	remove := "DELETE FROM {outbox_events}" + where
 	switch r.names.Dialect {
 	case PostgreSQL:

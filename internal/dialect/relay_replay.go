@@ -38,7 +38,7 @@ type Matched struct{ Count, First, Last int64 } // First and Last are seqs; 0: n
 func (r *Relay) Now(ctx context.Context) (time.Time, error) {
 	now := map[Dialect]string{PostgreSQL: "clock_timestamp()", MySQL: "UTC_TIMESTAMP(6)", SQLite: sqliteNow("0")}[r.names.Dialect]
 	var text string
-	if err := r.db.QueryRowContext(ctx, "SELECT "+r.names.timeText(now)).Scan(&text); err != nil {
+	if err := r.db.QueryRowContext(ctx, "SELECT "+r.names.TimeText(now)).Scan(&text); err != nil {
 		return time.Time{}, err
 	}
 	return time.Parse(time.RFC3339Nano, text)
@@ -126,7 +126,7 @@ type query struct {
 // and adds a condition with one argument, in the place of %s.
 func (q *query) and(condition string, arg any) {
 	q.args = append(q.args, arg)
-	fmt.Fprintf(&q.text, " AND "+condition, q.names.param(len(q.args)))
+	fmt.Fprintf(&q.text, " AND "+condition, q.names.Param(len(q.args)))
 }
 
 // selected is FROM and WHERE. An event that the archive has several times, because it was
@@ -135,7 +135,7 @@ func (r *Relay) selected(s Selection) *query {
 	q := &query{names: r.names}
 	q.text.WriteString("FROM {outbox_archive} AS a WHERE a.seq > ")
 	q.args = append(q.args, s.After)
-	q.text.WriteString(r.names.param(1))
+	q.text.WriteString(r.names.Param(1))
 	q.and("a.seq <= %s", s.UpTo)
 	q.where("a", s)
 	q.text.WriteString("\nAND NOT EXISTS (SELECT 1 FROM {outbox_archive} AS e WHERE e.event_id = a.event_id AND e.topic = a.topic AND e.seq < a.seq")
@@ -150,10 +150,10 @@ func (q *query) where(table string, s Selection) {
 		moment = "%s::text::timestamptz"
 	}
 	if !s.Since.IsZero() {
-		q.and(table+".delivered_at >= "+moment, s.Since.UTC().Format(q.names.timeLayout()))
+		q.and(table+".delivered_at >= "+moment, s.Since.UTC().Format(q.names.TimeLayout()))
 	}
 	if !s.Until.IsZero() {
-		q.and(table+".delivered_at < "+moment, s.Until.UTC().Format(q.names.timeLayout()))
+		q.and(table+".delivered_at < "+moment, s.Until.UTC().Format(q.names.TimeLayout()))
 	}
 	if s.Topic != "" {
 		q.and(table+".topic = %s", s.Topic)

@@ -47,25 +47,3 @@ func visitRows(rows *stream, q ReadQuery, visit func(*Row) bool,
 	}
 	return info, rows.Err()
 }
-
-// object scans a JSON object. Most are empty, and become nil without a copy.
-type object []byte
-
-// Scan implements sql.Scanner.
-func (o *object) Scan(src any) error {
-	switch src := src.(type) {
-	case nil:
-		*o = nil
-	case string:
-		if *o = nil; src != "{}" {
-			*o = object(src)
-		}
-	case []byte:
-		if *o = nil; string(src) != "{}" {
-			*o = append(object(nil), src...) // the driver's buffer is not ours
-		}
-	default:
-		return fmt.Errorf("a JSON object came as %T", src)
-	}
-	return nil
-}

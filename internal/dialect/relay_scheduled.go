@@ -140,7 +140,7 @@ func (r *Relay) dueQuery(limit int, after *dueRow, without []EventKey) (string, 
 	var args []any
 	param := func(v any) string {
 		args = append(args, v)
-		return r.names.param(len(args))
+		return r.names.Param(len(args))
 	}
 	b.WriteString(r.scheduled.due)
 	if after != nil {
@@ -149,7 +149,7 @@ func (r *Relay) dueQuery(limit int, after *dueRow, without []EventKey) (string, 
 	}
 	for i, k := range without {
 		b.WriteString([]string{" AND (event_key IS NULL OR (topic, event_key) NOT IN (", ", "}[min(i, 1)])
-		fmt.Fprintf(&b, "(%s, %s)", param(k.Topic), param(r.names.keyArg(k.Key)))
+		fmt.Fprintf(&b, "(%s, %s)", param(k.Topic), param(r.names.KeyArg(k.Key)))
 	}
 	if len(without) > 0 {
 		b.WriteString("))")

@@ -34,7 +34,7 @@ func scheduledPostgres(n Names) scheduledSQL {
 	return scheduledSQL{
 		until: `SELECT (extract(epoch FROM deliver_at - statement_timestamp()) * 1000000)::bigint
 FROM {outbox_scheduled} ORDER BY deliver_at, seq LIMIT 1`,
-		due: `SELECT seq, event_id::text, topic, event_key, ` + n.timeText("deliver_at") + `
+		due: `SELECT seq, event_id::text, topic, event_key, ` + n.TimeText("deliver_at") + `
 FROM {outbox_scheduled} WHERE deliver_at <= statement_timestamp()`,
 		time: func(param string) string { return param + "::text::timestamptz" },
 		lock: func(due []dueRow) (string, []any) {

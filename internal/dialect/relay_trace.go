@@ -83,7 +83,7 @@ func (r *Relay) traceWaiting(ctx context.Context, id uuid.UUID, t *Trace) error 
 // traceBefore counts what a waiting event waits for, up to CountLimit rows.
 func (r *Relay) traceBefore(ctx context.Context, f *Found) error {
 	counted := fmt.Sprintf(" LIMIT %d) AS counted", CountLimit)
-	ahead := r.names.Expand("SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_events} WHERE id < " + r.names.param(1) + counted)
+	ahead := r.names.Expand("SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_events} WHERE id < " + r.names.Param(1) + counted)
 	if err := r.db.QueryRowContext(ctx, ahead, f.ID).Scan(&f.Ahead); err != nil || f.Key == nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func (r *Relay) traceBefore(ctx context.Context, f *Found) error {
 	if r.names.Dialect == MySQL {
 		key = []byte(*f.Key)
 	}
-	behind := r.names.Expand("SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_parked} WHERE topic = " + r.names.param(1) +
-		" AND event_key = " + r.names.param(2) + counted)
+	behind := r.names.Expand("SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_parked} WHERE topic = " + r.names.Param(1) +
+		" AND event_key = " + r.names.Param(2) + counted)
 	return r.db.QueryRowContext(ctx, behind, f.Topic, key).Scan(&f.Behind)
 }
 
@@ -110,7 +110,7 @@ func (r *Relay) traceArchive(ctx context.Context, id uuid.UUID, t *Trace) error 
 		return err
 	}
 	var since sql.NullString
-	oldest := r.names.Expand("SELECT " + r.names.timeText("delivered_at") + " FROM {outbox_archive} ORDER BY delivered_at LIMIT 1")
+	oldest := r.names.Expand("SELECT " + r.names.TimeText("delivered_at") + " FROM {outbox_archive} ORDER BY delivered_at LIMIT 1")
 	err = r.db.QueryRowContext(ctx, oldest).Scan(&since)
 	if errors.Is(err, sql.ErrNoRows) || IsMissingTable(err) {
 		return nil
@@ -157,5 +157,5 @@ func (r *Relay) traceSQL(table, columns string) string {
 	if table == Events {
 		order = "id"
 	}
-	return "SELECT " + r.names.timeColumns(columns) + " FROM " + r.names.Table(table) + " WHERE event_id = " + param + " ORDER BY " + order
+	return "SELECT " + r.names.TimeColumns(columns) + " FROM " + r.names.Table(table) + " WHERE event_id = " + param + " ORDER BY " + order
 }

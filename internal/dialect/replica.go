@@ -41,9 +41,6 @@ type Replica struct {
 	name  string // quoted
 }
 
-// ValidIdentifier reports whether a name can be used for a table or a column.
-func ValidIdentifier(name string) bool { return identifier.MatchString(name) }
-
 // NewReplica returns the writer of t for the installation n.
 func NewReplica(n Names, t ReplicaTable) (*Replica, error) {
 	if err := n.Validate(); err != nil {
@@ -57,7 +54,7 @@ func NewReplica(n Names, t ReplicaTable) (*Replica, error) {
 func (r *Replica) batch(columns int) int { return max(1, min(1000, 32000/columns)) }
 
 // now is the database's clock, as an expression.
-func (n Names) now() string {
+func now(n Names) string {
 	switch n.Dialect {
 	case PostgreSQL:
 		return "clock_timestamp()"
@@ -97,7 +94,7 @@ func (r *Replica) overwrite() string {
 	}
 	sets := make([]string, len(columns))
 	for i, c := range columns {
-		q := r.names.quote(c)
+		q := r.names.Quote(c)
 		if r.names.Dialect == MySQL {
 			sets[i] = q + " = VALUES(" + q + ")"
 		} else {
@@ -121,7 +118,7 @@ func (r *Replica) tuple(b *strings.Builder, after, count int) {
 func (r *Replica) list(columns []string) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
-		quoted[i] = r.names.quote(c)
+		quoted[i] = r.names.Quote(c)
 	}
 	return strings.Join(quoted, ", ")
 }
@@ -136,7 +133,7 @@ func (r *Replica) Delete(ctx context.Context, tx Execer, changes []ReplicaChange
 		var b strings.Builder
 		var args []any
 		if len(r.table.Key) == 1 {
-			b.WriteString("DELETE FROM " + r.name + " WHERE " + r.names.quote(r.table.Key[0]) + " IN ")
+			b.WriteString("DELETE FROM " + r.name + " WHERE " + r.names.Quote(r.table.Key[0]) + " IN ")
 			r.tuple(&b, 0, len(part))
 			for _, c := range part {
 				args = append(args, c.Key[0])
@@ -153,7 +150,7 @@ func (r *Replica) Delete(ctx context.Context, tx Execer, changes []ReplicaChange
 						b.WriteString(" AND ")
 					}
 					args = append(args, c.Key[k])
-					b.WriteString(r.names.quote(column) + " = " + r.names.param(len(args)))
+					b.WriteString(r.names.Quote(column) + " = " + r.names.Param(len(args)))
 				}
 				b.WriteString(")")
 			}

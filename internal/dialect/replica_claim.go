@@ -31,7 +31,7 @@ func (r *Replica) claim(ctx context.Context, tx Queryer, part []ReplicaChange, w
 	var b strings.Builder
 	b.WriteString(`INSERT INTO {inbox_replica_rows} (replica, row_key, version, deleted_at, applied_at, run_id, claim_token) VALUES `)
 	args := make([]any, 0, len(part)*5)
-	now := r.names.now()
+	now := now(r.names)
 	for i, c := range part {
 		if i > 0 {
 			b.WriteString(", ")
@@ -40,13 +40,13 @@ func (r *Replica) claim(ctx context.Context, tx Queryer, part []ReplicaChange, w
 		if c.Deleted {
 			deleted = now
 		}
-		b.WriteString("(" + r.names.param(i*5+1) + ", " + r.names.param(i*5+2) + ", " + r.names.param(i*5+3) + ", " + deleted + ", " + now + ", " +
-			r.names.param(i*5+4) + ", " + r.names.param(i*5+5) + ")")
+		b.WriteString("(" + r.names.Param(i*5+1) + ", " + r.names.Param(i*5+2) + ", " + r.names.Param(i*5+3) + ", " + deleted + ", " + now + ", " +
+			r.names.Param(i*5+4) + ", " + r.names.Param(i*5+5) + ")")
 		token := newer
 		if c.Again && !c.Deleted {
 			token = again
 		}
-		args = append(args, r.names.keyArg(r.table.Replica), r.names.keyArg(c.RowKey), c.Version, c.RunID, token)
+		args = append(args, r.names.KeyArg(r.table.Replica), r.names.KeyArg(c.RowKey), c.Version, c.RunID, token)
 	}
 	if r.names.Dialect == MySQL {
 		// Assignments run from left to right, and each sees what those before it set: the
@@ -61,9 +61,9 @@ run_id = GREATEST(run_id, VALUES(run_id)), version = GREATEST(version, VALUES(ve
 		}
 		b.Reset()
 		b.WriteString(`SELECT row_key FROM {inbox_replica_rows} WHERE replica = ? AND claim_token IN (?, ?) AND row_key IN (?` + strings.Repeat(", ?", len(part)-1) + `)`)
-		args = []any{r.names.keyArg(r.table.Replica), again, newer}
+		args = []any{r.names.KeyArg(r.table.Replica), again, newer}
 		for _, c := range part {
-			args = append(args, r.names.keyArg(c.RowKey))
+			args = append(args, r.names.KeyArg(c.RowKey))
 		}
 		return r.winners(ctx, tx, won, b.String(), args)
 	}
@@ -80,7 +80,7 @@ deleted_at = CASE WHEN ` + wins + ` THEN excluded.deleted_at ELSE {inbox_replica
 applied_at = excluded.applied_at,
 claim_token = CASE WHEN ` + wins + ` THEN excluded.claim_token ELSE {inbox_replica_rows}.claim_token END,
 run_id = ` + greatest + `({inbox_replica_rows}.run_id, excluded.run_id)
-RETURNING CASE WHEN claim_token IN (` + r.names.param(len(args)+1) + `, ` + r.names.param(len(args)+2) + `) THEN row_key ELSE NULL END`)
+RETURNING CASE WHEN claim_token IN (` + r.names.Param(len(args)+1) + `, ` + r.names.Param(len(args)+2) + `) THEN row_key ELSE NULL END`)
 	return r.winners(ctx, tx, won, b.String(), append(args, again, newer))
 }
 

@@ -81,7 +81,7 @@ func NoRows(query string) string { return query + " WHERE 1 = 0" }
 func quoteAll(d Dialect, columns []string) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
-		quoted[i] = Names{Dialect: d}.quote(c)
+		quoted[i] = Names{Dialect: d}.Quote(c)
 	}
 	return strings.Join(quoted, ", ")
 }

@@ -17,18 +17,18 @@ func (r *Replica) Hear(ctx context.Context, tx Queryer, runID string) error {
 			return err
 		}
 	}
-	query := `INSERT INTO {inbox_replica_runs} (replica, run_id) VALUES (` + r.names.param(1) + `, ` + r.names.param(2) + `)`
+	query := `INSERT INTO {inbox_replica_runs} (replica, run_id) VALUES (` + r.names.Param(1) + `, ` + r.names.Param(2) + `)`
 	if r.names.Dialect == MySQL {
 		query += ` ON DUPLICATE KEY UPDATE run_id = VALUES(run_id)`
 	} else {
 		query += ` ON CONFLICT (replica, run_id) DO NOTHING`
 	}
-	_, err := tx.ExecContext(ctx, r.names.Expand(query), r.names.keyArg(r.table.Replica), runID)
+	_, err := tx.ExecContext(ctx, r.names.Expand(query), r.names.KeyArg(r.table.Replica), runID)
 	return err
 }
 
 func (r *Replica) heard(ctx context.Context, tx Queryer, runID string) (bool, error) {
-	rows, err := tx.QueryContext(ctx, r.names.Expand(`SELECT 1 FROM {inbox_replica_runs} WHERE replica = ? AND run_id = ?`), r.names.keyArg(r.table.Replica), runID)
+	rows, err := tx.QueryContext(ctx, r.names.Expand(`SELECT 1 FROM {inbox_replica_runs} WHERE replica = ? AND run_id = ?`), r.names.KeyArg(r.table.Replica), runID)
 	if err != nil {
 		return false, err
 	}
@@ -41,9 +41,9 @@ func (r *Replica) End(ctx context.Context, tx Queryer, e ReplicaEnd) error {
 	if err := r.Hear(ctx, tx, e.RunID); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET sent = `+r.names.param(1)+`, started_at = `+r.moment(2)+
-		` WHERE replica = `+r.names.param(3)+` AND run_id = `+r.names.param(4)),
-		e.Sent, e.Started.UTC().Format(r.names.timeLayout()), r.names.keyArg(r.table.Replica), e.RunID)
+	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET sent = `+r.names.Param(1)+`, started_at = `+r.moment(2)+
+		` WHERE replica = `+r.names.Param(3)+` AND run_id = `+r.names.Param(4)),
+		e.Sent, e.Started.UTC().Format(r.names.TimeLayout()), r.names.KeyArg(r.table.Replica), e.RunID)
 	return err
 }
 
@@ -66,8 +66,8 @@ type ReplicaRun struct {
 
 // Runs lists the backfills of the replica, the newest first.
 func (r *Replica) Runs(ctx context.Context, db Queryer) ([]ReplicaRun, error) {
-	rows, err := db.QueryContext(ctx, r.names.Expand(`SELECT run_id, COALESCE(sent, -1), `+r.names.timeText("started_at")+`, finished_at IS NOT NULL
-FROM {inbox_replica_runs} WHERE replica = `+r.names.param(1)+` ORDER BY run_id DESC`), r.names.keyArg(r.table.Replica))
+	rows, err := db.QueryContext(ctx, r.names.Expand(`SELECT run_id, COALESCE(sent, -1), `+r.names.TimeText("started_at")+`, finished_at IS NOT NULL
+FROM {inbox_replica_runs} WHERE replica = `+r.names.Param(1)+` ORDER BY run_id DESC`), r.names.KeyArg(r.table.Replica))
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +87,8 @@ FROM {inbox_replica_runs} WHERE replica = `+r.names.param(1)+` ORDER BY run_id D
 
 // Confirmed counts the rows whose newest backfill is runID.
 func (r *Replica) Confirmed(ctx context.Context, db Queryer, runID string) (n int64, err error) {
-	rows, err := db.QueryContext(ctx, r.names.Expand(`SELECT count(*) FROM {inbox_replica_rows} WHERE replica = `+r.names.param(1)+` AND run_id = `+r.names.param(2)),
-		r.names.keyArg(r.table.Replica), runID)
+	rows, err := db.QueryContext(ctx, r.names.Expand(`SELECT count(*) FROM {inbox_replica_rows} WHERE replica = `+r.names.Param(1)+` AND run_id = `+r.names.Param(2)),
+		r.names.KeyArg(r.table.Replica), runID)
 	if err != nil {
 		return 0, err
 	}

@@ -13,8 +13,8 @@ import (
 // applied_at and the row is no longer found; one that comes later finds a tombstone.
 func (r *Replica) Unconfirmed(ctx context.Context, tx Queryer, runID string, before time.Time, limit int) ([]ReplicaChange, error) {
 	rows, err := tx.QueryContext(ctx, r.names.Expand(`SELECT row_key, version FROM {inbox_replica_rows}
-WHERE replica = `+r.names.param(1)+` AND deleted_at IS NULL AND run_id < `+r.names.param(2)+` AND applied_at < `+r.moment(3)+`
-ORDER BY row_key LIMIT `+r.names.param(4)+r.names.forUpdate()), r.names.keyArg(r.table.Replica), runID, before.UTC().Format(r.names.timeLayout()), limit)
+WHERE replica = `+r.names.Param(1)+` AND deleted_at IS NULL AND run_id < `+r.names.Param(2)+` AND applied_at < `+r.moment(3)+`
+ORDER BY row_key LIMIT `+r.names.Param(4)+forUpdate(r.names)), r.names.KeyArg(r.table.Replica), runID, before.UTC().Format(r.names.TimeLayout()), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -33,8 +33,8 @@ ORDER BY row_key LIMIT `+r.names.param(4)+r.names.forUpdate()), r.names.keyArg(r
 // Bury makes a tombstone of a gate's row, which keeps its version.
 func (r *Replica) Bury(ctx context.Context, tx Execer, rows []ReplicaChange) error {
 	for _, c := range rows {
-		if _, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_rows} SET deleted_at = `+r.names.now()+` WHERE replica = `+r.names.param(1)+` AND row_key = `+r.names.param(2)),
-			r.names.keyArg(r.table.Replica), r.names.keyArg(c.RowKey)); err != nil {
+		if _, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_rows} SET deleted_at = `+now(r.names)+` WHERE replica = `+r.names.Param(1)+` AND row_key = `+r.names.Param(2)),
+			r.names.KeyArg(r.table.Replica), r.names.KeyArg(c.RowKey)); err != nil {
 			return err
 		}
 	}
@@ -43,8 +43,8 @@ func (r *Replica) Bury(ctx context.Context, tx Execer, rows []ReplicaChange) err
 
 // Finish notes that nothing of a run and of those before it is awaited any more.
 func (r *Replica) Finish(ctx context.Context, tx Execer, runID string) error {
-	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET finished_at = `+r.names.now()+` WHERE replica = `+r.names.param(1)+
-		` AND run_id <= `+r.names.param(2)+` AND finished_at IS NULL`), r.names.keyArg(r.table.Replica), runID)
+	_, err := tx.ExecContext(ctx, r.names.Expand(`UPDATE {inbox_replica_runs} SET finished_at = `+now(r.names)+` WHERE replica = `+r.names.Param(1)+
+		` AND run_id <= `+r.names.Param(2)+` AND finished_at IS NULL`), r.names.KeyArg(r.table.Replica), runID)
 	return err
 }
 
@@ -55,11 +55,11 @@ func (r *Replica) Finish(ctx context.Context, tx Execer, runID string) error {
 // that waited for the row looks at the outer condition alone again, and the row may have
 // been made and deleted once more meanwhile.
 func (r *Replica) PruneTombstones(ctx context.Context, db Execer, age time.Duration, limit int) (int64, error) {
-	replica := r.names.keyArg(r.table.Replica)
+	replica := r.names.KeyArg(r.table.Replica)
 	var args []any
 	param := func(v any) string {
 		args = append(args, v)
-		return r.names.param(len(args))
+		return r.names.Param(len(args))
 	}
 	old := func() string {
 		where := ` WHERE replica = ` + param(replica) + ` AND deleted_at < `

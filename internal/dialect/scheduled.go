@@ -28,7 +28,7 @@ func ListScheduled(ctx context.Context, db *sql.DB, n Names, topic string, limit
 	if err := n.Validate(); err != nil {
 		return nil, false, err
 	}
-	rows, err := db.QueryContext(ctx, n.scheduledView(topic)+fmt.Sprintf(" ORDER BY deliver_at, seq LIMIT %d", limit+1), topicArg(topic)...)
+	rows, err := db.QueryContext(ctx, scheduledView(n, topic)+fmt.Sprintf(" ORDER BY deliver_at, seq LIMIT %d", limit+1), topicArg(topic)...)
 	if err != nil {
 		return nil, false, err
 	}
@@ -62,7 +62,7 @@ func topicArg(topic string) []any {
 	return []any{topic}
 }
 
-func (n Names) scheduledView(topic string) string {
+func scheduledView(n Names, topic string) string {
 	size, until := "octet_length(payload)", ""
 	switch n.Dialect {
 	case PostgreSQL:
@@ -74,9 +74,9 @@ func (n Names) scheduledView(topic string) string {
 		until = "CAST((julianday(deliver_at) - julianday('now')) * 86400000000 AS INTEGER)"
 	}
 	view := "SELECT seq, event_id, topic, event_key, event_type, COALESCE(" + size + ", -1), " + until + ", " +
-		n.timeText("created_at") + ", " + n.timeText("deliver_at") + " FROM {outbox_scheduled}"
+		n.TimeText("created_at") + ", " + n.TimeText("deliver_at") + " FROM {outbox_scheduled}"
 	if topic != "" {
-		view += " WHERE topic = " + n.param(1)
+		view += " WHERE topic = " + n.Param(1)
 	}
 	return n.Expand(view)
 }

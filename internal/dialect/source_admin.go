@@ -105,7 +105,7 @@ func RenameSource(ctx context.Context, db *sql.DB, n Names, from, to string) err
 		return err
 	}
 	return changeSource(ctx, db, n, from, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, n.Expand("UPDATE {outbox_leases} SET source = "+n.param(1)+" WHERE id = 1"), to)
+		_, err := tx.ExecContext(ctx, n.Expand("UPDATE {outbox_leases} SET source = "+n.Param(1)+" WHERE id = 1"), to)
 		return err
 	})
 }
@@ -123,7 +123,7 @@ func NewIdentity(ctx context.Context, db *sql.DB, n Names, name string) (before,
 		if err := tx.QueryRowContext(ctx, n.Expand("SELECT source_id FROM {outbox_leases} WHERE id = 1")).Scan(&before); err != nil {
 			return err
 		}
-		set := n.Expand("UPDATE {outbox_leases} SET source_id = " + n.param(1) + ", hints = " + forget + " WHERE id = 1")
+		set := n.Expand("UPDATE {outbox_leases} SET source_id = " + n.Param(1) + ", hints = " + forget + " WHERE id = 1")
 		_, err := tx.ExecContext(ctx, set, after.String())
 		return err
 	})
@@ -142,7 +142,7 @@ func changeSource(ctx context.Context, db *sql.DB, n Names, name string, change 
 		var present, owner sql.NullString
 		var free bool
 		// By its own length: how long others would hold it does not matter.
-		lock := n.Expand("SELECT source, owner, " + n.claimable(0) + " FROM {outbox_leases} WHERE id = 1" + r.forUpdate())
+		lock := n.Expand("SELECT source, owner, " + claimable(n, 0) + " FROM {outbox_leases} WHERE id = 1" + r.forUpdate())
 		if err := tx.QueryRowContext(ctx, lock).Scan(&present, &owner, &free); err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func (s *sqliteRelay) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, err
 	result, err := tx.ExecContext(ctx, s.names.Expand(`UPDATE {outbox_leases}
 SET owner = ?, epoch = epoch + 1, mode = coalesce(mode, ?), expires_at = `+sqliteNow(ttl)+`,
     hints = json_set(json_remove(hints, '$.halted', '$.blind', '$.outage'), '$.ttl_us', `+ttl+` * 1000)
-WHERE id = 1 AND (owner = ? OR `+s.names.claimable(c.TTL)+`)`), c.Owner.String(), c.Mode, c.Unsure.String())
+WHERE id = 1 AND (owner = ? OR `+claimable(s.names, c.TTL)+`)`), c.Owner.String(), c.Mode, c.Unsure.String())
 	if err != nil {
 		return false, err
 	}

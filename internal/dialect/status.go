@@ -162,7 +162,7 @@ func (s *SourceStatus) readParked(ctx context.Context, db *sql.DB, n Names) (err
 type statusSQL struct{ lease, oldest, estimate string }
 
 func statusQueries(n Names) statusSQL {
-	more := n.blindSince() + ", " + n.outageHint()
+	more := blindSince(n) + ", " + outageOf(n)
 	switch n.Dialect {
 	case PostgreSQL:
 		return statusSQL{

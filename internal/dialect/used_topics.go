@@ -23,14 +23,14 @@ func (r *Relay) SetUsedTopics(ctx context.Context, l Lease, topics []byte) error
 // UsedTopics returns what SetUsedTopics kept.
 func (r *Relay) UsedTopics(ctx context.Context) (map[string]string, error) {
 	var kept sql.NullString
-	q := r.names.Expand("SELECT " + r.names.usedTopics() + " FROM {outbox_leases} WHERE id = 1")
+	q := r.names.Expand("SELECT " + usedTopics(r.names) + " FROM {outbox_leases} WHERE id = 1")
 	if err := r.leaseDB.QueryRowContext(ctx, q).Scan(&kept); err != nil {
 		return nil, err
 	}
 	return parseUsedTopics(kept), nil
 }
 
-func (n Names) usedTopics() string {
+func usedTopics(n Names) string {
 	return map[Dialect]string{
 		PostgreSQL: "hints->>'topics'", MySQL: "JSON_EXTRACT(hints, '$.topics')", SQLite: "json_extract(hints, '$.topics')",
 	}[n.Dialect]

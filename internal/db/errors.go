@@ -1,4 +1,4 @@
-package dialect
+package db
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 //   - MySQL: a field Number uint16, by reflection,
 //     https://mariadb.com/kb/en/mariadb-error-code-reference/
 
-// sqlState returns PostgreSQL's five-character code, or "".
-func sqlState(err error) string {
+// SQLState returns PostgreSQL's five-character code, or "".
+func SQLState(err error) string {
 	var e interface{ SQLState() string }
 	if errors.As(err, &e) {
 		return e.SQLState()
@@ -30,8 +30,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// sqliteCode returns SQLite's extended result code, or 0.
-func sqliteCode(err error) int {
+// SQLiteCode returns SQLite's extended result code, or 0.
+func SQLiteCode(err error) int {
 	var e interface{ Code() int }
 	if errors.As(err, &e) {
 		return e.Code()
@@ -39,11 +39,11 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// mysqlNumber returns the server's error number, or 0. It looks for the type
+// MySQLNumber returns the server's error number, or 0. It looks for the type
 // MySQLError of a package called mysql with a field Number, which is go-sql-driver's;
 // a test holds it against the real driver.
-func mysqlNumber(err error) int {
-	for _, e := range chain(err) {
+func MySQLNumber(err error) int {
+	for _, e := range Chain(err) {
 		v := reflect.ValueOf(e)
 		if v.Kind() == reflect.Pointer && !v.IsNil() {
 			v = v.Elem()
@@ -58,10 +58,10 @@ func mysqlNumber(err error) int {
 	return 0
 }
 
-// constraintName returns the constraint that PostgreSQL's error names, or "": a field ConstraintName, which is
+// ConstraintName returns the constraint that PostgreSQL's error names, or "": a field ConstraintName, which is
 // pgx's, or Constraint, lib/pq's, of the error that has the SQLSTATE.
-func constraintName(err error) string {
-	for _, e := range chain(err) {
+func ConstraintName(err error) string {
+	for _, e := range Chain(err) {
 		if _, ok := e.(interface{ SQLState() string }); !ok {
 			continue
 		}
@@ -78,18 +78,18 @@ func constraintName(err error) string {
 	return ""
 }
 
-// chain lists err and everything that it wraps.
-func chain(err error) []error {
+// Chain lists err and everything that it wraps.
+func Chain(err error) []error {
 	if err == nil {
 		return nil
 	}
 	all := []error{err}
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		all = append(all, chain(e.Unwrap())...)
+		all = append(all, Chain(e.Unwrap())...)
 	case interface{ Unwrap() []error }:
 		for _, wrapped := range e.Unwrap() {
-			all = append(all, chain(wrapped)...)
+			all = append(all, Chain(wrapped)...)
 		}
 	}
 	return all
@@ -100,23 +100,23 @@ func IsMissingTable(err error) bool {
 	if err == nil {
 		return false
 	}
-	switch sqlState(err) {
+	switch SQLState(err) {
 	case "42P01", "3F000":
 		return true
 	}
-	return mysqlNumber(err) == 1146 || sqliteCode(err) == 1 && strings.Contains(err.Error(), "no such table")
+	return MySQLNumber(err) == 1146 || SQLiteCode(err) == 1 && strings.Contains(err.Error(), "no such table")
 }
 
 // IsMissingColumn reports whether a statement named a column that is not there: an older build made the table.
 func IsMissingColumn(err error) bool {
-	return sqlState(err) == "42703" || mysqlNumber(err) == 1054 ||
-		sqliteCode(err) == 1 && (strings.Contains(err.Error(), "no such column") || strings.Contains(err.Error(), "has no column named"))
+	return SQLState(err) == "42703" || MySQLNumber(err) == 1054 ||
+		SQLiteCode(err) == 1 && (strings.Contains(err.Error(), "no such column") || strings.Contains(err.Error(), "has no column named"))
 }
 
 // IsPreparedStatement reports whether a named prepared statement of PostgreSQL's is there already, or is not there: the
 // driver made it on another connection than the one that it has now, as behind pgbouncer in transaction mode.
 func IsPreparedStatement(err error) bool {
-	state := sqlState(err)
+	state := SQLState(err)
 	return state == "42P05" || state == "26000"
 }
 
@@ -129,28 +129,37 @@ func IsRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 // IsSyntax reports whether the database does not understand a statement: ours have been
 // tried on their databases, so most likely it is another database than the dialect says.
 func IsSyntax(err error) bool {
-	return sqlState(err) == "42601" || mysqlNumber(err) == 1064 ||
-		sqliteCode(err) == 1 && strings.Contains(err.Error(), "syntax error")
+	return SQLState(err) == "42601" || MySQLNumber(err) == 1064 ||
+		SQLiteCode(err) == 1 && strings.Contains(err.Error(), "syntax error")
 }
 
 // IsDuplicate reports whether a row with the same unique key is there already.
 func IsDuplicate(err error) bool {
 	const sqliteUnique, sqlitePrimaryKey = 2067, 1555
-	code := sqliteCode(err)
-	return sqlState(err) == "23505" || mysqlNumber(err) == 1062 || code == sqliteUnique || code == sqlitePrimaryKey
+	code := SQLiteCode(err)
+	return SQLState(err) == "23505" || MySQLNumber(err) == 1062 || code == sqliteUnique || code == sqlitePrimaryKey
 }
+
+// MovedPartition marks the error of a row whose partition was attached between the routing of the row
+// and the lock on the partition: the same statement in a new transaction finds the new one.
+type MovedPartition struct{ Err error }
+
+func (e MovedPartition) Error() string { return e.Err.Error() }
+
+// Unwrap returns the driver's error.
+func (e MovedPartition) Unwrap() error { return e.Err }
 
 // IsSerialization reports whether the database ended the transaction because of
 // another one (deadlock, lock timeout, serialization failure, busy): repeating it may succeed.
 func IsSerialization(err error) bool {
-	if isMovedPartition(err) {
+	if errors.As(err, new(MovedPartition)) {
 		return true
 	}
-	switch sqlState(err) {
+	switch SQLState(err) {
 	case "40001", "40P01", "55P03":
 		return true
 	}
-	switch mysqlNumber(err) {
+	switch MySQLNumber(err) {
 	case 1205, 1213, 1020: // the last one of MariaDB, whose innodb_snapshot_isolation is on from 11.6
 		return true
 	}
@@ -160,27 +169,27 @@ func IsSerialization(err error) bool {
 // IsLockTimeout reports whether a row or a table stayed locked for longer than the
 // statement may wait.
 func IsLockTimeout(err error) bool {
-	return sqlState(err) == "55P03" || mysqlNumber(err) == 1205
+	return SQLState(err) == "55P03" || MySQLNumber(err) == 1205
 }
 
 // IsBusy reports whether SQLite refused a statement because another connection writes, or
 // has written since this transaction began to read: "database is locked".
 func IsBusy(err error) bool {
 	const sqliteBusy, sqliteLocked = 5, 6
-	primary := sqliteCode(err) & 0xff
+	primary := SQLiteCode(err) & 0xff
 	return primary == sqliteBusy || primary == sqliteLocked
 }
 
 // IsTxAborted reports whether PostgreSQL refused a statement because an earlier one of the
 // transaction had failed, whose error has that statement's reason.
-func IsTxAborted(err error) bool { return sqlState(err) == "25P02" }
+func IsTxAborted(err error) bool { return SQLState(err) == "25P02" }
 
 // IsDenied reports whether the user lacks a right on a table.
 func IsDenied(err error) bool {
-	if sqlState(err) == "42501" {
+	if SQLState(err) == "42501" {
 		return true
 	}
-	switch mysqlNumber(err) {
+	switch MySQLNumber(err) {
 	case 1044, 1142, 1143, 1227, 1370:
 		return true
 	}
@@ -203,7 +212,7 @@ func IsConnection(err error) bool {
 		errors.As(err, &op), errors.As(err, &dns):
 		return true
 	}
-	switch state := sqlState(err); state {
+	switch state := SQLState(err); state {
 	case "57P01", "57P02", "57P03", "53300": // shut down, crashed, starting; too many connections
 		return true
 	case "25P03", "25P04", "57P05": // see IsTimeLimit: the server has closed the connection
@@ -213,12 +222,12 @@ func IsConnection(err error) bool {
 			return true
 		}
 	}
-	switch mysqlNumber(err) {
+	switch MySQLNumber(err) {
 	case 1040, 1203, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927:
 		// Too many connections; shutdown; aborted connection, packets not read or written in time; killed.
 		return true
 	}
-	for _, e := range chain(err) {
+	for _, e := range Chain(err) {
 		switch e.Error() {
 		case "invalid connection", "conn closed": // go-sql-driver's ErrInvalidConn, pgconn's
 			return true
@@ -231,7 +240,7 @@ func IsConnection(err error) bool {
 // longer than the server allows (idle_in_transaction_session_timeout, transaction_timeout), or the session stood idle
 // (idle_session_timeout). MySQL's idle limits close a connection without a word.
 func IsTimeLimit(err error) bool {
-	switch sqlState(err) {
+	switch SQLState(err) {
 	case "25P03", "25P04", "57P05":
 		return true
 	}
@@ -241,10 +250,10 @@ func IsTimeLimit(err error) bool {
 // IsStatementLimit reports whether the server ended a statement, and not its connection, for the time that it took, or
 // because an administrator cancelled it: PostgreSQL's statement_timeout, MariaDB's max_statement_time, KILL QUERY.
 func IsStatementLimit(err error) bool {
-	if sqlState(err) == "57014" {
+	if SQLState(err) == "57014" {
 		return true
 	}
-	switch mysqlNumber(err) {
+	switch MySQLNumber(err) {
 	case 1317, 1969, 3024:
 		return true
 	}
@@ -255,13 +264,13 @@ func IsStatementLimit(err error) bool {
 // it is read-only, as a standby is that a failover has left behind, or has no disk, memory or other means left.
 func IsUnavailable(err error) bool {
 	const readOnly, temporaryFileLimit = "25006", "53400"
-	switch state := sqlState(err); {
+	switch state := SQLState(err); {
 	case state == readOnly, strings.HasPrefix(state, "58"): // 58: errors of the system below, as of a disk
 		return true
 	case strings.HasPrefix(state, "53"):
 		return state != temporaryFileLimit // one statement's own doing
 	}
-	switch mysqlNumber(err) {
+	switch MySQLNumber(err) {
 	case 1290, 1836: // read-only
 		return true
 	case 3, 1021, 1026, 1114: // a disk is full; 1114 is InnoDB's word for it
@@ -270,8 +279,21 @@ func IsUnavailable(err error) bool {
 		return true
 	}
 	const sqliteFull, sqliteIOError = 13, 10
-	primary := sqliteCode(err) & 0xff
+	primary := SQLiteCode(err) & 0xff
 	return primary == sqliteFull || primary == sqliteIOError
+}
+
+// IsTimeout reports whether a statement was given up because it took or waited too long.
+func IsTimeout(err error) bool {
+	switch SQLState(err) {
+	case "57014", "55P03": // canceled by statement_timeout; lock not granted in time
+		return true
+	}
+	switch MySQLNumber(err) {
+	case 1205, 1969, 3024: // lock wait; MariaDB's and MySQL's limit of a statement
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded)
 }
 
 // IsTxDone reports whether the transaction was committed or rolled back before.

@@ -1,4 +1,4 @@
-package dialect_test
+package db_test
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // kinds names what the functions say about err: those of kinds that hold.
@@ -27,14 +27,14 @@ func kinds(err error) []string {
 		name string
 		is   func(error) bool
 	}{
-		{"missing table", dialect.IsMissingTable},
-		{"syntax", dialect.IsSyntax},
-		{"duplicate", dialect.IsDuplicate},
-		{"serialization", dialect.IsSerialization},
-		{"denied", dialect.IsDenied},
-		{"tx done", dialect.IsTxDone},
-		{"tx aborted", dialect.IsTxAborted},
-		{"connection", dialect.IsConnection},
+		{"missing table", db.IsMissingTable},
+		{"syntax", db.IsSyntax},
+		{"duplicate", db.IsDuplicate},
+		{"serialization", db.IsSerialization},
+		{"denied", db.IsDenied},
+		{"tx done", db.IsTxDone},
+		{"tx aborted", db.IsTxAborted},
+		{"connection", db.IsConnection},
 	} {
 		if k.is(err) {
 			all = append(all, k.name)
@@ -67,21 +67,21 @@ func begin(t *testing.T, db *sql.DB, opts *sql.TxOptions) *sql.Tx {
 }
 
 func TestErrorsOfTheRealDriversAreToldApart(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, n int NOT NULL)")
-		exec(t, db.DB, "INSERT INTO t VALUES (1, 1, 0), (2, 2, 0)")
+	dbtest.Each(t, func(t *testing.T, on dbtest.Database) {
+		exec(t, on.DB, "CREATE TABLE t (id int PRIMARY KEY, u int UNIQUE, n int NOT NULL)")
+		exec(t, on.DB, "INSERT INTO t VALUES (1, 1, 0), (2, 2, 0)")
 		run := func(query string) error {
-			_, err := db.DB.ExecContext(t.Context(), query)
+			_, err := on.DB.ExecContext(t.Context(), query)
 			return err
 		}
 		requireKind(t, "missing table", run("INSERT INTO missing VALUES (1)"))
-		_, err := db.DB.QueryContext(t.Context(), "SELECT 1 FROM missing")
+		_, err := on.DB.QueryContext(t.Context(), "SELECT 1 FROM missing")
 		requireKind(t, "missing table", err)
 		requireKind(t, "syntax", run("SELEC 1"))
 		requireKind(t, "duplicate", run("INSERT INTO t VALUES (1, 9, 0)"))
 		requireKind(t, "duplicate", run("INSERT INTO t VALUES (9, 1, 0)"))
 
-		ended := begin(t, db.DB, nil)
+		ended := begin(t, on.DB, nil)
 		require.NoError(t, ended.Rollback())
 		_, err = ended.ExecContext(t.Context(), "SELECT 1")
 		requireKind(t, "tx done", err)
@@ -96,7 +96,7 @@ func TestErrorsOfTheRealDriversAreToldApart(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = db.DB.ExecContext(ctx, "INSERT INTO t VALUES (7, 7, 0)")
+		_, err = on.DB.ExecContext(ctx, "INSERT INTO t VALUES (7, 7, 0)")
 		require.Error(t, err)
 		require.Empty(t, kinds(err), "a context that ended")
 	})
@@ -104,20 +104,20 @@ func TestErrorsOfTheRealDriversAreToldApart(t *testing.T) {
 }
 
 func TestTransactionsThatGotInEachOthersWayCanBeRepeated(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)")
-		exec(t, db.DB, "INSERT INTO t VALUES (1, 0), (2, 0)")
-		switch db.Dialect {
-		case dialect.SQLite:
-			sqliteBusy(t, db)
+	dbtest.Each(t, func(t *testing.T, on dbtest.Database) {
+		exec(t, on.DB, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)")
+		exec(t, on.DB, "INSERT INTO t VALUES (1, 0), (2, 0)")
+		switch on.Dialect {
+		case db.SQLite:
+			sqliteBusy(t, on)
 			return
-		case dialect.PostgreSQL:
-			serializationFailure(t, db)
-		case dialect.MySQL:
-			changedSinceRead(t, db)
+		case db.PostgreSQL:
+			serializationFailure(t, on)
+		case db.MySQL:
+			changedSinceRead(t, on)
 		}
-		lockTimeout(t, db)
-		deadlock(t, db)
+		lockTimeout(t, on)
+		deadlock(t, on)
 	})
 }
 
@@ -127,15 +127,15 @@ func update(tx *sql.Tx, id int) error {
 }
 
 // changedSinceRead is what MariaDB does from 11.6 on, and earlier when it is told.
-func changedSinceRead(t *testing.T, db dbtest.Database) {
-	conn, err := db.DB.Conn(t.Context())
+func changedSinceRead(t *testing.T, on dbtest.Database) {
+	conn, err := on.DB.Conn(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
 	for _, statement := range []string{"SET SESSION innodb_snapshot_isolation = 1", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN", "SELECT n FROM t"} {
 		_, err := conn.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	exec(t, db.DB, "UPDATE t SET n = n + 1 WHERE id = 1")
+	exec(t, on.DB, "UPDATE t SET n = n + 1 WHERE id = 1")
 	_, err = conn.ExecContext(t.Context(), "UPDATE t SET n = n + 1 WHERE id = 1")
 	requireKind(t, "serialization", err)
 	for _, statement := range []string{"ROLLBACK", "SET SESSION innodb_snapshot_isolation = 0", "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"} {
@@ -144,8 +144,8 @@ func changedSinceRead(t *testing.T, db dbtest.Database) {
 	}
 }
 
-func deadlock(t *testing.T, db dbtest.Database) {
-	a, b := begin(t, db.DB, nil), begin(t, db.DB, nil)
+func deadlock(t *testing.T, on dbtest.Database) {
+	a, b := begin(t, on.DB, nil), begin(t, on.DB, nil)
 	require.NoError(t, update(a, 1))
 	require.NoError(t, update(b, 2))
 	waiting := make(chan error, 1)
@@ -162,11 +162,11 @@ func deadlock(t *testing.T, db dbtest.Database) {
 	requireKind(t, "serialization", err)
 }
 
-func lockTimeout(t *testing.T, db dbtest.Database) {
-	a, b := begin(t, db.DB, nil), begin(t, db.DB, nil)
+func lockTimeout(t *testing.T, on dbtest.Database) {
+	a, b := begin(t, on.DB, nil), begin(t, on.DB, nil)
 	require.NoError(t, update(a, 1))
 	limit := "SET LOCAL lock_timeout = '10ms'"
-	if db.Dialect == dialect.MySQL {
+	if on.Dialect == db.MySQL {
 		limit = "SET innodb_lock_wait_timeout = 1"
 	}
 	_, err := b.ExecContext(t.Context(), limit)
@@ -175,9 +175,9 @@ func lockTimeout(t *testing.T, db dbtest.Database) {
 	require.NoError(t, errors.Join(b.Rollback(), a.Rollback()))
 }
 
-func serializationFailure(t *testing.T, db dbtest.Database) {
+func serializationFailure(t *testing.T, on dbtest.Database) {
 	repeatable := &sql.TxOptions{Isolation: sql.LevelRepeatableRead}
-	a, b := begin(t, db.DB, repeatable), begin(t, db.DB, repeatable)
+	a, b := begin(t, on.DB, repeatable), begin(t, on.DB, repeatable)
 	var n int
 	require.NoError(t, b.QueryRowContext(t.Context(), "SELECT n FROM t WHERE id = 1").Scan(&n)) // takes its snapshot
 	require.NoError(t, update(a, 1))
@@ -185,9 +185,9 @@ func serializationFailure(t *testing.T, db dbtest.Database) {
 	requireKind(t, "serialization", update(b, 1))
 }
 
-func sqliteBusy(t *testing.T, db dbtest.Database) {
-	begin(t, db.DB, nil) // holds the write lock
-	other, err := db.DB.Conn(t.Context())
+func sqliteBusy(t *testing.T, on dbtest.Database) {
+	begin(t, on.DB, nil) // holds the write lock
+	other, err := on.DB.Conn(t.Context())
 	require.NoError(t, err)
 	defer other.Close()
 	_, err = other.ExecContext(t.Context(), "PRAGMA busy_timeout = 1")
@@ -197,13 +197,13 @@ func sqliteBusy(t *testing.T, db dbtest.Database) {
 }
 
 func TestATransactionWithAFailedStatementIsAborted(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		tx := begin(t, db.DB, nil)
+	dbtest.Each(t, func(t *testing.T, on dbtest.Database) {
+		tx := begin(t, on.DB, nil)
 		_, err := tx.ExecContext(t.Context(), "SELECT no_such_column")
 		require.Error(t, err)
 		require.Empty(t, kinds(err))
 		_, err = tx.ExecContext(t.Context(), "SELECT 1")
-		if db.Dialect != dialect.PostgreSQL { // the others go on
+		if on.Dialect != db.PostgreSQL { // the others go on
 			require.NoError(t, err)
 			return
 		}
@@ -213,10 +213,10 @@ func TestATransactionWithAFailedStatementIsAborted(t *testing.T) {
 
 func TestAMissingRightIsDenied(t *testing.T) {
 	for _, server := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.PostgreSQL18, dbtest.MariaDB} {
-		db := server(t)
-		exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY)")
-		exec(t, db.DB, "CREATE TABLE other (id int PRIMARY KEY)")
-		user := dbtest.Restricted(t, db, "SELECT ON other")
+		on := server(t)
+		exec(t, on.DB, "CREATE TABLE t (id int PRIMARY KEY)")
+		exec(t, on.DB, "CREATE TABLE other (id int PRIMARY KEY)")
+		user := dbtest.Restricted(t, on, "SELECT ON other")
 		_, err := user.DB.ExecContext(t.Context(), "INSERT INTO t VALUES (1)")
 		requireKind(t, "denied", err)
 	}
@@ -228,10 +228,10 @@ func TestAConnectionThatIsKilledIsAConnectionError(t *testing.T) {
 	}
 	for name, server := range servers {
 		t.Run(name, func(t *testing.T) {
-			db := server(t)
-			exec(t, db.DB, "CREATE TABLE t (id int PRIMARY KEY)")
+			on := server(t)
+			exec(t, on.DB, "CREATE TABLE t (id int PRIMARY KEY)")
 			self, kill := "SELECT pg_backend_pid()", "SELECT pg_terminate_backend(%d)"
-			if db.Dialect == dialect.MySQL {
+			if on.Dialect == db.MySQL {
 				self, kill = "SELECT connection_id()", "KILL %d"
 			}
 			ends := map[string]func(*sql.Tx) error{
@@ -243,12 +243,12 @@ func TestAConnectionThatIsKilledIsAConnectionError(t *testing.T) {
 				"in ROLLBACK": (*sql.Tx).Rollback,
 			}
 			for where, end := range ends {
-				tx := begin(t, db.DB, nil)
+				tx := begin(t, on.DB, nil)
 				var id int64
 				require.NoError(t, tx.QueryRowContext(t.Context(), self).Scan(&id))
-				exec(t, db.DB, fmt.Sprintf(kill, id))
-				if db.Dialect == dialect.PostgreSQL {
-					untilGone(t, db.DB, id)
+				exec(t, on.DB, fmt.Sprintf(kill, id))
+				if on.Dialect == db.PostgreSQL {
+					untilGone(t, on.DB, id)
 				}
 				err := end(tx)
 				require.Error(t, err, where)
@@ -269,8 +269,8 @@ func untilGone(t *testing.T, db *sql.DB, pid int64) {
 
 func TestAServerThatIsNotThereIsAConnectionError(t *testing.T) {
 	for _, server := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.MariaDB} {
-		db := server(t)
-		u, err := url.Parse(db.URL)
+		on := server(t)
+		u, err := url.Parse(on.URL)
 		require.NoError(t, err)
 		u.Host = freeAddress(t)
 		_, err = dbopen.Open(t.Context(), u.String())
@@ -288,11 +288,11 @@ func freeAddress(t *testing.T) string {
 }
 
 func TestTooManyConnectionsIsAConnectionError(t *testing.T) {
-	db := dbtest.PostgreSQL(t)
-	user := dbtest.Restricted(t, db)
+	on := dbtest.PostgreSQL(t)
+	user := dbtest.Restricted(t, on)
 	var role string
 	require.NoError(t, user.DB.QueryRowContext(t.Context(), "SELECT current_user").Scan(&role))
-	exec(t, db.DB, "ALTER ROLE "+role+" CONNECTION LIMIT 1") // the pool has one already
+	exec(t, on.DB, "ALTER ROLE "+role+" CONNECTION LIMIT 1") // the pool has one already
 	held, err := user.DB.Conn(t.Context())
 	require.NoError(t, err)
 	defer held.Close()
@@ -328,10 +328,10 @@ func TestWhatTheServerSaysOfItsLimitsAndMeans(t *testing.T) {
 		true  []string
 		false []string
 	}{
-		{"IsTimeLimit", dialect.IsTimeLimit, []string{"25P03", "25P04", "57P05"}, []string{"57P01", "57014", "25P02", "25006"}},
-		{"IsStatementLimit", dialect.IsStatementLimit, []string{"57014"}, []string{"57P01", "25P03", "40001"}},
-		{"IsUnavailable", dialect.IsUnavailable, []string{"25006", "53000", "53100", "53200", "53300", "58000", "58030"}, []string{"53400", "25P03", "57014", "54000", "23505"}},
-		{"IsConnection", dialect.IsConnection, []string{"25P03", "25P04", "57P05", "57P01"}, []string{"25P02", "57014", "25006", "53100"}},
+		{"IsTimeLimit", db.IsTimeLimit, []string{"25P03", "25P04", "57P05"}, []string{"57P01", "57014", "25P02", "25006"}},
+		{"IsStatementLimit", db.IsStatementLimit, []string{"57014"}, []string{"57P01", "25P03", "40001"}},
+		{"IsUnavailable", db.IsUnavailable, []string{"25006", "53000", "53100", "53200", "53300", "58000", "58030"}, []string{"53400", "25P03", "57014", "54000", "23505"}},
+		{"IsConnection", db.IsConnection, []string{"25P03", "25P04", "57P05", "57P01"}, []string{"25P02", "57014", "25006", "53100"}},
 	} {
 		for _, state := range c.true {
 			require.True(t, c.is(fmt.Errorf("a: %w", stateError(state))), "%s %s", c.name, state)

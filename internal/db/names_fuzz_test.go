@@ -1,4 +1,4 @@
-package dialect_test
+package db_test
 
 import (
 	"regexp"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // A prefix and a schema that pass Validate cannot leave the quotes of a table's name, and
@@ -20,17 +20,17 @@ func FuzzNames(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, prefix, schema string) {
-		for _, d := range []dialect.Dialect{dialect.PostgreSQL, dialect.MySQL, dialect.SQLite} {
-			n := dialect.Names{Dialect: d, Prefix: prefix, Schema: schema}
+		for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+			n := db.Names{Dialect: d, Prefix: prefix, Schema: schema}
 			if n.Validate() != nil {
 				continue
 			}
 			quote := `"`
-			if d == dialect.MySQL {
+			if d == db.MySQL {
 				quote = "`"
 			}
 			name := quote + "[a-z_][a-z0-9_]{0,62}" + quote
-			require.Regexp(t, regexp.MustCompile("^("+name+`\.)?`+name+"$"), n.Table(dialect.Events))
+			require.Regexp(t, regexp.MustCompile("^("+name+`\.)?`+name+"$"), n.Table(db.Events))
 			require.Equal(t, "SELECT 1 FROM "+n.Table("outbox_events")+" WHERE '{x}'", n.Expand("SELECT 1 FROM {outbox_events} WHERE '{x}'"))
 		}
 	})

@@ -1,12 +1,16 @@
-package dialect
+package db
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
 
-// writeNumbered writes "($7, $8, $9)": PostgreSQL's placeholders after the first `after`.
-func writeNumbered(b *strings.Builder, after, count int) {
+// Param is the placeholder of the i-th argument.
+func (n Names) Param(i int) string { return For(n.Dialect, fmt.Sprintf("$%d", i), "?", "?") }
+
+// WriteNumbered writes "($7, $8, $9)": PostgreSQL's placeholders after the first `after`.
+func WriteNumbered(b *strings.Builder, after, count int) {
 	b.WriteByte('(')
 	for i := range count {
 		if i > 0 {
@@ -18,9 +22,9 @@ func writeNumbered(b *strings.Builder, after, count int) {
 	b.WriteByte(')')
 }
 
-// numbered puts PostgreSQL's $1, $2, … where question marks are; no statement that is
+// Numbered puts PostgreSQL's $1, $2, … where question marks are; no statement that is
 // given to it has them otherwise.
-func (n Names) numbered(query string) string {
+func (n Names) Numbered(query string) string {
 	if n.Dialect != PostgreSQL {
 		return query
 	}

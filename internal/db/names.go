@@ -1,4 +1,4 @@
-package dialect
+package db
 
 import (
 	"fmt"
@@ -11,6 +11,9 @@ import (
 const MaxPrefix = 30
 
 var identifier = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+// ValidIdentifier reports whether a name can be used for a table or a column.
+func ValidIdentifier(name string) bool { return identifier.MatchString(name) }
 
 // Names turns the default table names into those of one installation.
 type Names struct {
@@ -39,9 +42,9 @@ func (n Names) Validate() error {
 // Table returns the quoted name of a table, with prefix and schema, ready for SQL.
 func (n Names) Table(name string) string {
 	if n.Schema != "" {
-		return n.quote(n.Schema) + "." + n.quote(n.Prefix+name)
+		return n.Quote(n.Schema) + "." + n.Quote(n.Prefix+name)
 	}
-	return n.quote(n.Prefix + name)
+	return n.Quote(n.Prefix + name)
 }
 
 // Plain returns a table's name as an operator would say it, for errors and logs.
@@ -61,10 +64,8 @@ func (n Names) Expand(statement string) string {
 
 var placeholder = regexp.MustCompile(`\{(outbox|inbox|postroom)_[a-z_]+\}`)
 
-func (n Names) quote(name string) string {
-	q := `"`
-	if n.Dialect == MySQL {
-		q = "`"
-	}
+// Quote returns an identifier in the dialect's quotes.
+func (n Names) Quote(name string) string {
+	q := For(n.Dialect, `"`, "`", `"`)
 	return q + strings.ReplaceAll(name, q, q+q) + q
 }

@@ -1,0 +1,7 @@
+// Package db has what every package that speaks to a database shares: the dialects, the names
+// of the tables, the classes of the drivers' errors, the loop over a query's rows, the values that
+// databases write in different ways, and the loader of .sql files.
+//
+// It imports no driver: it tells driver errors apart by the methods and fields that they carry
+// (errors.go). It knows no subject: what is done with a table is in the packages that import it.
+package db
