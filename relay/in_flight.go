@@ -1,15 +1,11 @@
 package relay
 
 import (
-	"cmp"
 	"hash/maphash"
-	"maps"
 	"slices"
 	"sync"
 
 	"github.com/google/uuid"
-
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // flight is a record that was read and not yet deleted.
@@ -167,99 +163,12 @@ func (f *inFlightSet) ack(r *Record, err error) {
 	signal(f.changed)
 }
 
-// takeDelivered hands at most limit delivered records to the deleter, in ascending
-// order: the long runs, or all of them. They stay in the set.
-func (f *inFlightSet) takeDelivered(all bool, limit int) []*flight {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.delivered) == 0 || !all && len(f.delivered) < f.nextTake {
-		return nil
-	}
-	if !f.sorted {
-		slices.SortFunc(f.delivered, func(a, b *flight) int { return cmp.Compare(a.id, b.id) })
-		f.sorted = true
-	}
-	if all {
-		n := deletable(len(f.delivered), limit, func(i int) int64 { return f.delivered[i].size })
-		taken := f.delivered[:n:n]
-		f.delivered, f.nextTake = f.delivered[n:], 0
-		return taken
-	}
-	var taken, rest []*flight
-	bytes := int64(0)
-	for start := 0; start < len(f.delivered); {
-		end := runEnd(f.delivered, start)
-		if end-start >= minRun && len(taken) < limit && bytes < maxDeleteBytes {
-			end = start + deletable(end-start, limit-len(taken), func(i int) int64 { return f.delivered[start+i].size })
-			taken = append(taken, f.delivered[start:end]...)
-			for _, fl := range f.delivered[start:end] {
-				bytes += fl.size
-			}
-		} else {
-			rest = append(rest, f.delivered[start:end]...)
-		}
-		start = end
-	}
-	f.nextTake = len(rest) + minRun
-	if len(taken) > 0 {
-		f.delivered = rest
-	}
-	return taken
-}
-
-// runEnd returns where the run of consecutive ids that begins at start ends.
-func runEnd(sorted []*flight, start int) int {
-	end := start + 1
-	for end < len(sorted) && sorted[end].id == sorted[end-1].id+1 {
-		end++
-	}
-	return end
-}
-
-// putBack returns to the set what the deleter took and could not delete.
-func (f *inFlightSet) putBack(taken []*flight) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.delivered = append(taken, f.delivered...)
-	f.sorted = false
-}
-
-// deleted removes records whose delete has committed, at once or when the read that
-// is running has returned.
-func (f *inFlightSet) deleted(gone []*flight) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.open.deleted(gone)
-	for _, fl := range gone {
-		delete(f.locked, fl.id)
-		if fl.id < 0 {
-			f.replayed--
-		}
-	}
-	if f.reading {
-		f.deletedDuringRead = append(f.deletedDuringRead, gone...)
-	} else {
-		for _, fl := range gone {
-			delete(f.byID, fl.id)
-		}
-	}
-	signal(f.changed)
-}
-
 // counts returns how many records are in flight, how many of them the sink has not
 // acknowledged, and the bytes of those.
 func (f *inFlightSet) counts() (held, waiting int, bytes int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.byID), f.waiting, f.bytes
-}
-
-// undeleted counts the delivered records whose delete has not committed and is to be
-// expected: none that was set aside.
-func (f *inFlightSet) undeleted() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.byID) - len(f.deletedDuringRead) - f.waiting - len(f.failed) - f.replayed - len(f.locked)
 }
 
 // highest returns the highest id that was ever in the set. Only the reader raises it.
@@ -279,26 +188,6 @@ func (f *inFlightSet) failures() []failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failed
-}
-
-// deliveredOf returns the flights of those records that were delivered.
-func (f *inFlightSet) deliveredOf(records []*Record) []*flight {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var delivered []*flight
-	for _, r := range records {
-		if fl := r.flight; fl != nil && fl.acked && !fl.failed {
-			delivered = append(delivered, fl)
-		}
-	}
-	return delivered
-}
-
-// leftover lists delivered records whose delete is not known to have committed.
-func (f *inFlightSet) leftover() []dialect.Delivered {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append(places(f.delivered), places(slices.Collect(maps.Values(f.locked)))...)
 }
 
 // hash is a number for a record's topic and key, 0 if it has none. Two keys may share
@@ -355,53 +244,4 @@ func (f *inFlightSet) confirmed() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.open.confirmed(f.waiting == 0)
-}
-
-func (fl *flight) event() dialect.Event { return dialect.Event{ID: fl.id, EventID: fl.eventID} }
-
-func (fl *flight) place() dialect.Delivered {
-	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
-}
-
-func (fl *flight) parkedPlace() dialect.DeliveredParked {
-	return dialect.DeliveredParked{
-		ParkedEvent: dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID}, Size: fl.size,
-		Partition: fl.partition, Offset: fl.offset, Placed: fl.placed,
-	}
-}
-
-// list copies the set's rows of outbox_events, ascending.
-func (f *inFlightSet) list() []dialect.Event {
-	f.mu.Lock()
-	rows := make([]dialect.Event, 0, len(f.byID))
-	for id, fl := range f.byID {
-		if id > 0 {
-			rows = append(rows, fl.event())
-		}
-	}
-	f.mu.Unlock()
-	slices.SortFunc(rows, func(a, b dialect.Event) int { return cmp.Compare(a.ID, b.ID) })
-	return rows
-}
-
-// addLocked reports whether these are the first.
-func (f *inFlightSet) addLocked(rows []*flight) (first bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	first = len(f.locked) == 0
-	for _, fl := range rows {
-		f.locked[fl.id] = fl
-	}
-	return first
-}
-
-func (f *inFlightSet) lockedRows() []*flight {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	rows := make([]*flight, 0, len(f.locked))
-	for _, fl := range f.locked {
-		rows = append(rows, fl)
-	}
-	slices.SortFunc(rows, func(a, b *flight) int { return int(a.id - b.id) })
-	return rows
 }

@@ -1,0 +1,198 @@
+package relay
+
+import (
+	"context"
+	"slices"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+type memParked struct {
+	dialect.ParkedRow
+	state string
+}
+
+func (m *memStore) Settle(_ context.Context, l dialect.Lease) error { return m.fenced(l, func() {}) }
+
+func (m *memStore) Overtake(_ context.Context, l dialect.Lease, after int64) (int64, bool, error) {
+	return after, false, m.fenced(l, func() {
+		for _, p := range m.db.parked {
+			p.Overtaken = p.Overtaken || p.Key != nil
+		}
+	})
+}
+
+// BlockedKeys visits one key a part.
+func (m *memStore) BlockedKeys(_ context.Context, after dialect.BlockedPart, visit func(string, []byte)) (next dialect.BlockedPart, more bool, err error) {
+	next = after
+	err = m.change(func() {
+		for _, p := range m.db.parked {
+			if key := string(p.Key); p.Key != nil && key > string(after.Key) && (!more || key < string(next.Key)) {
+				next, more = dialect.BlockedPart{Topic: p.Topic, Key: p.Key, Seq: p.Seq}, true
+			}
+		}
+		if more {
+			visit(next.Topic, next.Key)
+		}
+	})
+	return next, more, err
+}
+
+func (m *memStore) Blocked(_ context.Context, keys []dialect.EventKey) (blocked []dialect.EventKey, err error) {
+	err = m.change(func() {
+		for _, k := range keys {
+			if slices.ContainsFunc(m.db.parked, func(p *memParked) bool { return p.Key != nil && p.Topic == k.Topic && string(p.Key) == k.Key }) {
+				blocked = append(blocked, k)
+			}
+		}
+	})
+	return blocked, err
+}
+
+func (m *memStore) Park(_ context.Context, l dialect.Lease, rows []dialect.Parking) (n int64, err error) {
+	err = m.fenced(l, func() {
+		for _, p := range rows {
+			row := m.db.find(p.Event)
+			if row == nil {
+				continue
+			}
+			m.db.nextSeq++
+			m.db.parked = append(m.db.parked, &memParked{dialect.ParkedRow{Seq: m.db.nextSeq, Row: *row, Overtaken: p.Overtaken}, p.State})
+			m.db.remove(func(r dialect.Row) bool { return r.ID == p.ID })
+			n++
+		}
+	})
+	return n, err
+}
+
+func (m *memStore) Refuse(_ context.Context, l dialect.Lease, rows []dialect.Refusal) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return m.fenced(l, func() {
+		for _, row := range rows {
+			m.db.refuse(row)
+		}
+	})
+}
+
+func (db *memDB) refuse(row dialect.Refusal) {
+	for _, p := range db.parked {
+		if p.Seq != row.Seq {
+			continue
+		}
+		p.state, p.Overtaken = dialect.ParkFailed, p.Overtaken || row.Overtaken
+		for _, q := range db.parked {
+			if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == dialect.ParkRetry {
+				q.state = dialect.ParkBlocked
+			}
+		}
+	}
+}
+
+func (m *memStore) Asked(context.Context) (asked bool, err error) {
+	err = m.change(func() {
+		for _, p := range m.db.parked {
+			asked = asked || p.state == dialect.ParkRetry || p.state == dialect.ParkDrop
+		}
+	})
+	return asked, err
+}
+
+func (m *memStore) DropAsked(_ context.Context, l dialect.Lease, _ int) (gone []dialect.Dropped, freed []dialect.EventKey, err error) {
+	err = m.fenced(l, func() {
+		freed = m.db.unpark(func(p *memParked) bool {
+			if p.state != dialect.ParkDrop {
+				return false
+			}
+			m.db.dropped = append(m.db.dropped, p.EventID)
+			gone = append(gone, dialect.Dropped{Seq: p.Seq, Event: dialect.Event{ID: p.ID, EventID: p.EventID}, Topic: p.Topic, Key: p.Key})
+			return true
+		})
+	})
+	return gone, freed, err
+}
+
+// unpark deletes parked rows, sets their followers to retry and returns the freed keys.
+func (db *memDB) unpark(gone func(*memParked) bool) (freed []dialect.EventKey) {
+	keys := make(map[dialect.EventKey]bool)
+	db.parked = slices.DeleteFunc(db.parked, func(p *memParked) bool {
+		if !gone(p) {
+			return false
+		}
+		if p.Key != nil {
+			keys[dialect.EventKey{Topic: p.Topic, Key: string(p.Key)}] = true
+		}
+		return true
+	})
+	for key := range keys {
+		rows := slices.DeleteFunc(slices.Clone(db.parked), func(p *memParked) bool {
+			return p.Key == nil || string(p.Key) != key.Key
+		})
+		if len(rows) == 0 {
+			freed = append(freed, key)
+			continue
+		}
+		if rows[0].state != dialect.ParkBlocked {
+			continue
+		}
+		for _, p := range rows {
+			if p.state == dialect.ParkFailed {
+				break
+			}
+			if p.state == dialect.ParkBlocked {
+				p.state = dialect.ParkRetry
+			}
+		}
+	}
+	return freed
+}
+
+func (m *memStore) Replayable(_ context.Context, limit int, visit func(*dialect.ParkedRow) bool) error {
+	var rows []dialect.ParkedRow
+	err := m.change(func() {
+		waits := make(map[string]bool)
+		for _, p := range m.db.parked {
+			if p.state == dialect.ParkRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) && len(rows) < limit {
+				rows = append(rows, p.ParkedRow)
+			}
+			if p.state != dialect.ParkRetry {
+				waits[string(p.Key)] = true
+			}
+		}
+	})
+	for i := range rows {
+		if err != nil || !visit(&rows[i]) {
+			break
+		}
+	}
+	return err
+}
+
+func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.DeliveredParked) (freed []dialect.EventKey, err error) {
+	err = m.fenced(l, func() {
+		freed = m.db.unpark(func(p *memParked) bool {
+			return slices.ContainsFunc(rows, func(d dialect.DeliveredParked) bool {
+				return d.Seq == p.Seq && d.EventID == p.EventID
+			})
+		})
+	})
+	return freed, err
+}
+
+// SentParked looks at one row a part.
+func (m *memStore) SentParked(_ context.Context, sent *dialect.SentEvents, after int64) (found []dialect.DeliveredParked, next int64, more bool, err error) {
+	next = after
+	err = m.change(func() {
+		for _, p := range m.db.parked {
+			if p.Seq <= after || more {
+				continue
+			}
+			next, more = p.Seq, true
+			if sent.Has(dialect.Event{ID: p.ID, EventID: p.EventID}) {
+				found = append(found, dialect.DeliveredParked{ParkedEvent: dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
+			}
+		}
+	})
+	return found, next, more, err
+}

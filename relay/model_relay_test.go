@@ -1,0 +1,225 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/postroom/postroom/internal/dialect"
+)
+
+// modelRelay is a relay with its session, if it has one.
+type modelRelay struct {
+	*Relay
+	m       *model
+	keeper  *keeper
+	session *session
+	sink    *modelSession
+	zombie  bool // its lease is gone, and it does not know
+	// uncertain: the last delete failed, and may have committed.
+	uncertain bool
+
+	trials *trials // of the term
+}
+
+// knows: the process has delivered what may still be in the tables.
+func (r *modelRelay) knows() bool { return len(r.leftover)+len(r.leftoverParked) > 0 }
+
+func (r *modelRelay) claimLease() {
+	if r.keeper != nil {
+		return
+	}
+	k, err := r.claim(context.Background())
+	if err != nil || k == nil {
+		return
+	}
+	r.keeper, r.zombie, r.trials = k, false, newTrials()
+	r.begin()
+}
+
+// begin opens a session.
+func (r *modelRelay) begin() {
+	r.sink = nil
+	if err := r.deleteLeftover(context.Background(), r.keeper); err != nil {
+		r.keeper.endIfLost(err)
+		r.end(outcome{})
+		return
+	}
+	s := newSession(r.Relay, r.keeper)
+	s.isolation.trials = r.trials
+	out, err := s.open(modelContext{r}, context.Background())
+	if err != nil {
+		r.end(outcome{outage: err})
+		return
+	}
+	s.useSink(out)
+	s.cursor.resume()
+	r.session = s
+}
+
+// innocents finds those that are parked as refused. A batch is blamed for one of it.
+type innocents struct {
+	*memStore
+	m *model
+}
+
+func (s *innocents) Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error) {
+	for _, row := range rows {
+		if row.State == dialect.ParkFailed && !s.m.poison[row.EventID] {
+			s.m.t.Fatalf("row %d was not at fault, and is parked for it", row.ID)
+		}
+	}
+	return s.memStore.Park(ctx, l, rows)
+}
+
+// end does what a term does after a session.
+func (r *modelRelay) end(out outcome) {
+	r.session = nil
+	r.leftover = append(r.leftover, out.leftover...)
+	if r.keeper.term.Err() != nil || r.zombie {
+		_, _ = r.lost(context.Background(), r.keeper, out)
+		r.keeper.cancel(nil)
+		r.keeper, r.zombie = nil, false
+		return
+	}
+	for _, rejected := range out.rejected {
+		_ = r.parkRefused(r.keeper, rejected)
+	}
+	if r.m.healing || out.undelivered+len(r.leftover)+len(r.leftoverParked) > 0 || rapid.Bool().Draw(r.m.t, "go on") {
+		return // the next step begins a session
+	}
+	r.release(r.keeper)
+	r.keeper.cancel(nil)
+	r.keeper = nil
+}
+
+// close ends the session as run does: what is on its way is resolved, or given up.
+func (r *modelRelay) close() {
+	s := r.session
+	s.failuresBeforeStop = len(s.inFlight.failures())
+	for s.inFlight.undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
+		if r.resolve(); !r.m.healing && rapid.IntRange(1, 3).Draw(r.m.t, "give up") == 1 {
+			break
+		}
+		r.remove()
+	}
+	s.out.Close()
+	s.end(context.Background(), context.Background())
+	r.end(s.outcome())
+}
+
+func (r *modelRelay) poll() {
+	if r.session == nil {
+		if r.keeper != nil {
+			r.begin()
+		}
+		return
+	}
+	if r.zombie { // it notices when it would deliver
+		r.keeper.lost(errLeaseExpired)
+		r.close()
+		return
+	}
+	s := r.session
+	rows, bytes := s.room()
+	if rows <= 0 || bytes <= 0 {
+		return
+	}
+	if s.deleter.readFromStart.Swap(false) {
+		s.startOver()
+		r.keeper.blocked.forget()
+	}
+	err := s.cursor.reloadCheckpoint(modelContext{r})
+	if err == nil {
+		err = s.quarantine.load(modelContext{r})
+	}
+	s.isolation.shelfDue, s.isolation.trialsFrom = time.Time{}, time.Time{} // the model has no clock
+	if err == nil {
+		_, _, err = s.readAndDeliver(modelContext{r})
+	}
+	if err == nil {
+		err = s.sendFromShelf(modelContext{r})
+	}
+	if err == nil {
+		s.cursor.checkpointDue = time.Time{}
+		s.cursor.updateCheckpoint(time.Now())
+	}
+	r.read(err)
+}
+
+// read takes in how a step of the reader ended.
+func (r *modelRelay) read(err error) {
+	r.keeper.endIfLost(err)
+	switch {
+	case errors.Is(err, errNotDelivered), r.keeper.term.Err() != nil, len(r.session.inFlight.failures()) > 0:
+		r.close()
+	case err != nil:
+		r.session.readAgain()
+	}
+}
+
+func (r *modelRelay) obey() {
+	if r.session == nil || r.zombie {
+		return
+	}
+	err := r.session.quarantine.load(modelContext{r})
+	if err == nil {
+		err = r.session.quarantine.handleRequests(modelContext{r})
+	}
+	r.read(err)
+}
+
+func (r *modelRelay) look() {
+	if r.session != nil {
+		_ = r.session.cursor.probeWriters(context.Background())
+		r.session.cursor.gaps.Merge()
+	}
+}
+
+// remove deletes what is delivered, as the deleter does.
+func (r *modelRelay) remove() {
+	if r.session == nil {
+		return
+	}
+	s := r.session
+	taken := s.inFlight.takeDelivered(true, maxDelete)
+	if len(taken) == 0 {
+		return
+	}
+	err := s.deleter.delete(context.Background(), taken, r.uncertain)
+	if r.uncertain = err != nil; err != nil {
+		s.inFlight.putBack(taken)
+	}
+	if s.transaction != nil && !r.zombie {
+		s.transaction.savePosition(context.Background())
+	}
+}
+
+// resolve has the broker answer.
+func (r *modelRelay) resolve() {
+	if r.sink != nil {
+		r.sink.resolve()
+	}
+}
+
+func (r *modelRelay) crash() {
+	if r.keeper == nil && !r.knows() || r.m.seldom("crash") {
+		return
+	}
+	r.m.repeats = true
+	if r.sink != nil {
+		r.sink.crash()
+	}
+	if r.keeper != nil {
+		r.keeper.cancel(nil)
+	}
+	if r.keeper != nil && !r.zombie || r.m.db.lease.owner == r.unsureOwner {
+		r.m.db.lease.owner = uuid.Nil // in time
+	}
+	r.keeper, r.session, r.zombie, r.sink = nil, nil, false, nil
+	r.leftover, r.leftoverParked, r.unsureOwner = nil, nil, uuid.Nil // a new process
+	r.overtaken = map[uuid.UUID]string{}
+}
