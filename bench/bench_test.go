@@ -26,8 +26,13 @@ func TestDrainAlternatesAndReportsEachRound(t *testing.T) {
 		t.Run(database, func(t *testing.T) {
 			needServers(t, database)
 			var out bytes.Buffer
-			require.NoError(t, run(t.Context(),
-				[]string{"drain", "-database", database, "-rows", "20000", "-rounds", "2", "-warmup", "0", "-json"}, &out))
+			require.NoError(t, run(
+				t.Context(),
+				[]string{
+					"drain", "-database", database, "-rows", "20000", "-rounds", "2", "-warmup", "0", "-json",
+				},
+				&out,
+			))
 			t.Log(out.String())
 			var r drainReport
 			require.NoError(t, json.Unmarshal(out.Bytes(), &r))
@@ -63,8 +68,13 @@ func TestParkedComparesTheDrainWithAndWithoutBlockedEvents(t *testing.T) {
 		t.Run(database, func(t *testing.T) {
 			needServers(t, database)
 			var out bytes.Buffer
-			require.NoError(t, run(t.Context(),
-				[]string{"parked", "-database", database, "-rows", "5000", "-blocked", "1000", "-rounds", "1", "-json"}, &out))
+			require.NoError(t, run(
+				t.Context(),
+				[]string{
+					"parked", "-database", database, "-rows", "5000", "-blocked", "1000", "-rounds", "1", "-json",
+				},
+				&out,
+			))
 			t.Log(out.String())
 			var r parkedReport
 			require.NoError(t, json.Unmarshal(out.Bytes(), &r))
@@ -79,7 +89,13 @@ func TestArchiveComparesTheDrainWithTheArchiveOnAndOff(t *testing.T) {
 		t.Run(database, func(t *testing.T) {
 			needServers(t, database)
 			var out bytes.Buffer
-			require.NoError(t, run(t.Context(), []string{"archive", "-database", database, "-rows", "5000", "-rounds", "1", "-json"}, &out))
+			require.NoError(
+				t,
+				run(
+					t.Context(), []string{"archive", "-database", database, "-rows", "5000", "-rounds", "1", "-json"},
+					&out,
+				),
+			)
 			t.Log(out.String())
 			var r archiveReport
 			require.NoError(t, json.Unmarshal(out.Bytes(), &r))
@@ -92,7 +108,13 @@ func TestArchiveComparesTheDrainWithTheArchiveOnAndOff(t *testing.T) {
 func TestInboxAlternatesAllContendersAndComparesThem(t *testing.T) {
 	needServers(t, postgreSQL)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"inbox", "-rows", "4000", "-slow-rows", "200", "-rounds", "1", "-warmup", "0", "-json"}, &out))
+	require.NoError(
+		t,
+		run(
+			t.Context(),
+			[]string{"inbox", "-rows", "4000", "-slow-rows", "200", "-rounds", "1", "-warmup", "0", "-json"}, &out,
+		),
+	)
 	t.Log(out.String())
 	var r inboxReport
 	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
@@ -108,7 +130,9 @@ func TestInboxAlternatesAllContendersAndComparesThem(t *testing.T) {
 func TestInboxLatencyCountsEachMessageOnce(t *testing.T) {
 	needServers(t, postgreSQL)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"inbox-latency", "-rate", "100", "-for", "1s", "-rounds", "1", "-json"}, &out))
+	require.NoError(
+		t, run(t.Context(), []string{"inbox-latency", "-rate", "100", "-for", "1s", "-rounds", "1", "-json"}, &out),
+	)
 	t.Log(out.String())
 	var r inboxLatencyReport
 	require.NoError(t, json.Unmarshal(out.Bytes(), &r))
@@ -123,7 +147,9 @@ func TestInboxLatencyCountsEachMessageOnce(t *testing.T) {
 func TestLatencyCountsEveryEventOfTheRelay(t *testing.T) {
 	needServers(t, postgreSQL)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"latency", "-rate", "200", "-for", "2s", "-rounds", "1", "-json"}, &out))
+	require.NoError(
+		t, run(t.Context(), []string{"latency", "-rate", "200", "-for", "2s", "-rounds", "1", "-json"}, &out),
+	)
 	t.Log(out.String())
 	var r latencyReport
 	require.NoError(t, json.Unmarshal(out.Bytes(), &r))

@@ -17,7 +17,9 @@ func TestAContenderThatEndsByItselfIsAnErrorWithItsWords(t *testing.T) {
 
 func TestAContenderDoesNotSeeTheCallersSettings(t *testing.T) {
 	t.Setenv("POSTROOM_MODE", "exactly-once")
-	c, err := startChild("relay", "sh", []string{"-c", "env; exit 1"}, map[string]string{"POSTROOM_DATABASE_URL": "postgres://db"})
+	c, err := startChild(
+		"relay", "sh", []string{"-c", "env; exit 1"}, map[string]string{"POSTROOM_DATABASE_URL": "postgres://db"},
+	)
 	require.NoError(t, err)
 	<-c.exited
 	require.NotContains(t, c.said.String(), "POSTROOM_MODE")

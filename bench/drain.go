@@ -51,7 +51,9 @@ func drainCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.Rows, "rows", 300_000, "rows of backlog")
 	flags.IntVar(&o.Rounds, "rounds", 7, "rounds; each runs both")
 	flags.IntVar(&o.Warmup, "warmup", 1, "rounds before those, not counted")
-	flags.IntVar(&o.Batch, "batch", 0, "the ceiling's rows of a read, and of a transaction (default 5000, exactly-once 10000)")
+	flags.IntVar(
+		&o.Batch, "batch", 0, "the ceiling's rows of a read, and of a transaction (default 5000, exactly-once 10000)",
+	)
 	flags.StringVar(&o.Mode, "mode", atLeastOnce, "at-least-once or exactly-once: relay and ceiling use transactions")
 	flags.IntVar(&o.Window, "window", 4, "the ceiling's batches in memory")
 	flags.BoolVar(&o.Plain, "plain", false, "the ceiling sends no headers, and so less than the relay")
@@ -74,7 +76,9 @@ func drainCommand(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if o.only == "" && r.Ratio < o.MinRatio {
-		return fmt.Errorf("%w: the relay reached %.1f %% of the ceiling, below %.1f %%", errMissed, 100*r.Ratio, 100*o.MinRatio)
+		return fmt.Errorf(
+			"%w: the relay reached %.1f %% of the ceiling, below %.1f %%", errMissed, 100*r.Ratio, 100*o.MinRatio,
+		)
 	}
 	return nil
 }
@@ -130,7 +134,10 @@ func (r *drainReport) compare() {
 
 func (o drainOptions) contenders(b *bench) ([]func() (*child, error), error) {
 	ceiling := func() (*child, error) {
-		args := []string{"-batch", strconv.Itoa(o.Batch), "-window", strconv.Itoa(o.Window), "-plain=" + strconv.FormatBool(o.Plain)}
+		args := []string{
+			"-batch", strconv.Itoa(o.Batch), "-window", strconv.Itoa(o.Window),
+			"-plain=" + strconv.FormatBool(o.Plain),
+		}
 		if o.Mode == exactlyOnce {
 			args = append(args, "-transactional-id", b.db.name)
 		}
@@ -180,12 +187,19 @@ func (r *drainReport) print(out io.Writer, asJSON bool) error {
 		return printJSON(out, r)
 	}
 	o := r.Settings
-	fmt.Fprintf(out, "drain: %s, %s, %d rows of %d bytes, %d keys, %d partitions, acks=all; ceiling: batches of %d, %d in memory%s\n",
-		o.Database, o.Mode, o.Rows, payloadBytes, keys, partitions, o.Batch, o.Window, map[bool]string{true: ", no headers"}[o.Plain])
+	fmt.Fprintf(
+		out,
+		"drain: %s, %s, %d rows of %d bytes, %d keys, %d partitions, acks=all; ceiling: batches of %d, %d in memory%s\n",
+		o.Database, o.Mode, o.Rows, payloadBytes, keys, partitions, o.Batch, o.Window,
+		map[bool]string{true: ", no headers"}[o.Plain],
+	)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "round\tcontender\tevents/s\tseconds\tstart-up s\tCPU s/million\tpeak MB\t")
 	line := func(round string, f figures) {
-		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.3f\t%.3f\t%.2f\t%.1f\t\n", round, f.Contender, f.Rate, f.Seconds, f.StartUp, f.CPU, f.PeakMB)
+		fmt.Fprintf(
+			w, "%s\t%s\t%.0f\t%.3f\t%.3f\t%.2f\t%.1f\t\n", round, f.Contender, f.Rate, f.Seconds, f.StartUp, f.CPU,
+			f.PeakMB,
+		)
 	}
 	for _, f := range r.Rounds {
 		line(strconv.Itoa(f.Round), f)
@@ -199,7 +213,10 @@ func (r *drainReport) print(out io.Writer, asJSON bool) error {
 		return err
 	}
 	if r.Ratio > 0 {
-		fmt.Fprintf(out, "relay/ceiling, medians: %.1f %% (single rounds: %.1f to %.1f %%)\n", 100*r.Ratio, 100*r.Lowest, 100*r.Highest)
+		fmt.Fprintf(
+			out, "relay/ceiling, medians: %.1f %% (single rounds: %.1f to %.1f %%)\n", 100*r.Ratio, 100*r.Lowest,
+			100*r.Highest,
+		)
 	}
 	return nil
 }

@@ -74,11 +74,15 @@ func inboxCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("inbox", flag.ContinueOnError)
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 	flags.IntVar(&o.Rows, "rows", defaultRows, "messages of each contender's slice")
-	flags.IntVar(&o.SlowRows, "slow-rows", defaultSlowRows, "messages of a slice of the contender that takes them one by one")
+	flags.IntVar(
+		&o.SlowRows, "slow-rows", defaultSlowRows, "messages of a slice of the contender that takes them one by one",
+	)
 	flags.IntVar(&o.Batch, "batch", 1000, "messages of a batch, at most")
 	flags.IntVar(&o.Rounds, "rounds", 7, "rounds; each runs all contenders in turn")
 	flags.IntVar(&o.Warmup, "warmup", 1, "rounds before those, not counted")
-	flags.StringVar(&o.Sources, "source", allSources, "kafka (inboxkafka's runner), memory (package inbox alone), or both")
+	flags.StringVar(
+		&o.Sources, "source", allSources, "kafka (inboxkafka's runner), memory (package inbox alone), or both",
+	)
 	flags.StringVar(&o.only, "only", "", "run only this contender, as when tuning")
 	flags.Float64Var(&o.MinPerMessage, "min-per-message", 0, "exit with 1 when batch/per message is below this")
 	flags.Float64Var(&o.MinCopy, "min-copy", 0, "exit with 1 when batch/COPY is below this")
@@ -103,7 +107,10 @@ func inboxCommand(ctx context.Context, args []string, out io.Writer) error {
 
 func (o inboxOptions) check() error {
 	if o.Rows < partitions || o.SlowRows < 1 || o.SlowRows > o.Rows || o.Rounds < 1 || o.Warmup < 0 || o.Batch < 1 {
-		return fmt.Errorf("-rows must be %d or more, -slow-rows 1 to -rows, -rounds and -batch positive, and -warmup not negative", partitions)
+		return fmt.Errorf(
+			"-rows must be %d or more, -slow-rows 1 to -rows, -rounds and -batch positive, and -warmup not negative",
+			partitions,
+		)
 	}
 	for _, source := range o.sources() {
 		if source != fromKafka && source != fromMemory {
@@ -198,8 +205,12 @@ func (r *inboxReport) print(out io.Writer, asJSON bool) error {
 		return printJSON(out, r)
 	}
 	o := r.Settings
-	fmt.Fprintf(out, "inbox: PostgreSQL, fsync %s, synchronous_commit %s; %d messages of %d bytes (one by one: %d), %d keys, %d partitions, batches of %d\n",
-		r.Server["fsync"], r.Server["synchronous_commit"], o.Rows, payloadBytes, o.SlowRows, keys, partitions, o.Batch)
+	fmt.Fprintf(
+		out,
+		"inbox: PostgreSQL, fsync %s, synchronous_commit %s; %d messages of %d bytes (one by one: %d), %d keys, %d partitions, batches of %d\n",
+		r.Server["fsync"], r.Server["synchronous_commit"], o.Rows, payloadBytes, o.SlowRows, keys, partitions,
+		o.Batch,
+	)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "source\tcontender\tmessages/s, median\tlowest\thighest")
 	for _, c := range inboxContenders {
@@ -211,7 +222,9 @@ func (r *inboxReport) print(out io.Writer, asJSON bool) error {
 			if c.rows {
 				source = "rows"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%.0f\t%.0f\t%.0f\n", source, c.name, median(rates), slices.Min(rates), slices.Max(rates))
+			fmt.Fprintf(
+				w, "%s\t%s\t%.0f\t%.0f\t%.0f\n", source, c.name, median(rates), slices.Min(rates), slices.Max(rates),
+			)
 		}
 	}
 	fmt.Fprintln(w, "\t\t\t\t\nsource\tratio\tof the medians\tlowest of a round\thighest")

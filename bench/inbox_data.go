@@ -105,7 +105,8 @@ func (b *inboxBench) produce(ctx context.Context) (err error) {
 			return err
 		}
 		m := inbox.Message{
-			ID: id.String(), Topic: b.topic, Key: fmt.Sprintf("key-%d", i%keys), Type: "bench.happened", Payload: payload,
+			ID: id.String(), Topic: b.topic, Key: fmt.Sprintf("key-%d", i%keys),
+			Type: "bench.happened", Payload: payload,
 			Position: &inbox.Position{Topic: b.topic, Partition: int32(partition), Offset: int64(offset)},
 		}
 		b.messages[partition] = append(b.messages[partition], m)
@@ -121,15 +122,19 @@ func (b *inboxBench) produce(ctx context.Context) (err error) {
 
 // producer writes records to the partitions that they name.
 func (b *inboxBench) producer() (*kgo.Client, error) {
-	return kgo.NewClient(kgo.SeedBrokers(b.broker.addresses...), kgo.DefaultProduceTopic(b.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(0))
+	return kgo.NewClient(
+		kgo.SeedBrokers(b.broker.addresses...), kgo.DefaultProduceTopic(b.topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+	)
 }
 
 // record is m as the relay writes it.
 func record(m inbox.Message) *kgo.Record {
 	return &kgo.Record{
 		Partition: m.Position.Partition, Key: []byte(m.Key), Value: m.Payload,
-		Headers: []kgo.RecordHeader{{Key: "_watermill_message_uuid", Value: []byte(m.ID)}, {Key: "name", Value: []byte(m.Type)}},
+		Headers: []kgo.RecordHeader{
+			{Key: "_watermill_message_uuid", Value: []byte(m.ID)}, {Key: "name", Value: []byte(m.Type)},
+		},
 	}
 }
 
@@ -164,7 +169,9 @@ func (b *inboxBench) judge(ctx context.Context, c inboxContender, n int) error {
 		wanted = 0
 	}
 	if effects < n || effects > b.o.Rows || ids != wanted {
-		return fmt.Errorf("%w: of %d messages %d took effect, and %d ids are noted, not %d", errMissed, n, effects, ids, wanted)
+		return fmt.Errorf(
+			"%w: of %d messages %d took effect, and %d ids are noted, not %d", errMissed, n, effects, ids, wanted,
+		)
 	}
 	return nil
 }

@@ -97,8 +97,12 @@ func inboxLatency(ctx context.Context, o inboxLatencyOptions) (_ *inboxLatencyRe
 			}
 			return median(values)
 		}
-		r.Medians = append(r.Medians, applied{Contender: c.name, Messages: n,
-			P50: of(func(a applied) float64 { return a.P50 }), P99: of(func(a applied) float64 { return a.P99 }), Max: of(func(a applied) float64 { return a.Max })})
+		r.Medians = append(r.Medians, applied{
+			Contender: c.name, Messages: n,
+			P50: of(func(a applied) float64 { return a.P50 }),
+			P99: of(func(a applied) float64 { return a.P99 }),
+			Max: of(func(a applied) float64 { return a.Max }),
+		})
 	}
 	return r, nil
 }
@@ -124,7 +128,9 @@ func (c *clock) outcome(m inbox.Message, _ inbox.Outcome) {
 }
 
 // appliedIn sends n messages at a steady rate into a topic of their own, which one member of a group consumes.
-func (b *inboxBench) appliedIn(ctx context.Context, c inboxContender, n int, every time.Duration) (a applied, err error) {
+func (b *inboxBench) appliedIn(
+	ctx context.Context, c inboxContender, n int, every time.Duration,
+) (a applied, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sliceLimit)
 	defer cancel()
 	if err := b.empty(ctx); err != nil {
@@ -146,8 +152,10 @@ func (b *inboxBench) appliedIn(ctx context.Context, c inboxContender, n int, eve
 	if err != nil {
 		return a, err
 	}
-	times := &clock{start: time.Now(), sent: make([]atomic.Int64, n+partitions), took: make([]atomic.Int64, n+partitions),
-		warm: make(chan struct{}), all: make(chan struct{})}
+	times := &clock{
+		start: time.Now(), sent: make([]atomic.Int64, n+partitions), took: make([]atomic.Int64, n+partitions),
+		warm: make(chan struct{}), all: make(chan struct{}),
+	}
 	cfg := b.config(ib, c, group)
 	cfg.OnOutcome = times.outcome
 	consumer, err := inboxkafka.New(cfg)
@@ -176,7 +184,9 @@ func (b *inboxBench) appliedIn(ctx context.Context, c inboxContender, n int, eve
 		took[i] = float64(times.took[i+partitions].Load()) / 1e6
 	}
 	slices.Sort(took)
-	return applied{Contender: c.name, Messages: n, P50: percentile(took, 50), P99: percentile(took, 99), Max: took[n-1]}, nil
+	return applied{
+		Contender: c.name, Messages: n, P50: percentile(took, 50), P99: percentile(took, 99), Max: took[n-1],
+	}, nil
 }
 
 // send sends all messages and waits until all are applied.
@@ -217,8 +227,10 @@ func (b *inboxBench) send(ctx context.Context, times *clock, n int, every time.D
 		payload := make([]byte, payloadBytes)
 		binary.BigEndian.PutUint64(payload, uint64(i))
 		times.sent[i].Store(int64(time.Since(times.start)))
-		m := inbox.Message{ID: id.String(), Key: fmt.Sprintf("key-%d", i%keys), Type: "bench.happened", Payload: payload,
-			Position: &inbox.Position{Partition: int32(i % partitions)}}
+		m := inbox.Message{
+			ID: id.String(), Key: fmt.Sprintf("key-%d", i%keys), Type: "bench.happened",
+			Payload: payload, Position: &inbox.Position{Partition: int32(i % partitions)},
+		}
 		producer.Produce(ctx, record(m), func(_ *kgo.Record, err error) {
 			if err != nil {
 				failed <- err
@@ -232,8 +244,11 @@ func (r *inboxLatencyReport) print(out io.Writer) error {
 	if r.Settings.json {
 		return printJSON(out, r)
 	}
-	fmt.Fprintf(out, "inbox-latency: PostgreSQL, %d messages of %d bytes per second, %s, %d partitions; produced to applied\n",
-		r.Settings.Rate, payloadBytes, r.Settings.For, partitions)
+	fmt.Fprintf(
+		out,
+		"inbox-latency: PostgreSQL, %d messages of %d bytes per second, %s, %d partitions; produced to applied\n",
+		r.Settings.Rate, payloadBytes, r.Settings.For, partitions,
+	)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "round\tmode\tp50 ms\tp99 ms\tmax ms")
 	for _, a := range r.Rounds {

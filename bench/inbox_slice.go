@@ -68,7 +68,9 @@ func (b *inboxBench) slice(ctx context.Context, c inboxContender, source string)
 	if err == nil {
 		err = b.judge(ctx, c, n)
 	}
-	return slice{Source: source, Contender: c.name, Messages: n, Seconds: took.Seconds(), Rate: float64(n) / took.Seconds()}, err
+	return slice{
+		Source: source, Contender: c.name, Messages: n, Seconds: took.Seconds(), Rate: float64(n) / took.Seconds(),
+	}, err
 }
 
 // handler applies all messages by one statement.
@@ -90,14 +92,19 @@ ON CONFLICT (event_key) DO UPDATE SET messages = t.messages + excluded.messages`
 		for i, m := range ms {
 			keys[i], bodies[i] = m.Key, m.Payload
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO bench_rows (event_key, body) SELECT * FROM unnest($1::text[], $2::bytea[])", keys, bodies)
+		_, err := tx.ExecContext(
+			ctx, "INSERT INTO bench_rows (event_key, body) SELECT * FROM unnest($1::text[], $2::bytea[])", keys,
+			bodies,
+		)
 		return err
 	}
 }
 
 // fromKafka runs a group of one member over the whole topic: from the first record that
 // is decoded until the n-th outcome. The start of the group is not in it.
-func (b *inboxBench) fromKafka(ctx context.Context, ib *inbox.Inbox, c inboxContender, n int) (_ time.Duration, err error) {
+func (b *inboxBench) fromKafka(
+	ctx context.Context, ib *inbox.Inbox, c inboxContender, n int,
+) (_ time.Duration, err error) {
 	group, err := freshName("bench-")
 	if err != nil {
 		return 0, err
@@ -171,14 +178,19 @@ func (b *inboxBench) fromMemory(ctx context.Context, ib *inbox.Inbox, c inboxCon
 func (b *inboxBench) oneByOne(ctx context.Context, ib *inbox.Inbox, c inboxContender, ms []inbox.Message) error {
 	h := c.handler()
 	for _, m := range ms {
-		if _, err := ib.Process(ctx, b.db.sql, m, func(ctx context.Context, tx *sql.Tx) error { return h(ctx, tx, []inbox.Message{m}) }); err != nil {
+		if _, err := ib.Process(
+			ctx, b.db.sql, m,
+			func(ctx context.Context, tx *sql.Tx) error { return h(ctx, tx, []inbox.Message{m}) },
+		); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *inboxBench) together(ctx context.Context, ib *inbox.Inbox, c inboxContender, id int32, ms []inbox.Message) error {
+func (b *inboxBench) together(
+	ctx context.Context, ib *inbox.Inbox, c inboxContender, id int32, ms []inbox.Message,
+) error {
 	var opts []inbox.BatchOption
 	if c.mode == inboxkafka.OffsetsInDatabase {
 		hold, err := ib.ClaimPartition(ctx, b.db.sql, b.topic, id)
@@ -230,7 +242,9 @@ func (b *inboxBench) copyPartition(ctx context.Context, conn *pgx.Conn, id int) 
 	_, err = tx.CopyFrom(ctx, pgx.Identifier{"inbox_events"},
 		[]string{"consumer", "message_id", "kafka_topic", "kafka_partition", "kafka_offset"},
 		pgx.CopyFromSlice(len(ms), func(i int) ([]any, error) {
-			return []any{consumerName, ms[i].ID, ms[i].Position.Topic, ms[i].Position.Partition, ms[i].Position.Offset}, nil
+			return []any{
+				consumerName, ms[i].ID, ms[i].Position.Topic, ms[i].Position.Partition, ms[i].Position.Offset,
+			}, nil
 		}))
 	if err != nil {
 		return err

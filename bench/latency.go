@@ -99,7 +99,10 @@ func latency(ctx context.Context, o latencyOptions) (_ *latencyReport, err error
 	return r, nil
 }
 
-func (b *bench) measureLatency(ctx context.Context, o latencyOptions, start func() (*child, error)) (l latencies, err error) {
+func (b *bench) measureLatency(
+	ctx context.Context, o latencyOptions,
+	start func() (*child, error),
+) (l latencies, err error) {
 	ctx, cancel := context.WithTimeout(ctx, o.For+2*time.Minute)
 	defer cancel()
 	topic, err := b.broker.newTopic(ctx)
@@ -158,8 +161,11 @@ func (r *latencyReport) print(out io.Writer, asJSON bool) error {
 		return printJSON(out, r)
 	}
 	o := r.Settings
-	fmt.Fprintf(out, "latency, commit to consumed: %s, %d transactions/s for %v, %d writers, %d bytes, %d partitions, acks=all; bare loop polls every %v\n",
-		o.Database, o.Rate, o.For, writers, payloadBytes, partitions, o.Poll)
+	fmt.Fprintf(
+		out,
+		"latency, commit to consumed: %s, %d transactions/s for %v, %d writers, %d bytes, %d partitions, acks=all; bare loop polls every %v\n",
+		o.Database, o.Rate, o.For, writers, payloadBytes, partitions, o.Poll,
+	)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "round\tcontender\tp50 ms\tp99 ms\tmax ms\ttransactions/s\tevents\tlost\trepeated\tCPU s\t")
 	line := func(round string, l latencies) {

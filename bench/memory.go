@@ -36,8 +36,11 @@ func memoryCommand(ctx context.Context, args []string, out io.Writer) error {
 	if o.json {
 		err = printJSON(out, r)
 	} else {
-		_, err = fmt.Fprintf(out, "memory: %s, %d rows of %d bytes, %d blocked keys: peak %.1f MB resident (limit %.0f), %.0f events/s, %.2f CPU s per million events\n",
-			o.Database, o.Rows, payloadBytes, o.Blocked, r.PeakMB, o.LimitMB, r.Rate, r.CPU)
+		_, err = fmt.Fprintf(
+			out,
+			"memory: %s, %d rows of %d bytes, %d blocked keys: peak %.1f MB resident (limit %.0f), %.0f events/s, %.2f CPU s per million events\n",
+			o.Database, o.Rows, payloadBytes, o.Blocked, r.PeakMB, o.LimitMB, r.Rate, r.CPU,
+		)
 	}
 	if err == nil && r.PeakMB >= o.LimitMB {
 		err = fmt.Errorf("%w: peak memory is %.1f MB, and the limit %.0f MB", errMissed, r.PeakMB, o.LimitMB)

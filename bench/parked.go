@@ -52,7 +52,10 @@ func parkedCommand(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if r.Ratio < o.MinRatio {
-		return fmt.Errorf("%w: beside blocked events the relay reached %.1f %%, below %.1f %%", errMissed, 100*r.Ratio, 100*o.MinRatio)
+		return fmt.Errorf(
+			"%w: beside blocked events the relay reached %.1f %%, below %.1f %%", errMissed, 100*r.Ratio,
+			100*o.MinRatio,
+		)
 	}
 	return nil
 }
@@ -99,11 +102,17 @@ func (d *database) park(ctx context.Context, n, keys int) error {
 	if n > 0 {
 		insert := `INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error, state) `
 		if d.dialect == migrations.PostgreSQL {
-			insert += fmt.Sprintf(`SELECT i, gen_random_uuid(), 'elsewhere', 'blocked-' || i %% %d, 'bench.happened', decode(repeat(md5(i::text), %d), 'hex'),
-'{}', now(), 1, 'too large', CASE WHEN i <= %d THEN 'failed' ELSE 'blocked' END FROM generate_series(1, %d) AS i`, keys, payloadBytes/16, keys, n)
+			insert += fmt.Sprintf(
+				`SELECT i, gen_random_uuid(), 'elsewhere', 'blocked-' || i %% %d, 'bench.happened', decode(repeat(md5(i::text), %d), 'hex'),
+'{}', now(), 1, 'too large', CASE WHEN i <= %d THEN 'failed' ELSE 'blocked' END FROM generate_series(1, %d) AS i`,
+				keys, payloadBytes/16, keys, n,
+			)
 		} else {
-			insert += fmt.Sprintf(`SELECT seq, uuid(), 'elsewhere', CONCAT('blocked-', seq %% %d), 'bench.happened', REPEAT(UNHEX(MD5(seq)), %d),
-'{}', utc_timestamp(6), 1, 'too large', IF(seq <= %d, 'failed', 'blocked') FROM seq_1_to_%d`, keys, payloadBytes/16, keys, n)
+			insert += fmt.Sprintf(
+				`SELECT seq, uuid(), 'elsewhere', CONCAT('blocked-', seq %% %d), 'bench.happened', REPEAT(UNHEX(MD5(seq)), %d),
+'{}', utc_timestamp(6), 1, 'too large', IF(seq <= %d, 'failed', 'blocked') FROM seq_1_to_%d`,
+				keys, payloadBytes/16, keys, n,
+			)
 		}
 		statements = append(statements, insert)
 	}
@@ -120,7 +129,10 @@ func (r *parkedReport) print(out io.Writer, asJSON bool) error {
 		return printJSON(out, r)
 	}
 	o := r.Settings
-	fmt.Fprintf(out, "parked: %s, %d rows of %d bytes to deliver, beside %d blocked events of 100 other keys\n", o.Database, o.Rows, payloadBytes, o.Blocked)
+	fmt.Fprintf(
+		out, "parked: %s, %d rows of %d bytes to deliver, beside %d blocked events of 100 other keys\n", o.Database,
+		o.Rows, payloadBytes, o.Blocked,
+	)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "round\t\tevents/s\tseconds\tCPU s/million\t")
 	for _, f := range r.Rounds {

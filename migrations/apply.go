@@ -104,15 +104,20 @@ func (p *plan) refuseForeign(ctx context.Context, db *sql.DB) error {
 	}
 	for _, name := range tables {
 		var found string
-		err := db.QueryRowContext(ctx, "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name = '"+
-			p.names.Plain(name)+"' AND table_comment NOT LIKE 'Postroom:%'").Scan(&found)
+		err := db.QueryRowContext(
+			ctx,
+			"SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name = '"+
+				p.names.Plain(name)+"' AND table_comment NOT LIKE 'Postroom:%'",
+		).Scan(&found)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("look for table %s: %w", p.names.Plain(name), err)
 		}
-		return fmt.Errorf("table %s exists and is not Postroom's: give ours a prefix, `relay migrate up --table-prefix …`", found)
+		return fmt.Errorf(
+			"table %s exists and is not Postroom's: give ours a prefix, `relay migrate up --table-prefix …`", found,
+		)
 	}
 	return nil
 }
@@ -133,7 +138,9 @@ func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 		return nil
 	}
 	exists := func() (found bool, err error) {
-		err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = '"+p.names.Schema+"')").Scan(&found)
+		err = db.QueryRowContext(
+			ctx, "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = '"+p.names.Schema+"')",
+		).Scan(&found)
 		return found, err
 	}
 	found, err := exists()
@@ -151,7 +158,8 @@ func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 		if dialect.IsDenied(err) {
 			return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
 				"schema %s is missing and this database user may not create it (%v): have an administrator run CREATE SCHEMA \"%s\" AUTHORIZATION <this user>",
-				p.names.Schema, err, p.names.Schema)}
+				p.names.Schema, err, p.names.Schema,
+			)}
 		}
 		return fmt.Errorf("create schema %s: %w", p.names.Schema, err)
 	}
@@ -165,5 +173,6 @@ func (p *plan) explain(err error) error {
 	}
 	return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
 		"%v: this database user may not create tables here; let one that may run `relay migrate up%s`, or the SQL of `relay migrate print%s`",
-		err, p.flags, p.flags)}
+		err, p.flags, p.flags,
+	)}
 }

@@ -17,7 +17,10 @@ import (
 )
 
 // allFiles are the migrations of both scopes, by version.
-var allFiles = []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00006_outbox_backfill.sql", "00008_inbox_groups.sql"}
+var allFiles = []string{
+	"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_relay.sql", "00004_inbox_offsets.sql",
+	"00005_inbox_replica.sql", "00006_outbox_backfill.sql", "00008_inbox_groups.sql",
+}
 
 func apply(t *testing.T, db dbtest.Database, o migrations.Options) []migrations.Result {
 	t.Helper()
@@ -124,16 +127,25 @@ func TestScopesAreAppliedAloneInAnyOrder(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		outbox, inbox := migrations.Options{Only: migrations.OutboxOnly}, migrations.Options{Only: migrations.InboxOnly}
-		require.Equal(t, []string{"00002_inbox.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00008_inbox_groups.sql"}, files(apply(t, db, inbox)))
+		require.Equal(
+			t,
+			[]string{"00002_inbox.sql", "00004_inbox_offsets.sql", "00005_inbox_replica.sql", "00008_inbox_groups.sql"},
+			files(apply(t, db, inbox)),
+		)
 		require.False(t, exists(t, db, "outbox_events"))
 		require.True(t, exists(t, db, "inbox_events"))
 		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, inbox))
 		err := migrations.Check(t.Context(), db.DB, db.Dialect, outbox)
 		require.ErrorIs(t, err, migrations.ErrNotMigrated)
 		require.ErrorContains(t, err, "outbox tables")
-		require.ErrorIs(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), migrations.ErrNotMigrated)
+		require.ErrorIs(
+			t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), migrations.ErrNotMigrated,
+		)
 
-		require.Equal(t, []string{"00001_outbox.sql", "00003_outbox_relay.sql", "00006_outbox_backfill.sql"}, files(apply(t, db, outbox)), "the lower number may come later")
+		require.Equal(
+			t, []string{"00001_outbox.sql", "00003_outbox_relay.sql", "00006_outbox_backfill.sql"},
+			files(apply(t, db, outbox)), "the lower number may come later",
+		)
 		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}))
 	})
 }
@@ -168,7 +180,9 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 					require.True(t, status[1].Applied)
 				}
 			}
-			require.Equal(t, 0, count(t, db, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"))
+			require.Equal(
+				t, 0, count(t, db, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+			)
 			require.Equal(t, 2*17, count(t, db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'order'"),
 				"15 tables and 2 of bookkeeping for each of 2 prefixes")
 		})

@@ -53,7 +53,8 @@ func (p *plan) status(applied []appliedVersion) []StatusRow {
 	for _, f := range p.files {
 		when, done := at[f.version]
 		rows = append(rows, StatusRow{
-			Version: f.version, File: f.name, Scope: f.scope, Known: true, Applied: done, AppliedAt: when, Tables: f.tables,
+			Version: f.version, File: f.name, Scope: f.scope, Known: true, Applied: done,
+			AppliedAt: when, Tables: f.tables,
 		})
 	}
 	for _, v := range p.unknown(applied, p.only) {
@@ -77,7 +78,8 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	if dialect.IsMissingTable(err) {
 		return p.refuse(ErrNotMigrated, err, fmt.Sprintf(
 			"there is no table %s: run `relay migrate up%s`; where another tool makes the tables, it must also run the last statements of `relay migrate print%s`",
-			p.names.Plain(versionTable), p.flags, p.flags))
+			p.names.Plain(versionTable), p.flags, p.flags,
+		))
 	}
 	if err != nil {
 		return p.unreadable(err)
@@ -117,11 +119,19 @@ func (p *plan) compare(scope Scope, applied []appliedVersion) error {
 	case missing == known:
 		return p.refuse(ErrNotMigrated, nil, fmt.Sprintf("no %s: run `relay migrate up%s`", where, p.flags))
 	case old:
-		return p.refuse(ErrTooOld, nil, fmt.Sprintf("%s: %d versions behind this build, which knows them up to %s and does not work without %05d: run `relay migrate up%s`",
-			where, missing, newest, p.needed[scope], p.flags))
+		return p.refuse(
+			ErrTooOld, nil,
+			fmt.Sprintf(
+				"%s: %d versions behind this build, which knows them up to %s and does not work without %05d: run `relay migrate up%s`",
+				where, missing, newest, p.needed[scope], p.flags,
+			),
+		)
 	case len(newer) > tolerance:
-		return p.refuse(ErrTooNew, nil, fmt.Sprintf("%s: they are at %s, this build knows them up to %s: use a newer build of Postroom",
-			where, newer[len(newer)-1].name, newest))
+		return p.refuse(
+			ErrTooNew, nil,
+			fmt.Sprintf("%s: they are at %s, this build knows them up to %s: use a newer build of Postroom",
+				where, newer[len(newer)-1].name, newest),
+		)
 	}
 	return nil
 }
@@ -149,7 +159,10 @@ func (p *plan) refuse(kind, cause error, message string) error {
 // unreadable explains why the version table could not be read.
 func (p *plan) unreadable(err error) error {
 	if dialect.IsDenied(err) {
-		return p.refuse(ErrNoAccess, err, fmt.Sprintf("%v: GRANT SELECT ON %s to this database user", err, p.names.Plain(versionTable)))
+		return p.refuse(
+			ErrNoAccess, err,
+			fmt.Sprintf("%v: GRANT SELECT ON %s to this database user", err, p.names.Plain(versionTable)),
+		)
 	}
 	return fmt.Errorf("read %s: %w", p.names.Plain(versionTable), err)
 }

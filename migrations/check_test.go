@@ -31,7 +31,9 @@ func TestCheckInASchemaThatIsMissing(t *testing.T) {
 	db := dbtest.PostgreSQL(t)
 	err := migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{Schema: "acme"})
 	require.ErrorIs(t, err, migrations.ErrNotMigrated)
-	require.ErrorContains(t, err, "there is no table acme.postroom_schema: run `relay migrate up --schema acme`; where another tool")
+	require.ErrorContains(
+		t, err, "there is no table acme.postroom_schema: run `relay migrate up --schema acme`; where another tool",
+	)
 }
 
 func TestTablesOneVersionNewerWorkAndTwoDoNot(t *testing.T) {
@@ -67,10 +69,15 @@ func TestTablesOfThePreviousReleaseWork(t *testing.T) {
 		require.True(t, exists(t, db, "outbox_backfills"))
 
 		exec(t, db.DB, "DELETE FROM postroom_schema WHERE version > 2")
-		require.NoError(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), "however many files an upgrade brings: programs first")
+		require.NoError(
+			t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}),
+			"however many files an upgrade brings: programs first",
+		)
 		exec(t, db.DB, "DELETE FROM postroom_schema WHERE version = 1")
 		older(t, db)
-		require.ErrorIs(t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), migrations.ErrNotMigrated)
+		require.ErrorIs(
+			t, migrations.Check(t.Context(), db.DB, db.Dialect, migrations.Options{}), migrations.ErrNotMigrated,
+		)
 	})
 }
 
@@ -139,7 +146,9 @@ func TestCheckNeedsToReadTheVersionTableOnly(t *testing.T) {
 
 			reader := dbtest.Restricted(t, db, "SELECT ON postroom_schema")
 			require.NoError(t, migrations.Check(t.Context(), reader.DB, db.Dialect, migrations.Options{}))
-			require.Empty(t, apply(t, reader, migrations.Options{}), "with nothing to do, Apply needs no more than Check")
+			require.Empty(
+				t, apply(t, reader, migrations.Options{}), "with nothing to do, Apply needs no more than Check",
+			)
 		})
 	}
 }

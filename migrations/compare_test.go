@@ -58,7 +58,14 @@ func TestVersionsAreComparedPerHalf(t *testing.T) {
 
 func TestAPartialErrorSaysWhatWasAppliedBefore(t *testing.T) {
 	why := errors.New("disk full")
-	err := error(&PartialError{Applied: []Result{{File: "00001_outbox.sql"}}, Version: 2, File: "00002_inbox.sql", Err: why, atomic: true})
+	err := error(
+		&PartialError{
+			Applied: []Result{{File: "00001_outbox.sql"}}, Version: 2, File: "00002_inbox.sql", Err: why,
+			atomic: true,
+		},
+	)
 	require.ErrorIs(t, err, why)
-	require.Equal(t, "00002_inbox.sql failed (it was rolled back; applied before it: 00001_outbox.sql): disk full", err.Error())
+	require.Equal(
+		t, "00002_inbox.sql failed (it was rolled back; applied before it: 00001_outbox.sql): disk full", err.Error(),
+	)
 }

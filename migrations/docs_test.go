@@ -45,7 +45,10 @@ func TestTheInsertsInTheDocsWork(t *testing.T) {
 		}
 		require.NoError(t, conn.Close())
 		var payload []byte
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT payload FROM outbox_events WHERE event_key = 'order-42'").Scan(&payload))
+		require.NoError(
+			t,
+			db.DB.QueryRowContext(t.Context(), "SELECT payload FROM outbox_events WHERE event_key = 'order-42'").Scan(&payload),
+		)
 		require.Equal(t, `{"total": 42}`, string(payload))
 	})
 }
@@ -60,7 +63,13 @@ func TestSchedulingByHandAsInTheDocsWorks(t *testing.T) {
 			}
 			exec(t, db.DB, statement)
 		}
-		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_scheduled WHERE deliver_at > '2030-01-31' AND deliver_at < '2030-02-01'"))
+		require.Equal(
+			t, 1,
+			count(
+				t, db,
+				"SELECT count(*) FROM outbox_scheduled WHERE deliver_at > '2030-01-31' AND deliver_at < '2030-02-01'",
+			),
+		)
 	})
 }
 
@@ -134,11 +143,16 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 			}
 			requireOperator(t, users["inbox_operator"])
 			relay := users["postroom_relay"]
-			require.NoError(t, migrations.Check(t.Context(), relay.DB, db.Dialect, migrations.Options{Only: migrations.OutboxOnly}))
+			require.NoError(
+				t,
+				migrations.Check(t.Context(), relay.DB, db.Dialect, migrations.Options{Only: migrations.OutboxOnly}),
+			)
 			if db.Dialect == migrations.MySQL {
 				tx, err := users["orders_service"].DB.BeginTx(t.Context(), nil)
 				require.NoError(t, err)
-				_, err = tx.ExecContext(t.Context(), "SELECT slot FROM outbox_key_locks WHERE slot IN (7) ORDER BY slot FOR UPDATE")
+				_, err = tx.ExecContext(
+					t.Context(), "SELECT slot FROM outbox_key_locks WHERE slot IN (7) ORDER BY slot FOR UPDATE",
+				)
 				require.NoError(t, err)
 				require.NoError(t, tx.Rollback())
 			}
@@ -150,7 +164,10 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 func requireOperator(t *testing.T, operator dbtest.Database) {
 	t.Helper()
 	names := dialect.Names{Dialect: operator.Dialect}
-	require.NoError(t, migrations.Check(t.Context(), operator.DB, operator.Dialect, migrations.Options{Only: migrations.InboxOnly}))
+	require.NoError(
+		t,
+		migrations.Check(t.Context(), operator.DB, operator.Dialect, migrations.Options{Only: migrations.InboxOnly}),
+	)
 	status, err := dialect.ReadInboxStatus(t.Context(), operator.DB, names, "")
 	require.NoError(t, err)
 	require.Empty(t, status.Absent)

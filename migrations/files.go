@@ -76,7 +76,10 @@ func load(names dialect.Names) ([]file, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, file{version: version, name: e.Name(), scope: scope, tables: tablesOf(string(text)), sql: string(text)})
+		files = append(
+			files,
+			file{version: version, name: e.Name(), scope: scope, tables: tablesOf(string(text)), sql: string(text)},
+		)
 	}
 	rewrite(files, names)
 	return files, nil

@@ -24,7 +24,9 @@ func TestDiagnoseNamesATableThatIsGone(t *testing.T) {
 		require.NoError(t, diagnose(migrations.Options{Prefix: "eu_", Only: migrations.OutboxOnly}))
 		err := diagnose(migrations.Options{Prefix: "eu_", Only: migrations.InboxOnly})
 		require.ErrorIs(t, err, migrations.ErrTableGone)
-		require.ErrorContains(t, err, "eu_inbox_attempts is not there, although 00002_inbox.sql is recorded as applied;")
+		require.ErrorContains(
+			t, err, "eu_inbox_attempts is not there, although 00002_inbox.sql is recorded as applied;",
+		)
 		require.True(t, strings.HasSuffix(err.Error(), "`relay migrate print --table-prefix eu_ --only inbox`"), err)
 
 		exec(t, db.DB, "DELETE FROM eu_postroom_schema WHERE version = 2")

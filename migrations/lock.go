@@ -35,7 +35,9 @@ type tableLock struct {
 }
 
 func newTableLock(db *sql.DB, b bookkeeping) *tableLock {
-	return &tableLock{db: db, sql: b, owner: newOwner(), ttl: 30 * time.Second, beat: 5 * time.Second, poll: 100 * time.Millisecond}
+	return &tableLock{
+		db: db, sql: b, owner: newOwner(), ttl: 30 * time.Second, beat: 5 * time.Second, poll: 100 * time.Millisecond,
+	}
 }
 
 var notInOwner = regexp.MustCompile(`[^A-Za-z0-9.-]`)
@@ -73,7 +75,10 @@ func (l *tableLock) prepare(ctx context.Context) error {
 // free is true in SQL when nobody holds the lock. An expiry further away than anyone
 // asks for means that the clock was set back; the holder may be long dead.
 func (l *tableLock) free() string {
-	return fmt.Sprintf("(owner IS NULL OR expires_at IS NULL OR expires_at < %s OR expires_at > %s)", l.sql.now, l.sql.after(2*l.ttl))
+	return fmt.Sprintf(
+		"(owner IS NULL OR expires_at IS NULL OR expires_at < %s OR expires_at > %s)", l.sql.now,
+		l.sql.after(2*l.ttl),
+	)
 }
 
 // acquire waits until the lock is ours, or ctx is done.
@@ -104,8 +109,10 @@ func (l *tableLock) try(ctx context.Context) (got bool, holder string, err error
 	if err == nil || !errors.Is(err, sql.ErrNoRows) {
 		return false, holder, err
 	}
-	take := l.sql.names.Expand(fmt.Sprintf("UPDATE {postroom_schema_lock} SET owner = '%s', expires_at = %s WHERE id = 1 AND %s",
-		l.owner, l.sql.after(l.ttl), l.free()))
+	take := l.sql.names.Expand(
+		fmt.Sprintf("UPDATE {postroom_schema_lock} SET owner = '%s', expires_at = %s WHERE id = 1 AND %s",
+			l.owner, l.sql.after(l.ttl), l.free()),
+	)
 	n, err := affected(l.db.ExecContext(ctx, take))
 	return n == 1, "", err
 }
@@ -114,7 +121,9 @@ func (l *tableLock) try(ctx context.Context) (got bool, holder string, err error
 // also keeps the lock's row from being taken until the transaction ends.
 func (l *tableLock) renew(ctx context.Context, db dialect.Execer) error {
 	n, err := affected(db.ExecContext(ctx, l.sql.names.Expand(fmt.Sprintf(
-		"UPDATE {postroom_schema_lock} SET expires_at = %s WHERE id = 1 AND owner = '%s'", l.sql.after(l.ttl), l.owner))))
+		"UPDATE {postroom_schema_lock} SET expires_at = %s WHERE id = 1 AND owner = '%s'", l.sql.after(l.ttl),
+		l.owner,
+	))))
 	if err != nil {
 		return err
 	}
@@ -163,7 +172,9 @@ func (l *tableLock) release(ctx context.Context) {
 	defer cancel()
 	_ = l.retry(ctx, func() error {
 		_, err := l.db.ExecContext(ctx, l.sql.names.Expand(fmt.Sprintf(
-			"UPDATE {postroom_schema_lock} SET owner = NULL, expires_at = NULL WHERE id = 1 AND owner = '%s'", l.owner)))
+			"UPDATE {postroom_schema_lock} SET owner = NULL, expires_at = NULL WHERE id = 1 AND owner = '%s'",
+			l.owner,
+		)))
 		return err
 	})
 }

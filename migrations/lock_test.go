@@ -27,7 +27,10 @@ func soon(t *testing.T, d time.Duration) context.Context {
 // expiry returns the end of the lease as text that sorts.
 func expiry(t *testing.T, db dbtest.Database) (at string) {
 	t.Helper()
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT CAST(expires_at AS CHAR(40)) FROM postroom_schema_lock").Scan(&at))
+	require.NoError(
+		t,
+		db.DB.QueryRowContext(t.Context(), "SELECT CAST(expires_at AS CHAR(40)) FROM postroom_schema_lock").Scan(&at),
+	)
 	return at
 }
 
@@ -81,7 +84,9 @@ func TestAHolderThatLostTheLockRecordsNothing(t *testing.T) {
 		_, err := zombie.Up(t.Context())
 		require.ErrorIs(t, err, migrations.ErrLockLost)
 		require.Equal(t, 0, count(t, db, "SELECT count(*) FROM postroom_schema"))
-		require.Equal(t, db.Dialect == migrations.MySQL, exists(t, db, "outbox_events"), "rolled back where that is possible")
+		require.Equal(
+			t, db.Dialect == migrations.MySQL, exists(t, db, "outbox_events"), "rolled back where that is possible",
+		)
 
 		exec(t, db.DB, "UPDATE postroom_schema_lock SET owner = NULL, expires_at = NULL")
 		require.Len(t, apply(t, db, migrations.Options{}), len(allFiles), "the successor can do the work")

@@ -69,7 +69,10 @@ func TestEveryOwnWordIsATableOrStartsWithOne(t *testing.T) {
 		require.Contains(t, tables, "inbox_parked")
 		for _, f := range files {
 			for _, word := range ourWord.FindAllString(f.sql, -1) {
-				changed := replaceWords(word, tables, dialect.Names{Dialect: d, Prefix: "p_"}, func(s string) string { return "p_" + s })
+				changed := replaceWords(
+					word, tables, dialect.Names{Dialect: d, Prefix: "p_"},
+					func(s string) string { return "p_" + s },
+				)
 				require.Equal(t, "p_"+word, changed, "%s: %s would keep its name under a prefix", d, word)
 			}
 		}
@@ -79,7 +82,9 @@ func TestEveryOwnWordIsATableOrStartsWithOne(t *testing.T) {
 // Everything that CREATE or CONSTRAINT or KEY names must carry the prefix, and stay
 // within 63 characters under the longest one.
 func TestEveryNamedThingGetsThePrefix(t *testing.T) {
-	named := regexp.MustCompile(`(?m)(?:^\s*|', ')(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|(?:ADD )?CONSTRAINT|(?:UNIQUE )?KEY) (\S+)`)
+	named := regexp.MustCompile(
+		`(?m)(?:^\s*|', ')(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|(?:ADD )?CONSTRAINT|(?:UNIQUE )?KEY) (\S+)`,
+	)
 	prefix := strings.Repeat("x", dialect.MaxPrefix)
 	for _, d := range dialects {
 		files, err := load(dialect.Names{Dialect: d, Prefix: prefix})
@@ -89,7 +94,10 @@ func TestEveryNamedThingGetsThePrefix(t *testing.T) {
 			require.NotEmpty(t, found)
 			for _, m := range found {
 				name := strings.Trim(m[1], "\"`")
-				require.True(t, strings.HasPrefix(name, prefix+"outbox_") || strings.HasPrefix(name, prefix+"inbox_"), "%s: %s", d, name)
+				require.True(
+					t, strings.HasPrefix(name, prefix+"outbox_") || strings.HasPrefix(name, prefix+"inbox_"),
+					"%s: %s", d, name,
+				)
 				require.LessOrEqual(t, len(name), 63, "%s: %s", d, name)
 			}
 		}
@@ -105,16 +113,28 @@ func TestNoLiteralInTheFilesHoldsTwoDashes(t *testing.T) {
 		for _, f := range files {
 			for _, line := range strings.Split(f.sql, "\n") {
 				code, _, comment := strings.Cut(line, "--")
-				require.False(t, comment && strings.Count(code, "'")%2 == 1 && literal.MatchString(line), "%s: %s", f.name, line)
+				require.False(
+					t, comment && strings.Count(code, "'")%2 == 1 && literal.MatchString(line), "%s: %s", f.name,
+					line,
+				)
 			}
 		}
 	}
 }
 
 func TestCommentsNameTablesWithoutQuotes(t *testing.T) {
-	files := []file{{tables: []string{"outbox_events"}, sql: "CREATE TABLE outbox_events ( -- outbox_events holds\n    CONSTRAINT outbox_events_topic_check CHECK (true)\n);\n"}}
+	files := []file{
+		{
+			tables: []string{"outbox_events"},
+			sql:    "CREATE TABLE outbox_events ( -- outbox_events holds\n    CONSTRAINT outbox_events_topic_check CHECK (true)\n);\n",
+		},
+	}
 	rewrite(files, dialect.Names{Dialect: PostgreSQL, Prefix: "a_", Schema: "s"})
-	require.Equal(t, "CREATE TABLE \"s\".\"a_outbox_events\" ( -- s.a_outbox_events holds\n    CONSTRAINT a_outbox_events_topic_check CHECK (true)\n);\n", files[0].sql)
+	require.Equal(
+		t,
+		"CREATE TABLE \"s\".\"a_outbox_events\" ( -- s.a_outbox_events holds\n    CONSTRAINT a_outbox_events_topic_check CHECK (true)\n);\n",
+		files[0].sql,
+	)
 }
 
 func TestAFileNameSaysVersionAndHalf(t *testing.T) {

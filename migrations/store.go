@@ -69,7 +69,9 @@ func (s *store) Delete(context.Context, database.DBTxConn, int64) error {
 	return errors.New("migrations cannot be reverted")
 }
 
-func (s *store) GetMigration(ctx context.Context, db database.DBTxConn, version int64) (*database.GetMigrationResult, error) {
+func (s *store) GetMigration(
+	ctx context.Context, db database.DBTxConn, version int64,
+) (*database.GetMigrationResult, error) {
 	applied, err := s.plan.versions(ctx, db)
 	if err != nil {
 		return nil, err

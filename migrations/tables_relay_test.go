@@ -44,23 +44,40 @@ func testScheduledEventsHaveATimeThatCanBeReached(t *testing.T, db dbtest.Databa
 			}
 		}
 	}
-	require.Error(t, insert(t, db, "outbox_scheduled", map[string]any{"topic": "t"}), "without a time it belongs into outbox_events")
+	require.Error(
+		t, insert(t, db, "outbox_scheduled", map[string]any{"topic": "t"}),
+		"without a time it belongs into outbox_events",
+	)
 }
 
 func testRelayLimits(t *testing.T, db dbtest.Database) {
 	exec(t, db.DB, "INSERT INTO outbox_events (topic, event_key, payload) VALUES ('t', 'k', 'x')")
 	const event = "id, event_id, topic, event_key, event_type, payload, headers, created_at"
 	for position, ok := range map[string]bool{"NULL, NULL": true, "7, 4000000000": true, "7, NULL": false, "NULL, 0": false} {
-		_, err := db.DB.ExecContext(t.Context(), "INSERT INTO outbox_archive ("+event+", kafka_partition, kafka_offset) SELECT "+event+", "+position+" FROM outbox_events")
+		_, err := db.DB.ExecContext(
+			t.Context(),
+			"INSERT INTO outbox_archive ("+event+", kafka_partition, kafka_offset) SELECT "+event+", "+position+" FROM outbox_events",
+		)
 		require.Equal(t, ok, err == nil, "%s: %v", position, err)
 	}
-	require.Equal(t, 2, count(t, db, "SELECT count(*) FROM outbox_archive WHERE seq >= 1 AND delivered_at >= created_at AND event_key = 'k'"))
+	require.Equal(
+		t, 2,
+		count(
+			t, db,
+			"SELECT count(*) FROM outbox_archive WHERE seq >= 1 AND delivered_at >= created_at AND event_key = 'k'",
+		),
+	)
 
-	exec(t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic, event_key, error) SELECT id, event_id, topic, event_key, 'too large' FROM outbox_events")
+	exec(
+		t, db.DB,
+		"INSERT INTO outbox_drops (id, event_id, topic, event_key, error) SELECT id, event_id, topic, event_key, 'too large' FROM outbox_events",
+	)
 	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_drops WHERE seq >= 1 AND dropped_at IS NOT NULL"))
 
 	const relay = "018f2c3e-7b1a-7cc3-9a3e-0123456789ab"
-	require.NoError(t, insert(t, db, "outbox_relays", map[string]any{"relay_id": relay, "host": strings.Repeat("ü", 255)}))
+	require.NoError(
+		t, insert(t, db, "outbox_relays", map[string]any{"relay_id": relay, "host": strings.Repeat("ü", 255)}),
+	)
 	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_relays WHERE owned = 0 AND seen_at IS NOT NULL"))
 	for _, row := range []map[string]any{
 		{"relay_id": relay},
@@ -81,7 +98,14 @@ func TestMySQLsRelayFileCanBeRunAgain(t *testing.T) {
 		apply(t, db, o)
 		exec(t, db.DB, "DELETE FROM "+prefix+"postroom_schema WHERE version = 3")
 		require.Equal(t, []string{"00003_outbox_relay.sql"}, files(apply(t, db, o)))
-		require.Equal(t, 2, count(t, db, "SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() AND table_name = '"+
-			prefix+"outbox_parked' AND index_name = '"+prefix+"outbox_parked_asked_idx'"), "two columns")
+		require.Equal(
+			t, 2,
+			count(
+				t, db,
+				"SELECT count(*) FROM information_schema.statistics WHERE table_schema = database() AND table_name = '"+
+					prefix+"outbox_parked' AND index_name = '"+prefix+"outbox_parked_asked_idx'",
+			),
+			"two columns",
+		)
 	}
 }

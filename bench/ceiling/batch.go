@@ -85,13 +85,17 @@ func (b *batch) headersFor(r row) []kgo.RecordHeader {
 		}
 		b.bytes = hex.AppendEncode(b.bytes, r.eventID[[...]int{0, 4, 6, 8, 10}[i]:n])
 	}
-	b.headers = append(b.headers, kgo.RecordHeader{Key: "_watermill_message_uuid", Value: b.bytes[start:len(b.bytes):len(b.bytes)]})
+	b.headers = append(
+		b.headers, kgo.RecordHeader{Key: "_watermill_message_uuid", Value: b.bytes[start:len(b.bytes):len(b.bytes)]},
+	)
 	if len(r.typ) > 0 {
 		b.headers = append(b.headers, kgo.RecordHeader{Key: "name", Value: b.keep(r.typ)})
 	}
 	start = len(b.bytes)
 	b.appendStamp(r.created)
-	b.headers = append(b.headers, kgo.RecordHeader{Key: "postroom_created_at", Value: b.bytes[start:len(b.bytes):len(b.bytes)]})
+	b.headers = append(
+		b.headers, kgo.RecordHeader{Key: "postroom_created_at", Value: b.bytes[start:len(b.bytes):len(b.bytes)]},
+	)
 	return b.headers[first:len(b.headers):len(b.headers)]
 }
 

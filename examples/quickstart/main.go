@@ -50,7 +50,9 @@ type Invoice struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Stdout, os.Getenv("DATABASE_URL"), os.Getenv("KAFKA_BROKERS"), "quickstart-orders"); err != nil {
+	if err := run(
+		ctx, os.Stdout, os.Getenv("DATABASE_URL"), os.Getenv("KAFKA_BROKERS"), "quickstart-orders",
+	); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}

@@ -108,7 +108,9 @@ func (s *servers) dialector(ctx context.Context, rawURL string) (gorm.Dialector,
 func mysqlDSN(ctx context.Context, rawURL string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return "", errors.New("DATABASE_URL: not a URL: percent-encode the password") // without the URL: it has a password
+		return "", errors.New(
+			"DATABASE_URL: not a URL: percent-encode the password",
+		) // without the URL: it has a password
 	}
 	cfg := mysqldriver.NewConfig()
 	cfg.User = u.User.Username()

@@ -72,8 +72,12 @@ func check(ctx context.Context, db *gorm.DB, out io.Writer, orders []string) err
 		}
 	}
 	if n := int64(len(orders)); invoices != n || distinct != n || waiting != 0 {
-		return fmt.Errorf("%d orders, %d invoices of %d orders, %d events left in the outbox", n, invoices, distinct, waiting)
+		return fmt.Errorf(
+			"%d orders, %d invoices of %d orders, %d events left in the outbox", n, invoices, distinct, waiting,
+		)
 	}
-	_, err := fmt.Fprintf(out, "OK: %d orders committed, %d invoices, each message delivered twice\n", len(orders), invoices)
+	_, err := fmt.Fprintf(
+		out, "OK: %d orders committed, %d invoices, each message delivered twice\n", len(orders), invoices,
+	)
 	return err
 }

@@ -68,7 +68,10 @@ func (c *Config) checkSources(p *problems) {
 				p.add("%s.name and %s.name are both %q: give each source a name of its own", other.key, s.key, s.Name)
 			}
 			if other.DatabaseURL == s.DatabaseURL && other.TablePrefix == s.TablePrefix && other.Schema == s.Schema {
-				p.add("%s and %s are the same table: give one of them another database, table_prefix or schema", other.key, s.key)
+				p.add(
+					"%s and %s are the same table: give one of them another database, table_prefix or schema",
+					other.key, s.key,
+				)
 			}
 		}
 	}
@@ -87,7 +90,10 @@ func (c *Config) checkSink(p *problems) {
 	_, triedAMQP := c.origins["sink.amqp.url"]
 	switch {
 	case kafka && amqp:
-		p.add("two sinks are named, %s and %s: keep one of them", c.origins["sink.kafka.brokers"], c.origins["sink.amqp.url"])
+		p.add(
+			"two sinks are named, %s and %s: keep one of them", c.origins["sink.kafka.brokers"],
+			c.origins["sink.amqp.url"],
+		)
 	case !kafka && !amqp && !triedKafka && !triedAMQP:
 		p.add("no sink: set %s", find("sink.kafka.brokers").anyOf())
 	case amqp:
@@ -108,7 +114,10 @@ func (s SASL) check(p *problems) {
 		return
 	}
 	if s.Username == "" || s.Password == "" {
-		p.add("%s: %s needs username and password: set POSTROOM_KAFKA_SASL_USERNAME and POSTROOM_KAFKA_SASL_PASSWORD_FILE, or the keys under %s", name, s.Mechanism, name)
+		p.add(
+			"%s: %s needs username and password: set POSTROOM_KAFKA_SASL_USERNAME and POSTROOM_KAFKA_SASL_PASSWORD_FILE, or the keys under %s",
+			name, s.Mechanism, name,
+		)
 	}
 }
 
@@ -117,14 +126,20 @@ func (c *Config) checkDelivery(p *problems) {
 		if err := relay.CheckTopicPattern(topic); err != nil {
 			p.add("%s: %w", c.origins["delivery.topics"], err)
 		} else if strings.ContainsFunc(topic, func(r rune) bool { return r != '*' && !kafkatopic.Allowed(r) }) {
-			p.add("%s: %q: Kafka's topics have letters, digits, dots, underscores and hyphens; commas go between topics", c.origins["delivery.topics"], topic)
+			p.add(
+				"%s: %q: Kafka's topics have letters, digits, dots, underscores and hyphens; commas go between topics",
+				c.origins["delivery.topics"], topic,
+			)
 		}
 	}
 	if name, given := c.origins["delivery.archive_for"]; given && !c.Delivery.Archive {
 		p.add("%s: the archive is off: set %s too, or leave it out", name, find("delivery.archive").anyOf())
 	}
 	if c.adminListen != "" {
-		p.add("%s: the admin server is not in this version: leave it out; `relay status` tells the state", c.origins["admin.listen"])
+		p.add(
+			"%s: the admin server is not in this version: leave it out; `relay status` tells the state",
+			c.origins["admin.listen"],
+		)
 	}
 }
 

@@ -52,7 +52,9 @@ func TestTheFileOfTheDocsIsCompleteAndLoads(t *testing.T) {
 	// What is said to be a default there is one.
 	least := loaded(t, "POSTROOM_DATABASE_URL=sqlite:a.db", "POSTROOM_KAFKA_BROKERS=k:9092")
 	want := least.Delivery
-	want.Topics, want.Archive, want.ArchiveFor = []string{"orders", "audit.*"}, true, 7*24*time.Hour // 0 there: relay's default, this
+	want.Topics, want.Archive, want.ArchiveFor = []string{
+		"orders", "audit.*",
+	}, true, 7*24*time.Hour // 0 there: relay's default, this
 	require.Equal(t, want, full.Delivery)
 	require.Equal(t, least.Log, full.Log)
 	require.Equal(t, least.Sink.Kafka.CreateTopics, full.Sink.Kafka.CreateTopics)

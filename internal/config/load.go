@@ -120,7 +120,9 @@ func (l *loader) suspect(name string, known map[string]string) {
 		return
 	}
 	if near := nearest(name, known, 2); near != "" {
-		l.warnings = append(l.warnings, fmt.Sprintf("environment variable %s is not known: did you mean %s?", name, near))
+		l.warnings = append(
+			l.warnings, fmt.Sprintf("environment variable %s is not known: did you mean %s?", name, near),
+		)
 	}
 }
 

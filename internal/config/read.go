@@ -89,7 +89,10 @@ func (l *loader) readSources() []Source {
 	}
 	for _, key := range []string{"source.database_url", "source.table_prefix", "source.schema"} {
 		if name, given := l.origins[key]; given {
-			l.add("%s: the file lists %d sources, so it is not clear which one is meant: set it in the file", name, len(l.sources))
+			l.add(
+				"%s: the file lists %d sources, so it is not clear which one is meant: set it in the file", name,
+				len(l.sources),
+			)
 		}
 	}
 	var all []Source
@@ -145,13 +148,17 @@ func (l *loader) sourceOf(key string, values map[string]any) Source {
 // warnOfPasswords tells once for each flag that holds a password: every user of the
 // machine can read it in the list of processes.
 func (l *loader) warnOfPasswords(c *Config) {
-	given := map[string]Secret{"source.database_url": c.Sources[0].DatabaseURL, "sink.amqp.url": c.Sink.AMQP.URL, "inbox.database_url": c.Inbox.DatabaseURL}
+	given := map[string]Secret{
+		"source.database_url": c.Sources[0].DatabaseURL, "sink.amqp.url": c.Sink.AMQP.URL,
+		"inbox.database_url": c.Inbox.DatabaseURL,
+	}
 	for _, s := range settings() {
 		url, ok := given[s.key]
 		if ok && l.layers[0].values.Exists(s.key) && dbopen.HasPassword(url.Reveal()) {
 			c.Exposed = append(c.Exposed, fmt.Sprintf(
 				"the password in --%s can be read by every user of this machine: set %s, or %s_FILE to the name of a file that holds it",
-				s.flag, s.envName(), s.envName()))
+				s.flag, s.envName(), s.envName(),
+			))
 		}
 	}
 }

@@ -44,15 +44,19 @@ func settings() []setting {
 
 		{key: "source.database_url", flag: "database-url", env: "DATABASE_URL", group: Database, secret: true,
 			usage: "`URL` of the database: postgres://, mysql://, mariadb://, sqlite:///absolute or sqlite:relative"},
-		{key: "source.name", flag: "source", env: "SOURCE", group: Database,
-			usage: "`name` of the source, kept in its lease table from the first run on (default default); of several in the file, the one to use"},
+		{
+			key: "source.name", flag: "source", env: "SOURCE", group: Database,
+			usage: "`name` of the source, kept in its lease table from the first run on (default default); of several in the file, the one to use",
+		},
 		{key: "source.table_prefix", flag: "table-prefix", env: "TABLE_PREFIX", group: Database,
 			usage: "`prefix` of the tables' names"},
 		{key: "source.schema", flag: "schema", env: "SCHEMA", group: Database,
 			usage: "PostgreSQL `schema` of the tables (default: by search_path)"},
 
-		{key: "inbox.database_url", flag: "inbox-database-url", env: "INBOX_DATABASE_URL", group: Consuming, secret: true,
-			usage: "`URL` of a consumer's database, to look into its inbox"},
+		{
+			key: "inbox.database_url", flag: "inbox-database-url", env: "INBOX_DATABASE_URL",
+			group: Consuming, secret: true, usage: "`URL` of a consumer's database, to look into its inbox",
+		},
 		{key: "inbox.table_prefix", flag: "inbox-table-prefix", env: "INBOX_TABLE_PREFIX", group: Consuming,
 			usage: "`prefix` of the inbox tables' names"},
 		{key: "inbox.schema", flag: "inbox-schema", env: "INBOX_SCHEMA", group: Consuming,
@@ -62,8 +66,10 @@ func settings() []setting {
 			usage: "Kafka's bootstrap `addresses`: host:port[,host:port…]"},
 		{key: "sink.kafka.create_topics", flag: "create-topics", env: "CREATE_TOPICS", group: Running, toggle: true,
 			usage: "create a topic that does not exist, with the broker's defaults"},
-		{key: "sink.kafka.max_message_bytes", flag: "kafka-max-message-bytes", env: "KAFKA_MAX_MESSAGE_BYTES", group: Running,
-			usage: "largest record in `bytes`, as the topics' max.message.bytes (default 1048588)"},
+		{
+			key: "sink.kafka.max_message_bytes", flag: "kafka-max-message-bytes", env: "KAFKA_MAX_MESSAGE_BYTES",
+			group: Running, usage: "largest record in `bytes`, as the topics' max.message.bytes (default 1048588)",
+		},
 		{key: "sink.kafka.tls.enabled", env: "KAFKA_TLS_ENABLED", group: Broker, toggle: true},
 		{key: "sink.kafka.tls.ca_file", env: "KAFKA_TLS_CA_FILE", group: Broker},
 		{key: "sink.kafka.tls.cert_file", env: "KAFKA_TLS_CERT_FILE", group: Broker},
@@ -76,8 +82,10 @@ func settings() []setting {
 
 		{key: "delivery.mode", flag: "mode", env: "MODE", group: Running,
 			usage: "delivery `mode`: at-least-once or exactly-once (default at-least-once)"},
-		{key: "delivery.on_rejection", flag: "on-rejection", env: "ON_REJECTION", group: Running,
-			usage: "`policy` for an event that the broker refuses: block-key parks it and later ones of its key, skip parks it alone, halt stops its source (default block-key)"},
+		{
+			key: "delivery.on_rejection", flag: "on-rejection", env: "ON_REJECTION", group: Running,
+			usage: "`policy` for an event that the broker refuses: block-key parks it and later ones of its key, skip parks it alone, halt stops its source (default block-key)",
+		},
 		{key: "delivery.topics", flag: "topics", env: "TOPICS", group: Running,
 			usage: "`topics` that may be delivered to: name[,prefix*…]; others are refused (default every topic)"},
 		{key: "delivery.lease_ttl", flag: "lease-ttl", env: "LEASE_TTL", group: Running,
@@ -88,8 +96,10 @@ func settings() []setting {
 			usage: "keep delivered events in outbox_archive, for relay replay and relay trace"},
 		{key: "delivery.archive_for", flag: "archive-for", env: "ARCHIVE_FOR", group: Running,
 			usage: "`time` for which the archive keeps an event, for example 36h or 30d (default 7d)"},
-		{key: "doctor.ignore", flag: "ignore", env: "DOCTOR_IGNORE", group: Examining,
-			usage: "`findings` that are accepted: id[,id subject…], as in 'topics.replicas topic orders'; they are shown, and do not count"},
+		{
+			key: "doctor.ignore", flag: "ignore", env: "DOCTOR_IGNORE", group: Examining,
+			usage: "`findings` that are accepted: id[,id subject…], as in 'topics.replicas topic orders'; they are shown, and do not count",
+		},
 		{key: "admin.listen", flag: "admin", env: "ADMIN", group: Running, hidden: true,
 			usage: "`address` of the admin server; comes in a later version"},
 	}

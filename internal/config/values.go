@@ -64,7 +64,10 @@ func (l *loader) duration(key string, fallback, least, most time.Duration) time.
 	}
 	d, err := time.ParseDuration(fmt.Sprint(v))
 	if err != nil {
-		l.add("%s: %q is no duration: write a number with its unit, for example %s", l.origins[key], fmt.Sprint(v), fallback)
+		l.add(
+			"%s: %q is no duration: write a number with its unit, for example %s", l.origins[key], fmt.Sprint(v),
+			fallback,
+		)
 		return fallback
 	}
 	if d < least || d > most {

@@ -19,7 +19,9 @@ func TestADatabaseThatIsNotUTF8IsRefusedByName(t *testing.T) {
 			u, err := url.Parse(admin.URL)
 			require.NoError(t, err)
 			name := strings.TrimPrefix(u.Path, "/") + "_" + strings.ToLower(encoding)
-			_, err = admin.DB.Exec("CREATE DATABASE " + name + " ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+			_, err = admin.DB.Exec(
+				"CREATE DATABASE " + name + " ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+			)
 			require.NoError(t, err)
 			t.Cleanup(func() { _, _ = admin.DB.Exec("DROP DATABASE " + name + " WITH (FORCE)") })
 			u.Path = "/" + name

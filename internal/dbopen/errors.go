@@ -63,7 +63,9 @@ func hint(err error, timeout time.Duration) string {
 	case errors.Is(err, context.Canceled):
 		return "the program was told to stop"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
-		return fmt.Sprintf("no answer within %s: check host and port, firewalls, and whether the server is overloaded", timeout)
+		return fmt.Sprintf(
+			"no answer within %s: check host and port, firewalls, and whether the server is overloaded", timeout,
+		)
 	case errors.Is(err, os.ErrPermission):
 		return "check the permissions of the file or socket"
 	}

@@ -62,7 +62,10 @@ func TestConnectionsAreSetUp(t *testing.T) {
 
 func TestADefaultIsolationOfTheServerDoesNotMatter(t *testing.T) {
 	db := dbtest.PostgreSQL(t)
-	_, err := db.DB.ExecContext(t.Context(), "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$")
+	_, err := db.DB.ExecContext(
+		t.Context(),
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$",
+	)
 	require.NoError(t, err)
 	again := open(t, db.URL)
 	var got string
@@ -85,7 +88,9 @@ func TestAPoolerIsFoundAndStatementsWorkThroughIt(t *testing.T) {
 		require.NoError(t, <-done)
 	}
 	var n int
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM t WHERE body = $1", []byte{0, 255}).Scan(&n))
+	require.NoError(
+		t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM t WHERE body = $1", []byte{0, 255}).Scan(&n),
+	)
 	require.Equal(t, 160, n)
 }
 
@@ -110,10 +115,16 @@ func insertMany(ctx context.Context, db *sql.DB, n int) error {
 
 func TestAPoolerWithAnotherIsolationIsRefused(t *testing.T) {
 	db := dbtest.PgBouncer(t)
-	_, err := db.DB.ExecContext(t.Context(), "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$")
+	_, err := db.DB.ExecContext(
+		t.Context(),
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$",
+	)
 	require.NoError(t, err)
 	// Ends the pooler's server connections, so that it makes new ones with the setting.
-	_, _ = db.DB.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	_, _ = db.DB.ExecContext(
+		t.Context(),
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+	)
 	_, _ = db.DB.ExecContext(t.Context(), "SELECT pg_terminate_backend(pg_backend_pid())")
 	require.Eventually(t, func() bool {
 		target, err := dbopen.Open(t.Context(), db.URL)
@@ -159,7 +170,10 @@ func TestWrongCredentialsAndDatabasesHaveTheirHints(t *testing.T) {
 	}{{"postgresql", dbtest.PostgreSQL}, {"mariadb", dbtest.MariaDB}} {
 		t.Run(flavor.name, func(t *testing.T) {
 			good := flavor.open(t).URL
-			_, err := dbopen.Open(t.Context(), change(t, good, func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), secret) }))
+			_, err := dbopen.Open(
+				t.Context(),
+				change(t, good, func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), secret) }),
+			)
 			require.ErrorContains(t, err, "check user and password")
 			require.NotContains(t, err.Error(), secret)
 			_, err = dbopen.Open(t.Context(), change(t, good, func(u *url.URL) { u.Path = "/nosuchdatabase" }))

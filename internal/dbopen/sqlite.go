@@ -18,7 +18,10 @@ func openSQLite(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 	where := "sqlite file " + u.path
 	if o.mustExist {
 		if _, err := os.Stat(u.path); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: %w: check the path; relay migrate up, with the flags of this command, makes a new database", where, fs.ErrNotExist)
+			return nil, fmt.Errorf(
+				"%s: %w: check the path; relay migrate up, with the flags of this command, makes a new database",
+				where, fs.ErrNotExist,
+			)
 		}
 	}
 	connector, err := sqlite.NewConnector(sqliteDSN(u.path, o.asIs))

@@ -38,7 +38,9 @@ func parseURL(raw string) (*parsedURL, error) {
 		return nil, fmt.Errorf("database URL has no scheme: it must start with %s", schemes)
 	}
 	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, errors.New("database URL holds a space or a control character: write it percent-encoded (a space is %20)")
+		return nil, errors.New(
+			"database URL holds a space or a control character: write it percent-encoded (a space is %20)",
+		)
 	}
 	u := &parsedURL{raw: raw}
 	switch scheme {
@@ -50,7 +52,9 @@ func parseURL(raw string) (*parsedURL, error) {
 		if quoted := quoteScheme(scheme); quoted != "" {
 			return nil, fmt.Errorf("database URL has the scheme %s, which is not known: use %s", quoted, schemes)
 		}
-		return nil, fmt.Errorf("database URL must start with %s; what it starts with is not shown, because it may be a secret", schemes)
+		return nil, fmt.Errorf(
+			"database URL must start with %s; what it starts with is not shown, because it may be a secret", schemes,
+		)
 	}
 	if err := u.split(rest); err != nil {
 		return nil, fmt.Errorf("database URL (%s): %w", scheme, err)
@@ -59,8 +63,10 @@ func parseURL(raw string) (*parsedURL, error) {
 }
 
 var (
-	errEscapeCredentials = errors.New("user or password holds a character that must be percent-encoded (/ as %2F, ? as %3F, # as %23, @ as %40, % as %25), or the URL has an @ or # behind the host")
-	errEscapeRest        = errors.New("path or parameters are not percent-encoded properly (% itself is %25)")
+	errEscapeCredentials = errors.New(
+		"user or password holds a character that must be percent-encoded (/ as %2F, ? as %3F, # as %23, @ as %40, % as %25), or the URL has an @ or # behind the host",
+	)
+	errEscapeRest = errors.New("path or parameters are not percent-encoded properly (% itself is %25)")
 )
 
 // split takes apart user:password@hosts/path?query.
@@ -116,7 +122,9 @@ func checkHosts(hosts string) error {
 			continue
 		}
 		if strings.Trim(host[colon+1:], "0123456789") != "" {
-			return errors.New("the port is not a number; if this is part of a password, percent-encode the password (/ as %2F, @ as %40)")
+			return errors.New(
+				"the port is not a number; if this is part of a password, percent-encode the password (/ as %2F, @ as %40)",
+			)
 		}
 	}
 	return nil
@@ -125,11 +133,15 @@ func checkHosts(hosts string) error {
 func parseSQLite(raw, path string) (*parsedURL, error) {
 	path, query, _ := strings.Cut(path, "?")
 	if query != "" {
-		return nil, errors.New("database URL (sqlite): parameters are not allowed: Postroom sets the pragmas that it needs itself; write a ? in a file's name as %3F")
+		return nil, errors.New(
+			"database URL (sqlite): parameters are not allowed: Postroom sets the pragmas that it needs itself; write a ? in a file's name as %3F",
+		)
 	}
 	if rest, ok := strings.CutPrefix(path, "//"); ok {
 		if !strings.HasPrefix(rest, "/") {
-			return nil, errors.New("database URL (sqlite): two slashes name a host: use sqlite:///absolute/path or sqlite:relative/path")
+			return nil, errors.New(
+				"database URL (sqlite): two slashes name a host: use sqlite:///absolute/path or sqlite:relative/path",
+			)
 		}
 		path = rest
 	}
@@ -141,7 +153,9 @@ func parseSQLite(raw, path string) (*parsedURL, error) {
 		return nil, errors.New("database URL (sqlite): name a file: sqlite:///absolute/path or sqlite:relative/path")
 	}
 	if strings.Contains(path, ":memory:") {
-		return nil, errors.New("database URL (sqlite): a database in memory cannot be shared between connections: name a file")
+		return nil, errors.New(
+			"database URL (sqlite): a database in memory cannot be shared between connections: name a file",
+		)
 	}
 	return &parsedURL{dialect: dialect.SQLite, raw: raw, path: path}, nil
 }

@@ -103,9 +103,13 @@ func open(t testing.TB, rawURL string) *dbopen.Target {
 // internal/conformance's TestRecordedStatements reads it.
 func record(t testing.TB, target *dbopen.Target, dir string) {
 	t.Helper()
-	file, err := os.OpenFile(filepath.Join(dir, string(target.Dialect)+".sql"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	file, err := os.OpenFile(
+		filepath.Join(dir, string(target.Dialect)+".sql"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644,
+	)
 	require.NoError(t, err)
-	recorder := &faultdb.Recorder{Each: func(statement string) { _, _ = file.WriteString(statement + faultdb.Separator) }}
+	recorder := &faultdb.Recorder{
+		Each: func(statement string) { _, _ = file.WriteString(statement + faultdb.Separator) },
+	}
 	recorded := faultdb.Open(target.DB, recorder.Hook)
 	t.Cleanup(func() { _ = errors.Join(recorded.Close(), file.Close()) })
 	target.DB = recorded

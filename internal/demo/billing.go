@@ -50,7 +50,9 @@ const billingTables = `
 CREATE TABLE invoices (seq INTEGER PRIMARY KEY AUTOINCREMENT, order_id INTEGER NOT NULL,
                        customer TEXT NOT NULL, nth INTEGER NOT NULL, cents INTEGER NOT NULL);`
 
-func newBilling(ctx context.Context, target *dbopen.Target, brokers []string, log *slog.Logger, st *stats) (*billing, error) {
+func newBilling(
+	ctx context.Context, target *dbopen.Target, brokers []string, log *slog.Logger, st *stats,
+) (*billing, error) {
 	ib, err := inbox.New(target.Dialect, "billing", inbox.WithLogger(log))
 	if err != nil {
 		return nil, err
@@ -131,7 +133,10 @@ func (b *billing) handle(ctx context.Context, r *kgo.Record) error {
 			if err := json.Unmarshal(r.Value, &o); err != nil {
 				return fmt.Errorf("decode the order: %w", err)
 			}
-			_, err := tx.ExecContext(ctx, "INSERT INTO invoices (order_id, customer, nth, cents) VALUES (?, ?, ?, ?)", o.ID, o.Customer, o.Nth, o.Cents)
+			_, err := tx.ExecContext(
+				ctx, "INSERT INTO invoices (order_id, customer, nth, cents) VALUES (?, ?, ?, ?)", o.ID, o.Customer,
+				o.Nth, o.Cents,
+			)
 			return err
 		})
 		if err != nil {

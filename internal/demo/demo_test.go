@@ -74,7 +74,9 @@ func TestWithoutATerminalTheViewIsLines(t *testing.T) {
 
 func TestOnATerminalTheViewIsRedrawnWithin80Columns(t *testing.T) {
 	st := newStats()
-	st.counts = counts{Committed: 1_234_567, RolledBack: 123_456, Delivered: 1_234_000, Invoices: 1_233_999, Dropped: 999_999}
+	st.counts = counts{
+		Committed: 1_234_567, RolledBack: 123_456, Delivered: 1_234_000, Invoices: 1_233_999, Dropped: 999_999,
+	}
 	var out bytes.Buffer
 	v := newView(Options{Out: &out, Interactive: true}, st)
 	v.started = time.Now()

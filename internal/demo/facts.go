@@ -21,13 +21,17 @@ type facts struct {
 }
 
 func (p *parts) facts(ctx context.Context) (f facts, err error) {
-	if f.orders, err = readOrders(ctx, p.shopDB.DB, "SELECT id, customer, nth, cents FROM orders ORDER BY id"); err != nil {
+	if f.orders, err = readOrders(
+		ctx, p.shopDB.DB, "SELECT id, customer, nth, cents FROM orders ORDER BY id",
+	); err != nil {
 		return f, fmt.Errorf("read the shop's orders: %w", err)
 	}
 	if f.waiting, err = p.shop.waiting(ctx); err != nil {
 		return f, fmt.Errorf("read the shop's outbox: %w", err)
 	}
-	if f.invoices, err = readOrders(ctx, p.billingDB.DB, "SELECT order_id, customer, nth, cents FROM invoices ORDER BY seq"); err != nil {
+	if f.invoices, err = readOrders(
+		ctx, p.billingDB.DB, "SELECT order_id, customer, nth, cents FROM invoices ORDER BY seq",
+	); err != nil {
 		return f, fmt.Errorf("read billing's invoices: %w", err)
 	}
 	if f.delivered, err = readTopic(ctx, p.kafka.ListenAddrs()); err != nil {

@@ -132,7 +132,10 @@ func afterCalls(n int64, fn func(), next process) process {
 	}
 }
 
-func withoutInbox(ctx context.Context, db *sql.DB, _ inbox.Message, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
+func withoutInbox(
+	ctx context.Context, db *sql.DB, _ inbox.Message,
+	h func(context.Context, *sql.Tx) error,
+) (inbox.Outcome, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return inbox.Failed, err
@@ -167,7 +170,9 @@ func publish(ctx context.Context, p *parts, o order) error {
 	if err != nil {
 		return err
 	}
-	return p.billing.client.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: []byte(o.Customer), Value: payload}).FirstErr()
+	return p.billing.client.ProduceSync(
+		ctx, &kgo.Record{Topic: topic, Key: []byte(o.Customer), Value: payload},
+	).FirstErr()
 }
 
 // silent takes records and never answers.

@@ -49,7 +49,9 @@ func newShop(ctx context.Context, target *dbopen.Target, st *stats) (*shop, erro
 		return nil, fmt.Errorf("make its tables: %w", err)
 	}
 	for i := range customers {
-		if _, err := target.DB.ExecContext(ctx, "INSERT INTO customers (name) VALUES (?)", fmt.Sprintf("customer-%02d", i+1)); err != nil {
+		if _, err := target.DB.ExecContext(
+			ctx, "INSERT INTO customers (name) VALUES (?)", fmt.Sprintf("customer-%02d", i+1),
+		); err != nil {
 			return nil, fmt.Errorf("make its customers: %w", err)
 		}
 	}
@@ -89,14 +91,20 @@ func (s *shop) place(ctx context.Context, id int64, rollBack bool) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	o := order{ID: id, Customer: fmt.Sprintf("customer-%02d", s.rand.IntN(customers)+1), Cents: s.rand.Int64N(20_000) + 100}
+	o := order{
+		ID: id, Customer: fmt.Sprintf("customer-%02d", s.rand.IntN(customers)+1), Cents: s.rand.Int64N(20_000) + 100,
+	}
 
 	// The customer's row first: it serialises the writers of a key, on which order rests.
-	row := tx.QueryRowContext(ctx, "UPDATE customers SET orders = orders + 1 WHERE name = ? RETURNING orders", o.Customer)
+	row := tx.QueryRowContext(
+		ctx, "UPDATE customers SET orders = orders + 1 WHERE name = ? RETURNING orders", o.Customer,
+	)
 	if err := row.Scan(&o.Nth); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (id, customer, nth, cents) VALUES (?, ?, ?, ?)", o.ID, o.Customer, o.Nth, o.Cents); err != nil {
+	if _, err := tx.ExecContext(
+		ctx, "INSERT INTO orders (id, customer, nth, cents) VALUES (?, ?, ?, ?)", o.ID, o.Customer, o.Nth, o.Cents,
+	); err != nil {
 		return err
 	}
 	event, err := o.event()

@@ -69,9 +69,12 @@ func (v *view) draw(now time.Time) {
 
 // print adds a line, for a file or a pipe.
 func (v *view) print(c counts, total latencies, since time.Duration) {
-	_, _ = fmt.Fprintf(v.out, "%5.1f s  committed %s  rolled back %s  delivered %s  invoices %s  copies dropped %s  latency p50 %s p99 %s\n",
-		since.Seconds(), number(c.Committed), number(c.RolledBack), number(c.Delivered), number(c.Invoices), number(c.Dropped),
-		millis(total.quantile(0.5)), millis(total.quantile(0.99)))
+	_, _ = fmt.Fprintf(
+		v.out,
+		"%5.1f s  committed %s  rolled back %s  delivered %s  invoices %s  copies dropped %s  latency p50 %s p99 %s\n",
+		since.Seconds(), number(c.Committed), number(c.RolledBack), number(c.Delivered), number(c.Invoices),
+		number(c.Dropped), millis(total.quantile(0.5)), millis(total.quantile(0.99)),
+	)
 }
 
 // redraw replaces what it drew before, on a terminal of 80 columns.
@@ -79,12 +82,22 @@ func (v *view) redraw(c counts, total latencies, since time.Duration) {
 	lines := []string{
 		fmt.Sprintf("A shop, its relay and its billing, in one process.   %20.1f s", since.Seconds()),
 		"",
-		fmt.Sprintf("  shop      orders committed %9s     rolled back on purpose %9s", number(c.Committed), number(c.RolledBack)),
-		fmt.Sprintf("  relay     delivered        %9s     waiting in the outbox  %9s", number(c.Delivered), number(max(0, c.Committed-c.Delivered))),
-		fmt.Sprintf("  billing   invoices         %9s     copies dropped         %9s", number(c.Invoices), number(c.Dropped)),
+		fmt.Sprintf(
+			"  shop      orders committed %9s     rolled back on purpose %9s", number(c.Committed),
+			number(c.RolledBack),
+		),
+		fmt.Sprintf(
+			"  relay     delivered        %9s     waiting in the outbox  %9s", number(c.Delivered),
+			number(max(0, c.Committed-c.Delivered)),
+		),
+		fmt.Sprintf(
+			"  billing   invoices         %9s     copies dropped         %9s", number(c.Invoices), number(c.Dropped),
+		),
 		"",
 		fmt.Sprintf("  invoices  %s  %.0f a second", &v.rate, v.rate.last()),
-		fmt.Sprintf("  slowest   %s  p50 %s, p99 %s", &v.slow, millis(total.quantile(0.5)), millis(total.quantile(0.99))),
+		fmt.Sprintf(
+			"  slowest   %s  p50 %s, p99 %s", &v.slow, millis(total.quantile(0.5)), millis(total.quantile(0.99)),
+		),
 		"            from the order's commit to its invoice",
 		"",
 	}

@@ -57,7 +57,10 @@ func TestThePublicAPIIsTheGoldenOne(t *testing.T) {
 		if seen[filepath.Base(file)] {
 			continue
 		}
-		require.True(t, *update, "%s is of a package that is gone: type go test ./internal/deptest -run PublicAPI -update", file)
+		require.True(
+			t, *update, "%s is of a package that is gone: type go test ./internal/deptest -run PublicAPI -update",
+			file,
+		)
 		require.NoError(t, os.Remove(file))
 	}
 }

@@ -121,7 +121,10 @@ func TestNoLibraryPackageImportsADatabaseDriver(t *testing.T) {
 		libraries++
 		t.Run(path, func(t *testing.T) {
 			for _, dep := range dependencies(t, path) {
-				require.False(t, within(dep, drivers...), "%s brings the driver %s: the user chooses the driver, once per binary", path, dep)
+				require.False(
+					t, within(dep, drivers...),
+					"%s brings the driver %s: the user chooses the driver, once per binary", path, dep,
+				)
 			}
 		})
 	}

@@ -89,14 +89,18 @@ func (c *Cluster) AwaitLeaders(ctx context.Context, topic string) error {
 // AwaitInSync waits until every broker that answers says that each partition of the
 // topic has this many in-sync replicas.
 func (c *Cluster) AwaitInSync(ctx context.Context, topic string, replicas int) error {
-	return c.await(ctx, fmt.Sprintf("each partition of %s has %d in-sync replicas", topic, replicas), func(t kmsg.MetadataResponseTopic) bool {
-		for _, p := range t.Partitions {
-			if len(p.ISR) != replicas {
-				return false
+	return c.await(
+		ctx, fmt.Sprintf("each partition of %s has %d in-sync replicas", topic, replicas),
+		func(t kmsg.MetadataResponseTopic) bool {
+			for _, p := range t.Partitions {
+				if len(p.ISR) != replicas {
+					return false
+				}
 			}
-		}
-		return t.ErrorCode == 0 && len(t.Partitions) > 0
-	}, topic)
+			return t.ErrorCode == 0 && len(t.Partitions) > 0
+		},
+		topic,
+	)
 }
 
 // AwaitGone waits until every broker that answers denies the topic.
@@ -107,7 +111,10 @@ func (c *Cluster) AwaitGone(ctx context.Context, topic string) error {
 }
 
 // await asks the nodes that run until all of them say so.
-func (c *Cluster) await(ctx context.Context, what string, holds func(kmsg.MetadataResponseTopic) bool, topic string) error {
+func (c *Cluster) await(
+	ctx context.Context, what string,
+	holds func(kmsg.MetadataResponseTopic) bool, topic string,
+) error {
 	client, err := c.plainClient()
 	if err != nil {
 		return err
@@ -159,7 +166,9 @@ func (c *Cluster) DeleteTopic(ctx context.Context, name string) error {
 // that are open stay so until they have to authenticate again, as the setting
 // connections.max.reauth.ms says.
 func (c *Cluster) SetUser(ctx context.Context, name, password string) error {
-	return c.alterUser(ctx, nil, []kadm.UpsertSCRAM{{User: name, Mechanism: kadm.ScramSha256, Iterations: 4096, Password: password}})
+	return c.alterUser(
+		ctx, nil, []kadm.UpsertSCRAM{{User: name, Mechanism: kadm.ScramSha256, Iterations: 4096, Password: password}},
+	)
 }
 
 // DeleteUser takes a user away.

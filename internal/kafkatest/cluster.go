@@ -210,7 +210,9 @@ func installed(version string) (java, lib string, err error) {
 	}
 	found, err := filepath.Glob(filepath.Join(cache, "postroom", "kafka-"+version, "kafka_*.jar"))
 	if err != nil || len(found) == 0 {
-		return "", "", fmt.Errorf("kafkatest: there is no Kafka %s in %s; %s", version, filepath.Join(cache, "postroom"), how)
+		return "", "", fmt.Errorf(
+			"kafkatest: there is no Kafka %s in %s; %s", version, filepath.Join(cache, "postroom"), how,
+		)
 	}
 	return java, filepath.Dir(found[len(found)-1]), nil
 }

@@ -22,7 +22,9 @@ const Unverified = "transaction.partition.verification.enable"
 
 // Hang writes a record to a partition in a transaction that no coordinator has open, and
 // returns its offset: nobody will end that transaction. The cluster needs Unverified=false.
-func (c *Cluster) Hang(ctx context.Context, topic string, partition int32, producer int64, epoch int16) (offset int64, err error) {
+func (c *Cluster) Hang(
+	ctx context.Context, topic string, partition int32, producer int64, epoch int16,
+) (offset int64, err error) {
 	versions := kversion.Stable()
 	versions.SetMaxKeyVersion(kmsg.Produce.Int16(), 11) // from 12 on the broker adds the partition to the transaction
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...), kgo.MaxVersions(versions), kgo.DisableClientMetrics())

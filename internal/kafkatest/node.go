@@ -41,7 +41,9 @@ func (n *Node) LogFile() string { return filepath.Join(n.dir, "log") }
 // javaOptions make a small Kafka that is up soon: one that lives for a minute does not
 // earn what the second compiler and a parallel collector cost on two processors.
 func javaOptions() []string {
-	return []string{"-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData"}
+	return []string{
+		"-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData",
+	}
 }
 
 // Start starts the node, unless it runs, and waits until it takes part in the cluster.
@@ -57,7 +59,9 @@ func (n *Node) Start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	args := append(append(javaOptions(), n.cluster.jvm...), "-cp", n.cluster.classpath(), "kafka.Kafka", n.settingsFile())
+	args := append(
+		append(javaOptions(), n.cluster.jvm...), "-cp", n.cluster.classpath(), "kafka.Kafka", n.settingsFile(),
+	)
 	cmd := exec.Command(n.cluster.java, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, log, log
 	cmd.SysProcAttr = processAttributes()
@@ -71,7 +75,9 @@ func (n *Node) Start(ctx context.Context) error {
 		close(ended)
 	}()
 	if err := n.await(ctx); err != nil {
-		return fmt.Errorf("kafkatest: node %d does not come up: %w; the end of its log:\n%s", n.id, err, tail(n.LogFile()))
+		return fmt.Errorf(
+			"kafkatest: node %d does not come up: %w; the end of its log:\n%s", n.id, err, tail(n.LogFile()),
+		)
 	}
 	return nil
 }

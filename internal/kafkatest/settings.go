@@ -125,7 +125,10 @@ func (c *Cluster) format(ctx context.Context) error {
 		}
 	}
 	first := c.nodes[0]
-	args := append(javaOptions(), "-cp", c.classpath(), "kafka.tools.StorageTool", "format", "-t", c.id, "-c", first.settingsFile())
+	args := append(
+		javaOptions(), "-cp", c.classpath(), "kafka.tools.StorageTool", "format", "-t", c.id, "-c",
+		first.settingsFile(),
+	)
 	if out, err := exec.CommandContext(ctx, c.java, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("kafkatest: format the storage: %w: %s", err, out)
 	}

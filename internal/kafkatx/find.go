@@ -39,7 +39,10 @@ func Find(ctx context.Context, admin *kadm.Client, partitions kadm.TopicsSet) ([
 // Sort sorts by topic, partition and offset.
 func Sort(list []Open) {
 	slices.SortFunc(list, func(a, b Open) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.StartOffset, b.StartOffset))
+		return cmp.Or(
+			cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
+			cmp.Compare(a.StartOffset, b.StartOffset),
+		)
 	})
 }
 

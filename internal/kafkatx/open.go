@@ -59,7 +59,9 @@ func (o Open) What() string {
 	if o.State == Hanging {
 		verb = "hangs"
 	}
-	text := fmt.Sprintf("a transaction %s in topic %s, partition %d, from offset %d on", verb, o.Topic, o.Partition, o.StartOffset)
+	text := fmt.Sprintf(
+		"a transaction %s in topic %s, partition %d, from offset %d on", verb, o.Topic, o.Partition, o.StartOffset,
+	)
 	if o.ProducerID < 0 {
 		return text + "; whose it is, this user may not ask: it needs Read on the topic"
 	}
@@ -76,17 +78,23 @@ func (o Open) What() string {
 func (o Open) account() string {
 	switch o.State {
 	case Hanging:
-		return fmt.Sprintf("its coordinator, broker %d, has no such transaction open any more (state %s): nobody will end it",
-			o.Coordinator, o.Said)
+		return fmt.Sprintf(
+			"its coordinator, broker %d, has no such transaction open any more (state %s): nobody will end it",
+			o.Coordinator, o.Said,
+		)
 	case Unseen:
 		return "no coordinator shows this user a transaction of that producer: it hangs, or belongs to a program " +
 			"whose transactional ids this user may not describe"
 	case Running:
-		return fmt.Sprintf("its producer has had it open since %s; unless it ends it, kafka does at %s (its timeout is %s)",
-			moment(o.Since), moment(o.Since.Add(o.Timeout)), o.Timeout)
+		return fmt.Sprintf(
+			"its producer has had it open since %s; unless it ends it, kafka does at %s (its timeout is %s)",
+			moment(o.Since), moment(o.Since.Add(o.Timeout)), o.Timeout,
+		)
 	case Ending:
-		return fmt.Sprintf("its coordinator, broker %d, has decided how it ends (%s) and has not got that written here since %s",
-			o.Coordinator, o.Said, moment(o.Since))
+		return fmt.Sprintf(
+			"its coordinator, broker %d, has decided how it ends (%s) and has not got that written here since %s",
+			o.Coordinator, o.Said, moment(o.Since),
+		)
 	}
 	return "the coordinators could not be asked about it"
 }
@@ -124,9 +132,11 @@ func (o Open) Advice() string {
 		return "stop the program that it belongs to, wait, or have kafka end it (forceTerminateTransaction is in Kafka 4.3, " +
 			"and was not in 3.9)"
 	case Ending:
-		return fmt.Sprintf("see that broker %d and the partition's leader reach each other, and restart broker %d if they do: "+
-			"it writes the end when it starts. Do not abort it by hand: if it is decided that it commits, events would be lost",
-			o.Coordinator, o.Coordinator)
+		return fmt.Sprintf(
+			"see that broker %d and the partition's leader reach each other, and restart broker %d if they do: "+
+				"it writes the end when it starts. Do not abort it by hand: if it is decided that it commits, events would be lost",
+			o.Coordinator, o.Coordinator,
+		)
 	}
 	return "ask as a user who may describe transactional ids"
 }

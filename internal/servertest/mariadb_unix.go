@@ -26,11 +26,19 @@ func NewMariaDB(t testing.TB, flags ...string) (url string) {
 	// A server that starts removes what it takes for left over temporary tables in its tmpdir:
 	// in /tmp those of servers that start or work beside it.
 	tmp := "--tmpdir=" + a.dir
-	a.run(t, installer, "--no-defaults", "--auth-root-authentication-method=normal", "--datadir="+data, "--skip-test-db", tmp)
+	a.run(
+		t, installer, "--no-defaults", "--auth-root-authentication-method=normal", "--datadir="+data,
+		"--skip-test-db", tmp,
+	)
 	port := freePort(t)
-	args := append([]string{"--no-defaults", "--datadir=" + data, tmp, "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
-		"--socket=" + filepath.Join(a.dir, "s"), "--pid-file=" + filepath.Join(a.dir, "pid"), "--log-error=" + filepath.Join(a.dir, "log"),
-		"--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M"}, flags...)
+	args := append(
+		[]string{
+			"--no-defaults", "--datadir=" + data, tmp, "--bind-address=127.0.0.1", fmt.Sprint("--port=", port),
+			"--socket=" + filepath.Join(a.dir, "s"),
+			"--pid-file=" + filepath.Join(a.dir, "pid"), "--log-error=" + filepath.Join(a.dir, "log"),
+			"--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M",
+		},
+		flags...)
 	server := a.command(daemon, args...)
 	require.NoError(t, server.Start())
 	t.Cleanup(func() {
@@ -72,7 +80,10 @@ func client(t testing.TB, name, server string, args ...string) *exec.Cmd {
 	t.Helper()
 	u, err := url.Parse(server)
 	require.NoError(t, err)
-	to := []string{"--no-defaults", "--protocol=tcp", "--host=" + u.Hostname(), "--port=" + u.Port(), "--user=" + u.User.Username()}
+	to := []string{
+		"--no-defaults", "--protocol=tcp", "--host=" + u.Hostname(), "--port=" + u.Port(),
+		"--user=" + u.User.Username(),
+	}
 	return exec.Command(program(t, name), append(to, args...)...)
 }
 

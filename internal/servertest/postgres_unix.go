@@ -109,7 +109,10 @@ func (s *PostgreSQL) NewStandby(t testing.TB) *PostgreSQL {
 func (s *PostgreSQL) Dump(t testing.TB, database string) (file string) {
 	t.Helper()
 	file = filepath.Join(s.dir, database+".dump")
-	s.run(t, s.program("pg_dump"), "--format=custom", "--no-owner", "--no-privileges", "--file", file, "--dbname", s.of(t, database))
+	s.run(
+		t, s.program("pg_dump"), "--format=custom", "--no-owner", "--no-privileges", "--file", file, "--dbname",
+		s.of(t, database),
+	)
 	return file
 }
 

@@ -76,9 +76,15 @@ func (a *account) settle(ledger map[transactionName]bool) (events []history.Even
 		there := ledger[w.transactionName]
 		switch {
 		case w.outcome == committed && !there:
-			return nil, sum, fmt.Errorf("writer %d was told that its transaction %d has committed, and the database does not have it: a commit did not last", w.writer, w.number)
+			return nil, sum, fmt.Errorf(
+				"writer %d was told that its transaction %d has committed, and the database does not have it: a commit did not last",
+				w.writer, w.number,
+			)
 		case w.outcome == rolledBack && there:
-			return nil, sum, fmt.Errorf("transaction %d of writer %d was not committed, and the database has it: the account is wrong", w.number, w.writer)
+			return nil, sum, fmt.Errorf(
+				"transaction %d of writer %d was not committed, and the database has it: the account is wrong",
+				w.number, w.writer,
+			)
 		case w.outcome == rolledBack:
 			sum.RolledBack++
 		case w.outcome == unknown:
@@ -95,7 +101,9 @@ func (a *account) settle(ledger map[transactionName]bool) (events []history.Even
 	}
 	sum.RolledBack -= sum.Cut
 	if sum.Transactions != len(ledger) {
-		return nil, sum, fmt.Errorf("the ledger has %d transactions, the writers know of %d", len(ledger), sum.Transactions)
+		return nil, sum, fmt.Errorf(
+			"the ledger has %d transactions, the writers know of %d", len(ledger), sum.Transactions,
+		)
 	}
 	return events, sum, gapless(events)
 }
@@ -113,7 +121,10 @@ func gapless(events []history.Event) error {
 		slices.Sort(list)
 		for i, version := range list {
 			if version != int64(i)+1 {
-				return fmt.Errorf("key %s of topic %s has committed versions %v: the writers of the key were not serialised, so no order can be asked for", key.Name, key.Topic, list)
+				return fmt.Errorf(
+					"key %s of topic %s has committed versions %v: the writers of the key were not serialised, so no order can be asked for",
+					key.Name, key.Topic, list,
+				)
 			}
 		}
 	}

@@ -19,8 +19,10 @@ func accountOf(outcomes ...outcome) *account {
 		}
 		a.note(written{
 			transactionName: transactionName{writer: 1, number: number},
-			events:          []history.Event{{ID: uuid.UUID{byte(number)}, Topic: "orders", Key: "k", Version: version}},
-			outcome:         o,
+			events: []history.Event{
+				{ID: uuid.UUID{byte(number)}, Topic: "orders", Key: "k", Version: version},
+			},
+			outcome: o,
 		})
 	}
 	return a

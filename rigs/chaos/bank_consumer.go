@@ -83,7 +83,8 @@ func (c BankConsumer) member(mode BankMode, target *dbopen.Target, log *slog.Log
 	}
 	topic := mode.topic(c.Topic)
 	config := inboxkafka.Config{
-		Inbox: ib, DB: target.DB, Brokers: strings.Split(c.Brokers, ","), Group: mode.group(c.Topic), Topics: []string{topic},
+		Inbox: ib, DB: target.DB, Brokers: strings.Split(c.Brokers, ","), Group: mode.group(c.Topic),
+		Topics:   []string{topic},
 		Mode:     map[BankMode]inboxkafka.Mode{PerMessage: inboxkafka.PerMessage, PerBatch: inboxkafka.Batch}[mode],
 		MaxBatch: bankBatch, Grace: bankGrace, Logger: log,
 		Options: []kgo.Opt{

@@ -36,7 +36,10 @@ func (r *bankRun) drain(ctx context.Context) error {
 		case waiting.Err() != nil:
 			r.problem("after %v without trouble the groups are not at the end: %s", drainFor, left)
 			for number := range bankConsumers {
-				r.problem("consumer-%d said last: %s", number, strings.Join(r.log.tail(fmt.Sprint("consumer-", number)), "\n    "))
+				r.problem(
+					"consumer-%d said last: %s", number,
+					strings.Join(r.log.tail(fmt.Sprint("consumer-", number)), "\n    "),
+				)
 			}
 			return nil
 		}
@@ -75,7 +78,10 @@ func (r *bankRun) positions(ctx context.Context, admin *kadm.Client, mode BankMo
 		committed.Each(func(o kadm.OffsetResponse) { at[o.Partition] = o.At })
 		return at, err
 	}
-	rows, err := r.db.admin.QueryContext(ctx, "SELECT kafka_partition, next_offset FROM inbox_offsets WHERE consumer = '"+mode.consumer()+"' AND next_offset IS NOT NULL")
+	rows, err := r.db.admin.QueryContext(
+		ctx,
+		"SELECT kafka_partition, next_offset FROM inbox_offsets WHERE consumer = '"+mode.consumer()+"' AND next_offset IS NOT NULL",
+	)
 	if err != nil {
 		return nil, err
 	}

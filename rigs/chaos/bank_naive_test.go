@@ -135,7 +135,9 @@ func TestTheJudgeCatchesOffsetsCommittedWithoutTheEpoch(t *testing.T) {
 		}
 		held := func(h *inbox.PartitionClaim, to int) error {
 			next, _ := h.Next()
-			_, err := s.ib.ProcessBatch(t.Context(), s.db, s.log[next:to], s.handle, inbox.WithPartitionClaim(h), inbox.WithoutIDs())
+			_, err := s.ib.ProcessBatch(
+				t.Context(), s.db, s.log[next:to], s.handle, inbox.WithPartitionClaim(h), inbox.WithoutIDs(),
+			)
 			return err
 		}
 		zombie, owner := hold(), hold()

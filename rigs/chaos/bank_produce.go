@@ -19,7 +19,9 @@ import (
 // client waits, and it is idempotent, so that what it sends again after an outage takes no
 // second offset.
 func (r *bankRun) produce(ctx, troubled context.Context) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...), kgo.ProducerLinger(0))
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...), kgo.ProducerLinger(0),
+	)
 	if err != nil {
 		return err
 	}
@@ -28,7 +30,10 @@ func (r *bankRun) produce(ctx, troubled context.Context) error {
 	var failed error
 	send := func(t Transfer, topic string) {
 		value, _ := json.Marshal(t) // numbers and a string
-		record := &kgo.Record{Topic: topic, Key: fmt.Append(nil, t.From), Value: value, Headers: []kgo.RecordHeader{{Key: "_watermill_message_uuid", Value: []byte(t.ID)}}}
+		record := &kgo.Record{
+			Topic: topic, Key: fmt.Append(nil, t.From), Value: value,
+			Headers: []kgo.RecordHeader{{Key: "_watermill_message_uuid", Value: []byte(t.ID)}},
+		}
 		client.Produce(ctx, record, func(_ *kgo.Record, err error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -69,18 +69,28 @@ func (r *BankReport) judge(asked time.Duration) {
 		r.Problems = append(r.Problems, what+": the run proves too little")
 	}
 	if r.Messages == 0 || 100*r.Copies < bankCopiesLeast*r.Messages {
-		r.Problems = append(r.Problems, fmt.Sprintf("%d of %d messages are copies, wanted were at least %d in a hundred: the run proves too little",
-			r.Copies, r.Messages, bankCopiesLeast))
+		r.Problems = append(
+			r.Problems,
+			fmt.Sprintf("%d of %d messages are copies, wanted were at least %d in a hundred: the run proves too little",
+				r.Copies, r.Messages, bankCopiesLeast),
+		)
 	}
 }
 
 // String is the report in a few lines.
 func (r *BankReport) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, consumers (%v), seed %d: %d transfers, %d messages of which %d are copies, %v of trouble, drained in %v\n",
-		r.Database, bankModes(), r.Seed, r.Transfers, r.Messages, r.Copies, r.Trouble.Round(time.Second), r.Drain.Round(100*time.Millisecond))
-	fmt.Fprintf(&b, "  kill -9: %d; stopped past the session: %d; left cleanly: %d; connections cut: %d; broker restarts: %d; ended by themselves: %d\n",
-		r.Kills, r.Pauses, r.Leaves, r.Cuts, r.Brokers, r.Ended)
+	fmt.Fprintf(
+		&b,
+		"%s, consumers (%v), seed %d: %d transfers, %d messages of which %d are copies, %v of trouble, drained in %v\n",
+		r.Database, bankModes(), r.Seed, r.Transfers, r.Messages, r.Copies, r.Trouble.Round(time.Second),
+		r.Drain.Round(100*time.Millisecond),
+	)
+	fmt.Fprintf(
+		&b,
+		"  kill -9: %d; stopped past the session: %d; left cleanly: %d; connections cut: %d; broker restarts: %d; ended by themselves: %d\n",
+		r.Kills, r.Pauses, r.Leaves, r.Cuts, r.Brokers, r.Ended,
+	)
 	fmt.Fprintf(&b, "  partitions handed over: %v; fenced by the database: %d\n", r.Handovers, r.Fenced)
 	for _, line := range append(r.Wrong, r.Problems...) {
 		fmt.Fprintf(&b, "  WRONG: %s\n", line)

@@ -55,7 +55,10 @@ func RunBank(ctx context.Context, servers *Servers, s Settings) (_ *BankReport, 
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
-	r := &bankRun{settings: s, servers: servers, owners: make(map[string]string), consumed: make(map[string]bool), report: &BankReport{Database: s.Database, Seed: s.Seed, Handovers: make(map[BankMode]int)}}
+	r := &bankRun{
+		settings: s, servers: servers, owners: make(map[string]string), consumed: make(map[string]bool),
+		report: &BankReport{Database: s.Database, Seed: s.Seed, Handovers: make(map[BankMode]int)},
+	}
 	if r.log, err = newTimeline(filepath.Join(s.Dir, "timeline.log"), s.Log); err != nil {
 		return nil, err
 	}
@@ -76,7 +79,9 @@ func RunBank(ctx context.Context, servers *Servers, s Settings) (_ *BankReport, 
 }
 
 func (r *bankRun) migrate(ctx context.Context, _ Settings) error {
-	if _, err := migrations.Apply(ctx, r.db.admin, r.db.dialect, migrations.Options{Only: migrations.InboxOnly}); err != nil {
+	if _, err := migrations.Apply(
+		ctx, r.db.admin, r.db.dialect, migrations.Options{Only: migrations.InboxOnly},
+	); err != nil {
 		return err
 	}
 	for _, mode := range bankModes() {
@@ -139,7 +144,9 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 	if err != nil {
 		return err
 	}
-	r.fleet = startFleet(bankConsumers, "consumer", s.Binary, same(), environment(bankVariable+"="+string(consumer)), r.log, r.heard)
+	r.fleet = startFleet(
+		bankConsumers, "consumer", s.Binary, same(), environment(bankVariable+"="+string(consumer)), r.log, r.heard,
+	)
 	defer r.fleet.kill9()
 	began := time.Now()
 	// The producer ends when the trouble does.

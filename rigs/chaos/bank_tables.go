@@ -57,7 +57,9 @@ func (b bank) apply(ctx context.Context, tx *sql.Tx, transfers []Transfer) error
 		rows = append(rows, row)
 		args = append(args, t.ID, t.From, t.To, t.Amount)
 	}
-	insert := "INSERT INTO " + b.mode.table("ledger") + " (message_id, from_account, to_account, amount) VALUES " + strings.Join(rows, ", ")
+	insert := "INSERT INTO " + b.mode.table(
+		"ledger",
+	) + " (message_id, from_account, to_account, amount) VALUES " + strings.Join(rows, ", ")
 	if _, err := tx.ExecContext(ctx, insert, args...); err != nil {
 		return err
 	}
@@ -71,7 +73,13 @@ func (b bank) apply(ctx context.Context, tx *sql.Tx, transfers []Transfer) error
 	}
 	slices.SortFunc(moves, func(a, b move) int { return cmp.Compare(a.account, b.account) })
 	for _, each := range moves {
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET balance = balance + %d WHERE id = %d", b.mode.table("accounts"), each.amount, each.account))
+		_, err := tx.ExecContext(
+			ctx,
+			fmt.Sprintf(
+				"UPDATE %s SET balance = balance + %d WHERE id = %d", b.mode.table("accounts"), each.amount,
+				each.account,
+			),
+		)
 		if err != nil {
 			return err
 		}
@@ -98,7 +106,9 @@ func (b bank) read(ctx context.Context, db *sql.DB) (found Balances, err error) 
 	if err := accounts.Err(); err != nil {
 		return found, err
 	}
-	ledger, err := db.QueryContext(ctx, "SELECT message_id, from_account, to_account, amount FROM "+b.mode.table("ledger")+" ORDER BY seq")
+	ledger, err := db.QueryContext(
+		ctx, "SELECT message_id, from_account, to_account, amount FROM "+b.mode.table("ledger")+" ORDER BY seq",
+	)
 	if err != nil {
 		return found, err
 	}

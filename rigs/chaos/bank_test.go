@@ -84,7 +84,10 @@ func TestTheBanksCheckerFindsPlantedFaults(t *testing.T) {
 			wrong := CheckBank(sent, b)
 			require.Len(t, wrong, len(fault.says), "%v", wrong)
 			for _, says := range fault.says {
-				require.True(t, slices.ContainsFunc(wrong, func(s string) bool { return strings.Contains(s, says) }), "%v", wrong)
+				require.True(
+					t,
+					slices.ContainsFunc(wrong, func(s string) bool { return strings.Contains(s, says) }), "%v", wrong,
+				)
 			}
 		})
 	}

@@ -75,8 +75,10 @@ func (r *run) writeCase(ctx context.Context, to io.Writer, o history.Offender) e
 		for _, h := range record.Headers {
 			headers = append(headers, h.Key+"="+string(h.Value))
 		}
-		say("%s %s partition %d offset %d version %d producer %d/%d %s", mark, a.Time.Format(timeLayout), a.Partition, a.Offset, a.Version,
-			record.ProducerID, record.ProducerEpoch, strings.Join(headers, " "))
+		say(
+			"%s %s partition %d offset %d version %d producer %d/%d %s", mark, a.Time.Format(timeLayout), a.Partition,
+			a.Offset, a.Version, record.ProducerID, record.ProducerEpoch, strings.Join(headers, " "),
+		)
 	})
 	if err != nil {
 		return err

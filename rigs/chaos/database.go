@@ -196,7 +196,10 @@ func (d *database) addUsers(ctx context.Context, _ Settings) error {
 // connect opens the writers' pool: a connection for each, and one for the bursts of refused
 // events.
 func (d *database) connect(ctx context.Context, s Settings) error {
-	target, err := dbopen.Open(ctx, withUser(d.adminURL, d.name, url.UserPassword(d.users[CutWriter], password)), dbopen.WithMaxOpen(s.Writers+1))
+	target, err := dbopen.Open(
+		ctx, withUser(d.adminURL, d.name, url.UserPassword(d.users[CutWriter], password)),
+		dbopen.WithMaxOpen(s.Writers+1),
+	)
 	if err == nil {
 		d.writers = target.DB
 	}
@@ -285,7 +288,9 @@ func (d *database) insertPlain(ctx context.Context, tx *sql.Tx, e outbox.Event) 
 	if e.Key != "" {
 		key = e.Key
 	}
-	_, err := tx.ExecContext(ctx, d.sql.insertEvent, e.ID.String(), e.Topic, key, e.Type, e.Payload, headerJSON(e.Headers))
+	_, err := tx.ExecContext(
+		ctx, d.sql.insertEvent, e.ID.String(), e.Topic, key, e.Type, e.Payload, headerJSON(e.Headers),
+	)
 	return err
 }
 

@@ -106,6 +106,8 @@ func (d *database) lockRow(ctx context.Context, table string, id int64, held fun
 
 // nthEvent returns the id of the n-th row of outbox_events, counted from 0.
 func (d *database) nthEvent(ctx context.Context, n uint64) (id int64, err error) {
-	err = d.admin.QueryRowContext(ctx, fmt.Sprintf("SELECT id FROM outbox_events ORDER BY id LIMIT 1 OFFSET %d", n)).Scan(&id)
+	err = d.admin.QueryRowContext(
+		ctx, fmt.Sprintf("SELECT id FROM outbox_events ORDER BY id LIMIT 1 OFFSET %d", n),
+	).Scan(&id)
 	return id, err
 }

@@ -15,12 +15,17 @@ import (
 
 // The operator ends what hangs, and leaves alone what its producer can still end.
 func TestTheOperatorEndsTransactionsThatHangAndNoOther(t *testing.T) {
-	cluster := kafkatest.Start(t, kafkatest.Options{Nodes: 1, Settings: map[string]string{kafkatest.Unverified: "false"}})
+	cluster := kafkatest.Start(
+		t, kafkatest.Options{Nodes: 1, Settings: map[string]string{kafkatest.Unverified: "false"}},
+	)
 	ctx, cancel := context.WithTimeout(t.Context(), kafkatest.StartTimeout)
 	defer cancel()
 	require.NoError(t, cluster.CreateTopic(ctx, "orders", [][]int32{{1}, {1}}, nil))
 	producer := func(id string) *kgo.Client {
-		client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		client, err := kgo.NewClient(
+			kgo.SeedBrokers(cluster.Brokers()...), kgo.TransactionalID(id),
+			kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		)
 		require.NoError(t, err)
 		t.Cleanup(client.Close)
 		return client

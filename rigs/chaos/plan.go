@@ -79,34 +79,64 @@ func (p Plan) streams() []stream {
 		return t
 	}
 	return []stream{
-		{number: 1, first: span{1500 * ms, 2500 * ms}, every: span{900 * ms, 1400 * ms}, make: func(rng *rand.Rand, _ int) Trouble {
-			return aim(rng, Trouble{Kind: KillRelay})
-		}},
-		{number: 2, first: span{1000 * ms, 2000 * ms}, every: span{800 * ms, 1400 * ms}, make: func(rng *rand.Rand, _ int) Trouble {
-			return aim(rng, Trouble{Kind: PauseRelay, For: p.pause(rng)})
-		}},
-		{number: 3, first: span{2000 * ms, 4000 * ms}, every: span{1200 * ms, 3200 * ms}, make: func(rng *rand.Rand, _ int) Trouble {
-			kind := CutRelay
-			if rng.IntN(2) == 0 {
-				kind = CutWriter
-			}
-			return aim(rng, Trouble{Kind: kind})
-		}},
-		{number: 4, first: span{6 * time.Second, 12 * time.Second}, every: span{26 * time.Second, 32 * time.Second}, make: func(_ *rand.Rand, i int) Trouble {
-			return Trouble{Kind: []Kind{KillBroker, RestartBroker}[i%2]}
-		}},
-		{number: 5, first: span{8 * time.Second, 14 * time.Second}, every: span{16 * time.Second, 22 * time.Second}, make: func(rng *rand.Rand, _ int) Trouble {
-			return Trouble{Kind: LockTable, For: span{2000 * ms, 3000 * ms}.pick(rng)}
-		}},
-		{number: 6, first: span{3 * time.Second, 6 * time.Second}, every: span{5 * time.Second, 9 * time.Second}, make: func(rng *rand.Rand, i int) Trouble {
-			return Trouble{Kind: []Kind{LockRow, LockRow, LockLease}[i%3], For: span{2000 * ms, 4000 * ms}.pick(rng), Pick: rng.Uint64()}
-		}},
-		{number: 7, first: span{4 * time.Second, 8 * time.Second}, every: span{12 * time.Second, 18 * time.Second}, make: func(_ *rand.Rand, i int) Trouble {
-			return Trouble{Kind: RefusedEvents, Number: i}
-		}},
-		{number: 8, first: span{15 * time.Second, 25 * time.Second}, every: span{50 * time.Second, 70 * time.Second}, make: func(rng *rand.Rand, _ int) Trouble {
-			return Trouble{Kind: BlindOwner, For: 25 * time.Second, Pick: rng.Uint64()}
-		}},
+		{
+			number: 1, first: span{1500 * ms, 2500 * ms}, every: span{900 * ms, 1400 * ms},
+			make: func(rng *rand.Rand, _ int) Trouble {
+				return aim(rng, Trouble{Kind: KillRelay})
+			},
+		},
+		{
+			number: 2, first: span{1000 * ms, 2000 * ms}, every: span{800 * ms, 1400 * ms},
+			make: func(rng *rand.Rand, _ int) Trouble {
+				return aim(rng, Trouble{Kind: PauseRelay, For: p.pause(rng)})
+			},
+		},
+		{
+			number: 3, first: span{2000 * ms, 4000 * ms}, every: span{1200 * ms, 3200 * ms},
+			make: func(rng *rand.Rand, _ int) Trouble {
+				kind := CutRelay
+				if rng.IntN(2) == 0 {
+					kind = CutWriter
+				}
+				return aim(rng, Trouble{Kind: kind})
+			},
+		},
+		{
+			number: 4, first: span{6 * time.Second, 12 * time.Second},
+			every: span{26 * time.Second, 32 * time.Second},
+			make: func(_ *rand.Rand, i int) Trouble {
+				return Trouble{Kind: []Kind{KillBroker, RestartBroker}[i%2]}
+			},
+		},
+		{
+			number: 5, first: span{8 * time.Second, 14 * time.Second},
+			every: span{16 * time.Second, 22 * time.Second},
+			make: func(rng *rand.Rand, _ int) Trouble {
+				return Trouble{Kind: LockTable, For: span{2000 * ms, 3000 * ms}.pick(rng)}
+			},
+		},
+		{
+			number: 6, first: span{3 * time.Second, 6 * time.Second}, every: span{5 * time.Second, 9 * time.Second},
+			make: func(rng *rand.Rand, i int) Trouble {
+				return Trouble{
+					Kind: []Kind{LockRow, LockRow, LockLease}[i%3], For: span{2000 * ms, 4000 * ms}.pick(rng),
+					Pick: rng.Uint64(),
+				}
+			},
+		},
+		{
+			number: 7, first: span{4 * time.Second, 8 * time.Second}, every: span{12 * time.Second, 18 * time.Second},
+			make: func(_ *rand.Rand, i int) Trouble {
+				return Trouble{Kind: RefusedEvents, Number: i}
+			},
+		},
+		{
+			number: 8, first: span{15 * time.Second, 25 * time.Second},
+			every: span{50 * time.Second, 70 * time.Second},
+			make: func(rng *rand.Rand, _ int) Trouble {
+				return Trouble{Kind: BlindOwner, For: 25 * time.Second, Pick: rng.Uint64()}
+			},
+		},
 	}
 }
 

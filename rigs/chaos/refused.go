@@ -82,7 +82,9 @@ func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName) (
 	if err := r.outbox.Add(ctx, tx, rows...); err != nil {
 		return events, err
 	}
-	_, err = tx.ExecContext(ctx, r.db.sql.bind("INSERT INTO chaos_ledger (writer, number) VALUES (?, ?)"), name.writer, name.number)
+	_, err = tx.ExecContext(
+		ctx, r.db.sql.bind("INSERT INTO chaos_ledger (writer, number) VALUES (?, ?)"), name.writer, name.number,
+	)
 	return events, err
 }
 

@@ -56,8 +56,15 @@ func (s *slot) name() string { return fmt.Sprintf("%s-%d.%d", s.noun, s.number, 
 
 // startFleet starts n processes, relays or what the noun says, and tells heard each line
 // of theirs.
-func startFleet(n int, noun, binary string, args func(number int) []string, env []string, log *timeline, heard func(process, line string)) *fleet {
-	f := &fleet{noun: noun, heard: heard, binary: binary, args: args, env: env, log: log, owner: -1, over: make(chan struct{})}
+func startFleet(
+	n int, noun, binary string,
+	args func(number int) []string, env []string, log *timeline,
+	heard func(process, line string),
+) *fleet {
+	f := &fleet{
+		noun: noun, heard: heard, binary: binary, args: args, env: env, log: log, owner: -1,
+		over: make(chan struct{}),
+	}
 	for number := range n {
 		s := &slot{number: number, noun: noun}
 		f.slots = append(f.slots, s)
@@ -264,7 +271,13 @@ func (f *fleet) terminate(ctx context.Context) error {
 		f.mu.Lock()
 		for _, s := range f.slots {
 			if s.cmd != nil {
-				errs = append(errs, fmt.Errorf("%s did not end after SIGTERM: %s", s.name(), strings.Join(f.log.tail(fmt.Sprint(f.noun, "-", s.number)), "\n")))
+				errs = append(
+					errs,
+					fmt.Errorf(
+						"%s did not end after SIGTERM: %s", s.name(),
+						strings.Join(f.log.tail(fmt.Sprint(f.noun, "-", s.number)), "\n"),
+					),
+				)
 			}
 		}
 		f.mu.Unlock()
@@ -274,7 +287,13 @@ func (f *fleet) terminate(ctx context.Context) error {
 	}
 	for _, s := range f.slots {
 		if s.code != 0 {
-			errs = append(errs, fmt.Errorf("%s ended with %d after SIGTERM: %s", s.name(), s.code, strings.Join(f.log.tail(fmt.Sprint(f.noun, "-", s.number)), "\n")))
+			errs = append(
+				errs,
+				fmt.Errorf(
+					"%s ended with %d after SIGTERM: %s", s.name(), s.code,
+					strings.Join(f.log.tail(fmt.Sprint(f.noun, "-", s.number)), "\n"),
+				),
+			)
 		}
 	}
 	return errors.Join(errs...)

@@ -64,7 +64,10 @@ func TestARelayThatWasKilledIsStartedAgain(t *testing.T) {
 
 func TestTheOwnerIsTheRelayThatClaimedLast(t *testing.T) {
 	lease := filepath.Join(t.TempDir(), "lease") // made by one of them
-	f := shell(t, 2, `trap 'exit 0' TERM; echo 'msg=started'; mkdir `+lease+` && echo 'msg="lease claimed"'; while :; do sleep 0.01; done`)
+	f := shell(
+		t, 2,
+		`trap 'exit 0' TERM; echo 'msg=started'; mkdir `+lease+` && echo 'msg="lease claimed"'; while :; do sleep 0.01; done`,
+	)
 	eventually(t, "one has claimed", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -101,18 +101,31 @@ const offendersTold = 3
 func (r *Report) Write(to io.Writer) error {
 	var b strings.Builder
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
-	say("%s, %s, seed %d: %d relays with a lease of %v, %d writers, %v of trouble (%v of it held back), drained in %v",
-		r.Database, r.Mode, r.Seed, r.Relays, r.LeaseTTL, r.Writers, r.Trouble.Round(time.Second), r.Held.Round(time.Second), r.Drain.Round(100*time.Millisecond))
+	say(
+		"%s, %s, seed %d: %d relays with a lease of %v, %d writers, %v of trouble (%v of it held back), drained in %v",
+		r.Database, r.Mode, r.Seed, r.Relays, r.LeaseTTL, r.Writers, r.Trouble.Round(time.Second),
+		r.Held.Round(time.Second), r.Drain.Round(100*time.Millisecond),
+	)
 	a := r.Account
-	say("  %d events in %d transactions, %d of them delivered during the trouble; %d rolled back, %d lost their connection, %d of them at COMMIT (%d had committed); %d records in Kafka",
-		a.Events, a.Transactions, r.Delivered, a.RolledBack, a.Cut+a.Unknown, a.Unknown, a.Found, r.Arrived)
+	say(
+		"  %d events in %d transactions, %d of them delivered during the trouble; %d rolled back, %d lost their connection, %d of them at COMMIT (%d had committed); %d records in Kafka",
+		a.Events, a.Transactions, r.Delivered, a.RolledBack, a.Cut+a.Unknown, a.Unknown, a.Found, r.Arrived,
+	)
 	n := r.Blows
-	say("  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
-		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts, r.Ended)
-	say("  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts; owners without Kafka that handed over: %d",
-		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts, n.BlindOwners)
+	say(
+		"  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
+		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts,
+		r.Ended,
+	)
+	say(
+		"  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts; owners without Kafka that handed over: %d",
+		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts, n.BlindOwners,
+	)
 	if n.Hanging > 0 {
-		say("  transactions that hung after the broker was killed, ended as relay doctor says: in %d partitions", n.Hanging)
+		say(
+			"  transactions that hung after the broker was killed, ended as relay doctor says: in %d partitions",
+			n.Hanging,
+		)
 	}
 	for _, p := range r.Properties {
 		verdict := "ok"

@@ -21,7 +21,9 @@ func text(t *testing.T, r *Report) string {
 
 func TestTheReportHasALineForEachProperty(t *testing.T) {
 	r := &Report{Database: PostgreSQL, Mode: AtLeastOnce, Seed: 42}
-	again := history.Offender{Arrival: history.Arrival{Event: history.Event{ID: uuid.UUID{1}}, Offset: 7}, Note: "again"}
+	again := history.Offender{
+		Arrival: history.Arrival{Event: history.Event{ID: uuid.UUID{1}}, Offset: 7}, Note: "again",
+	}
 	found := history.Findings{history.Duplicates: {Count: 1, Offenders: []history.Offender{again}}}
 	r.judge(found)
 	require.True(t, r.Passed())

@@ -55,7 +55,9 @@ func Run(ctx context.Context, servers *Servers, s Settings) (_ *Report, err erro
 		return nil, fmt.Errorf("make the run's directory: %w", err)
 	}
 	r := &run{settings: s, plan: s.plan(), servers: servers, account: &account{}}
-	r.report = &Report{Database: s.Database, Mode: s.Mode, Seed: s.Seed, LeaseTTL: s.LeaseTTL, Relays: s.Relays, Writers: s.Writers}
+	r.report = &Report{
+		Database: s.Database, Mode: s.Mode, Seed: s.Seed, LeaseTTL: s.LeaseTTL, Relays: s.Relays, Writers: s.Writers,
+	}
 	if r.log, err = newTimeline(filepath.Join(s.Dir, "timeline.log"), s.Log); err != nil {
 		return nil, err
 	}
@@ -84,7 +86,9 @@ func (r *run) makeTopics(ctx context.Context) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	refusing := map[string]*string{"cleanup.policy": kadm.StringPtr("compact"), "max.message.bytes": kadm.StringPtr(fmt.Sprint(refusedAbove))}
+	refusing := map[string]*string{
+		"cleanup.policy": kadm.StringPtr("compact"), "max.message.bytes": kadm.StringPtr(fmt.Sprint(refusedAbove)),
+	}
 	for _, t := range []struct {
 		name       string
 		partitions int32
@@ -110,18 +114,30 @@ func (r *run) makeTopics(ctx context.Context) error {
 // outbox is empty, or will not become so.
 func (r *run) load(ctx context.Context) error {
 	args := func(relay int) []string {
-		return []string{"run", "--kafka-brokers", r.servers.ways[relay].address, "--lease-ttl", r.settings.LeaseTTL.String(), "--mode", string(r.settings.Mode)}
+		return []string{
+			"run", "--kafka-brokers", r.servers.ways[relay].address, "--lease-ttl", r.settings.LeaseTTL.String(),
+			"--mode", string(r.settings.Mode),
+		}
 	}
-	r.fleet = startFleet(r.settings.Relays, "relay", r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL), r.log, func(string, string) {})
+	r.fleet = startFleet(
+		r.settings.Relays, "relay", r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL),
+		r.log,
+		func(string, string) {},
+	)
 	defer r.fleet.kill9() // after terminate there are none
 	ob, err := outbox.New(r.db.dialect)
 	if err != nil {
 		return err
 	}
 	healthy, refusing := r.topics[:len(r.topics)-1], r.topics[len(r.topics)-1]
-	w := &writers{settings: r.settings, plan: r.plan, db: r.db, outbox: ob, topics: healthy, account: r.account, log: r.log}
+	w := &writers{
+		settings: r.settings, plan: r.plan, db: r.db, outbox: ob, topics: healthy, account: r.account, log: r.log,
+	}
 	r.refused = &refusals{plan: r.plan, db: r.db, outbox: ob, topic: refusing, log: r.log}
-	r.trouble = &trouble{settings: r.settings, plan: r.plan, servers: r.servers, db: r.db, fleet: r.fleet, refused: r.refused, log: r.log}
+	r.trouble = &trouble{
+		settings: r.settings, plan: r.plan, servers: r.servers, db: r.db, fleet: r.fleet,
+		refused: r.refused, log: r.log,
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	stop := make(chan struct{})
@@ -205,7 +221,10 @@ func (r *run) tell(ctx context.Context) {
 			delivered = fmt.Sprint(max(0, written-waiting))
 		}
 		n := r.trouble.counts()
-		r.settings.Say("%4.0f s: committed %d, delivered %s, kills %d, pauses %d", time.Since(r.start).Seconds(), written, delivered, n.Kills, n.Pauses)
+		r.settings.Say(
+			"%4.0f s: committed %d, delivered %s, kills %d, pauses %d", time.Since(r.start).Seconds(), written,
+			delivered, n.Kills, n.Pauses,
+		)
 	}
 }
 
@@ -242,7 +261,10 @@ func (r *run) drain(ctx context.Context) error {
 		case waiting.Err() != nil:
 			r.report.problem("after %v without trouble %s", drainFor, reason)
 			for number := range r.settings.Relays {
-				r.report.problem("relay-%d said last: %s", number, strings.Join(r.log.tail(fmt.Sprint("relay-", number)), "\n    "))
+				r.report.problem(
+					"relay-%d said last: %s", number,
+					strings.Join(r.log.tail(fmt.Sprint("relay-", number)), "\n    "),
+				)
 			}
 			return nil
 		case err != nil:
@@ -262,7 +284,10 @@ func (r *run) judge(ctx context.Context) error {
 		r.report.problem("%s", line)
 	}
 	if n := r.report.Blows.BlindKept; n > 0 {
-		r.report.problem("%d times a relay that could not reach Kafka kept the lease for %v, though others could", n, blindPatience)
+		r.report.problem(
+			"%d times a relay that could not reach Kafka kept the lease for %v, though others could", n,
+			blindPatience,
+		)
 	}
 	for _, m := range r.missing() {
 		r.report.problem("%s: the run proves too little", m)

@@ -151,7 +151,9 @@ func (s *Servers) readAddresses(ctx context.Context, names []string) error {
 			return fmt.Errorf("%s was left out: see what dev/services up %s says", name, name)
 		}
 		if _, err := s.pid(name); err != nil {
-			return fmt.Errorf("%s does not run as a process of ours (by Docker?), so it cannot be killed: %w", name, err)
+			return fmt.Errorf(
+				"%s does not run as a process of ours (by Docker?), so it cannot be killed: %w", name, err,
+			)
 		}
 	}
 	return nil

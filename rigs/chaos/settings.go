@@ -59,8 +59,14 @@ func (s Settings) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(slices.Contains([]string{PostgreSQL, MariaDB}, s.Database), "database %q: want %s or %s", s.Database, PostgreSQL, MariaDB)
-	check(slices.Contains([]Mode{AtLeastOnce, ExactlyOnce, Consumers}, s.Mode), "mode %q: want %s, %s or %s", s.Mode, AtLeastOnce, ExactlyOnce, Consumers)
+	check(
+		slices.Contains([]string{PostgreSQL, MariaDB}, s.Database), "database %q: want %s or %s", s.Database,
+		PostgreSQL, MariaDB,
+	)
+	check(
+		slices.Contains([]Mode{AtLeastOnce, ExactlyOnce, Consumers}, s.Mode), "mode %q: want %s, %s or %s", s.Mode,
+		AtLeastOnce, ExactlyOnce, Consumers,
+	)
 	check(s.Duration >= time.Second, "duration %v: want at least 1s", s.Duration)
 	check(s.LeaseTTL >= 500*time.Millisecond, "lease-ttl %v: want at least 500ms", s.LeaseTTL)
 	check(s.Relays >= 1 && s.Relays <= 20, "relays %d: want 1 to 20", s.Relays)

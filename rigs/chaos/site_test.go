@@ -41,7 +41,10 @@ func newSite(t *testing.T, database string, mode Mode) *site {
 	require.NoError(t, err)
 	t.Cleanup(log.close)
 	s := &site{t: t, brokers: dbtest.Kafka(t), account: &account{}, log: log}
-	s.settings = Settings{Database: database, Mode: mode, Duration: time.Minute, LeaseTTL: 3 * time.Second, Relays: 2, Writers: 4, Binary: self}
+	s.settings = Settings{
+		Database: database, Mode: mode, Duration: time.Minute, LeaseTTL: 3 * time.Second, Relays: 2,
+		Writers: 4, Binary: self,
+	}
 	s.topics = []string{dbtest.Topic(t, 4), dbtest.Topic(t, 2)}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -58,7 +61,9 @@ func (s *site) adopt(d *database) *database {
 	s.t.Cleanup(func() { require.NoError(s.t, d.close()) })
 	if s.settings.Mode == ExactlyOnce {
 		var source string
-		require.NoError(s.t, d.admin.QueryRowContext(s.t.Context(), "SELECT source_id FROM outbox_leases").Scan(&source))
+		require.NoError(
+			s.t, d.admin.QueryRowContext(s.t.Context(), "SELECT source_id FROM outbox_leases").Scan(&source),
+		)
 		s.t.Cleanup(func() { s.removeTopicsOf(source) })
 	}
 	return d
@@ -94,8 +99,14 @@ func (s *site) fresh(server string) *database {
 // relays starts them; they are killed at the end of the test if they still run.
 func (s *site) relays(d *database) *fleet {
 	s.t.Helper()
-	args := same("run", "--kafka-brokers", s.brokers, "--lease-ttl", s.settings.LeaseTTL.String(), "--mode", string(s.settings.Mode))
-	f := startFleet(s.settings.Relays, "relay", s.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+d.relayURL), s.log, func(string, string) {})
+	args := same(
+		"run", "--kafka-brokers", s.brokers, "--lease-ttl", s.settings.LeaseTTL.String(), "--mode",
+		string(s.settings.Mode),
+	)
+	f := startFleet(
+		s.settings.Relays, "relay", s.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+d.relayURL), s.log,
+		func(string, string) {},
+	)
 	s.t.Cleanup(f.kill9)
 	return f
 }

@@ -46,7 +46,9 @@ const eventsPerTransaction = 2.7
 // write keeps to a rate: a writer that was held up works without pauses until it has
 // caught up.
 func (w *writers) write(ctx context.Context, stop <-chan struct{}, writer int) {
-	every := time.Duration(float64(w.settings.Writers) * eventsPerTransaction / w.settings.rate() * float64(time.Second))
+	every := time.Duration(
+		float64(w.settings.Writers) * eventsPerTransaction / w.settings.rate() * float64(time.Second),
+	)
 	due := time.Now().Add(every * time.Duration(writer) / time.Duration(w.settings.Writers))
 	for number := w.from; ; number++ {
 		select {
@@ -89,7 +91,9 @@ func (w *writers) transaction(ctx context.Context, writer, number int) {
 }
 
 // fill does all of a transaction but its end, and returns the events that it wrote.
-func (w *writers) fill(ctx context.Context, tx *sql.Tx, planned Transaction, name transactionName) ([]history.Event, error) {
+func (w *writers) fill(
+	ctx context.Context, tx *sql.Tx, planned Transaction, name transactionName,
+) ([]history.Event, error) {
 	if planned.EarlyID {
 		if _, err := tx.ExecContext(ctx, w.db.sql.earlyID); err != nil {
 			return nil, fmt.Errorf("take a transaction id: %w", err)
@@ -108,11 +112,15 @@ func (w *writers) fill(ctx context.Context, tx *sql.Tx, planned Transaction, nam
 		return events, err
 	}
 	for i, key := range planned.Keys {
-		if _, err := tx.ExecContext(ctx, w.db.sql.bind("UPDATE chaos_aggregates SET version = ? WHERE id = ?"), versions[i], key); err != nil {
+		if _, err := tx.ExecContext(
+			ctx, w.db.sql.bind("UPDATE chaos_aggregates SET version = ? WHERE id = ?"), versions[i], key,
+		); err != nil {
 			return events, fmt.Errorf("change aggregate %d: %w", key, err)
 		}
 	}
-	if _, err := tx.ExecContext(ctx, w.db.sql.bind("INSERT INTO chaos_ledger (writer, number) VALUES (?, ?)"), name.writer, name.number); err != nil {
+	if _, err := tx.ExecContext(
+		ctx, w.db.sql.bind("INSERT INTO chaos_ledger (writer, number) VALUES (?, ?)"), name.writer, name.number,
+	); err != nil {
 		return events, fmt.Errorf("write the ledger: %w", err)
 	}
 	pause(ctx, planned.Hold)
@@ -132,7 +140,9 @@ func (w *writers) insert(ctx context.Context, tx *sql.Tx, plain bool, rows []out
 }
 
 // events makes the events of a transaction, and raises the versions of its keys.
-func (w *writers) events(planned Transaction, versions []int64, name transactionName) (events []history.Event, rows []outbox.Event) {
+func (w *writers) events(
+	planned Transaction, versions []int64, name transactionName,
+) (events []history.Event, rows []outbox.Event) {
 	for _, p := range planned.Events {
 		e := history.Event{ID: p.ID, Topic: w.topics[0]}
 		if p.Key >= 0 {
@@ -140,7 +150,10 @@ func (w *writers) events(planned Transaction, versions []int64, name transaction
 			key := planned.Keys[p.Key]
 			e.Topic, e.Key, e.Version = w.topics[key%len(w.topics)], fmt.Sprint("key-", key), versions[p.Key]
 		}
-		payload := body{Key: e.Key, Version: e.Version, Writer: name.writer, Transaction: name.number, Padding: strings.Repeat("x", p.Padding)}.encode()
+		payload := body{
+			Key: e.Key, Version: e.Version, Writer: name.writer, Transaction: name.number,
+			Padding: strings.Repeat("x", p.Padding),
+		}.encode()
 		e.Sum = crc32.ChecksumIEEE(payload)
 		events = append(events, e)
 		rows = append(rows, outbox.Event{

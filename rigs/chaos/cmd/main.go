@@ -66,15 +66,22 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	databases := flags.String("database", "postgres,mariadb", "`databases`: postgres, mariadb or both")
-	modes := flags.String("mode", defaultModes, "`modes`: of the relay at-least-once and exactly-once; consumers for theirs")
+	modes := flags.String(
+		"mode", defaultModes, "`modes`: of the relay at-least-once and exactly-once; consumers for theirs",
+	)
 	flags.DurationVar(&o.Duration, "duration", time.Minute, "for how long there is trouble, in each run")
 	flags.Uint64Var(&o.Seed, "seed", 0, "of trouble and writers; 0: a random one")
-	flags.DurationVar(&o.LeaseTTL, "lease-ttl", 1500*time.Millisecond, "of the relays; pauses are longer by 0.1 to 2.0 s")
+	flags.DurationVar(
+		&o.LeaseTTL, "lease-ttl", 1500*time.Millisecond, "of the relays; pauses are longer by 0.1 to 2.0 s",
+	)
 	flags.IntVar(&o.Relays, "relays", 3, "relay processes")
 	flags.IntVar(&o.Writers, "writers", 12, "writers")
 	flags.IntVar(&o.MinKills, "min-kills", -1, "fewer fail the run; -1: 40 for each minute")
 	flags.IntVar(&o.MinPauses, "min-pauses", -1, "fewer fail the run; -1: 40 for each minute")
-	flags.IntVar(&o.MinEvents, "min-events", -1, "fewer committed ones fail the run, and the writers' rate follows from it; -1: 40000 for each minute")
+	flags.IntVar(
+		&o.MinEvents, "min-events", -1,
+		"fewer committed ones fail the run, and the writers' rate follows from it; -1: 40000 for each minute",
+	)
 	flags.StringVar(&o.Binary, "relay", "", "`path` of the relay command; default: it is built")
 	flags.BoolVar(&o.json, "json", false, "print the reports as JSON")
 	flags.BoolVar(&o.keep, "keep", false, "keep the log of a run that passed too")
@@ -110,7 +117,10 @@ func (o options) runs(root string) (all []chaos.Settings) {
 		for _, mode := range o.modes {
 			s := o.Settings
 			s.Database, s.Mode = database, chaos.Mode(mode)
-			s.Dir = filepath.Join(root, ".dev", "chaos-runs", fmt.Sprintf("%s-%s-%s-%d", time.Now().Format("20060102-150405"), database, mode, o.Seed))
+			s.Dir = filepath.Join(
+				root, ".dev", "chaos-runs",
+				fmt.Sprintf("%s-%s-%s-%d", time.Now().Format("20060102-150405"), database, mode, o.Seed),
+			)
 			all = append(all, s)
 		}
 	}
@@ -157,7 +167,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 }
 
 // runAll makes one run after another; one that fails does not stop those that follow.
-func (o options) runAll(ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer) (code int, err error) {
+func (o options) runAll(
+	ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer,
+) (code int, err error) {
 	var reports []any
 	for _, s := range o.runs(root) {
 		if ctx.Err() != nil || s.Mode == chaos.Consumers {
@@ -196,7 +208,9 @@ func (o options) runAll(ctx context.Context, servers *chaos.Servers, root string
 
 // runBanks makes the consumers' runs, all at once: they wait for sessions to end most of
 // the time, and an outage of the broker is one for all.
-func (o options) runBanks(ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer) (code int, reports []*chaos.BankReport, err error) {
+func (o options) runBanks(
+	ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer,
+) (code int, reports []*chaos.BankReport, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return exitFailed, nil, err

@@ -22,7 +22,9 @@ func TestTheMinimumsGrowWithTheDuration(t *testing.T) {
 }
 
 func TestThereIsARunForEachDatabaseAndMode(t *testing.T) {
-	o, err := parse([]string{"--database", "postgres,mariadb", "--mode", "at-least-once,exactly-once", "--seed", "5"}, io.Discard)
+	o, err := parse(
+		[]string{"--database", "postgres,mariadb", "--mode", "at-least-once,exactly-once", "--seed", "5"}, io.Discard,
+	)
 	require.NoError(t, err)
 	var found []string
 	for _, s := range o.runs("/root") {
@@ -30,7 +32,11 @@ func TestThereIsARunForEachDatabaseAndMode(t *testing.T) {
 		require.Equal(t, time.Minute, s.Duration)
 		found = append(found, s.Database+" "+string(s.Mode))
 	}
-	require.Equal(t, []string{"postgres at-least-once", "postgres exactly-once", "mariadb at-least-once", "mariadb exactly-once"}, found)
+	require.Equal(
+		t,
+		[]string{"postgres at-least-once", "postgres exactly-once", "mariadb at-least-once", "mariadb exactly-once"},
+		found,
+	)
 }
 
 func TestWrongSettingsAreNamedBeforeAnythingStarts(t *testing.T) {
