@@ -20,14 +20,14 @@ func (r *Relay) heartbeat(ctx context.Context) {
 	if time.Now().Before(r.noHeartbeatBefore) {
 		return
 	}
-	limited, cancel := context.WithTimeout(ctx, r.assignment.heartbeatEvery()/2)
+	limited, cancel := context.WithTimeout(ctx, r.assignment.HeartbeatEvery()/2)
 	defer cancel()
-	me := dialect.Member{ID: r.cfg.Member.id, Host: r.cfg.Member.host, Owned: r.cfg.Member.Owned()}
+	me := dialect.Member{ID: r.cfg.Member.ID(), Host: r.cfg.Member.counts.Host(), Owned: r.cfg.Member.Owned()}
 	others, err := r.liveMembers(limited, me)
 	if ctx.Err() != nil {
 		return
 	}
-	r.assignment.noteOthers(others, me.Owned, time.Now())
+	r.assignment.NoteOthers(others, me.Owned, time.Now())
 	switch {
 	case err == nil && r.heartbeatFails:
 		r.log.Info("sources are spread over the relay processes again")
@@ -55,7 +55,7 @@ func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
-	if r.assignment.heartbeatDue(time.Now(), false) {
+	if r.assignment.HeartbeatDue(time.Now(), false) {
 		r.heartbeat(ctx)
 	}
 	state, err := r.store.Peek(ctx, r.cfg.LeaseTTL)
@@ -65,25 +65,25 @@ func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
 	if !state.Free {
 		r.warnOtherMode(Mode(state.Mode))
 	}
-	if state.OwnerBlind || r.reach.isUnreachable() || r.cfg.Member.anyUnreachable() {
+	if state.OwnerBlind || r.reach.isUnreachable() || r.cfg.Member.counts.AnyUnreachable() {
 		r.checkSink(ctx)
 	}
-	if r.reach.isUnreachable() && r.assignment.othersHeard(time.Now()) {
-		return r.assignment.pollEvery(), nil // they can deliver, and this process cannot
+	if r.reach.isUnreachable() && r.assignment.OthersHeard(time.Now()) {
+		return r.assignment.PollEvery(), nil // they can deliver, and this process cannot
 	}
-	wait := r.assignment.wait(state, time.Now())
-	if wait > 0 || !r.assignment.heartbeatDue(time.Now(), true) {
+	wait := r.assignment.Wait(state, time.Now())
+	if wait > 0 || !r.assignment.HeartbeatDue(time.Now(), true) {
 		return wait, nil
 	}
 	r.heartbeat(ctx) // it is about to matter who owns how many
-	return r.assignment.wait(state, time.Now()), nil
+	return r.assignment.Wait(state, time.Now()), nil
 }
 
 // runTermOrHandOver works through one term, which another process may be given.
 func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, err error) {
 	turn, handOver := context.WithCancelCause(ctx)
 	balancing := make(chan struct{})
-	r.assignment.began(time.Now())
+	r.assignment.Began(time.Now())
 	r.reach.clearRecorded()
 	go func() {
 		defer close(balancing)
@@ -92,7 +92,7 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, er
 	done, err = r.runTerm(turn, k)
 	handOver(nil) // ends balance too
 	<-balancing
-	r.assignment.ended(time.Now())
+	r.assignment.Ended(time.Now())
 	if !errors.Is(context.Cause(turn), errHandedOver) || ctx.Err() != nil {
 		return done, err
 	}
@@ -106,8 +106,8 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, er
 // balance tells of this process while a term lasts, and ends the term when another
 // process should have the source.
 func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelCauseFunc) {
-	every := r.assignment.heartbeatEvery()
-	for sleep(ctx, every*3/4+r.assignment.random(every/4), nil) {
+	every := r.assignment.HeartbeatEvery()
+	for sleep(ctx, every*3/4+r.assignment.Random(every/4), nil) {
 		r.heartbeat(ctx)
 		r.recordOutage(ctx, k)
 		if heir, ok := r.evacuate(ctx, k); ok {
@@ -118,7 +118,7 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 		if r.health.failing() {
 			continue // what is on its way would not be drained
 		}
-		if heir, ok := r.assignment.handOver(time.Now()); ok {
+		if heir, ok := r.assignment.HandOver(time.Now()); ok {
 			r.log.Info("handing this source over: another relay process owns fewer", "relay", heir, "owned", r.cfg.Member.Owned())
 			handOver(errHandedOver)
 			return
@@ -128,9 +128,9 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 
 // leave takes back the heartbeat, so that nobody reckons with this process.
 func (r *Relay) leave() {
-	r.assignment.left()
+	r.assignment.Left()
 	if r.reach.isUnreachable() {
-		r.cfg.Member.noteReach(false)
+		r.cfg.Member.counts.NoteReach(false)
 		r.reach.reset()
 	}
 	if r.heartbeatFails {
@@ -138,7 +138,7 @@ func (r *Relay) leave() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(r.cfg.LeaseTTL/4, 2*time.Second))
 	defer cancel()
-	if err := r.store.Leave(ctx, r.cfg.Member.id); err != nil {
+	if err := r.store.Leave(ctx, r.cfg.Member.ID()); err != nil {
 		r.log.Debug("could not take the heartbeat back: it is ignored after a while", "error", err)
 	}
 }

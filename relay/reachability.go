@@ -95,7 +95,7 @@ func (r *Relay) noteReach(ctx context.Context, err error) {
 	if !changed {
 		return
 	}
-	r.cfg.Member.noteReach(err != nil)
+	r.cfg.Member.counts.NoteReach(err != nil)
 	if err == nil {
 		r.log.Info("the sink can be reached again: this relay takes sources again")
 		return
@@ -106,9 +106,9 @@ func (r *Relay) noteReach(ctx context.Context, err error) {
 
 // withdraw takes the heartbeat back.
 func (r *Relay) withdraw(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, r.assignment.heartbeatEvery()/2)
+	bounded, cancel := context.WithTimeout(ctx, r.assignment.HeartbeatEvery()/2)
 	defer cancel()
-	if err := r.store.Leave(bounded, r.cfg.Member.id); err != nil {
+	if err := r.store.Leave(bounded, r.cfg.Member.ID()); err != nil {
 		r.log.Debug("could not take the heartbeat back: it is ignored after a while", "error", err)
 	}
 }
@@ -117,12 +117,12 @@ func (r *Relay) withdraw(ctx context.Context) {
 // it cannot reach the sink.
 func (r *Relay) liveMembers(ctx context.Context, me dialect.Member) ([]dialect.Member, error) {
 	if !r.reach.isUnreachable() {
-		return r.store.Beat(ctx, me, r.assignment.window())
+		return r.store.Beat(ctx, me, r.assignment.Window())
 	}
 	all, err := r.store.Members(ctx)
 	var live []dialect.Member
 	for _, m := range all {
-		if m.ID != me.ID && max(m.Age, -m.Age) <= r.assignment.window() {
+		if m.ID != me.ID && max(m.Age, -m.Age) <= r.assignment.Window() {
 			live = append(live, m)
 		}
 	}
@@ -157,7 +157,7 @@ func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok boo
 		return uuid.Nil, false
 	}
 	r.heartbeat(ctx) // looking at a sink that does not answer takes longer than what was heard stays fresh
-	return r.assignment.evacuate(time.Now())
+	return r.assignment.Evacuate(time.Now())
 }
 
 // recordOutage has the lease row say why the sink takes nothing, for relay status and relay

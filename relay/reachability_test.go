@@ -118,7 +118,7 @@ func TestInAnOutageOfTheBrokerEveryRelayKeepsWhatItHas(t *testing.T) {
 		b := newBench(t, db)
 		b.ttl = 5 * time.Second // a busy machine must not cost the lease
 		owner, first, _, second, _ := b.dimPair()
-		settles(t, "the owner has heard of the other", func() bool { return owner.assignment.othersHeard(time.Now()) })
+		settles(t, "the owner has heard of the other", func() bool { return owner.assignment.OthersHeard(time.Now()) })
 		epoch := b.epoch()
 		first.dark.Store(true)
 		second.dark.Store(true)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/assignment"
 )
 
 // Relay forwards the events of one source to one sink. Make one with New and call Run.
@@ -21,7 +22,7 @@ type Relay struct {
 	log    *slog.Logger
 	health *health
 
-	assignment        *assignment
+	assignment        *assignment.Assignment
 	heartbeatFails    bool      // the last heartbeat did
 	noHeartbeatBefore time.Time // until then none is tried
 
@@ -66,7 +67,7 @@ func newRelay(cfg Config, st store) *Relay {
 	return &Relay{
 		cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1),
 		overtaken: make(map[uuid.UUID]string), topics: newTopicList(cfg.Topics),
-		assignment: newAssignment(cfg.Member, cfg.Source, cfg.LeaseTTL),
+		assignment: assignment.New(cfg.Member.counts, cfg.Source, cfg.LeaseTTL),
 	}
 }
 

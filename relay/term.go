@@ -164,7 +164,7 @@ func (r *Relay) stopForOperator(k *keeper, out outcome, reason error) error {
 
 func (r *Relay) release(k *keeper) {
 	k.saveCheckpoint(k.ctx)
-	if err := r.store.HandOver(k.ctx, k.lease, r.assignment.nextOwner(time.Now())); err != nil {
+	if err := r.store.HandOver(k.ctx, k.lease, r.assignment.NextOwner(time.Now())); err != nil {
 		r.log.Warn("could not release the lease: it runs out by itself", "error", err)
 	}
 }

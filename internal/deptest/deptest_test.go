@@ -42,7 +42,7 @@ func TestTheCorePackagesImportAlmostNothing(t *testing.T) {
 	for pkg, allowed := range map[string][]string{
 		"/outbox": {module + "/outbox", module + "/internal/kafkatopic", module + "/internal/dialect", module + "/internal/db", "github.com/google/uuid"},
 		"/inbox":  {module + "/inbox", module + "/inbox/internal/pacing", module + "/outbox", module + "/internal/kafkatopic", module + "/internal/dialect", module + "/internal/db", "github.com/google/uuid"},
-		"/relay":  {module + "/relay", module + "/internal/dialect", module + "/internal/db", "github.com/google/uuid"},
+		"/relay":  {module + "/relay", module + "/relay/internal/assignment", module + "/relay/internal/gaps", module + "/internal/dialect", module + "/internal/db", "github.com/google/uuid"},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			deps := dependencies(t, pkg)

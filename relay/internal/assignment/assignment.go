@@ -1,4 +1,6 @@
-package relay
+// Package assignment decides which of several relay processes should own which source. It does
+// no I/O: the relay tells it what the processes say of themselves, and what time it is.
+package assignment
 
 import (
 	"hash/fnv"
@@ -74,13 +76,13 @@ func rank(source string, id uuid.UUID) uint64 {
 	return h.Sum64()
 }
 
-// assignment is one source's part in it. It does no I/O and is told the time. Safe for
+// Assignment is one source's part in it. It does no I/O and is told the time. Safe for
 // concurrent use.
-type assignment struct {
+type Assignment struct {
 	member *Member
 	source string
 	ttl    time.Duration
-	random func(time.Duration) time.Duration // below its argument
+	Random func(time.Duration) time.Duration // below its argument
 
 	mu            sync.Mutex
 	others        []dialect.Member
@@ -97,31 +99,32 @@ type assignment struct {
 	pending   bool      // handed over, and not claimed yet as far as is known
 }
 
-func newAssignment(proc *Member, source string, ttl time.Duration) *assignment {
-	return &assignment{member: proc, source: source, ttl: ttl, random: rand.N[time.Duration]}
+// New returns one source's part in the assignment. ttl is that of the source's lease.
+func New(proc *Member, source string, ttl time.Duration) *Assignment {
+	return &Assignment{member: proc, source: source, ttl: ttl, Random: rand.N[time.Duration]}
 }
 
-// heartbeatEvery is the time between two heartbeats, pollEvery that between two looks at a
+// HeartbeatEvery is the time between two heartbeats, pollEvery that between two looks at a
 // lease that another process holds.
-func (s *assignment) heartbeatEvery() time.Duration { return min(s.ttl/2, 5*time.Second) }
-func (s *assignment) pollEvery() time.Duration      { return min(s.ttl/8, time.Second) }
+func (s *Assignment) HeartbeatEvery() time.Duration { return min(s.ttl/2, 5*time.Second) }
+func (s *Assignment) PollEvery() time.Duration      { return min(s.ttl/8, time.Second) }
 
-// window is for how long a process counts as live after it was seen.
-func (s *assignment) window() time.Duration { return 4 * s.heartbeatEvery() }
+// Window is for how long a process counts as live after it was seen.
+func (s *Assignment) Window() time.Duration { return 4 * s.HeartbeatEvery() }
 
-// noteOthers notes which other processes are alive, and what they were told.
-func (s *assignment) noteOthers(others []dialect.Member, told int, now time.Time) {
+// NoteOthers notes which other processes are alive, and what they were told.
+func (s *Assignment) NoteOthers(others []dialect.Member, told int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others, s.reportedOwned, s.heardAt = others, told, now
 }
 
-// heartbeatDue reports whether a heartbeat is due: sooner if there is news to tell, or before
+// HeartbeatDue reports whether a heartbeat is due: sooner if there is news to tell, or before
 // something is decided by what the others told.
-func (s *assignment) heartbeatDue(now time.Time, before bool) bool {
+func (s *Assignment) HeartbeatDue(now time.Time, before bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	every := s.heartbeatEvery()
+	every := s.HeartbeatEvery()
 	if before || s.reportedOwned != s.member.Owned() {
 		every /= 4
 	}
@@ -129,21 +132,21 @@ func (s *assignment) heartbeatDue(now time.Time, before bool) bool {
 }
 
 // peers returns the others that live, with what is about to become theirs.
-func (s *assignment) peers(now time.Time) []peer {
+func (s *Assignment) peers(now time.Time) []peer {
 	since := now.Sub(s.heardAt)
 	var all []peer
 	for _, m := range s.others {
-		if age := max(m.Age, 0) + since; age <= s.window() {
-			all = append(all, peer{id: m.ID, owned: m.Owned, fresh: age <= s.heartbeatEvery()*2})
+		if age := max(m.Age, 0) + since; age <= s.Window() {
+			all = append(all, peer{id: m.ID, owned: m.Owned, fresh: age <= s.HeartbeatEvery()*2})
 		}
 	}
 	return s.member.peers(all, now)
 }
 
-func (s *assignment) me() peer { return peer{id: s.member.id, owned: s.member.Owned()} }
+func (s *Assignment) me() peer { return peer{id: s.member.id, owned: s.member.Owned()} }
 
-// wait says after a look at the lease how long to wait for the next one. 0: claim now.
-func (s *assignment) wait(lease dialect.LeaseState, now time.Time) time.Duration {
+// Wait says after a look at the lease how long to wait for the next one. 0: claim now.
+func (s *Assignment) Wait(lease dialect.LeaseState, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := s.peers(now)
@@ -166,7 +169,7 @@ func (s *assignment) wait(lease dialect.LeaseState, now time.Time) time.Duration
 }
 
 // first reports whether this process may claim before the others.
-func (s *assignment) first(heir uuid.UUID, others []peer) bool {
+func (s *Assignment) first(heir uuid.UUID, others []peer) bool {
 	if heir == s.member.id {
 		return true
 	}
@@ -180,17 +183,17 @@ func (s *assignment) first(heir uuid.UUID, others []peer) bool {
 
 // pollIn is the time to the next look: short when others own so many that one of theirs
 // is about to be handed over, or when the lease is free.
-func (s *assignment) pollIn(others []peer) time.Duration {
-	wait := s.pollEvery()
+func (s *Assignment) pollIn(others []peer) time.Duration {
+	wait := s.PollEvery()
 	owned := s.me().owned
 	if !s.freeSince.IsZero() || slices.ContainsFunc(others, func(o peer) bool { return o.owned >= owned+2 }) {
 		wait = min(s.ttl/16, wait)
 	}
-	return wait/2 + s.random(wait/2+1)
+	return wait/2 + s.Random(wait/2+1)
 }
 
-// began notes that a term has begun.
-func (s *assignment) began(now time.Time) {
+// Began notes that a term has begun.
+func (s *Assignment) Began(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
@@ -198,8 +201,8 @@ func (s *assignment) began(now time.Time) {
 	s.termBegan, s.uneven, s.freeSince, s.standBack, s.heir = now, time.Time{}, time.Time{}, time.Time{}, uuid.Nil
 }
 
-// handOver decides whether this term is to end in favour of another process.
-func (s *assignment) handOver(now time.Time) (heir uuid.UUID, ok bool) {
+// HandOver decides whether this term is to end in favour of another process.
+func (s *Assignment) HandOver(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir != uuid.Nil || now.Sub(s.termBegan) < s.ttl {
@@ -213,7 +216,7 @@ func (s *assignment) handOver(now time.Time) (heir uuid.UUID, ok bool) {
 		return uuid.Nil, false
 	}
 	if s.uneven.IsZero() {
-		s.uneven, s.patient = now, 3*s.ttl+s.random(3*s.ttl)
+		s.uneven, s.patient = now, 3*s.ttl+s.Random(3*s.ttl)
 	}
 	// Where processes serve different sources, those over their quota may have none that
 	// the others wait for. After a while whoever has one gives it.
@@ -226,16 +229,16 @@ func (s *assignment) handOver(now time.Time) (heir uuid.UUID, ok bool) {
 	return least.id, true
 }
 
-// othersHeard reports whether another process is alive.
-func (s *assignment) othersHeard(now time.Time) bool {
+// OthersHeard reports whether another process is alive.
+func (s *Assignment) OthersHeard(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.peers(now)) > 0
 }
 
-// evacuate ends this term in favour of the process with fewest sources, if there is one
+// Evacuate ends this term in favour of the process with fewest sources, if there is one
 // that surely lives.
-func (s *assignment) evacuate(now time.Time) (heir uuid.UUID, ok bool) {
+func (s *Assignment) Evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir != uuid.Nil {
@@ -251,9 +254,9 @@ func (s *assignment) evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	return least.id, true
 }
 
-// nextOwner says in whose favour the lease is released: that of the hand-over, or of
+// NextOwner says in whose favour the lease is released: that of the hand-over, or of
 // the process with fewest if this one stops.
-func (s *assignment) nextOwner(now time.Time) uuid.UUID {
+func (s *Assignment) NextOwner(now time.Time) uuid.UUID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir == uuid.Nil {
@@ -265,8 +268,8 @@ func (s *assignment) nextOwner(now time.Time) uuid.UUID {
 	return s.heir
 }
 
-// ended notes that the term has ended.
-func (s *assignment) ended(now time.Time) {
+// Ended notes that the term has ended.
+func (s *Assignment) Ended(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.heir == uuid.Nil {
@@ -277,15 +280,15 @@ func (s *assignment) ended(now time.Time) {
 	s.standBack = now.Add(s.ttl / 2)
 }
 
-// left notes that this source is not served any more.
-func (s *assignment) left() {
+// Left notes that this source is not served any more.
+func (s *Assignment) Left() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
 	s.others, s.heardAt, s.freeSince, s.standBack = nil, time.Time{}, time.Time{}, time.Time{}
 }
 
-func (s *assignment) settle() {
+func (s *Assignment) settle() {
 	if s.pending {
 		s.pending = false
 		s.member.given()

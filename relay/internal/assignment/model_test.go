@@ -1,4 +1,4 @@
-package relay
+package assignment
 
 import (
 	"container/heap"
@@ -50,7 +50,7 @@ type fleetProcess struct {
 type fleetRelay struct {
 	proc   *fleetProcess
 	source *fleetSource
-	spread *assignment
+	spread *Assignment
 	next   time.Time // when it acts
 	renew  time.Time
 	drains bool // a hand-over is under way
@@ -76,8 +76,8 @@ func (f *fleet) join(sources ...*fleetSource) *fleetProcess {
 		if f.expire(s); !s.free.IsZero() && f.serving(s) == 0 {
 			s.free = f.now // nobody could have claimed it before
 		}
-		r := &fleetRelay{proc: p, source: s, spread: newAssignment(p.Member, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
-		r.spread.random = f.random
+		r := &fleetRelay{proc: p, source: s, spread: New(p.Member, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
+		r.spread.Random = f.random
 		p.relays = append(p.relays, r)
 		heap.Push(&f.queue, r)
 	}
@@ -93,7 +93,7 @@ func (f *fleet) stop(p *fleetProcess) {
 		if r.source.owner == r {
 			f.release(r)
 		}
-		r.spread.left()
+		r.spread.Left()
 		delete(r.source.members, p.id)
 	}
 	p.alive = false
@@ -102,20 +102,20 @@ func (f *fleet) stop(p *fleetProcess) {
 }
 
 func (f *fleet) release(r *fleetRelay) {
-	r.source.heir, r.source.owner, r.source.free = r.spread.nextOwner(f.now), nil, f.now
+	r.source.heir, r.source.owner, r.source.free = r.spread.NextOwner(f.now), nil, f.now
 	r.drains = false
-	r.spread.ended(f.now)
+	r.spread.Ended(f.now)
 }
 
 func (f *fleet) beat(r *fleetRelay) {
 	r.source.members[r.proc.id] = fleetMember{owned: r.proc.Owned(), seen: f.now}
 	var others []dialect.Member
 	for id, m := range r.source.members {
-		if age := f.now.Sub(m.seen); id != r.proc.id && age <= r.spread.window() {
+		if age := f.now.Sub(m.seen); id != r.proc.id && age <= r.spread.Window() {
 			others = append(others, dialect.Member{ID: id, Owned: m.owned, Age: age})
 		}
 	}
-	r.spread.noteOthers(others, r.proc.Owned(), f.now)
+	r.spread.NoteOthers(others, r.proc.Owned(), f.now)
 }
 
 // run lets the clock run for so long.
@@ -174,7 +174,7 @@ func (f *fleet) act(r *fleetRelay) {
 	default:
 		f.beat(r)
 		r.next = r.renew
-		if _, ok := r.spread.handOver(f.now); ok {
+		if _, ok := r.spread.HandOver(f.now); ok {
 			r.drains, r.next = true, f.now.Add(f.random(500*time.Millisecond))
 		}
 	}
@@ -182,14 +182,14 @@ func (f *fleet) act(r *fleetRelay) {
 
 func (f *fleet) wait(r *fleetRelay) {
 	s := r.source
-	if r.spread.heartbeatDue(f.now, false) {
+	if r.spread.HeartbeatDue(f.now, false) {
 		f.beat(r)
 	}
 	lease := dialect.LeaseState{Free: s.owner == nil, Heir: s.heir}
-	wait := r.spread.wait(lease, f.now)
-	if wait == 0 && r.spread.heartbeatDue(f.now, true) {
+	wait := r.spread.Wait(lease, f.now)
+	if wait == 0 && r.spread.HeartbeatDue(f.now, true) {
 		f.beat(r)
-		wait = r.spread.wait(lease, f.now)
+		wait = r.spread.Wait(lease, f.now)
 	}
 	r.next = f.now.Add(wait)
 	if wait > 0 {
@@ -200,7 +200,7 @@ func (f *fleet) wait(r *fleetRelay) {
 		f.idle = max(f.idle, f.now.Sub(s.free))
 	}
 	s.owner, s.expires, s.free, s.heir = r, f.now.Add(f.ttl), time.Time{}, uuid.Nil
-	r.spread.began(f.now)
+	r.spread.Began(f.now)
 	r.renew, r.next = f.now.Add(f.ttl/3), f.now.Add(f.random(f.ttl/3))
 }
 

@@ -1,4 +1,4 @@
-package relay
+package assignment
 
 import (
 	"testing"
@@ -49,12 +49,12 @@ func TestOfEqualsEachSourceChoosesItsOwn(t *testing.T) {
 }
 
 // waiter is a spread that owns so many sources elsewhere and sees these others.
-func waiter(owned int, now time.Time, others ...dialect.Member) *assignment {
-	s := newAssignment(NewMember(), "s", 8*time.Second)
+func waiter(owned int, now time.Time, others ...dialect.Member) *Assignment {
+	s := New(NewMember(), "s", 8*time.Second)
 	for range owned {
 		s.member.took(now.Add(-time.Hour))
 	}
-	s.noteOthers(others, owned, now)
+	s.NoteOthers(others, owned, now)
 	return s
 }
 
@@ -63,59 +63,59 @@ func TestAFreeSourceIsClaimedByWhoeverOwnsFewest(t *testing.T) {
 	other := dialect.Member{ID: uuid.New(), Owned: 2}
 	free := dialect.LeaseState{Free: true}
 
-	require.Positive(t, waiter(0, now, other).wait(dialect.LeaseState{}, now), "it is held")
-	require.Zero(t, waiter(9, now).wait(free, now), "there is nobody else")
-	require.Zero(t, waiter(1, now, other).wait(free, now))
+	require.Positive(t, waiter(0, now, other).Wait(dialect.LeaseState{}, now), "it is held")
+	require.Zero(t, waiter(9, now).Wait(free, now), "there is nobody else")
+	require.Zero(t, waiter(1, now, other).Wait(free, now))
 
 	s := waiter(3, now, other)
-	require.Positive(t, s.wait(free, now), "the other goes first")
-	require.Positive(t, s.wait(free, now.Add(1999*time.Millisecond)))
-	require.Zero(t, s.wait(free, now.Add(2*time.Second)), "but not for longer than a quarter of the lease")
-	require.Zero(t, s.wait(free, now.Add(time.Minute)), "the other was not seen for long")
+	require.Positive(t, s.Wait(free, now), "the other goes first")
+	require.Positive(t, s.Wait(free, now.Add(1999*time.Millisecond)))
+	require.Zero(t, s.Wait(free, now.Add(2*time.Second)), "but not for longer than a quarter of the lease")
+	require.Zero(t, s.Wait(free, now.Add(time.Minute)), "the other was not seen for long")
 
 	silent := other
 	silent.Age = 17 * time.Second
-	require.Zero(t, waiter(3, now, silent).wait(free, now), "a process that fell silent does not count")
+	require.Zero(t, waiter(3, now, silent).Wait(free, now), "a process that fell silent does not count")
 }
 
 func TestAnHeirGoesFirst(t *testing.T) {
 	now := time.Now()
 	other := dialect.Member{ID: uuid.New(), Owned: 2}
 	s := waiter(9, now, other)
-	require.Zero(t, s.wait(dialect.LeaseState{Free: true, Heir: s.member.id}, now), "though the other owns fewer")
+	require.Zero(t, s.Wait(dialect.LeaseState{Free: true, Heir: s.member.id}, now), "though the other owns fewer")
 	s = waiter(0, now, other)
-	require.Positive(t, s.wait(dialect.LeaseState{Free: true, Heir: other.ID}, now), "though the other owns more")
-	require.Zero(t, waiter(0, now, other).wait(dialect.LeaseState{Free: true, Heir: uuid.New()}, now), "an heir that is gone")
+	require.Positive(t, s.Wait(dialect.LeaseState{Free: true, Heir: other.ID}, now), "though the other owns more")
+	require.Zero(t, waiter(0, now, other).Wait(dialect.LeaseState{Free: true, Heir: uuid.New()}, now), "an heir that is gone")
 }
 
 func TestAnOwnerHandsOverToOneThatOwnsTwoFewer(t *testing.T) {
 	began := time.Now()
 	now := began.Add(time.Minute)
 	other := dialect.Member{ID: uuid.New(), Owned: 2}
-	owner := func(owned int, others ...dialect.Member) *assignment {
+	owner := func(owned int, others ...dialect.Member) *Assignment {
 		s := waiter(owned-1, began, others...)
-		s.began(began)
-		s.noteOthers(others, owned, now)
+		s.Began(began)
+		s.NoteOthers(others, owned, now)
 		return s
 	}
 	s := owner(4, other)
-	_, ok := s.handOver(began.Add(7 * time.Second))
+	_, ok := s.HandOver(began.Add(7 * time.Second))
 	require.False(t, ok, "a source that has just changed hands stays")
-	heir, ok := s.handOver(now)
+	heir, ok := s.HandOver(now)
 	require.True(t, ok)
 	require.Equal(t, other.ID, heir)
 	require.Equal(t, 3, s.member.Owned(), "it counts as given from now on")
-	require.Equal(t, heir, s.nextOwner(now))
-	_, ok = s.handOver(now)
+	require.Equal(t, heir, s.NextOwner(now))
+	_, ok = s.HandOver(now)
 	require.False(t, ok, "once is enough")
 
-	_, ok = owner(3, other).handOver(now)
+	_, ok = owner(3, other).HandOver(now)
 	require.False(t, ok, "one more is even enough")
-	_, ok = owner(4).handOver(now)
+	_, ok = owner(4).HandOver(now)
 	require.False(t, ok, "there is nobody")
 	silent := other
 	silent.Age = 9 * time.Second
-	_, ok = owner(4, silent).handOver(now)
+	_, ok = owner(4, silent).HandOver(now)
 	require.False(t, ok, "it may be dead: who would claim?")
 }
 
@@ -124,18 +124,18 @@ func TestAHandOverIsCountedUntilTheHeirTellsOfItself(t *testing.T) {
 	now := began.Add(time.Minute)
 	other := dialect.Member{ID: uuid.New(), Owned: 0}
 	proc := NewMember()
-	var sources []*assignment
+	var sources []*Assignment
 	for range 3 {
-		s := newAssignment(proc, "s", 8*time.Second)
-		s.began(began)
-		s.noteOthers([]dialect.Member{other}, 3, now)
+		s := New(proc, "s", 8*time.Second)
+		s.Began(began)
+		s.NoteOthers([]dialect.Member{other}, 3, now)
 		sources = append(sources, s)
 	}
-	_, ok := sources[0].handOver(now)
+	_, ok := sources[0].HandOver(now)
 	require.True(t, ok)
-	sources[0].ended(now)
-	sources[0].wait(dialect.LeaseState{}, now) // claimed
-	_, ok = sources[1].handOver(now)
+	sources[0].Ended(now)
+	sources[0].Wait(dialect.LeaseState{}, now) // claimed
+	_, ok = sources[1].HandOver(now)
 	require.False(t, ok, "two and one is even, though the heir still tells of none")
 }
 
@@ -144,28 +144,28 @@ func TestWhoeverHandedOverStandsBackUntilTheHeirHasClaimed(t *testing.T) {
 	now := began.Add(time.Minute)
 	other := dialect.Member{ID: uuid.New(), Owned: 0}
 	s := waiter(5, began, other)
-	s.began(began)
-	s.noteOthers([]dialect.Member{other}, 6, now)
-	_, ok := s.handOver(now)
+	s.Began(began)
+	s.NoteOthers([]dialect.Member{other}, 6, now)
+	_, ok := s.HandOver(now)
 	require.True(t, ok)
 	require.Equal(t, 1, s.member.leaving)
-	s.ended(now)
+	s.Ended(now)
 	require.Equal(t, 5, s.member.Owned())
 
 	free := dialect.LeaseState{Free: true, Heir: other.ID}
-	require.Positive(t, s.wait(free, now))
-	require.Positive(t, s.wait(free, now.Add(3999*time.Millisecond)))
-	require.Zero(t, s.wait(free, now.Add(4*time.Second)), "the heir does not come")
-	require.Positive(t, s.wait(dialect.LeaseState{}, now.Add(5*time.Second)), "it has come")
+	require.Positive(t, s.Wait(free, now))
+	require.Positive(t, s.Wait(free, now.Add(3999*time.Millisecond)))
+	require.Zero(t, s.Wait(free, now.Add(4*time.Second)), "the heir does not come")
+	require.Positive(t, s.Wait(dialect.LeaseState{}, now.Add(5*time.Second)), "it has come")
 	require.Zero(t, s.member.leaving)
 }
 
 func TestATurnThatEndsWithoutAHandOverCountsDown(t *testing.T) {
 	now := time.Now()
 	s := waiter(2, now, dialect.Member{ID: uuid.New(), Owned: 0})
-	s.began(now)
+	s.Began(now)
 	require.Equal(t, 3, s.member.Owned())
-	s.ended(now)
+	s.Ended(now)
 	require.Equal(t, 2, s.member.Owned())
 	require.Zero(t, s.standBack)
 	require.Zero(t, s.member.leaving)

@@ -1,0 +1,141 @@
+package assignment
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Member is this process among those that relay the same sources. Its relays share it. It is
+// safe for concurrent use.
+type Member struct {
+	id   uuid.UUID
+	host string
+
+	mu          sync.Mutex
+	owned       int       // terms under way that are not being handed over
+	gained      time.Time // when the last of them began
+	unreachable int       // relays that cannot reach their sink
+	leaving     int       // hand-overs that nobody has claimed yet
+	promised    map[uuid.UUID]promise
+}
+
+// promise is how many sources another process will own once it has claimed what it was
+// given. What it tells of itself lags behind for a heartbeat or two.
+type promise struct {
+	owned int
+	until time.Time
+}
+
+// NewMember returns a Member with an id of its own.
+func NewMember() *Member {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown" // it is for people to read
+	}
+	if r := []rune(host); len(r) > 255 {
+		host = string(r[:255])
+	}
+	return &Member{id: uuid.New(), host: host, promised: map[uuid.UUID]promise{}}
+}
+
+// ID and Host are those of this process in the tables outbox_relays.
+func (p *Member) ID() uuid.UUID { return p.id }
+func (p *Member) Host() string  { return p.host }
+
+// Owned is how many sources the process owns now.
+func (p *Member) Owned() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owned
+}
+
+// took notes that a term has begun, lost that one has ended without a hand-over.
+func (p *Member) took(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned++
+	p.gained = now
+}
+
+func (p *Member) lost() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned--
+}
+
+// peers returns the others with what was promised to them.
+func (p *Member) peers(others []peer, now time.Time) []peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]peer, len(others))
+	for i, o := range others {
+		if promised, ok := p.promised[o.id]; ok && now.Before(promised.until) {
+			o.owned = max(o.owned, promised.owned)
+		}
+		all[i] = o
+	}
+	return all
+}
+
+// promise notes that heir, which counts as it is in peers, gets one more.
+func (p *Member) promise(heir peer, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, old := range p.promised {
+		if !until.Before(old.until.Add(time.Hour)) {
+			delete(p.promised, id) // of a process that is long gone
+		}
+	}
+	p.promised[heir.id] = promise{owned: heir.owned + 1, until: until}
+}
+
+// give begins a hand-over if the surplus allows one more at a time, and no source was
+// gained since calm: where this process gained, others may have too, and not told yet.
+func (p *Member) give(surplus int, calm time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Half of what is too much at a time: others may be giving to the same newcomer, and
+	// each source stands still for a moment.
+	if p.gained.After(calm) || p.leaving >= max(1, surplus/2) {
+		return false
+	}
+	p.owned--
+	p.leaving++
+	return true
+}
+
+// NoteReach notes that a relay cannot reach its sink any more, or can again. AnyUnreachable
+// makes the others look after theirs.
+func (p *Member) NoteReach(blind bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if blind {
+		p.unreachable++
+	} else {
+		p.unreachable--
+	}
+}
+
+func (p *Member) AnyUnreachable() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unreachable > 0
+}
+
+// evacuate begins a hand-over that is no matter of numbers.
+func (p *Member) evacuate() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned--
+	p.leaving++
+}
+
+// given ends a hand-over: somebody has claimed the source, or nobody wants it.
+func (p *Member) given() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leaving--
+}
