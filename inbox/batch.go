@@ -331,7 +331,8 @@ func (b *batch) parkBlocked(
 
 // blockedKeys returns which of the messages' keys are blocked, as topic, NUL, key, and
 // locks them. That none was when the batch began is no answer once a message is found done: a
-// member that was declared dead may have parked it since, and the next one of its key waits behind it.
+// member that was declared dead may have parked it since, and the next one of its key waits
+// behind it (hazard parked-elsewhere).
 func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (_ map[string]bool, err error) {
 	b.keyBlocked = b.keyBlocked || slices.Contains(fresh, false)
 	if !b.keyBlocked {

@@ -16,6 +16,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
+// Hazard crossed-batches.
 // Streams whose handler updates shared rows in the order of their messages: any two batches of some size deadlock, and
 // run again as they were they deadlock again. Halved they get through. (Before, 390 of 5,940 messages in 194 s.)
 func TestBatchesThatDeadlockAreHalvedAndGetThrough(t *testing.T) {
@@ -78,6 +79,7 @@ func TestBatchesThatDeadlockAreHalvedAndGetThrough(t *testing.T) {
 	}
 }
 
+// Hazard lost-inbox-answer.
 // The COMMIT of a batch has no answer, and a conflict meets it when it is resolved: the batch is one until that is known.
 func TestABatchInDoubtIsNotHalved(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {

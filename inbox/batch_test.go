@@ -49,6 +49,7 @@ func TestHazardTheSameIDTwiceInABatch(t *testing.T) {
 	})
 }
 
+// Hazard copy-in-batch.
 // Ids that look alike to a collation, to a list's syntax or to a character set are different.
 func TestABatchComparesIDsByteByByte(t *testing.T) {
 	ids := []string{
@@ -101,6 +102,7 @@ func TestABatchThatRollsBackIsFreshAgain(t *testing.T) {
 	})
 }
 
+// Hazard crossed-batches.
 // Two batches with the same ids, in opposite orders, at the same time: no deadlock, and each
 // id is fresh in one of them.
 func TestBatchesWithTheSameIDsWaitForOneAnother(t *testing.T) {

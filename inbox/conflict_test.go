@@ -43,6 +43,7 @@ func TestAHandlerWhoseConflictsDoNotEndHasFailed(t *testing.T) {
 	require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Parked, inbox.Applied}, outcomes)
 }
 
+// Hazard crossed-batches.
 // What our own statements meet is never the message's fault, and a conflict that ends begins anew.
 func TestConflictsThatAreNotTheHandlersCountNoAttempt(t *testing.T) {
 	b := onSQLite(t)

@@ -210,6 +210,7 @@ func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
 	require.EqualValues(t, 1, prune(billing, week, 0), "row by row")
 }
 
+// Hazard dropped-day.
 // A copy of an old message is accepted between the look at the rows and the drop of their
 // day, and is delivered once more. The rule: the rows are judged under the lock.
 func TestACopyThatIsAcceptedWhileItsDayIsDroppedIsKept(t *testing.T) {
@@ -254,6 +255,7 @@ func TestACopyThatIsAcceptedWhileItsDayIsDroppedIsKept(t *testing.T) {
 	}
 }
 
+// Hazard dropped-day.
 // Between the two steps: the day is empty, its partition not dropped yet.
 func TestACopyThatIsAcceptedBeforeAnEmptyDayIsDroppedIsKept(t *testing.T) {
 	b, ib, day, _ := oldDay(t, 2)
@@ -331,6 +333,7 @@ func TestADayWhoseMessagesCameTooSoonGetsNoPartition(t *testing.T) {
 	require.Len(t, again, 1)
 }
 
+// Hazard dropped-day.
 // A message's day gets its partition after the message was routed to the default one.
 func TestAMessageWhoseDayIsBeingMadeIsAppliedOnce(t *testing.T) {
 	b := newDailyBench(t)
@@ -358,6 +361,7 @@ func TestAMessageWhoseDayIsBeingMadeIsAppliedOnce(t *testing.T) {
 	require.Equal(t, 1, b.effects(t))
 }
 
+// Hazard recreated-topic.
 // The topic was made anew, and its offsets begin again: what the consumer told of the old one
 // is below nothing of the new.
 func TestWhatWasToldBeforeARowWasAppliedDoesNotCount(t *testing.T) {

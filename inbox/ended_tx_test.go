@@ -75,6 +75,7 @@ func (b bench) endings() map[string][]string {
 	return all
 }
 
+// Hazard ended-transaction.
 // The handler writes one half of its effect, ends the transaction in SQL, and writes the other half outside of it: the
 // id is gone with the first half, or committed with it alone. COMMIT succeeds all the same.
 func TestATransactionThatEndsInSQLIsFoundOut(t *testing.T) {
@@ -99,6 +100,7 @@ func TestATransactionThatEndsInSQLIsFoundOut(t *testing.T) {
 	})
 }
 
+// Hazard ended-transaction.
 // And then it returns an error. Run again, the message would pass for a duplicate with half its effect.
 func TestAnErrorAfterACommitInSQLIsNoAttempt(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
@@ -178,6 +180,7 @@ func (b bench) deadlocked(t *testing.T, ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
+// Hazard ended-transaction.
 // MySQL rolls the victim of a deadlock back, and what the handler writes next is in no transaction.
 func TestADeadlockWhoseErrorIsIgnoredIsFoundOut(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.MariaDB(t)))

@@ -10,6 +10,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
+// Hazard restored-consumer-database.
 // What a late member notes is true, or not noted: an offset never falls, and those of another group or of another topic
 // of the same name stay as they are.
 func TestAGroupsPositionOnlyMovesForwardInItsTopic(t *testing.T) {

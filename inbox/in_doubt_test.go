@@ -15,6 +15,7 @@ import (
 // bothWays of a COMMIT that is lost.
 var bothWays = map[string]faultdb.Fault{"it took effect": faultdb.LoseAnswer(), "it did not": faultdb.LoseRequest()}
 
+// Hazard lost-inbox-answer.
 // A message is parked, and the answer to that COMMIT is lost.
 func TestALostCommitOfAParkIsAPark(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
@@ -35,6 +36,7 @@ func TestALostCommitOfAParkIsAPark(t *testing.T) {
 	})
 }
 
+// Hazard lost-inbox-answer.
 // Taken for applied, the parked one would let the next one of its key overtake it.
 func TestALostCommitOfAParkInABatchHoldsUpItsKey(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {

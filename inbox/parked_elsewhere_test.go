@@ -30,6 +30,7 @@ func (l onLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// Hazard parked-elsewhere.
 // A batch begins while no key stands still. Before it takes its messages, a member that was declared dead
 // wakes and parks the first of them. The batch finds that one done; the next ones of its key wait behind it.
 func TestABatchSeesWhatAnotherMemberParksMeanwhile(t *testing.T) {

@@ -52,6 +52,7 @@ func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
 	})
 }
 
+// Hazard lost-inbox-answer.
 // Where no ids tell that a COMMIT without an answer took effect, the offset does, before the handler runs again: it
 // would meet its own effect.
 func TestAnOffsetTellsThatALostCommitTookEffect(t *testing.T) {
@@ -72,6 +73,7 @@ func TestAnOffsetTellsThatALostCommitTookEffect(t *testing.T) {
 	})
 }
 
+// Hazard attempt-as-done.
 // Attempts are counted before it is known whether the message is to be run; what is done leaves no count behind.
 func TestWhatWasDoneBeforeLeavesNoAttempt(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
@@ -140,6 +142,7 @@ func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
 	}
 }
 
+// Hazard recreated-topic.
 // A member is paused before COMMIT, the topic is made anew, and another member takes the new one: between its claim, which
 // drops the old topic's offset, and by its claim the first one goes on. It must not put the old topic's offset in again: the new
 // one would be read from there.
@@ -168,6 +171,7 @@ func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 	})
 }
 
+// Hazard restored-consumer-database.
 // The database is restored, or fails over to a copy that lags, under a member that holds the partition: what was lost must not
 // be passed over. The next claim begins where the database is.
 func TestADatabaseThatGoesBackEndsItsHolds(t *testing.T) {

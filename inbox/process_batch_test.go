@@ -135,6 +135,7 @@ func TestHazardABatchThatKillsTheProcessIsRunOneByOne(t *testing.T) {
 	})
 }
 
+// Hazard killed-batch.
 // After a crash the broker delivers again what was done but not committed to it, before
 // what killed the process: those duplicates are not the batch that was not finished.
 func TestHazardDuplicatesBeforeTheBatchThatKillsDoNotHideIt(t *testing.T) {
@@ -242,6 +243,7 @@ func TestHazardAMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 	})
 }
 
+// Hazard lost-inbox-answer.
 // A connection lost anywhere costs no attempt, and no effect is lost or doubled.
 func TestAConnectionLostAtAnyPointOfABatchLeavesOneEffect(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {

@@ -199,6 +199,7 @@ func TestPruneSaysWhatIsWrong(t *testing.T) {
 	require.ErrorContains(t, err, "relay migrate up")
 }
 
+// Hazard early-pruning.
 // A parked message that comes again without its row would be parked a second time, and run twice when it is retried.
 func TestTheIDOfAParkedMessageIsKept(t *testing.T) {
 	t.Parallel()

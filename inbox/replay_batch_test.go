@@ -247,6 +247,7 @@ func TestAReplayedHandlerThatRollsBackByItselfHasFailed(t *testing.T) {
 	})
 }
 
+// Hazard ended-transaction.
 // A handler that commits among several messages has committed the effects so far: they must not come twice, and those
 // behind must not be lost.
 func TestAReplayedHandlerThatCommitsAmongSeveralAppliesEachOnce(t *testing.T) {
@@ -314,6 +315,7 @@ type busy struct{}
 func (busy) Error() string { return "database is locked" }
 func (busy) Code() int     { return 5 }
 
+// Hazard interrupted-replay.
 // What an operator asks of a row between its claim and its turn is done.
 func TestARowThatIsDroppedWhileItsKeyIsReplayedIsNotRun(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {

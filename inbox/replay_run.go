@@ -283,7 +283,8 @@ func (b *replayBatch) finish(ctx context.Context, tx *sql.Tx) *failure {
 }
 
 // ended sees to the rows of messages whose handler has ended the transaction in SQL. If it was a COMMIT, the first row is gone and all
-// effects stand, the later ones outside any transaction, so that the other rows must go; if a ROLLBACK, they stay.
+// effects stand, the later ones outside any transaction, so that the other rows must go; if a ROLLBACK, they stay
+// (hazard ended-transaction).
 func (b *replayBatch) ended(ctx context.Context, tx *sql.Tx) *failure {
 	_ = tx.Rollback()
 	there, err := b.ib.store.HasParked(ctx, b.db, b.ib.consumer, b.first)

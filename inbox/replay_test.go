@@ -38,6 +38,7 @@ func (b bench) replayed(t *testing.T, ib *inbox.Inbox) (done int) {
 	}
 }
 
+// Hazard interrupted-replay.
 // Whoever replays a key ends between two of its messages: the next one looks for what was asked for, and
 // must come to the rest.
 func TestAReplayThatEndsBetweenTwoMessagesIsGoneOnWith(t *testing.T) {
@@ -72,6 +73,7 @@ func TestAReplayThatEndsBetweenTwoMessagesIsGoneOnWith(t *testing.T) {
 	})
 }
 
+// Hazard lost-inbox-answer.
 // A connection lost anywhere loses neither a message nor what the operator asked for, and is not blamed on the message.
 func TestAConnectionLostAtAnyPointOfAReplayLosesNothing(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
@@ -93,6 +95,7 @@ func TestAConnectionLostAtAnyPointOfAReplayLosesNothing(t *testing.T) {
 	})
 }
 
+// Hazard interrupted-replay.
 // The handler has the connection cut under it, and then the database is away.
 func TestAnOutageDuringAReplayIsNotTheMessagesFault(t *testing.T) {
 	b := onSQLite(t)

@@ -28,7 +28,7 @@ type unitOfWork struct {
 }
 
 // accept says which of ms are fresh. After a COMMIT without an answer, inDoubt, that is for the database to say
-// where no ids do.
+// where no ids do (hazard lost-inbox-answer).
 func (u *unitOfWork) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) (fresh []bool, err error) {
 	over := u.ib.watch(ctx, u.db, &u.lockWait, "message_id", ms[0].ID, "messages", len(ms), "topic", ms[0].Topic)
 	defer func() { over(err) }()

@@ -80,6 +80,7 @@ func TestApplyMakesTheTablesOnce(t *testing.T) {
 	})
 }
 
+// Hazard two-migrators.
 func TestConcurrentApplyAppliesEachFileOnce(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, concurrentApply)
@@ -189,6 +190,7 @@ func TestTablesGoIntoTheirSchemaWithoutASearchPath(t *testing.T) {
 	}
 }
 
+// Hazard two-migrators.
 func TestAnExpiryFarInTheFutureIsAClockSetBack(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {

@@ -23,7 +23,7 @@ import (
 // taken while goose holds a connection, which never ends when the pool has one (as
 // for SQLite it often does); because it does not quote a schema's name, and compares
 // times of different sessions' zones on MySQL; and because its holder goes on after
-// losing it. Here the version of a file is recorded only while the lock is held: see
+// losing it (hazard two-migrators). Here the version of a file is recorded only while the lock is held: see
 // store.Insert.
 type tableLock struct {
 	db    *sql.DB

@@ -72,6 +72,7 @@ func TestTheLock(t *testing.T) {
 	})
 }
 
+// Hazard two-migrators.
 // The interleaving of store.Insert: a process stops in the middle of its work for
 // longer than the lease, another one takes the lock, the first wakes up.
 func TestAHolderThatLostTheLockRecordsNothing(t *testing.T) {

@@ -67,6 +67,7 @@ func TestWithoutTheSettingNothingIsArchived(t *testing.T) {
 	require.Empty(t, b.archiveOf())
 }
 
+// Hazard archive-order.
 // Rows 3 to 702 are a run that is long enough to be deleted at once, ahead of row 1,
 // which waits for its neighbour. A replay goes by the archive's order: it would bring
 // the first event of the key last.
@@ -192,6 +193,7 @@ func TestAPurgeThatFailsIsToldOnceAndHoldsUpNothing(t *testing.T) {
 	require.Equal(t, 1, log.count("the archive is not purged"))
 }
 
+// Hazard stale-fence.
 func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

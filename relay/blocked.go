@@ -109,7 +109,7 @@ func (q *quarantine) loadBlockedPart(ctx context.Context) error {
 
 // markOvertaken marks the next part of what another policy has parked. The policy skip
 // delivers nothing before all is marked: a later event of a key would be ahead of one that
-// an operator could have sent again without a warning.
+// an operator could have sent again without a warning (hazard unmarked-overtaking).
 func (q *quarantine) markOvertaken(ctx context.Context) error {
 	b := q.keeper.blocked
 	if b.after.Seq > 0 && !b.slowLogged {

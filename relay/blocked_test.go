@@ -136,6 +136,7 @@ func TestTheBlockedKeysAreLoadedOnceWhileTheLeaseLasts(t *testing.T) {
 	})
 }
 
+// Hazard lagging-standby.
 // After a failover to a standby that lags, rows are parked again that were delivered
 // since: their keys are not in the set. There the lease is claimed anew. Here k is parked
 // behind its back.
@@ -167,6 +168,7 @@ SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at 
 	b.exec("DELETE FROM outbox_events WHERE event_key = '" + key + "'")
 }
 
+// Hazard unblock-race.
 // A hash in the set says nothing yet: an innocent key that shares it with a blocked one
 // is delivered. And beyond the bound of the set every key is looked up.
 func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {

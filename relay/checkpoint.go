@@ -75,7 +75,8 @@ func (k *keeper) saveCheckpoint(ctx context.Context) {
 	}
 }
 
-// checkpointIsWrong reports whether the lease row still says what is not true, or of another server.
+// checkpointIsWrong reports whether the lease row still says what is not true, or of another
+// server (hazard proved-ids-come-back).
 func (k *keeper) checkpointIsWrong() bool {
 	k.saving.Lock()
 	defer k.saving.Unlock()

@@ -65,6 +65,7 @@ func newWalked(b *bench) *walked {
 	return w
 }
 
+// Hazard stored-cursor.
 // Two million events were delivered, and an old snapshot keeps their rows in the index. A
 // relay that starts then has no use for a look at them: who ran before has proved that none
 // is left, and has said so in the lease row. 300 rows stand for the two million: what is
@@ -124,6 +125,7 @@ func TestAStartAsksForTheGapOfAForgottenWriterAlone(t *testing.T) {
 	})
 }
 
+// Hazard proved-ids-come-back.
 // While no relay runs the ids go back to 1, as a table that was emptied or restored has it.
 // What the lease row says is proved is not true of the new rows: the sweep that a start
 // begins with finds them, and they are read from the start, in order.
@@ -169,6 +171,7 @@ func TestWhatIsProvedCountsOnTheServerThatSawIt(t *testing.T) {
 	}
 }
 
+// Hazard proved-ids-come-back.
 // Ids came back, so the lease was claimed anew, and the lease row is still to be told. The
 // database fails before: what the row says must not be believed again.
 func TestWhatIsNotTrueAnyMoreIsNotAskedForAfterAnError(t *testing.T) {

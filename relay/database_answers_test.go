@@ -178,6 +178,7 @@ func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
 	require.Equal(t, 1, log.count("delivery resumed"))
 }
 
+// Hazard failed-delete.
 // A trigger keeps the rows from being deleted, and no error says so. They must not be sent
 // again and again.
 func TestRowsThatOutliveTheirDeleteAreNotSentAgain(t *testing.T) {

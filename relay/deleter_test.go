@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
+// Hazard range-delete.
 // A delete names each delivered row once, and its runs hold nothing but delivered rows.
 func TestADeletionNamesTheDeliveredRowsAndNoOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -89,6 +89,7 @@ func moved(t *testing.T, st store, sink Sink, mode Mode) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
+// Hazard lagging-standby.
 // The standby has k1 to k3, as they were before they were sent. On the primary they are sent
 // and deleted, the position in the manifests is behind them, and so it goes with k4 and k5,
 // of which the standby never hears. The position in memory must not be used there, and not
@@ -140,6 +141,7 @@ func TestALiveRelayThatIsMovedToALaggingStandbySendsNothingTwice(t *testing.T) {
 	})
 }
 
+// Hazard lagging-standby.
 // At least once, too, what is on its way when the server changes is waited for, and deleted
 // on the new one: a restart of the database alone repeats nothing.
 func TestWhatIsOnItsWayWhenTheServerChangesIsNotSentAgain(t *testing.T) {

@@ -39,6 +39,7 @@ func (a *awake) last() (ids, named int64) {
 	return a.ids, a.named
 }
 
+// Hazard busy-writer.
 // A writer is open for long and at work, while others roll back: each id that they burn may
 // be its own, for all that anybody can see. In time the gaps are merged over all that was
 // deleted since, and its open transaction keeps those rows. No read walks over them while it

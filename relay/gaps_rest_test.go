@@ -62,6 +62,7 @@ func (b *bench) burn(n int) {
 	}
 }
 
+// Hazard forgotten-writer.
 // A writer takes an id and is forgotten, its transaction open. Others commit and roll
 // back. Each id that was burnt is a gap, and the forgotten writer was open when it was
 // first seen; but it has done nothing since before the id was given out. So its own id
@@ -96,6 +97,7 @@ func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 	})
 }
 
+// Hazard forgotten-writer.
 // The forgotten writer wakes: it takes an id after it was seen at rest, and rests again
 // until the id's gap was looked at. It may fill the gap: at the look it had executed
 // something since the id was given out.

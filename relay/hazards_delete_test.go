@@ -231,6 +231,7 @@ func (d *deleting) Delete(ctx context.Context, l dialect.Lease, what dialect.Del
 	return n, err
 }
 
+// Hazard failed-delete.
 // A delivered row was deleted by hand: the term ends, and Run with it. What the session had
 // delivered and not deleted yet is deleted now; the next owner would send it again.
 func TestARunThatEndsWithItsTurnDeletesWhatWasDelivered(t *testing.T) {

@@ -80,7 +80,7 @@ func (k *keeper) endIfLost(err error) error {
 func (k *keeper) trust(began time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	// The margin is for what is on its way when the time is up.
+	// The margin is for what is on its way when the time is up (hazard paused-owner).
 	k.until = began.Add(k.ttl - k.ttl/5)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// Somebody may lock a delivered row and forget it: SELECT … FOR UPDATE in a session that
+// Somebody may lock a delivered row and forget it (hazard locked-row): SELECT … FOR UPDATE in a session that
 // stays open. A delete that names the row with others would wait with all of them, and
 // what is delivered and not deleted would fill the bound on rows in flight. So a
 // delete waits for a short time only; then it is halved until the locked rows are alone.

@@ -24,6 +24,7 @@ func (b *bench) lock() (release func()) {
 	return func() { require.NoError(b.t, tx.Rollback()) }
 }
 
+// Hazard locked-row.
 // A session locks one row and forgets it. The row is delivered; its delete is set aside,
 // and the others are deleted, far more than may be in flight. An outage ends the sink's
 // session: the next one must know the row that is still there, or it would send it again.
@@ -67,6 +68,7 @@ func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
 	require.Equal(t, numbered("k", 120), b.sink.values(), "each is sent once, and in order")
 }
 
+// Hazard locked-row.
 // The same in exactly-once mode, where a new session and a new relay begin with the delete of
 // what the manifests name, the locked row too. They stood until the lock was gone.
 func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
@@ -103,6 +105,7 @@ func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
 	})
 }
 
+// Hazard locked-row.
 // A row that is to be parked behind another of its key is locked. The move waited for it with
 // the lease row locked, until the lease was lost, again and again.
 func TestALockedRowThatIsToBeParkedHoldsUpNoOther(t *testing.T) {
@@ -138,6 +141,7 @@ type lockTimeout struct{}
 func (lockTimeout) Error() string    { return "canceling statement due to lock timeout" }
 func (lockTimeout) SQLState() string { return "55P03" }
 
+// Hazard locked-row.
 func TestASearchForLockedRowsLeavesTheLockedOnesOnly(t *testing.T) {
 	rows := make([]int, 1000)
 	for i := range rows {

@@ -64,6 +64,7 @@ func (m *marking) Overtake(ctx context.Context, l dialect.Lease, after int64) (i
 	return m.store.Overtake(ctx, l, after)
 }
 
+// Hazard unmarked-overtaking.
 // The marks are made in parts. k2 is not delivered while k1 may be unmarked: a crash in
 // between would leave an event that has been overtaken, and does not say so.
 func TestUnderSkipNothingIsDeliveredBeforeAllMarksAreMade(t *testing.T) {

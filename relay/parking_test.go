@@ -238,6 +238,7 @@ func (s *answerless) Unpark(ctx context.Context, l dialect.Lease, rows []dialect
 	return s.store.Unpark(ctx, l, rows)
 }
 
+// Hazard lost-parking-answer.
 // A row was parked and the answer was lost. Were the key taken for free, the next event
 // of it would be delivered before the parked one.
 func TestAMoveWhoseAnswerWasLostBlocksItsKeyAllTheSame(t *testing.T) {

@@ -34,6 +34,7 @@ func (b *bench) prepare(value string) (end func()) {
 	return func() { b.exec(commit + name) }
 }
 
+// Hazard prepared-transaction.
 // A transaction is prepared, and whoever should end it does not for long: no session has it.
 // Others commit and roll back, and are delivered; a relay stops, and another starts. It asks
 // for the one id, commits at last, and comes before a later event of its key.

@@ -25,6 +25,7 @@ func (s *unparksLate) Unpark(ctx context.Context, l dialect.Lease, rows []dialec
 	return s.store.Unpark(ctx, l, rows)
 }
 
+// Hazard late-retry-delete.
 // Parked rows are sent again, and the database fails whenever they are to be deleted. They
 // were in flight for the rest of the session then, also when they were gone at last: 30 of
 // them filled a window of 20, and nothing was read any more.

@@ -104,6 +104,7 @@ func (c *coming) Replayable(ctx context.Context, limit int, take func(*dialect.P
 	return c.store.Replayable(ctx, limit, take)
 }
 
+// Hazard unblock-race.
 // A key whose events keep coming is caught up with: what comes is parked behind the rest, so
 // the rounds of a replay have to grow past what comes in between, and nothing may be read
 // between the replay of the last parked rows and the unblocking.

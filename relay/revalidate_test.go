@@ -58,6 +58,7 @@ func newOutdated(b *bench, topics ...string) *outdated {
 	return o
 }
 
+// Hazard answer-before-retry.
 // Interleaving: the sink asked for the topic and was told that it is missing; the topic is
 // created; the operator has its events sent again. What the sink knows is older than the wish.
 func TestARetryRightAfterTheTopicWasCreatedIsDelivered(t *testing.T) {

@@ -173,6 +173,7 @@ func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 	require.Equal(t, 1, log.count("delivery resumed"))
 }
 
+// Hazard paused-mover.
 // What is taken for a lost lease ends the term, and the next one moves.
 func TestAMoverThatLostItsLeaseEndsTheTurn(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
@@ -262,6 +263,7 @@ func (s *timedMoves) MoveDue(_ context.Context, _ dialect.Lease, limit int) (int
 	return limit, time.Millisecond, nil
 }
 
+// Hazard cancel-race.
 // The model: 1,000 events are scheduled for the next seconds while three relays take
 // over from one another, and others are cancelled or nearly so. Then
 //

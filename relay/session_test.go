@@ -48,6 +48,7 @@ func (g *keyGates) Deliver(_ context.Context, records []*Record) {
 	}
 }
 
+// Hazard left-out-record.
 // Records of a batch are sent one at a time; the first is refused, and so the others are
 // left out although the head has passed them. Nobody has told the reader to stop yet: a
 // further read would find a later record of a key that was left out, and deliver it.
@@ -95,6 +96,7 @@ type closing struct {
 
 func (c *closing) Close() { c.Session.Close(); c.closed.Add(1) }
 
+// Hazard failed-delete.
 // The sink and the deletes fail together, for longer than a session waits for its deletes,
 // while the lease holds. A new session would read what was delivered, and send it again.
 func TestADeleteThatFailsThroughAnOutageOfTheSinkCausesNoDuplicate(t *testing.T) {
@@ -238,6 +240,7 @@ func mergedGap(first, last int64) gaps.Set {
 	return set
 }
 
+// Hazard cut-read.
 // A read that is cut short above the head has shown all of its gaps. Under a steady backlog
 // every read is cut: a gap over millions of deleted rows would be asked for, and stepped
 // over, in each of them.
@@ -254,6 +257,7 @@ func TestAReadThatIsCutAboveTheHeadForgetsDeadGaps(t *testing.T) {
 	require.Equal(t, int64(9), s.cursor.head)
 }
 
+// Hazard cut-read.
 // Gaps that are proved dead are forgotten after a read that has asked for all of them. One
 // that was cut short has not: what their writers committed at last is yet to be read.
 func TestACutReadForgetsNoGap(t *testing.T) {
@@ -295,6 +299,7 @@ func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
 	}
 }
 
+// Hazard paused-owner.
 // A delete that removes fewer rows than it named has lost its lease, or it has not: which,
 // is asked before anything else. Whoever reads from the start instead goes on publishing
 // for as long as it trusts its clock, beside the new owner.

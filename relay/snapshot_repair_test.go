@@ -29,6 +29,7 @@ func (h hiding) Read(ctx context.Context, q dialect.ReadQuery, visit func(*diale
 	})
 }
 
+// Hazard inconsistent-snapshot.
 // What a torn read is mended with must reach each row of the key that comes before, or the
 // later rows are dropped again and read next time.
 func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {

@@ -19,10 +19,10 @@ import (
 // own, and rests for much longer than it took.
 //
 // It is no read in the sense of hazard read-during-delete. What it compares rows with is a copy
-// from before its statement: a row at or below that head which the statement shows had not been
-// deleted when the copy was made, so it was in flight then, or in a gap, or no read asks for
-// it. Whatever is delivered and deleted since makes no difference, and ids need not stay in
-// flight until the sweep has ended.
+// (hazard sweep-during-delete) from before its statement: a row at or below that head which the
+// statement shows had not been deleted when the copy was made, so it was in flight then, or in
+// a gap, or no read asks for it. Whatever is delivered and deleted since makes no difference,
+// and ids need not stay in flight until the sweep has ended.
 type sweep struct {
 	head int64
 	gaps []dialect.Range

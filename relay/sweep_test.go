@@ -50,6 +50,7 @@ func (s *slowSweeps) Read(ctx context.Context, q dialect.ReadQuery, visit func(*
 	return s.store.Read(ctx, q, visit)
 }
 
+// Hazard sweep-during-delete.
 // A sweep's statement shows five rows that are on their way, and takes long. Meanwhile
 // these are acknowledged and deleted, and many times as many as may be in flight are
 // read and delivered. Then the sweep compares its rows with what was in flight when its
@@ -91,6 +92,7 @@ func (s *failingSweeps) Below(context.Context, int64, int, func(dialect.Event) b
 	return errMem
 }
 
+// Hazard sweep-during-delete.
 // A sweep that fails is tried again, and nothing else stops for it.
 func TestASweepThatFailsStopsNothing(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.SQLite(t))

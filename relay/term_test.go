@@ -15,6 +15,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
+// Hazard rejected-batch.
 // A sink's error names a batch: of 60 records it refuses the 20th, and blames all that
 // follow. Only the row that is refused alone may be named.
 func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
@@ -133,6 +134,7 @@ func (hanging) Renew(ctx context.Context, _ dialect.Lease, _ time.Duration) erro
 	return ctx.Err()
 }
 
+// Hazard paused-owner.
 func TestALeaseThatCannotBeRenewedEndsTheTurnBeforeItExpires(t *testing.T) {
 	began := time.Now()
 	ttl := 500 * time.Millisecond
@@ -143,6 +145,7 @@ func TestALeaseThatCannotBeRenewedEndsTheTurnBeforeItExpires(t *testing.T) {
 	require.False(t, k.valid())
 }
 
+// Hazard paused-owner.
 func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
 	b := newBench(t, db)

@@ -102,6 +102,7 @@ func TestARelayThatIsShutOutOnceGoesOn(t *testing.T) {
 	require.Equal(t, []string{"k1", "k2"}, b.broker.values())
 }
 
+// Hazard cloned-database.
 // A successor shuts its predecessor out, as it should: that is no second database.
 func TestToBeShutOutByASuccessorIsNoReasonToStop(t *testing.T) {
 	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))

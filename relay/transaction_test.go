@@ -183,6 +183,7 @@ func TestOnlyTheRowWithTheEventThatWasSentIsDeleted(t *testing.T) {
 	})
 }
 
+// Hazard replayed-event.
 // A replayed event was sent out of outbox_parked, and the crash came before its delete
 // there.
 func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {

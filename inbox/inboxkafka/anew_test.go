@@ -30,6 +30,7 @@ func eachKafka(t *testing.T, fn func(t *testing.T, brokers []string, byName bool
 	t.Run("Kafka 4", func(t *testing.T) { fn(t, strings.Split(dbtest.Kafka(t), ","), false) })
 }
 
+// Hazard recreated-topic.
 // A topic is deleted and made anew while its messages wait in the consumer's buffer. The interleaving:
 //
 //  1. The buffer is full, so that nothing is fetched, and the client does not learn of what follows.

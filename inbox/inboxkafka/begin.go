@@ -102,7 +102,7 @@ func (p *partition) begin(at int64) {
 
 // checkPruned refuses to begin where the inbox has forgotten what it knew: it has ids of a partition, and there
 // are messages before the first of them. Those were handled by a group that has expired or had another name, and
-// what was pruned would be applied again.
+// what was pruned would be applied again (hazard expired-group).
 func (m *member) checkPruned(ctx context.Context, begin map[string]map[int32]kgo.Offset) error {
 	lowest, err := m.lowest(ctx)
 	if err != nil || len(lowest) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
+// Hazard expired-group.
 // A group that expires while its consumer is down begins at the start of the log, if the database was written by an
 // older build and remembers nothing of it. What the inbox has pruned would be applied again.
 func TestAGroupWithoutAnOffsetDoesNotBeginBeforeWhatIsKnown(t *testing.T) {
@@ -100,6 +101,7 @@ func TestAPartitionThatIsAddedBeginsAtItsStart(t *testing.T) {
 	r.end(t)
 }
 
+// Hazard expired-group.
 // Where a group begins is committed before it has handled anything: a member that is gone before its
 // first commit leaves no doubt, and with Latest nothing that came meanwhile is passed over.
 func TestAGroupBeginsWhereItsFirstMemberDid(t *testing.T) {
@@ -118,6 +120,7 @@ func TestAGroupBeginsWhereItsFirstMemberDid(t *testing.T) {
 	})
 }
 
+// Hazard copy-at-new-offset.
 // A member that was killed before Kafka knew of its last commit has left ids behind that count: to do
 // without them needs a position of the database.
 func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
@@ -151,6 +154,7 @@ func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
 	r.end(t)
 }
 
+// Hazard recreated-topic.
 // The database says that all below its position is done. A log that was cut has others there: they are not taken for
 // handled.
 func TestAPositionBehindTheLogsEndIsRefused(t *testing.T) {

@@ -39,6 +39,7 @@ func TestTheLastCommitIsMadeAtTheEnd(t *testing.T) {
 	})
 }
 
+// Hazard rebalance-during-poll.
 // The group knows how far a partition has come before the next member gets it. In this mode
 // the committer tells it every few seconds only, and so is not what does it here.
 func TestTheLastCommitOfAPartitionIsMadeBeforeItMoves(t *testing.T) {

@@ -44,6 +44,7 @@ func unconnected(t *testing.T, cfg Config) *member {
 	return m
 }
 
+// Hazard rebalance-during-poll.
 // Were a rebalance let in between a poll and the handing over of what it brought, records that were fetched
 // for an earlier assignment would be taken for the start of the next one, and their offsets for done.
 func TestWhatWasPolledIsOursUntilItIsHandedOver(t *testing.T) {

@@ -42,7 +42,8 @@ const (
 //
 // Anything else has no id: give DecodeDebezium, HeaderID or a Decoder of your own. A header
 // that is merely called `id` is not taken for one: many producers put the id of a customer or an
-// order there, and all changes of that customer but the first would be dropped as duplicates.
+// order there, and all changes of that customer but the first would be dropped as duplicates
+// (hazard wrong-id-header).
 func Decode(r *kgo.Record) (inbox.Message, error) {
 	headers := headersOf(r)
 	contentType := mediaType(headers[headerContentType])

@@ -18,6 +18,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
+// Hazard recreated-topic.
 // franz-go asks for a topic by the id that it had when it began, and a consumer would stand still.
 func TestATopicThatIsMadeAnewUnderAConsumerEndsIt(t *testing.T) {
 	eachMode(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
@@ -46,6 +47,7 @@ func fakeWorld(t *testing.T, opts ...kfake.Opt) (world, *kfake.Cluster) {
 	return w, cluster
 }
 
+// Hazard recreated-topic.
 // Brokers before 2.8 know topics by name alone: the log under a member is another all of a sudden,
 // and its first messages have offsets that the database holds for done.
 func TestALogThatIsCutUnderAMemberEndsIt(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Hazard rebalance-during-poll.
 // A partition is given up when nothing of it is under way any more, and not before: its next owner
 // may begin in that moment. Its handler has the time of Grace while the partition is still ours,
 // and none when it is not.

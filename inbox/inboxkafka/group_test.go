@@ -19,6 +19,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
+// Hazard rebalance-during-poll.
 // A second member joins while the first is in the middle of handlers: each of them
 // finishes before its partition moves, and nothing is applied twice.
 func TestARevokedPartitionFinishesItsHandlerFirst(t *testing.T) {

@@ -26,6 +26,7 @@ func eachMode(t *testing.T, fn func(t *testing.T, db dbtest.Database, mode inbox
 	}
 }
 
+// Hazard ended-transaction.
 // A handler that ends its transaction ends Run, with the reason, at the first message. Whichever way
 // it did, the message takes effect once when the handler is mended.
 func TestAHandlerThatEndsTheTransactionEndsRun(t *testing.T) {
@@ -96,6 +97,7 @@ func TestOneConsumerNameHasOneSetOfTables(t *testing.T) {
 	})
 }
 
+// Hazard two-groups.
 // Two processes do not know of each other but by the group: half of the messages would be done
 // by the one inbox, and half by the other.
 func TestOneGroupHasOneInboxInAllProcesses(t *testing.T) {

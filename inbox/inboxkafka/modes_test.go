@@ -17,6 +17,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
+// Hazard copy-at-new-offset.
 // In each mode: in order, once, duplicates at new offsets included, and a clean stop that
 // the next member goes on from.
 func TestEachModeAppliesAMessageOnce(t *testing.T) {
@@ -146,6 +147,7 @@ func TestABatchHandlerGetsManyMessages(t *testing.T) {
 	require.Less(t, calls.Load(), int64(50))
 }
 
+// Hazard two-groups.
 // Offsets of another consumer would say of its work that it is done here.
 func TestAGroupOfAnotherInboxIsRefused(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t), 1)

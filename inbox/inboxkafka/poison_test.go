@@ -96,6 +96,7 @@ func (w world) hugeFor(t *testing.T) []byte {
 	return bytes.Repeat([]byte("x"), size)
 }
 
+// Hazard killed-batch.
 // Issue 5's poison, in each mode and on each server: a message that panics, one that fails, one that
 // kills the process, one that cannot be decoded, one over any size. Each is parked with a reason that
 // the command line shows, attempts are counted when they begin, and what is around them takes effect once.

@@ -16,9 +16,9 @@ import (
 // partitions are assigned, because Kafka alone does not tell that
 //
 //   - the database was restored to an earlier state: the group's offset is ahead of what it knows, and the messages
-//     between would never be applied;
+//     between would never be applied (hazard restored-consumer-database);
 //   - the topic was made anew: the offset, which brokers before Kafka 4.1 keep by the topic's name, is that of another log;
-//   - another group reads the topic for the same consumer: each message is applied in one of them only.
+//   - another group reads the topic for the same consumer: each message is applied in one of them only (hazard two-groups).
 //
 // The note of how far a partition has come is committed before the offset goes to Kafka. So Kafka's is never ahead
 // of it, whoever dies between the two.

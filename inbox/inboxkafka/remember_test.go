@@ -52,6 +52,7 @@ func (w world) restore(t *testing.T) {
 	w.exec(t, "INSERT INTO inbox_offsets SELECT * FROM saved_inbox_offsets")
 }
 
+// Hazard restored-consumer-database.
 // The database is restored to an earlier state, and the group's offset is ahead of what it knows. Where the offset
 // lives in Kafka, Run says so, with the command; where it lives in the database, all is applied again by itself.
 func TestARestoredDatabaseLosesNoEffects(t *testing.T) {
@@ -110,6 +111,7 @@ func (w world) doctor(t *testing.T) (found []doctor.Finding) {
 	return found
 }
 
+// Hazard restored-consumer-database.
 // The backup is of a time before the consumer began, or another database takes its place: the database knows nothing, and
 // the mark beside the group's offset says that a consumer of this name had noted it in its database.
 func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
@@ -138,6 +140,7 @@ func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 	})
 }
 
+// Hazard restored-consumer-database.
 // The database goes back under a member that runs: it is restored, or fails over to a copy that lags. What was lost is not
 // passed over, and Kafka's offset stays.
 func TestADatabaseThatGoesBackEndsAMember(t *testing.T) {
@@ -188,6 +191,7 @@ func TestAGroupThatWasSetForwardNeedsConsent(t *testing.T) {
 	})
 }
 
+// Hazard two-groups.
 // Two groups of one consumer would each apply a part of the messages. The second is refused, in any process, until it
 // is said to be the first under another name; then the first is.
 func TestASecondGroupOfAConsumerIsRefused(t *testing.T) {
@@ -216,6 +220,7 @@ func TestASecondGroupOfAConsumerIsRefused(t *testing.T) {
 	})
 }
 
+// Hazard two-groups.
 // A group that has taken the consumer over while the old one works ends that: it commits nothing of what is not noted.
 func TestAGroupThatIsTakenOverWhileItRunsEnds(t *testing.T) {
 	w := newWorld(t, dbtest.PostgreSQL(t), 1)
@@ -230,6 +235,7 @@ func TestAGroupThatIsTakenOverWhileItRunsEnds(t *testing.T) {
 	require.EqualValues(t, 1, w.committed(t))
 }
 
+// Hazard expired-group.
 // An expired group goes on behind what the database says is done, and what was pruned of it is not applied again.
 func TestAGroupThatHasExpiredGoesOnWhereItWas(t *testing.T) {
 	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
@@ -248,6 +254,7 @@ func TestAGroupThatHasExpiredGoesOnWhereItWas(t *testing.T) {
 	})
 }
 
+// Hazard restored-consumer-database.
 // The note is first: while it cannot be written, Kafka's offset stays where it is, and what comes is applied.
 func TestNoOffsetIsCommittedThatTheDatabaseDoesNotKnow(t *testing.T) {
 	w := newWorld(t, dbtest.PostgreSQL(t), 1)

@@ -13,6 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
+// Hazard early-pruning.
 // A row may go when the group will not read its message, nor a copy near it, again. The
 // commits of this test lie far beyond the margin on one partition, and nowhere on another.
 func TestRunPrunesWhatTheGroupWillNotReadAgain(t *testing.T) {

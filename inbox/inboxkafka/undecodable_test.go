@@ -75,6 +75,7 @@ func TestAfterOneThatCanBeDecodedAllOthersAreParked(t *testing.T) {
 	require.Equal(t, 150, w.count(t, "SELECT count(*) FROM inbox_parked"))
 }
 
+// Hazard wrong-id-header.
 // Five changes of one customer, whose producer has the customer's id in a header `id`: taken for the message's, the
 // second to the fifth would be duplicates of the first.
 func TestAHeaderIDThatIsNotTheMessagesDropsNothing(t *testing.T) {

@@ -82,6 +82,7 @@ func testClocksMayDifferByTheMargin(t *testing.T, db dbtest.Database, r *replica
 	require.Equal(t, int64(1), tidy(t, db, r, replica.TidyOptions{Margin: time.Second}).Removed)
 }
 
+// Hazard resurrected-row.
 // A DELETE that waits for a row looks at its outer condition again, not at the subquery.
 func TestATombstoneThatIsMadeAnewIsNotPruned(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,8 @@ import (
 //  2. Under a lock of the whole table an empty partition is dropped; nothing is read.
 //
 // Were the rows judged without the lock, a copy of an old message could be accepted between
-// the look and the TRUNCATE: its row, minutes old, would be lost, and the next copy applied again.
+// the look and the TRUNCATE: its row, minutes old, would be lost, and the next copy applied
+// again (hazard dropped-day).
 type InboxDays struct {
 	names       Names
 	lockTimeout time.Duration

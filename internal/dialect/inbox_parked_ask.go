@@ -245,7 +245,8 @@ func (a *inboxAsking) behind(e InboxParkedEntry, first int64, state string) erro
 }
 
 // byFilter takes keys whole, so that nothing is out of order. It is one statement: were the
-// first rows of a key dropped before the others are marked, the consumer would run the others.
+// first rows of a key dropped before the others are marked, the consumer would run the others
+// (hazard dropped-head).
 func (a *inboxAsking) byFilter(ctx context.Context, tx *sql.Tx) (answer ParkedAnswer, err error) {
 	w := inboxChosen(a.names, a.ask.Filter)
 	if err := tx.QueryRowContext(ctx, a.names.Expand("SELECT EXISTS (SELECT 1 FROM {inbox_parked}")+w.sql()+")", w.args...).Scan(&answer.Found); err != nil || !answer.Found {

@@ -238,6 +238,7 @@ func TestADropKeepsItsReasonBeforeTheError(t *testing.T) {
 	})
 }
 
+// Hazard dropped-head.
 // Were the first rows dropped while the others are not marked yet, their followers would
 // be sent. Here the second of two statements fails.
 func TestADropOfManyRowsMarksTheFirstOnesLast(t *testing.T) {

@@ -221,6 +221,7 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 	})
 }
 
+// Hazard dropped-head.
 // The rows that it waited for were deleted by hand, or went while the parking was on
 // its way: nothing would release it any more.
 func TestABlockedRowWithNothingBeforeItIsReleasedAtOnce(t *testing.T) {

@@ -176,7 +176,7 @@ func (q *query) where(table string, s Selection) {
 // two events is newer.
 //
 // It takes the locks of StrictKeyOrder first, whether the writers do or not, so that a
-// replay comes before or after a writer's transaction and not in the middle of it.
+// replay comes before or after a writer's transaction and not in the middle of it (hazard move-beside-writer).
 func (r *Relay) PutBack(ctx context.Context, rows []Archived, newIDs bool) (n int64, err error) {
 	if len(rows) == 0 {
 		return 0, nil

@@ -152,6 +152,7 @@ func withoutEventID(rows []string) []string {
 	return rows
 }
 
+// Hazard move-beside-writer.
 // A writer that uses StrictKeyOrder has written an event of the key, and its transaction
 // is open: what is put back comes after it, or it would come in the middle.
 func TestPuttingBackWaitsForAWriterOfTheKey(t *testing.T) {

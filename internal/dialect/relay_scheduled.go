@@ -17,15 +17,15 @@ import (
 // Rows of a key are moved in the order of (deliver_at, seq). So a row that cannot be
 // moved now holds up the later ones of its key:
 //
-//   - it is locked by a transaction that cancels it, and that may roll back;
+//   - it is locked by a transaction that cancels it, and that may roll back (hazard cancel-race);
 //   - its key is locked by a writer with StrictKeyOrder, whose events are not
-//     committed yet. A row moved past it would be delivered first.
+//     committed yet. A row moved past it would be delivered first (hazard move-beside-writer).
 //
 // Nobody is waited for. Both kinds of holders are applications, and may take as long as
 // they like; and one that holds a key's lock and then cancels an event of the same batch
 // would wait for us while we wait for it. What is locked is left out, with its keys.
 //
-// The lease row is locked last, and not first as in Fenced. That fences as well, for
+// The lease row is locked last, and not first as in Fenced (hazard paused-mover). That fences as well, for
 // the transaction commits under that lock or not at all. A claim comes before the lock,
 // and then the lease is found lost and everything is taken back; or it waits for the
 // commit. And the lock is held for the time of a commit only. Held from the start,

@@ -38,6 +38,7 @@ func eachWithLocks(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
 	}
 }
 
+// Hazard move-beside-writer.
 // A writer with StrictKeyOrder has written an event of k and not committed. A scheduled
 // event of k that were moved now would be seen, and delivered, before that one.
 func TestAKeyThatAWriterHasLockedIsPassedOver(t *testing.T) {
@@ -65,6 +66,7 @@ func TestAKeyThatAWriterHasLockedIsPassedOver(t *testing.T) {
 	})
 }
 
+// Hazard move-beside-writer.
 // The other way round: a writer of the key waits until the move has committed.
 func TestAMoveHoldsTheLocksOfItsKeys(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
@@ -132,6 +134,7 @@ WHERE db = database() AND id <> connection_id() AND time_ms > 100 AND info LIKE 
 	return n
 }
 
+// Hazard cancel-race.
 // Row a1 is locked by a Cancel that may yet roll back; a0 and a2 are of the same key.
 func TestARowThatIsBeingCancelledHoldsUpItsKeyAlone(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
@@ -194,6 +197,7 @@ func TestACancelThatMeetsAMoveComesTooLate(t *testing.T) {
 	})
 }
 
+// Hazard paused-mover.
 // The zombie has copied the row when its successor claims and moves the row too. It
 // must not commit: the row would be there twice.
 func TestALeaseThatIsLostDuringAMoveTakesItBack(t *testing.T) {
@@ -221,6 +225,7 @@ func TestALeaseThatIsLostDuringAMoveTakesItBack(t *testing.T) {
 	})
 }
 
+// Hazard paused-mover.
 // Between the look at the lease and the commit no successor comes in.
 func TestAClaimWaitsForAMoveThatIsAboutToCommit(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
@@ -252,6 +257,7 @@ func TestAClaimWaitsForAMoveThatIsAboutToCommit(t *testing.T) {
 	})
 }
 
+// Hazard paused-mover.
 // Somebody alters outbox_events: the INSERT waits for as long as that takes. With the lease row
 // locked meanwhile, no renewal would come through.
 func TestRenewalsDoNotWaitForAMove(t *testing.T) {
@@ -287,6 +293,7 @@ func TestRenewalsDoNotWaitForAMove(t *testing.T) {
 	})
 }
 
+// Hazard move-beside-writer.
 // Applications schedule, cancel, and hold keys for their whole transaction, in the order
 // that deadlocks with a mover that waits. None of them may see an error.
 func TestMovingNeverFailsAnApplication(t *testing.T) {

@@ -55,6 +55,7 @@ func count(t *testing.T, db dbtest.Database, query string) (n int) {
 	return n
 }
 
+// Hazard split-chunk.
 // A run is interrupted after a chunk; rows change, come and go on both sides of it; one
 // row was deleted before it began, its event lost. Everything arrives backwards and twice.
 func TestAReplicaThatABackfillMadeIsTheSource(t *testing.T) {
@@ -122,6 +123,7 @@ func apply(t *testing.T, db dbtest.Database, r *replica.Replica, changes ...repl
 	require.NoError(t, tx.Commit())
 }
 
+// Hazard two-backfills.
 // Two processes of one name: the second to come to a chunk is told, and sends nothing.
 func TestTwoProcessesDoNotSendAChunkTwice(t *testing.T) {
 	t.Parallel()

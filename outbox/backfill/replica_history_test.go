@@ -13,6 +13,7 @@ import (
 	"github.com/postroom/postroom/outbox/backfill"
 )
 
+// Hazard resurrected-row.
 // The source's rows change, come and go in two sessions while a backfill runs, which is
 // cut off and run again. What the outbox holds is delivered in any order, and half of it
 // twice: a third of all deliveries are copies. At the end Compare finds the two equal, and then what the test plants.

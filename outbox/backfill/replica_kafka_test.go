@@ -35,6 +35,7 @@ const (
 	copiesAtOnce = 2000
 )
 
+// Hazard resurrected-row.
 // The whole way, on real servers: rows that change, come and go on PostgreSQL while a
 // backfill runs, is cut off, and is gone on with by the command; a relay; Kafka; a consumer
 // that keeps the replica on MariaDB. Half of what the relay sends is there again later, in

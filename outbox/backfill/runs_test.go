@@ -16,6 +16,7 @@ import (
 	"github.com/postroom/postroom/outbox/backfill"
 )
 
+// Hazard two-backfills.
 // A replica takes the higher id for the newer run: with a lower one, rows that only the
 // older run had are not removed.
 func TestALaterRunHasAHigherID(t *testing.T) {
@@ -86,6 +87,7 @@ func TestAnAbandonedRunSendsNoMarker(t *testing.T) {
 	})
 }
 
+// Hazard two-backfills.
 // Two processes begin a run at the same time: the second waits for the first's row.
 func TestOfTwoFirstRunsOneIsTold(t *testing.T) {
 	t.Parallel()

@@ -100,6 +100,7 @@ func TestSASLIsUsedByCheckAndByEverySession(t *testing.T) {
 	}
 }
 
+// Hazard stale-metadata.
 // A password that has been changed says nothing about the records: they wait, or fail as
 // in any outage.
 func TestFailedAuthenticationIsAnOutage(t *testing.T) {

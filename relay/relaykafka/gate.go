@@ -6,9 +6,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The gate. A session promises that once a record failed, no later record of its key
-// is published. A flag that the failure's promise sets is not enough, because
-// kgo runs promises in a queue of their own:
+// The gate, against hazard queued-failure. A session promises that once a record failed, no
+// later record of its key is published. A flag that the failure's promise sets is not enough,
+// because kgo runs promises in a queue of their own:
 //
 //	broker answers: batch with r1 (key k) refused
 //	kgo fails the batch, queues r1's promise behind the promises of other partitions

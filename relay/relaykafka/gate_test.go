@@ -19,6 +19,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
+// Hazard queued-failure.
 // The interleaving of gate.go, forced: the promise of the refused record is kept waiting
 // behind another partition's while the next record of its key is delivered.
 func TestNoRecordOvertakesARefusedOneWhosePromiseIsStillQueued(t *testing.T) {
@@ -36,6 +37,7 @@ func TestNoRecordOvertakesARefusedOneWhosePromiseIsStillQueued(t *testing.T) {
 	require.Empty(t, consume(t, "refused", scene.cluster.ListenAddrs()...))
 }
 
+// Hazard queued-failure.
 // The naive gate is a flag that the failure's promise sets. It lets the record through:
 // if this test fails, franz-go has changed, and gate.go can be simpler.
 func TestANaiveGateLetsARecordOvertake(t *testing.T) {

@@ -89,7 +89,7 @@ func (j *judge) existing(topics []*verdict, began time.Time) []*verdict {
 }
 
 // answered ends the wait of await, unless the topic was doubted after the question began: that
-// answer may be older than the doubt, and attend asks once more. It needs j.mu.
+// answer may be older than the doubt, and attend asks once more (hazard answer-before-retry). It needs j.mu.
 func (v *verdict) answered(began time.Time) {
 	v.askedAt = time.Now()
 	if v.unanswered != nil && !v.doubted.After(began) {

@@ -196,6 +196,7 @@ func TestWithoutDescribeConfigsTheBrokerJudges(t *testing.T) {
 	require.Len(t, log.with("DescribeConfigs"), 1)
 }
 
+// Hazard compacted-topic.
 func TestACompactedTopicIsWarnedOfOnce(t *testing.T) {
 	cluster := fakeKafka(t)
 	require.NoError(t, cluster.CreateTopic("state", 1, map[string]string{"cleanup.policy": "compact"}))

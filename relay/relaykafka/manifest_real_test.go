@@ -150,6 +150,7 @@ func TestForgetKeepsManifestsForAWhile(t *testing.T) {
 	require.Equal(t, sentOf(records...), w.open(start).sent())
 }
 
+// Hazard lagging-standby.
 // Rows are deleted late, hours after their manifest was written: they could not be for so
 // long. A standby that lags may not know of it yet, so the manifest stays; a restart does not
 // begin to count anew.
@@ -187,6 +188,7 @@ func forget(w *txWorld, turn interface {
 	return turn.Forget(w.ctx(), position)
 }
 
+// Hazard lost-manifest.
 func TestForgetTakesNoPositionOfAnotherLog(t *testing.T) {
 	w := realTx(t)
 	w.cfg.ManifestKeep = 1
@@ -222,6 +224,7 @@ func TestAPositionOfAnotherTopicOrClusterOrBehindTheEndIsNotUsed(t *testing.T) {
 	}
 }
 
+// Hazard lost-manifest.
 func TestAManifestTopicThatWasMadeAnewIsReadFromItsStart(t *testing.T) {
 	w := realTx(t)
 	topic := w.topic(1)
@@ -255,6 +258,7 @@ func (w *txWorld) gone(topic string) {
 	}
 }
 
+// Hazard lost-manifest.
 func TestManifestsThatAreGoneStopTheSource(t *testing.T) {
 	w := realTx(t)
 	w.cfg.ManifestKeep = 1

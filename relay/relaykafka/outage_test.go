@@ -24,11 +24,13 @@ import (
 // Hazard delivery-timeout, forced: the broker takes every request, and none of its answers
 // arrives, for longer than each of the client's timeouts.
 
+// Hazard delivery-timeout.
 func TestAnOutageMakesNoDuplicatesOnAFakeKafka(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(4, "orders"))
 	outageWithoutDuplicates(t, "orders", cluster.ListenAddrs())
 }
 
+// Hazard delivery-timeout.
 func TestAnOutageMakesNoDuplicatesOnARealKafka(t *testing.T) {
 	outageWithoutDuplicates(t, dbtest.Topic(t, 4), strings.Split(dbtest.Kafka(t), ","))
 }
@@ -66,6 +68,7 @@ func outageWithoutDuplicates(t *testing.T, topic string, brokers []string) {
 	require.Equal(t, payloadsByKey(all), valuesByKey(arrived))
 }
 
+// Hazard delivery-timeout.
 // The naive sink throws its client away when an answer takes too long, as a delivery timeout
 // would. The broker has what it sent, and takes it again from the new client.
 func TestASinkThatThrowsItsClientAwayDuplicates(t *testing.T) {

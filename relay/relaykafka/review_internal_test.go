@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Hazard answer-before-retry.
 // Interleaving: attend asks for a denied topic; the topic is created; an operator has its
 // events sent again, and the topic is doubted; the answer comes, from before. It must not end
 // the wait: that is for the answer to the next question, which attend asks at once.

@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
+// Hazard answer-before-retry.
 // A topic is created and its parked events are sent again at once, before the judge looks at
 // denied topics by itself.
 func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {

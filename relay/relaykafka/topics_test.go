@@ -25,6 +25,7 @@ func open(t *testing.T, cfg relaykafka.Config) (relay.Session, *answers) {
 	return session, got
 }
 
+// Hazard stale-metadata.
 func TestATopicThatDoesNotExistIsRejectedOnlyAfterAWhile(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
 	const after = 300 * time.Millisecond
@@ -79,6 +80,7 @@ func TestDenialsCountForNothingWhileAKnownTopicIsDeniedToo(t *testing.T) {
 	require.NoError(t, got.wait(t, r)[0])
 }
 
+// Hazard stale-metadata.
 func TestDenialsCountForNothingAcrossAnOutage(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
 	const after = 500 * time.Millisecond

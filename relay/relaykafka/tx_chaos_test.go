@@ -21,6 +21,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
+// Hazard commit-before-fence.
 // Three owners that know nothing of each other share one source: each opens, deletes what
 // Sent names, reads the table and delivers, until it is fenced, hangs up, loses its network
 // at any moment, or just stops to come back later. No lease keeps them apart, so this is

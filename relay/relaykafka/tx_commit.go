@@ -164,7 +164,7 @@ func (t *transaction) note(it *txItem, from producer, err error) {
 // errors kgo asks for a new epoch by itself and sends on, which is right for a producer
 // without transactions. Here the broker aborts, for the new epoch, what it had got
 // by then: the transaction that is committed would hold the rest alone, its manifest
-// would name all, and the records of the first part would be lost.
+// would name all, and the records of the first part would be lost (hazard partly-aborted-transaction).
 func (t *transaction) commit() error {
 	s := t.session
 	ctx, cancel := context.WithTimeoutCause(s.grace, commitTimeout, errNoAnswer)

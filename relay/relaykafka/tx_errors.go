@@ -14,7 +14,7 @@ const (
 	transactionTimeout = 10 * time.Second
 
 	// commitTimeout bounds the wait for the answer to a commit. Without one, the next
-	// session finds out what became of it.
+	// session finds out what became of it (hazard lost-commit-answer).
 	commitTimeout = 10 * time.Second
 
 	// abortTimeout bounds what a session that failed, or is closed, does about its open

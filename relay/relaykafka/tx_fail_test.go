@@ -25,6 +25,7 @@ func fakeTx(t testing.TB, opts ...kfake.Opt) (*txWorld, *kfake.Cluster) {
 	return newTxWorld(t, cluster.ListenAddrs()), cluster
 }
 
+// Hazard partly-aborted-transaction.
 // The broker has the record for "kept" when it answers for "torn" that it does not know
 // the producer, and that what this producer wrote before is gone by retention. kgo asks
 // for a new epoch then, for which the broker aborts what it has, and sends on. A commit
@@ -85,6 +86,7 @@ func unknownProducer(req *kmsg.ProduceRequest) kmsg.Response {
 	return resp
 }
 
+// Hazard rejected-batch.
 // One record that the broker refuses takes the whole transaction with it, and the session.
 func TestARefusedRecordAbortsItsTransaction(t *testing.T) {
 	w := realTx(t)
@@ -134,6 +136,7 @@ func TestARefusedManifestIsNotTheRecordsFault(t *testing.T) {
 	require.ErrorContains(t, err, "needs Write and Describe")
 }
 
+// Hazard lost-commit-answer.
 // The broker commits, and its answer is lost for longer than the client asks again: the
 // records are not acknowledged, and the next session knows that they were sent.
 func TestACommitWhoseAnswerIsLostIsFoundByTheNextSession(t *testing.T) {
@@ -157,6 +160,7 @@ func TestACommitWhoseAnswerIsLostIsFoundByTheNextSession(t *testing.T) {
 	require.Equal(t, wantedIDs(records...), eventIDs(committed(t, w.brokers, topic)))
 }
 
+// Hazard lost-commit-answer.
 func TestACommitWhoseAnswerIsLostOnceIsAskedForAgain(t *testing.T) {
 	w := realTx(t)
 	network := &lossyNetwork{key: byte(kmsg.EndTxn), lost: make(chan struct{}, 1)}
@@ -281,6 +285,7 @@ func TestATransactionsTopicsAreCreatedWhenAskedFor(t *testing.T) {
 	require.Equal(t, int32(3), int32(len(cluster.PartitionInfos("made"))))
 }
 
+// Hazard stale-metadata.
 // A broker that denies the manifest topic as well has just started, and knows nothing.
 func TestDenialsCountForNothingWhileTheManifestTopicIsDeniedToo(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))

@@ -21,7 +21,7 @@ var _ relay.Transactional = (*Sink)(nil)
 // OpenTransactional implements relay.Transactional. The order of its steps is what
 // exactly-once rests on: when InitProducerID has returned, the broker has ended whatever
 // transaction an earlier session had open and takes nothing from it any more; only then
-// does it ask where the manifests end.
+// does it ask where the manifests end (hazard commit-before-fence).
 func (s *Sink) OpenTransactional(ctx context.Context, src relay.Identity, position []byte, ack relay.Ack) (relay.TransactionalSession, error) {
 	if src.ID == uuid.Nil { // every source without one would fence the others
 		return nil, fmt.Errorf("%w: source %s has no identity: run `relay source new-identity`", relay.ErrUnusable, src.Source)

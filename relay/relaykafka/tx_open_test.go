@@ -20,6 +20,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
+// Hazard commit-before-fence.
 // The predecessor's last commit arrives while the successor's InitProducerID is on its
 // way. It is taken, so Sent has to name it: the end of the manifests is asked for after.
 func TestACommitJustBeforeTheFenceIsNamed(t *testing.T) {
@@ -208,6 +209,7 @@ func TestATransactionalIDOfOnesOwnIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "TransactionalID")
 }
 
+// Hazard commit-before-fence.
 // A session that was fenced must be left alone by the client too: what franz-go retries
 // in the background could fence the successor in turn.
 func TestAFencedSessionLeavesItsSuccessorAlone(t *testing.T) {

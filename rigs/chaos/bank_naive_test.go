@@ -98,6 +98,7 @@ func TestTheJudgeCatchesAConsumerWithoutAnInbox(t *testing.T) {
 	})
 }
 
+// Hazard group-restarts.
 // A is declared dead after it has read its position and polled; B takes the partition over,
 // reads the same position, handles all and moves it; A goes on, applies what it had polled,
 // and sets the position back.

@@ -127,6 +127,7 @@ func TestADatabaseThatMovesToANewClusterByDumpAndRestore(t *testing.T) {
 	}
 }
 
+// Hazard lagging-standby.
 // An asynchronous standby that lags is promoted: rows that were delivered and deleted are
 // back, and ids that were given are given again, to other events. Transactions that it
 // never had are lost with the primary; of all others each event arrives, the first copies

@@ -50,6 +50,7 @@ func pairs() map[string]func(t *testing.T, fresh func(server string)) pair {
 	}
 }
 
+// Hazard lagging-standby.
 // The address of the database moves to a standby that lags and was promoted, under a relay
 // that lives: its lease is valid there, under the same owner and epoch. Rows that it has
 // sent and deleted are back, and its position in the manifests is ahead of what the new

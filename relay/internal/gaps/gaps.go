@@ -27,7 +27,7 @@ type gap struct {
 	coarse bool
 	// proof is what must end before the gap can be forgotten; nil until the next look.
 	proof *proof
-	// due: a writer may have ended since the last read, so the next one has to look.
+	// due: a writer may have ended since the last read, so the next one has to look (hazard busy-writer).
 	due bool
 }
 
@@ -49,7 +49,7 @@ type Set struct {
 }
 
 // idleWriter is that of a writer from one look to the next. Ids that are given out
-// meanwhile are not its own: it has executed nothing to take one.
+// meanwhile are not its own: it has executed nothing to take one (hazard forgotten-writer).
 type idleWriter struct {
 	mark  string
 	given int64 // when it was first seen at rest, no higher id had been given out

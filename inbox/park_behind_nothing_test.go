@@ -76,6 +76,7 @@ func TestHazardAParkerThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 	})
 }
 
+// Hazard park-behind-nothing.
 // The same of a batch.
 func TestHazardABatchThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 	eachIsolation(t, func(t *testing.T, b bench) {
@@ -100,6 +101,7 @@ func TestHazardABatchThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 	})
 }
 
+// Hazard park-behind-nothing.
 // And the other way round: a message is parked behind the last one of the key and not committed yet, when that one
 // is replayed. The replay must wait, and see it: else the key goes on, and the message stays for ever.
 func TestHazardAReplaySeesWhatWasParkedBehindIt(t *testing.T) {
