@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -429,7 +430,7 @@ func TestDaysOfAPrefixAndASchema(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, deleted)
 	require.Equal(t, 2+1+inbox.DaysAhead, b.count(t, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.eu_inbox_events'::regclass"))
-	looks, err := dialect.NewDoctor(b.DB, names, time.Minute)
+	looks, err := facts.New(b.DB, names, time.Minute)
 	require.NoError(t, err)
 	days, err := looks.Days(t.Context())
 	require.NoError(t, err)

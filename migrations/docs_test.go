@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -185,7 +186,7 @@ func requireOperator(t *testing.T, operator dbtest.Database) {
 		require.NoError(t, err, ask.State)
 		require.EqualValues(t, 1, answer.Marked)
 	}
-	looks, err := dialect.NewDoctor(operator.DB, names, 30*time.Second)
+	looks, err := facts.New(operator.DB, names, 30*time.Second)
 	require.NoError(t, err)
 	_, err = looks.LooseKeys(t.Context())
 	require.NoError(t, err)

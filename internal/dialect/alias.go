@@ -30,6 +30,18 @@ const (
 	Archive   = db.Archive
 	Scheduled = db.Scheduled
 	Drops     = db.Drops
+
+	InboxEvents   = db.InboxEvents
+	InboxAttempts = db.InboxAttempts
+	InboxBlocked  = db.InboxBlocked
+	InboxParked   = db.InboxParked
+	InboxOffsets  = db.InboxOffsets
+	InboxExpiry   = db.InboxExpiry
+	inboxRuns     = db.InboxRuns
+	inboxUndated  = db.InboxUndated
+	inboxStrays   = db.InboxStrays
+	inboxDay      = db.InboxDay
+	inboxBefore   = db.InboxBefore
 )
 
 // See internal/db.
@@ -59,4 +71,5 @@ var (
 	constraintName = db.ConstraintName
 	chain          = db.Chain
 	writeNumbered  = db.WriteNumbered
+	micros         = db.Micros
 )

@@ -7,9 +7,6 @@ import (
 	"fmt"
 )
 
-// InboxEvents is the default name of the table of accepted messages, for Names.Table.
-const InboxEvents = "inbox_events"
-
 // InboxPosition is where Kafka had a message.
 type InboxPosition struct {
 	Topic     string

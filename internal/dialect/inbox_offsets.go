@@ -5,9 +5,6 @@ import (
 	"database/sql"
 )
 
-// InboxOffsets is the default name of the table of offsets, for Names.Table.
-const InboxOffsets = "inbox_offsets"
-
 // InboxHold is a row of inbox_offsets.
 type InboxHold struct {
 	Epoch int64

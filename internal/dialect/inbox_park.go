@@ -7,9 +7,6 @@ import (
 	"strings"
 )
 
-// InboxBlocked is the default name of the table of keys that stand still, for Names.Table.
-const InboxBlocked = "inbox_blocked"
-
 // InboxParkedRow is a row of inbox_parked as the consumer writes and reads it.
 type InboxParkedRow struct {
 	InboxRow

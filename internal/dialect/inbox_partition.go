@@ -9,17 +9,6 @@ import (
 	"time"
 )
 
-// Default names of what inbox_events consists of in daily partitions, for Names.Table.
-const (
-	inboxUndated = "inbox_events_undated" // ids that have no day
-	inboxStrays  = "inbox_events_strays"  // ids of days that have no partition: the default partition
-	inboxDay     = "inbox_events_d"       // and the day: inbox_events_d20261124
-	inboxBefore  = "inbox_events_before"  // the table without partitions, while it is converted
-
-	// InboxExpiry holds what each consumer no longer needs: whoever drops a day asks it.
-	InboxExpiry = "inbox_expiry"
-)
-
 // datedFrom is where days begin; what is before is purged with the undated ids.
 const datedFrom = "2000-01-01"
 

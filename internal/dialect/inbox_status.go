@@ -92,8 +92,6 @@ func ReadInboxStatus(ctx context.Context, db *sql.DB, n Names, consumer string) 
 	return s.status, nil
 }
 
-const inboxRuns = "inbox_replica_runs"
-
 // inboxLook is one reading of the status.
 type inboxLook struct {
 	inbox     *Inbox

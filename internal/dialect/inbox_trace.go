@@ -18,12 +18,6 @@ type Consumed struct {
 	State    string // in inbox_parked
 }
 
-// Default names of further inbox tables, for Names.Table.
-const (
-	InboxAttempts = "inbox_attempts"
-	InboxParked   = "inbox_parked"
-)
-
 // TraceMessage looks for a message in the inbox. The index of inbox_events begins with
 // the consumer: each consumer is asked for by itself.
 func (i *Inbox) TraceMessage(ctx context.Context, db Queryer, id string) ([]Consumed, error) {

@@ -74,10 +74,10 @@ WHERE q.db = DATABASE() AND (LOCATE(?, r.trx_query) > 0 OR LOCATE(?, r.trx_query
 ORDER BY 2 DESC, 8 DESC LIMIT 20`
 )
 
-// inboxLockWaits lists sessions that wait for a lock on the tables where consumers wait for one another, the longest first. On
+// InboxLockWaits lists sessions that wait for a lock on the tables where consumers wait for one another, the longest first. On
 // PostgreSQL it sees those of the caller's own user, or all with pg_read_all_stats; MySQL wants the right PROCESS. SQLite
 // has none: its writers are turned away.
-func inboxLockWaits(n Names, ctx context.Context, db Queryer) (waits []LockWait, err error) {
+func InboxLockWaits(ctx context.Context, db Queryer, n Names) (waits []LockWait, err error) {
 	tables := []any{n.Table(InboxEvents), n.Table(InboxOffsets), n.Table(InboxBlocked)}
 	queries := []string{lockWaitsPostgres}
 	switch n.Dialect {
@@ -118,14 +118,5 @@ func readLockWaits(ctx context.Context, db Queryer, query string, args ...any) (
 
 // LockWaits lists sessions that wait for a lock on inbox_events, inbox_offsets or inbox_blocked, the longest first.
 func (i *Inbox) LockWaits(ctx context.Context, db Queryer) ([]LockWait, error) {
-	return inboxLockWaits(i.names, ctx, db)
-}
-
-// InboxWaits is the same for a doctor.
-func (d *Doctor) InboxWaits(ctx context.Context) (waits []LockWait, err error) {
-	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		waits, err = inboxLockWaits(d.names, ctx, tx)
-		return err
-	})
-	return waits, err
+	return InboxLockWaits(ctx, db, i.names)
 }

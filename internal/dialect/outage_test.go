@@ -9,6 +9,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 func TestAnOutageIsInTheLeaseRowUntilItEndsOrAnotherOwnerClaims(t *testing.T) {
@@ -18,7 +19,7 @@ func TestAnOutageIsInTheLeaseRowUntilItEndsOrAnotherOwnerClaims(t *testing.T) {
 			t.Helper()
 			s, err := dialect.Status(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect})
 			require.NoError(t, err)
-			d, err := dialect.NewDoctor(db.DB, dialect.Names{Dialect: db.Dialect}, time.Minute)
+			d, err := facts.New(db.DB, dialect.Names{Dialect: db.Dialect}, time.Minute)
 			require.NoError(t, err)
 			l, err := d.Lease(t.Context())
 			require.NoError(t, err)

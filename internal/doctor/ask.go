@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/migrations"
@@ -19,7 +20,7 @@ const patience = 3
 // question is one thing to ask the database.
 type question struct {
 	subject string
-	ask     func(context.Context, *dialect.Doctor, *Facts) error
+	ask     func(context.Context, *facts.Database, *Facts) error
 	// table, if not empty, is what the user needs SELECT on to be answered.
 	table string
 }
@@ -50,7 +51,7 @@ func questions() []question {
 func (f *Facts) askDatabase(ctx context.Context) { f.askAll(ctx, questions()) }
 
 func (f *Facts) askAll(ctx context.Context, questions []question) {
-	d, err := dialect.NewDoctor(f.DB, f.Names, f.Timeout)
+	d, err := facts.New(f.DB, f.Names, f.Timeout)
 	if err != nil {
 		f.missing("the database", err)
 		return
@@ -90,7 +91,7 @@ func (f *Facts) help(q question) []string {
 	return nil
 }
 
-func askServer(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askServer(ctx context.Context, d *facts.Database, f *Facts) error {
 	s, err := d.Server(ctx)
 	if err == nil {
 		f.Server = &s
@@ -98,12 +99,12 @@ func askServer(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askClock(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askClock(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Ahead, f.Uncertainty, err = d.Clock(ctx, f.Now)
 	return err
 }
 
-func askTables(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askTables(ctx context.Context, d *facts.Database, f *Facts) error {
 	tables, err := d.Tables(ctx)
 	if err != nil {
 		return err
@@ -119,7 +120,7 @@ func askTables(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return nil
 }
 
-func askMigrations(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
+func askMigrations(ctx context.Context, _ *facts.Database, f *Facts) error {
 	return f.askMigrationsOf(ctx, migrations.OutboxOnly)
 }
 
@@ -141,17 +142,17 @@ func (f *Facts) askMigrationsOf(ctx context.Context, scope migrations.Scope) err
 	return err
 }
 
-func askLock(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askLock(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Lock, err = d.MigrationLock(ctx)
 	return err
 }
 
-func askGrants(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askGrants(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Grants, err = d.Grants(ctx, f.Tables)
 	return err
 }
 
-func askLease(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askLease(ctx context.Context, d *facts.Database, f *Facts) error {
 	l, err := d.Lease(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		f.LeaseGone = true
@@ -163,12 +164,12 @@ func askLease(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askRelays(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askRelays(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Relays, err = d.RelayProcesses(ctx)
 	return err
 }
 
-func askBacklog(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askBacklog(ctx context.Context, d *facts.Database, f *Facts) error {
 	b, err := d.Backlog(ctx)
 	if err == nil {
 		f.Backlog = &b
@@ -176,7 +177,7 @@ func askBacklog(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askScheduled(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askScheduled(ctx context.Context, d *facts.Database, f *Facts) error {
 	s, err := d.Scheduled(ctx)
 	if err == nil {
 		f.Scheduled = &s
@@ -184,7 +185,7 @@ func askScheduled(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askParked(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askParked(ctx context.Context, d *facts.Database, f *Facts) error {
 	p, err := d.Parked(ctx)
 	if err == nil {
 		f.Parked = &p
@@ -192,7 +193,7 @@ func askParked(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askTransactions(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askTransactions(ctx context.Context, d *facts.Database, f *Facts) error {
 	t, err := d.Transactions(ctx, f.MaxAge/5)
 	if err != nil {
 		return err
@@ -204,7 +205,7 @@ func askTransactions(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return nil
 }
 
-func askIdentity(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askIdentity(ctx context.Context, d *facts.Database, f *Facts) error {
 	i, err := d.Identity(ctx)
 	if err == nil && (f.Tables == nil || f.Tables[dialect.Events]) {
 		f.Identity = &i
@@ -212,7 +213,7 @@ func askIdentity(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askOrder(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askOrder(ctx context.Context, d *facts.Database, f *Facts) error {
 	o, err := d.Order(ctx)
 	if err != nil {
 		return err
@@ -224,7 +225,7 @@ func askOrder(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return nil
 }
 
-func askDurability(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askDurability(ctx context.Context, d *facts.Database, f *Facts) error {
 	v, err := d.Durability(ctx)
 	if err == nil {
 		f.Durability = &v
@@ -232,7 +233,7 @@ func askDurability(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askVacuum(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askVacuum(ctx context.Context, d *facts.Database, f *Facts) error {
 	v, err := d.Vacuum(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // no table; or a server that does not count
@@ -243,7 +244,7 @@ func askVacuum(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askTopics(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askTopics(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Used, err = d.Topics(ctx)
 	return err
 }

@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 func (c *clinic) insertAged(seconds string) {
@@ -86,7 +86,7 @@ func parkedEvents(t *testing.T, c *clinic) {
 
 // One of several is retried by its topic, a single one by its id.
 func TestWhatIsParkedIsSaidInASentence(t *testing.T) {
-	for want, p := range map[string]dialect.DoctorParked{
+	for want, p := range map[string]facts.Parked{
 		"1 refused event is parked, of 1 key, for 1h0m0s":                               {Failed: 1},
 		"2 refused events are parked, of 1 key, for 1h0m0s":                             {Failed: 2},
 		"1 refused event and 1 later one behind it are parked, of 1 key":                {Failed: 1, Blocked: 1},
@@ -95,7 +95,7 @@ func TestWhatIsParkedIsSaidInASentence(t *testing.T) {
 		"2 events are parked behind an earlier one of their keys, of 1 key, for 1h0m0s": {Blocked: 2},
 	} {
 		f := healthyFacts()
-		p.Keys, p.Age, p.Oldest = 1, time.Hour, &dialect.DoctorParkedEvent{EventID: "e-1", Topic: "orders"}
+		p.Keys, p.Age, p.Oldest = 1, time.Hour, &facts.ParkedEvent{EventID: "e-1", Topic: "orders"}
 		f.Parked = &p
 		found := findings(f.Check()).only(t, "parked.failed")
 		require.True(t, strings.HasPrefix(found.What, want), found.What)
@@ -109,6 +109,6 @@ func TestWhatIsParkedIsSaidInASentence(t *testing.T) {
 
 func TestManyKeysAreCounted(t *testing.T) {
 	f := healthyFacts()
-	f.Parked = &dialect.DoctorParked{Failed: 100_001, Keys: 77, More: true, Age: time.Hour}
+	f.Parked = &facts.Parked{Failed: 100_001, Keys: 77, More: true, Age: time.Hour}
 	require.Contains(t, findings(f.Check()).only(t, "parked.failed").What, "more than 100,001 refused events")
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 // lossy is why a commit that does not stay is a problem.
@@ -17,7 +18,7 @@ func durability(f *Facts, found *findings) {
 	if d == nil {
 		return
 	}
-	binlog := slices.ContainsFunc(d.Settings, func(s dialect.DoctorSetting) bool { return s.Name == "log_bin" && yes(s.Value) })
+	binlog := slices.ContainsFunc(d.Settings, func(s facts.Setting) bool { return s.Name == "log_bin" && yes(s.Value) })
 	for _, s := range d.Settings {
 		setting(f, s, binlog, found)
 	}
@@ -30,7 +31,7 @@ func durability(f *Facts, found *findings) {
 	}
 }
 
-func setting(f *Facts, s dialect.DoctorSetting, binlog bool, found *findings) {
+func setting(f *Facts, s facts.Setting, binlog bool, found *findings) {
 	bad := func(check, wanted string) {
 		found.add(Problem, check, s.Name, fmt.Sprintf("%s is %s", s.Name, s.Value), lossy, wanted)
 	}
@@ -67,7 +68,7 @@ func setting(f *Facts, s dialect.DoctorSetting, binlog bool, found *findings) {
 
 // synchronousCommit: off loses the last commits in a crash; local and remote_write lose
 // them in a failover, where there is a standby to wait for.
-func synchronousCommit(f *Facts, s dialect.DoctorSetting, found *findings) {
+func synchronousCommit(f *Facts, s facts.Setting, found *findings) {
 	severity := Problem
 	switch {
 	case !yes(s.Value) && s.Value != "local" && s.Value != "remote_write" && s.Value != "remote_apply":

@@ -9,8 +9,8 @@ import (
 
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 // A writer's role is what matters, and it is another than the doctor's.
@@ -54,7 +54,7 @@ func mine(found findings, name string) doctor.Finding {
 
 func TestASynchronousStandbyThatIsNotWaitedForIsAWarning(t *testing.T) {
 	f := healthyFacts()
-	f.Durability = &dialect.DoctorDurability{Standbys: true, Settings: []dialect.DoctorSetting{{Name: "synchronous_commit", Value: "local", Role: "app"}}}
+	f.Durability = &facts.Durability{Standbys: true, Settings: []facts.Setting{{Name: "synchronous_commit", Value: "local", Role: "app"}}}
 	requireFinding(t, findings(f.Check()).only(t, "durability.synchronous-commit"), doctor.Warning, "synchronous_commit", "ALTER ROLE app RESET")
 	f.Durability.Standbys = false
 	require.Empty(t, findings(f.Check()).worse(), "without a standby it is as good as on")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/migrations"
 )
@@ -76,26 +77,26 @@ type Facts struct {
 	Source
 	Options
 
-	Server       *dialect.DoctorServer
+	Server       *facts.Server
 	Ahead        time.Duration // the database's clock, of ours
 	Uncertainty  time.Duration
-	Tables       dialect.DoctorTables
+	Tables       facts.Tables
 	Migrations   []migrations.StatusRow
 	Refused      error // why the relay would not start with these tables
-	Lock         *dialect.DoctorMigrationLock
-	Grants       []dialect.DoctorGrant
-	Lease        *dialect.DoctorLease
+	Lock         *facts.MigrationLock
+	Grants       []facts.Grant
+	Lease        *facts.Lease
 	LeaseGone    bool // the row is not there
-	Relays       []dialect.DoctorRelay
-	Backlog      *dialect.DoctorBacklog
-	Scheduled    *dialect.DoctorScheduled
-	Parked       *dialect.DoctorParked
-	Transactions *dialect.DoctorTransactions
-	Vacuum       *dialect.DoctorVacuum
-	Identity     *dialect.DoctorIdentity
-	Order        *dialect.DoctorOrder
-	Durability   *dialect.DoctorDurability
-	Used         []dialect.DoctorTopic // topics that events are for
+	Relays       []facts.Relay
+	Backlog      *facts.Backlog
+	Scheduled    *facts.Scheduled
+	Parked       *facts.Parked
+	Transactions *facts.Transactions
+	Vacuum       *facts.Vacuum
+	Identity     *facts.Identity
+	Order        *facts.Order
+	Durability   *facts.Durability
+	Used         []facts.Topic // topics that events are for
 
 	Cluster *Cluster
 	Found   map[string]Topic // by name; asked for: Used, Topics and the manifest

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -23,8 +24,8 @@ type InboxFacts struct {
 	Retention   time.Duration // of InboxOptions
 	Status      *dialect.InboxStatus
 	Layout      dialect.InboxLayout
-	Days        *dialect.DoctorDays
-	Loose       []dialect.DoctorBlocked
+	Days        *facts.Days
+	Loose       []facts.Blocked
 	Waits       []dialect.LockWait
 	Groups      []GroupOffset     // of the groups that Status names
 	TopicIDs    map[string]string // of their topics, by name
@@ -49,7 +50,7 @@ func ExamineInbox(ctx context.Context, s Source, o InboxOptions) Report {
 func inboxQuestions() []question {
 	return []question{
 		{"the server", askServer, ""},
-		{"the migrations", func(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
+		{"the migrations", func(ctx context.Context, _ *facts.Database, f *Facts) error {
 			return f.askMigrationsOf(ctx, migrations.InboxOnly)
 		}, "postroom_schema"},
 		{"the tables", askInboxTables, ""},
@@ -63,17 +64,17 @@ func inboxQuestions() []question {
 	}
 }
 
-func askInboxTables(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askInboxTables(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Tables, err = d.InboxTables(ctx)
 	return err
 }
 
-func askInboxGrants(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askInboxGrants(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Grants, err = d.InboxGrants(ctx, f.Tables)
 	return err
 }
 
-func askInboxStatus(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
+func askInboxStatus(ctx context.Context, _ *facts.Database, f *Facts) error {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	s, err := dialect.ReadInboxStatus(ctx, f.DB, f.Names, "")
@@ -83,17 +84,17 @@ func askInboxStatus(ctx context.Context, _ *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askLooseKeys(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askLooseKeys(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Inbox.Loose, err = d.LooseKeys(ctx)
 	return err
 }
 
-func askInboxWaits(ctx context.Context, d *dialect.Doctor, f *Facts) (err error) {
+func askInboxWaits(ctx context.Context, d *facts.Database, f *Facts) (err error) {
 	f.Inbox.Waits, err = d.InboxWaits(ctx)
 	return err
 }
 
-func askDays(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askDays(ctx context.Context, d *facts.Database, f *Facts) error {
 	asking, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
 	layout, err := dialect.ReadInboxLayout(asking, f.DB, f.Names)
@@ -107,8 +108,8 @@ func askDays(ctx context.Context, d *dialect.Doctor, f *Facts) error {
 	return err
 }
 
-func askInboxVacuum(ctx context.Context, d *dialect.Doctor, f *Facts) error {
-	v, table, err := d.DoctorInboxVacuum(ctx, f.Inbox.Layout)
+func askInboxVacuum(ctx context.Context, d *facts.Database, f *Facts) error {
+	v, table, err := d.InboxVacuum(ctx, f.Inbox.Layout)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil // no table; or a server that does not count
 	}

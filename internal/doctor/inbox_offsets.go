@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/groupoffset"
 )
 
 // askGroups asks Kafka for the offsets of the groups that the database knows. If one seems to be ahead, the
 // database is asked once more: a consumer that runs has gone on meanwhile, and notes its progress before Kafka gets it.
-func askGroups(ctx context.Context, d *dialect.Doctor, f *Facts) error {
+func askGroups(ctx context.Context, d *facts.Database, f *Facts) error {
 	groups, topics := f.groupsOfHolds()
 	switch {
 	case len(groups) == 0:

@@ -12,6 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -260,9 +261,9 @@ func TestWhatTheInboxDoctorSaysOfAnswers(t *testing.T) {
 	f.Migrations = []migrations.StatusRow{{Version: 99, File: "00099_inbox_more.sql", Applied: true}}
 	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Note, "00099_inbox_more.sql", "relay version")
 	f.Migrations = nil
-	f.Vacuum = &dialect.DoctorVacuum{
+	f.Vacuum = &facts.Vacuum{
 		Live: 1000, Dead: 80_000, Threshold: 70, Last: -1, Settings: map[string]string{}, TableSwitch: true,
-		HeldBack: []dialect.DoctorHorizon{{Kind: "slot", Name: "copy", Age: 1e6}},
+		HeldBack: []facts.Horizon{{Kind: "slot", Name: "copy", Age: 1e6}},
 	}
 	dead := findings(f.CheckInbox()).only(t, "inbox.vacuum")
 	requireFinding(t, dead, doctor.Warning, "inbox_events", "VACUUM (ANALYZE, VERBOSE) inbox_events;")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/ops"
 )
 
@@ -102,12 +103,12 @@ func processes(f *Facts, found *findings) {
 }
 
 // live are the relays that were seen lately.
-func (f *Facts) live() []dialect.DoctorRelay {
+func (f *Facts) live() []facts.Relay {
 	limit := dialect.AliveFor(0)
 	if f.Lease != nil {
 		limit = dialect.AliveFor(f.Lease.TTL)
 	}
-	var live []dialect.DoctorRelay
+	var live []facts.Relay
 	for _, r := range f.Relays {
 		if r.Seen <= limit {
 			live = append(live, r)

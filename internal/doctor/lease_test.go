@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 // in is a time from now on, as the dialect writes it into a column.
@@ -120,7 +121,7 @@ func TestAWarningComesFromAFifthOfTheLimitOn(t *testing.T) {
 	for age, severity := range map[time.Duration]doctor.Severity{
 		time.Second: doctor.Note, time.Minute: doctor.Warning, 5 * time.Minute: doctor.Problem,
 	} {
-		f.Backlog = &dialect.DoctorBacklog{Waiting: 1, Oldest: &dialect.OldestEvent{ID: 1, Age: age}}
+		f.Backlog = &facts.Backlog{Waiting: 1, Oldest: &dialect.OldestEvent{ID: 1, Age: age}}
 		found := findings(f.Check())
 		check := "delivery.late"
 		if severity == doctor.Note {

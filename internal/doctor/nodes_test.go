@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 // Clusters of several nodes are not to be had here; what their servers say of themselves is.
@@ -18,7 +18,7 @@ func TestSeveralWritableNodesAreTold(t *testing.T) {
 	require.Contains(t, galera.What, "Galera of 3 nodes")
 	require.Empty(t, findings(f.Check()).all("nodes.relays"))
 
-	f.Relays = []dialect.DoctorRelay{{ID: "a", Host: "blue"}, {ID: "b", Host: "green"}, {ID: "c", Host: "blue"}}
+	f.Relays = []facts.Relay{{ID: "a", Host: "blue"}, {ID: "b", Host: "green"}, {ID: "c", Host: "blue"}}
 	relays := findings(f.Check()).only(t, "nodes.relays")
 	requireFinding(t, relays, doctor.Warning, "outbox_relays", "processlist")
 	require.Contains(t, relays.What, "blue, green")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 func TestATriggerOnTheOutboxIsTold(t *testing.T) {
@@ -81,6 +82,6 @@ func TestWhetherWritersAreSerialisedIsANote(t *testing.T) {
 // of ours, or of a pooler.
 func TestAnotherIsolationIsTold(t *testing.T) {
 	f := healthyFacts()
-	f.Server = &dialect.DoctorServer{User: "relay", Isolation: "repeatable read"}
+	f.Server = &facts.Server{User: "relay", Isolation: "repeatable read"}
 	requireFinding(t, findings(f.Check()).only(t, "order.isolation"), doctor.Problem, f.Where, "ALTER ROLE relay SET default_transaction_isolation = 'read committed';")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -78,6 +79,6 @@ func healthyFacts() *doctor.Facts {
 
 func onMySQL(f *doctor.Facts) *doctor.Facts {
 	f.Names.Dialect = dialect.MySQL
-	f.Server = &dialect.DoctorServer{User: "'relay'@'%'", SQLMode: "STRICT_TRANS_TABLES", AutoIncrement: 1, Isolation: "read committed"}
+	f.Server = &facts.Server{User: "'relay'@'%'", SQLMode: "STRICT_TRANS_TABLES", AutoIncrement: 1, Isolation: "read committed"}
 	return f
 }

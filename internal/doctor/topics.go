@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/internal/ops"
 )
@@ -55,17 +56,17 @@ func (f *Facts) lately() (names []string) {
 
 // needed reports whether the topic is configured, or events for it are in the tables.
 func (f *Facts) needed(name string) bool {
-	return slices.Contains(f.Topics, name) || slices.ContainsFunc(f.Used, func(t dialect.DoctorTopic) bool { return t.Name == name })
+	return slices.Contains(f.Topics, name) || slices.ContainsFunc(f.Used, func(t facts.Topic) bool { return t.Name == name })
 }
 
 // use is what the tables hold for a topic.
-func (f *Facts) use(name string) dialect.DoctorTopic {
+func (f *Facts) use(name string) facts.Topic {
 	for _, t := range f.Used {
 		if t.Name == name {
 			return t
 		}
 	}
-	return dialect.DoctorTopic{Name: name}
+	return facts.Topic{Name: name}
 }
 
 func topic(f *Facts, name string, t Topic, found *findings) {

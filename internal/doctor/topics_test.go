@@ -8,14 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 // withTopic are healthy facts about a topic that events wait for.
 func withTopic(t doctor.Topic) *doctor.Facts {
 	f := healthyFacts()
-	f.Used = []dialect.DoctorTopic{{Name: "orders", Waiting: 3, Largest: 1000}}
+	f.Used = []facts.Topic{{Name: "orders", Waiting: 3, Largest: 1000}}
 	f.Found = map[string]doctor.Topic{"orders": t}
 	return f
 }
@@ -107,7 +107,7 @@ func TestATopicIsJudgedAlsoWhileNothingWaitsForIt(t *testing.T) {
 	require.Empty(t, findings(f.Check()).all("topics.unclean"), "nobody has heard of it")
 	today := time.Now().UTC()
 	f.Now = time.Now
-	f.Lease = &dialect.DoctorLease{}
+	f.Lease = &facts.Lease{}
 	f.Lease.Topics = map[string]string{"orders": today.AddDate(0, 0, -6).Format("2006-01-02"), "gone": today.Format("2006-01-02")}
 	f.Found["gone"] = doctor.Topic{Missing: true}
 	require.Equal(t, "topic orders", findings(f.Check()).only(t, "topics.unclean").Subject)
@@ -153,7 +153,7 @@ func TestATopicThatTheRelayWillCreateIsANote(t *testing.T) {
 func exactlyOnce(manifest doctor.Topic) *doctor.Facts {
 	f := withTopic(goodTopic())
 	f.ExactlyOnce = true
-	f.Lease = &dialect.DoctorLease{Source: "default", SourceID: "abc", Mode: "exactly-once", Owner: "o", Epoch: 4, Expires: true, Left: 5e9, TTL: 5e9}
+	f.Lease = &facts.Lease{Source: "default", SourceID: "abc", Mode: "exactly-once", Owner: "o", Epoch: 4, Expires: true, Left: 5e9, TTL: 5e9}
 	f.Cluster = &doctor.Cluster{Brokers: 3, InitProducerID: 5, TransactionVersion: 2}
 	f.Found["postroom.manifest.abc"] = manifest
 	return f

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 // lockPatience is how long a lock on the tables may be waited for or held.
@@ -61,7 +62,7 @@ func (f *Facts) holds() string {
 	return "may hold ids of " + f.table(dialect.Events)
 }
 
-func locks(f *Facts, t dialect.DoctorTransaction, found *findings) {
+func locks(f *Facts, t facts.Transaction, found *findings) {
 	severity, does, why := Problem, "holds", "writers and the relay wait for it"
 	if t.Age == 0 {
 		severity, why = Warning, why+". Since when, the server does not tell this user: it may be gone in a moment"
@@ -79,7 +80,7 @@ func locks(f *Facts, t dialect.DoctorTransaction, found *findings) {
 	found.add(severity, "transactions.lock", session(t), fmt.Sprintf("%s: it %s %s", describe(t), does, lock), why, f.end(t))
 }
 
-func prepared(f *Facts, t dialect.DoctorTransaction, found *findings) {
+func prepared(f *Facts, t facts.Transaction, found *findings) {
 	severity := Warning
 	if t.Writes && t.Age >= f.MaxAge {
 		severity = Problem
@@ -108,10 +109,10 @@ func prepared(f *Facts, t dialect.DoctorTransaction, found *findings) {
 		"COMMIT PREPARED "+id+"; -- or ROLLBACK PREPARED "+id+";")
 }
 
-func session(t dialect.DoctorTransaction) string { return fmt.Sprintf("session %d", t.PID) }
+func session(t facts.Transaction) string { return fmt.Sprintf("session %d", t.PID) }
 
 // describe says whose transaction it is, and never what it runs: that may hold data.
-func describe(t dialect.DoctorTransaction) string {
+func describe(t facts.Transaction) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "session %d (user %s", t.PID, t.User)
 	if t.Application != "" {
@@ -140,7 +141,7 @@ func describe(t dialect.DoctorTransaction) string {
 }
 
 // end is what ends a session.
-func (f *Facts) end(t dialect.DoctorTransaction) string {
+func (f *Facts) end(t facts.Transaction) string {
 	if f.is(dialect.MySQL) {
 		return fmt.Sprintf("KILL %d;", t.PID)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 // longHistory is more than a busy server has between two purges.
@@ -75,7 +76,7 @@ func keeper(f *Facts) (what, do string) {
 }
 
 // letGo is what ends a hold on dead rows that is no transaction.
-func letGo(h dialect.DoctorHorizon) string {
+func letGo(h facts.Horizon) string {
 	if h.Kind == "standby" {
 		return "ALTER SYSTEM SET hot_standby_feedback = off; -- on the standby"
 	}
@@ -84,11 +85,11 @@ func letGo(h dialect.DoctorHorizon) string {
 
 // settings compares the table's settings with the migration's.
 func settings(f *Facts, found *findings) {
-	wanted := dialect.QueueSettings()
+	wanted := facts.QueueSettings()
 	var differ, set []string
 	for _, name := range sorted(wanted) {
 		has, ok := f.Vacuum.Settings[name]
-		if ok && dialect.SameSetting(has, wanted[name]) {
+		if ok && facts.SameSetting(has, wanted[name]) {
 			continue
 		}
 		if !ok {

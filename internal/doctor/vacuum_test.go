@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
+	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
 func TestAutovacuumThatIsOffForTheTableIsTold(t *testing.T) {
@@ -48,7 +48,7 @@ func TestDeadRowsThatNobodyRemovesAreTold(t *testing.T) {
 // A relay at full speed leaves millions between two visits.
 func TestDeadRowsOfABusyTableAreFine(t *testing.T) {
 	f := healthyFacts()
-	f.Vacuum = &dialect.DoctorVacuum{History: -1, Settings: dialect.QueueSettings(), TableSwitch: true, Automatic: true, Threshold: 5000, Dead: 3_000_000, Last: 40 * time.Second}
+	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, Automatic: true, Threshold: 5000, Dead: 3_000_000, Last: 40 * time.Second}
 	require.Empty(t, findings(f.Check()).worse())
 	f.Vacuum.Last = time.Hour
 	require.Contains(t, findings(f.Check()).only(t, "vacuum.dead").What, "the last one was there 1h0m0s ago")
@@ -56,8 +56,8 @@ func TestDeadRowsOfABusyTableAreFine(t *testing.T) {
 
 func TestWhatTheServerDoesForAllTablesIsTold(t *testing.T) {
 	f := healthyFacts()
-	f.Vacuum = &dialect.DoctorVacuum{History: -1, Settings: dialect.QueueSettings(), TableSwitch: true, ServerWide: "autovacuum",
-		HeldBack: []dialect.DoctorHorizon{{Kind: "slot", Name: "old'one", Age: 12345}, {Kind: "standby", Name: "replica", Age: 7}}}
+	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, ServerWide: "autovacuum",
+		HeldBack: []facts.Horizon{{Kind: "slot", Name: "old'one", Age: 12345}, {Kind: "standby", Name: "replica", Age: 7}}}
 	found := findings(f.Check())
 	requireFinding(t, found.only(t, "vacuum.off"), doctor.Problem, "autovacuum", "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();")
 	held := found.all("vacuum.held")
@@ -69,7 +69,7 @@ func TestWhatTheServerDoesForAllTablesIsTold(t *testing.T) {
 
 func TestALongHistoryOnMySQLIsTold(t *testing.T) {
 	f := onMySQL(healthyFacts())
-	f.Vacuum = &dialect.DoctorVacuum{History: 1_234_567}
+	f.Vacuum = &facts.Vacuum{History: 1_234_567}
 	history := findings(f.Check()).only(t, "vacuum.history")
 	requireFinding(t, history, doctor.Warning, "InnoDB", "innodb_trx")
 	require.Contains(t, history.What, "1,234,567")
@@ -95,8 +95,8 @@ func TestDeadRowsThatAnOldTransactionKeepsAreTold(t *testing.T) {
 
 func TestDeadRowsThatASlotKeepsAreTold(t *testing.T) {
 	f := healthyFacts()
-	f.Vacuum = &dialect.DoctorVacuum{History: -1, Settings: dialect.QueueSettings(), TableSwitch: true, Automatic: true, Threshold: 5000, Dead: 300_000, Last: 40 * time.Second,
-		HeldBack: []dialect.DoctorHorizon{{Kind: "slot", Name: "old", Age: 20_000}}}
+	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, Automatic: true, Threshold: 5000, Dead: 300_000, Last: 40 * time.Second,
+		HeldBack: []facts.Horizon{{Kind: "slot", Name: "old", Age: 20_000}}}
 	dead := findings(f.Check()).only(t, "vacuum.dead")
 	require.Contains(t, dead.What, "the slot old keeps rows")
 	f.Vacuum.HeldBack[0].Age = 100

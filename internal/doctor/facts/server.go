@@ -1,4 +1,4 @@
-package dialect
+package facts
 
 import (
 	"context"
@@ -7,10 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
-// DoctorServer is the server that answers, and what it lets several nodes do.
-type DoctorServer struct {
+// Server is the server that answers, and what it lets several nodes do.
+type Server struct {
 	Version string
 	User    string // as GRANT takes it
 	Standby bool   // read-only: may lag behind a primary
@@ -26,22 +28,25 @@ type DoctorServer struct {
 }
 
 // Server describes the server.
-func (d *Doctor) Server(ctx context.Context) (DoctorServer, error) {
-	var s DoctorServer
+func (d *Database) Server(ctx context.Context) (Server, error) {
+	var s Server
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		switch d.names.Dialect {
-		case PostgreSQL:
-			return tx.QueryRowContext(ctx, `SELECT current_setting('server_version'), quote_ident(current_user), pg_is_in_recovery(),
-	current_setting('transaction_isolation')`).Scan(&s.Version, &s.User, &s.Standby, &s.Isolation)
-		case MySQL:
-			return s.mysql(ctx, tx)
-		}
-		return tx.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&s.Version)
+		read := db.For(d.names.Dialect, s.postgres, s.mysql, s.sqlite)
+		return read(ctx, tx)
 	})
 	return s, err
 }
 
-func (s *DoctorServer) mysql(ctx context.Context, tx *sql.Tx) error {
+func (s *Server) postgres(ctx context.Context, tx *sql.Tx) error {
+	return tx.QueryRowContext(ctx, `SELECT current_setting('server_version'), quote_ident(current_user), pg_is_in_recovery(),
+	current_setting('transaction_isolation')`).Scan(&s.Version, &s.User, &s.Standby, &s.Isolation)
+}
+
+func (s *Server) sqlite(ctx context.Context, tx *sql.Tx) error {
+	return tx.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&s.Version)
+}
+
+func (s *Server) mysql(ctx context.Context, tx *sql.Tx) error {
 	var user string
 	if err := tx.QueryRowContext(ctx, "SELECT VERSION(), CURRENT_USER()").Scan(&s.Version, &user); err != nil {
 		return err
@@ -71,7 +76,7 @@ func (s *DoctorServer) mysql(ctx context.Context, tx *sql.Tx) error {
 }
 
 // mysqlIsolation reads the session's level: the variable has two names.
-func (s *DoctorServer) mysqlIsolation(ctx context.Context, tx *sql.Tx, global map[string]string) error {
+func (s *Server) mysqlIsolation(ctx context.Context, tx *sql.Tx, global map[string]string) error {
 	name := "transaction_isolation"
 	if _, ok := global[name]; !ok {
 		name = "tx_isolation" // MariaDB before 11.1
@@ -84,7 +89,7 @@ func (s *DoctorServer) mysqlIsolation(ctx context.Context, tx *sql.Tx, global ma
 // mysqlVariables reads global variables; those that the server does not know are absent.
 func mysqlVariables(ctx context.Context, tx *sql.Tx, names ...string) (map[string]string, error) {
 	values := map[string]string{}
-	err := each(ctx, tx, func(rows *sql.Rows) error {
+	err := db.Each(ctx, tx, func(rows *sql.Rows) error {
 		var name, value string
 		err := rows.Scan(&name, &value)
 		values[strings.ToLower(name)] = value
@@ -107,8 +112,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // Clock measures how far the database's clock is ahead of now's (negative: behind),
 // and how wrong that may be: half of the fastest of a few round trips. On SQLite both
 // are zero, the clock is the host's.
-func (d *Doctor) Clock(ctx context.Context, now func() time.Time) (ahead, uncertainty time.Duration, err error) {
-	if d.names.Dialect == SQLite {
+func (d *Database) Clock(ctx context.Context, now func() time.Time) (ahead, uncertainty time.Duration, err error) {
+	if d.names.Dialect == db.SQLite {
 		return 0, 0, nil
 	}
 	query := d.per("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",

@@ -1,53 +1,56 @@
-package dialect
+package facts
 
 import (
 	"context"
 	"database/sql"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
+	"github.com/postroom/postroom/internal/dialect"
 )
 
 // InboxTables tells which tables of the inbox exist; see Tables.
-func (d *Doctor) InboxTables(ctx context.Context) (DoctorTables, error) {
-	return d.tables(ctx, append(append(consumerTables(), "inbox_replica_rows", inboxRuns), d.dailyTables()...))
+func (d *Database) InboxTables(ctx context.Context) (Tables, error) {
+	return d.tables(ctx, append(append(consumerTables(), db.InboxReplicaRows, db.InboxRuns), d.dailyTables()...))
 }
 
 // consumerTables are those that every consumer needs, by default name.
 func consumerTables() []string {
-	return []string{InboxEvents, InboxAttempts, InboxBlocked, InboxParked, InboxOffsets}
+	return []string{db.InboxEvents, db.InboxAttempts, db.InboxBlocked, db.InboxParked, db.InboxOffsets}
 }
 
 // dailyTables are those of daily partitions that a consumer reads or writes by name. MySQL
 // has none, and cannot tell that they are missing.
-func (d *Doctor) dailyTables() []string {
-	if d.names.Dialect != PostgreSQL {
+func (d *Database) dailyTables() []string {
+	if d.names.Dialect != db.PostgreSQL {
 		return nil
 	}
-	return []string{InboxExpiry, inboxUndated, inboxStrays}
+	return []string{db.InboxExpiry, db.InboxUndated, db.InboxStrays}
 }
 
 // InboxGrants lists the rights that a consumer's user lacks; see Grants.
-func (d *Doctor) InboxGrants(ctx context.Context, tables DoctorTables) ([]DoctorGrant, error) {
+func (d *Database) InboxGrants(ctx context.Context, tables Tables) ([]Grant, error) {
 	rights := map[string][]string{}
 	for _, table := range consumerTables() {
 		rights[table] = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 	}
-	rights[InboxExpiry] = []string{"SELECT", "INSERT", "UPDATE"}
-	rights[inboxUndated], rights[inboxStrays] = []string{"SELECT"}, []string{"SELECT"}
+	rights[db.InboxExpiry] = []string{"SELECT", "INSERT", "UPDATE"}
+	rights[db.InboxUndated], rights[db.InboxStrays] = []string{"SELECT"}, []string{"SELECT"}
 	return d.grants(ctx, tables, wanted{tables: append(consumerTables(), d.dailyTables()...), rights: rights})
 }
 
-// DoctorInboxVacuum is DoctorVacuum of the table that messages are purged from row by row.
-func (d *Doctor) DoctorInboxVacuum(ctx context.Context, l InboxLayout) (DoctorVacuum, string, error) {
-	table := InboxEvents
+// InboxVacuum is Vacuum of the table that messages are purged from row by row.
+func (d *Database) InboxVacuum(ctx context.Context, l dialect.InboxLayout) (Vacuum, string, error) {
+	table := db.InboxEvents
 	if l.Daily {
-		table = inboxUndated
+		table = db.InboxUndated
 	}
 	v, err := d.vacuum(ctx, table)
 	return v, table, err
 }
 
-// DoctorBlocked is a key of which one half of the truth is missing.
-type DoctorBlocked struct {
+// Blocked is a key of which one half of the truth is missing.
+type Blocked struct {
 	Consumer, Topic, Key string
 	// Seq is a parked message that waits behind nothing; 0: nothing is parked of the key, and it stands still.
 	Seq int64
@@ -57,7 +60,7 @@ type DoctorBlocked struct {
 
 // LooseKeys lists up to 20 keys that stand still behind nothing, as many parked messages that
 // wait behind a key which does not stand still, and as many that wait and are the first of a key that does.
-func (d *Doctor) LooseKeys(ctx context.Context) (loose []DoctorBlocked, err error) {
+func (d *Database) LooseKeys(ctx context.Context) (loose []Blocked, err error) {
 	const empty = `SELECT b.consumer, b.topic, b.event_key, 0, false FROM {inbox_blocked} AS b
 WHERE NOT EXISTS (SELECT 1 FROM {inbox_parked} AS p WHERE p.consumer = b.consumer AND p.topic = b.topic AND p.event_key = b.event_key) LIMIT 20`
 	const waiting = `SELECT p.consumer, p.topic, p.event_key, min(p.seq), false FROM {inbox_parked} AS p
@@ -69,8 +72,8 @@ WHERE p.state = 'blocked' LIMIT 20`
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		loose = nil
 		for _, query := range []string{empty, waiting, heads} {
-			err := each(ctx, tx, func(rows *sql.Rows) error {
-				var b DoctorBlocked
+			err := db.Each(ctx, tx, func(rows *sql.Rows) error {
+				var b Blocked
 				var key sql.NullString
 				err := rows.Scan(&b.Consumer, &b.Topic, &key, &b.Seq, &b.Head)
 				b.Key = key.String
@@ -86,28 +89,28 @@ WHERE p.state = 'blocked' LIMIT 20`
 	return loose, err
 }
 
-// DoctorDays is how daily partitions are kept.
-type DoctorDays struct {
+// Days is how daily partitions are kept.
+type Days struct {
 	Ahead   int                      // days after today that have a partition, up to the first that has none; -1: today has none
 	Strays  bool                     // messages are in the default partition
 	Told    map[string]time.Duration // each consumer's retention
-	Overdue []InboxDay               // the oldest days that ended two days before every retention, and why they stay
+	Overdue []dialect.InboxDay       // the oldest days that ended two days before every retention, and why they stay
 }
 
 // Days looks at daily partitions.
-func (d *Doctor) Days(ctx context.Context) (v DoctorDays, err error) {
-	days := NewInboxDays(d.names, d.limit)
+func (d *Database) Days(ctx context.Context) (v Days, err error) {
+	days := dialect.NewInboxDays(d.names, d.limit)
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		v = DoctorDays{Told: map[string]time.Duration{}}
+		v = Days{Told: map[string]time.Duration{}}
 		err := tx.QueryRowContext(ctx, d.names.Expand(`SELECT COALESCE((SELECT min(d) FROM generate_series(0, 30) AS d
   WHERE NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::text::regclass
     AND c.relname = $2::text || to_char((now() AT TIME ZONE 'UTC')::date + d, 'YYYYMMDD'))), 31) - 1, EXISTS (SELECT FROM {inbox_events_strays})`),
-			d.names.Table(InboxEvents), d.names.Prefix+inboxDay).Scan(&v.Ahead, &v.Strays)
+			d.names.Table(db.InboxEvents), d.names.Prefix+db.InboxDay).Scan(&v.Ahead, &v.Strays)
 		if err != nil {
 			return err
 		}
 		var longest time.Duration
-		err = each(ctx, tx, func(rows *sql.Rows) error {
+		err = db.Each(ctx, tx, func(rows *sql.Rows) error {
 			var consumer string
 			var us int64
 			err := rows.Scan(&consumer, &us)
@@ -132,4 +135,14 @@ func (d *Doctor) Days(ctx context.Context) (v DoctorDays, err error) {
 		return nil
 	})
 	return v, err
+}
+
+// InboxWaits lists sessions that wait for a lock on the tables where consumers wait for one another, the
+// longest first.
+func (d *Database) InboxWaits(ctx context.Context) (waits []dialect.LockWait, err error) {
+	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		waits, err = dialect.InboxLockWaits(ctx, tx, d.names)
+		return err
+	})
+	return waits, err
 }

@@ -1,4 +1,4 @@
-package dialect
+package facts
 
 import (
 	"context"
@@ -7,18 +7,20 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
-// DoctorVacuum is what the database knows of the dead rows of outbox_events, and what
+// Vacuum is what the database knows of the dead rows of outbox_events, and what
 // keeps it from removing them.
-type DoctorVacuum struct {
+type Vacuum struct {
 	// PostgreSQL.
 	Live, Dead int64
 	Last       time.Duration     // since the last vacuum; negative: none, or the statistics were reset
 	Automatic  bool              // autovacuum and track_counts are on
 	Settings   map[string]string // of the table
 	Threshold  int64             // dead rows at which autovacuum begins, by the table's settings
-	HeldBack   []DoctorHorizon
+	HeldBack   []Horizon
 	// Oldest is the transaction that has kept a view of the rows for longest, if the server
 	// tells: what was deleted since it began, no vacuum can remove. OldestAge is 0 without one.
 	Oldest      string
@@ -30,8 +32,8 @@ type DoctorVacuum struct {
 	History int64
 }
 
-// DoctorHorizon is something that keeps dead rows from being removed.
-type DoctorHorizon struct {
+// Horizon is something that keeps dead rows from being removed.
+type Horizon struct {
 	Kind string // slot, standby
 	Name string
 	Age  int64 // transactions
@@ -47,25 +49,27 @@ func QueueSettings() map[string]string {
 }
 
 // Vacuum looks at the state of the table's dead rows. SQLite has none.
-func (d *Doctor) Vacuum(ctx context.Context) (DoctorVacuum, error) {
-	return d.vacuum(ctx, Events)
+func (d *Database) Vacuum(ctx context.Context) (Vacuum, error) {
+	return d.vacuum(ctx, db.Events)
 }
 
-func (d *Doctor) vacuum(ctx context.Context, table string) (DoctorVacuum, error) {
-	v := DoctorVacuum{History: -1}
+func (d *Database) vacuum(ctx context.Context, table string) (Vacuum, error) {
+	v := Vacuum{History: -1}
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		switch d.names.Dialect {
-		case PostgreSQL:
-			return v.postgres(ctx, tx, d.names.Table(table))
-		case MySQL:
-			return tx.QueryRowContext(ctx, "SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'").Scan(&v.History)
-		}
-		return nil
+		read := db.For(d.names.Dialect, v.postgres, v.mysql, v.sqlite)
+		return read(ctx, tx, d.names.Table(table))
 	})
 	return v, err
 }
 
-func (v *DoctorVacuum) postgres(ctx context.Context, tx *sql.Tx, table string) error {
+func (v *Vacuum) mysql(ctx context.Context, tx *sql.Tx, _ string) error {
+	return tx.QueryRowContext(ctx, "SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'").Scan(&v.History)
+}
+
+// sqlite has nothing to vacuum.
+func (v *Vacuum) sqlite(context.Context, *sql.Tx, string) error { return nil }
+
+func (v *Vacuum) postgres(ctx context.Context, tx *sql.Tx, table string) error {
 	var options, auto, counts string
 	var last sql.NullInt64
 	err := tx.QueryRowContext(ctx, `SELECT coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0), 
@@ -78,7 +82,7 @@ FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = 
 	}
 	v.Last, v.Settings, v.TableSwitch = -1, map[string]string{}, true
 	if last.Valid {
-		v.Last = micros(last)
+		v.Last = db.Micros(last)
 	}
 	for option := range strings.FieldsSeq(options) {
 		name, value, _ := strings.Cut(option, "=")
@@ -104,9 +108,9 @@ FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = 
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	v.OldestAge = micros(age)
-	return each(ctx, tx, func(rows *sql.Rows) error {
-		var h DoctorHorizon
+	v.OldestAge = db.Micros(age)
+	return db.Each(ctx, tx, func(rows *sql.Rows) error {
+		var h Horizon
 		err := rows.Scan(&h.Kind, &h.Name, &h.Age)
 		v.HeldBack = append(v.HeldBack, h)
 		return err
@@ -117,7 +121,7 @@ ORDER BY 3 DESC LIMIT 20`)
 
 // threshold is what autovacuum goes by, with PostgreSQL's defaults for what the table
 // leaves out.
-func (v *DoctorVacuum) threshold() int64 {
+func (v *Vacuum) threshold() int64 {
 	number := func(name string, otherwise float64) float64 {
 		if n, err := strconv.ParseFloat(v.Settings[name], 64); err == nil {
 			return n

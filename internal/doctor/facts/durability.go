@@ -1,14 +1,16 @@
-package dialect
+package facts
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"strings"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
-// DoctorSetting is a setting that lets a commit be lost, or that could.
-type DoctorSetting struct {
+// Setting is a setting that lets a commit be lost, or that could.
+type Setting struct {
 	Name  string
 	Value string
 	// Role and Database say for whom it is set; both empty: for everyone. As SQL writes
@@ -16,9 +18,9 @@ type DoctorSetting struct {
 	Role, Database string
 }
 
-// DoctorDurability is whether a commit stays.
-type DoctorDurability struct {
-	Settings []DoctorSetting
+// Durability is whether a commit stays.
+type Durability struct {
+	Settings []Setting
 	// Standbys: PostgreSQL waits for synchronous standbys.
 	Standbys bool
 	// Tables are those that do not survive a crash, with the reason: unlogged, or an
@@ -27,25 +29,20 @@ type DoctorDurability struct {
 }
 
 // Durability reads the settings on which it depends whether a commit stays.
-func (d *Doctor) Durability(ctx context.Context) (DoctorDurability, error) {
-	found := DoctorDurability{Tables: map[string]string{}}
+func (d *Database) Durability(ctx context.Context) (Durability, error) {
+	found := Durability{Tables: map[string]string{}}
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		switch d.names.Dialect {
-		case PostgreSQL:
-			return found.postgres(ctx, tx, d.names)
-		case MySQL:
-			return found.mysql(ctx, tx, d.names)
-		}
-		return found.sqlite(ctx, tx)
+		read := db.For(d.names.Dialect, found.postgres, found.mysql, found.sqlite)
+		return read(ctx, tx, d.names)
 	})
 	return found, err
 }
 
 // postgres reads the settings for everyone, and synchronous_commit where a role or a
 // database has its own: a writer's, not only ours.
-func (f *DoctorDurability) postgres(ctx context.Context, tx *sql.Tx, n Names) error {
-	err := each(ctx, tx, func(rows *sql.Rows) error {
-		var s DoctorSetting
+func (f *Durability) postgres(ctx context.Context, tx *sql.Tx, n db.Names) error {
+	err := db.Each(ctx, tx, func(rows *sql.Rows) error {
+		var s Setting
 		var source string
 		if err := rows.Scan(&s.Name, &s.Value, &source); err != nil {
 			return err
@@ -62,8 +59,8 @@ WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_s
 	if err != nil {
 		return err
 	}
-	err = each(ctx, tx, func(rows *sql.Rows) error {
-		s := DoctorSetting{Name: "synchronous_commit"}
+	err = db.Each(ctx, tx, func(rows *sql.Rows) error {
+		s := Setting{Name: "synchronous_commit"}
 		var setting string
 		err := rows.Scan(&s.Role, &s.Database, &setting)
 		_, s.Value, _ = strings.Cut(setting, "=")
@@ -78,7 +75,7 @@ ORDER BY 1, 2`)
 	if err != nil {
 		return err
 	}
-	for _, table := range outboxTables(PostgreSQL) {
+	for _, table := range outboxTables(db.PostgreSQL) {
 		var persistence string
 		err := tx.QueryRowContext(ctx, "SELECT relpersistence::text FROM pg_class WHERE oid = to_regclass($1::text)", n.Table(table)).Scan(&persistence)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -91,7 +88,7 @@ ORDER BY 1, 2`)
 	return nil
 }
 
-func (f *DoctorDurability) mysql(ctx context.Context, tx *sql.Tx, n Names) error {
+func (f *Durability) mysql(ctx context.Context, tx *sql.Tx, n db.Names) error {
 	names := []string{"innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "innodb_doublewrite"}
 	values, err := mysqlVariables(ctx, tx, names...)
 	if err != nil {
@@ -99,10 +96,10 @@ func (f *DoctorDurability) mysql(ctx context.Context, tx *sql.Tx, n Names) error
 	}
 	for _, name := range names {
 		if value, known := values[name]; known {
-			f.Settings = append(f.Settings, DoctorSetting{Name: name, Value: value})
+			f.Settings = append(f.Settings, Setting{Name: name, Value: value})
 		}
 	}
-	for _, table := range outboxTables(MySQL) {
+	for _, table := range outboxTables(db.MySQL) {
 		var engine sql.NullString
 		err := tx.QueryRowContext(ctx, "SELECT engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", n.Plain(table)).Scan(&engine)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -117,9 +114,9 @@ func (f *DoctorDurability) mysql(ctx context.Context, tx *sql.Tx, n Names) error
 
 // sqlite: the journal is a property of the file, synchronous one of each connection;
 // this one is set up as the relay's are.
-func (f *DoctorDurability) sqlite(ctx context.Context, tx *sql.Tx) error {
+func (f *Durability) sqlite(ctx context.Context, tx *sql.Tx, _ db.Names) error {
 	for _, name := range []string{"journal_mode", "synchronous"} {
-		s := DoctorSetting{Name: name}
+		s := Setting{Name: name}
 		if err := tx.QueryRowContext(ctx, "PRAGMA "+name).Scan(&s.Value); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package dialect
+package facts
 
 import (
 	"context"
@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
-// DoctorTransaction is a transaction that is open in the source's database.
-type DoctorTransaction struct {
+// Transaction is a transaction that is open in the source's database.
+type Transaction struct {
 	PID         int64 // what ends it; 0: it is prepared, and no session has it
 	Prepared    string
 	User        string
@@ -29,9 +31,9 @@ type DoctorTransaction struct {
 	Waiting bool // for that lock
 }
 
-// DoctorTransactions is one look at the open transactions.
-type DoctorTransactions struct {
-	Open []DoctorTransaction
+// Transactions is one look at the open transactions.
+type Transactions struct {
+	Open []Transaction
 	// Hidden counts the sessions of which the server tells this user nothing; -1: it
 	// shows other users' sessions not at all.
 	Hidden int64
@@ -39,15 +41,13 @@ type DoctorTransactions struct {
 
 // Transactions lists transactions that are older than than, or hold a lock that keeps
 // the outbox waiting, the oldest first; prepared ones too. SQLite tells of none.
-func (d *Doctor) Transactions(ctx context.Context, than time.Duration) (DoctorTransactions, error) {
-	switch d.names.Dialect {
-	case PostgreSQL:
-		return d.postgresTransactions(ctx, than)
-	case MySQL:
-		return d.mysqlTransactions(ctx, than)
-	}
-	return DoctorTransactions{}, nil
+func (d *Database) Transactions(ctx context.Context, than time.Duration) (Transactions, error) {
+	read := db.For(d.names.Dialect, d.postgresTransactions, d.mysqlTransactions, noTransactions)
+	return read(ctx, than)
 }
+
+// noTransactions is SQLite's: it shows none.
+func noTransactions(context.Context, time.Duration) (Transactions, error) { return Transactions{}, nil }
 
 const (
 	// RowShareLock is of SELECT … FOR UPDATE, which nobody has a reason for on outbox_events.
@@ -93,16 +93,16 @@ FROM pg_prepared_xacts p WHERE p.database = current_database()
 ORDER BY p.prepared LIMIT 100`
 )
 
-func (d *Doctor) postgresTransactions(ctx context.Context, than time.Duration) (DoctorTransactions, error) {
-	var found DoctorTransactions
-	events, parked, leases := d.names.Table(Events), d.names.Table(Parked), d.names.Table(Leases)
+func (d *Database) postgresTransactions(ctx context.Context, than time.Duration) (Transactions, error) {
+	var found Transactions
+	events, parked, leases := d.names.Table(db.Events), d.names.Table(db.Parked), d.names.Table(db.Leases)
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		err := each(ctx, tx, func(rows *sql.Rows) error {
-			var t DoctorTransaction
+		err := db.Each(ctx, tx, func(rows *sql.Rows) error {
+			var t Transaction
 			var age, queryAge, started, queryStart sql.NullInt64
 			err := rows.Scan(&t.PID, &t.User, &t.Application, &t.Client, &t.State, &age, &queryAge, &started, &queryStart,
 				&t.Writes, &t.Locks, &t.Waiting)
-			t.Age, t.QueryAge, t.Started, t.QueryStart = micros(age), micros(queryAge), unixMicro(started), unixMicro(queryStart)
+			t.Age, t.QueryAge, t.Started, t.QueryStart = db.Micros(age), db.Micros(queryAge), unixMicro(started), unixMicro(queryStart)
 			found.Open = append(found.Open, t)
 			return err
 		}, postgresSessions, events, parked, leases, than.Microseconds())
@@ -112,11 +112,11 @@ func (d *Doctor) postgresTransactions(ctx context.Context, than time.Duration) (
 		if err := tx.QueryRowContext(ctx, postgresHidden).Scan(&found.Hidden); err != nil {
 			return err
 		}
-		return each(ctx, tx, func(rows *sql.Rows) error {
-			t := DoctorTransaction{State: "prepared"}
+		return db.Each(ctx, tx, func(rows *sql.Rows) error {
+			t := Transaction{State: "prepared"}
 			var age, started sql.NullInt64
 			err := rows.Scan(&t.Prepared, &t.User, &age, &started, &t.Writes)
-			t.Age, t.Started = micros(age), unixMicro(started)
+			t.Age, t.Started = db.Micros(age), unixMicro(started)
 			found.Open = append(found.Open, t)
 			return err
 		}, postgresPrepared, events, than.Microseconds())
@@ -149,14 +149,14 @@ WHERE db = DATABASE() AND state = 'Waiting for table metadata lock' AND time >= 
 	AND UPPER(LTRIM(info)) NOT LIKE 'SELECT%' ORDER BY time DESC LIMIT 20`
 )
 
-func (d *Doctor) mysqlTransactions(ctx context.Context, than time.Duration) (DoctorTransactions, error) {
+func (d *Database) mysqlTransactions(ctx context.Context, than time.Duration) (Transactions, error) {
 	if allowed, err := d.mayProcess(ctx); err != nil || !allowed {
-		return DoctorTransactions{Hidden: mysqlProcessDenied}, err
+		return Transactions{Hidden: mysqlProcessDenied}, err
 	}
-	var found DoctorTransactions
+	var found Transactions
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		err := each(ctx, tx, func(rows *sql.Rows) error {
-			var t DoctorTransaction
+		err := db.Each(ctx, tx, func(rows *sql.Rows) error {
+			var t Transaction
 			var age, idle int64
 			err := rows.Scan(&t.PID, &t.User, &t.Client, &t.State, &idle, &age, &t.Writes)
 			t.Age, t.QueryAge = time.Duration(age)*time.Second, time.Duration(idle)*time.Second
@@ -166,14 +166,14 @@ func (d *Doctor) mysqlTransactions(ctx context.Context, than time.Duration) (Doc
 		if err != nil {
 			return err
 		}
-		return each(ctx, tx, func(rows *sql.Rows) error {
-			t := DoctorTransaction{Locks: "metadata lock", Waiting: true}
+		return db.Each(ctx, tx, func(rows *sql.Rows) error {
+			t := Transaction{Locks: "metadata lock", Waiting: true}
 			var waits int64
 			err := rows.Scan(&t.PID, &t.User, &t.Client, &t.State, &waits)
 			t.Age, t.QueryAge = time.Duration(waits)*time.Second, time.Duration(waits)*time.Second
 			found.Open = append(found.Open, t)
 			return err
-		}, mysqlWaiting, d.names.Plain(Events), d.names.Plain(Leases))
+		}, mysqlWaiting, d.names.Plain(db.Events), d.names.Plain(db.Leases))
 	})
 	if err != nil {
 		return found, err
@@ -183,7 +183,7 @@ func (d *Doctor) mysqlTransactions(ctx context.Context, than time.Duration) (Doc
 
 // nameXA finds the names of the prepared transactions that have no session. Which name
 // is whose, the server does not tell: all are listed with each.
-func (d *Doctor) nameXA(ctx context.Context, found *DoctorTransactions) error {
+func (d *Database) nameXA(ctx context.Context, found *Transactions) error {
 	orphans := false
 	for _, t := range found.Open {
 		orphans = orphans || t.PID == 0
@@ -193,7 +193,7 @@ func (d *Doctor) nameXA(ctx context.Context, found *DoctorTransactions) error {
 	}
 	var names []string
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return each(ctx, tx, func(rows *sql.Rows) error {
+		return db.Each(ctx, tx, func(rows *sql.Rows) error {
 			var format int64
 			var global, branch int
 			var data []byte
@@ -219,12 +219,12 @@ func (d *Doctor) nameXA(ctx context.Context, found *DoctorTransactions) error {
 }
 
 // mayProcess reports whether the user sees other users' sessions and transactions.
-func (d *Doctor) mayProcess(ctx context.Context) (bool, error) {
+func (d *Database) mayProcess(ctx context.Context) (bool, error) {
 	allowed := false
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var n int
 		err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.innodb_trx").Scan(&n)
-		if allowed = err == nil; IsDenied(err) {
+		if allowed = err == nil; db.IsDenied(err) {
 			return nil
 		}
 		return err

@@ -1,34 +1,37 @@
-package dialect
+package facts
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
+	"github.com/postroom/postroom/internal/dialect"
 )
 
-// DoctorLease is the row of outbox_leases, by the database's clock.
-type DoctorLease struct {
+// Lease is the row of outbox_leases, by the database's clock.
+type Lease struct {
 	Source   string // "" until the first relay set it
 	SourceID string
 	Owner    string // "": nobody
 	Epoch    int64
-	Expires  bool          // there is an end
-	Left     time.Duration // until the end; negative: past it
-	TTL      time.Duration // of the last claim; 0: never claimed, or by an old build
-	Mode     string        // "" before the first claim
-	Halted   string        // why the source stopped; "": it did not
-	Blind    string        // since when its owner has not reached the sink, in RFC 3339; "": it does
-	Outage   Outage        // of the owner's sink
-	Position string        // where the sink's transactions stood, as JSON; "": nothing kept
+	Expires  bool           // there is an end
+	Left     time.Duration  // until the end; negative: past it
+	TTL      time.Duration  // of the last claim; 0: never claimed, or by an old build
+	Mode     string         // "" before the first claim
+	Halted   string         // why the source stopped; "": it did not
+	Blind    string         // since when its owner has not reached the sink, in RFC 3339; "": it does
+	Outage   dialect.Outage // of the owner's sink
+	Position string         // where the sink's transactions stood, as JSON; "": nothing kept
 	// Topics are those that there were events for lately: the last day (2006-01-02, UTC)
 	// by topic.
 	Topics map[string]string
 }
 
 // Lease reads the lease row. sql.ErrNoRows: it is not there.
-func (d *Doctor) Lease(ctx context.Context) (DoctorLease, error) {
-	more := ", " + blindSince(d.names) + ", " + outageOf(d.names)
+func (d *Database) Lease(ctx context.Context) (Lease, error) {
+	more := ", " + dialect.BlindSince(d.names) + ", " + dialect.OutageText(d.names)
 	query := d.per(`SELECT source, source_id::text, owner, epoch, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint,
 	mode, hints->>'halted', (hints->>'ttl_us')::bigint, hints->>'position', hints->>'topics'`+more+`
 FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),
@@ -36,22 +39,22 @@ FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, TIM
 FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER),
 	mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), json_extract(hints, '$.position'), json_extract(hints, '$.topics')`+more+`
 FROM {outbox_leases} WHERE id = 1`)
-	var l DoctorLease
+	var l Lease
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var source, owner, mode, halted, position, topics, blind, outage sql.NullString
 		var left, ttl sql.NullInt64
 		err := tx.QueryRowContext(ctx, query).Scan(&source, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage)
 		l.Source, l.Owner, l.Mode, l.Halted, l.Position = source.String, owner.String, mode.String, halted.String, position.String
 		l.Blind = blind.String
-		l.Expires, l.Left, l.TTL = left.Valid, micros(left), micros(ttl)
-		l.Topics, l.Outage = parseUsedTopics(topics), parseOutage(outage)
+		l.Expires, l.Left, l.TTL = left.Valid, db.Micros(left), db.Micros(ttl)
+		l.Topics, l.Outage = dialect.ParseTopics(topics), dialect.ParseOutage(outage)
 		return err
 	})
 	return l, err
 }
 
-// DoctorRelay is a live relay process, as its row in outbox_relays says.
-type DoctorRelay struct {
+// Relay is a live relay process, as its row in outbox_relays says.
+type Relay struct {
 	ID    string
 	Host  string
 	Owned int64
@@ -60,20 +63,20 @@ type DoctorRelay struct {
 
 // RelayProcesses lists the relay processes that were seen within the last hour, the
 // latest first.
-func (d *Doctor) RelayProcesses(ctx context.Context) ([]DoctorRelay, error) {
+func (d *Database) RelayProcesses(ctx context.Context) ([]Relay, error) {
 	query := d.per(`SELECT relay_id::text, host, owned, (extract(epoch FROM clock_timestamp() - seen_at) * 1000000)::bigint AS ago
 FROM {outbox_relays} WHERE seen_at > clock_timestamp() - interval '1 hour' ORDER BY ago LIMIT 100`,
 		`SELECT relay_id, host, owned, TIMESTAMPDIFF(MICROSECOND, seen_at, UTC_TIMESTAMP(6)) AS ago
 FROM {outbox_relays} WHERE seen_at > UTC_TIMESTAMP(6) - INTERVAL 1 HOUR ORDER BY ago LIMIT 100`,
 		`SELECT relay_id, host, owned, CAST((julianday('now') - julianday(seen_at)) * 86400000000 AS INTEGER) AS ago
 FROM {outbox_relays} WHERE ago < 3600000000 ORDER BY ago LIMIT 100`)
-	var relays []DoctorRelay
+	var relays []Relay
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return each(ctx, tx, func(rows *sql.Rows) error {
-			var r DoctorRelay
+		return db.Each(ctx, tx, func(rows *sql.Rows) error {
+			var r Relay
 			var seen sql.NullInt64
 			err := rows.Scan(&r.ID, &r.Host, &r.Owned, &seen)
-			r.Seen = micros(seen)
+			r.Seen = db.Micros(seen)
 			relays = append(relays, r)
 			return err
 		}, query)
@@ -81,14 +84,14 @@ FROM {outbox_relays} WHERE ago < 3600000000 ORDER BY ago LIMIT 100`)
 	return relays, err
 }
 
-// DoctorMigrationLock is the lock of a running migration.
-type DoctorMigrationLock struct {
+// MigrationLock is the lock of a running migration.
+type MigrationLock struct {
 	Owner string
 	Left  time.Duration
 }
 
 // MigrationLock returns who holds the migration lock; nil: nobody.
-func (d *Doctor) MigrationLock(ctx context.Context) (*DoctorMigrationLock, error) {
+func (d *Database) MigrationLock(ctx context.Context) (*MigrationLock, error) {
 	query := d.per(`SELECT owner, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint FROM {postroom_schema_lock} WHERE id = 1`,
 		`SELECT owner, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at) FROM {postroom_schema_lock} WHERE id = 1`,
 		`SELECT owner, CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER) FROM {postroom_schema_lock} WHERE id = 1`)
@@ -97,11 +100,11 @@ func (d *Doctor) MigrationLock(ctx context.Context) (*DoctorMigrationLock, error
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, query).Scan(&owner, &left)
 	})
-	if errors.Is(err, sql.ErrNoRows) || IsMissingTable(err) {
+	if errors.Is(err, sql.ErrNoRows) || db.IsMissingTable(err) {
 		return nil, nil // another tool made the tables
 	}
 	if err != nil || !owner.Valid || left.Int64 <= 0 {
 		return nil, err
 	}
-	return &DoctorMigrationLock{Owner: owner.String, Left: micros(left)}, nil
+	return &MigrationLock{Owner: owner.String, Left: db.Micros(left)}, nil
 }

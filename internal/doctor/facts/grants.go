@@ -1,4 +1,4 @@
-package dialect
+package facts
 
 import (
 	"context"
@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/postroom/postroom/internal/db"
+	"github.com/postroom/postroom/internal/dialect"
 )
 
-// DoctorGrant is a right that the relay's user lacks.
-type DoctorGrant struct {
+// Grant is a right that the relay's user lacks.
+type Grant struct {
 	Right string // SELECT, …
 	On    string // the table's default name; or what GRANT calls it
 	SQL   string // the statement that gives it
@@ -21,14 +24,14 @@ type DoctorGrant struct {
 func rights() map[string][]string {
 	all := []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 	return map[string][]string{
-		Events: {"SELECT", "INSERT", "DELETE"}, Leases: {"SELECT", "UPDATE"}, schemaTable: {"SELECT"},
-		Parked: all, Archive: all, scheduledTable: all, relaysTable: all, dropsTable: all,
+		db.Events: {"SELECT", "INSERT", "DELETE"}, db.Leases: {"SELECT", "UPDATE"}, db.Schema: {"SELECT"},
+		db.Parked: all, db.Archive: all, db.Scheduled: all, db.Relays: all, db.Drops: all,
 	}
 }
 
 // Grants lists the rights that this user lacks on the tables that are there. SQLite has
 // no users.
-func (d *Doctor) Grants(ctx context.Context, tables DoctorTables) ([]DoctorGrant, error) {
+func (d *Database) Grants(ctx context.Context, tables Tables) ([]Grant, error) {
 	return d.grants(ctx, tables, wanted{tables: outboxTables(d.names.Dialect), rights: rights(), relay: true})
 }
 
@@ -39,25 +42,23 @@ type wanted struct {
 	relay  bool // and what a relay asks for besides
 }
 
-func (d *Doctor) grants(ctx context.Context, tables DoctorTables, w wanted) ([]DoctorGrant, error) {
-	switch d.names.Dialect {
-	case PostgreSQL:
-		return d.postgresGrants(ctx, tables, w)
-	case MySQL:
-		return d.mysqlGrants(ctx, tables, w)
-	}
-	return nil, nil
+func (d *Database) grants(ctx context.Context, tables Tables, w wanted) ([]Grant, error) {
+	read := db.For(d.names.Dialect, d.postgresGrants, d.mysqlGrants, noGrants)
+	return read(ctx, tables, w)
 }
 
-func (d *Doctor) postgresGrants(ctx context.Context, tables DoctorTables, w wanted) ([]DoctorGrant, error) {
-	var lacking []DoctorGrant
+// noGrants is SQLite's: it has no users.
+func noGrants(context.Context, Tables, wanted) ([]Grant, error) { return nil, nil }
+
+func (d *Database) postgresGrants(ctx context.Context, tables Tables, w wanted) ([]Grant, error) {
+	var lacking []Grant
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var user string
 		if err := tx.QueryRowContext(ctx, "SELECT quote_ident(current_user)").Scan(&user); err != nil {
 			return err
 		}
 		grant := func(right, on, object string, optional bool) {
-			lacking = append(lacking, DoctorGrant{Right: right, On: on, Optional: optional,
+			lacking = append(lacking, Grant{Right: right, On: on, Optional: optional,
 				SQL: fmt.Sprintf("GRANT %s ON %s TO %s;", right, object, user)})
 		}
 		if schema := d.names.Schema; schema != "" {
@@ -89,7 +90,7 @@ func (d *Doctor) postgresGrants(ctx context.Context, tables DoctorTables, w want
 		}
 		var sequence sql.NullString
 		err := tx.QueryRowContext(ctx, `SELECT name FROM (SELECT pg_get_serial_sequence($1::text, 'id') AS name WHERE to_regclass($1::text) IS NOT NULL) s
-WHERE NOT has_sequence_privilege(name, 'SELECT, USAGE')`, d.names.Table(Events)).Scan(&sequence)
+WHERE NOT has_sequence_privilege(name, 'SELECT, USAGE')`, d.names.Table(db.Events)).Scan(&sequence)
 		if err == nil && sequence.Valid {
 			grant("SELECT", "SEQUENCE "+sequence.String, "SEQUENCE "+sequence.String, true)
 		}
@@ -108,7 +109,7 @@ func ignoreNoRows(err error) error {
 // mysqlGrants asks the server to explain a statement that needs the right: it checks
 // rights, also those of roles, and does not run it. No read-only transaction, in which
 // the server would refuse before it looks; nothing is changed all the same.
-func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables, w wanted) ([]DoctorGrant, error) {
+func (d *Database) mysqlGrants(ctx context.Context, tables Tables, w wanted) ([]Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
 	conn, err := d.conn(ctx)
@@ -123,10 +124,10 @@ func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables, w wanted)
 	name, host, _ := cutLast(user, "@")
 	account := fmt.Sprintf("'%s'@'%s'", name, host)
 	column := map[string]string{
-		InboxEvents: "consumer", InboxAttempts: "consumer", InboxBlocked: "consumer", InboxParked: "consumer", InboxOffsets: "consumer",
-		Events: "topic", Leases: "owner", Parked: "topic", Archive: "topic", scheduledTable: "topic", relaysTable: "host", dropsTable: "topic",
+		db.InboxEvents: "consumer", db.InboxAttempts: "consumer", db.InboxBlocked: "consumer", db.InboxParked: "consumer", db.InboxOffsets: "consumer",
+		db.Events: "topic", db.Leases: "owner", db.Parked: "topic", db.Archive: "topic", db.Scheduled: "topic", db.Relays: "host", db.Drops: "topic",
 	}
-	var lacking []DoctorGrant
+	var lacking []Grant
 	for _, table := range w.tables {
 		for _, right := range w.rights[table] {
 			statement := map[string]string{
@@ -138,8 +139,8 @@ func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables, w wanted)
 			if !tables[table] {
 				continue
 			}
-			if err := explain(ctx, conn, fmt.Sprintf(statement, d.names.Table(table))); IsDenied(err) {
-				lacking = append(lacking, DoctorGrant{Right: right, On: table,
+			if err := explain(ctx, conn, fmt.Sprintf(statement, d.names.Table(table))); db.IsDenied(err) {
+				lacking = append(lacking, Grant{Right: right, On: table,
 					SQL: fmt.Sprintf("GRANT %s ON %s TO %s;", right, d.names.Plain(table), account)})
 			} else if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -149,8 +150,8 @@ func (d *Doctor) mysqlGrants(ctx context.Context, tables DoctorTables, w wanted)
 	if !w.relay {
 		return merge(lacking), nil
 	}
-	if may, err := (writersMySQL{db: d.db, names: d.names}).mayLook(ctx); err == nil && !may {
-		lacking = append(lacking, DoctorGrant{Right: "PROCESS", On: "*.*", Optional: true, SQL: fmt.Sprintf("GRANT PROCESS ON *.* TO %s;", account)})
+	if may, err := dialect.MayLook(ctx, d.db, d.names); err == nil && !may {
+		lacking = append(lacking, Grant{Right: "PROCESS", On: "*.*", Optional: true, SQL: fmt.Sprintf("GRANT PROCESS ON *.* TO %s;", account)})
 	}
 	return merge(lacking), nil
 }
@@ -166,8 +167,8 @@ func explain(ctx context.Context, conn *sql.Conn, statement string) error {
 }
 
 // merge makes one GRANT of several rights on one table.
-func merge(lacking []DoctorGrant) []DoctorGrant {
-	var merged []DoctorGrant
+func merge(lacking []Grant) []Grant {
+	var merged []Grant
 	for _, g := range lacking {
 		if last := len(merged) - 1; last >= 0 && merged[last].On == g.On {
 			m := &merged[last]

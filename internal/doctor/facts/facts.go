@@ -1,13 +1,15 @@
-package dialect
+package facts
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
-// Doctor looks at an installation for what is wrong with it. Each method asks about one
+// Database looks at an installation for what is wrong with it. Each method asks about one
 // subject and returns what it found, without a judgement.
 //
 // It changes nothing and keeps nothing waiting: what it asks runs in a read-only
@@ -15,24 +17,24 @@ import (
 // takes no lock that a writer would notice. It uses one connection at a time, no
 // session setting on PostgreSQL and no named prepared statement, so poolers do not
 // mind. Safe for concurrent use.
-type Doctor struct {
+type Database struct {
 	db    *sql.DB
-	names Names
+	names db.Names
 	limit time.Duration
 }
 
-// NewDoctor returns a Doctor for an installation. limit bounds each question.
-func NewDoctor(db *sql.DB, n Names, limit time.Duration) (*Doctor, error) {
+// New returns a Database for an installation. limit bounds each question.
+func New(db *sql.DB, n db.Names, limit time.Duration) (*Database, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	return &Doctor{db: db, names: n, limit: limit}, nil
+	return &Database{db: db, names: n, limit: limit}, nil
 }
 
 // look runs questions in a transaction that cannot write. It asks for the server's own
 // time limits, because a client that goes away leaves its statement running: on
 // PostgreSQL for the transaction alone, elsewhere for the connection, which is ours.
-func (d *Doctor) look(ctx context.Context, ask func(context.Context, *sql.Tx) error) error {
+func (d *Database) look(ctx context.Context, ask func(context.Context, *sql.Tx) error) error {
 	// Longer than the server's own limits: what a client gives up it asks to be
 	// cancelled, and pgbouncer 1.18 may end itself over such a request.
 	ctx, cancel := context.WithTimeout(ctx, d.limit+d.limit/2)
@@ -47,7 +49,7 @@ func (d *Doctor) look(ctx context.Context, ask func(context.Context, *sql.Tx) er
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
-	if d.names.Dialect == PostgreSQL {
+	if d.names.Dialect == db.PostgreSQL {
 		// A lock that is not granted soon is a finding, and waiting in its queue would
 		// be in the way of others.
 		for _, limit := range []string{"statement_timeout", "lock_timeout"} {
@@ -65,9 +67,9 @@ func (d *Doctor) look(ctx context.Context, ask func(context.Context, *sql.Tx) er
 
 // conn takes a connection, and on MySQL and MariaDB limits how long its statements wait
 // for the lock that a table's change holds: by default a day.
-func (d *Doctor) conn(ctx context.Context) (*sql.Conn, error) {
+func (d *Database) conn(ctx context.Context) (*sql.Conn, error) {
 	conn, err := d.db.Conn(ctx)
-	if err != nil || d.names.Dialect != MySQL {
+	if err != nil || d.names.Dialect != db.MySQL {
 		return conn, err
 	}
 	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", max(int(d.limit.Seconds()/2), 1))); err != nil {
@@ -78,52 +80,28 @@ func (d *Doctor) conn(ctx context.Context) (*sql.Conn, error) {
 }
 
 // per returns the statement of the installation's dialect, with its tables' names.
-func (d *Doctor) per(postgres, mysql, sqlite string) string {
-	switch d.names.Dialect {
-	case PostgreSQL:
-		return d.names.Expand(postgres)
-	case MySQL:
-		return d.names.Expand(mysql)
-	}
-	return d.names.Expand(sqlite)
+func (d *Database) per(postgres, mysql, sqlite string) string {
+	return d.names.Expand(db.For(d.names.Dialect, postgres, mysql, sqlite))
 }
 
-// each calls scan for every row.
-func each(ctx context.Context, tx *sql.Tx, scan func(*sql.Rows) error, query string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// micros is a duration that a query gave in microseconds; NULL is zero.
-func micros(v sql.NullInt64) time.Duration { return time.Duration(v.Int64) * time.Microsecond }
-
-// DoctorTables are the tables of the outbox that exist, by default name.
-type DoctorTables map[string]bool
+// Tables are the tables of the outbox that exist, by default name.
+type Tables map[string]bool
 
 // Tables tells which tables exist, of those that the outbox's half knows. MySQL does not
 // tell of a table to which the user has no right: it counts as there.
-func (d *Doctor) Tables(ctx context.Context) (DoctorTables, error) {
+func (d *Database) Tables(ctx context.Context) (Tables, error) {
 	return d.tables(ctx, outboxTables(d.names.Dialect))
 }
 
-func (d *Doctor) tables(ctx context.Context, names []string) (DoctorTables, error) {
-	found := DoctorTables{}
+func (d *Database) tables(ctx context.Context, names []string) (Tables, error) {
+	found := Tables{}
 	query := d.per("SELECT count(*) FROM (SELECT to_regclass($1::text) AS oid) t WHERE oid IS NOT NULL",
 		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
 		"SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?")
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, name := range names {
 			arg := d.names.Plain(name)
-			if d.names.Dialect == PostgreSQL {
+			if d.names.Dialect == db.PostgreSQL {
 				arg = d.names.Table(name)
 			}
 			var n int
@@ -131,8 +109,8 @@ func (d *Doctor) tables(ctx context.Context, names []string) (DoctorTables, erro
 				return err
 			}
 			found[name] = n > 0
-			if n == 0 && d.names.Dialect == MySQL {
-				found[name] = IsDenied(tx.QueryRowContext(ctx, "SELECT 1 FROM "+d.names.Table(name)+" WHERE FALSE").Scan(&n))
+			if n == 0 && d.names.Dialect == db.MySQL {
+				found[name] = db.IsDenied(tx.QueryRowContext(ctx, "SELECT 1 FROM "+d.names.Table(name)+" WHERE FALSE").Scan(&n))
 			}
 		}
 		return nil
@@ -141,19 +119,10 @@ func (d *Doctor) tables(ctx context.Context, names []string) (DoctorTables, erro
 }
 
 // outboxTables are the tables of the outbox's half, by default name.
-func outboxTables(d Dialect) []string {
-	tables := []string{Events, Parked, Leases, Archive, scheduledTable, relaysTable, dropsTable, schemaTable}
-	if d == MySQL {
-		tables = append(tables, KeyLocks)
+func outboxTables(d db.Dialect) []string {
+	tables := []string{db.Events, db.Parked, db.Leases, db.Archive, db.Scheduled, db.Relays, db.Drops, db.Schema}
+	if d == db.MySQL {
+		tables = append(tables, db.KeyLocks)
 	}
 	return tables
 }
-
-// Tables that the doctor looks at beside those of the outbox itself.
-const (
-	scheduledTable  = "outbox_scheduled"
-	relaysTable     = "outbox_relays"
-	dropsTable      = "outbox_drops"
-	schemaTable     = "postroom_schema"
-	schemaLockTable = "postroom_schema_lock"
-)

@@ -1,4 +1,4 @@
-package dialect
+package facts
 
 import (
 	"context"
@@ -6,69 +6,72 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
+	"github.com/postroom/postroom/internal/dialect"
 )
 
-// DoctorBacklog is what waits in outbox_events.
-type DoctorBacklog struct {
+// Backlog is what waits in outbox_events.
+type Backlog struct {
 	Waiting int64
-	More    bool         // there are more than were counted
-	Oldest  *OldestEvent // nil: none
+	More    bool                 // there are more than were counted
+	Oldest  *dialect.OldestEvent // nil: none
 }
 
 // Backlog counts what waits, up to a limit, and finds the oldest event.
-func (d *Doctor) Backlog(ctx context.Context) (DoctorBacklog, error) {
-	var b DoctorBacklog
+func (d *Database) Backlog(ctx context.Context) (Backlog, error) {
+	var b Backlog
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var s SourceStatus
-		if err := s.readOldest(ctx, tx, d.names.Expand(statusQueries(d.names).oldest)); err != nil {
+		oldest, err := dialect.ReadOldest(ctx, tx, d.names)
+		if err != nil {
 			return err
 		}
-		b.Oldest = s.Oldest
-		count := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT %d) AS counted", CountLimit+1)
-		err := tx.QueryRowContext(ctx, d.names.Expand(count)).Scan(&b.Waiting)
-		if b.More = b.Waiting > CountLimit; b.More {
-			b.Waiting = CountLimit
+		b.Oldest = oldest
+		count := fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT %d) AS counted", dialect.CountLimit+1)
+		err = tx.QueryRowContext(ctx, d.names.Expand(count)).Scan(&b.Waiting)
+		if b.More = b.Waiting > dialect.CountLimit; b.More {
+			b.Waiting = dialect.CountLimit
 		}
 		return err
 	})
 	return b, err
 }
 
-// DoctorScheduled is what should have been moved out of outbox_scheduled.
-type DoctorScheduled struct {
+// Scheduled is what should have been moved out of outbox_scheduled.
+type Scheduled struct {
 	Due  int64 // rows past their time, up to a limit
 	Late time.Duration
 }
 
 // Scheduled looks for events whose time has come.
-func (d *Doctor) Scheduled(ctx context.Context) (DoctorScheduled, error) {
+func (d *Database) Scheduled(ctx context.Context) (Scheduled, error) {
 	query := d.per(`SELECT count(*), (extract(epoch FROM clock_timestamp() - min(deliver_at)) * 1000000)::bigint FROM
 	(SELECT deliver_at FROM {outbox_scheduled} WHERE deliver_at < clock_timestamp() ORDER BY deliver_at LIMIT 10000) AS due`,
 		`SELECT COUNT(*), TIMESTAMPDIFF(MICROSECOND, MIN(deliver_at), UTC_TIMESTAMP(6)) FROM
 	(SELECT deliver_at FROM {outbox_scheduled} WHERE deliver_at < UTC_TIMESTAMP(6) ORDER BY deliver_at LIMIT 10000) AS due`,
 		`SELECT count(*), CAST((julianday('now') - julianday(min(deliver_at))) * 86400000000 AS INTEGER) FROM
 	(SELECT deliver_at FROM {outbox_scheduled} WHERE deliver_at < strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z' ORDER BY deliver_at LIMIT 10000)`)
-	var s DoctorScheduled
+	var s Scheduled
 	var late sql.NullInt64
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		return tx.QueryRowContext(ctx, query).Scan(&s.Due, &late)
 	})
-	s.Late = micros(late)
+	s.Late = db.Micros(late)
 	return s, err
 }
 
-// DoctorParked is what outbox_parked holds.
-type DoctorParked struct {
+// Parked is what outbox_parked holds.
+type Parked struct {
 	Failed, Blocked, Asked int64 // rows by state; Asked: retry and drop
 	More                   bool  // there are more rows than were counted
 	Keys                   int64 // that wait
 
 	Age    time.Duration // of the oldest row, since it was parked
-	Oldest *DoctorParkedEvent
+	Oldest *ParkedEvent
 }
 
-// DoctorParkedEvent is the first event that the broker refused and that still waits.
-type DoctorParkedEvent struct {
+// ParkedEvent is the first event that the broker refused and that still waits.
+type ParkedEvent struct {
 	ID      int64 // in outbox_events
 	EventID string
 	Topic   string
@@ -79,13 +82,13 @@ type DoctorParkedEvent struct {
 const parkedLimit = 100_000
 
 // Parked looks at the parked events.
-func (d *Doctor) Parked(ctx context.Context) (DoctorParked, error) {
+func (d *Database) Parked(ctx context.Context) (Parked, error) {
 	age := d.per("(extract(epoch FROM clock_timestamp() - min(parked_at)) * 1000000)::bigint",
 		"TIMESTAMPDIFF(MICROSECOND, MIN(parked_at), UTC_TIMESTAMP(6))",
 		"CAST((julianday('now') - julianday(min(parked_at))) * 86400000000 AS INTEGER)")
 	counted := fmt.Sprintf("(SELECT topic, event_key, state, parked_at FROM {outbox_parked} ORDER BY seq LIMIT %d) AS counted", parkedLimit+1)
 	event := d.per("event_id::text", "event_id", "event_id")
-	var p DoctorParked
+	var p Parked
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var parkedFor sql.NullInt64
 		query := `SELECT COALESCE(SUM(CASE state WHEN 'failed' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE state WHEN 'blocked' THEN 1 ELSE 0 END), 0),
@@ -93,7 +96,7 @@ func (d *Doctor) Parked(ctx context.Context) (DoctorParked, error) {
 		if err := tx.QueryRowContext(ctx, d.names.Expand(query)).Scan(&p.Failed, &p.Blocked, &p.Asked, &parkedFor); err != nil {
 			return err
 		}
-		p.Age, p.More = micros(parkedFor), p.Failed+p.Blocked+p.Asked > parkedLimit
+		p.Age, p.More = db.Micros(parkedFor), p.Failed+p.Blocked+p.Asked > parkedLimit
 		if !parkedFor.Valid {
 			return nil
 		}
@@ -101,7 +104,7 @@ func (d *Doctor) Parked(ctx context.Context) (DoctorParked, error) {
 		if err := tx.QueryRowContext(ctx, d.names.Expand(keys)).Scan(&p.Keys); err != nil {
 			return err
 		}
-		var e DoctorParkedEvent
+		var e ParkedEvent
 		first := "SELECT id, " + event + ", topic, error FROM {outbox_parked} WHERE state = 'failed' ORDER BY seq LIMIT 1"
 		err := tx.QueryRowContext(ctx, d.names.Expand(first)).Scan(&e.ID, &e.EventID, &e.Topic, &e.Error)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -113,8 +116,8 @@ func (d *Doctor) Parked(ctx context.Context) (DoctorParked, error) {
 	return p, err
 }
 
-// DoctorTopic is a topic that events are for.
-type DoctorTopic struct {
+// Topic is a topic that events are for.
+type Topic struct {
 	Name    string
 	Waiting int64 // at least so many of its events wait or are parked
 	Largest int64 // bytes of the largest of them: key, payload and headers
@@ -126,7 +129,7 @@ const topicRows = 2000
 
 // Topics lists the topics of the oldest and of the latest events that wait, of those
 // that are parked, and of those delivered last, if there is an archive.
-func (d *Doctor) Topics(ctx context.Context) ([]DoctorTopic, error) {
+func (d *Database) Topics(ctx context.Context) ([]Topic, error) {
 	length := d.per("coalesce(octet_length(payload), 0) + coalesce(octet_length(event_key), 0) + octet_length(headers::text)",
 		"COALESCE(OCTET_LENGTH(payload), 0) + COALESCE(OCTET_LENGTH(event_key), 0) + OCTET_LENGTH(headers)",
 		"coalesce(length(CAST(payload AS BLOB)), 0) + coalesce(length(CAST(event_key AS BLOB)), 0) + length(CAST(headers AS BLOB))")
@@ -135,11 +138,11 @@ func (d *Doctor) Topics(ctx context.Context) ([]DoctorTopic, error) {
 		return fmt.Sprintf("SELECT topic, count(*), max(size) FROM (SELECT topic, %s AS size FROM {%s} ORDER BY %s LIMIT %d) AS sample GROUP BY topic",
 			size, table, order, topicRows)
 	}
-	var topics []DoctorTopic
+	var topics []Topic
 	index := map[string]int{}
 	add := func(counts bool) func(*sql.Rows) error {
 		return func(rows *sql.Rows) error {
-			var t DoctorTopic
+			var t Topic
 			if err := rows.Scan(&t.Name, &t.Waiting, &t.Largest); err != nil {
 				return err
 			}
@@ -159,24 +162,24 @@ func (d *Doctor) Topics(ctx context.Context) ([]DoctorTopic, error) {
 	}
 	ask := func(waiting bool, statement string) error {
 		return d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-			return each(ctx, tx, add(waiting), d.names.Expand(statement))
+			return db.Each(ctx, tx, add(waiting), d.names.Expand(statement))
 		})
 	}
 	for _, order := range []string{"id", "id DESC"} {
-		if err := ask(true, some(Events, order, length)); err != nil {
+		if err := ask(true, some(db.Events, order, length)); err != nil {
 			return topics, err
 		}
 	}
 	for _, other := range []struct {
 		table, order string
 		waiting      bool
-	}{{Parked, "seq", true}, {Archive, "seq DESC", false}, {scheduledTable, "seq", false}} {
+	}{{db.Parked, "seq", true}, {db.Archive, "seq DESC", false}, {db.Scheduled, "seq", false}} {
 		size := "0"
 		if other.waiting {
 			size = length
 		}
 		// What is not there, or not ours to read, is told elsewhere.
-		if err := ask(other.waiting, some(other.table, other.order, size)); err != nil && !IsMissingTable(err) && !IsDenied(err) {
+		if err := ask(other.waiting, some(other.table, other.order, size)); err != nil && !db.IsMissingTable(err) && !db.IsDenied(err) {
 			return topics, err
 		}
 	}
