@@ -53,9 +53,9 @@ type batch struct {
 	cut     bool    // it ended before it had shown all that it asked for
 }
 
-// read asks for all gaps and for rows above the head in one statement, notes what it
-// has seen, and returns the records that are not in flight. With an error it returns those
-// that it had seen before.
+// read asks for all gaps and for the rows above the head, in one statement. It notes which ids
+// it has seen, and returns the records that are not in flight. With an error it returns the
+// records that came before.
 func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error) {
 	forget := c.gaps.Proven()
 	q := dialect.ReadQuery{Gaps: c.gaps.Ranges(), Asleep: c.gaps.Asleep(), Head: c.head, Limit: limit + c.returning()}
@@ -86,8 +86,8 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 	return b, failed
 }
 
-// returning is how many rows in flight a read may show again: none as a rule, all of
-// them where gaps were merged over them, and until a read from the start has passed them.
+// returning is how many rows in flight a read may return again. It is none as a rule. It is all
+// of them when gaps were merged over them, and after a read from the start.
 func (c *cursor) returning() int {
 	if !c.gaps.Coarse() && c.head >= c.inFlight.highest() {
 		return 0
@@ -96,8 +96,8 @@ func (c *cursor) returning() int {
 	return held + len(c.shelf.rows)
 }
 
-// collect runs one statement. wanted, if given, picks the rows to keep. After an error
-// the batch has the rows that came before it, if they are to be used.
+// collect runs one statement. wanted, if given, picks the rows to keep. After an error the batch
+// has the rows that came before.
 func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64, wanted func(*dialect.Row) bool) (batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
@@ -107,7 +107,7 @@ func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, by
 	likely := min(limit, c.lastFound+64)
 	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
 	slab := make([]Record, 0, likely)
-	cameBack, shown, highest := false, 0, c.inFlight.highest()
+	idsWentBack, shown, highest := false, 0, c.inFlight.highest()
 	info, err := c.relay.store.Read(ctx, q, func(row *dialect.Row) bool {
 		shown++
 		b.last = row.ID
@@ -116,7 +116,7 @@ func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, by
 			held, same = c.inFlight.lookup(row.ID, row.EventID)
 		}
 		if held && !same {
-			cameBack = true
+			idsWentBack = true
 			return false
 		}
 		if wanted != nil && !wanted(row) {
@@ -146,7 +146,7 @@ func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, by
 		return batch{}, ErrStandby
 	case info.Server != c.lease.Server:
 		return batch{}, dialect.ErrServerChanged
-	case cameBack:
+	case idsWentBack:
 		return batch{}, errIDsWentBack
 	}
 	b.cut = b.cut || shown >= q.Limit || err != nil

@@ -18,8 +18,8 @@ type deleter struct {
 	inFlight *inFlightSet
 	shelved  *atomic.Int64 // rows on the shelf
 
-	deleteNow     chan struct{} // do not wait for more
-	readFromStart atomic.Bool   // set for the reader: a delete's outcome is not known
+	deleteNow     chan struct{} // asks for a delete at once, without waiting for more rows
+	readFromStart atomic.Bool   // asks the reader to start over: the outcome of a delete is not known
 }
 
 func newDeleter(r *Relay, k *keeper, flights *inFlightSet, shelved *atomic.Int64) *deleter {
@@ -38,8 +38,8 @@ const (
 	maxDeleteBytes = 128 << 20
 )
 
-// deletable returns how many of n rows, and at most limit, are deleted at once: as many as
-// fit, and one at least.
+// deletable returns how many of n rows one delete takes: at most limit, as many as fit into
+// maxDeleteBytes, and one at least.
 func deletable(n, limit int, size func(i int) int64) int {
 	n = min(n, limit)
 	bytes := int64(0)
@@ -51,10 +51,10 @@ func deletable(n, limit int, size func(i int) int64) int {
 	return n
 }
 
-// gatherFor is how long short runs wait for their neighbours. A broker acknowledges
-// by partition, so that ids arrive with holes which close soon after, and a range is
-// much cheaper to delete than as many single rows. It delays no delivery; a crash
-// repeats so much more.
+// gatherFor is how long short runs wait for their neighbours. A broker acknowledges by
+// partition, so ids arrive with holes that close soon after, and a range is much cheaper to
+// delete than as many single rows. The wait delays no delivery. After a crash, events of that
+// time are sent again.
 const gatherFor = 50 * time.Millisecond
 
 // plan says how to delete delivered records, which ascend. A run holds consecutive,
@@ -76,8 +76,13 @@ func plan(delivered []*flight) dialect.Deletion {
 	return d
 }
 
-// run deletes what the sink acknowledged, long runs at once and the rest after a
-// short while, until ctx ends. A failed delete keeps its ids in flight and is tried again.
+// run deletes the rows whose records the sink acknowledged, until ctx ends. Each time it
+//
+//  1. waits for an acknowledgement, and for single rows a little longer: their neighbours may follow;
+//  2. takes delivered rows from the in-flight set, which keeps them;
+//  3. deletes them, fenced by the lease;
+//  4. goes around rows that another transaction has locked, and keeps those for later;
+//  5. has the in-flight set forget the deleted rows, or puts them back and tries again.
 func (d *deleter) run(ctx context.Context) {
 	retry := newBackoff(d.relay.cfg.RetryMin, d.relay.cfg.RetryMax)
 	var gathered <-chan time.Time // when the short runs have waited long enough; nil: none waits
@@ -127,9 +132,10 @@ func (d *deleter) run(ctx context.Context) {
 	}
 }
 
-// delete removes one batch. Fewer rows than it named: the lease is looked at before
-// anything else. If we still hold it, rows were deleted by somebody else or hold other
-// events now: unless it was our own delete whose answer was lost, the term ends.
+// delete removes one batch. When the database has deleted fewer rows than were named, the lease is
+// checked first. If it is still held, somebody else has deleted rows, or rows hold other events
+// now, and the term ends. uncertain: an earlier delete may have committed without an answer, which
+// explains the missing rows as well.
 func (d *deleter) delete(ctx context.Context, taken []*flight, uncertain bool) error {
 	return d.deletePlanned(ctx, plan(taken), taken, uncertain)
 }
@@ -163,8 +169,8 @@ func (d *deleter) deletePlanned(ctx context.Context, plan dialect.Deletion, take
 	return nil
 }
 
-// remaining fails if delivered rows outlived their delete, as a trigger or a policy may
-// bring about. They must stay in flight, or they would be sent again without end.
+// remaining fails if delivered rows are still in the table after their delete, because of a
+// trigger or a policy. They must stay in flight, or they would be sent again without end.
 func (d *deleter) remaining(ctx context.Context, taken []*flight) error {
 	named := make(map[dialect.Event]bool, len(taken))
 	for _, fl := range taken {

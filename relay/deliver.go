@@ -12,18 +12,51 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// How records reach the sink so that one bad topic, key or partition delays no other: the
-// reader waits for none of them. What cannot go now goes to the shelf, and comes back when
-// it can: see shelf, lane and trial.
+// How records reach the sink. One bad topic, key or partition must not delay the others, so the
+// reader waits for none of them: a record that cannot go now goes to the shelf, and comes back
+// when it can. See isolation.
+
+// dispatch sends each record of a read on its way: to the sink, to the shelf, or to
+// outbox_parked. holdBack has put those on the shelf before whose lane cannot take them.
+//
+// An error ends the session or the round. The head has passed the records then, so they must be
+// read again before anything else is sent: a later row may be of their keys.
+func (s *session) dispatch(ctx context.Context, records []*Record) error {
+	blocked, err := s.quarantine.blockedAmong(ctx, records)
+	if err != nil {
+		return err
+	}
+	send, parking := s.quarantine.sift(records, blocked)
+	if parking.halt != nil {
+		s.refused = parking.halt
+	}
+	s.relay.recentTopics.note(send, time.Now())
+	if !s.deliver(ctx, send) {
+		return errNotDelivered
+	}
+	s.isolation.shelve(parking.afterOthers)
+	if len(parking.rows) > 0 {
+		err := s.quarantine.park(ctx, parking)
+		if locked := (rowsLockedError{}); errors.As(err, &locked) {
+			s.parkLater(ctx, parking.records, locked.error)
+		} else if err != nil {
+			return err
+		}
+	}
+	if s.refused != nil {
+		return errNotDelivered
+	}
+	return nil
+}
 
 // laneWait is how long the reader waits for room in a lane before it puts records on the
-// shelf. It spares a second read where one busy lane has all the traffic.
+// shelf. Records on the shelf have to be read a second time, which one busy lane with all of the
+// traffic would cost every time.
 const laneWait = 500 * time.Millisecond
 
-// deliver hands records to the sink, unless the lease cannot be trusted any more, and
-// reports whether it has handed over all, or put them on the shelf. If not, the session
-// must read no more: the head has passed the others, and what a further read finds may be
-// of their keys.
+// deliver hands records to the sink, and puts those on the shelf whose lane stays full. It
+// returns false if it could do neither: the lease cannot be trusted any more, a record has
+// failed, or ctx has ended.
 func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	var timeout <-chan time.Time
 	for {
@@ -54,6 +87,7 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	}
 }
 
+// handOver gives records to the sink's session. It returns false if the lease cannot be trusted.
 func (s *session) handOver(ctx context.Context, records []*Record) bool {
 	if len(records) == 0 {
 		return true
@@ -78,8 +112,8 @@ func (s *session) handOver(ctx context.Context, records []*Record) bool {
 // shelfPause is how long the shelf is left alone after nothing on it could go.
 const shelfPause = 10 * time.Millisecond
 
-// sendFromShelf sends what may leave the shelf by now, groups of topics on trial and rows of
-// lanes with room.
+// sendFromShelf sends the rows that may leave the shelf by now: the next groups of topics on
+// trial, and rows of lanes that have room.
 func (s *session) sendFromShelf(ctx context.Context) error {
 	if len(s.isolation.shelf.rows)+len(s.isolation.trials.topics) == 0 || time.Now().Before(s.isolation.shelfDue) {
 		return nil
@@ -221,36 +255,6 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 		}
 	}
 	return b.records, nil
-}
-
-// dispatch sends the records of a read on their way: to the sink, to the shelf, or to
-// outbox_parked.
-func (s *session) dispatch(ctx context.Context, records []*Record) error {
-	blocked, err := s.quarantine.blockedAmong(ctx, records)
-	if err != nil {
-		return err
-	}
-	send, parking := s.quarantine.sift(records, blocked)
-	if parking.halt != nil {
-		s.refused = parking.halt
-	}
-	s.relay.recentTopics.note(send, time.Now())
-	if !s.deliver(ctx, send) {
-		return errNotDelivered
-	}
-	s.isolation.shelve(parking.afterOthers)
-	if len(parking.rows) > 0 {
-		err := s.quarantine.park(ctx, parking)
-		if locked := (rowsLockedError{}); errors.As(err, &locked) {
-			s.parkLater(ctx, parking.records, locked.error)
-		} else if err != nil {
-			return err
-		}
-	}
-	if s.refused != nil {
-		return errNotDelivered
-	}
-	return nil
 }
 
 // resend hands parked rows to the sink again, those that may go now, and returns them. ok is

@@ -13,8 +13,9 @@
 // What it remembers beside the table, such as how far it has read, is a hint that may
 // be lost at any time.
 //
-//   - reader.go, snapshot_repair.go, gaps.go, sweep.go: which rows are read, and when an id is not waited for any more.
-//   - flight.go: what has been read and not deleted yet.
+//   - reader.go, cursor.go: which rows are read, and when an id is not waited for any more.
+//   - deliver.go: which records go to the sink now, and which wait.
+//   - in_flight.go: what has been read and not deleted yet.
 //   - deleter.go: what is deleted, and how a delete is kept from removing anything else.
 //   - lease.go, term.go, session.go: who may do all this, and for how long.
 //

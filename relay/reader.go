@@ -84,14 +84,15 @@ func (s *session) readRound(ctx context.Context) (found, limit int, err error) {
 	return found, limit, s.cursor.stepSweep(ctx, found, limit)
 }
 
-// readAgain forgets what was read, and asks the lease row what is proved: another state of
-// the tables may answer next. Rows in flight come back, and are known by the set.
+// readAgain forgets what was read, and has the checkpoint read from the lease row, because the
+// next answer may come from another state of the tables. The next reads return the rows in
+// flight again; the in-flight set knows them.
 func (s *session) readAgain() {
 	s.startOver()
 	s.cursor.checkpointStale = true
 }
 
-// startOver forgets what was read and what is proved.
+// startOver forgets what was read, and the checkpoint.
 func (s *session) startOver() {
 	s.keeper.checkpoint.Store(nil)
 	s.cursor.resume()
@@ -100,12 +101,13 @@ func (s *session) startOver() {
 	s.isolation.onShelf.Store(0)
 }
 
-// roomSoon is how long a read waits for the room that is worth its round trip. Records of
-// a partition that stands still may hold the rest for hours.
+// roomSoon is how long the reader waits until there is room for a read that is worth its round
+// trip. It does not wait longer, because the records of a blocked partition may take the rest of
+// the room for hours.
 const roomSoon = 50 * time.Millisecond
 
-// waitForRoom waits until the bounds on records in flight allow a read, as a rule one
-// that is worth its round trip.
+// waitForRoom waits until the bounds on records in flight allow a read. It returns false when
+// ctx has ended.
 func (s *session) waitForRoom(ctx context.Context) bool {
 	enough := time.NewTimer(roomSoon)
 	defer enough.Stop()
@@ -117,7 +119,7 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 			return true
 		}
 		if rows+s.inFlight.undeleted() >= need {
-			signal(s.deleter.deleteNow) // what the deleter gathers is what takes the room
+			signal(s.deleter.deleteNow) // delivered rows that wait for their delete take the room
 		}
 		select {
 		case <-s.inFlight.changed:
@@ -134,15 +136,15 @@ func (s *session) room() (rows int, bytes int64) {
 	return s.relay.cfg.MaxInFlight - held, s.relay.cfg.MaxInFlightBytes - size
 }
 
-// readAndDeliver reads once and delivers what it found. What a read had shown before it failed is
-// good, as the part of a read that was cut is: over a slow link nothing else may come.
+// readAndDeliver reads once and delivers what it found. The rows that came before a read failed
+// are delivered too: over a slow link no read may ever come to its end.
 func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err error) {
 	rows, bytes := s.room()
 	cfg := &s.relay.cfg
-	// A read takes no more than half of the window: split judges a lane that moves before a
+	// A read takes no more than half of the window: split looks whether a lane moves before the
 	// read, and not within it.
 	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.cursor.budget.bytes, max(1, cfg.MaxInFlightBytes/2))
-	// No more than fit: what a read is cut short of was sent by the server for nothing.
+	// No more rows than fit: the server has sent the others for nothing.
 	limit = min(rows, cfg.BatchSize, int(bytes/s.cursor.typical)+1, s.shelfRoom())
 	if limit <= 0 {
 		return 0, 1, nil // the shelf is full
@@ -163,8 +165,8 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 	return found, limit, err
 }
 
-// shelfRoom is how many more rows the shelf may hold. Merged gaps show its rows again in
-// each read, so then it must be small.
+// shelfRoom is how many more rows the shelf may hold. Reads of merged gaps return its rows
+// again, so the shelf must be small then.
 func (s *session) shelfRoom() int {
 	if s.cursor.gaps.Coarse() {
 		return s.relay.cfg.MaxInFlight - len(s.isolation.shelf.rows)

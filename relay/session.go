@@ -13,8 +13,8 @@ import (
 // session is one run of reading, delivering and deleting, all at the same time. It ends when
 // a record fails, when the term ends, and when Run is asked to stop.
 //
-// Its parts know nothing of each other but what newSession gives them; the session calls them
-// in order: see readLoop, dispatch and deleter.run.
+// Its parts know of each other only what newSession gives them. The session calls them in
+// order: see readRound, dispatch and deleter.run.
 type session struct {
 	relay    *Relay
 	keeper   *keeper
@@ -38,11 +38,11 @@ type session struct {
 // outcome is what became of a session.
 type outcome struct {
 	outage      error               // the first failure that was not a rejection
-	rejected    []*RejectedError    // records that were refused alone, or would be
-	refused     bool                // any record was
-	undelivered int                 // were given up when the session was closed
-	leftover    []dialect.Delivered // delivered, but not known to be deleted
-	progress    bool                // something was delivered
+	rejected    []*RejectedError    // records that were rejected alone, or would be
+	refused     bool                // a record was rejected, alone or as part of a batch
+	undelivered int                 // records that were given up when the session was closed
+	leftover    []dialect.Delivered // delivered rows that are not known to be deleted
+	progress    bool                // a record was delivered
 }
 
 func newSession(r *Relay, k *keeper) *session {
@@ -98,8 +98,9 @@ func (s *session) useSink(out Session) {
 	s.isolation.trialsFrom = s.isolation.trials.rest(time.Now())
 }
 
-// end does what is left when nothing moves any more, unless the lease is lost or a stop
-// does not leave the time: the next owner does it otherwise.
+// end does what is left when reading, delivering and deleting have ended: it deletes rows that
+// were locked and parked rows that were delivered, and saves the position. If the lease is lost,
+// or a stop does not leave the time, the next owner does it.
 func (s *session) end(ctx, stop context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -116,16 +117,16 @@ func (s *session) end(ctx, stop context.Context) {
 	}
 }
 
-// open opens the sink. A stop ends an Open that hangs: nothing is on its way yet.
+// open opens the sink. A stop ends an Open that hangs, because no record is on its way yet.
 func (s *session) open(ctx, stop context.Context) (Session, error) {
 	ctx, cancel := context.WithCancel(ctx) // ends with run: the session may use it
 	defer context.AfterFunc(stop, cancel)()
 	return s.openSinkSession(ctx)
 }
 
-// readUntil runs the reader until the session has to end. Deliver may be blocked by
-// a sink that is full: a failure or a stop ends that too, and what the sink had not
-// taken is acknowledged with context.Canceled.
+// readUntil runs the reader until the session has to end: a record has failed, Run has to stop,
+// or the term has ended. That also ends a Deliver which is blocked by a full sink. The sink
+// acknowledges the records that it did not take with context.Canceled.
 func (s *session) readUntil(stop, ctx context.Context) {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -146,8 +147,9 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	<-finished
 }
 
-// settle waits for the records on their way: until Run's drain timeout when it was
-// asked to stop, else until resolveTimeout, and not at all when the lease is lost.
+// settle waits until the sink has acknowledged the records on their way. It waits no longer than
+// resolveTimeout, or the drain timeout when Run has to stop, and not at all when the lease is
+// lost.
 func (s *session) settle(stop context.Context) {
 	s.waitFor(stop, s.keeper.ctx, resolveTimeout, func() bool {
 		_, waiting, _ := s.inFlight.counts()
@@ -155,9 +157,9 @@ func (s *session) settle(stop context.Context) {
 	})
 }
 
-// waitDeleted waits until all that was delivered is deleted. A failed delete is tried
-// again for as long as the lease holds; a stop waits no longer than the drain timeout. In a
-// turn that has ended nothing more is deleted: the next one does it.
+// waitDeleted waits until all delivered rows are deleted. A failed delete is tried again while
+// the lease is held; a stop waits no longer than the drain timeout. When the term has ended, the
+// next term deletes them.
 func (s *session) waitDeleted(stop context.Context) {
 	s.waitFor(stop, s.keeper.term, 2*s.relay.cfg.LeaseTTL, func() bool {
 		signal(s.deleter.deleteNow)
@@ -165,8 +167,8 @@ func (s *session) waitDeleted(stop context.Context) {
 	})
 }
 
-// waitFor waits for done while ctx lives, as long as limit allows, or the drain timeout
-// from a stop on.
+// waitFor waits until done returns true, ctx ends, or the limit is over. From a stop on the limit
+// is the drain timeout.
 func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done func() bool) {
 	deadline, stopped := time.NewTimer(limit), stop.Done()
 	defer deadline.Stop()
@@ -189,7 +191,7 @@ func (s *session) outcome() outcome {
 	if s.refused != nil {
 		out.rejected = append(out.rejected, s.refused)
 	}
-	company := make(map[string]int) // how many of a topic were refused in it
+	rejectedTogether := make(map[string]int) // by topic: records that were rejected as part of a batch
 	for i, f := range s.inFlight.failures() {
 		switch {
 		case errors.Is(f.err, ErrRejected):
@@ -202,7 +204,7 @@ func (s *session) outcome() outcome {
 			} else if overtaken {
 				s.relay.overtaken[f.record.EventID] = f.record.Topic
 			}
-			company[f.record.Topic]++
+			rejectedTogether[f.record.Topic]++
 		case errors.Is(f.err, context.Canceled) && i >= s.failuresBeforeStop: // never taken by the sink
 		case errors.Is(f.err, ErrGivenUp):
 			out.undelivered++
@@ -213,7 +215,7 @@ func (s *session) outcome() outcome {
 			out.undelivered++
 		}
 	}
-	for topic, n := range company {
+	for topic, n := range rejectedTogether {
 		s.isolation.trials.refuse(topic, n)
 	}
 	s.isolation.trials.ended()
@@ -221,7 +223,7 @@ func (s *session) outcome() outcome {
 }
 
 // overtaken reports whether later events of a refused record's key were delivered, now
-// or when it was refused in company.
+// or when it was refused in rejectedTogether.
 func (s *session) overtaken(r *Record) bool {
 	_, known := s.relay.overtaken[r.EventID]
 	return known || s.inFlight.overtaken(r)
