@@ -18,6 +18,7 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/steady"
 )
 
 type inboxLatencyOptions struct {
@@ -207,19 +208,7 @@ func (b *inboxBench) send(ctx context.Context, times *clock, n int, every time.D
 			return fmt.Errorf("%d messages were applied: %w", times.done.Load(), ctx.Err())
 		}
 	}
-	var begin time.Time
-	for i := range n + partitions {
-		if i == partitions {
-			if err := wait(times.warm); err != nil {
-				return err
-			}
-			begin = time.Now()
-		}
-		if i > partitions {
-			if err := sleep(ctx, time.Until(begin.Add(time.Duration(i-partitions)*every))); err != nil {
-				return err
-			}
-		}
+	send := func(i int) error {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return err
@@ -236,6 +225,17 @@ func (b *inboxBench) send(ctx context.Context, times *clock, n int, every time.D
 				failed <- err
 			}
 		})
+		return nil
+	}
+	if err := (steady.Load{Limit: partitions}).Run(ctx, send); err != nil {
+		return err
+	}
+	if err := wait(times.warm); err != nil {
+		return err
+	}
+	load := steady.Load{Every: every, Limit: n}
+	if err := load.Run(ctx, func(i int) error { return send(partitions + i) }); err != nil {
+		return err
 	}
 	return wait(times.all)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/postroom/postroom/internal/steady"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -35,7 +37,7 @@ type load struct {
 }
 
 func newLoad(b *bench, topic string, rate int, length time.Duration) *load {
-	n := int(float64(rate)*length.Seconds()) + 1
+	n := max(1, int(float64(rate)*length.Seconds())) + 1 // and event 0
 	return &load{
 		bench: b, topic: topic, every: time.Second / time.Duration(rate), events: n,
 		commit: make([]atomic.Int64, n), consumed: make([]atomic.Int64, n), began: time.Now(),
@@ -90,14 +92,12 @@ func (l *load) writeAll(ctx context.Context) error {
 		})
 	}
 	start := time.Now()
-	for event := 1; event < l.events; event++ {
-		if sleep(ctx, time.Until(start.Add(time.Duration(event)*l.every))) != nil {
-			break // and the writer that failed says why
-		}
-		due <- event
-	}
+	err := steady.Load{First: l.every, Every: l.every, Limit: l.events - 1}.Run(ctx, func(n int) error {
+		due <- n + 1
+		return nil
+	})
 	close(due)
-	err := g.Wait()
+	err = errors.Join(err, g.Wait()) // where a writer failed, it says why
 	l.took = time.Since(start)
 	return err
 }

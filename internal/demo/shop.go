@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/steady"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -63,15 +64,10 @@ func newShop(ctx context.Context, target *dbopen.Target, st *stats) (*shop, erro
 func (s *shop) write(ctx context.Context, o Options, halfTime func()) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
-	tick := time.NewTicker(time.Second / time.Duration(o.Rate))
-	defer tick.Stop()
 	started, once := time.Now(), sync.Once{}
-	for n := 1; o.Orders == 0 || n <= o.Orders; n++ {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
+	every := time.Second / time.Duration(o.Rate)
+	return steady.Load{First: every, Every: every, Limit: o.Orders}.Run(ctx, func(n int) error {
+		n++
 		// An order that was begun is finished: a COMMIT cut short would leave open
 		// whether it took effect.
 		if err := s.place(context.WithoutCancel(ctx), int64(n), s.rand.IntN(1000) < rollBackPerMil); err != nil {
@@ -80,8 +76,8 @@ func (s *shop) write(ctx context.Context, o Options, halfTime func()) error {
 		if time.Since(started) > o.Duration/2 || o.Orders > 0 && n >= o.Orders/2 {
 			once.Do(halfTime)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // place writes an order and its event in one transaction, and rolls back if told to.

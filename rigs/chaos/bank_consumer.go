@@ -42,6 +42,9 @@ type BankConsumer struct {
 // Run consumes until ctx ends.
 func (c BankConsumer) Run(ctx context.Context) error {
 	target, err := dbopen.Open(ctx, c.DatabaseURL, dbopen.WithMaxOpen(bankConnections))
+	if ctx.Err() != nil && err != nil {
+		return nil // it was told to stop before it was up
+	}
 	if err != nil {
 		return err
 	}

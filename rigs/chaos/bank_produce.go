@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/steady"
 )
 
 // produce sends transfers to both topics, and to the first of them copies later, until
@@ -47,9 +49,8 @@ func (r *bankRun) produce(ctx, troubled context.Context) error {
 		}
 		delete(later, n)
 	}
-	n, tick := 0, time.NewTicker(time.Second/bankRate)
-	defer tick.Stop()
-	for ; troubled.Err() == nil; n++ {
+	n := 0
+	_ = steady.Load{Every: time.Second / bankRate}.Run(troubled, func(int) error { // nothing returns an error
 		t := transfer(r.settings.Seed, n)
 		for _, topic := range r.topics() {
 			send(t, topic)
@@ -60,11 +61,9 @@ func (r *bankRun) produce(ctx, troubled context.Context) error {
 			later[n+after] = append(later[n+after], t)
 		}
 		again(n)
-		select {
-		case <-tick.C:
-		case <-troubled.Done():
-		}
-	}
+		n++
+		return nil
+	})
 	for ; len(later) > 0; n++ {
 		again(n)
 	}

@@ -140,13 +140,14 @@ func (r *run) load(ctx context.Context) error {
 	}
 
 	ctx, cancel := context.WithCancel(ctx)
-	stop := make(chan struct{})
+	writes, stop := context.WithCancel(ctx)
+	defer stop()
 	var writing, telling sync.WaitGroup
 	defer telling.Wait()
 	defer writing.Wait()
 	defer cancel()
 	r.start = time.Now()
-	writing.Go(func() { w.run(ctx, stop) })
+	writing.Go(func() { w.run(ctx, writes) })
 	telling.Go(func() { r.tell(ctx) })
 	telling.Go(func() { r.operate(ctx) })
 	if err := r.trouble.run(ctx, r.enough); err != nil {
@@ -159,7 +160,7 @@ func (r *run) load(ctx context.Context) error {
 		r.report.problem("nothing was delivered while there was trouble: the run proves too little")
 	}
 	r.log.say("harness", "trouble ends")
-	close(stop)
+	stop()
 	writing.Wait()
 	if err := r.db.endWriters(); err != nil {
 		return err

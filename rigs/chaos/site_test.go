@@ -137,13 +137,14 @@ func (s *site) write(d *database, seed uint64) (stop func()) {
 		db: d, outbox: ob, topics: s.topics, account: s.account, log: s.log, from: int(seed) * 1_000_000,
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	asked, done := make(chan struct{}), make(chan struct{})
+	writing, end := context.WithCancel(ctx)
+	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.run(ctx, asked)
+		w.run(ctx, writing)
 	}()
 	s.t.Cleanup(func() { cancel(); <-done })
-	return func() { close(asked); <-done }
+	return func() { end(); <-done }
 }
 
 // waitCommitted waits until n more events are committed.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/history"
+	"github.com/postroom/postroom/internal/steady"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -29,12 +30,12 @@ type writers struct {
 	from     int // number of each writer's first transaction
 }
 
-// run writes until stop is closed; then it finishes the transactions that are open. The
+// run writes until writing ends; then it finishes the transactions that are open. The
 // end of ctx breaks them off.
-func (w *writers) run(ctx context.Context, stop <-chan struct{}) {
+func (w *writers) run(ctx, writing context.Context) {
 	var all sync.WaitGroup
 	for writer := range w.settings.Writers {
-		all.Go(func() { w.write(ctx, stop, writer) })
+		all.Go(func() { w.write(ctx, writing, writer) })
 	}
 	all.Wait()
 }
@@ -43,24 +44,16 @@ func (w *writers) run(ctx context.Context, stop <-chan struct{}) {
 // less those that are rolled back.
 const eventsPerTransaction = 2.7
 
-// write keeps to a rate: a writer that was held up works without pauses until it has
-// caught up.
-func (w *writers) write(ctx context.Context, stop <-chan struct{}, writer int) {
+// write makes transactions at the writer's share of the rate. The writers begin one after another.
+func (w *writers) write(ctx, writing context.Context, writer int) {
 	every := time.Duration(
 		float64(w.settings.Writers) * eventsPerTransaction / w.settings.rate() * float64(time.Second),
 	)
-	due := time.Now().Add(every * time.Duration(writer) / time.Duration(w.settings.Writers))
-	for number := w.from; ; number++ {
-		select {
-		case <-stop:
-			return
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Until(due)):
-		}
-		due = due.Add(every)
-		w.transaction(ctx, writer, number)
-	}
+	load := steady.Load{First: every * time.Duration(writer) / time.Duration(w.settings.Writers), Every: every}
+	_ = load.Run(writing, func(n int) error { // nothing returns an error
+		w.transaction(ctx, writer, w.from+n)
+		return nil
+	})
 }
 
 // transaction does what the plan says, and notes how it ended.
