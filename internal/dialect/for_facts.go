@@ -7,22 +7,16 @@ import (
 
 // What internal/doctor/facts asks of this package, until the subjects that it is part of have their own.
 
-// BlindSince is the expression of what NoteBlind wrote: empty or NULL if the owner reaches its sink.
-func BlindSince(n Names) string { return blindSince(n) }
-
-// OutageText is the expression that ParseOutage reads.
-func OutageText(n Names) string { return outageOf(n) }
-
 // ParseOutage takes anything that is not what it should be for nothing: it is a hint.
 func ParseOutage(kept sql.NullString) Outage { return parseOutage(kept) }
 
 // ParseTopics reads the topics that the hints of a lease keep.
 func ParseTopics(kept sql.NullString) map[string]string { return parseUsedTopics(kept) }
 
-// ReadOldest returns the undelivered event with the lowest id; nil: there is none.
-func ReadOldest(ctx context.Context, tx *sql.Tx, n Names) (*OldestEvent, error) {
+// ReadOldest returns the undelivered event with the lowest id, which statement selects; nil: there is none.
+func ReadOldest(ctx context.Context, tx *sql.Tx, statement string) (*OldestEvent, error) {
 	var s SourceStatus
-	err := s.readOldest(ctx, tx, n.Expand(statusQueries(n).oldest))
+	err := s.readOldest(ctx, tx, statement)
 	return s.Oldest, err
 }
 

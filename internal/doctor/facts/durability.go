@@ -33,14 +33,14 @@ func (d *Database) Durability(ctx context.Context) (Durability, error) {
 	found := Durability{Tables: map[string]string{}}
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		read := db.For(d.names.Dialect, found.postgres, found.mysql, found.sqlite)
-		return read(ctx, tx, d.names)
+		return read(ctx, tx, d)
 	})
 	return found, err
 }
 
 // postgres reads the settings for everyone, and synchronous_commit where a role or a
 // database has its own: a writer's, not only ours.
-func (f *Durability) postgres(ctx context.Context, tx *sql.Tx, n db.Names) error {
+func (f *Durability) postgres(ctx context.Context, tx *sql.Tx, d *Database) error {
 	err := db.Each(ctx, tx, func(rows *sql.Rows) error {
 		var s Setting
 		var source string
@@ -54,8 +54,7 @@ func (f *Durability) postgres(ctx context.Context, tx *sql.Tx, n db.Names) error
 			f.Settings = append(f.Settings, s)
 		} // the others are in the next list
 		return nil
-	}, `SELECT name, setting, source FROM pg_settings
-WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names') ORDER BY name`)
+	}, d.postgres.Settings)
 	if err != nil {
 		return err
 	}
@@ -66,18 +65,13 @@ WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_s
 		_, s.Value, _ = strings.Cut(setting, "=")
 		f.Settings = append(f.Settings, s)
 		return err
-	}, `SELECT CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'ALL' ELSE coalesce(quote_ident(r.rolname), '') END,
-	coalesce(quote_ident(d.datname), ''), c.setting
-FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c (setting)
-LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
-WHERE c.setting LIKE 'synchronous_commit=%' AND (s.setdatabase = 0 OR d.datname = current_database())
-ORDER BY 1, 2`)
+	}, d.postgres.RoleSettings)
 	if err != nil {
 		return err
 	}
 	for _, table := range outboxTables(db.PostgreSQL) {
 		var persistence string
-		err := tx.QueryRowContext(ctx, "SELECT relpersistence::text FROM pg_class WHERE oid = to_regclass($1::text)", n.Table(table)).Scan(&persistence)
+		err := tx.QueryRowContext(ctx, d.postgres.Persistence, d.names.Table(table)).Scan(&persistence)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -88,7 +82,7 @@ ORDER BY 1, 2`)
 	return nil
 }
 
-func (f *Durability) mysql(ctx context.Context, tx *sql.Tx, n db.Names) error {
+func (f *Durability) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	names := []string{"innodb_flush_log_at_trx_commit", "sync_binlog", "log_bin", "innodb_doublewrite"}
 	values, err := mysqlVariables(ctx, tx, names...)
 	if err != nil {
@@ -101,7 +95,7 @@ func (f *Durability) mysql(ctx context.Context, tx *sql.Tx, n db.Names) error {
 	}
 	for _, table := range outboxTables(db.MySQL) {
 		var engine sql.NullString
-		err := tx.QueryRowContext(ctx, "SELECT engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", n.Plain(table)).Scan(&engine)
+		err := tx.QueryRowContext(ctx, d.mysql.Engine, d.names.Plain(table)).Scan(&engine)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
@@ -114,7 +108,7 @@ func (f *Durability) mysql(ctx context.Context, tx *sql.Tx, n db.Names) error {
 
 // sqlite: the journal is a property of the file, synchronous one of each connection;
 // this one is set up as the relay's are.
-func (f *Durability) sqlite(ctx context.Context, tx *sql.Tx, _ db.Names) error {
+func (f *Durability) sqlite(ctx context.Context, tx *sql.Tx, _ *Database) error {
 	for _, name := range []string{"journal_mode", "synchronous"} {
 		s := Setting{Name: name}
 		if err := tx.QueryRowContext(ctx, "PRAGMA "+name).Scan(&s.Value); err != nil {

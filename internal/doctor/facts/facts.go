@@ -21,14 +21,20 @@ type Database struct {
 	db    *sql.DB
 	names db.Names
 	limit time.Duration
+
+	sql      statements
+	postgres postgresStatements // filled on PostgreSQL alone, and so on
+	mysql    mysqlStatements
+	sqlite   sqliteStatements
 }
 
 // New returns a Database for an installation. limit bounds each question.
-func New(db *sql.DB, n db.Names, limit time.Duration) (*Database, error) {
+func New(pool *sql.DB, n db.Names, limit time.Duration) (*Database, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	return &Database{db: db, names: n, limit: limit}, nil
+	d := &Database{db: pool, names: n, limit: limit}
+	return d, db.Load(files, n, &d.sql, db.For[any](n.Dialect, &d.postgres, &d.mysql, &d.sqlite))
 }
 
 // look runs questions in a transaction that cannot write. It asks for the server's own
@@ -79,11 +85,6 @@ func (d *Database) conn(ctx context.Context) (*sql.Conn, error) {
 	return conn, nil
 }
 
-// per returns the statement of the installation's dialect, with its tables' names.
-func (d *Database) per(postgres, mysql, sqlite string) string {
-	return d.names.Expand(db.For(d.names.Dialect, postgres, mysql, sqlite))
-}
-
 // Tables are the tables of the outbox that exist, by default name.
 type Tables map[string]bool
 
@@ -95,9 +96,6 @@ func (d *Database) Tables(ctx context.Context) (Tables, error) {
 
 func (d *Database) tables(ctx context.Context, names []string) (Tables, error) {
 	found := Tables{}
-	query := d.per("SELECT count(*) FROM (SELECT to_regclass($1::text) AS oid) t WHERE oid IS NOT NULL",
-		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?",
-		"SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?")
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, name := range names {
 			arg := d.names.Plain(name)
@@ -105,7 +103,7 @@ func (d *Database) tables(ctx context.Context, names []string) (Tables, error) {
 				arg = d.names.Table(name)
 			}
 			var n int
-			if err := tx.QueryRowContext(ctx, query, arg).Scan(&n); err != nil {
+			if err := tx.QueryRowContext(ctx, d.sql.TableExists, arg).Scan(&n); err != nil {
 				return err
 			}
 			found[name] = n > 0

@@ -54,7 +54,7 @@ func (d *Database) postgresGrants(ctx context.Context, tables Tables, w wanted) 
 	var lacking []Grant
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var user string
-		if err := tx.QueryRowContext(ctx, "SELECT quote_ident(current_user)").Scan(&user); err != nil {
+		if err := tx.QueryRowContext(ctx, d.postgres.CurrentUser).Scan(&user); err != nil {
 			return err
 		}
 		grant := func(right, on, object string, optional bool) {
@@ -62,9 +62,8 @@ func (d *Database) postgresGrants(ctx context.Context, tables Tables, w wanted) 
 				SQL: fmt.Sprintf("GRANT %s ON %s TO %s;", right, object, user)})
 		}
 		if schema := d.names.Schema; schema != "" {
-			// Without this even the tables' names lead nowhere.
 			var may bool
-			err := tx.QueryRowContext(ctx, "SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1::text", schema).Scan(&may)
+			err := tx.QueryRowContext(ctx, d.postgres.SchemaRight, schema).Scan(&may)
 			if err == nil && !may {
 				grant("USAGE", "SCHEMA "+schema, "SCHEMA "+schema, false)
 			}
@@ -75,8 +74,7 @@ func (d *Database) postgresGrants(ctx context.Context, tables Tables, w wanted) 
 		for _, table := range w.tables {
 			for _, right := range w.rights[table] {
 				var has sql.NullBool
-				// By oid: by name it fails where the schema is closed to us.
-				err := tx.QueryRowContext(ctx, "SELECT has_table_privilege(to_regclass($1::text)::oid, $2)", d.names.Table(table), right).Scan(&has)
+				err := tx.QueryRowContext(ctx, d.postgres.TableRight, d.names.Table(table), right).Scan(&has)
 				if err != nil {
 					return err
 				}
@@ -89,8 +87,7 @@ func (d *Database) postgresGrants(ctx context.Context, tables Tables, w wanted) 
 			return nil
 		}
 		var sequence sql.NullString
-		err := tx.QueryRowContext(ctx, `SELECT name FROM (SELECT pg_get_serial_sequence($1::text, 'id') AS name WHERE to_regclass($1::text) IS NOT NULL) s
-WHERE NOT has_sequence_privilege(name, 'SELECT, USAGE')`, d.names.Table(db.Events)).Scan(&sequence)
+		err := tx.QueryRowContext(ctx, d.postgres.SequenceRight, d.names.Table(db.Events)).Scan(&sequence)
 		if err == nil && sequence.Valid {
 			grant("SELECT", "SEQUENCE "+sequence.String, "SEQUENCE "+sequence.String, true)
 		}
@@ -118,7 +115,7 @@ func (d *Database) mysqlGrants(ctx context.Context, tables Tables, w wanted) ([]
 	}
 	defer func() { _ = conn.Close() }()
 	var user string
-	if err := conn.QueryRowContext(ctx, "SELECT CURRENT_USER()").Scan(&user); err != nil {
+	if err := conn.QueryRowContext(ctx, d.mysql.CurrentUser).Scan(&user); err != nil {
 		return nil, err
 	}
 	name, host, _ := cutLast(user, "@")

@@ -61,17 +61,9 @@ type Blocked struct {
 // LooseKeys lists up to 20 keys that stand still behind nothing, as many parked messages that
 // wait behind a key which does not stand still, and as many that wait and are the first of a key that does.
 func (d *Database) LooseKeys(ctx context.Context) (loose []Blocked, err error) {
-	const empty = `SELECT b.consumer, b.topic, b.event_key, 0, false FROM {inbox_blocked} AS b
-WHERE NOT EXISTS (SELECT 1 FROM {inbox_parked} AS p WHERE p.consumer = b.consumer AND p.topic = b.topic AND p.event_key = b.event_key) LIMIT 20`
-	const waiting = `SELECT p.consumer, p.topic, p.event_key, min(p.seq), false FROM {inbox_parked} AS p
-WHERE p.state = 'blocked' AND NOT EXISTS (SELECT 1 FROM {inbox_blocked} AS b WHERE p.consumer = b.consumer AND p.topic = b.topic AND p.event_key = b.event_key)
-GROUP BY p.consumer, p.topic, p.event_key LIMIT 20`
-	const heads = `SELECT p.consumer, p.topic, p.event_key, p.seq, true FROM {inbox_blocked} AS b
-JOIN {inbox_parked} AS p ON p.seq = (SELECT min(q.seq) FROM {inbox_parked} AS q WHERE q.consumer = b.consumer AND q.topic = b.topic AND q.event_key = b.event_key)
-WHERE p.state = 'blocked' LIMIT 20`
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		loose = nil
-		for _, query := range []string{empty, waiting, heads} {
+		for _, query := range []string{d.sql.EmptyKeys, d.sql.WaitingMessages, d.sql.WaitingHeads} {
 			err := db.Each(ctx, tx, func(rows *sql.Rows) error {
 				var b Blocked
 				var key sql.NullString
@@ -79,7 +71,7 @@ WHERE p.state = 'blocked' LIMIT 20`
 				b.Key = key.String
 				loose = append(loose, b)
 				return err
-			}, d.names.Expand(query))
+			}, query)
 			if err != nil {
 				return err
 			}
@@ -102,9 +94,7 @@ func (d *Database) Days(ctx context.Context) (v Days, err error) {
 	days := dialect.NewInboxDays(d.names, d.limit)
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		v = Days{Told: map[string]time.Duration{}}
-		err := tx.QueryRowContext(ctx, d.names.Expand(`SELECT COALESCE((SELECT min(d) FROM generate_series(0, 30) AS d
-  WHERE NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::text::regclass
-    AND c.relname = $2::text || to_char((now() AT TIME ZONE 'UTC')::date + d, 'YYYYMMDD'))), 31) - 1, EXISTS (SELECT FROM {inbox_events_strays})`),
+		err := tx.QueryRowContext(ctx, d.postgres.Days,
 			d.names.Table(db.InboxEvents), d.names.Prefix+db.InboxDay).Scan(&v.Ahead, &v.Strays)
 		if err != nil {
 			return err
@@ -117,7 +107,7 @@ func (d *Database) Days(ctx context.Context) (v Days, err error) {
 			v.Told[consumer] = time.Duration(us) * time.Microsecond
 			longest = max(longest, v.Told[consumer])
 			return err
-		}, d.names.Expand("SELECT consumer, max(retention) FROM {inbox_expiry} GROUP BY consumer"))
+		}, d.postgres.Retentions)
 		if err != nil {
 			return err
 		}

@@ -31,19 +31,11 @@ type Lease struct {
 
 // Lease reads the lease row. sql.ErrNoRows: it is not there.
 func (d *Database) Lease(ctx context.Context) (Lease, error) {
-	more := ", " + dialect.BlindSince(d.names) + ", " + dialect.OutageText(d.names)
-	query := d.per(`SELECT source, source_id::text, owner, epoch, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint,
-	mode, hints->>'halted', (hints->>'ttl_us')::bigint, hints->>'position', hints->>'topics'`+more+`
-FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at),
-	mode, JSON_UNQUOTE(JSON_EXTRACT(hints, '$.halted')), CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), JSON_EXTRACT(hints, '$.position'), JSON_EXTRACT(hints, '$.topics')`+more+`
-FROM {outbox_leases} WHERE id = 1`, `SELECT source, source_id, owner, epoch, CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER),
-	mode, json_extract(hints, '$.halted'), json_extract(hints, '$.ttl_us'), json_extract(hints, '$.position'), json_extract(hints, '$.topics')`+more+`
-FROM {outbox_leases} WHERE id = 1`)
 	var l Lease
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var source, owner, mode, halted, position, topics, blind, outage sql.NullString
 		var left, ttl sql.NullInt64
-		err := tx.QueryRowContext(ctx, query).Scan(&source, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage)
+		err := tx.QueryRowContext(ctx, d.sql.Lease).Scan(&source, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage)
 		l.Source, l.Owner, l.Mode, l.Halted, l.Position = source.String, owner.String, mode.String, halted.String, position.String
 		l.Blind = blind.String
 		l.Expires, l.Left, l.TTL = left.Valid, db.Micros(left), db.Micros(ttl)
@@ -64,12 +56,6 @@ type Relay struct {
 // RelayProcesses lists the relay processes that were seen within the last hour, the
 // latest first.
 func (d *Database) RelayProcesses(ctx context.Context) ([]Relay, error) {
-	query := d.per(`SELECT relay_id::text, host, owned, (extract(epoch FROM clock_timestamp() - seen_at) * 1000000)::bigint AS ago
-FROM {outbox_relays} WHERE seen_at > clock_timestamp() - interval '1 hour' ORDER BY ago LIMIT 100`,
-		`SELECT relay_id, host, owned, TIMESTAMPDIFF(MICROSECOND, seen_at, UTC_TIMESTAMP(6)) AS ago
-FROM {outbox_relays} WHERE seen_at > UTC_TIMESTAMP(6) - INTERVAL 1 HOUR ORDER BY ago LIMIT 100`,
-		`SELECT relay_id, host, owned, CAST((julianday('now') - julianday(seen_at)) * 86400000000 AS INTEGER) AS ago
-FROM {outbox_relays} WHERE ago < 3600000000 ORDER BY ago LIMIT 100`)
 	var relays []Relay
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		return db.Each(ctx, tx, func(rows *sql.Rows) error {
@@ -79,7 +65,7 @@ FROM {outbox_relays} WHERE ago < 3600000000 ORDER BY ago LIMIT 100`)
 			r.Seen = db.Micros(seen)
 			relays = append(relays, r)
 			return err
-		}, query)
+		}, d.sql.RelayProcesses)
 	})
 	return relays, err
 }
@@ -92,13 +78,10 @@ type MigrationLock struct {
 
 // MigrationLock returns who holds the migration lock; nil: nobody.
 func (d *Database) MigrationLock(ctx context.Context) (*MigrationLock, error) {
-	query := d.per(`SELECT owner, (extract(epoch FROM expires_at - clock_timestamp()) * 1000000)::bigint FROM {postroom_schema_lock} WHERE id = 1`,
-		`SELECT owner, TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), expires_at) FROM {postroom_schema_lock} WHERE id = 1`,
-		`SELECT owner, CAST((julianday(expires_at) - julianday('now')) * 86400000000 AS INTEGER) FROM {postroom_schema_lock} WHERE id = 1`)
 	var owner sql.NullString
 	var left sql.NullInt64
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, query).Scan(&owner, &left)
+		return tx.QueryRowContext(ctx, d.sql.MigrationLock).Scan(&owner, &left)
 	})
 	if errors.Is(err, sql.ErrNoRows) || db.IsMissingTable(err) {
 		return nil, nil // another tool made the tables

@@ -30,7 +30,7 @@ func (d *Database) Order(ctx context.Context) (Order, error) {
 	var found Order
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		read := db.For(d.names.Dialect, found.postgres, found.mysql, found.sqlite)
-		return read(ctx, tx, d.names)
+		return read(ctx, tx, d)
 	})
 	return found, err
 }
@@ -44,14 +44,14 @@ func (f *Order) add(kind, table string) func(*sql.Rows) error {
 	}
 }
 
-func (f *Order) postgres(ctx context.Context, tx *sql.Tx, n db.Names) error {
+func (f *Order) postgres(ctx context.Context, tx *sql.Tx, d *Database) error {
 	for _, table := range []string{db.Events, db.Parked, db.Leases} {
 		for kind, query := range map[string]string{
-			"trigger":      "SELECT quote_ident(tgname), false FROM pg_trigger WHERE tgrelid = to_regclass($1::text) AND NOT tgisinternal AND tgenabled <> 'D' ORDER BY 1",
-			"rule":         "SELECT quote_ident(rulename), false FROM pg_rewrite WHERE ev_class = to_regclass($1::text) AND rulename <> '_RETURN' AND ev_enabled <> 'D' ORDER BY 1",
-			"row security": "SELECT '', row_security_active(oid) FROM pg_class WHERE oid = to_regclass($1::text) AND relrowsecurity",
+			"trigger":      d.sql.Triggers,
+			"rule":         d.postgres.Rules,
+			"row security": d.postgres.RowSecurity,
 		} {
-			if err := db.Each(ctx, tx, f.add(kind, table), query, n.Table(table)); err != nil {
+			if err := db.Each(ctx, tx, f.add(kind, table), query, d.names.Table(table)); err != nil {
 				return err
 			}
 		}
@@ -59,36 +59,30 @@ func (f *Order) postgres(ctx context.Context, tx *sql.Tx, n db.Names) error {
 	return nil
 }
 
-// mysql: without the TRIGGER privilege the server shows no trigger, and no sign of it.
-func (f *Order) mysql(ctx context.Context, tx *sql.Tx, n db.Names) error {
+func (f *Order) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	var may int
-	const grantee = `CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')`
-	err := tx.QueryRowContext(ctx, `SELECT
-	(SELECT COUNT(*) FROM information_schema.user_privileges WHERE privilege_type = 'TRIGGER' AND grantee = `+grantee+`)
-	+ (SELECT COUNT(*) FROM information_schema.schema_privileges WHERE privilege_type = 'TRIGGER' AND DATABASE() LIKE table_schema AND grantee = `+grantee+`)
-	+ (SELECT COUNT(*) FROM information_schema.table_privileges WHERE privilege_type = 'TRIGGER' AND table_schema = DATABASE()
-		AND table_name = ? AND grantee = `+grantee+`)`, n.Plain(db.Events)).Scan(&may)
+	err := tx.QueryRowContext(ctx, d.mysql.MayTrigger, d.names.Plain(db.Events)).Scan(&may)
 	if err != nil {
 		return err
 	}
 	f.Hidden = may == 0
 	for _, table := range []string{db.Events, db.Parked, db.Leases} {
-		err := db.Each(ctx, tx, f.add("trigger", table), "SELECT trigger_name, 0 FROM information_schema.triggers WHERE event_object_schema = DATABASE() AND event_object_table = ? ORDER BY 1", n.Plain(table))
+		err := db.Each(ctx, tx, f.add("trigger", table), d.sql.Triggers, d.names.Plain(table))
 		if err != nil {
 			return err
 		}
 	}
 	for i := range f.Intruders {
-		f.Intruders[i].Name = n.Quote(f.Intruders[i].Name)
+		f.Intruders[i].Name = d.names.Quote(f.Intruders[i].Name)
 		f.Hidden = false // it shows them
 	}
 	return nil
 }
 
-func (f *Order) sqlite(ctx context.Context, tx *sql.Tx, n db.Names) error {
+func (f *Order) sqlite(ctx context.Context, tx *sql.Tx, d *Database) error {
 	for _, table := range []string{db.Events, db.Parked, db.Leases} {
-		err := db.Each(ctx, tx, f.add("trigger", table), `SELECT '"' || replace(name, '"', '""') || '"', 0 FROM sqlite_master WHERE type = 'trigger' AND lower(tbl_name) = ? ORDER BY 1`,
-			strings.ToLower(n.Plain(table)))
+		err := db.Each(ctx, tx, f.add("trigger", table), d.sql.Triggers,
+			strings.ToLower(d.names.Plain(table)))
 		if err != nil {
 			return err
 		}

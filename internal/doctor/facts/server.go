@@ -32,23 +32,22 @@ func (d *Database) Server(ctx context.Context) (Server, error) {
 	var s Server
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		read := db.For(d.names.Dialect, s.postgres, s.mysql, s.sqlite)
-		return read(ctx, tx)
+		return read(ctx, tx, d)
 	})
 	return s, err
 }
 
-func (s *Server) postgres(ctx context.Context, tx *sql.Tx) error {
-	return tx.QueryRowContext(ctx, `SELECT current_setting('server_version'), quote_ident(current_user), pg_is_in_recovery(),
-	current_setting('transaction_isolation')`).Scan(&s.Version, &s.User, &s.Standby, &s.Isolation)
+func (s *Server) postgres(ctx context.Context, tx *sql.Tx, d *Database) error {
+	return tx.QueryRowContext(ctx, d.sql.Server).Scan(&s.Version, &s.User, &s.Standby, &s.Isolation)
 }
 
-func (s *Server) sqlite(ctx context.Context, tx *sql.Tx) error {
-	return tx.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&s.Version)
+func (s *Server) sqlite(ctx context.Context, tx *sql.Tx, d *Database) error {
+	return tx.QueryRowContext(ctx, d.sql.Server).Scan(&s.Version)
 }
 
-func (s *Server) mysql(ctx context.Context, tx *sql.Tx) error {
+func (s *Server) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	var user string
-	if err := tx.QueryRowContext(ctx, "SELECT VERSION(), CURRENT_USER()").Scan(&s.Version, &user); err != nil {
+	if err := tx.QueryRowContext(ctx, d.sql.Server).Scan(&s.Version, &user); err != nil {
 		return err
 	}
 	name, host, _ := cutLast(user, "@")
@@ -70,7 +69,7 @@ func (s *Server) mysql(ctx context.Context, tx *sql.Tx) error {
 	if s.Cluster == "Galera" {
 		var ignored string
 		// A node that does not tell its size is no reason to fail.
-		_ = tx.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'").Scan(&ignored, &s.Nodes)
+		_ = tx.QueryRowContext(ctx, d.mysql.ClusterSize).Scan(&ignored, &s.Nodes)
 	}
 	return s.mysqlIsolation(ctx, tx, v)
 }
@@ -116,8 +115,7 @@ func (d *Database) Clock(ctx context.Context, now func() time.Time) (ahead, unce
 	if d.names.Dialect == db.SQLite {
 		return 0, 0, nil
 	}
-	query := d.per("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-		"SELECT TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', UTC_TIMESTAMP(6))", "")
+	query := db.For(d.names.Dialect, d.postgres.Clock, d.mysql.Clock, "")
 	const tries = 4 // the first one may prepare the statement
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for i := range tries {

@@ -57,25 +57,22 @@ func (d *Database) vacuum(ctx context.Context, table string) (Vacuum, error) {
 	v := Vacuum{History: -1}
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		read := db.For(d.names.Dialect, v.postgres, v.mysql, v.sqlite)
-		return read(ctx, tx, d.names.Table(table))
+		return read(ctx, tx, d, d.names.Table(table))
 	})
 	return v, err
 }
 
-func (v *Vacuum) mysql(ctx context.Context, tx *sql.Tx, _ string) error {
-	return tx.QueryRowContext(ctx, "SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'").Scan(&v.History)
+func (v *Vacuum) mysql(ctx context.Context, tx *sql.Tx, d *Database, _ string) error {
+	return tx.QueryRowContext(ctx, d.mysql.History).Scan(&v.History)
 }
 
 // sqlite has nothing to vacuum.
-func (v *Vacuum) sqlite(context.Context, *sql.Tx, string) error { return nil }
+func (v *Vacuum) sqlite(context.Context, *sql.Tx, *Database, string) error { return nil }
 
-func (v *Vacuum) postgres(ctx context.Context, tx *sql.Tx, table string) error {
+func (v *Vacuum) postgres(ctx context.Context, tx *sql.Tx, d *Database, table string) error {
 	var options, auto, counts string
 	var last sql.NullInt64
-	err := tx.QueryRowContext(ctx, `SELECT coalesce(s.n_live_tup, 0), coalesce(s.n_dead_tup, 0), 
-	(extract(epoch FROM clock_timestamp() - greatest(s.last_autovacuum, s.last_vacuum)) * 1000000)::bigint,
-	coalesce(array_to_string(c.reloptions, ' '), ''), current_setting('autovacuum'), current_setting('track_counts')
-FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = to_regclass($1::text)`, table).
+	err := tx.QueryRowContext(ctx, d.postgres.VacuumState, table).
 		Scan(&v.Live, &v.Dead, &last, &options, &auto, &counts)
 	if err != nil {
 		return err
@@ -99,12 +96,7 @@ FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = 
 	v.Automatic = v.TableSwitch && v.ServerWide == ""
 	v.Threshold = v.threshold()
 	var age sql.NullInt64
-	err = tx.QueryRowContext(ctx, `SELECT what, (extract(epoch FROM clock_timestamp() - since) * 1000000)::bigint FROM (
-	SELECT 'session ' || pid || ' (user ' || coalesce(usename, '') || ')', xact_start FROM pg_stat_activity
-	WHERE datname = current_database() AND coalesce(backend_xmin, backend_xid) IS NOT NULL
-		AND pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker'
-	UNION ALL SELECT 'the prepared transaction ' || gid, prepared FROM pg_prepared_xacts WHERE database = current_database()
-) AS open (what, since) ORDER BY since LIMIT 1`).Scan(&v.Oldest, &age)
+	err = tx.QueryRowContext(ctx, d.postgres.OldestView).Scan(&v.Oldest, &age)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -114,9 +106,7 @@ FROM pg_class c LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid WHERE c.oid = 
 		err := rows.Scan(&h.Kind, &h.Name, &h.Age)
 		v.HeldBack = append(v.HeldBack, h)
 		return err
-	}, `SELECT 'slot', slot_name::text, age(xmin)::bigint FROM pg_replication_slots WHERE xmin IS NOT NULL
-UNION ALL SELECT 'standby', coalesce(application_name, ''), age(backend_xmin)::bigint FROM pg_stat_replication WHERE backend_xmin IS NOT NULL
-ORDER BY 3 DESC LIMIT 20`)
+	}, d.postgres.Horizons)
 }
 
 // threshold is what autovacuum goes by, with PostgreSQL's defaults for what the table

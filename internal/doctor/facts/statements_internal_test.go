@@ -1,0 +1,18 @@
+package facts
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/db"
+)
+
+// Neither a statement nor a field is missing or superfluous in any dialect; it needs no server.
+func TestEveryDialectHasItsStatements(t *testing.T) {
+	for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+		_, err := New(nil, db.Names{Dialect: d}, time.Second)
+		require.NoError(t, err)
+	}
+}
