@@ -36,14 +36,18 @@ var normaliser = []struct {
 	what *regexp.Regexp
 	by   string
 }{
-	// The suite's prefixes and schema.
-	{regexp.MustCompile(`"post"\.|\bpost\.|\b(acme_|beside_|nowhere_)`), ""},
+	// The tests' prefixes and schemas, and the days of partitions.
+	{regexp.MustCompile(`"(post|shop|events|order)"\.|\bpost\.|\b(acme_|beside_|nowhere_|eu_)`), ""},
+	{regexp.MustCompile(`inbox_events_d\d{8}`), "inbox_events_d‹day›"},
+	{regexp.MustCompile(`'\d{4}-\d\d-\d\d`), "'‹day›"},
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "‹uuid›"},
 	// The owner of the migrations' lock: host, process and a random number.
 	{regexp.MustCompile(`'[^' ]+-\d+-[0-9a-f]{16}'`), "'‹process›'"},
-	// A list of values, and the rows of an INSERT.
-	{regexp.MustCompile(`IN \((\?|\$\d+)(, ?(\?|\$\d+))+\)`), "IN ($1, …)"},
-	{regexp.MustCompile(`(VALUES \([?$][^()]*\))(, \([?$][^()]*\))+`), "$1, …"},
+	// Lists of values and of alternatives, and the rows of an INSERT.
+	{regexp.MustCompile(`(\?|\$\d+)(, ?(\?|\$\d+))+\)`), "$1, …)"},
+	{regexp.MustCompile(`"‹uuid›"(, ?"‹uuid›")+`), `"‹uuid›", …`},
+	{regexp.MustCompile(`\b\d+(, ?\d+){2,}`), "‹n›, …"},
+	{regexp.MustCompile(`(VALUES \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))(, \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+`), "$1, …"},
 	// MySQL's reads have integers where the others have parameters.
 	{regexp.MustCompile(`WHERE id (?:=|BETWEEN) \d[^()]* ORDER BY id LIMIT \d+\)`), "WHERE ‹gaps› ORDER BY id LIMIT ‹n›)"},
 	{regexp.MustCompile(`WHERE id > \d+ ORDER BY id LIMIT \d+\)`), "WHERE id > ‹n› ORDER BY id LIMIT ‹n›)"},

@@ -26,9 +26,9 @@ DELETE FROM `outbox_relays` WHERE relay_id = ?
 ;;
 INSERT IGNORE INTO `postroom_schema_lock` (id) VALUES (1)
 ;;
-INSERT INTO `outbox_events` (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO `outbox_events` (event_id, topic, event_key, event_type, payload, headers) VALUES (?, …)
 ;;
-INSERT INTO `outbox_events` (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?), …
+INSERT INTO `outbox_events` (event_id, topic, event_key, event_type, payload, headers) VALUES (?, …), …
 ;;
 INSERT INTO `outbox_parked` (id, event_id, topic, event_type, headers, created_at)
 SELECT id, event_id, topic, event_type, headers, created_at FROM `outbox_events` WHERE id = 0
@@ -58,14 +58,14 @@ SELECT /* ‹uuid› */ trx_mysql_thread_id, trx_started, COALESCE(trx_query, ''
 FROM information_schema.innodb_trx
 ;;
 SELECT 0, NULL, IF(@@read_only, 'standby', 'primary'), NULL, CONCAT_WS('/', @@hostname, @@port, @@server_id), NULL, NULL, NULL
-UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', created_at) FROM `outbox_events` WHERE id > ‹n› ORDER BY id LIMIT ‹n›)
+UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '‹day› 00:00:00', created_at) FROM `outbox_events` WHERE id > ‹n› ORDER BY id LIMIT ‹n›)
 ;;
 SELECT 0, NULL, IF(@@read_only, 'standby', 'primary'), NULL, CONCAT_WS('/', @@hostname, @@port, @@server_id), NULL, NULL, NULL
-UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', created_at) FROM `outbox_events` WHERE ‹gaps› ORDER BY id LIMIT ‹n›)
+UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '‹day› 00:00:00', created_at) FROM `outbox_events` WHERE ‹gaps› ORDER BY id LIMIT ‹n›)
 ;;
 SELECT 0, NULL, IF(@@read_only, 'standby', 'primary'), NULL, CONCAT_WS('/', @@hostname, @@port, @@server_id), NULL, NULL, NULL
-UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', created_at) FROM `outbox_events` WHERE ‹gaps› ORDER BY id LIMIT ‹n›)
-UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '1970-01-01 00:00:00', created_at) FROM `outbox_events` WHERE id > ‹n› ORDER BY id LIMIT ‹n›)
+UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '‹day› 00:00:00', created_at) FROM `outbox_events` WHERE ‹gaps› ORDER BY id LIMIT ‹n›)
+UNION ALL (SELECT id, event_id, topic, event_key, event_type, payload, headers, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP '‹day› 00:00:00', created_at) FROM `outbox_events` WHERE id > ‹n› ORDER BY id LIMIT ‹n›)
 ;;
 SELECT 1 FROM `postroom_schema_lock` WHERE id = 1
 ;;

@@ -30,9 +30,9 @@ DELETE FROM "outbox_parked" WHERE seq = 0
 ;;
 DELETE FROM "outbox_relays" WHERE relay_id = $1
 ;;
-INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, …)
 ;;
-INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, $2, $3, $4, $5, $6), …
+INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, …), …
 ;;
 INSERT INTO "outbox_parked" (id, event_id, topic, event_type, headers, created_at)
 SELECT id, event_id, topic, event_type, headers, created_at FROM "outbox_events" WHERE id = 0

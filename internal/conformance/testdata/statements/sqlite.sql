@@ -1,15 +1,3 @@
-INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?), …
-;;
-SELECT json_extract(hints, '$.proved') FROM "outbox_leases" WHERE id = 1 AND owner = ? AND epoch = ? AND ? = 'sqlite'
-;;
-UPDATE "outbox_leases" SET owner = NULL, expires_at = NULL, hints = json_set(hints, '$.heir', '‹uuid›') WHERE id = 1 AND owner = ? AND epoch = ?
-;;
-UPDATE "postroom_schema_lock" SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '+30.000 seconds') WHERE id = 1 AND owner = '‹process›'
-;;
-UPDATE "postroom_schema_lock" SET owner = '‹process›', expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '+30.000 seconds') WHERE id = 1 AND (owner IS NULL OR expires_at IS NULL OR expires_at < strftime('%Y-%m-%dT%H:%M:%f', 'now') OR expires_at > strftime('%Y-%m-%dT%H:%M:%f', 'now', '+60.000 seconds'))
-;;
-UPDATE "postroom_schema_lock" SET owner = NULL, expires_at = NULL WHERE id = 1 AND owner = '‹process›'
-;;
 CREATE TABLE IF NOT EXISTS "postroom_schema" (
     version    INTEGER PRIMARY KEY,
     name       TEXT NOT NULL,
@@ -34,9 +22,9 @@ WHERE id IN (SELECT e.id FROM json_each(?) AS delivered CROSS JOIN "outbox_event
 ;;
 DELETE FROM "outbox_relays" WHERE relay_id = ?
 ;;
-INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES (?, …)
 ;;
-INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?), …
+INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES (?, …), …
 ;;
 INSERT INTO "outbox_relays" (relay_id, host, owned, seen_at)
 VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%f', 'now', ((0) / 1000.0) || ' seconds') || '000Z') ON CONFLICT (relay_id) DO UPDATE SET host = excluded.host, owned = excluded.owned, seen_at = excluded.seen_at
@@ -89,6 +77,8 @@ SELECT epoch, source_id, mode, 'sqlite', json_extract(hints, '$.position'), json
 ;;
 SELECT id, event_id FROM "outbox_events" WHERE id <= ? ORDER BY id LIMIT ?
 ;;
+SELECT json_extract(hints, '$.proved') FROM "outbox_leases" WHERE id = 1 AND owner = ? AND epoch = ? AND ? = 'sqlite'
+;;
 SELECT json_extract(hints, '$.topics') FROM "outbox_leases" WHERE id = 1
 ;;
 SELECT owner FROM "postroom_schema_lock" WHERE id = 1 AND NOT (owner IS NULL OR expires_at IS NULL OR expires_at < strftime('%Y-%m-%dT%H:%M:%f', 'now') OR expires_at > strftime('%Y-%m-%dT%H:%M:%f', 'now', '+60.000 seconds'))
@@ -104,7 +94,7 @@ SELECT topic, event_key, max(seq) FROM (
     WHERE topic = ? AND event_key = ? AND seq > ? ORDER BY seq LIMIT ?)
   UNION ALL
   SELECT * FROM (SELECT topic, event_key, seq FROM "outbox_parked"
-    WHERE event_key IS NOT NULL AND (topic, event_key) > (?, ?) ORDER BY topic, event_key, seq LIMIT ?)
+    WHERE event_key IS NOT NULL AND (topic, event_key) > (?, …) ORDER BY topic, event_key, seq LIMIT ?)
   LIMIT ?
 ) AS part GROUP BY topic, event_key ORDER BY topic, event_key
 ;;
