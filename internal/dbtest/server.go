@@ -110,8 +110,8 @@ func record(t testing.TB, target *dbopen.Target, dir string) {
 	recorder := &faultdb.Recorder{
 		Each: func(statement string) { _, _ = file.WriteString(statement + faultdb.Separator) },
 	}
-	recorded := faultdb.Open(target.DB, recorder.Hook)
-	t.Cleanup(func() { _ = errors.Join(recorded.Close(), file.Close()) })
+	inner, recorded := target.DB, faultdb.Open(target.DB, recorder.Hook)
+	t.Cleanup(func() { _ = errors.Join(recorded.Close(), inner.Close(), file.Close()) })
 	target.DB = recorded
 }
 
