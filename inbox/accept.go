@@ -40,7 +40,8 @@ func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark
 	}
 	fresh, mark, err = ib.store.InsertMessage(ctx, tx, m.row(ib.consumer))
 	if err != nil {
-		return false, "", fmt.Errorf("inbox: write message %q of consumer %q to %s: %w%s", m.ID, ib.consumer, ib.table, err, hint(err))
+		return false, "", fmt.Errorf("inbox: write message %q of consumer %q to %s: %w%s", m.ID, ib.consumer, ib.table,
+			err, hint(err))
 	}
 	return fresh, mark, nil
 }
@@ -79,7 +80,8 @@ func (ib *Inbox) acceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []
 	}
 	written, mark, err := ib.store.InsertMessages(ctx, tx, ib.consumer, rows)
 	if err != nil {
-		return nil, "", fmt.Errorf("inbox: write %d messages of consumer %q to %s: %w%s", len(rows), ib.consumer, ib.table, err, hint(err))
+		return nil, "", fmt.Errorf("inbox: write %d messages of consumer %q to %s: %w%s", len(rows), ib.consumer, ib.table,
+			err, hint(err))
 	}
 	for i, m := range ms {
 		fresh[i] = first[i] && written[m.ID]

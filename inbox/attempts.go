@@ -71,7 +71,8 @@ func (d *delivery) countAttempt(ctx context.Context) (begun, *failure) {
 		a.killed = true
 		d.parkReason = s.LastError
 		if d.parkReason == "" {
-			d.parkReason = fmt.Sprintf("the process ended in the middle of the handler, in %d attempts of %d", a.made, d.ib.attempts)
+			d.parkReason = fmt.Sprintf("the process ended in the middle of the handler, in %d attempts of %d", a.made,
+				d.ib.attempts)
 		}
 		return begun{}, nil
 	}

@@ -117,7 +117,8 @@ func (b *batch) noteEnd(ctx context.Context) {
 // handler can run (Message.Err), which are parked alone.
 func (b *batch) all(ctx context.Context) error {
 	if b.unfinished > 0 {
-		b.ib.log.Warn("inbox: the last batch was not finished, running messages one by one", "lane", b.noteID, "messages", b.unfinished)
+		b.ib.log.Warn("inbox: the last batch was not finished, running messages one by one", "lane", b.noteID, "messages",
+			b.unfinished)
 	}
 	for n := 0; n < len(b.ms); {
 		end := n
@@ -203,7 +204,8 @@ func (b *batch) halves(ctx context.Context, lo, hi int, failed *failure) error {
 		return b.alone(ctx, lo)
 	}
 	middle := lo + (hi-lo)/2
-	b.ib.log.Debug("inbox: the handler failed, halving the batch", "lane", b.noteID, "messages", hi-lo, "error", failed.err)
+	b.ib.log.Debug("inbox: the handler failed, halving the batch", "lane", b.noteID, "messages", hi-lo, "error",
+		failed.err)
 	if err := b.together(ctx, lo, middle); err != nil {
 		return err
 	}
@@ -214,7 +216,8 @@ func (b *batch) halves(ctx context.Context, lo, hi int, failed *failure) error {
 // next try.
 func (b *batch) wait(ctx context.Context, failed *failure) error {
 	fail := func(err error) error {
-		return fmt.Errorf("inbox: process %d messages from %q on of consumer %q: %w", len(b.ms), b.ms[0].ID, b.ib.consumer, err)
+		return fmt.Errorf("inbox: process %d messages from %q on of consumer %q: %w", len(b.ms), b.ms[0].ID, b.ib.consumer,
+			err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(fmt.Errorf("interrupted: %w; before that: %w", err, failed.err))
@@ -331,9 +334,10 @@ func (b *batch) parkBlocked(
 
 // blockedKeys returns which of the messages' keys are blocked, as topic, NUL, key, and
 // locks them. That none was when the batch began is no answer once a message is found done: a
-// member that was declared dead may have parked it since, and the next one of its key waits
-// behind it (hazard parked-elsewhere).
-func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (_ map[string]bool, err error) {
+// member that was declared dead may have parked it since, and the next one of its key waits behind it
+// (hazard parked-elsewhere).
+func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (
+	_ map[string]bool, err error) {
 	b.keyBlocked = b.keyBlocked || slices.Contains(fresh, false)
 	if !b.keyBlocked {
 		return nil, nil

@@ -40,7 +40,8 @@ func TestBatchesThatDeadlockAreHalvedAndGetThrough(t *testing.T) {
 					}
 				}
 				for _, m := range ms {
-					_, err := tx.ExecContext(ctx, b.sql("UPDATE accounts SET balance = balance + 1 WHERE id = ?"), 100+m.Position.Partition)
+					_, err := tx.ExecContext(ctx, b.sql("UPDATE accounts SET balance = balance + 1 WHERE id = ?"),
+						100+m.Position.Partition)
 					if dialect.IsSerialization(err) && deadlocks.Add(1) > 10*most {
 						cancel()
 					}
@@ -80,7 +81,8 @@ func TestBatchesThatDeadlockAreHalvedAndGetThrough(t *testing.T) {
 }
 
 // Hazard lost-inbox-answer.
-// The COMMIT of a batch has no answer, and a conflict meets it when it is resolved: the batch is one until that is known.
+// The COMMIT of a batch has no answer, and a conflict meets it when it is resolved: the batch is one until that is
+// known.
 func TestABatchInDoubtIsNotHalved(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
@@ -92,18 +94,19 @@ func TestABatchInDoubtIsNotHalved(t *testing.T) {
 			for i := range ms {
 				ms[i].ID = name + ms[i].ID
 			}
-			outcomes, err := ib.ProcessBatch(t.Context(), db, ms, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
-				if sizes = append(sizes, len(ms)); len(sizes) == 2 && conflicts == 0 {
-					conflicts++
-					return sqliteBusy{}
-				}
-				for _, m := range ms {
-					if err := b.applying(ctx, tx, m); err != nil {
-						return err
+			outcomes, err := ib.ProcessBatch(t.Context(), db, ms,
+				func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+					if sizes = append(sizes, len(ms)); len(sizes) == 2 && conflicts == 0 {
+						conflicts++
+						return sqliteBusy{}
 					}
-				}
-				return nil
-			})
+					for _, m := range ms {
+						if err := b.applying(ctx, tx, m); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
 			require.NoError(t, err, name)
 			require.Equal(t, 8, count(outcomes, inbox.Applied), name)
 		}

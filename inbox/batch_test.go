@@ -53,8 +53,10 @@ func TestHazardTheSameIDTwiceInABatch(t *testing.T) {
 // Ids that look alike to a collation, to a list's syntax or to a character set are different.
 func TestABatchComparesIDsByteByByte(t *testing.T) {
 	ids := []string{
-		"abc", "ABC", "abc ", " abc", `a"b`, `a\b`, `a\"b`, "a'b", "a,b", "{a}", "[a]", "NULL", "null", "äöü", "ÄÖÜ", "日本語", "😀", "a\nb", "a\tb", "<&>",
-		strings.Repeat("x", inbox.MaxMessageID), strings.Repeat("x", inbox.MaxMessageID-1), strings.Repeat("é", inbox.MaxMessageID/2),
+		"abc", "ABC", "abc ", " abc", `a"b`, `a\b`, `a\"b`, "a'b", "a,b", "{a}", "[a]", "NULL", "null", "äöü", "ÄÖÜ",
+		"日本語", "😀", "a\nb", "a\tb", "<&>",
+		strings.Repeat("x", inbox.MaxMessageID), strings.Repeat("x", inbox.MaxMessageID-1),
+		strings.Repeat("é", inbox.MaxMessageID/2),
 	}
 	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
@@ -80,7 +82,8 @@ func TestABatchStoresPositions(t *testing.T) {
 			{ID: "without"},
 			{ID: "zero", Position: &inbox.Position{Topic: "o"}},
 		})
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = ? AND kafka_topic = ? AND kafka_partition = 7 AND kafka_offset = 1099511627776",
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = ? AND kafka_topic = ? AND "+
+			"kafka_partition = 7 AND kafka_offset = 1099511627776",
 			"with", `orders"\{é}`))
 		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE kafka_topic IS NULL"))
 		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE kafka_partition = 0 AND kafka_offset = 0"))

@@ -23,7 +23,8 @@ func TestAHandlerWhoseConflictsDoNotEndHasFailed(t *testing.T) {
 	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(3), inbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), busy))
 	require.Equal(t, inbox.MaxConflicts-1+3, runs, "from the hundredth on each is an attempt")
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE attempts = 3 AND error LIKE '%102 times in a row%'"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE attempts = 3 AND error LIKE '%102 times in a "+
+		"row%'"))
 	require.Equal(t, 1, strings.Count(log.String(), "ends the transaction again and again"), "logged once")
 	require.Contains(t, log.String(), "conflicts=10")
 
@@ -65,12 +66,13 @@ func TestConflictsThatAreNotTheHandlersCountNoAttempt(t *testing.T) {
 		require.Equal(t, 1, strings.Count(log.String(), "ends the transaction again and again"), at)
 	}
 	runs := 0
-	require.Equal(t, inbox.Parked, b.process(t, b.inbox(t, "rows", inbox.WithMaxAttempts(3)), order("1", "k"), func(context.Context, *sql.Tx) error {
-		if runs++; runs%inbox.MaxConflicts == 0 {
-			return errPoison
-		}
-		return sqliteBusy{}
-	}))
+	require.Equal(t, inbox.Parked, b.process(t, b.inbox(t, "rows", inbox.WithMaxAttempts(3)), order("1", "k"),
+		func(context.Context, *sql.Tx) error {
+			if runs++; runs%inbox.MaxConflicts == 0 {
+				return errPoison
+			}
+			return sqliteBusy{}
+		}))
 	require.Equal(t, 3*inbox.MaxConflicts, runs, "99 in a row, three times")
 }
 

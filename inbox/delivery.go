@@ -238,7 +238,8 @@ func (d *delivery) interrupted(ctx context.Context, failed *failure) (Outcome, e
 	if cause := ctx.Err(); !errors.Is(err, cause) {
 		err = fmt.Errorf("%w; before that: %w", cause, err)
 	}
-	return Failed, fmt.Errorf("inbox: process message %q of consumer %q: interrupted: %w", d.message.ID, d.ib.consumer, err)
+	return Failed, fmt.Errorf("inbox: process message %q of consumer %q: interrupted: %w", d.message.ID, d.ib.consumer,
+		err)
 }
 
 // logParked logs a message that failed for good. Those that are parked behind it are not logged: they may be many.

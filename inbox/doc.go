@@ -28,7 +28,7 @@
 //
 // A message that fails for good is parked in inbox_parked, with the later ones of its
 // key behind it, if it has a Topic (WithOnFailure chooses); `relay inbox parked` shows, retries and drops, and
-// Replay does what was asked for. ProcessBatch handles many messages in one transaction, and ClaimPartition keeps a
+// Replay does what they request. ProcessBatch handles many messages in one transaction, and ClaimPartition keeps a
 // partition's offset beside the data.
 //
 // Acknowledge the message (commit the Kafka offset) only after Process has returned
@@ -37,4 +37,22 @@
 //
 // Beside the standard library it imports package outbox and internal packages alone. Adapters for
 // Watermill's Router and for gorm are the packages inboxwatermill and inboxgorm.
+//
+// # For those who change this package
+//
+// One message is the state machine of delivery.go, and a batch is that of batch.go; each begins with a picture of its
+// states and shows its steps in order. Process (process.go) and ProcessBatch (process_batch.go) start them. What they
+// are made of:
+//
+//   - unit_of_work.go: the steps of one transaction, which are begin, accept (accept.go), run the handler, and commit.
+//   - attempts.go: counting attempts across processes, and running a message alone whose last attempt did not return.
+//   - failure.go: whose fault an error is. retry.go: how long to pause, and when to blame the handler after all.
+//   - park.go: setting a message aside, in the form of parked_row.go; publish.go writes it to a dead-letter topic as
+//     well.
+//   - offsets.go: a partition's offset in the database, who may move it, and what is known of the Kafka group.
+//   - lock_wait.go: the warning about a session that keeps others waiting. internal/pacing: the gate and the batch
+//     size.
+//
+// Parked messages run again in replay.go, with replay_claim.go (take the next rows of a key) and replay_run.go (run
+// them). prune.go and daily_partitions.go keep the tables small.
 package inbox

@@ -21,16 +21,18 @@ var waysIn = map[string]func(t *testing.T, b bench, ib *inbox.Inbox, h func(cont
 		_, err := ib.Process(t.Context(), b.DB, order("1", "k"), h)
 		return err
 	},
-	"Process, without a topic": func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
+	"Process, without a topic": func(t *testing.T, b bench, ib *inbox.Inbox,
+		h func(context.Context, *sql.Tx) error) error {
 		_, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "1"}, h)
 		return err
 	},
 	"Step": func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
 		ob, err := outbox.New(b.Dialect)
 		require.NoError(t, err)
-		_, err = ib.Step(t.Context(), b.DB, ob, order("1", "k"), func(ctx context.Context, tx *sql.Tx, _ inbox.Message) ([]outbox.Event, error) {
-			return nil, h(ctx, tx)
-		})
+		_, err = ib.Step(t.Context(), b.DB, ob, order("1", "k"),
+			func(ctx context.Context, tx *sql.Tx, _ inbox.Message) ([]outbox.Event, error) {
+				return nil, h(ctx, tx)
+			})
 		return err
 	},
 	"ProcessBatch":                    batchWay(5),
@@ -41,23 +43,28 @@ var waysIn = map[string]func(t *testing.T, b bench, ib *inbox.Inbox, h func(cont
 	"ProcessBatch, nothing is parked": batchWay(5, inbox.WithOnFailure(inbox.Halt)),
 }
 
-func batchWay(size int, opts ...inbox.Option) func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
+func batchWay(size int, opts ...inbox.Option) func(
+	t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
 	return func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
 		if len(opts) > 0 {
 			ib = b.inbox(t, ib.Consumer(), opts...)
 		}
-		_, err := ib.ProcessBatch(t.Context(), b.DB, orders(size), func(ctx context.Context, tx *sql.Tx, _ []inbox.Message) error { return h(ctx, tx) })
+		_, err := ib.ProcessBatch(t.Context(), b.DB, orders(size),
+			func(ctx context.Context, tx *sql.Tx, _ []inbox.Message) error { return h(ctx, tx) })
 		return err
 	}
 }
 
-func holdWay(size int, opts ...inbox.BatchOption) func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
+func holdWay(size int, opts ...inbox.BatchOption) func(
+	t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
 	return func(t *testing.T, b bench, ib *inbox.Inbox, h func(context.Context, *sql.Tx) error) error {
 		hold, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 		require.NoError(t, err)
-		_, err = ib.ProcessBatch(t.Context(), b.DB, orders(size), func(ctx context.Context, tx *sql.Tx, _ []inbox.Message) error { return h(ctx, tx) },
+		_, err = ib.ProcessBatch(t.Context(), b.DB, orders(size),
+			func(ctx context.Context, tx *sql.Tx, _ []inbox.Message) error { return h(ctx, tx) },
 			append(opts, inbox.WithPartitionClaim(hold))...)
-		moved := b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset IS NOT NULL", ib.Consumer())
+		moved := b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset IS NOT NULL",
+			ib.Consumer())
 		require.Equal(t, err == nil, moved == 1, "the offset moves if all is well")
 		return err
 	}
@@ -67,7 +74,8 @@ func holdWay(size int, opts ...inbox.BatchOption) func(t *testing.T, b bench, ib
 func (b bench) endings() map[string][]string {
 	begin := "BEGIN"
 	all := map[string][]string{
-		"ROLLBACK": {"ROLLBACK"}, "COMMIT": {"COMMIT"}, "ROLLBACK and a new one": {"ROLLBACK", begin}, "COMMIT and a new one": {"COMMIT", begin},
+		"ROLLBACK": {"ROLLBACK"}, "COMMIT": {"COMMIT"}, "ROLLBACK and a new one": {"ROLLBACK", begin},
+		"COMMIT and a new one": {"COMMIT", begin},
 	}
 	if b.Dialect == dialect.MySQL {
 		all["DDL"] = []string{"CREATE TABLE IF NOT EXISTS made_by_a_handler (id int)"}
@@ -129,7 +137,8 @@ func TestAReplayWhoseTransactionEndsInSQLFails(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Zero(t, n)
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND state = 'failed' AND error LIKE '%ended the transaction%'"))
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND state = 'failed' AND "+
+			"error LIKE '%ended the transaction%'"))
 		require.Equal(t, 3, b.count(t, "SELECT count(*) FROM inbox_parked"))
 	})
 }
@@ -140,7 +149,8 @@ func TestAHandlersOwnSavepointsAreNoEndOfItsTransaction(t *testing.T) {
 		for way, handle := range waysIn {
 			require.NoError(t, handle(t, b, b.inbox(t, way), func(ctx context.Context, tx *sql.Tx) error {
 				for _, statement := range []string{
-					"SAVEPOINT one", "INSERT INTO effects VALUES ('gone')", "ROLLBACK TO SAVEPOINT one", "SAVEPOINT two", "RELEASE SAVEPOINT two", "SAVEPOINT left_open",
+					"SAVEPOINT one", "INSERT INTO effects VALUES ('gone')", "ROLLBACK TO SAVEPOINT one", "SAVEPOINT two",
+					"RELEASE SAVEPOINT two", "SAVEPOINT left_open",
 				} {
 					if _, err := tx.ExecContext(ctx, statement); err != nil {
 						return fmt.Errorf("%s: %w", statement, err)
@@ -205,12 +215,13 @@ func TestADeadlockWhoseErrorIsHiddenCountsNoAttempt(t *testing.T) {
 	for way, handle := range waysIn {
 		b.exec(t, "DELETE FROM effects")
 		runs := 0
-		require.NoError(t, handle(t, b, b.inbox(t, way, inbox.WithMaxAttempts(1)), func(ctx context.Context, tx *sql.Tx) error {
-			if runs++; runs == 1 {
-				return fmt.Errorf("move money: %v", b.deadlocked(t, ctx, tx)) //nolint:errorlint // it is what the test is about
-			}
-			return b.effect("applied")(ctx, tx)
-		}), way)
+		require.NoError(t, handle(t, b, b.inbox(t, way, inbox.WithMaxAttempts(1)),
+			func(ctx context.Context, tx *sql.Tx) error {
+				if runs++; runs == 1 {
+					return fmt.Errorf("move money: %v", b.deadlocked(t, ctx, tx)) //nolint:errorlint // it is what the test is about
+				}
+				return b.effect("applied")(ctx, tx)
+			}), way)
 		require.Zero(t, b.count(t, "SELECT count(*) FROM inbox_parked"), way)
 		require.Positive(t, b.effects(t), way)
 	}

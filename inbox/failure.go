@@ -22,11 +22,12 @@ type failure struct {
 type kind int
 
 const (
-	final         kind = iota // no repetition mends it
-	conflict                  // another transaction's
-	outage                    // the database's
-	lostInHandler             // the database's, or the handler's: the connection, from the handler's start to COMMIT's answer
-	handlerFailed             // the handler's
+	final    kind = iota // no repetition mends it
+	conflict             // another transaction's
+	outage               // the database's
+	// the database's, or the handler's: the connection, from the handler's start to COMMIT's answer
+	lostInHandler
+	handlerFailed // the handler's
 )
 
 // afterHandler judges an error of a statement of ours that follows the handler, which may
@@ -36,7 +37,8 @@ func afterHandler(err error) *failure {
 	case errors.Is(err, sql.ErrTxDone):
 		return &failure{kind: final, err: ErrHandlerEndedTx}
 	case dialect.IsTxAborted(err):
-		return &failure{kind: handlerFailed, err: fmt.Errorf("the handler did not return the error of a statement of its own that failed: %w", err)}
+		return &failure{kind: handlerFailed, err: fmt.Errorf(
+			"the handler did not return the error of a statement of its own that failed: %w", err)}
 	case isOutage(err):
 		return &failure{kind: lostInHandler, err: err}
 	}
@@ -65,7 +67,8 @@ func isOutage(err error) bool {
 // handlerFailure judges a handler's error by what became of the transaction, which it ends, and not
 // by what the error looks like: a handler that calls another service has network
 // errors of its own.
-func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialect.TxMark, ms []Message, err error) *failure {
+func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialect.TxMark, ms []Message,
+	err error) *failure {
 	same, check := u.ib.store.SameTx(ctx, tx, mark, nil)
 	rollback := tx.Rollback()
 	ofContext := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
@@ -105,7 +108,9 @@ func (u *unitOfWork) ended(ctx context.Context, ms []Message, err error) *failur
 		}
 	}
 	if u.ib.names.Dialect == MySQL {
-		return &failure{kind: conflict, ofHandler: true, err: fmt.Errorf("the database has rolled the transaction back, as it does in a deadlock (the handler hides the error: wrap it with %%w): %w", err)}
+		return &failure{kind: conflict, ofHandler: true,
+			err: fmt.Errorf("the database has rolled the transaction back, as it does in a deadlock (the handler hides the "+
+				"error: wrap it with %%w): %w", err)}
 	}
 	return &failure{kind: handlerFailed, err: err}
 }
@@ -127,7 +132,8 @@ func commitFailure(ctx context.Context, err error) *failure {
 	case dialect.IsUnavailable(err):
 		return &failure{kind: outage, err: fmt.Errorf("commit: %w", err), inDoubt: true}
 	case isOutage(err):
-		return &failure{kind: lostInHandler, err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err), inDoubt: true}
+		return &failure{kind: lostInHandler, err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err),
+			inDoubt: true}
 	}
 	// A deferred constraint that does not hold, or a transaction that had failed
 	// before and whose error the handler did not return.

@@ -85,7 +85,8 @@ func TestAConnectionLostAtAnyPointLeavesOneEffect(t *testing.T) {
 
 // withoutAccept is Process with the rule taken out that a COMMIT without an answer is
 // resolved by accepting the message again: it repeats the handler.
-func withoutAccept(ctx context.Context, ib *inbox.Inbox, db *sql.DB, m inbox.Message, h func(context.Context, *sql.Tx) error) error {
+func withoutAccept(ctx context.Context, ib *inbox.Inbox, db *sql.DB, m inbox.Message,
+	h func(context.Context, *sql.Tx) error) error {
 	for accept := true; ; accept = false {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
@@ -147,10 +148,11 @@ func TestAMessageThatBreaksTheConnectionEveryTimeIsGivenUp(t *testing.T) {
 		return faultdb.Fault{}
 	})
 	runs := 0
-	_, err := b.inbox(t, "billing", inbox.WithMaxAttempts(3)).Process(t.Context(), db, inbox.Message{ID: "poison"}, func(ctx context.Context, tx *sql.Tx) error {
-		runs++
-		return b.effect("m")(ctx, tx)
-	})
+	_, err := b.inbox(t, "billing", inbox.WithMaxAttempts(3)).Process(
+		t.Context(), db, inbox.Message{ID: "poison"}, func(ctx context.Context, tx *sql.Tx) error {
+			runs++
+			return b.effect("m")(ctx, tx)
+		})
 	var attempts *inbox.AttemptsError
 	require.ErrorAs(t, err, &attempts)
 	require.Equal(t, 3, attempts.Attempts)
@@ -159,9 +161,10 @@ func TestAMessageThatBreaksTheConnectionEveryTimeIsGivenUp(t *testing.T) {
 
 func TestANetworkErrorOfTheHandlersOwnIsAnAttempt(t *testing.T) {
 	b := onSQLite(t)
-	_, err := b.inbox(t, "billing", inbox.WithMaxAttempts(2)).Process(t.Context(), b.DB, inbox.Message{ID: "m"}, func(context.Context, *sql.Tx) error {
-		return &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")} // of a payment service, say
-	})
+	_, err := b.inbox(t, "billing", inbox.WithMaxAttempts(2)).Process(
+		t.Context(), b.DB, inbox.Message{ID: "m"}, func(context.Context, *sql.Tx) error {
+			return &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")} // of a payment service, say
+		})
 	var attempts *inbox.AttemptsError
 	require.ErrorAs(t, err, &attempts)
 	require.Equal(t, 2, attempts.Attempts)
@@ -184,7 +187,8 @@ func TestABusyDatabaseIsTriedAgainWithoutCountingAnAttempt(t *testing.T) {
 				busy++
 				return faultdb.Fail(sqliteBusy{})
 			})
-			outcome, err := b.inbox(t, "billing", inbox.WithMaxAttempts(1)).Process(t.Context(), db, inbox.Message{ID: "m"}, b.effect("m"))
+			outcome, err := b.inbox(t, "billing", inbox.WithMaxAttempts(1)).Process(
+				t.Context(), db, inbox.Message{ID: "m"}, b.effect("m"))
 			require.NoError(t, err)
 			require.Equal(t, inbox.Applied, outcome)
 			require.Equal(t, 20, busy)

@@ -78,7 +78,8 @@ func TestAGroupsPositionOnlyMovesForwardInItsTopic(t *testing.T) {
 	})
 }
 
-// A member may have any number of partitions, and statements have limits: SQLite's of 500 SELECTs in a UNION among them.
+// A member may have any number of partitions, and statements have limits: SQLite's of 500 SELECTs in a UNION among
+// them.
 func TestAGroupsPositionsInAnyNumberOfPartitionsAreNoted(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		db = dbtest.Migrate(t, db)
@@ -89,9 +90,11 @@ func TestAGroupsPositionsInAnyNumberOfPartitionsAreNoted(t *testing.T) {
 		tx, err := db.DB.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		for n := range positions {
-			positions[n] = inbox.GroupPosition{Topic: "orders", Partition: int32(n), Group: "g", TopicID: "one", Applied: int64(n + 1), Next: -1}
-			_, err := tx.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, epoch, kafka_group, topic_id)"+
-				" VALUES ('billing', 'orders', %d, 0, 'g', 'one')", n))
+			positions[n] = inbox.GroupPosition{Topic: "orders", Partition: int32(n), Group: "g", TopicID: "one",
+				Applied: int64(n + 1), Next: -1}
+			_, err := tx.ExecContext(t.Context(), fmt.Sprintf(
+				"INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, epoch, kafka_group, topic_id)"+
+					" VALUES ('billing', 'orders', %d, 0, 'g', 'one')", n))
 			require.NoError(t, err)
 		}
 		require.NoError(t, tx.Commit())

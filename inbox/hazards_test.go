@@ -102,17 +102,20 @@ func TestHazardPruningWhileTheConsumerIsDown(t *testing.T) {
 		prune   func(t *testing.T, b bench, ib *inbox.Inbox) error
 		effects int
 	}{
-		{"by the committed offset less the margin: nothing is applied twice", func(t *testing.T, b bench, ib *inbox.Inbox) error {
-			_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted)})
-			return err
-		}, 10},
+		{"by the committed offset less the margin: nothing is applied twice",
+			func(t *testing.T, b bench, ib *inbox.Inbox) error {
+				_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted)})
+				return err
+			}, 10},
 		{"without a margin: the relay's copy is applied again", func(t *testing.T, b bench, ib *inbox.Inbox) error {
-			_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted), Margin: -1})
+			_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted),
+				Margin: -1})
 			return err
 		}, 11},
-		{"the rule taken out, by the clock: the redelivery is applied again too", func(t *testing.T, b bench, _ *inbox.Inbox) error {
-			return pruneByClock(t.Context(), b)
-		}, 16},
+		{"the rule taken out, by the clock: the redelivery is applied again too",
+			func(t *testing.T, b bench, _ *inbox.Inbox) error {
+				return pruneByClock(t.Context(), b)
+			}, 16},
 	}
 	eachLayout(t, func(t *testing.T, b bench) {
 		for _, c := range cases {

@@ -33,7 +33,8 @@ type Tx interface {
 }
 
 // Inbox accepts messages for one consumer. It holds no connection and no state
-// that changes but for its Counts and the size of batches that conflicts leave, and is safe for use by many goroutines; make one per handler.
+// that changes but for its Counts and the size of batches that conflicts leave, and is safe for use by many goroutines;
+// make one per handler.
 type Inbox struct {
 	store    store
 	consumer string
@@ -64,18 +65,22 @@ type store interface {
 	// InsertMessage reports false, without an error, when the id is there already.
 	InsertMessage(ctx context.Context, tx dialect.Queryer, row dialect.InboxRow) (bool, dialect.TxMark, error)
 	// InsertMessages returns the ids that were not there; no id may come twice.
-	InsertMessages(ctx context.Context, tx dialect.Queryer, consumer string, rows []dialect.InboxRow) (map[string]bool, dialect.TxMark, error)
+	InsertMessages(ctx context.Context, tx dialect.Queryer, consumer string, rows []dialect.InboxRow) (
+		map[string]bool, dialect.TxMark, error)
 	// MarkTx marks the transaction, and SameTx asks later whether tx is still in it: a handler may have ended it.
 	MarkTx(ctx context.Context, tx dialect.Queryer, known dialect.TxMark) (dialect.TxMark, error)
 	SameTx(ctx context.Context, tx dialect.Queryer, mark dialect.TxMark, done *dialect.InboxRow) (bool, error)
 	HasMessage(ctx context.Context, db dialect.Queryer, row dialect.InboxRow) (bool, error)
 	// What fails, in inbox_attempts, inbox_blocked and inbox_parked.
-	StartAttempt(ctx context.Context, db dialect.Queryer, row dialect.InboxRow, topic, key string, add int) (dialect.InboxStart, error)
+	StartAttempt(ctx context.Context, db dialect.Queryer, row dialect.InboxRow, topic, key string, add int) (
+		dialect.InboxStart, error)
 	ReturnAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow) error
 	NoteAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow, reason string) error
 	DeleteAttempts(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) error
-	DeleteLeftAttempts(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, limit int) (int64, error)
-	StartBatch(ctx context.Context, db dialect.Queryer, consumer, lane string, size int) (unfinished int, blocked bool, err error)
+	DeleteLeftAttempts(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, limit int) (
+		int64, error)
+	StartBatch(ctx context.Context, db dialect.Queryer, consumer, lane string, size int) (
+		unfinished int, blocked bool, err error)
 	Park(ctx context.Context, tx dialect.Execer, row dialect.InboxParkedRow) error
 	StatementLimit(ctx context.Context, tx dialect.Queryer) (int64, error)
 	Block(ctx context.Context, tx dialect.Execer, consumer, topic, key string) error
@@ -84,21 +89,27 @@ type store interface {
 	BlockedKeys(ctx context.Context, tx dialect.Queryer, consumer, topic string, keys []string) (map[string]bool, error)
 	replayStore
 	// Offsets beside the data, in inbox_offsets.
-	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
+	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (
+		dialect.InboxHold, error)
 	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
 	LockHold(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
-	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, known, first, next int64) (bool, error)
+	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, known, first,
+		next int64) (bool, error)
 	// The consumer's Kafka group, there too.
-	ReadGroups(ctx context.Context, db dialect.Queryer, consumer string, topics []string, older bool) ([]dialect.InboxGroupPosition, error)
+	ReadGroups(ctx context.Context, db dialect.Queryer, consumer string, topics []string, older bool) (
+		[]dialect.InboxGroupPosition, error)
 	InsertGroup(ctx context.Context, db dialect.Execer, consumer string, g dialect.InboxGroupPosition) (bool, error)
-	ReplaceGroup(ctx context.Context, db dialect.Execer, consumer string, from, to dialect.InboxGroupPosition) (bool, error)
-	RaiseGroups(ctx context.Context, db dialect.Execer, consumer, group string, to []dialect.InboxGroupPosition) (int64, error)
+	ReplaceGroup(ctx context.Context, db dialect.Execer, consumer string, from, to dialect.InboxGroupPosition) (
+		bool, error)
+	RaiseGroups(ctx context.Context, db dialect.Execer, consumer, group string, to []dialect.InboxGroupPosition) (
+		int64, error)
 	// LockWaits lists sessions that wait for the tables of the rows above, the longest first.
 	LockWaits(ctx context.Context, db dialect.Queryer) ([]dialect.LockWait, error)
 	// LowestOffsets returns the lowest position of each partition that rows come from.
 	LowestOffsets(ctx context.Context, db dialect.Queryer, consumer string) ([]dialect.InboxPosition, error)
 	// ExpiredMessages returns the next rows older than age, and where to go on from.
-	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration, from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
+	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration,
+		from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
 	// OldestMessage returns the age of the oldest row, 0 if there is none.
 	OldestMessage(ctx context.Context, db dialect.Queryer, consumer string) (time.Duration, error)
 	// ParkedIDs returns which of the ids, one or more, are those of parked messages.
@@ -220,17 +231,20 @@ func hint(err error) string {
 	case dialect.IsRefused(err):
 		return " (" + dialect.NothingListens + ")"
 	case dialect.IsOtherLayout(err):
-		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see `relay inbox partition --help`)"
+		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see " +
+			"`relay inbox partition --help`)"
 	case dialect.IsMissingTable(err):
 		return " (an inbox table is not there: run `relay migrate up` or migrations.Apply; " +
 			"where all is applied already, the table is gone, and its statements are in `relay migrate print`)"
 	case dialect.IsPreparedStatement(err):
-		return " (a pooler such as pgbouncer in transaction mode gives each transaction another server connection: for pgx add " +
-			"default_query_exec_mode=cache_describe to the connection string, or set max_prepared_statements in pgbouncer 1.21 or later)"
+		return " (a pooler such as pgbouncer in transaction mode gives each transaction another server connection: for pgx " +
+			"add default_query_exec_mode=cache_describe to the connection string, or set max_prepared_statements in pgbouncer " +
+			"1.21 or later)"
 	case dialect.IsSyntax(err):
 		return " (is this another database than the dialect that inbox.New was given?)"
 	case dialect.IsDenied(err):
-		return " (the consumer's database user needs SELECT, INSERT and DELETE on it, and UPDATE on the tables of what fails: docs/tables.md)"
+		return " (the consumer's database user needs SELECT, INSERT and DELETE on it, and UPDATE on the tables of what " +
+			"fails: docs/tables.md)"
 	case dialect.IsTxDone(err):
 		return " (the transaction has ended: accept the message before anything else in it)"
 	}

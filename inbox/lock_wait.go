@@ -10,8 +10,8 @@ import (
 )
 
 // stallAfter is how long a statement of the inbox may wait before that is said in the log. A member that stands still
-// with its transaction open, because its host is paused or without power, keeps its locks until the server finds out, and its
-// successor waits for them: for hours, if nothing limits that.
+// with its transaction open, because its host is paused or without power, keeps its locks until the server finds out,
+// and its successor waits for them: for hours, if nothing limits that.
 const stallAfter = 10 * time.Second
 
 // lockWait is a wait for another session's lock, over the repetitions of a transaction: a lock timeout ends the
@@ -50,7 +50,8 @@ func (ib *Inbox) watch(ctx context.Context, db *sql.DB, s *lockWait, about ...an
 			return // tried again
 		}
 		if s.said {
-			ib.log.Info("inbox: the wait for another session's lock is over", append(about, "waited", time.Since(s.since), "error", err)...)
+			ib.log.Info("inbox: the wait for another session's lock is over",
+				append(about, "waited", time.Since(s.since), "error", err)...)
 		}
 		*s = lockWait{}
 	}
@@ -67,15 +68,18 @@ func (ib *Inbox) sayWaiting(ctx context.Context, db *sql.DB, about []any) {
 	} else {
 		about = append(about, blockedBy(ib.names.Dialect, waits, err)...)
 	}
-	ib.log.Warn("inbox: a statement waits for the database, most likely for a lock of another session that stands still with its transaction open; "+
-		"the messages behind it wait as well (docs/consumers.md says what limits this)", append(about, "waiting", ib.stallAfter)...)
+	ib.log.Warn("inbox: a statement waits for the database, most likely for a lock of another session that stands still "+
+		"with its transaction open; "+
+		"the messages behind it wait as well (docs/consumers.md says what limits this)",
+		append(about, "waiting", ib.stallAfter)...)
 }
 
 // blockedBy says whom the sessions that wait for the inbox's tables wait for: this one is one of them.
 func blockedBy(d Dialect, waits []dialect.LockWait, err error) (about []any) {
 	switch {
 	case err != nil:
-		return []any{"blocked_by", fmt.Sprintf("not known, for the database does not tell it (on MySQL the user needs the right PROCESS): %v", err)}
+		return []any{"blocked_by", fmt.Sprintf("not known, for the database does not tell it (on MySQL the user needs the "+
+			"right PROCESS): %v", err)}
 	case len(waits) == 0:
 		return []any{"blocked_by", "nobody that this database user can see"}
 	}

@@ -45,8 +45,8 @@ func (l *logged) lines(parts ...string) (found []string) {
 	return found
 }
 
-// A member's host is paused in the middle of a transaction. Its successor waits for the locks of that, for as long as the
-// server takes to find out: the log must say so, once, with the session to end, and when it is over.
+// A member's host is paused in the middle of a transaction. Its successor waits for the locks of that, for as long as
+// the server takes to find out: the log must say so, once, with the session to end, and when it is over.
 func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 	type way struct {
 		name string
@@ -111,7 +111,8 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 		}
 		for _, way := range ways {
 			log := &logged{}
-			ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithStallAfter(30*time.Millisecond), inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+			ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithStallAfter(30*time.Millisecond),
+				inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 			tx := b.begin(t)
 			var session int64
 			require.NoError(t, tx.QueryRowContext(t.Context(), map[inbox.Dialect]string{
@@ -123,7 +124,8 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 			if b.Dialect == inbox.MySQL { // its list of locks is as old as 0.1 s, and may not have this one yet
 				said = said[:2]
 			}
-			require.Eventually(t, func() bool { return len(log.lines(said...)) > 0 }, 20*time.Second, 10*time.Millisecond, way.name)
+			require.Eventually(t, func() bool { return len(log.lines(said...)) > 0 }, 20*time.Second, 10*time.Millisecond,
+				way.name)
 			require.Empty(t, log.lines("is over"), way.name)
 			require.NoError(t, tx.Rollback())
 			require.NoError(t, <-done, way.name)
@@ -140,7 +142,8 @@ func TestAWaitIsLoggedOnceOverLockTimeouts(t *testing.T) {
 			return
 		}
 		log := &logged{}
-		ib := b.inbox(t, "billing", inbox.WithStallAfter(200*time.Millisecond), inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+		ib := b.inbox(t, "billing", inbox.WithStallAfter(200*time.Millisecond),
+			inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 		require.Equal(t, inbox.Applied, b.process(t, ib, order("0", "k"), b.effect("0")))
 		tx := b.begin(t)
 		_, err := ib.Accept(t.Context(), tx, order("1", "k"))
@@ -150,7 +153,8 @@ func TestAWaitIsLoggedOnceOverLockTimeouts(t *testing.T) {
 		timeouts := make(chan struct{}, 100)
 		db := b.impatient(t)
 		done := make(chan error, 1)
-		impatient := b.inbox(t, "billing", inbox.WithStallAfter(200*time.Millisecond), inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))),
+		impatient := b.inbox(t, "billing", inbox.WithStallAfter(200*time.Millisecond),
+			inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))),
 			inbox.WithSleep(func(context.Context, time.Duration) error { timeouts <- struct{}{}; return nil }))
 		go func() {
 			_, err := impatient.Process(context.WithoutCancel(t.Context()), db, order("1", "k"), b.effect("1"))
@@ -161,7 +165,8 @@ func TestAWaitIsLoggedOnceOverLockTimeouts(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 		require.NoError(t, <-done)
 		require.Len(t, log.lines("waits for the database"), 1)
-		require.Len(t, log.lines("waits for the database", fmt.Sprintf("session %d (", session), fmt.Sprintf("KILL %d;", session)), 1)
+		require.Len(t, log.lines("waits for the database", fmt.Sprintf("session %d (", session),
+			fmt.Sprintf("KILL %d;", session)), 1)
 		require.Len(t, log.lines("is over"), 1)
 	})
 }

@@ -55,9 +55,11 @@ func TestAHandlerThatOutlivesTheServersLimitHasFailed(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, dbtest.Migrate(t, c.server(t)))
 			const attempts = 2
-			for way, handle := range map[string]func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message, h inbox.BatchHandler) ([]inbox.Outcome, error){
+			for way, handle := range map[string]func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message,
+				h inbox.BatchHandler) ([]inbox.Outcome, error){
 				"Process": oneByOne(b),
-				"ProcessBatch": func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message, h inbox.BatchHandler) ([]inbox.Outcome, error) {
+				"ProcessBatch": func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message, h inbox.BatchHandler) (
+					[]inbox.Outcome, error) {
 					return ib.ProcessBatch(ctx, b.DB, ms, h)
 				},
 			} {
@@ -90,24 +92,31 @@ func TestAHandlerThatOutlivesTheServersLimitHasFailed(t *testing.T) {
 					})
 					cancel()
 					require.NoError(t, err, "%s, %s", way, ends)
-					require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Parked, inbox.Applied}, outcomes, "%s, %s", way, ends)
+					require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Parked, inbox.Applied}, outcomes, "%s, %s",
+						way, ends)
 					want := c.free + attempts
 					if way == "ProcessBatch" { // the last half
 						want++
 					}
 					require.Equal(t, want, alone, "%s, %s", way, ends)
 					require.Equal(t, 3, b.effects(t), "%s, %s", way, ends)
-					require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE consumer = ? AND state = 'failed' AND attempts = 2", ib.Consumer()))
+					require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE consumer = ? AND state = 'failed' AND "+
+						"attempts = 2", ib.Consumer()))
 				}
 			}
 		})
 	}
 }
 
-func oneByOne(b bench) func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message, h inbox.BatchHandler) ([]inbox.Outcome, error) {
-	return func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message, h inbox.BatchHandler) (outcomes []inbox.Outcome, err error) {
+func oneByOne(b bench) func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message, h inbox.BatchHandler) (
+	[]inbox.Outcome, error) {
+	return func(ctx context.Context, ib *inbox.Inbox, ms []inbox.Message, h inbox.BatchHandler) (
+		outcomes []inbox.Outcome, err error) {
 		for _, m := range ms {
-			outcome, err := ib.Process(ctx, b.DB, m, func(ctx context.Context, tx *sql.Tx) error { return h(ctx, tx, []inbox.Message{m}) })
+			outcome, err := ib.Process(ctx, b.DB, m, func(
+				ctx context.Context, tx *sql.Tx) error {
+				return h(ctx, tx, []inbox.Message{m})
+			})
 			if err != nil {
 				return outcomes, err
 			}
@@ -159,12 +168,13 @@ func TestACommitThatAlwaysBreaksTheConnectionIsGivenUp(t *testing.T) {
 		}
 		return faultdb.Fault{}
 	})
-	outcome, err := b.inbox(t, "billing", inbox.WithMaxAttempts(2)).Process(ctx, db, order("1", ""), func(ctx context.Context, tx *sql.Tx) error {
-		if runs++; runs > 20 {
-			cancel()
-		}
-		return b.effect("1")(ctx, tx)
-	})
+	outcome, err := b.inbox(t, "billing", inbox.WithMaxAttempts(2)).Process(
+		ctx, db, order("1", ""), func(ctx context.Context, tx *sql.Tx) error {
+			if runs++; runs > 20 {
+				cancel()
+			}
+			return b.effect("1")(ctx, tx)
+		})
 	require.NoError(t, err)
 	require.Equal(t, inbox.Parked, outcome)
 	require.Equal(t, inbox.MaxLosses-1+2, runs)
@@ -181,12 +191,15 @@ type MySQLError struct{ Number uint16 }
 
 func (e *MySQLError) Error() string { return fmt.Sprint("error ", e.Number) }
 
-// A database that is read-only after a failover, or has no room left, costs no attempt, whether our statements meet it or the handler's.
+// A database that is read-only after a failover, or has no room left, costs no attempt, whether our statements meet it
+// or the handler's.
 func TestADatabaseThatCannotWorkCostsNoAttempt(t *testing.T) {
 	b := onSQLite(t)
 	for _, trouble := range []error{
-		sqlStateError("25006"), sqlStateError("53000"), sqlStateError("53100"), sqlStateError("53200"), sqlStateError("53300"),
-		sqlStateError("58000"), sqlStateError("58030"), &MySQLError{1021}, &MySQLError{1114}, &MySQLError{1290}, &MySQLError{1836},
+		sqlStateError("25006"), sqlStateError("53000"), sqlStateError("53100"), sqlStateError("53200"),
+		sqlStateError("53300"),
+		sqlStateError("58000"), sqlStateError("58030"), &MySQLError{1021}, &MySQLError{1114}, &MySQLError{1290},
+		&MySQLError{1836},
 	} {
 		for _, at := range []string{"inbox_attempts", "INTO \"inbox_events", "effects", faultdb.Commit} {
 			for way, handle := range map[string]func(ib *inbox.Inbox, db *sql.DB) ([]inbox.Outcome, error){
@@ -225,12 +238,13 @@ func TestAFullDatabaseCostsNoAttempt(t *testing.T) {
 	limit := func(pages int) { b.count(t, fmt.Sprint("PRAGMA max_page_count = ", pages)) }
 	limit(b.count(t, "PRAGMA page_count") + 4)
 	waited := 0
-	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
-		if waited++; waited == 10 {
-			limit(1 << 30)
-		}
-		return ctx.Err()
-	}))
+	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1),
+		inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
+			if waited++; waited == 10 {
+				limit(1 << 30)
+			}
+			return ctx.Err()
+		}))
 	outcome, err := ib.Process(t.Context(), b.DB, order("1", "k"), b.effect(strings.Repeat("x", 64<<10)))
 	require.NoError(t, err)
 	require.Equal(t, inbox.Applied, outcome)
@@ -280,11 +294,13 @@ func TestAStatementOfOursThatTakesTooLongIsAConflict(t *testing.T) {
 				require.EqualValues(t, 3, conflicts.Load(), way)
 				b.clean(t)
 			}
-			sleep := map[dialect.Dialect]string{dialect.PostgreSQL: "SELECT pg_sleep(10)", dialect.MySQL: "SELECT * FROM accounts WHERE sleep(10) = 0"}[b.Dialect]
-			outcome, err := b.inbox(t, "its own", inbox.WithMaxAttempts(2)).Process(t.Context(), slow, order("1", "k"), func(ctx context.Context, tx *sql.Tx) error {
-				_, err := tx.ExecContext(ctx, sleep)
-				return err
-			})
+			sleep := map[dialect.Dialect]string{dialect.PostgreSQL: "SELECT pg_sleep(10)",
+				dialect.MySQL: "SELECT * FROM accounts WHERE sleep(10) = 0"}[b.Dialect]
+			outcome, err := b.inbox(t, "its own", inbox.WithMaxAttempts(2)).Process(
+				t.Context(), slow, order("1", "k"), func(ctx context.Context, tx *sql.Tx) error {
+					_, err := tx.ExecContext(ctx, sleep)
+					return err
+				})
 			require.NoError(t, err)
 			require.Equal(t, inbox.Parked, outcome)
 		})
@@ -293,7 +309,8 @@ func TestAStatementOfOursThatTakesTooLongIsAConflict(t *testing.T) {
 
 // A standby that a failover left behind, as a session that may not write sees it.
 func TestAReadOnlyDatabaseIsRiddenOut(t *testing.T) {
-	for name, server := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18} {
+	for name, server := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL,
+		"postgresql18": dbtest.PostgreSQL18} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, dbtest.Migrate(t, server(t)))
 			db := b.pool(t)
@@ -303,12 +320,13 @@ func TestAReadOnlyDatabaseIsRiddenOut(t *testing.T) {
 			}
 			readOnly("on")
 			waited := 0
-			ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
-				if waited++; waited == 5 {
-					readOnly("off")
-				}
-				return ctx.Err()
-			}))
+			ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1),
+				inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
+					if waited++; waited == 5 {
+						readOnly("off")
+					}
+					return ctx.Err()
+				}))
 			outcome, err := ib.Process(t.Context(), db, order("1", "k"), b.effect("1"))
 			require.NoError(t, err)
 			require.Equal(t, inbox.Applied, outcome)

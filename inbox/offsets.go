@@ -75,7 +75,8 @@ func (c *PartitionClaim) handled(m Message) bool {
 // already stays.
 func (c *PartitionClaim) Skip(ctx context.Context, db *sql.DB, next int64) error {
 	fail := func(err error) error {
-		return fmt.Errorf("inbox: move the offset of %s/%d for %q to %d: %w%s", c.topic, c.partition, c.ib.consumer, next, err, hint(err))
+		return fmt.Errorf("inbox: move the offset of %s/%d for %q to %d: %w%s", c.topic, c.partition, c.ib.consumer, next,
+			err, hint(err))
 	}
 	moved, err := c.ib.store.MoveOffset(ctx, db, c.ib.consumer, c.topic, c.partition, c.epoch, c.known(), next, next)
 	if err != nil {
@@ -103,14 +104,15 @@ func (c *PartitionClaim) known() int64 {
 	return c.next.Int64
 }
 
-// checkBack refuses a row that says less than it said before: the database was restored to an earlier state, or has failed
-// over to a copy that lags, and the messages between are to be read again.
+// checkBack refuses a row that says less than it said before: the database was restored to an earlier state, or has
+// failed over to a copy that lags, and the messages between are to be read again.
 func (c *PartitionClaim) checkBack(row dialect.InboxHold) error {
 	back := &PartitionClaim{next: row.Next}
 	if row.Epoch != c.epoch || back.known() >= c.known() {
 		return nil
 	}
-	return fmt.Errorf("%w, or the database has gone back to an earlier state: consumer %q, %s/%d stood at offset %d, and stands at %d (-1: none)",
+	return fmt.Errorf("%w, or the database has gone back to an earlier state: consumer %q, %s/%d stood at offset %d, and "+
+		"stands at %d (-1: none)",
 		ErrFenced, c.ib.consumer, c.topic, c.partition, c.known(), back.known())
 }
 
@@ -120,7 +122,8 @@ func (c *PartitionClaim) check(ms []Message) error {
 	for _, m := range ms {
 		p := m.Position
 		if p == nil || p.Topic != c.topic || p.Partition != c.partition || p.Offset <= last {
-			return fmt.Errorf("%w of message %q: want rising offsets of %s/%d, the claimed partition", ErrInvalidPosition, m.ID, c.topic, c.partition)
+			return fmt.Errorf("%w of message %q: want rising offsets of %s/%d, the claimed partition", ErrInvalidPosition,
+				m.ID, c.topic, c.partition)
 		}
 		last = p.Offset
 	}
@@ -145,7 +148,8 @@ func (c *PartitionClaim) move(ctx context.Context, tx *sql.Tx, ms []Message) err
 	case epoch == c.epoch && c.next.Valid && c.next.Int64 >= next:
 		return errMoved
 	}
-	return fmt.Errorf("%w: consumer %q, %s/%d, epoch %d, now %d", ErrFenced, c.ib.consumer, c.topic, c.partition, c.epoch, epoch)
+	return fmt.Errorf("%w: consumer %q, %s/%d, epoch %d, now %d", ErrFenced, c.ib.consumer, c.topic, c.partition,
+		c.epoch, epoch)
 }
 
 // resolve learns, after a COMMIT without an answer, whether that has moved the offset; if it is on its
@@ -191,7 +195,8 @@ func (p GroupPosition) Done() int64 { return max(p.Applied, p.Next) }
 
 // GroupPositions returns what is remembered of topics. kept is false where tables of an older build, or
 // missing rights, remember no groups: then only Next is known, or nothing.
-func (ib *Inbox) GroupPositions(ctx context.Context, db *sql.DB, topics []string) (positions []GroupPosition, kept bool, err error) {
+func (ib *Inbox) GroupPositions(ctx context.Context, db *sql.DB, topics []string) (
+	positions []GroupPosition, kept bool, err error) {
 	rows, err := ib.store.ReadGroups(ctx, db, ib.consumer, topics, false)
 	kept = err == nil
 	if dialect.IsMissingColumn(err) {
@@ -220,7 +225,8 @@ func (ib *Inbox) ClaimGroupPosition(ctx context.Context, db *sql.DB, from *Group
 	if from == nil {
 		done, err = ib.store.InsertGroup(ctx, db, ib.consumer, dialect.InboxGroupPosition(to))
 	} else {
-		done, err = ib.store.ReplaceGroup(ctx, db, ib.consumer, dialect.InboxGroupPosition(*from), dialect.InboxGroupPosition(to))
+		done, err = ib.store.ReplaceGroup(ctx, db, ib.consumer, dialect.InboxGroupPosition(*from),
+			dialect.InboxGroupPosition(to))
 	}
 	if err == nil && !done {
 		err = ErrGroupChanged
@@ -254,7 +260,8 @@ func (ib *Inbox) OffsetsTable() string { return ib.names.Plain(dialect.InboxOffs
 
 func (ib *Inbox) groupError(what string, err error) error {
 	if dialect.IsDenied(err) {
-		return fmt.Errorf("inbox: %s of consumer %q in %s: %w (%w): GRANT SELECT, INSERT, UPDATE, DELETE ON %s: docs/tables.md",
+		return fmt.Errorf("inbox: %s of consumer %q in %s: %w (%w): GRANT SELECT, INSERT, UPDATE, DELETE ON %s: "+
+			"docs/tables.md",
 			what, ib.consumer, ib.OffsetsTable(), err, ErrNoRights, ib.OffsetsTable())
 	}
 	return fmt.Errorf("inbox: %s of consumer %q in %s: %w%s", what, ib.consumer, ib.OffsetsTable(), err, hint(err))

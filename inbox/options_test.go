@@ -24,10 +24,12 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		{"a consumer with a NUL", inbox.SQLite, "a\x00", nil, "has a NUL byte"},
 		{"a consumer that is not UTF-8", inbox.SQLite, "\xff", nil, "is not UTF-8"},
 		{"a prefix with a quote", inbox.SQLite, "billing", []inbox.Option{inbox.WithTablePrefix(`a"`)}, "table prefix"},
-		{"a schema outside PostgreSQL", inbox.MySQL, "billing", []inbox.Option{inbox.WithSchema("s")}, "only PostgreSQL has schemas"},
+		{"a schema outside PostgreSQL", inbox.MySQL, "billing", []inbox.Option{inbox.WithSchema("s")},
+			"only PostgreSQL has schemas"},
 		{"no attempts", inbox.SQLite, "billing", []inbox.Option{inbox.WithMaxAttempts(0)}, "WithMaxAttempts(0)"},
 		{"no backoff", inbox.SQLite, "billing", []inbox.Option{inbox.WithBackoff(0, time.Second)}, "WithBackoff(0s, 1s)"},
-		{"a backoff that shrinks", inbox.SQLite, "billing", []inbox.Option{inbox.WithBackoff(time.Second, time.Millisecond)}, "WithBackoff(1s, 1ms)"},
+		{"a backoff that shrinks", inbox.SQLite, "billing",
+			[]inbox.Option{inbox.WithBackoff(time.Second, time.Millisecond)}, "WithBackoff(1s, 1ms)"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

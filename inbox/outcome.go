@@ -20,7 +20,7 @@ const (
 	// Duplicate: an earlier delivery was handled; the effect was there before.
 	Duplicate
 	// Parked: the message is set aside in inbox_parked, because its handler failed for good
-	// or its key stands still. Acknowledge it: `relay inbox parked` shows and retries it.
+	// or because its key is blocked. Acknowledge it: `relay inbox parked` shows and retries it.
 	Parked
 )
 
@@ -47,8 +47,8 @@ func (o Outcome) String() string {
 // With ProcessBatch such a Commit has committed the ids of the whole batch, and the messages
 // that the handler had not come to count as handled (inboxkafka and inboxwatermill.RunBatch
 // find such a handler out with its first message, before they give it a batch).
-var ErrHandlerEndedTx = errors.New("the handler ended the transaction: remove its Commit or Rollback, Process does that " +
-	"(MySQL ends it at DDL, and in a deadlock: return every error of the database)")
+var ErrHandlerEndedTx = errors.New("the handler ended the transaction: remove its Commit or Rollback, Process does " +
+	"that (MySQL ends it at DDL, and in a deadlock: return every error of the database)")
 
 // AttemptsError is returned by Process when the handler failed as often as it may.
 type AttemptsError struct {

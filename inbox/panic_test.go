@@ -25,13 +25,16 @@ func TestAPanicIsKeptWithItsStack(t *testing.T) {
 		var log bytes.Buffer
 		ob, err := outbox.New(b.Dialect)
 		require.NoError(t, err)
-		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(2), inbox.WithDeadLetter(ob, "dead"), inbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(2), inbox.WithDeadLetter(ob, "dead"),
+			inbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		for id, value := range map[string]string{"short": "no such order", "long": strings.Repeat("x", 10_000)} {
 			m := order(id, "")
 			m.Payload = []byte("SECRET" + strings.Repeat("s", 100))
-			require.Equal(t, inbox.Parked, b.process(t, ib, m, func(context.Context, *sql.Tx) error { theCulprit(m.Payload, value); return nil }))
+			require.Equal(t, inbox.Parked, b.process(t, ib, m,
+				func(context.Context, *sql.Tx) error { theCulprit(m.Payload, value); return nil }))
 			var reason string
-			require.NoError(t, b.DB.QueryRowContext(t.Context(), b.sql("SELECT error FROM inbox_parked WHERE message_id = ?"), id).Scan(&reason))
+			require.NoError(t, b.DB.QueryRowContext(t.Context(), b.sql("SELECT error FROM inbox_parked WHERE message_id = ?"),
+				id).Scan(&reason))
 			require.True(t, strings.HasPrefix(reason, "the handler panicked: "+value[:10]), reason)
 			require.Contains(t, reason, "inbox_test.theCulprit\n\t", id)
 			require.Contains(t, reason, "panic_test.go:", id)
@@ -51,7 +54,11 @@ func TestAPanicIsKeptWithItsStack(t *testing.T) {
 
 		// A replay keeps the new one's.
 		b.ask(t, "short", "retry")
-		_, err = ib.Replay(t.Context(), b.DB, func(context.Context, *sql.Tx, inbox.Message) error { theCulprit(nil, "again"); return nil })
+		_, err = ib.Replay(t.Context(), b.DB, func(
+			context.Context, *sql.Tx, inbox.Message) error {
+			theCulprit(nil, "again")
+			return nil
+		})
 		require.NoError(t, err)
 		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%panicked: again%theCulprit%'"))
 	})

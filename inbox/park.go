@@ -43,7 +43,7 @@ func (ib *Inbox) parkFailed(ctx context.Context, tx *sql.Tx, m Message, attempts
 	return ib.deadLetter(ctx, tx, m, attempts, row.Error)
 }
 
-// parkBehind sets m aside in tx, which has accepted it, if its key still stands still.
+// parkBehind sets m aside in tx, which has accepted it, if its key is still blocked.
 func (ib *Inbox) parkBehind(ctx context.Context, tx *sql.Tx, m Message) (bool, error) {
 	blocked, err := ib.store.LockBlocked(ctx, tx, ib.consumer, m.Topic, keyText(m.Key))
 	if err != nil || !blocked {
@@ -53,7 +53,8 @@ func (ib *Inbox) parkBehind(ctx context.Context, tx *sql.Tx, m Message) (bool, e
 	return true, err
 }
 
-func (ib *Inbox) park(ctx context.Context, tx *sql.Tx, m Message, state string, attempts int, reason string) (dialect.InboxParkedRow, error) {
+func (ib *Inbox) park(ctx context.Context, tx *sql.Tx, m Message, state string, attempts int, reason string) (
+	dialect.InboxParkedRow, error) {
 	room, err := ib.room(ctx, tx, m)
 	if err != nil {
 		return dialect.InboxParkedRow{}, err

@@ -34,16 +34,18 @@ func eachIsolation(t *testing.T, fn func(t *testing.T, b bench)) {
 	}
 }
 
-// waiting starts a Replay of all that is asked for, and returns when it is in the handler; it goes on when proceed is closed.
+// waiting starts a Replay of all that is asked for, and returns when it is in the handler; it goes on when proceed is
+// closed.
 func (b bench) waiting(t *testing.T, ib *inbox.Inbox) (proceed chan<- struct{}, replayed <-chan error) {
 	t.Helper()
 	in, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := ib.Replay(context.WithoutCancel(t.Context()), b.DB, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-			close(in)
-			<-goOn
-			return b.applying(ctx, tx, m)
-		})
+		_, err := ib.Replay(context.WithoutCancel(t.Context()), b.DB,
+			func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+				close(in)
+				<-goOn
+				return b.applying(ctx, tx, m)
+			})
 		done <- err
 	}()
 	<-in
@@ -86,7 +88,8 @@ func TestHazardABatchThatFindsTheKeyFreeRunsTheMessage(t *testing.T) {
 		proceed, replayed := b.waiting(t, ib)
 		batched := make(chan []inbox.Outcome, 1)
 		go func() {
-			outcomes, err := ib.ProcessBatch(context.WithoutCancel(t.Context()), b.DB, []inbox.Message{order("2", "k"), order("3", "other")}, b.applyAll(&calls))
+			outcomes, err := ib.ProcessBatch(context.WithoutCancel(t.Context()), b.DB,
+				[]inbox.Message{order("2", "k"), order("3", "other")}, b.applyAll(&calls))
 			if err != nil {
 				outcomes = nil
 			}
@@ -148,7 +151,8 @@ func TestHazardAReplaySeesWhatWasParkedBehindIt(t *testing.T) {
 		close(commit)
 		require.NoError(t, <-parked)
 		require.NoError(t, <-replayed)
-		require.Equal(t, 2, b.effects(t)+b.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'retry'"), "applied as well, or to be")
+		require.Equal(t, 2, b.effects(t)+b.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'retry'"),
+			"applied as well, or to be")
 		b.replayed(t, ib)
 		require.Equal(t, 2, b.effects(t))
 		b.clean(t)

@@ -22,13 +22,15 @@ import (
 var errPoison = errors.New("poison")
 
 func order(id, key string) inbox.Message {
-	return inbox.Message{ID: id, Topic: "orders", Key: key, Type: "order.paid", Headers: map[string]string{"trace": "1"}, Payload: []byte("p-" + id)}
+	return inbox.Message{ID: id, Topic: "orders", Key: key, Type: "order.paid",
+		Headers: map[string]string{"trace": "1"}, Payload: []byte("p-" + id)}
 }
 
 // state returns the parked row of a message.
 func (b bench) state(t *testing.T, id string) (state string, attempts int) {
 	t.Helper()
-	err := b.DB.QueryRowContext(t.Context(), b.sql("SELECT state, attempts FROM inbox_parked WHERE message_id = ?"), id).Scan(&state, &attempts)
+	err := b.DB.QueryRowContext(t.Context(), b.sql("SELECT state, attempts FROM inbox_parked WHERE message_id = ?"),
+		id).Scan(&state, &attempts)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", 0
 	}
@@ -36,7 +38,8 @@ func (b bench) state(t *testing.T, id string) (state string, attempts int) {
 	return state, attempts
 }
 
-func (b bench) process(t *testing.T, ib *inbox.Inbox, m inbox.Message, h func(context.Context, *sql.Tx) error) inbox.Outcome {
+func (b bench) process(t *testing.T, ib *inbox.Inbox, m inbox.Message,
+	h func(context.Context, *sql.Tx) error) inbox.Outcome {
 	t.Helper()
 	outcome, err := ib.Process(t.Context(), b.DB, m, h)
 	require.NoError(t, err)
@@ -221,18 +224,20 @@ func TestAStopInThePauseGivesNoFailedAttemptBack(t *testing.T) {
 	b := onSQLite(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	stopped := b.inbox(t, "billing", inbox.WithMaxAttempts(2), inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
-		cancel()
-		return ctx.Err()
-	}))
+	stopped := b.inbox(t, "billing", inbox.WithMaxAttempts(2),
+		inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
+			cancel()
+			return ctx.Err()
+		}))
 	_, err := stopped.Process(ctx, b.DB, order("1", "k"), poison)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, 1, b.count(t, "SELECT attempts FROM inbox_attempts"))
 	runs := 0
-	require.Equal(t, inbox.Parked, b.process(t, b.inbox(t, "billing", inbox.WithMaxAttempts(2)), order("1", "k"), func(context.Context, *sql.Tx) error {
-		runs++
-		return errPoison
-	}))
+	require.Equal(t, inbox.Parked, b.process(t, b.inbox(t, "billing", inbox.WithMaxAttempts(2)), order("1", "k"),
+		func(context.Context, *sql.Tx) error {
+			runs++
+			return errPoison
+		}))
 	require.Equal(t, 1, runs)
 }
 
@@ -261,7 +266,8 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 		odd := inbox.Message{
 			ID: "odd", Topic: "orders", Key: "\xff\x00binary", Type: "no\x00text", Payload: []byte{0, 0xff},
-			Headers:  map[string]string{"bytes": "\xfe\xff", "nul": "a\x00b", "empty": "", "quote": `"\`, "\xffname": "v", "\xfename": "w"},
+			Headers: map[string]string{"bytes": "\xfe\xff", "nul": "a\x00b", "empty": "", "quote": `"\`, "\xffname": "v",
+				"\xfename": "w"},
 			Position: &inbox.Position{Topic: "orders", Partition: 3, Offset: 9},
 		}
 		empty, tombstone, large := order("empty", "a"), order("tombstone", "b"), order("large", "c")
@@ -271,7 +277,8 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		for _, m := range []inbox.Message{odd, empty, tombstone, large, broken} {
 			require.Equal(t, inbox.Parked, b.process(t, ib, m, poison))
 		}
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'broken' AND error = 'no such schema'"))
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'broken' AND error = 'no such "+
+			"schema'"))
 		b.exec(t, "UPDATE inbox_parked SET state = 'retry'")
 		got := map[string]inbox.Message{}
 		n, err := ib.Replay(t.Context(), b.DB, func(_ context.Context, _ *sql.Tx, m inbox.Message) error {
@@ -283,7 +290,8 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		require.Equal(t, odd, got["odd"])
 		require.Equal(t, empty, got["empty"])
 		require.Equal(t, tombstone, got["tombstone"])
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'large' AND error LIKE '%too large%'"))
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'large' AND error LIKE '%too "+
+			"large%'"))
 	})
 }
 
@@ -293,7 +301,8 @@ func TestAStatementThatAPoolerHasLostNamesTheSetting(t *testing.T) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 		outcome := b.process(t, ib, order("m", "k"), func(context.Context, *sql.Tx) error { return sqlStateError("42P05") })
 		require.Equal(t, inbox.Parked, outcome)
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%default_query_exec_mode=cache_describe%'"))
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE "+
+			"'%default_query_exec_mode=cache_describe%'"))
 	})
 }
 
@@ -307,7 +316,8 @@ func TestADeadLetterIsWrittenInTheTransactionThatParks(t *testing.T) {
 		require.Equal(t, inbox.Parked, b.process(t, ib, m, poison))
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("2", "k"), poison))
 		var key, payload, headers string
-		require.NoError(t, b.DB.QueryRowContext(t.Context(), "SELECT event_key, payload, headers FROM outbox_events WHERE topic = 'orders.dead'").Scan(&key, &payload, &headers))
+		require.NoError(t, b.DB.QueryRowContext(t.Context(),
+			"SELECT event_key, payload, headers FROM outbox_events WHERE topic = 'orders.dead'").Scan(&key, &payload, &headers))
 		require.Equal(t, "k", key)
 		require.Equal(t, "p-1", payload)
 		require.Contains(t, headers, "poison")

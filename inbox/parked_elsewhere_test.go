@@ -44,13 +44,14 @@ func TestABatchSeesWhatAnotherMemberParksMeanwhile(t *testing.T) {
 			}
 		}})))
 		calls, failed := 0, false
-		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
-			if !failed {
-				failed = true
-				return errors.New("once")
-			}
-			return b.applyAll(&calls)(ctx, tx, ms)
-		})
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms,
+			func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+				if !failed {
+					failed = true
+					return errors.New("once")
+				}
+				return b.applyAll(&calls)(ctx, tx, ms)
+			})
 		require.NoError(t, err)
 		require.Equal(t, []inbox.Outcome{inbox.Duplicate, inbox.Parked, inbox.Parked, inbox.Parked}, outcomes)
 		require.Zero(t, b.effects(t))
@@ -67,7 +68,8 @@ func TestADeadLetterIsWrittenWhateverItsHeadersHold(t *testing.T) {
 	for id, reason := range map[string]string{"long": strings.Repeat("\x01<", 3000), "short": "no"} {
 		m := order(id, id)
 		m.Headers = map[string]string{"query": strings.Repeat("&", 7000)}
-		require.Equal(t, inbox.Parked, b.process(t, ib, m, func(context.Context, *sql.Tx) error { return errors.New(reason) }))
+		require.Equal(t, inbox.Parked, b.process(t, ib, m,
+			func(context.Context, *sql.Tx) error { return errors.New(reason) }))
 	}
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM outbox_events WHERE topic = 'orders.dead'"))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outbox_events WHERE headers LIKE '%"dead_letter_error":"no"%'`))

@@ -58,8 +58,10 @@ func headerValue(s string) any {
 
 // parkedRow writes m down so that unpark gives it back exactly, except for what is too large for a
 // row, or for room, the bytes that a statement has for it.
-func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string, room int) (row dialect.InboxParkedRow, err error) {
-	row = dialect.InboxParkedRow{InboxRow: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, State: state, Attempts: attempts}
+func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string, room int) (
+	row dialect.InboxParkedRow, err error) {
+	row = dialect.InboxParkedRow{InboxRow: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, State: state,
+		Attempts: attempts}
 	own := make(map[string]any, 4)
 	if m.Key != "" {
 		key := keyText(m.Key)

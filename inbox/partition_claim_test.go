@@ -19,7 +19,8 @@ var holdOptions = map[string][]inbox.BatchOption{"with ids": nil, "without": {in
 func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		for name, opts := range holdOptions {
-			for commit, fault := range map[string]faultdb.Fault{"": {}, "lost answer": faultdb.LoseAnswer(), "lost request": faultdb.LoseRequest()} {
+			for commit, fault := range map[string]faultdb.Fault{"": {}, "lost answer": faultdb.LoseAnswer(),
+				"lost request": faultdb.LoseRequest()} {
 				name := name + commit
 				b.exec(t, "DELETE FROM effects")
 				ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(1)), 0
@@ -29,7 +30,8 @@ func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
 				ms := orders(6)
 				_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:3], b.applyAll(&calls), opts...)
 				require.NoError(t, err)
-				outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, fault)), ms, b.applyAll(&calls), opts...)
+				outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, fault)), ms,
+					b.applyAll(&calls), opts...)
 				require.NoError(t, err, name)
 				require.Equal(t, 3, count(outcomes[3:], inbox.Applied), name)
 				require.Equal(t, 3, count(outcomes[:3], inbox.Duplicate), name)
@@ -40,7 +42,8 @@ func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
 				// One that ends before it does not move it back.
 				_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:4], b.applyAll(&calls), opts...)
 				require.NoError(t, err, name)
-				require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset = 106", name), name)
+				require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset = 106",
+					name), name)
 
 				// And one of another member's does not move it, whatever this one remembers.
 				_, err = ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
@@ -63,7 +66,8 @@ func TestAnOffsetTellsThatALostCommitTookEffect(t *testing.T) {
 			h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
 			ms := orders(6)[n : n+size]
-			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, faultdb.LoseAnswer())), ms, b.applyAll(&runs), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
+			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, faultdb.LoseAnswer())), ms,
+				b.applyAll(&runs), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
 			require.NoError(t, err)
 			require.Equal(t, size, count(outcomes, inbox.Applied))
 			require.Equal(t, 1, runs)
@@ -83,7 +87,8 @@ func TestWhatWasDoneBeforeLeavesNoAttempt(t *testing.T) {
 		ms := orders(6)
 		_, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
 		require.NoError(t, err)
-		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.WithPartitionClaim(h),
+			inbox.WithoutIDs())
 		require.NoError(t, err)
 		require.Equal(t, []inbox.Outcome{inbox.Duplicate}, outcomes)
 		b.clean(t)
@@ -115,7 +120,8 @@ func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
 			require.NoError(t, err)
 			var ms []inbox.Message
 			for n, id := range ids {
-				ms = append(ms, inbox.Message{ID: id, Topic: "orders", Position: &inbox.Position{Topic: "orders", Offset: int64(n)}})
+				ms = append(ms, inbox.Message{ID: id, Topic: "orders",
+					Position: &inbox.Position{Topic: "orders", Offset: int64(n)}})
 			}
 			handle := func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
 				for _, m := range ms {
@@ -143,9 +149,9 @@ func TestAMessageBelowTheHeldOffsetIsADuplicate(t *testing.T) {
 }
 
 // Hazard recreated-topic.
-// A member is paused before COMMIT, the topic is made anew, and another member takes the new one: between its claim, which
-// drops the old topic's offset, and by its claim the first one goes on. It must not put the old topic's offset in again: the new
-// one would be read from there.
+// A member is paused before COMMIT, the topic is made anew, and another member takes the new one: between its claim,
+// which drops the old topic's offset, and by its claim the first one goes on. It must not put the old topic's offset in
+// again: the new one would be read from there.
 func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		for name, opts := range holdOptions {
@@ -172,8 +178,8 @@ func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 }
 
 // Hazard restored-consumer-database.
-// The database is restored, or fails over to a copy that lags, under a member that holds the partition: what was lost must not
-// be passed over. The next claim begins where the database is.
+// The database is restored, or fails over to a copy that lags, under a member that holds the partition: what was lost
+// must not be passed over. The next claim begins where the database is.
 func TestADatabaseThatGoesBackEndsItsHolds(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		for name, opts := range holdOptions {

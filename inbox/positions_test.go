@@ -65,7 +65,8 @@ func TestTheLowestPositionOfEachPartitionIsFound(t *testing.T) {
 		lowest, err := ib.LowestPositions(t.Context(), db.DB)
 		require.NoError(t, err)
 		require.ElementsMatch(t, []inbox.Position{
-			{Topic: "orders", Partition: 0, Offset: 4}, {Topic: "orders", Partition: 1, Offset: 12}, {Topic: "Orders", Partition: 0, Offset: 2},
+			{Topic: "orders", Partition: 0, Offset: 4}, {Topic: "orders", Partition: 1, Offset: 12},
+			{Topic: "Orders", Partition: 0, Offset: 2},
 		}, lowest)
 	})
 }

@@ -6,53 +6,47 @@ import (
 	"fmt"
 )
 
-// Process handles m exactly once: it begins a transaction, accepts the message, runs
-// h in the transaction and commits. If the message was handled before, h is not run
-// and the outcome is Duplicate.
+// Process handles m exactly once: it begins a transaction, accepts the message, runs h in the transaction and commits.
+// If the message was handled before, Process does not run h, and the outcome is Duplicate.
 //
-// h writes through tx alone, returns every error of the database that it meets (a
-// transaction that the database gave up must not go on), and leaves Commit and
-// Rollback to Process; on MySQL it runs no DDL, which commits by itself. It may
-// be run several times, each time in a new transaction after the last was rolled
-// back. Process is safe for use by many goroutines.
+// h writes through tx only, returns every error of the database (a transaction that the database has ended must not
+// go on), and leaves Commit and Rollback to Process. On MySQL it runs no DDL, which commits by itself. It does not
+// call Process of the same Inbox. h may run several times, each time in a new transaction after the last one was
+// rolled back. Process is safe for use by many goroutines.
 //
 // What happens on a failure:
 //
-//   - h returns an error, or panics, or its writes fail at COMMIT: a failed attempt.
-//     h is run again after a pause (WithBackoff), up to WithMaxAttempts times; then
-//     the message is parked with the last error in it, and the outcome is Parked. A
-//     panic becomes a *PanicError.
-//   - h kills the process: a failed attempt too, for attempts are counted in
-//     inbox_attempts before h is run. After one that did not come back the message runs with
-//     no other handler of this Inbox beside it, so that others are not blamed
-//     with it; those that run it waits for, and others wait for it, for up to 10 s each. (So h must not call
-//     Process of its own Inbox.)
-//   - A message of the same topic and key is parked (BlockKey): this one is parked
-//     behind it, without an attempt, and the outcome is Parked.
-//   - The message has no Topic, or the policy is Halt: nothing is parked or counted in the
-//     database; after the last attempt the error is an *AttemptsError with its error in it.
-//   - The database ends the transaction because of another one (deadlock, lock
-//     timeout, serialization failure): run again soon, without counting an attempt. If
-//     the handler meets that a hundred times in a row, it counts from then on.
-//   - The database cannot be reached, goes away, is read-only or has no room left: tried again with the same pauses
-//     until ctx ends, without counting an attempt.
-//   - The connection is lost while h runs, and the database is there: run again. It counts as an attempt from the second
-//     time in a row on, and at once where the server says that the transaction was idle or open for too long: h may be what
-//     takes too long, or breaks it.
-//   - The connection is lost before the answer to COMMIT, so that nobody knows
-//     whether it took effect: the message is accepted again, which tells. If it is
-//     there already, the outcome is what that COMMIT was for, Applied or Parked.
-//   - h ended the transaction, by a method or in SQL, or went on after the database had: ErrHandlerEndedTx, at once.
-//   - Tables that are missing, a message that is invalid, a right that is not
-//     granted: the error, at once.
+//   - h returns an error, panics (a *PanicError), or its writes fail at COMMIT: a failed attempt. Process runs h again
+//     after a pause (WithBackoff), up to WithMaxAttempts times. Then it parks the message with the last error, and the
+//     outcome is Parked.
+//   - h kills the process: a failed attempt as well, because attempts are counted in inbox_attempts before h runs. The
+//     next attempt runs alone, with no other handler of this Inbox beside it, so that no other message is blamed. It
+//     waits up to 10 s for the handlers that run, and others wait up to 10 s for it.
+//   - A message of the same topic and key is parked (BlockKey): Process parks this one behind it, without an attempt.
+//     The outcome is Parked.
+//   - The message has no Topic, or the policy is Halt: nothing is parked, and nothing is counted in the database. After
+//     the last attempt Process returns an *AttemptsError that wraps h's error.
+//   - The database ends the transaction because of another one (deadlock, lock timeout, serialization failure): Process
+//     runs h again soon. That is no attempt, until it has happened to h a hundred times in a row.
+//   - The database cannot be reached, goes away, is read-only or has no space left: Process tries again, with the same
+//     pauses, until ctx ends. That is no attempt.
+//   - The connection is lost while h runs, and the database can be reached: Process runs h again. That is an attempt
+//     from the second time in a row on. It is one at once if the server says that the transaction was idle or open for
+//     too long, because h may be the cause.
+//   - The connection is lost before COMMIT is answered, so that nobody knows whether it took effect: Process accepts
+//     the
+//     message again, which tells. If its row is there, the outcome is what that COMMIT was for, Applied or Parked.
+//   - h ended the transaction, by a method or in SQL, or went on after the database had ended it: ErrHandlerEndedTx, at
+//     once.
+//   - A table is missing, the message is invalid, or a right is not granted: the error, at once.
 //
-// The transaction has the isolation level that is the database's default; a stricter one than READ
-// COMMITTED costs repetitions and no more.
+// The transaction has the database's default isolation level. A level that is stricter than READ COMMITTED causes more
+// repetitions, and nothing else.
 //
-// When ctx ends, the transaction is rolled back and the error wraps ctx's. After any
-// error do not acknowledge the message: delivered again, it is applied, or found to
-// be a duplicate.
-func (ib *Inbox) Process(ctx context.Context, db *sql.DB, m Message, h func(ctx context.Context, tx *sql.Tx) error) (Outcome, error) {
+// When ctx ends, Process rolls back and returns an error that wraps ctx's. Do not acknowledge the message after any
+// error: when it is delivered again, it is applied, or found to be a duplicate.
+func (ib *Inbox) Process(ctx context.Context, db *sql.DB, m Message, h func(ctx context.Context, tx *sql.Tx) error) (
+	Outcome, error) {
 	if db == nil || h == nil {
 		return Failed, fmt.Errorf("inbox: process for %q: the database or the handler is nil", ib.consumer)
 	}

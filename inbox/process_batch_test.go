@@ -149,12 +149,13 @@ func TestHazardDuplicatesBeforeTheBatchThatKillsDoNotHideIt(t *testing.T) {
 		go func() {
 			defer close(ended)
 			for _, batch := range [][]inbox.Message{ms[:15], ms[15:]} {
-				_, err := ib.ProcessBatch(context.WithoutCancel(t.Context()), b.DB, batch, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
-					if slices.ContainsFunc(ms, func(m inbox.Message) bool { return m.ID == "020" }) {
-						runtime.Goexit()
-					}
-					return b.applyAll(&calls)(ctx, tx, ms)
-				})
+				_, err := ib.ProcessBatch(context.WithoutCancel(t.Context()), b.DB, batch,
+					func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+						if slices.ContainsFunc(ms, func(m inbox.Message) bool { return m.ID == "020" }) {
+							runtime.Goexit()
+						}
+						return b.applyAll(&calls)(ctx, tx, ms)
+					})
 				require.NoError(t, err)
 			}
 			done = true
@@ -173,8 +174,10 @@ func TestLanesOfAPartitionHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 		first, other []inbox.BatchOption
 		calls        int
 	}{
-		{"two lanes", []inbox.BatchOption{inbox.WithStream("orders/2 lane 1")}, []inbox.BatchOption{inbox.WithStream("orders/2 lane 2")}, 1},
-		{"names that no column takes", []inbox.BatchOption{inbox.WithStream("\xff" + strings.Repeat("x", 300))}, []inbox.BatchOption{inbox.WithStream("\xfe")}, 1},
+		{"two lanes", []inbox.BatchOption{inbox.WithStream("orders/2 lane 1")},
+			[]inbox.BatchOption{inbox.WithStream("orders/2 lane 2")}, 1},
+		{"names that no column takes", []inbox.BatchOption{inbox.WithStream("\xff" + strings.Repeat("x", 300))},
+			[]inbox.BatchOption{inbox.WithStream("\xfe")}, 1},
 		{"the same lane", []inbox.BatchOption{inbox.WithStream("both")}, []inbox.BatchOption{inbox.WithStream("both")}, 10},
 		{"the partition itself", nil, nil, 10},
 	} {
@@ -206,7 +209,8 @@ func TestHazardAMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 			_, ok := zombie.Next()
 			require.False(t, ok)
 			ms := orders(30)
-			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:10], b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(zombie))...)
+			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:10], b.applyAll(&calls),
+				append(opts, inbox.WithPartitionClaim(zombie))...)
 			require.NoError(t, err)
 			next, _ := zombie.Next()
 			require.EqualValues(t, 110, next)
@@ -217,18 +221,22 @@ func TestHazardAMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 			next, ok = owner.Next()
 			require.True(t, ok)
 			require.EqualValues(t, 110, next)
-			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:20], b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(zombie))...)
+			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:20], b.applyAll(&calls),
+				append(opts, inbox.WithPartitionClaim(zombie))...)
 			require.ErrorIs(t, err, inbox.ErrFenced)
-			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:11], b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(zombie))...)
+			_, err = ib.ProcessBatch(t.Context(), b.DB, ms[10:11], b.applyAll(&calls),
+				append(opts, inbox.WithPartitionClaim(zombie))...)
 			require.ErrorIs(t, err, inbox.ErrFenced, "a message alone too")
 			require.Equal(t, 10, b.effects(t))
 
-			outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[10:], b.applyAll(&calls, "017"), append(opts, inbox.WithPartitionClaim(owner))...)
+			outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[10:], b.applyAll(&calls, "017"),
+				append(opts, inbox.WithPartitionClaim(owner))...)
 			require.NoError(t, err)
 			require.Equal(t, 2, count(outcomes, inbox.Parked), "017, and 024 behind it")
 			next, _ = owner.Next()
 			require.EqualValues(t, 130, next)
-			outcomes, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(owner))...)
+			outcomes, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls),
+				append(opts, inbox.WithPartitionClaim(owner))...)
 			require.NoError(t, err)
 			require.Equal(t, 30, count(outcomes, inbox.Duplicate))
 			require.Equal(t, 28, b.effects(t))
@@ -248,7 +256,8 @@ func TestHazardAMemberThatLostThePartitionCommitsNothing(t *testing.T) {
 func TestAConnectionLostAtAnyPointOfABatchLeavesOneEffect(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		ib, n := b.inbox(t, "billing", inbox.WithMaxAttempts(1)), 0
-		for _, at := range []string{"inbox_attempts", faultdb.Begin, "inbox_events", "effects", "inbox_offsets", faultdb.Commit} {
+		for _, at := range []string{"inbox_attempts", faultdb.Begin, "inbox_events", "effects", "inbox_offsets",
+			faultdb.Commit} {
 			for _, fault := range []faultdb.Fault{faultdb.LoseRequest(), faultdb.LoseAnswer()} {
 				for _, opts := range [][]inbox.BatchOption{nil, {inbox.WithoutIDs()}} {
 					n++
@@ -261,7 +270,8 @@ func TestAConnectionLostAtAnyPointOfABatchLeavesOneEffect(t *testing.T) {
 						ms[i].Position = &inbox.Position{Topic: "orders", Partition: int32(n), Offset: int64(i)}
 					}
 					db := b.faulty(t, faultAt(at, 1, fault))
-					outcomes, err := ib.ProcessBatch(t.Context(), db, ms, b.applyAll(&calls), append(opts, inbox.WithPartitionClaim(hold))...)
+					outcomes, err := ib.ProcessBatch(t.Context(), db, ms, b.applyAll(&calls),
+						append(opts, inbox.WithPartitionClaim(hold))...)
 					require.NoError(t, err, at)
 					require.Equal(t, 5, b.effects(t), at)
 					require.Zero(t, count(outcomes, inbox.Parked)+count(outcomes, inbox.Failed), at)
@@ -286,7 +296,8 @@ func TestABatchThatCannotBeRunIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, inbox.ErrInvalidPosition, "another partition")
 	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), h, inbox.WithPartitionClaim(hold), inbox.WithStream("1"))
 	require.ErrorContains(t, err, "WithStream with WithPartitionClaim")
-	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2), func(_ context.Context, tx *sql.Tx, _ []inbox.Message) error { return tx.Commit() })
+	_, err = ib.ProcessBatch(t.Context(), b.DB, orders(2),
+		func(_ context.Context, tx *sql.Tx, _ []inbox.Message) error { return tx.Commit() })
 	require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
 	require.NoError(t, ib.Check(t.Context(), b.DB))
 	b.exec(t, "DROP TABLE inbox_parked")

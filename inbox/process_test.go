@@ -89,7 +89,8 @@ func TestAFailingHandlerIsRunAgainUpToItsAttempts(t *testing.T) {
 				require.ErrorIs(t, err, errHandler)
 				var attempts *inbox.AttemptsError
 				require.ErrorAs(t, err, &attempts)
-				require.Equal(t, inbox.AttemptsError{Consumer: "billing", MessageID: m.ID, Attempts: c.runs, Err: errHandler}, *attempts)
+				require.Equal(t, inbox.AttemptsError{Consumer: "billing", MessageID: m.ID, Attempts: c.runs, Err: errHandler},
+					*attempts)
 				require.Zero(t, b.effects(t))
 
 				outcome, err = ib.Process(t.Context(), b.DB, m, b.effect("m"))
@@ -109,7 +110,8 @@ func TestPausesGrowToTheirMaximumWithJitter(t *testing.T) {
 	}
 	ib := b.inbox(t, "billing", inbox.WithSleep(record), inbox.WithMaxAttempts(70),
 		inbox.WithBackoff(100*time.Millisecond, time.Second))
-	_, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "m"}, func(context.Context, *sql.Tx) error { return errHandler })
+	_, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: "m"},
+		func(context.Context, *sql.Tx) error { return errHandler })
 	require.ErrorIs(t, err, errHandler)
 	require.Len(t, pauses, 69, "no pause after the last attempt")
 	full, different := 100*time.Millisecond, map[time.Duration]bool{}
@@ -174,10 +176,11 @@ func TestAHandlerThatEndsTheTransactionIsFoundOut(t *testing.T) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				runs := 0
-				outcome, err := b.inbox(t, "billing").Process(t.Context(), b.DB, inbox.Message{ID: c.name}, func(_ context.Context, tx *sql.Tx) error {
-					runs++
-					return c.end(tx)
-				})
+				outcome, err := b.inbox(t, "billing").Process(
+					t.Context(), b.DB, inbox.Message{ID: c.name}, func(_ context.Context, tx *sql.Tx) error {
+						runs++
+						return c.end(tx)
+					})
 				require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
 				require.Equal(t, inbox.Failed, outcome)
 				require.Equal(t, 1, runs, "it is not run again: its effect may be committed")
@@ -221,14 +224,15 @@ func TestAFailedStatementWhoseErrorIsHiddenFailsTheAttempt(t *testing.T) {
 		ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(2)), 0
 		h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 		require.NoError(t, err)
-		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, orders(4), func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
-			for _, m := range ms {
-				if m.ID == "002" {
-					return hiding(ctx, tx)
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, orders(4),
+			func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+				for _, m := range ms {
+					if m.ID == "002" {
+						return hiding(ctx, tx)
+					}
 				}
-			}
-			return b.applyAll(&calls)(ctx, tx, ms)
-		}, opts(h)...)
+				return b.applyAll(&calls)(ctx, tx, ms)
+			}, opts(h)...)
 		require.NoError(t, err, name)
 		require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Parked, inbox.Applied}, outcomes, name)
 		require.Equal(t, 3, b.effects(t), name)
@@ -238,17 +242,20 @@ func TestAFailedStatementWhoseErrorIsHiddenFailsTheAttempt(t *testing.T) {
 // Hazard crossed-batches: the messages have a topic, so that attempts are counted in the
 // database, and have one.
 func TestADeadlockIsRunAgainWithoutCountingAnAttempt(t *testing.T) {
-	ways := map[string]func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error){
+	ways := map[string]func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (
+		inbox.Outcome, error){
 		"Process": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
 			return ib.Process(t.Context(), b.DB, order(id, id), h)
 		},
-		"ProcessBatch": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
-			outcomes, err := ib.ProcessBatch(t.Context(), b.DB, []inbox.Message{order(id, id), order(id+"2", id)}, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
-				if ms[0].ID != id { // the second half
-					return nil
-				}
-				return h(ctx, tx)
-			}, inbox.WithStream(id))
+		"ProcessBatch": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (
+			inbox.Outcome, error) {
+			outcomes, err := ib.ProcessBatch(t.Context(), b.DB, []inbox.Message{order(id, id), order(id+"2", id)},
+				func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+					if ms[0].ID != id { // the second half
+						return nil
+					}
+					return h(ctx, tx)
+				}, inbox.WithStream(id))
 			return outcomes[0], err
 		},
 	}

@@ -49,7 +49,8 @@ var (
 	ErrNoRetention = errors.New("no retention: say how long rows must be kept")
 	// ErrNoCommitted: rows that have a Kafka position were kept, because
 	// Committed is nil. Rows without one were deleted.
-	ErrNoCommitted = errors.New("rows with a Kafka position were kept: set PruneOptions.Committed to the group's committed offsets")
+	ErrNoCommitted = errors.New("rows with a Kafka position were kept: set PruneOptions.Committed to the group's " +
+		"committed offsets")
 )
 
 // Prune deletes the consumer's rows that no delivery can need any more: not of a parked
@@ -224,8 +225,8 @@ func (p *pruner) delete(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// leftBehind is how long after the start of its last attempt a message is given up for one that does not come again. A row of
-// inbox_attempts has no position to hold against the committed offset. But one that goes too early does no
+// leftBehind is how long after the start of its last attempt a message is given up for one that does not come again. A
+// row of inbox_attempts has no position to hold against the committed offset. But one that goes too early does no
 // more than begin the count anew, if it is older than the pauses between two attempts.
 const leftBehind = 24 * time.Hour
 
@@ -306,7 +307,8 @@ func (ib *Inbox) KeepPruned(ctx context.Context, db *sql.DB, r Retention) error 
 			return nil
 		}
 		if round.Err != nil {
-			ib.log.Warn("inbox: pruning ended early, the rest is for the next round", "deleted", round.Deleted, "error", round.Err)
+			ib.log.Warn("inbox: pruning ended early, the rest is for the next round", "deleted", round.Deleted, "error",
+				round.Err)
 		}
 		if r.OnPruned != nil {
 			r.OnPruned(round)
@@ -337,7 +339,8 @@ func (ib *Inbox) checkRetention(r *Retention) error {
 		return options.defaults()
 	}
 	if window := ib.retryWindow(); r.Retention < window {
-		return fmt.Errorf("%w: %s, but %d attempts take up to %s (WithMaxAttempts, WithBackoff)", ErrShortRetention, r.Retention, ib.attempts, window)
+		return fmt.Errorf("%w: %s, but %d attempts take up to %s (WithMaxAttempts, WithBackoff)", ErrShortRetention,
+			r.Retention, ib.attempts, window)
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ func committed(offset int64) func(context.Context, string, int32) (int64, error)
 
 func (b bench) ids(t *testing.T, consumer string) []string {
 	t.Helper()
-	rows, err := b.DB.QueryContext(t.Context(), b.sql("SELECT message_id FROM inbox_events WHERE consumer = ? ORDER BY message_id"), consumer)
+	rows, err := b.DB.QueryContext(t.Context(),
+		b.sql("SELECT message_id FROM inbox_events WHERE consumer = ? ORDER BY message_id"), consumer)
 	require.NoError(t, err)
 	defer rows.Close()
 	ids := []string{}
@@ -75,7 +76,8 @@ func TestPruneGoesThroughManyBatchesAndPassesRowsThatStay(t *testing.T) {
 		}
 		require.NoError(t, tx.Commit())
 		// All with one time, so that the order within it counts as well.
-		same := map[dialect.Dialect]string{dialect.PostgreSQL: "2001-01-01T00:00:00Z", dialect.MySQL: "2001-01-01 00:00:00", dialect.SQLite: "2001-01-01T00:00:00.000000Z"}
+		same := map[dialect.Dialect]string{dialect.PostgreSQL: "2001-01-01T00:00:00Z",
+			dialect.MySQL: "2001-01-01 00:00:00", dialect.SQLite: "2001-01-01T00:00:00.000000Z"}
 		b.exec(t, "UPDATE inbox_events SET processed_at = '"+same[b.Dialect]+"'")
 		asked := 0
 		deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{
@@ -115,10 +117,12 @@ func TestPruneKeepsWhatMayBeDeliveredAgain(t *testing.T) {
 				b.exec(t, "DELETE FROM inbox_events")
 				ib := b.inbox(t, "billing")
 				for offset := int64(0); offset < 100; offset += 10 {
-					b.accept(t, ib, inbox.Message{ID: fmt.Sprint(offset), Position: &inbox.Position{Topic: "orders", Partition: 3, Offset: offset}})
+					b.accept(t, ib, inbox.Message{ID: fmt.Sprint(offset),
+						Position: &inbox.Position{Topic: "orders", Partition: 3, Offset: offset}})
 				}
 				b.makeOlder(t, 2*week)
-				deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: committed(c.committed), Margin: c.margin})
+				deleted, err := ib.Prune(t.Context(), b.DB,
+					inbox.PruneOptions{Retention: week, Committed: committed(c.committed), Margin: c.margin})
 				require.NoError(t, err)
 				require.Equal(t, c.deleted, deleted)
 				require.Len(t, b.ids(t, "billing"), 10-int(deleted))
@@ -182,9 +186,10 @@ func TestPruneSaysWhatIsWrong(t *testing.T) {
 	}
 
 	errBroker := errors.New("broker away")
-	_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: func(context.Context, string, int32) (int64, error) {
-		return 0, errBroker
-	}})
+	_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week,
+		Committed: func(context.Context, string, int32) (int64, error) {
+			return 0, errBroker
+		}})
 	require.ErrorIs(t, err, errBroker)
 	require.ErrorContains(t, err, `topic "orders" partition 2`)
 
@@ -207,12 +212,13 @@ func TestTheIDOfAParkedMessageIsKept(t *testing.T) {
 		ib, err := inbox.New(db.Dialect, "billing", inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err)
 		for _, id := range []string{"done", "parked"} {
-			_, err := ib.Process(t.Context(), db.DB, inbox.Message{ID: id, Topic: "orders", Key: id}, func(context.Context, *sql.Tx) error {
-				if id == "parked" {
-					return errors.New("poison")
-				}
-				return nil
-			})
+			_, err := ib.Process(t.Context(), db.DB, inbox.Message{ID: id, Topic: "orders", Key: id},
+				func(context.Context, *sql.Tx) error {
+					if id == "parked" {
+						return errors.New("poison")
+					}
+					return nil
+				})
 			require.NoError(t, err)
 		}
 		old := "2020-01-01T00:00:00.000000Z"
@@ -230,12 +236,13 @@ func TestTheIDOfAParkedMessageIsKept(t *testing.T) {
 	})
 }
 
-// A message was tried, and then its offset was skipped: its row has no position, and nobody comes back to it. The row of one
-// that is tried still goes when it is old as well, and only its count begins anew.
+// A message was tried, and then its offset was skipped: its row has no position, and nobody comes back to it. The row
+// of one that is tried still goes when it is old as well, and only its count begins anew.
 func TestPruneForgetsAttemptsAtMessagesThatDidNotComeAgain(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(3))
-		for _, id := range []string{"skipped 1", "skipped 2", "skipped 3", "tried"} { // as a process that was killed leaves them
+		// as a process that was killed leaves them
+		for _, id := range []string{"skipped 1", "skipped 2", "skipped 3", "tried"} {
 			b.exec(t, "INSERT INTO inbox_attempts (consumer, message_id, attempts) VALUES ('billing', ?, 2)", id)
 		}
 		b.exec(t, "INSERT INTO inbox_attempts (consumer, message_id, attempts) VALUES ('another', 'skipped 1', 2)")
@@ -271,6 +278,7 @@ func (b bench) tryOlder(t *testing.T, by time.Duration) {
 	b.exec(t, map[inbox.Dialect]string{
 		inbox.PostgreSQL: "UPDATE inbox_attempts SET started_at = started_at - ? * interval '1 second'",
 		inbox.MySQL:      "UPDATE inbox_attempts SET started_at = started_at - INTERVAL ? SECOND",
-		inbox.SQLite:     "UPDATE inbox_attempts SET started_at = strftime('%Y-%m-%dT%H:%M:%f', started_at, -? || ' seconds') || '000Z'",
+		inbox.SQLite: "UPDATE inbox_attempts SET started_at = strftime('%Y-%m-%dT%H:%M:%f', started_at, -? || ' " +
+			"seconds') || '000Z'",
 	}[b.Dialect], seconds)
 }

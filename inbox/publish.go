@@ -151,7 +151,8 @@ func (c *config) deadLetters() func(context.Context, *sql.Tx, Message, int, stri
 	}
 	dead, consumer := c.dead, c.consumer
 	return func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error {
-		if err := dead.outbox.Add(ctx, tx, letter(dead.topic, consumer, m, attempts, reason, min(MaxParkedPayload, dead.outbox.Settings().MaxPayload))); err != nil {
+		if err := dead.outbox.Add(ctx, tx, letter(dead.topic, consumer, m, attempts, reason,
+			min(MaxParkedPayload, dead.outbox.Settings().MaxPayload))); err != nil {
 			return fmt.Errorf("write it to the dead-letter topic %q: %w", dead.topic, err)
 		}
 		return nil

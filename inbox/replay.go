@@ -13,8 +13,8 @@ import (
 
 // What bounds a run of Replay: no key has more than its share at a time, however many of its messages wait.
 const (
-	// maxAsked is how many rows one look for what was asked for reads, and about how many keys take turns.
-	maxAsked = 1_000
+	// maxRequested is how many rows one look for what was asked for reads, and about how many keys take turns.
+	maxRequested = 1_000
 	// firstTogether and maxTogether are how many messages of a key share a transaction: at first, and after some
 	// that went well.
 	firstTogether = 32
@@ -47,7 +47,7 @@ func (ib *Inbox) Replay(ctx context.Context, db *sql.DB, h Handler) (int, error)
 	if db == nil || h == nil {
 		return 0, fmt.Errorf("inbox: replay for %q: the database or the handler is nil", ib.consumer)
 	}
-	p := &replay{ib: ib, db: db, handler: h, known: map[string]bool{}, forget: time.Now()}
+	p := &replay{ib: ib, db: db, handler: h, known: map[string]bool{}, knownSince: time.Now()}
 	err := p.run(ctx)
 	if err != nil {
 		err = fmt.Errorf("inbox: replay %s for %q: %w%s", ib.parked, ib.consumer, err, hint(err))
@@ -57,8 +57,10 @@ func (ib *Inbox) Replay(ctx context.Context, db *sql.DB, h Handler) (int, error)
 
 // replayStore is what a replay needs of a database.
 type replayStore interface {
-	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, after int64, limit int) ([]dialect.InboxAsked, error)
-	WaitingParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, after int64, askedOnly bool, most int) ([]dialect.InboxWaiting, error)
+	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, after int64, limit int) (
+		[]dialect.InboxAsked, error)
+	WaitingParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, after int64, askedOnly bool,
+		most int) ([]dialect.InboxWaiting, error)
 	ClaimParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64, state string) (bool, error)
 	HoldBackParked(ctx context.Context, tx dialect.Execer, consumer, topic, key string, head int64) error
 	UnclaimParked(ctx context.Context, db dialect.Execer, consumer string, seq int64) error
@@ -80,73 +82,73 @@ type replay struct {
 	handler Handler
 	done    int
 
-	lanes    []*lane         // those that have something to do, in the order of their turns
-	known    map[string]bool // the lanes, and those that had nothing to do any more
-	looked   int64           // seq up to which what was asked for is known
-	forget   time.Time       // when known was last cut down to the lanes
-	lockWait lockWait        // the wait for a key's lock
+	queues      []*keyQueue     // those that have something to do, in the order of their turns
+	known       map[string]bool // the queues, and those that had nothing to do any more
+	requestedTo int64           // seq up to which what was asked for is known
+	knownSince  time.Time       // when known was last cut down to the queues
+	lockWait    lockWait        // the wait for a key's lock
 }
 
-// lane is the parked messages of a key, or one message without a key.
-type lane struct {
+// keyQueue is the parked messages of a key, or one message without a key.
+type keyQueue struct {
 	dialect.InboxAsked
 	name string
 
-	blocked   bool  // the key stood still at the last turn
-	last      int64 // the last seq that is done, in this run and while the key stood still: no row of it is below
-	together  int   // so many messages share the next transaction
-	alone     int   // so many run alone before that: one of them failed in company
+	blocked   bool  // the key was blocked at the last turn
+	last      int64 // the last seq that is done, in this run and while the key was blocked: no row of it is below
+	batchSize int   // so many messages share the next transaction
+	oneByOne  int   // so many run alone before that: one of them failed together with others
 	conflicts int   // in a row
 }
 
-// run gives each lane its turn, until none is left. It looks for what is new after each round, so that nobody who
+// run gives each queue its turn, until none is left. It looks for what is new after each round, so that nobody who
 // asks for a message of another key waits until a long one is done.
 func (p *replay) run(ctx context.Context) error {
 	for {
-		if err := p.look(ctx); err != nil || len(p.lanes) == 0 {
+		if err := p.findRequested(ctx); err != nil || len(p.queues) == 0 {
 			return err
 		}
-		share := min(max(roundTime/time.Duration(len(p.lanes)), minTurn), p.ib.turn)
-		left := p.lanes[:0]
-		for _, l := range p.lanes {
-			more, err := p.turn(ctx, l, share)
+		share := min(max(roundTime/time.Duration(len(p.queues)), minTurn), p.ib.turn)
+		left := p.queues[:0]
+		for _, q := range p.queues {
+			more, err := p.runNext(ctx, q, share)
 			if err != nil {
 				return err
 			}
 			if more {
-				left = append(left, l)
+				left = append(left, q)
 			}
 		}
-		clear(p.lanes[len(left):])
-		p.lanes = left
+		clear(p.queues[len(left):])
+		p.queues = left
 	}
 }
 
-// look adds lanes for what was asked for and is not known. It reads one page of that, the next one each time; without
-// a lane, until it has found one or has read all pages.
-func (p *replay) look(ctx context.Context) error {
-	if time.Since(p.forget) > roundTime { // a lane that had failed may be asked for again
-		p.forget = time.Now()
+// findRequested adds queues for what was asked for and is not known. It reads one page of that, the next one each time;
+// without a queue, until it has found one or has read all pages.
+func (p *replay) findRequested(ctx context.Context) error {
+	if time.Since(p.knownSince) > roundTime { // a queue that had failed may be asked for again
+		p.knownSince = time.Now()
 		clear(p.known)
-		for _, l := range p.lanes {
-			p.known[l.name] = true
+		for _, q := range p.queues {
+			p.known[q.name] = true
 		}
 	}
-	for fromStart := false; len(p.lanes) < maxAsked; {
-		fromStart = fromStart || p.looked == 0
-		asked, err := p.ib.store.AskedParked(ctx, p.db, p.ib.consumer, p.looked, maxAsked)
+	for fromStart := false; len(p.queues) < maxRequested; {
+		fromStart = fromStart || p.requestedTo == 0
+		asked, err := p.ib.store.AskedParked(ctx, p.db, p.ib.consumer, p.requestedTo, maxRequested)
 		if err != nil {
 			return err
 		}
 		for _, a := range asked {
-			p.looked = a.Seq
+			p.requestedTo = a.Seq
 			p.add(a)
 		}
-		end := len(asked) < maxAsked
+		end := len(asked) < maxRequested
 		if end {
-			p.looked = 0
+			p.requestedTo = 0
 		}
-		if len(p.lanes) > 0 || end && fromStart {
+		if len(p.queues) > 0 || end && fromStart {
 			return nil
 		}
 	}
@@ -160,37 +162,37 @@ func (p *replay) add(a dialect.InboxAsked) {
 	}
 	if !p.known[name] {
 		p.known[name] = true
-		p.lanes = append(p.lanes, &lane{InboxAsked: a, name: name, together: firstTogether})
+		p.queues = append(p.queues, &keyQueue{InboxAsked: a, name: name, batchSize: firstTogether})
 	}
 }
 
-// turn runs a lane's next messages; more is false if it has none, or the first has failed.
-func (p *replay) turn(ctx context.Context, l *lane, share time.Duration) (more bool, err error) {
-	c, err := p.claim(ctx, l)
+// runNext runs a queue's next messages; more is false if it has none, or the first has failed.
+func (p *replay) runNext(ctx context.Context, q *keyQueue, share time.Duration) (more bool, err error) {
+	c, err := p.claim(ctx, q)
 	switch {
 	case err != nil:
 		return false, err
 	case len(c.dropped) > 0:
-		return l.Key != nil, nil
+		return q.Key != nil, nil
 	case c.rows > 1:
-		return p.applyTogether(ctx, l, c, share)
+		return p.runTogether(ctx, q, c, share)
 	case c.rows == 0:
 		return false, nil
 	}
-	ok, err := p.apply(ctx, l.InboxAsked, c.first)
-	if err != nil || !ok || l.Key == nil {
+	ok, err := p.runOne(ctx, q.InboxAsked, c.first)
+	if err != nil || !ok || q.Key == nil {
 		return false, err
 	}
-	l.last = c.first
-	if l.alone--; l.alone < 0 {
-		l.alone = 0
-		l.grow()
+	q.last = c.first
+	if q.oneByOne--; q.oneByOne < 0 {
+		q.oneByOne = 0
+		q.grow()
 	}
 	return true, nil
 }
 
 // grow lets more messages share the next transaction, after one that went well.
-func (l *lane) grow() { l.together = min(2*l.together, maxTogether) }
+func (q *keyQueue) grow() { q.batchSize = min(2*q.batchSize, maxTogether) }
 
 // begin begins a transaction that locks a key. PostgreSQL's is to see what was committed before each of its
 // statements, whatever the database's default: by an older snapshot the message that was parked while

@@ -31,9 +31,11 @@ func (b bench) waitingBehind(t *testing.T, key, state string, n int) {
 			} else if state == "retry" {
 				is = "blocked"
 			}
-			rows = append(rows, fmt.Sprintf("('billing', '%s-%04d', 'orders', '%s', 'order.paid', '{}', 'p', %d, '%s')", key, at, key, attempts, is))
+			rows = append(rows, fmt.Sprintf("('billing', '%s-%04d', 'orders', '%s', 'order.paid', '{}', 'p', %d, '%s')", key,
+				at, key, attempts, is))
 		}
-		b.exec(t, "INSERT INTO inbox_parked (consumer, message_id, topic, event_key, event_type, headers, payload, attempts, state) VALUES "+
+		b.exec(t, "INSERT INTO inbox_parked (consumer, message_id, topic, event_key, event_type, headers, payload, "+
+			"attempts, state) VALUES "+
 			strings.Join(rows, ", "))
 	}
 }
@@ -95,12 +97,13 @@ func TestAnotherKeysRetryHasItsTurnWhileALongOneIsReplayed(t *testing.T) {
 			return faultdb.Fault{}
 		})
 		handle := b.inOrder(applied)
-		done, err := b.inbox(t, "billing").Replay(t.Context(), db, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-			if m.Key == "other" {
-				turn = begun
-			}
-			return handle(ctx, tx, m)
-		})
+		done, err := b.inbox(t, "billing").Replay(t.Context(), db,
+			func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+				if m.Key == "other" {
+					turn = begun
+				}
+				return handle(ctx, tx, m)
+			})
 		require.NoError(t, err)
 		require.Equal(t, 3_002, done)
 		require.Positive(t, asked)
@@ -135,8 +138,8 @@ func TestAReplayDoesNotWalkOverWhatItDeletedBefore(t *testing.T) {
 	require.Less(t, read()-before, 30*n, "rows walked over, for %d messages", n)
 }
 
-// A message that fails in company has failed only if it fails alone, and those before it are applied. Its attempt is counted
-// once (hazard killed-batch).
+// A message that fails in company has failed only if it fails alone, and those before it are applied. Its attempt is
+// counted once (hazard killed-batch).
 func TestAMessageThatFailsAmongOthersIsTheOneThatFailed(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		b.waitingBehind(t, "k", "retry", 20)
@@ -230,13 +233,14 @@ func TestAfterAProcessIsKilledAmongSeveralMessagesTheyRunAlone(t *testing.T) {
 func TestAReplayedHandlerThatRollsBackByItselfHasFailed(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		b.waitingBehind(t, "k", "retry", 3)
-		done, err := b.inbox(t, "billing").Replay(t.Context(), b.DB, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-			if err := b.applying(ctx, tx, m); err != nil || m.ID != "k-0003" {
+		done, err := b.inbox(t, "billing").Replay(t.Context(), b.DB,
+			func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+				if err := b.applying(ctx, tx, m); err != nil || m.ID != "k-0003" {
+					return err
+				}
+				_, err := tx.ExecContext(ctx, "ROLLBACK")
 				return err
-			}
-			_, err := tx.ExecContext(ctx, "ROLLBACK")
-			return err
-		})
+			})
 		require.NoError(t, err)
 		require.Equal(t, 3, done)
 		require.Equal(t, 3, b.effects(t))
@@ -253,12 +257,13 @@ func TestAReplayedHandlerThatRollsBackByItselfHasFailed(t *testing.T) {
 func TestAReplayedHandlerThatCommitsAmongSeveralAppliesEachOnce(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		b.waitingBehind(t, "k", "retry", 6)
-		_, err := b.inbox(t, "billing").Replay(t.Context(), b.DB, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-			if err := b.applying(ctx, tx, m); err != nil || m.ID != "k-0003" {
-				return err
-			}
-			return tx.Commit()
-		})
+		_, err := b.inbox(t, "billing").Replay(t.Context(), b.DB,
+			func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+				if err := b.applying(ctx, tx, m); err != nil || m.ID != "k-0003" {
+					return err
+				}
+				return tx.Commit()
+			})
 		require.NoError(t, err)
 		require.Equal(t, 7, b.effects(t))
 		require.Equal(t, 7, b.count(t, "SELECT count(DISTINCT message_id) FROM effects"))
@@ -266,8 +271,8 @@ func TestAReplayedHandlerThatCommitsAmongSeveralAppliesEachOnce(t *testing.T) {
 	})
 }
 
-// Handlers that take longer than a key's turn: what was claimed and did not run has had no attempt, and fewer are claimed
-// the next time.
+// Handlers that take longer than a key's turn: what was claimed and did not run has had no attempt, and fewer are
+// claimed the next time.
 func TestWhatATurnHasNoTimeForIsGivenBack(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		const n = 40
@@ -297,13 +302,14 @@ func TestAConflictAmongSeveralMessagesMakesTheTransactionSmaller(t *testing.T) {
 	b.waitingBehind(t, "k", "retry", 100)
 	applied, together := map[string]int{}, map[*sql.Tx]int{}
 	handle := b.inOrder(applied)
-	_, err := b.inbox(t, "billing").Replay(t.Context(), b.DB, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-		if together[tx]++; together[tx] > 4 {
-			applied["k"] -= together[tx] - 1
-			return busy{}
-		}
-		return handle(ctx, tx, m)
-	})
+	_, err := b.inbox(t, "billing").Replay(t.Context(), b.DB,
+		func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+			if together[tx]++; together[tx] > 4 {
+				applied["k"] -= together[tx] - 1
+				return busy{}
+			}
+			return handle(ctx, tx, m)
+		})
 	require.NoError(t, err)
 	require.Equal(t, 101, b.effects(t))
 	b.clean(t)

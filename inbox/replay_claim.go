@@ -20,19 +20,19 @@ var errParkedChanged = errors.New("the parked rows have changed")
 
 // claim begins an attempt at the rows whose turn it is, and commits that. Rows to be dropped that come first are
 // dropped instead.
-func (p *replay) claim(ctx context.Context, l *lane) (c claimed, err error) {
+func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) {
 	err = p.inTx(ctx, func(tx *sql.Tx) error {
 		c = claimed{}
-		waiting, err := p.waiting(ctx, tx, l)
+		waiting, err := p.waiting(ctx, tx, q)
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
 		if waiting[0].State == "drop" {
-			return p.drop(ctx, tx, l, waiting, &c)
+			return p.drop(ctx, tx, q, waiting, &c)
 		}
 		next := claimed{first: waiting[0].Seq, last: waiting[0].Seq, rows: 1}
-		if l.blocked && l.alone == 0 {
-			next.last, next.rows = together(waiting)
+		if q.blocked && q.oneByOne == 0 {
+			next.last, next.rows = fitTogether(waiting)
 		}
 		if next.rows == 1 {
 			ok, err := p.ib.store.ClaimParked(ctx, tx, p.ib.consumer, next.first, waiting[0].State)
@@ -41,7 +41,7 @@ func (p *replay) claim(ctx context.Context, l *lane) (c claimed, err error) {
 			}
 			return err
 		}
-		n, err := p.ib.store.ClaimParkedSpan(ctx, tx, p.span(l, next.first, next.last))
+		n, err := p.ib.store.ClaimParkedSpan(ctx, tx, p.span(q, next.first, next.last))
 		if err == nil && n != int64(next.rows) {
 			err = errParkedChanged
 		}
@@ -51,51 +51,51 @@ func (p *replay) claim(ctx context.Context, l *lane) (c claimed, err error) {
 		return err
 	})
 	if err != nil { // and COMMIT may have taken effect
-		p.unclaim(ctx, l, c)
+		p.returnClaim(ctx, q, c)
 		return claimed{}, err
 	}
 	if len(c.dropped) > 0 {
-		l.last = c.last
+		q.last = c.last
 	}
 	for _, w := range c.dropped {
 		p.done++
 		// The row is gone: the log keeps why it was dropped, and why it was parked.
 		p.ib.log.Warn("inbox: dropped a parked message, as asked",
-			"message_id", w.MessageID, "topic", l.Topic, "seq", w.Seq, "error", w.Error)
+			"message_id", w.MessageID, "topic", q.Topic, "seq", w.Seq, "error", w.Error)
 	}
 	return c, nil
 }
 
-// waiting locks the lane's key, and returns its first rows if they may run: the key's first, or, where the key
-// does not stand still, the first that were asked for.
-func (p *replay) waiting(ctx context.Context, tx *sql.Tx, l *lane) ([]dialect.InboxWaiting, error) {
-	if l.Key == nil {
-		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, l.Seq)
+// waiting locks the queue's key, and returns its first rows if they may run: the key's first, or, where the key
+// is not blocked, the first that were asked for.
+func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]dialect.InboxWaiting, error) {
+	if q.Key == nil {
+		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, q.Seq)
 		if err != nil || !ok || row.State != "retry" && row.State != "drop" {
 			return nil, err
 		}
 		return []dialect.InboxWaiting{{
-			Seq: l.Seq, State: row.State, Attempts: row.Attempts, MessageID: row.MessageID, Error: row.Error,
+			Seq: q.Seq, State: row.State, Attempts: row.Attempts, MessageID: row.MessageID, Error: row.Error,
 		}}, nil
 	}
-	blocked, err := p.lock(ctx, tx, l.InboxAsked)
+	blocked, err := p.lock(ctx, tx, q.InboxAsked)
 	if err != nil {
 		return nil, err
 	}
-	if blocked != l.blocked {
-		l.blocked, l.last = blocked, 0
+	if blocked != q.blocked {
+		q.blocked, q.last = blocked, 0
 	}
-	most := l.together
-	if l.alone > 0 {
+	most := q.batchSize
+	if q.oneByOne > 0 {
 		most = 1
 	}
-	waiting, err := p.ib.store.WaitingParked(ctx, tx, p.ib.consumer, l.Topic, *l.Key, l.last, !blocked, most)
+	waiting, err := p.ib.store.WaitingParked(ctx, tx, p.ib.consumer, q.Topic, *q.Key, q.last, !blocked, most)
 	if err != nil || len(waiting) == 0 || waiting[0].State != "failed" {
 		return waiting, err
 	}
 	// It has failed again, or killed the process, or another process is at it: what was asked for beside it waits
 	// behind it.
-	return nil, p.ib.store.HoldBackParked(ctx, tx, p.ib.consumer, l.Topic, *l.Key, waiting[0].Seq)
+	return nil, p.ib.store.HoldBackParked(ctx, tx, p.ib.consumer, q.Topic, *q.Key, waiting[0].Seq)
 }
 
 // lock locks a key. Whoever parks or replays it holds the lock until its transaction ends.
@@ -105,9 +105,9 @@ func (p *replay) lock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked) (bl
 	return p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
 }
 
-// together says which of the rows run in one transaction: those that have not failed before, and that fit. One that
+// fitTogether says which of the rows run in one transaction: those that have not failed before, and that fit. One that
 // has an attempt is likely to fail again, or was in a transaction with one that killed the process.
-func together(waiting []dialect.InboxWaiting) (last int64, rows int) {
+func fitTogether(waiting []dialect.InboxWaiting) (last int64, rows int) {
 	last, rows = waiting[0].Seq, 1
 	if waiting[0].Attempts > 0 {
 		return last, rows
@@ -124,7 +124,7 @@ func together(waiting []dialect.InboxWaiting) (last int64, rows int) {
 }
 
 // drop deletes the rows that come first and are to be dropped.
-func (p *replay) drop(ctx context.Context, tx *sql.Tx, l *lane, waiting []dialect.InboxWaiting, c *claimed) error {
+func (p *replay) drop(ctx context.Context, tx *sql.Tx, q *keyQueue, waiting []dialect.InboxWaiting, c *claimed) error {
 	for _, w := range waiting {
 		if w.State != "drop" {
 			break
@@ -138,7 +138,7 @@ func (p *replay) drop(ctx context.Context, tx *sql.Tx, l *lane, waiting []dialec
 		}
 		c.last = w.Seq
 	}
-	return p.unblock(ctx, tx, l.InboxAsked, l.blocked, c.last)
+	return p.unblock(ctx, tx, q.InboxAsked, q.blocked, c.last)
 }
 
 // unblock has the next row of a key run in its turn, or lets the key go on.
@@ -149,18 +149,18 @@ func (p *replay) unblock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked, 
 	return p.ib.store.Unblock(ctx, tx, p.ib.consumer, a.Topic, *a.Key, last)
 }
 
-func (p *replay) span(l *lane, first, last int64) dialect.InboxSpan {
-	return dialect.InboxSpan{Consumer: p.ib.consumer, Topic: l.Topic, Key: *l.Key, From: first, To: last}
+func (p *replay) span(q *keyQueue, first, last int64) dialect.InboxSpan {
+	return dialect.InboxSpan{Consumer: p.ib.consumer, Topic: q.Topic, Key: *q.Key, From: first, To: last}
 }
 
-// unclaim takes an attempt back.
-func (p *replay) unclaim(ctx context.Context, l *lane, c claimed) {
+// returnClaim takes an attempt back.
+func (p *replay) returnClaim(ctx context.Context, q *keyQueue, c claimed) {
 	switch {
 	case c.rows == 1:
-		p.giveBack(ctx, c.first)
+		p.returnRow(ctx, c.first)
 	case c.rows > 1:
-		p.untilBack(ctx, c.first, func(ctx context.Context) error {
-			return p.ib.store.UnclaimParkedSpan(ctx, p.db, p.span(l, c.first, c.last))
+		p.untilReturned(ctx, c.first, func(ctx context.Context) error {
+			return p.ib.store.UnclaimParkedSpan(ctx, p.db, p.span(q, c.first, c.last))
 		})
 	}
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// apply runs the row's message; false: it failed, or another member was there before. What is
+// runOne runs the row's message; false: it failed, or another member was there before. What is
 // nobody's fault is tried again here, or returned; then the row is to be retried as before.
-func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (applied bool, err error) {
+func (p *replay) runOne(ctx context.Context, a dialect.InboxAsked, seq int64) (applied bool, err error) {
 	u := p.unit()
 	for {
-		m, applied, failed := p.once(ctx, u, a, seq)
+		m, applied, failed := p.tryOne(ctx, u, a, seq)
 		if failed == nil {
 			if applied {
 				p.done++
@@ -25,7 +25,7 @@ func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (ap
 			return applied, nil
 		}
 		if ctx.Err() != nil {
-			p.giveBack(ctx, seq)
+			p.returnRow(ctx, seq)
 			return false, failed.err
 		}
 		u.about = []any{"message_id", m.ID, "topic", a.Topic}
@@ -43,14 +43,15 @@ func (p *replay) apply(ctx context.Context, a dialect.InboxAsked, seq int64) (ap
 			err = failed.err
 		}
 		if err != nil {
-			p.giveBack(ctx, seq)
+			p.returnRow(ctx, seq)
 			return false, err
 		}
 	}
 }
 
-// once runs the row's message in one transaction with the row's end.
-func (p *replay) once(ctx context.Context, u *unitOfWork, a dialect.InboxAsked, seq int64) (m Message, applied bool, failed *failure) {
+// tryOne runs the row's message in one transaction with the row's end.
+func (p *replay) tryOne(ctx context.Context, u *unitOfWork, a dialect.InboxAsked, seq int64) (
+	m Message, applied bool, failed *failure) {
 	tx, err := p.begin(ctx)
 	if err != nil {
 		return m, false, databaseFailure(err)
@@ -95,14 +96,17 @@ func (p *replay) once(ctx context.Context, u *unitOfWork, a dialect.InboxAsked, 
 	return m, true, nil
 }
 
-// giveBack takes back an attempt that ended for no fault of the message's, so that what the operator
+// returnRow takes back an attempt that ended for no fault of the message's, so that what the operator
 // asked for is not lost.
-func (p *replay) giveBack(ctx context.Context, seq int64) {
-	p.untilBack(ctx, seq, func(ctx context.Context) error { return p.ib.store.UnclaimParked(ctx, p.db, p.ib.consumer, seq) })
+func (p *replay) returnRow(ctx context.Context, seq int64) {
+	p.untilReturned(ctx, seq, func(ctx context.Context) error {
+		return p.ib.store.UnclaimParked(
+			ctx, p.db, p.ib.consumer, seq)
+	})
 }
 
-// untilBack tries to take back an attempt until the database is back, or ctx ends, and then once more.
-func (p *replay) untilBack(ctx context.Context, seq int64, takeBack func(ctx context.Context) error) {
+// untilReturned tries to take back an attempt until the database is back, or ctx ends, and then once more.
+func (p *replay) untilReturned(ctx context.Context, seq int64, takeBack func(ctx context.Context) error) {
 	for n := 1; ctx.Err() == nil; n++ {
 		err := takeBack(ctx)
 		if err == nil {
@@ -132,39 +136,41 @@ func tooLargeToRun(reason string) error {
 	return fmt.Errorf("%s%s)", what, reason)
 }
 
-// applyTogether runs the messages that were claimed in one transaction, or as many of them as share has time for. If
-// that fails the attempt is taken back, and the lane goes on in a smaller way: only a message that fails alone has failed.
-func (p *replay) applyTogether(ctx context.Context, l *lane, c claimed, share time.Duration) (more bool, err error) {
-	b := &replayBatch{replay: p, lane: l, claimed: c, share: share}
-	failed := b.once(ctx)
+// runTogether runs the messages that were claimed in one transaction, or as many of them as share has time for. If
+// that fails the attempt is taken back, and the queue goes on in a smaller way: only a message that fails alone has
+// failed.
+func (p *replay) runTogether(ctx context.Context, q *keyQueue, c claimed, share time.Duration) (more bool, err error) {
+	b := &replayBatch{replay: p, queue: q, claimed: c, share: share}
+	failed := b.try(ctx)
 	if failed == nil && b.last == 0 { // another member was there before
-		p.unclaim(ctx, l, c)
+		p.returnClaim(ctx, q, c)
 		return false, nil
 	}
 	if failed == nil {
-		l.last, l.conflicts = b.last, 0
+		q.last, q.conflicts = b.last, 0
 		if b.last < c.last {
-			l.together = b.applied // each row more is claimed and given back for nothing
+			q.batchSize = b.applied // each row more is claimed and given back for nothing
 		} else {
-			l.grow()
+			q.grow()
 		}
 		p.done += b.applied
-		p.ib.log.Info("inbox: parked messages are applied", "messages", b.applied, "topic", l.Topic, "from_seq", c.first, "to_seq", b.last)
+		p.ib.log.Info("inbox: parked messages are applied", "messages", b.applied, "topic", q.Topic, "from_seq", c.first,
+			"to_seq", b.last)
 		return true, nil
 	}
-	p.unclaim(ctx, l, c)
+	p.returnClaim(ctx, q, c)
 	switch {
 	case ctx.Err() != nil:
 		return false, failed.err
 	case failed.kind == handlerFailed, failed.kind == lostInHandler, errors.Is(failed.err, ErrHandlerEndedTx):
 		p.ib.log.Warn("inbox: parked messages failed in one transaction, running them one by one",
-			"messages", c.rows, "topic", l.Topic, "from_seq", c.first, "to_seq", c.last, "error", failed.err)
-		l.alone, l.together = c.rows, firstTogether
+			"messages", c.rows, "topic", q.Topic, "from_seq", c.first, "to_seq", c.last, "error", failed.err)
+		q.oneByOne, q.batchSize = c.rows, firstTogether
 		return true, nil
 	case failed.kind == conflict:
-		l.conflicts++
-		l.together = max(1, c.rows/2)
-		return true, p.ib.sleep(ctx, conflictBackoff.after(l.conflicts))
+		q.conflicts++
+		q.batchSize = max(1, c.rows/2)
+		return true, p.ib.sleep(ctx, conflictBackoff.after(q.conflicts))
 	}
 	return false, failed.err
 }
@@ -172,7 +178,7 @@ func (p *replay) applyTogether(ctx context.Context, l *lane, c claimed, share ti
 // replayBatch is one transaction of several messages.
 type replayBatch struct {
 	*replay
-	lane *lane
+	queue *keyQueue
 	claimed
 	share time.Duration
 
@@ -181,32 +187,33 @@ type replayBatch struct {
 	last    int64 // the last that was applied; 0: the rows are not as they were claimed
 }
 
-// once runs the transaction.
-func (b *replayBatch) once(ctx context.Context) *failure {
+// try runs the transaction.
+func (b *replayBatch) try(ctx context.Context) *failure {
 	tx, err := b.begin(ctx)
 	if err != nil {
 		return databaseFailure(err)
 	}
 	defer func() { _ = tx.Rollback() }() // before the attempt is given back: SQLite has one writer at a time
-	blocked, err := b.lock(ctx, tx, b.lane.InboxAsked)
+	blocked, err := b.lock(ctx, tx, b.queue.InboxAsked)
 	if err != nil {
 		return databaseFailure(err)
 	}
-	rows, err := b.ib.store.ReadParkedSpan(ctx, tx, b.span(b.lane, b.first, b.claimed.last))
+	rows, err := b.ib.store.ReadParkedSpan(ctx, tx, b.span(b.queue, b.first, b.claimed.last))
 	if err != nil {
 		return databaseFailure(err)
 	}
 	if !blocked || len(rows) == 0 || rows[0].Seq != b.first || rows[0].State != "failed" {
 		return nil
 	}
-	if failed := b.each(ctx, tx, rows); failed != nil || b.last == 0 {
+	if failed := b.runMessages(ctx, tx, rows); failed != nil || b.last == 0 {
 		return failed
 	}
-	return b.finish(ctx, tx)
+	return b.commit(ctx, tx)
 }
 
-// each deletes the first row, and runs the messages in order. The others' rows are deleted at the end, in one statement.
-func (b *replayBatch) each(ctx context.Context, tx *sql.Tx, rows []dialect.InboxParkedRow) *failure {
+// runMessages deletes the first row, and runs the messages in order. The others' rows are deleted at the end, in one
+// statement.
+func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []dialect.InboxParkedRow) *failure {
 	switch gone, err := b.ib.store.DeleteParked(ctx, tx, b.ib.consumer, b.first); {
 	case err != nil:
 		return databaseFailure(err)
@@ -233,7 +240,7 @@ func (b *replayBatch) each(ctx context.Context, tx *sql.Tx, rows []dialect.Inbox
 		err = u.call(ctx, tx, []Message{m})
 		if ctx.Err() == nil && hasEnded(ctx, tx) {
 			// If it was a Commit, the effects up to this one stand, and their rows must go; if a Rollback, none.
-			_, cleanup := b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.lane, b.first, row.Seq), b.first)
+			_, cleanup := b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.queue, b.first, row.Seq), b.first)
 			return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err, cleanup)}
 		}
 		if err != nil {
@@ -251,16 +258,16 @@ func hasEnded(ctx context.Context, tx *sql.Tx) bool {
 	return errors.Is(err, sql.ErrTxDone)
 }
 
-// finish sees to the rows, and commits.
-func (b *replayBatch) finish(ctx context.Context, tx *sql.Tx) *failure {
+// commit sees to the rows, and commits.
+func (b *replayBatch) commit(ctx context.Context, tx *sql.Tx) *failure {
 	same, err := b.ib.store.SameTx(ctx, tx, b.mark, nil)
 	if err != nil {
 		return afterHandler(err)
 	}
 	if !same {
-		return b.ended(ctx, tx)
+		return b.handlerEndedTx(ctx, tx)
 	}
-	n, err := b.ib.store.DeleteParkedSpan(ctx, tx, b.span(b.lane, b.first, b.last), b.first)
+	n, err := b.ib.store.DeleteParkedSpan(ctx, tx, b.span(b.queue, b.first, b.last), b.first)
 	if err != nil {
 		return afterHandler(err)
 	}
@@ -269,11 +276,11 @@ func (b *replayBatch) finish(ctx context.Context, tx *sql.Tx) *failure {
 		return nil
 	}
 	if b.last < b.claimed.last {
-		if err := b.ib.store.UnclaimParkedSpan(ctx, tx, b.span(b.lane, b.last+1, b.claimed.last)); err != nil {
+		if err := b.ib.store.UnclaimParkedSpan(ctx, tx, b.span(b.queue, b.last+1, b.claimed.last)); err != nil {
 			return afterHandler(err)
 		}
 	}
-	if err := b.unblock(ctx, tx, b.lane.InboxAsked, true, b.last); err != nil {
+	if err := b.unblock(ctx, tx, b.queue.InboxAsked, true, b.last); err != nil {
 		return afterHandler(err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -282,19 +289,21 @@ func (b *replayBatch) finish(ctx context.Context, tx *sql.Tx) *failure {
 	return nil
 }
 
-// ended sees to the rows of messages whose handler has ended the transaction in SQL. If it was a COMMIT, the first row is gone and all
-// effects stand, the later ones outside any transaction, so that the other rows must go; if a ROLLBACK, they stay
-// (hazard ended-transaction).
-func (b *replayBatch) ended(ctx context.Context, tx *sql.Tx) *failure {
+// handlerEndedTx sees to the rows of messages whose handler has ended the transaction in SQL. If it was a COMMIT, the
+// first row is gone and all effects stand, the later ones outside any transaction, so that the other rows must go; if a
+// ROLLBACK, they stay (hazard ended-transaction).
+func (b *replayBatch) handlerEndedTx(ctx context.Context, tx *sql.Tx) *failure {
 	_ = tx.Rollback()
 	there, err := b.ib.store.HasParked(ctx, b.db, b.ib.consumer, b.first)
 	if err == nil && !there {
-		_, err = b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.lane, b.first, b.last), b.first)
+		_, err = b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.queue, b.first, b.last), b.first)
 	}
 	return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err)}
 }
 
-// unit runs the handler. Without: the id was accepted when the message was parked, and tells nothing of a replay's transaction.
+// unit runs the handler. Without: the id was accepted when the message was parked, and tells nothing of a replay's
+// transaction.
 func (p *replay) unit() *unitOfWork {
-	return &unitOfWork{ib: p.ib, db: p.db, withoutIDs: true, handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return p.handler(ctx, tx, ms[0]) }}
+	return &unitOfWork{ib: p.ib, db: p.db, withoutIDs: true,
+		handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return p.handler(ctx, tx, ms[0]) }}
 }

@@ -47,8 +47,10 @@ func TestAReplayThatEndsBetweenTwoMessagesIsGoneOnWith(t *testing.T) {
 			name, asked, line string
 			do                func(cancel context.CancelFunc)
 		}{
-			{"stopped after a message", "retry", "inbox: a parked message is applied", func(cancel context.CancelFunc) { cancel() }},
-			{"killed after a message", "retry", "inbox: a parked message is applied", func(context.CancelFunc) { runtime.Goexit() }},
+			{"stopped after a message", "retry", "inbox: a parked message is applied",
+				func(cancel context.CancelFunc) { cancel() }},
+			{"killed after a message", "retry", "inbox: a parked message is applied",
+				func(context.CancelFunc) { runtime.Goexit() }},
 			{
 				"stopped after one was dropped", "drop", "inbox: dropped a parked message, as asked",
 				func(cancel context.CancelFunc) { cancel() },
@@ -56,7 +58,8 @@ func TestAReplayThatEndsBetweenTwoMessagesIsGoneOnWith(t *testing.T) {
 		} {
 			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 			defer cancel()
-			ib := b.inbox(t, end.name, inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(onLog{end.line, func() { end.do(cancel) }})))
+			ib := b.inbox(t, end.name, inbox.WithMaxAttempts(1),
+				inbox.WithLogger(slog.New(onLog{end.line, func() { end.do(cancel) }})))
 			b.stuck(t, ib)
 			b.ask(t, "1", end.asked)
 			ended := make(chan struct{})
@@ -85,7 +88,8 @@ func TestAConnectionLostAtAnyPointOfAReplayLosesNothing(t *testing.T) {
 					ib := b.inbox(t, name, inbox.WithMaxAttempts(1))
 					b.stuck(t, ib)
 					_, err := ib.Replay(t.Context(), b.faulty(t, faultAt(at, nth, fault)), b.applying)
-					require.Zero(t, b.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' OR attempts > 1 OR state = 'blocked' AND attempts > 0"), "%s: %v", name, err)
+					require.Zero(t, b.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' OR attempts > 1 OR state = "+
+						"'blocked' AND attempts > 0"), "%s: %v", name, err)
 					b.replayed(t, ib)
 					require.Equal(t, 3, b.effects(t), name)
 					b.clean(t)
@@ -124,7 +128,8 @@ func TestAnOutageDuringAReplayIsNotTheMessagesFault(t *testing.T) {
 	state, attempts = b.state(t, "1")
 	require.Equal(t, "failed", state)
 	require.Equal(t, 2, attempts)
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND error LIKE '%connection was lost 2 times in a row%'"))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND error LIKE '%connection "+
+		"was lost 2 times in a row%'"))
 }
 
 // A network error of the handler's own is one, also in a replay.
@@ -132,7 +137,10 @@ func TestAHandlersOwnErrorFailsAReplay(t *testing.T) {
 	b := onSQLite(t)
 	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 	b.stuck(t, ib)
-	n, err := ib.Replay(t.Context(), b.DB, func(context.Context, *sql.Tx, inbox.Message) error { return errors.New("unexpected EOF") })
+	n, err := ib.Replay(t.Context(), b.DB, func(
+		context.Context, *sql.Tx, inbox.Message) error {
+		return errors.New("unexpected EOF")
+	})
 	require.NoError(t, err)
 	require.Zero(t, n)
 	state, _ := b.state(t, "1")

@@ -35,9 +35,10 @@ func TestTheInboxIsKeptPrunedAndTellsItsWindow(t *testing.T) {
 		require.NoError(t, ib.KeepPruned(ctx, b.DB, inbox.Retention{
 			Every:    time.Minute,
 			OnPruned: func(p inbox.Pruned) { rounds = append(rounds, p) },
-			PruneOptions: inbox.PruneOptions{Retention: time.Hour, Margin: -1, Committed: func(context.Context, string, int32) (int64, error) {
-				return 10, nil
-			}},
+			PruneOptions: inbox.PruneOptions{Retention: time.Hour, Margin: -1,
+				Committed: func(context.Context, string, int32) (int64, error) {
+					return 10, nil
+				}},
 		}))
 		require.Len(t, rounds, 2)
 		require.Zero(t, rounds[0].Deleted)
@@ -60,7 +61,8 @@ func TestARoundThatFailsIsTold(t *testing.T) {
 			require.ErrorIs(t, p.Err, errKafka)
 			cancel()
 		},
-		PruneOptions: inbox.PruneOptions{Retention: time.Hour, Committed: func(context.Context, string, int32) (int64, error) { return 0, errKafka }},
+		PruneOptions: inbox.PruneOptions{Retention: time.Hour,
+			Committed: func(context.Context, string, int32) (int64, error) { return 0, errKafka }},
 	}))
 }
 

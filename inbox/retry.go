@@ -106,7 +106,8 @@ func (u *unitOfWork) reclassify(ctx context.Context, failed *failure) {
 	}
 	const many = 10
 	if u.retries.conflicts++; u.retries.conflicts == many {
-		u.ib.log.Warn("inbox: the database ends the transaction again and again because of others (deadlock, lock timeout, busy), trying again",
+		u.ib.log.Warn("inbox: the database ends the transaction again and again because of others (deadlock, lock timeout, "+
+			"busy), trying again",
 			append(slices.Clone(u.about), "conflicts", u.retries.conflicts, "error", failed.err)...)
 	}
 	if !failed.ofHandler {
@@ -114,24 +115,28 @@ func (u *unitOfWork) reclassify(ctx context.Context, failed *failure) {
 	}
 	if u.retries.handlers++; u.retries.handlers >= maxConflicts {
 		failed.kind = handlerFailed
-		failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does it wait for a lock that its own transaction holds, by another connection?): %w", u.retries.handlers, failed.err)
+		failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does it wait for "+
+			"a lock that its own transaction holds, by another connection?): %w", u.retries.handlers, failed.err)
 	}
 }
 
 // reclassifyLoss tells a handler that the server has cut off from a database that has gone. A server that names the
-// limit that was reached leaves no doubt. Else it is the handler if the database is there, and that is so again when the
-// handler has run once more.
+// limit that was reached leaves no doubt. Else it is the handler if the database is there, and that is so again when
+// the handler has run once more.
 func (u *unitOfWork) reclassifyLoss(ctx context.Context, failed *failure) {
 	switch {
 	case dialect.IsTimeLimit(failed.err):
 		failed.kind = handlerFailed
-		failed.err = fmt.Errorf("the server closed the connection because the transaction stood idle or open for too long while the handler ran: %w", failed.err)
+		failed.err = fmt.Errorf("the server closed the connection because the transaction stood idle or open for too long "+
+			"while the handler ran: %w", failed.err)
 	case !u.reachable(ctx):
 		failed.kind = outage
 	default:
 		if u.retries.losses++; u.retries.losses >= maxLosses {
 			failed.kind = handlerFailed
-			failed.err = fmt.Errorf("the connection was lost %d times in a row while the handler ran, and the database is there (does the handler take longer than the server lets a transaction be idle, or send a statement over its limit, on MySQL max_allowed_packet?): %w", u.retries.losses, failed.err)
+			failed.err = fmt.Errorf("the connection was lost %d times in a row while the handler ran, and the database is "+
+				"there (does the handler take longer than the server lets a transaction be idle, or send a statement over its "+
+				"limit, on MySQL max_allowed_packet?): %w", u.retries.losses, failed.err)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type Stats struct {
 	Requested int64 // an operator asked to retry or drop them
 	// OldestParked is since when the oldest of them is parked; 0: none is.
 	OldestParked time.Duration
-	BlockedKeys  int64 // that stand still
+	BlockedKeys  int64 // keys with parked messages
 
 	// Attempts that are under way, or were when their process died, and the age of the oldest.
 	Attempts      int64
@@ -54,7 +54,8 @@ func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
 	c := s.Consumers[0]
 	return Stats{
 		Rows: c.Rows, Window: c.Window, Estimated: c.Estimated,
-		Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked], Requested: c.Parked[dialect.ParkRetry] + c.Parked[dialect.ParkDrop],
+		Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked],
+		Requested:    c.Parked[dialect.ParkRetry] + c.Parked[dialect.ParkDrop],
 		OldestParked: c.ParkedAge, BlockedKeys: c.BlockedKeys,
 		Attempts: c.Attempts, OldestAttempt: c.OldestAttempt,
 	}, nil
@@ -63,7 +64,8 @@ func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
 // Counts returns what this Inbox has done so far. It asks nobody. Safe for use by many
 // goroutines.
 func (ib *Inbox) Counts() Counts {
-	return Counts{Applied: ib.counts[Applied].Load(), Duplicates: ib.counts[Duplicate].Load(), Parked: ib.counts[Parked].Load()}
+	return Counts{Applied: ib.counts[Applied].Load(), Duplicates: ib.counts[Duplicate].Load(),
+		Parked: ib.counts[Parked].Load()}
 }
 
 // counted counts what messages came to.

@@ -29,8 +29,10 @@ func TestAConsumerTellsWhatItDidAndWhatIsLeft(t *testing.T) {
 		process("m1", "", b.effect("m1"))
 		process("m2", "k", failing)
 		process("m3", "k", b.effect("m3"))
-		batch := []inbox.Message{{ID: "m4", Topic: "orders"}, {ID: "m1", Topic: "orders"}, {ID: "m5", Topic: "orders", Key: "k"}}
-		_, err = ib.ProcessBatch(t.Context(), b.DB, batch, func(context.Context, *sql.Tx, []inbox.Message) error { return nil })
+		batch := []inbox.Message{{ID: "m4", Topic: "orders"}, {ID: "m1", Topic: "orders"},
+			{ID: "m5", Topic: "orders", Key: "k"}}
+		_, err = ib.ProcessBatch(t.Context(), b.DB, batch,
+			func(context.Context, *sql.Tx, []inbox.Message) error { return nil })
 		require.NoError(t, err)
 		require.Equal(t, inbox.Counts{Applied: 2, Duplicates: 2, Parked: 3}, ib.Counts())
 		b.makeOlder(t, time.Hour)

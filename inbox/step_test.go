@@ -42,7 +42,8 @@ func TestAStepTakesEffectAndAnswersOnce(t *testing.T) {
 		require.NoError(t, err)
 		ib := b.inbox(t, "payments", inbox.WithMaxAttempts(1))
 		first := order("1", "k")
-		first.Headers = map[string]string{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "\xff", "other": "is the message's own"}
+		first.Headers = map[string]string{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+			"tracestate": "\xff", "other": "is the message's own"}
 		paid := outbox.Event{Topic: "payments", Key: "k", Type: "payment.made"}
 		for _, want := range []inbox.Outcome{inbox.Applied, inbox.Duplicate} {
 			outcome, err := ib.Step(t.Context(), b.DB, ob, first, b.answering(paid))
@@ -58,7 +59,8 @@ func TestAStepTakesEffectAndAnswersOnce(t *testing.T) {
 			{inbox.HeaderCorrelationID: "1", inbox.HeaderCausationID: "1", "traceparent": first.Headers["traceparent"]},
 			{inbox.HeaderCorrelationID: "saga-7", inbox.HeaderCausationID: "its own"},
 		}, b.answers(t))
-		require.Equal(t, map[string]string{inbox.HeaderCausationID: "its own"}, paid.Headers, "the event given is not changed")
+		require.Equal(t, map[string]string{inbox.HeaderCausationID: "its own"}, paid.Headers,
+			"the event given is not changed")
 		require.Equal(t, 2, b.effects(t))
 
 		// An answer that cannot be written undoes the step.
@@ -77,9 +79,11 @@ func TestAStepCarriesOnlyWhatAnEventMayHave(t *testing.T) {
 	ib := b.inbox(t, "payments", inbox.WithMaxAttempts(1))
 	own := outbox.Event{Topic: "payments", Headers: map[string]string{"large": strings.Repeat("x", 9000)}}
 	broken := order("1\r\n", "k")
-	broken.Headers = map[string]string{inbox.HeaderCorrelationID: "c\r\n", "traceparent": "a\nb", "baggage": "a\rb", "tracestate": "good"}
+	broken.Headers = map[string]string{inbox.HeaderCorrelationID: "c\r\n", "traceparent": "a\nb", "baggage": "a\rb",
+		"tracestate": "good"}
 	long := order("2", "k") // six bytes each in JSON
-	long.Headers = map[string]string{inbox.HeaderCorrelationID: "saga-7", "traceparent": "00-1", "tracestate": strings.Repeat("<", 1000), "baggage": strings.Repeat("\x01", 1000)}
+	long.Headers = map[string]string{inbox.HeaderCorrelationID: "saga-7", "traceparent": "00-1",
+		"tracestate": strings.Repeat("<", 1000), "baggage": strings.Repeat("\x01", 1000)}
 	for _, m := range []inbox.Message{broken, long} {
 		outcome, err := ib.Step(t.Context(), b.DB, ob, m, b.answering(own))
 		require.NoError(t, err)
@@ -92,6 +96,7 @@ func TestAStepCarriesOnlyWhatAnEventMayHave(t *testing.T) {
 	}
 	require.Equal(t, []map[string]string{
 		{inbox.HeaderCorrelationID: "1  ", inbox.HeaderCausationID: "1  ", "tracestate": "good"},
-		{inbox.HeaderCorrelationID: "saga-7", inbox.HeaderCausationID: "2", "traceparent": "00-1", "tracestate": long.Headers["tracestate"]},
+		{inbox.HeaderCorrelationID: "saga-7", inbox.HeaderCausationID: "2", "traceparent": "00-1",
+			"tracestate": long.Headers["tracestate"]},
 	}, answers, "the baggage has no room beside the event's own headers")
 }

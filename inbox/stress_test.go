@@ -74,7 +74,8 @@ func (b bench) flaky(n int, failures *atomic.Int64) func(context.Context, *sql.T
 		if err := b.effect(fmt.Sprint(n))(ctx, tx); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, b.sql("UPDATE accounts SET balance = balance + ? WHERE id = ?"), n, 1+n%2); err != nil {
+		if _, err := tx.ExecContext(ctx, b.sql("UPDATE accounts SET balance = balance + ? WHERE id = ?"), n,
+			1+n%2); err != nil {
 			return err
 		}
 		if rand.IntN(10) == 0 {

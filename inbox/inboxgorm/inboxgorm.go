@@ -14,9 +14,11 @@ import (
 // Errors of Accept and Process, found with errors.Is.
 var (
 	// ErrNotInTransaction: Accept was given a *gorm.DB that is not in a transaction.
-	ErrNotInTransaction = errors.New("the *gorm.DB is not in a transaction: pass the tx of db.Transaction(func(tx *gorm.DB) error …), or use Process")
+	ErrNotInTransaction = errors.New("the *gorm.DB is not in a transaction: pass the tx of db.Transaction(func(tx " +
+		"*gorm.DB) error …), or use Process")
 	// ErrInTransaction: Process was given a *gorm.DB that is in a transaction.
-	ErrInTransaction = errors.New("the *gorm.DB is in a transaction already: pass the one that db.Transaction was called on, or use Accept")
+	ErrInTransaction = errors.New("the *gorm.DB is in a transaction already: pass the one that db.Transaction was " +
+		"called on, or use Accept")
 )
 
 // Accept is Inbox.Accept in the transaction that tx is in: call it first, and when
@@ -43,7 +45,8 @@ func Accept(ctx context.Context, ib *inbox.Inbox, tx *gorm.DB, m inbox.Message) 
 //
 // A db that is in a transaction is refused with ErrInTransaction: Process could
 // neither commit nor repeat it.
-func Process(ctx context.Context, ib *inbox.Inbox, db *gorm.DB, m inbox.Message, h func(ctx context.Context, tx *gorm.DB) error) (inbox.Outcome, error) {
+func Process(ctx context.Context, ib *inbox.Inbox, db *gorm.DB, m inbox.Message,
+	h func(ctx context.Context, tx *gorm.DB) error) (inbox.Outcome, error) {
 	conn, err := connection(db)
 	if err == nil {
 		if _, ended := conn.(gorm.TxCommitter); ended {

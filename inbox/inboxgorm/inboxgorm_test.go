@@ -110,12 +110,13 @@ func TestTheHandlersTransactionHasTheContextAndNoConditions(t *testing.T) {
 		require.NoError(t, db.Create(&invoice{Order: "kept"}).Error)
 		ctx := context.WithValue(t.Context(), key{}, "ours")
 		conditioned := db.Where("1 = 0")
-		_, err := inboxgorm.Process(ctx, ib, conditioned, inbox.Message{ID: "m"}, func(ctx context.Context, tx *gorm.DB) error {
-			require.Equal(t, "ours", ctx.Value(key{}))
-			require.Equal(t, "ours", tx.Statement.Context.Value(key{}))
-			require.Equal(t, int64(1), invoices(t, tx))
-			return tx.Where("1 = 0").Find(&[]invoice{}).Error
-		})
+		_, err := inboxgorm.Process(ctx, ib, conditioned, inbox.Message{ID: "m"},
+			func(ctx context.Context, tx *gorm.DB) error {
+				require.Equal(t, "ours", ctx.Value(key{}))
+				require.Equal(t, "ours", tx.Statement.Context.Value(key{}))
+				require.Equal(t, int64(1), invoices(t, tx))
+				return tx.Where("1 = 0").Find(&[]invoice{}).Error
+			})
 		require.NoError(t, err)
 		require.Equal(t, int64(1), invoices(t, db), "the caller's *gorm.DB is as it was")
 	})
@@ -124,19 +125,21 @@ func TestTheHandlersTransactionHasTheContextAndNoConditions(t *testing.T) {
 func TestAFailedAttemptIsRolledBackAndRunAgain(t *testing.T) {
 	each(t, func(t *testing.T, db *gorm.DB, ib *inbox.Inbox) {
 		runs := 0
-		outcome, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: "m"}, func(ctx context.Context, tx *gorm.DB) error {
-			require.NoError(t, createInvoice(ctx, tx))
-			if runs++; runs == 1 {
-				return errHandler
-			}
-			return nil
-		})
+		outcome, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: "m"},
+			func(ctx context.Context, tx *gorm.DB) error {
+				require.NoError(t, createInvoice(ctx, tx))
+				if runs++; runs == 1 {
+					return errHandler
+				}
+				return nil
+			})
 		require.NoError(t, err)
 		require.Equal(t, inbox.Applied, outcome)
 		require.Equal(t, 2, runs)
 		require.Equal(t, int64(1), invoices(t, db))
 
-		_, err = inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: "never"}, func(context.Context, *gorm.DB) error { return errHandler })
+		_, err = inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: "never"},
+			func(context.Context, *gorm.DB) error { return errHandler })
 		var attempts *inbox.AttemptsError
 		require.ErrorAs(t, err, &attempts)
 		require.ErrorIs(t, err, errHandler)
@@ -145,15 +148,16 @@ func TestAFailedAttemptIsRolledBackAndRunAgain(t *testing.T) {
 
 func TestASavepointInTheHandlerIsRolledBackAlone(t *testing.T) {
 	each(t, func(t *testing.T, db *gorm.DB, ib *inbox.Inbox) {
-		outcome, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: "m"}, func(ctx context.Context, tx *gorm.DB) error {
-			require.NoError(t, createInvoice(ctx, tx))
-			err := tx.Transaction(func(nested *gorm.DB) error {
-				require.NoError(t, createInvoice(ctx, nested))
-				return errHandler
+		outcome, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: "m"},
+			func(ctx context.Context, tx *gorm.DB) error {
+				require.NoError(t, createInvoice(ctx, tx))
+				err := tx.Transaction(func(nested *gorm.DB) error {
+					require.NoError(t, createInvoice(ctx, nested))
+					return errHandler
+				})
+				require.ErrorIs(t, err, errHandler)
+				return tx.Transaction(func(nested *gorm.DB) error { return createInvoice(ctx, nested) })
 			})
-			require.ErrorIs(t, err, errHandler)
-			return tx.Transaction(func(nested *gorm.DB) error { return createInvoice(ctx, nested) })
-		})
 		require.NoError(t, err)
 		require.Equal(t, inbox.Applied, outcome)
 		require.Equal(t, int64(2), invoices(t, db))
@@ -162,10 +166,12 @@ func TestASavepointInTheHandlerIsRolledBackAlone(t *testing.T) {
 
 func TestAHandlerThatCommitsIsFoundOut(t *testing.T) {
 	each(t, func(t *testing.T, db *gorm.DB, ib *inbox.Inbox) {
-		for name, end := range map[string]func(*gorm.DB) *gorm.DB{"commit": (*gorm.DB).Commit, "rollback": (*gorm.DB).Rollback} {
-			_, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: name}, func(_ context.Context, tx *gorm.DB) error {
-				return end(tx).Error
-			})
+		for name, end := range map[string]func(*gorm.DB) *gorm.DB{"commit": (*gorm.DB).Commit,
+			"rollback": (*gorm.DB).Rollback} {
+			_, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: name},
+				func(_ context.Context, tx *gorm.DB) error {
+					return end(tx).Error
+				})
 			require.ErrorIs(t, err, inbox.ErrHandlerEndedTx, name)
 		}
 	})

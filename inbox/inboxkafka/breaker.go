@@ -12,11 +12,11 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// breaker pauses a topic for whose messages the handler fails nearly every time, as it does without a table that it needs.
-// Otherwise the whole topic would be parked, message by message. While it is open one message is tried after each
-// pause, and is parked if it fails, so that a few bad messages in a row do not stop the consumer for good. The first
-// one that succeeds ends the pause. Each topic has its own, or messages of a healthy one would wait for turns that
-// the others' take.
+// breaker pauses a topic for whose messages the handler fails nearly every time, as it does without a table that it
+// needs. Otherwise the whole topic would be parked, message by message. While it is open one message is tried after
+// each pause, and is parked if it fails, so that a few bad messages in a row do not stop the consumer for good. The
+// first one that succeeds ends the pause. Each topic has its own, or messages of a healthy one would wait for turns
+// that the others' take.
 type breaker struct {
 	log   *slog.Logger
 	first time.Duration // the pause before the first message that is tried
@@ -36,8 +36,8 @@ const (
 	breakerMost    = time.Minute
 )
 
-// turn waits until messages may be handled, and returns how many of n; 0 if ctx ended before.
-func (b *breaker) turn(ctx context.Context, n int) int {
+// admit waits until messages may be handled, and returns how many of n; 0 if ctx ended before.
+func (b *breaker) admit(ctx context.Context, n int) int {
 	for {
 		b.mu.Lock()
 		if !b.open {
@@ -96,8 +96,8 @@ func (b *breaker) add(err error) {
 		"it succeeds; what was parked stays parked: see `relay inbox parked list`", "error", err)
 }
 
-// untried gives the turn of a message back, with which the handler was not tried: it was handled before. Thousands of those
-// may come after a rebalance.
+// untried gives the turn of a message back, with which the handler was not tried: it was handled before. Thousands of
+// those may come after a rebalance.
 func (b *breaker) untried() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -37,11 +37,13 @@ func TestAHandlerThatFailsForEverythingIsPaused(t *testing.T) {
 				cfg.Inbox = w.named(t, w.topic) // one name has one database in a process
 				cfg.Logger = log.logger()
 				r := consume(t, cfg, w.effect)
-				log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time until "+
+				log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time "+
+					"until "+
 					"it succeeds; what was parked stays parked: see `relay inbox parked list`", 1)
 				_, err = w.DB.ExecContext(t.Context(), "ALTER TABLE effects_later RENAME TO effects")
 				require.NoError(t, err)
-				log.awaits(t, "inboxkafka: the handler succeeds again, going on; retry what was parked with `relay inbox parked retry`", 1)
+				log.awaits(t, "inboxkafka: the handler succeeds again, going on; retry what was parked with `relay inbox parked "+
+					"retry`", 1)
 				settled := func() bool {
 					return w.count(t, "SELECT (SELECT count(*) FROM effects) + (SELECT count(*) FROM inbox_parked)") == all
 				}
@@ -50,7 +52,8 @@ func TestAHandlerThatFailsForEverythingIsPaused(t *testing.T) {
 				failed := w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed'")
 				require.GreaterOrEqual(t, failed, 5, mode)
 				require.LessOrEqual(t, failed, 40, mode)
-				behind := w.count(t, "SELECT count(*) FROM effects e WHERE EXISTS (SELECT 1 FROM inbox_parked p WHERE p.event_key = e.event_key AND p.kafka_offset < e.kafka_offset)")
+				behind := w.count(t, "SELECT count(*) FROM effects e WHERE EXISTS (SELECT 1 FROM inbox_parked p WHERE p.event_key "+
+					"= e.event_key AND p.kafka_offset < e.kafka_offset)")
 				require.Zero(t, behind, "a message was applied before an earlier one of its key")
 			}
 		})
@@ -76,8 +79,8 @@ func TestManyBadMessagesInARowDoNotStopAConsumer(t *testing.T) {
 	})
 }
 
-// The handler fails for all of one topic. Another one of the same consumer goes on, and so do messages that were handled before:
-// they need no turn.
+// The handler fails for all of one topic. Another one of the same consumer goes on, and so do messages that were
+// handled before: they need no turn.
 func TestAPausedTopicPausesNoOther(t *testing.T) {
 	for _, mode := range allModes {
 		w := newWorld(t, dbtest.SQLite(t), 1)
@@ -93,7 +96,8 @@ func TestAPausedTopicPausesNoOther(t *testing.T) {
 			}
 			return w.effect(ctx, tx, m)
 		})
-		log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time until "+
+		log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time "+
+			"until "+
 			"it succeeds; what was parked stays parked: see `relay inbox parked list`", 1)
 		healthy.produce(t, 0, ids("good", 50)...)
 		require.Equal(t, ids("good", 50), w.awaitEffects(t, 50), mode)
@@ -115,7 +119,8 @@ func TestABlockedKeyPausesNothing(t *testing.T) {
 		calls.Add(1)
 		return errors.New("bad")
 	})
-	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM inbox_parked") == 100 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM inbox_parked") == 100 }, patience,
+		10*time.Millisecond)
 	r.end(t)
 	require.EqualValues(t, inbox.DefaultMaxAttempts, calls.Load())
 }

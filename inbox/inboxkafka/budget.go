@@ -19,13 +19,13 @@ import (
 //     so that partitions that stand still never stop the others, whatever the size of a message.
 //
 // So the bound is exceeded by one batch, which cannot be taken in parts, and by one a second and broker while
-// everything stands still, one for each partition at the most; and a batch stays in memory until the last of its records
-// is done.
+// everything stands still, one for each partition at the most; and a batch stays in memory until the last of its
+// records is done.
 type budget struct {
-	limit int64
-	held  atomic.Int64 // by messages that wait or are in handlers
-	look  atomic.Int64 // partitions are looked at again when no more than that is held
-	fetch fetchMeter
+	limit      int64
+	held       atomic.Int64 // by messages that wait or are in handlers
+	checkBelow atomic.Int64 // partitions are looked at again when no more than that is held
+	fetch      fetchMeter
 
 	client            *kgo.Client
 	decompressor      kgo.Decompressor
@@ -94,11 +94,11 @@ func (b *budget) sizeFetch() {
 // step is how much is freed between two looks at all partitions.
 func (b *budget) step() int64 { return b.limit / 16 }
 
-// taken pauses partitions that hold as much as is free, after messages were added to some.
-func (m *member) taken() {
+// recordsAdded pauses partitions that hold as much as is free, after messages were added to some.
+func (m *member) recordsAdded() {
 	b := &m.budget
 	held := b.held.Load()
-	b.look.Store(max(held-b.step(), 0))
+	b.checkBelow.Store(max(held-b.step(), 0))
 	if 2*held >= b.limit { // below, no partition can hold as much as is free
 		for _, p := range m.all() {
 			p.mu.Lock()
@@ -109,9 +109,9 @@ func (m *member) taken() {
 	b.sizeFetch()
 }
 
-// freed resumes partitions for which there is room again, when enough was freed since the last look.
-func (m *member) freed() {
-	if held := m.budget.held.Load(); held <= m.budget.look.Load() {
+// memoryFreed resumes partitions for which there is room again, when enough was freed since the last look.
+func (m *member) memoryFreed() {
+	if held := m.budget.held.Load(); held <= m.budget.checkBelow.Load() {
 		m.resumeAll(false)
 	}
 }
@@ -119,7 +119,7 @@ func (m *member) freed() {
 // resumeAll looks at all partitions. empty lets in those that hold nothing, also when nothing is free.
 func (m *member) resumeAll(empty bool) {
 	b := &m.budget
-	b.look.Store(max(b.held.Load()-b.step(), 0))
+	b.checkBelow.Store(max(b.held.Load()-b.step(), 0))
 	b.sizeFetch()
 	for _, p := range m.all() {
 		p.mu.Lock()
@@ -128,8 +128,8 @@ func (m *member) resumeAll(empty bool) {
 	}
 }
 
-// shareBudget lets partitions in that wait while others stand still.
-func (m *member) shareBudget() {
+// admitWaiting lets partitions in that wait while others stand still.
+func (m *member) admitWaiting() {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
@@ -141,4 +141,57 @@ func (m *member) shareBudget() {
 		m.budget.fetch.forget(time.Now().Add(-time.Second))
 		m.resumeAll(true)
 	}
+}
+
+// slabBytes is what small records share in memory.
+const slabBytes = 64 << 10
+
+// detach moves keys, values and headers out of the answer of the broker that they came in. Left there, one record
+// that waits would keep the whole answer in memory, which is what many partitions have sent. A batch that was
+// compressed has memory of its own, and so have the records of each batch: a batch stays as long as one of its records.
+func detach(records []*kgo.Record) {
+	left := 0
+	for _, r := range records {
+		left += payload(r)
+	}
+	var slab []byte
+	for _, r := range records {
+		n := payload(r)
+		left -= n
+		if r.Attrs.CompressionType() != 0 || n == 0 {
+			continue
+		}
+		var memory []byte
+		switch {
+		case n > slabBytes/4:
+			memory = make([]byte, n)
+		case n > len(slab):
+			slab = make([]byte, min(slabBytes, n+left))
+			fallthrough
+		default:
+			memory, slab = slab[:n], slab[n:]
+		}
+		move := func(b *[]byte) {
+			switch k := copy(memory, *b); {
+			case k > 0:
+				*b, memory = memory[:k:k], memory[k:]
+			case *b != nil: // nil is a tombstone
+				*b = []byte{}
+			}
+		}
+		move(&r.Key)
+		move(&r.Value)
+		for h := range r.Headers {
+			move(&r.Headers[h].Value)
+		}
+	}
+}
+
+// payload is how much of a record lies in the memory of its batch.
+func payload(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Value)
+	}
+	return n
 }

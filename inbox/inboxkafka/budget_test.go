@@ -86,7 +86,8 @@ func TestTheMessagesInMemoryStayBelowTheBudget(t *testing.T) {
 			})
 			w.awaitEffects(t, c.partitions*c.batches)
 			r.end(t)
-			t.Logf("%d KiB of %d KiB were in memory, with a budget of %d KiB", most/kib, c.partitions*c.batches*c.size/kib, c.budget/kib)
+			t.Logf("%d KiB of %d KiB were in memory, with a budget of %d KiB", most/kib, c.partitions*c.batches*c.size/kib,
+				c.budget/kib)
 			require.Less(t, most, c.bound)
 		})
 	}
@@ -138,7 +139,8 @@ func TestPartitionsThatStandStillLeaveMemoryToTheOthers(t *testing.T) {
 // a fetch, with many messages in a batch and several batches in a fetch.
 func TestNothingIsLostWhereUnpackingStops(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t), 3)
-	producer, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.ZstdCompression()))
+	producer, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()))
 	require.NoError(t, err)
 	defer producer.Close()
 	const batches, records = 40, 25
@@ -157,5 +159,6 @@ func TestNothingIsLostWhereUnpackingStops(t *testing.T) {
 	w.awaitEffects(t, 3*batches*records)
 	r.end(t)
 	require.Equal(t, 3*batches*records, w.count(t, "SELECT count(DISTINCT message_id) FROM effects"))
-	require.Zero(t, w.count(t, "SELECT count(*) FROM effects a JOIN effects b ON a.seq < b.seq AND a.kafka_offset > b.kafka_offset AND substr(a.message_id, 5) = substr(b.message_id, 5)"))
+	require.Zero(t, w.count(t, "SELECT count(*) FROM effects a JOIN effects b ON a.seq < b.seq AND a.kafka_offset > "+
+		"b.kafka_offset AND substr(a.message_id, 5) = substr(b.message_id, 5)"))
 }

@@ -21,7 +21,7 @@ const (
 
 func (m *member) wakeCommitter() {
 	select {
-	case m.dirty <- struct{}{}:
+	case m.commitSignal <- struct{}{}:
 	default: // it is going to look
 	}
 }
@@ -36,13 +36,13 @@ func (m *member) commitLoop() {
 		select {
 		case <-m.ctx.Done():
 			return
-		case <-m.dirty:
+		case <-m.commitSignal:
 		}
 		m.committing.Lock()
-		told := m.commit(m.all())
+		committed := m.commit(m.all())
 		m.committing.Unlock()
-		if told && !m.alone {
-			m.checkAlone()
+		if committed && !m.onlyInbox {
+			m.checkOnlyInbox()
 		}
 		pause := time.NewTimer(every)
 		select {
@@ -54,15 +54,15 @@ func (m *member) commitLoop() {
 	}
 }
 
-// checkAlone looks, once the group has an offset of ours, for those of another inbox. One that joined
+// checkOnlyInbox looks, once the group has an offset of ours, for those of another inbox. One that joined
 // while there were none found nothing to refuse, on neither side; after both have committed, at least
 // the later one finds the other's.
-func (m *member) checkAlone() {
+func (m *member) checkOnlyInbox() {
 	ctx, cancel := context.WithTimeout(m.ctx, commitTimeout)
 	defer cancel()
-	switch _, err := m.marks(ctx); {
+	switch _, err := m.committedMarks(ctx); {
 	case err == nil:
-		m.alone = true
+		m.onlyInbox = true
 	case errors.Is(err, errRefused):
 		m.fail(err)
 	default: // after the next commit
@@ -77,7 +77,7 @@ func (m *member) commit(ps []*partition) bool {
 		p.mu.Lock()
 		next, news := p.low.next, p.low.moved && p.low.next != p.committed
 		p.mu.Unlock()
-		if news && !p.stale {
+		if news && !p.recreated {
 			sent[p] = next
 		}
 	}
@@ -87,8 +87,8 @@ func (m *member) commit(ps []*partition) bool {
 	// Not m.ctx: the last commit is made when it has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
-	if err := m.note(ctx, sent); err != nil {
-		m.tellCommit(err)
+	if err := m.recordApplied(ctx, sent); err != nil {
+		m.logCommitError(err)
 		m.wakeCommitter()
 	}
 	if len(sent) == 0 {
@@ -101,10 +101,11 @@ func (m *member) commit(ps []*partition) bool {
 		}
 		offsets[p.name.topic][p.name.id] = kgo.EpochOffset{Epoch: next.epoch, Offset: next.offset}
 	}
-	ctx = kgo.PreCommitFnContext(ctx, m.addFingerprints)
+	ctx = kgo.PreCommitFnContext(ctx, m.addMetadata)
 	failed := make(map[partitionName]error)
 	var first error
-	m.client.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
+	m.client.CommitOffsetsSync(ctx, offsets, func(
+		_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
 		if first = err; err != nil {
 			return
 		}
@@ -116,7 +117,7 @@ func (m *member) commit(ps []*partition) bool {
 			}
 		}
 	})
-	m.tellCommit(first)
+	m.logCommitError(first)
 	if first != nil && len(failed) == 0 {
 		m.wakeCommitter()
 		return false
@@ -124,7 +125,7 @@ func (m *member) commit(ps []*partition) bool {
 	for p, next := range sent {
 		if err := failed[p.name]; err != nil {
 			if isUnknownTopic(err) {
-				p.doubt()
+				p.markUnverified()
 			}
 			m.wakeCommitter()
 			continue
@@ -136,8 +137,8 @@ func (m *member) commit(ps []*partition) bool {
 	return first == nil
 }
 
-// tellCommit logs an error of a commit, once for each change. m.committing is held.
-func (m *member) tellCommit(err error) {
+// logCommitError logs an error of a commit, once for each change. m.committing is held.
+func (m *member) logCommitError(err error) {
 	switch {
 	case err == nil && m.commitError != "":
 		m.log.Info("inboxkafka: offsets are committed again")

@@ -148,8 +148,8 @@ type Config struct {
 
 	// Options are further settings of the client: TLS, SASL, instance id, the most that a fetch asks for.
 	// What the promises depend on is set after them, and kgo.WithDecompressor, which BufferBytes needs.
-	// kgo.FetchMaxWait is 100 ms unless it is among them: longer, and a partition that was paused because its buffer was full may
-	// stand still for that long while others have nothing new.
+	// kgo.FetchMaxWait is 100 ms unless it is among them: longer, and a partition that was paused because its buffer was
+	// full may stand still for that long while others have nothing new.
 	Options []kgo.Opt
 
 	// Logger gets one line for each change of state. Default: slog.Default().
@@ -227,12 +227,16 @@ func (c Config) validate() error {
 	refuse(slices.Contains(c.Topics, ""), "Topics has an empty name")
 	refuse(!slices.Contains([]Mode{Batch, PerMessage, OffsetsInDatabase}, c.Mode),
 		"Mode %q: want %s, %s or %s", c.Mode, Batch, PerMessage, OffsetsInDatabase)
-	refuse(!slices.Contains([]Policy{Park, Halt}, c.OnUndecodable), "OnUndecodable %q: want %s or %s", c.OnUndecodable, Park, Halt)
-	refuse(!slices.Contains([]Offset{Earliest, Latest}, c.StartOffset), "StartOffset %q: want %s or %s", c.StartOffset, Earliest, Latest)
-	refuse(!slices.Contains([]Offset{"", Earliest, Latest}, c.ResetOffset), "ResetOffset %q: want %s, %s or nothing", c.ResetOffset, Earliest, Latest)
+	refuse(!slices.Contains([]Policy{Park, Halt}, c.OnUndecodable), "OnUndecodable %q: want %s or %s", c.OnUndecodable,
+		Park, Halt)
+	refuse(!slices.Contains([]Offset{Earliest, Latest}, c.StartOffset), "StartOffset %q: want %s or %s", c.StartOffset,
+		Earliest, Latest)
+	refuse(!slices.Contains([]Offset{"", Earliest, Latest}, c.ResetOffset), "ResetOffset %q: want %s, %s or nothing",
+		c.ResetOffset, Earliest, Latest)
 	refuse(c.KeyConcurrency < 1, "KeyConcurrency %d: want 1 or more", c.KeyConcurrency)
 	refuse(c.KeyConcurrency > 1 && c.Mode == OffsetsInDatabase,
-		"KeyConcurrency %d with %s: lanes finish out of order, and the one offset in the database would pass a message that is not done; use more partitions, or %s", c.KeyConcurrency, OffsetsInDatabase, Batch)
+		"KeyConcurrency %d with %s: lanes finish out of order, and the one offset in the database would pass a message that "+
+			"is not done; use more partitions, or %s", c.KeyConcurrency, OffsetsInDatabase, Batch)
 	refuse(len(c.ExactlyOnceTopics) > 0 && c.Mode != OffsetsInDatabase,
 		"ExactlyOnceTopics with %s: only %s can do without the ids of messages", c.Mode, OffsetsInDatabase)
 	for _, topic := range c.ExactlyOnceTopics {
@@ -245,7 +249,8 @@ func (c Config) validate() error {
 	if c.Retention > 0 && c.Inbox != nil {
 		err := c.Inbox.CheckRetention(inbox.Retention{PruneOptions: inbox.PruneOptions{Retention: c.Retention}})
 		refuse(err != nil, "Retention: %w", err)
-		refuse(c.Retention < c.ReplayEvery, "Retention: %w: %s, but a retry that an operator asks for may begin %s later (ReplayEvery)", inbox.ErrShortRetention, c.Retention, c.ReplayEvery)
+		refuse(c.Retention < c.ReplayEvery, "Retention: %w: %s, but a retry that an operator asks for may begin %s later "+
+			"(ReplayEvery)", inbox.ErrShortRetention, c.Retention, c.ReplayEvery)
 	}
 	refuse(c.Grace < 0, "Grace %s: want 0 or more", c.Grace)
 	return errors.Join(errs...)

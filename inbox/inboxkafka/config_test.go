@@ -14,7 +14,8 @@ func valid(t *testing.T) inboxkafka.Config {
 	t.Helper()
 	ib, err := inbox.New(inbox.SQLite, "billing")
 	require.NoError(t, err)
-	return inboxkafka.Config{Inbox: ib, DB: new(sql.DB), Brokers: []string{"localhost:1"}, Group: "g", Topics: []string{"orders"}}
+	return inboxkafka.Config{Inbox: ib, DB: new(sql.DB), Brokers: []string{"localhost:1"}, Group: "g",
+		Topics: []string{"orders"}}
 }
 
 func TestMisuseIsRefusedWithTheReason(t *testing.T) {
@@ -29,11 +30,14 @@ func TestMisuseIsRefusedWithTheReason(t *testing.T) {
 		{"no group", func(c *inboxkafka.Config) { c.Group = "" }, "Group"},
 		{"no topics", func(c *inboxkafka.Config) { c.Topics = nil }, "Topics"},
 		{"an unknown mode", func(c *inboxkafka.Config) { c.Mode = "bulk" }, `Mode "bulk"`},
-		{"lanes over one offset", func(c *inboxkafka.Config) { c.Mode, c.KeyConcurrency = inboxkafka.OffsetsInDatabase, 2 }, "pass a message that is not done"},
+		{"lanes over one offset", func(c *inboxkafka.Config) {
+			c.Mode, c.KeyConcurrency = inboxkafka.OffsetsInDatabase, 2
+		}, "pass a message that is not done"},
 		{"exactly-once topics that are not consumed", func(c *inboxkafka.Config) {
 			c.Mode, c.ExactlyOnceTopics = inboxkafka.OffsetsInDatabase, []string{"payments"}
 		}, `"payments", which is not in Topics`},
-		{"exactly-once topics in another mode", func(c *inboxkafka.Config) { c.ExactlyOnceTopics = []string{"orders"} }, "ids of messages"},
+		{"exactly-once topics in another mode", func(c *inboxkafka.Config) { c.ExactlyOnceTopics = []string{"orders"} },
+			"ids of messages"},
 		{"a batch that the inbox does not take", func(c *inboxkafka.Config) { c.MaxBatch = inbox.MaxBatch + 1 }, "MaxBatch"},
 		{"an unknown policy", func(c *inboxkafka.Config) { c.OnUndecodable = "skip" }, "OnUndecodable"},
 		{"an unknown reset", func(c *inboxkafka.Config) { c.ResetOffset = "newest" }, "ResetOffset"},

@@ -8,9 +8,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/inbox"
 )
@@ -22,7 +19,7 @@ type Consumer struct {
 	running sync.Mutex
 	decoded decoded
 
-	goexits, overstays atomic.Int64
+	goexits, graceExceeded atomic.Int64
 }
 
 // New checks cfg, all of it at once, and returns a Consumer. It talks to nobody.
@@ -104,214 +101,47 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 	}
 }
 
-// errRejoin ends a membership for a new one.
-var errRejoin = errors.New("join the group again")
-
-// member is one membership of the group: a Run has one, or a few.
-type member struct {
-	*Consumer
-	one  inbox.Handler
-	many inbox.BatchHandler
-
-	client    *kgo.Client
-	connected chan struct{} // closed when client is set: franz-go calls back before it returns it
-	// ctx ends with Run's, or with the first error that ends it. Handlers do not see it.
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	mu          sync.Mutex // guards failure and partitions
-	failure     error      // the first
-	partitions  map[partitionName]*partition
-	background  sync.WaitGroup
-	committing  sync.Mutex // one commit at a time, and none beside a revocation's
-	dirty       chan struct{}
-	probation   probation
-	breakers    map[string]*breaker // by topic; under mu
-	budget      budget
-	fetchError  string            // the last one logged; of the poll loop alone, as is the next
-	denied      map[string]denial // topics that the broker does not know
-	alone       bool              // no other inbox has committed to the group; of the commit loop alone
-	commitError string            // the last one logged; under committing
-	forgetful   sync.Once
+// Counts are what handlers did since New that no handler should. Counters in the sense of a metrics library.
+type Counts struct {
+	// Goexits are handlers that ended their goroutine.
+	Goexits int64
+	// GraceExceeded are partitions that a handler, which ignores its context, has kept for longer than twice
+	// Config.Grace.
+	GraceExceeded int64
 }
 
-type partitionName struct {
-	topic string
-	id    int32
+// Counts returns what was counted up to now. Safe for use by many goroutines.
+func (c *Consumer) Counts() Counts {
+	return Counts{Goexits: c.goexits.Load(), GraceExceeded: c.graceExceeded.Load()}
 }
 
-func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.BatchHandler) *member {
-	m := &member{
-		Consumer: c, one: one, many: many,
-		partitions: make(map[partitionName]*partition),
-		connected:  make(chan struct{}),
-		denied:     make(map[string]denial),
-		dirty:      make(chan struct{}, 1),
-		breakers:   make(map[string]*breaker),
-		budget:     budget{limit: int64(c.cfg.BufferBytes)},
-	}
-	m.ctx, m.cancel = context.WithCancel(ctx)
-	return m
-}
+// names knows which consumers run in this process, with which tables. It has to be one
+// for the process: the mistake that it finds is made in two places that do not know of
+// one another.
+var names = struct {
+	sync.Mutex
+	tables map[string]string // by consumer
+	count  map[string]int
+}{tables: make(map[string]string), count: make(map[string]int)}
 
-func (m *member) connect() error {
-	start, reset := kgo.NewOffset().AtStart(), kgo.NoResetOffset()
-	if m.cfg.StartOffset == Latest {
-		start = kgo.NewOffset().AtEnd()
+// claimName refuses a consumer name that runs with other tables: half of its messages
+// would be done here, and half there.
+func claimName(ib *inbox.Inbox) (release func(), err error) {
+	name, tables := ib.Consumer(), ib.Tables()
+	names.Lock()
+	defer names.Unlock()
+	if other, ok := names.tables[name]; ok && other != tables {
+		return nil, fmt.Errorf("inboxkafka: consumer %q runs in this process with the tables %s, and this one has %s: two "+
+			"handlers need two names", name, other, tables)
 	}
-	switch m.cfg.ResetOffset {
-	case Earliest:
-		reset = kgo.NewOffset().AtStart()
-	case Latest:
-		reset = kgo.NewOffset().AtEnd()
-	}
-	options := append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...)
-	options = append(options, m.budget.options()...)
-	var err error
-	m.client, err = kgo.NewClient(append(options,
-		kgo.SeedBrokers(m.cfg.Brokers...),
-		kgo.ConsumerGroup(m.cfg.Group),
-		kgo.ConsumeTopics(m.cfg.Topics...),
-		kgo.ConsumeStartOffset(start),
-		kgo.ConsumeResetOffset(reset),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(), // see markers.go
-		kgo.DisableAutoCommit(),
-		kgo.BlockRebalanceOnPoll(), // between a poll and AllowRebalance, what was polled is ours
-		kgo.OnPartitionsAssigned(m.assigned),
-		kgo.AdjustFetchOffsetsFn(m.positions),
-		kgo.OnPartitionsRevoked(m.revoked),
-		kgo.OnPartitionsLost(m.lost),
-	)...)
-	if err != nil {
-		m.cancel()
-		return err
-	}
-	if err := m.budget.connect(m.client); err != nil {
-		m.cancel()
-		m.client.CloseAllowingRebalance()
-		return err
-	}
-	close(m.connected)
-	return nil
-}
-
-// fetchWait is how long a broker keeps a fetch that it has nothing for. A client has one fetch
-// at a broker at a time: one that was sent while a full partition was paused does not ask for
-// it, and so a partition that is resumed waits for the end of it, if all others of that broker
-// are idle. With franz-go's 5 s a busy partition beside idle ones had a buffer's worth of
-// messages every 5 s.
-const fetchWait = 100 * time.Millisecond
-
-// consume polls until m.ctx ends, and then leaves the group.
-func (m *member) consume() error {
-	m.background.Go(m.commitLoop)
-	m.background.Go(m.watchReach)
-	m.background.Go(m.shareBudget)
-	if m.cfg.ReplayEvery > 0 {
-		m.background.Go(m.replayLoop)
-	}
-	if m.cfg.Retention > 0 {
-		m.background.Go(m.keepPruned)
-	}
-	for m.ctx.Err() == nil {
-		fetches := m.client.PollRecords(m.ctx, maxPoll)
-		m.dispatch(fetches)
-		m.client.AllowRebalance()
-	}
-	m.leave()
-	m.cancel()
-	m.background.Wait()
-	m.log.Info("inboxkafka: stopped")
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.failure
-}
-
-// maxPoll bounds what one poll adds to the buffers.
-const maxPoll = 5000
-
-// leave gives up all partitions, as for a rebalance, and then the membership. A broker
-// that is away must not keep the process: the group finds out by itself.
-func (m *member) leave() {
-	m.giveUp(m.all(), true)
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	if err := m.client.LeaveGroupContext(ctx); err != nil {
-		m.log.Warn("inboxkafka: the group was not told of the end, and waits for the session timeout", "error", err)
-	}
-	m.client.CloseAllowingRebalance()
-}
-
-const leaveTimeout = 5 * time.Second
-
-// fail ends Run with err; the first one counts.
-func (m *member) fail(err error) {
-	if m.ctx.Err() == nil {
-		m.failed(err)
-	}
-}
-
-// failed is fail for an error that counts after Run was asked to end, too.
-func (m *member) failed(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.failure == nil {
-		m.failure = err
-	}
-	m.cancel()
-}
-
-func (m *member) dispatch(fetches kgo.Fetches) {
-	fetches.EachError(m.fetchFailed)
-	fetches.EachTopic(m.checkTopic)
-	added := false
-	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		if len(f.Records) == 0 {
-			return
+	names.tables[name] = tables
+	names.count[name]++
+	return func() {
+		names.Lock()
+		defer names.Unlock()
+		if names.count[name]--; names.count[name] == 0 {
+			delete(names.tables, name)
+			delete(names.count, name)
 		}
-		m.fetchError = ""
-		delete(m.denied, f.Topic)
-		if p := m.partition(partitionName{f.Topic, f.Partition}); p != nil {
-			p.add(f.Records)
-			added = true
-		}
-	})
-	if added {
-		m.taken()
-	}
-}
-
-func (m *member) partition(name partitionName) *partition {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.partitions[name]
-}
-
-func (m *member) all() []*partition {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	all := make([]*partition, 0, len(m.partitions))
-	for _, p := range m.partitions {
-		all = append(all, p)
-	}
-	return all
-}
-
-// replayLoop handles what operators asked to retry.
-func (m *member) replayLoop() {
-	ticker := time.NewTicker(m.cfg.ReplayEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-m.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		_, err := m.cfg.Inbox.Replay(m.ctx, m.cfg.DB, m.again)
-		if err != nil && m.ctx.Err() == nil {
-			m.log.Warn("inboxkafka: parked messages could not be retried, trying again", "error", err)
-		}
-	}
+	}, nil
 }

@@ -37,7 +37,8 @@ func TestAFetchWaitsBrieflyAtTheBrokerUnlessOptionsSayOtherwise(t *testing.T) {
 // unconnected is a member whose client has no broker.
 func unconnected(t *testing.T, cfg Config) *member {
 	t.Helper()
-	cfg.Brokers, cfg.Group, cfg.Topics, cfg.Logger = []string{"127.0.0.1:1"}, "g", []string{"t"}, slog.New(slog.DiscardHandler)
+	cfg.Brokers, cfg.Group, cfg.Topics, cfg.Logger = []string{"127.0.0.1:1"}, "g", []string{"t"},
+		slog.New(slog.DiscardHandler)
 	m := (&Consumer{cfg: cfg.withDefaults(), log: slog.New(slog.DiscardHandler)}).newMember(t.Context(), nil, nil)
 	require.NoError(t, m.connect())
 	t.Cleanup(func() { m.cancel(); m.client.CloseAllowingRebalance() })
@@ -93,23 +94,24 @@ func TestATopicIsGoneWhenItWasDeniedWithoutAPause(t *testing.T) {
 				m := (&Consumer{cfg: Config{}.withDefaults()}).newMember(t.Context(), nil, nil)
 				defer m.cancel()
 				for range 15 {
-					require.False(t, m.gone("t"))
+					require.False(t, m.topicGone("t"))
 					time.Sleep(time.Second)
 				}
 				c.pause(m)
 				for range 14 {
-					require.False(t, m.gone("t"))
+					require.False(t, m.topicGone("t"))
 					time.Sleep(time.Second)
 				}
 				time.Sleep(2 * time.Second)
-				require.Equal(t, c.gone, m.gone("t"))
+				require.Equal(t, c.gone, m.topicGone("t"))
 			})
 		})
 	}
 }
 
 func recordOf(topic string) kgo.Fetches {
-	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: topic, Partitions: []kgo.FetchPartition{{Records: []*kgo.Record{{}}}}}}}}
+	return kgo.Fetches{{Topics: []kgo.FetchTopic{{Topic: topic,
+		Partitions: []kgo.FetchPartition{{Records: []*kgo.Record{{}}}}}}}}
 }
 
 // A lane that stands still keeps the position, and the other lanes' messages above it pile up: done, but

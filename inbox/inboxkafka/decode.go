@@ -55,12 +55,14 @@ func Decode(r *kgo.Record) (inbox.Message, error) {
 	case contentType == ceStructured:
 		return structuredCloudEvent(headers, r.Value)
 	case contentType == ceBatch:
-		return inbox.Message{}, errors.New("a batch of CloudEvents in one record is several messages: produce them one by one")
+		return inbox.Message{}, errors.New("a batch of CloudEvents in one record is several messages: produce them one by " +
+			"one")
 	case ceID, ceVersion:
 		return binaryCloudEvent(headers, r.Value)
 	case has(headers, headerDebezium):
 		return inbox.Message{}, fmt.Errorf("%w: its header %q may be the id of anything; "+
-			"if Debezium's outbox event router wrote it, set Decode to DecodeDebezium, and to HeaderID(%[2]q) if every message has another one", ErrNoID, headerDebezium)
+			"if Debezium's outbox event router wrote it, set Decode to DecodeDebezium, and to HeaderID(%[2]q) if every message "+
+			"has another one", ErrNoID, headerDebezium)
 	}
 	return inbox.Message{}, fmt.Errorf("%w: neither the header %s nor %sid is there; for another one use HeaderID",
 		ErrNoID, headerWatermill, cePrefix)
@@ -124,7 +126,8 @@ func unquote(s string) string {
 	switch {
 	case strings.HasPrefix(s, `"`) && json.Unmarshal([]byte(s), &text) == nil:
 		return text
-	case strings.HasPrefix(s, "{") && json.Unmarshal([]byte(s), &enveloped) == nil && enveloped.Schema != nil && enveloped.Payload != nil:
+	case strings.HasPrefix(s, "{") && json.Unmarshal([]byte(s), &enveloped) == nil && enveloped.Schema != nil &&
+		enveloped.Payload != nil:
 		return *enveloped.Payload
 	}
 	return s

@@ -26,29 +26,41 @@ func TestFormatsAreRecognised(t *testing.T) {
 		id, typ string
 		payload string // "nil": none
 	}{
-		{"Watermill's, as Postroom's relay writes it", record([]byte("v"), "_watermill_message_uuid", "u-1", "name", "order.placed"), "u-1", "order.placed", "v"},
-		{"Watermill's before an id that is the event's own", record([]byte("v"), "id", "other", "_watermill_message_uuid", "u-1"), "u-1", "", "v"},
-		{"the last of two headers", record([]byte("v"), "_watermill_message_uuid", "u-1", "_watermill_message_uuid", "u-2"), "u-2", "", "v"},
+		{"Watermill's, as Postroom's relay writes it",
+			record([]byte("v"), "_watermill_message_uuid", "u-1", "name", "order.placed"), "u-1", "order.placed", "v"},
+		{"Watermill's before an id that is the event's own",
+			record([]byte("v"), "id", "other", "_watermill_message_uuid", "u-1"), "u-1", "", "v"},
+		{"the last of two headers", record([]byte("v"), "_watermill_message_uuid", "u-1", "_watermill_message_uuid",
+			"u-2"), "u-2", "", "v"},
 		{"a tombstone", record(nil, "_watermill_message_uuid", "u-1"), "u-1", "", "nil"},
 		{"an empty value is no tombstone", record([]byte{}, "_watermill_message_uuid", "u-1"), "u-1", "", ""},
-		{"a CloudEvent, binary", record([]byte(`{"n":1}`), "ce_specversion", "1.0", "ce_id", "5", "ce_source", "/shop", "ce_type", "placed", "content-type", "application/json"), "/shop 5", "placed", `{"n":1}`},
+		{"a CloudEvent, binary", record([]byte(`{"n":1}`), "ce_specversion", "1.0", "ce_id", "5", "ce_source", "/shop",
+			"ce_type", "placed", "content-type", "application/json"), "/shop 5", "placed", `{"n":1}`},
 		{
-			"a CloudEvent, structured, with JSON", record([]byte(`{"specversion":"1.0","id":"5","source":"/shop","type":"placed","data":{"n": 1}}`), "content-type", structured),
+			"a CloudEvent, structured, with JSON", record(
+				[]byte(`{"specversion":"1.0","id":"5","source":"/shop","type":"placed","data":{"n": 1}}`), "content-type",
+				structured),
 			"/shop 5", "placed", `{"n": 1}`,
 		},
 		{
-			"structured, with text", record([]byte(`{"id":"5","source":"/s","type":"t","datacontenttype":"text/plain","data":"a\"b"}`), "content-type", structured),
+			"structured, with text",
+			record([]byte(`{"id":"5","source":"/s","type":"t","datacontenttype":"text/plain","data":"a\"b"}`),
+				"content-type", structured),
 			"/s 5", "t", `a"b`,
 		},
 		{
-			"structured, with a JSON string", record([]byte(`{"id":"5","source":"/s","type":"t","datacontenttype":"application/vnd.x+json","data":"ab"}`), "content-type", structured),
+			"structured, with a JSON string", record([]byte(
+				`{"id":"5","source":"/s","type":"t","datacontenttype":"application/vnd.x+json","data":"ab"}`), "content-type",
+				structured),
 			"/s 5", "t", `"ab"`,
 		},
 		{
-			"structured, with bytes", record([]byte(`{"id":"5","source":"/s","type":"t","data_base64":"AP8="}`), "content-type", structured),
+			"structured, with bytes", record([]byte(`{"id":"5","source":"/s","type":"t","data_base64":"AP8="}`),
+				"content-type", structured),
 			"/s 5", "t", "\x00\xff",
 		},
-		{"structured, without data", record([]byte(`{"id":"5","source":"/s","type":"t"}`), "content-type", structured), "/s 5", "t", "nil"},
+		{"structured, without data", record([]byte(`{"id":"5","source":"/s","type":"t"}`), "content-type", structured),
+			"/s 5", "t", "nil"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,11 +79,14 @@ func TestFormatsAreRecognised(t *testing.T) {
 }
 
 func TestAttributesOfAStructuredEventBecomeHeaders(t *testing.T) {
-	m, err := inboxkafka.Decode(record([]byte(`{"specversion":"1.0","id":"5","source":"/s","type":"t","datacontenttype":"text/plain","traceparent":"00-ab","sampled":true,"n":3,"data":"x"}`),
-		"content-type", "application/cloudevents+json", "own", "\xff"))
+	m, err := inboxkafka.Decode(
+		record([]byte(`{"specversion":"1.0","id":"5","source":"/s","type":"t","datacontenttype":"text/plain",`+
+			`"traceparent":"00-ab","sampled":true,"n":3,"data":"x"}`),
+			"content-type", "application/cloudevents+json", "own", "\xff"))
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{
-		"ce_specversion": "1.0", "ce_id": "5", "ce_source": "/s", "ce_type": "t", "ce_traceparent": "00-ab", "ce_sampled": "true", "ce_n": "3",
+		"ce_specversion": "1.0", "ce_id": "5", "ce_source": "/s", "ce_type": "t", "ce_traceparent": "00-ab",
+		"ce_sampled": "true", "ce_n": "3",
 		"content-type": "text/plain", "own": "\xff",
 	}, m.Headers)
 }

@@ -15,7 +15,7 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 	var lost *kgo.ErrDataLoss
 	var tooLarge *kgo.ErrDecompressTooLarge
 	if p := m.partition(partitionName{topic, partition}); p != nil && isUnknownTopic(err) {
-		p.doubt()
+		p.markUnverified()
 	}
 	switch {
 	case errors.Is(err, errNoRoom): // it is fetched again
@@ -23,14 +23,17 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 	case groupAdvice(err) != "":
 		m.fail(fmt.Errorf("inboxkafka: group %q: %w: %s", m.cfg.Group, err, groupAdvice(err)))
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost) && m.cfg.ResetOffset == "":
-		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d lies outside the log (%w): retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
+		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d lies outside the log (%w): "+
+			"retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
 			m.cfg.Group, topic, partition, err))
 	case errors.As(err, &tooLarge):
 		// franz-go reads no further in the partition: it would stand still without a word.
-		m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w: allow for it with Options: kgo.MaxDecompressBatchBytes", topic, partition, err))
-	case errors.Is(err, kerr.UnknownTopicID) && m.gone(topic):
+		m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w: allow for it with Options: kgo.MaxDecompressBatchBytes",
+			topic, partition, err))
+	case errors.Is(err, kerr.UnknownTopicID) && m.topicGone(topic):
 		// franz-go asks for the topic by the id that it had, for ever.
-		m.fail(fmt.Errorf("inboxkafka: topic %q has been unknown to the brokers for %v (%w): it was deleted, or made anew; when it is there, start again: the group begins at its start",
+		m.fail(fmt.Errorf("inboxkafka: topic %q has been unknown to the brokers for %v (%w): it was deleted, or made anew; "+
+			"when it is there, start again: the group begins at its start",
 			topic, m.cfg.unknownAfter, err))
 	case m.fetchError != err.Error(): // once for each change
 		m.fetchError = err.Error()
@@ -50,8 +53,9 @@ func (m *member) checkTopic(t kgo.FetchTopic) {
 		if p == nil || id == "" || len(fetched.Records) == 0 {
 			continue
 		}
-		if topicID, _ := p.known(); topicID != "" && topicID != id {
-			m.fail(fmt.Errorf("inboxkafka: topic %q was made anew while it was consumed: its id was %s and is %s; start again: the group begins at its start", t.Topic, topicID, id))
+		if topicID, _ := p.topic(); topicID != "" && topicID != id {
+			m.fail(fmt.Errorf("inboxkafka: topic %q was made anew while it was consumed: its id was %s and is %s; start again: "+
+				"the group begins at its start", t.Topic, topicID, id))
 		}
 	}
 }
@@ -81,9 +85,9 @@ type denial struct{ first, last time.Time }
 // a second.
 const denialPause = 5 * time.Second
 
-// gone reports whether a topic has been denied for long enough, without a pause. Brokers that have just
+// topicGone reports whether a topic has been denied for long enough, without a pause. Brokers that have just
 // started deny topics that they have.
-func (m *member) gone(topic string) bool {
+func (m *member) topicGone(topic string) bool {
 	now := time.Now()
 	d := m.denied[topic]
 	if now.Sub(d.last) > denialPause {

@@ -143,7 +143,8 @@ func TestHazardAZombieIsFenced(t *testing.T) {
 // its group takes it for dead, expires and begins anew. When it wakes up, it goes on where it
 // was.
 func TestHazardAProcessThatSleptThroughItsGroupCommitsNothing(t *testing.T) {
-	for flavor, open := range map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB} {
+	for flavor, open := range map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL,
+		dbtest.FlavorMariaDB: dbtest.MariaDB} {
 		t.Run(flavor, func(t *testing.T) {
 			w := newWorld(t, open(t), 1)
 			w.produce(t, 0, "a")

@@ -42,7 +42,8 @@ func newWorldAt(t *testing.T, db dbtest.Database, brokers []string, topic string
 	w := world{Database: dbtest.Migrate(t, db), topic: topic, brokers: brokers}
 	w.makeEffects(t)
 	var err error
-	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(100*time.Millisecond),
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MetadataMinAge(100*time.Millisecond),
 		kgo.ProducerBatchMaxBytes(32<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	t.Cleanup(w.producer.Close)
@@ -53,9 +54,11 @@ func newWorldAt(t *testing.T, db dbtest.Database, brokers []string, topic string
 func (w world) makeEffects(t *testing.T) {
 	t.Helper()
 	seq := map[dialect.Dialect]string{
-		dialect.PostgreSQL: "integer GENERATED ALWAYS AS IDENTITY", dialect.MySQL: "integer AUTO_INCREMENT PRIMARY KEY", dialect.SQLite: "integer PRIMARY KEY AUTOINCREMENT",
+		dialect.PostgreSQL: "integer GENERATED ALWAYS AS IDENTITY", dialect.MySQL: "integer AUTO_INCREMENT PRIMARY KEY",
+		dialect.SQLite: "integer PRIMARY KEY AUTOINCREMENT",
 	}[w.Dialect]
-	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq "+seq+", message_id varchar(255) NOT NULL, event_key text, kafka_offset bigint)")
+	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq "+seq+", message_id varchar(255) NOT NULL, "+
+		"event_key text, kafka_offset bigint)")
 	require.NoError(t, err)
 }
 
@@ -96,7 +99,8 @@ func (w world) inbox(t *testing.T, opts ...inbox.Option) *inbox.Inbox {
 // named is the inbox of another consumer: in one process a name has one database.
 func (w world) named(t *testing.T, consumer string, opts ...inbox.Option) *inbox.Inbox {
 	t.Helper()
-	ib, err := inbox.New(w.Dialect, consumer, append([]inbox.Option{inbox.WithBackoff(time.Millisecond, 10*time.Millisecond), inbox.WithLogger(quiet())}, opts...)...)
+	ib, err := inbox.New(w.Dialect, consumer, append(
+		[]inbox.Option{inbox.WithBackoff(time.Millisecond, 10*time.Millisecond), inbox.WithLogger(quiet())}, opts...)...)
 	require.NoError(t, err)
 	return ib
 }
@@ -119,7 +123,8 @@ func told(t *testing.T) *slog.Logger {
 func (w world) config(t *testing.T, mode inboxkafka.Mode) inboxkafka.Config {
 	t.Helper()
 	return inboxkafka.Config{
-		Inbox: w.inbox(t), DB: w.DB, Brokers: w.brokers, Group: w.topic, Topics: []string{w.topic}, Mode: mode, Logger: told(t),
+		Inbox: w.inbox(t), DB: w.DB, Brokers: w.brokers, Group: w.topic, Topics: []string{w.topic}, Mode: mode,
+		Logger:      told(t),
 		ReplayEvery: -1, Options: []kgo.Opt{kgo.FetchMaxWait(50 * time.Millisecond)},
 	}
 }
@@ -172,7 +177,8 @@ func consume(t *testing.T, cfg inboxkafka.Config, h inbox.Handler) running {
 
 // effect writes a row that tells what was handled, and where.
 func (w world) effect(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
-	_, err := tx.ExecContext(ctx, w.sql("INSERT INTO effects (message_id, event_key, kafka_offset) VALUES (?, ?, ?)"), m.ID, m.Key, m.Position.Offset)
+	_, err := tx.ExecContext(ctx, w.sql("INSERT INTO effects (message_id, event_key, kafka_offset) VALUES (?, ?, ?)"),
+		m.ID, m.Key, m.Position.Offset)
 	return err
 }
 
@@ -194,7 +200,8 @@ func (w world) effects(t *testing.T) []string {
 // awaitEffects waits until n rows are there.
 func (w world) awaitEffects(t *testing.T, n int) []string {
 	t.Helper()
-	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM effects") >= n }, patience, 20*time.Millisecond, "%d effects", n)
+	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM effects") >= n }, patience,
+		20*time.Millisecond, "%d effects", n)
 	return w.effects(t)
 }
 

@@ -63,6 +63,7 @@ func (l *logged) having(message string) (found []line) {
 // awaits waits until a message was logged n times, and returns the n-th.
 func (l *logged) awaits(t *testing.T, message string, n int) line {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(l.having(message)) >= n }, patience, 10*time.Millisecond, "%d × %s", n, message)
+	require.Eventually(t, func() bool { return len(l.having(message)) >= n }, patience, 10*time.Millisecond, "%d × %s",
+		n, message)
 	return l.having(message)[n-1]
 }

@@ -1,9 +1,7 @@
 package inboxkafka
 
 import (
-	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -25,11 +23,15 @@ func (c *Consumer) messageOf(r *kgo.Record) (inbox.Message, error) {
 	at := inbox.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 	if err != nil {
 		if c.cfg.OnUndecodable == Halt {
-			return inbox.Message{}, fmt.Errorf("inboxkafka: the record at %s cannot be decoded: %w; with OnUndecodable Park it would be parked", at, err)
+			return inbox.Message{}, fmt.Errorf("inboxkafka: the record at %s cannot be decoded: %w; with OnUndecodable Park it "+
+				"would be parked", at, err)
 		}
-		if refused, none := c.decoded.refuse(r.Topic); none && c.cfg.UndecodableLimit > 0 && refused >= c.cfg.UndecodableLimit {
-			return inbox.Message{}, fmt.Errorf("inboxkafka: none of the first %d messages of topic %q could be decoded, the last at %s: %w; "+
-				"set Config.Decode to what reads this topic; those before this one are parked: then retry them with `relay inbox parked retry`, "+
+		if refused, none := c.decoded.failed(r.Topic); none && c.cfg.UndecodableLimit > 0 &&
+			refused >= c.cfg.UndecodableLimit {
+			return inbox.Message{}, fmt.Errorf("inboxkafka: none of the first %d messages of topic %q could be decoded, the "+
+				"last at %s: %w; "+
+				"set Config.Decode to what reads this topic; those before this one are parked: then retry them with `relay inbox "+
+				"parked retry`, "+
 				"or, if all of the topic is to be parked, set UndecodableLimit to -1", refused, r.Topic, at, err)
 		}
 		m = inbox.Message{ID: syntheticID(at), Headers: headersOf(r), Payload: r.Value, Err: err}
@@ -47,8 +49,8 @@ type decoded struct {
 	refused map[string]int // by topic; -1 from the first that could be decoded on
 }
 
-// refuse notes a message that cannot be decoded. none: nor could any before it, of which it is the nth.
-func (d *decoded) refuse(topic string) (n int, none bool) {
+// failed notes a message that cannot be decoded. none: nor could any before it, of which it is the nth.
+func (d *decoded) failed(topic string) (n int, none bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.refused[topic] < 0 {
@@ -103,32 +105,4 @@ func syntheticID(at inbox.Position) string {
 		id = at.String()
 	}
 	return id
-}
-
-// again is the handler of parked messages. One that could not be decoded is decoded now: the handler must not
-// get raw bytes for a payload. Its own id may have come by another record meanwhile.
-func (m *member) again(ctx context.Context, tx *sql.Tx, parked inbox.Message) error {
-	if parked.Position == nil || parked.ID != syntheticID(*parked.Position) {
-		return m.one(ctx, tx, parked)
-	}
-	r := &kgo.Record{Topic: parked.Position.Topic, Partition: parked.Position.Partition, Offset: parked.Position.Offset, Value: parked.Payload}
-	if parked.Key != "" {
-		r.Key = []byte(parked.Key)
-	}
-	for name, value := range parked.Headers {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
-	}
-	decoded, err := m.decode(r)
-	if err == nil {
-		err = checkMessage(decoded)
-	}
-	if err != nil {
-		return fmt.Errorf("it still cannot be decoded: %w", err)
-	}
-	decoded.Position, decoded.Topic, decoded.Key = parked.Position, parked.Topic, parked.Key
-	fresh, err := m.cfg.Inbox.Accept(ctx, tx, decoded)
-	if err != nil || !fresh {
-		return err
-	}
-	return m.one(ctx, tx, decoded)
 }

@@ -97,7 +97,10 @@ func TestHazardOffsetsWithoutIDsApplyARelaysDuplicateTwice(t *testing.T) {
 				cfg.ExactlyOnceTopics = cfg.Topics
 			}
 			r := consume(t, cfg, w.effect)
-			require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM effects WHERE message_id = 'end'") == 1 }, patience, 20e6)
+			require.Eventually(t, func() bool {
+				return w.count(
+					t, "SELECT count(*) FROM effects WHERE message_id = 'end'") == 1
+			}, patience, 20e6)
 			r.end(t)
 			require.Len(t, w.effects(t), c.applied)
 			if c.exactlyOnce {
@@ -109,7 +112,8 @@ func TestHazardOffsetsWithoutIDsApplyARelaysDuplicateTwice(t *testing.T) {
 
 func TestRecordsOfAbortedTransactionsAreNotSeen(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t), 1)
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.TransactionalID(w.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.TransactionalID(w.topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	defer client.Close()
 	for _, tx := range []struct {
@@ -183,7 +187,8 @@ func TestAPositionOutsideTheLogStopsRun(t *testing.T) {
 			w.awaitEffects(t, 1)
 			r.end(t)
 			w.produce(t, 0, "b", "c")
-			_, err := kadm.NewClient(w.producer).DeleteRecords(t.Context(), kadm.Offsets{w.topic: {0: kadm.Offset{Topic: w.topic, At: 2}}})
+			_, err := kadm.NewClient(w.producer).DeleteRecords(
+				t.Context(), kadm.Offsets{w.topic: {0: kadm.Offset{Topic: w.topic, At: 2}}})
 			require.NoError(t, err)
 
 			err = consume(t, w.config(t, mode), w.effect).wait(t)

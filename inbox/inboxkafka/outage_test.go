@@ -124,7 +124,8 @@ func TestOutagesAreRiddenOut(t *testing.T) {
 
 // A connection that is cut in the middle of a handler costs neither the message nor an attempt.
 func TestACutConnectionIsNotTheMessagesFault(t *testing.T) {
-	for flavor, open := range map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB} {
+	for flavor, open := range map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL,
+		dbtest.FlavorMariaDB: dbtest.MariaDB} {
 		t.Run(flavor, func(t *testing.T) {
 			for _, mode := range allModes {
 				t.Run(string(mode), func(t *testing.T) {
@@ -149,15 +150,18 @@ func (w world) cutConnections(t *testing.T) {
 	conn, err := w.DB.Conn(t.Context())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
-	// Connections at rest are the test's own as much as the consumer's: a query of the test must not find one that was cut.
+	// Connections at rest are the test's own as much as the consumer's: a query of the test must not find one that was
+	// cut.
 	w.DB.SetMaxIdleConns(0)
 	defer w.DB.SetMaxIdleConns(w.DB.Stats().MaxOpenConnections)
 	if w.Dialect == dialect.PostgreSQL {
-		_, err := conn.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		_, err := conn.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "+
+			"current_database() AND pid <> pg_backend_pid()")
 		require.NoError(t, err)
 		return
 	}
-	rows, err := conn.QueryContext(t.Context(), "SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()")
+	rows, err := conn.QueryContext(t.Context(),
+		"SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()")
 	require.NoError(t, err)
 	var others []int64
 	for rows.Next() {

@@ -2,13 +2,10 @@ package inboxkafka
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -31,18 +28,18 @@ type partition struct {
 	lanes  []*lane
 	work   sync.WaitGroup
 
-	mu        sync.Mutex
-	low       lowWater
-	committed position // what the group was told
-	topicID   string   // of the topic when the partition was assigned; "": the brokers give no ids
-	noted     bool     // the database keeps how far it has come
-	notedAt   int64    // what it was told last; 0: nothing. Under member.committing
-	doubted   bool     // a broker did not know the topic since
-	stale     bool     // the topic is another one now: nothing is committed. Under member.committing
-	records   int      // that wait
-	bytes     int64    // of those that wait or are in handlers; part of the member's budget
-	paused    bool
-	ending    bool // nothing new is begun
+	mu         sync.Mutex
+	low        lowWatermark
+	committed  position // what the group was told
+	topicID    string   // of the topic when the partition was assigned; "": the brokers give no ids
+	noted      bool     // the database keeps how far it has come
+	notedAt    int64    // what it was told last; 0: nothing. Under member.committing
+	unverified bool     // a broker did not know the topic since
+	recreated  bool     // the topic is another one now: nothing is committed. Under member.committing
+	records    int      // that wait
+	bytes      int64    // of those that wait or are in handlers; part of the member's budget
+	paused     bool
+	ending     bool // nothing new is begun
 }
 
 // lane is a queue of its partition, under its lock.
@@ -102,7 +99,7 @@ func (p *partition) add(records []*kgo.Record) {
 		l := p.laneOf(r)
 		l.queue = append(l.queue, waiting{r, ticket})
 		p.records++
-		p.take(cost(r))
+		p.charge(cost(r))
 	}
 	for _, l := range p.lanes {
 		l.wake.Signal()
@@ -110,8 +107,8 @@ func (p *partition) add(records []*kgo.Record) {
 	p.pause()
 }
 
-// take charges the member's budget; n below 0 gives back. p.mu is held.
-func (p *partition) take(n int64) {
+// charge charges the member's budget; n below 0 gives back. p.mu is held.
+func (p *partition) charge(n int64) {
 	p.bytes += n
 	p.m.budget.held.Add(n)
 }
@@ -161,213 +158,21 @@ func (p *partition) laneOf(r *kgo.Record) *lane {
 
 func (n partitionName) set() map[string][]int32 { return map[string][]int32{n.topic: {n.id}} }
 
-// run handles what comes into a lane until the partition ends.
-func (p *partition) run(l *lane) {
-	for {
-		batch := p.next(l)
-		if batch == nil {
-			return
-		}
-		if err := p.handle(l, batch); err != nil {
-			p.failed(err)
-			return
-		}
-		l.goexits = 0
-	}
-}
-
-// next waits for records of a lane and takes a transaction's worth; nil: the end.
-func (p *partition) next(l *lane) []waiting {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l.taken = nil
-	for len(l.queue) == 0 && !p.ending {
-		l.wake.Wait()
-	}
-	if p.ending {
-		return nil
-	}
-	n, bytes, most := 0, int64(0), p.m.maxBatch()
-	for n < len(l.queue) && n < most && (n == 0 || bytes+cost(l.queue[n].record) <= p.m.budget.limit/4) {
-		bytes += cost(l.queue[n].record)
-		n++
-	}
-	batch := slices.Clone(l.queue[:n])
-	l.taken = slices.Clone(batch) // handle sorts batch
-	clear(l.queue[:n])
-	l.queue = l.queue[n:]
-	p.records -= n
-	p.resume(false)
-	return batch
-}
-
-// handle brings a batch to its end: each of its messages is committed, or err says why
-// the partition cannot go on.
-func (p *partition) handle(l *lane, batch []waiting) error {
-	batch, markers := p.split(batch)
-	ms := make([]inbox.Message, 0, len(batch))
-	var undecodable error
-	for _, w := range batch {
-		m, err := p.m.messageOf(w.record)
-		if err != nil {
-			undecodable = err // what comes before it is handled first
-			break
-		}
-		ms = append(ms, m)
-	}
-	var err error
-	if p.m.cfg.Mode == PerMessage {
-		err = p.oneByOne(batch, ms)
-	} else if len(ms) > 0 {
-		err = p.together(l, batch, ms)
-	}
-	if err == nil && undecodable == nil {
-		err = p.skip(l, markers)
-	}
-	return errors.Join(err, undecodable)
-}
-
-func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
-	for i := range ms {
-		if p.breaker.turn(p.begins, 1) == 0 || p.isEnding() {
-			return nil
-		}
-		err := p.call(batch[i:i+1], ms[i:i+1], func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error) {
-			outcome, err := p.m.cfg.Inbox.Process(ctx, p.m.cfg.DB, ms[i], func(ctx context.Context, tx *sql.Tx) error {
-				return h(ctx, tx, ms[i:i+1])
-			})
-			return []inbox.Outcome{outcome}, err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error {
-	var opts []inbox.BatchOption
-	if p.claim != nil {
-		if err := p.checkAhead(ms[0].Position.Offset); err != nil {
-			return err
-		}
-		opts = append(opts, inbox.WithPartitionClaim(p.claim))
-		if p.m.withoutIDs(p.name.topic) {
-			opts = append(opts, inbox.WithoutIDs())
-		}
-	}
-	if l.name != "" {
-		opts = append(opts, inbox.WithStream(l.name))
-	}
-	for len(ms) > 0 {
-		n := p.breaker.turn(p.begins, len(ms))
-		if n == 0 {
-			return nil
-		}
-		done := 0
-		err := p.call(batch[:n], ms[:n], func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error) {
-			outcomes, err := p.m.cfg.Inbox.ProcessBatch(ctx, p.m.cfg.DB, ms[:n], h, opts...)
-			for done < n && outcomes[done] != inbox.Failed {
-				done++
-			}
-			return outcomes, err
-		})
-		if err != nil {
-			return err
-		}
-		batch, ms = batch[done:], ms[done:]
-	}
-	return nil
-}
-
-// call has messages processed. It returns nil also if the breaker ended the call: those whose outcome is Failed are
-// still to be handled then.
-func (p *partition) call(batch []waiting, ms []inbox.Message,
-	process func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error),
-) error {
-	ctx, cancel := context.WithCancel(p.ctx)
-	defer cancel()
-	t := &trial{m: p.m, breaker: p.breaker, cancel: cancel, ran: make(map[string]bool)}
-	outcomes, err := process(ctx, t.handle)
-	t.end(ms, outcomes)
-	p.finished(batch, ms, outcomes)
-	if t.stopped && p.ctx.Err() == nil {
-		return nil
-	}
-	return err
-}
-
-// finished notes which messages of a batch have ended, and has their offsets committed.
-func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inbox.Outcome) {
-	if p.m.cfg.OnOutcome != nil {
-		for i, o := range outcomes {
-			if o != inbox.Failed { // that one has not come to an end
-				p.m.cfg.OnOutcome(ms[i], o)
-			}
-		}
-	}
-	p.m.tried(outcomes)
-	p.mu.Lock()
-	for i, o := range outcomes {
-		if o != inbox.Failed {
-			p.done(batch[i])
-		}
-	}
-	p.resume(false)
-	p.mu.Unlock()
-	p.m.freed()
-	p.m.wakeCommitter()
-}
-
 // drop gives back what was in handlers and was rolled back.
 func (p *partition) drop() {
 	p.mu.Lock()
 	left := p.bytes
-	p.take(-left)
+	p.charge(-left)
 	p.mu.Unlock()
 	if left > 0 {
-		p.m.freed()
+		p.m.memoryFreed()
 	}
-}
-
-// done notes that a message has come to its end. p.mu is held.
-func (p *partition) done(w waiting) {
-	p.low.finish(w.ticket)
-	p.take(-cost(w.record))
 }
 
 func (p *partition) isEnding() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ending
-}
-
-// failed ends the partition's work. Another member that has taken the partition over is
-// no error: the group is about to say so.
-func (p *partition) failed(err error) {
-	p.end()
-	switch {
-	case p.ctx.Err() != nil: // cancelled, and rolled back
-	case errors.Is(err, inbox.ErrFenced):
-		p.m.log.Info("inboxkafka: another member has taken the partition", "topic", p.name.topic, "partition", p.name.id, "error", err)
-		p.m.background.Go(p.takeBack)
-	default:
-		// Of a partition that was finishing beside Run's end, too.
-		p.m.failed(fmt.Errorf("inboxkafka: topic %q, partition %d: %w", p.name.topic, p.name.id, err))
-	}
-}
-
-// takeBack joins the group anew if a partition that was lost in the database is still
-// ours by the group. A member that was declared dead may have claimed the partition late,
-// between its assignment and ours: nobody else would read on.
-func (p *partition) takeBack() {
-	select {
-	case <-p.m.ctx.Done():
-	case <-time.After(2 * p.m.cfg.Grace):
-		if p.m.partition(p.name) == p {
-			p.m.fail(errRejoin)
-		}
-	}
 }
 
 // end lets the lanes finish what they are at, and begin nothing more.
@@ -378,7 +183,7 @@ func (p *partition) end() {
 	p.finish()
 	for _, l := range p.lanes {
 		for _, w := range l.queue {
-			p.take(-cost(w.record))
+			p.charge(-cost(w.record))
 		}
 		l.queue = nil
 		l.wake.Signal()

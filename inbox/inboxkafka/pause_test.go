@@ -52,7 +52,8 @@ func (w world) fill(t *testing.T, partition int32, prefix string, batches int) {
 
 func inSmallFetches(cfg *inboxkafka.Config) *polled {
 	counts := &polled{by: make(map[int32]int)}
-	cfg.Options = append(cfg.Options, kgo.FetchMaxPartitionBytes(12<<10), kgo.WithHooks(counts), kgo.HeartbeatInterval(200*time.Millisecond))
+	cfg.Options = append(cfg.Options, kgo.FetchMaxPartitionBytes(12<<10), kgo.WithHooks(counts),
+		kgo.HeartbeatInterval(200*time.Millisecond))
 	return counts
 }
 
@@ -82,7 +83,10 @@ func TestASlowPartitionIsPausedAndTheOtherFlows(t *testing.T) {
 					}
 					return w.effect(ctx, tx, m)
 				})
-				require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM effects WHERE message_id LIKE 'fast%'") == 150 }, patience, 20*time.Millisecond)
+				require.Eventually(t, func() bool {
+					return w.count(
+						t, "SELECT count(*) FROM effects WHERE message_id LIKE 'fast%'") == 150
+				}, patience, 20*time.Millisecond)
 				// The batch in the handler, the buffer, what came with the poll that filled it, and one
 				// that was fetched beside it.
 				require.LessOrEqual(t, counts.of(0), 10+20+10+10, mode)

@@ -90,7 +90,8 @@ func (w world) hugeFor(t *testing.T) []byte {
 	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE documents (body "+column+")")
 	require.NoError(t, err)
 	limit, admin := fmt.Sprint(32<<20), kadm.NewClient(w.producer)
-	answers, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, w.topic)
+	answers, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}},
+		w.topic)
 	require.NoError(t, err)
 	require.NoError(t, answers[0].Err)
 	return bytes.Repeat([]byte("x"), size)
@@ -111,13 +112,15 @@ func TestPoisonIsParkedWithAReadableReasonAndTheRestFlows(t *testing.T) {
 		w.killVictims(t, mode, 1, 12)
 		require.Equal(t, []string{"a", "b", "c", "d", "e", "f", "g"}, w.effects(t))
 
-		tooMuch := map[dialect.Dialect]string{dialect.PostgreSQL: "violates check constraint", dialect.MySQL: "max_allowed_packet"}[w.Dialect]
+		tooMuch := map[dialect.Dialect]string{dialect.PostgreSQL: "violates check constraint",
+			dialect.MySQL: "max_allowed_packet"}[w.Dialect]
 		reasons := map[string][]string{
 			"panics":         {"the handler panicked: a handler's mistake"},
 			"fails":          {"a handler's error"},
 			"kills":          {"the process ended in the middle of the handler, in 2 attempts of 2"},
 			w.topic + "/0@5": {"the record has no message id", "HeaderID"},
-			"huge":           {tooMuch, fmt.Sprintf("payload of %d bytes was too large to be parked with it, and is at %s/0@7", len(huge.Value), w.topic)},
+			"huge": {tooMuch, fmt.Sprintf("payload of %d bytes was too large to be parked with it, and is at "+
+				"%s/0@7", len(huge.Value), w.topic)},
 		}
 		parked := w.relayParkedList(t)
 		require.Len(t, parked, len(reasons))
@@ -147,7 +150,8 @@ type parkedMessage struct {
 func (w world) relay(t *testing.T, args ...string) []byte {
 	t.Helper()
 	var out, failure bytes.Buffer
-	code := cli.Main(cli.Env{Args: append(args, "--database-url", w.URL), Environ: os.Environ(), Stdout: &out, Stderr: &failure})
+	code := cli.Main(cli.Env{Args: append(args, "--database-url", w.URL), Environ: os.Environ(), Stdout: &out,
+		Stderr: &failure})
 	require.Zero(t, code, "relay %s: %s", strings.Join(args, " "), &failure)
 	return out.Bytes()
 }
@@ -179,7 +183,8 @@ func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes, records in
 	deaths := 0
 	for {
 		victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictim$", "-test.v")
-		victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+string(mode), fmt.Sprint(victimLanes, "=", lanes), fmt.Sprint(victimRecords, "=", records))
+		victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+string(mode),
+			fmt.Sprint(victimLanes, "=", lanes), fmt.Sprint(victimRecords, "=", records))
 		out, err := victim.CombinedOutput()
 		if err == nil {
 			break
@@ -198,6 +203,7 @@ func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes, records in
 		want = []int{2, 3} // its lane may have it alone
 	}
 	require.Contains(t, want, deaths)
-	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND attempts = 2 AND error LIKE '%the process ended in the middle of the handler%'"))
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND attempts = 2 AND error "+
+		"LIKE '%the process ended in the middle of the handler%'"))
 	require.Zero(t, w.count(t, "SELECT count(*) FROM inbox_attempts WHERE message_id NOT LIKE 'postroom batch of %'"))
 }

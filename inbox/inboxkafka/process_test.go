@@ -87,7 +87,8 @@ type process struct {
 func (w world) startMember(t *testing.T, mode inboxkafka.Mode, env ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(os.Args[0], "-test.run=^TestMember$", "-test.v"), done: make(chan struct{})}
-	p.cmd.Env = append(append(os.Environ(), memberDatabase+"="+w.URL, memberTopic+"="+w.topic, memberMode+"="+string(mode)), env...)
+	p.cmd.Env = append(append(os.Environ(), memberDatabase+"="+w.URL, memberTopic+"="+w.topic,
+		memberMode+"="+string(mode)), env...)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	p.cmd.Stderr = p.cmd.Stdout

@@ -19,7 +19,8 @@ import (
 func TestRunPrunesWhatTheGroupWillNotReadAgain(t *testing.T) {
 	w := newWorld(t, dbtest.PostgreSQL(t), 2)
 	seen := func(partition int32, offset int64, id string) {
-		_, err := w.DB.ExecContext(t.Context(), `INSERT INTO inbox_events (consumer, message_id, kafka_topic, kafka_partition, kafka_offset, processed_at)
+		_, err := w.DB.ExecContext(t.Context(), `
+			INSERT INTO inbox_events (consumer, message_id, kafka_topic, kafka_partition, kafka_offset, processed_at)
 			VALUES ('billing', $1, $2, $3, $4, now() - interval '10 days')`, id, w.topic, partition, offset)
 		require.NoError(t, err)
 	}
@@ -27,7 +28,8 @@ func TestRunPrunesWhatTheGroupWillNotReadAgain(t *testing.T) {
 	seen(0, 9, "far below")
 	seen(0, 10, "within the margin")
 	seen(1, 9, "the group has committed nothing here")
-	_, err := w.DB.ExecContext(t.Context(), "INSERT INTO inbox_events (consumer, message_id, processed_at) VALUES ('other', 'of another consumer', now() - interval '10 days')")
+	_, err := w.DB.ExecContext(t.Context(), "INSERT INTO inbox_events (consumer, message_id, processed_at) VALUES "+
+		"('other', 'of another consumer', now() - interval '10 days')")
 	require.NoError(t, err)
 
 	cfg := w.config(t, inboxkafka.Batch)

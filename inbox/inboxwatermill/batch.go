@@ -98,13 +98,15 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 // Options are Middleware's; the topic, unless WithTopic says otherwise, is the one given
 // here. Give watermillkafka.PositionIn(topic) to WithPosition: without a router no context
 // tells the topic. Several on one queue need a BatchConfig.Worker each.
-func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subscriber, topic string, h BatchHandlerFunc, config BatchConfig, opts ...Option) error {
+func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subscriber, topic string,
+	h BatchHandlerFunc, config BatchConfig, opts ...Option) error {
 	config, err := config.withDefaults()
 	if err != nil {
 		return fmt.Errorf("inboxwatermill: %w", err)
 	}
 	named := WithTopic(func(*message.Message) string { return topic })
-	b := &batches{lane: topic + " lane " + config.Worker, ib: ib, db: db, handler: h, config: config, cfg: newConfig(append([]Option{named}, opts...))}
+	b := &batches{lane: topic + " lane " + config.Worker, ib: ib, db: db, handler: h, config: config,
+		cfg: newConfig(append([]Option{named}, opts...))}
 	in := make(chan *message.Message)
 	// The forwarders end with this context; what they hold then goes back.
 	ctx, cancel := context.WithCancel(ctx)
@@ -244,7 +246,8 @@ func (b *batches) oneByOne(ctx context.Context, batch []*message.Message) (err e
 
 // refuse returns a message that cannot be handled after a while, in which others are handled.
 func (b *batches) refuse(ctx context.Context, msg *message.Message, err error) {
-	b.config.Logger.Error("inboxwatermill: a message cannot be handled, and goes back to the broker", "consumer", b.ib.Consumer(),
+	b.config.Logger.Error("inboxwatermill: a message cannot be handled, and goes back to the broker", "consumer",
+		b.ib.Consumer(),
 		"lane", b.lane, "message_id", msg.UUID, "pause", b.config.NackDelay, "error", err)
 	b.refused.Go(func() {
 		pause := time.NewTimer(b.config.NackDelay)

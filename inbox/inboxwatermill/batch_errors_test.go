@@ -58,13 +58,14 @@ func TestWhatNoMessageGetsPastEndsRunBatch(t *testing.T) {
 			require.ErrorIs(t, err, inbox.ErrHandlerEndedTx)
 			require.Equal(t, 1, runs)
 		}},
-		{"it fails for good, and the policy is Halt", true, []inbox.Option{inbox.WithOnFailure(inbox.Halt)}, func(context.Context, []*message.Message) error {
-			return errHandler
-		}, func(t *testing.T, err error) {
-			var attempts *inbox.AttemptsError
-			require.ErrorAs(t, err, &attempts)
-			require.Equal(t, "m0", attempts.MessageID)
-		}},
+		{"it fails for good, and the policy is Halt", true, []inbox.Option{inbox.WithOnFailure(inbox.Halt)},
+			func(context.Context, []*message.Message) error {
+				return errHandler
+			}, func(t *testing.T, err error) {
+				var attempts *inbox.AttemptsError
+				require.ErrorAs(t, err, &attempts)
+				require.Equal(t, "m0", attempts.MessageID)
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			db := dbtest.SQLite(t)
@@ -72,13 +73,15 @@ func TestWhatNoMessageGetsPastEndsRunBatch(t *testing.T) {
 				db = dbtest.Migrate(t, db)
 			}
 			db, _ = database(t, db)
-			ib, err := inbox.New(db.Dialect, "billing", append(c.opts, inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(slog.DiscardHandler)))...)
+			ib, err := inbox.New(db.Dialect, "billing",
+				append(c.opts, inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(slog.DiscardHandler)))...)
 			require.NoError(t, err)
 			batch, failed := numbered(5), 0
-			err = inboxwatermill.RunBatch(t.Context(), ib, db.DB, batch, "orders", c.handle, quiet, inboxwatermill.OnOutcome(func(_ *message.Message, _ inbox.Outcome, err error) {
-				require.Error(t, err)
-				failed++
-			}))
+			err = inboxwatermill.RunBatch(t.Context(), ib, db.DB, batch, "orders", c.handle, quiet,
+				inboxwatermill.OnOutcome(func(_ *message.Message, _ inbox.Outcome, err error) {
+					require.Error(t, err)
+					failed++
+				}))
 			require.ErrorContains(t, err, `inboxwatermill: consume "orders"`)
 			c.check(t, err)
 			require.Equal(t, 1, failed)
@@ -144,19 +147,21 @@ func TestAMessageThatCannotBeHandledIsReturnedAfterAPause(t *testing.T) {
 // And after an error what is left of its batch is not handled before it.
 func TestWhatFollowsInABatchIsNotHandledAfterAnError(t *testing.T) {
 	db, _ := onSQLite(t)
-	ib, err := inbox.New(inbox.SQLite, "billing", inbox.WithOnFailure(inbox.Halt), inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(slog.DiscardHandler)))
+	ib, err := inbox.New(inbox.SQLite, "billing", inbox.WithOnFailure(inbox.Halt), inbox.WithMaxAttempts(1),
+		inbox.WithLogger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	batch := numbered(4)
 	batch[1].UUID = ""
 	config := quiet
 	config.Wait = time.Second // until all of them are there
 	config.Size = 3
-	err = inboxwatermill.RunBatch(t.Context(), ib, db, batch, "orders", func(ctx context.Context, msgs []*message.Message) error {
-		if msgs[0].UUID == "m2" {
-			return errHandler
-		}
-		return leaveEffects(ctx, msgs)
-	}, config)
+	err = inboxwatermill.RunBatch(t.Context(), ib, db, batch, "orders",
+		func(ctx context.Context, msgs []*message.Message) error {
+			if msgs[0].UUID == "m2" {
+				return errHandler
+			}
+			return leaveEffects(ctx, msgs)
+		}, config)
 	require.ErrorIs(t, err, errHandler)
 	require.Equal(t, 1, effects(t, db), "that of the first message")
 	for _, msg := range batch[1:] {
@@ -195,7 +200,8 @@ func TestAMessageWhoseIDCannotBeUsedIsParkedUnderItsPlace(t *testing.T) {
 	require.Equal(t, want, parked())
 	require.Equal(t, 1, effects(t, db.DB))
 
-	h := inboxwatermill.Middleware(ib, db.DB, position, inboxwatermill.WithTopic(func(*message.Message) string { return "orders" }))
+	h := inboxwatermill.Middleware(ib, db.DB, position,
+		inboxwatermill.WithTopic(func(*message.Message) string { return "orders" }))
 	_, err := h(func(*message.Message) ([]*message.Message, error) {
 		t.Error("it must not run")
 		return nil, nil
@@ -205,6 +211,7 @@ func TestAMessageWhoseIDCannotBeUsedIsParkedUnderItsPlace(t *testing.T) {
 
 	halt, err := inbox.New(db.Dialect, "halt", inbox.WithOnFailure(inbox.Halt))
 	require.NoError(t, err)
-	err = inboxwatermill.RunBatch(t.Context(), halt, db.DB, listed{batch[0].Copy()}, "orders", leaveEffects, quiet, position)
+	err = inboxwatermill.RunBatch(t.Context(), halt, db.DB, listed{batch[0].Copy()}, "orders", leaveEffects, quiet,
+		position)
 	require.ErrorIs(t, err, inbox.ErrNoID, "with Halt it stops the consumer")
 }

@@ -158,7 +158,8 @@ func leaveOwnEffect(msg *message.Message) error {
 func requireEachOnce(t *testing.T, db dbtest.Database, messages int) {
 	t.Helper()
 	var rows, ids int
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*), count(DISTINCT message_id) FROM effects").Scan(&rows, &ids))
+	require.NoError(t, db.DB.QueryRowContext(t.Context(),
+		"SELECT count(*), count(DISTINCT message_id) FROM effects").Scan(&rows, &ids))
 	require.Equal(t, []int{messages, messages}, []int{rows, ids})
 }
 
@@ -193,7 +194,8 @@ func TestCompetingConsumersApplyEachMessageOnce(t *testing.T) {
 		seen.waitForAcks(t, 2*messages)
 		requireEachOnce(t, db, messages)
 		require.Equal(t, messages, seen.count(inbox.Applied))
-		require.GreaterOrEqual(t, seen.count(inbox.Duplicate), messages+messages/3, "copies, and those whose acknowledgement was lost")
+		require.GreaterOrEqual(t, seen.count(inbox.Duplicate), messages+messages/3,
+			"copies, and those whose acknowledgement was lost")
 	})
 }
 
@@ -223,18 +225,19 @@ func crashAfterThreeCommits(b broker, databaseURL string) error {
 	}
 	var mu sync.Mutex
 	commits := 0
-	router.AddConsumerHandler("billing", b.topic, subscriber, leaveOwnEffect).AddMiddleware(inboxwatermill.Middleware(ib, target.DB,
-		inboxwatermill.OnOutcome(func(*message.Message, inbox.Outcome, error) {
-			mu.Lock() // and never unlocked by the third: no other is acknowledged behind it
-			if commits++; commits < 3 {
-				mu.Unlock()
-				return
-			}
-			if self, err := os.FindProcess(os.Getpid()); err == nil {
-				_ = self.Kill()
-			}
-			select {}
-		})))
+	router.AddConsumerHandler("billing", b.topic, subscriber, leaveOwnEffect).AddMiddleware(
+		inboxwatermill.Middleware(ib, target.DB,
+			inboxwatermill.OnOutcome(func(*message.Message, inbox.Outcome, error) {
+				mu.Lock() // and never unlocked by the third: no other is acknowledged behind it
+				if commits++; commits < 3 {
+					mu.Unlock()
+					return
+				}
+				if self, err := os.FindProcess(os.Getpid()); err == nil {
+					_ = self.Kill()
+				}
+				select {}
+			})))
 	return router.Run(context.Background())
 }
 

@@ -75,10 +75,11 @@ func TestTheHandlerRunsOnceInATransaction(t *testing.T) {
 		produced := message.NewMessage(watermill.NewUUID(), nil)
 		var outcomes []inbox.Outcome
 		runs := 0
-		h := inboxwatermill.Middleware(ib, db.DB, inboxwatermill.OnOutcome(func(_ *message.Message, outcome inbox.Outcome, err error) {
-			require.NoError(t, err)
-			outcomes = append(outcomes, outcome)
-		}))(func(msg *message.Message) ([]*message.Message, error) {
+		h := inboxwatermill.Middleware(ib, db.DB, inboxwatermill.OnOutcome(
+			func(_ *message.Message, outcome inbox.Outcome, err error) {
+				require.NoError(t, err)
+				outcomes = append(outcomes, outcome)
+			}))(func(msg *message.Message) ([]*message.Message, error) {
 			runs++
 			return message.Messages{produced}, leaveEffect(msg)
 		})
@@ -141,7 +142,8 @@ func TestTheMessageHasItsOwnContextAgainAfterwards(t *testing.T) {
 }
 
 func TestWithoutTheMiddlewareMustTxSaysWhatIsMissing(t *testing.T) {
-	require.PanicsWithValue(t, "inboxwatermill: no transaction in the context: add inboxwatermill.Middleware to the router or the handler, and use the context of the message",
+	require.PanicsWithValue(t, "inboxwatermill: no transaction in the context: add inboxwatermill.Middleware to the "+
+		"router or the handler, and use the context of the message",
 		func() { inboxwatermill.MustTx(t.Context()) })
 	db, _ := onSQLite(t)
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -175,7 +177,9 @@ func TestTheIDAndThePositionComeFromTheOptions(t *testing.T) {
 		require.ErrorIs(t, deliver("", ""), inbox.ErrNoID)
 
 		var n int
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM inbox_events WHERE kafka_topic = 'orders' AND kafka_partition = 3 AND kafka_offset = 7").Scan(&n))
+		require.NoError(t, db.DB.QueryRowContext(t.Context(),
+			"SELECT count(*) FROM inbox_events WHERE kafka_topic = 'orders' AND kafka_partition = 3 AND kafka_offset = "+
+				"7").Scan(&n))
 		require.Equal(t, 2, n)
 	})
 }

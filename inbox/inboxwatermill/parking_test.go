@@ -46,14 +46,16 @@ func replaying(t *testing.T, ib *inbox.Inbox, db dbtest.Database, h message.NoPu
 
 func parkedOf(t *testing.T, db dbtest.Database) []dialect.InboxParkedEntry {
 	t.Helper()
-	entries, _, err := dialect.ListInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect}, dialect.InboxParkedFilter{}, 100)
+	entries, _, err := dialect.ListInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect},
+		dialect.InboxParkedFilter{}, 100)
 	require.NoError(t, err)
 	return entries
 }
 
 func askFor(t *testing.T, db dbtest.Database, state string) {
 	t.Helper()
-	_, err := dialect.AskInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect}, dialect.InboxParkedAsk{State: state, Reason: "a test"})
+	_, err := dialect.AskInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect},
+		dialect.InboxParkedAsk{State: state, Reason: "a test"})
 	require.NoError(t, err)
 }
 
@@ -69,7 +71,8 @@ func TestAPoisonMessageIsParkedWhileTheRestFlowAndRunsWhenAnOperatorAsks(t *test
 		seen := newTally()
 		router := newRouter(t)
 		router.AddConsumerHandler("billing", b.topic, b.subscribe(t), poisoned).AddMiddleware(seen.losingAcks(0),
-			inboxwatermill.Middleware(ib, db.DB, inboxwatermill.WithPosition(watermillkafka.Position), inboxwatermill.OnOutcome(seen.outcome)))
+			inboxwatermill.Middleware(ib, db.DB, inboxwatermill.WithPosition(watermillkafka.Position),
+				inboxwatermill.OnOutcome(seen.outcome)))
 		start(t, router)
 		seen.waitForAcks(t, messages)
 		requireEachOnce(t, db, messages-1)
@@ -77,7 +80,8 @@ func TestAPoisonMessageIsParkedWhileTheRestFlowAndRunsWhenAnOperatorAsks(t *test
 		parked := parkedOf(t, db)
 		require.Len(t, parked, 1)
 		e := parked[0]
-		require.Equal(t, []string{poison.UUID, b.topic, "order.placed", "failed"}, []string{e.MessageID, e.Topic, e.Type, e.State})
+		require.Equal(t, []string{poison.UUID, b.topic, "order.placed", "failed"},
+			[]string{e.MessageID, e.Topic, e.Type, e.State})
 		require.Contains(t, e.Error, errHandler.Error())
 		require.Equal(t, 2, e.Attempts)
 		require.Equal(t, b.kind == "kafka", e.Position != nil)
@@ -135,7 +139,8 @@ func TestMessagesOfAParkedOnesKeyFollowItInOrder(t *testing.T) {
 }
 
 // batching runs RunBatch until the test ends, and returns what it saw.
-func batching(t *testing.T, b broker, db dbtest.Database, ib *inbox.Inbox, sub message.Subscriber, config inboxwatermill.BatchConfig, seen *tally) func() (largest int) {
+func batching(t *testing.T, b broker, db dbtest.Database, ib *inbox.Inbox, sub message.Subscriber,
+	config inboxwatermill.BatchConfig, seen *tally) func() (largest int) {
 	t.Helper()
 	var mu sync.Mutex
 	largest := 0
@@ -153,7 +158,8 @@ func batching(t *testing.T, b broker, db dbtest.Database, ib *inbox.Inbox, sub m
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		err := inboxwatermill.RunBatch(ctx, ib, db.DB, sub, b.topic, handle, config, inboxwatermill.WithPosition(watermillkafka.PositionIn(b.topic)),
+		err := inboxwatermill.RunBatch(ctx, ib, db.DB, sub, b.topic, handle, config,
+			inboxwatermill.WithPosition(watermillkafka.PositionIn(b.topic)),
 			inboxwatermill.OnOutcome(func(msg *message.Message, outcome inbox.Outcome, err error) {
 				seen.outcome(msg, outcome, err)
 				if outcome != inbox.Failed {
@@ -218,7 +224,8 @@ func TestOneSubscriptionOfRabbitMQHoldsOneMessageWhateverThePrefetch(t *testing.
 func TestABatchOptionThatMakesNoSenseIsRefused(t *testing.T) {
 	db, ib := onSQLite(t)
 	for want, config := range map[string]inboxwatermill.BatchConfig{
-		"Size is -1": {Size: -1}, "Wait is -1ns": {Wait: -1}, "Subscriptions is -1": {Subscriptions: -1}, "Size is 10001": {Size: inbox.MaxBatch + 1},
+		"Size is -1": {Size: -1}, "Wait is -1ns": {Wait: -1}, "Subscriptions is -1": {Subscriptions: -1},
+		"Size is 10001": {Size: inbox.MaxBatch + 1},
 	} {
 		require.ErrorContains(t, inboxwatermill.RunBatch(t.Context(), ib, db, nil, "orders", nil, config), want)
 	}
@@ -260,7 +267,8 @@ func TestAMessageWithoutAnIDKeepsNoOtherOfItsBatchFromBeingHandled(t *testing.T)
 	<-batch[0].Acked()
 	<-batch[1].Nacked()
 	<-batch[2].Acked()
-	require.ErrorContains(t, inboxwatermill.RunBatch(t.Context(), ib, db, silent{}, "orders", handle, inboxwatermill.BatchConfig{}), "no such queue")
+	require.ErrorContains(t, inboxwatermill.RunBatch(
+		t.Context(), ib, db, silent{}, "orders", handle, inboxwatermill.BatchConfig{}), "no such queue")
 }
 
 // Competing consumers: what one left unfinished is no reason for the other to run messages one
@@ -269,19 +277,21 @@ func TestConsumersThatCompeteHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 	db, ib := onSQLite(t)
 	died := make(chan struct{})
 	run := func(lane string, sub message.Subscriber, handle inboxwatermill.BatchHandlerFunc) {
-		err := inboxwatermill.RunBatch(context.WithoutCancel(t.Context()), ib, db, sub, "orders", handle, inboxwatermill.BatchConfig{Worker: lane})
+		err := inboxwatermill.RunBatch(context.WithoutCancel(t.Context()), ib, db, sub, "orders", handle,
+			inboxwatermill.BatchConfig{Worker: lane})
 		require.NoError(t, err)
 	}
 	go func() {
 		defer close(died)
 		first := true
-		run("a", listed{message.NewMessage("m0", nil), message.NewMessage("m1", nil), message.NewMessage("m2", nil)}, func(context.Context, []*message.Message) error {
-			if !first {
-				runtime.Goexit()
-			}
-			first = false
-			return nil
-		})
+		run("a", listed{message.NewMessage("m0", nil), message.NewMessage("m1", nil), message.NewMessage("m2", nil)},
+			func(context.Context, []*message.Message) error {
+				if !first {
+					runtime.Goexit()
+				}
+				first = false
+				return nil
+			})
 	}()
 	<-died
 	sizes := func(lane string, ids ...string) (sizes []int) {
@@ -295,6 +305,7 @@ func TestConsumersThatCompeteHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 		})
 		return sizes
 	}
-	require.Equal(t, []int{1, 2}, sizes("b", "m3", "m4", "m5"), "the first alone: does the handler leave the transaction alone?")
+	require.Equal(t, []int{1, 2}, sizes("b", "m3", "m4", "m5"),
+		"the first alone: does the handler leave the transaction alone?")
 	require.Equal(t, []int{1, 1, 1}, sizes("a", "m1", "m2", "m6"), "the last is what is left of the batch")
 }

@@ -47,7 +47,8 @@ func WithReplayLogger(log *slog.Logger) ReplayOption { return func(c *replayConf
 // is no publisher here.
 //
 // An error of the database is logged and does not end Replay.
-func Replay(ctx context.Context, ib *inbox.Inbox, db *sql.DB, h message.NoPublishHandlerFunc, opts ...ReplayOption) error {
+func Replay(ctx context.Context, ib *inbox.Inbox, db *sql.DB, h message.NoPublishHandlerFunc,
+	opts ...ReplayOption) error {
 	cfg := replayConfig{every: DefaultReplayEvery, log: slog.Default()}
 	for _, opt := range opts {
 		opt(&cfg)
@@ -61,7 +62,8 @@ func Replay(ctx context.Context, ib *inbox.Inbox, db *sql.DB, h message.NoPublis
 	defer tick.Stop()
 	for {
 		if _, err := ib.Replay(ctx, db, handler); err != nil && ctx.Err() == nil {
-			cfg.log.Warn("inbox: could not look for parked messages to be retried, trying again", "consumer", ib.Consumer(), "error", err)
+			cfg.log.Warn("inbox: could not look for parked messages to be retried, trying again", "consumer", ib.Consumer(),
+				"error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -61,7 +61,9 @@ func TestARouterRedeliversUntilTheMessageIsApplied(t *testing.T) {
 			return errHandler
 		}
 		return nil
-	}).AddMiddleware(inboxwatermill.Middleware(ib, db, inboxwatermill.WithTopic(func(*message.Message) string { return "" }), // not parked
+		// not parked
+	}).AddMiddleware(inboxwatermill.Middleware(ib, db,
+		inboxwatermill.WithTopic(func(*message.Message) string { return "" }),
 		inboxwatermill.OnOutcome(func(_ *message.Message, outcome inbox.Outcome, _ error) {
 			if outcome == inbox.Applied {
 				close(applied)
@@ -82,21 +84,26 @@ func TestCQRSHandlersFindTheTransactionInTheirContext(t *testing.T) {
 	defer pubsub.Close()
 	router := newRouter(t)
 	outcomes := make(chan inbox.Outcome, 10)
-	router.AddMiddleware(inboxwatermill.Middleware(ib, db, inboxwatermill.OnOutcome(func(_ *message.Message, outcome inbox.Outcome, err error) {
-		outcomes <- outcome
-	})))
+	router.AddMiddleware(inboxwatermill.Middleware(
+		ib, db, inboxwatermill.OnOutcome(func(_ *message.Message, outcome inbox.Outcome, err error) {
+			outcomes <- outcome
+		})))
 	processor, err := cqrs.NewEventProcessorWithConfig(router, cqrs.EventProcessorConfig{
-		GenerateSubscribeTopic: func(cqrs.EventProcessorGenerateSubscribeTopicParams) (string, error) { return "events", nil },
+		GenerateSubscribeTopic: func(cqrs.EventProcessorGenerateSubscribeTopicParams) (
+			string, error) {
+			return "events", nil
+		},
 		SubscriberConstructor: func(cqrs.EventProcessorSubscriberConstructorParams) (message.Subscriber, error) {
 			return pubsub, nil
 		},
 		Marshaler: cqrs.JSONMarshaler{},
 	})
 	require.NoError(t, err)
-	require.NoError(t, processor.AddHandlers(cqrs.NewEventHandler("billing", func(ctx context.Context, event *orderPlaced) error {
-		_, err := inboxwatermill.MustTx(ctx).ExecContext(ctx, "INSERT INTO effects VALUES (?)", event.ID)
-		return err
-	})))
+	require.NoError(t, processor.AddHandlers(cqrs.NewEventHandler(
+		"billing", func(ctx context.Context, event *orderPlaced) error {
+			_, err := inboxwatermill.MustTx(ctx).ExecContext(ctx, "INSERT INTO effects VALUES (?)", event.ID)
+			return err
+		})))
 	start(t, router)
 
 	msg, err := cqrs.JSONMarshaler{}.Marshal(orderPlaced{ID: "order 1"})
@@ -116,7 +123,8 @@ func TestMessagesOfAStockWatermillKafkaPublisherTakeEffectOnce(t *testing.T) {
 	full, ib := database(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
 	db := full.DB
 
-	publisher, err := kafka.NewPublisher(kafka.PublisherConfig{Brokers: brokers, Marshaler: kafka.DefaultMarshaler{}}, watermill.NopLogger{})
+	publisher, err := kafka.NewPublisher(kafka.PublisherConfig{Brokers: brokers, Marshaler: kafka.DefaultMarshaler{}},
+		watermill.NopLogger{})
 	require.NoError(t, err)
 	defer publisher.Close()
 	config := kafka.DefaultSaramaSubscriberConfig()
@@ -150,7 +158,8 @@ func TestMessagesOfAStockWatermillKafkaPublisherTakeEffectOnce(t *testing.T) {
 func requirePositions(t *testing.T, db *sql.DB, topic string, messages int) {
 	t.Helper()
 	var rows, positions int
-	query := "SELECT count(*), count(DISTINCT (kafka_partition, kafka_offset)) FROM inbox_events WHERE kafka_topic = $1 AND kafka_offset >= 0"
+	query := "SELECT count(*), count(DISTINCT (kafka_partition, kafka_offset)) FROM inbox_events WHERE kafka_topic = $1 " +
+		"AND kafka_offset >= 0"
 	require.NoError(t, db.QueryRowContext(t.Context(), query, topic).Scan(&rows, &positions))
 	require.Equal(t, messages, rows)
 	require.Equal(t, messages, positions)

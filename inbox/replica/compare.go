@@ -122,7 +122,8 @@ func (c Comparison) check() error {
 	}
 	for _, name := range names {
 		if !dialect.ValidIdentifier(name) {
-			return fmt.Errorf("compare: %w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig, name)
+			return fmt.Errorf("compare: %w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig,
+				name)
 		}
 	}
 	return nil
@@ -147,14 +148,16 @@ func merged(a, b kind) kind {
 }
 
 func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
-	all, err := columnsOf(ctx, c.Source, c.SourceDialect, dialect.NoRows(dialect.CompareQuery(c.SourceDialect, c.Query, nil)))
+	all, err := columnsOf(ctx, c.Source, c.SourceDialect,
+		dialect.NoRows(dialect.CompareQuery(c.SourceDialect, c.Query, nil)))
 	if err != nil {
 		return nil, fmt.Errorf("the source's query: %w", err)
 	}
 	columns := slices.Clone(c.Key)
 	for _, name := range all.names {
 		if !dialect.ValidIdentifier(name) {
-			return nil, fmt.Errorf("%w: the query has a column %q: give it the name of the replica's column (AS …)", ErrConfig, name)
+			return nil, fmt.Errorf("%w: the query has a column %q: give it the name of the replica's column (AS …)",
+				ErrConfig, name)
 		}
 		if !slices.Contains(columns, name) {
 			columns = append(columns, name)
@@ -169,8 +172,10 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 		}
 	}
 	s := &comparer{Comparison: c, columns: columns, sums: make([]sum, chunks)}
-	s.source = side{name: "source", db: c.Source, dialect: c.SourceDialect, query: dialect.CompareQuery(c.SourceDialect, c.Query, columns)}
-	s.replica = side{name: "replica", db: c.Replica, dialect: c.ReplicaDialect, query: dialect.CompareTable(c.ReplicaDialect, c.Schema, c.Table, columns)}
+	s.source = side{name: "source", db: c.Source, dialect: c.SourceDialect,
+		query: dialect.CompareQuery(c.SourceDialect, c.Query, columns)}
+	s.replica = side{name: "replica", db: c.Replica, dialect: c.ReplicaDialect,
+		query: dialect.CompareTable(c.ReplicaDialect, c.Schema, c.Table, columns)}
 	there, err := columnsOf(ctx, c.Replica, c.ReplicaDialect, dialect.NoRows(s.replica.query))
 	if err != nil {
 		return nil, fmt.Errorf("the replica's table (it needs the columns %q, and SELECT on them): %w", columns, err)

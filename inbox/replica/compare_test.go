@@ -14,11 +14,14 @@ import (
 // Types of the columns that the same values have in each kind of database.
 func comparedTable(d string) string {
 	types := map[string][]any{
-		"postgresql": {"text COLLATE \"C\"", "bigint", "numeric(40,10)", "timestamptz", "bytea", "jsonb", "boolean", "double precision", "uuid"},
-		"mysql":      {"varbinary(100)", "bigint", "decimal(40,10)", "datetime(6)", "longblob", "json", "tinyint(1)", "double", "char(36)"},
-		"sqlite":     {"TEXT", "INTEGER", "TEXT", "TEXT", "BLOB", "TEXT", "BOOLEAN", "REAL", "TEXT"},
+		"postgresql": {"text COLLATE \"C\"", "bigint", "numeric(40,10)", "timestamptz", "bytea", "jsonb", "boolean",
+			"double precision", "uuid"},
+		"mysql": {"varbinary(100)", "bigint", "decimal(40,10)", "datetime(6)", "longblob", "json", "tinyint(1)",
+			"double", "char(36)"},
+		"sqlite": {"TEXT", "INTEGER", "TEXT", "TEXT", "BLOB", "TEXT", "BOOLEAN", "REAL", "TEXT"},
 	}[d]
-	return fmt.Sprintf("(tenant %s, id %s, amount %s, made_at %s, photo %s, extra %s, vip %s, score %s, ref %s, PRIMARY KEY (tenant, id))", types...)
+	return fmt.Sprintf("(tenant %s, id %s, amount %s, made_at %s, photo %s, extra %s, vip %s, score %s, ref %s, PRIMARY "+
+		"KEY (tenant, id))", types...)
 }
 
 // comparedRow inserts a row, as its database writes each value.
@@ -30,7 +33,9 @@ func comparedRow(d, table, tenant, id string) string {
 	case "sqlite":
 		at, bytes = "2026-03-29T01:30:00.123456Z", "x'00ff10'"
 	}
-	return fmt.Sprintf(`INSERT INTO %s VALUES ('%s', %s, '12345678901234567890.5', '%s', %s, '{"b": [1, 2.50], "a": null}', %s, 0.1, '018f3c1e-8f2a-7000-8000-000000000001')`,
+	return fmt.Sprintf(`INSERT INTO %s VALUES ('%s', %s, `+
+		`'12345678901234567890.5', '%s', %s, '{"b": [1, 2.50], "a": null}', %s, `+
+		`0.1, '018f3c1e-8f2a-7000-8000-000000000001')`,
 		table, tenant, id, at, bytes, map[string]string{"postgresql": "true", "mysql": "1", "sqlite": "1"}[d])
 }
 
@@ -120,7 +125,8 @@ func TestCompareLeavesEventsInFlightOut(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, done.InFlight)
 	require.Equal(t, []replica.Difference{{Kind: replica.Different, Key: []string{"3"}}}, done.Differences)
-	require.Equal(t, []string{"source", "replica", "source again", "replica again", "source again", "replica again"}, steps)
+	require.Equal(t, []string{"source", "replica", "source again", "replica again", "source again", "replica again"},
+		steps)
 }
 
 func TestCompareKeepsNoMoreRowsThanItMay(t *testing.T) {
@@ -129,7 +135,8 @@ func TestCompareKeepsNoMoreRowsThanItMay(t *testing.T) {
 	for _, table := range []string{"source_rows", "replica_rows"} {
 		exec(t, db.DB, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY, name TEXT)")
 	}
-	exec(t, db.DB, "INSERT INTO source_rows WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i, 'x' FROM n")
+	exec(t, db.DB, "INSERT INTO source_rows WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "+
+		"1000) SELECT i, 'x' FROM n")
 	c := comparison(db, db)
 	c.Key, c.MaxRows = []string{"id"}, 100
 	done, err := replica.Compare(t.Context(), c)
@@ -149,15 +156,17 @@ func TestCompareRefusesWhatItCannotCompare(t *testing.T) {
 		change func(*replica.Comparison)
 		want   string
 	}{
-		"no key":                  {func(c *replica.Comparison) { c.Key = nil }, "its key"},
-		"no table":                {func(c *replica.Comparison) { c.Table = "" }, "its key"},
-		"a name that is none":     {func(c *replica.Comparison) { c.Table = "a; b" }, `name "a; b"`},
-		"a schema in SQLite":      {func(c *replica.Comparison) { c.Schema = "s" }, "schemas"},
-		"a negative rate":         {func(c *replica.Comparison) { c.RowsPerSecond = -1 }, "negative"},
-		"a key not in the query":  {func(c *replica.Comparison) { c.Key = []string{"ref"} }, "do not have each of the key"},
-		"a column without a name": {func(c *replica.Comparison) { c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id" }, "AS …"},
-		"a JSON column unknown":   {func(c *replica.Comparison) { c.JSON = []string{"extra"} }, `no column "extra"`},
-		"a key that comes twice":  {func(*replica.Comparison) {}, "twice"},
+		"no key":                 {func(c *replica.Comparison) { c.Key = nil }, "its key"},
+		"no table":               {func(c *replica.Comparison) { c.Table = "" }, "its key"},
+		"a name that is none":    {func(c *replica.Comparison) { c.Table = "a; b" }, `name "a; b"`},
+		"a schema in SQLite":     {func(c *replica.Comparison) { c.Schema = "s" }, "schemas"},
+		"a negative rate":        {func(c *replica.Comparison) { c.RowsPerSecond = -1 }, "negative"},
+		"a key not in the query": {func(c *replica.Comparison) { c.Key = []string{"ref"} }, "do not have each of the key"},
+		"a column without a name": {func(c *replica.Comparison) {
+			c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id"
+		}, "AS …"},
+		"a JSON column unknown":  {func(c *replica.Comparison) { c.JSON = []string{"extra"} }, `no column "extra"`},
+		"a key that comes twice": {func(*replica.Comparison) {}, "twice"},
 	} {
 		c := comparison(db, db)
 		c.Key = []string{"id"}
@@ -208,7 +217,8 @@ func TestCompareReadsAtItsRate(t *testing.T) {
 	db := dbtest.SQLite(t)
 	for _, table := range []string{"source_rows", "replica_rows"} {
 		exec(t, db.DB, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY)")
-		exec(t, db.DB, "INSERT INTO "+table+" WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT i FROM n")
+		exec(t, db.DB, "INSERT INTO "+table+" WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "+
+			"2000) SELECT i FROM n")
 	}
 	c := comparison(db, db)
 	c.Key, c.RowsPerSecond = []string{"id"}, 40_000

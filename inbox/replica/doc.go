@@ -21,4 +21,13 @@
 //
 // The table is written by the replica alone, and has no unique index but its key's. Its
 // transactions need READ COMMITTED (PostgreSQL) or any isolation (MySQL, MariaDB, SQLite).
+//
+// # For those who change this package
+//
+// A change takes these steps: handler.go gets it from the inbox, decode.go reads the message, and replica.go (Apply)
+// takes it through the gate to the table, with rows.go (a change as a row and a key) and values.go (a value as the
+// database takes it). tidy.go ends backfills and deletes tombstones.
+//
+// Compare is apart from these: compare.go declares it, compare_run.go reads both sides and finds what differs, and
+// compare_values.go writes the same value of two databases in the same way.
 package replica

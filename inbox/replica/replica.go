@@ -169,7 +169,8 @@ func (r *Replica) Apply(ctx context.Context, tx inbox.Tx, changes ...Change) (Re
 	return result, nil
 }
 
-func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange, runs []string, ends []dialect.ReplicaEnd) (result Result, err error) {
+func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange, runs []string,
+	ends []dialect.ReplicaEnd) (result Result, err error) {
 	if err := r.checkTable(ctx, tx, rows); err != nil {
 		return result, err
 	}
@@ -256,7 +257,8 @@ func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []dialect.Re
 	for _, row := range rows {
 		for i, v := range row.Key {
 			if text, ok := v.(string); ok && key.Pads[i] && strings.HasSuffix(text, " ") {
-				return fmt.Errorf("%w: key %q ends in a space, which the table's column %s ignores: give it a collation that does not pad (_nopad_bin, utf8mb4_0900_bin), or make it varbinary", ErrValues, row.RowKey, r.c.Key[i])
+				return fmt.Errorf("%w: key %q ends in a space, which the table's column %s ignores: give it a collation that does "+
+					"not pad (_nopad_bin, utf8mb4_0900_bin), or make it varbinary", ErrValues, row.RowKey, r.c.Key[i])
 			}
 		}
 	}
@@ -266,7 +268,8 @@ func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []dialect.Re
 // reduce keeps the newest change of each key, sorted: transactions that share keys wait
 // for one another in one order, and not in a circle. What is dropped still tells which
 // backfill had the key.
-func (r *Replica) reduce(changes []Change) (rows []dialect.ReplicaChange, runs []string, ends []dialect.ReplicaEnd, err error) {
+func (r *Replica) reduce(changes []Change) (rows []dialect.ReplicaChange, runs []string, ends []dialect.ReplicaEnd,
+	err error) {
 	at := make(map[string]int, len(changes))
 	heard := map[string]bool{}
 	for _, c := range changes {
@@ -307,7 +310,8 @@ func hint(err error) string {
 	case dialect.IsMissingTable(err):
 		return " (make the replica's own table, and Postroom's by `relay migrate up`)"
 	case dialect.IsDenied(err):
-		return " (the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the replica's table, inbox_replica_rows and inbox_replica_runs)"
+		return " (the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the replica's table, " +
+			"inbox_replica_rows and inbox_replica_runs)"
 	}
 	return ""
 }

@@ -142,7 +142,8 @@ func testALateVersionDoesNotBringADeletedRowBack(t *testing.T, db dbtest.Databas
 }
 
 func testTheNewestOfABatchIsApplied(t *testing.T, db dbtest.Database, r *replica.Replica) {
-	result := apply(t, db, r, put(1, 2, "two"), put(1, 3, "three"), put(1, 1, "one"), put(1, 3, "three"), put(2, 1, "x"), gone(2, 2))
+	result := apply(t, db, r, put(1, 2, "two"), put(1, 3, "three"), put(1, 1, "one"), put(1, 3, "three"),
+		put(2, 1, "x"), gone(2, 2))
 	require.Equal(t, replica.Result{Applied: 1, Deleted: 1, Stale: 4}, result)
 	require.Equal(t, map[int64]string{1: "three"}, rows(t, db))
 }
@@ -234,10 +235,13 @@ func TestWhatCannotBeAppliedIsRefusedBeforeAnySQL(t *testing.T) {
 		"no column":        {replica.Change{Version: 1, Values: map[string]any{"id": 1}}, replica.ErrValues},
 		"no key":           {replica.Change{Version: 1, Values: map[string]any{"name": "x"}}, replica.ErrValues},
 		"a key of 1.5":     {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": 1.5}}, replica.ErrValues},
-		"a key 1.0":        {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1.0")}}, replica.ErrValues},
-		"a key 1e2":        {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1e2")}}, replica.ErrValues},
-		"a key too long":   {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": strings.Repeat("x", 501)}}, replica.ErrValues},
-		"an empty key":     {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": ""}}, replica.ErrValues},
+		"a key 1.0": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1.0")}},
+			replica.ErrValues},
+		"a key 1e2": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1e2")}},
+			replica.ErrValues},
+		"a key too long": {replica.Change{Version: 1, Deleted: true,
+			Values: map[string]any{"id": strings.Repeat("x", 501)}}, replica.ErrValues},
+		"an empty key": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": ""}}, replica.ErrValues},
 	} {
 		_, err := r.Apply(t.Context(), nil, c.change)
 		require.ErrorIs(t, err, c.want, name)
@@ -245,7 +249,8 @@ func TestWhatCannotBeAppliedIsRefusedBeforeAnySQL(t *testing.T) {
 	for _, c := range []replica.Config{
 		{}, {Table: "t"}, {Table: "t;", Key: []string{"id"}}, {Table: "t", Key: []string{"id"}, Columns: []string{"id"}},
 		{Table: "t", Key: []string{"id"}, Columns: []string{`a"b`}}, {Table: "t", Key: []string{"id"}, Times: []string{"at"}},
-		{Table: "t", Key: []string{"id"}, Bytes: []string{"photo"}}, {Table: "t", Key: []string{"id"}, JSON: []string{"extra"}},
+		{Table: "t", Key: []string{"id"}, Bytes: []string{"photo"}},
+		{Table: "t", Key: []string{"id"}, JSON: []string{"extra"}},
 		{Table: "t", Schema: "s", Key: []string{"id"}},
 	} {
 		_, err := replica.New("sqlite", c)
@@ -255,7 +260,8 @@ func TestWhatCannotBeAppliedIsRefusedBeforeAnySQL(t *testing.T) {
 
 func TestDecodeKeepsEveryDigit(t *testing.T) {
 	t.Parallel()
-	c, err := replica.Decode(map[string]string{replica.HeaderRun: newer}, []byte(`{"version":9007199254740993,"id":9007199254740993,"name":null}`))
+	c, err := replica.Decode(map[string]string{replica.HeaderRun: newer},
+		[]byte(`{"version":9007199254740993,"id":9007199254740993,"name":null}`))
 	require.NoError(t, err)
 	require.Equal(t, int64(9007199254740993), c.Version)
 	require.Equal(t, newer, c.RunID)
@@ -278,7 +284,8 @@ func TestTheHandlerAppliesJSONAndDeletions(t *testing.T) {
 		{ID: "a", Payload: []byte(`{"version":1,"id":7,"name":"seven"}`)},
 		{ID: "b", Payload: []byte(`{"version":1,"id":8,"name":"eight"}`)},
 	}))
-	require.NoError(t, r.Handler(nil)(t.Context(), tx, inbox.Message{ID: "c", Payload: []byte(`{"version":2,"deleted":true,"id":7}`)}))
+	require.NoError(t, r.Handler(nil)(t.Context(), tx,
+		inbox.Message{ID: "c", Payload: []byte(`{"version":2,"deleted":true,"id":7}`)}))
 	require.ErrorIs(t, handle(t.Context(), tx, []inbox.Message{{ID: "d", Payload: []byte("no JSON")}}), replica.ErrValues)
 	require.NoError(t, tx.Commit())
 	require.Equal(t, map[int64]string{8: "eight"}, rows(t, db))

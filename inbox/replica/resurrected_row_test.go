@@ -24,7 +24,8 @@ func waiting(t *testing.T, db dbtest.Database) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var n int
-		err := db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n)
+		err := db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "+
+			"AND wait_event_type = 'Lock'").Scan(&n)
 		return err == nil && n > 0
 	}, 30*time.Second, 5*time.Millisecond, "nobody waits")
 }
@@ -112,7 +113,8 @@ func TestTidyDoesNotRemoveARowThatIsBeingWritten(t *testing.T) {
 	}
 	left = race(func() error {
 		var key string
-		err := db.DB.QueryRowContext(t.Context(), "SELECT row_key FROM inbox_replica_rows WHERE run_id < '"+newer+"' AND applied_at < now() - interval '1 day'").Scan(&key)
+		err := db.DB.QueryRowContext(t.Context(), "SELECT row_key FROM inbox_replica_rows WHERE run_id < "+
+			"'"+newer+"' AND applied_at < now() - interval '1 day'").Scan(&key)
 		if err != nil {
 			return err
 		}

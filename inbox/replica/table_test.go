@@ -88,11 +88,12 @@ func TestOnMySQLKeysAreToldApartByTheirBytes(t *testing.T) {
 		refused string // why; empty: it is not
 		pads    bool
 	}{
-		"varchar(20) COLLATE utf8mb4_bin":        {pads: true},
-		"varchar(20) COLLATE utf8mb4_nopad_bin":  {},
-		"char(20) COLLATE utf8mb4_nopad_bin":     {pads: true},
-		"varbinary(20)":                          {},
-		"varchar(20) COLLATE utf8mb4_general_ci": {refused: "MODIFY id varchar(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"},
+		"varchar(20) COLLATE utf8mb4_bin":       {pads: true},
+		"varchar(20) COLLATE utf8mb4_nopad_bin": {},
+		"char(20) COLLATE utf8mb4_nopad_bin":    {pads: true},
+		"varbinary(20)":                         {},
+		"varchar(20) COLLATE utf8mb4_general_ci": {refused: "MODIFY id varchar(20) CHARACTER SET utf8mb4 COLLATE " +
+			"utf8mb4_bin NOT NULL"},
 	} {
 		exec(t, db.DB, "CREATE TABLE customers (id "+column+" NOT NULL PRIMARY KEY, name varchar(100))")
 		r, err := replica.New(db.Dialect, config())
@@ -139,8 +140,11 @@ func TestDeletionsComeFirst(t *testing.T) {
 func TestAKeyOfSeveralColumns(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		exec(t, db.DB, "CREATE TABLE order_lines (o varchar(100) "+map[bool]string{true: "COLLATE utf8mb4_bin"}[db.Dialect == inbox.MySQL]+" NOT NULL, l bigint, name varchar(100), PRIMARY KEY (o, l))")
-		r, err := replica.New(db.Dialect, replica.Config{Table: "order_lines", Key: []string{"o", "l"}, Columns: []string{"name"}})
+		exec(t, db.DB, "CREATE TABLE order_lines (o varchar(100) "+
+			""+map[bool]string{true: "COLLATE utf8mb4_bin"}[db.Dialect == inbox.MySQL]+" NOT NULL, l bigint, name "+
+			"varchar(100), PRIMARY KEY (o, l))")
+		r, err := replica.New(db.Dialect, replica.Config{Table: "order_lines", Key: []string{"o", "l"},
+			Columns: []string{"name"}})
 		require.NoError(t, err)
 		const big = 9007199254740992 // beside it no float64 has an odd number
 		line := func(o string, l any) replica.Change {
@@ -166,7 +170,8 @@ func TestAKeyOfSeveralColumns(t *testing.T) {
 			return all
 		}
 		require.Equal(t, replica.Result{Applied: 1500}, apply(t, db, r, puts...))
-		require.Equal(t, replica.Result{Applied: 1, Deleted: 1500}, apply(t, db, r, append(deletions, line("kept", json.Number("-0")))...))
+		require.Equal(t, replica.Result{Applied: 1, Deleted: 1500},
+			apply(t, db, r, append(deletions, line("kept", json.Number("-0")))...))
 		require.Equal(t, []string{"kept 0"}, left())
 		require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, line("kept", 0)), "one key")
 
@@ -185,7 +190,8 @@ func TestAKeyOfSeveralColumns(t *testing.T) {
 func TestTheLongestKey(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		exec(t, db.DB, "CREATE TABLE customers (id varchar(600) "+map[bool]string{true: "COLLATE utf8mb4_bin"}[db.Dialect == inbox.MySQL]+" PRIMARY KEY, name varchar(100))")
+		exec(t, db.DB, "CREATE TABLE customers (id varchar(600) "+
+			""+map[bool]string{true: "COLLATE utf8mb4_bin"}[db.Dialect == inbox.MySQL]+" PRIMARY KEY, name varchar(100))")
 		r, err := replica.New(db.Dialect, config())
 		require.NoError(t, err)
 		key := strings.Repeat("é", 250)
@@ -209,6 +215,7 @@ func TestAReplicaInASchemaHasItsName(t *testing.T) {
 		require.Equal(t, replica.Result{Applied: 1}, apply(t, db, r, put(1, 1, "x")))
 	}
 	var names string
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT string_agg(replica, ' ' ORDER BY replica) FROM inbox_replica_rows").Scan(&names))
+	require.NoError(t, db.DB.QueryRowContext(t.Context(),
+		"SELECT string_agg(replica, ' ' ORDER BY replica) FROM inbox_replica_rows").Scan(&names))
 	require.Equal(t, "a.customers b.customers", names)
 }

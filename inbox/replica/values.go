@@ -1,102 +1,124 @@
 package replica
 
 import (
+	"database/sql/driver"
+	"encoding"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
-	"strings"
+	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/inbox"
 )
 
-// maxKey is what the gate's column takes, in bytes.
-const maxKey = 500
-
-// row checks a change and turns its values into what drivers send.
-func (r *Replica) row(c Change) (dialect.ReplicaChange, error) {
-	row := dialect.ReplicaChange{Version: c.Version, Deleted: c.Deleted, RunID: c.RunID, Again: c.RunID != "" || c.Partial}
-	texts := make([]string, len(r.c.Key))
-	for i, column := range r.c.Key {
-		value, text, err := r.key(column, c.Values[column])
-		if err != nil {
-			return row, err
+// value turns what JSON or a caller gives into what every driver takes: text of a
+// number is read by the column's type, so no digit is lost on the way. Errors do not
+// have the value.
+func (r *Replica) value(column string, v any) (any, error) {
+	if isNil(v) {
+		return nil, nil // NULL
+	}
+	_, marshals := v.(json.Marshaler)
+	if valuer, ok := v.(driver.Valuer); ok && !(marshals && r.json[column]) {
+		plain, err := valuer.Value()
+		if err != nil || plain == nil {
+			return nil, err
 		}
-		texts[i], row.Key = text, append(row.Key, value)
+		v = plain // not to be asked again: it may be a Valuer, and of the same type
 	}
-	row.RowKey = rowKey(texts)
-	switch {
-	case c.Version <= 0:
-		return row, fmt.Errorf("%w: key %q has version %d", ErrVersion, row.RowKey, c.Version)
-	case row.RowKey == "" || len(row.RowKey) > maxKey:
-		return row, fmt.Errorf("%w: a key of %d bytes, want 1 to %d", ErrValues, len(row.RowKey), maxKey)
-	case c.Deleted:
-		return row, nil
-	}
-	for _, column := range r.c.Columns {
-		v, there := c.Values[column]
-		if !there {
-			return row, fmt.Errorf("%w: key %q has no column %q (NULL has to be sent)", ErrValues, row.RowKey, column)
+	if r.json[column] {
+		if text, ok := v.([]byte); ok && json.Valid(text) {
+			return string(text), nil // as a Valuer of JSON gives it
 		}
-		value, err := r.value(column, v)
-		if err != nil {
-			return row, fmt.Errorf("%w: column %q of key %q: %w", ErrValues, column, row.RowKey, err)
-		}
-		row.Values = append(row.Values, value)
-	}
-	return row, nil
-}
-
-// rowKey is the key as the gate has it. One column stands as it is; several are a JSON
-// array, so that ("a", "b,c") and ("a,b", "c") differ.
-func rowKey(texts []string) string {
-	if len(texts) == 1 {
-		return texts[0]
-	}
-	b, _ := json.Marshal(texts) // strings cannot fail
-	return string(b)
-}
-
-// keyOf is the way back; a database compares the texts with columns of any type.
-func (r *Replica) keyOf(rowKey string) ([]any, error) {
-	if len(r.c.Key) == 1 {
-		return []any{rowKey}, nil
-	}
-	var texts []string
-	if err := json.Unmarshal([]byte(rowKey), &texts); err != nil || len(texts) != len(r.c.Key) {
-		return nil, fmt.Errorf("key %q in inbox_replica_rows does not fit the declared key of %d columns: give a replica with another key another name", rowKey, len(r.c.Key))
-	}
-	key := make([]any, len(texts))
-	for i, t := range texts {
-		key[i] = t
-	}
-	return key, nil
-}
-
-func (r *Replica) key(column string, v any) (value any, text string, err error) {
-	if n, ok := v.(json.Number); ok {
-		if v, ok = integer(n); !ok { // 1, 1.0 and 1e0 would be three keys of one row
-			return nil, "", fmt.Errorf("%w: key column %q is a number that is no integer", ErrValues, column)
-		}
-	}
-	v, err = r.value(column, v)
-	if err != nil {
-		return nil, "", fmt.Errorf("%w: key column %q: %w", ErrValues, column, err)
+		return marshal(v)
 	}
 	switch v := v.(type) {
-	case string:
-		return v, v, nil
-	case int64:
-		return v, strconv.FormatInt(v, 10), nil
+	case time.Time:
+		return r.time(v), nil
+	case *time.Time:
+		return r.time(*v), nil
+	case json.Number:
+		return v.String(), nil
+	case json.RawMessage:
+		return string(v), nil
 	}
-	return nil, "", fmt.Errorf("%w: key column %q is %T, want an integer or text", ErrValues, column, v)
+	return r.byKind(column, v)
 }
 
-// integer returns the digits of a number as JSON has it.
-func integer(n json.Number) (string, bool) {
-	text := n.String()
-	if text == "-0" {
-		return "0", true
+// byKind also takes types that a program has named itself.
+func (r *Replica) byKind(column string, v any) (any, error) {
+	of := reflect.ValueOf(v)
+	switch of.Kind() {
+	case reflect.Bool:
+		return of.Bool(), nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return of.Int(), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return strconv.FormatUint(of.Uint(), 10), nil
+	case reflect.Float32: // 0.1 and not 0.10000000149
+		return strconv.ParseFloat(strconv.FormatFloat(of.Float(), 'g', -1, 32), 64)
+	case reflect.Float64:
+		return of.Float(), nil
+	case reflect.String:
+		return r.text(column, of.String())
+	case reflect.Pointer:
+		if k := of.Elem().Kind(); k != reflect.Struct && k != reflect.Array {
+			return r.value(column, of.Elem().Interface())
+		}
 	}
-	digits := strings.TrimPrefix(text, "-")
-	return text, digits != "" && strings.Trim(digits, "0123456789") == ""
+	if text, ok := v.(encoding.TextMarshaler); ok { // netip.Addr, *big.Int, a UUID
+		b, err := text.MarshalText()
+		if err != nil {
+			return nil, fmt.Errorf("%T cannot be text", v) // err may have the value
+		}
+		return string(b), nil
+	}
+	if of.Kind() == reflect.Slice && of.Type().Elem().Kind() == reflect.Uint8 {
+		return of.Bytes(), nil
+	}
+	return marshal(v)
+}
+
+func (r *Replica) text(column, text string) (any, error) {
+	switch {
+	case r.times[column]:
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return nil, errors.New("no time in RFC 3339") // err has the value
+		}
+		return r.time(at), nil
+	case r.bytes[column]:
+		return base64.StdEncoding.DecodeString(text)
+	}
+	return text, nil
+}
+
+func (r *Replica) time(t time.Time) string {
+	if r.dialect == inbox.MySQL {
+		return t.UTC().Format("2006-01-02 15:04:05.000000")
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000Z")
+}
+
+func marshal(v any) (any, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("%T cannot be JSON", v) // err may have the value
+	}
+	return string(b), nil
+}
+
+// isNil: a pointer, map or slice of any type that is nil is NULL.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch of := reflect.ValueOf(v); of.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
+		return of.IsNil()
+	}
+	return false
 }

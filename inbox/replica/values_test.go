@@ -85,7 +85,8 @@ func TestAGoValueIsWrittenAsWhatItIs(t *testing.T) {
 		apply(t, db, r, put(int64(i), 1, c.value))
 		var got sql.NullString
 		var kind string
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT name, typeof(name) FROM customers WHERE id = ?", i).Scan(&got, &kind))
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT name, typeof(name) FROM customers WHERE id = ?",
+			i).Scan(&got, &kind))
 		require.Equal(t, c.want == "bytes", kind == "blob", "%T", c.value)
 		require.Equal(t, c.want, map[bool]any{true: got.String}[got.Valid], "%T %v", c.value, c.value)
 	}
@@ -95,25 +96,30 @@ func TestDeclaredColumnsTakeTimesBytesAndJSON(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		columns := map[inbox.Dialect]string{
-			inbox.PostgreSQL: "id timestamptz PRIMARY KEY, photo bytea, extra jsonb", inbox.MySQL: "id datetime(6) PRIMARY KEY, photo varbinary(10), extra json",
-			inbox.SQLite: "id TEXT PRIMARY KEY, photo BLOB, extra TEXT",
+			inbox.PostgreSQL: "id timestamptz PRIMARY KEY, photo bytea, extra jsonb",
+			inbox.MySQL:      "id datetime(6) PRIMARY KEY, photo varbinary(10), extra json",
+			inbox.SQLite:     "id TEXT PRIMARY KEY, photo BLOB, extra TEXT",
 		}[db.Dialect]
 		exec(t, db.DB, "CREATE TABLE things ("+columns+")")
-		r, err := replica.New(db.Dialect, replica.Config{Table: "things", Key: []string{"id"}, Columns: []string{"photo", "extra"},
-			Times: []string{"id"}, Bytes: []string{"photo"}, JSON: []string{"extra"}})
+		r, err := replica.New(db.Dialect, replica.Config{Table: "things", Key: []string{"id"},
+			Columns: []string{"photo", "extra"},
+			Times:   []string{"id"}, Bytes: []string{"photo"}, JSON: []string{"extra"}})
 		require.NoError(t, err)
 		for i, c := range []struct{ payload, want string }{
 			{`{"a": 1.50}`, `{"a": 1.50}`}, {`"text"`, `"text"`}, {`7`, `7`}, {`true`, `true`}, {`[1]`, `[1]`}, {`null`, ``},
 		} {
 			exec(t, db.DB, "DELETE FROM things")
 			exec(t, db.DB, "DELETE FROM inbox_replica_rows")
-			change, err := replica.Decode(nil, []byte(`{"version": 1, "id": "2026-03-29T03:30:00.123456+02:00", "photo": "AP8Q", "extra": `+c.payload+`}`))
+			change, err := replica.Decode(nil, []byte(
+				`{"version": 1, "id": "2026-03-29T03:30:00.123456+02:00", "photo": "AP8Q", "extra": `+c.payload+`}`))
 			require.NoError(t, err)
 			apply(t, db, r, change)
 			var photo []byte
 			var extra sql.NullString
-			where := map[inbox.Dialect]string{inbox.PostgreSQL: "'2026-03-29 01:30:00.123456Z'", inbox.MySQL: "'2026-03-29 01:30:00.123456'", inbox.SQLite: "'2026-03-29T01:30:00.123456Z'"}[db.Dialect]
-			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT photo, extra FROM things WHERE id = "+where).Scan(&photo, &extra), "%d", i)
+			where := map[inbox.Dialect]string{inbox.PostgreSQL: "'2026-03-29 01:30:00.123456Z'",
+				inbox.MySQL: "'2026-03-29 01:30:00.123456'", inbox.SQLite: "'2026-03-29T01:30:00.123456Z'"}[db.Dialect]
+			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT photo, extra FROM things WHERE id = "+where).Scan(
+				&photo, &extra), "%d", i)
 			require.Equal(t, []byte{0, 255, 16}, photo)
 			require.Equal(t, c.want != "", extra.Valid)
 			if extra.Valid {
@@ -121,9 +127,11 @@ func TestDeclaredColumnsTakeTimesBytesAndJSON(t *testing.T) {
 			}
 		}
 		row := func(extra any) replica.Change {
-			return replica.Change{Version: 2, Values: map[string]any{"id": "2026-03-29T01:30:00.123456Z", "photo": nil, "extra": extra}}
+			return replica.Change{Version: 2, Values: map[string]any{"id": "2026-03-29T01:30:00.123456Z", "photo": nil,
+				"extra": extra}}
 		}
-		require.Equal(t, replica.Result{Applied: 1}, apply(t, db, r, row(sql.NullString{String: "x", Valid: true})), "one time, one key")
+		require.Equal(t, replica.Result{Applied: 1}, apply(t, db, r, row(sql.NullString{String: "x", Valid: true})),
+			"one time, one key")
 		var extra string
 		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT extra FROM things").Scan(&extra))
 		require.Equal(t, `"x"`, extra)
@@ -133,11 +141,13 @@ func TestDeclaredColumnsTakeTimesBytesAndJSON(t *testing.T) {
 // Logs and parked messages have the error.
 func TestAnErrorHasTheColumnAndNotItsValue(t *testing.T) {
 	t.Parallel()
-	r, err := replica.New("sqlite", replica.Config{Table: "t", Key: []string{"id"}, Columns: []string{"at", "photo", "name"},
-		Times: []string{"at"}, Bytes: []string{"photo"}})
+	r, err := replica.New("sqlite", replica.Config{Table: "t", Key: []string{"id"},
+		Columns: []string{"at", "photo", "name"},
+		Times:   []string{"at"}, Bytes: []string{"photo"}})
 	require.NoError(t, err)
 	for column, values := range map[string][]any{
-		"at": {"payload-secret", status("payload-secret")}, "photo": {"payload-secret!"}, "name": {broken{}, secret{}, map[string]any{"payload-secret": func() {}}},
+		"at": {"payload-secret", status("payload-secret")}, "photo": {"payload-secret!"},
+		"name": {broken{}, secret{}, map[string]any{"payload-secret": func() {}}},
 	} {
 		for _, value := range values {
 			change := replica.Change{Version: 1, Values: map[string]any{"id": 1, "at": nil, "photo": nil, "name": nil}}

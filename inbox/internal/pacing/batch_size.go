@@ -2,9 +2,9 @@ package pacing
 
 import "sync"
 
-// BatchSize is how many messages share a transaction. A handler that locks rows in the order of messages meets the other
-// batches' handlers the more often, the larger they are, and on PostgreSQL each deadlock stands for a second: so a
-// batch that meets one is halved, and the next batches begin with the size that got through. They grow again, but
+// BatchSize is how many messages share a transaction. A handler that locks rows in the order of messages meets the
+// other batches' handlers the more often, the larger they are, and on PostgreSQL each deadlock stands for a second: so
+// a batch that meets one is halved, and the next batches begin with the size that got through. They grow again, but
 // slowly: each conflict doubles the number of transactions that have to get through before the size is doubled, and
 // each doubling that lasts halves it. It begins without a limit.
 //

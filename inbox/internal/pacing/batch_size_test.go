@@ -41,5 +41,6 @@ func TestThePaceBeginsWithTheSizeThatGotThrough(t *testing.T) {
 	for p.Next(maxBatch) < maxBatch {
 		commit()
 	}
-	require.Equal(t, BatchSize{}, BatchSize{most: p.most, commits: p.commits, patience: p.patience}, "and in the end nothing is left of it")
+	require.Equal(t, BatchSize{}, BatchSize{most: p.most, commits: p.commits, patience: p.patience},
+		"and in the end nothing is left of it")
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // aloneFor bounds how long a message that is to run alone waits for those that run, and how long it keeps others from
-// beginning: a handler that is slow, or never returns, must not stop all others of its process. Past it they run beside it:
-// if it kills the process after all, they have lost one attempt.
+// beginning: a handler that is slow, or never returns, must not stop all others of its process. Past it they run beside
+// it: if it kills the process after all, they have lost one attempt.
 const aloneFor = 10 * time.Second
 
 // Gate lets handlers run beside one another, or one alone. The zero value is open. Safe for use by many goroutines.

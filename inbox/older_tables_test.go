@@ -41,13 +41,18 @@ func TestTheFirstTablesDoWhatTheyCan(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, inbox.Parked, outcome)
 		batch := []inbox.Message{{ID: "m2", Topic: "orders"}, {ID: "m3", Topic: "orders", Key: "k"}}
-		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, batch, func(context.Context, *sql.Tx, []inbox.Message) error { return nil })
+		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, batch,
+			func(context.Context, *sql.Tx, []inbox.Message) error { return nil })
 		require.NoError(t, err)
 		require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Parked}, outcomes)
 
-		_, err = dialect.AskInboxParked(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, dialect.InboxParkedAsk{State: dialect.ParkRetry})
+		_, err = dialect.AskInboxParked(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect},
+			dialect.InboxParkedAsk{State: dialect.ParkRetry})
 		require.NoError(t, err)
-		done, err := ib.Replay(t.Context(), b.DB, func(ctx context.Context, tx *sql.Tx, m inbox.Message) error { return b.effect(m.ID)(ctx, tx) })
+		done, err := ib.Replay(t.Context(), b.DB, func(
+			ctx context.Context, tx *sql.Tx, m inbox.Message) error {
+			return b.effect(m.ID)(ctx, tx)
+		})
 		require.NoError(t, err)
 		require.Equal(t, 2, done)
 		stats, err := ib.Stats(t.Context(), b.DB)

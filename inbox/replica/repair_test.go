@@ -20,22 +20,28 @@ func partial(c replica.Change) replica.Change {
 
 // The gate knows the version; only the replica's table was damaged.
 func testABackfillMendsDamage(t *testing.T, db dbtest.Database, r *replica.Replica) {
-	for name, sent := range map[string]func(replica.Change) replica.Change{"whole": func(c replica.Change) replica.Change { return of(newer, c) }, "partial": partial} {
+	for name, sent := range map[string]func(replica.Change) replica.Change{"whole": func(
+		c replica.Change) replica.Change {
+		return of(newer, c)
+	}, "partial": partial} {
 		apply(t, db, r, put(1, 5, "one"), put(2, 5, "two"), put(3, 5, "three"), put(4, 5, "four"))
 		damage := func() {
 			exec(t, db.DB, "DELETE FROM customers WHERE id IN (1, 3)")
 			exec(t, db.DB, "UPDATE customers SET name = 'altered' WHERE id IN (2, 4)")
 		}
 		damage()
-		require.Equal(t, replica.Result{Stale: 2}, apply(t, db, r, put(1, 5, "one"), put(2, 5, "two")), "events are not written again")
+		require.Equal(t, replica.Result{Stale: 2}, apply(t, db, r, put(1, 5, "one"), put(2, 5, "two")),
+			"events are not written again")
 		// Copies that others sent do not take the place of the backfill's.
-		result := apply(t, db, r, sent(put(1, 5, "one")), sent(put(2, 5, "two")), put(3, 5, "three"), sent(put(3, 5, "three")), sent(put(4, 5, "four")), put(4, 5, "four"))
+		result := apply(t, db, r, sent(put(1, 5, "one")), sent(put(2, 5, "two")), put(3, 5, "three"),
+			sent(put(3, 5, "three")), sent(put(4, 5, "four")), put(4, 5, "four"))
 		require.Equal(t, replica.Result{Applied: 4, Stale: 2}, result, name)
 		require.Equal(t, map[int64]string{1: "one", 2: "two", 3: "three", 4: "four"}, rows(t, db))
 		damage()
 		apply(t, db, r, sent(put(1, 5, "one")), sent(put(2, 5, "two")), sent(put(3, 5, "three")), sent(put(4, 5, "four")))
 		require.Len(t, rows(t, db), 4, "as often as need be")
-		require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, sent(put(2, 4, "before"))), "an older version is stale, whoever sends it")
+		require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, sent(put(2, 4, "before"))),
+			"an older version is stale, whoever sends it")
 		require.Equal(t, replica.Result{Deleted: 1}, apply(t, db, r, gone(2, 6)), "and deleted what it has written")
 		require.Equal(t, map[int64]string{1: "one", 3: "three", 4: "four"}, rows(t, db))
 		exec(t, db.DB, "DELETE FROM customers")
@@ -45,9 +51,11 @@ func testABackfillMendsDamage(t *testing.T, db dbtest.Database, r *replica.Repli
 
 func testABackfillDoesNotUndoADeletion(t *testing.T, db dbtest.Database, r *replica.Replica) {
 	apply(t, db, r, gone(1, 5), gone(2, 5), put(3, 5, "three"))
-	require.Equal(t, replica.Result{Stale: 2}, apply(t, db, r, of(newer, put(1, 5, "of the same version")), partial(put(2, 4, "of an older one"))))
+	require.Equal(t, replica.Result{Stale: 2}, apply(
+		t, db, r, of(newer, put(1, 5, "of the same version")), partial(put(2, 4, "of an older one"))))
 	require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, of(newer, gone(3, 5))), "nor makes one")
-	require.Equal(t, replica.Result{Deleted: 1, Stale: 1}, apply(t, db, r, gone(4, 5), of(newer, put(4, 5, "in one batch"))))
+	require.Equal(t, replica.Result{Deleted: 1, Stale: 1},
+		apply(t, db, r, gone(4, 5), of(newer, put(4, 5, "in one batch"))))
 	require.Equal(t, map[int64]string{3: "three"}, rows(t, db))
 	require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, put(1, 5, "the tombstone is as it was")))
 	require.Equal(t, replica.Result{Applied: 1}, apply(t, db, r, of(newer, put(1, 6, "made again"))))
@@ -163,15 +171,18 @@ func TestTheHandlerReadsABackfillsHeadersItself(t *testing.T) {
 	tx := begin(t, db)
 	handle := r.BatchHandler(decode)
 	run := map[string]string{replica.HeaderRun: newer}
-	marker := map[string]string{replica.HeaderRun: newer, replica.HeaderSent: "1", replica.HeaderStarted: time.Now().Format(time.RFC3339)}
-	require.NoError(t, handle(t.Context(), tx, []inbox.Message{{ID: "a", Payload: []byte("row"), Headers: run}, {ID: "b", Payload: []byte("{}"), Headers: marker}}))
+	marker := map[string]string{replica.HeaderRun: newer, replica.HeaderSent: "1",
+		replica.HeaderStarted: time.Now().Format(time.RFC3339)}
+	require.NoError(t, handle(t.Context(), tx, []inbox.Message{{ID: "a", Payload: []byte("row"), Headers: run},
+		{ID: "b", Payload: []byte("{}"), Headers: marker}}))
 	require.NoError(t, tx.Commit())
 	exec(t, db.DB, "UPDATE inbox_replica_rows SET applied_at = "+longAgo(db))
 	require.Equal(t, replica.Tidied{}, tidy(t, db, r, replica.TidyOptions{}), "all has come, and the row is the run's")
 
 	exec(t, db.DB, "DELETE FROM customers")
 	tx = begin(t, db)
-	require.NoError(t, r.Handler(decode)(t.Context(), tx, inbox.Message{ID: "c", Payload: []byte("row"), Headers: map[string]string{replica.HeaderPartial: "true"}}))
+	require.NoError(t, r.Handler(decode)(t.Context(), tx,
+		inbox.Message{ID: "c", Payload: []byte("row"), Headers: map[string]string{replica.HeaderPartial: "true"}}))
 	require.NoError(t, tx.Commit())
 	require.Equal(t, map[int64]string{1: "one"}, rows(t, db), "a partial run's row is written again")
 }

@@ -49,7 +49,8 @@ func (f *fetchMeter) OnBrokerRead(meta kgo.BrokerMetadata, key int16, _ int, _, 
 }
 
 // OnFetchBatchRead is called when a batch was unpacked, or could not be.
-func (f *fetchMeter) OnFetchBatchRead(meta kgo.BrokerMetadata, topic string, partition int32, batch kgo.FetchBatchMetrics) {
+func (f *fetchMeter) OnFetchBatchRead(meta kgo.BrokerMetadata, topic string, partition int32,
+	batch kgo.FetchBatchMetrics) {
 	if batch.NumRecords == 0 {
 		return
 	}

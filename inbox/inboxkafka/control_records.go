@@ -13,26 +13,26 @@ import (
 // markers are read, and the position goes behind them: that of the group by itself, the one
 // in the database when nothing else is about to move it.
 
-// split takes the markers out of a batch. Only in OffsetsInDatabase there are any in the queue.
-func (p *partition) split(batch []waiting) (messages, markers []waiting) {
+// splitControl takes the control records out of a batch. Only in OffsetsInDatabase there are any in the queue.
+func (p *partition) splitControl(batch []waiting) (messages, controls []waiting) {
 	messages = batch[:0]
 	for _, w := range batch {
 		if w.record.Attrs.IsControl() {
-			markers = append(markers, w)
+			controls = append(controls, w)
 		} else {
 			messages = append(messages, w)
 		}
 	}
-	return messages, markers
+	return messages, controls
 }
 
-// skip moves the position behind markers, when all messages of their batch are done. A database that
+// skipControl moves the position behind control records, when all messages of their batch are done. A database that
 // is away is waited for, unless more comes: that moves the position anyway.
-func (p *partition) skip(l *lane, markers []waiting) error {
-	if len(markers) == 0 {
+func (p *partition) skipControl(l *lane, controls []waiting) error {
+	if len(controls) == 0 {
 		return nil
 	}
-	behind := markers[len(markers)-1].record.Offset + 1
+	behind := controls[len(controls)-1].record.Offset + 1
 	for tries := 1; p.idle(l); tries++ {
 		next, known := p.claim.Next()
 		if known && next >= behind {
@@ -46,7 +46,8 @@ func (p *partition) skip(l *lane, markers []waiting) error {
 			return err
 		}
 		if tries == 1 && p.ctx.Err() == nil {
-			p.m.log.Warn("inboxkafka: cannot move the position behind a transaction's end, trying again", "topic", p.name.topic, "partition", p.name.id, "error", err)
+			p.m.log.Warn("inboxkafka: cannot move the position behind a transaction's end, trying again", "topic",
+				p.name.topic, "partition", p.name.id, "error", err)
 		}
 		select {
 		case <-p.ctx.Done():
@@ -55,12 +56,12 @@ func (p *partition) skip(l *lane, markers []waiting) error {
 		}
 	}
 	p.mu.Lock()
-	for _, w := range markers {
+	for _, w := range controls {
 		p.done(w)
 	}
 	p.resume(false)
 	p.mu.Unlock()
-	p.m.freed()
+	p.m.memoryFreed()
 	p.m.wakeCommitter()
 	return nil
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/postroom/postroom/internal/groupoffset"
 )
 
-// addFingerprints says beside each offset for whom, and in which topic of its name, it says that messages are done. With
+// addMetadata says beside each offset for whom, and in which topic of its name, it says that messages are done. With
 // another consumer name or other tables it would say it of work that was never done there.
-func (m *member) addFingerprints(r *kmsg.OffsetCommitRequest) error {
+func (m *member) addMetadata(r *kmsg.OffsetCommitRequest) error {
 	for i := range r.Topics {
 		for j := range r.Topics[i].Partitions {
-			metadata := groupoffset.UnnotedMark + m.whose()
+			metadata := groupoffset.UnnotedMark + m.owner()
 			if p := m.partition(partitionName{r.Topics[i].Topic, r.Topics[i].Partitions[j].Partition}); p != nil {
-				if topicID, noted := p.known(); noted {
-					metadata = groupoffset.NotedMark + m.whose() + groupoffset.TopicMark + topicID
+				if topicID, noted := p.topic(); noted {
+					metadata = groupoffset.NotedMark + m.owner() + groupoffset.TopicMark + topicID
 				}
 			}
 			if m.withoutIDs(r.Topics[i].Topic) {
@@ -31,7 +31,7 @@ func (m *member) addFingerprints(r *kmsg.OffsetCommitRequest) error {
 	return nil
 }
 
-func (m *member) whose() string {
+func (m *member) owner() string {
 	return fmt.Sprintf("consumer=%q tables=%s", m.cfg.Inbox.Consumer(), m.cfg.Inbox.Tables())
 }
 
@@ -40,9 +40,9 @@ func (m *member) withoutIDs(topic string) bool {
 	return m.cfg.Mode == OffsetsInDatabase && slices.Contains(m.cfg.ExactlyOnceTopics, topic)
 }
 
-// marks returns what the group's offsets in our topics say. It refuses a group that has committed for another
+// committedMarks returns what the group's offsets in our topics say. It refuses a group that has committed for another
 // consumer or tables, in any partition: those that another member has now may be ours next.
-func (m *member) marks(ctx context.Context) (map[partitionName]groupoffset.Mark, error) {
+func (m *member) committedMarks(ctx context.Context) (map[partitionName]groupoffset.Mark, error) {
 	committed, err := kadm.NewClient(m.client).FetchOffsets(ctx, m.cfg.Group)
 	if err != nil {
 		return nil, fmt.Errorf("inboxkafka: read the offsets of group %q: %w", m.cfg.Group, err)
@@ -54,14 +54,17 @@ func (m *member) marks(ctx context.Context) (map[partitionName]groupoffset.Mark,
 		}
 		theirs := groupoffset.ParseMark(at.Metadata)
 		switch {
-		case theirs.Whose == "" || theirs.Whose == m.whose() && !theirs.WithoutIDs:
+		case theirs.Whose == "" || theirs.Whose == m.owner() && !theirs.WithoutIDs:
 		case m.cfg.AdoptOffsets:
 			theirs = groupoffset.Mark{TopicID: theirs.TopicID}
-		case theirs.Whose != m.whose():
-			return nil, refuse("the offset of group %q in topic %q, partition %d was committed for %s, and this is %s: two inboxes must not share a group; give each a group of its own, or set AdoptOffsets if this one takes over",
-				m.cfg.Group, at.Topic, at.Partition, theirs.Whose, m.whose())
+		case theirs.Whose != m.owner():
+			return nil, refuse("the offset of group %q in topic %q, partition %d was committed for %s, and this is %s: two "+
+				"inboxes must not share a group; give each a group of its own, or set AdoptOffsets if this one takes over",
+				m.cfg.Group, at.Topic, at.Partition, theirs.Whose, m.owner())
 		case m.cfg.Mode != OffsetsInDatabase:
-			return nil, refuse("topic %q was consumed with %s and without ids, and the group's offset lags behind the database: with %s what lies between would be applied twice; stay with that mode, or set AdoptOffsets once the lag is nothing",
+			return nil, refuse("topic %q was consumed with %s and without ids, and the group's offset lags behind the "+
+				"database: with %s what lies between would be applied twice; stay with that mode, or set AdoptOffsets once the "+
+				"lag is nothing",
 				at.Topic, OffsetsInDatabase, m.cfg.Mode)
 		}
 		marks[partitionName{at.Topic, at.Partition}] = theirs

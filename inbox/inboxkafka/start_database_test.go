@@ -22,7 +22,8 @@ func eachModeAndDatabase(t *testing.T, fn func(t *testing.T, w world, cfg inboxk
 	t.Helper()
 	for _, mode := range allModes {
 		for flavor, open := range map[string]func(testing.TB) dbtest.Database{
-			dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, dbtest.FlavorSQLite: dbtest.SQLite,
+			dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB,
+			dbtest.FlavorSQLite: dbtest.SQLite,
 		} {
 			t.Run(string(mode)+" on "+flavor, func(t *testing.T) {
 				t.Parallel()
@@ -78,9 +79,11 @@ func TestARestoredDatabaseLosesNoEffects(t *testing.T) {
 			found := w.doctor(t)
 			require.Len(t, found, 1)
 			require.Contains(t, found[0].What, "by 10 offsets in 1 partition (0)")
-			require.Contains(t, found[0].Do[0], "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 --execute")
+			require.Contains(t, found[0].Do[0], "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 "+
+				"--execute")
 			err := consume(t, cfg, w.effect).wait(t)
-			require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 15, and the database knows of the messages below 5 only")
+			require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 15, and the database knows of the messages "+
+				"below 5 only")
 			require.ErrorContains(t, err, "restored to an earlier state")
 			require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 --execute")
 			require.Len(t, w.effects(t), 5)
@@ -112,8 +115,8 @@ func (w world) doctor(t *testing.T) (found []doctor.Finding) {
 }
 
 // Hazard restored-consumer-database.
-// The backup is of a time before the consumer began, or another database takes its place: the database knows nothing, and
-// the mark beside the group's offset says that a consumer of this name had noted it in its database.
+// The backup is of a time before the consumer began, or another database takes its place: the database knows nothing,
+// and the mark beside the group's offset says that a consumer of this name had noted it in its database.
 func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
 		w.produce(t, 0, "a", "b")
@@ -125,7 +128,8 @@ func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 		w.restore(t)
 		w.produce(t, 0, "c")
 		err := consume(t, cfg, w.effect).wait(t)
-		require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 2, and the database knows nothing of the partition")
+		require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 2, and the database knows nothing of the "+
+			"partition")
 		require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-earliest --execute")
 		require.Empty(t, w.effects(t))
 		want := []string{"a", "b", "c"}
@@ -141,8 +145,8 @@ func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 }
 
 // Hazard restored-consumer-database.
-// The database goes back under a member that runs: it is restored, or fails over to a copy that lags. What was lost is not
-// passed over, and Kafka's offset stays.
+// The database goes back under a member that runs: it is restored, or fails over to a copy that lags. What was lost is
+// not passed over, and Kafka's offset stays.
 func TestADatabaseThatGoesBackEndsAMember(t *testing.T) {
 	for what, goBack := range map[string]string{
 		"knows of the messages below 1 only":  "UPDATE inbox_offsets SET applied_offset = 1",
@@ -158,11 +162,13 @@ func TestADatabaseThatGoesBackEndsAMember(t *testing.T) {
 		w.produce(t, 0, "c")
 		require.ErrorContains(t, r.wait(t), what)
 		require.EqualValues(t, 2, w.committed(t))
-		require.ErrorContains(t, consume(t, cfg, w.effect).wait(t), "the offset of group \""+cfg.Group+"\" is 2, and the database knows")
+		require.ErrorContains(t, consume(t, cfg, w.effect).wait(t),
+			"the offset of group \""+cfg.Group+"\" is 2, and the database knows")
 	}
 }
 
-// An offset that was set forward by hand is taken when somebody says so: by the statement of the error, or by AdoptOffsets.
+// An offset that was set forward by hand is taken when somebody says so: by the statement of the error, or by
+// AdoptOffsets.
 func TestAGroupThatWasSetForwardNeedsConsent(t *testing.T) {
 	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
 		if cfg.Mode == inboxkafka.OffsetsInDatabase {
@@ -275,8 +281,8 @@ func TestNoOffsetIsCommittedThatTheDatabaseDoesNotKnow(t *testing.T) {
 	r.end(t)
 }
 
-// A rolling upgrade: members of the build before, which note nothing, commit what they have done, and a new member takes
-// the partition from them. Their mark tells the offset from that of a restored database.
+// A rolling upgrade: members of the build before, which note nothing, commit what they have done, and a new member
+// takes the partition from them. Their mark tells the offset from that of a restored database.
 func TestAnOffsetOfAnOlderBuildIsTaken(t *testing.T) {
 	for _, mode := range []inboxkafka.Mode{inboxkafka.Batch, inboxkafka.PerMessage} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -289,7 +295,8 @@ func TestAnOffsetOfAnOlderBuildIsTaken(t *testing.T) {
 			w.produce(t, 0, "b", "c", "d")
 			w.exec(t, "INSERT INTO effects (message_id) VALUES ('b'), ('c')")
 			offsets := kadm.Offsets{}
-			offsets.Add(kadm.Offset{Topic: w.topic, At: 3, LeaderEpoch: -1, Metadata: `postroom-inbox consumer="billing" tables=sqlite:inbox_events`})
+			offsets.Add(kadm.Offset{Topic: w.topic, At: 3, LeaderEpoch: -1,
+				Metadata: `postroom-inbox consumer="billing" tables=sqlite:inbox_events`})
 			require.NoError(t, kadm.NewClient(w.producer).CommitAllOffsets(t.Context(), cfg.Group, offsets))
 			r = consume(t, cfg, w.effect)
 			require.Equal(t, []string{"a", "b", "c", "d"}, w.awaitEffects(t, 4))
@@ -303,7 +310,8 @@ func TestTablesWithoutGroupsAreTold(t *testing.T) {
 	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
 		if w.Dialect != inbox.PostgreSQL {
 			w.exec(t, "DROP TABLE inbox_offsets")
-			w.exec(t, "CREATE TABLE inbox_offsets (consumer varchar(100), kafka_topic varchar(249), kafka_partition int, next_offset bigint, epoch bigint, updated_at varchar(40), PRIMARY KEY (consumer, kafka_topic, kafka_partition))")
+			w.exec(t, "CREATE TABLE inbox_offsets (consumer varchar(100), kafka_topic varchar(249), kafka_partition int, "+
+				"next_offset bigint, epoch bigint, updated_at varchar(40), PRIMARY KEY (consumer, kafka_topic, kafka_partition))")
 		} else {
 			w.exec(t, "ALTER TABLE inbox_offsets DROP COLUMN kafka_group, DROP COLUMN topic_id, DROP COLUMN applied_offset")
 		}
@@ -314,7 +322,8 @@ func TestTablesWithoutGroupsAreTold(t *testing.T) {
 		w.awaitEffects(t, 1)
 		w.awaitCommitted(t, 1)
 		r.end(t)
-		log.awaits(t, "inboxkafka: the database remembers nothing of the group: a restored database, a topic that was made anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md", 1)
+		log.awaits(t, "inboxkafka: the database remembers nothing of the group: a restored database, a topic that was made "+
+			"anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md", 1)
 		w.produce(t, 0, "b")
 		r = consume(t, cfg, w.effect)
 		require.Equal(t, []string{"a", "b"}, w.awaitEffects(t, 2))

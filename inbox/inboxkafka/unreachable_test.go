@@ -28,7 +28,8 @@ func TestAConsumerSaysWhatItWaitsFor(t *testing.T) {
 		log := newLog()
 		cfg.Logger = log.logger()
 		r := consume(t, cfg, w.effect)
-		log.awaits(t, `inboxkafka: waiting: topics ["`+missing+`"] do not exist, or this user may not see them; they are consumed as soon as they are there`, 1)
+		log.awaits(t, `inboxkafka: waiting: topics ["`+missing+`"] do not exist, or this user may not see them; `+
+			"they are consumed as soon as they are there", 1)
 		admin := kadm.NewClient(w.producer)
 		_, err := admin.CreateTopic(t.Context(), 1, 1, nil, missing)
 		require.NoError(t, err)
@@ -50,14 +51,19 @@ func TestAConsumerSaysWhatItWaitsFor(t *testing.T) {
 // What could not be decoded is decoded when it is retried, and not given to the handler as it is.
 func TestAnUndecodableRecordThatIsRetriedIsDecoded(t *testing.T) {
 	w := newWorld(t, dbtest.PostgreSQL(t), 1)
-	require.NoError(t, w.producer.ProduceSync(t.Context(), &kgo.Record{Topic: w.topic, Key: []byte("k"), Value: []byte(`{"id": "e1", "body": "payload"}`)}).FirstErr())
+	require.NoError(t, w.producer.ProduceSync(t.Context(),
+		&kgo.Record{Topic: w.topic, Key: []byte("k"), Value: []byte(`{"id": "e1", "body": "payload"}`)}).FirstErr())
 	cfg := w.config(t, inboxkafka.Batch)
 	cfg.ReplayEvery = 20 * time.Millisecond
 	r := consume(t, cfg, w.effect)
-	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed'") == 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return w.count(
+			t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed'") == 1
+	}, patience, 10*time.Millisecond)
 	w.relay(t, "inbox", "parked", "retry", "--all")
 	require.Eventually(t, func() bool {
-		return w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND error LIKE 'it still cannot be decoded: %'") == 1
+		return w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND error LIKE 'it still cannot be "+
+			"decoded: %'") == 1
 	}, patience, 10*time.Millisecond)
 	r.end(t)
 	require.Empty(t, w.effects(t))
@@ -75,8 +81,10 @@ func TestAnUndecodableRecordThatIsRetriedIsDecoded(t *testing.T) {
 	})
 	w.relay(t, "inbox", "parked", "retry", "--all")
 	require.Equal(t, []string{"e1"}, w.awaitEffects(t, 1))
-	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM inbox_parked") == 0 }, patience, 10*time.Millisecond)
-	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = 'e1'"), "its own id is known from now on")
+	require.Eventually(t, func() bool { return w.count(t, "SELECT count(*) FROM inbox_parked") == 0 }, patience,
+		10*time.Millisecond)
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = 'e1'"),
+		"its own id is known from now on")
 	r.end(t)
 }
 
@@ -94,7 +102,8 @@ func TestADatabaseThatIsNotThereAtTheStartEndsRun(t *testing.T) {
 		defer func() { _ = db.Close() }()
 		ib, err := inbox.New(map[string]inbox.Dialect{"pgx": inbox.PostgreSQL, "mysql": inbox.MySQL}[driver], "billing")
 		require.NoError(t, err)
-		consumer, err := inboxkafka.New(inboxkafka.Config{Inbox: ib, DB: db, Brokers: []string{"127.0.0.1:1"}, Group: "billing", Topics: []string{"orders"}})
+		consumer, err := inboxkafka.New(inboxkafka.Config{Inbox: ib, DB: db, Brokers: []string{"127.0.0.1:1"},
+			Group: "billing", Topics: []string{"orders"}})
 		require.NoError(t, err)
 		err = consumer.Run(t.Context(), func(context.Context, *sql.Tx, inbox.Message) error { return nil })
 		require.ErrorContains(t, err, "(nothing listens there: check that the server runs, and the host and port in the URL)")

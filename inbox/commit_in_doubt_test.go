@@ -31,7 +31,8 @@ func TestALostCommitOfAParkIsAPark(t *testing.T) {
 				require.Equal(t, want, state)
 				require.EqualValues(t, n+1, ib.Counts().Parked)
 			}
-			require.Equal(t, 1, strings.Count(log.String(), "parked a message that failed for good"), "a line for whoever reads the log")
+			require.Equal(t, 1, strings.Count(log.String(), "parked a message that failed for good"),
+				"a line for whoever reads the log")
 		}
 	})
 }
@@ -45,7 +46,8 @@ func TestALostCommitOfAParkInABatchHoldsUpItsKey(t *testing.T) {
 			ib, calls := b.inbox(t, name, inbox.WithMaxAttempts(1)), 0
 			ms := []inbox.Message{order("1", "k"), order("2", "k")}
 			// The first COMMIT is that of the park.
-			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, fault)), ms, b.applyAll(&calls, "1"))
+			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, fault)), ms,
+				b.applyAll(&calls, "1"))
 			require.NoError(t, err)
 			require.Equal(t, []inbox.Outcome{inbox.Parked, inbox.Parked}, outcomes, name)
 			require.Zero(t, b.effects(t), name)

@@ -1,9 +1,6 @@
 package inbox_test
 
 import (
-	"context"
-	"database/sql"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +51,8 @@ func oldDay(t *testing.T, n int) (b bench, ib *inbox.Inbox, day string, ids []st
 
 func (b bench) partitions(t *testing.T) []string {
 	t.Helper()
-	rows, err := b.DB.QueryContext(t.Context(), "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'inbox_events'::regclass ORDER BY 1")
+	rows, err := b.DB.QueryContext(t.Context(),
+		"SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'inbox_events'::regclass ORDER BY 1")
 	require.NoError(t, err)
 	defer rows.Close()
 	var all []string
@@ -101,7 +99,8 @@ func TestADayIsOfTheIDAlone(t *testing.T) {
 		require.True(t, b.accept(t, mail, inbox.Message{ID: id}), id)
 		require.False(t, b.accept(t, mail, inbox.Message{ID: id}), id)
 		var found string
-		require.NoError(t, b.DB.QueryRowContext(t.Context(), "SELECT message_day::text FROM inbox_events WHERE message_id = $1 GROUP BY 1 HAVING count(*) = 2", id).Scan(&found))
+		require.NoError(t, b.DB.QueryRowContext(t.Context(),
+			"SELECT message_day::text FROM inbox_events WHERE message_id = $1 GROUP BY 1 HAVING count(*) = 2", id).Scan(&found))
 		require.Equal(t, day, found, id)
 	}
 	require.Equal(t, 20, b.count(t, "SELECT count(*) FROM inbox_events_undated"))
@@ -135,11 +134,13 @@ func TestOptionAndTableMustAgree(t *testing.T) {
 
 func TestConvertingKeepsRowsAndRights(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
-	user := bench{Database: dbtest.Restricted(t, b.Database, "SELECT, INSERT, UPDATE, DELETE ON inbox_events", "INSERT ON effects"), daily: true}
+	user := bench{Database: dbtest.Restricted(t, b.Database, "SELECT, INSERT, UPDATE, DELETE ON inbox_events",
+		"INSERT ON effects"), daily: true}
 	old, foreign := idOf(5, 1), "no uuid"
 	before := b.inbox(t, "billing")
 	for _, id := range []string{old, foreign} {
-		require.True(t, b.accept(t, before, inbox.Message{ID: id, Position: &inbox.Position{Topic: "orders", Partition: 1, Offset: 7}}))
+		require.True(t, b.accept(t, before, inbox.Message{ID: id,
+			Position: &inbox.Position{Topic: "orders", Partition: 1, Offset: 7}}))
 	}
 	b.makeOlder(t, 2*week)
 	copied, err := dialect.PartitionInbox(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, 2, time.Minute)
@@ -160,7 +161,8 @@ func TestConvertingKeepsRowsAndRights(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, inbox.Applied, outcome)
 	// It may not drop a table: it tells what it does not need, and deletes rows.
-	deleted, err := ib.Prune(t.Context(), user.DB, inbox.PruneOptions{Retention: 24 * time.Hour, Committed: committed(8), Margin: -1})
+	deleted, err := ib.Prune(t.Context(), user.DB,
+		inbox.PruneOptions{Retention: 24 * time.Hour, Committed: committed(8), Margin: -1})
 	require.NoError(t, err)
 	require.EqualValues(t, 1, deleted)
 	owner := b
@@ -171,197 +173,6 @@ func TestConvertingKeepsRowsAndRights(t *testing.T) {
 	require.True(t, dropped.Done, dropped.Reason)
 }
 
-func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
-	b, billing, day, ids := oldDay(t, 3)
-	mail := b.inbox(t, "mail")
-	prune := func(ib *inbox.Inbox, retention time.Duration, offset int64) int64 {
-		deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: retention, Committed: committed(offset), Margin: -1})
-		require.NoError(t, err)
-		return deleted
-	}
-	stays := func(reason string) {
-		t.Helper()
-		is, err := b.days().Judge(t.Context(), b.DB, day)
-		require.NoError(t, err)
-		require.Contains(t, is.Reason, reason)
-		require.Contains(t, b.partitions(t), partitionOf(day))
-	}
-	require.True(t, b.accept(t, mail, inbox.Message{ID: ids[0], Position: &inbox.Position{Topic: "orders", Offset: 50}}))
-	stays(`consumer "billing" has not told for how long`)
-	require.Zero(t, prune(billing, week, 0))
-	stays(`consumer "mail" has not told how far it is in orders/0`)
-	require.Zero(t, prune(mail, week, 51))
-	stays(`consumer "mail" applied a message`)
-	b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - interval '8 days' WHERE consumer = 'mail'")
-	require.Zero(t, prune(mail, week, 50))
-	stays(`consumer "mail" may read offset 50 of orders/0 again`)
-	b.exec(t, "UPDATE inbox_expiry SET told_at = told_at - interval '25 hours' WHERE consumer = 'billing'")
-	require.Zero(t, prune(mail, week, 51))
-	stays(`consumer "billing" has told nothing for 25h0m`)
-	require.Zero(t, prune(billing, 30*24*time.Hour, 0))
-	require.Zero(t, prune(mail, week, 51))
-	stays(`consumer "billing" applied a message`)
-	require.EqualValues(t, 4, prune(billing, week, 0), "its own and the other's")
-	require.NotContains(t, b.partitions(t), partitionOf(day))
-	require.Len(t, b.partitions(t), 2+1+inbox.DaysAhead, "and those of the days to come are there")
-	require.True(t, b.accept(t, billing, inbox.Message{ID: ids[0]}), "past the retention it is new")
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events_strays"))
-	require.Zero(t, prune(billing, week, 0))
-	b.makeOlder(t, 2*week)
-	require.EqualValues(t, 1, prune(billing, week, 0), "row by row")
-}
-
-// Hazard dropped-day.
-// A copy of an old message is accepted between the look at the rows and the drop of their
-// day, and is delivered once more. The rule: the rows are judged under the lock.
-func TestACopyThatIsAcceptedWhileItsDayIsDroppedIsKept(t *testing.T) {
-	ways := []struct {
-		name string
-		drop func(b bench, day string) error
-		kept bool
-	}{
-		{"judged under the lock", func(b bench, day string) error {
-			is, err := b.days().Drop(context.Background(), b.DB, day)
-			if err == nil && !strings.Contains(is.Reason, "applied a message") {
-				return fmt.Errorf("it says %q", is.Reason)
-			}
-			return err
-		}, true},
-		{"the rule taken out: judged before the lock", func(b bench, day string) error {
-			is, err := b.days().Judge(context.Background(), b.DB, day)
-			if err != nil || is.Reason != "" {
-				return fmt.Errorf("nothing seemed to be needed: %q, %w", is.Reason, err)
-			}
-			_, err = b.DB.ExecContext(context.Background(), "TRUNCATE "+partitionOf(day))
-			return err
-		}, false},
-	}
-	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
-			t.Parallel()
-			b, ib, day, _ := oldDay(t, 1)
-			require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
-			late := inbox.Message{ID: idOf(10, 99)}
-			writer := b.begin(t)
-			fresh, err := ib.Accept(t.Context(), writer, late)
-			require.NoError(t, err)
-			require.True(t, fresh)
-			dropped := make(chan error, 1)
-			go func() { dropped <- way.drop(b, day) }()
-			b.untilWaiting(t) // it has looked, and waits for the writer
-			require.NoError(t, writer.Commit())
-			require.NoError(t, <-dropped)
-			require.Equal(t, way.kept, !b.accept(t, ib, late), "the next copy")
-		})
-	}
-}
-
-// Hazard dropped-day.
-// Between the two steps: the day is empty, its partition not dropped yet.
-func TestACopyThatIsAcceptedBeforeAnEmptyDayIsDroppedIsKept(t *testing.T) {
-	b, ib, day, _ := oldDay(t, 2)
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
-	writer := b.begin(t) // holds the whole table against the drop, not against the TRUNCATE
-	_, err := ib.Accept(t.Context(), writer, inbox.Message{ID: idOf(0, 1)})
-	require.NoError(t, err)
-	type answer struct {
-		is  dialect.InboxDay
-		err error
-	}
-	dropped := make(chan answer, 1)
-	go func() {
-		is, err := b.days().Drop(context.Background(), b.DB, day)
-		dropped <- answer{is, err}
-	}()
-	b.untilWaiting(t)
-	late := inbox.Message{ID: idOf(10, 99)}
-	fresh, err := ib.Accept(t.Context(), writer, late)
-	require.NoError(t, err)
-	require.True(t, fresh)
-	require.NoError(t, writer.Commit())
-	got := <-dropped
-	require.NoError(t, got.err)
-	require.True(t, got.is.Emptied)
-	require.False(t, got.is.Done)
-	require.Equal(t, "a message of this day was applied meanwhile", got.is.Reason)
-	require.False(t, b.accept(t, ib, late))
-}
-
-func TestADropWaitsForNoWriterAndNobodyWaitsForIt(t *testing.T) {
-	b, ib, day, ids := oldDay(t, 2)
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
-	brief := dialect.NewInboxDays(dialect.Names{Dialect: b.Dialect}, 50*time.Millisecond)
-	writer := b.begin(t)
-	_, err := ib.Accept(t.Context(), writer, inbox.Message{ID: ids[0]}) // a duplicate, which locks its day too
-	require.NoError(t, err)
-	is, err := brief.Drop(t.Context(), b.DB, day)
-	require.NoError(t, err)
-	require.Contains(t, is.Reason, "held a lock for longer than 50ms")
-	require.False(t, is.Done || is.Emptied)
-	require.True(t, b.accept(t, ib, inbox.Message{ID: idOf(10, 9)}), "the lock is free again")
-	require.NoError(t, writer.Rollback())
-	b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - interval '30 days'")
-
-	today := b.begin(t) // of another day: the rows go, the empty partition waits
-	_, err = ib.Accept(t.Context(), today, inbox.Message{ID: idOf(0, 1)})
-	require.NoError(t, err)
-	is, err = brief.Drop(t.Context(), b.DB, day)
-	require.NoError(t, err)
-	require.True(t, is.Emptied)
-	require.EqualValues(t, 3, is.Rows)
-	require.NoError(t, today.Commit())
-	is, err = brief.Drop(t.Context(), b.DB, day)
-	require.NoError(t, err)
-	require.True(t, is.Done, is.Reason)
-	require.NotContains(t, b.partitions(t), partitionOf(day))
-}
-
-func TestADayWhoseMessagesCameTooSoonGetsNoPartition(t *testing.T) {
-	b := newDailyBench(t) // today and tomorrow
-	ib := b.inbox(t, "billing")
-	early := inbox.Message{ID: idOf(-3, 1)} // a producer's clock is ahead
-	require.True(t, b.accept(t, ib, early))
-	made, err := b.days().Ahead(t.Context(), b.DB, 4)
-	require.NoError(t, err)
-	require.Len(t, made, 3)
-	require.True(t, made[0].Done)
-	require.False(t, made[1].Done)
-	require.Contains(t, made[1].Reason, "inbox_events_strays already")
-	require.True(t, made[2].Done)
-	require.False(t, b.accept(t, ib, early))
-	again, err := b.days().Ahead(t.Context(), b.DB, 4)
-	require.NoError(t, err)
-	require.Len(t, again, 1)
-}
-
-// Hazard dropped-day.
-// A message's day gets its partition after the message was routed to the default one.
-func TestAMessageWhoseDayIsBeingMadeIsAppliedOnce(t *testing.T) {
-	b := newDailyBench(t)
-	ib := b.inbox(t, "billing")
-	maker, day := b.begin(t), time.Now().UTC().AddDate(0, 0, 3)
-	_, err := maker.ExecContext(t.Context(), fmt.Sprintf("CREATE TABLE soon (LIKE inbox_events INCLUDING ALL); ALTER TABLE inbox_events ATTACH PARTITION soon FOR VALUES FROM ('%s') TO ('%s')",
-		day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly)))
-	require.NoError(t, err)
-	m := inbox.Message{ID: idOf(-3, 1)}
-	type answer struct {
-		outcome inbox.Outcome
-		err     error
-	}
-	processed := make(chan answer, 1)
-	go func() {
-		outcome, err := ib.Process(context.Background(), b.DB, m, func(ctx context.Context, tx *sql.Tx) error { return b.effect(m.ID)(ctx, tx) })
-		processed <- answer{outcome, err}
-	}()
-	b.untilWaiting(t)
-	require.NoError(t, maker.Commit())
-	got := <-processed
-	require.NoError(t, got.err)
-	require.Equal(t, inbox.Applied, got.outcome)
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM soon"))
-	require.Equal(t, 1, b.effects(t))
-}
-
 // Hazard recreated-topic.
 // The topic was made anew, and its offsets begin again: what the consumer told of the old one
 // is below nothing of the new.
@@ -369,12 +180,14 @@ func TestWhatWasToldBeforeARowWasAppliedDoesNotCount(t *testing.T) {
 	b, ib, day, _ := oldDay(t, 1)
 	at := &inbox.Position{Topic: "orders", Offset: 5}
 	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000, nil, 0))
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000, &dialect.InboxPosition{Topic: "orders"}, 1000))
+	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000,
+		&dialect.InboxPosition{Topic: "orders"}, 1000))
 	require.True(t, b.accept(t, ib, inbox.Message{ID: idOf(10, 7), Position: at}))
 	is, err := b.days().Drop(t.Context(), b.DB, day)
 	require.NoError(t, err)
 	require.Contains(t, is.Reason, "has told nothing for")
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000, &dialect.InboxPosition{Topic: "orders"}, 6))
+	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000,
+		&dialect.InboxPosition{Topic: "orders"}, 6))
 	is, err = b.days().Drop(t.Context(), b.DB, day)
 	require.NoError(t, err)
 	require.True(t, is.Done, is.Reason)
@@ -401,7 +214,8 @@ func TestTheWindowOfDaysIsThatOfTheirOldestRow(t *testing.T) {
 func TestDaysOfAPrefixAndASchema(t *testing.T) {
 	b := bench{Database: dbtest.PostgreSQL(t)}
 	names := dialect.Names{Dialect: b.Dialect, Prefix: "eu_", Schema: "shop"}
-	_, err := migrations.Apply(t.Context(), b.DB, b.Dialect, migrations.Options{Prefix: names.Prefix, Schema: names.Schema})
+	_, err := migrations.Apply(t.Context(), b.DB, b.Dialect,
+		migrations.Options{Prefix: names.Prefix, Schema: names.Schema})
 	require.NoError(t, err)
 	where := []inbox.Option{inbox.WithTablePrefix(names.Prefix), inbox.WithSchema(names.Schema)}
 	old := inbox.Message{ID: idOf(10, 1)}
@@ -429,7 +243,8 @@ func TestDaysOfAPrefixAndASchema(t *testing.T) {
 	deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week})
 	require.NoError(t, err)
 	require.EqualValues(t, 1, deleted)
-	require.Equal(t, 2+1+inbox.DaysAhead, b.count(t, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.eu_inbox_events'::regclass"))
+	require.Equal(t, 2+1+inbox.DaysAhead, b.count(
+		t, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'shop.eu_inbox_events'::regclass"))
 	looks, err := facts.New(b.DB, names, time.Minute)
 	require.NoError(t, err)
 	days, err := looks.Days(t.Context())

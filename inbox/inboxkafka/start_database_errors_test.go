@@ -29,8 +29,10 @@ func TestOneStartTellsOfAllPartitionsThatAreAhead(t *testing.T) {
 
 	w.exec(t, "UPDATE inbox_offsets SET applied_offset = 1 WHERE kafka_partition < 2")
 	err := consume(t, cfg, w.effect).wait(t)
-	for _, command := range []string{":0 --reset-offsets --to-offset 1 --execute", ":1 --reset-offsets --to-offset 1 --execute"} {
-		require.ErrorContains(t, err, "kafka-consumer-groups.sh --bootstrap-server "+w.brokers[0]+" --group "+cfg.Group+" --topic "+w.topic+command)
+	for _, command := range []string{":0 --reset-offsets --to-offset 1 --execute",
+		":1 --reset-offsets --to-offset 1 --execute"} {
+		require.ErrorContains(t, err, "kafka-consumer-groups.sh --bootstrap-server "+
+			""+w.brokers[0]+" --group "+cfg.Group+" --topic "+w.topic+command)
 	}
 	require.ErrorContains(t, err, "relay inbox doctor --kafka-brokers "+w.brokers[0])
 	require.Equal(t, 2, strings.Count(err.Error(), "--reset-offsets"))

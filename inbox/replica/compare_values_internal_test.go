@@ -24,7 +24,8 @@ func TestValuesThatMeanTheSameHaveOneForm(t *testing.T) {
 		"bits":      {asBits, []any{[]byte{1, 0}, int64(256), "256"}},
 		"doubles":   {asDouble, []any{0.1, "0.1", "0.1000000000000000055"}},
 		"singles":   {asSingle, []any{float32(0.1), float64(float32(0.1)), "0.1"}},
-		"times": {asTime, []any{at, "2026-03-29T01:30:00.123456Z", "2026-03-29T03:30:00.123456789+02:00", "2026-03-29 01:30:00.123456",
+		"times": {asTime, []any{at, "2026-03-29T01:30:00.123456Z", "2026-03-29T03:30:00.123456789+02:00",
+			"2026-03-29 01:30:00.123456",
 			[]byte("2026-03-29T01:30:00.123456"), "2026-03-29 03:30:00.123456+02"}},
 		"dates": {asTime, []any{"2026-03-29", time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC), "2026-03-29 00:00:00"}},
 		"JSON":  {asJSON, []any{`{"a":[1.0,"x"],"b":null}`, []byte(`{ "b": null, "a": [1, "\u0078"] }`)}},
@@ -44,10 +45,13 @@ func TestValuesThatDifferHaveDifferentForms(t *testing.T) {
 		kind   kind
 		differ []any
 	}{
-		"numbers": {asNumber, []any{nil, "", "1", "-1", "10", "0.1", "0", "9007199254740993", "9007199254740992", "no number", "1 ", "1e", "NaN", "1.2.3"}},
-		"texts":   {asText, []any{nil, "", " ", "a", "A", "a ", "n", "0"}},
-		"times":   {asTime, []any{nil, "", "2026-03-29T01:30:00.123456Z", "2026-03-29T01:30:00.123457Z", "2026-03-29T01:30:00.123456+01:00", "soon"}},
-		"JSON":    {asJSON, []any{nil, "null", `"null"`, "{}", "[]", `["a,"]`, `["a",""]`, `{"a":"1"}`, `{"a":1}`, `{"a":1} x`, "no JSON"}},
+		"numbers": {asNumber, []any{nil, "", "1", "-1", "10", "0.1", "0", "9007199254740993", "9007199254740992",
+			"no number", "1 ", "1e", "NaN", "1.2.3"}},
+		"texts": {asText, []any{nil, "", " ", "a", "A", "a ", "n", "0"}},
+		"times": {asTime, []any{nil, "", "2026-03-29T01:30:00.123456Z", "2026-03-29T01:30:00.123457Z",
+			"2026-03-29T01:30:00.123456+01:00", "soon"}},
+		"JSON": {asJSON, []any{nil, "null", `"null"`, "{}", "[]", `["a,"]`, `["a",""]`, `{"a":"1"}`, `{"a":1}`,
+			`{"a":1} x`, "no JSON"}},
 		"doubles": {asDouble, []any{"0.1", "0.10000000000000002", "NaN", "1e999", nil}},
 	} {
 		seen := map[string]any{}
@@ -62,10 +66,12 @@ func TestValuesThatDifferHaveDifferentForms(t *testing.T) {
 func TestTypesOfEveryDatabaseHaveTheirKind(t *testing.T) {
 	t.Parallel()
 	for k, names := range map[kind][]string{
-		asText:   {"", "TEXT", "VARCHAR", "VARCHAR(100)", "BPCHAR", "BYTEA", "BLOB", "LONGBLOB", "3802x"},
-		asNumber: {"INT8", "BIGINT", "UNSIGNED BIGINT", "TINYINT", "bigint", "INTEGER", "NUMERIC", "DECIMAL(10,2)", "BOOL", "BOOLEAN"},
+		asText: {"", "TEXT", "VARCHAR", "VARCHAR(100)", "BPCHAR", "BYTEA", "BLOB", "LONGBLOB", "3802x"},
+		asNumber: {"INT8", "BIGINT", "UNSIGNED BIGINT", "TINYINT", "bigint", "INTEGER", "NUMERIC", "DECIMAL(10,2)", "BOOL",
+			"BOOLEAN"},
 		asDouble: {"FLOAT8", "DOUBLE", "REAL"}, asSingle: {"FLOAT4", "FLOAT"},
-		asTime: {"TIMESTAMPTZ", "DATETIME", "DATE", "TIMESTAMP"}, asJSON: {"JSON", "JSONB"}, asUUID: {"UUID"}, asBits: {"BIT"},
+		asTime: {"TIMESTAMPTZ", "DATETIME", "DATE", "TIMESTAMP"}, asJSON: {"JSON", "JSONB"}, asUUID: {"UUID"},
+		asBits: {"BIT"},
 	} {
 		for _, name := range names {
 			require.Equal(t, k, kindOf(inbox.MySQL, name), name)

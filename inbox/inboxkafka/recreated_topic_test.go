@@ -21,7 +21,8 @@ import (
 	"github.com/postroom/postroom/internal/kafkatest"
 )
 
-// eachKafka runs fn on a cluster that knows committed offsets by the topic's name, and on one that knows them by its id.
+// eachKafka runs fn on a cluster that knows committed offsets by the topic's name, and on one that knows them by its
+// id.
 func eachKafka(t *testing.T, fn func(t *testing.T, brokers []string, byName bool)) {
 	t.Helper()
 	t.Run("Kafka 3.9", func(t *testing.T) {

@@ -12,11 +12,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// begin settles where to begin in partitions without a position, and returns them, so that it is committed: a group
-// that has handled messages then has one, and who finds none knows that the group is new,
+// startWithoutOffset settles where to begin in partitions without a position, and returns them, so that it is
+// committed: a group that has handled messages then has one, and who finds none knows that the group is new,
 // was renamed, or has expired (the brokers' offsets.retention.minutes, 7 days, after its
 // last member has gone).
-func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Offset, known map[string]bool) (began []partitionName, err error) {
+func (m *member) startWithoutOffset(ctx context.Context, offsets map[string]map[int32]kgo.Offset,
+	known map[string]bool) (began []partitionName, err error) {
 	without := make(map[string]map[int32]kgo.Offset)
 	for topic, ids := range offsets {
 		for id, offset := range ids {
@@ -31,7 +32,7 @@ func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Off
 	if len(without) == 0 {
 		return nil, nil
 	}
-	if err := m.starts(ctx, without, known); err != nil {
+	if err := m.placeAtLogEnd(ctx, without, known); err != nil {
 		return nil, err
 	}
 	if !m.cfg.AdoptOffsets {
@@ -51,10 +52,11 @@ func (m *member) begin(ctx context.Context, offsets map[string]map[int32]kgo.Off
 	return began, nil
 }
 
-// starts puts in the offset at which each partition is begun: at StartOffset; but one that was added to a topic
+// placeAtLogEnd puts in the offset at which each partition is begun: at StartOffset; but one that was added to a topic
 // which the group has consumed begins at its start, as what came before it was seen is new to the group. known are the
 // topics that the database says so of.
-func (m *member) starts(ctx context.Context, without map[string]map[int32]kgo.Offset, known map[string]bool) error {
+func (m *member) placeAtLogEnd(ctx context.Context, without map[string]map[int32]kgo.Offset,
+	known map[string]bool) error {
 	admin := kadm.NewClient(m.client)
 	if m.cfg.StartOffset == Latest {
 		committed, err := admin.FetchOffsets(ctx, m.cfg.Group)
@@ -122,7 +124,11 @@ func (m *member) checkPruned(ctx context.Context, begin map[string]map[int32]kgo
 			}
 			if message < first {
 				_, table, _ := strings.Cut(m.cfg.Inbox.Tables(), ":")
-				return refuse("group %q has no offset in topic %q, partition %d, but consumer %q has handled messages of it, of which the ids below offset %d were pruned: read from offset %d on, they would be applied again. The group has expired (offsets.retention.minutes), or its name is another: give it the old one, commit the offset to go on at, or set AdoptOffsets. Or the topic was made anew: then delete what is left of the old one: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+				return refuse("group %q has no offset in topic %q, partition %d, but consumer %q has handled messages of it, of "+
+					"which the ids below offset %d were pruned: read from offset %d on, they would be applied again. The group has "+
+					"expired (offsets.retention.minutes), or its name is another: give it the old one, commit the offset to go on "+
+					"at, or set AdoptOffsets. Or the topic was made anew: then delete what is left of the old one: DELETE FROM %s "+
+					"WHERE consumer = '%s' AND kafka_topic = '%s'",
 					m.cfg.Group, topic, id, m.cfg.Inbox.Consumer(), first, message, table, m.cfg.Inbox.Consumer(), topic)
 			}
 		}
@@ -136,7 +142,8 @@ func (m *member) firstMessage(ctx context.Context, name partitionName, from, bel
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	fail := func(err error) (int64, error) {
-		return 0, fmt.Errorf("inboxkafka: topic %q, partition %d: look for messages before offset %d: %w", name.topic, name.id, below, err)
+		return 0, fmt.Errorf("inboxkafka: topic %q, partition %d: look for messages before offset %d: %w", name.topic,
+			name.id, below, err)
 	}
 	ends, err := kadm.NewClient(m.client).ListCommittedOffsets(ctx, name.topic)
 	if err != nil {
@@ -146,7 +153,8 @@ func (m *member) firstMessage(ctx context.Context, name partitionName, from, bel
 	if !ok || end.Err != nil {
 		return fail(errors.Join(end.Err, errors.New("the log's end is not known")))
 	}
-	client, err := kgo.NewClient(append(append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...), kgo.SeedBrokers(m.cfg.Brokers...),
+	client, err := kgo.NewClient(append(append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...),
+		kgo.SeedBrokers(m.cfg.Brokers...),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{name.topic: {name.id: kgo.NewOffset().At(from)}}))...)
 	if err != nil {
@@ -171,28 +179,31 @@ func (m *member) firstMessage(ctx context.Context, name partitionName, from, bel
 // lookTimeout is well below a session's.
 const lookTimeout = 10 * time.Second
 
-// checkUntold refuses partitions whose position the database has not had yet, though it has ids of
+// checkIDsNotNeeded refuses partitions whose position the database has not had yet, though it has ids of
 // their messages: the group's offset lags behind these, and what lies between would be applied twice without them.
-func (m *member) checkUntold(ctx context.Context, untold []partitionName) error {
-	if len(untold) == 0 {
+func (m *member) checkIDsNotNeeded(ctx context.Context, withoutPosition []partitionName) error {
+	if len(withoutPosition) == 0 {
 		return nil
 	}
 	lowest, err := m.lowest(ctx)
 	if err != nil {
 		return err
 	}
-	for _, name := range untold {
+	for _, name := range withoutPosition {
 		if _, known := lowest[name]; known {
-			return refuse("topic %q, partition %d was consumed with ids, and the database has no position for it yet: begun without them, what the group's offset lags behind would be applied twice; run %s first without ExactlyOnceTopics, until `relay inbox status` shows a position of each partition, or set AdoptOffsets once the lag is nothing",
+			return refuse("topic %q, partition %d was consumed with ids, and the database has no position for it yet: begun "+
+				"without them, what the group's offset lags behind would be applied twice; run %s first without "+
+				"ExactlyOnceTopics, until `relay inbox status` shows a position of each partition, or set AdoptOffsets once the "+
+				"lag is nothing",
 				name.topic, name.id, OffsetsInDatabase)
 		}
 	}
 	return nil
 }
 
-// tellIdle gives partitions a position in the database in which the group has done all there is: a message that would
+// recordIdle gives partitions a position in the database in which the group has done all there is: a message that would
 // move it may never come, and until then nobody can do without ids.
-func (m *member) tellIdle(ctx context.Context, idle []partitionName, offsets map[string]map[int32]kgo.Offset) error {
+func (m *member) recordIdle(ctx context.Context, idle []partitionName, offsets map[string]map[int32]kgo.Offset) error {
 	if len(idle) == 0 {
 		return nil
 	}
@@ -223,18 +234,4 @@ func (m *member) lowest(ctx context.Context) (map[partitionName]int64, error) {
 		lowest[partitionName{at.Topic, at.Partition}] = at.Offset
 	}
 	return lowest, nil
-}
-
-// errBehind: see checkAhead.
-var errBehind = errors.New("the log was cut")
-
-// checkAhead refuses messages below the position of the database, which says that they are done: the log was
-// cut under a member (an unclean election of a leader, with ResetOffset) and others have taken their offsets.
-func (p *partition) checkAhead(offset int64) error {
-	if next, known := p.claim.Next(); known && offset < next {
-		return fmt.Errorf("%w: a message came at offset %d, and the database says that all below %d is done: what is there now is not known; "+
-			"to read it, set the partition's position back: UPDATE %s SET next_offset = %[2]d WHERE consumer = '%[5]s' AND kafka_topic = '%[6]s' AND kafka_partition = %[7]d",
-			errBehind, offset, next, p.m.cfg.Inbox.OffsetsTable(), p.m.cfg.Inbox.Consumer(), p.name.topic, p.name.id)
-	}
-	return nil
 }

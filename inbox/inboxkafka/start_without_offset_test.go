@@ -79,8 +79,8 @@ func TestAGroupWithoutAnOffsetBeginsWhereNoMessageIsUnknown(t *testing.T) {
 	r.end(t)
 }
 
-// A partition that is added to a topic begins at its start, with Latest too: the group has consumed the topic, and what came
-// before the partition was seen is new to it.
+// A partition that is added to a topic begins at its start, with Latest too: the group has consumed the topic, and what
+// came before the partition was seen is new to it.
 func TestAPartitionThatIsAddedBeginsAtItsStart(t *testing.T) {
 	w := newWorld(t, dbtest.SQLite(t), 1)
 	cfg := w.config(t, inboxkafka.Batch)
@@ -133,7 +133,8 @@ func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
 	w.commit(t, 0, 1)
 	without := w.config(t, inboxkafka.OffsetsInDatabase)
 	without.ExactlyOnceTopics = without.Topics
-	require.ErrorContains(t, consume(t, without, w.effect).wait(t), "run offsets-in-database first without ExactlyOnceTopics")
+	require.ErrorContains(t, consume(t, without, w.effect).wait(t),
+		"run offsets-in-database first without ExactlyOnceTopics")
 
 	var duplicates []string
 	with := w.config(t, inboxkafka.OffsetsInDatabase)
@@ -147,7 +148,8 @@ func TestIDsAreNotGivenUpBeforeTheDatabaseHasAPosition(t *testing.T) {
 	w.awaitEffects(t, 5)
 	r.end(t)
 	require.Equal(t, []string{"b", "c"}, duplicates)
-	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE kafka_partition = 1 AND next_offset = 1"), "nothing came there, and nothing is to come")
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE kafka_partition = 1 AND next_offset = 1"),
+		"nothing came there, and nothing is to come")
 	r = consume(t, without, w.effect)
 	w.produce(t, 0, "e")
 	require.ElementsMatch(t, []string{"a", "b", "c", "idle", "d", "e"}, w.awaitEffects(t, 6))

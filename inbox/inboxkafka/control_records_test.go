@@ -31,7 +31,8 @@ func TestAPositionIsBehindTheEndOfATransaction(t *testing.T) {
 					require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE next_offset = 4"))
 				}
 				r.end(t)
-				_, err := kadm.NewClient(w.producer).DeleteRecords(t.Context(), kadm.Offsets{w.topic: {0: kadm.Offset{Topic: w.topic, At: 4}}})
+				_, err := kadm.NewClient(w.producer).DeleteRecords(
+					t.Context(), kadm.Offsets{w.topic: {0: kadm.Offset{Topic: w.topic, At: 4}}})
 				require.NoError(t, err)
 				w.transact(t, kgo.TryCommit, "c")
 				r = consume(t, w.config(t, mode), w.effect)
@@ -45,7 +46,8 @@ func TestAPositionIsBehindTheEndOfATransaction(t *testing.T) {
 // transact writes records in a transaction.
 func (w world) transact(t *testing.T, end kgo.TransactionEndTry, ids ...string) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.TransactionalID(w.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.TransactionalID(w.topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	defer client.Close()
 	require.NoError(t, client.BeginTransaction())

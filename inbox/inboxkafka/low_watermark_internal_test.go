@@ -8,7 +8,7 @@ import (
 )
 
 func TestTheLowWaterMarkNeverPassesAnUnfinishedRecord(t *testing.T) {
-	var l lowWater
+	var l lowWatermark
 	a, b, c := l.begin(10, 1), l.begin(11, 1), l.begin(15, 2) // 12 to 14: a transaction's marks
 	l.finish(b)
 	require.False(t, l.moved)
@@ -24,7 +24,7 @@ func TestTheLowWaterMarkNeverPassesAnUnfinishedRecord(t *testing.T) {
 
 func TestTheLowWaterMarkInAnyOrder(t *testing.T) {
 	for range 200 {
-		var l lowWater
+		var l lowWatermark
 		open := make(map[uint64]int64)
 		offset := int64(0)
 		for range 100 {

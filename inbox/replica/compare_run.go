@@ -174,7 +174,8 @@ func (s *comparer) collect(ctx context.Context, from side, into []bool) (map[str
 			row.texts = append(row.texts, string(plain(nil, values[i], s.kinds[i] == asBits)))
 		}
 		if _, twice := rows[key]; twice {
-			return fmt.Errorf("%w: the %s has the key %q twice: --key does not name a unique key", ErrConfig, from.name, row.texts)
+			return fmt.Errorf("%w: the %s has the key %q twice: --key does not name a unique key", ErrConfig, from.name,
+				row.texts)
 		}
 		rows[key] = row
 		return nil
@@ -183,7 +184,8 @@ func (s *comparer) collect(ctx context.Context, from side, into []bool) (map[str
 }
 
 // each reads one side. values are valid during the call alone.
-func (s *comparer) each(ctx context.Context, from side, do func(chunk uint32, d digest, key string, values []any) error) (err error) {
+func (s *comparer) each(ctx context.Context, from side,
+	do func(chunk uint32, d digest, key string, values []any) error) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends a statement that is left in the middle
 	stream, err := dialect.OpenStream(ctx, from.db, from.dialect, from.query)

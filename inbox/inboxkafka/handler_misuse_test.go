@@ -24,7 +24,8 @@ func counted(t *testing.T, cfg inboxkafka.Config, h inbox.Handler) (*inboxkafka.
 	return c, start(t, func(ctx context.Context) error { return c.Run(ctx, h) })
 }
 
-// A handler that ends its goroutine takes the partition's with it. The message has an attempt less, and the others flow.
+// A handler that ends its goroutine takes the partition's with it. The message has an attempt less, and the others
+// flow.
 func TestAHandlerThatEndsItsGoroutineIsAnAttempt(t *testing.T) {
 	eachMode(t, func(t *testing.T, db dbtest.Database, mode inboxkafka.Mode) {
 		w := newWorld(t, db, 1)
@@ -42,7 +43,8 @@ func TestAHandlerThatEndsItsGoroutineIsAnAttempt(t *testing.T) {
 		r.end(t)
 		require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'ends' AND state = 'failed'"))
 		require.GreaterOrEqual(t, c.Counts().Goexits, int64(inbox.DefaultMaxAttempts))
-		require.NotEmpty(t, log.having("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as an attempt: let it return an error"))
+		require.NotEmpty(t, log.having("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as an "+
+			"attempt: let it return an error"))
 	})
 }
 
@@ -74,7 +76,8 @@ func TestAHandlerThatIgnoresItsContextIsTold(t *testing.T) {
 	})
 	<-begun
 	r.stop()
-	line := log.awaits(t, "inboxkafka: a handler ignores that its context has ended, and holds a partition that is to be given up: "+
+	line := log.awaits(t, "inboxkafka: a handler ignores that its context has ended, and holds a partition that is to be "+
+		"given up: "+
 		"have it return when ctx ends; until then the member's rebalance, or the end of Run, waits for it", 1)
 	require.Equal(t, w.topic, line.attrs["topic"])
 	require.Empty(t, r.done, "Run has not returned without its handler")

@@ -1,0 +1,207 @@
+package inboxkafka
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+)
+
+// errRejoin ends a membership for a new one.
+var errRejoin = errors.New("join the group again")
+
+// member is one membership of the group: a Run has one, or a few.
+type member struct {
+	*Consumer
+	one  inbox.Handler
+	many inbox.BatchHandler
+
+	client    *kgo.Client
+	connected chan struct{} // closed when client is set: franz-go calls back before it returns it
+	// ctx ends with Run's, or with the first error that ends it. Handlers do not see it.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu             sync.Mutex // guards failure and partitions
+	failure        error      // the first
+	partitions     map[partitionName]*partition
+	background     sync.WaitGroup
+	committing     sync.Mutex // one commit at a time, and none beside a revocation's
+	commitSignal   chan struct{}
+	probation      probation
+	breakers       map[string]*breaker // by topic; under mu
+	budget         budget
+	fetchError     string            // the last one logged; of the poll loop alone, as is the next
+	denied         map[string]denial // topics that the broker does not know
+	onlyInbox      bool              // no other inbox has committed to the group; of the commit loop alone
+	commitError    string            // the last one logged; under committing
+	warnedNoGroups sync.Once
+}
+
+type partitionName struct {
+	topic string
+	id    int32
+}
+
+func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.BatchHandler) *member {
+	m := &member{
+		Consumer: c, one: one, many: many,
+		partitions:   make(map[partitionName]*partition),
+		connected:    make(chan struct{}),
+		denied:       make(map[string]denial),
+		commitSignal: make(chan struct{}, 1),
+		breakers:     make(map[string]*breaker),
+		budget:       budget{limit: int64(c.cfg.BufferBytes)},
+	}
+	m.ctx, m.cancel = context.WithCancel(ctx)
+	return m
+}
+
+func (m *member) connect() error {
+	start, reset := kgo.NewOffset().AtStart(), kgo.NoResetOffset()
+	if m.cfg.StartOffset == Latest {
+		start = kgo.NewOffset().AtEnd()
+	}
+	switch m.cfg.ResetOffset {
+	case Earliest:
+		reset = kgo.NewOffset().AtStart()
+	case Latest:
+		reset = kgo.NewOffset().AtEnd()
+	}
+	options := append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...)
+	options = append(options, m.budget.options()...)
+	var err error
+	m.client, err = kgo.NewClient(append(options,
+		kgo.SeedBrokers(m.cfg.Brokers...),
+		kgo.ConsumerGroup(m.cfg.Group),
+		kgo.ConsumeTopics(m.cfg.Topics...),
+		kgo.ConsumeStartOffset(start),
+		kgo.ConsumeResetOffset(reset),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // see control_records.go
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(), // between a poll and AllowRebalance, what was polled is ours
+		kgo.OnPartitionsAssigned(m.assigned),
+		kgo.AdjustFetchOffsetsFn(m.adjustOffsets),
+		kgo.OnPartitionsRevoked(m.revoked),
+		kgo.OnPartitionsLost(m.lost),
+	)...)
+	if err != nil {
+		m.cancel()
+		return err
+	}
+	if err := m.budget.connect(m.client); err != nil {
+		m.cancel()
+		m.client.CloseAllowingRebalance()
+		return err
+	}
+	close(m.connected)
+	return nil
+}
+
+// fetchWait is how long a broker keeps a fetch that it has nothing for. A client has one fetch
+// at a broker at a time: one that was sent while a full partition was paused does not ask for
+// it, and so a partition that is resumed waits for the end of it, if all others of that broker
+// are idle. With franz-go's 5 s a busy partition beside idle ones had a buffer's worth of
+// messages every 5 s.
+const fetchWait = 100 * time.Millisecond
+
+// consume polls until m.ctx ends, and then leaves the group.
+func (m *member) consume() error {
+	m.background.Go(m.commitLoop)
+	m.background.Go(m.warnUnreachable)
+	m.background.Go(m.admitWaiting)
+	if m.cfg.ReplayEvery > 0 {
+		m.background.Go(m.replayLoop)
+	}
+	if m.cfg.Retention > 0 {
+		m.background.Go(m.keepPruned)
+	}
+	for m.ctx.Err() == nil {
+		fetches := m.client.PollRecords(m.ctx, maxPoll)
+		m.dispatch(fetches)
+		m.client.AllowRebalance()
+	}
+	m.leave()
+	m.cancel()
+	m.background.Wait()
+	m.log.Info("inboxkafka: stopped")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failure
+}
+
+// maxPoll bounds what one poll adds to the buffers.
+const maxPoll = 5000
+
+// leave gives up all partitions, as for a rebalance, and then the membership. A broker
+// that is away must not keep the process: the group finds out by itself.
+func (m *member) leave() {
+	m.giveUp(m.all(), true)
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := m.client.LeaveGroupContext(ctx); err != nil {
+		m.log.Warn("inboxkafka: the group was not told of the end, and waits for the session timeout", "error", err)
+	}
+	m.client.CloseAllowingRebalance()
+}
+
+const leaveTimeout = 5 * time.Second
+
+// fail ends Run with err; the first one counts.
+func (m *member) fail(err error) {
+	if m.ctx.Err() == nil {
+		m.failed(err)
+	}
+}
+
+// failed is fail for an error that counts after Run was asked to end, too.
+func (m *member) failed(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failure == nil {
+		m.failure = err
+	}
+	m.cancel()
+}
+
+func (m *member) dispatch(fetches kgo.Fetches) {
+	fetches.EachError(m.fetchFailed)
+	fetches.EachTopic(m.checkTopic)
+	added := false
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) == 0 {
+			return
+		}
+		m.fetchError = ""
+		delete(m.denied, f.Topic)
+		if p := m.partition(partitionName{f.Topic, f.Partition}); p != nil {
+			p.add(f.Records)
+			added = true
+		}
+	})
+	if added {
+		m.recordsAdded()
+	}
+}
+
+func (m *member) partition(name partitionName) *partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.partitions[name]
+}
+
+func (m *member) all() []*partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*partition, 0, len(m.partitions))
+	for _, p := range m.partitions {
+		all = append(all, p)
+	}
+	return all
+}
