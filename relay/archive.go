@@ -26,9 +26,11 @@ func (r *Relay) checkArchive(ctx context.Context) error {
 func (r *Relay) explainArchive(err error) error {
 	switch {
 	case dialect.IsMissingTable(err):
-		return fmt.Errorf("the archive of %s is on and its table is not there: run `relay migrate up`, or turn the archive off: %w", r.store.Table(), err)
+		return fmt.Errorf("the archive of %s is on and its table is not there: run `relay migrate up`, or turn the "+
+			"archive off: %w", r.store.Table(), err)
 	case dialect.IsDenied(err):
-		return fmt.Errorf("the archive of %s is on and the relay's user lacks a right on it: grant SELECT, INSERT and DELETE on outbox_archive, or turn the archive off: %w",
+		return fmt.Errorf("the archive of %s is on and the relay's user lacks a right on it: grant SELECT, INSERT and "+
+			"DELETE on outbox_archive, or turn the archive off: %w",
 			r.store.Table(), err)
 	}
 	return err
@@ -56,7 +58,8 @@ func (r *Relay) purgeLoop(k *keeper) {
 			return
 		case err != nil && !failing:
 			failing = true
-			r.log.Warn("the archive is not purged: will be tried again", "every", r.cfg.purgeEvery, "error", r.explainArchive(err))
+			r.log.Warn("the archive is not purged: will be tried again", "every", r.cfg.purgeEvery,
+				"error", r.explainArchive(err))
 		case err == nil && failing:
 			failing = false
 			r.log.Info("the archive is purged again")

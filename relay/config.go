@@ -208,15 +208,19 @@ func (c Config) validate() error {
 	}
 	check(len([]rune(c.Source)) <= 249, "Source has %d characters: at most 249", len([]rune(c.Source)))
 	errs = append(errs, c.validateDelivery()...)
-	check(c.LeaseTTL >= 500*time.Millisecond && c.LeaseTTL <= 10*time.Minute, "LeaseTTL is %v: want 500ms to 10m", c.LeaseTTL)
-	check(c.PollMax >= time.Millisecond && c.PollMax <= 250*time.Millisecond, "PollMax is %v: want 1ms to 250ms", c.PollMax)
+	check(c.LeaseTTL >= 500*time.Millisecond && c.LeaseTTL <= 10*time.Minute, "LeaseTTL is %v: want 500ms to 10m",
+		c.LeaseTTL)
+	check(c.PollMax >= time.Millisecond && c.PollMax <= 250*time.Millisecond, "PollMax is %v: want 1ms to 250ms",
+		c.PollMax)
 	check(c.DrainTimeout > 0, "DrainTimeout is %v: want more than 0", c.DrainTimeout)
 	check(c.MaxInFlight > 0, "MaxInFlight is %d: want at least 1", c.MaxInFlight)
 	check(c.MaxInFlightBytes > 0, "MaxInFlightBytes is %d: want at least 1", c.MaxInFlightBytes)
-	check(c.BatchSize > 0 && c.BatchSize <= c.MaxInFlight, "BatchSize is %d: want 1 to MaxInFlight, %d", c.BatchSize, c.MaxInFlight)
+	check(c.BatchSize > 0 && c.BatchSize <= c.MaxInFlight, "BatchSize is %d: want 1 to MaxInFlight, %d",
+		c.BatchSize, c.MaxInFlight)
 	check(c.Archive || c.ArchiveFor == 0, "ArchiveFor is %v without Archive: set Archive, or leave it out", c.ArchiveFor)
 	check(!c.Archive || c.ArchiveFor >= time.Minute, "ArchiveFor is %v: want at least 1m", c.ArchiveFor)
-	check(c.RetryMin > 0 && c.RetryMin <= c.RetryMax, "RetryMin is %v and RetryMax %v: want 0 < RetryMin ≤ RetryMax", c.RetryMin, c.RetryMax)
+	check(c.RetryMin > 0 && c.RetryMin <= c.RetryMax,
+		"RetryMin is %v and RetryMax %v: want 0 < RetryMin ≤ RetryMax", c.RetryMin, c.RetryMax)
 	return errors.Join(errs...)
 }
 

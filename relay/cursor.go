@@ -98,7 +98,8 @@ func (c *cursor) returning() int {
 
 // collect runs one statement. wanted, if given, picks the rows to keep. After an error the batch
 // has the rows that came before.
-func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64, wanted func(*dialect.Row) bool) (batch, error) {
+func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64,
+	wanted func(*dialect.Row) bool) (batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool

@@ -23,7 +23,8 @@ type deleter struct {
 }
 
 func newDeleter(r *Relay, k *keeper, flights *inFlightSet, shelved *atomic.Int64) *deleter {
-	return &deleter{relay: r, keeper: k, lease: k.lease, inFlight: flights, shelved: shelved, deleteNow: make(chan struct{}, 1)}
+	return &deleter{relay: r, keeper: k, lease: k.lease, inFlight: flights, shelved: shelved,
+		deleteNow: make(chan struct{}, 1)}
 }
 
 // minRun is the length from which a run of consecutive ids is deleted as a range. A
@@ -178,14 +179,16 @@ func (d *deleter) remaining(ctx context.Context, taken []*flight) error {
 	}
 	held, _, _ := d.inFlight.counts()
 	n := 0
-	err := d.relay.store.Below(ctx, taken[len(taken)-1].id, held+int(d.shelved.Load())+inGaps, func(e dialect.Event) bool {
-		if named[e] {
-			n++
-		}
-		return true
-	})
+	err := d.relay.store.Below(ctx, taken[len(taken)-1].id, held+int(d.shelved.Load())+inGaps,
+		func(e dialect.Event) bool {
+			if named[e] {
+				n++
+			}
+			return true
+		})
 	if err == nil && n > 0 {
-		err = fmt.Errorf("%d delivered rows of %s are still there after their delete: look for a trigger, a rule or a row security policy that keeps them",
+		err = fmt.Errorf("%d delivered rows of %s are still there after their delete: look for a trigger, a rule or a "+
+			"row security policy that keeps them",
 			n, d.relay.store.Table())
 	}
 	return err

@@ -127,7 +127,8 @@ func (s *session) sendFromShelf(ctx context.Context) error {
 	// Half of what is free, as for a read.
 	err := s.sendShelved(ctx, min((rows+1)/2, s.relay.cfg.BatchSize), (bytes+1)/2, func(l *lane) bool {
 		if l.pass != s.isolation.lanes.pass {
-			l.pass, l.over = s.isolation.lanes.pass, l.topic.trial != nil || !s.isolation.ready(l) || !s.isolation.roomIn(l, rows, bytes)
+			l.pass, l.over = s.isolation.lanes.pass, l.topic.trial != nil || !s.isolation.ready(l) ||
+				!s.isolation.roomIn(l, rows, bytes)
 		}
 		return !l.over
 	}, nil)
@@ -169,7 +170,8 @@ func (s *session) sendTrialGroups(ctx context.Context) error {
 		s.isolation.lanes.pass++
 		err := s.sendShelved(ctx, min(rows, max(2*t.size, trialAhead)), bytes, func(l *lane) bool {
 			if l.pass != s.isolation.lanes.pass {
-				l.pass, l.over, l.drain = s.isolation.lanes.pass, l.topic != topic || !s.isolation.ready(l), l.drain && l.topic != topic
+				l.pass, l.over, l.drain = s.isolation.lanes.pass, l.topic != topic || !s.isolation.ready(l),
+					l.drain && l.topic != topic
 			}
 			return !l.over
 		}, t)

@@ -44,7 +44,8 @@ func newRejection(table string, hash uint64, r *Record, err error) *RejectedErro
 }
 
 func (e *RejectedError) Error() string {
-	return fmt.Sprintf("halted: the sink refuses row %d of %s (event %s, topic %q): %v; mend the cause or take the row out, then start again",
+	return fmt.Sprintf("halted: the sink refuses row %d of %s (event %s, topic %q): %v; mend the cause or take the "+
+		"row out, then start again",
 		e.ID, e.Table, e.EventID, e.Topic, e.Err)
 }
 
@@ -56,11 +57,13 @@ func (r *Relay) explainAtStart(err error) error {
 	case dialect.IsMissingTable(err), errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w (%s: %w)", ErrNotMigrated, r.store.Table(), err)
 	case dialect.IsDenied(err):
-		return fmt.Errorf("the relay's user lacks a right on the tables of %s: grant what docs/tables.md lists: %w", r.store.Table(), err)
+		return fmt.Errorf("the relay's user lacks a right on the tables of %s: grant what docs/tables.md lists: %w",
+			r.store.Table(), err)
 	case dialect.IsSyntax(err):
 		return fmt.Errorf("is this another database than the one of Config.Dialect? %w", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the database did not answer in %v: check the address and that it accepts connections: %w", startTimeout, err)
+		return fmt.Errorf("the database did not answer in %v: check the address and that it accepts connections: %w",
+			startTimeout, err)
 	}
 	return fmt.Errorf("look at the outbox tables: %w", err)
 }

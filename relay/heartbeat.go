@@ -39,7 +39,8 @@ func (r *Relay) heartbeat(ctx context.Context) {
 		case dialect.IsDenied(err):
 			hint = "grant the relay's user what docs/tables.md lists"
 		}
-		r.log.Warn("sources are not spread evenly over the relay processes: delivery is not affected", "error", err, "hint", hint)
+		r.log.Warn("sources are not spread evenly over the relay processes: delivery is not affected", "error", err,
+			"hint", hint)
 	}
 	r.heartbeatFails = err != nil
 	if dialect.IsMissingTable(err) || dialect.IsDenied(err) {
@@ -119,7 +120,8 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 			continue // what is on its way would not be drained
 		}
 		if heir, ok := r.assignment.HandOver(time.Now()); ok {
-			r.log.Info("handing this source over: another relay process owns fewer", "relay", heir, "owned", r.cfg.Member.Owned())
+			r.log.Info("handing this source over: another relay process owns fewer", "relay", heir,
+				"owned", r.cfg.Member.Owned())
 			handOver(errHandedOver)
 			return
 		}

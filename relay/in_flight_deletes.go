@@ -154,7 +154,8 @@ func (f *inFlightSet) lockedRows() []*flight {
 func (fl *flight) event() dialect.Event { return dialect.Event{ID: fl.id, EventID: fl.eventID} }
 
 func (fl *flight) place() dialect.Delivered {
-	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset, Placed: fl.placed}
+	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset,
+		Placed: fl.placed}
 }
 
 func (fl *flight) parkedPlace() dialect.DeliveredParked {

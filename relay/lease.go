@@ -149,7 +149,8 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
 	began, owner := time.Now(), newOwner()
-	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: owner, Mode: string(r.cfg.Mode), TTL: r.cfg.LeaseTTL, Unsure: r.unsureOwner})
+	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: owner, Mode: string(r.cfg.Mode),
+		TTL: r.cfg.LeaseTTL, Unsure: r.unsureOwner})
 	r.unsureOwner = uuid.Nil
 	if err != nil {
 		r.unsureOwner = owner // it may have been granted

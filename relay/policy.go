@@ -42,7 +42,8 @@ func (c Config) validateDelivery() []error {
 		errs = append(errs, fmt.Errorf("Mode is %q: want %s", c.Mode, listed(Modes())))
 	}
 	if _, ok := c.Sink.(Transactional); c.Mode == ExactlyOnce && c.Sink != nil && !ok {
-		errs = append(errs, fmt.Errorf("Mode is %q, and a sink of type %T has no transactions: use relaykafka, or %q with an inbox on the consumer's side",
+		errs = append(errs, fmt.Errorf("Mode is %q, and a sink of type %T has no transactions: use relaykafka, or %q "+
+			"with an inbox on the consumer's side",
 			ExactlyOnce, c.Sink, AtLeastOnce))
 	}
 	if !slices.Contains(Policies(), c.OnRejection) {

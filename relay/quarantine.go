@@ -16,8 +16,7 @@ type quarantine struct {
 	lease     dialect.Lease
 	inFlight  *inFlightSet
 	validator Validator // the sink's session, if it validates; else nil
-	// resend hands parked rows to the sink, and returns those that could go now.
-	resend func(context.Context, []*Record) (sent []*Record, ok bool)
+	resend    resendFunc
 
 	loaded bool // the blocked keys are known, and no move of rows is open
 
@@ -29,7 +28,11 @@ type quarantine struct {
 	replayBudget     replayBudget
 }
 
-func newQuarantine(r *Relay, k *keeper, flights *inFlightSet, resend func(context.Context, []*Record) ([]*Record, bool)) *quarantine {
+// resendFunc hands parked rows to the sink, and returns those that could go now. ok is false if
+// the session has to end.
+type resendFunc func(context.Context, []*Record) (sent []*Record, ok bool)
+
+func newQuarantine(r *Relay, k *keeper, flights *inFlightSet, resend resendFunc) *quarantine {
 	return &quarantine{
 		relay: r, keeper: k, lease: k.lease, inFlight: flights, resend: resend,
 		replayBudget: replayBudget{typical: replayBytes/firstReplay + 1},

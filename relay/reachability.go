@@ -100,7 +100,8 @@ func (r *Relay) noteReach(ctx context.Context, err error) {
 		r.log.Info("the sink can be reached again: this relay takes sources again")
 		return
 	}
-	r.log.Warn("the sink cannot be reached from here: relays that can go first, and are handed what this one owns", "error", err)
+	r.log.Warn("the sink cannot be reached from here: relays that can go first, and are handed what this one owns",
+		"error", err)
 	r.withdraw(ctx)
 }
 

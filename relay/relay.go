@@ -133,7 +133,8 @@ func (r *Relay) check(ctx context.Context) error {
 		return ErrStandby
 	}
 	if src.Name != r.cfg.Source {
-		return fmt.Errorf("%w: %s belongs to source %q; start this relay with that name, or give it a table of its own (another prefix)",
+		return fmt.Errorf("%w: %s belongs to source %q; start this relay with that name, or give it a table of its "+
+			"own (another prefix)",
 			ErrWrongSource, r.store.Table(), src.Name)
 	}
 	if src.Unordered != "" {

@@ -79,7 +79,8 @@ func (q *quarantine) dropRequested(ctx context.Context) error {
 		return fmt.Errorf("drop parked events: %w", err)
 	}
 	for _, d := range dropped {
-		q.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID, "topic", d.Topic)
+		q.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID,
+			"topic", d.Topic)
 	}
 	q.requestsPending = len(dropped) >= dropBatch
 	q.unblock(freed)
@@ -215,7 +216,8 @@ func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*
 			send = append(send, r)
 			continue
 		}
-		refused = append(refused, dialect.Refusal{ParkedEvent: dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID}, Reason: reason.Error()})
+		refused = append(refused, dialect.Refusal{ParkedEvent: dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID},
+			Reason: reason.Error()})
 		if !q.refusalLogged {
 			q.refusalLogged = true // one line, not one for each event
 			q.relay.log.Warn("parked events would be refused again, this one first; `relay parked list` shows which, and why",

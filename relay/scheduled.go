@@ -41,7 +41,8 @@ type mover struct {
 }
 
 func newMover(r *Relay, k *keeper) *mover {
-	return &mover{relay: r, keeper: k, limit: moveFirst, retry: newBackoff(r.cfg.RetryMin, r.cfg.RetryMax), offFor: moveOffFor}
+	return &mover{relay: r, keeper: k, limit: moveFirst, retry: newBackoff(r.cfg.RetryMin, r.cfg.RetryMax),
+		offFor: moveOffFor}
 }
 
 // run ends with the term, and when Run is asked to stop: what is due then is the next
@@ -116,7 +117,8 @@ func (m *mover) off(err error) bool {
 		})
 	case dialect.IsDenied(err):
 		r.scheduleOffLogged.Do(func() {
-			r.log.Warn("scheduled events are off: the relay's user lacks a right: grant what docs/tables.md lists", "table", table, "error", err)
+			r.log.Warn("scheduled events are off: the relay's user lacks a right: grant what docs/tables.md lists",
+				"table", table, "error", err)
 		})
 	default:
 		return false

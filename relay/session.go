@@ -263,7 +263,8 @@ func (s *session) watchSink(ctx context.Context) {
 	}
 }
 
-var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is the broker reachable, and the topic there?")
+var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is the broker reachable, and the " +
+	"topic there?")
 
 // openSinkSession opens the session that the mode asks for.
 func (s *session) openSinkSession(ctx context.Context) (Session, error) {
@@ -273,7 +274,8 @@ func (s *session) openSinkSession(ctx context.Context) (Session, error) {
 	}
 	sink, ok := r.cfg.Sink.(Transactional)
 	if !ok {
-		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay once more with the Kafka that it used, then change the sink",
+		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay "+
+			"once more with the Kafka that it used, then change the sink",
 			ErrUnusable, r.store.Table(), k.mode)
 	}
 	t, err := s.openTransaction(ctx, sink)

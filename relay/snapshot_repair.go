@@ -24,12 +24,14 @@ func (c *cursor) repairSnapshot(ctx context.Context, b *batch, limit int, bytes 
 	if len(latest) == 0 {
 		return nil
 	}
-	below := slices.DeleteFunc(c.gaps.After(c.head, max(c.head, b.last), b.ids), func(r dialect.Range) bool { return r.Lo > b.last })
+	below := slices.DeleteFunc(c.gaps.After(c.head, max(c.head, b.last), b.ids),
+		func(r dialect.Range) bool { return r.Lo > b.last })
 	if len(below) == 0 {
 		return nil
 	}
 	held, _, _ := c.inFlight.counts()
-	q := dialect.ReadQuery{Gaps: below, Head: max(c.head, b.last), Limit: limit + held + len(c.shelf.rows), GapsOnly: true}
+	q := dialect.ReadQuery{Gaps: below, Head: max(c.head, b.last), Limit: limit + held + len(c.shelf.rows),
+		GapsOnly: true}
 	second, err := c.collect(ctx, q, limit, max(bytes, 1), func(row *dialect.Row) bool {
 		return row.Key != nil && row.ID < latest[orderKey(row.Topic, row.Key)] && !b.has(row.ID)
 	})

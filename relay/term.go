@@ -141,13 +141,15 @@ func (r *Relay) notDrained(out outcome) error {
 	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %d records were given up on their way, or are delivered and not deleted; the lease runs out in at most %v, and the next owner sends them again",
+	return fmt.Errorf("%w: %d records were given up on their way, or are delivered and not deleted; the lease runs "+
+		"out in at most %v, and the next owner sends them again",
 		ErrNotDrained, n, r.cfg.LeaseTTL)
 }
 
 func (r *Relay) halt(k *keeper, out outcome) error {
 	rejected := out.rejected[0]
-	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic, "error", rejected.Err)
+	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID,
+		"topic", rejected.Topic, "error", rejected.Err)
 	return r.stopForOperator(k, out, rejected)
 }
 

@@ -33,7 +33,8 @@ const sentAtOnce = 200_000
 const forgetEvery = time.Minute
 
 // keepExactlyOnce is what to type where a relay switches exactly-once mode off by mistake.
-const keepExactlyOnce = "if this is not wanted, start every relay of the source with --mode exactly-once (Config.Mode)"
+const keepExactlyOnce = "if this is not wanted, start every relay of the source with --mode exactly-once " +
+	"(Config.Mode)"
 
 // logModeChange says from when on the other mode holds.
 func (r *Relay) logModeChange(from Mode) {
@@ -41,7 +42,8 @@ func (r *Relay) logModeChange(from Mode) {
 		r.log.Info("mode changed", "from", from, "to", r.cfg.Mode)
 		return
 	}
-	r.log.Warn("mode changed: exactly-once is switched off, and from now on a crash or a take-over may send events twice",
+	r.log.Warn("mode changed: exactly-once is switched off, and from now on a crash or a take-over may send events "+
+		"twice",
 		"from", from, "to", r.cfg.Mode, "hint", keepExactlyOnce)
 }
 
@@ -77,7 +79,8 @@ func (s *session) openTransaction(ctx context.Context, sink Transactional) (*tra
 	}
 	l := s.lease
 	t := &transaction{relay: s.relay, keeper: s.keeper, lease: l, inFlight: s.inFlight, deleter: s.deleter}
-	tx, err := sink.OpenTransactional(ctx, Identity{Source: t.relay.cfg.Source, ID: l.SourceID, Owner: l.Owner, Epoch: l.Epoch},
+	tx, err := sink.OpenTransactional(ctx, Identity{Source: t.relay.cfg.Source, ID: l.SourceID, Owner: l.Owner,
+		Epoch: l.Epoch},
 		t.keeper.position, t.inFlight.ack)
 	if err != nil {
 		return nil, err
@@ -265,6 +268,8 @@ func (r *Relay) fatal(k *keeper, f *fencings, err error) error {
 	if !f.tooOften(time.Now()) {
 		return nil
 	}
-	return fmt.Errorf("%w, %d times, while this relay holds the lease of %s: another database has the same identity %s, as a copy of this one does (run `relay source new-identity` on the copy), or another program uses this source's transactions (give that program a transactional id of its own): %w",
+	return fmt.Errorf("%w, %d times, while this relay holds the lease of %s: another database has the same "+
+		"identity %s, as a copy of this one does (run `relay source new-identity` on the copy), or another program "+
+		"uses this source's transactions (give that program a transactional id of its own): %w",
 		ErrUnusable, f.count, r.store.Table(), k.lease.SourceID, err)
 }
