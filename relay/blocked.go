@@ -119,7 +119,8 @@ func (q *quarantine) markOvertaken(ctx context.Context) error {
 	}
 	next, more, err := q.relay.store.Overtake(ctx, q.lease, b.after.Seq)
 	if err != nil {
-		return q.keeper.endIfLost(fmt.Errorf("mark parked events as overtaken: %w", err))
+		q.keeper.endIfLost(err)
+		return fmt.Errorf("mark parked events as overtaken: %w", err)
 	}
 	b.after.Seq, b.loaded = next, !more
 	return nil

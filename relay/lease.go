@@ -60,21 +60,20 @@ func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration
 	return k
 }
 
-// endIfLost ends the term if err says that the lease cannot be used any more, and returns err.
+// endIfLost ends the term if err says that the lease cannot be used any more.
 //
 // The term ends at once when another owner has the lease. When another server answers, or ids
 // went back, what the term knows may be ahead of what the tables say: which rows are deleted,
 // and the position in the manifests. None of that may be written to the tables. So the term
 // ends in order, within the time that the lease leaves: the relay waits for the records on
 // their way, and then claims the lease anew, with what its row says.
-func (k *keeper) endIfLost(err error) error {
+func (k *keeper) endIfLost(err error) {
 	switch {
 	case errors.Is(err, dialect.ErrLeaseLost):
 		k.lost(err)
 	case errors.Is(err, dialect.ErrServerChanged), errors.Is(err, errIDsWentBack):
 		k.end(err)
 	}
-	return err
 }
 
 func (k *keeper) trust(began time.Time) {

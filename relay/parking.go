@@ -146,7 +146,8 @@ func (q *quarantine) park(ctx context.Context, a parking) error {
 	}
 	if err != nil {
 		q.keeper.blocked.forget() // it may have been done
-		return q.keeper.endIfLost(fmt.Errorf("park events of %s: %w", q.relay.store.Table(), err))
+		q.keeper.endIfLost(err)
+		return fmt.Errorf("park events of %s: %w", q.relay.store.Table(), err)
 	}
 	q.relay.health.resumed(partParking)
 	for _, hash := range a.blocks {

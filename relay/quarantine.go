@@ -52,7 +52,8 @@ func (q *quarantine) load(ctx context.Context) error {
 	}
 	err := q.relay.bounded(ctx, func(ctx context.Context) error { return q.relay.store.Settle(ctx, q.lease) })
 	if err != nil {
-		return q.keeper.endIfLost(err)
+		q.keeper.endIfLost(err)
+		return err
 	}
 	walk := q.loadBlockedPart
 	if q.relay.cfg.OnRejection == Skip {

@@ -285,7 +285,8 @@ func (s *session) openSinkSession(ctx context.Context) (Session, error) {
 	if k.mode != r.cfg.Mode {
 		if err := r.store.SetMode(ctx, s.lease, string(r.cfg.Mode)); err != nil {
 			t.tx.Close()
-			return nil, s.keeper.endIfLost(fmt.Errorf("keep the mode: %w", err))
+			s.keeper.endIfLost(err)
+			return nil, fmt.Errorf("keep the mode: %w", err)
 		}
 		r.logModeChange(k.mode)
 		k.mode = r.cfg.Mode

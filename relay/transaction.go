@@ -88,7 +88,8 @@ func (s *session) openTransaction(ctx context.Context, sink Transactional) (*tra
 	t.tx = tx
 	if err := t.deleteSent(ctx); err != nil {
 		tx.Close()
-		return nil, t.keeper.endIfLost(err)
+		t.keeper.endIfLost(err)
+		return nil, err
 	}
 	t.savePosition(ctx)
 	return t, nil

@@ -104,10 +104,11 @@ func New(proc *Member, source string, ttl time.Duration) *Assignment {
 	return &Assignment{member: proc, source: source, ttl: ttl, Random: rand.N[time.Duration]}
 }
 
-// HeartbeatEvery is the time between two heartbeats, pollEvery that between two looks at a
-// lease that another process holds.
+// HeartbeatEvery is the time between two heartbeats.
 func (s *Assignment) HeartbeatEvery() time.Duration { return min(s.ttl/2, 5*time.Second) }
-func (s *Assignment) PollEvery() time.Duration      { return min(s.ttl/8, time.Second) }
+
+// PollEvery is how often the relay looks at a lease that another process holds.
+func (s *Assignment) PollEvery() time.Duration { return min(s.ttl/8, time.Second) }
 
 // Window is for how long a process counts as live after it was seen.
 func (s *Assignment) Window() time.Duration { return 4 * s.HeartbeatEvery() }

@@ -41,9 +41,11 @@ func NewMember() *Member {
 	return &Member{id: uuid.New(), host: host, promised: map[uuid.UUID]promise{}}
 }
 
-// ID and Host are those of this process in the tables outbox_relays.
+// ID is the id of this process in the tables outbox_relays.
 func (p *Member) ID() uuid.UUID { return p.id }
-func (p *Member) Host() string  { return p.host }
+
+// Host is the name of this process's host, for people to read.
+func (p *Member) Host() string { return p.host }
 
 // Owned is how many sources the process owns now.
 func (p *Member) Owned() int {
@@ -107,18 +109,19 @@ func (p *Member) give(surplus int, calm time.Time) bool {
 	return true
 }
 
-// NoteReach notes that a relay cannot reach its sink any more, or can again. AnyUnreachable
-// makes the others look after theirs.
-func (p *Member) NoteReach(blind bool) {
+// NoteReach notes that a relay cannot reach its sink any more, or that it can again.
+func (p *Member) NoteReach(unreachable bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if blind {
+	if unreachable {
 		p.unreachable++
 	} else {
 		p.unreachable--
 	}
 }
 
+// AnyUnreachable reports whether a relay of this process cannot reach its sink. The others then
+// check theirs.
 func (p *Member) AnyUnreachable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
