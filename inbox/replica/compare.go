@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/replica"
 )
 
 // Comparison declares what Compare compares.
@@ -149,7 +150,7 @@ func merged(a, b kind) kind {
 
 func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 	all, err := columnsOf(ctx, c.Source, c.SourceDialect,
-		dialect.NoRows(dialect.CompareQuery(c.SourceDialect, c.Query, nil)))
+		store.NoRows(store.CompareQuery(c.SourceDialect, c.Query, nil)))
 	if err != nil {
 		return nil, fmt.Errorf("the source's query: %w", err)
 	}
@@ -173,10 +174,10 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 	}
 	s := &comparer{Comparison: c, columns: columns, sums: make([]sum, chunks)}
 	s.source = side{name: "source", db: c.Source, dialect: c.SourceDialect,
-		query: dialect.CompareQuery(c.SourceDialect, c.Query, columns)}
+		query: store.CompareQuery(c.SourceDialect, c.Query, columns)}
 	s.replica = side{name: "replica", db: c.Replica, dialect: c.ReplicaDialect,
-		query: dialect.CompareTable(c.ReplicaDialect, c.Schema, c.Table, columns)}
-	there, err := columnsOf(ctx, c.Replica, c.ReplicaDialect, dialect.NoRows(s.replica.query))
+		query: store.CompareTable(c.ReplicaDialect, c.Schema, c.Table, columns)}
+	there, err := columnsOf(ctx, c.Replica, c.ReplicaDialect, store.NoRows(s.replica.query))
 	if err != nil {
 		return nil, fmt.Errorf("the replica's table (it needs the columns %q, and SELECT on them): %w", columns, err)
 	}
@@ -197,7 +198,7 @@ type described struct {
 }
 
 func columnsOf(ctx context.Context, db *sql.DB, d inbox.Dialect, query string) (described, error) {
-	stream, err := dialect.OpenStream(ctx, db, d, query)
+	stream, err := store.OpenStream(ctx, db, d, query)
 	if err != nil {
 		return described{}, err
 	}

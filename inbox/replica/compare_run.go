@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/inbox"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/replica"
 )
 
 // chunks is their number: 12 MB for the sums of both sides, 4 rows each of a million.
@@ -188,7 +188,7 @@ func (s *comparer) each(ctx context.Context, from side,
 	do func(chunk uint32, d digest, key string, values []any) error) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends a statement that is left in the middle
-	stream, err := dialect.OpenStream(ctx, from.db, from.dialect, from.query)
+	stream, err := store.OpenStream(ctx, from.db, from.dialect, from.query)
 	if err != nil {
 		return fmt.Errorf("read the %s: %w", from.name, err)
 	}

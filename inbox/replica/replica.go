@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/replica"
 )
 
 // Errors of New and Apply, found with errors.Is. Those of Apply come before it writes.
@@ -79,13 +80,13 @@ type Result struct {
 
 // Replica writes one table. It is safe for use by many goroutines.
 type Replica struct {
-	store   *dialect.Replica
+	store   *store.Store
 	dialect inbox.Dialect
 	c       Config
 	times   map[string]bool
 	bytes   map[string]bool
 	json    map[string]bool
-	checked atomic.Pointer[dialect.ReplicaKey] // MySQL: the table was found right
+	checked atomic.Pointer[store.Key] // MySQL: the table was found right
 }
 
 // New returns the replica that c declares. It does not talk to the database.
@@ -99,8 +100,8 @@ func New(d inbox.Dialect, c Config) (*Replica, error) {
 	if err := c.check(d); err != nil {
 		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
 	}
-	store, err := dialect.NewReplica(dialect.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.TablesSchema},
-		dialect.ReplicaTable{Replica: c.Name, Schema: c.Schema, Table: c.Table, Key: c.Key, Columns: c.Columns})
+	store, err := store.New(dialect.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.TablesSchema},
+		store.Table{Replica: c.Name, Schema: c.Schema, Table: c.Table, Key: c.Key, Columns: c.Columns})
 	if err != nil {
 		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
 	}
@@ -169,8 +170,8 @@ func (r *Replica) Apply(ctx context.Context, tx inbox.Tx, changes ...Change) (Re
 	return result, nil
 }
 
-func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange, runs []string,
-	ends []dialect.ReplicaEnd) (result Result, err error) {
+func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []store.Change, runs []string,
+	ends []store.End) (result Result, err error) {
 	if err := r.checkTable(ctx, tx, rows); err != nil {
 		return result, err
 	}
@@ -191,7 +192,7 @@ func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []dialect.Replica
 	if err != nil {
 		return result, err
 	}
-	var upserts, deletions []dialect.ReplicaChange
+	var upserts, deletions []store.Change
 	for _, row := range rows {
 		switch {
 		case !won[row.RowKey]:
@@ -243,7 +244,7 @@ func (r *Replica) checkKey(ctx context.Context, db dialect.Queryer) error {
 }
 
 // checkTable refuses what MySQL would write into the wrong row.
-func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []dialect.ReplicaChange) error {
+func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []store.Change) error {
 	if r.dialect != inbox.MySQL || len(rows) == 0 {
 		return nil
 	}
@@ -268,7 +269,7 @@ func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []dialect.Re
 // reduce keeps the newest change of each key, sorted: transactions that share keys wait
 // for one another in one order, and not in a circle. What is dropped still tells which
 // backfill had the key.
-func (r *Replica) reduce(changes []Change) (rows []dialect.ReplicaChange, runs []string, ends []dialect.ReplicaEnd,
+func (r *Replica) reduce(changes []Change) (rows []store.Change, runs []string, ends []store.End,
 	err error) {
 	at := make(map[string]int, len(changes))
 	heard := map[string]bool{}
@@ -278,7 +279,7 @@ func (r *Replica) reduce(changes []Change) (rows []dialect.ReplicaChange, runs [
 			runs = append(runs, c.RunID)
 		}
 		if c.End != nil {
-			ends = append(ends, dialect.ReplicaEnd{RunID: c.RunID, Sent: c.End.Sent, Started: c.End.Started})
+			ends = append(ends, store.End{RunID: c.RunID, Sent: c.End.Sent, Started: c.End.Started})
 			continue
 		}
 		row, err := r.row(c)
@@ -301,7 +302,7 @@ func (r *Replica) reduce(changes []Change) (rows []dialect.ReplicaChange, runs [
 		rows[i].RunID = run
 	}
 	slices.Sort(runs)
-	slices.SortFunc(rows, func(a, b dialect.ReplicaChange) int { return cmp.Compare(a.RowKey, b.RowKey) })
+	slices.SortFunc(rows, func(a, b store.Change) int { return cmp.Compare(a.RowKey, b.RowKey) })
 	return rows, runs, ends, nil
 }
 

@@ -6,15 +6,15 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/replica"
 )
 
 // maxKey is what the gate's column takes, in bytes.
 const maxKey = 500
 
 // row checks a change and turns its values into what drivers send.
-func (r *Replica) row(c Change) (dialect.ReplicaChange, error) {
-	row := dialect.ReplicaChange{Version: c.Version, Deleted: c.Deleted, RunID: c.RunID, Again: c.RunID != "" || c.Partial}
+func (r *Replica) row(c Change) (store.Change, error) {
+	row := store.Change{Version: c.Version, Deleted: c.Deleted, RunID: c.RunID, Again: c.RunID != "" || c.Partial}
 	texts := make([]string, len(r.c.Key))
 	for i, column := range r.c.Key {
 		value, text, err := r.key(column, c.Values[column])

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/replica"
 )
 
 // Defaults of TidyOptions.
@@ -110,8 +111,8 @@ func (r *Replica) tidy(ctx context.Context, db *sql.DB, o TidyOptions) (t Tidied
 
 // supersede finishes runs that were first heard of when a newer one had finished: their
 // rows never take the newer one's place, so they would wait, and hold tombstones, for ever.
-func (r *Replica) supersede(ctx context.Context, db *sql.DB, finished string, runs []dialect.ReplicaRun) error {
-	if !slices.ContainsFunc(runs, func(run dialect.ReplicaRun) bool { return !run.Finished }) {
+func (r *Replica) supersede(ctx context.Context, db *sql.DB, finished string, runs []store.Run) error {
+	if !slices.ContainsFunc(runs, func(run store.Run) bool { return !run.Finished }) {
 		return nil
 	}
 	return repeat(ctx, func() error { return r.store.Finish(ctx, db, finished) })

@@ -54,6 +54,18 @@ func TestTheCorePackagesImportAlmostNothing(t *testing.T) {
 	}
 }
 
+// A subject's statements can be understood, and changed, without those of another.
+func TestNoSubjectOfTheStoreImportsAnother(t *testing.T) {
+	subjects := list(t, "-f", "{{.ImportPath}}", "./internal/store/...")
+	require.NotEmpty(t, subjects)
+	for _, subject := range subjects {
+		for _, dep := range dependencies(t, strings.TrimPrefix(subject, module)) {
+			allowed := dep == subject || dep == module+"/internal/db" || !within(dep, module)
+			require.True(t, allowed, "%s imports %s: a subject imports internal/db and no other package of ours", subject, dep)
+		}
+	}
+}
+
 // What an adapter must not bring into a program that uses it for something else.
 func TestEachAdapterBringsItsOwnLibraryAlone(t *testing.T) {
 	const (

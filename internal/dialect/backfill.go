@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // Backfill keeps the runs of backfills in outbox_backfills. Safe for concurrent use.
@@ -167,4 +169,9 @@ func one(result sql.Result, err error) error {
 		err = ErrOtherBackfill
 	}
 	return err
+}
+
+// now is the database's clock, as an expression.
+func now(n Names) string {
+	return db.For(n.Dialect, "clock_timestamp()", "utc_timestamp(6)", "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'")
 }

@@ -1,4 +1,4 @@
-package dialect
+package replica
 
 import (
 	"context"
@@ -8,10 +8,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
-// ReplicaKey is how MySQL tells the rows of a replica's table apart.
-type ReplicaKey struct {
+// Key is how MySQL tells the rows of a replica's table apart.
+type Key struct {
 	// Wrong says why a replica cannot be kept in the table, and what to type. Empty: it can.
 	Wrong string
 	// Pads has the columns of the key in which "a" and "a " are the same.
@@ -20,9 +22,9 @@ type ReplicaKey struct {
 
 // CheckTable has the database plan what Upsert does, without rows: that the table, its columns
 // and the unique index of its key are there, and the user's right to write it.
-func (r *Replica) CheckTable(ctx context.Context, db Queryer) error {
+func (r *Store) CheckTable(ctx context.Context, q db.Queryer) error {
 	columns := r.list(slices.Concat(r.table.Key, r.table.Columns))
-	rows, err := db.QueryContext(ctx, "EXPLAIN INSERT INTO "+r.name+" ("+columns+") SELECT "+columns+" FROM "+r.name+" WHERE 1 = 0"+r.overwrite())
+	rows, err := q.QueryContext(ctx, "EXPLAIN INSERT INTO "+r.name+" ("+columns+") SELECT "+columns+" FROM "+r.name+" WHERE 1 = 0"+r.overwrite())
 	if err != nil {
 		return err
 	}
@@ -34,8 +36,8 @@ func (r *Replica) CheckTable(ctx context.Context, db Queryer) error {
 // CheckKey looks at the table on MySQL, whose ON DUPLICATE KEY UPDATE fires on every
 // unique index, and so would write a row's values over another row. nil: there is no such
 // table, which the statement that needs it says better.
-func (r *Replica) CheckKey(ctx context.Context, tx Queryer) (*ReplicaKey, error) {
-	k := &ReplicaKey{Pads: make([]bool, len(r.table.Key))}
+func (r *Store) CheckKey(ctx context.Context, tx db.Queryer) (*Key, error) {
+	k := &Key{Pads: make([]bool, len(r.table.Key))}
 	there, err := r.checkColumns(ctx, tx, k)
 	if err != nil || !there {
 		return nil, err
@@ -46,9 +48,8 @@ func (r *Replica) CheckKey(ctx context.Context, tx Queryer) (*ReplicaKey, error)
 	return k, err
 }
 
-func (r *Replica) checkColumns(ctx context.Context, tx Queryer, k *ReplicaKey) (there bool, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT column_name, data_type, column_type, COALESCE(character_set_name, ''), COALESCE(collation_name, '')
-FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?`, r.table.Table)
+func (r *Store) checkColumns(ctx context.Context, tx db.Queryer, k *Key) (there bool, err error) {
+	rows, err := tx.QueryContext(ctx, r.mysql.TableColumns, r.table.Table)
 	if err != nil {
 		return false, err
 	}
@@ -73,9 +74,8 @@ FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name =
 	return there, rows.Err()
 }
 
-func (r *Replica) checkIndexes(ctx context.Context, tx Queryer) (wrong string, err error) {
-	rows, err := tx.QueryContext(ctx, `SELECT index_name, column_name, sub_part FROM information_schema.statistics
-WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0 ORDER BY index_name, seq_in_index`, r.table.Table)
+func (r *Store) checkIndexes(ctx context.Context, tx db.Queryer) (wrong string, err error) {
+	rows, err := tx.QueryContext(ctx, r.mysql.UniqueIndexes, r.table.Table)
 	if err != nil {
 		return "", err
 	}

@@ -1,14 +1,16 @@
-package dialect
+package replica
 
 import (
 	"context"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
-// ReplicaTable is the table that a replica writes. All names must be valid.
-type ReplicaTable struct {
+// Table is the table that a replica writes. All names must be valid.
+type Table struct {
 	Replica string   // its name in inbox_replica_rows
 	Schema  string   // PostgreSQL only
 	Table   string   // where the rows go
@@ -16,8 +18,8 @@ type ReplicaTable struct {
 	Columns []string // all others
 }
 
-// ReplicaChange is a version of a row, or its deletion.
-type ReplicaChange struct {
+// Change is a version of a row, or its deletion.
+type Change struct {
 	RowKey  string // the key as text
 	Version int64
 	Deleted bool
@@ -27,46 +29,39 @@ type ReplicaChange struct {
 	Values  []any  // of the others; nil when deleted
 }
 
-// ReplicaEnd is what an end marker of a backfill says.
-type ReplicaEnd struct {
+// End is what an end marker of a backfill says.
+type End struct {
 	RunID   string
 	Sent    int64
 	Started time.Time
 }
 
-// Replica writes one replica. Safe for concurrent use.
-type Replica struct {
-	names Names
-	table ReplicaTable
+// Store writes one replica. Safe for concurrent use.
+type Store struct {
+	names db.Names
+	table Table
 	name  string // quoted
+
+	sql   statements
+	mysql mysqlStatements // filled on MySQL alone
 }
 
-// NewReplica returns the writer of t for the installation n.
-func NewReplica(n Names, t ReplicaTable) (*Replica, error) {
+// New returns the writer of t for the installation n.
+func New(n db.Names, t Table) (*Store, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	return &Replica{names: n, table: t, name: Names{Dialect: n.Dialect, Schema: t.Schema}.Table(t.Table)}, nil
+	r := &Store{names: n, table: t, name: db.Names{Dialect: n.Dialect, Schema: t.Schema}.Table(t.Table)}
+	own := db.For(n.Dialect, []any{&r.sql}, []any{&r.sql, &r.mysql}, []any{&r.sql})
+	return r, db.Load(files, n, own...)
 }
 
 // replicaBatch is the largest number of rows in one statement; with many columns it
 // is fewer, for SQLite's limit of parameters.
-func (r *Replica) batch(columns int) int { return max(1, min(1000, 32000/columns)) }
-
-// now is the database's clock, as an expression.
-func now(n Names) string {
-	switch n.Dialect {
-	case PostgreSQL:
-		return "clock_timestamp()"
-	case MySQL:
-		return "utc_timestamp(6)"
-	default:
-		return "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"
-	}
-}
+func (r *Store) batch(columns int) int { return max(1, min(1000, 32000/columns)) }
 
 // Upsert writes rows that Claim let through.
-func (r *Replica) Upsert(ctx context.Context, tx Execer, changes []ReplicaChange) error {
+func (r *Store) Upsert(ctx context.Context, tx db.Execer, changes []Change) error {
 	columns := slices.Concat(r.table.Key, r.table.Columns)
 	for part := range slices.Chunk(changes, r.batch(len(columns))) {
 		var b strings.Builder
@@ -87,7 +82,7 @@ func (r *Replica) Upsert(ctx context.Context, tx Execer, changes []ReplicaChange
 	return nil
 }
 
-func (r *Replica) overwrite() string {
+func (r *Store) overwrite() string {
 	columns := r.table.Columns
 	if len(columns) == 0 {
 		columns = r.table.Key[:1]
@@ -95,27 +90,27 @@ func (r *Replica) overwrite() string {
 	sets := make([]string, len(columns))
 	for i, c := range columns {
 		q := r.names.Quote(c)
-		if r.names.Dialect == MySQL {
+		if r.names.Dialect == db.MySQL {
 			sets[i] = q + " = VALUES(" + q + ")"
 		} else {
 			sets[i] = q + " = excluded." + q
 		}
 	}
-	if r.names.Dialect == MySQL {
+	if r.names.Dialect == db.MySQL {
 		return " ON DUPLICATE KEY UPDATE " + strings.Join(sets, ", ")
 	}
 	return " ON CONFLICT (" + r.list(r.table.Key) + ") DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
-func (r *Replica) tuple(b *strings.Builder, after, count int) {
-	if r.names.Dialect == PostgreSQL {
-		writeNumbered(b, after, count)
+func (r *Store) tuple(b *strings.Builder, after, count int) {
+	if r.names.Dialect == db.PostgreSQL {
+		db.WriteNumbered(b, after, count)
 		return
 	}
 	b.WriteString("(?" + strings.Repeat(", ?", count-1) + ")")
 }
 
-func (r *Replica) list(columns []string) string {
+func (r *Store) list(columns []string) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
 		quoted[i] = r.names.Quote(c)
@@ -124,7 +119,7 @@ func (r *Replica) list(columns []string) string {
 }
 
 // Delete removes rows that Claim let through.
-func (r *Replica) Delete(ctx context.Context, tx Execer, changes []ReplicaChange) error {
+func (r *Store) Delete(ctx context.Context, tx db.Execer, changes []Change) error {
 	size := r.batch(1)
 	if len(r.table.Key) > 1 {
 		size = 200 // SQLite takes expressions of at most 1000 levels, and each OR is one

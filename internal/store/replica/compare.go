@@ -1,10 +1,12 @@
-package dialect
+package replica
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"strings"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // Stream is the answer to a query that is read row by row, in memory that does not grow
@@ -30,16 +32,16 @@ func (s *Stream) Close() error {
 // On MySQL the statement is prepared: then values travel in binary, and a FLOAT keeps the
 // digits that it loses when the server prints it. Elsewhere it is not: that would need
 // one server connection for several round trips, which poolers do not give.
-func OpenStream(ctx context.Context, db *sql.DB, d Dialect, query string) (*Stream, error) {
+func OpenStream(ctx context.Context, pool *sql.DB, d db.Dialect, query string) (*Stream, error) {
 	s := &Stream{}
 	var err error
-	if d == MySQL {
-		if s.stmt, err = db.PrepareContext(ctx, query); err != nil {
+	if d == db.MySQL {
+		if s.stmt, err = pool.PrepareContext(ctx, query); err != nil {
 			return nil, err
 		}
 		s.Rows, err = s.stmt.QueryContext(ctx)
 	} else {
-		s.Rows, err = db.QueryContext(ctx, query)
+		s.Rows, err = pool.QueryContext(ctx, query)
 	}
 	if err != nil {
 		if s.stmt != nil {
@@ -60,12 +62,12 @@ func OpenStream(ctx context.Context, db *sql.DB, d Dialect, query string) (*Stre
 }
 
 // CompareTable is the query of a replica's table; all names must be valid.
-func CompareTable(d Dialect, schema, table string, columns []string) string {
-	return "SELECT " + quoteAll(d, columns) + " FROM " + Names{Dialect: d, Schema: schema}.Table(table)
+func CompareTable(d db.Dialect, schema, table string, columns []string) string {
+	return "SELECT " + quoteAll(d, columns) + " FROM " + db.Names{Dialect: d, Schema: schema}.Table(table)
 }
 
 // CompareQuery makes a query of a query: the columns named, or all.
-func CompareQuery(d Dialect, query string, columns []string) string {
+func CompareQuery(d db.Dialect, query string, columns []string) string {
 	list := "*"
 	if len(columns) > 0 {
 		list = quoteAll(d, columns)
@@ -78,10 +80,10 @@ func CompareQuery(d Dialect, query string, columns []string) string {
 // NoRows makes a query answer with its columns alone.
 func NoRows(query string) string { return query + " WHERE 1 = 0" }
 
-func quoteAll(d Dialect, columns []string) string {
+func quoteAll(d db.Dialect, columns []string) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
-		quoted[i] = Names{Dialect: d}.Quote(c)
+		quoted[i] = db.Names{Dialect: d}.Quote(c)
 	}
 	return strings.Join(quoted, ", ")
 }
