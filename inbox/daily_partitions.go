@@ -18,7 +18,7 @@ const DaysAhead = 7
 // may have to wait behind it.
 const dayLockTimeout = 100 * time.Millisecond
 
-// ErrLayout: inbox_events has daily partitions and the inbox lacks the option, or the other
+// ErrLayout means: inbox_events has daily partitions and the inbox lacks the option, or the other
 // way round. Returned by Check and Prune.
 var ErrLayout = errors.New("daily partitions in one place only")
 

@@ -9,7 +9,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// ErrFenced: another member of the group has taken the partition over, and this one's
+// ErrFenced means: another member of the group has taken the partition over, and this one's
 // transaction was rolled back. Stop handling the partition.
 var ErrFenced = errors.New("another member has taken the partition over")
 
@@ -214,7 +214,7 @@ func (ib *Inbox) GroupPositions(ctx context.Context, db *sql.DB, topics []string
 	return positions, kept, nil
 }
 
-// ErrGroupChanged: another member has changed the position meanwhile. Read it again.
+// ErrGroupChanged means: another member has changed the position meanwhile. Read it again.
 var ErrGroupChanged = errors.New("another member has changed it meanwhile")
 
 // ClaimGroupPosition writes a partition's position, from what was read of it; nil: it was not there. In another
@@ -267,7 +267,7 @@ func (ib *Inbox) groupError(what string, err error) error {
 	return fmt.Errorf("inbox: %s of consumer %q in %s: %w%s", what, ib.consumer, ib.OffsetsTable(), err, hint(err))
 }
 
-// ErrNoRights: the database user lacks a right on the table of offsets.
+// ErrNoRights means: the database user lacks a right on the table of offsets.
 var ErrNoRights = errors.New("the user lacks a right")
 
 // LowestPositions returns, of each Kafka partition that rows of the consumer come from, the

@@ -13,13 +13,13 @@ import (
 type Outcome int
 
 const (
-	// Failed: the message was not handled, and the error says why. Deliver it again.
+	// Failed means: the message was not handled, and the error says why. Deliver it again.
 	Failed Outcome = iota
-	// Applied: the handler's effect is committed.
+	// Applied means: the handler's effect is committed.
 	Applied
-	// Duplicate: an earlier delivery was handled; the effect was there before.
+	// Duplicate means: an earlier delivery was handled; the effect was there before.
 	Duplicate
-	// Parked: the message is set aside in inbox_parked, because its handler failed for good
+	// Parked means: the message is set aside in inbox_parked, because its handler failed for good
 	// or because its key is blocked. Acknowledge it: `relay inbox parked` shows and retries it.
 	Parked
 )

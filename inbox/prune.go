@@ -265,7 +265,7 @@ func (p *pruner) repeat(ctx context.Context, statement func() error) error {
 // DefaultPruneEvery is how often KeepPruned prunes.
 const DefaultPruneEvery = time.Hour
 
-// ErrShortRetention: rows would be deleted while their messages are still tried.
+// ErrShortRetention means: rows would be deleted while their messages are still tried.
 var ErrShortRetention = errors.New("the retention is shorter than the retry window")
 
 // Retention says how KeepPruned keeps the inbox small.

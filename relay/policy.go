@@ -31,8 +31,10 @@ const (
 	Halt Policy = "halt"
 )
 
-// Modes and Policies list what is known, the default first.
-func Modes() []Mode      { return []Mode{AtLeastOnce, ExactlyOnce} }
+// Modes lists the modes, the default first.
+func Modes() []Mode { return []Mode{AtLeastOnce, ExactlyOnce} }
+
+// Policies lists the policies, the default first.
 func Policies() []Policy { return []Policy{BlockKey, Skip, Halt} }
 
 // validateDelivery checks mode, policy and topics.
