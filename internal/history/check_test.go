@@ -134,8 +134,14 @@ func TestAnOffenderIsNamedWithItsPlace(t *testing.T) {
 	found := Check(h.committed, h.arrived)[Duplicates].Offenders
 	require.Len(t, found, 1)
 	require.Equal(t, late.ID, found[0].ID)
-	require.Equal(t, fmt.Sprintf("event %s, topic orders, key \"b\", version 3: partition 0, offset 15; copy number 2, the first is at offset %d", late.ID, i),
-		found[0].String())
+	require.Equal(
+		t,
+		fmt.Sprintf(
+			"event %s, topic orders, key \"b\", version 3: partition 0, offset 15; copy number 2, the first is at offset %d",
+			late.ID, i,
+		),
+		found[0].String(),
+	)
 }
 
 func TestWhatEachModePromises(t *testing.T) {
@@ -144,7 +150,10 @@ func TestWhatEachModePromises(t *testing.T) {
 		all.add(p, Arrival{}, "")
 	}
 	require.Equal(t, Properties(), all.Broken(ExactlyOnce))
-	require.Equal(t, []Property{Lost, Uncommitted, FirstOutOfOrder, Altered, Scattered, RefusedSent, ParkedWrongly}, all.Broken(AtLeastOnce))
+	require.Equal(
+		t, []Property{Lost, Uncommitted, FirstOutOfOrder, Altered, Scattered, RefusedSent, ParkedWrongly},
+		all.Broken(AtLeastOnce),
+	)
 	require.Empty(t, Findings{}.Broken(ExactlyOnce))
 }
 
@@ -156,7 +165,10 @@ func randomHistory(t *rapid.T) (h history) {
 		key := Key{Topic: "orders", Name: fmt.Sprint("k", k)}
 		events = append(events, nil)
 		for version := range rapid.Int64Range(1, 8).Draw(t, "versions") {
-			e := Event{ID: h.id(), Topic: key.Topic, Key: key.Name, Version: version + 1, Sum: rapid.Uint32().Draw(t, "sum")}
+			e := Event{
+				ID: h.id(), Topic: key.Topic, Key: key.Name, Version: version + 1,
+				Sum: rapid.Uint32().Draw(t, "sum"),
+			}
 			events[k] = append(events[k], e)
 			h.committed = append(h.committed, e)
 		}

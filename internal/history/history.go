@@ -47,7 +47,9 @@ const (
 
 // Properties lists them in the order of the report.
 func Properties() []Property {
-	return []Property{Lost, Uncommitted, FirstOutOfOrder, Duplicates, OutOfOrder, Altered, Scattered, RefusedSent, ParkedWrongly}
+	return []Property{
+		Lost, Uncommitted, FirstOutOfOrder, Duplicates, OutOfOrder, Altered, Scattered, RefusedSent, ParkedWrongly,
+	}
 }
 
 // Findings are the offenders against each property.

@@ -25,8 +25,11 @@ func CheckRefused(refused, parked []Event, arrived []Arrival) (found Findings, o
 		case again:
 			found.add(ParkedWrongly, nowhere, "parked as number %d, and as number %d before", i+1, first+1)
 		case p != e:
-			found.add(ParkedWrongly, nowhere, "committed were topic %s, key %q, version %d, payload checksum %08x and not %08x",
-				e.Topic, e.Key, e.Version, e.Sum, p.Sum)
+			found.add(
+				ParkedWrongly, nowhere,
+				"committed were topic %s, key %q, version %d, payload checksum %08x and not %08x", e.Topic, e.Key,
+				e.Version, e.Sum, p.Sum,
+			)
 		}
 		if !again {
 			at[p.ID] = i
@@ -34,7 +37,10 @@ func CheckRefused(refused, parked []Event, arrived []Arrival) (found Findings, o
 	}
 	for _, e := range refused {
 		if _, ok := at[e.ID]; !ok {
-			found.add(Lost, Arrival{Event: e, Partition: -1, Offset: -1}, "was committed, is refused by its topic, and is not parked")
+			found.add(
+				Lost, Arrival{Event: e, Partition: -1, Offset: -1},
+				"was committed, is refused by its topic, and is not parked",
+			)
 		}
 	}
 	for _, a := range arrived {
