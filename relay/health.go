@@ -26,8 +26,8 @@ type partOutage struct {
 	logged map[string]time.Time // causes → when the log had them last
 }
 
-// causeRest is how long a cause that comes back is not told again: two may take turns. At
-// most causesLogged are told in that time.
+// causeQuiet is how long a cause that comes back is not logged again, because two causes may
+// alternate. At most causesLogged causes are logged in that time.
 const (
 	causeQuiet   = time.Minute
 	causesLogged = 20

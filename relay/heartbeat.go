@@ -14,7 +14,7 @@ import (
 var errHandedOver = errors.New("handed over to another relay process")
 
 // heartbeat tells the other processes of this one, and hears of them. If it fails, delivery
-// goes on and only the spread is uneven: a process that hears of nobody claims what is
+// goes on and only the assignment is uneven: a process that hears of nobody claims what is
 // free and hands nothing over.
 func (r *Relay) heartbeat(ctx context.Context) {
 	if time.Now().Before(r.noHeartbeatBefore) {

@@ -34,11 +34,11 @@ type Relay struct {
 	leftover []dialect.Delivered
 	// leftoverParked are the same out of outbox_parked.
 	leftoverParked []dialect.DeliveredParked
-	// overtaken are events that were refused in company, after later ones of their key
+	// overtaken are events that were rejected as part of a batch, after later ones of their key
 	// had been delivered.
 	overtaken   map[uuid.UUID]string // event → topic; until it is parked, or its topic's trial is over
 	unsureOwner uuid.UUID            // owner of a claim whose answer was lost
-	idsWentBack bool                 // ids did: what the lease row says is proved is not true
+	idsWentBack bool                 // after a failover or a restore: the checkpoint in the lease row is wrong
 
 	topics       topicList
 	recentTopics recentTopics

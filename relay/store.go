@@ -139,7 +139,7 @@ type schedule interface {
 	MoveDue(ctx context.Context, l dialect.Lease, limit int) (moved int, next time.Duration, err error)
 }
 
-// members is what the relay needs of a database for an even spread of the sources.
+// members is what the relay needs of a database to assign the sources evenly.
 type members interface {
 	// Peek looks at the lease without a lock.
 	Peek(ctx context.Context, ttl time.Duration) (dialect.LeaseState, error)

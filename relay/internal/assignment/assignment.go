@@ -14,12 +14,12 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// How sources are spread over relay processes. There is nobody in charge: each process
+// How sources are assigned to relay processes. There is nobody in charge: each process
 // tells, in the tables of each source that it serves, that it is alive and how many
-// sources it owns, and judges by what the others tell there.
+// sources it owns, and decides by what the others tell there.
 //
 //   - A free source is claimed by the process that owns fewest. The others hold back,
-//     for a quarter of a lease at the most: an even spread is a wish, delivery is the promise.
+//     for a quarter of a lease at the most: an even assignment is a wish, delivery is the promise.
 //   - An owner with more than its quota hands a source to one that has at least two
 //     fewer: it drains, deletes, and releases the lease in that process's favour.
 //   - What the others tell is some seconds old. So that two owners do not both act on
@@ -76,8 +76,8 @@ func rank(source string, id uuid.UUID) uint64 {
 	return h.Sum64()
 }
 
-// Assignment is one source's part in it. It does no I/O and is told the time. Safe for
-// concurrent use.
+// Assignment is the assignment of one source, as this process sees it. It does no I/O and is given
+// the time. It is safe for concurrent use.
 type Assignment struct {
 	member *Member
 	source string
