@@ -17,16 +17,18 @@ var boundScenarios = []scenario{
 	{name: "a record larger than MaxInFlightBytes is delivered alone", run: recordLargerThanTheBound},
 }
 
-// A sink that never acknowledges: the relay fills it up to the bound and no further.
+// A sink that never acknowledges: the relay fills it up to the bound of one lane, half of
+// the window, and no further.
 func inFlight(w *world, maxInFlight, batch int) {
 	const rows = 120
 	w.cfg.MaxInFlight, w.cfg.BatchSize = maxInFlight, batch
 	w.sink.hold = true
 	w.commit("k", numbered("k", rows)...)
 	run := w.start()
-	w.waitPublished(maxInFlight - batch + 1)
-	w.unlessWithin(150*time.Millisecond, func() bool { return w.sink.count() > maxInFlight })
-	require.LessOrEqual(w.t, w.sink.maxUnacked, maxInFlight)
+	half := max(1, maxInFlight/2)
+	w.waitPublished(half)
+	w.unlessWithin(150*time.Millisecond, func() bool { return w.sink.count() > half })
+	require.Equal(w.t, half, w.sink.maxUnacked)
 	w.sink.release()
 	w.waitEmpty()
 	require.NoError(w.t, run.stop())

@@ -92,9 +92,11 @@ func compareStatements(t testing.TB, dir string, d dialect.Dialect, sent []strin
 	t.Helper()
 	file := filepath.Join("testdata", dir, string(d)+".sql")
 	golden := readStatements(t, file)
+	// What the tests of other packages make Postroom send is known as well.
+	known := readStatements(t, filepath.Join("testdata", "statements-of-tests", string(d)+".sql"))
 	for _, statement := range sent {
 		statement = normalise(statement)
-		if !golden[statement] && !*update {
+		if !golden[statement] && !known[statement] && !*update {
 			t.Errorf("%s is sent a statement that is not in %s:\n%s", d, file, statement)
 		}
 		golden[statement] = true
