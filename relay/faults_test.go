@@ -204,8 +204,8 @@ func (s *story) run(cfg Config, died func() bool) bool {
 	require.NoError(s.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = r.Run(ctx) }()
 	gaveUp, done := false, false
 	defer func() {
 		if s.t.Failed() {

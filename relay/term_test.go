@@ -118,7 +118,7 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 		require.Len(t, r.leftover, 10)
 
 		gone.broken.Store(false)
-		newStore(t, db).Release(ctx, k.lease)
+		require.NoError(t, newStore(t, db).Release(ctx, k.lease))
 		stop := start(t, r)
 		eventually(t, "they are deleted", b.empty)
 		require.NoError(t, stop())

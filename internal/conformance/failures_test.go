@@ -133,7 +133,7 @@ func rejectedWithInnocents(w *world) {
 }
 
 func mendedRejection(w *world) {
-	w.refuseTheTwentieth()
+	require.Error(w.t, w.refuseTheTwentieth())
 	for range 2 { // started again with the cause in place, it halts again
 		err := w.start().wait(w.t)
 		require.ErrorIs(w.t, err, relay.ErrRejected)

@@ -129,7 +129,7 @@ func rights(t *testing.T, cluster *kafkatest.Cluster) {
 		return err
 	}
 	works := func(err error) bool { return err == nil }
-	settle(t, works)
+	require.NoError(t, settle(t, works))
 	for _, r := range documented {
 		t.Run("without "+r.operation+" on "+r.resource+" "+r.name, func(t *testing.T) {
 			deleted, err := admin.DeleteACLs(ctx, r.acl(t))
@@ -141,7 +141,7 @@ func rights(t *testing.T, cluster *kafkatest.Cluster) {
 			give(t, admin, r)
 		})
 	}
-	settle(t, works)
+	require.NoError(t, settle(t, works))
 }
 
 func give(t *testing.T, admin *kadm.Client, r right) {
