@@ -206,6 +206,12 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		go func() { defer close(ended); _, _ = r.runTerm(t.Context(), k) }()
 		b.commit("k", "k1")
 		eventually(t, "it is on its way", func() bool { return b.sink.count() == 1 })
+		// Else the reader, which notes the topic in the lease row, may find the lease lost before the delete does.
+		eventually(t, "its topic is noted", func() bool {
+			topics, err := r.store.UsedTopics(t.Context())
+			require.NoError(t, err)
+			return len(topics) == 1
+		})
 		b.exec("UPDATE outbox_leases SET epoch = epoch + 1")
 		b.sink.release()
 		<-ended
