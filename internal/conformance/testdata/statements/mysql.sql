@@ -8,6 +8,13 @@ ORDER BY id LIMIT ?
 STRAIGHT_JOIN `outbox_events` AS e FORCE INDEX (PRIMARY) ON e.id = delivered.id AND e.event_id = CONVERT(delivered.event_id USING ascii) COLLATE ascii_bin
 WHERE EXISTS (SELECT 1 FROM `outbox_leases` WHERE id = 1 AND owner = ? AND epoch = ? AND CONCAT_WS('/', @@hostname, @@port, @@server_id) = ?)
 ;;
+/*M! SET STATEMENT innodb_lock_wait_timeout = 1 FOR */ INSERT INTO `outbox_archive` (id, event_id, topic, event_key, event_type, payload, headers, created_at, kafka_partition, kafka_offset)
+SELECT e.id, e.event_id, e.topic, e.event_key, e.event_type, e.payload, e.headers, e.created_at, delivered.kafka_partition, delivered.kafka_offset
+FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]',
+  kafka_partition INT PATH '$[2]', kafka_offset BIGINT PATH '$[3]')) AS delivered
+STRAIGHT_JOIN `outbox_events` AS e FORCE INDEX (PRIMARY) ON e.id = delivered.id AND e.event_id = CONVERT(delivered.event_id USING ascii) COLLATE ascii_bin
+ORDER BY delivered.id FOR UPDATE
+;;
 CREATE TABLE IF NOT EXISTS `postroom_schema_lock` (
     id         smallint     NOT NULL PRIMARY KEY,
     owner      varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,
@@ -20,11 +27,23 @@ CREATE TABLE IF NOT EXISTS `postroom_schema` (
     applied_at datetime(6)  NOT NULL DEFAULT (utc_timestamp(6))
 ) ENGINE = InnoDB
 ;;
+DELETE FROM `outbox_archive` WHERE delivered_at < UTC_TIMESTAMP(6) - INTERVAL 604800000000 MICROSECOND ORDER BY delivered_at LIMIT 1000
+;;
+DELETE FROM `outbox_archive` WHERE seq = -1
+;;
 DELETE FROM `outbox_parked` WHERE seq = 0
 ;;
 DELETE FROM `outbox_relays` WHERE relay_id = ?
 ;;
+DELETE e FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]', event_id CHAR(36) PATH '$[1]')) AS delivered
+STRAIGHT_JOIN `outbox_events` AS e FORCE INDEX (PRIMARY) ON e.id = delivered.id AND e.event_id = CONVERT(delivered.event_id USING ascii) COLLATE ascii_bin
+;;
 INSERT IGNORE INTO `postroom_schema_lock` (id) VALUES (1)
+;;
+INSERT INTO `inbox_events` (consumer, message_id, kafka_topic, kafka_partition, kafka_offset)
+VALUES (?, …)
+;;
+INSERT INTO `outbox_archive` (id, event_id, topic, event_key, event_type, payload, headers, created_at, kafka_partition, kafka_offset) SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, kafka_partition, kafka_offset FROM `outbox_archive` WHERE seq = -1
 ;;
 INSERT INTO `outbox_events` (event_id, topic, event_key, event_type, payload, headers) VALUES (?, …)
 ;;
@@ -41,6 +60,10 @@ INSERT INTO `postroom_schema` (version, name) VALUES (1, '00001_outbox.sql')
 INSERT INTO `postroom_schema` (version, name) VALUES (3, '00003_outbox_relay.sql')
 ;;
 INSERT INTO `postroom_schema` (version, name) VALUES (6, '00006_outbox_backfill.sql')
+;;
+RELEASE SAVEPOINT postroom_inbox
+;;
+SAVEPOINT postroom_inbox
 ;;
 SELECT (owner IS NULL OR expires_at IS NULL OR expires_at < UTC_TIMESTAMP(6)
   OR expires_at > UTC_TIMESTAMP(6) + INTERVAL 2 * GREATEST(3000000, COALESCE(CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), 0)) MICROSECOND), CASE WHEN owner IS NULL THEN JSON_VALUE(hints, '$.heir') END, owner IS NOT NULL AND coalesce(JSON_VALUE(hints, '$.blind'), '') <> '', coalesce(mode, '') FROM `outbox_leases` WHERE id = 1
@@ -172,6 +195,8 @@ WHERE id = 1 AND (owner = ? OR (owner IS NULL OR expires_at IS NULL OR expires_a
 UPDATE `outbox_leases` SET hints = JSON_SET(hints, '$.halted', ?) WHERE id = 1
 ;;
 UPDATE `outbox_leases` SET hints = JSON_SET(hints, '$.outage', JSON_EXTRACT(?, '$')) WHERE id = 1
+;;
+UPDATE `outbox_leases` SET hints = JSON_SET(hints, '$.position', JSON_EXTRACT(?, '$')) WHERE id = 1
 ;;
 UPDATE `outbox_leases` SET hints = JSON_SET(hints, '$.proved', JSON_EXTRACT(?, '$')) WHERE id = 1 AND owner = ? AND epoch = ? AND ? = CONCAT_WS('/', @@hostname, @@port, @@server_id)
 ;;

@@ -12,6 +12,10 @@ CREATE TABLE IF NOT EXISTS "postroom_schema_lock" (
     expires_at timestamptz
 )
 ;;
+DELETE FROM "outbox_archive" WHERE seq = -1
+;;
+DELETE FROM "outbox_archive" WHERE seq = ANY (ARRAY(SELECT seq FROM "outbox_archive" WHERE delivered_at < now() - 604800000000 * interval '1 microsecond' ORDER BY delivered_at LIMIT 1000))
+;;
 DELETE FROM "outbox_events"
 WHERE id BETWEEN $1 AND $2
   AND EXISTS (SELECT 1 FROM "outbox_events" AS last WHERE last.id = $2 AND last.event_id = $3::uuid)
@@ -29,6 +33,11 @@ WHERE e.id = delivered.id AND e.event_id = delivered.event_id
 DELETE FROM "outbox_parked" WHERE seq = 0
 ;;
 DELETE FROM "outbox_relays" WHERE relay_id = $1
+;;
+INSERT INTO "inbox_events" (consumer, message_id, kafka_topic, kafka_partition, kafka_offset)
+VALUES ($1, …) ON CONFLICT (consumer, message_id) DO NOTHING RETURNING pg_current_xact_id()::text
+;;
+INSERT INTO "outbox_archive" (id, event_id, topic, event_key, event_type, payload, headers, created_at, kafka_partition, kafka_offset) SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, kafka_partition, kafka_offset FROM "outbox_archive" WHERE seq = -1
 ;;
 INSERT INTO "outbox_events" (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, …)
 ;;
@@ -86,6 +95,8 @@ UNION ALL
  FROM "outbox_events" WHERE id > $2::bigint ORDER BY id LIMIT $1::bigint)
 ;;
 SELECT 1 FROM "postroom_schema_lock" WHERE id = 1
+;;
+SELECT COALESCE(pg_current_xact_id_if_assigned() = CAST($1::text AS xid8), false)
 ;;
 SELECT EXISTS (SELECT 1 FROM "outbox_parked" WHERE state IN ('retry', 'drop'))
 ;;
@@ -152,6 +163,8 @@ UPDATE "outbox_leases" SET hints = jsonb_set(hints, ARRAY['halted'], to_jsonb($1
 ;;
 UPDATE "outbox_leases" SET hints = jsonb_set(hints, ARRAY['outage'], $1::text::jsonb) WHERE id = 1
 ;;
+UPDATE "outbox_leases" SET hints = jsonb_set(hints, ARRAY['position'], $1::text::jsonb) WHERE id = 1
+;;
 UPDATE "outbox_leases" SET hints = jsonb_set(hints, ARRAY['proved'], $1::text::jsonb) WHERE id = 1 AND owner = $2 AND epoch = $3 AND $4 = extract(epoch FROM pg_postmaster_start_time())::text
   || '/' || CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END
 ;;
@@ -174,6 +187,17 @@ UPDATE "postroom_schema_lock" SET owner = NULL, expires_at = NULL WHERE id = 1 A
 WITH given AS MATERIALIZED (SELECT (SELECT CASE WHEN has_sequence_privilege(s.name, 'SELECT, USAGE') THEN pg_sequence_last_value(s.name::regclass) END
  FROM (SELECT pg_get_serial_sequence($1, 'id') AS name) AS s) AS id)
 SELECT id, (SELECT max(e.id) FROM "outbox_events" AS e WHERE e.id > given.id) FROM given
+;;
+WITH gone AS (
+  DELETE FROM "outbox_events" AS e
+  USING unnest($1::text::bigint[], $2::text::uuid[], $3::text::int[], $4::text::bigint[]) AS delivered (id, event_id, kafka_partition, kafka_offset)
+  WHERE e.id = delivered.id AND e.event_id = delivered.event_id
+  AND (SELECT set_config('lock_timeout', '500ms', true)) <> ''
+  RETURNING e.id, e.event_id, e.topic, e.event_key, e.event_type, e.payload, e.headers, e.created_at,
+            delivered.kafka_partition, delivered.kafka_offset
+)
+INSERT INTO "outbox_archive" (id, event_id, topic, event_key, event_type, payload, headers, created_at, kafka_partition, kafka_offset)
+SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, kafka_partition, kafka_offset FROM gone ORDER BY id
 ;;
 WITH held AS MATERIALIZED (
   SELECT * FROM pg_locks WHERE granted AND (locktype = 'transactionid' AND mode = 'ExclusiveLock'
