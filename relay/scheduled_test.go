@@ -168,6 +168,8 @@ func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 	require.Zero(t, log.count("delivery resumed"))
 	moves.err.Store(nil)
 	eventually(t, "it is delivered", func() bool { return b.sink.count() == 2 })
+	// The event is there to be read before the move has returned: a stop between the two logs nothing.
+	eventually(t, "it is told", func() bool { return log.count("delivery resumed") > 0 })
 	require.NoError(t, stop())
 	require.Equal(t, []string{"direct", "scheduled"}, b.sink.values())
 	require.Equal(t, 1, log.count("delivery resumed"))
