@@ -41,6 +41,8 @@ var normaliser = []struct {
 	{regexp.MustCompile(`inbox_events_d\d{8}`), "inbox_events_d‹day›"},
 	{regexp.MustCompile(`'\d{4}-\d\d-\d\d`), "'‹day›"},
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "‹uuid›"},
+	// How a statement is laid out.
+	{regexp.MustCompile(`\s+`), " "},
 	// The owner of the migrations' lock: host, process and a random number.
 	{regexp.MustCompile(`'[^' ]+-\d+-[0-9a-f]{16}'`), "'‹process›'"},
 	// Lists of values and of alternatives, and the rows of an INSERT.

@@ -43,3 +43,11 @@ func Rows[T any](ctx context.Context, q Querier, columns func(*T) []any, query s
 	}
 	return all, nil
 }
+
+// Affected is how many rows a statement changed, for the two results of Exec.
+func Affected(result sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
