@@ -70,7 +70,9 @@ func TestApplyMakesTheTablesOnce(t *testing.T) {
 		require.Positive(t, first[0].Duration)
 		require.Equal(t, int64(1), first[0].Version)
 		require.Empty(t, apply(t, db, migrations.Options{}), "a second Apply has nothing to do")
-		for _, table := range []string{"outbox_events", "outbox_parked", "outbox_leases", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "inbox_offsets", "postroom_schema"} {
+		for _, table := range []string{"outbox_events", "outbox_parked", "outbox_leases", "outbox_scheduled",
+			"outbox_archive", "outbox_relays", "outbox_drops", "inbox_events", "inbox_attempts", "inbox_blocked",
+			"inbox_parked", "inbox_offsets", "postroom_schema"} {
 			require.True(t, exists(t, db, table), table)
 		}
 		require.False(t, exists(t, db, "goose_db_version"), "that table is the user's")

@@ -128,7 +128,8 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 func TestCheckNeedsToReadTheVersionTableOnly(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
-		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
+		dbtest.FlavorMariaDB: dbtest.MariaDB,
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t)

@@ -13,7 +13,8 @@ import (
 // What Check makes of versions that this build does not have yet.
 func TestVersionsAreComparedPerHalf(t *testing.T) {
 	p := &plan{names: dialect.Names{Dialect: PostgreSQL}, needed: map[Scope]int64{OutboxOnly: 3, InboxOnly: 2}}
-	for _, name := range []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql", "00005_inbox_c.sql"} {
+	for _, name := range []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql",
+		"00005_inbox_c.sql"} {
 		version, scope, err := parseName(name)
 		require.NoError(t, err)
 		p.files = append(p.files, file{version: version, name: name, scope: scope})
@@ -24,17 +25,23 @@ func TestVersionsAreComparedPerHalf(t *testing.T) {
 		applied []string
 		want    error
 	}{
-		"all there":                          {OutboxOnly, []string{"00001_outbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql"}, nil},
-		"one behind":                         {OutboxOnly, []string{"00001_outbox.sql", "00003_outbox_a.sql"}, nil},
-		"one that is needed is not there":    {OutboxOnly, []string{"00001_outbox.sql"}, ErrTooOld},
-		"behind by what is not needed":       {InboxOnly, []string{"00002_inbox.sql"}, nil},
-		"none of the scope":                  {OutboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql"}, ErrNotMigrated},
-		"nothing at all":                     {InboxOnly, nil, ErrNotMigrated},
-		"the other scope is far behind":      {InboxOnly, []string{"00001_outbox.sql", "00002_inbox.sql"}, nil},
-		"one newer":                          {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_inbox_d.sql"}, nil},
-		"two newer":                          {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_inbox_d.sql", "00007_inbox_e.sql"}, ErrTooNew},
-		"two newer of the other scope":       {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_outbox_d.sql", "00007_outbox_e.sql"}, nil},
-		"a newer name that tells no scope":   {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql", "00006_inbox_d.sql", "00007_replica.sql"}, ErrTooNew},
+		"all there": {OutboxOnly, []string{"00001_outbox.sql", "00003_outbox_a.sql",
+			"00004_outbox_b.sql"}, nil},
+		"one behind":                      {OutboxOnly, []string{"00001_outbox.sql", "00003_outbox_a.sql"}, nil},
+		"one that is needed is not there": {OutboxOnly, []string{"00001_outbox.sql"}, ErrTooOld},
+		"behind by what is not needed":    {InboxOnly, []string{"00002_inbox.sql"}, nil},
+		"none of the scope": {OutboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql"},
+			ErrNotMigrated},
+		"nothing at all":                {InboxOnly, nil, ErrNotMigrated},
+		"the other scope is far behind": {InboxOnly, []string{"00001_outbox.sql", "00002_inbox.sql"}, nil},
+		"one newer": {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql",
+			"00006_inbox_d.sql"}, nil},
+		"two newer": {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql",
+			"00006_inbox_d.sql", "00007_inbox_e.sql"}, ErrTooNew},
+		"two newer of the other scope": {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql",
+			"00006_outbox_d.sql", "00007_outbox_e.sql"}, nil},
+		"a newer name that tells no scope": {InboxOnly, []string{"00002_inbox.sql", "00005_inbox_c.sql",
+			"00006_inbox_d.sql", "00007_replica.sql"}, ErrTooNew},
 		"one behind and one newer is a skew": {InboxOnly, []string{"00002_inbox.sql", "00006_inbox_d.sql"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -48,7 +48,8 @@ func TestTheInsertsInTheDocsWork(t *testing.T) {
 		var payload []byte
 		require.NoError(
 			t,
-			db.DB.QueryRowContext(t.Context(), "SELECT payload FROM outbox_events WHERE event_key = 'order-42'").Scan(&payload),
+			db.DB.QueryRowContext(t.Context(),
+				"SELECT payload FROM outbox_events WHERE event_key = 'order-42'").Scan(&payload),
 		)
 		require.Equal(t, `{"total": 42}`, string(payload))
 	})
@@ -77,7 +78,8 @@ func TestSchedulingByHandAsInTheDocsWorks(t *testing.T) {
 func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
-		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
+		dbtest.FlavorMariaDB: dbtest.MariaDB,
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := open(t)
@@ -113,22 +115,29 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 				{"postroom_relay", "DELETE FROM outbox_events WHERE id > 0", true},
 				{"postroom_relay", `INSERT INTO outbox_archive (id, event_id, topic, event_type, headers, created_at)
 					SELECT id, event_id, topic, event_type, headers, created_at FROM outbox_parked`, true},
-				{"postroom_relay", `INSERT INTO outbox_drops (id, event_id, topic) SELECT id, event_id, topic FROM outbox_parked`, true},
-				{"postroom_relay", `INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers, created_at)
-					SELECT event_id, topic, event_key, event_type, payload, headers, created_at FROM outbox_scheduled`, true},
+				{"postroom_relay", `INSERT INTO outbox_drops (id, event_id, topic)
+					SELECT id, event_id, topic FROM outbox_parked`, true},
+				{"postroom_relay", `INSERT INTO outbox_events
+					(event_id, topic, event_key, event_type, payload, headers, created_at)
+					SELECT event_id, topic, event_key, event_type, payload, headers, created_at
+					FROM outbox_scheduled`, true},
 				{"postroom_relay", "DELETE FROM outbox_scheduled WHERE seq > 0", true},
 				{"postroom_relay", "UPDATE outbox_relays SET owned = 1 WHERE host = 'a'", true},
 				{"postroom_relay", "DELETE FROM outbox_relays WHERE host = 'a'", true},
-				{"orders_service", "INSERT INTO outbox_scheduled (topic, deliver_at) VALUES ('t', '2030-01-01 00:00:00')", true},
-				{"orders_service", "DELETE FROM outbox_scheduled WHERE event_id = '018f2c3e-7b1a-7cc3-9a3e-0123456789ab'", true},
+				{"orders_service", "INSERT INTO outbox_scheduled (topic, deliver_at) VALUES ('t', '2030-01-01 " +
+					"00:00:00')", true},
+				{"orders_service", "DELETE FROM outbox_scheduled WHERE event_id = " +
+					"'018f2c3e-7b1a-7cc3-9a3e-0123456789ab'", true},
 				{"orders_service", "SELECT seq FROM outbox_archive", false},
 				{"postroom_relay", "SELECT consumer FROM inbox_events", false},
 				{"billing_service", "INSERT INTO inbox_events (consumer, message_id) VALUES ('c', 'm')", true},
 				{"billing_service", "DELETE FROM inbox_events WHERE consumer = 'c'", true},
-				{"billing_service", "INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('c', 't', 'k')", true},
+				{"billing_service", "INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('c', 't', 'k')",
+					true},
 				{"billing_service", "SELECT topic FROM inbox_blocked FOR UPDATE", true},
 				{"billing_service", "SELECT id FROM outbox_events", false},
-				{"billing_service", "INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers) VALUES ('c', 'p', 't', 'k', '{}')", true},
+				{"billing_service", "INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers) " +
+					"VALUES ('c', 'p', 't', 'k', '{}')", true},
 				{"inbox_operator", "SELECT id FROM outbox_events", false},
 				{"inbox_operator", "DELETE FROM inbox_parked", false},
 				{"inbox_operator", "UPDATE inbox_parked SET payload = NULL", false},

@@ -50,7 +50,8 @@ func TestTheLock(t *testing.T) {
 			release()
 		})
 		t.Run("ends when its holder dies", func(t *testing.T) {
-			dead, other := newLock(t, db, 300*time.Millisecond, time.Hour), newLock(t, db, 300*time.Millisecond, time.Hour)
+			dead, other := newLock(t, db, 300*time.Millisecond, time.Hour), newLock(t, db, 300*time.Millisecond,
+				time.Hour)
 			require.NoError(t, dead.Acquire(t.Context()))
 			require.NoError(t, other.Acquire(soon(t, 20*time.Second)))
 			_, release := other.Hold(t.Context())

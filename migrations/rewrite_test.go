@@ -126,19 +126,23 @@ func TestCommentsNameTablesWithoutQuotes(t *testing.T) {
 	files := []file{
 		{
 			tables: []string{"outbox_events"},
-			sql:    "CREATE TABLE outbox_events ( -- outbox_events holds\n    CONSTRAINT outbox_events_topic_check CHECK (true)\n);\n",
+			sql: "CREATE TABLE outbox_events ( -- outbox_events holds\n" +
+				"    CONSTRAINT outbox_events_topic_check CHECK (true)\n);\n",
 		},
 	}
 	rewrite(files, dialect.Names{Dialect: PostgreSQL, Prefix: "a_", Schema: "s"})
 	require.Equal(
 		t,
-		"CREATE TABLE \"s\".\"a_outbox_events\" ( -- s.a_outbox_events holds\n    CONSTRAINT a_outbox_events_topic_check CHECK (true)\n);\n",
+		"CREATE TABLE \"s\".\"a_outbox_events\" ( -- s.a_outbox_events holds\n"+
+			"    CONSTRAINT a_outbox_events_topic_check CHECK (true)\n);\n",
 		files[0].sql,
 	)
 }
 
 func TestAFileNameSaysVersionAndHalf(t *testing.T) {
-	for name, want := range map[string]Scope{"00001_outbox.sql": OutboxOnly, "00012_inbox_offsets.sql": InboxOnly, "3_outbox_x.sql": OutboxOnly} {
+	for name, want := range map[string]Scope{
+		"00001_outbox.sql": OutboxOnly, "00012_inbox_offsets.sql": InboxOnly, "3_outbox_x.sql": OutboxOnly,
+	} {
 		_, scope, err := parseName(name)
 		require.NoError(t, err)
 		require.Equal(t, want, scope)

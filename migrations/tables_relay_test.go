@@ -53,10 +53,12 @@ func testScheduledEventsHaveATimeThatCanBeReached(t *testing.T, db dbtest.Databa
 func testRelayLimits(t *testing.T, db dbtest.Database) {
 	exec(t, db.DB, "INSERT INTO outbox_events (topic, event_key, payload) VALUES ('t', 'k', 'x')")
 	const event = "id, event_id, topic, event_key, event_type, payload, headers, created_at"
-	for position, ok := range map[string]bool{"NULL, NULL": true, "7, 4000000000": true, "7, NULL": false, "NULL, 0": false} {
+	for position, ok := range map[string]bool{"NULL, NULL": true, "7, 4000000000": true, "7, NULL": false,
+		"NULL, 0": false} {
 		_, err := db.DB.ExecContext(
 			t.Context(),
-			"INSERT INTO outbox_archive ("+event+", kafka_partition, kafka_offset) SELECT "+event+", "+position+" FROM outbox_events",
+			"INSERT INTO outbox_archive ("+event+", kafka_partition, kafka_offset) SELECT "+event+", "+position+
+				" FROM outbox_events",
 		)
 		require.Equal(t, ok, err == nil, "%s: %v", position, err)
 	}
@@ -70,7 +72,8 @@ func testRelayLimits(t *testing.T, db dbtest.Database) {
 
 	exec(
 		t, db.DB,
-		"INSERT INTO outbox_drops (id, event_id, topic, event_key, error) SELECT id, event_id, topic, event_key, 'too large' FROM outbox_events",
+		"INSERT INTO outbox_drops (id, event_id, topic, event_key, error) SELECT id, event_id, topic, event_key, "+
+			"'too large' FROM outbox_events",
 	)
 	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_drops WHERE seq >= 1 AND dropped_at IS NOT NULL"))
 

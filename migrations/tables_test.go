@@ -29,7 +29,8 @@ func insert(t *testing.T, db dbtest.Database, table string, row map[string]any) 
 		}
 		marks = append(marks, mark)
 	}
-	_, err := db.DB.ExecContext(t.Context(), "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ("+strings.Join(marks, ", ")+")", values...)
+	_, err := db.DB.ExecContext(t.Context(), "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ("+
+		strings.Join(marks, ", ")+")", values...)
 	return err
 }
 
@@ -54,7 +55,9 @@ func TestTables(t *testing.T) {
 			{"parked events keep their event and a known state", testParkedEventsKeepTheirEventAndAKnownState},
 		} {
 			t.Run(c.name, func(t *testing.T) { c.test(t, db) })
-			for _, table := range []string{"outbox_events", "outbox_parked", "outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops", "outbox_backfills", "inbox_replica_rows", "inbox_replica_runs", "inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "inbox_offsets"} {
+			for _, table := range []string{"outbox_events", "outbox_parked", "outbox_scheduled", "outbox_archive",
+				"outbox_relays", "outbox_drops", "outbox_backfills", "inbox_replica_rows", "inbox_replica_runs",
+				"inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked", "inbox_offsets"} {
 				exec(t, db.DB, "DELETE FROM "+table)
 			}
 		}
@@ -70,7 +73,8 @@ func testAnInsertOfTopicAndPayloadIsEnough(t *testing.T, db dbtest.Database) {
 		migrations.MySQL:      `date_format(created_at, '%Y-%m-%dT%H:%i:%s.%fZ')`,
 		migrations.SQLite:     `created_at`,
 	}[db.Dialect]
-	rows, err := db.DB.QueryContext(t.Context(), "SELECT id, event_id, event_key, event_type, payload, headers, "+createdAt+" FROM outbox_events ORDER BY id")
+	rows, err := db.DB.QueryContext(t.Context(), "SELECT id, event_id, event_key, event_type, payload, headers, "+
+		createdAt+" FROM outbox_events ORDER BY id")
 	require.NoError(t, err)
 	defer func() { _ = rows.Close() }()
 	var seen []string
@@ -110,8 +114,10 @@ func TestSQLitesDefaultIDsAreVersion4OfTheRightVariant(t *testing.T) {
 	t.Parallel()
 	db := dbtest.SQLite(t)
 	apply(t, db, migrations.Options{})
-	exec(t, db.DB, `INSERT INTO outbox_events (topic) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT 'x' FROM n`)
-	require.Equal(t, 2000, count(t, db, "SELECT count(DISTINCT event_id) FROM outbox_events WHERE event_id GLOB '????????-????-4???-[89ab]???-????????????'"))
+	exec(t, db.DB, `INSERT INTO outbox_events (topic)
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) SELECT 'x' FROM n`)
+	require.Equal(t, 2000, count(t, db, "SELECT count(DISTINCT event_id) FROM outbox_events WHERE event_id GLOB "+
+		"'????????-????-4???-[89ab]???-????????????'"))
 }
 
 func TestSQLiteNeverHandsOutAnIDTwice(t *testing.T) {
@@ -154,25 +160,32 @@ func testEventLimits(t *testing.T, db dbtest.Database) {
 		{"empty topic", map[string]any{"topic": ""}, false, onAll, ""},
 		{"no topic", map[string]any{"payload": []byte("x")}, false, onAll, ""},
 		{"topic NULL", map[string]any{"topic": nil}, false, onAll, ""},
-		{"topic with a NUL that hides its length", map[string]any{"topic": "t\x00" + strings.Repeat("t", 300)}, false, onAll, ""},
+		{"topic with a NUL that hides its length", map[string]any{"topic": "t\x00" + strings.Repeat("t", 300)}, false,
+			onAll, ""},
 		{"topic that is a blob", map[string]any{"topic": []byte("t")}, false, noTypes, ""},
 
 		{"key of 512 bytes", map[string]any{"topic": "t", "event_key": strings.Repeat("k", 512)}, true, onAll, ""},
-		{"key of 512 bytes in 256 characters", map[string]any{"topic": "t", "event_key": strings.Repeat("ü", 256)}, true, onAll, ""},
+		{"key of 512 bytes in 256 characters", map[string]any{"topic": "t", "event_key": strings.Repeat("ü", 256)},
+			true, onAll, ""},
 		{"key of 513 bytes", map[string]any{"topic": "t", "event_key": strings.Repeat("k", 513)}, false, onAll, ""},
-		{"key of 257 characters in 514 bytes", map[string]any{"topic": "t", "event_key": strings.Repeat("ü", 257)}, false, onAll, ""},
+		{"key of 257 characters in 514 bytes", map[string]any{"topic": "t", "event_key": strings.Repeat("ü", 257)},
+			false, onAll, ""},
 		{"key NULL", map[string]any{"topic": "t", "event_key": nil}, true, onAll, ""},
 		{"key that is a blob", map[string]any{"topic": "t", "event_key": []byte("k")}, false, noTypes, ""},
 
-		{"type of 255 characters", map[string]any{"topic": "t", "event_type": strings.Repeat("ü", 255)}, true, onAll, ""},
-		{"type of 256 characters", map[string]any{"topic": "t", "event_type": strings.Repeat("t", 256)}, false, onAll, ""},
+		{"type of 255 characters", map[string]any{"topic": "t", "event_type": strings.Repeat("ü", 255)}, true, onAll,
+			""},
+		{"type of 256 characters", map[string]any{"topic": "t", "event_type": strings.Repeat("t", 256)}, false, onAll,
+			""},
 		{"type NULL", map[string]any{"topic": "t", "event_type": nil}, false, onAll, ""},
 
 		{"payload empty", map[string]any{"topic": "t", "payload": []byte{}}, true, onAll, ""},
 		{"payload NULL", map[string]any{"topic": "t", "payload": nil}, true, onAll, ""},
 		{"payload of every byte", map[string]any{"topic": "t", "payload": everyByte()}, true, onAll, ""},
-		{"payload of 16 MiB", map[string]any{"topic": "t", "payload": bytes.Repeat([]byte("p"), 16*mib)}, true, onAll, dbtest.FlavorMariaDB},
-		{"payload of 16 MiB and a byte", map[string]any{"topic": "t", "payload": bytes.Repeat([]byte("p"), 16*mib+1)}, false, onAll, dbtest.FlavorMariaDB},
+		{"payload of 16 MiB", map[string]any{"topic": "t", "payload": bytes.Repeat([]byte("p"), 16*mib)}, true, onAll,
+			dbtest.FlavorMariaDB},
+		{"payload of 16 MiB and a byte", map[string]any{"topic": "t", "payload": bytes.Repeat([]byte("p"), 16*mib+1)},
+			false, onAll, dbtest.FlavorMariaDB},
 		{"payload that is a number", map[string]any{"topic": "t", "payload": 1}, false, noTypes, ""},
 
 		{"headers with members", map[string]any{"topic": "t", "headers": `{"a": "b", "c": 1}`}, true, onAll, ""},
@@ -184,19 +197,26 @@ func testEventLimits(t *testing.T, db dbtest.Database) {
 		{"headers NULL", map[string]any{"topic": "t", "headers": nil}, false, onAll, ""},
 		{"headers not JSON", map[string]any{"topic": "t", "headers": `{a`}, false, onAll, ""},
 
-		{"event_id given", map[string]any{"topic": "t", "event_id": "018f2c3e-7b1a-7cc3-9a3e-0123456789ab"}, true, onAll, ""},
-		{"the same event_id again", map[string]any{"topic": "t", "event_id": "018f2c3e-7b1a-7cc3-9a3e-0123456789ab"}, true, onAll, ""},
+		{"event_id given", map[string]any{"topic": "t", "event_id": "018f2c3e-7b1a-7cc3-9a3e-0123456789ab"}, true,
+			onAll, ""},
+		{"the same event_id again", map[string]any{"topic": "t", "event_id": "018f2c3e-7b1a-7cc3-9a3e-0123456789ab"},
+			true, onAll, ""},
 		{"event_id no UUID", map[string]any{"topic": "t", "event_id": "order-1"}, false, onAll, ""},
-		{"event_id in upper case", map[string]any{"topic": "t", "event_id": "018F2C3E-7B1A-7CC3-9A3E-0123456789AB"}, false, noUUID, ""},
+		{"event_id in upper case", map[string]any{"topic": "t", "event_id": "018F2C3E-7B1A-7CC3-9A3E-0123456789AB"},
+			false, noUUID, ""},
 		{"event_id NULL", map[string]any{"topic": "t", "event_id": nil}, false, onAll, ""},
 
 		{"created_at NULL", map[string]any{"topic": "t", "created_at": nil}, false, onAll, ""},
 		{"created_at before 1970", map[string]any{"topic": "t", "created_at": "1969-12-31 23:59:59"}, false, onAll, ""},
 		{"created_at infinity", map[string]any{"topic": "t", "created_at": "infinity"}, false, onAll, ""},
-		{"created_at of the contract", map[string]any{"topic": "t", "created_at": "2024-02-29T23:59:59.123456Z"}, true, noTypes, ""},
-		{"created_at without a fraction", map[string]any{"topic": "t", "created_at": "2024-02-29T23:59:59Z"}, false, noTypes, ""},
-		{"created_at in month 13", map[string]any{"topic": "t", "created_at": "2024-13-01T00:00:00.000000Z"}, false, noTypes, ""},
-		{"created_at on 30 February", map[string]any{"topic": "t", "created_at": "2024-02-30T00:00:00.000000Z"}, false, noTypes, ""},
+		{"created_at of the contract", map[string]any{"topic": "t", "created_at": "2024-02-29T23:59:59.123456Z"}, true,
+			noTypes, ""},
+		{"created_at without a fraction", map[string]any{"topic": "t", "created_at": "2024-02-29T23:59:59Z"}, false,
+			noTypes, ""},
+		{"created_at in month 13", map[string]any{"topic": "t", "created_at": "2024-13-01T00:00:00.000000Z"}, false,
+			noTypes, ""},
+		{"created_at on 30 February", map[string]any{"topic": "t", "created_at": "2024-02-30T00:00:00.000000Z"}, false,
+			noTypes, ""},
 	}
 	for _, c := range cases {
 		for _, d := range c.where {
@@ -249,24 +269,29 @@ func TestPostgreSQLRefusesAnExplicitID(t *testing.T) {
 	for _, open := range []func(testing.TB) dbtest.Database{dbtest.PostgreSQL, dbtest.PostgreSQL18} {
 		db := open(t)
 		apply(t, db, migrations.Options{})
-		require.ErrorContains(t, insert(t, db, "outbox_events", map[string]any{"id": 7, "topic": "t"}), "428C9") // generated_always
-		require.Equal(t, 1, count(t, db, "SELECT seqcache FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence('outbox_events', 'id')::regclass"))
+		// generated_always
+		require.ErrorContains(t, insert(t, db, "outbox_events", map[string]any{"id": 7, "topic": "t"}), "428C9")
+		require.Equal(t, 1, count(t, db, "SELECT seqcache FROM pg_sequence WHERE seqrelid = "+
+			"pg_get_serial_sequence('outbox_events', 'id')::regclass"))
 	}
 }
 
 func testOutboxEventsHasItsPrimaryKeyAsOnlyIndex(t *testing.T, db dbtest.Database) {
 	indexes := map[migrations.Dialect]string{
 		migrations.PostgreSQL: "SELECT count(*) - 1 FROM pg_indexes WHERE tablename = 'outbox_events'",
-		migrations.MySQL:      "SELECT count(*) - 1 FROM information_schema.statistics WHERE table_schema = database() AND table_name = 'outbox_events'",
-		migrations.SQLite:     "SELECT count(*) FROM pragma_index_list('outbox_events')",
+		migrations.MySQL: "SELECT count(*) - 1 FROM information_schema.statistics WHERE table_schema = " +
+			"database() AND table_name = 'outbox_events'",
+		migrations.SQLite: "SELECT count(*) FROM pragma_index_list('outbox_events')",
 	}[db.Dialect]
 	require.Equal(t, 0, count(t, db, indexes))
 }
 
 func testTheLeaseTableHasOneRowAndTakesNoSecond(t *testing.T, db dbtest.Database) {
-	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_leases WHERE id = 1 AND source IS NULL AND owner IS NULL AND epoch = 0 AND expires_at IS NULL AND mode IS NULL"))
+	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_leases WHERE id = 1 AND source IS NULL AND owner "+
+		"IS NULL AND epoch = 0 AND expires_at IS NULL AND mode IS NULL"))
 	var sourceID, hints string
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT source_id, hints FROM outbox_leases").Scan(&sourceID, &hints))
+	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT source_id, hints FROM outbox_leases").Scan(&sourceID,
+		&hints))
 	_, err := uuid.Parse(sourceID)
 	require.NoError(t, err)
 	require.Equal(t, "{}", hints)
@@ -284,7 +309,8 @@ func testTheLeaseTableHasOneRowAndTakesNoSecond(t *testing.T, db dbtest.Database
 		_, err := db.DB.ExecContext(t.Context(), statement)
 		require.Error(t, err, statement)
 	}
-	exec(t, db.DB, "UPDATE outbox_leases SET source = 'default', owner = 'o', epoch = epoch + 1, mode = 'exactly-once', hints = '{\"a\": 1}'")
+	exec(t, db.DB, "UPDATE outbox_leases SET source = 'default', owner = 'o', epoch = epoch + 1, mode = "+
+		"'exactly-once', hints = '{\"a\": 1}'")
 }
 
 func TestMySQLHas1024KeyLocks(t *testing.T) {
@@ -295,85 +321,25 @@ func TestMySQLHas1024KeyLocks(t *testing.T) {
 	require.Equal(t, 1024, count(t, db, "SELECT count(*) FROM outbox_key_locks"))
 }
 
-func testInboxIDsCompareByBytes(t *testing.T, db dbtest.Database) {
-	ids := []string{"ABC", "abc", "ABC ", "ABC  ", "Abc", "ÄBC", "A\u0308BC", "aBC\t"}
-	for _, id := range ids {
-		require.NoError(t, insert(t, db, "inbox_events", map[string]any{"consumer": "billing", "message_id": id}), "%q", id)
-		require.Error(t, insert(t, db, "inbox_events", map[string]any{"consumer": "billing", "message_id": id}), "%q twice", id)
-		require.NoError(t, insert(t, db, "inbox_events", map[string]any{"consumer": "Billing", "message_id": id}), "%q of another consumer", id)
-	}
-	require.Equal(t, 2*len(ids), count(t, db, "SELECT count(*) FROM inbox_events WHERE processed_at IS NOT NULL"))
-}
-
 func testKeysCompareByBytes(t *testing.T, db dbtest.Database) {
 	keys := []string{"ABC", "abc", "ABC ", "ABC  "}
 	for _, key := range keys {
 		require.NoError(t, insert(t, db, "outbox_events", map[string]any{"topic": "t", "event_key": key}))
-		require.NoError(t, insert(t, db, "inbox_blocked", map[string]any{"consumer": "c", "topic": "t", "event_key": key}))
+		require.NoError(t, insert(t, db, "inbox_blocked", map[string]any{"consumer": "c", "topic": "t",
+			"event_key": key}))
 	}
 	require.Equal(t, len(keys), count(t, db, "SELECT count(DISTINCT event_key) FROM outbox_events"))
 	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_events WHERE event_key = 'ABC'"))
 }
 
-func testInboxLimits(t *testing.T, db dbtest.Database) {
-	at := func(row map[string]any, more map[string]any) map[string]any {
-		both := map[string]any{}
-		for _, m := range []map[string]any{row, more} {
-			for k, v := range m {
-				both[k] = v
-			}
-		}
-		return both
-	}
-	ids := map[string]any{"consumer": "c", "message_id": "m"}
-	parked := at(ids, map[string]any{"topic": "t"})
-	longest := map[string]any{"consumer": strings.Repeat("ü", 50), "message_id": strings.Repeat("m", 255)}
-	tooLongConsumer := map[string]any{"consumer": strings.Repeat("ü", 50) + "c", "message_id": "m"}
-	tooLongID := map[string]any{"consumer": "c", "message_id": strings.Repeat("ü", 127) + "mm"}
-	position := map[string]any{"kafka_topic": strings.Repeat("t", 249), "kafka_partition": 7, "kafka_offset": int64(1) << 40}
-	cases := []struct {
-		name, table string
-		row         map[string]any
-		ok          bool
-	}{
-		{"a row", "inbox_events", at(ids, position), true},
-		{"longest ids", "inbox_events", longest, true},
-		{"consumer of 101 bytes", "inbox_events", tooLongConsumer, false},
-		{"message id of 256 bytes", "inbox_events", tooLongID, false},
-		{"empty consumer", "inbox_events", map[string]any{"consumer": "", "message_id": "m"}, false},
-		{"empty message id", "inbox_events", map[string]any{"consumer": "c", "message_id": ""}, false},
-		{"half a position", "inbox_events", map[string]any{"consumer": "c", "message_id": "half", "kafka_offset": 7}, false},
-		{"an attempt", "inbox_attempts", ids, true},
-		{"the same attempt", "inbox_attempts", ids, false},
-		{"longest ids of an attempt", "inbox_attempts", longest, true},
-		{"attempt of a consumer of 101 bytes", "inbox_attempts", tooLongConsumer, false},
-		{"attempt of a message id of 256 bytes", "inbox_attempts", tooLongID, false},
-		{"negative attempts", "inbox_attempts", map[string]any{"consumer": "c", "message_id": "n", "attempts": -1}, false},
-		{"longest blocked key", "inbox_blocked", map[string]any{"consumer": strings.Repeat("c", 100), "topic": strings.Repeat("📮", 249), "event_key": strings.Repeat("k", 512)}, true},
-		{"blocked key of 513 bytes", "inbox_blocked", map[string]any{"consumer": "c", "topic": "t", "event_key": strings.Repeat("k", 513)}, false},
-		{"blocked without a key", "inbox_blocked", map[string]any{"consumer": "c", "topic": "t", "event_key": nil}, false},
-		{"parked", "inbox_parked", at(parked, position), true},
-		{"parked again", "inbox_parked", parked, true},
-		{"parked in an unknown state", "inbox_parked", at(parked, map[string]any{"state": "lost"}), false},
-		{"parked with headers that are no object", "inbox_parked", at(parked, map[string]any{"headers": "[]"}), false},
-		{"parked with a NUL in a header", "inbox_parked", at(parked, map[string]any{"headers": `{"a": "\u0000"}`}), true},
-		{"parked at half a position", "inbox_parked", at(parked, map[string]any{"kafka_topic": "t"}), false},
-	}
-	for _, c := range cases {
-		err := insert(t, db, c.table, c.row)
-		if c.ok {
-			require.NoError(t, err, "%s: %s", c.table, c.name)
-		} else {
-			require.Error(t, err, "%s: %s", c.table, c.name)
-		}
-	}
-}
-
 func testParkedEventsKeepTheirEventAndAKnownState(t *testing.T, db dbtest.Database) {
 	exec(t, db.DB, "INSERT INTO outbox_events (topic, event_key, payload) VALUES ('t', 'k', 'x')")
-	exec(t, db.DB, `INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error)
-		SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, 1, 'too large' FROM outbox_events`)
-	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_parked WHERE seq >= 1 AND state = 'failed' AND NOT overtaken AND parked_at IS NOT NULL"))
+	exec(t, db.DB, `INSERT INTO outbox_parked
+		(id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error)
+		SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, 1, 'too large'
+		FROM outbox_events`)
+	require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_parked WHERE seq >= 1 AND state = 'failed' AND NOT "+
+		"overtaken AND parked_at IS NOT NULL"))
 	_, err := db.DB.ExecContext(t.Context(), "UPDATE outbox_parked SET state = 'gone'")
 	require.Error(t, err)
 	exec(t, db.DB, "UPDATE outbox_parked SET state = 'retry', overtaken = true")
@@ -384,13 +350,16 @@ func TestPostgreSQLsAutovacuumSettingsAreInForce(t *testing.T) {
 	db := dbtest.PostgreSQL(t)
 	apply(t, db, migrations.Options{})
 	for table, settings := range map[string][]string{
-		"outbox_events":    {"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=5000", "autovacuum_vacuum_cost_delay=0", "vacuum_truncate=off"},
-		"outbox_scheduled": {"autovacuum_vacuum_scale_factor=0.01", "autovacuum_vacuum_threshold=5000", "autovacuum_vacuum_cost_delay=0", "vacuum_truncate=off"},
-		"outbox_archive":   {"autovacuum_vacuum_scale_factor=0.02", "autovacuum_vacuum_cost_delay=0"},
-		"outbox_relays":    {"fillfactor=10", "autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=200"},
+		"outbox_events": {"autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=5000",
+			"autovacuum_vacuum_cost_delay=0", "vacuum_truncate=off"},
+		"outbox_scheduled": {"autovacuum_vacuum_scale_factor=0.01", "autovacuum_vacuum_threshold=5000",
+			"autovacuum_vacuum_cost_delay=0", "vacuum_truncate=off"},
+		"outbox_archive": {"autovacuum_vacuum_scale_factor=0.02", "autovacuum_vacuum_cost_delay=0"},
+		"outbox_relays":  {"fillfactor=10", "autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=200"},
 	} {
 		var options string
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = $1", table).Scan(&options))
+		require.NoError(t, db.DB.QueryRowContext(t.Context(),
+			"SELECT array_to_string(reloptions, ' ') FROM pg_class WHERE relname = $1", table).Scan(&options))
 		for _, want := range settings {
 			require.Contains(t, strings.Split(options, " "), want, table)
 		}

@@ -37,22 +37,26 @@ func TestAHandlerThatFailsForEverythingIsPaused(t *testing.T) {
 				cfg.Inbox = w.named(t, w.topic) // one name has one database in a process
 				cfg.Logger = log.logger()
 				r := consume(t, cfg, w.effect)
-				log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time "+
+				log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one "+
+					"message at a time "+
 					"until "+
 					"it succeeds; what was parked stays parked: see `relay inbox parked list`", 1)
 				_, err = w.DB.ExecContext(t.Context(), "ALTER TABLE effects_later RENAME TO effects")
 				require.NoError(t, err)
-				log.awaits(t, "inboxkafka: the handler succeeds again, going on; retry what was parked with `relay inbox parked "+
+				log.awaits(t, "inboxkafka: the handler succeeds again, going on; retry what was parked with "+
+					"`relay inbox parked "+
 					"retry`", 1)
 				settled := func() bool {
-					return w.count(t, "SELECT (SELECT count(*) FROM effects) + (SELECT count(*) FROM inbox_parked)") == all
+					return w.count(t,
+						"SELECT (SELECT count(*) FROM effects) + (SELECT count(*) FROM inbox_parked)") == all
 				}
 				require.Eventually(t, settled, patience, 20*time.Millisecond, mode)
 				r.end(t)
 				failed := w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed'")
 				require.GreaterOrEqual(t, failed, 5, mode)
 				require.LessOrEqual(t, failed, 40, mode)
-				behind := w.count(t, "SELECT count(*) FROM effects e WHERE EXISTS (SELECT 1 FROM inbox_parked p WHERE p.event_key "+
+				behind := w.count(t, "SELECT count(*) FROM effects e WHERE EXISTS (SELECT 1 FROM inbox_parked p "+
+					"WHERE p.event_key "+
 					"= e.event_key AND p.kafka_offset < e.kafka_offset)")
 				require.Zero(t, behind, "a message was applied before an earlier one of its key")
 			}
@@ -96,7 +100,8 @@ func TestAPausedTopicPausesNoOther(t *testing.T) {
 			}
 			return w.effect(ctx, tx, m)
 		})
-		log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time "+
+		log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a "+
+			"time "+
 			"until "+
 			"it succeeds; what was parked stays parked: see `relay inbox parked list`", 1)
 		healthy.produce(t, 0, ids("good", 50)...)

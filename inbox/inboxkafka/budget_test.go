@@ -78,7 +78,8 @@ func TestTheMessagesInMemoryStayBelowTheBudget(t *testing.T) {
 					most = max(most, live()-before)
 				}
 				if at := m.Position; last[at.Partition] != at.Offset {
-					return fmt.Errorf("partition %d: offset %d came at the turn of %d", at.Partition, at.Offset, last[at.Partition])
+					return fmt.Errorf("partition %d: offset %d came at the turn of %d", at.Partition, at.Offset,
+						last[at.Partition])
 				}
 				last[m.Position.Partition]++
 				runtime.KeepAlive(m.Payload)
@@ -86,7 +87,8 @@ func TestTheMessagesInMemoryStayBelowTheBudget(t *testing.T) {
 			})
 			w.awaitEffects(t, c.partitions*c.batches)
 			r.end(t)
-			t.Logf("%d KiB of %d KiB were in memory, with a budget of %d KiB", most/kib, c.partitions*c.batches*c.size/kib,
+			t.Logf("%d KiB of %d KiB were in memory, with a budget of %d KiB", most/kib,
+				c.partitions*c.batches*c.size/kib,
 				c.budget/kib)
 			require.Less(t, most, c.bound)
 		})

@@ -38,7 +38,8 @@ func TestMisuseIsRefusedWithTheReason(t *testing.T) {
 		}, `"payments", which is not in Topics`},
 		{"exactly-once topics in another mode", func(c *inboxkafka.Config) { c.ExactlyOnceTopics = []string{"orders"} },
 			"ids of messages"},
-		{"a batch that the inbox does not take", func(c *inboxkafka.Config) { c.MaxBatch = inbox.MaxBatch + 1 }, "MaxBatch"},
+		{"a batch that the inbox does not take", func(c *inboxkafka.Config) { c.MaxBatch = inbox.MaxBatch + 1 },
+			"MaxBatch"},
 		{"an unknown policy", func(c *inboxkafka.Config) { c.OnUndecodable = "skip" }, "OnUndecodable"},
 		{"an unknown reset", func(c *inboxkafka.Config) { c.ResetOffset = "newest" }, "ResetOffset"},
 	}

@@ -24,7 +24,8 @@ func TestAFetchWaitsBrieflyAtTheBrokerUnlessOptionsSayOtherwise(t *testing.T) {
 		"as the options have": {[]kgo.Opt{kgo.FetchMaxWait(time.Second)}, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := Config{Brokers: []string{"127.0.0.1:1"}, Group: "g", Topics: []string{"t"}, Options: c.options}.withDefaults()
+			cfg := Config{Brokers: []string{"127.0.0.1:1"}, Group: "g", Topics: []string{"t"},
+				Options: c.options}.withDefaults()
 			m := (&Consumer{cfg: cfg, log: cfg.Logger}).newMember(t.Context(), nil, nil)
 			require.NoError(t, m.connect())
 			defer m.client.CloseAllowingRebalance()
@@ -58,12 +59,14 @@ func TestWhatFranzGoDoesNotMendEndsRun(t *testing.T) {
 		err   error
 		says  string
 	}{
-		"lost records":                            {"", &kgo.ErrDataLoss{Topic: "t"}, "say where to go on with ResetOffset"},
-		"lost records, with a place to go on":     {Earliest, &kgo.ErrDataLoss{Topic: "t"}, ""},
-		"a position outside the log":              {"", kerr.OffsetOutOfRange, "say where to go on with ResetOffset"},
-		"a batch that is too large to decompress": {Latest, &kgo.ErrDecompressTooLarge{}, "kgo.MaxDecompressBatchBytes"},
-		"a broker that does not answer":           {"", kerr.RequestTimedOut, ""},
-		"a topic that is unknown for a moment":    {"", kerr.UnknownTopicID, ""},
+		"lost records": {"", &kgo.ErrDataLoss{Topic: "t"},
+			"say where to go on with ResetOffset"},
+		"lost records, with a place to go on": {Earliest, &kgo.ErrDataLoss{Topic: "t"}, ""},
+		"a position outside the log":          {"", kerr.OffsetOutOfRange, "say where to go on with ResetOffset"},
+		"a batch that is too large to decompress": {Latest, &kgo.ErrDecompressTooLarge{},
+			"kgo.MaxDecompressBatchBytes"},
+		"a broker that does not answer":        {"", kerr.RequestTimedOut, ""},
+		"a topic that is unknown for a moment": {"", kerr.UnknownTopicID, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := unconnected(t, Config{ResetOffset: c.reset})

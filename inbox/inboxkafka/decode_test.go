@@ -38,7 +38,8 @@ func TestFormatsAreRecognised(t *testing.T) {
 			"ce_type", "placed", "content-type", "application/json"), "/shop 5", "placed", `{"n":1}`},
 		{
 			"a CloudEvent, structured, with JSON", record(
-				[]byte(`{"specversion":"1.0","id":"5","source":"/shop","type":"placed","data":{"n": 1}}`), "content-type",
+				[]byte(`{"specversion":"1.0","id":"5","source":"/shop","type":"placed","data":{"n": 1}}`),
+				"content-type",
 				structured),
 			"/shop 5", "placed", `{"n": 1}`,
 		},
@@ -50,7 +51,8 @@ func TestFormatsAreRecognised(t *testing.T) {
 		},
 		{
 			"structured, with a JSON string", record([]byte(
-				`{"id":"5","source":"/s","type":"t","datacontenttype":"application/vnd.x+json","data":"ab"}`), "content-type",
+				`{"id":"5","source":"/s","type":"t","datacontenttype":"application/vnd.x+json","data":"ab"}`),
+				"content-type",
 				structured),
 			"/s 5", "t", `"ab"`,
 		},
@@ -112,12 +114,15 @@ func TestARecordThatIsNoMessageIsRefusedWithTheReason(t *testing.T) {
 		{"a CloudEvent without a source", record(nil, "ce_id", "5"), "no source"},
 		{"a CloudEvent without an id", record(nil, "ce_specversion", "1.0", "ce_source", "/s"), "no id"},
 		{"a source that would make ids collide", record(nil, "ce_id", "c", "ce_source", "a b"), "space"},
-		{"a structured event that is no JSON", record([]byte("secret"), "content-type", structured), "not a JSON object"},
+		{"a structured event that is no JSON", record([]byte("secret"), "content-type", structured),
+			"not a JSON object"},
 		{"a structured tombstone", record(nil, "content-type", structured), "not a JSON object"},
-		{"wrong base64", record([]byte(`{"id":"5","source":"/s","data_base64":"%"}`), "content-type", structured), "base64"},
+		{"wrong base64", record([]byte(`{"id":"5","source":"/s","data_base64":"%"}`), "content-type", structured),
+			"base64"},
 		{"an id that is null", record([]byte(`{"id":null,"source":"/s"}`), "content-type", structured), "no id"},
 		{"an id of who knows what", record([]byte("v"), "id", "customer-42", "eventType", "moved"), "DecodeDebezium"},
-		{"a batch of events", record([]byte(`[]`), "content-type", "application/cloudevents-batch+json"), "several messages"},
+		{"a batch of events", record([]byte(`[]`), "content-type", "application/cloudevents-batch+json"),
+			"several messages"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -36,7 +36,8 @@ func TestATopicThatIsMadeAnewUnderAConsumerEndsIt(t *testing.T) {
 // fakeWorld is a world on a broker in this process, which misbehaves when it is told to.
 func fakeWorld(t *testing.T, opts ...kfake.Opt) (world, *kfake.Cluster) {
 	t.Helper()
-	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, "orders")}, opts...)...)
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(1, "orders")},
+		opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	w := world{Database: dbtest.Migrate(t, dbtest.SQLite(t)), topic: "orders", brokers: cluster.ListenAddrs()}
@@ -65,9 +66,11 @@ func TestALogThatIsCutUnderAMemberEndsIt(t *testing.T) {
 			w.recreate(t)
 			w.produce(t, 0, ids("new", 5)...)
 			err := r.wait(t)
-			require.ErrorContains(t, err, "the log was cut: a message came at offset 0, and the database says that all below "+
+			require.ErrorContains(t, err, "the log was cut: a message came at offset 0, and the database says that "+
+				"all below "+
 				"20 is done")
-			require.ErrorContains(t, err, "UPDATE inbox_offsets SET next_offset = 0 WHERE consumer = 'billing' AND kafka_topic "+
+			require.ErrorContains(t, err, "UPDATE inbox_offsets SET next_offset = 0 WHERE consumer = 'billing' AND "+
+				"kafka_topic "+
 				"= '"+w.topic+"' AND kafka_partition = 0")
 			require.Len(t, w.effects(t), 20)
 			require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE next_offset = 20"))

@@ -54,7 +54,8 @@ func TestARevokedPartitionFinishesItsHandlerFirst(t *testing.T) {
 			require.Len(t, got, 8)
 			for p := range 4 {
 				text := strings.Join(got, " ")
-				require.Less(t, strings.Index(text, fmt.Sprintf("p%d-a", p)), strings.Index(text, fmt.Sprintf("p%d-b", p)))
+				require.Less(t, strings.Index(text, fmt.Sprintf("p%d-a", p)), strings.Index(text, fmt.Sprintf("p%d-b",
+					p)))
 			}
 		})
 	}
@@ -172,7 +173,8 @@ func TestHazardAProcessThatSleptThroughItsGroupCommitsNothing(t *testing.T) {
 			// By the database, or by Kafka, which may tell it sooner.
 			require.Eventually(t, func() bool {
 				out := p.output()
-				return strings.Contains(out, "another member has taken the partition") || strings.Contains(out, "inboxkafka: lost")
+				return strings.Contains(out, "another member has taken the partition") || strings.Contains(out,
+					"inboxkafka: lost")
 			}, patience, 10*time.Millisecond)
 			require.Contains(t, p.ends(t), "run ended: <nil>")
 			require.Empty(t, w.effects(t))

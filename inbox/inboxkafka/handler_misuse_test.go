@@ -41,10 +41,12 @@ func TestAHandlerThatEndsItsGoroutineIsAnAttempt(t *testing.T) {
 		})
 		require.Equal(t, []string{"a", "b", "c", "d"}, w.awaitEffects(t, 4))
 		r.end(t)
-		require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'ends' AND state = 'failed'"))
+		require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'ends' AND state = "+
+			"'failed'"))
 		require.GreaterOrEqual(t, c.Counts().Goexits, int64(inbox.DefaultMaxAttempts))
-		require.NotEmpty(t, log.having("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as an "+
-			"attempt: let it return an error"))
+		require.NotEmpty(t,
+			log.having("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as an "+
+				"attempt: let it return an error"))
 	})
 }
 
@@ -76,7 +78,8 @@ func TestAHandlerThatIgnoresItsContextIsTold(t *testing.T) {
 	})
 	<-begun
 	r.stop()
-	line := log.awaits(t, "inboxkafka: a handler ignores that its context has ended, and holds a partition that is to be "+
+	line := log.awaits(t, "inboxkafka: a handler ignores that its context has ended, and holds a partition that is "+
+		"to be "+
 		"given up: "+
 		"have it return when ctx ends; until then the member's rebalance, or the end of Run, waits for it", 1)
 	require.Equal(t, w.topic, line.attrs["topic"])
@@ -91,7 +94,8 @@ func TestAHandlerThatIgnoresItsContextIsTold(t *testing.T) {
 func TestAGroupThatRefusesTheMemberEndsRun(t *testing.T) {
 	t.Run("another strategy", func(t *testing.T) {
 		w := newWorld(t, dbtest.SQLite(t), 1)
-		other, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumerGroup(w.topic), kgo.ConsumeTopics(w.topic),
+		other, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.ConsumerGroup(w.topic),
+			kgo.ConsumeTopics(w.topic),
 			kgo.Balancers(kgo.RoundRobinBalancer()))
 		require.NoError(t, err)
 		t.Cleanup(other.Close)

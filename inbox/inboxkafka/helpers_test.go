@@ -100,7 +100,8 @@ func (w world) inbox(t *testing.T, opts ...inbox.Option) *inbox.Inbox {
 func (w world) named(t *testing.T, consumer string, opts ...inbox.Option) *inbox.Inbox {
 	t.Helper()
 	ib, err := inbox.New(w.Dialect, consumer, append(
-		[]inbox.Option{inbox.WithBackoff(time.Millisecond, 10*time.Millisecond), inbox.WithLogger(quiet())}, opts...)...)
+		[]inbox.Option{inbox.WithBackoff(time.Millisecond, 10*time.Millisecond),
+			inbox.WithLogger(quiet())}, opts...)...)
 	require.NoError(t, err)
 	return ib
 }

@@ -155,8 +155,9 @@ func (w world) cutConnections(t *testing.T) {
 	w.DB.SetMaxIdleConns(0)
 	defer w.DB.SetMaxIdleConns(w.DB.Stats().MaxOpenConnections)
 	if w.Dialect == dialect.PostgreSQL {
-		_, err := conn.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "+
-			"current_database() AND pid <> pg_backend_pid()")
+		_, err := conn.ExecContext(t.Context(),
+			"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "+
+				"current_database() AND pid <> pg_backend_pid()")
 		require.NoError(t, err)
 		return
 	}

@@ -119,7 +119,8 @@ func TestAPausedPartitionThatComesBackFlows(t *testing.T) {
 			return ctx.Err()
 		}
 	})
-	require.Eventually(t, func() bool { return counts.of(0) >= 30 && counts.of(1) >= 30 }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return counts.of(0) >= 30 && counts.of(1) >= 30 }, patience,
+		20*time.Millisecond)
 	second := consume(t, w.config(t, inboxkafka.Batch), w.effect)
 	log.awaits(t, "inboxkafka: revoked", 1)
 	w.awaitEffects(t, 100)

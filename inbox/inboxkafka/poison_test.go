@@ -183,7 +183,8 @@ func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes, records in
 	deaths := 0
 	for {
 		victim := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictim$", "-test.v")
-		victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+string(mode),
+		victim.Env = append(os.Environ(), victimDatabase+"="+w.URL, victimTopic+"="+w.topic, victimMode+"="+
+			string(mode),
 			fmt.Sprint(victimLanes, "=", lanes), fmt.Sprint(victimRecords, "=", records))
 		out, err := victim.CombinedOutput()
 		if err == nil {
@@ -203,7 +204,8 @@ func (w world) killVictims(t *testing.T, mode inboxkafka.Mode, lanes, records in
 		want = []int{2, 3} // its lane may have it alone
 	}
 	require.Contains(t, want, deaths)
-	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND attempts = 2 AND error "+
+	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND attempts = 2 AND "+
+		"error "+
 		"LIKE '%the process ended in the middle of the handler%'"))
 	require.Zero(t, w.count(t, "SELECT count(*) FROM inbox_attempts WHERE message_id NOT LIKE 'postroom batch of %'"))
 }

@@ -87,7 +87,8 @@ func TestARetentionThatIsShorterThanTheRetriesIsRefused(t *testing.T) {
 	for _, mode := range allModes {
 		cfg := valid(t)
 		cfg.Mode = mode
-		ib, err := inbox.New(inbox.SQLite, "billing", inbox.WithMaxAttempts(10), inbox.WithBackoff(time.Minute, time.Hour))
+		ib, err := inbox.New(inbox.SQLite, "billing", inbox.WithMaxAttempts(10), inbox.WithBackoff(time.Minute,
+			time.Hour))
 		require.NoError(t, err)
 		cfg.Inbox, cfg.Retention = ib, time.Hour
 		_, err = inboxkafka.New(cfg)

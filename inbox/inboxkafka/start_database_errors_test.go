@@ -24,7 +24,8 @@ func TestOneStartTellsOfAllPartitionsThatAreAhead(t *testing.T) {
 	}
 	r := consume(t, cfg, w.effect)
 	w.awaitEffects(t, 2*partitions)
-	require.Eventually(t, func() bool { return w.committedPartitions(t, 2) == partitions }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return w.committedPartitions(t, 2) == partitions }, patience,
+		10*time.Millisecond)
 	r.end(t)
 
 	w.exec(t, "UPDATE inbox_offsets SET applied_offset = 1 WHERE kafka_partition < 2")

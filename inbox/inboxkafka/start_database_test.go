@@ -79,13 +79,16 @@ func TestARestoredDatabaseLosesNoEffects(t *testing.T) {
 			found := w.doctor(t)
 			require.Len(t, found, 1)
 			require.Contains(t, found[0].What, "by 10 offsets in 1 partition (0)")
-			require.Contains(t, found[0].Do[0], "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 "+
+			require.Contains(t, found[0].Do[0], "--group "+cfg.Group+" --topic "+w.topic+
+				":0 --reset-offsets --to-offset 5 "+
 				"--execute")
 			err := consume(t, cfg, w.effect).wait(t)
-			require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 15, and the database knows of the messages "+
+			require.ErrorContains(t, err, "the offset of group \""+cfg.Group+
+				"\" is 15, and the database knows of the messages "+
 				"below 5 only")
 			require.ErrorContains(t, err, "restored to an earlier state")
-			require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-offset 5 --execute")
+			require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+
+				":0 --reset-offsets --to-offset 5 --execute")
 			require.Len(t, w.effects(t), 5)
 			w.commit(t, 0, 5) // what the command does
 			require.Empty(t, w.doctor(t))
@@ -128,9 +131,11 @@ func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 		w.restore(t)
 		w.produce(t, 0, "c")
 		err := consume(t, cfg, w.effect).wait(t)
-		require.ErrorContains(t, err, "the offset of group \""+cfg.Group+"\" is 2, and the database knows nothing of the "+
+		require.ErrorContains(t, err, "the offset of group \""+cfg.Group+
+			"\" is 2, and the database knows nothing of the "+
 			"partition")
-		require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+":0 --reset-offsets --to-earliest --execute")
+		require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+
+			":0 --reset-offsets --to-earliest --execute")
 		require.Empty(t, w.effects(t))
 		want := []string{"a", "b", "c"}
 		if cfg.Mode == inboxkafka.PerMessage {
@@ -277,7 +282,8 @@ func TestNoOffsetIsCommittedThatTheDatabaseDoesNotKnow(t *testing.T) {
 	require.EqualValues(t, 1, w.committed(t))
 	w.exec(t, "ALTER TABLE away RENAME TO inbox_offsets")
 	w.awaitCommitted(t, 2)
-	require.Equal(t, 1, w.count(t, "SELECT count(*) FROM inbox_offsets WHERE applied_offset = 2 AND next_offset IS NULL"))
+	require.Equal(t, 1,
+		w.count(t, "SELECT count(*) FROM inbox_offsets WHERE applied_offset = 2 AND next_offset IS NULL"))
 	r.end(t)
 }
 
@@ -310,10 +316,13 @@ func TestTablesWithoutGroupsAreTold(t *testing.T) {
 	eachModeAndDatabase(t, func(t *testing.T, w world, cfg inboxkafka.Config) {
 		if w.Dialect != inbox.PostgreSQL {
 			w.exec(t, "DROP TABLE inbox_offsets")
-			w.exec(t, "CREATE TABLE inbox_offsets (consumer varchar(100), kafka_topic varchar(249), kafka_partition int, "+
-				"next_offset bigint, epoch bigint, updated_at varchar(40), PRIMARY KEY (consumer, kafka_topic, kafka_partition))")
+			w.exec(t, "CREATE TABLE inbox_offsets (consumer varchar(100), kafka_topic varchar(249), kafka_partition "+
+				"int, "+
+				"next_offset bigint, epoch bigint, updated_at varchar(40), PRIMARY KEY (consumer, kafka_topic, "+
+				"kafka_partition))")
 		} else {
-			w.exec(t, "ALTER TABLE inbox_offsets DROP COLUMN kafka_group, DROP COLUMN topic_id, DROP COLUMN applied_offset")
+			w.exec(t, "ALTER TABLE inbox_offsets DROP COLUMN kafka_group, DROP COLUMN topic_id, DROP COLUMN "+
+				"applied_offset")
 		}
 		log := newLog()
 		cfg.Logger = log.logger()
@@ -322,8 +331,10 @@ func TestTablesWithoutGroupsAreTold(t *testing.T) {
 		w.awaitEffects(t, 1)
 		w.awaitCommitted(t, 1)
 		r.end(t)
-		log.awaits(t, "inboxkafka: the database remembers nothing of the group: a restored database, a topic that was made "+
-			"anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md", 1)
+		log.awaits(t, "inboxkafka: the database remembers nothing of the group: a restored database, a topic that "+
+			"was made "+
+			"anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md",
+			1)
 		w.produce(t, 0, "b")
 		r = consume(t, cfg, w.effect)
 		require.Equal(t, []string{"a", "b"}, w.awaitEffects(t, 2))

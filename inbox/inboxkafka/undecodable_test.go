@@ -45,7 +45,8 @@ func TestWhatCannotBeDecodedIsParkedAndTheRestFlows(t *testing.T) {
 			for offset, reason := range map[string]string{"@1": "no message id", "@2": "300 bytes", "@3": "UTF-8",
 				"@4": "a decoder's mistake"} {
 				var text string
-				require.NoError(t, w.DB.QueryRowContext(t.Context(), "SELECT error FROM inbox_parked WHERE message_id = ?",
+				require.NoError(t, w.DB.QueryRowContext(t.Context(),
+					"SELECT error FROM inbox_parked WHERE message_id = ?",
 					w.topic+"/0"+offset).Scan(&text))
 				require.Contains(t, text, reason)
 			}

@@ -62,8 +62,9 @@ func TestAnUndecodableRecordThatIsRetriedIsDecoded(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 	w.relay(t, "inbox", "parked", "retry", "--all")
 	require.Eventually(t, func() bool {
-		return w.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND error LIKE 'it still cannot be "+
-			"decoded: %'") == 1
+		return w.count(t,
+			"SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND error LIKE 'it still cannot be "+
+				"decoded: %'") == 1
 	}, patience, 10*time.Millisecond)
 	r.end(t)
 	require.Empty(t, w.effects(t))
@@ -106,6 +107,7 @@ func TestADatabaseThatIsNotThereAtTheStartEndsRun(t *testing.T) {
 			Group: "billing", Topics: []string{"orders"}})
 		require.NoError(t, err)
 		err = consumer.Run(t.Context(), func(context.Context, *sql.Tx, inbox.Message) error { return nil })
-		require.ErrorContains(t, err, "(nothing listens there: check that the server runs, and the host and port in the URL)")
+		require.ErrorContains(t, err, "(nothing listens there: check that the server runs, and the host and port in "+
+			"the URL)")
 	}
 }

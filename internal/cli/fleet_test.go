@@ -36,8 +36,10 @@ func fleetOf(t *testing.T, db dbtest.Database, n int) *config.Config {
 		url += "&application_name=fleet" // the test's own connections have another name
 	}
 	for i := range n {
-		s := config.Source{Name: fmt.Sprint("s", i), DatabaseURL: config.Secret(url), TablePrefix: fmt.Sprintf("s%d_", i)}
-		_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: s.TablePrefix, Only: migrations.OutboxOnly})
+		s := config.Source{Name: fmt.Sprint("s", i), DatabaseURL: config.Secret(url), TablePrefix: fmt.Sprintf("s%d_",
+			i)}
+		_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: s.TablePrefix,
+			Only: migrations.OutboxOnly})
 		require.NoError(t, err)
 		c.Sources = append(c.Sources, s)
 	}
@@ -73,7 +75,8 @@ func writeToEach(t *testing.T, db dbtest.Database, c *config.Config, events int)
 		tx, err := db.DB.BeginTx(t.Context(), nil)
 		require.NoError(t, err)
 		for i := range events {
-			require.NoError(t, ob.Add(t.Context(), tx, outbox.Event{Topic: "orders", Key: s.Name, Payload: fmt.Appendf(nil, "%s/%d", s.Name, i)}))
+			require.NoError(t, ob.Add(t.Context(), tx, outbox.Event{Topic: "orders", Key: s.Name,
+				Payload: fmt.Appendf(nil, "%s/%d", s.Name, i)}))
 		}
 		require.NoError(t, tx.Commit())
 	}
@@ -121,7 +124,8 @@ func TestSixtyFourSourcesOfOneDatabaseShareTenConnections(t *testing.T) {
 	stop()
 	for _, s := range c.Sources {
 		var n int
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM "+s.TablePrefix+"outbox_events").Scan(&n))
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM "+s.TablePrefix+
+			"outbox_events").Scan(&n))
 		require.Zero(t, n, "%s: what arrived was not deleted", s.Name)
 	}
 }
@@ -131,7 +135,8 @@ func requireConnections(t *testing.T, db dbtest.Database, most int) {
 	for range 20 {
 		var n int
 		require.NoError(t, db.DB.QueryRowContext(t.Context(),
-			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'fleet'").Scan(&n))
+			"SELECT count(*) FROM pg_stat_activity "+
+				"WHERE datname = current_database() AND application_name = 'fleet'").Scan(&n))
 		require.Positive(t, n)
 		require.LessOrEqual(t, n, most)
 	}
@@ -140,7 +145,8 @@ func requireConnections(t *testing.T, db dbtest.Database, most int) {
 func TestADatabaseThatCannotBeReachedIsToldOnceForAllItsSources(t *testing.T) {
 	c := &config.Config{}
 	for i := range 3 {
-		c.Sources = append(c.Sources, config.Source{Name: fmt.Sprint("s", i), DatabaseURL: "postgres://u:hunter2@127.0.0.1:1/shop", TablePrefix: fmt.Sprintf("s%d_", i)})
+		c.Sources = append(c.Sources, config.Source{Name: fmt.Sprint("s", i),
+			DatabaseURL: "postgres://u:hunter2@127.0.0.1:1/shop", TablePrefix: fmt.Sprintf("s%d_", i)})
 	}
 	databases, err := openPools(t.Context(), c.Sources, slog.New(slog.DiscardHandler))
 	defer databases.close()
@@ -161,7 +167,8 @@ func TestManySourcesShareTheMemoryOfAFew(t *testing.T) {
 		require.Greater(t, memoryLimit(n), int64(n)*w.MaxInFlightBytes*2, n)
 	}
 	w := windowOf(1000)
-	_, err := relay.New(relay.Config{MaxInFlight: w.MaxInFlight, MaxInFlightBytes: w.MaxInFlightBytes, BatchSize: w.BatchSize})
+	_, err := relay.New(relay.Config{MaxInFlight: w.MaxInFlight, MaxInFlightBytes: w.MaxInFlightBytes,
+		BatchSize: w.BatchSize})
 	require.NotContains(t, err.Error(), "MaxInFlight")
 	require.NotContains(t, err.Error(), "BatchSize")
 }

@@ -30,8 +30,9 @@ func requireGolden(t *testing.T, name, got string) {
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, string(want), got, "this is a promise to users and their scripts. If the change is meant, type\n\n"+
-		"\tgo test ./internal/cli -run Golden -update\n\nand commit %s with it.", file)
+	require.Equal(t, string(want), got,
+		"this is a promise to users and their scripts. If the change is meant, type\n\n"+
+			"\tgo test ./internal/cli -run Golden -update\n\nand commit %s with it.", file)
 }
 
 // verbs calls do for every command, with its words after relay.
@@ -66,13 +67,15 @@ func TestGoldenJSON(t *testing.T) {
 	}
 	shop := "sqlite://" + filepath.Join(dir, "shop.db")
 	customers := file("customers.sql", "SELECT id, name FROM customers")
-	backfill := file("backfill.sql", "SELECT id, 'c' AS topic, '' AS event_key, '' AS event_type, '{}' AS payload FROM customers")
+	backfill := file("backfill.sql", "SELECT id, 'c' AS topic, '' AS event_key, '' AS event_type, '{}' AS payload "+
+		"FROM customers")
 	var all strings.Builder
 	covered := map[string]bool{}
 	run := func(verb string, args ...string) {
 		var out, problems bytes.Buffer
 		words := append(append(strings.Fields(verb), args...), "--json")
-		env := []string{"POSTROOM_DATABASE_URL=" + shop, "POSTROOM_INBOX_DATABASE_URL=" + shop, "POSTROOM_KAFKA_BROKERS=127.0.0.1:1"}
+		env := []string{"POSTROOM_DATABASE_URL=" + shop, "POSTROOM_INBOX_DATABASE_URL=" + shop,
+			"POSTROOM_KAFKA_BROKERS=127.0.0.1:1"}
 		code := Main(Env{Args: words, Environ: env, Stdout: &out, Stderr: &problems})
 		var v any
 		require.NoError(t, json.Unmarshal(out.Bytes(), &v), "relay %s: %s%s", verb, out.String(), problems.String())
@@ -124,24 +127,30 @@ func fill(t *testing.T, url string) {
 	defer func() { require.NoError(t, target.DB.Close()) }()
 	for _, statement := range []string{
 		`INSERT INTO outbox_events (topic) VALUES ('orders')`,
-		`INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error,
+		`INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at,
+		attempts, error,
 		state) VALUES (1, '018f3c1e-8f2a-7000-8000-000000000005', 'orders', 'k', 'placed', x'31', '{"tenant": "t1"}',
 		'2026-01-02T03:04:05.000006Z', 1, 'no', 'failed')`,
 		`INSERT INTO outbox_scheduled (event_id, topic, event_key, payload, deliver_at)
 		VALUES ('018f3c1e-8f2a-7000-8000-000000000003', 'orders', 'k', x'31', '2100-01-01T00:00:00.000000Z')`,
-		`INSERT INTO outbox_archive (id, event_id, topic, event_type, headers, created_at, kafka_partition, kafka_offset,
-		delivered_at) VALUES (9, '018f3c1e-8f2a-7000-8000-000000000005', 'orders', '', '{}', '2026-01-02T03:04:05.000006Z', 3,
+		`INSERT INTO outbox_archive (id, event_id, topic, event_type, headers, created_at, kafka_partition,
+		kafka_offset,
+		delivered_at) VALUES (9, '018f3c1e-8f2a-7000-8000-000000000005', 'orders', '', '{}',
+		'2026-01-02T03:04:05.000006Z', 3,
 		4711, '2026-01-02T03:04:05.000006Z')`,
 		`INSERT INTO inbox_events (consumer, message_id, kafka_topic, kafka_partition, kafka_offset)
 		VALUES ('billing', '018f3c1e-8f2a-7000-8000-000000000005', 'orders', 3, 42)`,
-		`INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers, payload, kafka_topic, kafka_partition,
-		kafka_offset, error, state) VALUES ('billing', 'm1', 'orders', 'k', '{"tenant": "t1"}', x'31', 'orders', 3, 42, 'no',
+		`INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers, payload, kafka_topic,
+		kafka_partition,
+		kafka_offset, error, state) VALUES ('billing', 'm1', 'orders', 'k', '{"tenant": "t1"}', x'31', 'orders', 3,
+		42, 'no',
 		'failed')`,
 		`INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k')`,
 		`INSERT INTO inbox_attempts (consumer, message_id, attempts) VALUES ('billing', 'c', 2)`,
 		`INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, next_offset, epoch)
 		VALUES ('billing', 'orders', 3, 42, 7)`,
-		`INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, epoch, kafka_group, topic_id, applied_offset)
+		`INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, epoch, kafka_group, topic_id,
+		applied_offset)
 		VALUES ('billing', 'orders', 5, 0, 'invoices', 'koiaaUEpR6q0SYURT_ZiKQ', 4711)`,
 		`INSERT INTO inbox_replica_runs (replica, run_id) VALUES ('customers', 'run-1')`,
 		`CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT)`,

@@ -17,7 +17,8 @@ import (
 // of the relay may wait. The source is waited for: nobody would start it again while the others
 // of the process go on.
 func TestASourceThatIsLockedAtStartIsWaitedFor(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL,
+		"mariadb": dbtest.MariaDB} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they wait, mostly
 			const sources, locked, events = 3, 1, 10

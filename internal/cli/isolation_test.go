@@ -16,7 +16,8 @@ import (
 // Sources of one process share a few connections. What somebody locks of some of them must
 // neither stop the others nor cost them their leases.
 func TestSourcesThatSomebodyHasLockedDoNotStopTheOthers(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL,
+		"mariadb": dbtest.MariaDB} {
 		for what, lock := range map[string]func(*testing.T, dbtest.Database, []config.Source) (unlock func()){
 			"tables": lockTables, "lease rows": lockLeases,
 		} {
@@ -31,7 +32,8 @@ func TestSourcesThatSomebodyHasLockedDoNotStopTheOthers(t *testing.T) {
 func lockSome(t *testing.T, db dbtest.Database, lock func(*testing.T, dbtest.Database, []config.Source) func()) {
 	const sources, locked, events = 8, 3, 10
 	c := fleetOf(t, db, sources)
-	c.Delivery.LeaseTTL = 6 * time.Second // three times what a wait for a lock takes, with room for a machine that is busy
+	// three times what a wait for a lock takes, with room for a machine that is busy
+	c.Delivery.LeaseTTL = 6 * time.Second
 	writeToEach(t, db, c, events)
 	stop := runFleet(t, c)
 	consumeAll(t, c, sources*events) // all of them own their sources
@@ -62,7 +64,8 @@ func epochsOf(t *testing.T, db dbtest.Database, sources []config.Source) map[str
 	epochs := map[string]int{}
 	for _, s := range sources {
 		var epoch int
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT epoch FROM "+s.TablePrefix+"outbox_leases").Scan(&epoch))
+		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT epoch FROM "+s.TablePrefix+
+			"outbox_leases").Scan(&epoch))
 		epochs[s.Name] = epoch
 	}
 	return epochs
@@ -78,7 +81,8 @@ func lockTables(t *testing.T, db dbtest.Database, sources []config.Source) (unlo
 			tables = append(tables, s.TablePrefix+table)
 		}
 	}
-	statements, end := []string{"BEGIN", "LOCK TABLE " + strings.Join(tables, ", ") + " IN ACCESS EXCLUSIVE MODE"}, "ROLLBACK"
+	statements, end := []string{"BEGIN", "LOCK TABLE " + strings.Join(tables, ", ") +
+		" IN ACCESS EXCLUSIVE MODE"}, "ROLLBACK"
 	if db.Dialect == migrations.MySQL {
 		statements, end = []string{"LOCK TABLES " + strings.Join(tables, " WRITE, ") + " WRITE"}, "UNLOCK TABLES"
 	}

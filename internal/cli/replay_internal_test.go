@@ -16,9 +16,11 @@ import (
 func archived(t *testing.T, n int) dbtest.Database {
 	t.Helper()
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
-	_, err := db.DB.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+	_, err := db.DB.ExecContext(t.Context(), `
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
 INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, headers, created_at)
-SELECT i, printf('%08x-0000-4000-8000-000000000000', i), 'orders', 'k', '', '{}', '2026-11-23T10:00:00.000000Z' FROM n`, n)
+SELECT i, printf('%08x-0000-4000-8000-000000000000', i), 'orders', 'k', '', '{}', '2026-11-23T10:00:00.000000Z'
+FROM n`, n)
 	require.NoError(t, err)
 	return db
 }
@@ -48,7 +50,8 @@ func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 			result := replayed{Matched: 2500, UpToSeq: 2500}
 			err = putBack(t.Context(), io.Discard, store, s, &result)
 			require.NoError(t, faulty.Close())
-			require.ErrorContains(t, err, "1000 of 2500 events put back; go on with the same command and --after-seq 1000 --up-to-seq 2500")
+			require.ErrorContains(t, err, "1000 of 2500 events put back; go on with the same command and --after-seq "+
+				"1000 --up-to-seq 2500")
 			require.ErrorContains(t, err, "the inbox drops copies, unless --new-ids was given")
 			require.EqualValues(t, 1000, result.PutBack)
 
@@ -59,7 +62,8 @@ func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 			require.NoError(t, putBack(t.Context(), io.Discard, store, s, &rest))
 			require.EqualValues(t, 1500, rest.PutBack)
 			var rows, events int
-			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*), COUNT(DISTINCT event_id) FROM outbox_events").Scan(&rows, &events))
+			require.NoError(t, db.DB.QueryRowContext(t.Context(),
+				"SELECT COUNT(*), COUNT(DISTINCT event_id) FROM outbox_events").Scan(&rows, &events))
 			require.Equal(t, c.rows, rows)
 			require.Equal(t, 2500, events, "none is left out")
 		})
@@ -74,7 +78,8 @@ func TestAReplayThatIsStoppedSaysHowToGoOn(t *testing.T) {
 	stop()
 	result := replayed{Matched: 1500, UpToSeq: 1500, AfterSeq: 7}
 	err = putBack(ctx, io.Discard, store, dialect.Selection{UpTo: 1500, After: 7}, &result)
-	require.ErrorContains(t, err, "stopped by a signal: 0 of 1500 events put back; go on with the same command and --after-seq 7 --up-to-seq 1500")
+	require.ErrorContains(t, err, "stopped by a signal: 0 of 1500 events put back; go on with the same command and "+
+		"--after-seq 7 --up-to-seq 1500")
 }
 
 func TestABatchIsBoundedByRowsAndBytes(t *testing.T) {

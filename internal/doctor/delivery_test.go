@@ -13,7 +13,8 @@ import (
 )
 
 func (c *clinic) insertAged(seconds string) {
-	c.exec("INSERT INTO outbox_events (topic, event_id, created_at) VALUES ('orders', '0190a0e8-7e6b-7000-8000-00000000abcd', " + in(c.db.Dialect, seconds) + ")")
+	c.exec("INSERT INTO outbox_events (topic, event_id, created_at) VALUES ('orders', " +
+		"'0190a0e8-7e6b-7000-8000-00000000abcd', " + in(c.db.Dialect, seconds) + ")")
 }
 
 func TestWhatWaitsIsTold(t *testing.T) {
@@ -30,7 +31,8 @@ func waitsForLong(t *testing.T, c *clinic) {
 	c.insert()
 	late := c.examine().only(t, "delivery.late")
 	requireFinding(t, late, doctor.Problem, "outbox_events", "relay status --config relay.yaml")
-	require.Regexp(t, `^2 events wait; the oldest, row \d+ \(event 0190a0e8-7e6b-7000-8000-00000000abcd, topic "orders"\), for 1[23]m\d+s$`, late.What)
+	require.Regexp(t, `^2 events wait; the oldest, row \d+ `+
+		`\(event 0190a0e8-7e6b-7000-8000-00000000abcd, topic "orders"\), for 1[23]m\d+s$`, late.What)
 	require.Contains(t, late.Why, "a relay owns the source")
 
 	c.opts.MaxAge = time.Hour
@@ -62,8 +64,10 @@ func overdue(t *testing.T, c *clinic) {
 
 func parkedEvents(t *testing.T, c *clinic) {
 	park := func(n, key, state, reason string) {
-		c.exec("INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, headers, created_at, parked_at, state, error) VALUES (" +
-			n + ", '0190a0e8-7e6b-7000-8000-00000000000" + n + "', 'orders', " + key + ", '', '{}', " + in(c.db.Dialect, "-4000") + ", " + in(c.db.Dialect, "-3600") + ", '" + state + "', '" + reason + "')")
+		c.exec("INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, headers, created_at, " +
+			"parked_at, state, error) VALUES (" +
+			n + ", '0190a0e8-7e6b-7000-8000-00000000000" + n + "', 'orders', " + key + ", '', '{}', " +
+			in(c.db.Dialect, "-4000") + ", " + in(c.db.Dialect, "-3600") + ", '" + state + "', '" + reason + "')")
 	}
 	park("1", "'a'", "failed", "MESSAGE_TOO_LARGE: raise max.message.bytes")
 	park("2", "'a'", "blocked", "")
@@ -73,7 +77,8 @@ func parkedEvents(t *testing.T, c *clinic) {
 	found := c.examine()
 	parked := found.only(t, "parked.failed")
 	requireFinding(t, parked, doctor.Problem, "outbox_parked", "relay parked retry --topic orders --config relay.yaml")
-	require.Regexp(t, `^2 refused events and 3 later ones behind them are parked, of 2 keys, for 1h[01]m\d+s; the oldest, event 0190a0e8-7e6b-7000-8000-000000000001 in topic "orders": MESSAGE_TOO_LARGE`, parked.What)
+	require.Regexp(t, `^2 refused events and 3 later ones behind them are parked, of 2 keys, for 1h[01]m\d+s; `+
+		`the oldest, event 0190a0e8-7e6b-7000-8000-000000000001 in topic "orders": MESSAGE_TOO_LARGE`, parked.What)
 	require.Empty(t, found.all("parked.asked"))
 
 	c.exec("UPDATE outbox_parked SET state = 'retry' WHERE id IN (1, 2)")

@@ -31,12 +31,14 @@ func TestARoleThatDoesNotWaitForItsCommitsIsNamed(t *testing.T) {
 
 		c.exec("ALTER ROLE " + role + " IN DATABASE " + database + " SET synchronous_commit = off")
 		off = mine(c.examine().all("durability.synchronous-commit"), role)
-		requireFinding(t, off, doctor.Problem, "synchronous_commit", "ALTER ROLE "+role+" IN DATABASE "+database+" RESET synchronous_commit;")
+		requireFinding(t, off, doctor.Problem, "synchronous_commit", "ALTER ROLE "+role+" IN DATABASE "+database+
+			" RESET synchronous_commit;")
 		c.exec(off.Do...)
 
 		c.exec("ALTER DATABASE " + database + " SET synchronous_commit = off")
 		off = mine(c.examine().all("durability.synchronous-commit"), database)
-		requireFinding(t, off, doctor.Problem, "synchronous_commit", "ALTER DATABASE "+database+" RESET synchronous_commit;")
+		requireFinding(t, off, doctor.Problem, "synchronous_commit", "ALTER DATABASE "+database+
+			" RESET synchronous_commit;")
 		c.exec(off.Do...)
 		require.Empty(t, c.examine().worse())
 	})
@@ -54,8 +56,10 @@ func mine(found findings, name string) doctor.Finding {
 
 func TestASynchronousStandbyThatIsNotWaitedForIsAWarning(t *testing.T) {
 	f := healthyFacts()
-	f.Durability = &facts.Durability{Standbys: true, Settings: []facts.Setting{{Name: "synchronous_commit", Value: "local", Role: "app"}}}
-	requireFinding(t, findings(f.Check()).only(t, "durability.synchronous-commit"), doctor.Warning, "synchronous_commit", "ALTER ROLE app RESET")
+	f.Durability = &facts.Durability{Standbys: true, Settings: []facts.Setting{{Name: "synchronous_commit",
+		Value: "local", Role: "app"}}}
+	requireFinding(t, findings(f.Check()).only(t, "durability.synchronous-commit"), doctor.Warning,
+		"synchronous_commit", "ALTER ROLE app RESET")
 	f.Durability.Standbys = false
 	require.Empty(t, findings(f.Check()).worse(), "without a standby it is as good as on")
 }
@@ -100,5 +104,6 @@ func TestAConnectionThatDoesNotWaitForTheDiskIsTold(t *testing.T) {
 	c := onSQLite(t)
 	c.db.DB.SetMaxOpenConns(1)
 	c.exec("PRAGMA synchronous = NORMAL")
-	requireFinding(t, c.examine().only(t, "durability.synchronous"), doctor.Problem, "synchronous", "PRAGMA synchronous = FULL;")
+	requireFinding(t, c.examine().only(t, "durability.synchronous"), doctor.Problem, "synchronous",
+		"PRAGMA synchronous = FULL;")
 }

@@ -16,13 +16,15 @@ import (
 func onServers(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
 	on(t, fn, map[string]func(testing.TB) dbtest.Database{
-		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
+		dbtest.FlavorMariaDB: dbtest.MariaDB,
 	})
 }
 
 func TestEachMissingRightIsNamedWithItsGrant(t *testing.T) {
 	onServers(t, func(t *testing.T, c *clinic) {
-		c.as("SELECT, DELETE ON outbox_events", "SELECT ON outbox_leases", "SELECT ON postroom_schema", "SELECT, INSERT, UPDATE, DELETE ON outbox_parked")
+		c.as("SELECT, DELETE ON outbox_events", "SELECT ON outbox_leases", "SELECT ON postroom_schema",
+			"SELECT, INSERT, UPDATE, DELETE ON outbox_parked")
 		missing := map[string]string{}
 		found := c.examine()
 		for _, f := range found.all("grants.missing") {
@@ -36,7 +38,8 @@ func TestEachMissingRightIsNamedWithItsGrant(t *testing.T) {
 			"outbox_archive": "SELECT, INSERT, UPDATE, DELETE", "outbox_scheduled": "SELECT, INSERT, UPDATE, DELETE",
 			"outbox_relays": "SELECT, INSERT, UPDATE, DELETE", "outbox_drops": "SELECT, INSERT, UPDATE, DELETE",
 		}, missing)
-		subject, command := "SEQUENCE public.outbox_events_id_seq", "GRANT SELECT ON SEQUENCE public.outbox_events_id_seq TO "
+		subject, command := "SEQUENCE public.outbox_events_id_seq", "GRANT SELECT ON SEQUENCE "+
+			"public.outbox_events_id_seq TO "
 		if c.db.Dialect == dialect.MySQL {
 			subject, command = "*.*", "GRANT PROCESS ON *.* TO "
 		}
@@ -96,5 +99,6 @@ func TestASchemaThatIsClosedIsNamed(t *testing.T) {
 	c.source.Names.Schema = "events"
 	c.as()
 	found := c.examine()
-	requireFinding(t, found.only(t, "grants.missing"), doctor.Problem, "SCHEMA events", "GRANT USAGE ON SCHEMA events TO ")
+	requireFinding(t, found.only(t, "grants.missing"), doctor.Problem, "SCHEMA events",
+		"GRANT USAGE ON SCHEMA events TO ")
 }

@@ -207,9 +207,11 @@ func (k *fakeKafka) Topics(_ context.Context, names ...string) (map[string]docto
 
 func goodTopic() doctor.Topic {
 	return doctor.Topic{
-		Partitions: []doctor.Partition{{ID: 0, Leader: 1, Replicas: 3, InSync: 3}, {ID: 1, Leader: 2, Replicas: 3, InSync: 3}},
+		Partitions: []doctor.Partition{{ID: 0, Leader: 1, Replicas: 3, InSync: 3}, {ID: 1, Leader: 2, Replicas: 3,
+			InSync: 3}},
 		Config: map[string]string{
-			"min.insync.replicas": "2", "max.message.bytes": "1048588", "cleanup.policy": "delete", "unclean.leader.election.enable": "false",
+			"min.insync.replicas": "2", "max.message.bytes": "1048588", "cleanup.policy": "delete",
+			"unclean.leader.election.enable": "false",
 		},
 	}
 }
@@ -229,7 +231,8 @@ func steps(t *testing.T, all ...step) {
 		for _, s := range all {
 			t.Run(s.name, func(t *testing.T) {
 				c.t, c.source, c.opts = t, source, opts
-				for _, table := range []string{"events", "parked", "scheduled", "archive", "relays", "drops", "leases"} {
+				for _, table := range []string{"events", "parked", "scheduled", "archive", "relays", "drops",
+					"leases"} {
 					c.exec("DELETE FROM outbox_" + table)
 				}
 				c.exec("INSERT INTO outbox_leases (id) VALUES (1)")
@@ -244,7 +247,8 @@ func steps(t *testing.T, all ...step) {
 func eachDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
 	on(t, fn, map[string]func(testing.TB) dbtest.Database{
-		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, dbtest.FlavorSQLite: dbtest.SQLite,
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB,
+		dbtest.FlavorSQLite: dbtest.SQLite,
 	})
 }
 
@@ -252,7 +256,8 @@ func eachDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 func everyDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
 	on(t, fn, map[string]func(testing.TB) dbtest.Database{
-		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB, dbtest.FlavorSQLite: dbtest.SQLite,
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB,
+		dbtest.FlavorSQLite:       dbtest.SQLite,
 		dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorPgBouncer: dbtest.PgBouncer,
 	})
 }

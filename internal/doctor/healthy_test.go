@@ -32,8 +32,10 @@ func TestNothingIsWrongWithAHealthyInstallation(t *testing.T) {
 		require.Empty(t, findings(r.Findings).worse())
 		require.True(t, r.DatabaseSeen)
 		require.True(t, r.SinkSeen)
-		requireFinding(t, findings(r.Findings).only(t, "lease.owner"), doctor.Note, "outbox_leases", "relay status --config relay.yaml")
-		requireFinding(t, findings(r.Findings).only(t, "delivery.backlog"), doctor.Note, "outbox_events", "relay status --config relay.yaml")
+		requireFinding(t, findings(r.Findings).only(t, "lease.owner"), doctor.Note, "outbox_leases",
+			"relay status --config relay.yaml")
+		requireFinding(t, findings(r.Findings).only(t, "delivery.backlog"), doctor.Note, "outbox_events",
+			"relay status --config relay.yaml")
 		require.Contains(t, c.source.Sink.(*fakeKafka).asked, "orders", "the topics of waiting events are looked at")
 	})
 }
@@ -67,7 +69,8 @@ func TestExaminingChangesNothing(t *testing.T) {
 func (c *clinic) state() []string {
 	c.t.Helper()
 	var all []string
-	for _, q := range []string{"SELECT count(*) FROM outbox_events", "SELECT epoch FROM outbox_leases", "SELECT owner FROM outbox_leases", "SELECT max(id) FROM outbox_events"} {
+	for _, q := range []string{"SELECT count(*) FROM outbox_events", "SELECT epoch FROM outbox_leases",
+		"SELECT owner FROM outbox_leases", "SELECT max(id) FROM outbox_events"} {
 		var v string
 		require.NoError(c.t, c.db.DB.QueryRowContext(c.t.Context(), q).Scan(&v))
 		all = append(all, v)

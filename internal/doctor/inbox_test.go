@@ -36,11 +36,13 @@ func (c *clinic) ago(d time.Duration) string {
 }
 
 func (c *clinic) applied(consumer, id string, ago time.Duration) {
-	c.exec(fmt.Sprintf("INSERT INTO inbox_events (consumer, message_id, processed_at) VALUES ('%s', '%s', %s)", consumer, id, c.ago(ago)))
+	c.exec(fmt.Sprintf("INSERT INTO inbox_events (consumer, message_id, processed_at) VALUES ('%s', '%s', %s)",
+		consumer, id, c.ago(ago)))
 }
 
 func (c *clinic) setAside(consumer, key, state string, ago time.Duration) {
-	c.exec(fmt.Sprintf("INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers, state, parked_at) VALUES ('%s', '%s', 'orders', '%s', '{}', '%s', %s)",
+	c.exec(fmt.Sprintf("INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers, state, parked_at) "+
+		"VALUES ('%s', '%s', 'orders', '%s', '{}', '%s', %s)",
 		consumer, "of "+state, key, state, c.ago(ago)))
 }
 
@@ -61,8 +63,10 @@ func TestTheInboxIsExamined(t *testing.T) {
 			all := c.examineInbox(0)
 			require.Len(t, all, 1, all.ids())
 			f := all.only(t, "inbox.parked")
-			requireFinding(t, f, doctor.Problem, "billing", "relay inbox parked list --config relay.yaml --consumer billing")
-			require.Regexp(t, `1 failed message and 1 later one behind it are parked; 1 key stands still; the oldest for 1h0m\d+s$`, f.What)
+			requireFinding(t, f, doctor.Problem, "billing",
+				"relay inbox parked list --config relay.yaml --consumer billing")
+			require.Regexp(t, `1 failed message and 1 later one behind it are parked; `+
+				`1 key stands still; the oldest for 1h0m\d+s$`, f.What)
 		}},
 		{"messages that were asked for", func(t *testing.T, c *clinic) {
 			c.applied("billing", "m", 2*time.Hour)
@@ -76,7 +80,8 @@ func TestTheInboxIsExamined(t *testing.T) {
 		{"a key that stands still behind nothing", func(t *testing.T, c *clinic) {
 			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'it''s')")
 			f := c.examineInbox(0).only(t, "inbox.blocked")
-			requireFinding(t, f, doctor.Problem, "billing", "DELETE FROM inbox_blocked WHERE consumer = 'billing' AND topic = 'orders' AND event_key = 'it''s';")
+			requireFinding(t, f, doctor.Problem, "billing", "DELETE FROM inbox_blocked WHERE consumer = 'billing' "+
+				"AND topic = 'orders' AND event_key = 'it''s';")
 			c.exec(f.Do[0])
 			require.Empty(t, c.examineInbox(0))
 		}},
@@ -87,13 +92,15 @@ func TestTheInboxIsExamined(t *testing.T) {
 			require.Contains(t, f.What, "does not stand still")
 		}},
 		{"a message that waits and is the first of its key", func(t *testing.T, c *clinic) {
-			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k'), ('billing', 'orders', 'other')")
+			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k'), " +
+				"('billing', 'orders', 'other')")
 			c.setAside("billing", "other", "failed", time.Minute)
 			c.setAside("billing", "other", "blocked", time.Minute)
 			c.setAside("billing", "k", "blocked", time.Minute)
 			c.setAside("billing", "k", "blocked", time.Minute)
 			var head int64
-			require.NoError(t, c.db.DB.QueryRowContext(t.Context(), "SELECT min(seq) FROM inbox_parked WHERE event_key = 'k'").Scan(&head))
+			require.NoError(t, c.db.DB.QueryRowContext(t.Context(),
+				"SELECT min(seq) FROM inbox_parked WHERE event_key = 'k'").Scan(&head))
 			f := c.examineInbox(0).only(t, "inbox.blocked")
 			requireFinding(t, f, doctor.Problem, "billing", fmt.Sprintf("relay inbox parked retry %d ", head))
 			require.Contains(t, f.What, "is the first of its key")
@@ -107,9 +114,11 @@ func TestTheInboxIsExamined(t *testing.T) {
 			require.NoError(t, err)
 			var session int64
 			require.NoError(t, dead.QueryRowContext(t.Context(), map[dialect.Dialect]string{
-				dialect.PostgreSQL: "SELECT pg_backend_pid()", dialect.MySQL: "SELECT CONNECTION_ID()"}[c.db.Dialect]).Scan(&session))
+				dialect.PostgreSQL: "SELECT pg_backend_pid()",
+				dialect.MySQL:      "SELECT CONNECTION_ID()"}[c.db.Dialect]).Scan(&session))
 			names := dialect.Names{Dialect: c.db.Dialect}
-			insertion := strings.Replace(insert, "inbox_events", names.Table("inbox_events"), 1) // as the inbox writes the name
+			// as the inbox writes the name
+			insertion := strings.Replace(insert, "inbox_events", names.Table("inbox_events"), 1)
 			_, err = dead.ExecContext(t.Context(), insertion)
 			require.NoError(t, err)
 			successor := make(chan error, 1)
@@ -138,7 +147,8 @@ func TestTheInboxIsExamined(t *testing.T) {
 			c.applied("billing", "m", 16*24*time.Hour)
 			require.Empty(t, c.examineInbox(0))
 			require.Empty(t, c.examineInbox(10*24*time.Hour))
-			requireFinding(t, c.examineInbox(week).only(t, "inbox.unpruned"), doctor.Warning, "billing", "relay inbox status --config relay.yaml --consumer billing")
+			requireFinding(t, c.examineInbox(week).only(t, "inbox.unpruned"), doctor.Warning, "billing",
+				"relay inbox status --config relay.yaml --consumer billing")
 			c.applied("mail", "m", 91*24*time.Hour)
 			requireFinding(t, c.examineInbox(0).only(t, "inbox.unpruned"), doctor.Warning, "mail", "relay inbox status")
 		}},
@@ -146,22 +156,27 @@ func TestTheInboxIsExamined(t *testing.T) {
 			c.applied("billing", "m", 3*time.Hour)
 			c.setAside("billing", "k", "retry", 2*time.Hour)
 			require.Empty(t, c.examineInbox(3*time.Hour).all("inbox.retention"))
-			requireFinding(t, c.examineInbox(time.Hour).only(t, "inbox.retention"), doctor.Warning, "billing", "relay inbox parked list")
+			requireFinding(t, c.examineInbox(time.Hour).only(t, "inbox.retention"), doctor.Warning, "billing",
+				"relay inbox parked list")
 			c.exec("DELETE FROM inbox_events")
 			require.Empty(t, c.examineInbox(0).all("inbox.retention"), "a consumer that keeps no rows")
 			c.applied("billing", "m", time.Hour)
-			requireFinding(t, c.examineInbox(0).only(t, "inbox.retention"), doctor.Warning, "billing", "relay inbox parked list")
+			requireFinding(t, c.examineInbox(0).only(t, "inbox.retention"), doctor.Warning, "billing",
+				"relay inbox parked list")
 		}},
 		{"attempts that were left", func(t *testing.T, c *clinic) {
-			c.exec("INSERT INTO inbox_attempts (consumer, message_id, attempts, started_at) VALUES ('billing', 'm', 2, " + c.ago(2*time.Hour) + ")")
+			c.exec("INSERT INTO inbox_attempts (consumer, message_id, attempts, started_at) " +
+				"VALUES ('billing', 'm', 2, " + c.ago(2*time.Hour) + ")")
 			f := c.examineInbox(0).only(t, "inbox.attempts")
 			requireFinding(t, f, doctor.Warning, "billing", "SELECT * FROM inbox_attempts WHERE consumer = 'billing'")
 			c.exec(f.Do[0])
 		}},
 		{"a backfill that did not arrive", func(t *testing.T, c *clinic) {
-			c.exec("INSERT INTO inbox_replica_runs (replica, run_id, heard_at) VALUES ('customers', 'under way', " + c.ago(2*time.Hour) + ")")
+			c.exec("INSERT INTO inbox_replica_runs (replica, run_id, heard_at) VALUES ('customers', 'under way', " +
+				c.ago(2*time.Hour) + ")")
 			require.Empty(t, c.examineInbox(0))
-			c.exec("INSERT INTO inbox_replica_runs (replica, run_id, sent, started_at, heard_at) VALUES ('customers', 'r1', 17, " + c.ago(3*time.Hour) + ", " + c.ago(2*time.Hour) + ")")
+			c.exec("INSERT INTO inbox_replica_runs (replica, run_id, sent, started_at, heard_at) VALUES " +
+				"('customers', 'r1', 17, " + c.ago(3*time.Hour) + ", " + c.ago(2*time.Hour) + ")")
 			f := c.examineInbox(0).only(t, "inbox.backfill")
 			requireFinding(t, f, doctor.Warning, "customers", "relay inbox parked list")
 			require.Contains(t, f.What, "r1")
@@ -169,10 +184,12 @@ func TestTheInboxIsExamined(t *testing.T) {
 		{"tables of an older build, and none", func(t *testing.T, c *clinic) {
 			c.exec("DROP TABLE inbox_replica_runs")
 			f := c.examineInbox(0).only(t, "inbox.missing")
-			requireFinding(t, f, doctor.Problem, "inbox_replica_runs", "relay migrate print --config relay.yaml --only inbox")
+			requireFinding(t, f, doctor.Problem, "inbox_replica_runs",
+				"relay migrate print --config relay.yaml --only inbox")
 			c.exec("DELETE FROM postroom_schema WHERE version = 5")
 			f = c.examineInbox(0).only(t, "inbox.pending")
-			requireFinding(t, f, doctor.Warning, "00005_inbox_replica.sql", "relay migrate up --config relay.yaml --only inbox")
+			requireFinding(t, f, doctor.Warning, "00005_inbox_replica.sql",
+				"relay migrate up --config relay.yaml --only inbox")
 			c.exec("DROP TABLE postroom_schema")
 			require.Equal(t, doctor.Problem, c.examineInbox(0).only(t, "inbox.missing").Severity)
 		}},
@@ -194,21 +211,25 @@ const week = 7 * 24 * time.Hour
 
 func TestAConsumersMissingRightsAreNamed(t *testing.T) {
 	on(t, func(t *testing.T, c *clinic) {
-		c.as("SELECT, INSERT, DELETE ON inbox_events", "SELECT, INSERT, UPDATE, DELETE ON inbox_attempts", "SELECT, INSERT, UPDATE, DELETE ON inbox_blocked",
-			"SELECT ON inbox_parked", "SELECT, INSERT, UPDATE, DELETE ON inbox_offsets", "SELECT ON inbox_replica_runs", "SELECT ON postroom_schema")
+		c.as("SELECT, INSERT, DELETE ON inbox_events", "SELECT, INSERT, UPDATE, DELETE ON inbox_attempts",
+			"SELECT, INSERT, UPDATE, DELETE ON inbox_blocked",
+			"SELECT ON inbox_parked", "SELECT, INSERT, UPDATE, DELETE ON inbox_offsets", "SELECT ON inbox_replica_runs",
+			"SELECT ON postroom_schema")
 		lacking := c.examineInbox(0).all("inbox.grants")
 		require.Len(t, lacking, 2, lacking.ids())
 		for _, f := range lacking {
 			c.exec(f.Do[0])
 		}
 		require.Empty(t, c.examineInbox(0).all("inbox.grants"), "what stands there helps")
-	}, map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorMariaDB: dbtest.MariaDB})
+	}, map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL,
+		dbtest.FlavorMariaDB: dbtest.MariaDB})
 }
 
 func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("ALTER TABLE inbox_events SET (autovacuum_enabled = off)")
-		requireFinding(t, c.examineInbox(0).only(t, "inbox.vacuum"), doctor.Problem, "inbox_events", "ALTER TABLE inbox_events RESET (autovacuum_enabled);")
+		requireFinding(t, c.examineInbox(0).only(t, "inbox.vacuum"), doctor.Problem, "inbox_events",
+			"ALTER TABLE inbox_events RESET (autovacuum_enabled);")
 		c.exec("ALTER TABLE inbox_events RESET (autovacuum_enabled)")
 		require.Empty(t, c.examineInbox(0))
 
@@ -223,7 +244,8 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 
 		owner := c.source.DB
 		// A consumer that came after the table was made over.
-		c.as("SELECT, INSERT, UPDATE, DELETE ON inbox_events, inbox_attempts, inbox_blocked, inbox_parked, inbox_offsets", "SELECT ON inbox_replica_runs", "SELECT ON postroom_schema")
+		c.as("SELECT, INSERT, UPDATE, DELETE ON inbox_events, inbox_attempts, inbox_blocked, inbox_parked, "+
+			"inbox_offsets", "SELECT ON inbox_replica_runs", "SELECT ON postroom_schema")
 		lacking := c.examineInbox(0).all("inbox.grants")
 		require.Len(t, lacking, 3, lacking.ids())
 		require.Contains(t, lacking[0].What, "SELECT, INSERT, UPDATE on inbox_expiry")
@@ -254,12 +276,14 @@ func TestWhatTheInboxDoctorSaysOfAnswers(t *testing.T) {
 	f := healthyFacts()
 	f.Inbox = &doctor.InboxFacts{VacuumTable: dialect.InboxEvents}
 	f.Refused = migrations.ErrTooOld
-	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.old"), doctor.Problem, "inbox_events", "relay migrate up --only inbox")
+	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.old"), doctor.Problem, "inbox_events",
+		"relay migrate up --only inbox")
 	f.Refused = migrations.ErrTooNew
 	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Problem, "inbox_events", "relay version")
 	f.Refused = nil
 	f.Migrations = []migrations.StatusRow{{Version: 99, File: "00099_inbox_more.sql", Applied: true}}
-	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Note, "00099_inbox_more.sql", "relay version")
+	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Note, "00099_inbox_more.sql",
+		"relay version")
 	f.Migrations = nil
 	f.Vacuum = &facts.Vacuum{
 		Live: 1000, Dead: 80_000, Threshold: 70, Last: -1, Settings: map[string]string{}, TableSwitch: true,

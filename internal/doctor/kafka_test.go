@@ -50,7 +50,8 @@ func (c *clinic) connect(brokers []string, opts ...kgo.Opt) {
 
 func (b *broken) set(name, value string) {
 	b.t.Helper()
-	_, err := b.admin.AlterTopicConfigs(b.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, b.name)
+	_, err := b.admin.AlterTopicConfigs(b.t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name,
+		Value: &value}}, b.name)
 	require.NoError(b.t, err)
 }
 
@@ -63,14 +64,16 @@ func (b *broken) await(check string) doctor.Finding {
 func TestOnARealKafkaEachFaultOfATopicIsNamed(t *testing.T) {
 	b := newBroken(t)
 	single := b.await("topics.replicas")
-	requireFinding(t, single, doctor.Problem, "topic "+b.name, "relay doctor --config relay.yaml --ignore topics.replicas")
+	requireFinding(t, single, doctor.Problem, "topic "+b.name,
+		"relay doctor --config relay.yaml --ignore topics.replicas")
 	require.Contains(t, single.What, "single replica", "the test's broker is alone")
 	require.Len(t, b.examine().worse(), 1)
 
 	b.set("max.message.bytes", "2000")
 	large := b.eventually("topics.size", atWorst)
 	requireFinding(t, large, doctor.Problem, "topic "+b.name, "--add-config max.message.bytes=1048576")
-	require.Equal(t, "an event of 4,002 bytes is waiting; max.message.bytes is 2,000, and the relay sends up to 1,048,588", large.What)
+	require.Equal(t, "an event of 4,002 bytes is waiting; max.message.bytes is 2,000, and the relay sends up to "+
+		"1,048,588", large.What)
 	require.Len(t, large.Do, 1, "the relay's own limit need not change")
 	b.set("max.message.bytes", "500000")
 	small := b.eventually("topics.size", func(f doctor.Finding) bool { return f.Severity == doctor.Warning })
@@ -80,15 +83,20 @@ func TestOnARealKafkaEachFaultOfATopicIsNamed(t *testing.T) {
 	b.set("cleanup.policy", "compact")
 	requireFinding(t, b.await("topics.compacted"), doctor.Warning, "topic "+b.name, "--mode exactly-once")
 	b.set("unclean.leader.election.enable", "true")
-	requireFinding(t, b.await("topics.unclean"), doctor.Warning, "topic "+b.name, "unclean.leader.election.enable=false")
+	requireFinding(t, b.await("topics.unclean"), doctor.Warning, "topic "+b.name,
+		"unclean.leader.election.enable=false")
 	b.set("min.insync.replicas", "2")
-	refuses := b.eventually("topics.replicas", func(f doctor.Finding) bool { return strings.Contains(f.What, "min.insync.replicas is 2") })
+	refuses := b.eventually("topics.replicas", func(f doctor.Finding) bool {
+		return strings.Contains(f.What,
+			"min.insync.replicas is 2")
+	})
 	require.Equal(t, doctor.Problem, refuses.Severity)
 
 	gone := strings.ReplaceAll(b.name, "postroom", "nowhere")
 	b.exec("INSERT INTO outbox_events (topic) VALUES ('" + gone + "')")
 	missing := b.examine().only(t, "topics.missing")
-	requireFinding(t, missing, doctor.Problem, "topic "+gone, "kafka-topics.sh --bootstrap-server "+b.source.Brokers[0]+" --create --topic "+gone)
+	requireFinding(t, missing, doctor.Problem, "topic "+gone, "kafka-topics.sh --bootstrap-server "+b.source.Brokers[0]+
+		" --create --topic "+gone)
 	require.Contains(t, missing.What, "at least 1 event waits for it")
 	topics, err := b.admin.ListTopics(t.Context())
 	require.NoError(t, err)
@@ -111,7 +119,8 @@ func TestOnARealKafkaAManifestThatWasMadeWrongIsNamed(t *testing.T) {
 	}()
 	settings := b.eventually("manifest.settings", atWorst)
 	requireFinding(t, settings, doctor.Problem, "topic "+name, "--entity-name "+name+" --add-config retention.ms=-1")
-	requireFinding(t, b.examine().only(t, "manifest.partitions"), doctor.Problem, "topic "+name, "--describe --topic "+name)
+	requireFinding(t, b.examine().only(t, "manifest.partitions"), doctor.Problem, "topic "+name, "--describe --topic "+
+		name)
 	require.Empty(t, b.examine().all("exactly-once.broker"))
 	require.Empty(t, b.examine().all("exactly-once.version"), "the test's broker has transaction.version 2")
 }
@@ -127,7 +136,8 @@ func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	two := "2"
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 3, 3, map[string]*string{"min.insync.replicas": &two}, "orders")
+	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 3, 3, map[string]*string{"min.insync.replicas": &two},
+		"orders")
 	require.NoError(t, err)
 	c.insert()
 	c.source.Topics = []string{"orders"}
@@ -170,7 +180,8 @@ func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 // A user who may describe one topic, and no topic's settings.
 func TestWhatTheUserMayNotSeeInKafkaIsNamed(t *testing.T) {
 	c := onSQLite(t)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "orders", "closed"),
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1,
+		"orders", "closed"),
 		kfake.User("PLAIN", "relay", "secret", kfake.ACL{
 			Resource: kmsg.ACLResourceTypeTopic, Name: "orders", Pattern: kmsg.ACLResourcePatternTypeLiteral,
 			Operation: kmsg.ACLOperationDescribe, Allow: true,
@@ -180,8 +191,10 @@ func TestWhatTheUserMayNotSeeInKafkaIsNamed(t *testing.T) {
 	c.connect(cluster.ListenAddrs(), kgo.SASL(plain.Auth{User: "relay", Pass: "secret"}.AsMechanism()))
 	c.source.Topics = []string{"orders", "closed"}
 	found := c.examine()
-	requireFinding(t, found.only(t, "topics.denied"), doctor.Problem, "topic closed", "--operation Describe --operation Write --topic closed")
-	requireFinding(t, found.only(t, "topics.config"), doctor.Note, "topic orders", "--operation DescribeConfigs --topic orders")
+	requireFinding(t, found.only(t, "topics.denied"), doctor.Problem, "topic closed",
+		"--operation Describe --operation Write --topic closed")
+	requireFinding(t, found.only(t, "topics.config"), doctor.Note, "topic orders",
+		"--operation DescribeConfigs --topic orders")
 }
 
 func brokerAt(t *testing.T, id int32, address string) kmsg.MetadataResponseBroker {

@@ -85,7 +85,8 @@ func farInTheFuture(t *testing.T, c *clinic) {
 
 func anothersTable(t *testing.T, c *clinic) {
 	c.source.Name = "billing"
-	requireFinding(t, c.examine().only(t, "lease.source"), doctor.Problem, "outbox_leases", "relay run --source default")
+	requireFinding(t, c.examine().only(t, "lease.source"), doctor.Problem, "outbox_leases",
+		"relay run --source default")
 }
 
 func anotherMode(t *testing.T, c *clinic) {
@@ -105,8 +106,11 @@ func rowGone(t *testing.T, c *clinic) {
 }
 
 func alive(t *testing.T, c *clinic) {
-	c.exec("INSERT INTO outbox_relays (relay_id, host, owned) VALUES ('0190a0e8-7e6b-7000-8000-000000000001', 'blue', 1), ('0190a0e8-7e6b-7000-8000-000000000002', 'green', 0)",
-		"INSERT INTO outbox_relays (relay_id, host, seen_at) VALUES ('0190a0e8-7e6b-7000-8000-000000000003', 'gone', "+in(c.db.Dialect, "-75")+")") // the lease is for a minute
+	c.exec("INSERT INTO outbox_relays (relay_id, host, owned) VALUES ('0190a0e8-7e6b-7000-8000-000000000001', "+
+		"'blue', 1), ('0190a0e8-7e6b-7000-8000-000000000002', 'green', 0)",
+		// the lease is for a minute
+		"INSERT INTO outbox_relays (relay_id, host, seen_at) VALUES ('0190a0e8-7e6b-7000-8000-000000000003', 'gone', "+
+			in(c.db.Dialect, "-75")+")")
 	alive := c.examine().only(t, "lease.relays")
 	requireFinding(t, alive, doctor.Note, "outbox_relays", "relay status")
 	require.Contains(t, alive.What, "2 live relays")

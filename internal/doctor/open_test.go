@@ -19,7 +19,8 @@ import (
 // A transaction that nobody ends, in a topic that the relay writes and in its manifest
 // topic: consumers of committed records stand still behind it.
 func TestATransactionThatHangsIsFoundInTheTopicsOfTheRelay(t *testing.T) {
-	cluster := kafkatest.Start(t, kafkatest.Options{Secure: true, Settings: map[string]string{kafkatest.Unverified: "false"}})
+	cluster := kafkatest.Start(t, kafkatest.Options{Secure: true,
+		Settings: map[string]string{kafkatest.Unverified: "false"}})
 	c := onSQLite(t)
 	c.connect(cluster.Brokers())
 	c.source.ExactlyOnce = true
@@ -40,15 +41,18 @@ func TestATransactionThatHangsIsFoundInTheTopicsOfTheRelay(t *testing.T) {
 	}
 	offset, err := cluster.Hang(t.Context(), "orders", 0, 4711, 3)
 	require.NoError(t, err)
-	alive, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.TransactionalID("slow"), kgo.TransactionTimeout(10*time.Minute))
+	alive, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...), kgo.TransactionalID("slow"),
+		kgo.TransactionTimeout(10*time.Minute))
 	require.NoError(t, err)
 	defer alive.Close()
 	require.NoError(t, alive.BeginTransaction())
 	require.NoError(t, alive.ProduceSync(t.Context(), &kgo.Record{Topic: manifest, Value: []byte("v")}).FirstErr())
 
 	hangs := c.eventually("topics.transaction", atWorst)
-	requireFinding(t, hangs, doctor.Problem, "topic orders", fmt.Sprintf("kafka-transactions.sh --bootstrap-server %s abort --topic orders --partition 0 --start-offset %d", cluster.Brokers()[0], offset))
-	require.Contains(t, hangs.What, fmt.Sprintf("in topic orders, partition 0, from offset %d on: of producer id 4711, epoch 3", offset))
+	requireFinding(t, hangs, doctor.Problem, "topic orders", fmt.Sprintf("kafka-transactions.sh --bootstrap-server "+
+		"%s abort --topic orders --partition 0 --start-offset %d", cluster.Brokers()[0], offset))
+	require.Contains(t, hangs.What,
+		fmt.Sprintf("in topic orders, partition 0, from offset %d on: of producer id 4711, epoch 3", offset))
 	open := c.examine().only(t, "manifest.transaction")
 	require.Equal(t, "topic "+manifest, open.Subject)
 	require.Contains(t, open.What, "transactional id slow")
@@ -72,8 +76,9 @@ func TestWhatIsOpenInATopicIsOneFinding(t *testing.T) {
 	var list []kafkatx.Open
 	for p := range int32(7) {
 		list = append(list, kafkatx.Open{
-			Topic: "orders", Partition: p, ProducerID: 9, StartOffset: int64(p), State: kafkatx.Running, TransactionalID: "it's",
-			Since: time.Now().Add(-2 * time.Minute), Timeout: time.Hour,
+			Topic: "orders", Partition: p, ProducerID: 9, StartOffset: int64(p), State: kafkatx.Running,
+			TransactionalID: "it's",
+			Since:           time.Now().Add(-2 * time.Minute), Timeout: time.Hour,
 		})
 	}
 	sink := &fakeKafka{open: list}

@@ -83,5 +83,6 @@ func TestWhetherWritersAreSerialisedIsANote(t *testing.T) {
 func TestAnotherIsolationIsTold(t *testing.T) {
 	f := healthyFacts()
 	f.Server = &facts.Server{User: "relay", Isolation: "repeatable read"}
-	requireFinding(t, findings(f.Check()).only(t, "order.isolation"), doctor.Problem, f.Where, "ALTER ROLE relay SET default_transaction_isolation = 'read committed';")
+	requireFinding(t, findings(f.Check()).only(t, "order.isolation"), doctor.Problem, f.Where,
+		"ALTER ROLE relay SET default_transaction_isolation = 'read committed';")
 }

@@ -41,10 +41,12 @@ func TestASinkThatGoesAwayWhileItIsAskedIsTold(t *testing.T) {
 func TestADatabaseThatIsAwayDoesNotKeepTheSinkFromBeingLookedAt(t *testing.T) {
 	kafka := &fakeKafka{topics: map[string]doctor.Topic{"orders": {Missing: true}}}
 	s := healthyFacts().Source
-	s.OpenErr, s.Sink, s.Topics, s.Flags = errors.New("nothing listens there"), kafka, []string{"orders"}, " --config relay.yaml"
+	s.OpenErr, s.Sink, s.Topics, s.Flags = errors.New("nothing listens there"), kafka, []string{"orders"},
+		" --config relay.yaml"
 	r := doctor.Examine(t.Context(), s, doctor.Options{})
 	found := findings(r.Findings)
-	requireFinding(t, found.only(t, "database.unreachable"), doctor.Problem, "postgresql at db:5432/shop", "relay status --config relay.yaml")
+	requireFinding(t, found.only(t, "database.unreachable"), doctor.Problem, "postgresql at db:5432/shop",
+		"relay status --config relay.yaml")
 	require.Contains(t, found.only(t, "database.unreachable").What, "nothing listens there")
 	requireFinding(t, found.only(t, "topics.missing"), doctor.Problem, "topic orders", "kafka-topics.sh")
 	require.False(t, r.DatabaseSeen)

@@ -38,10 +38,13 @@ func TestAnAcceptedFindingIsShownAndDoesNotCount(t *testing.T) {
 func reports() []doctor.Report {
 	long := strings.Repeat("events wait for it ", 9)
 	return []doctor.Report{
-		{Source: "shop", Database: "postgresql at db:5432/shop", Sink: "kafka at k:9092", DatabaseSeen: true, SinkSeen: true, Findings: []doctor.Finding{
-			{Severity: doctor.Problem, Check: "lease.stopped", Subject: "outbox_leases", What: long, Why: "its events wait", Do: []string{"relay run --config relay.yaml"}},
-			{Severity: doctor.Note, Check: "order.writers", Subject: "outbox_events", What: "it cannot be seen", Why: "it matters", Do: []string{}},
-		}},
+		{Source: "shop", Database: "postgresql at db:5432/shop", Sink: "kafka at k:9092", DatabaseSeen: true,
+			SinkSeen: true, Findings: []doctor.Finding{
+				{Severity: doctor.Problem, Check: "lease.stopped", Subject: "outbox_leases", What: long,
+					Why: "its events wait", Do: []string{"relay run --config relay.yaml"}},
+				{Severity: doctor.Note, Check: "order.writers", Subject: "outbox_events", What: "it cannot be seen",
+					Why: "it matters", Do: []string{}},
+			}},
 		{Source: "billing", Database: "sqlite file billing.db", Findings: []doctor.Finding{}},
 	}
 }

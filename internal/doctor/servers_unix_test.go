@@ -16,13 +16,16 @@ import (
 
 func TestSettingsOfAPostgreSQLThatLoseCommitsAreTold(t *testing.T) {
 	t.Parallel()
-	server := servertest.NewPostgreSQL(t, "fsync = off", "full_page_writes = off", "synchronous_commit = off", "autovacuum = off", "track_counts = off")
+	server := servertest.NewPostgreSQL(t, "fsync = off", "full_page_writes = off", "synchronous_commit = off",
+		"autovacuum = off", "track_counts = off")
 	c := newClinic(t, servertest.Open(t, server.URL))
 	found := c.examine()
 	for check, setting := range map[string]string{
-		"durability.fsync": "fsync", "durability.full-page-writes": "full_page_writes", "durability.synchronous-commit": "synchronous_commit",
+		"durability.fsync": "fsync", "durability.full-page-writes": "full_page_writes",
+		"durability.synchronous-commit": "synchronous_commit",
 	} {
-		requireFinding(t, found.only(t, check), doctor.Problem, setting, "ALTER SYSTEM SET "+setting+" = on; SELECT pg_reload_conf();")
+		requireFinding(t, found.only(t, check), doctor.Problem, setting, "ALTER SYSTEM SET "+setting+
+			" = on; SELECT pg_reload_conf();")
 	}
 	requireFinding(t, found.only(t, "vacuum.off"), doctor.Problem, "autovacuum", "ALTER SYSTEM SET autovacuum = on;")
 	require.Len(t, found.worse(), 4, "%s", found.ids())
@@ -35,7 +38,8 @@ func TestAStandbyIsTold(t *testing.T) {
 	require.Empty(t, c.examine().worse(), "a server of its own is healthy")
 	server.RestartAsStandby(t)
 	c.source.DB = servertest.Open(t, server.URL).DB
-	requireFinding(t, c.examine().only(t, "nodes.standby"), doctor.Problem, "the test's database", "SELECT pg_is_in_recovery();")
+	requireFinding(t, c.examine().only(t, "nodes.standby"), doctor.Problem, "the test's database",
+		"SELECT pg_is_in_recovery();")
 }
 
 func TestSettingsOfAMariaDBThatLoseCommitsOrOrderAreTold(t *testing.T) {
@@ -52,8 +56,10 @@ func TestSettingsOfAMariaDBThatLoseCommitsOrOrderAreTold(t *testing.T) {
 		f := found.only(t, check)
 		requireFinding(t, f, doctor.Problem, f.Subject, command)
 	}
-	requireFinding(t, found.only(t, "order.sql-mode"), doctor.Warning, "sql_mode", "SET GLOBAL sql_mode = 'NO_ENGINE_SUBSTITUTION,STRICT_TRANS_TABLES';")
-	requireFinding(t, found.only(t, "nodes.several"), doctor.Problem, "the test's database", "SET GLOBAL auto_increment_increment = 1;")
+	requireFinding(t, found.only(t, "order.sql-mode"), doctor.Warning, "sql_mode",
+		"SET GLOBAL sql_mode = 'NO_ENGINE_SUBSTITUTION,STRICT_TRANS_TABLES';")
+	requireFinding(t, found.only(t, "nodes.several"), doctor.Problem, "the test's database",
+		"SET GLOBAL auto_increment_increment = 1;")
 
 	for _, check := range []string{"durability.flush-log", "durability.sync-binlog", "order.sql-mode"} {
 		c.exec(found.only(t, check).Do...)
@@ -64,6 +70,7 @@ func TestSettingsOfAMariaDBThatLoseCommitsOrOrderAreTold(t *testing.T) {
 	require.Len(t, found.worse(), 1, "the statements mend it: %s", found.ids())
 
 	c.exec("SET GLOBAL read_only = 1")
-	requireFinding(t, c.examine().only(t, "nodes.standby"), doctor.Problem, "the test's database", "SELECT @@read_only, @@hostname;")
+	requireFinding(t, c.examine().only(t, "nodes.standby"), doctor.Problem, "the test's database",
+		"SELECT @@read_only, @@hostname;")
 	require.Equal(t, dialect.MySQL, c.db.Dialect)
 }

@@ -16,7 +16,8 @@ func TestTablesThatWereNeverMadeAreMissing(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
 		c.source.Names.Prefix, c.source.Flags = "none_", " --table-prefix none_"
 		found := c.examine()
-		requireFinding(t, found.only(t, "tables.missing"), doctor.Problem, "none_outbox_events", "relay migrate up --table-prefix none_")
+		requireFinding(t, found.only(t, "tables.missing"), doctor.Problem, "none_outbox_events",
+			"relay migrate up --table-prefix none_")
 		require.Len(t, found.worse(), 1, "what depends on the tables is not told again: %+v", found)
 	})
 }
@@ -24,16 +25,19 @@ func TestTablesThatWereNeverMadeAreMissing(t *testing.T) {
 func TestATableThatWasDroppedIsMissing(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
 		c.exec("DROP TABLE outbox_drops")
-		requireFinding(t, c.examine().only(t, "tables.missing"), doctor.Problem, "outbox_drops", "relay migrate print --config relay.yaml")
+		requireFinding(t, c.examine().only(t, "tables.missing"), doctor.Problem, "outbox_drops",
+			"relay migrate print --config relay.yaml")
 	})
 }
 
 func TestAPendingMigrationIsAWarning(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
-		c.exec("DROP TABLE outbox_scheduled", "DROP TABLE outbox_archive", "DROP TABLE outbox_relays", "DROP TABLE outbox_drops",
+		c.exec("DROP TABLE outbox_scheduled", "DROP TABLE outbox_archive", "DROP TABLE outbox_relays",
+			"DROP TABLE outbox_drops",
 			"DELETE FROM postroom_schema WHERE version = 3")
 		found := c.examine()
-		requireFinding(t, found.only(t, "tables.pending"), doctor.Warning, "00003_outbox_relay.sql", "relay migrate up --config relay.yaml")
+		requireFinding(t, found.only(t, "tables.pending"), doctor.Warning, "00003_outbox_relay.sql",
+			"relay migrate up --config relay.yaml")
 		require.Len(t, found.worse(), 1, "%+v", found)
 	})
 }
@@ -57,7 +61,8 @@ func TestTablesThatAreTooOldAreNamed(t *testing.T) {
 func TestAMigrationThatRunsIsNamedWithItsHolder(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
 		soon := map[dialect.Dialect]string{
-			dialect.PostgreSQL: "clock_timestamp() + interval '20 s'", dialect.MySQL: "utc_timestamp(6) + INTERVAL 20 SECOND",
+			dialect.PostgreSQL: "clock_timestamp() + interval '20 s'", dialect.MySQL: "utc_timestamp(6) + INTERVAL " +
+				"20 SECOND",
 			dialect.SQLite: "strftime('%Y-%m-%dT%H:%M:%f', 'now', '+20 seconds')",
 		}[c.db.Dialect]
 		c.exec("UPDATE postroom_schema_lock SET owner = 'host-7-abc', expires_at = " + soon)
@@ -71,7 +76,8 @@ func TestAMigrationThatRunsIsNamedWithItsHolder(t *testing.T) {
 func healthyFacts() *doctor.Facts {
 	return &doctor.Facts{
 		Source: doctor.Source{
-			Name: "default", Names: dialect.Names{Dialect: dialect.PostgreSQL}, Where: "postgresql at db:5432/shop", At: "kafka at k:9092",
+			Name: "default", Names: dialect.Names{Dialect: dialect.PostgreSQL}, Where: "postgresql at db:5432/shop",
+			At:      "kafka at k:9092",
 			Brokers: []string{"k:9092"}, MaxRecordBytes: 1_048_588,
 		},
 	}
@@ -79,6 +85,7 @@ func healthyFacts() *doctor.Facts {
 
 func onMySQL(f *doctor.Facts) *doctor.Facts {
 	f.Names.Dialect = dialect.MySQL
-	f.Server = &facts.Server{User: "'relay'@'%'", SQLMode: "STRICT_TRANS_TABLES", AutoIncrement: 1, Isolation: "read committed"}
+	f.Server = &facts.Server{User: "'relay'@'%'", SQLMode: "STRICT_TRANS_TABLES", AutoIncrement: 1,
+		Isolation: "read committed"}
 	return f
 }

@@ -33,7 +33,8 @@ func TestATopicWithoutALeaderIsNamed(t *testing.T) {
 	topic := goodTopic()
 	topic.Partitions[1].Leader, topic.Partitions[1].InSync = -1, 0
 	leader := findings(withTopic(topic).Check()).only(t, "topics.leader")
-	requireFinding(t, leader, doctor.Problem, "topic orders", "kafka-topics.sh --bootstrap-server k:9092 --describe --topic orders")
+	requireFinding(t, leader, doctor.Problem, "topic orders",
+		"kafka-topics.sh --bootstrap-server k:9092 --describe --topic orders")
 	require.Equal(t, "1 partition of 2 without a leader: 1", leader.What)
 }
 
@@ -46,7 +47,8 @@ func TestTooFewReplicasAreNamed(t *testing.T) {
 	found := findings(withTopic(topic).Check())
 	requireFinding(t, found.only(t, "topics.replicas"), doctor.Problem, "topic orders", "--describe --topic orders")
 	requireFinding(t, found.only(t, "topics.min-isr"), doctor.Warning, "topic orders",
-		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config min.insync.replicas=2")
+		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config "+
+			"min.insync.replicas=2")
 }
 
 // A command that this cluster refuses helps nobody.
@@ -76,7 +78,8 @@ func TestCommandsAskNoMoreReplicasThanThereAreBrokers(t *testing.T) {
 
 // An event has to fit the topic's limit and the relay's own.
 func TestAnEventThatIsTooLargeIsNamedWithEveryLimitInItsWay(t *testing.T) {
-	const topicsLimit, relaysLimit = "kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name orders --add-config max.message.bytes=2097152",
+	const topicsLimit, relaysLimit = "kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics " +
+		"--entity-name orders --add-config max.message.bytes=2097152",
 		"relay run --kafka-max-message-bytes 2097152"
 	for _, test := range []struct {
 		topic string
@@ -108,7 +111,8 @@ func TestATopicIsJudgedAlsoWhileNothingWaitsForIt(t *testing.T) {
 	today := time.Now().UTC()
 	f.Now = time.Now
 	f.Lease = &facts.Lease{}
-	f.Lease.Topics = map[string]string{"orders": today.AddDate(0, 0, -6).Format("2006-01-02"), "gone": today.Format("2006-01-02")}
+	f.Lease.Topics = map[string]string{"orders": today.AddDate(0, 0, -6).Format("2006-01-02"),
+		"gone": today.Format("2006-01-02")}
 	f.Found["gone"] = doctor.Topic{Missing: true}
 	require.Equal(t, "topic orders", findings(f.Check()).only(t, "topics.unclean").Subject)
 	require.Empty(t, findings(f.Check()).all("topics.missing"), "nothing needs the one that was removed")
@@ -117,7 +121,8 @@ func TestATopicIsJudgedAlsoWhileNothingWaitsForIt(t *testing.T) {
 }
 
 func TestATopicThatMayNotBeSeenIsNamed(t *testing.T) {
-	requireFinding(t, findings(withTopic(doctor.Topic{Denied: true}).Check()).only(t, "topics.denied"), doctor.Problem, "topic orders", "--operation Describe --operation Write --topic orders")
+	requireFinding(t, findings(withTopic(doctor.Topic{Denied: true}).Check()).only(t, "topics.denied"), doctor.Problem,
+		"topic orders", "--operation Describe --operation Write --topic orders")
 	failed := findings(withTopic(doctor.Topic{Err: errors.New("out of order")}).Check()).only(t, "topics.failed")
 	requireFinding(t, failed, doctor.Problem, "topic orders", "--describe --topic orders")
 	require.Contains(t, failed.What, "out of order")
@@ -126,16 +131,19 @@ func TestATopicThatMayNotBeSeenIsNamed(t *testing.T) {
 func TestSettingsThatMayNotBeSeenAreANote(t *testing.T) {
 	topic := goodTopic()
 	topic.Config, topic.ConfigDenied, topic.ConfigErr = nil, true, errors.New("denied")
-	requireFinding(t, findings(withTopic(topic).Check()).only(t, "topics.config"), doctor.Note, "topic orders", "--operation DescribeConfigs --topic orders")
+	requireFinding(t, findings(withTopic(topic).Check()).only(t, "topics.config"), doctor.Note, "topic orders",
+		"--operation DescribeConfigs --topic orders")
 	topic.ConfigDenied = false
-	requireFinding(t, findings(withTopic(topic).Check()).only(t, "topics.config"), doctor.Warning, "topic orders", "--describe")
+	requireFinding(t, findings(withTopic(topic).Check()).only(t, "topics.config"), doctor.Warning, "topic orders",
+		"--describe")
 }
 
 func TestACompactedTopicIsAWarningUnderAtLeastOnceAlone(t *testing.T) {
 	topic := goodTopic()
 	topic.Config["cleanup.policy"] = "compact,delete"
 	f := withTopic(topic)
-	requireFinding(t, findings(f.Check()).only(t, "topics.compacted"), doctor.Warning, "topic orders", "relay run --mode exactly-once")
+	requireFinding(t, findings(f.Check()).only(t, "topics.compacted"), doctor.Warning, "topic orders",
+		"relay run --mode exactly-once")
 	f.RunFlags = []string{" --mode at-least-once", " --mode-of-another x", " --archive=true", " --mode=at-least-once"}
 	requireFinding(t, findings(f.Check()).only(t, "topics.compacted"), doctor.Warning, "topic orders",
 		"relay run --mode-of-another x --archive=true --mode exactly-once")
@@ -153,7 +161,8 @@ func TestATopicThatTheRelayWillCreateIsANote(t *testing.T) {
 func exactlyOnce(manifest doctor.Topic) *doctor.Facts {
 	f := withTopic(goodTopic())
 	f.ExactlyOnce = true
-	f.Lease = &facts.Lease{Source: "default", SourceID: "abc", Mode: "exactly-once", Owner: "o", Epoch: 4, Expires: true, Left: 5e9, TTL: 5e9}
+	f.Lease = &facts.Lease{Source: "default", SourceID: "abc", Mode: "exactly-once", Owner: "o", Epoch: 4,
+		Expires: true, Left: 5e9, TTL: 5e9}
 	f.Cluster = &doctor.Cluster{Brokers: 3, InitProducerID: 5, TransactionVersion: 2}
 	f.Found["postroom.manifest.abc"] = manifest
 	return f
@@ -175,36 +184,44 @@ func TestAManifestThatMayLoseRecordsIsTold(t *testing.T) {
 	manifest.Config["cleanup.policy"], manifest.Config["retention.ms"] = "compact", "604800000"
 	settings := findings(exactlyOnce(manifest).Check()).only(t, "manifest.settings")
 	requireFinding(t, settings, doctor.Problem, "topic postroom.manifest.abc",
-		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name postroom.manifest.abc --add-config cleanup.policy=delete,retention.ms=-1")
+		"kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics --entity-name postroom.manifest.abc "+
+			"--add-config cleanup.policy=delete,retention.ms=-1")
 	require.Equal(t, "cleanup.policy is compact, retention.ms is 604800000", settings.What)
 }
 
 func TestAManifestWithoutItsShapeIsTold(t *testing.T) {
 	manifest := goodManifest()
 	manifest.Partitions = goodTopic().Partitions
-	requireFinding(t, findings(exactlyOnce(manifest).Check()).only(t, "manifest.partitions"), doctor.Problem, "topic postroom.manifest.abc", "--describe")
+	requireFinding(t, findings(exactlyOnce(manifest).Check()).only(t, "manifest.partitions"), doctor.Problem,
+		"topic postroom.manifest.abc", "--describe")
 	manifest = goodManifest()
 	manifest.Config["min.insync.replicas"] = "1"
 	replicas := findings(exactlyOnce(manifest).Check()).only(t, "manifest.replicas")
-	requireFinding(t, replicas, doctor.Problem, "topic postroom.manifest.abc", "--entity-name postroom.manifest.abc --add-config min.insync.replicas=2")
+	requireFinding(t, replicas, doctor.Problem, "topic postroom.manifest.abc",
+		"--entity-name postroom.manifest.abc --add-config min.insync.replicas=2")
 	require.Contains(t, replicas.What, "topic orders has 3 and 2")
 }
 
 func TestAManifestThatIsGoneIsAProblemOnceThereWasOne(t *testing.T) {
 	f := exactlyOnce(doctor.Topic{Missing: true})
-	requireFinding(t, findings(f.Check()).only(t, "manifest.missing"), doctor.Problem, "topic postroom.manifest.abc", "kafka-topics.sh --bootstrap-server k:9092 --list")
+	requireFinding(t, findings(f.Check()).only(t, "manifest.missing"), doctor.Problem, "topic postroom.manifest.abc",
+		"kafka-topics.sh --bootstrap-server k:9092 --list")
 	f.Lease.Mode = ""
-	requireFinding(t, findings(f.Check()).only(t, "manifest.missing"), doctor.Note, "topic postroom.manifest.abc", "relay run")
+	requireFinding(t, findings(f.Check()).only(t, "manifest.missing"), doctor.Note, "topic postroom.manifest.abc",
+		"relay run")
 	denied := exactlyOnce(doctor.Topic{Denied: true})
-	requireFinding(t, findings(denied.Check()).only(t, "topics.denied"), doctor.Problem, "topic postroom.manifest.abc", "--topic postroom.manifest.")
+	requireFinding(t, findings(denied.Check()).only(t, "topics.denied"), doctor.Problem, "topic postroom.manifest.abc",
+		"--topic postroom.manifest.")
 }
 
 func TestBrokersThatAreTooOldForExactlyOnceAreTold(t *testing.T) {
 	f := exactlyOnce(goodManifest())
 	f.Cluster.TransactionVersion = 1
-	requireFinding(t, findings(f.Check()).only(t, "exactly-once.version"), doctor.Warning, "kafka at k:9092", "kafka-features.sh --bootstrap-server k:9092 upgrade --feature transaction.version=2")
+	requireFinding(t, findings(f.Check()).only(t, "exactly-once.version"), doctor.Warning, "kafka at k:9092",
+		"kafka-features.sh --bootstrap-server k:9092 upgrade --feature transaction.version=2")
 	f.Cluster.InitProducerID = 2
-	requireFinding(t, findings(f.Check()).only(t, "exactly-once.broker"), doctor.Problem, "kafka at k:9092", "kafka-broker-api-versions.sh")
+	requireFinding(t, findings(f.Check()).only(t, "exactly-once.broker"), doctor.Problem, "kafka at k:9092",
+		"kafka-broker-api-versions.sh")
 	f.ExactlyOnce = false
 	f.Lease.Mode = "at-least-once"
 	require.Empty(t, findings(f.Check()).worse())

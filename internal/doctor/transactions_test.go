@@ -26,7 +26,8 @@ type session struct {
 // begin opens a session with a transaction of its own application.
 func TestOnSQLiteWritersAreRemindedToWaitForOneAnother(t *testing.T) {
 	c := onSQLite(t)
-	requireFinding(t, c.examine().only(t, "transactions.busy-timeout"), doctor.Note, c.source.Where, "PRAGMA busy_timeout = 10000;")
+	requireFinding(t, c.examine().only(t, "transactions.busy-timeout"), doctor.Note, c.source.Where,
+		"PRAGMA busy_timeout = 10000;")
 }
 
 func (c *clinic) begin() *session {
@@ -44,7 +45,8 @@ func (c *clinic) begin() *session {
 		_ = conn.Close() // ends the transaction too
 		_ = target.DB.Close()
 	})
-	pid := map[dialect.Dialect]string{dialect.PostgreSQL: "SELECT pg_backend_pid()", dialect.MySQL: "SELECT CONNECTION_ID()", dialect.SQLite: "SELECT 0"}
+	pid := map[dialect.Dialect]string{dialect.PostgreSQL: "SELECT pg_backend_pid()",
+		dialect.MySQL: "SELECT CONNECTION_ID()", dialect.SQLite: "SELECT 0"}
 	require.NoError(c.t, conn.QueryRowContext(c.t.Context(), pid[c.db.Dialect]).Scan(&s.pid))
 	s.exec("BEGIN")
 	return s
@@ -98,10 +100,12 @@ func TestATransactionThatHasWrittenAndStaysOpenIsNamed(t *testing.T) {
 		require.NotContains(t, fmt.Sprint(open), "secret payload", "what a session runs may hold data")
 		if c.db.Dialect == dialect.PostgreSQL {
 			require.Contains(t, open.What, `application "checkout"`)
-			require.Regexp(t, `open for [\d.]+s \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\), .*last statement begun \d{4}-`, open.What)
+			require.Regexp(t,
+				`open for [\d.]+s \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\), .*last statement begun \d{4}-`, open.What)
 		}
 		c.exec(strings.TrimSuffix(open.Do[0], ";"))
-		require.Eventually(t, func() bool { return len(c.examine().all("transactions.writer")) == 0 }, wait, 200*time.Millisecond, "the command ends it")
+		require.Eventually(t, func() bool { return len(c.examine().all("transactions.writer")) == 0 }, wait,
+			200*time.Millisecond, "the command ends it")
 	})
 }
 
@@ -152,7 +156,8 @@ func TestALockOnTheTableIsNamed(t *testing.T) {
 			require.Less(t, time.Since(began), 2*wait)
 			slow := c.examine().all("look.slow")
 			require.NotEmpty(t, slow, "what needs the table is said to be slow")
-			requireFinding(t, slow[0], doctor.Warning, "waiting events", "relay doctor --config relay.yaml --timeout 30s")
+			requireFinding(t, slow[0], doctor.Warning, "waiting events",
+				"relay doctor --config relay.yaml --timeout 30s")
 			require.NotEmpty(t, c.examine().all("lease.owner"), "what needs it not is answered")
 		})
 	})
@@ -186,7 +191,8 @@ func TestALockOfASessionThatIsHiddenIsAWarning(t *testing.T) {
 		s.exec("LOCK TABLE outbox_events IN SHARE MODE")
 		lock := c.examine().only(t, "transactions.lock")
 		requireFinding(t, lock, doctor.Warning, "session "+s.pid, "SELECT pg_terminate_backend("+s.pid+");")
-		require.Equal(t, "session "+s.pid+` (user postroom, application "checkout"): it holds ShareLock on outbox_events`, lock.What)
+		require.Equal(t, "session "+
+			s.pid+` (user postroom, application "checkout"): it holds ShareLock on outbox_events`, lock.What)
 	})
 }
 
@@ -199,7 +205,8 @@ func TestAPreparedTransactionIsNamedWithItsWayOut(t *testing.T) {
 			c.begin().exec("INSERT INTO outbox_events (topic) VALUES ('orders')", "PREPARE TRANSACTION "+quoted)
 			t.Cleanup(func() { _, _ = c.db.DB.ExecContext(context.Background(), "ROLLBACK PREPARED "+quoted) })
 			prepared := c.eventually("transactions.prepared", atWorst)
-			requireFinding(t, prepared, doctor.Problem, gid, "COMMIT PREPARED "+quoted+"; -- or ROLLBACK PREPARED "+quoted+";")
+			requireFinding(t, prepared, doctor.Problem, gid, "COMMIT PREPARED "+quoted+"; -- or ROLLBACK PREPARED "+
+				quoted+";")
 			require.Contains(t, prepared.What, "holds outbox_events")
 			c.exec("ROLLBACK PREPARED " + quoted)
 			require.Empty(t, c.examine().all("transactions.prepared"))
@@ -210,7 +217,8 @@ func TestAPreparedTransactionIsNamedWithItsWayOut(t *testing.T) {
 		c.soon()
 		xid := "'" + strings.ReplaceAll(c.lease.Owner.String(), "-", "") + "'"
 		s := c.begin()
-		s.exec("ROLLBACK", "XA START "+xid, "INSERT INTO outbox_events (topic) VALUES ('orders')", "XA END "+xid, "XA PREPARE "+xid)
+		s.exec("ROLLBACK", "XA START "+xid, "INSERT INTO outbox_events (topic) VALUES ('orders')", "XA END "+xid,
+			"XA PREPARE "+xid)
 		t.Cleanup(func() { _, _ = c.db.DB.ExecContext(context.Background(), "XA ROLLBACK "+xid) })
 		c.exec("KILL " + s.pid) // the transaction outlives its session
 		hex := fmt.Sprintf("X'%x'", strings.Trim(xid, "'"))

@@ -23,10 +23,13 @@ func TestAutovacuumThatIsOffForTheTableIsTold(t *testing.T) {
 
 func TestTableSettingsThatAreNotTheMigrationsAreTold(t *testing.T) {
 	onPostgres(t, func(t *testing.T, c *clinic) {
-		c.exec("ALTER TABLE outbox_events RESET (autovacuum_vacuum_scale_factor)", "ALTER TABLE outbox_events SET (autovacuum_vacuum_threshold = 1000000, vacuum_truncate = false)")
+		c.exec("ALTER TABLE outbox_events RESET (autovacuum_vacuum_scale_factor)", "ALTER TABLE outbox_events SET "+
+			"(autovacuum_vacuum_threshold = 1000000, vacuum_truncate = false)")
 		settings := c.examine().only(t, "vacuum.settings")
-		requireFinding(t, settings, doctor.Warning, "outbox_events", "ALTER TABLE outbox_events SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);")
-		require.Contains(t, settings.What, "autovacuum_vacuum_scale_factor is not set, autovacuum_vacuum_threshold is 1000000")
+		requireFinding(t, settings, doctor.Warning, "outbox_events", "ALTER TABLE outbox_events SET "+
+			"(autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);")
+		require.Contains(t, settings.What, "autovacuum_vacuum_scale_factor is not set, autovacuum_vacuum_threshold "+
+			"is 1000000")
 		c.exec(settings.Do...)
 		require.Empty(t, c.examine().worse())
 	})
@@ -35,20 +38,24 @@ func TestTableSettingsThatAreNotTheMigrationsAreTold(t *testing.T) {
 func TestDeadRowsThatNobodyRemovesAreTold(t *testing.T) {
 	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("ALTER TABLE outbox_events SET (autovacuum_enabled = off)",
-			"INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 60000)", "DELETE FROM outbox_events")
-		dead := c.eventually("vacuum.dead", func(doctor.Finding) bool { return true }) // a session tells its counts within a second
+			"INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 60000)",
+			"DELETE FROM outbox_events")
+		// a session tells its counts within a second
+		dead := c.eventually("vacuum.dead", func(doctor.Finding) bool { return true })
 		requireFinding(t, dead, doctor.Warning, "outbox_events", "VACUUM (ANALYZE, VERBOSE) outbox_events;")
 		require.Contains(t, dead.What, "60,000 dead rows")
 		require.Contains(t, dead.What, "no vacuum: none was ever there")
 		c.exec("VACUUM (ANALYZE) outbox_events")
-		require.Eventually(t, func() bool { return len(c.examine().all("vacuum.dead")) == 0 }, wait, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return len(c.examine().all("vacuum.dead")) == 0 }, wait,
+			100*time.Millisecond)
 	})
 }
 
 // A relay at full speed leaves millions between two visits.
 func TestDeadRowsOfABusyTableAreFine(t *testing.T) {
 	f := healthyFacts()
-	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, Automatic: true, Threshold: 5000, Dead: 3_000_000, Last: 40 * time.Second}
+	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, Automatic: true,
+		Threshold: 5000, Dead: 3_000_000, Last: 40 * time.Second}
 	require.Empty(t, findings(f.Check()).worse())
 	f.Vacuum.Last = time.Hour
 	require.Contains(t, findings(f.Check()).only(t, "vacuum.dead").What, "the last one was there 1h0m0s ago")
@@ -57,9 +64,11 @@ func TestDeadRowsOfABusyTableAreFine(t *testing.T) {
 func TestWhatTheServerDoesForAllTablesIsTold(t *testing.T) {
 	f := healthyFacts()
 	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, ServerWide: "autovacuum",
-		HeldBack: []facts.Horizon{{Kind: "slot", Name: "old'one", Age: 12345}, {Kind: "standby", Name: "replica", Age: 7}}}
+		HeldBack: []facts.Horizon{{Kind: "slot", Name: "old'one", Age: 12345}, {Kind: "standby", Name: "replica",
+			Age: 7}}}
 	found := findings(f.Check())
-	requireFinding(t, found.only(t, "vacuum.off"), doctor.Problem, "autovacuum", "ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();")
+	requireFinding(t, found.only(t, "vacuum.off"), doctor.Problem, "autovacuum",
+		"ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();")
 	held := found.all("vacuum.held")
 	require.Len(t, held, 2)
 	requireFinding(t, held[0], doctor.Note, "slot old'one", "SELECT pg_drop_replication_slot('old''one');")
@@ -83,19 +92,24 @@ func TestDeadRowsThatAnOldTransactionKeepsAreTold(t *testing.T) {
 		old := c.begin()
 		old.exec("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM outbox_leases")
 		c.exec("DELETE FROM outbox_events", "VACUUM (ANALYZE) outbox_events")
-		dead := c.eventually("vacuum.dead", func(f doctor.Finding) bool { return strings.Contains(f.What, "could not remove") })
+		dead := c.eventually("vacuum.dead", func(f doctor.Finding) bool {
+			return strings.Contains(f.What,
+				"could not remove")
+		})
 		requireFinding(t, dead, doctor.Warning, "outbox_events", "pg_stat_activity")
 		require.Contains(t, dead.What, "60,000 dead rows")
 		require.Contains(t, dead.What, "session "+old.pid)
 		old.exec("COMMIT")
 		c.exec("VACUUM (ANALYZE) outbox_events")
-		require.Eventually(t, func() bool { return len(c.examine().all("vacuum.dead")) == 0 }, wait, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return len(c.examine().all("vacuum.dead")) == 0 }, wait,
+			100*time.Millisecond)
 	})
 }
 
 func TestDeadRowsThatASlotKeepsAreTold(t *testing.T) {
 	f := healthyFacts()
-	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, Automatic: true, Threshold: 5000, Dead: 300_000, Last: 40 * time.Second,
+	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, Automatic: true,
+		Threshold: 5000, Dead: 300_000, Last: 40 * time.Second,
 		HeldBack: []facts.Horizon{{Kind: "slot", Name: "old", Age: 20_000}}}
 	dead := findings(f.Check()).only(t, "vacuum.dead")
 	require.Contains(t, dead.What, "the slot old keeps rows")
