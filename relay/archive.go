@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // removeLeftoverParked deletes what was delivered out of outbox_parked.
@@ -49,7 +50,7 @@ func (r *Relay) purgeLoop(k *keeper) {
 		return
 	}
 	failing := false
-	for pause := time.Duration(0); sleep(k.ctx, pause, nil); {
+	for pause := time.Duration(0); pacing.Sleep(k.ctx, pause, nil); {
 		began := time.Now()
 		n, err := r.purge(k.ctx)
 		pause = r.cfg.purgeEvery

@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/assignment"
 )
 
 // Dialect names a family of databases that speak the same SQL.
@@ -19,6 +24,37 @@ const (
 	MySQL      = dialect.MySQL      // MySQL 8 and MariaDB 10.6, and later
 	SQLite     = dialect.SQLite     // SQLite 3.35 and later
 )
+
+// Mode says how often an event may reach consumers.
+type Mode string
+
+// The modes.
+const (
+	// AtLeastOnce: after a crash or a lost lease some events are delivered again.
+	AtLeastOnce Mode = "at-least-once"
+	// ExactlyOnce: each event is in exactly one committed transaction of the broker.
+	ExactlyOnce Mode = "exactly-once"
+)
+
+// Policy says what becomes of an event that the sink refuses for good.
+type Policy string
+
+// The policies.
+const (
+	// BlockKey parks the event and, behind it, the later ones of its key, in order. Other
+	// keys flow. An event without a key is parked alone.
+	BlockKey Policy = "block-key"
+	// Skip parks the event alone: later ones of its key overtake it.
+	Skip Policy = "skip"
+	// Halt stops the source. Nothing is parked.
+	Halt Policy = "halt"
+)
+
+// Modes lists the modes, the default first.
+func Modes() []Mode { return []Mode{AtLeastOnce, ExactlyOnce} }
+
+// Policies lists the policies, the default first.
+func Policies() []Policy { return []Policy{BlockKey, Skip, Halt} }
 
 // DefaultSource is the name of a source that was given none.
 const DefaultSource = "default"
@@ -172,6 +208,21 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Member is this operating system process among the processes that relay the same sources.
+// Give all relays of one process the same Member: the members compare how many sources each
+// of them owns, and share the sources evenly. A Member needs no closing, and is safe for
+// concurrent use. Make one with NewMember.
+type Member struct{ counts *assignment.Member }
+
+// NewMember returns a Member with an id of its own. A process needs one; see Config.Member.
+func NewMember() *Member { return &Member{assignment.NewMember()} }
+
+// ID is the id of this process in the tables outbox_relays.
+func (p *Member) ID() uuid.UUID { return p.counts.ID() }
+
+// Owned is how many sources the process owns now.
+func (p *Member) Owned() int { return p.counts.Owned() }
+
 // Window bounds what a relay may have read and not deleted yet, as Config's fields of these
 // names do.
 type Window struct {
@@ -226,4 +277,51 @@ func (c Config) validate() error {
 
 func (c Config) names() dialect.Names {
 	return dialect.Names{Dialect: c.Dialect, Prefix: c.TablePrefix, Schema: c.Schema}
+}
+
+// longestRead is after what time a read is cut behind the row that it has reached.
+const longestRead = 2 * time.Second
+
+func (c Config) longestRead() time.Duration { return min(longestRead, c.answerTimeout/4) }
+
+// validateDelivery checks mode, policy and topics.
+func (c Config) validateDelivery() []error {
+	var errs []error
+	if !slices.Contains(Modes(), c.Mode) {
+		errs = append(errs, fmt.Errorf("Mode is %q: want %s", c.Mode, listed(Modes())))
+	}
+	if _, ok := c.Sink.(Transactional); c.Mode == ExactlyOnce && c.Sink != nil && !ok {
+		errs = append(errs, fmt.Errorf("Mode is %q, and a sink of type %T has no transactions: use relaykafka, or %q "+
+			"with an inbox on the consumer's side",
+			ExactlyOnce, c.Sink, AtLeastOnce))
+	}
+	if !slices.Contains(Policies(), c.OnRejection) {
+		errs = append(errs, fmt.Errorf("OnRejection is %q: want %s", c.OnRejection, listed(Policies())))
+	}
+	for _, topic := range c.Topics {
+		if err := CheckTopicPattern(topic); err != nil {
+			errs = append(errs, fmt.Errorf("in Topics: %w", err))
+		}
+	}
+	return errs
+}
+
+func listed[T ~string](values []T) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = fmt.Sprintf("%q", string(v))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// CheckTopicPattern says why an element of Config.Topics cannot be used: it is empty, or
+// has a * that is not its last character.
+func CheckTopicPattern(pattern string) error {
+	switch i := strings.IndexByte(pattern, '*'); {
+	case pattern == "":
+		return fmt.Errorf("a topic is empty: name it, or leave the list out to allow every topic")
+	case i >= 0 && i != len(pattern)-1:
+		return fmt.Errorf("%q: a * may only be the last character, as in orders.*", pattern)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/relay/internal/gaps"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // cursor is how far a session has read: every id up to the head was seen, or is in a gap. It
@@ -29,14 +30,14 @@ type cursor struct {
 
 	lastFound int   // records that the last read found
 	typical   int64 // the size that a record of the next read is expected to have
-	budget    readBudget
+	budget    pacing.ReadBudget
 }
 
 func newCursor(r *Relay, k *keeper, flights *inFlightSet, shelf *shelf) *cursor {
 	return &cursor{
 		relay: r, keeper: k, lease: k.lease, inFlight: flights, shelf: shelf,
 		gaps: gaps.New(r.cfg.maxGaps), probe: gaps.NewProbe(r.store.TornReads()),
-		typical: r.cfg.MaxInFlightBytes/firstRead + 1, budget: newReadBudget(r.cfg),
+		typical: r.cfg.MaxInFlightBytes/firstRead + 1, budget: pacing.NewReadBudget(r.cfg.MaxInFlightBytes, r.cfg.longestRead()),
 	}
 }
 
@@ -103,7 +104,7 @@ func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, by
 	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool
-	defer time.AfterFunc(c.budget.longest, func() { late.Store(true) }).Stop()
+	defer time.AfterFunc(c.budget.Longest, func() { late.Store(true) }).Stop()
 	// Room for as many as last time: full batches come one after another.
 	likely := min(limit, c.lastFound+64)
 	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // deleter removes delivered rows from outbox_events, or moves them to the archive. It runs
@@ -85,7 +86,7 @@ func plan(delivered []*flight) dialect.Deletion {
 //  4. goes around rows that another transaction has locked, and keeps those for later;
 //  5. has the in-flight set forget the deleted rows, or puts them back and tries again.
 func (d *deleter) run(ctx context.Context) {
-	retry := newBackoff(d.relay.cfg.RetryMin, d.relay.cfg.RetryMax)
+	retry := pacing.NewBackoff(d.relay.cfg.RetryMin, d.relay.cfg.RetryMax)
 	var gathered <-chan time.Time // when the short runs have waited long enough; nil: none waits
 	uncertain := false
 	for {
@@ -122,12 +123,12 @@ func (d *deleter) run(ctx context.Context) {
 				return
 			}
 			d.relay.health.paused(partDeletes, err)
-			if !retry.wait(ctx) {
+			if !retry.Wait(ctx) {
 				return
 			}
 		} else {
 			d.relay.health.resumed(partDeletes)
-			retry.reset()
+			retry.Reset()
 		}
 		signal(d.inFlight.hasDelivered) // there may be more
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/topics"
 )
 
 // How records reach the sink. One bad topic, key or partition must not delay the others, so the
@@ -30,7 +31,10 @@ func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	if parking.halt != nil {
 		s.refused = parking.halt
 	}
-	s.relay.recentTopics.note(send, time.Now())
+	today := topics.Day(time.Now())
+	for _, r := range send {
+		s.relay.recentTopics.Note(r.Topic, today)
+	}
 	if !s.deliver(ctx, send) {
 		return errNotDelivered
 	}
@@ -232,8 +236,8 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 	defer s.inFlight.endRead()
 	q := dialect.ReadQuery{Gaps: runs(rows), Head: s.cursor.head, Limit: len(rows) + 1, GapsOnly: true}
 	began := time.Now()
-	b, err := s.cursor.collect(ctx, q, len(rows)+1, min(bytes, s.cursor.budget.bytes), nil)
-	s.cursor.budget.adapt(b, time.Since(began), err)
+	b, err := s.cursor.collect(ctx, q, len(rows)+1, min(bytes, s.cursor.budget.Bytes), nil)
+	s.cursor.budget.Adapt(b.size, b.cut, time.Since(began), err)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // errHandedOver ends a term in favour of another process.
@@ -108,7 +109,7 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, er
 // process should have the source.
 func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelCauseFunc) {
 	every := r.assignment.HeartbeatEvery()
-	for sleep(ctx, every*3/4+r.assignment.Random(every/4), nil) {
+	for pacing.Sleep(ctx, every*3/4+r.assignment.Random(every/4), nil) {
 		r.heartbeat(ctx)
 		r.recordOutage(ctx, k)
 		if heir, ok := r.evacuate(ctx, k); ok {

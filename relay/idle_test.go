@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/faultdb"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // census counts the statements of a database.
@@ -61,7 +62,7 @@ func TestIdleSourcesBackOff(t *testing.T) {
 	require.Eventually(t, func() bool {
 		count.take()
 		began := time.Now()
-		require.True(t, sleep(t.Context(), window, nil))
+		require.True(t, pacing.Sleep(t.Context(), window, nil))
 		seconds := time.Since(began).Seconds()
 		total, reads := 0, 0
 		for statement, n := range count.take() {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // keeper renews a lease and ends the term when it can no longer be trusted.
@@ -109,7 +110,7 @@ func (k *keeper) run() {
 	defer watching.Wait()
 	every := k.ttl / 3
 	// Earlier by up to a fifth: leases that were claimed together are not renewed together.
-	for sleep(k.ctx, every-rand.N(every/5), nil) {
+	for pacing.Sleep(k.ctx, every-rand.N(every/5), nil) {
 		began := time.Now()
 		err := k.renew(began)
 		switch {
@@ -139,7 +140,7 @@ func (k *keeper) renew(began time.Time) error {
 // watch ends the term at the deadline, also while a renewal hangs.
 func (k *keeper) watch() {
 	for k.valid() {
-		sleep(k.ctx, time.Until(k.deadline()), nil)
+		pacing.Sleep(k.ctx, time.Until(k.deadline()), nil)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // Somebody may lock a delivered row and forget it (hazard locked-row): SELECT … FOR UPDATE in a session that
@@ -80,7 +81,7 @@ func (d *deleter) lockers(ctx context.Context) string {
 
 // retryLocked tries again what was set aside.
 func (d *deleter) retryLocked(ctx context.Context) {
-	for sleep(ctx, d.relay.cfg.lockedEvery, nil) {
+	for pacing.Sleep(ctx, d.relay.cfg.lockedEvery, nil) {
 		rows := d.inFlight.lockedRows()
 		if len(rows) == 0 {
 			continue

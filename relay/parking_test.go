@@ -7,11 +7,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/topics"
 )
 
 var errRefused = errors.New("too large")
@@ -149,7 +151,7 @@ func TestWhatTheSinkOrTheAllowListWouldRefuseIsParkedWithoutANewSession(t *testi
 		r := b.relay()
 		r.cfg.Sink = &judging{b.sink, refusesValue("k2")}
 		r.cfg.Topics = []string{"t", "other*"}
-		r.topics = newTopicList(r.cfg.Topics)
+		r.topics = topics.NewAllowed(r.cfg.Topics)
 		b.commit("k", numbered("k", 3)...)
 		b.exec("INSERT INTO outbox_events (topic, payload) VALUES ('strange', 'x')")
 		b.exec("INSERT INTO outbox_events (topic, payload) VALUES ('others', 'y')")
@@ -190,7 +192,7 @@ func TestAnEventIsParkedOnlyWhenTheEarlierOnesOfItsKeyAreDelivered(t *testing.T)
 		b.commit("k", "k1", "k2")
 		stop := start(t, r)
 		eventually(t, "k1 is on its way", func() bool { return b.sink.count() == 1 })
-		require.Never(t, func() bool { return len(b.parked()) > 0 }, pollQuiet, pollQuiet/10, "k2 waits for k1")
+		require.Never(t, func() bool { return len(b.parked()) > 0 }, 250*time.Millisecond, 25*time.Millisecond, "k2 waits for k1")
 		b.sink.fail(errors.New("the broker went away"))
 		b.parkedAre("k2 failed")
 		require.NoError(t, stop())

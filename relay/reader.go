@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 var (
@@ -13,7 +15,7 @@ var (
 
 // readLoop reads and delivers until ctx ends, or the term has to.
 func (s *session) readLoop(ctx context.Context) {
-	retry := newBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
+	retry := pacing.NewBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
 	s.cursor.resume()
 	if s.keeper.sweepDue.IsZero() && s.cursor.head == 0 {
 		s.keeper.sweepDue = time.Now().Add(s.relay.cfg.sweepEvery) // the reads look at everything themselves
@@ -30,17 +32,17 @@ func (s *session) readLoop(ctx context.Context) {
 		case err != nil:
 			s.readAgain() // the next answer may come from another server
 			s.relay.health.paused(partDatabase, err)
-			if !retry.wait(ctx) {
+			if !retry.Wait(ctx) {
 				return
 			}
 			continue
 		}
-		retry.reset()
+		retry.Reset()
 		s.relay.health.resumed(partDatabase)
 		s.cursor.updateCheckpoint(time.Now())
-		s.saveTopics(ctx, time.Now())
-		wait := s.polling.after(found, limit)
-		if wait > 0 && !s.quarantine.requestsPending && !sleep(ctx, wait, s.relay.wake) {
+		s.saveTopics(ctx)
+		wait := s.polling.After(found, limit)
+		if wait > 0 && !s.quarantine.requestsPending && !pacing.Sleep(ctx, wait, s.relay.wake) {
 			return
 		}
 	}
@@ -82,6 +84,21 @@ func (s *session) readRound(ctx context.Context) (found, limit int, err error) {
 	}
 	s.cursor.gaps.Merge()
 	return found, limit, s.cursor.stepSweep(ctx, found, limit)
+}
+
+// saveTopics writes the topics in use into the lease row. Delivery does not depend on it.
+func (s *session) saveTopics(ctx context.Context) {
+	recent, now := &s.relay.recentTopics, time.Now()
+	if !recent.SaveDue(now) {
+		return
+	}
+	err := s.relay.bounded(ctx, func(ctx context.Context) error {
+		return recent.Save(ctx, s.relay.store, s.lease, now)
+	})
+	if err != nil {
+		s.keeper.endIfLost(err)
+		s.relay.log.Debug("could not keep the topics in use for relay doctor", "error", err)
+	}
 }
 
 // readAgain forgets what was read, and has the checkpoint read from the lease row, because the
@@ -143,7 +160,7 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 	cfg := &s.relay.cfg
 	// A read takes no more than half of the window: split looks whether a lane moves before the
 	// read, and not within it.
-	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.cursor.budget.bytes, max(1, cfg.MaxInFlightBytes/2))
+	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.cursor.budget.Bytes, max(1, cfg.MaxInFlightBytes/2))
 	// No more rows than fit: the server has sent the others for nothing.
 	limit = min(rows, cfg.BatchSize, int(bytes/s.cursor.typical)+1, s.shelfRoom())
 	if limit <= 0 {
@@ -151,7 +168,7 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 	}
 	began := time.Now()
 	batch, err := s.cursor.read(ctx, limit, bytes)
-	s.cursor.budget.adapt(batch, time.Since(began), err)
+	s.cursor.budget.Adapt(batch.size, batch.cut, time.Since(began), err)
 	if found = len(batch.records); found == 0 { // dispatch sorts the slice
 		return 0, limit, err
 	}

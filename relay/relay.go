@@ -13,6 +13,8 @@ import (
 
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/relay/internal/assignment"
+	"github.com/postroom/postroom/relay/internal/pacing"
+	"github.com/postroom/postroom/relay/internal/topics"
 )
 
 // Relay forwards the events of one source to one sink. Make one with New and call Run.
@@ -40,8 +42,8 @@ type Relay struct {
 	unsureOwner uuid.UUID            // owner of a claim whose answer was lost
 	idsWentBack bool                 // after a failover or a restore: the checkpoint in the lease row is wrong
 
-	topics       topicList
-	recentTopics recentTopics
+	topics       topics.Allowed
+	recentTopics topics.Recent
 	reach        reachability
 
 	scheduleOffLogged sync.Once // it was said that scheduled events cannot be moved
@@ -66,7 +68,7 @@ func newRelay(cfg Config, st store) *Relay {
 	log := cfg.Logger.With("source", cfg.Source)
 	return &Relay{
 		cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1),
-		overtaken: make(map[uuid.UUID]string), topics: newTopicList(cfg.Topics),
+		overtaken: make(map[uuid.UUID]string), topics: topics.NewAllowed(cfg.Topics),
 		assignment: assignment.New(cfg.Member.counts, cfg.Source, cfg.LeaseTTL),
 	}
 }
@@ -111,14 +113,14 @@ const startTimeout = 10 * time.Second
 
 // checkAtStart waits for tables that somebody has locked: they are there.
 func (r *Relay) checkAtStart(ctx context.Context) error {
-	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
+	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	for {
 		err := r.check(ctx)
 		if !dialect.IsLockTimeout(err) || ctx.Err() != nil {
 			return err
 		}
 		r.health.paused(partDatabase, err)
-		retry.wait(ctx)
+		retry.Wait(ctx)
 	}
 }
 
@@ -149,7 +151,7 @@ func (r *Relay) check(ctx context.Context) error {
 // runTerms claims the lease when it is free, and works through one term after another.
 func (r *Relay) runTerms(ctx context.Context) error {
 	defer r.leave()
-	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
+	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	waiting := false
 	for first := true; ctx.Err() == nil; first = false {
 		var k *keeper
@@ -167,14 +169,14 @@ func (r *Relay) runTerms(ctx context.Context) error {
 			return r.explainAtStart(err)
 		case err != nil:
 			r.health.paused(partDatabase, err)
-			retry.wait(ctx)
+			retry.Wait(ctx)
 		case k == nil:
 			r.health.resumed(partDatabase)
 			if !waiting {
 				r.log.Info("waiting: another relay owns this source")
 			}
 			waiting = true
-			sleep(ctx, wait, nil)
+			pacing.Sleep(ctx, wait, nil)
 		default:
 			r.health.resumed(partDatabase)
 			waiting = false
@@ -183,9 +185,9 @@ func (r *Relay) runTerms(ctx context.Context) error {
 				return err
 			}
 			if time.Since(began) > r.cfg.LeaseTTL { // sooner: two servers may answer in turn
-				retry.reset()
+				retry.Reset()
 			}
-			retry.wait(ctx)
+			retry.Wait(ctx)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // partScheduled is the part of health that events wait in until they are due.
@@ -36,12 +37,12 @@ type mover struct {
 	keeper *keeper
 	limit  int
 	failed int // times in a row
-	retry  *backoff
+	retry  *pacing.Backoff
 	offFor time.Duration
 }
 
 func newMover(r *Relay, k *keeper) *mover {
-	return &mover{relay: r, keeper: k, limit: moveFirst, retry: newBackoff(r.cfg.RetryMin, r.cfg.RetryMax),
+	return &mover{relay: r, keeper: k, limit: moveFirst, retry: pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax),
 		offFor: moveOffFor}
 }
 
@@ -58,7 +59,7 @@ func (m *mover) run(stop context.Context) {
 			return
 		case err == nil:
 			m.failed = 0
-			m.retry.reset()
+			m.retry.Reset()
 			m.relay.health.resumed(partScheduled)
 		case errors.Is(err, dialect.ErrLeaseLost), errors.Is(err, dialect.ErrServerChanged):
 			m.keeper.endIfLost(err)
@@ -67,10 +68,10 @@ func (m *mover) run(stop context.Context) {
 			next = m.offFor
 		default:
 			m.failing(err)
-			m.retry.wait(ctx)
+			m.retry.Wait(ctx)
 			continue
 		}
-		sleep(ctx, next, nil)
+		pacing.Sleep(ctx, next, nil)
 	}
 }
 

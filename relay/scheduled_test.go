@@ -19,6 +19,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 func scheduledEvent(key, value string, at time.Time) outbox.Event {
@@ -294,7 +295,7 @@ func TestEveryScheduledEventIsDeliveredOrCancelled(t *testing.T) {
 			relays.Go(func() { _ = b.relay().Run(ctx) })
 		}
 		relays.Go(func() { // take the lease from its owner now and then
-			for sleep(ctx, 200*time.Millisecond, nil) {
+			for pacing.Sleep(ctx, 200*time.Millisecond, nil) {
 				_, _ = b.db.DB.ExecContext(ctx, "UPDATE outbox_leases SET owner = NULL, expires_at = NULL")
 			}
 		})

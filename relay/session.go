@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // session is one run of reading, delivering and deleting, all at the same time. It ends when
@@ -26,7 +27,7 @@ type session struct {
 	cursor     *cursor
 	isolation  *isolation
 	quarantine *quarantine
-	polling    pollInterval
+	polling    pacing.PollInterval
 	refused    *RejectedError // by the policy halt: what would be rejected
 	handedOver int            // records that the sink was given
 
@@ -47,12 +48,12 @@ type outcome struct {
 
 func newSession(r *Relay, k *keeper) *session {
 	flights := newInFlightSet(k.blocked.seed)
-	s := &session{relay: r, keeper: k, lease: k.lease, inFlight: flights, polling: newPollInterval(r.cfg)}
+	s := &session{relay: r, keeper: k, lease: k.lease, inFlight: flights, polling: pacing.NewPollInterval(r.cfg.PollMax)}
 	s.isolation = newIsolation(r, flights)
 	s.cursor = newCursor(r, k, flights, &s.isolation.shelf)
 	s.quarantine = newQuarantine(r, k, flights, s.resend)
 	s.deleter = newDeleter(r, k, flights, &s.isolation.onShelf)
-	r.recentTopics.loaded = false
+	r.recentTopics.Reload()
 	return s
 }
 
@@ -240,7 +241,7 @@ func (s *session) watchSink(ctx context.Context) {
 	const patience = 10 * time.Second
 	lastTotal, since := int64(-1), time.Now()
 	waiter, _ := s.out.(OutageReporter)
-	for sleep(ctx, time.Second, nil) {
+	for pacing.Sleep(ctx, time.Second, nil) {
 		if waiter != nil {
 			if err := waiter.Outage(); err != nil {
 				s.relay.health.paused(partSink, err)

@@ -94,29 +94,3 @@ func TestWhatAReadShowedBeforeItFailedIsDelivered(t *testing.T) {
 		require.Equal(t, numbered("k", 50), b.sink.values())
 	})
 }
-
-func TestTheAppetiteFollowsTheTimeThatAReadTakes(t *testing.T) {
-	a := newReadBudget(Config{MaxInFlightBytes: 24 << 20, answerTimeout: time.Minute})
-	require.EqualValues(t, 24<<20, a.bytes)
-	a.adapt(batch{size: 24 << 20, cut: true}, 10*time.Millisecond, nil)
-	require.EqualValues(t, 24<<20, a.bytes, "it has a bound")
-	a.adapt(batch{size: 16 << 20, cut: true}, 2*time.Second, nil)
-	require.EqualValues(t, 8<<20, a.bytes, "half the time, at this speed")
-	a.adapt(batch{size: 8 << 20, cut: true}, 900*time.Millisecond, nil)
-	require.EqualValues(t, 8<<20, a.bytes, "long enough, and not too long")
-	a.adapt(batch{size: 1 << 10}, time.Millisecond, nil)
-	require.EqualValues(t, 8<<20, a.bytes, "there was no more: nothing is known")
-	a.adapt(batch{size: 8 << 20, cut: true}, 100*time.Millisecond, nil)
-	require.EqualValues(t, 16<<20, a.bytes)
-	a.adapt(batch{}, time.Minute, context.DeadlineExceeded)
-	require.EqualValues(t, 4<<20, a.bytes)
-	for range 9 {
-		a.adapt(batch{}, time.Minute, context.DeadlineExceeded)
-	}
-	require.EqualValues(t, minReadBytes, a.bytes)
-	require.EqualValues(t, 100, func() int64 {
-		a := newReadBudget(Config{MaxInFlightBytes: 100, answerTimeout: time.Minute})
-		a.adapt(batch{}, time.Minute, context.DeadlineExceeded)
-		return a.bytes
-	}(), "MaxInFlightBytes may be less than that")
-}

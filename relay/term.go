@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // runTerm is the time between one claim of the lease and the next: one session of the sink after
@@ -25,7 +26,7 @@ func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
 	defer k.cancel(nil)
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
 
-	retry := newBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
+	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	trials := newTrials()
 	var fenced fencings
 	for {
@@ -57,14 +58,14 @@ func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
 			}
 		}
 		if out.progress {
-			retry.reset()
+			retry.Reset()
 		}
 		if out.outage != nil {
 			r.health.paused(partSink, out.outage)
 		}
 		// A refusal is no outage: what pauses then is the trial of its topic, not the others.
 		if out.outage != nil || !out.progress && !out.refused {
-			retry.wait(ctx) // when ctx ends, the next session finds out at once
+			retry.Wait(ctx) // when ctx ends, the next session finds out at once
 		}
 	}
 }

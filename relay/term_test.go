@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // Hazard rejected-batch.
@@ -243,23 +243,8 @@ func TestAWakeUpCutsAWaitShort(t *testing.T) {
 	r.Wake()
 	r.Wake() // never blocks
 	began := time.Now()
-	require.True(t, sleep(t.Context(), time.Hour, r.wake))
+	require.True(t, pacing.Sleep(t.Context(), time.Hour, r.wake))
 	require.Less(t, time.Since(began), time.Hour)
-}
-
-func TestPaceIsQuickWhileEventsComeAndSlowWhenNoneDo(t *testing.T) {
-	p := newPollInterval(Config{PollMax: 25 * time.Millisecond})
-	require.Zero(t, p.after(100, 100))
-	require.Equal(t, time.Millisecond, p.after(1, 100))
-	var waits []string
-	for range 6 {
-		waits = append(waits, fmt.Sprint(p.after(0, 100)))
-	}
-	require.Equal(t, []string{"2ms", "4ms", "8ms", "16ms", "25ms", "25ms"}, waits)
-	p.quiet = p.quiet.Add(-quietAfter)
-	require.Equal(t, pollQuiet, p.after(0, 100))
-	require.Zero(t, p.after(100, 100))
-	require.Equal(t, 2*time.Millisecond, p.after(0, 100))
 }
 
 // A read that is cut short wastes what the server sent beyond the cut, so reads of large

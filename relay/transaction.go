@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // Exactly-once mode, step by step: the lease is claimed; the sink shuts out
@@ -187,7 +188,7 @@ func (t *transaction) deleteSentParked(ctx context.Context, sent *dialect.SentEv
 // confirmLoop keeps the position while the session lives.
 func (t *transaction) confirmLoop(ctx context.Context) {
 	forgot := time.Now()
-	for sleep(ctx, t.relay.cfg.confirmEvery, nil) {
+	for pacing.Sleep(ctx, t.relay.cfg.confirmEvery, nil) {
 		t.savePosition(ctx)
 		if time.Since(forgot) < forgetEvery || t.keeper.position == nil {
 			continue
