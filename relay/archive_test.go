@@ -53,7 +53,8 @@ func TestDeliveredEventsAreArchivedWithTheirPosition(t *testing.T) {
 		require.NoError(t, stop())
 		require.Equal(t, numbered("k", 5), b.sink.values())
 		require.EqualValues(t, 5, b.scalar("SELECT COUNT(*) FROM outbox_archive"))
-		require.EqualValues(t, 4, b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition = 7 AND kafka_offset = 1000 + id"))
+		require.EqualValues(t, 4,
+			b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition = 7 AND kafka_offset = 1000 + id"))
 		require.EqualValues(t, 1, b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition IS NULL"))
 	})
 }
@@ -125,7 +126,8 @@ func TestARelayThatIsToArchiveChecksItsTableAtStart(t *testing.T) {
 
 func TestARelayThatIsToArchiveChecksItsRightsAtStart(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
-		rights := []string{"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases", "SELECT, INSERT, UPDATE, DELETE ON outbox_parked"}
+		rights := []string{"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases",
+			"SELECT, INSERT, UPDATE, DELETE ON outbox_parked"}
 		for _, missing := range []string{"", "SELECT, INSERT", "SELECT, DELETE"} {
 			b := newBench(t, db)
 			b.cfg.Archive = true
@@ -258,7 +260,8 @@ func TestTheArchivesSettingsAreChecked(t *testing.T) {
 		keep    time.Duration
 		want    string
 	}{
-		{true, 0, ""}, {true, time.Minute, ""}, {true, time.Second, "want at least 1m"}, {true, -time.Hour, "want at least 1m"},
+		{true, 0, ""}, {true, time.Minute, ""}, {true, time.Second, "want at least 1m"},
+		{true, -time.Hour, "want at least 1m"},
 		{false, time.Hour, "without Archive"},
 	} {
 		b := newBench(t, dbtest.SQLite(t))
@@ -290,7 +293,8 @@ func TestAParkedEventThatIsSentAgainIsArchivedUnderItsOldID(t *testing.T) {
 		b.parkedAre()
 		require.NoError(t, stop())
 		require.Equal(t, []int64{ids, ids + 1, ids + 2}, b.archiveOf())
-		require.EqualValues(t, 2, b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition = 2 AND kafka_offset = 100 + id"))
+		require.EqualValues(t, 2,
+			b.scalar("SELECT COUNT(*) FROM outbox_archive WHERE kafka_partition = 2 AND kafka_offset = 100 + id"))
 	})
 }
 

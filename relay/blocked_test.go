@@ -88,7 +88,8 @@ type looking struct {
 	fail         func(part int) error
 }
 
-func (l *looking) BlockedKeys(ctx context.Context, after dialect.BlockedPart, visit func(string, []byte)) (dialect.BlockedPart, bool, error) {
+func (l *looking) BlockedKeys(ctx context.Context, after dialect.BlockedPart,
+	visit func(string, []byte)) (dialect.BlockedPart, bool, error) {
 	if l.parts++; l.fail != nil {
 		if err := l.fail(l.parts); err != nil {
 			return after, false, err
@@ -164,7 +165,8 @@ func (b *bench) park(key string) {
 	b.t.Helper()
 	b.commit(key, key)
 	b.exec(`INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at)
-SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at FROM outbox_events WHERE event_key = '` + key + `'`)
+SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at
+		FROM outbox_events WHERE event_key = '` + key + `'`)
 	b.exec("DELETE FROM outbox_events WHERE event_key = '" + key + "'")
 }
 

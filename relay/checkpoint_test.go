@@ -53,7 +53,8 @@ func (w *walked) stopAt(b *bench, stop func() error, open int) {
 	require.FailNow(b.t, "no checkpoint was saved with as many open ranges", "%d", open)
 }
 
-func (w *walked) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (w *walked) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	w.mu.Lock()
 	w.head = q.Head
 	w.reads++
@@ -146,7 +147,8 @@ func TestAStartAsksForTheGapOfAForgottenWriterAlone(t *testing.T) {
 		eventually(t, "the next is delivered", func() bool { return b.sink.count() == 302 })
 		w.settled(b, 0)
 		reads, ids := w.read()
-		require.LessOrEqual(t, ids, int64(2*reads), "more than the gap (MariaDB reads it twice) was asked for in %d reads", reads)
+		require.LessOrEqual(t, ids, int64(2*reads),
+			"more than the gap (MariaDB reads it twice) was asked for in %d reads", reads)
 		require.NoError(t, forgotten.Commit())
 		b.commit("k", "k2")
 		eventually(t, "all are delivered", func() bool { return b.sink.count() == 304 && b.empty() })

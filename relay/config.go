@@ -268,7 +268,8 @@ func (c Config) validate() error {
 	check(c.MaxInFlightBytes > 0, "MaxInFlightBytes is %d: want at least 1", c.MaxInFlightBytes)
 	check(c.BatchSize > 0 && c.BatchSize <= c.MaxInFlight, "BatchSize is %d: want 1 to MaxInFlight, %d",
 		c.BatchSize, c.MaxInFlight)
-	check(c.Archive || c.ArchiveFor == 0, "ArchiveFor is %v without Archive: set Archive, or leave it out", c.ArchiveFor)
+	check(c.Archive || c.ArchiveFor == 0, "ArchiveFor is %v without Archive: set Archive, or leave it out",
+		c.ArchiveFor)
 	check(!c.Archive || c.ArchiveFor >= time.Minute, "ArchiveFor is %v: want at least 1m", c.ArchiveFor)
 	check(c.RetryMin > 0 && c.RetryMin <= c.RetryMax,
 		"RetryMin is %v and RetryMax %v: want 0 < RetryMin ≤ RetryMax", c.RetryMin, c.RetryMax)

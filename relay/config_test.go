@@ -23,7 +23,8 @@ func TestExactlyOnceNeedsASinkWithTransactions(t *testing.T) {
 }
 
 func TestAnUnknownModePolicyOrPatternIsRefusedByName(t *testing.T) {
-	err := Config{Mode: "twice", OnRejection: "ignore", Topics: []string{"a*b", "", "**", "fine*"}}.withDefaults().validate()
+	err := Config{Mode: "twice", OnRejection: "ignore",
+		Topics: []string{"a*b", "", "**", "fine*"}}.withDefaults().validate()
 	for _, want := range []string{
 		`Mode is "twice": want "at-least-once", "exactly-once"`,
 		`OnRejection is "ignore": want "block-key", "skip", "halt"`,

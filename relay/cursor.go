@@ -37,7 +37,8 @@ func newCursor(r *Relay, k *keeper, flights *inFlightSet, shelf *shelf) *cursor 
 	return &cursor{
 		relay: r, keeper: k, lease: k.lease, inFlight: flights, shelf: shelf,
 		gaps: gaps.New(r.cfg.maxGaps), probe: gaps.NewProbe(r.store.TornReads()),
-		typical: r.cfg.MaxInFlightBytes/firstRead + 1, budget: pacing.NewReadBudget(r.cfg.MaxInFlightBytes, r.cfg.longestRead()),
+		typical: r.cfg.MaxInFlightBytes/firstRead + 1,
+		budget:  pacing.NewReadBudget(r.cfg.MaxInFlightBytes, r.cfg.longestRead()),
 	}
 }
 

@@ -23,7 +23,8 @@ type silent struct {
 	read, look, delete atomic.Bool
 }
 
-func (s *silent) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *silent) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	if s.read.CompareAndSwap(true, false) {
 		<-ctx.Done()
 		return dialect.ReadInfo{}, ctx.Err()
@@ -99,7 +100,9 @@ func TestARenewalWithoutAnAnswerIsTriedAgainWhileTheLeaseHolds(t *testing.T) {
 }
 
 func TestARelayThatMayNotDeleteDoesNotStart(t *testing.T) {
-	for name, server := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, server := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB,
+	} {
 		for missing, grants := range map[string][]string{
 			"DELETE on the events": {"SELECT ON outbox_events", "SELECT, UPDATE ON outbox_leases"},
 			"SELECT on the events": {"DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases"},
@@ -192,7 +195,8 @@ func TestRowsThatOutliveTheirDeleteAreNotSentAgain(t *testing.T) {
 	r.health = newHealth(r.log)
 	b.commit("k", "k1", "k2")
 	stop := start(t, r)
-	eventually(t, "it is told, or sent again", func() bool { return log.count("still there") > 0 || b.sink.count() > 2 })
+	eventually(t, "it is told, or sent again",
+		func() bool { return log.count("still there") > 0 || b.sink.count() > 2 })
 	count.waitForMore(t, 10, 0)
 	require.Equal(t, []string{"k1", "k2"}, b.sink.values())
 	b.exec("DROP TRIGGER keep")

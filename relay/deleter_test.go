@@ -45,7 +45,8 @@ func TestADeletionNamesTheDeliveredRowsAndNoOther(t *testing.T) {
 		require.Len(t, named, len(delivered))
 		for id, n := range named {
 			if _, ok := delivered[id]; !ok || n != 1 {
-				require.Failf(t, "a row that is not to be deleted once", "row %d: delivered %v, named %d times", id, ok, n)
+				require.Failf(t, "a row that is not to be deleted once", "row %d: delivered %v, named %d times", id, ok,
+					n)
 			}
 		}
 	})

@@ -283,6 +283,7 @@ func (s *session) parkLater(ctx context.Context, records []*Record, err error) {
 	s.isolation.shelve(records)
 	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
 	defer cancel()
-	s.relay.health.paused(partParking, fmt.Errorf("rows of %s that are to be parked are locked by another transaction, "+
-		"which may be %s: end that session: %w", s.relay.store.Table(), s.deleter.lockers(ctx), err))
+	s.relay.health.paused(partParking,
+		fmt.Errorf("rows of %s that are to be parked are locked by another transaction, "+
+			"which may be %s: end that session: %w", s.relay.store.Table(), s.deleter.lockers(ctx), err))
 }

@@ -22,7 +22,8 @@ import (
 func (db *memDB) copied() *memDB {
 	db.mu.Lock()
 	defer db.mu.Unlock()
-	known := &memDB{nextID: db.nextID, rows: slices.Clone(db.rows), lease: db.lease, nextSeq: db.nextSeq, open: map[string]bool{}}
+	known := &memDB{nextID: db.nextID, rows: slices.Clone(db.rows), lease: db.lease, nextSeq: db.nextSeq,
+		open: map[string]bool{}}
 	known.lease.position = slices.Clone(db.lease.position)
 	for _, p := range db.parked {
 		row := *p
@@ -81,7 +82,8 @@ func moved(t *testing.T, st store, sink Sink, mode Mode) {
 	t.Helper()
 	r := newRelay(Config{
 		Logger: slog.New(slog.DiscardHandler), LeaseTTL: time.Minute, Mode: mode, Sink: sink, PollMax: time.Millisecond,
-		RetryMin: time.Millisecond, RetryMax: 10 * time.Millisecond, confirmEvery: time.Millisecond, sweepEvery: 5 * time.Millisecond,
+		RetryMin: time.Millisecond, RetryMax: 10 * time.Millisecond, confirmEvery: time.Millisecond,
+		sweepEvery: 5 * time.Millisecond,
 	}.withDefaults(), st)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -107,7 +109,8 @@ func TestALiveRelayThatIsMovedToALaggingStandbySendsNothingTwice(t *testing.T) {
 		tx := []dialect.Row{}
 		for i := range 3 {
 			db.nextID++
-			tx = append(tx, dialect.Row{ID: db.nextID, EventID: uuid.New(), Topic: "t", Key: []byte("k"), Payload: fmt.Appendf(nil, "k%d", i+1)})
+			tx = append(tx, dialect.Row{ID: db.nextID, EventID: uuid.New(), Topic: "t", Key: []byte("k"),
+				Payload: fmt.Appendf(nil, "k%d", i+1)})
 		}
 		db.insert(tx)
 		st := &memStore{db: db, fault: func(string) error { return nil }}
@@ -116,9 +119,11 @@ func TestALiveRelayThatIsMovedToALaggingStandbySendsNothingTwice(t *testing.T) {
 		} else {
 			moved(t, st, broker, ExactlyOnce)
 		}
-		eventually(t, "they are deleted, and the position is kept", func() bool { return db.positionKept() == `{"Manifests":1}` })
+		eventually(t, "they are deleted, and the position is kept",
+			func() bool { return db.positionKept() == `{"Manifests":1}` })
 		db.writeRow("k4")
-		eventually(t, "it is deleted, and the position is kept", func() bool { return db.positionKept() == `{"Manifests":2}` })
+		eventually(t, "it is deleted, and the position is kept",
+			func() bool { return db.positionKept() == `{"Manifests":2}` })
 		require.Len(t, standby.rows, 3, "the standby lags")
 
 		back(db, standby)

@@ -174,7 +174,8 @@ func newStory(t *testing.T, db dbtest.Database, mode Mode) *story {
 	s.commit("p", "p3")
 	s.commit("a", "a3", "a4")
 	due := time.Now().Add(-time.Hour)
-	s.schedule(scheduledEvent("s", "s2", due), scheduledEvent("s", "s3", due), scheduledEvent("s", "s1", due.Add(-time.Second)))
+	s.schedule(scheduledEvent("s", "s2", due), scheduledEvent("s", "s3", due),
+		scheduledEvent("s", "s1", due.Add(-time.Second)))
 	return s
 }
 

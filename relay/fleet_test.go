@@ -40,7 +40,8 @@ func newRealFleet(t *testing.T, db dbtest.Database, sources int) *realFleet {
 	f := &realFleet{t: t, db: db}
 	for i := range sources {
 		prefix := fmt.Sprintf("s%d_", i)
-		_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: prefix, Only: migrations.OutboxOnly})
+		_, err := migrations.Apply(t.Context(), db.DB, db.Dialect,
+			migrations.Options{Prefix: prefix, Only: migrations.OutboxOnly})
 		require.NoError(t, err)
 		f.prefixes, f.sinks = append(f.prefixes, prefix), append(f.sinks, &testSink{})
 	}
@@ -162,7 +163,9 @@ func (f *realFleet) delivered(value string) bool {
 }
 
 func TestThreeProcessesShareTwelveSourcesEvenlyOnARealDatabase(t *testing.T) {
-	for name, server := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, server := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // it waits for leases
 			const ttl = 3 * time.Second
@@ -174,14 +177,17 @@ func TestThreeProcessesShareTwelveSourcesEvenlyOnARealDatabase(t *testing.T) {
 
 			c.crash()
 			f.write("k2")
-			settles(t, "the two that are left share what it had", func() bool { return slices.Equal(owned(a, b), []int{6, 6}) })
+			settles(t, "the two that are left share what it had",
+				func() bool { return slices.Equal(owned(a, b), []int{6, 6}) })
 			eventually(t, "k2 is delivered", func() bool { return f.delivered("k2") })
 
 			d := f.join(ttl)
-			settles(t, "a process that joins gets its share", func() bool { return slices.Equal(owned(a, b, d), []int{4, 4, 4}) })
+			settles(t, "a process that joins gets its share",
+				func() bool { return slices.Equal(owned(a, b, d), []int{4, 4, 4}) })
 			a.stop()
 			f.write("k3")
-			settles(t, "a process that leaves passes its own on", func() bool { return slices.Equal(owned(b, d), []int{6, 6}) })
+			settles(t, "a process that leaves passes its own on",
+				func() bool { return slices.Equal(owned(b, d), []int{6, 6}) })
 			eventually(t, "k3 is delivered", func() bool { return f.delivered("k3") })
 
 			for i, sink := range f.sinks {

@@ -20,7 +20,8 @@ func (b *bench) commitTo(topic, key string, values ...string) {
 	b.t.Helper()
 	tx := b.begin()
 	for _, v := range values {
-		require.NoError(b.t, b.ob.Add(context.Background(), tx, outbox.Event{Topic: topic, Key: key, Payload: []byte(v)}))
+		require.NoError(b.t,
+			b.ob.Add(context.Background(), tx, outbox.Event{Topic: topic, Key: key, Payload: []byte(v)}))
 	}
 	require.NoError(b.t, tx.Commit())
 }
@@ -245,7 +246,8 @@ func TestARetryThatStandsStillDelaysNoOther(t *testing.T) {
 	sink.mu.Unlock()
 	b.refuse("nothing")
 	b.ask("retry", "state = 'failed'")
-	eventually(t, "it is with the sink", func() bool { sink.mu.Lock(); defer sink.mu.Unlock(); return len(sink.kept) == 1 })
+	eventually(t, "it is with the sink",
+		func() bool { sink.mu.Lock(); defer sink.mu.Unlock(); return len(sink.kept) == 1 })
 	b.commitTo("t", "k", "k1", "k2")
 	eventually(t, "the others are delivered", func() bool { return len(sink.of("k")) == 2 })
 	sink.goOn("still")

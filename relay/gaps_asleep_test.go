@@ -20,7 +20,8 @@ type awake struct {
 	reads int
 }
 
-func (a *awake) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (a *awake) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	a.mu.Lock()
 	a.ids, a.named, a.reads = 0, 0, a.reads+1
 	for i, g := range q.Gaps {
@@ -46,7 +47,9 @@ func (a *awake) last() (ids, named int64) {
 // runs: it could not see what the writer has written. At its end its events are seen by the
 // same read as those that it held up, and before a later one of its key.
 func TestReadsDoNotWalkOverTheGapsOfABusyWriter(t *testing.T) {
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18,
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, dbtest.Migrate(t, fresh(t)))
 			b.cfg.maxGaps = 8

@@ -36,7 +36,8 @@ func (a *asking) looked() int {
 	return a.looks
 }
 
-func (a *asking) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (a *asking) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	a.mu.Lock()
 	a.gaps = q.Gaps
 	a.mu.Unlock()
@@ -79,7 +80,8 @@ func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 		forgotten := b.begin()
 		b.add(forgotten, "k", "k1")
 		b.commit("other", "o")
-		eventually(t, "its id is asked for, and it was seen at rest", func() bool { return ask.ids() == 1 && ask.looked() >= 2 })
+		eventually(t, "its id is asked for, and it was seen at rest",
+			func() bool { return ask.ids() == 1 && ask.looked() >= 2 })
 		sent := 1
 		for range 20 {
 			b.burn(1)
@@ -87,8 +89,9 @@ func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 			sent++
 			eventually(t, "the event is delivered", func() bool { return b.sink.count() == sent })
 		}
+		// MariaDB lists the transactions of the whole server: those of other tests too.
 		require.Eventually(t, func() bool { return ask.ids() == 1 }, 2*time.Minute, time.Millisecond,
-			"ids that the forgotten writer cannot have are still asked for") // MariaDB's looks tell of the whole server's transactions
+			"ids that the forgotten writer cannot have are still asked for")
 		require.NoError(t, forgotten.Commit())
 		b.commit("k", "k2")
 		eventually(t, "all are delivered", func() bool { return b.sink.count() == sent+2 && b.empty() })

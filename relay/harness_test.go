@@ -96,7 +96,8 @@ func (s *testSession) Deliver(_ context.Context, records []*Record) {
 				continue
 			}
 		}
-		s.sink.published = append(s.sink.published, published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
+		s.sink.published = append(s.sink.published,
+			published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
 		if s.sink.hold {
 			s.sink.held = append(s.sink.held, heldAck{s, r})
 			continue

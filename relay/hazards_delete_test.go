@@ -67,7 +67,8 @@ func TestHazardIDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
 				require.Zero(t, scenario(t, db, false), "events lost")
 			})
 			t.Run("without the rule", func(t *testing.T) {
-				require.NotZero(t, scenario(t, dbtest.Migrate(t, dbtest.SQLite(t)), true), "the scenario does not catch the naive way")
+				require.NotZero(t, scenario(t, dbtest.Migrate(t, dbtest.SQLite(t)), true),
+					"the scenario does not catch the naive way")
 			})
 		})
 	}
@@ -150,7 +151,8 @@ func (s *lateCommit) Delete(ctx context.Context, l dialect.Lease, d dialect.Dele
 	return s.store.Delete(ctx, l, d)
 }
 
-func (s *lateCommit) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *lateCommit) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.store.Read(ctx, q, visit)
@@ -248,7 +250,8 @@ func TestARunThatEndsWithItsTurnDeletesWhatWasDelivered(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- r.Run(ctx) }()
 		eventually(t, "all are with the broker", func() bool { return b.sink.count() == 3 })
-		b.exec("DELETE FROM outbox_events WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM outbox_events) AS first)")
+		b.exec(
+			"DELETE FROM outbox_events WHERE id = (SELECT id FROM (SELECT MIN(id) AS id FROM outbox_events) AS first)")
 		b.sink.releaseFirst(2)
 		require.NoError(t, <-ended)
 		require.Zero(t, b.rows())

@@ -66,8 +66,10 @@ func TestHazardOneTableHasOneName(t *testing.T) {
 // lease is gone; in a transaction that locks the lease row it cannot.
 func TestHazardAFenceReadFromASnapshotLetsAZombieThrough(t *testing.T) {
 	move := map[dialect.Dialect]string{
-		dialect.PostgreSQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (SELECT 1 FROM outbox_leases WHERE owner = $1 AND epoch = $2)",
-		dialect.MySQL:      "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (SELECT 1 FROM outbox_leases WHERE owner = ? AND epoch = ?)",
+		dialect.PostgreSQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (" +
+			"SELECT 1 FROM outbox_leases WHERE owner = $1 AND epoch = $2)",
+		dialect.MySQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (" +
+			"SELECT 1 FROM outbox_leases WHERE owner = ? AND epoch = ?)",
 	}
 	type fence func(ctx context.Context, st *dialect.Relay, db dbtest.Database, l dialect.Lease) error
 	locked := func(ctx context.Context, st *dialect.Relay, db dbtest.Database, l dialect.Lease) error {
@@ -169,7 +171,8 @@ func TestHazardALeaseFarInTheFutureCanBeClaimed(t *testing.T) {
 		require.NoError(t, err)
 
 		var naive int
-		require.NoError(t, db.DB.QueryRow("SELECT COUNT(*) FROM outbox_leases WHERE expires_at < "+now[db.Dialect]).Scan(&naive))
+		require.NoError(t,
+			db.DB.QueryRow("SELECT COUNT(*) FROM outbox_leases WHERE expires_at < "+now[db.Dialect]).Scan(&naive))
 		require.Zero(t, naive, "the naive condition must not let the claim through, or the test shows nothing")
 		_, ok = claim(t, st, time.Second)
 		require.True(t, ok)
@@ -240,7 +243,8 @@ func (s *readAtClaim) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease
 	return l, ok, err
 }
 
-func (s *readAtClaim) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *readAtClaim) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	if s.used {
 		return s.store.Read(ctx, q, visit)
 	}

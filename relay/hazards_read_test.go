@@ -30,7 +30,8 @@ type counting struct {
 	swept        atomic.Bool  // sweeps find nothing: they looked just before
 }
 
-func (c *counting) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (c *counting) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	c.still.RLock()
 	defer c.still.RUnlock()
 	defer c.reads.Add(1)
@@ -140,7 +141,8 @@ type storedHead struct {
 	head int64
 }
 
-func (s storedHead) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s storedHead) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	q.Head = max(q.Head, s.head)
 	q.Gaps = slices.DeleteFunc(q.Gaps, func(r dialect.Range) bool { return r.Lo <= s.head })
 	return s.store.Read(ctx, q, visit)
@@ -231,7 +233,8 @@ func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
 		return !held
 	}
 	require.False(t, scenario(newInFlightSet(maphash.MakeSeed())))
-	require.True(t, scenario(forgetful{newInFlightSet(maphash.MakeSeed())}), "the scenario does not catch the naive way")
+	require.True(t, scenario(forgetful{newInFlightSet(maphash.MakeSeed())}),
+		"the scenario does not catch the naive way")
 }
 
 // slowRead holds back the rows of a read, between its snapshot and the relay, until
@@ -242,7 +245,8 @@ type slowRead struct {
 	between func()
 }
 
-func (s *slowRead) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *slowRead) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	if !s.armed.CompareAndSwap(true, false) {
 		return s.store.Read(ctx, q, visit)
 	}

@@ -92,7 +92,8 @@ func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 		return nil
 	}}
 	r, err := New(Config{
-		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: 2 * time.Second,
+		Logger:   slog.New(slog.DiscardHandler),
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, unreachableAfter: 100 * time.Millisecond,
 	})
 	require.NoError(t, err)
@@ -103,7 +104,8 @@ func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 	}
 	stop := start(t, r)
 	b.commit("k", "k1")
-	settles(t, "the first cause is told", func() bool { return strings.Contains(outage().Reason, "connection refused") })
+	settles(t, "the first cause is told",
+		func() bool { return strings.Contains(outage().Reason, "connection refused") })
 	since := outage().Since
 	because("a transaction hangs")
 	settles(t, "so is the next one", func() bool { return strings.Contains(outage().Reason, "a transaction hangs") })

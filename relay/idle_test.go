@@ -72,7 +72,8 @@ func TestIdleSourcesBackOff(t *testing.T) {
 				reads += n
 			}
 		}
-		t.Logf("%.1f statements and %.1f reads a second for each source", float64(total)/seconds/sources, float64(reads)/seconds/sources)
+		t.Logf("%.1f statements and %.1f reads a second for each source", float64(total)/seconds/sources,
+			float64(reads)/seconds/sources)
 		return float64(reads) <= 4.3*seconds*sources && float64(total) <= 7*seconds*sources
 	}, 4*patience, time.Millisecond)
 	for _, stop := range stops {

@@ -58,8 +58,8 @@ func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
 	stop := start(t, r)
 	eventually(t, "all but the locked row are deleted", func() bool { return b.rows() == 1 })
 	b.commit("k", numbered("k", 120)[8:]...)
-	require.Eventually(t, func() bool { return b.sink.count() == 120 && b.rows() == 1 }, 2*time.Minute, time.Millisecond,
-		"the others are delivered and deleted while one row stays locked")
+	require.Eventually(t, func() bool { return b.sink.count() == 120 && b.rows() == 1 }, 2*time.Minute,
+		time.Millisecond, "the others are delivered and deleted while one row stays locked")
 	require.NotZero(t, log.count("set aside"))
 	require.NotZero(t, log.count("may_be_locked_by=session "), "the log does not name who may hold the lock")
 	release()
@@ -85,7 +85,8 @@ func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
 			return nil
 		}
 		stop := b.start()
-		eventually(t, "all but the locked row are deleted", func() bool { return len(b.broker.values()) == 2 && b.rows() == 1 })
+		eventually(t, "all but the locked row are deleted",
+			func() bool { return len(b.broker.values()) == 2 && b.rows() == 1 })
 		b.commit("k", "k3", "k4")
 		eventually(t, "a new session delivers", func() bool { return len(b.broker.values()) == 4 && b.rows() == 1 })
 		require.ErrorIs(t, stop(), ErrNotDrained)

@@ -23,7 +23,8 @@ func (m *memStore) Overtake(_ context.Context, l dialect.Lease, after int64) (in
 }
 
 // BlockedKeys visits one key a part.
-func (m *memStore) BlockedKeys(_ context.Context, after dialect.BlockedPart, visit func(string, []byte)) (next dialect.BlockedPart, more bool, err error) {
+func (m *memStore) BlockedKeys(_ context.Context, after dialect.BlockedPart,
+	visit func(string, []byte)) (next dialect.BlockedPart, more bool, err error) {
 	next = after
 	err = m.change(func() {
 		for _, p := range m.db.parked {
@@ -41,7 +42,8 @@ func (m *memStore) BlockedKeys(_ context.Context, after dialect.BlockedPart, vis
 func (m *memStore) Blocked(_ context.Context, keys []dialect.EventKey) (blocked []dialect.EventKey, err error) {
 	err = m.change(func() {
 		for _, k := range keys {
-			if slices.ContainsFunc(m.db.parked, func(p *memParked) bool { return p.Key != nil && p.Topic == k.Topic && string(p.Key) == k.Key }) {
+			if slices.ContainsFunc(m.db.parked,
+				func(p *memParked) bool { return p.Key != nil && p.Topic == k.Topic && string(p.Key) == k.Key }) {
 				blocked = append(blocked, k)
 			}
 		}
@@ -57,7 +59,8 @@ func (m *memStore) Park(_ context.Context, l dialect.Lease, rows []dialect.Parki
 				continue
 			}
 			m.db.nextSeq++
-			m.db.parked = append(m.db.parked, &memParked{dialect.ParkedRow{Seq: m.db.nextSeq, Row: *row, Overtaken: p.Overtaken}, p.State})
+			m.db.parked = append(m.db.parked,
+				&memParked{dialect.ParkedRow{Seq: m.db.nextSeq, Row: *row, Overtaken: p.Overtaken}, p.State})
 			m.db.remove(func(r dialect.Row) bool { return r.ID == p.ID })
 			n++
 		}
@@ -99,14 +102,16 @@ func (m *memStore) Asked(context.Context) (asked bool, err error) {
 	return asked, err
 }
 
-func (m *memStore) DropAsked(_ context.Context, l dialect.Lease, _ int) (gone []dialect.Dropped, freed []dialect.EventKey, err error) {
+func (m *memStore) DropAsked(_ context.Context, l dialect.Lease, _ int) (gone []dialect.Dropped,
+	freed []dialect.EventKey, err error) {
 	err = m.fenced(l, func() {
 		freed = m.db.unpark(func(p *memParked) bool {
 			if p.state != dialect.ParkDrop {
 				return false
 			}
 			m.db.dropped = append(m.db.dropped, p.EventID)
-			gone = append(gone, dialect.Dropped{Seq: p.Seq, Event: dialect.Event{ID: p.ID, EventID: p.EventID}, Topic: p.Topic, Key: p.Key})
+			gone = append(gone, dialect.Dropped{Seq: p.Seq, Event: dialect.Event{ID: p.ID, EventID: p.EventID},
+				Topic: p.Topic, Key: p.Key})
 			return true
 		})
 	})
@@ -153,7 +158,8 @@ func (m *memStore) Replayable(_ context.Context, limit int, visit func(*dialect.
 	err := m.change(func() {
 		waits := make(map[string]bool)
 		for _, p := range m.db.parked {
-			if p.state == dialect.ParkRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) && len(rows) < limit {
+			if p.state == dialect.ParkRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) &&
+				len(rows) < limit {
 				rows = append(rows, p.ParkedRow)
 			}
 			if p.state != dialect.ParkRetry {
@@ -169,7 +175,8 @@ func (m *memStore) Replayable(_ context.Context, limit int, visit func(*dialect.
 	return err
 }
 
-func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.DeliveredParked) (freed []dialect.EventKey, err error) {
+func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.DeliveredParked) (freed []dialect.EventKey,
+	err error) {
 	err = m.fenced(l, func() {
 		freed = m.db.unpark(func(p *memParked) bool {
 			return slices.ContainsFunc(rows, func(d dialect.DeliveredParked) bool {
@@ -181,7 +188,8 @@ func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.Del
 }
 
 // SentParked looks at one row a part.
-func (m *memStore) SentParked(_ context.Context, sent *dialect.SentEvents, after int64) (found []dialect.DeliveredParked, next int64, more bool, err error) {
+func (m *memStore) SentParked(_ context.Context, sent *dialect.SentEvents,
+	after int64) (found []dialect.DeliveredParked, next int64, more bool, err error) {
 	next = after
 	err = m.change(func() {
 		for _, p := range m.db.parked {
@@ -190,7 +198,8 @@ func (m *memStore) SentParked(_ context.Context, sent *dialect.SentEvents, after
 			}
 			next, more = p.Seq, true
 			if sent.Has(dialect.Event{ID: p.ID, EventID: p.EventID}) {
-				found = append(found, dialect.DeliveredParked{ParkedEvent: dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
+				found = append(found,
+					dialect.DeliveredParked{ParkedEvent: dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
 			}
 		}
 	})

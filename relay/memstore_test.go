@@ -102,7 +102,8 @@ func (m *memStore) Claim(_ context.Context, c dialect.Claim) (l dialect.Lease, o
 		if row.mode == "" {
 			row.mode = c.Mode
 		}
-		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Server: m.db.server, Mode: row.mode, Position: row.position, Proved: row.proved}
+		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Server: m.db.server, Mode: row.mode, Position: row.position,
+			Proved: row.proved}
 	})
 	return l, ok && err == nil, err
 }
@@ -150,7 +151,8 @@ func (m *memStore) SetUsedTopics(_ context.Context, l dialect.Lease, _ []byte) e
 	return m.fenced(l, func() {})
 }
 
-func (m *memStore) Read(_ context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (m *memStore) Read(_ context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	var info dialect.ReadInfo
 	var rows []dialect.Row
 	err := m.change(func() { rows, info.Server = slices.Clone(m.db.rows), m.db.server })

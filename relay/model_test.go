@@ -87,7 +87,8 @@ type modelStandby struct {
 func newModel(t *rapid.T, mode Mode) *model {
 	m := &model{
 		t: t, mode: mode, db: &memDB{open: map[string]bool{}}, versions: map[string]int{}, locked: map[string]bool{},
-		written: map[uuid.UUID]string{}, poison: map[uuid.UUID]bool{}, undone: map[uuid.UUID]bool{}, broker: &txBroker{},
+		written: map[uuid.UUID]string{}, poison: map[uuid.UUID]bool{}, undone: map[uuid.UUID]bool{},
+		broker: &txBroker{},
 	}
 	m.broker.blameAll = rapid.Bool().Draw(t, "blame all")
 	m.broker.verdict = func(r *Record) error { return m.verdict(r.EventID) }

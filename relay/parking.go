@@ -96,7 +96,8 @@ func (q *quarantine) mustWait(r *Record, a *parking, deliver []*Record) bool {
 // validate asks whether r would be refused for what it is.
 func (q *quarantine) validate(r *Record) error {
 	if !q.relay.topics.Has(r.Topic) {
-		return fmt.Errorf("topic %q is not on the allow-list (Config.Topics, --topics): add it there, then retry", r.Topic)
+		return fmt.Errorf("topic %q is not on the allow-list (Config.Topics, --topics): add it there, then retry",
+			r.Topic)
 	}
 	if q.validator != nil {
 		return q.validator.Validate(r)

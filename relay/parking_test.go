@@ -37,7 +37,8 @@ func (b *bench) refuse(values ...string) {
 // parked lists the parked rows by seq: "value state".
 func (b *bench) parked() []string {
 	b.t.Helper()
-	rows, err := b.db.DB.QueryContext(context.Background(), "SELECT payload, state, overtaken FROM outbox_parked ORDER BY seq")
+	rows, err := b.db.DB.QueryContext(context.Background(),
+		"SELECT payload, state, overtaken FROM outbox_parked ORDER BY seq")
 	require.NoError(b.t, err)
 	defer rows.Close()
 	list := []string{}
@@ -77,7 +78,8 @@ func (b *bench) ask(state, where string) {
 
 func (b *bench) published(values ...string) {
 	b.t.Helper()
-	eventually(b.t, "published: "+strings.Join(values, ", "), func() bool { return len(b.sink.values()) >= len(values) })
+	eventually(b.t, "published: "+strings.Join(values, ", "),
+		func() bool { return len(b.sink.values()) >= len(values) })
 	require.Equal(b.t, values, b.sink.values())
 }
 
@@ -192,7 +194,8 @@ func TestAnEventIsParkedOnlyWhenTheEarlierOnesOfItsKeyAreDelivered(t *testing.T)
 		b.commit("k", "k1", "k2")
 		stop := start(t, r)
 		eventually(t, "k1 is on its way", func() bool { return b.sink.count() == 1 })
-		require.Never(t, func() bool { return len(b.parked()) > 0 }, 250*time.Millisecond, 25*time.Millisecond, "k2 waits for k1")
+		require.Never(t, func() bool { return len(b.parked()) > 0 }, 250*time.Millisecond, 25*time.Millisecond,
+			"k2 waits for k1")
 		b.sink.fail(errors.New("the broker went away"))
 		b.parkedAre("k2 failed")
 		require.NoError(t, stop())
@@ -233,7 +236,8 @@ func (s *answerless) Park(ctx context.Context, l dialect.Lease, rows []dialect.P
 	return n, err
 }
 
-func (s *answerless) Unpark(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
+func (s *answerless) Unpark(ctx context.Context, l dialect.Lease,
+	rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
 	if s.lose.Swap(false) {
 		return nil, errors.New("connection reset")
 	}

@@ -17,9 +17,11 @@ import (
 func (b *bench) prepare(value string) (end func()) {
 	b.t.Helper()
 	name := "'" + uuid.NewString() + "'"
-	begin, prepare, commit, rollBack := []string{"BEGIN"}, []string{"PREPARE TRANSACTION " + name}, "COMMIT PREPARED ", "ROLLBACK PREPARED "
+	begin, prepare, commit, rollBack := []string{"BEGIN"}, []string{"PREPARE TRANSACTION " + name}, "COMMIT PREPARED ",
+		"ROLLBACK PREPARED "
 	if b.db.Dialect == dialect.MySQL {
-		begin, prepare, commit, rollBack = []string{"XA START " + name}, []string{"XA END " + name, "XA PREPARE " + name}, "XA COMMIT ", "XA ROLLBACK "
+		begin, prepare, commit, rollBack = []string{"XA START " + name},
+			[]string{"XA END " + name, "XA PREPARE " + name}, "XA COMMIT ", "XA ROLLBACK "
 	}
 	conn, err := b.db.DB.Conn(context.Background())
 	require.NoError(b.t, err)

@@ -50,7 +50,8 @@ func (s *dimSink) Check(ctx context.Context) error {
 func (b *bench) dimRelay() (*Relay, *dimSink) {
 	sink := newDimSink()
 	r, err := New(Config{
-		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: cmp.Or(b.ttl, 2*time.Second), Logger: slog.New(slog.DiscardHandler),
+		DB: b.db.DB, Dialect: b.db.Dialect, Sink: sink, LeaseTTL: cmp.Or(b.ttl, 2*time.Second),
+		Logger:   slog.New(slog.DiscardHandler),
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
 		unreachableAfter: 100 * time.Millisecond, unreachableGrace: time.Second, sinkCheckEvery: 20 * time.Millisecond,
 		sinkCheckTimeout: 3 * time.Second, // longer than a heartbeat counts as fresh
@@ -94,7 +95,8 @@ func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 		settles(t, "nobody else is there", func() bool { return blind.cfg.Member.Owned() == 1 })
 		dark.dark.Store(false)
 		b.commit("k", "k2")
-		settles(t, "it delivers again", func() bool { return len(dark.values()) > 0 && dark.values()[len(dark.values())-1] == "k2" })
+		settles(t, "it delivers again",
+			func() bool { return len(dark.values()) > 0 && dark.values()[len(dark.values())-1] == "k2" })
 	})
 }
 

@@ -160,7 +160,8 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 	cfg := &s.relay.cfg
 	// A read takes no more than half of the window: split looks whether a lane moves before the
 	// read, and not within it.
-	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)), min(bytes, s.cursor.budget.Bytes, max(1, cfg.MaxInFlightBytes/2))
+	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)),
+		min(bytes, s.cursor.budget.Bytes, max(1, cfg.MaxInFlightBytes/2))
 	// No more rows than fit: the server has sent the others for nothing.
 	limit = min(rows, cfg.BatchSize, int(bytes/s.cursor.typical)+1, s.shelfRoom())
 	if limit <= 0 {

@@ -51,7 +51,8 @@ func pauses(t *testing.T, retryMin, retryMax time.Duration, servers []string) []
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r := newRelay(Config{
-		Logger: slog.New(slog.DiscardHandler), LeaseTTL: 100 * time.Hour, RetryMin: retryMin, RetryMax: retryMax, Sink: &testSink{},
+		Logger: slog.New(slog.DiscardHandler), LeaseTTL: 100 * time.Hour, RetryMin: retryMin, RetryMax: retryMax,
+		Sink: &testSink{},
 	}.withDefaults(), nil)
 	db := &answering{&memStore{db: &memDB{}, fault: func(string) error { return nil }}, servers, nil, cancel}
 	r.store = db

@@ -19,15 +19,18 @@ func TestWireHeadersAreSortedAndComplete(t *testing.T) {
 	}{
 		{"none of its own", "order.placed", "{}", []Header{uuidHeader, {"name", "order.placed"}, createdHeader}},
 		{"no type", "", "", []Header{uuidHeader, createdHeader}},
-		{"sorted by bytes", "t", `{"a": "1", "Z": "2"}`, []Header{{"Z", "2"}, uuidHeader, {"a", "1"}, {"name", "t"}, createdHeader}},
+		{"sorted by bytes", "t", `{"a": "1", "Z": "2"}`,
+			[]Header{{"Z", "2"}, uuidHeader, {"a", "1"}, {"name", "t"}, createdHeader}},
 		{"the event's own name wins", "t", `{"name": "mine"}`, []Header{uuidHeader, {"name", "mine"}, createdHeader}},
 		{"other values are compact JSON", "", `{"n": 1.50, "o": {"x": [1, null]}, "b": true, "z": null}`,
 			[]Header{uuidHeader, {"b", "true"}, {"n", "1.50"}, {"o", `{"x":[1,null]}`}, createdHeader, {"z", "null"}}},
-		{"reserved names are ours", "", `{"_watermill_x": "1", "postroom_created_at": "2"}`, []Header{uuidHeader, createdHeader}},
+		{"reserved names are ours", "", `{"_watermill_x": "1", "postroom_created_at": "2"}`,
+			[]Header{uuidHeader, createdHeader}},
 		{"escapes", "", `{"é\n": "\"\u00e9"}`, []Header{uuidHeader, createdHeader, {"é\n", `"é`}}},
 	} {
 		t.Run(each.name, func(t *testing.T) {
-			r := Record{EventID: uuid.MustParse(id), Type: each.eventType, Headers: []byte(each.headers), CreatedAt: created}
+			r := Record{EventID: uuid.MustParse(id), Type: each.eventType, Headers: []byte(each.headers),
+				CreatedAt: created}
 			got, err := r.AppendWireHeaders(nil)
 			require.NoError(t, err)
 			require.Equal(t, each.want, got)

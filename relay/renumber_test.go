@@ -31,13 +31,15 @@ func TestARowWithAnIDBelowOneIsDelivered(t *testing.T) {
 				b.exec("SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
 			}
 			b.exec("INSERT INTO outbox_events (id, event_id, topic, payload) " + override + `VALUES
-				(-7, '00000000-0000-7000-8000-000000000001', 't', 'below'), (0, '00000000-0000-7000-8000-000000000002', 't', 'zero')`)
+				(-7, '00000000-0000-7000-8000-000000000001', 't', 'below'),
+				(0, '00000000-0000-7000-8000-000000000002', 't', 'zero')`)
 			b.db.DB.SetMaxOpenConns(10)
 			if others > 0 {
 				b.commit("k", numbered("k", others)...)
 			}
 			stop := b.start()
-			eventually(t, "all are delivered and deleted", func() bool { return b.sink.count() >= others+2 && b.empty() })
+			eventually(t, "all are delivered and deleted",
+				func() bool { return b.sink.count() >= others+2 && b.empty() })
 			require.NoError(t, stop())
 			values := b.sink.values()
 			require.True(t, inOrder(values, "k"))
@@ -67,7 +69,8 @@ func TestARowWithAnIDBelowOneThatCannotBeChangedHoldsUpNoOther(t *testing.T) {
 	b.cfg.sweepEvery = time.Millisecond
 	denied := &deniesIDs{}
 	b.naive = func(s store) store { denied.store = s; return denied }
-	b.exec("INSERT INTO outbox_events (id, event_id, topic, payload) VALUES (-7, '00000000-0000-7000-8000-000000000001', 't', 'below')")
+	b.exec("INSERT INTO outbox_events (id, event_id, topic, payload) " +
+		"VALUES (-7, '00000000-0000-7000-8000-000000000001', 't', 'below')")
 	log := &lines{}
 	r := b.relay()
 	r.log, r.health = slog.New(log), newHealth(slog.New(log))

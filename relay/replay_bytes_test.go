@@ -19,7 +19,8 @@ func TestOthersFlowWhileLargeParkedEventsAreSentAgain(t *testing.T) {
 		const columns = "id, event_id, topic, event_key, event_type, payload, headers, created_at"
 		b := newBench(t, db)
 		b.large(n, size)
-		b.exec("INSERT INTO outbox_parked (" + columns + ", state) SELECT " + columns + ", 'failed' FROM outbox_events ORDER BY id")
+		b.exec("INSERT INTO outbox_parked (" + columns + ", state) SELECT " + columns +
+			", 'failed' FROM outbox_events ORDER BY id")
 		b.exec("DELETE FROM outbox_events")
 		link := b.slowly()
 		var large, small atomic.Int64

@@ -18,7 +18,8 @@ type unparksLate struct {
 	failures atomic.Int64
 }
 
-func (s *unparksLate) Unpark(ctx context.Context, l dialect.Lease, rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
+func (s *unparksLate) Unpark(ctx context.Context, l dialect.Lease,
+	rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
 	if s.failures.Add(-1) >= 0 {
 		return nil, errors.New("connection reset")
 	}

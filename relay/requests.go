@@ -220,7 +220,8 @@ func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*
 			Reason: reason.Error()})
 		if !q.refusalLogged {
 			q.refusalLogged = true // one line, not one for each event
-			q.relay.log.Warn("parked events would be refused again, this one first; `relay parked list` shows which, and why",
+			q.relay.log.Warn(
+				"parked events would be refused again, this one first; `relay parked list` shows which, and why",
 				"seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
 		}
 		if r.Key != nil {

@@ -35,7 +35,8 @@ func (b *bench) schedule(events ...outbox.Event) {
 
 func (b *bench) scheduled() (n int) {
 	b.t.Helper()
-	require.NoError(b.t, b.db.DB.QueryRowContext(context.Background(), "SELECT COUNT(*) FROM outbox_scheduled").Scan(&n))
+	require.NoError(b.t,
+		b.db.DB.QueryRowContext(context.Background(), "SELECT COUNT(*) FROM outbox_scheduled").Scan(&n))
 	return n
 }
 
@@ -118,7 +119,8 @@ func (d *deaf) MoveDue(ctx context.Context, l dialect.Lease, limit int) (int, ti
 func TestACrashBetweenMoveAndDeliveryLosesNothing(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
-		b.schedule(scheduledEvent("k", "k1", time.Now().Add(-time.Second)), scheduledEvent("k", "k2", time.Now().Add(-time.Millisecond)))
+		b.schedule(scheduledEvent("k", "k1", time.Now().Add(-time.Second)),
+			scheduledEvent("k", "k2", time.Now().Add(-time.Millisecond)))
 		first := &deaf{moved: make(chan struct{})}
 		b.naive = func(s store) store { first.store = s; return first }
 		stop := b.start()
@@ -197,7 +199,8 @@ func TestWithoutTheTableScheduledEventsAreOffUntilItIsThere(t *testing.T) {
 		for _, table := range []string{"outbox_scheduled", "outbox_archive", "outbox_relays", "outbox_drops"} {
 			b.exec("DROP TABLE " + table)
 		}
-		b.exec("DROP INDEX outbox_parked_asked_idx" + map[dialect.Dialect]string{dialect.MySQL: " ON outbox_parked"}[db.Dialect])
+		b.exec("DROP INDEX outbox_parked_asked_idx" +
+			map[dialect.Dialect]string{dialect.MySQL: " ON outbox_parked"}[db.Dialect])
 		b.exec("DELETE FROM postroom_schema WHERE version = 3")
 		log := &lines{}
 		r := b.relay()

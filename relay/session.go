@@ -48,7 +48,8 @@ type outcome struct {
 
 func newSession(r *Relay, k *keeper) *session {
 	flights := newInFlightSet(k.blocked.seed)
-	s := &session{relay: r, keeper: k, lease: k.lease, inFlight: flights, polling: pacing.NewPollInterval(r.cfg.PollMax)}
+	s := &session{relay: r, keeper: k, lease: k.lease, inFlight: flights,
+		polling: pacing.NewPollInterval(r.cfg.PollMax)}
 	s.isolation = newIsolation(r, flights)
 	s.cursor = newCursor(r, k, flights, &s.isolation.shelf)
 	s.quarantine = newQuarantine(r, k, flights, s.resend)

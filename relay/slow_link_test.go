@@ -19,7 +19,8 @@ func (b *bench) large(n, size int) {
 	b.exec("INSERT INTO outbox_events (topic, event_key, payload) SELECT 't', 'large', " + map[dialect.Dialect]string{
 		dialect.PostgreSQL: fmt.Sprintf("convert_to(repeat('x', %d), 'UTF8') FROM generate_series(1, %d)", size, n),
 		dialect.MySQL:      fmt.Sprintf("REPEAT('x', %d) FROM seq_1_to_%d", size, n),
-		dialect.SQLite: fmt.Sprintf("zeroblob(%d) FROM json_each('[0' || replace(hex(zeroblob(%d)), '00', ',0') || ']')",
+		dialect.SQLite: fmt.Sprintf(
+			"zeroblob(%d) FROM json_each('[0' || replace(hex(zeroblob(%d)), '00', ',0') || ']')",
 			size, n-1),
 	}[b.db.Dialect])
 }

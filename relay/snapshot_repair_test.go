@@ -20,7 +20,8 @@ type hiding struct {
 
 func (hiding) TornReads() bool { return true }
 
-func (h hiding) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (h hiding) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	if !q.GapsOnly {
 		q.Limit += len(h.hidden) // what is not shown does not count
 	}
@@ -40,10 +41,14 @@ func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 		limit  int
 		want   []string
 	}{
-		{"both predecessors are there", [][2]string{{"k", "k1"}, {"k", "k2"}, {"k", "k3"}}, []string{"k1", "k2"}, 10, []string{"k1", "k2", "k3"}},
-		{"the second statement is cut between them", [][2]string{{"k", "k1"}, {"k", "k2"}, {"k", "k3"}}, []string{"k1", "k2"}, 1, []string{"k1"}},
-		{"the second statement is used up by a row of another key", [][2]string{{"x", "x1"}, {"k", "k1"}, {"k", "k2"}}, []string{"x1", "k1"}, 1, nil},
-		{"a row that precedes none stays a gap: it may miss one itself", [][2]string{{"x", "x1"}, {"k", "k1"}, {"k", "k2"}}, []string{"x1", "k1"}, 10, []string{"k1", "k2"}},
+		{"both predecessors are there", [][2]string{{"k", "k1"}, {"k", "k2"}, {"k", "k3"}}, []string{"k1", "k2"}, 10,
+			[]string{"k1", "k2", "k3"}},
+		{"the second statement is cut between them", [][2]string{{"k", "k1"}, {"k", "k2"}, {"k", "k3"}},
+			[]string{"k1", "k2"}, 1, []string{"k1"}},
+		{"the second statement is used up by a row of another key", [][2]string{{"x", "x1"}, {"k", "k1"}, {"k", "k2"}},
+			[]string{"x1", "k1"}, 1, nil},
+		{"a row that precedes none stays a gap: it may miss one itself",
+			[][2]string{{"x", "x1"}, {"k", "k1"}, {"k", "k2"}}, []string{"x1", "k1"}, 10, []string{"k1", "k2"}},
 	} {
 		t.Run(each.name, func(t *testing.T) {
 			b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
@@ -99,7 +104,8 @@ func (m *moving) queries() []dialect.ReadQuery {
 	return append([]dialect.ReadQuery(nil), m.asked...)
 }
 
-func (m *moving) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (m *moving) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	m.mu.Lock()
 	m.asked = append(m.asked, q)
 	server, fail := m.server, m.fail

@@ -43,7 +43,8 @@ func TestRowsOnTheShelfHoldNoPayloads(t *testing.T) {
 	const rows, size, most = 300, 100 << 10, 10 << 20
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.cfg.MaxInFlight, b.cfg.BatchSize = 1000, 20
-	sink := &standing{testSink: b.sink, still: map[string]bool{"still": true}, notReady: map[string]bool{"missing": true}}
+	sink := &standing{testSink: b.sink, still: map[string]bool{"still": true},
+		notReady: map[string]bool{"missing": true}}
 	r := b.relay()
 	r.cfg.Sink = sink
 	large := strings.Repeat("x", size)
@@ -77,7 +78,8 @@ type shelfReads struct {
 	row, most atomic.Int64
 }
 
-func (s *shelfReads) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *shelfReads) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	if !q.GapsOnly {
 		s.row.Store(0)
 	} else if n := s.row.Add(1); n > s.most.Load() {

@@ -23,7 +23,8 @@ type slowSweeps struct {
 
 func (s *slowSweeps) Below(ctx context.Context, id int64, limit int, visit func(dialect.Event) bool) error {
 	var rows []dialect.Event
-	if err := s.store.Below(ctx, id, limit, func(e dialect.Event) bool { rows = append(rows, e); return true }); err != nil {
+	if err := s.store.Below(ctx, id, limit,
+		func(e dialect.Event) bool { rows = append(rows, e); return true }); err != nil {
 		return err
 	}
 	select {
@@ -43,7 +44,8 @@ func (s *slowSweeps) Below(ctx context.Context, id int64, limit int, visit func(
 	return nil
 }
 
-func (s *slowSweeps) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *slowSweeps) Read(ctx context.Context, q dialect.ReadQuery,
+	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
 	if q.Head == 0 {
 		s.restart.Add(1)
 	}
@@ -69,14 +71,16 @@ func TestASweepHoldsUpNeitherReadsNorIDsInFlight(t *testing.T) {
 		b.sink.release()
 		eventually(t, "the first are deleted", b.empty)
 		b.commit("k", numbered("k", 105)[5:]...)
-		eventually(t, "the others are delivered while the sweep runs", func() bool { return b.sink.count() == 105 && b.empty() })
+		eventually(t, "the others are delivered while the sweep runs",
+			func() bool { return b.sink.count() == 105 && b.empty() })
 		restarts := slow.restart.Load()
 		close(slow.release)
 		<-slow.shown // the sweep has ended, and another has begun
 		b.commit("k", "k106")
 		eventually(t, "the last is delivered", func() bool { return b.sink.count() == 106 && b.empty() })
 		require.NoError(t, stop())
-		require.Equal(t, restarts, slow.restart.Load(), "a row that was delivered since is taken for one that no read asks for")
+		require.Equal(t, restarts, slow.restart.Load(),
+			"a row that was delivered since is taken for one that no read asks for")
 		require.True(t, inOrder(b.sink.values(), "k"))
 	})
 }

@@ -204,7 +204,8 @@ func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
 		}})
 	} else {
 		_, err = r.store.Park(ctx, k.lease, []dialect.Parking{{
-			Event: event, State: dialect.ParkFailed, Error: rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
+			Event: event, State: dialect.ParkFailed, Error: rejected.Err.Error(),
+			Overtaken: rejected.Overtaken || skipped,
 		}})
 	}
 	if err != nil {

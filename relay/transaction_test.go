@@ -93,7 +93,8 @@ type walks struct {
 	count atomic.Int64
 }
 
-func (w *walks) SentParked(ctx context.Context, sent *dialect.SentEvents, after int64) ([]dialect.DeliveredParked, int64, bool, error) {
+func (w *walks) SentParked(ctx context.Context, sent *dialect.SentEvents,
+	after int64) ([]dialect.DeliveredParked, int64, bool, error) {
 	if after == 0 {
 		w.count.Add(1)
 	}
@@ -107,7 +108,8 @@ func TestAStartWalksTheParkedRowsOnceForAllManifests(t *testing.T) {
 		b.park("k")
 		b.park("j")
 		var e dialect.Event
-		require.NoError(t, b.db.DB.QueryRow("SELECT id, event_id FROM outbox_parked WHERE event_key = 'k'").Scan(&e.ID, &e.EventID))
+		require.NoError(t,
+			b.db.DB.QueryRow("SELECT id, event_id FROM outbox_parked WHERE event_key = 'k'").Scan(&e.ID, &e.EventID))
 		for i := range 20 {
 			b.broker.manifests = append(b.broker.manifests, []Sent{{ID: e.ID + int64(i), EventID: e.EventID}})
 		}
@@ -172,7 +174,8 @@ func TestOnlyTheRowWithTheEventThatWasSentIsDeleted(t *testing.T) {
 		sent := b.broker.manifests[0][0]
 		b.resetIDs()
 		b.commit("k", "restored") // has the id of k1
-		b.exec("INSERT INTO outbox_events (event_id, topic, payload) VALUES ('" + sent.EventID.String() + "', 't', 'replayed')")
+		b.exec("INSERT INTO outbox_events (event_id, topic, payload) VALUES ('" + sent.EventID.String() +
+			"', 't', 'replayed')")
 		b.broker.mu.Lock()
 		b.broker.manifests[0][0].ID = 1
 		b.broker.mu.Unlock()
@@ -204,7 +207,8 @@ func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {
 		require.NoError(t, stop())
 		var row int64
 		var event uuid.UUID
-		require.NoError(t, b.db.DB.QueryRow("SELECT id, event_id FROM outbox_parked WHERE state = 'failed'").Scan(&row, &event))
+		require.NoError(t,
+			b.db.DB.QueryRow("SELECT id, event_id FROM outbox_parked WHERE state = 'failed'").Scan(&row, &event))
 
 		refused.Store(false)
 		b.broker.mu.Lock()

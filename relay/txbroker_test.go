@@ -50,7 +50,8 @@ func (b *txBroker) Open(_ context.Context, ack Ack) (Session, error) {
 	return &txSession{broker: b, epoch: -1, ack: ack}, nil
 }
 
-func (b *txBroker) OpenTransactional(_ context.Context, _ Identity, position []byte, ack Ack) (TransactionalSession, error) {
+func (b *txBroker) OpenTransactional(_ context.Context, _ Identity, position []byte,
+	ack Ack) (TransactionalSession, error) {
 	if b.onOpen != nil {
 		b.onOpen()
 	}
@@ -63,7 +64,8 @@ func (b *txBroker) OpenTransactional(_ context.Context, _ Identity, position []b
 			return nil, errors.Join(ErrUnusable, err)
 		}
 	}
-	return &txSession{broker: b, epoch: b.epoch, ack: ack, from: p.Manifests, ends: map[int64]int{0: len(b.manifests)}}, nil
+	return &txSession{broker: b, epoch: b.epoch, ack: ack, from: p.Manifests, ends: map[int64]int{0: len(b.manifests)}},
+		nil
 }
 
 func (s *txSession) Sent(_ context.Context, visit func([]Sent) error) error {
@@ -102,7 +104,8 @@ func (s *txSession) Deliver(_ context.Context, records []*Record) {
 func (s *txSession) deliverPlainly(records []*Record) {
 	for _, r := range records {
 		s.broker.mu.Lock()
-		s.broker.committed = append(s.broker.committed, published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
+		s.broker.committed = append(s.broker.committed,
+			published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
 		s.broker.mu.Unlock()
 		s.ack(r, nil)
 	}
@@ -151,7 +154,8 @@ func (s *txSession) commit(records []*Record) error {
 	}
 	manifest := make([]Sent, len(records))
 	for i, r := range records {
-		b.committed = append(b.committed, published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
+		b.committed = append(b.committed,
+			published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
 		manifest[i] = Sent{ID: r.ID, EventID: r.EventID}
 	}
 	b.manifests = append(b.manifests, manifest)

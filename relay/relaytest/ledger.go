@@ -46,7 +46,8 @@ func (l *ledger) waitFor(t testing.TB, patience time.Duration, records []*relay.
 		select {
 		case <-changed:
 		case <-deadline.C:
-			require.FailNow(t, "records were not acknowledged", "%d of %d are missing after %s", missing, len(records), patience)
+			require.FailNow(t, "records were not acknowledged", "%d of %d are missing after %s", missing, len(records),
+				patience)
 		}
 	}
 }

@@ -113,7 +113,8 @@ func (s *suite) requireArrived(topic string, records []*relay.Record) {
 			want[string(r.Key)] = append(want[string(r.Key)], r.EventID.String())
 		}
 	}
-	require.Equal(s.t, want, byKey(s.Published(s.t, topic)), "event ids of topic %s, by key, in order of arrival", topic)
+	require.Equal(s.t, want, byKey(s.Published(s.t, topic)), "event ids of topic %s, by key, in order of arrival",
+		topic)
 }
 
 // byKey returns the event ids of each key in order, without later copies.

@@ -85,7 +85,8 @@ func TestAnHeirGoesFirst(t *testing.T) {
 	require.Zero(t, s.Wait(dialect.LeaseState{Free: true, Heir: s.member.id}, now), "though the other owns fewer")
 	s = waiter(0, now, other)
 	require.Positive(t, s.Wait(dialect.LeaseState{Free: true, Heir: other.ID}, now), "though the other owns more")
-	require.Zero(t, waiter(0, now, other).Wait(dialect.LeaseState{Free: true, Heir: uuid.New()}, now), "an heir that is gone")
+	require.Zero(t, waiter(0, now, other).Wait(dialect.LeaseState{Free: true, Heir: uuid.New()}, now),
+		"an heir that is gone")
 }
 
 func TestAnOwnerHandsOverToOneThatOwnsTwoFewer(t *testing.T) {

@@ -76,7 +76,8 @@ func (f *fleet) join(sources ...*fleetSource) *fleetProcess {
 		if f.expire(s); !s.free.IsZero() && f.serving(s) == 0 {
 			s.free = f.now // nobody could have claimed it before
 		}
-		r := &fleetRelay{proc: p, source: s, spread: New(p.Member, s.name, f.ttl), next: f.now.Add(f.random(100 * time.Millisecond))}
+		r := &fleetRelay{proc: p, source: s, spread: New(p.Member, s.name, f.ttl),
+			next: f.now.Add(f.random(100 * time.Millisecond))}
 		r.spread.Random = f.random
 		p.relays = append(p.relays, r)
 		heap.Push(&f.queue, r)

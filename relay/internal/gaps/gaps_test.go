@@ -149,7 +149,8 @@ func TestAGapIsLookedAtOnceMoreWhenOneOfItsWritersHasEnded(t *testing.T) {
 	s.Observe(at(7, 9))
 	s.NoteRead()
 	require.Len(t, s.Asleep(), 1)
-	s.Observe(dialect.Writers{Known: true, Open: []dialect.Writer{{ID: string(rune('a' + 7))}, {ID: string(rune('a' + 9)), Number: 9}}})
+	s.Observe(dialect.Writers{Known: true,
+		Open: []dialect.Writer{{ID: string(rune('a' + 7))}, {ID: string(rune('a' + 9)), Number: 9}}})
 	require.Nil(t, s.Asleep(), "the number of one is not known")
 	s.Observe(at())
 	require.Nil(t, s.Asleep())
@@ -158,7 +159,8 @@ func TestAGapIsLookedAtOnceMoreWhenOneOfItsWritersHasEnded(t *testing.T) {
 
 func TestAGapDoesNotWaitForAWriterThatWasAtRestBefore(t *testing.T) {
 	at := func(rest string, given int64) dialect.Writers {
-		return dialect.Writers{Known: true, Given: given, Open: []dialect.Writer{{ID: "s1", Next: "prepared:", Rest: rest}}}
+		return dialect.Writers{Known: true, Given: given,
+			Open: []dialect.Writer{{ID: "s1", Next: "prepared:", Rest: rest}}}
 	}
 	for _, each := range []struct {
 		name   string
