@@ -29,16 +29,15 @@ func (d *database) names() dialect.Names {
 	return dialect.Names{Dialect: d.Dialect, Prefix: d.source.TablePrefix, Schema: d.source.Schema}
 }
 
-// checkName refuses a table that belongs to a source of another name: the URL is wrong,
-// or the name.
+// checkName fails when the tables belong to a source of another name: then the URL is wrong, or the name.
 func (d *database) checkName(ctx context.Context) error {
 	if err := dialect.CheckSource(ctx, d.DB, d.names(), d.source.Name); err != nil {
-		return fmt.Errorf("%w: see relay source list, and name it by --source", err)
+		return fmt.Errorf("%w: relay source list shows the name; pass it with --source", err)
 	}
 	return nil
 }
 
-// checkGivenName is checkName for a command that only reads: without a name it reads whatever source is there.
+// checkGivenName is checkName for commands that only read. Without --source they read whatever source is there.
 func (d *database) checkGivenName(ctx context.Context) error {
 	if !d.source.NameGiven {
 		return nil
@@ -52,19 +51,19 @@ func (d *database) migrationOptions(only migrations.Scope) migrations.Options {
 	}
 }
 
-// diagnose says which tables are missing, and what to do; nil: none that is recorded.
+// diagnose returns an error that names the missing tables and what to do, and nil if no recorded table is missing.
 func (d *database) diagnose(ctx context.Context, only migrations.Scope) error {
 	return migrations.Diagnose(ctx, d.DB, d.Dialect, d.migrationOptions(only))
 }
 
-// migrateUp is the command that brings this database's tables up to date.
+// migrateUp returns the command that brings this database's tables up to date.
 func (d *database) migrateUp() string { return "relay migrate up" + d.source.CommandFlags }
 
 func sourceError(s config.Source, err error) error {
 	return fmt.Errorf("source %q: %w", s.Name, err)
 }
 
-// eachSource opens one source after the other, and goes on when one fails.
+// eachSource opens one source after another and calls do. It continues when a source fails.
 func eachSource(ctx context.Context, sources []config.Source, do func(*database) error, opts ...dbopen.Option) error {
 	var errs []error
 	for _, s := range sources {

@@ -14,11 +14,13 @@ func newDemo(env *Env) *cobra.Command {
 	o := demo.Options{}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "show the whole path at work; needs no server",
+		Short: "run a small shop from event to invoice, without any server",
 		Long: `demo runs a shop, the relay and a billing service in one process, on SQLite and an
-in-process Kafka: orders are written (some rolled back), delivered, some of them twice, and
-billed once each. In the end it checks that orders, deliveries and invoices agree, and ends
-with exit code 1 if they do not.`,
+in-process Kafka. The shop writes orders and rolls some of them back. The relay delivers the
+orders, some of them twice. The billing service writes one invoice for each order.
+
+At the end demo compares orders, deliveries and invoices. If they do not agree, the exit code
+is 1.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -29,10 +31,10 @@ with exit code 1 if they do not.`,
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&o.Duration, "duration", demo.DefaultDuration, "how long the shop writes")
-	f.IntVar(&o.Orders, "orders", 0, "end earlier, after so many orders (default: no limit)")
-	f.IntVar(&o.Rate, "rate", demo.DefaultRate, "orders a second")
-	f.StringVar(&o.Dir, "dir", "", "`folder` to keep the databases in (default: a temporary one, removed in the end)")
+	f.DurationVar(&o.Duration, "duration", demo.DefaultDuration, "how long the shop writes orders")
+	f.IntVar(&o.Orders, "orders", 0, "stop earlier, after this number of orders (default: no limit)")
+	f.IntVar(&o.Rate, "rate", demo.DefaultRate, "orders per second")
+	f.StringVar(&o.Dir, "dir", "", "`folder` for the databases (default: a temporary folder, removed at the end)")
 	addJSON(cmd)
 	return cmd
 }

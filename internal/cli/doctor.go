@@ -21,7 +21,7 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// doctorFlags are the command's own.
+// doctorFlags has the flags of `relay doctor` and `relay inbox doctor` that the configuration does not have.
 type doctorFlags struct {
 	strict  bool
 	maxAge  time.Duration
@@ -32,18 +32,18 @@ func newDoctor(env *Env) *cobra.Command {
 	var own doctorFlags
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "say what is wrong with each source and its sink, and what to type",
-		Long: `doctor looks at each source's database and at Kafka, with the configuration that the relay
-runs with, and says what is wrong, why it matters and what to type. It changes nothing and
-holds no locks. docs/operations.md explains each of its findings.
+		Short: "check each source and its sink, and say what to do",
+		Long: `doctor checks each source's database and Kafka. Run it with the configuration of the relay. For
+each finding it says what is wrong, why it matters and which command helps. It changes nothing and
+holds no locks. docs/operations.md explains each finding.
 
-A problem: delivery is stopped or late, or a promise does not hold. A warning: it works, and
-something makes it likely that it will not. A note: good to know.
+A problem means that delivery is stopped or late, or that a promise does not hold. A warning means
+that everything works now but may stop working. A note is for information.
 
-What --ignore or doctor.ignore accepts is shown, and does not count.
+Findings that --ignore or doctor.ignore names are shown but do not count.
 
-It ends with 0 when there is no problem, with 3 when there is one (--strict: or a warning),
-and with 1 when neither a database nor Kafka could be looked at.`,
+The exit code is 0 without problems, 3 with a problem (with --strict: or a warning), and 1 if
+doctor could reach neither a database nor Kafka.`,
 		Example: `  relay doctor --config relay.yaml
   relay doctor --json | jq '.[].findings[] | select(.severity == "problem") | .check'`,
 		Args: noArgs,
@@ -61,9 +61,11 @@ and with 1 when neither a database nor Kafka could be looked at.`,
 	}
 	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Broker, config.Running, config.Examining)
 	f := cmd.Flags()
-	f.BoolVar(&own.strict, "strict", false, "end with 3 for warnings too")
-	f.DurationVar(&own.maxAge, "max-age", 5*time.Minute, "`age` of an undelivered event or an open transaction that is a problem; a fifth of it is a warning")
-	f.DurationVar(&own.timeout, "timeout", 5*time.Second, "longest `time` for the answer to one question")
+	f.BoolVar(&own.strict, "strict", false, "exit code 3 for warnings too")
+	f.DurationVar(&own.maxAge, "max-age", 5*time.Minute,
+		"report an undelivered event or an open transaction of this `age` as a problem; "+
+			"a fifth of the age is a warning")
+	f.DurationVar(&own.timeout, "timeout", 5*time.Second, "longest `time` to wait for the answer to one query")
 	addJSON(cmd)
 	return cmd
 }
@@ -71,15 +73,20 @@ and with 1 when neither a database nor Kafka could be looked at.`,
 func (d doctorFlags) check() error {
 	var errs []error
 	if d.maxAge < time.Second {
-		errs = append(errs, fmt.Errorf("--max-age: %s is out of range: want 1s or more", d.maxAge))
+		errs = append(errs, fmt.Errorf("--max-age: %s is out of range: use 1s or more", d.maxAge))
 	}
 	if d.timeout < 100*time.Millisecond || d.timeout > time.Minute {
-		errs = append(errs, fmt.Errorf("--timeout: %s is out of range: want 100ms to 1m", d.timeout))
+		errs = append(errs, fmt.Errorf("--timeout: %s is out of range: use 100ms to 1m", d.timeout))
 	}
 	return errors.Join(errs...)
 }
 
-// atOnce is how many sources are examined at the same time.
+// options returns the options that both doctors have.
+func (d doctorFlags) options(c *config.Config) doctor.Options {
+	return doctor.Options{MaxAge: d.maxAge, Timeout: d.timeout, Ignore: c.Doctor.Ignore}
+}
+
+// atOnce is the number of sources that are examined at the same time.
 const atOnce = 4
 
 func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, own doctorFlags) error {
@@ -95,7 +102,7 @@ func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config
 			source := kafka // a copy
 			_, source.RunFlags = relayFlags(cmd)
 			source.Flags = s.CommandFlags
-			reports[i] = examineSource(ctx, source, s, doctor.Options{MaxAge: own.maxAge, Timeout: own.timeout, Ignore: c.Doctor.Ignore})
+			reports[i] = examineSource(ctx, source, s, own.options(c))
 		})
 	}
 	all.Wait()
@@ -105,12 +112,13 @@ func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config
 	return printReports(env, cmd, reports, own.strict)
 }
 
-// openKafka describes the sink, which all sources share.
+// openKafka describes the sink, which all sources share. The caller calls the returned function at the end.
 func openKafka(ctx context.Context, c *config.Config, timeout time.Duration) (doctor.Source, func()) {
 	k := c.Sink.Kafka
 	s := doctor.Source{
 		At: "kafka at " + strings.Join(k.Brokers, ","), Brokers: k.Brokers,
-		ExactlyOnce: c.Delivery.Mode == relay.ExactlyOnce, CreateTopics: k.CreateTopics, MaxRecordBytes: int64(k.MaxMessageBytes),
+		ExactlyOnce: c.Delivery.Mode == relay.ExactlyOnce, CreateTopics: k.CreateTopics,
+		MaxRecordBytes: int64(k.MaxMessageBytes),
 	}
 	if s.MaxRecordBytes == 0 {
 		s.MaxRecordBytes = 1_048_588 // relaykafka's default, as Kafka's own
@@ -126,7 +134,7 @@ func openKafka(ctx context.Context, c *config.Config, timeout time.Duration) (do
 		return s, func() {}
 	}
 	defer sink.close()
-	// The sink's own check says best why a broker cannot be used.
+	// The sink's own check gives the best reason why a broker cannot be used.
 	if checker, ok := sink.Sink.(interface{ Check(context.Context) error }); ok {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -144,7 +152,7 @@ func openKafka(ctx context.Context, c *config.Config, timeout time.Duration) (do
 	return s, client.Close
 }
 
-// noLog drops what the client says while it is asked: the report tells it.
+// noLog drops the client's log lines: the report has their content.
 type noLog struct{}
 
 func (noLog) Write(p []byte) (int, error) { return len(p), nil }
@@ -166,19 +174,7 @@ func kafkaClient(k config.Kafka) (*kgo.Client, error) {
 
 func examineSource(ctx context.Context, source doctor.Source, s config.Source, o doctor.Options) doctor.Report {
 	source.Name = s.Name
-	d, err := dbopen.DialectOf(s.DatabaseURL.Reveal())
-	source.Names = dialect.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
-	if err == nil {
-		var target *dbopen.Target
-		target, err = dbopen.Open(ctx, s.DatabaseURL.Reveal(), dbopen.WithExisting(), dbopen.WithoutChanges(), dbopen.WithMaxOpen(2))
-		if err == nil {
-			defer func() { _ = target.DB.Close() }() // nothing was written
-			source.DB, source.Where, source.Pooler = target.DB, target.Redacted, target.Pooler
-		}
-	}
-	if source.OpenErr = err; err != nil {
-		source.Where = "the database"
-	}
+	defer openForDoctor(ctx, &source, s)()
 	if source.Pooler {
 		ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 		source.PoolerVersion = dbopen.PoolerVersion(ctx, s.DatabaseURL.Reveal())
@@ -187,8 +183,26 @@ func examineSource(ctx context.Context, source doctor.Source, s config.Source, o
 	return doctor.Examine(ctx, source, o)
 }
 
-// printReports prints the reports and returns the verdict. The summary is the verdict's text, which goes to stderr, or,
-// without one, the end of the report: a terminal shows both.
+// openForDoctor opens the database of s for source. Doctor reports an error, so it is put into source.OpenErr.
+func openForDoctor(ctx context.Context, source *doctor.Source, s config.Source) (closeDB func()) {
+	url := s.DatabaseURL.Reveal()
+	d, err := dbopen.DialectOf(url)
+	source.Names = dialect.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
+	source.Where, source.OpenErr = "the database", err
+	if err != nil {
+		return func() {}
+	}
+	target, err := dbopen.Open(ctx, url, dbopen.WithExisting(), dbopen.WithoutChanges(), dbopen.WithMaxOpen(2))
+	if err != nil {
+		source.OpenErr = err
+		return func() {}
+	}
+	source.DB, source.Where, source.Pooler = target.DB, target.Redacted, target.Pooler
+	return func() { _ = target.DB.Close() } // nothing was written
+}
+
+// printReports prints the reports and returns the verdict. The summary is the text of the verdict, which goes to
+// standard error. Without a verdict the report ends with the summary. So a terminal shows it once in both cases.
 func printReports(env *Env, cmd *cobra.Command, reports []doctor.Report, strict bool) error {
 	found := verdict(reports, strict)
 	if wantsJSON(cmd) {
@@ -205,11 +219,12 @@ func printReports(env *Env, cmd *cobra.Command, reports []doctor.Report, strict 
 	return errors.Join(err, found)
 }
 
-// verdict is the command's exit.
+// verdict returns the error that decides the exit code, or nil.
 func verdict(reports []doctor.Report, strict bool) error {
 	seen := func(r doctor.Report) bool { return r.DatabaseSeen || r.SinkSeen }
 	if !slices.ContainsFunc(reports, seen) {
-		return errors.New("neither a database nor Kafka could be looked at: see the findings above, and the configuration")
+		return errors.New("neither a database nor Kafka could be reached: see the findings above, and check the " +
+			"configuration")
 	}
 	for _, r := range reports {
 		if r.Count(doctor.Problem) > 0 || strict && r.Count(doctor.Warning) > 0 {
@@ -217,4 +232,94 @@ func verdict(reports []doctor.Report, strict bool) error {
 		}
 	}
 	return nil
+}
+
+func newInboxDoctor(env *Env) *cobra.Command {
+	own := doctorFlags{maxAge: 5 * time.Minute}
+	var retention string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "check a consumer's inbox, and say what to do",
+		Long: `doctor checks the inbox tables of a consumer's database. For each finding it says what is wrong, why
+it matters and which command helps. It finds missing tables and rights, parked messages, keys that
+are blocked although no message of them is parked, and an inbox that nobody prunes. With
+--kafka-brokers it also compares the consumer groups' offsets in Kafka with the database: after a
+restore the groups may be ahead. It changes nothing. docs/operations.md explains each finding.
+
+Run it with the database user of the consumer. With --retention, say how long the consumers keep
+their rows. With daily partitions the tables have this time.
+
+Findings that --ignore or doctor.ignore names are shown but do not count.
+
+The exit code is 0 without problems, 3 with a problem (with --strict: or a warning), and 1 if the
+database could not be reached.`,
+		Example: `  relay inbox doctor --database-url postgres://billing@db/billing --retention 7d \
+    --kafka-brokers kafka-1:9092`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := untilSignal(cmd.Context())
+			defer stop()
+			kept, wrong := readRetention(retention)
+			c, err := loadParked(env, cmd, errors.Join(own.check(), wrong))
+			if err != nil {
+				return err
+			}
+			if err := doctor.CheckIgnore(c.Doctor.Ignore); err != nil {
+				return usageError{err}
+			}
+			s, err := oneSource(c)
+			if err != nil {
+				return err
+			}
+			source := doctor.Source{Name: "inbox", Flags: s.CommandFlags}
+			_, source.RunFlags = relayFlags(cmd)
+			defer openForDoctor(ctx, &source, s)()
+			defer openGroups(&source, c.Sink.Kafka)()
+			reports := []doctor.Report{doctor.ExamineInbox(ctx, source, doctor.InboxOptions{
+				Options: own.options(c), Retention: kept,
+			})}
+			if err := ctx.Err(); err != nil {
+				return fmt.Errorf("stopped by a signal: %w", err)
+			}
+			return printReports(env, cmd, reports, own.strict)
+		},
+	}
+	config.AddFlags(cmd.Flags(), config.General, config.Database, config.Broker, config.Examining)
+	addJSON(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&own.strict, "strict", false, "exit code 3 for warnings too")
+	f.StringVar(&retention, "retention", "",
+		"`time` for which consumers keep their rows, as 7d or 36h (default: not known)")
+	f.DurationVar(&own.timeout, "timeout", 5*time.Second, "longest `time` to wait for the answer to one query")
+	return cmd
+}
+
+// readRetention parses --retention. The time is zero if the flag is not set.
+func readRetention(flag string) (time.Duration, error) {
+	if flag == "" {
+		return 0, nil
+	}
+	age, err := config.Age(flag)
+	if err == nil && age <= 0 {
+		err = fmt.Errorf("%s is not positive: say how long consumers keep their rows", flag)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("--retention: %w", err)
+	}
+	return age, nil
+}
+
+// openGroups connects source to Kafka, for the offsets of the consumer groups, if the flags name brokers.
+func openGroups(source *doctor.Source, k config.Kafka) (closeKafka func()) {
+	if len(k.Brokers) == 0 {
+		return func() {}
+	}
+	source.At, source.Brokers = "kafka at "+strings.Join(k.Brokers, ","), k.Brokers
+	client, err := kafkaClient(k)
+	if err != nil {
+		source.SinkErr = err
+		return func() {}
+	}
+	source.Sink = doctorkafka.New(client)
+	return client.Close
 }

@@ -18,34 +18,35 @@ import (
 func newInbox(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inbox",
-		Short: "look into a consumer's database, and repair what its handlers refused",
-		Long: `inbox is about the database of a service that consumes: its inbox tables.
-Name that database by --database-url, and its tables by --table-prefix and --schema.`,
+		Short: "inspect a consumer's inbox, and retry or drop parked messages",
+		Long: `inbox works on the inbox tables in the database of a consuming service. Name that database with
+--database-url, and its tables with --table-prefix and --schema.`,
 	}
 	group(cmd)
-	cmd.AddCommand(newInboxDoctor(env), newInboxParked(env), newInboxPartition(env), newInboxPrune(env), newInboxStatus(env))
+	cmd.AddCommand(newInboxDoctor(env), newInboxParked(env), newInboxPartition(env), newInboxPrune(env),
+		newInboxStatus(env))
 	return cmd
 }
 
 func newInboxParked(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "parked",
-		Short: "look at messages that a consumer gave up, run them again or drop them",
-		Long: `parked is about messages that a consumer set aside ("dead letters"): its handler failed too often
-(state failed), or they wait behind such a message of their key (state blocked).
+		Short: "list, retry or drop messages that a consumer has parked",
+		Long: `parked is about messages that a consumer has parked ("dead letters"). In state failed, the handler
+has failed too often. In state blocked, the message waits behind a failed message of its key.
 
-list and show read. retry and drop ask: the consumer does it, in the order of each key, within a
-second or so, if it runs. docs/consuming.md says what to do when.
+list and show only read. retry and drop mark the messages; the consumer does the rest, in the order
+of each key. A running consumer needs about a second. docs/consuming.md says when to do what.
 
-A message is named by its number (SEQ of the list) or by its message id; one that is all digits
-is a number.`,
+Name a message by its number (SEQ in the list) or by its message id. A name of digits only is a
+number.`,
 	}
 	group(cmd)
 	cmd.AddCommand(newInboxParkedList(env), newInboxParkedShow(env), newInboxParkedRetry(env), newInboxParkedDrop(env))
 	return cmd
 }
 
-// inboxSelection are the flags that choose parked messages.
+// inboxSelection has the flags that select parked messages.
 type inboxSelection struct {
 	consumer string
 	selection
@@ -66,7 +67,7 @@ func (s *inboxSelection) filter() dialect.InboxParkedFilter {
 	return f
 }
 
-// check says what is wrong with the selection of a verb that changes something.
+// check returns what is wrong with the selection, for verbs that change something.
 func (s *inboxSelection) check(args []string) error {
 	given := 0
 	for _, is := range []bool{len(args) > 0, s.flags.Changed("topic") || s.flags.Changed("key"), s.all} {
@@ -76,18 +77,19 @@ func (s *inboxSelection) check(args []string) error {
 	}
 	switch {
 	case given == 0:
-		return errors.New("name the messages: by their numbers or message ids, by --topic, by --topic and --key, or --all of them")
+		return errors.New("name the messages: by numbers or message ids, by --topic, by --topic and --key, or with " +
+			"--all")
 	case given > 1:
-		return errors.New("name the messages in one way: by ids, by --topic (and --key), or by --all")
+		return errors.New("name the messages in one way: by ids, by --topic (and --key), or with --all")
 	case s.flags.Changed("key") && s.topic == "":
-		return errors.New("--key: say which --topic, order is kept within both")
+		return errors.New("--key: add --topic, because order is kept within a key of a topic")
 	case s.flags.Changed("topic") && s.topic == "":
-		return errors.New("--topic: empty: name a topic, or use --all")
+		return errors.New("--topic is empty: name a topic, or use --all")
 	}
 	return checkConsumer(s.flags, s.consumer)
 }
 
-// what says in words that what the flags choose is not there.
+// what says that no message matches the flags.
 func (s *inboxSelection) what() string {
 	of := ""
 	if s.consumer != "" {
@@ -96,7 +98,8 @@ func (s *inboxSelection) what() string {
 	return "no message" + of + s.of() + " is parked"
 }
 
-// knownConsumer refuses a consumer that no inbox table knows: the name is misspelt, or the database another one.
+// knownConsumer fails if the inbox tables have nothing of the consumer: its name is misspelt, or this is another
+// database.
 func knownConsumer(ctx context.Context, d *database, consumer string) error {
 	if consumer == "" {
 		return nil
@@ -109,18 +112,18 @@ func knownConsumer(ctx context.Context, d *database, consumer string) error {
 }
 
 func unknownConsumer(consumer string) error {
-	return fmt.Errorf("consumer %q has left nothing in the inbox tables: see relay inbox status without --consumer", consumer)
+	return fmt.Errorf("the inbox tables have nothing of consumer %q: relay inbox status lists the consumers", consumer)
 }
 
-// checkConsumer says what is wrong with --consumer.
+// checkConsumer returns what is wrong with --consumer.
 func checkConsumer(f *pflag.FlagSet, consumer string) error {
 	if f.Changed("consumer") && consumer == "" {
-		return errors.New("--consumer: empty: name a consumer, or leave the flag out for all of them")
+		return errors.New("--consumer is empty: name a consumer, or omit the flag for all of them")
 	}
 	return nil
 }
 
-// inboxParkedIDs reads numbers and message ids.
+// inboxParkedIDs parses numbers and message ids.
 func inboxParkedIDs(args []string) (ids []dialect.InboxParkedID, err error) {
 	for _, arg := range args {
 		seq, failed := strconv.ParseInt(arg, 10, 64)
@@ -128,7 +131,8 @@ func inboxParkedIDs(args []string) (ids []dialect.InboxParkedID, err error) {
 		case failed == nil && seq > 0:
 			ids = append(ids, dialect.InboxParkedID{Seq: seq})
 		case failed == nil || arg == "":
-			err = errors.Join(err, fmt.Errorf("%q is neither the number of a parked message nor a message id: see relay inbox parked list", arg))
+			err = errors.Join(err, fmt.Errorf("%q is neither the number of a parked message nor a message id: "+
+				"see relay inbox parked list", arg))
 		default:
 			ids = append(ids, dialect.InboxParkedID{MessageID: arg})
 		}
@@ -157,7 +161,7 @@ func onInbox(env *Env, cmd *cobra.Command, wrong error, do func(context.Context,
 	return inboxError(ctx, d, do(ctx, d))
 }
 
-// inboxError says better what keeps the tables from being used.
+// inboxError explains a missing table and a missing right.
 func inboxError(ctx context.Context, d *database, err error) error {
 	if dialect.IsMissingTable(err) {
 		if missing := d.diagnose(ctx, migrations.InboxOnly); missing != nil {
@@ -165,7 +169,8 @@ func inboxError(ctx context.Context, d *database, err error) error {
 		}
 	}
 	if dialect.IsDenied(err) {
-		return fmt.Errorf("%s: this user lacks a right: docs/tables.md lists those of an operator, SELECT and UPDATE (state, error) on %s and SELECT on the others: %w",
+		return fmt.Errorf("%s: permission denied: an operator needs SELECT and UPDATE (state, error) on %s, "+
+			"and SELECT on the other inbox tables, see docs/tables.md: %w",
 			d.Redacted, d.names().Plain(dialect.InboxParked), err)
 	}
 	return err

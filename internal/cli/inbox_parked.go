@@ -39,7 +39,7 @@ func newInboxParkedList(env *Env) *cobra.Command {
 					if err := knownConsumer(ctx, d, chosen.consumer); err != nil {
 						return err
 					}
-					sayNothing(env, cmd, chosen.what()+inState(state))
+					sayEmpty(env, cmd, chosen.what()+inState(state))
 				}
 				if more {
 					_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by --consumer, --topic, --key or --state, or raise --limit\n", limit)

@@ -14,24 +14,24 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// dayFlags are those of the commands about daily partitions.
+// dayFlags has the flags of the verbs for daily partitions.
 type dayFlags struct {
 	ahead int
 	wait  time.Duration
 }
 
 func (d *dayFlags) add(f *pflag.FlagSet, wait time.Duration) {
-	f.IntVar(&d.ahead, "ahead", inbox.DaysAhead, "make partitions for so many `days` after today")
-	f.DurationVar(&d.wait, "lock-timeout", wait, "wait no `time` longer than this for a lock: writers wait behind it")
+	f.IntVar(&d.ahead, "ahead", inbox.DaysAhead, "number of `days` after today to create partitions for")
+	f.DurationVar(&d.wait, "lock-timeout", wait, "longest `time` to wait for a lock; other writers wait meanwhile")
 }
 
 func (d *dayFlags) check() error {
 	var errs []error
 	if d.ahead < 1 || d.ahead > 90 {
-		errs = append(errs, fmt.Errorf("--ahead: %d is out of range: want 1 to 90", d.ahead))
+		errs = append(errs, fmt.Errorf("--ahead: %d is out of range: use 1 to 90", d.ahead))
 	}
 	if d.wait < time.Millisecond || d.wait > time.Minute {
-		errs = append(errs, fmt.Errorf("--lock-timeout: %s is out of range: want 1ms to 1m", d.wait))
+		errs = append(errs, fmt.Errorf("--lock-timeout: %s is out of range: use 1ms to 1m", d.wait))
 	}
 	return errors.Join(errs...)
 }
@@ -40,13 +40,13 @@ func newInboxPartition(env *Env) *cobra.Command {
 	var own dayFlags
 	cmd := &cobra.Command{
 		Use:   "partition",
-		Short: "give inbox_events daily partitions, which are dropped instead of deleted (PostgreSQL)",
-		Long: `partition makes inbox_events over, so that it has a partition for each day: old rows then go by
-dropping whole days. It copies the rows, in one transaction, during which consumers wait; rights
-and owner stay as they are. It makes one further table, inbox_expiry.
+		Short: "convert inbox_events to daily partitions, so that old rows are dropped by day (PostgreSQL)",
+		Long: `partition converts inbox_events into a table with a partition for each day. To remove old rows, whole
+days are then dropped. The command copies the rows in one transaction; consumers wait meanwhile.
+Rights and owner of the table stay. The command also creates the table inbox_expiry.
 
-Stop the consumers, run it as the owner of the table, and start them with the option
-inbox.WithDailyPartitions: an inbox refuses a table that is made otherwise than its option says.
+Stop the consumers, run partition as the owner of the table, and start the consumers with the option
+inbox.WithDailyPartitions. An inbox does not start if this option and the table disagree.
 See docs/consumers.md.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,16 +55,18 @@ See docs/consumers.md.`,
 				table := d.names().Plain(dialect.InboxEvents)
 				switch {
 				case errors.Is(err, dialect.ErrInboxDaily):
-					return fmt.Errorf("%s: %w: `relay inbox prune` makes those of the next days", table, err)
+					return fmt.Errorf("%s: %w: `relay inbox prune` creates the partitions of the next days", table, err)
 				case dialect.IsSerialization(err):
-					return fmt.Errorf("%s: a consumer held a lock for longer than %s: stop the consumers, or raise --lock-timeout: %w", table, own.wait, err)
+					return fmt.Errorf("%s: a consumer held a lock for longer than %s: "+
+						"stop the consumers, or raise --lock-timeout: %w", table, own.wait, err)
 				case err != nil:
 					return err
 				}
 				if wantsJSON(cmd) {
 					return printJSON(env.Stdout, map[string]any{"table": table, "copied": copied})
 				}
-				_, err = fmt.Fprintf(env.Stdout, "%s has daily partitions now, %s copied: start its consumers with inbox.WithDailyPartitions\n", table, countOf(copied, "row"))
+				_, err = fmt.Fprintf(env.Stdout, "%s has daily partitions now, %s copied: "+
+					"start its consumers with inbox.WithDailyPartitions\n", table, countOf(copied, "row"))
 				return err
 			})
 		},
@@ -79,19 +81,22 @@ func newInboxPrune(env *Env) *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "prune",
-		Short: "make the daily partitions of the next days, and drop those that no consumer needs (PostgreSQL)",
-		Long: `prune is for tables with daily partitions whose consumers may not make or drop tables: run it as the
-owner of inbox_events, every hour or so. It drops the days of which every consumer that has rows in
-them has told, by KeepPruned or Prune, that it needs none any more; a day that stays says why.
+		Short: "create the daily partitions of the next days, and drop those that no consumer needs (PostgreSQL)",
+		Long: `prune is for tables with daily partitions whose consumers have no right to create or drop tables. Run
+it about every hour, as the owner of inbox_events.
 
-Rows that are in no day's partition are deleted by the consumers themselves, and so is everything in
-a table without daily partitions.`,
+prune drops a day when no consumer needs its rows any more. Each consumer that has rows in a day says
+so by KeepPruned or Prune. If a day stays, prune prints the reason.
+
+The consumers themselves delete rows outside of daily partitions, and all rows of a table without
+daily partitions.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onInbox(env, cmd, own.check(), func(ctx context.Context, d *database) error {
 				layout, err := dialect.ReadInboxLayout(ctx, d.DB, d.names())
 				if err == nil && !layout.Daily {
-					err = fmt.Errorf("%s has no daily partitions: its consumers prune it (KeepPruned), or see relay inbox partition --help", d.names().Plain(dialect.InboxEvents))
+					err = fmt.Errorf("%s has no daily partitions: its consumers prune it (KeepPruned), "+
+						"or see relay inbox partition --help", d.names().Plain(dialect.InboxEvents))
 				}
 				if err != nil {
 					return err
@@ -102,7 +107,7 @@ a table without daily partitions.`,
 	}
 	addInbox(cmd)
 	own.add(cmd.Flags(), 100*time.Millisecond)
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be dropped")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print which days would be dropped")
 	return cmd
 }
 
@@ -172,7 +177,8 @@ func printDays(env *Env, cmd *cobra.Command, days []prunedDay) error {
 		return printJSON(env.Stdout, days)
 	}
 	if len(days) == 0 {
-		_, err := fmt.Fprintln(env.Stdout, "nothing to do: the days ahead are there, and no old one is")
+		_, err := fmt.Fprintln(env.Stdout,
+			"nothing to do: the partitions of the next days exist, and there is none to drop")
 		return err
 	}
 	var rows [][]string

@@ -17,17 +17,20 @@ func newInboxStatus(env *Env) *cobra.Command {
 	var consumer string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "show each consumer's rows, window, parked messages and offsets",
-		Long: `status reads the inbox tables of a consumer's database: for each consumer how many messages it
-remembers and how far back (the window in which duplicates are recognised), what is parked, how
-many keys stand still, and which attempts are under way; then the partitions of Kafka, with the
-group that reads them, and the backfills that replicas wait for.
+		Short: "show each consumer's rows, deduplication window, parked messages and offsets",
+		Long: `status reads the inbox tables of a consumer's database. For each consumer it shows the number of
+messages that the inbox remembers, and how far back they go: in this window the inbox recognises
+duplicates. It also shows the parked messages, the blocked keys, and the messages whose handling has
+begun. Then it lists the Kafka partitions with the consumer group that reads them, and the backfills
+that have not arrived completely.
 
-It reads a bounded part of large tables. A number after "about" is an estimate, from a sample on
-PostgreSQL, where the window may be a little longer than shown, and the optimizer's on MySQL.`,
+status reads only a part of large tables. A number after "about" is an estimate. On PostgreSQL it
+comes from a sample, and the window may be a little longer than shown; on MySQL it comes from the
+optimizer.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return onInbox(env, cmd, checkConsumer(cmd.Flags(), consumer), func(ctx context.Context, d *database) error {
+			return onInbox(env, cmd, checkConsumer(cmd.Flags(), consumer), func(ctx context.Context,
+				d *database) error {
 				s, err := dialect.ReadInboxStatus(ctx, d.DB, d.names(), consumer)
 				if err != nil {
 					return err
@@ -48,12 +51,12 @@ PostgreSQL, where the window may be a little longer than shown, and the optimize
 	return cmd
 }
 
-// inboxState is what `inbox status --json` prints. Lists are not null.
+// inboxState is what `inbox status --json` prints. Its lists are never null.
 type inboxState struct {
 	Consumers []inboxConsumer `json:"consumers"`
 	Offsets   []inboxOffset   `json:"offsets"`
-	Backfills []inboxBackfill `json:"backfills"` // that have not arrived whole
-	// Absent are tables that an older build did not make, or that are gone.
+	Backfills []inboxBackfill `json:"backfills"` // those that have not arrived completely
+	// Absent lists missing tables: an older build did not create them, or somebody dropped them.
 	Absent []string `json:"absent_tables"`
 }
 
@@ -61,7 +64,7 @@ type inboxConsumer struct {
 	Consumer  string     `json:"consumer"`
 	Rows      int64      `json:"rows"`
 	Window    float64    `json:"window_seconds"`
-	Estimated bool       `json:"estimated"` // rows, and window on PostgreSQL
+	Estimated bool       `json:"estimated"` // rows is an estimate; on PostgreSQL window too
 	Oldest    *time.Time `json:"oldest_applied_at"`
 
 	Parked       inboxParkedCounts `json:"parked"`
@@ -73,7 +76,7 @@ type inboxConsumer struct {
 	OldestAttempt float64 `json:"oldest_attempt_seconds"`
 }
 
-// inboxParkedCounts stop at 200,000 together.
+// inboxParkedCounts are the numbers of parked messages. Counting stops when their sum is 200,000.
 type inboxParkedCounts struct {
 	Failed  int64 `json:"failed"`
 	Blocked int64 `json:"blocked"`
@@ -85,10 +88,10 @@ type inboxOffset struct {
 	Consumer  string    `json:"consumer"`
 	Topic     string    `json:"topic"`
 	Partition int32     `json:"partition"`
-	Group     string    `json:"group"`          // empty: not known, as the next
-	TopicID   string    `json:"topic_id"`       // Kafka's, of the topic that the offsets are of
-	Applied   *int64    `json:"applied_offset"` // all messages below it are done; null: not known
-	Next      *int64    `json:"next_offset"`    // the position, where it is kept in the database
+	Group     string    `json:"group"`          // empty: not known
+	TopicID   string    `json:"topic_id"`       // Kafka's id of the topic; empty: not known
+	Applied   *int64    `json:"applied_offset"` // all messages below it are handled; null: not known
+	Next      *int64    `json:"next_offset"`    // the position, if the database keeps it
 	Epoch     int64     `json:"epoch"`
 	UpdatedAt time.Time `json:"updated_at"`
 
@@ -98,13 +101,13 @@ type inboxOffset struct {
 type inboxBackfill struct {
 	Replica string    `json:"replica"`
 	RunID   string    `json:"run_id"`
-	Sent    *int64    `json:"sent"` // null: its end marker has not come
+	Sent    *int64    `json:"sent"` // null: its end marker has not arrived
 	HeardAt time.Time `json:"heard_at"`
 
 	age time.Duration
 }
 
-// timeOrNull is null in JSON for a zero time.
+// timeOrNull returns nil, which is null in JSON, for a zero time.
 func timeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -113,20 +116,27 @@ func timeOrNull(t time.Time) *time.Time {
 }
 
 func inboxStateOf(s dialect.InboxStatus) inboxState {
-	state := inboxState{Consumers: []inboxConsumer{}, Offsets: []inboxOffset{}, Backfills: []inboxBackfill{}, Absent: append([]string{}, s.Absent...)}
+	state := inboxState{
+		Consumers: []inboxConsumer{}, Offsets: []inboxOffset{}, Backfills: []inboxBackfill{},
+		Absent: append([]string{}, s.Absent...),
+	}
 	for _, c := range s.Consumers {
 		state.Consumers = append(state.Consumers, inboxConsumer{
-			Consumer: c.Consumer, Rows: c.Rows, Window: c.Window.Seconds(), Estimated: c.Estimated, Oldest: timeOrNull(c.Oldest),
+			Consumer: c.Consumer, Rows: c.Rows, Window: c.Window.Seconds(), Estimated: c.Estimated,
+			Oldest: timeOrNull(c.Oldest),
 			Parked: inboxParkedCounts{
-				c.Parked[dialect.ParkFailed], c.Parked[dialect.ParkBlocked], c.Parked[dialect.ParkRetry], c.Parked[dialect.ParkDrop],
+				Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked],
+				Retry: c.Parked[dialect.ParkRetry], Drop: c.Parked[dialect.ParkDrop],
 			},
-			ParkedAge: c.ParkedAge.Seconds(), OldestParked: timeOrNull(c.OldestParked), BlockedKeys: c.BlockedKeys,
-			Attempts: c.Attempts, OldestAttempt: c.OldestAttempt.Seconds(),
+			ParkedAge: c.ParkedAge.Seconds(), OldestParked: timeOrNull(c.OldestParked),
+			BlockedKeys: c.BlockedKeys,
+			Attempts:    c.Attempts, OldestAttempt: c.OldestAttempt.Seconds(),
 		})
 	}
 	for _, h := range s.Holds {
 		o := inboxOffset{
-			Consumer: h.Consumer, Topic: h.Topic, Partition: h.Partition, Group: h.Group, TopicID: h.TopicID, Epoch: h.Epoch, UpdatedAt: h.UpdatedAt, age: h.Age,
+			Consumer: h.Consumer, Topic: h.Topic, Partition: h.Partition, Group: h.Group, TopicID: h.TopicID,
+			Epoch: h.Epoch, UpdatedAt: h.UpdatedAt, age: h.Age,
 		}
 		if h.Applied.Valid {
 			o.Applied = &h.Applied.Int64
@@ -146,7 +156,7 @@ func inboxStateOf(s dialect.InboxStatus) inboxState {
 	return state
 }
 
-// printInboxStatus prints s, and below it which tables are absent: gone says why, if no older build made them.
+// printInboxStatus prints s, and below it the missing tables. gone is the error if recorded tables were dropped.
 func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState, gone error) error {
 	if wantsJSON(cmd) {
 		return printJSON(env.Stdout, s)
@@ -157,11 +167,14 @@ func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState, gone error) er
 	}
 	for _, o := range s.Offsets {
 		offsets = append(offsets, []string{
-			printable(o.Consumer), orDash(o.Group), printable(o.Topic), strconv.Itoa(int(o.Partition)), number(o.Applied), number(o.Next), strconv.FormatInt(o.Epoch, 10), roughly(o.age) + " ago",
+			printable(o.Consumer), orDash(o.Group), printable(o.Topic), strconv.Itoa(int(o.Partition)),
+			number(o.Applied), number(o.Next), strconv.FormatInt(o.Epoch, 10), roughly(o.age) + " ago",
 		})
 	}
 	for _, b := range s.Backfills {
-		backfills = append(backfills, []string{printable(b.Replica), printable(b.RunID), number(b.Sent), roughly(b.age) + " ago"})
+		backfills = append(backfills, []string{
+			printable(b.Replica), printable(b.RunID), number(b.Sent), roughly(b.age) + " ago",
+		})
 	}
 	first := true
 	for _, t := range []struct {
@@ -169,8 +182,9 @@ func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState, gone error) er
 		rows    [][]string
 	}{
 		{[]string{"CONSUMER", "ROWS", "WINDOW", "PARKED", "OLDEST PARKED", "BLOCKED KEYS", "ATTEMPTS"}, consumers},
-		{[]string{"CONSUMER", "GROUP", "TOPIC", "PARTITION", "APPLIED BELOW", "NEXT OFFSET", "EPOCH", "MOVED"}, offsets},
-		{[]string{"REPLICA", "BACKFILL", "ROWS SENT", "HEARD OF"}, backfills},
+		{[]string{"CONSUMER", "GROUP", "TOPIC", "PARTITION", "APPLIED BELOW", "NEXT OFFSET", "EPOCH", "MOVED"},
+			offsets},
+		{[]string{"REPLICA", "BACKFILL", "ROWS SENT", "LAST MESSAGE"}, backfills},
 	} {
 		if len(t.rows) == 0 {
 			continue
@@ -186,14 +200,15 @@ func printInboxStatus(env *Env, cmd *cobra.Command, s inboxState, gone error) er
 		}
 	}
 	if first {
-		sayNothing(env, cmd, "no consumer has left anything in the inbox tables")
+		sayEmpty(env, cmd, "the inbox tables are empty: no consumer has handled a message yet")
 	}
 	if gone != nil {
 		_, err := fmt.Fprintln(env.Stderr, gone)
 		return err
 	}
 	if len(s.Absent) > 0 {
-		_, err := fmt.Fprintf(env.Stderr, "an older build made these tables, %s not there: run relay migrate up --only inbox\n", isOrAre(s.Absent))
+		_, err := fmt.Fprintf(env.Stderr, "%s missing, because an older build created the tables: "+
+			"run relay migrate up --only inbox\n", isOrAre(s.Absent))
 		return err
 	}
 	return nil
@@ -219,16 +234,19 @@ func (c inboxConsumer) cells() []string {
 		oldest = roughly(seconds(c.ParkedAge)) + " ago"
 	}
 	if c.Attempts > 0 {
-		attempts = fmt.Sprintf("%s, the oldest begun %s ago", atLeast(c.Attempts), roughly(seconds(c.OldestAttempt)))
+		attempts = fmt.Sprintf("%s, the oldest begun %s ago", atLeast(c.Attempts),
+			roughly(seconds(c.OldestAttempt)))
 	}
 	keys := "-"
 	if c.BlockedKeys > 0 {
 		keys = atLeast(c.BlockedKeys)
 	}
-	return []string{printable(c.Consumer), about + strconv.FormatInt(c.Rows, 10), window, c.Parked.text(), oldest, keys, attempts}
+	return []string{
+		printable(c.Consumer), about + strconv.FormatInt(c.Rows, 10), window, c.Parked.text(), oldest, keys, attempts,
+	}
 }
 
-// text is a cell of the table.
+// text returns the counts as a cell of the table.
 func (p inboxParkedCounts) text() string {
 	return parkedCounts{p.Failed, p.Blocked, p.Retry + p.Drop}.text()
 }

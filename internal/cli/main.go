@@ -1,3 +1,12 @@
+// Package cli is the relay command: its verbs, what they print and how they end.
+//
+// It promises:
+//
+//   - Exit code 0 means that the work is done, 1 that it failed, 2 that the usage or the configuration is wrong
+//     (all mistakes are reported at once), and 3 that a check found something.
+//   - Results go to standard output, as a table or with --json as JSON. Everything else goes to standard error.
+//   - No output contains a password.
+//   - `relay run` drains at the first SIGTERM or SIGINT, and stops at once at the second.
 package cli
 
 import (
@@ -5,13 +14,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/relay"
 )
 
 // Exit codes.
@@ -22,13 +35,13 @@ const (
 	exitFound  = 3
 )
 
-// Env is what the command gets from the process that it runs in.
+// Env is the command's environment: what it gets from the process in which it runs.
 type Env struct {
 	Args    []string // without the program's name
 	Environ []string // as from os.Environ
 	Stdout  io.Writer
 	Stderr  io.Writer
-	// Exit ends the process at once: for the second signal. Nil: os.Exit.
+	// Exit ends the process at once, at the second signal. Nil means os.Exit.
 	Exit func(code int)
 }
 
@@ -54,8 +67,8 @@ func newRoot(env *Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "relay",
 		Short: "relay sends the events of an outbox table to a broker, in order",
-		Long: `relay sends the events that services wrote into an outbox table to Kafka,
-in order per key, and deletes each once the broker has it.
+		Long: `relay sends the events that services wrote into an outbox table to Kafka.
+It keeps the order of the events of a key, and deletes an event when the broker has it.
 
 Configuration: flags, then environment (POSTROOM_…), then the YAML file of --config.
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found something.`,
@@ -64,15 +77,16 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a check found so
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(env), newDemo(env), newDoctor(env), newInbox(env), newMigrate(env), newParked(env), newScheduled(env), newSource(env),
-		newStatus(env), newReplay(env), newTrace(env), newPrune(env), newBackfill(env), newCompare(env), newVersion(env))
+	root.AddCommand(newRun(env), newDemo(env), newDoctor(env), newInbox(env), newMigrate(env), newParked(env),
+		newScheduled(env), newSource(env), newStatus(env), newReplay(env), newTrace(env), newPrune(env),
+		newBackfill(env), newCompare(env), newVersion(env))
 	group(root)
 	addVersionFlag(env, root)
 	return root
 }
 
-// group makes a command that only has others say which there are, instead of printing
-// its help and ending as if something had been done.
+// group makes a command that only has subcommands fail and list them. Without it cobra prints the help and
+// ends with 0, as if something had been done.
 func group(cmd *cobra.Command) {
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -88,11 +102,11 @@ func group(cmd *cobra.Command) {
 		if near := config.Nearest(args[0], names); near != "" {
 			return usageError{fmt.Errorf("unknown command %q: did you mean %s?", args[0], near)}
 		}
-		return usageError{fmt.Errorf("unknown command %q: there are %s", args[0], strings.Join(names, ", "))}
+		return usageError{fmt.Errorf("unknown command %q: the commands are %s", args[0], strings.Join(names, ", "))}
 	}
 }
 
-// usageError is a mistake of the caller's.
+// usageError is a mistake in the arguments, the flags or the configuration.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -116,7 +130,7 @@ func codeOf(err error) int {
 	return exitFailed
 }
 
-// flagError names the flag that was meant.
+// flagError suggests the flag that was probably meant.
 func flagError(cmd *cobra.Command, err error) error {
 	var missing *pflag.NotExistError
 	if errors.As(err, &missing) {
@@ -133,10 +147,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usageError{err}
 }
 
-// noArgs refuses arguments, as a mistake of usage.
+// noArgs rejects all arguments.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q: settings are given by flags, as in --source name", args[0])}
+		return usageError{fmt.Errorf("unexpected argument %q: use flags for settings, for example --source name",
+			args[0])}
 	}
 	return nil
 }
@@ -148,7 +163,7 @@ func printError(w io.Writer, cmd *cobra.Command, err error, code int) {
 	if len(lines) == 1 {
 		_, _ = fmt.Fprintln(w, prefix+lines[0])
 	} else {
-		_, _ = fmt.Fprintf(w, "%s%d things are wrong:\n", prefix, len(lines))
+		_, _ = fmt.Fprintf(w, "%s%d errors:\n", prefix, len(lines))
 		for _, line := range lines {
 			_, _ = fmt.Fprintln(w, "  - "+line)
 		}
@@ -177,11 +192,58 @@ func flatten(err error) []string {
 	return lines
 }
 
-// isJoin tells errors.Join from an error that wraps several within a text of its own.
+// isJoin reports whether err comes from errors.Join. Other errors wrap several within a text of their own.
 func isJoin(err error, parts []error) bool {
 	texts := make([]string, len(parts))
 	for i, p := range parts {
 		texts[i] = p.Error()
 	}
 	return err.Error() == strings.Join(texts, "\n")
+}
+
+// untilSignal returns a context that ends at the first SIGTERM or SIGINT, for commands that have nothing to drain.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+}
+
+// drainOnSignal returns a context that ends at the first SIGTERM or SIGINT. The second signal calls exit.
+// The caller calls stop when it is done; then signals have their usual effect again.
+func drainOnSignal(
+	parent context.Context, mode relay.Mode, log *slog.Logger, exit func(int),
+) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals := make(chan os.Signal, 2) // signal.Notify drops a signal for which there is no room
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	over, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case s := <-signals:
+			log.Info("draining: events in flight are delivered; a second signal stops at once", "signal", s.String())
+			cancel()
+		case <-over:
+			return
+		}
+		select {
+		case s := <-signals:
+			log.Error(stoppedAtOnce(mode), "signal", s.String())
+			exit(exitFailed)
+		case <-over:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(over)
+		<-ended
+		cancel()
+	}
+}
+
+// stoppedAtOnce says what an interrupted drain leaves behind.
+func stoppedAtOnce(mode relay.Mode) string {
+	if mode == relay.ExactlyOnce {
+		return "stopped at once: no event is lost, and no record becomes visible twice; " +
+			"the next relay ends the open transaction"
+	}
+	return "stopped at once: no event is lost; some records may be sent again"
 }

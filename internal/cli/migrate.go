@@ -17,10 +17,10 @@ import (
 func newMigrate(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "make or change Postroom's tables",
-		Long: `migrate makes and changes Postroom's tables. It never touches other tables, and keeps
-its versions in a table of its own, <prefix>postroom_schema. Users of other migration tools
-take the SQL of 'relay migrate print'.`,
+		Short: "create and change Postroom's tables",
+		Long: `migrate creates and changes Postroom's tables, and no other tables. It records the applied versions
+in its own table, <prefix>postroom_schema. If you use another migration tool, take the SQL from
+'relay migrate print'.`,
 	}
 	group(cmd)
 	cmd.AddCommand(newMigrateUp(env), newMigrateStatus(env), newMigratePrint(env))
@@ -29,10 +29,11 @@ take the SQL of 'relay migrate print'.`,
 
 const onlyFlag = "only"
 
-// migrateFlags adds what the three verbs share.
+// migrateFlags adds the flags that the three verbs share.
 func migrateFlags(cmd *cobra.Command) {
 	config.AddFlags(cmd.Flags(), config.General, config.Database)
-	cmd.Flags().String(onlyFlag, "", "`half` of the tables: outbox (producers, relay) or inbox (consumers); default both")
+	cmd.Flags().String(onlyFlag, "", "`scope` of the tables: outbox (producers, relay) or inbox (consumers); default "+
+		"both")
 	addJSON(cmd)
 }
 
@@ -45,10 +46,10 @@ func scopeFlag(cmd *cobra.Command) (migrations.Scope, error) {
 	case migrations.Both, migrations.OutboxOnly, migrations.InboxOnly:
 		return scope, nil
 	}
-	return "", fmt.Errorf("--%s: %q is not known: use outbox or inbox, or leave it out for both", onlyFlag, value)
+	return "", fmt.Errorf("--%s: %q is not known: use outbox or inbox, or omit the flag for both", onlyFlag, value)
 }
 
-// appliedFile is a line of `migrate up`.
+// appliedFile is an element of `migrate up --json`.
 type appliedFile struct {
 	Source   string  `json:"source"`
 	Version  int64   `json:"version"`
@@ -59,7 +60,7 @@ type appliedFile struct {
 func newMigrateUp(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "bring the tables to the version of this build",
+		Short: "create the tables, or bring them to the version of this build",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -89,12 +90,12 @@ func newMigrateUp(env *Env) *cobra.Command {
 	return cmd
 }
 
-// warnOfGone tells of tables that were dropped since they were made: there is nothing to apply, and what
-// needs them fails.
+// warnOfGone prints a warning about tables that were dropped after their migration was applied. There is no
+// migration to apply, but everything that needs these tables fails.
 func warnOfGone(ctx context.Context, env *Env, d *database, only migrations.Scope) error {
 	gone := d.diagnose(ctx, only)
 	if !errors.Is(gone, migrations.ErrTableGone) {
-		return nil // the rest is Apply's to judge
+		return nil // Apply has reported everything else
 	}
 	_, err := fmt.Fprintln(env.Stderr, sourceError(d.source, gone))
 	return err
@@ -119,14 +120,14 @@ func printApplied(env *Env, cmd *cobra.Command, done []appliedFile, failed error
 	return printTable(env.Stdout, []string{"SOURCE", "APPLIED", "TIME"}, rows)
 }
 
-// migrateSettings reads the configuration and --only, with all mistakes of both.
+// migrateSettings reads the configuration and --only. It reports all mistakes in both.
 func migrateSettings(env *Env, cmd *cobra.Command) (*config.Config, migrations.Scope, error) {
 	only, wrong := scopeFlag(cmd)
 	c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), wrong) })
 	return c, only, err
 }
 
-// migrationState is a line of `migrate status`.
+// migrationState is an element of `migrate status --json`.
 type migrationState struct {
 	Source    string     `json:"source"`
 	Version   int64      `json:"version"`
@@ -138,7 +139,7 @@ type migrationState struct {
 func newMigrateStatus(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "list the migrations, applied and pending",
+		Short: "list applied and pending migrations",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -202,14 +203,16 @@ const dialectFlag = "dialect"
 func newMigratePrint(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "print",
-		Short: "print the SQL that migrate up runs, for other migration tools",
-		Long: `print prints the SQL of all migrations, with prefix and schema, and the statements that
-record them. It does not connect: --dialect, or the database URL, says for which database.`,
+		Short: "print the SQL of migrate up, for other migration tools",
+		Long: `print prints the SQL of all migrations, with prefix and schema, and the statements that record
+them. It does not connect to a database. Name the kind of database with --dialect, or give a
+database URL.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return migratePrint(env, cmd) },
 	}
 	migrateFlags(cmd)
-	cmd.Flags().String(dialectFlag, "", "`database`: postgresql, mysql (also MariaDB) or sqlite; default: that of the database URL")
+	cmd.Flags().String(dialectFlag, "", "kind of `database`: postgresql, mysql (also MariaDB) or sqlite; "+
+		"default: the kind of the database URL")
 	return cmd
 }
 
@@ -236,7 +239,8 @@ func migratePrint(env *Env, cmd *cobra.Command) error {
 		return err
 	}
 	if len(c.Sources) > 1 {
-		return usageError{fmt.Errorf("the file lists %d sources: print the SQL of one of them with --config '' --dialect, --table-prefix and --schema", len(c.Sources))}
+		return usageError{fmt.Errorf("the file lists %d sources: print the SQL of one of them "+
+			"with --config '' --dialect, --table-prefix and --schema", len(c.Sources))}
 	}
 	s := c.Sources[0]
 	d := dialect.Dialect(named)

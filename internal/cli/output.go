@@ -29,14 +29,14 @@ func printTable(w io.Writer, heading []string, rows [][]string) error {
 	return t.Flush()
 }
 
-// sayNothing tells a reader that an empty answer is one. It is not for JSON, where the list is empty.
-func sayNothing(env *Env, cmd *cobra.Command, nothing string) {
+// sayEmpty prints text, which says that there are no rows. With --json it is silent: there the list is empty.
+func sayEmpty(env *Env, cmd *cobra.Command, text string) {
 	if !wantsJSON(cmd) {
-		_, _ = fmt.Fprintln(env.Stderr, nothing)
+		_, _ = fmt.Fprintln(env.Stderr, text)
 	}
 }
 
-// roughly rounds a duration to what a reader needs.
+// roughly rounds a duration to the precision that a reader needs.
 func roughly(d time.Duration) string {
 	switch {
 	case d < time.Second:

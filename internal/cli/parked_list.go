@@ -53,7 +53,7 @@ func newParkedList(env *Env) *cobra.Command {
 				return err
 			}
 			if len(all) == 0 && failed == nil {
-				sayNothing(env, cmd, chosen.what()+inState(state))
+				sayEmpty(env, cmd, chosen.what()+inState(state))
 			}
 			if more {
 				_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by --topic, --key or --state, or raise --limit\n", limit)

@@ -20,13 +20,13 @@ func newPrune(env *Env) *cobra.Command {
 	var own pruneFlags
 	cmd := &cobra.Command{
 		Use:   "prune",
-		Short: "delete old rows of the archive and of the list of drops",
+		Short: "delete old archived events and old notes of dropped events",
 		Long: `prune deletes archived events that were delivered longer ago than --archive-older-than, and notes
-of dropped events older than --drops-older-than, by the database's clock. It goes in steps of
-1,000 rows, with rests, and may be interrupted at any time.
+of dropped events that are older than --drops-older-than. The database's clock decides. prune deletes
+1,000 rows at a time and pauses in between. You can interrupt it at any time.
 
-A relay that runs with --archive purges the archive by itself, after --archive-for; the list of
-drops is purged by hand only. What is deleted cannot be replayed or traced any more.`,
+A relay that runs with --archive deletes old archived events itself, after --archive-for. Nothing but
+prune deletes the notes of dropped events. You can neither replay nor trace a deleted event.`,
 		Example: `  relay prune --archive-older-than 30d --dry-run
   relay prune --archive-older-than 36h --drops-older-than 365d`,
 		Args: noArgs,
@@ -53,15 +53,16 @@ type pruneFlags struct {
 }
 
 func (p *pruneFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&p.archive, "archive-older-than", "", "`age` from which archived events are deleted, for example 36h or 30d")
-	f.StringVar(&p.drops, "drops-older-than", "", "`age` from which notes of dropped events are deleted")
-	f.BoolVar(&p.dryRun, "dry-run", false, "count what would be deleted, and change nothing")
+	f.StringVar(&p.archive, "archive-older-than", "",
+		"delete archived events of this `age` or older, for example 36h or 30d")
+	f.StringVar(&p.drops, "drops-older-than", "", "delete notes of dropped events of this `age` or older")
+	f.BoolVar(&p.dryRun, "dry-run", false, "only count the rows to delete")
 }
 
-// read returns what is to be purged.
+// read returns which rows to delete.
 func (p *pruneFlags) read() (old []dialect.Old, err error) {
 	if p.archive == "" && p.drops == "" {
-		return nil, errors.New("say what is old enough: --archive-older-than 30d, --drops-older-than 365d, or both")
+		return nil, errors.New("say what to delete: --archive-older-than 30d, --drops-older-than 365d, or both")
 	}
 	var errs []error
 	for _, f := range []struct {
@@ -73,7 +74,7 @@ func (p *pruneFlags) read() (old []dialect.Old, err error) {
 		}
 		age, err := config.Age(f.value)
 		if err == nil && age < 0 {
-			err = fmt.Errorf("%s is negative: say how old", f.value)
+			err = fmt.Errorf("%s is negative: an age is positive", f.value)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.name, err))
@@ -88,12 +89,13 @@ func (p *pruneFlags) read() (old []dialect.Old, err error) {
 type pruned struct {
 	Source  string `json:"source"`
 	Table   string `json:"table"`
-	Old     int64  `json:"old"`     // rows that were old enough at the start
+	Old     int64  `json:"old"`     // old rows at the start
 	Deleted int64  `json:"deleted"` // so far
 	DryRun  bool   `json:"dry_run"`
 }
 
-func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source, old []dialect.Old, dryRun bool) error {
+func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source, old []dialect.Old,
+	dryRun bool) error {
 	results := []pruned{}
 	failed := eachSource(ctx, sources, func(d *database) error {
 		if err := d.checkName(ctx); err != nil {
@@ -128,15 +130,16 @@ func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.S
 // purgeStep is how many rows one statement deletes.
 const purgeStep = 1000
 
-// purge deletes step by step, and rests after each for as long as it took: half of the
-// database's time is for others.
+// purge deletes step by step. After each step it pauses for as long as the step took, so that half of the
+// database's time is left for others.
 func (p *pruned) purge(ctx context.Context, progress io.Writer, store *dialect.Relay, o dialect.Old) error {
-	told := time.Now()
+	reported := time.Now()
 	for {
 		began := time.Now()
 		n, err := store.Purge(ctx, o, purgeStep)
 		if ctx.Err() != nil {
-			return fmt.Errorf("stopped by a signal: %s of %s deleted; the same command goes on", countOf(p.Deleted, "row"), p.Table)
+			return fmt.Errorf("stopped by a signal: %s of %s deleted; to continue, run the same command again",
+				countOf(p.Deleted, "row"), p.Table)
 		}
 		if err != nil {
 			return err
@@ -145,14 +148,14 @@ func (p *pruned) purge(ctx context.Context, progress io.Writer, store *dialect.R
 		if n < purgeStep {
 			return nil
 		}
-		if time.Since(told) > time.Second {
-			told = time.Now()
+		if time.Since(reported) > time.Second {
+			reported = time.Now()
 			_, _ = fmt.Fprintf(progress, "%d of about %s of %s deleted\n", p.Deleted, countOf(p.Old, "row"), p.Table)
 		}
 		rest := time.NewTimer(time.Since(began))
 		select {
 		case <-rest.C:
-		case <-ctx.Done(): // told by the next step
+		case <-ctx.Done(): // the next step returns the error
 		}
 		rest.Stop()
 	}

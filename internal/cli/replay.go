@@ -21,17 +21,18 @@ func newReplay(env *Env) *cobra.Command {
 	var own replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay",
-		Short: "deliver archived events once more",
-		Long: `replay puts delivered events back into outbox_events, out of the archive that relay run
---archive keeps. The relay delivers them again, in the order in which it did the first time, and
-archives them again. What is selected twice, because it was replayed before, goes once.
+		Short: "deliver archived events again",
+		Long: `replay copies delivered events from the archive back into outbox_events. The archive has what relay
+run --archive has delivered. The relay delivers the events again, in the same order as the first
+time, and archives them again. An event that is in the archive several times, because it was
+replayed before, is copied once.
 
-An event keeps its id, so an inbox that has applied it drops it: only what a consumer has missed
-takes effect. With --new-ids each gets a new id, and takes effect once more.
+An event keeps its id. An inbox that has applied it recognises a duplicate, so only what a consumer
+has missed takes effect. With --new-ids each event gets a new id, and takes effect once more.
 
-Select by time of delivery, by topic, by topic and key, or by event ids; several together mean
-what fits all of them. Events go back in transactions of 1,000 at most. When it is interrupted,
-replay says how to go on. When nothing matches, it says so and ends with 1.`,
+Select events by time of delivery, by topic, by topic and key, or by event ids. If you use several of
+these flags, an event must match all of them. Events are copied in transactions of 1,000 at most.
+When replay is interrupted, it says how to continue. When no event matches, the exit code is 1.`,
 		Example: `  relay replay --since 2026-11-23T10:00:00Z --until 2026-11-23T11:00:00Z --dry-run
   relay replay --topic orders --key customer-42
   relay replay --since 2h --topic orders --new-ids
@@ -69,29 +70,30 @@ type replayFlags struct {
 
 func (r *replayFlags) add(f *pflag.FlagSet) {
 	r.flags = f
-	f.StringVar(&r.since, "since", "", "delivered at this `time` or later: RFC 3339, or how long ago (2h, 7d)")
-	f.StringVar(&r.until, "until", "", "delivered before this `time`")
+	f.StringVar(&r.since, "since", "", "events delivered at this `time` or later: RFC 3339, or how long ago (2h, 7d)")
+	f.StringVar(&r.until, "until", "", "events delivered before this `time`")
 	f.StringVar(&r.topic, "topic", "", "events of this `topic`")
 	f.StringVar(&r.key, "key", "", "events of this `key`, with --topic")
-	f.StringSliceVar(&r.ids, "ids", nil, "events with these `ids`, with commas between them")
-	f.BoolVar(&r.newIDs, "new-ids", false, "give each a new event id, so that consumers apply it again")
-	f.BoolVar(&r.dryRun, "dry-run", false, "count what would be put back, and change nothing")
-	f.Int64Var(&r.after, "after-seq", 0, "go on after this `number` of the archive, as an interrupted replay says")
-	f.Int64Var(&r.upTo, "up-to-seq", 0, "last `number` of the archive, as an interrupted replay says")
+	f.StringSliceVar(&r.ids, "ids", nil, "events with these `ids`, separated by commas")
+	f.BoolVar(&r.newIDs, "new-ids", false, "give each event a new id, so that consumers apply it again")
+	f.BoolVar(&r.dryRun, "dry-run", false, "only count the events to replay")
+	f.Int64Var(&r.after, "after-seq", 0, "continue after this `number` of the archive; an interrupted replay prints it")
+	f.Int64Var(&r.upTo, "up-to-seq", 0, "last `number` of the archive; an interrupted replay prints it")
 }
 
-// check reads the flags, and says all that is wrong with them.
+// check parses the flags and returns all mistakes.
 func (r *replayFlags) check() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if r.since == "" && r.until == "" && r.topic == "" && len(r.ids) == 0 {
-		fail("say which events: by --since and --until, --topic, --topic and --key, or --ids, as in relay replay --since 2h --topic orders")
+		fail("say which events: with --since and --until, --topic, --topic and --key, or --ids; " +
+			"for example relay replay --since 2h --topic orders")
 	}
 	if r.flags.Changed("key") && r.topic == "" {
-		fail("--key: say which --topic, order is kept within both")
+		fail("--key: add --topic, because order is kept within a key of a topic")
 	}
 	if r.flags.Changed("key") && r.key == "" {
-		fail("--key: empty: name a key")
+		fail("--key is empty: name a key")
 	}
 	var err error
 	if r.from, err = parseMoment(r.since); err != nil {
@@ -108,7 +110,8 @@ func (r *replayFlags) check() error {
 		r.events = append(r.events, id)
 	}
 	if r.after < 0 || r.upTo < 0 || r.upTo > 0 && r.upTo <= r.after {
-		fail("--after-seq and --up-to-seq: %d and %d are no span: give the numbers that the interrupted replay said", r.after, r.upTo)
+		fail("--after-seq and --up-to-seq: %d and %d are no range: use the numbers that the interrupted replay printed",
+			r.after, r.upTo)
 	}
 	return errors.Join(errs...)
 }
@@ -116,7 +119,8 @@ func (r *replayFlags) check() error {
 func parseEventID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != 36 {
-		return uuid.UUID{}, fmt.Errorf("%q is no event id: want a UUID, as 018f3c1e-8f2a-7000-8000-000000000001", text)
+		return uuid.UUID{}, fmt.Errorf("%q is no event id: an event id is a UUID, for example "+
+			"018f3c1e-8f2a-7000-8000-000000000001", text)
 	}
 	return id, nil
 }
@@ -137,12 +141,13 @@ func parseMoment(text string) (moment, error) {
 	}
 	ago, err := config.Age(text)
 	if err != nil || ago < 0 {
-		return moment{}, fmt.Errorf("%q is no time: write it as 2026-11-23T10:00:00Z, or how long ago it is, as 2h or 7d", text)
+		return moment{}, fmt.Errorf("%q is no time: write 2026-11-23T10:00:00Z, or how long ago it is, for example "+
+			"2h or 7d", text)
 	}
 	return moment{ago: ago, set: true}, nil
 }
 
-// on returns the point in time by a clock, zero if none is set.
+// on returns the point in time by a clock whose time is now. It is zero if none is set.
 func (m moment) on(now time.Time) time.Time {
 	if !m.set || !m.at.IsZero() {
 		return m.at
@@ -150,7 +155,7 @@ func (m moment) on(now time.Time) time.Time {
 	return now.Add(-m.ago)
 }
 
-// selection asks the database for what the flags leave open.
+// selection returns the rows that the flags select. The database gives its time and the end of its archive.
 func (r *replayFlags) selection(ctx context.Context, store *dialect.Relay) (dialect.Selection, error) {
 	now, err := store.Now(ctx)
 	if err != nil {
@@ -160,7 +165,8 @@ func (r *replayFlags) selection(ctx context.Context, store *dialect.Relay) (dial
 		Since: r.from.on(now), Until: r.to.on(now), Topic: r.topic, Events: r.events, After: r.after, UpTo: r.upTo,
 	}
 	if !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
-		return s, usageError{fmt.Errorf("--since %s is not before --until %s", s.Since.UTC().Format(time.RFC3339), s.Until.UTC().Format(time.RFC3339))}
+		return s, usageError{fmt.Errorf("--since %s is not before --until %s",
+			s.Since.UTC().Format(time.RFC3339), s.Until.UTC().Format(time.RFC3339))}
 	}
 	if r.key != "" {
 		s.Key = &r.key
@@ -178,8 +184,8 @@ type replayed struct {
 	PutBack  int64  `json:"put_back"`
 	DryRun   bool   `json:"dry_run"`
 	NewIDs   bool   `json:"new_ids"`
-	AfterSeq int64  `json:"after_seq"` // how far it came, and
-	UpToSeq  int64  `json:"up_to_seq"` // where it ends
+	AfterSeq int64  `json:"after_seq"` // the last row that was copied
+	UpToSeq  int64  `json:"up_to_seq"` // the last row to copy
 }
 
 func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own *replayFlags) error {
@@ -192,7 +198,8 @@ func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own 
 		return err
 	}
 	result := replayed{
-		Source: d.source.Name, Matched: found.Count, DryRun: own.dryRun, NewIDs: own.newIDs, AfterSeq: s.After, UpToSeq: s.UpTo,
+		Source: d.source.Name, Matched: found.Count, DryRun: own.dryRun, NewIDs: own.newIDs,
+		AfterSeq: s.After, UpToSeq: s.UpTo,
 	}
 	if !own.dryRun {
 		err = putBack(ctx, env.Stderr, store, s, &result)
@@ -203,16 +210,18 @@ func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own 
 	case err != nil:
 		return err
 	case own.dryRun:
-		_, err = fmt.Fprintf(env.Stdout, "%s would be put back into %s; nothing was changed\n", countOf(result.Matched, "event"), store.Table())
+		_, err = fmt.Fprintf(env.Stdout, "%s would be put back into %s; nothing was changed\n",
+			countOf(result.Matched, "event"), store.Table())
 	default:
 		_, err = fmt.Fprintf(env.Stdout, "%s put back into %s\n", countOf(result.PutBack, "event"), store.Table())
 	}
 	return err
 }
 
-// findArchived says what the flags select, and fails if that is nothing, or less than
-// they name.
-func findArchived(ctx context.Context, d *database, store *dialect.Relay, own *replayFlags) (s dialect.Selection, m dialect.Matched, err error) {
+// findArchived returns what the flags select. It fails if no event matches, or if an event that they name is missing.
+func findArchived(
+	ctx context.Context, d *database, store *dialect.Relay, own *replayFlags,
+) (s dialect.Selection, m dialect.Matched, err error) {
 	if s, err = own.selection(ctx, store); err != nil {
 		return s, m, archiveError(ctx, d, err)
 	}
@@ -222,14 +231,16 @@ func findArchived(ctx context.Context, d *database, store *dialect.Relay, own *r
 			return s, m, archiveError(ctx, d, err)
 		}
 		if len(missing) > 0 {
-			return s, m, fmt.Errorf("the archive does not have %s, so nothing was put back: see relay trace %s", someIDs(missing), missing[0])
+			return s, m, fmt.Errorf("the archive does not have %s, so nothing was put back: see relay trace %s",
+				someIDs(missing), missing[0])
 		}
 	}
 	if m, err = store.CountArchived(ctx, s); err != nil {
 		return s, m, archiveError(ctx, d, err)
 	}
 	if m.Count == 0 {
-		return s, m, fmt.Errorf("no event of %s matches, so nothing was put back: only what `relay run --archive` has delivered is there, for --archive-for",
+		return s, m, fmt.Errorf("no event of %s matches, so nothing was put back: "+
+			"the archive has only what `relay run --archive` has delivered, for the time of --archive-for",
 			d.names().Plain(dialect.Archive))
 	}
 	return s, m, nil
@@ -239,33 +250,34 @@ func someIDs(ids []uuid.UUID) string {
 	if len(ids) == 1 {
 		return "event " + ids[0].String()
 	}
-	return fmt.Sprintf("%d of these events, among them %s", len(ids), ids[0])
+	return fmt.Sprintf("%d of these events, for example %s", len(ids), ids[0])
 }
 
-// archiveError says better what keeps the archive from being used.
+// archiveError explains a missing table and a missing right.
 func archiveError(ctx context.Context, d *database, err error) error {
 	switch {
 	case dialect.IsMissingTable(err):
 		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 			return missing
 		}
-		return fmt.Errorf("%s: a table is not there: run `%s`: %w", d.Redacted, d.migrateUp(), err)
+		return fmt.Errorf("%s: a table does not exist: run `%s`: %w", d.Redacted, d.migrateUp(), err)
 	case dialect.IsDenied(err):
-		return fmt.Errorf("%s: this user lacks a right: grant what docs/tables.md lists for the relay: %w", d.Redacted, err)
+		return fmt.Errorf("%s: permission denied: grant the rights that docs/tables.md lists for the relay: %w",
+			d.Redacted, err)
 	}
 	return err
 }
 
 const (
-	replayPage  = 50_000   // rows that are looked up at once, without their contents
+	replayPage  = 50_000   // rows that are listed at a time, without their payloads
 	replayBatch = 1000     // rows of one transaction
-	replayBytes = 16 << 20 // and their payloads, unless one row alone is larger
+	replayBytes = 16 << 20 // bytes of one transaction's payloads; a larger row goes alone
 )
 
-// putBack goes through the selection in order. What it has done is in result, with an
-// error too.
-func putBack(ctx context.Context, progress io.Writer, store *dialect.Relay, s dialect.Selection, result *replayed) error {
-	told := time.Now()
+// putBack copies the selected events in order. result says how many it copied, even with an error.
+func putBack(ctx context.Context, progress io.Writer, store *dialect.Relay, s dialect.Selection,
+	result *replayed) error {
+	reported := time.Now()
 	for {
 		page, err := store.ListArchived(ctx, s, replayPage)
 		if err != nil {
@@ -283,8 +295,8 @@ func putBack(ctx context.Context, progress io.Writer, store *dialect.Relay, s di
 			result.PutBack += put
 			result.AfterSeq = page[n-1].Seq
 			page = page[n:]
-			if time.Since(told) > time.Second {
-				told = time.Now()
+			if time.Since(reported) > time.Second {
+				reported = time.Now()
 				_, _ = fmt.Fprintf(progress, "%d of %s put back\n", result.PutBack, countOf(result.Matched, "event"))
 			}
 		}
@@ -304,16 +316,17 @@ func batchOf(page []dialect.Archived) int {
 	return len(page)
 }
 
-// stoppedReplay says how far it came and how to go on.
+// stoppedReplay returns an error that says how many events were copied and how to continue.
 func stoppedReplay(ctx context.Context, err error, r *replayed) error {
 	if ctx.Err() != nil {
 		err = errors.New("stopped by a signal")
 	}
 	unsure := ""
 	if dialect.IsConnection(err) || ctx.Err() != nil {
-		unsure = " (a batch whose answer was lost may be there twice then; the inbox drops copies, unless --new-ids was given)"
+		unsure = " (if the answer to the last batch was lost, its events may be put back twice; the inbox recognises " +
+			"duplicates, but not with --new-ids)"
 	}
-	return fmt.Errorf("%w: %d of %s put back; go on with the same command and --after-seq %d --up-to-seq %d%s",
+	return fmt.Errorf("%w: %d of %s put back; to continue, run the same command with --after-seq %d --up-to-seq %d%s",
 		err, r.PutBack, countOf(r.Matched, "event"), r.AfterSeq, r.UpToSeq, unsure)
 }
 

@@ -50,9 +50,10 @@ func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 			result := replayed{Matched: 2500, UpToSeq: 2500}
 			err = putBack(t.Context(), io.Discard, store, s, &result)
 			require.NoError(t, faulty.Close())
-			require.ErrorContains(t, err, "1000 of 2500 events put back; go on with the same command and --after-seq "+
+			require.ErrorContains(t, err, "1000 of 2500 events put back; to continue, run the same command with "+
+				"--after-seq "+
 				"1000 --up-to-seq 2500")
-			require.ErrorContains(t, err, "the inbox drops copies, unless --new-ids was given")
+			require.ErrorContains(t, err, "the inbox recognises duplicates, but not with --new-ids")
 			require.EqualValues(t, 1000, result.PutBack)
 
 			s.After = result.AfterSeq
@@ -78,7 +79,8 @@ func TestAReplayThatIsStoppedSaysHowToGoOn(t *testing.T) {
 	stop()
 	result := replayed{Matched: 1500, UpToSeq: 1500, AfterSeq: 7}
 	err = putBack(ctx, io.Discard, store, dialect.Selection{UpTo: 1500, After: 7}, &result)
-	require.ErrorContains(t, err, "stopped by a signal: 0 of 1500 events put back; go on with the same command and "+
+	require.ErrorContains(t, err, "stopped by a signal: 0 of 1500 events put back; to continue, run the same command "+
+		"with "+
 		"--after-seq 7 --up-to-seq 1500")
 }
 
@@ -99,5 +101,6 @@ func TestAPruneThatIsStoppedSaysHowFarItCame(t *testing.T) {
 	stop()
 	p := pruned{Table: "outbox_archive", Deleted: 3000}
 	err = p.purge(ctx, io.Discard, store, dialect.OldArchived(0))
-	require.ErrorContains(t, err, "stopped by a signal: 3000 rows of outbox_archive deleted; the same command goes on")
+	require.ErrorContains(t, err, "stopped by a signal: 3000 rows of outbox_archive deleted; to continue, run the "+
+		"same command again")
 }

@@ -5,25 +5,31 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
 )
 
 func newRun(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "deliver events until a signal comes",
+		Short: "deliver events until the process gets a signal",
 		Long: `run delivers the events of one outbox table, or of several that the file of --config lists.
-Start it on as many hosts as you like, with the same configuration: they share the sources evenly,
-one of them owns a source at a time, and the others take over.
+Start it on as many hosts as you like, with the same configuration. The processes share the
+sources evenly. One process owns a source at a time; when it fails, another one takes over.
 
-The first SIGTERM or SIGINT drains: what is on its way is delivered and deleted, then the
-command ends with 0. A second one stops at once, with 1; nothing is lost then either.
+The first SIGTERM or SIGINT drains: the relay delivers and deletes the events that are in flight,
+and ends with exit code 0. A second signal stops it at once, with exit code 1. No event is lost
+in either case.
 
 TLS and SASL for Kafka are set in the file, under sink.kafka.tls (enabled, ca_file, cert_file,
 key_file) and sink.kafka.sasl (mechanism, username, password or password_file), or by
@@ -74,8 +80,8 @@ type running struct {
 	delivery config.Delivery
 }
 
-// startAll makes every relay, so that all that is wrong is told at once. It returns
-// what it made with an error too, for closing.
+// startAll makes every relay, so that all mistakes are reported at once. With an error it still returns the relays
+// that it made, so that the caller can close them.
 func startAll(ctx context.Context, c *config.Config, databases pools, log *slog.Logger) ([]*running, error) {
 	var (
 		relays []*running
@@ -131,7 +137,7 @@ func (r *running) build(ctx context.Context, c *config.Config, process *relay.Me
 	return err
 }
 
-// runAll relays all sources until ctx ends. One that fails does not stop the others.
+// runAll relays all sources until ctx ends. A source that fails does not stop the others.
 func runAll(ctx context.Context, relays []*running, log *slog.Logger) error {
 	errs := make([]error, len(relays))
 	var all sync.WaitGroup
@@ -142,10 +148,54 @@ func runAll(ctx context.Context, relays []*running, log *slog.Logger) error {
 		all.Go(func() {
 			errs[i] = r.relay.Run(ctx)
 			if errs[i] != nil && len(relays) > 1 {
-				log.Error("source stopped, the others go on", "source", r.db.source.Name, "error", errs[i])
+				log.Error("source stopped; the other sources go on", "source", r.db.source.Name, "error", errs[i])
 			}
 		})
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// sink is a relay's sink with its address, for the log.
+type sink struct {
+	relay.Sink
+	address string // contains no secret
+	close   func()
+}
+
+func newSink(c config.Sink, log *slog.Logger) (*sink, error) {
+	return newKafkaSink(c.Kafka, log)
+}
+
+func newKafkaSink(c config.Kafka, log *slog.Logger) (*sink, error) {
+	tls, err := c.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
+	s, err := relaykafka.New(relaykafka.Config{
+		Brokers:      c.Brokers,
+		TLS:          tls,
+		SASL:         mechanisms(c.SASL),
+		CreateTopics: c.CreateTopics,
+		Logger:       log,
+
+		BatchMaxBytes: c.MaxMessageBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sink{Sink: s, address: "kafka at " + strings.Join(c.Brokers, ","), close: func() {}}, nil
+}
+
+func mechanisms(c config.SASL) []sasl.Mechanism {
+	user, password := c.Username, c.Password.Reveal()
+	switch c.Mechanism {
+	case "plain":
+		return []sasl.Mechanism{plain.Auth{User: user, Pass: password}.AsMechanism()}
+	case "scram-sha-256":
+		return []sasl.Mechanism{scram.Auth{User: user, Pass: password}.AsSha256Mechanism()}
+	case "scram-sha-512":
+		return []sasl.Mechanism{scram.Auth{User: user, Pass: password}.AsSha512Mechanism()}
+	}
+	return nil
 }

@@ -22,9 +22,9 @@ import (
 func newScheduled(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scheduled",
-		Short: "look at events that are to be delivered later, and cancel them",
-		Long: `scheduled is about events that were written with a time at which to deliver them. They wait in
-outbox_scheduled until the relay that owns the source moves them to the others, at their time.`,
+		Short: "list and cancel events that are scheduled for a later delivery",
+		Long: `scheduled is about events that have a time of delivery. They wait in the table outbox_scheduled.
+At their time, the relay that owns the source moves them to outbox_events.`,
 	}
 	group(cmd)
 	cmd.AddCommand(newScheduledList(env), newScheduledCancel(env))
@@ -36,12 +36,14 @@ func newScheduledList(env *Env) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "list scheduled events, the next one first",
+		Short: "list scheduled events, the earliest first",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
-			c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), checkLimit(limit)) })
+			c, _, err := load(env, cmd, func(c *config.Config) error {
+				return errors.Join(c.CheckSources(), checkLimit(limit))
+			})
 			if err != nil {
 				return err
 			}
@@ -65,17 +67,18 @@ func newScheduledList(env *Env) *cobra.Command {
 				if topic != "" {
 					nothing = fmt.Sprintf("no event of topic %q is scheduled", topic)
 				}
-				sayNothing(env, cmd, nothing)
+				sayEmpty(env, cmd, nothing)
 			}
 			if more {
-				_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by --topic, or raise --limit\n", limit)
+				_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: select with --topic, or raise --limit\n",
+					limit)
 			}
 			return failed
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.General, config.Database)
 	cmd.Flags().StringVar(&topic, "topic", "", "`topic` of the events")
-	cmd.Flags().IntVar(&limit, "limit", 100, "list this `number` of events of each source at the most")
+	cmd.Flags().IntVar(&limit, "limit", 100, "largest `number` of events to list per source")
 	addJSON(cmd)
 	return cmd
 }
@@ -86,11 +89,11 @@ type scheduledEntry struct {
 	Seq       int64     `json:"seq"`
 	EventID   string    `json:"event_id"`
 	Topic     string    `json:"topic"`
-	Key       *string   `json:"key"` // null: none, or no text
+	Key       *string   `json:"key"` // null: no key, or one that is no text
 	KeyBase64 string    `json:"key_base64,omitempty"`
 	Type      string    `json:"type"`
 	DeliverAt time.Time `json:"deliver_at"`
-	DueIn     float64   `json:"due_in_seconds"` // by the database's clock; negative: since
+	DueIn     float64   `json:"due_in_seconds"` // by the database's clock; negative after its time
 	CreatedAt time.Time `json:"created_at"`
 	Payload   *int64    `json:"payload_bytes"` // null: no payload
 }
@@ -132,7 +135,10 @@ func printScheduled(env *Env, cmd *cobra.Command, all []scheduledEntry, named bo
 			bytes = strconv.FormatInt(*s.Payload, 10)
 		}
 		key := parkedEntry{Key: s.Key, KeyBase64: s.KeyBase64}.shownKey()
-		rows[i] = []string{s.DeliverAt.Format(time.RFC3339Nano), due, printable(s.Topic), key, dash(printable(s.Type)), s.EventID, bytes}
+		rows[i] = []string{
+			s.DeliverAt.Format(time.RFC3339Nano), due, printable(s.Topic), key, dash(printable(s.Type)), s.EventID,
+			bytes,
+		}
 		if named {
 			rows[i] = append([]string{s.Source}, rows[i]...)
 		}
@@ -144,15 +150,15 @@ func newScheduledCancel(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel EVENT-ID…",
 		Short: "cancel scheduled events: they are deleted, and never delivered",
-		Long: `cancel deletes scheduled events by their ids, as long as they wait. Of several, those that are
-there are cancelled; it ends with 1 when others are not: delivered or about to be, cancelled
-before, or never scheduled. relay trace tells which.
+		Long: `cancel deletes scheduled events by their ids. An event that is no longer scheduled cannot be
+cancelled: it was delivered or soon will be, was cancelled before, or was never scheduled. Then
+cancel still deletes the others, and the exit code is 1. relay trace shows what happened to an event.
 
-It waits for a transaction of an application that has locked the event.`,
+If a transaction of an application has locked the event, cancel waits for it.`,
 		Example: `  relay scheduled cancel 018f3c1e-8f2a-7000-8000-000000000001`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("name the events by their ids: see relay scheduled list")}
+				return usageError{errors.New("name the events by their ids, as relay scheduled list shows them")}
 			}
 			return nil
 		},
@@ -198,7 +204,8 @@ func cancelScheduled(ctx context.Context, env *Env, cmd *cobra.Command, d *datab
 		n, err := ob.Cancel(ctx, d.DB, []uuid.UUID{id})
 		switch {
 		case err != nil:
-			return fmt.Errorf("cancel event %s (%d cancelled before it): %w", id, len(done.Cancelled), scheduledError(ctx, d, err))
+			return fmt.Errorf("cancel event %s (%d cancelled before it): %w", id, len(done.Cancelled),
+				scheduledError(ctx, d, err))
 		case n > 0:
 			done.Cancelled = append(done.Cancelled, id)
 		default:
@@ -215,22 +222,25 @@ func cancelScheduled(ctx context.Context, env *Env, cmd *cobra.Command, d *datab
 		for i, id := range done.NotThere {
 			texts[i] = id.String()
 		}
-		err = fmt.Errorf("not scheduled, or not any more: %s: see relay trace %s", strings.Join(texts, ", "), texts[0])
+		err = fmt.Errorf("not scheduled, or no longer scheduled: %s: see relay trace %s", strings.Join(texts, ", "),
+			texts[0])
 	}
 	return err
 }
 
-// scheduledError says better what keeps the table from being used.
+// scheduledError explains a missing table and a missing right.
 func scheduledError(ctx context.Context, d *database, err error) error {
 	table := d.names().Plain(dialect.Scheduled)
 	if dialect.IsMissingTable(err) {
 		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 			return missing
 		}
-		return fmt.Errorf("%s: there is no table %s, the tables are those of the version before: run `%s`", d.Redacted, table, d.migrateUp())
+		return fmt.Errorf("%s: table %s does not exist, the tables are those of an older version: run `%s`",
+			d.Redacted, table, d.migrateUp())
 	}
 	if dialect.IsDenied(err) {
-		return fmt.Errorf("%s: this user lacks a right: it needs SELECT and DELETE on %s, see docs/tables.md: %w", d.Redacted, table, err)
+		return fmt.Errorf("%s: permission denied: this user needs SELECT and DELETE on %s, see docs/tables.md: %w",
+			d.Redacted, table, err)
 	}
 	return err
 }

@@ -4,14 +4,17 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/dbopen"
+	"github.com/postroom/postroom/internal/ops"
 )
 
-// load reads the configuration, checks it for the command, and makes its logger. All
-// mistakes are told at once.
+// load reads the configuration, checks it for the command, and makes the logger. It reports all mistakes at once.
 func load(env *Env, cmd *cobra.Command, check func(*config.Config) error) (*config.Config, *slog.Logger, error) {
 	c, err := config.Load(cmd.Flags(), env.Environ)
 	if err := errors.Join(err, check(c)); err != nil {
@@ -42,4 +45,45 @@ func addJSON(cmd *cobra.Command) {
 func wantsJSON(cmd *cobra.Command) bool {
 	v, err := cmd.Flags().GetBool(jsonFlag)
 	return err == nil && v
+}
+
+// relayFlags returns the flags that the command was called with, so that messages can suggest complete commands.
+// database has the flags that name a database; running has all flags that `relay run` takes, one per element.
+// A URL with a password becomes the word URL, for the reader to fill in.
+func relayFlags(cmd *cobra.Command) (database string, running []string) {
+	others := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.AddFlags(others, config.General, config.Database)
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.AddFlags(all, config.General, config.Database, config.Broker, config.Running)
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if strings.HasPrefix(f.Name, "log-") {
+			return
+		}
+		text := " --" + f.Name + " " + ops.ShellWord(f.Value.String())
+		switch {
+		case strings.HasSuffix(f.Name, "-url") && !dbopen.Printable(f.Value.String()):
+			text = " --" + f.Name + " URL"
+		case f.Value.Type() == "bool":
+			text = " --" + f.Name + "=" + f.Value.String()
+		}
+		if others.Lookup(f.Name) != nil {
+			database += text
+		}
+		if all.Lookup(f.Name) != nil {
+			running = append(running, text)
+		}
+	})
+	return database, running
+}
+
+// nameSources gives each source the flags with which a command finds it again.
+func nameSources(c *config.Config, cmd *cobra.Command) {
+	database, _ := relayFlags(cmd)
+	for i := range c.Sources {
+		s := &c.Sources[i]
+		s.CommandFlags = database
+		if len(c.Sources) > 1 {
+			s.CommandFlags += " --source " + ops.ShellWord(s.Name)
+		}
+	}
 }

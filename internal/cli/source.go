@@ -17,7 +17,7 @@ import (
 func newSource(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "source",
-		Short: "show who serves the sources, and change their names and identities",
+		Short: "show which relays serve the sources, and change names and identities of sources",
 	}
 	cmd.AddCommand(newSourceList(env), newSourceRename(env), newSourceIdentity(env))
 	group(cmd)
@@ -28,8 +28,9 @@ func newSourceList(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "list the sources with their identities and the relay processes that serve them",
-		Long: `list shows each source's name and identity as its tables have them, who holds its lease, and the
-relay processes that serve it: those that own it or wait for it, with how many sources each of them owns.`,
+		Long: `list shows each source's name and identity as its tables have them, the owner of its lease, and the
+relay processes that serve it. A process that serves a source owns it or waits for it. The number
+behind a process says how many sources it owns.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -48,12 +49,12 @@ relay processes that serve it: those that own it or wait for it, with how many s
 
 // listedSource is an element of `source list --json`.
 type listedSource struct {
-	Source    string        `json:"source"` // "": no relay has named it yet
+	Source    string        `json:"source"` // empty until a relay has run with a name
 	SourceID  string        `json:"source_id"`
 	Database  string        `json:"database"`
 	Table     string        `json:"table"`
 	Owner     string        `json:"owner"`
-	LeaseLeft float64       `json:"lease_seconds_left"` // negative: expired since
+	LeaseLeft float64       `json:"lease_seconds_left"` // negative after it has expired
 	Mode      string        `json:"mode"`
 	Relays    []listedRelay `json:"relays"`
 
@@ -63,7 +64,7 @@ type listedSource struct {
 type listedRelay struct {
 	RelayID string  `json:"relay_id"`
 	Host    string  `json:"host"`
-	Owned   int     `json:"owned"` // sources, in all databases
+	Owned   int     `json:"owned"` // number of sources, in all databases
 	Seen    float64 `json:"seen_seconds_ago"`
 }
 
@@ -106,7 +107,8 @@ func printSources(env *Env, cmd *cobra.Command, listed []listedSource) error {
 				relays = append(relays, fmt.Sprintf("%s (owns %d)", r.Host, r.Owned))
 			}
 		}
-		rows = append(rows, []string{dash(l.Source), l.SourceID, owner, dash(l.Mode), dash(strings.Join(relays, ", ")), l.Table, l.Database})
+		rows = append(rows, []string{dash(l.Source), l.SourceID, owner, dash(l.Mode), dash(strings.Join(relays, ", ")),
+			l.Table, l.Database})
 	}
 	return printTable(env.Stdout, []string{"SOURCE", "SOURCE ID", "OWNER", "MODE", "RELAYS", "TABLE", "DATABASE"}, rows)
 }
@@ -115,10 +117,11 @@ func newSourceRename(env *Env) *cobra.Command {
 	var to string
 	cmd := &cobra.Command{
 		Use:   "rename --to NAME",
-		Short: "call a source otherwise",
-		Long: `rename changes the name that a source's tables keep: a relay with another --source is refused from
-then on. Stop the source's relays first. Nothing else hangs on the name: neither the order nor, in
-exactly-once mode, what was delivered.`,
+		Short: "change the name of a source",
+		Long: `rename changes the name that a source's tables keep. Stop the source's relays first, and start them
+with the new name: a relay with another --source does not start.
+
+Nothing else depends on the name. The order of events stays, and so does exactly-once delivery.`,
 		Example: `  relay source rename --source shop --to orders`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -130,7 +133,8 @@ exactly-once mode, what was delivered.`,
 				if err := dialect.RenameSource(ctx, d.DB, d.names(), d.source.Name, to); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(env.Stdout, "source %q is now called %q: start its relays with that name (--source, or name in the file)\n", d.source.Name, to)
+				_, err := fmt.Fprintf(env.Stdout, "source %q is now called %q: start its relays with that name "+
+					"(--source, or name in the file)\n", d.source.Name, to)
 				return err
 			})
 		},
@@ -143,14 +147,15 @@ exactly-once mode, what was delivered.`,
 func newSourceIdentity(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new-identity",
-		Short: "give a copied database's source an identity of its own",
-		Long: `new-identity gives a source another source_id. A copy of a database, such as a restore for staging,
-has the id of the original. In exactly-once mode both would own the same transactions at Kafka and shut each
-other out; run this on the copy, before its relay starts. Stop the source's relays first.
+		Short: "give the source of a copied database a new identity",
+		Long: `new-identity gives a source another source_id. A copy of a database, for example a restore for
+staging, has the source_id of the original. In exactly-once mode the relays of both would use the
+same Kafka transactions, and each would stop the other. Run new-identity on the copy before its
+relay starts. Stop the source's relays first.
 
-The new identity begins with an empty manifest. If the source was relayed in exactly-once mode, events that
-were delivered and not deleted yet when the copy was made are delivered again. On the original that would be
-duplicates: never run it there.`,
+Never run it on the original. The new identity has an empty manifest. If the source was relayed in
+exactly-once mode, the relay delivers again what was delivered and not deleted yet when the copy was
+made. On the original these events would be duplicates.`,
 		Example: `  relay source new-identity --database-url postgres://owner@staging/shop --source shop`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -159,7 +164,8 @@ duplicates: never run it there.`,
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(env.Stdout, "source %q has a new identity: %s, before %s\n", d.source.Name, after, before)
+				_, err = fmt.Fprintf(env.Stdout, "source %q has a new identity: %s, before %s\n", d.source.Name, after,
+					before)
 				return err
 			})
 		},
@@ -168,7 +174,7 @@ duplicates: never run it there.`,
 	return cmd
 }
 
-// changeSource runs change on the one source that is meant.
+// changeSource runs change on the one source that the flags name. wrong is a mistake in the flags, or nil.
 func changeSource(env *Env, cmd *cobra.Command, wrong error, change func(context.Context, *database) error) error {
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
@@ -180,11 +186,12 @@ func changeSource(env *Env, cmd *cobra.Command, wrong error, change func(context
 		err := change(ctx, d)
 		switch {
 		case errors.Is(err, dialect.ErrSourceName):
-			return fmt.Errorf("%w: see relay source list, and name it by --source", err)
+			return fmt.Errorf("%w: relay source list shows the name; pass it with --source", err)
 		case errors.Is(err, dialect.ErrNoSourceName):
-			return fmt.Errorf("%w: the first relay names it: relay run --source NAME", err)
+			return fmt.Errorf("%w: the first relay that runs gives the name: relay run --source NAME", err)
 		case dialect.IsDenied(err):
-			return fmt.Errorf("%s: this user lacks a right: it needs SELECT and UPDATE on %s: %w", d.Redacted, d.names().Plain(dialect.Leases), err)
+			return fmt.Errorf("%s: permission denied: this user needs SELECT and UPDATE on %s: %w",
+				d.Redacted, d.names().Plain(dialect.Leases), err)
 		case err != nil:
 			return tableError(ctx, d, err)
 		}

@@ -19,11 +19,13 @@ import (
 func newStatus(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "show who relays a source, its backlog, and whether it is stopped",
-		Long: `status reads each source's state from its tables: who holds the lease and for how long,
-how many events wait and since when, and how many are parked. It ends with exit code 3 when
-a source is stopped: no relay holds its lease, or it was halted by an event that the broker
-refused. Below the table stands what a relay waits for that cannot deliver.`,
+		Short: "show each source's relay, its backlog, and whether delivery works",
+		Long: `status reads each source's state from its tables: the owner of the lease and the time until it
+expires, how many events wait and how old the oldest is, and how many events are parked. If a
+relay cannot deliver, a line below the table says why.
+
+The exit code is 3 when a source is stopped: no relay holds its lease, or an event that the broker
+rejected has halted it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := untilSignal(cmd.Context())
@@ -46,30 +48,30 @@ type sourceState struct {
 	Database  string       `json:"database"`
 	SourceID  string       `json:"source_id"`
 	State     string       `json:"state"`  // relaying, stopped, halted
-	Reason    string       `json:"reason"` // of halted, or why a relay cannot deliver
+	Reason    string       `json:"reason"` // why it is halted, or why its relay cannot deliver
 	Owner     string       `json:"owner"`
 	Epoch     int64        `json:"epoch"`
 	ExpiresAt *time.Time   `json:"lease_expires_at"`
-	LeaseLeft float64      `json:"lease_seconds_left"` // negative: expired since
+	LeaseLeft float64      `json:"lease_seconds_left"` // negative after it has expired
 	Mode      string       `json:"mode"`
 	Backlog   int64        `json:"backlog"`
 	Estimated bool         `json:"backlog_estimated"`
 	Oldest    *oldestEvent `json:"oldest_event"`
 	Parked    parkedCounts `json:"parked"`
-	Outage    *outage      `json:"outage"` // null: the sink takes what it is given
+	Outage    *outage      `json:"outage"` // null while the sink accepts records
 }
 
-// outage is why a relay that owns a source cannot deliver, for 10 seconds or longer.
+// outage says why the relay that owns a source cannot deliver. It is set after 10 seconds.
 type outage struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
 }
 
-// parkedCounts stop at 200,000 together.
+// parkedCounts are the numbers of parked rows. Counting stops when their sum is 200,000.
 type parkedCounts struct {
 	Failed  int64 `json:"failed"`
 	Blocked int64 `json:"blocked"`
-	Asked   int64 `json:"asked"` // to be sent again or dropped
+	Asked   int64 `json:"asked"` // an operator has asked to retry or to drop them
 }
 
 type oldestEvent struct {
@@ -94,12 +96,13 @@ func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.
 		}
 		s, err := dialect.Status(ctx, d.DB, d.names())
 		if err != nil {
-			// It says it better when it is the tables that are missing.
+			// The database's error does not say which migrations are missing.
 			if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 				return missing
 			}
 			if dialect.IsDenied(err) {
-				return fmt.Errorf("%s: this user lacks a right: grant what docs/tables.md lists for the relay: %w", d.Redacted, err)
+				return fmt.Errorf("%s: permission denied: grant the rights that docs/tables.md lists for the relay: %w",
+					d.Redacted, err)
 			}
 			return fmt.Errorf("%s: %w", d.Redacted, err)
 		}
@@ -123,7 +126,7 @@ func describe(d *database, s dialect.SourceStatus) sourceState {
 		Parked: parkedCounts{s.Parked.Failed, s.Parked.Blocked, s.Parked.Asked},
 	}
 	if state.Source == "" {
-		state.Source = d.source.Name // no relay has set it yet
+		state.Source = d.source.Name // no relay has run yet
 	}
 	if !s.ExpiresAt.IsZero() {
 		state.ExpiresAt = &s.ExpiresAt
@@ -133,13 +136,13 @@ func describe(d *database, s dialect.SourceStatus) sourceState {
 	}
 	switch {
 	case s.Halted != "":
-		// The relay's own word for it starts the reason.
+		// The stored reason may begin with the word already.
 		state.State, state.Reason = stateHalted, stateHalted+": "+strings.TrimPrefix(s.Halted, stateHalted+": ")
 	case s.Owner == "" || s.LeaseLeft <= 0:
 		state.State = stateStopped
 	default:
 		if s.Blind != "" {
-			state.Reason = "its owner has not reached the sink since " + s.Blind
+			state.Reason = "its owner cannot reach the sink since " + s.Blind
 		}
 		if s.Outage.Reason != "" {
 			state.Outage = &outage{s.Outage.Since, s.Outage.Reason}
@@ -172,32 +175,40 @@ func printStatus(env *Env, cmd *cobra.Command, states []sourceState) error {
 		if s.State == stateRelaying && s.Reason != "" {
 			condition += " (" + s.Reason + ")"
 		}
-		rows = append(rows, []string{s.Source, condition, dash(s.Owner), strconv.FormatInt(s.Epoch, 10), lease, backlog, oldest, s.Parked.text(), s.SourceID, s.Database})
+		rows = append(rows, []string{
+			s.Source, condition, dash(s.Owner), strconv.FormatInt(s.Epoch, 10), lease, backlog, oldest,
+			s.Parked.text(), s.SourceID, s.Database,
+		})
 	}
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := printTable(env.Stdout, []string{"SOURCE", "STATE", "OWNER", "EPOCH", "LEASE", "BACKLOG", "OLDEST", "PARKED", "SOURCE ID", "DATABASE"}, rows); err != nil {
+	heading := []string{
+		"SOURCE", "STATE", "OWNER", "EPOCH", "LEASE", "BACKLOG", "OLDEST", "PARKED", "SOURCE ID", "DATABASE",
+	}
+	if err := printTable(env.Stdout, heading, rows); err != nil {
 		return err
 	}
 	return printOutages(env, states)
 }
 
-// printOutages says below the table what relays wait for.
+// printOutages prints below the table why relays cannot deliver.
 func printOutages(env *Env, states []sourceState) error {
 	for _, s := range states {
 		if s.Outage == nil {
 			continue
 		}
 		since := s.Outage.Since.Format(time.RFC3339)
-		if _, err := fmt.Fprintf(env.Stdout, "\nsource %q: delivery is paused since %s: %s\n", s.Source, since, s.Outage.Reason); err != nil {
+		_, err := fmt.Fprintf(env.Stdout, "\nsource %q: delivery is paused since %s: %s\n", s.Source, since,
+			s.Outage.Reason)
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// text is a cell of the table.
+// text returns the counts as a cell of the table.
 func (c parkedCounts) text() string {
 	all := c.Failed + c.Blocked + c.Asked
 	if all == 0 {
@@ -207,7 +218,7 @@ func (c parkedCounts) text() string {
 	for _, part := range []struct {
 		rows  int64
 		state string
-	}{{c.Failed, "failed"}, {c.Blocked, "blocked"}, {c.Asked, "asked for"}} {
+	}{{c.Failed, "failed"}, {c.Blocked, "blocked"}, {c.Asked, "requested"}} {
 		if part.rows > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.rows, part.state))
 		}
@@ -220,7 +231,7 @@ func (c parkedCounts) text() string {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// stopped says which sources do not move, and what to do.
+// stopped returns an error that names the sources that deliver nothing, and what to do.
 func stopped(states []sourceState) error {
 	var errs []error
 	for _, s := range states {
@@ -228,7 +239,8 @@ func stopped(states []sourceState) error {
 		case stateHalted:
 			errs = append(errs, fmt.Errorf("source %q is %s", s.Source, s.Reason))
 		case stateStopped:
-			errs = append(errs, fmt.Errorf("source %q is stopped, no relay holds its lease: start `relay run`", s.Source))
+			errs = append(errs, fmt.Errorf("source %q is stopped, because no relay holds its lease: start `relay run`",
+				s.Source))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

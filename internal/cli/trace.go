@@ -20,26 +20,28 @@ import (
 func newTrace(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "trace EVENT-ID",
-		Short: "show where one event is, and its way there",
-		Long: `trace looks for an event in every table of each source: whether it was scheduled, waits, is
-parked, was dropped, or was delivered, when, and to which partition and offset. The last needs
-the archive: without relay run --archive nothing is left of an event once it is delivered.
+		Short: "show where one event is, and what happened to it",
+		Long: `trace looks for an event in every table of each source. It shows whether the event was scheduled,
+waits, is parked, was dropped or was delivered, and at what time. For a delivered event it shows the
+Kafka partition and offset. This needs the archive: without relay run --archive, nothing is left of
+an event after its delivery.
 
-With --inbox-database-url it looks into a consumer's inbox too: which consumers have handled the
-event, and when, are trying, or have parked it. Handled means applied, or parked and since then
-retried or dropped: the inbox keeps one row for all of these, with the time of the first. The
-consumer's log tells them apart.
+With --inbox-database-url it also reads a consumer's inbox. It shows which consumers have handled
+the event, are trying to, or have parked it. "Handled" means that the event was applied, or that it
+was parked and later retried or dropped: the inbox keeps one row for all of these, with the time of
+the first. The consumer's log says which one it was.
 
-Of an event that it does not find it says what that can mean: how far back the archive goes, and,
-where the id tells it (outbox.Add's ids do), when the event was made. An event that was cancelled
-leaves nothing behind.
+If trace does not find the event, it says what that can mean: how far back the archive goes, and
+when the event's id was made, if the id contains the time (the ids of outbox.Add do). A cancelled
+event leaves no trace.
 
-It changes nothing. It ends with 3 when the event was not found.`,
+trace changes nothing. The exit code is 3 when the event was not found.`,
 		Example: `  relay trace 018f3c1e-8f2a-7000-8000-000000000001
   POSTROOM_INBOX_DATABASE_URL_FILE=/run/secrets/billing-db relay trace 018f3c1e-8f2a-7000-8000-000000000001`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{errors.New("name one event by its id, as in relay trace 018f3c1e-8f2a-7000-8000-000000000001")}
+				return usageError{errors.New("name one event by its id, for example " +
+					"relay trace 018f3c1e-8f2a-7000-8000-000000000001")}
 			}
 			return nil
 		},
@@ -47,7 +49,9 @@ It changes nothing. It ends with 3 when the event was not found.`,
 			ctx, stop := untilSignal(cmd.Context())
 			defer stop()
 			id, wrong := parseEventID(args[0])
-			c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), c.CheckInbox(), wrong) })
+			c, _, err := load(env, cmd, func(c *config.Config) error {
+				return errors.Join(c.CheckSources(), c.CheckInbox(), wrong)
+			})
 			if err != nil {
 				return err
 			}
@@ -64,16 +68,16 @@ type traced struct {
 	EventID string   `json:"event_id"`
 	Found   bool     `json:"found"`
 	Steps   []step   `json:"steps"` // by time
-	Hints   []string `json:"hints"` // why nothing may be found, or what keeps the event
+	Hints   []string `json:"hints"` // why the event may not be found, or what it waits for
 
-	madeAt time.Time // by its id; zero: the id does not tell
+	madeAt time.Time // taken from a version 7 id; zero for other ids
 }
 
-// step is one thing that is known of the event.
+// step is one thing that is known about the event.
 type step struct {
-	At   *time.Time `json:"at"` // nil: not known
+	At   *time.Time `json:"at"` // null: not known
 	Step string     `json:"step"`
-	// Where it is known from: a source's name, or inbox.
+	// Where is the place that has it: a source's name, or inbox.
 	Where string `json:"where"`
 
 	Row       int64  `json:"row,omitempty"` // id in outbox_events
@@ -130,25 +134,28 @@ func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, 
 		}
 		return missing
 	}, dbopen.WithExisting())
-	failed = errors.Join(failed, t.lookIntoInbox(ctx, c.Inbox))
+	failed = errors.Join(failed, t.addInbox(ctx, c.Inbox))
 	t.finish(c)
 	if err := t.print(env, cmd); err != nil || failed != nil {
 		return errors.Join(failed, err)
 	}
 	if !t.Found {
-		return foundError{fmt.Errorf("event %s was not found: the lines above say where was looked; relay trace --help lists the flags for an inbox", id)}
+		return foundError{fmt.Errorf("event %s was not found: the lines above say which places were searched; "+
+			"relay trace --help lists the flags for an inbox", id)}
 	}
 	return nil
 }
 
-// add takes in what a source's tables tell.
+// add adds what a source's tables say about the event.
 func (t *traced) add(d *database, found dialect.Trace) {
-	written := map[time.Time]bool{} // an event that was replayed is written once
+	written := map[time.Time]bool{} // a replayed event is found twice, and was written once
 	for _, f := range found.Found {
 		if !f.CreatedAt.IsZero() && !written[f.CreatedAt] {
 			written[f.CreatedAt] = true
 			t.Steps = append(t.Steps, step{
-				At: &f.CreatedAt, Step: stepWritten, Where: d.source.Name, Topic: f.Topic, Key: keyText(f.Key), Type: f.Type, detail: writtenDetail(f),
+				At: &f.CreatedAt, Step: stepWritten, Where: d.source.Name, Topic: f.Topic, Key: keyText(f.Key),
+				Type:   f.Type,
+				detail: writtenDetail(f),
 			})
 		}
 		t.Steps = append(t.Steps, t.stepOf(d, f))
@@ -159,21 +166,23 @@ func (t *traced) add(d *database, found dialect.Trace) {
 	t.unknown(d, found.Missing, found.ArchivedSince)
 }
 
-// unknown says of a source that has nothing of the event what that can mean. An id of
-// version 7 tells when the event was made.
+// unknown adds a hint for a source that does not have the event: what that can mean.
 func (t *traced) unknown(d *database, missing []string, archivedSince time.Time) {
 	name := d.source.Name
-	const gone = "or it was cancelled before its time, its transaction has not committed or was rolled back, or it was never written here"
+	const others = "it was cancelled, or its transaction has not committed or was rolled back, or it was never " +
+		"written here"
 	switch {
 	case slices.Contains(missing, dialect.Archive):
-		t.hint("source %q has no archive: run `%s`, and then relay run --archive", d.source.Name, d.migrateUp())
+		t.hint("source %q has no archive: run `%s`, and then relay run --archive", name, d.migrateUp())
 	case archivedSince.IsZero():
-		t.hint("the archive of source %q is empty: a delivered event leaves no trace without relay run --archive; %s", name, gone)
+		t.hint("the archive of source %q is empty: without relay run --archive, a delivered event leaves no trace; "+
+			"otherwise %s", name, others)
 	case t.madeAt.After(archivedSince):
-		t.hint("the archive of source %q goes back to %s, and the event's id was made at %s: it was not delivered while a relay ran with --archive; %s",
-			name, when(archivedSince), when(t.madeAt), gone)
+		t.hint("the archive of source %q goes back to %s, and the event's id was made at %s: "+
+			"no relay with --archive has delivered it; %s", name, when(archivedSince), when(t.madeAt), others)
 	default:
-		t.hint("the archive of source %q goes back to %s: the event may have been delivered before; %s", name, when(archivedSince), gone)
+		t.hint("the archive of source %q goes back to %s: the event may have been delivered before that; otherwise %s",
+			name, when(archivedSince), others)
 	}
 }
 
@@ -187,14 +196,16 @@ func (t *traced) stepOf(d *database, f dialect.Found) step {
 	}
 	switch f.Table {
 	case dialect.Scheduled:
-		s.Step, s.detail = stepScheduled, "to be delivered then"
+		s.Step, s.detail = stepScheduled, "the time of its delivery"
 	case dialect.Events:
 		s.Step, s.detail = stepWaiting, fmt.Sprintf("row %d; %s before it", f.ID, atLeastOf(f.Ahead, "row"))
 		if f.Behind > 0 {
-			t.hint("it waits behind %s of its key: see relay parked list --topic %s --key %q", atLeastOf(f.Behind, "parked event"), f.Topic, keyText(f.Key))
+			t.hint("it waits behind %s of its key: see relay parked list --topic %s --key %q",
+				atLeastOf(f.Behind, "parked event"), f.Topic, keyText(f.Key))
 		}
 	case dialect.Parked:
-		s.Step, s.detail = stepParked, fmt.Sprintf("row %d; %s, %s", f.ID, f.State, countOf(int64(f.Attempts), "attempt"))
+		s.Step, s.detail = stepParked, fmt.Sprintf("row %d; %s, %s", f.ID, f.State, countOf(int64(f.Attempts),
+			"attempt"))
 		if f.Error != "" {
 			s.detail += ": " + f.Error
 		}
@@ -233,8 +244,8 @@ func (t *traced) hint(format string, args ...any) {
 	}
 }
 
-// lookIntoInbox adds what a consumer's tables tell, if its database was given.
-func (t *traced) lookIntoInbox(ctx context.Context, in config.Inbox) error {
+// addInbox adds what a consumer's tables say about the event, if its database was given.
+func (t *traced) addInbox(ctx context.Context, in config.Inbox) error {
 	if in.DatabaseURL == "" {
 		return nil
 	}
@@ -243,7 +254,10 @@ func (t *traced) lookIntoInbox(ctx context.Context, in config.Inbox) error {
 		return fmt.Errorf("inbox: %w", err)
 	}
 	for _, c := range consumed {
-		s := step{At: &c.At, Where: "inbox", Consumer: c.Consumer, Attempts: c.Attempts, Error: c.Error, State: c.State, detail: "consumer " + c.Consumer}
+		s := step{
+			At: &c.At, Where: "inbox", Consumer: c.Consumer, Attempts: c.Attempts, Error: c.Error, State: c.State,
+			detail: "consumer " + c.Consumer,
+		}
 		if p := c.Position; p != nil {
 			s.Topic, s.Partition, s.Offset = p.Topic, &p.Partition, &p.Offset
 			s.detail += fmt.Sprintf("; from topic %s, partition %d, offset %d", p.Topic, p.Partition, p.Offset)
@@ -253,10 +267,10 @@ func (t *traced) lookIntoInbox(ctx context.Context, in config.Inbox) error {
 			if slices.ContainsFunc(consumed, func(o dialect.Consumed) bool {
 				return o.Table == dialect.InboxParked && o.Consumer == c.Consumer
 			}) {
-				continue // whoever parks a message writes its id there too
+				continue // a consumer that parks a message inserts its id into inbox_events too
 			}
 			s.Step = stepHandled
-			s.detail += "; applied, or parked and since then retried or dropped"
+			s.detail += "; applied, or parked and later retried or dropped"
 		case dialect.InboxAttempts:
 			s.Step = stepTried
 			s.detail += fmt.Sprintf("; %s: %s", countOf(int64(c.Attempts), "attempt"), c.Error)
@@ -267,7 +281,8 @@ func (t *traced) lookIntoInbox(ctx context.Context, in config.Inbox) error {
 		t.Steps = append(t.Steps, s)
 	}
 	if len(consumed) == 0 {
-		t.hint("no consumer's inbox at the given database has it: it was not consumed there, or its row was pruned after the retention")
+		t.hint("no inbox in the consumer's database has it: it was not consumed there, " +
+			"or its row was deleted after the retention time")
 	}
 	return nil
 }
@@ -291,16 +306,18 @@ func readInbox(ctx context.Context, in config.Inbox, id string) ([]dialect.Consu
 		if errors.Is(gone, migrations.ErrTableGone) {
 			return nil, fmt.Errorf("%s: %w", target.Redacted, gone)
 		}
-		return nil, fmt.Errorf("%s: the inbox tables are not there: check the database and --inbox-table-prefix, or run `relay migrate up --only inbox` on it: %w", target.Redacted, err)
+		return nil, fmt.Errorf("%s: the inbox tables do not exist: check the database and --inbox-table-prefix, "+
+			"or run `relay migrate up --only inbox` on it: %w", target.Redacted, err)
 	case dialect.IsDenied(err):
-		return nil, fmt.Errorf("%s: this user lacks a right: it needs SELECT on the inbox tables: %w", target.Redacted, err)
+		return nil, fmt.Errorf("%s: permission denied: this user needs SELECT on the inbox tables: %w", target.Redacted,
+			err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", target.Redacted, err)
 	}
 	return consumed, nil
 }
 
-// finish sorts the steps by time; those without one come last.
+// finish sorts the steps by time. Steps without a time come last.
 func (t *traced) finish(c *config.Config) {
 	t.Found = len(t.Steps) > 0
 	slices.SortStableFunc(t.Steps, func(a, b step) int {
@@ -315,7 +332,7 @@ func (t *traced) finish(c *config.Config) {
 		return a.At.Compare(*b.At)
 	})
 	if t.Found && c.Inbox.DatabaseURL == "" && len(t.Hints) == 0 {
-		t.hint("whether a consumer has handled it is told with --inbox-database-url")
+		t.hint("to see whether a consumer has handled it, add --inbox-database-url")
 	}
 }
 

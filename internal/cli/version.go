@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// buildInfo is what the toolchain recorded in the binary.
+// buildInfo is what the Go toolchain recorded in the binary. It is what `version --json` prints.
 type buildInfo struct {
 	Version  string `json:"version"`  // of the module; (devel) when built from a working tree
 	Revision string `json:"revision"` // the commit; empty when unknown
@@ -60,16 +60,17 @@ func printVersion(env *Env, cmd *cobra.Command) error {
 	if b.Modified {
 		revision += " (modified)"
 	}
-	_, err := fmt.Fprintf(env.Stdout, "postroom relay %s\nrevision %s\nbuilt with %s for %s\n", b.Version, revision, b.Go, b.Platform)
+	_, err := fmt.Fprintf(env.Stdout, "postroom relay %s\nrevision %s\nbuilt with %s for %s\n",
+		b.Version, revision, b.Go, b.Platform)
 	return err
 }
 
-// addVersionFlag makes `relay --version` do as `relay version` does, which many try first.
+// addVersionFlag makes `relay --version` print what `relay version` prints. Many people try the flag first.
 func addVersionFlag(env *Env, root *cobra.Command) {
-	asked := root.Flags().Bool("version", false, "print the version of this build")
+	wanted := root.Flags().Bool("version", false, "print the version of this build")
 	others := root.RunE
 	root.RunE = func(cmd *cobra.Command, args []string) error {
-		if *asked && len(args) == 0 {
+		if *wanted && len(args) == 0 {
 			return printVersion(env, cmd)
 		}
 		return others(cmd, args)

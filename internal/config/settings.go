@@ -46,7 +46,8 @@ func settings() []setting {
 			usage: "`URL` of the database: postgres://, mysql://, mariadb://, sqlite:///absolute or sqlite:relative"},
 		{
 			key: "source.name", flag: "source", env: "SOURCE", group: Database,
-			usage: "`name` of the source, kept in its lease table from the first run on (default default); of several in the file, the one to use",
+			usage: "`name` of the source (default default); the first run writes it into the lease table; " +
+				"if the file lists several sources, the one to use",
 		},
 		{key: "source.table_prefix", flag: "table-prefix", env: "TABLE_PREFIX", group: Database,
 			usage: "`prefix` of the tables' names"},
@@ -55,7 +56,7 @@ func settings() []setting {
 
 		{
 			key: "inbox.database_url", flag: "inbox-database-url", env: "INBOX_DATABASE_URL",
-			group: Consuming, secret: true, usage: "`URL` of a consumer's database, to look into its inbox",
+			group: Consuming, secret: true, usage: "`URL` of a consumer's database, to read its inbox",
 		},
 		{key: "inbox.table_prefix", flag: "inbox-table-prefix", env: "INBOX_TABLE_PREFIX", group: Consuming,
 			usage: "`prefix` of the inbox tables' names"},
@@ -68,7 +69,7 @@ func settings() []setting {
 			usage: "create a topic that does not exist, with the broker's defaults"},
 		{
 			key: "sink.kafka.max_message_bytes", flag: "kafka-max-message-bytes", env: "KAFKA_MAX_MESSAGE_BYTES",
-			group: Running, usage: "largest record in `bytes`, as the topics' max.message.bytes (default 1048588)",
+			group: Running, usage: "size of the largest record in `bytes`, like max.message.bytes of the topics (default 1048588)",
 		},
 		{key: "sink.kafka.tls.enabled", env: "KAFKA_TLS_ENABLED", group: Broker, toggle: true},
 		{key: "sink.kafka.tls.ca_file", env: "KAFKA_TLS_CA_FILE", group: Broker},
@@ -84,21 +85,23 @@ func settings() []setting {
 			usage: "delivery `mode`: at-least-once or exactly-once (default at-least-once)"},
 		{
 			key: "delivery.on_rejection", flag: "on-rejection", env: "ON_REJECTION", group: Running,
-			usage: "`policy` for an event that the broker refuses: block-key parks it and later ones of its key, skip parks it alone, halt stops its source (default block-key)",
+			usage: "`policy` for an event that the broker rejects: block-key parks it and later events of its key, " +
+				"skip parks only this event, halt stops the source (default block-key)",
 		},
 		{key: "delivery.topics", flag: "topics", env: "TOPICS", group: Running,
-			usage: "`topics` that may be delivered to: name[,prefix*…]; others are refused (default every topic)"},
+			usage: "allowed `topics`: name[,prefix*…]; events of other topics are rejected (default all topics)"},
 		{key: "delivery.lease_ttl", flag: "lease-ttl", env: "LEASE_TTL", group: Running,
-			usage: "`time` after which another relay takes over from a silent one (default 5s)"},
+			usage: "`time` without a renewal after which another relay takes over (default 5s)"},
 		{key: "delivery.poll_max", flag: "poll-max", env: "POLL_MAX", group: Running,
-			usage: "longest `time` between two reads while events come in (default 25ms)"},
+			usage: "longest `time` between two reads while events arrive (default 25ms)"},
 		{key: "delivery.archive", flag: "archive", env: "ARCHIVE", group: Running, toggle: true,
 			usage: "keep delivered events in outbox_archive, for relay replay and relay trace"},
 		{key: "delivery.archive_for", flag: "archive-for", env: "ARCHIVE_FOR", group: Running,
-			usage: "`time` for which the archive keeps an event, for example 36h or 30d (default 7d)"},
+			usage: "`time` to keep an event in the archive, for example 36h or 30d (default 7d)"},
 		{
 			key: "doctor.ignore", flag: "ignore", env: "DOCTOR_IGNORE", group: Examining,
-			usage: "`findings` that are accepted: id[,id subject…], as in 'topics.replicas topic orders'; they are shown, and do not count",
+			usage: "accepted `findings`: id[,id subject…], for example 'topics.replicas topic orders'; " +
+				"they are shown but do not count",
 		},
 		{key: "admin.listen", flag: "admin", env: "ADMIN", group: Running, hidden: true,
 			usage: "`address` of the admin server; comes in a later version"},
