@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	postroomdb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
 )
@@ -174,7 +174,7 @@ func TestAddWithoutTablesSaysHowToMakeThem(t *testing.T) {
 			tx := begin(t, db.DB)
 			err := newOutbox(t, db, opts...).Add(t.Context(), tx, outbox.Event{Topic: "t", Key: "k"})
 			require.NoError(t, tx.Rollback())
-			require.True(t, dialect.IsMissingTable(err), "%v", err)
+			require.True(t, postroomdb.IsMissingTable(err), "%v", err)
 			require.ErrorContains(t, err, "relay migrate up")
 			require.ErrorContains(t, err, "outbox_events")
 		}
@@ -253,7 +253,7 @@ func TestAddNeedsNoRightButInsert(t *testing.T) {
 
 			stranger := dbtest.Restricted(t, db, "SELECT ON outbox_leases") // MariaDB wants some right on the database
 			err := newOutbox(t, db).Add(t.Context(), begin(t, stranger.DB), outbox.Event{Topic: "t"})
-			require.True(t, dialect.IsDenied(err), "%v", err)
+			require.True(t, postroomdb.IsDenied(err), "%v", err)
 			require.ErrorContains(t, err, "needs INSERT on outbox_events")
 		})
 	}

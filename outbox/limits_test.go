@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	postroomdb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -84,7 +85,7 @@ func addTakesEachPartUpToItsLimit(t *testing.T, db dbtest.Database) {
 
 // The table refuses by itself what other programs write past the limits.
 func theTableRefusesWhatAddWouldRefuse(t *testing.T, db dbtest.Database) {
-	for name, row := range map[string]dialect.EventRow{
+	for name, row := range map[string]store.EventRow{
 		"no topic":                  {Topic: "", Headers: "{}"},
 		"a topic of 250 characters": {Topic: strings.Repeat("ü", 250), Headers: "{}"},
 		"a key of 513 bytes":        {Topic: "t", Key: strings.Repeat("k", 513), Headers: "{}"},
@@ -93,10 +94,10 @@ func theTableRefusesWhatAddWouldRefuse(t *testing.T, db dbtest.Database) {
 		"headers that are a list":   {Topic: "t", Headers: `[]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			writer, err := dialect.NewOutbox(dialect.Names{Dialect: db.Dialect})
+			writer, err := store.New(postroomdb.Names{Dialect: db.Dialect})
 			require.NoError(t, err)
 			tx := begin(t, db.DB)
-			require.Error(t, writer.InsertEvents(t.Context(), tx, []dialect.EventRow{row}))
+			require.Error(t, writer.InsertEvents(t.Context(), tx, []store.EventRow{row}))
 			require.NoError(t, tx.Rollback())
 		})
 	}

@@ -3,14 +3,14 @@ package outbox
 import (
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // Option changes a default of New.
 type Option func(*config)
 
 type config struct {
-	names          dialect.Names
+	names          db.Names
 	limits         limits
 	strictKeyOrder bool
 }

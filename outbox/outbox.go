@@ -8,17 +8,18 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/outbox"
 )
 
 // Dialect names a family of databases that speak the same SQL.
-type Dialect = dialect.Dialect
+type Dialect = db.Dialect
 
 // The dialects that Postroom speaks.
 const (
-	PostgreSQL = dialect.PostgreSQL // PostgreSQL 15 and later
-	MySQL      = dialect.MySQL      // MySQL 8 and MariaDB 10.6, and later
-	SQLite     = dialect.SQLite     // SQLite 3.35 and later
+	PostgreSQL = db.PostgreSQL // PostgreSQL 15 and later
+	MySQL      = db.MySQL      // MySQL 8 and MariaDB 10.6, and later
+	SQLite     = db.SQLite     // SQLite 3.35 and later
 )
 
 // Tx is an open transaction. *sql.Tx satisfies it, and so does the connection
@@ -36,7 +37,7 @@ type Tx interface {
 // safe for use by many goroutines; make one per outbox table and keep it.
 type Outbox struct {
 	insert inserter
-	names  dialect.Names
+	names  db.Names
 	table  string // of events
 	later  string // of scheduled events
 	limits limits
@@ -47,35 +48,35 @@ type Outbox struct {
 type inserter interface {
 	// InsertEvents writes the rows in order, in as few statements as their
 	// number of parameters and bytes allows: one, for all but huge batches.
-	InsertEvents(ctx context.Context, tx dialect.Execer, rows []dialect.EventRow) error
+	InsertEvents(ctx context.Context, tx db.Execer, rows []store.EventRow) error
 	// ScheduleEvents does the same in the table of scheduled events.
-	ScheduleEvents(ctx context.Context, tx dialect.Execer, rows []dialect.EventRow) error
+	ScheduleEvents(ctx context.Context, tx db.Execer, rows []store.EventRow) error
 	// Cancel deletes scheduled events and returns how many were still there.
-	Cancel(ctx context.Context, tx dialect.Execer, ids []uuid.UUID) (int64, error)
+	Cancel(ctx context.Context, tx db.Execer, ids []uuid.UUID) (int64, error)
 	// LockKeys takes a lock for each key that lasts until the transaction ends.
-	LockKeys(ctx context.Context, tx dialect.Execer, keys []dialect.EventKey) error
+	LockKeys(ctx context.Context, tx db.Execer, keys []db.EventKey) error
 }
 
 // New returns an Outbox for a database of the given dialect. It fails on an
 // unknown dialect and on options that cannot be used; it does not talk to the
 // database.
 func New(d Dialect, opts ...Option) (*Outbox, error) {
-	cfg := config{names: dialect.Names{Dialect: d}, limits: defaultLimits}
+	cfg := config{names: db.Names{Dialect: d}, limits: defaultLimits}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
-	insert, err := dialect.NewOutbox(cfg.names)
+	insert, err := store.New(cfg.names)
 	if err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
 	return &Outbox{
 		insert: insert,
 		names:  cfg.names,
-		table:  cfg.names.Plain(dialect.Events),
-		later:  cfg.names.Plain(dialect.Scheduled),
+		table:  cfg.names.Plain(db.Events),
+		later:  cfg.names.Plain(db.Scheduled),
 		limits: cfg.limits,
 		strict: cfg.strictKeyOrder,
 	}, nil
@@ -160,8 +161,8 @@ func isNil(tx Tx) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-func (o *Outbox) rows(events []Event) ([]dialect.EventRow, error) {
-	rows := make([]dialect.EventRow, len(events))
+func (o *Outbox) rows(events []Event) ([]store.EventRow, error) {
+	rows := make([]store.EventRow, len(events))
 	for i := range events {
 		if events[i].ID == uuid.Nil {
 			id, err := uuid.NewV7()
@@ -179,40 +180,40 @@ func (o *Outbox) rows(events []Event) ([]dialect.EventRow, error) {
 	return rows, nil
 }
 
-func keysOf(rows []dialect.EventRow) []dialect.EventKey {
-	keys := make([]dialect.EventKey, 0, len(rows))
+func keysOf(rows []store.EventRow) []db.EventKey {
+	keys := make([]db.EventKey, 0, len(rows))
 	for _, r := range rows {
 		if r.Key != "" {
-			keys = append(keys, dialect.EventKey{Topic: r.Topic, Key: r.Key})
+			keys = append(keys, db.EventKey{Topic: r.Topic, Key: r.Key})
 		}
 	}
 	return keys
 }
 
 // explain adds to err what to do about it.
-func explain(err error, rows []dialect.EventRow) error {
-	if dialect.IsMissingTable(err) {
+func explain(err error, rows []store.EventRow) error {
+	if db.IsMissingTable(err) {
 		return fmt.Errorf("%w (%w)", err, ErrNotMigrated)
 	}
 	return fmt.Errorf("%w%s", err, hint(err, rows))
 }
 
 // hint says what to do about the errors of the database that a first user meets.
-func hint(err error, rows []dialect.EventRow) string {
+func hint(err error, rows []store.EventRow) string {
 	switch {
-	case dialect.IsDuplicate(err):
+	case db.IsDuplicate(err):
 		return " (an event with the same ID is scheduled already: cancel that one first, or leave the ID out)"
-	case dialect.IsSyntax(err):
+	case db.IsSyntax(err):
 		return " (is this another database than the dialect that outbox.New was given?)"
-	case dialect.IsTxDone(err):
+	case db.IsTxDone(err):
 		return " (the transaction has ended: add events before Commit)"
-	case dialect.IsDenied(err):
+	case db.IsDenied(err):
 		return " (the database user needs INSERT on outbox_events, with StrictKeyOrder on MySQL SELECT and UPDATE on outbox_key_locks, and to schedule and cancel events SELECT, INSERT and DELETE on outbox_scheduled)"
-	case dialect.IsPacketTooLarge(err), dialect.IsConnectionLost(err) && anyLarge(rows):
+	case store.IsPacketTooLarge(err), store.IsConnectionLost(err) && anyLarge(rows):
 		return " (an event may be larger than the server's max_allowed_packet: raise it to 64M, or lower WithMaxPayload)"
-	case dialect.IsBusy(err):
+	case db.IsBusy(err):
 		return " (another connection writes, such as the relay's: let this one wait with PRAGMA busy_timeout = 10000, and begin transactions with BEGIN IMMEDIATE)"
-	case dialect.IsOutOfLocks(err):
+	case store.IsOutOfLocks(err):
 		return " (StrictKeyOrder takes a lock per key: raise max_locks_per_transaction, or add fewer keys per transaction)"
 	}
 	return ""
@@ -220,6 +221,6 @@ func hint(err error, rows []dialect.EventRow) string {
 
 // anyLarge reports whether a payload comes near the smallest max_allowed_packet in
 // use, 16 MiB; a driver that escapes it may double its size.
-func anyLarge(rows []dialect.EventRow) bool {
-	return slices.ContainsFunc(rows, func(r dialect.EventRow) bool { return len(r.Payload) > 7<<20 })
+func anyLarge(rows []store.EventRow) bool {
+	return slices.ContainsFunc(rows, func(r store.EventRow) bool { return len(r.Payload) > 7<<20 })
 }

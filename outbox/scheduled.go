@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/outbox"
 )
 
 // Cancel takes back scheduled events, those that were added with a DeliverAt, by their
@@ -36,8 +36,8 @@ func (o *Outbox) Cancel(ctx context.Context, tx Tx, ids ...uuid.UUID) (int64, er
 
 // split separates the rows to deliver now from those to deliver later, and keeps the
 // order of both.
-func split(rows []dialect.EventRow) (now, later []dialect.EventRow) {
-	isLater := func(r dialect.EventRow) bool { return !r.DeliverAt.IsZero() }
+func split(rows []store.EventRow) (now, later []store.EventRow) {
+	isLater := func(r store.EventRow) bool { return !r.DeliverAt.IsZero() }
 	if !slices.ContainsFunc(rows, isLater) {
 		return rows, nil
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	postroomdb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/outbox/outboxtest"
 )
@@ -147,7 +147,7 @@ func anIDIsScheduledOnce(t *testing.T, db dbtest.Database) {
 	add(t, db, ob, e)
 	tx := begin(t, db.DB)
 	err := ob.Add(t.Context(), tx, e)
-	require.True(t, dialect.IsDuplicate(err), "%v", err)
+	require.True(t, postroomdb.IsDuplicate(err), "%v", err)
 	require.ErrorContains(t, err, "scheduled already")
 	require.ErrorContains(t, err, "outbox_scheduled")
 	require.NoError(t, tx.Rollback())
@@ -276,10 +276,10 @@ func TestSchedulingNeedsRightsOnItsOwnTableOnly(t *testing.T) {
 
 			writer := dbtest.Restricted(t, db, "INSERT ON outbox_events")
 			err := newOutbox(t, db).Add(t.Context(), begin(t, writer.DB), e)
-			require.True(t, dialect.IsDenied(err), "%v", err)
+			require.True(t, postroomdb.IsDenied(err), "%v", err)
 			require.ErrorContains(t, err, "DELETE on outbox_scheduled")
 			_, err = newOutbox(t, db).Cancel(t.Context(), begin(t, writer.DB), e.ID)
-			require.True(t, dialect.IsDenied(err), "%v", err)
+			require.True(t, postroomdb.IsDenied(err), "%v", err)
 			require.ErrorContains(t, err, "DELETE on outbox_scheduled")
 		})
 	}

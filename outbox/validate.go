@@ -7,8 +7,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/kafkatopic"
+	store "github.com/postroom/postroom/internal/store/outbox"
 )
 
 // Limits of the table, which its CHECK constraints hold as well.
@@ -45,25 +45,25 @@ type limits struct {
 var defaultLimits = limits{payload: MaxPayload}
 
 // row checks an event and puts it into the form that the table stores.
-func (l limits) row(e Event) (dialect.EventRow, error) {
+func (l limits) row(e Event) (store.EventRow, error) {
 	for _, check := range []func(Event) error{l.checkTopic, checkKey, checkType, l.checkPayload, checkHeaders, checkTime} {
 		if err := check(e); err != nil {
-			return dialect.EventRow{}, err
+			return store.EventRow{}, err
 		}
 	}
 	headers := "{}"
 	if len(e.Headers) > 0 {
 		b, err := json.Marshal(e.Headers)
 		if err != nil {
-			return dialect.EventRow{}, fmt.Errorf("%w: %w", ErrInvalidHeader, err)
+			return store.EventRow{}, fmt.Errorf("%w: %w", ErrInvalidHeader, err)
 		}
 		headers = string(b)
 	}
 	// PostgreSQL measures jsonb as it prints it, with a space after each colon and comma.
 	if size := len(headers) + 2*len(e.Headers); size > MaxHeaders {
-		return dialect.EventRow{}, fmt.Errorf("%w: headers of %d bytes as JSON, at most %d", ErrTooLarge, size, MaxHeaders)
+		return store.EventRow{}, fmt.Errorf("%w: headers of %d bytes as JSON, at most %d", ErrTooLarge, size, MaxHeaders)
 	}
-	return dialect.EventRow{
+	return store.EventRow{
 		EventID: e.ID, Topic: e.Topic, Key: e.Key, Type: e.Type, Payload: e.Payload, Headers: headers,
 		DeliverAt: microseconds(e.DeliverAt),
 	}, nil

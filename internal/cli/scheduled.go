@@ -16,6 +16,7 @@ import (
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	outboxstore "github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -195,7 +196,7 @@ type cancelledOf struct {
 }
 
 func cancelScheduled(ctx context.Context, env *Env, cmd *cobra.Command, d *database, ids []uuid.UUID) error {
-	ob, err := dialect.NewOutbox(d.names())
+	ob, err := outboxstore.New(d.names())
 	if err != nil {
 		return err
 	}

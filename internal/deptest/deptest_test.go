@@ -40,9 +40,12 @@ func within(path string, roots ...string) bool {
 // gorm or telemetry, and brings the driver of its own choice.
 func TestTheCorePackagesImportAlmostNothing(t *testing.T) {
 	for pkg, allowed := range map[string][]string{
-		"/outbox": {module + "/outbox", module + "/internal/kafkatopic", module + "/internal/dialect", module + "/internal/db", "github.com/google/uuid"},
-		"/inbox":  {module + "/inbox", module + "/outbox", module + "/internal/kafkatopic", module + "/internal/dialect", module + "/internal/db", "github.com/google/uuid"},
-		"/relay":  {module + "/relay", module + "/internal/dialect", module + "/internal/db", "github.com/google/uuid"},
+		"/outbox": {module + "/outbox", module + "/internal/kafkatopic",
+			module + "/internal/store/outbox", module + "/internal/db", "github.com/google/uuid"},
+		"/inbox": {module + "/inbox", module + "/outbox", module + "/internal/kafkatopic",
+			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db", "github.com/google/uuid"},
+		"/relay": {module + "/relay",
+			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db", "github.com/google/uuid"},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			deps := dependencies(t, pkg)

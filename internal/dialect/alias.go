@@ -9,6 +9,8 @@ type (
 	Execer  = db.Execer
 	Queryer = db.Queryer
 
+	EventKey = db.EventKey
+
 	object         = db.Object
 	momentText     = db.Moment
 	movedPartition = db.MovedPartition

@@ -197,7 +197,7 @@ func (a *asking) followersOf(ctx context.Context, rows []ParkedEntry) (total int
 	seen := make(map[EventKey]bool)
 	for _, e := range rows {
 		key := string(e.Key)
-		if k := (EventKey{e.Topic, key}); e.Key == nil || seen[k] {
+		if k := (EventKey{Topic: e.Topic, Key: key}); e.Key == nil || seen[k] {
 			continue
 		} else {
 			seen[k] = true

@@ -8,8 +8,13 @@ import (
 	"strconv"
 )
 
-// maxListBytes keeps a statement's list below MariaDB's max_allowed_packet.
-const maxListBytes = maxStatementBytes / 2
+const (
+	// maxListBytes keeps a statement's list below MariaDB's default max_allowed_packet of 16 MiB, even when
+	// the driver puts the list into the text and has to escape every byte of it.
+	maxListBytes = 7 << 19
+	// rowOverhead is what a row adds to the list besides its values.
+	rowOverhead = 128
+)
 
 // fitting says how many of the rows, with errors of these lengths, one statement takes;
 // at least one. JSON makes up to six bytes of one.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/store/outbox"
 )
 
 // Selection says which archived events are meant: those for which all of it holds.
@@ -202,7 +204,7 @@ func seqList(rows []Archived) string {
 const replayedColumns = "topic, event_key, event_type, payload, headers, created_at"
 
 func (r *Relay) putBack(ctx context.Context, tx *sql.Tx, seqs string, newIDs bool) (int64, error) {
-	box, err := NewOutbox(r.names)
+	box, err := outbox.New(r.names)
 	if err != nil {
 		return 0, err
 	}

@@ -1,10 +1,6 @@
 package dialect
 
-import (
-	"fmt"
-
-	"github.com/google/uuid"
-)
+import "github.com/google/uuid"
 
 // UntilDueSQL, DueSQL, LockDueSQL and MoveSQL are the statements of MoveDue, with
 // n rows where it names rows; the last are the INSERT and the DELETE.
@@ -15,7 +11,8 @@ func (r *Relay) DueSQL(limit int, behind bool) (string, []any) {
 	if !behind {
 		return r.dueQuery(limit, nil, nil)
 	}
-	return r.dueQuery(limit, &dueRow{seq: 7, deliverAt: "2020-01-01T00:00:00.000000Z"[:r.deliverAtLen()]}, []EventKey{{"orders", "k"}})
+	after := &dueRow{seq: 7, deliverAt: "2020-01-01T00:00:00.000000Z"[:r.deliverAtLen()]}
+	return r.dueQuery(limit, after, []EventKey{{Topic: "orders", Key: "k"}})
 }
 
 func (r *Relay) deliverAtLen() int {
@@ -40,13 +37,4 @@ func (r *Relay) MoveSQL(n int) (statements []string, args []any) {
 	}
 	statements, args = r.moveStatements(seqs)
 	return statements, args
-}
-
-// CancelSQL is the statement of Outbox.Cancel for n ids.
-func (o *Outbox) CancelSQL(n int) string {
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
-	}
-	return o.cancelStatement(ids)
 }

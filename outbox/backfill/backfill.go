@@ -21,7 +21,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -42,7 +43,7 @@ const DefaultChunk = 1000
 // Errors of Run and Abandon, found with errors.Is.
 var (
 	ErrConfig = errors.New("the backfill cannot be run so")
-	ErrOther  = dialect.ErrOtherBackfill // another process runs the same name
+	ErrOther  = store.ErrOtherBackfill // another process runs the same name
 )
 
 // Config says what to send.
@@ -94,11 +95,11 @@ type Progress struct {
 // Run sends what c says, or the rest of it where an earlier call was interrupted. Call it
 // with the same Query, Position and Partial then, or it is ErrConfig; Abandon ends a run
 // that is not to go on. It returns how far it came, with an error too.
-func Run(ctx context.Context, db *sql.DB, d outbox.Dialect, c Config) (Progress, error) {
+func Run(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Progress, error) {
 	if c.Chunk == 0 {
 		c.Chunk = DefaultChunk
 	}
-	names := dialect.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.Schema}
+	names := db.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.Schema}
 	if err := c.check(names); err != nil {
 		return Progress{}, fmt.Errorf("backfill %q: %w", c.Name, err)
 	}
@@ -106,7 +107,11 @@ func Run(ctx context.Context, db *sql.DB, d outbox.Dialect, c Config) (Progress,
 	if err != nil {
 		return Progress{}, fmt.Errorf("backfill %q: %w", c.Name, err)
 	}
-	r := &runner{db: db, c: c, d: d, store: dialect.NewBackfill(names), ob: ob}
+	runs, err := store.NewBackfill(names)
+	if err != nil {
+		return Progress{}, fmt.Errorf("backfill %q: %w", c.Name, err)
+	}
+	r := &runner{db: pool, c: c, d: d, store: runs, ob: ob}
 	finished, err := r.all(ctx)
 	if err != nil {
 		return r.progress(false), fmt.Errorf("backfill %q: %w%s", c.Name, err, hint(err))
@@ -118,12 +123,13 @@ func Run(ctx context.Context, db *sql.DB, d outbox.Dialect, c Config) (Progress,
 // how far it had come. A process that is still at it gets ErrOther. Replicas that have
 // heard of the run remove nothing for it, and keep their tombstones until a later run
 // has finished. ErrConfig: no run is under way.
-func Abandon(ctx context.Context, db *sql.DB, d outbox.Dialect, c Config) (Progress, error) {
-	names := dialect.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.Schema}
-	if err := errors.Join(c.checkName(), names.Validate()); err != nil {
+func Abandon(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Progress, error) {
+	names := db.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.Schema}
+	runs, err := store.NewBackfill(names)
+	if err := errors.Join(c.checkName(), err); err != nil {
 		return Progress{}, fmt.Errorf("backfill %q: %w", c.Name, err)
 	}
-	r := &runner{db: db, c: c, d: d, store: dialect.NewBackfill(names), resumed: true}
+	r := &runner{db: pool, c: c, d: d, store: runs, resumed: true}
 	if err := r.abandon(ctx); err != nil {
 		return Progress{}, fmt.Errorf("backfill %q: abandon: %w%s", c.Name, err, hint(err))
 	}
@@ -137,13 +143,13 @@ func (c Config) checkName() error {
 	return nil
 }
 
-func (c Config) check(names dialect.Names) error {
+func (c Config) check(names db.Names) error {
 	switch {
 	case c.checkName() != nil:
 		return c.checkName()
 	case c.Query == "":
 		return fmt.Errorf("%w: a query is needed", ErrConfig)
-	case !dialect.ValidIdentifier(c.Position):
+	case !db.ValidIdentifier(c.Position):
 		return fmt.Errorf("%w: position column %q: want at most 63 of a-z, 0-9 and _", ErrConfig, c.Position)
 	case c.Chunk < 1 || c.Chunk > 100_000 || c.RowsPerSecond < 0:
 		return fmt.Errorf("%w: chunks of 1 to 100,000 rows, a rate of 0 or more", ErrConfig)
@@ -152,7 +158,7 @@ func (c Config) check(names dialect.Names) error {
 }
 
 func hint(err error) string {
-	if dialect.IsMissingTable(err) {
+	if db.IsMissingTable(err) {
 		return " (a table is not there: run `relay migrate up` for Postroom's)"
 	}
 	return ""

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -23,14 +23,14 @@ type runner struct {
 	db      *sql.DB
 	c       Config
 	d       outbox.Dialect
-	store   *dialect.Backfill
+	store   *store.Backfill
 	ob      *outbox.Outbox
-	run     dialect.BackfillRun
+	run     store.BackfillRun
 	resumed bool
 }
 
-func (r *runner) query() dialect.BackfillQuery {
-	return dialect.BackfillQuery{Text: r.c.Query, Column: r.c.Position}
+func (r *runner) query() store.BackfillQuery {
+	return store.BackfillQuery{Text: r.c.Query, Column: r.c.Position}
 }
 
 // hash tells whether an earlier process sent the same.
@@ -198,7 +198,7 @@ func (r *runner) chunk(ctx context.Context) (sent int, last bool, err error) {
 // read returns the next rows. It reads one more than it returns: that tells whether
 // others follow, and whether the chunk would end between two rows of one position, of
 // which the second would never be read.
-func (r *runner) read(ctx context.Context, tx *sql.Tx) (rows []dialect.BackfillRow, last bool, err error) {
+func (r *runner) read(ctx context.Context, tx *sql.Tx) (rows []store.BackfillRow, last bool, err error) {
 	if r.run.Query != "" && r.run.Until == nil {
 		return nil, true, nil // there was no row at the start
 	}
@@ -218,7 +218,7 @@ func (r *runner) read(ctx context.Context, tx *sql.Tx) (rows []dialect.BackfillR
 
 // oneTopic: the replica counts the run's rows from wherever they come, so a marker of
 // one topic that a row of another is counted for would remove rows that are under way.
-func (r *runner) oneTopic(rows []dialect.BackfillRow) error {
+func (r *runner) oneTopic(rows []store.BackfillRow) error {
 	topics := maps.Clone(r.run.Topics)
 	for _, row := range rows {
 		topics[row.Topic]++
@@ -229,7 +229,7 @@ func (r *runner) oneTopic(rows []dialect.BackfillRow) error {
 	return nil
 }
 
-func (r *runner) events(rows []dialect.BackfillRow) []outbox.Event {
+func (r *runner) events(rows []store.BackfillRow) []outbox.Event {
 	events := make([]outbox.Event, len(rows))
 	headers := map[string]string{HeaderRun: r.run.ID}
 	if r.c.Partial {
@@ -242,7 +242,7 @@ func (r *runner) events(rows []dialect.BackfillRow) []outbox.Event {
 }
 
 // marker is the end marker, if there is one: the run has a topic, and is not partial.
-func (r *runner) marker(run dialect.BackfillRun) []outbox.Event {
+func (r *runner) marker(run store.BackfillRun) []outbox.Event {
 	if r.c.Partial {
 		return nil
 	}

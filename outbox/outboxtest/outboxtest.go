@@ -21,7 +21,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/relay"
 )
@@ -36,7 +37,7 @@ type Queryer interface {
 // written, with their IDs. It ends the test when they cannot be read.
 func Events(t testing.TB, db Queryer, ob *outbox.Outbox) []outbox.Event {
 	t.Helper()
-	events, err := read(t.Context(), db, ob, (*dialect.Reader).Rows)
+	events, err := read(t.Context(), db, ob, (*store.Reader).Rows)
 	if err != nil {
 		t.Fatalf("outboxtest: read the outbox: %v", err)
 	}
@@ -58,22 +59,22 @@ func RequireEvents(t testing.TB, db Queryer, ob *outbox.Outbox, want ...outbox.E
 // test when they cannot be read. They are not among those of Events and RequireEvents.
 func Scheduled(t testing.TB, db Queryer, ob *outbox.Outbox) []outbox.Event {
 	t.Helper()
-	events, err := read(t.Context(), db, ob, (*dialect.Reader).Scheduled)
+	events, err := read(t.Context(), db, ob, (*store.Reader).Scheduled)
 	if err != nil {
 		t.Fatalf("outboxtest: read the scheduled events: %v", err)
 	}
 	return events
 }
 
-type readRows func(*dialect.Reader, context.Context, dialect.ReadQueryer) ([]dialect.EventRow, error)
+type readRows func(*store.Reader, context.Context, db.Querier) ([]store.EventRow, error)
 
-func read(ctx context.Context, db Queryer, ob *outbox.Outbox, which readRows) ([]outbox.Event, error) {
+func read(ctx context.Context, q Queryer, ob *outbox.Outbox, which readRows) ([]outbox.Event, error) {
 	s := ob.Settings()
-	reader, err := dialect.NewReader(dialect.Names{Dialect: s.Dialect, Prefix: s.TablePrefix, Schema: s.Schema})
+	reader, err := store.NewReader(db.Names{Dialect: s.Dialect, Prefix: s.TablePrefix, Schema: s.Schema})
 	if err != nil {
 		return nil, err
 	}
-	rows, err := which(reader, ctx, db)
+	rows, err := which(reader, ctx, q)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/relay"
 )
@@ -45,7 +46,7 @@ var errForeignAdapter = errors.New("outboxwatermill: the Subscriber needs the sa
 // package, does. See the package comment for what its Subscriber promises.
 type SQLAdapter struct {
 	ob    *outbox.Outbox
-	queue *dialect.Queue
+	queue *store.Queue
 	conv  converter
 }
 
@@ -65,7 +66,7 @@ func NewSQLAdapter(ob *outbox.Outbox, opts ...Option) (*SQLAdapter, error) {
 	if s.StrictKeyOrder {
 		return nil, fmt.Errorf("outboxwatermill: %w", ErrStrictKeyOrder)
 	}
-	queue, err := dialect.NewQueue(dialect.Names{Dialect: s.Dialect, Prefix: s.TablePrefix, Schema: s.Schema})
+	queue, err := store.NewQueue(db.Names{Dialect: s.Dialect, Prefix: s.TablePrefix, Schema: s.Schema})
 	if err != nil {
 		return nil, fmt.Errorf("outboxwatermill: %w", err)
 	}

@@ -1,4 +1,4 @@
-package dialect
+package outbox
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // BackfillRow is a row of a backfill's query.
@@ -30,7 +32,7 @@ func (q BackfillQuery) from() string {
 
 // Bounds returns the last position of the query, nil if there is none, and whether a
 // row has no position.
-func (b *Backfill) Bounds(ctx context.Context, tx Queryer, q BackfillQuery) (last any, without bool, err error) {
+func (b *Backfill) Bounds(ctx context.Context, tx db.Queryer, q BackfillQuery) (last any, without bool, err error) {
 	name := b.names.Quote(q.Column)
 	if without, err = b.first(ctx, tx, "SELECT 1"+q.from()+" WHERE "+name+" IS NULL LIMIT 1", new(any)); err != nil || without {
 		return nil, without, err
@@ -42,25 +44,19 @@ func (b *Backfill) Bounds(ctx context.Context, tx Queryer, q BackfillQuery) (las
 	return last, false, err
 }
 
-func (b *Backfill) first(ctx context.Context, tx Queryer, query string, into *any) (found bool, err error) {
-	rows, err := tx.QueryContext(ctx, query)
-	if err != nil {
-		return false, err
-	}
-	defer rows.Close()
-	if found = rows.Next(); found {
-		if err := rows.Scan(into); err != nil {
-			return false, err
-		}
-	}
-	return found, rows.Err()
+func (b *Backfill) first(ctx context.Context, tx db.Queryer, query string, into *any) (found bool, err error) {
+	err = db.Each(ctx, tx, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(into)
+	}, query)
+	return found, err
 }
 
 // Read returns up to limit rows of the query after the run's place.
 //
 // The database says which positions are the same: to its collation a and A may be, and
 // the second would be left out where a chunk ends between them.
-func (b *Backfill) Read(ctx context.Context, tx Queryer, q BackfillQuery, run BackfillRun, limit int) ([]BackfillRow, error) {
+func (b *Backfill) Read(ctx context.Context, tx db.Queryer, q BackfillQuery, run BackfillRun, limit int) ([]BackfillRow, error) {
 	name := b.names.Quote(q.Column)
 	columns := "topic, event_key, event_type, payload, " + name
 	text := "SELECT " + columns + q.from()
@@ -77,26 +73,25 @@ func (b *Backfill) Read(ctx context.Context, tx Queryer, q BackfillQuery, run Ba
 	}
 	args = append(args, limit)
 	text += " ORDER BY " + name + " LIMIT " + b.names.Param(len(args))
-	rows, err := tx.QueryContext(ctx, "SELECT "+columns+", "+name+" = LAG("+name+") OVER (ORDER BY "+name+") FROM ("+text+") AS postroom_chunk ORDER BY "+name, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
+	chunk := "SELECT " + columns + ", " + name + " = LAG(" + name + ") OVER (ORDER BY " + name + ") FROM (" + text +
+		") AS postroom_chunk ORDER BY " + name
 	var found []BackfillRow
-	for rows.Next() {
+	err := db.Each(ctx, tx, func(rows *sql.Rows) (err error) {
 		var r BackfillRow
 		var key, kind sql.NullString
 		var twice sql.NullBool
 		if err := rows.Scan(&r.Topic, &key, &kind, &r.Payload, &r.Position, &twice); err != nil {
-			return nil, err
+			return err
 		}
 		r.Key, r.Type, r.Twice = key.String, kind.String, twice.Bool
-		if r.Position, err = b.position(q.Column, r.Position); err != nil {
-			return nil, err
-		}
+		r.Position, err = b.position(q.Column, r.Position)
 		found = append(found, r)
+		return err
+	}, chunk, args...)
+	if err != nil {
+		return nil, err
 	}
-	return found, rows.Err()
+	return found, nil
 }
 
 // position checks what a driver gives for a position.
@@ -111,7 +106,7 @@ func (b *Backfill) position(column string, value any) (any, error) {
 		}
 	case string:
 	case []byte:
-		if b.names.Dialect != MySQL { // where a driver may hand over text so
+		if b.names.Dialect != db.MySQL { // where a driver may hand over text so
 			return nil, notAPosition(column, p)
 		}
 		value = string(p)

@@ -1,4 +1,4 @@
-package dialect
+package outbox
 
 import (
 	"context"
@@ -6,11 +6,13 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // ScheduleEvents writes rows into outbox_scheduled, in order.
-func (o *Outbox) ScheduleEvents(ctx context.Context, tx Execer, rows []EventRow) error {
-	return o.insert(ctx, tx, o.scheduled, rows)
+func (s *Store) ScheduleEvents(ctx context.Context, tx db.Execer, rows []EventRow) error {
+	return s.insert(ctx, tx, s.scheduled, rows)
 }
 
 // cancelAtOnce bounds the ids that one statement names.
@@ -22,29 +24,20 @@ const cancelAtOnce = 1000
 // The ids are sorted, so that two transactions that cancel the same events do not wait
 // for each other in a circle. They stand in the text: they are hexadecimal digits, and
 // a driver's cache of prepared statements is spared one for each number of ids.
-func (o *Outbox) Cancel(ctx context.Context, tx Execer, ids []uuid.UUID) (total int64, err error) {
+func (s *Store) Cancel(ctx context.Context, tx db.Execer, ids []uuid.UUID) (total int64, err error) {
 	texts := make([]string, len(ids))
 	for i, id := range ids {
 		texts[i] = id.String()
 	}
 	slices.Sort(texts)
+	between := db.For(s.names.Dialect, "', '", `", "`, "', '")
 	for some := range slices.Chunk(slices.Compact(texts), cancelAtOnce) {
-		result, err := tx.ExecContext(ctx, o.cancelStatement(some))
-		if err != nil {
-			return total, err
-		}
-		n, err := result.RowsAffected()
+		statement := db.Fill(s.sql.CancelScheduled, db.Values{"ids": db.SQL(strings.Join(some, between))})
+		n, err := db.Affected(tx.ExecContext(ctx, statement))
 		if err != nil {
 			return total, err
 		}
 		total += n
 	}
 	return total, nil
-}
-
-func (o *Outbox) cancelStatement(ids []string) string {
-	if o.names.Dialect == MySQL {
-		return o.names.Expand("DELETE s" + mysqlByEventID(ids))
-	}
-	return o.names.Expand("DELETE FROM {outbox_scheduled} WHERE event_id IN ('" + strings.Join(ids, "', '") + "')")
 }

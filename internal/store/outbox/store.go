@@ -1,4 +1,4 @@
-package dialect
+package outbox
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // EventRow is a row to insert into outbox_events or outbox_scheduled. An empty Key is
@@ -21,15 +23,13 @@ type EventRow struct {
 	DeliverAt time.Time // of whole microseconds; in outbox_scheduled only
 }
 
-// EventKey is what order is kept by.
-type EventKey struct{ Topic, Key string }
-
-// Outbox writes events for one installation of the tables. Safe for concurrent use.
-type Outbox struct {
-	names     Names
+// Store writes events for one installation of the tables. Safe for concurrent use.
+type Store struct {
+	names     db.Names
+	sql       statements
+	locks     lockStatements
 	events    insertion
 	scheduled insertion
-	lock      keyLocker
 	maxParams int
 }
 
@@ -40,34 +40,19 @@ type insertion struct {
 	deliverAt string // the layout of the last column; empty: there is none
 }
 
-type keyLocker func(ctx context.Context, tx Execer, n Names, keys []EventKey) error
-
-// NewOutbox returns the writer for n, which must be valid.
-func NewOutbox(n Names) (*Outbox, error) {
-	if err := n.Validate(); err != nil {
+// New returns the writer for n. It fails on names that are not valid.
+func New(n db.Names) (*Store, error) {
+	all, locks, err := load(n)
+	if err != nil {
 		return nil, err
 	}
-	o := &Outbox{
-		names:     n,
-		events:    insertion{head: n.Expand(insertEvents), columns: eventColumns},
-		scheduled: insertion{head: n.Expand(insertScheduled), columns: eventColumns + 1, deliverAt: n.TimeLayout()},
-	}
-	switch n.Dialect {
-	case PostgreSQL:
-		o.lock, o.maxParams = lockKeysPostgres, 65535
-	case MySQL:
-		o.lock, o.maxParams = lockKeysMySQL, 65535
-	case SQLite:
-		o.lock, o.maxParams = lockKeysSQLite, 32766
-	}
-	return o, nil
+	return &Store{
+		names: n, sql: all, locks: locks,
+		events:    insertion{head: all.InsertEvents + " ", columns: 6},
+		scheduled: insertion{head: all.InsertScheduled + " ", columns: 7, deliverAt: n.TimeLayout()},
+		maxParams: db.For(n.Dialect, 65535, 65535, 32766),
+	}, nil
 }
-
-const insertEvents = `INSERT INTO {outbox_events} (event_id, topic, event_key, event_type, payload, headers) VALUES `
-
-const insertScheduled = `INSERT INTO {outbox_scheduled} (event_id, topic, event_key, event_type, payload, headers, deliver_at) VALUES `
-
-const eventColumns = 6
 
 // maxStatementBytes keeps a statement below MariaDB's default max_allowed_packet of
 // 16 MiB wherever more than one event is in it, even when the driver puts the values
@@ -80,15 +65,15 @@ const maxStatementBytes = 7 << 20
 const rowOverhead = 128
 
 // InsertEvents writes rows in order: the ids that the database gives them ascend.
-func (o *Outbox) InsertEvents(ctx context.Context, tx Execer, rows []EventRow) error {
-	return o.insert(ctx, tx, o.events, rows)
+func (s *Store) InsertEvents(ctx context.Context, tx db.Execer, rows []EventRow) error {
+	return s.insert(ctx, tx, s.events, rows)
 }
 
 // insert writes rows in as few statements as possible.
-func (o *Outbox) insert(ctx context.Context, tx Execer, into insertion, rows []EventRow) error {
+func (s *Store) insert(ctx context.Context, tx db.Execer, into insertion, rows []EventRow) error {
 	for len(rows) > 0 {
-		n := o.fitting(into, rows)
-		if _, err := tx.ExecContext(ctx, o.statement(into, n), o.args(into, rows[:n])...); err != nil {
+		n := s.fitting(into, rows)
+		if _, err := tx.ExecContext(ctx, s.statement(into, n), s.args(into, rows[:n])...); err != nil {
 			return err
 		}
 		rows = rows[n:]
@@ -97,8 +82,8 @@ func (o *Outbox) insert(ctx context.Context, tx Execer, into insertion, rows []E
 }
 
 // fitting says how many of the rows one statement can take; at least one.
-func (o *Outbox) fitting(into insertion, rows []EventRow) int {
-	most, size := o.maxParams/into.columns, 0
+func (s *Store) fitting(into insertion, rows []EventRow) int {
+	most, size := s.maxParams/into.columns, 0
 	for i, r := range rows {
 		size += len(r.Payload) + len(r.Headers) + len(r.Key) + len(r.Topic) + len(r.Type) + rowOverhead
 		if i > 0 && (i >= most || size > maxStatementBytes) {
@@ -108,7 +93,7 @@ func (o *Outbox) fitting(into insertion, rows []EventRow) int {
 	return len(rows)
 }
 
-func (o *Outbox) statement(into insertion, rows int) string {
+func (s *Store) statement(into insertion, rows int) string {
 	var b strings.Builder
 	b.Grow(len(into.head) + rows*45)
 	b.WriteString(into.head)
@@ -116,8 +101,8 @@ func (o *Outbox) statement(into insertion, rows int) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if o.names.Dialect == PostgreSQL {
-			writeNumbered(&b, i*into.columns, into.columns)
+		if s.names.Dialect == db.PostgreSQL {
+			db.WriteNumbered(&b, i*into.columns, into.columns)
 		} else {
 			b.WriteString("(?" + strings.Repeat(", ?", into.columns-1) + ")")
 		}
@@ -125,13 +110,13 @@ func (o *Outbox) statement(into insertion, rows int) string {
 	return b.String()
 }
 
-func (o *Outbox) args(into insertion, rows []EventRow) []any {
+func (s *Store) args(into insertion, rows []EventRow) []any {
 	args := make([]any, 0, len(rows)*into.columns)
 	for _, r := range rows {
 		// An untyped nil is NULL with every driver; a nil []byte is an empty value with some.
 		var key, payload any
 		if r.Key != "" {
-			key = o.names.KeyArg(r.Key)
+			key = s.names.KeyArg(r.Key)
 		}
 		if r.Payload != nil {
 			payload = r.Payload
@@ -142,12 +127,4 @@ func (o *Outbox) args(into insertion, rows []EventRow) []any {
 		}
 	}
 	return args
-}
-
-// LockKeys takes a lock per key that lasts until the transaction ends.
-func (o *Outbox) LockKeys(ctx context.Context, tx Execer, keys []EventKey) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	return o.lock(ctx, tx, o.names, keys)
 }

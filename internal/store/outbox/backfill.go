@@ -1,4 +1,4 @@
-package dialect
+package outbox
 
 import (
 	"bytes"
@@ -12,7 +12,10 @@ import (
 )
 
 // Backfill keeps the runs of backfills in outbox_backfills. Safe for concurrent use.
-type Backfill struct{ names Names }
+type Backfill struct {
+	names db.Names
+	sql   statements
+}
 
 // BackfillRun is how far a run has come.
 type BackfillRun struct {
@@ -29,13 +32,15 @@ type BackfillRun struct {
 // ErrOtherBackfill: another process moves the run.
 var ErrOtherBackfill = errors.New("another process is at this run, or has ended it")
 
-// NewBackfill returns the store of n, which must be valid.
-func NewBackfill(n Names) *Backfill { return &Backfill{names: n} }
+// NewBackfill returns the store of n. It fails on names that are not valid.
+func NewBackfill(n db.Names) (*Backfill, error) {
+	all, _, err := load(n)
+	return &Backfill{names: n, sql: all}, err
+}
 
 // Open returns the run of that name that is under way.
-func (b *Backfill) Open(ctx context.Context, db Queryer, name string) (run BackfillRun, found bool, err error) {
-	rows, err := db.QueryContext(ctx, b.names.Expand(`SELECT run_id, position, chunks, sent, topics, `+b.names.TimeText("started_at")+
-		` FROM {outbox_backfills} WHERE name = `+b.names.Param(1)+` AND running = 1`), b.names.KeyArg(name))
+func (b *Backfill) Open(ctx context.Context, q db.Queryer, name string) (run BackfillRun, found bool, err error) {
+	rows, err := q.QueryContext(ctx, b.sql.OpenRun, b.names.KeyArg(name))
 	if err != nil {
 		return run, false, err
 	}
@@ -45,11 +50,9 @@ func (b *Backfill) Open(ctx context.Context, db Queryer, name string) (run Backf
 	}
 	var place sql.NullString
 	var topics string
-	var started momentText
-	if err := rows.Scan(&run.ID, &place, &run.Chunks, &run.Sent, &topics, &started); err != nil {
+	if err := rows.Scan(&run.ID, &place, &run.Chunks, &run.Sent, &topics, (*db.Moment)(&run.Started)); err != nil {
 		return run, false, err
 	}
-	run.Started = time.Time(started)
 	if place.Valid {
 		if err := run.readPlace([]byte(place.String)); err != nil {
 			return run, false, err
@@ -99,46 +102,31 @@ func readPosition(text []byte) (any, error) {
 }
 
 // Newest returns the highest id of all runs; empty: there are none.
-func (b *Backfill) Newest(ctx context.Context, db Queryer) (id string, err error) {
-	rows, err := db.QueryContext(ctx, b.names.Expand(`SELECT run_id FROM {outbox_backfills} ORDER BY run_id DESC LIMIT 1`))
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	if rows.Next() {
-		err = rows.Scan(&id)
-	}
-	return id, errors.Join(err, rows.Err())
+func (b *Backfill) Newest(ctx context.Context, q db.Queryer) (id string, err error) {
+	return id, db.Each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&id) }, b.sql.NewestRun)
 }
 
 // Start makes a run. A run of that name that has sent nothing becomes the new one: its
 // start, and so all that is decided by it, would be older than what it sends.
-func (b *Backfill) Start(ctx context.Context, tx Execer, id, name string) error {
-	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET run_id = `+b.names.Param(1)+`, position = NULL, started_at = `+now(b.names)+
-		` WHERE name = `+b.names.Param(2)+` AND running = 1 AND chunks = 0`), id, b.names.KeyArg(name))
-	if err != nil {
+func (b *Backfill) Start(ctx context.Context, tx db.Execer, id, name string) error {
+	n, err := db.Affected(tx.ExecContext(ctx, b.sql.RestartRun, id, b.names.KeyArg(name)))
+	if err != nil || n > 0 {
 		return err
 	}
-	if n, err := result.RowsAffected(); err != nil || n > 0 {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, b.names.Expand(`INSERT INTO {outbox_backfills} (run_id, name, running, topics) VALUES (`+
-		b.names.Param(1)+`, `+b.names.Param(2)+`, 1, '{}')`), id, b.names.KeyArg(name))
-	if IsDuplicate(err) {
+	_, err = tx.ExecContext(ctx, b.sql.StartRun, id, b.names.KeyArg(name))
+	if db.IsDuplicate(err) {
 		return ErrOtherBackfill // it began, or sent its first chunk, while we waited
 	}
 	return err
 }
 
 // Hold locks the run until the transaction ends, and counts a chunk.
-func (b *Backfill) Hold(ctx context.Context, tx Execer, run BackfillRun) error {
-	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET chunks = chunks + 1 WHERE run_id = `+b.names.Param(1)+
-		` AND chunks = `+b.names.Param(2)+` AND running = 1`), run.ID, run.Chunks)
-	return one(result, err)
+func (b *Backfill) Hold(ctx context.Context, tx db.Execer, run BackfillRun) error {
+	return one(tx.ExecContext(ctx, b.sql.HoldRun, run.ID, run.Chunks))
 }
 
 // Advance notes what the transaction of Hold, or of Start, has done.
-func (b *Backfill) Advance(ctx context.Context, tx Execer, run BackfillRun) error {
+func (b *Backfill) Advance(ctx context.Context, tx db.Execer, run BackfillRun) error {
 	place, err := run.writePlace()
 	if err != nil {
 		return err
@@ -147,31 +135,20 @@ func (b *Backfill) Advance(ctx context.Context, tx Execer, run BackfillRun) erro
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET position = `+b.names.Param(1)+`, sent = `+b.names.Param(2)+`, topics = `+b.names.Param(3)+
-		` WHERE run_id = `+b.names.Param(4)), place, run.Sent, string(topics), run.ID)
+	_, err = tx.ExecContext(ctx, b.sql.AdvanceRun, place, run.Sent, string(topics), run.ID)
 	return err
 }
 
 // Finish notes that nothing more comes of the run.
-func (b *Backfill) Finish(ctx context.Context, tx Execer, run BackfillRun) error {
-	result, err := tx.ExecContext(ctx, b.names.Expand(`UPDATE {outbox_backfills} SET running = NULL, finished_at = `+now(b.names)+
-		` WHERE run_id = `+b.names.Param(1)+` AND running = 1`), run.ID)
-	return one(result, err)
+func (b *Backfill) Finish(ctx context.Context, tx db.Execer, run BackfillRun) error {
+	return one(tx.ExecContext(ctx, b.sql.FinishRun, run.ID))
 }
 
 // one: the statement changed the run, or another process has.
 func one(result sql.Result, err error) error {
-	if err != nil {
-		return err
-	}
-	n, err := result.RowsAffected()
+	n, err := db.Affected(result, err)
 	if err == nil && n != 1 {
 		err = ErrOtherBackfill
 	}
 	return err
-}
-
-// now is the database's clock, as an expression.
-func now(n Names) string {
-	return db.For(n.Dialect, "clock_timestamp()", "utc_timestamp(6)", "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'")
 }

@@ -1,17 +1,19 @@
-package dialect
+package outbox
 
 import (
 	"database/sql/driver"
 	"errors"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // IsPacketTooLarge reports whether a statement was larger than MySQL's
 // max_allowed_packet, the server's (1153) or the driver's own, which has no number.
 func IsPacketTooLarge(err error) bool {
-	if mysqlNumber(err) == 1153 {
+	if db.MySQLNumber(err) == 1153 {
 		return true
 	}
-	for _, e := range chain(err) {
+	for _, e := range db.Chain(err) {
 		if e.Error() == "packet for query is too large. Try adjusting the `Config.MaxAllowedPacket`" {
 			return true
 		}
@@ -26,7 +28,7 @@ func IsConnectionLost(err error) bool {
 	if errors.Is(err, driver.ErrBadConn) {
 		return true
 	}
-	for _, e := range chain(err) {
+	for _, e := range db.Chain(err) {
 		if e.Error() == "invalid connection" { // go-sql-driver's ErrInvalidConn
 			return true
 		}
@@ -36,4 +38,4 @@ func IsConnectionLost(err error) bool {
 
 // IsOutOfLocks reports whether PostgreSQL's table of locks is full
 // (max_locks_per_transaction): "out of shared memory".
-func IsOutOfLocks(err error) bool { return sqlState(err) == "53200" }
+func IsOutOfLocks(err error) bool { return db.SQLState(err) == "53200" }
