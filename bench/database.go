@@ -103,7 +103,8 @@ func (d *database) fillStatements(topic string, n int) []statement {
 		return []statement{
 			{text: "TRUNCATE outbox_events"},
 			{text: fmt.Sprintf(`INSERT INTO outbox_events (topic, event_key, event_type, payload)
-SELECT $1, 'key-' || i %% %d, 'bench.happened', decode(repeat(md5(i::text), %d), 'hex') FROM generate_series(1, %d) AS i`,
+SELECT $1, 'key-' || i %% %d, 'bench.happened', decode(repeat(md5(i::text), %d), 'hex')
+FROM generate_series(1, %d) AS i`,
 				keys, payloadBytes/16, n), args: []any{topic}},
 			{text: "VACUUM (ANALYZE) outbox_events"},
 			{text: "CHECKPOINT"},

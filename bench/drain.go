@@ -189,7 +189,8 @@ func (r *drainReport) print(out io.Writer, asJSON bool) error {
 	o := r.Settings
 	fmt.Fprintf(
 		out,
-		"drain: %s, %s, %d rows of %d bytes, %d keys, %d partitions, acks=all; ceiling: batches of %d, %d in memory%s\n",
+		"drain: %s, %s, %d rows of %d bytes, %d keys, %d partitions, acks=all; "+
+			"ceiling: batches of %d, %d in memory%s\n",
 		o.Database, o.Mode, o.Rows, payloadBytes, keys, partitions, o.Batch, o.Window,
 		map[bool]string{true: ", no headers"}[o.Plain],
 	)

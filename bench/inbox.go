@@ -207,7 +207,8 @@ func (r *inboxReport) print(out io.Writer, asJSON bool) error {
 	o := r.Settings
 	fmt.Fprintf(
 		out,
-		"inbox: PostgreSQL, fsync %s, synchronous_commit %s; %d messages of %d bytes (one by one: %d), %d keys, %d partitions, batches of %d\n",
+		"inbox: PostgreSQL, fsync %s, synchronous_commit %s; %d messages of %d bytes (one by one: %d), %d keys, %d "+
+			"partitions, batches of %d\n",
 		r.Server["fsync"], r.Server["synchronous_commit"], o.Rows, payloadBytes, o.SlowRows, keys, partitions,
 		o.Batch,
 	)

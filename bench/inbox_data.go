@@ -48,7 +48,8 @@ func openInbox(ctx context.Context, o inboxOptions) (_ *inboxBench, err error) {
 		return nil, err
 	}
 	for _, s := range []string{
-		"CREATE TABLE bench_rows (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, event_key text NOT NULL, body bytea NOT NULL)",
+		"CREATE TABLE bench_rows (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, event_key text NOT NULL, body " +
+			"bytea NOT NULL)",
 		"CREATE TABLE bench_totals (event_key text PRIMARY KEY, messages bigint NOT NULL) WITH (fillfactor = 50)",
 	} {
 		if _, err := b.db.sql.ExecContext(ctx, s); err != nil {
@@ -179,7 +180,9 @@ func (b *inboxBench) judge(ctx context.Context, c inboxContender, n int) error {
 // settings are those that a rate of commits depends on.
 func (b *inboxBench) settings(ctx context.Context) (map[string]string, error) {
 	settings := map[string]string{}
-	for _, name := range []string{"server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size"} {
+	for _, name := range []string{
+		"server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size",
+	} {
 		var value string
 		if err := b.db.sql.QueryRowContext(ctx, "SELECT current_setting($1)", name).Scan(&value); err != nil {
 			return nil, err

@@ -163,7 +163,8 @@ func (r *latencyReport) print(out io.Writer, asJSON bool) error {
 	o := r.Settings
 	fmt.Fprintf(
 		out,
-		"latency, commit to consumed: %s, %d transactions/s for %v, %d writers, %d bytes, %d partitions, acks=all; bare loop polls every %v\n",
+		"latency, commit to consumed: %s, %d transactions/s for %v, %d writers, %d bytes, %d partitions, acks=all; "+
+			"bare loop polls every %v\n",
 		o.Database, o.Rate, o.For, writers, payloadBytes, partitions, o.Poll,
 	)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -38,7 +38,8 @@ func memoryCommand(ctx context.Context, args []string, out io.Writer) error {
 	} else {
 		_, err = fmt.Fprintf(
 			out,
-			"memory: %s, %d rows of %d bytes, %d blocked keys: peak %.1f MB resident (limit %.0f), %.0f events/s, %.2f CPU s per million events\n",
+			"memory: %s, %d rows of %d bytes, %d blocked keys: peak %.1f MB resident (limit %.0f), %.0f events/s, "+
+				"%.2f CPU s per million events\n",
 			o.Database, o.Rows, payloadBytes, o.Blocked, r.PeakMB, o.LimitMB, r.Rate, r.CPU,
 		)
 	}

@@ -100,17 +100,20 @@ func parked(ctx context.Context, o parkedOptions) (_ *parkedReport, err error) {
 func (d *database) park(ctx context.Context, n, keys int) error {
 	statements := []string{"TRUNCATE outbox_parked"}
 	if n > 0 {
-		insert := `INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, attempts, error, state) `
+		insert := `INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers,
+  created_at, attempts, error, state) `
 		if d.dialect == migrations.PostgreSQL {
 			insert += fmt.Sprintf(
-				`SELECT i, gen_random_uuid(), 'elsewhere', 'blocked-' || i %% %d, 'bench.happened', decode(repeat(md5(i::text), %d), 'hex'),
-'{}', now(), 1, 'too large', CASE WHEN i <= %d THEN 'failed' ELSE 'blocked' END FROM generate_series(1, %d) AS i`,
+				`SELECT i, gen_random_uuid(), 'elsewhere', 'blocked-' || i %% %d, 'bench.happened',
+  decode(repeat(md5(i::text), %d), 'hex'), '{}', now(), 1, 'too large',
+  CASE WHEN i <= %d THEN 'failed' ELSE 'blocked' END FROM generate_series(1, %d) AS i`,
 				keys, payloadBytes/16, keys, n,
 			)
 		} else {
 			insert += fmt.Sprintf(
-				`SELECT seq, uuid(), 'elsewhere', CONCAT('blocked-', seq %% %d), 'bench.happened', REPEAT(UNHEX(MD5(seq)), %d),
-'{}', utc_timestamp(6), 1, 'too large', IF(seq <= %d, 'failed', 'blocked') FROM seq_1_to_%d`,
+				`SELECT seq, uuid(), 'elsewhere', CONCAT('blocked-', seq %% %d), 'bench.happened',
+  REPEAT(UNHEX(MD5(seq)), %d), '{}', utc_timestamp(6), 1, 'too large',
+  IF(seq <= %d, 'failed', 'blocked') FROM seq_1_to_%d`,
 				keys, payloadBytes/16, keys, n,
 			)
 		}

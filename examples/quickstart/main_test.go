@@ -67,10 +67,14 @@ func TestTheCheckFindsWhatIsWrong(t *testing.T) {
 		plant string
 		says  string
 	}{
-		"an invoice twice":    {"INSERT INTO invoices (order_id) VALUES ('a'), ('a'), ('b')", "2 orders, 3 invoices of 2 orders"},
-		"an invoice missing":  {"INSERT INTO invoices (order_id) VALUES ('a')", "2 orders, 1 invoices of 1 orders"},
-		"an event left over":  {"INSERT INTO outbox_events (topic) VALUES ('t')", "1 events left in the outbox"},
-		"one twice, one none": {"INSERT INTO invoices (order_id) VALUES ('a'), ('a')", "2 orders, 2 invoices of 1 orders"},
+		"an invoice twice": {
+			"INSERT INTO invoices (order_id) VALUES ('a'), ('a'), ('b')", "2 orders, 3 invoices of 2 orders",
+		},
+		"an invoice missing": {"INSERT INTO invoices (order_id) VALUES ('a')", "2 orders, 1 invoices of 1 orders"},
+		"an event left over": {"INSERT INTO outbox_events (topic) VALUES ('t')", "1 events left in the outbox"},
+		"one twice, one none": {
+			"INSERT INTO invoices (order_id) VALUES ('a'), ('a')", "2 orders, 2 invoices of 1 orders",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := open(t.Context(), "", "", "quickstart-orders")

@@ -43,7 +43,8 @@ func waitForInvoices(ctx context.Context, db *gorm.DB, orders []string) error {
 	defer tick.Stop()
 	for {
 		var invoiced int64
-		err := db.WithContext(ctx).Model(&Invoice{}).Where("order_id IN ?", orders).Distinct("order_id").Count(&invoiced).Error
+		err := db.WithContext(ctx).Model(&Invoice{}).Where("order_id IN ?", orders).
+			Distinct("order_id").Count(&invoiced).Error
 		if err == nil && invoiced == int64(len(orders)) {
 			return nil
 		}

@@ -47,7 +47,9 @@ func TestEveryScriptParses(t *testing.T) {
 	scripts, err := filepath.Glob(filepath.Join(root, "dev/lib/*.sh"))
 	require.NoError(t, err)
 	require.NotEmpty(t, scripts)
-	scripts = append(scripts, root+"/dev/services", root+"/dev/test", root+"/dev/replica", root+"/dev/fuzz", root+"/.ci/run")
+	scripts = append(
+		scripts, root+"/dev/services", root+"/dev/test", root+"/dev/replica", root+"/dev/fuzz", root+"/.ci/run",
+	)
 	for _, script := range scripts {
 		out, err := exec.Command(bash(t), "-n", script).CombinedOutput()
 		require.NoError(t, err, "%s: %s", script, out)

@@ -10,7 +10,10 @@ import (
 )
 
 func TestAnAgeMayBeGivenInDays(t *testing.T) {
-	for text, want := range map[string]time.Duration{"7d": 168 * time.Hour, "0.5d": 12 * time.Hour, "36h": 36 * time.Hour, "1h30m": 90 * time.Minute, "0": 0, "-1d": -24 * time.Hour} {
+	for text, want := range map[string]time.Duration{
+		"7d": 168 * time.Hour, "0.5d": 12 * time.Hour, "36h": 36 * time.Hour, "1h30m": 90 * time.Minute, "0": 0,
+		"-1d": -24 * time.Hour,
+	} {
 		d, err := config.Age(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want, d, text)

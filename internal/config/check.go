@@ -115,7 +115,8 @@ func (s SASL) check(p *problems) {
 	}
 	if s.Username == "" || s.Password == "" {
 		p.add(
-			"%s: %s needs username and password: set POSTROOM_KAFKA_SASL_USERNAME and POSTROOM_KAFKA_SASL_PASSWORD_FILE, or the keys under %s",
+			"%s: %s needs username and password: set POSTROOM_KAFKA_SASL_USERNAME and "+
+				"POSTROOM_KAFKA_SASL_PASSWORD_FILE, or the keys under %s",
 			name, s.Mechanism, name,
 		)
 	}

@@ -156,7 +156,8 @@ func (l *loader) warnOfPasswords(c *Config) {
 		url, ok := given[s.key]
 		if ok && l.layers[0].values.Exists(s.key) && dbopen.HasPassword(url.Reveal()) {
 			c.Exposed = append(c.Exposed, fmt.Sprintf(
-				"the password in --%s can be read by every user of this machine: set %s, or %s_FILE to the name of a file that holds it",
+				"the password in --%s can be read by every user of this machine: set %s, or %s_FILE to the name of a "+
+					"file that holds it",
 				s.flag, s.envName(), s.envName(),
 			))
 		}

@@ -69,7 +69,8 @@ func settings() []setting {
 			usage: "create a topic that does not exist, with the broker's defaults"},
 		{
 			key: "sink.kafka.max_message_bytes", flag: "kafka-max-message-bytes", env: "KAFKA_MAX_MESSAGE_BYTES",
-			group: Running, usage: "size of the largest record in `bytes`, like max.message.bytes of the topics (default 1048588)",
+			group: Running,
+			usage: "size of the largest record in `bytes`, like max.message.bytes of the topics (default 1048588)",
 		},
 		{key: "sink.kafka.tls.enabled", env: "KAFKA_TLS_ENABLED", group: Broker, toggle: true},
 		{key: "sink.kafka.tls.ca_file", env: "KAFKA_TLS_CA_FILE", group: Broker},

@@ -20,7 +20,8 @@ func TestADatabaseThatIsNotUTF8IsRefusedByName(t *testing.T) {
 			require.NoError(t, err)
 			name := strings.TrimPrefix(u.Path, "/") + "_" + strings.ToLower(encoding)
 			_, err = admin.DB.Exec(
-				"CREATE DATABASE " + name + " ENCODING '" + encoding + "' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+				"CREATE DATABASE " + name + " ENCODING '" + encoding +
+					"' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
 			)
 			require.NoError(t, err)
 			t.Cleanup(func() { _, _ = admin.DB.Exec("DROP DATABASE " + name + " WITH (FORCE)") })

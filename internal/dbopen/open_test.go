@@ -64,7 +64,8 @@ func TestADefaultIsolationOfTheServerDoesNotMatter(t *testing.T) {
 	db := dbtest.PostgreSQL(t)
 	_, err := db.DB.ExecContext(
 		t.Context(),
-		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', "+
+			"current_database()); END $$",
 	)
 	require.NoError(t, err)
 	again := open(t, db.URL)
@@ -117,13 +118,15 @@ func TestAPoolerWithAnotherIsolationIsRefused(t *testing.T) {
 	db := dbtest.PgBouncer(t)
 	_, err := db.DB.ExecContext(
 		t.Context(),
-		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', "+
+			"current_database()); END $$",
 	)
 	require.NoError(t, err)
 	// Ends the pooler's server connections, so that it makes new ones with the setting.
 	_, _ = db.DB.ExecContext(
 		t.Context(),
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "+
+			"pg_backend_pid()",
 	)
 	_, _ = db.DB.ExecContext(t.Context(), "SELECT pg_terminate_backend(pg_backend_pid())")
 	require.Eventually(t, func() bool {
@@ -143,13 +146,21 @@ func TestAnUnreachableServerIsNamedWithWhatToTry(t *testing.T) {
 		url  string
 		want []string
 	}{
-		"postgres refuses": {"postgres://u:" + secret + "@" + refusing + "/shop", []string{"postgresql at " + refusing + "/shop", "nothing listens there"}},
-		"mysql refuses":    {"mysql://u:" + secret + "@" + refusing + "/shop", []string{"mysql at " + refusing + "/shop", "nothing listens there"}},
+		"postgres refuses": {
+			"postgres://u:" + secret + "@" + refusing + "/shop",
+			[]string{"postgresql at " + refusing + "/shop", "nothing listens there"},
+		},
+		"mysql refuses": {
+			"mysql://u:" + secret + "@" + refusing + "/shop",
+			[]string{"mysql at " + refusing + "/shop", "nothing listens there"},
+		},
 		"postgres is silent": {"postgres://u:" + secret + "@" + silent + "/shop?connect_timeout=1",
 			[]string{silent, "no answer within 1s"}},
-		"mysql is silent": {"mysql://u:" + secret + "@" + silent + "/shop?timeout=300ms", []string{silent, "no answer within 300ms"}},
-		"no such host":    {"postgres://u:" + secret + "@db.invalid/shop", []string{"db.invalid", "host's name"}},
-		"no such folder":  {"sqlite:///no/such/folder/shop.db", []string{"/no/such/folder/shop.db", "cannot connect"}},
+		"mysql is silent": {
+			"mysql://u:" + secret + "@" + silent + "/shop?timeout=300ms", []string{silent, "no answer within 300ms"},
+		},
+		"no such host":   {"postgres://u:" + secret + "@db.invalid/shop", []string{"db.invalid", "host's name"}},
+		"no such folder": {"sqlite:///no/such/folder/shop.db", []string{"/no/such/folder/shop.db", "cannot connect"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := dbopen.Open(t.Context(), c.url)

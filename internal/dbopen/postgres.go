@@ -24,7 +24,8 @@ func postgresConfig(u *parsedURL) (*pgx.ConnConfig, error) {
 	if err != nil {
 		// The driver's error repeats the URL, and hides passwords only as well as it can.
 		return nil, fmt.Errorf(
-			"database URL (postgres): %s: check host, port and parameters (see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS)",
+			"database URL (postgres): %s: check host, port and parameters (see "+
+				"https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS)",
 			parseReason(err, u),
 		)
 	}
@@ -129,8 +130,10 @@ func probe(ctx context.Context, cfg *pgx.ConnConfig, where string) (postgresFact
 	if has := conn.PgConn().ParameterStatus("server_encoding"); has != "" && has != "UTF8" {
 		return postgresFacts{}, refuse(
 			where,
-			"the database's encoding is %s, and Postroom needs UTF8: keys and topics are UTF-8 in Kafka, and text that has no such form could not be read. "+
-				"Make a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move yours with pg_dump and pg_restore",
+			"the database's encoding is %s, and Postroom needs UTF8: keys and topics are UTF-8 in Kafka, and text "+
+				"that has no such form could not be read. "+
+				"Make a database with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and move yours with "+
+				"pg_dump and pg_restore",
 			has,
 		)
 	}
@@ -156,7 +159,8 @@ func (f postgresFacts) prepare(cfg *pgx.ConnConfig, where string, modeChosen boo
 	if f.isolation != readCommitted {
 		return refuse(
 			where,
-			"default_transaction_isolation is %q and cannot be set through a pooler: run ALTER ROLE %s SET default_transaction_isolation = 'read committed', or connect to PostgreSQL directly",
+			"default_transaction_isolation is %q and cannot be set through a pooler: run ALTER ROLE %s SET "+
+				"default_transaction_isolation = 'read committed', or connect to PostgreSQL directly",
 			f.isolation, pgx.Identifier{cfg.User}.Sanitize(),
 		)
 	}

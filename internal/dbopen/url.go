@@ -64,7 +64,8 @@ func parseURL(raw string) (*parsedURL, error) {
 
 var (
 	errEscapeCredentials = errors.New(
-		"user or password holds a character that must be percent-encoded (/ as %2F, ? as %3F, # as %23, @ as %40, % as %25), or the URL has an @ or # behind the host",
+		"user or password holds a character that must be percent-encoded (/ as %2F, ? as %3F, # as %23, @ as %40, % " +
+			"as %25), or the URL has an @ or # behind the host",
 	)
 	errEscapeRest = errors.New("path or parameters are not percent-encoded properly (% itself is %25)")
 )
@@ -123,7 +124,8 @@ func checkHosts(hosts string) error {
 		}
 		if strings.Trim(host[colon+1:], "0123456789") != "" {
 			return errors.New(
-				"the port is not a number; if this is part of a password, percent-encode the password (/ as %2F, @ as %40)",
+				"the port is not a number; if this is part of a password, percent-encode the password (/ as %2F, @ " +
+					"as %40)",
 			)
 		}
 	}
@@ -134,7 +136,8 @@ func parseSQLite(raw, path string) (*parsedURL, error) {
 	path, query, _ := strings.Cut(path, "?")
 	if query != "" {
 		return nil, errors.New(
-			"database URL (sqlite): parameters are not allowed: Postroom sets the pragmas that it needs itself; write a ? in a file's name as %3F",
+			"database URL (sqlite): parameters are not allowed: Postroom sets the pragmas that it needs itself; " +
+				"write a ? in a file's name as %3F",
 		)
 	}
 	if rest, ok := strings.CutPrefix(path, "//"); ok {

@@ -44,12 +44,13 @@ func TestURLsOfTheContractAreUnderstood(t *testing.T) {
 
 func TestAWrongURLSaysWhatToWrite(t *testing.T) {
 	for name, c := range map[string]struct{ url, want string }{
-		"empty":                       {"", "starts with postgres://"},
-		"no scheme":                   {"localhost:5432/shop", "no scheme"},
-		"key and value DSN":           {"host=db password=" + secret, "no scheme"},
-		"MySQL's DSN":                 {"root:" + secret + "@tcp(db:3306)/shop", "no scheme"},
-		"unknown scheme":              {"oracle://u:" + secret + "@db/shop", `"oracle"`},
-		"scheme that may be a secret": {secret + "!://db/shop", "must start with postgres://, postgresql://, mysql://, mariadb:// or sqlite:; what it starts with is not shown, because it may be a secret"},
+		"empty":             {"", "starts with postgres://"},
+		"no scheme":         {"localhost:5432/shop", "no scheme"},
+		"key and value DSN": {"host=db password=" + secret, "no scheme"},
+		"MySQL's DSN":       {"root:" + secret + "@tcp(db:3306)/shop", "no scheme"},
+		"unknown scheme":    {"oracle://u:" + secret + "@db/shop", `"oracle"`},
+		"scheme that may be a secret": {secret + "!://db/shop", "must start with postgres://, postgresql://, " +
+			"mysql://, mariadb:// or sqlite:; what it starts with is not shown, because it may be a secret"},
 		"sqlite with a host":          {"sqlite://data/shop.db", "sqlite:///absolute"},
 		"sqlite with parameters":      {"sqlite:shop.db?mode=ro", "parameters are not allowed"},
 		"sqlite without a file":       {"sqlite:", "name a file"},
@@ -69,7 +70,9 @@ func TestAWrongURLSaysWhatToWrite(t *testing.T) {
 		"mysql with our parameter":    {"mysql://u:" + secret + "@db/shop?parseTime=false", `"parseTime"`},
 		"mysql with a bad timeout":    {"mysql://u:" + secret + "@db/shop?timeout=soon", "soon"},
 		"postgres with a bad sslmode": {"postgres://u:" + secret + "@db/shop?sslmode=perhaps", "sslmode"},
-		"postgres with a bad timeout": {"postgres://u:" + secret + "@db/shop?connect_timeout=" + secret, "cannot be used"},
+		"postgres with a bad timeout": {
+			"postgres://u:" + secret + "@db/shop?connect_timeout=" + secret, "cannot be used",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Check(c.url)

@@ -89,8 +89,8 @@ func (f facts) rolledBackIsNowhere() Check {
 		fmt.Sprintf("%s rolled back, %s found", number(int64(len(f.rolledBack))), number(int64(there))))
 }
 
-// inOrder looks at the first copy of each order: copies may repeat what was before. An order that was rolled back and is
-// there nevertheless counts: its number was given again. What is missing is the other checks' business.
+// inOrder looks at the first copy of each order: copies may repeat what was before. An order that was rolled back and
+// is there nevertheless counts: its number was given again. What is missing is the other checks' business.
 func (f facts) inOrder(name string, arrived []order) Check {
 	wrong := judge(slices.Concat(f.orders, f.rolledBack), arrived).Count(history.FirstOutOfOrder)
 	return check(name, wrong, fmt.Sprintf("%s of %s too late", number(int64(wrong)), number(int64(len(byID(arrived))))))

@@ -16,7 +16,9 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-type process = func(context.Context, *sql.DB, inbox.Message, func(context.Context, *sql.Tx) error) (inbox.Outcome, error)
+type process = func(
+	context.Context, *sql.DB, inbox.Message, func(context.Context, *sql.Tx) error,
+) (inbox.Outcome, error)
 
 // Each fault is planted into a run that would be in place without it, and has to be found
 // by the check that is about it.
@@ -112,7 +114,9 @@ func TestADeliveryThatNeverComesEndsTheDemo(t *testing.T) {
 func TestAServiceThatFailsEndsTheDemoWithItsError(t *testing.T) {
 	o := Options{Out: &bytes.Buffer{}, Duration: time.Hour}
 	o.hooks.built = func(p *parts) {
-		p.billing.process = func(context.Context, *sql.DB, inbox.Message, func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
+		p.billing.process = func(
+			context.Context, *sql.DB, inbox.Message, func(context.Context, *sql.Tx) error,
+		) (inbox.Outcome, error) {
 			return inbox.Failed, context.DeadlineExceeded
 		}
 	}
@@ -124,7 +128,9 @@ func TestAServiceThatFailsEndsTheDemoWithItsError(t *testing.T) {
 // afterCalls calls fn when next was called n times.
 func afterCalls(n int64, fn func(), next process) process {
 	var calls atomic.Int64
-	return func(ctx context.Context, db *sql.DB, m inbox.Message, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
+	return func(
+		ctx context.Context, db *sql.DB, m inbox.Message, h func(context.Context, *sql.Tx) error,
+	) (inbox.Outcome, error) {
 		if calls.Add(1) == n {
 			fn()
 		}
@@ -150,7 +156,9 @@ func withoutInbox(
 // skipping accepts the first message without doing anything.
 func skipping(next process) process {
 	first := true
-	return func(ctx context.Context, db *sql.DB, m inbox.Message, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
+	return func(
+		ctx context.Context, db *sql.DB, m inbox.Message, h func(context.Context, *sql.Tx) error,
+	) (inbox.Outcome, error) {
 		if first {
 			first = false
 			h = func(context.Context, *sql.Tx) error { return nil }

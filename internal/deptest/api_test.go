@@ -24,7 +24,9 @@ const goldenAPI = "testdata/api"
 // testdata/api, so that a change of it is seen in review.
 func TestThePublicAPIIsTheGoldenOne(t *testing.T) {
 	seen := map[string]bool{}
-	for _, line := range list(t, "-f", `{{if ne .Name "main"}}{{.ImportPath}}|{{.Dir}}|{{join .GoFiles ","}}{{end}}`, "./...") {
+	for _, line := range list(
+		t, "-f", `{{if ne .Name "main"}}{{.ImportPath}}|{{.Dir}}|{{join .GoFiles ","}}{{end}}`, "./...",
+	) {
 		parts := strings.Split(line, "|")
 		path := strings.TrimPrefix(parts[0], module+"/")
 		if strings.Contains("/"+path+"/", "/internal/") || within(path, "rigs") {

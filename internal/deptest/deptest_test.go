@@ -43,9 +43,11 @@ func TestTheCorePackagesImportAlmostNothing(t *testing.T) {
 		"/outbox": {module + "/outbox", module + "/internal/kafkatopic",
 			module + "/internal/store/outbox", module + "/internal/db", "github.com/google/uuid"},
 		"/inbox": {module + "/inbox", module + "/outbox", module + "/internal/kafkatopic",
-			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db", "github.com/google/uuid"},
+			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db",
+			"github.com/google/uuid"},
 		"/relay": {module + "/relay",
-			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db", "github.com/google/uuid"},
+			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db",
+			"github.com/google/uuid"},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			deps := dependencies(t, pkg)
@@ -67,7 +69,9 @@ func TestNoSubjectOfTheStoreImportsAnother(t *testing.T) {
 	for _, subject := range subjects {
 		for _, dep := range dependencies(t, strings.TrimPrefix(subject, module)) {
 			allowed := dep == subject || dep == module+"/internal/db" || !within(dep, module)
-			require.True(t, allowed, "%s imports %s: a subject imports internal/db and no other package of ours", subject, dep)
+			require.True(
+				t, allowed, "%s imports %s: a subject imports internal/db and no other package of ours", subject, dep,
+			)
 		}
 	}
 }
@@ -87,12 +91,14 @@ func TestEachAdapterBringsItsOwnLibraryAlone(t *testing.T) {
 	)
 	for pkg, refused := range map[string]map[string]string{
 		"/outbox/outboxgorm": {
-			watermill: "gorm's users need no Watermill", franz: "writers need no Kafka", pgx: "the driver is the user's choice",
+			watermill: "gorm's users need no Watermill", franz: "writers need no Kafka",
+			pgx:  "the driver is the user's choice",
 			otel: "telemetry stands outside", prom: "telemetry stands outside",
 		},
 		"/outbox/outboxpgx": {
-			watermill: "pgx's users need no Watermill", gorm: "pgx's users need no gorm", franz: "writers need no Kafka",
-			otel: "telemetry stands outside", prom: "telemetry stands outside",
+			watermill: "pgx's users need no Watermill", gorm: "pgx's users need no gorm",
+			franz: "writers need no Kafka",
+			otel:  "telemetry stands outside", prom: "telemetry stands outside",
 			"github.com/jackc/pgx/v5/stdlib": "it registers a database/sql driver",
 		},
 		"/outbox/outboxwatermill": {
@@ -100,18 +106,26 @@ func TestEachAdapterBringsItsOwnLibraryAlone(t *testing.T) {
 			pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
 		},
 		"/inbox/inboxwatermill": {
-			gorm: "Watermill's users need no gorm", franz: "the subscriber is the user's choice", sarama: "the subscriber is the user's choice",
-			rabbit: "the subscriber is the user's choice", pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
+			gorm: "Watermill's users need no gorm", franz: "the subscriber is the user's choice",
+			sarama: "the subscriber is the user's choice",
+			rabbit: "the subscriber is the user's choice", pgx: "the driver is the user's choice",
+			otel: "telemetry stands outside", prom: "telemetry stands outside",
 		},
 		"/inbox/inboxkafka": {
-			watermill: "franz-go's users need no Watermill", gorm: "franz-go's users need no gorm", sarama: "one Kafka client is enough",
-			pgx: "the driver is the user's choice", otel: "telemetry stands outside", prom: "telemetry stands outside",
+			watermill: "franz-go's users need no Watermill", gorm: "franz-go's users need no gorm",
+			sarama: "one Kafka client is enough",
+			pgx:    "the driver is the user's choice", otel: "telemetry stands outside",
+			prom: "telemetry stands outside",
 		},
 		"/outbox/outboxtest": {
-			watermill: "a test helper of the outbox alone", gorm: "a test helper of the outbox alone", franz: "a test helper of the outbox alone",
+			watermill: "a test helper of the outbox alone", gorm: "a test helper of the outbox alone",
+			franz:   "a test helper of the outbox alone",
 			testify: "users choose their own test library",
 		},
-		"/migrations": {watermill: "migrations are SQL and goose", gorm: "migrations are SQL and goose", franz: "migrations are SQL and goose"},
+		"/migrations": {
+			watermill: "migrations are SQL and goose", gorm: "migrations are SQL and goose",
+			franz: "migrations are SQL and goose",
+		},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			for _, dep := range dependencies(t, pkg) {
@@ -158,7 +172,10 @@ func TestTheRulesSeeAnImport(t *testing.T) {
 
 // Rigs drive the product from outside. What a shipped package needs from one belongs below internal.
 func TestNothingShippedImportsARig(t *testing.T) {
-	for _, line := range list(t, "-deps", "-f", `{{.ImportPath}}`, "./cmd/...", "./outbox/...", "./inbox/...", "./relay/...", "./migrations/...", "./examples/...") {
+	for _, line := range list(
+		t, "-deps", "-f", `{{.ImportPath}}`, "./cmd/...", "./outbox/...", "./inbox/...", "./relay/...",
+		"./migrations/...", "./examples/...",
+	) {
 		require.False(t, within(line, module+"/rigs"), "%s is a rig: no shipped package may import it", line)
 	}
 }

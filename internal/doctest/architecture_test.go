@@ -62,7 +62,9 @@ func TestEveryPackageIsNamedOnTheArchitecturePage(t *testing.T) {
 		if top, _, _ := strings.Cut(folder, "/"); top == "examples" || top == "bench" {
 			folder = top
 		}
-		require.True(t, named[folder], "%s has Go files and is not named in %s: say there what it is for", folder, architecture)
+		require.True(
+			t, named[folder], "%s has Go files and is not named in %s: say there what it is for", folder, architecture,
+		)
 	}
 }
 
@@ -76,7 +78,8 @@ func packages(t *testing.T) []string {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && path != root && (name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+		if d.IsDir() && path != root && (name == "testdata" || strings.HasPrefix(name, ".") ||
+			strings.HasPrefix(name, "_")) {
 			return fs.SkipDir
 		}
 		if filepath.Ext(name) != ".go" {

@@ -69,7 +69,9 @@ func complete(b block) (string, error) {
 		}
 		return source, nil
 	}
-	_, err := parser.ParseFile(token.NewFileSet(), "", "package block\nfunc _() error {\n"+position(b)+b.code+"\nreturn nil\n}\n", 0)
+	_, err := parser.ParseFile(
+		token.NewFileSet(), "", "package block\nfunc _() error {\n"+position(b)+b.code+"\nreturn nil\n}\n", 0,
+	)
 	return "", fmt.Errorf("is neither declarations nor statements: %w", err)
 }
 

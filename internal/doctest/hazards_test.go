@@ -104,7 +104,9 @@ func TestEveryHazardHasAPictureARuleAndTestsThatExist(t *testing.T) {
 		require.Contains(t, text, "\n| ["+h.name+"](#"+h.name+") |", "%s is not in the index", h.name)
 		require.NotEmpty(t, h.tests, "%s names no test", h.name)
 		for _, name := range h.tests {
-			require.True(t, known[name], "%s names the test %s, which is not there: was it renamed or moved?", h.name, name)
+			require.True(
+				t, known[name], "%s names the test %s, which is not there: was it renamed or moved?", h.name, name,
+			)
 		}
 	}
 	require.Greater(t, len(seen), 50)
@@ -133,13 +135,18 @@ func TestEveryCitedHazardIsDescribed(t *testing.T) {
 		if strings.HasPrefix(file, "internal/doctest/") {
 			return
 		}
-		require.Empty(t, badCitations(text, known), "%s cites what %s does not have: write hazard and a name of an entry", file, hazards)
+		require.Empty(
+			t, badCitations(text, known), "%s cites what %s does not have: write hazard and a name of an entry", file,
+			hazards,
+		)
 		for _, m := range citation.FindAllStringSubmatch(text, -1) {
 			cited[m[1]] = true
 		}
 	})
 	for _, name := range known {
-		require.True(t, cited[name], "no Go file cites %s: the code or the test that it is about says hazard %s", name, name)
+		require.True(
+			t, cited[name], "no Go file cites %s: the code or the test that it is about says hazard %s", name, name,
+		)
 	}
 }
 

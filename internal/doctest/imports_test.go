@@ -28,7 +28,8 @@ func imports() map[string]string {
 	}
 	for _, ours := range []string{
 		"inbox", "inbox/inboxgorm", "inbox/inboxkafka", "inbox/inboxwatermill", "inbox/replica", "migrations",
-		"outbox", "outbox/backfill", "outbox/outboxgorm", "outbox/outboxpgx", "outbox/outboxtest", "outbox/outboxwatermill",
+		"outbox", "outbox/backfill", "outbox/outboxgorm", "outbox/outboxpgx", "outbox/outboxtest",
+		"outbox/outboxwatermill",
 		"relay", "relay/relaykafka", "relay/relaywatermill", "relay/relaywatermill/watermillkafka", "relay/relaytest",
 	} {
 		known[lastElement(ours)] = module + "/" + ours

@@ -145,7 +145,9 @@ func anchors(text string) []string {
 	for line := range strings.SplitSeq(text, "\n") {
 		if heading := strings.TrimLeft(line, "#"); heading != line {
 			slug := strings.ToLower(strings.TrimSpace(heading))
-			found = append(found, regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ReplaceAll(slug, " ", "-"), ""))
+			found = append(
+				found, regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ReplaceAll(slug, " ", "-"), ""),
+			)
 		}
 	}
 	return found

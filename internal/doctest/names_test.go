@@ -21,7 +21,8 @@ func TestEveryGoNameInTheTextExists(t *testing.T) {
 	exported := map[string]map[string]bool{} // by the package's name: two are called watermillkafka
 	for _, dir := range packages(t) {
 		top, _, _ := strings.Cut(dir, "/")
-		if !slices.Contains([]string{"outbox", "inbox", "relay", "migrations"}, top) || strings.Contains(dir, "internal") {
+		if !slices.Contains([]string{"outbox", "inbox", "relay", "migrations"}, top) ||
+			strings.Contains(dir, "internal") {
 			continue
 		}
 		name := lastElement(dir)

@@ -17,7 +17,10 @@ import (
 
 // elsewhere are commands that are not ours.
 func elsewhere() []string {
-	return []string{"cd", "curl", "docker", "echo", "export", "git", "kafka-acls.sh", "kafka-features.sh", "kcat", "kubectl", "mysql", "mariadb", "psql", "sqlite3", "systemctl", "eval"}
+	return []string{
+		"cd", "curl", "docker", "echo", "export", "git", "kafka-acls.sh", "kafka-features.sh", "kcat", "kubectl",
+		"mysql", "mariadb", "psql", "sqlite3", "systemctl", "eval",
+	}
 }
 
 func TestEveryCommandInAShellBlockExists(t *testing.T) {
@@ -63,7 +66,9 @@ func commands(code string) []string {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		found = append(found, strings.FieldsFunc(line, func(r rune) bool { return r == '|' || r == '&' || r == ';' })...)
+		found = append(
+			found, strings.FieldsFunc(line, func(r rune) bool { return r == '|' || r == '&' || r == ';' })...,
+		)
 	}
 	return found
 }

@@ -35,7 +35,9 @@ func TestAnInsertOfTheDocsIsAnEvent(t *testing.T) {
 			tried++
 			run(t, db, b)
 			var events int
-			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM outbox_events WHERE topic = 'orders'").Scan(&events))
+			require.NoError(t, db.DB.QueryRowContext(
+				t.Context(), "SELECT count(*) FROM outbox_events WHERE topic = 'orders'",
+			).Scan(&events))
 			require.Equal(t, tried, events, "%s", b)
 		}
 		require.Positive(t, tried)

@@ -128,7 +128,9 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (inTx driver.
 	return inTx, err
 }
 
-func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (result driver.Result, err error) {
+func (c *conn) ExecContext(
+	ctx context.Context, query string, args []driver.NamedValue,
+) (result driver.Result, err error) {
 	err = c.do(query, func() (err error) {
 		result, err = c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 		if !errors.Is(err, driver.ErrSkip) {

@@ -25,7 +25,10 @@ func TestFaults(t *testing.T) {
 		{"a lost request does not commit", faultdb.Commit, faultdb.LoseRequest(), io.ErrUnexpectedEOF, 0},
 		{"a lost answer has committed", faultdb.Commit, faultdb.LoseAnswer(), io.ErrUnexpectedEOF, 1},
 		{"a failure of the statement is the error given", "INSERT INTO t VALUES (1)", faultdb.Fail(errOwn), errOwn, 0},
-		{"a connection lost in a transaction rolls it back", "INSERT INTO t VALUES (1)", faultdb.LoseAnswer(), io.ErrUnexpectedEOF, 0},
+		{
+			"a connection lost in a transaction rolls it back", "INSERT INTO t VALUES (1)", faultdb.LoseAnswer(),
+			io.ErrUnexpectedEOF, 0,
+		},
 		{"a lost begin", faultdb.Begin, faultdb.LoseRequest(), io.ErrUnexpectedEOF, 0},
 	}
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {

@@ -58,7 +58,8 @@ func sentByPostroom() bool {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers)])
 	for {
 		frame, more := frames.Next()
-		if name := frame.Function; !strings.HasPrefix(name, module+"internal/faultdb") && !strings.HasPrefix(name, "database/sql.") &&
+		if name := frame.Function; !strings.HasPrefix(name, module+"internal/faultdb") &&
+			!strings.HasPrefix(name, "database/sql.") &&
 			!strings.HasPrefix(name, module+"internal/dbopen") {
 			return strings.HasPrefix(name, module) && !strings.HasPrefix(name, module+"internal/dbtest") &&
 				!strings.HasSuffix(frame.File, "_test.go")

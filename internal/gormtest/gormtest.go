@@ -36,7 +36,9 @@ type Database struct {
 // of the models.
 func Each(t *testing.T, fn func(t *testing.T, db Database), models ...any) {
 	t.Helper()
-	for name, make := range map[string]func(*testing.T) Database{"postgresql": onPostgreSQL, "mariadb": onMariaDB, "sqlite": onSQLite} {
+	for name, make := range map[string]func(*testing.T) Database{
+		"postgresql": onPostgreSQL, "mariadb": onMariaDB, "sqlite": onSQLite,
+	} {
 		t.Run(name, func(t *testing.T) {
 			db := make(t)
 			g := db.Open(t, gorm.Config{})
@@ -78,7 +80,9 @@ func onMariaDB(t *testing.T) Database {
 }
 
 func onSQLite(t *testing.T) Database {
-	return Database{migrations.SQLite, sqlite.Open(filepath.Join(t.TempDir(), "test.db") + "?_pragma=busy_timeout(10000)")}
+	return Database{
+		migrations.SQLite, sqlite.Open(filepath.Join(t.TempDir(), "test.db") + "?_pragma=busy_timeout(10000)"),
+	}
 }
 
 // server reads a server's address, and skips the test where there is none, which CI

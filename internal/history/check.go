@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Check judges what arrived by what was committed. The arrivals of a partition must be in the order of their offsets; those
-// of different partitions may be mixed in any way. The order of committed does not matter: versions say it.
+// Check judges what arrived by what was committed. The arrivals of a partition must be in the order of their offsets;
+// those of different partitions may be mixed in any way. The order of committed does not matter: versions say it.
 //
 // An event is known by its ID: what was written under it is what must have arrived, to the topic, key and payload. A
 // version that was rolled back and that another transaction committed later are two events. The properties, for each

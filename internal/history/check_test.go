@@ -137,7 +137,8 @@ func TestAnOffenderIsNamedWithItsPlace(t *testing.T) {
 	require.Equal(
 		t,
 		fmt.Sprintf(
-			"event %s, topic orders, key \"b\", version 3: partition 0, offset 15; copy number 2, the first is at offset %d",
+			"event %s, topic orders, key \"b\", version 3: partition 0, offset 15; copy number 2, the first is at "+
+				"offset %d",
 			late.ID, i,
 		),
 		found[0].String(),

@@ -56,6 +56,7 @@ func varint(n int) int { return max(1, (bits.Len(uint(n)<<1)+6)/7) }
 // TooLargeForTopic is why a record whose batch has size bytes is refused by a topic that
 // takes limit.
 func TooLargeForTopic(topic string, size, limit int) error {
-	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and the topic takes %d: raise its max.message.bytes",
+	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and the topic takes %d: "+
+		"raise its max.message.bytes",
 		topic, size, limit)
 }

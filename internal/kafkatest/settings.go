@@ -97,7 +97,8 @@ func (n *Node) settings() map[string]string {
 		s["authorizer.class.name"] = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 		s["super.users"] = "User:ANONYMOUS" // whoever came through the plain listener
 		s["sasl.enabled.mechanisms"] = "SCRAM-SHA-256"
-		s[listener+"scram-sha-256.sasl.jaas.config"] = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+		s[listener+
+			"scram-sha-256.sasl.jaas.config"] = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 	}
 	maps.Copy(s, c.options.Settings)
 	return s

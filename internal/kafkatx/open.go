@@ -105,7 +105,8 @@ func (o Open) Do(bootstrap string) []string {
 	tool := "kafka-transactions.sh --bootstrap-server " + bootstrap
 	// Without a limit, in minutes, find-hanging shows what is older than 15.
 	hanging := " find-hanging --max-transaction-timeout 1"
-	where, id := fmt.Sprintf(" --topic %s --partition %d", o.Topic, o.Partition), " --transactional-id "+ops.ShellWord(o.TransactionalID)
+	where, id := fmt.Sprintf(" --topic %s --partition %d", o.Topic, o.Partition), " --transactional-id "+
+		ops.ShellWord(o.TransactionalID)
 	switch o.State {
 	case Hanging:
 		return []string{fmt.Sprintf("%s abort%s --start-offset %d", tool, where, o.StartOffset)}
@@ -129,12 +130,14 @@ func (o Open) Advice() string {
 	case Unseen:
 		return "if find-hanging lists it when an administrator asks, end it: what it wrote there is dropped"
 	case Running:
-		return "stop the program that it belongs to, wait, or have kafka end it (forceTerminateTransaction is in Kafka 4.3, " +
+		return "stop the program that it belongs to, wait, or have kafka end it (forceTerminateTransaction is in " +
+			"Kafka 4.3, " +
 			"and was not in 3.9)"
 	case Ending:
 		return fmt.Sprintf(
 			"see that broker %d and the partition's leader reach each other, and restart broker %d if they do: "+
-				"it writes the end when it starts. Do not abort it by hand: if it is decided that it commits, events would be lost",
+				"it writes the end when it starts. Do not abort it by hand: if it is decided that it commits, events "+
+				"would be lost",
 			o.Coordinator, o.Coordinator,
 		)
 	}

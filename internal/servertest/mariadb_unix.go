@@ -104,7 +104,8 @@ func NewMariaDBStandby(t testing.TB, primary string) (url string) {
 	require.NoError(t, from.DB.QueryRowContext(t.Context(), "SELECT @@gtid_binlog_pos").Scan(&position))
 	for _, statement := range []string{
 		"RESET MASTER", "SET GLOBAL gtid_slave_pos = '" + position + "'",
-		"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = " + portOf(t, primary) + ", MASTER_USER = 'root', MASTER_USE_GTID = slave_pos",
+		"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = " + portOf(t, primary) +
+			", MASTER_USER = 'root', MASTER_USE_GTID = slave_pos",
 		"START SLAVE", "SET GLOBAL read_only = 1",
 	} {
 		_, err := to.DB.ExecContext(t.Context(), statement)

@@ -13,9 +13,10 @@ type Load struct {
 	Limit int           // calls; 0: until the context ends
 }
 
-// Run calls do with 0, 1, 2 and so on, each when it is due, until there were enough of them or ctx ends, and then returns
-// nil; an error of do ends it at once, and is returned. A call that takes long delays those after it, which follow
-// without a pause until they have caught up: the rate is kept over time. It calls do from the caller's goroutine.
+// Run calls do with 0, 1, 2 and so on, each when it is due, until there were enough of them or ctx ends, and then
+// returns nil; an error of do ends it at once, and is returned. A call that takes long delays those after it, which
+// follow without a pause until they have caught up: the rate is kept over time. It calls do from the caller's
+// goroutine.
 func (l Load) Run(ctx context.Context, do func(n int) error) error {
 	due := time.Now().Add(l.First)
 	timer := time.NewTimer(l.First)

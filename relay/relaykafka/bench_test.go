@@ -27,7 +27,8 @@ func BenchmarkDeliver(b *testing.B) {
 	records := make([]relay.Record, window)
 	for i := range records {
 		records[i] = relay.Record{
-			ID: int64(i + 1), EventID: uuid.New(), Topic: topic, Key: fmt.Appendf(nil, "key-%d", i%10_000), Type: "order.placed",
+			ID: int64(i + 1), EventID: uuid.New(), Topic: topic, Key: fmt.Appendf(nil, "key-%d", i%10_000),
+			Type:    "order.placed",
 			Payload: []byte(strings.Repeat("x", 256)), Headers: []byte("{}"), CreatedAt: time.Now(),
 		}
 	}

@@ -43,7 +43,9 @@ func TestCheckNamesTheAddressAtWhichNobodyListens(t *testing.T) {
 
 func TestCheckPassesWhenOneOfTheBrokersAnswers(t *testing.T) {
 	cluster := fakeKafka(t)
-	require.NoError(t, check(t, relaykafka.Config{Brokers: append([]string{nobody(t)}, cluster.ListenAddrs()...)}, patience))
+	require.NoError(
+		t, check(t, relaykafka.Config{Brokers: append([]string{nobody(t)}, cluster.ListenAddrs()...)}, patience),
+	)
 }
 
 func TestCheckEndsWithItsContextWhenTheBrokerIsSilent(t *testing.T) {
@@ -75,7 +77,9 @@ func TestCheckSaysThatTheAdvertisedAddressLeadsNowhere(t *testing.T) {
 }
 
 func TestSASLIsUsedByCheckAndByEverySession(t *testing.T) {
-	cluster := fakeKafka(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "relay", "secret"), kfake.SeedTopics(1, "orders"))
+	cluster := fakeKafka(
+		t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "relay", "secret"), kfake.SeedTopics(1, "orders"),
+	)
 	mechanism := func(password string) []sasl.Mechanism {
 		return []sasl.Mechanism{scram.Auth{User: "relay", Pass: password}.AsSha256Mechanism()}
 	}
@@ -83,7 +87,9 @@ func TestSASLIsUsedByCheckAndByEverySession(t *testing.T) {
 	require.ErrorContains(t, err, "SASL")
 	require.ErrorContains(t, err, "password")
 	require.NotContains(t, err.Error(), "wrong")
-	err = check(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), SASL: []sasl.Mechanism{plain.Auth{User: "relay", Pass: "secret"}.AsMechanism()}}, patience)
+	err = check(t, relaykafka.Config{
+		Brokers: cluster.ListenAddrs(), SASL: []sasl.Mechanism{plain.Auth{User: "relay", Pass: "secret"}.AsMechanism()},
+	}, patience)
 	require.ErrorContains(t, err, "SASL")
 
 	cfg := relaykafka.Config{Brokers: cluster.ListenAddrs(), SASL: mechanism("secret")}
@@ -104,7 +110,9 @@ func TestSASLIsUsedByCheckAndByEverySession(t *testing.T) {
 // A password that has been changed says nothing about the records: they wait, or fail as
 // in any outage.
 func TestFailedAuthenticationIsAnOutage(t *testing.T) {
-	cluster := fakeKafka(t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "relay", "secret"), kfake.SeedTopics(1, "orders"))
+	cluster := fakeKafka(
+		t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "relay", "secret"), kfake.SeedTopics(1, "orders"),
+	)
 	sink := newSink(t, relaykafka.Config{
 		Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 50 * time.Millisecond,
 		SASL: []sasl.Mechanism{plain.Auth{User: "relay", Pass: "old"}.AsMechanism()},

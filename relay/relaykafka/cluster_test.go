@@ -49,7 +49,10 @@ func startSource(t *testing.T, cluster *kafkatest.Cluster, user string, lease ti
 
 func newSource(t *testing.T, cluster *kafkatest.Cluster) *source {
 	t.Helper()
-	s := &source{t: t, cluster: cluster, db: dbtest.Migrate(t, dbtest.SQLite(t)), log: newJournal(), written: make(map[string]map[string][]string)}
+	s := &source{
+		t: t, cluster: cluster, db: dbtest.Migrate(t, dbtest.SQLite(t)), log: newJournal(),
+		written: make(map[string]map[string][]string),
+	}
 	var err error
 	s.ob, err = outbox.New(s.db.Dialect)
 	require.NoError(t, err)
@@ -60,7 +63,9 @@ func newSource(t *testing.T, cluster *kafkatest.Cluster) *source {
 func (s *source) start(user string, lease time.Duration, mode relay.Mode) {
 	t, cluster := s.t, s.cluster
 	t.Helper()
-	cfg := relaykafka.WithOutageAfter(relaykafka.Config{Brokers: cluster.Brokers(), Logger: slog.New(s.log)}, 4*time.Second)
+	cfg := relaykafka.WithOutageAfter(
+		relaykafka.Config{Brokers: cluster.Brokers(), Logger: slog.New(s.log)}, 4*time.Second,
+	)
 	if user != "" {
 		cfg.Brokers, cfg.SASL = cluster.SecureBrokers(), []sasl.Mechanism{kafkatest.Credentials(user, password)}
 	}
@@ -144,7 +149,10 @@ func (s *source) keepWriting(topics ...string) (stop func()) {
 
 func (s *source) rows(table, topic string) (n int) {
 	s.t.Helper()
-	require.NoError(s.t, s.db.DB.QueryRowContext(context.Background(), "SELECT COUNT(*) FROM "+table+" WHERE topic = ?", topic).Scan(&n))
+	require.NoError(
+		s.t,
+		s.db.DB.QueryRowContext(context.Background(), "SELECT COUNT(*) FROM "+table+" WHERE topic = ?", topic).Scan(&n),
+	)
 	return n
 }
 
@@ -159,7 +167,9 @@ func (s *source) until(what string, holds func() bool) {
 	deadline := time.Now().Add(kafkatest.StartTimeout)
 	for !holds() {
 		if time.Now().After(deadline) {
-			require.FailNow(s.t, "it takes too long", "until %s; the log:\n%s", what, strings.Join(s.log.with(""), "\n"))
+			require.FailNow(
+				s.t, "it takes too long", "until %s; the log:\n%s", what, strings.Join(s.log.with(""), "\n"),
+			)
 		}
 		pause := time.NewTimer(10 * time.Millisecond)
 		<-pause.C
@@ -200,13 +210,16 @@ func (s *source) requireFaultless(topic string) {
 	defer s.mu.Unlock()
 	arrived := s.arrived(topic)
 	for key, values := range s.written[topic] {
-		require.Equal(s.t, values, arrived[key], "topic %s, key %s; the log:\n%s", topic, key, strings.Join(s.log.with(""), "\n"))
+		require.Equal(
+			s.t, values, arrived[key], "topic %s, key %s; the log:\n%s", topic, key, strings.Join(s.log.with(""), "\n"),
+		)
 	}
 	require.Len(s.t, arrived, len(s.written[topic]))
 }
 
 // ofTopics are lines that are about topics or about the relay as a whole, not about delivery.
-var ofTopics = regexp.MustCompile(`lease claimed|drained|waiting for topic|is there now|have no leader|has a leader again|` +
+var ofTopics = regexp.MustCompile(`lease claimed|drained|waiting for topic|is there now|have no leader|` +
+	`has a leader again|` +
 	`cannot be reached from here|can be reached again|delivery is still paused|sources are (not )?spread`)
 
 // requireOutagesTold checks that the log has one line for each change of state, and no

@@ -273,7 +273,10 @@ func checkClient(client *kgo.Client) error {
 		{kgo.DefaultProduceTopicAlways, "DefaultProduceTopicAlways"},
 	} {
 		if set, _ := client.OptValue(banned.option).(bool); set {
-			return fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.%s, which breaks the promises of this package: leave it out", banned.name)
+			return fmt.Errorf(
+				"relaykafka: Config.ExtraOptions has kgo.%s, which breaks the promises of this package: leave it out",
+				banned.name,
+			)
 		}
 	}
 	return nil

@@ -26,7 +26,9 @@ func refused(err error) (hint string, ok bool) {
 // classify turns what kgo reports for a record into an acknowledgement's error.
 func classify(r *relay.Record, err error) error {
 	if hint, ok := refused(err); ok {
-		return relay.Rejected(fmt.Errorf("kafka refused a batch for topic %s that holds row %d: %w; %s", r.Topic, r.ID, err, hint))
+		return relay.Rejected(
+			fmt.Errorf("kafka refused a batch for topic %s that holds row %d: %w; %s", r.Topic, r.ID, err, hint),
+		)
 	}
 	var answer *kerr.Error
 	if errors.As(err, &answer) {
@@ -45,7 +47,8 @@ func ofTheSource(err error) bool {
 		return true
 	}
 	switch answer {
-	case kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism, kerr.ClusterAuthorizationFailed:
+	case kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
+		kerr.ClusterAuthorizationFailed:
 		return true
 	}
 	return false

@@ -51,7 +51,8 @@ func TestARefusalIsARejectionThatNamesTheReasonAndTheRemedy(t *testing.T) {
 func TestATransientErrorIsRetriedWithoutCopiesAndInOrder(t *testing.T) {
 	for _, answer := range []*kerr.Error{
 		kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.NotEnoughReplicas,
-		kerr.NotEnoughReplicasAfterAppend, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition, kerr.BrokerNotAvailable,
+		kerr.NotEnoughReplicasAfterAppend, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition,
+		kerr.BrokerNotAvailable,
 	} {
 		t.Run(answer.Message, func(t *testing.T) {
 			cluster := fakeKafka(t, kfake.SeedTopics(2, "orders"))

@@ -52,7 +52,9 @@ func TestANaiveGateLetsARecordOvertake(t *testing.T) {
 			scene.ack(r, relay.ErrGivenUp)
 			return
 		}
-		client.Produce(context.Background(), &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Payload}, func(_ *kgo.Record, err error) {
+		client.Produce(context.Background(), &kgo.Record{
+			Topic: r.Topic, Key: r.Key, Value: r.Payload,
+		}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				failed.Store(true)
 			}

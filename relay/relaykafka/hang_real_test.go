@@ -55,7 +55,9 @@ func inTheWay(t *testing.T, cluster *kafkatest.Cluster) {
 				return unknown, offset
 			},
 			func(w *txWorld, _, offset int64) []string {
-				return []string{"it hangs, or belongs to a program", "find-hanging --max-transaction-timeout 1 --topic " + w.manifest() + " --partition 0",
+				return []string{
+					"it hangs, or belongs to a program",
+					"find-hanging --max-transaction-timeout 1 --topic " + w.manifest() + " --partition 0",
 					fmt.Sprintf("abort --topic %s --partition 0 --start-offset %d", w.manifest(), offset)}
 			},
 		},
@@ -82,7 +84,10 @@ func inTheWay(t *testing.T, cluster *kafkatest.Cluster) {
 				return r.ProducerID, r.Offset
 			},
 			func(*txWorld, int64, int64) []string {
-				return []string{"transactional id another program", "(its timeout is 1m0s)", "forceTerminateTransaction --transactionalId 'another program'"}
+				return []string{
+					"transactional id another program", "(its timeout is 1m0s)",
+					"forceTerminateTransaction --transactionalId 'another program'",
+				}
 			},
 		},
 	} {
@@ -109,8 +114,12 @@ func inTheWay(t *testing.T, cluster *kafkatest.Cluster) {
 			require.True(t, errors.As(err, &open), "%v", err)
 			require.NotErrorIs(t, err, relay.ErrUnusable)
 			require.Equal(t, sentOf(records[:10]...), named)
-			require.ErrorContains(t, err, fmt.Sprintf("topic %s, partition 0, from offset %d on: of producer id %d, epoch ", w.manifest(), offset, producer))
-			for _, text := range append(c.says(w, producer, offset), "kafka-transactions.sh --bootstrap-server "+w.brokers[0]) {
+			require.ErrorContains(t, err, fmt.Sprintf(
+				"topic %s, partition 0, from offset %d on: of producer id %d, epoch ", w.manifest(), offset, producer,
+			))
+			for _, text := range append(
+				c.says(w, producer, offset), "kafka-transactions.sh --bootstrap-server "+w.brokers[0],
+			) {
 				require.ErrorContains(t, err, text)
 			}
 			second.Close()
@@ -126,7 +135,8 @@ func inTheWay(t *testing.T, cluster *kafkatest.Cluster) {
 
 func newProducer(t *testing.T, w *txWorld, id string) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.TransactionalID(id), kgo.TransactionTimeout(time.Minute),
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(w.brokers...), kgo.TransactionalID(id), kgo.TransactionTimeout(time.Minute),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
@@ -141,7 +151,8 @@ func abort(t *testing.T, w *txWorld, o kafkatx.Open) {
 	p := described[o.Topic].Partitions[o.Partition].ActiveProducers[o.ProducerID]
 	require.Equal(t, o.StartOffset, p.CurrentTxnStartOffset)
 	written, err := w.admin.WriteTxnMarkers(w.ctx(), kadm.TxnMarkers{
-		ProducerID: o.ProducerID, ProducerEpoch: o.ProducerEpoch, CoordinatorEpoch: max(p.CoordinatorEpoch, 0), Topics: kadm.TopicsSet{o.Topic: {o.Partition: {}}},
+		ProducerID: o.ProducerID, ProducerEpoch: o.ProducerEpoch, CoordinatorEpoch: max(p.CoordinatorEpoch, 0),
+		Topics: kadm.TopicsSet{o.Topic: {o.Partition: {}}},
 	})
 	require.NoError(t, err)
 	for _, producer := range written {

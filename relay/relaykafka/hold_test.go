@@ -36,7 +36,9 @@ type lockedOut struct {
 func newLockedOut(t *testing.T) *lockedOut {
 	t.Helper()
 	l := &lockedOut{network: newLossyNetwork(), got: newAnswers()}
-	l.cluster = fakeKafka(t, kfake.EnableSASL(), kfake.SeedTopics(1, "taken", "unsent"), kfake.Superuser("PLAIN", "relay", "secret"))
+	l.cluster = fakeKafka(
+		t, kfake.EnableSASL(), kfake.SeedTopics(1, "taken", "unsent"), kfake.Superuser("PLAIN", "relay", "secret"),
+	)
 	l.sink = newSink(t, relaykafka.Config{
 		Brokers: l.cluster.ListenAddrs(), ExtraOptions: append(shortTimeouts(), kgo.Dialer(l.network.dial)),
 		SASL: []sasl.Mechanism{plain.Auth{User: "relay", Pass: "secret"}.AsMechanism()},
@@ -51,7 +53,9 @@ func newLockedOut(t *testing.T) *lockedOut {
 		require.NoError(t, err)
 	}
 
-	l.refused = l.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1})
+	l.refused = l.cluster.Fault(
+		kfake.Fault{Keys: []kmsg.Key{kmsg.SASLAuthenticate}, Err: kerr.SaslAuthenticationFailed, Count: -1},
+	)
 	l.network.loseAnswers()
 	l.taken, l.unsent = record(3, "taken", "k", []byte("3")), record(4, "unsent", "k", []byte("4"))
 	l.session.Deliver(t.Context(), []*relay.Record{l.taken})
@@ -119,7 +123,9 @@ func TestCloseGivesUpWhatIsHeldForRefusedCredentials(t *testing.T) {
 
 func values(t *testing.T, cluster *kfake.Cluster, topic string) []string {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "relay", Pass: "secret"}.AsMechanism()),
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(
+		plain.Auth{User: "relay", Pass: "secret"}.AsMechanism(),
+	),
 		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(t, err)
 	defer client.Close()

@@ -136,7 +136,8 @@ func (v *verdict) wantsKey(key []byte) error {
 		return nil
 	}
 	v.tight.Store(true)
-	return fmt.Errorf("topic %s is compacted, and the event has no key: give it one, or take compact out of the topic's cleanup.policy", v.topic)
+	return fmt.Errorf("topic %s is compacted, and the event has no key: give it one, or take compact out of the "+
+		"topic's cleanup.policy", v.topic)
 }
 
 // most is the largest batch for the topic. Ours rules where the topic takes more.
@@ -158,11 +159,15 @@ func (j *judge) fits(v *verdict, size int) error {
 		v.tight.Store(true)
 		err := kafkarules.TooLargeForTopic(v.topic, size, most)
 		if size > int(j.cfg.BatchMaxBytes) {
-			err = fmt.Errorf("%w, and Config.BatchMaxBytes (--kafka-max-message-bytes), which is %d", err, j.cfg.BatchMaxBytes)
+			err = fmt.Errorf(
+				"%w, and Config.BatchMaxBytes (--kafka-max-message-bytes), which is %d", err, j.cfg.BatchMaxBytes,
+			)
 		}
 		return err
 	}
-	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and batches are limited to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes or the topic's max.message.bytes",
+	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and batches are limited "+
+		"to %d: raise Config.BatchMaxBytes (--kafka-max-message-bytes) together with the brokers' message.max.bytes "+
+		"or the topic's max.message.bytes",
 		v.topic, size, most)
 }
 
@@ -239,7 +244,10 @@ func (j *judge) reviewEvery() time.Duration {
 func (j *judge) failed(topic string, err error) {
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		j.deny(topic, fmt.Errorf("kafka refuses topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL))
+		j.deny(
+			topic,
+			fmt.Errorf("kafka refuses topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL),
+		)
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.InvalidRecord):
 		j.doubt(j.of(topic))
 	}

@@ -163,7 +163,8 @@ func (j *judge) note(v *verdict, values map[string]string, atLeastOnce bool) {
 		v.tight.Store(false)
 	}
 	if compacted && !was && atLeastOnce {
-		j.log.Warn("a topic is compacted: after a crash or a take-over, an older value of a key may be sent again after a newer one, and stay; use exactly-once mode for it",
+		j.log.Warn("a topic is compacted: after a crash or a take-over, an older value of a key may be sent again "+
+			"after a newer one, and stay; use exactly-once mode for it",
 			"topic", v.topic)
 	}
 }
@@ -178,7 +179,8 @@ func (j *judge) unseen(topic string, err error) {
 	j.blind = true
 	j.mu.Unlock()
 	if !told {
-		j.log.Warn("topics' max.message.bytes cannot be seen, so that records which are too large for their topic are found out only by sending them; give the relay's user DescribeConfigs on its topics",
+		j.log.Warn("topics' max.message.bytes cannot be seen, so that records which are too large for their topic "+
+			"are found out only by sending them; give the relay's user DescribeConfigs on its topics",
 			"topic", topic, "error", err)
 	}
 }
@@ -218,7 +220,10 @@ func (j *judge) reconsider(ctx context.Context, client *kgo.Client, v *verdict, 
 		j.exist(v.topic)
 		j.allow(v)
 	case answer.err == nil, errors.Is(answer.err, kerr.TopicAuthorizationFailed):
-		j.because(v, fmt.Errorf("kafka refuses topic %s: %w; %s", v.topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL))
+		j.because(
+			v,
+			fmt.Errorf("kafka refuses topic %s: %w; %s", v.topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL),
+		)
 	case unknown(answer.err) && j.cfg.CreateTopics:
 		if err := createTopic(ctx, client, j.cfg, v.topic); err == nil {
 			j.log.Info("created a topic", "topic", v.topic)
@@ -240,7 +245,9 @@ func (j *judge) because(v *verdict, reason error) {
 const createIt = "create it, or use --create-topics (Config.CreateTopics)"
 
 func notThere(topic string, denied time.Duration) error {
-	return fmt.Errorf("topic %s does not exist (kafka has denied it for %s): %s", topic, denied.Round(100*time.Millisecond), createIt)
+	return fmt.Errorf(
+		"topic %s does not exist (kafka has denied it for %s): %s", topic, denied.Round(100*time.Millisecond), createIt,
+	)
 }
 
 func notCreated(topic string, err error) error {

@@ -2,7 +2,6 @@ package relaykafka_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -113,7 +112,9 @@ func setLimit(t *testing.T, brokers []string, topic, bytes string) {
 	require.NoError(t, err)
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	_, err = admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &bytes}}, topic)
+	_, err = admin.AlterTopicConfigs(
+		t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &bytes}}, topic,
+	)
 	require.NoError(t, err)
 	eventually(t, "the limit is set", func() bool {
 		topics, err := admin.DescribeTopicConfigs(t.Context(), topic)
@@ -165,7 +166,9 @@ func TestBatchesForANarrowTopicAreNarrow(t *testing.T) {
 func TestALimitThatIsRaisedTakesEffectWithoutARestart(t *testing.T) {
 	cluster := fakeKafka(t)
 	require.NoError(t, cluster.CreateTopic("narrow", 1, map[string]string{"max.message.bytes": "1000"}))
-	judge, got := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond})
+	judge, got := judging(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond},
+	)
 	large := record(1, "narrow", "k", make([]byte, 2_000))
 	eventually(t, "the limit is known", func() bool { return judge.Validate(large) != nil })
 	require.ErrorContains(t, judge.Validate(large), "raise its max.message.bytes")
@@ -229,7 +232,9 @@ func TestTheJudgeKnowsThatACompactedTopicWantsKeys(t *testing.T) {
 			open := func() (relay.Session, error) { return sink.Open(t.Context(), got.ack) }
 			if mode == "exactly once" {
 				open = func() (relay.Session, error) {
-					return sink.OpenTransactional(t.Context(), relay.Identity{Source: "default", ID: uuid.New()}, nil, got.ack)
+					return sink.OpenTransactional(
+						t.Context(), relay.Identity{Source: "default", ID: uuid.New()}, nil, got.ack,
+					)
 				}
 			}
 			session, err := open()
@@ -273,7 +278,9 @@ func TestATopicThatIsNotCompactedAnyMoreTakesKeylessEventsAgain(t *testing.T) {
 func TestADeniedTopicTakesRecordsOnceItIsCreated(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
 	log := newJournal()
-	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond, Logger: slog.New(log)})
+	sink := newSink(t, relaykafka.Config{
+		Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond, Logger: slog.New(log),
+	})
 	turn := func() (relay.Validator, *answers) {
 		got := newAnswers()
 		session, err := sink.Open(t.Context(), got.ack)
@@ -302,11 +309,17 @@ func TestADeniedTopicTakesRecordsOnceItIsCreated(t *testing.T) {
 
 func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
 	allow := func(topic string, operation kmsg.ACLOperation) kfake.ACL {
-		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: operation, Allow: true}
+		return kfake.ACL{
+			Resource: kmsg.ACLResourceTypeTopic, Name: topic, Pattern: kmsg.ACLResourcePatternTypeLiteral,
+			Operation: operation, Allow: true,
+		}
 	}
 	cluster := fakeKafka(t, kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1, "orders", "secret"),
 		kfake.Superuser("PLAIN", "admin", "admin"),
-		kfake.User("PLAIN", "relay", "relay", allow("orders", kmsg.ACLOperationWrite), allow("secret", kmsg.ACLOperationDescribe)))
+		kfake.User(
+			"PLAIN", "relay", "relay", allow("orders", kmsg.ACLOperationWrite),
+			allow("secret", kmsg.ACLOperationDescribe),
+		))
 	judge, got := judging(t, relaykafka.Config{
 		Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond,
 		SASL: []sasl.Mechanism{plain.Auth{User: "relay", Pass: "relay"}.AsMechanism()},
@@ -322,7 +335,9 @@ func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
 	require.ErrorContains(t, judge.Validate(secret), "Write and Describe")
 	require.NoError(t, judge.Validate(fine), "another topic")
 
-	admin, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "admin", Pass: "admin"}.AsMechanism()))
+	admin, err := kgo.NewClient(
+		kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "admin", Pass: "admin"}.AsMechanism()),
+	)
 	require.NoError(t, err)
 	defer admin.Close()
 	created, err := kadm.NewClient(admin).CreateACLs(t.Context(), kadm.NewACLs().Topics("secret").
@@ -330,57 +345,4 @@ func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, created[0].Err)
 	eventually(t, "the right is seen", func() bool { return judge.Validate(secret) == nil })
-}
-
-// The relay leaves in the table what would do nothing but wait here: however many topics
-// are missing, they are asked for together, and the session is not given a record of them.
-func TestTheJudgeKnowsWhichTopicsAreThere(t *testing.T) {
-	cluster := fakeKafka(t, kfake.SeedTopics(3, "orders"))
-	asked := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Observe: true, Count: -1})
-	log := newJournal()
-	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), Logger: slog.New(log), UnknownTopicAfter: time.Minute})
-	got := newAnswers()
-	session, err := sink.Open(t.Context(), got.ack)
-	require.NoError(t, err)
-	defer session.Close()
-	lanes := session.(relay.Lanes)
-	records := []*relay.Record{record(1, "orders", "k", nil), record(2, "orders", "", nil)}
-	for i := range 2_500 {
-		records = append(records, record(int64(i+3), fmt.Sprint("missing", i), "k", nil))
-	}
-	lanes.Learn(t.Context(), records)
-	eventually(t, "all are known to be missing", func() bool {
-		for _, r := range records[2:] {
-			if lanes.Ready(r.Topic, lanes.Lane(r)) {
-				return false
-			}
-		}
-		return true
-	})
-	require.True(t, lanes.Ready("orders", lanes.Lane(records[0])))
-	require.EqualValues(t, -1, lanes.Lane(records[1]), "any partition")
-	require.Less(t, asked.Hits(), 50, "requests")
-	require.NotEmpty(t, log.with("which Kafka does not know"))
-	require.Less(t, len(log.with("which Kafka does not know")), 10, "lines")
-
-	session.Deliver(t.Context(), records[:1])
-	require.NoError(t, got.wait(t, records[0])[0])
-	placed := consume(t, "orders", cluster.ListenAddrs()...)
-	require.Equal(t, placed[0].Partition, lanes.Lane(records[0]), "a lane is the partition")
-
-	require.NoError(t, cluster.CreateTopic("missing7", 1, nil))
-	eventually(t, "a topic that was created is ready", func() bool { return lanes.Ready("missing7", 0) })
-}
-
-func TestAMissingTopicIsRefusedWithoutSendingARecordOfIt(t *testing.T) {
-	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
-	judge, got := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond})
-	lost := record(1, "ordres", "k", nil)
-	judge.(relay.Lanes).Learn(t.Context(), []*relay.Record{record(2, "orders", "k", nil), lost})
-	eventually(t, "it is refused", func() bool { return judge.Validate(lost) != nil })
-	require.ErrorContains(t, judge.Validate(lost), "topic ordres does not exist")
-	require.True(t, judge.(relay.Lanes).Ready("ordres", -1), "to be parked")
-	fine := record(3, "orders", "k", nil)
-	judge.Deliver(t.Context(), []*relay.Record{fine})
-	require.NoError(t, got.wait(t, fine)[0], "the session goes on")
 }

@@ -84,7 +84,10 @@ func (j *judge) ask(ctx context.Context, client *kgo.Client, names []string, kno
 		}
 	}
 	if reason != nil { // one line, not one for each
-		j.log.Warn("records of topics are rejected until kafka takes them", "topic", refused[0], "topics", len(refused), "error", reason)
+		j.log.Warn(
+			"records of topics are rejected until kafka takes them", "topic", refused[0], "topics", len(refused),
+			"error", reason,
+		)
 	}
 }
 
@@ -142,7 +145,8 @@ func (j *judge) tellMissing() {
 	if len(names) > 1 {
 		others = fmt.Sprintf(" and %d more", len(names)-1)
 	}
-	j.log.Warn(fmt.Sprintf("waiting for topic %s%s, which Kafka does not know: create it, or use --create-topics; events for other topics are delivered",
+	j.log.Warn(fmt.Sprintf("waiting for topic %s%s, which Kafka does not know: create it, or use --create-topics; "+
+		"events for other topics are delivered",
 		names[0], others), "rejected_after", j.cfg.UnknownTopicAfter)
 }
 

@@ -83,12 +83,18 @@ func (s *Sink) manifestSpan(ctx context.Context, admin *kadm.Client, topic manif
 	switch err := json.Unmarshal(kept, &p); {
 	case topic.id == kadm.TopicID{}: // before Kafka 2.8 a new topic looks like the old one
 	case err != nil:
-		s.log.Warn("the position kept in the lease row cannot be read; reading all manifests", "topic", topic.name, "error", err)
+		s.log.Warn(
+			"the position kept in the lease row cannot be read; reading all manifests", "topic", topic.name, "error",
+			err,
+		)
 	case !topic.sameLog(p):
-		s.log.Warn("the lease row tells of another manifest topic than the one that is there: it was deleted, or this is another cluster. Rows that only the other one names are sent again",
-			"topic", topic.name, "topic_id", topic.id, "cluster", topic.cluster, "kept_topic_id", p.Topic, "kept_cluster", p.Cluster)
+		s.log.Warn("the lease row tells of another manifest topic than the one that is there: it was deleted, or "+
+			"this is another cluster. Rows that only the other one names are sent again",
+			"topic", topic.name, "topic_id", topic.id, "cluster", topic.cluster, "kept_topic_id", p.Topic,
+			"kept_cluster", p.Cluster)
 	case p.Offset > end:
-		s.log.Warn("the lease row tells of manifests behind the end of the manifest topic: kafka has lost some. Rows that only those name are sent again",
+		s.log.Warn("the lease row tells of manifests behind the end of the manifest topic: kafka has lost some. Rows "+
+			"that only those name are sent again",
 			"topic", topic.name, "kept_offset", p.Offset, "end", end)
 	case p.Offset < start:
 		return span{}, s.manifestsGone(topic, p.Offset, start)
@@ -102,11 +108,16 @@ func (s *Sink) manifestSpan(ctx context.Context, admin *kadm.Client, topic manif
 }
 
 func (s *Sink) manifestsGone(topic manifestTopic, from, start int64) error {
-	return fmt.Errorf("%w: the lease row asks for the manifests from offset %d on, and manifest topic %s begins at %d: the database is older than the manifests that are left (set back to a backup, or to a standby that lagged by more than Config.ManifestKeep, %s), so rows in it may have been sent and nothing tells which; to send them again, and accept duplicates, run `relay source new-identity`",
+	return fmt.Errorf("%w: the lease row asks for the manifests from offset %d on, and manifest topic %s begins at "+
+		"%d: the database is older than the manifests that are left (set back to a backup, or to a standby that "+
+		"lagged by more than Config.ManifestKeep, %s), so rows in it may have been sent and nothing tells which; to "+
+		"send them again, and accept duplicates, run `relay source new-identity`",
 		relay.ErrUnusable, from, topic.name, start, s.cfg.ManifestKeep)
 }
 
-func offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (int64, error) {
+func offsetOf(
+	ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string,
+) (int64, error) {
 	offsets, err := list(ctx, topic)
 	if err != nil {
 		return 0, err
@@ -124,7 +135,9 @@ func offsetOf(ctx context.Context, list func(context.Context, ...string) (kadm.L
 // readManifests calls visit for each manifest of the span, in order. It returns nil only
 // when it has seen the span's last offset: a list that ends too early would have rows
 // sent twice. Control records are kept for that, as a transaction ends with one.
-func (s *Sink) readManifests(ctx context.Context, topic manifestTopic, part span, visit func(offset int64, m *manifest) error) error {
+func (s *Sink) readManifests(
+	ctx context.Context, topic manifestTopic, part span, visit func(offset int64, m *manifest) error,
+) error {
 	if part.from >= part.to {
 		return nil
 	}
@@ -161,7 +174,8 @@ func (s *Sink) readManifests(ctx context.Context, topic manifestTopic, part span
 			}
 			m, err := decodeManifest(r.Value)
 			if err != nil {
-				return fmt.Errorf("%w: the manifest at offset %d of topic %s cannot be read: %w; nothing but this relay may write to that topic: run `relay doctor`",
+				return fmt.Errorf("%w: the manifest at offset %d of topic %s cannot be read: %w; nothing but this "+
+					"relay may write to that topic: run `relay doctor`",
 					relay.ErrUnusable, r.Offset, topic.name, err)
 			}
 			if err := visit(r.Offset, m); err != nil {

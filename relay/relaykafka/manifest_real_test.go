@@ -34,7 +34,9 @@ func (w *txWorld) setting(name string) string {
 
 func (w *txWorld) set(topic, name, value string) {
 	w.t.Helper()
-	_, err := w.admin.AlterTopicConfigs(w.ctx(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, topic)
+	_, err := w.admin.AlterTopicConfigs(
+		w.ctx(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, topic,
+	)
 	require.NoError(w.t, err)
 }
 
@@ -99,7 +101,9 @@ func TestAManifestTopicThatWouldLoseManifestsIsRefused(t *testing.T) {
 			w.set(w.manifest(), c.name, c.value)
 			_, err := w.tryOpen(nil)
 			require.ErrorIs(t, err, relay.ErrUnusable)
-			for _, part := range []string{w.manifest(), c.name + "=" + c.value, "kafka-configs.sh", c.name + "=" + c.mended, w.brokers[0]} {
+			for _, part := range []string{
+				w.manifest(), c.name + "=" + c.value, "kafka-configs.sh", c.name + "=" + c.mended, w.brokers[0],
+			} {
 				require.ErrorContains(t, err, part)
 			}
 			w.set(w.manifest(), c.name, c.mended)
@@ -338,7 +342,9 @@ func TestSentGivesUpRatherThanReturnShort(t *testing.T) {
 	require.NoError(t, err)
 	defer stranger.Close()
 	require.NoError(t, stranger.BeginTransaction())
-	require.NoError(t, stranger.ProduceSync(w.ctx(), &kgo.Record{Topic: w.manifest(), Value: []byte("mine")}).FirstErr())
+	require.NoError(
+		t, stranger.ProduceSync(w.ctx(), &kgo.Record{Topic: w.manifest(), Value: []byte("mine")}).FirstErr(),
+	)
 	turn.commit(second)
 	turn.Close()
 

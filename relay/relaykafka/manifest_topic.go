@@ -58,7 +58,9 @@ func (s *Sink) openManifest(ctx context.Context, admin *kadm.Client, source uuid
 		return topic, err
 	}
 	if n := len(details.Partitions); n != 1 {
-		return topic, fmt.Errorf("%w: manifest topic %s has %d partitions, and must have 1: was it made by hand? delete it while the relay is down and the outbox is drained (kafka-topics.sh --bootstrap-server %s --delete --topic %s), and the relay makes it anew",
+		return topic, fmt.Errorf("%w: manifest topic %s has %d partitions, and must have 1: was it made by hand? "+
+			"delete it while the relay is down and the outbox is drained (kafka-topics.sh --bootstrap-server %s "+
+			"--delete --topic %s), and the relay makes it anew",
 			relay.ErrUnusable, topic.name, n, s.cfg.Brokers[0], topic.name)
 	}
 	return topic, s.checkManifest(ctx, admin, &topic)
@@ -156,7 +158,8 @@ func (s *Sink) createFailed(name string, replicas int16, err error) error {
 		return fmt.Errorf("%w: manifest topic %s cannot be created: %w; create it by hand with 1 partition, %s",
 			relay.ErrUnusable, name, err, wantedSettings(","))
 	case errors.Is(err, kerr.InvalidReplicationFactor):
-		return fmt.Errorf("manifest topic %s cannot be created with %d replicas: %w; are all brokers up? (Config.ManifestReplicas sets another number)", name, replicas, err)
+		return fmt.Errorf("manifest topic %s cannot be created with %d replicas: %w; are all brokers up? "+
+			"(Config.ManifestReplicas sets another number)", name, replicas, err)
 	}
 	return fmt.Errorf("create manifest topic %s: %w", name, err)
 }
@@ -183,8 +186,11 @@ func (s *Sink) checkManifest(ctx context.Context, admin *kadm.Client, topic *man
 	}
 	for _, wanted := range manifestSettings() {
 		if have := values[wanted.name]; have != wanted.value {
-			return fmt.Errorf("%w: manifest topic %s has %s=%s and needs %s, or manifests could be gone while rows that they name are still in the outbox: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s",
-				relay.ErrUnusable, topic.name, wanted.name, have, wanted.value, s.cfg.Brokers[0], topic.name, wantedSettings(","))
+			return fmt.Errorf("%w: manifest topic %s has %s=%s and needs %s, or manifests could be gone while rows "+
+				"that they name are still in the outbox: kafka-configs.sh --bootstrap-server %s --alter "+
+				"--entity-type topics --entity-name %s --add-config %s",
+				relay.ErrUnusable, topic.name, wanted.name, have, wanted.value, s.cfg.Brokers[0], topic.name,
+				wantedSettings(","))
 		}
 	}
 	return s.limitManifest(topic, values[maxMessageBytes])
@@ -197,8 +203,10 @@ func (s *Sink) limitManifest(topic *manifestTopic, found string) error {
 		topic.limit = min(topic.limit, int32(theirs))
 	}
 	if topic.limit < smallestBatch {
-		return fmt.Errorf("%w: manifest topic %s has %s=%s, too little for a manifest: kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%d",
-			relay.ErrUnusable, topic.name, maxMessageBytes, found, s.cfg.Brokers[0], topic.name, maxMessageBytes, defaultBatchMaxBytes)
+		return fmt.Errorf("%w: manifest topic %s has %s=%s, too little for a manifest: kafka-configs.sh "+
+			"--bootstrap-server %s --alter --entity-type topics --entity-name %s --add-config %s=%d",
+			relay.ErrUnusable, topic.name, maxMessageBytes, found, s.cfg.Brokers[0], topic.name, maxMessageBytes,
+			defaultBatchMaxBytes)
 	}
 	return nil
 }
@@ -213,7 +221,8 @@ func wantedSettings(separator string) string {
 
 // missingACL says which right the relay's user lacks, and how to give it.
 func (s *Sink) missingACL(operation, resource, name string, err error) error {
-	return fmt.Errorf("%w: exactly-once mode needs %s on %s %s: %w; kafka-acls.sh --bootstrap-server %s --add --allow-principal User:… --operation %s --%s %s (docs/kafka.md lists all)",
+	return fmt.Errorf("%w: exactly-once mode needs %s on %s %s: %w; kafka-acls.sh --bootstrap-server %s --add "+
+		"--allow-principal User:… --operation %s --%s %s (docs/kafka.md lists all)",
 		relay.ErrUnusable, operation, resource, name, err, s.cfg.Brokers[0], operation, resource, name)
 }
 

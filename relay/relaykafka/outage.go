@@ -13,7 +13,8 @@ import (
 )
 
 // report notes what the oldest record that is out for outageAfter waits for, or that
-// there is none. A missing topic is no outage: the judge tells of it (tellMissing). err is why Kafka could not be asked.
+// there is none. A missing topic is no outage: the judge tells of it (tellMissing). err is why Kafka could not be
+// asked.
 func (w *watcher) report(now time.Time, list []waiting, answers map[string]topicAnswer, err error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(t waiting) bool {
 		return now.Sub(t.since) < w.judge.cfg.outageAfter || t.denied.Load() != nil || t.verdict.missing.Load()
@@ -29,7 +30,8 @@ func (w *watcher) report(now time.Time, list []waiting, answers map[string]topic
 	if err == nil {
 		err = w.explain(t, answers[t.name])
 	}
-	err = fmt.Errorf("kafka at %s has not acknowledged %d records of topic %s%s since %s; they are kept and sent when it does: %w",
+	err = fmt.Errorf("kafka at %s has not acknowledged %d records of topic %s%s since %s; they are kept and sent "+
+		"when it does: %w",
 		strings.Join(w.judge.cfg.Brokers, ", "), t.records, t.name, others, t.since.UTC().Format(time.RFC3339), err)
 	w.outage.Store(&err)
 }
@@ -44,7 +46,9 @@ func (w *watcher) Outage() error {
 	return nil
 }
 
-var errNoReason = errors.New("the brokers give no reason; is each of them reachable from here at the address that it advertises?")
+var errNoReason = errors.New(
+	"the brokers give no reason; is each of them reachable from here at the address that it advertises?",
+)
 
 // explain says what is wrong with a topic, by its metadata, or else with the connections.
 func (w *watcher) explain(t waiting, answer topicAnswer) error {
@@ -99,7 +103,8 @@ func underReplicated(partitions []kmsg.MetadataResponseTopicPartition, wanted in
 	if len(short) == 0 {
 		return nil
 	}
-	return fmt.Errorf("partition %s of %d has fewer in-sync replicas than the %d of min.insync.replicas: look at broker %s",
+	return fmt.Errorf("partition %s of %d has fewer in-sync replicas than the %d of min.insync.replicas: look at "+
+		"broker %s",
 		strings.Join(short, ", "), len(partitions), wanted, brokerList(missing))
 }
 

@@ -90,7 +90,10 @@ func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
 	leaderless.told("no leader for partition 1 of 2: start broker 2", "connection refused")
 	short.told("fewer in-sync replicas than the 2 of min.insync.replicas: look at broker 2", "connection refused")
 	before := endOf(t, cluster, "leaderless", 0)
-	leaderless.until("the partition that has a leader goes on", func() bool { return endOf(t, cluster, "leaderless", 0) > before+keysEach })
+	leaderless.until(
+		"the partition that has a leader goes on",
+		func() bool { return endOf(t, cluster, "leaderless", 0) > before+keysEach },
+	)
 
 	// More than the window holds wait for the partition that has none.
 	leaderless.write("leaderless", 6_000)
@@ -251,7 +254,9 @@ func limitLowered(t *testing.T, cluster *kafkatest.Cluster) {
 	require.NoError(t, err)
 	ctx, cancel := s.timed()
 	defer cancel()
-	_, err = admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}, "narrow")
+	_, err = admin.AlterTopicConfigs(
+		ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &limit}}, "narrow",
+	)
 	require.NoError(t, err)
 	for range 5 {
 		s.write("narrow", 200)

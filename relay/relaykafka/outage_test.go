@@ -37,7 +37,9 @@ func TestAnOutageMakesNoDuplicatesOnARealKafka(t *testing.T) {
 
 func outageWithoutDuplicates(t *testing.T, topic string, brokers []string) {
 	network := newLossyNetwork()
-	sink := newSink(t, relaykafka.Config{Brokers: brokers, ExtraOptions: append(shortTimeouts(), kgo.Dialer(network.dial))})
+	sink := newSink(
+		t, relaykafka.Config{Brokers: brokers, ExtraOptions: append(shortTimeouts(), kgo.Dialer(network.dial))},
+	)
 	got := newAnswers()
 	session, err := sink.Open(t.Context(), got.ack)
 	require.NoError(t, err)
@@ -78,14 +80,18 @@ func TestASinkThatThrowsItsClientAwayDuplicates(t *testing.T) {
 	network.loseAnswers()
 	for attempt := 1; len(records) > 0; attempt++ {
 		require.Less(t, attempt, 10)
-		client, err := kgo.NewClient(append(shortTimeouts(), kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(network.dial))...)
+		client, err := kgo.NewClient(
+			append(shortTimeouts(), kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(network.dial))...,
+		)
 		require.NoError(t, err)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		var again []*relay.Record
 		for _, r := range records {
 			wg.Add(1)
-			client.Produce(t.Context(), &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Payload}, func(_ *kgo.Record, err error) {
+			client.Produce(t.Context(), &kgo.Record{
+				Topic: r.Topic, Key: r.Key, Value: r.Payload,
+			}, func(_ *kgo.Record, err error) {
 				defer wg.Done()
 				if err != nil {
 					mu.Lock()

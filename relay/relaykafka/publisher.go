@@ -124,7 +124,10 @@ func (p *Publisher) produce(ctx context.Context, messages []*message.Message, re
 		select {
 		case a := <-answers:
 			if a.err != nil {
-				return fmt.Errorf("message %s for topic %s was not published: %w", messages[a.index].UUID, records[a.index].Topic, a.err)
+				return fmt.Errorf(
+					"message %s for topic %s was not published: %w", messages[a.index].UUID, records[a.index].Topic,
+					a.err,
+				)
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("kafka has not acknowledged %d messages for topic %s: %w; they may still be published",
@@ -176,9 +179,14 @@ func (p *Publisher) awaitTopic(ctx context.Context, topic string) error {
 		answers, err := askTopics(ctx, p.client, false, topic)
 		switch answer := answers[topic].err; {
 		case ctx.Err() != nil && !deniedSince.IsZero():
-			return fmt.Errorf("topic %s does not exist: create it, or set Config.CreateTopics: %w", topic, context.Cause(ctx))
+			return fmt.Errorf(
+				"topic %s does not exist: create it, or set Config.CreateTopics: %w", topic, context.Cause(ctx),
+			)
 		case ctx.Err() != nil:
-			return fmt.Errorf("kafka at %s does not say whether topic %s exists: %w", strings.Join(p.cfg.Brokers, ", "), topic, context.Cause(ctx))
+			return fmt.Errorf(
+				"kafka at %s does not say whether topic %s exists: %w", strings.Join(p.cfg.Brokers, ", "), topic,
+				context.Cause(ctx),
+			)
 		case err != nil:
 			deniedSince = time.Time{}
 		case !unknown(answer): // any other error comes back with the record
@@ -221,7 +229,10 @@ func (p *Publisher) Close() error {
 		defer cancel()
 	}
 	if err := p.client.Flush(ctx); err != nil {
-		return fmt.Errorf("%d messages were still unacknowledged when the Kafka publisher closed: %w", p.client.BufferedProduceRecords(), err)
+		return fmt.Errorf(
+			"%d messages were still unacknowledged when the Kafka publisher closed: %w",
+			p.client.BufferedProduceRecords(), err,
+		)
 	}
 	return nil
 }

@@ -74,13 +74,19 @@ func TestPublishRefusesTheReservedMetadata(t *testing.T) {
 
 func TestPublishNamesATopicThatDoesNotExist(t *testing.T) {
 	cluster := fakeKafka(t)
-	publisher := newPublisher(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond}, relaykafka.PublisherOptions{})
+	publisher := newPublisher(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond},
+		relaykafka.PublisherOptions{},
+	)
 	require.ErrorContains(t, publisher.Publish("missing", message.NewMessage("1", nil)), "topic missing does not exist")
 }
 
 func TestPublishCreatesTopicsWhenTold(t *testing.T) {
 	cluster := fakeKafka(t)
-	publisher := newPublisher(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), CreateTopics: true, TopicPartitions: 3, TopicReplicas: 1}, relaykafka.PublisherOptions{})
+	publisher := newPublisher(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), CreateTopics: true, TopicPartitions: 3, TopicReplicas: 1},
+		relaykafka.PublisherOptions{},
+	)
 	require.NoError(t, publisher.Publish("new", message.NewMessage("1", nil)))
 	require.Len(t, cluster.PartitionInfos("new"), 3)
 }

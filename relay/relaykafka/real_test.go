@@ -66,15 +66,20 @@ func limit(t testing.TB, brokers []string, topic, bytes string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	require.NoError(t, err)
 	defer client.Close()
-	_, err = kadm.NewClient(client).AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &bytes}}, topic)
+	_, err = kadm.NewClient(client).AlterTopicConfigs(
+		ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &bytes}}, topic,
+	)
 	require.NoError(t, err)
 	for partition := range int32(4) {
 		for {
-			err := client.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: partition, Value: make([]byte, 200)}).FirstErr()
+			err := client.ProduceSync(
+				ctx, &kgo.Record{Topic: topic, Partition: partition, Value: make([]byte, 200)},
+			).FirstErr()
 			require.NoError(t, ctx.Err())
 			if (err != nil) == (bytes != unlimited) {
 				break
@@ -182,7 +187,9 @@ func TestKcatReadsTheRecords(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, kcat, "-b", realBrokers(t)[0], "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-J").Output()
+	out, err := exec.CommandContext(
+		ctx, kcat, "-b", realBrokers(t)[0], "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-J",
+	).Output()
 	require.NoError(t, err)
 	type line struct {
 		Key       *string  `json:"key"`
@@ -205,7 +212,8 @@ func TestKcatReadsTheRecords(t *testing.T) {
 	require.Equal(t, `{"n":1}`, *full.Payload)
 	stamp := records[0].CreatedAt.UTC().Format("2006-01-02T15:04:05.000000Z07:00")
 	require.Equal(t, []string{
-		"_watermill_message_uuid", records[0].EventID.String(), "amount", "12", "name", "t", "postroom_created_at", stamp, "tenant", "blue",
+		"_watermill_message_uuid", records[0].EventID.String(), "amount", "12", "name", "t", "postroom_created_at",
+		stamp, "tenant", "blue",
 	}, full.Headers)
 	tombstone := got[records[1].EventID.String()]
 	require.Nil(t, tombstone.Payload)

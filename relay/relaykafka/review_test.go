@@ -21,12 +21,16 @@ func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 	for _, mode := range []relay.Mode{relay.AtLeastOnce, relay.ExactlyOnce} {
 		t.Run(string(mode), func(t *testing.T) {
 			cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
-			sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond})
+			sink := newSink(
+				t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond},
+			)
 			got := newAnswers()
 			var session relay.Session
 			var err error
 			if mode == relay.ExactlyOnce {
-				session, err = sink.OpenTransactional(t.Context(), relay.Identity{Source: "default", ID: uuid.New()}, nil, got.ack)
+				session, err = sink.OpenTransactional(
+					t.Context(), relay.Identity{Source: "default", ID: uuid.New()}, nil, got.ack,
+				)
 			} else {
 				session, err = sink.Open(t.Context(), got.ack)
 			}

@@ -208,7 +208,8 @@ func (s *session) finish(it *item, err error) {
 
 // failed closes the gate, and then says how the record is acknowledged.
 func (s *session) failed(it *item, err error) error {
-	byUs := s.closed() && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrAborting) || errors.Is(err, kgo.ErrClientClosed))
+	byUs := s.closed() && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrAborting) ||
+		errors.Is(err, kgo.ErrClientClosed))
 	if !byUs && ofTheSource(err) {
 		s.held.begin()
 		reason := fmt.Errorf("%w; records that kafka may have are kept until it answers", classify(it.record, err))

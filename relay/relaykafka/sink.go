@@ -54,7 +54,8 @@ func newClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	}
 	if id, _ := client.OptValue(kgo.TransactionalID).(string); id != "" {
 		client.Close()
-		return nil, fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.TransactionalID %q: leave it out, exactly-once mode makes one from the source's id", id)
+		return nil, fmt.Errorf("relaykafka: Config.ExtraOptions has kgo.TransactionalID %q: leave it out, "+
+			"exactly-once mode makes one from the source's id", id)
 	}
 	return client, nil
 }
@@ -62,7 +63,9 @@ func newClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
 func newAnyClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(cfg.clientOptions(), extra...)...)
 	if err != nil {
-		return nil, fmt.Errorf("relaykafka: franz-go refuses the configuration: %w; see Config.Brokers and Config.ExtraOptions", err)
+		return nil, fmt.Errorf(
+			"relaykafka: franz-go refuses the configuration: %w; see Config.Brokers and Config.ExtraOptions", err,
+		)
 	}
 	if err := checkClient(client); err != nil {
 		client.Close()
@@ -131,7 +134,8 @@ func (s *Sink) checkAdvertised(ctx context.Context, client *kgo.Client) error {
 	if len(errs) == 0 {
 		return fmt.Errorf("kafka at %s answers, but knows no brokers yet: wait until the cluster is up", s.addresses())
 	}
-	return fmt.Errorf("kafka at %s answers, but no broker can be reached at the address it advertises: %w; check advertised.listeners",
+	return fmt.Errorf("kafka at %s answers, but no broker can be reached at the address it advertises: %w; check "+
+		"advertised.listeners",
 		s.addresses(), errors.Join(errs...))
 }
 
@@ -139,12 +143,15 @@ func (s *Sink) addresses() string { return strings.Join(s.cfg.Brokers, ", ") }
 
 func (s *Sink) hint(err error) string {
 	switch {
-	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+	case errors.Is(
+		err, kerr.SaslAuthenticationFailed,
+	), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
 		return kafkarules.CheckLogin
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not answer in time: check the address, the port, and whether the listener wants TLS or SASL"
 	case len(s.cfg.SASL) > 0: // some brokers just close the connection
-		return "check that the broker is up, the address and the port, the SASL mechanism, the user and the password, and whether the listener wants TLS"
+		return "check that the broker is up, the address and the port, the SASL mechanism, the user and the " +
+			"password, and whether the listener wants TLS"
 	default:
 		return "check that the broker is up, the address and the port, and whether the listener wants TLS or SASL"
 	}
@@ -166,7 +173,8 @@ func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 // lostByBroker is told by kgo that a broker has forgotten this producer. kgo goes on
 // under a new epoch, in order.
 func (s *session) lostByBroker(topic string, partition int32) {
-	s.sink.log.Warn("kafka has lost what it knew of this producer: records of this partition may be there twice, or be lost if the broker lost acknowledged data",
+	s.sink.log.Warn("kafka has lost what it knew of this producer: records of this partition may be there twice, or "+
+		"be lost if the broker lost acknowledged data",
 		"topic", topic, "partition", partition)
 }
 

@@ -15,7 +15,9 @@ import (
 // that the relay gives it: were it given up, the stop would end as relay.ErrNotDrained.
 func TestAStoppedDeliverTakesNoMoreAndSendsWhatItTook(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
-	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), MaxBufferedBytes: 4 << 10, ExtraOptions: shortTimeouts()})
+	sink := newSink(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), MaxBufferedBytes: 4 << 10, ExtraOptions: shortTimeouts()},
+	)
 	got := newAnswers()
 	restore := outage(cluster)
 	session, err := sink.Open(t.Context(), got.ack)

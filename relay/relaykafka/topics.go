@@ -28,7 +28,9 @@ func (a topicAnswer) writable() bool {
 
 // askTopics fetches metadata, past any cache. withRights asks also what we may do there,
 // which costs the broker a look-up for each operation.
-func askTopics(ctx context.Context, client *kgo.Client, withRights bool, topics ...string) (map[string]topicAnswer, error) {
+func askTopics(
+	ctx context.Context, client *kgo.Client, withRights bool, topics ...string,
+) (map[string]topicAnswer, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	request.IncludeTopicAuthorizedOperations = withRights
 	for _, name := range topics {
@@ -43,7 +45,9 @@ func askTopics(ctx context.Context, client *kgo.Client, withRights bool, topics 
 	answers := make(map[string]topicAnswer, len(topics))
 	for _, t := range response.Topics {
 		if t.Topic != nil {
-			answers[*t.Topic] = topicAnswer{err: kerr.ErrorForCode(t.ErrorCode), partitions: t.Partitions, allowed: t.AuthorizedOperations}
+			answers[*t.Topic] = topicAnswer{
+				err: kerr.ErrorForCode(t.ErrorCode), partitions: t.Partitions, allowed: t.AuthorizedOperations,
+			}
 		}
 	}
 	return answers, nil
@@ -66,7 +70,8 @@ func createTopic(ctx context.Context, client *kgo.Client, cfg Config, name strin
 // createRefused tells whether trying again is pointless.
 func createRefused(err error) bool {
 	for _, refused := range []error{
-		kerr.InvalidTopicException, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.PolicyViolation,
+		kerr.InvalidTopicException, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed,
+		kerr.PolicyViolation,
 	} {
 		if errors.Is(err, refused) {
 			return true

@@ -67,7 +67,9 @@ func TestATopicThatAppearsInTimeGetsItsRecords(t *testing.T) {
 // records a moment ago exists, so its denial proves that the others' denials mean nothing.
 func TestDenialsCountForNothingWhileAKnownTopicIsDeniedToo(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders", "new"))
-	session, got := open(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond})
+	session, got := open(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond},
+	)
 	known := record(1, "orders", "k", nil)
 	session.Deliver(t.Context(), []*relay.Record{known})
 	require.NoError(t, got.wait(t, known)[0])
@@ -111,7 +113,9 @@ func TestDenialsCountForNothingAcrossAnOutage(t *testing.T) {
 
 func TestATopicDeletedWhileInUseIsRejected(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders", "others"))
-	session, got := open(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond})
+	session, got := open(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 200 * time.Millisecond},
+	)
 	first := []*relay.Record{record(1, "orders", "k", nil), record(2, "others", "k", nil)}
 	session.Deliver(t.Context(), first)
 	got.wait(t, first...)
@@ -123,7 +127,9 @@ func TestATopicDeletedWhileInUseIsRejected(t *testing.T) {
 
 func TestCreateTopicsMakesThemWithTheGivenShape(t *testing.T) {
 	cluster := fakeKafka(t)
-	session, got := open(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), CreateTopics: true, TopicPartitions: 5, TopicReplicas: 1})
+	session, got := open(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), CreateTopics: true, TopicPartitions: 5, TopicReplicas: 1},
+	)
 	records := append(numbered(1, 20, 5, "one"), numbered(21, 20, 5, "two")...)
 	session.Deliver(t.Context(), records)
 	for _, err := range got.wait(t, records...) {

@@ -42,7 +42,9 @@ func fight(t *testing.T, w *txWorld, topic string, rows int) {
 	var owners sync.WaitGroup
 	for i := range uint64(3) {
 		owners.Go(func() {
-			o := &owner{world: w, table: table, random: rand.New(rand.NewPCG(seed, i)), opened: &opened, broken: &broken}
+			o := &owner{
+				world: w, table: table, random: rand.New(rand.NewPCG(seed, i)), opened: &opened, broken: &broken,
+			}
 			for ctx.Err() == nil && table.left() > 0 {
 				o.turn(ctx)
 				<-time.After(time.Duration(o.random.IntN(500)) * time.Millisecond) // let others work

@@ -31,11 +31,22 @@ func TestExactlyOnceOnAClusterOfItsOwn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.StartTimeout)
 	defer cancel()
 	for _, name := range []string{"orders.placed", "orders.paid"} {
-		require.NoError(t, cluster.CreateTopic(ctx, name, [][]int32{{1, 2, 3}, {2, 3, 1}, {3, 1, 2}}, map[string]string{"min.insync.replicas": "2"}))
+		require.NoError(t, cluster.CreateTopic(
+			ctx, name, [][]int32{{1, 2, 3}, {2, 3, 1}, {3, 1, 2}}, map[string]string{"min.insync.replicas": "2"},
+		))
 	}
-	t.Run("a manifest topic has three replicas, of which two must be in sync", func(t *testing.T) { replicated(t, cluster) })
-	t.Run("the rights in docs/kafka.md are what it takes, and each of them is needed", func(t *testing.T) { rights(t, cluster) })
-	t.Run("a partition without a leader is named, and when it is back the records are sent once", func(t *testing.T) { leaderGone(t, cluster) })
+	t.Run(
+		"a manifest topic has three replicas, of which two must be in sync",
+		func(t *testing.T) { replicated(t, cluster) },
+	)
+	t.Run(
+		"the rights in docs/kafka.md are what it takes, and each of them is needed",
+		func(t *testing.T) { rights(t, cluster) },
+	)
+	t.Run(
+		"a partition without a leader is named, and when it is back the records are sent once",
+		func(t *testing.T) { leaderGone(t, cluster) },
+	)
 	t.Run("transactions work with transaction.version 1 and 0", func(t *testing.T) { oldFeature(t, cluster) })
 }
 

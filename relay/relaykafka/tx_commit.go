@@ -195,7 +195,8 @@ func (t *transaction) awaitPartitions(ctx context.Context) error {
 	for _, list := range [][]*txItem{t.items, t.manifests} {
 		for _, it := range list {
 			for !t.session.shown[it.wire.Topic] {
-				if leader, _, err := t.session.client.PartitionLeader(it.wire.Topic, it.wire.Partition); leader >= 0 || err != nil {
+				if leader, _, err := t.session.client.PartitionLeader(it.wire.Topic, it.wire.Partition); leader >= 0 ||
+					err != nil {
 					t.session.shown[it.wire.Topic] = true
 					break
 				}
@@ -218,7 +219,9 @@ func (t *transaction) abort(reason error) {
 	defer cancel()
 	if !isFenced(reason) && s.client.AbortBufferedRecords(ctx) == nil {
 		if err := s.client.EndTransaction(ctx, kgo.TryAbort); err != nil {
-			s.sink.log.Debug("could not abort a transaction; the next session does", "transaction", t.number, "error", err)
+			s.sink.log.Debug(
+				"could not abort a transaction; the next session does", "transaction", t.number, "error", err,
+			)
 		}
 	}
 	s.hangUp()
@@ -257,12 +260,16 @@ func (t *transaction) explain(err error) error {
 	s, lasted := t.session, time.Since(t.began)
 	for _, it := range t.manifests {
 		if isRefusal(it.err) {
-			return fmt.Errorf("kafka refuses the manifest, topic %s: %w; the relay's user needs Write and Describe on it, and its max.message.bytes must not be lowered while the relay runs", s.topic.name, it.err)
+			return fmt.Errorf("kafka refuses the manifest, topic %s: %w; the relay's user needs Write and Describe "+
+				"on it, and its max.message.bytes must not be lowered while the relay runs", s.topic.name, it.err)
 		}
 	}
 	switch {
 	case isFenced(err) && lasted < s.sink.cfg.transactionTimeout:
-		return fmt.Errorf("%w (source %s, transactional id %s): %w", relay.ErrFenced, s.source.Source, transactionalID(s.source.ID), err)
+		return fmt.Errorf(
+			"%w (source %s, transactional id %s): %w", relay.ErrFenced, s.source.Source, transactionalID(s.source.ID),
+			err,
+		)
 	case isFenced(err):
 		return fmt.Errorf("%w: %w", errTimedOut, err)
 	}

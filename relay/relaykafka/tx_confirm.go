@@ -23,7 +23,8 @@ type txEnd struct {
 func (s *txSession) Sent(ctx context.Context, visit func([]relay.Sent) error) error {
 	return s.sink.readManifests(ctx, s.topic, s.span, func(offset int64, m *manifest) error {
 		if m.Source != s.source.ID {
-			return fmt.Errorf("%w: the manifest at offset %d of topic %s is of source %s, and this is source %s (%s): nothing but its own relay may write to that topic; run `relay doctor`",
+			return fmt.Errorf("%w: the manifest at offset %d of topic %s is of source %s, and this is source %s "+
+				"(%s): nothing but its own relay may write to that topic; run `relay doctor`",
 				relay.ErrUnusable, offset, s.topic.name, m.Source, s.source.ID, s.source.Source)
 		}
 		return visit(m.Rows)
@@ -106,7 +107,8 @@ func (s *txSession) deleteManifests(ctx context.Context, admin *kadm.Client, bel
 	}
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return fmt.Errorf("manifests below offset %d of topic %s cannot be removed, and take up disk: the relay's user needs Delete on the topic: %w", below, s.topic.name, err)
+		return fmt.Errorf("manifests below offset %d of topic %s cannot be removed, and take up disk: the relay's "+
+			"user needs Delete on the topic: %w", below, s.topic.name, err)
 	case err != nil:
 		return fmt.Errorf("remove manifests below offset %d of topic %s: %w", below, s.topic.name, err)
 	}

@@ -34,7 +34,9 @@ func TestTransactionsKeepTheRelaysPromises(t *testing.T) {
 			Topics:    [2]string{"one", "two"},
 			Published: publishedCommitted(w.brokers),
 			Refuse: func(_ testing.TB, topic string) func() {
-				fault := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: kerr.InvalidRecord, Count: -1})
+				fault := cluster.Fault(
+					kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: kerr.InvalidRecord, Count: -1},
+				)
 				return func() { fault.Remove() }
 			},
 			Outage:    func(testing.TB) func() { return outage(cluster) },

@@ -27,11 +27,16 @@ const (
 )
 
 var (
-	errTimedOut    = fmt.Errorf("the transaction was not through after %s", transactionTimeout)
-	errNoAnswer    = fmt.Errorf("kafka has not answered to the commit for %s; the next session asks what became of it", commitTimeout)
+	errTimedOut = fmt.Errorf("the transaction was not through after %s", transactionTimeout)
+	errNoAnswer = fmt.Errorf(
+		"kafka has not answered to the commit for %s; the next session asks what became of it", commitTimeout,
+	)
 	errOpening     = fmt.Errorf("it took longer than %s", openTimeout)
-	errNoManifests = fmt.Errorf("nothing has come for %s: is the broker reachable, or has a program that is not the relay a transaction open in this topic?", openTimeout)
-	errTorn        = errors.New("the producer was given a new epoch in mid-transaction, for which the broker drops a part of it")
+	errNoManifests = fmt.Errorf("nothing has come for %s: is the broker reachable, or has a program that is not the "+
+		"relay a transaction open in this topic?", openTimeout)
+	errTorn = errors.New(
+		"the producer was given a new epoch in mid-transaction, for which the broker drops a part of it",
+	)
 )
 
 func isFenced(err error) bool {

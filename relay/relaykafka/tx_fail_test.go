@@ -1,9 +1,6 @@
 package relaykafka_test
 
 import (
-	"bytes"
-	"context"
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,7 +37,9 @@ func TestATransactionThatTheClientHasTornIsNotCommitted(t *testing.T) {
 	turn.commit(first...)
 
 	id, written := cluster.TopicInfo("torn").TopicID, make(chan struct{})
-	reloaded := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TxnID: w.transactionalID(), Observe: true, Count: -1})
+	reloaded := cluster.Fault(
+		kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TxnID: w.transactionalID(), Observe: true, Count: -1},
+	)
 	var answered atomic.Bool
 	cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -53,7 +52,9 @@ func TestATransactionThatTheClientHasTornIsNotCommitted(t *testing.T) {
 	})
 	second := []*relay.Record{record(3, "kept", "k", nil), record(4, "torn", "k", nil)}
 	turn.Deliver(w.ctx(), second)
-	require.Eventually(t, func() bool { return cluster.PartitionInfo("kept", 0).HighWatermark >= 3 }, patience, time.Millisecond)
+	require.Eventually(
+		t, func() bool { return cluster.PartitionInfo("kept", 0).HighWatermark >= 3 }, patience, time.Millisecond,
+	)
 	close(written)
 	for _, err := range turn.wait(t, second...) {
 		require.ErrorContains(t, err, "new epoch in mid-transaction")
@@ -116,7 +117,9 @@ func TestARefusedRecordAbortsItsTransaction(t *testing.T) {
 func TestARecordThatNoBatchHoldsIsRejectedAndWhatIsBeforeItGoes(t *testing.T) {
 	w, _ := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	turn := w.open(nil)
-	before, huge, behind := record(1, "orders", "k", nil), record(2, "orders", "k", make([]byte, 2<<20)), record(3, "orders", "k", nil)
+	before, huge, behind := record(1, "orders", "k", nil), record(
+		2, "orders", "k", make([]byte, 2<<20),
+	), record(3, "orders", "k", nil)
 	answers := turn.deliver(before, huge, behind)
 	require.NoError(t, answers[0])
 	require.ErrorIs(t, answers[1], relay.ErrRejected)
@@ -128,7 +131,9 @@ func TestARecordThatNoBatchHoldsIsRejectedAndWhatIsBeforeItGoes(t *testing.T) {
 func TestARefusedManifestIsNotTheRecordsFault(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	turn := w.open(nil)
-	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: w.manifest(), Err: kerr.TopicAuthorizationFailed, Count: 1})
+	cluster.Fault(
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: w.manifest(), Err: kerr.TopicAuthorizationFailed, Count: 1},
+	)
 	err := turn.deliver(record(1, "orders", "k", nil))[0]
 	require.NotErrorIs(t, err, relay.ErrRejected)
 	require.NotErrorIs(t, err, relay.ErrGivenUp)
@@ -219,7 +224,10 @@ func TestABrokerThatTakesNothingEndsTheTransactionWhenItTimesOut(t *testing.T) {
 	records := numbered(1, 20, 7, "orders")
 	for _, err := range turn.deliver(records...) {
 		require.ErrorContains(t, err, "not through after")
-		require.ErrorContains(t, err, "has not acknowledged 21 of 21 records of source default, most of topic orders and of 1 more topics")
+		require.ErrorContains(
+			t, err,
+			"has not acknowledged 21 of 21 records of source default, most of topic orders and of 1 more topics",
+		)
 		require.NotErrorIs(t, err, relay.ErrRejected)
 	}
 	restore()
@@ -322,79 +330,4 @@ func TestWhatIsDeliveredDuringACommitSharesTheNextTransaction(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, committed(t, w.brokers, w.manifest()), 2)
-}
-
-func TestATransactionIsBoundedByRecordsAndByBytes(t *testing.T) {
-	for name, cfg := range map[string]relaykafka.Config{
-		"records": {TransactionRecords: 10},
-		"bytes":   {TransactionBytes: 10 * 1000},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w, _ := fakeTx(t, kfake.SeedTopics(1, "orders"))
-			cfg.Brokers, cfg.Logger = w.brokers, quiet()
-			w.cfg = cfg
-			turn := w.open(nil)
-			records := numbered(1, 95, 7, "orders")
-			turn.commit(records...)
-			require.GreaterOrEqual(t, len(committed(t, w.brokers, w.manifest())), 5)
-			turn.Close()
-			for _, part := range committed(t, w.brokers, w.manifest()) {
-				require.Less(t, len(part.Value), 600)
-			}
-			require.Equal(t, sentOf(records...), w.open(nil).sent())
-		})
-	}
-}
-
-// A transaction that the limits of Config allow takes longer than it may on this network.
-// Each next one is smaller, until one is through.
-func TestASlowNetworkGetsSmallerTransactions(t *testing.T) {
-	w, _ := fakeTx(t, kfake.SeedTopics(1, "orders"))
-	w.cfg.ExtraOptions = []kgo.Opt{kgo.Dialer((&slowNetwork{perSecond: 200_000}).dial)}
-	sink := newSink(t, relaykafka.WithTransactionTimeout(w.cfg, time.Second))
-	var records []*relay.Record
-	for i := range int64(80) { // four seconds' worth
-		records = append(records, record(i+1, "orders", "k", bytes.Repeat([]byte{byte(i)}, 10_000)))
-	}
-	attempts := 0
-	for left := records; len(left) > 0; attempts++ {
-		require.Less(t, attempts, 20)
-		got := newAnswers()
-		session, err := sink.OpenTransactional(w.ctx(), w.source, nil, got.ack)
-		require.NoError(t, err)
-		session.Deliver(w.ctx(), left)
-		var again []*relay.Record
-		for i, err := range got.wait(t, left...) {
-			if err != nil {
-				again = append(again, left[i])
-			}
-		}
-		left = again
-		session.Close()
-	}
-	require.Greater(t, attempts, 1, "all was through at once")
-	require.Equal(t, wantedIDs(records...), eventIDs(committed(t, w.brokers, "orders")))
-}
-
-// slowNetwork is one over which so many bytes a second get to the broker.
-type slowNetwork struct{ perSecond int }
-
-func (n *slowNetwork) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, network, address)
-	return &slowConn{conn, n}, err
-}
-
-type slowConn struct {
-	net.Conn
-	network *slowNetwork
-}
-
-func (c *slowConn) Write(p []byte) (written int, err error) {
-	for len(p) > 0 && err == nil {
-		n := min(len(p), c.network.perSecond/20)
-		<-time.After(time.Second * time.Duration(n) / time.Duration(c.network.perSecond))
-		n, err = c.Conn.Write(p[:n])
-		written, p = written+n, p[n:]
-	}
-	return written, err
 }

@@ -22,9 +22,13 @@ var _ relay.Transactional = (*Sink)(nil)
 // exactly-once rests on: when InitProducerID has returned, the broker has ended whatever
 // transaction an earlier session had open and takes nothing from it any more; only then
 // does it ask where the manifests end (hazard commit-before-fence).
-func (s *Sink) OpenTransactional(ctx context.Context, src relay.Identity, position []byte, ack relay.Ack) (relay.TransactionalSession, error) {
+func (s *Sink) OpenTransactional(
+	ctx context.Context, src relay.Identity, position []byte, ack relay.Ack,
+) (relay.TransactionalSession, error) {
 	if src.ID == uuid.Nil { // every source without one would fence the others
-		return nil, fmt.Errorf("%w: source %s has no identity: run `relay source new-identity`", relay.ErrUnusable, src.Source)
+		return nil, fmt.Errorf(
+			"%w: source %s has no identity: run `relay source new-identity`", relay.ErrUnusable, src.Source,
+		)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.openTimeout, errOpening)
 	defer cancel()
@@ -92,7 +96,8 @@ func (s *Sink) checkTransactions(ctx context.Context, client *kgo.Client) error 
 		version int16
 	}{{kmsg.InitProducerID, 3}, {kmsg.AddPartitionsToTxn, 0}, {kmsg.EndTxn, 0}} {
 		if have, ok := versions[needed.key.Int16()]; !ok || have < needed.version {
-			return fmt.Errorf("%w: kafka at %s is too old for exactly-once mode, or has no transactions: it needs %s version %d (Kafka 2.5); use --mode at-least-once",
+			return fmt.Errorf("%w: kafka at %s is too old for exactly-once mode, or has no transactions: it needs %s "+
+				"version %d (Kafka 2.5); use --mode at-least-once",
 				relay.ErrUnusable, s.addresses(), needed.key.Name(), needed.version)
 		}
 	}
@@ -109,7 +114,8 @@ func (s *Sink) adviseTransactions(features []kmsg.ApiVersionsResponseFinalizedFe
 		}
 	}
 	s.advised.Do(func() {
-		s.log.Warn("kafka's feature transaction.version is below 2: exactly-once mode works, and is safer with it: kafka-features.sh upgrade --feature transaction.version=2",
+		s.log.Warn("kafka's feature transaction.version is below 2: exactly-once mode works, and is safer with it: "+
+			"kafka-features.sh upgrade --feature transaction.version=2",
 			"brokers", s.addresses())
 	})
 }
@@ -143,11 +149,14 @@ func (s *txSession) notFenced(ctx context.Context, err error) error {
 	}
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
-	reason := "the coordinator of its transactions does not answer, or cannot end the one before because a partition of it has no leader"
+	reason := "the coordinator of its transactions does not answer, or cannot end the one before because a partition " +
+		"of it has no leader"
 	if described, err := kadm.NewClient(s.client).DescribeTransactions(asking, id); err == nil {
 		if t := described[id]; t.Err == nil && t.State != "" && len(t.Topics) > 0 {
-			reason = fmt.Sprintf("the coordinator of its transactions, broker %d, has the one before in state %s and has still to end it in %s; "+
-				"see that these have a leader (kafka-topics.sh --bootstrap-server %s --describe --topic …), and restart broker %d if they have",
+			reason = fmt.Sprintf("the coordinator of its transactions, broker %d, has the one before in state %s and "+
+				"has still to end it in %s; "+
+				"see that these have a leader (kafka-topics.sh --bootstrap-server %s --describe --topic …), and "+
+				"restart broker %d if they have",
 				t.Coordinator, t.State, partitionList(t.Topics), strings.Join(s.sink.cfg.Brokers, ","), t.Coordinator)
 		}
 	}
@@ -175,7 +184,8 @@ func (s *txSession) initRefused(err error) error {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
 		return s.sink.missingACL("Write", "transactional-id", id, err)
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		return fmt.Errorf("%w: kafka at %s allows transactions for less than %s: raise the brokers' transaction.max.timeout.ms: %w",
+		return fmt.Errorf("%w: kafka at %s allows transactions for less than %s: raise the brokers' "+
+			"transaction.max.timeout.ms: %w",
 			relay.ErrUnusable, s.sink.addresses(), s.sink.cfg.transactionTimeout, err)
 	}
 	return nil

@@ -137,10 +137,22 @@ func TestAMissingRightIsNamed(t *testing.T) {
 		fault kfake.Fault
 		says  []string
 	}{
-		{kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.TransactionalIDAuthorizationFailed}, []string{"needs Write on transactional-id", "--transactional-id "}},
-		{kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.TopicAuthorizationFailed}, []string{"needs Create on topic", "--operation Create --topic "}},
-		{kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed}, []string{"needs DescribeConfigs on topic"}},
-		{kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.InvalidTransactionTimeout}, []string{"transaction.max.timeout.ms"}},
+		{
+			kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.TransactionalIDAuthorizationFailed},
+			[]string{"needs Write on transactional-id", "--transactional-id "},
+		},
+		{
+			kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.TopicAuthorizationFailed},
+			[]string{"needs Create on topic", "--operation Create --topic "},
+		},
+		{
+			kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed},
+			[]string{"needs DescribeConfigs on topic"},
+		},
+		{
+			kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.InvalidTransactionTimeout},
+			[]string{"transaction.max.timeout.ms"},
+		},
 	} {
 		t.Run(c.says[0], func(t *testing.T) {
 			w, cluster := fakeTx(t)

@@ -57,7 +57,9 @@ func TestATransactionThatWasNotCommittedIsAbortedAndNotNamed(t *testing.T) {
 	require.NoError(t, err)
 	defer client.Close()
 	require.NoError(t, client.BeginTransaction())
-	require.NoError(t, client.ProduceSync(w.ctx(), &kgo.Record{Topic: topic, Key: []byte("k0"), Value: []byte("never committed")},
+	require.NoError(t, client.ProduceSync(w.ctx(), &kgo.Record{
+		Topic: topic, Key: []byte("k0"), Value: []byte("never committed"),
+	},
 		&kgo.Record{Topic: w.manifest(), Value: []byte("nor is this, so that nobody has to read it")}).FirstErr())
 	require.Len(t, uncommitted(t, w.brokers, topic), 11)
 

@@ -19,9 +19,15 @@ func TestARightThatIsTakenAwayInMidRunIsNamed(t *testing.T) {
 		answer *kerr.Error
 		says   string
 	}{
-		"to write with the transactional id": {kmsg.Produce, kerr.TransactionalIDAuthorizationFailed, "Write and Describe on its transactional ids"},
-		"to end its transactions":            {kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed, "Write and Describe on its transactional ids"},
-		"on the cluster, before Kafka 3.0":   {kmsg.Produce, kerr.ClusterAuthorizationFailed, "IdempotentWrite on the cluster"},
+		"to write with the transactional id": {
+			kmsg.Produce, kerr.TransactionalIDAuthorizationFailed, "Write and Describe on its transactional ids",
+		},
+		"to end its transactions": {
+			kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed, "Write and Describe on its transactional ids",
+		},
+		"on the cluster, before Kafka 3.0": {
+			kmsg.Produce, kerr.ClusterAuthorizationFailed, "IdempotentWrite on the cluster",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))

@@ -21,6 +21,7 @@ func (s *txSession) Outage() error {
 	if w == nil || time.Since(w.since) < outageAfter {
 		return nil
 	}
-	return fmt.Errorf("kafka at %s has not completed a transaction of %d records since %s; is each broker up, and reachable from here at the address that it advertises?",
+	return fmt.Errorf("kafka at %s has not completed a transaction of %d records since %s; is each broker up, and "+
+		"reachable from here at the address that it advertises?",
 		s.sink.addresses(), w.records, w.since.UTC().Format(time.RFC3339))
 }

@@ -85,7 +85,9 @@ func (f *fakePublisher) publish(topic string, msg *message.Message) error {
 }
 
 func toMessage(msg *message.Message) relaytest.Message {
-	m := relaytest.Message{Value: msg.Payload, Headers: []relay.Header{{Name: relay.HeaderMessageUUID, Value: msg.UUID}}}
+	m := relaytest.Message{
+		Value: msg.Payload, Headers: []relay.Header{{Name: relay.HeaderMessageUUID, Value: msg.UUID}},
+	}
 	m.Key, _ = relaywatermill.KeyFromContext(msg.Context())
 	for name, value := range msg.Metadata {
 		m.Headers = append(m.Headers, relay.Header{Name: name, Value: value})

@@ -64,10 +64,15 @@ func (o Options) withDefaults() Options {
 func (o Options) validate() error {
 	var errs []error
 	if o.Lanes < 1 || o.Lanes > maxLanes {
-		errs = append(errs, fmt.Errorf("relaywatermill: Options.Lanes is %d: it must be from 1 to %d, or 0 for the default", o.Lanes, maxLanes))
+		errs = append(errs, fmt.Errorf(
+			"relaywatermill: Options.Lanes is %d: it must be from 1 to %d, or 0 for the default", o.Lanes, maxLanes,
+		))
 	}
 	if o.Buffer < 1 {
-		errs = append(errs, fmt.Errorf("relaywatermill: Options.Buffer is %d: it must be positive, or 0 for the default", o.Buffer))
+		errs = append(
+			errs,
+			fmt.Errorf("relaywatermill: Options.Buffer is %d: it must be positive, or 0 for the default", o.Buffer),
+		)
 	}
 	return errors.Join(errs...)
 }

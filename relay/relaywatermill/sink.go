@@ -37,7 +37,9 @@ func (s *Sink) Check(ctx context.Context) error {
 		return nil
 	}
 	if err := s.options.Check(ctx); err != nil {
-		return fmt.Errorf("the Watermill publisher cannot be used: %w; check the broker's address and that it is up", err)
+		return fmt.Errorf(
+			"the Watermill publisher cannot be used: %w; check the broker's address and that it is up", err,
+		)
 	}
 	return nil
 }

@@ -77,7 +77,8 @@ func (a *account) settle(ledger map[transactionName]bool) (events []history.Even
 		switch {
 		case w.outcome == committed && !there:
 			return nil, sum, fmt.Errorf(
-				"writer %d was told that its transaction %d has committed, and the database does not have it: a commit did not last",
+				"writer %d was told that its transaction %d has committed, and the database does not have it: a "+
+					"commit did not last",
 				w.writer, w.number,
 			)
 		case w.outcome == rolledBack && there:
@@ -122,7 +123,8 @@ func gapless(events []history.Event) error {
 		for i, version := range list {
 			if version != int64(i)+1 {
 				return fmt.Errorf(
-					"key %s of topic %s has committed versions %v: the writers of the key were not serialised, so no order can be asked for",
+					"key %s of topic %s has committed versions %v: the writers of the key were not serialised, so no "+
+						"order can be asked for",
 					key.Name, key.Topic, list,
 				)
 			}

@@ -80,7 +80,8 @@ func (r *bankRun) positions(ctx context.Context, admin *kadm.Client, mode BankMo
 	}
 	rows, err := r.db.admin.QueryContext(
 		ctx,
-		"SELECT kafka_partition, next_offset FROM inbox_offsets WHERE consumer = '"+mode.consumer()+"' AND next_offset IS NOT NULL",
+		"SELECT kafka_partition, next_offset FROM inbox_offsets WHERE consumer = '"+mode.consumer()+
+			"' AND next_offset IS NOT NULL",
 	)
 	if err != nil {
 		return nil, err

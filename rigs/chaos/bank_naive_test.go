@@ -36,7 +36,9 @@ const naiveTransfers = 40
 // database; in theirs every fourth message of the partition is sent again behind all the
 // others, if there are to be copies.
 func onBoth(t *testing.T, test func(t *testing.T, site func(mode BankMode, withCopies bool) *naiveSite)) {
-	for name, open := range map[string]func(testing.TB) dbtest.Database{PostgreSQL: dbtest.PostgreSQL, MariaDB: dbtest.MariaDB} {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{
+		PostgreSQL: dbtest.PostgreSQL, MariaDB: dbtest.MariaDB,
+	} {
 		t.Run(name, func(t *testing.T) {
 			d := dbtest.Migrate(t, open(t))
 			test(t, func(mode BankMode, withCopies bool) *naiveSite {
@@ -105,7 +107,9 @@ func TestTheJudgeCatchesAConsumerWithoutAnInbox(t *testing.T) {
 func TestTheJudgeCatchesOffsetsCommittedWithoutTheEpoch(t *testing.T) {
 	onBoth(t, func(t *testing.T, site func(BankMode, bool) *naiveSite) {
 		s := site(Offsets, false)
-		for _, statement := range []string{"CREATE TABLE naive_position (next_offset int NOT NULL)", "INSERT INTO naive_position VALUES (0)"} {
+		for _, statement := range []string{
+			"CREATE TABLE naive_position (next_offset int NOT NULL)", "INSERT INTO naive_position VALUES (0)",
+		} {
 			_, err := s.db.ExecContext(t.Context(), statement)
 			require.NoError(t, err)
 		}

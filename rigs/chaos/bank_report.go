@@ -88,7 +88,8 @@ func (r *BankReport) String() string {
 	)
 	fmt.Fprintf(
 		&b,
-		"  kill -9: %d; stopped past the session: %d; left cleanly: %d; connections cut: %d; broker restarts: %d; ended by themselves: %d\n",
+		"  kill -9: %d; stopped past the session: %d; left cleanly: %d; connections cut: %d; broker restarts: %d; "+
+			"ended by themselves: %d\n",
 		r.Kills, r.Pauses, r.Leaves, r.Cuts, r.Brokers, r.Ended,
 	)
 	fmt.Fprintf(&b, "  partitions handed over: %v; fenced by the database: %d\n", r.Handovers, r.Fenced)

@@ -70,7 +70,9 @@ func RunBank(ctx context.Context, servers *Servers, s Settings) (_ *BankReport, 
 	r.topic = strings.ReplaceAll(r.db.name, "_", "-")
 	defer func() { err = errors.Join(err, r.db.close()) }()
 	err = r.db.create(ctx, server)
-	for _, step := range []func(context.Context, Settings) error{r.db.open, r.migrate, r.db.addUsers, r.makeTopics, r.load, r.judge} {
+	for _, step := range []func(context.Context, Settings) error{
+		r.db.open, r.migrate, r.db.addUsers, r.makeTopics, r.load, r.judge,
+	} {
 		if err == nil {
 			err = step(ctx, s)
 		}

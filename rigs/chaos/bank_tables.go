@@ -31,7 +31,9 @@ func (b bank) create(ctx context.Context, db *sql.DB) error {
 	}
 	for _, statement := range []string{
 		"CREATE TABLE " + b.mode.table("accounts") + " (id int PRIMARY KEY, balance bigint NOT NULL)",
-		"CREATE TABLE " + b.mode.table("ledger") + " (seq " + seq + ", message_id varchar(255) NOT NULL, from_account int NOT NULL, to_account int NOT NULL, amount bigint NOT NULL)",
+		"CREATE TABLE " + b.mode.table("ledger") + " (seq " + seq +
+			", message_id varchar(255) NOT NULL, from_account int NOT NULL, to_account int NOT NULL, amount bigint " +
+			"NOT NULL)",
 		"INSERT INTO " + b.mode.table("accounts") + " (id, balance) VALUES " + strings.Join(rows, ", "),
 	} {
 		if _, err := db.ExecContext(ctx, statement); err != nil {

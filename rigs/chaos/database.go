@@ -68,7 +68,8 @@ func flavors() map[string]flavor {
 			connections: "SELECT pid FROM pg_stat_activity WHERE usename = $1 ORDER BY pid",
 			cut:         "SELECT pg_terminate_backend(%d)",
 			earlyID:     "SELECT pg_current_xact_id()",
-			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES ($1, $2, $3, $4, $5, $6)",
+			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) " +
+				"VALUES ($1, $2, $3, $4, $5, $6)",
 			patience:    "SET lock_timeout = '5s'",
 			lockTable:   []string{"BEGIN", "LOCK TABLE outbox_events IN ACCESS EXCLUSIVE MODE"},
 			unlockTable: "ROLLBACK",
@@ -83,7 +84,8 @@ func flavors() map[string]flavor {
 			connections: "SELECT id FROM information_schema.processlist WHERE user = ? ORDER BY id",
 			cut:         "KILL %d",
 			earlyID:     "INSERT INTO chaos_early (note) VALUES ('x')",
-			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) VALUES (?, ?, ?, ?, ?, ?)",
+			insertEvent: "INSERT INTO outbox_events (event_id, topic, event_key, event_type, payload, headers) " +
+				"VALUES (?, ?, ?, ?, ?, ?)",
 			patience:    "SET lock_wait_timeout = 5, innodb_lock_wait_timeout = 5",
 			lockTable:   []string{"LOCK TABLES outbox_events WRITE"},
 			unlockTable: "UNLOCK TABLES",
@@ -258,7 +260,9 @@ func (d *database) endWriters() error {
 func (d *database) lease(ctx context.Context) string {
 	var owner, expires, mode sql.NullString
 	var epoch int64
-	err := d.admin.QueryRowContext(ctx, "SELECT owner, epoch, expires_at, mode FROM outbox_leases WHERE id = 1").Scan(&owner, &epoch, &expires, &mode)
+	err := d.admin.QueryRowContext(ctx, "SELECT owner, epoch, expires_at, mode FROM outbox_leases WHERE id = 1").Scan(
+		&owner, &epoch, &expires, &mode,
+	)
 	if err != nil {
 		return fmt.Sprintf("the lease cannot be read: %v", err)
 	}

@@ -96,7 +96,9 @@ func (d *database) lockRow(ctx context.Context, table string, id int64, held fun
 			return err
 		}
 		defer func() { _ = tx.Rollback() }() // nothing was changed
-		if err := tx.QueryRowContext(ctx, fmt.Sprintf("SELECT id FROM %s WHERE id = %d FOR UPDATE", table, id)).Scan(&id); err != nil {
+		if err := tx.QueryRowContext(
+			ctx, fmt.Sprintf("SELECT id FROM %s WHERE id = %d FOR UPDATE", table, id),
+		).Scan(&id); err != nil {
 			return fmt.Errorf("lock row %d of %s: %w", id, table, err)
 		}
 		held()

@@ -66,7 +66,8 @@ func TestTheOwnerIsTheRelayThatClaimedLast(t *testing.T) {
 	lease := filepath.Join(t.TempDir(), "lease") // made by one of them
 	f := shell(
 		t, 2,
-		`trap 'exit 0' TERM; echo 'msg=started'; mkdir `+lease+` && echo 'msg="lease claimed"'; while :; do sleep 0.01; done`,
+		`trap 'exit 0' TERM; echo 'msg=started'; mkdir `+lease+
+			` && echo 'msg="lease claimed"'; while :; do sleep 0.01; done`,
 	)
 	eventually(t, "one has claimed", func() bool {
 		f.mu.Lock()
@@ -88,12 +89,16 @@ func TestTheOwnerIsTheRelayThatClaimedLast(t *testing.T) {
 }
 
 func TestAHandOverIsToldFromALeaseThatWasLost(t *testing.T) {
-	for says, want := range map[string]bool{`msg="handing this source over: the sink cannot be reached from here"`: true, `msg="lease lost"`: false} {
+	for says, want := range map[string]bool{
+		`msg="handing this source over: the sink cannot be reached from here"`: true, `msg="lease lost"`: false,
+	} {
 		dir := t.TempDir()
-		first, next := filepath.Join(dir, "first"), filepath.Join(dir, "next") // one makes the first, then the other the next
+		// one makes the first, then the other the next
+		first, next := filepath.Join(dir, "first"), filepath.Join(dir, "next")
 		f := shell(t, 2, `trap 'exit 0' TERM; echo 'msg=started'
 			if mkdir `+first+`; then
-				echo 'msg="lease claimed"'; while [ ! -e `+dir+`/go ]; do sleep 0.01; done; echo '`+says+`'; mkdir `+next+`
+				echo 'msg="lease claimed"'; while [ ! -e `+dir+`/go ]; do sleep 0.01; done; echo '`+says+`'; mkdir `+
+			next+`
 			else
 				while [ ! -d `+next+` ]; do sleep 0.01; done; echo 'msg="lease claimed"'
 			fi

@@ -108,17 +108,20 @@ func (r *Report) Write(to io.Writer) error {
 	)
 	a := r.Account
 	say(
-		"  %d events in %d transactions, %d of them delivered during the trouble; %d rolled back, %d lost their connection, %d of them at COMMIT (%d had committed); %d records in Kafka",
+		"  %d events in %d transactions, %d of them delivered during the trouble; %d rolled back, %d lost their "+
+			"connection, %d of them at COMMIT (%d had committed); %d records in Kafka",
 		a.Events, a.Transactions, r.Delivered, a.RolledBack, a.Cut+a.Unknown, a.Unknown, a.Found, r.Arrived,
 	)
 	n := r.Blows
 	say(
-		"  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
+		"  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of "+
+			"writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
 		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts,
 		r.Ended,
 	)
 	say(
-		"  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts; owners without Kafka that handed over: %d",
+		"  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts; owners "+
+			"without Kafka that handed over: %d",
 		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts, n.BlindOwners,
 	)
 	if n.Hanging > 0 {

@@ -137,7 +137,8 @@ func (s *Servers) readAddresses(ctx context.Context, names []string) error {
 	}
 	// The shell takes its own quotes off again.
 	cmd := exec.CommandContext(ctx, "bash", "-c", lines+`
-		printf '%s\n' "${POSTROOM_TEST_POSTGRES_URL-}" "${POSTROOM_TEST_MARIADB_URL-}" "${POSTROOM_TEST_KAFKA_BROKERS-}"`)
+		printf '%s\n' "${POSTROOM_TEST_POSTGRES_URL-}" "${POSTROOM_TEST_MARIADB_URL-}" \
+			"${POSTROOM_TEST_KAFKA_BROKERS-}"`)
 	cmd.Env = environment()
 	out, err := cmd.Output()
 	if err != nil {

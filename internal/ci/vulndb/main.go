@@ -1,6 +1,6 @@
 // Command vulndb tells whether a Go vulnerability database can be reached: `vulndb https://vuln.go.dev` prints
-// "reachable", or "unreachable: " and why, and exits with 0 for both. .ci/run asks it before govulncheck, whose own exit
-// code does not tell a missing network from a finding.
+// "reachable", or "unreachable: " and why, and exits with 0 for both. .ci/run asks it before govulncheck, whose own
+// exit code does not tell a missing network from a finding.
 //
 // Unreachable is only what the network or a server in between is to blame for. An address that answers as no such
 // database, or whose certificate is not trusted, is an error (exit 1): a wrong address must not switch the check off.

@@ -124,9 +124,12 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 	}
 	switch {
 	case config.Producer.RequiredAcks != sarama.WaitForAll:
-		return nil, errors.New("watermillkafka: Config.Configure changes Producer.RequiredAcks: with fewer than all, events are lost")
+		return nil, errors.New(
+			"watermillkafka: Config.Configure changes Producer.RequiredAcks: with fewer than all, events are lost",
+		)
 	case !config.Producer.Idempotent, config.Net.MaxOpenRequests != 1:
-		return nil, errors.New("watermillkafka: Config.Configure takes away Producer.Idempotent or Net.MaxOpenRequests = 1: without them, retries reorder events")
+		return nil, errors.New("watermillkafka: Config.Configure takes away Producer.Idempotent or " +
+			"Net.MaxOpenRequests = 1: without them, retries reorder events")
 	}
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("watermillkafka: sarama refuses the configuration: %w; see Config.Configure", err)

@@ -25,11 +25,16 @@ func TestAWrongConfigurationNamesTheField(t *testing.T) {
 		{"a list in one string", watermillkafka.Config{Brokers: []string{"a:1,b:2"}}, "Config.Brokers"},
 		{"tiny messages", watermillkafka.Config{Brokers: ok, MaxMessageBytes: 1}, "Config.MaxMessageBytes"},
 		{"a negative patience", watermillkafka.Config{Brokers: ok, UnknownTopicAfter: -1}, "Config.UnknownTopicAfter"},
-		{"fewer acks", configure(func(c *sarama.Config) { c.Producer.RequiredAcks = sarama.WaitForLocal }), "RequiredAcks"},
+		{
+			"fewer acks", configure(func(c *sarama.Config) { c.Producer.RequiredAcks = sarama.WaitForLocal }),
+			"RequiredAcks",
+		},
 		{"no idempotence", configure(func(c *sarama.Config) { c.Producer.Idempotent = false }), "Idempotent"},
 		{"many requests at a time", configure(func(c *sarama.Config) { c.Net.MaxOpenRequests = 5 }), "MaxOpenRequests"},
 		{"what sarama refuses", configure(func(c *sarama.Config) { c.Producer.Timeout = -1 }), "sarama refuses"},
-		{"a Configure that fails", watermillkafka.Config{Brokers: ok, Configure: func(*sarama.Config) error { return errors.New("no password") }}, "no password"},
+		{"a Configure that fails", watermillkafka.Config{
+			Brokers: ok, Configure: func(*sarama.Config) error { return errors.New("no password") },
+		}, "no password"},
 	} {
 		t.Run(wrong.name, func(t *testing.T) {
 			_, err := watermillkafka.New(wrong.cfg)

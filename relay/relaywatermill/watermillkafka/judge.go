@@ -36,7 +36,8 @@ func withHint(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &tooLarge):
-		hint = "raise Config.MaxMessageBytes together with the brokers' message.max.bytes or the topic's max.message.bytes"
+		hint = "raise Config.MaxMessageBytes together with the brokers' message.max.bytes or the topic's " +
+			"max.message.bytes"
 	case errors.Is(err, sarama.ErrUnknownTopicOrPartition):
 		hint = "create the topic"
 	case errors.As(err, &answer):

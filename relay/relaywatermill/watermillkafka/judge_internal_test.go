@@ -29,7 +29,8 @@ func TestATopicIsUnknownOnlyAfterLastingDenials(t *testing.T) {
 func TestWhatIsARejectionAndWhatAnOutage(t *testing.T) {
 	j := &judge{unknownAfter: time.Hour}
 	for _, err := range []error{
-		sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge, sarama.ErrInvalidRecord, sarama.ErrInvalidTopic,
+		sarama.ErrMessageSizeTooLarge, sarama.ErrMessageSetSizeTooLarge, sarama.ErrInvalidRecord,
+		sarama.ErrInvalidTopic,
 		sarama.ErrTopicAuthorizationFailed, sarama.ErrPolicyViolation, sarama.ConfigurationError("too large"),
 	} {
 		require.True(t, j.rejected("orders", fmt.Errorf("cannot produce: %w", err)), err)
@@ -38,9 +39,11 @@ func TestWhatIsARejectionAndWhatAnOutage(t *testing.T) {
 	}
 	require.True(t, j.rejected("orders", fmt.Errorf("cannot marshal: %w", errNoMessage)), "it would fail again")
 	for _, err := range []error{
-		sarama.ErrOutOfBrokers, sarama.ErrNotEnoughReplicas, sarama.ErrRequestTimedOut, sarama.ErrClusterAuthorizationFailed,
+		sarama.ErrOutOfBrokers, sarama.ErrNotEnoughReplicas, sarama.ErrRequestTimedOut,
+		sarama.ErrClusterAuthorizationFailed,
 		sarama.ErrSASLAuthenticationFailed, sarama.ErrUnknownTopicOrPartition, sarama.ErrOutOfOrderSequenceNumber,
-		sarama.ErrNotEnoughReplicasAfterAppend, sarama.ErrLeaderNotAvailable, sarama.ErrInvalidTimestamp, sarama.ErrClosedClient,
+		sarama.ErrNotEnoughReplicasAfterAppend, sarama.ErrLeaderNotAvailable, sarama.ErrInvalidTimestamp,
+		sarama.ErrClosedClient,
 		sarama.ErrUnsupportedSASLMechanism, sarama.ErrIncompleteResponse, errors.New("connection refused"),
 	} {
 		require.False(t, j.rejected("orders", fmt.Errorf("cannot produce: %w", err)), err)

@@ -150,7 +150,9 @@ func (c Config) askLimits(topics []string) map[string]int {
 
 func maxMessageBytes(admin sarama.ClusterAdmin, topic string) (int, error) {
 	const name = "max.message.bytes"
-	settings, err := admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}})
+	settings, err := admin.DescribeConfig(
+		sarama.ConfigResource{Type: sarama.TopicResource, Name: topic, ConfigNames: []string{name}},
+	)
 	if err != nil {
 		return 0, err
 	}

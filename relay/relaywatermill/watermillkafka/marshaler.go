@@ -35,7 +35,8 @@ var errNoMessage = errors.New("no kafka message can be made")
 // the message's UUID.
 func (m Marshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMessage, error) {
 	if msg.Metadata.Get(kafka.UUIDHeaderKey) != "" {
-		return nil, fmt.Errorf("%w: message %s for topic %s has the metadata %s, which is reserved for the message's UUID: leave it out",
+		return nil, fmt.Errorf("%w: message %s for topic %s has the metadata %s, which is reserved for the message's "+
+			"UUID: leave it out",
 			errNoMessage, msg.UUID, topic, kafka.UUIDHeaderKey)
 	}
 	headers := make([]sarama.RecordHeader, 0, len(msg.Metadata)+1)
@@ -43,7 +44,9 @@ func (m Marshaler) Marshal(topic string, msg *message.Message) (*sarama.Producer
 	for name, value := range msg.Metadata {
 		headers = append(headers, sarama.RecordHeader{Key: []byte(name), Value: []byte(value)})
 	}
-	slices.SortFunc(headers, func(a, b sarama.RecordHeader) int { return strings.Compare(string(a.Key), string(b.Key)) })
+	slices.SortFunc(
+		headers, func(a, b sarama.RecordHeader) int { return strings.Compare(string(a.Key), string(b.Key)) },
+	)
 	out := &sarama.ProducerMessage{Topic: topic, Headers: headers}
 	if msg.Payload != nil {
 		out.Value = sarama.ByteEncoder(msg.Payload)

@@ -34,7 +34,8 @@ func NewPublisher(cfg Config) (*kafka.Publisher, error) {
 }
 
 func unreachable(cfg Config, err error) error {
-	return fmt.Errorf("kafka at %s cannot be used: %w; check that the broker is up, the address and the port, and whether the listener wants TLS or SASL",
+	return fmt.Errorf("kafka at %s cannot be used: %w; check that the broker is up, the address and the port, and "+
+		"whether the listener wants TLS or SASL",
 		strings.Join(cfg.Brokers, ", "), err)
 }
 

@@ -135,7 +135,8 @@ func TestAKeyGoesToThePartitionWhereJavaPutsIt(t *testing.T) {
 	topic := settledTopic(t, 8)
 	vectors := map[string]int32{ // Apache Kafka's UtilsTest.testMurmur2
 		"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536,
-		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971, "abc": 479470107,
+		"a-little-bit-longer-string": -1486304829, "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+		"abc": 479470107,
 	}
 	var records []*relay.Record
 	for key := range vectors {
@@ -229,7 +230,9 @@ func TestATooLargeRecordIsARejection(t *testing.T) {
 	topic := settledTopic(t, 1)
 	err := deliver(t, newSink(t, watermillkafka.Config{}), record(1, topic, "k", make([]byte, 1<<20)))[0]
 	require.ErrorIs(t, err, relay.ErrRejected, "larger than MaxMessageBytes")
-	err = deliver(t, newSink(t, watermillkafka.Config{MaxMessageBytes: 4 << 20}), record(1, topic, "k", make([]byte, 2<<20)))[0]
+	err = deliver(
+		t, newSink(t, watermillkafka.Config{MaxMessageBytes: 4 << 20}), record(1, topic, "k", make([]byte, 2<<20)),
+	)[0]
 	require.ErrorIs(t, err, relay.ErrRejected, "larger than the broker takes")
 	require.ErrorIs(t, err, sarama.ErrMessageSizeTooLarge)
 }
@@ -264,7 +267,9 @@ func setLimit(t *testing.T, topic, bytes string) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers(t)...))
 	require.NoError(t, err)
 	defer client.Close()
-	_, err = kadm.NewClient(client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &bytes}}, topic)
+	_, err = kadm.NewClient(client).AlterTopicConfigs(
+		t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &bytes}}, topic,
+	)
 	require.NoError(t, err)
 }
 

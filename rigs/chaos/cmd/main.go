@@ -2,8 +2,8 @@
 
 // Command cmd runs the chaos test: go run ./rigs/chaos/cmd, or make chaos. It builds
 // the relay command, starts servers of its own, and makes one run for each database and
-// mode, one after another; those of the consumers run on all databases at once. Exit codes: 0 all passed, 1 a run could not be made or did too
-// little, 2 wrong usage, 3 a property was broken.
+// mode, one after another; those of the consumers run on all databases at once. Exit codes: 0 all passed, 1 a run could
+// not be made or did too little, 2 wrong usage, 3 a property was broken.
 package main
 
 import (

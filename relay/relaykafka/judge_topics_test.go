@@ -1,0 +1,72 @@
+package relaykafka_test
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaykafka"
+)
+
+// The relay leaves in the table what would do nothing but wait here: however many topics
+// are missing, they are asked for together, and the session is not given a record of them.
+func TestTheJudgeKnowsWhichTopicsAreThere(t *testing.T) {
+	cluster := fakeKafka(t, kfake.SeedTopics(3, "orders"))
+	asked := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Observe: true, Count: -1})
+	log := newJournal()
+	sink := newSink(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), Logger: slog.New(log), UnknownTopicAfter: time.Minute},
+	)
+	got := newAnswers()
+	session, err := sink.Open(t.Context(), got.ack)
+	require.NoError(t, err)
+	defer session.Close()
+	lanes := session.(relay.Lanes)
+	records := []*relay.Record{record(1, "orders", "k", nil), record(2, "orders", "", nil)}
+	for i := range 2_500 {
+		records = append(records, record(int64(i+3), fmt.Sprint("missing", i), "k", nil))
+	}
+	lanes.Learn(t.Context(), records)
+	eventually(t, "all are known to be missing", func() bool {
+		for _, r := range records[2:] {
+			if lanes.Ready(r.Topic, lanes.Lane(r)) {
+				return false
+			}
+		}
+		return true
+	})
+	require.True(t, lanes.Ready("orders", lanes.Lane(records[0])))
+	require.EqualValues(t, -1, lanes.Lane(records[1]), "any partition")
+	require.Less(t, asked.Hits(), 50, "requests")
+	require.NotEmpty(t, log.with("which Kafka does not know"))
+	require.Less(t, len(log.with("which Kafka does not know")), 10, "lines")
+
+	session.Deliver(t.Context(), records[:1])
+	require.NoError(t, got.wait(t, records[0])[0])
+	placed := consume(t, "orders", cluster.ListenAddrs()...)
+	require.Equal(t, placed[0].Partition, lanes.Lane(records[0]), "a lane is the partition")
+
+	require.NoError(t, cluster.CreateTopic("missing7", 1, nil))
+	eventually(t, "a topic that was created is ready", func() bool { return lanes.Ready("missing7", 0) })
+}
+
+func TestAMissingTopicIsRefusedWithoutSendingARecordOfIt(t *testing.T) {
+	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
+	judge, got := judging(
+		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond},
+	)
+	lost := record(1, "ordres", "k", nil)
+	judge.(relay.Lanes).Learn(t.Context(), []*relay.Record{record(2, "orders", "k", nil), lost})
+	eventually(t, "it is refused", func() bool { return judge.Validate(lost) != nil })
+	require.ErrorContains(t, judge.Validate(lost), "topic ordres does not exist")
+	require.True(t, judge.(relay.Lanes).Ready("ordres", -1), "to be parked")
+	fine := record(3, "orders", "k", nil)
+	judge.Deliver(t.Context(), []*relay.Record{fine})
+	require.NoError(t, got.wait(t, fine)[0], "the session goes on")
+}
