@@ -4,8 +4,20 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
+
+// messageIDs is what accepting messages needs of a database.
+type messageIDs interface {
+	// InsertMessage reports false, without an error, when the id is there already.
+	InsertMessage(ctx context.Context, tx db.Queryer, row store.Row) (bool, store.TxMark, error)
+	// InsertMessages returns the ids that were not there; no id may come twice.
+	InsertMessages(ctx context.Context, tx db.Queryer, consumer string, rows []store.Row) (
+		map[string]bool, store.TxMark, error)
+	// HasMessage reports whether a committed row has the id.
+	HasMessage(ctx context.Context, q db.Queryer, row store.Row) (bool, error)
+}
 
 // Accept records in the transaction tx that the consumer has handled m, and
 // reports whether it is the first to do so. Call it first, before the handler reads
@@ -31,7 +43,7 @@ func (ib *Inbox) Accept(ctx context.Context, tx Tx, m Message) (fresh bool, err 
 }
 
 // accept is Accept that says which transaction tx is, where the database tells.
-func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark dialect.TxMark, err error) {
+func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark store.TxMark, err error) {
 	if tx == nil {
 		return false, "", fmt.Errorf("inbox: accept for %q: %w", ib.consumer, ErrNoTransaction)
 	}
@@ -66,7 +78,7 @@ func (ib *Inbox) AcceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []
 }
 
 // acceptBatch is accept for many messages.
-func (ib *Inbox) acceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []bool, mark dialect.TxMark, err error) {
+func (ib *Inbox) acceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []bool, mark store.TxMark, err error) {
 	if tx == nil {
 		return nil, "", fmt.Errorf("inbox: accept %d messages for %q: %w", len(ms), ib.consumer, ErrNoTransaction)
 	}
@@ -90,7 +102,7 @@ func (ib *Inbox) acceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []
 }
 
 // distinct returns the row of each message but the copies, and which messages are none.
-func (ib *Inbox) distinct(ms []Message) (rows []dialect.InboxRow, first []bool, err error) {
+func (ib *Inbox) distinct(ms []Message) (rows []store.Row, first []bool, err error) {
 	if len(ms) > MaxBatch {
 		return nil, nil, fmt.Errorf("%w: %d messages, at most %d", ErrTooLarge, len(ms), MaxBatch)
 	}

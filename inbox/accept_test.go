@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -97,7 +97,7 @@ func TestASecondTransactionWaitsForTheFirstWithTheSameMessage(t *testing.T) {
 
 func TestTheWaitForAnotherTransactionEndsWithTheContext(t *testing.T) {
 	eachLayout(t, func(t *testing.T, b bench) {
-		if b.Dialect == dialect.SQLite {
+		if b.Dialect == db.SQLite {
 			t.Log("a second SQLite writer waits in BEGIN, before Accept")
 			return
 		}
@@ -181,7 +181,7 @@ func TestAPrefixAndASchemaNameOtherTables(t *testing.T) {
 		options := migrations.Options{Prefix: "shop_", Only: migrations.InboxOnly}
 		opts := []inbox.Option{inbox.WithTablePrefix("shop_")}
 		table := "shop_inbox_events"
-		if db.Dialect == dialect.PostgreSQL {
+		if db.Dialect == inbox.PostgreSQL {
 			options.Schema = "messages"
 			opts = append(opts, inbox.WithSchema("messages"))
 			table = "messages." + table
@@ -255,7 +255,7 @@ func TestMissingTablesEndedTransactionsAndMissingRightsSayWhatToDo(t *testing.T)
 		require.NoError(t, tx.Commit())
 		_, err := ib.Accept(t.Context(), tx, inbox.Message{ID: "m"})
 		require.ErrorContains(t, err, "the transaction has ended")
-		if b.Dialect == dialect.SQLite {
+		if b.Dialect == db.SQLite {
 			return
 		}
 		poor := bench{Database: dbtest.Restricted(t, b.Database, "SELECT ON inbox_events")}
@@ -266,7 +266,7 @@ func TestMissingTablesEndedTransactionsAndMissingRightsSayWhatToDo(t *testing.T)
 
 func TestTheDocumentedRightsAreEnough(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
-		if b.Dialect == dialect.SQLite {
+		if b.Dialect == db.SQLite {
 			t.Log("SQLite has no users")
 			return
 		}

@@ -5,8 +5,26 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
+
+// attemptCounts is what the count of attempts needs of a database.
+type attemptCounts interface {
+	// StartAttempt counts add attempts, unless the consumer is done with the message.
+	StartAttempt(ctx context.Context, q db.Queryer, row store.Row, topic, key string, add int) (
+		store.StartedAttempt, error)
+	// StartBatch notes that size messages of a lane are being handled. It returns the number of those that were not
+	// finished before, and whether any key of the consumer is blocked.
+	StartBatch(ctx context.Context, q db.Queryer, consumer, lane string, size int) (
+		unfinished int, blocked bool, err error)
+	// ReturnAttempt takes one attempt back.
+	ReturnAttempt(ctx context.Context, q db.Execer, row store.Row) error
+	// NoteAttempt keeps the error of the last attempt.
+	NoteAttempt(ctx context.Context, q db.Execer, row store.Row, reason string) error
+	// DeleteAttempts forgets the attempts at a message.
+	DeleteAttempts(ctx context.Context, tx db.Execer, row store.Row) error
+}
 
 // attempts counts the attempts at a message. They are counted in inbox_attempts, in a transaction of its own that is
 // committed before the handler runs, so that an attempt that kills the process counts as well; and not in inbox_events,
@@ -33,7 +51,7 @@ type begun struct {
 }
 
 // row is the message's row in the tables of ids and attempts.
-func (d *delivery) row() dialect.InboxRow { return d.message.row(d.ib.consumer) }
+func (d *delivery) row() store.Row { return d.message.row(d.ib.consumer) }
 
 // canPark reports whether m can be set aside.
 func (ib *Inbox) canPark(m Message) bool { return m.Topic != "" && ib.policy != Halt }

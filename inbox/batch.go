@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // batch brings the messages of one call of ProcessBatch to their outcomes. It is this state machine; every message that
@@ -74,7 +74,7 @@ func (b *batch) streamID() string {
 	return before + name
 }
 
-func (b *batch) noteRow() dialect.InboxRow { return Message{ID: b.noteID}.row(b.ib.consumer) }
+func (b *batch) noteRow() store.Row { return Message{ID: b.noteID}.row(b.ib.consumer) }
 
 // noteStart notes that the batch is being handled, and learns the size of one that was not
 // finished.
@@ -288,7 +288,7 @@ func (b *batch) tryTogether(ctx context.Context, lo, hi int, inDoubt *[]Outcome)
 // handle runs the handler for the messages that are fresh and not blocked, and, with the last messages of the batch,
 // deletes the note.
 func (b *batch) handle(ctx context.Context, tx *sql.Tx, runnable []Message, last bool) *failure {
-	var note *dialect.InboxRow
+	var note *store.Row
 	if last {
 		row := b.noteRow()
 		note = &row

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // Hazard crossed-batches.
@@ -34,7 +34,7 @@ func TestBatchesThatDeadlockAreHalvedAndGetThrough(t *testing.T) {
 			defer cancel()
 			var deadlocks atomic.Int64 // each of which stands for the server's deadlock_timeout, a second by default
 			apply := func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
-				if b.Dialect == dialect.PostgreSQL {
+				if b.Dialect == db.PostgreSQL {
 					if _, err := tx.ExecContext(ctx, "SET LOCAL deadlock_timeout = 20"); err != nil {
 						return err
 					}
@@ -42,7 +42,7 @@ func TestBatchesThatDeadlockAreHalvedAndGetThrough(t *testing.T) {
 				for _, m := range ms {
 					_, err := tx.ExecContext(ctx, b.sql("UPDATE accounts SET balance = balance + 1 WHERE id = ?"),
 						100+m.Position.Partition)
-					if dialect.IsSerialization(err) && deadlocks.Add(1) > 10*most {
+					if db.IsSerialization(err) && deadlocks.Add(1) > 10*most {
 						cancel()
 					}
 					if err != nil {

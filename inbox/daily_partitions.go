@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // DaysAhead is for how many days after today Prune makes partitions: so long pruning may stand
@@ -37,18 +38,21 @@ var ErrLayout = errors.New("daily partitions in one place only")
 func WithDailyPartitions() Option { return func(c *config) { c.daily = true } }
 
 // open returns the statements for the tables as the options describe them.
-func (c *config) open() (*dialect.Inbox, *dialect.InboxDays, error) {
+func (c *config) open() (*store.Store, *store.Days, error) {
 	if !c.daily {
-		store, err := dialect.NewInbox(c.names)
-		return store, nil, err
+		s, err := store.New(c.names)
+		return s, nil, err
 	}
-	store, err := dialect.NewDailyInbox(c.names)
-	return store, dialect.NewInboxDays(c.names, dayLockTimeout), err
+	s, err := store.NewDaily(c.names)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, s.Days(dayLockTimeout), nil
 }
 
 // layout reads how the table is made, and holds it against the option.
-func (ib *Inbox) layout(ctx context.Context, db dialect.Queryer) (dialect.InboxLayout, error) {
-	l, err := dialect.ReadInboxLayout(ctx, db, ib.names)
+func (ib *Inbox) layout(ctx context.Context, q db.Queryer) (store.Layout, error) {
+	l, err := ib.store.Layout(ctx, q)
 	switch {
 	case err != nil:
 		return l, fmt.Errorf("look at %s: %w", ib.table, err)
@@ -75,17 +79,17 @@ func (p *pruner) dropDays(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := days.Tell(ctx, p.db, p.ib.consumer, p.options.Retention, nil, 0); err != nil {
+	if err := days.SetExpiry(ctx, p.db, p.ib.consumer, p.options.Retention, nil, 0); err != nil {
 		return fmt.Errorf("tell what is not needed: %w", err)
 	}
 	if layout.Owner {
-		made, err := days.Ahead(ctx, p.db, DaysAhead)
+		made, err := days.Create(ctx, p.db, DaysAhead)
 		if err != nil {
 			return err
 		}
 		p.report(made, "inbox: a day has no partition of its own")
 	}
-	old, err := days.Before(ctx, p.db, p.options.Retention)
+	old, err := days.Ended(ctx, p.db, p.options.Retention)
 	if err != nil {
 		return fmt.Errorf("list the days: %w", err)
 	}
@@ -103,7 +107,7 @@ func (p *pruner) dropDays(ctx context.Context) error {
 		if dropped.Done || dropped.Emptied {
 			p.deleted += dropped.Rows
 		}
-		p.report([]dialect.InboxDay{dropped}, "inbox: a day stays for now")
+		p.report([]store.Day{dropped}, "inbox: a day stays for now")
 	}
 	return nil
 }
@@ -111,7 +115,7 @@ func (p *pruner) dropDays(ctx context.Context) error {
 // tellDay tells how far the consumer is in the Kafka partitions that a day has rows of.
 func (p *pruner) tellDay(ctx context.Context, day string) error {
 	groups, err := p.ib.days.Groups(ctx, p.db, day)
-	if dialect.IsMissingTable(err) {
+	if db.IsMissingTable(err) {
 		return nil // dropped meanwhile
 	}
 	if err != nil {
@@ -129,14 +133,14 @@ func (p *pruner) tellDay(ctx context.Context, day string) error {
 		if err != nil {
 			return err
 		}
-		if err := p.ib.days.Tell(ctx, p.db, p.ib.consumer, p.options.Retention, g.Position, limit); err != nil {
+		if err := p.ib.days.SetExpiry(ctx, p.db, p.ib.consumer, p.options.Retention, g.Position, limit); err != nil {
 			return fmt.Errorf("tell what is not needed: %w", err)
 		}
 	}
 	return nil
 }
 
-func (p *pruner) report(days []dialect.InboxDay, stays string) {
+func (p *pruner) report(days []store.Day, stays string) {
 	for _, d := range days {
 		if !d.Done {
 			p.ib.log.Info(stays, "day", d.Day, "reason", d.Reason)

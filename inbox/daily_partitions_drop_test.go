@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
@@ -25,7 +25,7 @@ func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
 	}
 	stays := func(reason string) {
 		t.Helper()
-		is, err := b.days().Judge(t.Context(), b.DB, day)
+		is, err := b.days().Check(t.Context(), b.DB, day)
 		require.NoError(t, err)
 		require.Contains(t, is.Reason, reason)
 		require.Contains(t, b.partitions(t), partitionOf(day))
@@ -72,7 +72,7 @@ func TestACopyThatIsAcceptedWhileItsDayIsDroppedIsKept(t *testing.T) {
 			return err
 		}, true},
 		{"the rule taken out: judged before the lock", func(b bench, day string) error {
-			is, err := b.days().Judge(context.Background(), b.DB, day)
+			is, err := b.days().Check(context.Background(), b.DB, day)
 			if err != nil || is.Reason != "" {
 				return fmt.Errorf("nothing seemed to be needed: %q, %w", is.Reason, err)
 			}
@@ -84,7 +84,7 @@ func TestACopyThatIsAcceptedWhileItsDayIsDroppedIsKept(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			b, ib, day, _ := oldDay(t, 1)
-			require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
+			require.NoError(t, b.days().SetExpiry(t.Context(), b.DB, "billing", week, nil, 0))
 			late := inbox.Message{ID: idOf(10, 99)}
 			writer := b.begin(t)
 			fresh, err := ib.Accept(t.Context(), writer, late)
@@ -104,12 +104,12 @@ func TestACopyThatIsAcceptedWhileItsDayIsDroppedIsKept(t *testing.T) {
 // Between the two steps: the day is empty, its partition not dropped yet.
 func TestACopyThatIsAcceptedBeforeAnEmptyDayIsDroppedIsKept(t *testing.T) {
 	b, ib, day, _ := oldDay(t, 2)
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
+	require.NoError(t, b.days().SetExpiry(t.Context(), b.DB, "billing", week, nil, 0))
 	writer := b.begin(t) // holds the whole table against the drop, not against the TRUNCATE
 	_, err := ib.Accept(t.Context(), writer, inbox.Message{ID: idOf(0, 1)})
 	require.NoError(t, err)
 	type answer struct {
-		is  dialect.InboxDay
+		is  store.Day
 		err error
 	}
 	dropped := make(chan answer, 1)
@@ -133,8 +133,8 @@ func TestACopyThatIsAcceptedBeforeAnEmptyDayIsDroppedIsKept(t *testing.T) {
 
 func TestADropWaitsForNoWriterAndNobodyWaitsForIt(t *testing.T) {
 	b, ib, day, ids := oldDay(t, 2)
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", week, nil, 0))
-	brief := dialect.NewInboxDays(dialect.Names{Dialect: b.Dialect}, 50*time.Millisecond)
+	require.NoError(t, b.days().SetExpiry(t.Context(), b.DB, "billing", week, nil, 0))
+	brief := b.tables().Days(50 * time.Millisecond)
 	writer := b.begin(t)
 	_, err := ib.Accept(t.Context(), writer, inbox.Message{ID: ids[0]}) // a duplicate, which locks its day too
 	require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestADayWhoseMessagesCameTooSoonGetsNoPartition(t *testing.T) {
 	ib := b.inbox(t, "billing")
 	early := inbox.Message{ID: idOf(-3, 1)} // a producer's clock is ahead
 	require.True(t, b.accept(t, ib, early))
-	made, err := b.days().Ahead(t.Context(), b.DB, 4)
+	made, err := b.days().Create(t.Context(), b.DB, 4)
 	require.NoError(t, err)
 	require.Len(t, made, 3)
 	require.True(t, made[0].Done)
@@ -173,7 +173,7 @@ func TestADayWhoseMessagesCameTooSoonGetsNoPartition(t *testing.T) {
 	require.Contains(t, made[1].Reason, "inbox_events_strays already")
 	require.True(t, made[2].Done)
 	require.False(t, b.accept(t, ib, early))
-	again, err := b.days().Ahead(t.Context(), b.DB, 4)
+	again, err := b.days().Create(t.Context(), b.DB, 4)
 	require.NoError(t, err)
 	require.Len(t, again, 1)
 }

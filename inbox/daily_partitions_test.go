@@ -9,9 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
+	store "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -26,9 +27,18 @@ func idOf(daysBack, n int) string {
 	return id.String()
 }
 
+// tables returns the statements of the tables.
+func (b bench) tables() *store.Store {
+	s, err := store.New(db.Names{Dialect: b.Dialect})
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
 // days returns what makes and drops the partitions, with time enough for locks.
-func (b bench) days() *dialect.InboxDays {
-	return dialect.NewInboxDays(dialect.Names{Dialect: b.Dialect}, time.Minute)
+func (b bench) days() *store.Days {
+	return b.tables().Days(time.Minute)
 }
 
 // oldDay has a partition of its own for a day ten days back, in which are n old rows of
@@ -42,7 +52,7 @@ func oldDay(t *testing.T, n int) (b bench, ib *inbox.Inbox, day string, ids []st
 		require.True(t, plain.accept(t, before, inbox.Message{ID: ids[at]}))
 	}
 	plain.makeOlder(t, 10*24*time.Hour)
-	copied, err := dialect.PartitionInbox(t.Context(), plain.DB, dialect.Names{Dialect: plain.Dialect}, 1, time.Minute)
+	copied, err := plain.tables().Partition(t.Context(), plain.DB, 1, time.Minute)
 	require.NoError(t, err)
 	require.EqualValues(t, n, copied)
 	plain.daily = true
@@ -92,7 +102,7 @@ func TestADayIsOfTheIDAlone(t *testing.T) {
 	for id := range ids {
 		require.True(t, b.accept(t, before, inbox.Message{ID: id}), id)
 	}
-	_, err := dialect.PartitionInbox(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, 1, time.Minute)
+	_, err := b.tables().Partition(t.Context(), b.DB, 1, time.Minute)
 	require.NoError(t, err)
 	for id, day := range ids {
 		require.False(t, b.accept(t, ib, inbox.Message{ID: id}), id)
@@ -128,8 +138,8 @@ func TestOptionAndTableMustAgree(t *testing.T) {
 	require.Error(t, err)
 	_, err = inbox.New(inbox.SQLite, "billing", inbox.WithDailyPartitions())
 	require.ErrorContains(t, err, "only PostgreSQL")
-	_, err = dialect.PartitionInbox(t.Context(), daily.DB, dialect.Names{Dialect: daily.Dialect}, 1, time.Minute)
-	require.ErrorIs(t, err, dialect.ErrInboxDaily)
+	_, err = daily.tables().Partition(t.Context(), daily.DB, 1, time.Minute)
+	require.ErrorIs(t, err, store.ErrDaily)
 }
 
 func TestConvertingKeepsRowsAndRights(t *testing.T) {
@@ -143,14 +153,12 @@ func TestConvertingKeepsRowsAndRights(t *testing.T) {
 			Position: &inbox.Position{Topic: "orders", Partition: 1, Offset: 7}}))
 	}
 	b.makeOlder(t, 2*week)
-	copied, err := dialect.PartitionInbox(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, 2, time.Minute)
+	copied, err := b.tables().Partition(t.Context(), b.DB, 2, time.Minute)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, copied)
 	require.Len(t, b.partitions(t), 2+3+1, "two without a day, today and two ahead, the old one")
 
-	traced, err := dialect.NewInbox(dialect.Names{Dialect: b.Dialect})
-	require.NoError(t, err)
-	found, err := traced.TraceMessage(t.Context(), b.DB, old)
+	found, err := b.tables().TraceMessage(t.Context(), b.DB, old)
 	require.NoError(t, err)
 	require.Len(t, found, 1, "relay trace finds it")
 
@@ -179,15 +187,15 @@ func TestConvertingKeepsRowsAndRights(t *testing.T) {
 func TestWhatWasToldBeforeARowWasAppliedDoesNotCount(t *testing.T) {
 	b, ib, day, _ := oldDay(t, 1)
 	at := &inbox.Position{Topic: "orders", Offset: 5}
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000, nil, 0))
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000,
-		&dialect.InboxPosition{Topic: "orders"}, 1000))
+	require.NoError(t, b.days().SetExpiry(t.Context(), b.DB, "billing", time.Nanosecond*1000, nil, 0))
+	require.NoError(t, b.days().SetExpiry(t.Context(), b.DB, "billing", time.Nanosecond*1000,
+		&store.Position{Topic: "orders"}, 1000))
 	require.True(t, b.accept(t, ib, inbox.Message{ID: idOf(10, 7), Position: at}))
 	is, err := b.days().Drop(t.Context(), b.DB, day)
 	require.NoError(t, err)
 	require.Contains(t, is.Reason, "has told nothing for")
-	require.NoError(t, b.days().Tell(t.Context(), b.DB, "billing", time.Nanosecond*1000,
-		&dialect.InboxPosition{Topic: "orders"}, 6))
+	require.NoError(t, b.days().SetExpiry(t.Context(), b.DB, "billing", time.Nanosecond*1000,
+		&store.Position{Topic: "orders"}, 6))
 	is, err = b.days().Drop(t.Context(), b.DB, day)
 	require.NoError(t, err)
 	require.True(t, is.Done, is.Reason)
@@ -213,7 +221,7 @@ func TestTheWindowOfDaysIsThatOfTheirOldestRow(t *testing.T) {
 
 func TestDaysOfAPrefixAndASchema(t *testing.T) {
 	b := bench{Database: dbtest.PostgreSQL(t)}
-	names := dialect.Names{Dialect: b.Dialect, Prefix: "eu_", Schema: "shop"}
+	names := db.Names{Dialect: b.Dialect, Prefix: "eu_", Schema: "shop"}
 	_, err := migrations.Apply(t.Context(), b.DB, b.Dialect,
 		migrations.Options{Prefix: names.Prefix, Schema: names.Schema})
 	require.NoError(t, err)
@@ -221,13 +229,15 @@ func TestDaysOfAPrefixAndASchema(t *testing.T) {
 	old := inbox.Message{ID: idOf(10, 1)}
 	require.True(t, b.accept(t, b.inbox(t, "billing", where...), old))
 
+	tables, err := store.New(names)
+	require.NoError(t, err)
 	writer := b.begin(t)
 	_, err = writer.ExecContext(t.Context(), "UPDATE shop.eu_inbox_events SET processed_at = now() - interval '10 days'")
 	require.NoError(t, err)
-	_, err = dialect.PartitionInbox(t.Context(), b.DB, names, 1, 50*time.Millisecond)
-	require.True(t, dialect.IsSerialization(err), "a consumer is at work, and nothing was changed: %v", err)
+	_, err = tables.Partition(t.Context(), b.DB, 1, 50*time.Millisecond)
+	require.True(t, db.IsSerialization(err), "a consumer is at work, and nothing was changed: %v", err)
 	require.NoError(t, writer.Commit())
-	_, err = dialect.PartitionInbox(t.Context(), b.DB, names, 1, time.Minute)
+	_, err = tables.Partition(t.Context(), b.DB, 1, time.Minute)
 	require.NoError(t, err)
 
 	ib := b.inbox(t, "billing", append(where, inbox.WithDailyPartitions())...)

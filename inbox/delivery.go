@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // delivery brings one message to its outcome. It is this state machine; try makes the steps to the right, in one
@@ -131,7 +131,7 @@ func (d *delivery) handle(ctx context.Context, tx *sql.Tx, keyBlocked bool) (Out
 			return Parked, nil
 		}
 	}
-	var counted *dialect.InboxRow
+	var counted *store.Row
 	if d.parkable {
 		row := d.row()
 		counted = &row

@@ -10,26 +10,27 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // attemptStore records what is done to the count of attempts.
 type attemptStore struct {
-	store
+	database
 	did []string
 }
 
-func (s *attemptStore) NoteAttempt(context.Context, dialect.Execer, dialect.InboxRow, string) error {
+func (s *attemptStore) NoteAttempt(context.Context, db.Execer, store.Row, string) error {
 	s.did = append(s.did, "note")
 	return nil
 }
 
-func (s *attemptStore) ReturnAttempt(context.Context, dialect.Execer, dialect.InboxRow) error {
+func (s *attemptStore) ReturnAttempt(context.Context, db.Execer, store.Row) error {
 	s.did = append(s.did, "return")
 	return nil
 }
 
-func (s *attemptStore) DeleteAttempts(context.Context, dialect.Execer, dialect.InboxRow) error {
+func (s *attemptStore) DeleteAttempts(context.Context, db.Execer, store.Row) error {
 	s.did = append(s.did, "forget")
 	return nil
 }

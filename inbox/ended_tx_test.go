@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -77,7 +77,7 @@ func (b bench) endings() map[string][]string {
 		"ROLLBACK": {"ROLLBACK"}, "COMMIT": {"COMMIT"}, "ROLLBACK and a new one": {"ROLLBACK", begin},
 		"COMMIT and a new one": {"COMMIT", begin},
 	}
-	if b.Dialect == dialect.MySQL {
+	if b.Dialect == db.MySQL {
 		all["DDL"] = []string{"CREATE TABLE IF NOT EXISTS made_by_a_handler (id int)"}
 	}
 	return all
@@ -185,7 +185,7 @@ func (b bench) deadlocked(t *testing.T, ctx context.Context, tx *sql.Tx) error {
 	}()
 	b.untilWaiting(t)
 	_, err = tx.ExecContext(ctx, add+"2")
-	require.True(t, dialect.IsSerialization(err), "%v", err)
+	require.True(t, db.IsSerialization(err), "%v", err)
 	require.NoError(t, <-done)
 	return err
 }

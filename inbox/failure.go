@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // failure is why a try did not get through.
@@ -36,7 +37,7 @@ func afterHandler(err error) *failure {
 	switch {
 	case errors.Is(err, sql.ErrTxDone):
 		return &failure{kind: final, err: ErrHandlerEndedTx}
-	case dialect.IsTxAborted(err):
+	case db.IsTxAborted(err):
 		return &failure{kind: handlerFailed, err: fmt.Errorf(
 			"the handler did not return the error of a statement of its own that failed: %w", err)}
 	case isOutage(err):
@@ -49,9 +50,9 @@ func afterHandler(err error) *failure {
 // has waited for another transaction: ours are quick.
 func databaseFailure(err error) *failure {
 	switch {
-	case dialect.IsSerialization(err), dialect.IsStatementLimit(err):
+	case db.IsSerialization(err), db.IsStatementLimit(err):
 		return &failure{kind: conflict, err: err}
-	case isOutage(err), dialect.IsUnavailable(err):
+	case isOutage(err), db.IsUnavailable(err):
 		return &failure{kind: outage, err: err}
 	}
 	return &failure{kind: final, err: err}
@@ -61,13 +62,13 @@ func databaseFailure(err error) *failure {
 // answer. A deadline that passed is not that of Process's context, which is looked
 // at before: it is the driver's own, such as pgx's connect_timeout.
 func isOutage(err error) bool {
-	return dialect.IsConnection(err) || errors.Is(err, context.DeadlineExceeded)
+	return db.IsConnection(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // handlerFailure judges a handler's error by what became of the transaction, which it ends, and not
 // by what the error looks like: a handler that calls another service has network
 // errors of its own.
-func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialect.TxMark, ms []Message,
+func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark store.TxMark, ms []Message,
 	err error) *failure {
 	same, check := u.ib.store.SameTx(ctx, tx, mark, nil)
 	rollback := tx.Rollback()
@@ -77,9 +78,9 @@ func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark dialec
 		return &failure{kind: final, err: err} // database/sql has rolled back by itself
 	case errors.Is(rollback, sql.ErrTxDone):
 		return endedByHandler(err)
-	case dialect.IsSerialization(err):
+	case db.IsSerialization(err):
 		return &failure{kind: conflict, err: err, ofHandler: true}
-	case dialect.IsUnavailable(err):
+	case db.IsUnavailable(err):
 		return &failure{kind: outage, err: err}
 	case check == nil && !same:
 		return u.ended(ctx, ms, err)
@@ -127,9 +128,9 @@ func commitFailure(ctx context.Context, err error) *failure {
 		return &failure{kind: final, err: fmt.Errorf("commit: %w", err)}
 	case errors.Is(err, sql.ErrTxDone):
 		return &failure{kind: final, err: ErrHandlerEndedTx}
-	case dialect.IsSerialization(err):
+	case db.IsSerialization(err):
 		return &failure{kind: conflict, err: fmt.Errorf("commit: %w", err)}
-	case dialect.IsUnavailable(err):
+	case db.IsUnavailable(err):
 		return &failure{kind: outage, err: fmt.Errorf("commit: %w", err), inDoubt: true}
 	case isOutage(err):
 		return &failure{kind: lostInHandler, err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err),

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // Hazard attempt-as-done: a row of inbox_events means done, so nothing that only began may
@@ -83,10 +83,10 @@ func TestHazardRowIdsOfTwoServicesCollide(t *testing.T) {
 
 // pruneByClock is Prune with the rule taken out: it goes by age alone.
 func pruneByClock(ctx context.Context, b bench) error {
-	statements := map[dialect.Dialect]string{
-		dialect.PostgreSQL: "DELETE FROM inbox_events WHERE processed_at < now() - interval '7 days'",
-		dialect.MySQL:      "DELETE FROM inbox_events WHERE processed_at < utc_timestamp(6) - INTERVAL 7 DAY",
-		dialect.SQLite:     "DELETE FROM inbox_events WHERE processed_at < strftime('%Y-%m-%dT%H:%M:%f', 'now', '-7 days')",
+	statements := map[db.Dialect]string{
+		db.PostgreSQL: "DELETE FROM inbox_events WHERE processed_at < now() - interval '7 days'",
+		db.MySQL:      "DELETE FROM inbox_events WHERE processed_at < utc_timestamp(6) - INTERVAL 7 DAY",
+		db.SQLite:     "DELETE FROM inbox_events WHERE processed_at < strftime('%Y-%m-%dT%H:%M:%f', 'now', '-7 days')",
 	}
 	_, err := b.DB.ExecContext(ctx, statements[b.Dialect])
 	return err

@@ -13,9 +13,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -47,7 +47,7 @@ func newDailyBench(t *testing.T) bench {
 	t.Helper()
 	b := newBench(t, dbtest.Migrate(t, dbtest.PostgreSQL(t)))
 	b.daily = true
-	_, err := dialect.PartitionInbox(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, 1, time.Minute)
+	_, err := b.tables().Partition(t.Context(), b.DB, 1, time.Minute)
 	require.NoError(t, err)
 	return b
 }
@@ -82,7 +82,7 @@ func noPause(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
 // sql puts the dialect's placeholders where the question marks are.
 func (b bench) sql(query string) string {
-	if b.Dialect != dialect.PostgreSQL {
+	if b.Dialect != db.PostgreSQL {
 		return query
 	}
 	parts := strings.Split(query, "?")
@@ -143,9 +143,9 @@ func (b bench) untilWaiting(t *testing.T) {
 	tick := 5 * time.Millisecond
 	query := "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 	switch b.Dialect {
-	case dialect.SQLite:
+	case db.SQLite:
 		return
-	case dialect.MySQL:
+	case db.MySQL:
 		tick = 150 * time.Millisecond // InnoDB shows what it showed last, if asked again within 100 ms
 		query = `SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p
 			ON p.id = t.trx_mysql_thread_id WHERE p.db = database() AND t.trx_state = 'LOCK WAIT'`
@@ -158,11 +158,11 @@ func (b bench) makeOlder(t *testing.T, by time.Duration) {
 	t.Helper()
 	seconds := int(by.Seconds())
 	switch b.Dialect {
-	case dialect.PostgreSQL:
+	case db.PostgreSQL:
 		b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - ? * interval '1 second'", float64(seconds))
-	case dialect.MySQL:
+	case db.MySQL:
 		b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - INTERVAL ? SECOND", seconds)
-	case dialect.SQLite:
+	case db.SQLite:
 		b.exec(t, "UPDATE inbox_events SET processed_at = strftime('%Y-%m-%dT%H:%M:%f', processed_at, ?) || '000Z'",
 			"-"+strconv.Itoa(seconds)+" seconds")
 	}

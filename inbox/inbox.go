@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/inbox/internal/pacing"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Dialect names a family of databases that speak the same SQL.
-type Dialect = dialect.Dialect
+type Dialect = db.Dialect
 
 // The dialects that Postroom speaks.
 const (
-	PostgreSQL = dialect.PostgreSQL // PostgreSQL 15 and later
-	MySQL      = dialect.MySQL      // MySQL 8 and MariaDB 10.6, and later
-	SQLite     = dialect.SQLite     // SQLite 3.35 and later
+	PostgreSQL = db.PostgreSQL // PostgreSQL 15 and later
+	MySQL      = db.MySQL      // MySQL 8 and MariaDB 10.6, and later
+	SQLite     = db.SQLite     // SQLite 3.35 and later
 )
 
 // Tx is an open transaction. *sql.Tx satisfies it, and so does the connection
@@ -36,7 +37,7 @@ type Tx interface {
 // that changes but for its Counts and the size of batches that conflicts leave, and is safe for use by many goroutines;
 // make one per handler.
 type Inbox struct {
-	store    store
+	store    database
 	consumer string
 	attempts int
 	policy   Policy
@@ -44,9 +45,10 @@ type Inbox struct {
 	// names of tables, for messages
 	table, attemptsTable, parked string
 	tables                       []string // that no inbox does without, as SQL has them
+	offsetsTable                 string   // as SQL has it
 
-	names dialect.Names
-	days  *dialect.InboxDays // nil: without daily partitions
+	names db.Names
+	days  *store.Days // nil: without daily partitions
 
 	deadLetter func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error
 	backoff    backoff
@@ -60,62 +62,29 @@ type Inbox struct {
 	batchSize pacing.BatchSize
 }
 
-// store is what the inbox needs of a database.
-type store interface {
-	// InsertMessage reports false, without an error, when the id is there already.
-	InsertMessage(ctx context.Context, tx dialect.Queryer, row dialect.InboxRow) (bool, dialect.TxMark, error)
-	// InsertMessages returns the ids that were not there; no id may come twice.
-	InsertMessages(ctx context.Context, tx dialect.Queryer, consumer string, rows []dialect.InboxRow) (
-		map[string]bool, dialect.TxMark, error)
-	// MarkTx marks the transaction, and SameTx asks later whether tx is still in it: a handler may have ended it.
-	MarkTx(ctx context.Context, tx dialect.Queryer, known dialect.TxMark) (dialect.TxMark, error)
-	SameTx(ctx context.Context, tx dialect.Queryer, mark dialect.TxMark, done *dialect.InboxRow) (bool, error)
-	HasMessage(ctx context.Context, db dialect.Queryer, row dialect.InboxRow) (bool, error)
-	// What fails, in inbox_attempts, inbox_blocked and inbox_parked.
-	StartAttempt(ctx context.Context, db dialect.Queryer, row dialect.InboxRow, topic, key string, add int) (
-		dialect.InboxStart, error)
-	ReturnAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow) error
-	NoteAttempt(ctx context.Context, db dialect.Execer, row dialect.InboxRow, reason string) error
-	DeleteAttempts(ctx context.Context, tx dialect.Execer, row dialect.InboxRow) error
-	DeleteLeftAttempts(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, limit int) (
-		int64, error)
-	StartBatch(ctx context.Context, db dialect.Queryer, consumer, lane string, size int) (
-		unfinished int, blocked bool, err error)
-	Park(ctx context.Context, tx dialect.Execer, row dialect.InboxParkedRow) error
-	StatementLimit(ctx context.Context, tx dialect.Queryer) (int64, error)
-	Block(ctx context.Context, tx dialect.Execer, consumer, topic, key string) error
-	LockBlocked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string) (bool, error)
-	Unblock(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, after int64) error
-	BlockedKeys(ctx context.Context, tx dialect.Queryer, consumer, topic string, keys []string) (map[string]bool, error)
-	replayStore
-	// Offsets beside the data, in inbox_offsets.
-	HoldPartition(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (
-		dialect.InboxHold, error)
-	ReadHold(ctx context.Context, db dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
-	LockHold(ctx context.Context, tx dialect.Queryer, consumer, topic string, partition int32) (dialect.InboxHold, error)
-	MoveOffset(ctx context.Context, tx dialect.Execer, consumer, topic string, partition int32, epoch, known, first,
-		next int64) (bool, error)
-	// The consumer's Kafka group, there too.
-	ReadGroups(ctx context.Context, db dialect.Queryer, consumer string, topics []string, older bool) (
-		[]dialect.InboxGroupPosition, error)
-	InsertGroup(ctx context.Context, db dialect.Execer, consumer string, g dialect.InboxGroupPosition) (bool, error)
-	ReplaceGroup(ctx context.Context, db dialect.Execer, consumer string, from, to dialect.InboxGroupPosition) (
-		bool, error)
-	RaiseGroups(ctx context.Context, db dialect.Execer, consumer, group string, to []dialect.InboxGroupPosition) (
-		int64, error)
-	// LockWaits lists sessions that wait for the tables of the rows above, the longest first.
-	LockWaits(ctx context.Context, db dialect.Queryer) ([]dialect.LockWait, error)
-	// LowestOffsets returns the lowest position of each partition that rows come from.
-	LowestOffsets(ctx context.Context, db dialect.Queryer, consumer string) ([]dialect.InboxPosition, error)
-	// ExpiredMessages returns the next rows older than age, and where to go on from.
-	ExpiredMessages(ctx context.Context, db dialect.Queryer, consumer string, age time.Duration,
-		from dialect.InboxCursor, limit int) ([]dialect.ExpiredMessage, dialect.InboxCursor, error)
-	// OldestMessage returns the age of the oldest row, 0 if there is none.
-	OldestMessage(ctx context.Context, db dialect.Queryer, consumer string) (time.Duration, error)
-	// ParkedIDs returns which of the ids, one or more, are those of parked messages.
-	ParkedIDs(ctx context.Context, db dialect.Queryer, consumer string, ids []string) (map[string]bool, error)
-	// DeleteMessages deletes those of the ids that are still older than age.
-	DeleteMessages(ctx context.Context, db dialect.Execer, consumer string, age time.Duration, ids []string) (int64, error)
+// database is what the inbox needs of a database: one interface for each part that uses it.
+type database interface {
+	messageIDs
+	transactions
+	attemptCounts
+	parking
+	requests
+	parkedMessages
+	parkedSpans
+	partitionClaims
+	groupPositions
+	expiredMessages
+	installation
+}
+
+// installation is what the checks, the gauges and the log of waits need.
+type installation interface {
+	// Layout tells whether inbox_events has daily partitions.
+	Layout(ctx context.Context, q db.Queryer) (store.Layout, error)
+	// Status reads a bounded part of the tables of one consumer.
+	Status(ctx context.Context, q db.Queryer, consumer string) (store.Status, error)
+	// LockWaits lists sessions that wait for a lock on a table of the inbox, the longest first.
+	LockWaits(ctx context.Context, q db.Queryer) ([]store.LockWait, error)
 }
 
 // New returns an Inbox for a database of the given dialect. The consumer is the
@@ -128,7 +97,7 @@ type store interface {
 // talk to the database.
 func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 	cfg := config{
-		names:      dialect.Names{Dialect: d},
+		names:      db.Names{Dialect: d},
 		consumer:   consumer,
 		attempts:   DefaultMaxAttempts,
 		policy:     BlockKey,
@@ -144,24 +113,25 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
-	store, days, err := cfg.open()
+	statements, days, err := cfg.open()
 	if err != nil {
 		return nil, fmt.Errorf("inbox: %w", err)
 	}
 	return &Inbox{
-		store:    store,
+		store:    statements,
 		consumer: consumer,
 		attempts: cfg.attempts,
 		policy:   cfg.policy,
 
-		table:         cfg.names.Plain(dialect.InboxEvents),
-		attemptsTable: cfg.names.Plain(dialect.InboxAttempts),
-		parked:        cfg.names.Plain(dialect.InboxParked),
+		table:         cfg.names.Plain(db.InboxEvents),
+		attemptsTable: cfg.names.Plain(db.InboxAttempts),
+		parked:        cfg.names.Plain(db.InboxParked),
 
 		tables: []string{
-			cfg.names.Table(dialect.InboxEvents), cfg.names.Table(dialect.InboxAttempts), cfg.names.Table(dialect.InboxBlocked),
-			cfg.names.Table(dialect.InboxParked),
+			cfg.names.Table(db.InboxEvents), cfg.names.Table(db.InboxAttempts), cfg.names.Table(db.InboxBlocked),
+			cfg.names.Table(db.InboxParked),
 		},
+		offsetsTable: cfg.names.Table(db.InboxOffsets),
 
 		names: cfg.names,
 		days:  days,
@@ -184,8 +154,7 @@ func (ib *Inbox) Consumer() string { return ib.consumer }
 // "postgresql:billing.inbox_events". Two inboxes of one consumer name that differ in it
 // keep two accounts of what was handled.
 func (ib *Inbox) Tables() string {
-	names := ib.store.(*dialect.Inbox).Names()
-	return string(names.Dialect) + ":" + names.Plain(dialect.InboxEvents)
+	return string(ib.names.Dialect) + ":" + ib.table
 }
 
 // Check reads from the tables that the inbox needs, and so tells at start what would
@@ -201,7 +170,7 @@ func (ib *Inbox) Check(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 	}
-	if err := ib.CheckOffsets(ctx, db); err != nil && (dialect.IsMissingTable(err) || dialect.IsDenied(err)) {
+	if err := ib.CheckOffsets(ctx, db); isUnusable(err) {
 		ib.log.Warn("inbox: offsets cannot be kept in the database; everything else works", "error", err)
 	} else if err != nil {
 		return err
@@ -211,7 +180,7 @@ func (ib *Inbox) Check(ctx context.Context, db *sql.DB) error {
 
 // CheckOffsets is Check for a consumer that calls ClaimPartition: it reads from the table of offsets alone.
 func (ib *Inbox) CheckOffsets(ctx context.Context, db *sql.DB) error {
-	return ib.readable(ctx, db, ib.names.Table(dialect.InboxOffsets))
+	return ib.readable(ctx, db, ib.offsetsTable)
 }
 
 func (ib *Inbox) readable(ctx context.Context, db *sql.DB, table string) error {
@@ -225,27 +194,30 @@ func (ib *Inbox) readable(ctx context.Context, db *sql.DB, table string) error {
 	return nil
 }
 
+// isUnusable reports whether the table of a statement is not there, or the user may not use it so.
+func isUnusable(err error) bool { return db.IsMissingTable(err) || db.IsDenied(err) }
+
 // hint says what to do about the errors of the database that a first user meets.
 func hint(err error) string {
 	switch {
-	case dialect.IsRefused(err):
-		return " (" + dialect.NothingListens + ")"
-	case dialect.IsOtherLayout(err):
+	case db.IsRefused(err):
+		return " (" + db.NothingListens + ")"
+	case store.IsOtherLayout(err):
 		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see " +
 			"`relay inbox partition --help`)"
-	case dialect.IsMissingTable(err):
+	case db.IsMissingTable(err):
 		return " (an inbox table is not there: run `relay migrate up` or migrations.Apply; " +
 			"where all is applied already, the table is gone, and its statements are in `relay migrate print`)"
-	case dialect.IsPreparedStatement(err):
+	case db.IsPreparedStatement(err):
 		return " (a pooler such as pgbouncer in transaction mode gives each transaction another server connection: for pgx " +
 			"add default_query_exec_mode=cache_describe to the connection string, or set max_prepared_statements in pgbouncer " +
 			"1.21 or later)"
-	case dialect.IsSyntax(err):
+	case db.IsSyntax(err):
 		return " (is this another database than the dialect that inbox.New was given?)"
-	case dialect.IsDenied(err):
+	case db.IsDenied(err):
 		return " (the consumer's database user needs SELECT, INSERT and DELETE on it, and UPDATE on the tables of what " +
 			"fails: docs/tables.md)"
-	case dialect.IsTxDone(err):
+	case db.IsTxDone(err):
 		return " (the transaction has ended: accept the message before anything else in it)"
 	}
 	return ""

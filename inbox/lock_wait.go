@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // stallAfter is how long a statement of the inbox may wait before that is said in the log. A member that stands still
@@ -75,7 +75,7 @@ func (ib *Inbox) sayWaiting(ctx context.Context, db *sql.DB, about []any) {
 }
 
 // blockedBy says whom the sessions that wait for the inbox's tables wait for: this one is one of them.
-func blockedBy(d Dialect, waits []dialect.LockWait, err error) (about []any) {
+func blockedBy(d Dialect, waits []store.LockWait, err error) (about []any) {
 	switch {
 	case err != nil:
 		return []any{"blocked_by", fmt.Sprintf("not known, for the database does not tell it (on MySQL the user needs the "+

@@ -13,15 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
 )
 
 // outlive returns when the server has closed tx's connection, for the limit that a setting gives it.
 func (b bench) outlive(t *testing.T, ctx context.Context, tx *sql.Tx, limit string) {
 	self, gone := "SELECT pg_backend_pid()", "SELECT count(*) FROM pg_stat_activity WHERE pid = "
-	if b.Dialect == dialect.MySQL {
+	if b.Dialect == db.MySQL {
 		self, gone = "SELECT connection_id()", "SELECT count(*) FROM information_schema.processlist WHERE id = "
 	}
 	var id int64
@@ -294,8 +294,8 @@ func TestAStatementOfOursThatTakesTooLongIsAConflict(t *testing.T) {
 				require.EqualValues(t, 3, conflicts.Load(), way)
 				b.clean(t)
 			}
-			sleep := map[dialect.Dialect]string{dialect.PostgreSQL: "SELECT pg_sleep(10)",
-				dialect.MySQL: "SELECT * FROM accounts WHERE sleep(10) = 0"}[b.Dialect]
+			sleep := map[db.Dialect]string{db.PostgreSQL: "SELECT pg_sleep(10)",
+				db.MySQL: "SELECT * FROM accounts WHERE sleep(10) = 0"}[b.Dialect]
 			outcome, err := b.inbox(t, "its own", inbox.WithMaxAttempts(2)).Process(
 				t.Context(), slow, order("1", "k"), func(ctx context.Context, tx *sql.Tx) error {
 					_, err := tx.ExecContext(ctx, sleep)

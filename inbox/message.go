@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Limits of the tables, which their CHECK constraints hold as well.
@@ -108,10 +108,10 @@ func (m Message) check() error {
 	return nil
 }
 
-func (m Message) row(consumer string) dialect.InboxRow {
-	row := dialect.InboxRow{Consumer: consumer, MessageID: m.ID}
+func (m Message) row(consumer string) store.Row {
+	row := store.Row{Consumer: consumer, MessageID: m.ID}
 	if m.Position != nil {
-		row.Position = &dialect.InboxPosition{
+		row.Position = &store.Position{
 			Topic: m.Position.Topic, Partition: m.Position.Partition, Offset: m.Position.Offset,
 		}
 	}

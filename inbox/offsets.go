@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // ErrFenced means: another member of the group has taken the partition over, and this one's
@@ -16,6 +17,31 @@ var ErrFenced = errors.New("another member has taken the partition over")
 // errMoved: the offset is where this transaction would move it: a COMMIT without an
 // answer has taken effect.
 var errMoved = errors.New("the offset was moved before")
+
+// partitionClaims is what offsets that are kept beside the data need of a database.
+type partitionClaims interface {
+	// ClaimPartition raises the epoch of a partition, and with it ends every earlier claim.
+	ClaimPartition(ctx context.Context, tx db.Queryer, consumer, topic string, partition int32) (store.Claim, error)
+	ReadClaim(ctx context.Context, q db.Queryer, consumer, topic string, partition int32) (store.Claim, error)
+	// LockClaim reads the row as it is, after every COMMIT that is on its way.
+	LockClaim(ctx context.Context, tx db.Queryer, consumer, topic string, partition int32) (store.Claim, error)
+	// MoveOffset reports whether the offset was between known and first, and the claim is valid.
+	MoveOffset(ctx context.Context, tx db.Execer, consumer, topic string, partition int32,
+		epoch, known, first, next int64) (bool, error)
+}
+
+// groupPositions is what remembering the consumer's Kafka group needs of a database.
+type groupPositions interface {
+	// ReadGroups reads the rows of topics; older: of a table without columns for groups.
+	ReadGroups(ctx context.Context, q db.Queryer, consumer string, topics []string, older bool) (
+		[]store.GroupPosition, error)
+	InsertGroup(ctx context.Context, q db.Execer, consumer string, g store.GroupPosition) (bool, error)
+	ReplaceGroup(ctx context.Context, q db.Execer, consumer string, from, to store.GroupPosition) (bool, error)
+	// RaiseGroups notes how far partitions have come, and returns how many of them still belong to the group.
+	RaiseGroups(ctx context.Context, q db.Execer, consumer, group string, to []store.GroupPosition) (int64, error)
+	// LowestOffsets returns the lowest position of each partition that rows come from.
+	LowestOffsets(ctx context.Context, q db.Queryer, consumer string) ([]store.Position, error)
+}
 
 // PartitionClaim is the claim of one member of a consumer group on one partition whose offset is
 // kept in the database. The latest claim of a partition is the valid one. The database counts the
@@ -48,7 +74,7 @@ func (ib *Inbox) ClaimPartition(
 	}
 	defer func() { _ = tx.Rollback() }()
 	over := ib.watch(ctx, db, &lockWait{}, "topic", topic, "partition", partition)
-	row, err := ib.store.HoldPartition(ctx, tx, ib.consumer, topic, partition)
+	row, err := ib.store.ClaimPartition(ctx, tx, ib.consumer, topic, partition)
 	over(err)
 	if err != nil {
 		return fail(err)
@@ -86,7 +112,7 @@ func (c *PartitionClaim) Skip(ctx context.Context, db *sql.DB, next int64) error
 		c.next = sql.NullInt64{Int64: next, Valid: true}
 		return nil
 	}
-	row, err := c.ib.store.ReadHold(ctx, db, c.ib.consumer, c.topic, c.partition)
+	row, err := c.ib.store.ReadClaim(ctx, db, c.ib.consumer, c.topic, c.partition)
 	switch {
 	case err != nil:
 		return fail(err)
@@ -106,7 +132,7 @@ func (c *PartitionClaim) known() int64 {
 
 // checkBack refuses a row that says less than it said before: the database was restored to an earlier state, or has
 // failed over to a copy that lags, and the messages between are to be read again.
-func (c *PartitionClaim) checkBack(row dialect.InboxHold) error {
+func (c *PartitionClaim) checkBack(row store.Claim) error {
 	back := &PartitionClaim{next: row.Next}
 	if row.Epoch != c.epoch || back.known() >= c.known() {
 		return nil
@@ -155,7 +181,7 @@ func (c *PartitionClaim) move(ctx context.Context, tx *sql.Tx, ms []Message) err
 // resolve learns, after a COMMIT without an answer, whether that has moved the offset; if it is on its
 // way, it waits for it. The epoch is the database's.
 func (c *PartitionClaim) resolve(ctx context.Context, tx *sql.Tx) (epoch int64, err error) {
-	row, err := c.ib.store.LockHold(ctx, tx, c.ib.consumer, c.topic, c.partition)
+	row, err := c.ib.store.LockClaim(ctx, tx, c.ib.consumer, c.topic, c.partition)
 	if err == nil {
 		err = c.checkBack(row)
 	}
@@ -199,10 +225,10 @@ func (ib *Inbox) GroupPositions(ctx context.Context, db *sql.DB, topics []string
 	positions []GroupPosition, kept bool, err error) {
 	rows, err := ib.store.ReadGroups(ctx, db, ib.consumer, topics, false)
 	kept = err == nil
-	if dialect.IsMissingColumn(err) {
+	if isOlderTable(err) {
 		rows, err = ib.store.ReadGroups(ctx, db, ib.consumer, topics, true)
 	}
-	if dialect.IsMissingTable(err) || dialect.IsDenied(err) {
+	if isUnusable(err) {
 		return nil, false, nil
 	}
 	if err != nil {
@@ -214,6 +240,9 @@ func (ib *Inbox) GroupPositions(ctx context.Context, db *sql.DB, topics []string
 	return positions, kept, nil
 }
 
+// isOlderTable reports whether the table lacks a column, because an older build made it.
+func isOlderTable(err error) bool { return db.IsMissingColumn(err) }
+
 // ErrGroupChanged means: another member has changed the position meanwhile. Read it again.
 var ErrGroupChanged = errors.New("another member has changed it meanwhile")
 
@@ -223,10 +252,10 @@ func (ib *Inbox) ClaimGroupPosition(ctx context.Context, db *sql.DB, from *Group
 	var done bool
 	var err error
 	if from == nil {
-		done, err = ib.store.InsertGroup(ctx, db, ib.consumer, dialect.InboxGroupPosition(to))
+		done, err = ib.store.InsertGroup(ctx, db, ib.consumer, store.GroupPosition(to))
 	} else {
-		done, err = ib.store.ReplaceGroup(ctx, db, ib.consumer, dialect.InboxGroupPosition(*from),
-			dialect.InboxGroupPosition(to))
+		done, err = ib.store.ReplaceGroup(ctx, db, ib.consumer, store.GroupPosition(*from),
+			store.GroupPosition(to))
 	}
 	if err == nil && !done {
 		err = ErrGroupChanged
@@ -241,10 +270,10 @@ func (ib *Inbox) ClaimGroupPosition(ctx context.Context, db *sql.DB, from *Group
 // one of the TopicID. An offset that is further already stays. It reports whether all were noted.
 func (ib *Inbox) RaiseApplied(ctx context.Context, db *sql.DB, group string, to []GroupPosition) (all bool, err error) {
 	noted := int64(0)
-	for begin := 0; begin < len(to); begin += dialect.MaxGroups {
-		var rows []dialect.InboxGroupPosition
-		for _, p := range to[begin:min(begin+dialect.MaxGroups, len(to))] {
-			rows = append(rows, dialect.InboxGroupPosition(p))
+	for begin := 0; begin < len(to); begin += store.MaxGroups {
+		var rows []store.GroupPosition
+		for _, p := range to[begin:min(begin+store.MaxGroups, len(to))] {
+			rows = append(rows, store.GroupPosition(p))
 		}
 		n, err := ib.store.RaiseGroups(ctx, db, ib.consumer, group, rows)
 		if err != nil {
@@ -256,10 +285,10 @@ func (ib *Inbox) RaiseApplied(ctx context.Context, db *sql.DB, group string, to 
 }
 
 // OffsetsTable names the table of offsets and groups, for messages.
-func (ib *Inbox) OffsetsTable() string { return ib.names.Plain(dialect.InboxOffsets) }
+func (ib *Inbox) OffsetsTable() string { return ib.names.Plain(db.InboxOffsets) }
 
 func (ib *Inbox) groupError(what string, err error) error {
-	if dialect.IsDenied(err) {
+	if db.IsDenied(err) {
 		return fmt.Errorf("inbox: %s of consumer %q in %s: %w (%w): GRANT SELECT, INSERT, UPDATE, DELETE ON %s: "+
 			"docs/tables.md",
 			what, ib.consumer, ib.OffsetsTable(), err, ErrNoRights, ib.OffsetsTable())

@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Upgrades do the programs first: with the tables of 00002_inbox.sql alone everything works
@@ -22,7 +24,7 @@ func TestTheFirstTablesDoWhatTheyCan(t *testing.T) {
 			b.exec(t, "DROP TABLE inbox_"+table)
 		}
 		index := "DROP INDEX inbox_parked_asked_idx"
-		if b.Dialect == dialect.MySQL {
+		if b.Dialect == db.MySQL {
 			index += " ON inbox_parked"
 		}
 		b.exec(t, index)
@@ -46,8 +48,8 @@ func TestTheFirstTablesDoWhatTheyCan(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Parked}, outcomes)
 
-		_, err = dialect.AskInboxParked(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect},
-			dialect.InboxParkedAsk{State: dialect.ParkRetry})
+		_, err = dialect.AskInboxParked(t.Context(), b.DB, db.Names{Dialect: b.Dialect},
+			dialect.InboxParkedAsk{State: store.StateRetry})
 		require.NoError(t, err)
 		done, err := ib.Replay(t.Context(), b.DB, func(
 			ctx context.Context, tx *sql.Tx, m inbox.Message) error {

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // Defaults of the options.
@@ -21,7 +21,7 @@ const (
 type Option func(*config)
 
 type config struct {
-	names      dialect.Names
+	names      db.Names
 	consumer   string
 	attempts   int
 	backoff    backoff

@@ -4,7 +4,8 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Policy says what becomes of a message whose handler fails for good, and of the later
@@ -22,6 +23,19 @@ const (
 	// delivered again.
 	Halt Policy = "halt"
 )
+
+// parking is what setting messages aside needs of a database.
+type parking interface {
+	Park(ctx context.Context, tx db.Execer, row store.ParkedRow) error
+	// StatementLimit returns how many bytes a statement and its arguments may have; 0: no limit that matters.
+	StatementLimit(ctx context.Context, tx db.Queryer) (int64, error)
+	// Block blocks a key, and locks its row.
+	Block(ctx context.Context, tx db.Execer, consumer, topic, key string) error
+	// LockBlocked locks the row of a key, and reports whether the key is blocked.
+	LockBlocked(ctx context.Context, tx db.Queryer, consumer, topic, key string) (bool, error)
+	// BlockedKeys returns those of the keys that are blocked, and locks their rows.
+	BlockedKeys(ctx context.Context, tx db.Queryer, consumer, topic string, keys []string) (map[string]bool, error)
+}
 
 // blocks reports whether a failed message makes later ones wait.
 func (ib *Inbox) blocks(m Message) bool { return ib.policy == BlockKey && m.Key != "" }
@@ -54,10 +68,10 @@ func (ib *Inbox) parkBehind(ctx context.Context, tx *sql.Tx, m Message) (bool, e
 }
 
 func (ib *Inbox) park(ctx context.Context, tx *sql.Tx, m Message, state string, attempts int, reason string) (
-	dialect.InboxParkedRow, error) {
+	store.ParkedRow, error) {
 	room, err := ib.room(ctx, tx, m)
 	if err != nil {
-		return dialect.InboxParkedRow{}, err
+		return store.ParkedRow{}, err
 	}
 	row, err := ib.parkedRow(m, state, attempts, reason, room)
 	if err != nil {

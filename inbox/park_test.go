@@ -14,8 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
+	store "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -137,8 +139,8 @@ func TestTheLogOfADropKeepsTheReason(t *testing.T) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithLogger(logger))
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "secret"), poison))
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("2", ""), poison))
-		ask := dialect.InboxParkedAsk{State: dialect.ParkDrop, Reason: "a test order"}
-		_, err := dialect.AskInboxParked(t.Context(), b.DB, dialect.Names{Dialect: b.Dialect}, ask)
+		ask := dialect.InboxParkedAsk{State: store.StateDrop, Reason: "a test order"}
+		_, err := dialect.AskInboxParked(t.Context(), b.DB, db.Names{Dialect: b.Dialect}, ask)
 		require.NoError(t, err)
 		log.Reset()
 		n, err := ib.Replay(t.Context(), b.DB, b.applying)

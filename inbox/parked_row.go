@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Limits of what a column of inbox_parked takes.
@@ -59,8 +59,8 @@ func headerValue(s string) any {
 // parkedRow writes m down so that unpark gives it back exactly, except for what is too large for a
 // row, or for room, the bytes that a statement has for it.
 func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string, room int) (
-	row dialect.InboxParkedRow, err error) {
-	row = dialect.InboxParkedRow{InboxRow: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, State: state,
+	row store.ParkedRow, err error) {
+	row = store.ParkedRow{Row: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, State: state,
 		Attempts: attempts}
 	own := make(map[string]any, 4)
 	if m.Key != "" {
@@ -129,7 +129,7 @@ func headersJSON(headers map[string]string, own map[string]any) (string, error) 
 }
 
 // unpark is parkedRow's way back. kept is false if the payload was not parked.
-func unpark(row dialect.InboxParkedRow) (m Message, kept bool, err error) {
+func unpark(row store.ParkedRow) (m Message, kept bool, err error) {
 	m = Message{ID: row.MessageID, Topic: row.Topic, Type: row.Type, Payload: row.Payload}
 	if at := row.Position; at != nil {
 		m.Position = &Position{Topic: at.Topic, Partition: at.Partition, Offset: at.Offset}

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 var errHandler = errors.New("the handler's own error")
@@ -260,7 +260,7 @@ func TestADeadlockIsRunAgainWithoutCountingAnAttempt(t *testing.T) {
 		},
 	}
 	each(t, func(t *testing.T, b bench) {
-		if b.Dialect == dialect.SQLite {
+		if b.Dialect == db.SQLite {
 			t.Log("SQLite has one writer at a time, and so no deadlock; see TestABusyDatabase…")
 			return
 		}

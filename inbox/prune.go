@@ -9,7 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Defaults of PruneOptions.
@@ -52,6 +53,21 @@ var (
 	ErrNoCommitted = errors.New("rows with a Kafka position were kept: set PruneOptions.Committed to the group's " +
 		"committed offsets")
 )
+
+// expiredMessages is what pruning needs of a database.
+type expiredMessages interface {
+	// ExpiredMessages returns the next rows older than age, and where to go on from.
+	ExpiredMessages(ctx context.Context, q db.Queryer, consumer string, age time.Duration, from store.Cursor,
+		limit int) ([]store.Expired, store.Cursor, error)
+	// DeleteMessages deletes those of the ids that are still older than age.
+	DeleteMessages(ctx context.Context, q db.Execer, consumer string, age time.Duration, ids []string) (int64, error)
+	// ParkedIDs returns which of the ids, one or more, are those of parked messages.
+	ParkedIDs(ctx context.Context, q db.Queryer, consumer string, ids []string) (map[string]bool, error)
+	// OldestMessage returns the age of the oldest row, 0 if there is none.
+	OldestMessage(ctx context.Context, q db.Queryer, consumer string) (time.Duration, error)
+	// DeleteOldAttempts forgets attempts that were begun longer than age ago.
+	DeleteOldAttempts(ctx context.Context, q db.Execer, consumer string, age time.Duration, limit int) (int64, error)
+}
 
 // Prune deletes the consumer's rows that no delivery can need any more: not of a parked
 // message, older than the retention and, for those that came from Kafka, further below the offset that
@@ -99,8 +115,8 @@ func (o *PruneOptions) defaults() error {
 	if o.Retention <= 0 {
 		return fmt.Errorf("%w (Retention is %s)", ErrNoRetention, o.Retention)
 	}
-	if o.BatchSize < 0 || o.BatchSize > dialect.MaxInboxBatch {
-		return fmt.Errorf("BatchSize %d: want 1 to %d, or 0 for %d", o.BatchSize, dialect.MaxInboxBatch, DefaultBatchSize)
+	if o.BatchSize < 0 || o.BatchSize > store.MaxBatch {
+		return fmt.Errorf("BatchSize %d: want 1 to %d, or 0 for %d", o.BatchSize, store.MaxBatch, DefaultBatchSize)
 	}
 	if o.BatchSize == 0 {
 		o.BatchSize = DefaultBatchSize
@@ -130,9 +146,9 @@ type pruner struct {
 }
 
 func (p *pruner) walk(ctx context.Context) error {
-	var at dialect.InboxCursor
+	var at store.Cursor
 	for !at.Done() {
-		var expired []dialect.ExpiredMessage
+		var expired []store.Expired
 		err := p.repeat(ctx, func() (err error) {
 			expired, at, err = p.ib.store.ExpiredMessages(ctx, p.db, p.ib.consumer, p.options.Retention, at, p.options.BatchSize)
 			return err
@@ -152,7 +168,7 @@ func (p *pruner) walk(ctx context.Context) error {
 }
 
 // deletable returns the ids of the rows that no delivery can need any more.
-func (p *pruner) deletable(ctx context.Context, expired []dialect.ExpiredMessage) ([]string, error) {
+func (p *pruner) deletable(ctx context.Context, expired []store.Expired) ([]string, error) {
 	ids := make([]string, 0, len(expired))
 	for _, m := range expired {
 		if m.Position != nil {
@@ -180,9 +196,9 @@ func (p *pruner) notParked(ctx context.Context, ids []string) ([]string, error) 
 		return nil, nil
 	}
 	var parked map[string]bool
-	for chunk := range slices.Chunk(ids, dialect.MaxInboxBatch) {
+	for chunk := range slices.Chunk(ids, store.MaxBatch) {
 		some, err := p.ib.store.ParkedIDs(ctx, p.db, p.ib.consumer, chunk)
-		if dialect.IsDenied(err) || dialect.IsMissingTable(err) {
+		if isUnusable(err) {
 			return ids, nil // who may not look there has parked nothing
 		}
 		if err != nil {
@@ -235,11 +251,11 @@ func (p *pruner) forgetAttempts(ctx context.Context) error {
 	for {
 		var n int64
 		err := p.repeat(ctx, func() (err error) {
-			n, err = p.ib.store.DeleteLeftAttempts(ctx, p.db, p.ib.consumer, age, p.options.BatchSize)
+			n, err = p.ib.store.DeleteOldAttempts(ctx, p.db, p.ib.consumer, age, p.options.BatchSize)
 			return err
 		})
 		switch {
-		case dialect.IsDenied(err), dialect.IsMissingTable(err):
+		case isUnusable(err):
 			return nil // who may not write there has left nothing
 		case err != nil:
 			return fmt.Errorf("delete rows of %s that were left behind: %w", p.ib.attemptsTable, err)
@@ -253,7 +269,7 @@ func (p *pruner) forgetAttempts(ctx context.Context) error {
 func (p *pruner) repeat(ctx context.Context, statement func() error) error {
 	for n := 1; ; n++ {
 		err := statement()
-		if !dialect.IsSerialization(err) {
+		if !db.IsSerialization(err) {
 			return err
 		}
 		if p.ib.sleep(ctx, conflictBackoff.after(n)) != nil {

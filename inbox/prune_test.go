@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 const week = 7 * 24 * time.Hour
@@ -76,8 +76,8 @@ func TestPruneGoesThroughManyBatchesAndPassesRowsThatStay(t *testing.T) {
 		}
 		require.NoError(t, tx.Commit())
 		// All with one time, so that the order within it counts as well.
-		same := map[dialect.Dialect]string{dialect.PostgreSQL: "2001-01-01T00:00:00Z",
-			dialect.MySQL: "2001-01-01 00:00:00", dialect.SQLite: "2001-01-01T00:00:00.000000Z"}
+		same := map[db.Dialect]string{db.PostgreSQL: "2001-01-01T00:00:00Z",
+			db.MySQL: "2001-01-01 00:00:00", db.SQLite: "2001-01-01T00:00:00.000000Z"}
 		b.exec(t, "UPDATE inbox_events SET processed_at = '"+same[b.Dialect]+"'")
 		asked := 0
 		deleted, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{

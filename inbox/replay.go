@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // What bounds a run of Replay: no key has more than its share at a time, however many of its messages wait.
@@ -55,24 +56,40 @@ func (ib *Inbox) Replay(ctx context.Context, db *sql.DB, h Handler) (int, error)
 	return p.done, err
 }
 
-// replayStore is what a replay needs of a database.
-type replayStore interface {
-	AskedParked(ctx context.Context, db dialect.Queryer, consumer string, after int64, limit int) (
-		[]dialect.InboxAsked, error)
-	WaitingParked(ctx context.Context, tx dialect.Queryer, consumer, topic, key string, after int64, askedOnly bool,
-		most int) ([]dialect.InboxWaiting, error)
-	ClaimParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64, state string) (bool, error)
-	HoldBackParked(ctx context.Context, tx dialect.Execer, consumer, topic, key string, head int64) error
-	UnclaimParked(ctx context.Context, db dialect.Execer, consumer string, seq int64) error
-	FailParked(ctx context.Context, db dialect.Execer, consumer string, seq int64, reason string) error
-	DeleteParked(ctx context.Context, tx dialect.Execer, consumer string, seq int64) (bool, error)
-	ReadParked(ctx context.Context, tx dialect.Queryer, consumer string, seq int64) (dialect.InboxParkedRow, bool, error)
-	HasParked(ctx context.Context, tx dialect.Queryer, consumer string, seq int64) (bool, error)
-	// The same for several rows of a key.
-	ClaimParkedSpan(ctx context.Context, tx dialect.Execer, s dialect.InboxSpan) (int64, error)
-	UnclaimParkedSpan(ctx context.Context, db dialect.Execer, s dialect.InboxSpan) error
-	ReadParkedSpan(ctx context.Context, tx dialect.Queryer, s dialect.InboxSpan) ([]dialect.InboxParkedRow, error)
-	DeleteParkedSpan(ctx context.Context, tx dialect.Execer, s dialect.InboxSpan, gone int64) (int64, error)
+// requests is what a replay needs to find its work, and to keep the order of a key.
+type requests interface {
+	// Requests returns rows that operators want retried or dropped, after seq.
+	Requests(ctx context.Context, q db.Queryer, consumer string, after int64, limit int) ([]store.Request, error)
+	// ParkedOfKey returns the first rows of a locked key after seq, or only those that operators want retried or dropped.
+	ParkedOfKey(ctx context.Context, tx db.Queryer, consumer, topic, key string, after int64, requestedOnly bool,
+		most int) ([]store.ParkedSummary, error)
+	// BlockFollowers has the rows that were to be retried wait behind the key's first.
+	BlockFollowers(ctx context.Context, tx db.Execer, consumer, topic, key string, head int64) error
+	// Unblock has the next row of a key retried, or unblocks the key.
+	Unblock(ctx context.Context, tx db.Queryer, consumer, topic, key string, after int64) error
+}
+
+// parkedMessages is what a replay needs to run one parked message.
+type parkedMessages interface {
+	// ClaimParked begins an attempt at a row in the given state; UnclaimParked takes it back.
+	ClaimParked(ctx context.Context, tx db.Execer, consumer string, seq int64, state string) (bool, error)
+	UnclaimParked(ctx context.Context, q db.Execer, consumer string, seq int64) error
+	// FailParked keeps the error of an attempt.
+	FailParked(ctx context.Context, q db.Execer, consumer string, seq int64, reason string) error
+	// DeleteParked and ReadParked report whether the row was there; ReadParked locks it.
+	DeleteParked(ctx context.Context, tx db.Execer, consumer string, seq int64) (bool, error)
+	ReadParked(ctx context.Context, tx db.Queryer, consumer string, seq int64) (store.ParkedRow, bool, error)
+	HasParked(ctx context.Context, tx db.Queryer, consumer string, seq int64) (bool, error)
+}
+
+// parkedSpans is what a replay needs to run several messages of a key in one transaction.
+type parkedSpans interface {
+	// ClaimSpan begins an attempt at rows that have had none; UnclaimSpan takes it back.
+	ClaimSpan(ctx context.Context, tx db.Execer, span store.Span) (int64, error)
+	UnclaimSpan(ctx context.Context, q db.Execer, span store.Span) error
+	ReadSpan(ctx context.Context, tx db.Queryer, span store.Span) ([]store.ParkedRow, error)
+	// DeleteSpan deletes nothing if the row gone is there again, because the transaction has ended.
+	DeleteSpan(ctx context.Context, tx db.Execer, span store.Span, gone int64) (int64, error)
 }
 
 // replay is one call of Replay.
@@ -91,7 +108,7 @@ type replay struct {
 
 // keyQueue is the parked messages of a key, or one message without a key.
 type keyQueue struct {
-	dialect.InboxAsked
+	store.Request
 	name string
 
 	blocked   bool  // the key was blocked at the last turn
@@ -136,7 +153,7 @@ func (p *replay) findRequested(ctx context.Context) error {
 	}
 	for fromStart := false; len(p.queues) < maxRequested; {
 		fromStart = fromStart || p.requestedTo == 0
-		asked, err := p.ib.store.AskedParked(ctx, p.db, p.ib.consumer, p.requestedTo, maxRequested)
+		asked, err := p.ib.store.Requests(ctx, p.db, p.ib.consumer, p.requestedTo, maxRequested)
 		if err != nil {
 			return err
 		}
@@ -155,14 +172,14 @@ func (p *replay) findRequested(ctx context.Context) error {
 	return nil
 }
 
-func (p *replay) add(a dialect.InboxAsked) {
+func (p *replay) add(a store.Request) {
 	name := strconv.FormatInt(a.Seq, 10)
 	if a.Key != nil {
 		name = a.Topic + "\x00" + *a.Key
 	}
 	if !p.known[name] {
 		p.known[name] = true
-		p.queues = append(p.queues, &keyQueue{InboxAsked: a, name: name, batchSize: firstTogether})
+		p.queues = append(p.queues, &keyQueue{Request: a, name: name, batchSize: firstTogether})
 	}
 }
 
@@ -179,7 +196,7 @@ func (p *replay) runNext(ctx context.Context, q *keyQueue, share time.Duration) 
 	case c.rows == 0:
 		return false, nil
 	}
-	ok, err := p.runOne(ctx, q.InboxAsked, c.first)
+	ok, err := p.runOne(ctx, q.Request, c.first)
 	if err != nil || !ok || q.Key == nil {
 		return false, err
 	}
@@ -219,7 +236,7 @@ func (p *replay) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 			}
 			return tx.Commit()
 		}()
-		if err == nil || !errors.Is(err, errParkedChanged) && !dialect.IsSerialization(err) {
+		if err == nil || !errors.Is(err, errParkedChanged) && !db.IsSerialization(err) {
 			return err
 		}
 		if err := p.ib.sleep(ctx, conflictBackoff.after(n)); err != nil {

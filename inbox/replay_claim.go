@@ -5,14 +5,14 @@ import (
 	"database/sql"
 	"errors"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // claimed is what a turn began: an attempt at one row or at several, or the end of those that were to be dropped.
 type claimed struct {
 	first, last int64
 	rows        int
-	dropped     []dialect.InboxWaiting
+	dropped     []store.ParkedSummary
 }
 
 // errParkedChanged says that an operator asked for something else between two statements.
@@ -41,7 +41,7 @@ func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) 
 			}
 			return err
 		}
-		n, err := p.ib.store.ClaimParkedSpan(ctx, tx, p.span(q, next.first, next.last))
+		n, err := p.ib.store.ClaimSpan(ctx, tx, p.span(q, next.first, next.last))
 		if err == nil && n != int64(next.rows) {
 			err = errParkedChanged
 		}
@@ -68,17 +68,17 @@ func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) 
 
 // waiting locks the queue's key, and returns its first rows if they may run: the key's first, or, where the key
 // is not blocked, the first that were asked for.
-func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]dialect.InboxWaiting, error) {
+func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]store.ParkedSummary, error) {
 	if q.Key == nil {
 		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, q.Seq)
 		if err != nil || !ok || row.State != "retry" && row.State != "drop" {
 			return nil, err
 		}
-		return []dialect.InboxWaiting{{
+		return []store.ParkedSummary{{
 			Seq: q.Seq, State: row.State, Attempts: row.Attempts, MessageID: row.MessageID, Error: row.Error,
 		}}, nil
 	}
-	blocked, err := p.lock(ctx, tx, q.InboxAsked)
+	blocked, err := p.lock(ctx, tx, q.Request)
 	if err != nil {
 		return nil, err
 	}
@@ -89,17 +89,17 @@ func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]dialec
 	if q.oneByOne > 0 {
 		most = 1
 	}
-	waiting, err := p.ib.store.WaitingParked(ctx, tx, p.ib.consumer, q.Topic, *q.Key, q.last, !blocked, most)
+	waiting, err := p.ib.store.ParkedOfKey(ctx, tx, p.ib.consumer, q.Topic, *q.Key, q.last, !blocked, most)
 	if err != nil || len(waiting) == 0 || waiting[0].State != "failed" {
 		return waiting, err
 	}
 	// It has failed again, or killed the process, or another process is at it: what was asked for beside it waits
 	// behind it.
-	return nil, p.ib.store.HoldBackParked(ctx, tx, p.ib.consumer, q.Topic, *q.Key, waiting[0].Seq)
+	return nil, p.ib.store.BlockFollowers(ctx, tx, p.ib.consumer, q.Topic, *q.Key, waiting[0].Seq)
 }
 
 // lock locks a key. Whoever parks or replays it holds the lock until its transaction ends.
-func (p *replay) lock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked) (blocked bool, err error) {
+func (p *replay) lock(ctx context.Context, tx *sql.Tx, a store.Request) (blocked bool, err error) {
 	over := p.ib.watch(ctx, p.db, &p.lockWait, "topic", a.Topic, "parked_seq", a.Seq)
 	defer func() { over(err) }()
 	return p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
@@ -107,7 +107,7 @@ func (p *replay) lock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked) (bl
 
 // fitTogether says which of the rows run in one transaction: those that have not failed before, and that fit. One that
 // has an attempt is likely to fail again, or was in a transaction with one that killed the process.
-func fitTogether(waiting []dialect.InboxWaiting) (last int64, rows int) {
+func fitTogether(waiting []store.ParkedSummary) (last int64, rows int) {
 	last, rows = waiting[0].Seq, 1
 	if waiting[0].Attempts > 0 {
 		return last, rows
@@ -124,7 +124,7 @@ func fitTogether(waiting []dialect.InboxWaiting) (last int64, rows int) {
 }
 
 // drop deletes the rows that come first and are to be dropped.
-func (p *replay) drop(ctx context.Context, tx *sql.Tx, q *keyQueue, waiting []dialect.InboxWaiting, c *claimed) error {
+func (p *replay) drop(ctx context.Context, tx *sql.Tx, q *keyQueue, waiting []store.ParkedSummary, c *claimed) error {
 	for _, w := range waiting {
 		if w.State != "drop" {
 			break
@@ -138,19 +138,19 @@ func (p *replay) drop(ctx context.Context, tx *sql.Tx, q *keyQueue, waiting []di
 		}
 		c.last = w.Seq
 	}
-	return p.unblock(ctx, tx, q.InboxAsked, q.blocked, c.last)
+	return p.unblock(ctx, tx, q.Request, q.blocked, c.last)
 }
 
 // unblock has the next row of a key run in its turn, or lets the key go on.
-func (p *replay) unblock(ctx context.Context, tx *sql.Tx, a dialect.InboxAsked, blocked bool, last int64) error {
+func (p *replay) unblock(ctx context.Context, tx *sql.Tx, a store.Request, blocked bool, last int64) error {
 	if a.Key == nil || !blocked {
 		return nil
 	}
 	return p.ib.store.Unblock(ctx, tx, p.ib.consumer, a.Topic, *a.Key, last)
 }
 
-func (p *replay) span(q *keyQueue, first, last int64) dialect.InboxSpan {
-	return dialect.InboxSpan{Consumer: p.ib.consumer, Topic: q.Topic, Key: *q.Key, From: first, To: last}
+func (p *replay) span(q *keyQueue, first, last int64) store.Span {
+	return store.Span{Consumer: p.ib.consumer, Topic: q.Topic, Key: *q.Key, From: first, To: last}
 }
 
 // returnClaim takes an attempt back.
@@ -160,7 +160,7 @@ func (p *replay) returnClaim(ctx context.Context, q *keyQueue, c claimed) {
 		p.returnRow(ctx, c.first)
 	case c.rows > 1:
 		p.untilReturned(ctx, c.first, func(ctx context.Context) error {
-			return p.ib.store.UnclaimParkedSpan(ctx, p.db, p.span(q, c.first, c.last))
+			return p.ib.store.UnclaimSpan(ctx, p.db, p.span(q, c.first, c.last))
 		})
 	}
 }

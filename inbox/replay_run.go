@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // runOne runs the row's message; false: it failed, or another member was there before. What is
 // nobody's fault is tried again here, or returned; then the row is to be retried as before.
-func (p *replay) runOne(ctx context.Context, a dialect.InboxAsked, seq int64) (applied bool, err error) {
+func (p *replay) runOne(ctx context.Context, a store.Request, seq int64) (applied bool, err error) {
 	u := p.unit()
 	for {
 		m, applied, failed := p.tryOne(ctx, u, a, seq)
@@ -50,7 +50,7 @@ func (p *replay) runOne(ctx context.Context, a dialect.InboxAsked, seq int64) (a
 }
 
 // tryOne runs the row's message in one transaction with the row's end.
-func (p *replay) tryOne(ctx context.Context, u *unitOfWork, a dialect.InboxAsked, seq int64) (
+func (p *replay) tryOne(ctx context.Context, u *unitOfWork, a store.Request, seq int64) (
 	m Message, applied bool, failed *failure) {
 	tx, err := p.begin(ctx)
 	if err != nil {
@@ -182,7 +182,7 @@ type replayBatch struct {
 	claimed
 	share time.Duration
 
-	mark    dialect.TxMark
+	mark    store.TxMark
 	applied int
 	last    int64 // the last that was applied; 0: the rows are not as they were claimed
 }
@@ -194,11 +194,11 @@ func (b *replayBatch) try(ctx context.Context) *failure {
 		return databaseFailure(err)
 	}
 	defer func() { _ = tx.Rollback() }() // before the attempt is given back: SQLite has one writer at a time
-	blocked, err := b.lock(ctx, tx, b.queue.InboxAsked)
+	blocked, err := b.lock(ctx, tx, b.queue.Request)
 	if err != nil {
 		return databaseFailure(err)
 	}
-	rows, err := b.ib.store.ReadParkedSpan(ctx, tx, b.span(b.queue, b.first, b.claimed.last))
+	rows, err := b.ib.store.ReadSpan(ctx, tx, b.span(b.queue, b.first, b.claimed.last))
 	if err != nil {
 		return databaseFailure(err)
 	}
@@ -213,7 +213,7 @@ func (b *replayBatch) try(ctx context.Context) *failure {
 
 // runMessages deletes the first row, and runs the messages in order. The others' rows are deleted at the end, in one
 // statement.
-func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []dialect.InboxParkedRow) *failure {
+func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []store.ParkedRow) *failure {
 	switch gone, err := b.ib.store.DeleteParked(ctx, tx, b.ib.consumer, b.first); {
 	case err != nil:
 		return databaseFailure(err)
@@ -240,7 +240,7 @@ func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []dialec
 		err = u.call(ctx, tx, []Message{m})
 		if ctx.Err() == nil && hasEnded(ctx, tx) {
 			// If it was a Commit, the effects up to this one stand, and their rows must go; if a Rollback, none.
-			_, cleanup := b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.queue, b.first, row.Seq), b.first)
+			_, cleanup := b.ib.store.DeleteSpan(ctx, b.db, b.span(b.queue, b.first, row.Seq), b.first)
 			return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err, cleanup)}
 		}
 		if err != nil {
@@ -267,7 +267,7 @@ func (b *replayBatch) commit(ctx context.Context, tx *sql.Tx) *failure {
 	if !same {
 		return b.handlerEndedTx(ctx, tx)
 	}
-	n, err := b.ib.store.DeleteParkedSpan(ctx, tx, b.span(b.queue, b.first, b.last), b.first)
+	n, err := b.ib.store.DeleteSpan(ctx, tx, b.span(b.queue, b.first, b.last), b.first)
 	if err != nil {
 		return afterHandler(err)
 	}
@@ -276,11 +276,11 @@ func (b *replayBatch) commit(ctx context.Context, tx *sql.Tx) *failure {
 		return nil
 	}
 	if b.last < b.claimed.last {
-		if err := b.ib.store.UnclaimParkedSpan(ctx, tx, b.span(b.queue, b.last+1, b.claimed.last)); err != nil {
+		if err := b.ib.store.UnclaimSpan(ctx, tx, b.span(b.queue, b.last+1, b.claimed.last)); err != nil {
 			return afterHandler(err)
 		}
 	}
-	if err := b.unblock(ctx, tx, b.queue.InboxAsked, true, b.last); err != nil {
+	if err := b.unblock(ctx, tx, b.queue.Request, true, b.last); err != nil {
 		return afterHandler(err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -296,7 +296,7 @@ func (b *replayBatch) handlerEndedTx(ctx context.Context, tx *sql.Tx) *failure {
 	_ = tx.Rollback()
 	there, err := b.ib.store.HasParked(ctx, b.db, b.ib.consumer, b.first)
 	if err == nil && !there {
-		_, err = b.ib.store.DeleteParkedSpan(ctx, b.db, b.span(b.queue, b.first, b.last), b.first)
+		_, err = b.ib.store.DeleteSpan(ctx, b.db, b.span(b.queue, b.first, b.last), b.first)
 	}
 	return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err)}
 }

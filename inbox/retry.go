@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // retries counts why the transactions of a delivery or a batch were repeated, though no handler has failed.
@@ -125,7 +125,7 @@ func (u *unitOfWork) reclassify(ctx context.Context, failed *failure) {
 // the handler has run once more.
 func (u *unitOfWork) reclassifyLoss(ctx context.Context, failed *failure) {
 	switch {
-	case dialect.IsTimeLimit(failed.err):
+	case db.IsTimeLimit(failed.err):
 		failed.kind = handlerFailed
 		failed.err = fmt.Errorf("the server closed the connection because the transaction stood idle or open for too long "+
 			"while the handler ran: %w", failed.err)

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Counts are messages that an Inbox has brought to an end since New: by Process, ProcessBatch and
@@ -44,7 +44,7 @@ type Stats struct {
 // part of them, in some ten milliseconds: enough for a metrics endpoint that is asked every
 // 15 s or more, too much for every message. Safe for use by many goroutines.
 func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
-	s, err := dialect.ReadInboxStatus(ctx, db, ib.names, ib.consumer)
+	s, err := ib.store.Status(ctx, db, ib.consumer)
 	if err != nil {
 		return Stats{}, fmt.Errorf("inbox: stats of %q: %w%s", ib.consumer, err, hint(err))
 	}
@@ -54,8 +54,8 @@ func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
 	c := s.Consumers[0]
 	return Stats{
 		Rows: c.Rows, Window: c.Window, Estimated: c.Estimated,
-		Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked],
-		Requested:    c.Parked[dialect.ParkRetry] + c.Parked[dialect.ParkDrop],
+		Failed: c.Parked[store.StateFailed], Blocked: c.Parked[store.StateBlocked],
+		Requested:    c.Parked[store.StateRetry] + c.Parked[store.StateDrop],
 		OldestParked: c.ParkedAge, BlockedKeys: c.BlockedKeys,
 		Attempts: c.Attempts, OldestAttempt: c.OldestAttempt,
 	}, nil

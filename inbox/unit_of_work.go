@@ -5,8 +5,17 @@ import (
 	"database/sql"
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/inbox"
 )
+
+// transactions is what recognises that a handler has ended its transaction.
+type transactions interface {
+	// MarkTx marks the transaction that tx is in; known is the mark that an insert has returned.
+	MarkTx(ctx context.Context, tx db.Queryer, known store.TxMark) (store.TxMark, error)
+	// SameTx reports whether tx is still in it, and forgets the attempts at done, if that is not nil.
+	SameTx(ctx context.Context, tx db.Queryer, mark store.TxMark, done *store.Row) (bool, error)
+}
 
 // unitOfWork is what Process, ProcessBatch and Replay have in common: the steps of one transaction (begin, accept,
 // runHandler, commit) for messages of one stream.
@@ -19,7 +28,7 @@ type unitOfWork struct {
 	about      []any // whose it is, for the log
 
 	// Of the transaction under way.
-	mark       dialect.TxMark // where the insert of the ids told it
+	mark       store.TxMark // where the insert of the ids told it
 	handlerRan bool
 
 	// Over the repetitions of a transaction.
@@ -55,7 +64,7 @@ func (u *unitOfWork) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDou
 
 // runHandler runs the handler in tx, which has accepted ms, and checks that tx is still in that transaction: else the
 // ids are gone, or committed without the rest of the effect. It forgets the attempts at done, if that is a row.
-func (u *unitOfWork) runHandler(ctx context.Context, tx *sql.Tx, ms []Message, done *dialect.InboxRow) *failure {
+func (u *unitOfWork) runHandler(ctx context.Context, tx *sql.Tx, ms []Message, done *store.Row) *failure {
 	mark, err := u.ib.store.MarkTx(ctx, tx, u.mark)
 	if err != nil {
 		return databaseFailure(fmt.Errorf("mark the transaction: %w", err))
@@ -105,7 +114,7 @@ func (u *unitOfWork) call(ctx context.Context, tx *sql.Tx, ms []Message) (err er
 			err = newPanicError(value)
 		}
 	}()
-	if err = u.handler(ctx, tx, ms); dialect.IsPreparedStatement(err) {
+	if err = u.handler(ctx, tx, ms); db.IsPreparedStatement(err) {
 		err = fmt.Errorf("%w%s", err, hint(err))
 	}
 	return err

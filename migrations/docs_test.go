@@ -13,6 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -178,7 +179,7 @@ func requireOperator(t *testing.T, operator dbtest.Database) {
 		t,
 		migrations.Check(t.Context(), operator.DB, operator.Dialect, migrations.Options{Only: migrations.InboxOnly}),
 	)
-	status, err := dialect.ReadInboxStatus(t.Context(), operator.DB, names, "")
+	status, err := inboxstore.ReadStatus(t.Context(), operator.DB, names, "")
 	require.NoError(t, err)
 	require.Empty(t, status.Absent)
 	parked, _, err := dialect.ListInboxParked(t.Context(), operator.DB, names, dialect.InboxParkedFilter{}, 10)

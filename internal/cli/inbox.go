@@ -12,6 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -104,7 +105,7 @@ func knownConsumer(ctx context.Context, d *database, consumer string) error {
 	if consumer == "" {
 		return nil
 	}
-	s, err := dialect.ReadInboxStatus(ctx, d.DB, d.names(), consumer)
+	s, err := inboxstore.ReadStatus(ctx, d.DB, d.names(), consumer)
 	if err == nil && len(s.Consumers) == 0 {
 		err = unknownConsumer(consumer)
 	}

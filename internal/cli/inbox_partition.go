@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/dialect"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // dayFlags has the flags of the verbs for daily partitions.
@@ -51,10 +52,14 @@ See docs/consumers.md.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onInbox(env, cmd, own.check(), func(ctx context.Context, d *database) error {
-				copied, err := dialect.PartitionInbox(ctx, d.DB, d.names(), own.ahead, own.wait)
+				tables, err := inboxstore.New(d.names())
+				if err != nil {
+					return err
+				}
+				copied, err := tables.Partition(ctx, d.DB, own.ahead, own.wait)
 				table := d.names().Plain(dialect.InboxEvents)
 				switch {
-				case errors.Is(err, dialect.ErrInboxDaily):
+				case errors.Is(err, inboxstore.ErrDaily):
 					return fmt.Errorf("%s: %w: `relay inbox prune` creates the partitions of the next days", table, err)
 				case dialect.IsSerialization(err):
 					return fmt.Errorf("%s: a consumer held a lock for longer than %s: "+
@@ -93,7 +98,11 @@ daily partitions.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onInbox(env, cmd, own.check(), func(ctx context.Context, d *database) error {
-				layout, err := dialect.ReadInboxLayout(ctx, d.DB, d.names())
+				tables, err := inboxstore.New(d.names())
+				if err != nil {
+					return err
+				}
+				layout, err := tables.Layout(ctx, d.DB)
 				if err == nil && !layout.Daily {
 					err = fmt.Errorf("%s has no daily partitions: its consumers prune it (KeepPruned), "+
 						"or see relay inbox partition --help", d.names().Plain(dialect.InboxEvents))
@@ -101,7 +110,7 @@ daily partitions.`,
 				if err != nil {
 					return err
 				}
-				return pruneDays(ctx, env, cmd, d, own, dryRun)
+				return pruneDays(ctx, env, cmd, d, tables.Days(own.wait), own, dryRun)
 			})
 		},
 	}
@@ -119,11 +128,13 @@ type prunedDay struct {
 	Reason string `json:"reason"`
 }
 
-func pruneDays(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own dayFlags, dryRun bool) error {
-	days, done := dialect.NewInboxDays(d.names(), own.wait), []prunedDay{}
+func pruneDays(ctx context.Context, env *Env, cmd *cobra.Command, d *database, days *inboxstore.Days,
+	own dayFlags, dryRun bool,
+) error {
+	done := []prunedDay{}
 	failed := func() error {
 		if !dryRun {
-			made, err := days.Ahead(ctx, d.DB, own.ahead)
+			made, err := days.Create(ctx, d.DB, own.ahead)
 			for _, is := range made {
 				done = append(done, prunedDayOf(is, "made", "missing"))
 			}
@@ -131,19 +142,19 @@ func pruneDays(ctx context.Context, env *Env, cmd *cobra.Command, d *database, o
 				return err
 			}
 		}
-		shortest, err := days.Shortest(ctx, d.DB)
+		shortest, err := days.ShortestRetention(ctx, d.DB)
 		if err != nil {
 			return err
 		}
-		old, err := days.Before(ctx, d.DB, shortest)
+		old, err := days.Ended(ctx, d.DB, shortest)
 		if err != nil {
 			return err
 		}
 		for _, day := range old {
-			var is dialect.InboxDay
+			var is inboxstore.Day
 			result := "dropped"
 			if dryRun {
-				is, err = days.Judge(ctx, d.DB, day)
+				is, err = days.Check(ctx, d.DB, day)
 				is.Done, result = is.Reason == "", "would be dropped"
 			} else {
 				is, err = days.Drop(ctx, d.DB, day)
@@ -161,7 +172,7 @@ func pruneDays(ctx context.Context, env *Env, cmd *cobra.Command, d *database, o
 	return failed
 }
 
-func prunedDayOf(is dialect.InboxDay, did, didNot string) prunedDay {
+func prunedDayOf(is inboxstore.Day, did, didNot string) prunedDay {
 	p := prunedDay{Day: is.Day, Result: didNot, Rows: is.Rows, Reason: is.Reason}
 	switch {
 	case is.Done:

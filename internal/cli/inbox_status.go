@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/postroom/postroom/internal/dialect"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -31,7 +31,7 @@ optimizer.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return onInbox(env, cmd, checkConsumer(cmd.Flags(), consumer), func(ctx context.Context,
 				d *database) error {
-				s, err := dialect.ReadInboxStatus(ctx, d.DB, d.names(), consumer)
+				s, err := inboxstore.ReadStatus(ctx, d.DB, d.names(), consumer)
 				if err != nil {
 					return err
 				}
@@ -115,7 +115,7 @@ func timeOrNull(t time.Time) *time.Time {
 	return &t
 }
 
-func inboxStateOf(s dialect.InboxStatus) inboxState {
+func inboxStateOf(s inboxstore.Status) inboxState {
 	state := inboxState{
 		Consumers: []inboxConsumer{}, Offsets: []inboxOffset{}, Backfills: []inboxBackfill{},
 		Absent: append([]string{}, s.Absent...),
@@ -125,15 +125,15 @@ func inboxStateOf(s dialect.InboxStatus) inboxState {
 			Consumer: c.Consumer, Rows: c.Rows, Window: c.Window.Seconds(), Estimated: c.Estimated,
 			Oldest: timeOrNull(c.Oldest),
 			Parked: inboxParkedCounts{
-				Failed: c.Parked[dialect.ParkFailed], Blocked: c.Parked[dialect.ParkBlocked],
-				Retry: c.Parked[dialect.ParkRetry], Drop: c.Parked[dialect.ParkDrop],
+				Failed: c.Parked[inboxstore.StateFailed], Blocked: c.Parked[inboxstore.StateBlocked],
+				Retry: c.Parked[inboxstore.StateRetry], Drop: c.Parked[inboxstore.StateDrop],
 			},
 			ParkedAge: c.ParkedAge.Seconds(), OldestParked: timeOrNull(c.OldestParked),
 			BlockedKeys: c.BlockedKeys,
 			Attempts:    c.Attempts, OldestAttempt: c.OldestAttempt.Seconds(),
 		})
 	}
-	for _, h := range s.Holds {
+	for _, h := range s.Partitions {
 		o := inboxOffset{
 			Consumer: h.Consumer, Topic: h.Topic, Partition: h.Partition, Group: h.Group, TopicID: h.TopicID,
 			Epoch: h.Epoch, UpdatedAt: h.UpdatedAt, age: h.Age,

@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -264,7 +265,7 @@ func (t *traced) addInbox(ctx context.Context, in config.Inbox) error {
 		}
 		switch c.Table {
 		case dialect.InboxEvents:
-			if slices.ContainsFunc(consumed, func(o dialect.Consumed) bool {
+			if slices.ContainsFunc(consumed, func(o inboxstore.Consumed) bool {
 				return o.Table == dialect.InboxParked && o.Consumer == c.Consumer
 			}) {
 				continue // a consumer that parks a message inserts its id into inbox_events too
@@ -287,13 +288,13 @@ func (t *traced) addInbox(ctx context.Context, in config.Inbox) error {
 	return nil
 }
 
-func readInbox(ctx context.Context, in config.Inbox, id string) ([]dialect.Consumed, error) {
+func readInbox(ctx context.Context, in config.Inbox, id string) ([]inboxstore.Consumed, error) {
 	target, err := dbopen.Open(ctx, in.DatabaseURL.Reveal(), dbopen.WithExisting(), dbopen.WithMaxOpen(1))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = target.DB.Close() }() // nothing was written
-	box, err := dialect.NewInbox(dialect.Names{Dialect: target.Dialect, Prefix: in.TablePrefix, Schema: in.Schema})
+	box, err := inboxstore.New(dialect.Names{Dialect: target.Dialect, Prefix: in.TablePrefix, Schema: in.Schema})
 	if err != nil {
 		return nil, err
 	}

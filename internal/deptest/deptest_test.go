@@ -43,7 +43,7 @@ func TestTheCorePackagesImportAlmostNothing(t *testing.T) {
 		"/outbox": {module + "/outbox", module + "/internal/kafkatopic",
 			module + "/internal/store/outbox", module + "/internal/db", "github.com/google/uuid"},
 		"/inbox": {module + "/inbox", module + "/outbox", module + "/internal/kafkatopic",
-			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db",
+			module + "/internal/store/inbox", module + "/internal/store/outbox", module + "/internal/db",
 			"github.com/google/uuid"},
 		"/relay": {module + "/relay",
 			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db",

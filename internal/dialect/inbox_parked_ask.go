@@ -14,6 +14,13 @@ import (
 // Parked messages, the operator's side: it reads rows of inbox_parked and sets their
 // state. Rows come and go only through the consumer.
 
+// InboxPosition is where Kafka had a message.
+type InboxPosition struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
 // InboxParkedEntry is a row of inbox_parked as an operator sees it.
 type InboxParkedEntry struct {
 	Seq       int64

@@ -102,43 +102,6 @@ func TestATraceGoesOnWithoutTheTablesOfThisVersion(t *testing.T) {
 	})
 }
 
-func TestAMessageIsFoundInTheInboxesOfAllConsumers(t *testing.T) {
-	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		box, err := dialect.NewInbox(dialect.Names{Dialect: db.Dialect})
-		require.NoError(t, err)
-		id, other := uuid.NewString(), uuid.NewString()
-		for _, row := range []dialect.InboxRow{
-			{Consumer: "billing", MessageID: id, Position: &dialect.InboxPosition{Topic: "orders", Partition: 3, Offset: 1 << 40}},
-			{Consumer: "mail", MessageID: other}, {Consumer: "stock", MessageID: id},
-		} {
-			fresh, _, err := box.InsertMessage(t.Context(), db.DB, row)
-			require.NoError(t, err)
-			require.True(t, fresh)
-		}
-		exec(t, db.DB, "INSERT INTO inbox_attempts (consumer, message_id, attempts, last_error) VALUES ('mail', '"+id+"', 2, 'no route')")
-		exec(t, db.DB, "INSERT INTO inbox_parked (consumer, message_id, topic, attempts, error) VALUES ('audit', '"+id+"', 'orders', 5, 'no such item')")
-
-		all, err := box.TraceMessage(t.Context(), db.DB, id)
-		require.NoError(t, err)
-		require.Len(t, all, 4)
-		for i, want := range []struct{ table, consumer, err string }{
-			{dialect.InboxEvents, "billing", ""}, {dialect.InboxEvents, "stock", ""},
-			{dialect.InboxAttempts, "mail", "no route"}, {dialect.InboxParked, "audit", "no such item"},
-		} {
-			require.Equal(t, want, struct{ table, consumer, err string }{all[i].Table, all[i].Consumer, all[i].Error})
-			require.WithinDuration(t, time.Now(), all[i].At, time.Minute)
-		}
-		require.Equal(t, &dialect.InboxPosition{Topic: "orders", Partition: 3, Offset: 1 << 40}, all[0].Position)
-		require.Nil(t, all[1].Position)
-		require.Equal(t, 5, all[3].Attempts)
-		require.Equal(t, "failed", all[3].State)
-
-		all, err = box.TraceMessage(t.Context(), db.DB, uuid.NewString())
-		require.NoError(t, err)
-		require.Empty(t, all)
-	})
-}
-
 func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 	t.Parallel()
 	const index = "outbox_archive_event_id_idx"

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // SourceStatus is what the tables tell about a source, by the database's clock.
@@ -52,7 +54,7 @@ type OldestEvent struct {
 }
 
 // CountLimit is up to how many rows are counted; counting more would take seconds.
-const CountLimit = 200_000
+const CountLimit = db.CountLimit
 
 // Status reads the state of a source, in a few statements without locks.
 func Status(ctx context.Context, db *sql.DB, n Names) (SourceStatus, error) {

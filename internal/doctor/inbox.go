@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dialect"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -71,7 +73,7 @@ func inboxGrants(f *Facts, found *findings) {
 }
 
 // consumers are those that something is known of.
-func (f *Facts) consumers() []dialect.InboxConsumer {
+func (f *Facts) consumers() []inboxstore.Consumer {
 	if f.Inbox.Status == nil {
 		return nil
 	}
@@ -83,11 +85,11 @@ const parkedSoon = time.Minute
 
 func inboxParked(f *Facts, found *findings) {
 	for _, c := range f.consumers() {
-		failed, blocked, asked := c.Parked[dialect.ParkFailed], c.Parked[dialect.ParkBlocked], c.Parked[dialect.ParkRetry]+c.Parked[dialect.ParkDrop]
+		failed, blocked, asked := c.Parked[inboxstore.StateFailed], c.Parked[inboxstore.StateBlocked], c.Parked[inboxstore.StateRetry]+c.Parked[inboxstore.StateDrop]
 		by := " --consumer " + c.Consumer
 		if failed+blocked > 0 {
 			more := ""
-			if failed+blocked+asked >= dialect.CountLimit {
+			if failed+blocked+asked >= db.CountLimit {
 				more = "at least "
 			}
 			found.add(Problem, "inbox.parked", c.Consumer,

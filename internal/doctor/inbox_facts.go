@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -22,11 +23,11 @@ type InboxOptions struct {
 // InboxFacts are the answers about the inbox. What is nil was not answered.
 type InboxFacts struct {
 	Retention   time.Duration // of InboxOptions
-	Status      *dialect.InboxStatus
-	Layout      dialect.InboxLayout
+	Status      *inboxstore.Status
+	Layout      inboxstore.Layout
 	Days        *facts.Days
 	Loose       []facts.Blocked
-	Waits       []dialect.LockWait
+	Waits       []inboxstore.LockWait
 	Groups      []GroupOffset     // of the groups that Status names
 	TopicIDs    map[string]string // of their topics, by name
 	VacuumTable string            // default name; of Facts.Vacuum
@@ -77,7 +78,7 @@ func askInboxGrants(ctx context.Context, d *facts.Database, f *Facts) (err error
 func askInboxStatus(ctx context.Context, _ *facts.Database, f *Facts) error {
 	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
-	s, err := dialect.ReadInboxStatus(ctx, f.DB, f.Names, "")
+	s, err := inboxstore.ReadStatus(ctx, f.DB, f.Names, "")
 	if err == nil {
 		f.Inbox.Status = &s
 	}
@@ -97,7 +98,11 @@ func askInboxWaits(ctx context.Context, d *facts.Database, f *Facts) (err error)
 func askDays(ctx context.Context, d *facts.Database, f *Facts) error {
 	asking, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
-	layout, err := dialect.ReadInboxLayout(asking, f.DB, f.Names)
+	tables, err := inboxstore.New(f.Names)
+	if err != nil {
+		return err
+	}
+	layout, err := tables.Layout(asking, f.DB)
 	if f.Inbox.Layout = layout; err != nil || !layout.Daily {
 		return err
 	}

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/groupoffset"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // askGroups asks Kafka for the offsets of the groups that the database knows. If one seems to be ahead, the
@@ -47,13 +47,15 @@ func askGroups(ctx context.Context, d *facts.Database, f *Facts) error {
 
 // followsKafka reports whether a row of inbox_offsets is to be compared with Kafka. A position that is kept beside the
 // data wins over Kafka's.
-func followsKafka(h dialect.InboxHeld) bool { return h.Group != "" && h.Applied.Valid && !h.Next.Valid }
+func followsKafka(h inboxstore.Partition) bool {
+	return h.Group != "" && h.Applied.Valid && !h.Next.Valid
+}
 
 func (f *Facts) groupsOfHolds() (groups, topics []string) {
 	if f.Inbox.Status == nil {
 		return nil, nil
 	}
-	for _, h := range f.Inbox.Status.Holds {
+	for _, h := range f.Inbox.Status.Partitions {
 		if followsKafka(h) {
 			groups, topics = append(groups, h.Group), append(topics, h.Topic)
 		}
@@ -65,7 +67,7 @@ func (f *Facts) groupsOfHolds() (groups, topics []string) {
 
 // lostOffset is a group's offset that is ahead of what the database knows.
 type lostOffset struct {
-	held dialect.InboxHeld
+	held inboxstore.Partition
 	at   int64
 }
 
@@ -83,7 +85,7 @@ func (f *Facts) lostOffsets() []lostOffset {
 	if f.Inbox.Status == nil {
 		return nil
 	}
-	for _, h := range f.Inbox.Status.Holds {
+	for _, h := range f.Inbox.Status.Partitions {
 		o, ok := committed[place{h.Group, h.Topic, h.Partition}]
 		row := groupoffset.Row{Done: h.Applied.Int64, TopicID: h.TopicID}
 		if ok && followsKafka(h) && groupoffset.Lost(row, o.At, o.Mark, f.Inbox.TopicIDs[h.Topic]) {

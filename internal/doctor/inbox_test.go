@@ -13,6 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -235,7 +236,9 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 
 		old := time.Now().Add(-20 * 24 * time.Hour)
 		c.applied("billing", fmt.Sprintf("%08x-0000-7000-8000-000000000000", old.UnixMilli()>>16), 20*24*time.Hour)
-		_, err := dialect.PartitionInbox(t.Context(), c.db.DB, c.names, 0, time.Minute)
+		tables, err := inboxstore.New(c.names)
+		require.NoError(t, err)
+		_, err = tables.Partition(t.Context(), c.db.DB, 0, time.Minute)
 		require.NoError(t, err)
 		found := c.examineInbox(0).all("inbox.days")
 		require.Len(t, found, 2, found.ids())
@@ -255,10 +258,10 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 		require.Empty(t, c.examineInbox(0).all("inbox.grants"))
 		c.source.DB = owner
 
-		days := dialect.NewInboxDays(c.names, time.Minute)
-		_, err = days.Ahead(t.Context(), c.db.DB, 7)
+		days := tables.Days(time.Minute)
+		_, err = days.Create(t.Context(), c.db.DB, 7)
 		require.NoError(t, err)
-		require.NoError(t, days.Tell(t.Context(), c.db.DB, "billing", week, nil, 0))
+		require.NoError(t, days.SetExpiry(t.Context(), c.db.DB, "billing", week, nil, 0))
 		found = c.examineInbox(0)
 		require.Contains(t, found.only(t, "inbox.days").What, "nobody needs a row of it any more")
 		require.Contains(t, found.only(t, "inbox.unpruned").What, "the retention is 7 days", "as the consumer told it")

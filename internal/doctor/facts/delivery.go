@@ -27,8 +27,8 @@ func (d *Database) Backlog(ctx context.Context) (Backlog, error) {
 		}
 		b.Oldest = oldest
 		err = tx.QueryRowContext(ctx, d.sql.CountEvents).Scan(&b.Waiting)
-		if b.More = b.Waiting > dialect.CountLimit; b.More {
-			b.Waiting = dialect.CountLimit
+		if b.More = b.Waiting > db.CountLimit; b.More {
+			b.Waiting = db.CountLimit
 		}
 		return err
 	})

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
-	"github.com/postroom/postroom/internal/dialect"
+	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // InboxTables tells which tables of the inbox exist; see Tables.
@@ -40,7 +40,7 @@ func (d *Database) InboxGrants(ctx context.Context, tables Tables) ([]Grant, err
 }
 
 // InboxVacuum is Vacuum of the table that messages are purged from row by row.
-func (d *Database) InboxVacuum(ctx context.Context, l dialect.InboxLayout) (Vacuum, string, error) {
+func (d *Database) InboxVacuum(ctx context.Context, l inboxstore.Layout) (Vacuum, string, error) {
 	table := db.InboxEvents
 	if l.Daily {
 		table = db.InboxUndated
@@ -86,12 +86,16 @@ type Days struct {
 	Ahead   int                      // days after today that have a partition, up to the first that has none; -1: today has none
 	Strays  bool                     // messages are in the default partition
 	Told    map[string]time.Duration // each consumer's retention
-	Overdue []dialect.InboxDay       // the oldest days that ended two days before every retention, and why they stay
+	Overdue []inboxstore.Day         // the oldest days that ended two days before every retention, and why they stay
 }
 
 // Days looks at daily partitions.
 func (d *Database) Days(ctx context.Context) (v Days, err error) {
-	days := dialect.NewInboxDays(d.names, d.limit)
+	tables, err := inboxstore.New(d.names)
+	if err != nil {
+		return v, err
+	}
+	days := tables.Days(d.limit)
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		v = Days{Told: map[string]time.Duration{}}
 		err := tx.QueryRowContext(ctx, d.postgres.Days,
@@ -111,12 +115,12 @@ func (d *Database) Days(ctx context.Context) (v Days, err error) {
 		if err != nil {
 			return err
 		}
-		old, err := days.Before(ctx, tx, longest+2*24*time.Hour)
+		old, err := days.Ended(ctx, tx, longest+2*24*time.Hour)
 		if err != nil {
 			return err
 		}
 		for _, day := range old[:min(len(old), 3)] {
-			is, err := days.Judge(ctx, tx, day)
+			is, err := days.Check(ctx, tx, day)
 			if err != nil {
 				return err
 			}
@@ -129,9 +133,13 @@ func (d *Database) Days(ctx context.Context) (v Days, err error) {
 
 // InboxWaits lists sessions that wait for a lock on the tables where consumers wait for one another, the
 // longest first.
-func (d *Database) InboxWaits(ctx context.Context) (waits []dialect.LockWait, err error) {
+func (d *Database) InboxWaits(ctx context.Context) (waits []inboxstore.LockWait, err error) {
+	tables, err := inboxstore.New(d.names)
+	if err != nil {
+		return nil, err
+	}
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		waits, err = dialect.InboxLockWaits(ctx, tx, d.names)
+		waits, err = tables.LockWaits(ctx, tx)
 		return err
 	})
 	return waits, err

@@ -9,7 +9,7 @@ SELECT id, event_id, topic, strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
 FROM {outbox_events} ORDER BY id LIMIT 1
 
 -- name: CountEvents
--- One row more than dialect.CountLimit.
+-- One row more than db.CountLimit.
 SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT 200001) AS counted
 
 -- name: Scheduled
@@ -64,7 +64,7 @@ SELECT max(id) FROM (SELECT id FROM {outbox_archive} ORDER BY seq DESC LIMIT 100
 SELECT max(id) FROM (SELECT id FROM {outbox_drops} ORDER BY seq DESC LIMIT 1000) AS latest
 
 -- name: IdsBelow
--- Up to dialect.CountLimit.
+-- Up to db.CountLimit.
 SELECT count(*), min(id) FROM (SELECT id FROM {outbox_events} WHERE id < 1 ORDER BY id LIMIT 200000) AS below
 
 -- name: TableText

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -14,5 +15,16 @@ func TestEveryDialectHasItsStatements(t *testing.T) {
 	for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
 		_, err := New(nil, db.Names{Dialect: d}, time.Second)
 		require.NoError(t, err)
+	}
+}
+
+// Some statements have in numbers how far they count.
+func TestTheChecksCountAsFarAsGoThinks(t *testing.T) {
+	for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+		facts, err := New(nil, db.Names{Dialect: d}, time.Second)
+		require.NoError(t, err)
+		require.Contains(t, facts.sql.CountEvents, fmt.Sprintf(" LIMIT %d)", db.CountLimit+1))
+		require.Contains(t, facts.sql.IdsBelow, fmt.Sprintf(" LIMIT %d)", db.CountLimit))
+		require.Contains(t, facts.sql.ParkedCounts, fmt.Sprintf(" LIMIT %d)", parkedLimit+1))
 	}
 }

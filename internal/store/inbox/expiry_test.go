@@ -1,4 +1,4 @@
-package dialect_test
+package inbox_test
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/inbox"
 )
 
 // What a consumer told before a row was applied, or at that moment, says nothing about it: it may have
@@ -23,8 +23,8 @@ func TestAConsumersWordCountsForRowsThatAreOlder(t *testing.T) {
 		{"told a day ago", 48 * time.Hour, 24 * time.Hour, ""},
 		{"told longer ago", 48 * time.Hour, 24*time.Hour + time.Second, "has told nothing for 24h0m1s"},
 	} {
-		g := dialect.InboxGroup{Consumer: "billing", Told: true, Retention: time.Hour, Youngest: c.youngest, ToldAgo: c.toldAgo}
-		why := g.Why()
+		g := inbox.DayGroup{Consumer: "billing", HasExpiry: true, Retention: time.Hour, Youngest: c.youngest, ExpiryAge: c.toldAgo}
+		why := g.KeptBecause()
 		require.Equal(t, c.kept == "", why == "", "%s: %s", c.name, why)
 		require.Contains(t, why, c.kept, c.name)
 	}
