@@ -13,19 +13,19 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// patience is how many questions may go unanswered before the rest is not asked: it
-// bounds how long a doctor waits for a database that hangs.
-const patience = 3
+// maxTimeouts is the number of timeouts after which no more questions are asked. It limits how long doctor waits for a
+// database that hangs.
+const maxTimeouts = 3
 
 // question is one thing to ask the database.
 type question struct {
 	subject string
 	ask     func(context.Context, *facts.Database, *Facts) error
-	// table, if not empty, is what the user needs SELECT on to be answered.
+	// table, if not empty, is the table on which the user needs SELECT.
 	table string
 }
 
-// questions are asked in this order: what is answered early helps to ask later.
+// questions are asked in this order, because later questions need earlier answers.
 func questions() []question {
 	return []question{
 		{"the server", askServer, ""},
@@ -58,7 +58,7 @@ func (f *Facts) askAll(ctx context.Context, questions []question) {
 	}
 	slow := 0
 	for _, q := range questions {
-		if slow >= patience {
+		if slow >= maxTimeouts {
 			f.missing(q.subject, errSkipped)
 			continue
 		}
@@ -66,7 +66,7 @@ func (f *Facts) askAll(ctx context.Context, questions []question) {
 		if dialect.IsTimeout(err) {
 			slow++
 		}
-		if err != nil && !dialect.IsMissingTable(err) { // tables that are missing are told as such
+		if err != nil && !dialect.IsMissingTable(err) { // tables.missing reports missing tables
 			f.missing(q.subject, err, f.help(q)...)
 		}
 	}
@@ -76,7 +76,7 @@ func (f *Facts) missing(subject string, err error, do ...string) {
 	f.Missing = append(f.Missing, Missing{Subject: subject, Err: err, Do: do})
 }
 
-// help is what would let a question be answered that this user may not ask.
+// help returns the statement that gives the user the right to ask the question.
 func (f *Facts) help(q question) []string {
 	switch {
 	case q.table != "":
@@ -113,7 +113,7 @@ func askTables(ctx context.Context, d *facts.Database, f *Facts) error {
 	for _, row := range f.Migrations {
 		for _, name := range row.Tables {
 			if !row.Applied {
-				f.Tables[name] = false // MySQL may not have told
+				f.Tables[name] = false // MySQL may have hidden it
 			}
 		}
 	}
@@ -236,7 +236,7 @@ func askDurability(ctx context.Context, d *facts.Database, f *Facts) error {
 func askVacuum(ctx context.Context, d *facts.Database, f *Facts) error {
 	v, err := d.Vacuum(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // no table; or a server that does not count
+		return nil // the table does not exist, or the server has no statistics
 	}
 	if err == nil {
 		f.Vacuum = &v
@@ -260,7 +260,7 @@ func (f *Facts) askSink(ctx context.Context) {
 	var names []string
 	for _, name := range f.topicNames() {
 		if !kafkatopic.Valid(name) {
-			continue // Kafka would fail the whole request
+			continue // with it, Kafka would reject the whole request
 		}
 		names = append(names, name)
 	}
@@ -269,7 +269,10 @@ func (f *Facts) askSink(ctx context.Context) {
 	}
 	found := map[string]Topic{}
 	if len(names) > 0 {
-		found, err = bounded(ctx, f, func(ctx context.Context) (map[string]Topic, error) { return f.Sink.Topics(ctx, names...) })
+		found, err = bounded(ctx, f, func(ctx context.Context) (map[string]Topic, error) {
+			return f.Sink.Topics(ctx,
+				names...)
+		})
 		if err != nil {
 			f.SinkErr = err
 			return
@@ -284,7 +287,7 @@ func (f *Facts) askSink(ctx context.Context) {
 	f.Found = found
 }
 
-// askOpen asks for open transactions in the topics that are there.
+// askOpen asks for open transactions in the topics that exist.
 func (f *Facts) askOpen(ctx context.Context, found map[string]Topic) {
 	var names []string
 	for name, t := range found {
@@ -296,7 +299,10 @@ func (f *Facts) askOpen(ctx context.Context, found map[string]Topic) {
 		return
 	}
 	slices.Sort(names)
-	open, err := bounded(ctx, f, func(ctx context.Context) ([]kafkatx.Open, error) { return f.Sink.Open(ctx, f.MaxAge/5, names...) })
+	open, err := bounded(ctx, f, func(ctx context.Context) ([]kafkatx.Open, error) {
+		return f.Sink.Open(ctx, f.MaxAge/5,
+			names...)
+	})
 	if err != nil {
 		f.missing("open transactions in Kafka", err, f.kafkaTool("kafka-transactions.sh")+" find-hanging --broker-id …")
 	}

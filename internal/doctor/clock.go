@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// clock compares the database's clock with the host's.
+// clock compares the database's clock with this host's.
 func clock(f *Facts, found *findings) {
 	off := f.Ahead.Abs() - f.Uncertainty
 	if off <= time.Second {
@@ -15,7 +15,9 @@ func clock(f *Facts, found *findings) {
 	if f.Ahead < 0 {
 		way = "behind"
 	}
-	found.add(Warning, "clock.skew", f.Where, fmt.Sprintf("the database's clock is %s %s this host's (give or take %s)", duration(f.Ahead.Abs()), way, duration(f.Uncertainty)),
-		"leases go by the database's clock alone; but ages and times of events, logs and records do not compare, and whichever clock is wrong may jump when it is set right",
+	found.add(Warning, "clock.skew", f.Where, fmt.Sprintf("the database's clock is %s %s this host's (accurate to %s)",
+		duration(f.Ahead.Abs()), way, duration(f.Uncertainty)),
+		"leases use only the database's clock. But you cannot compare the times of events, logs and records, and the "+
+			"wrong clock may jump when it is corrected",
 		"timedatectl status")
 }

@@ -77,7 +77,7 @@ func parkedEvents(t *testing.T, c *clinic) {
 	found := c.examine()
 	parked := found.only(t, "parked.failed")
 	requireFinding(t, parked, doctor.Problem, "outbox_parked", "relay parked retry --topic orders --config relay.yaml")
-	require.Regexp(t, `^2 refused events and 3 later ones behind them are parked, of 2 keys, for 1h[01]m\d+s; `+
+	require.Regexp(t, `^2 rejected events and 3 later ones behind them are parked, of 2 keys, for 1h[01]m\d+s; `+
 		`the oldest, event 0190a0e8-7e6b-7000-8000-000000000001 in topic "orders": MESSAGE_TOO_LARGE`, parked.What)
 	require.Empty(t, found.all("parked.asked"))
 
@@ -85,17 +85,17 @@ func parkedEvents(t *testing.T, c *clinic) {
 	found = c.examine()
 	asked := found.only(t, "parked.asked")
 	requireFinding(t, asked, doctor.Note, "outbox_parked", "relay parked list")
-	require.Contains(t, asked.What, "2 parked events wait")
+	require.Contains(t, asked.What, "2 parked events are marked")
 	require.Contains(t, found.only(t, "parked.failed").What, "00000000003")
 }
 
 // One of several is retried by its topic, a single one by its id.
 func TestWhatIsParkedIsSaidInASentence(t *testing.T) {
 	for want, p := range map[string]facts.Parked{
-		"1 refused event is parked, of 1 key, for 1h0m0s":                               {Failed: 1},
-		"2 refused events are parked, of 1 key, for 1h0m0s":                             {Failed: 2},
-		"1 refused event and 1 later one behind it are parked, of 1 key":                {Failed: 1, Blocked: 1},
-		"2 refused events and 3 later ones behind them are parked, of 1 key":            {Failed: 2, Blocked: 3},
+		"1 rejected event is parked, of 1 key, for 1h0m0s":                              {Failed: 1},
+		"2 rejected events are parked, of 1 key, for 1h0m0s":                            {Failed: 2},
+		"1 rejected event and 1 later one behind it are parked, of 1 key":               {Failed: 1, Blocked: 1},
+		"2 rejected events and 3 later ones behind them are parked, of 1 key":           {Failed: 2, Blocked: 3},
 		"1 event is parked behind an earlier one of its key, of 1 key, for 1h0m0s":      {Blocked: 1},
 		"2 events are parked behind an earlier one of their keys, of 1 key, for 1h0m0s": {Blocked: 2},
 	} {
@@ -115,5 +115,5 @@ func TestWhatIsParkedIsSaidInASentence(t *testing.T) {
 func TestManyKeysAreCounted(t *testing.T) {
 	f := healthyFacts()
 	f.Parked = &facts.Parked{Failed: 100_001, Keys: 77, More: true, Age: time.Hour}
-	require.Contains(t, findings(f.Check()).only(t, "parked.failed").What, "more than 100,001 refused events")
+	require.Contains(t, findings(f.Check()).only(t, "parked.failed").What, "more than 100,001 rejected events")
 }

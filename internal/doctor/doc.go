@@ -1,19 +1,16 @@
-// Package doctor finds what is wrong with an outbox, its relays and its topics, and says
-// what to type.
+// Package doctor finds what is wrong with an outbox, its relays and its topics, or with an inbox, and says what to do.
 //
 // It promises:
 //
-//   - to change nothing, to take no lock that a writer or a relay would notice, and to
-//     work through a pooler such as pgbouncer;
-//   - to be done in a bounded time: each question has a limit, and after some that were
-//     not answered the rest is not asked;
-//   - that what cannot be looked at, for want of a right or an answer, is a finding of
-//     its own and keeps nothing else from being looked at: the database is examined
-//     when the sink is away, and the other way round;
-//   - that every finding has an id that stays, listed in docs/operations.md, and ends
-//     with a command or a statement; none holds a payload or a password.
+//   - It changes nothing, takes no lock that a writer or a relay would notice, and works through a pooler such as
+//     pgbouncer.
+//   - It ends in a bounded time: each query has a timeout, and after some timeouts the other queries are skipped.
+//   - What it cannot check, because of a missing right or answer, is a finding of its own. All other checks still
+//     run: it checks the database when the sink is away, and the other way round.
+//   - Each finding has a stable id, which docs/operations.md lists, and ends with a command or a statement. No finding
+//     contains a payload or a password.
 //
-// It works in two steps. [Examine] asks the database (through internal/dialect, which
-// has the SQL) and the sink (through the interface [Kafka]) and puts the answers into
-// [Facts]. The checks, one file a subject, are functions of the facts alone.
+// It works in two steps. [Examine] asks the database (through internal/doctor/facts, which has the SQL) and the sink
+// (through the interface [Kafka]), and puts the answers into [Facts]. The checks are functions of the facts alone, in
+// a file for each subject.
 package doctor

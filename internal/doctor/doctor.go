@@ -2,8 +2,7 @@ package doctor
 
 import "context"
 
-// Examine looks at one source and its sink, and returns what is wrong with them. It
-// takes a minute at the most, and no longer than ctx. Safe for concurrent use.
+// Examine checks one source and its sink. It takes a minute at most, and no longer than ctx. Safe for concurrent use.
 func Examine(ctx context.Context, s Source, o Options) Report {
 	f := &Facts{Source: s, Options: o.withDefaults()}
 	if s.DB != nil {
@@ -19,12 +18,12 @@ func Examine(ctx context.Context, s Source, o Options) Report {
 	}
 }
 
-// Check runs all checks on the facts and returns what they find, the worst first. It
-// asks nobody.
+// Check runs all checks on the facts and returns the findings, the worst first. It asks neither the database nor Kafka.
 func (f *Facts) Check() []Finding {
 	found := findings{}
 	for _, check := range []func(*Facts, *findings){
-		reach, tables, nodes, grants, lease, delivery, parked, identity, transactions, order, durability, topics, manifest, open, vacuum, clock, unanswered,
+		reach, tables, nodes, grants, lease, delivery, parked, identity, transactions, order, durability, topics,
+		manifest, open, vacuum, clock, unanswered,
 	} {
 		check(f, &found)
 	}
@@ -40,7 +39,7 @@ type Check struct {
 	Severities []Severity
 }
 
-// Checks lists the ids of all findings, as docs/operations.md explains them.
+// Checks lists the ids of all findings. docs/operations.md explains them.
 func Checks() []Check {
 	return []Check{
 		{"database.unreachable", []Severity{Problem}},

@@ -9,10 +9,11 @@ import (
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
-// lossy is why a commit that does not stay is a problem.
-const lossy = "a crash may take back transactions that were committed: events that were not delivered yet are lost with them, delivered ones are of transactions that never were"
+// lossy says why a setting that may lose commits is a problem.
+const lossy = "a crash may undo committed transactions. Their undelivered events are lost with them, and their " +
+	"delivered events belong to transactions that no longer exist"
 
-// durability says whether a commit stays.
+// durability finds settings with which a crash may undo a commit.
 func durability(f *Facts, found *findings) {
 	d := f.Durability
 	if d == nil {
@@ -27,7 +28,8 @@ func durability(f *Facts, found *findings) {
 		if f.is(dialect.MySQL) {
 			do = "ALTER TABLE " + table + " ENGINE = InnoDB;"
 		}
-		found.add(Problem, "durability.table", table, fmt.Sprintf("the table is %s", d.Tables[name]), "a crash empties or damages it", do)
+		found.add(Problem, "durability.table", table, fmt.Sprintf("the table is %s", d.Tables[name]),
+			"a crash may empty or damage it", do)
 	}
 }
 
@@ -40,7 +42,8 @@ func setting(f *Facts, s facts.Setting, binlog bool, found *findings) {
 		synchronousCommit(f, s, found)
 	case "fsync", "full_page_writes":
 		if !yes(s.Value) {
-			bad("durability."+strings.ReplaceAll(s.Name, "_", "-"), "ALTER SYSTEM SET "+s.Name+" = on; SELECT pg_reload_conf();")
+			bad("durability."+strings.ReplaceAll(s.Name, "_", "-"), "ALTER SYSTEM SET "+s.Name+
+				" = on; SELECT pg_reload_conf();")
 		}
 	case "innodb_flush_log_at_trx_commit":
 		if s.Value != "1" {
@@ -52,12 +55,14 @@ func setting(f *Facts, s facts.Setting, binlog bool, found *findings) {
 		}
 	case "innodb_doublewrite":
 		if strings.EqualFold(s.Value, "OFF") || s.Value == "0" {
-			bad("durability.doublewrite", "innodb_doublewrite = ON   # under [mysqld] in my.cnf, then restart the server")
+			bad("durability.doublewrite",
+				"innodb_doublewrite = ON   # under [mysqld] in my.cnf, then restart the server")
 		}
 	case "journal_mode":
 		if !strings.EqualFold(s.Value, "wal") {
 			found.add(Warning, "durability.journal-mode", s.Name, fmt.Sprintf("journal_mode is %s", s.Value),
-				"readers and writers keep each other waiting, and fail with \"database is locked\"; with memory or off a crash damages the file", "PRAGMA journal_mode = WAL;")
+				"readers and writers wait for each other, and may fail with \"database is locked\". With memory or "+
+					"off, a crash may damage the file", "PRAGMA journal_mode = WAL;")
 		}
 	case "synchronous":
 		if s.Value == "0" || s.Value == "1" {
@@ -66,8 +71,8 @@ func setting(f *Facts, s facts.Setting, binlog bool, found *findings) {
 	}
 }
 
-// synchronousCommit: off loses the last commits in a crash; local and remote_write lose
-// them in a failover, where there is a standby to wait for.
+// synchronousCommit checks synchronous_commit. With off, a crash loses the last commits. With local and remote_write
+// a failover loses them, so these are only a warning, and only if there is a standby.
 func synchronousCommit(f *Facts, s facts.Setting, found *findings) {
 	severity := Problem
 	switch {
@@ -77,16 +82,18 @@ func synchronousCommit(f *Facts, s facts.Setting, found *findings) {
 	default:
 		return
 	}
-	whom, do := "everyone", "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();"
+	whom, do := "all users", "ALTER SYSTEM SET synchronous_commit = on; SELECT pg_reload_conf();"
 	switch {
 	case s.Role != "" && s.Database != "":
-		whom, do = "role "+s.Role+" in database "+s.Database, fmt.Sprintf("ALTER ROLE %s IN DATABASE %s RESET synchronous_commit;", s.Role, s.Database)
+		whom, do = "role "+s.Role+" in database "+
+			s.Database, fmt.Sprintf("ALTER ROLE %s IN DATABASE %s RESET synchronous_commit;", s.Role, s.Database)
 	case s.Role != "":
 		whom, do = "role "+s.Role, "ALTER ROLE "+s.Role+" RESET synchronous_commit;"
 	case s.Database != "":
 		whom, do = "database "+s.Database, "ALTER DATABASE "+s.Database+" RESET synchronous_commit;"
 	}
-	found.add(severity, "durability.synchronous-commit", "synchronous_commit", fmt.Sprintf("synchronous_commit is %s for %s", s.Value, whom), lossy, do)
+	found.add(severity, "durability.synchronous-commit", "synchronous_commit",
+		fmt.Sprintf("synchronous_commit is %s for %s", s.Value, whom), lossy, do)
 }
 
 func yes(value string) bool {

@@ -12,22 +12,22 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// Source is what to examine, and how it is configured.
+// Source is a source to examine, and its configuration.
 type Source struct {
 	Name  string // as configured
 	Names dialect.Names
 	Where string // the database, without user and password
 
-	// DB is nil if the database could not be opened: OpenErr says why.
+	// DB is nil if the database could not be opened. Then OpenErr says why.
 	DB      *sql.DB
 	OpenErr error
 
-	// Pooler: a pooler such as pgbouncer stands before PostgreSQL. PoolerVersion is
-	// what it says of itself; empty: it does not tell.
+	// Pooler is true if the connection goes through a pooler such as pgbouncer. PoolerVersion is the pooler's own text,
+	// and empty if it does not tell.
 	Pooler        bool
 	PoolerVersion string
 
-	// Sink is nil if there is none to look at, or it could not be reached: SinkErr.
+	// Sink is nil if there is no sink, or if it could not be reached. Then SinkErr says why.
 	Sink    Kafka
 	SinkErr error
 	At      string   // the sink, for messages
@@ -35,24 +35,23 @@ type Source struct {
 
 	ExactlyOnce    bool
 	CreateTopics   bool
-	MaxRecordBytes int64    // that the relay sends
-	Topics         []string // that are configured, without patterns
+	MaxRecordBytes int64    // the largest record that the relay sends
+	Topics         []string // the configured topics, without patterns
 
-	// Flags are what the relay's commands need to name this source, with a space
-	// before each: ` --config relay.yaml`. RunFlags are those of `relay run`, one an element.
+	// Flags are the flags with which the relay's commands find this source, each with a space before it:
+	// ` --config relay.yaml`. RunFlags are the flags of `relay run`, one per element.
 	Flags    string
 	RunFlags []string
 }
 
-// Options say when something is late.
+// Options has the limits of the checks.
 type Options struct {
-	// MaxAge is the age of the oldest undelivered event, or of a transaction, that is
-	// a problem. Default 5 minutes. A fifth of it is worth a warning.
+	// MaxAge is the age from which an undelivered event or an open transaction is a problem. A fifth of it is a
+	// warning. Default 5 minutes.
 	MaxAge time.Duration
-	// Timeout bounds each question to a database or a broker. Default 5 seconds.
+	// Timeout limits each query to a database or a broker. Default 5 seconds.
 	Timeout time.Duration
-	// Ignore are accepted findings, as CheckIgnore wants them: they are reported, and
-	// do not count.
+	// Ignore has accepted findings, in the form that CheckIgnore accepts. They are reported but do not count.
 	Ignore []string
 	// Now is the host's clock. Default time.Now.
 	Now func() time.Time
@@ -71,14 +70,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Facts are the answers. A nil pointer, slice or map was not answered: why is in
-// Missing, or nobody was asked.
+// Facts are the answers of the database and of Kafka. A nil pointer, slice or map has no answer: Missing says why, or
+// the question was not asked.
 type Facts struct {
 	Source
 	Options
 
 	Server       *facts.Server
-	Ahead        time.Duration // the database's clock, of ours
+	Ahead        time.Duration // how far the database's clock is ahead of this host's
 	Uncertainty  time.Duration
 	Tables       facts.Tables
 	Migrations   []migrations.StatusRow
@@ -86,7 +85,7 @@ type Facts struct {
 	Lock         *facts.MigrationLock
 	Grants       []facts.Grant
 	Lease        *facts.Lease
-	LeaseGone    bool // the row is not there
+	LeaseGone    bool // the row is missing
 	Relays       []facts.Relay
 	Backlog      *facts.Backlog
 	Scheduled    *facts.Scheduled
@@ -96,11 +95,11 @@ type Facts struct {
 	Identity     *facts.Identity
 	Order        *facts.Order
 	Durability   *facts.Durability
-	Used         []facts.Topic // topics that events are for
+	Used         []facts.Topic // topics of waiting events
 
 	Cluster *Cluster
-	Found   map[string]Topic // by name; asked for: Used, Topics and the manifest
-	Open    []kafkatx.Open   // in those
+	Found   map[string]Topic // by name: Used, Topics and the manifest
+	Open    []kafkatx.Open   // in the topics of Found
 
 	Inbox *InboxFacts // of a consumer's database
 
@@ -111,20 +110,19 @@ type Facts struct {
 type Missing struct {
 	Subject string
 	Err     error
-	Do      []string // what would help
+	Do      []string // what gives the missing right
 }
 
-// table is a table's name as the operator says it.
+// table returns a table's name for messages.
 func (f *Facts) table(name string) string { return f.Names.Plain(name) }
 
-// relay returns a command line of the relay's for this source.
+// relay returns a command line for this source.
 func (f *Facts) relay(command string) string { return "relay " + command + f.Flags }
 
 // run returns the command line that starts a relay.
 func (f *Facts) run() string { return "relay run" + strings.Join(f.RunFlags, "") }
 
-// runWith returns the command line that starts a relay with that flag, which takes the place of
-// what the command line said: of two, the last one counts.
+// runWith returns the command line that starts a relay with a changed flag.
 func (f *Facts) runWith(flag, value string) string {
 	others := slices.DeleteFunc(slices.Clone(f.RunFlags), func(text string) bool {
 		return strings.HasPrefix(text, " --"+flag+" ") || strings.HasPrefix(text, " --"+flag+"=")
@@ -132,7 +130,7 @@ func (f *Facts) runWith(flag, value string) string {
 	return "relay run" + strings.Join(others, "") + " --" + flag + " " + value
 }
 
-// again returns the command line that examines once more.
+// again returns the command line that runs doctor again.
 func (f *Facts) again() string {
 	if f.Inbox != nil {
 		return f.relay("inbox doctor")
@@ -142,10 +140,10 @@ func (f *Facts) again() string {
 
 func (f *Facts) runExactlyOnce() string { return f.runWith("mode", "exactly-once") }
 
-// is tells the source's database.
+// is reports whether the source's database is of dialect d.
 func (f *Facts) is(d dialect.Dialect) bool { return f.Names.Dialect == d }
 
-// user is who would get a GRANT.
+// user returns the user that needs a GRANT.
 func (f *Facts) user() string {
 	if f.Server != nil && f.Server.User != "" {
 		return f.Server.User
@@ -153,10 +151,10 @@ func (f *Facts) user() string {
 	return "…"
 }
 
-// bootstrap are the brokers' addresses for Kafka's own commands.
+// bootstrap returns the brokers' addresses for Kafka's own commands.
 func (f *Facts) bootstrap() string { return strings.Join(f.Brokers, ",") }
 
-// kafkaTool returns the start of a command line of Kafka's own.
+// kafkaTool returns the beginning of a command line of a Kafka tool.
 func (f *Facts) kafkaTool(name string) string {
 	return name + " --bootstrap-server " + f.bootstrap()
 }

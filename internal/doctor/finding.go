@@ -13,11 +13,11 @@ type Severity string
 
 // Severities, the worst first.
 const (
-	// Problem: delivery is stopped or late, or a promise of Postroom does not hold.
+	// Problem means that delivery is stopped or late, or that a promise of Postroom does not hold.
 	Problem Severity = "problem"
-	// Warning: it works now, and something makes it likely that it will not.
+	// Warning means that everything works now but may stop working.
 	Warning Severity = "warning"
-	// Note: good to know; also what could not be looked at.
+	// Note is information. It also says what could not be checked.
 	Note Severity = "note"
 )
 
@@ -28,36 +28,36 @@ func (s Severity) rank() int { return slices.Index(severities[:], s) }
 // Finding is one thing that a check found.
 type Finding struct {
 	Severity Severity `json:"severity"`
-	// Check is the finding's id: it stays the same from version to version.
+	// Check is the finding's id. It does not change between versions.
 	Check string `json:"check"`
-	// Subject is what it is about: a table, a topic, a session, a setting.
+	// Subject is the table, topic, session or setting that the finding is about.
 	Subject string `json:"subject"`
-	// What is the case, in one sentence.
+	// What says what was found, in one sentence.
 	What string `json:"what"`
-	// Why it matters.
+	// Why says what it means.
 	Why string `json:"why"`
-	// Do is what to type: commands, and SQL statements that end with a semicolon.
+	// Do lists commands, and SQL statements that end with a semicolon.
 	Do []string `json:"do"`
-	// Ignored: it was accepted by Options.Ignore, and does not count.
+	// Ignored is true if Options.Ignore names the finding. Then it does not count.
 	Ignored bool `json:"ignored,omitempty"`
 }
 
-// accept marks the findings that were accepted: each element of ignore is a finding's
-// id, or its id and its subject with a space between them.
+// accept marks the findings that ignore names. Each element of ignore is the id of a finding, or its id and its
+// subject with a space between them.
 func (f findings) accept(ignore []string) {
 	for i := range f {
 		f[i].Ignored = slices.Contains(ignore, f[i].Check) || slices.Contains(ignore, f[i].Check+" "+f[i].Subject)
 	}
 }
 
-// CheckIgnore returns what is wrong with a list of accepted findings: ids that do not
-// exist, of which nobody would notice that they accept nothing.
+// CheckIgnore returns an error if a list of accepted findings has an id that does not exist.
 func CheckIgnore(ignore []string) error {
 	var errs []error
 	for _, accepted := range ignore {
 		id, _, _ := strings.Cut(accepted, " ")
 		if !slices.ContainsFunc(Checks(), func(c Check) bool { return c.ID == id }) {
-			errs = append(errs, fmt.Errorf("doctor.ignore: there is no finding %q: docs/operations.md lists them, and relay doctor prints each finding's id and subject", id))
+			errs = append(errs, fmt.Errorf("doctor.ignore: there is no finding %q: docs/operations.md lists all "+
+				"findings, and relay doctor prints the id and the subject of each", id))
 		}
 	}
 	return errors.Join(errs...)
@@ -73,9 +73,8 @@ func (f *findings) add(s Severity, check, subject, what, why string, do ...strin
 	*f = append(*f, Finding{Severity: s, Check: check, Subject: subject, What: what, Why: why, Do: do})
 }
 
-// sort puts the worst first; within a severity the checks keep their order, in which
-// what stops delivery comes before what slows it down.
-// Those that were accepted come last.
+// sort puts the worst findings first, and ignored ones last. Within a severity the checks keep their order, in which
+// causes that stop delivery come before those that slow it down.
 func (f findings) sort() {
 	rank := func(f Finding) int {
 		if f.Ignored {
@@ -86,20 +85,20 @@ func (f findings) sort() {
 	slices.SortStableFunc(f, func(a, b Finding) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
-// Report is what was found of one source.
+// Report has the findings of one source or inbox.
 type Report struct {
 	Source   string `json:"source"`
 	Database string `json:"database"` // without user and password
 	Sink     string `json:"sink"`
-	// Inbox: it is about a consumer's database, which has no sink.
+	// Inbox is true for a consumer's database, which has no sink.
 	Inbox bool `json:"inbox,omitempty"`
-	// Database and sink could be looked at.
+	// DatabaseSeen and SinkSeen say which of them could be reached.
 	DatabaseSeen bool      `json:"database_seen"`
 	SinkSeen     bool      `json:"sink_seen"`
 	Findings     []Finding `json:"findings"` // the worst first
 }
 
-// Count returns how many findings of a severity there are that were not accepted.
+// Count returns the number of findings of a severity that are not ignored.
 func (r Report) Count(s Severity) int {
 	n := 0
 	for _, f := range r.Findings {
@@ -110,7 +109,7 @@ func (r Report) Count(s Severity) int {
 	return n
 }
 
-// Summary counts the findings of all reports, as a reader would say it.
+// Summary returns the numbers of findings in all reports as text.
 func Summary(reports []Report) string {
 	s := fmt.Sprintf("%s, %s, %s", count(reports, Problem), count(reports, Warning), count(reports, Note))
 	ignored := 0

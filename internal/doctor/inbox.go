@@ -8,11 +8,12 @@ import (
 
 	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/ops"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
 
-// CheckInbox is Check for the facts of a consumer's database.
+// CheckInbox runs all checks of a consumer's database on the facts and returns the findings, the worst first.
 func (f *Facts) CheckInbox() []Finding {
 	found := findings{}
 	for _, check := range []func(*Facts, *findings){
@@ -29,12 +30,13 @@ func (f *Facts) CheckInbox() []Finding {
 func reachInbox(f *Facts, found *findings) {
 	if f.OpenErr != nil {
 		found.add(Problem, "database.unreachable", f.Where, short(f.OpenErr.Error()),
-			"no consumer can use its inbox either, if it runs where you are", f.relay("inbox status"))
+			"a consumer on this host cannot use its inbox either", f.relay("inbox status"))
 	}
 	if f.SinkErr != nil {
 		found.add(Problem, "sink.unreachable", f.At, short(f.SinkErr.Error()),
-			"no consumer gets messages either, if it runs where you are. Check the address: "+
-				"whether the groups are ahead of the database, as after a restore, was not looked at", kafkaVersions(f)...)
+			"a consumer on this host gets no messages either. Check the address. "+
+				"doctor did not check whether the groups are ahead of the database, as after a restore",
+			kafkaVersions(f)...)
 	}
 }
 
@@ -42,19 +44,24 @@ func inboxTables(f *Facts, found *findings) {
 	up, table := f.relay("migrate up")+" --only inbox", f.table(dialect.InboxEvents)
 	switch {
 	case errors.Is(f.Refused, migrations.ErrNotMigrated):
-		found.add(Problem, "inbox.missing", table, short(f.Refused.Error()), "no message is accepted without them", up)
+		found.add(Problem, "inbox.missing", table, short(f.Refused.Error()),
+			"consumers do not work without these tables", up)
 	case errors.Is(f.Refused, migrations.ErrTooOld):
-		found.add(Problem, "inbox.old", table, short(f.Refused.Error()), "what needs the newer tables fails", up)
+		found.add(Problem, "inbox.old", table, short(f.Refused.Error()), "everything that needs the newer tables fails",
+			up)
 	case errors.Is(f.Refused, migrations.ErrTooNew):
-		found.add(Problem, "inbox.new", table, short(f.Refused.Error()), "a consumer of this build may not work with them", "relay version")
+		found.add(Problem, "inbox.new", table, short(f.Refused.Error()),
+			"a consumer of this build may not work with them", "relay version")
 	}
 	for _, row := range f.Migrations {
 		switch {
 		case !row.Known:
-			found.add(Note, "inbox.new", row.File, fmt.Sprintf("%s was applied by a newer build than this one", row.File),
-				"this build works with it; run a newer one soon", "relay version")
+			found.add(Note, "inbox.new", row.File, fmt.Sprintf("%s was applied by a newer build than this one",
+				row.File),
+				"this build works with it. Update this build soon", "relay version")
 		case !row.Applied:
-			found.add(Warning, "inbox.pending", row.File, fmt.Sprintf("%s is not applied", row.File), "consumers work, but for what needs it", up)
+			found.add(Warning, "inbox.pending", row.File, fmt.Sprintf("%s is not applied", row.File),
+				"consumers work, but without the features that need it", up)
 		default:
 			lost(f, row, found, "inbox.missing", f.relay("migrate print")+" --only inbox")
 		}
@@ -67,12 +74,14 @@ func inboxGrants(f *Facts, found *findings) {
 		if f.Tables[g.On] {
 			subject = f.table(g.On)
 		}
-		found.add(Problem, "inbox.grants", subject, fmt.Sprintf("the user %s has no %s on %s", f.user(), g.Right, subject),
-			"a consumer that connects as this user fails when it needs it; an operator's user needs less: docs/tables.md", g.SQL)
+		found.add(Problem, "inbox.grants", subject, fmt.Sprintf("the user %s has no %s on %s", f.user(), g.Right,
+			subject),
+			"a consumer that connects as this user fails when it needs the right. The user of an operator needs "+
+				"less, see docs/tables.md", g.SQL)
 	}
 }
 
-// consumers are those that something is known of.
+// consumers returns the consumers of which the tables have rows.
 func (f *Facts) consumers() []inboxstore.Consumer {
 	if f.Inbox.Status == nil {
 		return nil
@@ -80,54 +89,72 @@ func (f *Facts) consumers() []inboxstore.Consumer {
 	return f.Inbox.Status.Consumers
 }
 
-// parkedSoon is how long a message that was asked for may wait for a consumer.
-const parkedSoon = time.Minute
+// markedFor is how long a message that is marked for retry or drop may wait for a consumer.
+const markedFor = time.Minute
 
 func inboxParked(f *Facts, found *findings) {
 	for _, c := range f.consumers() {
-		failed, blocked, asked := c.Parked[inboxstore.StateFailed], c.Parked[inboxstore.StateBlocked], c.Parked[inboxstore.StateRetry]+c.Parked[inboxstore.StateDrop]
-		by := " --consumer " + c.Consumer
-		if failed+blocked > 0 {
-			more := ""
-			if failed+blocked+asked >= db.CountLimit {
+		failed, blocked := c.Parked[inboxstore.StateFailed], c.Parked[inboxstore.StateBlocked]
+		marked := c.Parked[inboxstore.StateRetry] + c.Parked[inboxstore.StateDrop]
+		by := " --consumer " + ops.ShellWord(c.Consumer)
+		list := f.relay("inbox parked list") + by
+		if failed > 0 || blocked > 0 && marked == 0 {
+			more, do := "", []string{list}
+			if failed+blocked+marked >= db.CountLimit {
 				more = "at least "
 			}
-			found.add(Problem, "inbox.parked", c.Consumer,
-				fmt.Sprintf("%s; %s %s still; the oldest for %s", areParked(more, failed, blocked, "failed", "message"),
-					counted(c.BlockedKeys, "key"), verb(c.BlockedKeys, "stands", "stand"), duration(c.ParkedAge)),
-				"they have no effect until someone mends the cause and retries them, or drops them",
-				f.relay("inbox parked list")+by, f.relay("inbox parked retry")+by+" --all")
+			if failed > 0 {
+				do = append(do, f.relay("inbox parked retry")+by+" --all")
+			}
+			found.add(Problem, "inbox.parked", c.Consumer, fmt.Sprintf("%s; %s %s blocked; the oldest is parked for %s",
+				areParked(more, failed, blocked, "failed", "message"), counted(c.BlockedKeys, "key"),
+				verb(c.BlockedKeys, "is", "are"), duration(c.ParkedAge)),
+				"they have no effect until you fix the cause and retry them, or drop them", do...)
 		}
-		if asked > 0 {
-			severity, what := Note, fmt.Sprintf("%s %s for the consumer to be run again or dropped", counted(asked, "parked message"), verb(asked, "waits", "wait"))
-			if c.ParkedAge > parkedSoon {
+		if marked > 0 {
+			severity := Note
+			if c.ParkedAge > markedFor {
 				severity = Warning
 			}
+			what := fmt.Sprintf("%s %s marked for retry or drop", counted(marked, "parked message"), verb(marked, "is",
+				"are"))
+			if failed == 0 && blocked > 0 {
+				what += fmt.Sprintf("; %s %s behind", counted(blocked, "later one"), verb(blocked, "waits", "wait"))
+			}
 			found.add(severity, "inbox.asked", c.Consumer, what,
-				"a consumer does it within a second or so, if it runs and calls Replay (inboxkafka does by itself); retries that fail are failed again", f.relay("inbox parked list")+by)
+				"a running consumer that calls Replay does it within about a "+
+					"second (inboxkafka calls it). A retry that fails makes the message failed again", list)
 		}
 	}
 }
 
 func inboxBlocked(f *Facts, found *findings) {
 	for _, k := range f.Inbox.Loose {
-		if k.Seq == 0 {
-			found.add(Problem, "inbox.blocked", k.Consumer, fmt.Sprintf("a key of topic %q stands still, and nothing of it is parked: were rows of %s deleted by hand?", k.Topic, f.table(dialect.InboxParked)),
-				"every later message of the key is parked behind nothing",
-				fmt.Sprintf("DELETE FROM %s WHERE consumer = %s AND topic = %s AND event_key = %s;", f.table(dialect.InboxBlocked), literal(k.Consumer), literal(k.Topic), literal(k.Key)))
-			continue
+		retry := f.relay(fmt.Sprintf("inbox parked retry %d", k.Seq))
+		switch {
+		case k.Seq == 0:
+			found.add(Problem, "inbox.blocked", k.Consumer,
+				fmt.Sprintf("a key of topic %q is blocked, but no message of it "+
+					"is parked: perhaps somebody deleted rows of %s", k.Topic, f.table(dialect.InboxParked)),
+				"every later message of the key is parked, and nothing unblocks the key",
+				fmt.Sprintf("DELETE FROM %s WHERE consumer = %s AND topic = %s AND event_key = %s;",
+					f.table(dialect.InboxBlocked), literal(k.Consumer), literal(k.Topic), literal(k.Key)))
+		case k.Head:
+			found.add(Problem, "inbox.blocked", k.Consumer,
+				fmt.Sprintf("message %d of topic %q is blocked, but it is the "+
+					"first of its key: somebody deleted the row before it, or a consumer of an older build was stopped",
+					k.Seq, k.Topic), "this message and every later message of the key stay parked", retry)
+		default:
+			found.add(Problem, "inbox.blocked", k.Consumer,
+				fmt.Sprintf("message %d of topic %q waits for its key, but the key "+
+					"is not blocked: perhaps somebody deleted rows of %s", k.Seq, k.Topic,
+					f.table(dialect.InboxBlocked)),
+				"later messages of the key overtake it, and it is not retried", retry)
 		}
-		if k.Head {
-			found.add(Problem, "inbox.blocked", k.Consumer, fmt.Sprintf("message %d of topic %q waits, and is the first of its key: the row before it was deleted by hand, or by a consumer of an older build that was stopped", k.Seq, k.Topic),
-				"it and every later message of the key stay parked", f.relay(fmt.Sprintf("inbox parked retry %d", k.Seq)))
-			continue
-		}
-		found.add(Problem, "inbox.blocked", k.Consumer, fmt.Sprintf("message %d of topic %q waits behind its key, which does not stand still: were rows of %s deleted by hand?", k.Seq, k.Topic, f.table(dialect.InboxBlocked)),
-			"later messages of the key overtake it, and it never follows by itself", f.relay(fmt.Sprintf("inbox parked retry %d", k.Seq)))
 	}
 }
 
-// inboxWaits finds sessions that a consumer waits for: a member whose host is paused or gone keeps its locks.
+// inboxWaits finds sessions that block a consumer. A consumer whose host is paused or has failed keeps its locks.
 func inboxWaits(f *Facts, found *findings) {
 	limit := f.MaxAge / 30 // 10 s by default
 	seen := map[int64]bool{}
@@ -136,14 +163,16 @@ func inboxWaits(f *Facts, found *findings) {
 			continue
 		}
 		seen[w.Holder.Session] = true
-		found.add(Problem, "inbox.waits", f.table(dialect.InboxEvents), fmt.Sprintf("session %d has waited for %s for a lock on a table of the inbox that %s holds",
-			w.Waiter, duration(w.For), w.Holder),
-			"its partition stands still until that transaction ends. If it is of a consumer whose host is paused or gone, the server may "+
-				"take hours to find out: docs/consumers.md says what limits that", w.Holder.End(f.Names.Dialect))
+		found.add(Problem, "inbox.waits", f.table(dialect.InboxEvents),
+			fmt.Sprintf("session %d has waited for %s for a lock on a table of the inbox that %s holds",
+				w.Waiter, duration(w.For), w.Holder),
+			"its partition waits until that transaction ends. If the host of that consumer is paused or has failed, "+
+				"the server may "+
+				"need hours to notice; docs/consumers.md says how to limit that", w.Holder.End(f.Names.Dialect))
 	}
 }
 
-// longWindow is a window that nobody wants, where the retention is not known.
+// longWindow is too long a window if the retention is not known.
 const longWindow = 90 * 24 * time.Hour
 
 func inboxWindow(f *Facts, found *findings) {
@@ -152,19 +181,24 @@ func inboxWindow(f *Facts, found *findings) {
 		if f.Inbox.Days != nil && f.Inbox.Days.Told[c.Consumer] > 0 {
 			retention = f.Inbox.Days.Told[c.Consumer]
 		}
-		limit, whose := longWindow, "longer than any retention that was told: name yours by --retention"
+		limit, whose := longWindow, "pass the retention of the consumers with --retention"
 		if retention > 0 {
 			limit, whose = max(2*retention, retention+24*time.Hour), "the retention is "+duration(retention)
 		}
 		if c.Window > limit {
-			found.add(Warning, "inbox.unpruned", c.Consumer, fmt.Sprintf("%s rows go back %s; %s", number(c.Rows), duration(c.Window), whose),
-				"nobody prunes, or the group's committed offset keeps the rows: the table grows by every message",
+			found.add(Warning, "inbox.unpruned", c.Consumer, fmt.Sprintf("%s rows go back %s; %s", number(c.Rows),
+				duration(c.Window), whose),
+				"no consumer prunes, or the group's committed offset keeps the rows. The table grows with each message",
 				f.relay("inbox status")+" --consumer "+c.Consumer)
 		}
-		gone := retention > 0 && c.ParkedAge > retention || c.Rows > 0 && !c.Estimated && c.ParkedAge > c.Window+time.Minute
+		gone := retention > 0 && c.ParkedAge > retention || c.Rows > 0 && !c.Estimated &&
+			c.ParkedAge > c.Window+time.Minute
 		if gone && !c.OldestParked.IsZero() {
-			found.add(Warning, "inbox.retention", c.Consumer, fmt.Sprintf("a message is parked for %s, and rows are kept for less: its own is gone", duration(c.ParkedAge)),
-				"a copy of it that comes again is applied, and the parked one too when it is retried",
+			found.add(Warning, "inbox.retention", c.Consumer,
+				fmt.Sprintf("a message is parked for %s, which is longer than the inbox keeps its rows",
+					duration(c.ParkedAge)),
+				"the inbox no longer recognises a duplicate of it. A duplicate is applied, and so is the parked "+
+					"message when it is retried",
 				f.relay("inbox parked list")+" --consumer "+c.Consumer)
 		}
 	}
@@ -174,10 +208,13 @@ func inboxAttempts(f *Facts, found *findings) {
 	limit := max(time.Hour, f.MaxAge)
 	for _, c := range f.consumers() {
 		if c.Attempts > 0 && c.OldestAttempt > limit {
-			found.add(Warning, "inbox.attempts", c.Consumer, fmt.Sprintf("%s of %s; the oldest was begun %s ago, and is neither done nor parked",
+			found.add(Warning, "inbox.attempts", c.Consumer, fmt.Sprintf("%s of %s; the oldest attempt began %s ago, "+
+				"and the message is neither handled nor parked",
 				counted(c.Attempts, "row"), f.table(dialect.InboxAttempts), duration(c.OldestAttempt)),
-				"a handler hangs, or its process died and the message did not come again: then the consumer's pruning (KeepPruned) forgets it a day after the attempt",
-				fmt.Sprintf("SELECT * FROM %s WHERE consumer = %s ORDER BY started_at LIMIT 10;", f.table(dialect.InboxAttempts), literal(c.Consumer)))
+				"a handler hangs, or its process has died and the message did not come again. In the second case "+
+					"KeepPruned deletes the row a day after the attempt",
+				fmt.Sprintf("SELECT * FROM %s WHERE consumer = %s ORDER BY started_at LIMIT 10;",
+					f.table(dialect.InboxAttempts), literal(c.Consumer)))
 		}
 	}
 }
@@ -190,8 +227,11 @@ func inboxBackfills(f *Facts, found *findings) {
 		if b.Age <= max(time.Hour, f.MaxAge) || !b.Sent.Valid {
 			continue
 		}
-		found.add(Warning, "inbox.backfill", b.Replica, fmt.Sprintf("backfill %s, heard of %s ago, sent its end after %s, and not all of them have arrived", b.RunID, duration(b.Age), counted(b.Sent.Int64, "row")),
-			"the replica is not known to be complete, and rows that the source no longer has stay", f.relay("inbox status"), f.relay("inbox parked list"))
+		found.add(Warning, "inbox.backfill", b.Replica, fmt.Sprintf("backfill %s sent its end marker after %s, and "+
+			"not all of them have arrived; the last message came %s ago", b.RunID, counted(b.Sent.Int64,
+			"row"), duration(b.Age)),
+			"the replica may be incomplete, and it keeps rows that the source no longer has", f.relay("inbox status"),
+			f.relay("inbox parked list"))
 	}
 }
 
@@ -201,41 +241,49 @@ func inboxDays(f *Facts, found *findings) {
 		return
 	}
 	if d.Ahead < 1 {
-		found.add(Warning, "inbox.days", table, "tomorrow has no partition", "its messages go to the default partition, and are deleted one by one: does KeepPruned run, as the table's owner?", f.relay("inbox prune"))
+		found.add(Warning, "inbox.days", table, "tomorrow has no partition", "its messages go to the default "+
+			"partition, whose rows are deleted one by one. KeepPruned creates partitions only if it runs as the "+
+			"table's owner", f.relay("inbox prune"))
 	}
 	for _, day := range d.Overdue {
 		reason := day.Reason
 		if reason == "" {
-			reason = "nobody needs a row of it any more"
+			reason = "no consumer needs its rows any more"
 		}
-		found.add(Warning, "inbox.days", day.Day, fmt.Sprintf("the day is past every retention and is still there, with %s: %s", counted(day.Rows, "row"), reason),
-			"the table grows; a consumer that is gone keeps the days that it has rows in", f.relay("inbox prune"))
+		found.add(Warning, "inbox.days", day.Day,
+			fmt.Sprintf("the day is older than every retention but still exists, with %s: %s", counted(day.Rows, "row"),
+				reason),
+			"the table grows. A consumer that no longer runs keeps the days in which it has rows",
+			f.relay("inbox prune"))
 	}
 }
 
-// inboxVacuum says whether the rows that are purged are removed.
+// inboxVacuum finds deleted rows that the server does not remove.
 func inboxVacuum(f *Facts, found *findings) {
 	v := f.Vacuum
 	if v == nil || !f.is(dialect.PostgreSQL) || v.Settings == nil {
 		return
 	}
 	table := f.table(f.Inbox.VacuumTable)
-	const why = "the space of purged rows is not used again, and the table grows"
+	const why = "the space of deleted rows is not used again, and the table grows"
 	switch {
 	case v.ServerWide != "":
-		found.add(Problem, "inbox.vacuum", v.ServerWide, v.ServerWide+" is off, so the server removes nothing", why, "ALTER SYSTEM SET "+v.ServerWide+" = on; SELECT pg_reload_conf();")
+		found.add(Problem, "inbox.vacuum", v.ServerWide, v.ServerWide+" is off, so the server removes no deleted rows",
+			why, "ALTER SYSTEM SET "+v.ServerWide+" = on; SELECT pg_reload_conf();")
 	case !v.TableSwitch:
-		found.add(Problem, "inbox.vacuum", table, "autovacuum is off for the table", why, "ALTER TABLE "+table+" RESET (autovacuum_enabled);")
+		found.add(Problem, "inbox.vacuum", table, "autovacuum is off for the table", why, "ALTER TABLE "+table+
+			" RESET (autovacuum_enabled);")
 	}
 	if v.Dead >= max(10*v.Threshold, manyDead) && (v.Last < 0 || v.Last >= longWithout) {
 		var kept []string
 		for _, h := range v.HeldBack {
 			kept = append(kept, h.Kind+" "+h.Name)
 		}
-		what := fmt.Sprintf("%s dead rows, %s live ones, and no vacuum lately", number(v.Dead), number(v.Live))
+		what := fmt.Sprintf("%s dead rows and %s live rows, but no recent vacuum", number(v.Dead), number(v.Live))
 		if kept != nil {
 			what += "; kept by " + strings.Join(kept, ", ")
 		}
-		found.add(Warning, "inbox.vacuum", table, what, why+". If VACUUM does not help, an old transaction, a slot or a standby keeps them", "VACUUM (ANALYZE, VERBOSE) "+table+";")
+		found.add(Warning, "inbox.vacuum", table, what, why+". If VACUUM does not help, an old transaction, a "+
+			"replication slot or a standby keeps them", "VACUUM (ANALYZE, VERBOSE) "+table+";")
 	}
 }

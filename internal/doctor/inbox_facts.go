@@ -12,15 +12,14 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// InboxOptions say what a consumer's database is held against.
+// InboxOptions are the options for a consumer's database.
 type InboxOptions struct {
 	Options
-	// Retention is for how long consumers keep their rows; 0: not known, but for those that
-	// tell it with daily partitions.
+	// Retention is how long consumers keep their rows. 0 means not known; with daily partitions the tables have it.
 	Retention time.Duration
 }
 
-// InboxFacts are the answers about the inbox. What is nil was not answered.
+// InboxFacts are the answers about the inbox. A nil field was not answered.
 type InboxFacts struct {
 	Retention   time.Duration // of InboxOptions
 	Status      *inboxstore.Status
@@ -28,13 +27,13 @@ type InboxFacts struct {
 	Days        *facts.Days
 	Loose       []facts.Blocked
 	Waits       []inboxstore.LockWait
-	Groups      []GroupOffset     // of the groups that Status names
-	TopicIDs    map[string]string // of their topics, by name
-	VacuumTable string            // default name; of Facts.Vacuum
+	Groups      []GroupOffset     // the offsets of the groups in Status
+	TopicIDs    map[string]string // the ids of their topics, by name
+	VacuumTable string            // the table of Facts.Vacuum, without prefix
 }
 
-// ExamineInbox looks at a consumer's database, and returns what is wrong with its inbox. It
-// takes a minute at the most, and no longer than ctx. Safe for concurrent use.
+// ExamineInbox checks the inbox of a consumer's database. It takes a minute at most, and no longer than ctx. Safe for
+// concurrent use.
 func ExamineInbox(ctx context.Context, s Source, o InboxOptions) Report {
 	f := &Facts{Source: s, Options: o.Options.withDefaults(), Inbox: &InboxFacts{Retention: o.Retention}}
 	if s.Sink != nil {
@@ -57,7 +56,7 @@ func inboxQuestions() []question {
 		{"the tables", askInboxTables, ""},
 		{"rights", askInboxGrants, ""},
 		{"the inbox", askInboxStatus, dialect.InboxEvents},
-		{"keys that stand still", askLooseKeys, dialect.InboxBlocked},
+		{"blocked keys", askLooseKeys, dialect.InboxBlocked},
 		{"sessions that wait for a lock", askInboxWaits, ""},
 		{"daily partitions", askDays, dialect.InboxExpiry},
 		{"dead rows", askInboxVacuum, ""},
@@ -116,7 +115,7 @@ func askDays(ctx context.Context, d *facts.Database, f *Facts) error {
 func askInboxVacuum(ctx context.Context, d *facts.Database, f *Facts) error {
 	v, table, err := d.InboxVacuum(ctx, f.Inbox.Layout)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil // no table; or a server that does not count
+		return nil // the table does not exist, or the server has no statistics
 	}
 	if err == nil {
 		f.Vacuum, f.Inbox.VacuumTable = &v, table

@@ -11,15 +11,15 @@ import (
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// askGroups asks Kafka for the offsets of the groups that the database knows. If one seems to be ahead, the
-// database is asked once more: a consumer that runs has gone on meanwhile, and notes its progress before Kafka gets it.
+// askGroups asks Kafka for the offsets of the groups that the database knows. If one seems to be ahead, it asks the
+// database again: a running consumer may have made progress, which it writes to the database before Kafka gets it.
 func askGroups(ctx context.Context, d *facts.Database, f *Facts) error {
 	groups, topics := f.groupsOfHolds()
 	switch {
 	case len(groups) == 0:
 		return nil
 	case f.SinkErr != nil:
-		return nil // sink.unreachable tells
+		return nil // sink.unreachable reports it
 	case f.Sink == nil:
 		return errNoBrokers
 	}
@@ -45,8 +45,8 @@ func askGroups(ctx context.Context, d *facts.Database, f *Facts) error {
 	return nil
 }
 
-// followsKafka reports whether a row of inbox_offsets is to be compared with Kafka. A position that is kept beside the
-// data wins over Kafka's.
+// followsKafka reports whether a row of inbox_offsets must agree with Kafka. If the database keeps the position, the
+// consumer ignores Kafka's offset.
 func followsKafka(h inboxstore.Partition) bool {
 	return h.Group != "" && h.Applied.Valid && !h.Next.Valid
 }
@@ -65,13 +65,13 @@ func (f *Facts) groupsOfHolds() (groups, topics []string) {
 	return slices.Compact(groups), slices.Compact(topics)
 }
 
-// lostOffset is a group's offset that is ahead of what the database knows.
+// lostOffset is a group's offset that is ahead of the database.
 type lostOffset struct {
 	held inboxstore.Partition
 	at   int64
 }
 
-// lostOffsets compares as inboxkafka does when partitions are assigned.
+// lostOffsets compares offsets in the same way as inboxkafka does at an assignment.
 func (f *Facts) lostOffsets() []lostOffset {
 	type place struct {
 		group, topic string
@@ -95,7 +95,7 @@ func (f *Facts) lostOffsets() []lostOffset {
 	return lost
 }
 
-// inboxOffsets finds a database that was restored to an earlier state than its group's offsets, which are in Kafka.
+// inboxOffsets finds a database that was restored to an earlier state than its group's offsets in Kafka.
 func inboxOffsets(f *Facts, found *findings) {
 	lost := f.lostOffsets()
 	for len(lost) > 0 {
@@ -113,11 +113,13 @@ func inboxOffsets(f *Facts, found *findings) {
 			reset = append(reset, f.kafkaTool("kafka-consumer-groups.sh")+" "+arguments)
 		}
 		found.add(Problem, "inbox.offsets", first.Consumer+" "+first.Topic,
-			fmt.Sprintf("the offsets of group %s are ahead of what the database knows to be done, by %s in %s (%s): "+
-				"it was restored to an earlier state, or the offsets were set by hand",
-				first.Group, counted(between, "offset"), counted(int64(n), "partition"), strings.Join(partitions, ", ")),
-			"what lies between is not applied, and the consumer does not start. Stop it before you set the offsets back; "+
-				"to leave out what lies between, set AdoptOffsets once", reset...)
+			fmt.Sprintf("the offsets of group %s are ahead of the database, by %s in %s (%s): "+
+				"the database was restored to an earlier state, or somebody set the offsets",
+				first.Group, counted(between, "offset"), counted(int64(n), "partition"), strings.Join(partitions,
+					", ")),
+			"the messages in between are not applied, and the consumer does not start. Stop it before you set the "+
+				"offsets "+
+				"back. To skip these messages instead, set AdoptOffsets once", reset...)
 		lost = lost[n:]
 	}
 }

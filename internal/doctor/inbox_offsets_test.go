@@ -96,6 +96,6 @@ func TestAGroupThatIsAheadOfTheDatabaseIsFound(t *testing.T) {
 		cl.source.Sink = &fakeKafka{groupsErr: errors.New("not allowed")}
 		f := cl.examineInbox(0).only(t, "look.failed")
 		requireFinding(t, f, doctor.Warning, "the groups' offsets in Kafka", "relay inbox status --config relay.yaml")
-		require.Contains(t, f.What, "the groups' offsets in Kafka could not be looked at: not allowed")
+		require.Contains(t, f.What, "the groups' offsets in Kafka could not be checked: not allowed")
 	})
 }

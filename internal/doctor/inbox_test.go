@@ -67,7 +67,7 @@ func TestTheInboxIsExamined(t *testing.T) {
 			requireFinding(t, f, doctor.Problem, "billing",
 				"relay inbox parked list --config relay.yaml --consumer billing")
 			require.Regexp(t, `1 failed message and 1 later one behind it are parked; `+
-				`1 key stands still; the oldest for 1h0m\d+s$`, f.What)
+				`1 key is blocked; the oldest is parked for 1h0m\d+s$`, f.What)
 		}},
 		{"messages that were asked for", func(t *testing.T, c *clinic) {
 			c.applied("billing", "m", 2*time.Hour)
@@ -76,7 +76,12 @@ func TestTheInboxIsExamined(t *testing.T) {
 			c.setAside("billing", "k", "drop", time.Hour)
 			f := c.examineInbox(0).only(t, "inbox.asked")
 			requireFinding(t, f, doctor.Warning, "billing", "relay inbox parked list")
-			require.Contains(t, f.What, "2 parked messages wait for the consumer")
+			require.Contains(t, f.What, "2 parked messages are marked for retry or drop")
+			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k')")
+			c.setAside("billing", "k", "blocked", time.Second)
+			all := c.examineInbox(0)
+			require.Empty(t, all.all("inbox.parked"), "nothing is left to do for an operator")
+			require.Contains(t, all.only(t, "inbox.asked").What, "; 1 later one waits behind")
 		}},
 		{"a key that stands still behind nothing", func(t *testing.T, c *clinic) {
 			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'it''s')")
@@ -90,7 +95,7 @@ func TestTheInboxIsExamined(t *testing.T) {
 			c.setAside("billing", "k", "blocked", time.Minute)
 			f := c.examineInbox(0).only(t, "inbox.blocked")
 			requireFinding(t, f, doctor.Problem, "billing", "relay inbox parked retry ")
-			require.Contains(t, f.What, "does not stand still")
+			require.Contains(t, f.What, "the key is not blocked")
 		}},
 		{"a message that waits and is the first of its key", func(t *testing.T, c *clinic) {
 			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k'), " +
@@ -104,7 +109,7 @@ func TestTheInboxIsExamined(t *testing.T) {
 				"SELECT min(seq) FROM inbox_parked WHERE event_key = 'k'").Scan(&head))
 			f := c.examineInbox(0).only(t, "inbox.blocked")
 			requireFinding(t, f, doctor.Problem, "billing", fmt.Sprintf("relay inbox parked retry %d ", head))
-			require.Contains(t, f.What, "is the first of its key")
+			require.Contains(t, f.What, "it is the first of its key")
 		}},
 		{"a member that stands still with its transaction open", func(t *testing.T, c *clinic) {
 			if c.db.Dialect == dialect.SQLite {
@@ -263,7 +268,7 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, days.SetExpiry(t.Context(), c.db.DB, "billing", week, nil, 0))
 		found = c.examineInbox(0)
-		require.Contains(t, found.only(t, "inbox.days").What, "nobody needs a row of it any more")
+		require.Contains(t, found.only(t, "inbox.days").What, "no consumer needs its rows any more")
 		require.Contains(t, found.only(t, "inbox.unpruned").What, "the retention is 7 days", "as the consumer told it")
 		for _, is := range found.all("inbox.days") {
 			dropped, err := days.Drop(t.Context(), c.db.DB, is.Subject)

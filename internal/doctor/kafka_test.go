@@ -72,7 +72,7 @@ func TestOnARealKafkaEachFaultOfATopicIsNamed(t *testing.T) {
 	b.set("max.message.bytes", "2000")
 	large := b.eventually("topics.size", atWorst)
 	requireFinding(t, large, doctor.Problem, "topic "+b.name, "--add-config max.message.bytes=1048576")
-	require.Equal(t, "an event of 4,002 bytes is waiting; max.message.bytes is 2,000, and the relay sends up to "+
+	require.Equal(t, "an event of 4,002 bytes waits; max.message.bytes is 2,000, and the relay sends up to "+
 		"1,048,588", large.What)
 	require.Len(t, large.Do, 1, "the relay's own limit need not change")
 	b.set("max.message.bytes", "500000")

@@ -38,11 +38,11 @@ func nobodyOwnsIt(t *testing.T, c *clinic) {
 	expired := c.examine().only(t, "lease.stopped")
 	requireFinding(t, expired, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
 	require.Contains(t, expired.What, c.lease.Owner.String())
-	require.Regexp(t, `ran out (1m3|1m4|1m5|2m)\d*s ago`, expired.What)
+	require.Regexp(t, `expired (1m3|1m4|1m5|2m)\d*s ago`, expired.What)
 
 	require.NoError(t, c.relay.Release(t.Context(), c.lease))
 	released := c.examine().only(t, "lease.stopped")
-	require.Contains(t, released.What, "epoch 1 gave it up")
+	require.Contains(t, released.What, "epoch 1 released it")
 
 	c.exec("UPDATE outbox_leases SET epoch = 0, mode = NULL")
 	require.Contains(t, c.examine().only(t, "lease.stopped").What, "no relay has ever owned")
@@ -64,7 +64,7 @@ func blindOwner(t *testing.T, c *clinic) {
 	blind := found.only(t, "lease.blind")
 	requireFinding(t, blind, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
 	require.Contains(t, blind.What, c.lease.Owner.String())
-	require.Regexp(t, `epoch 1, has not reached the sink since \d{4}-\d\d-\d\dT[\d:]+Z$`, blind.What)
+	require.Regexp(t, `epoch 1, cannot reach the sink since \d{4}-\d\d-\d\dT[\d:]+Z$`, blind.What)
 	require.Contains(t, found.only(t, "lease.owner").Why, "cannot deliver")
 
 	require.NoError(t, c.relay.NoteBlind(t.Context(), c.lease, false))
@@ -80,7 +80,7 @@ func farInTheFuture(t *testing.T, c *clinic) {
 	c.exec("UPDATE outbox_leases SET expires_at = " + in(c.db.Dialect, "7200"))
 	far := c.examine().only(t, "lease.expiry")
 	requireFinding(t, far, doctor.Problem, "outbox_leases", "timedatectl status")
-	require.Contains(t, far.What, "taken for 1m0s at a time")
+	require.Contains(t, far.What, "takes it for 1m0s at a time")
 }
 
 func anothersTable(t *testing.T, c *clinic) {

@@ -7,10 +7,10 @@ import (
 	"github.com/postroom/postroom/internal/kafkatx"
 )
 
-// openShown is for how many partitions of a topic the commands are shown.
+// openShown is the number of partitions of a topic for which commands are shown.
 const openShown = 5
 
-// open says which transactions in Kafka keep readers from going on.
+// open finds transactions in Kafka that block readers.
 func open(f *Facts, found *findings) {
 	for from := 0; from < len(f.Open); {
 		to := from + 1
@@ -25,9 +25,10 @@ func open(f *Facts, found *findings) {
 // openIn reports the open transactions of one topic.
 func openIn(f *Facts, list []kafkatx.Open, found *findings) {
 	first := list[0]
-	check, why := "topics.transaction", "consumers with isolation.level=read_committed get nothing that stands behind it"
+	check, why := "topics.transaction", "consumers with isolation.level=read_committed do not get the records behind it"
 	if f.Lease != nil && first.Topic == manifestTopic(f.Lease.SourceID) {
-		check, why = "manifest.transaction", "a relay that takes over waits for it: what stands behind it tells what was sent already"
+		check, why = "manifest.transaction", "a relay that takes over waits for it, because the records behind it "+
+			"say what was sent"
 	}
 	severity := Warning
 	var do []string
@@ -46,7 +47,7 @@ func openIn(f *Facts, list []kafkatx.Open, found *findings) {
 	}
 	what := first.What()
 	if more := len(list) - 1; more > 0 {
-		what += fmt.Sprintf("; and there is one in %s more of the topic", counted(int64(more), "partition"))
+		what += fmt.Sprintf("; there is one in %s more of the topic", counted(int64(more), "partition"))
 	}
 	found.add(severity, check, "topic "+first.Topic, what, why+"; "+first.Advice(), do...)
 }

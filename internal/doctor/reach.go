@@ -8,23 +8,24 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// reach says what could not be reached or looked at.
+// reach finds a database or a sink that cannot be reached, and a pooler.
 func reach(f *Facts, found *findings) {
 	if f.OpenErr != nil {
 		found.add(Problem, "database.unreachable", f.Where, short(f.OpenErr.Error()),
-			"no relay can read this source either, if it runs where you are", f.relay("status"))
+			"a relay on this host cannot read this source either", f.relay("status"))
 	}
 	if f.SinkErr != nil {
 		found.add(Problem, "sink.unreachable", f.At, short(f.SinkErr.Error()),
-			"events wait in their table until it is back; nothing is lost", kafkaVersions(f)...)
+			"events wait in their table until it can be reached. No event is lost", kafkaVersions(f)...)
 	}
 	if f.Pooler {
-		version := "its version cannot be seen from here"
+		version := "its version is not known"
 		if f.PoolerVersion != "" {
-			version = "it says " + f.PoolerVersion
+			version = "its version is " + f.PoolerVersion
 		}
-		found.add(Note, "database.pooler", f.Where, "a pooler stands before the database: "+version,
-			"the relay works through pgbouncer of any version; your own programs need 1.21 or later, and max_prepared_statements set there, for prepared statements")
+		found.add(Note, "database.pooler", f.Where, "the connection goes through a pooler: "+version,
+			"the relay works with all versions of pgbouncer. For prepared statements your own programs need 1.21 or "+
+				"later with max_prepared_statements")
 	}
 }
 
@@ -35,7 +36,7 @@ func kafkaVersions(f *Facts) []string {
 	return []string{f.kafkaTool("kafka-broker-api-versions.sh")}
 }
 
-// unanswered says which questions had no answer.
+// unanswered reports the queries that had no answer.
 func unanswered(f *Facts, found *findings) {
 	status := f.relay("status")
 	if f.Inbox != nil {
@@ -44,28 +45,33 @@ func unanswered(f *Facts, found *findings) {
 	for _, m := range f.Missing {
 		switch {
 		case dialect.IsDenied(m.Err), errors.Is(m.Err, errHidden), errors.Is(m.Err, migrations.ErrNoAccess):
-			found.add(Note, "look.denied", m.Subject, fmt.Sprintf("%s could not be looked at: %s", m.Subject, short(m.Err.Error())),
-				"what is wrong there would not be found", m.Do...)
+			found.add(Note, "look.denied", m.Subject, fmt.Sprintf("%s could not be checked: %s", m.Subject,
+				short(m.Err.Error())),
+				"problems there are not found", m.Do...)
 		case dialect.IsTimeout(m.Err):
-			found.add(Warning, "look.slow", m.Subject, fmt.Sprintf("%s could not be looked at within %s", m.Subject, duration(f.Timeout)),
-				"the server is overloaded, or something holds a lock: see the findings about transactions", f.again()+" --timeout 30s")
+			found.add(Warning, "look.slow", m.Subject, fmt.Sprintf("%s could not be checked within %s", m.Subject,
+				duration(f.Timeout)),
+				"the server is overloaded, or a transaction holds a lock: see the findings about transactions",
+				f.again()+" --timeout 30s")
 		case errors.Is(m.Err, errNoBrokers):
-			found.add(Note, "look.skipped", m.Subject, m.Subject+" were not looked at: "+m.Err.Error(),
-				"a database that was restored to an earlier state would not be found", f.again()+" --kafka-brokers HOST:PORT")
+			found.add(Note, "look.skipped", m.Subject, m.Subject+" were not checked: "+m.Err.Error(),
+				"a database that was restored to an earlier state is not found", f.again()+" --kafka-brokers HOST:PORT")
 		case errors.Is(m.Err, errSkipped):
-			found.add(Note, "look.skipped", m.Subject, m.Subject+" was not looked at: "+m.Err.Error(), "what is wrong there would not be found", f.again()+" --timeout 30s")
+			found.add(Note, "look.skipped", m.Subject, m.Subject+" was not checked: "+m.Err.Error(),
+				"problems there are not found", f.again()+" --timeout 30s")
 		default:
-			found.add(Warning, "look.failed", m.Subject, fmt.Sprintf("%s could not be looked at: %s", m.Subject, short(m.Err.Error())),
-				"what is wrong there would not be found", status)
+			found.add(Warning, "look.failed", m.Subject, fmt.Sprintf("%s could not be checked: %s", m.Subject,
+				short(m.Err.Error())),
+				"problems there are not found", status)
 		}
 	}
 }
 
 var (
-	// errHidden: the server answers, and keeps to itself what belongs to others.
-	errHidden = errors.New("the server shows it only to users with the right")
-	// errNoBrokers: Kafka cannot be asked.
-	errNoBrokers = errors.New("no brokers were named")
-	// errSkipped: too much went unanswered before.
-	errSkipped = errors.New("the database did not answer earlier questions in time")
+	// errHidden: the server answers, but hides the rows of other users.
+	errHidden = errors.New("the server shows it only to users with a further right")
+	// errNoBrokers: the configuration names no brokers.
+	errNoBrokers = errors.New("no brokers are configured")
+	// errSkipped: too many earlier queries had no answer.
+	errSkipped = errors.New("the database did not answer earlier queries in time")
 )

@@ -61,7 +61,7 @@ func TestAPoolerIsNoted(t *testing.T) {
 	requireFinding(t, pooler, doctor.Note, "the test's database", "")
 	require.Contains(t, pooler.What, "PgBouncer 1.", "the test's user may ask its console")
 	c.source.PoolerVersion = ""
-	require.Contains(t, c.examine().only(t, "database.pooler").What, "cannot be seen")
+	require.Contains(t, c.examine().only(t, "database.pooler").What, "is not known")
 	require.Empty(t, dbopen.PoolerVersion(t.Context(), dbtest.PostgreSQL(t).URL), "a server is no pooler")
 }
 

@@ -90,7 +90,7 @@ func TestASequenceBelowTheHighestIDIsTold(t *testing.T) {
 		c.exec("SELECT setval('outbox_events_id_seq', 2)")
 		behind := c.examine().only(t, "sequence.behind")
 		requireFinding(t, behind, doctor.Problem, "outbox_events", "SELECT setval('public.outbox_events_id_seq', 5);")
-		require.Equal(t, "the next id is 3, and there is a row 5", behind.What)
+		require.Equal(t, "the next id is 3, but a row has id 5", behind.What)
 		c.exec(behind.Do...)
 		require.Empty(t, c.examine().worse())
 	})
@@ -111,7 +111,7 @@ func TestRowsWithAnIDBelowOneAreTold(t *testing.T) {
 		below := c.examine().only(t, "identity.below-one")
 		requireFinding(t, below, doctor.Warning, "outbox_events", "SELECT id, event_id, topic FROM outbox_events "+
 			"WHERE id < 1 ORDER BY id LIMIT 20;")
-		require.Equal(t, "2 rows have an id below 1, the lowest -9,000: written by hand, ids begin at 1", below.What)
+		require.Equal(t, "2 rows have an id below 1, the lowest -9,000: somebody wrote it, because the database begins at 1", below.What)
 		c.exec("DELETE FROM outbox_events WHERE id < 1")
 		require.Empty(t, c.examine().all("identity.below-one"))
 	})

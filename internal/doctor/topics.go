@@ -13,11 +13,11 @@ import (
 	"github.com/postroom/postroom/internal/ops"
 )
 
-// overhead is what a record takes beside the event's columns: headers that the relay
-// adds, lengths and the batch around it, at most.
+// overhead is the largest number of bytes of a record besides the event's columns: the relay's headers, lengths, and
+// the batch around it.
 const overhead = 700
 
-// topics says what is wrong with the topics that events are for.
+// topics finds what is wrong with the topics of events.
 func topics(f *Facts, found *findings) {
 	for _, name := range f.topicNames() {
 		t, asked := f.Found[name]
@@ -28,8 +28,8 @@ func topics(f *Facts, found *findings) {
 	}
 }
 
-// topicNames are the topics in use, also lately, and those configured, sorted: the verdict
-// must not depend on whether an event waits at this moment.
+// topicNames returns the topics in use, those used recently, and those configured, sorted. The result must not depend
+// on whether an event waits at this moment.
 func (f *Facts) topicNames() []string {
 	names := slices.Clone(f.Topics)
 	names = append(names, f.lately()...)
@@ -40,7 +40,7 @@ func (f *Facts) topicNames() []string {
 	return slices.Compact(names)
 }
 
-// lately are the topics that there were events for in the last days.
+// lately returns the topics that had events in the last days.
 func (f *Facts) lately() (names []string) {
 	if f.Lease == nil || len(f.Lease.Topics) == 0 {
 		return nil
@@ -56,10 +56,11 @@ func (f *Facts) lately() (names []string) {
 
 // needed reports whether the topic is configured, or events for it are in the tables.
 func (f *Facts) needed(name string) bool {
-	return slices.Contains(f.Topics, name) || slices.ContainsFunc(f.Used, func(t facts.Topic) bool { return t.Name == name })
+	return slices.Contains(f.Topics, name) || slices.ContainsFunc(f.Used,
+		func(t facts.Topic) bool { return t.Name == name })
 }
 
-// use is what the tables hold for a topic.
+// use returns what the tables have for a topic.
 func (f *Facts) use(name string) facts.Topic {
 	for _, t := range f.Used {
 		if t.Name == name {
@@ -73,23 +74,29 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 	subject := "topic " + name
 	switch {
 	case t.Denied:
-		found.add(Problem, "topics.denied", subject, "the relay's user may not see it", "events for it are refused",
-			f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation Describe --operation Write --topic "+ops.ShellWord(name))
+		found.add(Problem, "topics.denied", subject, "the relay's user has no right to describe it",
+			"its events are rejected",
+			f.kafkaTool("kafka-acls.sh")+
+				" --add --allow-principal User:… --operation Describe --operation Write --topic "+ops.ShellWord(name))
 		return
 	case t.Missing:
 		missing(f, name, found)
 		return
 	case t.Err != nil:
-		found.add(Problem, "topics.failed", subject, "it could not be described: "+short(t.Err.Error()), "events for it may not be delivered", f.describeTopic(name))
+		found.add(Problem, "topics.failed", subject, "it could not be described: "+short(t.Err.Error()),
+			"its events may not be delivered", f.describeTopic(name))
 		return
 	}
-	partitions(f, name, t, "delivered events are lost: they are not in the table any more", found)
+	partitions(f, name, t, "delivered events are lost, because they are no longer in the table", found)
 	if t.Config == nil {
 		if t.ConfigDenied {
-			found.add(Note, "topics.config", subject, "its settings may not be seen by the relay's user", "whether it keeps what it takes, and takes large events, is not checked",
-				f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation DescribeConfigs --topic "+ops.ShellWord(name))
+			found.add(Note, "topics.config", subject, "the relay's user has no right to read its settings",
+				"doctor did not check whether it keeps events safely and accepts large events",
+				f.kafkaTool("kafka-acls.sh")+" --add --allow-principal User:… --operation DescribeConfigs --topic "+
+					ops.ShellWord(name))
 		} else if t.ConfigErr != nil {
-			found.add(Warning, "topics.config", subject, "its settings could not be read: "+short(t.ConfigErr.Error()), "whether it keeps what it takes, and takes large events, is not checked", f.describeTopic(name))
+			found.add(Warning, "topics.config", subject, "its settings could not be read: "+short(t.ConfigErr.Error()),
+				"doctor did not check whether it keeps events safely and accepts large events", f.describeTopic(name))
 		}
 		return
 	}
@@ -98,24 +105,29 @@ func topic(f *Facts, name string, t Topic, found *findings) {
 
 func missing(f *Facts, name string, found *findings) {
 	subject, use := "topic "+name, f.use(name)
-	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ops.ShellWord(name) + " --partitions 6 " + f.replication()
+	create := f.kafkaTool("kafka-topics.sh") + " --create --topic " + ops.ShellWord(name) + " --partitions 6 " +
+		f.replication()
 	switch {
 	case !f.needed(name):
-		return // it was removed since, or never was
+		return // it was deleted, or never existed
 	case !kafkatopic.Valid(name):
-		found.add(Problem, "topics.missing", subject, "Kafka cannot have a topic of this name: "+kafkatopic.Rule, "its events are refused for good", f.relay("parked list"))
+		found.add(Problem, "topics.missing", subject, "Kafka cannot have a topic of this name: "+kafkatopic.Rule,
+			"its events are rejected", f.relay("parked list"))
 	case f.CreateTopics:
-		found.add(Note, "topics.missing", subject, "it does not exist", "the relay creates it when the first event comes, with the broker's defaults", create)
+		found.add(Note, "topics.missing", subject, "it does not exist",
+			"the relay creates it for the first event, with the broker's defaults", create)
 	default:
 		what := "it does not exist"
 		if use.Waiting > 0 {
-			what += fmt.Sprintf(", and at least %s %s for it", counted(use.Waiting, "event"), verb(use.Waiting, "waits", "wait"))
+			what += fmt.Sprintf(", and at least %s %s for it", counted(use.Waiting, "event"), verb(use.Waiting, "waits",
+				"wait"))
 		}
-		found.add(Problem, "topics.missing", subject, what, "its events are refused and parked; once it is there, retry them", create, f.relay("parked list"))
+		found.add(Problem, "topics.missing", subject, what,
+			"its events are rejected and parked. Create the topic, then retry them", create, f.relay("parked list"))
 	}
 }
 
-// replication is how a new topic is kept: as safe as the cluster can, with three replicas at most.
+// replication returns the options for a new topic: as many replicas as the cluster has brokers, three at most.
 func (f *Facts) replication() string {
 	replicas := 3
 	if f.Cluster != nil && f.Cluster.Brokers > 0 {
@@ -131,7 +143,7 @@ func (f *Facts) describeTopic(name string) string {
 	return f.kafkaTool("kafka-topics.sh") + " --describe --topic " + ops.ShellWord(name)
 }
 
-// partitions looks at leaders and replicas. lost is what the loss of a broker may mean.
+// partitions checks leaders and replicas. lost says what the loss of a broker may mean.
 func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 	subject := "topic " + name
 	var leaderless []string
@@ -152,7 +164,8 @@ func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 		}
 	}
 	if len(leaderless) > 0 {
-		found.add(Problem, "topics.leader", subject, fmt.Sprintf("%s of %d without a leader: %s", counted(int64(len(leaderless)), "partition"), len(t.Partitions), strings.Join(leaderless, ", ")),
+		found.add(Problem, "topics.leader", subject, fmt.Sprintf("%s of %d without a leader: %s",
+			counted(int64(len(leaderless)), "partition"), len(t.Partitions), strings.Join(leaderless, ", ")),
 			"what belongs there waits until a broker that has the data is back", f.describeTopic(name))
 	}
 	if inSync < 0 {
@@ -161,42 +174,49 @@ func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 	least, _ := strconv.Atoi(t.Config["min.insync.replicas"])
 	switch {
 	case least > inSync:
-		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("a partition has %s, and min.insync.replicas is %d", counted(int64(inSync), "in-sync replica"), least),
+		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("a partition has %s, and min.insync.replicas is %d",
+			counted(int64(inSync), "in-sync replica"), least),
 			"the broker refuses events for it until enough brokers are back", f.describeTopic(name))
 	case inSync < 2 && replicas < 2 && f.Cluster != nil && f.Cluster.Brokers == 1:
-		found.add(Problem, "topics.replicas", subject, "it has partitions with a single replica: the cluster has one broker",
-			"if its disk is lost, "+lost+". Run three brokers; for development, accept it", f.again()+" --ignore topics.replicas")
+		found.add(Problem, "topics.replicas", subject,
+			"it has partitions with a single replica: the cluster has one broker",
+			"if its disk is lost, "+lost+". Run three brokers; for development, accept it", f.again()+
+				" --ignore topics.replicas")
 	case inSync < 2 && replicas < 2:
 		found.add(Problem, "topics.replicas", subject, "it has partitions with a single replica",
 			"if that broker's disk is lost, "+lost, f.describeTopic(name),
 			f.kafkaTool("kafka-reassign-partitions.sh")+" --reassignment-json-file replicas.json --execute")
 	case inSync < 2:
-		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("%s of %d %s fewer replicas in sync than it should, one a single one", counted(int64(behind), "partition"), len(t.Partitions), verb(int64(behind), "has", "have")),
+		found.add(Problem, "topics.replicas", subject,
+			fmt.Sprintf("%s of %d %s fewer in-sync replicas than configured, and one has a single one",
+				counted(int64(behind), "partition"), len(t.Partitions), verb(int64(behind), "has", "have")),
 			"if that broker is lost, "+lost, f.describeTopic(name))
 	}
 }
 
-// configured looks at the topic's settings.
+// configured checks the topic's settings.
 func configured(f *Facts, name string, t Topic, found *findings) {
 	subject := "topic " + name
 	alter := func(setting string) string { return f.alterTopic(name, setting) }
 	if least, err := strconv.Atoi(t.Config["min.insync.replicas"]); err == nil && least < 2 && most(t) >= 2 {
 		found.add(Warning, "topics.min-isr", subject, fmt.Sprintf("min.insync.replicas is %d", least),
-			"with one replica left the broker still takes events, and loses them if that one is lost", alter("min.insync.replicas=2"))
+			"with one replica left the broker still accepts events, and loses them if this replica is lost",
+			alter("min.insync.replicas=2"))
 	}
 	sizes(f, name, t, found)
 	if !f.ExactlyOnce && strings.Contains(t.Config["cleanup.policy"], "compact") {
-		found.add(Warning, "topics.compacted", subject, "it is compacted, and delivery is at-least-once",
-			"after a take-over an older value of a key may be sent once more, land last and stay. Deliver exactly once to it, or compare versions when reading", f.runExactlyOnce())
+		found.add(Warning, "topics.compacted", subject, "it is compacted, but delivery is at-least-once",
+			"after a takeover the relay may send an older value of a key again, after the newest one, and compaction "+
+				"keeps it. Use exactly-once mode, or compare versions when reading", f.runExactlyOnce())
 	}
 	if yes(t.Config["unclean.leader.election.enable"]) {
 		found.add(Warning, "topics.unclean", subject, "unclean.leader.election.enable is true",
-			"a replica that lacks delivered events may become the leader: they are lost", alter("unclean.leader.election.enable=false"))
+			"a replica without the newest delivered events may become the leader. Then they are lost",
+			alter("unclean.leader.election.enable=false"))
 	}
 }
 
-// sizes holds what the topic takes and what the relay sends against each other, and both
-// against the largest event that waits.
+// sizes compares the limits of the topic and of the relay with each other, and with the largest waiting event.
 func sizes(f *Facts, name string, t Topic, found *findings) {
 	limit, err := strconv.ParseInt(t.Config["max.message.bytes"], 10, 64)
 	if err != nil {
@@ -214,22 +234,25 @@ func sizes(f *Facts, name string, t Topic, found *findings) {
 			do = append(do, f.runWith("kafka-max-message-bytes", strconv.FormatInt(wanted, 10)))
 		}
 		found.add(Problem, "topics.size", subject,
-			fmt.Sprintf("an event of %s bytes is waiting; max.message.bytes is %s, and the relay sends up to %s", number(largest), number(limit), number(f.MaxRecordBytes)),
-			"the event is refused: it has to fit both limits", do...)
+			fmt.Sprintf("an event of %s bytes waits; max.message.bytes is %s, and the relay sends up to %s",
+				number(largest), number(limit), number(f.MaxRecordBytes)),
+			"the event is rejected, because it must fit both limits", do...)
 		return
 	}
 	if limit < f.MaxRecordBytes {
-		found.add(Warning, "topics.size", subject, fmt.Sprintf("max.message.bytes is %s, the relay sends up to %s", number(limit), number(f.MaxRecordBytes)),
-			"larger events are refused by the broker, one at a time, and parked", alter(f.MaxRecordBytes))
+		found.add(Warning, "topics.size", subject, fmt.Sprintf("max.message.bytes is %s, but the relay sends up to %s",
+			number(limit), number(f.MaxRecordBytes)),
+			"the broker rejects larger events, and the relay parks them", alter(f.MaxRecordBytes))
 	}
 }
 
-// alterTopic is the command that changes a setting of a topic.
+// alterTopic returns the command that changes a setting of a topic.
 func (f *Facts) alterTopic(name, setting string) string {
-	return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + ops.ShellWord(name) + " --add-config " + setting
+	return f.kafkaTool("kafka-configs.sh") + " --alter --entity-type topics --entity-name " + ops.ShellWord(name) +
+		" --add-config " + setting
 }
 
-// most is the number of replicas of the partition that has most.
+// most returns the largest number of replicas of a partition.
 func most(t Topic) int {
 	n := 0
 	for _, p := range t.Partitions {

@@ -9,15 +9,17 @@ import (
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
-// lockPatience is how long a lock on the tables may be waited for or held.
+// lockPatience is the longest normal time for holding a lock on the tables, or waiting for one.
 const lockPatience = 5 * time.Second
 
-// transactions says who is in the way of writers, of the relay and of vacuum, those that
-// hold the outbox first.
+// transactions finds transactions that block writers, the relay or vacuum. Those that hold the outbox come first.
 func transactions(f *Facts, found *findings) {
 	if f.is(dialect.SQLite) {
-		found.add(Note, "transactions.busy-timeout", f.Where, "whether the writers' connections wait for one another cannot be seen from here",
-			"SQLite has one writer at a time, and the relay is one: a connection without a timeout fails with \"database is locked\", and so does a transaction that reads before it writes and was not begun with BEGIN IMMEDIATE",
+		found.add(Note, "transactions.busy-timeout", f.Where,
+			"doctor cannot see whether the writers' connections have a busy timeout",
+			"SQLite has one writer at a time, and the relay is one of them. A connection without a timeout fails "+
+				"with \"database is locked\". A transaction that reads before it writes may fail too, unless it "+
+				"begins with BEGIN IMMEDIATE",
 			"PRAGMA busy_timeout = 10000;")
 	}
 	if f.Transactions == nil {
@@ -30,8 +32,10 @@ func transactions(f *Facts, found *findings) {
 	}
 	for _, t := range f.Transactions.Open {
 		if t.Locks == "" && t.Writes && t.Prepared == "" && t.PID != 0 && t.Age >= f.MaxAge/5 {
-			found.add(f.old(t.Age, Problem), "transactions.writer", session(t), describe(t)+": it has written, and "+f.holds(),
-				"events of its keys wait for it, the relay asks for its ids in every read, and vacuum keeps what was deleted since", f.end(t))
+			found.add(f.old(t.Age, Problem), "transactions.writer", session(t), describe(t)+": it has written, and it "+
+				f.holds(),
+				"events of its keys wait for it, the relay asks for its ids in every read, and vacuum cannot remove "+
+					"later deleted rows", f.end(t))
 		}
 	}
 	for _, t := range f.Transactions.Open {
@@ -42,12 +46,12 @@ func transactions(f *Facts, found *findings) {
 	for _, t := range f.Transactions.Open {
 		if t.Locks == "" && !t.Writes && t.Prepared == "" && t.PID != 0 && t.Age >= f.MaxAge {
 			found.add(Warning, "transactions.old", session(t), describe(t)+", in the source's database",
-				"what was deleted since it began cannot be removed: reads of the table get slower", f.end(t))
+				"rows that were deleted after its begin cannot be removed, so reads of the table get slower", f.end(t))
 		}
 	}
 }
 
-// old is worst past the limit, and a warning before.
+// old returns worst past the limit, and a warning before.
 func (f *Facts) old(age time.Duration, worst Severity) Severity {
 	if age >= f.MaxAge {
 		return worst
@@ -65,19 +69,22 @@ func (f *Facts) holds() string {
 func locks(f *Facts, t facts.Transaction, found *findings) {
 	severity, does, why := Problem, "holds", "writers and the relay wait for it"
 	if t.Age == 0 {
-		severity, why = Warning, why+". Since when, the server does not tell this user: it may be gone in a moment"
+		severity, why = Warning, why+". The server does not tell this user how old it is; it may end in a moment"
 	}
 	if t.Waiting {
-		does, why = "waits for", "what needs the table queues behind it: see who it waits for among the other findings"
+		does, why = "waits for", "other statements on the table wait behind it. The other findings show what it "+
+			"waits for"
 	}
 	lock := t.Locks
 	if table, mode, ok := strings.Cut(t.Locks, ": "); ok {
 		lock = mode + " on " + table
 		if mode == "rows" {
-			lock, why = "rows of "+table+", by SELECT … FOR UPDATE or SHARE", "the relay cannot delete them once they are delivered; it sets them aside, which takes room from the others"
+			lock, why = "rows of "+table+", by SELECT … FOR UPDATE or SHARE", "the relay cannot delete them after "+
+				"their delivery. It keeps them in memory, where they take room from other events"
 		}
 	}
-	found.add(severity, "transactions.lock", session(t), fmt.Sprintf("%s: it %s %s", describe(t), does, lock), why, f.end(t))
+	found.add(severity, "transactions.lock", session(t), fmt.Sprintf("%s: it %s %s", describe(t), does, lock), why,
+		f.end(t))
 }
 
 func prepared(f *Facts, t facts.Transaction, found *findings) {
@@ -92,7 +99,8 @@ func prepared(f *Facts, t facts.Transaction, found *findings) {
 	if t.Writes {
 		holds = ", and " + f.holds()
 	}
-	const why = "it holds its locks and ids until someone ends it, over restarts too: ask the transaction manager first which way it decided"
+	const why = "it holds its locks and ids until you end it, even after a restart. First ask the transaction " +
+		"manager how it decided"
 	if f.is(dialect.MySQL) {
 		var do []string
 		for _, xid := range strings.Fields(t.Prepared) {
@@ -101,17 +109,20 @@ func prepared(f *Facts, t facts.Transaction, found *findings) {
 		if do == nil {
 			do = []string{"XA RECOVER FORMAT='SQL';"}
 		}
-		found.add(severity, "transactions.prepared", "XA", fmt.Sprintf("a prepared transaction without a session is open for %s%s", duration(t.Age), holds), why, do...)
+		found.add(severity, "transactions.prepared", "XA",
+			fmt.Sprintf("a prepared transaction without a session is open for %s%s", duration(t.Age),
+				holds), why, do...)
 		return
 	}
 	id := literal(t.Prepared)
-	found.add(severity, "transactions.prepared", t.Prepared, fmt.Sprintf("transaction %s of user %s was prepared %s ago%s", id, t.User, duration(t.Age), holds), why,
+	found.add(severity, "transactions.prepared", t.Prepared,
+		fmt.Sprintf("transaction %s of user %s was prepared %s ago%s", id, t.User, duration(t.Age), holds), why,
 		"COMMIT PREPARED "+id+"; -- or ROLLBACK PREPARED "+id+";")
 }
 
 func session(t facts.Transaction) string { return fmt.Sprintf("session %d", t.PID) }
 
-// describe says whose transaction it is, and never what it runs: that may hold data.
+// describe says whose transaction it is. It never shows the statement, which may contain data.
 func describe(t facts.Transaction) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "session %d (user %s", t.PID, t.User)
@@ -140,7 +151,7 @@ func describe(t facts.Transaction) string {
 	return b.String()
 }
 
-// end is what ends a session.
+// end returns the statement that ends a session.
 func (f *Facts) end(t facts.Transaction) string {
 	if f.is(dialect.MySQL) {
 		return fmt.Sprintf("KILL %d;", t.PID)

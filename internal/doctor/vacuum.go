@@ -9,26 +9,27 @@ import (
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
-// longHistory is more than a busy server has between two purges.
+// longHistory is a number of row versions that a busy server does not reach between two purges.
 const longHistory = 1_000_000
 
-// A busy relay leaves this many dead rows within a second, so they are a sign only where
-// vacuum has not come for long: the server looks for work every minute.
+// A busy relay leaves manyDead rows within a second. They are a problem only if vacuum has not run for longWithout;
+// the server looks for work every minute.
 const (
 	manyDead    = 50_000
 	longWithout = 10 * time.Minute
 	oldHorizon  = 10_000 // transactions
 )
 
-// vacuum says whether what the relay deletes is removed.
+// vacuum finds deleted rows that the server does not remove.
 func vacuum(f *Facts, found *findings) {
 	v, table := f.Vacuum, f.table(dialect.Events)
 	if v == nil {
 		return
 	}
-	const why = "each read steps over the rows that were deleted and not removed: the longer, the slower"
+	const why = "each read passes over deleted rows that are not removed, and gets slower with their number"
 	if v.History >= longHistory {
-		found.add(Warning, "vacuum.history", "InnoDB", fmt.Sprintf("%s old row versions wait to be removed", number(v.History)), why+". Most often an old transaction keeps them",
+		found.add(Warning, "vacuum.history", "InnoDB", fmt.Sprintf("%s old row versions are not removed yet",
+			number(v.History)), why+". Usually an old transaction keeps them",
 			"SELECT * FROM information_schema.innodb_trx ORDER BY trx_started LIMIT 3;")
 	}
 	if !f.is(dialect.PostgreSQL) || v.Settings == nil {
@@ -36,46 +37,56 @@ func vacuum(f *Facts, found *findings) {
 	}
 	switch {
 	case v.ServerWide != "":
-		found.add(Problem, "vacuum.off", v.ServerWide, v.ServerWide+" is off, so the server removes nothing", why, "ALTER SYSTEM SET "+v.ServerWide+" = on; SELECT pg_reload_conf();")
+		found.add(Problem, "vacuum.off", v.ServerWide, v.ServerWide+" is off, so the server removes no deleted rows",
+			why, "ALTER SYSTEM SET "+v.ServerWide+" = on; SELECT pg_reload_conf();")
 	case !v.TableSwitch:
-		found.add(Problem, "vacuum.off", table, "autovacuum is off for the table", why, "ALTER TABLE "+table+" RESET (autovacuum_enabled);")
+		found.add(Problem, "vacuum.off", table, "autovacuum is off for the table", why, "ALTER TABLE "+table+
+			" RESET (autovacuum_enabled);")
 	}
 	settings(f, found)
 	many := v.Dead >= max(10*v.Threshold, manyDead)
 	if keeps, do := keeper(f); many && v.Last >= 0 && v.Last < longWithout && keeps != "" {
-		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows, %s live ones, which the last vacuum, %s ago, could not remove: %s",
+		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows and %s live rows. The last vacuum, %s "+
+			"ago, could not remove the dead ones: %s",
 			number(v.Dead), number(v.Live), duration(v.Last), keeps), why, do)
 	}
 	if many && (v.Last < 0 || v.Last >= longWithout) {
-		last := "none was ever there"
+		last := "it has never run"
 		if v.Last >= 0 {
-			last = "the last one was there " + duration(v.Last) + " ago"
+			last = "it ran " + duration(v.Last) + " ago"
 		}
-		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows, %s live ones, and no vacuum: %s", number(v.Dead), number(v.Live), last),
-			why+". If VACUUM does not help, an old transaction, a slot or a standby keeps them", "VACUUM (ANALYZE, VERBOSE) "+table+";")
+		found.add(Warning, "vacuum.dead", table, fmt.Sprintf("%s dead rows and %s live rows, but no recent vacuum: %s",
+			number(v.Dead), number(v.Live), last),
+			why+". If VACUUM does not help, an old transaction, a replication slot or a standby keeps them",
+			"VACUUM (ANALYZE, VERBOSE) "+table+";")
 	}
 	for _, h := range v.HeldBack {
-		found.add(Note, "vacuum.held", h.Kind+" "+h.Name, fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name, number(h.Age)), why, letGo(h))
+		found.add(Note, "vacuum.held", h.Kind+" "+h.Name,
+			fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name,
+				number(h.Age)), why, letGo(h))
 	}
 }
 
-// keeper names what has kept the rows that were deleted since before the last vacuum, and
-// what ends it. Without one, many dead rows are those of a busy minute.
+// keeper returns what kept the last vacuum from removing deleted rows, and what ends it. If there is nothing, many
+// dead rows only mean a busy minute.
 func keeper(f *Facts) (what, do string) {
 	v := f.Vacuum
 	if v.OldestAge > v.Last {
-		return fmt.Sprintf("%s has a transaction open since before, for %s", v.Oldest, duration(v.OldestAge)),
-			"SELECT pid, usename, application_name, state, xact_start FROM pg_stat_activity WHERE coalesce(backend_xmin, backend_xid) IS NOT NULL ORDER BY xact_start LIMIT 3; -- and end the oldest; prepared ones: SELECT * FROM pg_prepared_xacts;"
+		return fmt.Sprintf("%s has an older transaction open, for %s", v.Oldest, duration(v.OldestAge)),
+			"SELECT pid, usename, application_name, state, xact_start FROM pg_stat_activity WHERE " +
+				"coalesce(backend_xmin, backend_xid) IS NOT NULL ORDER BY xact_start LIMIT 3; -- and end the oldest; " +
+				"prepared ones: SELECT * FROM pg_prepared_xacts;"
 	}
 	for _, h := range v.HeldBack {
 		if h.Age >= oldHorizon {
-			return fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name, number(h.Age)), letGo(h)
+			return fmt.Sprintf("the %s %s keeps rows that were deleted up to %s transactions ago", h.Kind, h.Name,
+				number(h.Age)), letGo(h)
 		}
 	}
 	return "", ""
 }
 
-// letGo is what ends a hold on dead rows that is no transaction.
+// letGo returns the statement that ends what keeps dead rows, if it is no transaction.
 func letGo(h facts.Horizon) string {
 	if h.Kind == "standby" {
 		return "ALTER SYSTEM SET hot_standby_feedback = off; -- on the standby"
@@ -102,7 +113,9 @@ func settings(f *Facts, found *findings) {
 		return
 	}
 	table := f.table(dialect.Events)
-	found.add(Warning, "vacuum.settings", table, "settings differ from the migration's: "+strings.Join(differ, ", "),
-		"by PostgreSQL's defaults autovacuum waits for a share of the table's largest size: after one large backlog reads stay slow",
+	found.add(Warning, "vacuum.settings", table, "settings differ from those of the migration: "+strings.Join(differ,
+		", "),
+		"with PostgreSQL's defaults autovacuum waits until a share of the table is dead. After one large backlog, "+
+			"reads stay slow",
 		"ALTER TABLE "+table+" SET ("+strings.Join(set, ", ")+");")
 }
