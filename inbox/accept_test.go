@@ -260,7 +260,7 @@ func TestMissingTablesEndedTransactionsAndMissingRightsSayWhatToDo(t *testing.T)
 		}
 		poor := bench{Database: dbtest.Restricted(t, b.Database, "SELECT ON inbox_events")}
 		_, err = ib.Accept(t.Context(), poor.begin(t), inbox.Message{ID: "m"})
-		require.ErrorContains(t, err, "needs SELECT, INSERT and DELETE")
+		require.ErrorContains(t, err, "needs SELECT, INSERT, UPDATE and DELETE")
 	})
 }
 

@@ -197,28 +197,20 @@ func (ib *Inbox) readable(ctx context.Context, db *sql.DB, table string) error {
 // isUnusable reports whether the table of a statement is not there, or the user may not use it so.
 func isUnusable(err error) bool { return db.IsMissingTable(err) || db.IsDenied(err) }
 
-// hint says what to do about the errors of the database that a first user meets.
+// advice is what the errors of the database end with.
+var advice = db.Advice{
+	New: "inbox.New",
+	MissingTable: "a table of the inbox does not exist: run `relay migrate up` or migrations.Apply. If all migrations are " +
+		"applied, the table was dropped: `relay migrate print` shows the statements that create it",
+	Denied: "the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the tables of the inbox: docs/tables.md",
+	TxDone: "the transaction has ended: accept the message before anything else in it",
+}
+
+// hint returns what to do about an error of the database.
 func hint(err error) string {
-	switch {
-	case db.IsRefused(err):
-		return " (" + db.NothingListens + ")"
-	case store.IsOtherLayout(err):
-		return " (does the table have daily partitions, and the inbox the option WithDailyPartitions? Both or neither: see " +
-			"`relay inbox partition --help`)"
-	case db.IsMissingTable(err):
-		return " (an inbox table is not there: run `relay migrate up` or migrations.Apply; " +
-			"where all is applied already, the table is gone, and its statements are in `relay migrate print`)"
-	case db.IsPreparedStatement(err):
-		return " (a pooler such as pgbouncer in transaction mode gives each transaction another server connection: for pgx " +
-			"add default_query_exec_mode=cache_describe to the connection string, or set max_prepared_statements in pgbouncer " +
-			"1.21 or later)"
-	case db.IsSyntax(err):
-		return " (is this another database than the dialect that inbox.New was given?)"
-	case db.IsDenied(err):
-		return " (the consumer's database user needs SELECT, INSERT and DELETE on it, and UPDATE on the tables of what " +
-			"fails: docs/tables.md)"
-	case db.IsTxDone(err):
-		return " (the transaction has ended: accept the message before anything else in it)"
+	if store.IsOtherLayout(err) {
+		return " (either inbox_events has daily partitions and the inbox lacks the option WithDailyPartitions, or the other " +
+			"way round: see `relay inbox partition --help`)"
 	}
-	return ""
+	return advice.Of(err)
 }

@@ -198,25 +198,25 @@ func explain(err error, rows []store.EventRow) error {
 	return fmt.Errorf("%w%s", err, hint(err, rows))
 }
 
-// hint says what to do about the errors of the database that a first user meets.
+// advice is what the errors of the database end with.
+var advice = db.Advice{
+	New: "outbox.New",
+	Denied: "the database user needs INSERT on outbox_events. With StrictKeyOrder on MySQL it also needs SELECT and UPDATE " +
+		"on outbox_key_locks, and for scheduled events SELECT, INSERT and DELETE on outbox_scheduled",
+	TxDone: "the transaction has ended: add events before Commit",
+}
+
+// hint returns what to do about an error of the database.
 func hint(err error, rows []store.EventRow) string {
 	switch {
 	case db.IsDuplicate(err):
 		return " (an event with the same ID is scheduled already: cancel that one first, or leave the ID out)"
-	case db.IsSyntax(err):
-		return " (is this another database than the dialect that outbox.New was given?)"
-	case db.IsTxDone(err):
-		return " (the transaction has ended: add events before Commit)"
-	case db.IsDenied(err):
-		return " (the database user needs INSERT on outbox_events, with StrictKeyOrder on MySQL SELECT and UPDATE on outbox_key_locks, and to schedule and cancel events SELECT, INSERT and DELETE on outbox_scheduled)"
 	case store.IsPacketTooLarge(err), store.IsConnectionLost(err) && anyLarge(rows):
 		return " (an event may be larger than the server's max_allowed_packet: raise it to 64M, or lower WithMaxPayload)"
-	case db.IsBusy(err):
-		return " (another connection writes, such as the relay's: let this one wait with PRAGMA busy_timeout = 10000, and begin transactions with BEGIN IMMEDIATE)"
 	case store.IsOutOfLocks(err):
 		return " (StrictKeyOrder takes a lock per key: raise max_locks_per_transaction, or add fewer keys per transaction)"
 	}
-	return ""
+	return advice.Of(err)
 }
 
 // anyLarge reports whether a payload comes near the smallest max_allowed_packet in

@@ -17,7 +17,7 @@ func TestCheckSaysWhatIsWrongWithTheTable(t *testing.T) {
 		r, err := replica.New(db.Dialect, replica.Config{Table: "customers", Key: []string{"id"}, Columns: []string{"name"}})
 		require.NoError(t, err)
 		for _, c := range []struct{ table, says string }{
-			{"", "make the replica's own table"},
+			{"", "create the replica's own table"},
 			{"CREATE TABLE customers (id bigint PRIMARY KEY)", "name"},
 			{"CREATE TABLE customers (id bigint NOT NULL, name varchar(100))", "unique"},
 			{"CREATE TABLE customers (id bigint PRIMARY KEY, name varchar(100))", ""},

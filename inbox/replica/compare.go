@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/inbox"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/replica"
 )
 
@@ -122,7 +122,7 @@ func (c Comparison) check() error {
 		names = append(names, c.Schema)
 	}
 	for _, name := range names {
-		if !dialect.ValidIdentifier(name) {
+		if !db.ValidIdentifier(name) {
 			return fmt.Errorf("compare: %w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig,
 				name)
 		}
@@ -156,7 +156,7 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 	}
 	columns := slices.Clone(c.Key)
 	for _, name := range all.names {
-		if !dialect.ValidIdentifier(name) {
+		if !db.ValidIdentifier(name) {
 			return nil, fmt.Errorf("%w: the query has a column %q: give it the name of the replica's column (AS …)",
 				ErrConfig, name)
 		}

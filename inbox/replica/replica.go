@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/postroom/postroom/inbox"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/replica"
 )
 
@@ -100,7 +100,7 @@ func New(d inbox.Dialect, c Config) (*Replica, error) {
 	if err := c.check(d); err != nil {
 		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
 	}
-	store, err := store.New(dialect.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.TablesSchema},
+	store, err := store.New(db.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.TablesSchema},
 		store.Table{Replica: c.Name, Schema: c.Schema, Table: c.Table, Key: c.Key, Columns: c.Columns})
 	if err != nil {
 		return nil, fmt.Errorf("replica %q: %w", c.Name, err)
@@ -127,11 +127,11 @@ func (c Config) check(d inbox.Dialect) error {
 		return fmt.Errorf("%w: only PostgreSQL has schemas", ErrConfig)
 	}
 	for _, name := range append(slices.Clone(columns), c.Table) {
-		if !dialect.ValidIdentifier(name) {
+		if !db.ValidIdentifier(name) {
 			return fmt.Errorf("%w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig, name)
 		}
 	}
-	if c.Schema != "" && !dialect.ValidIdentifier(c.Schema) {
+	if c.Schema != "" && !db.ValidIdentifier(c.Schema) {
 		return fmt.Errorf("%w: schema %q", ErrConfig, c.Schema)
 	}
 	slices.Sort(columns)
@@ -164,7 +164,7 @@ func (r *Replica) Apply(ctx context.Context, tx inbox.Tx, changes ...Change) (Re
 	}
 	result, err := r.apply(ctx, tx, rows, runs, ends)
 	if err != nil {
-		return Result{}, fmt.Errorf("replica %q: write %s: %w%s", r.c.Name, r.c.Table, err, hint(err))
+		return Result{}, fmt.Errorf("replica %q: write %s: %w%s", r.c.Name, r.c.Table, err, advice.Of(err))
 	}
 	result.Stale = len(changes) - len(ends) - result.Applied - result.Deleted
 	return result, nil
@@ -222,17 +222,17 @@ func (r *Replica) Check(ctx context.Context, db *sql.DB) error {
 		err = r.checkKey(ctx, db)
 	}
 	if err != nil {
-		return fmt.Errorf("replica %q: table %s: %w%s", r.c.Name, r.c.Table, err, hint(err))
+		return fmt.Errorf("replica %q: table %s: %w%s", r.c.Name, r.c.Table, err, advice.Of(err))
 	}
 	return nil
 }
 
 // checkKey refuses a table in which MySQL would write into the wrong row.
-func (r *Replica) checkKey(ctx context.Context, db dialect.Queryer) error {
+func (r *Replica) checkKey(ctx context.Context, q db.Queryer) error {
 	if r.dialect != inbox.MySQL || r.checked.Load() != nil {
 		return nil
 	}
-	key, err := r.store.CheckKey(ctx, db)
+	key, err := r.store.CheckKey(ctx, q)
 	if err != nil || key == nil {
 		return err
 	}
@@ -306,15 +306,12 @@ func (r *Replica) reduce(changes []Change) (rows []store.Change, runs []string, 
 	return rows, runs, ends, nil
 }
 
-func hint(err error) string {
-	switch {
-	case dialect.IsMissingTable(err):
-		return " (make the replica's own table, and Postroom's by `relay migrate up`)"
-	case dialect.IsDenied(err):
-		return " (the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the replica's table, " +
-			"inbox_replica_rows and inbox_replica_runs)"
-	}
-	return ""
+// advice is what the errors of the database end with.
+var advice = db.Advice{
+	New:          "replica.New",
+	MissingTable: "create the replica's own table, and Postroom's tables with `relay migrate up`",
+	Denied: "the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the replica's table, " +
+		"inbox_replica_rows and inbox_replica_runs",
 }
 
 var _ inbox.Tx = (*sql.Tx)(nil)

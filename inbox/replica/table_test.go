@@ -64,7 +64,7 @@ func TestTheTableIsLookedAtUntilItIsRight(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.MariaDB(t))
 	r, err := replica.New(db.Dialect, config())
 	require.NoError(t, err)
-	require.ErrorContains(t, tryApply(t, db, r, put(1, 1, "a")), "make the replica's own table")
+	require.ErrorContains(t, tryApply(t, db, r, put(1, 1, "a")), "create the replica's own table")
 	exec(t, db.DB, "CREATE TABLE customers (id bigint PRIMARY KEY, name varchar(100), UNIQUE spare (name))")
 	for range 2 {
 		require.ErrorIs(t, tryApply(t, db, r, put(1, 1, "a")), replica.ErrConfig)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/replica"
 )
 
@@ -67,7 +67,7 @@ func (r *Replica) Tidy(ctx context.Context, db *sql.DB, o TidyOptions) (Tidied, 
 	}
 	t, err := r.tidy(ctx, db, o)
 	if err != nil {
-		return t, fmt.Errorf("replica %q: tidy: %w%s", r.c.Name, err, hint(err))
+		return t, fmt.Errorf("replica %q: tidy: %w%s", r.c.Name, err, advice.Of(err))
 	}
 	return t, nil
 }
@@ -123,7 +123,7 @@ func (r *Replica) supersede(ctx context.Context, db *sql.DB, finished string, ru
 func repeat(ctx context.Context, do func() error) error {
 	for try := 1; ; try++ {
 		err := do()
-		if !dialect.IsSerialization(err) || try == 10 {
+		if !db.IsSerialization(err) || try == 10 {
 			return err
 		}
 		if err := pause(ctx, time.Duration(try)*10*time.Millisecond); err != nil {

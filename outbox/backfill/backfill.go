@@ -114,7 +114,7 @@ func Run(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Progres
 	r := &runner{db: pool, c: c, d: d, store: runs, ob: ob}
 	finished, err := r.all(ctx)
 	if err != nil {
-		return r.progress(false), fmt.Errorf("backfill %q: %w%s", c.Name, err, hint(err))
+		return r.progress(false), fmt.Errorf("backfill %q: %w%s", c.Name, err, advice.Of(err))
 	}
 	return r.progress(finished), nil
 }
@@ -131,10 +131,13 @@ func Abandon(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Pro
 	}
 	r := &runner{db: pool, c: c, d: d, store: runs, resumed: true}
 	if err := r.abandon(ctx); err != nil {
-		return Progress{}, fmt.Errorf("backfill %q: abandon: %w%s", c.Name, err, hint(err))
+		return Progress{}, fmt.Errorf("backfill %q: abandon: %w%s", c.Name, err, advice.Of(err))
 	}
 	return r.progress(false), nil
 }
+
+// advice is what the errors of the database end with. A query of the user's own can be wrong in other ways.
+var advice = db.Advice{MissingTable: "a table does not exist: run `relay migrate up` for Postroom's"}
 
 func (c Config) checkName() error {
 	if c.Name == "" || len(c.Name) > 100 {
@@ -155,11 +158,4 @@ func (c Config) check(names db.Names) error {
 		return fmt.Errorf("%w: chunks of 1 to 100,000 rows, a rate of 0 or more", ErrConfig)
 	}
 	return names.Validate()
-}
-
-func hint(err error) string {
-	if db.IsMissingTable(err) {
-		return " (a table is not there: run `relay migrate up` for Postroom's)"
-	}
-	return ""
 }
