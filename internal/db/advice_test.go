@@ -18,7 +18,8 @@ func (e postgresError) Error() string    { return "refused: " + string(e) }
 func (e postgresError) SQLState() string { return string(e) }
 
 func TestAnErrorBecomesTheAdviceOfItsClass(t *testing.T) {
-	own := db.Advice{New: "inbox.New", MissingTable: "make the tables", Denied: "grant SELECT", TxDone: "add before Commit"}
+	own := db.Advice{New: "inbox.New", MissingTable: "make the tables", Denied: "grant SELECT",
+		TxDone: "add before Commit"}
 	for want, err := range map[string]error{
 		" (" + db.NothingListens + ")": syscall.ECONNREFUSED,
 		" (make the tables)":           postgresError("42P01"),

@@ -61,8 +61,8 @@ func (s *Store) DeleteAttempts(ctx context.Context, q db.Execer, row Row) error 
 	return exec(ctx, q, s.sql.DeleteAttempts, s.keys(row.Consumer, row.MessageID)...)
 }
 
-// DeleteOldAttempts forgets attempts, limit of them at the most, whose last one was begun longer than age ago. It returns
-// how many.
+// DeleteOldAttempts forgets attempts, limit of them at the most, whose last one was begun longer than age ago. It
+// returns how many.
 func (s *Store) DeleteOldAttempts(ctx context.Context, q db.Execer, consumer string, age time.Duration, limit int) (
 	int64, error,
 ) {

@@ -32,7 +32,8 @@ const expiryValidFor = 24 * time.Hour
 func (g DayGroup) keptBecause() string {
 	switch {
 	case !g.HasExpiry && g.Position == nil:
-		return fmt.Sprintf("consumer %q has not told for how long it needs its rows: does its KeepPruned run?", g.Consumer)
+		return fmt.Sprintf("consumer %q has not told for how long it needs its rows: does its KeepPruned run?",
+			g.Consumer)
 	case !g.HasExpiry:
 		return fmt.Sprintf("consumer %q has not told how far it is in %s/%d: does its KeepPruned run?",
 			g.Consumer, g.Position.Topic, g.Position.Partition)
@@ -43,7 +44,8 @@ func (g DayGroup) keptBecause() string {
 		return fmt.Sprintf("consumer %q has told nothing for %s: does its KeepPruned run?",
 			g.Consumer, g.ExpiryAge.Round(time.Second))
 	case g.Position != nil && (!g.Below.Valid || g.Position.Offset >= g.Below.Int64):
-		return fmt.Sprintf("consumer %q may read offset %d of %s/%d again: its group has not committed far enough beyond",
+		return fmt.Sprintf("consumer %q may read offset %d of %s/%d again: its group has not committed far "+
+			"enough beyond",
 			g.Consumer, g.Position.Offset, g.Position.Topic, g.Position.Partition)
 	}
 	return ""
@@ -55,7 +57,8 @@ func (d *Days) Groups(ctx context.Context, q db.Queryer, day string) (all []DayG
 		var g DayGroup
 		var at nullPosition
 		var retention, youngest, told sql.NullInt64
-		err := rows.Scan(&g.Consumer, &at.topic, &at.partition, &at.offset, &g.Rows, &youngest, &retention, &g.Below, &told)
+		err := rows.Scan(&g.Consumer, &at.topic, &at.partition, &at.offset, &g.Rows, &youngest, &retention, &g.Below,
+			&told)
 		g.Position, g.HasExpiry = at.value(), retention.Valid
 		g.Youngest, g.ExpiryAge, g.Retention = db.Micros(youngest), db.Micros(told), db.Micros(retention)
 		all = append(all, g)

@@ -23,7 +23,8 @@ func TestAConsumersWordCountsForRowsThatAreOlder(t *testing.T) {
 		{"told a day ago", 48 * time.Hour, 24 * time.Hour, ""},
 		{"told longer ago", 48 * time.Hour, 24*time.Hour + time.Second, "has told nothing for 24h0m1s"},
 	} {
-		g := inbox.DayGroup{Consumer: "billing", HasExpiry: true, Retention: time.Hour, Youngest: c.youngest, ExpiryAge: c.toldAgo}
+		g := inbox.DayGroup{Consumer: "billing", HasExpiry: true, Retention: time.Hour, Youngest: c.youngest,
+			ExpiryAge: c.toldAgo}
 		why := g.KeptBecause()
 		require.Equal(t, c.kept == "", why == "", "%s: %s", c.name, why)
 		require.Contains(t, why, c.kept, c.name)

@@ -66,7 +66,9 @@ const MaxGroups = 500
 
 // RaiseGroups notes in one statement how far partitions have come, in those that are still read by the same group
 // in the same topic, and where they were noted to be at least. It returns how many they are.
-func (s *Store) RaiseGroups(ctx context.Context, q db.Execer, consumer, group string, to []GroupPosition) (int64, error) {
+func (s *Store) RaiseGroups(ctx context.Context, q db.Execer, consumer, group string, to []GroupPosition) (
+	int64, error,
+) {
 	var rows []any
 	for _, g := range to {
 		rows = append(rows, s.names.KeyArg(g.Topic), g.Partition, s.names.KeyArg(g.TopicID), g.Applied, g.Noted)

@@ -10,7 +10,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// LockWait is a session that waits for a lock on a table of the inbox, and one that holds it, or waits for it before it.
+// LockWait is a session that waits for a lock on a table of the inbox, and one that holds it, or waits for it before
+// it.
 type LockWait struct {
 	Waiter int64
 	For    time.Duration
@@ -57,8 +58,8 @@ func (h LockHolder) End(d db.Dialect) string {
 }
 
 // LockWaits lists sessions that wait for a lock on the tables where consumers wait for one another (inbox_events,
-// inbox_offsets and inbox_blocked), the longest first. On PostgreSQL it sees those of the caller's own user, or all with
-// pg_read_all_stats; MySQL wants the right PROCESS. SQLite has none: its writers are turned away.
+// inbox_offsets and inbox_blocked), the longest first. On PostgreSQL it sees those of the caller's own user, or all
+// with pg_read_all_stats; MySQL wants the right PROCESS. SQLite has none: its writers are turned away.
 func (s *Store) LockWaits(ctx context.Context, q db.Queryer) (waits []LockWait, err error) {
 	queries := db.For(s.names.Dialect,
 		[]string{s.postgres.LockWaits}, []string{s.mysql.LockWaitsMariaDB, s.mysql.LockWaitsMySQL8}, nil)

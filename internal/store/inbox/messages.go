@@ -36,9 +36,9 @@ func (s *Store) InsertMessage(ctx context.Context, tx db.Queryer, row Row) (fres
 	return n == 1, "", err
 }
 
-// InsertMessages writes the rows of one consumer that are not there yet, and returns
-// the ids of those that it wrote. No id may come twice. Like InsertMessage it waits for
-// transactions that hold one of the ids uncommitted, and says in which transaction it wrote. One statement, on MySQL two.
+// InsertMessages writes the rows of one consumer that are not there yet, and returns the ids of those that it wrote. No
+// id may come twice. Like InsertMessage it waits for transactions that hold one of the ids uncommitted, and says in
+// which transaction it wrote. One statement, on MySQL two.
 func (s *Store) InsertMessages(ctx context.Context, tx db.Queryer, consumer string, rows []Row) (
 	written map[string]bool, mark TxMark, err error,
 ) {
@@ -65,7 +65,9 @@ func (s *Store) InsertMessages(ctx context.Context, tx db.Queryer, consumer stri
 }
 
 // insertWithToken is InsertMessages on MySQL: a token of its own tells which rows it wrote.
-func (s *Store) insertWithToken(ctx context.Context, tx db.Queryer, consumer string, rows []Row) (map[string]bool, error) {
+func (s *Store) insertWithToken(ctx context.Context, tx db.Queryer, consumer string, rows []Row) (
+	map[string]bool, error,
+) {
 	list, err := messageList(rows, func(s string) string { return fmt.Sprintf("%X", s) })
 	if err != nil {
 		return nil, err
@@ -77,7 +79,8 @@ func (s *Store) insertWithToken(ctx context.Context, tx db.Queryer, consumer str
 	return writtenMessages(ctx, tx, len(rows), nil, s.mysql.WrittenMessages, list, s.names.KeyArg(consumer), token)
 }
 
-// writtenMessages reads the ids that a statement returns, and beside them the mark of the transaction, if mark is not nil.
+// writtenMessages reads the ids that a statement returns, and beside them the mark of the transaction, if mark is not
+// nil.
 func writtenMessages(ctx context.Context, q db.Querier, most int, mark *TxMark, query string, args ...any) (
 	map[string]bool, error,
 ) {

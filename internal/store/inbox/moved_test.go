@@ -19,8 +19,8 @@ type pqError struct{ Constraint string }
 func (pqError) Error() string    { return "pq: geht nicht" }
 func (pqError) SQLState() string { return "23514" }
 
-// A row whose partition was attached meanwhile may be written again; one that a CHECK constraint refuses may not. Servers
-// that speak another language tell the same.
+// A row whose partition was attached meanwhile may be written again; one that a CHECK constraint refuses may not.
+// Servers that speak another language tell the same.
 func TestAMovedPartitionIsToldFromARefusedRowInAnyLanguage(t *testing.T) {
 	i, err := inbox.NewDaily(db.Names{Dialect: db.PostgreSQL})
 	require.NoError(t, err)
@@ -40,7 +40,8 @@ func TestAMovedPartitionIsToldFromARefusedRowInAnyLanguage(t *testing.T) {
 			require.Equal(t, "23514", pg.Code, statement)
 			require.Equal(t, moved, db.IsSerialization(i.Moved(fmt.Errorf("a: %w", err))), "%s: %v", statement, err)
 			translated := *pg
-			translated.Message = map[bool]string{true: "Zeile passt nicht", false: "Zeile der partition passt nicht"}[moved]
+			translated.Message = map[bool]string{true: "Zeile passt nicht",
+				false: "Zeile der partition passt nicht"}[moved]
 			require.Equal(t, moved, db.IsSerialization(i.Moved(&translated)), "%s: %v", statement, &translated)
 		}
 	}

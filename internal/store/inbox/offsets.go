@@ -15,7 +15,9 @@ type Claim struct {
 
 // ClaimPartition gives a partition the next epoch, in tx, and returns its row. It waits
 // for a transaction that is moving the offset, and so reads what that one leaves.
-func (s *Store) ClaimPartition(ctx context.Context, tx db.Queryer, consumer, topic string, partition int32) (Claim, error) {
+func (s *Store) ClaimPartition(ctx context.Context, tx db.Queryer, consumer, topic string, partition int32) (
+	Claim, error,
+) {
 	query := s.sql.ClaimPartition
 	if s.names.Dialect == db.MySQL { // has no RETURNING
 		if err := exec(ctx, tx, query, append(s.keys(consumer, topic), partition)...); err != nil {
@@ -44,8 +46,8 @@ func (s *Store) readClaim(ctx context.Context, q db.Queryer, query, consumer, to
 	return c, err
 }
 
-// MoveOffset sets the next offset of a partition that is claimed with epoch, if it is not beyond first yet, and not below
-// known, where it was (-1: nowhere); false: it is, or another member has claimed the partition.
+// MoveOffset sets the next offset of a partition that is claimed with epoch, if it is not beyond first yet, and not
+// below known, where it was (-1: nowhere); false: it is, or another member has claimed the partition.
 func (s *Store) MoveOffset(
 	ctx context.Context, tx db.Execer, consumer, topic string, partition int32, epoch, known, first, next int64,
 ) (bool, error) {

@@ -64,8 +64,8 @@ func (s *Store) LockBlocked(ctx context.Context, tx db.Queryer, consumer, topic,
 }
 
 // Unblock lets a key go on, unless parked rows of it are left after seq, the last that was removed: then the first of
-// them, if it was blocked, is to be retried. Were it left for later, nobody would ask for it once whoever replays the key
-// has stopped between two rows. The key's row must be locked, and seq was its first.
+// them, if it was blocked, is to be retried. Were it left for later, nobody would ask for it once whoever replays the
+// key has stopped between two rows. The key's row must be locked, and seq was its first.
 func (s *Store) Unblock(ctx context.Context, tx db.Queryer, consumer, topic, key string, after int64) error {
 	var seq int64
 	var state string

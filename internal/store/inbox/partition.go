@@ -36,7 +36,9 @@ var ErrDaily = errors.New("the table has daily partitions already")
 // Partition makes inbox_events over, in one transaction, so that it has daily partitions,
 // some days ahead and for the last month, and returns how many rows it copied. Writers wait
 // meanwhile; lockTimeout bounds how long it waits for them.
-func (s *Store) Partition(ctx context.Context, pool *sql.DB, ahead int, lockTimeout time.Duration) (copied int64, err error) {
+func (s *Store) Partition(ctx context.Context, pool *sql.DB, ahead int, lockTimeout time.Duration) (
+	copied int64, err error,
+) {
 	if s.names.Dialect != db.PostgreSQL {
 		return 0, errNoDays
 	}

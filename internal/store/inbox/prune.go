@@ -105,7 +105,9 @@ func (s *Store) expiredByIndex(ctx context.Context, q db.Queryer, consumer strin
 }
 
 // readExpired reads expired rows; last is the time of the last one, as text.
-func readExpired(ctx context.Context, q db.Queryer, query string, args ...any) (expired []Expired, last string, err error) {
+func readExpired(ctx context.Context, q db.Queryer, query string, args ...any) (
+	expired []Expired, last string, err error,
+) {
 	err = db.Each(ctx, q, func(rows *sql.Rows) error {
 		var m Expired
 		var at nullPosition

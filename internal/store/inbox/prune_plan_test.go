@@ -28,7 +28,8 @@ func TestTheExpiredRowsAreReadPieceByPieceWithoutASort(t *testing.T) {
 			want, never = "inbox_events_processed_at_idx", "filesort"
 		case db.SQLite:
 			args = []any{"billing", "-3600 seconds", "2001", "2001", "m", 1000}
-			want, never = "USING INDEX inbox_events_processed_at_idx (consumer=? AND processed_at>? AND processed_at<?)", "TEMP B-TREE FOR ORDER BY"
+			want, never = "USING INDEX inbox_events_processed_at_idx (consumer=? AND processed_at>? "+
+				"AND processed_at<?)", "TEMP B-TREE FOR ORDER BY"
 		}
 		plan := dbtest.Plan(t, d, in.ExpiredSQL(), args...)
 		require.Contains(t, plan, want)

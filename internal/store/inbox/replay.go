@@ -16,7 +16,9 @@ type Request struct {
 }
 
 // Requests returns the consumer's rows to be retried or dropped after seq, in order.
-func (s *Store) Requests(ctx context.Context, q db.Queryer, consumer string, after int64, limit int) ([]Request, error) {
+func (s *Store) Requests(ctx context.Context, q db.Queryer, consumer string, after int64, limit int) (
+	[]Request, error,
+) {
 	var requests []Request
 	err := db.Each(ctx, q, func(rows *sql.Rows) error {
 		var r Request
@@ -49,8 +51,8 @@ type ParkedSummary struct {
 }
 
 // ParkedOfKey returns the first rows of a key after seq, most of them at the most, or those alone that operators want
-// retried or dropped. The key must be locked (LockBlocked), and nothing read in tx before that: by an older snapshot what
-// was parked while tx waited for the lock is not there.
+// retried or dropped. The key must be locked (LockBlocked), and nothing read in tx before that: by an older snapshot
+// what was parked while tx waited for the lock is not there.
 //
 // After is what makes the query cheap: rows that were just deleted stay in the index until the database has
 // cleaned up behind the oldest snapshot, and a query from the key's beginning would walk over each of them again.
@@ -96,7 +98,9 @@ func (s *Store) DeleteParked(ctx context.Context, tx db.Execer, consumer string,
 }
 
 // ReadParked returns a row whole, and locks it; false: there is none.
-func (s *Store) ReadParked(ctx context.Context, tx db.Queryer, consumer string, seq int64) (p ParkedRow, ok bool, err error) {
+func (s *Store) ReadParked(ctx context.Context, tx db.Queryer, consumer string, seq int64) (
+	p ParkedRow, ok bool, err error,
+) {
 	p = ParkedRow{Seq: seq, Row: Row{Consumer: consumer}}
 	err = p.scan(func(dest ...any) error {
 		return one(ctx, tx, dest, s.sql.ReadParked, s.names.KeyArg(consumer), seq)

@@ -15,7 +15,8 @@ import (
 // ten are.
 func TestTheAskedRowsAreFoundByIndex(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, d dbtest.Database) {
-		const insert = "INSERT INTO inbox_parked (consumer, message_id, topic, headers, state) SELECT 'billing', 'm', 'orders', '{}', CASE WHEN n % 2000 = 0 THEN 'retry' ELSE 'failed' END FROM "
+		const insert = "INSERT INTO inbox_parked (consumer, message_id, topic, headers, state) " +
+			"SELECT 'billing', 'm', 'orders', '{}', CASE WHEN n % 2000 = 0 THEN 'retry' ELSE 'failed' END FROM "
 		want := "inbox_parked_asked_idx"
 		switch d.Dialect {
 		case db.PostgreSQL:

@@ -47,7 +47,8 @@ type Partition struct {
 	Group     string        // that reads it; empty: not known, as the next
 	TopicID   string        // of the topic that the offsets are of
 	Applied   sql.NullInt64 // all messages below it are done; not valid: not known
-	Next      sql.NullInt64 // the position, where it is kept beside the data; not valid: it is not, or nothing was handled yet
+	// the position, where it is kept beside the data; not valid: it is not, or nothing was handled yet
+	Next      sql.NullInt64
 	Epoch     int64
 	UpdatedAt time.Time
 	Age       time.Duration // since the last move
@@ -118,7 +119,8 @@ func (r *statusReader) of(consumer string) *Consumer {
 	return c
 }
 
-// each runs a query that has {condition}, that is, one on the consumer, and scans every row into dest before it calls do.
+// each runs a query that has {condition}, that is, one on the consumer, and scans every row into dest before it calls
+// do.
 func (r *statusReader) each(ctx context.Context, query string, do func(), dest ...any) error {
 	condition, args := "", []any(nil)
 	if r.only != "" {

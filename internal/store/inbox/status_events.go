@@ -52,7 +52,8 @@ func (r *statusReader) readEvents(ctx context.Context) error {
 	if err != nil || len(large) == 0 {
 		return err
 	}
-	return db.For(r.names.Dialect, r.sample, r.estimate, func(context.Context, map[string]bool) error { return nil })(ctx, large)
+	return db.For(r.names.Dialect, r.sample, r.estimate,
+		func(context.Context, map[string]bool) error { return nil })(ctx, large)
 }
 
 // sample estimates from some blocks of the table, chosen at random: PostgreSQL has no index

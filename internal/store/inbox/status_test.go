@@ -20,19 +20,31 @@ func TestTheInboxStatusTellsOfEachConsumer(t *testing.T) {
 		require.Empty(t, empty)
 
 		ago := func(age time.Duration) string { return timeOf(d.Dialect, time.Now().Add(-age)) }
-		exec(t, d.DB, fmt.Sprintf("INSERT INTO inbox_events (consumer, message_id, processed_at) VALUES ('billing', 'a', '%s'), ('billing', 'b', '%s'), ('mail', 'a', '%s')",
-			ago(time.Hour), ago(time.Minute), ago(2*time.Hour)))
-		exec(t, d.DB, fmt.Sprintf("INSERT INTO inbox_attempts (consumer, message_id, attempts, started_at) VALUES ('billing', 'c', 2, '%s'), ('billing', 'd', 1, '%s')",
-			ago(time.Minute), ago(3*time.Minute)))
+		exec(t, d.DB,
+			fmt.Sprintf("INSERT INTO inbox_events (consumer, message_id, processed_at) "+
+				"VALUES ('billing', 'a', '%s'), ('billing', 'b', '%s'), ('mail', 'a', '%s')",
+				ago(time.Hour), ago(time.Minute), ago(2*time.Hour)))
+		exec(t, d.DB,
+			fmt.Sprintf("INSERT INTO inbox_attempts (consumer, message_id, attempts, started_at) "+
+				"VALUES ('billing', 'c', 2, '%s'), ('billing', 'd', 1, '%s')",
+				ago(time.Minute), ago(3*time.Minute)))
 		for n, state := range []string{"failed", "blocked", "blocked", "retry", "drop"} {
-			exec(t, d.DB, fmt.Sprintf("INSERT INTO inbox_parked (consumer, message_id, topic, headers, state, parked_at) VALUES ('billing', 'p%d', 'orders', '{}', '%s', '%s')",
-				n, state, ago(time.Duration(10-n)*time.Hour)))
+			exec(t, d.DB,
+				fmt.Sprintf("INSERT INTO inbox_parked (consumer, message_id, topic, headers, state, parked_at) "+
+					"VALUES ('billing', 'p%d', 'orders', '{}', '%s', '%s')",
+					n, state, ago(time.Duration(10-n)*time.Hour)))
 		}
-		exec(t, d.DB, "INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k'), ('shop', 'orders', 'k')")
-		exec(t, d.DB, fmt.Sprintf("INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, next_offset, epoch, updated_at) VALUES ('mail', 'orders', 1, 17, 3, '%s'), ('mail', 'orders', 2, NULL, 1, '%s')",
-			ago(time.Minute), ago(time.Minute)))
-		exec(t, d.DB, fmt.Sprintf("INSERT INTO inbox_replica_runs (replica, run_id, heard_at, finished_at) VALUES ('customers', 'r1', '%s', NULL), ('customers', 'r0', '%s', '%s')",
-			ago(time.Minute), ago(time.Hour), ago(time.Minute)))
+		exec(t, d.DB,
+			"INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k'), "+
+				"('shop', 'orders', 'k')")
+		exec(t, d.DB,
+			fmt.Sprintf("INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, next_offset, epoch, "+
+				"updated_at) VALUES ('mail', 'orders', 1, 17, 3, '%s'), ('mail', 'orders', 2, NULL, 1, '%s')",
+				ago(time.Minute), ago(time.Minute)))
+		exec(t, d.DB,
+			fmt.Sprintf("INSERT INTO inbox_replica_runs (replica, run_id, heard_at, finished_at) "+
+				"VALUES ('customers', 'r1', '%s', NULL), ('customers', 'r0', '%s', '%s')",
+				ago(time.Minute), ago(time.Hour), ago(time.Minute)))
 
 		s, err := inbox.ReadStatus(t.Context(), d.DB, names, "")
 		require.NoError(t, err)

@@ -35,8 +35,8 @@ func (s *Store) TraceMessage(ctx context.Context, q db.Queryer, id string) (all 
 	return all, err
 }
 
-// eachConsumer calls do for every consumer that has rows in inbox_events. It looks for one at a time, from name to name in
-// the index, which a list of all rows' consumers could not.
+// eachConsumer calls do for every consumer that has rows in inbox_events. It looks for one at a time, from name to name
+// in the index, which a list of all rows' consumers could not.
 func (s *Store) eachConsumer(ctx context.Context, q db.Queryer, do func(consumer string) error) error {
 	for last := ""; ; {
 		var next sql.NullString
@@ -58,7 +58,8 @@ func (s *Store) trace(ctx context.Context, q db.Queryer, all *[]Consumed, table,
 	err := db.Each(ctx, q, func(rows *sql.Rows) error {
 		c := Consumed{Table: table}
 		var at nullPosition
-		err := rows.Scan(&c.Consumer, (*db.Moment)(&c.At), &at.topic, &at.partition, &at.offset, &c.Attempts, &c.Error, &c.State)
+		err := rows.Scan(&c.Consumer, (*db.Moment)(&c.At), &at.topic, &at.partition, &at.offset, &c.Attempts, &c.Error,
+			&c.State)
 		c.Position = at.value()
 		*all = append(*all, c)
 		return err

@@ -18,15 +18,20 @@ func TestAMessageIsFoundInTheInboxesOfAllConsumers(t *testing.T) {
 		require.NoError(t, err)
 		id, other := uuid.NewString(), uuid.NewString()
 		for _, row := range []inbox.Row{
-			{Consumer: "billing", MessageID: id, Position: &inbox.Position{Topic: "orders", Partition: 3, Offset: 1 << 40}},
+			{Consumer: "billing", MessageID: id,
+				Position: &inbox.Position{Topic: "orders", Partition: 3, Offset: 1 << 40}},
 			{Consumer: "mail", MessageID: other}, {Consumer: "stock", MessageID: id},
 		} {
 			fresh, _, err := box.InsertMessage(t.Context(), d.DB, row)
 			require.NoError(t, err)
 			require.True(t, fresh)
 		}
-		exec(t, d.DB, "INSERT INTO inbox_attempts (consumer, message_id, attempts, last_error) VALUES ('mail', '"+id+"', 2, 'no route')")
-		exec(t, d.DB, "INSERT INTO inbox_parked (consumer, message_id, topic, attempts, error) VALUES ('audit', '"+id+"', 'orders', 5, 'no such item')")
+		exec(t, d.DB,
+			"INSERT INTO inbox_attempts (consumer, message_id, attempts, last_error) VALUES ('mail', '"+
+				id+"', 2, 'no route')")
+		exec(t, d.DB,
+			"INSERT INTO inbox_parked (consumer, message_id, topic, attempts, error) VALUES ('audit', '"+
+				id+"', 'orders', 5, 'no such item')")
 
 		all, err := box.TraceMessage(t.Context(), d.DB, id)
 		require.NoError(t, err)

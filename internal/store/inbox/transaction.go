@@ -14,8 +14,8 @@ type TxMark string
 // ids are gone, or committed without the rest, and COMMIT succeeds all the same.
 //
 // PostgreSQL's mark is the transaction's number, which an INSERT of ids returns on its way; the others' is a savepoint.
-// PostgreSQL could use a savepoint too; there it would be a subtransaction, with a number of its own, around all that the
-// handler writes.
+// PostgreSQL could use a savepoint too; there it would be a subtransaction, with a number of its own, around all that
+// the handler writes.
 
 // MarkTx marks the transaction that tx is in, unless the mark that an insert returned says which it is.
 func (s *Store) MarkTx(ctx context.Context, tx db.Queryer, known TxMark) (TxMark, error) {
