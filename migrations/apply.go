@@ -157,7 +157,8 @@ func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 		}
 		if dialect.IsDenied(err) {
 			return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
-				"schema %s is missing and this database user may not create it (%v): have an administrator run CREATE SCHEMA \"%s\" AUTHORIZATION <this user>",
+				"schema %s is missing and this database user may not create it (%v): have an administrator run "+
+					"CREATE SCHEMA \"%s\" AUTHORIZATION <this user>",
 				p.names.Schema, err, p.names.Schema,
 			)}
 		}
@@ -172,7 +173,8 @@ func (p *plan) explain(err error) error {
 		return err
 	}
 	return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
-		"%v: this database user may not create tables here; let one that may run `relay migrate up%s`, or the SQL of `relay migrate print%s`",
+		"%v: this database user may not create tables here; let one that may run `relay migrate up%s`, or the SQL of "+
+			"`relay migrate print%s`",
 		err, p.flags, p.flags,
 	)}
 }

@@ -55,7 +55,8 @@ func postgresBookkeeping() bookkeeping {
     name       text        NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )`,
-		listVersions: `SELECT version, name, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM {postroom_schema} ORDER BY version`,
+		listVersions: `SELECT version, name, to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ` +
+			`FROM {postroom_schema} ORDER BY version`,
 		createLock: `CREATE TABLE IF NOT EXISTS {postroom_schema_lock} (
     id         smallint    PRIMARY KEY CHECK (id = 1),
     owner      text,
@@ -77,7 +78,8 @@ func mysqlBookkeeping() bookkeeping {
     applied_at datetime(6)  NOT NULL DEFAULT (utc_timestamp(6))
 ) ENGINE = InnoDB`,
 		// As text, since a driver without parseTime returns bytes for a datetime.
-		listVersions: `SELECT version, name, date_format(applied_at, '%Y-%m-%dT%H:%i:%s.%fZ') FROM {postroom_schema} ORDER BY version`,
+		listVersions: `SELECT version, name, date_format(applied_at, '%Y-%m-%dT%H:%i:%s.%fZ') ` +
+			`FROM {postroom_schema} ORDER BY version`,
 		createLock: `CREATE TABLE IF NOT EXISTS {postroom_schema_lock} (
     id         smallint     NOT NULL PRIMARY KEY,
     owner      varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL,

@@ -77,7 +77,8 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	applied, err := p.versions(ctx, db)
 	if dialect.IsMissingTable(err) {
 		return p.refuse(ErrNotMigrated, err, fmt.Sprintf(
-			"there is no table %s: run `relay migrate up%s`; where another tool makes the tables, it must also run the last statements of `relay migrate print%s`",
+			"there is no table %s: run `relay migrate up%s`; where another tool makes the tables, it must also run "+
+				"the last statements of `relay migrate print%s`",
 			p.names.Plain(versionTable), p.flags, p.flags,
 		))
 	}
@@ -122,7 +123,8 @@ func (p *plan) compare(scope Scope, applied []appliedVersion) error {
 		return p.refuse(
 			ErrTooOld, nil,
 			fmt.Sprintf(
-				"%s: %d versions behind this build, which knows them up to %s and does not work without %05d: run `relay migrate up%s`",
+				"%s: %d versions behind this build, which knows them up to %s and does not work without %05d: run "+
+					"`relay migrate up%s`",
 				where, missing, newest, p.needed[scope], p.flags,
 			),
 		)

@@ -15,23 +15,37 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 )
 
-// tableLock lets one process at a time apply migrations. It is a lease in a table of
-// one row, by the database's clock, so it outlives connections and poolers, and ends
-// by itself when its holder dies.
+// tableLock lets one process at a time apply migrations. It is a lease in a table with one row, by the database's
+// clock. So it does not depend on a connection, works through poolers, and ends by itself when its holder dies.
 //
-// goose has a lock of this kind for PostgreSQL and MySQL. It is not used because it is
-// taken while goose holds a connection, which never ends when the pool has one (as
-// for SQLite it often does); because it does not quote a schema's name, and compares
-// times of different sessions' zones on MySQL; and because its holder goes on after
-// losing it (hazard two-migrators). Here the version of a file is recorded only while the lock is held: see
-// store.Insert.
+// Why it is not the relay's lease, goose's lock or an advisory lock:
+//
+//   - The relay's lease is a row in outbox_leases. Migrations create that table, and a consumer's database does not
+//
+// have
+//
+//	it. The relay's lease also has an epoch, the server's identity and the next owner, and each of its writers locks
+//	the row. Migrations need none of that: they check the lock when they record a version (see store.Insert). The
+//
+// two
+//
+//	  share only the condition in free.
+//	- An advisory lock belongs to a session. Behind a pooler the session changes with each transaction, and a pool
+//
+// with
+//
+//	  one connection, which SQLite often has, could not run the migration. MySQL's GET_LOCK belongs to one node of a
+//	  cluster, and SQLite has no such lock. So this table would stay, as a third algorithm.
+//	- goose takes its lock while it holds a connection, which waits forever in a pool of one. It does not quote a
+//	  schema's name. On MySQL it compares times of different sessions' time zones. Its holder continues after it has
+//	  lost the lock (hazard two-migrators). Here a version is recorded only while the lock is held.
 type tableLock struct {
 	db    *sql.DB
 	sql   bookkeeping
 	owner string
-	ttl   time.Duration // how long a dead holder keeps others waiting
-	beat  time.Duration // how often a living one renews
-	poll  time.Duration // how often the others look
+	ttl   time.Duration // the others wait this long for a dead holder
+	beat  time.Duration // time between two renewals
+	poll  time.Duration // time between two attempts of the others
 }
 
 func newTableLock(db *sql.DB, b bookkeeping) *tableLock {
@@ -42,8 +56,8 @@ func newTableLock(db *sql.DB, b bookkeeping) *tableLock {
 
 var notInOwner = regexp.MustCompile(`[^A-Za-z0-9.-]`)
 
-// newOwner returns a fresh name that tells an operator where to look. It goes into
-// SQL as it is, so the host's name is cleaned.
+// newOwner returns a new name that shows an operator the host and the process. It becomes a part of SQL, so unsafe
+// characters of the host's name are removed.
 func newOwner() string {
 	random := make([]byte, 8)
 	_, _ = rand.Read(random) // crypto/rand never fails (Go 1.24)
@@ -51,8 +65,8 @@ func newOwner() string {
 	return fmt.Sprintf("%.100s-%d-%s", notInOwner.ReplaceAllString(host, ""), os.Getpid(), hex.EncodeToString(random))
 }
 
-// prepare makes the lock's table and its row. The row is made once and then only
-// updated: processes that insert and delete the same row deadlock on InnoDB.
+// prepare creates the lock's table and its row. The row is inserted once and then only updated, because processes that
+// insert and delete the same row deadlock on InnoDB.
 func (l *tableLock) prepare(ctx context.Context) error {
 	return l.retry(ctx, func() error {
 		var one int
@@ -61,8 +75,8 @@ func (l *tableLock) prepare(ctx context.Context) error {
 			return nil
 		}
 		if _, err := l.db.ExecContext(ctx, l.sql.createLock); err != nil {
-			// IF NOT EXISTS looks before it creates: when two processes look at the
-			// same time, PostgreSQL refuses the second one. Its table is there then.
+			// IF NOT EXISTS checks before it creates. When two processes check at the same time, the second one gets an
+			// error from PostgreSQL, and the table exists.
 			if again := l.db.QueryRowContext(ctx, look).Scan(&one); again != nil && !errors.Is(again, sql.ErrNoRows) {
 				return err
 			}
@@ -72,8 +86,8 @@ func (l *tableLock) prepare(ctx context.Context) error {
 	})
 }
 
-// free is true in SQL when nobody holds the lock. An expiry further away than anyone
-// asks for means that the clock was set back; the holder may be long dead.
+// free returns the SQL condition that nobody holds the lock. An expiry that is later than any holder sets means that
+// the database's clock was set back; the holder may have died long ago.
 func (l *tableLock) free() string {
 	return fmt.Sprintf(
 		"(owner IS NULL OR expires_at IS NULL OR expires_at < %s OR expires_at > %s)", l.sql.now,
@@ -81,7 +95,7 @@ func (l *tableLock) free() string {
 	)
 }
 
-// acquire waits until the lock is ours, or ctx is done.
+// acquire waits until this process has the lock, or until ctx ends.
 func (l *tableLock) acquire(ctx context.Context) error {
 	holder := "unknown"
 	for {
@@ -101,8 +115,8 @@ func (l *tableLock) acquire(ctx context.Context) error {
 	}
 }
 
-// try takes the lock if it is free. It looks before it writes, because on SQLite a
-// waiting process that wrote would be in the holder's way.
+// try takes the lock if it is free. It reads before it writes, because on SQLite a waiting process that writes would
+// block the holder.
 func (l *tableLock) try(ctx context.Context) (got bool, holder string, err error) {
 	look := l.sql.names.Expand("SELECT owner FROM {postroom_schema_lock} WHERE id = 1 AND NOT " + l.free())
 	err = l.db.QueryRowContext(ctx, look).Scan(&holder)
@@ -117,8 +131,8 @@ func (l *tableLock) try(ctx context.Context) (got bool, holder string, err error
 	return n == 1, "", err
 }
 
-// renew extends the lock; ErrLockLost if another process has it. In a transaction it
-// also keeps the lock's row from being taken until the transaction ends.
+// renew extends the lock. It returns ErrLockLost if another process has it. In a transaction it also locks the row, so
+// that nobody can take the lock until the transaction ends.
 func (l *tableLock) renew(ctx context.Context, db dialect.Execer) error {
 	n, err := affected(db.ExecContext(ctx, l.sql.names.Expand(fmt.Sprintf(
 		"UPDATE {postroom_schema_lock} SET expires_at = %s WHERE id = 1 AND owner = '%s'", l.sql.after(l.ttl),
@@ -133,10 +147,9 @@ func (l *tableLock) renew(ctx context.Context, db dialect.Execer) error {
 	return nil
 }
 
-// hold renews the lock until release is called. The context it returns is cancelled
-// when the lock is lost. A renewal that fails otherwise is tried again at the next
-// beat: with a pool of one connection it waits for the migration to end, and a file
-// that took longer than the lease is caught when its version is recorded.
+// hold renews the lock until release is called. The returned context is cancelled when the lock is lost. Another error
+// of a renewal is ignored until the next one. With a pool of one connection a renewal waits for the end of the
+// migration; if a file took longer than the lease, recording its version finds the lost lock.
 func (l *tableLock) hold(ctx context.Context) (held context.Context, release func()) {
 	held, cancel := context.WithCancelCause(ctx)
 	beating, stop := context.WithCancel(ctx)
@@ -165,8 +178,8 @@ func (l *tableLock) hold(ctx context.Context) (held context.Context, release fun
 	}
 }
 
-// release lets the next process in at once. If it fails the lease does, later; the
-// migrations are applied either way, so there is nothing to report.
+// release frees the lock at once. If that fails, the lock expires later. The migrations are applied in both cases, so
+// the error is not reported.
 func (l *tableLock) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
@@ -179,8 +192,8 @@ func (l *tableLock) release(ctx context.Context) {
 	})
 }
 
-// retry repeats what another transaction was in the way of. It gives up after a
-// while: on SQLite an application may hold the whole database.
+// retry repeats f while it conflicts with another transaction. It gives up after some time, because on SQLite an
+// application may hold the whole database.
 func (l *tableLock) retry(ctx context.Context, f func() error) error {
 	const tries = 50
 	for i := 1; ; i++ {
@@ -194,8 +207,7 @@ func (l *tableLock) retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// pause waits for one poll, a little more or less, so that waiting processes do not
-// come back all at once.
+// pause waits for about one poll. The time is random, so that waiting processes do not all try at the same moment.
 func (l *tableLock) pause(ctx context.Context) error {
 	timer := time.NewTimer(l.poll/2 + time.Duration(mathrand.Int64N(int64(l.poll))))
 	defer timer.Stop()
