@@ -92,8 +92,8 @@ func (ib *Inbox) acceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []
 	}
 	written, mark, err := ib.store.InsertMessages(ctx, tx, ib.consumer, rows)
 	if err != nil {
-		return nil, "", fmt.Errorf("inbox: write %d messages of consumer %q to %s: %w%s", len(rows), ib.consumer, ib.table,
-			err, hint(err))
+		return nil, "", fmt.Errorf("inbox: write %d messages of consumer %q to %s: %w%s", len(rows), ib.consumer,
+			ib.table, err, hint(err))
 	}
 	for i, m := range ms {
 		fresh[i] = first[i] && written[m.ID]

@@ -156,18 +156,19 @@ func TestThePositionIsStored(t *testing.T) {
 	eachLayout(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing")
 		topic := strings.Repeat("ö", inbox.MaxTopic)
-		b.accept(t, ib, inbox.Message{ID: "with", Position: &inbox.Position{Topic: topic, Partition: 7, Offset: 1 << 40}})
+		at := inbox.Position{Topic: topic, Partition: 7, Offset: 1 << 40}
+		b.accept(t, ib, inbox.Message{ID: "with", Position: &at})
 		b.accept(t, ib, inbox.Message{ID: "without"})
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = 'without' AND kafka_topic IS "+
-			"NULL AND kafka_partition IS NULL AND kafka_offset IS NULL"))
+		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = 'without' "+
+			"AND kafka_topic IS NULL AND kafka_partition IS NULL AND kafka_offset IS NULL"))
 
 		var (
 			stored    string
 			partition int32
 			offset    int64
 		)
-		row := b.DB.QueryRowContext(t.Context(), "SELECT kafka_topic, kafka_partition, kafka_offset FROM inbox_events WHERE "+
-			"message_id = 'with'")
+		row := b.DB.QueryRowContext(t.Context(),
+			"SELECT kafka_topic, kafka_partition, kafka_offset FROM inbox_events WHERE message_id = 'with'")
 		require.NoError(t, row.Scan(&stored, &partition, &offset))
 		require.Equal(t, topic, stored)
 		require.Equal(t, int32(7), partition)

@@ -22,7 +22,8 @@ import (
 //	noted ─accept─▶ accepted ─parkBlocked─▶ sorted ─runHandler─▶ handled ─commit─▶ Applied, Duplicate, Parked
 //	  ▲                           │
 //	  │                           ▼ a step failed
-//	  ├─ again after a pause: another transaction was in the way, or the database (with fewer messages, if those met it)
+//	  ├─ again after a pause: another transaction or the database was in the way (with fewer messages, if those
+//	  │  met it)
 //	  ├─ in halves: the handler failed; a half of one message runs alone
 //	  └─ Failed: ctx has ended, or a repetition cannot help
 //
@@ -117,8 +118,8 @@ func (b *batch) noteEnd(ctx context.Context) {
 // handler can run (Message.Err), which are parked alone.
 func (b *batch) all(ctx context.Context) error {
 	if b.unfinished > 0 {
-		b.ib.log.Warn("inbox: the last batch was not finished, running messages one by one", "lane", b.noteID, "messages",
-			b.unfinished)
+		b.ib.log.Warn("inbox: the last batch was not finished, running messages one by one", "lane", b.noteID,
+			"messages", b.unfinished)
 	}
 	for n := 0; n < len(b.ms); {
 		end := n
@@ -216,8 +217,8 @@ func (b *batch) halves(ctx context.Context, lo, hi int, failed *failure) error {
 // next try.
 func (b *batch) wait(ctx context.Context, failed *failure) error {
 	fail := func(err error) error {
-		return fmt.Errorf("inbox: process %d messages from %q on of consumer %q: %w", len(b.ms), b.ms[0].ID, b.ib.consumer,
-			err)
+		return fmt.Errorf("inbox: process %d messages from %q on of consumer %q: %w", len(b.ms), b.ms[0].ID,
+			b.ib.consumer, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(fmt.Errorf("interrupted: %w; before that: %w", err, failed.err))
@@ -322,7 +323,8 @@ func (b *batch) parkBlocked(
 			outcomes[n] = Duplicate
 		case m.Key != "" && blocked[m.Topic+"\x00"+keyText(m.Key)]:
 			if _, err := b.ib.park(ctx, tx, m, "blocked", 0, ""); err != nil {
-				return nil, nil, databaseFailure(fmt.Errorf("park message %q in %s: %w%s", m.ID, b.ib.parked, err, hint(err)))
+				return nil, nil, databaseFailure(fmt.Errorf("park message %q in %s: %w%s", m.ID, b.ib.parked, err,
+					hint(err)))
 			}
 			outcomes[n] = Parked
 		default:

@@ -62,9 +62,11 @@ func TestBatchesThatDeadlockAreHalvedAndGetThrough(t *testing.T) {
 							ms[i] = order(fmt.Sprint(stream, "-", batch, "-", i), "")
 							ms[i].Position = &inbox.Position{Topic: "orders", Partition: random.Int32N(shared)}
 						}
-						outcomes, err := ib.ProcessBatch(ctx, b.DB, ms, apply, inbox.WithStream(fmt.Sprint("stream ", stream)))
+						outcomes, err := ib.ProcessBatch(ctx, b.DB, ms, apply,
+							inbox.WithStream(fmt.Sprint("stream ", stream)))
 						if err != nil || count(outcomes, inbox.Applied) != size {
-							t.Errorf("stream %d, batch %d: %d of %d applied: %v", stream, batch, count(outcomes, inbox.Applied), size, err)
+							t.Errorf("stream %d, batch %d: %d of %d applied: %v", stream, batch,
+								count(outcomes, inbox.Applied), size, err)
 							return
 						}
 					}

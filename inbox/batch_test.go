@@ -34,7 +34,8 @@ func TestABatchSaysOfEachMessageWhetherItIsFresh(t *testing.T) {
 		require.True(t, b.accept(t, ib, inbox.Message{ID: "b"}))
 		require.Equal(t, []bool{true, false, true}, b.acceptAll(t, ib, messages("c", "b", "a")))
 		require.Equal(t, []bool{false, false, true, false}, b.acceptAll(t, ib, messages("a", "b", "d", "c")))
-		require.Equal(t, []bool{true, true}, b.acceptAll(t, b.inbox(t, "mail"), messages("a", "b")), "another consumer's")
+		require.Equal(t, []bool{true, true}, b.acceptAll(t, b.inbox(t, "mail"), messages("a", "b")),
+			"another consumer's")
 		require.Empty(t, b.acceptAll(t, ib, nil))
 		require.False(t, b.accept(t, ib, inbox.Message{ID: "d"}))
 	})
@@ -82,11 +83,13 @@ func TestABatchStoresPositions(t *testing.T) {
 			{ID: "without"},
 			{ID: "zero", Position: &inbox.Position{Topic: "o"}},
 		})
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = ? AND kafka_topic = ? AND "+
-			"kafka_partition = 7 AND kafka_offset = 1099511627776",
-			"with", `orders"\{é}`))
+		require.Equal(t, 1,
+			b.count(t, "SELECT count(*) FROM inbox_events WHERE message_id = ? AND kafka_topic = ? AND "+
+				"kafka_partition = 7 AND kafka_offset = 1099511627776",
+				"with", `orders"\{é}`))
 		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE kafka_topic IS NULL"))
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_events WHERE kafka_partition = 0 AND kafka_offset = 0"))
+		require.Equal(t, 1,
+			b.count(t, "SELECT count(*) FROM inbox_events WHERE kafka_partition = 0 AND kafka_offset = 0"))
 	})
 }
 

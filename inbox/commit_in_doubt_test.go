@@ -54,7 +54,8 @@ func TestALostCommitOfAParkInABatchHoldsUpItsKey(t *testing.T) {
 
 			// And of a batch of which one waits, and another runs.
 			ms = []inbox.Message{order("4", "k"), order("5", "other")}
-			outcomes, err = ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, fault)), ms, b.applyAll(&calls))
+			outcomes, err = ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, fault)), ms,
+				b.applyAll(&calls))
 			require.NoError(t, err)
 			require.Equal(t, []inbox.Outcome{inbox.Parked, inbox.Applied}, outcomes, name)
 			require.Equal(t, 1, b.effects(t), name)

@@ -23,12 +23,14 @@ func TestAHandlerWhoseConflictsDoNotEndHasFailed(t *testing.T) {
 	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(3), inbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "k"), busy))
 	require.Equal(t, inbox.MaxConflicts-1+3, runs, "from the hundredth on each is an attempt")
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE attempts = 3 AND error LIKE '%102 times in a "+
-		"row%'"))
+	require.Equal(t, 1,
+		b.count(t, "SELECT count(*) FROM inbox_parked WHERE attempts = 3 AND error LIKE '%102 times in a "+
+			"row%'"))
 	require.Equal(t, 1, strings.Count(log.String(), "ends the transaction again and again"), "logged once")
 	require.Contains(t, log.String(), "conflicts=10")
 
-	outcomes, err := ib.ProcessBatch(t.Context(), b.DB, []inbox.Message{order("2", "a"), order("3", "b"), order("4", "c")},
+	outcomes, err := ib.ProcessBatch(t.Context(), b.DB,
+		[]inbox.Message{order("2", "a"), order("3", "b"), order("4", "c")},
 		func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
 			for _, m := range ms {
 				if m.ID == "3" {

@@ -59,8 +59,8 @@ func (ib *Inbox) layout(ctx context.Context, q db.Queryer) (store.Layout, error)
 	case l.Daily && ib.days == nil:
 		return l, fmt.Errorf("%w: %s has them: give inbox.New the option WithDailyPartitions", ErrLayout, ib.table)
 	case !l.Daily && ib.days != nil:
-		return l, fmt.Errorf("%w: %s has none: run `relay inbox partition`, or leave out WithDailyPartitions", ErrLayout,
-			ib.table)
+		return l, fmt.Errorf("%w: %s has none: run `relay inbox partition`, or leave out WithDailyPartitions",
+			ErrLayout, ib.table)
 	}
 	return l, nil
 }

@@ -30,7 +30,8 @@ func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
 		require.Contains(t, is.Reason, reason)
 		require.Contains(t, b.partitions(t), partitionOf(day))
 	}
-	require.True(t, b.accept(t, mail, inbox.Message{ID: ids[0], Position: &inbox.Position{Topic: "orders", Offset: 50}}))
+	require.True(t,
+		b.accept(t, mail, inbox.Message{ID: ids[0], Position: &inbox.Position{Topic: "orders", Offset: 50}}))
 	stays(`consumer "billing" has not told for how long`)
 	require.Zero(t, prune(billing, week, 0))
 	stays(`consumer "mail" has not told how far it is in orders/0`)
@@ -185,8 +186,8 @@ func TestAMessageWhoseDayIsBeingMadeIsAppliedOnce(t *testing.T) {
 	ib := b.inbox(t, "billing")
 	maker, day := b.begin(t), time.Now().UTC().AddDate(0, 0, 3)
 	_, err := maker.ExecContext(t.Context(), fmt.Sprintf(
-		"CREATE TABLE soon (LIKE inbox_events INCLUDING ALL); ALTER TABLE inbox_events ATTACH PARTITION soon FOR VALUES "+
-			"FROM ('%s') TO ('%s')",
+		"CREATE TABLE soon (LIKE inbox_events INCLUDING ALL); ALTER TABLE inbox_events ATTACH PARTITION soon "+
+			"FOR VALUES FROM ('%s') TO ('%s')",
 		day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly)))
 	require.NoError(t, err)
 	m := inbox.Message{ID: idOf(-3, 1)}

@@ -110,7 +110,8 @@ func TestADayIsOfTheIDAlone(t *testing.T) {
 		require.False(t, b.accept(t, mail, inbox.Message{ID: id}), id)
 		var found string
 		require.NoError(t, b.DB.QueryRowContext(t.Context(),
-			"SELECT message_day::text FROM inbox_events WHERE message_id = $1 GROUP BY 1 HAVING count(*) = 2", id).Scan(&found))
+			"SELECT message_day::text FROM inbox_events "+
+				"WHERE message_id = $1 GROUP BY 1 HAVING count(*) = 2", id).Scan(&found))
 		require.Equal(t, day, found, id)
 	}
 	require.Equal(t, 20, b.count(t, "SELECT count(*) FROM inbox_events_undated"))
@@ -232,7 +233,8 @@ func TestDaysOfAPrefixAndASchema(t *testing.T) {
 	tables, err := store.New(names)
 	require.NoError(t, err)
 	writer := b.begin(t)
-	_, err = writer.ExecContext(t.Context(), "UPDATE shop.eu_inbox_events SET processed_at = now() - interval '10 days'")
+	_, err = writer.ExecContext(t.Context(),
+		"UPDATE shop.eu_inbox_events SET processed_at = now() - interval '10 days'")
 	require.NoError(t, err)
 	_, err = tables.Partition(t.Context(), b.DB, 1, 50*time.Millisecond)
 	require.True(t, db.IsSerialization(err), "a consumer is at work, and nothing was changed: %v", err)

@@ -21,8 +21,8 @@ func TestADeadLetterLeavesOutWhatAnEventMayNotHave(t *testing.T) {
 	ib := b.inbox(t, "billing\nEU", inbox.WithMaxAttempts(1), inbox.WithDeadLetter(ob, "orders.dead"))
 	reason := errors.Join(errors.New("insert failed"), errors.New("close failed\r")) // has a line break between them
 	m := inbox.Message{ID: "1\n2", Topic: "or\r\nders", Key: "k", Type: "a\nb", Headers: map[string]string{
-		"good": "1", "two": "a\r\nb", "na\nme": "1", "": "1", "_watermill_x": "1", "postroom_x": "1", "dead_letter_x": "1",
-		"bytes": "\xff",
+		"good": "1", "two": "a\r\nb", "na\nme": "1", "": "1", "_watermill_x": "1", "postroom_x": "1",
+		"dead_letter_x": "1", "bytes": "\xff",
 	}}
 	require.Equal(t, inbox.Parked, b.process(t, ib, m, func(context.Context, *sql.Tx) error { return reason }))
 	require.Equal(t, []map[string]string{{
@@ -33,7 +33,8 @@ func TestADeadLetterLeavesOutWhatAnEventMayNotHave(t *testing.T) {
 		inbox.HeaderDeadLetterAttempts: "1",
 		inbox.HeaderDeadLetterError:    "insert failed; close failed ",
 	}}, b.answers(t))
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM outbox_events WHERE event_type = ''"), "a type with a line break")
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM outbox_events WHERE event_type = ''"),
+		"a type with a line break")
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE event_type = ?", "a\nb"),
 		"it is parked as it is")
 

@@ -208,14 +208,16 @@ func (d *delivery) afterFailure(ctx context.Context, failed *failure) (pause tim
 // retryOrPark is afterFailure for a failed attempt of the handler.
 func (d *delivery) retryOrPark(ctx context.Context, err error) (pause time.Duration, _ error) {
 	if d.parkReason != "" {
-		return 0, fmt.Errorf("inbox: park message %q of consumer %q in %s: %w", d.message.ID, d.ib.consumer, d.ib.parked, err)
+		return 0, fmt.Errorf("inbox: park message %q of consumer %q in %s: %w", d.message.ID, d.ib.consumer,
+			d.ib.parked, err)
 	}
 	if !d.parkable {
 		d.attempts.made++
 	}
 	if d.attempts.made >= d.ib.attempts {
 		if !d.parkable {
-			return 0, &AttemptsError{Consumer: d.ib.consumer, MessageID: d.message.ID, Attempts: d.attempts.made, Err: err}
+			return 0, &AttemptsError{Consumer: d.ib.consumer, MessageID: d.message.ID, Attempts: d.attempts.made,
+				Err: err}
 		}
 		d.parkReason = reasonOf(err)
 		return 0, nil

@@ -137,8 +137,9 @@ func TestAReplayWhoseTransactionEndsInSQLFails(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Zero(t, n)
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND state = 'failed' AND "+
-			"error LIKE '%ended the transaction%'"))
+		require.Equal(t, 1,
+			b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND state = 'failed' AND "+
+				"error LIKE '%ended the transaction%'"))
 		require.Equal(t, 3, b.count(t, "SELECT count(*) FROM inbox_parked"))
 	})
 }
@@ -149,7 +150,8 @@ func TestAHandlersOwnSavepointsAreNoEndOfItsTransaction(t *testing.T) {
 		for way, handle := range waysIn {
 			require.NoError(t, handle(t, b, b.inbox(t, way), func(ctx context.Context, tx *sql.Tx) error {
 				for _, statement := range []string{
-					"SAVEPOINT one", "INSERT INTO effects VALUES ('gone')", "ROLLBACK TO SAVEPOINT one", "SAVEPOINT two",
+					"SAVEPOINT one", "INSERT INTO effects VALUES ('gone')", "ROLLBACK TO SAVEPOINT one",
+					"SAVEPOINT two",
 					"RELEASE SAVEPOINT two", "SAVEPOINT left_open",
 				} {
 					if _, err := tx.ExecContext(ctx, statement); err != nil {
@@ -218,7 +220,8 @@ func TestADeadlockWhoseErrorIsHiddenCountsNoAttempt(t *testing.T) {
 		require.NoError(t, handle(t, b, b.inbox(t, way, inbox.WithMaxAttempts(1)),
 			func(ctx context.Context, tx *sql.Tx) error {
 				if runs++; runs == 1 {
-					return fmt.Errorf("move money: %v", b.deadlocked(t, ctx, tx)) //nolint:errorlint // it is what the test is about
+					// it is what the test is about
+					return fmt.Errorf("move money: %v", b.deadlocked(t, ctx, tx)) //nolint:errorlint
 				}
 				return b.effect("applied")(ctx, tx)
 			}), way)

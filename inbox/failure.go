@@ -87,7 +87,8 @@ func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark store.
 	case (rollback != nil || isOutage(check)) && !ofContext:
 		// A rollback fails only on a connection that is gone. (Drivers close it, too,
 		// when a context ends in the middle of a statement: that is the handler's doing.)
-		return &failure{kind: lostInHandler, err: fmt.Errorf("%w; connection lost: %w", err, errors.Join(check, rollback))}
+		return &failure{kind: lostInHandler,
+			err: fmt.Errorf("%w; connection lost: %w", err, errors.Join(check, rollback))}
 	}
 	return &failure{kind: handlerFailed, err: err}
 }
@@ -110,8 +111,8 @@ func (u *unitOfWork) ended(ctx context.Context, ms []Message, err error) *failur
 	}
 	if u.ib.names.Dialect == MySQL {
 		return &failure{kind: conflict, ofHandler: true,
-			err: fmt.Errorf("the database has rolled the transaction back, as it does in a deadlock (the handler hides the "+
-				"error: wrap it with %%w): %w", err)}
+			err: fmt.Errorf("the database has rolled the transaction back, as it does in a deadlock (the handler "+
+				"hides the error: wrap it with %%w): %w", err)}
 	}
 	return &failure{kind: handlerFailed, err: err}
 }
@@ -133,8 +134,8 @@ func commitFailure(ctx context.Context, err error) *failure {
 	case db.IsUnavailable(err):
 		return &failure{kind: outage, err: fmt.Errorf("commit: %w", err), inDoubt: true}
 	case isOutage(err):
-		return &failure{kind: lostInHandler, err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err),
-			inDoubt: true}
+		return &failure{kind: lostInHandler,
+			err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err), inDoubt: true}
 	}
 	// A deferred constraint that does not hold, or a transaction that had failed
 	// before and whose error the handler did not return.

@@ -163,7 +163,8 @@ func TestANetworkErrorOfTheHandlersOwnIsAnAttempt(t *testing.T) {
 	b := onSQLite(t)
 	_, err := b.inbox(t, "billing", inbox.WithMaxAttempts(2)).Process(
 		t.Context(), b.DB, inbox.Message{ID: "m"}, func(context.Context, *sql.Tx) error {
-			return &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")} // of a payment service, say
+			// of a payment service, say
+			return &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 		})
 	var attempts *inbox.AttemptsError
 	require.ErrorAs(t, err, &attempts)

@@ -26,7 +26,8 @@ func TestAGroupsPositionOnlyMovesForwardInItsTopic(t *testing.T) {
 			return rows[0]
 		}
 		at := func(group, topicID string, applied int64) inbox.GroupPosition {
-			return inbox.GroupPosition{Topic: "orders", Partition: 3, Group: group, TopicID: topicID, Applied: applied, Next: -1}
+			return inbox.GroupPosition{Topic: "orders", Partition: 3, Group: group, TopicID: topicID, Applied: applied,
+				Next: -1}
 		}
 		raise := func(group, topicID string, applied int64, want bool) {
 			t.Helper()
@@ -40,7 +41,8 @@ func TestAGroupsPositionOnlyMovesForwardInItsTopic(t *testing.T) {
 		raise("g", "one", 7, false) // nobody has claimed it
 		none := at("g", "", -1)
 		require.NoError(t, claim(nil, none))
-		require.ErrorIs(t, claim(nil, at("other", "one", 0)), inbox.ErrGroupChanged, "two groups that begin at the same time")
+		require.ErrorIs(t, claim(nil, at("other", "one", 0)), inbox.ErrGroupChanged,
+			"two groups that begin at the same time")
 		require.Equal(t, none, read())
 		require.NoError(t, claim(&none, at("g", "one", 5)))
 		require.ErrorIs(t, claim(&none, at("other", "one", 5)), inbox.ErrGroupChanged)

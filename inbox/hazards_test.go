@@ -104,12 +104,13 @@ func TestHazardPruningWhileTheConsumerIsDown(t *testing.T) {
 	}{
 		{"by the committed offset less the margin: nothing is applied twice",
 			func(t *testing.T, b bench, ib *inbox.Inbox) error {
-				_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted)})
+				_, err := ib.Prune(t.Context(), b.DB,
+					inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted)})
 				return err
 			}, 10},
 		{"without a margin: the relay's copy is applied again", func(t *testing.T, b bench, ib *inbox.Inbox) error {
-			_, err := ib.Prune(t.Context(), b.DB, inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted),
-				Margin: -1})
+			_, err := ib.Prune(t.Context(), b.DB,
+				inbox.PruneOptions{Retention: week, Committed: committed(groupCommitted), Margin: -1})
 			return err
 		}, 11},
 		{"the rule taken out, by the clock: the redelivery is applied again too",

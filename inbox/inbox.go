@@ -200,17 +200,18 @@ func isUnusable(err error) bool { return db.IsMissingTable(err) || db.IsDenied(e
 // advice is what the errors of the database end with.
 var advice = db.Advice{
 	New: "inbox.New",
-	MissingTable: "a table of the inbox does not exist: run `relay migrate up` or migrations.Apply. If all migrations are " +
-		"applied, the table was dropped: `relay migrate print` shows the statements that create it",
-	Denied: "the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the tables of the inbox: docs/tables.md",
+	MissingTable: "a table of the inbox does not exist: run `relay migrate up` or migrations.Apply. " +
+		"If all migrations are applied, the table was dropped: see `relay migrate print`",
+	Denied: "the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the tables of the inbox: " +
+		"see docs/tables.md",
 	TxDone: "the transaction has ended: accept the message before anything else in it",
 }
 
 // hint returns what to do about an error of the database.
 func hint(err error) string {
 	if store.IsOtherLayout(err) {
-		return " (either inbox_events has daily partitions and the inbox lacks the option WithDailyPartitions, or the other " +
-			"way round: see `relay inbox partition --help`)"
+		return " (either inbox_events has daily partitions and the inbox lacks the option WithDailyPartitions, " +
+			"or the other way round: see `relay inbox partition --help`)"
 	}
 	return advice.Of(err)
 }

@@ -68,8 +68,8 @@ func (ib *Inbox) sayWaiting(ctx context.Context, db *sql.DB, about []any) {
 	} else {
 		about = append(about, blockedBy(ib.names.Dialect, waits, err)...)
 	}
-	ib.log.Warn("inbox: a statement waits for the database, most likely for a lock of another session that stands still "+
-		"with its transaction open; "+
+	ib.log.Warn("inbox: a statement waits for the database, most likely for a lock of another session that "+
+		"stands still with its transaction open; "+
 		"the messages behind it wait as well (docs/consumers.md says what limits this)",
 		append(about, "waiting", ib.stallAfter)...)
 }
@@ -78,8 +78,9 @@ func (ib *Inbox) sayWaiting(ctx context.Context, db *sql.DB, about []any) {
 func blockedBy(d Dialect, waits []store.LockWait, err error) (about []any) {
 	switch {
 	case err != nil:
-		return []any{"blocked_by", fmt.Sprintf("not known, for the database does not tell it (on MySQL the user needs the "+
-			"right PROCESS): %v", err)}
+		return []any{"blocked_by",
+			fmt.Sprintf("not known, for the database does not tell it (on MySQL the user needs the "+
+				"right PROCESS): %v", err)}
 	case len(waits) == 0:
 		return []any{"blocked_by", "nobody that this database user can see"}
 	}

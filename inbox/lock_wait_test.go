@@ -93,7 +93,8 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 		}},
 		{"a batch whose key is parked", lockKey, func(ctx context.Context, b bench, ib *inbox.Inbox) error {
 			calls := 0
-			_, err := ib.ProcessBatch(ctx, b.DB, []inbox.Message{order("6", "blocked"), order("7", "k")}, b.applyAll(&calls))
+			_, err := ib.ProcessBatch(ctx, b.DB, []inbox.Message{order("6", "blocked"), order("7", "k")},
+				b.applyAll(&calls))
 			return err
 		}},
 		{"a replay", func(t *testing.T, b bench, ib *inbox.Inbox, tx *sql.Tx) {
@@ -115,8 +116,9 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 				inbox.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 			tx := b.begin(t)
 			var session int64
-			require.NoError(t, tx.QueryRowContext(t.Context(), map[inbox.Dialect]string{
-				inbox.PostgreSQL: "SELECT pg_backend_pid()", inbox.MySQL: "SELECT CONNECTION_ID()"}[b.Dialect]).Scan(&session))
+			mine := map[inbox.Dialect]string{
+				inbox.PostgreSQL: "SELECT pg_backend_pid()", inbox.MySQL: "SELECT CONNECTION_ID()"}[b.Dialect]
+			require.NoError(t, tx.QueryRowContext(t.Context(), mine).Scan(&session))
 			way.dead(t, b, ib, tx)
 			done := make(chan error, 1)
 			go func() { done <- way.next(context.WithoutCancel(t.Context()), b, ib) }()
@@ -124,8 +126,8 @@ func TestAWaitForAMemberThatStandsStillIsLogged(t *testing.T) {
 			if b.Dialect == inbox.MySQL { // its list of locks is as old as 0.1 s, and may not have this one yet
 				said = said[:2]
 			}
-			require.Eventually(t, func() bool { return len(log.lines(said...)) > 0 }, 20*time.Second, 10*time.Millisecond,
-				way.name)
+			require.Eventually(t, func() bool { return len(log.lines(said...)) > 0 }, 20*time.Second,
+				10*time.Millisecond, way.name)
 			require.Empty(t, log.lines("is over"), way.name)
 			require.NoError(t, tx.Rollback())
 			require.NoError(t, <-done, way.name)

@@ -33,7 +33,8 @@ func (b bench) outlive(t *testing.T, ctx context.Context, tx *sql.Tx, limit stri
 		t.Error(err)
 		return
 	}
-	require.Eventually(t, func() bool { return b.count(t, gone+fmt.Sprint(id)) == 0 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return b.count(t, gone+fmt.Sprint(id)) == 0 }, 20*time.Second,
+		10*time.Millisecond)
 }
 
 // A handler that takes longer than the server lets a transaction be idle, and returns no error, or that of its last
@@ -69,39 +70,41 @@ func TestAHandlerThatOutlivesTheServersLimitHasFailed(t *testing.T) {
 					runs, alone := 0, 0
 					ib := b.inbox(t, way+ends, inbox.WithMaxAttempts(attempts))
 					ms := orders(4)
-					outcomes, err := handle(ctx, ib, ms, func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
-						for _, m := range ms {
-							if m.ID == "002" {
-								if runs++; runs > 20 {
-									cancel()
-									return nil
+					outcomes, err := handle(ctx, ib, ms,
+						func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+							for _, m := range ms {
+								if m.ID == "002" {
+									if runs++; runs > 20 {
+										cancel()
+										return nil
+									}
+									if len(ms) == 1 {
+										alone++
+									}
+									b.outlive(t, ctx, tx, c.limit)
+									if ends == "nil" {
+										return nil
+									}
 								}
-								if len(ms) == 1 {
-									alone++
-								}
-								b.outlive(t, ctx, tx, c.limit)
-								if ends == "nil" {
-									return nil
+								if err := b.applying(ctx, tx, m); err != nil {
+									return err
 								}
 							}
-							if err := b.applying(ctx, tx, m); err != nil {
-								return err
-							}
-						}
-						return nil
-					})
+							return nil
+						})
 					cancel()
 					require.NoError(t, err, "%s, %s", way, ends)
-					require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Parked, inbox.Applied}, outcomes, "%s, %s",
-						way, ends)
+					require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Applied, inbox.Parked, inbox.Applied},
+						outcomes, "%s, %s", way, ends)
 					want := c.free + attempts
 					if way == "ProcessBatch" { // the last half
 						want++
 					}
 					require.Equal(t, want, alone, "%s, %s", way, ends)
 					require.Equal(t, 3, b.effects(t), "%s, %s", way, ends)
-					require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE consumer = ? AND state = 'failed' AND "+
-						"attempts = 2", ib.Consumer()))
+					require.Equal(t, 1,
+						b.count(t, "SELECT count(*) FROM inbox_parked WHERE consumer = ? AND state = 'failed' AND "+
+							"attempts = 2", ib.Consumer()))
 				}
 			}
 		})
@@ -279,12 +282,13 @@ func TestAStatementOfOursThatTakesTooLongIsAConflict(t *testing.T) {
 				b.exec(t, "DELETE FROM effects")
 				var conflicts atomic.Int64
 				holder := b.begin(t)
-				ib := b.inbox(t, way, inbox.WithMaxAttempts(1), inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
-					if conflicts.Add(1) == 3 {
-						return errors.Join(holder.Rollback(), ctx.Err())
-					}
-					return ctx.Err()
-				}))
+				ib := b.inbox(t, way, inbox.WithMaxAttempts(1),
+					inbox.WithSleep(func(ctx context.Context, _ time.Duration) error {
+						if conflicts.Add(1) == 3 {
+							return errors.Join(holder.Rollback(), ctx.Err())
+						}
+						return ctx.Err()
+					}))
 				_, err := ib.Accept(t.Context(), holder, ms[0])
 				require.NoError(t, err)
 				calls := 0

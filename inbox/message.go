@@ -82,8 +82,8 @@ type BatchHandler func(ctx context.Context, tx *sql.Tx, ms []Message) error
 
 func (m Message) check() error {
 	if m.ID == "" {
-		return fmt.Errorf("%w: whoever produces it must set one (on Watermill's wire the header _watermill_message_uuid)",
-			ErrNoID)
+		return fmt.Errorf("%w: whoever produces it must set one (on Watermill's wire the header "+
+			"_watermill_message_uuid)", ErrNoID)
 	}
 	if err := checkText("message id", m.ID, MaxMessageID); err != nil {
 		return err
@@ -99,8 +99,8 @@ func (m Message) check() error {
 	case p == nil:
 		return nil
 	case p.Topic == "", p.Partition < 0, p.Offset < 0:
-		return fmt.Errorf("%w %s of message %q: want a topic, and a partition and offset of 0 or more; leave Position nil "+
-			"if there is none", ErrInvalidPosition, p, m.ID)
+		return fmt.Errorf("%w %s of message %q: want a topic, and a partition and offset of 0 or more; leave "+
+			"Position nil if there is none", ErrInvalidPosition, p, m.ID)
 	case !utf8.ValidString(p.Topic), strings.IndexByte(p.Topic, 0) >= 0, utf8.RuneCountInString(p.Topic) > MaxTopic:
 		return fmt.Errorf("%w: topic %.300q of message %q: want at most %d characters of UTF-8 without NUL",
 			ErrInvalidPosition, p.Topic, m.ID, MaxTopic)

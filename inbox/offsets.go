@@ -101,8 +101,8 @@ func (c *PartitionClaim) handled(m Message) bool {
 // already stays.
 func (c *PartitionClaim) Skip(ctx context.Context, db *sql.DB, next int64) error {
 	fail := func(err error) error {
-		return fmt.Errorf("inbox: move the offset of %s/%d for %q to %d: %w%s", c.topic, c.partition, c.ib.consumer, next,
-			err, hint(err))
+		return fmt.Errorf("inbox: move the offset of %s/%d for %q to %d: %w%s", c.topic, c.partition, c.ib.consumer,
+			next, err, hint(err))
 	}
 	moved, err := c.ib.store.MoveOffset(ctx, db, c.ib.consumer, c.topic, c.partition, c.epoch, c.known(), next, next)
 	if err != nil {
@@ -137,8 +137,8 @@ func (c *PartitionClaim) checkBack(row store.Claim) error {
 	if row.Epoch != c.epoch || back.known() >= c.known() {
 		return nil
 	}
-	return fmt.Errorf("%w, or the database has gone back to an earlier state: consumer %q, %s/%d stood at offset %d, and "+
-		"stands at %d (-1: none)",
+	return fmt.Errorf("%w, or the database has gone back to an earlier state: consumer %q, %s/%d stood at "+
+		"offset %d, and stands at %d (-1: none)",
 		ErrFenced, c.ib.consumer, c.topic, c.partition, c.known(), back.known())
 }
 
@@ -148,8 +148,8 @@ func (c *PartitionClaim) check(ms []Message) error {
 	for _, m := range ms {
 		p := m.Position
 		if p == nil || p.Topic != c.topic || p.Partition != c.partition || p.Offset <= last {
-			return fmt.Errorf("%w of message %q: want rising offsets of %s/%d, the claimed partition", ErrInvalidPosition,
-				m.ID, c.topic, c.partition)
+			return fmt.Errorf("%w of message %q: want rising offsets of %s/%d, the claimed partition",
+				ErrInvalidPosition, m.ID, c.topic, c.partition)
 		}
 		last = p.Offset
 	}
@@ -305,7 +305,8 @@ var ErrNoRights = errors.New("the user lacks a right")
 func (ib *Inbox) LowestPositions(ctx context.Context, db *sql.DB) ([]Position, error) {
 	lowest, err := ib.store.LowestOffsets(ctx, db, ib.consumer)
 	if err != nil {
-		return nil, fmt.Errorf("inbox: read the lowest positions of %q in %s: %w%s", ib.consumer, ib.table, err, hint(err))
+		return nil, fmt.Errorf("inbox: read the lowest positions of %q in %s: %w%s", ib.consumer, ib.table, err,
+			hint(err))
 	}
 	positions := make([]Position, len(lowest))
 	for i, at := range lowest {

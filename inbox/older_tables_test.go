@@ -30,7 +30,8 @@ func TestTheFirstTablesDoWhatTheyCan(t *testing.T) {
 		b.exec(t, index)
 
 		var log bytes.Buffer
-		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1),
+			inbox.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		require.NoError(t, ib.Check(t.Context(), b.DB))
 		require.Contains(t, log.String(), "offsets cannot be kept in the database; everything else works")
 		require.Contains(t, log.String(), "relay migrate up")

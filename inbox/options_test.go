@@ -27,7 +27,8 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		{"a schema outside PostgreSQL", inbox.MySQL, "billing", []inbox.Option{inbox.WithSchema("s")},
 			"only PostgreSQL has schemas"},
 		{"no attempts", inbox.SQLite, "billing", []inbox.Option{inbox.WithMaxAttempts(0)}, "WithMaxAttempts(0)"},
-		{"no backoff", inbox.SQLite, "billing", []inbox.Option{inbox.WithBackoff(0, time.Second)}, "WithBackoff(0s, 1s)"},
+		{"no backoff", inbox.SQLite, "billing", []inbox.Option{inbox.WithBackoff(0, time.Second)},
+			"WithBackoff(0s, 1s)"},
 		{"a backoff that shrinks", inbox.SQLite, "billing",
 			[]inbox.Option{inbox.WithBackoff(time.Second, time.Millisecond)}, "WithBackoff(1s, 1ms)"},
 	}

@@ -37,8 +37,9 @@ func TestAMessageOfAnySizeIsParked(t *testing.T) {
 		}
 		for id, left := range map[string]string{"larger": "payload of 8388609 bytes", "headers": "headers of "} {
 			var reason string
-			require.NoError(t, b.DB.QueryRowContext(t.Context(), b.sql("SELECT error FROM inbox_parked WHERE message_id = ?"),
-				id).Scan(&reason))
+			require.NoError(t,
+				b.DB.QueryRowContext(t.Context(), b.sql("SELECT error FROM inbox_parked WHERE message_id = ?"),
+					id).Scan(&reason))
 			require.Contains(t, reason, errPoison.Error())
 			require.Contains(t, reason, left)
 			require.Contains(t, reason, "orders/0@")

@@ -33,8 +33,9 @@ func TestAPanicIsKeptWithItsStack(t *testing.T) {
 			require.Equal(t, inbox.Parked, b.process(t, ib, m,
 				func(context.Context, *sql.Tx) error { theCulprit(m.Payload, value); return nil }))
 			var reason string
-			require.NoError(t, b.DB.QueryRowContext(t.Context(), b.sql("SELECT error FROM inbox_parked WHERE message_id = ?"),
-				id).Scan(&reason))
+			require.NoError(t,
+				b.DB.QueryRowContext(t.Context(), b.sql("SELECT error FROM inbox_parked WHERE message_id = ?"),
+					id).Scan(&reason))
 			require.True(t, strings.HasPrefix(reason, "the handler panicked: "+value[:10]), reason)
 			require.Contains(t, reason, "inbox_test.theCulprit\n\t", id)
 			require.Contains(t, reason, "panic_test.go:", id)
@@ -43,7 +44,8 @@ func TestAPanicIsKeptWithItsStack(t *testing.T) {
 			require.NotContains(t, reason, "0x", "no arguments")
 			require.LessOrEqual(t, len(reason), 4_100, id)
 		}
-		require.Equal(t, 2, strings.Count(log.String(), "stack=")) // of the first attempts; the last is in the parked reason
+		// of the first attempts; the last is in the parked reason
+		require.Equal(t, 2, strings.Count(log.String(), "stack="))
 		require.Equal(t, 4, strings.Count(log.String(), "inbox_test.theCulprit"))
 		letters := b.answers(t)
 		require.Len(t, letters, 2)
@@ -60,6 +62,7 @@ func TestAPanicIsKeptWithItsStack(t *testing.T) {
 			return nil
 		})
 		require.NoError(t, err)
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%panicked: again%theCulprit%'"))
+		require.Equal(t, 1,
+			b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE '%panicked: again%theCulprit%'"))
 	})
 }

@@ -80,7 +80,8 @@ func TestAMessageThatFailsForGoodIsParkedWithTheLaterOnesOfItsKey(t *testing.T) 
 		require.Equal(t, 3, runs)
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("2", "k"), b.effect("2")))
 		require.Equal(t, inbox.Applied, b.process(t, ib, order("3", "other"), b.effect("3")))
-		require.Equal(t, inbox.Duplicate, b.process(t, ib, order("1", "k"), b.effect("1")), "a copy of a parked message")
+		require.Equal(t, inbox.Duplicate, b.process(t, ib, order("1", "k"), b.effect("1")),
+			"a copy of a parked message")
 		require.Equal(t, inbox.Duplicate, b.process(t, ib, order("2", "k"), b.effect("2")))
 		require.Equal(t, 1, b.effects(t))
 		state, attempts := b.state(t, "1")
@@ -148,7 +149,8 @@ func TestTheLogOfADropKeepsTheReason(t *testing.T) {
 		require.Equal(t, 2, n)
 		for _, id := range []string{"1", "2"} { // of a key, and without one
 			require.Regexp(t, `inbox: dropped a parked message, as asked" consumer=billing `+
-				`message_id=`+id+` topic=orders seq=\d+ error="dropped: a test order; parked because: [^"]+"`, log.String())
+				`message_id=`+id+` topic=orders seq=\d+ error="dropped: a test order; parked because: [^"]+"`,
+				log.String())
 		}
 		require.NotContains(t, log.String(), "secret")
 		require.NotContains(t, log.String(), "applied")
@@ -185,10 +187,11 @@ func TestHazardAMessageThatKillsTheProcessIsParked(t *testing.T) {
 			died := make(chan struct{})
 			go func() {
 				defer close(died)
-				_, _ = ib.Process(context.WithoutCancel(t.Context()), b.DB, order("1", "k"), func(context.Context, *sql.Tx) error {
-					runtime.Goexit()
-					return nil
-				})
+				_, _ = ib.Process(context.WithoutCancel(t.Context()), b.DB, order("1", "k"),
+					func(context.Context, *sql.Tx) error {
+						runtime.Goexit()
+						return nil
+					})
 			}()
 			<-died
 		}
@@ -268,8 +271,8 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
 		odd := inbox.Message{
 			ID: "odd", Topic: "orders", Key: "\xff\x00binary", Type: "no\x00text", Payload: []byte{0, 0xff},
-			Headers: map[string]string{"bytes": "\xfe\xff", "nul": "a\x00b", "empty": "", "quote": `"\`, "\xffname": "v",
-				"\xfename": "w"},
+			Headers: map[string]string{"bytes": "\xfe\xff", "nul": "a\x00b", "empty": "", "quote": `"\`,
+				"\xffname": "v", "\xfename": "w"},
 			Position: &inbox.Position{Topic: "orders", Partition: 3, Offset: 9},
 		}
 		empty, tombstone, large := order("empty", "a"), order("tombstone", "b"), order("large", "c")
@@ -279,8 +282,9 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		for _, m := range []inbox.Message{odd, empty, tombstone, large, broken} {
 			require.Equal(t, inbox.Parked, b.process(t, ib, m, poison))
 		}
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'broken' AND error = 'no such "+
-			"schema'"))
+		require.Equal(t, 1,
+			b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'broken' AND error = 'no such "+
+				"schema'"))
 		b.exec(t, "UPDATE inbox_parked SET state = 'retry'")
 		got := map[string]inbox.Message{}
 		n, err := ib.Replay(t.Context(), b.DB, func(_ context.Context, _ *sql.Tx, m inbox.Message) error {
@@ -292,8 +296,9 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 		require.Equal(t, odd, got["odd"])
 		require.Equal(t, empty, got["empty"])
 		require.Equal(t, tombstone, got["tombstone"])
-		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'large' AND error LIKE '%too "+
-			"large%'"))
+		require.Equal(t, 1,
+			b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = 'large' AND error LIKE '%too "+
+				"large%'"))
 	})
 }
 
@@ -301,7 +306,8 @@ func TestWhatIsParkedComesBackExactly(t *testing.T) {
 func TestAStatementThatAPoolerHasLostNamesTheSetting(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1))
-		outcome := b.process(t, ib, order("m", "k"), func(context.Context, *sql.Tx) error { return sqlStateError("42P05") })
+		outcome := b.process(t, ib, order("m", "k"),
+			func(context.Context, *sql.Tx) error { return sqlStateError("42P05") })
 		require.Equal(t, inbox.Parked, outcome)
 		require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE error LIKE "+
 			"'%default_query_exec_mode=cache_describe%'"))
@@ -319,7 +325,8 @@ func TestADeadLetterIsWrittenInTheTransactionThatParks(t *testing.T) {
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("2", "k"), poison))
 		var key, payload, headers string
 		require.NoError(t, b.DB.QueryRowContext(t.Context(),
-			"SELECT event_key, payload, headers FROM outbox_events WHERE topic = 'orders.dead'").Scan(&key, &payload, &headers))
+			"SELECT event_key, payload, headers FROM outbox_events "+
+				"WHERE topic = 'orders.dead'").Scan(&key, &payload, &headers))
 		require.Equal(t, "k", key)
 		require.Equal(t, "p-1", payload)
 		require.Contains(t, headers, "poison")
@@ -340,7 +347,8 @@ func TestConcurrentParkersAndReplayersKeepTheOrderOfAKey(t *testing.T) {
 					return
 				default:
 				}
-				if _, err := b.DB.ExecContext(ctx, "UPDATE inbox_parked SET state = 'retry' WHERE state = 'failed'"); err != nil {
+				if _, err := b.DB.ExecContext(ctx,
+					"UPDATE inbox_parked SET state = 'retry' WHERE state = 'failed'"); err != nil {
 					continue // another transaction's lock
 				}
 				if _, err := ib.Replay(ctx, b.DB, b.applying); err != nil {

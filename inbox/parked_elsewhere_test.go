@@ -37,12 +37,13 @@ func TestABatchSeesWhatAnotherMemberParksMeanwhile(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		ms := []inbox.Message{order("1", "k"), order("2", "k"), order("3", "k"), order("4", "k")}
 		dead, once := b.inbox(t, "billing", inbox.WithMaxAttempts(1)), true
-		ib := b.inbox(t, "billing", inbox.WithLogger(slog.New(onLog{"inbox: the handler failed, halving the batch", func() {
-			if once {
-				once = false
-				require.Equal(t, inbox.Parked, b.process(t, dead, ms[0], poison))
-			}
-		}})))
+		ib := b.inbox(t, "billing",
+			inbox.WithLogger(slog.New(onLog{"inbox: the handler failed, halving the batch", func() {
+				if once {
+					once = false
+					require.Equal(t, inbox.Parked, b.process(t, dead, ms[0], poison))
+				}
+			}})))
 		calls, failed := 0, false
 		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms,
 			func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
@@ -72,5 +73,6 @@ func TestADeadLetterIsWrittenWhateverItsHeadersHold(t *testing.T) {
 			func(context.Context, *sql.Tx) error { return errors.New(reason) }))
 	}
 	require.Equal(t, 2, b.count(t, "SELECT count(*) FROM outbox_events WHERE topic = 'orders.dead'"))
-	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM outbox_events WHERE headers LIKE '%"dead_letter_error":"no"%'`))
+	require.Equal(t, 1,
+		b.count(t, `SELECT count(*) FROM outbox_events WHERE headers LIKE '%"dead_letter_error":"no"%'`))
 }

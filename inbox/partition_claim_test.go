@@ -42,8 +42,9 @@ func TestABatchThatStraddlesTheHeldOffsetGoesOn(t *testing.T) {
 				// One that ends before it does not move it back.
 				_, err = ib.ProcessBatch(t.Context(), b.DB, ms[:4], b.applyAll(&calls), opts...)
 				require.NoError(t, err, name)
-				require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset = 106",
-					name), name)
+				require.Equal(t, 1,
+					b.count(t, "SELECT count(*) FROM inbox_offsets WHERE consumer = ? AND next_offset = 106",
+						name), name)
 
 				// And one of another member's does not move it, whatever this one remembers.
 				_, err = ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
@@ -66,8 +67,8 @@ func TestAnOffsetTellsThatALostCommitTookEffect(t *testing.T) {
 			h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 			require.NoError(t, err)
 			ms := orders(6)[n : n+size]
-			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, faultdb.LoseAnswer())), ms,
-				b.applyAll(&runs), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
+			outcomes, err := ib.ProcessBatch(t.Context(), b.faulty(t, faultAt(faultdb.Commit, 1, faultdb.LoseAnswer())),
+				ms, b.applyAll(&runs), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
 			require.NoError(t, err)
 			require.Equal(t, size, count(outcomes, inbox.Applied))
 			require.Equal(t, 1, runs)
@@ -85,7 +86,8 @@ func TestWhatWasDoneBeforeLeavesNoAttempt(t *testing.T) {
 		h, err := ib.ClaimPartition(t.Context(), b.DB, "orders", 2)
 		require.NoError(t, err)
 		ms := orders(6)
-		_, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), inbox.WithPartitionClaim(h), inbox.WithoutIDs())
+		_, err = ib.ProcessBatch(t.Context(), b.DB, ms, b.applyAll(&calls), inbox.WithPartitionClaim(h),
+			inbox.WithoutIDs())
 		require.NoError(t, err)
 		outcomes, err := ib.ProcessBatch(t.Context(), b.DB, ms[:1], b.applyAll(&calls), inbox.WithPartitionClaim(h),
 			inbox.WithoutIDs())
@@ -164,7 +166,8 @@ func TestAClaimOfANewTopicEndsTheHoldsOfTheOldOne(t *testing.T) {
 			_, err = ib.ProcessBatch(t.Context(), b.DB, orders(3), b.applyAll(&calls), opts...)
 			require.NoError(t, err)
 
-			was, anew := at, inbox.GroupPosition{Topic: "orders", Partition: 2, Group: "g", TopicID: "new", Applied: 0, Next: -1}
+			was, anew := at, inbox.GroupPosition{Topic: "orders", Partition: 2, Group: "g", TopicID: "new", Applied: 0,
+				Next: -1}
 			was.Next = 103
 			require.NoError(t, ib.ClaimGroupPosition(t.Context(), b.DB, &was, anew))
 			_, err = ib.ProcessBatch(t.Context(), b.DB, orders(6)[3:], b.applyAll(&calls), opts...)

@@ -78,7 +78,8 @@ func (b *batch) check() error {
 			return fmt.Errorf("message %d: %w", n, err)
 		}
 		if m.Topic == "" && b.ib.policy != Halt {
-			return fmt.Errorf("message %d, %q, has no Topic: it could not be parked (or use WithOnFailure(Halt))", n, m.ID)
+			return fmt.Errorf("message %d, %q, has no Topic: it could not be parked (or use WithOnFailure(Halt))", n,
+				m.ID)
 		}
 	}
 	if b.partition != nil {

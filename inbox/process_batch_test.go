@@ -178,7 +178,8 @@ func TestLanesOfAPartitionHaveUnfinishedBatchesOfTheirOwn(t *testing.T) {
 			[]inbox.BatchOption{inbox.WithStream("orders/2 lane 2")}, 1},
 		{"names that no column takes", []inbox.BatchOption{inbox.WithStream("\xff" + strings.Repeat("x", 300))},
 			[]inbox.BatchOption{inbox.WithStream("\xfe")}, 1},
-		{"the same lane", []inbox.BatchOption{inbox.WithStream("both")}, []inbox.BatchOption{inbox.WithStream("both")}, 10},
+		{"the same lane", []inbox.BatchOption{inbox.WithStream("both")}, []inbox.BatchOption{inbox.WithStream("both")},
+			10},
 		{"the partition itself", nil, nil, 10},
 	} {
 		ib, calls := b.inbox(t, c.name), 0

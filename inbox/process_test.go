@@ -89,7 +89,8 @@ func TestAFailingHandlerIsRunAgainUpToItsAttempts(t *testing.T) {
 				require.ErrorIs(t, err, errHandler)
 				var attempts *inbox.AttemptsError
 				require.ErrorAs(t, err, &attempts)
-				require.Equal(t, inbox.AttemptsError{Consumer: "billing", MessageID: m.ID, Attempts: c.runs, Err: errHandler},
+				require.Equal(t,
+					inbox.AttemptsError{Consumer: "billing", MessageID: m.ID, Attempts: c.runs, Err: errHandler},
 					*attempts)
 				require.Zero(t, b.effects(t))
 
@@ -244,7 +245,8 @@ func TestAFailedStatementWhoseErrorIsHiddenFailsTheAttempt(t *testing.T) {
 func TestADeadlockIsRunAgainWithoutCountingAnAttempt(t *testing.T) {
 	ways := map[string]func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (
 		inbox.Outcome, error){
-		"Process": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (inbox.Outcome, error) {
+		"Process": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (
+			inbox.Outcome, error) {
 			return ib.Process(t.Context(), b.DB, order(id, id), h)
 		},
 		"ProcessBatch": func(ib *inbox.Inbox, b bench, id string, h func(context.Context, *sql.Tx) error) (

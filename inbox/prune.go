@@ -150,7 +150,8 @@ func (p *pruner) walk(ctx context.Context) error {
 	for !at.Done() {
 		var expired []store.Expired
 		err := p.repeat(ctx, func() (err error) {
-			expired, at, err = p.ib.store.ExpiredMessages(ctx, p.db, p.ib.consumer, p.options.Retention, at, p.options.BatchSize)
+			expired, at, err = p.ib.store.ExpiredMessages(ctx, p.db, p.ib.consumer, p.options.Retention, at,
+				p.options.BatchSize)
 			return err
 		})
 		if err != nil {

@@ -137,7 +137,8 @@ func TestPartitionsAreJudgedEachByItsOwnOffset(t *testing.T) {
 		for _, topic := range []string{"orders", "Orders"} {
 			for partition := range int32(2) {
 				id := fmt.Sprintf("%s %d", topic, partition)
-				b.accept(t, ib, inbox.Message{ID: id, Position: &inbox.Position{Topic: topic, Partition: partition, Offset: 5}})
+				b.accept(t, ib,
+					inbox.Message{ID: id, Position: &inbox.Position{Topic: topic, Partition: partition, Offset: 5}})
 			}
 		}
 		b.makeOlder(t, 2*week)
@@ -209,7 +210,8 @@ func TestPruneSaysWhatIsWrong(t *testing.T) {
 func TestTheIDOfAParkedMessageIsKept(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		ib, err := inbox.New(db.Dialect, "billing", inbox.WithMaxAttempts(1), inbox.WithLogger(slog.New(slog.DiscardHandler)))
+		ib, err := inbox.New(db.Dialect, "billing", inbox.WithMaxAttempts(1),
+			inbox.WithLogger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err)
 		for _, id := range []string{"done", "parked"} {
 			_, err := ib.Process(t.Context(), db.DB, inbox.Message{ID: id, Topic: "orders", Key: id},

@@ -71,7 +71,8 @@ func Step(ob *outbox.Outbox, h StepHandler) Handler {
 func WithCausation(m Message, events ...outbox.Event) []outbox.Event {
 	carried := map[string]string{}
 	carry := func(name, value string) {
-		if value != "" && len(value) <= maxCarried && eventMayHave(outbox.Event{Headers: map[string]string{name: value}}) {
+		if value != "" && len(value) <= maxCarried &&
+			eventMayHave(outbox.Event{Headers: map[string]string{name: value}}) {
 			carried[name] = value
 		}
 	}
@@ -211,7 +212,8 @@ func headersFit(headers map[string]string) bool {
 func ownHeaders(m Message) map[string]string {
 	own, size := map[string]string{}, 0
 	for name, value := range m.Headers {
-		if strings.HasPrefix(name, "dead_letter_") || !eventMayHave(outbox.Event{Headers: map[string]string{name: value}}) {
+		if strings.HasPrefix(name, "dead_letter_") ||
+			!eventMayHave(outbox.Event{Headers: map[string]string{name: value}}) {
 			continue
 		}
 		own[name] = value

@@ -60,7 +60,8 @@ func (ib *Inbox) Replay(ctx context.Context, db *sql.DB, h Handler) (int, error)
 type requests interface {
 	// Requests returns rows that operators want retried or dropped, after seq.
 	Requests(ctx context.Context, q db.Queryer, consumer string, after int64, limit int) ([]store.Request, error)
-	// ParkedOfKey returns the first rows of a locked key after seq, or only those that operators want retried or dropped.
+	// ParkedOfKey returns the first rows of a locked key after seq, or only those that operators want retried or
+	// dropped.
 	ParkedOfKey(ctx context.Context, tx db.Queryer, consumer, topic, key string, after int64, requestedOnly bool,
 		most int) ([]store.ParkedSummary, error)
 	// BlockFollowers has the rows that were to be retried wait behind the key's first.

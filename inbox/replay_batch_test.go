@@ -31,8 +31,9 @@ func (b bench) waitingBehind(t *testing.T, key, state string, n int) {
 			} else if state == "retry" {
 				is = "blocked"
 			}
-			rows = append(rows, fmt.Sprintf("('billing', '%s-%04d', 'orders', '%s', 'order.paid', '{}', 'p', %d, '%s')", key,
-				at, key, attempts, is))
+			rows = append(rows,
+				fmt.Sprintf("('billing', '%s-%04d', 'orders', '%s', 'order.paid', '{}', 'p', %d, '%s')", key,
+					at, key, attempts, is))
 		}
 		b.exec(t, "INSERT INTO inbox_parked (consumer, message_id, topic, event_key, event_type, headers, payload, "+
 			"attempts, state) VALUES "+
@@ -128,7 +129,8 @@ func TestAReplayDoesNotWalkOverWhatItDeletedBefore(t *testing.T) {
 	db, err := sql.Open("pgx", b.URL)
 	require.NoError(t, err)
 	read := func() int {
-		return b.count(t, "SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = 'inbox_parked'")
+		return b.count(t,
+			"SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = 'inbox_parked'")
 	}
 	before := read()
 	_, err = b.inbox(t, "billing").Replay(t.Context(), db, b.inOrder(map[string]int{}))

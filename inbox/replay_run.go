@@ -117,7 +117,8 @@ func (p *replay) untilReturned(ctx context.Context, seq int64, takeBack func(ctx
 			return
 		}
 		if n == 1 && kind == outage {
-			p.ib.log.Warn("inbox: the database is out of reach, trying again until it is back", "seq", seq, "error", err)
+			p.ib.log.Warn("inbox: the database is out of reach, trying again until it is back", "seq", seq, "error",
+				err)
 		}
 		_ = p.ib.sleep(ctx, p.ib.backoff.after(n))
 	}
@@ -154,8 +155,8 @@ func (p *replay) runTogether(ctx context.Context, q *keyQueue, c claimed, share 
 			q.grow()
 		}
 		p.done += b.applied
-		p.ib.log.Info("inbox: parked messages are applied", "messages", b.applied, "topic", q.Topic, "from_seq", c.first,
-			"to_seq", b.last)
+		p.ib.log.Info("inbox: parked messages are applied", "messages", b.applied, "topic", q.Topic, "from_seq",
+			c.first, "to_seq", b.last)
 		return true, nil
 	}
 	p.returnClaim(ctx, q, c)

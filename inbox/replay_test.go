@@ -88,8 +88,10 @@ func TestAConnectionLostAtAnyPointOfAReplayLosesNothing(t *testing.T) {
 					ib := b.inbox(t, name, inbox.WithMaxAttempts(1))
 					b.stuck(t, ib)
 					_, err := ib.Replay(t.Context(), b.faulty(t, faultAt(at, nth, fault)), b.applying)
-					require.Zero(t, b.count(t, "SELECT count(*) FROM inbox_parked WHERE state = 'failed' OR attempts > 1 OR state = "+
-						"'blocked' AND attempts > 0"), "%s: %v", name, err)
+					require.Zero(t,
+						b.count(t, "SELECT count(*) FROM inbox_parked "+
+							"WHERE state = 'failed' OR attempts > 1 OR state = 'blocked' "+
+							"AND attempts > 0"), "%s: %v", name, err)
 					b.replayed(t, ib)
 					require.Equal(t, 3, b.effects(t), name)
 					b.clean(t)
@@ -128,8 +130,9 @@ func TestAnOutageDuringAReplayIsNotTheMessagesFault(t *testing.T) {
 	state, attempts = b.state(t, "1")
 	require.Equal(t, "failed", state)
 	require.Equal(t, 2, attempts)
-	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND error LIKE '%connection "+
-		"was lost 2 times in a row%'"))
+	require.Equal(t, 1,
+		b.count(t, "SELECT count(*) FROM inbox_parked WHERE message_id = '1' AND error LIKE '%connection "+
+			"was lost 2 times in a row%'"))
 }
 
 // A network error of the handler's own is one, also in a replay.
@@ -168,7 +171,8 @@ func TestAFailedHeadIsRunOnlyIfItIsAskedFor(t *testing.T) {
 		// Both are asked for, and the first fails again.
 		b.exec(t, "UPDATE inbox_parked SET state = 'retry' WHERE message_id IN ('1', '2')")
 		for range 2 {
-			n, err = ib.Replay(t.Context(), b.DB, func(context.Context, *sql.Tx, inbox.Message) error { return errPoison })
+			n, err = ib.Replay(t.Context(), b.DB,
+				func(context.Context, *sql.Tx, inbox.Message) error { return errPoison })
 			require.NoError(t, err)
 			require.Zero(t, n)
 		}

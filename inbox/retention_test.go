@@ -45,7 +45,8 @@ func TestTheInboxIsKeptPrunedAndTellsItsWindow(t *testing.T) {
 		require.Less(t, rounds[0].Window, time.Hour)
 		require.EqualValues(t, 1, rounds[1].Deleted)
 		require.NoError(t, rounds[1].Err)
-		require.InDelta(t, 3*time.Hour, rounds[1].Window, float64(time.Hour), "what the committed offset guards is kept")
+		require.InDelta(t, 3*time.Hour, rounds[1].Window, float64(time.Hour),
+			"what the committed offset guards is kept")
 	})
 }
 
@@ -69,7 +70,8 @@ func TestARoundThatFailsIsTold(t *testing.T) {
 func TestARetentionShorterThanTheRetryWindowIsRefused(t *testing.T) {
 	b := onSQLite(t)
 	ib := b.inbox(t, "billing", inbox.WithMaxAttempts(4), inbox.WithBackoff(time.Minute, 3*time.Minute))
-	err := ib.KeepPruned(t.Context(), b.DB, inbox.Retention{PruneOptions: inbox.PruneOptions{Retention: 5 * time.Minute}})
+	err := ib.KeepPruned(t.Context(), b.DB,
+		inbox.Retention{PruneOptions: inbox.PruneOptions{Retention: 5 * time.Minute}})
 	require.ErrorIs(t, err, inbox.ErrShortRetention)
 	require.ErrorContains(t, err, "4 attempts take up to 6m0s")
 	require.ErrorIs(t, ib.KeepPruned(t.Context(), b.DB, inbox.Retention{}), inbox.ErrNoRetention)

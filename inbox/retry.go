@@ -106,8 +106,8 @@ func (u *unitOfWork) reclassify(ctx context.Context, failed *failure) {
 	}
 	const many = 10
 	if u.retries.conflicts++; u.retries.conflicts == many {
-		u.ib.log.Warn("inbox: the database ends the transaction again and again because of others (deadlock, lock timeout, "+
-			"busy), trying again",
+		u.ib.log.Warn("inbox: the database ends the transaction again and again because of others (deadlock, "+
+			"lock timeout, busy), trying again",
 			append(slices.Clone(u.about), "conflicts", u.retries.conflicts, "error", failed.err)...)
 	}
 	if !failed.ofHandler {
@@ -115,8 +115,9 @@ func (u *unitOfWork) reclassify(ctx context.Context, failed *failure) {
 	}
 	if u.retries.handlers++; u.retries.handlers >= maxConflicts {
 		failed.kind = handlerFailed
-		failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does it wait for "+
-			"a lock that its own transaction holds, by another connection?): %w", u.retries.handlers, failed.err)
+		failed.err = fmt.Errorf("the handler's transaction was ended because of others %d times in a row (does "+
+			"it wait for a lock that its own transaction holds, by another connection?): "+
+			"%w", u.retries.handlers, failed.err)
 	}
 }
 
@@ -127,16 +128,16 @@ func (u *unitOfWork) reclassifyLoss(ctx context.Context, failed *failure) {
 	switch {
 	case db.IsTimeLimit(failed.err):
 		failed.kind = handlerFailed
-		failed.err = fmt.Errorf("the server closed the connection because the transaction stood idle or open for too long "+
-			"while the handler ran: %w", failed.err)
+		failed.err = fmt.Errorf("the server closed the connection because the transaction stood idle or open "+
+			"for too long while the handler ran: %w", failed.err)
 	case !u.reachable(ctx):
 		failed.kind = outage
 	default:
 		if u.retries.losses++; u.retries.losses >= maxLosses {
 			failed.kind = handlerFailed
-			failed.err = fmt.Errorf("the connection was lost %d times in a row while the handler ran, and the database is "+
-				"there (does the handler take longer than the server lets a transaction be idle, or send a statement over its "+
-				"limit, on MySQL max_allowed_packet?): %w", u.retries.losses, failed.err)
+			failed.err = fmt.Errorf("the connection was lost %d times in a row while the handler ran, and the "+
+				"database is there (does the handler take longer than the server lets a transaction be idle, or send "+
+				"a statement over its limit, on MySQL max_allowed_packet?): %w", u.retries.losses, failed.err)
 		}
 	}
 }

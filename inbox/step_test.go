@@ -51,7 +51,8 @@ func TestAStepTakesEffectAndAnswersOnce(t *testing.T) {
 			require.Equal(t, want, outcome)
 		}
 		second := order("2", "k")
-		second.Headers = map[string]string{inbox.HeaderCorrelationID: "saga-7", "traceparent": strings.Repeat("x", 5000)}
+		second.Headers = map[string]string{inbox.HeaderCorrelationID: "saga-7",
+			"traceparent": strings.Repeat("x", 5000)}
 		paid.Headers = map[string]string{inbox.HeaderCausationID: "its own"}
 		_, err = ib.Step(t.Context(), b.DB, ob, second, b.answering(paid))
 		require.NoError(t, err)

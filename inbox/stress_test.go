@@ -45,7 +45,8 @@ func TestAThousandMessagesRedeliveredByEightConsumersTakeEffectOnce(t *testing.T
 		for range consumers {
 			running.Go(func() {
 				for n := range queue {
-					outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: fmt.Sprint("message ", n)}, b.flaky(n, &failures))
+					outcome, err := ib.Process(t.Context(), b.DB, inbox.Message{ID: fmt.Sprint("message ", n)},
+						b.flaky(n, &failures))
 					if err != nil {
 						t.Errorf("message %d: %v", n, err)
 					}

@@ -61,7 +61,8 @@ func Process(ctx context.Context, ib *inbox.Inbox, db *gorm.DB, m inbox.Message,
 	}
 	pool, err := db.DB()
 	if err != nil {
-		return inbox.Failed, fmt.Errorf("inboxgorm: process for %q: reach the *sql.DB below gorm: %w", ib.Consumer(), err)
+		return inbox.Failed, fmt.Errorf("inboxgorm: process for %q: reach the *sql.DB below gorm: %w", ib.Consumer(),
+			err)
 	}
 	return ib.Process(ctx, pool, m, func(ctx context.Context, tx *sql.Tx) error {
 		return h(ctx, session(ctx, db, conn, tx))

@@ -84,18 +84,19 @@ func TestASessionWritesInTheHandlersTransaction(t *testing.T) {
 		pool, err := db.DB()
 		require.NoError(t, err)
 		runs := 0
-		outcome, err := ib.Process(t.Context(), pool, inbox.Message{ID: "m"}, func(ctx context.Context, tx *sql.Tx) error {
-			session, err := inboxgorm.Session(ctx, db.Where("1 = 0"), tx)
-			require.NoError(t, err)
-			require.NoError(t, createInvoice(ctx, session))
-			require.Equal(t, int64(1), invoices(t, session))
-			if runs++; runs == 1 {
-				return errHandler // so that the first invoice is rolled back
-			}
-			_, err = inboxgorm.Session(ctx, session, tx)
-			require.ErrorIs(t, err, inboxgorm.ErrInTransaction)
-			return nil
-		})
+		outcome, err := ib.Process(t.Context(), pool, inbox.Message{ID: "m"},
+			func(ctx context.Context, tx *sql.Tx) error {
+				session, err := inboxgorm.Session(ctx, db.Where("1 = 0"), tx)
+				require.NoError(t, err)
+				require.NoError(t, createInvoice(ctx, session))
+				require.Equal(t, int64(1), invoices(t, session))
+				if runs++; runs == 1 {
+					return errHandler // so that the first invoice is rolled back
+				}
+				_, err = inboxgorm.Session(ctx, session, tx)
+				require.ErrorIs(t, err, inboxgorm.ErrInTransaction)
+				return nil
+			})
 		require.NoError(t, err)
 		require.Equal(t, inbox.Applied, outcome)
 		require.Equal(t, int64(1), invoices(t, db))
@@ -267,7 +268,8 @@ func TestRedeliveriesSideBySideTakeEffectOnce(t *testing.T) {
 		for range 4 {
 			running.Go(func() {
 				for n := range 20 {
-					if _, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: fmt.Sprint(n)}, createInvoice); err != nil {
+					if _, err := inboxgorm.Process(t.Context(), ib, db, inbox.Message{ID: fmt.Sprint(n)},
+						createInvoice); err != nil {
 						t.Error(err)
 					}
 				}

@@ -151,7 +151,8 @@ func (c *tally) losingAcks(every int) message.HandlerMiddleware {
 
 // leaveOwnEffect writes the message's id in the transaction of its context.
 func leaveOwnEffect(msg *message.Message) error {
-	_, err := inboxwatermill.MustTx(msg.Context()).ExecContext(msg.Context(), "INSERT INTO effects VALUES ($1)", msg.UUID)
+	_, err := inboxwatermill.MustTx(msg.Context()).ExecContext(msg.Context(), "INSERT INTO effects VALUES ($1)",
+		msg.UUID)
 	return err
 }
 

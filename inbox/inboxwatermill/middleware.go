@@ -167,8 +167,8 @@ func Tx(ctx context.Context) (*sql.Tx, bool) {
 func MustTx(ctx context.Context) *sql.Tx {
 	tx, ok := Tx(ctx)
 	if !ok {
-		panic("inboxwatermill: no transaction in the context: add inboxwatermill.Middleware to the router or the handler, " +
-			"and use the context of the message")
+		panic("inboxwatermill: no transaction in the context: add inboxwatermill.Middleware to the router or the " +
+			"handler, and use the context of the message")
 	}
 	return tx
 }

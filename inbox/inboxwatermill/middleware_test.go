@@ -178,8 +178,8 @@ func TestTheIDAndThePositionComeFromTheOptions(t *testing.T) {
 
 		var n int
 		require.NoError(t, db.DB.QueryRowContext(t.Context(),
-			"SELECT count(*) FROM inbox_events WHERE kafka_topic = 'orders' AND kafka_partition = 3 AND kafka_offset = "+
-				"7").Scan(&n))
+			"SELECT count(*) FROM inbox_events WHERE kafka_topic = 'orders' AND kafka_partition = 3 "+
+				"AND kafka_offset = 7").Scan(&n))
 		require.Equal(t, 2, n)
 	})
 }

@@ -34,7 +34,8 @@ func replaying(t *testing.T, ib *inbox.Inbox, db dbtest.Database, h message.NoPu
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := inboxwatermill.Replay(ctx, ib, db.DB, h, inboxwatermill.WithReplayEvery(10*time.Millisecond)); err != nil {
+		if err := inboxwatermill.Replay(ctx, ib, db.DB, h,
+			inboxwatermill.WithReplayEvery(10*time.Millisecond)); err != nil {
 			t.Errorf("replay: %v", err)
 		}
 	})

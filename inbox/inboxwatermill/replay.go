@@ -62,8 +62,8 @@ func Replay(ctx context.Context, ib *inbox.Inbox, db *sql.DB, h message.NoPublis
 	defer tick.Stop()
 	for {
 		if _, err := ib.Replay(ctx, db, handler); err != nil && ctx.Err() == nil {
-			cfg.log.Warn("inbox: could not look for parked messages to be retried, trying again", "consumer", ib.Consumer(),
-				"error", err)
+			cfg.log.Warn("inbox: could not look for parked messages to be retried, trying again", "consumer",
+				ib.Consumer(), "error", err)
 		}
 		select {
 		case <-ctx.Done():

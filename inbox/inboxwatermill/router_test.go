@@ -158,8 +158,8 @@ func TestMessagesOfAStockWatermillKafkaPublisherTakeEffectOnce(t *testing.T) {
 func requirePositions(t *testing.T, db *sql.DB, topic string, messages int) {
 	t.Helper()
 	var rows, positions int
-	query := "SELECT count(*), count(DISTINCT (kafka_partition, kafka_offset)) FROM inbox_events WHERE kafka_topic = $1 " +
-		"AND kafka_offset >= 0"
+	query := "SELECT count(*), count(DISTINCT (kafka_partition, kafka_offset)) FROM inbox_events " +
+		"WHERE kafka_topic = $1 AND kafka_offset >= 0"
 	require.NoError(t, db.QueryRowContext(t.Context(), query, topic).Scan(&rows, &positions))
 	require.Equal(t, messages, rows)
 	require.Equal(t, messages, positions)

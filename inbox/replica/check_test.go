@@ -14,7 +14,8 @@ import (
 func TestCheckSaysWhatIsWrongWithTheTable(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r, err := replica.New(db.Dialect, replica.Config{Table: "customers", Key: []string{"id"}, Columns: []string{"name"}})
+		r, err := replica.New(db.Dialect,
+			replica.Config{Table: "customers", Key: []string{"id"}, Columns: []string{"name"}})
 		require.NoError(t, err)
 		for _, c := range []struct{ table, says string }{
 			{"", "create the replica's own table"},

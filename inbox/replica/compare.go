@@ -123,8 +123,8 @@ func (c Comparison) check() error {
 	}
 	for _, name := range names {
 		if !db.ValidIdentifier(name) {
-			return fmt.Errorf("compare: %w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig,
-				name)
+			return fmt.Errorf("compare: %w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit",
+				ErrConfig, name)
 		}
 	}
 	return nil
@@ -165,7 +165,8 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 		}
 	}
 	if len(columns) != len(all.names) {
-		return nil, fmt.Errorf("%w: the query's columns %q do not have each of the key %q once", ErrConfig, all.names, c.Key)
+		return nil, fmt.Errorf("%w: the query's columns %q do not have each of the key %q once", ErrConfig, all.names,
+			c.Key)
 	}
 	for _, name := range c.JSON {
 		if !slices.Contains(columns, name) {

@@ -20,8 +20,8 @@ func comparedTable(d string) string {
 			"double", "char(36)"},
 		"sqlite": {"TEXT", "INTEGER", "TEXT", "TEXT", "BLOB", "TEXT", "BOOLEAN", "REAL", "TEXT"},
 	}[d]
-	return fmt.Sprintf("(tenant %s, id %s, amount %s, made_at %s, photo %s, extra %s, vip %s, score %s, ref %s, PRIMARY "+
-		"KEY (tenant, id))", types...)
+	return fmt.Sprintf("(tenant %s, id %s, amount %s, made_at %s, photo %s, extra %s, vip %s, score %s, ref "+
+		"%s, PRIMARY KEY (tenant, id))", types...)
 }
 
 // comparedRow inserts a row, as its database writes each value.
@@ -78,8 +78,10 @@ func TestCompareFindsEachKindOfDifferenceAcrossDatabases(t *testing.T) {
 			exec(t, target.DB, "DELETE FROM replica_rows WHERE id = 9007199254740993")
 			exec(t, target.DB, comparedRow(string(target.Dialect), "replica_rows", "A", "3"))
 			for column, value := range map[string]string{
-				"amount": "'12345678901234567890.6'", "made_at": "'2026-03-29 01:30:00.123457'", "extra": `'{"b":[1,2.5]}'`,
-				"vip": "NULL", "score": "0.10000000000000002", "ref": "'018f3c1e-8f2a-7000-8000-000000000002'", "photo": "NULL",
+				"amount": "'12345678901234567890.6'", "made_at": "'2026-03-29 01:30:00.123457'",
+				"extra": `'{"b":[1,2.5]}'`, "vip": "NULL", "score": "0.10000000000000002",
+				"ref":   "'018f3c1e-8f2a-7000-8000-000000000002'",
+				"photo": "NULL",
 			} {
 				exec(t, target.DB, "UPDATE replica_rows SET "+column+" = "+value+" WHERE tenant = 'a' AND id = 3")
 				done, err = replica.Compare(t.Context(), comparison(source, target))
@@ -156,12 +158,13 @@ func TestCompareRefusesWhatItCannotCompare(t *testing.T) {
 		change func(*replica.Comparison)
 		want   string
 	}{
-		"no key":                 {func(c *replica.Comparison) { c.Key = nil }, "its key"},
-		"no table":               {func(c *replica.Comparison) { c.Table = "" }, "its key"},
-		"a name that is none":    {func(c *replica.Comparison) { c.Table = "a; b" }, `name "a; b"`},
-		"a schema in SQLite":     {func(c *replica.Comparison) { c.Schema = "s" }, "schemas"},
-		"a negative rate":        {func(c *replica.Comparison) { c.RowsPerSecond = -1 }, "negative"},
-		"a key not in the query": {func(c *replica.Comparison) { c.Key = []string{"ref"} }, "do not have each of the key"},
+		"no key":              {func(c *replica.Comparison) { c.Key = nil }, "its key"},
+		"no table":            {func(c *replica.Comparison) { c.Table = "" }, "its key"},
+		"a name that is none": {func(c *replica.Comparison) { c.Table = "a; b" }, `name "a; b"`},
+		"a schema in SQLite":  {func(c *replica.Comparison) { c.Schema = "s" }, "schemas"},
+		"a negative rate":     {func(c *replica.Comparison) { c.RowsPerSecond = -1 }, "negative"},
+		"a key not in the query": {func(c *replica.Comparison) { c.Key = []string{"ref"} },
+			"do not have each of the key"},
 		"a column without a name": {func(c *replica.Comparison) {
 			c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id"
 		}, "AS …"},
@@ -217,8 +220,10 @@ func TestCompareReadsAtItsRate(t *testing.T) {
 	db := dbtest.SQLite(t)
 	for _, table := range []string{"source_rows", "replica_rows"} {
 		exec(t, db.DB, "CREATE TABLE "+table+" (id INTEGER PRIMARY KEY)")
-		exec(t, db.DB, "INSERT INTO "+table+" WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "+
-			"2000) SELECT i FROM n")
+		exec(t, db.DB,
+			"INSERT INTO "+
+				table+" WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "+
+				"SELECT i FROM n")
 	}
 	c := comparison(db, db)
 	c.Key, c.RowsPerSecond = []string{"id"}, 40_000

@@ -29,7 +29,8 @@ func TestValuesThatMeanTheSameHaveOneForm(t *testing.T) {
 			[]byte("2026-03-29T01:30:00.123456"), "2026-03-29 03:30:00.123456+02"}},
 		"dates": {asTime, []any{"2026-03-29", time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC), "2026-03-29 00:00:00"}},
 		"JSON":  {asJSON, []any{`{"a":[1.0,"x"],"b":null}`, []byte(`{ "b": null, "a": [1, "\u0078"] }`)}},
-		"UUIDs": {asUUID, []any{"018F3C1E-8f2a-7000-8000-000000000001", []byte("018f3c1e-8f2a-7000-8000-000000000001")}},
+		"UUIDs": {asUUID,
+			[]any{"018F3C1E-8f2a-7000-8000-000000000001", []byte("018f3c1e-8f2a-7000-8000-000000000001")}},
 		"texts": {asText, []any{"a", []byte("a")}},
 	} {
 		want := string(canonical(nil, c.kind, c.same[0]))
@@ -67,8 +68,8 @@ func TestTypesOfEveryDatabaseHaveTheirKind(t *testing.T) {
 	t.Parallel()
 	for k, names := range map[kind][]string{
 		asText: {"", "TEXT", "VARCHAR", "VARCHAR(100)", "BPCHAR", "BYTEA", "BLOB", "LONGBLOB", "3802x"},
-		asNumber: {"INT8", "BIGINT", "UNSIGNED BIGINT", "TINYINT", "bigint", "INTEGER", "NUMERIC", "DECIMAL(10,2)", "BOOL",
-			"BOOLEAN"},
+		asNumber: {"INT8", "BIGINT", "UNSIGNED BIGINT", "TINYINT", "bigint", "INTEGER", "NUMERIC", "DECIMAL(10,2)",
+			"BOOL", "BOOLEAN"},
 		asDouble: {"FLOAT8", "DOUBLE", "REAL"}, asSingle: {"FLOAT4", "FLOAT"},
 		asTime: {"TIMESTAMPTZ", "DATETIME", "DATE", "TIMESTAMP"}, asJSON: {"JSON", "JSONB"}, asUUID: {"UUID"},
 		asBits: {"BIT"},

@@ -61,7 +61,8 @@ func ofBackfill(headers map[string]string) (Change, error) {
 	n, err := strconv.ParseInt(sent, 10, 64)
 	started, err2 := time.Parse(time.RFC3339Nano, headers[HeaderStarted])
 	if err := errors.Join(err, err2); err != nil || n < 0 || c.RunID == "" {
-		return Change{}, fmt.Errorf("end marker of backfill %q cannot be read: %w", c.RunID, errors.Join(ErrValues, err))
+		return Change{}, fmt.Errorf("end marker of backfill %q cannot be read: %w", c.RunID,
+			errors.Join(ErrValues, err))
 	}
 	c.End = &End{Sent: n, Started: started}
 	return c, nil

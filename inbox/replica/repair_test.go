@@ -38,7 +38,8 @@ func testABackfillMendsDamage(t *testing.T, db dbtest.Database, r *replica.Repli
 		require.Equal(t, replica.Result{Applied: 4, Stale: 2}, result, name)
 		require.Equal(t, map[int64]string{1: "one", 2: "two", 3: "three", 4: "four"}, rows(t, db))
 		damage()
-		apply(t, db, r, sent(put(1, 5, "one")), sent(put(2, 5, "two")), sent(put(3, 5, "three")), sent(put(4, 5, "four")))
+		apply(t, db, r, sent(put(1, 5, "one")), sent(put(2, 5, "two")), sent(put(3, 5, "three")),
+			sent(put(4, 5, "four")))
 		require.Len(t, rows(t, db), 4, "as often as need be")
 		require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, sent(put(2, 4, "before"))),
 			"an older version is stale, whoever sends it")

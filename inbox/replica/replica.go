@@ -128,7 +128,8 @@ func (c Config) check(d inbox.Dialect) error {
 	}
 	for _, name := range append(slices.Clone(columns), c.Table) {
 		if !db.ValidIdentifier(name) {
-			return fmt.Errorf("%w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig, name)
+			return fmt.Errorf("%w: name %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig,
+				name)
 		}
 	}
 	if c.Schema != "" && !db.ValidIdentifier(c.Schema) {
@@ -258,8 +259,9 @@ func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []store.Chan
 	for _, row := range rows {
 		for i, v := range row.Key {
 			if text, ok := v.(string); ok && key.Pads[i] && strings.HasSuffix(text, " ") {
-				return fmt.Errorf("%w: key %q ends in a space, which the table's column %s ignores: give it a collation that does "+
-					"not pad (_nopad_bin, utf8mb4_0900_bin), or make it varbinary", ErrValues, row.RowKey, r.c.Key[i])
+				return fmt.Errorf("%w: key %q ends in a space, which the table's column %s ignores: give it a "+
+					"collation that does not pad (_nopad_bin, utf8mb4_0900_bin), or make it "+
+					"varbinary", ErrValues, row.RowKey, r.c.Key[i])
 			}
 		}
 	}

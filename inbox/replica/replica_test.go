@@ -134,7 +134,8 @@ func testAnOlderVersionChangesNothing(t *testing.T, db dbtest.Database, r *repli
 
 func testALateVersionDoesNotBringADeletedRowBack(t *testing.T, db dbtest.Database, r *replica.Replica) {
 	apply(t, db, r, put(1, 1, "one"))
-	require.Equal(t, replica.Result{Deleted: 2}, apply(t, db, r, gone(1, 3), gone(9, 2)), "of a row that never came, too")
+	require.Equal(t, replica.Result{Deleted: 2}, apply(t, db, r, gone(1, 3), gone(9, 2)),
+		"of a row that never came, too")
 	require.Equal(t, replica.Result{Stale: 2}, apply(t, db, r, put(1, 2, "two"), put(9, 1, "nine")))
 	require.Empty(t, rows(t, db))
 	apply(t, db, r, put(1, 4, "again"))
@@ -170,11 +171,13 @@ func testABackfillRemovesWhatTheSourceNoLongerHas(t *testing.T, db dbtest.Databa
 	require.Equal(t, map[int64]string{1: "stays", 3: "newer"}, rows(t, db))
 	require.Equal(t, replica.Result{Stale: 1}, apply(t, db, r, put(2, 4, "late")), "a tombstone is left")
 	exec(t, db.DB, "UPDATE inbox_replica_rows SET deleted_at = "+longAgo(db)+" WHERE deleted_at IS NOT NULL")
-	require.Equal(t, int64(1), tidy(t, db, r, replica.TidyOptions{Tombstones: time.Hour}).Pruned, "it goes as others do")
+	require.Equal(t, int64(1), tidy(t, db, r, replica.TidyOptions{Tombstones: time.Hour}).Pruned,
+		"it goes as others do")
 
 	apply(t, db, r, put(4, 1, "new"))
 	apply(t, db, r, end(newer, 2, soon()), of(newer, put(1, 1, "stays")))
-	require.Zero(t, tidy(t, db, r, replica.TidyOptions{}).Removed, "a marker that comes again, and late, removes nothing")
+	require.Zero(t, tidy(t, db, r, replica.TidyOptions{}).Removed,
+		"a marker that comes again, and late, removes nothing")
 	require.Contains(t, rows(t, db), int64(4))
 }
 
@@ -234,21 +237,25 @@ func TestWhatCannotBeAppliedIsRefusedBeforeAnySQL(t *testing.T) {
 		"negative version": {gone(1, -1), replica.ErrVersion},
 		"no column":        {replica.Change{Version: 1, Values: map[string]any{"id": 1}}, replica.ErrValues},
 		"no key":           {replica.Change{Version: 1, Values: map[string]any{"name": "x"}}, replica.ErrValues},
-		"a key of 1.5":     {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": 1.5}}, replica.ErrValues},
+		"a key of 1.5": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": 1.5}},
+			replica.ErrValues},
 		"a key 1.0": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1.0")}},
 			replica.ErrValues},
 		"a key 1e2": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": json.Number("1e2")}},
 			replica.ErrValues},
 		"a key too long": {replica.Change{Version: 1, Deleted: true,
 			Values: map[string]any{"id": strings.Repeat("x", 501)}}, replica.ErrValues},
-		"an empty key": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": ""}}, replica.ErrValues},
+		"an empty key": {replica.Change{Version: 1, Deleted: true, Values: map[string]any{"id": ""}},
+			replica.ErrValues},
 	} {
 		_, err := r.Apply(t.Context(), nil, c.change)
 		require.ErrorIs(t, err, c.want, name)
 	}
 	for _, c := range []replica.Config{
-		{}, {Table: "t"}, {Table: "t;", Key: []string{"id"}}, {Table: "t", Key: []string{"id"}, Columns: []string{"id"}},
-		{Table: "t", Key: []string{"id"}, Columns: []string{`a"b`}}, {Table: "t", Key: []string{"id"}, Times: []string{"at"}},
+		{}, {Table: "t"}, {Table: "t;", Key: []string{"id"}}, {Table: "t", Key: []string{"id"},
+			Columns: []string{"id"}},
+		{Table: "t", Key: []string{"id"}, Columns: []string{`a"b`}}, {Table: "t", Key: []string{"id"},
+			Times: []string{"at"}},
 		{Table: "t", Key: []string{"id"}, Bytes: []string{"photo"}},
 		{Table: "t", Key: []string{"id"}, JSON: []string{"extra"}},
 		{Table: "t", Schema: "s", Key: []string{"id"}},
@@ -286,7 +293,8 @@ func TestTheHandlerAppliesJSONAndDeletions(t *testing.T) {
 	}))
 	require.NoError(t, r.Handler(nil)(t.Context(), tx,
 		inbox.Message{ID: "c", Payload: []byte(`{"version":2,"deleted":true,"id":7}`)}))
-	require.ErrorIs(t, handle(t.Context(), tx, []inbox.Message{{ID: "d", Payload: []byte("no JSON")}}), replica.ErrValues)
+	require.ErrorIs(t, handle(t.Context(), tx, []inbox.Message{{ID: "d", Payload: []byte("no JSON")}}),
+		replica.ErrValues)
 	require.NoError(t, tx.Commit())
 	require.Equal(t, map[int64]string{8: "eight"}, rows(t, db))
 }

@@ -24,8 +24,9 @@ func waiting(t *testing.T, db dbtest.Database) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var n int
-		err := db.DB.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "+
-			"AND wait_event_type = 'Lock'").Scan(&n)
+		err := db.DB.QueryRowContext(t.Context(),
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "+
+				"AND wait_event_type = 'Lock'").Scan(&n)
 		return err == nil && n > 0
 	}, 30*time.Second, 5*time.Millisecond, "nobody waits")
 }
@@ -74,7 +75,8 @@ func TestAnOlderVersionThatWaitsForANewerOneChangesNothing(t *testing.T) {
 	exec(t, db.DB, "DELETE FROM inbox_replica_rows")
 	end = race(func() error {
 		var version int64
-		err := db.DB.QueryRowContext(t.Context(), "SELECT version FROM inbox_replica_rows WHERE row_key = '1'").Scan(&version)
+		err := db.DB.QueryRowContext(t.Context(),
+			"SELECT version FROM inbox_replica_rows WHERE row_key = '1'").Scan(&version)
 		if err != nil || version >= 2 {
 			return err
 		}

@@ -63,8 +63,8 @@ func (r *Replica) keyOf(rowKey string) ([]any, error) {
 	}
 	var texts []string
 	if err := json.Unmarshal([]byte(rowKey), &texts); err != nil || len(texts) != len(r.c.Key) {
-		return nil, fmt.Errorf("key %q in inbox_replica_rows does not fit the declared key of %d columns: give a replica "+
-			"with another key another name", rowKey, len(r.c.Key))
+		return nil, fmt.Errorf("key %q in inbox_replica_rows does not fit the declared key of %d columns: give "+
+			"a replica with another key another name", rowKey, len(r.c.Key))
 	}
 	key := make([]any, len(texts))
 	for i, t := range texts {

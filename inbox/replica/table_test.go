@@ -191,7 +191,8 @@ func TestTheLongestKey(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		exec(t, db.DB, "CREATE TABLE customers (id varchar(600) "+
-			""+map[bool]string{true: "COLLATE utf8mb4_bin"}[db.Dialect == inbox.MySQL]+" PRIMARY KEY, name varchar(100))")
+			""+map[bool]string{true: "COLLATE utf8mb4_bin"}[db.Dialect == inbox.MySQL]+" PRIMARY KEY, "+
+			"name varchar(100))")
 		r, err := replica.New(db.Dialect, config())
 		require.NoError(t, err)
 		key := strings.Repeat("é", 250)

@@ -62,8 +62,9 @@ func (r *Replica) Tidy(ctx context.Context, db *sql.DB, o TidyOptions) (Tidied, 
 		o.Margin = DefaultMargin
 	}
 	if o.Tombstones < o.Parked || o.Tombstones < 0 || o.Margin < 0 {
-		return Tidied{}, fmt.Errorf("replica %q: tombstones for %s and parked messages for %s: a parked message that is "+
-			"retried after its tombstone has gone brings a deleted row back", r.c.Name, o.Tombstones, o.Parked)
+		return Tidied{}, fmt.Errorf("replica %q: tombstones for %s and parked messages for %s: a parked "+
+			"message that is retried after its tombstone has gone brings a deleted row "+
+			"back", r.c.Name, o.Tombstones, o.Parked)
 	}
 	t, err := r.tidy(ctx, db, o)
 	if err != nil {

@@ -106,7 +106,8 @@ func TestDeclaredColumnsTakeTimesBytesAndJSON(t *testing.T) {
 			Times:   []string{"id"}, Bytes: []string{"photo"}, JSON: []string{"extra"}})
 		require.NoError(t, err)
 		for i, c := range []struct{ payload, want string }{
-			{`{"a": 1.50}`, `{"a": 1.50}`}, {`"text"`, `"text"`}, {`7`, `7`}, {`true`, `true`}, {`[1]`, `[1]`}, {`null`, ``},
+			{`{"a": 1.50}`, `{"a": 1.50}`}, {`"text"`, `"text"`}, {`7`, `7`}, {`true`, `true`}, {`[1]`, `[1]`}, {`null`,
+				``},
 		} {
 			exec(t, db.DB, "DELETE FROM things")
 			exec(t, db.DB, "DELETE FROM inbox_replica_rows")
@@ -118,8 +119,9 @@ func TestDeclaredColumnsTakeTimesBytesAndJSON(t *testing.T) {
 			var extra sql.NullString
 			where := map[inbox.Dialect]string{inbox.PostgreSQL: "'2026-03-29 01:30:00.123456Z'",
 				inbox.MySQL: "'2026-03-29 01:30:00.123456'", inbox.SQLite: "'2026-03-29T01:30:00.123456Z'"}[db.Dialect]
-			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT photo, extra FROM things WHERE id = "+where).Scan(
-				&photo, &extra), "%d", i)
+			require.NoError(t,
+				db.DB.QueryRowContext(t.Context(), "SELECT photo, extra FROM things WHERE id = "+where).Scan(
+					&photo, &extra), "%d", i)
 			require.Equal(t, []byte{0, 255, 16}, photo)
 			require.Equal(t, c.want != "", extra.Valid)
 			if extra.Valid {
