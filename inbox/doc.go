@@ -12,7 +12,7 @@
 // when a handler runs again. Write them to an outbox in the same transaction.
 //
 // What it needs: the inbox tables in the database that the handler writes to
-// (package migrations, or `relay migrate up`); the rights on them that docs/tables.md
+// (package migrations, or `relay migrate up --only inbox`); the rights on them that docs/tables.md
 // lists; and message ids that are unique across every service that
 // produces the messages. UUIDs are, as Postroom's and Watermill's are; row ids of a
 // database are not, for two services both have a message "1", and the inbox would

@@ -200,7 +200,7 @@ func isUnusable(err error) bool { return db.IsMissingTable(err) || db.IsDenied(e
 // advice is what the errors of the database end with.
 var advice = db.Advice{
 	New: "inbox.New",
-	MissingTable: "a table of the inbox does not exist: run `relay migrate up` or migrations.Apply. " +
+	MissingTable: "a table of the inbox does not exist: run `relay migrate up --only inbox` or migrations.Apply. " +
 		"If all migrations are applied, the table was dropped: see `relay migrate print`",
 	Denied: "the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the tables of the inbox: " +
 		"see docs/tables.md",

@@ -311,7 +311,7 @@ func (r *Replica) reduce(changes []Change) (rows []store.Change, runs []string, 
 // advice is what the errors of the database end with.
 var advice = db.Advice{
 	New:          "replica.New",
-	MissingTable: "create the replica's own table, and Postroom's tables with `relay migrate up`",
+	MissingTable: "create the replica's own table, and Postroom's tables with `relay migrate up --only inbox`",
 	Denied: "the consumer's database user needs SELECT, INSERT, UPDATE and DELETE on the replica's table, " +
 		"inbox_replica_rows and inbox_replica_runs",
 }
