@@ -21,24 +21,15 @@ import (
 // Why it is not the relay's lease, goose's lock or an advisory lock:
 //
 //   - The relay's lease is a row in outbox_leases. Migrations create that table, and a consumer's database does not
-//
-// have
-//
-//	it. The relay's lease also has an epoch, the server's identity and the next owner, and each of its writers locks
-//	the row. Migrations need none of that: they check the lock when they record a version (see store.Insert). The
-//
-// two
-//
-//	  share only the condition in free.
-//	- An advisory lock belongs to a session. Behind a pooler the session changes with each transaction, and a pool
-//
-// with
-//
-//	  one connection, which SQLite often has, could not run the migration. MySQL's GET_LOCK belongs to one node of a
-//	  cluster, and SQLite has no such lock. So this table would stay, as a third algorithm.
-//	- goose takes its lock while it holds a connection, which waits forever in a pool of one. It does not quote a
-//	  schema's name. On MySQL it compares times of different sessions' time zones. Its holder continues after it has
-//	  lost the lock (hazard two-migrators). Here a version is recorded only while the lock is held.
+//     have it. The relay's lease also has an epoch, the server's identity and the next owner, and each of its writers
+//     locks the row. Migrations need none of that: they check the lock when they record a version (see store.Insert).
+//     The two share only the condition in free.
+//   - An advisory lock belongs to a session. Behind a pooler the session changes with each transaction, and a pool
+//     with one connection, which SQLite often has, could not run the migration. MySQL's GET_LOCK belongs to one node of
+//     a cluster, and SQLite has no such lock. So this table would stay, as a third algorithm.
+//   - goose takes its lock while it holds a connection, which waits forever in a pool of one. It does not quote a
+//     schema's name. On MySQL it compares times of different sessions' time zones. Its holder continues after it has
+//     lost the lock (hazard two-migrators). Here a version is recorded only while the lock is held.
 type tableLock struct {
 	db    *sql.DB
 	sql   bookkeeping
