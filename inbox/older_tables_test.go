@@ -12,8 +12,7 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/db"
-	"github.com/postroom/postroom/internal/dialect"
-	store "github.com/postroom/postroom/internal/store/inbox"
+	"github.com/postroom/postroom/internal/store/parked"
 )
 
 // Upgrades do the programs first: with the tables of 00002_inbox.sql alone everything works
@@ -49,8 +48,9 @@ func TestTheFirstTablesDoWhatTheyCan(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []inbox.Outcome{inbox.Applied, inbox.Parked}, outcomes)
 
-		_, err = dialect.AskInboxParked(t.Context(), b.DB, db.Names{Dialect: b.Dialect},
-			dialect.InboxParkedAsk{State: store.StateRetry})
+		operator, err := parked.Inbox(b.DB, db.Names{Dialect: b.Dialect})
+		require.NoError(t, err)
+		_, err = operator.Request(t.Context(), parked.Request{State: parked.Retry})
 		require.NoError(t, err)
 		done, err := ib.Replay(t.Context(), b.DB, func(
 			ctx context.Context, tx *sql.Tx, m inbox.Message) error {

@@ -15,9 +15,8 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/internal/db"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
-	store "github.com/postroom/postroom/internal/store/inbox"
+	"github.com/postroom/postroom/internal/store/parked"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -140,8 +139,9 @@ func TestTheLogOfADropKeepsTheReason(t *testing.T) {
 		ib := b.inbox(t, "billing", inbox.WithMaxAttempts(1), inbox.WithLogger(logger))
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("1", "secret"), poison))
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("2", ""), poison))
-		ask := dialect.InboxParkedAsk{State: store.StateDrop, Reason: "a test order"}
-		_, err := dialect.AskInboxParked(t.Context(), b.DB, db.Names{Dialect: b.Dialect}, ask)
+		operator, err := parked.Inbox(b.DB, db.Names{Dialect: b.Dialect})
+		require.NoError(t, err)
+		_, err = operator.Request(t.Context(), parked.Request{State: parked.Drop, Reason: "a test order"})
 		require.NoError(t, err)
 		log.Reset()
 		n, err := ib.Replay(t.Context(), b.DB, b.applying)

@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
+	"github.com/postroom/postroom/internal/store/parked"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -182,18 +183,20 @@ func requireOperator(t *testing.T, operator dbtest.Database) {
 	status, err := inboxstore.ReadStatus(t.Context(), operator.DB, names, "")
 	require.NoError(t, err)
 	require.Empty(t, status.Absent)
-	parked, _, err := dialect.ListInboxParked(t.Context(), operator.DB, names, dialect.InboxParkedFilter{}, 10)
+	store, err := parked.Inbox(operator.DB, names)
 	require.NoError(t, err)
-	require.Len(t, parked, 1)
-	id := dialect.InboxParkedID{Seq: parked[0].Seq}
-	_, err = dialect.FindInboxParked(t.Context(), operator.DB, names, dialect.InboxParkedFilter{}, id, 100)
+	rows, _, err := store.List(t.Context(), parked.Filter{}, 10)
 	require.NoError(t, err)
-	for _, ask := range []dialect.InboxParkedAsk{
-		{State: dialect.ParkRetry, IDs: []dialect.InboxParkedID{id}},
-		{State: dialect.ParkDrop, Reason: "a test"},
+	require.Len(t, rows, 1)
+	id := parked.ID{Seq: rows[0].Seq}
+	_, err = store.Find(t.Context(), parked.Filter{}, id, 100)
+	require.NoError(t, err)
+	for _, request := range []parked.Request{
+		{State: parked.Retry, IDs: []parked.ID{id}},
+		{State: parked.Drop, Reason: "a test"},
 	} {
-		answer, err := dialect.AskInboxParked(t.Context(), operator.DB, names, ask)
-		require.NoError(t, err, ask.State)
+		answer, err := store.Request(t.Context(), request)
+		require.NoError(t, err, request.State)
 		require.EqualValues(t, 1, answer.Marked)
 	}
 	looks, err := facts.New(operator.DB, names, 30*time.Second)

@@ -188,7 +188,7 @@ func TestAMessageWhoseIDCannotBeUsedIsParkedUnderItsPlace(t *testing.T) {
 	})
 	parked := func() (all []string) {
 		for _, e := range parkedOf(t, db) {
-			all = append(all, e.MessageID+" "+e.State)
+			all = append(all, e.ID+" "+e.State)
 		}
 		return all
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/postroom/postroom/inbox/inboxwatermill/watermillkafka"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/parked"
 )
 
 // poisoned is a handler that fails for the messages with the metadata "poison".
@@ -45,18 +46,23 @@ func replaying(t *testing.T, ib *inbox.Inbox, db dbtest.Database, h message.NoPu
 	})
 }
 
-func parkedOf(t *testing.T, db dbtest.Database) []dialect.InboxParkedEntry {
+func parkedStore(t *testing.T, db dbtest.Database) *parked.Store {
 	t.Helper()
-	entries, _, err := dialect.ListInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect},
-		dialect.InboxParkedFilter{}, 100)
+	s, err := parked.Inbox(db.DB, dialect.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	return s
+}
+
+func parkedOf(t *testing.T, db dbtest.Database) []parked.Entry {
+	t.Helper()
+	entries, _, err := parkedStore(t, db).List(t.Context(), parked.Filter{}, 100)
 	require.NoError(t, err)
 	return entries
 }
 
 func askFor(t *testing.T, db dbtest.Database, state string) {
 	t.Helper()
-	_, err := dialect.AskInboxParked(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect},
-		dialect.InboxParkedAsk{State: state, Reason: "a test"})
+	_, err := parkedStore(t, db).Request(t.Context(), parked.Request{State: state, Reason: "a test"})
 	require.NoError(t, err)
 }
 
@@ -78,11 +84,11 @@ func TestAPoisonMessageIsParkedWhileTheRestFlowAndRunsWhenAnOperatorAsks(t *test
 		seen.waitForAcks(t, messages)
 		requireEachOnce(t, db, messages-1)
 		require.Equal(t, 1, seen.count(inbox.Parked))
-		parked := parkedOf(t, db)
-		require.Len(t, parked, 1)
-		e := parked[0]
+		rows := parkedOf(t, db)
+		require.Len(t, rows, 1)
+		e := rows[0]
 		require.Equal(t, []string{poison.UUID, b.topic, "order.placed", "failed"},
-			[]string{e.MessageID, e.Topic, e.Type, e.State})
+			[]string{e.ID, e.Topic, e.Type, e.State})
 		require.Contains(t, e.Error, errHandler.Error())
 		require.Equal(t, 2, e.Attempts)
 		require.Equal(t, b.kind == "kafka", e.Position != nil)
@@ -92,7 +98,7 @@ func TestAPoisonMessageIsParkedWhileTheRestFlowAndRunsWhenAnOperatorAsks(t *test
 			replayed <- msg
 			return leaveOwnEffect(msg)
 		})
-		askFor(t, db, dialect.ParkRetry)
+		askFor(t, db, parked.Retry)
 		msg := <-replayed
 		require.Equal(t, poison.UUID, msg.UUID)
 		require.Equal(t, poison.Payload, msg.Payload)
@@ -131,7 +137,7 @@ func TestMessagesOfAParkedOnesKeyFollowItInOrder(t *testing.T) {
 			again = append(again, msg.UUID+" "+string(msg.Payload)+" "+key(msg))
 			return nil
 		})
-		askFor(t, db, dialect.ParkRetry)
+		askFor(t, db, parked.Retry)
 		require.Eventually(t, func() bool { return len(parkedOf(t, db)) == 0 }, patience, 20*time.Millisecond)
 		mu.Lock()
 		defer mu.Unlock()

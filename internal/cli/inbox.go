@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -27,76 +26,6 @@ func newInbox(env *Env) *cobra.Command {
 	cmd.AddCommand(newInboxDoctor(env), newInboxParked(env), newInboxPartition(env), newInboxPrune(env),
 		newInboxStatus(env))
 	return cmd
-}
-
-func newInboxParked(env *Env) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "parked",
-		Short: "list, retry or drop messages that a consumer has parked",
-		Long: `parked is about messages that a consumer has parked ("dead letters"). In state failed, the handler
-has failed too often. In state blocked, the message waits behind a failed message of its key.
-
-list and show only read. retry and drop mark the messages; the consumer does the rest, in the order
-of each key. A running consumer needs about a second. docs/consuming.md says when to do what.
-
-Name a message by its number (SEQ in the list) or by its message id. A name of digits only is a
-number.`,
-	}
-	group(cmd)
-	cmd.AddCommand(newInboxParkedList(env), newInboxParkedShow(env), newInboxParkedRetry(env), newInboxParkedDrop(env))
-	return cmd
-}
-
-// inboxSelection has the flags that select parked messages.
-type inboxSelection struct {
-	consumer string
-	selection
-}
-
-func (s *inboxSelection) add(f *pflag.FlagSet) {
-	s.flags = f
-	f.StringVar(&s.consumer, "consumer", "", "`name` of the consumer (default: all)")
-	f.StringVar(&s.topic, "topic", "", "`topic` of the messages")
-	f.StringVar(&s.key, "key", "", "`key` of the messages, with --topic")
-}
-
-func (s *inboxSelection) filter() dialect.InboxParkedFilter {
-	f := dialect.InboxParkedFilter{Consumer: s.consumer, Topic: s.topic}
-	if s.flags.Changed("key") {
-		f.Key = &s.key
-	}
-	return f
-}
-
-// check returns what is wrong with the selection, for verbs that change something.
-func (s *inboxSelection) check(args []string) error {
-	given := 0
-	for _, is := range []bool{len(args) > 0, s.flags.Changed("topic") || s.flags.Changed("key"), s.all} {
-		if is {
-			given++
-		}
-	}
-	switch {
-	case given == 0:
-		return errors.New("name the messages: by numbers or message ids, by --topic, by --topic and --key, or with " +
-			"--all")
-	case given > 1:
-		return errors.New("name the messages in one way: by ids, by --topic (and --key), or with --all")
-	case s.flags.Changed("key") && s.topic == "":
-		return errors.New("--key: add --topic, because order is kept within a key of a topic")
-	case s.flags.Changed("topic") && s.topic == "":
-		return errors.New("--topic is empty: name a topic, or use --all")
-	}
-	return checkConsumer(s.flags, s.consumer)
-}
-
-// what says that no message matches the flags.
-func (s *inboxSelection) what() string {
-	of := ""
-	if s.consumer != "" {
-		of = fmt.Sprintf(" of consumer %q", s.consumer)
-	}
-	return "no message" + of + s.of() + " is parked"
 }
 
 // knownConsumer fails if the inbox tables have nothing of the consumer: its name is misspelt, or this is another
@@ -124,23 +53,6 @@ func checkConsumer(f *pflag.FlagSet, consumer string) error {
 	return nil
 }
 
-// inboxParkedIDs parses numbers and message ids.
-func inboxParkedIDs(args []string) (ids []dialect.InboxParkedID, err error) {
-	for _, arg := range args {
-		seq, failed := strconv.ParseInt(arg, 10, 64)
-		switch {
-		case failed == nil && seq > 0:
-			ids = append(ids, dialect.InboxParkedID{Seq: seq})
-		case failed == nil || arg == "":
-			err = errors.Join(err, fmt.Errorf("%q is neither the number of a parked message nor a message id: "+
-				"see relay inbox parked list", arg))
-		default:
-			ids = append(ids, dialect.InboxParkedID{MessageID: arg})
-		}
-	}
-	return ids, err
-}
-
 // onInbox opens the consumer's database for do.
 func onInbox(env *Env, cmd *cobra.Command, wrong error, do func(context.Context, *database) error) error {
 	ctx, stop := untilSignal(cmd.Context())
@@ -149,6 +61,10 @@ func onInbox(env *Env, cmd *cobra.Command, wrong error, do func(context.Context,
 	if err != nil {
 		return err
 	}
+	return onInboxOf(ctx, c, func(d *database) error { return do(ctx, d) })
+}
+
+func onInboxOf(ctx context.Context, c *config.Config, do func(*database) error) error {
 	s, err := oneSource(c)
 	if err != nil {
 		return err
@@ -159,7 +75,7 @@ func onInbox(env *Env, cmd *cobra.Command, wrong error, do func(context.Context,
 	}
 	d := &database{Target: target, source: s}
 	defer func() { _ = d.DB.Close() }()
-	return inboxError(ctx, d, do(ctx, d))
+	return inboxError(ctx, d, do(d))
 }
 
 // inboxError explains a missing table and a missing right.

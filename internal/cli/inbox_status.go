@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postroom/postroom/internal/ops"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
@@ -234,12 +235,12 @@ func (c inboxConsumer) cells() []string {
 		oldest = roughly(seconds(c.ParkedAge)) + " ago"
 	}
 	if c.Attempts > 0 {
-		attempts = fmt.Sprintf("%s, the oldest begun %s ago", atLeast(c.Attempts),
+		attempts = fmt.Sprintf("%s, the oldest begun %s ago", ops.AtLeast(c.Attempts),
 			roughly(seconds(c.OldestAttempt)))
 	}
 	keys := "-"
 	if c.BlockedKeys > 0 {
-		keys = atLeast(c.BlockedKeys)
+		keys = ops.AtLeast(c.BlockedKeys)
 	}
 	return []string{
 		printable(c.Consumer), about + strconv.FormatInt(c.Rows, 10), window, c.Parked.text(), oldest, keys, attempts,

@@ -2,65 +2,117 @@ package cli
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/ops"
+	"github.com/postroom/postroom/internal/store/parked"
 	"github.com/postroom/postroom/migrations"
 )
 
-func newParked(env *Env) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "parked",
-		Short: "look at events that the sink refused, send them again or drop them",
-		Long: `parked is about events that were set aside ("dead letters"): the sink refused them for good
-(state failed), or they wait behind such an event of their key (state blocked).
+// parkedTable describes what the verbs of `parked` and of `inbox parked` have not in common.
+type parkedTable struct {
+	ops.Parked
+	many string // of ops.Parked.One
 
-list and show read. retry and drop ask: the relay that owns the source does it, in the order
-of each key, within a second or so. docs/operations.md says what to do when.
+	group, list, show, retry, drop parkedText
 
-An event is named by its number (SEQ of the list) or by its event id.`,
-	}
+	ofConsumers bool // rows are of consumers: --consumer
+	overtakes   bool // rows can be overtaken: --force
+
+	open func(*sql.DB, db.Names) (*parked.Store, error)
+	// one opens the one database that ids mean something in, and each those that a list is about.
+	one, each func(context.Context, *config.Config, func(*database) error) error
+	// known fails if the database has nothing of a consumer.
+	known func(context.Context, *database, string) error
+
+	parseID func(arg string) (parked.ID, bool)
+
+	view    func(source string, e parked.Entry) any // an element of `list --json`
+	columns []string
+	cells   func(e parked.Entry) []string // those of the columns
+	shown   func(source string, e parked.Entry, p parked.Place, payload payloadJSON) any
+	lines   func(e parked.Entry, p parked.Place) [][2]string
+	answer  func(context.Context, *database, parked.Request, parked.Answer) (parkedAnswer, error)
+}
+
+// parkedText is the help of a verb, and of flags that the tables word differently.
+type parkedText struct{ short, long, example, all, flag string }
+
+func (t parkedText) command(use string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: t.short, Long: t.long, Example: t.example}
+}
+
+func newParked(env *Env) *cobra.Command { return parkedEvents.command(env) }
+
+func newInboxParked(env *Env) *cobra.Command { return parkedMessages.command(env) }
+
+func (t *parkedTable) command(env *Env) *cobra.Command {
+	cmd := t.group.command("parked")
 	group(cmd)
-	cmd.AddCommand(newParkedList(env), newParkedShow(env), newParkedRetry(env), newParkedDrop(env))
+	cmd.AddCommand(t.newList(env), t.newShow(env), t.newRetry(env), t.newDrop(env))
 	return cmd
 }
 
-// selection are the flags that choose parked events.
+// on opens the one database for do, and words what kept it from being done.
+func (t *parkedTable) on(env *Env, cmd *cobra.Command, wrong error,
+	do func(context.Context, *database, *parked.Store) error) error {
+	ctx, stop := untilSignal(cmd.Context())
+	defer stop()
+	c, err := loadParked(env, cmd, wrong)
+	if err != nil {
+		return err
+	}
+	return t.one(ctx, c, func(d *database) error {
+		s, err := t.open(d.DB, d.names())
+		if err != nil {
+			return err
+		}
+		return t.Explain(do(ctx, d, s))
+	})
+}
+
+func addParkedFlags(cmd *cobra.Command) {
+	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	addJSON(cmd)
+}
+
+// selection are the flags that choose parked rows.
 type selection struct {
-	topic, key string
-	all        bool
-	flags      *pflag.FlagSet
+	table                *parkedTable
+	consumer, topic, key string
+	all                  bool
+	flags                *pflag.FlagSet
 }
 
-func (s *selection) add(f *pflag.FlagSet) {
-	s.flags = f
-	f.StringVar(&s.topic, "topic", "", "`topic` of the events")
-	f.StringVar(&s.key, "key", "", "`key` of the events, with --topic")
+func (t *parkedTable) selection(f *pflag.FlagSet) *selection {
+	s := &selection{table: t, flags: f}
+	if t.ofConsumers {
+		f.StringVar(&s.consumer, "consumer", "", "`name` of the consumer (default: all)")
+	}
+	f.StringVar(&s.topic, "topic", "", "`topic` of the "+t.many)
+	f.StringVar(&s.key, "key", "", "`key` of the "+t.many+", with --topic")
+	return s
 }
 
-func (s *selection) addAll(f *pflag.FlagSet, usage string) {
-	f.BoolVar(&s.all, "all", false, usage)
-}
-
-func (s *selection) filter() dialect.ParkedFilter {
-	f := dialect.ParkedFilter{Topic: s.topic}
+func (s *selection) filter() parked.Filter {
+	f := parked.Filter{Consumer: s.consumer, Topic: s.topic}
 	if s.flags.Changed("key") {
 		f.Key = &s.key
 	}
 	return f
 }
 
-// check says what is wrong with the selection of a verb that changes something: it must
-// name what it means, once.
+// check returns what is wrong with the selection of a verb that changes something: it must name what it means, once.
 func (s *selection) check(args []string) error {
 	given := 0
 	for _, is := range []bool{len(args) > 0, s.flags.Changed("topic") || s.flags.Changed("key"), s.all} {
@@ -70,50 +122,61 @@ func (s *selection) check(args []string) error {
 	}
 	switch {
 	case given == 0:
-		return errors.New("name the events: by their numbers or event ids, by --topic, by --topic and --key, or --all of them")
+		return fmt.Errorf("name the %[1]ss: by numbers or %[1]s ids, by --topic, by --topic and --key, or with --all", s.table.One)
 	case given > 1:
-		return errors.New("name the events in one way: by ids, by --topic (and --key), or by --all")
+		return fmt.Errorf("name the %s in one way: by ids, by --topic (and --key), or with --all", s.table.many)
 	case s.flags.Changed("key") && s.topic == "":
-		return errors.New("--key: say which --topic, order is kept within both")
+		return errors.New("--key: add --topic, because order is kept within a key of a topic")
 	case s.flags.Changed("topic") && s.topic == "":
-		return errors.New("--topic: empty: name a topic, or use --all")
+		return errors.New("--topic is empty: name a topic, or use --all")
 	}
-	return nil
+	return s.checkConsumer()
 }
 
-// what says in words that what the flags choose is not there.
-func (s *selection) what() string { return "no event" + s.of() + " is parked" }
+// checkConsumer returns what is wrong with --consumer.
+func (s *selection) checkConsumer() error { return checkConsumer(s.flags, s.consumer) }
 
-// of says in words what the flags choose, with a space before.
-func (s *selection) of() string {
+// what says that no row matches the flags.
+func (s *selection) what() string {
+	of := ""
+	if s.consumer != "" {
+		of = fmt.Sprintf(" of consumer %q", s.consumer)
+	}
 	switch {
 	case s.flags.Changed("key") && s.topic == "":
-		return fmt.Sprintf(" of key %q", s.key)
+		of += fmt.Sprintf(" of key %q", s.key)
 	case s.flags.Changed("key"):
-		return fmt.Sprintf(" of topic %q and key %q", s.topic, s.key)
+		of += fmt.Sprintf(" of topic %q and key %q", s.topic, s.key)
 	case s.topic != "":
-		return fmt.Sprintf(" of topic %q", s.topic)
+		of += fmt.Sprintf(" of topic %q", s.topic)
 	}
-	return ""
+	return "no " + s.table.One + of + " is parked"
 }
 
-// parkedIDs reads numbers and event ids.
-func parkedIDs(args []string) (ids []dialect.ParkedID, err error) {
-	var errs []error
+// ids reads numbers and ids of events or messages.
+func (t *parkedTable) ids(args []string) (ids []parked.ID, err error) {
 	for _, arg := range args {
 		seq, failed := strconv.ParseInt(arg, 10, 64)
 		if failed == nil && seq > 0 {
-			ids = append(ids, dialect.ParkedID{Seq: seq})
+			ids = append(ids, parked.ID{Seq: seq})
 			continue
 		}
-		id, failed := uuid.Parse(arg)
-		if failed != nil || len(arg) != 36 {
-			errs = append(errs, fmt.Errorf("%q is neither the number of a parked event nor an event id: see relay parked list", arg))
+		id, ok := t.parseID(arg)
+		if failed == nil || !ok {
+			err = errors.Join(err, fmt.Errorf("%q is neither the number of a parked %s nor %s id: see %s list",
+				arg, t.One, withArticle(t.One), t.Command))
 			continue
 		}
-		ids = append(ids, dialect.ParkedID{EventID: id})
+		ids = append(ids, id)
 	}
-	return ids, errors.Join(errs...)
+	return ids, err
+}
+
+func withArticle(noun string) string {
+	if strings.HasPrefix(noun, "e") {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // loadParked reads the configuration, with the mistakes that wrong says.
@@ -152,14 +215,14 @@ func onSource(ctx context.Context, c *config.Config, do func(*database) error) e
 
 // tableError says better what keeps the tables from being used.
 func tableError(ctx context.Context, d *database, err error) error {
-	if dialect.IsMissingTable(err) {
+	if db.IsMissingTable(err) {
 		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 			return missing
 		}
 	}
-	if dialect.IsDenied(err) {
+	if db.IsDenied(err) {
 		return fmt.Errorf("%s: this user lacks a right: it needs SELECT and UPDATE on %s and SELECT on %s, see docs/tables.md: %w",
-			d.Redacted, d.names().Plain(dialect.Parked), d.names().Plain(dialect.Leases), err)
+			d.Redacted, d.names().Plain(db.Parked), d.names().Plain(db.Leases), err)
 	}
 	return err
 }

@@ -1,72 +1,109 @@
 package cli
 
 import (
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
-	"github.com/postroom/postroom/internal/config"
-	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/parked"
 )
 
-func newParkedList(env *Env) *cobra.Command {
+func (t *parkedTable) newList(env *Env) *cobra.Command {
+	cmd := t.list.command("list")
+	cmd.Args = noArgs
+	chosen := t.selection(cmd.Flags())
 	var (
-		chosen selection
-		state  string
-		limit  int
+		state string
+		limit int
 	)
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "list parked events, in the order in which they would be sent again",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := untilSignal(cmd.Context())
-			defer stop()
-			c, err := loadParked(env, cmd, checkList(state, limit))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx, stop := untilSignal(cmd.Context())
+		defer stop()
+		c, err := loadParked(env, cmd, errors.Join(checkList(state, limit), chosen.checkConsumer()))
+		if err != nil {
+			return err
+		}
+		f := chosen.filter()
+		f.State = state
+		var all listed
+		more := false
+		failed := t.each(ctx, c, func(d *database) error {
+			s, err := t.open(d.DB, d.names())
 			if err != nil {
 				return err
 			}
-			f := chosen.filter()
-			f.State = state
-			all, more := []parkedEntry{}, false
-			failed := eachSource(ctx, c.Sources, func(d *database) error {
-				if err := d.checkGivenName(ctx); err != nil {
-					return err
-				}
-				entries, cut, err := dialect.ListParked(ctx, d.DB, d.names(), f, limit)
-				for _, e := range entries {
-					all = append(all, entryOf(d, e))
-				}
-				more = more || cut
-				return tableError(ctx, d, err)
-			}, dbopen.WithExisting())
-			if err := printParked(env, cmd, all, len(c.Sources) > 1); err != nil {
-				return err
+			entries, cut, err := s.List(ctx, f, limit)
+			if err == nil && len(entries) == 0 {
+				err = t.known(ctx, d, chosen.consumer)
 			}
-			if len(all) == 0 && failed == nil {
-				sayEmpty(env, cmd, chosen.what()+inState(state))
-			}
-			if more {
-				_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by --topic, --key or --state, or raise --limit\n", limit)
-			}
+			all.add(d.source.Name, entries)
+			more = more || cut
+			return err
+		})
+		// What was found in other sources is printed. The inbox is one.
+		if failed != nil && t.ofConsumers {
 			return failed
-		},
+		}
+		if err := t.print(env, cmd, all, len(c.Sources) > 1 && !t.ofConsumers); err != nil {
+			return err
+		}
+		if len(all) == 0 && failed == nil {
+			sayEmpty(env, cmd, chosen.what()+inState(state))
+		}
+		if more {
+			_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by %s, or raise --limit\n", limit, t.list.flag)
+		}
+		return failed
 	}
-	config.AddFlags(cmd.Flags(), config.General, config.Database)
-	chosen.add(cmd.Flags())
+	addParkedFlags(cmd)
 	cmd.Flags().StringVar(&state, "state", "", "`state`: "+strings.Join(parkedStates(), ", "))
-	cmd.Flags().IntVar(&limit, "limit", 100, "list this `number` of events of each source at the most")
-	addJSON(cmd)
+	cmd.Flags().IntVar(&limit, "limit", 100, "list this `number` of "+t.list.all+" at the most")
 	return cmd
+}
+
+// listed are the rows of one list.
+type listed []listedRow
+
+type listedRow struct {
+	source string
+	parked.Entry
+}
+
+func (l *listed) add(source string, entries []parked.Entry) {
+	for _, e := range entries {
+		*l = append(*l, listedRow{source, e})
+	}
+}
+
+func (t *parkedTable) print(env *Env, cmd *cobra.Command, all listed, named bool) error {
+	if wantsJSON(cmd) {
+		views := make([]any, len(all))
+		for i, row := range all {
+			views[i] = t.view(row.source, row.Entry)
+		}
+		return printJSON(env.Stdout, views)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	heading := t.columns
+	if named {
+		heading = append([]string{"SOURCE"}, heading...)
+	}
+	rows := make([][]string, len(all))
+	for i, row := range all {
+		rows[i] = t.cells(row.Entry)
+		if named {
+			rows[i] = append([]string{row.source}, rows[i]...)
+		}
+	}
+	return printTable(env.Stdout, heading, rows)
 }
 
 // inState is the end of a sentence about what --state chooses.
@@ -78,7 +115,7 @@ func inState(state string) string {
 }
 
 func parkedStates() []string {
-	return []string{dialect.ParkFailed, dialect.ParkBlocked, dialect.ParkRetry, dialect.ParkDrop}
+	return []string{parked.Failed, parked.Blocked, parked.Retry, parked.Drop}
 }
 
 func checkList(state string, limit int) error {
@@ -93,83 +130,6 @@ func checkLimit(limit int) error {
 		return fmt.Errorf("--limit: %d is out of range: want 1 to 1000000", limit)
 	}
 	return nil
-}
-
-// parkedEntry is an element of `parked list --json`, and most of `parked show --json`.
-type parkedEntry struct {
-	Source    string    `json:"source"`
-	Seq       int64     `json:"seq"`
-	State     string    `json:"state"`
-	Overtaken bool      `json:"overtaken"`
-	ID        int64     `json:"id"` // of the row that it was in outbox_events
-	EventID   string    `json:"event_id"`
-	Topic     string    `json:"topic"`
-	Key       *string   `json:"key"` // null: none, or no text
-	KeyBase64 string    `json:"key_base64,omitempty"`
-	Type      string    `json:"type"`
-	Attempts  int       `json:"attempts"`
-	Error     string    `json:"error"`
-	ParkedAt  time.Time `json:"parked_at"`
-	CreatedAt time.Time `json:"created_at"`
-	Payload   *int64    `json:"payload_bytes"` // null: no payload
-}
-
-func entryOf(d *database, e dialect.ParkedEntry) parkedEntry {
-	p := parkedEntry{
-		Source: d.source.Name, Seq: e.Seq, State: e.State, Overtaken: e.Overtaken, ID: e.ID, EventID: e.EventID,
-		Topic: e.Topic, Type: e.Type, Attempts: e.Attempts, Error: e.Error, ParkedAt: e.ParkedAt, CreatedAt: e.CreatedAt,
-	}
-	if e.PayloadSize >= 0 {
-		p.Payload = &e.PayloadSize
-	}
-	if key := string(e.Key); e.Key != nil && utf8.ValidString(key) {
-		p.Key = &key
-	} else if e.Key != nil {
-		p.KeyBase64 = base64.StdEncoding.EncodeToString(e.Key)
-	}
-	return p
-}
-
-// shownKey is a key as text for people.
-func (p parkedEntry) shownKey() string {
-	switch {
-	case p.Key != nil:
-		return printable(*p.Key)
-	case p.KeyBase64 != "":
-		return "base64:" + p.KeyBase64
-	}
-	return "-"
-}
-
-func (p parkedEntry) shownState() string {
-	if p.Overtaken {
-		return p.State + ", overtaken"
-	}
-	return p.State
-}
-
-func printParked(env *Env, cmd *cobra.Command, all []parkedEntry, named bool) error {
-	if wantsJSON(cmd) {
-		return printJSON(env.Stdout, all)
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	heading := []string{"SEQ", "STATE", "TOPIC", "KEY", "TYPE", "EVENT ID", "ATTEMPTS", "PARKED AT", "ERROR"}
-	if named {
-		heading = append([]string{"SOURCE"}, heading...)
-	}
-	rows := make([][]string, len(all))
-	for i, p := range all {
-		rows[i] = []string{
-			strconv.FormatInt(p.Seq, 10), p.shownState(), printable(p.Topic), p.shownKey(), dash(printable(p.Type)), p.EventID,
-			strconv.Itoa(p.Attempts), p.ParkedAt.UTC().Format(time.RFC3339), short(printable(p.Error), 100),
-		}
-		if named {
-			rows[i] = append([]string{p.Source}, rows[i]...)
-		}
-	}
-	return printTable(env.Stdout, heading, rows)
 }
 
 // printable makes a text safe for a cell and a terminal: what does not print, or could be

@@ -1,106 +1,86 @@
 package cli
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
-	"time"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
-	"github.com/postroom/postroom/internal/config"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/parked"
 )
 
-func newParkedShow(env *Env) *cobra.Command {
+func (t *parkedTable) newShow(env *Env) *cobra.Command {
+	cmd := t.show.command("show ID")
 	var (
-		payload bool
-		most    int
+		consumer string
+		payload  bool
+		most     int
 	)
-	cmd := &cobra.Command{
-		Use:   "show ID",
-		Short: "show everything about one parked event",
-		Long: `show prints what is known of one parked event, named by its number or its event id. Its
-payload may hold what not everybody should see, so it is printed only with --payload: as text
-if it is UTF-8, otherwise in hexadecimal (in JSON: base64).`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := untilSignal(cmd.Context())
-			defer stop()
-			ids, wrong := parkedIDs(args)
-			if len(args) != 1 {
-				wrong = errors.Join(wrong, errors.New("name one event: by its number or its event id"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ids, wrong := t.ids(args)
+		if len(args) != 1 {
+			wrong = errors.Join(wrong, fmt.Errorf("name one %[1]s: by its number or its %[1]s id", t.One))
+		}
+		if most < 1 || most > 16<<20 {
+			wrong = errors.Join(wrong, fmt.Errorf("--payload-limit: %d is out of range: want 1 to 16777216", most))
+		}
+		return t.on(env, cmd, wrong, func(ctx context.Context, d *database, s *parked.Store) error {
+			e, err := s.Find(ctx, parked.Filter{Consumer: consumer}, ids[0], most)
+			if err != nil {
+				return errors.Join(t.known(ctx, d, consumer), err)
 			}
-			if most < 1 || most > 16<<20 {
-				wrong = errors.Join(wrong, fmt.Errorf("--payload-limit: %d is out of range: want 1 to 16777216", most))
-			}
-			c, err := loadParked(env, cmd, wrong)
+			place, err := s.PlaceOf(ctx, e)
 			if err != nil {
 				return err
 			}
-			return onSource(ctx, c, func(d *database) error {
-				e, err := dialect.FindParked(ctx, d.DB, d.names(), ids[0], most)
-				if err != nil {
-					return tableError(ctx, d, err)
-				}
-				place, err := dialect.PlaceOf(ctx, d.DB, d.names(), e)
-				if err != nil {
-					return err
-				}
-				shown := shownEntry{parkedEntry: entryOf(d, e), Headers: json.RawMessage(e.Headers)}
-				shown.setPlace(place)
-				if payload {
-					shown.setPayload(e)
-				}
-				if wantsJSON(cmd) {
-					return printJSON(env.Stdout, shown)
-				}
-				return shown.print(env.Stdout, e, payload)
-			})
-		},
+			var body payloadJSON
+			if payload {
+				body = payloadOf(e)
+			}
+			if wantsJSON(cmd) {
+				return printJSON(env.Stdout, t.shown(d.source.Name, e, place, body))
+			}
+			if err := printLines(env.Stdout, t.lines(e, place)); err != nil || !payload || e.PayloadSize < 0 {
+				return err
+			}
+			return body.print(env.Stdout, e.Payload)
+		})
 	}
-	config.AddFlags(cmd.Flags(), config.General, config.Database)
+	addParkedFlags(cmd)
+	if t.ofConsumers {
+		cmd.Flags().StringVar(&consumer, "consumer", "", "`name` of the consumer, if several have parked the message")
+	}
 	cmd.Flags().BoolVar(&payload, "payload", false, "print the payload too")
 	cmd.Flags().IntVar(&most, "payload-limit", 64<<10, "print so many `bytes` of the payload at the most")
-	addJSON(cmd)
 	return cmd
 }
 
-// shownEntry is what `parked show --json` prints.
-type shownEntry struct {
-	parkedEntry
-	Headers    json.RawMessage `json:"headers"`
-	First      *int64          `json:"first_of_key"` // seq; null: no key
-	FirstState string          `json:"first_state,omitempty"`
-	Rows       *int64          `json:"parked_of_key"`
-
+// payloadJSON has the first bytes of a payload: a text, if it is one apart from a character that was cut in two at
+// the end.
+type payloadJSON struct {
 	Text   *string `json:"payload,omitempty"`
 	Base64 string  `json:"payload_base64,omitempty"`
 	Cut    bool    `json:"payload_cut,omitempty"`
 }
 
-func (s *shownEntry) setPlace(p dialect.ParkedPlace) {
-	if p.Rows > 0 {
-		s.First, s.FirstState, s.Rows = &p.First, p.FirstState, &p.Rows
-	}
-}
-
-// setPayload puts the payload's first bytes into the JSON: a text, if it is one apart
-// from a character that was cut in two at the end.
-func (s *shownEntry) setPayload(e dialect.ParkedEntry) {
+func payloadOf(e parked.Entry) (p payloadJSON) {
 	if e.PayloadSize < 0 {
-		return
+		return p
 	}
-	s.Cut = int64(len(e.Payload)) < e.PayloadSize
-	if text, ok := textOf(e.Payload, s.Cut); ok {
-		s.Text = &text
+	p.Cut = int64(len(e.Payload)) < e.PayloadSize
+	if text, ok := textOf(e.Payload, p.Cut); ok {
+		p.Text = &text
 	} else {
-		s.Base64 = base64.StdEncoding.EncodeToString(e.Payload)
+		p.Base64 = base64.StdEncoding.EncodeToString(e.Payload)
 	}
+	return p
 }
 
 func textOf(payload []byte, cut bool) (string, bool) {
@@ -116,76 +96,70 @@ func textOf(payload []byte, cut bool) (string, bool) {
 	return "", false
 }
 
-func (s *shownEntry) print(w io.Writer, e dialect.ParkedEntry, payload bool) error {
-	size := "none (a tombstone)"
-	if s.Payload != nil {
-		size = strconv.FormatInt(*s.Payload, 10) + " bytes"
-	}
-	lines := [][2]string{
-		{"seq", strconv.FormatInt(s.Seq, 10)},
-		{"state", s.shownState() + s.meaning()},
-		{"error", printable(s.Error)},
-		{"attempts", strconv.Itoa(s.Attempts)},
-		{"parked at", s.ParkedAt.UTC().Format(time.RFC3339Nano)},
-		{"event id", s.EventID},
-		{"topic", printable(s.Topic)},
-		{"key", s.shownKey()},
-		{"of this key", s.ofKey()},
-		{"type", dash(s.Type)},
-		{"created at", s.CreatedAt.UTC().Format(time.RFC3339Nano)},
-		{"row", fmt.Sprintf("%d in outbox_events, until it was parked", s.ID)},
-		{"payload", size},
-	}
-	for i, h := range shownHeaders(e.Headers) {
-		lines = append(lines, [2]string{map[bool]string{true: "headers", false: ""}[i == 0], h})
-	}
-	for _, l := range lines {
-		if _, err := fmt.Fprintf(w, "%-12s  %s\n", l[0], l[1]); err != nil {
-			return err
-		}
-	}
-	if !payload || s.Payload == nil {
-		return nil
-	}
-	return s.printPayload(w, e.Payload)
-}
-
-func (s *shownEntry) printPayload(w io.Writer, payload []byte) error {
+func (p payloadJSON) print(w io.Writer, payload []byte) error {
 	text := hex.Dump(payload)
-	if s.Text != nil {
-		text = *s.Text + "\n"
+	if p.Text != nil {
+		text = *p.Text + "\n"
 	}
-	if s.Cut {
+	if p.Cut {
 		text += fmt.Sprintf("… cut after %d bytes: --payload-limit shows more\n", len(payload))
 	}
 	_, err := fmt.Fprintf(w, "\n%s", text)
 	return err
 }
 
-// meaning says what the state means, and what may be done.
-func (s *shownEntry) meaning() string {
-	switch s.State {
-	case dialect.ParkFailed:
-		if s.Overtaken {
-			return ": the sink refused it, and later events of its key were delivered before it"
-		}
-		return ": the sink refused it"
-	case dialect.ParkBlocked:
-		if s.First == nil || *s.First == s.Seq {
-			return ": waits behind an event of its key"
-		}
-		return fmt.Sprintf(": waits behind row %d of its key, which is %s", *s.First, s.FirstState)
-	case dialect.ParkRetry:
-		return ": the relay is about to send it again"
-	case dialect.ParkDrop:
-		return ": the relay is about to delete it"
+func printLines(w io.Writer, lines [][2]string) error {
+	var text strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&text, "%-12s  %s\n", l[0], l[1])
 	}
-	return ""
+	_, err := io.WriteString(w, text.String())
+	return err
 }
 
-func (s *shownEntry) ofKey() string {
-	if s.First == nil {
-		return "-"
+// keyJSON is a key as text, or in base64 if it is none.
+func keyJSON(key *string) (text *string, base string) {
+	if key == nil || utf8.ValidString(*key) {
+		return key, ""
 	}
-	return fmt.Sprintf("%s parked, the first is row %d", atLeast(*s.Rows), *s.First)
+	return nil, base64.StdEncoding.EncodeToString([]byte(*key))
+}
+
+// shownKey is a key as text for people.
+func shownKey(text *string, base string) string {
+	switch {
+	case text != nil:
+		return printable(*text)
+	case base != "":
+		return "base64:" + base
+	}
+	return "-"
+}
+
+func sizeJSON(e parked.Entry) *int64 {
+	if e.PayloadSize < 0 {
+		return nil
+	}
+	return &e.PayloadSize
+}
+
+func shownSize(e parked.Entry) string {
+	if e.PayloadSize < 0 {
+		return "none (a tombstone)"
+	}
+	return strconv.FormatInt(e.PayloadSize, 10) + " bytes"
+}
+
+func shownState(e parked.Entry) string {
+	if e.Overtaken {
+		return e.State + ", overtaken"
+	}
+	return e.State
+}
+
+func headerLines(e parked.Entry) (lines [][2]string) {
+	for i, h := range shownHeaders(e.Headers) {
+		lines = append(lines, [2]string{map[bool]string{true: "headers"}[i == 0], h})
+	}
+	return lines
 }

@@ -135,7 +135,7 @@ func printScheduled(env *Env, cmd *cobra.Command, all []scheduledEntry, named bo
 		if s.Payload != nil {
 			bytes = strconv.FormatInt(*s.Payload, 10)
 		}
-		key := parkedEntry{Key: s.Key, KeyBase64: s.KeyBase64}.shownKey()
+		key := shownKey(s.Key, s.KeyBase64)
 		rows[i] = []string{
 			s.DeliverAt.Format(time.RFC3339Nano), due, printable(s.Topic), key, dash(printable(s.Type)), s.EventID,
 			bytes,
@@ -216,7 +216,7 @@ func cancelScheduled(ctx context.Context, env *Env, cmd *cobra.Command, d *datab
 	if wantsJSON(cmd) {
 		err = printJSON(env.Stdout, done)
 	} else {
-		_, err = fmt.Fprintf(env.Stdout, "%s cancelled\n", events(int64(len(done.Cancelled))))
+		_, err = fmt.Fprintf(env.Stdout, "%s cancelled\n", countOf(int64(len(done.Cancelled)), "event"))
 	}
 	if err == nil && len(done.NotThere) > 0 {
 		texts := make([]string, len(done.NotThere))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/parked"
 )
 
 // parkedWorld parks, replays, refuses and drops at random, as the owner does, with an
@@ -47,7 +48,7 @@ func TestWhateverHappensABlockedRowHasARowBeforeIt(t *testing.T) {
 			if len(parkedRows(t, db)) == 0 {
 				break
 			}
-			_, err := ask(t, db, dialect.ParkedAsk{State: dialect.ParkRetry, Force: true})
+			err := request(t, db, parked.Request{State: parked.Retry, Force: true})
 			require.NoError(t, err)
 			w.send(func() bool { return true })
 			w.drop()
@@ -91,20 +92,28 @@ func (w *parkedWorld) park() {
 	require.EqualValues(w.t, len(rows), n)
 }
 
+func request(t *testing.T, db dbtest.Database, r parked.Request) error {
+	t.Helper()
+	s, err := parked.Outbox(db.DB, dialect.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	_, err = s.Request(t.Context(), r)
+	return err
+}
+
 func (w *parkedWorld) operator() {
 	rows := parkedRows(w.t, w.db)
 	if len(rows) == 0 {
 		return
 	}
-	a := dialect.ParkedAsk{State: dialect.ParkRetry}
+	a := parked.Request{State: parked.Retry}
 	if w.rand.IntN(4) == 0 {
-		a.State, a.Reason = dialect.ParkDrop, "x"
+		a.State, a.Reason = parked.Drop, "x"
 	}
 	for range 1 + w.rand.IntN(2) {
-		a.IDs = append(a.IDs, dialect.ParkedID{Seq: rows[w.rand.IntN(len(rows))].seq})
+		a.IDs = append(a.IDs, parked.ID{Seq: rows[w.rand.IntN(len(rows))].seq})
 	}
 	before := states(w.t, w.db)
-	_, err := ask(w.t, w.db, a)
+	err := request(w.t, w.db, a)
 	w.step("%s %v: %v", a.State, a.IDs, err)
 	if err != nil {
 		require.Equal(w.t, before, states(w.t, w.db), "all or nothing")

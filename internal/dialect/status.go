@@ -201,3 +201,12 @@ FROM {outbox_events} ORDER BY id LIMIT 1`,
 		estimate: `SELECT max(id) - min(id) + 1 FROM {outbox_events} WHERE ? IS NOT NULL`,
 	}
 }
+
+// Owned reports whether a relay holds the lease now.
+func Owned(ctx context.Context, db *sql.DB, n Names) (bool, error) {
+	var s SourceStatus
+	if err := s.readLease(ctx, db, n.Expand(statusQueries(n).lease)); err != nil {
+		return false, fmt.Errorf("read %s: %w", n.Plain(Leases), err)
+	}
+	return s.Owner != "" && s.LeaseLeft > 0, nil
+}

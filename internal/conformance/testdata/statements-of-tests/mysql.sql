@@ -926,8 +926,6 @@ SELECT seq FROM `outbox_parked` WHERE state <> 'drop' AND seq < ? ORDER BY seq D
 ;;
 SELECT seq FROM `outbox_parked` WHERE state <> 'drop' ORDER BY seq DESC LIMIT ?
 ;;
-SELECT seq FROM `outbox_parked` WHERE state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
-;;
 SELECT seq FROM `outbox_parked` WHERE state = 'failed' AND seq < ? ORDER BY seq DESC LIMIT ?
 ;;
 SELECT seq FROM `outbox_parked` WHERE state = 'failed' ORDER BY seq DESC LIMIT ?
@@ -936,13 +934,9 @@ SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_
 ;;
 SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND state <> 'drop' ORDER BY seq DESC LIMIT ?
 ;;
-SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
-;;
 SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND state = 'failed' AND seq < ? ORDER BY seq DESC LIMIT ?
 ;;
 SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND state = 'failed' ORDER BY seq DESC LIMIT ?
-;;
-SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
 ;;
 SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND state = 'failed' AND seq < ? ORDER BY seq DESC LIMIT ?
 ;;
@@ -950,13 +944,13 @@ SELECT seq FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND state 
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), NULL FROM `inbox_parked` ORDER BY seq LIMIT ?
 ;;
-SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), NULL FROM `inbox_parked` WHERE (message_id = ?) ORDER BY seq FOR UPDATE
+SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), NULL FROM `inbox_parked` WHERE (message_id = ?) ORDER BY seq LIMIT ?
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), NULL FROM `inbox_parked` WHERE (seq = ? OR seq = ? OR seq = ? OR seq = ?) ORDER BY seq FOR UPDATE
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), NULL FROM `inbox_parked` WHERE (seq = ? OR seq = ?) ORDER BY seq FOR UPDATE
 ;;
-SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), NULL FROM `inbox_parked` WHERE consumer = ? AND (message_id = ?) ORDER BY seq FOR UPDATE
+SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), NULL FROM `inbox_parked` WHERE consumer = ? AND (message_id = ?) ORDER BY seq LIMIT ?
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, octet_length(payload), SUBSTRING(payload, 1, 10) FROM `inbox_parked` WHERE (message_id = ?) ORDER BY seq
 ;;
@@ -1001,11 +995,11 @@ WHERE state = 'drop' ORDER BY seq LIMIT ? FOR UPDATE
 ;;
 SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` ORDER BY seq LIMIT ?
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` WHERE (event_id = ? OR seq = ? OR seq = ?) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` WHERE (event_id = ? OR seq = ? OR seq = ?) ORDER BY seq LIMIT ?
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` WHERE (event_id = ?) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` WHERE (event_id = ?) ORDER BY seq LIMIT ?
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` WHERE (seq = ? OR seq = ? OR event_id = ?) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` WHERE (seq = ? OR seq = ? OR event_id = ?) ORDER BY seq LIMIT ?
 ;;
 SELECT seq, id, event_id, topic, event_key, event_type, headers, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), attempts, error, state, overtaken, octet_length(payload), NULL FROM `outbox_parked` WHERE (seq = ? OR seq = ? OR seq = ?) ORDER BY seq FOR UPDATE
 ;;
@@ -1031,7 +1025,7 @@ SELECT seq, overtaken, attempts, id, event_id, topic, event_key, event_type, pay
 FROM JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a
 STRAIGHT_JOIN `outbox_parked` AS p FORCE INDEX (PRIMARY) ON p.seq = a.v WHERE p.state = 'retry' ORDER BY a.v
 ;;
-SELECT seq, state FROM `inbox_parked` AS p WHERE consumer = ? AND topic = ? AND event_key = ? AND seq < ? AND EXISTS (SELECT 1 FROM `inbox_blocked` AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND seq NOT IN (?) ORDER BY seq LIMIT 1
+SELECT seq, state FROM `inbox_parked` AS p WHERE consumer = ? AND topic = ? AND event_key = ? AND seq < ? AND EXISTS (SELECT 1 FROM `inbox_blocked` AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM `inbox_parked` AS p WHERE consumer = ? AND topic = ? AND event_key = ? AND seq < ? AND EXISTS (SELECT 1 FROM `inbox_blocked` AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND state <> 'drop' ORDER BY seq LIMIT 1
 ;;
@@ -1039,15 +1033,21 @@ SELECT seq, state FROM `inbox_parked` AS p WHERE consumer = ? AND topic = ? AND 
 ;;
 SELECT seq, state FROM `inbox_parked` WHERE consumer = ? AND topic = ? AND event_key = ? AND seq > ? ORDER BY seq LIMIT 1 FOR UPDATE
 ;;
-SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND seq < ? AND state <> 'drop' AND seq NOT IN (?) ORDER BY seq LIMIT 1
+SELECT seq, state FROM `outbox_parked` WHERE state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
+;;
+SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND seq < ? AND state <> 'drop' AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND seq < ? AND state <> 'drop' ORDER BY seq LIMIT 1
 ;;
-SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND seq < ? AND state = 'failed' AND seq NOT IN (?) ORDER BY seq LIMIT 1
+SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND seq < ? AND state = 'failed' AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND seq < ? AND state = 'failed' ORDER BY seq LIMIT 1
 ;;
+SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
+;;
 SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND event_key = ? ORDER BY seq LIMIT 1
+;;
+SELECT seq, state FROM `outbox_parked` WHERE topic = ? AND LENGTH(topic) = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state, attempts, COALESCE(LENGTH(payload), 0) + LENGTH(headers), message_id, CASE WHEN state = 'drop' THEN error ELSE '' END FROM `inbox_parked` WHERE consumer = ? AND topic = ? AND event_key = ? AND seq > ? AND state IN ('retry', 'drop') ORDER BY seq LIMIT ?
 ;;
@@ -1223,6 +1223,8 @@ STRAIGHT_JOIN `outbox_parked` AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.ov
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a
 STRAIGHT_JOIN `outbox_parked` AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.state = 'retry' WHERE p.state = 'blocked'
 ;;
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a STRAIGHT_JOIN `inbox_parked` AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.state = 'retry' WHERE p.state IN ('failed', 'blocked', 'drop')
+;;
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a STRAIGHT_JOIN `outbox_parked` AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.state = 'drop', p.error = LEFT(CONCAT(?, p.error), 4000) WHERE p.state <> 'drop'
 ;;
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS (v BIGINT PATH '$')) AS a STRAIGHT_JOIN `outbox_parked` AS p FORCE INDEX (PRIMARY) ON p.seq = a.v SET p.state = 'retry' WHERE p.state IN ('failed', 'drop')
@@ -1262,8 +1264,6 @@ UPDATE `inbox_parked` SET state = 'failed', attempts = attempts + 1 WHERE consum
 UPDATE `inbox_parked` SET state = 'retry' WHERE (state = 'failed' OR seq IN (SELECT head FROM (SELECT min(seq) AS head FROM `inbox_parked` WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)) AND state IN ('failed', 'blocked')
 ;;
 UPDATE `inbox_parked` SET state = 'retry' WHERE consumer = ? AND seq = ? AND state = 'blocked'
-;;
-UPDATE `inbox_parked` SET state = 'retry' WHERE seq = ? AND state IN ('failed', 'blocked', 'drop')
 ;;
 UPDATE `inbox_parked` SET state = 'retry' WHERE topic = ? AND event_key = ? AND (state = 'failed' OR seq IN (SELECT head FROM (SELECT min(seq) AS head FROM `inbox_parked` WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)) AND state IN ('failed', 'blocked')
 ;;

@@ -938,8 +938,6 @@ SELECT seq FROM "outbox_parked" WHERE state <> 'drop' AND seq < $1 ORDER BY seq 
 ;;
 SELECT seq FROM "outbox_parked" WHERE state <> 'drop' ORDER BY seq DESC LIMIT $1
 ;;
-SELECT seq FROM "outbox_parked" WHERE state = 'failed' AND overtaken ORDER BY seq LIMIT 1
-;;
 SELECT seq FROM "outbox_parked" WHERE state = 'failed' AND seq < $1 ORDER BY seq DESC LIMIT $2
 ;;
 SELECT seq FROM "outbox_parked" WHERE state = 'failed' ORDER BY seq DESC LIMIT $1
@@ -948,13 +946,9 @@ SELECT seq FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND state <>
 ;;
 SELECT seq FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND state <> 'drop' ORDER BY seq DESC LIMIT $3
 ;;
-SELECT seq FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND state = 'failed' AND overtaken ORDER BY seq LIMIT 1
-;;
 SELECT seq FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND state = 'failed' AND seq < $3 ORDER BY seq DESC LIMIT $4
 ;;
 SELECT seq FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND state = 'failed' ORDER BY seq DESC LIMIT $3
-;;
-SELECT seq FROM "outbox_parked" WHERE topic = $1 AND state = 'failed' AND overtaken ORDER BY seq LIMIT 1
 ;;
 SELECT seq FROM "outbox_parked" WHERE topic = $1 AND state = 'failed' AND seq < $2 ORDER BY seq DESC LIMIT $3
 ;;
@@ -964,13 +958,13 @@ SELECT seq FROM "outbox_scheduled" WHERE seq = ANY($1::text::bigint[]) AND deliv
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), NULL FROM "inbox_parked" ORDER BY seq LIMIT $1
 ;;
-SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), NULL FROM "inbox_parked" WHERE (message_id = $1) ORDER BY seq FOR UPDATE
+SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), NULL FROM "inbox_parked" WHERE (message_id = $1) ORDER BY seq LIMIT $2
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), NULL FROM "inbox_parked" WHERE (seq = $1 OR seq = $2 OR seq = $3 OR seq = $4) ORDER BY seq FOR UPDATE
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), NULL FROM "inbox_parked" WHERE (seq = $1 OR seq = $2) ORDER BY seq FOR UPDATE
 ;;
-SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), NULL FROM "inbox_parked" WHERE consumer = $1 AND (message_id = $2) ORDER BY seq FOR UPDATE
+SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), NULL FROM "inbox_parked" WHERE consumer = $1 AND (message_id = $2) ORDER BY seq LIMIT $3
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers::text, kafka_topic, kafka_partition, kafka_offset, attempts, error, to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, octet_length(payload), substring(payload FROM 1 FOR 10) FROM "inbox_parked" WHERE (message_id = $1) ORDER BY seq
 ;;
@@ -1021,11 +1015,11 @@ WHERE state IN ('retry', 'drop') AND state = 'drop' ORDER BY seq LIMIT $1 FOR UP
 ;;
 SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" ORDER BY seq LIMIT $1
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" WHERE (event_id = $1::uuid OR seq = $2 OR seq = $3) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" WHERE (event_id = $1::uuid OR seq = $2 OR seq = $3) ORDER BY seq LIMIT $4
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" WHERE (event_id = $1::uuid) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" WHERE (event_id = $1::uuid) ORDER BY seq LIMIT $2
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" WHERE (seq = $1 OR seq = $2 OR event_id = $3::uuid) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" WHERE (seq = $1 OR seq = $2 OR event_id = $3::uuid) ORDER BY seq LIMIT $4
 ;;
 SELECT seq, id, event_id, topic, event_key, event_type, headers::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), attempts, error, state, overtaken, octet_length(payload), NULL FROM "outbox_parked" WHERE (seq = $1 OR seq = $2 OR seq = $3) ORDER BY seq FOR UPDATE
 ;;
@@ -1051,7 +1045,7 @@ SELECT seq, overtaken, attempts, id, uuid_send(event_id), topic, event_key, even
 FROM "outbox_parked" WHERE state = 'retry'
   AND seq = ANY (ARRAY(SELECT v::bigint FROM json_array_elements_text($1::json) AS a (v))) ORDER BY seq
 ;;
-SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = $1 AND topic = $2 AND event_key = $3 AND seq < $4 AND EXISTS (SELECT 1 FROM "inbox_blocked" AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND seq NOT IN ($5) ORDER BY seq LIMIT 1
+SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = $1 AND topic = $2 AND event_key = $3 AND seq < $4 AND EXISTS (SELECT 1 FROM "inbox_blocked" AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = $1 AND topic = $2 AND event_key = $3 AND seq < $4 AND EXISTS (SELECT 1 FROM "inbox_blocked" AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND state <> 'drop' ORDER BY seq LIMIT 1
 ;;
@@ -1059,15 +1053,21 @@ SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = $1 AND topic = $2 AN
 ;;
 SELECT seq, state FROM "inbox_parked" WHERE consumer = $1 AND topic = $2 AND event_key = $3 AND seq > $4 ORDER BY seq LIMIT 1
 ;;
-SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND seq < $3 AND state <> 'drop' AND seq NOT IN ($4) ORDER BY seq LIMIT 1
+SELECT seq, state FROM "outbox_parked" WHERE state = 'failed' AND overtaken ORDER BY seq LIMIT 1
+;;
+SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND seq < $3 AND state <> 'drop' AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND seq < $3 AND state <> 'drop' ORDER BY seq LIMIT 1
 ;;
-SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND seq < $3 AND state = 'failed' AND seq NOT IN ($4) ORDER BY seq LIMIT 1
+SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND seq < $3 AND state = 'failed' AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND seq < $3 AND state = 'failed' ORDER BY seq LIMIT 1
 ;;
+SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 AND state = 'failed' AND overtaken ORDER BY seq LIMIT 1
+;;
 SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND event_key = $2 ORDER BY seq LIMIT 1
+;;
+SELECT seq, state FROM "outbox_parked" WHERE topic = $1 AND state = 'failed' AND overtaken ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state, attempts, COALESCE(octet_length(payload), 0) + octet_length(headers::text), message_id, CASE WHEN state = 'drop' THEN error ELSE '' END FROM "inbox_parked" WHERE consumer = $1 AND topic = $2 AND event_key = $3 AND seq > $4 AND state IN ('retry', 'drop') ORDER BY seq LIMIT $5
 ;;
@@ -1194,21 +1194,21 @@ UPDATE "inbox_offsets" SET kafka_group = $1, topic_id = $2, applied_offset = GRE
 ;;
 UPDATE "inbox_offsets" SET next_offset = $1, updated_at = clock_timestamp() WHERE consumer = $2 AND kafka_topic = $3 AND kafka_partition = $4 AND epoch = $5 AND COALESCE(next_offset, -1) BETWEEN $6 AND $7
 ;;
+UPDATE "inbox_parked" AS p SET state = 'retry' FROM json_array_elements_text($1::json) AS a (v) WHERE p.seq = a.v::bigint AND p.state IN ('failed', 'blocked', 'drop')
+;;
 UPDATE "inbox_parked" SET error = $1 WHERE consumer = $2 AND seq = $3
 ;;
 UPDATE "inbox_parked" SET state = 'blocked' WHERE consumer = $1 AND topic = $2 AND event_key = $3 AND seq > $4 AND state = 'retry'
 ;;
 UPDATE "inbox_parked" SET state = 'drop', error = left($1::text || error, 4000) WHERE state IN ('failed', 'blocked', 'retry')
 ;;
-UPDATE "inbox_parked" SET state = 'drop', error = left($3::text || error, 4000) WHERE topic = $1 AND event_key = $2 AND state IN ('failed', 'blocked', 'retry')
+UPDATE "inbox_parked" SET state = 'drop', error = left($1::text || error, 4000) WHERE topic = $2 AND event_key = $3 AND state IN ('failed', 'blocked', 'retry')
 ;;
 UPDATE "inbox_parked" SET state = 'failed', attempts = attempts + 1 WHERE consumer = $1 AND seq = $2 AND state = $3
 ;;
 UPDATE "inbox_parked" SET state = 'retry' WHERE (state = 'failed' OR seq IN (SELECT head FROM (SELECT min(seq) AS head FROM "inbox_parked" WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)) AND state IN ('failed', 'blocked')
 ;;
 UPDATE "inbox_parked" SET state = 'retry' WHERE consumer = $1 AND seq = $2 AND state = 'blocked'
-;;
-UPDATE "inbox_parked" SET state = 'retry' WHERE seq = $1 AND state IN ('failed', 'blocked', 'drop')
 ;;
 UPDATE "inbox_parked" SET state = 'retry' WHERE topic = $1 AND event_key = $2 AND (state = 'failed' OR seq IN (SELECT head FROM (SELECT min(seq) AS head FROM "inbox_parked" WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)) AND state IN ('failed', 'blocked')
 ;;

@@ -636,8 +636,6 @@ SELECT seq FROM "outbox_parked" WHERE state <> 'drop' AND seq < ? ORDER BY seq D
 ;;
 SELECT seq FROM "outbox_parked" WHERE state <> 'drop' ORDER BY seq DESC LIMIT ?
 ;;
-SELECT seq FROM "outbox_parked" WHERE state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
-;;
 SELECT seq FROM "outbox_parked" WHERE state = 'failed' AND seq < ? ORDER BY seq DESC LIMIT ?
 ;;
 SELECT seq FROM "outbox_parked" WHERE state = 'failed' ORDER BY seq DESC LIMIT ?
@@ -646,13 +644,9 @@ SELECT seq FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND state <> '
 ;;
 SELECT seq FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND state <> 'drop' ORDER BY seq DESC LIMIT ?
 ;;
-SELECT seq FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
-;;
 SELECT seq FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND state = 'failed' AND seq < ? ORDER BY seq DESC LIMIT ?
 ;;
 SELECT seq FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND state = 'failed' ORDER BY seq DESC LIMIT ?
-;;
-SELECT seq FROM "outbox_parked" WHERE topic = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
 ;;
 SELECT seq FROM "outbox_parked" WHERE topic = ? AND state = 'failed' AND seq < ? ORDER BY seq DESC LIMIT ?
 ;;
@@ -662,13 +656,13 @@ SELECT seq FROM "outbox_scheduled" WHERE seq IN (SELECT value FROM json_each(?))
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), NULL FROM "inbox_parked" ORDER BY seq LIMIT ?
 ;;
-SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), NULL FROM "inbox_parked" WHERE (message_id = ?) ORDER BY seq
+SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), NULL FROM "inbox_parked" WHERE (message_id = ?) ORDER BY seq LIMIT ?
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), NULL FROM "inbox_parked" WHERE (seq = ? OR seq = ? OR seq = ? OR seq = ?) ORDER BY seq
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), NULL FROM "inbox_parked" WHERE (seq = ? OR seq = ?) ORDER BY seq
 ;;
-SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), NULL FROM "inbox_parked" WHERE consumer = ? AND (message_id = ?) ORDER BY seq
+SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), NULL FROM "inbox_parked" WHERE consumer = ? AND (message_id = ?) ORDER BY seq LIMIT ?
 ;;
 SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB)), substr(CAST(payload AS BLOB), 1, 10) FROM "inbox_parked" WHERE (message_id = ?) ORDER BY seq
 ;;
@@ -699,9 +693,9 @@ WHERE state IN ('retry', 'drop') AND state = 'drop' ORDER BY seq LIMIT ?
 ;;
 SELECT seq, id, event_id, topic, event_key, event_type, headers, created_at || '', parked_at || '', attempts, error, state, overtaken, length(CAST(payload AS BLOB)), NULL FROM "outbox_parked" ORDER BY seq LIMIT ?
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers, created_at || '', parked_at || '', attempts, error, state, overtaken, length(CAST(payload AS BLOB)), NULL FROM "outbox_parked" WHERE (event_id = ? OR seq = ? OR seq = ?) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers, created_at || '', parked_at || '', attempts, error, state, overtaken, length(CAST(payload AS BLOB)), NULL FROM "outbox_parked" WHERE (event_id = ? OR seq = ? OR seq = ?) ORDER BY seq LIMIT ?
 ;;
-SELECT seq, id, event_id, topic, event_key, event_type, headers, created_at || '', parked_at || '', attempts, error, state, overtaken, length(CAST(payload AS BLOB)), NULL FROM "outbox_parked" WHERE (seq = ? OR seq = ? OR event_id = ?) ORDER BY seq
+SELECT seq, id, event_id, topic, event_key, event_type, headers, created_at || '', parked_at || '', attempts, error, state, overtaken, length(CAST(payload AS BLOB)), NULL FROM "outbox_parked" WHERE (seq = ? OR seq = ? OR event_id = ?) ORDER BY seq LIMIT ?
 ;;
 SELECT seq, id, event_id, topic, event_key, event_type, headers, created_at || '', parked_at || '', attempts, error, state, overtaken, length(CAST(payload AS BLOB)), NULL FROM "outbox_parked" WHERE (seq = ? OR seq = ? OR seq = ?) ORDER BY seq
 ;;
@@ -726,7 +720,7 @@ SELECT seq, message_id, topic, event_key, event_type, headers, payload, payload 
 SELECT seq, overtaken, attempts, id, event_id, topic, event_key, event_type, payload, headers, created_at, payload IS NULL
 FROM "outbox_parked" WHERE state = 'retry' AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq
 ;;
-SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = ? AND topic = ? AND event_key = ? AND seq < ? AND EXISTS (SELECT 1 FROM "inbox_blocked" AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND seq NOT IN (?) ORDER BY seq LIMIT 1
+SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = ? AND topic = ? AND event_key = ? AND seq < ? AND EXISTS (SELECT 1 FROM "inbox_blocked" AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = ? AND topic = ? AND event_key = ? AND seq < ? AND EXISTS (SELECT 1 FROM "inbox_blocked" AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND state <> 'drop' ORDER BY seq LIMIT 1
 ;;
@@ -734,17 +728,23 @@ SELECT seq, state FROM "inbox_parked" AS p WHERE consumer = ? AND topic = ? AND 
 ;;
 SELECT seq, state FROM "inbox_parked" WHERE consumer = ? AND topic = ? AND event_key = ? AND seq > ? ORDER BY seq LIMIT 1
 ;;
-SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND seq < ? AND state <> 'drop' AND seq NOT IN (?) ORDER BY seq LIMIT 1
+SELECT seq, state FROM "outbox_parked" WHERE state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
+;;
+SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND seq < ? AND state <> 'drop' AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND seq < ? AND state <> 'drop' ORDER BY seq LIMIT 1
 ;;
-SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND seq < ? AND state = 'failed' AND seq NOT IN (?) ORDER BY seq LIMIT 1
+SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND seq < ? AND state = 'failed' AND seq NOT IN (1) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND seq < ? AND state = 'failed' ORDER BY seq LIMIT 1
+;;
+SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND event_key = ? ORDER BY seq LIMIT ?
+;;
+SELECT seq, state FROM "outbox_parked" WHERE topic = ? AND state = 'failed' AND (overtaken <> 0) ORDER BY seq LIMIT 1
 ;;
 SELECT seq, state, attempts, COALESCE(length(payload), 0) + length(headers), message_id, CASE WHEN state = 'drop' THEN error ELSE '' END FROM "inbox_parked" WHERE consumer = ? AND topic = ? AND event_key = ? AND seq > ? AND state IN ('retry', 'drop') ORDER BY seq LIMIT ?
 ;;
@@ -831,6 +831,8 @@ UPDATE "inbox_offsets" SET kafka_group = ?, topic_id = ?, applied_offset = max(C
 ;;
 UPDATE "inbox_offsets" SET next_offset = ?, updated_at = strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z' WHERE consumer = ? AND kafka_topic = ? AND kafka_partition = ? AND epoch = ? AND COALESCE(next_offset, -1) BETWEEN ? AND ?
 ;;
+UPDATE "inbox_parked" AS p SET state = 'retry' WHERE p.seq IN (SELECT value FROM json_each(?)) AND p.state IN ('failed', 'blocked', 'drop')
+;;
 UPDATE "inbox_parked" SET error = ? WHERE consumer = ? AND seq = ?
 ;;
 UPDATE "inbox_parked" SET state = 'drop', error = substr(? || error, 1, 4000) WHERE state IN ('failed', 'blocked', 'retry')
@@ -842,8 +844,6 @@ UPDATE "inbox_parked" SET state = 'failed', attempts = attempts + 1 WHERE consum
 UPDATE "inbox_parked" SET state = 'retry' WHERE (state = 'failed' OR seq IN (SELECT head FROM (SELECT min(seq) AS head FROM "inbox_parked" WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)) AND state IN ('failed', 'blocked')
 ;;
 UPDATE "inbox_parked" SET state = 'retry' WHERE consumer = ? AND seq = ? AND state = 'blocked'
-;;
-UPDATE "inbox_parked" SET state = 'retry' WHERE seq = ? AND state IN ('failed', 'blocked', 'drop')
 ;;
 UPDATE "inbox_parked" SET state = 'retry' WHERE topic = ? AND event_key = ? AND (state = 'failed' OR seq IN (SELECT head FROM (SELECT min(seq) AS head FROM "inbox_parked" WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)) AND state IN ('failed', 'blocked')
 ;;

@@ -1,0 +1,77 @@
+-- What an operator asks of inbox_parked, for SQLite; db.Load gives each statement to the field of its name.
+-- {where} is made of the conditions below. Names.Numbered numbers their question marks.
+
+-- part: Columns
+SELECT seq, consumer, message_id, topic, event_key, event_type, headers, kafka_topic, kafka_partition, kafka_offset, attempts, error, '' || parked_at, state, length(CAST(payload AS BLOB))
+
+-- name: List
+{{Columns}}, NULL FROM {inbox_parked}{where} ORDER BY seq LIMIT ?
+
+-- name: Find
+{{Columns}}, substr(CAST(payload AS BLOB), 1, {bytes}) FROM {inbox_parked}{where} ORDER BY seq
+
+-- name: Lock
+-- SQLite locks no rows: one transaction writes at a time.
+{{Columns}}, NULL FROM {inbox_parked}{where} ORDER BY seq
+
+-- name: First
+SELECT seq, state FROM {inbox_parked} AS p{where} ORDER BY seq LIMIT 1
+
+-- name: Count
+SELECT count(*) FROM (SELECT 1 FROM {inbox_parked}{where} LIMIT {limit}) AS counted
+
+-- name: Exists
+SELECT EXISTS (SELECT 1 FROM {inbox_parked}{where})
+
+-- name: OfConsumer
+consumer = ?
+
+-- name: OfTopic
+topic = ?
+
+-- name: OfKey
+event_key = ?
+
+-- name: InState
+state = ?
+
+-- name: WithSeq
+seq = ?
+
+-- name: WithID
+message_id = ?
+
+-- name: Before
+seq < ?
+
+-- name: But
+seq NOT IN ({seqs})
+
+-- name: AheadOfRetry
+-- Only a blocked key has an order. Where the consumer skips parked messages, no key is blocked.
+EXISTS (SELECT 1 FROM {inbox_blocked} AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key)
+
+-- name: AheadOfDrop
+EXISTS (SELECT 1 FROM {inbox_blocked} AS b WHERE b.consumer = p.consumer AND b.topic = p.topic AND b.event_key = p.event_key) AND state <> 'drop'
+
+-- name: RetriedByFilter
+-- Failed rows, and the first row of each key: a blocked one waits behind nothing, and would for ever.
+(state = 'failed' OR seq IN (SELECT head FROM (SELECT min(seq) AS head FROM {inbox_parked} WHERE event_key IS NOT NULL GROUP BY consumer, topic, event_key) AS heads)) AND state IN ('failed', 'blocked')
+
+-- name: DroppedByFilter
+state IN ('failed', 'blocked', 'retry')
+
+-- name: MarkRetry
+UPDATE {inbox_parked} AS p SET state = 'retry' WHERE p.seq IN (SELECT value FROM json_each(?)) AND p.state IN ('failed', 'blocked', 'drop')
+
+-- name: MarkDrop
+UPDATE {inbox_parked} AS p SET state = 'drop', error = substr(? || p.error, 1, 4000) WHERE p.seq IN (SELECT value FROM json_each(?)) AND p.state <> 'drop'
+
+-- name: RetryAll
+-- One statement, and not parts of the rows: see DropAll.
+UPDATE {inbox_parked} SET state = 'retry'{where}
+
+-- name: DropAll
+-- One statement: were the first rows of a key dropped before the others are marked, the consumer would run
+-- the others (hazard dropped-head).
+UPDATE {inbox_parked} SET state = 'drop', error = substr(? || error, 1, 4000){where}

@@ -1,0 +1,234 @@
+package parked
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/postroom/postroom/internal/db"
+)
+
+// Request asks the owner of the rows to send or run them again, or to drop them: the rows in IDs, or, if there are
+// none, those that Filter chooses. A retry by filter means the failed rows, whose followers follow by themselves;
+// a drop by filter means all rows.
+type Request struct {
+	State  string // Retry or Drop
+	IDs    []ID
+	Filter Filter // with IDs: only its Consumer counts
+	// Force sends rows again though later events of their keys were delivered.
+	Force bool
+	// Reason for a drop; it goes before the row's error.
+	Reason string
+}
+
+// Answer says what a request did.
+type Answer struct {
+	Found     bool  // rows that it speaks of are there
+	Marked    int64 // rows whose state was set
+	Followers int64 // rows that wait behind them, up to db.CountLimit
+}
+
+// Request sets the state of parked rows: all that it speaks of, or, with an error that says why, none: a
+// *MissingError, *AmbiguousError, *BehindError or *OvertakenError, or several of them joined. Only a database
+// failure half-way through more than some thousand rows of outbox_parked leaves a part; the same request again
+// does the rest.
+func (s *Store) Request(ctx context.Context, r Request) (answer Answer, err error) {
+	if len(r.IDs) > 0 {
+		return s.byID(ctx, r)
+	}
+	w := s.where(r.Filter)
+	if err := s.pool.QueryRowContext(ctx, w.in(s.sql.Exists, nil), w.args...).Scan(&answer.Found); err != nil || !answer.Found {
+		return answer, err
+	}
+	if answer.Marked, err = s.markFilter(ctx, r); err != nil {
+		return answer, err
+	}
+	r.Filter.State = Blocked
+	answer.Followers, err = s.count(ctx, s.where(r.Filter))
+	return answer, err
+}
+
+// byFilter are the rows that a request by filter marks.
+func (s *Store) byFilter(r Request) *where {
+	marked := s.sql.RetriedByFilter
+	if r.State == Drop {
+		marked = s.sql.DroppedByFilter
+	}
+	return s.where(r.Filter).and(marked)
+}
+
+func (s *Store) byID(ctx context.Context, r Request) (answer Answer, err error) {
+	r.Filter = Filter{Consumer: r.Filter.Consumer}
+	if r.IDs, err = s.seqsOf(ctx, r); err != nil {
+		return answer, err
+	}
+	var rows []Entry
+	err = again(ctx, func() (err error) {
+		rows, answer.Marked, err = s.markNamed(ctx, r)
+		return err
+	})
+	if err != nil {
+		return answer, err
+	}
+	answer.Found = true
+	answer.Followers, err = s.followers(ctx, rows)
+	return answer, err
+}
+
+// seqsOf turns the ids of events or messages into those of rows. The former may have no index, and the statement
+// that locks rows must not go through all of them: it would wait, on MySQL, for each row that the owner has locked,
+// with the others locked meanwhile.
+func (s *Store) seqsOf(ctx context.Context, r Request) ([]ID, error) {
+	if !slices.ContainsFunc(r.IDs, func(id ID) bool { return id.Seq == 0 }) {
+		return r.IDs, nil
+	}
+	rows, err := s.entries(ctx, s.pool, s.sql.List, s.where(r.Filter).named(r.IDs), 0, db.CountLimit)
+	if err == nil {
+		err = resolved(r.IDs, rows)
+	}
+	ids := make([]ID, len(rows))
+	for i, e := range rows {
+		ids[i].Seq = e.Seq
+	}
+	return ids, err
+}
+
+// markNamed marks the rows that a request names in one transaction, or none.
+func (s *Store) markNamed(ctx context.Context, r Request) (rows []Entry, marked int64, err error) {
+	tx, err := s.pool.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	rows, err = s.entries(ctx, tx, s.sql.Lock, s.where(r.Filter).named(r.IDs), 0)
+	if err == nil {
+		err = resolved(r.IDs, rows)
+	}
+	if err == nil {
+		err = s.allowed(ctx, tx, r, rows)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if seqs := s.changed(r, rows); len(seqs) > 0 {
+		if marked, err = s.mark(ctx, tx, r, seqs); err != nil {
+			return nil, 0, err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return nil, 0, fmt.Errorf("commit: %w", err)
+	}
+	return rows, marked, nil
+}
+
+// allowed says which rows cannot be asked for, and why.
+func (s *Store) allowed(ctx context.Context, tx *sql.Tx, r Request, rows []Entry) error {
+	var refused []error
+	for _, e := range rows {
+		if s.refusesOvertaken && r.State == Retry && e.Overtaken && e.State != Retry && !r.Force {
+			refused = append(refused, &OvertakenError{Seq: e.Seq, Rows: 1})
+			continue
+		}
+		if e.Key == nil || e.Overtaken {
+			continue // in no order, or no longer
+		}
+		first, state, err := s.ahead(ctx, tx, r, e, rows)
+		if err != nil {
+			return err
+		}
+		if first != 0 {
+			refused = append(refused, &BehindError{Seq: e.Seq, First: first, FirstState: state, Request: r.State})
+		}
+	}
+	return errors.Join(refused...)
+}
+
+// ahead returns the first row of the key that must go before e and is not asked for; 0: there is none.
+func (s *Store) ahead(ctx context.Context, tx *sql.Tx, r Request, e Entry, rows []Entry) (first int64, state string, err error) {
+	w := s.where(e.ofKey()).and(s.sql.Before, e.Seq)
+	if r.State == Retry {
+		w.and(s.sql.AheadOfRetry)
+	} else {
+		w.and(s.sql.AheadOfDrop)
+	}
+	var named []int64
+	for _, other := range rows {
+		if other.Seq < e.Seq && e.sameKey(other) {
+			named = append(named, other.Seq)
+		}
+	}
+	return s.first(ctx, tx, w.but(named))
+}
+
+// changed are the rows whose state a request by ids sets. A retry leaves blocked rows as they are where they follow
+// another row.
+func (s *Store) changed(r Request, rows []Entry) (seqs []int64) {
+	for i, e := range rows {
+		change := e.State != r.State
+		if r.State == Retry && e.State == Blocked {
+			change = s.retriesBlocked && !slices.ContainsFunc(rows[:i], e.sameKey)
+		}
+		if change {
+			seqs = append(seqs, e.Seq)
+		}
+	}
+	return seqs
+}
+
+// mark sets the state of rows, and returns how many changed.
+func (s *Store) mark(ctx context.Context, q db.Execer, r Request, seqs []int64) (int64, error) {
+	list := "[" + db.Ints(seqs) + "]"
+	args := []any{list}
+	if r.State == Drop {
+		args = []any{list, r.note()}
+		args = db.For(s.names.Dialect, args, args, []any{r.note(), list}) // in the order of the text
+	}
+	return db.Affected(q.ExecContext(ctx, s.markList(r), args...))
+}
+
+// followers counts the blocked rows of the rows' keys.
+func (s *Store) followers(ctx context.Context, rows []Entry) (total int64, err error) {
+	for i, e := range rows {
+		if e.Key == nil || slices.ContainsFunc(rows[:i], e.sameKey) {
+			continue
+		}
+		f := e.ofKey()
+		f.State = Blocked
+		count, err := s.count(ctx, s.where(f))
+		if err != nil {
+			return total, err
+		}
+		total += count
+	}
+	return total, nil
+}
+
+// maxNote keeps a note shorter than the tables' error, in bytes.
+const maxNote = 4000
+
+// note is what a drop writes before the row's error: valid UTF-8 without NUL, which PostgreSQL does not store.
+func (r Request) note() string {
+	reason := strings.ReplaceAll(strings.ToValidUTF8(r.Reason, "\uFFFD"), "\x00", "\uFFFD")
+	if end := maxNote; len(reason) > end {
+		for !utf8.RuneStart(reason[end]) {
+			end--
+		}
+		reason = reason[:end]
+	}
+	return "dropped: " + reason + "; parked because: "
+}
+
+// again repeats a transaction that the database ended because of another one.
+func again(ctx context.Context, transaction func() error) (err error) {
+	const tries = 4
+	for range tries {
+		if err = transaction(); err == nil || !db.IsSerialization(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
