@@ -111,7 +111,8 @@ func TestRowsWithAnIDBelowOneAreTold(t *testing.T) {
 		below := c.examine().only(t, "identity.below-one")
 		requireFinding(t, below, doctor.Warning, "outbox_events", "SELECT id, event_id, topic FROM outbox_events "+
 			"WHERE id < 1 ORDER BY id LIMIT 20;")
-		require.Equal(t, "2 rows have an id below 1, the lowest -9,000: somebody wrote it, because the database begins at 1", below.What)
+		require.Equal(t, "2 rows have an id below 1, the lowest -9,000: somebody wrote it, because the database "+
+			"begins at 1", below.What)
 		c.exec("DELETE FROM outbox_events WHERE id < 1")
 		require.Empty(t, c.examine().all("identity.below-one"))
 	})

@@ -23,13 +23,13 @@ type session struct {
 	pid  string
 }
 
-// begin opens a session with a transaction of its own application.
 func TestOnSQLiteWritersAreRemindedToWaitForOneAnother(t *testing.T) {
 	c := onSQLite(t)
 	requireFinding(t, c.examine().only(t, "transactions.busy-timeout"), doctor.Note, c.source.Where,
 		"PRAGMA busy_timeout = 10000;")
 }
 
+// begin opens a session of another application, with an open transaction.
 func (c *clinic) begin() *session {
 	c.t.Helper()
 	url := c.db.URL
@@ -130,12 +130,14 @@ func TestTheOneThatHoldsTheOutboxComesFirst(t *testing.T) {
 		c.soon()
 		other := c.begin()
 		other.exec("SELECT count(*) FROM outbox_leases")
-		c.begin().exec("INSERT INTO outbox_events (topic) VALUES ('orders')")
+		writer := c.begin()
+		writer.exec("INSERT INTO outbox_events (topic) VALUES ('orders')")
 		c.eventually("transactions.writer", atWorst)
 		c.eventually("transactions.old", func(f doctor.Finding) bool { return f.Subject == "session "+other.pid })
 		var order []string
 		for _, f := range c.examine() {
-			if strings.HasPrefix(f.Check, "transactions.") {
+			// Other programs use the same server. MariaDB also shows their sessions, if these use no database.
+			if f.Subject == "session "+writer.pid || f.Subject == "session "+other.pid {
 				order = append(order, f.Check)
 			}
 		}
