@@ -5,31 +5,27 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // removeLeftoverParked deletes what was delivered out of outbox_parked.
-func (r *Relay) removeLeftoverParked(ctx context.Context, l dialect.Lease) ([]dialect.EventKey, error) {
-	if r.cfg.Archive {
-		return r.store.UnparkArchiving(ctx, l, r.leftoverParked)
-	}
+func (r *Relay) removeLeftoverParked(ctx context.Context, l store.Lease) ([]db.EventKey, error) {
 	return r.store.Unpark(ctx, l, r.leftoverParked)
 }
 
 func (r *Relay) checkArchive(ctx context.Context) error {
-	if !r.cfg.Archive {
-		return nil
-	}
 	return r.explainArchive(r.store.CheckArchive(ctx))
 }
 
 func (r *Relay) explainArchive(err error) error {
 	switch {
-	case dialect.IsMissingTable(err):
+	case !r.cfg.Archive:
+	case db.IsMissingTable(err):
 		return fmt.Errorf("the archive of %s is on and its table is not there: run `relay migrate up`, or turn the "+
 			"archive off: %w", r.store.Table(), err)
-	case dialect.IsDenied(err):
+	case db.IsDenied(err):
 		return fmt.Errorf("the archive of %s is on and the relay's user lacks a right on it: grant SELECT, INSERT and "+
 			"DELETE on outbox_archive, or turn the archive off: %w",
 			r.store.Table(), err)
@@ -74,5 +70,5 @@ func (r *Relay) purgeLoop(k *keeper) {
 func (r *Relay) purge(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
-	return r.store.Purge(ctx, dialect.OldArchived(r.cfg.ArchiveFor), purgeBatch)
+	return r.store.Purge(ctx, store.OldArchived(r.cfg.ArchiveFor), purgeBatch)
 }

@@ -12,8 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // archiveOf lists the ids that the archive holds, in its order.
@@ -149,10 +150,10 @@ func TestTheArchiveIsPurgedInStepsWhileTheLeaseIsHeld(t *testing.T) {
 		b.commit("k", numbered("k", 2500)...)
 		stop := b.start()
 		eventually(t, "they are archived", b.empty)
-		old := map[dialect.Dialect]string{
-			dialect.PostgreSQL: "clock_timestamp() - interval '61 minutes'",
-			dialect.MySQL:      "UTC_TIMESTAMP(6) - INTERVAL 61 MINUTE",
-			dialect.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '-61 minutes') || '000Z'",
+		old := map[sqldb.Dialect]string{
+			sqldb.PostgreSQL: "clock_timestamp() - interval '61 minutes'",
+			sqldb.MySQL:      "UTC_TIMESTAMP(6) - INTERVAL 61 MINUTE",
+			sqldb.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '-61 minutes') || '000Z'",
 		}[db.Dialect]
 		b.exec("UPDATE outbox_archive SET delivered_at = " + old + " WHERE id <= 2400")
 		eventually(t, "the old ones are gone", func() bool { return len(b.archiveOf()) == 100 })
@@ -163,17 +164,17 @@ func TestTheArchiveIsPurgedInStepsWhileTheLeaseIsHeld(t *testing.T) {
 
 // unpurgeable fails to purge while it is set.
 type unpurgeable struct {
-	store
+	database
 	broken atomic.Bool
 	tried  atomic.Int64
 }
 
-func (s *unpurgeable) Purge(ctx context.Context, o dialect.Old, limit int) (int64, error) {
+func (s *unpurgeable) Purge(ctx context.Context, o store.Old, limit int) (int64, error) {
 	s.tried.Add(1)
 	if s.broken.Load() {
 		return 0, errors.New("disk full")
 	}
-	return s.store.Purge(ctx, o, limit)
+	return s.database.Purge(ctx, o, limit)
 }
 
 func TestAPurgeThatFailsIsToldOnceAndHoldsUpNothing(t *testing.T) {
@@ -181,7 +182,7 @@ func TestAPurgeThatFailsIsToldOnceAndHoldsUpNothing(t *testing.T) {
 	b.cfg.Archive, b.cfg.purgeEvery = true, time.Millisecond
 	broken := &unpurgeable{}
 	broken.broken.Store(true)
-	b.naive = func(s store) store { broken.store = s; return broken }
+	b.naive = func(s database) database { broken.database = s; return broken }
 	r := b.relay()
 	log := &lines{}
 	r.log = slog.New(log)
@@ -217,7 +218,7 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		b.exec("UPDATE outbox_leases SET epoch = epoch + 1")
 		b.sink.release()
 		<-ended
-		require.ErrorIs(t, context.Cause(k.ctx), dialect.ErrLeaseLost)
+		require.ErrorIs(t, context.Cause(k.ctx), store.ErrLeaseLost)
 		require.Equal(t, 1, b.rows())
 		require.Empty(t, b.archiveOf())
 		require.Len(t, r.leftover, 1, "its delete is tried in the next turn")
@@ -289,7 +290,7 @@ func TestAParkedEventThatIsSentAgainIsArchivedUnderItsOldID(t *testing.T) {
 		b.sink.mu.Lock()
 		b.sink.verdict = func(r *Record) error { r.SetPosition(2, 100+r.ID); return nil }
 		b.sink.mu.Unlock()
-		b.ask(dialect.ParkRetry, "state = 'failed'")
+		b.ask(store.ParkRetry, "state = 'failed'")
 		b.parkedAre()
 		require.NoError(t, stop())
 		require.Equal(t, []int64{ids, ids + 1, ids + 2}, b.archiveOf())
@@ -301,7 +302,7 @@ func TestAParkedEventThatIsSentAgainIsArchivedUnderItsOldID(t *testing.T) {
 // stuckArchive never moves anything: a process that is killed after each commit.
 type stuckArchive struct{ stuck }
 
-func (s stuckArchive) DeleteArchiving(context.Context, dialect.Lease, []dialect.Delivered) (int64, error) {
+func (s stuckArchive) DeleteDelivered(context.Context, store.Lease, []store.Delivered) (int64, error) {
 	return 0, errors.New("connection refused")
 }
 

@@ -6,7 +6,7 @@ import (
 	"hash/maphash"
 	"slices"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // maxBlockedKeys is how many keys blockedKeys holds: 40 MB of hashes at the most. Beyond,
@@ -32,8 +32,8 @@ type blockedKeys struct {
 	count int
 
 	loaded     bool
-	after      dialect.BlockedPart // if not loaded: how far that has got
-	slowLogged bool                // that the marks take long
+	after      store.BlockedPart // if not loaded: how far that has got
+	slowLogged bool              // that the marks take long
 }
 
 const blockedParts = 1 << 10
@@ -94,7 +94,7 @@ func (b *blockedKeys) remove(hash uint64) {
 func (q *quarantine) loadBlockedPart(ctx context.Context) error {
 	b := q.keeper.blocked
 	var hashes []uint64
-	after, more, err := q.relay.store.BlockedKeys(ctx, b.after, func(topic string, key []byte) {
+	after, more, err := q.relay.store.ScanBlockedKeys(ctx, b.after, func(topic string, key []byte) {
 		hashes = append(hashes, b.hash(topic, key))
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func (q *quarantine) markOvertaken(ctx context.Context) error {
 		q.relay.log.Info("marking parked events as overtaken, by the policy skip: delivery goes on when all are marked",
 			"table", q.relay.store.Table(), "marked_up_to", b.after.Seq)
 	}
-	next, more, err := q.relay.store.Overtake(ctx, q.lease, b.after.Seq)
+	next, more, err := q.relay.store.MarkOvertaken(ctx, q.lease, b.after.Seq)
 	if err != nil {
 		q.keeper.endIfLost(err)
 		return fmt.Errorf("mark parked events as overtaken: %w", err)

@@ -10,8 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // blocks checks that a key of topic t is in the session's set, and nothing else is.
@@ -89,30 +90,30 @@ func TestTheSetOfBlockedKeysHoldsEqualHashesOfSeveralKeys(t *testing.T) {
 
 // looking counts what the relay asks about blocked keys.
 type looking struct {
-	store
+	database
 	parts, looks int
 	fail         func(part int) error
 }
 
-func (l *looking) BlockedKeys(ctx context.Context, after dialect.BlockedPart,
-	visit func(string, []byte)) (dialect.BlockedPart, bool, error) {
+func (l *looking) ScanBlockedKeys(ctx context.Context, after store.BlockedPart,
+	visit func(string, []byte)) (store.BlockedPart, bool, error) {
 	if l.parts++; l.fail != nil {
 		if err := l.fail(l.parts); err != nil {
 			return after, false, err
 		}
 	}
-	return l.store.BlockedKeys(ctx, after, visit)
+	return l.database.ScanBlockedKeys(ctx, after, visit)
 }
 
-func (l *looking) Blocked(ctx context.Context, keys []dialect.EventKey) ([]dialect.EventKey, error) {
+func (l *looking) FindBlockedKeys(ctx context.Context, keys []sqldb.EventKey) ([]sqldb.EventKey, error) {
 	l.looks += len(keys)
-	return l.store.Blocked(ctx, keys)
+	return l.database.FindBlockedKeys(ctx, keys)
 }
 
 // counted makes a session over a store that counts.
 func (b *bench) counted() (*session, *looking) {
 	l := &looking{}
-	b.naive = func(s store) store { l.store = s; return l }
+	b.naive = func(s database) database { l.database = s; return l }
 	return b.session(), l
 }
 

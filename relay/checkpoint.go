@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/gaps"
 )
 
@@ -40,7 +40,7 @@ const checkpointEvery = time.Second
 const checkpointRest = 20
 
 // parseCheckpoint returns what the lease row keeps, or nil: it is a hint.
-func parseCheckpoint(text []byte, l dialect.Lease) *checkpoint {
+func parseCheckpoint(text []byte, l store.Lease) *checkpoint {
 	var p checkpoint
 	if json.Unmarshal(text, &p) != nil || p.Server != l.Server || p.UpTo <= 0 {
 		return nil
@@ -70,7 +70,7 @@ func (k *keeper) saveCheckpoint(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.ttl/10)
 	defer cancel()
-	if k.store.SetProved(ctx, k.lease, text) == nil {
+	if k.store.SetCheckpoint(ctx, k.lease, text) == nil {
 		k.savedCheckpoint = p
 	}
 }
@@ -105,13 +105,13 @@ func (c *cursor) updateCheckpoint(now time.Time) {
 }
 
 // uncertainIDs lists what a start has to ask for below the head.
-func (c *cursor) uncertainIDs() []dialect.Range {
+func (c *cursor) uncertainIDs() []store.Range {
 	open := c.gaps.Ranges()
 	one := func(id int64) {
 		if last := len(open) - 1; last >= 0 && open[last].Hi == id-1 {
 			open[last].Hi = id
 		} else if id <= c.head { // a row that was adopted may be above
-			open = append(open, dialect.Range{Lo: id, Hi: id})
+			open = append(open, store.Range{Lo: id, Hi: id})
 		}
 	}
 	for _, e := range c.inFlight.list() {
@@ -120,7 +120,7 @@ func (c *cursor) uncertainIDs() []dialect.Range {
 	for _, row := range c.shelf.rows {
 		one(row.id)
 	}
-	slices.SortFunc(open, func(a, b dialect.Range) int { return cmp.Compare(a.Lo, b.Lo) })
+	slices.SortFunc(open, func(a, b store.Range) int { return cmp.Compare(a.Lo, b.Lo) })
 	return gaps.Merged(open, checkpointRanges)
 }
 
@@ -135,7 +135,7 @@ func (c *cursor) reloadCheckpoint(ctx context.Context) error {
 		c.checkpointStale = false
 		return nil
 	}
-	text, err := c.relay.store.Proved(ctx, c.lease)
+	text, err := c.relay.store.Checkpoint(ctx, c.lease)
 	if err == nil {
 		c.checkpointStale = false
 		c.keeper.checkpoint.Store(parseCheckpoint(text, c.lease))

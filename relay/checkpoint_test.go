@@ -9,13 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // walked counts how many of the ids up to a place each read asks for: where the rows are
 // deleted and a snapshot keeps them, that is what the read walks over.
 type walked struct {
-	store
+	database
 	mu    sync.Mutex
 	upTo  int64 // of which ids; 0: all so far
 	head  int64 // of the last read
@@ -24,8 +24,8 @@ type walked struct {
 	open  int // ranges in the checkpoint that was saved last; -1: none was
 }
 
-func (w *walked) SetProved(ctx context.Context, l dialect.Lease, proved []byte) error {
-	err := w.store.SetProved(ctx, l, proved)
+func (w *walked) SetCheckpoint(ctx context.Context, l store.Lease, proved []byte) error {
+	err := w.database.SetCheckpoint(ctx, l, proved)
 	if p := parseCheckpoint(proved, l); p != nil && err == nil {
 		w.mu.Lock()
 		w.open = len(p.Open)
@@ -53,8 +53,8 @@ func (w *walked) stopAt(b *bench, stop func() error, open int) {
 	require.FailNow(b.t, "no checkpoint was saved with as many open ranges", "%d", open)
 }
 
-func (w *walked) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (w *walked) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	w.mu.Lock()
 	w.head = q.Head
 	w.reads++
@@ -65,7 +65,7 @@ func (w *walked) Read(ctx context.Context, q dialect.ReadQuery,
 		w.ids += max(0, min(g.Hi, w.upTo)-g.Lo+1)
 	}
 	w.mu.Unlock()
-	return w.store.Read(ctx, q, visit)
+	return w.database.Read(ctx, q, visit)
 }
 
 // from counts from now on, of the ids that were read so far.
@@ -91,7 +91,7 @@ func (w *walked) settled(b *bench, rows int) {
 
 func newWalked(b *bench) *walked {
 	w := &walked{open: -1}
-	b.naive = func(s store) store { w.store = s; return w }
+	b.naive = func(s database) database { w.database = s; return w }
 	b.cfg.sweepEvery = time.Hour
 	return w
 }
@@ -180,7 +180,7 @@ func TestIDsThatCameBackBelowWhatIsProvedAreDelivered(t *testing.T) {
 }
 
 func TestWhatIsProvedCountsOnTheServerThatSawIt(t *testing.T) {
-	l := dialect.Lease{Server: "a"}
+	l := store.Lease{Server: "a"}
 	for _, each := range []struct {
 		name, text string
 		upTo       int64
@@ -209,7 +209,7 @@ func TestWhatIsProvedCountsOnTheServerThatSawIt(t *testing.T) {
 func TestWhatIsNotTrueAnyMoreIsNotAskedForAfterAnError(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	s := b.session()
-	require.NoError(t, s.relay.store.SetProved(t.Context(), s.lease, []byte(`{"server": "sqlite", "up_to": 1000}`)))
+	require.NoError(t, s.relay.store.SetCheckpoint(t.Context(), s.lease, []byte(`{"server": "sqlite", "up_to": 1000}`)))
 	s.relay.idsWentBack, s.relay.unsureOwner = true, s.lease.Owner
 	k, err := s.relay.claim(t.Context())
 	require.NoError(t, err)

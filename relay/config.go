@@ -11,18 +11,18 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/relay/internal/assignment"
 )
 
 // Dialect names a family of databases that speak the same SQL.
-type Dialect = dialect.Dialect
+type Dialect = db.Dialect
 
 // The dialects that Postroom speaks.
 const (
-	PostgreSQL = dialect.PostgreSQL // PostgreSQL 15 and later
-	MySQL      = dialect.MySQL      // MySQL 8 and MariaDB 10.6, and later
-	SQLite     = dialect.SQLite     // SQLite 3.35 and later
+	PostgreSQL = db.PostgreSQL // PostgreSQL 15 and later
+	MySQL      = db.MySQL      // MySQL 8 and MariaDB 10.6, and later
+	SQLite     = db.SQLite     // SQLite 3.35 and later
 )
 
 // Mode says how often an event may reach consumers.
@@ -276,8 +276,8 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-func (c Config) names() dialect.Names {
-	return dialect.Names{Dialect: c.Dialect, Prefix: c.TablePrefix, Schema: c.Schema}
+func (c Config) names() db.Names {
+	return db.Names{Dialect: c.Dialect, Prefix: c.TablePrefix, Schema: c.Schema}
 }
 
 // longestRead is after what time a read is cut behind the row that it has reached.

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/gaps"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
@@ -16,7 +16,7 @@ import (
 type cursor struct {
 	relay    *Relay
 	keeper   *keeper
-	lease    dialect.Lease
+	lease    store.Lease
 	inFlight *inFlightSet
 	shelf    *shelf // its rows are known, though not in flight
 
@@ -36,7 +36,7 @@ type cursor struct {
 func newCursor(r *Relay, k *keeper, flights *inFlightSet, shelf *shelf) *cursor {
 	return &cursor{
 		relay: r, keeper: k, lease: k.lease, inFlight: flights, shelf: shelf,
-		gaps: gaps.New(r.cfg.maxGaps), probe: gaps.NewProbe(r.store.TornReads()),
+		gaps: gaps.New(r.cfg.maxGaps), probe: gaps.NewProbe(!r.store.SingleSnapshot()),
 		typical: r.cfg.MaxInFlightBytes/firstRead + 1,
 		budget:  pacing.NewReadBudget(r.cfg.MaxInFlightBytes, r.cfg.longestRead()),
 	}
@@ -60,14 +60,14 @@ type batch struct {
 // records that came before.
 func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error) {
 	forget := c.gaps.Proven()
-	q := dialect.ReadQuery{Gaps: c.gaps.Ranges(), Asleep: c.gaps.Asleep(), Head: c.head, Limit: limit + c.returning()}
+	q := store.ReadQuery{Gaps: c.gaps.Ranges(), Asleep: c.gaps.Asleep(), Head: c.head, Limit: limit + c.returning()}
 	c.inFlight.beginRead()
 	defer c.inFlight.endRead()
 	b, failed := c.collect(ctx, q, limit, bytes, nil)
 	if len(b.ids) == 0 && failed != nil {
 		return batch{}, failed
 	}
-	if c.relay.store.TornReads() {
+	if !c.relay.store.SingleSnapshot() {
 		if err := c.repairSnapshot(ctx, &b, limit, bytes); err != nil {
 			return batch{}, err
 		}
@@ -100,8 +100,8 @@ func (c *cursor) returning() int {
 
 // collect runs one statement. wanted, if given, picks the rows to keep. After an error the batch
 // has the rows that came before.
-func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, bytes int64,
-	wanted func(*dialect.Row) bool) (batch, error) {
+func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, bytes int64,
+	wanted func(*store.Row) bool) (batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool
@@ -111,7 +111,7 @@ func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, by
 	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
 	slab := make([]Record, 0, likely)
 	idsWentBack, shown, highest := false, 0, c.inFlight.highest()
-	info, err := c.relay.store.Read(ctx, q, func(row *dialect.Row) bool {
+	info, err := c.relay.store.Read(ctx, q, func(row *store.Row) bool {
 		shown++
 		b.last = row.ID
 		held, same := false, false
@@ -148,7 +148,7 @@ func (c *cursor) collect(ctx context.Context, q dialect.ReadQuery, limit int, by
 	case info.Standby:
 		return batch{}, ErrStandby
 	case info.Server != c.lease.Server:
-		return batch{}, dialect.ErrServerChanged
+		return batch{}, store.ErrServerChanged
 	case idsWentBack:
 		return batch{}, errIDsWentBack
 	}
@@ -166,7 +166,7 @@ func (c *cursor) resume() {
 	}
 	c.head = p.UpTo
 	for _, open := range p.Open {
-		c.gaps.Add(dialect.Range{Lo: open[0], Hi: open[1]})
+		c.gaps.Add(store.Range{Lo: open[0], Hi: open[1]})
 	}
 }
 
@@ -184,7 +184,7 @@ func (c *cursor) probeDue() bool {
 func (c *cursor) probeWriters(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
-	w, err := c.relay.store.Writers(ctx)
+	w, err := c.relay.store.OpenWriters(ctx)
 	c.probe.Schedule(time.Now(), err == nil && w.Known)
 	if err != nil {
 		return err

@@ -12,40 +12,41 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // silent gives no answer to its first read, look and delete, as a connection does that was
 // dropped on the way without a sign of it.
 type silent struct {
-	store
+	database
 	read, look, delete atomic.Bool
 }
 
-func (s *silent) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *silent) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	if s.read.CompareAndSwap(true, false) {
 		<-ctx.Done()
-		return dialect.ReadInfo{}, ctx.Err()
+		return store.ReadInfo{}, ctx.Err()
 	}
-	return s.store.Read(ctx, q, visit)
+	return s.database.Read(ctx, q, visit)
 }
 
-func (s *silent) Writers(ctx context.Context) (dialect.Writers, error) {
+func (s *silent) OpenWriters(ctx context.Context) (store.Writers, error) {
 	if s.look.CompareAndSwap(true, false) {
 		<-ctx.Done()
-		return dialect.Writers{}, ctx.Err()
+		return store.Writers{}, ctx.Err()
 	}
-	return s.store.Writers(ctx)
+	return s.database.OpenWriters(ctx)
 }
 
-func (s *silent) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
+func (s *silent) Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error) {
 	if s.delete.CompareAndSwap(true, false) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
-	return s.store.Delete(ctx, l, d)
+	return s.database.Delete(ctx, l, d)
 }
 
 func TestAnAnswerThatNeverComesHoldsUpNothingForLong(t *testing.T) {
@@ -59,7 +60,7 @@ func TestAnAnswerThatNeverComesHoldsUpNothingForLong(t *testing.T) {
 			b.cfg.answerTimeout = 200 * time.Millisecond
 			lost := &silent{}
 			arm(lost)
-			b.naive = func(s store) store { lost.store = s; return lost }
+			b.naive = func(s database) database { lost.database = s; return lost }
 			b.commit("k", "gone", "k1", "k2")
 			b.exec("DELETE FROM outbox_events WHERE id = 1") // a gap, so that there is a look
 			stop := b.start()
@@ -76,12 +77,12 @@ func TestAnAnswerThatNeverComesHoldsUpNothingForLong(t *testing.T) {
 
 // hangsOnce gives no answer to the first renewal.
 type hangsOnce struct {
-	store
+	database
 	tries atomic.Int64
 	done  func()
 }
 
-func (h *hangsOnce) Renew(ctx context.Context, _ dialect.Lease, _ time.Duration) error {
+func (h *hangsOnce) Renew(ctx context.Context, _ store.Lease, _ time.Duration) error {
 	if h.tries.Add(1) == 1 {
 		<-ctx.Done()
 		return ctx.Err()
@@ -93,7 +94,7 @@ func (h *hangsOnce) Renew(ctx context.Context, _ dialect.Lease, _ time.Duration)
 func TestARenewalWithoutAnAnswerIsTriedAgainWhileTheLeaseHolds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &hangsOnce{done: cancel}
-	k := newKeeper(ctx, h, dialect.Lease{}, 4*time.Second, time.Now())
+	k := newKeeper(ctx, h, store.Lease{}, 4*time.Second, time.Now())
 	k.run()
 	require.EqualValues(t, 2, h.tries.Load())
 	require.NotErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
@@ -118,7 +119,7 @@ func TestARelayThatMayNotDeleteDoesNotStart(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				err := r.Run(ctx)
-				require.True(t, dialect.IsDenied(err), "%v", err)
+				require.True(t, sqldb.IsDenied(err), "%v", err)
 				require.ErrorContains(t, err, "docs/tables.md")
 				require.Zero(t, b.sink.count(), "it would be sent again at each start")
 			})
@@ -162,7 +163,7 @@ func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
 	gone.broken.Store(true)
 	gone.failed = failed
 	count := &counting{}
-	b.naive = func(s store) store { gone.store = s; count.store = gone; return count }
+	b.naive = func(s database) database { gone.database = s; count.database = gone; return count }
 	log := &lines{}
 	r := b.relay()
 	r.log = slog.New(log)
@@ -188,7 +189,7 @@ func TestRowsThatOutliveTheirDeleteAreNotSentAgain(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.exec("CREATE TRIGGER keep BEFORE DELETE ON outbox_events BEGIN SELECT RAISE(IGNORE); END")
 	count := &counting{}
-	b.naive = func(s store) store { count.store = s; return count }
+	b.naive = func(s database) database { count.database = s; return count }
 	log := &lines{}
 	r := b.relay()
 	r.log = slog.New(log)

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -15,7 +16,7 @@ import (
 type deleter struct {
 	relay    *Relay
 	keeper   *keeper
-	lease    dialect.Lease
+	lease    store.Lease
 	inFlight *inFlightSet
 	shelved  *atomic.Int64 // rows on the shelf
 
@@ -62,12 +63,12 @@ const gatherFor = 50 * time.Millisecond
 // plan says how to delete delivered records, which ascend. A run holds consecutive,
 // delivered ids and nothing else: an id that was not delivered may be filled by a
 // commit at any time, and a range over it would delete that event unsent (hazard range-delete).
-func plan(delivered []*flight) dialect.Deletion {
-	var d dialect.Deletion
+func plan(delivered []*flight) store.Deletion {
+	var d store.Deletion
 	for start := 0; start < len(delivered); {
 		end := runEnd(delivered, start)
 		if end-start >= minRun {
-			d.Runs = append(d.Runs, dialect.Run{Lo: delivered[start].id, Last: delivered[end-1].event()})
+			d.Runs = append(d.Runs, store.Run{Lo: delivered[start].id, Last: delivered[end-1].event()})
 		} else {
 			for _, fl := range delivered[start:end] {
 				d.Events = append(d.Events, fl.event())
@@ -111,7 +112,7 @@ func (d *deleter) run(ctx context.Context) {
 			continue
 		}
 		err := d.delete(ctx, taken, uncertain)
-		if dialect.IsLockTimeout(err) {
+		if db.IsLockTimeout(err) {
 			if taken, err = d.deleteUnlocked(ctx, taken, lockWaits); err == nil {
 				d.keepLocked(ctx, taken)
 			}
@@ -142,7 +143,7 @@ func (d *deleter) delete(ctx context.Context, taken []*flight, uncertain bool) e
 	return d.deletePlanned(ctx, plan(taken), taken, uncertain)
 }
 
-func (d *deleter) deletePlanned(ctx context.Context, plan dialect.Deletion, taken []*flight, uncertain bool) error {
+func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken []*flight, uncertain bool) error {
 	ctx, cancel := context.WithTimeout(ctx, d.relay.cfg.answerTimeout)
 	defer cancel()
 	n, err := d.deleteRows(ctx, plan, taken)
@@ -174,14 +175,14 @@ func (d *deleter) deletePlanned(ctx context.Context, plan dialect.Deletion, take
 // remaining fails if delivered rows are still in the table after their delete, because of a
 // trigger or a policy. They must stay in flight, or they would be sent again without end.
 func (d *deleter) remaining(ctx context.Context, taken []*flight) error {
-	named := make(map[dialect.Event]bool, len(taken))
+	named := make(map[store.Event]bool, len(taken))
 	for _, fl := range taken {
 		named[fl.event()] = true
 	}
 	held, _, _ := d.inFlight.counts()
 	n := 0
-	err := d.relay.store.Below(ctx, taken[len(taken)-1].id, held+int(d.shelved.Load())+inGaps,
-		func(e dialect.Event) bool {
+	err := d.relay.store.EventsUpTo(ctx, taken[len(taken)-1].id, held+int(d.shelved.Load())+inGaps,
+		func(e store.Event) bool {
 			if named[e] {
 				n++
 			}
@@ -195,16 +196,16 @@ func (d *deleter) remaining(ctx context.Context, taken []*flight) error {
 	return err
 }
 
-func places(taken []*flight) []dialect.Delivered {
-	list := make([]dialect.Delivered, len(taken))
+func places(taken []*flight) []store.Delivered {
+	list := make([]store.Delivered, len(taken))
 	for i, fl := range taken {
 		list[i] = fl.place()
 	}
 	return list
 }
 
-func events(taken []*flight) []dialect.Event {
-	list := make([]dialect.Event, len(taken))
+func events(taken []*flight) []store.Event {
+	list := make([]store.Event, len(taken))
 	for i, fl := range taken {
 		list[i] = fl.event()
 	}
@@ -212,15 +213,9 @@ func events(taken []*flight) []dialect.Event {
 }
 
 // deleteRows deletes delivered rows as plan names them, or moves them into the archive.
-func (d *deleter) deleteRows(ctx context.Context, plan dialect.Deletion, taken []*flight) (int64, error) {
-	if !d.relay.cfg.Archive {
-		return d.relay.store.Delete(ctx, d.lease, plan)
-	}
-	rows := make([]dialect.Delivered, len(taken))
-	for i, fl := range taken {
-		rows[i] = fl.place()
-	}
-	n, err := d.relay.store.DeleteArchiving(ctx, d.lease, rows)
+func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*flight) (int64, error) {
+	plan.Rows = places(taken)
+	n, err := d.relay.store.Delete(ctx, d.lease, plan)
 	if err != nil {
 		d.keeper.endIfLost(err)
 		err = d.relay.explainArchive(err)
@@ -230,17 +225,9 @@ func (d *deleter) deleteRows(ctx context.Context, plan dialect.Deletion, taken [
 
 // removeNamed is remove for what an earlier session delivered, or remove passed over. When
 // it has returned without an error, nothing of it is left on the server that granted l.
-func (r *Relay) removeNamed(ctx context.Context, l dialect.Lease, rows []dialect.Delivered) error {
+func (r *Relay) removeNamed(ctx context.Context, l store.Lease, rows []store.Delivered) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
-	if r.cfg.Archive {
-		_, err := r.store.DeleteArchiving(ctx, l, rows)
-		return r.explainArchive(err)
-	}
-	events := make([]dialect.Event, len(rows))
-	for i, row := range rows {
-		events[i] = row.Event
-	}
-	_, err := r.store.DeleteNamed(ctx, l, events)
-	return err
+	_, err := r.store.DeleteDelivered(ctx, l, rows)
+	return r.explainArchive(err)
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/topics"
 )
 
@@ -234,7 +234,7 @@ func (s *session) groupOf(t *trial, records []*Record, blocked map[string]bool) 
 func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) ([]*Record, error) {
 	s.inFlight.beginRead()
 	defer s.inFlight.endRead()
-	q := dialect.ReadQuery{Gaps: runs(rows), Head: s.cursor.head, Limit: len(rows) + 1, GapsOnly: true}
+	q := store.ReadQuery{Gaps: runs(rows), Head: s.cursor.head, Limit: len(rows) + 1, GapsOnly: true}
 	began := time.Now()
 	b, err := s.cursor.collect(ctx, q, len(rows)+1, min(bytes, s.cursor.budget.Bytes), nil)
 	s.cursor.budget.Adapt(b.size, b.cut, time.Since(began), err)

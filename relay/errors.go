@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // Errors of Run, found with errors.Is.
@@ -54,12 +54,12 @@ func (e *RejectedError) Unwrap() error { return e.Err }
 // explainAtStart says of a database's error at start what to do about it.
 func (r *Relay) explainAtStart(err error) error {
 	switch {
-	case dialect.IsMissingTable(err), errors.Is(err, sql.ErrNoRows):
+	case db.IsMissingTable(err), errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("%w (%s: %w)", ErrNotMigrated, r.store.Table(), err)
-	case dialect.IsDenied(err):
+	case db.IsDenied(err):
 		return fmt.Errorf("the relay's user lacks a right on the tables of %s: grant what docs/tables.md lists: %w",
 			r.store.Table(), err)
-	case dialect.IsSyntax(err):
+	case db.IsSyntax(err):
 		return fmt.Errorf("is this another database than the one of Config.Dialect? %w", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the database did not answer in %v: check the address and that it accepts connections: %w",

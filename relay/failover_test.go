@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // A live relay whose connections lead to another server from one statement to the next, as
@@ -57,7 +57,7 @@ func (db *memDB) writeRow(value string) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.nextID++
-	db.insert([]dialect.Row{{ID: db.nextID, EventID: uuid.New(), Topic: "t", Key: []byte("k"), Payload: []byte(value)}})
+	db.insert([]store.Row{{ID: db.nextID, EventID: uuid.New(), Topic: "t", Key: []byte("k"), Payload: []byte(value)}})
 }
 
 // remembers goes on with the position in memory.
@@ -66,19 +66,21 @@ type remembers struct {
 	position []byte
 }
 
-func (s *remembers) SetPosition(ctx context.Context, l dialect.Lease, position []byte) error {
-	s.position = position
-	return s.memStore.SetPosition(ctx, l, position)
+func (s *remembers) Note(ctx context.Context, l store.Lease, n store.Note) error {
+	if n.Field == store.FieldPosition {
+		s.position = []byte(n.Value)
+	}
+	return s.memStore.Note(ctx, l, n)
 }
 
-func (s *remembers) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error) {
+func (s *remembers) Claim(ctx context.Context, c store.Claim) (store.Lease, bool, error) {
 	l, ok, err := s.memStore.Claim(ctx, c)
 	l.Position = s.position
 	return l, ok, err
 }
 
 // moved is a relay over a database in memory, until the test ends.
-func moved(t *testing.T, st store, sink Sink, mode Mode) {
+func moved(t *testing.T, st database, sink Sink, mode Mode) {
 	t.Helper()
 	r := newRelay(Config{
 		Logger: slog.New(slog.DiscardHandler), LeaseTTL: time.Minute, Mode: mode, Sink: sink, PollMax: time.Millisecond,
@@ -106,10 +108,10 @@ func TestALiveRelayThatIsMovedToALaggingStandbySendsNothingTwice(t *testing.T) {
 			}
 			return nil
 		}
-		tx := []dialect.Row{}
+		tx := []store.Row{}
 		for i := range 3 {
 			db.nextID++
-			tx = append(tx, dialect.Row{ID: db.nextID, EventID: uuid.New(), Topic: "t", Key: []byte("k"),
+			tx = append(tx, store.Row{ID: db.nextID, EventID: uuid.New(), Topic: "t", Key: []byte("k"),
 				Payload: fmt.Appendf(nil, "k%d", i+1)})
 		}
 		db.insert(tx)

@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
 )
 
@@ -100,7 +100,7 @@ var anyUUID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 // occurrences is how often a kind of statement is struck: transactions share BEGIN and
 // COMMIT, others do the same each time. SQLite, where a run costs least, has more.
 func occurrences(db dbtest.Database, statement string) int {
-	many := db.Dialect == dialect.SQLite
+	many := db.Dialect == sqldb.SQLite
 	switch shared := statement == faultdb.Begin || statement == faultdb.Commit; {
 	case shared && many:
 		return 8

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
 )
@@ -50,52 +50,52 @@ func newRealFleet(t *testing.T, db dbtest.Database, sources int) *realFleet {
 
 // mortal is a store whose process can die: it hears and says nothing any more.
 type mortal struct {
-	store
+	database
 	dead *atomic.Bool
 }
 
 var errDead = errors.New("this process is dead")
 
-func (m mortal) Renew(ctx context.Context, l dialect.Lease, ttl time.Duration) error {
+func (m mortal) Renew(ctx context.Context, l store.Lease, ttl time.Duration) error {
 	if m.dead.Load() {
 		return errDead
 	}
-	return m.store.Renew(ctx, l, ttl)
+	return m.database.Renew(ctx, l, ttl)
 }
 
-func (m mortal) HandOver(ctx context.Context, l dialect.Lease, heir uuid.UUID) error {
+func (m mortal) HandOver(ctx context.Context, l store.Lease, heir uuid.UUID) error {
 	if m.dead.Load() {
 		return errDead
 	}
-	return m.store.HandOver(ctx, l, heir)
+	return m.database.HandOver(ctx, l, heir)
 }
 
-func (m mortal) Beat(ctx context.Context, me dialect.Member, window time.Duration) ([]dialect.Member, error) {
+func (m mortal) Heartbeat(ctx context.Context, me store.Member, window time.Duration) ([]store.Member, error) {
 	if m.dead.Load() {
 		return nil, errDead
 	}
-	return m.store.Beat(ctx, me, window)
+	return m.database.Heartbeat(ctx, me, window)
 }
 
 func (m mortal) Leave(ctx context.Context, id uuid.UUID) error {
 	if m.dead.Load() {
 		return errDead
 	}
-	return m.store.Leave(ctx, id)
+	return m.database.Leave(ctx, id)
 }
 
-func (m mortal) Peek(ctx context.Context, ttl time.Duration) (dialect.LeaseState, error) {
+func (m mortal) LeaseState(ctx context.Context, ttl time.Duration) (store.LeaseState, error) {
 	if m.dead.Load() {
-		return dialect.LeaseState{}, errDead
+		return store.LeaseState{}, errDead
 	}
-	return m.store.Peek(ctx, ttl)
+	return m.database.LeaseState(ctx, ttl)
 }
 
-func (m mortal) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error) {
+func (m mortal) Claim(ctx context.Context, c store.Claim) (store.Lease, bool, error) {
 	if m.dead.Load() {
-		return dialect.Lease{}, false, errDead
+		return store.Lease{}, false, errDead
 	}
-	return m.store.Claim(ctx, c)
+	return m.database.Claim(ctx, c)
 }
 
 // join starts a process that serves every source.

@@ -8,20 +8,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // awake keeps how many ids the last read had to look for: those in gaps that are not asleep.
 type awake struct {
-	store
+	database
 	mu    sync.Mutex
 	ids   int64
 	named int64 // those asleep included
 	reads int
 }
 
-func (a *awake) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (a *awake) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	a.mu.Lock()
 	a.ids, a.named, a.reads = 0, 0, a.reads+1
 	for i, g := range q.Gaps {
@@ -31,7 +31,7 @@ func (a *awake) Read(ctx context.Context, q dialect.ReadQuery,
 		}
 	}
 	a.mu.Unlock()
-	return a.store.Read(ctx, q, visit)
+	return a.database.Read(ctx, q, visit)
 }
 
 func (a *awake) last() (ids, named int64) {
@@ -54,7 +54,7 @@ func TestReadsDoNotWalkOverTheGapsOfABusyWriter(t *testing.T) {
 			b := newBench(t, dbtest.Migrate(t, fresh(t)))
 			b.cfg.maxGaps = 8
 			reads := &awake{}
-			b.naive = func(s store) store { reads.store = s; return reads }
+			b.naive = func(s database) database { reads.database = s; return reads }
 			stop := b.start()
 			busy := b.begin()
 			b.add(busy, "k", "k1")

@@ -9,19 +9,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // asking keeps the gaps that the last read asked for, and counts the looks that told.
 type asking struct {
-	store
+	database
 	mu    sync.Mutex
-	gaps  []dialect.Range
+	gaps  []store.Range
 	looks int
 }
 
-func (a *asking) Writers(ctx context.Context) (dialect.Writers, error) {
-	w, err := a.store.Writers(ctx)
+func (a *asking) OpenWriters(ctx context.Context) (store.Writers, error) {
+	w, err := a.database.OpenWriters(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if w.Known {
@@ -36,12 +36,12 @@ func (a *asking) looked() int {
 	return a.looks
 }
 
-func (a *asking) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (a *asking) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	a.mu.Lock()
 	a.gaps = q.Gaps
 	a.mu.Unlock()
-	return a.store.Read(ctx, q, visit)
+	return a.database.Read(ctx, q, visit)
 }
 
 // ids counts the ids of the gaps.
@@ -75,7 +75,7 @@ func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 		b := newBench(t, db)
 		b.cfg.maxGaps = 8
 		ask := &asking{}
-		b.naive = func(s store) store { ask.store = s; return ask }
+		b.naive = func(s database) database { ask.database = s; return ask }
 		stop := b.start()
 		forgotten := b.begin()
 		b.add(forgotten, "k", "k1")
@@ -109,11 +109,11 @@ func TestAWriterThatWakesKeepsTheGapThatItMadeThen(t *testing.T) {
 		b := newBench(t, db)
 		b.cfg.sweepEvery = time.Hour
 		count := &counting{}
-		b.naive = func(s store) store {
+		b.naive = func(s database) database {
 			if naive {
 				s = alwaysAtRest{s}
 			}
-			count.store = s
+			count.database = s
 			return count
 		}
 		writer := b.begin()
@@ -145,10 +145,10 @@ func TestAWriterThatWakesKeepsTheGapThatItMadeThen(t *testing.T) {
 }
 
 // alwaysAtRest takes every open writer for one that has done nothing since it began.
-type alwaysAtRest struct{ store }
+type alwaysAtRest struct{ database }
 
-func (s alwaysAtRest) Writers(ctx context.Context) (dialect.Writers, error) {
-	w, err := s.store.Writers(ctx)
+func (s alwaysAtRest) OpenWriters(ctx context.Context) (store.Writers, error) {
+	w, err := s.database.OpenWriters(ctx)
 	for i := range w.Open {
 		w.Open[i].Rest = "at rest"
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/outbox"
 )
 
@@ -192,7 +192,7 @@ type bench struct {
 	ob   *outbox.Outbox
 	sink *testSink
 	// naive wraps the store: how a rule is taken out.
-	naive func(store) store
+	naive func(database) database
 	over  *sql.DB // how the relay reaches the database; nil: as the test does
 	cfg   Config
 	ttl   time.Duration // of the leases of dimRelay; default 2 s
@@ -283,12 +283,12 @@ func (b *bench) empty() bool { return b.rows() == 0 }
 func (b *bench) resetIDs() {
 	b.t.Helper()
 	switch b.db.Dialect {
-	case dialect.PostgreSQL:
+	case sqldb.PostgreSQL:
 		b.exec("TRUNCATE outbox_events RESTART IDENTITY")
-	case dialect.MySQL:
+	case sqldb.MySQL:
 		b.exec("DELETE FROM outbox_events")
 		b.exec("ALTER TABLE outbox_events AUTO_INCREMENT = 1")
-	case dialect.SQLite:
+	case sqldb.SQLite:
 		b.exec("DELETE FROM outbox_events")
 		b.exec("DELETE FROM sqlite_sequence WHERE name = 'outbox_events'")
 	}
@@ -297,7 +297,7 @@ func (b *bench) resetIDs() {
 // concurrentWriters runs f on the databases in which two transactions may write at a time.
 func concurrentWriters(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		if db.Dialect != dialect.SQLite { // one writer at a time: the interleaving does not exist
+		if db.Dialect != sqldb.SQLite { // one writer at a time: the interleaving does not exist
 			f(t, db)
 		}
 	})

@@ -12,16 +12,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // byIDAlone deletes by id, whatever the row holds now.
 type byIDAlone struct {
-	store
+	database
 	db dbtest.Database
 }
 
-func (s byIDAlone) Delete(ctx context.Context, _ dialect.Lease, d dialect.Deletion) (int64, error) {
+func (s byIDAlone) Delete(ctx context.Context, _ store.Lease, d store.Deletion) (int64, error) {
 	var where []string
 	for _, r := range d.Runs {
 		where = append(where, fmt.Sprintf("id BETWEEN %d AND %d", r.Lo, r.Last.ID))
@@ -44,7 +44,7 @@ func TestHazardIDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
 			b := newBench(t, db)
 			b.cfg.sweepEvery = time.Hour // the sweep would notice too; here the delete must
 			if naive {
-				b.naive = func(s store) store { return byIDAlone{s, db} }
+				b.naive = func(s database) database { return byIDAlone{s, db} }
 			}
 			b.sink.hold = true
 			stop := b.start()
@@ -106,16 +106,16 @@ func TestHazardASequenceBelowTheHighestIDIsRefused(t *testing.T) {
 	b.commit("k", numbered("k", 20)...)
 	b.exec("SELECT setval('outbox_events_id_seq', 5)")
 	err := b.relay().Run(t.Context())
-	require.ErrorIs(t, err, dialect.ErrSequenceBehind)
+	require.ErrorIs(t, err, store.ErrSequenceBehind)
 	require.ErrorContains(t, err, "setval('outbox_events_id_seq', 20)")
 	require.Zero(t, b.sink.count())
 }
 
 // spanning deletes one range from the lowest delivered id to the highest.
-type spanning struct{ store }
+type spanning struct{ database }
 
-func (s spanning) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
-	var run dialect.Run
+func (s spanning) Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error) {
+	var run store.Run
 	for _, r := range d.Runs {
 		if run.Lo == 0 || r.Lo < run.Lo {
 			run.Lo = r.Lo
@@ -132,30 +132,30 @@ func (s spanning) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletio
 			run.Last = e
 		}
 	}
-	return s.store.Delete(ctx, l, dialect.Deletion{Runs: []dialect.Run{run}})
+	return s.database.Delete(ctx, l, store.Deletion{Runs: []store.Run{run}})
 }
 
 // lateCommit commits a transaction between the acknowledgements and the delete, and
 // lets no read come in between the commit and the delete.
 type lateCommit struct {
-	store
+	database
 	mu     sync.Mutex
 	once   sync.Once
 	commit func()
 }
 
-func (s *lateCommit) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
+func (s *lateCommit) Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.once.Do(s.commit)
-	return s.store.Delete(ctx, l, d)
+	return s.database.Delete(ctx, l, d)
 }
 
-func (s *lateCommit) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *lateCommit) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.store.Read(ctx, q, visit)
+	return s.database.Read(ctx, q, visit)
 }
 
 // Hazard range-delete: a transaction commits an id between those that are about to be deleted.
@@ -163,11 +163,11 @@ func TestHazardADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		late := &lateCommit{}
-		b.naive = func(s store) store {
+		b.naive = func(s database) database {
 			if naive {
 				s = spanning{s}
 			}
-			late.store = s
+			late.database = s
 			return late
 		}
 		b.sink.hold = true
@@ -222,13 +222,13 @@ func TestHazardAnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 
 // deleting calls after when its first delete has been answered.
 type deleting struct {
-	store
+	database
 	after func()
 	once  sync.Once
 }
 
-func (d *deleting) Delete(ctx context.Context, l dialect.Lease, what dialect.Deletion) (int64, error) {
-	n, err := d.store.Delete(ctx, l, what)
+func (d *deleting) Delete(ctx context.Context, l store.Lease, what store.Deletion) (int64, error) {
+	n, err := d.database.Delete(ctx, l, what)
 	d.once.Do(d.after)
 	return n, err
 }
@@ -242,8 +242,8 @@ func TestARunThatEndsWithItsTurnDeletesWhatWasDelivered(t *testing.T) {
 		b.sink.hold = true
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		b.naive = func(s store) store {
-			return &deleting{store: s, after: func() { b.sink.release(); cancel() }}
+		b.naive = func(s database) database {
+			return &deleting{database: s, after: func() { b.sink.release(); cancel() }}
 		}
 		r := b.relay()
 		b.commit("k", "k1", "k2", "k3")

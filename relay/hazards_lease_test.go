@@ -10,19 +10,20 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-func newStore(t *testing.T, db dbtest.Database) *dialect.Relay {
-	st, err := dialect.NewRelay(db.DB, dialect.Names{Dialect: db.Dialect})
+func newStore(t *testing.T, db dbtest.Database) *store.Store {
+	st, err := store.New(db.DB, sqldb.Names{Dialect: db.Dialect}, store.Options{})
 	require.NoError(t, err)
 	return st
 }
 
-func claim(t *testing.T, st *dialect.Relay, ttl time.Duration) (dialect.Lease, bool) {
+func claim(t *testing.T, st *store.Store, ttl time.Duration) (store.Lease, bool) {
 	t.Helper()
-	l, ok, err := st.Claim(context.Background(), dialect.Claim{Owner: uuid.New(), Mode: string(AtLeastOnce), TTL: ttl})
+	l, ok, err := st.Claim(context.Background(), store.Claim{Owner: uuid.New(), Mode: string(AtLeastOnce), TTL: ttl})
 	require.NoError(t, err)
 	return l, ok
 }
@@ -65,20 +66,20 @@ func TestHazardOneTableHasOneName(t *testing.T) {
 // statement goes on. With EXISTS (lease) in the statement it changes rows though its
 // lease is gone; in a transaction that locks the lease row it cannot.
 func TestHazardAFenceReadFromASnapshotLetsAZombieThrough(t *testing.T) {
-	move := map[dialect.Dialect]string{
-		dialect.PostgreSQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (" +
+	move := map[sqldb.Dialect]string{
+		sqldb.PostgreSQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (" +
 			"SELECT 1 FROM outbox_leases WHERE owner = $1 AND epoch = $2)",
-		dialect.MySQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (" +
+		sqldb.MySQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (" +
 			"SELECT 1 FROM outbox_leases WHERE owner = ? AND epoch = ?)",
 	}
-	type fence func(ctx context.Context, st *dialect.Relay, db dbtest.Database, l dialect.Lease) error
-	locked := func(ctx context.Context, st *dialect.Relay, db dbtest.Database, l dialect.Lease) error {
+	type fence func(ctx context.Context, st *store.Store, db dbtest.Database, l store.Lease) error
+	locked := func(ctx context.Context, st *store.Store, db dbtest.Database, l store.Lease) error {
 		return st.Fenced(ctx, l, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, move[db.Dialect], l.Owner.String(), l.Epoch)
 			return err
 		})
 	}
-	snapshot := func(ctx context.Context, _ *dialect.Relay, db dbtest.Database, l dialect.Lease) error {
+	snapshot := func(ctx context.Context, _ *store.Store, db dbtest.Database, l store.Lease) error {
 		_, err := db.DB.ExecContext(ctx, move[db.Dialect], l.Owner.String(), l.Epoch)
 		return err
 	}
@@ -134,7 +135,7 @@ func TestHazardAFenceReadFromASnapshotLetsAZombieThrough(t *testing.T) {
 func lockWaiters(t *testing.T, db dbtest.Database) (n int) {
 	t.Helper()
 	q := "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-	if db.Dialect == dialect.MySQL {
+	if db.Dialect == sqldb.MySQL {
 		q = `SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()
 AND id <> CONNECTION_ID() AND command IN ('Query', 'Execute') AND state IN ('Updating', 'Sending data', 'Statistics')`
 	}
@@ -151,15 +152,15 @@ func changed(t *testing.T, db dbtest.Database) bool {
 // Hazard clock-steps-back: the database's clock stepped back, so that a dead owner's lease ends
 // hours from now.
 func TestHazardALeaseFarInTheFutureCanBeClaimed(t *testing.T) {
-	inThreeHours := map[dialect.Dialect]string{
-		dialect.PostgreSQL: "clock_timestamp() + interval '3 hours'",
-		dialect.MySQL:      "UTC_TIMESTAMP(6) + INTERVAL 3 HOUR",
-		dialect.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '3 hours') || '000Z'",
+	inThreeHours := map[sqldb.Dialect]string{
+		sqldb.PostgreSQL: "clock_timestamp() + interval '3 hours'",
+		sqldb.MySQL:      "UTC_TIMESTAMP(6) + INTERVAL 3 HOUR",
+		sqldb.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '3 hours') || '000Z'",
 	}
-	now := map[dialect.Dialect]string{
-		dialect.PostgreSQL: "clock_timestamp()",
-		dialect.MySQL:      "UTC_TIMESTAMP(6)",
-		dialect.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",
+	now := map[sqldb.Dialect]string{
+		sqldb.PostgreSQL: "clock_timestamp()",
+		sqldb.MySQL:      "UTC_TIMESTAMP(6)",
+		sqldb.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'",
 	}
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		st := newStore(t, db)
@@ -209,9 +210,9 @@ func TestHazardTheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
 		require.False(t, ok, "the lease was released with a record on its way")
 
 		// Without the rule, whoever hands over lets the successor in at once.
-		var naive dialect.Lease
+		var naive store.Lease
 		require.NoError(t, db.DB.QueryRow("SELECT owner, epoch FROM outbox_leases").Scan(&naive.Owner, &naive.Epoch))
-		require.NoError(t, st.Release(t.Context(), naive))
+		require.NoError(t, st.HandOver(t.Context(), naive, uuid.Nil))
 		b.sink.release()
 		stop = b.start()
 		eventually(t, "it is delivered", b.empty)
@@ -226,16 +227,16 @@ func TestHazardTheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
 
 // readAtClaim returns, at the first read, what it read when the lease was claimed.
 type readAtClaim struct {
-	store
-	rows []dialect.Row
+	database
+	rows []store.Row
 	used bool
-	info dialect.ReadInfo
+	info store.ReadInfo
 }
 
-func (s *readAtClaim) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error) {
-	l, ok, err := s.store.Claim(ctx, c)
+func (s *readAtClaim) Claim(ctx context.Context, c store.Claim) (store.Lease, bool, error) {
+	l, ok, err := s.database.Claim(ctx, c)
 	if err == nil && ok {
-		s.info, err = s.store.Read(ctx, dialect.ReadQuery{Limit: 100}, func(row *dialect.Row) bool {
+		s.info, err = s.database.Read(ctx, store.ReadQuery{Limit: 100}, func(row *store.Row) bool {
 			s.rows = append(s.rows, *row)
 			return true
 		})
@@ -243,10 +244,10 @@ func (s *readAtClaim) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease
 	return l, ok, err
 }
 
-func (s *readAtClaim) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *readAtClaim) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	if s.used {
-		return s.store.Read(ctx, q, visit)
+		return s.database.Read(ctx, q, visit)
 	}
 	s.used = true
 	for i := range s.rows {
@@ -262,7 +263,7 @@ func TestHazardRowsReadBeforeTheSinkIsOpenAreNotUsed(t *testing.T) {
 		b := newBench(t, db)
 		b.commit("k", "k1")
 		if naive {
-			b.naive = func(s store) store { return &readAtClaim{store: s} }
+			b.naive = func(s database) database { return &readAtClaim{database: s} }
 		}
 		b.sink.onOpen = func(turn int) error { // the predecessor's last act
 			if turn > 1 {

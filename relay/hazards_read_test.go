@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // Each test here forces an interleaving of docs/hazards.md. It runs with the
@@ -24,30 +24,30 @@ import (
 
 // counting counts reads and looks, so that a scenario can wait for some of each.
 type counting struct {
-	store
+	database
 	reads, looks atomic.Int64
 	still        sync.RWMutex // held for writing: no read begins
 	swept        atomic.Bool  // sweeps find nothing: they looked just before
 }
 
-func (c *counting) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (c *counting) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	c.still.RLock()
 	defer c.still.RUnlock()
 	defer c.reads.Add(1)
-	return c.store.Read(ctx, q, visit)
+	return c.database.Read(ctx, q, visit)
 }
 
-func (c *counting) Below(ctx context.Context, id int64, limit int, visit func(dialect.Event) bool) error {
+func (c *counting) EventsUpTo(ctx context.Context, id int64, limit int, visit func(store.Event) bool) error {
 	if c.swept.Load() {
 		return nil
 	}
-	return c.store.Below(ctx, id, limit, visit)
+	return c.database.EventsUpTo(ctx, id, limit, visit)
 }
 
-func (c *counting) Writers(ctx context.Context) (dialect.Writers, error) {
+func (c *counting) OpenWriters(ctx context.Context) (store.Writers, error) {
 	defer c.looks.Add(1)
-	return c.store.Writers(ctx)
+	return c.database.OpenWriters(ctx)
 }
 
 func (c *counting) waitForMore(t *testing.T, reads, looks int64) {
@@ -56,10 +56,10 @@ func (c *counting) waitForMore(t *testing.T, reads, looks int64) {
 }
 
 // noWriters forgets gaps as soon as they are looked at.
-type noWriters struct{ store }
+type noWriters struct{ database }
 
-func (noWriters) Writers(context.Context) (dialect.Writers, error) {
-	return dialect.Writers{Known: true}, nil
+func (noWriters) OpenWriters(context.Context) (store.Writers, error) {
+	return store.Writers{Known: true}, nil
 }
 
 // Hazard late-commit: T1 takes an id of key k and stays open while others commit and are
@@ -70,11 +70,11 @@ func TestHazardAGapForgottenTooEarlyReorders(t *testing.T) {
 		b := newBench(t, db)
 		b.cfg.sweepEvery = 20 * time.Millisecond
 		count := &counting{}
-		b.naive = func(s store) store {
+		b.naive = func(s database) database {
 			if naive {
 				s = noWriters{s}
 			}
-			count.store = s
+			count.database = s
 			return count
 		}
 		stop := b.start()
@@ -117,7 +117,7 @@ func TestHazardAPreparedTransactionStillHoldsItsGap(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 	b := newBench(t, db)
 	count := &counting{}
-	b.naive = func(s store) store { count.store = s; return count }
+	b.naive = func(s database) database { count.database = s; return count }
 	stop := b.start()
 	first := b.begin()
 	b.add(first, "k", "k1")
@@ -137,15 +137,15 @@ func TestHazardAPreparedTransactionStillHoldsItsGap(t *testing.T) {
 
 // storedHead starts above a head that an earlier owner reached.
 type storedHead struct {
-	store
+	database
 	head int64
 }
 
-func (s storedHead) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s storedHead) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	q.Head = max(q.Head, s.head)
-	q.Gaps = slices.DeleteFunc(q.Gaps, func(r dialect.Range) bool { return r.Lo <= s.head })
-	return s.store.Read(ctx, q, visit)
+	q.Gaps = slices.DeleteFunc(q.Gaps, func(r store.Range) bool { return r.Lo <= s.head })
+	return s.database.Read(ctx, q, visit)
 }
 
 // Hazard stored-cursor: rows 1 to 100 are read, the relay stops, 50 is unsent. A successor that
@@ -176,7 +176,7 @@ func TestHazardAStoredHeadReorders(t *testing.T) {
 		away.Store(false)
 		b.commit("k", "k2")
 		if naive {
-			b.naive = func(s store) store { return storedHead{s, 51} }
+			b.naive = func(s database) database { return storedHead{s, 51} }
 		}
 		stop = b.start()
 		eventually(t, "k2 is delivered", func() bool { return contains(b.sink.values(), "k2") })
@@ -240,19 +240,19 @@ func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
 // slowRead holds back the rows of a read, between its snapshot and the relay, until
 // they are deleted.
 type slowRead struct {
-	store
+	database
 	armed   atomic.Bool
 	between func()
 }
 
-func (s *slowRead) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *slowRead) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	if !s.armed.CompareAndSwap(true, false) {
-		return s.store.Read(ctx, q, visit)
+		return s.database.Read(ctx, q, visit)
 	}
 	q.Head, q.Gaps = 0, nil // as after a reread: the snapshot has the row
-	var rows []dialect.Row
-	info, err := s.store.Read(ctx, q, func(row *dialect.Row) bool { rows = append(rows, *row); return true })
+	var rows []store.Row
+	info, err := s.database.Read(ctx, q, func(row *store.Row) bool { rows = append(rows, *row); return true })
 	s.between()
 	for i := range rows {
 		if !visit(&rows[i]) {
@@ -273,7 +273,7 @@ func TestHazardAReadThatBeganBeforeADeleteResendsThroughTheRelay(t *testing.T) {
 			eventually(t, "the row is deleted", b.empty)
 			close(deleted)
 		}}
-		b.naive = func(s store) store { slow.store = s; return slow }
+		b.naive = func(s database) database { slow.database = s; return slow }
 		stop := b.start()
 		b.commit("k", "k1")
 		eventually(t, "it is published", func() bool { return b.sink.count() == 1 })
@@ -289,18 +289,18 @@ func TestHazardAReadThatBeganBeforeADeleteResendsThroughTheRelay(t *testing.T) {
 // torn hides a row from the statements that ask for rows above the head, until the
 // statement that first showed a later one has returned: as MariaDB does.
 type torn struct {
-	store
+	database
 	admit  bool // says that its reads are torn
 	hidden string
 	done   atomic.Bool
 }
 
-func (s *torn) TornReads() bool { return s.admit }
+func (s *torn) SingleSnapshot() bool { return !s.admit }
 
-func (s *torn) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *torn) Read(ctx context.Context, q store.ReadQuery, visit func(*store.Row) bool) (store.ReadInfo, error) {
 	shown := false
 	hide := !q.GapsOnly && !s.done.Load()
-	info, err := s.store.Read(ctx, q, func(row *dialect.Row) bool {
+	info, err := s.database.Read(ctx, q, func(row *store.Row) bool {
 		if hide && string(row.Payload) == s.hidden {
 			return true
 		}
@@ -318,7 +318,7 @@ func (s *torn) Read(ctx context.Context, q dialect.ReadQuery, visit func(*dialec
 func TestHazardOneStatementIsNotOneSnapshotOnMariaDB(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
-		b.naive = func(s store) store { return &torn{store: s, admit: !naive, hidden: "k1"} }
+		b.naive = func(s database) database { return &torn{database: s, admit: !naive, hidden: "k1"} }
 		b.commit("k", "k1")
 		b.commit("k", "k2")
 		stop := b.start()

@@ -12,8 +12,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 type causedError struct{ text, cause string }
@@ -97,8 +99,8 @@ func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, unreachableAfter: 100 * time.Millisecond,
 	})
 	require.NoError(t, err)
-	outage := func() dialect.Outage {
-		s, err := dialect.Status(t.Context(), b.db.DB, dialect.Names{Dialect: b.db.Dialect})
+	outage := func() store.Outage {
+		s, err := dialect.Status(t.Context(), b.db.DB, sqldb.Names{Dialect: b.db.Dialect})
 		require.NoError(t, err)
 		return s.Outage
 	}
@@ -111,7 +113,7 @@ func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 	settles(t, "so is the next one", func() bool { return strings.Contains(outage().Reason, "a transaction hangs") })
 	require.Equal(t, since, outage().Since)
 	reason.Store(nil)
-	settles(t, "nothing is told any more", func() bool { return outage() == dialect.Outage{} })
+	settles(t, "nothing is told any more", func() bool { return outage() == store.Outage{} })
 	require.NoError(t, stop())
 	require.True(t, b.empty())
 }

@@ -7,7 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -23,7 +24,7 @@ func (r *Relay) heartbeat(ctx context.Context) {
 	}
 	limited, cancel := context.WithTimeout(ctx, r.assignment.HeartbeatEvery()/2)
 	defer cancel()
-	me := dialect.Member{ID: r.cfg.Member.ID(), Host: r.cfg.Member.counts.Host(), Owned: r.cfg.Member.Owned()}
+	me := store.Member{ID: r.cfg.Member.ID(), Host: r.cfg.Member.counts.Host(), Owned: r.cfg.Member.Owned()}
 	others, err := r.liveMembers(limited, me)
 	if ctx.Err() != nil {
 		return
@@ -35,16 +36,16 @@ func (r *Relay) heartbeat(ctx context.Context) {
 	case err != nil && !r.heartbeatFails:
 		hint := "this mends itself when the database answers"
 		switch {
-		case dialect.IsMissingTable(err):
+		case db.IsMissingTable(err):
 			hint = "run `relay migrate up`"
-		case dialect.IsDenied(err):
+		case db.IsDenied(err):
 			hint = "grant the relay's user what docs/tables.md lists"
 		}
 		r.log.Warn("sources are not spread evenly over the relay processes: delivery is not affected", "error", err,
 			"hint", hint)
 	}
 	r.heartbeatFails = err != nil
-	if dialect.IsMissingTable(err) || dialect.IsDenied(err) {
+	if db.IsMissingTable(err) || db.IsDenied(err) {
 		r.noHeartbeatBefore = time.Now().Add(time.Minute) // only people change that
 	}
 }
@@ -60,14 +61,14 @@ func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
 	if r.assignment.HeartbeatDue(time.Now(), false) {
 		r.heartbeat(ctx)
 	}
-	state, err := r.store.Peek(ctx, r.cfg.LeaseTTL)
+	state, err := r.store.LeaseState(ctx, r.cfg.LeaseTTL)
 	if err != nil {
 		return 0, err
 	}
 	if !state.Free {
 		r.warnOtherMode(Mode(state.Mode))
 	}
-	if state.OwnerBlind || r.reach.isUnreachable() || r.cfg.Member.counts.AnyUnreachable() {
+	if state.SinkUnreachable || r.reach.isUnreachable() || r.cfg.Member.counts.AnyUnreachable() {
 		r.checkSink(ctx)
 	}
 	if r.reach.isUnreachable() && r.assignment.OthersHeard(time.Now()) {

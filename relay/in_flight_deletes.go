@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // takeDelivered hands at most limit delivered records to the deleter, in ascending
@@ -109,23 +109,23 @@ func (f *inFlightSet) deliveredOf(records []*Record) []*flight {
 }
 
 // leftover lists delivered records whose delete is not known to have committed.
-func (f *inFlightSet) leftover() []dialect.Delivered {
+func (f *inFlightSet) leftover() []store.Delivered {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append(places(f.delivered), places(slices.Collect(maps.Values(f.locked)))...)
 }
 
 // list copies the set's rows of outbox_events, ascending.
-func (f *inFlightSet) list() []dialect.Event {
+func (f *inFlightSet) list() []store.Event {
 	f.mu.Lock()
-	rows := make([]dialect.Event, 0, len(f.byID))
+	rows := make([]store.Event, 0, len(f.byID))
 	for id, fl := range f.byID {
 		if id > 0 {
 			rows = append(rows, fl.event())
 		}
 	}
 	f.mu.Unlock()
-	slices.SortFunc(rows, func(a, b dialect.Event) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(rows, func(a, b store.Event) int { return cmp.Compare(a.ID, b.ID) })
 	return rows
 }
 
@@ -151,16 +151,16 @@ func (f *inFlightSet) lockedRows() []*flight {
 	return rows
 }
 
-func (fl *flight) event() dialect.Event { return dialect.Event{ID: fl.id, EventID: fl.eventID} }
+func (fl *flight) event() store.Event { return store.Event{ID: fl.id, EventID: fl.eventID} }
 
-func (fl *flight) place() dialect.Delivered {
-	return dialect.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset,
+func (fl *flight) place() store.Delivered {
+	return store.Delivered{Event: fl.event(), Size: fl.size, Partition: fl.partition, Offset: fl.offset,
 		Placed: fl.placed}
 }
 
-func (fl *flight) parkedPlace() dialect.DeliveredParked {
-	return dialect.DeliveredParked{
-		ParkedEvent: dialect.ParkedEvent{Seq: -fl.id, EventID: fl.eventID}, Size: fl.size,
+func (fl *flight) parkedPlace() store.DeliveredParked {
+	return store.DeliveredParked{
+		ParkedEvent: store.ParkedEvent{Seq: -fl.id, EventID: fl.eventID}, Size: fl.size,
 		Partition: fl.partition, Offset: fl.offset, Placed: fl.placed,
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -22,8 +22,8 @@ import (
 // the last renewal that succeeded, less a margin: the database's answer may have been
 // under way for long, but its clock was not read before the request was sent.
 type keeper struct {
-	store store
-	lease dialect.Lease
+	store database
+	lease store.Lease
 	ttl   time.Duration
 
 	// What the lease row keeps, as far as this term knows. Its sessions alone use it.
@@ -48,11 +48,11 @@ type keeper struct {
 var errLeaseExpired = errors.New("the lease could not be renewed in time")
 
 // newKeeper starts a term. began is from before the claim was sent.
-func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration, began time.Time) *keeper {
+func newKeeper(ctx context.Context, st database, l store.Lease, ttl time.Duration, began time.Time) *keeper {
 	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position, blocked: newBlockedKeys()}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	k.term, k.end = context.WithCancelCause(k.ctx)
-	if k.savedCheckpoint = parseCheckpoint(l.Proved, l); k.savedCheckpoint == nil && len(l.Proved) > 0 {
+	if k.savedCheckpoint = parseCheckpoint(l.Checkpoint, l); k.savedCheckpoint == nil && len(l.Checkpoint) > 0 {
 		k.savedCheckpoint = &checkpoint{} // to be overwritten
 	} else {
 		k.checkpoint.Store(k.savedCheckpoint)
@@ -70,9 +70,9 @@ func newKeeper(ctx context.Context, st store, l dialect.Lease, ttl time.Duration
 // their way, and then claims the lease anew, with what its row says.
 func (k *keeper) endIfLost(err error) {
 	switch {
-	case errors.Is(err, dialect.ErrLeaseLost):
+	case errors.Is(err, store.ErrLeaseLost):
 		k.lost(err)
-	case errors.Is(err, dialect.ErrServerChanged), errors.Is(err, errIDsWentBack):
+	case errors.Is(err, store.ErrServerChanged), errors.Is(err, errIDsWentBack):
 		k.end(err)
 	}
 }
@@ -149,7 +149,7 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
 	began, owner := time.Now(), newOwner()
-	l, claimed, err := r.store.Claim(ctx, dialect.Claim{Owner: owner, Mode: string(r.cfg.Mode),
+	l, claimed, err := r.store.Claim(ctx, store.Claim{Owner: owner, Mode: string(r.cfg.Mode),
 		TTL: r.cfg.LeaseTTL, Unsure: r.unsureOwner})
 	r.unsureOwner = uuid.Nil
 	if err != nil {
@@ -160,7 +160,7 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 		return nil, nil
 	}
 	if r.idsWentBack {
-		l.Proved = []byte("{}") // it was said of other rows
+		l.Checkpoint = []byte("{}") // it was said of other rows
 	}
 	r.idsWentBack = false
 	return newKeeper(context.WithoutCancel(ctx), r.store, l, r.cfg.LeaseTTL, began), nil

@@ -5,7 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -35,7 +36,7 @@ func avoidingLocks[T any](rows []T, waits int, remove func([]T) error) (left []T
 		err := remove(part)
 		switch {
 		case err == nil:
-		case !dialect.IsLockTimeout(err):
+		case !db.IsLockTimeout(err):
 			return slices.Concat(append(parts, left, part)...), err
 		case len(part) == 1 || waits == 0:
 			left = append(left, part...)
@@ -52,7 +53,7 @@ func avoidingLocks[T any](rows []T, waits int, remove func([]T) error) (left []T
 // whole. Part of it may be gone already.
 func (d *deleter) deleteUnlocked(ctx context.Context, taken []*flight, waits int) (left []*flight, err error) {
 	return avoidingLocks(taken, waits, func(part []*flight) error {
-		return d.deletePlanned(ctx, dialect.Deletion{Events: events(part)}, part, true)
+		return d.deletePlanned(ctx, store.Deletion{Events: events(part)}, part, true)
 	})
 }
 
@@ -72,7 +73,7 @@ func (d *deleter) logLocked(ctx context.Context, rows int, first int64) {
 
 // lockers names the sessions that may have locked rows.
 func (d *deleter) lockers(ctx context.Context) string {
-	who, err := d.relay.store.Lockers(ctx)
+	who, err := d.relay.store.LockHolders(ctx)
 	if err != nil || len(who) == 0 {
 		return "not known"
 	}
@@ -95,7 +96,7 @@ func (d *deleter) retryLocked(ctx context.Context) {
 
 // adoptLeftover sets aside what an earlier session delivered and could not delete. It returns how
 // many of the rows it did not have.
-func (d *deleter) adoptLeftover(rows []dialect.Delivered) (fresh int) {
+func (d *deleter) adoptLeftover(rows []store.Delivered) (fresh int) {
 	for _, row := range rows {
 		if d.inFlight.locked[row.ID] != nil {
 			continue
@@ -113,10 +114,10 @@ func (d *deleter) adoptLeftover(rows []dialect.Delivered) (fresh int) {
 }
 
 // adoptLocked sets aside those of named events that are still there.
-func (d *deleter) adoptLocked(ctx context.Context, named []dialect.Event) error {
+func (d *deleter) adoptLocked(ctx context.Context, named []store.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, d.relay.cfg.answerTimeout)
 	defer cancel()
-	rows, err := d.relay.store.Waiting(ctx, named)
+	rows, err := d.relay.store.FindEvents(ctx, named)
 	if err == nil && d.adoptLeftover(rows) > 0 {
 		d.logLocked(ctx, len(rows), rows[0].ID)
 	}

@@ -4,17 +4,20 @@ import (
 	"context"
 	"slices"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 type memParked struct {
-	dialect.ParkedRow
+	store.ParkedRow
 	state string
 }
 
-func (m *memStore) Settle(_ context.Context, l dialect.Lease) error { return m.fenced(l, func() {}) }
+func (m *memStore) WaitForMoves(_ context.Context, l store.Lease) error {
+	return m.fenced(l, func() {})
+}
 
-func (m *memStore) Overtake(_ context.Context, l dialect.Lease, after int64) (int64, bool, error) {
+func (m *memStore) MarkOvertaken(_ context.Context, l store.Lease, after int64) (int64, bool, error) {
 	return after, false, m.fenced(l, func() {
 		for _, p := range m.db.parked {
 			p.Overtaken = p.Overtaken || p.Key != nil
@@ -23,13 +26,13 @@ func (m *memStore) Overtake(_ context.Context, l dialect.Lease, after int64) (in
 }
 
 // BlockedKeys visits one key a part.
-func (m *memStore) BlockedKeys(_ context.Context, after dialect.BlockedPart,
-	visit func(string, []byte)) (next dialect.BlockedPart, more bool, err error) {
+func (m *memStore) ScanBlockedKeys(_ context.Context, after store.BlockedPart,
+	visit func(string, []byte)) (next store.BlockedPart, more bool, err error) {
 	next = after
 	err = m.change(func() {
 		for _, p := range m.db.parked {
 			if key := string(p.Key); p.Key != nil && key > string(after.Key) && (!more || key < string(next.Key)) {
-				next, more = dialect.BlockedPart{Topic: p.Topic, Key: p.Key, Seq: p.Seq}, true
+				next, more = store.BlockedPart{Topic: p.Topic, Key: p.Key, Seq: p.Seq}, true
 			}
 		}
 		if more {
@@ -39,7 +42,7 @@ func (m *memStore) BlockedKeys(_ context.Context, after dialect.BlockedPart,
 	return next, more, err
 }
 
-func (m *memStore) Blocked(_ context.Context, keys []dialect.EventKey) (blocked []dialect.EventKey, err error) {
+func (m *memStore) FindBlockedKeys(_ context.Context, keys []sqldb.EventKey) (blocked []sqldb.EventKey, err error) {
 	err = m.change(func() {
 		for _, k := range keys {
 			if slices.ContainsFunc(m.db.parked,
@@ -51,7 +54,7 @@ func (m *memStore) Blocked(_ context.Context, keys []dialect.EventKey) (blocked 
 	return blocked, err
 }
 
-func (m *memStore) Park(_ context.Context, l dialect.Lease, rows []dialect.Parking) (n int64, err error) {
+func (m *memStore) Park(_ context.Context, l store.Lease, rows []store.Parking) (n int64, err error) {
 	err = m.fenced(l, func() {
 		for _, p := range rows {
 			row := m.db.find(p.Event)
@@ -60,15 +63,15 @@ func (m *memStore) Park(_ context.Context, l dialect.Lease, rows []dialect.Parki
 			}
 			m.db.nextSeq++
 			m.db.parked = append(m.db.parked,
-				&memParked{dialect.ParkedRow{Seq: m.db.nextSeq, Row: *row, Overtaken: p.Overtaken}, p.State})
-			m.db.remove(func(r dialect.Row) bool { return r.ID == p.ID })
+				&memParked{store.ParkedRow{Seq: m.db.nextSeq, Row: *row, Overtaken: p.Overtaken}, p.State})
+			m.db.remove(func(r store.Row) bool { return r.ID == p.ID })
 			n++
 		}
 	})
 	return n, err
 }
 
-func (m *memStore) Refuse(_ context.Context, l dialect.Lease, rows []dialect.Refusal) error {
+func (m *memStore) Reject(_ context.Context, l store.Lease, rows []store.Rejection) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -79,38 +82,38 @@ func (m *memStore) Refuse(_ context.Context, l dialect.Lease, rows []dialect.Ref
 	})
 }
 
-func (db *memDB) refuse(row dialect.Refusal) {
+func (db *memDB) refuse(row store.Rejection) {
 	for _, p := range db.parked {
 		if p.Seq != row.Seq {
 			continue
 		}
-		p.state, p.Overtaken = dialect.ParkFailed, p.Overtaken || row.Overtaken
+		p.state, p.Overtaken = store.ParkFailed, p.Overtaken || row.Overtaken
 		for _, q := range db.parked {
-			if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == dialect.ParkRetry {
-				q.state = dialect.ParkBlocked
+			if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == store.ParkRetry {
+				q.state = store.ParkBlocked
 			}
 		}
 	}
 }
 
-func (m *memStore) Asked(context.Context) (asked bool, err error) {
+func (m *memStore) HasRequests(context.Context) (asked bool, err error) {
 	err = m.change(func() {
 		for _, p := range m.db.parked {
-			asked = asked || p.state == dialect.ParkRetry || p.state == dialect.ParkDrop
+			asked = asked || p.state == store.ParkRetry || p.state == store.ParkDrop
 		}
 	})
 	return asked, err
 }
 
-func (m *memStore) DropAsked(_ context.Context, l dialect.Lease, _ int) (gone []dialect.Dropped,
-	freed []dialect.EventKey, err error) {
+func (m *memStore) DropRequested(_ context.Context, l store.Lease, _ int) (gone []store.Dropped,
+	freed []sqldb.EventKey, err error) {
 	err = m.fenced(l, func() {
 		freed = m.db.unpark(func(p *memParked) bool {
-			if p.state != dialect.ParkDrop {
+			if p.state != store.ParkDrop {
 				return false
 			}
 			m.db.dropped = append(m.db.dropped, p.EventID)
-			gone = append(gone, dialect.Dropped{Seq: p.Seq, Event: dialect.Event{ID: p.ID, EventID: p.EventID},
+			gone = append(gone, store.Dropped{Seq: p.Seq, Event: store.Event{ID: p.ID, EventID: p.EventID},
 				Topic: p.Topic, Key: p.Key})
 			return true
 		})
@@ -119,14 +122,14 @@ func (m *memStore) DropAsked(_ context.Context, l dialect.Lease, _ int) (gone []
 }
 
 // unpark deletes parked rows, sets their followers to retry and returns the freed keys.
-func (db *memDB) unpark(gone func(*memParked) bool) (freed []dialect.EventKey) {
-	keys := make(map[dialect.EventKey]bool)
+func (db *memDB) unpark(gone func(*memParked) bool) (freed []sqldb.EventKey) {
+	keys := make(map[sqldb.EventKey]bool)
 	db.parked = slices.DeleteFunc(db.parked, func(p *memParked) bool {
 		if !gone(p) {
 			return false
 		}
 		if p.Key != nil {
-			keys[dialect.EventKey{Topic: p.Topic, Key: string(p.Key)}] = true
+			keys[sqldb.EventKey{Topic: p.Topic, Key: string(p.Key)}] = true
 		}
 		return true
 	})
@@ -138,31 +141,31 @@ func (db *memDB) unpark(gone func(*memParked) bool) (freed []dialect.EventKey) {
 			freed = append(freed, key)
 			continue
 		}
-		if rows[0].state != dialect.ParkBlocked {
+		if rows[0].state != store.ParkBlocked {
 			continue
 		}
 		for _, p := range rows {
-			if p.state == dialect.ParkFailed {
+			if p.state == store.ParkFailed {
 				break
 			}
-			if p.state == dialect.ParkBlocked {
-				p.state = dialect.ParkRetry
+			if p.state == store.ParkBlocked {
+				p.state = store.ParkRetry
 			}
 		}
 	}
 	return freed
 }
 
-func (m *memStore) Replayable(_ context.Context, limit int, visit func(*dialect.ParkedRow) bool) error {
-	var rows []dialect.ParkedRow
+func (m *memStore) Replayable(_ context.Context, limit int, visit func(*store.ParkedRow) bool) error {
+	var rows []store.ParkedRow
 	err := m.change(func() {
 		waits := make(map[string]bool)
 		for _, p := range m.db.parked {
-			if p.state == dialect.ParkRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) &&
+			if p.state == store.ParkRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) &&
 				len(rows) < limit {
 				rows = append(rows, p.ParkedRow)
 			}
-			if p.state != dialect.ParkRetry {
+			if p.state != store.ParkRetry {
 				waits[string(p.Key)] = true
 			}
 		}
@@ -175,11 +178,11 @@ func (m *memStore) Replayable(_ context.Context, limit int, visit func(*dialect.
 	return err
 }
 
-func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.DeliveredParked) (freed []dialect.EventKey,
+func (m *memStore) Unpark(_ context.Context, l store.Lease, rows []store.DeliveredParked) (freed []sqldb.EventKey,
 	err error) {
 	err = m.fenced(l, func() {
 		freed = m.db.unpark(func(p *memParked) bool {
-			return slices.ContainsFunc(rows, func(d dialect.DeliveredParked) bool {
+			return slices.ContainsFunc(rows, func(d store.DeliveredParked) bool {
 				return d.Seq == p.Seq && d.EventID == p.EventID
 			})
 		})
@@ -188,8 +191,8 @@ func (m *memStore) Unpark(_ context.Context, l dialect.Lease, rows []dialect.Del
 }
 
 // SentParked looks at one row a part.
-func (m *memStore) SentParked(_ context.Context, sent *dialect.SentEvents,
-	after int64) (found []dialect.DeliveredParked, next int64, more bool, err error) {
+func (m *memStore) FindSentParked(_ context.Context, sent *store.SentEvents,
+	after int64) (found []store.DeliveredParked, next int64, more bool, err error) {
 	next = after
 	err = m.change(func() {
 		for _, p := range m.db.parked {
@@ -197,9 +200,9 @@ func (m *memStore) SentParked(_ context.Context, sent *dialect.SentEvents,
 				continue
 			}
 			next, more = p.Seq, true
-			if sent.Has(dialect.Event{ID: p.ID, EventID: p.EventID}) {
+			if sent.Has(store.Event{ID: p.ID, EventID: p.EventID}) {
 				found = append(found,
-					dialect.DeliveredParked{ParkedEvent: dialect.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
+					store.DeliveredParked{ParkedEvent: store.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
 			}
 		}
 	})

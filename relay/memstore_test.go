@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // memDB is a database in memory, as the relay sees one: committed rows, the lease row,
@@ -17,7 +17,7 @@ import (
 type memDB struct {
 	mu     sync.Mutex
 	nextID int64
-	rows   []dialect.Row // committed, ascending
+	rows   []store.Row // committed, ascending
 	open   map[string]bool
 	lease  struct {
 		owner    uuid.UUID
@@ -34,7 +34,7 @@ type memDB struct {
 
 // memStore is one relay's connection to it. It has what a session needs.
 type memStore struct {
-	store
+	database
 	db *memDB
 	// fault is asked after each change that has taken effect, and before it.
 	fault func(when string) error
@@ -52,7 +52,7 @@ func (m *memStore) change(f func()) error {
 	return m.fault("after")
 }
 
-func (m *memStore) fenced(l dialect.Lease, f func()) error {
+func (m *memStore) fenced(l store.Lease, f func()) error {
 	var lost error
 	err := m.change(func() {
 		if lost = m.holds(l); lost == nil {
@@ -62,36 +62,36 @@ func (m *memStore) fenced(l dialect.Lease, f func()) error {
 	return errors.Join(lost, err)
 }
 
-func (m *memStore) holds(l dialect.Lease) error {
+func (m *memStore) holds(l store.Lease) error {
 	switch {
 	case m.db.lease.owner != l.Owner || m.db.lease.epoch != l.Epoch:
-		return dialect.ErrLeaseLost
+		return store.ErrLeaseLost
 	case m.db.server != l.Server:
-		return dialect.ErrServerChanged
+		return store.ErrServerChanged
 	}
 	return nil
 }
 
-func (m *memStore) Peek(context.Context, time.Duration) (s dialect.LeaseState, err error) {
+func (m *memStore) LeaseState(context.Context, time.Duration) (s store.LeaseState, err error) {
 	err = m.change(func() { s.Free = m.db.lease.owner == uuid.Nil })
 	return s, err
 }
 
-func (m *memStore) Beat(context.Context, dialect.Member, time.Duration) ([]dialect.Member, error) {
+func (m *memStore) Heartbeat(context.Context, store.Member, time.Duration) ([]store.Member, error) {
 	return nil, nil
 }
 
 func (m *memStore) Leave(context.Context, uuid.UUID) error { return nil }
 
-func (m *memStore) MoveDue(_ context.Context, l dialect.Lease, _ int) (int, time.Duration, error) {
+func (m *memStore) MoveDue(_ context.Context, l store.Lease, _ int) (int, time.Duration, error) {
 	return 0, time.Second, m.fenced(l, func() {})
 }
 
 func (m *memStore) Table() string { return "outbox_events" }
 
-func (m *memStore) TornReads() bool { return false }
+func (m *memStore) SingleSnapshot() bool { return true }
 
-func (m *memStore) Claim(_ context.Context, c dialect.Claim) (l dialect.Lease, ok bool, err error) {
+func (m *memStore) Claim(_ context.Context, c store.Claim) (l store.Lease, ok bool, err error) {
 	err = m.change(func() {
 		row := &m.db.lease
 		if ok = row.owner == uuid.Nil || row.owner == c.Unsure; !ok {
@@ -102,65 +102,62 @@ func (m *memStore) Claim(_ context.Context, c dialect.Claim) (l dialect.Lease, o
 		if row.mode == "" {
 			row.mode = c.Mode
 		}
-		l = dialect.Lease{Owner: c.Owner, Epoch: row.epoch, Server: m.db.server, Mode: row.mode, Position: row.position,
-			Proved: row.proved}
+		l = store.Lease{Owner: c.Owner, Epoch: row.epoch, Server: m.db.server, Mode: row.mode, Position: row.position,
+			Checkpoint: row.proved}
 	})
 	return l, ok && err == nil, err
 }
 
-func (m *memStore) Renew(_ context.Context, l dialect.Lease, _ time.Duration) error {
+func (m *memStore) Renew(_ context.Context, l store.Lease, _ time.Duration) error {
 	return m.fenced(l, func() {})
 }
 
-func (m *memStore) Held(_ context.Context, l dialect.Lease) (bool, error) {
+func (m *memStore) Held(_ context.Context, l store.Lease) (bool, error) {
 	err := m.fenced(l, func() {})
-	if errors.Is(err, dialect.ErrLeaseLost) {
+	if errors.Is(err, store.ErrLeaseLost) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func (m *memStore) HandOver(_ context.Context, l dialect.Lease, _ uuid.UUID) error {
+func (m *memStore) HandOver(_ context.Context, l store.Lease, _ uuid.UUID) error {
 	return m.fenced(l, func() { m.db.lease.owner = uuid.Nil })
 }
 
-func (m *memStore) Halt(context.Context, dialect.Lease, string) error { return nil }
-
-func (m *memStore) SetMode(_ context.Context, l dialect.Lease, mode string) error {
-	return m.fenced(l, func() { m.db.lease.mode = mode })
+func (m *memStore) Note(_ context.Context, l store.Lease, n store.Note) error {
+	switch n.Field {
+	case store.FieldMode:
+		return m.fenced(l, func() { m.db.lease.mode = n.Value })
+	case store.FieldPosition:
+		return m.fenced(l, func() { m.db.lease.position = []byte(n.Value) })
+	case store.FieldTopics:
+		return m.fenced(l, func() {})
+	default:
+		return nil
+	}
 }
 
-func (m *memStore) SetPosition(_ context.Context, l dialect.Lease, position []byte) error {
-	return m.fenced(l, func() { m.db.lease.position = position })
-}
-
-func (m *memStore) Proved(_ context.Context, l dialect.Lease) (proved []byte, err error) {
+func (m *memStore) Checkpoint(_ context.Context, l store.Lease) (proved []byte, err error) {
 	err = m.fenced(l, func() { proved = m.db.lease.proved })
 	return proved, err
 }
 
-func (m *memStore) SetProved(_ context.Context, l dialect.Lease, proved []byte) error {
+func (m *memStore) SetCheckpoint(_ context.Context, l store.Lease, proved []byte) error {
 	return m.fenced(l, func() { m.db.lease.proved = proved })
 }
 
-func (m *memStore) NoteOutage(context.Context, dialect.Lease, time.Time, string) error { return nil }
-
 func (m *memStore) UsedTopics(context.Context) (map[string]string, error) { return nil, nil }
 
-func (m *memStore) SetUsedTopics(_ context.Context, l dialect.Lease, _ []byte) error {
-	return m.fenced(l, func() {})
-}
-
-func (m *memStore) Read(_ context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
-	var info dialect.ReadInfo
-	var rows []dialect.Row
+func (m *memStore) Read(_ context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
+	var info store.ReadInfo
+	var rows []store.Row
 	err := m.change(func() { rows, info.Server = slices.Clone(m.db.rows), m.db.server })
 	if err != nil {
 		return info, err
 	}
 	inGap := func(id int64) bool {
-		return slices.ContainsFunc(q.Gaps, func(g dialect.Range) bool { return g.Lo <= id && id <= g.Hi })
+		return slices.ContainsFunc(q.Gaps, func(g store.Range) bool { return g.Lo <= id && id <= g.Hi })
 	}
 	fromGaps, above := 0, 0
 	for i := range rows {
@@ -184,12 +181,12 @@ func (m *memStore) Read(_ context.Context, q dialect.ReadQuery,
 	return info, nil
 }
 
-func (m *memStore) Below(_ context.Context, id int64, limit int, visit func(dialect.Event) bool) error {
-	var events []dialect.Event
+func (m *memStore) EventsUpTo(_ context.Context, id int64, limit int, visit func(store.Event) bool) error {
+	var events []store.Event
 	err := m.change(func() {
 		for _, row := range m.db.rows {
 			if row.ID <= id && len(events) < limit {
-				events = append(events, dialect.Event{ID: row.ID, EventID: row.EventID})
+				events = append(events, store.Event{ID: row.ID, EventID: row.EventID})
 			}
 		}
 	})
@@ -201,24 +198,24 @@ func (m *memStore) Below(_ context.Context, id int64, limit int, visit func(dial
 	return err
 }
 
-func (m *memStore) Writers(context.Context) (w dialect.Writers, err error) {
+func (m *memStore) OpenWriters(context.Context) (w store.Writers, err error) {
 	w.Known = true
 	err = m.change(func() {
 		for id := range m.db.open {
-			w.Open = append(w.Open, dialect.Writer{ID: id})
+			w.Open = append(w.Open, store.Writer{ID: id})
 		}
 	})
 	return w, err
 }
 
-func (m *memStore) Delete(_ context.Context, l dialect.Lease, d dialect.Deletion) (n int64, err error) {
+func (m *memStore) Delete(_ context.Context, l store.Lease, d store.Deletion) (n int64, err error) {
 	err = m.change(func() {
 		if m.holds(l) != nil {
 			return
 		}
 		for _, run := range d.Runs {
 			if m.db.find(run.Last) != nil {
-				n += m.db.remove(func(r dialect.Row) bool { return run.Lo <= r.ID && r.ID <= run.Last.ID })
+				n += m.db.remove(func(r store.Row) bool { return run.Lo <= r.ID && r.ID <= run.Last.ID })
 			}
 		}
 		n += m.db.removeEvents(d.Events)
@@ -226,34 +223,42 @@ func (m *memStore) Delete(_ context.Context, l dialect.Lease, d dialect.Deletion
 	return n, err
 }
 
-func (m *memStore) DeleteNamed(_ context.Context, l dialect.Lease, events []dialect.Event) (n int64, err error) {
+func (m *memStore) DeleteDelivered(ctx context.Context, l store.Lease, rows []store.Delivered) (int64, error) {
+	events := make([]store.Event, len(rows))
+	for i, row := range rows {
+		events[i] = row.Event
+	}
+	return m.DeleteSent(ctx, l, events)
+}
+
+func (m *memStore) DeleteSent(_ context.Context, l store.Lease, events []store.Event) (n int64, err error) {
 	err = m.fenced(l, func() { n = m.db.removeEvents(events) })
 	return n, err
 }
 
-func (db *memDB) removeEvents(events []dialect.Event) (n int64) {
+func (db *memDB) removeEvents(events []store.Event) (n int64) {
 	for _, e := range events {
-		n += db.remove(func(r dialect.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
+		n += db.remove(func(r store.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
 	}
 	return n
 }
 
-func (db *memDB) find(e dialect.Event) *dialect.Row {
-	i := slices.IndexFunc(db.rows, func(r dialect.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
+func (db *memDB) find(e store.Event) *store.Row {
+	i := slices.IndexFunc(db.rows, func(r store.Row) bool { return r.ID == e.ID && r.EventID == e.EventID })
 	if i < 0 {
 		return nil
 	}
 	return &db.rows[i]
 }
 
-func (db *memDB) remove(gone func(dialect.Row) bool) int64 {
+func (db *memDB) remove(gone func(store.Row) bool) int64 {
 	before := len(db.rows)
 	db.rows = slices.DeleteFunc(db.rows, gone)
 	return int64(before - len(db.rows))
 }
 
 // insert puts committed rows in their place.
-func (db *memDB) insert(rows []dialect.Row) {
+func (db *memDB) insert(rows []store.Row) {
 	db.rows = append(db.rows, rows...)
-	slices.SortFunc(db.rows, func(a, b dialect.Row) int { return int(a.ID - b.ID) })
+	slices.SortFunc(db.rows, func(a, b store.Row) int { return int(a.ID - b.ID) })
 }

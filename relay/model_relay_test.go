@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // modelRelay is a relay with its session, if it has one.
@@ -66,9 +66,9 @@ type innocents struct {
 	m *model
 }
 
-func (s *innocents) Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error) {
+func (s *innocents) Park(ctx context.Context, l store.Lease, rows []store.Parking) (int64, error) {
 	for _, row := range rows {
-		if row.State == dialect.ParkFailed && !s.m.poison[row.EventID] {
+		if row.State == store.ParkFailed && !s.m.poison[row.EventID] {
 			s.m.t.Fatalf("row %d was not at fault, and is parked for it", row.ID)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // The model: writers, two relays that take the lease from each other, a broker, an
@@ -74,7 +74,7 @@ type model struct {
 type modelWriter struct {
 	name string
 	key  string
-	rows []dialect.Row
+	rows []store.Row
 }
 
 // modelStandby is what a standby knows.
@@ -177,7 +177,7 @@ func (m *model) write() {
 	w := &modelWriter{name: fmt.Sprint("tx", m.db.nextID), key: key}
 	for range rapid.IntRange(1, 3).Draw(m.t, "events") {
 		m.db.nextID++
-		row := dialect.Row{ID: m.db.nextID, EventID: uuid.New(), Topic: topicOf(key)}
+		row := store.Row{ID: m.db.nextID, EventID: uuid.New(), Topic: topicOf(key)}
 		if key != "" {
 			row.Key = []byte(key)
 			row.Payload = fmt.Appendf(nil, "%s%d", key, m.versions[key]+len(w.rows)+1)
@@ -235,17 +235,17 @@ func (m *model) rollBack() {
 // operate asks for something about the first parked row of a key.
 func (m *model) operate() {
 	for _, p := range m.db.parked {
-		if p.state != dialect.ParkFailed {
+		if p.state != store.ParkFailed {
 			continue
 		}
 		switch rapid.IntRange(0, 3).Draw(m.t, "operator") {
 		case 0:
-			p.state = dialect.ParkRetry
+			p.state = store.ParkRetry
 		case 1:
-			p.state = dialect.ParkDrop
+			p.state = store.ParkDrop
 		default:
 			delete(m.poison, p.EventID)
-			p.state = dialect.ParkRetry
+			p.state = store.ParkRetry
 		}
 		return
 	}
@@ -310,8 +310,8 @@ func (m *model) heal() {
 	for range 400 {
 		clear(m.poison)
 		for _, p := range m.db.parked {
-			if p.state == dialect.ParkFailed {
-				p.state = dialect.ParkRetry
+			if p.state == store.ParkFailed {
+				p.state = store.ParkRetry
 			}
 		}
 		r.claimLease()

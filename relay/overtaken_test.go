@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 func TestTheHaltPolicyParksNothingAndSkipBlocksNothing(t *testing.T) {
@@ -53,15 +53,15 @@ func TestUnderSkipWhatAnotherPolicyHasParkedIsOvertaken(t *testing.T) {
 
 // marking breaks after the first part of the marks.
 type marking struct {
-	store
+	database
 	parts atomic.Int64
 }
 
-func (m *marking) Overtake(ctx context.Context, l dialect.Lease, after int64) (int64, bool, error) {
+func (m *marking) MarkOvertaken(ctx context.Context, l store.Lease, after int64) (int64, bool, error) {
 	if n := m.parts.Add(1); n > 1 && n < 4 {
 		return after, false, errors.New("connection reset")
 	}
-	return m.store.Overtake(ctx, l, after)
+	return m.database.MarkOvertaken(ctx, l, after)
 }
 
 // Hazard unmarked-overtaking.
@@ -73,7 +73,7 @@ func TestUnderSkipNothingIsDeliveredBeforeAllMarksAreMade(t *testing.T) {
 		b.park("k")
 		b.cfg.OnRejection = Skip
 		marks := &marking{}
-		b.naive = func(s store) store { marks.store = s; return marks }
+		b.naive = func(s database) database { marks.database = s; return marks }
 		s := b.session()
 		b.commit("k", "k2")
 		require.Error(t, s.quarantine.load(t.Context()))

@@ -4,7 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // Parking sets aside events that the sink refuses, so that they do not stop the others:
@@ -25,7 +26,7 @@ const blockedReason = "waits behind an earlier event of its key"
 
 // parking are records of a read that are not for the sink.
 type parking struct {
-	rows    []dialect.Parking
+	rows    []store.Parking
 	records []*Record         // the same
 	first   *Record           // the first that was refused, and
 	err     error             // why
@@ -54,7 +55,7 @@ func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver [
 		if r.Key != nil && len(blocked)+len(a.blocks) > 0 {
 			key := orderKey(r.Topic, r.Key)
 			if _, fresh := a.blocks[key]; fresh || blocked[key] {
-				a.add(r, dialect.Parking{State: dialect.ParkBlocked, Error: blockedReason})
+				a.add(r, store.Parking{State: store.ParkBlocked, Error: blockedReason})
 				continue
 			}
 		}
@@ -118,11 +119,11 @@ func (q *quarantine) reject(a *parking, r *Record, err error) {
 		a.blocks[orderKey(r.Topic, r.Key)] = q.inFlight.hash(r)
 	}
 	// By the policy skip later events of the key go on: this one is overtaken by them.
-	a.add(r, dialect.Parking{State: dialect.ParkFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
+	a.add(r, store.Parking{State: store.ParkFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
 }
 
 // add sets a record aside.
-func (a *parking) add(r *Record, p dialect.Parking) {
+func (a *parking) add(r *Record, p store.Parking) {
 	p.Event, p.Size = r.event(), recordSize(r)
 	a.rows, a.records = append(a.rows, p), append(a.records, r)
 	r.letGo()
@@ -142,7 +143,7 @@ func (q *quarantine) park(ctx context.Context, a parking) error {
 	ctx, cancel := context.WithTimeout(ctx, q.relay.cfg.answerTimeout)
 	defer cancel()
 	moved, err := q.relay.store.Park(ctx, q.lease, a.rows)
-	if moved == 0 && dialect.IsLockTimeout(err) {
+	if moved == 0 && db.IsLockTimeout(err) {
 		return rowsLockedError{err}
 	}
 	if err != nil {

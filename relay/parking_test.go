@@ -11,8 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/topics"
 )
 
@@ -111,13 +112,13 @@ func TestARefusedEventIsParkedAloneAndBlocksItsKeyOnly(t *testing.T) {
 
 // moves counts the moves to outbox_parked.
 type moves struct {
-	store
+	database
 	count atomic.Int64
 }
 
-func (m *moves) Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error) {
+func (m *moves) Park(ctx context.Context, l store.Lease, rows []store.Parking) (int64, error) {
 	m.count.Add(1)
-	return m.store.Park(ctx, l, rows)
+	return m.database.Park(ctx, l, rows)
 }
 
 // judging is a sink that tells what it would refuse.
@@ -167,12 +168,12 @@ func TestWhatTheSinkOrTheAllowListWouldRefuseIsParkedWithoutANewSession(t *testi
 
 // impatient parks at once what would be refused.
 type impatient struct {
-	store
+	database
 	parked chan struct{}
 }
 
-func (s *impatient) Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error) {
-	n, err := s.store.Park(ctx, l, rows)
+func (s *impatient) Park(ctx context.Context, l store.Lease, rows []store.Parking) (int64, error) {
+	n, err := s.database.Park(ctx, l, rows)
 	if s.parked != nil && err == nil {
 		close(s.parked)
 		s.parked = nil
@@ -188,7 +189,7 @@ func TestAnEventIsParkedOnlyWhenTheEarlierOnesOfItsKeyAreDelivered(t *testing.T)
 		b := newBench(t, db)
 		b.sink.hold = true
 		parked := make(chan struct{})
-		b.naive = func(s store) store { return &impatient{store: s, parked: parked} }
+		b.naive = func(s database) database { return &impatient{database: s, parked: parked} }
 		r := b.relay()
 		r.cfg.Sink = &judging{b.sink, refusesValue("k2")}
 		b.commit("k", "k1", "k2")
@@ -224,24 +225,24 @@ func TestAClaimLearnsTheBlockedKeysBeforeItReads(t *testing.T) {
 
 // answerless loses the answers to moves that were made.
 type answerless struct {
-	store
+	database
 	lose atomic.Bool
 }
 
-func (s *answerless) Park(ctx context.Context, l dialect.Lease, rows []dialect.Parking) (int64, error) {
-	n, err := s.store.Park(ctx, l, rows)
+func (s *answerless) Park(ctx context.Context, l store.Lease, rows []store.Parking) (int64, error) {
+	n, err := s.database.Park(ctx, l, rows)
 	if err == nil && s.lose.Swap(false) {
 		return 0, errors.New("connection reset")
 	}
 	return n, err
 }
 
-func (s *answerless) Unpark(ctx context.Context, l dialect.Lease,
-	rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
+func (s *answerless) Unpark(ctx context.Context, l store.Lease,
+	rows []store.DeliveredParked) ([]sqldb.EventKey, error) {
 	if s.lose.Swap(false) {
 		return nil, errors.New("connection reset")
 	}
-	return s.store.Unpark(ctx, l, rows)
+	return s.database.Unpark(ctx, l, rows)
 }
 
 // Hazard lost-parking-answer.
@@ -252,7 +253,7 @@ func TestAMoveWhoseAnswerWasLostBlocksItsKeyAllTheSame(t *testing.T) {
 		b := newBench(t, db)
 		lossy := &answerless{}
 		lossy.lose.Store(true)
-		b.naive = func(s store) store { lossy.store = s; return lossy }
+		b.naive = func(s database) database { lossy.database = s; return lossy }
 		r := b.relay()
 		r.cfg.Sink = &judging{b.sink, refusesValue("k1")}
 		b.commit("k", "k1")
@@ -267,13 +268,13 @@ func TestAMoveWhoseAnswerWasLostBlocksItsKeyAllTheSame(t *testing.T) {
 
 // settling tells that a reader waits for the moves that are still committing.
 type settling struct {
-	store
+	database
 	waits chan struct{}
 }
 
-func (s settling) Settle(ctx context.Context, l dialect.Lease) error {
+func (s settling) WaitForMoves(ctx context.Context, l store.Lease) error {
 	close(s.waits)
-	return s.store.Settle(ctx, l)
+	return s.database.WaitForMoves(ctx, l)
 }
 
 // The connection broke while a row was being parked, and the database is still at it. A

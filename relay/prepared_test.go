@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // prepare writes an event of key k in a transaction that is then prepared, and whose session
@@ -19,7 +19,7 @@ func (b *bench) prepare(value string) (end func()) {
 	name := "'" + uuid.NewString() + "'"
 	begin, prepare, commit, rollBack := []string{"BEGIN"}, []string{"PREPARE TRANSACTION " + name}, "COMMIT PREPARED ",
 		"ROLLBACK PREPARED "
-	if b.db.Dialect == dialect.MySQL {
+	if b.db.Dialect == sqldb.MySQL {
 		begin, prepare, commit, rollBack = []string{"XA START " + name},
 			[]string{"XA END " + name, "XA PREPARE " + name}, "XA COMMIT ", "XA ROLLBACK "
 	}

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // quarantine decides which records the sink must not get, parks them, and does what operators
@@ -13,7 +14,7 @@ import (
 type quarantine struct {
 	relay     *Relay
 	keeper    *keeper
-	lease     dialect.Lease
+	lease     store.Lease
 	inFlight  *inFlightSet
 	validator Validator // the sink's session, if it validates; else nil
 	resend    resendFunc
@@ -50,7 +51,7 @@ func (q *quarantine) load(ctx context.Context) error {
 	if q.loaded {
 		return nil
 	}
-	err := q.relay.bounded(ctx, func(ctx context.Context) error { return q.relay.store.Settle(ctx, q.lease) })
+	err := q.relay.bounded(ctx, func(ctx context.Context) error { return q.relay.store.WaitForMoves(ctx, q.lease) })
 	if err != nil {
 		q.keeper.endIfLost(err)
 		return err
@@ -75,14 +76,14 @@ func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[s
 		return nil, nil
 	}
 	looks := make(map[string]bool)
-	var keys []dialect.EventKey
+	var keys []db.EventKey
 	for _, r := range records {
 		if r.Key == nil || !b.may(b.hash(r.Topic, r.Key)) {
 			continue
 		}
 		if key := orderKey(r.Topic, r.Key); !looks[key] {
 			looks[key] = true
-			keys = append(keys, dialect.EventKey{Topic: r.Topic, Key: string(r.Key)})
+			keys = append(keys, db.EventKey{Topic: r.Topic, Key: string(r.Key)})
 		}
 	}
 	if len(keys) == 0 {
@@ -90,7 +91,7 @@ func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[s
 	}
 	blocked := make(map[string]bool)
 	err := q.relay.bounded(ctx, func(ctx context.Context) error {
-		found, err := q.relay.store.Blocked(ctx, keys)
+		found, err := q.relay.store.FindBlockedKeys(ctx, keys)
 		for _, k := range found {
 			blocked[orderKey(k.Topic, []byte(k.Key))] = true
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // A relay process that cannot reach its sink must neither keep sources from a process that
@@ -116,12 +116,12 @@ func (r *Relay) withdraw(ctx context.Context) {
 
 // liveMembers returns the other processes that are heard of, and lets them hear of this one unless
 // it cannot reach the sink.
-func (r *Relay) liveMembers(ctx context.Context, me dialect.Member) ([]dialect.Member, error) {
+func (r *Relay) liveMembers(ctx context.Context, me store.Member) ([]store.Member, error) {
 	if !r.reach.isUnreachable() {
-		return r.store.Beat(ctx, me, r.assignment.Window())
+		return r.store.Heartbeat(ctx, me, r.assignment.Window())
 	}
 	all, err := r.store.Members(ctx)
-	var live []dialect.Member
+	var live []store.Member
 	for _, m := range all {
 		if m.ID != me.ID && max(m.Age, -m.Age) <= r.assignment.Window() {
 			live = append(live, m)
@@ -143,7 +143,7 @@ func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok boo
 	blind, since, told := r.reach.unreachable, r.reach.since, r.reach.recorded
 	r.reach.mu.Unlock()
 	if blind != told {
-		if err := r.store.NoteBlind(ctx, k.lease, blind); err != nil {
+		if err := r.store.Note(ctx, k.lease, store.SinkUnreachable(blind)); err != nil {
 			return uuid.Nil, false // once more the next time
 		}
 		r.reach.mu.Lock()
@@ -178,7 +178,7 @@ func (r *Relay) recordOutage(ctx context.Context, k *keeper) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
-	if r.store.NoteOutage(ctx, k.lease, since, reason) != nil {
+	if r.store.Note(ctx, k.lease, store.SinkOutage(since, reason)) != nil {
 		return
 	}
 	r.reach.mu.Lock()

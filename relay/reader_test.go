@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // answering is a database whose reads are answered by the servers of a list, in turn; ""
@@ -23,9 +23,9 @@ type answering struct {
 	end     context.CancelFunc
 }
 
-func (a *answering) Read(context.Context, dialect.ReadQuery, func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (a *answering) Read(context.Context, store.ReadQuery, func(*store.Row) bool) (store.ReadInfo, error) {
 	if len(a.asked) == len(a.servers) {
-		return dialect.ReadInfo{}, io.ErrUnexpectedEOF
+		return store.ReadInfo{}, io.ErrUnexpectedEOF
 	}
 	server := a.servers[len(a.asked)]
 	a.asked = append(a.asked, time.Now())
@@ -33,12 +33,12 @@ func (a *answering) Read(context.Context, dialect.ReadQuery, func(*dialect.Row) 
 		a.end()
 	}
 	if server == "" {
-		return dialect.ReadInfo{}, io.ErrUnexpectedEOF
+		return store.ReadInfo{}, io.ErrUnexpectedEOF
 	}
-	return dialect.ReadInfo{Server: server}, nil
+	return store.ReadInfo{Server: server}, nil
 }
 
-func (a *answering) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error) {
+func (a *answering) Claim(ctx context.Context, c store.Claim) (store.Lease, bool, error) {
 	if last := a.servers[max(len(a.asked)-1, 0)]; last != "" {
 		a.db.server = last
 	}

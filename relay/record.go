@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // Names of the headers that Postroom sets on the wire. An event may set
@@ -58,7 +58,7 @@ func (r *Record) flightID() int64 {
 // letGo drops what a record holds: its neighbours, which share its memory, may stay for long.
 func (r *Record) letGo() { r.Key, r.Payload, r.Headers = nil, nil, nil }
 
-func (r *Record) event() dialect.Event { return dialect.Event{ID: r.ID, EventID: r.EventID} }
+func (r *Record) event() store.Event { return store.Event{ID: r.ID, EventID: r.EventID} }
 
 // SetPosition notes where the broker put the record. A session that knows it calls it
 // before it acknowledges the record, for the archive; others leave it.
@@ -157,7 +157,7 @@ func isReserved(name string) bool {
 func orderKey(topic string, key []byte) string { return topic + "\x00" + string(key) }
 
 // newRecord copies a row out of the driver's buffers.
-func newRecord(into *Record, row *dialect.Row) {
+func newRecord(into *Record, row *store.Row) {
 	*into = Record{
 		ID: row.ID, EventID: uuid.UUID(row.EventID), Topic: row.Topic, Key: row.Key, Type: row.Type,
 		Payload: row.Payload, Headers: row.Headers, CreatedAt: row.CreatedAt,

@@ -11,7 +11,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/assignment"
 	"github.com/postroom/postroom/relay/internal/pacing"
 	"github.com/postroom/postroom/relay/internal/topics"
@@ -20,7 +21,7 @@ import (
 // Relay forwards the events of one source to one sink. Make one with New and call Run.
 type Relay struct {
 	cfg    Config
-	store  store
+	store  database
 	log    *slog.Logger
 	health *health
 
@@ -33,9 +34,9 @@ type Relay struct {
 
 	// leftover are events that were delivered in an earlier term of this process and
 	// whose delete is not known to have committed. Only Run's goroutine touches it.
-	leftover []dialect.Delivered
+	leftover []store.Delivered
 	// leftoverParked are the same out of outbox_parked.
-	leftoverParked []dialect.DeliveredParked
+	leftoverParked []store.DeliveredParked
 	// overtaken are events that were rejected as part of a batch, after later ones of their key
 	// had been delivered.
 	overtaken   map[uuid.UUID]string // event → topic; until it is parked, or its topic's trial is over
@@ -57,14 +58,14 @@ func New(cfg Config) (*Relay, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	st, err := dialect.NewRelay(cfg.DB, cfg.names())
+	st, err := store.New(cfg.DB, cfg.names(), store.Options{LeasePool: cfg.LeaseDB, Archive: cfg.Archive})
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	return newRelay(cfg, st.WithLeaseDB(cfg.LeaseDB)), nil
+	return newRelay(cfg, st), nil
 }
 
-func newRelay(cfg Config, st store) *Relay {
+func newRelay(cfg Config, st database) *Relay {
 	log := cfg.Logger.With("source", cfg.Source)
 	return &Relay{
 		cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1),
@@ -116,7 +117,7 @@ func (r *Relay) checkAtStart(ctx context.Context) error {
 	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	for {
 		err := r.check(ctx)
-		if !dialect.IsLockTimeout(err) || ctx.Err() != nil {
+		if !db.IsLockTimeout(err) || ctx.Err() != nil {
 			return err
 		}
 		r.health.paused(partDatabase, err)
@@ -163,9 +164,9 @@ func (r *Relay) runTerms(ctx context.Context) error {
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil
-		case errors.Is(err, dialect.ErrSequenceBehind) && first:
+		case errors.Is(err, store.ErrSequenceBehind) && first:
 			return err
-		case dialect.IsDenied(err) && first:
+		case db.IsDenied(err) && first:
 			return r.explainAtStart(err)
 		case err != nil:
 			r.health.paused(partDatabase, err)

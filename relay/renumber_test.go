@@ -11,8 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // Ids begin at 1. Rows were inserted by hand with ids that no read from the start shows:
@@ -23,10 +24,10 @@ func TestARowWithAnIDBelowOneIsDelivered(t *testing.T) {
 			b := newBench(t, db)
 			b.cfg.sweepEvery = 10 * time.Millisecond
 			override := ""
-			if db.Dialect == dialect.PostgreSQL {
+			if db.Dialect == sqldb.PostgreSQL {
 				override = "OVERRIDING SYSTEM VALUE "
 			}
-			if db.Dialect == dialect.MySQL {
+			if db.Dialect == sqldb.MySQL {
 				b.db.DB.SetMaxOpenConns(1) // the mode is the session's
 				b.exec("SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
 			}
@@ -53,11 +54,11 @@ func TestARowWithAnIDBelowOneIsDelivered(t *testing.T) {
 
 // deniesIDs may not insert events.
 type deniesIDs struct {
-	store
+	database
 	tried atomic.Int64
 }
 
-func (s *deniesIDs) Renumber(context.Context, dialect.Lease, dialect.Event) error {
+func (s *deniesIDs) Renumber(context.Context, store.Lease, store.Event) error {
 	s.tried.Add(1)
 	return errors.New("permission denied for table outbox_events")
 }
@@ -68,7 +69,7 @@ func TestARowWithAnIDBelowOneThatCannotBeChangedHoldsUpNoOther(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.cfg.sweepEvery = time.Millisecond
 	denied := &deniesIDs{}
-	b.naive = func(s store) store { denied.store = s; return denied }
+	b.naive = func(s database) database { denied.database = s; return denied }
 	b.exec("INSERT INTO outbox_events (id, event_id, topic, payload) " +
 		"VALUES (-7, '00000000-0000-7000-8000-000000000001', 't', 'below')")
 	log := &lines{}

@@ -8,22 +8,23 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // unparksLate fails to delete delivered rows out of outbox_parked, a number of times.
 type unparksLate struct {
-	store
+	database
 	failures atomic.Int64
 }
 
-func (s *unparksLate) Unpark(ctx context.Context, l dialect.Lease,
-	rows []dialect.DeliveredParked) ([]dialect.EventKey, error) {
+func (s *unparksLate) Unpark(ctx context.Context, l store.Lease,
+	rows []store.DeliveredParked) ([]sqldb.EventKey, error) {
 	if s.failures.Add(-1) >= 0 {
 		return nil, errors.New("connection reset")
 	}
-	return s.store.Unpark(ctx, l, rows)
+	return s.database.Unpark(ctx, l, rows)
 }
 
 // Hazard late-retry-delete.
@@ -35,7 +36,7 @@ func TestARetryWhoseRowsAreDeletedLateLeavesTheWindow(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.cfg.MaxInFlight, b.cfg.BatchSize = window, window
 	late := &unparksLate{}
-	b.naive = func(s store) store { late.store = s; return late }
+	b.naive = func(s database) database { late.database = s; return late }
 	values := numbered("n", events)
 	b.refuse(values...)
 	b.commit("", values...)

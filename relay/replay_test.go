@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 func TestARetrySendsTheKeyInOrderBeforeItsNewerEventsAndUnblocksIt(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		moved := &moves{}
-		b.naive = func(s store) store { moved.store = s; return moved }
+		b.naive = func(s database) database { moved.database = s; return moved }
 		b.refuse("k1")
 		b.commit("k", numbered("k", 4)...)
 		stop := b.start()
@@ -93,15 +93,15 @@ func TestADroppedHeadIsRecordedAndItsFollowersAreSent(t *testing.T) {
 
 // coming commits more events of a key before each look for parked ones to send again.
 type coming struct {
-	store
+	database
 	commit func()
 	rounds atomic.Int64
 }
 
-func (c *coming) Replayable(ctx context.Context, limit int, take func(*dialect.ParkedRow) bool) error {
+func (c *coming) Replayable(ctx context.Context, limit int, take func(*store.ParkedRow) bool) error {
 	c.rounds.Add(1)
 	c.commit()
-	return c.store.Replayable(ctx, limit, take)
+	return c.database.Replayable(ctx, limit, take)
 }
 
 // Hazard unblock-race.
@@ -127,7 +127,7 @@ func TestAKeyThatKeepsComingIsUnblocked(t *testing.T) {
 			b.commit("k", more...)
 		}
 	}
-	b.naive = func(s store) store { writers.store = s; return writers }
+	b.naive = func(s database) database { writers.database = s; return writers }
 	stop = b.start()
 	eventually(t, "the key is unblocked", func() bool { return len(b.parked()) == 0 })
 	require.NoError(t, stop())
@@ -139,12 +139,12 @@ func TestAKeyThatKeepsComingIsUnblocked(t *testing.T) {
 
 // idleLooks counts the looks that find nothing asked.
 type idleLooks struct {
-	store
+	database
 	n atomic.Int64
 }
 
-func (l *idleLooks) Asked(ctx context.Context) (bool, error) {
-	asked, err := l.store.Asked(ctx)
+func (l *idleLooks) HasRequests(ctx context.Context) (bool, error) {
+	asked, err := l.database.HasRequests(ctx)
 	if err == nil && !asked {
 		l.n.Add(1)
 	}
@@ -155,7 +155,7 @@ func TestARetryOfEventsThatWouldBeRefusedAgainIsOneLineInTheLog(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		looks := &idleLooks{}
-		b.naive = func(s store) store { looks.store = s; return looks }
+		b.naive = func(s database) database { looks.database = s; return looks }
 		r := b.relay()
 		log := &lines{}
 		r.log = slog.New(log)
@@ -181,7 +181,7 @@ func TestWhatWasReplayedIsDeletedNotSentAgainWhenTheDeleteFails(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		lossy := &answerless{}
-		b.naive = func(s store) store { lossy.store = s; return lossy }
+		b.naive = func(s database) database { lossy.database = s; return lossy }
 		b.refuse("k1")
 		b.commit("k", "k1", "k2")
 		stop := b.start()

@@ -6,7 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // What operators asked for: parked events to send again or to drop. They set a row's
@@ -47,7 +48,7 @@ func (q *quarantine) handleRequests(ctx context.Context) error {
 	q.requestsChecked, q.requestsPending = time.Now(), false
 	bounded, cancel := context.WithTimeout(ctx, q.relay.cfg.answerTimeout)
 	defer cancel()
-	asked, err := q.relay.store.Asked(bounded)
+	asked, err := q.relay.store.HasRequests(bounded)
 	if err != nil || !asked {
 		q.refusalLogged = q.refusalLogged && err != nil // a wish that comes later is another one
 		return err
@@ -73,7 +74,7 @@ func (q *quarantine) handleRequests(ctx context.Context) error {
 
 // dropRequested deletes the rows that operators gave up.
 func (q *quarantine) dropRequested(ctx context.Context) error {
-	dropped, freed, err := q.relay.store.DropAsked(ctx, q.lease, dropBatch)
+	dropped, freed, err := q.relay.store.DropRequested(ctx, q.lease, dropBatch)
 	if err != nil {
 		q.keeper.endIfLost(err)
 		return fmt.Errorf("drop parked events: %w", err)
@@ -87,7 +88,7 @@ func (q *quarantine) dropRequested(ctx context.Context) error {
 	return nil
 }
 
-func (q *quarantine) unblock(keys []dialect.EventKey) {
+func (q *quarantine) unblock(keys []db.EventKey) {
 	for _, k := range keys {
 		q.keeper.blocked.remove(q.keeper.blocked.hash(k.Topic, []byte(k.Key)))
 		q.relay.log.Info("key unblocked: nothing of it is parked any more", "topic", k.Topic)
@@ -166,7 +167,7 @@ func (q *quarantine) readReplayable(ctx context.Context) ([]*Record, error) {
 	limit := min(replayRows, int(most/q.replayBudget.typical)+1)
 	var records []*Record
 	size := int64(0)
-	err := q.relay.store.Replayable(ctx, limit, func(row *dialect.ParkedRow) bool {
+	err := q.relay.store.Replayable(ctx, limit, func(row *store.ParkedRow) bool {
 		r := new(Record)
 		newRecord(r, &row.Row)
 		r.seq = row.Seq
@@ -205,7 +206,7 @@ func (q *quarantine) revalidate(ctx context.Context, records []*Record) {
 func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*Record, error) {
 	q.revalidate(ctx, records)
 	send := make([]*Record, 0, len(records))
-	var refused []dialect.Refusal
+	var refused []store.Rejection
 	behind := make(map[string]bool)
 	for _, r := range records {
 		if r.Key != nil && behind[orderKey(r.Topic, r.Key)] {
@@ -216,7 +217,7 @@ func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*
 			send = append(send, r)
 			continue
 		}
-		refused = append(refused, dialect.Refusal{ParkedEvent: dialect.ParkedEvent{Seq: r.seq, EventID: r.EventID},
+		refused = append(refused, store.Rejection{ParkedEvent: store.ParkedEvent{Seq: r.seq, EventID: r.EventID},
 			Reason: reason.Error()})
 		if !q.refusalLogged {
 			q.refusalLogged = true // one line, not one for each event
@@ -228,7 +229,7 @@ func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*
 			behind[orderKey(r.Topic, r.Key)] = true
 		}
 	}
-	if err := q.relay.store.Refuse(ctx, q.lease, refused); err != nil { // in one transaction: other keys wait for it
+	if err := q.relay.store.Reject(ctx, q.lease, refused); err != nil { // in one transaction: other keys wait for it
 		q.keeper.endIfLost(err)
 		return nil, err
 	}

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -61,7 +62,7 @@ func (m *mover) run(stop context.Context) {
 			m.failed = 0
 			m.retry.Reset()
 			m.relay.health.resumed(partScheduled)
-		case errors.Is(err, dialect.ErrLeaseLost), errors.Is(err, dialect.ErrServerChanged):
+		case errors.Is(err, store.ErrLeaseLost), errors.Is(err, store.ErrServerChanged):
 			m.keeper.endIfLost(err)
 			return
 		case m.off(err):
@@ -101,7 +102,7 @@ func (m *mover) move(ctx context.Context) (next time.Duration, err error) {
 // transactions meet, and that is gone at the next try.
 func (m *mover) failing(err error) {
 	const usual = 3
-	if m.failed++; m.failed > usual || !dialect.IsSerialization(err) {
+	if m.failed++; m.failed > usual || !db.IsSerialization(err) {
 		m.relay.health.paused(partScheduled, err)
 	}
 }
@@ -110,13 +111,13 @@ func (m *mover) failing(err error) {
 // tables may be of the version before, or the rights.
 func (m *mover) off(err error) bool {
 	r := m.relay
-	table := r.cfg.names().Plain(dialect.Scheduled)
+	table := r.cfg.names().Plain(db.Scheduled)
 	switch {
-	case dialect.IsMissingTable(err):
+	case db.IsMissingTable(err):
 		r.scheduleOffLogged.Do(func() {
 			r.log.Warn("scheduled events are off: their table is not there: run `relay migrate up`", "table", table)
 		})
-	case dialect.IsDenied(err):
+	case db.IsDenied(err):
 		r.scheduleOffLogged.Do(func() {
 			r.log.Warn("scheduled events are off: the relay's user lacks a right: grant what docs/tables.md lists",
 				"table", table, "error", err)

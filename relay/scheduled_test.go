@@ -15,8 +15,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/relay/internal/pacing"
@@ -99,17 +100,17 @@ func TestAMoveWakesTheReader(t *testing.T) {
 
 // deaf reads nothing: the relay dies between the move and the delivery.
 type deaf struct {
-	store
+	database
 	moved chan struct{}
 	once  sync.Once
 }
 
-func (d *deaf) Read(context.Context, dialect.ReadQuery, func(*dialect.Row) bool) (dialect.ReadInfo, error) {
-	return dialect.ReadInfo{}, errors.New("no answer")
+func (d *deaf) Read(context.Context, store.ReadQuery, func(*store.Row) bool) (store.ReadInfo, error) {
+	return store.ReadInfo{}, errors.New("no answer")
 }
 
-func (d *deaf) MoveDue(ctx context.Context, l dialect.Lease, limit int) (int, time.Duration, error) {
-	moved, next, err := d.store.MoveDue(ctx, l, limit)
+func (d *deaf) MoveDue(ctx context.Context, l store.Lease, limit int) (int, time.Duration, error) {
+	moved, next, err := d.database.MoveDue(ctx, l, limit)
 	if moved > 0 {
 		d.once.Do(func() { close(d.moved) })
 	}
@@ -122,7 +123,7 @@ func TestACrashBetweenMoveAndDeliveryLosesNothing(t *testing.T) {
 		b.schedule(scheduledEvent("k", "k1", time.Now().Add(-time.Second)),
 			scheduledEvent("k", "k2", time.Now().Add(-time.Millisecond)))
 		first := &deaf{moved: make(chan struct{})}
-		b.naive = func(s store) store { first.store = s; return first }
+		b.naive = func(s database) database { first.database = s; return first }
 		stop := b.start()
 		<-first.moved
 		_ = stop()
@@ -140,24 +141,24 @@ func TestACrashBetweenMoveAndDeliveryLosesNothing(t *testing.T) {
 
 // brokenMoves fails as long as told.
 type brokenMoves struct {
-	store
+	database
 	err    atomic.Pointer[error]
 	failed atomic.Int64
 }
 
-func (m *brokenMoves) MoveDue(ctx context.Context, l dialect.Lease, limit int) (int, time.Duration, error) {
+func (m *brokenMoves) MoveDue(ctx context.Context, l store.Lease, limit int) (int, time.Duration, error) {
 	if err := m.err.Load(); err != nil {
 		m.failed.Add(1)
 		return 0, time.Millisecond, *err
 	}
-	return m.store.MoveDue(ctx, l, limit)
+	return m.database.MoveDue(ctx, l, limit)
 }
 
 func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	moves, failure := &brokenMoves{}, errors.New("no answer")
 	moves.err.Store(&failure)
-	b.naive = func(s store) store { moves.store = s; return moves }
+	b.naive = func(s database) database { moves.database = s; return moves }
 	log := &lines{}
 	r := b.relay()
 	r.log = slog.New(log)
@@ -182,14 +183,14 @@ func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 // What is taken for a lost lease ends the term, and the next one moves.
 func TestAMoverThatLostItsLeaseEndsTheTurn(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
-	moves, lost := &brokenMoves{}, error(dialect.ErrLeaseLost)
+	moves, lost := &brokenMoves{}, error(store.ErrLeaseLost)
 	moves.err.Store(&lost)
-	b.naive = func(s store) store { moves.store = s; return moves }
+	b.naive = func(s database) database { moves.database = s; return moves }
 	r := b.relay()
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
 	newMover(r, k).run(t.Context())
-	require.ErrorIs(t, context.Cause(k.ctx), dialect.ErrLeaseLost)
+	require.ErrorIs(t, context.Cause(k.ctx), store.ErrLeaseLost)
 }
 
 // The tables of the version before: everything else works, and one line says what to do.
@@ -200,7 +201,7 @@ func TestWithoutTheTableScheduledEventsAreOffUntilItIsThere(t *testing.T) {
 			b.exec("DROP TABLE " + table)
 		}
 		b.exec("DROP INDEX outbox_parked_asked_idx" +
-			map[dialect.Dialect]string{dialect.MySQL: " ON outbox_parked"}[db.Dialect])
+			map[sqldb.Dialect]string{sqldb.MySQL: " ON outbox_parked"}[db.Dialect])
 		b.exec("DELETE FROM postroom_schema WHERE version = 3")
 		log := &lines{}
 		r := b.relay()
@@ -235,7 +236,7 @@ func TestWithoutTheTableScheduledEventsAreOffUntilItIsThere(t *testing.T) {
 func TestTheSizeOfAMoveFollowsItsTime(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	r := b.relay()
-	slow := &timedMoves{store: r.store}
+	slow := &timedMoves{database: r.store}
 	r.store = slow
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
@@ -256,12 +257,12 @@ func TestTheSizeOfAMoveFollowsItsTime(t *testing.T) {
 
 // timedMoves moves as many as it is told at once, or fails.
 type timedMoves struct {
-	store
+	database
 	limits []int
 	fails  bool
 }
 
-func (s *timedMoves) MoveDue(_ context.Context, _ dialect.Lease, limit int) (int, time.Duration, error) {
+func (s *timedMoves) MoveDue(_ context.Context, _ store.Lease, limit int) (int, time.Duration, error) {
 	s.limits = append(s.limits, limit)
 	if s.fails {
 		return 0, time.Millisecond, errors.New("no")

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -19,7 +19,7 @@ import (
 type session struct {
 	relay    *Relay
 	keeper   *keeper
-	lease    dialect.Lease
+	lease    store.Lease
 	inFlight *inFlightSet
 	out      Session
 
@@ -38,12 +38,12 @@ type session struct {
 
 // outcome is what became of a session.
 type outcome struct {
-	outage      error               // the first failure that was not a rejection
-	rejected    []*RejectedError    // records that were rejected alone, or would be
-	refused     bool                // a record was rejected, alone or as part of a batch
-	undelivered int                 // records that were given up when the session was closed
-	leftover    []dialect.Delivered // delivered rows that are not known to be deleted
-	progress    bool                // a record was delivered
+	outage      error             // the first failure that was not a rejection
+	rejected    []*RejectedError  // records that were rejected alone, or would be
+	refused     bool              // a record was rejected, alone or as part of a batch
+	undelivered int               // records that were given up when the session was closed
+	leftover    []store.Delivered // delivered rows that are not known to be deleted
+	progress    bool              // a record was delivered
 }
 
 func newSession(r *Relay, k *keeper) *session {
@@ -285,7 +285,7 @@ func (s *session) openSinkSession(ctx context.Context) (Session, error) {
 		return nil, err
 	}
 	if k.mode != r.cfg.Mode {
-		if err := r.store.SetMode(ctx, s.lease, string(r.cfg.Mode)); err != nil {
+		if err := r.store.Note(ctx, s.lease, store.Mode(string(r.cfg.Mode))); err != nil {
 			t.tx.Close()
 			s.keeper.endIfLost(err)
 			return nil, fmt.Errorf("keep the mode: %w", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/gaps"
 )
 
@@ -104,7 +104,7 @@ func TestADeleteThatFailsThroughAnOutageOfTheSinkCausesNoDuplicate(t *testing.T)
 	b.cfg.LeaseTTL = 2 * time.Second
 	gone := &away{}
 	gone.broken.Store(true)
-	b.naive = func(s store) store { gone.store = s; return gone }
+	b.naive = func(s database) database { gone.database = s; return gone }
 	sink := &closings{testSink: b.sink}
 	b.sink.verdict = func(r *Record) error {
 		if string(r.Payload) == "k2" && gone.broken.Load() {
@@ -136,9 +136,9 @@ func TestAStopWithDeliveredRowsOfAnEarlierTurnUndeletedSaysSo(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	gone := &away{}
 	gone.broken.Store(true)
-	b.naive = func(s store) store { gone.store = s; return gone }
+	b.naive = func(s database) database { gone.database = s; return gone }
 	r := b.relay()
-	r.leftover = []dialect.Delivered{{Event: dialect.Event{ID: 1, EventID: uuid.New()}}}
+	r.leftover = []store.Delivered{{Event: store.Event{ID: 1, EventID: uuid.New()}}}
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -222,20 +222,20 @@ func TestAStopEndsAnOpenThatHangs(t *testing.T) {
 }
 
 // deadGaps returns gaps whose writers have all ended.
-func deadGaps(ranges ...dialect.Range) gaps.Set {
+func deadGaps(ranges ...store.Range) gaps.Set {
 	set := gaps.New(512)
 	for _, r := range ranges {
 		set.Add(r)
 	}
-	set.Observe(dialect.Writers{Known: true})
+	set.Observe(store.Writers{Known: true})
 	return set
 }
 
 // mergedGap returns one gap that covers ids which were seen.
 func mergedGap(first, last int64) gaps.Set {
 	set := gaps.New(1)
-	set.Add(dialect.Range{Lo: first, Hi: first})
-	set.Add(dialect.Range{Lo: last, Hi: last})
+	set.Add(store.Range{Lo: first, Hi: first})
+	set.Add(store.Range{Lo: last, Hi: last})
 	set.Merge()
 	return set
 }
@@ -249,7 +249,7 @@ func TestAReadThatIsCutAboveTheHeadForgetsDeadGaps(t *testing.T) {
 	b.commit("k", numbered("k", 12)...)
 	s := b.session()
 	s.cursor.head = 7
-	s.cursor.gaps = deadGaps(dialect.Range{Lo: 2, Hi: 3})
+	s.cursor.gaps = deadGaps(store.Range{Lo: 2, Hi: 3})
 	read, err := s.cursor.read(t.Context(), 4, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, read.records, 4) // 2, 3, 8 and 9 of 12
@@ -265,7 +265,7 @@ func TestACutReadForgetsNoGap(t *testing.T) {
 	b.commit("k", numbered("k", 7)...)
 	s := b.session()
 	s.cursor.head = 7
-	s.cursor.gaps = deadGaps(dialect.Range{Lo: 2, Hi: 3}, dialect.Range{Lo: 5, Hi: 6})
+	s.cursor.gaps = deadGaps(store.Range{Lo: 2, Hi: 3}, store.Range{Lo: 5, Hi: 6})
 	first, err := s.cursor.read(t.Context(), 2, 1<<20)
 	require.NoError(t, err)
 	require.Len(t, first.records, 2)
@@ -314,8 +314,8 @@ func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
 		b.exec("UPDATE outbox_leases SET owner = 'successor', epoch = epoch + 1")
 		taken := s.inFlight.takeDelivered(true, 10)
 		require.Len(t, taken, 2)
-		require.ErrorIs(t, s.deleter.delete(t.Context(), taken, false), dialect.ErrLeaseLost)
-		require.ErrorIs(t, context.Cause(s.keeper.ctx), dialect.ErrLeaseLost)
+		require.ErrorIs(t, s.deleter.delete(t.Context(), taken, false), store.ErrLeaseLost)
+		require.ErrorIs(t, context.Cause(s.keeper.ctx), store.ErrLeaseLost)
 		require.False(t, s.deleter.readFromStart.Load())
 		require.Equal(t, 2, b.rows())
 	})

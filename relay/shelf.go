@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // shelf names rows that were read and must wait: for a trial, for room in their lane, for
@@ -92,14 +92,14 @@ func (s *shelf) clear() {
 }
 
 // runs returns rows as ranges of consecutive ids.
-func runs(rows []shelved) []dialect.Range {
-	var ranges []dialect.Range
+func runs(rows []shelved) []store.Range {
+	var ranges []store.Range
 	for _, row := range rows {
 		if n := len(ranges); n > 0 && ranges[n-1].Hi+1 == row.id {
 			ranges[n-1].Hi = row.id
 			continue
 		}
-		ranges = append(ranges, dialect.Range{Lo: row.id, Hi: row.id})
+		ranges = append(ranges, store.Range{Lo: row.id, Hi: row.id})
 	}
 	return ranges
 }

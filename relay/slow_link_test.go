@@ -9,17 +9,18 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // large makes n events of one key, of so many bytes each, in the server itself.
 func (b *bench) large(n, size int) {
 	b.t.Helper()
-	b.exec("INSERT INTO outbox_events (topic, event_key, payload) SELECT 't', 'large', " + map[dialect.Dialect]string{
-		dialect.PostgreSQL: fmt.Sprintf("convert_to(repeat('x', %d), 'UTF8') FROM generate_series(1, %d)", size, n),
-		dialect.MySQL:      fmt.Sprintf("REPEAT('x', %d) FROM seq_1_to_%d", size, n),
-		dialect.SQLite: fmt.Sprintf(
+	b.exec("INSERT INTO outbox_events (topic, event_key, payload) SELECT 't', 'large', " + map[sqldb.Dialect]string{
+		sqldb.PostgreSQL: fmt.Sprintf("convert_to(repeat('x', %d), 'UTF8') FROM generate_series(1, %d)", size, n),
+		sqldb.MySQL:      fmt.Sprintf("REPEAT('x', %d) FROM seq_1_to_%d", size, n),
+		sqldb.SQLite: fmt.Sprintf(
 			"zeroblob(%d) FROM json_each('[0' || replace(hex(zeroblob(%d)), '00', ',0') || ']')",
 			size, n-1),
 	}[b.db.Dialect])
@@ -28,7 +29,7 @@ func (b *bench) large(n, size int) {
 // slowly has the relay reach its database over a link of 20 MB/s, and the test itself
 // directly. On SQLite there is none.
 func (b *bench) slowly() *dbtest.Link {
-	if b.db.Dialect == dialect.SQLite {
+	if b.db.Dialect == sqldb.SQLite {
 		return new(dbtest.Link)
 	}
 	slow, link := dbtest.SlowLink(b.t, b.db, 20e6)
@@ -65,14 +66,14 @@ func TestLargeEventsAfterSmallOnesComeOverASlowLink(t *testing.T) {
 
 // breaking loses the connection in each read that shows so many rows.
 type breaking struct {
-	store
+	database
 	after int
 }
 
-func (s breaking) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s breaking) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	shown := 0
-	info, err := s.store.Read(ctx, q, func(row *dialect.Row) bool {
+	info, err := s.database.Read(ctx, q, func(row *store.Row) bool {
 		shown++
 		return visit(row) && shown < s.after
 	})
@@ -87,7 +88,7 @@ func (s breaking) Read(ctx context.Context, q dialect.ReadQuery,
 func TestWhatAReadShowedBeforeItFailedIsDelivered(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
-		b.naive = func(s store) store { return breaking{s, 3} }
+		b.naive = func(s database) database { return breaking{s, 3} }
 		b.commit("k", numbered("k", 50)...)
 		stop := b.start()
 		eventually(t, "all are delivered", b.empty)

@@ -5,7 +5,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // repairSnapshot closes the hole of databases whose statements are not one snapshot: a row was
@@ -25,14 +25,14 @@ func (c *cursor) repairSnapshot(ctx context.Context, b *batch, limit int, bytes 
 		return nil
 	}
 	below := slices.DeleteFunc(c.gaps.After(c.head, max(c.head, b.last), b.ids),
-		func(r dialect.Range) bool { return r.Lo > b.last })
+		func(r store.Range) bool { return r.Lo > b.last })
 	if len(below) == 0 {
 		return nil
 	}
 	held, _, _ := c.inFlight.counts()
-	q := dialect.ReadQuery{Gaps: below, Head: max(c.head, b.last), Limit: limit + held + len(c.shelf.rows),
+	q := store.ReadQuery{Gaps: below, Head: max(c.head, b.last), Limit: limit + held + len(c.shelf.rows),
 		GapsOnly: true}
-	second, err := c.collect(ctx, q, limit, max(bytes, 1), func(row *dialect.Row) bool {
+	second, err := c.collect(ctx, q, limit, max(bytes, 1), func(row *store.Row) bool {
 		return row.Key != nil && row.ID < latest[orderKey(row.Topic, row.Key)] && !b.has(row.ID)
 	})
 	if err != nil {

@@ -9,23 +9,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // hiding has torn reads: its first statements do not show some rows, its second ones do.
 type hiding struct {
-	store
+	database
 	hidden map[string]bool
 }
 
-func (hiding) TornReads() bool { return true }
+func (hiding) SingleSnapshot() bool { return false }
 
-func (h hiding) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (h hiding) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	if !q.GapsOnly {
 		q.Limit += len(h.hidden) // what is not shown does not count
 	}
-	return h.store.Read(ctx, q, func(row *dialect.Row) bool {
+	return h.database.Read(ctx, q, func(row *store.Row) bool {
 		return !q.GapsOnly && h.hidden[string(row.Payload)] || visit(row)
 	})
 }
@@ -56,7 +56,7 @@ func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 			for _, v := range each.hidden {
 				hidden[v] = true
 			}
-			b.naive = func(s store) store { return hiding{s, hidden} }
+			b.naive = func(s database) database { return hiding{s, hidden} }
 			for _, r := range each.rows {
 				b.commit(r[0], r[1])
 			}
@@ -85,11 +85,11 @@ func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 
 // moving is a database that moves to another server, and fails, on command.
 type moving struct {
-	store
+	database
 	mu     sync.Mutex
 	server string // "": that of the claim
 	fail   error
-	asked  []dialect.ReadQuery
+	asked  []store.ReadQuery
 }
 
 func (m *moving) set(server string, fail error) {
@@ -98,23 +98,23 @@ func (m *moving) set(server string, fail error) {
 	m.server, m.fail, m.asked = server, fail, nil
 }
 
-func (m *moving) queries() []dialect.ReadQuery {
+func (m *moving) queries() []store.ReadQuery {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]dialect.ReadQuery(nil), m.asked...)
+	return append([]store.ReadQuery(nil), m.asked...)
 }
 
-func (m *moving) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (m *moving) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	m.mu.Lock()
 	m.asked = append(m.asked, q)
 	server, fail := m.server, m.fail
 	m.fail = nil
 	m.mu.Unlock()
 	if fail != nil {
-		return dialect.ReadInfo{}, fail
+		return store.ReadInfo{}, fail
 	}
-	info, err := m.store.Read(ctx, q, visit)
+	info, err := m.database.Read(ctx, q, visit)
 	if server != "" {
 		info.Server = server
 	}
@@ -122,11 +122,11 @@ func (m *moving) Read(ctx context.Context, q dialect.ReadQuery,
 }
 
 // Claim is granted by the server that answers from then on.
-func (m *moving) Claim(ctx context.Context, c dialect.Claim) (dialect.Lease, bool, error) {
+func (m *moving) Claim(ctx context.Context, c store.Claim) (store.Lease, bool, error) {
 	m.mu.Lock()
 	m.server = ""
 	m.mu.Unlock()
-	return m.store.Claim(ctx, c)
+	return m.database.Claim(ctx, c)
 }
 
 // Hazard reused-ids: after an answer of another server, or an error, ids may have gone back.
@@ -139,7 +139,7 @@ func TestHazardAnotherServerOrAnErrorIsReadFromTheStart(t *testing.T) {
 			b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 			b.commit("k", "k1", "k2")
 			db := &moving{}
-			b.naive = func(s store) store { db.store = s; return db }
+			b.naive = func(s database) database { db.database = s; return db }
 			stop := b.start()
 			eventually(t, "the head has moved", func() bool {
 				asked := db.queries()

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // Lanes stand still one after another, each with more rows than it may have in the window.
@@ -74,18 +74,18 @@ func heapInUse() uint64 {
 
 // shelfReads counts the reads of rows on the shelf between two reads of the table.
 type shelfReads struct {
-	store
+	database
 	row, most atomic.Int64
 }
 
-func (s *shelfReads) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *shelfReads) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	if !q.GapsOnly {
 		s.row.Store(0)
 	} else if n := s.row.Add(1); n > s.most.Load() {
 		s.most.Store(n)
 	}
-	return s.store.Read(ctx, q, visit)
+	return s.database.Read(ctx, q, visit)
 }
 
 // One refusal blamed a hundred topics, which are on trial. Their groups were read one after
@@ -94,7 +94,7 @@ func TestTrialsOfManyTopicsLetTheReaderReadInBetween(t *testing.T) {
 	const topics = 100
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	reads := &shelfReads{}
-	b.naive = func(s store) store { reads.store = s; return reads }
+	b.naive = func(s database) database { reads.database = s; return reads }
 	b.refuse("bad")
 	b.commitTo("topic-0", "k", "bad")
 	for i := range topics {

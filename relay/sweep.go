@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // A sweep looks from the start for rows that no read will ever ask for: below the head,
@@ -25,8 +25,8 @@ import (
 // and ids need not stay in flight until the sweep has ended.
 type sweep struct {
 	head int64
-	gaps []dialect.Range
-	held []dialect.Event // in flight, ascending
+	gaps []store.Range
+	held []store.Event // in flight, ascending
 
 	shelf []int64 // rows that wait there, ascending
 }
@@ -40,7 +40,7 @@ type sweeper struct {
 
 // sweepResult is what a sweep found.
 type sweepResult struct {
-	stray    *dialect.Event // the row that no read asks for
+	stray    *store.Event // the row that no read asks for
 	head     int64
 	cameBack bool // a row in flight holds another event
 	took     time.Duration
@@ -120,7 +120,7 @@ func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 
 // renumber gives a row an id of the database's. Ids begin at 1, so a lower one was chosen by
 // hand: no read from the start would ever show it. Where that fails the others go on.
-func (c *cursor) renumber(ctx context.Context, row dialect.Event) {
+func (c *cursor) renumber(ctx context.Context, row store.Event) {
 	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
 	defer cancel()
 	if err := c.relay.store.Renumber(ctx, c.lease, row); err != nil {
@@ -140,11 +140,11 @@ func (c *cursor) renumber(ctx context.Context, row dialect.Event) {
 		"table", c.relay.store.Table(), "row", row.ID, "event", row.EventID)
 }
 
-func (sw *sweep) run(ctx context.Context, from store) (found sweepResult) {
+func (sw *sweep) run(ctx context.Context, from database) (found sweepResult) {
 	found.head = sw.head
 	gaps, held, shelf := sw.gaps, sw.held, sw.shelf
-	found.err = from.Below(ctx, sw.head, len(held)+len(sw.shelf)+inGaps, func(row dialect.Event) bool {
-		held = held[passed(held, func(e dialect.Event) bool { return e.ID < row.ID }):]
+	found.err = from.EventsUpTo(ctx, sw.head, len(held)+len(sw.shelf)+inGaps, func(row store.Event) bool {
+		held = held[passed(held, func(e store.Event) bool { return e.ID < row.ID }):]
 		if len(held) > 0 && held[0].ID == row.ID {
 			found.cameBack = held[0] != row
 			return !found.cameBack
@@ -153,7 +153,7 @@ func (sw *sweep) run(ctx context.Context, from store) (found sweepResult) {
 		if len(shelf) > 0 && shelf[0] == row.ID {
 			return true
 		}
-		gaps = gaps[passed(gaps, func(g dialect.Range) bool { return g.Hi < row.ID }):]
+		gaps = gaps[passed(gaps, func(g store.Range) bool { return g.Hi < row.ID }):]
 		if len(gaps) > 0 && gaps[0].Lo <= row.ID {
 			return true
 		}

@@ -9,22 +9,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // slowSweeps holds back what a sweep's statement shows, as millions of deleted rows do
 // that the database may not remove.
 type slowSweeps struct {
-	store
+	database
 	shown   chan struct{} // a statement has run
 	release chan struct{}
 	restart atomic.Int64 // reads from the start
 }
 
-func (s *slowSweeps) Below(ctx context.Context, id int64, limit int, visit func(dialect.Event) bool) error {
-	var rows []dialect.Event
-	if err := s.store.Below(ctx, id, limit,
-		func(e dialect.Event) bool { rows = append(rows, e); return true }); err != nil {
+func (s *slowSweeps) EventsUpTo(ctx context.Context, id int64, limit int, visit func(store.Event) bool) error {
+	var rows []store.Event
+	if err := s.database.EventsUpTo(ctx, id, limit,
+		func(e store.Event) bool { rows = append(rows, e); return true }); err != nil {
 		return err
 	}
 	select {
@@ -44,12 +44,12 @@ func (s *slowSweeps) Below(ctx context.Context, id int64, limit int, visit func(
 	return nil
 }
 
-func (s *slowSweeps) Read(ctx context.Context, q dialect.ReadQuery,
-	visit func(*dialect.Row) bool) (dialect.ReadInfo, error) {
+func (s *slowSweeps) Read(ctx context.Context, q store.ReadQuery,
+	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	if q.Head == 0 {
 		s.restart.Add(1)
 	}
-	return s.store.Read(ctx, q, visit)
+	return s.database.Read(ctx, q, visit)
 }
 
 // Hazard sweep-during-delete.
@@ -62,7 +62,7 @@ func TestASweepHoldsUpNeitherReadsNorIDsInFlight(t *testing.T) {
 		b := newBench(t, db)
 		b.cfg.sweepEvery, b.cfg.MaxInFlight, b.cfg.BatchSize = time.Millisecond, 10, 10
 		slow := &slowSweeps{shown: make(chan struct{}, 1), release: make(chan struct{})}
-		b.naive = func(s store) store { slow.store = s; return slow }
+		b.naive = func(s database) database { slow.database = s; return slow }
 		b.sink.hold = true
 		b.commit("k", numbered("k", 5)...)
 		stop := b.start()
@@ -91,7 +91,7 @@ type failingSweeps struct {
 	failed atomic.Int64
 }
 
-func (s *failingSweeps) Below(context.Context, int64, int, func(dialect.Event) bool) error {
+func (s *failingSweeps) EventsUpTo(context.Context, int64, int, func(store.Event) bool) error {
 	s.failed.Add(1)
 	return errMem
 }
@@ -103,7 +103,7 @@ func TestASweepThatFailsStopsNothing(t *testing.T) {
 	b := newBench(t, db)
 	b.cfg.sweepEvery = time.Millisecond
 	failing := &failingSweeps{}
-	b.naive = func(s store) store { failing.store = s; return failing }
+	b.naive = func(s database) database { failing.database = s; return failing }
 	b.commit("k", "k1")
 	stop := b.start()
 	eventually(t, "the event is delivered", func() bool { return b.sink.count() == 1 && b.empty() })

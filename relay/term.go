@@ -7,7 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -103,10 +104,10 @@ func (r *Relay) deleteLeftover(stop context.Context, k *keeper) error {
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(r.cfg.DrainTimeout, cancel) })()
-	var locked []dialect.Delivered
+	var locked []store.Delivered
 	for len(r.leftover) > 0 {
 		n := deletable(len(r.leftover), maxDelete, func(i int) int64 { return r.leftover[i].Size })
-		left, err := avoidingLocks(r.leftover[:n], lockWaits, func(part []dialect.Delivered) error {
+		left, err := avoidingLocks(r.leftover[:n], lockWaits, func(part []store.Delivered) error {
 			return r.removeNamed(ctx, k.lease, part)
 		})
 		if err != nil {
@@ -116,7 +117,7 @@ func (r *Relay) deleteLeftover(stop context.Context, k *keeper) error {
 		r.leftover, locked = r.leftover[n:], append(locked, left...)
 	}
 	r.leftover = locked
-	if err := r.deleteLeftoverParked(ctx, k, func([]dialect.EventKey) {}); err != nil {
+	if err := r.deleteLeftoverParked(ctx, k, func([]db.EventKey) {}); err != nil {
 		return err
 	}
 	r.health.resumed(partDeletes)
@@ -156,7 +157,8 @@ func (r *Relay) halt(k *keeper, out outcome) error {
 
 // stopForOperator ends a term for a reason that only an operator can mend. The lease row says it.
 func (r *Relay) stopForOperator(k *keeper, out outcome, reason error) error {
-	if err := r.store.Halt(k.ctx, k.lease, reason.Error()); err != nil && !errors.Is(err, dialect.ErrLeaseLost) {
+	err := r.store.Note(k.ctx, k.lease, store.Halted(reason.Error()))
+	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
 		r.log.Warn("could not note the reason in the lease row", "error", err)
 	}
 	if r.notDrained(out) == nil {
@@ -174,7 +176,7 @@ func (r *Relay) release(k *keeper) {
 
 // deleteLeftoverParked deletes what was delivered out of outbox_parked and may still be there, also
 // in an earlier session of this process: it would be sent again.
-func (r *Relay) deleteLeftoverParked(ctx context.Context, k *keeper, unblock func([]dialect.EventKey)) error {
+func (r *Relay) deleteLeftoverParked(ctx context.Context, k *keeper, unblock func([]db.EventKey)) error {
 	if len(r.leftoverParked) == 0 {
 		return nil
 	}
@@ -195,16 +197,16 @@ func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
 	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
 	defer cancel()
 	skipped := r.cfg.OnRejection == Skip && rejected.hash != 0
-	event := dialect.Event{ID: rejected.ID, EventID: rejected.EventID}
+	event := store.Event{ID: rejected.ID, EventID: rejected.EventID}
 	var err error
 	if rejected.seq > 0 {
-		err = r.store.Refuse(ctx, k.lease, []dialect.Refusal{{
-			ParkedEvent: dialect.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
+		err = r.store.Reject(ctx, k.lease, []store.Rejection{{
+			ParkedEvent: store.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
 			Reason:      rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
 		}})
 	} else {
-		_, err = r.store.Park(ctx, k.lease, []dialect.Parking{{
-			Event: event, State: dialect.ParkFailed, Error: rejected.Err.Error(),
+		_, err = r.store.Park(ctx, k.lease, []store.Parking{{
+			Event: event, State: store.ParkFailed, Error: rejected.Err.Error(),
 			Overtaken: rejected.Overtaken || skipped,
 		}})
 	}

@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -57,26 +58,33 @@ func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
 
 // away fails every delete while it is set.
 type away struct {
-	store
+	database
 	broken atomic.Bool
 	failed *atomic.Int64 // if given, counts the deletes that failed
 }
 
-func (s *away) Delete(ctx context.Context, l dialect.Lease, d dialect.Deletion) (int64, error) {
+func (s *away) Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error) {
 	if s.broken.Load() {
 		if s.failed != nil {
 			s.failed.Add(1)
 		}
 		return 0, errors.New("connection refused")
 	}
-	return s.store.Delete(ctx, l, d)
+	return s.database.Delete(ctx, l, d)
 }
 
-func (s *away) DeleteNamed(ctx context.Context, l dialect.Lease, events []dialect.Event) (int64, error) {
+func (s *away) DeleteDelivered(ctx context.Context, l store.Lease, rows []store.Delivered) (int64, error) {
 	if s.broken.Load() {
-		return s.Delete(ctx, l, dialect.Deletion{})
+		return s.Delete(ctx, l, store.Deletion{})
 	}
-	return s.store.DeleteNamed(ctx, l, events)
+	return s.database.DeleteDelivered(ctx, l, rows)
+}
+
+func (s *away) DeleteSent(ctx context.Context, l store.Lease, events []store.Event) (int64, error) {
+	if s.broken.Load() {
+		return s.Delete(ctx, l, store.Deletion{})
+	}
+	return s.database.DeleteSent(ctx, l, events)
 }
 
 func TestAFailedDeleteIsTriedAgainAndNothingIsSentTwice(t *testing.T) {
@@ -84,7 +92,7 @@ func TestAFailedDeleteIsTriedAgainAndNothingIsSentTwice(t *testing.T) {
 		b := newBench(t, db)
 		gone := &away{}
 		gone.broken.Store(true)
-		b.naive = func(s store) store { gone.store = s; return gone }
+		b.naive = func(s database) database { gone.database = s; return gone }
 		stop := b.start()
 		b.commit("k", numbered("k", 10)...)
 		eventually(t, "they are published", func() bool { return b.sink.count() == 10 })
@@ -100,7 +108,7 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 		b := newBench(t, db)
 		gone := &away{}
 		gone.broken.Store(true)
-		b.naive = func(s store) store { gone.store = s; return gone }
+		b.naive = func(s database) database { gone.database = s; return gone }
 		r := b.relay()
 		var turn atomic.Pointer[keeper]
 		ctx, cancel := context.WithCancel(context.Background())
@@ -118,7 +126,7 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 		require.Len(t, r.leftover, 10)
 
 		gone.broken.Store(false)
-		require.NoError(t, newStore(t, db).Release(ctx, k.lease))
+		require.NoError(t, newStore(t, db).HandOver(ctx, k.lease, uuid.Nil))
 		stop := start(t, r)
 		eventually(t, "they are deleted", b.empty)
 		require.NoError(t, stop())
@@ -127,9 +135,9 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 }
 
 // hanging never answers a renewal.
-type hanging struct{ store }
+type hanging struct{ database }
 
-func (hanging) Renew(ctx context.Context, _ dialect.Lease, _ time.Duration) error {
+func (hanging) Renew(ctx context.Context, _ store.Lease, _ time.Duration) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -138,7 +146,7 @@ func (hanging) Renew(ctx context.Context, _ dialect.Lease, _ time.Duration) erro
 func TestALeaseThatCannotBeRenewedEndsTheTurnBeforeItExpires(t *testing.T) {
 	began := time.Now()
 	ttl := 500 * time.Millisecond
-	k := newKeeper(context.Background(), hanging{}, dialect.Lease{}, ttl, began)
+	k := newKeeper(context.Background(), hanging{}, store.Lease{}, ttl, began)
 	k.run() // returns when the term has ended
 	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
 	require.True(t, k.deadline().Before(began.Add(ttl)))
@@ -150,7 +158,7 @@ func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
 	b := newBench(t, db)
 	r := b.relay()
-	k := newKeeper(context.Background(), r.store, dialect.Lease{}, time.Second, time.Now().Add(-time.Hour))
+	k := newKeeper(context.Background(), r.store, store.Lease{}, time.Second, time.Now().Add(-time.Hour))
 	s := newSession(r, k)
 	var err error
 	s.out, err = b.sink.Open(t.Context(), s.inFlight.ack)

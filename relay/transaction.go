@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -65,7 +66,7 @@ func (r *Relay) warnOtherMode(owners Mode) {
 type transaction struct {
 	relay    *Relay
 	keeper   *keeper
-	lease    dialect.Lease
+	lease    store.Lease
 	inFlight *inFlightSet
 	deleter  *deleter
 
@@ -76,7 +77,7 @@ type transaction struct {
 // openTransaction opens the sink: the predecessor is shut out, and what it has sent is deleted.
 func (s *session) openTransaction(ctx context.Context, sink Transactional) (*transaction, error) {
 	if !s.keeper.valid() { // or we would shut out our successor
-		return nil, dialect.ErrLeaseLost
+		return nil, store.ErrLeaseLost
 	}
 	l := s.lease
 	t := &transaction{relay: s.relay, keeper: s.keeper, lease: l, inFlight: s.inFlight, deleter: s.deleter}
@@ -100,14 +101,14 @@ func (s *session) openTransaction(ctx context.Context, sink Transactional) (*tra
 // still there, as a rule none.
 func (t *transaction) deleteSent(ctx context.Context) error {
 	named, deleted := 0, int64(0)
-	var sentAll dialect.SentEvents
+	var sentAll store.SentEvents
 	err := t.tx.Sent(ctx, func(sent []Sent) error {
 		named += len(sent)
 		for len(sent) > 0 {
 			n := min(len(sent), namedAtOnce)
-			events := make([]dialect.Event, n)
+			events := make([]store.Event, n)
 			for i, e := range sent[:n] {
-				events[i] = dialect.Event(e)
+				events[i] = store.Event(e)
 				sentAll.Add(events[i])
 			}
 			gone, err := t.deleteNamed(ctx, events)
@@ -121,7 +122,7 @@ func (t *transaction) deleteSent(ctx context.Context) error {
 			return nil
 		}
 		gone, err := t.deleteSentParked(ctx, &sentAll)
-		sentAll, deleted = dialect.SentEvents{}, deleted+gone
+		sentAll, deleted = store.SentEvents{}, deleted+gone
 		return err
 	})
 	if err == nil {
@@ -134,7 +135,7 @@ func (t *transaction) deleteSent(ctx context.Context) error {
 	// The deletes do nothing once the lease is another's, and say nothing either.
 	held, err := t.relay.store.Held(ctx, t.lease)
 	if err == nil && !held {
-		err = dialect.ErrLeaseLost
+		err = store.ErrLeaseLost
 	}
 	if err == nil && deleted > 0 {
 		t.relay.log.Info("deleted events that an earlier transaction had sent", "named", named, "deleted", deleted)
@@ -144,8 +145,8 @@ func (t *transaction) deleteSent(ctx context.Context) error {
 
 // deleteNamed deletes what transactions have named. Rows that somebody has locked are set
 // aside: they were sent, and are not sent again.
-func (t *transaction) deleteNamed(ctx context.Context, events []dialect.Event) (deleted int64, err error) {
-	left, err := avoidingLocks(events, lockWaits, func(part []dialect.Event) error {
+func (t *transaction) deleteNamed(ctx context.Context, events []store.Event) (deleted int64, err error) {
+	left, err := avoidingLocks(events, lockWaits, func(part []store.Event) error {
 		n, err := t.deleteNamedOnce(ctx, part)
 		deleted += n
 		return err
@@ -156,27 +157,24 @@ func (t *transaction) deleteNamed(ctx context.Context, events []dialect.Event) (
 	return deleted, err
 }
 
-func (t *transaction) deleteNamedOnce(ctx context.Context, events []dialect.Event) (int64, error) {
+func (t *transaction) deleteNamedOnce(ctx context.Context, events []store.Event) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.relay.cfg.answerTimeout)
 	defer cancel()
-	if t.relay.cfg.Archive {
-		return t.relay.store.ArchiveSent(ctx, t.lease, events) // a manifest does not tell where the records are
-	}
-	return t.relay.store.DeleteNamed(ctx, t.lease, events)
+	return t.relay.store.DeleteSent(ctx, t.lease, events) // a manifest does not tell where the records are
 }
 
 // deleteSentParked deletes the events out of outbox_parked too, where one stands that was sent
 // again: in one walk over the parked rows for all of them.
-func (t *transaction) deleteSentParked(ctx context.Context, sent *dialect.SentEvents) (deleted int64, err error) {
+func (t *transaction) deleteSentParked(ctx context.Context, sent *store.SentEvents) (deleted int64, err error) {
 	for after, more := int64(0), sent.Len() > 0; more; {
 		err := t.relay.bounded(ctx, func(ctx context.Context) error {
-			found, next, some, err := t.relay.store.SentParked(ctx, sent, after)
+			found, next, some, err := t.relay.store.FindSentParked(ctx, sent, after)
 			after, more, deleted = next, some, deleted+int64(len(found))
 			t.relay.leftoverParked = append(t.relay.leftoverParked, found...)
 			return err
 		})
 		if err == nil {
-			err = t.relay.deleteLeftoverParked(ctx, t.keeper, func([]dialect.EventKey) {})
+			err = t.relay.deleteLeftoverParked(ctx, t.keeper, func([]db.EventKey) {})
 		}
 		if err != nil {
 			return deleted, err
@@ -222,7 +220,7 @@ func (t *transaction) savePosition(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.relay.cfg.answerTimeout)
 	defer cancel()
-	err := t.relay.store.SetPosition(ctx, t.lease, t.unsavedPosition)
+	err := t.relay.store.Note(ctx, t.lease, store.Position(t.unsavedPosition))
 	if err != nil {
 		t.keeper.endIfLost(err)
 		return // the next time

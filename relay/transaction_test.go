@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // exactly is a bench whose relays are in exactly-once mode over a broker with transactions.
@@ -47,9 +47,9 @@ func eachExactly(t *testing.T, f func(t *testing.T, b *exactly)) {
 }
 
 // stuck never deletes: a process that is killed after each commit.
-type stuck struct{ store }
+type stuck struct{ database }
 
-func (s stuck) Delete(context.Context, dialect.Lease, dialect.Deletion) (int64, error) {
+func (s stuck) Delete(context.Context, store.Lease, store.Deletion) (int64, error) {
 	return 0, errors.New("connection refused")
 }
 
@@ -89,16 +89,16 @@ func TestWhatACommittedTransactionHoldsIsDeletedNotSentAgain(t *testing.T) {
 
 // walks counts how often the parked rows are walked for what manifests name.
 type walks struct {
-	store
+	database
 	count atomic.Int64
 }
 
-func (w *walks) SentParked(ctx context.Context, sent *dialect.SentEvents,
-	after int64) ([]dialect.DeliveredParked, int64, bool, error) {
+func (w *walks) FindSentParked(ctx context.Context, sent *store.SentEvents,
+	after int64) ([]store.DeliveredParked, int64, bool, error) {
 	if after == 0 {
 		w.count.Add(1)
 	}
-	return w.store.SentParked(ctx, sent, after)
+	return w.database.FindSentParked(ctx, sent, after)
 }
 
 // No index has the row ids of parked events, so a start looks through all of them: once,
@@ -107,14 +107,14 @@ func TestAStartWalksTheParkedRowsOnceForAllManifests(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.park("k")
 		b.park("j")
-		var e dialect.Event
+		var e store.Event
 		require.NoError(t,
 			b.db.DB.QueryRow("SELECT id, event_id FROM outbox_parked WHERE event_key = 'k'").Scan(&e.ID, &e.EventID))
 		for i := range 20 {
 			b.broker.manifests = append(b.broker.manifests, []Sent{{ID: e.ID + int64(i), EventID: e.EventID}})
 		}
 		r := b.relay()
-		w := &walks{store: r.store}
+		w := &walks{database: r.store}
 		r.store = w
 		stop := start(t, r)
 		b.parkedAre("j failed")
@@ -230,7 +230,7 @@ func TestThePositionIsKeptOnlyWhenTheDeletesHaveCommitted(t *testing.T) {
 		gone.broken.Store(true)
 		failed := atomic.Int64{}
 		gone.failed = &failed
-		b.naive = func(s store) store { gone.store = s; return gone }
+		b.naive = func(s database) database { gone.database = s; return gone }
 		b.commit("k", "k1")
 		stop := b.start()
 		eventually(t, "the delete was tried", func() bool { return failed.Load() > 2 })

@@ -13,7 +13,7 @@ import (
 
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 func newPrune(env *Env) *cobra.Command {
@@ -60,15 +60,15 @@ func (p *pruneFlags) add(f *pflag.FlagSet) {
 }
 
 // read returns which rows to delete.
-func (p *pruneFlags) read() (old []dialect.Old, err error) {
+func (p *pruneFlags) read() (old []store.Old, err error) {
 	if p.archive == "" && p.drops == "" {
 		return nil, errors.New("say what to delete: --archive-older-than 30d, --drops-older-than 365d, or both")
 	}
 	var errs []error
 	for _, f := range []struct {
 		name, value string
-		old         func(time.Duration) dialect.Old
-	}{{"--archive-older-than", p.archive, dialect.OldArchived}, {"--drops-older-than", p.drops, dialect.OldDrops}} {
+		old         func(time.Duration) store.Old
+	}{{"--archive-older-than", p.archive, store.OldArchived}, {"--drops-older-than", p.drops, store.OldDrops}} {
 		if f.value == "" {
 			continue
 		}
@@ -94,22 +94,22 @@ type pruned struct {
 	DryRun  bool   `json:"dry_run"`
 }
 
-func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source, old []dialect.Old,
+func prune(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source, old []store.Old,
 	dryRun bool) error {
 	results := []pruned{}
 	failed := eachSource(ctx, sources, func(d *database) error {
 		if err := d.checkName(ctx); err != nil {
 			return err
 		}
-		store, err := dialect.NewRelay(d.DB, d.names())
+		tables, err := store.New(d.DB, d.names(), store.Options{})
 		if err != nil {
 			return err
 		}
 		var errs []error
 		for _, o := range old {
 			p := pruned{Source: d.source.Name, Table: d.names().Plain(o.Table()), DryRun: dryRun}
-			if p.Old, err = store.CountOld(ctx, o); err == nil && !dryRun {
-				err = p.purge(ctx, env.Stderr, store, o)
+			if p.Old, err = tables.CountOld(ctx, o); err == nil && !dryRun {
+				err = p.purge(ctx, env.Stderr, tables, o)
 			}
 			if err != nil {
 				errs = append(errs, archiveError(ctx, d, err))
@@ -132,11 +132,11 @@ const purgeStep = 1000
 
 // purge deletes step by step. After each step it pauses for as long as the step took, so that half of the
 // database's time is left for others.
-func (p *pruned) purge(ctx context.Context, progress io.Writer, store *dialect.Relay, o dialect.Old) error {
+func (p *pruned) purge(ctx context.Context, progress io.Writer, tables *store.Store, o store.Old) error {
 	reported := time.Now()
 	for {
 		began := time.Now()
-		n, err := store.Purge(ctx, o, purgeStep)
+		n, err := tables.Purge(ctx, o, purgeStep)
 		if ctx.Err() != nil {
 			return fmt.Errorf("stopped by a signal: %s of %s deleted; to continue, run the same command again",
 				countOf(p.Deleted, "row"), p.Table)

@@ -13,7 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/postroom/postroom/internal/config"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
+	"github.com/postroom/postroom/internal/store/archive"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -156,12 +157,12 @@ func (m moment) on(now time.Time) time.Time {
 }
 
 // selection returns the rows that the flags select. The database gives its time and the end of its archive.
-func (r *replayFlags) selection(ctx context.Context, store *dialect.Relay) (dialect.Selection, error) {
+func (r *replayFlags) selection(ctx context.Context, store *archive.Store) (archive.Selection, error) {
 	now, err := store.Now(ctx)
 	if err != nil {
-		return dialect.Selection{}, err
+		return archive.Selection{}, err
 	}
-	s := dialect.Selection{
+	s := archive.Selection{
 		Since: r.from.on(now), Until: r.to.on(now), Topic: r.topic, Events: r.events, After: r.after, UpTo: r.upTo,
 	}
 	if !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
@@ -172,7 +173,7 @@ func (r *replayFlags) selection(ctx context.Context, store *dialect.Relay) (dial
 		s.Key = &r.key
 	}
 	if s.UpTo == 0 {
-		s.UpTo, err = store.LastArchived(ctx)
+		s.UpTo, err = store.Last(ctx)
 	}
 	return s, err
 }
@@ -189,7 +190,7 @@ type replayed struct {
 }
 
 func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own *replayFlags) error {
-	store, err := dialect.NewRelay(d.DB, d.names())
+	store, err := archive.New(d.DB, d.names())
 	if err != nil {
 		return err
 	}
@@ -211,22 +212,22 @@ func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own 
 		return err
 	case own.dryRun:
 		_, err = fmt.Fprintf(env.Stdout, "%s would be put back into %s; nothing was changed\n",
-			countOf(result.Matched, "event"), store.Table())
+			countOf(result.Matched, "event"), d.names().Plain(db.Events))
 	default:
-		_, err = fmt.Fprintf(env.Stdout, "%s put back into %s\n", countOf(result.PutBack, "event"), store.Table())
+		_, err = fmt.Fprintf(env.Stdout, "%s put back into %s\n", countOf(result.PutBack, "event"), d.names().Plain(db.Events))
 	}
 	return err
 }
 
 // findArchived returns what the flags select. It fails if no event matches, or if an event that they name is missing.
 func findArchived(
-	ctx context.Context, d *database, store *dialect.Relay, own *replayFlags,
-) (s dialect.Selection, m dialect.Matched, err error) {
+	ctx context.Context, d *database, store *archive.Store, own *replayFlags,
+) (s archive.Selection, m archive.Matched, err error) {
 	if s, err = own.selection(ctx, store); err != nil {
 		return s, m, archiveError(ctx, d, err)
 	}
 	if len(s.Events) > 0 {
-		missing, err := store.MissingArchived(ctx, s.Events)
+		missing, err := store.Missing(ctx, s.Events)
 		if err != nil {
 			return s, m, archiveError(ctx, d, err)
 		}
@@ -235,13 +236,13 @@ func findArchived(
 				someIDs(missing), missing[0])
 		}
 	}
-	if m, err = store.CountArchived(ctx, s); err != nil {
+	if m, err = store.Count(ctx, s); err != nil {
 		return s, m, archiveError(ctx, d, err)
 	}
 	if m.Count == 0 {
 		return s, m, fmt.Errorf("no event of %s matches, so nothing was put back: "+
 			"the archive has only what `relay run --archive` has delivered, for the time of --archive-for",
-			d.names().Plain(dialect.Archive))
+			d.names().Plain(db.Archive))
 	}
 	return s, m, nil
 }
@@ -256,12 +257,12 @@ func someIDs(ids []uuid.UUID) string {
 // archiveError explains a missing table and a missing right.
 func archiveError(ctx context.Context, d *database, err error) error {
 	switch {
-	case dialect.IsMissingTable(err):
+	case db.IsMissingTable(err):
 		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 			return missing
 		}
 		return fmt.Errorf("%s: a table does not exist: run `%s`: %w", d.Redacted, d.migrateUp(), err)
-	case dialect.IsDenied(err):
+	case db.IsDenied(err):
 		return fmt.Errorf("%s: permission denied: grant the rights that docs/tables.md lists for the relay: %w",
 			d.Redacted, err)
 	}
@@ -275,11 +276,11 @@ const (
 )
 
 // putBack copies the selected events in order. result says how many it copied, even with an error.
-func putBack(ctx context.Context, progress io.Writer, store *dialect.Relay, s dialect.Selection,
+func putBack(ctx context.Context, progress io.Writer, store *archive.Store, s archive.Selection,
 	result *replayed) error {
 	reported := time.Now()
 	for {
-		page, err := store.ListArchived(ctx, s, replayPage)
+		page, err := store.List(ctx, s, replayPage)
 		if err != nil {
 			return stoppedReplay(ctx, err, result)
 		}
@@ -305,7 +306,7 @@ func putBack(ctx context.Context, progress io.Writer, store *dialect.Relay, s di
 }
 
 // batchOf returns how many of the rows go into one transaction.
-func batchOf(page []dialect.Archived) int {
+func batchOf(page []archive.Row) int {
 	bytes := int64(0)
 	for i, a := range page {
 		bytes += a.Bytes
@@ -322,7 +323,7 @@ func stoppedReplay(ctx context.Context, err error, r *replayed) error {
 		err = errors.New("stopped by a signal")
 	}
 	unsure := ""
-	if dialect.IsConnection(err) || ctx.Err() != nil {
+	if db.IsConnection(err) || ctx.Err() != nil {
 		unsure = " (if the answer to the last batch was lost, its events may be put back twice; the inbox recognises " +
 			"duplicates, but not with --new-ids)"
 	}

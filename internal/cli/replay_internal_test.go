@@ -7,9 +7,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
+	"github.com/postroom/postroom/internal/store/archive"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // archived fills an archive with n events.
@@ -36,7 +38,7 @@ func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := archived(t, 2500)
 			commits := 0
-			s := dialect.Selection{Topic: "orders", UpTo: 2500}
+			s := archive.Selection{Topic: "orders", UpTo: 2500}
 			faulty := faultdb.Open(db.DB, func(statement string) faultdb.Fault {
 				if statement == faultdb.Commit {
 					if commits++; commits == 2 {
@@ -45,7 +47,7 @@ func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 				}
 				return faultdb.Fault{}
 			})
-			store, err := dialect.NewRelay(faulty, dialect.Names{Dialect: db.Dialect})
+			store, err := archive.New(faulty, sqldb.Names{Dialect: db.Dialect})
 			require.NoError(t, err)
 			result := replayed{Matched: 2500, UpToSeq: 2500}
 			err = putBack(t.Context(), io.Discard, store, s, &result)
@@ -57,7 +59,7 @@ func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 			require.EqualValues(t, 1000, result.PutBack)
 
 			s.After = result.AfterSeq
-			store, err = dialect.NewRelay(db.DB, dialect.Names{Dialect: db.Dialect})
+			store, err = archive.New(db.DB, sqldb.Names{Dialect: db.Dialect})
 			require.NoError(t, err)
 			rest := replayed{Matched: 1500, UpToSeq: 2500}
 			require.NoError(t, putBack(t.Context(), io.Discard, store, s, &rest))
@@ -73,19 +75,19 @@ func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 
 func TestAReplayThatIsStoppedSaysHowToGoOn(t *testing.T) {
 	db := archived(t, 1500)
-	store, err := dialect.NewRelay(db.DB, dialect.Names{Dialect: db.Dialect})
+	store, err := archive.New(db.DB, sqldb.Names{Dialect: db.Dialect})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	result := replayed{Matched: 1500, UpToSeq: 1500, AfterSeq: 7}
-	err = putBack(ctx, io.Discard, store, dialect.Selection{UpTo: 1500, After: 7}, &result)
+	err = putBack(ctx, io.Discard, store, archive.Selection{UpTo: 1500, After: 7}, &result)
 	require.ErrorContains(t, err, "stopped by a signal: 0 of 1500 events put back; to continue, run the same command "+
 		"with "+
 		"--after-seq 7 --up-to-seq 1500")
 }
 
 func TestABatchIsBoundedByRowsAndBytes(t *testing.T) {
-	page := make([]dialect.Archived, 2*replayBatch)
+	page := make([]archive.Row, 2*replayBatch)
 	require.Equal(t, replayBatch, batchOf(page))
 	require.Equal(t, 3, batchOf(page[:3]))
 	page[2].Bytes = replayBytes + 1
@@ -95,12 +97,12 @@ func TestABatchIsBoundedByRowsAndBytes(t *testing.T) {
 
 func TestAPruneThatIsStoppedSaysHowFarItCame(t *testing.T) {
 	db := archived(t, 10)
-	store, err := dialect.NewRelay(db.DB, dialect.Names{Dialect: db.Dialect})
+	tables, err := store.New(db.DB, sqldb.Names{Dialect: db.Dialect}, store.Options{})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	p := pruned{Table: "outbox_archive", Deleted: 3000}
-	err = p.purge(ctx, io.Discard, store, dialect.OldArchived(0))
+	err = p.purge(ctx, io.Discard, tables, store.OldArchived(0))
 	require.ErrorContains(t, err, "stopped by a signal: 3000 rows of outbox_archive deleted; to continue, run the "+
 		"same command again")
 }

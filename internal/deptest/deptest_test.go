@@ -46,8 +46,7 @@ func TestTheCorePackagesImportAlmostNothing(t *testing.T) {
 			module + "/internal/store/inbox", module + "/internal/store/outbox", module + "/internal/db",
 			"github.com/google/uuid"},
 		"/relay": {module + "/relay",
-			module + "/internal/dialect", module + "/internal/store/outbox", module + "/internal/db",
-			"github.com/google/uuid"},
+			module + "/internal/store/relay", module + "/internal/db", "github.com/google/uuid"},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			deps := dependencies(t, pkg)

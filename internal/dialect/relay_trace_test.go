@@ -1,6 +1,7 @@
 package dialect_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/archive"
+	"github.com/postroom/postroom/internal/store/relay"
 )
 
 func traced(t *testing.T, r *dialect.Relay, id uuid.UUID) dialect.Trace {
@@ -58,7 +61,9 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 		require.EqualValues(t, 2, blocked.Behind, "it waits behind two of its key")
 		require.Equal(t, "k", *blocked.Key)
 
-		n, err := r.DeleteArchiving(t.Context(), l, []dialect.Delivered{delivered(e[2])})
+		archiving, err := relay.New(db.DB, dialect.Names{Dialect: db.Dialect}, relay.Options{Archive: true})
+		require.NoError(t, err)
+		n, err := archiving.DeleteDelivered(t.Context(), l, []relay.Delivered{delivered(e[2])})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
 		kept := traced(t, r, e[2].EventID).Found[0]
@@ -69,8 +74,11 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 		require.Equal(t, f.CreatedAt, kept.CreatedAt)
 		require.WithinDuration(t, kept.At, traced(t, r, uuid.New()).ArchivedSince, time.Millisecond)
 
-		list := listArchived(t, r, dialect.Selection{})
-		_, err = r.PutBack(t.Context(), list, false)
+		replay, err := archive.New(db.DB, dialect.Names{Dialect: db.Dialect})
+		require.NoError(t, err)
+		list, err := replay.List(t.Context(), archive.Selection{UpTo: math.MaxInt64}, 1000)
+		require.NoError(t, err)
+		_, err = replay.PutBack(t.Context(), list, false)
 		require.NoError(t, err)
 		require.Equal(t, []string{dialect.Events, dialect.Archive}, tables(traced(t, r, e[2].EventID)), "replayed")
 

@@ -142,7 +142,7 @@ func changeSource(ctx context.Context, db *sql.DB, n Names, name string, change 
 		var present, owner sql.NullString
 		var free bool
 		// By its own length: how long others would hold it does not matter.
-		lock := n.Expand("SELECT source, owner, " + claimable(n, 0) + " FROM {outbox_leases} WHERE id = 1" + r.forUpdate())
+		lock := n.Expand("SELECT source, owner, " + claimable(n) + " FROM {outbox_leases} WHERE id = 1" + forUpdate(n))
 		if err := tx.QueryRowContext(ctx, lock).Scan(&present, &owner, &free); err != nil {
 			return err
 		}

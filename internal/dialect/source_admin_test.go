@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/relay"
 )
 
 func namesOf(db dbtest.Database) dialect.Names { return dialect.Names{Dialect: db.Dialect} }
@@ -45,7 +46,7 @@ func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
 		require.ErrorContains(t, err, "stop all its relays")
 		require.Equal(t, "shop", describe(t, db).Name, "nothing was changed")
 
-		require.NoError(t, r.Release(t.Context(), l))
+		require.NoError(t, r.HandOver(t.Context(), l, uuid.Nil))
 		err = rename("default", "orders")
 		require.ErrorIs(t, err, dialect.ErrSourceName)
 		require.ErrorContains(t, err, `belongs to source "shop", not "default"`)
@@ -70,16 +71,16 @@ func TestANewIdentityForgetsWhatTheSinkKnewOfTheOldOne(t *testing.T) {
 		_, err := r.Inspect(t.Context(), "shop")
 		require.NoError(t, err)
 		first := mustClaim(t, r)
-		require.NoError(t, r.SetPosition(t.Context(), first, []byte(`{"offset": 7}`)))
-		require.NoError(t, r.SetMode(t.Context(), first, "exactly-once"))
+		require.NoError(t, r.Note(t.Context(), first, relay.Position([]byte(`{"offset": 7}`))))
+		require.NoError(t, r.Note(t.Context(), first, relay.Mode("exactly-once")))
 		renew := func(name string) (uuid.UUID, uuid.UUID, error) {
 			return dialect.NewIdentity(t.Context(), db.DB, namesOf(db), name)
 		}
 		_, _, err = renew("shop")
 		var leased *dialect.LeasedError
 		require.ErrorAs(t, err, &leased)
-		require.NoError(t, r.Halt(t.Context(), first, "two databases with one identity"))
-		require.NoError(t, r.Release(t.Context(), first))
+		require.NoError(t, r.Note(t.Context(), first, relay.Halted("two databases with one identity")))
+		require.NoError(t, r.HandOver(t.Context(), first, uuid.Nil))
 		_, _, err = renew("default")
 		require.ErrorIs(t, err, dialect.ErrSourceName)
 
@@ -104,11 +105,11 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 			_, err := r.Inspect(t.Context(), "shop")
 			require.NoError(t, err)
 			for range 20 {
-				claimed := make(chan dialect.Lease, 1)
+				claimed := make(chan relay.Lease, 1)
 				go func() {
-					l, _, err := r.Claim(t.Context(), dialect.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+					l, _, err := r.Claim(t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
 					if err != nil {
-						l = dialect.Lease{}
+						l = relay.Lease{}
 					}
 					claimed <- l
 				}()
@@ -119,7 +120,7 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 					require.Equal(t, after, l.SourceID, "the change came first: a claim has the new identity")
 				}
 				require.Equal(t, describe(t, db).SourceID, l.SourceID.String(), "an owner under an identity that is gone")
-				require.NoError(t, r.Release(t.Context(), l))
+				require.NoError(t, r.HandOver(t.Context(), l, uuid.Nil))
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
+	"github.com/postroom/postroom/internal/store/relay"
 )
 
 // SourceStatus is what the tables tell about a source, by the database's clock.
@@ -106,7 +107,7 @@ func (s *SourceStatus) readLease(ctx context.Context, db *sql.DB, query string) 
 		return err
 	}
 	s.Source, s.Owner, s.Mode, s.Halted, s.Blind = source.String, owner.String, mode.String, halted.String, blind.String
-	s.Outage = parseOutage(outage)
+	s.Outage = relay.ParseOutage(outage)
 	s.LeaseLeft, s.LeaseTTL = time.Duration(left.Int64)*time.Microsecond, time.Duration(ttl.Int64)*time.Microsecond
 	if expires.Valid {
 		s.ExpiresAt, err = time.Parse(time.RFC3339Nano, expires.String)

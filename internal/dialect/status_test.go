@@ -9,6 +9,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/relay"
 )
 
 func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
@@ -27,15 +28,15 @@ func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 		_, err = r.Inspect(t.Context(), "orders")
 		require.NoError(t, err)
 		owner := uuid.New()
-		lease, ok, err := r.Claim(t.Context(), dialect.Claim{Owner: owner, Mode: "at-least-once", TTL: time.Minute})
+		lease, ok, err := r.Claim(t.Context(), relay.Claim{Owner: owner, Mode: "at-least-once", TTL: time.Minute})
 		require.NoError(t, err)
 		require.True(t, ok)
 		for range 3 {
 			_, err = db.DB.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) VALUES ('orders')")
 			require.NoError(t, err)
 		}
-		require.NoError(t, r.Halt(t.Context(), lease, `it says "no"`))
-		require.NoError(t, r.NoteBlind(t.Context(), lease, true))
+		require.NoError(t, r.Note(t.Context(), lease, relay.Halted(`it says "no"`)))
+		require.NoError(t, r.Note(t.Context(), lease, relay.SinkUnreachable(true)))
 
 		s, err := dialect.Status(t.Context(), db.DB, names)
 		require.NoError(t, err)

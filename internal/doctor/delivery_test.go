@@ -6,10 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 func (c *clinic) insertAged(seconds string) {
@@ -41,13 +43,13 @@ func waitsForLong(t *testing.T, c *clinic) {
 
 func pointsToTheCause(t *testing.T, c *clinic) {
 	c.insertAged("-720")
-	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	require.NoError(t, c.relay.HandOver(t.Context(), c.lease, uuid.Nil))
 	stopped := c.examine().only(t, "delivery.late")
 	require.Contains(t, stopped.Why, "lease.stopped")
 	require.Equal(t, []string{"relay run --config relay.yaml"}, stopped.Do)
 
 	c.claim(time.Minute)
-	require.NoError(t, c.relay.Halt(t.Context(), c.lease, "halted: no"))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.Halted("halted: no")))
 	require.Contains(t, c.examine().only(t, "delivery.late").Why, "lease.halted")
 
 	c.source.Sink, c.source.SinkErr = nil, errors.New("nobody listens")

@@ -16,6 +16,7 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/kafkatx"
+	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -29,8 +30,8 @@ type clinic struct {
 	t      testing.TB
 	db     dbtest.Database
 	names  dialect.Names
-	lease  dialect.Lease
-	relay  *dialect.Relay
+	lease  store.Lease
+	relay  *store.Store
 	source doctor.Source
 	opts   doctor.Options
 }
@@ -48,7 +49,7 @@ func newClinic(t testing.TB, db dbtest.Database) *clinic {
 		Flags: " --config relay.yaml", RunFlags: []string{" --config relay.yaml"},
 	}
 	c.opts.Timeout = wait // the machine is busy; tests of the limit set their own
-	c.relay, err = dialect.NewRelay(db.DB, c.names)
+	c.relay, err = store.New(db.DB, c.names, store.Options{})
 	require.NoError(t, err)
 	c.take()
 	return c
@@ -65,10 +66,10 @@ func (c *clinic) take() {
 // claim takes the lease, which must be free.
 func (c *clinic) claim(ttl time.Duration) {
 	c.t.Helper()
-	l, ok, err := c.relay.Claim(c.t.Context(), dialect.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: ttl})
+	l, ok, err := c.relay.Claim(c.t.Context(), store.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: ttl})
 	require.NoError(c.t, err)
 	require.True(c.t, ok)
-	require.NoError(c.t, c.relay.SetMode(c.t.Context(), l, "at-least-once"))
+	require.NoError(c.t, c.relay.Note(c.t.Context(), l, store.Mode("at-least-once")))
 	c.lease = l
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/doctorkafka"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // broken is a topic on the real broker, which a clinic's events are for.
@@ -105,7 +106,7 @@ func TestOnARealKafkaEachFaultOfATopicIsNamed(t *testing.T) {
 
 func TestOnARealKafkaAManifestThatWasMadeWrongIsNamed(t *testing.T) {
 	b := newBroken(t)
-	require.NoError(t, b.relay.SetMode(t.Context(), b.lease, "exactly-once"))
+	require.NoError(t, b.relay.Note(t.Context(), b.lease, store.Mode("exactly-once")))
 	b.source.ExactlyOnce = true
 	name := "postroom.manifest." + b.lease.SourceID.String()
 	requireFinding(t, b.examine().only(t, "manifest.missing"), doctor.Problem, "topic "+name, "relay status")

@@ -4,11 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // in is a time from now on, as the dialect writes it into a column.
@@ -40,7 +42,7 @@ func nobodyOwnsIt(t *testing.T, c *clinic) {
 	require.Contains(t, expired.What, c.lease.Owner.String())
 	require.Regexp(t, `expired (1m3|1m4|1m5|2m)\d*s ago`, expired.What)
 
-	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	require.NoError(t, c.relay.HandOver(t.Context(), c.lease, uuid.Nil))
 	released := c.examine().only(t, "lease.stopped")
 	require.Contains(t, released.What, "epoch 1 released it")
 
@@ -49,8 +51,8 @@ func nobodyOwnsIt(t *testing.T, c *clinic) {
 }
 
 func halted(t *testing.T, c *clinic) {
-	require.NoError(t, c.relay.Halt(t.Context(), c.lease, "halted: the sink refuses row 46 of outbox_events"))
-	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.Halted("halted: the sink refuses row 46 of outbox_events")))
+	require.NoError(t, c.relay.HandOver(t.Context(), c.lease, uuid.Nil))
 	found := c.examine()
 	halted := found.only(t, "lease.halted")
 	requireFinding(t, halted, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
@@ -59,7 +61,7 @@ func halted(t *testing.T, c *clinic) {
 }
 
 func blindOwner(t *testing.T, c *clinic) {
-	require.NoError(t, c.relay.NoteBlind(t.Context(), c.lease, true))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.SinkUnreachable(true)))
 	found := c.examine()
 	blind := found.only(t, "lease.blind")
 	requireFinding(t, blind, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
@@ -67,11 +69,11 @@ func blindOwner(t *testing.T, c *clinic) {
 	require.Regexp(t, `epoch 1, cannot reach the sink since \d{4}-\d\d-\d\dT[\d:]+Z$`, blind.What)
 	require.Contains(t, found.only(t, "lease.owner").Why, "cannot deliver")
 
-	require.NoError(t, c.relay.NoteBlind(t.Context(), c.lease, false))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.SinkUnreachable(false)))
 	require.Empty(t, c.examine().all("lease.blind"), "it reaches the sink again")
 
-	require.NoError(t, c.relay.NoteBlind(t.Context(), c.lease, true))
-	require.NoError(t, c.relay.Release(t.Context(), c.lease))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.SinkUnreachable(true)))
+	require.NoError(t, c.relay.HandOver(t.Context(), c.lease, uuid.Nil))
 	require.Empty(t, c.examine().all("lease.blind"), "nobody owns the source any more")
 }
 

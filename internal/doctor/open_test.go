@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/kafkatest"
 	"github.com/postroom/postroom/internal/kafkatx"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // A transaction that nobody ends, in a topic that the relay writes and in its manifest
@@ -25,7 +26,7 @@ func TestATransactionThatHangsIsFoundInTheTopicsOfTheRelay(t *testing.T) {
 	c.connect(cluster.Brokers())
 	c.source.ExactlyOnce = true
 	c.opts.MaxAge = 5 * time.Second // a fifth of it is a warning
-	require.NoError(t, c.relay.SetMode(t.Context(), c.lease, "exactly-once"))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.Mode("exactly-once")))
 	manifest := "postroom.manifest." + c.lease.SourceID.String()
 	for _, name := range []string{"orders", "quiet", manifest} {
 		require.NoError(t, cluster.CreateTopic(t.Context(), name, [][]int32{{1}}, nil))
@@ -101,10 +102,10 @@ func TestWhatIsOpenInATopicIsOneFinding(t *testing.T) {
 
 func TestAnOutageThatTheOwnerTellsOfIsFound(t *testing.T) {
 	c := onSQLite(t)
-	require.NoError(t, c.relay.NoteOutage(t.Context(), c.lease, time.Now(), "a transaction hangs in topic m"))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.SinkOutage(time.Now(), "a transaction hangs in topic m")))
 	found := c.examine().only(t, "lease.outage")
 	requireFinding(t, found, doctor.Problem, "outbox_leases", "relay status")
 	require.Contains(t, found.What, "a transaction hangs in topic m")
-	require.NoError(t, c.relay.NoteOutage(t.Context(), c.lease, time.Now(), ""))
+	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.SinkOutage(time.Now(), "")))
 	require.Empty(t, c.examine().all("lease.outage"))
 }

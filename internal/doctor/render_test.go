@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/doctor"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // What was accepted is still shown, last, and neither counts nor fails.
@@ -82,7 +83,7 @@ func TestReportsAsJSONHaveListsWhereThereIsNothing(t *testing.T) {
 func TestTheWorstComesFirst(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
 		c.exec("DELETE FROM postroom_schema WHERE version = 3", "DROP TABLE outbox_relays")
-		require.NoError(t, c.relay.Halt(t.Context(), c.lease, "halted: no"))
+		require.NoError(t, c.relay.Note(t.Context(), c.lease, store.Halted("halted: no")))
 		rank := map[doctor.Severity]int{doctor.Problem: 0, doctor.Warning: 1, doctor.Note: 2}
 		found := c.examine()
 		last := 0

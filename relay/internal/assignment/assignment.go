@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // How sources are assigned to relay processes. There is nobody in charge: each process
@@ -85,7 +85,7 @@ type Assignment struct {
 	Random func(time.Duration) time.Duration // below its argument
 
 	mu            sync.Mutex
-	others        []dialect.Member
+	others        []store.Member
 	heardAt       time.Time // when others was heard of
 	reportedOwned int       // how many sources they believe this process owns
 
@@ -114,7 +114,7 @@ func (s *Assignment) PollEvery() time.Duration { return min(s.ttl/8, time.Second
 func (s *Assignment) Window() time.Duration { return 4 * s.HeartbeatEvery() }
 
 // NoteOthers notes which other processes are alive, and what they were told.
-func (s *Assignment) NoteOthers(others []dialect.Member, told int, now time.Time) {
+func (s *Assignment) NoteOthers(others []store.Member, told int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others, s.reportedOwned, s.heardAt = others, told, now
@@ -147,7 +147,7 @@ func (s *Assignment) peers(now time.Time) []peer {
 func (s *Assignment) me() peer { return peer{id: s.member.id, owned: s.member.Owned()} }
 
 // Wait says after a look at the lease how long to wait for the next one. 0: claim now.
-func (s *Assignment) Wait(lease dialect.LeaseState, now time.Time) time.Duration {
+func (s *Assignment) Wait(lease store.LeaseState, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	others := s.peers(now)

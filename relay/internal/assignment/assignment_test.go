@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 func TestQuotasAddUpToWhatThereIs(t *testing.T) {
@@ -49,7 +49,7 @@ func TestOfEqualsEachSourceChoosesItsOwn(t *testing.T) {
 }
 
 // waiter is a spread that owns so many sources elsewhere and sees these others.
-func waiter(owned int, now time.Time, others ...dialect.Member) *Assignment {
+func waiter(owned int, now time.Time, others ...store.Member) *Assignment {
 	s := New(NewMember(), "s", 8*time.Second)
 	for range owned {
 		s.member.took(now.Add(-time.Hour))
@@ -60,10 +60,10 @@ func waiter(owned int, now time.Time, others ...dialect.Member) *Assignment {
 
 func TestAFreeSourceIsClaimedByWhoeverOwnsFewest(t *testing.T) {
 	now := time.Now()
-	other := dialect.Member{ID: uuid.New(), Owned: 2}
-	free := dialect.LeaseState{Free: true}
+	other := store.Member{ID: uuid.New(), Owned: 2}
+	free := store.LeaseState{Free: true}
 
-	require.Positive(t, waiter(0, now, other).Wait(dialect.LeaseState{}, now), "it is held")
+	require.Positive(t, waiter(0, now, other).Wait(store.LeaseState{}, now), "it is held")
 	require.Zero(t, waiter(9, now).Wait(free, now), "there is nobody else")
 	require.Zero(t, waiter(1, now, other).Wait(free, now))
 
@@ -80,20 +80,20 @@ func TestAFreeSourceIsClaimedByWhoeverOwnsFewest(t *testing.T) {
 
 func TestAnHeirGoesFirst(t *testing.T) {
 	now := time.Now()
-	other := dialect.Member{ID: uuid.New(), Owned: 2}
+	other := store.Member{ID: uuid.New(), Owned: 2}
 	s := waiter(9, now, other)
-	require.Zero(t, s.Wait(dialect.LeaseState{Free: true, Heir: s.member.id}, now), "though the other owns fewer")
+	require.Zero(t, s.Wait(store.LeaseState{Free: true, Heir: s.member.id}, now), "though the other owns fewer")
 	s = waiter(0, now, other)
-	require.Positive(t, s.Wait(dialect.LeaseState{Free: true, Heir: other.ID}, now), "though the other owns more")
-	require.Zero(t, waiter(0, now, other).Wait(dialect.LeaseState{Free: true, Heir: uuid.New()}, now),
+	require.Positive(t, s.Wait(store.LeaseState{Free: true, Heir: other.ID}, now), "though the other owns more")
+	require.Zero(t, waiter(0, now, other).Wait(store.LeaseState{Free: true, Heir: uuid.New()}, now),
 		"an heir that is gone")
 }
 
 func TestAnOwnerHandsOverToOneThatOwnsTwoFewer(t *testing.T) {
 	began := time.Now()
 	now := began.Add(time.Minute)
-	other := dialect.Member{ID: uuid.New(), Owned: 2}
-	owner := func(owned int, others ...dialect.Member) *Assignment {
+	other := store.Member{ID: uuid.New(), Owned: 2}
+	owner := func(owned int, others ...store.Member) *Assignment {
 		s := waiter(owned-1, began, others...)
 		s.Began(began)
 		s.NoteOthers(others, owned, now)
@@ -123,19 +123,19 @@ func TestAnOwnerHandsOverToOneThatOwnsTwoFewer(t *testing.T) {
 func TestAHandOverIsCountedUntilTheHeirTellsOfItself(t *testing.T) {
 	began := time.Now()
 	now := began.Add(time.Minute)
-	other := dialect.Member{ID: uuid.New(), Owned: 0}
+	other := store.Member{ID: uuid.New(), Owned: 0}
 	proc := NewMember()
 	var sources []*Assignment
 	for range 3 {
 		s := New(proc, "s", 8*time.Second)
 		s.Began(began)
-		s.NoteOthers([]dialect.Member{other}, 3, now)
+		s.NoteOthers([]store.Member{other}, 3, now)
 		sources = append(sources, s)
 	}
 	_, ok := sources[0].HandOver(now)
 	require.True(t, ok)
 	sources[0].Ended(now)
-	sources[0].Wait(dialect.LeaseState{}, now) // claimed
+	sources[0].Wait(store.LeaseState{}, now) // claimed
 	_, ok = sources[1].HandOver(now)
 	require.False(t, ok, "two and one is even, though the heir still tells of none")
 }
@@ -143,27 +143,27 @@ func TestAHandOverIsCountedUntilTheHeirTellsOfItself(t *testing.T) {
 func TestWhoeverHandedOverStandsBackUntilTheHeirHasClaimed(t *testing.T) {
 	began := time.Now()
 	now := began.Add(time.Minute)
-	other := dialect.Member{ID: uuid.New(), Owned: 0}
+	other := store.Member{ID: uuid.New(), Owned: 0}
 	s := waiter(5, began, other)
 	s.Began(began)
-	s.NoteOthers([]dialect.Member{other}, 6, now)
+	s.NoteOthers([]store.Member{other}, 6, now)
 	_, ok := s.HandOver(now)
 	require.True(t, ok)
 	require.Equal(t, 1, s.member.leaving)
 	s.Ended(now)
 	require.Equal(t, 5, s.member.Owned())
 
-	free := dialect.LeaseState{Free: true, Heir: other.ID}
+	free := store.LeaseState{Free: true, Heir: other.ID}
 	require.Positive(t, s.Wait(free, now))
 	require.Positive(t, s.Wait(free, now.Add(3999*time.Millisecond)))
 	require.Zero(t, s.Wait(free, now.Add(4*time.Second)), "the heir does not come")
-	require.Positive(t, s.Wait(dialect.LeaseState{}, now.Add(5*time.Second)), "it has come")
+	require.Positive(t, s.Wait(store.LeaseState{}, now.Add(5*time.Second)), "it has come")
 	require.Zero(t, s.member.leaving)
 }
 
 func TestATurnThatEndsWithoutAHandOverCountsDown(t *testing.T) {
 	now := time.Now()
-	s := waiter(2, now, dialect.Member{ID: uuid.New(), Owned: 0})
+	s := waiter(2, now, store.Member{ID: uuid.New(), Owned: 0})
 	s.Began(now)
 	require.Equal(t, 3, s.member.Owned())
 	s.Ended(now)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // fleet is a model of relay processes and sources with a clock of its own: databases that
@@ -110,10 +110,10 @@ func (f *fleet) release(r *fleetRelay) {
 
 func (f *fleet) beat(r *fleetRelay) {
 	r.source.members[r.proc.id] = fleetMember{owned: r.proc.Owned(), seen: f.now}
-	var others []dialect.Member
+	var others []store.Member
 	for id, m := range r.source.members {
 		if age := f.now.Sub(m.seen); id != r.proc.id && age <= r.spread.Window() {
-			others = append(others, dialect.Member{ID: id, Owned: m.owned, Age: age})
+			others = append(others, store.Member{ID: id, Owned: m.owned, Age: age})
 		}
 	}
 	r.spread.NoteOthers(others, r.proc.Owned(), f.now)
@@ -186,7 +186,7 @@ func (f *fleet) wait(r *fleetRelay) {
 	if r.spread.HeartbeatDue(f.now, false) {
 		f.beat(r)
 	}
-	lease := dialect.LeaseState{Free: s.owner == nil, Heir: s.heir}
+	lease := store.LeaseState{Free: s.owner == nil, Heir: s.heir}
 	wait := r.spread.Wait(lease, f.now)
 	if wait == 0 && r.spread.HeartbeatDue(f.now, true) {
 		f.beat(r)

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // A gap is a range of ids below the head that have not been seen: its transaction
@@ -21,7 +21,7 @@ import (
 // late: a later event of the key is then seen together with the earlier one, or after
 // it, never before (hazard late-commit).
 type gap struct {
-	dialect.Range
+	store.Range
 	// coarse: neighbours that were merged, with ids between them that have been
 	// seen. Rows in flight may come back from it, and it is not split.
 	coarse bool
@@ -35,8 +35,8 @@ type gap struct {
 // have ended, whatever they wrote is visible to a read that begins afterwards; after
 // such a read the gaps are known to be dead.
 type proof struct {
-	open map[string]dialect.Writer // by ID
-	done bool                      // all have ended
+	open map[string]store.Writer // by ID
+	done bool                    // all have ended
 }
 
 // Set holds disjoint gaps in ascending order.
@@ -62,7 +62,7 @@ func (s *Set) Reset() { s.gaps, s.idle = nil, nil }
 func New(most int) Set { return Set{max: most} }
 
 // Merged returns ranges, which ascend, as about most ranges that cover them all.
-func Merged(ranges []dialect.Range, most int) []dialect.Range {
+func Merged(ranges []store.Range, most int) []store.Range {
 	s := New(most)
 	for _, r := range ranges {
 		last := len(s.gaps) - 1
@@ -77,21 +77,21 @@ func Merged(ranges []dialect.Range, most int) []dialect.Range {
 }
 
 // Add adds a gap above all others.
-func (s *Set) Add(r dialect.Range) { s.gaps = append(s.gaps, gap{Range: r}) }
+func (s *Set) Add(r store.Range) { s.gaps = append(s.gaps, gap{Range: r}) }
 
 // Len returns the number of gaps.
 func (s *Set) Len() int { return len(s.gaps) }
 
 // After returns the ranges that Advance would leave. The set stays as it is.
-func (s *Set) After(head, newHead int64, ids []int64) []dialect.Range {
+func (s *Set) After(head, newHead int64, ids []int64) []store.Range {
 	after := Set{gaps: slices.Clone(s.gaps)}
 	after.Advance(head, newHead, ids, nil)
 	return after.Ranges()
 }
 
 // Ranges lists the gaps for a read.
-func (s *Set) Ranges() []dialect.Range {
-	ranges := make([]dialect.Range, len(s.gaps))
+func (s *Set) Ranges() []store.Range {
+	ranges := make([]store.Range, len(s.gaps))
 	for i, g := range s.gaps {
 		ranges[i] = g.Range
 	}
@@ -159,7 +159,7 @@ func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
 		}
 	}
 	if newHead > head {
-		next = appendHoles(next, gap{Range: dialect.Range{Lo: head + 1, Hi: newHead}}, rest)
+		next = appendHoles(next, gap{Range: store.Range{Lo: head + 1, Hi: newHead}}, rest)
 	}
 	s.gaps = next
 }
@@ -247,7 +247,7 @@ func joinProofs(a, b *proof) *proof {
 	if b.done {
 		return a
 	}
-	joined := &proof{open: make(map[string]dialect.Writer, len(a.open)+len(b.open))}
+	joined := &proof{open: make(map[string]store.Writer, len(a.open)+len(b.open))}
 	for _, p := range []*proof{a, b} {
 		maps.Copy(joined.open, p.open)
 	}
@@ -265,7 +265,7 @@ func (s *Set) Waiting() bool {
 }
 
 // Observe takes in a look at the open writers, made after the last read returned.
-func (s *Set) Observe(w dialect.Writers) {
+func (s *Set) Observe(w store.Writers) {
 	if !w.Known {
 		return
 	}
@@ -308,7 +308,7 @@ func (s *Set) unify() {
 }
 
 // noteIdle keeps of the writers at rest since when they are.
-func (s *Set) noteIdle(w dialect.Writers) {
+func (s *Set) noteIdle(w store.Writers) {
 	rests := make(map[string]idleWriter)
 	for _, writer := range w.Open {
 		switch before, ok := s.idle[writer.ID]; {
@@ -324,18 +324,18 @@ func (s *Set) noteIdle(w dialect.Writers) {
 
 // mayFill leaves out the writers that were at rest before an id was given out, and are
 // still. The higher the id, the more they are: as many for two ids are the same ones.
-func (s *Set) mayFill(id int64, open []dialect.Writer) []dialect.Writer {
+func (s *Set) mayFill(id int64, open []store.Writer) []store.Writer {
 	if len(s.idle) == 0 {
 		return open
 	}
-	return slices.DeleteFunc(slices.Clone(open), func(w dialect.Writer) bool {
+	return slices.DeleteFunc(slices.Clone(open), func(w store.Writer) bool {
 		r, resting := s.idle[w.ID]
 		return resting && r.given < id
 	})
 }
 
-func newProof(open []dialect.Writer) *proof {
-	p := &proof{open: make(map[string]dialect.Writer, len(open))}
+func newProof(open []store.Writer) *proof {
+	p := &proof{open: make(map[string]store.Writer, len(open))}
 	for _, writer := range open {
 		p.open[writer.ID] = writer
 	}
@@ -360,9 +360,9 @@ func (p *proof) numbers() (numbers []uint64) {
 // update drops the writers that are gone, and reports whether any is. One that may go on
 // under another name (a transaction that was prepared) is replaced by all that bear such a
 // name.
-func (p *proof) update(w dialect.Writers) (ended bool) {
-	still := make(map[string]dialect.Writer, len(p.open))
-	byID := make(map[string]dialect.Writer, len(w.Open))
+func (p *proof) update(w store.Writers) (ended bool) {
+	still := make(map[string]store.Writer, len(p.open))
+	byID := make(map[string]store.Writer, len(w.Open))
 	for _, writer := range w.Open {
 		byID[writer.ID] = writer
 	}

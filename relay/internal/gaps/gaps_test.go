@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // The set must name exactly the ids below the head that were not seen, no fewer ever,
@@ -62,14 +62,14 @@ func (s *Set) check(t *rapid.T, head int64, seen map[int64]bool) {
 	}
 }
 
-func look(ids ...string) dialect.Writers {
-	w := dialect.Writers{Known: true}
+func look(ids ...string) store.Writers {
+	w := store.Writers{Known: true}
 	for _, id := range ids {
 		next := ""
 		if id[0] == 's' { // a session, whose transaction may be prepared
 			next = "prepared:"
 		}
-		w.Open = append(w.Open, dialect.Writer{ID: id, Next: next})
+		w.Open = append(w.Open, store.Writer{ID: id, Next: next})
 	}
 	return w
 }
@@ -77,17 +77,17 @@ func look(ids ...string) dialect.Writers {
 func TestAGapIsProvedDeadWhenTheWritersOfItsFirstLookAreGone(t *testing.T) {
 	for _, each := range []struct {
 		name   string
-		looks  []dialect.Writers
+		looks  []store.Writers
 		proven bool
 	}{
-		{"nobody was writing", []dialect.Writers{look()}, true},
-		{"its writer is still open", []dialect.Writers{look("s1"), look("s1")}, false},
-		{"its writer is gone, others came", []dialect.Writers{look("s1"), look("s2")}, true},
-		{"one of two is still open", []dialect.Writers{look("s1", "s2"), look("s2", "s3")}, false},
-		{"its writer was prepared", []dialect.Writers{look("s1"), look("s1b", "prepared:7")}, false},
-		{"its writer was prepared, and committed", []dialect.Writers{look("s1"), look("prepared:7"), look("s1")}, true},
-		{"a prepared one was there from the start", []dialect.Writers{look("prepared:7"), look("prepared:7")}, false},
-		{"the database does not tell", []dialect.Writers{{}, {}}, false},
+		{"nobody was writing", []store.Writers{look()}, true},
+		{"its writer is still open", []store.Writers{look("s1"), look("s1")}, false},
+		{"its writer is gone, others came", []store.Writers{look("s1"), look("s2")}, true},
+		{"one of two is still open", []store.Writers{look("s1", "s2"), look("s2", "s3")}, false},
+		{"its writer was prepared", []store.Writers{look("s1"), look("s1b", "prepared:7")}, false},
+		{"its writer was prepared, and committed", []store.Writers{look("s1"), look("prepared:7"), look("s1")}, true},
+		{"a prepared one was there from the start", []store.Writers{look("prepared:7"), look("prepared:7")}, false},
+		{"the database does not tell", []store.Writers{{}, {}}, false},
 	} {
 		t.Run(each.name, func(t *testing.T) {
 			s := Set{max: 10}
@@ -107,7 +107,7 @@ func TestAMergedGapWaitsForTheWritersOfBoth(t *testing.T) {
 	s.Advance(3, 5, []int64{5}, nil)
 	s.Observe(look("s1", "s2"))
 	s.Merge()
-	require.Equal(t, []dialect.Range{{Lo: 2, Hi: 4}}, s.Ranges())
+	require.Equal(t, []store.Range{{Lo: 2, Hi: 4}}, s.Ranges())
 	s.Observe(look("s2"))
 	require.Empty(t, s.Proven())
 	s.Observe(look("s3"))
@@ -120,10 +120,10 @@ func TestAMergedGapWaitsForTheWritersOfBoth(t *testing.T) {
 // wrote has to be seen, so the next read looks at the gap, also when only W is left by then;
 // and until S's end is known the read finds out by its snapshot. After it the gap sleeps.
 func TestAGapIsLookedAtOnceMoreWhenOneOfItsWritersHasEnded(t *testing.T) {
-	at := func(numbers ...uint64) dialect.Writers {
-		w := dialect.Writers{Known: true}
+	at := func(numbers ...uint64) store.Writers {
+		w := store.Writers{Known: true}
 		for _, n := range numbers {
-			w.Open = append(w.Open, dialect.Writer{ID: string(rune('a' + n)), Number: n})
+			w.Open = append(w.Open, store.Writer{ID: string(rune('a' + n)), Number: n})
 		}
 		return w
 	}
@@ -149,8 +149,8 @@ func TestAGapIsLookedAtOnceMoreWhenOneOfItsWritersHasEnded(t *testing.T) {
 	s.Observe(at(7, 9))
 	s.NoteRead()
 	require.Len(t, s.Asleep(), 1)
-	s.Observe(dialect.Writers{Known: true,
-		Open: []dialect.Writer{{ID: string(rune('a' + 7))}, {ID: string(rune('a' + 9)), Number: 9}}})
+	s.Observe(store.Writers{Known: true,
+		Open: []store.Writer{{ID: string(rune('a' + 7))}, {ID: string(rune('a' + 9)), Number: 9}}})
 	require.Nil(t, s.Asleep(), "the number of one is not known")
 	s.Observe(at())
 	require.Nil(t, s.Asleep())
@@ -158,24 +158,24 @@ func TestAGapIsLookedAtOnceMoreWhenOneOfItsWritersHasEnded(t *testing.T) {
 }
 
 func TestAGapDoesNotWaitForAWriterThatWasAtRestBefore(t *testing.T) {
-	at := func(rest string, given int64) dialect.Writers {
-		return dialect.Writers{Known: true, Given: given,
-			Open: []dialect.Writer{{ID: "s1", Next: "prepared:", Rest: rest}}}
+	at := func(rest string, given int64) store.Writers {
+		return store.Writers{Known: true, Given: given,
+			Open: []store.Writer{{ID: "s1", Next: "prepared:", Rest: rest}}}
 	}
 	for _, each := range []struct {
 		name   string
-		before []dialect.Writers // looks before gap 8 is seen
-		look   dialect.Writers   // the first after it
+		before []store.Writers // looks before gap 8 is seen
+		look   store.Writers   // the first after it
 		proven bool
 	}{
-		{"at rest since before", []dialect.Writers{at("a", 6)}, at("a", 9), true},
-		{"at rest for longer", []dialect.Writers{at("a", 6), at("a", 7), at("a", 8)}, at("a", 9), true},
-		{"its id was given out before the look", []dialect.Writers{at("a", 8)}, at("a", 9), false},
-		{"it woke and rests again", []dialect.Writers{at("a", 6)}, at("b", 9), false},
-		{"it is awake", []dialect.Writers{at("a", 6)}, at("", 9), false},
-		{"it was awake", []dialect.Writers{at("", 6)}, at("a", 9), false},
-		{"it was awake in between", []dialect.Writers{at("a", 6), at("", 7), at("a", 7)}, at("a", 9), true},
-		{"nobody tells what was given out", []dialect.Writers{at("a", 0)}, at("a", 0), false},
+		{"at rest since before", []store.Writers{at("a", 6)}, at("a", 9), true},
+		{"at rest for longer", []store.Writers{at("a", 6), at("a", 7), at("a", 8)}, at("a", 9), true},
+		{"its id was given out before the look", []store.Writers{at("a", 8)}, at("a", 9), false},
+		{"it woke and rests again", []store.Writers{at("a", 6)}, at("b", 9), false},
+		{"it is awake", []store.Writers{at("a", 6)}, at("", 9), false},
+		{"it was awake", []store.Writers{at("", 6)}, at("a", 9), false},
+		{"it was awake in between", []store.Writers{at("a", 6), at("", 7), at("a", 7)}, at("a", 9), true},
+		{"nobody tells what was given out", []store.Writers{at("a", 0)}, at("a", 0), false},
 		{"it is new", nil, at("a", 9), false},
 	} {
 		t.Run(each.name, func(t *testing.T) {
@@ -194,8 +194,8 @@ func TestAGapDoesNotWaitForAWriterThatWasAtRestBefore(t *testing.T) {
 // Many ids were burnt between two looks: gaps are merged, but not with that of the
 // forgotten writer, which would take them all under its proof.
 func TestMergingLeavesTheForgottenWritersGapAlone(t *testing.T) {
-	at := func(given int64) dialect.Writers {
-		return dialect.Writers{Known: true, Given: given, Open: []dialect.Writer{{ID: "s1", Rest: "a"}}}
+	at := func(given int64) store.Writers {
+		return store.Writers{Known: true, Given: given, Open: []store.Writer{{ID: "s1", Rest: "a"}}}
 	}
 	s := Set{max: 4}
 	s.Advance(0, 2, []int64{2}, nil)
@@ -209,5 +209,5 @@ func TestMergingLeavesTheForgottenWritersGapAlone(t *testing.T) {
 		s.Observe(at(head))
 		s.Advance(head, head, nil, s.Proven())
 	}
-	require.Equal(t, []dialect.Range{{Lo: 1, Hi: 1}}, s.Ranges())
+	require.Equal(t, []store.Range{{Lo: 1, Hi: 1}}, s.Ranges())
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // Recent are the topics that a source had events for in the last days. The owner keeps them in
@@ -25,7 +25,7 @@ type Recent struct {
 // Store keeps the topics with the lease.
 type Store interface {
 	UsedTopics(ctx context.Context) (map[string]string, error)
-	SetUsedTopics(ctx context.Context, l dialect.Lease, topics []byte) error
+	Note(ctx context.Context, l store.Lease, n store.Note) error
 }
 
 // These bound what is kept. A topic is written when it is new, and once a day.
@@ -61,7 +61,7 @@ func (r *Recent) SaveDue(now time.Time) bool { return r.changed && !now.Before(r
 
 // Save writes the topics into the lease row, together with those that it has already. After an
 // error SaveDue waits longer.
-func (r *Recent) Save(ctx context.Context, to Store, l dialect.Lease, now time.Time) error {
+func (r *Recent) Save(ctx context.Context, to Store, l store.Lease, now time.Time) error {
 	r.due = now.Add(retryEvery)
 	if !r.loaded {
 		kept, err := to.UsedTopics(ctx)
@@ -78,7 +78,7 @@ func (r *Recent) Save(ctx context.Context, to Store, l dialect.Lease, now time.T
 	if err != nil {
 		return err
 	}
-	if err := to.SetUsedTopics(ctx, l, text); err != nil {
+	if err := to.Note(ctx, l, store.UsedTopics(text)); err != nil {
 		return err
 	}
 	r.changed, r.due = false, now.Add(saveEvery)
@@ -87,7 +87,7 @@ func (r *Recent) Save(ctx context.Context, to Store, l dialect.Lease, now time.T
 
 // trim forgets topics of long ago, and the oldest ones when there are too many.
 func (r *Recent) trim(now time.Time) {
-	since := Day(now.Add(-dialect.UsedTopicsFor))
+	since := Day(now.Add(-store.UsedTopicsFor))
 	maps.DeleteFunc(r.days, func(_, day string) bool { return day < since })
 	if len(r.days) <= keptTopics {
 		return

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 func TestTheListOfTopicsAllowsNamesAndPrefixes(t *testing.T) {
@@ -71,9 +71,9 @@ type leaseRow struct {
 
 func (l *leaseRow) UsedTopics(context.Context) (map[string]string, error) { return l.kept, nil }
 
-func (l *leaseRow) SetUsedTopics(_ context.Context, _ dialect.Lease, topics []byte) error {
+func (l *leaseRow) Note(_ context.Context, _ store.Lease, n store.Note) error {
 	if l.fail == nil {
-		l.text = string(topics)
+		l.text = n.Value
 	}
 	return l.fail
 }
@@ -85,12 +85,12 @@ func TestASaveKeepsWhatAnotherOwnerHasWrittenAndWaitsLongerAfterAnError(t *testi
 	require.False(t, r.SaveDue(now), "there is no news")
 	r.Note("orders", Day(now))
 	require.True(t, r.SaveDue(now))
-	require.ErrorIs(t, r.Save(t.Context(), row, dialect.Lease{}, now), row.fail)
+	require.ErrorIs(t, r.Save(t.Context(), row, store.Lease{}, now), row.fail)
 	require.False(t, r.SaveDue(now.Add(saveEvery)))
 
 	now, row.fail = now.Add(retryEvery), nil
 	require.True(t, r.SaveDue(now))
-	require.NoError(t, r.Save(t.Context(), row, dialect.Lease{}, now))
+	require.NoError(t, r.Save(t.Context(), row, store.Lease{}, now))
 	require.JSONEq(t, `{"orders":"2026-11-29","stock":"2026-11-27"}`, row.text)
 	require.False(t, r.SaveDue(now.Add(time.Hour)))
 
@@ -98,6 +98,6 @@ func TestASaveKeepsWhatAnotherOwnerHasWrittenAndWaitsLongerAfterAnError(t *testi
 	r.Reload()
 	r.Note("refunds", Day(now))
 	require.False(t, r.SaveDue(now), "not twice in a moment")
-	require.NoError(t, r.Save(t.Context(), row, dialect.Lease{}, now))
+	require.NoError(t, r.Save(t.Context(), row, store.Lease{}, now))
 	require.Contains(t, row.text, "returns")
 }

@@ -1,0 +1,132 @@
+package relay
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/db"
+)
+
+// Fleet is the relay processes that serve a source, as its owner or waiting for it.
+type Fleet struct{ *conn }
+
+// Member is one of these processes.
+type Member struct {
+	ID    uuid.UUID
+	Host  string
+	Owned int // sources that it owned when it was last seen, this one or others
+	// Age is how long ago that was, by the database's clock.
+	Age time.Duration
+}
+
+// AliveFor is for how long a relay counts as alive after it was seen: for the lease's
+// length, within which another one takes over, or where that is not known for twice the
+// slowest heartbeat.
+func AliveFor(ttl time.Duration) time.Duration {
+	if ttl > 0 {
+		return ttl
+	}
+	return 10 * time.Second
+}
+
+// LeaseState is what a look at the lease showed. It is a hint: only Claim decides.
+type LeaseState struct {
+	// Free: it could have been claimed.
+	Free bool
+	// Heir is the process for which the last owner released it; uuid.Nil: nobody in
+	// particular, or the owner did not release it.
+	Heir uuid.UUID
+	// SinkUnreachable: the owner says that it cannot reach its sink.
+	SinkUnreachable bool
+	// Mode is the one that the source was relayed in last; empty: it never was.
+	Mode string
+}
+
+// LeaseState looks at the lease, without a lock and without writing.
+func (s Fleet) LeaseState(ctx context.Context, ttl time.Duration) (LeaseState, error) {
+	var state LeaseState
+	var heir sql.NullString
+	err := s.leasePool.QueryRowContext(ctx, db.Fill(s.sql.LeaseState, ttlValues(ttl))).
+		Scan(&state.Free, &heir, &state.SinkUnreachable, &state.Mode)
+	if err != nil {
+		return LeaseState{}, err
+	}
+	state.Heir, _ = uuid.Parse(heir.String) // anything else names nobody
+	return state, nil
+}
+
+// forgetAfter is for how long a relay process that is gone stays in the table: long
+// enough to be noticed by whoever looks for it.
+const forgetAfter = time.Hour
+
+// Heartbeat writes that m is alive and returns the other processes that were seen within
+// window. Clocks of the relays' hosts do not matter, and rows from the future, written
+// before the database's clock was set back, count as long gone.
+func (s Fleet) Heartbeat(ctx context.Context, m Member, window time.Duration) ([]Member, error) {
+	all, err := s.heartbeat(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	var live []Member
+	forget := false
+	for _, other := range all {
+		age := max(other.Age, -other.Age)
+		if forget = forget || age > forgetAfter; age <= window {
+			live = append(live, other)
+		}
+	}
+	if forget {
+		err = s.forget(ctx)
+	}
+	return live, err
+}
+
+// heartbeat writes m's row and reads those of the others.
+func (s Fleet) heartbeat(ctx context.Context, m Member) ([]Member, error) {
+	if s.names.Dialect == db.PostgreSQL {
+		return s.members(ctx, s.sql.Heartbeat, m.ID.String(), m.Host, m.Owned)
+	}
+	if _, err := s.leasePool.ExecContext(ctx, s.sql.Heartbeat, m.ID.String(), m.Host, m.Owned); err != nil {
+		return nil, err
+	}
+	return s.members(ctx, s.sql.twoStep.OtherMembers, m.ID.String())
+}
+
+// Members lists the relay processes that serve this source, or did until lately.
+func (s Fleet) Members(ctx context.Context) ([]Member, error) { return s.members(ctx, s.sql.Members) }
+
+func (s Fleet) members(ctx context.Context, query string, args ...any) (all []Member, err error) {
+	err = db.Each(ctx, s.leasePool, func(rows *sql.Rows) error {
+		var m Member
+		var age int64
+		err := rows.Scan(&m.ID, &m.Host, &m.Owned, &age)
+		m.Age = time.Duration(age) * time.Microsecond
+		all = append(all, m)
+		return err
+	}, query, args...)
+	return all, err
+}
+
+// forget removes processes that were not seen for long.
+func (s Fleet) forget(ctx context.Context) error {
+	statement := db.Fill(s.sql.ForgetMembers, ageValues(forgetAfter))
+	if _, err := s.leasePool.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("forget relays that are gone: %w", err)
+	}
+	return nil
+}
+
+// Leave removes the row of a process that does not serve this source any more.
+func (s Fleet) Leave(ctx context.Context, id uuid.UUID) error {
+	_, err := s.leasePool.ExecContext(ctx, s.sql.Leave, id.String())
+	return err
+}
+
+// ageValues are what the statements name of an age.
+func ageValues(age time.Duration) db.Values {
+	return db.Values{"us": age.Microseconds(), "ms": age.Milliseconds()}
+}

@@ -1,0 +1,178 @@
+package relay
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/db"
+)
+
+// The lease is one row. All times in it are the database's, so the clocks of the
+// relays' hosts do not matter.
+//
+// It can be claimed when nobody owns it, when it has expired, and when it expires
+// later than twice its own length from now: the database's clock was set back then,
+// and a dead owner would keep it until the old time came round again (hazard clock-steps-back).
+// Its length is the longer of the claimer's and the holder's, which the hints keep,
+// or a claimer with a short one would rob a holder with a long one.
+
+// Leases claims the lease, keeps it, and writes the owner's notes into its row.
+type Leases struct{ *conn }
+
+// Lease is what a claim returned.
+type Lease struct {
+	Owner    uuid.UUID
+	Epoch    int64
+	SourceID uuid.UUID
+	// Server is the one that granted it, as in ReadInfo. The row is copied to standbys: on
+	// another server it says what was true when that was last told.
+	Server string
+
+	// Mode is the one that the source was relayed in last, or the claim's if it never was.
+	Mode string
+	// Position is the last note of Position, Checkpoint what SetCheckpoint kept; nil: nothing.
+	Position   []byte
+	Checkpoint []byte
+}
+
+// Claim is a request for the lease.
+type Claim struct {
+	Owner uuid.UUID // fresh for each claim
+	Mode  string    // kept if the row has none yet; see the note Mode
+	// Unsure is the owner of a claim that the same relay made before, and that may have
+	// succeeded although its answer was lost: such a lease is its own to take over.
+	Unsure uuid.UUID
+	TTL    time.Duration
+}
+
+// ttlValues are what the statements name of the lease's length.
+func ttlValues(ttl time.Duration) db.Values {
+	return db.Values{"ttl_us": ttl.Microseconds(), "ttl_ms": ttl.Milliseconds()}
+}
+
+// Claim takes the lease if it is free and reports whether it did. Epoch is then one
+// higher than any earlier owner's.
+func (s Leases) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
+	if err := s.dialect.checkSequence(ctx); err != nil {
+		return Lease{}, false, err
+	}
+	l := Lease{Owner: c.Owner}
+	claimed := false
+	err := s.inTxOf(ctx, s.leasePool, func(tx *sql.Tx) error {
+		var err error
+		if claimed, err = s.claim(ctx, tx, c); err != nil || !claimed {
+			return err
+		}
+		var position, checkpoint sql.NullString
+		err = tx.QueryRowContext(ctx, s.sql.ClaimedLease).
+			Scan(&l.Epoch, &l.SourceID, &l.Mode, &l.Server, &position, &checkpoint)
+		l.Position, l.Checkpoint = hint(position), hint(checkpoint)
+		return err
+	})
+	if err != nil || !claimed {
+		return Lease{}, false, err
+	}
+	return l, true, nil
+}
+
+func (s Leases) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, error) {
+	if lock := s.sql.mysql.LockLeaseRow; lock != "" {
+		if _, err := tx.ExecContext(ctx, lock); err != nil {
+			return false, err
+		}
+	}
+	owner, unsure := c.Owner.String(), c.Unsure.String()
+	args := db.For(s.names.Dialect,
+		[]any{owner, c.Mode, c.TTL.Microseconds(), unsure}, []any{owner, c.Mode, unsure}, []any{owner, c.Mode, unsure})
+	n, err := db.Affected(tx.ExecContext(ctx, db.Fill(s.sql.ClaimLease, ttlValues(c.TTL)), args...))
+	return n == 1, err
+}
+
+// Renew moves the lease's end to ttl from now. ErrLeaseLost: another owner has it.
+// ErrServerChanged: this server did not grant it.
+func (s Leases) Renew(ctx context.Context, l Lease, ttl time.Duration) error {
+	owner := l.Owner.String()
+	args := db.For(s.names.Dialect,
+		[]any{ttl.Microseconds(), owner, l.Epoch, l.Server}, []any{owner, l.Epoch, l.Server}, []any{owner, l.Epoch})
+	n, err := db.Affected(s.leasePool.ExecContext(ctx, db.Fill(s.sql.RenewLease, ttlValues(ttl)), args...))
+	if err == nil && n == 0 {
+		return s.checkLease(ctx, s.leasePool, l, s.sql.LeaseOwner)
+	}
+	return err
+}
+
+// Held reports whether l is still the lease in the table. ErrServerChanged: another server
+// was asked.
+func (s Leases) Held(ctx context.Context, l Lease) (bool, error) {
+	err := s.checkLease(ctx, s.leasePool, l, s.sql.LeaseOwner)
+	if errors.Is(err, ErrLeaseLost) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// HandOver gives the lease up, so that the next owner need not wait for its end, and says which relay process
+// should claim it next; the others are asked to let it (see LeaseState), and nothing keeps them from claiming.
+// uuid.Nil: nobody in particular. It does nothing to a lease that another owner holds.
+func (s Leases) HandOver(ctx context.Context, l Lease, heir uuid.UUID) error {
+	statement := s.sql.ReleaseLease
+	if heir != uuid.Nil { // its text has nothing to quote
+		statement = db.Fill(s.sql.HandOverLease, db.Values{"heir": db.SQL(heir.String())})
+	}
+	_, err := s.leasePool.ExecContext(ctx, statement, l.Owner.String(), l.Epoch)
+	return err
+}
+
+// UsedTopicsFor is for how long a topic counts as in use after the last event for it.
+const UsedTopicsFor = 7 * 24 * time.Hour
+
+// UsedTopics returns the last note of UsedTopics: the last day (2006-01-02, UTC) by topic.
+func (s Leases) UsedTopics(ctx context.Context) (map[string]string, error) {
+	var kept sql.NullString
+	if err := s.leasePool.QueryRowContext(ctx, s.sql.UsedTopics).Scan(&kept); err != nil {
+		return nil, err
+	}
+	return ParseTopics(kept), nil
+}
+
+// ParseTopics reads the topics that the hints of a lease keep. It takes anything that is not what it should
+// be for nothing: it is a hint.
+func ParseTopics(kept sql.NullString) map[string]string {
+	var days map[string]string
+	if json.Unmarshal([]byte(kept.String), &days) != nil {
+		return nil
+	}
+	return days
+}
+
+// Checkpoint returns what SetCheckpoint kept; nil: nothing, or another owner has the lease, or
+// another server answers than the one that granted it.
+func (s Leases) Checkpoint(ctx context.Context, l Lease) ([]byte, error) {
+	var kept sql.NullString
+	err := s.leasePool.QueryRowContext(ctx, s.sql.Checkpoint, l.Owner.String(), l.Epoch, l.Server).Scan(&kept)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return hint(kept), err
+}
+
+// SetCheckpoint keeps in the hints which ids no start has to ask for: a JSON object whose
+// meaning is the relay's. It does nothing where another owner has the lease, or another
+// server answers than the one that granted it: of the ids there it is not true.
+func (s Leases) SetCheckpoint(ctx context.Context, l Lease, checkpoint []byte) error {
+	_, err := s.leasePool.ExecContext(ctx, s.sql.SetCheckpoint, string(checkpoint), l.Owner.String(), l.Epoch, l.Server)
+	return err
+}
+
+// hint is nil if the hints have nothing there.
+func hint(text sql.NullString) []byte {
+	if !text.Valid || text.String == "null" {
+		return nil
+	}
+	return []byte(text.String)
+}

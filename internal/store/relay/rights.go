@@ -1,0 +1,49 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/postroom/postroom/internal/db"
+)
+
+// checkRights fails if the user may not read or delete events: a relay that may not delete
+// would publish every event again each time it starts. And it fails if the user may not
+// park, which would stop the source at the first rejected event. No statement names a row, or walks
+// over deleted ones. SQLite has no users, and a delete would wait for a writer.
+func (c *conn) checkRights(ctx context.Context) error {
+	if c.names.Dialect == db.SQLite {
+		return nil
+	}
+	e := Events{c}
+	if _, err := e.Read(ctx, ReadQuery{Head: math.MaxInt64, Limit: 1}, func(*Row) bool { return false }); err != nil {
+		return err
+	}
+	if _, err := e.deleteEvents(ctx, c.pool, Lease{}, []Event{{}}); err != nil {
+		return err
+	}
+	server := c.sql.server
+	for _, statement := range []string{server.CheckParkInsert, server.CheckParkUpdate, server.CheckParkDelete} {
+		if _, err := c.pool.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("may this user park? %w", err)
+		}
+	}
+	return nil
+}
+
+// CheckArchive fails if the archive is on and is not there, or the user may not write, read or
+// purge it. The statements name no row.
+func (c *conn) CheckArchive(ctx context.Context) error {
+	if !c.archive {
+		return nil
+	}
+	both := []string{c.sql.server.CheckArchiveDelete, c.sql.server.CheckArchiveInsert}
+	var errs []error
+	for _, statement := range db.For(c.names.Dialect, both, both, []string{c.sql.sqlite.CheckArchive}) {
+		_, err := c.pool.ExecContext(ctx, statement)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,102 @@
+package relay
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/postroom/postroom/internal/db"
+)
+
+// A walk over all parked rows goes from window to window, so that no statement runs for
+// longer the more rows there are. Inside, overtakeAtOnce bounds the rows that are written
+// under the lease row's lock.
+const (
+	parkedWindow   = 50_000
+	overtakeAtOnce = 5000
+)
+
+// windowEnd returns the seq of the last row of the window behind after; 0: there is none.
+func (s Parked) windowEnd(ctx context.Context, after int64) (end int64, err error) {
+	err = s.pool.QueryRowContext(ctx, s.sql.ParkedWindow, after, parkedWindow).Scan(&end)
+	return end, err
+}
+
+// MarkOvertaken marks some of the parked rows behind seq after that have a key, and says where
+// to go on; false: there are none. From then on later events of their keys are delivered
+// before them. The policy skip asks for it, for what another policy has parked.
+//
+// It locks the lease row while it writes, and returns ErrLeaseLost if that is another's.
+// That is again for each part: a walk is not one transaction, and one that was cut short
+// has marked rows that are overtaken as soon as it is done again.
+func (s Parked) MarkOvertaken(ctx context.Context, l Lease, after int64) (next int64, more bool, err error) {
+	end, err := s.windowEnd(ctx, after)
+	if err != nil || end == 0 {
+		return after, false, err
+	}
+	seqs, err := numbers(ctx, s.pool, s.sql.NotOvertaken, after, end, overtakeAtOnce)
+	if err != nil || len(seqs) == 0 {
+		return end, err == nil, err
+	}
+	err = s.fencedAgain(ctx, l, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, s.sql.MarkOvertaken, intsJSON(seqs))
+		return err
+	})
+	if err != nil {
+		return after, false, err
+	}
+	if len(seqs) == overtakeAtOnce {
+		end = seqs[len(seqs)-1]
+	}
+	return end, true, nil
+}
+
+// SentEvents are events that committed transactions have named, with the row ids that
+// they had in outbox_events.
+type SentEvents struct {
+	all    map[Event]bool
+	lo, hi int64
+}
+
+// Add takes one in.
+func (s *SentEvents) Add(e Event) {
+	if len(s.all) == 0 {
+		s.all, s.lo, s.hi = make(map[Event]bool), e.ID, e.ID
+	}
+	s.all[e], s.lo, s.hi = true, min(s.lo, e.ID), max(s.hi, e.ID)
+}
+
+// Has reports whether e is one of them.
+func (s *SentEvents) Has(e Event) bool { return s.all[e] }
+
+// Len is how many there are.
+func (s *SentEvents) Len() int { return len(s.all) }
+
+// FindSentParked returns those of the parked rows of the next window behind seq after that hold
+// one of the events under the same row id: an exactly-once start found that they were
+// delivered (hazard replayed-event). It says where to go on; false: there are no more rows. No
+// index has the row ids, so it is for many events at a time.
+func (s Parked) FindSentParked(ctx context.Context, sent *SentEvents, after int64) (
+	found []DeliveredParked, next int64, more bool, err error) {
+	end, err := s.windowEnd(ctx, after)
+	if err != nil || end == 0 || sent.Len() == 0 {
+		return nil, after, false, err
+	}
+	err = db.Each(ctx, s.pool, func(rows *sql.Rows) error {
+		var seq int64
+		var e Event
+		if err := rows.Scan(&seq, &e.ID, &e.EventID); err != nil {
+			return err
+		}
+		if sent.Has(e) {
+			found = append(found, DeliveredParked{ParkedEvent: ParkedEvent{Seq: seq, EventID: e.EventID}})
+		}
+		return nil
+	}, s.sql.SentParked, after, end, sent.lo, sent.hi)
+	if err == nil {
+		err = s.measure(ctx, found)
+	}
+	if err != nil {
+		return nil, after, false, err
+	}
+	return found, end, true, nil
+}
