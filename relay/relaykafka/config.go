@@ -251,7 +251,7 @@ func (c Config) clientOptions() []kgo.Opt {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordRetries(math.MaxInt),
 		kgo.RecordDeliveryTimeout(0),
-		// Topics are judged by our own clock (topics.go), not by kgo's count.
+		// Topics are validated by our own clock (topics.go), not by kgo's count.
 		kgo.UnknownTopicRetries(-1),
 		// The session bounds its buffer itself (session.go), by bytes.
 		kgo.MaxBufferedRecords(math.MaxInt32),

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postroom/postroom/internal/kafkarules"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -39,7 +40,7 @@ func newEncoder(records int) *encoder {
 
 // encode fills in all of wire but its topic and its context, and returns the size of
 // what it holds in memory. An error is a rejection: no retry would help. Whether the
-// record is too large is the judge's to say.
+// record is too large is the validator's to say.
 func (e *encoder) encode(wire *kgo.Record, r *relay.Record) (size int64, err error) {
 	first := len(e.headers)
 	if err := e.appendHeaders(r); err != nil {
@@ -125,4 +126,28 @@ func (e *encoder) appendStamp(dst []byte, t time.Time) []byte {
 		dst = append(dst, byte('0'+micros/unit%10))
 	}
 	return append(dst, 'Z')
+}
+
+const (
+	// kgoFraming is what kgo counts beyond a batch: the length before it.
+	kgoFraming = 4
+
+	// batchFraming is more than what a batch adds to its only record, without headers.
+	batchFraming = 128
+
+	// requestFraming is more than what a request adds to its only batch. A
+	// broker takes requests of 100 MiB (socket.request.max.bytes).
+	requestFraming = 1024
+
+	// smallestBatch is the least that kgo accepts as a limit.
+	smallestBatch = 512
+)
+
+// aloneSize is the size of a batch that holds the record alone (kafkarules.AloneSize).
+func aloneSize(r *kgo.Record) int {
+	bytes := 0
+	for i := range r.Headers {
+		bytes += kafkarules.Field(len(r.Headers[i].Key)) + kafkarules.Field(len(r.Headers[i].Value))
+	}
+	return kafkarules.BatchSize(len(r.Key), len(r.Value), len(r.Headers), bytes)
 }

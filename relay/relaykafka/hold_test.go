@@ -60,7 +60,7 @@ func newLockedOut(t *testing.T) *lockedOut {
 	l.taken, l.unsent = record(3, "taken", "k", []byte("3")), record(4, "unsent", "k", []byte("4"))
 	l.session.Deliver(t.Context(), []*relay.Record{l.taken})
 	l.network.waitForLosses(t, 1)
-	l.network.hangUp() // the next connection has to log in
+	l.network.closeClient() // the next connection has to log in
 	l.awaitRefusals(t, 2)
 	l.session.Deliver(t.Context(), []*relay.Record{l.unsent})
 	waiter := l.session.(relay.OutageReporter)

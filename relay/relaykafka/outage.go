@@ -13,11 +13,11 @@ import (
 )
 
 // report notes what the oldest record that is out for outageAfter waits for, or that
-// there is none. A missing topic is no outage: the judge tells of it (tellMissing). err is why Kafka could not be
+// there is none. A missing topic is no outage: the validator tells of it (tellMissing). err is why Kafka could not be
 // asked.
 func (w *watcher) report(now time.Time, list []waiting, answers map[string]topicAnswer, err error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(t waiting) bool {
-		return now.Sub(t.since) < w.judge.cfg.outageAfter || t.denied.Load() != nil || t.verdict.missing.Load()
+		return now.Sub(t.since) < w.validator.cfg.outageAfter || t.denied.Load() != nil || t.state.missing.Load()
 	})
 	if len(list) == 0 {
 		w.outage.Store(nil)
@@ -32,7 +32,7 @@ func (w *watcher) report(now time.Time, list []waiting, answers map[string]topic
 	}
 	err = fmt.Errorf("kafka at %s has not acknowledged %d records of topic %s%s since %s; they are kept and sent "+
 		"when it does: %w",
-		strings.Join(w.judge.cfg.Brokers, ", "), t.records, t.name, others, t.since.UTC().Format(time.RFC3339), err)
+		strings.Join(w.validator.cfg.Brokers, ", "), t.records, t.name, others, t.since.UTC().Format(time.RFC3339), err)
 	w.outage.Store(&err)
 }
 
@@ -61,7 +61,7 @@ func (w *watcher) explain(t waiting, answer topicAnswer) error {
 	if err := leaderless(answer.partitions); err != nil {
 		return err
 	}
-	if err := underReplicated(answer.partitions, t.verdict.inSync.Load()); err != nil {
+	if err := underReplicated(answer.partitions, t.state.inSync.Load()); err != nil {
 		return err
 	}
 	if err := w.trouble.recent(t.since); err != nil {

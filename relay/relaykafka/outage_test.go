@@ -151,8 +151,8 @@ type lossyNetwork struct {
 	conns []net.Conn
 }
 
-// hangUp closes every connection.
-func (n *lossyNetwork) hangUp() {
+// closeClient closes every connection.
+func (n *lossyNetwork) closeClient() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, conn := range n.conns {

@@ -15,7 +15,7 @@ import (
 )
 
 // Hazard answer-before-retry.
-// A topic is created and its parked events are sent again at once, before the judge looks at
+// A topic is created and its parked events are sent again at once, before the validator looks at
 // denied topics by itself.
 func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 	for _, mode := range []relay.Mode{relay.AtLeastOnce, relay.ExactlyOnce} {
@@ -36,15 +36,15 @@ func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 			}
 			require.NoError(t, err)
 			defer session.Close()
-			judge := session.(relay.Revalidator)
+			validator := session.(relay.Revalidator)
 			var refused []*relay.Record
 			for i := range 1000 {
 				refused = append(refused, record(int64(i+1), fmt.Sprint("late", i), "k", nil))
 			}
-			judge.(relay.Lanes).Learn(t.Context(), refused)
+			validator.(relay.Lanes).Learn(t.Context(), refused)
 			eventually(t, "they are refused", func() bool {
 				for _, r := range refused {
-					if judge.Validate(r) == nil {
+					if validator.Validate(r) == nil {
 						return false
 					}
 				}
@@ -54,10 +54,10 @@ func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 			for _, topic := range []string{"late0", "late999"} {
 				require.NoError(t, cluster.CreateTopic(topic, 1, nil))
 			}
-			judge.Revalidate(t.Context(), refused)
-			require.NoError(t, judge.Validate(refused[0]))
-			require.NoError(t, judge.Validate(refused[999]))
-			require.ErrorContains(t, judge.Validate(refused[1]), "topic late1 does not exist")
+			validator.Revalidate(t.Context(), refused)
+			require.NoError(t, validator.Validate(refused[0]))
+			require.NoError(t, validator.Validate(refused[999]))
+			require.ErrorContains(t, validator.Validate(refused[1]), "topic late1 does not exist")
 			require.Less(t, asked.Hits(), 50, "requests")
 		})
 	}

@@ -18,7 +18,7 @@ type session struct {
 	client  *kgo.Client
 	ack     relay.Ack
 	watcher *watcher
-	held    held
+	held    heldFailures
 	lanes   lanes
 
 	gate       context.Context // ends with the first failure, and with Close
@@ -45,17 +45,17 @@ var (
 )
 
 func newSession(sink *Sink, ack relay.Ack) *session {
-	s := &session{sink: sink, ack: ack, room: make(chan struct{}, 1), lanes: newLanes(sink.judge)}
+	s := &session{sink: sink, ack: ack, room: make(chan struct{}, 1), lanes: newLanes(sink.validator)}
 	s.held.over = make(chan struct{})
 	s.life, s.end = context.WithCancel(context.Background())
 	s.gate, s.shut = context.WithCancel(s.life)
-	s.watcher = newWatcher(sink.judge, s.shut)
+	s.watcher = newWatcher(sink.validator, s.shut)
 	return s
 }
 
 func (s *session) start(client *kgo.Client) {
 	s.client = client
-	s.background.Go(func() { s.sink.judge.attend(s.life, client, true) })
+	s.background.Go(func() { s.sink.validator.keepUpToDate(s.life, client, true) })
 	s.background.Go(func() {
 		s.watcher.run(s.gate, client)
 		// kgo drops what was never sent. This ends when nothing is buffered, or with
@@ -65,11 +65,11 @@ func (s *session) start(client *kgo.Client) {
 }
 
 // Validate implements relay.Validator.
-func (s *session) Validate(r *relay.Record) error { return s.sink.judge.Validate(r) }
+func (s *session) Validate(r *relay.Record) error { return s.sink.validator.Validate(r) }
 
 // Revalidate implements relay.Revalidator.
 func (s *session) Revalidate(ctx context.Context, refused []*relay.Record) {
-	s.sink.judge.askAnew(refused, ctx, s.gate)
+	s.sink.validator.askAgainAll(refused, ctx, s.gate)
 }
 
 // Learn implements relay.Lanes.
@@ -81,7 +81,7 @@ func (s *session) Learn(ctx context.Context, records []*relay.Record) {
 func (s *session) Lane(r *relay.Record) int32 { return s.lanes.lane(r) }
 
 // Ready implements relay.Lanes.
-func (s *session) Ready(topic string, lane int32) bool { return s.sink.judge.ready(topic, lane) }
+func (s *session) Ready(topic string, lane int32) bool { return s.sink.validator.ready(topic, lane) }
 
 // Outage implements relay.OutageReporter.
 func (s *session) Outage() error { return s.watcher.Outage() }
@@ -127,7 +127,7 @@ func (s *session) topicOf(ctx context.Context, name string) *topic {
 	if s.last == nil || s.last.name != name {
 		t, isNew := s.watcher.topic(name)
 		if isNew {
-			s.sink.judge.await(t.verdict, ctx, s.gate)
+			s.sink.validator.awaitAnswer(t.state, ctx, s.gate)
 		}
 		s.last = t
 	}
@@ -192,11 +192,11 @@ func promise(r *kgo.Record, err error) {
 	s := it.session
 	if err == nil {
 		it.record.SetPosition(r.Partition, r.Offset)
-	} else if err = s.failed(it, err); s.hold(it, err) {
+	} else if err = s.failed(it, err); s.holdBack(it, err) {
 		return
 	}
 	s.finish(it, err)
-	s.letGo()
+	s.releaseHeld()
 }
 
 func (s *session) finish(it *item, err error) {
@@ -222,7 +222,7 @@ func (s *session) failed(it *item, err error) error {
 	if byUs {
 		return relay.ErrGivenUp
 	}
-	s.sink.judge.failed(it.topic.name, err)
+	s.sink.validator.failed(it.topic.name, err)
 	return classify(it.record, err)
 }
 
@@ -239,4 +239,32 @@ func (s *session) Close() {
 	for s.buffered.Load() != 0 {
 		<-s.room
 	}
+}
+
+// item is a record on its way through the client. It is the kgo record's context
+// too: that is how the promise finds it again without a closure for each
+// record, and how the gate calls back what was not sent (gate.go).
+type item struct {
+	context.Context // the session's
+
+	session *session
+	topic   *topic
+	mark    *mark
+	record  *relay.Record
+	wire    kgo.Record
+	size    int64 // of what it holds in memory, for MaxBufferedBytes
+}
+
+// encode fills it with r. An error is a rejection.
+func (s *session) encode(ctx context.Context, e *encoder, it *item, t *topic, r *relay.Record) error {
+	size, err := e.encode(&it.wire, r)
+	if err != nil {
+		return err
+	}
+	if err := s.sink.validator.validateEncoded(t.state, r.Key, aloneSize(&it.wire), ctx, s.gate); err != nil {
+		return fmt.Errorf("row %d: %w", r.ID, err)
+	}
+	it.Context, it.session, it.topic, it.record, it.size = s.gate, s, t, r, size
+	it.wire.Topic, it.wire.Context = t.name, it
+	return nil
 }

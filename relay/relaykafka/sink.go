@@ -22,11 +22,11 @@ import (
 // Sink publishes to one Kafka cluster. Make it with New. Its methods are safe for
 // concurrent use; a Sink holds no connection, its sessions do.
 type Sink struct {
-	cfg     Config
-	log     *slog.Logger
-	judge   *judge
-	txSize  *txSize
-	advised sync.Once // about transaction.version
+	cfg       Config
+	log       *slog.Logger
+	validator *validator
+	txSize    *txSize
+	advised   sync.Once // about transaction.version
 }
 
 var _ relay.Sink = (*Sink)(nil)
@@ -43,7 +43,7 @@ func New(cfg Config) (*Sink, error) {
 		return nil, err
 	}
 	client.Close()
-	return &Sink{cfg: cfg, log: cfg.Logger, judge: newJudge(cfg), txSize: newTxSize(cfg)}, nil
+	return &Sink{cfg: cfg, log: cfg.Logger, validator: newValidator(cfg), txSize: newTxSize(cfg)}, nil
 }
 
 // newClient makes a client without transactions.
@@ -162,7 +162,8 @@ func (s *Sink) hint(err error) string {
 func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	session := newSession(s, ack)
 	client, err := newClient(s.cfg, append(session.watcher.clientOptions(),
-		kgo.ProducerOnDataLossDetected(session.lostByBroker), kgo.ProducerBatchMaxBytesFn(s.judge.batchMaxBytes))...)
+		kgo.ProducerOnDataLossDetected(session.lostByBroker),
+		kgo.ProducerBatchMaxBytesFn(s.validator.batchMaxBytes))...)
 	if err != nil {
 		return nil, err
 	}

@@ -174,7 +174,7 @@ func (t *transaction) commit() error {
 	case err != nil:
 		return orCause(ctx, err)
 	case t.torn || t.producer != producer{id, epoch}:
-		return errTorn
+		return errEpochChanged
 	}
 	if err := t.awaitPartitions(ctx); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (t *transaction) abort(reason error) {
 			)
 		}
 	}
-	s.hangUp()
+	s.closeClient()
 	<-t.settled
 }
 
@@ -245,7 +245,7 @@ func (t *transaction) fail(err error) {
 	}
 	for _, it := range t.items {
 		if isRefusal(it.err) {
-			s.sink.judge.failed(it.wire.Topic, it.err)
+			s.sink.validator.failed(it.wire.Topic, it.err)
 			s.ack(it.record, classify(it.record, it.err))
 		} else {
 			s.ack(it.record, err)

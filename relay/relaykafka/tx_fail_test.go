@@ -93,7 +93,7 @@ func TestARefusedRecordAbortsItsTransaction(t *testing.T) {
 	w := realTx(t)
 	fine, compacted := w.topic(2), w.topic(4)
 	turn := w.open(nil)
-	turn.commit(record(300, compacted, "k", nil)) // the judge knows the topic as it is now, for a minute
+	turn.commit(record(300, compacted, "k", nil)) // the validator knows the topic as it is now, for a minute
 	w.set(compacted, "cleanup.policy", "compact")
 	good, bad := numbered(1, 200, 7, fine), record(201, compacted, "", []byte("without a key"))
 	answers := turn.deliver(append(good[:200:200], bad)...)

@@ -17,9 +17,9 @@ func TestATransactionalSessionSaysWhatItWaitsFor(t *testing.T) {
 	defer s.cut()
 	require.NoError(t, s.Outage())
 
-	s.underWay.Store(&waitingFor{since: time.Now(), records: 7})
+	s.underWay.Store(&pendingTransaction{since: time.Now(), records: 7})
 	require.NoError(t, s.Outage(), "not for long")
-	s.underWay.Store(&waitingFor{since: time.Now().Add(-outageAfter), records: 7})
+	s.underWay.Store(&pendingTransaction{since: time.Now().Add(-outageAfter), records: 7})
 	require.ErrorContains(t, s.Outage(), "a transaction of 7 records")
 	require.ErrorContains(t, s.Outage(), "broker:9092")
 	s.underWay.Store(nil)

@@ -33,12 +33,12 @@ type txSession struct {
 
 	attending sync.WaitGroup
 
-	life  context.Context // ends with Close: no transaction is begun or filled any more
-	end   context.CancelFunc
-	grace context.Context // ends abortTimeout later: no answer is waited for any more
-	cut   context.CancelFunc
-	hang  sync.Once // closes the client
-	done  chan struct{}
+	life    context.Context // ends with Close: no transaction is begun or filled any more
+	end     context.CancelFunc
+	grace   context.Context // ends abortTimeout later: no answer is waited for any more
+	cut     context.CancelFunc
+	closing sync.Once // closes the client
+	done    chan struct{}
 
 	lanes      lanes
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
@@ -56,7 +56,7 @@ type txSession struct {
 	held   []*txItem       // of topics that do not; they come before the queue
 	number int64           // of the last transaction
 
-	underWay atomic.Pointer[waitingFor]
+	underWay atomic.Pointer[pendingTransaction]
 
 	confirm   sync.Mutex // for what follows
 	ends      []txEnd    // of committed transactions, in order
@@ -81,7 +81,7 @@ func newTxSession(sink *Sink, source relay.Identity, ack relay.Ack) *txSession {
 		shown:  make(map[string]bool),
 
 		confirmed: -1,
-		lanes:     newLanes(sink.judge),
+		lanes:     newLanes(sink.validator),
 	}
 	s.grace, s.cut = context.WithCancel(context.Background())
 	s.life, s.end = context.WithCancel(s.grace)
@@ -93,20 +93,20 @@ func (s *txSession) batchMaxBytes(topic string) int32 {
 	if limit := s.manifestLimit.Load(); topic == s.topic.name && limit > 0 {
 		return limit
 	}
-	return s.sink.judge.batchMaxBytes(topic)
+	return s.sink.validator.batchMaxBytes(topic)
 }
 
 func (s *txSession) start() {
-	s.attending.Go(func() { s.sink.judge.attend(s.life, s.client, false) })
+	s.attending.Go(func() { s.sink.validator.keepUpToDate(s.life, s.client, false) })
 	go s.run()
 }
 
 // Validate implements relay.Validator.
-func (s *txSession) Validate(r *relay.Record) error { return s.sink.judge.Validate(r) }
+func (s *txSession) Validate(r *relay.Record) error { return s.sink.validator.Validate(r) }
 
 // Revalidate implements relay.Revalidator.
 func (s *txSession) Revalidate(ctx context.Context, refused []*relay.Record) {
-	s.sink.judge.askAnew(refused, ctx, s.life)
+	s.sink.validator.askAgainAll(refused, ctx, s.life)
 }
 
 // Learn implements relay.Lanes.
@@ -118,7 +118,7 @@ func (s *txSession) Learn(ctx context.Context, records []*relay.Record) {
 func (s *txSession) Lane(r *relay.Record) int32 { return s.lanes.lane(r) }
 
 // Ready implements relay.Lanes.
-func (s *txSession) Ready(topic string, lane int32) bool { return s.sink.judge.ready(topic, lane) }
+func (s *txSession) Ready(topic string, lane int32) bool { return s.sink.validator.ready(topic, lane) }
 
 // Deliver implements relay.Session. It blocks while a whole transaction waits already.
 func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
@@ -144,18 +144,18 @@ func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 func (s *txSession) encode(ctx context.Context, records []*relay.Record) ([]*txItem, error) {
 	e := newEncoder(len(records))
 	slab, items := make([]txItem, len(records)), make([]*txItem, 0, len(records))
-	var topic *verdict
+	var topic *topicState
 	for i, r := range records {
 		if topic == nil || topic.topic != r.Topic {
-			topic = s.sink.judge.of(r.Topic)
-			s.sink.judge.await(topic, ctx, s.life)
+			topic = s.sink.validator.state(r.Topic)
+			s.sink.validator.awaitAnswer(topic, ctx, s.life)
 		}
 		it := &slab[i]
 		size, err := e.encode(&it.wire, r)
 		if err != nil {
 			return items, err
 		}
-		if err := s.sink.judge.admit(topic, r.Key, aloneSize(&it.wire), ctx, s.life); err != nil {
+		if err := s.sink.validator.validateEncoded(topic, r.Key, aloneSize(&it.wire), ctx, s.life); err != nil {
 			return items, fmt.Errorf("row %d: %w", r.ID, err)
 		}
 		it.Context, it.record, it.size = context.Background(), r, size
@@ -214,7 +214,7 @@ func (s *txSession) putSome(items []*txItem) (taken int, ok bool) {
 func (s *txSession) run() {
 	defer close(s.done)
 	// A call of kgo's that looks at no context ends with the client.
-	defer context.AfterFunc(s.grace, s.hangUp)()
+	defer context.AfterFunc(s.grace, s.closeClient)()
 	defer s.giveUp()
 	for s.await() && s.round() {
 	}
@@ -240,7 +240,7 @@ func (s *txSession) await() bool {
 // giveUp ends the session: what is held back or in the queue was never sent.
 func (s *txSession) giveUp() {
 	s.close()
-	s.hangUp()
+	s.closeClient()
 	s.mu.Lock()
 	left := append(s.held, s.queue...)
 	s.queue, s.held = nil, nil
@@ -280,8 +280,8 @@ func (s *txSession) Close() {
 	s.attending.Wait()
 }
 
-// hangUp ends all that the client still does.
-func (s *txSession) hangUp() { s.hang.Do(s.client.Close) }
+// closeClient ends all that the client still does.
+func (s *txSession) closeClient() { s.closing.Do(s.client.Close) }
 
 func wake(c chan struct{}) {
 	select {

@@ -25,7 +25,7 @@ const lookAgain = 250 * time.Millisecond
 func (s *txSession) round() bool {
 	items := append(s.held, s.takeQueue()...)
 	s.held = nil
-	s.underWay.Store(&waitingFor{since: time.Now(), records: len(items)})
+	s.underWay.Store(&pendingTransaction{since: time.Now(), records: len(items)})
 	defer s.underWay.Store(nil)
 	refused, err := s.lookUp(items)
 	if err != nil {
@@ -73,26 +73,26 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 	defer cancel()
 	answers, err := askTopics(ctx, s.client, false, append(missing[:len(missing):len(missing)], s.topic.name)...)
 	if err != nil {
-		s.sink.judge.exist(missing...)
+		s.sink.validator.clearMissing(missing...)
 		return nil, fmt.Errorf("ask kafka whether %d topics exist: %w", len(missing), orCause(ctx, err))
 	}
 	if unknown(answers[s.topic.name].err) {
-		s.sink.judge.exist(missing...) // a broker that denies this one knows nothing yet
+		s.sink.validator.clearMissing(missing...) // a broker that denies this one knows nothing yet
 		return nil, nil
 	}
-	defer s.sink.judge.tellMissing()
+	defer s.sink.validator.logMissing()
 	refused = make(map[string]error)
 	for _, topic := range missing {
-		if err := s.judge(ctx, topic, answers[topic].err); err != nil {
-			s.sink.judge.deny(topic, err)
+		if err := s.rejection(ctx, topic, answers[topic].err); err != nil {
+			s.sink.validator.deny(topic, err)
 			refused[topic] = err
 		}
 	}
 	return refused, nil
 }
 
-// judge returns why the topic's records are to be rejected, if they are.
-func (s *txSession) judge(ctx context.Context, topic string, answer error) error {
+// rejection returns why the topic's records are to be rejected, if they are.
+func (s *txSession) rejection(ctx context.Context, topic string, answer error) error {
 	switch {
 	case errors.Is(answer, kerr.TopicAuthorizationFailed):
 		return fmt.Errorf("kafka refuses topic %s: %w; %s", topic, answer, kafkarules.WriteACL)
@@ -100,14 +100,14 @@ func (s *txSession) judge(ctx context.Context, topic string, answer error) error
 		return fmt.Errorf("kafka refuses topic %s: %w", topic, answer)
 	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // comes back with the record
 		s.topics[topic] = true
-		s.sink.judge.exist(topic)
+		s.sink.validator.clearMissing(topic)
 		return nil
 	case !unknown(answer):
 		return nil // it is just being created
 	case s.sink.cfg.CreateTopics:
 		return s.create(ctx, topic)
 	}
-	if lasted, long := s.sink.judge.unknown(topic, time.Now()); long {
+	if lasted, long := s.sink.validator.noteMissing(topic, time.Now()); long {
 		return notThere(topic, lasted)
 	}
 	return nil
@@ -140,4 +140,23 @@ func (s *txSession) reject(refused map[string]error) bool {
 	rejected := len(left) < len(s.held)
 	s.held = left
 	return rejected
+}
+
+var _ relay.OutageReporter = (*txSession)(nil)
+
+// pendingTransaction is a transaction that is under way.
+type pendingTransaction struct {
+	since   time.Time
+	records int
+}
+
+// Outage implements relay.OutageReporter. Of topics that do not exist the validator tells.
+func (s *txSession) Outage() error {
+	w := s.underWay.Load()
+	if w == nil || time.Since(w.since) < outageAfter {
+		return nil
+	}
+	return fmt.Errorf("kafka at %s has not completed a transaction of %d records since %s; is each broker up, and "+
+		"reachable from here at the address that it advertises?",
+		s.sink.addresses(), w.records, w.since.UTC().Format(time.RFC3339))
 }

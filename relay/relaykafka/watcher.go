@@ -15,9 +15,9 @@ import (
 // for ever; it is for the watcher to see that a topic does not exist, and to know what
 // an outage waits for.
 type watcher struct {
-	judge  *judge
-	client *kgo.Client
-	shut   func() // the session has to end: a topic's records are refused
+	validator *validator
+	client    *kgo.Client
+	shut      func() // the session has to end: a topic's records are refused
 
 	mu     sync.Mutex        // for the map, and for the topics' marks
 	topics map[string]*topic // Deliver alone writes, and reads without the lock
@@ -32,7 +32,7 @@ type watcher struct {
 // topic is what a session knows about one topic.
 type topic struct {
 	name    string
-	verdict *verdict
+	state   *topicState
 	done    atomic.Int64 // records acknowledged, by promises
 	denied  atomic.Pointer[error]
 	marks   []*mark // of what is outstanding, in order of time; needs the watcher's mu
@@ -50,8 +50,8 @@ type mark struct {
 	left atomic.Int64
 }
 
-func newWatcher(j *judge, shut func()) *watcher {
-	return &watcher{judge: j, shut: shut, topics: make(map[string]*topic), fresh: make(chan struct{}, 1),
+func newWatcher(j *validator, shut func()) *watcher {
+	return &watcher{validator: j, shut: shut, topics: make(map[string]*topic), fresh: make(chan struct{}, 1),
 		every: max(min(time.Second, j.cfg.UnknownTopicAfter/10), time.Millisecond)}
 }
 
@@ -60,11 +60,11 @@ func (w *watcher) topic(name string) (t *topic, isNew bool) {
 	if t, ok := w.topics[name]; ok {
 		return t, false
 	}
-	t = &topic{name: name, verdict: w.judge.of(name)}
+	t = &topic{name: name, state: w.validator.state(name)}
 	w.mu.Lock()
 	w.topics[name] = t
 	w.mu.Unlock()
-	if w.judge.cfg.CreateTopics || w.judge.suspects(name) {
+	if w.validator.cfg.CreateTopics || w.validator.isMissing(name) {
 		wake(w.fresh)
 	}
 	return t, true
@@ -84,7 +84,7 @@ func (w *watcher) handOver(t *topic, began time.Time) *mark {
 
 // clientOptions let the watcher know what the client goes through.
 func (w *watcher) clientOptions() []kgo.Opt {
-	return []kgo.Opt{kgo.WithLogger(clientLogger{log: w.judge.log, trouble: &w.trouble}), kgo.WithHooks(&w.trouble)}
+	return []kgo.Opt{kgo.WithLogger(clientLogger{log: w.validator.log, trouble: &w.trouble}), kgo.WithHooks(&w.trouble)}
 }
 
 const (
@@ -143,12 +143,12 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 		err = fmt.Errorf("topic %s, which is known to exist: %w", known.name, answers[known.name].err)
 	}
 	if err != nil {
-		w.judge.exist(names...)
+		w.validator.clearMissing(names...)
 	} else {
 		for _, t := range list {
 			w.consider(asking, t.topic, answers[t.name])
 		}
-		w.judge.tellMissing()
+		w.validator.logMissing()
 	}
 	w.report(time.Now(), list, answers, err) // asking may have taken long
 }
@@ -166,7 +166,7 @@ func (w *watcher) waiting(now time.Time, fresh bool) (list []waiting, known *top
 		records, since := t.outstanding()
 		age := now.Sub(since)
 		// A record on its way is not asked about; a steady flow hides one that is not.
-		stuck := records > 0 && (!moved && (age >= w.every || fresh && done == 0) || age >= w.judge.cfg.outageAfter)
+		stuck := records > 0 && (!moved && (age >= w.every || fresh && done == 0) || age >= w.validator.cfg.outageAfter)
 		if stuck {
 			list = append(list, waiting{topic: t, records: records, since: since})
 		} else if t.exists {
@@ -202,35 +202,35 @@ func (w *watcher) consider(ctx context.Context, t *topic, answer topicAnswer) {
 	switch {
 	case answer.err == nil:
 		t.exists = true
-		w.judge.noteTopic(t.name, answer)
+		w.validator.noteTopic(t.name, answer)
 	case !unknown(answer.err): // kgo reports it with the records
-	case w.judge.cfg.CreateTopics:
+	case w.validator.cfg.CreateTopics:
 		w.create(ctx, t)
 	default:
-		if lasted, long := w.judge.unknown(t.name, time.Now()); long {
+		if lasted, long := w.validator.noteMissing(t.name, time.Now()); long {
 			w.refuse(t, notThere(t.name, lasted))
 		}
 	}
 }
 
 func (w *watcher) create(ctx context.Context, t *topic) {
-	err := createTopic(ctx, w.client, w.judge.cfg, t.name)
+	err := createTopic(ctx, w.client, w.validator.cfg, t.name)
 	switch {
 	case err == nil:
-		w.judge.log.Info("created a topic", "topic", t.name)
-		w.judge.doubt(t.verdict)
+		w.validator.log.Info("created a topic", "topic", t.name)
+		w.validator.askAgain(t.state)
 		w.client.ForceMetadataRefresh()
 	case createRefused(err):
 		w.refuse(t, notCreated(t.name, err))
 	case !t.told:
 		t.told = true
-		w.judge.log.Warn("a topic could not be created; trying again", "topic", t.name, "error", err)
+		w.validator.log.Warn("a topic could not be created; trying again", "topic", t.name, "error", err)
 	}
 }
 
 // refuse rejects the topic's records, and ends the session.
 func (w *watcher) refuse(t *topic, reason error) {
 	t.denied.Store(&reason)
-	w.judge.deny(t.name, reason)
+	w.validator.deny(t.name, reason)
 	w.shut()
 }

@@ -16,7 +16,7 @@ import (
 
 // The relay leaves in the table what would do nothing but wait here: however many topics
 // are missing, they are asked for together, and the session is not given a record of them.
-func TestTheJudgeKnowsWhichTopicsAreThere(t *testing.T) {
+func TestTheValidatorKnowsWhichTopicsAreThere(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(3, "orders"))
 	asked := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Observe: true, Count: -1})
 	log := newJournal()
@@ -58,15 +58,15 @@ func TestTheJudgeKnowsWhichTopicsAreThere(t *testing.T) {
 
 func TestAMissingTopicIsRefusedWithoutSendingARecordOfIt(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
-	judge, got := judging(
+	validator, got := openValidator(
 		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond},
 	)
 	lost := record(1, "ordres", "k", nil)
-	judge.(relay.Lanes).Learn(t.Context(), []*relay.Record{record(2, "orders", "k", nil), lost})
-	eventually(t, "it is refused", func() bool { return judge.Validate(lost) != nil })
-	require.ErrorContains(t, judge.Validate(lost), "topic ordres does not exist")
-	require.True(t, judge.(relay.Lanes).Ready("ordres", -1), "to be parked")
+	validator.(relay.Lanes).Learn(t.Context(), []*relay.Record{record(2, "orders", "k", nil), lost})
+	eventually(t, "it is refused", func() bool { return validator.Validate(lost) != nil })
+	require.ErrorContains(t, validator.Validate(lost), "topic ordres does not exist")
+	require.True(t, validator.(relay.Lanes).Ready("ordres", -1), "to be parked")
 	fine := record(3, "orders", "k", nil)
-	judge.Deliver(t.Context(), []*relay.Record{fine})
+	validator.Deliver(t.Context(), []*relay.Record{fine})
 	require.NoError(t, got.wait(t, fine)[0], "the session goes on")
 }

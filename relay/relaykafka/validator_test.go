@@ -22,22 +22,22 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// judging is an open session that judges.
-func judging(t *testing.T, cfg relaykafka.Config) (relay.Validator, *answers) {
+// openValidator is an open session of a sink.
+func openValidator(t *testing.T, cfg relaykafka.Config) (relay.Validator, *answers) {
 	t.Helper()
 	session, got := open(t, cfg)
 	return session.(relay.Validator), got
 }
 
-// eventually waits until the judge says so of r.
+// eventually waits until the validator says so of r.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	require.Eventually(t, holds, patience, 5*time.Millisecond, what)
 }
 
-func TestTheJudgeKnowsWhatNoTopicTakes(t *testing.T) {
+func TestTheValidatorKnowsWhatNoTopicTakes(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
-	judge, _ := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), BatchMaxBytes: 10_000})
+	validator, _ := openValidator(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), BatchMaxBytes: 10_000})
 	withHeaders := func(text string) *relay.Record {
 		r := record(1, "orders", "k", nil)
 		r.Headers = []byte(text)
@@ -62,7 +62,7 @@ func TestTheJudgeKnowsWhatNoTopicTakes(t *testing.T) {
 		"a name that is a folder":   {record(1, "..", "k", nil), "names are"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := judge.Validate(test.record)
+			err := validator.Validate(test.record)
 			if test.says == "" {
 				require.NoError(t, err)
 			} else {
@@ -73,15 +73,15 @@ func TestTheJudgeKnowsWhatNoTopicTakes(t *testing.T) {
 	}
 }
 
-// What the judge calls a size is what a broker compares with max.message.bytes, to the byte.
-func TestTheJudgesSizesAreTheBrokers(t *testing.T) {
+// What the validator calls a size is what a broker compares with max.message.bytes, to the byte.
+func TestTheValidatorsSizesAreTheBrokers(t *testing.T) {
 	const limit = 2_000
 	topic := dbtest.Topic(t, 4)
 	brokers := realBrokers(t)
 	setLimit(t, brokers, topic, "2000")
-	judge, got := judging(t, relaykafka.Config{Brokers: brokers})
+	validator, got := openValidator(t, relaykafka.Config{Brokers: brokers})
 	known := record(1, topic, "k", make([]byte, limit+1))
-	eventually(t, "the limit is known", func() bool { return judge.Validate(known) != nil })
+	eventually(t, "the limit is known", func() bool { return validator.Validate(known) != nil })
 
 	for name, make := range map[string]func(payload int) *relay.Record{
 		"with a key": func(n int) *relay.Record { return record(10, topic, "key", make([]byte, n)) },
@@ -94,11 +94,11 @@ func TestTheJudgesSizesAreTheBrokers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := limit
-			for judge.Validate(make(n)) != nil {
+			for validator.Validate(make(n)) != nil {
 				n--
 			}
 			fits, large := make(n), make(n+1)
-			session := judge
+			session := validator
 			session.Deliver(t.Context(), []*relay.Record{fits})
 			require.NoError(t, got.wait(t, fits)[0], "what is not refused fits")
 			require.ErrorIs(t, produceAlone(t, brokers, large), kerr.MessageTooLarge, "what is refused does not")
@@ -128,7 +128,7 @@ func setLimit(t *testing.T, brokers []string, topic, bytes string) {
 	})
 }
 
-// produceAlone sends a record past the judge.
+// produceAlone sends a record past the validator.
 func produceAlone(t *testing.T, brokers []string, r *relay.Record) error {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerBatchCompression(kgo.NoCompression()))
@@ -166,33 +166,33 @@ func TestBatchesForANarrowTopicAreNarrow(t *testing.T) {
 func TestALimitThatIsRaisedTakesEffectWithoutARestart(t *testing.T) {
 	cluster := fakeKafka(t)
 	require.NoError(t, cluster.CreateTopic("narrow", 1, map[string]string{"max.message.bytes": "1000"}))
-	judge, got := judging(
+	validator, got := openValidator(
 		t, relaykafka.Config{Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond},
 	)
 	large := record(1, "narrow", "k", make([]byte, 2_000))
-	eventually(t, "the limit is known", func() bool { return judge.Validate(large) != nil })
-	require.ErrorContains(t, judge.Validate(large), "raise its max.message.bytes")
+	eventually(t, "the limit is known", func() bool { return validator.Validate(large) != nil })
+	require.ErrorContains(t, validator.Validate(large), "raise its max.message.bytes")
 	setLimit(t, cluster.ListenAddrs(), "narrow", "3000")
-	eventually(t, "the new limit is known", func() bool { return judge.Validate(large) == nil })
-	judge.Deliver(t.Context(), []*relay.Record{large})
+	eventually(t, "the new limit is known", func() bool { return validator.Validate(large) == nil })
+	validator.Deliver(t.Context(), []*relay.Record{large})
 	require.NoError(t, got.wait(t, large)[0])
 }
 
-// Whoever may not see the limits lets the broker judge, and is told once what to grant.
-func TestWithoutDescribeConfigsTheBrokerJudges(t *testing.T) {
+// Whoever may not see the limits lets the broker validator, and is told once what to grant.
+func TestWithoutDescribeConfigsTheBrokerValidates(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders", "others"))
 	setLimit(t, cluster.ListenAddrs(), "orders", "1000")
 	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Err: kerr.TopicAuthorizationFailed, Count: -1})
 	log := newJournal()
-	judge, got := judging(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), Logger: slog.New(log)})
+	validator, got := openValidator(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), Logger: slog.New(log)})
 	small, other := record(1, "orders", "k", nil), record(2, "others", "k", nil)
-	judge.Deliver(t.Context(), []*relay.Record{small, other})
+	validator.Deliver(t.Context(), []*relay.Record{small, other})
 	for _, err := range got.wait(t, small, other) {
 		require.NoError(t, err)
 	}
 	large := record(3, "orders", "k", make([]byte, 2_000))
-	require.NoError(t, judge.Validate(large))
-	judge.Deliver(t.Context(), []*relay.Record{large})
+	require.NoError(t, validator.Validate(large))
+	validator.Deliver(t.Context(), []*relay.Record{large})
 	err := got.wait(t, large)[0]
 	require.ErrorIs(t, err, relay.ErrRejected)
 	require.ErrorIs(t, err, kerr.MessageTooLarge)
@@ -221,7 +221,7 @@ func TestACompactedTopicIsWarnedOfOnce(t *testing.T) {
 }
 
 // A broker would refuse the batch, and with it the session, once for each such event.
-func TestTheJudgeKnowsThatACompactedTopicWantsKeys(t *testing.T) {
+func TestTheValidatorKnowsThatACompactedTopicWantsKeys(t *testing.T) {
 	cluster := fakeKafka(t)
 	require.NoError(t, cluster.CreateTopic("state", 1, map[string]string{"cleanup.policy": "compact,delete"}))
 	produced := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "state", Observe: true, Count: -1})
@@ -240,12 +240,12 @@ func TestTheJudgeKnowsThatACompactedTopicWantsKeys(t *testing.T) {
 			session, err := open()
 			require.NoError(t, err)
 			defer session.Close()
-			judge := session.(relay.Validator)
+			validator := session.(relay.Validator)
 			before := produced.Hits()
 			keyless, keyed := record(1, "state", "", []byte("p")), record(2, "state", "k", []byte("p"))
-			eventually(t, "the policy is known", func() bool { return judge.Validate(keyless) != nil })
-			require.NoError(t, judge.Validate(keyed))
-			judge.Deliver(t.Context(), []*relay.Record{keyless})
+			eventually(t, "the policy is known", func() bool { return validator.Validate(keyless) != nil })
+			require.NoError(t, validator.Validate(keyed))
+			validator.Deliver(t.Context(), []*relay.Record{keyless})
 			err = got.wait(t, keyless)[0]
 			require.ErrorIs(t, err, relay.ErrRejected)
 			require.ErrorContains(t, err, "topic state is compacted, and the event has no key")
@@ -266,11 +266,11 @@ func TestATopicThatIsNotCompactedAnyMoreTakesKeylessEventsAgain(t *testing.T) {
 		require.NoError(t, err)
 	}
 	set("compact")
-	judge, _ := judging(t, relaykafka.Config{Brokers: brokers})
+	validator, _ := openValidator(t, relaykafka.Config{Brokers: brokers})
 	keyless := record(1, topic, "", nil)
-	eventually(t, "the policy is known", func() bool { return judge.Validate(keyless) != nil })
+	eventually(t, "the policy is known", func() bool { return validator.Validate(keyless) != nil })
 	set("delete")
-	eventually(t, "and that it has changed", func() bool { return judge.Validate(keyless) == nil })
+	eventually(t, "and that it has changed", func() bool { return validator.Validate(keyless) == nil })
 }
 
 // A Sink remembers that a topic is denied, looks again, and lets its records go once the
@@ -320,20 +320,20 @@ func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
 			"PLAIN", "relay", "relay", allow("orders", kmsg.ACLOperationWrite),
 			allow("secret", kmsg.ACLOperationDescribe),
 		))
-	judge, got := judging(t, relaykafka.Config{
+	validator, got := openValidator(t, relaykafka.Config{
 		Brokers: cluster.ListenAddrs(), UnknownTopicAfter: 100 * time.Millisecond,
 		SASL: []sasl.Mechanism{plain.Auth{User: "relay", Pass: "relay"}.AsMechanism()},
 	})
 	fine, secret := record(1, "orders", "k", nil), record(2, "secret", "k", nil)
-	judge.Deliver(t.Context(), []*relay.Record{fine})
+	validator.Deliver(t.Context(), []*relay.Record{fine})
 	require.NoError(t, got.wait(t, fine)[0])
-	judge.Deliver(t.Context(), []*relay.Record{secret})
+	validator.Deliver(t.Context(), []*relay.Record{secret})
 	err := got.wait(t, secret)[0]
 	require.ErrorIs(t, err, relay.ErrRejected)
 	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
-	require.ErrorIs(t, judge.Validate(secret), kerr.TopicAuthorizationFailed)
-	require.ErrorContains(t, judge.Validate(secret), "Write and Describe")
-	require.NoError(t, judge.Validate(fine), "another topic")
+	require.ErrorIs(t, validator.Validate(secret), kerr.TopicAuthorizationFailed)
+	require.ErrorContains(t, validator.Validate(secret), "Write and Describe")
+	require.NoError(t, validator.Validate(fine), "another topic")
 
 	admin, err := kgo.NewClient(
 		kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "admin", Pass: "admin"}.AsMechanism()),
@@ -344,5 +344,5 @@ func TestADeniedTopicIsAllowedOnceTheUserMayWrite(t *testing.T) {
 		ResourcePatternType(kadm.ACLPatternLiteral).Operations(kadm.OpWrite).Allow("User:relay").AllowHosts())
 	require.NoError(t, err)
 	require.NoError(t, created[0].Err)
-	eventually(t, "the right is seen", func() bool { return judge.Validate(secret) == nil })
+	eventually(t, "the right is seen", func() bool { return validator.Validate(secret) == nil })
 }
