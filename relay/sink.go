@@ -16,8 +16,9 @@ import (
 //     goroutine, in any order.
 //   - Records of one topic and key are published in the order given.
 //   - Once a record was acknowledged with an error, the session publishes no
-//     later record of the same topic and key that it has not published yet: it
-//     acknowledges it with an error too.
+//     later record of the same topic and key that it has not published yet, and
+//     no record of any key that Deliver is given from then on: it acknowledges
+//     them with an error too. The relay then closes the session and opens another.
 //   - After Close returned, the session publishes nothing, and every record was
 //     acknowledged.
 type Sink interface {
