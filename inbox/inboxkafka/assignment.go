@@ -9,8 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// The order in which franz-go calls: assigned, then adjustOffsets, then records come; before
-// the next assignment revoked or lost.
+// franz-go calls in this order: assigned, then adjustOffsets, then records arrive; and revoked or lost before the next
+// assignment.
 
 func (m *member) assigned(_ context.Context, client *kgo.Client, added map[string][]int32) {
 	<-m.connected
@@ -30,8 +30,8 @@ func (m *member) revoked(_ context.Context, _ *kgo.Client, removed map[string][]
 	m.giveUp(m.named(removed), true)
 }
 
-// lost partitions may be at work in another member already, whose offsets ours would
-// set back: they are dropped.
+// lost drops partitions without a commit. Another member may already handle them, and our offsets would be older than
+// its offsets.
 func (m *member) lost(_ context.Context, _ *kgo.Client, removed map[string][]int32) {
 	m.giveUp(m.named(removed), false)
 }
@@ -48,9 +48,8 @@ func (m *member) named(set map[string][]int32) []*partition {
 	return found
 }
 
-// giveUp ends the work on partitions, and returns when nothing of it is under way. If
-// they are still ours, transactions may finish for the time of Grace, and the offsets
-// are committed.
+// giveUp ends the work on partitions, and returns when no handler of them runs any more. If they are still ours, the
+// current transactions may take up to Grace to finish, and the offsets are committed.
 func (m *member) giveUp(ps []*partition, ours bool) {
 	if len(ps) == 0 {
 		return
@@ -78,8 +77,8 @@ func (m *member) giveUp(ps []*partition, ours bool) {
 		p.drop()
 	}
 
-	// From here on the committer, which takes this lock for the whole of a commit, does
-	// not know them: an old offset cannot land after the next owner's.
+	// The committer holds this lock during a whole commit. From here on it no longer knows these partitions, so it
+	// cannot commit an old offset after the next owner's.
 	m.committing.Lock()
 	defer m.committing.Unlock()
 	if ours {
@@ -89,7 +88,7 @@ func (m *member) giveUp(ps []*partition, ours bool) {
 	defer m.mu.Unlock()
 	for _, p := range ps {
 		if m.partitions[p.name] != p {
-			continue // given up beside us
+			continue // another call has given it up
 		}
 		delete(m.partitions, p.name)
 		what := "inboxkafka: revoked"
@@ -100,8 +99,8 @@ func (m *member) giveUp(ps []*partition, ours bool) {
 	}
 }
 
-// await returns when nothing of a partition is under way. overdue is when a handler that heeds its context has
-// returned.
+// await returns when no handler of the partition runs any more. When overdue is closed, a handler that respects its
+// context has returned, so a handler that still runs is logged.
 func (m *member) await(p *partition, overdue <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
@@ -114,21 +113,22 @@ func (m *member) await(p *partition, overdue <-chan struct{}) {
 	case <-overdue:
 	}
 	select {
-	case <-done: // both were ready
+	case <-done: // both channels were ready
 		return
 	default:
 	}
 	began := time.Now()
 	m.graceExceeded.Add(1)
-	m.log.Warn("inboxkafka: a handler ignores that its context has ended, and holds a partition that is to be given up: "+
-		"have it return when ctx ends; until then the member's rebalance, or the end of Run, waits for it",
+	m.log.Warn("inboxkafka: a handler ignores the end of its context and holds a partition that must be given up: "+
+		"make it return when ctx ends; until then the rebalance, or the end of Run, waits for it",
 		"topic", p.name.topic, "partition", p.name.id, "grace", m.cfg.Grace)
 	<-done
-	m.log.Info("inboxkafka: the handler has returned at last", "topic", p.name.topic, "partition", p.name.id,
+	m.log.Info("inboxkafka: the handler that ignored the end of its context has returned", "topic", p.name.topic,
+		"partition", p.name.id,
 		"after", (2*m.cfg.Grace + time.Since(began)).Round(time.Millisecond))
 }
 
-// isGroupError reports whether a commit failed because the group has moved on.
+// isGroupError reports whether a commit failed because the group has rebalanced.
 func isGroupError(err error) bool {
 	for _, moved := range []error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID,
 		kerr.FencedInstanceID, kerr.StaleMemberEpoch, kerr.FencedMemberEpoch} {
@@ -139,9 +139,9 @@ func isGroupError(err error) bool {
 	return false
 }
 
-// rejoinIfAssigned joins the group anew if a partition that was lost in the database is still
-// ours by the group. A member that was declared dead may have claimed the partition late,
-// between its assignment and ours: nobody else would read on.
+// rejoinIfAssigned joins the group again if another member has claimed the partition in the database, but the group
+// still assigns it to us. This happens if a member that was declared dead claims the partition late, after our
+// assignment. Without a new assignment no member would read the partition.
 func (p *partition) rejoinIfAssigned() {
 	select {
 	case <-p.m.ctx.Done():

@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// replayLoop handles what operators asked to retry.
+// replayLoop handles the parked messages that operators want to retry.
 func (m *member) replayLoop() {
 	ticker := time.NewTicker(m.cfg.ReplayEvery)
 	defer ticker.Stop()
@@ -28,13 +28,13 @@ func (m *member) replayLoop() {
 		}
 		_, err := m.cfg.Inbox.Replay(m.ctx, m.cfg.DB, m.replayMessage)
 		if err != nil && m.ctx.Err() == nil {
-			m.log.Warn("inboxkafka: parked messages could not be retried, trying again", "error", err)
+			m.log.Warn("inboxkafka: cannot retry parked messages, trying again", "error", err)
 		}
 	}
 }
 
-// replayMessage is the handler of parked messages. One that could not be decoded is decoded now: the handler must not
-// get raw bytes for a payload. Its own id may have come by another record meanwhile.
+// replayMessage handles parked messages. It decodes a message that could not be decoded before, because the handler
+// must not get raw bytes as a payload. Meanwhile another record may have brought a message with the same id.
 func (m *member) replayMessage(ctx context.Context, tx *sql.Tx, parked inbox.Message) error {
 	if parked.Position == nil || parked.ID != syntheticID(*parked.Position) {
 		return m.one(ctx, tx, parked)
@@ -62,9 +62,8 @@ func (m *member) replayMessage(ctx context.Context, tx *sql.Tx, parked inbox.Mes
 	return m.one(ctx, tx, decoded)
 }
 
-// Committed returns what inbox.PruneOptions.Committed asks for: a function that reads
-// from the cluster of client which offset group has committed for a partition; -1 where
-// it has committed none. The client is anyone's and stays open. Safe for many goroutines.
+// Committed returns a function for inbox.PruneOptions.Committed. The function reads the offset that group has committed
+// for a partition, and returns -1 if there is none. Committed does not close the client. Safe for concurrent use.
 func Committed(
 	client *kgo.Client, group string,
 ) func(ctx context.Context, topic string, partition int32) (int64, error) {
@@ -82,15 +81,16 @@ func Committed(
 		case !ok || errors.Is(of.Err, kerr.UnknownTopicOrPartition):
 			return -1, nil
 		case of.Err != nil:
-			return 0, fmt.Errorf("inboxkafka: read the offset that group %q has committed for topic %q, partition %d: %w",
+			return 0, fmt.Errorf("inboxkafka: read the offset that group %q has committed for topic %q, partition "+
+				"%d: %w",
 				group, topic, partition, of.Err)
 		}
 		return of.At, nil
 	}
 }
 
-// keepPruned is the job that Config.Retention asks for. With OffsetsInDatabase too it goes
-// by Kafka's offsets: they are committed after the database's, and so lie below them.
+// keepPruned deletes old ids, as Config.Retention says. It uses Kafka's offsets even with OffsetsInDatabase: they are
+// committed after the database's offsets, so they are never above them.
 func (m *member) keepPruned() {
 	retention := inbox.Retention{
 		PruneOptions: inbox.PruneOptions{Retention: m.cfg.Retention, Margin: m.cfg.Margin,
@@ -102,27 +102,26 @@ func (m *member) keepPruned() {
 	}
 }
 
-// reachableEvery is how often brokers and topics are looked for until all are there, or the group has given us
-// something.
+// reachableEvery is the time between two searches for brokers and topics, until all are found.
 const reachableEvery = 5 * time.Second
 
-// warnUnreachable says what a consumer waits for that has just begun. franz-go asks for a broker that does not answer,
-// and for a topic that does not exist, for ever and in silence, and a consumer with a spelling mistake in either would
-// look healthy.
+// warnUnreachable logs what a new consumer waits for. franz-go asks again and again, without an error, for a broker
+// that does not answer and for a topic that does not exist. Without the log line, a consumer with a spelling mistake in
+// one of them would look healthy.
 func (m *member) warnUnreachable() {
-	for told := ""; ; {
-		wrong := m.unreached()
+	for logged := ""; ; {
+		wrong := m.findMissing()
 		if m.ctx.Err() != nil {
 			return
 		}
 		switch {
-		case wrong != "" && wrong != told:
+		case wrong != "" && wrong != logged:
 			m.log.Warn("inboxkafka: waiting: "+wrong, "brokers", strings.Join(m.cfg.Brokers, ","))
-		case wrong == "" && told != "":
-			m.log.Info("inboxkafka: brokers and topics are there")
+		case wrong == "" && logged != "":
+			m.log.Info("inboxkafka: brokers and topics are available")
 		}
-		if told = wrong; told == "" {
-			return // later outages are told by what they stop
+		if logged = wrong; logged == "" {
+			return // later outages are logged by the work that they stop
 		}
 		select {
 		case <-m.ctx.Done():
@@ -132,13 +131,13 @@ func (m *member) warnUnreachable() {
 	}
 }
 
-// unreached says what is not there; empty: everything is.
-func (m *member) unreached() string {
+// findMissing returns a text that says what is missing, or an empty text.
+func (m *member) findMissing() string {
 	ctx, cancel := context.WithTimeout(m.ctx, reachableEvery)
 	defer cancel()
 	topics, err := kadm.NewClient(m.client).ListTopics(ctx, m.cfg.Topics...)
 	if err != nil {
-		return "no broker answers: are they up, and are the addresses right?"
+		return "no broker answers: check that they run, and check the addresses"
 	}
 	var missing []string
 	for _, topic := range m.cfg.Topics {
@@ -150,6 +149,6 @@ func (m *member) unreached() string {
 		return ""
 	}
 	slices.Sort(missing)
-	return fmt.Sprintf("topics %q do not exist, or this user may not see them; they are consumed as soon as they are "+
-		"there", missing)
+	return fmt.Sprintf("topics %q do not exist, or this user has no right to see them; the consumer reads them as "+
+		"soon as they exist", missing)
 }

@@ -12,14 +12,13 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// breaker pauses a topic for whose messages the handler fails nearly every time, as it does without a table that it
-// needs. Otherwise the whole topic would be parked, message by message. While it is open one message is tried after
-// each pause, and is parked if it fails, so that a few bad messages in a row do not stop the consumer for good. The
-// first one that succeeds ends the pause. Each topic has its own, or messages of a healthy one would wait for turns
-// that the others' take.
+// breaker pauses a topic if the handler fails for nearly every message of it, for example because a table is missing.
+// Without it, the whole topic would be parked. While the breaker is open, one message is tried after each pause, and
+// is parked if it fails. So a few bad messages in a row do not stop the consumer forever. The first success closes the
+// breaker. Each topic has its own breaker, so that a healthy topic does not wait for others.
 type breaker struct {
 	log   *slog.Logger
-	first time.Duration // the pause before the first message that is tried
+	first time.Duration // the first pause
 
 	mu      sync.Mutex
 	score   int // see failed, succeeded and blocked
@@ -31,12 +30,12 @@ type breaker struct {
 
 const (
 	breakerScore   = 20 // messages that failed for good in a row
-	breakerSuccess = 10 // what one success takes off: with more than one in eleven the score does not rise
-	breakerBlocked = 5  // the score from which messages that wait behind others of their key count too
+	breakerSuccess = 10 // a success lowers the score by this; so one success in eleven messages keeps the score low
+	breakerBlocked = 5  // from this score on, messages that wait behind others of their key count too
 	breakerMost    = time.Minute
 )
 
-// admit waits until messages may be handled, and returns how many of n; 0 if ctx ended before.
+// admit waits until messages may be handled, and returns how many of n. It returns 0 if ctx has ended.
 func (b *breaker) admit(ctx context.Context, n int) int {
 	for {
 		b.mu.Lock()
@@ -70,15 +69,15 @@ func (b *breaker) isOpen() bool {
 	return b.open
 }
 
-// failed notes that a message failed for good.
+// failed counts a message that was parked because its handler failed.
 func (b *breaker) failed(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.add(err)
 }
 
-// blocked notes that a message was parked behind another of its key. Behind one bad message thousands may wait, and
-// that is no reason to stop the other keys; but a topic with few keys, all of which have failed, has no others.
+// blocked counts a message that was parked behind another one of its key. Thousands may wait behind one bad message,
+// which is no reason to pause the other keys. But a topic with few keys may have only failed ones.
 func (b *breaker) blocked() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,13 +91,13 @@ func (b *breaker) add(err error) {
 		return
 	}
 	b.open, b.pause, b.next, b.resumed = true, b.first, time.Now().Add(b.first), make(chan struct{})
-	b.log.Warn("inboxkafka: the handler fails for nearly every message: paused, and trying one message at a time until "+
-		"it succeeds; what was parked stays parked: see `relay inbox parked list`", "error", err)
+	b.log.Warn("inboxkafka: the handler fails for nearly every message: the topic is paused, and one message at a "+
+		"time is tried until one succeeds; parked messages stay parked: see `relay inbox parked list`", "error", err)
 }
 
-// untried gives the turn of a message back, with which the handler was not tried: it was handled before. Thousands of
-// those may come after a rebalance.
-func (b *breaker) untried() {
+// duplicate lets the next message be tried at once: the handler did not run for this one. Thousands of duplicates may
+// come after a rebalance.
+func (b *breaker) duplicate() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open {
@@ -106,7 +105,7 @@ func (b *breaker) untried() {
 	}
 }
 
-// succeeded notes that n messages were handled.
+// succeeded counts n messages that were handled.
 func (b *breaker) succeeded(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -116,26 +115,27 @@ func (b *breaker) succeeded(n int) {
 	}
 	b.open, b.score = false, 0
 	close(b.resumed)
-	b.log.Info("inboxkafka: the handler succeeds again, going on; retry what was parked with `relay inbox parked retry`")
+	b.log.Info("inboxkafka: the handler succeeds again, so the topic continues; retry parked messages with `relay " +
+		"inbox parked retry`")
 }
 
-// trial is the handler of one call of Process or ProcessBatch, which tells the breaker how messages end. A batch that
-// fails is run message by message, within one call: the trial ends that call when the breaker opens in it.
+// trial wraps the handler for one call of Process or ProcessBatch, and reports the results to the breaker. Within one
+// call, a failed batch is run again message by message. The trial ends the call if the breaker opens meanwhile.
 type trial struct {
 	m       *member
 	breaker *breaker
 	cancel  context.CancelFunc // ends the call
 	stopped bool
 
-	last string          // the message that ran alone last
-	err  error           // what the handler returned for it
-	ran  map[string]bool // ids of those that ran alone
+	last string          // id of the last message that ran alone
+	err  error           // the handler's error for it
+	ran  map[string]bool // ids of all messages that ran alone
 }
 
-// errCommit is for a message that is parked because its effect cannot be committed.
+// errCommit is counted for a message that was parked because its transaction could not be committed.
 var errCommit = errors.New("the handler's transaction cannot be committed")
 
-// errPaused is what the handler returns to a call that has ended.
+// errPaused is the handler's error after the breaker has ended the call.
 var errPaused = errors.New("paused: the handler fails for nearly every message")
 
 func (t *trial) handle(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
@@ -156,13 +156,13 @@ func (t *trial) handle(ctx context.Context, tx *sql.Tx, ms []inbox.Message) erro
 	}
 	t.last = ms[0].ID
 	t.ran[t.last] = true
-	// A panic of the handler leaves this behind.
+	// This error stays if the handler panics.
 	t.err = errors.New("the handler panicked, or ended its goroutine")
 	t.err = t.m.many(ctx, tx, ms)
 	return t.err
 }
 
-// settle notes how the last message that ran alone came to its end.
+// settle reports the result of the last message that ran alone.
 func (t *trial) settle(err error) {
 	t.last = ""
 	if err != nil {
@@ -172,7 +172,7 @@ func (t *trial) settle(err error) {
 	t.breaker.succeeded(1)
 }
 
-// end notes what the call has come to.
+// end reports the outcomes of the call.
 func (t *trial) end(ms []inbox.Message, outcomes []inbox.Outcome) {
 	for i, o := range outcomes {
 		id := ms[i].ID
@@ -182,7 +182,7 @@ func (t *trial) end(ms []inbox.Message, outcomes []inbox.Outcome) {
 		case id == t.last && o == inbox.Parked:
 			t.settle(cmp.Or(t.err, errCommit))
 		case o == inbox.Duplicate:
-			t.breaker.untried()
+			t.breaker.duplicate()
 		case o == inbox.Parked && ms[i].Err == nil && !t.ran[id]:
 			t.breaker.blocked()
 		}

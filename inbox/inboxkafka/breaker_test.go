@@ -37,15 +37,13 @@ func TestAHandlerThatFailsForEverythingIsPaused(t *testing.T) {
 				cfg.Inbox = w.named(t, w.topic) // one name has one database in a process
 				cfg.Logger = log.logger()
 				r := consume(t, cfg, w.effect)
-				log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one "+
-					"message at a time "+
-					"until "+
-					"it succeeds; what was parked stays parked: see `relay inbox parked list`", 1)
+				log.awaits(t, "inboxkafka: the handler fails for nearly every message: the topic is paused, and one "+
+					"message at a time is tried until one succeeds; parked messages stay parked: see `relay inbox "+
+					"parked list`", 1)
 				_, err = w.DB.ExecContext(t.Context(), "ALTER TABLE effects_later RENAME TO effects")
 				require.NoError(t, err)
-				log.awaits(t, "inboxkafka: the handler succeeds again, going on; retry what was parked with "+
-					"`relay inbox parked "+
-					"retry`", 1)
+				log.awaits(t, "inboxkafka: the handler succeeds again, so the topic continues; retry parked messages "+
+					"with `relay inbox parked retry`", 1)
 				settled := func() bool {
 					return w.count(t,
 						"SELECT (SELECT count(*) FROM effects) + (SELECT count(*) FROM inbox_parked)") == all
@@ -56,8 +54,7 @@ func TestAHandlerThatFailsForEverythingIsPaused(t *testing.T) {
 				require.GreaterOrEqual(t, failed, 5, mode)
 				require.LessOrEqual(t, failed, 40, mode)
 				behind := w.count(t, "SELECT count(*) FROM effects e WHERE EXISTS (SELECT 1 FROM inbox_parked p "+
-					"WHERE p.event_key "+
-					"= e.event_key AND p.kafka_offset < e.kafka_offset)")
+					"WHERE p.event_key = e.event_key AND p.kafka_offset < e.kafka_offset)")
 				require.Zero(t, behind, "a message was applied before an earlier one of its key")
 			}
 		})
@@ -100,10 +97,8 @@ func TestAPausedTopicPausesNoOther(t *testing.T) {
 			}
 			return w.effect(ctx, tx, m)
 		})
-		log.awaits(t, "inboxkafka: the handler fails for nearly every message: paused, and trying one message at a "+
-			"time "+
-			"until "+
-			"it succeeds; what was parked stays parked: see `relay inbox parked list`", 1)
+		log.awaits(t, "inboxkafka: the handler fails for nearly every message: the topic is paused, and one message "+
+			"at a time is tried until one succeeds; parked messages stay parked: see `relay inbox parked list`", 1)
 		healthy.produce(t, 0, ids("good", 50)...)
 		require.Equal(t, ids("good", 50), w.awaitEffects(t, 50), mode)
 		r.end(t)

@@ -8,34 +8,35 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// budget bounds what a member keeps of Kafka's messages in memory: Config.BufferBytes, unpacked, for all partitions
-// together. Three rules share it:
+// budget limits the memory of a member for messages: Config.BufferBytes, uncompressed, for all partitions together. It
+// has three rules:
 //
-//   - A partition is paused when it holds as much as is free. So n partitions that stand still leave one part of n + 1
-//     to the others, and one that is alone may have half.
-//   - A fetch asks for a quarter of what is free, by the ratio at which batches unpacked before, and unpacking
-//     stops at half of it: franz-go drops the rest of the partition's fetch, and fetches it again.
-//   - When nothing is free, the partitions that hold nothing are let in once a second for one batch of each broker,
-//     so that partitions that stand still never stop the others, whatever the size of a message.
+//   - A partition is paused when it uses as much as is free. So n slow partitions leave 1/(n+1) of the budget to the
+//     others, and a single one may use half.
+//   - A fetch asks for a quarter of the free memory, estimated by the compression ratio of earlier batches.
+//     Decompression stops at half of the free memory. Then franz-go drops the rest of the partition's fetch, and
+//     fetches it again.
+//   - When no memory is free, partitions that use none are resumed once a second, for one batch of each broker. So slow
+//     partitions never stop the others, whatever the size of a message.
 //
-// So the bound is exceeded by one batch, which cannot be taken in parts, and by one a second and broker while
-// everything stands still, one for each partition at the most; and a batch stays in memory until the last of its
-// records is done.
+// The limit can be exceeded by one batch, because a batch cannot be split. While all partitions are slow, it can be
+// exceeded by one batch per second and broker, and by at most one per partition. A batch stays in memory until the last
+// of its records is handled.
 type budget struct {
 	limit      int64
-	held       atomic.Int64 // by messages that wait or are in handlers
-	checkBelow atomic.Int64 // partitions are looked at again when no more than that is held
+	held       atomic.Int64 // bytes of messages that wait or are in handlers
+	checkBelow atomic.Int64 // check the partitions again when held is not more than this
 	fetch      fetchMeter
 
 	client            *kgo.Client
 	decompressor      kgo.Decompressor
-	maxBytes, maxPart int32 // of a fetch, as configured
+	maxBytes, maxPart int32 // the configured sizes of a fetch
 }
 
-// recordOverhead is what a message takes beside its key, value and headers, and headerOverhead what a header does.
+// recordOverhead is the memory of a message besides its key, value and headers. headerOverhead is that of a header.
 const recordOverhead, headerOverhead = 256, 64
 
-// cost is what a record takes in memory.
+// cost returns the memory of a record in bytes.
 func cost(r *kgo.Record) int64 {
 	n := recordOverhead + len(r.Key) + len(r.Value) + headerOverhead*len(r.Headers)
 	for _, h := range r.Headers {
@@ -44,18 +45,18 @@ func cost(r *kgo.Record) int64 {
 	return int64(n)
 }
 
-// options are what the budget needs of a client. They follow those of Config.
+// options returns the client options that the budget needs. They must follow those of Config.
 func (b *budget) options() []kgo.Opt {
 	return []kgo.Opt{kgo.WithDecompressor(b), kgo.WithHooks(&b.fetch)}
 }
 
-// connect takes the client that was made with options, before its first fetch.
+// connect sets the client, which was created with options. It must be called before the client's first fetch.
 func (b *budget) connect(client *kgo.Client) error {
 	b.client = client
 	b.maxBytes = client.OptValue(kgo.FetchMaxBytes).(int32)
 	b.maxPart = client.OptValue(kgo.FetchMaxPartitionBytes).(int32)
 	b.sizeFetch()
-	// Only a client can make a decompressor with a limit for a batch.
+	// Only a client can create a decompressor with a limit for a batch.
 	most := client.OptValue(kgo.MaxDecompressBatchBytes).(int)
 	maker, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(most))
 	if err != nil {
@@ -66,11 +67,11 @@ func (b *budget) connect(client *kgo.Client) error {
 	return nil
 }
 
-// errNoRoom ends the unpacking of a partition's fetch. franz-go tells of it if nothing was unpacked before; its
-// position stays, and it fetches again what was left.
-var errNoRoom = errors.New("the fetch takes more memory unpacked than is free")
+// errNoRoom ends the decompression of a partition's fetch. franz-go reports it if nothing was decompressed before. Its
+// position stays, and it fetches the rest again.
+var errNoRoom = errors.New("the fetch needs more memory than is free")
 
-// Decompress is kgo.Decompressor's.
+// Decompress implements kgo.Decompressor.
 func (b *budget) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
 	if n := b.fetched(); n > 0 && n >= b.free()/2 {
 		return nil, errNoRoom
@@ -78,28 +79,28 @@ func (b *budget) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte,
 	return b.decompressor.Decompress(src, codec)
 }
 
-// fetched is what was unpacked and not polled yet.
+// fetched returns the bytes that were decompressed and not polled yet.
 func (b *budget) fetched() int64 {
 	return b.fetch.unpacking.Load() + b.client.BufferedFetchBytes() + recordOverhead*b.client.BufferedFetchRecords()
 }
 
 func (b *budget) free() int64 { return b.limit - b.held.Load() }
 
-// sizeFetch has the next fetches ask for no more than there is room for. Kafka sends one batch at least.
+// sizeFetch limits the size of the next fetches to the free memory. Kafka sends at least one batch.
 func (b *budget) sizeFetch() {
 	n := int32(min(max(b.fetch.packed(b.free()/4), 1), int64(b.maxBytes)))
 	b.client.UpdateFetchMaxBytes(n, min(n, b.maxPart))
 }
 
-// step is how much is freed between two looks at all partitions.
+// step is the number of bytes that must be freed between two checks of all partitions.
 func (b *budget) step() int64 { return b.limit / 16 }
 
-// recordsAdded pauses partitions that hold as much as is free, after messages were added to some.
+// recordsAdded pauses partitions that use as much memory as is free. It is called after messages were added.
 func (m *member) recordsAdded() {
 	b := &m.budget
 	held := b.held.Load()
 	b.checkBelow.Store(max(held-b.step(), 0))
-	if 2*held >= b.limit { // below, no partition can hold as much as is free
+	if 2*held >= b.limit { // otherwise no partition can use as much as is free
 		for _, p := range m.all() {
 			p.mu.Lock()
 			p.pause()
@@ -109,14 +110,14 @@ func (m *member) recordsAdded() {
 	b.sizeFetch()
 }
 
-// memoryFreed resumes partitions for which there is room again, when enough was freed since the last look.
+// memoryFreed resumes partitions for which memory is free again, if enough was freed since the last check.
 func (m *member) memoryFreed() {
 	if held := m.budget.held.Load(); held <= m.budget.checkBelow.Load() {
 		m.resumeAll(false)
 	}
 }
 
-// resumeAll looks at all partitions. empty lets in those that hold nothing, also when nothing is free.
+// resumeAll checks all partitions. With empty, it resumes those that use no memory even if none is free.
 func (m *member) resumeAll(empty bool) {
 	b := &m.budget
 	b.checkBelow.Store(max(b.held.Load()-b.step(), 0))
@@ -128,7 +129,7 @@ func (m *member) resumeAll(empty bool) {
 	}
 }
 
-// admitWaiting lets partitions in that wait while others stand still.
+// admitWaiting resumes partitions that wait while others use all the memory.
 func (m *member) admitWaiting() {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -143,12 +144,12 @@ func (m *member) admitWaiting() {
 	}
 }
 
-// slabBytes is what small records share in memory.
+// slabBytes is the size of the memory blocks that small records share.
 const slabBytes = 64 << 10
 
-// detach moves keys, values and headers out of the answer of the broker that they came in. Left there, one record
-// that waits would keep the whole answer in memory, which is what many partitions have sent. A batch that was
-// compressed has memory of its own, and so have the records of each batch: a batch stays as long as one of its records.
+// detach copies keys, values and headers out of the broker's response. Otherwise one waiting record would keep the
+// whole response in memory, with the records of many partitions. A compressed batch has its own memory, and is not
+// copied: it stays in memory as long as one of its records.
 func detach(records []*kgo.Record) {
 	left := 0
 	for _, r := range records {
@@ -187,7 +188,7 @@ func detach(records []*kgo.Record) {
 	}
 }
 
-// payload is how much of a record lies in the memory of its batch.
+// payload returns the number of bytes of a record that are in the memory of its batch.
 func payload(r *kgo.Record) int {
 	n := len(r.Key) + len(r.Value)
 	for _, h := range r.Headers {

@@ -22,16 +22,17 @@ func binaryCloudEvent(headers map[string]string, payload []byte) (inbox.Message,
 	return message(id, headers[cePrefix+"type"], headers, payload), nil
 }
 
-// cloudEventID is unique over all sources. A source is a URI reference, which has no
-// spaces; one that has would let two events share an id ("a b"+"c", "a"+"b c").
+// cloudEventID returns an id that is unique over all sources. A source is a URI reference, which has no spaces. With a
+// space in it, two events could have the same id ("a b"+"c", "a"+"b c").
 func cloudEventID(source, id string) (string, error) {
 	switch {
 	case id == "":
 		return "", fmt.Errorf("%w: the CloudEvent has no id", ErrNoID)
 	case source == "":
-		return "", fmt.Errorf("%w: the CloudEvent %q has no source, and its id is unique within a source only", ErrNoID, id)
+		return "", fmt.Errorf("%w: the CloudEvent %q has no source, and ids are unique only within a source", ErrNoID,
+			id)
 	case strings.Contains(source, " "):
-		return "", fmt.Errorf("the CloudEvent %q has a source with a space, which is no URI reference", id)
+		return "", fmt.Errorf("the source of the CloudEvent %q has a space, so it is no URI reference", id)
 	}
 	return source + " " + id, nil
 }
@@ -45,7 +46,7 @@ func structuredCloudEvent(headers map[string]string, value []byte) (inbox.Messag
 	if err != nil {
 		return inbox.Message{}, err
 	}
-	delete(headers, headerContentType) // the envelope's
+	delete(headers, headerContentType) // the content type of the envelope
 	for name, raw := range event {
 		switch name {
 		case "data", "data_base64":
@@ -58,19 +59,19 @@ func structuredCloudEvent(headers map[string]string, value []byte) (inbox.Messag
 	return binaryCloudEvent(headers, payload)
 }
 
-// attribute returns a string as it is, and a number or boolean as JSON writes it.
+// attribute returns a string unchanged, and a number or boolean as in JSON.
 func attribute(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil && !bytes.Equal(raw, []byte("null")) {
 		return text
 	}
 	if bytes.Equal(raw, []byte("null")) {
-		return "" // as if it were not there
+		return "" // like a missing attribute
 	}
 	return string(raw)
 }
 
-// cloudEventData is what the value of the same event in binary mode would be.
+// cloudEventData returns the value that the same event has in binary mode.
 func cloudEventData(event map[string]json.RawMessage) ([]byte, error) {
 	data, encoded := event["data"], event["data_base64"]
 	if len(encoded) > 0 && !bytes.Equal(encoded, []byte("null")) {

@@ -10,9 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// How often offsets go to the group. Behind the database they are only ever late, which
-// costs the inbox a few duplicates after a crash; with OffsetsInDatabase they are for
-// those who watch the lag.
+// How often offsets are committed to the group. They may be behind the database, which only means some duplicates after
+// a crash. With OffsetsInDatabase they are needed only to watch the lag.
 const (
 	commitEvery    = 100 * time.Millisecond
 	commitLagEvery = 5 * time.Second
@@ -22,11 +21,11 @@ const (
 func (m *member) wakeCommitter() {
 	select {
 	case m.commitSignal <- struct{}{}:
-	default: // it is going to look
+	default: // a signal is already waiting
 	}
 }
 
-// commitLoop commits what all partitions have finished, beside their work.
+// commitLoop commits the offsets of all partitions, while handlers run.
 func (m *member) commitLoop() {
 	every := commitEvery
 	if m.cfg.Mode == OffsetsInDatabase {
@@ -54,9 +53,9 @@ func (m *member) commitLoop() {
 	}
 }
 
-// checkOnlyInbox looks, once the group has an offset of ours, for those of another inbox. One that joined
-// while there were none found nothing to refuse, on neither side; after both have committed, at least
-// the later one finds the other's.
+// checkOnlyInbox looks for offsets of another inbox in the group, after our first commit. If two inboxes join a new
+// group at the same time, neither finds an offset of the other one at its start. After both have committed, at least
+// the later one finds it here.
 func (m *member) checkOnlyInbox() {
 	ctx, cancel := context.WithTimeout(m.ctx, commitTimeout)
 	defer cancel()
@@ -65,12 +64,12 @@ func (m *member) checkOnlyInbox() {
 		m.onlyInbox = true
 	case errors.Is(err, errRefused):
 		m.fail(err)
-	default: // after the next commit
+	default: // tried again after the next commit
 	}
 }
 
-// commit tells the group how far partitions have come, and reports whether it told all there
-// was. m.committing is held. A failure loses nothing: the next commit says more.
+// commit commits the offsets of partitions to the group, and reports whether it committed all of them. m.committing is
+// held. A failure loses nothing, because the next commit includes these offsets.
 func (m *member) commit(ps []*partition) bool {
 	sent := make(map[*partition]position)
 	for _, p := range ps {
@@ -84,7 +83,7 @@ func (m *member) commit(ps []*partition) bool {
 	if len(sent) == 0 {
 		return false
 	}
-	// Not m.ctx: the last commit is made when it has ended.
+	// Not m.ctx, because the last commit runs after m.ctx has ended.
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	if err := m.recordApplied(ctx, sent); err != nil {
@@ -94,29 +93,7 @@ func (m *member) commit(ps []*partition) bool {
 	if len(sent) == 0 {
 		return false
 	}
-	offsets := make(map[string]map[int32]kgo.EpochOffset)
-	for p, next := range sent {
-		if offsets[p.name.topic] == nil {
-			offsets[p.name.topic] = make(map[int32]kgo.EpochOffset)
-		}
-		offsets[p.name.topic][p.name.id] = kgo.EpochOffset{Epoch: next.epoch, Offset: next.offset}
-	}
-	ctx = kgo.PreCommitFnContext(ctx, m.addMetadata)
-	failed := make(map[partitionName]error)
-	var first error
-	m.client.CommitOffsetsSync(ctx, offsets, func(
-		_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
-		if first = err; err != nil {
-			return
-		}
-		for _, t := range r.Topics {
-			for _, p := range t.Partitions {
-				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-					failed[partitionName{t.Topic, p.Partition}], first = err, err
-				}
-			}
-		}
-	})
+	failed, first := m.sendOffsets(ctx, sent)
 	m.logCommitError(first)
 	if first != nil && len(failed) == 0 {
 		m.wakeCommitter()
@@ -137,6 +114,36 @@ func (m *member) commit(ps []*partition) bool {
 	return first == nil
 }
 
+// sendOffsets commits offsets to Kafka. failed has the partitions that Kafka rejected, and first is the first error. If
+// first is set and failed is empty, the whole request failed.
+func (m *member) sendOffsets(
+	ctx context.Context, sent map[*partition]position,
+) (failed map[partitionName]error, first error) {
+	offsets := make(map[string]map[int32]kgo.EpochOffset)
+	for p, next := range sent {
+		if offsets[p.name.topic] == nil {
+			offsets[p.name.topic] = make(map[int32]kgo.EpochOffset)
+		}
+		offsets[p.name.topic][p.name.id] = kgo.EpochOffset{Epoch: next.epoch, Offset: next.offset}
+	}
+	ctx = kgo.PreCommitFnContext(ctx, m.addMetadata)
+	failed = make(map[partitionName]error)
+	m.client.CommitOffsetsSync(ctx, offsets, func(
+		_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, err error) {
+		if first = err; err != nil {
+			return
+		}
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					failed[partitionName{t.Topic, p.Partition}], first = err, err
+				}
+			}
+		}
+	})
+	return failed, first
+}
+
 // logCommitError logs an error of a commit, once for each change. m.committing is held.
 func (m *member) logCommitError(err error) {
 	switch {
@@ -145,6 +152,6 @@ func (m *member) logCommitError(err error) {
 		m.commitError = ""
 	case err != nil && !isGroupError(err) && m.commitError != err.Error():
 		m.commitError = err.Error()
-		m.log.Warn("inboxkafka: offsets were not committed, the next commit says them again", "error", err)
+		m.log.Warn("inboxkafka: offsets could not be committed; the next commit includes them", "error", err)
 	}
 }

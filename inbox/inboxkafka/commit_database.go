@@ -10,13 +10,14 @@ import (
 	"github.com/postroom/postroom/internal/groupoffset"
 )
 
-// recordApplied writes how far partitions have come to the database, and takes out of sent those that must not be
-// committed to Kafka: what is not known here might be missed after the next restart.
+// recordApplied writes the offsets of partitions to the database. It removes from sent the partitions whose offsets
+// must not be committed to Kafka: an offset that the database does not have could skip messages after a restore.
 func (m *member) recordApplied(ctx context.Context, sent map[*partition]position) error {
 	m.dropUnverified(ctx, sent)
 	var rows []inbox.GroupPosition
 	for p, next := range sent {
-		if topicID, noted := p.topic(); noted && m.cfg.Mode != OffsetsInDatabase { // whose transactions have moved the offset
+		// there the handler's transactions move the offset
+		if topicID, noted := p.topic(); noted && m.cfg.Mode != OffsetsInDatabase {
 			rows = append(rows, inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id, TopicID: topicID,
 				Applied: next.offset, Noted: p.notedAt})
 		}
@@ -24,7 +25,7 @@ func (m *member) recordApplied(ctx context.Context, sent map[*partition]position
 	if len(rows) == 0 {
 		return nil
 	}
-	// In one order, so that two members, of which one is late, do not lock each other's rows out.
+	// Always in the same order, so that this member and a late one do not deadlock.
 	slices.SortFunc(rows, func(a, b inbox.GroupPosition) int {
 		return compareNames(partitionName{a.Topic, a.Partition}, partitionName{b.Topic, b.Partition})
 	})
@@ -38,7 +39,8 @@ func (m *member) recordApplied(ctx context.Context, sent map[*partition]position
 				delete(sent, p)
 			}
 		}
-		return fmt.Errorf("inboxkafka: the database must know first how far partitions have come: %w", err)
+		return fmt.Errorf("inboxkafka: offsets must be written to the database before they are committed to Kafka: %w",
+			err)
 	}
 	for p, next := range sent {
 		p.notedAt = next.offset
@@ -46,7 +48,7 @@ func (m *member) recordApplied(ctx context.Context, sent map[*partition]position
 	return nil
 }
 
-// dropRefused takes out the partitions whose row is another one than when they were assigned.
+// dropRefused removes from sent the partitions whose row has changed since they were assigned.
 func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) error {
 	var topics []string
 	for p := range sent {
@@ -55,7 +57,7 @@ func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) 
 	slices.Sort(topics)
 	positions, kept, err := m.cfg.Inbox.GroupPositions(ctx, m.cfg.DB, slices.Compact(topics))
 	if err != nil || !kept {
-		return errors.Join(err, errors.New("what was noted cannot be read"))
+		return errors.Join(err, errors.New("the rows of inbox_offsets cannot be read"))
 	}
 	rows := make(map[partitionName]inbox.GroupPosition)
 	for _, row := range positions {
@@ -66,7 +68,7 @@ func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) 
 		topicID, noted := p.topic()
 		switch {
 		case !noted:
-		case !there && p.notedAt > 0: // it was there
+		case !there && p.notedAt > 0: // it existed before
 			m.fail(m.databaseHasNothing(inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id}, p.notedAt))
 			delete(sent, p)
 		case !there:
@@ -79,8 +81,8 @@ func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) 
 			m.fail(m.otherGroup(row))
 			delete(sent, p)
 		case row.TopicID != topicID:
-			m.log.Warn("inboxkafka: another member has begun in a topic of this name that was made anew: the offset is not "+
-				"committed",
+			m.log.Warn("inboxkafka: the topic was recreated, and another member already reads the new one: the "+
+				"offset is not committed",
 				"topic", p.name.topic, "partition", p.name.id, "topic_id", topicID, "new_topic_id", row.TopicID)
 			p.recreated = true
 			delete(sent, p)
@@ -92,7 +94,8 @@ func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) 
 	return nil
 }
 
-// dropUnverified takes out the partitions whose topic was unknown to a broker, until it is seen to be the same.
+// dropUnverified removes from sent the partitions whose topic was unknown to a broker, until a broker confirms that the
+// topic is the same.
 func (m *member) dropUnverified(ctx context.Context, sent map[*partition]position) {
 	var topics []string
 	for p := range sent {
@@ -118,10 +121,10 @@ func (m *member) dropUnverified(ctx context.Context, sent map[*partition]positio
 			continue
 		case err == nil && id != "":
 			p.recreated = true
-			m.log.Warn("inboxkafka: the topic was made anew: the offset of the old one is not committed",
+			m.log.Warn("inboxkafka: the topic was recreated: the offset of the old one is not committed",
 				"topic", p.name.topic, "partition", p.name.id, "topic_id", topicID, "new_topic_id", id)
 		default:
-			m.wakeCommitter() // for when the broker knows it again
+			m.wakeCommitter() // try again until the broker knows it
 		}
 		delete(sent, p)
 	}

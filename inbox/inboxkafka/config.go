@@ -13,23 +13,23 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// Mode says what one transaction of the database covers, and where the position lives.
+// Mode says what one database transaction covers, and where the position of the group is kept.
 type Mode string
 
 // The modes.
 const (
-	// Batch is one transaction for what has arrived of a partition, up to
-	// MaxBatch messages: one commit, one statement for all ids. The default.
+	// Batch handles the messages that have arrived of a partition, up to MaxBatch, in one transaction: one commit, and
+	// one statement for all ids. It is the default.
 	Batch Mode = "batch"
-	// PerMessage is one transaction a message.
+	// PerMessage handles each message in its own transaction.
 	PerMessage Mode = "per-message"
-	// OffsetsInDatabase is Batch with the group's position in the handler's own
-	// database, moved in the handler's transaction and guarded by an epoch that the
-	// database issues: a member that was declared dead cannot commit.
+	// OffsetsInDatabase is Batch with the group's position in the handler's own database. The handler's transaction
+	// moves the position. The database gives each member an epoch, so that a member that was declared dead cannot
+	// commit.
 	OffsetsInDatabase Mode = "offsets-in-database"
 )
 
-// Offset names an end of a partition's log.
+// Offset names one end of a partition's log.
 type Offset string
 
 // The ends of a log. The zero value is the default of the field that it is used in.
@@ -38,13 +38,13 @@ const (
 	Latest   Offset = "latest"
 )
 
-// Policy says what becomes of a record that no message can be made of.
+// Policy says what happens to a record that cannot be decoded.
 type Policy string
 
 // The policies.
 const (
-	Park Policy = "park" // it is parked with the reason, under the id topic/partition@offset
-	Halt Policy = "halt" // Run returns the reason, and the record is delivered again
+	Park Policy = "park" // it is parked with the reason; its id is topic/partition@offset
+	Halt Policy = "halt" // Run returns the reason; the next Run gets the record again
 )
 
 // Defaults of Config.
@@ -57,111 +57,108 @@ const (
 	DefaultUndecodableLimit = 100
 )
 
-// Config is what a Consumer needs to know. Fields without a default are required.
+// Config configures a Consumer. Fields without a default are required.
 type Config struct {
-	Inbox *inbox.Inbox // whose consumer name and tables it uses
-	DB    *sql.DB      // the database of these tables and of the handler's own; it stays open
+	Inbox *inbox.Inbox // has the consumer name and the tables
+	DB    *sql.DB      // the database of these tables and of the handler's tables; the Consumer does not close it
 
-	Brokers []string // seeds, host:port
+	Brokers []string // seed brokers, as host:port
 	Group   string   // Kafka's consumer group
 	Topics  []string // by name
 
 	Mode Mode // default: Batch
 
-	// ExactlyOnceTopics are those of Topics that hold each event once, as Postroom's
-	// relay writes them in exactly-once mode. For them OffsetsInDatabase writes no row
-	// per message. A topic that is named here wrongly has its duplicates applied twice:
-	// the position alone does not know that offsets 10 and 90 are one event.
+	// ExactlyOnceTopics lists those of Topics that contain each event once, because Postroom's relay writes them in
+	// exactly-once mode. For them OffsetsInDatabase writes no row per message. If another topic is listed here, its
+	// duplicates are applied twice: the position does not show that offsets 10 and 90 are the same event.
 	ExactlyOnceTopics []string
 
-	// Decode makes a message of a record. Default: Decode.
+	// Decode converts a record into a message. Default: Decode.
 	Decode Decoder
-	// OnUndecodable says what becomes of a record that Decode refuses, or whose id or
-	// other parts the inbox cannot store. Default: Park.
+	// OnUndecodable says what happens to a record that Decode rejects, or that the inbox cannot store, for example
+	// because its id is too long. Default: Park.
 	OnUndecodable Policy
-	// UndecodableLimit ends Run, with the reason, when so many messages of a topic could not be decoded
-	// and none could: then Decode is the wrong one, and with Park the whole topic would be parked.
-	// Those before are parked. Default: DefaultUndecodableLimit; negative: no limit.
+	// UndecodableLimit ends Run with an error when the first UndecodableLimit messages of a topic could not be decoded.
+	// Then Decode is probably wrong for this topic, and Park would park the whole topic. The messages before the limit
+	// are parked. Default: DefaultUndecodableLimit; negative: no limit.
 	UndecodableLimit int
 
-	// KeyConcurrency is how many messages, or batches, of one partition are handled beside
-	// one another: it is split into lanes by the hash of the key, and messages of one key stay
-	// in order. What is committed to the group is where all lanes have come to. Default: 1;
-	// not with OffsetsInDatabase, where one number must say how far the partition has
-	// come. It takes as many connections of DB for each partition.
+	// KeyConcurrency is the number of messages, or batches, of one partition that are handled at the same time. The
+	// partition is split into lanes by the hash of the key, so that messages of one key stay in order. The offset that
+	// is committed is the one below which all lanes have finished. Each partition needs this number of connections of
+	// DB. Default: 1. OffsetsInDatabase does not allow more, because there one number must be the position of the
+	// whole partition.
 	KeyConcurrency int
 
-	// MaxBatch is the most messages in a transaction. Default: DefaultMaxBatch; at most
-	// inbox.MaxBatch.
+	// MaxBatch is the largest number of messages in a transaction, at most inbox.MaxBatch. Default: DefaultMaxBatch.
 	MaxBatch int
-	// Buffer is how many messages of a partition wait in memory before it is
-	// paused; one poll more may arrive. Default: 4 × MaxBatch.
+	// Buffer is the number of messages of a partition that may wait in memory. Then the partition is paused; the
+	// messages of one further poll may still arrive. Default: 4 × MaxBatch.
 	Buffer int
-	// BufferBytes is how much memory a Run takes for messages of all its partitions together, as they are unpacked:
-	// those that wait, those in handlers, and what is fetched; with 256 bytes for each message, and 64 for
-	// each header. A partition is paused when it holds as much as is left, so that several which stand still leave
-	// room for the others. A transaction gets a quarter of it at most. A single batch of Kafka's may be larger,
-	// and passes. The process takes two to three times as much, by Go's garbage collector. Default: DefaultBufferBytes.
+	// BufferBytes limits the memory of a Run for the messages of all its partitions: messages that wait, that are in
+	// handlers, and that are fetched. Their size counts uncompressed, plus 256 bytes for each message and 64 for each
+	// header. A partition is paused when it uses as much as is still free, so that several slow partitions leave room
+	// for the others. A transaction uses at most a quarter of the limit. A single Kafka batch may exceed the limit.
+	// Because of Go's garbage collector the process uses two to three times as much. Default: DefaultBufferBytes.
 	BufferBytes int
 
-	// Grace is how long a partition that the group takes away, or that Run's end finds
-	// at work, may go on with the transaction under way; then it is rolled back. While a
-	// rebalance waits for it, the member's other partitions handle what is in their buffers, and
-	// fetch nothing. Keep it well below the group's rebalance timeout (60 s). Default: DefaultGrace.
+	// Grace is how long the current transaction of a partition may continue when the group takes the partition away, or
+	// when Run ends. After that it is rolled back. While a rebalance waits for it, the other partitions of this member
+	// handle the messages in their buffers but fetch nothing. Use much less than the group's rebalance timeout (60 s).
+	// Default: DefaultGrace.
 	Grace time.Duration
 
-	// ReplayEvery is how often parked messages that an operator asked to retry are looked
-	// for. Default: DefaultReplayEvery. Negative: never, another process does.
+	// ReplayEvery is the time between two searches for parked messages that an operator wants to retry. Default:
+	// DefaultReplayEvery. Negative: never; another process must do it.
 	ReplayEvery time.Duration
 
-	// StartOffset is where a group without an offset begins. Default: Earliest.
+	// StartOffset is where a group without a committed offset begins. Default: Earliest.
 	StartOffset Offset
-	// ResetOffset is where to go on when the position lies outside the log, because
-	// retention has deleted what was not read yet or the topic was made anew. Default:
-	// nowhere; Run returns an error that says so.
+	// ResetOffset is where to continue when the position is outside the log, because retention has deleted unread
+	// records or the topic was recreated. Default: Run returns an error.
 	ResetOffset Offset
 
-	// Retention is how long the ids of handled messages are kept at least, which is how
-	// far back duplicates are recognised. Run prunes about every hour (inbox.KeepPruned), and
-	// never what lies within Margin of what the group may still read. Shorter than
-	// the time for which the inbox tries a message, or than ReplayEvery, it is refused
-	// (inbox.ErrShortRetention). 0: Run deletes none, and the table grows until Inbox.Prune is called.
+	// Retention is the shortest time for which the ids of handled messages are kept. For this time the inbox recognises
+	// duplicates. Run deletes older ids about every hour (inbox.KeepPruned), but no id within Margin of what the group
+	// may still read. New returns inbox.ErrShortRetention if Retention is shorter than the time for which the inbox
+	// tries a message, or than ReplayEvery. 0: Run deletes nothing, and the table grows until you call Inbox.Prune.
 	Retention time.Duration
-	// Margin is inbox.PruneOptions.Margin, in offsets of a partition: ids that lie within so many of what the group
-	// may still read are kept, however old. Of a topic with few messages a day that is
-	// longer than Retention. Default: inbox.DefaultMargin, 100,000; negative: none.
+	// Margin is inbox.PruneOptions.Margin: a number of offsets of a partition. Ids within Margin of the next offset
+	// that the group may read are kept, whatever their age. For a topic with few messages per day this is longer than
+	// Retention. Default: inbox.DefaultMargin, 100,000; negative: none.
 	Margin int64
-	// OnPruned is told of each round, for metrics.
+	// OnPruned is called after each round of deleting ids, for metrics.
 	OnPruned func(inbox.Pruned)
 
-	// AdoptOffsets lets a group go on whose offsets were committed for another consumer
-	// name or other tables: what it handled there is unknown here. And it lets one begin that
-	// has no offset, though the inbox knows later messages of the partition and not those
-	// at its start, which were pruned: they are applied again.
-	// And it lets one go on that is ahead of what the database knows to be done: what lies between is left out.
+	// AdoptOffsets allows three things that Run otherwise reports as an error:
+	//   - The group's offsets were committed for another consumer name or other tables. What was handled there is
+	//     unknown here.
+	//   - The group has no offset, but the inbox has ids of later messages of the partition, and those of the first
+	//     messages were pruned. The first messages are applied again.
+	//   - The group's offset is ahead of the database. The messages in between are skipped.
 	AdoptOffsets bool
 
-	// FormerGroup is the name that Group had before. The database remembers in which group a consumer
-	// reads a topic, and another one is refused: each message would be handled in one of them only. The new
-	// group goes on where the old one was. It may stay set, and does no harm to a consumer that has none.
+	// FormerGroup is the previous name of Group. The database stores the group with which a consumer reads a topic, and
+	// Run returns an error for another group, because each message would be handled in only one of them. With
+	// FormerGroup the new group continues where the old one was. You may leave it set.
 	FormerGroup string
 
-	// Options are further settings of the client: TLS, SASL, instance id, the most that a fetch asks for.
-	// What the promises depend on is set after them, and kgo.WithDecompressor, which BufferBytes needs.
-	// kgo.FetchMaxWait is 100 ms unless it is among them: longer, and a partition that was paused because its buffer was
-	// full may stand still for that long while others have nothing new.
+	// Options are further options of the Kafka client: TLS, SASL, instance id, fetch sizes. The Consumer sets the
+	// options on which its guarantees depend after them, and kgo.WithDecompressor, which BufferBytes needs.
+	// The default of kgo.FetchMaxWait is 100 ms here. With a longer time, a partition that was paused because its
+	// buffer was full may wait that long while the other partitions have no new messages.
 	Options []kgo.Opt
 
 	// Logger gets one line for each change of state. Default: slog.Default().
 	Logger *slog.Logger
-	// OnOutcome is called after each message that came to an end, for metrics, by several
-	// goroutines at once.
+	// OnOutcome is called after each message that was applied, skipped as a duplicate or parked, for metrics. Several
+	// goroutines may call it at the same time.
 	OnOutcome func(m inbox.Message, o inbox.Outcome)
 
-	// unknownAfter is how long a topic must have been unknown to the brokers to count as
-	// deleted: just after a restart they deny topics that they have.
+	// unknownAfter is how long brokers must report a topic as unknown before it counts as deleted. Just after a restart
+	// brokers report existing topics as unknown.
 	unknownAfter time.Duration
-	// trialPause is how long a handler that fails for nearly everything is left alone at first.
+	// trialPause is the first pause of the breaker, for a handler that fails for nearly every message.
 	trialPause time.Duration
 }
 
@@ -211,47 +208,48 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate names the field of every mistake, all at once.
+// validate returns all mistakes at once, each with the name of its field.
 func (c Config) validate() error {
 	var errs []error
-	refuse := func(wrong bool, format string, args ...any) {
+	check := func(wrong bool, format string, args ...any) {
 		if wrong {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	refuse(c.Inbox == nil, "Inbox is nil: make one with inbox.New")
-	refuse(c.DB == nil, "DB is nil: give the database that the handler writes to")
-	refuse(len(c.Brokers) == 0, "Brokers is empty: give host:port of one broker or more")
-	refuse(c.Group == "", "Group is empty: give the consumer group's name")
-	refuse(len(c.Topics) == 0, "Topics is empty: give the topics to consume")
-	refuse(slices.Contains(c.Topics, ""), "Topics has an empty name")
-	refuse(!slices.Contains([]Mode{Batch, PerMessage, OffsetsInDatabase}, c.Mode),
-		"Mode %q: want %s, %s or %s", c.Mode, Batch, PerMessage, OffsetsInDatabase)
-	refuse(!slices.Contains([]Policy{Park, Halt}, c.OnUndecodable), "OnUndecodable %q: want %s or %s", c.OnUndecodable,
+	check(c.Inbox == nil, "Inbox is nil: create one with inbox.New")
+	check(c.DB == nil, "DB is nil: set it to the database that the handler writes to")
+	check(len(c.Brokers) == 0, "Brokers is empty: set host:port of one broker or more")
+	check(c.Group == "", "Group is empty: set the name of the consumer group")
+	check(len(c.Topics) == 0, "Topics is empty: set the topics to consume")
+	check(slices.Contains(c.Topics, ""), "Topics has an empty name")
+	check(!slices.Contains([]Mode{Batch, PerMessage, OffsetsInDatabase}, c.Mode),
+		"Mode %q: use %s, %s or %s", c.Mode, Batch, PerMessage, OffsetsInDatabase)
+	check(!slices.Contains([]Policy{Park, Halt}, c.OnUndecodable), "OnUndecodable %q: use %s or %s", c.OnUndecodable,
 		Park, Halt)
-	refuse(!slices.Contains([]Offset{Earliest, Latest}, c.StartOffset), "StartOffset %q: want %s or %s", c.StartOffset,
+	check(!slices.Contains([]Offset{Earliest, Latest}, c.StartOffset), "StartOffset %q: use %s or %s", c.StartOffset,
 		Earliest, Latest)
-	refuse(!slices.Contains([]Offset{"", Earliest, Latest}, c.ResetOffset), "ResetOffset %q: want %s, %s or nothing",
+	check(!slices.Contains([]Offset{"", Earliest, Latest}, c.ResetOffset),
+		"ResetOffset %q: use %s, %s or leave it empty",
 		c.ResetOffset, Earliest, Latest)
-	refuse(c.KeyConcurrency < 1, "KeyConcurrency %d: want 1 or more", c.KeyConcurrency)
-	refuse(c.KeyConcurrency > 1 && c.Mode == OffsetsInDatabase,
-		"KeyConcurrency %d with %s: lanes finish out of order, and the one offset in the database would pass a message that "+
-			"is not done; use more partitions, or %s", c.KeyConcurrency, OffsetsInDatabase, Batch)
-	refuse(len(c.ExactlyOnceTopics) > 0 && c.Mode != OffsetsInDatabase,
-		"ExactlyOnceTopics with %s: only %s can do without the ids of messages", c.Mode, OffsetsInDatabase)
+	check(c.KeyConcurrency < 1, "KeyConcurrency %d: use 1 or more", c.KeyConcurrency)
+	check(c.KeyConcurrency > 1 && c.Mode == OffsetsInDatabase,
+		"KeyConcurrency %d with %s: lanes finish out of order, so the single offset in the database would pass a "+
+			"message that is not handled yet; use more partitions, or %s", c.KeyConcurrency, OffsetsInDatabase, Batch)
+	check(len(c.ExactlyOnceTopics) > 0 && c.Mode != OffsetsInDatabase,
+		"ExactlyOnceTopics with %s: only %s works without the ids of messages", c.Mode, OffsetsInDatabase)
 	for _, topic := range c.ExactlyOnceTopics {
-		refuse(!slices.Contains(c.Topics, topic), "ExactlyOnceTopics names %q, which is not in Topics", topic)
+		check(!slices.Contains(c.Topics, topic), "ExactlyOnceTopics names %q, which is not in Topics", topic)
 	}
-	refuse(c.MaxBatch < 1 || c.MaxBatch > inbox.MaxBatch, "MaxBatch %d: want 1 to %d", c.MaxBatch, inbox.MaxBatch)
-	refuse(c.Buffer < 1, "Buffer %d: want 1 or more", c.Buffer)
-	refuse(c.BufferBytes < 1, "BufferBytes %d: want 1 or more", c.BufferBytes)
-	refuse(c.Retention < 0, "Retention %s: want a time, or 0 to delete nothing", c.Retention)
+	check(c.MaxBatch < 1 || c.MaxBatch > inbox.MaxBatch, "MaxBatch %d: use 1 to %d", c.MaxBatch, inbox.MaxBatch)
+	check(c.Buffer < 1, "Buffer %d: use 1 or more", c.Buffer)
+	check(c.BufferBytes < 1, "BufferBytes %d: use 1 or more", c.BufferBytes)
+	check(c.Retention < 0, "Retention %s: use a positive time, or 0 to delete nothing", c.Retention)
 	if c.Retention > 0 && c.Inbox != nil {
 		err := c.Inbox.CheckRetention(inbox.Retention{PruneOptions: inbox.PruneOptions{Retention: c.Retention}})
-		refuse(err != nil, "Retention: %w", err)
-		refuse(c.Retention < c.ReplayEvery, "Retention: %w: %s, but a retry that an operator asks for may begin %s later "+
-			"(ReplayEvery)", inbox.ErrShortRetention, c.Retention, c.ReplayEvery)
+		check(err != nil, "Retention: %w", err)
+		check(c.Retention < c.ReplayEvery, "Retention: %w: %s, but a retry may begin %s later (ReplayEvery)",
+			inbox.ErrShortRetention, c.Retention, c.ReplayEvery)
 	}
-	refuse(c.Grace < 0, "Grace %s: want 0 or more", c.Grace)
+	check(c.Grace < 0, "Grace %s: use 0 or more", c.Grace)
 	return errors.Join(errs...)
 }

@@ -32,7 +32,7 @@ func TestMisuseIsRefusedWithTheReason(t *testing.T) {
 		{"an unknown mode", func(c *inboxkafka.Config) { c.Mode = "bulk" }, `Mode "bulk"`},
 		{"lanes over one offset", func(c *inboxkafka.Config) {
 			c.Mode, c.KeyConcurrency = inboxkafka.OffsetsInDatabase, 2
-		}, "pass a message that is not done"},
+		}, "pass a message that is not handled yet"},
 		{"exactly-once topics that are not consumed", func(c *inboxkafka.Config) {
 			c.Mode, c.ExactlyOnceTopics = inboxkafka.OffsetsInDatabase, []string{"payments"}
 		}, `"payments", which is not in Topics`},

@@ -12,17 +12,17 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// Consumer is a member of a consumer group. Make one with New; it runs once at a time.
+// Consumer is a member of a consumer group. Create one with New. Only one Run at a time is allowed.
 type Consumer struct {
-	cfg     Config
-	log     *slog.Logger
-	running sync.Mutex
-	decoded decoded
+	cfg            Config
+	log            *slog.Logger
+	running        sync.Mutex
+	decodeFailures decodeFailures
 
 	goexits, graceExceeded atomic.Int64
 }
 
-// New checks cfg, all of it at once, and returns a Consumer. It talks to nobody.
+// New checks cfg, reports all mistakes at once, and returns a Consumer. It connects to nothing.
 func New(cfg Config) (*Consumer, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -31,16 +31,16 @@ func New(cfg Config) (*Consumer, error) {
 	return &Consumer{cfg: cfg, log: cfg.Logger.With("consumer", cfg.Inbox.Consumer(), "group", cfg.Group)}, nil
 }
 
-// ErrRunning is returned by Run while another Run of the same Consumer goes on.
-var ErrRunning = errors.New("inboxkafka: the consumer runs already: make another one for a second member of the group")
+// ErrRunning is returned by Run while another Run of the same Consumer is active.
+var ErrRunning = errors.New("inboxkafka: the consumer is already running: create another one for a second member of " +
+	"the group")
 
-// Run handles messages one at a time until ctx ends, or until an error that no
-// repetition mends. It returns nil when ctx ended and everything under way was finished
-// or rolled back.
+// Run handles messages one at a time, until ctx ends or until an error that a retry cannot solve. It returns nil if ctx
+// has ended and all transactions were finished or rolled back.
 //
-// h writes through tx alone and leaves its end to the inbox; see inbox.Process. Its ctx
-// ends when the partition has to be given up; that is not before Config.Grace has passed. For a
-// parked message that an operator had retried it ends with Run's.
+// h must write only through tx, and must neither commit nor roll back; see inbox.Process. Its ctx ends when the
+// partition must be given up, and not before Config.Grace has passed. For a parked message that is retried it ends
+// together with Run's ctx.
 func (c *Consumer) Run(ctx context.Context, h inbox.Handler) error {
 	if h == nil {
 		return errors.New("inboxkafka: run: the handler is nil")
@@ -55,9 +55,9 @@ func (c *Consumer) Run(ctx context.Context, h inbox.Handler) error {
 	})
 }
 
-// RunBatch is Run for a handler that takes many messages at once: all fresh, of one
-// partition, in order. With PerMessage each batch has one message, and so it has when
-// the inbox looks for the message at fault in a batch that failed.
+// RunBatch is Run for a handler that takes several messages at once. They are of one partition, in order, and none is a
+// duplicate. A batch has only one message with PerMessage, and when the inbox searches a failed batch for the message
+// at fault.
 func (c *Consumer) RunBatch(ctx context.Context, h inbox.BatchHandler) error {
 	if h == nil {
 		return errors.New("inboxkafka: run: the handler is nil")
@@ -97,42 +97,42 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 		if err := m.consume(); !errors.Is(err, errRejoin) {
 			return err
 		}
-		c.log.Info("inboxkafka: joining the group again, to take back a partition that another member took in the database")
+		c.log.Info("inboxkafka: joining the group again: another member has claimed a partition in the database, but " +
+			"the group still assigns it to this member")
 	}
 }
 
-// Counts are what handlers did since New that no handler should. Counters in the sense of a metrics library.
+// Counts counts what handlers did wrong since New, for metrics. The values only increase.
 type Counts struct {
-	// Goexits are handlers that ended their goroutine.
+	// Goexits is how often a handler ended its goroutine (runtime.Goexit).
 	Goexits int64
-	// GraceExceeded are partitions that a handler, which ignores its context, has kept for longer than twice
-	// Config.Grace.
+	// GraceExceeded is how often a handler ignored the end of its context for longer than twice Config.Grace, and so
+	// kept a partition.
 	GraceExceeded int64
 }
 
-// Counts returns what was counted up to now. Safe for use by many goroutines.
+// Counts returns the current values. Safe for concurrent use.
 func (c *Consumer) Counts() Counts {
 	return Counts{Goexits: c.goexits.Load(), GraceExceeded: c.graceExceeded.Load()}
 }
 
-// names knows which consumers run in this process, with which tables. It has to be one
-// for the process: the mistake that it finds is made in two places that do not know of
-// one another.
+// names has the consumers that run in this process, with their tables. It is global because it finds a mistake that is
+// made in two independent places of one program.
 var names = struct {
 	sync.Mutex
 	tables map[string]string // by consumer
 	count  map[string]int
 }{tables: make(map[string]string), count: make(map[string]int)}
 
-// claimName refuses a consumer name that runs with other tables: half of its messages
-// would be done here, and half there.
+// claimName fails if the consumer name already runs in this process with other tables. Each of the two would handle
+// only a part of the messages.
 func claimName(ib *inbox.Inbox) (release func(), err error) {
 	name, tables := ib.Consumer(), ib.Tables()
 	names.Lock()
 	defer names.Unlock()
 	if other, ok := names.tables[name]; ok && other != tables {
-		return nil, fmt.Errorf("inboxkafka: consumer %q runs in this process with the tables %s, and this one has %s: two "+
-			"handlers need two names", name, other, tables)
+		return nil, fmt.Errorf("inboxkafka: consumer %q already runs in this process with the tables %s, but this "+
+			"one has %s: two handlers need two names", name, other, tables)
 	}
 	names.tables[name] = tables
 	names.count[name]++

@@ -60,9 +60,9 @@ func TestWhatFranzGoDoesNotMendEndsRun(t *testing.T) {
 		says  string
 	}{
 		"lost records": {"", &kgo.ErrDataLoss{Topic: "t"},
-			"say where to go on with ResetOffset"},
+			"set ResetOffset to say where to continue"},
 		"lost records, with a place to go on": {Earliest, &kgo.ErrDataLoss{Topic: "t"}, ""},
-		"a position outside the log":          {"", kerr.OffsetOutOfRange, "say where to go on with ResetOffset"},
+		"a position outside the log":          {"", kerr.OffsetOutOfRange, "set ResetOffset to say where to continue"},
 		"a batch that is too large to decompress": {Latest, &kgo.ErrDecompressTooLarge{},
 			"kgo.MaxDecompressBatchBytes"},
 		"a broker that does not answer":        {"", kerr.RequestTimedOut, ""},

@@ -7,13 +7,12 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// The end of a transaction takes an offset in each partition that it wrote to: a marker, which
-// is no message. A position that stayed before the last one would lie outside the log as soon as
-// retention has emptied it, and look like lost messages; and the lag would never be nothing. So
-// markers are read, and the position goes behind them: that of the group by itself, the one
-// in the database when nothing else is about to move it.
+// The end of a Kafka transaction is a marker record in each partition to which it wrote. A marker has an offset, but is
+// no message. If the position stayed before the last marker, it would be outside the log after retention has deleted
+// the messages, which looks like lost messages. The lag would also never be 0. So markers are read, and the position
+// moves past them: the position of the group always, and the one in the database when no message is about to move it.
 
-// splitControl takes the control records out of a batch. Only in OffsetsInDatabase there are any in the queue.
+// splitControl separates control records from messages. Only with OffsetsInDatabase the queue has control records.
 func (p *partition) splitControl(batch []waiting) (messages, controls []waiting) {
 	messages = batch[:0]
 	for _, w := range batch {
@@ -26,8 +25,8 @@ func (p *partition) splitControl(batch []waiting) (messages, controls []waiting)
 	return messages, controls
 }
 
-// skipControl moves the position behind control records, when all messages of their batch are done. A database that
-// is away is waited for, unless more comes: that moves the position anyway.
+// skipControl moves the position past control records, after all messages of their batch are handled. It tries again
+// while the database cannot be reached, until new messages come, which move the position anyway.
 func (p *partition) skipControl(l *lane, controls []waiting) error {
 	if len(controls) == 0 {
 		return nil
@@ -46,7 +45,8 @@ func (p *partition) skipControl(l *lane, controls []waiting) error {
 			return err
 		}
 		if tries == 1 && p.ctx.Err() == nil {
-			p.m.log.Warn("inboxkafka: cannot move the position behind a transaction's end, trying again", "topic",
+			p.m.log.Warn("inboxkafka: cannot move the position past the end of a Kafka transaction, trying again",
+				"topic",
 				p.name.topic, "partition", p.name.id, "error", err)
 		}
 		select {
@@ -66,7 +66,7 @@ func (p *partition) skipControl(l *lane, controls []waiting) error {
 	return nil
 }
 
-// idle reports whether the lane has nothing to do and is to go on.
+// idle reports whether the lane's queue is empty and the partition is not ending.
 func (p *partition) idle(l *lane) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

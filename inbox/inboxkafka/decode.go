@@ -12,21 +12,21 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// Decoder makes a message of a record: ID, Type, Headers and Payload (nil for a null
-// value). The rest is filled in by the consumer. An error says why the record cannot be
-// handled, without quoting its value; Config.OnUndecodable says what follows. It is called
-// by several goroutines, and must not keep or change the record.
+// Decoder converts a record into a message. It sets ID, Type, Headers and Payload (nil for a null value); the consumer
+// sets the other fields. An error says why the record cannot be handled, and must not contain the value.
+// Config.OnUndecodable says what happens then. Several goroutines call a Decoder at the same time. It must neither keep
+// nor change the record.
 type Decoder func(r *kgo.Record) (inbox.Message, error)
 
 // ErrNoID is returned by the decoders of this package for a record without an id.
 var ErrNoID = errors.New("the record has no message id")
 
-// Headers that tell a format.
+// Headers by which Decode recognises a format.
 const (
-	headerWatermill   = "_watermill_message_uuid" // Watermill's, and so Postroom's
-	headerName        = "name"                    // the event's type, as Watermill's CQRS has it
-	headerDebezium    = "id"                      // Debezium's outbox event router; of others, anything
-	headerEventType   = "eventType"               // the same, if its configuration places it there
+	headerWatermill   = "_watermill_message_uuid" // of Watermill and Postroom
+	headerName        = "name"                    // the event's type, as in Watermill's CQRS
+	headerDebezium    = "id"                      // of Debezium's outbox event router; others may use it for anything
+	headerEventType   = "eventType"               // of Debezium's outbox event router, if it is configured
 	headerContentType = "content-type"
 	cePrefix          = "ce_"
 	ceStructured      = "application/cloudevents+json"
@@ -35,15 +35,14 @@ const (
 
 // Decode recognises the format by the record's headers, in this order:
 //
-//   - Watermill's wire, and so Postroom's: id _watermill_message_uuid, type `name`.
-//   - CloudEvents: structured by the content type application/cloudevents+json, binary by the
-//     headers ce_id and ce_source. The id is source, space, id, for CloudEvents' ids are
-//     unique within one source only. Attributes become headers with ce_ before them.
+//   - Watermill's format, which Postroom uses: id _watermill_message_uuid, type `name`.
+//   - CloudEvents: structured mode by the content type application/cloudevents+json, binary mode by the headers ce_id
+//     and ce_source. The message id is source, space, id, because a CloudEvents id is unique only within its source.
+//     Attributes become headers with the prefix ce_.
 //
-// Anything else has no id: give DecodeDebezium, HeaderID or a Decoder of your own. A header
-// that is merely called `id` is not taken for one: many producers put the id of a customer or an
-// order there, and all changes of that customer but the first would be dropped as duplicates
-// (hazard wrong-id-header).
+// Other records have no id: use DecodeDebezium, HeaderID or your own Decoder. Decode does not use a header with the
+// name `id`. Many producers put the id of a customer or an order there, and then all changes of that customer except
+// the first one would count as duplicates (hazard wrong-id-header).
 func Decode(r *kgo.Record) (inbox.Message, error) {
 	headers := headersOf(r)
 	contentType := mediaType(headers[headerContentType])
@@ -55,22 +54,23 @@ func Decode(r *kgo.Record) (inbox.Message, error) {
 	case contentType == ceStructured:
 		return structuredCloudEvent(headers, r.Value)
 	case contentType == ceBatch:
-		return inbox.Message{}, errors.New("a batch of CloudEvents in one record is several messages: produce them one by " +
-			"one")
+		return inbox.Message{}, errors.New("a record with a batch of CloudEvents has several messages: produce each " +
+			"event as one record")
 	case ceID, ceVersion:
 		return binaryCloudEvent(headers, r.Value)
 	case has(headers, headerDebezium):
-		return inbox.Message{}, fmt.Errorf("%w: its header %q may be the id of anything; "+
-			"if Debezium's outbox event router wrote it, set Decode to DecodeDebezium, and to HeaderID(%[2]q) if every message "+
-			"has another one", ErrNoID, headerDebezium)
+		return inbox.Message{}, fmt.Errorf("%w: its header %q may be the id of anything; if Debezium's outbox event "+
+			"router wrote it, set Decode to DecodeDebezium; if it is unique for each message, set Decode to "+
+			"HeaderID(%[2]q)", ErrNoID, headerDebezium)
 	}
-	return inbox.Message{}, fmt.Errorf("%w: neither the header %s nor %sid is there; for another one use HeaderID",
+	return inbox.Message{}, fmt.Errorf("%w: it has neither the header %s nor %sid; if another header has the id, use "+
+		"HeaderID",
 		ErrNoID, headerWatermill, cePrefix)
 }
 
-// DecodeDebezium is a Decoder for topics that Debezium's outbox event router writes, with its
-// header names: id `id`, type `eventType`. Both may be JSON strings, as its JSON header converter
-// writes them. See https://debezium.io/documentation/reference/stable/transformations/outbox-event-router.html.
+// DecodeDebezium is a Decoder for topics of Debezium's outbox event router. The id is in the header `id`, the type in
+// `eventType`. Both may be JSON strings, as Debezium's JSON header converter writes them. See
+// https://debezium.io/documentation/reference/stable/transformations/outbox-event-router.html.
 func DecodeDebezium(r *kgo.Record) (inbox.Message, error) {
 	headers := headersOf(r)
 	id := unquote(headers[headerDebezium])
@@ -80,8 +80,8 @@ func DecodeDebezium(r *kgo.Record) (inbox.Message, error) {
 	return message(id, unquote(headers[headerEventType]), headers, r.Value), nil
 }
 
-// HeaderID returns a Decoder for records whose id is in the named header; the type is in
-// the header `name`, if any. The ids must be unique over all producers.
+// HeaderID returns a Decoder for records that have the id in the given header. The type is in the header `name`, if
+// that exists. The ids must be unique over all producers.
 func HeaderID(header string) Decoder {
 	return func(r *kgo.Record) (inbox.Message, error) {
 		headers := headersOf(r)
@@ -96,8 +96,7 @@ func message(id, typ string, headers map[string]string, payload []byte) inbox.Me
 	return inbox.Message{ID: id, Type: typ, Headers: headers, Payload: payload}
 }
 
-// headersOf returns the record's headers. Of two with one name the last counts, as it
-// does for Watermill.
+// headersOf returns the record's headers. If two headers have the same name, the last one counts, as in Watermill.
 func headersOf(r *kgo.Record) map[string]string {
 	headers := make(map[string]string, len(r.Headers))
 	for _, h := range r.Headers {
@@ -116,7 +115,7 @@ func mediaType(header string) string {
 	return parsed
 }
 
-// unquote reads a header that a JSON converter wrote: "text", or {"schema":…,"payload":"text"}.
+// unquote decodes a header that a JSON converter wrote: "text", or {"schema":…,"payload":"text"}.
 func unquote(s string) string {
 	var text string
 	var enveloped struct {

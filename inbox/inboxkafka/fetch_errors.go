@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// fetchFailed judges an error that franz-go does not repeat in silence.
+// fetchFailed handles an error of a fetch that franz-go reports. franz-go retries most other errors itself.
 func (m *member) fetchFailed(topic string, partition int32, err error) {
 	var lost *kgo.ErrDataLoss
 	var tooLarge *kgo.ErrDecompressTooLarge
@@ -23,29 +23,31 @@ func (m *member) fetchFailed(topic string, partition int32, err error) {
 	case groupAdvice(err) != "":
 		m.fail(fmt.Errorf("inboxkafka: group %q: %w: %s", m.cfg.Group, err, groupAdvice(err)))
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.As(err, &lost) && m.cfg.ResetOffset == "":
-		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d lies outside the log (%w): "+
-			"retention deleted records that were not read, or the topic was made anew; say where to go on with ResetOffset",
+		m.fail(fmt.Errorf("inboxkafka: the position of group %q in topic %q, partition %d is outside the log (%w): "+
+			"retention deleted unread records, or the topic was recreated; set ResetOffset to say where to continue",
 			m.cfg.Group, topic, partition, err))
 	case errors.As(err, &tooLarge):
-		// franz-go reads no further in the partition: it would stand still without a word.
-		m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w: allow for it with Options: kgo.MaxDecompressBatchBytes",
+		// franz-go stops reading the partition, without any further error.
+		m.fail(fmt.Errorf("inboxkafka: topic %q, partition %d: %w: raise the limit with Options: "+
+			"kgo.MaxDecompressBatchBytes",
 			topic, partition, err))
 	case errors.Is(err, kerr.UnknownTopicID) && m.topicGone(topic):
-		// franz-go asks for the topic by the id that it had, for ever.
-		m.fail(fmt.Errorf("inboxkafka: topic %q has been unknown to the brokers for %v (%w): it was deleted, or made anew; "+
-			"when it is there, start again: the group begins at its start",
+		// franz-go asks for the topic by its old id, forever.
+		m.fail(fmt.Errorf("inboxkafka: the brokers do not know topic %q since %v (%w): it was deleted or recreated; "+
+			"start the consumer again when the topic exists: the group begins at its start",
 			topic, m.cfg.unknownAfter, err))
 	case m.fetchError != err.Error(): // once for each change
 		m.fetchError = err.Error()
 		about := []any{"error", err}
-		if topic != "" { // else it is about the group
+		if topic != "" { // otherwise the error is about the group
 			about = append(about, "topic", topic, "partition", partition)
 		}
 		m.log.Warn("inboxkafka: cannot fetch, trying again", about...)
 	}
 }
 
-// checkTopic refuses records of another topic than the one that was assigned: their offsets mean other messages.
+// checkTopic ends Run if records come from another topic of the same name than the one that was assigned. Their offsets
+// belong to other messages.
 func (m *member) checkTopic(t kgo.FetchTopic) {
 	id := idText(t.TopicID)
 	for _, fetched := range t.Partitions {
@@ -54,46 +56,46 @@ func (m *member) checkTopic(t kgo.FetchTopic) {
 			continue
 		}
 		if topicID, _ := p.topic(); topicID != "" && topicID != id {
-			m.fail(fmt.Errorf("inboxkafka: topic %q was made anew while it was consumed: its id was %s and is %s; start again: "+
-				"the group begins at its start", t.Topic, topicID, id))
+			m.fail(fmt.Errorf("inboxkafka: topic %q was recreated while it was consumed: its id was %s and is now "+
+				"%s; start the consumer again: the group begins at its start", t.Topic, topicID, id))
 		}
 	}
 }
 
-// groupAdvice says what to do about an answer of the group that no repetition changes; "" for any other error.
+// groupAdvice says what to do about an error of the group that a retry cannot solve. It is empty for other errors.
 func groupAdvice(err error) string {
 	switch {
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
-		return "its members assign partitions by a strategy that this one does not have, as those of Java and of other " +
-			"clients may: stop them first, use a group of its own, or set Options: kgo.Balancers to a strategy that all have"
+		return "its other members, perhaps Java clients, use an assignment strategy that this one does not have: " +
+			"stop them first, use another group, or set Options: kgo.Balancers to a strategy that all members have"
 	case errors.Is(err, kerr.FencedInstanceID):
-		return "another process has joined with the same instance id and took this one's place: " +
-			"give each process an id of its own (Options: kgo.InstanceID), or stop one of the two"
+		return "another process has joined with the same instance id and replaced this one: give each process its " +
+			"own id (Options: kgo.InstanceID), or stop one of the two"
 	case errors.Is(err, kerr.InvalidSessionTimeout):
-		return "the brokers do not allow this session timeout: set Options: kgo.SessionTimeout to what lies between their " +
-			"group.min.session.timeout.ms and group.max.session.timeout.ms"
+		return "the brokers do not allow this session timeout: set Options: kgo.SessionTimeout to a value between " +
+			"their group.min.session.timeout.ms and group.max.session.timeout.ms"
 	case errors.Is(err, kerr.InvalidGroupID):
-		return "the brokers do not take this name: change Config.Group"
+		return "the brokers do not allow this name: change Config.Group"
 	}
 	return ""
 }
 
-// denial is for how long brokers have denied a topic.
-type denial struct{ first, last time.Time }
+// unknownTopic says since when brokers report a topic as unknown.
+type unknownTopic struct{ first, last time.Time }
 
 // denialPause is the longest time between two denials that are one: franz-go tells of them several times
 // a second.
 const denialPause = 5 * time.Second
 
-// topicGone reports whether a topic has been denied for long enough, without a pause. Brokers that have just
+// topicGone reports whether a topic has been unknown for long enough, without a pause. Brokers that have just
 // started deny topics that they have.
 func (m *member) topicGone(topic string) bool {
 	now := time.Now()
-	d := m.denied[topic]
+	d := m.unknownTopics[topic]
 	if now.Sub(d.last) > denialPause {
 		d.first = now
 	}
 	d.last = now
-	m.denied[topic] = d
+	m.unknownTopics[topic] = d
 	return now.Sub(d.first) >= m.cfg.unknownAfter
 }

@@ -9,18 +9,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// fetchMeter is a hook of the client that knows how much it is unpacking, which the client does not tell before
-// a whole fetch is unpacked, and at which ratio. A broker has one fetch at a time, until that is polled.
+// fetchMeter measures, as a hook of the client, how many bytes the client has decompressed, and the compression ratio.
+// The client itself reports these bytes only after a whole fetch is decompressed. Each broker has one fetch at a time,
+// until it is polled.
 type fetchMeter struct {
-	unpacking atomic.Int64 // the sum of brokers
+	unpacking atomic.Int64 // the sum over all brokers
 
 	mu         sync.Mutex
-	brokers    map[int32]unpacked      // by node id; those that were fetched from
+	brokers    map[int32]unpacked      // by node id
 	leaders    map[partitionName]int32 // node id
-	wire, size float64                 // of the last batches, in Kafka and unpacked
+	wire, size float64                 // bytes of the last batches: compressed, and decompressed
 }
 
-// unpacked is what was unpacked of a fetch that is not the client's to hand out yet.
+// unpacked is the decompressed part of a fetch that the client does not count yet.
 type unpacked struct {
 	bytes int64
 	last  time.Time
@@ -32,14 +33,14 @@ var _ interface {
 	kgo.HookFetchRecordBuffered
 } = (*fetchMeter)(nil)
 
-// Until a batch was seen, one of initialRatio is assumed. Of the batches before, those are remembered that had
-// ratioWindow bytes in Kafka.
+// Before the first batch, the ratio is initialRatio. After that, it is the average of about the last ratioWindow
+// compressed bytes.
 const (
 	initialRatio = 8
 	ratioWindow  = 1 << 20
 )
 
-// OnBrokerRead is called before the response is unpacked.
+// OnBrokerRead is called before the response is decompressed.
 func (f *fetchMeter) OnBrokerRead(meta kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
 	if key == kmsg.Fetch.Int16() {
 		f.mu.Lock()
@@ -48,7 +49,7 @@ func (f *fetchMeter) OnBrokerRead(meta kgo.BrokerMetadata, key int16, _ int, _, 
 	}
 }
 
-// OnFetchBatchRead is called when a batch was unpacked, or could not be.
+// OnFetchBatchRead is called after a batch was decompressed, or could not be.
 func (f *fetchMeter) OnFetchBatchRead(meta kgo.BrokerMetadata, topic string, partition int32,
 	batch kgo.FetchBatchMetrics) {
 	if batch.NumRecords == 0 {
@@ -69,7 +70,7 @@ func (f *fetchMeter) OnFetchBatchRead(meta kgo.BrokerMetadata, topic string, par
 	f.wire, f.size = f.wire+float64(batch.CompressedBytes), f.size+float64(n)
 }
 
-// OnFetchRecordBuffered is called for each record of a fetch that was unpacked: the client counts it from here on.
+// OnFetchRecordBuffered is called for each record of a decompressed fetch. From here on the client counts it.
 func (f *fetchMeter) OnFetchRecordBuffered(r *kgo.Record) {
 	if f.unpacking.Load() == 0 {
 		return
@@ -81,7 +82,7 @@ func (f *fetchMeter) OnFetchRecordBuffered(r *kgo.Record) {
 	}
 }
 
-// forget clears what was unpacked before a time and never handed out: a fetch without records that are to be read.
+// forget clears fetches that were decompressed before a time but have no records for the consumer.
 func (f *fetchMeter) forget(before time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,7 +100,8 @@ func (f *fetchMeter) clear(node int32) {
 	}
 }
 
-// packed is how many bytes a fetch of each broker may have in Kafka, if together they may have n in memory.
+// packed returns the number of compressed bytes that a fetch of each broker may have, if all of them together may use n
+// bytes of memory.
 func (f *fetchMeter) packed(n int64) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

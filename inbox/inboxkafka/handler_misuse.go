@@ -7,12 +7,12 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// maxGoexits bounds how often a lane is started again without having brought anything to its end. The inbox parks such
-// a message after its attempts; with its policy Halt nothing is counted.
+// maxGoexits limits how often a lane is started again without handling a message. Normally the inbox parks such a
+// message after its attempts. With the inbox's policy Halt it does not count attempts.
 const maxGoexits = 100
 
-// keepRunning is run, again in a new goroutine if a handler ends the lane's (runtime.Goexit, or FailNow of a test):
-// otherwise the partition would stand still without a word.
+// keepRunning calls run. If a handler ends the lane's goroutine (runtime.Goexit, or FailNow of a test), it calls run
+// again in a new one. Otherwise the partition would stop without any error.
 func (p *partition) keepRunning(l *lane) {
 	returned := false
 	defer func() {
@@ -20,30 +20,30 @@ func (p *partition) keepRunning(l *lane) {
 			return
 		}
 		if value := recover(); value != nil {
-			panic(value) // not a handler's: those are errors
+			panic(value) // no panic of a handler: those become errors
 		}
 		p.m.goexits.Add(1)
-		p.m.log.Error("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as an attempt: let it "+
-			"return an error",
+		p.m.log.Error("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as a failed attempt: "+
+			"make it return an error",
 			"topic", p.name.topic, "partition", p.name.id)
-		if p.takeAgain(l) {
+		if p.requeue(l) {
 			p.work.Go(func() { p.keepRunning(l) })
 			return
 		}
-		p.failed(errors.New("the handler ends its goroutine again and again (runtime.Goexit): let it return an error"))
+		p.failed(errors.New("the handler ended its goroutine (runtime.Goexit) too often: make it return an error"))
 	}()
 	p.run(l)
 	returned = true
 }
 
-// takeAgain puts what a lane was handling, and has not brought to its end, back to the front of its queue. It reports
-// whether the lane is to go on.
-func (p *partition) takeAgain(l *lane) bool {
+// requeue puts the messages that a lane was handling, and that are not finished, back to the front of its queue. It
+// reports whether the lane may continue.
+func (p *partition) requeue(l *lane) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var left []waiting
 	for _, w := range l.taken {
-		if p.claim != nil { // what was committed before the handler ended the call
+		if p.claim != nil { // messages that were committed before the handler ended the goroutine
 			if next, known := p.claim.Next(); known && w.record.Offset < next && !p.low.isDone(w.ticket) {
 				p.done(w)
 			}
@@ -61,19 +61,18 @@ func (p *partition) takeAgain(l *lane) bool {
 	return l.goexits < maxGoexits
 }
 
-// probation keeps batches at one message until the handler has brought one to its end. A
-// handler that commits by itself would commit the ids of its whole batch, and the messages after
-// the one that it was at would be taken for handled: so it is found out with one.
+// probation keeps batches at one message until the handler has handled one. A handler that commits by itself would
+// commit the ids of its whole batch, and then the messages that it has not handled yet would count as handled. With one
+// message such a handler is found without harm.
 type probation struct {
 	passed atomic.Bool
-	tried  atomic.Int64 // messages that ended before; all of them duplicates
+	tried  atomic.Int64 // messages before the first one that was applied
 }
 
-// maxProbation is for a consumer that begins with messages that it has had before, and runs
-// no handler at all.
+// maxProbation ends the probation of a consumer that begins with many duplicates, for which no handler runs.
 const maxProbation = 256
 
-// maxBatch is how many messages the next transaction may have.
+// maxBatch returns the largest number of messages of the next transaction.
 func (m *member) maxBatch() int {
 	if m.probation.passed.Load() {
 		return m.cfg.MaxBatch
@@ -81,8 +80,8 @@ func (m *member) maxBatch() int {
 	return 1
 }
 
-// ended notes how messages ended.
-func (m *member) ended(outcomes []inbox.Outcome) {
+// countOutcomes ends the probation after enough messages.
+func (m *member) countOutcomes(outcomes []inbox.Outcome) {
 	if m.probation.passed.Load() {
 		return
 	}

@@ -45,8 +45,8 @@ func TestAHandlerThatEndsItsGoroutineIsAnAttempt(t *testing.T) {
 			"'failed'"))
 		require.GreaterOrEqual(t, c.Counts().Goexits, int64(inbox.DefaultMaxAttempts))
 		require.NotEmpty(t,
-			log.having("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as an "+
-				"attempt: let it return an error"))
+			log.having("inboxkafka: a handler ended its goroutine (runtime.Goexit), which counts as a failed "+
+				"attempt: make it return an error"))
 	})
 }
 
@@ -59,7 +59,7 @@ func TestAHandlerThatEndsItsGoroutineForEverEndsRun(t *testing.T) {
 		runtime.Goexit()
 		return nil
 	}).wait(t)
-	require.ErrorContains(t, err, "ends its goroutine again and again")
+	require.ErrorContains(t, err, "ended its goroutine (runtime.Goexit) too often")
 }
 
 // A handler that does not return holds its partition, and nobody would know why.
@@ -78,16 +78,14 @@ func TestAHandlerThatIgnoresItsContextIsTold(t *testing.T) {
 	})
 	<-begun
 	r.stop()
-	line := log.awaits(t, "inboxkafka: a handler ignores that its context has ended, and holds a partition that is "+
-		"to be "+
-		"given up: "+
-		"have it return when ctx ends; until then the member's rebalance, or the end of Run, waits for it", 1)
+	line := log.awaits(t, "inboxkafka: a handler ignores the end of its context and holds a partition that must be "+
+		"given up: make it return when ctx ends; until then the rebalance, or the end of Run, waits for it", 1)
 	require.Equal(t, w.topic, line.attrs["topic"])
 	require.Empty(t, r.done, "Run has not returned without its handler")
 	close(release)
 	require.NoError(t, r.wait(t))
 	require.GreaterOrEqual(t, c.Counts().GraceExceeded, int64(1))
-	log.awaits(t, "inboxkafka: the handler has returned at last", 1)
+	log.awaits(t, "inboxkafka: the handler that ignored the end of its context has returned", 1)
 }
 
 // What the group refuses for good is no reason to try again.

@@ -1,13 +1,13 @@
 package inboxkafka
 
-// position is where a partition is read on: what is committed to the group.
+// position is the next offset of a partition to read, as it is committed to the group.
 type position struct {
 	offset int64
-	epoch  int32 // the leader's, of the last record below offset
+	epoch  int32 // the leader epoch of the last record below offset
 }
 
-// lowWatermark knows how far a partition has come when its messages end in any order: all
-// below next are finished. It is not safe for use by several goroutines.
+// lowWatermark finds the position of a partition whose messages finish in any order: all messages below next are
+// finished. It is not safe for concurrent use.
 type lowWatermark struct {
 	next  position
 	moved bool
@@ -16,18 +16,17 @@ type lowWatermark struct {
 }
 
 type entry struct {
-	after position // to read on from when this and all before it are finished
+	after position // the position when this message and all before it are finished
 	done  bool
 }
 
-// begin notes a record that is about to be handled, in the order of offsets, and
-// returns its ticket.
+// begin adds a record that will be handled, and returns its ticket. Records must be added in the order of offsets.
 func (l *lowWatermark) begin(offset int64, epoch int32) uint64 {
 	l.open = append(l.open, entry{after: position{offset + 1, epoch}})
 	return l.first + uint64(len(l.open)) - 1
 }
 
-// finish notes that the record of a ticket is finished.
+// finish marks the record of a ticket as finished.
 func (l *lowWatermark) finish(ticket uint64) {
 	l.open[ticket-l.first].done = true
 	n := 0

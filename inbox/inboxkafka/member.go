@@ -11,7 +11,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// errRejoin ends a membership for a new one.
+// errRejoin ends a membership, so that Run joins the group again.
 var errRejoin = errors.New("join the group again")
 
 // member is one membership of the group: a Run has one, or a few.
@@ -21,24 +21,24 @@ type member struct {
 	many inbox.BatchHandler
 
 	client    *kgo.Client
-	connected chan struct{} // closed when client is set: franz-go calls back before it returns it
-	// ctx ends with Run's, or with the first error that ends it. Handlers do not see it.
+	connected chan struct{} // closed when client is set; franz-go calls back before NewClient returns
+	// ctx ends with Run's ctx, or with the first error that ends Run. Handlers do not get it.
 	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu             sync.Mutex // guards failure and partitions
-	failure        error      // the first
+	failure        error      // the first error
 	partitions     map[partitionName]*partition
 	background     sync.WaitGroup
-	committing     sync.Mutex // one commit at a time, and none beside a revocation's
+	committing     sync.Mutex // one commit at a time, and none while a revocation commits
 	commitSignal   chan struct{}
 	probation      probation
-	breakers       map[string]*breaker // by topic; under mu
+	breakers       map[string]*breaker // by topic; guarded by mu
 	budget         budget
-	fetchError     string            // the last one logged; of the poll loop alone, as is the next
-	denied         map[string]denial // topics that the broker does not know
-	onlyInbox      bool              // no other inbox has committed to the group; of the commit loop alone
-	commitError    string            // the last one logged; under committing
+	fetchError     string                  // the last one logged; used only by the poll loop, like the next field
+	unknownTopics  map[string]unknownTopic // topics that the broker does not know
+	onlyInbox      bool                    // no other inbox has committed to the group; used only by the commit loop
+	commitError    string                  // the last one logged; guarded by committing
 	warnedNoGroups sync.Once
 }
 
@@ -50,12 +50,12 @@ type partitionName struct {
 func (c *Consumer) newMember(ctx context.Context, one inbox.Handler, many inbox.BatchHandler) *member {
 	m := &member{
 		Consumer: c, one: one, many: many,
-		partitions:   make(map[partitionName]*partition),
-		connected:    make(chan struct{}),
-		denied:       make(map[string]denial),
-		commitSignal: make(chan struct{}, 1),
-		breakers:     make(map[string]*breaker),
-		budget:       budget{limit: int64(c.cfg.BufferBytes)},
+		partitions:    make(map[partitionName]*partition),
+		connected:     make(chan struct{}),
+		unknownTopics: make(map[string]unknownTopic),
+		commitSignal:  make(chan struct{}, 1),
+		breakers:      make(map[string]*breaker),
+		budget:        budget{limit: int64(c.cfg.BufferBytes)},
 	}
 	m.ctx, m.cancel = context.WithCancel(ctx)
 	return m
@@ -85,7 +85,7 @@ func (m *member) connect() error {
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // see control_records.go
 		kgo.DisableAutoCommit(),
-		kgo.BlockRebalanceOnPoll(), // between a poll and AllowRebalance, what was polled is ours
+		kgo.BlockRebalanceOnPoll(), // polled records are ours until AllowRebalance
 		kgo.OnPartitionsAssigned(m.assigned),
 		kgo.AdjustFetchOffsetsFn(m.adjustOffsets),
 		kgo.OnPartitionsRevoked(m.revoked),
@@ -104,14 +104,13 @@ func (m *member) connect() error {
 	return nil
 }
 
-// fetchWait is how long a broker keeps a fetch that it has nothing for. A client has one fetch
-// at a broker at a time: one that was sent while a full partition was paused does not ask for
-// it, and so a partition that is resumed waits for the end of it, if all others of that broker
-// are idle. With franz-go's 5 s a busy partition beside idle ones had a buffer's worth of
-// messages every 5 s.
+// fetchWait is how long a broker waits before it answers a fetch without new records. A client sends one fetch at a
+// time to a broker. A fetch that was sent while a partition was paused does not include this partition. If all other
+// partitions of the broker are idle, a resumed partition waits for the end of that fetch. With franz-go's default of
+// 5 s, a busy partition beside idle ones got one full buffer every 5 s.
 const fetchWait = 100 * time.Millisecond
 
-// consume polls until m.ctx ends, and then leaves the group.
+// consume polls until m.ctx ends. Then it leaves the group.
 func (m *member) consume() error {
 	m.background.Go(m.commitLoop)
 	m.background.Go(m.warnUnreachable)
@@ -136,31 +135,31 @@ func (m *member) consume() error {
 	return m.failure
 }
 
-// maxPoll bounds what one poll adds to the buffers.
+// maxPoll is the largest number of records that one poll adds to the buffers.
 const maxPoll = 5000
 
-// leave gives up all partitions, as for a rebalance, and then the membership. A broker
-// that is away must not keep the process: the group finds out by itself.
+// leave gives up all partitions, as in a rebalance, and leaves the group. It does not wait for a broker that does not
+// answer: the group notices the end by its session timeout.
 func (m *member) leave() {
 	m.giveUp(m.all(), true)
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if err := m.client.LeaveGroupContext(ctx); err != nil {
-		m.log.Warn("inboxkafka: the group was not told of the end, and waits for the session timeout", "error", err)
+		m.log.Warn("inboxkafka: could not leave the group, which now waits for the session timeout", "error", err)
 	}
 	m.client.CloseAllowingRebalance()
 }
 
 const leaveTimeout = 5 * time.Second
 
-// fail ends Run with err; the first one counts.
+// fail ends Run with err. The first error counts.
 func (m *member) fail(err error) {
 	if m.ctx.Err() == nil {
 		m.failed(err)
 	}
 }
 
-// failed is fail for an error that counts after Run was asked to end, too.
+// failed is fail for an error that counts even after Run's ctx has ended.
 func (m *member) failed(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -179,7 +178,7 @@ func (m *member) dispatch(fetches kgo.Fetches) {
 			return
 		}
 		m.fetchError = ""
-		delete(m.denied, f.Topic)
+		delete(m.unknownTopics, f.Topic)
 		if p := m.partition(partitionName{f.Topic, f.Partition}); p != nil {
 			p.add(f.Records)
 			added = true

@@ -11,8 +11,8 @@ import (
 	"github.com/postroom/postroom/internal/groupoffset"
 )
 
-// addMetadata says beside each offset for whom, and in which topic of its name, it says that messages are done. With
-// another consumer name or other tables it would say it of work that was never done there.
+// addMetadata writes the consumer name, the tables and the topic id into the metadata of each offset. With another
+// consumer name or other tables the offset would skip messages that were never handled there.
 func (m *member) addMetadata(r *kmsg.OffsetCommitRequest) error {
 	for i := range r.Topics {
 		for j := range r.Topics[i].Partitions {
@@ -35,13 +35,13 @@ func (m *member) owner() string {
 	return fmt.Sprintf("consumer=%q tables=%s", m.cfg.Inbox.Consumer(), m.cfg.Inbox.Tables())
 }
 
-// withoutIDs reports whether the topic's position alone tells what was handled.
+// withoutIDs reports whether only the position of the topic says what was handled.
 func (m *member) withoutIDs(topic string) bool {
 	return m.cfg.Mode == OffsetsInDatabase && slices.Contains(m.cfg.ExactlyOnceTopics, topic)
 }
 
-// committedMarks returns what the group's offsets in our topics say. It refuses a group that has committed for another
-// consumer or tables, in any partition: those that another member has now may be ours next.
+// committedMarks returns the metadata of the group's offsets in our topics. It fails if any of them was committed for
+// another consumer or other tables, even in a partition of another member, because that may be ours next.
 func (m *member) committedMarks(ctx context.Context) (map[partitionName]groupoffset.Mark, error) {
 	committed, err := kadm.NewClient(m.client).FetchOffsets(ctx, m.cfg.Group)
 	if err != nil {
@@ -58,13 +58,14 @@ func (m *member) committedMarks(ctx context.Context) (map[partitionName]groupoff
 		case m.cfg.AdoptOffsets:
 			theirs = groupoffset.Mark{TopicID: theirs.TopicID}
 		case theirs.Whose != m.owner():
-			return nil, refuse("the offset of group %q in topic %q, partition %d was committed for %s, and this is %s: two "+
-				"inboxes must not share a group; give each a group of its own, or set AdoptOffsets if this one takes over",
+			return nil, refuse("the offset of group %q in topic %q, partition %d was committed for %s, but this is "+
+				"%s: two inboxes must not share a group; give each its own group, or set AdoptOffsets if this one "+
+				"takes over",
 				m.cfg.Group, at.Topic, at.Partition, theirs.Whose, m.owner())
 		case m.cfg.Mode != OffsetsInDatabase:
-			return nil, refuse("topic %q was consumed with %s and without ids, and the group's offset lags behind the "+
-				"database: with %s what lies between would be applied twice; stay with that mode, or set AdoptOffsets once the "+
-				"lag is nothing",
+			return nil, refuse("topic %q was consumed with %s and without ids, and the group's offset is behind the "+
+				"database: with %s the messages in between would be applied twice; keep that mode, or set "+
+				"AdoptOffsets when the lag is 0",
 				at.Topic, OffsetsInDatabase, m.cfg.Mode)
 		}
 		marks[partitionName{at.Topic, at.Partition}] = theirs

@@ -12,44 +12,44 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// partition is one that the group has given us: a buffer, and lanes that empty it. In
-// one lane messages are handled in order; those of one key share a lane.
+// partition is a partition that the group has assigned to us: a buffer, and lanes that handle its messages. The
+// messages of a lane are handled in order, and all messages of a key are in one lane.
 type partition struct {
 	m     *member
 	name  partitionName
-	claim *inbox.PartitionClaim // in OffsetsInDatabase alone; set before the first record
+	claim *inbox.PartitionClaim // only with OffsetsInDatabase; set before the first record
 
 	breaker *breaker // the topic's
 
-	ctx    context.Context // the handlers'; ends when the partition must be given up at once
+	ctx    context.Context // of the handlers; ends when the partition must be given up at once
 	cancel context.CancelFunc
-	begins context.Context // ends when nothing new is to be begun
+	begins context.Context // ends when no new transaction may begin
 	finish context.CancelFunc
 	lanes  []*lane
 	work   sync.WaitGroup
 
 	mu         sync.Mutex
 	low        lowWatermark
-	committed  position // what the group was told
-	topicID    string   // of the topic when the partition was assigned; "": the brokers give no ids
-	noted      bool     // the database keeps how far it has come
-	notedAt    int64    // what it was told last; 0: nothing. Under member.committing
-	unverified bool     // a broker did not know the topic since
-	recreated  bool     // the topic is another one now: nothing is committed. Under member.committing
-	records    int      // that wait
-	bytes      int64    // of those that wait or are in handlers; part of the member's budget
+	committed  position // last committed to the group
+	topicID    string   // id of the topic at the assignment; empty: the brokers give no ids
+	noted      bool     // the database stores the applied offset
+	notedAt    int64    // last applied offset that was stored; 0: none. Guarded by member.committing
+	unverified bool     // a broker did not know the topic meanwhile
+	recreated  bool     // the topic was recreated, so nothing is committed. Guarded by member.committing
+	records    int      // number of waiting records
+	bytes      int64    // memory of waiting records and those in handlers; part of the member's budget
 	paused     bool
-	ending     bool // nothing new is begun
+	ending     bool // no new transaction begins
 }
 
-// lane is a queue of its partition, under its lock.
+// lane is a queue of its partition, and guarded by its lock.
 type lane struct {
-	name  string // "": it is the whole partition
+	name  string // empty if it is the only lane
 	queue []waiting
 	taken []waiting // what is being handled
 	wake  *sync.Cond
 
-	goexits int // in a row, with nothing brought to its end between them; of the lane alone
+	goexits int // in a row, without a handled message between them; used only by the lane
 }
 
 type waiting struct {
@@ -57,14 +57,14 @@ type waiting struct {
 	ticket uint64
 }
 
-// newPartition begins to wait for records. m.mu is held.
+// newPartition starts the lanes of a partition. m.mu is held.
 func (m *member) newPartition(name partitionName) *partition {
 	p := &partition{m: m, name: name, breaker: m.breakers[name.topic]}
 	if p.breaker == nil {
 		p.breaker = &breaker{log: m.log.With("topic", name.topic), first: m.cfg.trialPause}
 		m.breakers[name.topic] = p.breaker
 	}
-	// Run's end lets handlers finish: giveUp cancels them.
+	// Handlers may finish after Run's ctx has ended. giveUp cancels them later.
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(m.ctx))
 	p.begins, p.finish = context.WithCancel(p.ctx)
 	for n := range m.cfg.KeyConcurrency {
@@ -80,8 +80,8 @@ func (m *member) newPartition(name partitionName) *partition {
 	return p
 }
 
-// add takes records in the order of offsets. It never waits: a slow partition must not
-// hold up the poll loop, which serves them all.
+// add queues records in the order of offsets. It never waits, because a slow partition must not stop the poll loop of
+// all partitions.
 func (p *partition) add(records []*kgo.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +92,7 @@ func (p *partition) add(records []*kgo.Record) {
 	for _, r := range records {
 		ticket := p.low.begin(r.Offset, r.LeaderEpoch)
 		if r.Attrs.IsControl() && p.claim == nil {
-			p.low.finish(ticket) // nothing is to be done, and the position is behind it
+			p.low.finish(ticket) // there is nothing to handle, and the position moves past it
 			p.m.wakeCommitter()
 			continue
 		}
@@ -107,13 +107,13 @@ func (p *partition) add(records []*kgo.Record) {
 	p.pause()
 }
 
-// charge charges the member's budget; n below 0 gives back. p.mu is held.
+// charge takes n bytes from the member's budget; a negative n returns them. p.mu is held.
 func (p *partition) charge(n int64) {
 	p.bytes += n
 	p.m.budget.held.Add(n)
 }
 
-// pause has the partition fetched no more when its buffer is full. p.mu is held.
+// pause stops fetching the partition when its buffer is full. p.mu is held.
 func (p *partition) pause() {
 	full := p.records >= p.m.cfg.Buffer || p.bytes >= p.m.budget.free() || len(p.low.open) >= p.m.mostOpen()
 	if full && !p.paused && !p.ending {
@@ -122,13 +122,12 @@ func (p *partition) pause() {
 	}
 }
 
-// mostOpen bounds the messages of a partition that are not below its position yet. A lane that
-// stands still has the others' messages pile up there, though they are done.
+// mostOpen limits the messages of a partition that are not below its position. While one lane is slow, the finished
+// messages of the other lanes accumulate there.
 func (m *member) mostOpen() int { return 16 * max(m.cfg.Buffer, m.cfg.MaxBatch) }
 
-// resume has the partition fetched again when its buffer is half empty, so that one at its limit is
-// not paused and resumed for each record. empty has it fetched also when nothing is free, if it holds nothing.
-// p.mu is held.
+// resume fetches the partition again when its buffer is half empty, so that it is not paused and resumed for each
+// record. With empty, it also does so when no memory is free, if the partition uses none. p.mu is held.
 func (p *partition) resume(empty bool) {
 	free := p.m.budget.free()
 	room := free > 0 && p.bytes <= free/2 || empty && p.bytes == 0
@@ -138,9 +137,9 @@ func (p *partition) resume(empty bool) {
 	}
 }
 
-// laneOf keeps the messages of a key in one lane. Those without a key have no order to
-// keep, and take the shortest; but in a batch a message that kills the process must come to the
-// same lane again, where the inbox has noted that a batch was not finished.
+// laneOf returns the lane of a record. All messages of a key have the same lane. Messages without a key have no order,
+// and take the lane with the shortest queue. But with batches such a message must get the same lane after a restart: if
+// it kills the process, the inbox has stored for this lane that a batch was not finished.
 func (p *partition) laneOf(r *kgo.Record) *lane {
 	n := uint64(len(p.lanes))
 	switch {
@@ -158,7 +157,7 @@ func (p *partition) laneOf(r *kgo.Record) *lane {
 
 func (n partitionName) set() map[string][]int32 { return map[string][]int32{n.topic: {n.id}} }
 
-// drop gives back what was in handlers and was rolled back.
+// drop returns the memory of messages that were in handlers and were rolled back.
 func (p *partition) drop() {
 	p.mu.Lock()
 	left := p.bytes
@@ -175,7 +174,7 @@ func (p *partition) isEnding() bool {
 	return p.ending
 }
 
-// end lets the lanes finish what they are at, and begin nothing more.
+// end lets the lanes finish their current transaction, and begin no new one.
 func (p *partition) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -32,8 +32,8 @@ func TestOneStartTellsOfAllPartitionsThatAreAhead(t *testing.T) {
 	err := consume(t, cfg, w.effect).wait(t)
 	for _, command := range []string{":0 --reset-offsets --to-offset 1 --execute",
 		":1 --reset-offsets --to-offset 1 --execute"} {
-		require.ErrorContains(t, err, "kafka-consumer-groups.sh --bootstrap-server "+
-			""+w.brokers[0]+" --group "+cfg.Group+" --topic "+w.topic+command)
+		require.ErrorContains(t, err, "kafka-consumer-groups.sh --bootstrap-server "+w.brokers[0]+" --group "+cfg.Group+
+			" --topic "+w.topic+command)
 	}
 	require.ErrorContains(t, err, "relay inbox doctor --kafka-brokers "+w.brokers[0])
 	require.Equal(t, 2, strings.Count(err.Error(), "--reset-offsets"))
@@ -41,7 +41,7 @@ func TestOneStartTellsOfAllPartitionsThatAreAhead(t *testing.T) {
 	w.exec(t, "DELETE FROM inbox_offsets")
 	err = consume(t, cfg, w.effect).wait(t)
 	require.Equal(t, named, strings.Count(err.Error(), "--reset-offsets --to-earliest"))
-	require.ErrorContains(t, err, "and 3 more, which are named at a later start")
+	require.ErrorContains(t, err, "and 3 more, which a later start names")
 }
 
 // committedPartitions counts the partitions whose offset in Kafka is at.

@@ -80,12 +80,10 @@ func TestARestoredDatabaseLosesNoEffects(t *testing.T) {
 			require.Len(t, found, 1)
 			require.Contains(t, found[0].What, "by 10 offsets in 1 partition (0)")
 			require.Contains(t, found[0].Do[0], "--group "+cfg.Group+" --topic "+w.topic+
-				":0 --reset-offsets --to-offset 5 "+
-				"--execute")
+				":0 --reset-offsets --to-offset 5 --execute")
 			err := consume(t, cfg, w.effect).wait(t)
 			require.ErrorContains(t, err, "the offset of group \""+cfg.Group+
-				"\" is 15, and the database knows of the messages "+
-				"below 5 only")
+				"\" is 15, but the database has only the messages below 5")
 			require.ErrorContains(t, err, "restored to an earlier state")
 			require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+
 				":0 --reset-offsets --to-offset 5 --execute")
@@ -132,8 +130,7 @@ func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 		w.produce(t, 0, "c")
 		err := consume(t, cfg, w.effect).wait(t)
 		require.ErrorContains(t, err, "the offset of group \""+cfg.Group+
-			"\" is 2, and the database knows nothing of the "+
-			"partition")
+			"\" is 2, but the database has nothing of the partition")
 		require.ErrorContains(t, err, "--group "+cfg.Group+" --topic "+w.topic+
 			":0 --reset-offsets --to-earliest --execute")
 		require.Empty(t, w.effects(t))
@@ -154,9 +151,9 @@ func TestADatabaseOfATimeBeforeTheConsumerLosesNoEffects(t *testing.T) {
 // not passed over, and Kafka's offset stays.
 func TestADatabaseThatGoesBackEndsAMember(t *testing.T) {
 	for what, goBack := range map[string]string{
-		"knows of the messages below 1 only":  "UPDATE inbox_offsets SET applied_offset = 1",
-		"knows nothing of the partition":      "DELETE FROM inbox_offsets",
-		"is 2, and the database knows of the": "UPDATE inbox_offsets SET applied_offset = 0",
+		"has only the messages below 1":       "UPDATE inbox_offsets SET applied_offset = 1",
+		"has nothing of the partition":        "DELETE FROM inbox_offsets",
+		"is 2, but the database has only the": "UPDATE inbox_offsets SET applied_offset = 0",
 	} {
 		w := newWorld(t, dbtest.SQLite(t), 1)
 		cfg := w.config(t, inboxkafka.Batch)
@@ -168,7 +165,7 @@ func TestADatabaseThatGoesBackEndsAMember(t *testing.T) {
 		require.ErrorContains(t, r.wait(t), what)
 		require.EqualValues(t, 2, w.committed(t))
 		require.ErrorContains(t, consume(t, cfg, w.effect).wait(t),
-			"the offset of group \""+cfg.Group+"\" is 2, and the database knows")
+			"the offset of group \""+cfg.Group+"\" is 2, but the database has")
 	}
 }
 
@@ -186,7 +183,7 @@ func TestAGroupThatWasSetForwardNeedsConsent(t *testing.T) {
 		w.produce(t, 0, "skipped", "c")
 		w.commit(t, 0, 3)
 		err := consume(t, cfg, w.effect).wait(t)
-		require.ErrorContains(t, err, "it was set forward by hand")
+		require.ErrorContains(t, err, "somebody moved the offset forward")
 		w.exec(t, regexp.MustCompile(`UPDATE .*`).FindString(err.Error()))
 		r = consume(t, cfg, w.effect)
 		require.Equal(t, []string{"a", "b", "c"}, w.awaitEffects(t, 3))
@@ -212,7 +209,7 @@ func TestASecondGroupOfAConsumerIsRefused(t *testing.T) {
 		w.awaitEffects(t, 1)
 		other := cfg
 		other.Group += "-other"
-		refusal := "each message is handled in one of them, and would be a duplicate in the other"
+		refusal := "Each message would be handled in only one of the groups"
 		err := consume(t, other, w.effect).wait(t)
 		require.ErrorContains(t, err, refusal)
 		require.ErrorContains(t, err, "in group \""+cfg.Group+"\"")
@@ -278,7 +275,7 @@ func TestNoOffsetIsCommittedThatTheDatabaseDoesNotKnow(t *testing.T) {
 	w.exec(t, "ALTER TABLE inbox_offsets RENAME TO away")
 	w.produce(t, 0, "b")
 	w.awaitEffects(t, 2)
-	log.awaits(t, "inboxkafka: offsets were not committed, the next commit says them again", 1)
+	log.awaits(t, "inboxkafka: offsets could not be committed; the next commit includes them", 1)
 	require.EqualValues(t, 1, w.committed(t))
 	w.exec(t, "ALTER TABLE away RENAME TO inbox_offsets")
 	w.awaitCommitted(t, 2)
@@ -317,8 +314,7 @@ func TestTablesWithoutGroupsAreTold(t *testing.T) {
 		if w.Dialect != inbox.PostgreSQL {
 			w.exec(t, "DROP TABLE inbox_offsets")
 			w.exec(t, "CREATE TABLE inbox_offsets (consumer varchar(100), kafka_topic varchar(249), kafka_partition "+
-				"int, "+
-				"next_offset bigint, epoch bigint, updated_at varchar(40), PRIMARY KEY (consumer, kafka_topic, "+
+				"int, next_offset bigint, epoch bigint, updated_at varchar(40), PRIMARY KEY (consumer, kafka_topic, "+
 				"kafka_partition))")
 		} else {
 			w.exec(t, "ALTER TABLE inbox_offsets DROP COLUMN kafka_group, DROP COLUMN topic_id, DROP COLUMN "+
@@ -331,9 +327,9 @@ func TestTablesWithoutGroupsAreTold(t *testing.T) {
 		w.awaitEffects(t, 1)
 		w.awaitCommitted(t, 1)
 		r.end(t)
-		log.awaits(t, "inboxkafka: the database remembers nothing of the group: a restored database, a topic that "+
-			"was made "+
-			"anew and a second group are not noticed; run `relay migrate up`, and grant the rights of docs/tables.md",
+		log.awaits(t, "inboxkafka: the database does not store the group's offsets, so the consumer cannot notice a "+
+			"restored database, a recreated topic or a second group: run `relay migrate up --only inbox`, and grant "+
+			"the rights of docs/tables.md",
 			1)
 		w.produce(t, 0, "b")
 		r = consume(t, cfg, w.effect)

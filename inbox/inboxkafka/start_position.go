@@ -12,8 +12,8 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// adjustOffsets is called before the first fetch of partitions, with the offsets that the
-// group has committed. After an error franz-go begins the session anew.
+// adjustOffsets is called before the first fetch of partitions, with the offsets that the group has committed. After an
+// error franz-go starts the session again.
 func (m *member) adjustOffsets(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (
 	map[string]map[int32]kgo.Offset, error) {
 	<-m.connected
@@ -24,12 +24,12 @@ func (m *member) adjustOffsets(ctx context.Context, offsets map[string]map[int32
 	case errors.Is(err, errRefused):
 		m.fail(err)
 	case ctx.Err() == nil:
-		m.log.Warn("inboxkafka: cannot begin with what was assigned, trying again", "error", err)
+		m.log.Warn("inboxkafka: cannot find the start position of the assigned partitions, trying again", "error", err)
 	}
 	return nil, err
 }
 
-// startPositions decides where each partition is read on, and leaves that in offsets.
+// startPositions decides where to read each partition, and puts the result into offsets.
 func (m *member) startPositions(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
 	marks, err := m.committedMarks(ctx)
 	if err != nil {
@@ -60,15 +60,14 @@ func (m *member) startPositions(ctx context.Context, offsets map[string]map[int3
 	return nil
 }
 
-// errRefused marks what no repetition mends.
+// errRefused marks errors that a retry cannot solve.
 var errRefused = errors.New("refused")
 
 func refuse(format string, args ...any) error {
 	return fmt.Errorf("inboxkafka: %w: %w", errRefused, fmt.Errorf(format, args...))
 }
 
-// fromDatabase claims what was assigned, and puts their offsets in place of
-// the group's.
+// fromDatabase claims the assigned partitions, and replaces the group's offsets by those of the database.
 func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
 	var withoutPosition, idle []partitionName // without a position in the database
 	for topic, ids := range offsets {
@@ -97,12 +96,13 @@ func (m *member) fromDatabase(ctx context.Context, offsets map[string]map[int32]
 	return m.checkWithinLog(ctx, offsets)
 }
 
-// claimPartition issues the next epoch for a partition: from then on no other member commits.
-// It waits for a database that is away until the group's session ends.
+// claimPartition takes the next epoch of a partition in the database. From then on no other member can commit. While
+// the database cannot be reached, it tries again until the group's session ends.
 func (m *member) claimPartition(ctx context.Context, name partitionName) (*inbox.PartitionClaim, error) {
 	p := m.partition(name)
 	if p == nil {
-		return nil, fmt.Errorf("inboxkafka: topic %q, partition %d: positioned before it was assigned", name.topic, name.id)
+		return nil, fmt.Errorf("inboxkafka: topic %q, partition %d: its start position was requested before it was "+
+			"assigned", name.topic, name.id)
 	}
 	for tries := 1; ; tries++ {
 		claim, err := m.cfg.Inbox.ClaimPartition(ctx, m.cfg.DB, name.topic, name.id)
@@ -113,7 +113,7 @@ func (m *member) claimPartition(ctx context.Context, name partitionName) (*inbox
 			return claim, nil
 		}
 		if tries == 1 && ctx.Err() == nil {
-			m.log.Warn("inboxkafka: cannot take the partition in the database, trying again", "topic", name.topic,
+			m.log.Warn("inboxkafka: cannot claim the partition in the database, trying again", "topic", name.topic,
 				"partition", name.id, "error", err)
 		}
 		select {
@@ -126,17 +126,17 @@ func (m *member) claimPartition(ctx context.Context, name partitionName) (*inbox
 
 const claimRetryPause = 500 * time.Millisecond
 
-// checkWithinLog refuses positions of the database that the log does not have: Kafka
-// would go on at one of its ends without a word.
+// checkWithinLog fails if a position of the database is outside the log. Kafka would continue at one end of the log,
+// without an error.
 func (m *member) checkWithinLog(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
 	admin := kadm.NewClient(m.client)
 	starts, err := admin.ListStartOffsets(ctx, topicsOf(offsets)...)
 	if err != nil {
-		return fmt.Errorf("inboxkafka: read where the logs begin: %w", err)
+		return fmt.Errorf("inboxkafka: read the start offsets of the topics: %w", err)
 	}
 	ends, err := admin.ListEndOffsets(ctx, topicsOf(offsets)...)
 	if err != nil {
-		return fmt.Errorf("inboxkafka: read where the logs end: %w", err)
+		return fmt.Errorf("inboxkafka: read the end offsets of the topics: %w", err)
 	}
 	for topic, ids := range offsets {
 		for id, offset := range ids {
@@ -152,22 +152,22 @@ func (m *member) checkWithinLog(ctx context.Context, offsets map[string]map[int3
 			to := start.Offset
 			switch {
 			case m.cfg.ResetOffset == "":
-				return refuse("topic %q, partition %d: the database says to read on at offset %d, which lies outside the log, %d "+
-					"to %d: retention deleted records that were not read, or the topic was made anew; say where to go on with "+
-					"ResetOffset",
+				return refuse("topic %q, partition %d: the position in the database is offset %d, which is outside "+
+					"the log (%d to %d): retention deleted unread records, or the topic was recreated; set "+
+					"ResetOffset to say where to continue",
 					topic, id, at, start.Offset, end.Offset)
 			case m.cfg.ResetOffset == Latest:
 				to = end.Offset
 			}
 			if to < at {
-				// The inbox would take what lies below its offset for handled.
-				return refuse("topic %q, partition %d: the database says to read on at offset %d, and the log ends at %d: the "+
-					"topic was made anew; to read it from its start, delete what belongs to the old one: DELETE FROM %s WHERE "+
-					"consumer = '%s' AND kafka_topic = '%s'",
+				// For the inbox, messages below the position count as handled.
+				return refuse("topic %q, partition %d: the position in the database is offset %d, but the log ends "+
+					"at %d: the topic was recreated; to read it from its start, delete the rows of the old one: "+
+					"DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
 					topic, id, at, end.Offset, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), topic)
 			}
 			offsets[topic][id] = kgo.NewOffset().At(to)
-			m.log.Warn("inboxkafka: the position lay outside the log and was reset", "topic", topic, "partition", id,
+			m.log.Warn("inboxkafka: the position was outside the log and was reset", "topic", topic, "partition", id,
 				"position", at, "reset_to", to)
 		}
 	}

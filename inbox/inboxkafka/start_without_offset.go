@@ -12,10 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// startWithoutOffset settles where to begin in partitions without a position, and returns them, so that it is
-// committed: a group that has handled messages then has one, and who finds none knows that the group is new,
-// was renamed, or has expired (the brokers' offsets.retention.minutes, 7 days, after its
-// last member has gone).
+// startWithoutOffset decides where to begin in partitions without a position, and returns these partitions. Their start
+// is committed, so that a group which has handled messages always has an offset. If there is no offset, then the group
+// is new, was renamed, or has expired (offsets.retention.minutes of the brokers, 7 days after the last member has
+// left).
 func (m *member) startWithoutOffset(ctx context.Context, offsets map[string]map[int32]kgo.Offset,
 	known map[string]bool) (began []partitionName, err error) {
 	without := make(map[string]map[int32]kgo.Offset)
@@ -43,7 +43,7 @@ func (m *member) startWithoutOffset(ctx context.Context, offsets map[string]map[
 	for topic, ids := range without {
 		for id, offset := range ids {
 			if offset.EpochOffset().Offset < 0 {
-				continue // the log's end is not known now: franz-go asks for it until it is
+				continue // the end of the log is not known yet; franz-go asks for it
 			}
 			offsets[topic][id] = offset
 			began = append(began, partitionName{topic, id})
@@ -52,9 +52,9 @@ func (m *member) startWithoutOffset(ctx context.Context, offsets map[string]map[
 	return began, nil
 }
 
-// placeAtLogEnd puts in the offset at which each partition is begun: at StartOffset; but one that was added to a topic
-// which the group has consumed begins at its start, as what came before it was seen is new to the group. known are the
-// topics that the database says so of.
+// placeAtLogEnd sets the offset at which each partition begins. This is StartOffset. But a new partition of a topic
+// that the group already reads begins at its start, because all its messages are new to the group. known has the topics
+// for which the database has a position.
 func (m *member) placeAtLogEnd(ctx context.Context, without map[string]map[int32]kgo.Offset,
 	known map[string]bool) error {
 	admin := kadm.NewClient(m.client)
@@ -69,7 +69,7 @@ func (m *member) placeAtLogEnd(ctx context.Context, without map[string]map[int32
 	if err != nil {
 		return fmt.Errorf("inboxkafka: read where the logs begin: %w", err)
 	}
-	// What is committed by then, as ListEndOffsets would not say: a transaction that is open is still to come.
+	// Committed offsets, because ListEndOffsets would also count records of open transactions, which come later.
 	ends, err := admin.ListCommittedOffsets(ctx, topicsOf(without)...)
 	if err != nil {
 		return fmt.Errorf("inboxkafka: read where the logs end: %w", err)
@@ -82,10 +82,11 @@ func (m *member) placeAtLogEnd(ctx context.Context, without map[string]map[int32
 			}
 			at, ok := list.Lookup(topic, id)
 			if !ok || kerr.IsRetriable(at.Err) {
-				continue // it must not hold up the member's other partitions
+				continue // the member's other partitions must not wait for it
 			}
 			if at.Err != nil {
-				return fmt.Errorf("inboxkafka: topic %q, partition %d: read where to begin: %w", topic, id, at.Err)
+				return fmt.Errorf("inboxkafka: topic %q, partition %d: read the offset at which to begin: %w", topic,
+					id, at.Err)
 			}
 			without[topic][id] = kgo.NewOffset().At(at.Offset)
 		}
@@ -93,7 +94,7 @@ func (m *member) placeAtLogEnd(ctx context.Context, without map[string]map[int32
 	return nil
 }
 
-// begin has the group told where the partition begins.
+// begin lets the next commit include the start of the partition.
 func (p *partition) begin(at int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,9 +103,9 @@ func (p *partition) begin(at int64) {
 	}
 }
 
-// checkPruned refuses to begin where the inbox has forgotten what it knew: it has ids of a partition, and there
-// are messages before the first of them. Those were handled by a group that has expired or had another name, and
-// what was pruned would be applied again (hazard expired-group).
+// checkPruned fails if the log has messages before the first id that the inbox has of the partition. A group that has
+// expired, or that had another name, has handled them. Their ids were pruned, so they would be applied again (hazard
+// expired-group).
 func (m *member) checkPruned(ctx context.Context, begin map[string]map[int32]kgo.Offset) error {
 	lowest, err := m.lowest(ctx)
 	if err != nil || len(lowest) == 0 {
@@ -117,27 +118,29 @@ func (m *member) checkPruned(ctx context.Context, begin map[string]map[int32]kgo
 			if !known || at < 0 || at >= first {
 				continue
 			}
-			// The log may begin with what is no message: aborted transactions, or what compaction left.
+			// The log may begin with records that are no messages, such as aborted transactions.
 			message, err := m.firstMessage(ctx, name, at, first)
 			if err != nil {
 				return err
 			}
 			if message < first {
 				_, table, _ := strings.Cut(m.cfg.Inbox.Tables(), ":")
-				return refuse("group %q has no offset in topic %q, partition %d, but consumer %q has handled messages of it, of "+
-					"which the ids below offset %d were pruned: read from offset %d on, they would be applied again. The group has "+
-					"expired (offsets.retention.minutes), or its name is another: give it the old one, commit the offset to go on "+
-					"at, or set AdoptOffsets. Or the topic was made anew: then delete what is left of the old one: DELETE FROM %s "+
-					"WHERE consumer = '%s' AND kafka_topic = '%s'",
-					m.cfg.Group, topic, id, m.cfg.Inbox.Consumer(), first, message, table, m.cfg.Inbox.Consumer(), topic)
+				return refuse("group %q has no offset in topic %q, partition %d, but consumer %q has handled "+
+					"messages of it. The ids below offset %d were pruned, so the messages from offset %d on would be "+
+					"applied again. If the group was renamed, use the old name. If it has expired "+
+					"(offsets.retention.minutes), commit the offset at which to continue, or set "+
+					"AdoptOffsets. If the topic was recreated, delete the rows of the old one: DELETE "+
+					"FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+					m.cfg.Group, topic, id, m.cfg.Inbox.Consumer(), first, message, table, m.cfg.Inbox.Consumer(),
+					topic)
 			}
 		}
 	}
 	return nil
 }
 
-// firstMessage returns the offset of the first message of a partition from an offset on, or below, if there is none
-// before that.
+// firstMessage returns the offset of the first message of a partition at or after from. It returns below if there is
+// none before below.
 func (m *member) firstMessage(ctx context.Context, name partitionName, from, below int64) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -151,7 +154,7 @@ func (m *member) firstMessage(ctx context.Context, name partitionName, from, bel
 	}
 	end, ok := ends.Lookup(name.topic, name.id)
 	if !ok || end.Err != nil {
-		return fail(errors.Join(end.Err, errors.New("the log's end is not known")))
+		return fail(errors.Join(end.Err, errors.New("the end of the log is not known")))
 	}
 	client, err := kgo.NewClient(append(append([]kgo.Opt{kgo.FetchMaxWait(fetchWait)}, m.cfg.Options...),
 		kgo.SeedBrokers(m.cfg.Brokers...),
@@ -176,11 +179,11 @@ func (m *member) firstMessage(ctx context.Context, name partitionName, from, bel
 	return below, nil
 }
 
-// lookTimeout is well below a session's.
+// lookTimeout is much shorter than the session timeout of the group.
 const lookTimeout = 10 * time.Second
 
-// checkIDsNotNeeded refuses partitions whose position the database has not had yet, though it has ids of
-// their messages: the group's offset lags behind these, and what lies between would be applied twice without them.
+// checkIDsNotNeeded fails for partitions of which the database has message ids but no position. The group's offset is
+// behind these messages, so without ids they would be applied twice.
 func (m *member) checkIDsNotNeeded(ctx context.Context, withoutPosition []partitionName) error {
 	if len(withoutPosition) == 0 {
 		return nil
@@ -191,18 +194,18 @@ func (m *member) checkIDsNotNeeded(ctx context.Context, withoutPosition []partit
 	}
 	for _, name := range withoutPosition {
 		if _, known := lowest[name]; known {
-			return refuse("topic %q, partition %d was consumed with ids, and the database has no position for it yet: begun "+
-				"without them, what the group's offset lags behind would be applied twice; run %s first without "+
-				"ExactlyOnceTopics, until `relay inbox status` shows a position of each partition, or set AdoptOffsets once the "+
-				"lag is nothing",
+			return refuse("topic %q, partition %d was consumed with ids, and the database has no position for it "+
+				"yet: without ids, messages after the group's offset would be applied twice; first run %s without "+
+				"ExactlyOnceTopics until `relay inbox status` shows a position for each partition, or set "+
+				"AdoptOffsets when the lag is 0",
 				name.topic, name.id, OffsetsInDatabase)
 		}
 	}
 	return nil
 }
 
-// recordIdle gives partitions a position in the database in which the group has done all there is: a message that would
-// move it may never come, and until then nobody can do without ids.
+// recordIdle writes a position to the database for partitions whose messages are all handled. Without it, such a
+// partition would get a position only with its next message, and until then it could not be consumed without ids.
 func (m *member) recordIdle(ctx context.Context, idle []partitionName, offsets map[string]map[int32]kgo.Offset) error {
 	if len(idle) == 0 {
 		return nil
@@ -223,7 +226,7 @@ func (m *member) recordIdle(ctx context.Context, idle []partitionName, offsets m
 	return nil
 }
 
-// lowest returns the lowest offset of each partition that the inbox has an id from.
+// lowest returns, for each partition, the lowest offset of which the inbox has an id.
 func (m *member) lowest(ctx context.Context) (map[partitionName]int64, error) {
 	positions, err := m.cfg.Inbox.LowestPositions(ctx, m.cfg.DB)
 	if err != nil {

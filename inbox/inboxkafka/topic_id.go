@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// idText writes a topic's id as Kafka's tools do; empty: the broker does not give ids.
+// idText formats a topic's id like Kafka's tools. It is empty if the broker gives no ids.
 func idText(id [16]byte) string {
 	if id == [16]byte{} {
 		return ""
@@ -19,8 +19,8 @@ func idText(id [16]byte) string {
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
-// topicIDs asks the brokers, and not the client, which keeps what it was told, for the ids of topics. Those that do not
-// exist have none.
+// topicIDs asks the brokers for the ids of topics. The client's own answer may be old. Topics that do not exist have no
+// id.
 func (m *member) topicIDs(ctx context.Context, topics []string) (map[string]string, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range topics {
@@ -30,7 +30,7 @@ func (m *member) topicIDs(ctx context.Context, topics []string) (map[string]stri
 	}
 	response, err := request.RequestWith(ctx, m.client)
 	if err != nil {
-		return nil, fmt.Errorf("inboxkafka: ask for the ids of topics: %w", err)
+		return nil, fmt.Errorf("inboxkafka: read the ids of topics: %w", err)
 	}
 	ids := make(map[string]string)
 	for _, t := range response.Topics {
@@ -41,7 +41,7 @@ func (m *member) topicIDs(ctx context.Context, topics []string) (map[string]stri
 	return ids, nil
 }
 
-// setTopic notes of which topic the partition is, and whether the database keeps it.
+// setTopic stores the id of the partition's topic, and whether the database stores its applied offset.
 func (p *partition) setTopic(topicID string, noted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,8 +54,8 @@ func (p *partition) topic() (topicID string, noted bool) {
 	return p.topicID, p.noted
 }
 
-// markUnverified notes that a broker did not know the partition's topic. It may be another topic when it is there
-// again, and a broker that keeps offsets by name would take the old ones for its own.
+// markUnverified remembers that a broker did not know the partition's topic. When the broker knows it again, it may be
+// a new topic of the same name. A broker that stores offsets by name would then use the old offsets for it.
 func (p *partition) markUnverified() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// run handles what comes into a lane until the partition ends.
+// run handles the messages of a lane until the partition ends.
 func (p *partition) run(l *lane) {
 	for {
 		batch := p.next(l)
@@ -25,7 +25,7 @@ func (p *partition) run(l *lane) {
 	}
 }
 
-// next waits for records of a lane and takes a transaction's worth; nil: the end.
+// next waits for records of a lane, and takes those of one transaction. nil means that the partition ends.
 func (p *partition) next(l *lane) []waiting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,8 +50,7 @@ func (p *partition) next(l *lane) []waiting {
 	return batch
 }
 
-// handle brings a batch to its end: each of its messages is committed, or err says why
-// the partition cannot go on.
+// handle handles a batch until each of its messages is committed. An error says why the partition cannot continue.
 func (p *partition) handle(l *lane, batch []waiting) error {
 	batch, controls := p.splitControl(batch)
 	ms := make([]inbox.Message, 0, len(batch))
@@ -59,7 +58,7 @@ func (p *partition) handle(l *lane, batch []waiting) error {
 	for _, w := range batch {
 		m, err := p.m.messageOf(w.record)
 		if err != nil {
-			undecodable = err // what comes before it is handled first
+			undecodable = err // the messages before it are handled first
 			break
 		}
 		ms = append(ms, m)
@@ -81,7 +80,8 @@ func (p *partition) oneByOne(batch []waiting, ms []inbox.Message) error {
 		if p.breaker.admit(p.begins, 1) == 0 || p.isEnding() {
 			return nil
 		}
-		err := p.call(batch[i:i+1], ms[i:i+1], func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error) {
+		err := p.call(batch[i:i+1], ms[i:i+1], func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome,
+			error) {
 			outcome, err := p.m.cfg.Inbox.Process(ctx, p.m.cfg.DB, ms[i], func(ctx context.Context, tx *sql.Tx) error {
 				return h(ctx, tx, ms[i:i+1])
 			})
@@ -129,24 +129,23 @@ func (p *partition) together(l *lane, batch []waiting, ms []inbox.Message) error
 	return nil
 }
 
-// errLogCut: see checkLogNotCut.
-var errLogCut = errors.New("the log was cut")
+// errLogCut is the error of checkLogNotCut.
+var errLogCut = errors.New("the log was truncated")
 
-// checkLogNotCut refuses messages below the position of the database, which says that they are done: the log was
-// cut under a member (an unclean election of a leader, with ResetOffset) and others have taken their offsets.
+// checkLogNotCut fails for messages below the position in the database, which counts them as handled. The log was
+// truncated (by an unclean leader election, with ResetOffset), and other messages have these offsets now.
 func (p *partition) checkLogNotCut(offset int64) error {
 	if next, known := p.claim.Next(); known && offset < next {
-		return fmt.Errorf("%w: a message came at offset %d, and the database says that all below %d is done: what is there "+
-			"now is not known; "+
-			"to read it, set the partition's position back: UPDATE %s SET next_offset = %[2]d WHERE consumer = '%[5]s' AND "+
-			"kafka_topic = '%[6]s' AND kafka_partition = %[7]d",
+		return fmt.Errorf("%w: a message came at offset %d, but in the database all messages below %d are handled: "+
+			"other messages may have these offsets now; to read them, reset the partition's position: UPDATE %s SET "+
+			"next_offset = %[2]d WHERE consumer = '%[5]s' AND kafka_topic = '%[6]s' AND kafka_partition = %[7]d",
 			errLogCut, offset, next, p.m.cfg.Inbox.OffsetsTable(), p.m.cfg.Inbox.Consumer(), p.name.topic, p.name.id)
 	}
 	return nil
 }
 
-// call has messages processed. It returns nil also if the breaker ended the call: those whose outcome is Failed are
-// still to be handled then.
+// call runs process for messages. It also returns nil if the breaker ended the call. Then messages with the outcome
+// Failed must still be handled.
 func (p *partition) call(batch []waiting, ms []inbox.Message,
 	process func(ctx context.Context, h inbox.BatchHandler) ([]inbox.Outcome, error),
 ) error {
@@ -162,16 +161,16 @@ func (p *partition) call(batch []waiting, ms []inbox.Message,
 	return err
 }
 
-// finished notes which messages of a batch have ended, and has their offsets committed.
+// finished marks the handled messages of a batch, and wakes the committer.
 func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inbox.Outcome) {
 	if p.m.cfg.OnOutcome != nil {
 		for i, o := range outcomes {
-			if o != inbox.Failed { // that one has not come to an end
+			if o != inbox.Failed { // a failed message is tried again
 				p.m.cfg.OnOutcome(ms[i], o)
 			}
 		}
 	}
-	p.m.ended(outcomes)
+	p.m.countOutcomes(outcomes)
 	p.mu.Lock()
 	for i, o := range outcomes {
 		if o != inbox.Failed {
@@ -184,24 +183,25 @@ func (p *partition) finished(batch []waiting, ms []inbox.Message, outcomes []inb
 	p.m.wakeCommitter()
 }
 
-// done notes that a message has come to its end. p.mu is held.
+// done marks a message as handled. p.mu is held.
 func (p *partition) done(w waiting) {
 	p.low.finish(w.ticket)
 	p.charge(-cost(w.record))
 }
 
-// failed ends the partition's work. Another member that has taken the partition over is
-// no error: the group is about to say so.
+// failed ends the work on the partition. It is no error if another member has claimed the partition: the group will
+// report this soon.
 func (p *partition) failed(err error) {
 	p.end()
 	switch {
 	case p.ctx.Err() != nil: // cancelled, and rolled back
 	case errors.Is(err, inbox.ErrFenced):
-		p.m.log.Info("inboxkafka: another member has taken the partition", "topic", p.name.topic, "partition", p.name.id,
+		p.m.log.Info("inboxkafka: another member has taken the partition", "topic", p.name.topic, "partition",
+			p.name.id,
 			"error", err)
 		p.m.background.Go(p.rejoinIfAssigned)
 	default:
-		// Of a partition that was finishing beside Run's end, too.
+		// This also counts for a partition that was finishing while Run ended.
 		p.m.failed(fmt.Errorf("inboxkafka: topic %q, partition %d: %w", p.name.topic, p.name.id, err))
 	}
 }

@@ -28,13 +28,14 @@ func TestAConsumerSaysWhatItWaitsFor(t *testing.T) {
 		log := newLog()
 		cfg.Logger = log.logger()
 		r := consume(t, cfg, w.effect)
-		log.awaits(t, `inboxkafka: waiting: topics ["`+missing+`"] do not exist, or this user may not see them; `+
-			"they are consumed as soon as they are there", 1)
+		log.awaits(t,
+			`inboxkafka: waiting: topics ["`+missing+`"] do not exist, or this user has no right to see them; `+
+				"the consumer reads them as soon as they exist", 1)
 		admin := kadm.NewClient(w.producer)
 		_, err := admin.CreateTopic(t.Context(), 1, 1, nil, missing)
 		require.NoError(t, err)
 		defer func() { _, _ = admin.DeleteTopic(context.Background(), missing) }()
-		log.awaits(t, "inboxkafka: brokers and topics are there", 1)
+		log.awaits(t, "inboxkafka: brokers and topics are available", 1)
 		r.end(t)
 	})
 	t.Run("a broker that does not answer", func(t *testing.T) {
@@ -43,7 +44,7 @@ func TestAConsumerSaysWhatItWaitsFor(t *testing.T) {
 		log := newLog()
 		cfg.Logger = log.logger()
 		r := consume(t, cfg, w.effect)
-		log.awaits(t, "inboxkafka: waiting: no broker answers: are they up, and are the addresses right?", 1)
+		log.awaits(t, "inboxkafka: waiting: no broker answers: check that they run, and check the addresses", 1)
 		r.end(t)
 	})
 }
@@ -63,8 +64,8 @@ func TestAnUndecodableRecordThatIsRetriedIsDecoded(t *testing.T) {
 	w.relay(t, "inbox", "parked", "retry", "--all")
 	require.Eventually(t, func() bool {
 		return w.count(t,
-			"SELECT count(*) FROM inbox_parked WHERE state = 'failed' AND error LIKE 'it still cannot be "+
-				"decoded: %'") == 1
+			"SELECT count(*) FROM inbox_parked WHERE state = 'failed' "+
+				"AND error LIKE 'it still cannot be decoded: %'") == 1
 	}, patience, 10*time.Millisecond)
 	r.end(t)
 	require.Empty(t, w.effects(t))
