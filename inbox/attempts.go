@@ -26,22 +26,24 @@ type attemptCounts interface {
 	DeleteAttempts(ctx context.Context, tx db.Execer, row store.Row) error
 }
 
-// attempts counts the attempts at a message. They are counted in inbox_attempts, in a transaction of its own that is
-// committed before the handler runs, so that an attempt that kills the process counts as well; and not in inbox_events,
-// where a row means done. (A message that cannot be parked is counted here alone.)
+// attempts counts the attempts at a message. The count is in inbox_attempts, in a transaction of its own that
+// commits before the handler runs. So an attempt that kills the process counts as well. inbox_events would not do:
+// a row there means that the message is done. (The attempts at a message that cannot be parked are counted in
+// memory alone.)
 type attempts struct {
-	made      int  // where they are counted in the database, the one under way included
-	countNext bool // the next start is an attempt, and not the repetition of one that was nobody's fault
+	made      int  // with the one under way; 0 where they are not counted in the database
+	countNext bool // the next start counts; false: it repeats one that failed for another reason than the message
 	counted   bool // the one under way is counted in the database
-	begun     bool // one was counted in this delivery
-	killed    bool // the last that is allowed did not return: its process died in it
+	begun     bool // an attempt was counted in this delivery
+	killed    bool // the process died in the last attempt that is allowed
 }
 
-// isolation runs a message whose earlier attempt did not return with no other handler of the inbox beside it.
+// isolation runs a message alone, with no other handler of the inbox at the same time, if an earlier attempt at it
+// did not return.
 type isolation struct {
 	suspect bool   // an attempt before this delivery did not return
 	alone   bool   // so it runs alone
-	leave   func() // leaves the gate; nil: it is outside
+	leave   func() // leaves the gate; nil: the message is not in the gate
 }
 
 // begun is what startAttempt has found.
@@ -53,10 +55,10 @@ type begun struct {
 // row is the message's row in the tables of ids and attempts.
 func (d *delivery) row() store.Row { return d.message.row(d.ib.consumer) }
 
-// canPark reports whether m can be set aside.
+// canPark reports whether m can be parked.
 func (ib *Inbox) canPark(m Message) bool { return m.Topic != "" && ib.policy != Halt }
 
-// startAttempt counts the attempt that begins, and isolates the message if an earlier one did not return.
+// startAttempt counts the attempt that begins. It isolates the message if an earlier attempt did not return.
 func (d *delivery) startAttempt(ctx context.Context) (begun, *failure) {
 	b, failed := d.countAttempt(ctx)
 	if failed != nil || !d.isolation.suspect || d.isolation.alone {
@@ -68,8 +70,8 @@ func (d *delivery) startAttempt(ctx context.Context) (begun, *failure) {
 	return d.countAttempt(ctx)
 }
 
-// countAttempt counts the attempt that begins, where the message can be parked. If more do not return than are allowed,
-// the message is to be parked.
+// countAttempt counts the attempt that begins, if the message can be parked. If more attempts than allowed did not
+// return, the message is to be parked.
 func (d *delivery) countAttempt(ctx context.Context) (begun, *failure) {
 	if !d.parkable || d.parkReason != "" {
 		return begun{}, nil
@@ -94,19 +96,19 @@ func (d *delivery) countAttempt(ctx context.Context) (begun, *failure) {
 		}
 		return begun{}, nil
 	}
-	// In this delivery none was counted yet, so an earlier one did not return.
+	// No attempt was counted in this delivery yet, so an earlier delivery has one that did not return.
 	d.isolation.suspect = d.isolation.suspect || !a.begun && a.counted && s.Attempts > 1
 	a.begun = true
 	return begun{keyBlocked: s.Blocked && d.message.Key != "", done: s.Done}, nil
 }
 
-// isolate has a message whose last attempt did not return run with no handler of the
-// inbox beside it. Else, if it does kill the process, those that run at that moment lose an
-// attempt as well: after each restart they would be the same, and in the end parked. So while it
-// waits for its turn it gives its own attempt back: it may be the innocent one.
+// isolate makes a message run with no other handler of the inbox at the same time, because the last attempt at it
+// did not return. If it kills the process again, the messages that run at that moment would lose an attempt as
+// well. After each restart they would be the same ones, and in the end they would be parked. While the message
+// waits for its turn it gives its own attempt back, because it may not be the one that kills the process.
 func (d *delivery) isolate(ctx context.Context) *failure {
-	d.ib.log.Warn("inbox: an earlier attempt at a message was not brought to its end (its process was killed in it, "+
-		"or stopped after it), running it alone",
+	d.ib.log.Warn("inbox: an earlier attempt at a message did not end (its process was killed in it, "+
+		"or stopped after it), running the message alone",
 		"message_id", d.message.ID, "attempt", d.attempts.made, "max_attempts", d.ib.attempts)
 	d.returnAttempt(ctx)
 	d.attempts.counted, d.isolation.alone = false, true
@@ -131,10 +133,10 @@ func (d *delivery) leaveGate() {
 	}
 }
 
-// returnTimeout bounds the statement that takes an attempt back after ctx has ended.
+// returnTimeout limits the statement that takes an attempt back after the end of ctx.
 const returnTimeout = 2 * time.Second
 
-// returnAttempt takes back the attempt under way, which ends for no fault of the message's. Where that
+// returnAttempt takes back the attempt under way, because it ends for another reason than the message. If that
 // fails, the message has lost one attempt.
 func (d *delivery) returnAttempt(ctx context.Context) {
 	if !d.attempts.counted || d.parkReason != "" {
@@ -145,8 +147,8 @@ func (d *delivery) returnAttempt(ctx context.Context) {
 	_ = d.ib.store.ReturnAttempt(ctx, d.db, d.row())
 }
 
-// forgetAttempts deletes what was counted of a message that is done, where the transaction does not.
-// Nobody would come back to the row, and `relay inbox status` would show it for ever.
+// forgetAttempts deletes the attempts at a message that is done, if the transaction has not deleted them. Otherwise
+// the row would stay, and `relay inbox status` would show it for ever.
 func (d *delivery) forgetAttempts(ctx context.Context) {
 	if !d.parkable {
 		return

@@ -36,9 +36,9 @@ type batch struct {
 	outcomes []Outcome
 
 	stream     string // WithStream's; "": by topic and partition
-	noteID     string // the id of the note; "": none is made, as nothing can be parked
+	noteID     string // the id of the note; "": there is none, because nothing can be parked
 	noted      bool   // the note is there
-	unfinished int    // so many fresh messages more are to run alone
+	unfinished int    // how many more fresh messages are to run alone
 	keyBlocked bool   // keys of the consumer may be blocked
 }
 
@@ -58,7 +58,7 @@ func (b *batch) run(ctx context.Context) error {
 	return err
 }
 
-// streamID names the stream as an id that no message has.
+// streamID returns an id for the stream that no message has.
 func (b *batch) streamID() string {
 	first, name := b.ms[0], b.stream
 	switch p := first.Position; {
@@ -77,7 +77,7 @@ func (b *batch) streamID() string {
 
 func (b *batch) noteRow() store.Row { return Message{ID: b.noteID}.row(b.ib.consumer) }
 
-// noteStart notes that the batch is being handled, and learns the size of one that was not
+// noteStart notes that the batch is being handled. It reads how many messages of an earlier batch were not
 // finished.
 func (b *batch) noteStart(ctx context.Context) (err error) {
 	if b.noteID == "" {
@@ -98,9 +98,9 @@ func (b *batch) noteStart(ctx context.Context) (err error) {
 	}
 }
 
-// noteEnd takes the note back: what ends here ends in an orderly way, and is no reason to suspect
-// anything. But of an earlier batch that did not, messages may still be to come: those
-// that came were done before it, if the offset behind them was not committed yet.
+// noteEnd deletes the note: this batch has ended in an orderly way, whatever its outcomes. If an earlier batch was
+// not finished, some of its messages may still come; then the note stays. Messages of it that have come were done
+// before, when the offset behind them was not committed yet.
 func (b *batch) noteEnd(ctx context.Context) {
 	if !b.noted {
 		return
@@ -114,8 +114,8 @@ func (b *batch) noteEnd(ctx context.Context) {
 	_ = b.ib.store.DeleteAttempts(ctx, b.db, b.noteRow())
 }
 
-// all runs the first messages alone, if the last batch was not finished, and the rest together; but for those that no
-// handler can run (Message.Err), which are parked alone.
+// all runs the first messages alone, if the last batch was not finished, and the others together. Messages that no
+// handler can run (Message.Err) are parked alone.
 func (b *batch) all(ctx context.Context) error {
 	if b.unfinished > 0 {
 		b.ib.log.Warn("inbox: the last batch was not finished, running messages one by one", "lane", b.noteID,
@@ -166,11 +166,11 @@ func (b *batch) together(ctx context.Context, lo, hi int) (err error) {
 	return err
 }
 
-// next runs the next of the messages from lo to hi that share a transaction, and returns where the others begin. In a
-// conflict, or when the connection is lost under the handler, they are halved: with fewer messages a handler meets
-// others less often, and takes less time.
+// next runs the next messages between lo and hi that share a transaction, and returns where the others begin. After
+// a conflict, or when the connection is lost while the handler runs, it takes half as many. With fewer messages a
+// handler conflicts less often with other transactions, and takes less time.
 func (b *batch) next(ctx context.Context, lo, hi int) (int, error) {
-	var inDoubt []Outcome // of a COMMIT that has no answer yet: what it was for
+	var inDoubt []Outcome // what a COMMIT without an answer would have committed; nil: there is none
 	end := lo + b.ib.batchSize.Next(hi-lo)
 	for {
 		failed := b.tryTogether(ctx, lo, end, &inDoubt)
@@ -191,7 +191,7 @@ func (b *batch) next(ctx context.Context, lo, hi int) (int, error) {
 		if err := b.wait(ctx, failed); err != nil {
 			return lo, err
 		}
-		if inDoubt == nil { // else that COMMIT is to be resolved as it was
+		if inDoubt == nil { // else the same messages must be tried again, to resolve that COMMIT
 			end = lo + b.ib.batchSize.Next(end-lo)
 		}
 	}
@@ -200,7 +200,7 @@ func (b *batch) next(ctx context.Context, lo, hi int) (int, error) {
 // halves runs the messages from lo to hi, with which the handler has failed, in halves.
 func (b *batch) halves(ctx context.Context, lo, hi int, failed *failure) error {
 	b.recovered()
-	b.retries.conflicts, b.retries.handlers = 0, 0 // the halves begin anew
+	b.retries.conflicts, b.retries.handlers = 0, 0 // count anew for the halves
 	if hi-lo == 1 {
 		return b.alone(ctx, lo)
 	}
@@ -213,8 +213,7 @@ func (b *batch) halves(ctx context.Context, lo, hi int, failed *failure) error {
 	return b.together(ctx, middle, hi)
 }
 
-// wait pauses after a failure that is not the handler's, or returns why there is no
-// next try.
+// wait pauses after a failure that is not the handler's. It returns an error if there is no next try.
 func (b *batch) wait(ctx context.Context, failed *failure) error {
 	fail := func(err error) error {
 		return fmt.Errorf("inbox: process %d messages from %q on of consumer %q: %w", len(b.ms), b.ms[0].ID,
@@ -234,8 +233,8 @@ func (b *batch) wait(ctx context.Context, failed *failure) error {
 	}
 }
 
-// tryTogether makes every step once for the messages from lo to hi, in one transaction. inDoubt are the outcomes of
-// one whose COMMIT had no answer, if there was one.
+// tryTogether makes every step once for the messages from lo to hi, in one transaction. inDoubt has the outcomes of
+// an earlier try whose COMMIT had no answer, if there was one.
 func (b *batch) tryTogether(ctx context.Context, lo, hi int, inDoubt *[]Outcome) *failure {
 	leave, err := b.ib.gate.Enter(ctx, false)
 	if err != nil {
@@ -254,7 +253,7 @@ func (b *batch) tryTogether(ctx context.Context, lo, hi int, inDoubt *[]Outcome)
 		return databaseFailure(err)
 	}
 	if slices.Contains(fresh, true) {
-		*inDoubt = nil // so the COMMIT without an answer did not take effect
+		*inDoubt = nil // ids are fresh, so the COMMIT without an answer did not take effect
 	}
 	outcomes, runnable, failed := b.parkBlocked(ctx, tx, ms, fresh, *inDoubt)
 	if failed != nil {
@@ -269,8 +268,8 @@ func (b *batch) tryTogether(ctx context.Context, lo, hi int, inDoubt *[]Outcome)
 	case failed == nil:
 		b.noted = b.noted && !last
 	case errors.Is(failed.err, errMoved):
-		// All is rolled back. The offset says that the messages are done: by the COMMIT
-		// that had no answer, or long ago, if their ids were pruned since.
+		// The transaction is rolled back. The offset says that the messages are done: by the COMMIT that had no
+		// answer, or long ago, if their ids were pruned since.
 		for n := range outcomes {
 			if outcomes[n] = Duplicate; *inDoubt != nil {
 				outcomes[n] = (*inDoubt)[n]
@@ -305,8 +304,9 @@ func (b *batch) handle(ctx context.Context, tx *sql.Tx, runnable []Message, last
 	return nil
 }
 
-// parkBlocked parks the fresh messages whose keys are blocked, in tx, and returns the others to be run. Those that are
-// not fresh have the outcomes in doubt, if a COMMIT had no answer: it took effect.
+// parkBlocked parks the fresh messages whose keys are blocked, in tx, and returns the others for the handler.
+// Messages that are not fresh are duplicates. If a COMMIT had no answer, it took effect, and they have its
+// outcomes.
 func (b *batch) parkBlocked(
 	ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool, inDoubt []Outcome,
 ) (outcomes []Outcome, runnable []Message, _ *failure) {
@@ -334,10 +334,9 @@ func (b *batch) parkBlocked(
 	return outcomes, runnable, nil
 }
 
-// blockedKeys returns which of the messages' keys are blocked, as topic, NUL, key, and
-// locks them. That none was when the batch began is no answer once a message is found done: a
-// member that was declared dead may have parked it since, and the next one of its key waits behind it
-// (hazard parked-elsewhere).
+// blockedKeys returns which of the messages' keys are blocked, as topic, NUL and key, and locks them. It asks
+// again, even if no key was blocked when the batch began: a member that was declared dead may since have parked a
+// message that is done here, and the next message of its key must wait behind it (hazard parked-elsewhere).
 func (b *batch) blockedKeys(ctx context.Context, tx *sql.Tx, ms []Message, fresh []bool) (
 	_ map[string]bool, err error) {
 	b.keyBlocked = b.keyBlocked || slices.Contains(fresh, false)

@@ -26,7 +26,7 @@ func TestAHandlerWhoseConflictsDoNotEndHasFailed(t *testing.T) {
 	require.Equal(t, 1,
 		b.count(t, "SELECT count(*) FROM inbox_parked WHERE attempts = 3 AND error LIKE '%102 times in a "+
 			"row%'"))
-	require.Equal(t, 1, strings.Count(log.String(), "ends the transaction again and again"), "logged once")
+	require.Equal(t, 1, strings.Count(log.String(), "repeatedly ends the transaction"), "logged once")
 	require.Contains(t, log.String(), "conflicts=10")
 
 	outcomes, err := ib.ProcessBatch(t.Context(), b.DB,
@@ -65,7 +65,7 @@ func TestConflictsThatAreNotTheHandlersCountNoAttempt(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, inbox.Applied, outcome, at)
 		require.Equal(t, 3*inbox.MaxConflicts, met, at)
-		require.Equal(t, 1, strings.Count(log.String(), "ends the transaction again and again"), at)
+		require.Equal(t, 1, strings.Count(log.String(), "repeatedly ends the transaction"), at)
 	}
 	runs := 0
 	require.Equal(t, inbox.Parked, b.process(t, b.inbox(t, "rows", inbox.WithMaxAttempts(3)), order("1", "k"),

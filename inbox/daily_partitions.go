@@ -11,33 +11,33 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// DaysAhead is for how many days after today Prune makes partitions: so long pruning may stand
-// still before messages go to the partition that is purged row by row.
+// DaysAhead is for how many days after today Prune creates partitions. If Prune does not run for longer, messages
+// of later days go to the partition that is purged row by row.
 const DaysAhead = 7
 
-// dayLockTimeout is how long Prune waits for a lock on a partition, and so how long a writer
-// may have to wait behind it.
+// dayLockTimeout is how long Prune waits for a lock on a partition. A writer may have to wait behind Prune for as
+// long.
 const dayLockTimeout = 100 * time.Millisecond
 
-// ErrLayout means: inbox_events has daily partitions and the inbox lacks the option, or the other
-// way round. Returned by Check and Prune.
+// ErrLayout means: inbox_events has daily partitions and the inbox lacks the option WithDailyPartitions, or the
+// other way round. Check and Prune return it.
 var ErrLayout = errors.New("daily partitions in one place only")
 
-// WithDailyPartitions says that inbox_events has a partition for each day, as `relay inbox
-// partition` makes it: PostgreSQL only. Rows then go by dropping whole days, which takes no
-// time and leaves nothing to vacuum, instead of by DELETE.
+// WithDailyPartitions says that inbox_events has a partition for each day, as `relay inbox partition` creates it:
+// PostgreSQL only. Prune then drops whole days instead of deleting rows. That takes no time and leaves nothing to
+// vacuum.
 //
-// The day is that of the message id, a UUID of version 7 as Postroom's are: a copy then meets
+// The day is that of the message id, a UUID of version 7 as Postroom's ids are. A copy of a message therefore finds
 // its first delivery in one partition. Other ids share a partition that is purged row by row.
 //
-// A day is dropped when no row of it is needed: each is older than its consumer's retention and
-// below what that consumer's group has committed, less the margin. As consumers share the
-// table, each tells by Prune what it no longer needs (table inbox_expiry), and a consumer that
-// has rows and never prunes keeps the days. Prune makes and drops partitions if the database
-// user owns the table; where it does not, run `relay inbox prune` as the owner, every hour or so.
+// A day is dropped when no row of it is needed: each row is older than its consumer's retention, and below the
+// offset that the consumer's group has committed, less the margin. Consumers share the table. Therefore each writes
+// into the table inbox_expiry, by Prune, what it no longer needs. A consumer that has rows and never prunes keeps
+// the days. Prune creates and drops partitions if the database user owns the table. If the user does not, run
+// `relay inbox prune` as the owner, about every hour.
 func WithDailyPartitions() Option { return func(c *config) { c.daily = true } }
 
-// open returns the statements for the tables as the options describe them.
+// open returns the statements for the tables that the options describe.
 func (c *config) open() (*store.Store, *store.Days, error) {
 	if !c.daily {
 		s, err := store.New(c.names)
@@ -50,12 +50,12 @@ func (c *config) open() (*store.Store, *store.Days, error) {
 	return s, s.Days(dayLockTimeout), nil
 }
 
-// layout reads how the table is made, and holds it against the option.
+// layout reads how the table is made, and compares it with the option.
 func (ib *Inbox) layout(ctx context.Context, q db.Queryer) (store.Layout, error) {
 	l, err := ib.store.Layout(ctx, q)
 	switch {
 	case err != nil:
-		return l, fmt.Errorf("look at %s: %w", ib.table, err)
+		return l, fmt.Errorf("read the layout of %s: %w", ib.table, err)
 	case l.Daily && ib.days == nil:
 		return l, fmt.Errorf("%w: %s has them: give inbox.New the option WithDailyPartitions", ErrLayout, ib.table)
 	case !l.Daily && ib.days != nil:
@@ -72,7 +72,7 @@ func (ib *Inbox) checkLayout(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// dropDays tells what the consumer no longer needs, makes the next days and drops old ones.
+// dropDays writes what the consumer no longer needs, creates the next days and drops old ones.
 func (p *pruner) dropDays(ctx context.Context) error {
 	days := p.ib.days
 	layout, err := p.ib.layout(ctx, p.db)
@@ -80,7 +80,7 @@ func (p *pruner) dropDays(ctx context.Context) error {
 		return err
 	}
 	if err := days.SetExpiry(ctx, p.db, p.ib.consumer, p.options.Retention, nil, 0); err != nil {
-		return fmt.Errorf("tell what is not needed: %w", err)
+		return fmt.Errorf("write what is not needed: %w", err)
 	}
 	if layout.Owner {
 		made, err := days.Create(ctx, p.db, DaysAhead)
@@ -94,7 +94,7 @@ func (p *pruner) dropDays(ctx context.Context) error {
 		return fmt.Errorf("list the days: %w", err)
 	}
 	for _, day := range old {
-		if err := p.tellDay(ctx, day); err != nil {
+		if err := p.setExpiryOfDay(ctx, day); err != nil {
 			return err
 		}
 		if !layout.Owner {
@@ -112,8 +112,8 @@ func (p *pruner) dropDays(ctx context.Context) error {
 	return nil
 }
 
-// tellDay tells how far the consumer is in the Kafka partitions that a day has rows of.
-func (p *pruner) tellDay(ctx context.Context, day string) error {
+// setExpiryOfDay writes how far the consumer is in the Kafka partitions that a day has rows of.
+func (p *pruner) setExpiryOfDay(ctx context.Context, day string) error {
 	groups, err := p.ib.days.Groups(ctx, p.db, day)
 	if db.IsMissingTable(err) {
 		return nil // dropped meanwhile
@@ -134,7 +134,7 @@ func (p *pruner) tellDay(ctx context.Context, day string) error {
 			return err
 		}
 		if err := p.ib.days.SetExpiry(ctx, p.db, p.ib.consumer, p.options.Retention, g.Position, limit); err != nil {
-			return fmt.Errorf("tell what is not needed: %w", err)
+			return fmt.Errorf("write what is not needed: %w", err)
 		}
 	}
 	return nil

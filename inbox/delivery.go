@@ -33,12 +33,12 @@ type delivery struct {
 	attempts   attempts
 	isolation  isolation
 	parkReason string   // not empty: the message is to be parked, for this reason
-	inDoubt    *Outcome // of a COMMIT that has no answer yet: what it was for
+	inDoubt    *Outcome // what a COMMIT without an answer would have committed; nil: there is none
 	tries      int      // transactions
 }
 
 func newDelivery(u unitOfWork, m Message) *delivery {
-	u.retries = retries{} // those of a batch were not this message's
+	u.retries = retries{} // do not count those of the batch
 	u.about = []any{"message_id", m.ID}
 	d := &delivery{unitOfWork: u, message: m, parkable: u.ib.canPark(m), attempts: attempts{countNext: true}}
 	if m.Err != nil {
@@ -47,7 +47,7 @@ func newDelivery(u unitOfWork, m Message) *delivery {
 	return d
 }
 
-// run repeats try until the message has an outcome, or has failed for good.
+// run repeats try until the message has an outcome, or until no repetition can help.
 func (d *delivery) run(ctx context.Context) (Outcome, error) {
 	if d.message.Err != nil && !d.parkable {
 		return Failed, &AttemptsError{Consumer: d.ib.consumer, MessageID: d.message.ID, Err: d.message.Err}
@@ -72,7 +72,7 @@ func (d *delivery) run(ctx context.Context) (Outcome, error) {
 	}
 }
 
-// try makes every step once, in one transaction. Where there is no failure the outcome is committed.
+// try makes every step once, in one transaction. If there is no failure, the outcome is committed.
 func (d *delivery) try(ctx context.Context) (Outcome, *failure) {
 	if failed := d.enterGate(ctx); failed != nil {
 		return Failed, failed
@@ -103,7 +103,7 @@ func (d *delivery) try(ctx context.Context) (Outcome, *failure) {
 	if !fresh[0] {
 		return d.commitDuplicate(ctx, tx)
 	}
-	d.inDoubt = nil // so a COMMIT without an answer did not take effect
+	d.inDoubt = nil // the id is fresh, so the COMMIT without an answer did not take effect
 
 	outcome, failed := d.handle(ctx, tx, begun.keyBlocked)
 	if failed != nil {
@@ -112,7 +112,7 @@ func (d *delivery) try(ctx context.Context) (Outcome, *failure) {
 	return d.commitOutcome(ctx, tx, outcome)
 }
 
-// handle writes the message's effect in tx, which has accepted it, or parks it there.
+// handle runs the handler in tx, which has accepted the message, or parks the message there.
 func (d *delivery) handle(ctx context.Context, tx *sql.Tx, keyBlocked bool) (Outcome, *failure) {
 	if d.parkReason != "" {
 		if err := d.ib.parkFailed(ctx, tx, d.message, d.attempts.made, d.parkReason); err != nil {
@@ -154,7 +154,7 @@ func (d *delivery) commitDuplicate(ctx context.Context, tx *sql.Tx) (Outcome, *f
 
 // commitOutcome forgets the attempts, moves the partition's offset and commits.
 func (d *delivery) commitOutcome(ctx context.Context, tx *sql.Tx, outcome Outcome) (Outcome, *failure) {
-	if d.parkable && outcome != Applied { // runHandler has forgotten them
+	if d.parkable && outcome != Applied { // if Applied, runHandler has deleted them
 		if err := d.ib.store.DeleteAttempts(ctx, tx, d.row()); err != nil {
 			return Failed, databaseFailure(err)
 		}
@@ -173,9 +173,9 @@ func (d *delivery) commitOutcome(ctx context.Context, tx *sql.Tx, outcome Outcom
 	return Failed, failed
 }
 
-// duplicate decides what a row that was there before Accept means. After a COMMIT
-// without an answer it is most likely our own, and means what that was for: taken for
-// Applied, a message that was parked would let the next one of its key overtake it.
+// duplicate decides what it means that the id was there before Accept. After a COMMIT without an answer the row is
+// most likely our own, and the outcome is the one of that COMMIT. If a message that was parked counted as Applied,
+// the next message of its key would overtake it.
 func (d *delivery) duplicate() Outcome {
 	if d.inDoubt != nil {
 		return *d.inDoubt
@@ -183,8 +183,8 @@ func (d *delivery) duplicate() Outcome {
 	return Duplicate
 }
 
-// afterFailure chooses the way after a failed try: again after the pause, with the handler or to be parked, or, with an
-// error, not again.
+// afterFailure decides what follows a failed try: a pause and another try, with the handler or to park the message;
+// or, with an error, no further try.
 func (d *delivery) afterFailure(ctx context.Context, failed *failure) (pause time.Duration, err error) {
 	d.reclassify(ctx, failed)
 	d.attempts.countNext = failed.kind == handlerFailed
@@ -193,7 +193,7 @@ func (d *delivery) afterFailure(ctx context.Context, failed *failure) (pause tim
 		return d.pauseAfter(failed), nil
 	case handlerFailed:
 		d.recovered()
-		d.attempts.counted = false // if ctx ends in the pause, it was an attempt all the same
+		d.attempts.counted = false // the attempt counts even if ctx ends in the pause
 		return d.retryOrPark(ctx, failed.err)
 	default:
 		if errors.Is(failed.err, ErrHandlerEndedTx) { // and may have committed it
@@ -205,7 +205,7 @@ func (d *delivery) afterFailure(ctx context.Context, failed *failure) (pause tim
 	}
 }
 
-// retryOrPark is afterFailure for a failed attempt of the handler.
+// retryOrPark is afterFailure for a handler that has failed.
 func (d *delivery) retryOrPark(ctx context.Context, err error) (pause time.Duration, _ error) {
 	if d.parkReason != "" {
 		return 0, fmt.Errorf("inbox: park message %q of consumer %q in %s: %w", d.message.ID, d.ib.consumer,
@@ -223,7 +223,7 @@ func (d *delivery) retryOrPark(ctx context.Context, err error) (pause time.Durat
 		return 0, nil
 	}
 	if d.parkable {
-		// Only for people, and for the reason if a later attempt does not come back.
+		// For people, and for the reason if the process is killed in a later attempt.
 		_ = d.ib.store.NoteAttempt(ctx, d.db, d.row(), readable(reasonOf(err)))
 	}
 	pause = d.ib.backoff.after(d.attempts.made)
@@ -232,8 +232,7 @@ func (d *delivery) retryOrPark(ctx context.Context, err error) (pause time.Durat
 	return pause, nil
 }
 
-// interrupted is the end of a delivery whose ctx has ended. The failure beside it says what
-// Process was busy with.
+// interrupted ends a delivery whose ctx has ended. err says what failed at that moment.
 func (d *delivery) interrupted(ctx context.Context, failed *failure) (Outcome, error) {
 	d.returnAttempt(ctx)
 	err := failed.err
@@ -244,7 +243,8 @@ func (d *delivery) interrupted(ctx context.Context, failed *failure) (Outcome, e
 		err)
 }
 
-// logParked logs a message that failed for good. Those that are parked behind it are not logged: they may be many.
+// logParked logs a message whose attempts are used up. It does not log those that are parked behind it: they can be
+// many.
 func (d *delivery) logParked(outcome Outcome) {
 	if outcome == Parked && d.parkReason != "" {
 		d.ib.log.Error("inbox: parked a message that failed for good; see `relay inbox parked list`",

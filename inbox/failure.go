@@ -10,44 +10,45 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// failure is why a try did not get through.
+// failure is why a try failed.
 type failure struct {
 	kind    kind
 	err     error
-	inDoubt bool // nobody knows whether the COMMIT took effect
+	inDoubt bool // it is not known whether the COMMIT took effect
 
-	ofHandler bool // a conflict that the handler met, and not a statement of ours
+	ofHandler bool // a conflict of the handler's statements, and not of ours
 }
 
-// kind says whose fault a failure is, and so what it costs.
+// kind says what caused a failure, and so what follows it.
 type kind int
 
 const (
-	final    kind = iota // no repetition mends it
-	conflict             // another transaction's
-	outage               // the database's
-	// the database's, or the handler's: the connection, from the handler's start to COMMIT's answer
+	final    kind = iota // a repetition cannot help
+	conflict             // another transaction was in the way
+	outage               // the database is out of reach, or cannot work
+	// the connection was lost between the start of the handler and the answer to COMMIT: by an outage, or by the
+	// handler
 	lostInHandler
-	handlerFailed // the handler's
+	handlerFailed // the handler failed
 )
 
-// afterHandler judges an error of a statement of ours that follows the handler, which may
-// have ended the transaction, or gone on after an error that made PostgreSQL give it up.
+// afterHandler classifies an error of one of our statements after the handler. The handler may have ended the
+// transaction, or may have continued after an error that made PostgreSQL abort it.
 func afterHandler(err error) *failure {
 	switch {
 	case errors.Is(err, sql.ErrTxDone):
 		return &failure{kind: final, err: ErrHandlerEndedTx}
 	case db.IsTxAborted(err):
 		return &failure{kind: handlerFailed, err: fmt.Errorf(
-			"the handler did not return the error of a statement of its own that failed: %w", err)}
+			"the handler did not return the error of one of its statements that failed: %w", err)}
 	case isOutage(err):
 		return &failure{kind: lostInHandler, err: err}
 	}
 	return databaseFailure(err)
 }
 
-// databaseFailure judges an error of a statement of ours. One that took longer than the server lets a statement take
-// has waited for another transaction: ours are quick.
+// databaseFailure classifies an error of one of our statements. If the server ended it for the time it took, it has
+// waited for another transaction, because our statements are quick.
 func databaseFailure(err error) *failure {
 	switch {
 	case db.IsSerialization(err), db.IsStatementLimit(err):
@@ -58,16 +59,15 @@ func databaseFailure(err error) *failure {
 	return &failure{kind: final, err: err}
 }
 
-// isOutage reports whether a statement of ours did not reach the database or got no
-// answer. A deadline that passed is not that of Process's context, which is looked
-// at before: it is the driver's own, such as pgx's connect_timeout.
+// isOutage reports whether one of our statements did not reach the database or got no answer. A deadline is not
+// that of Process's context, which is checked before: it is the driver's own, such as pgx's connect_timeout.
 func isOutage(err error) bool {
 	return db.IsConnection(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// handlerFailure judges a handler's error by what became of the transaction, which it ends, and not
-// by what the error looks like: a handler that calls another service has network
-// errors of its own.
+// handlerFailure classifies an error of the handler, and ends the transaction. It looks at what became of the
+// transaction, and not at the kind of the error: a handler that calls another service has network errors of its
+// own.
 func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark store.TxMark, ms []Message,
 	err error) *failure {
 	same, check := u.ib.store.SameTx(ctx, tx, mark, nil)
@@ -85,17 +85,17 @@ func (u *unitOfWork) handlerFailure(ctx context.Context, tx *sql.Tx, mark store.
 	case check == nil && !same:
 		return u.ended(ctx, ms, err)
 	case (rollback != nil || isOutage(check)) && !ofContext:
-		// A rollback fails only on a connection that is gone. (Drivers close it, too,
-		// when a context ends in the middle of a statement: that is the handler's doing.)
+		// A rollback fails only if the connection is gone. (Drivers also close it when a context ends in the middle
+		// of a statement. Then the handler has caused it.)
 		return &failure{kind: lostInHandler,
 			err: fmt.Errorf("%w; connection lost: %w", err, errors.Join(check, rollback))}
 	}
 	return &failure{kind: handlerFailed, err: err}
 }
 
-// ended judges the error of a handler whose transaction has ended without tx. MySQL ends that of a deadlock's victim,
-// and SQLite's is gone after some errors, so that nothing is left of it; a handler that commits has to be found out,
-// or the message would pass for a duplicate.
+// ended classifies the error of a handler whose transaction has ended without tx. On MySQL the victim of a deadlock
+// is rolled back, and on SQLite a transaction is rolled back after some errors. A handler that has committed must
+// be recognised; otherwise its message would count as a duplicate.
 func (u *unitOfWork) ended(ctx context.Context, ms []Message, err error) *failure {
 	if u.ib.names.Dialect == PostgreSQL {
 		return endedByHandler(err)
@@ -121,11 +121,11 @@ func endedByHandler(err error) *failure {
 	return &failure{kind: final, err: fmt.Errorf("%w; it returned: %w", ErrHandlerEndedTx, err)}
 }
 
-// commitFailure judges an error of COMMIT.
+// commitFailure classifies an error of COMMIT.
 func commitFailure(ctx context.Context, err error) *failure {
 	switch {
 	case ctx.Err() != nil:
-		// ErrTxDone if database/sql has rolled back before; else nobody knows.
+		// If it is ErrTxDone, database/sql has rolled back before; otherwise it is not known what COMMIT did.
 		return &failure{kind: final, err: fmt.Errorf("commit: %w", err)}
 	case errors.Is(err, sql.ErrTxDone):
 		return &failure{kind: final, err: ErrHandlerEndedTx}
@@ -135,9 +135,9 @@ func commitFailure(ctx context.Context, err error) *failure {
 		return &failure{kind: outage, err: fmt.Errorf("commit: %w", err), inDoubt: true}
 	case isOutage(err):
 		return &failure{kind: lostInHandler,
-			err: fmt.Errorf("commit, and nobody knows whether it took effect: %w", err), inDoubt: true}
+			err: fmt.Errorf("commit, and it is not known whether it took effect: %w", err), inDoubt: true}
 	}
-	// A deferred constraint that does not hold, or a transaction that had failed
-	// before and whose error the handler did not return.
+	// A deferred constraint does not hold, or the transaction had failed before and the handler did not return that
+	// error.
 	return &failure{kind: handlerFailed, err: fmt.Errorf("commit: %w", err), inDoubt: true}
 }

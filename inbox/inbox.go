@@ -33,9 +33,8 @@ type Tx interface {
 	Rollback() error
 }
 
-// Inbox accepts messages for one consumer. It holds no connection and no state
-// that changes but for its Counts and the size of batches that conflicts leave, and is safe for use by many goroutines;
-// make one per handler.
+// Inbox accepts messages for one consumer. It holds no connection. It is safe for use by many goroutines: its only
+// state are the Counts, and the size of the next batch. Make one per handler.
 type Inbox struct {
 	store    database
 	consumer string
@@ -44,8 +43,8 @@ type Inbox struct {
 
 	// names of tables, for messages
 	table, attemptsTable, parked string
-	tables                       []string // that no inbox does without, as SQL has them
-	offsetsTable                 string   // as SQL has it
+	tables                       []string // quoted names of those that every inbox needs
+	offsetsTable                 string   // quoted
 
 	names db.Names
 	days  *store.Days // nil: without daily partitions
@@ -53,7 +52,7 @@ type Inbox struct {
 	deadLetter func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error
 	backoff    backoff
 	stallAfter time.Duration
-	turn       time.Duration // of a key in a replay, at most
+	turn       time.Duration // the longest turn of a key in a replay
 	log        *slog.Logger
 	sleep      func(ctx context.Context, d time.Duration) error
 
@@ -87,14 +86,12 @@ type installation interface {
 	LockWaits(ctx context.Context, q db.Queryer) ([]store.LockWait, error)
 }
 
-// New returns an Inbox for a database of the given dialect. The consumer is the
-// handler's name, 1 to 100 bytes: each consumer accepts each message once, and
-// two handlers that share a name would take each other's messages away. It is not
-// Kafka's consumer group, of which several handlers may be part. Renaming it
-// makes every message new again.
+// New returns an Inbox for a database of the given dialect. The consumer is the handler's name, 1 to 100 bytes.
+// Each consumer accepts each message once. Two handlers with the same name would take each other's messages. The
+// consumer is not Kafka's consumer group: several handlers may be part of one group. If you rename a consumer,
+// every message is new to it again.
 //
-// New fails on an unknown dialect and on options that cannot be used; it does not
-// talk to the database.
+// New fails for an unknown dialect and for options that cannot be used. It does not use the database.
 func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 	cfg := config{
 		names:      db.Names{Dialect: d},
@@ -150,20 +147,18 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 // Consumer returns the name that New was given.
 func (ib *Inbox) Consumer() string { return ib.consumer }
 
-// Tables names the dialect and the table of accepted messages, such as
-// "postgresql:billing.inbox_events". Two inboxes of one consumer name that differ in it
-// keep two accounts of what was handled.
+// Tables is the dialect and the table of accepted messages, such as "postgresql:billing.inbox_events". Two inboxes
+// of one consumer for which it differs do not know what the other one has handled.
 func (ib *Inbox) Tables() string {
 	return string(ib.names.Dialect) + ":" + ib.table
 }
 
-// Check reads from the tables that the inbox needs, and so tells at start what would
-// fail with the first message: tables that are missing (the error names `relay migrate
-// up`), rights that are not granted, another dialect, daily partitions in one and not in
-// the other (ErrLayout). It writes nothing.
+// Check reads from the tables that the inbox needs, so that a program learns at its start what would fail with the
+// first message: a table is missing (the error names `relay migrate up`), a right is not granted, the dialect is
+// wrong, or the daily partitions do not match the option (ErrLayout). It writes nothing.
 //
-// Tables of the release before pass: what they lack is off until `relay migrate up`, and is
-// logged as a warning. CheckOffsets checks what ClaimPartition needs.
+// Tables of the release before are accepted. What they lack is disabled until `relay migrate up`, and logged as a
+// warning. CheckOffsets checks what ClaimPartition needs.
 func (ib *Inbox) Check(ctx context.Context, db *sql.DB) error {
 	for _, table := range ib.tables {
 		if err := ib.readable(ctx, db, table); err != nil {
@@ -178,7 +173,7 @@ func (ib *Inbox) Check(ctx context.Context, db *sql.DB) error {
 	return ib.checkLayout(ctx, db)
 }
 
-// CheckOffsets is Check for a consumer that calls ClaimPartition: it reads from the table of offsets alone.
+// CheckOffsets is Check for a consumer that calls ClaimPartition: it reads only the table of offsets.
 func (ib *Inbox) CheckOffsets(ctx context.Context, db *sql.DB) error {
 	return ib.readable(ctx, db, ib.offsetsTable)
 }
@@ -194,7 +189,7 @@ func (ib *Inbox) readable(ctx context.Context, db *sql.DB, table string) error {
 	return nil
 }
 
-// isUnusable reports whether the table of a statement is not there, or the user may not use it so.
+// isUnusable reports whether a table does not exist, or the user lacks a right on it.
 func isUnusable(err error) bool { return db.IsMissingTable(err) || db.IsDenied(err) }
 
 // advice is what the errors of the database end with.

@@ -17,9 +17,9 @@ const (
 	MaxMessageID = 255 // bytes
 	MaxTopic     = 249 // characters
 
-	// MaxParkedPayload is the largest payload that is parked with its message, in bytes; on
-	// MySQL it is a little less than half of max_allowed_packet, if that is less. Of a larger one,
-	// and of headers over 1 MiB, the size and the place in Kafka are kept beside the reason.
+	// MaxParkedPayload is the largest payload that is parked with its message, in bytes. On MySQL it is a little
+	// less than half of max_allowed_packet, if that is less. If the payload is larger, or the headers are larger
+	// than 1 MiB, the row has their size and the place in Kafka beside the reason.
 	MaxParkedPayload = 8 << 20
 )
 
@@ -43,10 +43,9 @@ func (p Position) String() string { return fmt.Sprintf("%s/%d@%d", p.Topic, p.Pa
 
 // Message is what the inbox knows of a delivery.
 type Message struct {
-	// ID tells the message from every other one that reaches the consumer, whichever
-	// service produced it: 1 to 255 bytes of UTF-8 without NUL, compared byte by
-	// byte, so that case and trailing spaces count. On Postroom's and Watermill's
-	// wire it is the header _watermill_message_uuid.
+	// ID identifies the message among all that reach the consumer, whichever service produced them. It has 1 to 255
+	// bytes of UTF-8 without NUL, and is compared byte by byte, so that case and trailing spaces count. On the wire
+	// of Postroom and Watermill it is the header _watermill_message_uuid.
 	ID string
 
 	// Position is where Kafka has this delivery; nil if the transport has no
@@ -54,9 +53,9 @@ type Message struct {
 	// message could still be delivered again.
 	Position *Position
 
-	// Topic is where the message was published, at most 249 characters. A message that
-	// has one can be parked when its handler fails for good, with everything below, and
-	// so must have all of it; without one Process gives up with an *AttemptsError.
+	// Topic is where the message was published, at most 249 characters. A message that has a Topic can be parked
+	// when all its attempts have failed. Then all that follows here must be set as well. Without a Topic, Process
+	// returns an *AttemptsError.
 	Topic string
 	// Key orders messages: those of one topic and key are parked and retried in
 	// order. Empty: none. Any bytes.
@@ -118,7 +117,7 @@ func (m Message) row(consumer string) store.Row {
 	return row
 }
 
-// checkText refuses what not every database can store, or would store cut short.
+// checkText returns an error for a text that not every database can store completely.
 func checkText(what, s string, most int) error {
 	switch {
 	case len(s) > most:

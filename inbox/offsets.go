@@ -10,12 +10,12 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// ErrFenced means: another member of the group has taken the partition over, and this one's
-// transaction was rolled back. Stop handling the partition.
-var ErrFenced = errors.New("another member has taken the partition over")
+// ErrFenced means: another member of the group has claimed the partition, and the transaction of this member was
+// rolled back. Stop handling the partition.
+var ErrFenced = errors.New("another member has claimed the partition")
 
-// errMoved: the offset is where this transaction would move it: a COMMIT without an
-// answer has taken effect.
+// errMoved means: the offset already is where this transaction would move it. A COMMIT without an answer has taken
+// effect.
 var errMoved = errors.New("the offset was moved before")
 
 // partitionClaims is what offsets that are kept beside the data need of a database.
@@ -23,9 +23,10 @@ type partitionClaims interface {
 	// ClaimPartition raises the epoch of a partition, and with it ends every earlier claim.
 	ClaimPartition(ctx context.Context, tx db.Queryer, consumer, topic string, partition int32) (store.Claim, error)
 	ReadClaim(ctx context.Context, q db.Queryer, consumer, topic string, partition int32) (store.Claim, error)
-	// LockClaim reads the row as it is, after every COMMIT that is on its way.
+	// LockClaim locks and reads the row, after any COMMIT that is on its way.
 	LockClaim(ctx context.Context, tx db.Queryer, consumer, topic string, partition int32) (store.Claim, error)
-	// MoveOffset reports whether the offset was between known and first, and the claim is valid.
+	// MoveOffset reports whether it moved the offset: the claim is valid, and the offset was between known and
+	// first.
 	MoveOffset(ctx context.Context, tx db.Execer, consumer, topic string, partition int32,
 		epoch, known, first, next int64) (bool, error)
 }
@@ -37,16 +38,16 @@ type groupPositions interface {
 		[]store.GroupPosition, error)
 	InsertGroup(ctx context.Context, q db.Execer, consumer string, g store.GroupPosition) (bool, error)
 	ReplaceGroup(ctx context.Context, q db.Execer, consumer string, from, to store.GroupPosition) (bool, error)
-	// RaiseGroups notes how far partitions have come, and returns how many of them still belong to the group.
+	// RaiseGroups notes how far partitions have come. It returns how many of them the group still reads.
 	RaiseGroups(ctx context.Context, q db.Execer, consumer, group string, to []store.GroupPosition) (int64, error)
 	// LowestOffsets returns the lowest position of each partition that rows come from.
 	LowestOffsets(ctx context.Context, q db.Queryer, consumer string) ([]store.Position, error)
 }
 
-// PartitionClaim is the claim of one member of a consumer group on one partition whose offset is
-// kept in the database. The latest claim of a partition is the valid one. The database counts the
-// claims (Epoch), because Kafka's own count, the group's generation, starts again at 1 when the group
-// expires. Safe for use by one goroutine at a time.
+// PartitionClaim is the claim of one member of a consumer group on one partition whose offset is kept in the
+// database. The latest claim of a partition is the valid one. The database counts the claims (Epoch). Kafka's own
+// count, the group's generation, would not do: it starts again at 1 when the group expires. Safe for use by one
+// goroutine at a time.
 type PartitionClaim struct {
 	ib        *Inbox
 	topic     string
@@ -55,9 +56,9 @@ type PartitionClaim struct {
 	next      sql.NullInt64
 }
 
-// ClaimPartition takes a partition over: every earlier claim of it fails from now on with
-// ErrFenced. It waits for a transaction that is about to commit. Call it when the group
-// assigns the partition, and continue to read at Next.
+// ClaimPartition claims a partition. From then on every earlier claim of it fails with ErrFenced. ClaimPartition
+// waits for a transaction that is about to commit. Call it when the group assigns the partition, and continue to
+// read at Next.
 func (ib *Inbox) ClaimPartition(
 	ctx context.Context, db *sql.DB, topic string, partition int32,
 ) (*PartitionClaim, error) {
@@ -85,20 +86,19 @@ func (ib *Inbox) ClaimPartition(
 	return &PartitionClaim{ib: ib, topic: topic, partition: partition, epoch: row.Epoch, next: row.Next}, nil
 }
 
-// Next returns the offset to read on at; false: no message was handled yet.
+// Next returns the offset to continue at. ok is false if no message was handled yet.
 func (c *PartitionClaim) Next() (offset int64, ok bool) { return c.next.Int64, c.next.Valid }
 
-// Epoch is the number of times the partition was taken over, this one included.
+// Epoch is how often the partition was claimed, this claim included.
 func (c *PartitionClaim) Epoch() int64 { return c.epoch }
 
-// handled reports whether a message lies before the offset.
+// handled reports whether the offset is behind a message: it was handled before.
 func (c *PartitionClaim) handled(m Message) bool {
 	return c.next.Valid && m.Position.Offset < c.next.Int64
 }
 
-// Skip moves the offset to next, over records that are no messages: the ends of Kafka's transactions. It
-// fails with ErrFenced if another member has taken the partition over; an offset that is further
-// already stays.
+// Skip moves the offset to next, over records that are not messages, such as the ends of Kafka's transactions. An
+// offset that is higher already stays. Skip fails with ErrFenced if another member has claimed the partition.
 func (c *PartitionClaim) Skip(ctx context.Context, db *sql.DB, next int64) error {
 	fail := func(err error) error {
 		return fmt.Errorf("inbox: move the offset of %s/%d for %q to %d: %w%s", c.topic, c.partition, c.ib.consumer,
@@ -122,7 +122,7 @@ func (c *PartitionClaim) Skip(ctx context.Context, db *sql.DB, next int64) error
 	return c.checkBack(row)
 }
 
-// known is the offset that the database had at last; -1: none.
+// known is the last offset that the database is known to have had; -1: none.
 func (c *PartitionClaim) known() int64 {
 	if !c.next.Valid {
 		return -1
@@ -130,19 +130,20 @@ func (c *PartitionClaim) known() int64 {
 	return c.next.Int64
 }
 
-// checkBack refuses a row that says less than it said before: the database was restored to an earlier state, or has
-// failed over to a copy that lags, and the messages between are to be read again.
+// checkBack returns ErrFenced if the row has a lower offset than before. Then the database was restored to an
+// earlier state, or has failed over to a copy that lags. The messages in between must be read again.
 func (c *PartitionClaim) checkBack(row store.Claim) error {
 	back := &PartitionClaim{next: row.Next}
 	if row.Epoch != c.epoch || back.known() >= c.known() {
 		return nil
 	}
-	return fmt.Errorf("%w, or the database has gone back to an earlier state: consumer %q, %s/%d stood at "+
-		"offset %d, and stands at %d (-1: none)",
+	return fmt.Errorf("%w, or the database has gone back to an earlier state: consumer %q, the offset of %s/%d "+
+		"was %d, and is %d now (-1: none)",
 		ErrFenced, c.ib.consumer, c.topic, c.partition, c.known(), back.known())
 }
 
-// check refuses messages of another partition, and disorder.
+// check returns an error for messages of another partition, and for messages that are not in the order of their
+// offsets.
 func (c *PartitionClaim) check(ms []Message) error {
 	last := int64(-1)
 	for _, m := range ms {
@@ -156,8 +157,8 @@ func (c *PartitionClaim) check(ms []Message) error {
 	return nil
 }
 
-// move puts the offset behind the last of ms, in their transaction. The first of them may lie
-// before it, delivered again: what counts is that nobody moved it since this claim did.
+// move moves the offset behind the last of ms, in their transaction. The first of them may be before the offset,
+// because it was delivered again. What counts is that nobody has moved the offset since this claim did.
 func (c *PartitionClaim) move(ctx context.Context, tx *sql.Tx, ms []Message) error {
 	first, next := ms[0].Position.Offset, ms[len(ms)-1].Position.Offset+1
 	if c.next.Valid && c.next.Int64 < next {
@@ -178,8 +179,8 @@ func (c *PartitionClaim) move(ctx context.Context, tx *sql.Tx, ms []Message) err
 		c.epoch, epoch)
 }
 
-// resolve learns, after a COMMIT without an answer, whether that has moved the offset; if it is on its
-// way, it waits for it. The epoch is the database's.
+// resolve reads, after a COMMIT without an answer, whether that COMMIT has moved the offset. It waits for a COMMIT
+// that is still on its way. epoch is the one that the database has.
 func (c *PartitionClaim) resolve(ctx context.Context, tx *sql.Tx) (epoch int64, err error) {
 	row, err := c.ib.store.LockClaim(ctx, tx, c.ib.consumer, c.topic, c.partition)
 	if err == nil {
@@ -191,36 +192,37 @@ func (c *PartitionClaim) resolve(ctx context.Context, tx *sql.Tx) (epoch int64, 
 	return row.Epoch, err
 }
 
-// moved notes a move that is committed.
+// moved records a move that is committed.
 func (c *PartitionClaim) moved(ms []Message) {
 	c.next = sql.NullInt64{Int64: ms[len(ms)-1].Position.Offset + 1, Valid: true}
 }
 
-// GroupPosition is what the consumer's database remembers of its Kafka group in one partition. Kafka's offset alone
-// does not tell that the database was restored to an earlier state, that the topic is another one of the same name,
-// or that two groups read it for one consumer. inboxkafka keeps and asks it.
+// GroupPosition is what the consumer's database remembers of its Kafka group in one partition. The offset in Kafka
+// alone does not show three things: that the database was restored to an earlier state, that the topic was deleted
+// and another one has its name, and that two groups read the topic for one consumer. Package inboxkafka uses it.
 type GroupPosition struct {
 	Topic     string
 	Partition int32
-	// Group is the one that reads the partition for the consumer; empty: not known yet.
+	// Group is the group that reads the partition for the consumer; empty: not known yet.
 	Group string
-	// TopicID is Kafka's id of the topic that the offsets are of; empty: not known yet, or the brokers have none.
+	// TopicID is Kafka's id of the topic that the offsets belong to; empty: not known yet, or the brokers have no
+	// such ids.
 	TopicID string
-	// Applied: all messages below it are done; -1: not known. It is committed before Kafka's offset, which is never
-	// higher, unless the database has lost what it knew.
+	// Applied is an offset below which all messages are done; -1: not known. It is committed before Kafka's offset.
+	// Therefore Kafka's offset is never higher, unless the database was set back.
 	Applied int64
-	// Next is the position of a consumer that keeps it in the database (ClaimPartition); -1: it lives in Kafka.
+	// Next is the offset of a consumer that keeps it in the database (ClaimPartition); -1: it is kept in Kafka.
 	Next int64
-	// Noted is for RaiseApplied alone: what the caller noted last. Where Applied is below it now, the database has gone
-	// back to an earlier state, and nothing is noted. 0: nothing was.
+	// Noted is the offset that the caller noted last, for RaiseApplied alone; 0: none. If Applied is lower in the
+	// database, the database was set back to an earlier state, and RaiseApplied notes nothing.
 	Noted int64
 }
 
 // Done returns the offset below which all messages are known to be done; -1: not known.
 func (p GroupPosition) Done() int64 { return max(p.Applied, p.Next) }
 
-// GroupPositions returns what is remembered of topics. kept is false where tables of an older build, or
-// missing rights, remember no groups: then only Next is known, or nothing.
+// GroupPositions returns what is remembered of topics. kept is false if the database does not remember groups: an
+// older build made the tables, or the user lacks a right. Then only Next is known, or nothing.
 func (ib *Inbox) GroupPositions(ctx context.Context, db *sql.DB, topics []string) (
 	positions []GroupPosition, kept bool, err error) {
 	rows, err := ib.store.ReadGroups(ctx, db, ib.consumer, topics, false)
@@ -243,11 +245,12 @@ func (ib *Inbox) GroupPositions(ctx context.Context, db *sql.DB, topics []string
 // isOlderTable reports whether the table lacks a column, because an older build made it.
 func isOlderTable(err error) bool { return db.IsMissingColumn(err) }
 
-// ErrGroupChanged means: another member has changed the position meanwhile. Read it again.
+// ErrGroupChanged means: another member has changed the position meanwhile. Read the position again.
 var ErrGroupChanged = errors.New("another member has changed it meanwhile")
 
-// ClaimGroupPosition writes a partition's position, from what was read of it; nil: it was not there. In another
-// topic than before (TopicID) the old offsets go. It fails with ErrGroupChanged if somebody else was faster.
+// ClaimGroupPosition changes the position of a partition from what was read to another one. from is nil if there
+// was no position. If the topic is another one than before (TopicID), the old offsets are removed. It fails with
+// ErrGroupChanged if another member has changed the position since it was read.
 func (ib *Inbox) ClaimGroupPosition(ctx context.Context, db *sql.DB, from *GroupPosition, to GroupPosition) error {
 	var done bool
 	var err error
@@ -266,8 +269,9 @@ func (ib *Inbox) ClaimGroupPosition(ctx context.Context, db *sql.DB, from *Group
 	return nil
 }
 
-// RaiseApplied notes how far partitions have come, before Kafka is told: those of group whose topic is still the
-// one of the TopicID. An offset that is further already stays. It reports whether all were noted.
+// RaiseApplied notes how far partitions have come, before their offsets are committed to Kafka. It notes those that
+// group still reads, in the topic of TopicID. An offset that is higher already stays. all is true if every
+// partition was noted.
 func (ib *Inbox) RaiseApplied(ctx context.Context, db *sql.DB, group string, to []GroupPosition) (all bool, err error) {
 	noted := int64(0)
 	for begin := 0; begin < len(to); begin += store.MaxGroups {
@@ -284,7 +288,7 @@ func (ib *Inbox) RaiseApplied(ctx context.Context, db *sql.DB, group string, to 
 	return noted == int64(len(to)), nil
 }
 
-// OffsetsTable names the table of offsets and groups, for messages.
+// OffsetsTable is the name of the table of offsets and groups, for messages.
 func (ib *Inbox) OffsetsTable() string { return ib.names.Plain(db.InboxOffsets) }
 
 func (ib *Inbox) groupError(what string, err error) error {
@@ -299,9 +303,9 @@ func (ib *Inbox) groupError(what string, err error) error {
 // ErrNoRights means: the database user lacks a right on the table of offsets.
 var ErrNoRights = errors.New("the user lacks a right")
 
-// LowestPositions returns, of each Kafka partition that rows of the consumer come from, the
-// lowest of their positions: below it nothing is known, or not any more. It reads all rows of the
-// consumer once. inboxkafka asks it when a group begins.
+// LowestPositions returns the lowest position of each Kafka partition that the consumer has rows of. Of messages
+// below it nothing is known, or not any more. It reads all rows of the consumer once. inboxkafka calls it when a
+// group begins.
 func (ib *Inbox) LowestPositions(ctx context.Context, db *sql.DB) ([]Position, error) {
 	lowest, err := ib.store.LowestOffsets(ctx, db, ib.consumer)
 	if err != nil {

@@ -69,32 +69,28 @@ func WithTablePrefix(prefix string) Option { return func(c *config) { c.names.Pr
 // first in the connection's search_path that has them.
 func WithSchema(schema string) Option { return func(c *config) { c.names.Schema = schema } }
 
-// WithMaxAttempts says how often Process runs a handler that fails before it gives
-// up and parks the message. Default: DefaultMaxAttempts. 1 leaves repeating to
-// the caller, and has a price: a process that is killed has spent the one attempt of
-// every message that it was handling, and they are parked unless a batch was one
-// attempt for all. From 2 on, what was under way runs once more, alone.
+// WithMaxAttempts is how often Process runs a handler that fails, before it parks the message. Default:
+// DefaultMaxAttempts. With 1 the caller has to repeat, and there is a price: when a process is killed, every
+// message that it was handling has spent its only attempt and is parked, unless a batch was one attempt for all.
+// From 2 on these messages run once more, alone.
 func WithMaxAttempts(n int) Option { return func(c *config) { c.attempts = n } }
 
-// WithBackoff sets the pauses of Process between two attempts: about min after the
-// first, twice as long each time, max at the most, each shortened at random by up
-// to half so that consumers which failed together do not return together. The same
-// pauses hold between tries to reach a database that is away. Defaults:
-// DefaultBackoffMin and DefaultBackoffMax.
+// WithBackoff sets the pauses of Process between two attempts. The first pause is about min, each further one is
+// twice as long, up to max. Each pause is shortened at random by up to half, so that consumers that failed together
+// do not repeat together. The same pauses are used while the database is out of reach. Defaults: DefaultBackoffMin
+// and DefaultBackoffMax.
 //
-// The message is held for the sum of the pauses: for a Kafka consumer keep it well
-// below max.poll.interval.ms (5 minutes by default), or the group takes the
-// partition away.
+// The message is held for the sum of the pauses. For a Kafka consumer keep the sum well below max.poll.interval.ms
+// (5 minutes by default); otherwise the group takes the partition away.
 func WithBackoff(minimum, maximum time.Duration) Option {
 	return func(c *config) { c.backoff = backoff{min: minimum, max: maximum} }
 }
 
-// WithOnFailure says what becomes of a message whose handler fails for good. Default:
-// BlockKey.
+// WithOnFailure sets what happens to a message whose attempts have all failed. Default: BlockKey.
 func WithOnFailure(p Policy) Option { return func(c *config) { c.policy = p } }
 
-// WithLogger says where Process reports a handler's failed attempts and the start
-// and end of a database outage. Default: slog.Default().
+// WithLogger sets where Process logs failed attempts of the handler, and the beginning and end of an outage of the
+// database. Default: slog.Default().
 func WithLogger(log *slog.Logger) Option {
 	return func(c *config) {
 		if log != nil {

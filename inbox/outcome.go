@@ -39,18 +39,20 @@ func (o Outcome) String() string {
 	return "Outcome(" + strconv.Itoa(int(o)) + ")"
 }
 
-// ErrHandlerEndedTx is returned by Process when the transaction that accepted the message had ended before the
-// handler returned: the handler committed it or rolled it back by itself, by a method or in SQL, or on MySQL it ran
-// DDL, or did not return the error of a deadlock, with which the server rolls back. Process does not run the handler
-// again, for a part of its effect may be committed: mend the handler, which must leave the end of the transaction to
-// Process and return every error of the database.
-// With ProcessBatch such a Commit has committed the ids of the whole batch, and the messages
-// that the handler had not come to count as handled (inboxkafka and inboxwatermill.RunBatch
-// find such a handler out with its first message, before they give it a batch).
+// ErrHandlerEndedTx is returned by Process when the transaction that accepted the message ended before the handler
+// returned. The handler committed it or rolled it back itself, by a method or in SQL. Or, on MySQL, it ran DDL, or
+// did not return the error of a deadlock, after which the server rolls back. Process does not run the handler
+// again, because a part of its effect may be committed. Correct the handler: it must leave Commit and Rollback to
+// Process, and return every error of the database.
+//
+// With ProcessBatch such a Commit has committed the ids of the whole batch. Messages that the handler had not
+// reached then count as handled. (inboxkafka and inboxwatermill.RunBatch run the first message alone, and so detect
+// such a handler before they give it a batch.)
 var ErrHandlerEndedTx = errors.New("the handler ended the transaction: remove its Commit or Rollback, Process does " +
 	"that (MySQL ends it at DDL, and in a deadlock: return every error of the database)")
 
-// AttemptsError is returned by Process when the handler failed as often as it may.
+// AttemptsError is returned by Process when the handler has failed in all its attempts and the message cannot be
+// parked.
 type AttemptsError struct {
 	Consumer  string
 	MessageID string
@@ -69,12 +71,12 @@ func (e *AttemptsError) Error() string {
 // Unwrap returns the error of the last attempt.
 func (e *AttemptsError) Unwrap() error { return e.Err }
 
-// PanicError is what a handler that panicked failed with; it counts as an attempt.
+// PanicError is the error of a handler that panicked; the panic counts as a failed attempt.
 type PanicError struct {
 	Value any    // what the handler panicked with
 	Stack []byte // where, as runtime/debug.Stack prints it; not part of Error
 
-	frames string // the handler's part of it, without arguments, which may hold a payload's bytes
+	frames string // the handler's part of it, without arguments: they may contain bytes of a payload
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("the handler panicked: %v", e.Value) }
@@ -85,7 +87,7 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
-// newPanicError is for the function that recovers.
+// newPanicError is called by the function that recovers.
 func newPanicError(value any) *PanicError {
 	return &PanicError{Value: value, Stack: debug.Stack(), frames: handlerFrames()}
 }
@@ -113,8 +115,7 @@ func handlerFrames() string {
 // stackTitle stands between a panic's text and its stack, where both are kept.
 const stackTitle = "\n\nThe stack of the panic:\n"
 
-// reasonOf is an error as a row keeps it, on one line: of a panic with the stack below, for
-// which there must be room.
+// reasonOf is the text of an error in a row, on one line. For a panic the stack follows, if there is room.
 func reasonOf(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors
 	var p *PanicError
@@ -127,13 +128,13 @@ func reasonOf(err error) string {
 	return text + stackTitle + p.frames
 }
 
-// withoutStack is a reason without the stack that reasonOf may have added.
+// withoutStack is a reason without the stack that reasonOf may have appended.
 func withoutStack(reason string) string {
 	text, _, _ := strings.Cut(reason, stackTitle)
 	return text
 }
 
-// stackOf is what the log says of a panic beside its text.
+// stackOf is what the log has of a panic besides its text.
 func stackOf(err error) []any {
 	var p *PanicError
 	if !errors.As(err, &p) {

@@ -8,14 +8,13 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// Policy says what becomes of a message whose handler fails for good, and of the later
-// ones of its key.
+// Policy says what happens to a message whose attempts have all failed, and to the later messages of its key.
 type Policy string
 
 // The policies.
 const (
-	// BlockKey parks the message, and after it every later one of its topic and key, so
-	// that none is handled before it. Other keys go on. The default.
+	// BlockKey parks the message, and then every later message of its topic and key, so that none is handled before
+	// it. Other keys are not affected. The default.
 	BlockKey Policy = "block-key"
 	// Skip parks the message alone: later ones of its key are handled before it.
 	Skip Policy = "skip"
@@ -24,7 +23,7 @@ const (
 	Halt Policy = "halt"
 )
 
-// parking is what setting messages aside needs of a database.
+// parking is what parking messages needs of a database.
 type parking interface {
 	Park(ctx context.Context, tx db.Execer, row store.ParkedRow) error
 	// StatementLimit returns how many bytes a statement and its arguments may have; 0: no limit that matters.
@@ -40,7 +39,7 @@ type parking interface {
 // blocks reports whether a failed message makes later ones wait.
 func (ib *Inbox) blocks(m Message) bool { return ib.policy == BlockKey && m.Key != "" }
 
-// parkFailed sets m aside in tx, which has accepted it.
+// parkFailed parks m in tx, which has accepted it.
 func (ib *Inbox) parkFailed(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error {
 	if ib.blocks(m) {
 		if err := ib.store.Block(ctx, tx, ib.consumer, m.Topic, keyText(m.Key)); err != nil {
@@ -52,12 +51,12 @@ func (ib *Inbox) parkFailed(ctx context.Context, tx *sql.Tx, m Message, attempts
 		return err
 	}
 	if row.Payload == nil {
-		m.Payload = nil // what is too large for the one table is so for the other
+		m.Payload = nil // what is too large for inbox_parked is too large for the outbox
 	}
 	return ib.deadLetter(ctx, tx, m, attempts, row.Error)
 }
 
-// parkBehind sets m aside in tx, which has accepted it, if its key is still blocked.
+// parkBehind parks m in tx, which has accepted it, if its key is still blocked.
 func (ib *Inbox) parkBehind(ctx context.Context, tx *sql.Tx, m Message) (bool, error) {
 	blocked, err := ib.store.LockBlocked(ctx, tx, ib.consumer, m.Topic, keyText(m.Key))
 	if err != nil || !blocked {
@@ -80,8 +79,8 @@ func (ib *Inbox) park(ctx context.Context, tx *sql.Tx, m Message, state string, 
 	return row, ib.store.Park(ctx, tx, row)
 }
 
-// room is how many bytes of headers and payload a statement takes. A driver may write
-// arguments into the statement, where each byte may take two.
+// room is how many bytes of headers and payload fit into a statement. A driver may write arguments into the
+// statement, where each byte may take two.
 func (ib *Inbox) room(ctx context.Context, tx *sql.Tx, m Message) (int, error) {
 	const (
 		small = 256 << 10 // no server is set to less than a megabyte

@@ -148,7 +148,7 @@ func TestTheLogOfADropKeepsTheReason(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
 		for _, id := range []string{"1", "2"} { // of a key, and without one
-			require.Regexp(t, `inbox: dropped a parked message, as asked" consumer=billing `+
+			require.Regexp(t, `inbox: dropped a parked message, as requested" consumer=billing `+
 				`message_id=`+id+` topic=orders seq=\d+ error="dropped: a test order; parked because: [^"]+"`,
 				log.String())
 		}

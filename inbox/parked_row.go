@@ -32,8 +32,8 @@ const (
 	headerName    = "postroom_parked_name_" // and after it a header's name that is no UTF-8, in base64
 )
 
-// keyText is how a key is written and compared in the tables: as it is, or by its
-// hash if it is no text that a column takes.
+// keyText is how a key is written and compared in the tables: as it is, or as its hash if a column of text cannot
+// hold it.
 func keyText(key string) string {
 	if len(key) <= maxKey && utf8.ValidString(key) && strings.IndexByte(key, 0) < 0 {
 		return key
@@ -56,8 +56,8 @@ func headerValue(s string) any {
 	return bytesValue{[]byte(s)}
 }
 
-// parkedRow writes m down so that unpark gives it back exactly, except for what is too large for a
-// row, or for room, the bytes that a statement has for it.
+// parkedRow returns m as a row, from which unpark restores it exactly. What is too large for a row is left out, and
+// also what is larger than room, the bytes that fit into a statement.
 func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string, room int) (
 	row store.ParkedRow, err error) {
 	row = store.ParkedRow{Row: m.row(ib.consumer), Topic: m.Topic, Type: m.Type, State: state,
@@ -100,7 +100,7 @@ func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string,
 	return row, nil
 }
 
-// withLeft says beside the reason what was too large to be parked, and where it is.
+// withLeft adds to the reason what was too large to be parked, and where it is.
 func withLeft(reason string, left []string, at *Position) string {
 	if len(left) == 0 {
 		return reason
@@ -128,7 +128,7 @@ func headersJSON(headers map[string]string, own map[string]any) (string, error) 
 	return string(encoded), err
 }
 
-// unpark is parkedRow's way back. kept is false if the payload was not parked.
+// unpark is the reverse of parkedRow. kept is false if the payload was not parked.
 func unpark(row store.ParkedRow) (m Message, kept bool, err error) {
 	m = Message{ID: row.MessageID, Topic: row.Topic, Type: row.Type, Payload: row.Payload}
 	if at := row.Position; at != nil {
@@ -183,7 +183,7 @@ func headerText(raw json.RawMessage) (string, error) {
 	return s, err
 }
 
-// readable is an error's text as a column takes it.
+// readable is the text of an error as a column can hold it.
 func readable(reason string) string {
 	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "\uFFFD")
 	if len(reason) > maxError {

@@ -33,11 +33,10 @@ import (
 //   - The connection is lost while h runs, and the database can be reached: Process runs h again. That is an attempt
 //     from the second time in a row on. It is one at once if the server says that the transaction was idle or open for
 //     too long, because h may be the cause.
-//   - The connection is lost before COMMIT is answered, so that nobody knows whether it took effect: Process accepts
-//     the
-//     message again, which tells. If its row is there, the outcome is what that COMMIT was for, Applied or Parked.
-//   - h ended the transaction, by a method or in SQL, or went on after the database had ended it: ErrHandlerEndedTx, at
-//     once.
+//   - The connection is lost before the answer to COMMIT, so it is not known whether COMMIT took effect: Process
+//     accepts the message again. If its row is there, the outcome is that of the COMMIT, Applied or Parked.
+//   - h ended the transaction, by a method or in SQL, or continued after the database had ended it: ErrHandlerEndedTx,
+//     at once.
 //   - A table is missing, the message is invalid, or a right is not granted: the error, at once.
 //
 // The transaction has the database's default isolation level. A level that is stricter than READ COMMITTED causes more

@@ -11,8 +11,8 @@ import (
 type BatchOption func(*batch)
 
 // WithPartitionClaim keeps the offset of the claimed partition beside the data. Each transaction moves it behind its
-// messages, which must be of that partition, in the order of their offsets. If another member has taken the partition
-// over, the transaction is rolled back, and ProcessBatch returns ErrFenced.
+// messages, which must be of that partition, in the order of their offsets. If another member has claimed the
+// partition, the transaction is rolled back, and ProcessBatch returns ErrFenced.
 func WithPartitionClaim(c *PartitionClaim) BatchOption { return func(b *batch) { b.partition = c } }
 
 // WithoutIDs writes no row for a message: the offset of the claim alone tells what was handled. It needs
@@ -61,7 +61,7 @@ func (ib *Inbox) ProcessBatch(ctx context.Context, db *sql.DB, ms []Message, h B
 	return b.outcomes, err
 }
 
-// check refuses what ProcessBatch cannot handle, before any SQL.
+// check returns an error for what ProcessBatch cannot handle, before any SQL.
 func (b *batch) check() error {
 	switch {
 	case b.db == nil || b.handler == nil:
@@ -69,17 +69,17 @@ func (b *batch) check() error {
 	case len(b.ms) > MaxBatch:
 		return fmt.Errorf("%w: at most %d", ErrTooLarge, MaxBatch)
 	case b.withoutIDs && b.partition == nil:
-		return errors.New("WithoutIDs without WithPartitionClaim: nothing would tell a message from its copy")
+		return errors.New("WithoutIDs without WithPartitionClaim: copies of a message could not be recognised")
 	case b.stream != "" && b.partition != nil:
-		return errors.New("WithStream with WithPartitionClaim: the streams of a partition cannot share its one offset")
+		return errors.New("WithStream with WithPartitionClaim: the streams of a partition cannot share its offset")
 	}
 	for n, m := range b.ms {
 		if err := m.check(); err != nil {
 			return fmt.Errorf("message %d: %w", n, err)
 		}
 		if m.Topic == "" && b.ib.policy != Halt {
-			return fmt.Errorf("message %d, %q, has no Topic: it could not be parked (or use WithOnFailure(Halt))", n,
-				m.ID)
+			return fmt.Errorf("message %d, %q, has no Topic: set one, or use WithOnFailure(Halt), because without it "+
+				"the message cannot be parked", n, m.ID)
 		}
 	}
 	if b.partition != nil {

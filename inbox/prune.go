@@ -21,22 +21,22 @@ const (
 
 // PruneOptions says which rows Prune may delete.
 type PruneOptions struct {
-	// Retention is how long a row is kept at least, by the database's clock: the
-	// window in which duplicates are recognised. Required; more than the longest
-	// time after which a message may come again, replays and retries included.
+	// Retention is the shortest time that a row is kept, by the database's clock. It is the window in which
+	// duplicates are recognised. Required. It must be longer than the longest time after which a message may come
+	// again, with replays and retries.
 	Retention time.Duration
 
-	// Committed returns the offset that the consumer's Kafka group has committed
-	// for a partition: the next one it will read. Negative: it has committed none, and
-	// nothing of the partition is deleted. Required when messages have a Position:
-	// a consumer that was down for longer than Retention goes on reading where it
-	// stopped, and without its rows would apply again what it had applied. Called
-	// once for each partition and Prune.
+	// Committed returns the offset that the consumer's Kafka group has committed for a partition, that is, the next
+	// one that it will read. Negative: the group has committed none, and nothing of the partition is deleted. Prune
+	// calls it once for each partition.
+	//
+	// Committed is required when messages have a Position. A consumer that was down for longer than Retention
+	// continues where it stopped. If its rows were deleted, it would apply again what it has applied.
 	Committed func(ctx context.Context, topic string, partition int32) (int64, error)
 
-	// Margin is how far below the committed offset, in offsets, a row must be to be
-	// deleted. It covers copies of a message that lie further on in its partition,
-	// as a relay leaves after a crash. 0: DefaultMargin; negative: none.
+	// Margin is how many offsets a row must be below the committed offset to be deleted. It covers copies of a
+	// message at higher offsets of its partition, which a relay can leave after a crash. 0: DefaultMargin;
+	// negative: none.
 	Margin int64
 
 	// BatchSize is the most rows that one statement deletes, at most 30,000.
@@ -44,12 +44,12 @@ type PruneOptions struct {
 	BatchSize int
 }
 
-// Errors of Prune, found with errors.Is.
+// Errors of Prune, for errors.Is.
 var (
-	// ErrNoRetention: Retention is not positive.
+	// ErrNoRetention means: Retention is not positive.
 	ErrNoRetention = errors.New("no retention: say how long rows must be kept")
-	// ErrNoCommitted: rows that have a Kafka position were kept, because
-	// Committed is nil. Rows without one were deleted.
+	// ErrNoCommitted means: rows that have a Kafka position were kept, because Committed is nil. Rows without a
+	// position were deleted.
 	ErrNoCommitted = errors.New("rows with a Kafka position were kept: set PruneOptions.Committed to the group's " +
 		"committed offsets")
 )
@@ -69,27 +69,25 @@ type expiredMessages interface {
 	DeleteOldAttempts(ctx context.Context, q db.Execer, consumer string, age time.Duration, limit int) (int64, error)
 }
 
-// Prune deletes the consumer's rows that no delivery can need any more: not of a parked
-// message, older than the retention and, for those that came from Kafka, further below the offset that
-// the group has committed than the margin. It returns how many it deleted, which is
-// right beside an error too.
+// Prune deletes the rows of the consumer that no delivery can need any more. Such a row is older than the
+// retention. If its message came from Kafka, it is also below the offset that the group has committed, by more than
+// the margin. Rows of parked messages stay. Prune returns how many rows it deleted; the number is also right when
+// there is an error.
 //
-// It deletes in small statements, each a transaction of its own, and holds no lock in
-// between: run it from a ticker while consumers work, in as many processes as you
-// like. What it reads: on PostgreSQL the table once, from front to back; elsewhere
-// the expired rows by index.
+// Prune deletes in small statements. Each is a transaction of its own, and no lock is held between them. You can
+// run it from a ticker while consumers work, in as many processes as you like. On PostgreSQL it reads the table
+// once, from front to back. On the other databases it reads the expired rows by index.
 //
-// It also forgets what was counted of messages that did not come again, which is not in its number: those whose last
-// attempt was begun a day ago, or before the retention if that is less. Such a row goes when
-// a group's offset is moved past a message, or a topic is deleted. If the message does come again, its
-// attempts are counted anew.
+// Prune also deletes the counted attempts at messages that did not come again. They are not in the number that it
+// returns. An attempt is deleted when it began more than a day ago, or more than the retention ago if that is
+// shorter. Attempts are left behind when a group's offset is moved past a message, or when a topic is deleted. If
+// the message does come again, its attempts are counted from 1.
 //
-// With daily partitions it makes those of the next days, drops whole days that no consumer needs any more, and deletes
-// rows of the rest: see WithDailyPartitions.
+// With daily partitions Prune creates the partitions of the next days, drops whole days that no consumer needs any
+// more, and deletes rows of the other partitions: see WithDailyPartitions.
 //
-// An error of Committed ends it; the rest is for the next run. A topic that was
-// deleted and made again has old rows with high offsets: they are kept until the
-// new topic's offsets have passed them.
+// An error of Committed ends Prune; the next run deletes the rest. When a topic was deleted and created again, the
+// rows of the old topic have high offsets. They are kept until the offsets of the new topic are higher.
 func (ib *Inbox) Prune(ctx context.Context, db *sql.DB, o PruneOptions) (int64, error) {
 	if err := o.defaults(); err != nil {
 		return 0, fmt.Errorf("inbox: prune %s for %q: %w", ib.table, ib.consumer, err)
@@ -100,7 +98,7 @@ func (ib *Inbox) Prune(ctx context.Context, db *sql.DB, o PruneOptions) (int64, 
 		err = p.dropDays(ctx)
 	}
 	if err == nil {
-		err = p.forgetAttempts(ctx)
+		err = p.deleteOldAttempts(ctx)
 	}
 	if err == nil && p.unguarded > 0 {
 		err = fmt.Errorf("%d %w", p.unguarded, ErrNoCommitted)
@@ -190,8 +188,8 @@ func (p *pruner) deletable(ctx context.Context, expired []store.Expired) ([]stri
 	return p.notParked(ctx, ids)
 }
 
-// notParked leaves out messages that are parked: delivered again without its row, such a one would be parked, and
-// in the end run, twice.
+// notParked leaves out messages that are parked. If the row of such a message were deleted and the message came
+// again, it would be parked twice, and in the end handled twice.
 func (p *pruner) notParked(ctx context.Context, ids []string) ([]string, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -200,7 +198,7 @@ func (p *pruner) notParked(ctx context.Context, ids []string) ([]string, error) 
 	for chunk := range slices.Chunk(ids, store.MaxBatch) {
 		some, err := p.ib.store.ParkedIDs(ctx, p.db, p.ib.consumer, chunk)
 		if isUnusable(err) {
-			return ids, nil // who may not look there has parked nothing
+			return ids, nil // a user that may not read the table has parked nothing
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read which messages are parked: %w", err)
@@ -220,7 +218,7 @@ func (p *pruner) limit(ctx context.Context, of partition) (int64, error) {
 	}
 	committed, err := p.options.Committed(ctx, of.topic, of.number)
 	if err != nil {
-		return 0, fmt.Errorf("ask for the committed offset of topic %q partition %d: %w", of.topic, of.number, err)
+		return 0, fmt.Errorf("read the committed offset of topic %q partition %d: %w", of.topic, of.number, err)
 	}
 	p.limits[of] = committed - p.options.Margin
 	return p.limits[of], nil
@@ -242,13 +240,14 @@ func (p *pruner) delete(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// leftBehind is how long after the start of its last attempt a message is given up for one that does not come again. A
-// row of inbox_attempts has no position to hold against the committed offset. But one that goes too early does no
-// more than begin the count anew, if it is older than the pauses between two attempts.
-const leftBehind = 24 * time.Hour
+// oldAttempts is the age at which an attempt counts as left behind: its message does not come again. A row of
+// inbox_attempts has no position that could be compared with the committed offset. If such a row is deleted too
+// early, the count begins again at 1, which does no harm once the row is older than the pauses between two
+// attempts.
+const oldAttempts = 24 * time.Hour
 
-func (p *pruner) forgetAttempts(ctx context.Context) error {
-	age := max(min(p.options.Retention, leftBehind), 2*p.ib.retryWindow())
+func (p *pruner) deleteOldAttempts(ctx context.Context) error {
+	age := max(min(p.options.Retention, oldAttempts), 2*p.ib.retryWindow())
 	for {
 		var n int64
 		err := p.repeat(ctx, func() (err error) {
@@ -257,16 +256,16 @@ func (p *pruner) forgetAttempts(ctx context.Context) error {
 		})
 		switch {
 		case isUnusable(err):
-			return nil // who may not write there has left nothing
+			return nil // a user that may not write the table has left no row
 		case err != nil:
-			return fmt.Errorf("delete rows of %s that were left behind: %w", p.ib.attemptsTable, err)
+			return fmt.Errorf("delete old attempts of %s: %w", p.ib.attemptsTable, err)
 		case n < int64(p.options.BatchSize):
 			return nil
 		}
 	}
 }
 
-// repeat runs a statement again as long as the database ends it because of another one.
+// repeat repeats a statement as long as the database ends it because of another transaction.
 func (p *pruner) repeat(ctx context.Context, statement func() error) error {
 	for n := 1; ; n++ {
 		err := statement()
@@ -282,38 +281,36 @@ func (p *pruner) repeat(ctx context.Context, statement func() error) error {
 // DefaultPruneEvery is how often KeepPruned prunes.
 const DefaultPruneEvery = time.Hour
 
-// ErrShortRetention means: rows would be deleted while their messages are still tried.
+// ErrShortRetention means: rows would be deleted while the inbox still retries their messages.
 var ErrShortRetention = errors.New("the retention is shorter than the retry window")
 
-// Retention says how KeepPruned keeps the inbox small.
+// Retention says how and how often KeepPruned prunes.
 type Retention struct {
 	PruneOptions
 
 	// Every is the time between two rounds. 0: DefaultPruneEvery.
 	Every time.Duration
 
-	// OnPruned is told of each round, for metrics; nil: nobody is. Called from
-	// KeepPruned's goroutine.
+	// OnPruned is called after each round, for metrics, in KeepPruned's goroutine. nil: it is not called.
 	OnPruned func(Pruned)
 }
 
 // Pruned is one round of KeepPruned.
 type Pruned struct {
 	Deleted int64 // rows
-	// Window is the age of the consumer's oldest row that was kept, by the database's clock: how
-	// far back duplicates are recognised. 0: there is no row.
+	// Window is the age of the oldest row of the consumer that was kept, by the database's clock: how far back
+	// duplicates are recognised. 0: there is no row.
 	Window time.Duration
 	Took   time.Duration
 	Err    error // why the round ended early
 }
 
-// KeepPruned runs Prune at once and then from time to time until ctx ends, and returns nil
-// then. Run it in a goroutine beside the consumer, in as many processes as you like. A round
-// that fails is logged and told to OnPruned; the next one goes on with the rest.
+// KeepPruned runs Prune at once and then every r.Every until ctx ends; then it returns nil. Run it in a goroutine
+// beside the consumer, in as many processes as you like. When a round fails, KeepPruned logs it and calls OnPruned;
+// the next round deletes the rest.
 //
-// It refuses options that Prune refuses, and, with ErrShortRetention, a retention that is
-// shorter than the time for which this inbox tries a message: a copy that is
-// redelivered meanwhile would find no row.
+// It returns an error for options that Prune rejects. It returns ErrShortRetention for a retention that is shorter
+// than the time for which this inbox retries a message: a copy that comes in that time would find no row.
 func (ib *Inbox) KeepPruned(ctx context.Context, db *sql.DB, r Retention) error {
 	if err := ib.checkRetention(&r); err != nil {
 		return fmt.Errorf("inbox: keep %s pruned for %q: %w", ib.table, ib.consumer, err)
@@ -336,8 +333,7 @@ func (ib *Inbox) KeepPruned(ctx context.Context, db *sql.DB, r Retention) error 
 	}
 }
 
-// CheckRetention returns what KeepPruned would refuse r with, for a program that wants to know
-// before it begins. It talks to nobody.
+// CheckRetention returns the error that KeepPruned would return for r at its start. It does not use the database.
 func (ib *Inbox) CheckRetention(r Retention) error {
 	if err := ib.checkRetention(&r); err != nil {
 		return fmt.Errorf("inbox: keep %s pruned for %q: %w", ib.table, ib.consumer, err)
@@ -347,7 +343,8 @@ func (ib *Inbox) CheckRetention(r Retention) error {
 
 func (ib *Inbox) checkRetention(r *Retention) error {
 	if r.Every < 0 {
-		return fmt.Errorf("time between rounds: Every is %s: want a time, or 0 for %s", r.Every, DefaultPruneEvery)
+		return fmt.Errorf("the time between rounds, Every, is %s: want a positive time, or 0 for %s", r.Every,
+			DefaultPruneEvery)
 	}
 	if r.Every == 0 {
 		r.Every = DefaultPruneEvery
@@ -362,7 +359,7 @@ func (ib *Inbox) checkRetention(r *Retention) error {
 	return nil
 }
 
-// retryWindow is the longest time that the pauses between the attempts at a message take.
+// retryWindow is the sum of the longest pauses between the attempts at a message.
 func (ib *Inbox) retryWindow() (sum time.Duration) {
 	pause := ib.backoff.min
 	for range ib.attempts - 1 {

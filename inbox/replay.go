@@ -12,38 +12,42 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// What bounds a run of Replay: no key has more than its share at a time, however many of its messages wait.
+// The limits of a run of Replay. They keep a key with many messages from delaying the other keys.
 const (
-	// maxRequested is how many rows one look for what was asked for reads, and about how many keys take turns.
+	// maxRequested is how many rows one search for requests reads, and about how many keys take turns.
 	maxRequested = 1_000
-	// firstTogether and maxTogether are how many messages of a key share a transaction: at first, and after some
-	// that went well.
+	// firstTogether is how many messages of a key share a transaction at first. The number grows up to maxTogether
+	// with each transaction that succeeds.
 	firstTogether = 32
 	maxTogether   = 1_024
-	// maxTogetherBytes bounds what a transaction's messages hold in memory; one message may be larger.
+	// maxTogetherBytes limits the memory that the messages of a transaction take. A single message may be larger.
 	maxTogetherBytes = 4 << 20
-	// roundTime is about what one round of all keys takes, if their handlers are quick; no key gets
-	// less than minTurn or more than maxTurn of it.
+	// roundTime is about how long one round of all keys takes, if their handlers are quick. Each key gets at least
+	// minTurn and at most maxTurn of it.
 	roundTime = time.Second
 	minTurn   = 10 * time.Millisecond
 	maxTurn   = 250 * time.Millisecond
 )
 
-// Replay does what operators asked for by `relay inbox parked retry` and `drop`: it runs
-// h for the parked messages of this consumer that are to be retried, and deletes those that are to
-// be dropped. A key's messages run in order, those that wait behind the first after it by
-// themselves, until one fails; the last one lets the key go on. It returns how many
-// messages it applied or dropped.
+// Replay does what operators requested with `relay inbox parked retry` and `drop`. It runs h for the parked
+// messages of this consumer that are to be retried, and deletes those that are to be dropped. It returns how many
+// messages it applied or dropped. The error is the database's or that of ctx. An error of h is written to the
+// parked row and to the log.
 //
-// Keys take turns. A message that has failed before is one transaction: h's effect and the end of the parked row
-// commit together, and the next row of the key is to be retried from then on. Those that only waited behind it run
-// several in one transaction, in order; if that fails, its messages run one by one. On PostgreSQL it is
-// READ COMMITTED, whatever the database's default. A message that fails, or that kills the process, is 'failed'
-// again, and waits for another retry; one that the database went away from, or ctx's end took it from, is not.
-// After a process was killed in the middle of several messages, the first of them is 'failed', and all run one by one.
-// Run it about every second beside the consumer; in any number of processes.
-// What is asked for while it runs is done as well, so that one call can last as long as messages of a key keep
-// coming. The error is the database's or ctx's; a handler's is in the row and in the log.
+// The messages of a key run in order. After the first one, those that were blocked behind it follow without a
+// request, until one fails. The last one unblocks the key. Keys take turns.
+//
+// A message that has failed before runs in a transaction of its own: the effect of h and the deletion of the parked
+// row commit together, and the next row of the key is then to be retried. Messages that were only blocked run
+// several in one transaction, in order. If that transaction fails, its messages run one by one. On PostgreSQL the
+// transactions are READ COMMITTED, whatever the default of the database.
+//
+// A message that fails again, or that kills the process, is 'failed' and waits for another request. If the process
+// is killed while several messages run together, the first of them is 'failed', and then all run one by one. A
+// message that is interrupted because the database is out of reach, or because ctx ends, is still to be retried.
+//
+// Call Replay about every second beside the consumer, in any number of processes. It also does what is requested
+// while it runs. One call can therefore last as long as messages of a key keep coming.
 func (ib *Inbox) Replay(ctx context.Context, db *sql.DB, h Handler) (int, error) {
 	if db == nil || h == nil {
 		return 0, fmt.Errorf("inbox: replay for %q: the database or the handler is nil", ib.consumer)
@@ -64,9 +68,9 @@ type requests interface {
 	// dropped.
 	ParkedOfKey(ctx context.Context, tx db.Queryer, consumer, topic, key string, after int64, requestedOnly bool,
 		most int) ([]store.ParkedSummary, error)
-	// BlockFollowers has the rows that were to be retried wait behind the key's first.
+	// BlockFollowers makes rows that were to be retried wait behind the first of their key.
 	BlockFollowers(ctx context.Context, tx db.Execer, consumer, topic, key string, head int64) error
-	// Unblock has the next row of a key retried, or unblocks the key.
+	// Unblock makes the next row of a key one to be retried. If there is none, it unblocks the key.
 	Unblock(ctx context.Context, tx db.Queryer, consumer, topic, key string, after int64) error
 }
 
@@ -89,7 +93,8 @@ type parkedSpans interface {
 	ClaimSpan(ctx context.Context, tx db.Execer, span store.Span) (int64, error)
 	UnclaimSpan(ctx context.Context, q db.Execer, span store.Span) error
 	ReadSpan(ctx context.Context, tx db.Queryer, span store.Span) ([]store.ParkedRow, error)
-	// DeleteSpan deletes nothing if the row gone is there again, because the transaction has ended.
+	// DeleteSpan deletes nothing if the row gone exists again, because the transaction that deleted it was rolled
+	// back.
 	DeleteSpan(ctx context.Context, tx db.Execer, span store.Span, gone int64) (int64, error)
 }
 
@@ -100,10 +105,10 @@ type replay struct {
 	handler Handler
 	done    int
 
-	queues      []*keyQueue     // those that have something to do, in the order of their turns
-	known       map[string]bool // the queues, and those that had nothing to do any more
-	requestedTo int64           // seq up to which what was asked for is known
-	knownSince  time.Time       // when known was last cut down to the queues
+	queues      []*keyQueue     // those with messages to run, in the order of their turns
+	known       map[string]bool // names of the queues, and of those that are done
+	requestedTo int64           // requests up to this seq were read
+	knownSince  time.Time       // when the names of done queues were last removed
 	lockWait    lockWait        // the wait for a key's lock
 }
 
@@ -113,14 +118,14 @@ type keyQueue struct {
 	name string
 
 	blocked   bool  // the key was blocked at the last turn
-	last      int64 // the last seq that is done, in this run and while the key was blocked: no row of it is below
-	batchSize int   // so many messages share the next transaction
-	oneByOne  int   // so many run alone before that: one of them failed together with others
+	last      int64 // the last seq that is done: the key has no row below it, unless it was unblocked since
+	batchSize int   // how many messages share the next transaction
+	oneByOne  int   // how many run alone before that, because one of them failed
 	conflicts int   // in a row
 }
 
-// run gives each queue its turn, until none is left. It looks for what is new after each round, so that nobody who
-// asks for a message of another key waits until a long one is done.
+// run gives each queue its turn until none is left. It looks for new requests after each round, so that a request
+// for another key does not wait until a long queue is done.
 func (p *replay) run(ctx context.Context) error {
 	for {
 		if err := p.findRequested(ctx); err != nil || len(p.queues) == 0 {
@@ -142,10 +147,10 @@ func (p *replay) run(ctx context.Context) error {
 	}
 }
 
-// findRequested adds queues for what was asked for and is not known. It reads one page of that, the next one each time;
-// without a queue, until it has found one or has read all pages.
+// findRequested adds queues for requests that are not known yet. It reads one page of requests, each time the next
+// one. As long as there is no queue, it reads on until it has found one or has read all pages.
 func (p *replay) findRequested(ctx context.Context) error {
-	if time.Since(p.knownSince) > roundTime { // a queue that had failed may be asked for again
+	if time.Since(p.knownSince) > roundTime { // a message that failed may be requested again
 		p.knownSince = time.Now()
 		clear(p.known)
 		for _, q := range p.queues {
@@ -184,7 +189,7 @@ func (p *replay) add(a store.Request) {
 	}
 }
 
-// runNext runs a queue's next messages; more is false if it has none, or the first has failed.
+// runNext runs the next messages of a queue. more is false if it has none, or if the first has failed.
 func (p *replay) runNext(ctx context.Context, q *keyQueue, share time.Duration) (more bool, err error) {
 	c, err := p.claim(ctx, q)
 	switch {
@@ -209,12 +214,12 @@ func (p *replay) runNext(ctx context.Context, q *keyQueue, share time.Duration) 
 	return true, nil
 }
 
-// grow lets more messages share the next transaction, after one that went well.
+// grow lets more messages share the next transaction, after one that succeeded.
 func (q *keyQueue) grow() { q.batchSize = min(2*q.batchSize, maxTogether) }
 
-// begin begins a transaction that locks a key. PostgreSQL's is to see what was committed before each of its
-// statements, whatever the database's default: by an older snapshot the message that was parked while
-// this one waited for the lock is not there, and its key goes on without it (hazard park-behind-nothing).
+// begin begins a transaction that locks a key. On PostgreSQL each of its statements must see what was committed
+// before, whatever the default of the database. With an older snapshot it would not see a message that was parked
+// while it waited for the lock, and the key would be unblocked without that message (hazard park-behind-nothing).
 func (p *replay) begin(ctx context.Context) (*sql.Tx, error) {
 	var opts *sql.TxOptions
 	if p.ib.names.Dialect == PostgreSQL {
@@ -223,7 +228,7 @@ func (p *replay) begin(ctx context.Context) (*sql.Tx, error) {
 	return p.db.BeginTx(ctx, opts)
 }
 
-// inTx runs fn in a transaction, again if another one was in the way.
+// inTx runs fn in a transaction. It repeats it if another transaction was in the way.
 func (p *replay) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	for n := 1; ; n++ {
 		err := func() error {

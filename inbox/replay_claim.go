@@ -8,18 +8,19 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// claimed is what a turn began: an attempt at one row or at several, or the end of those that were to be dropped.
+// claimed is what a turn has begun: an attempt at one row or at several, or the deletion of rows that are to be
+// dropped.
 type claimed struct {
 	first, last int64
 	rows        int
 	dropped     []store.ParkedSummary
 }
 
-// errParkedChanged says that an operator asked for something else between two statements.
+// errParkedChanged means: an operator has requested something else between two statements.
 var errParkedChanged = errors.New("the parked rows have changed")
 
-// claim begins an attempt at the rows whose turn it is, and commits that. Rows to be dropped that come first are
-// dropped instead.
+// claim begins an attempt at the next rows of a queue, and commits that. If the first rows are to be dropped, it
+// deletes them instead.
 func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) {
 	err = p.inTx(ctx, func(tx *sql.Tx) error {
 		c = claimed{}
@@ -50,7 +51,7 @@ func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) 
 		}
 		return err
 	})
-	if err != nil { // and COMMIT may have taken effect
+	if err != nil { // COMMIT may have taken effect all the same
 		p.returnClaim(ctx, q, c)
 		return claimed{}, err
 	}
@@ -59,15 +60,15 @@ func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) 
 	}
 	for _, w := range c.dropped {
 		p.done++
-		// The row is gone: the log keeps why it was dropped, and why it was parked.
-		p.ib.log.Warn("inbox: dropped a parked message, as asked",
+		// The row is deleted. The log keeps why it was dropped, and why it was parked.
+		p.ib.log.Warn("inbox: dropped a parked message, as requested",
 			"message_id", w.MessageID, "topic", q.Topic, "seq", w.Seq, "error", w.Error)
 	}
 	return c, nil
 }
 
-// waiting locks the queue's key, and returns its first rows if they may run: the key's first, or, where the key
-// is not blocked, the first that were asked for.
+// waiting locks the key of a queue, and returns its first rows if they may run. If the key is blocked, these are
+// the first rows of the key; if not, they are the first rows that were requested.
 func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]store.ParkedSummary, error) {
 	if q.Key == nil {
 		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, q.Seq)
@@ -93,20 +94,20 @@ func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]store.
 	if err != nil || len(waiting) == 0 || waiting[0].State != "failed" {
 		return waiting, err
 	}
-	// It has failed again, or killed the process, or another process is at it: what was asked for beside it waits
-	// behind it.
+	// It has failed again, or has killed the process, or another process runs it. The other requested rows of the
+	// key wait behind it.
 	return nil, p.ib.store.BlockFollowers(ctx, tx, p.ib.consumer, q.Topic, *q.Key, waiting[0].Seq)
 }
 
-// lock locks a key. Whoever parks or replays it holds the lock until its transaction ends.
+// lock locks a key. Whoever parks or replays messages of a key holds this lock until the end of the transaction.
 func (p *replay) lock(ctx context.Context, tx *sql.Tx, a store.Request) (blocked bool, err error) {
 	over := p.ib.watch(ctx, p.db, &p.lockWait, "topic", a.Topic, "parked_seq", a.Seq)
 	defer func() { over(err) }()
 	return p.ib.store.LockBlocked(ctx, tx, p.ib.consumer, a.Topic, *a.Key)
 }
 
-// fitTogether says which of the rows run in one transaction: those that have not failed before, and that fit. One that
-// has an attempt is likely to fail again, or was in a transaction with one that killed the process.
+// fitTogether returns which of the rows run in one transaction: those that have no attempt yet, up to a size. A row
+// that has an attempt is likely to fail again, or was in a transaction with one that killed the process.
 func fitTogether(waiting []store.ParkedSummary) (last int64, rows int) {
 	last, rows = waiting[0].Seq, 1
 	if waiting[0].Attempts > 0 {
@@ -123,7 +124,7 @@ func fitTogether(waiting []store.ParkedSummary) (last int64, rows int) {
 	return last, rows
 }
 
-// drop deletes the rows that come first and are to be dropped.
+// drop deletes the rows at the beginning of the queue that are to be dropped.
 func (p *replay) drop(ctx context.Context, tx *sql.Tx, q *keyQueue, waiting []store.ParkedSummary, c *claimed) error {
 	for _, w := range waiting {
 		if w.State != "drop" {
@@ -141,7 +142,7 @@ func (p *replay) drop(ctx context.Context, tx *sql.Tx, q *keyQueue, waiting []st
 	return p.unblock(ctx, tx, q.Request, q.blocked, c.last)
 }
 
-// unblock has the next row of a key run in its turn, or lets the key go on.
+// unblock makes the next row of the key one to be retried, or unblocks the key.
 func (p *replay) unblock(ctx context.Context, tx *sql.Tx, a store.Request, blocked bool, last int64) error {
 	if a.Key == nil || !blocked {
 		return nil

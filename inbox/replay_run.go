@@ -11,8 +11,9 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// runOne runs the row's message; false: it failed, or another member was there before. What is
-// nobody's fault is tried again here, or returned; then the row is to be retried as before.
+// runOne runs the message of a row. applied is false if the message failed, or if another member was first. After a
+// failure that is not the message's fault, runOne tries again or takes the attempt back. Then the row is to be
+// retried as before.
 func (p *replay) runOne(ctx context.Context, a store.Request, seq int64) (applied bool, err error) {
 	u := p.unit()
 	for {
@@ -49,7 +50,7 @@ func (p *replay) runOne(ctx context.Context, a store.Request, seq int64) (applie
 	}
 }
 
-// tryOne runs the row's message in one transaction with the row's end.
+// tryOne runs the message of a row and deletes the row, in one transaction.
 func (p *replay) tryOne(ctx context.Context, u *unitOfWork, a store.Request, seq int64) (
 	m Message, applied bool, failed *failure) {
 	tx, err := p.begin(ctx)
@@ -77,7 +78,8 @@ func (p *replay) tryOne(ctx context.Context, u *unitOfWork, a store.Request, seq
 	if err != nil {
 		return m, false, &failure{kind: handlerFailed, err: err}
 	}
-	// Before the handler: one that commits by itself commits this too, and is not run again.
+	// Delete the row before the handler runs. A handler that commits by itself then commits this too, and does not run
+	// again.
 	switch applied, err = p.ib.store.DeleteParked(ctx, tx, p.ib.consumer, seq); {
 	case err != nil:
 		return m, false, databaseFailure(err)
@@ -96,8 +98,8 @@ func (p *replay) tryOne(ctx context.Context, u *unitOfWork, a store.Request, seq
 	return m, true, nil
 }
 
-// returnRow takes back an attempt that ended for no fault of the message's, so that what the operator
-// asked for is not lost.
+// returnRow takes back an attempt that ended for another reason than the message, so that the operator's request is
+// not lost.
 func (p *replay) returnRow(ctx context.Context, seq int64) {
 	p.untilReturned(ctx, seq, func(ctx context.Context) error {
 		return p.ib.store.UnclaimParked(
@@ -105,7 +107,8 @@ func (p *replay) returnRow(ctx context.Context, seq int64) {
 	})
 }
 
-// untilReturned tries to take back an attempt until the database is back, or ctx ends, and then once more.
+// untilReturned tries to take back an attempt until the database is back or ctx ends. After the end of ctx it tries
+// once more.
 func (p *replay) untilReturned(ctx context.Context, seq int64, takeBack func(ctx context.Context) error) {
 	for n := 1; ctx.Err() == nil; n++ {
 		err := takeBack(ctx)
@@ -117,7 +120,7 @@ func (p *replay) untilReturned(ctx context.Context, seq int64, takeBack func(ctx
 			return
 		}
 		if n == 1 && kind == outage {
-			p.ib.log.Warn("inbox: the database is out of reach, trying again until it is back", "seq", seq, "error",
+			p.ib.log.Warn("inbox: the database is out of reach, trying again until it answers", "seq", seq, "error",
 				err)
 		}
 		_ = p.ib.sleep(ctx, p.ib.backoff.after(n))
@@ -127,8 +130,8 @@ func (p *replay) untilReturned(ctx context.Context, seq int64, takeBack func(ctx
 	_ = takeBack(ctx)
 }
 
-// tooLargeToRun is why a message that was not parked whole cannot be run again; the reason for which
-// it was parked stays in it, once.
+// tooLargeToRun is the error of a message that cannot run because it was not parked completely. It contains the
+// reason for which the message was parked, once.
 func tooLargeToRun(reason string) error {
 	const what = "it was too large to be parked whole: handle it from its place in Kafka, then drop it ("
 	if strings.HasPrefix(reason, what) {
@@ -138,19 +141,19 @@ func tooLargeToRun(reason string) error {
 }
 
 // runTogether runs the messages that were claimed in one transaction, or as many of them as share has time for. If
-// that fails the attempt is taken back, and the queue goes on in a smaller way: only a message that fails alone has
-// failed.
+// the transaction fails, the attempt is taken back, and the queue goes on with fewer messages at a time. Only a
+// message that fails alone is 'failed'.
 func (p *replay) runTogether(ctx context.Context, q *keyQueue, c claimed, share time.Duration) (more bool, err error) {
 	b := &replayBatch{replay: p, queue: q, claimed: c, share: share}
 	failed := b.try(ctx)
-	if failed == nil && b.last == 0 { // another member was there before
+	if failed == nil && b.last == 0 { // another member was first
 		p.returnClaim(ctx, q, c)
 		return false, nil
 	}
 	if failed == nil {
 		q.last, q.conflicts = b.last, 0
 		if b.last < c.last {
-			q.batchSize = b.applied // each row more is claimed and given back for nothing
+			q.batchSize = b.applied // every further row would be claimed and given back for nothing
 		} else {
 			q.grow()
 		}
@@ -164,7 +167,7 @@ func (p *replay) runTogether(ctx context.Context, q *keyQueue, c claimed, share 
 	case ctx.Err() != nil:
 		return false, failed.err
 	case failed.kind == handlerFailed, failed.kind == lostInHandler, errors.Is(failed.err, ErrHandlerEndedTx):
-		p.ib.log.Warn("inbox: parked messages failed in one transaction, running them one by one",
+		p.ib.log.Warn("inbox: a transaction of several parked messages failed, running them one by one",
 			"messages", c.rows, "topic", q.Topic, "from_seq", c.first, "to_seq", c.last, "error", failed.err)
 		q.oneByOne, q.batchSize = c.rows, firstTogether
 		return true, nil
@@ -185,7 +188,7 @@ type replayBatch struct {
 
 	mark    store.TxMark
 	applied int
-	last    int64 // the last that was applied; 0: the rows are not as they were claimed
+	last    int64 // seq of the last that was applied; 0: the rows have changed since they were claimed
 }
 
 // try runs the transaction.
@@ -194,7 +197,7 @@ func (b *replayBatch) try(ctx context.Context) *failure {
 	if err != nil {
 		return databaseFailure(err)
 	}
-	defer func() { _ = tx.Rollback() }() // before the attempt is given back: SQLite has one writer at a time
+	defer func() { _ = tx.Rollback() }() // before the attempt is taken back: SQLite has one writer at a time
 	blocked, err := b.lock(ctx, tx, b.queue.Request)
 	if err != nil {
 		return databaseFailure(err)
@@ -212,7 +215,7 @@ func (b *replayBatch) try(ctx context.Context) *failure {
 	return b.commit(ctx, tx)
 }
 
-// runMessages deletes the first row, and runs the messages in order. The others' rows are deleted at the end, in one
+// runMessages deletes the first row and runs the messages in order. The other rows are deleted at the end, in one
 // statement.
 func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []store.ParkedRow) *failure {
 	switch gone, err := b.ib.store.DeleteParked(ctx, tx, b.ib.consumer, b.first); {
@@ -229,7 +232,7 @@ func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []store.
 	b.mark = mark
 	for n, row := range rows {
 		if n > 0 && (row.State != "blocked" && row.State != "retry" || time.Since(begun) > b.share) {
-			return nil // an operator wants something else of it, or the others' turn has come
+			return nil // an operator has requested something else, or it is the turn of other keys
 		}
 		m, kept, err := unpark(row)
 		if err == nil && !kept {
@@ -240,7 +243,8 @@ func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []store.
 		}
 		err = u.call(ctx, tx, []Message{m})
 		if ctx.Err() == nil && hasEnded(ctx, tx) {
-			// If it was a Commit, the effects up to this one stand, and their rows must go; if a Rollback, none.
+			// After a Commit the effects up to this message are there, and their rows must be deleted; after a Rollback
+			// DeleteSpan deletes nothing.
 			_, cleanup := b.ib.store.DeleteSpan(ctx, b.db, b.span(b.queue, b.first, row.Seq), b.first)
 			return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err, cleanup)}
 		}
@@ -252,14 +256,14 @@ func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []store.
 	return nil
 }
 
-// hasEnded reports whether tx was committed or rolled back, without asking the database: database/sql looks at that
-// before it sees that a statement is not the transaction's.
+// hasEnded reports whether tx was committed or rolled back. It does not ask the database: database/sql checks that
+// first, before it sees that the statement does not belong to the transaction.
 func hasEnded(ctx context.Context, tx *sql.Tx) bool {
 	_, err := tx.StmtContext(ctx, &sql.Stmt{}).ExecContext(ctx)
 	return errors.Is(err, sql.ErrTxDone)
 }
 
-// commit sees to the rows, and commits.
+// commit deletes the rows of the applied messages, takes the attempt at the others back, and commits.
 func (b *replayBatch) commit(ctx context.Context, tx *sql.Tx) *failure {
 	same, err := b.ib.store.SameTx(ctx, tx, b.mark, nil)
 	if err != nil {
@@ -273,7 +277,7 @@ func (b *replayBatch) commit(ctx context.Context, tx *sql.Tx) *failure {
 		return afterHandler(err)
 	}
 	if n != int64(b.applied-1) {
-		b.last = 0 // somebody deleted rows by hand
+		b.last = 0 // rows were deleted by hand
 		return nil
 	}
 	if b.last < b.claimed.last {
@@ -290,9 +294,9 @@ func (b *replayBatch) commit(ctx context.Context, tx *sql.Tx) *failure {
 	return nil
 }
 
-// handlerEndedTx sees to the rows of messages whose handler has ended the transaction in SQL. If it was a COMMIT, the
-// first row is gone and all effects stand, the later ones outside any transaction, so that the other rows must go; if a
-// ROLLBACK, they stay (hazard ended-transaction).
+// handlerEndedTx deletes the rows of messages whose handler has ended the transaction by SQL text, if it was a
+// COMMIT. Then the first row is deleted and all effects are there, the later ones outside any transaction; so the
+// other rows must be deleted too. If it was a ROLLBACK, all rows stay (hazard ended-transaction).
 func (b *replayBatch) handlerEndedTx(ctx context.Context, tx *sql.Tx) *failure {
 	_ = tx.Rollback()
 	there, err := b.ib.store.HasParked(ctx, b.db, b.ib.consumer, b.first)
@@ -302,8 +306,8 @@ func (b *replayBatch) handlerEndedTx(ctx context.Context, tx *sql.Tx) *failure {
 	return &failure{kind: final, err: errors.Join(ErrHandlerEndedTx, err)}
 }
 
-// unit runs the handler. Without: the id was accepted when the message was parked, and tells nothing of a replay's
-// transaction.
+// unit runs the handler, without ids: the id was accepted when the message was parked, and says nothing about the
+// transaction of a replay.
 func (p *replay) unit() *unitOfWork {
 	return &unitOfWork{ib: p.ib, db: p.db, withoutIDs: true,
 		handler: func(ctx context.Context, tx *sql.Tx, ms []Message) error { return p.handler(ctx, tx, ms[0]) }}

@@ -52,7 +52,7 @@ func TestAReplayThatEndsBetweenTwoMessagesIsGoneOnWith(t *testing.T) {
 			{"killed after a message", "retry", "inbox: a parked message is applied",
 				func(context.CancelFunc) { runtime.Goexit() }},
 			{
-				"stopped after one was dropped", "drop", "inbox: dropped a parked message, as asked",
+				"stopped after one was dropped", "drop", "inbox: dropped a parked message, as requested",
 				func(cancel context.CancelFunc) { cancel() },
 			},
 		} {

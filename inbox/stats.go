@@ -10,39 +10,39 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// Counts are messages that an Inbox has brought to an end since New: by Process, ProcessBatch and
-// what is built on them, in this process. Counters in the sense of a metrics library.
+// Counts are the messages that an Inbox has finished since New, in this process: by Process, ProcessBatch and what
+// is built on them. They are counters in the sense of a metrics library.
 type Counts struct {
 	Applied    int64
 	Duplicates int64 // dropped, because an earlier delivery was handled
-	Parked     int64 // given up, or set behind such a message
+	Parked     int64 // all attempts failed, or such a message blocks the key
 }
 
-// Stats are what the tables tell of a consumer, all its processes together. Gauges.
+// Stats are what the tables show of a consumer, for all its processes together. They are gauges.
 type Stats struct {
-	// Rows that the consumer has in inbox_events, and the age of the oldest: how far back
-	// duplicates are recognised. Of more than 20,000 rows they may be Estimated: on PostgreSQL
-	// from a sample, and the window may be a little longer; on MySQL Rows alone is.
+	// Rows is how many rows the consumer has in inbox_events, and Window the age of the oldest: how far back
+	// duplicates are recognised. With more than 20,000 rows they may be Estimated: on PostgreSQL from a sample,
+	// where the window may be a little longer; on MySQL only Rows is an estimate.
 	Rows      int64
 	Window    time.Duration
 	Estimated bool
 
-	// Parked messages by what becomes of them; 200,000 together stands for that many or more.
+	// Parked messages by their state. If there are 200,000 together, there may be more.
 	Failed    int64 // wait for an operator
 	Blocked   int64 // wait behind one of their key
 	Requested int64 // an operator asked to retry or drop them
-	// OldestParked is since when the oldest of them is parked; 0: none is.
+	// OldestParked is for how long the oldest of them is parked; 0: none is.
 	OldestParked time.Duration
 	BlockedKeys  int64 // keys with parked messages
 
-	// Attempts that are under way, or were when their process died, and the age of the oldest.
+	// Attempts that have begun and not ended, or whose process died, and the age of the oldest.
 	Attempts      int64
 	OldestAttempt time.Duration
 }
 
-// Stats reads what the tables tell of the consumer, by the database's clock. It reads a bounded
-// part of them, in some ten milliseconds: enough for a metrics endpoint that is asked every
-// 15 s or more, too much for every message. Safe for use by many goroutines.
+// Stats reads what the tables show of the consumer, by the database's clock. It reads a bounded part of them, which
+// takes some ten milliseconds. That is cheap enough for a metrics endpoint that is read every 15 s or less often,
+// and too much for every message. Safe for use by many goroutines.
 func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
 	s, err := ib.store.Status(ctx, db, ib.consumer)
 	if err != nil {
@@ -61,14 +61,13 @@ func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
 	}, nil
 }
 
-// Counts returns what this Inbox has done so far. It asks nobody. Safe for use by many
-// goroutines.
+// Counts returns what this Inbox has done so far. It does not use the database. Safe for use by many goroutines.
 func (ib *Inbox) Counts() Counts {
 	return Counts{Applied: ib.counts[Applied].Load(), Duplicates: ib.counts[Duplicate].Load(),
 		Parked: ib.counts[Parked].Load()}
 }
 
-// counted counts what messages came to.
+// counted counts outcomes.
 func (ib *Inbox) counted(outcomes ...Outcome) {
 	for _, o := range outcomes {
 		ib.counts[o].Add(1)

@@ -25,10 +25,10 @@ type unitOfWork struct {
 	partition  *PartitionClaim // nil: the offsets are elsewhere
 	withoutIDs bool            // no id rows: the partition's offset alone tells what was handled
 	handler    BatchHandler
-	about      []any // whose it is, for the log
+	about      []any // which message or batch it is, for the log
 
 	// Of the transaction under way.
-	mark       store.TxMark // where the insert of the ids told it
+	mark       store.TxMark // which transaction it is, if the insert of the ids has returned it
 	handlerRan bool
 
 	// Over the repetitions of a transaction.
@@ -36,8 +36,8 @@ type unitOfWork struct {
 	lockWait lockWait
 }
 
-// accept says which of ms are fresh. After a COMMIT without an answer, inDoubt, that is for the database to say
-// where no ids do (hazard lost-inbox-answer).
+// accept returns which of ms are fresh. Where no ids are written, the offset in the database decides after a COMMIT
+// without an answer, inDoubt (hazard lost-inbox-answer).
 func (u *unitOfWork) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) (fresh []bool, err error) {
 	over := u.ib.watch(ctx, u.db, &u.lockWait, "message_id", ms[0].ID, "messages", len(ms), "topic", ms[0].Topic)
 	defer func() { over(err) }()
@@ -62,8 +62,9 @@ func (u *unitOfWork) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDou
 	return fresh, err
 }
 
-// runHandler runs the handler in tx, which has accepted ms, and checks that tx is still in that transaction: else the
-// ids are gone, or committed without the rest of the effect. It forgets the attempts at done, if that is a row.
+// runHandler runs the handler in tx, which has accepted ms. Then it checks that tx is still in the same
+// transaction. If not, the ids are lost, or committed without the rest of the effect. It deletes the attempts at
+// done, if that is not nil.
 func (u *unitOfWork) runHandler(ctx context.Context, tx *sql.Tx, ms []Message, done *store.Row) *failure {
 	mark, err := u.ib.store.MarkTx(ctx, tx, u.mark)
 	if err != nil {

@@ -21,15 +21,14 @@ const tidyStep = 500
 
 // TidyOptions says what Tidy may remove.
 type TidyOptions struct {
-	// Tombstones is how long deleted rows are remembered. An older version that
-	// arrives later than that brings the row back, so it must be longer than messages
-	// can wait: in the broker, and parked. Default: DefaultTombstones.
+	// Tombstones is how long the replica remembers deleted rows. If an older version arrives later than that, it
+	// brings the row back. Tombstones must therefore be longer than a message can wait, in the broker and parked.
+	// Default: DefaultTombstones.
 	Tombstones time.Duration
-	// Parked is how long you keep parked messages; Tombstones may not be shorter. Nothing
-	// looks at what is parked.
+	// Parked is how long you keep parked messages; Tombstones may not be shorter. Tidy does not look at the parked
+	// messages themselves.
 	Parked time.Duration
-	// Margin is by how much the clocks of source and replica may differ. Default:
-	// DefaultMargin.
+	// Margin is how much the clocks of source and replica may differ. Default: DefaultMargin.
 	Margin time.Duration
 }
 
@@ -37,23 +36,23 @@ type TidyOptions struct {
 type Tidied struct {
 	Removed int64 // rows that the source no longer had
 	Pruned  int64 // tombstones
-	Waiting []Run // backfills of which something has not arrived
+	Waiting []Run // backfills that have not arrived completely
 }
 
-// Run is a backfill that is not finished here. While there is one, tombstones stay.
+// Run is a backfill that is not finished here. While there is one, no tombstone is deleted.
 type Run struct {
 	ID      string
 	Arrived int64 // rows
 	Sent    int64 // rows; -1: its end marker has not come
 }
 
-// Tidy finishes backfills and deletes old tombstones; call it every minute or so. It
-// works in small transactions and may run in several processes, and be interrupted.
+// Tidy finishes backfills and deletes old tombstones. Call it every minute or so. It works in small transactions.
+// It may run in several processes, and may be interrupted.
 //
-// A backfill is finished when its end marker and as many rows as that says have
-// arrived. Then each row goes that the run did not have and that no change has spoken of
-// since its start: the source had deleted it before. A row that was made while
-// the run went on is safe: its event was written after the start, so applied after it.
+// A backfill is finished when its end marker has arrived, and as many rows as the marker says. Then Tidy deletes
+// each row that was not in the backfill and that no change has mentioned since the backfill began: the source had
+// deleted it before. A row that was created during the backfill is safe, because its event was written after the
+// start and is applied after it.
 func (r *Replica) Tidy(ctx context.Context, db *sql.DB, o TidyOptions) (Tidied, error) {
 	if o.Tombstones == 0 {
 		o.Tombstones = max(DefaultTombstones, o.Parked)
@@ -62,9 +61,9 @@ func (r *Replica) Tidy(ctx context.Context, db *sql.DB, o TidyOptions) (Tidied, 
 		o.Margin = DefaultMargin
 	}
 	if o.Tombstones < o.Parked || o.Tombstones < 0 || o.Margin < 0 {
-		return Tidied{}, fmt.Errorf("replica %q: tombstones for %s and parked messages for %s: a parked "+
-			"message that is retried after its tombstone has gone brings a deleted row "+
-			"back", r.c.Name, o.Tombstones, o.Parked)
+		return Tidied{}, fmt.Errorf("replica %q: tombstones are kept for %s and parked messages for %s: "+
+			"a parked message that is retried after its tombstone was deleted would bring a deleted row back",
+			r.c.Name, o.Tombstones, o.Parked)
 	}
 	t, err := r.tidy(ctx, db, o)
 	if err != nil {
@@ -78,7 +77,7 @@ func (r *Replica) tidy(ctx context.Context, db *sql.DB, o TidyOptions) (t Tidied
 	if err != nil {
 		return t, err
 	}
-	for i, run := range runs { // the newest first: it makes those before it needless
+	for i, run := range runs { // the newest first: those before it are not needed once it is finished
 		if run.Finished {
 			if err := r.supersede(ctx, db, run.RunID, runs[i:]); err != nil {
 				return t, err
@@ -110,8 +109,8 @@ func (r *Replica) tidy(ctx context.Context, db *sql.DB, o TidyOptions) (t Tidied
 	return t, nil
 }
 
-// supersede finishes runs that were first heard of when a newer one had finished: their
-// rows never take the newer one's place, so they would wait, and hold tombstones, for ever.
+// supersede finishes older runs when a newer one is finished. Their rows never replace the rows of the newer one.
+// They would wait for ever, and tombstones would be kept for ever.
 func (r *Replica) supersede(ctx context.Context, db *sql.DB, finished string, runs []store.Run) error {
 	if !slices.ContainsFunc(runs, func(run store.Run) bool { return !run.Finished }) {
 		return nil
@@ -119,8 +118,7 @@ func (r *Replica) supersede(ctx context.Context, db *sql.DB, finished string, ru
 	return repeat(ctx, func() error { return r.store.Finish(ctx, db, finished) })
 }
 
-// repeat does again what the database ended because of another transaction, up to 10
-// times in all. do is a transaction.
+// repeat runs a transaction again when the database has ended it because of another one, up to 10 times in all.
 func repeat(ctx context.Context, do func() error) error {
 	for try := 1; ; try++ {
 		err := do()
@@ -147,15 +145,15 @@ func (r *Replica) finish(ctx context.Context, db *sql.DB, runID string, before t
 	return nil
 }
 
-// remove deletes the next unconfirmed rows and leaves tombstones; after the last ones it
-// notes in the same transaction that the run is finished.
+// remove deletes the next unconfirmed rows and leaves tombstones. After the last rows it notes, in the same
+// transaction, that the run is finished.
 func (r *Replica) remove(ctx context.Context, db *sql.DB, runID string, before time.Time) (int, error) {
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	// SQLite: a write first, or turning the read into one fails with SQLITE_BUSY.
+	// SQLite: begin with a write. A transaction that begins with a read may fail with SQLITE_BUSY at its first write.
 	if err := r.store.Hear(ctx, tx, runID); err != nil {
 		return 0, err
 	}
