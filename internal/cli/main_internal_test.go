@@ -12,5 +12,5 @@ import (
 func TestOnlyAtLeastOnceMaySendAgainAfterASecondSignal(t *testing.T) {
 	require.Contains(t, stoppedAtOnce(relay.AtLeastOnce), "may be sent again")
 	require.NotContains(t, stoppedAtOnce(relay.ExactlyOnce), "sent again")
-	require.Contains(t, stoppedAtOnce(relay.ExactlyOnce), "nothing is lost")
+	require.Contains(t, stoppedAtOnce(relay.ExactlyOnce), "no event is lost")
 }

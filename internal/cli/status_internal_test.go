@@ -16,7 +16,7 @@ func TestStatusNamesAnOwnerThatCannotReachItsSink(t *testing.T) {
 	owned := dialect.SourceStatus{Owner: "o", LeaseLeft: time.Second, Blind: "2026-11-23T10:00:00Z"}
 	state := describe(d, owned)
 	require.Equal(t, stateRelaying, state.State)
-	require.Equal(t, "its owner has not reached the sink since 2026-11-23T10:00:00Z", state.Reason)
+	require.Equal(t, "its owner cannot reach the sink since 2026-11-23T10:00:00Z", state.Reason)
 	require.NoError(t, stopped([]sourceState{state}), "another relay is handed the source, or the sink comes back")
 
 	owned.LeaseLeft = -time.Second
