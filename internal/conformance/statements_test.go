@@ -113,7 +113,7 @@ var recorded = flag.String("recorded", "", "a directory that dbtest recorded sta
 // The suite does not reach every statement. The tests of other packages record theirs on request;
 // testdata/statements-of-tests has what they send.
 //
-//	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent go test ./internal/dialect ./inbox ./internal/doctor
+//	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent go test ./internal/store/... ./internal/dialect ./inbox ./internal/doctor
 //	go test ./internal/conformance -run TestRecordedStatements -recorded /tmp/sent
 func TestRecordedStatements(t *testing.T) {
 	if *recorded == "" {

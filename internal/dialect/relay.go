@@ -32,18 +32,12 @@ func NewRelay(pool *sql.DB, n Names) (*Relay, error) {
 const (
 	ParkFailed  = relay.ParkFailed
 	ParkBlocked = relay.ParkBlocked
-	ParkRetry   = relay.ParkRetry
-	ParkDrop    = relay.ParkDrop
 
-	maxParkError  = relay.MaxParkError
 	UsedTopicsFor = relay.UsedTopicsFor
 )
 
-// See internal/store/relay.
-var (
-	keptError = relay.KeptError
-	AliveFor  = relay.AliveFor
-)
+// AliveFor is internal/store/relay's.
+var AliveFor = relay.AliveFor
 
 // claimable is the condition of a claim of no length, by this database's clock.
 func claimable(n Names) string {
@@ -92,27 +86,4 @@ func (r *Relay) inTx(ctx context.Context, f func(*sql.Tx) error) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
-}
-
-// querier is a *sql.DB or a *sql.Tx.
-type querier = db.Querier
-
-// queryInts returns the numbers of a query's one column.
-func queryInts(ctx context.Context, q querier, query string, args ...any) ([]int64, error) {
-	return db.Rows(ctx, q, func(n *int64) []any { return []any{n} }, query, args...)
-}
-
-func intsJSON(list []int64) string { return "[" + db.Ints(list) + "]" }
-
-// again runs a transaction some times more when the database ended it because of
-// another one.
-func again(ctx context.Context, transaction func() error) error {
-	const tries = 4
-	var err error
-	for range tries {
-		if err = transaction(); err == nil || !IsSerialization(err) || ctx.Err() != nil {
-			return err
-		}
-	}
-	return err
 }
