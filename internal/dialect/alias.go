@@ -41,6 +41,4 @@ var (
 	IsRefused       = db.IsRefused
 	IsDenied        = db.IsDenied
 	IsTimeout       = db.IsTimeout
-
-	micros = db.Micros
 )

@@ -31,11 +31,3 @@ func exec(t *testing.T, db *sql.DB, query string) {
 	_, err := db.ExecContext(t.Context(), query)
 	require.NoError(t, err)
 }
-
-func begin(t *testing.T, db *sql.DB, opts *sql.TxOptions) *sql.Tx {
-	t.Helper()
-	tx, err := db.BeginTx(t.Context(), opts)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = tx.Rollback() })
-	return tx
-}

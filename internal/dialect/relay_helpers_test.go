@@ -47,10 +47,6 @@ func insertKeyed(t *testing.T, db dbtest.Database, events ...keyed) []relay.Even
 	return all[len(all)-len(events):]
 }
 
-var analyze = map[sqldb.Dialect]string{
-	sqldb.PostgreSQL: "ANALYZE outbox_events", sqldb.MySQL: "ANALYZE TABLE outbox_events", sqldb.SQLite: "ANALYZE",
-}
-
 func claim(t *testing.T, r *dialect.Relay, ttl time.Duration) (relay.Lease, bool) {
 	t.Helper()
 	l, claimed, err := r.Claim(t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: ttl})
@@ -111,15 +107,6 @@ func setState(t *testing.T, db dbtest.Database, state string, rows ...parkedStat
 	for _, p := range rows {
 		exec(t, db.DB, fmt.Sprintf("UPDATE outbox_parked SET state = '%s' WHERE seq = %d", state, p.seq))
 	}
-}
-
-func states(t *testing.T, db dbtest.Database) string {
-	t.Helper()
-	var all []string
-	for _, p := range parkedRows(t, db) {
-		all = append(all, p.state)
-	}
-	return strings.Join(all, " ")
 }
 
 func eventsAbove(t *testing.T, r *dialect.Relay, head int64) (events []relay.Event) {
@@ -251,13 +238,6 @@ func planOn(t *testing.T, db *sql.DB, generic bool, types, statement string, arg
 	}
 	require.NoError(t, rows.Err())
 	return plan.String()
-}
-
-func deliveredList(events []relay.Event) (list []relay.Delivered) {
-	for _, e := range events {
-		list = append(list, delivered(e))
-	}
-	return list
 }
 
 func delivered(e relay.Event) relay.Delivered {

@@ -81,7 +81,8 @@ func (s *Store) putBack(ctx context.Context, seqs []int64, newIDs bool) (int64, 
 		}
 	}
 	values := db.Values{"seqs": seqs}
-	keys, err := db.Rows(ctx, tx, func(k *db.EventKey) []any { return []any{&k.Topic, &k.Key} }, db.Fill(s.sql.Keys, values))
+	keys, err := db.Rows(ctx, tx, func(k *db.EventKey) []any { return []any{&k.Topic, &k.Key} },
+		db.Fill(s.sql.Keys, values))
 	if err != nil {
 		return 0, err
 	}

@@ -27,6 +27,11 @@ type Row struct {
 	CreatedAt time.Time
 }
 
+// columns are where the columns go that every dialect reads alike; created_at follows them.
+func (r *Row) columns() []any {
+	return []any{&r.ID, &r.EventID, &r.Topic, &r.Key, &r.Type, &r.Payload, (*db.Object)(&r.Headers)}
+}
+
 // Event names a row and the event that it must hold.
 type Event struct {
 	ID      int64

@@ -38,7 +38,7 @@ func (m mysql) read(q ReadQuery) (string, []any) {
 
 func (m mysql) columns(row *Row) ([]any, func()) {
 	var micros sql.NullInt64
-	return []any{&row.ID, &row.EventID, &row.Topic, &row.Key, &row.Type, &row.Payload, (*db.Object)(&row.Headers), &micros},
+	return append(row.columns(), &micros),
 		func() { row.CreatedAt = time.UnixMicro(micros.Int64).UTC() }
 }
 
@@ -62,7 +62,8 @@ func (m mysql) inspect(ctx context.Context) (Source, error) {
 // cluster says whether the server is a node of Galera or of group replication, which
 // let several nodes write.
 func (m mysql) cluster(ctx context.Context) string {
-	for variable, name := range map[string]string{"wsrep_on": "Galera", "group_replication_group_name": "group replication"} {
+	clusters := map[string]string{"wsrep_on": "Galera", "group_replication_group_name": "group replication"}
+	for variable, name := range clusters {
 		var ignored, value string
 		statement := db.Fill(m.sql.mysql.GlobalVariable, db.Values{"variable": db.SQL(variable)})
 		err := m.pool.QueryRowContext(ctx, statement).Scan(&ignored, &value)

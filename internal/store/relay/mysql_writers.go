@@ -60,7 +60,8 @@ func (m mysql) openWriters(ctx context.Context) (Writers, error) {
 	statement = db.Fill(m.sql.mysql.OpenTransactions, db.Values{"nonce": db.SQL(nonce)})
 	transactions, err := scanWriters(ctx, tx, statement, func(thread, started, query string) (Writer, bool) {
 		fresh = fresh || strings.Contains(query, nonce)
-		writer := Writer{ID: transactionID(thread) + started, Next: transactionID("0")} // XA: a prepared one may lose its session
+		// XA: a prepared transaction may lose its session, whose number is 0 then.
+		writer := Writer{ID: transactionID(thread) + started, Next: transactionID("0")}
 		if last, sleeps := asleep[thread]; sleeps && queryID == queryIDColumn {
 			writer.Rest = "query " + last
 		}

@@ -49,7 +49,7 @@ func asleepArray(q ReadQuery) string {
 
 func (p postgres) columns(row *Row) ([]any, func()) {
 	var created sql.NullTime
-	return []any{&row.ID, &row.EventID, &row.Topic, &row.Key, &row.Type, &row.Payload, (*db.Object)(&row.Headers), &created},
+	return append(row.columns(), &created),
 		func() { row.CreatedAt = created.Time }
 }
 

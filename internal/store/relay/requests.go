@@ -32,7 +32,8 @@ type Dropped struct {
 //
 // Call it while none of these rows is on its way to the sink: one that was to be sent
 // again and is to be dropped now could be delivered after all.
-func (s Parked) DropRequested(ctx context.Context, l Lease, limit int) (dropped []Dropped, freed []db.EventKey, err error) {
+func (s Parked) DropRequested(ctx context.Context, l Lease, limit int) (
+	dropped []Dropped, freed []db.EventKey, err error) {
 	// A look without the lock, since there is rarely anything to do.
 	requested := false
 	if err := s.pool.QueryRowContext(ctx, s.sql.HasDrops).Scan(&requested); err != nil || !requested {

@@ -112,7 +112,8 @@ func (s Schedule) untilDue(ctx context.Context) (time.Duration, error) {
 
 // dueRows lists the first due rows after one of them, in the order in which they are to
 // be moved, without those of the keys to leave out. It locks nothing.
-func (s Schedule) dueRows(ctx context.Context, limit int, after *dueRow, without []db.EventKey) (due []dueRow, err error) {
+func (s Schedule) dueRows(ctx context.Context, limit int, after *dueRow, without []db.EventKey) (
+	due []dueRow, err error) {
 	query, args := s.dueQuery(limit, after, without)
 	keys := map[db.EventKey]bool{}
 	err = db.Each(ctx, s.pool, func(rows *sql.Rows) error {
@@ -197,7 +198,8 @@ func (s Schedule) moveRows(ctx context.Context, l Lease, due []dueRow) (moved in
 // of the same key which it has not.
 //
 // The rows come first: a key is not to be locked for rows that cannot be moved.
-func (s Schedule) lockFree(ctx context.Context, tx *sql.Tx, due []dueRow) (free []int64, passed []db.EventKey, err error) {
+func (s Schedule) lockFree(ctx context.Context, tx *sql.Tx, due []dueRow) (
+	free []int64, passed []db.EventKey, err error) {
 	query, args := s.lockDue(due)
 	rows, err := numbers(ctx, tx, query, args...)
 	if err != nil {

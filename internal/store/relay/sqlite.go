@@ -43,7 +43,7 @@ func (s sqlite) columns(row *Row) ([]any, func()) {
 			row.Payload = []byte{} // SQLite's drivers return an empty blob as nil
 		}
 	}
-	return []any{&row.ID, &row.EventID, &row.Topic, &row.Key, &row.Type, &row.Payload, (*db.Object)(&row.Headers), &created, &tombstone},
+	return append(row.columns(), &created, &tombstone),
 		finish
 }
 

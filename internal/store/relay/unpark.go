@@ -56,7 +56,8 @@ func (s Parked) archiveParked(ctx context.Context, tx *sql.Tx, rows []DeliveredP
 	}
 	places := make([]Delivered, len(rows)) // with seq in the place of id
 	for i, p := range rows {
-		places[i] = Delivered{Event: Event{ID: p.Seq, EventID: p.EventID}, Partition: p.Partition, Offset: p.Offset, Placed: p.Placed}
+		places[i] = Delivered{Event: Event{ID: p.Seq, EventID: p.EventID},
+			Partition: p.Partition, Offset: p.Offset, Placed: p.Placed}
 	}
 	_, err := tx.ExecContext(ctx, s.sql.ArchiveParked, s.deliveredArgs(places)...)
 	return err
