@@ -19,7 +19,6 @@ import (
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxwatermill"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // Sarama's metrics keep one goroutine for the life of the process.
@@ -193,7 +192,7 @@ func TestAMessageWithoutUUIDIsRefused(t *testing.T) {
 
 func TestTwoHandlersWithInboxesOfTheirOwnBothHandleAMessage(t *testing.T) {
 	db, billing := onSQLite(t)
-	mail, err := inbox.New(dialect.SQLite, "mail")
+	mail, err := inbox.New(inbox.SQLite, "mail")
 	require.NoError(t, err)
 	for _, ib := range []*inbox.Inbox{billing, mail, billing, mail} {
 		_, err := inboxwatermill.Middleware(ib, db)(func(msg *message.Message) ([]*message.Message, error) {

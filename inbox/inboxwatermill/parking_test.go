@@ -16,8 +16,8 @@ import (
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxwatermill"
 	"github.com/postroom/postroom/inbox/inboxwatermill/watermillkafka"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/parked"
 )
 
@@ -46,9 +46,9 @@ func replaying(t *testing.T, ib *inbox.Inbox, db dbtest.Database, h message.NoPu
 	})
 }
 
-func parkedStore(t *testing.T, db dbtest.Database) *parked.Store {
+func parkedStore(t *testing.T, d dbtest.Database) *parked.Store {
 	t.Helper()
-	s, err := parked.Inbox(db.DB, dialect.Names{Dialect: db.Dialect})
+	s, err := parked.Inbox(d.DB, db.Names{Dialect: d.Dialect})
 	require.NoError(t, err)
 	return s
 }
