@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -221,8 +220,9 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		require.ErrorIs(t, context.Cause(k.ctx), store.ErrLeaseLost)
 		require.Equal(t, 1, b.rows())
 		require.Empty(t, b.archiveOf())
-		require.Len(t, r.leftover, 1, "its delete is tried in the next turn")
-		require.Greater(t, r.leftover[0].Size, int64(recordOverhead), "which has to know how much it moves at once")
+		require.Len(t, r.leftover.events, 1, "its delete is tried in the next turn")
+		require.Greater(t, r.leftover.events[0].Size, int64(recordOverhead),
+			"which has to know how much it moves at once")
 
 		b.exec("UPDATE outbox_leases SET owner = NULL")
 		stop := start(t, r)
@@ -231,28 +231,6 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		require.Len(t, b.archiveOf(), 1)
 		require.Equal(t, 1, b.sink.count(), "and does not send it again")
 	})
-}
-
-// Rows of 8 MiB: what is deleted or archived in one go, within answerTimeout, is bounded in
-// bytes as well as in rows, for runs of ids and for what is left of them.
-func TestADeleteIsBoundedByRowsAndBytes(t *testing.T) {
-	f := newInFlightSet(maphash.MakeSeed())
-	records := make([]*Record, 4*minRun)
-	for i := range records {
-		records[i] = &Record{ID: int64(i + 1), Topic: "orders"}
-	}
-	f.add(records)
-	for _, r := range records {
-		r.flight.size = 8 << 20
-		f.ack(r, nil)
-	}
-	for _, all := range []bool{false, true, true} {
-		taken := f.takeDelivered(all, maxDelete)
-		require.Len(t, taken, maxDeleteBytes>>23)
-	}
-	require.Equal(t, int64(3*maxDeleteBytes>>23+1), f.takeDelivered(true, 1)[0].id)
-	require.Equal(t, 1, deletable(5, 5, func(int) int64 { return 2 * maxDeleteBytes }), "one that is larger goes alone")
-	require.Equal(t, 5, deletable(9, 5, func(int) int64 { return 1 }))
 }
 
 func TestTheArchivesSettingsAreChecked(t *testing.T) {

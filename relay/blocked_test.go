@@ -3,9 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"runtime"
-	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,79 +10,17 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/blocked"
 )
 
 // blocks checks that a key of topic t is in the session's set, and nothing else is.
 func (b *bench) blocks(s *session, keys ...string) {
 	b.t.Helper()
 	require.True(b.t, s.quarantine.loaded)
-	require.Equal(b.t, len(keys), s.keeper.blocked.count)
+	require.Equal(b.t, len(keys), s.keeper.blocked.Len())
 	for _, key := range keys {
-		require.True(b.t, s.keeper.blocked.may(s.keeper.blocked.hash("t", []byte(key))), key)
+		require.True(b.t, s.keeper.blocked.May(s.keeper.blocked.Hash("t", []byte(key))), key)
 	}
-}
-
-// Eight bytes for a key, and the room that slices grow by.
-func TestTwoMillionBlockedKeysTakeLessThan32MB(t *testing.T) {
-	const keys = 2_000_000
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	before := heap()
-	b := newBlockedKeys()
-	key := []byte("customer-")
-	prefix := len(key)
-	hash := func(i int) uint64 { // without an allocation: the race detector makes millions of them slow
-		key = strconv.AppendInt(key[:prefix], int64(i), 10)
-		return b.hash("orders", key)
-	}
-	for i := range keys {
-		b.add(hash(i))
-	}
-	require.Less(t, heap()-before, int64(32<<20))
-	missing, wrong := 0, 0
-	for i := range keys {
-		if !b.may(hash(i)) {
-			missing++
-		}
-		if b.may(hash(keys + i)) {
-			wrong++
-		}
-	}
-	require.Zero(t, missing, "each key that was added is blocked")
-	require.Less(t, wrong, 10, "a hash of 64 bits is rarely another key's")
-	for i := range keys {
-		b.remove(hash(i))
-	}
-	require.Zero(t, b.count)
-	runtime.KeepAlive(b)
-}
-
-// Whatever is added and removed, a hash is there as often as keys have it: the last of
-// two keys with one hash stays blocked when the other is freed.
-func TestTheSetOfBlockedKeysHoldsEqualHashesOfSeveralKeys(t *testing.T) {
-	b := newBlockedKeys()
-	want := make(map[uint64]int)
-	for range 20_000 {
-		hash := rand.Uint64N(50) << rand.IntN(60)
-		if rand.IntN(2) == 0 {
-			b.add(hash)
-			want[hash]++
-		} else {
-			b.remove(hash)
-			want[hash] = max(0, want[hash]-1)
-		}
-		require.Equal(t, want[hash] > 0, b.may(hash))
-	}
-	total := 0
-	for hash, n := range want {
-		total += n
-		require.Equal(t, n > 0, b.may(hash))
-	}
-	require.Equal(t, total, b.count)
 }
 
 // looking counts what the relay asks about blocked keys.
@@ -190,12 +125,12 @@ func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {
 				s, l := b.counted()
 				s.quarantine.loaded = false
 				if full {
-					s.keeper.blocked.max = 1
+					s.keeper.blocked.Keys = blocked.New(1)
 				}
 				require.NoError(t, s.quarantine.load(t.Context()))
-				require.Equal(t, full, s.keeper.blocked.full())
+				require.Equal(t, full, s.keeper.blocked.Full())
 				if !full {
-					s.keeper.blocked.add(s.keeper.blocked.hash("t", []byte("free")))
+					s.keeper.blocked.Add(s.keeper.blocked.Hash("t", []byte("free")))
 				}
 				records := func(keys ...string) (all []*Record) {
 					for _, key := range keys {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/checkpoint"
 )
 
 // walked counts how many of the ids up to a place each read asks for: where the rows are
@@ -26,7 +27,7 @@ type walked struct {
 
 func (w *walked) SetCheckpoint(ctx context.Context, l store.Lease, proved []byte) error {
 	err := w.database.SetCheckpoint(ctx, l, proved)
-	if p := parseCheckpoint(proved, l); p != nil && err == nil {
+	if p := checkpoint.Parse(proved, l.Server); p != nil && err == nil {
 		w.mu.Lock()
 		w.open = len(p.Open)
 		w.mu.Unlock()
@@ -177,30 +178,6 @@ func TestIDsThatCameBackBelowWhatIsProvedAreDelivered(t *testing.T) {
 		require.NoError(t, stop())
 		require.True(t, inOrder(b.sink.values(), "k"))
 	})
-}
-
-func TestWhatIsProvedCountsOnTheServerThatSawIt(t *testing.T) {
-	l := store.Lease{Server: "a"}
-	for _, each := range []struct {
-		name, text string
-		upTo       int64
-	}{
-		{"as it was written", `{"server": "a", "up_to": 9, "open": [[2, 3], [7, 9]]}`, 9},
-		{"another server", `{"server": "b", "up_to": 9}`, 0},
-		{"nothing", ``, 0},
-		{"null", `null`, 0},
-		{"open ranges that overlap", `{"server": "a", "up_to": 9, "open": [[2, 3], [3, 9]]}`, 0},
-		{"an open range above the end", `{"server": "a", "up_to": 9, "open": [[8, 10]]}`, 0},
-		{"ids below 1", `{"server": "a", "up_to": -1}`, 0},
-	} {
-		t.Run(each.name, func(t *testing.T) {
-			p := parseCheckpoint([]byte(each.text), l)
-			require.Equal(t, each.upTo > 0, p != nil)
-			if p != nil {
-				require.Equal(t, each.upTo, p.UpTo)
-			}
-		})
-	}
 }
 
 // Hazard proved-ids-come-back.

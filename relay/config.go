@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ const (
 	ExactlyOnce Mode = "exactly-once"
 )
 
-// Policy says what becomes of an event that the sink refuses for good.
+// Policy says what becomes of an event that the sink rejects for good.
 type Policy string
 
 // The policies.
@@ -86,7 +87,7 @@ type Config struct {
 	Sink Sink
 
 	// Source is this outbox's name in logs and metrics. The first relay writes it into
-	// the table, and relays with another name are refused from then on. Default: "default".
+	// the table, and a relay with another name fails to start from then on. Default: "default".
 	Source string
 
 	// TablePrefix and Schema are those of the migrations. Default: none.
@@ -97,7 +98,7 @@ type Config struct {
 	// a Sink that is Transactional. Default: AtLeastOnce.
 	Mode Mode
 
-	// OnRejection says what becomes of an event that the sink refuses for good, and of
+	// OnRejection says what becomes of an event that the sink rejects for good, and of
 	// later events of its key: BlockKey, Skip or Halt. Default: BlockKey.
 	OnRejection Policy
 
@@ -325,4 +326,11 @@ func CheckTopicPattern(pattern string) error {
 		return fmt.Errorf("%q: a * may only be the last character, as in orders.*", pattern)
 	}
 	return nil
+}
+
+// bounded gives a piece of work the time of one answer.
+func (c *Config) bounded(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
+	defer cancel()
+	return work(ctx)
 }

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/checkpoint"
 	"github.com/postroom/postroom/relay/internal/gaps"
+	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -14,11 +16,12 @@ import (
 // belongs to the goroutine that reads. After an error or a failover it starts again from the
 // checkpoint.
 type cursor struct {
-	relay    *Relay
-	keeper   *keeper
-	lease    store.Lease
-	inFlight *inFlightSet
-	shelf    *shelf // its rows are known, though not in flight
+	part
+	store interface {
+		reads
+		ownerNotes
+	}
+	shelf *lanes.Shelf // its rows are known, though not in flight
 
 	head    int64
 	gaps    gaps.Set
@@ -33,12 +36,11 @@ type cursor struct {
 	budget    pacing.ReadBudget
 }
 
-func newCursor(r *Relay, k *keeper, flights *inFlightSet, shelf *shelf) *cursor {
+func newCursor(p part, st database, shelf *lanes.Shelf) *cursor {
 	return &cursor{
-		relay: r, keeper: k, lease: k.lease, inFlight: flights, shelf: shelf,
-		gaps: gaps.New(r.cfg.maxGaps), probe: gaps.NewProbe(!r.store.SingleSnapshot()),
-		typical: r.cfg.MaxInFlightBytes/firstRead + 1,
-		budget:  pacing.NewReadBudget(r.cfg.MaxInFlightBytes, r.cfg.longestRead()),
+		part: p, store: st, shelf: shelf, gaps: gaps.New(p.cfg.maxGaps), probe: gaps.NewProbe(!st.SingleSnapshot()),
+		typical: p.cfg.MaxInFlightBytes/firstRead + 1,
+		budget:  pacing.NewReadBudget(p.cfg.MaxInFlightBytes, p.cfg.longestRead()),
 	}
 }
 
@@ -61,13 +63,13 @@ type batch struct {
 func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error) {
 	forget := c.gaps.Proven()
 	q := store.ReadQuery{Gaps: c.gaps.Ranges(), Asleep: c.gaps.Asleep(), Head: c.head, Limit: limit + c.returning()}
-	c.inFlight.beginRead()
-	defer c.inFlight.endRead()
+	c.inFlight.BeginRead()
+	defer c.inFlight.EndRead()
 	b, failed := c.collect(ctx, q, limit, bytes, nil)
 	if len(b.ids) == 0 && failed != nil {
 		return batch{}, failed
 	}
-	if !c.relay.store.SingleSnapshot() {
+	if !c.store.SingleSnapshot() {
 		if err := c.repairSnapshot(ctx, &b, limit, bytes); err != nil {
 			return batch{}, err
 		}
@@ -91,18 +93,18 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 // returning is how many rows in flight a read may return again. It is none as a rule. It is all
 // of them when gaps were merged over them, and after a read from the start.
 func (c *cursor) returning() int {
-	if !c.gaps.Coarse() && c.head >= c.inFlight.highest() {
+	if !c.gaps.Coarse() && c.head >= c.inFlight.Highest() {
 		return 0
 	}
-	held, _, _ := c.inFlight.counts()
-	return held + len(c.shelf.rows)
+	held, _, _ := c.inFlight.Counts()
+	return held + c.shelf.Len()
 }
 
 // collect runs one statement. wanted, if given, picks the rows to keep. After an error the batch
 // has the rows that came before.
 func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, bytes int64,
 	wanted func(*store.Row) bool) (batch, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool
 	defer time.AfterFunc(c.budget.Longest, func() { late.Store(true) }).Stop()
@@ -110,13 +112,13 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 	likely := min(limit, c.lastFound+64)
 	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
 	slab := make([]Record, 0, likely)
-	idsWentBack, shown, highest := false, 0, c.inFlight.highest()
-	info, err := c.relay.store.Read(ctx, q, func(row *store.Row) bool {
+	idsWentBack, shown, highest := false, 0, c.inFlight.Highest()
+	info, err := c.store.Read(ctx, q, func(row *store.Row) bool {
 		shown++
 		b.last = row.ID
 		held, same := false, false
 		if row.ID <= highest {
-			held, same = c.inFlight.lookup(row.ID, row.EventID)
+			held, same = c.inFlight.Lookup(row.ID, row.EventID)
 		}
 		if held && !same {
 			idsWentBack = true
@@ -126,7 +128,7 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 			b.cut = late.Load() // they may be as large and as many as they like
 			return !b.cut
 		}
-		held = held || len(c.shelf.rows) > 0 && c.shelf.has(row.ID)
+		held = held || c.shelf.Len() > 0 && c.shelf.Has(row.ID)
 		b.ids = append(b.ids, row.ID)
 		if held {
 			return true
@@ -182,13 +184,62 @@ func (c *cursor) probeDue() bool {
 // writer that took an id which the read missed is still open, or what it wrote is
 // visible to the next read.
 func (c *cursor) probeWriters(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()
-	w, err := c.relay.store.OpenWriters(ctx)
+	w, err := c.store.OpenWriters(ctx)
 	c.probe.Schedule(time.Now(), err == nil && w.Known)
 	if err != nil {
 		return err
 	}
 	c.gaps.Observe(w)
 	return nil
+}
+
+// checkpointEvery is how often a session that has much in flight looks what is proved; one
+// that has little does so after each read.
+const checkpointEvery = time.Second
+
+// checkpointRest is how many times as long as it took such a look rests at least.
+const checkpointRest = 20
+
+// updateCheckpoint takes in what is proved, between two reads: every row up to the head is then in
+// flight, on the shelf, in a gap, or gone.
+func (c *cursor) updateCheckpoint(now time.Time) {
+	held, _, _ := c.inFlight.Counts()
+	before := c.keeper.checkpoint.Load()
+	if held+c.shelf.Len()+c.gaps.Len() == 0 && before != nil && before.UpTo == c.head && len(before.Open) == 0 {
+		return
+	}
+	if c.head == 0 || held+c.shelf.Len() > 64 && now.Before(c.checkpointDue) {
+		return
+	}
+	defer func() { c.checkpointDue = now.Add(max(checkpointEvery, checkpointRest*time.Since(now))) }()
+	var ids []int64
+	for _, e := range c.inFlight.Rows() {
+		ids = append(ids, e.ID)
+	}
+	p := checkpoint.New(c.lease.Server, c.head, c.gaps.Ranges(), append(ids, c.shelf.IDs()...))
+	if !p.Equal(before) {
+		c.keeper.checkpoint.Store(p)
+	}
+}
+
+// reloadCheckpoint asks the lease row after an error.
+func (c *cursor) reloadCheckpoint(ctx context.Context) error {
+	if !c.checkpointStale {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
+	defer cancel()
+	if c.keeper.checkpointIsWrong() {
+		c.checkpointStale = false
+		return nil
+	}
+	text, err := c.store.Checkpoint(ctx, c.lease)
+	if err == nil {
+		c.checkpointStale = false
+		c.keeper.checkpoint.Store(checkpoint.Parse(text, c.lease.Server))
+		c.resume()
+	}
+	return err
 }

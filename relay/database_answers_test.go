@@ -15,6 +15,7 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
 )
 
 // silent gives no answer to its first read, look and delete, as a connection does that was
@@ -167,7 +168,7 @@ func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
 	log := &lines{}
 	r := b.relay()
 	r.log = slog.New(log)
-	r.health = newHealth(r.log)
+	r.health = health.New(r.log)
 	b.commit("k", "k1")
 	stop := start(t, r)
 	eventually(t, "deletes fail, reads do not", func() bool { return failed.Load() > 5 })
@@ -193,7 +194,7 @@ func TestRowsThatOutliveTheirDeleteAreNotSentAgain(t *testing.T) {
 	log := &lines{}
 	r := b.relay()
 	r.log = slog.New(log)
-	r.health = newHealth(r.log)
+	r.health = health.New(r.log)
 	b.commit("k", "k1", "k2")
 	stop := start(t, r)
 	eventually(t, "it is told, or sent again",

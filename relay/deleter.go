@@ -3,55 +3,36 @@ package relay
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
+	"github.com/postroom/postroom/relay/internal/inflight"
+	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // deleter removes delivered rows from outbox_events, or moves them to the archive. It runs
 // beside the reader.
 type deleter struct {
-	relay    *Relay
-	keeper   *keeper
-	lease    store.Lease
-	inFlight *inFlightSet
-	shelved  *atomic.Int64 // rows on the shelf
+	part
+	store interface {
+		installation
+		reads
+		deletes
+	}
+	shelf *lanes.Shelf
 
 	deleteNow     chan struct{} // asks for a delete at once, without waiting for more rows
 	readFromStart atomic.Bool   // asks the reader to start over: the outcome of a delete is not known
 }
 
-func newDeleter(r *Relay, k *keeper, flights *inFlightSet, shelved *atomic.Int64) *deleter {
-	return &deleter{relay: r, keeper: k, lease: k.lease, inFlight: flights, shelved: shelved,
-		deleteNow: make(chan struct{}, 1)}
-}
-
-// minRun is the length from which a run of consecutive ids is deleted as a range. A
-// range costs a statement of its own; shorter runs and single ids share one.
-const minRun = 500
-
-// maxDelete and maxDeleteBytes bound the rows of one delete, so that a lock or a lost
-// connection costs little, the rows of a long outage are not deleted in one transaction,
-// and what is large is deleted, or moved into the archive, well within answerTimeout.
-const (
-	maxDelete      = 20000
-	maxDeleteBytes = 128 << 20
-)
-
-// deletable returns how many of n rows one delete takes: at most limit, as many as fit into
-// maxDeleteBytes, and one at least.
-func deletable(n, limit int, size func(i int) int64) int {
-	n = min(n, limit)
-	bytes := int64(0)
-	for i := range n {
-		if bytes += size(i); i > 0 && bytes > maxDeleteBytes {
-			return i
-		}
-	}
-	return n
+func newDeleter(p part, st database, shelf *lanes.Shelf) *deleter {
+	return &deleter{part: p, store: st, shelf: shelf, deleteNow: make(chan struct{}, 1)}
 }
 
 // gatherFor is how long short runs wait for their neighbours. A broker acknowledges by
@@ -59,25 +40,6 @@ func deletable(n, limit int, size func(i int) int64) int {
 // delete than as many single rows. The wait delays no delivery. After a crash, events of that
 // time are sent again.
 const gatherFor = 50 * time.Millisecond
-
-// plan says how to delete delivered records, which ascend. A run holds consecutive,
-// delivered ids and nothing else: an id that was not delivered may be filled by a
-// commit at any time, and a range over it would delete that event unsent (hazard range-delete).
-func plan(delivered []*flight) store.Deletion {
-	var d store.Deletion
-	for start := 0; start < len(delivered); {
-		end := runEnd(delivered, start)
-		if end-start >= minRun {
-			d.Runs = append(d.Runs, store.Run{Lo: delivered[start].id, Last: delivered[end-1].event()})
-		} else {
-			for _, fl := range delivered[start:end] {
-				d.Events = append(d.Events, fl.event())
-			}
-		}
-		start = end
-	}
-	return d
-}
 
 // run deletes the rows whose records the sink acknowledged, until ctx ends. Each time it
 //
@@ -87,7 +49,7 @@ func plan(delivered []*flight) store.Deletion {
 //  4. goes around rows that another transaction has locked, and keeps those for later;
 //  5. has the in-flight set forget the deleted rows, or puts them back and tries again.
 func (d *deleter) run(ctx context.Context) {
-	retry := pacing.NewBackoff(d.relay.cfg.RetryMin, d.relay.cfg.RetryMax)
+	retry := pacing.NewBackoff(d.cfg.RetryMin, d.cfg.RetryMax)
 	var gathered <-chan time.Time // when the short runs have waited long enough; nil: none waits
 	uncertain := false
 	for {
@@ -95,15 +57,15 @@ func (d *deleter) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.inFlight.hasDelivered:
+		case <-d.inFlight.HasDelivered:
 		case <-d.deleteNow:
 			all, gathered = true, nil
 		case <-gathered:
 			all, gathered = true, nil
 		}
-		var taken []*flight
-		if all || !d.relay.cfg.Archive { // long runs that go first would mix up the archive's order
-			taken = d.inFlight.takeDelivered(all, maxDelete)
+		var taken []*inflight.Entry
+		if all || !d.cfg.Archive { // long runs that go first would mix up the archive's order
+			taken = d.inFlight.TakeDelivered(all, inflight.MaxDelete)
 		}
 		if len(taken) == 0 {
 			if gathered == nil && !all {
@@ -119,19 +81,19 @@ func (d *deleter) run(ctx context.Context) {
 		}
 		uncertain = err != nil // it may have committed without our hearing of it
 		if err != nil {
-			d.inFlight.putBack(taken)
+			d.inFlight.PutBack(taken)
 			if ctx.Err() != nil || d.keeper.term.Err() != nil {
 				return
 			}
-			d.relay.health.paused(partDeletes, err)
+			d.health.Paused(health.Deletes, err)
 			if !retry.Wait(ctx) {
 				return
 			}
 		} else {
-			d.relay.health.resumed(partDeletes)
+			d.health.Resumed(health.Deletes)
 			retry.Reset()
 		}
-		signal(d.inFlight.hasDelivered) // there may be more
+		pacing.Signal(d.inFlight.HasDelivered) // there may be more
 	}
 }
 
@@ -139,12 +101,13 @@ func (d *deleter) run(ctx context.Context) {
 // checked first. If it is still held, somebody else has deleted rows, or rows hold other events
 // now, and the term ends. uncertain: an earlier delete may have committed without an answer, which
 // explains the missing rows as well.
-func (d *deleter) delete(ctx context.Context, taken []*flight, uncertain bool) error {
-	return d.deletePlanned(ctx, plan(taken), taken, uncertain)
+func (d *deleter) delete(ctx context.Context, taken []*inflight.Entry, uncertain bool) error {
+	return d.deletePlanned(ctx, inflight.Plan(taken), taken, uncertain)
 }
 
-func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken []*flight, uncertain bool) error {
-	ctx, cancel := context.WithTimeout(ctx, d.relay.cfg.answerTimeout)
+func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken []*inflight.Entry,
+	uncertain bool) error {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.answerTimeout)
 	defer cancel()
 	n, err := d.deleteRows(ctx, plan, taken)
 	if err != nil {
@@ -153,7 +116,7 @@ func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken 
 	if n < int64(len(taken)) {
 		// A run whose last row is gone was left alone as a whole. What is left of it goes
 		// row by row, or it would be read and sent again.
-		if err := d.relay.removeNamed(ctx, d.lease, places(taken)); err != nil {
+		if err := d.deleteNamed(ctx, inflight.Delivered(taken)); err != nil {
 			d.keeper.endIfLost(err)
 			return err
 		}
@@ -163,25 +126,25 @@ func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken 
 		if uncertain {
 			d.readFromStart.Store(true)
 		} else {
-			d.relay.log.Warn("delivered rows were gone or held other events",
-				"table", d.relay.store.Table(), "delivered", len(taken), "deleted", n)
+			d.log.Warn("delivered rows were gone or held other events",
+				"table", d.table, "delivered", len(taken), "deleted", n)
 			d.keeper.endIfLost(errIDsWentBack)
 		}
 	}
-	d.inFlight.deleted(taken)
+	d.inFlight.Deleted(taken)
 	return nil
 }
 
 // remaining fails if delivered rows are still in the table after their delete, because of a
 // trigger or a policy. They must stay in flight, or they would be sent again without end.
-func (d *deleter) remaining(ctx context.Context, taken []*flight) error {
+func (d *deleter) remaining(ctx context.Context, taken []*inflight.Entry) error {
 	named := make(map[store.Event]bool, len(taken))
-	for _, fl := range taken {
-		named[fl.event()] = true
+	for _, e := range taken {
+		named[e.Event()] = true
 	}
-	held, _, _ := d.inFlight.counts()
+	held, _, _ := d.inFlight.Counts()
 	n := 0
-	err := d.relay.store.EventsUpTo(ctx, taken[len(taken)-1].id, held+int(d.shelved.Load())+inGaps,
+	err := d.store.EventsUpTo(ctx, taken[len(taken)-1].ID, held+d.shelf.Len()+inGaps,
 		func(e store.Event) bool {
 			if named[e] {
 				n++
@@ -191,43 +154,116 @@ func (d *deleter) remaining(ctx context.Context, taken []*flight) error {
 	if err == nil && n > 0 {
 		err = fmt.Errorf("%d delivered rows of %s are still there after their delete: look for a trigger, a rule or a "+
 			"row security policy that keeps them",
-			n, d.relay.store.Table())
+			n, d.table)
 	}
 	return err
 }
 
-func places(taken []*flight) []store.Delivered {
-	list := make([]store.Delivered, len(taken))
-	for i, fl := range taken {
-		list[i] = fl.place()
-	}
-	return list
-}
-
-func events(taken []*flight) []store.Event {
-	list := make([]store.Event, len(taken))
-	for i, fl := range taken {
-		list[i] = fl.event()
-	}
-	return list
-}
-
 // deleteRows deletes delivered rows as plan names them, or moves them into the archive.
-func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*flight) (int64, error) {
-	plan.Rows = places(taken)
-	n, err := d.relay.store.Delete(ctx, d.lease, plan)
+func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*inflight.Entry) (int64, error) {
+	if d.cfg.Archive {
+		plan.Rows = inflight.Delivered(taken)
+	}
+	n, err := d.store.Delete(ctx, d.lease, plan)
 	if err != nil {
 		d.keeper.endIfLost(err)
-		err = d.relay.explainArchive(err)
+		err = explainArchive(d.cfg, d.table, err)
 	}
 	return n, err
 }
 
-// removeNamed is remove for what an earlier session delivered, or remove passed over. When
-// it has returned without an error, nothing of it is left on the server that granted l.
-func (r *Relay) removeNamed(ctx context.Context, l store.Lease, rows []store.Delivered) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+// Somebody may lock a delivered row and forget it (hazard locked-row): SELECT … FOR UPDATE in a session that
+// stays open. A delete that names the row with others would wait with all of them, and
+// what is delivered and not deleted would fill the bound on rows in flight. So a
+// delete waits for a short time only; then it is halved until the locked rows are alone.
+// These are set aside: they stay in flight, so that no read hands them out again, and in
+// exactly-once mode hold the position; their delete is tried again every few seconds,
+// beside the others'.
+
+// asideWaits is how many times one search for locked rows waits for a lock, and
+// lockWaitsAgain how many a later look at those that were set aside. What is not yet
+// separated then is set aside together.
+const (
+	lockWaits      = 40
+	lockWaitsAgain = 8
+)
+
+// avoidingLocks calls remove for rows, and where that runs into a lock, for the halves. It returns
+// the rows that are still there: those locked, or with an error all whose remove did
+// not succeed.
+func avoidingLocks[T any](rows []T, waits int, remove func([]T) error) (left []T, err error) {
+	for parts := [][]T{rows}; len(parts) > 0; {
+		part := parts[len(parts)-1]
+		parts = parts[:len(parts)-1]
+		err := remove(part)
+		switch {
+		case err == nil:
+		case !db.IsLockTimeout(err):
+			return slices.Concat(append(parts, left, part)...), err
+		case len(part) == 1 || waits == 0:
+			left = append(left, part...)
+		default:
+			waits--
+			half := len(part) / 2
+			parts = append(parts, part[half:], part[:half])
+		}
+	}
+	return left, nil
+}
+
+// deleteUnlocked deletes of a batch what nobody has locked, row by row: a range fails as a
+// whole. Part of it may be gone already.
+func (d *deleter) deleteUnlocked(ctx context.Context, taken []*inflight.Entry, waits int) (left []*inflight.Entry,
+	err error) {
+	return avoidingLocks(taken, waits, func(part []*inflight.Entry) error {
+		return d.deletePlanned(ctx, store.Deletion{Events: inflight.Events(part)}, part, true)
+	})
+}
+
+// keepLocked keeps what deleteUnlocked left. Only the first rows are logged.
+func (d *deleter) keepLocked(ctx context.Context, left []*inflight.Entry) {
+	if len(left) == 0 || !d.inFlight.SetLocked(left) {
+		return
+	}
+	d.logLocked(ctx, len(left), left[0].ID)
+}
+
+func (d *deleter) logLocked(ctx context.Context, rows int, first int64) {
+	d.log.Warn("delivered rows are locked by another transaction and cannot be deleted: "+
+		"set aside, the others go on; end that session",
+		"table", d.table, "rows", rows, "first", first, "may_be_locked_by", d.lockers(ctx))
+}
+
+// lockers names the sessions that may have locked rows.
+func (d *deleter) lockers(ctx context.Context) string {
+	who, err := d.store.LockHolders(ctx)
+	if err != nil || len(who) == 0 {
+		return "not known"
+	}
+	return strings.Join(who, "; ")
+}
+
+// retryLocked tries again what was set aside.
+func (d *deleter) retryLocked(ctx context.Context) {
+	for pacing.Sleep(ctx, d.cfg.lockedEvery, nil) {
+		rows := d.inFlight.Locked()
+		if len(rows) == 0 {
+			continue
+		}
+		left, err := d.deleteUnlocked(ctx, rows, lockWaitsAgain)
+		if err == nil && len(left) == 0 {
+			d.log.Info("the rows that were locked are deleted", "table", d.table, "rows", len(rows))
+		}
+	}
+}
+
+// adoptLocked sets aside those of named events that are still there.
+func (d *deleter) adoptLocked(ctx context.Context, named []store.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.answerTimeout)
 	defer cancel()
-	_, err := r.store.DeleteDelivered(ctx, l, rows)
-	return r.explainArchive(err)
+	rows, err := d.store.FindEvents(ctx, named)
+	if err == nil && d.inFlight.Adopt(rows) > 0 {
+		d.logLocked(ctx, len(rows), rows[0].ID)
+	}
+	return err
 }

@@ -1,53 +1,244 @@
 package relay
 
 import (
-	"cmp"
+	"context"
+	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
+
+	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/inflight"
+	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
-// Hazard range-delete.
-// A delete names each delivered row once, and its runs hold nothing but delivered rows.
-func TestADeletionNamesTheDeliveredRowsAndNoOther(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		delivered := make(map[int64]uuid.UUID)
-		var list []*flight
-		id := int64(0)
-		for range rapid.IntRange(1, 6).Draw(t, "stretches") {
-			id += rapid.Int64Range(1, 3).Draw(t, "hole")
-			for range rapid.IntRange(1, 2*minRun).Draw(t, "length") {
-				id++
-				delivered[id] = uuid.New()
-				list = append(list, &flight{id: id, eventID: delivered[id]})
-			}
+// deletions is a database in memory that fails or hinders deletes.
+type deletions struct {
+	*memStore
+	calls  int
+	before func(call int, d store.Deletion) error // the delete does not take place
+	after  func(call int) error                   // it has
+}
+
+func (s *deletions) Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error) {
+	s.calls++
+	if s.before != nil {
+		if err := s.before(s.calls, d); err != nil {
+			return 0, err
 		}
-		slices.SortFunc(list, func(a, b *flight) int { return cmp.Compare(a.id, b.id) })
-		d := plan(list)
-		named := make(map[int64]int)
-		for _, r := range d.Runs {
-			require.Equal(t, delivered[r.Last.ID], r.Last.EventID)
-			for id := r.Lo; id <= r.Last.ID; id++ {
-				named[id]++
+	}
+	n, err := s.memStore.Delete(ctx, l, d)
+	if s.after != nil && err == nil {
+		err = s.after(s.calls)
+	}
+	return n, err
+}
+
+func (s *deletions) LockHolders(context.Context) ([]string, error) { return []string{"session 7"}, nil }
+
+// testDeleter is a deleter over n rows that the sink has.
+type testDeleter struct {
+	*deleter
+	db      *deletions
+	log     *lines
+	entries []inflight.Entry
+}
+
+func newTestDeleter(t *testing.T, n int) *testDeleter {
+	p, st, log := newTestPart(t, Config{})
+	db := &deletions{memStore: st}
+	st.db.commit(make([]string, n)...)
+	d := &testDeleter{deleter: newDeleter(p, db, &lanes.Shelf{}), db: db, log: log}
+	for _, row := range st.db.rows {
+		d.entries = append(d.entries, inflight.Entry{ID: row.ID, EventID: row.EventID})
+	}
+	p.inFlight.Add(d.entries)
+	return d
+}
+
+// acknowledge has the sink deliver rows, by their ids.
+func (d *testDeleter) acknowledge(ids ...int64) {
+	for _, id := range ids {
+		d.inFlight.Ack(&d.entries[id-1], nil)
+	}
+}
+
+func (d *testDeleter) left() (ids []int64) {
+	d.db.db.mu.Lock()
+	defer d.db.db.mu.Unlock()
+	for _, row := range d.db.db.rows {
+		ids = append(ids, row.ID)
+	}
+	return ids
+}
+
+// runFor runs the deleter for so long.
+func (d *testDeleter) runFor(t *testing.T, long time.Duration) {
+	ctx, cancel := context.WithTimeout(t.Context(), long)
+	defer cancel()
+	d.run(ctx)
+}
+
+func TestOnlyAcknowledgedRowsAreDeletedAndSingleOnesWaitForTheirNeighbours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDeleter(t, 6)
+		d.acknowledge(5, 2, 3)
+		d.runFor(t, gatherFor/2)
+		require.Zero(t, d.db.calls, "their neighbours may follow")
+		d.acknowledge(1)
+		d.runFor(t, 2*gatherFor)
+		require.Equal(t, 1, d.db.calls)
+		require.Equal(t, []int64{4, 6}, d.left())
+		held, _, _ := d.inFlight.Counts()
+		require.Equal(t, 2, held)
+
+		d.acknowledge(4)
+		d.deleteNow <- struct{}{}
+		d.runFor(t, gatherFor/2)
+		require.Equal(t, []int64{6}, d.left(), "there is no wait when the reader needs room")
+	})
+}
+
+func TestADeleteThatFailsIsTriedAgain(t *testing.T) {
+	for name, each := range map[string]struct {
+		before  func(int, store.Deletion) error
+		after   func(int) error
+		restart bool
+	}{
+		"before it took place": {before: func(call int, _ store.Deletion) error {
+			if call < 3 {
+				return errMem
 			}
-		}
-		for _, e := range d.Events {
-			if delivered[e.ID] != e.EventID {
-				require.Equal(t, delivered[e.ID], e.EventID)
+			return nil
+		}},
+		// The rows are gone when it is tried again: the first delete did it, as far as anybody knows.
+		"after it took place": {after: func(call int) error {
+			if call == 1 {
+				return errMem
 			}
-			named[e.ID]++
-		}
-		// The loops end with the first difference: thousands of calls of require for each
-		// draw took a minute.
-		require.Len(t, named, len(delivered))
-		for id, n := range named {
-			if _, ok := delivered[id]; !ok || n != 1 {
-				require.Failf(t, "a row that is not to be deleted once", "row %d: delivered %v, named %d times", id, ok,
-					n)
+			return nil
+		}, restart: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestDeleter(t, 2)
+				d.db.before, d.db.after = each.before, each.after
+				d.acknowledge(1, 2)
+				d.runFor(t, time.Minute)
+				require.Empty(t, d.left())
+				require.Zero(t, d.inFlight.Undeleted())
+				require.Equal(t, each.restart, d.readFromStart.Load(), "the reader has to begin anew")
+				require.NoError(t, d.keeper.term.Err())
+				require.Equal(t, 1, d.log.count("delivery paused"))
+				require.Equal(t, 1, d.log.count("delivery resumed"))
+			})
+		})
+	}
+}
+
+// Fewer rows were deleted than were named, and no answer was lost.
+func TestADeleteThatMissesRowsEndsTheTerm(t *testing.T) {
+	for name, each := range map[string]struct {
+		happens func(*testDeleter)
+		cause   error
+		lost    bool // the lease is
+		held    int  // stay in flight
+	}{
+		"somebody has deleted one": {func(d *testDeleter) { d.db.db.rows = d.db.db.rows[1:] }, errIDsWentBack, false,
+			0},
+		"another owner has the lease": {
+			func(d *testDeleter) { d.db.db.lease.epoch++ }, store.ErrLeaseLost, true, 2,
+		},
+		"another server answers": {func(d *testDeleter) { d.db.db.server = "there" }, store.ErrServerChanged, false,
+			2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newTestDeleter(t, 2)
+				each.happens(d)
+				d.acknowledge(1, 2)
+				d.runFor(t, time.Second)
+				require.ErrorIs(t, context.Cause(d.keeper.term), each.cause)
+				require.Equal(t, each.lost, d.keeper.ctx.Err() != nil)
+				held, _, _ := d.inFlight.Counts()
+				require.Equal(t, each.held, held)
+				require.False(t, d.readFromStart.Load())
+			})
+		})
+	}
+}
+
+// keeping has a trigger that keeps rows whose delete seems to succeed.
+type keeping struct{ *memStore }
+
+func (s keeping) Delete(context.Context, store.Lease, store.Deletion) (int64, error) {
+	return 0, nil
+}
+func (s keeping) DeleteDelivered(context.Context, store.Lease, []store.Delivered) (int64, error) {
+	return 0, nil
+}
+
+// They stay in flight: the relay would send them again without end.
+func TestRowsThatStayAfterTheirDeleteAreAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDeleter(t, 2)
+		d.store, d.keeper.store = keeping{d.db.memStore}, keeping{d.db.memStore}
+		d.acknowledge(1, 2)
+		d.runFor(t, time.Second)
+		require.Equal(t, 1, d.log.count("look for a trigger"))
+		require.Equal(t, 2, d.inFlight.Undeleted())
+		require.NoError(t, d.keeper.term.Err())
+	})
+}
+
+// Hazard locked-row.
+func TestLockedRowsAreSetAsideAndTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDeleter(t, 100)
+		locked := []int64{3, 70}
+		d.db.before = func(_ int, plan store.Deletion) error {
+			for _, e := range plan.Events {
+				if slices.Contains(locked, e.ID) {
+					return lockTimeout{}
+				}
 			}
+			return nil
 		}
+		for id := range int64(100) {
+			d.acknowledge(id + 1)
+		}
+		d.runFor(t, time.Second)
+		require.Equal(t, []int64{3, 70}, d.left())
+		require.Zero(t, d.inFlight.Undeleted(), "a drain does not wait for them")
+		require.Len(t, d.inFlight.Leftover(), 2, "and the next session knows them")
+		require.Equal(t, 1, d.log.count("may_be_locked_by=session 7"))
+		require.Zero(t, d.log.count("delivery paused"))
+
+		locked = locked[1:]
+		ctx, cancel := context.WithTimeout(t.Context(), d.cfg.lockedEvery+time.Second)
+		defer cancel()
+		d.retryLocked(ctx)
+		require.Equal(t, []int64{70}, d.left())
+		require.Len(t, d.inFlight.Locked(), 1)
+	})
+}
+
+func TestTheSearchForLockedRowsEndsWithAnotherError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newTestDeleter(t, 2)
+		broken := errors.New("connection reset")
+		d.db.before = func(call int, _ store.Deletion) error {
+			if call == 1 {
+				return lockTimeout{}
+			}
+			return broken
+		}
+		d.acknowledge(1, 2)
+		d.runFor(t, 2*gatherFor)
+		require.Equal(t, 2, d.inFlight.Undeleted(), "they are to be deleted yet, and none is set aside")
+		require.Empty(t, d.inFlight.Locked())
 	})
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/google/uuid"
 
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
+	"github.com/postroom/postroom/relay/internal/inflight"
+	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/topics"
 )
 
@@ -29,7 +32,7 @@ func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	}
 	send, parking := s.quarantine.sift(records, blocked)
 	if parking.halt != nil {
-		s.refused = parking.halt
+		s.halted = parking.halt
 	}
 	today := topics.Day(time.Now())
 	for _, r := range send {
@@ -47,7 +50,7 @@ func (s *session) dispatch(ctx context.Context, records []*Record) error {
 			return err
 		}
 	}
-	if s.refused != nil {
+	if s.halted != nil {
 		return errNotDelivered
 	}
 	return nil
@@ -77,17 +80,24 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 			timeout = timer.C
 		}
 		select {
-		case <-s.inFlight.changed:
+		case <-s.inFlight.Changed:
 		case <-timeout:
 			s.isolation.shelve(over)
 			return true
 		case <-ctx.Done():
 			return false
 		}
-		if len(s.inFlight.failures()) > 0 {
+		if len(s.inFlight.Failures()) > 0 {
 			return false
 		}
 		records = over
+	}
+}
+
+// ack is the Ack that sinks are given.
+func (s *session) ack(r *Record, err error) {
+	if s.inFlight.Ack(r.entry, err) {
+		r.letGo()
 	}
 }
 
@@ -99,16 +109,22 @@ func (s *session) handOver(ctx context.Context, records []*Record) bool {
 	if ctx.Err() != nil || !s.keeper.valid() {
 		return false
 	}
-	for _, r := range records {
+	entries := make([]inflight.Entry, len(records))
+	for i, r := range records {
 		if r.lane == nil { // a parked row
 			r.lane = s.isolation.laneOf(r)
 		}
-		if t := r.lane.topic.trial; t != nil {
-			t.out = append(t.out, r.flightID())
+		e := &entries[i]
+		*e = inflight.Entry{ID: r.ID, Seq: r.seq, EventID: r.EventID, Size: recordSize(r),
+			Hash: s.keeper.blocked.hash(r),
+			Lane: &r.lane.Load}
+		r.entry = e
+		if t := r.lane.Topic.Trial; t != nil {
+			t.Sent(e)
 		}
 	}
 	s.handedOver += len(records)
-	s.inFlight.add(records)
+	s.inFlight.Add(entries)
 	s.out.Deliver(ctx, records)
 	return true
 }
@@ -119,7 +135,8 @@ const shelfPause = 10 * time.Millisecond
 // sendFromShelf sends the rows that may leave the shelf by now: the next groups of topics on
 // trial, and rows of lanes that have room.
 func (s *session) sendFromShelf(ctx context.Context) error {
-	if len(s.isolation.shelf.rows)+len(s.isolation.trials.topics) == 0 || time.Now().Before(s.isolation.shelfDue) {
+	iso := s.isolation
+	if iso.shelf.Len()+len(iso.trials.Topics) == 0 || time.Now().Before(iso.shelfDue) {
 		return nil
 	}
 	handed := s.handedOver
@@ -127,17 +144,20 @@ func (s *session) sendFromShelf(ctx context.Context) error {
 		return err
 	}
 	rows, bytes := s.room()
-	s.isolation.lanes.pass++
+	iso.lanes.BeginPass()
 	// Half of what is free, as for a read.
-	err := s.sendShelved(ctx, min((rows+1)/2, s.relay.cfg.BatchSize), (bytes+1)/2, func(l *lane) bool {
-		if l.pass != s.isolation.lanes.pass {
-			l.pass, l.over = s.isolation.lanes.pass, l.topic.trial != nil || !s.isolation.ready(l) ||
-				!s.isolation.roomIn(l, rows, bytes)
+	limit := min((rows+1)/2, s.cfg.BatchSize)
+	records, err := s.readShelved(ctx, limit, (bytes+1)/2, func(l *lanes.Lane) bool {
+		if iso.lanes.First(l) {
+			l.Over = l.Topic.Trial != nil || !iso.ready(l) || !iso.lanes.HasRoom(l, rows, bytes)
 		}
-		return !l.over
-	}, nil)
+		return !l.Over
+	})
+	if err == nil && len(records) > 0 {
+		err = s.dispatch(ctx, records)
+	}
 	if err == nil && s.handedOver == handed {
-		s.isolation.shelfDue = time.Now().Add(shelfPause)
+		iso.shelfDue = time.Now().Add(shelfPause)
 	}
 	return err
 }
@@ -150,91 +170,88 @@ const groupsAtOnce = 16
 // was delivered. Which topics come first differs from time to time.
 func (s *session) sendTrialGroups(ctx context.Context) error {
 	groups := 0
-	for name, t := range s.isolation.trials.topics {
-		topic := s.isolation.topicOf(name)
-		topic.trial = t
-		if s.inFlight.waitingOf(topic) > 0 {
+	for name, t := range s.isolation.trials.Topics {
+		topic := s.isolation.lanes.Topic(name)
+		topic.Trial = t
+		if s.inFlight.WaitingOf(&topic.Load) > 0 {
 			continue
 		}
-		if len(s.inFlight.failures()) > 0 {
+		if len(s.inFlight.Failures()) > 0 {
 			return errNotDelivered // the group may be among them
 		}
-		t.settle()
-		if t.over(topic.shelved == 0) {
-			delete(s.isolation.trials.topics, name)
-			topic.trial = nil
+		t.Settle()
+		if t.Over(topic.Shelved == 0) {
+			delete(s.isolation.trials.Topics, name)
+			topic.Trial = nil
 			maps.DeleteFunc(s.relay.overtaken, func(_ uuid.UUID, of string) bool { return of == name })
 			continue
 		}
-		if topic.shelved == 0 || time.Now().Before(s.isolation.trialsFrom) || groups == groupsAtOnce {
+		if topic.Shelved == 0 || time.Now().Before(s.isolation.trialsFrom) || groups == groupsAtOnce {
 			continue
 		}
 		groups++
-		rows, bytes := s.room()
-		s.isolation.lanes.pass++
-		err := s.sendShelved(ctx, min(rows, max(2*t.size, trialAhead)), bytes, func(l *lane) bool {
-			if l.pass != s.isolation.lanes.pass {
-				l.pass, l.over, l.drain = s.isolation.lanes.pass, l.topic != topic || !s.isolation.ready(l),
-					l.drain && l.topic != topic
-			}
-			return !l.over
-		}, t)
-		if err != nil {
+		if err := s.sendGroup(ctx, topic); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sendShelved reads rows of the lanes that are wanted, and dispatches them: with a trial,
-// its next group of them, and the rest goes back.
-func (s *session) sendShelved(ctx context.Context, limit int, bytes int64, wanted func(*lane) bool, t *trial) error {
-	if limit <= 0 || bytes <= 0 {
-		return nil
+// sendGroup sends the next group of a topic on trial, and parks what is to be parked among it.
+// What it has read beyond the group goes back to the shelf.
+func (s *session) sendGroup(ctx context.Context, topic *lanes.Topic) error {
+	iso := s.isolation
+	rows, bytes := s.room()
+	iso.lanes.BeginPass()
+	records, err := s.readShelved(ctx, min(rows, topic.Trial.ReadAhead()), bytes, func(l *lanes.Lane) bool {
+		if iso.lanes.First(l) {
+			l.Over, l.Drain = l.Topic != topic || !iso.ready(l), l.Drain && l.Topic != topic
+		}
+		return !l.Over
+	})
+	if err != nil || len(records) == 0 {
+		return err
 	}
-	rows := s.isolation.shelf.take(limit, s.relay.cfg.maxGaps, wanted)
-	s.isolation.onShelf.Store(int64(len(s.isolation.shelf.rows)))
-	if len(rows) == 0 {
-		return nil
-	}
-	records, err := s.readShelved(ctx, rows, bytes)
+	blocked, err := s.quarantine.blockedAmong(ctx, records)
 	if err != nil {
 		return err
 	}
-	if t != nil {
-		blocked, err := s.quarantine.blockedAmong(ctx, records)
-		if err != nil {
-			return err
-		}
-		n := s.groupOf(t, records, blocked)
-		s.isolation.shelve(records[n:])
-		records = records[:n]
-	}
-	return s.dispatch(ctx, records)
+	n := s.groupOf(topic.Trial, records, blocked)
+	iso.shelve(records[n:])
+	return s.dispatch(ctx, records[:n])
 }
 
 // groupOf returns how many of the first records make the trial's next group, with what
 // will be parked among them.
-func (s *session) groupOf(t *trial, records []*Record, blocked map[string]bool) int {
-	var group []*Record
+func (s *session) groupOf(t *lanes.Trial, records []*Record, blocked map[string]bool) int {
+	var keys [][]byte
 	var places []int
 	for i, r := range records {
 		if r.Key != nil && blocked[orderKey(r.Topic, r.Key)] || s.quarantine.validate(r) != nil {
 			continue
 		}
-		group, places = append(group, r), append(places, i)
+		keys, places = append(keys, r.Key), append(places, i)
 	}
-	if n := t.group(group, s.transaction != nil); n < len(group) {
+	if n := t.Group(keys, s.transaction != nil); n < len(keys) {
 		return places[n]
 	}
 	return len(records)
 }
 
-// readShelved reads rows that were on the shelf. What is not there any more was deleted.
-func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) ([]*Record, error) {
-	s.inFlight.beginRead()
-	defer s.inFlight.endRead()
-	q := store.ReadQuery{Gaps: runs(rows), Head: s.cursor.head, Limit: len(rows) + 1, GapsOnly: true}
+// readShelved takes rows of the lanes that are wanted from the shelf and reads them, at most limit
+// rows and about as many bytes. Rows that are not in the table any more were deleted.
+func (s *session) readShelved(ctx context.Context, limit int, bytes int64, wanted func(*lanes.Lane) bool) ([]*Record,
+	error) {
+	if limit <= 0 || bytes <= 0 {
+		return nil, nil
+	}
+	rows := s.isolation.shelf.Take(limit, s.cfg.maxGaps, wanted)
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	s.inFlight.BeginRead()
+	defer s.inFlight.EndRead()
+	q := store.ReadQuery{Gaps: lanes.Ranges(rows), Head: s.cursor.head, Limit: len(rows) + 1, GapsOnly: true}
 	began := time.Now()
 	b, err := s.cursor.collect(ctx, q, len(rows)+1, min(bytes, s.cursor.budget.Bytes), nil)
 	s.cursor.budget.Adapt(b.size, b.cut, time.Since(began), err)
@@ -243,19 +260,18 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 	}
 	next := 0
 	for _, r := range b.records {
-		for rows[next].id < r.ID {
+		for rows[next].ID < r.ID {
 			next++
 		}
 		r.lane = s.isolation.laneOf(r)
-		if rows[next].id != r.ID || rows[next].lane != r.lane {
+		if rows[next].ID != r.ID || rows[next].Lane != r.lane {
 			return nil, errIDsWentBack // another event has the id now
 		}
 	}
 	if b.cut {
 		for i, row := range rows {
-			if row.id > b.last {
-				s.isolation.shelf.restore(rows[i:])
-				s.isolation.onShelf.Store(int64(len(s.isolation.shelf.rows)))
+			if row.ID > b.last {
+				s.isolation.shelf.Add(rows[i:])
 				break
 			}
 		}
@@ -265,9 +281,15 @@ func (s *session) readShelved(ctx context.Context, rows []shelved, bytes int64) 
 
 // resend hands parked rows to the sink again, those that may go now, and returns them. ok is
 // false if the session has to end.
-func (s *session) resend(ctx context.Context, records []*Record) (sent []*Record, ok bool) {
-	sent = s.isolation.sendable(ctx, records)
-	return sent, s.handOver(ctx, sent)
+func (s *session) resend(ctx context.Context, records []*Record) (sent []*inflight.Entry, ok bool) {
+	send := s.isolation.sendable(ctx, records)
+	if !s.handOver(ctx, send) {
+		return nil, false
+	}
+	for _, r := range send {
+		sent = append(sent, r.entry)
+	}
+	return sent, true
 }
 
 // lockedRest is how long the rows of a lane wait on the shelf after one of them could not be
@@ -278,12 +300,12 @@ const lockedRest = time.Second
 // lanes passes them there, and the other lanes go on.
 func (s *session) parkLater(ctx context.Context, records []*Record, err error) {
 	for _, r := range records {
-		r.lane.rest = time.Now().Add(lockedRest)
+		r.lane.Rest = time.Now().Add(lockedRest)
 	}
 	s.isolation.shelve(records)
-	ctx, cancel := context.WithTimeout(ctx, s.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.answerTimeout)
 	defer cancel()
-	s.relay.health.paused(partParking,
+	s.health.Paused(health.Parking,
 		fmt.Errorf("rows of %s that are to be parked are locked by another transaction, "+
-			"which may be %s: end that session: %w", s.relay.store.Table(), s.deleter.lockers(ctx), err))
+			"which may be %s: end that session: %w", s.table, s.deleter.lockers(ctx), err))
 }

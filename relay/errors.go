@@ -19,11 +19,10 @@ var (
 	ErrNotDrained  = errors.New("not drained")
 )
 
-// RejectedError says which event stopped a source: the sink refuses it, and would
-// refuse it again. Find the reason in Err, mend it, and start the relay again: it goes
-// on with this event. Nothing was lost. Later events of the key may have been delivered
-// already if the sink took them in the same breath: then Err says what was refused, and
-// the order of this key is yours to judge.
+// RejectedError says which event stopped a source: the sink rejects it, and would
+// reject it again. Remove the reason, which Err says, and start the relay again: it goes on with
+// this event. Nothing was lost. Later events of the key may have been delivered already, if the
+// sink took them in the same batch: see Overtaken.
 type RejectedError struct {
 	Table   string
 	ID      int64 // the row's
@@ -36,11 +35,6 @@ type RejectedError struct {
 
 	hash uint64 // of topic and key; 0: no key
 	seq  int64  // of the parked row; 0: the row is in outbox_events
-}
-
-// newRejection describes a record that the sink rejects, or would. hash is that of its key.
-func newRejection(table string, hash uint64, r *Record, err error) *RejectedError {
-	return &RejectedError{Table: table, ID: r.ID, EventID: r.EventID, Topic: r.Topic, Err: err, hash: hash, seq: r.seq}
 }
 
 func (e *RejectedError) Error() string {
@@ -66,4 +60,26 @@ func (r *Relay) explainAtStart(err error) error {
 			startTimeout, err)
 	}
 	return fmt.Errorf("look at the outbox tables: %w", err)
+}
+
+func (r *Relay) checkArchive(ctx context.Context) error {
+	if !r.cfg.Archive {
+		return nil
+	}
+	return explainArchive(&r.cfg, r.store.Table(), r.store.CheckArchive(ctx))
+}
+
+// explainArchive says what to do about an error of the archive.
+func explainArchive(cfg *Config, table string, err error) error {
+	switch {
+	case !cfg.Archive:
+	case db.IsMissingTable(err):
+		return fmt.Errorf("the archive of %s is on and its table is not there: run `relay migrate up`, or turn the "+
+			"archive off: %w", table, err)
+	case db.IsDenied(err):
+		return fmt.Errorf("the archive of %s is on and the relay's user lacks a right on it: grant SELECT, INSERT and "+
+			"DELETE on outbox_archive, or turn the archive off: %w",
+			table, err)
+	}
+	return err
 }

@@ -314,39 +314,3 @@ func TestARetryForALaneThatIsNotReadyDelaysNoOtherRetry(t *testing.T) {
 	b.parkedAre()
 	require.NoError(t, stop())
 }
-
-func TestAGroupOnTrial(t *testing.T) {
-	var records []*Record
-	for i, key := range []string{"a", "b", "", "", "a", "c"} {
-		r := &Record{ID: int64(i + 1), Topic: "t"}
-		if key != "" {
-			r.Key = []byte(key)
-		}
-		records = append(records, r)
-	}
-	require.Equal(t, 3, (&trial{size: 3}).group(records, false))
-	require.Equal(t, 4, (&trial{size: 6}).group(records, false), "one of each key: a later one may be accepted")
-	require.Equal(t, 6, (&trial{size: 8}).group(records, true), "in a transaction all are or none")
-	require.Equal(t, 1, (&trial{size: 1}).group(records, true))
-}
-
-func TestTheSizeOfAGroupFollowsWhatBecomesOfIt(t *testing.T) {
-	ts := newTrials()
-	ts.refuse("t", 100)
-	trial := ts.topics["t"]
-	require.Equal(t, 50, trial.size)
-	trial.out = make([]int64, 50)
-	ts.refuse("t", 50)
-	ts.ended()
-	require.Equal(t, 25, trial.size)
-	trial.out = make([]int64, 25)
-	trial.settle()
-	require.Equal(t, 50, trial.size)
-	trial.out = make([]int64, 2) // fewer waited: that they were delivered says less
-	trial.settle()
-	require.Equal(t, 50, trial.size)
-	require.False(t, trial.over(false))
-	require.False(t, trial.over(true), "it rests first")
-	trial.good = trialGood
-	require.True(t, trial.over(false))
-}

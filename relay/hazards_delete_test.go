@@ -13,6 +13,7 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
 // byIDAlone deletes by id, whatever the row holds now.
@@ -39,7 +40,7 @@ func (s byIDAlone) Delete(ctx context.Context, _ store.Lease, d store.Deletion) 
 // Hazard reused-ids: acknowledged rows wait for their delete; the database goes back to an
 // older state, and new events take the same ids; then the delete comes.
 func TestHazardIDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
-	for _, rows := range []int{10, minRun + 10} { // deleted one by one, and as a run
+	for _, rows := range []int{10, inflight.MinRun + 10} { // deleted one by one, and as a run
 		scenario := func(t *testing.T, db dbtest.Database, naive bool) (lost int) {
 			b := newBench(t, db)
 			b.cfg.sweepEvery = time.Hour // the sweep would notice too; here the delete must
@@ -203,8 +204,7 @@ func TestHazardAnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 		k, err := r.claim(t.Context())
 		require.NoError(t, err)
 		s := newSession(r, k)
-		s.inFlight.add([]*Record{{ID: 1, EventID: uuid.New()}})
-		s.inFlight.top = 1
+		s.inFlight.Add([]inflight.Entry{{ID: 1, EventID: uuid.New()}})
 
 		_, err = s.cursor.read(t.Context(), 10, 1<<20)
 		require.ErrorIs(t, err, errIDsWentBack, "by a read from the start")

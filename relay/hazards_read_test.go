@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
@@ -200,42 +198,6 @@ func TestHazardAStoredHeadReorders(t *testing.T) {
 }
 
 func contains(values []string, want string) bool { return slices.Contains(values, want) }
-
-// deliverySet is what the scenario of hazard read-during-delete needs of the in-flight set.
-type deliverySet interface {
-	beginRead()
-	endRead()
-	add([]*Record)
-	ack(*Record, error)
-	takeDelivered(all bool, limit int) []*flight
-	deleted([]*flight)
-	lookup(int64, uuid.UUID) (held, same bool)
-}
-
-// forgetful lets go of an id as soon as its delete has committed.
-type forgetful struct{ *inFlightSet }
-
-func (forgetful) beginRead() {}
-
-// Hazard read-during-delete: a read takes its snapshot; the row's delete commits; the read
-// returns the row. Who has let go of the id by then sends it again.
-func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
-	scenario := func(set deliverySet) (resent bool) {
-		r := &Record{ID: 1, EventID: uuid.New()}
-		set.add([]*Record{r})
-		set.beginRead() // the snapshot still has row 1
-		set.ack(r, nil)
-		set.deleted(set.takeDelivered(true, 1))
-		held, _ := set.lookup(r.ID, r.EventID)
-		set.endRead()
-		after, _ := set.lookup(r.ID, r.EventID)
-		require.False(t, after, "the id must not stay for ever")
-		return !held
-	}
-	require.False(t, scenario(newInFlightSet(maphash.MakeSeed())))
-	require.True(t, scenario(forgetful{newInFlightSet(maphash.MakeSeed())}),
-		"the scenario does not catch the naive way")
-}
 
 // slowRead holds back the rows of a read, between its snapshot and the relay, until
 // they are deleted.

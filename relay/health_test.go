@@ -2,12 +2,10 @@ package relay
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -17,68 +15,6 @@ import (
 	"github.com/postroom/postroom/internal/dialect"
 	store "github.com/postroom/postroom/internal/store/relay"
 )
-
-type causedError struct{ text, cause string }
-
-func (e *causedError) Error() string       { return e.text }
-func (e *causedError) OutageCause() string { return e.cause }
-
-// What stands in the way changes in the course of an outage: the log has a line for each
-// change of that, and none for counts and times that pass.
-func TestTheLogTellsWhenAnOutageHasAnotherCause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log := &lines{}
-		h := newHealth(slog.New(log))
-		h.paused(partSink, errors.New("connection refused"))
-		start := time.Now()
-		for n := range 100 {
-			h.paused(partSink, fmt.Errorf("%d records wait for a leader since 10:00:0%d", n, n%10))
-			time.Sleep(time.Second)
-		}
-		require.Equal(t, 1, log.count("delivery paused"))
-		require.Equal(t, 1, log.count("connection refused"))
-		require.Equal(t, 1, log.count("delivery is still paused"))
-		require.Equal(t, 1, log.count("0 records wait for a leader"))
-		since, err := h.outage(partSink)
-		require.Equal(t, start, since)
-		require.ErrorContains(t, err, "wait for a leader")
-
-		hangs := func(offset string) error {
-			return fmt.Errorf("open: %w", &causedError{"a transaction hangs at offset " + offset, "offset " + offset})
-		}
-		h.paused(partSink, hangs("7"))
-		h.paused(partSink, hangs("7"))
-		h.paused(partSink, hangs("9"))
-		require.Equal(t, 1, log.count("hangs at offset 7"))
-		require.Equal(t, 1, log.count("hangs at offset 9"), "it says itself that this is another one")
-
-		h.resumed(partSink)
-		require.Equal(t, 1, log.count("delivery resumed"))
-		_, err = h.outage(partSink)
-		require.NoError(t, err)
-	})
-}
-
-// Two causes that take turns, and any number of different ones, do not flood the log.
-func TestCausesThatTakeTurnsAreToldOnceAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log := &lines{}
-		h := newHealth(slog.New(log))
-		for range 5 * 60 {
-			h.paused(partSink, errors.New("refused"))
-			h.paused(partSink, errors.New("timed out"))
-			time.Sleep(time.Second)
-		}
-		require.Equal(t, 10, log.count("refused")+log.count("timed out"), "two in a minute")
-
-		h.resumed(partSink)
-		before := log.count("still paused")
-		for n := range 1000 {
-			h.paused(partSink, &causedError{"x", fmt.Sprint(n)})
-		}
-		require.LessOrEqual(t, log.count("still paused")-before, causesLogged)
-	})
-}
 
 // relay status reads from the lease row what the owner waits for now: not what the outage
 // began with, and nothing once it is over.

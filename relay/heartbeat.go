@@ -15,9 +15,9 @@ import (
 // errHandedOver ends a term in favour of another process.
 var errHandedOver = errors.New("handed over to another relay process")
 
-// heartbeat tells the other processes of this one, and hears of them. If it fails, delivery
-// goes on and only the assignment is uneven: a process that hears of nobody claims what is
-// free and hands nothing over.
+// heartbeat writes this process's row and reads those of the others. If it fails, delivery goes on
+// and only the assignment is uneven: a process that knows no other claims what is free and hands
+// nothing over.
 func (r *Relay) heartbeat(ctx context.Context) {
 	if time.Now().Before(r.noHeartbeatBefore) {
 		return
@@ -34,7 +34,7 @@ func (r *Relay) heartbeat(ctx context.Context) {
 	case err == nil && r.heartbeatFails:
 		r.log.Info("sources are spread over the relay processes again")
 	case err != nil && !r.heartbeatFails:
-		hint := "this mends itself when the database answers"
+		hint := "nothing needs to be done: this ends when the database answers"
 		switch {
 		case db.IsMissingTable(err):
 			hint = "run `relay migrate up`"
@@ -106,8 +106,8 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, er
 	return err != nil, err
 }
 
-// balance tells of this process while a term lasts, and ends the term when another
-// process should have the source.
+// balance writes heartbeats while a term lasts, and ends the term when another process should
+// have the source.
 func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelCauseFunc) {
 	every := r.assignment.HeartbeatEvery()
 	for pacing.Sleep(ctx, every*3/4+r.assignment.Random(every/4), nil) {
@@ -118,7 +118,7 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 			handOver(errHandedOver)
 			return
 		}
-		if r.health.failing() {
+		if r.health.Failing() {
 			continue // what is on its way would not be drained
 		}
 		if heir, ok := r.assignment.HandOver(time.Now()); ok {
@@ -130,7 +130,7 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 	}
 }
 
-// leave takes back the heartbeat, so that nobody reckons with this process.
+// leave takes back the heartbeat, so that no other process counts on this one.
 func (r *Relay) leave() {
 	r.assignment.Left()
 	if r.reach.isUnreachable() {

@@ -12,6 +12,9 @@ import (
 	"github.com/google/uuid"
 
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/blocked"
+	"github.com/postroom/postroom/relay/internal/checkpoint"
+	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -31,9 +34,10 @@ type keeper struct {
 	position        []byte
 	blocked         *blockedKeys
 	saving          sync.Mutex
-	savedCheckpoint *checkpoint                // in the lease row
-	checkpoint      atomic.Pointer[checkpoint] // what a session may start with; nil: nothing
-	sweepDue        time.Time                  // when the next sweep is due; zero: at once
+	trials          *lanes.Trials
+	savedCheckpoint *checkpoint.Checkpoint                // in the lease row
+	checkpoint      atomic.Pointer[checkpoint.Checkpoint] // what a session may start with; nil: nothing
+	sweepDue        time.Time                             // when the next sweep is due; zero: at once
 
 	ctx    context.Context // ends when the lease cannot be trusted any more
 	cancel context.CancelCauseFunc
@@ -49,11 +53,12 @@ var errLeaseExpired = errors.New("the lease could not be renewed in time")
 
 // newKeeper starts a term. began is from before the claim was sent.
 func newKeeper(ctx context.Context, st database, l store.Lease, ttl time.Duration, began time.Time) *keeper {
-	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position, blocked: newBlockedKeys()}
+	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position,
+		trials: lanes.NewTrials(), blocked: &blockedKeys{Keys: blocked.New(blocked.Max)}}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
 	k.term, k.end = context.WithCancelCause(k.ctx)
-	if k.savedCheckpoint = parseCheckpoint(l.Checkpoint, l); k.savedCheckpoint == nil && len(l.Checkpoint) > 0 {
-		k.savedCheckpoint = &checkpoint{} // to be overwritten
+	if k.savedCheckpoint = checkpoint.Parse(l.Checkpoint, l.Server); k.savedCheckpoint == nil && len(l.Checkpoint) > 0 {
+		k.savedCheckpoint = &checkpoint.Checkpoint{} // to be overwritten
 	} else {
 		k.checkpoint.Store(k.savedCheckpoint)
 	}
@@ -142,6 +147,30 @@ func (k *keeper) watch() {
 	for k.valid() {
 		pacing.Sleep(k.ctx, time.Until(k.deadline()), nil)
 	}
+}
+
+// saveCheckpoint writes what is proved into the lease row, if there is news. It fails silently:
+// a start then walks over more.
+func (k *keeper) saveCheckpoint(ctx context.Context) {
+	k.saving.Lock()
+	defer k.saving.Unlock()
+	p := k.checkpoint.Load()
+	if p == k.savedCheckpoint {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.ttl/10)
+	defer cancel()
+	if k.store.SetCheckpoint(ctx, k.lease, p.Text()) == nil {
+		k.savedCheckpoint = p
+	}
+}
+
+// checkpointIsWrong reports whether the lease row still says what is not true, or of another
+// server (hazard proved-ids-come-back).
+func (k *keeper) checkpointIsWrong() bool {
+	k.saving.Lock()
+	defer k.saving.Unlock()
+	return k.savedCheckpoint != nil && k.savedCheckpoint.UpTo == 0
 }
 
 // claim tries to take the lease once.

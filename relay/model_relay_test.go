@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
 // modelRelay is a relay with its session, if it has one.
@@ -21,12 +22,10 @@ type modelRelay struct {
 	zombie  bool // its lease is gone, and it does not know
 	// uncertain: the last delete failed, and may have committed.
 	uncertain bool
-
-	trials *trials // of the term
 }
 
 // knows: the process has delivered what may still be in the tables.
-func (r *modelRelay) knows() bool { return len(r.leftover)+len(r.leftoverParked) > 0 }
+func (r *modelRelay) knows() bool { return len(r.leftover.events)+len(r.leftover.parked) > 0 }
 
 func (r *modelRelay) claimLease() {
 	if r.keeper != nil {
@@ -36,20 +35,19 @@ func (r *modelRelay) claimLease() {
 	if err != nil || k == nil {
 		return
 	}
-	r.keeper, r.zombie, r.trials = k, false, newTrials()
+	r.keeper, r.zombie = k, false
 	r.begin()
 }
 
 // begin opens a session.
 func (r *modelRelay) begin() {
 	r.sink = nil
-	if err := r.deleteLeftover(context.Background(), r.keeper); err != nil {
+	if err := r.leftover.delete(context.Background(), r.part(r.keeper)); err != nil {
 		r.keeper.endIfLost(err)
 		r.end(outcome{})
 		return
 	}
 	s := newSession(r.Relay, r.keeper)
-	s.isolation.trials = r.trials
 	out, err := s.open(modelContext{r}, context.Background())
 	if err != nil {
 		r.end(outcome{outage: err})
@@ -78,7 +76,7 @@ func (s *innocents) Park(ctx context.Context, l store.Lease, rows []store.Parkin
 // end does what a term does after a session.
 func (r *modelRelay) end(out outcome) {
 	r.session = nil
-	r.leftover = append(r.leftover, out.leftover...)
+	r.leftover.events = append(r.leftover.events, out.leftover...)
 	if r.keeper.term.Err() != nil || r.zombie {
 		_, _ = r.lost(context.Background(), r.keeper, out)
 		r.keeper.cancel(nil)
@@ -86,9 +84,10 @@ func (r *modelRelay) end(out outcome) {
 		return
 	}
 	for _, rejected := range out.rejected {
-		_ = r.parkRefused(r.keeper, rejected)
+		_ = r.parkRejected(r.keeper, rejected)
 	}
-	if r.m.healing || out.undelivered+len(r.leftover)+len(r.leftoverParked) > 0 || rapid.Bool().Draw(r.m.t, "go on") {
+	if r.m.healing || out.undelivered+len(r.leftover.events)+len(r.leftover.parked) > 0 ||
+		rapid.Bool().Draw(r.m.t, "go on") {
 		return // the next step begins a session
 	}
 	r.release(r.keeper)
@@ -99,8 +98,8 @@ func (r *modelRelay) end(out outcome) {
 // close ends the session as run does: what is on its way is resolved, or given up.
 func (r *modelRelay) close() {
 	s := r.session
-	s.failuresBeforeStop = len(s.inFlight.failures())
-	for s.inFlight.undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
+	s.failuresBeforeStop = len(s.inFlight.Failures())
+	for s.inFlight.Undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
 		if r.resolve(); !r.m.healing && rapid.IntRange(1, 3).Draw(r.m.t, "give up") == 1 {
 			break
 		}
@@ -154,7 +153,7 @@ func (r *modelRelay) poll() {
 func (r *modelRelay) read(err error) {
 	r.keeper.endIfLost(err)
 	switch {
-	case errors.Is(err, errNotDelivered), r.keeper.term.Err() != nil, len(r.session.inFlight.failures()) > 0:
+	case errors.Is(err, errNotDelivered), r.keeper.term.Err() != nil, len(r.session.inFlight.Failures()) > 0:
 		r.close()
 	case err != nil:
 		r.session.readAgain()
@@ -185,13 +184,13 @@ func (r *modelRelay) remove() {
 		return
 	}
 	s := r.session
-	taken := s.inFlight.takeDelivered(true, maxDelete)
+	taken := s.inFlight.TakeDelivered(true, inflight.MaxDelete)
 	if len(taken) == 0 {
 		return
 	}
 	err := s.deleter.delete(context.Background(), taken, r.uncertain)
 	if r.uncertain = err != nil; err != nil {
-		s.inFlight.putBack(taken)
+		s.inFlight.PutBack(taken)
 	}
 	if s.transaction != nil && !r.zombie {
 		s.transaction.savePosition(context.Background())
@@ -220,6 +219,6 @@ func (r *modelRelay) crash() {
 		r.m.db.lease.owner = uuid.Nil // in time
 	}
 	r.keeper, r.session, r.zombie, r.sink = nil, nil, false, nil
-	r.leftover, r.leftoverParked, r.unsureOwner = nil, nil, uuid.Nil // a new process
+	r.leftover, r.unsureOwner = leftover{}, uuid.Nil // a new process
 	r.overtaken = map[uuid.UUID]string{}
 }

@@ -6,9 +6,10 @@ import (
 
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
 )
 
-// Parking sets aside events that the sink refuses, so that they do not stop the others:
+// Parking sets aside events that the sink rejects, so that they do not stop the others:
 // the event moves to outbox_parked and, by the policy block-key, so do the later events
 // of its key, in order, until an operator has it sent again or dropped.
 //
@@ -18,7 +19,7 @@ import (
 // the lease row's lock: a move whose answer was lost may still be committing, and holds that
 // lock.
 //
-// A refused event moves only after every earlier event of its key is delivered: if one
+// A rejected event moves only after every earlier event of its key is delivered: if one
 // of them failed, it would be read again and be parked behind it.
 
 // blockedReason is the error of rows that are parked behind another.
@@ -28,7 +29,7 @@ const blockedReason = "waits behind an earlier event of its key"
 type parking struct {
 	rows    []store.Parking
 	records []*Record         // the same
-	first   *Record           // the first that was refused, and
+	first   *Record           // the first that was rejected, and
 	err     error             // why
 	blocks  map[string]uint64 // keys that become blocked by it, with their hashes
 
@@ -40,15 +41,15 @@ type parking struct {
 	busy        map[uint64]bool // keys with such a record; nil: nobody has asked
 }
 
-// sift tells apart what goes to the sink and what is set aside, by the keys that are
-// blocked. By the policy halt it stops at the first record that would be refused.
+// sift separates what goes to the sink from what is set aside, by the keys that are blocked. By
+// the policy halt it stops at the first record that would be rejected.
 func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver []*Record, a parking) {
-	if len(blocked) == 0 && q.validator == nil && len(q.relay.cfg.Topics) == 0 {
+	if len(blocked) == 0 && q.validator == nil && q.topics.Everything() {
 		return records, a
 	}
 	deliver = records[:0]
 	for _, r := range records {
-		if r.lane.drain {
+		if r.lane.Drain {
 			a.afterOthers = append(a.afterOthers, r)
 			continue
 		}
@@ -64,13 +65,15 @@ func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver [
 		case err == nil:
 			deliver = append(deliver, r)
 			if a.busy != nil {
-				a.busy[q.inFlight.hash(r)] = true
+				a.busy[q.keeper.blocked.hash(r)] = true
 			}
-		case q.relay.cfg.OnRejection == Halt:
-			a.halt = newRejection(q.relay.store.Table(), q.inFlight.hash(r), r, err)
+		case q.cfg.OnRejection == Halt:
+			a.halt = &RejectedError{Table: q.table, ID: r.ID, EventID: r.EventID, Topic: r.Topic,
+				Err:  err,
+				hash: q.keeper.blocked.hash(r)}
 			return deliver, a
 		case q.mustWait(r, &a, deliver):
-			r.lane.drain = true
+			r.lane.Drain = true
 			a.afterOthers = append(a.afterOthers, r)
 		default:
 			q.reject(&a, r, err)
@@ -82,21 +85,21 @@ func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver [
 // mustWait reports whether an earlier record of r's key is with the sink, or about to be.
 // If that one failed, it would be read again and be parked behind r.
 func (q *quarantine) mustWait(r *Record, a *parking, deliver []*Record) bool {
-	if r.Key == nil || q.relay.cfg.OnRejection != BlockKey {
+	if r.Key == nil || q.cfg.OnRejection != BlockKey {
 		return false
 	}
 	if a.busy == nil {
-		a.busy = q.inFlight.waitingKeys()
+		a.busy = q.inFlight.WaitingKeys()
 		for _, d := range deliver {
-			a.busy[q.inFlight.hash(d)] = true
+			a.busy[q.keeper.blocked.hash(d)] = true
 		}
 	}
-	return a.busy[q.inFlight.hash(r)]
+	return a.busy[q.keeper.blocked.hash(r)]
 }
 
-// validate asks whether r would be refused for what it is.
+// validate asks whether r would be rejected for what it is.
 func (q *quarantine) validate(r *Record) error {
-	if !q.relay.topics.Has(r.Topic) {
+	if !q.topics.Has(r.Topic) {
 		return fmt.Errorf("topic %q is not on the allow-list (Config.Topics, --topics): add it there, then retry",
 			r.Topic)
 	}
@@ -111,12 +114,12 @@ func (q *quarantine) reject(a *parking, r *Record, err error) {
 	if a.first == nil {
 		a.first, a.err = r, err
 	}
-	blocks := r.Key != nil && q.relay.cfg.OnRejection == BlockKey
+	blocks := r.Key != nil && q.cfg.OnRejection == BlockKey
 	if blocks {
 		if a.blocks == nil {
 			a.blocks = make(map[string]uint64)
 		}
-		a.blocks[orderKey(r.Topic, r.Key)] = q.inFlight.hash(r)
+		a.blocks[orderKey(r.Topic, r.Key)] = q.keeper.blocked.hash(r)
 	}
 	// By the policy skip later events of the key go on: this one is overtaken by them.
 	a.add(r, store.Parking{State: store.ParkFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
@@ -137,27 +140,27 @@ func (e rowsLockedError) Unwrap() error { return e.error }
 
 // park moves rows to outbox_parked, and blocks their keys.
 func (q *quarantine) park(ctx context.Context, a parking) error {
-	if len(q.inFlight.failures()) > 0 || !q.keeper.valid() {
+	if len(q.inFlight.Failures()) > 0 || !q.keeper.valid() {
 		return errNotDelivered // what failed may be of the keys
 	}
-	ctx, cancel := context.WithTimeout(ctx, q.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
-	moved, err := q.relay.store.Park(ctx, q.lease, a.rows)
+	moved, err := q.store.Park(ctx, q.lease, a.rows)
 	if moved == 0 && db.IsLockTimeout(err) {
 		return rowsLockedError{err}
 	}
 	if err != nil {
 		q.keeper.blocked.forget() // it may have been done
 		q.keeper.endIfLost(err)
-		return fmt.Errorf("park events of %s: %w", q.relay.store.Table(), err)
+		return fmt.Errorf("park events of %s: %w", q.table, err)
 	}
-	q.relay.health.resumed(partParking)
+	q.health.Resumed(health.Parking)
 	for _, hash := range a.blocks {
-		q.keeper.blocked.add(hash)
+		q.keeper.blocked.Add(hash)
 	}
 	if a.first != nil {
-		q.relay.log.Warn("parked: the sink would refuse an event; `relay parked list` shows what waits",
-			"table", q.relay.store.Table(), "row", a.first.ID, "event", a.first.EventID, "topic", a.first.Topic,
+		q.log.Warn("parked: the sink would reject an event; `relay parked list` shows what waits",
+			"table", q.table, "row", a.first.ID, "event", a.first.EventID, "topic", a.first.Topic,
 			"error", a.err, "parked", len(a.rows), "keys_blocked", len(a.blocks))
 	}
 	return nil

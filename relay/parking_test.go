@@ -286,7 +286,7 @@ func TestTheBlockedKeysAreReadBehindAMoveThatIsStillCommitting(t *testing.T) {
 		b.commit("k", "k1")
 		s := b.session()
 		waits, done := make(chan struct{}), make(chan error, 1)
-		s.relay.store = settling{s.relay.store, waits}
+		s.quarantine.store = settling{s.relay.store, waits}
 		move := b.begin()
 		for _, statement := range []string{
 			"UPDATE outbox_leases SET epoch = epoch WHERE id = 1",

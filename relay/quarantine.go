@@ -7,35 +7,69 @@ import (
 
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/blocked"
+	"github.com/postroom/postroom/relay/internal/inflight"
+	"github.com/postroom/postroom/relay/internal/topics"
 )
 
 // quarantine decides which records the sink must not get, parks them, and does what operators
 // ask for parked rows: send them again, or drop them. It belongs to the goroutine that reads.
 type quarantine struct {
-	relay     *Relay
-	keeper    *keeper
-	lease     store.Lease
-	inFlight  *inFlightSet
+	part
+	store interface {
+		parkingStore
+		operatorRequests
+	}
+	topics    topics.Allowed
+	leftover  *leftover
 	validator Validator // the sink's session, if it validates; else nil
 	resend    resendFunc
 
 	loaded bool // the blocked keys are known, and no move of rows is open
 
-	requestsChecked  time.Time // when operators' requests were looked for
-	requestsPending  bool      // there are more of them
-	refusalLogged    bool      // the log has that rows to be sent again would be rejected
-	replaying        []*Record // the parked rows that were sent last
-	undeletedReplays []*flight // those that were delivered, and are not known to be deleted
+	requestsChecked  time.Time         // when operators' requests were looked for
+	requestsPending  bool              // there are more of them
+	rejectionLogged  bool              // the log has that rows to be sent again would be rejected
+	replaying        []*inflight.Entry // the parked rows that were sent last
+	undeletedReplays []*inflight.Entry // those that were delivered, and are not known to be deleted
 	replayBudget     replayBudget
+}
+
+// blockedKeys is what an owner knows of the keys that have parked rows, for as long as its lease
+// lasts. By the policy skip no key is blocked, and it is how far the parked rows are marked.
+//
+// Only the owner moves rows, so it stays true without being read again. After a move of which it
+// is not known whether it took place it is read anew. So it is on another server, where the lease
+// is another. Its user is the one goroutine that reads.
+type blockedKeys struct {
+	blocked.Keys
+	loaded     bool
+	after      store.BlockedPart // if not loaded: how far that has got
+	slowLogged bool              // that the marks take long
+}
+
+// forget empties the set: it is to be loaded again.
+func (b *blockedKeys) forget() {
+	b.Clear()
+	b.loaded, b.after, b.slowLogged = false, store.BlockedPart{}, false
+}
+
+// hash is the number of a record's topic and key, 0 if it has no key. Two keys may share one:
+// whoever uses it must be safe when they do.
+func (b *blockedKeys) hash(r *Record) uint64 {
+	if r.Key == nil {
+		return 0
+	}
+	return b.Hash(r.Topic, r.Key)
 }
 
 // resendFunc hands parked rows to the sink, and returns those that could go now. ok is false if
 // the session has to end.
-type resendFunc func(context.Context, []*Record) (sent []*Record, ok bool)
+type resendFunc func(context.Context, []*Record) (sent []*inflight.Entry, ok bool)
 
-func newQuarantine(r *Relay, k *keeper, flights *inFlightSet, resend resendFunc) *quarantine {
+func newQuarantine(p part, st database, allowed topics.Allowed, left *leftover, resend resendFunc) *quarantine {
 	return &quarantine{
-		relay: r, keeper: k, lease: k.lease, inFlight: flights, resend: resend,
+		part: p, store: st, topics: allowed, leftover: left, resend: resend,
 		replayBudget: replayBudget{typical: replayBytes/firstReplay + 1},
 	}
 }
@@ -51,19 +85,19 @@ func (q *quarantine) load(ctx context.Context) error {
 	if q.loaded {
 		return nil
 	}
-	err := q.relay.bounded(ctx, func(ctx context.Context) error { return q.relay.store.WaitForMoves(ctx, q.lease) })
+	err := q.cfg.bounded(ctx, func(ctx context.Context) error { return q.store.WaitForMoves(ctx, q.lease) })
 	if err != nil {
 		q.keeper.endIfLost(err)
 		return err
 	}
 	walk := q.loadBlockedPart
-	if q.relay.cfg.OnRejection == Skip {
+	if q.cfg.OnRejection == Skip {
 		walk = q.markOvertaken // nothing is blocked
 	}
-	for b := q.keeper.blocked; err == nil && !b.loaded && !b.full(); {
+	for b := q.keeper.blocked; err == nil && !b.loaded && !b.Full(); {
 		// Each part has a time limit of its own, and what was walked before one that fails
 		// is not walked again.
-		err = q.relay.bounded(ctx, walk)
+		err = q.cfg.bounded(ctx, walk)
 	}
 	q.loaded = err == nil
 	return err
@@ -72,13 +106,13 @@ func (q *quarantine) load(ctx context.Context) error {
 // blockedAmong looks up which keys of the records are blocked.
 func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[string]bool, error) {
 	b := q.keeper.blocked
-	if b.count == 0 || q.relay.cfg.OnRejection == Skip {
+	if b.Empty() || q.cfg.OnRejection == Skip {
 		return nil, nil
 	}
 	looks := make(map[string]bool)
 	var keys []db.EventKey
 	for _, r := range records {
-		if r.Key == nil || !b.may(b.hash(r.Topic, r.Key)) {
+		if r.Key == nil || !b.May(b.Hash(r.Topic, r.Key)) {
 			continue
 		}
 		if key := orderKey(r.Topic, r.Key); !looks[key] {
@@ -90,8 +124,8 @@ func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[s
 		return nil, nil
 	}
 	blocked := make(map[string]bool)
-	err := q.relay.bounded(ctx, func(ctx context.Context) error {
-		found, err := q.relay.store.FindBlockedKeys(ctx, keys)
+	err := q.cfg.bounded(ctx, func(ctx context.Context) error {
+		found, err := q.store.FindBlockedKeys(ctx, keys)
 		for _, k := range found {
 			blocked[orderKey(k.Topic, []byte(k.Key))] = true
 		}
@@ -101,4 +135,40 @@ func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[s
 		return nil, fmt.Errorf("look for blocked keys: %w", err)
 	}
 	return blocked, nil
+}
+
+// loadBlockedPart takes in the next part of the parked keys.
+func (q *quarantine) loadBlockedPart(ctx context.Context) error {
+	b := q.keeper.blocked
+	var hashes []uint64
+	after, more, err := q.store.ScanBlockedKeys(ctx, b.after, func(topic string, key []byte) {
+		hashes = append(hashes, b.Hash(topic, key))
+	})
+	if err != nil {
+		return fmt.Errorf("look for blocked keys: %w", err)
+	}
+	for _, hash := range hashes {
+		b.Add(hash)
+	}
+	b.after, b.loaded = after, !more
+	return nil
+}
+
+// markOvertaken marks the next part of what another policy has parked. The policy skip
+// delivers nothing before all is marked: a later event of a key would be ahead of one that
+// an operator could have sent again without a warning (hazard unmarked-overtaking).
+func (q *quarantine) markOvertaken(ctx context.Context) error {
+	b := q.keeper.blocked
+	if b.after.Seq > 0 && !b.slowLogged {
+		b.slowLogged = true
+		q.log.Info("marking parked events as overtaken, by the policy skip: delivery goes on when all are marked",
+			"table", q.table, "marked_up_to", b.after.Seq)
+	}
+	next, more, err := q.store.MarkOvertaken(ctx, q.lease, b.after.Seq)
+	if err != nil {
+		q.keeper.endIfLost(err)
+		return fmt.Errorf("mark parked events as overtaken: %w", err)
+	}
+	b.after.Seq, b.loaded = next, !more
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
 )
 
 // A relay process that cannot reach its sink must neither keep sources from a process that
@@ -36,7 +37,7 @@ type reachability struct {
 	since       time.Time // it cannot reach the sink
 	checked     time.Time // at the sink
 	recorded    bool      // in the lease row of the term under way
-	cause       string    // of the outage that the lease row tells of; "": of none
+	cause       string    // of the outage that the lease row has; "": none
 }
 
 func (s *reachability) isUnreachable() bool {
@@ -133,16 +134,16 @@ func (r *Relay) liveMembers(ctx context.Context, me store.Member) ([]store.Membe
 // evacuate looks after the sink of a term. It returns the process that the source is to be
 // handed to.
 func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok bool) {
-	switch failed := r.health.failedFor(partSink, time.Now()); {
+	switch failed := r.health.FailedFor(health.Sink, time.Now()); {
 	case failed == 0:
 		r.noteReach(ctx, nil) // it delivers
 	case failed >= r.cfg.unreachableAfter:
 		r.checkSink(ctx)
 	}
 	r.reach.mu.Lock()
-	blind, since, told := r.reach.unreachable, r.reach.since, r.reach.recorded
+	blind, since, recorded := r.reach.unreachable, r.reach.since, r.reach.recorded
 	r.reach.mu.Unlock()
-	if blind != told {
+	if blind != recorded {
 		if err := r.store.Note(ctx, k.lease, store.SinkUnreachable(blind)); err != nil {
 			return uuid.Nil, false // once more the next time
 		}
@@ -162,18 +163,18 @@ func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok boo
 }
 
 // recordOutage has the lease row say why the sink takes nothing, for relay status and relay
-// doctor, when it has not for unreachableAfter: what stands in the way now, or nothing any more.
+// doctor, when it has not for unreachableAfter: the present cause, or nothing any more.
 // A failed write is tried again with the next heartbeat.
 func (r *Relay) recordOutage(ctx context.Context, k *keeper) {
-	since, err := r.health.outage(partSink)
+	since, err := r.health.Outage(health.Sink)
 	cause, reason := "", ""
 	if err != nil && time.Since(since) >= r.cfg.unreachableAfter {
-		cause, reason = outageCause(err), err.Error()
+		cause, reason = health.Cause(err), err.Error()
 	}
 	r.reach.mu.Lock()
-	told := r.reach.cause
+	recorded := r.reach.cause
 	r.reach.mu.Unlock()
-	if cause == told {
+	if cause == recorded {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/postroom/postroom/relay/internal/health"
+	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -15,10 +17,10 @@ var (
 
 // readLoop reads and delivers until ctx ends, or the term has to.
 func (s *session) readLoop(ctx context.Context) {
-	retry := pacing.NewBackoff(s.relay.cfg.RetryMin, s.relay.cfg.RetryMax)
+	retry := pacing.NewBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
 	s.cursor.resume()
 	if s.keeper.sweepDue.IsZero() && s.cursor.head == 0 {
-		s.keeper.sweepDue = time.Now().Add(s.relay.cfg.sweepEvery) // the reads look at everything themselves
+		s.keeper.sweepDue = time.Now().Add(s.cfg.sweepEvery) // the reads look at everything themselves
 	}
 	defer s.cursor.endSweep()
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
@@ -31,14 +33,14 @@ func (s *session) readLoop(ctx context.Context) {
 			return
 		case err != nil:
 			s.readAgain() // the next answer may come from another server
-			s.relay.health.paused(partDatabase, err)
+			s.health.Paused(health.Database, err)
 			if !retry.Wait(ctx) {
 				return
 			}
 			continue
 		}
 		retry.Reset()
-		s.relay.health.resumed(partDatabase)
+		s.health.Resumed(health.Database)
 		s.cursor.updateCheckpoint(time.Now())
 		s.saveTopics(ctx)
 		wait := s.polling.After(found, limit)
@@ -92,12 +94,12 @@ func (s *session) saveTopics(ctx context.Context) {
 	if !recent.SaveDue(now) {
 		return
 	}
-	err := s.relay.bounded(ctx, func(ctx context.Context) error {
+	err := s.cfg.bounded(ctx, func(ctx context.Context) error {
 		return recent.Save(ctx, s.relay.store, s.lease, now)
 	})
 	if err != nil {
 		s.keeper.endIfLost(err)
-		s.relay.log.Debug("could not keep the topics in use for relay doctor", "error", err)
+		s.log.Debug("could not keep the topics in use for relay doctor", "error", err)
 	}
 }
 
@@ -114,8 +116,7 @@ func (s *session) startOver() {
 	s.keeper.checkpoint.Store(nil)
 	s.cursor.resume()
 	s.quarantine.loaded = false
-	s.isolation.shelf.clear()
-	s.isolation.onShelf.Store(0)
+	s.isolation.shelf.Clear()
 }
 
 // roomSoon is how long the reader waits until there is room for a read that is worth its round
@@ -130,16 +131,16 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 	defer enough.Stop()
 	for late := false; ; {
 		rows, bytes := s.room()
-		cfg := &s.relay.cfg
+		cfg := s.cfg
 		need := max(1, min(cfg.BatchSize, cfg.MaxInFlight/2))
 		if rows > 0 && bytes > 0 && (rows >= need || late) {
 			return true
 		}
-		if rows+s.inFlight.undeleted() >= need {
-			signal(s.deleter.deleteNow) // delivered rows that wait for their delete take the room
+		if rows+s.inFlight.Undeleted() >= need {
+			pacing.Signal(s.deleter.deleteNow) // delivered rows that wait for their delete take the room
 		}
 		select {
-		case <-s.inFlight.changed:
+		case <-s.inFlight.Changed:
 		case <-enough.C:
 			late = true
 		case <-ctx.Done():
@@ -149,15 +150,15 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 }
 
 func (s *session) room() (rows int, bytes int64) {
-	held, _, size := s.inFlight.counts()
-	return s.relay.cfg.MaxInFlight - held, s.relay.cfg.MaxInFlightBytes - size
+	held, _, size := s.inFlight.Counts()
+	return s.cfg.MaxInFlight - held, s.cfg.MaxInFlightBytes - size
 }
 
 // readAndDeliver reads once and delivers what it found. The rows that came before a read failed
 // are delivered too: over a slow link no read may ever come to its end.
 func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err error) {
 	rows, bytes := s.room()
-	cfg := &s.relay.cfg
+	cfg := s.cfg
 	// A read takes no more than half of the window: split looks whether a lane moves before the
 	// read, and not within it.
 	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)),
@@ -177,7 +178,7 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 	if failed := s.dispatch(ctx, s.isolation.holdBack(ctx, batch.records)); failed != nil {
 		return found, limit, failed
 	}
-	if s.handedOver == before && len(s.isolation.shelf.rows) > 0 {
+	if s.handedOver == before && s.isolation.shelf.Len() > 0 {
 		found = 0 // the shelf fills without haste
 	}
 	return found, limit, err
@@ -187,7 +188,7 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 // again, so the shelf must be small then.
 func (s *session) shelfRoom() int {
 	if s.cursor.gaps.Coarse() {
-		return s.relay.cfg.MaxInFlight - len(s.isolation.shelf.rows)
+		return s.cfg.MaxInFlight - s.isolation.shelf.Len()
 	}
-	return maxShelved - len(s.isolation.shelf.rows)
+	return lanes.MaxShelved - s.isolation.shelf.Len()
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/inflight"
+	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
 // Names of the headers that Postroom sets on the wire. An event may set
@@ -41,18 +43,9 @@ type Record struct {
 	Headers   []byte // the event's own headers: a JSON object, or empty
 	CreatedAt time.Time
 
-	flight *flight
-	lane   *lane
-	seq    int64 // of a parked row that is sent again; 0: the row is in outbox_events
-}
-
-// flightID is the id in the in-flight set: parked rows keep the row id that they had,
-// which another row may have by now.
-func (r *Record) flightID() int64 {
-	if r.seq > 0 {
-		return -r.seq
-	}
-	return r.ID
+	entry *inflight.Entry
+	lane  *lanes.Lane
+	seq   int64 // of a parked row that is sent again; 0: the row is in outbox_events
 }
 
 // letGo drops what a record holds: its neighbours, which share its memory, may stay for long.
@@ -63,8 +56,8 @@ func (r *Record) event() store.Event { return store.Event{ID: r.ID, EventID: r.E
 // SetPosition notes where the broker put the record. A session that knows it calls it
 // before it acknowledges the record, for the archive; others leave it.
 func (r *Record) SetPosition(partition int32, offset int64) {
-	if r.flight != nil {
-		r.flight.partition, r.flight.offset, r.flight.placed = partition, offset, true
+	if r.entry != nil {
+		r.entry.Partition, r.entry.Offset, r.entry.Placed = partition, offset, true
 	}
 }
 
@@ -72,8 +65,8 @@ func (r *Record) SetPosition(partition int32, offset int64) {
 // TransactionalSession calls it before it acknowledges the record. Numbers start at 1
 // and ascend.
 func (r *Record) SetTransaction(n int64) {
-	if r.flight != nil {
-		r.flight.transaction = n
+	if r.entry != nil {
+		r.entry.Transaction = n
 	}
 }
 
@@ -87,7 +80,7 @@ type Header struct{ Name, Value string }
 // among the event's own are dropped, because consumers trust them to be ours.
 //
 // The error says that Headers is not a JSON object; the record is then a
-// rejection, because no retry mends it.
+// rejection, because no retry can repair it.
 func (r *Record) AppendWireHeaders(dst []Header) ([]Header, error) {
 	start := len(dst)
 	dst = append(dst, Header{HeaderMessageUUID, r.EventID.String()})

@@ -14,6 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/assignment"
+	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/pacing"
 	"github.com/postroom/postroom/relay/internal/topics"
 )
@@ -23,7 +24,7 @@ type Relay struct {
 	cfg    Config
 	store  database
 	log    *slog.Logger
-	health *health
+	health *health.Health
 
 	assignment        *assignment.Assignment
 	heartbeatFails    bool      // the last heartbeat did
@@ -32,11 +33,7 @@ type Relay struct {
 	running atomic.Bool
 	wake    chan struct{}
 
-	// leftover are events that were delivered in an earlier term of this process and
-	// whose delete is not known to have committed. Only Run's goroutine touches it.
-	leftover []store.Delivered
-	// leftoverParked are the same out of outbox_parked.
-	leftoverParked []store.DeliveredParked
+	leftover leftover
 	// overtaken are events that were rejected as part of a batch, after later ones of their key
 	// had been delivered.
 	overtaken   map[uuid.UUID]string // event → topic; until it is parked, or its topic's trial is over
@@ -68,7 +65,7 @@ func New(cfg Config) (*Relay, error) {
 func newRelay(cfg Config, st database) *Relay {
 	log := cfg.Logger.With("source", cfg.Source)
 	return &Relay{
-		cfg: cfg, store: st, log: log, health: newHealth(log), wake: make(chan struct{}, 1),
+		cfg: cfg, store: st, log: log, health: health.New(log), wake: make(chan struct{}, 1),
 		overtaken: make(map[uuid.UUID]string), topics: topics.NewAllowed(cfg.Topics),
 		assignment: assignment.New(cfg.Member.counts, cfg.Source, cfg.LeaseTTL),
 	}
@@ -76,7 +73,7 @@ func newRelay(cfg Config, st database) *Relay {
 
 // Wake makes a waiting relay read at once. A service that runs its relay in process
 // calls it after it has committed. It never blocks and may be called at any time.
-func (r *Relay) Wake() { signal(r.wake) }
+func (r *Relay) Wake() { pacing.Signal(r.wake) }
 
 // Run relays until ctx ends, and then drains: it stops reading, waits for the records
 // on their way for at most Config.DrainTimeout, deletes those that arrived, releases
@@ -86,8 +83,8 @@ func (r *Relay) Wake() { signal(r.wake) }
 // At start it returns an error, at once, when the sink or the database cannot be
 // reached, when the tables are missing (ErrNotMigrated), when the database is a standby
 // (ErrStandby) or its source has another name (ErrWrongSource). Tables that somebody has
-// locked for longer than a statement may wait are waited for. From then on it rides
-// out outages of both. It returns a *RejectedError when the sink refuses an event.
+// locked are waited for. After the start Run waits for the end of any outage
+// of both. It returns a *RejectedError when the sink rejects an event.
 //
 // While another relay owns the source, Run waits to take over. Relays of one source in
 // several processes spread their sources evenly over the live ones, see Config.Member. Run may be called again
@@ -109,7 +106,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// startTimeout bounds the checks at start: a wrong address should be told soon.
+// startTimeout bounds the checks at start: a wrong address should be an error soon.
 const startTimeout = 10 * time.Second
 
 // checkAtStart waits for tables that somebody has locked: they are there.
@@ -120,7 +117,7 @@ func (r *Relay) checkAtStart(ctx context.Context) error {
 		if !db.IsLockTimeout(err) || ctx.Err() != nil {
 			return err
 		}
-		r.health.paused(partDatabase, err)
+		r.health.Paused(health.Database, err)
 		retry.Wait(ctx)
 	}
 }
@@ -169,17 +166,17 @@ func (r *Relay) runTerms(ctx context.Context) error {
 		case db.IsDenied(err) && first:
 			return r.explainAtStart(err)
 		case err != nil:
-			r.health.paused(partDatabase, err)
+			r.health.Paused(health.Database, err)
 			retry.Wait(ctx)
 		case k == nil:
-			r.health.resumed(partDatabase)
+			r.health.Resumed(health.Database)
 			if !waiting {
 				r.log.Info("waiting: another relay owns this source")
 			}
 			waiting = true
 			pacing.Sleep(ctx, wait, nil)
 		default:
-			r.health.resumed(partDatabase)
+			r.health.Resumed(health.Database)
 			waiting = false
 			began := time.Now()
 			if done, err := r.runTermOrHandOver(ctx, k); done {
@@ -195,10 +192,3 @@ func (r *Relay) runTerms(ctx context.Context) error {
 }
 
 func newOwner() uuid.UUID { return uuid.New() }
-
-// bounded gives a piece of work the time of one answer.
-func (r *Relay) bounded(ctx context.Context, work func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
-	defer cancel()
-	return work(ctx)
-}

@@ -14,6 +14,7 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
 )
 
 // Ids begin at 1. Rows were inserted by hand with ids that no read from the start shows:
@@ -74,7 +75,7 @@ func TestARowWithAnIDBelowOneThatCannotBeChangedHoldsUpNoOther(t *testing.T) {
 		"VALUES (-7, '00000000-0000-7000-8000-000000000001', 't', 'below')")
 	log := &lines{}
 	r := b.relay()
-	r.log, r.health = slog.New(log), newHealth(slog.New(log))
+	r.log, r.health = slog.New(log), health.New(slog.New(log))
 	b.commit("k", "k1", "k2")
 	stop := start(t, r)
 	eventually(t, "it was tried, again and again", func() bool { return denied.tried.Load() >= 3 })

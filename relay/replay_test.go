@@ -168,11 +168,12 @@ func TestARetryOfEventsThatWouldBeRefusedAgainIsOneLineInTheLog(t *testing.T) {
 		eventually(t, "they are parked", tried(1))
 		b.ask("retry", "state = 'failed'")
 		eventually(t, "they were judged again", tried(2))
-		require.Equal(t, 1, log.count("would be refused again"))
+		require.Equal(t, 1, log.count("would be rejected again"))
 		before := looks.n.Load()
 		eventually(t, "the wish was granted", func() bool { return looks.n.Load() > before })
 		b.ask("retry", "state = 'failed'")
-		eventually(t, "a later wish is told of, too", func() bool { return log.count("would be refused again") == 2 })
+		eventually(t, "a later request is logged, too",
+			func() bool { return log.count("would be rejected again") == 2 })
 		require.NoError(t, stop())
 	})
 }

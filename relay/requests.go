@@ -10,15 +10,15 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// What operators asked for: parked events to send again or to drop. They set a row's
-// state; the owner's reader does it, so that nothing of the key is read, moved or
+// Operators request that parked events are sent again or dropped. They set a row's state; the
+// owner's reader does the rest, so that nothing of the key is read, moved or
 // unblocked at the same time (hazard unblock-race).
 //
 // A replay goes by seq, out of outbox_parked itself. The reader waits for it, though not for
 // long, and deletes the rows before it sends others: the transaction that deletes the last row of a key finds
 // none behind it, because only the reader could have put one there.
 
-// requestsEvery is how often the owner looks whether something was asked.
+// requestsEvery is how often the owner looks for requests.
 const requestsEvery = time.Second
 
 // replayAtOnce and replayBytes bound one round of a replay, between two reads, and
@@ -40,17 +40,17 @@ type replayBudget struct {
 
 // requestsDue reports whether to look.
 func (q *quarantine) requestsDue() bool {
-	return q.requestsPending || time.Since(q.requestsChecked) >= q.relay.cfg.requestsEvery
+	return q.requestsPending || time.Since(q.requestsChecked) >= q.cfg.requestsEvery
 }
 
 // handleRequests does what operators asked for, a part of it at a time.
 func (q *quarantine) handleRequests(ctx context.Context) error {
 	q.requestsChecked, q.requestsPending = time.Now(), false
-	bounded, cancel := context.WithTimeout(ctx, q.relay.cfg.answerTimeout)
+	bounded, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
-	asked, err := q.relay.store.HasRequests(bounded)
+	asked, err := q.store.HasRequests(bounded)
 	if err != nil || !asked {
-		q.refusalLogged = q.refusalLogged && err != nil // a wish that comes later is another one
+		q.rejectionLogged = q.rejectionLogged && err != nil // a later request is another one
 		return err
 	}
 	if err := q.dropRequested(bounded); err != nil {
@@ -74,13 +74,13 @@ func (q *quarantine) handleRequests(ctx context.Context) error {
 
 // dropRequested deletes the rows that operators gave up.
 func (q *quarantine) dropRequested(ctx context.Context) error {
-	dropped, freed, err := q.relay.store.DropRequested(ctx, q.lease, dropBatch)
+	dropped, freed, err := q.store.DropRequested(ctx, q.lease, dropBatch)
 	if err != nil {
 		q.keeper.endIfLost(err)
 		return fmt.Errorf("drop parked events: %w", err)
 	}
 	for _, d := range dropped {
-		q.relay.log.Warn("dropped a parked event, as asked", "seq", d.Seq, "row", d.ID, "event", d.EventID,
+		q.log.Warn("dropped a parked event, as requested", "seq", d.Seq, "row", d.ID, "event", d.EventID,
 			"topic", d.Topic)
 	}
 	q.requestsPending = len(dropped) >= dropBatch
@@ -90,18 +90,18 @@ func (q *quarantine) dropRequested(ctx context.Context) error {
 
 func (q *quarantine) unblock(keys []db.EventKey) {
 	for _, k := range keys {
-		q.keeper.blocked.remove(q.keeper.blocked.hash(k.Topic, []byte(k.Key)))
-		q.relay.log.Info("key unblocked: nothing of it is parked any more", "topic", k.Topic)
+		q.keeper.blocked.Remove(q.keeper.blocked.Hash(k.Topic, []byte(k.Key)))
+		q.log.Info("key unblocked: none of its events is parked any more", "topic", k.Topic)
 	}
 }
 
 // replay sends the next parked rows again, waits for them and deletes them. It returns
 // how many it found.
 func (q *quarantine) replay(ctx context.Context) (int, error) {
-	if q.inFlight.waitingFor(q.replaying) {
-		return 0, nil // of a partition that stands still: the others go on
+	if q.inFlight.WaitingFor(q.replaying) {
+		return 0, nil // of a partition that is blocked: the others go on
 	}
-	if len(q.inFlight.failures()) > 0 {
+	if len(q.inFlight.Failures()) > 0 {
 		return 0, errNotDelivered
 	}
 	if err := q.deleteReplayed(ctx); err != nil {
@@ -141,16 +141,16 @@ const replayTimeout = time.Second
 func (q *quarantine) awaitReplay(ctx context.Context) (bool, error) {
 	timeout := time.NewTimer(replayTimeout)
 	defer timeout.Stop()
-	for q.inFlight.waitingFor(q.replaying) {
+	for q.inFlight.WaitingFor(q.replaying) {
 		select {
-		case <-q.inFlight.changed:
+		case <-q.inFlight.Changed:
 		case <-timeout.C:
 			return false, nil
 		case <-ctx.Done():
 			return false, errNotDelivered
 		}
 	}
-	if len(q.inFlight.failures()) > 0 {
+	if len(q.inFlight.Failures()) > 0 {
 		return false, errNotDelivered
 	}
 	return true, nil
@@ -159,15 +159,15 @@ func (q *quarantine) awaitReplay(ctx context.Context) (bool, error) {
 // readReplayable asks for as many rows as are expected to fit into a round. When they are
 // larger than that, it takes in those that do.
 func (q *quarantine) readReplayable(ctx context.Context) ([]*Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, q.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
 	var late atomic.Bool
-	defer time.AfterFunc(q.relay.cfg.longestRead()/2, func() { late.Store(true) }).Stop()
-	most := min(replayBytes, q.relay.cfg.MaxInFlightBytes/2)
+	defer time.AfterFunc(q.cfg.longestRead()/2, func() { late.Store(true) }).Stop()
+	most := min(replayBytes, q.cfg.MaxInFlightBytes/2)
 	limit := min(replayRows, int(most/q.replayBudget.typical)+1)
 	var records []*Record
 	size := int64(0)
-	err := q.relay.store.Replayable(ctx, limit, func(row *store.ParkedRow) bool {
+	err := q.store.Replayable(ctx, limit, func(row *store.ParkedRow) bool {
 		r := new(Record)
 		newRecord(r, &row.Row)
 		r.seq = row.Seq
@@ -182,31 +182,31 @@ func (q *quarantine) readReplayable(ctx context.Context) ([]*Record, error) {
 	return records, err
 }
 
-// revalidate has the sink ask anew about records that it would refuse: what it knows of a topic
-// may be older than the operator's wish, who has created the topic meanwhile. It asks once
+// revalidate has the sink ask anew about records that it would reject: what it knows of a topic
+// may be older than the request of the operator, who may have created the topic meanwhile. It asks once
 // for all records of a round, so that a retry of many costs no question for each.
 func (q *quarantine) revalidate(ctx context.Context, records []*Record) {
 	reviewer, ok := q.validator.(Revalidator)
 	if !ok {
 		return
 	}
-	var refused []*Record
+	var rejected []*Record
 	for _, r := range records {
-		if q.relay.topics.Has(r.Topic) && reviewer.Validate(r) != nil {
-			refused = append(refused, r)
+		if q.topics.Has(r.Topic) && reviewer.Validate(r) != nil {
+			rejected = append(rejected, r)
 		}
 	}
-	if len(refused) > 0 {
-		reviewer.Revalidate(ctx, refused)
+	if len(rejected) > 0 {
+		reviewer.Revalidate(ctx, rejected)
 	}
 }
 
-// validateParked puts back to failed what would be refused again, and leaves out what
+// validateParked puts back to failed what would be rejected again, and leaves out what
 // waits behind it.
 func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*Record, error) {
 	q.revalidate(ctx, records)
 	send := make([]*Record, 0, len(records))
-	var refused []store.Rejection
+	var rejected []store.Rejection
 	behind := make(map[string]bool)
 	for _, r := range records {
 		if r.Key != nil && behind[orderKey(r.Topic, r.Key)] {
@@ -217,36 +217,36 @@ func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*
 			send = append(send, r)
 			continue
 		}
-		refused = append(refused, store.Rejection{ParkedEvent: store.ParkedEvent{Seq: r.seq, EventID: r.EventID},
+		rejected = append(rejected, store.Rejection{ParkedEvent: store.ParkedEvent{Seq: r.seq, EventID: r.EventID},
 			Reason: reason.Error()})
-		if !q.refusalLogged {
-			q.refusalLogged = true // one line, not one for each event
-			q.relay.log.Warn(
-				"parked events would be refused again, this one first; `relay parked list` shows which, and why",
+		if !q.rejectionLogged {
+			q.rejectionLogged = true // one line, not one for each event
+			q.log.Warn(
+				"parked events would be rejected again, this one first; `relay parked list` shows which, and why",
 				"seq", r.seq, "row", r.ID, "event", r.EventID, "topic", r.Topic, "error", reason)
 		}
 		if r.Key != nil {
 			behind[orderKey(r.Topic, r.Key)] = true
 		}
 	}
-	if err := q.relay.store.Reject(ctx, q.lease, refused); err != nil { // in one transaction: other keys wait for it
+	if err := q.store.Reject(ctx, q.lease, rejected); err != nil { // in one transaction: other keys wait for it
 		q.keeper.endIfLost(err)
 		return nil, err
 	}
 	return send, nil
 }
 
-// deleteReplayed deletes those of the last replay that were delivered. They stay in flight
+// deleteReplayed deletes those rows of the last replay that were delivered. They stay in flight
 // until that has succeeded.
 func (q *quarantine) deleteReplayed(ctx context.Context) error {
-	delivered := q.inFlight.deliveredOf(q.replaying)
-	for _, fl := range delivered {
-		q.relay.leftoverParked = append(q.relay.leftoverParked, fl.parkedPlace())
+	delivered := q.inFlight.DeliveredOf(q.replaying)
+	for _, e := range delivered {
+		q.leftover.parked = append(q.leftover.parked, e.DeliveredParked())
 	}
 	q.replaying, q.undeletedReplays = nil, append(q.undeletedReplays, delivered...)
-	err := q.relay.deleteLeftoverParked(ctx, q.keeper, q.unblock)
+	err := q.leftover.deleteParked(ctx, q.part, q.unblock)
 	if err == nil {
-		q.inFlight.deleted(q.undeletedReplays)
+		q.inFlight.Deleted(q.undeletedReplays)
 		q.undeletedReplays = nil
 	}
 	return err

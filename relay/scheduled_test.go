@@ -20,6 +20,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
+	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -162,7 +163,7 @@ func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 	log := &lines{}
 	r := b.relay()
 	r.log = slog.New(log)
-	r.health = newHealth(r.log)
+	r.health = health.New(r.log)
 	b.schedule(scheduledEvent("k", "scheduled", time.Now()))
 	stop := start(t, r)
 	eventually(t, "moves fail", func() bool { return moves.failed.Load() > 5 })
@@ -206,7 +207,7 @@ func TestWithoutTheTableScheduledEventsAreOffUntilItIsThere(t *testing.T) {
 		log := &lines{}
 		r := b.relay()
 		r.log = slog.New(log)
-		r.health = newHealth(r.log)
+		r.health = health.New(r.log)
 		stop := start(t, r)
 		b.commit("k", "k1")
 		eventually(t, "other events are delivered", func() bool { return b.sink.count() == 1 && b.empty() })

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
+	"github.com/postroom/postroom/relay/internal/inflight"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -17,43 +21,56 @@ import (
 // Its parts know of each other only what newSession gives them. The session calls them in
 // order: see readRound, dispatch and deleter.run.
 type session struct {
-	relay    *Relay
-	keeper   *keeper
-	lease    store.Lease
-	inFlight *inFlightSet
-	out      Session
+	part
+	relay *Relay
+	out   Session
 
 	// These belong to the goroutine that reads.
 	cursor     *cursor
 	isolation  *isolation
 	quarantine *quarantine
 	polling    pacing.PollInterval
-	refused    *RejectedError // by the policy halt: what would be rejected
+	halted     *RejectedError // by the policy halt: what would be rejected
 	handedOver int            // records that the sink was given
 
 	deleter            *deleter
 	transaction        *transaction // nil: at-least-once mode
-	failuresBeforeStop int          // failures from before Deliver was told to stop
+	failuresBeforeStop int          // failures from before Deliver was stopped
+}
+
+// part is what each part of a session has, beside what it needs of the database.
+type part struct {
+	cfg      *Config
+	health   *health.Health
+	log      *slog.Logger
+	table    string // the outbox table's name, for messages
+	keeper   *keeper
+	lease    store.Lease
+	inFlight *inflight.Set
 }
 
 // outcome is what became of a session.
 type outcome struct {
 	outage      error             // the first failure that was not a rejection
 	rejected    []*RejectedError  // records that were rejected alone, or would be
-	refused     bool              // a record was rejected, alone or as part of a batch
+	rejection   bool              // a record was rejected, alone or as part of a batch
 	undelivered int               // records that were given up when the session was closed
 	leftover    []store.Delivered // delivered rows that are not known to be deleted
 	progress    bool              // a record was delivered
 }
 
+func (r *Relay) part(k *keeper) part {
+	return part{cfg: &r.cfg, health: r.health, log: r.log, table: r.store.Table(), keeper: k, lease: k.lease}
+}
+
 func newSession(r *Relay, k *keeper) *session {
-	flights := newInFlightSet(k.blocked.seed)
-	s := &session{relay: r, keeper: k, lease: k.lease, inFlight: flights,
-		polling: pacing.NewPollInterval(r.cfg.PollMax)}
-	s.isolation = newIsolation(r, flights)
-	s.cursor = newCursor(r, k, flights, &s.isolation.shelf)
-	s.quarantine = newQuarantine(r, k, flights, s.resend)
-	s.deleter = newDeleter(r, k, flights, &s.isolation.onShelf)
+	p := r.part(k)
+	p.inFlight = inflight.New()
+	s := &session{part: p, relay: r, polling: pacing.NewPollInterval(r.cfg.PollMax)}
+	s.isolation = newIsolation(p.cfg, p.inFlight, k.trials)
+	s.cursor = newCursor(p, r.store, &s.isolation.shelf)
+	s.quarantine = newQuarantine(p, r.store, r.topics, &r.leftover, s.resend)
+	s.deleter = newDeleter(p, r.store, &s.isolation.shelf)
 	r.recentTopics.Reload()
 	return s
 }
@@ -63,13 +80,12 @@ func newSession(r *Relay, k *keeper) *session {
 const resolveTimeout = 10 * time.Second
 
 // run works until the session ends. stop asks it to drain.
-func (s *session) run(stop context.Context, trials *trials) outcome {
-	s.isolation.trials = trials
+func (s *session) run(stop context.Context) outcome {
 	ctx, cancel := context.WithCancel(s.keeper.ctx)
 	defer cancel()
 	out, err := s.open(ctx, stop)
 	if err != nil {
-		return outcome{outage: err, leftover: s.inFlight.leftover()}
+		return outcome{outage: err, leftover: s.inFlight.Leftover()}
 	}
 	s.useSink(out)
 
@@ -97,7 +113,7 @@ func (s *session) useSink(out Session) {
 	s.out = out
 	s.quarantine.validator, _ = out.(Validator)
 	s.isolation.sinkLanes, _ = out.(Lanes)
-	s.isolation.trialsFrom = s.isolation.trials.rest(time.Now())
+	s.isolation.trialsFrom = s.isolation.trials.Rest(time.Now())
 }
 
 // end does what is left when reading, delivering and deleting have ended: it deletes rows that
@@ -106,13 +122,13 @@ func (s *session) useSink(out Session) {
 func (s *session) end(ctx, stop context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(stop, func() { time.AfterFunc(s.relay.cfg.DrainTimeout, cancel) })()
-	if rows := s.inFlight.lockedRows(); len(rows) > 0 {
+	defer context.AfterFunc(stop, func() { time.AfterFunc(s.cfg.DrainTimeout, cancel) })()
+	if rows := s.inFlight.Locked(); len(rows) > 0 {
 		_, _ = s.deleter.deleteUnlocked(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
 	}
 	if err := s.quarantine.deleteReplayed(ctx); err != nil {
 		s.keeper.endIfLost(err)
-		s.relay.health.paused(partDeletes, err)
+		s.health.Paused(health.Deletes, err)
 	}
 	if s.transaction != nil {
 		s.transaction.savePosition(ctx)
@@ -139,12 +155,15 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	}()
 	select {
 	case <-finished:
-	case <-s.inFlight.hasFailed:
+	case <-s.inFlight.HasFailed:
 	case <-stop.Done():
 	case <-s.keeper.term.Done():
 	}
-	s.failuresBeforeStop = len(s.inFlight.failures())
-	s.isolation.trials.note(s.inFlight.failures(), time.Now())
+	failures := s.inFlight.Failures()
+	s.failuresBeforeStop = len(failures)
+	if slices.ContainsFunc(failures, func(f inflight.Failure) bool { return errors.Is(f.Err, ErrRejected) }) {
+		s.isolation.trials.NoteRejection(time.Now())
+	}
 	cancel()
 	<-finished
 }
@@ -154,7 +173,7 @@ func (s *session) readUntil(stop, ctx context.Context) {
 // lost.
 func (s *session) settle(stop context.Context) {
 	s.waitFor(stop, s.keeper.ctx, resolveTimeout, func() bool {
-		_, waiting, _ := s.inFlight.counts()
+		_, waiting, _ := s.inFlight.Counts()
 		return waiting == 0
 	})
 }
@@ -163,9 +182,9 @@ func (s *session) settle(stop context.Context) {
 // the lease is held; a stop waits no longer than the drain timeout. When the term has ended, the
 // next term deletes them.
 func (s *session) waitDeleted(stop context.Context) {
-	s.waitFor(stop, s.keeper.term, 2*s.relay.cfg.LeaseTTL, func() bool {
-		signal(s.deleter.deleteNow)
-		return s.inFlight.undeleted() == 0
+	s.waitFor(stop, s.keeper.term, 2*s.cfg.LeaseTTL, func() bool {
+		pacing.Signal(s.deleter.deleteNow)
+		return s.inFlight.Undeleted() == 0
 	})
 }
 
@@ -176,10 +195,10 @@ func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done f
 	defer deadline.Stop()
 	for !done() {
 		select {
-		case <-s.inFlight.changed:
+		case <-s.inFlight.Changed:
 		case <-stopped:
 			stopped = nil
-			deadline.Reset(s.relay.cfg.DrainTimeout)
+			deadline.Reset(s.cfg.DrainTimeout)
 		case <-deadline.C:
 			return
 		case <-ctx.Done():
@@ -189,55 +208,51 @@ func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done f
 }
 
 func (s *session) outcome() outcome {
-	out := outcome{leftover: s.inFlight.leftover(), progress: s.inFlight.deliveredTotal() > 0}
-	if s.refused != nil {
-		out.rejected = append(out.rejected, s.refused)
+	out := outcome{leftover: s.inFlight.Leftover(), progress: s.inFlight.DeliveredTotal() > 0}
+	if s.halted != nil {
+		out.rejected = append(out.rejected, s.halted)
 	}
 	rejectedTogether := make(map[string]int) // by topic: records that were rejected as part of a batch
-	for i, f := range s.inFlight.failures() {
+	for i, f := range s.inFlight.Failures() {
 		switch {
-		case errors.Is(f.err, ErrRejected):
-			out.refused = true
-			overtaken := s.overtaken(f.record)
-			if s.isolation.trials.alone(f.record.Topic, f.record.flight.id) {
-				rejected := s.rejection(f.record, f.err)
-				rejected.Overtaken = overtaken
-				out.rejected = append(out.rejected, rejected)
+		case errors.Is(f.Err, ErrRejected):
+			out.rejection = true
+			topic := f.Entry.Lane.Topic.Name
+			overtaken := s.overtaken(f.Entry)
+			if s.isolation.trials.Alone(f.Entry) {
+				out.rejected = append(out.rejected, &RejectedError{Table: s.table, ID: f.Entry.ID,
+					EventID: f.Entry.EventID, Topic: topic, Err: f.Err, Overtaken: overtaken, hash: f.Entry.Hash,
+					seq: f.Entry.Seq})
 			} else if overtaken {
-				s.relay.overtaken[f.record.EventID] = f.record.Topic
+				s.relay.overtaken[f.Entry.EventID] = topic
 			}
-			rejectedTogether[f.record.Topic]++
-		case errors.Is(f.err, context.Canceled) && i >= s.failuresBeforeStop: // never taken by the sink
-		case errors.Is(f.err, ErrGivenUp):
+			rejectedTogether[topic]++
+		case errors.Is(f.Err, context.Canceled) && i >= s.failuresBeforeStop: // never taken by the sink
+		case errors.Is(f.Err, ErrGivenUp):
 			out.undelivered++
 		case out.outage == nil:
-			out.outage = f.err
+			out.outage = f.Err
 			out.undelivered++
 		default:
 			out.undelivered++
 		}
 	}
 	for topic, n := range rejectedTogether {
-		s.isolation.trials.refuse(topic, n)
+		s.isolation.trials.Reject(topic, n)
 	}
-	s.isolation.trials.ended()
+	s.isolation.trials.SessionEnded()
 	return out
 }
 
-// overtaken reports whether later events of a refused record's key were delivered, now
-// or when it was refused in rejectedTogether.
-func (s *session) overtaken(r *Record) bool {
-	_, known := s.relay.overtaken[r.EventID]
-	return known || s.inFlight.overtaken(r)
+// overtaken reports whether later events of a rejected record's key were delivered, now or when
+// it was rejected as part of a batch.
+func (s *session) overtaken(e *inflight.Entry) bool {
+	_, known := s.relay.overtaken[e.EventID]
+	return known || s.inFlight.Overtaken(e)
 }
 
-// rejection describes a record that the sink has rejected.
-func (s *session) rejection(r *Record, err error) *RejectedError {
-	return newRejection(s.relay.store.Table(), r.flight.hash, r, err)
-}
-
-// watchSink tells of a sink that keeps records for long without a word: one that
-// rides out an outage by itself does not report an error.
+// watchSink logs when the sink acknowledges nothing for long: a sink that retries during an outage
+// reports no error.
 func (s *session) watchSink(ctx context.Context) {
 	const patience = 10 * time.Second
 	lastTotal, since := int64(-1), time.Now()
@@ -245,22 +260,22 @@ func (s *session) watchSink(ctx context.Context) {
 	for pacing.Sleep(ctx, time.Second, nil) {
 		if waiter != nil {
 			if err := waiter.Outage(); err != nil {
-				s.relay.health.paused(partSink, err)
+				s.health.Paused(health.Sink, err)
 				continue
 			}
 		}
-		_, waiting, _ := s.inFlight.counts()
-		total := s.inFlight.deliveredTotal()
+		_, waiting, _ := s.inFlight.Counts()
+		total := s.inFlight.DeliveredTotal()
 		if total != lastTotal || waiting == 0 {
 			idle := s.transaction != nil && waiting == 0 && total == lastTotal // its Open has asked the sink
 			if total > 0 && total != lastTotal || idle {
-				s.relay.health.resumed(partSink)
+				s.health.Resumed(health.Sink)
 			}
 			lastTotal, since = total, time.Now()
 			continue
 		}
 		if waiter == nil && time.Since(since) >= patience {
-			s.relay.health.paused(partSink, errSilentSink)
+			s.health.Paused(health.Sink, errSilentSink)
 		}
 	}
 }
@@ -272,7 +287,7 @@ var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is th
 func (s *session) openSinkSession(ctx context.Context) (Session, error) {
 	r, k := s.relay, s.keeper
 	if r.cfg.Mode != ExactlyOnce && k.mode != ExactlyOnce {
-		return r.cfg.Sink.Open(ctx, s.inFlight.ack)
+		return r.cfg.Sink.Open(ctx, s.ack)
 	}
 	sink, ok := r.cfg.Sink.(Transactional)
 	if !ok {
@@ -295,7 +310,7 @@ func (s *session) openSinkSession(ctx context.Context) (Session, error) {
 	}
 	if r.cfg.Mode != ExactlyOnce {
 		t.tx.Close()
-		return r.cfg.Sink.Open(ctx, s.inFlight.ack)
+		return r.cfg.Sink.Open(ctx, s.ack)
 	}
 	s.transaction, s.isolation.transactional = t, true
 	return t.tx, nil

@@ -23,7 +23,7 @@ func (b *bench) session() *session {
 	k, err := r.claim(b.t.Context())
 	require.NoError(b.t, err)
 	s := newSession(r, k)
-	out, err := b.sink.Open(b.t.Context(), s.inFlight.ack)
+	out, err := b.sink.Open(b.t.Context(), s.ack)
 	require.NoError(b.t, err)
 	s.useSink(out)
 	return s
@@ -59,8 +59,8 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	b.commit("k", "k1")
 	b.commit("k", "k2")
 	s := b.session()
-	s.isolation.trials.refuse("t", 1)
-	sink := &keyGates{ack: s.inFlight.ack}
+	s.isolation.trials.Reject("t", 1)
+	sink := &keyGates{ack: s.ack}
 	s.out = sink
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -138,7 +138,7 @@ func TestAStopWithDeliveredRowsOfAnEarlierTurnUndeletedSaysSo(t *testing.T) {
 	gone.broken.Store(true)
 	b.naive = func(s database) database { gone.database = s; return gone }
 	r := b.relay()
-	r.leftover = []store.Delivered{{Event: store.Event{ID: 1, EventID: uuid.New()}}}
+	r.leftover.events = []store.Delivered{{Event: store.Event{ID: 1, EventID: uuid.New()}}}
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -161,7 +161,7 @@ func TestASinkThatFailsWithCanceledIsAnOutage(t *testing.T) {
 	r := b.relay()
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
-	out := newSession(r, k).run(t.Context(), newTrials())
+	out := newSession(r, k).run(t.Context())
 	require.ErrorContains(t, out.outage, "publish")
 	require.Equal(t, 1, out.undelivered)
 }
@@ -312,7 +312,7 @@ func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, s.deliver(t.Context(), s.isolation.holdBack(t.Context(), found.records)))
 		b.exec("UPDATE outbox_leases SET owner = 'successor', epoch = epoch + 1")
-		taken := s.inFlight.takeDelivered(true, 10)
+		taken := s.inFlight.TakeDelivered(true, 10)
 		require.Len(t, taken, 2)
 		require.ErrorIs(t, s.deleter.delete(t.Context(), taken, false), store.ErrLeaseLost)
 		require.ErrorIs(t, context.Cause(s.keeper.ctx), store.ErrLeaseLost)

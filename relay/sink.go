@@ -24,7 +24,7 @@ import (
 type Sink interface {
 	// Check asks whether the sink can be reached and used. The relay calls it
 	// once at start, so that a wrong address is an error at once; an error
-	// names the address and what to try. Later outages are ridden out.
+	// names the address and what to try. The relay waits for the end of later outages.
 	Check(ctx context.Context) error
 
 	// Open begins a term: the time for which the relay holds its lease. The
@@ -49,8 +49,8 @@ type Session interface {
 }
 
 // Ack says what became of a record. A nil error: the broker has it, for good.
-// An error that wraps ErrRejected: the broker refuses this record, or a batch of
-// records of its topic that it was in, and would refuse it again. Any other error: an outage; the record
+// An error that wraps ErrRejected: the broker rejects this record, or a batch of
+// records of its topic that it was in, and would reject it again. Any other error: an outage; the record
 // may or may not have been published.
 //
 // Ack does not block. It is safe to call from any goroutine, and must be called
@@ -66,17 +66,17 @@ var (
 	ErrGivenUp = errors.New("given up: the session ended before this record was delivered")
 )
 
-// Rejected wraps the reason for which a sink refuses a record, so that
+// Rejected wraps the reason for which a sink rejects a record, so that
 // errors.Is(err, ErrRejected) and errors.Is(err, reason) both hold.
 func Rejected(reason error) error {
 	return fmt.Errorf("%w: %w", ErrRejected, reason)
 }
 
-// ErrUnusable marks an error of Open or OpenTransactional that no retry mends, such as a
-// manifest that cannot be read: Run returns it instead of riding it out.
+// ErrUnusable marks an error of Open or OpenTransactional that no retry can repair, such as a
+// manifest that cannot be read: Run returns it, and does not try again.
 var ErrUnusable = errors.New("the sink cannot be used")
 
-// Validator is a Session that can tell, without sending a record, that the broker would
+// Validator is a Session that knows, without sending a record, that the broker would
 // reject it: the record is larger than the topic's limit, or the topic does not exist. The
 // relay then parks such a record at once, and sends the others in full batches.
 type Validator interface {
@@ -156,8 +156,8 @@ type Transactional interface {
 
 	// OpenTransactional begins a session that owns src at the broker: when it has
 	// returned, no transaction of an earlier session of src can be committed any more,
-	// and Sent tells what was. position is what Confirm last returned and the relay
-	// kept, nil if nothing is known; the implementation judges whether it still applies.
+	// and Sent lists what was. position is what Confirm last returned and the relay
+	// kept, nil if nothing is known; the implementation decides whether it still applies.
 	//
 	// An error that wraps ErrUnusable stops the source, any other is an outage.
 	OpenTransactional(ctx context.Context, src Identity, position []byte, ack Ack) (TransactionalSession, error)
@@ -184,8 +184,8 @@ type Sent struct {
 // soon. Records are acknowledged with nil once their transaction is committed, and the
 // session has numbered it with Record.SetTransaction before that. If anything fails, or
 // its outcome is not known, the session is over: every record that was not
-// acknowledged gets an error, the refused one a rejection, and the relay opens another.
-// An error that wraps ErrFenced says that somebody else opened a session of the source.
+// acknowledged gets an error, the rejected record a rejection, and the relay opens another.
+// An error that wraps ErrFenced means that another process has opened a session of the source.
 type TransactionalSession interface {
 	Session
 
@@ -194,12 +194,12 @@ type TransactionalSession interface {
 	// returns. The relay calls it once, before the first Deliver.
 	Sent(ctx context.Context, visit func([]Sent) error) error
 
-	// Confirm tells that the rows of all transactions up to number n are deleted, and
+	// Confirm says that the rows of all transactions up to number n are deleted, and
 	// that deletion is committed; 0 stands for the rows of Sent. It returns the position
 	// to keep for the next OpenTransactional, nil if it is as before. It does not block.
 	Confirm(n int64) []byte
 
-	// Forget tells that position is kept, durably: the broker may drop what is before
+	// Forget says that position is kept, durably: the broker may drop what is before
 	// it. It is housekeeping; an error is worth a log line and no more.
 	Forget(ctx context.Context, position []byte) error
 }

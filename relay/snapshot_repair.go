@@ -29,8 +29,8 @@ func (c *cursor) repairSnapshot(ctx context.Context, b *batch, limit int, bytes 
 	if len(below) == 0 {
 		return nil
 	}
-	held, _, _ := c.inFlight.counts()
-	q := store.ReadQuery{Gaps: below, Head: max(c.head, b.last), Limit: limit + held + len(c.shelf.rows),
+	held, _, _ := c.inFlight.Counts()
+	q := store.ReadQuery{Gaps: below, Head: max(c.head, b.last), Limit: limit + held + c.shelf.Len(),
 		GapsOnly: true}
 	second, err := c.collect(ctx, q, limit, max(bytes, 1), func(row *store.Row) bool {
 		return row.Key != nil && row.ID < latest[orderKey(row.Topic, row.Key)] && !b.has(row.ID)

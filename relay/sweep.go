@@ -67,7 +67,7 @@ func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 	case result := <-c.sweeper.running:
 		c.sweeper.stop()
 		c.sweeper.running = nil
-		every := c.relay.cfg.sweepEvery
+		every := c.cfg.sweepEvery
 		if found >= limit {
 			every *= 6 // there is a backlog to read
 		}
@@ -79,13 +79,13 @@ func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 }
 
 func (c *cursor) beginSweep(ctx context.Context) {
-	sw := sweep{head: c.head, gaps: c.gaps.Ranges(), held: c.inFlight.list(), shelf: c.shelf.ids()}
-	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
+	sw := sweep{head: c.head, gaps: c.gaps.Ranges(), held: c.inFlight.Rows(), shelf: c.shelf.IDs()}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	running := make(chan sweepResult, 1)
 	c.sweeper.running, c.sweeper.stop = running, cancel
 	go func() {
 		begun := time.Now()
-		result := sw.run(ctx, c.relay.store)
+		result := sw.run(ctx, c.store)
 		result.took = time.Since(begun)
 		running <- result
 	}()
@@ -104,15 +104,15 @@ func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 	switch {
 	case ctx.Err() != nil:
 	case result.err != nil: // an outage shows in the reads; a sweep that is too slow stops nothing
-		c.relay.log.Warn("could not search the table for rows that no read asks for; trying again later",
-			"table", c.relay.store.Table(), "took", result.took, "error", result.err)
+		c.log.Warn("could not search the table for rows that no read asks for; trying again later",
+			"table", c.table, "took", result.took, "error", result.err)
 	case result.cameBack:
 		return errIDsWentBack
 	case result.stray != nil && result.stray.ID <= 0:
 		c.renumber(ctx, *result.stray)
 	case result.stray != nil:
-		c.relay.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
-			"table", c.relay.store.Table(), "row", result.stray.ID, "head", result.head)
+		c.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
+			"table", c.table, "row", result.stray.ID, "head", result.head)
 		return errIDsWentBack // it may have been sent: the manifests tell
 	}
 	return nil
@@ -121,26 +121,26 @@ func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 // renumber gives a row an id of the database's. Ids begin at 1, so a lower one was chosen by
 // hand: no read from the start would ever show it. Where that fails the others go on.
 func (c *cursor) renumber(ctx context.Context, row store.Event) {
-	ctx, cancel := context.WithTimeout(ctx, c.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()
-	if err := c.relay.store.Renumber(ctx, c.lease, row); err != nil {
+	if err := c.store.Renumber(ctx, c.lease, row); err != nil {
 		c.keeper.endIfLost(err)
 		if !c.sweeper.renumberFailureLogged {
 			c.sweeper.renumberFailureLogged = true // once: it is tried again after each sweep
-			c.relay.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
+			c.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
 				"a new one; the others go on; grant the relay's user INSERT on the table, "+
 				"end the session that has locked the row, or delete it",
-				"table", c.relay.store.Table(), "row", row.ID, "event", row.EventID, "error", err)
+				"table", c.table, "row", row.ID, "event", row.EventID, "error", err)
 		}
 		return
 	}
 	c.keeper.sweepDue = time.Now() // there may be more
-	c.relay.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; "+
+	c.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; "+
 		"leave the id to the database",
-		"table", c.relay.store.Table(), "row", row.ID, "event", row.EventID)
+		"table", c.table, "row", row.ID, "event", row.EventID)
 }
 
-func (sw *sweep) run(ctx context.Context, from database) (found sweepResult) {
+func (sw *sweep) run(ctx context.Context, from reads) (found sweepResult) {
 	found.head = sw.head
 	gaps, held, shelf := sw.gaps, sw.held, sw.shelf
 	found.err = from.EventsUpTo(ctx, sw.head, len(held)+len(sw.shelf)+inGaps, func(row store.Event) bool {

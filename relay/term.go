@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -28,19 +28,18 @@ func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
 	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
 
 	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
-	trials := newTrials()
 	var fenced fencings
 	for {
 		out := outcome{}
-		if err := r.deleteLeftover(ctx, k); err != nil {
+		if err := r.leftover.delete(ctx, r.part(k)); err != nil {
 			k.endIfLost(err)
-			r.health.paused(partDeletes, err)
+			r.health.Paused(health.Deletes, err)
 		} else {
 			s := newSession(r, k)
-			s.deleter.adoptLeftover(r.leftover)
-			r.leftover = nil
-			out = s.run(ctx, trials)
-			r.leftover = append(r.leftover, out.leftover...)
+			s.inFlight.Adopt(r.leftover.events)
+			r.leftover.events = nil
+			out = s.run(ctx)
+			r.leftover.events = append(r.leftover.events, out.leftover...)
 		}
 		switch {
 		case k.term.Err() != nil:
@@ -54,18 +53,18 @@ func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
 			return true, r.stopForOperator(k, out, err)
 		}
 		for _, rejected := range out.rejected {
-			if err := r.parkRefused(k, rejected); err != nil {
-				r.health.paused(partDatabase, err) // it is refused again, and parked then
+			if err := r.parkRejected(k, rejected); err != nil {
+				r.health.Paused(health.Database, err) // it is rejected again, and parked then
 			}
 		}
 		if out.progress {
 			retry.Reset()
 		}
 		if out.outage != nil {
-			r.health.paused(partSink, out.outage)
+			r.health.Paused(health.Sink, out.outage)
 		}
-		// A refusal is no outage: what pauses then is the trial of its topic, not the others.
-		if out.outage != nil || !out.progress && !out.refused {
+		// A rejection is no outage: what pauses then is the trial of its topic, not the others.
+		if out.outage != nil || !out.progress && !out.rejection {
 			retry.Wait(ctx) // when ctx ends, the next session finds out at once
 		}
 	}
@@ -87,41 +86,12 @@ func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, er
 		return false, nil
 	case k.ctx.Err() == nil:
 		// The session ended with the term, before it could delete all that it had delivered.
-		if err := r.deleteLeftover(ctx, k); err != nil {
+		if err := r.leftover.delete(ctx, r.part(k)); err != nil {
 			r.log.Warn("could not delete what was delivered", "table", r.store.Table(), "error", err)
 		}
 		return true, r.finish(k, out)
 	}
 	return true, r.notDrained(out)
-}
-
-// deleteLeftover deletes what an earlier session of this process has delivered: one that
-// began before would read those rows, and send them again.
-func (r *Relay) deleteLeftover(stop context.Context, k *keeper) error {
-	if len(r.leftover)+len(r.leftoverParked) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithCancel(k.ctx)
-	defer cancel()
-	defer context.AfterFunc(stop, func() { time.AfterFunc(r.cfg.DrainTimeout, cancel) })()
-	var locked []store.Delivered
-	for len(r.leftover) > 0 {
-		n := deletable(len(r.leftover), maxDelete, func(i int) int64 { return r.leftover[i].Size })
-		left, err := avoidingLocks(r.leftover[:n], lockWaits, func(part []store.Delivered) error {
-			return r.removeNamed(ctx, k.lease, part)
-		})
-		if err != nil {
-			r.leftover = append(locked, r.leftover...)
-			return fmt.Errorf("delete what was delivered before: %w", err)
-		}
-		r.leftover, locked = r.leftover[n:], append(locked, left...)
-	}
-	r.leftover = locked
-	if err := r.deleteLeftoverParked(ctx, k, func([]db.EventKey) {}); err != nil {
-		return err
-	}
-	r.health.resumed(partDeletes)
-	return nil
 }
 
 // finish ends the last term of a Run: the lease is released only when nothing is on
@@ -139,7 +109,7 @@ func (r *Relay) finish(k *keeper, out outcome) error {
 // notDrained is an error if the last session left records that are, or may be, with the
 // broker and still in the table.
 func (r *Relay) notDrained(out outcome) error {
-	n := out.undelivered + len(r.leftover)
+	n := out.undelivered + len(r.leftover.events)
 	if n == 0 {
 		return nil
 	}
@@ -155,7 +125,7 @@ func (r *Relay) halt(k *keeper, out outcome) error {
 	return r.stopForOperator(k, out, rejected)
 }
 
-// stopForOperator ends a term for a reason that only an operator can mend. The lease row says it.
+// stopForOperator ends a term for a reason that only an operator can remove. The lease row says it.
 func (r *Relay) stopForOperator(k *keeper, out outcome, reason error) error {
 	err := r.store.Note(k.ctx, k.lease, store.Halted(reason.Error()))
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
@@ -174,26 +144,9 @@ func (r *Relay) release(k *keeper) {
 	}
 }
 
-// deleteLeftoverParked deletes what was delivered out of outbox_parked and may still be there, also
-// in an earlier session of this process: it would be sent again.
-func (r *Relay) deleteLeftoverParked(ctx context.Context, k *keeper, unblock func([]db.EventKey)) error {
-	if len(r.leftoverParked) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
-	defer cancel()
-	freed, err := r.removeLeftoverParked(ctx, k.lease)
-	unblock(freed) // also those before an error
-	if err != nil {
-		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
-	}
-	r.leftoverParked = nil
-	return nil
-}
-
-// parkRefused moves a row aside that was refused alone. The session that sent it has
+// parkRejected moves a row aside that was rejected alone. The session that sent it has
 // ended, and nothing is on its way.
-func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
+func (r *Relay) parkRejected(k *keeper, rejected *RejectedError) error {
 	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
 	defer cancel()
 	skipped := r.cfg.OnRejection == Skip && rejected.hash != 0
@@ -216,9 +169,9 @@ func (r *Relay) parkRefused(k *keeper, rejected *RejectedError) error {
 	}
 	delete(r.overtaken, rejected.EventID)
 	if rejected.seq == 0 && rejected.hash != 0 && !skipped {
-		k.blocked.add(rejected.hash)
+		k.blocked.Add(rejected.hash)
 	}
-	r.log.Warn("parked: the sink refuses an event; `relay parked list` shows what waits",
+	r.log.Warn("parked: the sink rejects an event; `relay parked list` shows what waits",
 		"table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic,
 		"error", rejected.Err, "overtaken", rejected.Overtaken)
 	return nil

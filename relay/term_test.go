@@ -123,7 +123,7 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 		k.lost(errLeaseExpired)
 		<-done
 		require.Equal(t, 10, b.rows())
-		require.Len(t, r.leftover, 10)
+		require.Len(t, r.leftover.events, 10)
 
 		gone.broken.Store(false)
 		require.NoError(t, newStore(t, db).HandOver(ctx, k.lease, uuid.Nil))
@@ -161,7 +161,7 @@ func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 	k := newKeeper(context.Background(), r.store, store.Lease{}, time.Second, time.Now().Add(-time.Hour))
 	s := newSession(r, k)
 	var err error
-	s.out, err = b.sink.Open(t.Context(), s.inFlight.ack)
+	s.out, err = b.sink.Open(t.Context(), s.ack)
 	require.NoError(t, err)
 	s.deliver(t.Context(), s.isolation.holdBack(t.Context(), []*Record{{ID: 1}}))
 	require.Zero(t, b.sink.count())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
@@ -64,10 +65,14 @@ func (r *Relay) warnOtherMode(owners Mode) {
 // transaction is what exactly-once mode adds to a session: the sink's transactions, the rows
 // that they name, and the position in the manifests.
 type transaction struct {
-	relay    *Relay
-	keeper   *keeper
-	lease    store.Lease
-	inFlight *inFlightSet
+	part
+	store interface {
+		leases
+		ownerNotes
+		deletes
+		operatorRequests
+	}
+	leftover *leftover
 	deleter  *deleter
 
 	tx              TransactionalSession
@@ -79,11 +84,9 @@ func (s *session) openTransaction(ctx context.Context, sink Transactional) (*tra
 	if !s.keeper.valid() { // or we would shut out our successor
 		return nil, store.ErrLeaseLost
 	}
-	l := s.lease
-	t := &transaction{relay: s.relay, keeper: s.keeper, lease: l, inFlight: s.inFlight, deleter: s.deleter}
-	tx, err := sink.OpenTransactional(ctx, Identity{Source: t.relay.cfg.Source, ID: l.SourceID, Owner: l.Owner,
-		Epoch: l.Epoch},
-		t.keeper.position, t.inFlight.ack)
+	t := &transaction{part: s.part, store: s.relay.store, leftover: &s.relay.leftover, deleter: s.deleter}
+	tx, err := sink.OpenTransactional(ctx, Identity{Source: t.cfg.Source, ID: t.lease.SourceID, Owner: t.lease.Owner,
+		Epoch: t.lease.Epoch}, t.keeper.position, s.ack)
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +136,12 @@ func (t *transaction) deleteSent(ctx context.Context) error {
 		return fmt.Errorf("delete what was sent by earlier transactions: %w", err)
 	}
 	// The deletes do nothing once the lease is another's, and say nothing either.
-	held, err := t.relay.store.Held(ctx, t.lease)
+	held, err := t.store.Held(ctx, t.lease)
 	if err == nil && !held {
 		err = store.ErrLeaseLost
 	}
 	if err == nil && deleted > 0 {
-		t.relay.log.Info("deleted events that an earlier transaction had sent", "named", named, "deleted", deleted)
+		t.log.Info("deleted events that an earlier transaction had sent", "named", named, "deleted", deleted)
 	}
 	return err
 }
@@ -158,23 +161,23 @@ func (t *transaction) deleteNamed(ctx context.Context, events []store.Event) (de
 }
 
 func (t *transaction) deleteNamedOnce(ctx context.Context, events []store.Event) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.answerTimeout)
 	defer cancel()
-	return t.relay.store.DeleteSent(ctx, t.lease, events) // a manifest does not tell where the records are
+	return t.store.DeleteSent(ctx, t.lease, events) // a manifest does not say where the records are
 }
 
 // deleteSentParked deletes the events out of outbox_parked too, where one stands that was sent
 // again: in one walk over the parked rows for all of them.
 func (t *transaction) deleteSentParked(ctx context.Context, sent *store.SentEvents) (deleted int64, err error) {
 	for after, more := int64(0), sent.Len() > 0; more; {
-		err := t.relay.bounded(ctx, func(ctx context.Context) error {
-			found, next, some, err := t.relay.store.FindSentParked(ctx, sent, after)
+		err := t.cfg.bounded(ctx, func(ctx context.Context) error {
+			found, next, some, err := t.store.FindSentParked(ctx, sent, after)
 			after, more, deleted = next, some, deleted+int64(len(found))
-			t.relay.leftoverParked = append(t.relay.leftoverParked, found...)
+			t.leftover.parked = append(t.leftover.parked, found...)
 			return err
 		})
 		if err == nil {
-			err = t.relay.deleteLeftoverParked(ctx, t.keeper, func([]db.EventKey) {})
+			err = t.leftover.deleteParked(ctx, t.part, func([]db.EventKey) {})
 		}
 		if err != nil {
 			return deleted, err
@@ -186,29 +189,29 @@ func (t *transaction) deleteSentParked(ctx context.Context, sent *store.SentEven
 // confirmLoop keeps the position while the session lives.
 func (t *transaction) confirmLoop(ctx context.Context) {
 	forgot := time.Now()
-	for pacing.Sleep(ctx, t.relay.cfg.confirmEvery, nil) {
+	for pacing.Sleep(ctx, t.cfg.confirmEvery, nil) {
 		t.savePosition(ctx)
 		if time.Since(forgot) < forgetEvery || t.keeper.position == nil {
 			continue
 		}
 		forgot = time.Now()
 		if err := t.tx.Forget(ctx, t.keeper.position); err != nil && ctx.Err() == nil {
-			t.relay.health.paused(partManifests, err)
+			t.health.Paused(health.Manifests, err)
 		} else if err == nil {
-			t.relay.health.resumed(partManifests)
+			t.health.Resumed(health.Manifests)
 		}
 	}
 }
 
 // savePosition writes how far all that transactions have named is deleted. It is a
 // hint: without it the next owner reads more manifests. In a term that is to end it may be
-// ahead of what the database knows by now; the database itself refuses it when it is
+// ahead of what the database knows by now; the database itself does not take it when it is
 // another server than the one where the deletes were committed.
 func (t *transaction) savePosition(ctx context.Context) {
 	if t.keeper.term.Err() != nil {
 		return
 	}
-	confirmed := t.inFlight.confirmed()
+	confirmed := t.inFlight.Confirmed()
 	if confirmed < 0 {
 		return // rows of earlier transactions are still there
 	}
@@ -218,9 +221,9 @@ func (t *transaction) savePosition(ctx context.Context) {
 	if t.unsavedPosition == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.relay.cfg.answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.answerTimeout)
 	defer cancel()
-	err := t.relay.store.Note(ctx, t.lease, store.Position(t.unsavedPosition))
+	err := t.store.Note(ctx, t.lease, store.Position(t.unsavedPosition))
 	if err != nil {
 		t.keeper.endIfLost(err)
 		return // the next time
@@ -243,7 +246,7 @@ type fencings struct {
 	last  time.Time
 }
 
-// tooOften notes one, and reports whether they have come thick and fast.
+// tooOften notes one, and reports whether there were too many within a short time.
 func (f *fencings) tooOften(now time.Time) bool {
 	if now.Sub(f.last) > fencedWithin {
 		f.count = 0
@@ -263,7 +266,7 @@ func (r *Relay) fatal(k *keeper, f *fencings, err error) error {
 	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
 	defer cancel()
 	if held, errHeld := r.store.Held(ctx, k.lease); errHeld != nil || !held {
-		return nil // a successor did it, or nobody can tell
+		return nil // a successor did it, or nobody knows
 	}
 	if !f.tooOften(time.Now()) {
 		return nil

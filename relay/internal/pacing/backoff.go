@@ -37,3 +37,11 @@ func Sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	}
 	return ctx.Err() == nil
 }
+
+// Signal wakes whoever waits on c, whose buffer has room for one: one signal stands for many.
+func Signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

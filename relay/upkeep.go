@@ -7,11 +7,9 @@ import (
 
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
-
-// partScheduled is the part of health that events wait in until they are due.
-const partScheduled = "database, scheduled events"
 
 // A transaction that moves events holds their keys, for which writers with StrictKeyOrder
 // wait. So its size follows the time that it takes: what a thousand rows without much
@@ -61,7 +59,7 @@ func (m *mover) run(stop context.Context) {
 		case err == nil:
 			m.failed = 0
 			m.retry.Reset()
-			m.relay.health.resumed(partScheduled)
+			m.relay.health.Resumed(health.Scheduled)
 		case errors.Is(err, store.ErrLeaseLost), errors.Is(err, store.ErrServerChanged):
 			m.keeper.endIfLost(err)
 			return
@@ -98,12 +96,12 @@ func (m *mover) move(ctx context.Context) (next time.Duration, err error) {
 	return next, nil
 }
 
-// failing tells of an error, unless it is one that a database has now and then when
-// transactions meet, and that is gone at the next try.
+// failing reports an error, unless it is one that a database has now and then when transactions
+// conflict, and that is gone at the next try.
 func (m *mover) failing(err error) {
 	const usual = 3
 	if m.failed++; m.failed > usual || !db.IsSerialization(err) {
-		m.relay.health.paused(partScheduled, err)
+		m.relay.health.Paused(health.Scheduled, err)
 	}
 }
 
@@ -126,4 +124,44 @@ func (m *mover) off(err error) bool {
 		return false
 	}
 	return true
+}
+
+// purgeBatch is how many rows one statement purges, so that it locks little and a
+// replica keeps up.
+const purgeBatch = 1000
+
+// purgeLoop deletes what the archive has kept for long enough, for as long as the lease
+// is held. Two relays that purge at the same time do no harm, so nothing else fences it.
+// After a full batch it rests for as long as that took, and never waits longer than
+// purgeEvery.
+func (r *Relay) purgeLoop(k *keeper) {
+	if !r.cfg.Archive {
+		return
+	}
+	failing := false
+	for pause := time.Duration(0); pacing.Sleep(k.ctx, pause, nil); {
+		began := time.Now()
+		n, err := r.purge(k.ctx)
+		pause = r.cfg.purgeEvery
+		switch {
+		case k.ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			failing = true
+			r.log.Warn("the archive is not purged: will be tried again", "every", r.cfg.purgeEvery,
+				"error", explainArchive(&r.cfg, r.store.Table(), err))
+		case err == nil && failing:
+			failing = false
+			r.log.Info("the archive is purged again")
+		}
+		if n == purgeBatch {
+			pause = min(time.Since(began), r.cfg.purgeEvery)
+		}
+	}
+}
+
+func (r *Relay) purge(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
+	defer cancel()
+	return r.store.Purge(ctx, store.OldArchived(r.cfg.ArchiveFor), purgeBatch)
 }

@@ -1,4 +1,4 @@
-package relay
+package inflight
 
 // openTransactions counts, for each transaction of the sink, the rows that are not
 // deleted yet. A transaction is acknowledged as a whole before the next one, so the
@@ -11,24 +11,24 @@ type openTransactions struct {
 // earlierTransaction stands for those of earlier sessions.
 const earlierTransaction = -1
 
-func (o *openTransactions) sent(fl *flight) {
-	if fl.transaction == 0 {
+func (o *openTransactions) sent(e *Entry) {
+	if e.Transaction == 0 {
 		return // the sink has none
 	}
 	if o.rows == nil {
 		o.rows = make(map[int64]int)
 	}
-	o.rows[fl.transaction]++
-	o.highest = max(o.highest, fl.transaction)
+	o.rows[e.Transaction]++
+	o.highest = max(o.highest, e.Transaction)
 }
 
-func (o *openTransactions) deleted(gone []*flight) {
+func (o *openTransactions) deleted(gone []*Entry) {
 	if o.rows == nil {
 		return
 	}
-	for _, fl := range gone {
-		if o.rows[fl.transaction]--; o.rows[fl.transaction] <= 0 {
-			delete(o.rows, fl.transaction)
+	for _, e := range gone {
+		if o.rows[e.Transaction]--; o.rows[e.Transaction] <= 0 {
+			delete(o.rows, e.Transaction)
 		}
 	}
 }

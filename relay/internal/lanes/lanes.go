@@ -1,0 +1,155 @@
+// Package lanes knows which records wait for the same thing, which of them wait on the shelf, and
+// which topics are on trial after a rejection. It decides about lanes and topics, and never sees a
+// record. Nothing in it is safe for concurrent use, but for Shelf.Len: the reader has it alone.
+package lanes
+
+import (
+	"time"
+
+	"github.com/postroom/postroom/relay/internal/inflight"
+)
+
+// Lane is a part of a topic whose records wait for the same thing: a partition, for example.
+type Lane struct {
+	Load   inflight.Lane // counts the records with the sink
+	Topic  *Topic
+	Number int32
+
+	Shelved int // rows on the shelf
+	// Drain keeps the lane's rows on the shelf until the sink has none of its records.
+	Drain bool
+	// Rest keeps them there until then.
+	Rest time.Time
+	// Over is what the present pass has decided: records of the lane do not go.
+	Over bool
+
+	pass      uint64 // the last pass that has met the lane
+	moves     bool   // the sink has acknowledged some of its records since the pass before
+	held      int    // records that it had when the pass began, or was given in it
+	heldBytes int64
+}
+
+// Topic is what a session knows of a topic.
+type Topic struct {
+	Load    inflight.Topic // counts the records with the sink; has the name
+	Shelved int
+	Trial   *Trial // nil: the topic is not on trial
+}
+
+// Name is the topic's name.
+func (t *Topic) Name() string { return t.Load.Name }
+
+type laneKey struct {
+	topic  string
+	number int32
+}
+
+// Set finds the lanes of a session.
+type Set struct {
+	inFlight *inflight.Set
+	trials   *Trials
+	lanes    map[laneKey]*Lane
+	topics   map[string]*Topic
+	last     *Lane
+	prune    int // how many lanes there may be before idle ones are forgotten
+	pass     uint64
+}
+
+// keptLanes is how many lanes are kept whatever they do.
+const keptLanes = 4096
+
+// NewSet returns a Set without a lane.
+func NewSet(inFlight *inflight.Set, trials *Trials) *Set {
+	return &Set{inFlight: inFlight, trials: trials, lanes: make(map[laneKey]*Lane), topics: make(map[string]*Topic),
+		prune: keptLanes}
+}
+
+// BeginPass begins a look at records, in which each of their lanes is judged once.
+func (s *Set) BeginPass() { s.pass++ }
+
+// First reports whether the pass meets the lane for the first time.
+func (s *Set) First(l *Lane) bool {
+	if l.pass == s.pass {
+		return false
+	}
+	l.pass = s.pass
+	return true
+}
+
+// Find returns the lane of a topic with this number.
+func (s *Set) Find(topic string, number int32) *Lane {
+	if s.last != nil && s.last.Number == number && s.last.Topic.Name() == topic {
+		return s.last
+	}
+	key := laneKey{topic, number}
+	l := s.lanes[key]
+	if l == nil {
+		l = &Lane{Topic: s.Topic(topic), Number: number}
+		l.Load.Topic = &l.Topic.Load
+		s.lanes[key] = l
+	}
+	s.last = l
+	return l
+}
+
+// Topic returns the topic of this name.
+func (s *Set) Topic(name string) *Topic {
+	t := s.topics[name]
+	if t == nil {
+		t = &Topic{Load: inflight.Topic{Name: name}, Trial: s.trials.Topics[name]}
+		s.topics[name] = t
+	}
+	return t
+}
+
+// Prune forgets the lanes of which nothing is with the sink or on the shelf, when there are many:
+// names of topics are without number. No record that is not with the sink may have a lane then.
+func (s *Set) Prune() {
+	if len(s.lanes) < s.prune {
+		return
+	}
+	for key, l := range s.lanes {
+		if waiting, _, _ := s.inFlight.Load(&l.Load); waiting == 0 && l.Shelved == 0 {
+			delete(s.lanes, key)
+		}
+	}
+	for name, t := range s.topics {
+		if s.inFlight.WaitingOf(&t.Load) == 0 && t.Shelved == 0 && t.Trial == nil {
+			delete(s.topics, name)
+		}
+	}
+	s.last = nil
+	s.prune = max(keptLanes, 2*len(s.lanes))
+}
+
+// Take reports whether a record of this size may join its lane. rows and bytes are what is free
+// of the window without it. A lane may hold as much of the window as it leaves free for the
+// others. So one that is blocked takes half of it at most, and n of them leave one part of n+1. A
+// lane whose records are acknowledged is judged by what it held when the pass began, because it
+// empties while they come.
+func (s *Set) Take(l *Lane, size int64, rows int, bytes int64) bool {
+	if s.First(l) {
+		l.held, l.heldBytes, l.moves = s.inFlight.Load(&l.Load)
+		l.Over = full(l.held, l.heldBytes, rows, bytes)
+	} else if !l.Over && !l.moves {
+		l.Over = full(l.held, l.heldBytes, rows, bytes)
+	}
+	if l.Over {
+		return false
+	}
+	l.held, l.heldBytes = l.held+1, l.heldBytes+size
+	return true
+}
+
+// HasRoom reports whether a lane may have more of a window of which rows and bytes are free. It
+// ends a Drain when the sink has none of the lane's records.
+func (s *Set) HasRoom(l *Lane, rows int, bytes int64) bool {
+	waiting, waitingBytes, _ := s.inFlight.Load(&l.Load)
+	l.Drain = l.Drain && waiting > 0
+	return !l.Drain && !full(waiting, waitingBytes, rows, bytes)
+}
+
+// full reports whether what is held is as much as what is free.
+func full(held int, heldBytes int64, rows int, bytes int64) bool {
+	return held > 0 && (held >= rows || heldBytes >= bytes)
+}

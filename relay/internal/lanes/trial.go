@@ -1,0 +1,133 @@
+package lanes
+
+import (
+	"time"
+
+	"github.com/postroom/postroom/relay/internal/inflight"
+)
+
+// Trials are those of one term, over its sessions.
+//
+// A rejection names a batch, and records are blamed in it for their neighbours (hazard
+// rejected-batch). So only a record that was rejected alone is parked. A rejection also ends the
+// session, and in exactly-once mode aborts a transaction. So once a record was rejected among
+// others, its topic is on trial: its rows go to the shelf, and from there to the sink in groups,
+// in the order of their ids, each when nothing else of the topic is with the sink. Other topics
+// go on beside it in full batches.
+//
+// A group that is rejected halves the size of the next, and one that is delivered doubles it. So
+// a record at fault is found in a few groups, a topic full of them costs one session each, and
+// one that is mended is back at full speed soon. Sessions that end with a rejection are kept
+// apart: see restShare.
+type Trials struct {
+	// Topics has the trial of each topic that is on trial.
+	Topics map[string]*Trial
+	// failed is when a session ended with a rejection that no session has followed yet.
+	failed time.Time
+}
+
+// Trial is that of one topic.
+type Trial struct {
+	size     int               // of the next group
+	good     int               // delivered since the last rejection
+	rejected time.Time         // the last time
+	out      []*inflight.Entry // the group that is with the sink
+}
+
+const (
+	// trialGood and trialRest end a trial: as many records in a row were delivered, or
+	// nothing was rejected for as long and nothing waits.
+	trialGood = 1000
+	trialRest = 10 * time.Second
+
+	// restShare is for how many times as long as it took to open a session after a rejection
+	// the next group waits: at most a third of the time goes to rejections.
+	restShare = 2
+	restMost  = 2 * time.Second
+
+	// readAhead is how many rows are read for a group at least: most of them may have to
+	// be parked behind others of their keys.
+	readAhead = 64
+)
+
+// NewTrials returns Trials without a topic.
+func NewTrials() *Trials { return &Trials{Topics: make(map[string]*Trial)} }
+
+// Alone reports whether a rejected record was all of its topic that the sink had.
+func (ts *Trials) Alone(e *inflight.Entry) bool {
+	t := ts.Topics[e.Lane.Topic.Name]
+	return t != nil && len(t.out) == 1 && t.out[0] == e
+}
+
+// Reject notes that so many records of a topic were rejected in a session that has ended.
+func (ts *Trials) Reject(topic string, records int) {
+	t := ts.Topics[topic]
+	if t == nil {
+		t = &Trial{size: records}
+		ts.Topics[topic] = t
+	} else if len(t.out) > 0 {
+		t.size = len(t.out)
+	}
+	t.size, t.good, t.rejected = max(1, t.size/2), 0, time.Now()
+}
+
+// NoteRejection notes that a session ends with a rejection.
+func (ts *Trials) NoteRejection(now time.Time) { ts.failed = now }
+
+// Rest returns when a session that opened now may send groups.
+func (ts *Trials) Rest(now time.Time) time.Time {
+	if ts.failed.IsZero() {
+		return now
+	}
+	took := now.Sub(ts.failed)
+	ts.failed = time.Time{}
+	return now.Add(min(restShare*took, restMost))
+}
+
+// SessionEnded forgets what a session had out. What was not rejected is read again.
+func (ts *Trials) SessionEnded() {
+	for _, t := range ts.Topics {
+		t.out = nil
+	}
+}
+
+// Sent notes a record of the group that the sink is given.
+func (t *Trial) Sent(e *inflight.Entry) { t.out = append(t.out, e) }
+
+// Settle takes in a group that was delivered.
+func (t *Trial) Settle() {
+	t.good += len(t.out)
+	if len(t.out) >= t.size {
+		t.size = min(2*t.size, trialGood)
+	}
+	t.out = nil
+}
+
+// Over reports whether the topic may go with the others again. idle: nothing of it waits.
+func (t *Trial) Over(idle bool) bool {
+	return t.good >= trialGood || idle && time.Since(t.rejected) >= trialRest
+}
+
+// ReadAhead is how many rows to read for the next group.
+func (t *Trial) ReadAhead() int { return max(2*t.size, readAhead) }
+
+// Group returns how many of the first records, with these keys, may be tried together: not more
+// than the trial's size, and at least once only one of each key, because a later one may be
+// accepted while an earlier one is rejected. In a transaction all are or none.
+func (t *Trial) Group(keys [][]byte, transaction bool) int {
+	most := min(t.size, len(keys))
+	if transaction {
+		return most
+	}
+	seen := make(map[string]bool)
+	for i, key := range keys[:most] {
+		if key == nil {
+			continue
+		}
+		if seen[string(key)] {
+			return i
+		}
+		seen[string(key)] = true
+	}
+	return most
+}

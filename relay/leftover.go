@@ -1,0 +1,77 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/postroom/postroom/internal/db"
+	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/health"
+	"github.com/postroom/postroom/relay/internal/inflight"
+)
+
+// leftover are rows that this process has delivered and that may still be in the tables: their
+// delete failed, or nobody knows whether it committed. They outlive sessions and terms. A session
+// that began before they are deleted would send them again.
+//
+// One goroutine at a time uses it: that of Run, or while a session runs that of its reader.
+type leftover struct {
+	events []store.Delivered
+	parked []store.DeliveredParked // in outbox_parked
+}
+
+// delete deletes all of them while the lease is held. Rows that another transaction has locked are
+// left for the next session. A stop gives it no longer than the drain timeout.
+func (l *leftover) delete(stop context.Context, p part) error {
+	if len(l.events)+len(l.parked) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(p.keeper.ctx)
+	defer cancel()
+	defer context.AfterFunc(stop, func() { time.AfterFunc(p.cfg.DrainTimeout, cancel) })()
+	var locked []store.Delivered
+	for len(l.events) > 0 {
+		n := inflight.Fitting(len(l.events), inflight.MaxDelete, func(i int) int64 { return l.events[i].Size })
+		left, err := avoidingLocks(l.events[:n], lockWaits, func(rows []store.Delivered) error {
+			return p.deleteNamed(ctx, rows)
+		})
+		if err != nil {
+			l.events = append(locked, l.events...)
+			return fmt.Errorf("delete what was delivered before: %w", err)
+		}
+		l.events, locked = l.events[n:], append(locked, left...)
+	}
+	l.events = locked
+	if err := l.deleteParked(ctx, p, func([]db.EventKey) {}); err != nil {
+		return err
+	}
+	p.health.Resumed(health.Deletes)
+	return nil
+}
+
+// deleteParked deletes those in outbox_parked, also during a session. unblock gets the keys that
+// have no parked row any more.
+func (l *leftover) deleteParked(ctx context.Context, p part, unblock func([]db.EventKey)) error {
+	if len(l.parked) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.answerTimeout)
+	defer cancel()
+	freed, err := p.keeper.store.Unpark(ctx, p.lease, l.parked)
+	unblock(freed) // also those before an error
+	if err != nil {
+		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
+	}
+	l.parked = nil
+	return nil
+}
+
+// deleteNamed deletes rows one by one, and not in runs. When it has returned without an error,
+// none of them is left on the server that granted the lease.
+func (p part) deleteNamed(ctx context.Context, rows []store.Delivered) error {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.answerTimeout)
+	defer cancel()
+	_, err := p.keeper.store.DeleteDelivered(ctx, p.lease, rows)
+	return explainArchive(p.cfg, p.table, err)
+}
