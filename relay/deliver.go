@@ -21,7 +21,14 @@ import (
 // when it can. See isolation.
 
 // dispatch sends each record of a read on its way: to the sink, to the shelf, or to
-// outbox_parked. holdBack has put those on the shelf before whose lane cannot take them.
+// outbox_parked. It
+//
+//  1. looks up which keys are blocked;
+//  2. separates what is for the sink from what is to be parked;
+//  3. hands records to the sink, and puts those on the shelf whose lane is full;
+//  4. parks the others, or puts them on the shelf if they cannot be parked yet.
+//
+// Before that, holdBack has put those on the shelf whose lane cannot take records at all.
 //
 // An error ends the session or the round. The head has passed the records then, so they must be
 // read again before anything else is sent: a later row may be of their keys.

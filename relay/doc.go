@@ -16,7 +16,7 @@
 //   - reader.go, cursor.go: which rows are read, and when an id is not waited for any more.
 //   - deliver.go: which records go to the sink now, and which wait.
 //   - internal/inflight: what has been read and not deleted yet.
-//   - deleter.go: what is deleted, and how a delete is kept from removing anything else.
+//   - deleter.go, leftover.go: what is deleted, and how a delete is kept from removing anything else.
 //   - lease.go, term.go, session.go: who may do all this, and for how long.
 //
 // What it needs: the tables of package migrations; SELECT and DELETE on outbox_events;

@@ -82,30 +82,6 @@ func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
 	return r.assignment.Wait(state, time.Now()), nil
 }
 
-// runTermOrHandOver works through one term, which another process may be given.
-func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, err error) {
-	turn, handOver := context.WithCancelCause(ctx)
-	balancing := make(chan struct{})
-	r.assignment.Began(time.Now())
-	r.reach.clearRecorded()
-	go func() {
-		defer close(balancing)
-		r.balance(turn, k, handOver)
-	}()
-	done, err = r.runTerm(turn, k)
-	handOver(nil) // ends balance too
-	<-balancing
-	r.assignment.Ended(time.Now())
-	if !errors.Is(context.Cause(turn), errHandedOver) || ctx.Err() != nil {
-		return done, err
-	}
-	if errors.Is(err, ErrNotDrained) {
-		r.log.Warn("not handed over: the next owner waits until the lease has run out", "error", err)
-		err = nil
-	}
-	return err != nil, err
-}
-
 // balance writes heartbeats while a term lasts, and ends the term when another process should
 // have the source.
 func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelCauseFunc) {

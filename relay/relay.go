@@ -80,15 +80,15 @@ func (r *Relay) Wake() { pacing.Signal(r.wake) }
 // the lease and returns nil. When the time is not enough the error says so; nothing is
 // lost, and the next owner may send those records again.
 //
-// At start it returns an error, at once, when the sink or the database cannot be
-// reached, when the tables are missing (ErrNotMigrated), when the database is a standby
-// (ErrStandby) or its source has another name (ErrWrongSource). Tables that somebody has
-// locked are waited for. After the start Run waits for the end of any outage
-// of both. It returns a *RejectedError when the sink rejects an event.
+// At start it returns an error, at once, when the sink or the database cannot be reached, when the
+// tables are missing (ErrNotMigrated), when the database is a standby (ErrStandby) or its source has
+// another name (ErrWrongSource). When somebody has locked the tables, Run waits for them. After the
+// start it waits for the end of any outage of both. By the policy Halt it returns a *RejectedError
+// when the sink rejects an event.
 //
-// While another relay owns the source, Run waits to take over. Relays of one source in
-// several processes spread their sources evenly over the live ones, see Config.Member. Run may be called again
-// after it returned, but not twice at a time.
+// While another relay owns the source, Run waits to take over. Relays of one source in several
+// processes spread their sources evenly over the live ones, see Config.Member. Run may be called
+// again after it returned, but not twice at a time.
 func (r *Relay) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return errors.New("relay: Run is running already: make a relay for each source")

@@ -12,6 +12,30 @@ import (
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
+// runTermOrHandOver works through one term, which another process may be given.
+func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, err error) {
+	turn, handOver := context.WithCancelCause(ctx)
+	balancing := make(chan struct{})
+	r.assignment.Began(time.Now())
+	r.reach.clearRecorded()
+	go func() {
+		defer close(balancing)
+		r.balance(turn, k, handOver)
+	}()
+	done, err = r.runTerm(turn, k)
+	handOver(nil) // ends balance too
+	<-balancing
+	r.assignment.Ended(time.Now())
+	if !errors.Is(context.Cause(turn), errHandedOver) || ctx.Err() != nil {
+		return done, err
+	}
+	if errors.Is(err, ErrNotDrained) {
+		r.log.Warn("not handed over: the next owner waits until the lease has run out", "error", err)
+		err = nil
+	}
+	return err != nil, err
+}
+
 // runTerm is the time between one claim of the lease and the next: one session of the sink after
 // another, a new one after each outage. It reports whether Run is done.
 //

@@ -10,21 +10,23 @@ import (
 	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
-// window is a Set, and what is free of a window of 100 records of 10 bytes.
+// window is a Set, and what is free of a window of 100 records and of so many bytes; a record has
+// 10 bytes.
 type window struct {
 	*Set
 	flights *inflight.Set
+	size    int64
 	id      int64
 }
 
 func newWindow() *window {
 	flights := inflight.New()
-	return &window{Set: NewSet(flights, NewTrials()), flights: flights}
+	return &window{Set: NewSet(flights, NewTrials()), flights: flights, size: 1 << 20}
 }
 
 func (w *window) free() (rows int, bytes int64) {
 	held, _, bytes := w.flights.Counts()
-	return 100 - held, 1000 - bytes
+	return 100 - held, w.size - bytes
 }
 
 // give offers n records to a lane in one pass, and returns those that it took.
@@ -50,6 +52,13 @@ func TestALaneThatIsBlockedTakesHalfOfTheWindow(t *testing.T) {
 	rows, bytes := w.free()
 	require.False(t, w.HasRoom(w.Find("blocked", 0), rows, bytes))
 	require.True(t, w.HasRoom(w.Find("other", 0), rows, bytes))
+}
+
+func TestItTakesHalfOfTheBytesToo(t *testing.T) {
+	w := newWindow()
+	w.size = 200
+	require.Len(t, w.give(w.Find("blocked", 0), 100), 10)
+	require.Empty(t, w.give(w.Find("blocked", 0), 1))
 }
 
 func TestALaneWhoseRecordsAreAcknowledgedIsJudgedByWhatItHeldBefore(t *testing.T) {
