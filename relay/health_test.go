@@ -12,8 +12,7 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
-	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 // relay status reads from the lease row what the owner waits for now: not what the outage
@@ -35,8 +34,10 @@ func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, unreachableAfter: 100 * time.Millisecond,
 	})
 	require.NoError(t, err)
-	outage := func() store.Outage {
-		s, err := dialect.Status(t.Context(), b.db.DB, sqldb.Names{Dialect: b.db.Dialect})
+	tables, err := source.New(b.db.DB, sqldb.Names{Dialect: b.db.Dialect})
+	require.NoError(t, err)
+	outage := func() source.Outage {
+		s, err := tables.State(t.Context())
 		require.NoError(t, err)
 		return s.Outage
 	}
@@ -49,7 +50,7 @@ func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 	settles(t, "so is the next one", func() bool { return strings.Contains(outage().Reason, "a transaction hangs") })
 	require.Equal(t, since, outage().Since)
 	reason.Store(nil)
-	settles(t, "nothing is told any more", func() bool { return outage() == store.Outage{} })
+	settles(t, "nothing is told any more", func() bool { return outage() == source.Outage{} })
 	require.NoError(t, stop())
 	require.True(t, b.empty())
 }

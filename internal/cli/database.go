@@ -8,6 +8,7 @@ import (
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/source"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -29,9 +30,16 @@ func (d *database) names() dialect.Names {
 	return dialect.Names{Dialect: d.Dialect, Prefix: d.source.TablePrefix, Schema: d.source.Schema}
 }
 
+// tables returns what asks the source's tables.
+func (d *database) tables() (*source.Store, error) { return source.New(d.DB, d.names()) }
+
 // checkName fails when the tables belong to a source of another name: then the URL is wrong, or the name.
 func (d *database) checkName(ctx context.Context) error {
-	if err := dialect.CheckSource(ctx, d.DB, d.names(), d.source.Name); err != nil {
+	s, err := d.tables()
+	if err == nil {
+		err = s.CheckIs(ctx, d.source.Name)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: relay source list shows the name; pass it with --source", err)
 	}
 	return nil

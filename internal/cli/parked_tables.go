@@ -12,7 +12,6 @@ import (
 
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/ops"
 	"github.com/postroom/postroom/internal/store/parked"
 )
@@ -192,7 +191,11 @@ type eventsAnswer struct {
 }
 
 func answerForEvents(ctx context.Context, d *database, r parked.Request, a parked.Answer) (parkedAnswer, error) {
-	owned, err := dialect.Owned(ctx, d.DB, d.names())
+	s, err := d.tables()
+	if err != nil {
+		return parkedAnswer{}, err
+	}
+	owned, err := s.Owned(ctx)
 	told := parkedAnswer{
 		json: eventsAnswer{d.source.Name, r.State, a.Marked, a.Followers, owned},
 		does: map[string]string{parked.Retry: "sent again", parked.Drop: "dropped"},

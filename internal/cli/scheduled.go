@@ -17,6 +17,7 @@ import (
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
 	outboxstore "github.com/postroom/postroom/internal/store/outbox"
+	"github.com/postroom/postroom/internal/store/source"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -53,7 +54,11 @@ func newScheduledList(env *Env) *cobra.Command {
 				if err := d.checkGivenName(ctx); err != nil {
 					return err
 				}
-				entries, cut, err := dialect.ListScheduled(ctx, d.DB, d.names(), topic, limit)
+				s, err := d.tables()
+				if err != nil {
+					return err
+				}
+				entries, cut, err := s.ListScheduled(ctx, topic, limit)
 				for _, e := range entries {
 					all = append(all, scheduledOf(d, e))
 				}
@@ -99,7 +104,7 @@ type scheduledEntry struct {
 	Payload   *int64    `json:"payload_bytes"` // null: no payload
 }
 
-func scheduledOf(d *database, e dialect.ScheduledEntry) scheduledEntry {
+func scheduledOf(d *database, e source.ScheduledEntry) scheduledEntry {
 	s := scheduledEntry{
 		Source: d.source.Name, Seq: e.Seq, EventID: e.EventID, Topic: e.Topic, Type: e.Type,
 		DeliverAt: e.DeliverAt.UTC(), DueIn: e.DueIn.Seconds(), CreatedAt: e.CreatedAt.UTC(),

@@ -12,6 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 func newSource(env *Env) *cobra.Command {
@@ -71,7 +72,11 @@ type listedRelay struct {
 func listSources(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.Source) error {
 	listed := []listedSource{}
 	failed := eachSource(ctx, sources, func(d *database) error {
-		s, err := dialect.DescribeSource(ctx, d.DB, d.names())
+		tables, err := d.tables()
+		if err != nil {
+			return err
+		}
+		s, err := tables.Describe(ctx)
 		if err != nil {
 			return tableError(ctx, d, err)
 		}
@@ -126,11 +131,11 @@ Nothing else depends on the name. The order of events stays, and so does exactly
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var wrong error
-			if err := dialect.CheckSourceName(to); err != nil {
+			if err := source.CheckName(to); err != nil {
 				wrong = fmt.Errorf("--to: %w", err)
 			}
-			return changeSource(env, cmd, wrong, func(ctx context.Context, d *database) error {
-				if err := dialect.RenameSource(ctx, d.DB, d.names(), d.source.Name, to); err != nil {
+			return changeSource(env, cmd, wrong, func(ctx context.Context, d *database, s *source.Store) error {
+				if err := s.Rename(ctx, d.source.Name, to); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(env.Stdout, "source %q is now called %q: start its relays with that name "+
@@ -159,8 +164,8 @@ made. On the original these events would be duplicates.`,
 		Example: `  relay source new-identity --database-url postgres://owner@staging/shop --source shop`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return changeSource(env, cmd, nil, func(ctx context.Context, d *database) error {
-				before, after, err := dialect.NewIdentity(ctx, d.DB, d.names(), d.source.Name)
+			return changeSource(env, cmd, nil, func(ctx context.Context, d *database, s *source.Store) error {
+				before, after, err := s.NewIdentity(ctx, d.source.Name)
 				if err != nil {
 					return err
 				}
@@ -175,7 +180,8 @@ made. On the original these events would be duplicates.`,
 }
 
 // changeSource runs change on the one source that the flags name. wrong is a mistake in the flags, or nil.
-func changeSource(env *Env, cmd *cobra.Command, wrong error, change func(context.Context, *database) error) error {
+func changeSource(env *Env, cmd *cobra.Command, wrong error,
+	change func(context.Context, *database, *source.Store) error) error {
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()
 	c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(wrong, c.CheckSources()) })
@@ -183,11 +189,14 @@ func changeSource(env *Env, cmd *cobra.Command, wrong error, change func(context
 		return err
 	}
 	return onSource(ctx, c, func(d *database) error {
-		err := change(ctx, d)
+		s, err := d.tables()
+		if err == nil {
+			err = change(ctx, d, s)
+		}
 		switch {
-		case errors.Is(err, dialect.ErrSourceName):
+		case errors.Is(err, source.ErrName):
 			return fmt.Errorf("%w: relay source list shows the name; pass it with --source", err)
-		case errors.Is(err, dialect.ErrNoSourceName):
+		case errors.Is(err, source.ErrNoName):
 			return fmt.Errorf("%w: the first relay that runs gives the name: relay run --source NAME", err)
 		case dialect.IsDenied(err):
 			return fmt.Errorf("%s: permission denied: this user needs SELECT and UPDATE on %s: %w",

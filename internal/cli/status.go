@@ -11,8 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/source"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -94,7 +96,7 @@ func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.
 		if err := d.checkGivenName(ctx); err != nil {
 			return err
 		}
-		s, err := dialect.Status(ctx, d.DB, d.names())
+		s, err := readState(ctx, d)
 		if err != nil {
 			// The database's error does not say which migrations are missing.
 			if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
@@ -118,7 +120,15 @@ func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.
 	return stopped(states)
 }
 
-func describe(d *database, s dialect.SourceStatus) sourceState {
+func readState(ctx context.Context, d *database) (source.State, error) {
+	s, err := d.tables()
+	if err != nil {
+		return source.State{}, err
+	}
+	return s.State(ctx)
+}
+
+func describe(d *database, s source.State) sourceState {
 	state := sourceState{
 		Source: s.Source, Database: d.Redacted, SourceID: s.SourceID, State: stateRelaying,
 		Owner: s.Owner, Epoch: s.Epoch, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode,
@@ -223,7 +233,7 @@ func (c parkedCounts) text() string {
 			parts = append(parts, fmt.Sprintf("%d %s", part.rows, part.state))
 		}
 	}
-	if all >= dialect.CountLimit {
+	if all >= db.CountLimit {
 		return "at least " + strings.Join(parts, ", ")
 	}
 	return strings.Join(parts, ", ")

@@ -8,12 +8,12 @@ import (
 
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 func TestStatusNamesAnOwnerThatCannotReachItsSink(t *testing.T) {
 	d := &database{Target: &dbopen.Target{}, source: config.Source{Name: "orders"}}
-	owned := dialect.SourceStatus{Owner: "o", LeaseLeft: time.Second, Blind: "2026-11-23T10:00:00Z"}
+	owned := source.State{Owner: "o", LeaseLeft: time.Second, Blind: "2026-11-23T10:00:00Z"}
 	state := describe(d, owned)
 	require.Equal(t, stateRelaying, state.State)
 	require.Equal(t, "its owner cannot reach the sink since 2026-11-23T10:00:00Z", state.Reason)

@@ -8,13 +8,13 @@ import (
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 func TestASourceIsOwnedWhileItsLeaseLasts(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		names := dialect.Names{Dialect: db.Dialect}
 		owned := func() bool {
-			o, err := dialect.Owned(t.Context(), db.DB, names)
+			o, err := sourceOf(t, db).Owned(t.Context())
 			require.NoError(t, err)
 			return o
 		}
@@ -24,6 +24,13 @@ func TestASourceIsOwnedWhileItsLeaseLasts(t *testing.T) {
 		expire(t, db)
 		require.False(t, owned())
 	})
+}
+
+func sourceOf(t *testing.T, db dbtest.Database) *source.Store {
+	t.Helper()
+	s, err := source.New(db.DB, dialect.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	return s
 }
 
 func exec(t *testing.T, db *sql.DB, query string) {

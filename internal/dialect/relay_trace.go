@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/internal/db"
 )
 
 // Found is one place where an event is, or is known to have been.
@@ -80,9 +82,9 @@ func (r *Relay) traceWaiting(ctx context.Context, id uuid.UUID, t *Trace) error 
 	return nil
 }
 
-// traceBefore counts what a waiting event waits for, up to CountLimit rows.
+// traceBefore counts what a waiting event waits for, up to db.CountLimit rows.
 func (r *Relay) traceBefore(ctx context.Context, f *Found) error {
-	counted := fmt.Sprintf(" LIMIT %d) AS counted", CountLimit)
+	counted := fmt.Sprintf(" LIMIT %d) AS counted", db.CountLimit)
 	ahead := r.names.Expand("SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_events} WHERE id < " + r.names.Param(1) + counted)
 	if err := r.db.QueryRowContext(ctx, ahead, f.ID).Scan(&f.Ahead); err != nil || f.Key == nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/archive"
@@ -137,11 +138,11 @@ func TestATraceCountsNoFurtherThanTheLimit(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
-		fill(t, db, dialect.CountLimit+100)
+		fill(t, db, sqldb.CountLimit+100)
 		last := insertKeyed(t, db, keyed{"orders", "k"})[0]
 		trace, err := r.Trace(t.Context(), last.EventID)
 		require.NoError(t, err)
 		require.Len(t, trace.Found, 1)
-		require.EqualValues(t, dialect.CountLimit, trace.Found[0].Ahead)
+		require.EqualValues(t, sqldb.CountLimit, trace.Found[0].Ahead)
 	})
 }

@@ -11,13 +11,12 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
-func namesOf(db dbtest.Database) dialect.Names { return dialect.Names{Dialect: db.Dialect} }
-
-func describe(t *testing.T, db dbtest.Database) dialect.SourceDescription {
+func describe(t *testing.T, db dbtest.Database) source.Description {
 	t.Helper()
-	d, err := dialect.DescribeSource(t.Context(), db.DB, namesOf(db))
+	d, err := sourceOf(t, db).Describe(t.Context())
 	require.NoError(t, err)
 	return d
 }
@@ -25,8 +24,8 @@ func describe(t *testing.T, db dbtest.Database) dialect.SourceDescription {
 func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
-		rename := func(from, to string) error { return dialect.RenameSource(t.Context(), db.DB, namesOf(db), from, to) }
-		require.ErrorIs(t, rename("default", "orders"), dialect.ErrNoSourceName)
+		rename := func(from, to string) error { return sourceOf(t, db).Rename(t.Context(), from, to) }
+		require.ErrorIs(t, rename("default", "orders"), source.ErrNoName)
 		_, err := r.Inspect(t.Context(), "shop")
 		require.NoError(t, err)
 
@@ -37,7 +36,7 @@ func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
 		beat(t, r, dialect.Member{ID: gone, Host: "host-b"})
 		shift(t, db, gone, "-120")
 		err = rename("shop", "orders")
-		var leased *dialect.LeasedError
+		var leased *source.LeasedError
 		require.ErrorAs(t, err, &leased)
 		require.Equal(t, l.Owner.String(), leased.Owner)
 		require.Equal(t, []string{"host-a"}, leased.Hosts)
@@ -48,7 +47,7 @@ func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
 
 		require.NoError(t, r.HandOver(t.Context(), l, uuid.Nil))
 		err = rename("default", "orders")
-		require.ErrorIs(t, err, dialect.ErrSourceName)
+		require.ErrorIs(t, err, source.ErrName)
 		require.ErrorContains(t, err, `belongs to source "shop", not "default"`)
 		for _, bad := range []string{"", " x", "a\nb", strings.Repeat("é", 250)} {
 			require.Error(t, rename("shop", bad), bad)
@@ -74,15 +73,15 @@ func TestANewIdentityForgetsWhatTheSinkKnewOfTheOldOne(t *testing.T) {
 		require.NoError(t, r.Note(t.Context(), first, relay.Position([]byte(`{"offset": 7}`))))
 		require.NoError(t, r.Note(t.Context(), first, relay.Mode("exactly-once")))
 		renew := func(name string) (uuid.UUID, uuid.UUID, error) {
-			return dialect.NewIdentity(t.Context(), db.DB, namesOf(db), name)
+			return sourceOf(t, db).NewIdentity(t.Context(), name)
 		}
 		_, _, err = renew("shop")
-		var leased *dialect.LeasedError
+		var leased *source.LeasedError
 		require.ErrorAs(t, err, &leased)
 		require.NoError(t, r.Note(t.Context(), first, relay.Halted("two databases with one identity")))
 		require.NoError(t, r.HandOver(t.Context(), first, uuid.Nil))
 		_, _, err = renew("default")
-		require.ErrorIs(t, err, dialect.ErrSourceName)
+		require.ErrorIs(t, err, source.ErrName)
 
 		before, after, err := renew("shop")
 		require.NoError(t, err)
@@ -113,7 +112,7 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 					}
 					claimed <- l
 				}()
-				_, after, err := dialect.NewIdentity(t.Context(), db.DB, namesOf(db), "shop")
+				_, after, err := sourceOf(t, db).NewIdentity(t.Context(), "shop")
 				l := <-claimed
 				require.NotZero(t, l.Epoch)
 				if err == nil {

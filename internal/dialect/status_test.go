@@ -10,12 +10,13 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		names := dialect.Names{Dialect: db.Dialect}
-		fresh, err := dialect.Status(t.Context(), db.DB, names)
+		fresh, err := sourceOf(t, db).State(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, fresh.Owner)
 		require.Empty(t, fresh.Source)
@@ -38,7 +39,7 @@ func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 		require.NoError(t, r.Note(t.Context(), lease, relay.Halted(`it says "no"`)))
 		require.NoError(t, r.Note(t.Context(), lease, relay.SinkUnreachable(true)))
 
-		s, err := dialect.Status(t.Context(), db.DB, names)
+		s, err := sourceOf(t, db).State(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, "orders", s.Source)
 		require.Equal(t, owner.String(), s.Owner)
@@ -62,7 +63,7 @@ func TestStatusEstimatesALargeBacklog(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 	_, err := db.DB.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 200002)")
 	require.NoError(t, err)
-	s, err := dialect.Status(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect})
+	s, err := sourceOf(t, db).State(t.Context())
 	require.NoError(t, err)
 	require.True(t, s.Estimated)
 	require.GreaterOrEqual(t, s.Backlog, int64(200_001))
@@ -78,9 +79,9 @@ func TestStatusCountsParkedRows(t *testing.T) {
 		setState(t, db, "failed", p[1])
 		setState(t, db, "retry", p[3])
 		setState(t, db, "drop", p[4])
-		s, err := dialect.Status(t.Context(), db.DB, dialect.Names{Dialect: db.Dialect})
+		s, err := sourceOf(t, db).State(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, dialect.ParkedCounts{Failed: 2, Blocked: 1, Asked: 2}, s.Parked)
+		require.Equal(t, source.ParkedCounts{Failed: 2, Blocked: 1, Asked: 2}, s.Parked)
 		require.EqualValues(t, 5, s.Parked.All())
 	})
 }

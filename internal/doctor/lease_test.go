@@ -11,6 +11,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 // in is a time from now on, as the dialect writes it into a column.
@@ -127,7 +128,7 @@ func TestAWarningComesFromAFifthOfTheLimitOn(t *testing.T) {
 	for age, severity := range map[time.Duration]doctor.Severity{
 		time.Second: doctor.Note, time.Minute: doctor.Warning, 5 * time.Minute: doctor.Problem,
 	} {
-		f.Backlog = &facts.Backlog{Waiting: 1, Oldest: &dialect.OldestEvent{ID: 1, Age: age}}
+		f.Backlog = &facts.Backlog{Waiting: 1, Oldest: &source.OldestEvent{ID: 1, Age: age}}
 		found := findings(f.Check())
 		check := "delivery.late"
 		if severity == doctor.Note {

@@ -7,21 +7,21 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 // Backlog is what waits in outbox_events.
 type Backlog struct {
 	Waiting int64
-	More    bool                 // there are more than were counted
-	Oldest  *dialect.OldestEvent // nil: none
+	More    bool                // there are more than were counted
+	Oldest  *source.OldestEvent // nil: none
 }
 
 // Backlog counts what waits, up to a limit, and finds the oldest event.
 func (d *Database) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		oldest, err := dialect.ReadOldest(ctx, tx, d.sql.OldestEvent)
+		oldest, err := d.source.Oldest(ctx, tx)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 // Database looks at an installation for what is wrong with it. Each method asks about one
@@ -26,14 +27,17 @@ type Database struct {
 	postgres postgresStatements // filled on PostgreSQL alone, and so on
 	mysql    mysqlStatements
 	sqlite   sqliteStatements
+
+	source *source.Store
 }
 
 // New returns a Database for an installation. limit bounds each question.
 func New(pool *sql.DB, n db.Names, limit time.Duration) (*Database, error) {
-	if err := n.Validate(); err != nil {
+	asked, err := source.New(pool, n)
+	if err != nil {
 		return nil, err
 	}
-	d := &Database{db: pool, names: n, limit: limit}
+	d := &Database{db: pool, names: n, limit: limit, source: asked}
 	return d, db.Load(files, n, &d.sql, db.For[any](n.Dialect, &d.postgres, &d.mysql, &d.sqlite))
 }
 

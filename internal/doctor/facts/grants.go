@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/postroom/postroom/internal/db"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // Grant is a right that the relay's user lacks.
@@ -147,7 +146,8 @@ func (d *Database) mysqlGrants(ctx context.Context, tables Tables, w wanted) ([]
 	if !w.relay {
 		return merge(lacking), nil
 	}
-	if may, err := dialect.MayLook(ctx, d.db, d.names); err == nil && !may {
+	var n int
+	if err := d.db.QueryRowContext(ctx, d.mysql.HasProcess).Scan(&n); err == nil && n == 0 {
 		lacking = append(lacking, Grant{Right: "PROCESS", On: "*.*", Optional: true, SQL: fmt.Sprintf("GRANT PROCESS ON *.* TO %s;", account)})
 	}
 	return merge(lacking), nil

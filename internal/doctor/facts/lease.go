@@ -3,11 +3,12 @@ package facts
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
 // Lease is the row of outbox_leases, by the database's clock.
@@ -16,14 +17,14 @@ type Lease struct {
 	SourceID string
 	Owner    string // "": nobody
 	Epoch    int64
-	Expires  bool           // there is an end
-	Left     time.Duration  // until the end; negative: past it
-	TTL      time.Duration  // of the last claim; 0: never claimed, or by an old build
-	Mode     string         // "" before the first claim
-	Halted   string         // why the source stopped; "": it did not
-	Blind    string         // since when its owner has not reached the sink, in RFC 3339; "": it does
-	Outage   dialect.Outage // of the owner's sink
-	Position string         // where the sink's transactions stood, as JSON; "": nothing kept
+	Expires  bool          // there is an end
+	Left     time.Duration // until the end; negative: past it
+	TTL      time.Duration // of the last claim; 0: never claimed, or by an old build
+	Mode     string        // "" before the first claim
+	Halted   string        // why the source stopped; "": it did not
+	Blind    string        // since when its owner has not reached the sink, in RFC 3339; "": it does
+	Outage   source.Outage // of the owner's sink
+	Position string        // where the sink's transactions stood, as JSON; "": nothing kept
 	// Topics are those that there were events for lately: the last day (2006-01-02, UTC)
 	// by topic.
 	Topics map[string]string
@@ -33,13 +34,17 @@ type Lease struct {
 func (d *Database) Lease(ctx context.Context) (Lease, error) {
 	var l Lease
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		var source, owner, mode, halted, position, topics, blind, outage sql.NullString
+		var name, owner, mode, halted, position, topics, blind, outage sql.NullString
 		var left, ttl sql.NullInt64
-		err := tx.QueryRowContext(ctx, d.sql.Lease).Scan(&source, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage)
-		l.Source, l.Owner, l.Mode, l.Halted, l.Position = source.String, owner.String, mode.String, halted.String, position.String
+		err := tx.QueryRowContext(ctx, d.sql.Lease).Scan(&name, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage)
+		l.Source, l.Owner, l.Mode, l.Halted, l.Position = name.String, owner.String, mode.String, halted.String, position.String
 		l.Blind = blind.String
 		l.Expires, l.Left, l.TTL = left.Valid, db.Micros(left), db.Micros(ttl)
-		l.Topics, l.Outage = dialect.ParseTopics(topics), dialect.ParseOutage(outage)
+		l.Outage = source.ParseOutage(outage)
+		// Hints that are not what they should be are nothing.
+		if json.Unmarshal([]byte(topics.String), &l.Topics) != nil {
+			l.Topics = nil
+		}
 		return err
 	})
 	return l, err

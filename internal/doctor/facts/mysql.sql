@@ -3,11 +3,6 @@
 -- name: TableExists
 SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?
 
--- name: OldestEvent
-SELECT id, event_id, topic, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'),
-	TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))
-FROM {outbox_events} ORDER BY id LIMIT 1
-
 -- name: CountEvents
 -- One row more than db.CountLimit.
 SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT 200001) AS counted
@@ -150,6 +145,11 @@ WHERE db = DATABASE() AND state = 'Waiting for table metadata lock' AND time >= 
 
 -- name: MayProcess
 SELECT COUNT(*) FROM information_schema.innodb_trx
+
+-- name: HasProcess
+-- With the right PROCESS other users' sessions show. The table lists what is granted to the user itself, roles aside.
+SELECT COUNT(*) FROM information_schema.user_privileges
+WHERE privilege_type = 'PROCESS' AND grantee = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''')
 
 -- name: History
 SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'

@@ -3,11 +3,6 @@
 -- name: TableExists
 SELECT count(*) FROM (SELECT to_regclass($1::text) AS oid) t WHERE oid IS NOT NULL
 
--- name: OldestEvent
-SELECT id, event_id::text, topic, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-	(extract(epoch FROM clock_timestamp() - created_at) * 1000000)::bigint
-FROM {outbox_events} ORDER BY id LIMIT 1
-
 -- name: CountEvents
 -- One row more than db.CountLimit.
 SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT 200001) AS counted

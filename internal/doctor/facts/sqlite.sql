@@ -3,11 +3,6 @@
 -- name: TableExists
 SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?
 
--- name: OldestEvent
-SELECT id, event_id, topic, strftime('%Y-%m-%dT%H:%M:%fZ', created_at),
-	CAST((julianday('now') - julianday(created_at)) * 86400000000 AS INTEGER)
-FROM {outbox_events} ORDER BY id LIMIT 1
-
 -- name: CountEvents
 -- One row more than db.CountLimit.
 SELECT count(*) FROM (SELECT 1 FROM {outbox_events} LIMIT 200001) AS counted

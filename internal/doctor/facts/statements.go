@@ -8,7 +8,7 @@ var files embed.FS
 // statements are those that every dialect has. The .sql files give the reasons.
 type statements struct {
 	TableExists                                                               string
-	OldestEvent, CountEvents, Scheduled                                       string
+	CountEvents, Scheduled                                                    string
 	ParkedCounts, ParkedKeys, ParkedFirst                                     string
 	TopicsOldest, TopicsLatest, TopicsParked, TopicsArchived, TopicsScheduled string
 	HighestEvent, HighestParked, HighestArchived, HighestDropped, IdsBelow    string
@@ -32,14 +32,15 @@ type postgresStatements struct {
 
 // mysqlStatements are those of MySQL and MariaDB alone.
 type mysqlStatements struct {
-	Engine                                  string
-	CurrentUser                             string
-	IDColumn, NextID                        string
-	MayTrigger                              string
-	ClusterSize                             string
-	Clock                                   string
-	OpenTransactions, LockWaits, MayProcess string
-	History                                 string
+	Engine                      string
+	CurrentUser                 string
+	IDColumn, NextID            string
+	MayTrigger                  string
+	ClusterSize                 string
+	Clock                       string
+	OpenTransactions, LockWaits string
+	MayProcess, HasProcess      string
+	History                     string
 }
 
 // sqliteStatements are SQLite's alone.

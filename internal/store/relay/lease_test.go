@@ -14,7 +14,6 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
@@ -156,7 +155,7 @@ func TestTheReasonOfAHaltStandsUntilTheNextClaim(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		halted := func() string {
-			s, err := dialect.Status(t.Context(), db.DB, sqldb.Names{Dialect: db.Dialect})
+			s, err := sourceOf(t, db).State(t.Context())
 			require.NoError(t, err)
 			return s.Halted
 		}

@@ -9,17 +9,24 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/internal/store/source"
 )
+
+func sourceOf(t *testing.T, db dbtest.Database) *source.Store {
+	t.Helper()
+	s, err := source.New(db.DB, sqldb.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	return s
+}
 
 func TestAnOutageIsInTheLeaseRowUntilItEndsOrAnotherOwnerClaims(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
-		read := func() relay.Outage {
+		read := func() source.Outage {
 			t.Helper()
-			s, err := dialect.Status(t.Context(), db.DB, sqldb.Names{Dialect: db.Dialect})
+			s, err := sourceOf(t, db).State(t.Context())
 			require.NoError(t, err)
 			d, err := facts.New(db.DB, sqldb.Names{Dialect: db.Dialect}, time.Minute)
 			require.NoError(t, err)
@@ -32,7 +39,7 @@ func TestAnOutageIsInTheLeaseRowUntilItEndsOrAnotherOwnerClaims(t *testing.T) {
 		first := mustClaim(t, r)
 		since := time.Date(2026, 11, 30, 2, 0, 0, 0, time.UTC)
 		require.NoError(t, r.Note(t.Context(), first, relay.SinkOutage(since, "kafka at \"k\\9\" says it's\nover \x00 \xff")))
-		require.Equal(t, relay.Outage{Since: since, Reason: "kafka at \"k\\9\" says it's\nover \uFFFD \uFFFD"}, read())
+		require.Equal(t, source.Outage{Since: since, Reason: "kafka at \"k\\9\" says it's\nover \uFFFD \uFFFD"}, read())
 
 		require.NoError(t, r.Note(t.Context(), first, relay.SinkOutage(since, strings.Repeat("ü", 5000))))
 		require.Equal(t, strings.Repeat("ü", 1000)+"…", read().Reason, "bounded")
