@@ -29,7 +29,7 @@ type BackfillRun struct {
 	Started  time.Time
 }
 
-// ErrOtherBackfill: another process moves the run.
+// ErrOtherBackfill means that another process moves the run, or has ended it.
 var ErrOtherBackfill = errors.New("another process is at this run, or has ended it")
 
 // NewBackfill returns the store of n. It fails on names that are not valid.
