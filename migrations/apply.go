@@ -8,7 +8,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 func (p *plan) apply(ctx context.Context, db *sql.DB) ([]Result, error) {
@@ -95,7 +95,7 @@ func (p *plan) refuseForeign(ctx context.Context, db *sql.DB) error {
 		return nil
 	}
 	applied, err := p.versions(ctx, db)
-	if err != nil && !dialect.IsMissingTable(err) {
+	if err != nil && !sqldb.IsMissingTable(err) {
 		return err
 	}
 	var tables []string
@@ -155,7 +155,7 @@ func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 		if found, again := exists(); again == nil && found {
 			return nil // another process made it between our look and our CREATE
 		}
-		if dialect.IsDenied(err) {
+		if sqldb.IsDenied(err) {
 			return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
 				"schema %s is missing and this database user may not create it (%v): have an administrator run "+
 					"CREATE SCHEMA \"%s\" AUTHORIZATION <this user>",
@@ -169,7 +169,7 @@ func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 
 // explain adds to a refusal what would help.
 func (p *plan) explain(err error) error {
-	if err == nil || !dialect.IsDenied(err) {
+	if err == nil || !sqldb.IsDenied(err) {
 		return err
 	}
 	return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(

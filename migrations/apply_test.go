@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
 	"github.com/postroom/postroom/migrations"
 )
@@ -41,7 +41,7 @@ func files(results []migrations.Result) []string {
 func exists(t *testing.T, db dbtest.Database, table string) bool {
 	t.Helper()
 	rows, err := db.DB.QueryContext(t.Context(), "SELECT 1 FROM "+table+" WHERE 1 = 0")
-	if dialect.IsMissingTable(err) {
+	if sqldb.IsMissingTable(err) {
 		return false
 	}
 	require.NoError(t, err)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // The default names of the two tables that keep the books.
@@ -19,7 +19,7 @@ const (
 // our own files and hexadecimal ids. For a statement without arguments pgx uses the
 // simple protocol in Exec, which leaves no prepared statement behind in pgbouncer.
 type bookkeeping struct {
-	names          dialect.Names
+	names          db.Names
 	createVersions string
 	listVersions   string // version, name, applied_at as RFC 3339 text
 	createLock     string
@@ -28,7 +28,7 @@ type bookkeeping struct {
 	after          func(time.Duration) string
 }
 
-func newBookkeeping(names dialect.Names) bookkeeping {
+func newBookkeeping(names db.Names) bookkeeping {
 	b := bookkeepingOf(names.Dialect)
 	b.names = names
 	for _, s := range []*string{&b.createVersions, &b.listVersions, &b.createLock, &b.insertLock} {

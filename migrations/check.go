@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 // needed is the version of each scope that this build does not work without. What later files add
@@ -38,7 +38,7 @@ func Status(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]StatusRow,
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
 	applied, err := p.versions(ctx, db)
-	if err != nil && !dialect.IsMissingTable(err) {
+	if err != nil && !sqldb.IsMissingTable(err) {
 		return nil, fmt.Errorf("migrations: %w", p.unreadable(err))
 	}
 	return p.status(applied), nil
@@ -75,7 +75,7 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 		return fmt.Errorf("migrations: %w", err)
 	}
 	applied, err := p.versions(ctx, db)
-	if dialect.IsMissingTable(err) {
+	if sqldb.IsMissingTable(err) {
 		return p.refuse(ErrNotMigrated, err, fmt.Sprintf(
 			"there is no table %s: run `relay migrate up%s`; where another tool makes the tables, it must also run "+
 				"the last statements of `relay migrate print%s`",
@@ -160,7 +160,7 @@ func (p *plan) refuse(kind, cause error, message string) error {
 
 // unreadable explains why the version table could not be read.
 func (p *plan) unreadable(err error) error {
-	if dialect.IsDenied(err) {
+	if sqldb.IsDenied(err) {
 		return p.refuse(
 			ErrNoAccess, err,
 			fmt.Sprintf("%v: GRANT SELECT ON %s to this database user", err, p.names.Plain(versionTable)),

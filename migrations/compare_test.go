@@ -7,12 +7,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // What Check makes of versions that this build does not have yet.
 func TestVersionsAreComparedPerHalf(t *testing.T) {
-	p := &plan{names: dialect.Names{Dialect: PostgreSQL}, needed: map[Scope]int64{OutboxOnly: 3, InboxOnly: 2}}
+	p := &plan{names: db.Names{Dialect: PostgreSQL}, needed: map[Scope]int64{OutboxOnly: 3, InboxOnly: 2}}
 	for _, name := range []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql",
 		"00005_inbox_c.sql"} {
 		version, scope, err := parseName(name)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/internal/store/parked"
@@ -150,7 +150,7 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 				if c.allowed {
 					require.NoError(t, err, "%s: %s", c.user, c.statement)
 				} else {
-					require.True(t, dialect.IsDenied(err), "%s: %s: %v", c.user, c.statement, err)
+					require.True(t, sqldb.IsDenied(err), "%s: %s: %v", c.user, c.statement, err)
 				}
 			}
 			requireOperator(t, users["inbox_operator"])
@@ -175,7 +175,7 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 // requireOperator does what the commands of `relay inbox` do.
 func requireOperator(t *testing.T, operator dbtest.Database) {
 	t.Helper()
-	names := dialect.Names{Dialect: operator.Dialect}
+	names := sqldb.Names{Dialect: operator.Dialect}
 	require.NoError(
 		t,
 		migrations.Check(t.Context(), operator.DB, operator.Dialect, migrations.Options{Only: migrations.InboxOnly}),

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 //go:embed postgres/*.sql mysql/*.sql sqlite/*.sql
@@ -60,7 +60,7 @@ func folder(d Dialect) string {
 }
 
 // load reads all files of a dialect, by version, rewritten for names.
-func load(names dialect.Names) ([]file, error) {
+func load(names db.Names) ([]file, error) {
 	dir := folder(names.Dialect)
 	entries, err := fs.ReadDir(embedded, dir) // sorted by name, so by version
 	if err != nil {

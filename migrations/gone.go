@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 // Diagnose is for a statement that did not find a table: it returns Check's error, or, where that
@@ -46,7 +46,7 @@ func (p *plan) gone(ctx context.Context, db *sql.DB, table string) bool {
 	if err == nil {
 		err = rows.Close()
 	}
-	return dialect.IsMissingTable(err)
+	return sqldb.IsMissingTable(err)
 }
 
 // Gone says that a table of an applied migration is not there.

@@ -12,7 +12,7 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // tableLock lets one process at a time apply migrations. It is a lease in a table with one row, by the database's
@@ -97,7 +97,7 @@ func (l *tableLock) acquire(ctx context.Context) error {
 		if current != "" {
 			holder = current
 		}
-		if err != nil && ctx.Err() == nil && !dialect.IsSerialization(err) {
+		if err != nil && ctx.Err() == nil && !db.IsSerialization(err) {
 			return fmt.Errorf("lock %s: %w", l.sql.names.Plain(lockTable), err)
 		}
 		if err := l.pause(ctx); err != nil {
@@ -124,7 +124,7 @@ func (l *tableLock) try(ctx context.Context) (got bool, holder string, err error
 
 // renew extends the lock. It returns ErrLockLost if another process has it. In a transaction it also locks the row, so
 // that nobody can take the lock until the transaction ends.
-func (l *tableLock) renew(ctx context.Context, db dialect.Execer) error {
+func (l *tableLock) renew(ctx context.Context, db db.Execer) error {
 	n, err := affected(db.ExecContext(ctx, l.sql.names.Expand(fmt.Sprintf(
 		"UPDATE {postroom_schema_lock} SET expires_at = %s WHERE id = 1 AND owner = '%s'", l.sql.after(l.ttl),
 		l.owner,
@@ -189,7 +189,7 @@ func (l *tableLock) retry(ctx context.Context, f func() error) error {
 	const tries = 50
 	for i := 1; ; i++ {
 		err := f()
-		if err == nil || !dialect.IsSerialization(err) || i == tries {
+		if err == nil || !db.IsSerialization(err) || i == tries {
 			return err
 		}
 		if l.pause(ctx) != nil {

@@ -6,21 +6,21 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // Dialect names a family of databases that speak the same SQL. It is the same
 // type in outbox, inbox, relay and migrations.
-type Dialect = dialect.Dialect
+type Dialect = db.Dialect
 
 // The dialects that Postroom speaks.
 const (
 	// PostgreSQL is PostgreSQL 15 and later.
-	PostgreSQL = dialect.PostgreSQL
+	PostgreSQL = db.PostgreSQL
 	// MySQL is MySQL 8.0.16 and MariaDB 10.6, and later.
-	MySQL = dialect.MySQL
+	MySQL = db.MySQL
 	// SQLite is SQLite 3.35 and later.
-	SQLite = dialect.SQLite
+	SQLite = db.SQLite
 )
 
 // Scope says which tables are meant: a service's inbox and outbox may live in
@@ -93,7 +93,7 @@ func Apply(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]Result, err
 
 // plan is the work of one call: which files, for which names.
 type plan struct {
-	names dialect.Names
+	names db.Names
 	only  Scope
 	flags string // for the commands in messages
 	files []file // of the chosen scope, rewritten, by version
@@ -105,7 +105,7 @@ type plan struct {
 
 // newPlan checks the arguments.
 func newPlan(d Dialect, o Options) (*plan, error) {
-	names := dialect.Names{Dialect: d, Prefix: o.Prefix, Schema: o.Schema}
+	names := db.Names{Dialect: d, Prefix: o.Prefix, Schema: o.Schema}
 	if err := names.Validate(); err != nil {
 		return nil, err
 	}

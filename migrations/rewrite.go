@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 var (
@@ -23,7 +23,7 @@ var (
 //   - in comments a table is called as an operator would, without quotes.
 //
 // Without prefix and schema the files stay as they are, byte by byte.
-func rewrite(files []file, names dialect.Names) {
+func rewrite(files []file, names db.Names) {
 	if names.Prefix == "" && names.Schema == "" {
 		return
 	}
@@ -45,7 +45,7 @@ func rewrite(files []file, names dialect.Names) {
 	}
 }
 
-func replaceWords(s string, tables []string, names dialect.Names, table func(string) string) string {
+func replaceWords(s string, tables []string, names db.Names, table func(string) string) string {
 	return ourWord.ReplaceAllStringFunc(s, func(word string) string {
 		if slices.Contains(tables, word) {
 			return table(word)

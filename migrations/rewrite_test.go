@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 var update = flag.Bool("update", false, "write the golden files in testdata")
@@ -46,7 +46,7 @@ func TestPrintedSQLIsTheGoldenFiles(t *testing.T) {
 
 func TestPlainFilesAreTheEmbeddedOnesByteByByte(t *testing.T) {
 	for _, d := range dialects {
-		files, err := load(dialect.Names{Dialect: d})
+		files, err := load(db.Names{Dialect: d})
 		require.NoError(t, err)
 		require.Len(t, files, 7)
 		for _, f := range files {
@@ -59,7 +59,7 @@ func TestPlainFilesAreTheEmbeddedOnesByteByByte(t *testing.T) {
 
 func TestEveryOwnWordIsATableOrStartsWithOne(t *testing.T) {
 	for _, d := range dialects {
-		files, err := load(dialect.Names{Dialect: d})
+		files, err := load(db.Names{Dialect: d})
 		require.NoError(t, err)
 		var tables []string
 		for _, f := range files {
@@ -70,7 +70,7 @@ func TestEveryOwnWordIsATableOrStartsWithOne(t *testing.T) {
 		for _, f := range files {
 			for _, word := range ourWord.FindAllString(f.sql, -1) {
 				changed := replaceWords(
-					word, tables, dialect.Names{Dialect: d, Prefix: "p_"},
+					word, tables, db.Names{Dialect: d, Prefix: "p_"},
 					func(s string) string { return "p_" + s },
 				)
 				require.Equal(t, "p_"+word, changed, "%s: %s would keep its name under a prefix", d, word)
@@ -85,9 +85,9 @@ func TestEveryNamedThingGetsThePrefix(t *testing.T) {
 	named := regexp.MustCompile(
 		`(?m)(?:^\s*|', ')(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|(?:ADD )?CONSTRAINT|(?:UNIQUE )?KEY) (\S+)`,
 	)
-	prefix := strings.Repeat("x", dialect.MaxPrefix)
+	prefix := strings.Repeat("x", db.MaxPrefix)
 	for _, d := range dialects {
-		files, err := load(dialect.Names{Dialect: d, Prefix: prefix})
+		files, err := load(db.Names{Dialect: d, Prefix: prefix})
 		require.NoError(t, err)
 		for _, f := range files {
 			found := named.FindAllStringSubmatch(f.sql, -1)
@@ -108,7 +108,7 @@ func TestEveryNamedThingGetsThePrefix(t *testing.T) {
 func TestNoLiteralInTheFilesHoldsTwoDashes(t *testing.T) {
 	literal := regexp.MustCompile(`'[^'\n]*--[^'\n]*'`)
 	for _, d := range dialects {
-		files, err := load(dialect.Names{Dialect: d})
+		files, err := load(db.Names{Dialect: d})
 		require.NoError(t, err)
 		for _, f := range files {
 			for _, line := range strings.Split(f.sql, "\n") {
@@ -130,7 +130,7 @@ func TestCommentsNameTablesWithoutQuotes(t *testing.T) {
 				"    CONSTRAINT outbox_events_topic_check CHECK (true)\n);\n",
 		},
 	}
-	rewrite(files, dialect.Names{Dialect: PostgreSQL, Prefix: "a_", Schema: "s"})
+	rewrite(files, db.Names{Dialect: PostgreSQL, Prefix: "a_", Schema: "s"})
 	require.Equal(
 		t,
 		"CREATE TABLE \"s\".\"a_outbox_events\" ( -- s.a_outbox_events holds\n"+

@@ -9,7 +9,7 @@ import (
 
 	"github.com/pressly/goose/v3/database"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 // store keeps the applied versions for goose. It is our own, because goose's would
@@ -33,7 +33,7 @@ func (s *store) CreateVersionTable(ctx context.Context, db database.DBTxConn) er
 
 func (s *store) TableExists(ctx context.Context, db database.DBTxConn) (bool, error) {
 	_, err := s.plan.versions(ctx, db)
-	if dialect.IsMissingTable(err) {
+	if sqldb.IsMissingTable(err) {
 		return false, nil
 	}
 	return err == nil, err

@@ -16,8 +16,8 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // patience is for a machine that is loaded.
@@ -53,9 +53,9 @@ func newWorldAt(t *testing.T, db dbtest.Database, brokers []string, topic string
 // makeEffects makes the table that handlers write to.
 func (w world) makeEffects(t *testing.T) {
 	t.Helper()
-	seq := map[dialect.Dialect]string{
-		dialect.PostgreSQL: "integer GENERATED ALWAYS AS IDENTITY", dialect.MySQL: "integer AUTO_INCREMENT PRIMARY KEY",
-		dialect.SQLite: "integer PRIMARY KEY AUTOINCREMENT",
+	seq := map[db.Dialect]string{
+		db.PostgreSQL: "integer GENERATED ALWAYS AS IDENTITY", db.MySQL: "integer AUTO_INCREMENT PRIMARY KEY",
+		db.SQLite: "integer PRIMARY KEY AUTOINCREMENT",
 	}[w.Dialect]
 	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE effects (seq "+seq+", message_id varchar(255) NOT NULL, "+
 		"event_key text, kafka_offset bigint)")
@@ -64,7 +64,7 @@ func (w world) makeEffects(t *testing.T) {
 
 // sql puts the dialect's placeholders where the question marks are.
 func (w world) sql(query string) string {
-	for n := 1; w.Dialect == dialect.PostgreSQL && strings.Contains(query, "?"); n++ {
+	for n := 1; w.Dialect == db.PostgreSQL && strings.Contains(query, "?"); n++ {
 		query = strings.Replace(query, "?", fmt.Sprint("$", n), 1)
 	}
 	return query

@@ -15,8 +15,8 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/kafkatest"
 	"github.com/postroom/postroom/internal/servertest"
 )
@@ -154,7 +154,7 @@ func (w world) cutConnections(t *testing.T) {
 	// cut.
 	w.DB.SetMaxIdleConns(0)
 	defer w.DB.SetMaxIdleConns(w.DB.Stats().MaxOpenConnections)
-	if w.Dialect == dialect.PostgreSQL {
+	if w.Dialect == db.PostgreSQL {
 		_, err := conn.ExecContext(t.Context(),
 			"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "+
 				"current_database() AND pid <> pg_backend_pid()")

@@ -21,9 +21,9 @@ import (
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
 	"github.com/postroom/postroom/internal/cli"
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // Environment of the process that a message kills.
@@ -84,7 +84,7 @@ func (w world) poisonous(ctx context.Context, tx *sql.Tx, m inbox.Message) error
 func (w world) hugeFor(t *testing.T) []byte {
 	t.Helper()
 	column, size := "bytea CHECK (octet_length(body) < 1000000)", 9<<20
-	if w.Dialect == dialect.MySQL {
+	if w.Dialect == sqldb.MySQL {
 		column, size = "longblob", 17<<20
 	}
 	_, err := w.DB.ExecContext(t.Context(), "CREATE TABLE documents (body "+column+")")
@@ -112,8 +112,8 @@ func TestPoisonIsParkedWithAReadableReasonAndTheRestFlows(t *testing.T) {
 		w.killVictims(t, mode, 1, 12)
 		require.Equal(t, []string{"a", "b", "c", "d", "e", "f", "g"}, w.effects(t))
 
-		tooMuch := map[dialect.Dialect]string{dialect.PostgreSQL: "violates check constraint",
-			dialect.MySQL: "max_allowed_packet"}[w.Dialect]
+		tooMuch := map[sqldb.Dialect]string{sqldb.PostgreSQL: "violates check constraint",
+			sqldb.MySQL: "max_allowed_packet"}[w.Dialect]
 		reasons := map[string][]string{
 			"panics":         {"the handler panicked: a handler's mistake"},
 			"fails":          {"a handler's error"},

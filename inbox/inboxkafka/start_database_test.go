@@ -11,8 +11,8 @@ import (
 
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/doctorkafka"
 )
@@ -105,7 +105,7 @@ func (w world) doctor(t *testing.T) (found []doctor.Finding) {
 	require.NoError(t, err)
 	defer client.Close()
 	report := doctor.ExamineInbox(t.Context(), doctor.Source{
-		DB: w.DB, Names: dialect.Names{Dialect: w.Dialect}, Sink: doctorkafka.New(client), Brokers: w.brokers,
+		DB: w.DB, Names: db.Names{Dialect: w.Dialect}, Sink: doctorkafka.New(client), Brokers: w.brokers,
 	}, doctor.InboxOptions{})
 	for _, f := range report.Findings {
 		if f.Check == "inbox.offsets" || strings.Contains(f.Subject, "offsets in Kafka") {

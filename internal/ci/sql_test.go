@@ -23,7 +23,6 @@ var placesOfSQL = map[string]string{
 	"internal/store/":         "the stores",
 	"internal/doctor/facts/":  "what doctor asks",
 	"migrations/":             "the tables",
-	"internal/dialect/":       "the stores that have not moved yet",
 	"inbox/inbox.go":          "looks whether the table is there",
 	"inbox/retry.go":          "looks whether the transaction answers",
 	"inbox/inboxkafka/":       "what it tells an operator to execute, not what it executes",

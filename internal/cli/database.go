@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/source"
 	"github.com/postroom/postroom/migrations"
 )
@@ -26,8 +26,8 @@ func openSource(ctx context.Context, s config.Source, opts ...dbopen.Option) (*d
 	return &database{Target: target, source: s}, nil
 }
 
-func (d *database) names() dialect.Names {
-	return dialect.Names{Dialect: d.Dialect, Prefix: d.source.TablePrefix, Schema: d.source.Schema}
+func (d *database) names() db.Names {
+	return db.Names{Dialect: d.Dialect, Prefix: d.source.TablePrefix, Schema: d.source.Schema}
 }
 
 // tables returns what asks the source's tables.

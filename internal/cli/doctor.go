@@ -14,8 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/doctorkafka"
 	"github.com/postroom/postroom/relay"
@@ -187,7 +187,7 @@ func examineSource(ctx context.Context, source doctor.Source, s config.Source, o
 func openForDoctor(ctx context.Context, source *doctor.Source, s config.Source) (closeDB func()) {
 	url := s.DatabaseURL.Reveal()
 	d, err := dbopen.DialectOf(url)
-	source.Names = dialect.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
+	source.Names = db.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
 	source.Where, source.OpenErr = "the database", err
 	if err != nil {
 		return func() {}

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
 )
@@ -80,15 +80,15 @@ func onInboxOf(ctx context.Context, c *config.Config, do func(*database) error) 
 
 // inboxError explains a missing table and a missing right.
 func inboxError(ctx context.Context, d *database, err error) error {
-	if dialect.IsMissingTable(err) {
+	if db.IsMissingTable(err) {
 		if missing := d.diagnose(ctx, migrations.InboxOnly); missing != nil {
 			return missing
 		}
 	}
-	if dialect.IsDenied(err) {
+	if db.IsDenied(err) {
 		return fmt.Errorf("%s: permission denied: an operator needs SELECT and UPDATE (state, error) on %s, "+
 			"and SELECT on the other inbox tables, see docs/tables.md: %w",
-			d.Redacted, d.names().Plain(dialect.InboxParked), err)
+			d.Redacted, d.names().Plain(db.InboxParked), err)
 	}
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/postroom/postroom/inbox"
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 )
 
@@ -57,11 +57,11 @@ See docs/consumers.md.`,
 					return err
 				}
 				copied, err := tables.Partition(ctx, d.DB, own.ahead, own.wait)
-				table := d.names().Plain(dialect.InboxEvents)
+				table := d.names().Plain(db.InboxEvents)
 				switch {
 				case errors.Is(err, inboxstore.ErrDaily):
 					return fmt.Errorf("%s: %w: `relay inbox prune` creates the partitions of the next days", table, err)
-				case dialect.IsSerialization(err):
+				case db.IsSerialization(err):
 					return fmt.Errorf("%s: a consumer held a lock for longer than %s: "+
 						"stop the consumers, or raise --lock-timeout: %w", table, own.wait, err)
 				case err != nil:
@@ -105,7 +105,7 @@ daily partitions.`,
 				layout, err := tables.Layout(ctx, d.DB)
 				if err == nil && !layout.Daily {
 					err = fmt.Errorf("%s has no daily partitions: its consumers prune it (KeepPruned), "+
-						"or see relay inbox partition --help", d.names().Plain(dialect.InboxEvents))
+						"or see relay inbox partition --help", d.names().Plain(db.InboxEvents))
 				}
 				if err != nil {
 					return err

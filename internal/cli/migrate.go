@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -243,7 +243,7 @@ func migratePrint(env *Env, cmd *cobra.Command) error {
 			"with --config '' --dialect, --table-prefix and --schema", len(c.Sources))}
 	}
 	s := c.Sources[0]
-	d := dialect.Dialect(named)
+	d := db.Dialect(named)
 	if named == "" {
 		if d, err = dbopen.DialectOf(s.DatabaseURL.Reveal()); err != nil {
 			return usageError{err}

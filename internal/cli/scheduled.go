@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	outboxstore "github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/internal/store/source"
 	"github.com/postroom/postroom/migrations"
@@ -236,15 +236,15 @@ func cancelScheduled(ctx context.Context, env *Env, cmd *cobra.Command, d *datab
 
 // scheduledError explains a missing table and a missing right.
 func scheduledError(ctx context.Context, d *database, err error) error {
-	table := d.names().Plain(dialect.Scheduled)
-	if dialect.IsMissingTable(err) {
+	table := d.names().Plain(db.Scheduled)
+	if db.IsMissingTable(err) {
 		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 			return missing
 		}
 		return fmt.Errorf("%s: table %s does not exist, the tables are those of an older version: run `%s`",
 			d.Redacted, table, d.migrateUp())
 	}
-	if dialect.IsDenied(err) {
+	if db.IsDenied(err) {
 		return fmt.Errorf("%s: permission denied: this user needs SELECT and DELETE on %s, see docs/tables.md: %w",
 			d.Redacted, table, err)
 	}

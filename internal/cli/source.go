@@ -10,8 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
+	relaystore "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/internal/store/source"
 )
 
@@ -81,7 +82,7 @@ func listSources(ctx context.Context, env *Env, cmd *cobra.Command, sources []co
 			return tableError(ctx, d, err)
 		}
 		l := listedSource{
-			Source: s.Name, SourceID: s.SourceID, Database: d.Redacted, Table: d.names().Plain(dialect.Events),
+			Source: s.Name, SourceID: s.SourceID, Database: d.Redacted, Table: d.names().Plain(db.Events),
 			Owner: s.Owner, LeaseLeft: s.LeaseLeft.Seconds(), Mode: s.Mode, Relays: []listedRelay{}, ttl: s.LeaseTTL,
 		}
 		for _, m := range s.Relays {
@@ -108,7 +109,7 @@ func printSources(env *Env, cmd *cobra.Command, listed []listedSource) error {
 		}
 		var relays []string
 		for _, r := range l.Relays {
-			if age := seconds(r.Seen); max(age, -age) <= dialect.AliveFor(l.ttl) {
+			if age := seconds(r.Seen); max(age, -age) <= relaystore.AliveFor(l.ttl) {
 				relays = append(relays, fmt.Sprintf("%s (owns %d)", r.Host, r.Owned))
 			}
 		}
@@ -198,9 +199,9 @@ func changeSource(env *Env, cmd *cobra.Command, wrong error,
 			return fmt.Errorf("%w: relay source list shows the name; pass it with --source", err)
 		case errors.Is(err, source.ErrNoName):
 			return fmt.Errorf("%w: the first relay that runs gives the name: relay run --source NAME", err)
-		case dialect.IsDenied(err):
+		case db.IsDenied(err):
 			return fmt.Errorf("%s: permission denied: this user needs SELECT and UPDATE on %s: %w",
-				d.Redacted, d.names().Plain(dialect.Leases), err)
+				d.Redacted, d.names().Plain(db.Leases), err)
 		case err != nil:
 			return tableError(ctx, d, err)
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/postroom/postroom/internal/config"
 	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/source"
 	"github.com/postroom/postroom/migrations"
 )
@@ -102,7 +101,7 @@ func status(ctx context.Context, env *Env, cmd *cobra.Command, sources []config.
 			if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {
 				return missing
 			}
-			if dialect.IsDenied(err) {
+			if db.IsDenied(err) {
 				return fmt.Errorf("%s: permission denied: grant the rights that docs/tables.md lists for the relay: %w",
 					d.Redacted, err)
 			}

@@ -12,9 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
+	"github.com/postroom/postroom/internal/store/source"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -118,7 +119,7 @@ func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, 
 		if err := d.checkGivenName(ctx); err != nil {
 			return err
 		}
-		store, err := dialect.NewRelay(d.DB, d.names())
+		store, err := d.tables()
 		if err != nil {
 			return err
 		}
@@ -148,7 +149,7 @@ func trace(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, 
 }
 
 // add adds what a source's tables say about the event.
-func (t *traced) add(d *database, found dialect.Trace) {
+func (t *traced) add(d *database, found source.Trace) {
 	written := map[time.Time]bool{} // a replayed event is found twice, and was written once
 	for _, f := range found.Found {
 		if !f.CreatedAt.IsZero() && !written[f.CreatedAt] {
@@ -173,7 +174,7 @@ func (t *traced) unknown(d *database, missing []string, archivedSince time.Time)
 	const others = "it was cancelled, or its transaction has not committed or was rolled back, or it was never " +
 		"written here"
 	switch {
-	case slices.Contains(missing, dialect.Archive):
+	case slices.Contains(missing, db.Archive):
 		t.hint("source %q has no archive: run `%s`, and then relay run --archive", name, d.migrateUp())
 	case archivedSince.IsZero():
 		t.hint("the archive of source %q is empty: without relay run --archive, a delivered event leaves no trace; "+
@@ -187,7 +188,7 @@ func (t *traced) unknown(d *database, missing []string, archivedSince time.Time)
 	}
 }
 
-func (t *traced) stepOf(d *database, f dialect.Found) step {
+func (t *traced) stepOf(d *database, f source.Found) step {
 	s := step{
 		Where: d.source.Name, Row: f.ID, Topic: f.Topic, Key: keyText(f.Key), Type: f.Type,
 		Partition: f.Partition, Offset: f.Offset, State: f.State, Attempts: f.Attempts, Ahead: f.Ahead, Error: f.Error,
@@ -196,32 +197,32 @@ func (t *traced) stepOf(d *database, f dialect.Found) step {
 		s.At = &f.At
 	}
 	switch f.Table {
-	case dialect.Scheduled:
+	case db.Scheduled:
 		s.Step, s.detail = stepScheduled, "the time of its delivery"
-	case dialect.Events:
+	case db.Events:
 		s.Step, s.detail = stepWaiting, fmt.Sprintf("row %d; %s before it", f.ID, atLeastOf(f.Ahead, "row"))
 		if f.Behind > 0 {
 			t.hint("it waits behind %s of its key: see relay parked list --topic %s --key %q",
 				atLeastOf(f.Behind, "parked event"), f.Topic, keyText(f.Key))
 		}
-	case dialect.Parked:
+	case db.Parked:
 		s.Step, s.detail = stepParked, fmt.Sprintf("row %d; %s, %s", f.ID, f.State, countOf(int64(f.Attempts),
 			"attempt"))
 		if f.Error != "" {
 			s.detail += ": " + f.Error
 		}
-	case dialect.Archive:
+	case db.Archive:
 		s.Step, s.detail = stepDelivered, fmt.Sprintf("row %d; topic %s", f.ID, f.Topic)
 		if f.Partition != nil && f.Offset != nil {
 			s.detail += fmt.Sprintf(", partition %d, offset %d", *f.Partition, *f.Offset)
 		}
-	case dialect.Drops:
+	case db.Drops:
 		s.Step, s.detail = stepDropped, fmt.Sprintf("row %d; %s", f.ID, f.Error)
 	}
 	return s
 }
 
-func writtenDetail(f dialect.Found) string {
+func writtenDetail(f source.Found) string {
 	detail := "topic " + f.Topic
 	if f.Key != nil {
 		detail += ", key " + strconv.Quote(*f.Key)
@@ -264,18 +265,18 @@ func (t *traced) addInbox(ctx context.Context, in config.Inbox) error {
 			s.detail += fmt.Sprintf("; from topic %s, partition %d, offset %d", p.Topic, p.Partition, p.Offset)
 		}
 		switch c.Table {
-		case dialect.InboxEvents:
+		case db.InboxEvents:
 			if slices.ContainsFunc(consumed, func(o inboxstore.Consumed) bool {
-				return o.Table == dialect.InboxParked && o.Consumer == c.Consumer
+				return o.Table == db.InboxParked && o.Consumer == c.Consumer
 			}) {
 				continue // a consumer that parks a message inserts its id into inbox_events too
 			}
 			s.Step = stepHandled
 			s.detail += "; applied, or parked and later retried or dropped"
-		case dialect.InboxAttempts:
+		case db.InboxAttempts:
 			s.Step = stepTried
 			s.detail += fmt.Sprintf("; %s: %s", countOf(int64(c.Attempts), "attempt"), c.Error)
-		case dialect.InboxParked:
+		case db.InboxParked:
 			s.Step = stepSetAside
 			s.detail += fmt.Sprintf("; %s, %s: %s", c.State, countOf(int64(c.Attempts), "attempt"), c.Error)
 		}
@@ -294,13 +295,13 @@ func readInbox(ctx context.Context, in config.Inbox, id string) ([]inboxstore.Co
 		return nil, err
 	}
 	defer func() { _ = target.DB.Close() }() // nothing was written
-	box, err := inboxstore.New(dialect.Names{Dialect: target.Dialect, Prefix: in.TablePrefix, Schema: in.Schema})
+	box, err := inboxstore.New(db.Names{Dialect: target.Dialect, Prefix: in.TablePrefix, Schema: in.Schema})
 	if err != nil {
 		return nil, err
 	}
 	consumed, err := box.TraceMessage(ctx, target.DB, id)
 	switch {
-	case dialect.IsMissingTable(err):
+	case db.IsMissingTable(err):
 		gone := migrations.Diagnose(ctx, target.DB, target.Dialect, migrations.Options{
 			Prefix: in.TablePrefix, Schema: in.Schema, Only: migrations.InboxOnly,
 		})
@@ -309,7 +310,7 @@ func readInbox(ctx context.Context, in config.Inbox, id string) ([]inboxstore.Co
 		}
 		return nil, fmt.Errorf("%s: the inbox tables do not exist: check the database and --inbox-table-prefix, "+
 			"or run `relay migrate up --only inbox` on it: %w", target.Redacted, err)
-	case dialect.IsDenied(err):
+	case db.IsDenied(err):
 		return nil, fmt.Errorf("%s: permission denied: this user needs SELECT on the inbox tables: %w", target.Redacted,
 			err)
 	case err != nil:

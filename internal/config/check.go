@@ -8,8 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/relay"
 )
@@ -31,7 +31,7 @@ func (c *Config) CheckInbox() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	if err := (dialect.Names{Dialect: d, Prefix: c.Inbox.TablePrefix, Schema: c.Inbox.Schema}).Validate(); err != nil {
+	if err := (db.Names{Dialect: d, Prefix: c.Inbox.TablePrefix, Schema: c.Inbox.Schema}).Validate(); err != nil {
 		return fmt.Errorf("the inbox of %s: %w", name, err)
 	}
 	return nil
@@ -59,7 +59,7 @@ func (c *Config) checkSources(p *problems) {
 			p.add("%s: %w", s.urlName, err)
 			continue
 		}
-		names := dialect.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
+		names := db.Names{Dialect: d, Prefix: s.TablePrefix, Schema: s.Schema}
 		if err := names.Validate(); err != nil {
 			p.add("source %q: %w", s.Name, err)
 		}

@@ -5,13 +5,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/relay"
 )
 
 // relayGrants are those of docs/tables.md for a relay, with what may be left out last.
-func relayGrants(d dialect.Dialect) []string {
+func relayGrants(d db.Dialect) []string {
 	grants := []string{
 		"SELECT, INSERT, DELETE ON outbox_events",
 		"SELECT, UPDATE ON outbox_leases",
@@ -22,7 +22,7 @@ func relayGrants(d dialect.Dialect) []string {
 		"SELECT, INSERT, UPDATE, DELETE ON outbox_relays",
 		"SELECT ON postroom_schema",
 	}
-	if d == dialect.PostgreSQL {
+	if d == db.PostgreSQL {
 		return append(grants, "SELECT ON SEQUENCE outbox_events_id_seq")
 	}
 	return append(grants, "SELECT, UPDATE ON outbox_key_locks", "PROCESS ON *.*")
@@ -70,7 +70,7 @@ func TestLeastPrivilegeIsEnough(t *testing.T) {
 			require.Equal(t, 21, w.sink.count())
 			requireAll(t, w.sink, []string{"late"})
 			_, err = writer.DB.ExecContext(t.Context(), "SELECT id FROM outbox_events")
-			require.True(t, dialect.IsDenied(err), "a writer reads nothing: %v", err)
+			require.True(t, db.IsDenied(err), "a writer reads nothing: %v", err)
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 var orderScenarios = []scenario{
@@ -55,7 +55,7 @@ func (w *world) lock(tx *sql.Tx, id string) {
 
 // placeholders writes ? as the dialect does.
 func (w *world) placeholders(query string) string {
-	if w.db.Dialect != dialect.PostgreSQL {
+	if w.db.Dialect != db.PostgreSQL {
 		return query
 	}
 	var b []byte

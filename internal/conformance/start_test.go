@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/relay"
 )
 
@@ -40,7 +40,7 @@ func wrongSource(w *world) {
 	require.ErrorIs(w.t, err, relay.ErrWrongSource)
 	require.ErrorContains(w.t, err, `"orders"`)
 	require.ErrorContains(w.t, err, `"billing"`)
-	require.ErrorContains(w.t, err, w.names.Plain(dialect.Events))
+	require.ErrorContains(w.t, err, w.names.Plain(db.Events))
 	require.EqualValues(w.t, 1, w.rows())
 
 	w.cfg.Source = "orders"

@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/faultdb"
 )
 
@@ -26,8 +26,8 @@ import (
 var update = flag.Bool("update", false, "add to the golden record of statements")
 
 // recorders keep what the suite sends, by dialect.
-var recorders = map[dialect.Dialect]*faultdb.Recorder{
-	dialect.PostgreSQL: {}, dialect.MySQL: {}, dialect.SQLite: {},
+var recorders = map[db.Dialect]*faultdb.Recorder{
+	db.PostgreSQL: {}, db.MySQL: {}, db.SQLite: {},
 }
 
 // normaliser makes a statement the same for each installation, process and number of values. What it
@@ -90,7 +90,7 @@ func writeStatements(t testing.TB, file string, statements map[string]bool) {
 }
 
 // compareStatements fails for each statement that the golden record in dir does not have.
-func compareStatements(t testing.TB, dir string, d dialect.Dialect, sent []string) {
+func compareStatements(t testing.TB, dir string, d db.Dialect, sent []string) {
 	t.Helper()
 	file := filepath.Join("testdata", dir, string(d)+".sql")
 	golden := readStatements(t, file)
@@ -113,7 +113,7 @@ var recorded = flag.String("recorded", "", "a directory that dbtest recorded sta
 // The suite does not reach every statement. The tests of other packages record theirs on request;
 // testdata/statements-of-tests has what they send.
 //
-//	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent go test ./internal/store/... ./internal/dialect ./inbox ./internal/doctor
+//	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent go test ./internal/store/... ./inbox ./internal/doctor
 //	go test ./internal/conformance -run TestRecordedStatements -recorded /tmp/sent
 func TestRecordedStatements(t *testing.T) {
 	if *recorded == "" {

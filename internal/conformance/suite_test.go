@@ -3,8 +3,8 @@ package conformance
 import (
 	"testing"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 // scenario is one thing that must hold on every installation.
@@ -53,7 +53,7 @@ func TestInstallations(t *testing.T) {
 			t.Parallel()
 			in := install(t, server.fresh(t), server.prefix, server.schema)
 			for _, s := range scenarios() {
-				if s.writers && in.db.Dialect == dialect.SQLite || s.long && server.prefix != "" {
+				if s.writers && in.db.Dialect == db.SQLite || s.long && server.prefix != "" {
 					continue
 				}
 				t.Run(s.name, func(t *testing.T) { s.run(newWorld(t, in)) })

@@ -13,8 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
@@ -24,7 +24,7 @@ import (
 // installation is a migrated database, with its names.
 type installation struct {
 	db    dbtest.Database
-	names dialect.Names
+	names sqldb.Names
 	ob    *outbox.Outbox
 }
 
@@ -46,7 +46,7 @@ func install(t testing.TB, db dbtest.Database, prefix, schema string) installati
 		_, err = db.DB.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS "+table)
 		require.NoError(t, err)
 	}
-	return installation{db: db, names: dialect.Names{Dialect: db.Dialect, Prefix: prefix, Schema: schema}, ob: ob}
+	return installation{db: db, names: sqldb.Names{Dialect: db.Dialect, Prefix: prefix, Schema: schema}, ob: ob}
 }
 
 // world is an installation with an empty outbox, a sink, and what a scenario needs.
@@ -169,9 +169,9 @@ func (w *world) begin() *sql.Tx {
 	return tx
 }
 
-func (w *world) postgres() bool { return w.db.Dialect == dialect.PostgreSQL }
-func (w *world) mysql() bool    { return w.db.Dialect == dialect.MySQL }
-func (w *world) sqlite() bool   { return w.db.Dialect == dialect.SQLite }
+func (w *world) postgres() bool { return w.db.Dialect == sqldb.PostgreSQL }
+func (w *world) mysql() bool    { return w.db.Dialect == sqldb.MySQL }
+func (w *world) sqlite() bool   { return w.db.Dialect == sqldb.SQLite }
 
 func event(key, value string) outbox.Event {
 	return outbox.Event{Topic: "orders", Key: key, Payload: []byte(value)}
@@ -204,14 +204,14 @@ func (w *world) commitEvents(events ...outbox.Event) {
 func (w *world) restartIDs() {
 	w.t.Helper()
 	switch w.db.Dialect {
-	case dialect.PostgreSQL:
+	case sqldb.PostgreSQL:
 		w.exec("TRUNCATE {outbox_events} RESTART IDENTITY")
-	case dialect.MySQL:
+	case sqldb.MySQL:
 		w.exec("DELETE FROM {outbox_events}")
 		w.exec("ALTER TABLE {outbox_events} AUTO_INCREMENT = 1")
-	case dialect.SQLite:
+	case sqldb.SQLite:
 		w.exec("DELETE FROM {outbox_events}")
-		w.exec("DELETE FROM sqlite_sequence WHERE name = ?", w.names.Plain(dialect.Events))
+		w.exec("DELETE FROM sqlite_sequence WHERE name = ?", w.names.Plain(sqldb.Events))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // openError says which database could not be opened, why, and what to try, on one line.
@@ -58,8 +58,8 @@ func hint(err error, timeout time.Duration) string {
 		return mysqlHint(my.Number)
 	case errors.As(err, &dns):
 		return "the host's name is not known: check it in the URL"
-	case dialect.IsRefused(err):
-		return dialect.NothingListens
+	case db.IsRefused(err):
+		return db.NothingListens
 	case errors.Is(err, context.Canceled):
 		return "the program was told to stop"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():

@@ -13,7 +13,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 // oursAlone are the driver's parameters that Postroom relies on.
@@ -93,7 +93,7 @@ func openMySQL(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 		_ = db.Close()
 		return nil, err
 	}
-	return &Target{DB: db, Dialect: dialect.MySQL, Redacted: where}, nil
+	return &Target{DB: db, Dialect: sqldb.MySQL, Redacted: where}, nil
 }
 
 // sessionSettings are the statements that a new connection begins with. One sets the

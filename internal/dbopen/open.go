@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // ConnectTimeout is how long a connection may take to come up, unless the URL says
@@ -16,7 +16,7 @@ const ConnectTimeout = 10 * time.Second
 // Target is an open database.
 type Target struct {
 	DB      *sql.DB
-	Dialect dialect.Dialect
+	Dialect db.Dialect
 	// Redacted says which database this is, without user and password: for logs.
 	Redacted string
 	// Pooler tells that a pooler stands between us and PostgreSQL.
@@ -83,19 +83,19 @@ func Check(rawURL string) error {
 		return err
 	}
 	switch u.dialect {
-	case dialect.PostgreSQL:
+	case db.PostgreSQL:
 		_, err = postgresConfig(u)
-	case dialect.MySQL:
+	case db.MySQL:
 		_, err = mysqlConfig(u)
 	}
 	return err
 }
 
-func opener(d dialect.Dialect) func(context.Context, *parsedURL, options) (*Target, error) {
+func opener(d db.Dialect) func(context.Context, *parsedURL, options) (*Target, error) {
 	switch d {
-	case dialect.PostgreSQL:
+	case db.PostgreSQL:
 		return openPostgres
-	case dialect.MySQL:
+	case db.MySQL:
 		return openMySQL
 	}
 	return openSQLite

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,18 +25,18 @@ const secret = "hunter2xyz"
 
 func TestConnectionsAreSetUp(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		ask := map[dialect.Dialect]map[string]string{
-			dialect.PostgreSQL: {
+		ask := map[sqldb.Dialect]map[string]string{
+			sqldb.PostgreSQL: {
 				"SHOW timezone":                      "UTC",
 				"SHOW default_transaction_isolation": "read committed",
 				"SHOW application_name":              "postroom",
 			},
-			dialect.MySQL: {
+			sqldb.MySQL: {
 				"SELECT @@session.time_zone":                                "+00:00",
 				"SELECT @@session.tx_isolation":                             "READ-COMMITTED",
 				"SELECT INSTR(@@session.sql_mode, 'STRICT_ALL_TABLES') > 0": "1",
 			},
-			dialect.SQLite: {
+			sqldb.SQLite: {
 				"PRAGMA journal_mode": "wal",
 				"PRAGMA synchronous":  "2",
 				"PRAGMA foreign_keys": "1",

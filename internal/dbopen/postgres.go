@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 const execModeParam = "default_query_exec_mode"
@@ -79,7 +79,7 @@ func openPostgres(ctx context.Context, u *parsedURL, o options) (*Target, error)
 	}
 	return &Target{
 		DB:       stdlib.OpenDB(*cfg),
-		Dialect:  dialect.PostgreSQL,
+		Dialect:  db.PostgreSQL,
 		Redacted: where,
 		Pooler:   found.pooler,
 	}, nil
@@ -90,7 +90,7 @@ func openPostgres(ctx context.Context, u *parsedURL, o options) (*Target, error)
 // or not to this user.
 func PoolerVersion(ctx context.Context, rawURL string) string {
 	u, err := parseURL(rawURL)
-	if err != nil || u.dialect != dialect.PostgreSQL {
+	if err != nil || u.dialect != db.PostgreSQL {
 		return ""
 	}
 	cfg, err := postgresConfig(u)

@@ -11,7 +11,7 @@ import (
 
 	"modernc.org/sqlite"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 func openSQLite(ctx context.Context, u *parsedURL, o options) (*Target, error) {
@@ -33,7 +33,7 @@ func openSQLite(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 		_ = db.Close()
 		return nil, err
 	}
-	return &Target{DB: db, Dialect: dialect.SQLite, Redacted: where}, nil
+	return &Target{DB: db, Dialect: sqldb.SQLite, Redacted: where}, nil
 }
 
 // sqliteDSN asks for what the guarantee needs: WAL, so that readers and the writer do

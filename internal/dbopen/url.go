@@ -6,14 +6,14 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // parsedURL is a database URL in parts. net/url alone will not do: PostgreSQL allows
 // several hosts, and an unescaped character in a password moves the borders so that
 // a part of the password ends up in what looks like the host or the path.
 type parsedURL struct {
-	dialect  dialect.Dialect
+	dialect  db.Dialect
 	raw      string
 	user     string
 	password string
@@ -45,9 +45,9 @@ func parseURL(raw string) (*parsedURL, error) {
 	u := &parsedURL{raw: raw}
 	switch scheme {
 	case "postgres", "postgresql":
-		u.dialect = dialect.PostgreSQL
+		u.dialect = db.PostgreSQL
 	case "mysql", "mariadb":
-		u.dialect = dialect.MySQL
+		u.dialect = db.MySQL
 	default:
 		if quoted := quoteScheme(scheme); quoted != "" {
 			return nil, fmt.Errorf("database URL has the scheme %s, which is not known: use %s", quoted, schemes)
@@ -160,7 +160,7 @@ func parseSQLite(raw, path string) (*parsedURL, error) {
 			"database URL (sqlite): a database in memory cannot be shared between connections: name a file",
 		)
 	}
-	return &parsedURL{dialect: dialect.SQLite, raw: raw, path: path}, nil
+	return &parsedURL{dialect: db.SQLite, raw: raw, path: path}, nil
 }
 
 // quoteScheme quotes a scheme for an error, and returns nothing for what does not look like one: it may be a secret.
@@ -209,7 +209,7 @@ func quoteSchemeBare(s string) string {
 
 // DialectOf returns the dialect that a database URL names, or what is wrong with the
 // URL. It does not connect.
-func DialectOf(rawURL string) (dialect.Dialect, error) {
+func DialectOf(rawURL string) (db.Dialect, error) {
 	if err := Check(rawURL); err != nil {
 		return "", err
 	}

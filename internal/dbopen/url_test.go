@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 const secret = "hunter2xyz"
@@ -14,21 +14,21 @@ const secret = "hunter2xyz"
 func TestURLsOfTheContractAreUnderstood(t *testing.T) {
 	for _, c := range []struct {
 		url      string
-		dialect  dialect.Dialect
+		dialect  db.Dialect
 		hosts    string
 		path     string
 		password string
 	}{
-		{"postgres://u:p@db:5432/shop", dialect.PostgreSQL, "db:5432", "shop", "p"},
-		{"postgresql://u:p%40%2F@db/shop?sslmode=disable", dialect.PostgreSQL, "db", "shop", "p@/"},
-		{"postgres://u@a:1,b:2/shop", dialect.PostgreSQL, "a:1,b:2", "shop", ""},
-		{"postgres://u:p@[::1]:5432/shop", dialect.PostgreSQL, "[::1]:5432", "shop", "p"},
-		{"postgres:///shop?host=/run/postgresql", dialect.PostgreSQL, "", "shop", ""},
-		{"mysql://u:a:b@db:3306/shop", dialect.MySQL, "db:3306", "shop", "a:b"},
-		{"mariadb://u:p%40ss%20@db/shop", dialect.MySQL, "db", "shop", "p@ss "},
-		{"sqlite:///var/lib/shop.db", dialect.SQLite, "", "/var/lib/shop.db", ""},
-		{"sqlite:data/shop%3F.db", dialect.SQLite, "", "data/shop?.db", ""},
-		{" sqlite:shop.db\n", dialect.SQLite, "", "shop.db", ""},
+		{"postgres://u:p@db:5432/shop", db.PostgreSQL, "db:5432", "shop", "p"},
+		{"postgresql://u:p%40%2F@db/shop?sslmode=disable", db.PostgreSQL, "db", "shop", "p@/"},
+		{"postgres://u@a:1,b:2/shop", db.PostgreSQL, "a:1,b:2", "shop", ""},
+		{"postgres://u:p@[::1]:5432/shop", db.PostgreSQL, "[::1]:5432", "shop", "p"},
+		{"postgres:///shop?host=/run/postgresql", db.PostgreSQL, "", "shop", ""},
+		{"mysql://u:a:b@db:3306/shop", db.MySQL, "db:3306", "shop", "a:b"},
+		{"mariadb://u:p%40ss%20@db/shop", db.MySQL, "db", "shop", "p@ss "},
+		{"sqlite:///var/lib/shop.db", db.SQLite, "", "/var/lib/shop.db", ""},
+		{"sqlite:data/shop%3F.db", db.SQLite, "", "data/shop?.db", ""},
+		{" sqlite:shop.db\n", db.SQLite, "", "shop.db", ""},
 	} {
 		t.Run(c.url, func(t *testing.T) {
 			u, err := parseURL(c.url)

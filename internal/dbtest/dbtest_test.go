@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -89,7 +89,7 @@ func TestARestrictedUserMayDoWhatWasGrantedAndNoMore(t *testing.T) {
 			require.NoError(t, err)
 			_, err = writer.DB.ExecContext(t.Context(), "DELETE FROM outbox_events")
 			require.Error(t, err)
-			require.True(t, dialect.IsDenied(err), "%v", err)
+			require.True(t, sqldb.IsDenied(err), "%v", err)
 			u, err := url.Parse(writer.URL)
 			require.NoError(t, err)
 			full, err := url.Parse(db.URL)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -41,8 +41,8 @@ func Migrate(t testing.TB, db Database) Database {
 // calls cuts a script into what the driver takes in one call: all of it, but on MySQL,
 // whose driver we keep from taking several statements, one. Our files end each with a
 // semicolon at the end of a line, and have none there otherwise.
-func calls(d dialect.Dialect, script string) []string {
-	if d != dialect.MySQL {
+func calls(d db.Dialect, script string) []string {
+	if d != db.MySQL {
 		return []string{script}
 	}
 	var all []string

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 // Restricted opens db again as a new user that has no rights but those granted, each
@@ -15,11 +15,11 @@ import (
 // fails the test.
 func Restricted(t testing.TB, db Database, grants ...string) Database {
 	t.Helper()
-	require.NotEqual(t, dialect.SQLite, db.Dialect, "SQLite has no users to restrict")
+	require.NotEqual(t, sqldb.SQLite, db.Dialect, "SQLite has no users to restrict")
 	// A name of at most 32 characters, MySQL's limit in older versions.
 	user := freshName(t)
 	account, create, drop := user, "CREATE ROLE "+user+" LOGIN PASSWORD '"+user+"'", "DROP OWNED BY "+user
-	if db.Dialect == dialect.MySQL {
+	if db.Dialect == sqldb.MySQL {
 		account = "'" + user + "'@'%'"
 		create = "CREATE USER " + account + " IDENTIFIED BY '" + user + "'"
 		drop = "REVOKE ALL PRIVILEGES, GRANT OPTION FROM " + account
@@ -31,7 +31,7 @@ func Restricted(t testing.TB, db Database, grants ...string) Database {
 	exec(t.Context(), create)
 	atEnd(t, func(ctx context.Context) {
 		exec(ctx, drop)
-		if db.Dialect == dialect.MySQL {
+		if db.Dialect == sqldb.MySQL {
 			exec(ctx, "DROP USER "+account)
 			return
 		}

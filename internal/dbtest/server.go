@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/faultdb"
 )
 
@@ -41,7 +41,7 @@ const (
 
 // Database is a database of its own for one test.
 type Database struct {
-	Dialect dialect.Dialect
+	Dialect db.Dialect
 	Flavor  string // one of the Flavor constants
 	DB      *sql.DB
 	URL     string // opens it again, as in another process

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/internal/kafkatx"
@@ -35,16 +35,16 @@ func questions() []question {
 		{"the migration lock", askLock, "postroom_schema_lock"},
 		{"rights", askGrants, ""},
 		{"open transactions", askTransactions, ""},
-		{"the lease", askLease, dialect.Leases},
+		{"the lease", askLease, db.Leases},
 		{"live relays", askRelays, "outbox_relays"},
-		{"waiting events", askBacklog, dialect.Events},
+		{"waiting events", askBacklog, db.Events},
 		{"scheduled events", askScheduled, "outbox_scheduled"},
-		{"parked events", askParked, dialect.Parked},
-		{"ids", askIdentity, dialect.Events},
+		{"parked events", askParked, db.Parked},
+		{"ids", askIdentity, db.Events},
 		{"triggers and rules", askOrder, ""},
 		{"durability", askDurability, ""},
 		{"dead rows", askVacuum, ""},
-		{"topics in use", askTopics, dialect.Events},
+		{"topics in use", askTopics, db.Events},
 	}
 }
 
@@ -63,10 +63,10 @@ func (f *Facts) askAll(ctx context.Context, questions []question) {
 			continue
 		}
 		err := q.ask(ctx, d, f)
-		if dialect.IsTimeout(err) {
+		if db.IsTimeout(err) {
 			slow++
 		}
-		if err != nil && !dialect.IsMissingTable(err) { // tables.missing reports missing tables
+		if err != nil && !db.IsMissingTable(err) { // tables.missing reports missing tables
 			f.missing(q.subject, err, f.help(q)...)
 		}
 	}
@@ -81,11 +81,11 @@ func (f *Facts) help(q question) []string {
 	switch {
 	case q.table != "":
 		return []string{"GRANT SELECT ON " + f.table(q.table) + " TO " + f.user() + ";"}
-	case f.is(dialect.MySQL):
+	case f.is(db.MySQL):
 		return []string{"GRANT PROCESS ON *.* TO " + f.user() + ";"}
-	case f.is(dialect.PostgreSQL) && f.Names.Schema != "" && f.Tables == nil:
+	case f.is(db.PostgreSQL) && f.Names.Schema != "" && f.Tables == nil:
 		return []string{"GRANT USAGE ON SCHEMA " + f.Names.Schema + " TO " + f.user() + ";"}
-	case f.is(dialect.PostgreSQL):
+	case f.is(db.PostgreSQL):
 		return []string{"GRANT pg_read_all_stats TO " + f.user() + ";"}
 	}
 	return nil
@@ -207,7 +207,7 @@ func askTransactions(ctx context.Context, d *facts.Database, f *Facts) error {
 
 func askIdentity(ctx context.Context, d *facts.Database, f *Facts) error {
 	i, err := d.Identity(ctx)
-	if err == nil && (f.Tables == nil || f.Tables[dialect.Events]) {
+	if err == nil && (f.Tables == nil || f.Tables[db.Events]) {
 		f.Identity = &i
 	}
 	return err
@@ -220,7 +220,7 @@ func askOrder(ctx context.Context, d *facts.Database, f *Facts) error {
 	}
 	f.Order = &o
 	if o.Hidden {
-		f.missing("triggers", errHidden, "GRANT TRIGGER ON "+f.table(dialect.Events)+" TO "+f.user()+";")
+		f.missing("triggers", errHidden, "GRANT TRIGGER ON "+f.table(db.Events)+" TO "+f.user()+";")
 	}
 	return nil
 }

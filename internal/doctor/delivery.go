@@ -3,7 +3,7 @@ package doctor
 import (
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/ops"
 )
 
@@ -24,7 +24,7 @@ func delivery(f *Facts, found *findings) {
 }
 
 func backlog(f *Facts, found *findings) {
-	b, table := f.Backlog, f.table(dialect.Events)
+	b, table := f.Backlog, f.table(db.Events)
 	if b == nil || b.Oldest == nil {
 		return
 	}
@@ -82,7 +82,7 @@ func areParked(more string, failed, blocked int64, failure, noun string) string 
 
 // parked finds parked events.
 func parked(f *Facts, found *findings) {
-	p, table := f.Parked, f.table(dialect.Parked)
+	p, table := f.Parked, f.table(db.Parked)
 	if p == nil {
 		return
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
@@ -25,7 +25,7 @@ func durability(f *Facts, found *findings) {
 	}
 	for _, name := range sorted(d.Tables) {
 		table, do := f.table(name), "ALTER TABLE "+f.table(name)+" SET LOGGED;"
-		if f.is(dialect.MySQL) {
+		if f.is(db.MySQL) {
 			do = "ALTER TABLE " + table + " ENGINE = InnoDB;"
 		}
 		found.add(Problem, "durability.table", table, fmt.Sprintf("the table is %s", d.Tables[name]),

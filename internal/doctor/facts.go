@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/kafkatx"
 	"github.com/postroom/postroom/migrations"
@@ -15,7 +15,7 @@ import (
 // Source is a source to examine, and its configuration.
 type Source struct {
 	Name  string // as configured
-	Names dialect.Names
+	Names db.Names
 	Where string // the database, without user and password
 
 	// DB is nil if the database could not be opened. Then OpenErr says why.
@@ -141,7 +141,7 @@ func (f *Facts) again() string {
 func (f *Facts) runExactlyOnce() string { return f.runWith("mode", "exactly-once") }
 
 // is reports whether the source's database is of dialect d.
-func (f *Facts) is(d dialect.Dialect) bool { return f.Names.Dialect == d }
+func (f *Facts) is(d db.Dialect) bool { return f.Names.Dialect == d }
 
 // user returns the user that needs a GRANT.
 func (f *Facts) user() string {

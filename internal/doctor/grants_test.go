@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/migrations"
 )
@@ -40,7 +40,7 @@ func TestEachMissingRightIsNamedWithItsGrant(t *testing.T) {
 		}, missing)
 		subject, command := "SEQUENCE public.outbox_events_id_seq", "GRANT SELECT ON SEQUENCE "+
 			"public.outbox_events_id_seq TO "
-		if c.db.Dialect == dialect.MySQL {
+		if c.db.Dialect == db.MySQL {
 			subject, command = "*.*", "GRANT PROCESS ON *.* TO "
 		}
 		requireFinding(t, found.only(t, "grants.optional"), doctor.Warning, subject, command)
@@ -70,7 +70,7 @@ func TestARightThatIsMissingToLookIsANoteAndTheRestGoesOn(t *testing.T) {
 func TestTransactionsThatAreHiddenAreANote(t *testing.T) {
 	onServers(t, func(t *testing.T, c *clinic) {
 		rights := relayRights(c.db.Dialect)
-		if c.db.Dialect == dialect.MySQL {
+		if c.db.Dialect == db.MySQL {
 			rights = rights[:len(rights)-1] // PROCESS
 		}
 		c.as(rights...)
@@ -83,7 +83,7 @@ func TestTransactionsThatAreHiddenAreANote(t *testing.T) {
 		}
 		require.Len(t, hidden, 1)
 		command := "GRANT pg_read_all_stats TO "
-		if c.db.Dialect == dialect.MySQL {
+		if c.db.Dialect == db.MySQL {
 			command = "GRANT PROCESS ON *.* TO "
 		}
 		requireFinding(t, hidden[0], doctor.Note, "open transactions", command)

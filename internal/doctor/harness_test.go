@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/kafkatx"
 	store "github.com/postroom/postroom/internal/store/relay"
@@ -29,7 +29,7 @@ const wait = 30 * time.Second
 type clinic struct {
 	t      testing.TB
 	db     dbtest.Database
-	names  dialect.Names
+	names  sqldb.Names
 	lease  store.Lease
 	relay  *store.Store
 	source doctor.Source
@@ -42,7 +42,7 @@ func newClinic(t testing.TB, db dbtest.Database) *clinic {
 	// As an operator does: doctor looks at the lock of the migrations too.
 	_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{})
 	require.NoError(t, err)
-	c := &clinic{t: t, db: db, names: dialect.Names{Dialect: db.Dialect}}
+	c := &clinic{t: t, db: db, names: sqldb.Names{Dialect: db.Dialect}}
 	c.source = doctor.Source{
 		Name: "default", Names: c.names, Where: "the test's database", DB: db.DB,
 		Sink: &fakeKafka{}, At: "kafka at k:9092", Brokers: []string{"k:9092"}, MaxRecordBytes: 1_048_588,

@@ -5,20 +5,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 )
 
 // relayRights are those that docs/tables.md gives to a relay's user.
-func relayRights(d dialect.Dialect) []string {
+func relayRights(d db.Dialect) []string {
 	rights := []string{
 		"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases", "SELECT ON postroom_schema",
 	}
 	for _, table := range []string{"parked", "archive", "scheduled", "relays", "drops"} {
 		rights = append(rights, "SELECT, INSERT, UPDATE, DELETE ON outbox_"+table)
 	}
-	if d == dialect.PostgreSQL {
+	if d == db.PostgreSQL {
 		return append(rights, "SELECT ON SEQUENCE outbox_events_id_seq")
 	}
 	return append(rights, "PROCESS ON *.*")
@@ -42,7 +42,7 @@ func TestNothingIsWrongWithAHealthyInstallation(t *testing.T) {
 
 func TestTheRightsOfADocumentedRelayAreEnough(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, c *clinic) {
-		if c.db.Dialect == dialect.SQLite {
+		if c.db.Dialect == db.SQLite {
 			return // it has no users
 		}
 		c.as(relayRights(c.db.Dialect)...)
@@ -81,7 +81,7 @@ func (c *clinic) state() []string {
 func TestAPrefixAndASchemaAreFollowed(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, dbtest.PostgreSQL(t))
-	c.source.Names = dialect.Names{Dialect: c.db.Dialect, Prefix: "shop_", Schema: "events"}
+	c.source.Names = db.Names{Dialect: c.db.Dialect, Prefix: "shop_", Schema: "events"}
 	found := c.examine()
 	require.Equal(t, "events.shop_outbox_events", found.only(t, "tables.missing").Subject)
 	require.Contains(t, found.only(t, "tables.missing").Do[0], "relay migrate up")

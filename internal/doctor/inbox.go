@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/ops"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
@@ -41,7 +40,7 @@ func reachInbox(f *Facts, found *findings) {
 }
 
 func inboxTables(f *Facts, found *findings) {
-	up, table := f.relay("migrate up")+" --only inbox", f.table(dialect.InboxEvents)
+	up, table := f.relay("migrate up")+" --only inbox", f.table(db.InboxEvents)
 	switch {
 	case errors.Is(f.Refused, migrations.ErrNotMigrated):
 		found.add(Problem, "inbox.missing", table, short(f.Refused.Error()),
@@ -135,10 +134,10 @@ func inboxBlocked(f *Facts, found *findings) {
 		case k.Seq == 0:
 			found.add(Problem, "inbox.blocked", k.Consumer,
 				fmt.Sprintf("a key of topic %q is blocked, but no message of it "+
-					"is parked: perhaps somebody deleted rows of %s", k.Topic, f.table(dialect.InboxParked)),
+					"is parked: perhaps somebody deleted rows of %s", k.Topic, f.table(db.InboxParked)),
 				"every later message of the key is parked, and nothing unblocks the key",
 				fmt.Sprintf("DELETE FROM %s WHERE consumer = %s AND topic = %s AND event_key = %s;",
-					f.table(dialect.InboxBlocked), literal(k.Consumer), literal(k.Topic), literal(k.Key)))
+					f.table(db.InboxBlocked), literal(k.Consumer), literal(k.Topic), literal(k.Key)))
 		case k.Head:
 			found.add(Problem, "inbox.blocked", k.Consumer,
 				fmt.Sprintf("message %d of topic %q is blocked, but it is the "+
@@ -148,7 +147,7 @@ func inboxBlocked(f *Facts, found *findings) {
 			found.add(Problem, "inbox.blocked", k.Consumer,
 				fmt.Sprintf("message %d of topic %q waits for its key, but the key "+
 					"is not blocked: perhaps somebody deleted rows of %s", k.Seq, k.Topic,
-					f.table(dialect.InboxBlocked)),
+					f.table(db.InboxBlocked)),
 				"later messages of the key overtake it, and it is not retried", retry)
 		}
 	}
@@ -163,7 +162,7 @@ func inboxWaits(f *Facts, found *findings) {
 			continue
 		}
 		seen[w.Holder.Session] = true
-		found.add(Problem, "inbox.waits", f.table(dialect.InboxEvents),
+		found.add(Problem, "inbox.waits", f.table(db.InboxEvents),
 			fmt.Sprintf("session %d has waited for %s for a lock on a table of the inbox that %s holds",
 				w.Waiter, duration(w.For), w.Holder),
 			"its partition waits until that transaction ends. If the host of that consumer is paused or has failed, "+
@@ -210,11 +209,11 @@ func inboxAttempts(f *Facts, found *findings) {
 		if c.Attempts > 0 && c.OldestAttempt > limit {
 			found.add(Warning, "inbox.attempts", c.Consumer, fmt.Sprintf("%s of %s; the oldest attempt began %s ago, "+
 				"and the message is neither handled nor parked",
-				counted(c.Attempts, "row"), f.table(dialect.InboxAttempts), duration(c.OldestAttempt)),
+				counted(c.Attempts, "row"), f.table(db.InboxAttempts), duration(c.OldestAttempt)),
 				"a handler hangs, or its process has died and the message did not come again. In the second case "+
 					"KeepPruned deletes the row a day after the attempt",
 				fmt.Sprintf("SELECT * FROM %s WHERE consumer = %s ORDER BY started_at LIMIT 10;",
-					f.table(dialect.InboxAttempts), literal(c.Consumer)))
+					f.table(db.InboxAttempts), literal(c.Consumer)))
 		}
 	}
 }
@@ -236,7 +235,7 @@ func inboxBackfills(f *Facts, found *findings) {
 }
 
 func inboxDays(f *Facts, found *findings) {
-	d, table := f.Inbox.Days, f.table(dialect.InboxEvents)
+	d, table := f.Inbox.Days, f.table(db.InboxEvents)
 	if d == nil {
 		return
 	}
@@ -261,7 +260,7 @@ func inboxDays(f *Facts, found *findings) {
 // inboxVacuum finds deleted rows that the server does not remove.
 func inboxVacuum(f *Facts, found *findings) {
 	v := f.Vacuum
-	if v == nil || !f.is(dialect.PostgreSQL) || v.Settings == nil {
+	if v == nil || !f.is(db.PostgreSQL) || v.Settings == nil {
 		return
 	}
 	table := f.table(f.Inbox.VacuumTable)

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
@@ -55,10 +55,10 @@ func inboxQuestions() []question {
 		}, "postroom_schema"},
 		{"the tables", askInboxTables, ""},
 		{"rights", askInboxGrants, ""},
-		{"the inbox", askInboxStatus, dialect.InboxEvents},
-		{"blocked keys", askLooseKeys, dialect.InboxBlocked},
+		{"the inbox", askInboxStatus, db.InboxEvents},
+		{"blocked keys", askLooseKeys, db.InboxBlocked},
 		{"sessions that wait for a lock", askInboxWaits, ""},
-		{"daily partitions", askDays, dialect.InboxExpiry},
+		{"daily partitions", askDays, db.InboxExpiry},
 		{"dead rows", askInboxVacuum, ""},
 		{"the groups' offsets in Kafka", askGroups, ""},
 	}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
@@ -28,9 +28,9 @@ func (c *clinic) examineInbox(retention time.Duration) findings {
 func (c *clinic) ago(d time.Duration) string {
 	at := time.Now().UTC().Add(-d)
 	switch c.db.Dialect {
-	case dialect.MySQL:
+	case db.MySQL:
 		return "'" + at.Format("2006-01-02 15:04:05.000000") + "'"
-	case dialect.SQLite:
+	case db.SQLite:
 		return "'" + at.Format("2006-01-02T15:04:05.000000Z") + "'"
 	}
 	return "'" + at.Format(time.RFC3339Nano) + "'"
@@ -112,17 +112,17 @@ func TestTheInboxIsExamined(t *testing.T) {
 			require.Contains(t, f.What, "it is the first of its key")
 		}},
 		{"a member that stands still with its transaction open", func(t *testing.T, c *clinic) {
-			if c.db.Dialect == dialect.SQLite {
+			if c.db.Dialect == db.SQLite {
 				return // its busy timeout ends such waits
 			}
 			const insert = "INSERT INTO inbox_events (consumer, message_id) VALUES ('billing', 'm')"
 			dead, err := c.db.DB.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
 			var session int64
-			require.NoError(t, dead.QueryRowContext(t.Context(), map[dialect.Dialect]string{
-				dialect.PostgreSQL: "SELECT pg_backend_pid()",
-				dialect.MySQL:      "SELECT CONNECTION_ID()"}[c.db.Dialect]).Scan(&session))
-			names := dialect.Names{Dialect: c.db.Dialect}
+			require.NoError(t, dead.QueryRowContext(t.Context(), map[db.Dialect]string{
+				db.PostgreSQL: "SELECT pg_backend_pid()",
+				db.MySQL:      "SELECT CONNECTION_ID()"}[c.db.Dialect]).Scan(&session))
+			names := db.Names{Dialect: c.db.Dialect}
 			// as the inbox writes the name
 			insertion := strings.Replace(insert, "inbox_events", names.Table("inbox_events"), 1)
 			_, err = dead.ExecContext(t.Context(), insertion)
@@ -140,7 +140,7 @@ func TestTheInboxIsExamined(t *testing.T) {
 			}, 20*time.Second, 150*time.Millisecond)
 			c.opts.MaxAge = 0
 			end := "SELECT pg_terminate_backend(%d);"
-			if c.db.Dialect == dialect.MySQL {
+			if c.db.Dialect == db.MySQL {
 				end = "KILL %d;"
 			}
 			requireFinding(t, found.only(t, "inbox.waits"), doctor.Problem, "inbox_events", fmt.Sprintf(end, session))
@@ -282,7 +282,7 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 // Faults of which a test would need a large table, or another build.
 func TestWhatTheInboxDoctorSaysOfAnswers(t *testing.T) {
 	f := healthyFacts()
-	f.Inbox = &doctor.InboxFacts{VacuumTable: dialect.InboxEvents}
+	f.Inbox = &doctor.InboxFacts{VacuumTable: db.InboxEvents}
 	f.Refused = migrations.ErrTooOld
 	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.old"), doctor.Problem, "inbox_events",
 		"relay migrate up --only inbox")

@@ -5,9 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/ops"
+	relaystore "github.com/postroom/postroom/internal/store/relay"
 )
 
 // longestLease is the longest lease that a relay's configuration allows.
@@ -15,7 +16,7 @@ const longestLease = 10 * time.Minute
 
 // lease finds the owner of the source, or why it has none.
 func lease(f *Facts, found *findings) {
-	l, table := f.Lease, f.table(dialect.Leases)
+	l, table := f.Lease, f.table(db.Leases)
 	if f.LeaseGone {
 		found.add(Problem, "lease.row", table, "its only row is missing", "no relay can own the source", "INSERT INTO "+
 			table+" (id) VALUES (1);")
@@ -82,7 +83,7 @@ func blind(f *Facts, found *findings) {
 	if f.SinkErr == nil && f.Sink != nil {
 		why += ". From this host the sink can be reached"
 	}
-	found.add(Problem, "lease.blind", f.table(dialect.Leases),
+	found.add(Problem, "lease.blind", f.table(db.Leases),
 		fmt.Sprintf("owner %s, epoch %d, cannot reach the sink since %s", f.Lease.Owner, f.Lease.Epoch, f.Lease.Blind),
 		why, f.run())
 }
@@ -94,7 +95,7 @@ func outage(f *Facts, found *findings) {
 		return
 	}
 	reason := strings.Join(strings.Fields(o.Reason), " ") // not shortened: it may end with a command
-	found.add(Problem, "lease.outage", f.table(dialect.Leases), fmt.Sprintf("the owner cannot deliver since %s: %s",
+	found.add(Problem, "lease.outage", f.table(db.Leases), fmt.Sprintf("the owner cannot deliver since %s: %s",
 		moment(o.Since), reason),
 		"events wait. The relay continues by itself when the cause is gone", f.relay("status"))
 }
@@ -122,9 +123,9 @@ func processes(f *Facts, found *findings) {
 
 // live returns the relays that have reported recently.
 func (f *Facts) live() []facts.Relay {
-	limit := dialect.AliveFor(0)
+	limit := relaystore.AliveFor(0)
 	if f.Lease != nil {
-		limit = dialect.AliveFor(f.Lease.TTL)
+		limit = relaystore.AliveFor(f.Lease.TTL)
 	}
 	var live []facts.Relay
 	for _, r := range f.Relays {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	store "github.com/postroom/postroom/internal/store/relay"
@@ -15,11 +15,11 @@ import (
 )
 
 // in is a time from now on, as the dialect writes it into a column.
-func in(d dialect.Dialect, seconds string) string {
-	return map[dialect.Dialect]string{
-		dialect.PostgreSQL: "clock_timestamp() + " + seconds + " * interval '1 second'",
-		dialect.MySQL:      "utc_timestamp(6) + INTERVAL " + seconds + " SECOND",
-		dialect.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '" + seconds + " seconds') || '000Z'",
+func in(d db.Dialect, seconds string) string {
+	return map[db.Dialect]string{
+		db.PostgreSQL: "clock_timestamp() + " + seconds + " * interval '1 second'",
+		db.MySQL:      "utc_timestamp(6) + INTERVAL " + seconds + " SECOND",
+		db.SQLite:     "strftime('%Y-%m-%dT%H:%M:%f', 'now', '" + seconds + " seconds') || '000Z'",
 	}[d]
 }
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // nodes finds a database server that is a standby, or one of several writable nodes.
@@ -16,7 +16,7 @@ func nodes(f *Facts, found *findings) {
 	}
 	if s.Standby {
 		what, do := "the server is a standby", "SELECT pg_is_in_recovery();"
-		if f.is(dialect.MySQL) {
+		if f.is(db.MySQL) {
 			what, do = "the server is read-only, like a replica", "SELECT @@read_only, @@hostname;"
 		}
 		found.add(Problem, "nodes.standby", f.Where, what, "a standby lags behind the primary, so a relay does not "+

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // order finds what may break the order of a key, or lose or change rows.
 func order(f *Facts, found *findings) {
 	if s := f.Server; s != nil {
-		if f.is(dialect.MySQL) && !strings.Contains(s.SQLMode, "STRICT_ALL_TABLES") && !strings.Contains(s.SQLMode,
+		if f.is(db.MySQL) && !strings.Contains(s.SQLMode, "STRICT_ALL_TABLES") && !strings.Contains(s.SQLMode,
 			"STRICT_TRANS_TABLES") {
 			mode := strings.Trim(s.SQLMode+",STRICT_TRANS_TABLES", ",")
 			found.add(Warning, "order.sql-mode", "sql_mode",
@@ -26,7 +26,7 @@ func order(f *Facts, found *findings) {
 		}
 	}
 	intruders(f, found)
-	found.add(Note, "order.writers", f.table(dialect.Events),
+	found.add(Note, "order.writers", f.table(db.Events),
 		"doctor cannot see whether the writers of a key wait for each other",
 		"events of a key are delivered in the order of their commits if each writer first locks the row that the key "+
 			"stands for (for example the order's row), or uses outbox.StrictKeyOrder",
@@ -34,7 +34,7 @@ func order(f *Facts, found *findings) {
 }
 
 func (f *Facts) readCommitted() string {
-	if f.is(dialect.PostgreSQL) {
+	if f.is(db.PostgreSQL) {
 		return "ALTER ROLE " + f.user() + " SET default_transaction_isolation = 'read committed';"
 	}
 	return "SET GLOBAL TRANSACTION ISOLATION LEVEL READ COMMITTED;"
@@ -61,7 +61,7 @@ func intruders(f *Facts, found *findings) {
 				"an INSERT or DELETE may do something else", fmt.Sprintf("DROP RULE %s ON %s;", i.Name, table))
 		default:
 			drop := "DROP TRIGGER " + i.Name
-			if f.is(dialect.PostgreSQL) {
+			if f.is(db.PostgreSQL) {
 				drop += " ON " + table
 			}
 			found.add(Warning, "order.trigger", table, fmt.Sprintf("the trigger %s runs on this table", i.Name),

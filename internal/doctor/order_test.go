@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
@@ -15,11 +15,11 @@ func TestATriggerOnTheOutboxIsTold(t *testing.T) {
 		c.exec("CREATE TABLE seen (n int)")
 		drop := "DROP TRIGGER \"Meddle\";"
 		switch c.db.Dialect {
-		case dialect.PostgreSQL:
+		case db.PostgreSQL:
 			c.exec("CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
 				`CREATE TRIGGER "Meddle" BEFORE INSERT ON outbox_events FOR EACH ROW EXECUTE FUNCTION meddle()`)
 			drop = `DROP TRIGGER "Meddle" ON outbox_events;`
-		case dialect.MySQL:
+		case db.MySQL:
 			c.exec("CREATE TRIGGER Meddle BEFORE DELETE ON outbox_events FOR EACH ROW INSERT INTO seen VALUES (1)")
 			drop = "DROP TRIGGER `Meddle`;"
 		default:

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -44,11 +44,11 @@ func unanswered(f *Facts, found *findings) {
 	}
 	for _, m := range f.Missing {
 		switch {
-		case dialect.IsDenied(m.Err), errors.Is(m.Err, errHidden), errors.Is(m.Err, migrations.ErrNoAccess):
+		case db.IsDenied(m.Err), errors.Is(m.Err, errHidden), errors.Is(m.Err, migrations.ErrNoAccess):
 			found.add(Note, "look.denied", m.Subject, fmt.Sprintf("%s could not be checked: %s", m.Subject,
 				short(m.Err.Error())),
 				"problems there are not found", m.Do...)
-		case dialect.IsTimeout(m.Err):
+		case db.IsTimeout(m.Err):
 			found.add(Warning, "look.slow", m.Subject, fmt.Sprintf("%s could not be checked within %s", m.Subject,
 				duration(f.Timeout)),
 				"the server is overloaded, or a transaction holds a lock: see the findings about transactions",

@@ -3,12 +3,12 @@ package doctor
 import (
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 )
 
 // identity finds what is wrong with how the database gives ids.
 func identity(f *Facts, found *findings) {
-	i, table := f.Identity, f.table(dialect.Events)
+	i, table := f.Identity, f.table(db.Events)
 	if i == nil {
 		return
 	}
@@ -43,11 +43,11 @@ func identity(f *Facts, found *findings) {
 				"does not hold. Sessions keep the ids that they have taken until they end",
 			"ALTER SEQUENCE "+i.Sequence+" CACHE 1;")
 	}
-	if f.is(dialect.PostgreSQL) && i.Sequence != "" && (i.Increment < 1 || i.Cycle) {
+	if f.is(db.PostgreSQL) && i.Sequence != "" && (i.Increment < 1 || i.Cycle) {
 		found.add(Problem, "identity.increment", table,
 			fmt.Sprintf("ids increase by %d, and start again at the end: %v", i.Increment, i.Cycle),
 			"ids must ascend, and must never repeat", "ALTER SEQUENCE "+i.Sequence+" INCREMENT 1 NO CYCLE;")
-	} else if f.is(dialect.PostgreSQL) && i.Increment > 1 {
+	} else if f.is(db.PostgreSQL) && i.Increment > 1 {
 		found.add(Warning, "identity.increment", table, fmt.Sprintf("ids increase by %d", i.Increment),
 			"the relay looks for each id that is skipped", "ALTER SEQUENCE "+i.Sequence+" INCREMENT 1;")
 	}
@@ -56,12 +56,12 @@ func identity(f *Facts, found *findings) {
 
 // regenerate returns the statements that let the database give the ids.
 func (f *Facts) regenerate() []string {
-	table := f.table(dialect.Events)
+	table := f.table(db.Events)
 	switch f.Names.Dialect {
-	case dialect.PostgreSQL:
+	case db.PostgreSQL:
 		return []string{"ALTER TABLE " + table + " ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (CACHE 1);",
 			fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%s', 'id'), max(id)) FROM %s;", table, table)}
-	case dialect.MySQL:
+	case db.MySQL:
 		return []string{"ALTER TABLE " + table + " MODIFY id bigint NOT NULL AUTO_INCREMENT;"}
 	}
 	return []string{f.relay("migrate print")} // SQLite cannot change it: copy the rows into a new table
@@ -69,19 +69,19 @@ func (f *Facts) regenerate() []string {
 
 // sequence compares the next id with the ids in use.
 func sequence(f *Facts, found *findings) {
-	i, table := f.Identity, f.table(dialect.Events)
+	i, table := f.Identity, f.table(db.Events)
 	if !i.Known {
 		return
 	}
 	highest := max(i.Highest, i.Archived)
 	var do []string
 	switch f.Names.Dialect {
-	case dialect.PostgreSQL:
+	case db.PostgreSQL:
 		if i.Sequence == "" {
 			return
 		}
 		do = []string{fmt.Sprintf("SELECT setval('%s', %d);", i.Sequence, highest)}
-	case dialect.MySQL:
+	case db.MySQL:
 		do = []string{fmt.Sprintf("ALTER TABLE %s AUTO_INCREMENT = %d;", table, highest+1)}
 	default:
 		do = []string{fmt.Sprintf("UPDATE sqlite_sequence SET seq = %d WHERE name = '%s';", highest, table)}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor"
 )
 
@@ -102,7 +102,7 @@ func TestRowsWithAnIDBelowOneAreTold(t *testing.T) {
 		c.insert()
 		require.Empty(t, c.examine().all("identity.below-one"))
 		override := ""
-		if c.db.Dialect == dialect.PostgreSQL {
+		if c.db.Dialect == db.PostgreSQL {
 			override = "OVERRIDING SYSTEM VALUE "
 		}
 		c.exec("INSERT INTO outbox_events (id, event_id, topic) " + override + "VALUES " +
@@ -125,10 +125,10 @@ func TestIDsThatComeBackAreTold(t *testing.T) {
 			"'0190a0e8-7e6b-7000-8000-000000000001', 'orders', '', '{}', " + in(c.db.Dialect, "-60") + ")")
 		c.insert()
 		again := c.examine().only(t, "sequence.returned")
-		command := map[dialect.Dialect]string{
-			dialect.PostgreSQL: "SELECT setval('public.outbox_events_id_seq', 500);",
-			dialect.MySQL:      "ALTER TABLE outbox_events AUTO_INCREMENT = 501;",
-			dialect.SQLite:     "UPDATE sqlite_sequence SET seq = 500 WHERE name = 'outbox_events';",
+		command := map[db.Dialect]string{
+			db.PostgreSQL: "SELECT setval('public.outbox_events_id_seq', 500);",
+			db.MySQL:      "ALTER TABLE outbox_events AUTO_INCREMENT = 501;",
+			db.SQLite:     "UPDATE sqlite_sequence SET seq = 500 WHERE name = 'outbox_events';",
 		}[c.db.Dialect]
 		requireFinding(t, again, doctor.Warning, "outbox_events", command)
 		c.exec(again.Do...)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/servertest"
 )
@@ -72,5 +72,5 @@ func TestSettingsOfAMariaDBThatLoseCommitsOrOrderAreTold(t *testing.T) {
 	c.exec("SET GLOBAL read_only = 1")
 	requireFinding(t, c.examine().only(t, "nodes.standby"), doctor.Problem, "the test's database",
 		"SELECT @@read_only, @@hostname;")
-	require.Equal(t, dialect.MySQL, c.db.Dialect)
+	require.Equal(t, db.MySQL, c.db.Dialect)
 }

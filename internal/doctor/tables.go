@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/migrations"
 )
 
@@ -13,13 +13,13 @@ func tables(f *Facts, found *findings) {
 	up := f.relay("migrate up")
 	switch {
 	case errors.Is(f.Refused, migrations.ErrNotMigrated):
-		found.add(Problem, "tables.missing", f.table(dialect.Events), short(f.Refused.Error()),
+		found.add(Problem, "tables.missing", f.table(db.Events), short(f.Refused.Error()),
 			"a relay does not start without these tables", up)
 	case errors.Is(f.Refused, migrations.ErrTooOld):
-		found.add(Problem, "tables.old", f.table(dialect.Events), short(f.Refused.Error()),
+		found.add(Problem, "tables.old", f.table(db.Events), short(f.Refused.Error()),
 			"this build of the relay does not start", up)
 	case errors.Is(f.Refused, migrations.ErrTooNew):
-		found.add(Problem, "tables.new", f.table(dialect.Events), short(f.Refused.Error()),
+		found.add(Problem, "tables.new", f.table(db.Events), short(f.Refused.Error()),
 			"this build of the relay does not start",
 			"relay version", "go install github.com/postroom/postroom/cmd/relay@latest")
 	default:
@@ -68,7 +68,7 @@ func grants(f *Facts, found *findings) {
 		}
 		if g.Optional {
 			why := "the relay does not notice a restore that reset the sequence of ids"
-			if f.is(dialect.MySQL) {
+			if f.is(db.MySQL) {
 				why = "every read asks for the ids of transactions that were rolled back, and doctor does not find " +
 					"long transactions"
 			}

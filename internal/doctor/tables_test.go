@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/migrations"
@@ -60,10 +60,10 @@ func TestTablesThatAreTooOldAreNamed(t *testing.T) {
 
 func TestAMigrationThatRunsIsNamedWithItsHolder(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
-		soon := map[dialect.Dialect]string{
-			dialect.PostgreSQL: "clock_timestamp() + interval '20 s'", dialect.MySQL: "utc_timestamp(6) + INTERVAL " +
+		soon := map[db.Dialect]string{
+			db.PostgreSQL: "clock_timestamp() + interval '20 s'", db.MySQL: "utc_timestamp(6) + INTERVAL " +
 				"20 SECOND",
-			dialect.SQLite: "strftime('%Y-%m-%dT%H:%M:%f', 'now', '+20 seconds')",
+			db.SQLite: "strftime('%Y-%m-%dT%H:%M:%f', 'now', '+20 seconds')",
 		}[c.db.Dialect]
 		c.exec("UPDATE postroom_schema_lock SET owner = 'host-7-abc', expires_at = " + soon)
 		locked := c.examine().only(t, "tables.locked")
@@ -76,7 +76,7 @@ func TestAMigrationThatRunsIsNamedWithItsHolder(t *testing.T) {
 func healthyFacts() *doctor.Facts {
 	return &doctor.Facts{
 		Source: doctor.Source{
-			Name: "default", Names: dialect.Names{Dialect: dialect.PostgreSQL}, Where: "postgresql at db:5432/shop",
+			Name: "default", Names: db.Names{Dialect: db.PostgreSQL}, Where: "postgresql at db:5432/shop",
 			At:      "kafka at k:9092",
 			Brokers: []string{"k:9092"}, MaxRecordBytes: 1_048_588,
 		},
@@ -84,7 +84,7 @@ func healthyFacts() *doctor.Facts {
 }
 
 func onMySQL(f *doctor.Facts) *doctor.Facts {
-	f.Names.Dialect = dialect.MySQL
+	f.Names.Dialect = db.MySQL
 	f.Server = &facts.Server{User: "'relay'@'%'", SQLMode: "STRICT_TRANS_TABLES", AutoIncrement: 1,
 		Isolation: "read committed"}
 	return f

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor/facts"
 	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/internal/ops"
+	relaystore "github.com/postroom/postroom/internal/store/relay"
 )
 
 // overhead is the largest number of bytes of a record besides the event's columns: the relay's headers, lengths, and
@@ -45,7 +45,7 @@ func (f *Facts) lately() (names []string) {
 	if f.Lease == nil || len(f.Lease.Topics) == 0 {
 		return nil
 	}
-	since := f.Now().Add(-dialect.UsedTopicsFor).UTC().Format(time.DateOnly)
+	since := f.Now().Add(-relaystore.UsedTopicsFor).UTC().Format(time.DateOnly)
 	for name, day := range f.Lease.Topics {
 		if day >= since {
 			names = append(names, name)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
@@ -14,7 +14,7 @@ const lockPatience = 5 * time.Second
 
 // transactions finds transactions that block writers, the relay or vacuum. Those that hold the outbox come first.
 func transactions(f *Facts, found *findings) {
-	if f.is(dialect.SQLite) {
+	if f.is(db.SQLite) {
 		found.add(Note, "transactions.busy-timeout", f.Where,
 			"doctor cannot see whether the writers' connections have a busy timeout",
 			"SQLite has one writer at a time, and the relay is one of them. A connection without a timeout fails "+
@@ -60,10 +60,10 @@ func (f *Facts) old(age time.Duration, worst Severity) Severity {
 }
 
 func (f *Facts) holds() string {
-	if f.is(dialect.PostgreSQL) {
-		return "holds " + f.table(dialect.Events)
+	if f.is(db.PostgreSQL) {
+		return "holds " + f.table(db.Events)
 	}
-	return "may hold ids of " + f.table(dialect.Events)
+	return "may hold ids of " + f.table(db.Events)
 }
 
 func locks(f *Facts, t facts.Transaction, found *findings) {
@@ -101,7 +101,7 @@ func prepared(f *Facts, t facts.Transaction, found *findings) {
 	}
 	const why = "it holds its locks and ids until you end it, even after a restart. First ask the transaction " +
 		"manager how it decided"
-	if f.is(dialect.MySQL) {
+	if f.is(db.MySQL) {
 		var do []string
 		for _, xid := range strings.Fields(t.Prepared) {
 			do = append(do, "XA COMMIT "+xid+"; -- or XA ROLLBACK "+xid+";")
@@ -153,7 +153,7 @@ func describe(t facts.Transaction) string {
 
 // end returns the statement that ends a session.
 func (f *Facts) end(t facts.Transaction) string {
-	if f.is(dialect.MySQL) {
+	if f.is(db.MySQL) {
 		return fmt.Sprintf("KILL %d;", t.PID)
 	}
 	return fmt.Sprintf("SELECT pg_terminate_backend(%d);", t.PID)

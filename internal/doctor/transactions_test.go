@@ -10,9 +10,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/doctor"
 )
 
@@ -33,7 +33,7 @@ func TestOnSQLiteWritersAreRemindedToWaitForOneAnother(t *testing.T) {
 func (c *clinic) begin() *session {
 	c.t.Helper()
 	url := c.db.URL
-	if c.db.Dialect == dialect.PostgreSQL {
+	if c.db.Dialect == db.PostgreSQL {
 		url += "&application_name=checkout"
 	}
 	target, err := dbopen.Open(c.t.Context(), url)
@@ -45,8 +45,8 @@ func (c *clinic) begin() *session {
 		_ = conn.Close() // ends the transaction too
 		_ = target.DB.Close()
 	})
-	pid := map[dialect.Dialect]string{dialect.PostgreSQL: "SELECT pg_backend_pid()",
-		dialect.MySQL: "SELECT CONNECTION_ID()", dialect.SQLite: "SELECT 0"}
+	pid := map[db.Dialect]string{db.PostgreSQL: "SELECT pg_backend_pid()",
+		db.MySQL: "SELECT CONNECTION_ID()", db.SQLite: "SELECT 0"}
 	require.NoError(c.t, conn.QueryRowContext(c.t.Context(), pid[c.db.Dialect]).Scan(&s.pid))
 	s.exec("BEGIN")
 	return s
@@ -90,7 +90,7 @@ func TestATransactionThatHasWrittenAndStaysOpenIsNamed(t *testing.T) {
 		s.exec("INSERT INTO outbox_events (topic, payload) VALUES ('orders', 'secret payload')")
 		open := c.eventually("transactions.writer", atWorst)
 		kill, state, holds := "SELECT pg_terminate_backend("+s.pid+");", "idle in transaction", "holds outbox_events"
-		if c.db.Dialect == dialect.MySQL {
+		if c.db.Dialect == db.MySQL {
 			kill, state, holds = "KILL "+s.pid+";", "Sleep", "may hold ids of outbox_events"
 		}
 		requireFinding(t, open, doctor.Problem, "session "+s.pid, kill)
@@ -98,7 +98,7 @@ func TestATransactionThatHasWrittenAndStaysOpenIsNamed(t *testing.T) {
 		require.Contains(t, open.What, state)
 		require.Contains(t, open.What, holds)
 		require.NotContains(t, fmt.Sprint(open), "secret payload", "what a session runs may hold data")
-		if c.db.Dialect == dialect.PostgreSQL {
+		if c.db.Dialect == db.PostgreSQL {
 			require.Contains(t, open.What, `application "checkout"`)
 			require.Regexp(t,
 				`open for [\d.]+s \(since \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ\), .*last statement begun \d{4}-`, open.What)
@@ -115,7 +115,7 @@ func TestATransactionThatOnlyReadsIsAWarning(t *testing.T) {
 		c.exec("CREATE TABLE shop (id int PRIMARY KEY)")
 		s := c.begin()
 		s.exec("SELECT * FROM shop")
-		if c.db.Dialect == dialect.MySQL { // it begins with the first row that is read, or at once
+		if c.db.Dialect == db.MySQL { // it begins with the first row that is read, or at once
 			s.exec("ROLLBACK", "START TRANSACTION WITH CONSISTENT SNAPSHOT")
 		}
 		open := c.eventually("transactions.old", func(doctor.Finding) bool { return true })

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroom/postroom/internal/dialect"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
@@ -22,7 +22,7 @@ const (
 
 // vacuum finds deleted rows that the server does not remove.
 func vacuum(f *Facts, found *findings) {
-	v, table := f.Vacuum, f.table(dialect.Events)
+	v, table := f.Vacuum, f.table(db.Events)
 	if v == nil {
 		return
 	}
@@ -32,7 +32,7 @@ func vacuum(f *Facts, found *findings) {
 			number(v.History)), why+". Usually an old transaction keeps them",
 			"SELECT * FROM information_schema.innodb_trx ORDER BY trx_started LIMIT 3;")
 	}
-	if !f.is(dialect.PostgreSQL) || v.Settings == nil {
+	if !f.is(db.PostgreSQL) || v.Settings == nil {
 		return
 	}
 	switch {
@@ -112,7 +112,7 @@ func settings(f *Facts, found *findings) {
 	if differ == nil {
 		return
 	}
-	table := f.table(dialect.Events)
+	table := f.table(db.Events)
 	found.add(Warning, "vacuum.settings", table, "settings differ from those of the migration: "+strings.Join(differ,
 		", "),
 		"with PostgreSQL's defaults autovacuum waits until a share of the table is dead. After one large backlog, "+

@@ -49,3 +49,32 @@ SELECT seq, event_id, topic, event_key, event_type, COALESCE(octet_length(payloa
 
 -- name: ScheduledOfTopic
 SELECT seq, event_id, topic, event_key, event_type, COALESCE(octet_length(payload), -1), TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), deliver_at), DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(deliver_at, '%Y-%m-%dT%H:%i:%s.%fZ') FROM {outbox_scheduled} WHERE topic = ? ORDER BY deliver_at, seq LIMIT {limit}
+
+-- name: TraceScheduled
+-- The five statements that look for an event, in the order in which events move through the tables.
+SELECT topic, event_key, event_type, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(deliver_at, '%Y-%m-%dT%H:%i:%s.%fZ')
+FROM {outbox_scheduled} WHERE event_id = ? ORDER BY seq
+
+-- name: TraceWaiting
+-- outbox_events has no index on event ids: it is searched from end to end.
+SELECT id, topic, event_key, event_type, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ') FROM {outbox_events} WHERE event_id = ? ORDER BY id
+
+-- name: TraceParked
+SELECT id, topic, event_key, event_type, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(parked_at, '%Y-%m-%dT%H:%i:%s.%fZ'), state, attempts, overtaken, error
+FROM {outbox_parked} WHERE event_id = ? ORDER BY seq
+
+-- name: TraceArchive
+SELECT id, topic, event_key, event_type, DATE_FORMAT(created_at, '%Y-%m-%dT%H:%i:%s.%fZ'), DATE_FORMAT(delivered_at, '%Y-%m-%dT%H:%i:%s.%fZ'), kafka_partition, kafka_offset
+FROM {outbox_archive} WHERE event_id = ? ORDER BY seq
+
+-- name: TraceDrops
+SELECT id, topic, event_key, DATE_FORMAT(dropped_at, '%Y-%m-%dT%H:%i:%s.%fZ'), error FROM {outbox_drops} WHERE event_id = ? ORDER BY seq
+
+-- name: CountAhead
+SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_events} WHERE id < ? LIMIT {limit}) AS counted
+
+-- name: CountBehind
+SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_parked} WHERE topic = ? AND event_key = ? LIMIT {limit}) AS counted
+
+-- name: ArchivedSince
+SELECT DATE_FORMAT(delivered_at, '%Y-%m-%dT%H:%i:%s.%fZ') FROM {outbox_archive} ORDER BY delivered_at LIMIT 1

@@ -49,3 +49,32 @@ SELECT seq, event_id, topic, event_key, event_type, COALESCE(octet_length(payloa
 
 -- name: ScheduledOfTopic
 SELECT seq, event_id, topic, event_key, event_type, COALESCE(octet_length(payload), -1), (extract(epoch FROM deliver_at - statement_timestamp()) * 1000000)::bigint, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(deliver_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM {outbox_scheduled} WHERE topic = $1 ORDER BY deliver_at, seq LIMIT {limit}
+
+-- name: TraceScheduled
+-- The five statements that look for an event, in the order in which events move through the tables.
+SELECT topic, event_key, event_type, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(deliver_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+FROM {outbox_scheduled} WHERE event_id = $1::text::uuid ORDER BY seq
+
+-- name: TraceWaiting
+-- outbox_events has no index on event ids: it is searched from end to end.
+SELECT id, topic, event_key, event_type, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM {outbox_events} WHERE event_id = $1::text::uuid ORDER BY id
+
+-- name: TraceParked
+SELECT id, topic, event_key, event_type, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(parked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), state, attempts, overtaken, error
+FROM {outbox_parked} WHERE event_id = $1::text::uuid ORDER BY seq
+
+-- name: TraceArchive
+SELECT id, topic, event_key, event_type, to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), to_char(delivered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), kafka_partition, kafka_offset
+FROM {outbox_archive} WHERE event_id = $1::text::uuid ORDER BY seq
+
+-- name: TraceDrops
+SELECT id, topic, event_key, to_char(dropped_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), error FROM {outbox_drops} WHERE event_id = $1::text::uuid ORDER BY seq
+
+-- name: CountAhead
+SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_events} WHERE id < $1 LIMIT {limit}) AS counted
+
+-- name: CountBehind
+SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_parked} WHERE topic = $1 AND event_key = $2 LIMIT {limit}) AS counted
+
+-- name: ArchivedSince
+SELECT to_char(delivered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM {outbox_archive} ORDER BY delivered_at LIMIT 1

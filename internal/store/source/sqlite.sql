@@ -54,3 +54,32 @@ SELECT seq, event_id, topic, event_key, event_type, COALESCE(length(CAST(payload
 -- A connection may begin deferred: a first write takes the lock before anything is read, or the later upgrade fails
 -- with SQLITE_BUSY.
 UPDATE {outbox_leases} SET epoch = epoch WHERE id = 1
+
+-- name: TraceScheduled
+-- The five statements that look for an event, in the order in which events move through the tables.
+SELECT topic, event_key, event_type, '' || created_at, '' || deliver_at
+FROM {outbox_scheduled} WHERE event_id = ? ORDER BY seq
+
+-- name: TraceWaiting
+-- outbox_events has no index on event ids: it is searched from end to end.
+SELECT id, topic, event_key, event_type, '' || created_at FROM {outbox_events} WHERE event_id = ? ORDER BY id
+
+-- name: TraceParked
+SELECT id, topic, event_key, event_type, '' || created_at, '' || parked_at, state, attempts, overtaken, error
+FROM {outbox_parked} WHERE event_id = ? ORDER BY seq
+
+-- name: TraceArchive
+SELECT id, topic, event_key, event_type, '' || created_at, '' || delivered_at, kafka_partition, kafka_offset
+FROM {outbox_archive} WHERE event_id = ? ORDER BY seq
+
+-- name: TraceDrops
+SELECT id, topic, event_key, '' || dropped_at, error FROM {outbox_drops} WHERE event_id = ? ORDER BY seq
+
+-- name: CountAhead
+SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_events} WHERE id < ? LIMIT {limit}) AS counted
+
+-- name: CountBehind
+SELECT COUNT(*) FROM (SELECT 1 FROM {outbox_parked} WHERE topic = ? AND event_key = ? LIMIT {limit}) AS counted
+
+-- name: ArchivedSince
+SELECT '' || delivered_at FROM {outbox_archive} ORDER BY delivered_at LIMIT 1

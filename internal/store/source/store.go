@@ -15,6 +15,9 @@ type statements struct {
 	Lease, Oldest, CountEvents, EstimateEvents, CountParked string
 	Relays, Name, Lock, Rename, Identity, SetIdentity       string
 	Scheduled, ScheduledOfTopic                             string
+
+	TraceScheduled, TraceWaiting, TraceParked, TraceArchive, TraceDrops string
+	CountAhead, CountBehind, ArchivedSince                              string
 }
 
 // sqliteStatements are SQLite's alone.

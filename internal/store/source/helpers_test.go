@@ -1,6 +1,4 @@
-package dialect_test
-
-// What the tests of internal/store/relay have too. It goes with the last tests of this package.
+package source_test
 
 import (
 	"context"
@@ -15,14 +13,14 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
-func newRelay(t *testing.T, db dbtest.Database) *dialect.Relay {
+func newRelay(t *testing.T, db dbtest.Database) *relay.Store {
 	t.Helper()
-	r, err := dialect.NewRelay(db.DB, sqldb.Names{Dialect: db.Dialect})
+	r, err := relay.New(db.DB, sqldb.Names{Dialect: db.Dialect}, relay.Options{})
 	require.NoError(t, err)
 	return r
 }
@@ -47,14 +45,14 @@ func insertKeyed(t *testing.T, db dbtest.Database, events ...keyed) []relay.Even
 	return all[len(all)-len(events):]
 }
 
-func claim(t *testing.T, r *dialect.Relay, ttl time.Duration) (relay.Lease, bool) {
+func claim(t *testing.T, r *relay.Store, ttl time.Duration) (relay.Lease, bool) {
 	t.Helper()
 	l, claimed, err := r.Claim(t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: ttl})
 	require.NoError(t, err)
 	return l, claimed
 }
 
-func mustClaim(t *testing.T, r *dialect.Relay) relay.Lease {
+func mustClaim(t *testing.T, r *relay.Store) relay.Lease {
 	t.Helper()
 	l, claimed := claim(t, r, time.Hour)
 	require.True(t, claimed)
@@ -72,7 +70,7 @@ func expire(t *testing.T, db dbtest.Database) {
 }
 
 // parkAll parks events of the same key: the first as failed, the others blocked.
-func parkAll(t *testing.T, r *dialect.Relay, l relay.Lease, events ...relay.Event) {
+func parkAll(t *testing.T, r *relay.Store, l relay.Lease, events ...relay.Event) {
 	t.Helper()
 	var rows []relay.Parking
 	for i, e := range events {
@@ -109,7 +107,7 @@ func setState(t *testing.T, db dbtest.Database, state string, rows ...parkedStat
 	}
 }
 
-func eventsAbove(t *testing.T, r *dialect.Relay, head int64) (events []relay.Event) {
+func eventsAbove(t *testing.T, r *relay.Store, head int64) (events []relay.Event) {
 	t.Helper()
 	_, err := r.Read(t.Context(), relay.ReadQuery{Head: head, Limit: 1 << 20}, func(row *relay.Row) bool {
 		events = append(events, relay.Event{ID: row.ID, EventID: row.EventID})
@@ -131,7 +129,7 @@ INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', CAST(n AS
 	}[db.Dialect])
 }
 
-func beat(t *testing.T, r *dialect.Relay, m relay.Member) (ids []uuid.UUID) {
+func beat(t *testing.T, r *relay.Store, m relay.Member) (ids []uuid.UUID) {
 	t.Helper()
 	live, err := r.Heartbeat(t.Context(), m, time.Minute)
 	require.NoError(t, err)
@@ -251,4 +249,17 @@ type parkedState struct {
 	state     string
 	attempts  int
 	overtaken bool
+}
+
+func sourceOf(t *testing.T, db dbtest.Database) *source.Store {
+	t.Helper()
+	s, err := source.New(db.DB, sqldb.Names{Dialect: db.Dialect})
+	require.NoError(t, err)
+	return s
+}
+
+func exec(t *testing.T, db *sql.DB, query string) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), query)
+	require.NoError(t, err)
 }

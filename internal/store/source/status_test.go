@@ -1,4 +1,4 @@
-package dialect_test
+package source_test
 
 import (
 	"testing"
@@ -8,14 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/internal/store/source"
 )
 
 func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		names := dialect.Names{Dialect: db.Dialect}
 		fresh, err := sourceOf(t, db).State(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, fresh.Owner)
@@ -24,8 +22,7 @@ func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 		require.Nil(t, fresh.Oldest)
 		require.NotEmpty(t, fresh.SourceID)
 
-		r, err := dialect.NewRelay(db.DB, names)
-		require.NoError(t, err)
+		r := newRelay(t, db)
 		_, err = r.Inspect(t.Context(), "orders")
 		require.NoError(t, err)
 		owner := uuid.New()
@@ -83,5 +80,20 @@ func TestStatusCountsParkedRows(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, source.ParkedCounts{Failed: 2, Blocked: 1, Asked: 2}, s.Parked)
 		require.EqualValues(t, 5, s.Parked.All())
+	})
+}
+
+func TestASourceIsOwnedWhileItsLeaseLasts(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		owned := func() bool {
+			o, err := sourceOf(t, db).Owned(t.Context())
+			require.NoError(t, err)
+			return o
+		}
+		require.False(t, owned())
+		mustClaim(t, newRelay(t, db))
+		require.True(t, owned())
+		expire(t, db)
+		require.False(t, owned())
 	})
 }

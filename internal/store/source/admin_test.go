@@ -1,4 +1,4 @@
-package dialect_test
+package source_test
 
 import (
 	"strings"
@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/internal/store/source"
 )
@@ -31,9 +30,9 @@ func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
 
 		l, claimed := claim(t, r, time.Minute)
 		require.True(t, claimed)
-		beat(t, r, dialect.Member{ID: uuid.New(), Host: "host-a", Owned: 1})
+		beat(t, r, relay.Member{ID: uuid.New(), Host: "host-a", Owned: 1})
 		gone := uuid.New()
-		beat(t, r, dialect.Member{ID: gone, Host: "host-b"})
+		beat(t, r, relay.Member{ID: gone, Host: "host-b"})
 		shift(t, db, gone, "-120")
 		err = rename("shop", "orders")
 		var leased *source.LeasedError
@@ -128,7 +127,7 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 func TestADescriptionDoesWithoutTheTableOfRelays(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
-		member := dialect.Member{ID: uuid.New(), Host: "a", Owned: 2}
+		member := relay.Member{ID: uuid.New(), Host: "a", Owned: 2}
 		beat(t, r, member)
 		d := describe(t, db)
 		require.Len(t, d.Relays, 1)

@@ -1,4 +1,4 @@
-package dialect_test
+package source_test
 
 import (
 	"math"
@@ -10,19 +10,19 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/dialect"
 	"github.com/postroom/postroom/internal/store/archive"
 	"github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/internal/store/source"
 )
 
-func traced(t *testing.T, r *dialect.Relay, id uuid.UUID) dialect.Trace {
+func traced(t *testing.T, db dbtest.Database, id uuid.UUID) source.Trace {
 	t.Helper()
-	found, err := r.Trace(t.Context(), id)
+	found, err := sourceOf(t, db).Trace(t.Context(), id)
 	require.NoError(t, err)
 	return found
 }
 
-func tables(found dialect.Trace) (names []string) {
+func tables(found source.Trace) (names []string) {
 	for _, f := range found.Found {
 		names = append(names, f.Table)
 	}
@@ -33,14 +33,14 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
-		nobody := traced(t, r, uuid.New())
+		nobody := traced(t, db, uuid.New())
 		require.Empty(t, nobody.Found)
 		require.Empty(t, nobody.Missing)
 		require.Zero(t, nobody.ArchivedSince)
 
 		e := insertKeyed(t, db, keyed{"orders", "k"}, keyed{"orders", "k"}, keyed{"orders", ""}, keyed{"orders", "k"})
-		waiting := traced(t, r, e[2].EventID)
-		require.Equal(t, []string{dialect.Events}, tables(waiting))
+		waiting := traced(t, db, e[2].EventID)
+		require.Equal(t, []string{sqldb.Events}, tables(waiting))
 		f := waiting.Found[0]
 		require.Equal(t, e[2].ID, f.ID)
 		require.Equal(t, "orders", f.Topic)
@@ -51,45 +51,45 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 		require.Zero(t, f.Behind)
 
 		parkAll(t, r, l, e[0], e[1])
-		parked := traced(t, r, e[0].EventID).Found[0]
-		require.Equal(t, dialect.Parked, parked.Table)
+		parked := traced(t, db, e[0].EventID).Found[0]
+		require.Equal(t, sqldb.Parked, parked.Table)
 		require.Equal(t, "failed", parked.State)
 		require.Equal(t, "too large", parked.Error)
 		require.Equal(t, 1, parked.Attempts)
 		require.False(t, parked.Overtaken)
 		require.WithinDuration(t, time.Now(), parked.At, time.Minute)
-		blocked := traced(t, r, e[3].EventID).Found[0]
+		blocked := traced(t, db, e[3].EventID).Found[0]
 		require.EqualValues(t, 2, blocked.Behind, "it waits behind two of its key")
 		require.Equal(t, "k", *blocked.Key)
 
-		archiving, err := relay.New(db.DB, dialect.Names{Dialect: db.Dialect}, relay.Options{Archive: true})
+		archiving, err := relay.New(db.DB, sqldb.Names{Dialect: db.Dialect}, relay.Options{Archive: true})
 		require.NoError(t, err)
 		n, err := archiving.DeleteDelivered(t.Context(), l, []relay.Delivered{delivered(e[2])})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
-		kept := traced(t, r, e[2].EventID).Found[0]
-		require.Equal(t, dialect.Archive, kept.Table)
+		kept := traced(t, db, e[2].EventID).Found[0]
+		require.Equal(t, sqldb.Archive, kept.Table)
 		require.EqualValues(t, e[2].ID%8, *kept.Partition)
 		require.EqualValues(t, 1<<40+e[2].ID, *kept.Offset)
 		require.WithinDuration(t, time.Now(), kept.At, time.Minute)
 		require.Equal(t, f.CreatedAt, kept.CreatedAt)
-		require.WithinDuration(t, kept.At, traced(t, r, uuid.New()).ArchivedSince, time.Millisecond)
+		require.WithinDuration(t, kept.At, traced(t, db, uuid.New()).ArchivedSince, time.Millisecond)
 
-		replay, err := archive.New(db.DB, dialect.Names{Dialect: db.Dialect})
+		replay, err := archive.New(db.DB, sqldb.Names{Dialect: db.Dialect})
 		require.NoError(t, err)
 		list, err := replay.List(t.Context(), archive.Selection{UpTo: math.MaxInt64}, 1000)
 		require.NoError(t, err)
 		_, err = replay.PutBack(t.Context(), list, false)
 		require.NoError(t, err)
-		require.Equal(t, []string{dialect.Events, dialect.Archive}, tables(traced(t, r, e[2].EventID)), "replayed")
+		require.Equal(t, []string{sqldb.Events, sqldb.Archive}, tables(traced(t, db, e[2].EventID)), "replayed")
 
 		const gone = "'018f3c1e-8f2a-7000-8000-000000000001'"
 		exec(t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic, error) VALUES (7, "+gone+", 'orders', 'a test')")
 		exec(t, db.DB, "INSERT INTO outbox_scheduled (event_id, topic, deliver_at) VALUES ("+gone+", 'orders', '"+
-			map[dialect.Dialect]string{dialect.MySQL: "2100-01-01 00:00:00"}[db.Dialect]+
-			map[dialect.Dialect]string{dialect.PostgreSQL: "2100-01-01T00:00:00.000000Z", dialect.SQLite: "2100-01-01T00:00:00.000000Z"}[db.Dialect]+"')")
-		both := traced(t, r, uuid.MustParse(gone[1:37]))
-		require.Equal(t, []string{dialect.Scheduled, dialect.Drops}, tables(both))
+			map[sqldb.Dialect]string{sqldb.MySQL: "2100-01-01 00:00:00"}[db.Dialect]+
+			map[sqldb.Dialect]string{sqldb.PostgreSQL: "2100-01-01T00:00:00.000000Z", sqldb.SQLite: "2100-01-01T00:00:00.000000Z"}[db.Dialect]+"')")
+		both := traced(t, db, uuid.MustParse(gone[1:37]))
+		require.Equal(t, []string{sqldb.Scheduled, sqldb.Drops}, tables(both))
 		require.Equal(t, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), both.Found[0].At)
 		require.Equal(t, "a test", both.Found[1].Error)
 		require.Zero(t, both.Found[1].CreatedAt)
@@ -98,16 +98,15 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 
 func TestATraceGoesOnWithoutTheTablesOfThisVersion(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r := newRelay(t, db)
 		e := insertKeyed(t, db, keyed{"orders", "k"})
-		for _, table := range []string{dialect.Scheduled, dialect.Archive, dialect.Drops} {
+		for _, table := range []string{sqldb.Scheduled, sqldb.Archive, sqldb.Drops} {
 			exec(t, db.DB, "DROP TABLE "+table)
 		}
-		found := traced(t, r, e[0].EventID)
-		require.Equal(t, []string{dialect.Events}, tables(found))
-		found = traced(t, r, uuid.New())
+		found := traced(t, db, e[0].EventID)
+		require.Equal(t, []string{sqldb.Events}, tables(found))
+		found = traced(t, db, uuid.New())
 		require.Empty(t, found.Found)
-		require.Equal(t, []string{dialect.Scheduled, dialect.Archive, dialect.Drops}, found.Missing)
+		require.Equal(t, []string{sqldb.Scheduled, sqldb.Archive, sqldb.Drops}, found.Missing)
 	})
 }
 
@@ -117,17 +116,15 @@ func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite} {
 		t.Run(name, func(t *testing.T) {
 			withArchive(t, fresh, func(t *testing.T, db dbtest.Database) {
-				statement := newRelay(t, db).TraceSQL(dialect.Archive)
+				statement := sourceOf(t, db).TraceArchiveSQL()
 				switch db.Dialect {
-				case dialect.PostgreSQL:
+				case sqldb.PostgreSQL:
 					for _, generic := range []bool{false, true} {
 						plan := planOn(t, db.DB, generic, "text", statement, uuid.New())
 						require.Contains(t, plan, index, plan)
 					}
-				case dialect.MySQL:
-					require.Contains(t, explained(t, db, "EXPLAIN "+statement, []any{uuid.NewString()}), index)
-				case dialect.SQLite:
-					require.Contains(t, explained(t, db, "EXPLAIN QUERY PLAN "+statement, []any{uuid.NewString()}), index)
+				case sqldb.MySQL, sqldb.SQLite:
+					require.Contains(t, dbtest.Plan(t, db, statement, uuid.NewString()), index)
 				}
 			})
 		})
@@ -137,10 +134,9 @@ func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 func TestATraceCountsNoFurtherThanTheLimit(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r := newRelay(t, db)
 		fill(t, db, sqldb.CountLimit+100)
 		last := insertKeyed(t, db, keyed{"orders", "k"})[0]
-		trace, err := r.Trace(t.Context(), last.EventID)
+		trace, err := sourceOf(t, db).Trace(t.Context(), last.EventID)
 		require.NoError(t, err)
 		require.Len(t, trace.Found, 1)
 		require.EqualValues(t, sqldb.CountLimit, trace.Found[0].Ahead)
