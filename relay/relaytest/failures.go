@@ -20,13 +20,13 @@ func (s *suite) gate() {
 	for range 40 { // both topics, the same keys, many deliveries
 		batch := append(s.records(fine, 5, 5), s.records(refused, 5, 5)...)
 		records = append(records, batch...)
-		session.Deliver(s.t.Context(), batch)
+		s.deliver(session, batch)
 	}
 	s.ledger.waitFor(s.t, s.Patience, records)
 	restore()
 	// The far side would take everything now: only the gate keeps these back.
 	late := append(s.records(fine, 5, 5), s.records(refused, 5, 5)...)
-	session.Deliver(s.t.Context(), late)
+	s.deliver(session, late)
 	s.ledger.waitFor(s.t, s.Patience, late)
 	s.close(session)
 	s.ledger.exactlyOnce(s.t, append(append([]*relay.Record{}, records...), late...))
@@ -91,7 +91,7 @@ func (s *suite) outage() {
 	restore := s.Outage(s.t)
 	session := s.open()
 	during := s.records(s.Topics[0], 50, 5)
-	session.Deliver(s.t.Context(), during)
+	s.deliver(session, during)
 	restore()
 	s.ledger.waitFor(s.t, s.Patience, during)
 	s.close(session)
@@ -113,7 +113,7 @@ func (s *suite) closeInOutage() {
 	restore := s.Outage(s.t)
 	session := s.open()
 	records := s.records(s.Topics[0], 50, 5)
-	session.Deliver(s.t.Context(), records)
+	s.deliver(session, records)
 	s.close(session)
 	s.ledger.exactlyOnce(s.t, records)
 	for _, r := range records {
@@ -169,7 +169,7 @@ func (s *suite) deliverHonoursContext() {
 		require.ErrorIs(s.t, last, context.DeadlineExceeded)
 	}
 	more := s.records(s.Topics[0], 1, 1)
-	session.Deliver(s.t.Context(), more)
+	s.deliver(session, more)
 	require.Error(s.t, s.ledger.answer(s.t, more[0]), "a record of a key whose earlier ones were not taken")
 	s.close(session)
 	s.ledger.exactlyOnce(s.t, append(records, more...))

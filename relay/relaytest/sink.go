@@ -79,6 +79,12 @@ func (s *suite) close(session relay.Session) {
 	s.within("Close", session.Close)
 }
 
+// deliver fails the test when the sink does not take the records. Their number is below what a sink must buffer.
+func (s *suite) deliver(session relay.Session, records []*relay.Record) {
+	s.t.Helper()
+	s.within("Deliver", func() { session.Deliver(s.t.Context(), records) })
+}
+
 // deliverAll delivers the records as the relay does: in order, and after a failure again
 // what was not delivered, in a new session.
 func (s *suite) deliverAll(records []*relay.Record) {
@@ -89,7 +95,7 @@ func (s *suite) deliverAll(records []*relay.Record) {
 		turn := newLedger()
 		session, err := s.Sink.Open(s.t.Context(), turn.ack)
 		require.NoError(s.t, err)
-		session.Deliver(s.t.Context(), records)
+		s.deliver(session, records)
 		turn.waitFor(s.t, s.Patience, records)
 		s.close(session)
 		turn.exactlyOnce(s.t, records)
@@ -143,7 +149,7 @@ func (s *suite) delivers() {
 	for range 20 {
 		records = append(records, s.record(s.Topics[0], "", []byte("without a key")))
 	}
-	session.Deliver(s.t.Context(), records)
+	s.deliver(session, records)
 	s.ledger.waitFor(s.t, s.Patience, records)
 	require.Len(s.t, s.ledger.delivered(s.t, records), len(records))
 	require.Len(s.t, s.Published(s.t, s.Topics[0]), 120)
@@ -159,7 +165,7 @@ func (s *suite) keepsOrder() {
 	var records []*relay.Record
 	for size := range 60 { // deliveries of 0 to 59 records
 		batch := s.records(s.Topics[0], size, 5)
-		session.Deliver(s.t.Context(), batch)
+		s.deliver(session, batch)
 		records = append(records, batch...)
 	}
 	s.ledger.waitFor(s.t, s.Patience, records)
@@ -187,7 +193,7 @@ func (s *suite) wire() {
 
 	session := s.open()
 	defer s.close(session)
-	session.Deliver(s.t.Context(), records)
+	s.deliver(session, records)
 	s.ledger.waitFor(s.t, s.Patience, records)
 	require.Len(s.t, s.ledger.delivered(s.t, records), len(records))
 	got := make(map[string]Message)
@@ -220,7 +226,7 @@ func (s *suite) sliceReuse() {
 	slice := make([]*relay.Record, 10)
 	for i := 0; i < len(records); i += len(slice) {
 		copy(slice, records[i:])
-		session.Deliver(s.t.Context(), slice)
+		s.deliver(session, slice)
 		clear(slice)
 	}
 	s.ledger.waitFor(s.t, s.Patience, records)
@@ -245,9 +251,9 @@ func (s *suite) badHeaders() {
 	behind := s.record(s.Topics[0], "k", []byte("3"))
 	session := s.open()
 	defer s.close(session)
-	session.Deliver(s.t.Context(), []*relay.Record{good})
+	s.deliver(session, []*relay.Record{good})
 	s.ledger.waitFor(s.t, s.Patience, []*relay.Record{good})
-	session.Deliver(s.t.Context(), []*relay.Record{bad, behind})
+	s.deliver(session, []*relay.Record{bad, behind})
 	s.ledger.waitFor(s.t, s.Patience, []*relay.Record{bad, behind})
 	require.ErrorIs(s.t, s.ledger.answer(s.t, bad), relay.ErrRejected)
 	require.Error(s.t, s.ledger.answer(s.t, behind))

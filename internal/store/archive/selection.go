@@ -50,7 +50,8 @@ func (s *Store) List(ctx context.Context, sel Selection, limit int) ([]Row, erro
 // selecting completes a statement by the conditions of a selection.
 func (s *Store) selecting(statement string, sel Selection, limit int) (string, []any) {
 	c := conditions{names: s.names, args: []any{sel.After, sel.UpTo}}
-	return db.Fill(statement, db.Values{"of_a": c.of("a", sel), "of_e": c.of("e", sel), "limit": limit}), c.args
+	ofA, ofE := c.of("a", sel), c.of("e", sel) // in this order: so the arguments stand in the statement
+	return db.Fill(statement, db.Values{"of_a": ofA, "of_e": ofE, "limit": limit}), c.args
 }
 
 // conditions are those of a selection, with their arguments.

@@ -103,7 +103,8 @@ func readPosition(text []byte) (any, error) {
 
 // Newest returns the highest id of all runs; empty: there are none.
 func (b *Backfill) Newest(ctx context.Context, q db.Queryer) (id string, err error) {
-	return id, db.Each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&id) }, b.sql.NewestRun)
+	err = db.Each(ctx, q, func(rows *sql.Rows) error { return rows.Scan(&id) }, b.sql.NewestRun)
+	return id, err
 }
 
 // Start makes a run. A run of that name that has sent nothing becomes the new one: its

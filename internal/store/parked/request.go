@@ -33,9 +33,9 @@ type Answer struct {
 }
 
 // Request sets the state of parked rows: all that it speaks of, or, with an error that says why, none: a
-// *MissingError, *AmbiguousError, *BehindError or *OvertakenError, or several of them joined. Only a database
-// failure half-way through more than some thousand rows of outbox_parked leaves a part; the same request again
-// does the rest.
+// *MissingError, *AmbiguousError, *BehindError or *OvertakenError, or several of them joined. After a failure of the
+// database some rows may be marked: a part of more than some thousand rows of outbox_parked, or all of them when only
+// the followers could not be counted. The same request again does the rest.
 func (s *Store) Request(ctx context.Context, r Request) (answer Answer, err error) {
 	if len(r.IDs) > 0 {
 		return s.byID(ctx, r)
@@ -49,7 +49,7 @@ func (s *Store) Request(ctx context.Context, r Request) (answer Answer, err erro
 	}
 	r.Filter.State = Blocked
 	answer.Followers, err = s.count(ctx, s.where(r.Filter))
-	return answer, err
+	return answer, afterMarking(answer, err)
 }
 
 // byFilter are the rows that a request by filter marks.
@@ -76,7 +76,15 @@ func (s *Store) byID(ctx context.Context, r Request) (answer Answer, err error) 
 	}
 	answer.Found = true
 	answer.Followers, err = s.followers(ctx, rows)
-	return answer, err
+	return answer, afterMarking(answer, err)
+}
+
+// afterMarking tells, with an error of the count, that the rows are marked.
+func afterMarking(answer Answer, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%d rows were marked, but those behind them could not be counted: %w", answer.Marked, err)
 }
 
 // seqsOf turns the ids of events or messages into those of rows. The former may have no index, and the statement

@@ -181,7 +181,8 @@ func (s *Store) first(ctx context.Context, q rowQuerier, w *where) (seq int64, s
 }
 
 func (s *Store) count(ctx context.Context, w *where) (rows int64, err error) {
-	return rows, s.pool.QueryRowContext(ctx, w.in(s.sql.Count, nil), w.args...).Scan(&rows)
+	err = s.pool.QueryRowContext(ctx, w.in(s.sql.Count, nil), w.args...).Scan(&rows)
+	return rows, err
 }
 
 // rowQuerier is a *sql.DB or a *sql.Tx.

@@ -127,12 +127,3 @@ func (c *conn) hasProcessPrivilege(ctx context.Context) (bool, error) {
 	err := c.pool.QueryRowContext(ctx, c.sql.mysql.HasProcessPrivilege).Scan(&n)
 	return n > 0, err
 }
-
-// MayListWriters reports whether a user of MySQL or MariaDB has the right PROCESS, which OpenWriters needs there.
-func MayListWriters(ctx context.Context, pool *sql.DB, n db.Names) (bool, error) {
-	s, err := New(pool, n, Options{})
-	if err != nil {
-		return false, err
-	}
-	return s.hasProcessPrivilege(ctx)
-}

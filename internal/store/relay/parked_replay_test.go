@@ -10,6 +10,7 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/store/parked"
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
@@ -230,6 +231,31 @@ func TestADropIsRecordedAndItsFollowersFollow(t *testing.T) {
 		}
 		require.NoError(t, rows.Err())
 		require.Equal(t, []string{e[0].EventID.String() + " too large", e[2].EventID.String() + " too large", e[3].EventID.String() + " too large"}, recorded)
+	})
+}
+
+// What the operator's request writes and what the relay drops by it are two packages: the reason reaches the record.
+func TestADropKeepsTheReasonOfItsRequest(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
+		r := newRelay(t, db)
+		l := mustClaim(t, r)
+		k := keyed{"orders", "k"}
+		parkAll(t, r, l, insertKeyed(t, db, k, k, k)...)
+		parkAll(t, r, l, insertKeyed(t, db, keyed{"orders", "j"})...)
+		p := parkedRows(t, db)
+		operator, err := parked.Outbox(db.DB, sqldb.Names{Dialect: db.Dialect})
+		require.NoError(t, err)
+		ids := []parked.ID{{Seq: p[0].seq}, {Seq: p[1].seq}, {Seq: p[2].seq}}
+		_, err = operator.Request(t.Context(), parked.Request{State: parked.Drop, Reason: `a "test" order`, IDs: ids})
+		require.NoError(t, err)
+
+		dropped, freed, err := r.DropRequested(t.Context(), l, 10)
+		require.NoError(t, err)
+		require.Len(t, dropped, 3)
+		require.Equal(t, []sqldb.EventKey{{Topic: "orders", Key: "k"}}, freed)
+		var recorded string
+		require.NoError(t, db.DB.QueryRow("SELECT error FROM outbox_drops ORDER BY seq LIMIT 1").Scan(&recorded))
+		require.Equal(t, `dropped: a "test" order; parked because: too large`, recorded)
 	})
 }
 
