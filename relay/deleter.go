@@ -180,7 +180,7 @@ func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*
 // exactly-once mode hold the position; their delete is tried again every few seconds,
 // beside the others'.
 
-// asideWaits is how many times one search for locked rows waits for a lock, and
+// lockWaits is how many times one search for locked rows waits for a lock, and
 // lockWaitsAgain how many a later look at those that were set aside. What is not yet
 // separated then is set aside together.
 const (

@@ -34,10 +34,11 @@ type keeper struct {
 	position        []byte
 	blocked         *blockedKeys
 	saving          sync.Mutex
-	trials          *lanes.Trials
 	savedCheckpoint *checkpoint.Checkpoint                // in the lease row
 	checkpoint      atomic.Pointer[checkpoint.Checkpoint] // what a session may start with; nil: nothing
 	sweepDue        time.Time                             // when the next sweep is due; zero: at once
+
+	trials *lanes.Trials // of topics, for all sessions of the term
 
 	ctx    context.Context // ends when the lease cannot be trusted any more
 	cancel context.CancelCauseFunc

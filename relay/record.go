@@ -16,7 +16,7 @@ import (
 )
 
 // Names of the headers that Postroom sets on the wire. An event may set
-// HeaderName itself; names that start with ReservedPrefixes are ours alone.
+// HeaderName itself; names that start with one of reservedPrefixes are ours alone.
 const (
 	// HeaderMessageUUID carries the event id. It is the header in which
 	// watermill-kafka's DefaultMarshaler keeps a message's UUID.

@@ -21,9 +21,9 @@ import (
 // requestsEvery is how often the owner looks for requests.
 const requestsEvery = time.Second
 
-// replayAtOnce and replayBytes bound one round of a replay, between two reads, and
-// roundsAtOnce the rounds when the first was short: a key whose events keep coming
-// is caught up with only if nothing is read in between. dropAtOnce bounds a transaction
+// replayRows and replayBytes bound one round of a replay, between two reads, and
+// replayRounds the rounds when the first was short: a key whose events keep coming
+// is caught up with only if nothing is read in between. dropBatch bounds a transaction
 // that deletes rows as they are asked for, of any size, under the lease row's lock.
 const (
 	replayRows   = 1000

@@ -161,11 +161,11 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	}
 	failures := s.inFlight.Failures()
 	s.failuresBeforeStop = len(failures)
+	cancel()
+	<-finished
 	if slices.ContainsFunc(failures, func(f inflight.Failure) bool { return errors.Is(f.Err, ErrRejected) }) {
 		s.isolation.trials.NoteRejection(time.Now())
 	}
-	cancel()
-	<-finished
 }
 
 // settle waits until the sink has acknowledged the records on their way. It waits no longer than

@@ -8,8 +8,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// Entry is a row that was read and is not deleted yet. A Set that has it guards the fields below
-// Lane; a session sets the others before it acknowledges.
+// Entry is a row that was read and is not deleted yet. A Set that has it guards acked and
+// failed; a session sets the others before it acknowledges.
 type Entry struct {
 	ID      int64 // the row's
 	Seq     int64 // of a row in outbox_parked; 0: the row is in outbox_events

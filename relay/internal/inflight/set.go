@@ -219,9 +219,15 @@ func (s *Set) WaitingOf(t *Topic) int {
 	return t.waiting
 }
 
-// Load returns how many records of a lane the sink has not acknowledged, their bytes, and whether
-// it has acknowledged any since the last call.
-func (s *Set) Load(l *Lane) (waiting int, bytes int64, moved bool) {
+// Load returns how many records of a lane the sink has not acknowledged, and their bytes.
+func (s *Set) Load(l *Lane) (waiting int, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.waiting, l.bytes
+}
+
+// Progress is Load, and reports whether the sink has acknowledged any of them since the last Progress.
+func (s *Set) Progress(l *Lane) (waiting int, bytes int64, moved bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	moved, l.moved = l.moved, false

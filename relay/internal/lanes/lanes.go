@@ -1,6 +1,7 @@
 // Package lanes knows which records wait for the same thing, which of them wait on the shelf, and
 // which topics are on trial after a rejection. It decides about lanes and topics, and never sees a
-// record. Nothing in it is safe for concurrent use, but for Shelf.Len: the reader has it alone.
+// record. Nothing in it is safe for concurrent use, but for Shelf.Len: the reader has it alone, and
+// its session while it does not read.
 package lanes
 
 import (
@@ -24,7 +25,7 @@ type Lane struct {
 	Over bool
 
 	pass      uint64 // the last pass that has met the lane
-	moves     bool   // the sink has acknowledged some of its records since the pass before
+	moves     bool   // the sink has acknowledged some of its records since it was judged before
 	held      int    // records that it had when the pass began, or was given in it
 	heldBytes int64
 }
@@ -108,13 +109,16 @@ func (s *Set) Prune() {
 	if len(s.lanes) < s.prune {
 		return
 	}
+	kept := make(map[*Topic]bool) // of lanes that stay: records are acknowledged meanwhile
 	for key, l := range s.lanes {
-		if waiting, _, _ := s.inFlight.Load(&l.Load); waiting == 0 && l.Shelved == 0 {
+		if waiting, _ := s.inFlight.Load(&l.Load); waiting == 0 && l.Shelved == 0 {
 			delete(s.lanes, key)
+		} else {
+			kept[l.Topic] = true
 		}
 	}
 	for name, t := range s.topics {
-		if s.inFlight.WaitingOf(&t.Load) == 0 && t.Shelved == 0 && t.Trial == nil {
+		if !kept[t] && s.inFlight.WaitingOf(&t.Load) == 0 && t.Shelved == 0 && t.Trial == nil {
 			delete(s.topics, name)
 		}
 	}
@@ -129,7 +133,7 @@ func (s *Set) Prune() {
 // empties while they come.
 func (s *Set) Take(l *Lane, size int64, rows int, bytes int64) bool {
 	if s.First(l) {
-		l.held, l.heldBytes, l.moves = s.inFlight.Load(&l.Load)
+		l.held, l.heldBytes, l.moves = s.inFlight.Progress(&l.Load)
 		l.Over = full(l.held, l.heldBytes, rows, bytes)
 	} else if !l.Over && !l.moves {
 		l.Over = full(l.held, l.heldBytes, rows, bytes)
@@ -144,7 +148,7 @@ func (s *Set) Take(l *Lane, size int64, rows int, bytes int64) bool {
 // HasRoom reports whether a lane may have more of a window of which rows and bytes are free. It
 // ends a Drain when the sink has none of the lane's records.
 func (s *Set) HasRoom(l *Lane, rows int, bytes int64) bool {
-	waiting, waitingBytes, _ := s.inFlight.Load(&l.Load)
+	waiting, waitingBytes := s.inFlight.Load(&l.Load)
 	l.Drain = l.Drain && waiting > 0
 	return !l.Drain && !full(waiting, waitingBytes, rows, bytes)
 }

@@ -66,6 +66,8 @@ func TestALaneWhoseRecordsAreAcknowledgedIsJudgedByWhatItHeldBefore(t *testing.T
 	l := w.Find("t", 0)
 	first := w.give(l, 10)
 	w.flights.Ack(&first[0], nil)
+	rows, bytes := w.free()
+	require.True(t, w.HasRoom(l, rows, bytes), "who asks for room does not judge the lane")
 	require.Len(t, w.give(l, 80), 80, "it empties while they come")
 	require.Empty(t, w.give(l, 1), "and is full if it does not")
 }
