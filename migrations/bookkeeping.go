@@ -38,14 +38,7 @@ func newBookkeeping(names db.Names) bookkeeping {
 }
 
 func bookkeepingOf(d Dialect) bookkeeping {
-	switch d {
-	case PostgreSQL:
-		return postgresBookkeeping()
-	case MySQL:
-		return mysqlBookkeeping()
-	default:
-		return sqliteBookkeeping()
-	}
+	return db.For(d, postgresBookkeeping, mysqlBookkeeping, sqliteBookkeeping)()
 }
 
 func postgresBookkeeping() bookkeeping {

@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files in testdata")
 
-var dialects = []Dialect{PostgreSQL, MySQL, SQLite}
+var dialects = db.Dialects
 
 func TestPrintedSQLIsTheGoldenFiles(t *testing.T) {
 	for _, d := range dialects {

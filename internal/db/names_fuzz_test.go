@@ -20,7 +20,7 @@ func FuzzNames(f *testing.F) {
 		f.Add(seed[0], seed[1])
 	}
 	f.Fuzz(func(t *testing.T, prefix, schema string) {
-		for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+		for _, d := range db.Dialects {
 			n := db.Names{Dialect: d, Prefix: prefix, Schema: schema}
 			if n.Validate() != nil {
 				continue

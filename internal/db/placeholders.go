@@ -9,15 +9,21 @@ import (
 // Param is the placeholder of the i-th argument.
 func (n Names) Param(i int) string { return For(n.Dialect, fmt.Sprintf("$%d", i), "?", "?") }
 
-// WriteNumbered writes "($7, $8, $9)": PostgreSQL's placeholders after the first `after`.
-func WriteNumbered(b *strings.Builder, after, count int) {
+// WriteParams writes the next count placeholders of a statement that has `after` of them: "($7, $8, $9)", or
+// "(?, ?, ?)".
+func (n Names) WriteParams(b *strings.Builder, after, count int) {
+	numbered := For(n.Dialect, true, false, false)
 	b.WriteByte('(')
 	for i := range count {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(after + i + 1))
+		if numbered {
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(after + i + 1))
+		} else {
+			b.WriteByte('?')
+		}
 	}
 	b.WriteByte(')')
 }
@@ -25,7 +31,7 @@ func WriteNumbered(b *strings.Builder, after, count int) {
 // Numbered puts PostgreSQL's $1, $2, … where question marks are; no statement that is
 // given to it has them otherwise.
 func (n Names) Numbered(query string) string {
-	if n.Dialect != PostgreSQL {
+	if For(n.Dialect, false, true, true) {
 		return query
 	}
 	var b strings.Builder

@@ -17,7 +17,7 @@ func For[T any](d Dialect, postgres, mysql, sqlite T) T {
 	case SQLite:
 		return sqlite
 	}
-	panic(d.Validate())
+	panic(fmt.Sprintf("db.For has no value for dialect %q", string(d)))
 }
 
 // KeyArg sends the key as bytes where the column is binary, so that the

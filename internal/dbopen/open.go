@@ -82,23 +82,14 @@ func Check(rawURL string) error {
 	if err != nil {
 		return err
 	}
-	switch u.dialect {
-	case db.PostgreSQL:
-		_, err = postgresConfig(u)
-	case db.MySQL:
-		_, err = mysqlConfig(u)
-	}
-	return err
+	return db.For(u.dialect,
+		func() error { _, err := postgresConfig(u); return err },
+		func() error { _, err := mysqlConfig(u); return err },
+		func() error { return nil })() // the file's name is all that there is
 }
 
 func opener(d db.Dialect) func(context.Context, *parsedURL, options) (*Target, error) {
-	switch d {
-	case db.PostgreSQL:
-		return openPostgres
-	case db.MySQL:
-		return openMySQL
-	}
-	return openSQLite
+	return db.For(d, openPostgres, openMySQL, openSQLite)
 }
 
 // ping waits for the first connection.

@@ -57,14 +57,11 @@ func identity(f *Facts, found *findings) {
 // regenerate returns the statements that let the database give the ids.
 func (f *Facts) regenerate() []string {
 	table := f.table(db.Events)
-	switch f.Names.Dialect {
-	case db.PostgreSQL:
-		return []string{"ALTER TABLE " + table + " ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (CACHE 1);",
-			fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%s', 'id'), max(id)) FROM %s;", table, table)}
-	case db.MySQL:
-		return []string{"ALTER TABLE " + table + " MODIFY id bigint NOT NULL AUTO_INCREMENT;"}
-	}
-	return []string{f.relay("migrate print")} // SQLite cannot change it: copy the rows into a new table
+	return db.For(f.Names.Dialect,
+		[]string{"ALTER TABLE " + table + " ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (CACHE 1);",
+			fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%s', 'id'), max(id)) FROM %s;", table, table)},
+		[]string{"ALTER TABLE " + table + " MODIFY id bigint NOT NULL AUTO_INCREMENT;"},
+		[]string{f.relay("migrate print")}) // SQLite cannot change it: copy the rows into a new table
 }
 
 // sequence compares the next id with the ids in use.
@@ -73,19 +70,14 @@ func sequence(f *Facts, found *findings) {
 	if !i.Known {
 		return
 	}
-	highest := max(i.Highest, i.Archived)
-	var do []string
-	switch f.Names.Dialect {
-	case db.PostgreSQL:
-		if i.Sequence == "" {
-			return
-		}
-		do = []string{fmt.Sprintf("SELECT setval('%s', %d);", i.Sequence, highest)}
-	case db.MySQL:
-		do = []string{fmt.Sprintf("ALTER TABLE %s AUTO_INCREMENT = %d;", table, highest+1)}
-	default:
-		do = []string{fmt.Sprintf("UPDATE sqlite_sequence SET seq = %d WHERE name = '%s';", highest, table)}
+	if f.is(db.PostgreSQL) && i.Sequence == "" {
+		return
 	}
+	highest := max(i.Highest, i.Archived)
+	do := []string{db.For(f.Names.Dialect,
+		fmt.Sprintf("SELECT setval('%s', %d);", i.Sequence, highest),
+		fmt.Sprintf("ALTER TABLE %s AUTO_INCREMENT = %d;", table, highest+1),
+		fmt.Sprintf("UPDATE sqlite_sequence SET seq = %d WHERE name = '%s';", highest, table))}
 	switch {
 	case i.Last < i.Highest:
 		found.add(Problem, "sequence.behind", table, fmt.Sprintf("the next id is %s, but a row has id %s",

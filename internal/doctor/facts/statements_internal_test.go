@@ -12,7 +12,7 @@ import (
 
 // Neither a statement nor a field is missing or superfluous in any dialect; it needs no server.
 func TestEveryDialectHasItsStatements(t *testing.T) {
-	for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+	for _, d := range db.Dialects {
 		_, err := New(nil, db.Names{Dialect: d}, time.Second)
 		require.NoError(t, err)
 	}
@@ -20,7 +20,7 @@ func TestEveryDialectHasItsStatements(t *testing.T) {
 
 // Some statements have in numbers how far they count.
 func TestTheChecksCountAsFarAsGoThinks(t *testing.T) {
-	for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+	for _, d := range db.Dialects {
 		facts, err := New(nil, db.Names{Dialect: d}, time.Second)
 		require.NoError(t, err)
 		require.Contains(t, facts.sql.CountEvents, fmt.Sprintf(" LIMIT %d)", db.CountLimit+1))

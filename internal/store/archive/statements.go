@@ -2,7 +2,7 @@ package archive
 
 import "embed"
 
-//go:embed postgres.sql mysql.sql sqlite.sql
+//go:embed *.sql
 var files embed.FS
 
 // statements are those that every dialect has. The .sql files give the reasons.

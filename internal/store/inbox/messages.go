@@ -61,7 +61,7 @@ func (s *Store) InsertMessages(ctx context.Context, tx db.Queryer, consumer stri
 		written, err = writtenMessages(ctx, tx, len(rows), nil, s.sql.InsertMessages, consumer, list)
 		return written, "", err
 	}
-	return nil, "", s.names.Dialect.Validate()
+	return nil, "", fmt.Errorf("InsertMessages has no case for dialect %q", string(s.names.Dialect))
 }
 
 // insertWithToken is InsertMessages on MySQL: a token of its own tells which rows it wrote.

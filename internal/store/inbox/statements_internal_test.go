@@ -11,7 +11,7 @@ import (
 
 // Neither a statement nor a field is missing or superfluous in any dialect; it needs no server.
 func TestEveryDialectHasItsStatements(t *testing.T) {
-	for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+	for _, d := range db.Dialects {
 		_, err := New(db.Names{Dialect: d})
 		require.NoError(t, err)
 	}
@@ -19,7 +19,7 @@ func TestEveryDialectHasItsStatements(t *testing.T) {
 
 // The statements of the status have their limits in numbers.
 func TestTheStatusCountsAsFarAsGoThinks(t *testing.T) {
-	for _, d := range []db.Dialect{db.PostgreSQL, db.MySQL, db.SQLite} {
+	for _, d := range db.Dialects {
 		s, err := New(db.Names{Dialect: d})
 		require.NoError(t, err)
 		for _, statement := range []string{s.sql.StatusAttempts, s.sql.StatusParked, s.sql.StatusBlocked} {

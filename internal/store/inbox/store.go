@@ -76,11 +76,8 @@ var errNoDays = errors.New("daily partitions: only PostgreSQL has them")
 // list writes count parameters in parentheses, for a statement that has `after` parameters before them.
 func (s *Store) list(after, count int) db.SQL {
 	var b strings.Builder
-	if s.names.Dialect == db.PostgreSQL {
-		db.WriteNumbered(&b, after, count)
-		return db.SQL(b.String())
-	}
-	return db.SQL("(?" + strings.Repeat(", ?", count-1) + ")")
+	s.names.WriteParams(&b, after, count)
+	return db.SQL(b.String())
 }
 
 // keys are arguments for columns of names and keys.

@@ -6,7 +6,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-//go:embed postgres.sql mysql.sql sqlite.sql
+//go:embed *.sql
 var files embed.FS
 
 // statements are those that every dialect has. The .sql files give the reasons.

@@ -101,11 +101,7 @@ func (s *Store) statement(into insertion, rows int) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		if s.names.Dialect == db.PostgreSQL {
-			db.WriteNumbered(&b, i*into.columns, into.columns)
-		} else {
-			b.WriteString("(?" + strings.Repeat(", ?", into.columns-1) + ")")
-		}
+		s.names.WriteParams(&b, i*into.columns, into.columns)
 	}
 	return b.String()
 }

@@ -123,7 +123,7 @@ SET owner = ?, epoch = epoch + 1, mode = coalesce(mode, ?), expires_at = UTC_TIM
 WHERE id = 1 AND (owner = ? OR {{Claimable}})
 
 -- part: Claimable
--- See leases.go.
+-- See leases.go. The statement Lock of internal/store/source has a copy.
 (owner IS NULL OR expires_at IS NULL OR expires_at < UTC_TIMESTAMP(6)
   OR expires_at > UTC_TIMESTAMP(6) + INTERVAL 2 * GREATEST({ttl_us}, COALESCE(CAST(JSON_VALUE(hints, '$.ttl_us') AS SIGNED), 0)) MICROSECOND)
 

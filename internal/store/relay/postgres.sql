@@ -127,7 +127,7 @@ SET owner = $1, epoch = epoch + 1, mode = coalesce(mode, $2), expires_at = clock
 WHERE id = 1 AND (owner = $4 OR {{Claimable}})
 
 -- part: Claimable
--- See leases.go.
+-- See leases.go. The statement Lock of internal/store/source has a copy.
 (owner IS NULL OR expires_at IS NULL OR expires_at < clock_timestamp()
   OR expires_at > clock_timestamp() + 2 * greatest({ttl_us}::bigint, coalesce((hints->>'ttl_us')::bigint, 0)) * interval '1 microsecond')
 

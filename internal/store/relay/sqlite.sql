@@ -109,7 +109,7 @@ SET owner = ?, epoch = epoch + 1, mode = coalesce(mode, ?), expires_at = {{Expir
 WHERE id = 1 AND (owner = ? OR {{Claimable}})
 
 -- part: Claimable
--- See leases.go.
+-- See leases.go. The statement Lock of internal/store/source has a copy.
 (owner IS NULL OR expires_at IS NULL OR expires_at < {{Now}}
   OR expires_at > strftime('%Y-%m-%dT%H:%M:%f', 'now', ((2 * max({ttl_ms}, coalesce(json_extract(hints, '$.ttl_us'), 0) / 1000)) / 1000.0) || ' seconds') || '000Z')
 

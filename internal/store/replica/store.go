@@ -71,7 +71,7 @@ func (r *Store) Upsert(ctx context.Context, tx db.Execer, changes []Change) erro
 			if i > 0 {
 				b.WriteString(", ")
 			}
-			r.tuple(&b, len(args), len(columns))
+			r.names.WriteParams(&b, len(args), len(columns))
 			args = append(append(args, c.Key...), c.Values...)
 		}
 		b.WriteString(r.overwrite())
@@ -102,14 +102,6 @@ func (r *Store) overwrite() string {
 	return " ON CONFLICT (" + r.list(r.table.Key) + ") DO UPDATE SET " + strings.Join(sets, ", ")
 }
 
-func (r *Store) tuple(b *strings.Builder, after, count int) {
-	if r.names.Dialect == db.PostgreSQL {
-		db.WriteNumbered(b, after, count)
-		return
-	}
-	b.WriteString("(?" + strings.Repeat(", ?", count-1) + ")")
-}
-
 func (r *Store) list(columns []string) string {
 	quoted := make([]string, len(columns))
 	for i, c := range columns {
@@ -129,7 +121,7 @@ func (r *Store) Delete(ctx context.Context, tx db.Execer, changes []Change) erro
 		var args []any
 		if len(r.table.Key) == 1 {
 			b.WriteString("DELETE FROM " + r.name + " WHERE " + r.names.Quote(r.table.Key[0]) + " IN ")
-			r.tuple(&b, 0, len(part))
+			r.names.WriteParams(&b, 0, len(part))
 			for _, c := range part {
 				args = append(args, c.Key[0])
 			}
