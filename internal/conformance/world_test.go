@@ -1,13 +1,14 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,13 +68,39 @@ func newWorld(t testing.TB, in installation) *world {
 		DB: in.db.DB, Dialect: in.db.Dialect, TablePrefix: in.names.Prefix, Schema: in.names.Schema,
 		LeaseTTL: time.Minute, PollMax: 5 * time.Millisecond, DrainTimeout: 20 * time.Second,
 		RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond,
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
+	var log syncBuffer
+	w.cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("what the relays logged:\n" + log.String())
+		}
+	})
 	w.restartIDs()
 	w.exec("DELETE FROM aggregates")
 	w.exec("DELETE FROM {outbox_parked}")
+	// A relay of the scenario before could not take its heartbeat back, if the database was slow: this one would wait for it.
+	w.exec("DELETE FROM {outbox_relays}")
 	w.exec("UPDATE {outbox_leases} SET source = NULL, owner = NULL, expires_at = NULL, hints = '{}'")
 	return w
+}
+
+// syncBuffer is a buffer for several writers.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 // relay makes a relay to the world's sink.
@@ -109,7 +136,11 @@ func (w *world) startTo(s relay.Sink) *running {
 		defer close(run.done)
 		run.err = r.Run(ctx)
 	}()
-	w.t.Cleanup(func() { _ = run.stop() })
+	w.t.Cleanup(func() {
+		if err := run.stop(); err != nil {
+			w.t.Log("Run returned:", err)
+		}
+	})
 	return run
 }
 
