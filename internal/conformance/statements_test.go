@@ -114,13 +114,25 @@ var recorded = flag.String("recorded", "", "a directory that dbtest recorded sta
 // testdata/statements-of-tests has what they send.
 //
 //	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent go test ./internal/store/... ./inbox ./internal/doctor
-//	go test ./internal/conformance -run TestRecordedStatements -recorded /tmp/sent
-func TestRecordedStatements(t *testing.T) {
-	if *recorded == "" {
-		t.Skip("name with -recorded what the tests of other packages sent")
-	}
+//	go test ./internal/conformance -run TestGoldenStatements -recorded /tmp/sent
+//
+// Without -recorded it looks only whether the golden files are in the order in which -update writes them, each
+// statement once.
+func TestGoldenStatements(t *testing.T) {
 	for d := range recorders {
-		sent := readStatements(t, filepath.Join(*recorded, string(d)+".sql"))
-		compareStatements(t, "statements-of-tests", d, slices.Collect(maps.Keys(sent)))
+		if *recorded != "" {
+			sent := readStatements(t, filepath.Join(*recorded, string(d)+".sql"))
+			compareStatements(t, "statements-of-tests", d, slices.Collect(maps.Keys(sent)))
+		}
+		for _, dir := range []string{"statements", "statements-of-tests"} {
+			file := filepath.Join("testdata", dir, string(d)+".sql")
+			content, err := os.ReadFile(file)
+			require.NoError(t, err)
+			text, ended := strings.CutSuffix(string(content), faultdb.Separator)
+			require.True(t, ended, file)
+			golden := strings.Split(text, faultdb.Separator)
+			require.True(t, slices.IsSorted(golden), "%s is not in order", file)
+			require.Len(t, slices.Compact(golden), len(golden), "%s has a statement twice", file)
+		}
 	}
 }

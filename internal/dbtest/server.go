@@ -100,7 +100,7 @@ func open(t testing.TB, rawURL string) *dbopen.Target {
 }
 
 // record adds each statement that Postroom sends to dir/‹dialect›.sql, where
-// internal/conformance's TestRecordedStatements reads it.
+// internal/conformance's TestGoldenStatements reads it.
 func record(t testing.TB, target *dbopen.Target, dir string) {
 	t.Helper()
 	file, err := os.OpenFile(
