@@ -116,7 +116,10 @@ func addKeepsEveryByteOfAPayload(t *testing.T, db dbtest.Database) {
 	for b := range 256 {
 		all = append(all, byte(b), byte(b), byte(255-b))
 	}
-	add(t, db, newOutbox(t, db), outbox.Event{Topic: "t", Payload: all}, outbox.Event{Topic: "t", Payload: []byte("\x00'\\\"%_?$1")})
+	add(
+		t, db, newOutbox(t, db), outbox.Event{Topic: "t", Payload: all},
+		outbox.Event{Topic: "t", Payload: []byte("\x00'\\\"%_?$1")},
+	)
 	rows := rowsOf(t, db.DB)
 	require.Equal(t, all, rows[0].Payload)
 	require.Equal(t, []byte("\x00'\\\"%_?$1"), rows[1].Payload)
@@ -124,7 +127,8 @@ func addKeepsEveryByteOfAPayload(t *testing.T, db dbtest.Database) {
 
 func addKeepsKeysThatDifferInBytesOnly(t *testing.T, db dbtest.Database) {
 	keys := []string{
-		"abc", "ABC", "abc ", " abc", "äöü", "a\u0308", "ß", "ss", "訂單-1", "🛒", "O'Brien", `back\slash`, `"quoted"`, "tab\t", "line\nbreak",
+		"abc", "ABC", "abc ", " abc", "äöü", "a\u0308", "ß", "ss", "訂單-1", "🛒", "O'Brien", `back\slash`, `"quoted"`,
+		"tab\t", "line\nbreak",
 		strings.Repeat("k", 512), strings.Repeat("🛒", 128),
 	}
 	for _, key := range keys {
@@ -134,14 +138,17 @@ func addKeepsKeysThatDifferInBytesOnly(t *testing.T, db dbtest.Database) {
 		require.Equal(t, keys[i], r.Key.String)
 	}
 	var distinct int
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(DISTINCT event_key) FROM outbox_events").Scan(&distinct))
+	require.NoError(
+		t, db.DB.QueryRowContext(t.Context(), "SELECT count(DISTINCT event_key) FROM outbox_events").Scan(&distinct),
+	)
 	require.Equal(t, len(keys), distinct, "the database takes no two of them for one key")
 }
 
 func addKeepsHeadersWhateverTheyContain(t *testing.T, db dbtest.Database) {
 	headers := map[string]string{
 		"plain": "v", "empty": "", "quotes": `"a" 'b'`, `na"me\`: `back\slash`, "html": "<a href='x'>&amp;</a>",
-		"unicode": "ü 訂單 🛒 \u2028\u2029", "escapes": "\\u0041 \t \x01 \x7f", "json": `{"a":[1,2]}`, "placeholder": "$1 ? %s :name",
+		"unicode": "ü 訂單 🛒 \u2028\u2029", "escapes": "\\u0041 \t \x01 \x7f", "json": `{"a":[1,2]}`,
+		"placeholder": "$1 ? %s :name",
 	}
 	add(t, db, newOutbox(t, db), outbox.Event{Topic: "t", Headers: headers})
 	var got map[string]string
@@ -194,7 +201,9 @@ func TestAddToAnotherDatabaseThanTheDialectsSaysSo(t *testing.T) {
 			require.NoError(t, err)
 			tx := begin(t, c.open(t).DB)
 			defer func() { _ = tx.Rollback() }()
-			require.ErrorContains(t, ob.Add(t.Context(), tx, outbox.Event{Topic: "t"}), "the dialect that outbox.New was given")
+			require.ErrorContains(
+				t, ob.Add(t.Context(), tx, outbox.Event{Topic: "t"}), "the dialect that outbox.New was given",
+			)
 		})
 	}
 }
@@ -244,7 +253,9 @@ func TestAddFindsTablesWithPrefixAndSchema(t *testing.T) {
 
 // A writer needs INSERT on one table, and no other right.
 func TestAddNeedsNoRightButInsert(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB,
+	} {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, open(t))
 			writer := dbtest.Restricted(t, db, "INSERT ON outbox_events")

@@ -16,7 +16,9 @@ import (
 // Writing an event outside of a transaction must not compile.
 func TestAddOutsideATransactionDoesNotCompile(t *testing.T) {
 	build := func(program string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(t.TempDir(), "out"), "./testdata/"+program)
+		cmd := exec.CommandContext(
+			t.Context(), "go", "build", "-o", filepath.Join(t.TempDir(), "out"), "./testdata/"+program,
+		)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}

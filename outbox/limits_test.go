@@ -76,7 +76,8 @@ func addTakesEachPartUpToItsLimit(t *testing.T, db dbtest.Database) {
 	headers := map[string]string{"h": strings.Repeat("v", 16<<10-8-2)}
 	ob := newOutbox(t, db)
 	add(t, db, ob, outbox.Event{
-		Topic: strings.Repeat("t", 249), Key: strings.Repeat("k", 512), Type: strings.Repeat("訂", 255), Headers: headers,
+		Topic: strings.Repeat("t", 249), Key: strings.Repeat("k", 512), Type: strings.Repeat("訂", 255),
+		Headers: headers,
 	})
 	require.Len(t, rowsOf(t, db.DB), 1)
 	headers["h"] += "v"
@@ -106,7 +107,9 @@ func theTableRefusesWhatAddWouldRefuse(t *testing.T, db dbtest.Database) {
 // MariaDB takes 16 MiB per statement by default: three events of 6 MiB have to go in
 // several, and the zeros would double in size where a driver escapes them.
 func addSplitsPayloadsThatTogetherAreTooLarge(t *testing.T, db dbtest.Database) {
-	payloads := [][]byte{bytes.Repeat([]byte("a"), 6<<20), make([]byte, 6<<20), bytes.Repeat([]byte(`'`), 6<<20), []byte("small")}
+	payloads := [][]byte{
+		bytes.Repeat([]byte("a"), 6<<20), make([]byte, 6<<20), bytes.Repeat([]byte(`'`), 6<<20), []byte("small"),
+	}
 	var events []outbox.Event
 	for _, p := range payloads {
 		events = append(events, outbox.Event{Topic: "t", Payload: p})

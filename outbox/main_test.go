@@ -135,7 +135,8 @@ func rowsOf(t testing.TB, db *sql.DB) []row { return rowsIn(t, db, "outbox_event
 func rowsIn(t testing.TB, db *sql.DB, table string) []row {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(),
-		"SELECT id, event_id, topic, event_key, event_type, payload, payload IS NULL, headers FROM "+table+" ORDER BY id")
+		"SELECT id, event_id, topic, event_key, event_type, payload, payload IS NULL, headers FROM "+table+
+			" ORDER BY id")
 	require.NoError(t, err)
 	defer func() { _ = rows.Close() }()
 	var all []row

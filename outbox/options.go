@@ -20,7 +20,9 @@ func (c *config) validate() error {
 		return err
 	}
 	if c.limits.payload <= 0 || c.limits.payload > MaxPayload {
-		return fmt.Errorf("WithMaxPayload(%d): want 1 to %d bytes, which the table allows", c.limits.payload, MaxPayload)
+		return fmt.Errorf(
+			"WithMaxPayload(%d): want 1 to %d bytes, which the table allows", c.limits.payload, MaxPayload,
+		)
 	}
 	return nil
 }

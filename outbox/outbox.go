@@ -201,7 +201,8 @@ func explain(err error, rows []store.EventRow) error {
 // advice is what the errors of the database end with.
 var advice = db.Advice{
 	New: "outbox.New",
-	Denied: "the database user needs INSERT on outbox_events. With StrictKeyOrder on MySQL it also needs SELECT and UPDATE " +
+	Denied: "the database user needs INSERT on outbox_events. With StrictKeyOrder on MySQL it also needs SELECT and " +
+		"UPDATE " +
 		"on outbox_key_locks, and for scheduled events SELECT, INSERT and DELETE on outbox_scheduled",
 	TxDone: "the transaction has ended: add events before Commit",
 }
@@ -212,9 +213,11 @@ func hint(err error, rows []store.EventRow) string {
 	case db.IsDuplicate(err):
 		return " (an event with the same ID is scheduled already: cancel that one first, or leave the ID out)"
 	case store.IsPacketTooLarge(err), store.IsConnectionLost(err) && anyLarge(rows):
-		return " (an event may be larger than the server's max_allowed_packet: raise it to 64M, or lower WithMaxPayload)"
+		return " (an event may be larger than the server's max_allowed_packet: raise it to 64M, or lower " +
+			"WithMaxPayload)"
 	case store.IsOutOfLocks(err):
-		return " (StrictKeyOrder takes a lock per key: raise max_locks_per_transaction, or add fewer keys per transaction)"
+		return " (StrictKeyOrder takes a lock per key: raise max_locks_per_transaction, or add fewer keys per " +
+			"transaction)"
 	}
 	return advice.Of(err)
 }

@@ -266,7 +266,9 @@ func TestSchedulingFindsTablesWithPrefixAndSchema(t *testing.T) {
 
 // With the rights of docs/tables.md, and with those of a writer that never schedules.
 func TestSchedulingNeedsRightsOnItsOwnTableOnly(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB,
+	} {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, open(t))
 			e := outbox.Event{ID: uuid.New(), Topic: "t", DeliverAt: later}

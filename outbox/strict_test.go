@@ -55,7 +55,9 @@ type adding struct {
 	done chan error
 }
 
-func startAdding(ctx context.Context, t testing.TB, db dbtest.Database, ob *outbox.Outbox, events ...outbox.Event) *adding {
+func startAdding(
+	ctx context.Context, t testing.TB, db dbtest.Database, ob *outbox.Outbox, events ...outbox.Event,
+) *adding {
 	t.Helper()
 	a := &adding{tx: begin(t, db.DB), done: make(chan error, 1)}
 	a.pid = connectionOf(t, db, a.tx)
@@ -86,7 +88,8 @@ func waitsForALock(t testing.TB, db dbtest.Database, pid int64) {
 
 func waitsOnPostgreSQL(t testing.TB, db *sql.DB, pid int64) (waiting bool) {
 	assert.NoError(t, db.QueryRowContext(t.Context(),
-		"SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1)", pid).Scan(&waiting))
+		"SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1)",
+		pid).Scan(&waiting))
 	return waiting
 }
 
@@ -106,7 +109,9 @@ func waitsOnMariaDB(t testing.TB, db *sql.DB, pid int64) bool {
 
 func strictKeyOrderMakesTheSecondWriterOfAKeyWait(t *testing.T, db dbtest.Database) {
 	ob := newOutbox(t, db, outbox.StrictKeyOrder())
-	for name, end := range map[string]func(*sql.Tx) error{"commits": (*sql.Tx).Commit, "rolls back": (*sql.Tx).Rollback} {
+	for name, end := range map[string]func(*sql.Tx) error{
+		"commits": (*sql.Tx).Commit, "rolls back": (*sql.Tx).Rollback,
+	} {
 		t.Run("until the first "+name, func(t *testing.T) {
 			_, err := db.DB.ExecContext(t.Context(), "DELETE FROM outbox_events")
 			require.NoError(t, err)
@@ -157,7 +162,9 @@ func TestStrictKeyOrderHoldsBetweenWritersThatNameTheTableDifferently(t *testing
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 	first := begin(t, db.DB)
 	event := outbox.Event{Topic: "t", Key: "k"}
-	require.NoError(t, newOutbox(t, db, outbox.StrictKeyOrder(), outbox.WithSchema("public")).Add(t.Context(), first, event))
+	require.NoError(
+		t, newOutbox(t, db, outbox.StrictKeyOrder(), outbox.WithSchema("public")).Add(t.Context(), first, event),
+	)
 	second := startAdding(t.Context(), t, db, newOutbox(t, db, outbox.StrictKeyOrder()), event)
 	waitsForALock(t, db, second.pid)
 	require.NoError(t, first.Commit())
@@ -181,7 +188,9 @@ func addThatWaitsForALockHonoursItsContext(t *testing.T, db dbtest.Database) {
 // sorts below the call. The proof: another transaction holds the lock in the middle, and
 // when the statement waits for it, it has all lower ones and none of the higher.
 func TestStrictKeyOrderTakesTheLocksOfOneStatementInOrder(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18} {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18,
+	} {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, open(t))
 			ob := newOutbox(t, db, outbox.StrictKeyOrder())
@@ -224,7 +233,8 @@ type queryer interface {
 func advisoryLocks(t testing.TB, db queryer, pid int64) []int64 {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(),
-		"SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = $1", pid)
+		"SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND "+
+			"pid = $1", pid)
 	require.NoError(t, err)
 	defer func() { _ = rows.Close() }()
 	var numbers []int64

@@ -46,7 +46,9 @@ var defaultLimits = limits{payload: MaxPayload}
 
 // row checks an event and puts it into the form that the table stores.
 func (l limits) row(e Event) (store.EventRow, error) {
-	for _, check := range []func(Event) error{l.checkTopic, checkKey, checkType, l.checkPayload, checkHeaders, checkTime} {
+	for _, check := range []func(Event) error{
+		l.checkTopic, checkKey, checkType, l.checkPayload, checkHeaders, checkTime,
+	} {
 		if err := check(e); err != nil {
 			return store.EventRow{}, err
 		}
@@ -61,7 +63,9 @@ func (l limits) row(e Event) (store.EventRow, error) {
 	}
 	// PostgreSQL measures jsonb as it prints it, with a space after each colon and comma.
 	if size := len(headers) + 2*len(e.Headers); size > MaxHeaders {
-		return store.EventRow{}, fmt.Errorf("%w: headers of %d bytes as JSON, at most %d", ErrTooLarge, size, MaxHeaders)
+		return store.EventRow{}, fmt.Errorf(
+			"%w: headers of %d bytes as JSON, at most %d", ErrTooLarge, size, MaxHeaders,
+		)
 	}
 	return store.EventRow{
 		EventID: e.ID, Topic: e.Topic, Key: e.Key, Type: e.Type, Payload: e.Payload, Headers: headers,
@@ -83,7 +87,10 @@ func (l limits) checkTopic(e Event) error {
 		return nil
 	}
 	if !kafkatopic.Valid(e.Topic) {
-		return fmt.Errorf("%w %q: Kafka allows a-z, A-Z, 0-9, '.', '_' and '-' (WithAnyTopic lifts this for other brokers)", ErrInvalidTopic, e.Topic)
+		return fmt.Errorf(
+			"%w %q: Kafka allows a-z, A-Z, 0-9, '.', '_' and '-' (WithAnyTopic lifts this for other brokers)",
+			ErrInvalidTopic, e.Topic,
+		)
 	}
 	return nil
 }
@@ -107,7 +114,9 @@ func checkType(e Event) error {
 
 func (l limits) checkPayload(e Event) error {
 	if len(e.Payload) > l.payload {
-		return fmt.Errorf("%w: payload of %d bytes for topic %q, at most %d", ErrTooLarge, len(e.Payload), e.Topic, l.payload)
+		return fmt.Errorf(
+			"%w: payload of %d bytes for topic %q, at most %d", ErrTooLarge, len(e.Payload), e.Topic, l.payload,
+		)
 	}
 	return nil
 }
@@ -118,7 +127,9 @@ func checkHeaders(e Event) error {
 		case name == "":
 			return fmt.Errorf("%w: a header has no name", ErrInvalidHeader)
 		case strings.HasPrefix(name, "_watermill_"), strings.HasPrefix(name, "postroom_"):
-			return fmt.Errorf("%w %q: names that start with _watermill_ or postroom_ are set by the relay", ErrReservedHeader, name)
+			return fmt.Errorf(
+				"%w %q: names that start with _watermill_ or postroom_ are set by the relay", ErrReservedHeader, name,
+			)
 		case strings.ContainsAny(name, "\r\n\x00"), strings.ContainsAny(value, "\r\n\x00"):
 			return fmt.Errorf("%w %q: CR, LF and NUL are not allowed in a name or value", ErrInvalidHeader, name)
 		case !utf8.ValidString(name), !utf8.ValidString(value):

@@ -18,35 +18,43 @@ func TestAddRefusesBadEventsBeforeAnySQL(t *testing.T) {
 		event outbox.Event
 		want  error
 	}{
-		"no topic":                               {outbox.Event{Payload: []byte("x")}, outbox.ErrNoTopic},
-		"a topic with a space":                   {outbox.Event{Topic: "or ders"}, outbox.ErrInvalidTopic},
-		"a topic with a slash":                   {outbox.Event{Topic: "a/b"}, outbox.ErrInvalidTopic},
-		"a topic with a letter Kafka has not":    {outbox.Event{Topic: "bestätigt"}, outbox.ErrInvalidTopic},
-		"the topic .":                            {outbox.Event{Topic: "."}, outbox.ErrInvalidTopic},
-		"the topic ..":                           {outbox.Event{Topic: ".."}, outbox.ErrInvalidTopic},
-		"a topic of 250 characters":              {outbox.Event{Topic: strings.Repeat("t", 250)}, outbox.ErrTooLarge},
-		"a topic that is not UTF-8":              {outbox.Event{Topic: "a\xff"}, outbox.ErrInvalidText},
-		"a topic with a NUL":                     {outbox.Event{Topic: "a\x00"}, outbox.ErrInvalidText},
-		"a key of 513 bytes":                     {outbox.Event{Topic: "t", Key: strings.Repeat("k", 513)}, outbox.ErrTooLarge},
-		"a key of 513 bytes in fewer characters": {outbox.Event{Topic: "t", Key: strings.Repeat("ü", 256) + "k"}, outbox.ErrTooLarge},
-		"a key that is not UTF-8":                {outbox.Event{Topic: "t", Key: "\xc3\x28"}, outbox.ErrInvalidText},
-		"a key with a NUL":                       {outbox.Event{Topic: "t", Key: "a\x00b"}, outbox.ErrInvalidText},
-		"a type of 256 characters":               {outbox.Event{Topic: "t", Type: strings.Repeat("y", 256)}, outbox.ErrTooLarge},
-		"a type with a line break":               {outbox.Event{Topic: "t", Type: "a\nb"}, outbox.ErrInvalidText},
-		"a type with a carriage return":          {outbox.Event{Topic: "t", Type: "a\rb"}, outbox.ErrInvalidText},
-		"a type with a NUL":                      {outbox.Event{Topic: "t", Type: "a\x00b"}, outbox.ErrInvalidText},
-		"a type that is not UTF-8":               {outbox.Event{Topic: "t", Type: "\xff"}, outbox.ErrInvalidText},
-		"a payload over the limit":               {outbox.Event{Topic: "t", Payload: make([]byte, 16<<20+1)}, outbox.ErrTooLarge},
-		"headers over the limit":                 {headers("h", strings.Repeat("v", 16<<10)), outbox.ErrTooLarge},
-		"headers whose escapes are too long":     {headers("h", strings.Repeat("\x01", 3<<10)), outbox.ErrTooLarge},
-		"a header without a name":                {headers("", "v"), outbox.ErrInvalidHeader},
-		"a header of Watermill's":                {headers("_watermill_message_uuid", "v"), outbox.ErrReservedHeader},
-		"a header of ours":                       {headers("postroom_created_at", "v"), outbox.ErrReservedHeader},
-		"a carriage return in a header's name":   {headers("a\rb", "v"), outbox.ErrInvalidHeader},
-		"a line feed in a header's value":        {headers("a", "v\nw"), outbox.ErrInvalidHeader},
-		"a NUL in a header's value":              {headers("a", "v\x00w"), outbox.ErrInvalidHeader},
-		"a header's name that is not UTF-8":      {headers("a\xff", "v"), outbox.ErrInvalidHeader},
-		"a header's value that is not UTF-8":     {headers("a", "v\xff"), outbox.ErrInvalidHeader},
+		"no topic":                            {outbox.Event{Payload: []byte("x")}, outbox.ErrNoTopic},
+		"a topic with a space":                {outbox.Event{Topic: "or ders"}, outbox.ErrInvalidTopic},
+		"a topic with a slash":                {outbox.Event{Topic: "a/b"}, outbox.ErrInvalidTopic},
+		"a topic with a letter Kafka has not": {outbox.Event{Topic: "bestätigt"}, outbox.ErrInvalidTopic},
+		"the topic .":                         {outbox.Event{Topic: "."}, outbox.ErrInvalidTopic},
+		"the topic ..":                        {outbox.Event{Topic: ".."}, outbox.ErrInvalidTopic},
+		"a topic of 250 characters":           {outbox.Event{Topic: strings.Repeat("t", 250)}, outbox.ErrTooLarge},
+		"a topic that is not UTF-8":           {outbox.Event{Topic: "a\xff"}, outbox.ErrInvalidText},
+		"a topic with a NUL":                  {outbox.Event{Topic: "a\x00"}, outbox.ErrInvalidText},
+		"a key of 513 bytes": {
+			outbox.Event{Topic: "t", Key: strings.Repeat("k", 513)}, outbox.ErrTooLarge,
+		},
+		"a key of 513 bytes in fewer characters": {
+			outbox.Event{Topic: "t", Key: strings.Repeat("ü", 256) + "k"}, outbox.ErrTooLarge,
+		},
+		"a key that is not UTF-8": {outbox.Event{Topic: "t", Key: "\xc3\x28"}, outbox.ErrInvalidText},
+		"a key with a NUL":        {outbox.Event{Topic: "t", Key: "a\x00b"}, outbox.ErrInvalidText},
+		"a type of 256 characters": {
+			outbox.Event{Topic: "t", Type: strings.Repeat("y", 256)}, outbox.ErrTooLarge,
+		},
+		"a type with a line break":      {outbox.Event{Topic: "t", Type: "a\nb"}, outbox.ErrInvalidText},
+		"a type with a carriage return": {outbox.Event{Topic: "t", Type: "a\rb"}, outbox.ErrInvalidText},
+		"a type with a NUL":             {outbox.Event{Topic: "t", Type: "a\x00b"}, outbox.ErrInvalidText},
+		"a type that is not UTF-8":      {outbox.Event{Topic: "t", Type: "\xff"}, outbox.ErrInvalidText},
+		"a payload over the limit": {
+			outbox.Event{Topic: "t", Payload: make([]byte, 16<<20+1)}, outbox.ErrTooLarge,
+		},
+		"headers over the limit":               {headers("h", strings.Repeat("v", 16<<10)), outbox.ErrTooLarge},
+		"headers whose escapes are too long":   {headers("h", strings.Repeat("\x01", 3<<10)), outbox.ErrTooLarge},
+		"a header without a name":              {headers("", "v"), outbox.ErrInvalidHeader},
+		"a header of Watermill's":              {headers("_watermill_message_uuid", "v"), outbox.ErrReservedHeader},
+		"a header of ours":                     {headers("postroom_created_at", "v"), outbox.ErrReservedHeader},
+		"a carriage return in a header's name": {headers("a\rb", "v"), outbox.ErrInvalidHeader},
+		"a line feed in a header's value":      {headers("a", "v\nw"), outbox.ErrInvalidHeader},
+		"a NUL in a header's value":            {headers("a", "v\x00w"), outbox.ErrInvalidHeader},
+		"a header's name that is not UTF-8":    {headers("a\xff", "v"), outbox.ErrInvalidHeader},
+		"a header's value that is not UTF-8":   {headers("a", "v\xff"), outbox.ErrInvalidHeader},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, d := range []outbox.Dialect{outbox.PostgreSQL, outbox.MySQL, outbox.SQLite} {
@@ -98,15 +106,25 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		opts    []outbox.Option
 		want    string
 	}{
-		"no dialect":                   {"", nil, `unknown dialect ""`},
-		"an unknown dialect":           {"oracle", nil, `unknown dialect "oracle": use "postgresql", "mysql" (also for MariaDB) or "sqlite"`},
-		"a prefix in capitals":         {outbox.SQLite, []outbox.Option{outbox.WithTablePrefix("Shop_")}, `table prefix "Shop_"`},
-		"a prefix with a quote":        {outbox.SQLite, []outbox.Option{outbox.WithTablePrefix(`a"b`)}, `table prefix`},
-		"a prefix of 31 characters":    {outbox.SQLite, []outbox.Option{outbox.WithTablePrefix(strings.Repeat("p", 31))}, "at most 30"},
-		"a schema on MySQL":            {outbox.MySQL, []outbox.Option{outbox.WithSchema("s")}, "only PostgreSQL has schemas"},
-		"a schema with a dot":          {outbox.PostgreSQL, []outbox.Option{outbox.WithSchema("a.b")}, `schema "a.b"`},
-		"a payload limit of zero":      {outbox.SQLite, []outbox.Option{outbox.WithMaxPayload(0)}, "WithMaxPayload(0)"},
-		"a payload limit above 16 MiB": {outbox.SQLite, []outbox.Option{outbox.WithMaxPayload(16<<20 + 1)}, "which the table allows"},
+		"no dialect": {"", nil, `unknown dialect ""`},
+		"an unknown dialect": {
+			"oracle", nil, `unknown dialect "oracle": use "postgresql", "mysql" (also for MariaDB) or "sqlite"`,
+		},
+		"a prefix in capitals": {
+			outbox.SQLite, []outbox.Option{outbox.WithTablePrefix("Shop_")}, `table prefix "Shop_"`,
+		},
+		"a prefix with a quote": {outbox.SQLite, []outbox.Option{outbox.WithTablePrefix(`a"b`)}, `table prefix`},
+		"a prefix of 31 characters": {
+			outbox.SQLite, []outbox.Option{outbox.WithTablePrefix(strings.Repeat("p", 31))}, "at most 30",
+		},
+		"a schema on MySQL": {
+			outbox.MySQL, []outbox.Option{outbox.WithSchema("s")}, "only PostgreSQL has schemas",
+		},
+		"a schema with a dot":     {outbox.PostgreSQL, []outbox.Option{outbox.WithSchema("a.b")}, `schema "a.b"`},
+		"a payload limit of zero": {outbox.SQLite, []outbox.Option{outbox.WithMaxPayload(0)}, "WithMaxPayload(0)"},
+		"a payload limit above 16 MiB": {
+			outbox.SQLite, []outbox.Option{outbox.WithMaxPayload(16<<20 + 1)}, "which the table allows",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ob, err := outbox.New(c.dialect, c.opts...)
@@ -125,7 +143,8 @@ func TestSettingsSayWhatNewWasTold(t *testing.T) {
 		outbox.WithMaxPayload(10), outbox.WithAnyTopic(), outbox.StrictKeyOrder())
 	require.NoError(t, err)
 	require.Equal(t, outbox.Settings{
-		Dialect: outbox.PostgreSQL, TablePrefix: "p_", Schema: "s", StrictKeyOrder: true, MaxPayload: 10, AnyTopic: true,
+		Dialect: outbox.PostgreSQL, TablePrefix: "p_", Schema: "s", StrictKeyOrder: true, MaxPayload: 10,
+		AnyTopic: true,
 	}, ob.Settings())
 }
 

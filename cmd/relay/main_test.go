@@ -84,7 +84,9 @@ func TestScriptsOnServers(t *testing.T) {
 // TestScriptsOnPostgreSQL runs what PostgreSQL alone can do.
 func TestScriptsOnPostgreSQL(t *testing.T) {
 	for _, file := range scripts(t, "postgres") {
-		for name, db := range map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPgBouncer: dbtest.PgBouncer} {
+		for name, db := range map[string]func(testing.TB) dbtest.Database{
+			dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPgBouncer: dbtest.PgBouncer,
+		} {
 			t.Run(name, func(t *testing.T) {
 				testscript.Run(t, params([]string{file}, map[string]string{"POSTROOM_DATABASE_URL": db(t).URL}))
 			})

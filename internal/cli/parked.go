@@ -122,7 +122,9 @@ func (s *selection) check(args []string) error {
 	}
 	switch {
 	case given == 0:
-		return fmt.Errorf("name the %[1]ss: by numbers or %[1]s ids, by --topic, by --topic and --key, or with --all", s.table.One)
+		return fmt.Errorf(
+			"name the %[1]ss: by numbers or %[1]s ids, by --topic, by --topic and --key, or with --all", s.table.One,
+		)
 	case given > 1:
 		return fmt.Errorf("name the %s in one way: by ids, by --topic (and --key), or with --all", s.table.many)
 	case s.flags.Changed("key") && s.topic == "":
@@ -195,7 +197,9 @@ func oneSource(c *config.Config) (config.Source, error) {
 	for i, s := range c.Sources {
 		names[i] = s.Name
 	}
-	return config.Source{}, usageError{fmt.Errorf("the file lists %d sources: say which one with --source: %s", len(names), strings.Join(names, ", "))}
+	return config.Source{}, usageError{
+		fmt.Errorf("the file lists %d sources: say which one with --source: %s", len(names), strings.Join(names, ", ")),
+	}
 }
 
 // onSource opens the one source for do. Ids and topics mean something in one table only, so
@@ -221,7 +225,8 @@ func tableError(ctx context.Context, d *database, err error) error {
 		}
 	}
 	if db.IsDenied(err) {
-		return fmt.Errorf("%s: this user lacks a right: it needs SELECT and UPDATE on %s and SELECT on %s, see docs/tables.md: %w",
+		return fmt.Errorf("%s: this user lacks a right: it needs SELECT and UPDATE on %s and SELECT on %s, see "+
+			"docs/tables.md: %w",
 			d.Redacted, d.names().Plain(db.Parked), d.names().Plain(db.Leases), err)
 	}
 	return err

@@ -57,7 +57,9 @@ func (t *parkedTable) newList(env *Env) *cobra.Command {
 			sayEmpty(env, cmd, chosen.what()+inState(state))
 		}
 		if more {
-			_, _ = fmt.Fprintf(env.Stderr, "there are more than these %d: choose by %s, or raise --limit\n", limit, t.list.flag)
+			_, _ = fmt.Fprintf(
+				env.Stderr, "there are more than these %d: choose by %s, or raise --limit\n", limit, t.list.flag,
+			)
 		}
 		return failed
 	}

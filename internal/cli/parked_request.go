@@ -49,7 +49,9 @@ func (t *parkedTable) newDrop(env *Env) *cobra.Command {
 	return cmd
 }
 
-func (t *parkedTable) request(env *Env, cmd *cobra.Command, args []string, chosen *selection, r parked.Request, wrong error) error {
+func (t *parkedTable) request(
+	env *Env, cmd *cobra.Command, args []string, chosen *selection, r parked.Request, wrong error,
+) error {
 	ids, badIDs := t.ids(args)
 	r.IDs, r.Filter = ids, chosen.filter()
 	wrong = errors.Join(wrong, badIDs, chosen.check(args))

@@ -85,7 +85,8 @@ key, the reason and the error. Until the relay has done it, 'relay parked retry'
 	columns: []string{"SEQ", "STATE", "TOPIC", "KEY", "TYPE", "EVENT ID", "ATTEMPTS", "PARKED AT", "ERROR"},
 	cells: func(e parked.Entry) []string {
 		return []string{
-			strconv.FormatInt(e.Seq, 10), shownState(e), printable(e.Topic), shownKey(keyJSON(e.Key)), dash(printable(e.Type)), e.ID,
+			strconv.FormatInt(e.Seq, 10), shownState(e), printable(e.Topic), shownKey(keyJSON(e.Key)),
+			dash(printable(e.Type)), e.ID,
 			strconv.Itoa(e.Attempts), e.ParkedAt.UTC().Format(time.RFC3339), short(printable(e.Error), 100),
 		}
 	},
@@ -122,8 +123,9 @@ type parkedEvent struct {
 func eventView(source string, e parked.Entry) parkedEvent {
 	key, base := keyJSON(e.Key)
 	return parkedEvent{
-		Source: source, Seq: e.Seq, State: e.State, Overtaken: e.Overtaken, ID: e.EventRow, EventID: e.ID, Topic: e.Topic,
-		Key: key, KeyBase64: base, Type: e.Type, Attempts: e.Attempts, Error: e.Error, ParkedAt: e.ParkedAt,
+		Source: source, Seq: e.Seq, State: e.State, Overtaken: e.Overtaken, ID: e.EventRow, EventID: e.ID,
+		Topic: e.Topic,
+		Key:   key, KeyBase64: base, Type: e.Type, Attempts: e.Attempts, Error: e.Error, ParkedAt: e.ParkedAt,
 		CreatedAt: e.CreatedAt, Payload: sizeJSON(e),
 	}
 }
@@ -256,7 +258,9 @@ consumer's log has it, with each message's id and the error for which it was par
 	open: parked.Inbox, one: onInboxOf, each: onInboxOf, known: knownConsumer,
 	parseID: func(arg string) (parked.ID, bool) { return parked.ID{Name: arg}, arg != "" },
 	view:    func(_ string, e parked.Entry) any { return messageView(e) },
-	columns: []string{"SEQ", "STATE", "CONSUMER", "TOPIC", "KEY", "TYPE", "MESSAGE ID", "ATTEMPTS", "PARKED AT", "ERROR"},
+	columns: []string{
+		"SEQ", "STATE", "CONSUMER", "TOPIC", "KEY", "TYPE", "MESSAGE ID", "ATTEMPTS", "PARKED AT", "ERROR",
+	},
 	cells: func(e parked.Entry) []string {
 		return []string{
 			strconv.FormatInt(e.Seq, 10), e.State, printable(e.Consumer), printable(e.Topic), shownKey(keyJSON(e.Key)),

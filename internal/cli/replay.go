@@ -214,7 +214,9 @@ func replay(ctx context.Context, env *Env, cmd *cobra.Command, d *database, own 
 		_, err = fmt.Fprintf(env.Stdout, "%s would be put back into %s; nothing was changed\n",
 			countOf(result.Matched, "event"), d.names().Plain(db.Events))
 	default:
-		_, err = fmt.Fprintf(env.Stdout, "%s put back into %s\n", countOf(result.PutBack, "event"), d.names().Plain(db.Events))
+		_, err = fmt.Fprintf(
+			env.Stdout, "%s put back into %s\n", countOf(result.PutBack, "event"), d.names().Plain(db.Events),
+		)
 	}
 	return err
 }

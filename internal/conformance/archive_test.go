@@ -69,7 +69,9 @@ func replayToInbox(t *testing.T, db dbtest.Database, mode relay.Mode) {
 	require.NotSubset(t, ids(first), ids(fresh))
 	requireKeyOrder(t, fresh)
 	c.consume(fresh)
-	require.EqualValues(t, events+len(fresh), w.number("SELECT COUNT(*) FROM applied"), "under new ids it applies them again")
+	require.EqualValues(
+		t, events+len(fresh), w.number("SELECT COUNT(*) FROM applied"), "under new ids it applies them again",
+	)
 	require.Equal(t, places(all), w.archivedPlaces(topic), "what is replayed is archived again")
 	require.NoError(t, run.stop())
 }
@@ -81,7 +83,8 @@ func readRecords(t testing.TB, topic string, n int) (records []*kgo.Record) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(dbtest.Kafka(t), ",")...),
-		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	require.NoError(t, err)
 	defer client.Close()
 	for len(records) < n {
@@ -97,7 +100,9 @@ func readRecords(t testing.TB, topic string, n int) (records []*kgo.Record) {
 // byTime sorts by time of production; within a partition that is the order of offsets.
 func byTime(records []*kgo.Record) {
 	slices.SortFunc(records, func(a, b *kgo.Record) int {
-		return cmp.Or(a.Timestamp.Compare(b.Timestamp), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+		return cmp.Or(
+			a.Timestamp.Compare(b.Timestamp), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset),
+		)
 	})
 }
 
@@ -129,7 +134,9 @@ func places(records []*kgo.Record) map[string]bool {
 func (w *world) archivedPlaces(topic string) map[string]bool {
 	w.t.Helper()
 	rows, err := w.db.DB.QueryContext(context.Background(),
-		w.names.Expand("SELECT payload, event_id, kafka_partition, kafka_offset FROM {outbox_archive} WHERE topic = '"+topic+"'"))
+		w.names.Expand(
+			"SELECT payload, event_id, kafka_partition, kafka_offset FROM {outbox_archive} WHERE topic = '"+topic+"'",
+		))
 	require.NoError(w.t, err)
 	defer rows.Close()
 	all := make(map[string]bool)
@@ -175,7 +182,9 @@ func (w *world) consumer() consumer {
 func (c consumer) consume(records []*kgo.Record) {
 	c.w.t.Helper()
 	for _, r := range records {
-		m := inbox.Message{ID: id(r), Position: &inbox.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}}
+		m := inbox.Message{
+			ID: id(r), Position: &inbox.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset},
+		}
 		_, err := c.ib.Process(context.Background(), c.w.db.DB, m, func(ctx context.Context, tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, "INSERT INTO applied (value) VALUES ('"+string(r.Value)+"')")
 			return err
@@ -188,7 +197,9 @@ func (c consumer) consume(records []*kgo.Record) {
 func (w *world) relayCommand(args ...string) string {
 	w.t.Helper()
 	var out, errOut bytes.Buffer
-	code := cli.Main(cli.Env{Args: args, Environ: []string{"POSTROOM_DATABASE_URL=" + w.db.URL}, Stdout: &out, Stderr: &errOut})
+	code := cli.Main(
+		cli.Env{Args: args, Environ: []string{"POSTROOM_DATABASE_URL=" + w.db.URL}, Stdout: &out, Stderr: &errOut},
+	)
 	require.Zero(w.t, code, errOut.String())
 	return out.String()
 }

@@ -20,7 +20,10 @@ var failureScenarios = []scenario{
 	{name: "answers that are lost repeat records, first copies in order", run: answersLost},
 	{name: "a refused record halts the source by its own name, though its batch is blamed", run: rejectedWithInnocents},
 	{name: "a source that was halted goes on with the refused event once the cause is mended", run: mendedRejection},
-	{name: "a record is not taken for refused alone while others are with the sink", run: rejectedInCompany, writers: true},
+	{
+		name: "a record is not taken for refused alone while others are with the sink", run: rejectedInCompany,
+		writers: true,
+	},
 	{name: "a stop while the sink blocks returns, and loses nothing", run: stopWhileBlocked},
 	{name: "a database whose connections break loses nothing and repeats nothing", run: brokenConnections},
 }
@@ -42,7 +45,10 @@ func sinkOutage(w *world) {
 	for i := range 25 {
 		for key := range 3 {
 			name := fmt.Sprint("key", key, "-")
-			w.commit(name, fmt.Sprint(name, 4*i+1), fmt.Sprint(name, 4*i+2), fmt.Sprint(name, 4*i+3), fmt.Sprint(name, 4*i+4))
+			w.commit(
+				name, fmt.Sprint(name, 4*i+1), fmt.Sprint(name, 4*i+2), fmt.Sprint(name, 4*i+3),
+				fmt.Sprint(name, 4*i+4),
+			)
 		}
 	}
 	w.waitEmpty()

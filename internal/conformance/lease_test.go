@@ -9,7 +9,10 @@ import (
 )
 
 var leaseScenarios = []scenario{
-	{name: "a stolen lease: the old owner deletes nothing and ends its turn", run: func(w *world) { stolen(w, "owner = 'thief', epoch = epoch + 1") }},
+	{
+		name: "a stolen lease: the old owner deletes nothing and ends its turn",
+		run:  func(w *world) { stolen(w, "owner = 'thief', epoch = epoch + 1") },
+	},
 	{name: "an epoch fences an owner of the same name", run: func(w *world) { stolen(w, "epoch = epoch + 1") }},
 	{name: "an idle owner notices at its renewal that the lease is stolen", run: stolenWhileIdle},
 	{name: "a clean stop drains and releases", run: cleanStop},

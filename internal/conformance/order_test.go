@@ -13,8 +13,14 @@ import (
 
 var orderScenarios = []scenario{
 	{name: "an id that commits after a higher one is delivered", run: inversionOfTwoKeys, writers: true},
-	{name: "keys whose writers are serialised keep their order under inversion", run: inversionWithSerialisedWriters, writers: true},
-	{name: "a writer open for hundreds of others keeps its place before the next of its key", run: longWriter, writers: true, long: true},
+	{
+		name: "keys whose writers are serialised keep their order under inversion", run: inversionWithSerialisedWriters,
+		writers: true,
+	},
+	{
+		name: "a writer open for hundreds of others keeps its place before the next of its key", run: longWriter,
+		writers: true, long: true,
+	},
 	{name: "several writers open for long keep their places", run: longWriters, writers: true, long: true},
 	{name: "a late commit into an old gap is delivered", run: lateCommit, writers: true},
 	{name: "a backlog is delivered in order of its keys", run: backlog},
@@ -49,7 +55,9 @@ func (w *world) aggregate(id string) {
 func (w *world) lock(tx *sql.Tx, id string) {
 	w.t.Helper()
 	var version int64
-	err := tx.QueryRowContext(context.Background(), w.placeholders("SELECT version FROM aggregates WHERE id = ? FOR UPDATE"), id).Scan(&version)
+	err := tx.QueryRowContext(
+		context.Background(), w.placeholders("SELECT version FROM aggregates WHERE id = ? FOR UPDATE"), id,
+	).Scan(&version)
 	require.NoError(w.t, err)
 }
 

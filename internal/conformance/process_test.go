@@ -34,8 +34,9 @@ func runChild(url string) int {
 	if err == nil {
 		var r *relay.Relay
 		r, err = relay.New(relay.Config{
-			DB: target.DB, Dialect: target.Dialect, Sink: &printer{}, LeaseTTL: childLease, PollMax: 5 * time.Millisecond,
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			DB: target.DB, Dialect: target.Dialect, Sink: &printer{}, LeaseTTL: childLease,
+			PollMax: 5 * time.Millisecond,
+			Logger:  slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 		if err == nil {
 			err = r.Run(context.Background())

@@ -9,7 +9,10 @@ import (
 var restoreScenarios = []scenario{
 	{name: "ids go back while the relay is caught up", run: idsGoBackCaughtUp, long: true},
 	{name: "ids go back while a few rows are in flight", run: func(w *world) { idsGoBackInFlight(w, 10) }},
-	{name: "ids go back while a run of rows is in flight", run: func(w *world) { idsGoBackInFlight(w, 1200) }, long: true},
+	{
+		name: "ids go back while a run of rows is in flight", run: func(w *world) { idsGoBackInFlight(w, 1200) },
+		long: true,
+	},
 	{name: "ids go back past rows that are in flight", run: idsGoBackPast},
 	{name: "ids go back and no relay runs", run: idsGoBackBetween},
 	{name: "rows in flight that somebody deletes are not missed", run: deletedByHand, long: true},

@@ -128,7 +128,8 @@ func (s *sinkSession) take(r *relay.Record) {
 		return
 	}
 	s.sink.published = append(s.sink.published, published{
-		id: r.ID, eventID: r.EventID, topic: r.Topic, key: bytes.Clone(r.Key), value: bytes.Clone(r.Payload), headers: headers,
+		id: r.ID, eventID: r.EventID, topic: r.Topic, key: bytes.Clone(r.Key), value: bytes.Clone(r.Payload),
+		headers: headers,
 	})
 	if s.sink.hold {
 		s.sink.keep(s, r)

@@ -49,9 +49,14 @@ var normaliser = []struct {
 	{regexp.MustCompile(`(\?|\$\d+)(, ?(\?|\$\d+))+\)`), "$1, …)"},
 	{regexp.MustCompile(`"‹uuid›"(, ?"‹uuid›")+`), `"‹uuid›", …`},
 	{regexp.MustCompile(`\b\d+(, ?\d+){2,}`), "‹n›, …"},
-	{regexp.MustCompile(`(VALUES \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))(, \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+`), "$1, …"},
+	{regexp.MustCompile(
+		`(VALUES \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))(, \((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))+`,
+	), "$1, …"},
 	// MySQL's reads have integers where the others have parameters.
-	{regexp.MustCompile(`WHERE id (?:=|BETWEEN) \d[^()]* ORDER BY id LIMIT \d+\)`), "WHERE ‹gaps› ORDER BY id LIMIT ‹n›)"},
+	{
+		regexp.MustCompile(`WHERE id (?:=|BETWEEN) \d[^()]* ORDER BY id LIMIT \d+\)`),
+		"WHERE ‹gaps› ORDER BY id LIMIT ‹n›)",
+	},
 	{regexp.MustCompile(`WHERE id > \d+ ORDER BY id LIMIT \d+\)`), "WHERE id > ‹n› ORDER BY id LIMIT ‹n›)"},
 }
 

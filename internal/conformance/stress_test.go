@@ -75,7 +75,8 @@ func (l *load) stress(t *testing.T, w *world) {
 	l.waitEmpty()
 	require.NoError(t, run.stop())
 	t.Logf("%d events by %d writers in %v, %d transactions rolled back; %d were left at the end, delivered %v later",
-		len(l.committed), l.writers, wrote.Round(time.Millisecond), l.rolled.Load(), left, (time.Since(begun) - wrote).Round(time.Millisecond))
+		len(l.committed), l.writers, wrote.Round(time.Millisecond), l.rolled.Load(), left,
+		(time.Since(begun) - wrote).Round(time.Millisecond))
 	require.GreaterOrEqual(t, int64(len(l.committed)), l.events)
 	require.Greater(t, l.rolled.Load()*20, l.events/3, "hardly anything was rolled back")
 	l.requireFaultless(l.committed, l.topic)
@@ -148,7 +149,9 @@ func (l *load) tryTransaction(ctx context.Context) (events []history.Event, err 
 	pause(ctx)
 	aggregate := key(rand.N(l.keys))
 	var version int64
-	if err := tx.QueryRowContext(ctx, l.placeholders("SELECT version FROM aggregates WHERE id = ? FOR UPDATE"), aggregate).Scan(&version); err != nil {
+	if err := tx.QueryRowContext(
+		ctx, l.placeholders("SELECT version FROM aggregates WHERE id = ? FOR UPDATE"), aggregate,
+	).Scan(&version); err != nil {
 		return nil, err
 	}
 	pause(ctx)
@@ -163,7 +166,9 @@ func (l *load) tryTransaction(ctx context.Context) (events []history.Event, err 
 		}
 		events = append(events, e)
 	}
-	if _, err := tx.ExecContext(ctx, l.placeholders("UPDATE aggregates SET version = ? WHERE id = ?"), version, aggregate); err != nil {
+	if _, err := tx.ExecContext(
+		ctx, l.placeholders("UPDATE aggregates SET version = ? WHERE id = ?"), version, aggregate,
+	); err != nil {
 		return nil, err
 	}
 	pause(ctx)

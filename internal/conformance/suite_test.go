@@ -21,7 +21,10 @@ type scenario struct {
 
 func scenarios() []scenario {
 	var all []scenario
-	for _, group := range [][]scenario{orderScenarios, gapScenarios, restoreScenarios, leaseScenarios, failureScenarios, valueScenarios, boundScenarios, startScenarios} {
+	for _, group := range [][]scenario{
+		orderScenarios, gapScenarios, restoreScenarios, leaseScenarios, failureScenarios, valueScenarios,
+		boundScenarios, startScenarios,
+	} {
 		all = append(all, group...)
 	}
 	return all

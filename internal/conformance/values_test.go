@@ -43,7 +43,9 @@ func plainInsert(w *world) {
 	w.exec("INSERT INTO {outbox_events} (topic, payload) VALUES ('orders', '{\"id\": 1}')")
 	w.exec("INSERT INTO {outbox_events} (topic) VALUES ('orders')")
 	var id string
-	require.NoError(w.t, w.db.DB.QueryRow(w.names.Expand("SELECT event_id FROM {outbox_events} ORDER BY id LIMIT 1")).Scan(&id))
+	require.NoError(
+		w.t, w.db.DB.QueryRow(w.names.Expand("SELECT event_id FROM {outbox_events} ORDER BY id LIMIT 1")).Scan(&id),
+	)
 	all := w.relayAll()
 	require.Len(w.t, all, 2)
 	require.Equal(w.t, "orders", all[0].topic)
@@ -101,7 +103,8 @@ func keys(w *world) {
 	all := []string{
 		"ABC", "abc", "Abc", "ABC ", "ABC  ", " ABC", "abc\t", "a\nb",
 		"é", "e\u0301", "É", "straße", "strasse", "北京", "日本語", "😀", "ß", "ẞ", "\u200b", "İ", "i", "ı",
-		"'; DROP TABLE outbox_events; --", `\`, `\\`, `"`, "`", "%", "_", "\x01", "\x7f", "{}", "NULL", "null", "0", "00",
+		"'; DROP TABLE outbox_events; --", `\`, `\\`, `"`, "`", "%", "_", "\x01", "\x7f", "{}", "NULL", "null", "0",
+		"00",
 		strings.Repeat("k", 512), strings.Repeat("k", 511) + "K", strings.Repeat("é", 256),
 	}
 	var events []outbox.Event
@@ -121,7 +124,8 @@ func keys(w *world) {
 
 func headers(w *world) {
 	w.commitEvents(outbox.Event{Topic: "orders", Type: "order.placed", Headers: map[string]string{
-		"plain": "value", "empty": "", "quotes": `say "hi" \ /`, "unicode": "grüße 😀", "json": `{"a": 1}`, "spaces": "  two  ",
+		"plain": "value", "empty": "", "quotes": `say "hi" \ /`, "unicode": "grüße 😀", "json": `{"a": 1}`,
+		"spaces": "  two  ",
 	}})
 	w.commitEvents(outbox.Event{Topic: "orders", Type: "order.placed", Headers: map[string]string{"name": "mine"}})
 	object := `{"n": 12, "f": 1.5, "yes": true, "nothing": null, "list": [1, "a", {"b": 2}], "object": {"x": "y z"},
@@ -130,7 +134,8 @@ func headers(w *world) {
 	all := w.relayAll()
 	require.Len(w.t, all, 3)
 	for name, want := range map[string]string{
-		"plain": "value", "empty": "", "quotes": `say "hi" \ /`, "unicode": "grüße 😀", "json": `{"a": 1}`, "spaces": "  two  ",
+		"plain": "value", "empty": "", "quotes": `say "hi" \ /`, "unicode": "grüße 😀", "json": `{"a": 1}`,
+		"spaces":         "  two  ",
 		relay.HeaderName: "order.placed",
 	} {
 		require.Equal(w.t, want, header(all[0], name), name)
@@ -145,7 +150,10 @@ func headers(w *world) {
 	}
 	require.NotEqual(w.t, "forged", header(all[2], relay.HeaderCreatedAt))
 	for _, p := range all {
-		require.True(w.t, slices.IsSortedFunc(p.headers, func(a, b relay.Header) int { return strings.Compare(a.Name, b.Name) }), p.headers)
+		require.True(
+			w.t, slices.IsSortedFunc(p.headers, func(a, b relay.Header) int { return strings.Compare(a.Name, b.Name) }),
+			p.headers,
+		)
 	}
 }
 
@@ -160,9 +168,14 @@ func manyInOneTransaction(w *world) {
 }
 
 func topics(w *world) {
-	ob, err := outbox.New(w.db.Dialect, outbox.WithAnyTopic(), outbox.WithTablePrefix(w.names.Prefix), outbox.WithSchema(w.names.Schema))
+	ob, err := outbox.New(
+		w.db.Dialect, outbox.WithAnyTopic(), outbox.WithTablePrefix(w.names.Prefix), outbox.WithSchema(w.names.Schema),
+	)
 	require.NoError(w.t, err)
-	all := []string{"a", "Orders", "orders", "orders ", "orders.placed-v1_x", strings.Repeat("t", 249), strings.Repeat("ü", 249), "日本語", "a/b:c"}
+	all := []string{
+		"a", "Orders", "orders", "orders ", "orders.placed-v1_x", strings.Repeat("t", 249), strings.Repeat("ü", 249),
+		"日本語", "a/b:c",
+	}
 	tx := w.begin()
 	for _, topic := range all {
 		require.NoError(w.t, ob.Add(w.t.Context(), tx, outbox.Event{Topic: topic, Payload: []byte("x")}))

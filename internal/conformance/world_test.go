@@ -35,7 +35,9 @@ func install(t testing.TB, db dbtest.Database, prefix, schema string) installati
 	recorded := faultdb.Open(db.DB, recorders[db.Dialect].Hook)
 	t.Cleanup(func() { _ = recorded.Close() })
 	db.DB = recorded
-	_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: prefix, Schema: schema, Only: migrations.OutboxOnly})
+	_, err := migrations.Apply(
+		t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: prefix, Schema: schema, Only: migrations.OutboxOnly},
+	)
 	require.NoError(t, err)
 	opts := []outbox.Option{outbox.WithTablePrefix(prefix)}
 	if schema != "" {
@@ -43,7 +45,9 @@ func install(t testing.TB, db dbtest.Database, prefix, schema string) installati
 	}
 	ob, err := outbox.New(db.Dialect, opts...)
 	require.NoError(t, err)
-	for _, table := range []string{"aggregates (id varchar(64) PRIMARY KEY, version bigint NOT NULL)", "early (note varchar(64) NOT NULL)"} {
+	for _, table := range []string{
+		"aggregates (id varchar(64) PRIMARY KEY, version bigint NOT NULL)", "early (note varchar(64) NOT NULL)",
+	} {
 		_, err = db.DB.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS "+table)
 		require.NoError(t, err)
 	}
@@ -79,7 +83,8 @@ func newWorld(t testing.TB, in installation) *world {
 	w.restartIDs()
 	w.exec("DELETE FROM aggregates")
 	w.exec("DELETE FROM {outbox_parked}")
-	// A relay of the scenario before could not take its heartbeat back, if the database was slow: this one would wait for it.
+	// A relay of the scenario before could not take its heartbeat back, if the database was slow: this one would wait
+	// for it.
 	w.exec("DELETE FROM {outbox_relays}")
 	w.exec("UPDATE {outbox_leases} SET source = NULL, owner = NULL, expires_at = NULL, hints = '{}'")
 	return w

@@ -110,7 +110,8 @@ func IsMissingTable(err error) bool {
 // IsMissingColumn reports whether a statement named a column that is not there: an older build made the table.
 func IsMissingColumn(err error) bool {
 	return SQLState(err) == "42703" || MySQLNumber(err) == 1054 ||
-		SQLiteCode(err) == 1 && (strings.Contains(err.Error(), "no such column") || strings.Contains(err.Error(), "has no column named"))
+		SQLiteCode(err) == 1 && (strings.Contains(err.Error(), "no such column") ||
+			strings.Contains(err.Error(), "has no column named"))
 }
 
 // IsPreparedStatement reports whether a named prepared statement of PostgreSQL's is there already, or is not there: the

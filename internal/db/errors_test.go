@@ -131,14 +131,20 @@ func changedSinceRead(t *testing.T, on dbtest.Database) {
 	conn, err := on.DB.Conn(t.Context())
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close()) }()
-	for _, statement := range []string{"SET SESSION innodb_snapshot_isolation = 1", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN", "SELECT n FROM t"} {
+	for _, statement := range []string{
+		"SET SESSION innodb_snapshot_isolation = 1", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN",
+		"SELECT n FROM t",
+	} {
 		_, err := conn.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
 	exec(t, on.DB, "UPDATE t SET n = n + 1 WHERE id = 1")
 	_, err = conn.ExecContext(t.Context(), "UPDATE t SET n = n + 1 WHERE id = 1")
 	requireKind(t, "serialization", err)
-	for _, statement := range []string{"ROLLBACK", "SET SESSION innodb_snapshot_isolation = 0", "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"} {
+	for _, statement := range []string{
+		"ROLLBACK", "SET SESSION innodb_snapshot_isolation = 0",
+		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+	} {
 		_, err := conn.ExecContext(t.Context(), statement)
 		require.NoError(t, err)
 	}
@@ -262,7 +268,9 @@ func untilGone(t *testing.T, db *sql.DB, pid int64) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		var n int
-		err := db.QueryRowContext(t.Context(), fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE pid = %d", pid)).Scan(&n)
+		err := db.QueryRowContext(
+			t.Context(), fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE pid = %d", pid),
+		).Scan(&n)
 		return err == nil && n == 0
 	}, 10*time.Second, 5*time.Millisecond)
 }
@@ -328,10 +336,19 @@ func TestWhatTheServerSaysOfItsLimitsAndMeans(t *testing.T) {
 		true  []string
 		false []string
 	}{
-		{"IsTimeLimit", db.IsTimeLimit, []string{"25P03", "25P04", "57P05"}, []string{"57P01", "57014", "25P02", "25006"}},
+		{
+			"IsTimeLimit", db.IsTimeLimit, []string{"25P03", "25P04", "57P05"},
+			[]string{"57P01", "57014", "25P02", "25006"},
+		},
 		{"IsStatementLimit", db.IsStatementLimit, []string{"57014"}, []string{"57P01", "25P03", "40001"}},
-		{"IsUnavailable", db.IsUnavailable, []string{"25006", "53000", "53100", "53200", "53300", "58000", "58030"}, []string{"53400", "25P03", "57014", "54000", "23505"}},
-		{"IsConnection", db.IsConnection, []string{"25P03", "25P04", "57P05", "57P01"}, []string{"25P02", "57014", "25006", "53100"}},
+		{
+			"IsUnavailable", db.IsUnavailable, []string{"25006", "53000", "53100", "53200", "53300", "58000", "58030"},
+			[]string{"53400", "25P03", "57014", "54000", "23505"},
+		},
+		{
+			"IsConnection", db.IsConnection, []string{"25P03", "25P04", "57P05", "57P01"},
+			[]string{"25P02", "57014", "25006", "53100"},
+		},
 	} {
 		for _, state := range c.true {
 			require.True(t, c.is(fmt.Errorf("a: %w", stateError(state))), "%s %s", c.name, state)
@@ -340,6 +357,9 @@ func TestWhatTheServerSaysOfItsLimitsAndMeans(t *testing.T) {
 			require.False(t, c.is(stateError(state)), "%s %s", c.name, state)
 		}
 		require.False(t, c.is(nil), c.name)
-		require.False(t, c.is(errors.New("ERROR: disk full (SQLSTATE 53100)")), "%s: by what an error carries, not by its text", c.name)
+		require.False(
+			t, c.is(errors.New("ERROR: disk full (SQLSTATE 53100)")), "%s: by what an error carries, not by its text",
+			c.name,
+		)
 	}
 }

@@ -28,10 +28,14 @@ func (n Names) Validate() error {
 		return err
 	}
 	if n.Prefix != "" && (!identifier.MatchString(n.Prefix) || len(n.Prefix) > MaxPrefix) {
-		return fmt.Errorf("table prefix %q: want at most %d of a-z, 0-9 and _, not starting with a digit", n.Prefix, MaxPrefix)
+		return fmt.Errorf(
+			"table prefix %q: want at most %d of a-z, 0-9 and _, not starting with a digit", n.Prefix, MaxPrefix,
+		)
 	}
 	if n.Schema != "" && n.Dialect != PostgreSQL {
-		return fmt.Errorf("schema %q: only PostgreSQL has schemas; for %s name the database in its URL", n.Schema, n.Dialect)
+		return fmt.Errorf(
+			"schema %q: only PostgreSQL has schemas; for %s name the database in its URL", n.Schema, n.Dialect,
+		)
 	}
 	if n.Schema != "" && !identifier.MatchString(n.Schema) {
 		return fmt.Errorf("schema %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", n.Schema)

@@ -43,11 +43,22 @@ WHERE id = $1 -- this comment is sent
 func TestLoadNamesEverythingThatDoesNotFit(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"a field without a statement": {"", "postgres.sql: Delete: no statement has this name"},
-		"a statement without a field": {"-- name: Delete\nx\n-- name: Insert\nx", "postgres.sql: Insert: no field has this name"},
-		"a part that nobody includes": {"-- name: Delete\nx\n-- part: Fence\nx", "postgres.sql: the part Fence is not used"},
-		"a part that is not there":    {"-- name: Delete\n{{Fence}}", "postgres.sql: Delete: the part Fence is unknown, or includes itself"},
-		"a part that includes itself": {"-- name: Delete\n{{A}}\n-- part: A\n{{B}}\n-- part: B\n{{A}}", "postgres.sql: Delete: the part A is unknown, or includes itself"},
-		"a name that is there twice":  {"-- name: Delete\nx\n-- name: Delete\ny", "postgres.sql: name Delete is there twice"},
+		"a statement without a field": {
+			"-- name: Delete\nx\n-- name: Insert\nx", "postgres.sql: Insert: no field has this name",
+		},
+		"a part that nobody includes": {
+			"-- name: Delete\nx\n-- part: Fence\nx", "postgres.sql: the part Fence is not used",
+		},
+		"a part that is not there": {
+			"-- name: Delete\n{{Fence}}", "postgres.sql: Delete: the part Fence is unknown, or includes itself",
+		},
+		"a part that includes itself": {
+			"-- name: Delete\n{{A}}\n-- part: A\n{{B}}\n-- part: B\n{{A}}",
+			"postgres.sql: Delete: the part A is unknown, or includes itself",
+		},
+		"a name that is there twice": {
+			"-- name: Delete\nx\n-- name: Delete\ny", "postgres.sql: name Delete is there twice",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var into struct{ Delete string }

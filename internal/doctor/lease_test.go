@@ -52,7 +52,9 @@ func nobodyOwnsIt(t *testing.T, c *clinic) {
 }
 
 func halted(t *testing.T, c *clinic) {
-	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.Halted("halted: the sink refuses row 46 of outbox_events")))
+	require.NoError(
+		t, c.relay.Note(t.Context(), c.lease, store.Halted("halted: the sink refuses row 46 of outbox_events")),
+	)
 	require.NoError(t, c.relay.HandOver(t.Context(), c.lease, uuid.Nil))
 	found := c.examine()
 	halted := found.only(t, "lease.halted")

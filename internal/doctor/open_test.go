@@ -102,7 +102,9 @@ func TestWhatIsOpenInATopicIsOneFinding(t *testing.T) {
 
 func TestAnOutageThatTheOwnerTellsOfIsFound(t *testing.T) {
 	c := onSQLite(t)
-	require.NoError(t, c.relay.Note(t.Context(), c.lease, store.SinkOutage(time.Now(), "a transaction hangs in topic m")))
+	require.NoError(
+		t, c.relay.Note(t.Context(), c.lease, store.SinkOutage(time.Now(), "a transaction hangs in topic m")),
+	)
 	found := c.examine().only(t, "lease.outage")
 	requireFinding(t, found, doctor.Problem, "outbox_leases", "relay status")
 	require.Contains(t, found.What, "a transaction hangs in topic m")

@@ -99,7 +99,8 @@ func (p Parked) overtaken(e *parked.OvertakenError) error {
 			e.Seq, overtakenMeans, p.request(parked.Drop, e.Seq))
 	}
 	return fmt.Errorf("%s of these rows were overtaken, the first is row %d: %s; "+
-		"add --force to send them all the same, or name the others by their ids", AtLeast(e.Rows), e.Seq, overtakenMeans)
+		"add --force to send them all the same, or name the others by their ids", AtLeast(e.Rows), e.Seq,
+		overtakenMeans)
 }
 
 // AtLeast words a count that stops at db.CountLimit.

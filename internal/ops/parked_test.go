@@ -55,7 +55,8 @@ func TestRefusalsOfRequestsSayWhatToType(t *testing.T) {
 		},
 		"an event that was overtaken": {
 			ops.ParkedEvents, &parked.OvertakenError{Seq: 4, Rows: 1},
-			"row 4 was overtaken: later events of this key were delivered before it; consumers may see an old value last; " +
+			"row 4 was overtaken: later events of this key were delivered before it; consumers may see an old value " +
+				"last; " +
 				"add --force to send it all the same, or give it up: relay parked drop 4 --reason …",
 		},
 		"overtaken events among others": {

@@ -10,7 +10,10 @@ import (
 )
 
 func TestShellWord(t *testing.T) {
-	for _, word := range []string{"", "orders", "a b", "it's", "$HOME", "`id`", "a\nb", `back\slash`, "*", "~", "#", "a;b", "ä", "key=v@x:9092,y%+/"} {
+	for _, word := range []string{
+		"", "orders", "a b", "it's", "$HOME", "`id`", "a\nb", `back\slash`, "*", "~", "#", "a;b", "ä",
+		"key=v@x:9092,y%+/",
+	} {
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+ops.ShellWord(word)).Output()
 		require.NoError(t, err)
 		require.Equal(t, word, string(out))

@@ -103,7 +103,9 @@ func Run(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Progres
 	if err := c.check(names); err != nil {
 		return Progress{}, fmt.Errorf("backfill %q: %w", c.Name, err)
 	}
-	ob, err := outbox.New(d, append([]outbox.Option{outbox.WithTablePrefix(c.TablePrefix), outbox.WithSchema(c.Schema)}, c.Outbox...)...)
+	ob, err := outbox.New(
+		d, append([]outbox.Option{outbox.WithTablePrefix(c.TablePrefix), outbox.WithSchema(c.Schema)}, c.Outbox...)...,
+	)
 	if err != nil {
 		return Progress{}, fmt.Errorf("backfill %q: %w", c.Name, err)
 	}

@@ -66,10 +66,13 @@ func TestAReplicaThatABackfillMadeIsTheSource(t *testing.T) {
 		for i := 1; i <= 100; i++ {
 			exec(t, db.DB, fmt.Sprintf("INSERT INTO customers (id, name, version) VALUES (%d, 'c%d', 1)", i, i))
 		}
-		r, err := replica.New(db.Dialect, replica.Config{Table: "copies", Key: []string{"id"}, Columns: []string{"name"}})
+		r, err := replica.New(
+			db.Dialect, replica.Config{Table: "copies", Key: []string{"id"}, Columns: []string{"name"}},
+		)
 		require.NoError(t, err)
 		apply(t, db, r, replica.Change{Version: 4, Values: map[string]any{"id": 999, "name": "deleted long ago"}})
-		exec(t, db.DB, "UPDATE inbox_replica_rows SET applied_at = '2020-01-01T00:00:00.000000"+map[bool]string{true: "'", false: "Z'"}[db.Dialect == "mysql"])
+		exec(t, db.DB, "UPDATE inbox_replica_rows SET applied_at = '2020-01-01T00:00:00.000000"+
+			map[bool]string{true: "'", false: "Z'"}[db.Dialect == "mysql"])
 
 		ctx, stop := context.WithCancel(t.Context())
 		config := backfill.Config{Name: "customers", Query: query[string(db.Dialect)], Position: "id", Chunk: 30,
@@ -82,8 +85,10 @@ func TestAReplicaThatABackfillMadeIsTheSource(t *testing.T) {
 		exec(t, db.DB, "DELETE FROM customers WHERE id IN (6, 96)")
 		exec(t, db.DB, "INSERT INTO customers (id, name, version) VALUES (0, 'behind', 1)")
 		live := []replica.Change{
-			{Version: 2, Values: map[string]any{"id": 5, "name": "new"}}, {Version: 2, Values: map[string]any{"id": 95, "name": "new"}},
-			{Version: 2, Deleted: true, Values: map[string]any{"id": 6}}, {Version: 2, Deleted: true, Values: map[string]any{"id": 96}},
+			{Version: 2, Values: map[string]any{"id": 5, "name": "new"}},
+			{Version: 2, Values: map[string]any{"id": 95, "name": "new"}},
+			{Version: 2, Deleted: true, Values: map[string]any{"id": 6}},
+			{Version: 2, Deleted: true, Values: map[string]any{"id": 96}},
 			{Version: 1, Values: map[string]any{"id": 0, "name": "behind"}},
 		}
 		config.Progress = nil
@@ -105,7 +110,10 @@ func TestAReplicaThatABackfillMadeIsTheSource(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, replica.Tidied{Removed: 1}, tidied)
 		require.Equal(t, 99, count(t, db, "SELECT count(*) FROM copies"))
-		require.Equal(t, 99, count(t, db, "SELECT count(*) FROM copies JOIN customers USING (id) WHERE copies.name = customers.name"))
+		require.Equal(
+			t, 99,
+			count(t, db, "SELECT count(*) FROM copies JOIN customers USING (id) WHERE copies.name = customers.name"),
+		)
 
 		again, err := backfill.Run(t.Context(), db.DB, db.Dialect, config)
 		require.NoError(t, err)

@@ -44,7 +44,10 @@ func TestARunEndsWithTheLastRowThatWasThereAtItsStart(t *testing.T) {
 				stop()
 			}
 			for i := range int64(3) {
-				exec(t, db.DB, fmt.Sprintf("INSERT INTO customers (id, name, version) VALUES (%d, 'ahead', 1)", 100*chunks+i))
+				exec(
+					t, db.DB,
+					fmt.Sprintf("INSERT INTO customers (id, name, version) VALUES (%d, 'ahead', 1)", 100*chunks+i),
+				)
 			}
 		}
 		done, err := backfill.Run(ctx, db.DB, db.Dialect, c)
@@ -84,8 +87,9 @@ func TestARunGoesOnWithWhatItWasBegunWith(t *testing.T) {
 		exec(t, db.DB, "ALTER TABLE customers ADD COLUMN other bigint")
 		cut := cutOff(t, db, c)
 		for name, change := range map[string]func(*backfill.Config){
-			"query": func(c *backfill.Config) { c.Query += " WHERE id <> 3" }, "position": func(c *backfill.Config) { c.Position = "other" },
-			"partial": func(c *backfill.Config) { c.Partial = true },
+			"query":    func(c *backfill.Config) { c.Query += " WHERE id <> 3" },
+			"position": func(c *backfill.Config) { c.Position = "other" },
+			"partial":  func(c *backfill.Config) { c.Partial = true },
 		} {
 			other := c
 			change(&other)
@@ -110,7 +114,8 @@ func TestARunHasOneTopic(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		c := customers(t, db, 3)
-		c.Query = "SELECT id, CASE WHEN id = 3 THEN 'b' ELSE 'a' END AS topic, '' AS event_key, '' AS event_type, '{}' AS payload FROM customers"
+		c.Query = "SELECT id, CASE WHEN id = 3 THEN 'b' ELSE 'a' END AS topic, '' AS event_key, '' AS event_type, " +
+			"'{}' AS payload FROM customers"
 		for _, chunk := range []int{3, 2} {
 			c.Chunk = chunk
 			_, err := backfill.Run(t.Context(), db.DB, db.Dialect, c)
@@ -134,7 +139,9 @@ func TestAPartialRunHasNoMarker(t *testing.T) {
 	done, err := backfill.Run(t.Context(), db.DB, db.Dialect, c)
 	require.NoError(t, err)
 	require.True(t, done.Finished)
-	require.Equal(t, 3, count(t, db, `SELECT count(*) FROM outbox_events WHERE headers LIKE '%"backfill_partial":"true"%'`))
+	require.Equal(
+		t, 3, count(t, db, `SELECT count(*) FROM outbox_events WHERE headers LIKE '%"backfill_partial":"true"%'`),
+	)
 	require.Zero(t, count(t, db, "SELECT count(*) FROM outbox_events WHERE headers LIKE '%backfill_run%'"))
 	require.Equal(t, 3, count(t, db, "SELECT count(*) FROM outbox_events"))
 }

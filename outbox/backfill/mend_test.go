@@ -19,11 +19,14 @@ func TestABackfillMendsAReplicaThatWasDamaged(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		c := customers(t, db, 20)
 		exec(t, db.DB, "CREATE TABLE copies (id bigint PRIMARY KEY, name varchar(100))")
-		r, err := replica.New(db.Dialect, replica.Config{Table: "copies", Key: []string{"id"}, Columns: []string{"name"}})
+		r, err := replica.New(
+			db.Dialect, replica.Config{Table: "copies", Key: []string{"id"}, Columns: []string{"name"}},
+		)
 		require.NoError(t, err)
 		compare := func() []replica.Difference {
 			done, err := replica.Compare(t.Context(), replica.Comparison{Source: db.DB, SourceDialect: db.Dialect, Query: "SELECT id, name FROM customers",
-				Replica: db.DB, ReplicaDialect: db.Dialect, Table: "copies", Key: []string{"id"}, Wait: time.Millisecond})
+				Replica: db.DB, ReplicaDialect: db.Dialect, Table: "copies", Key: []string{"id"},
+				Wait: time.Millisecond})
 			require.NoError(t, err)
 			return done.Differences
 		}
@@ -38,7 +41,8 @@ func TestABackfillMendsAReplicaThatWasDamaged(t *testing.T) {
 		}
 		run(c)
 		require.Empty(t, compare())
-		apply(t, db, r, replica.Change{Version: 2, Deleted: true, Values: map[string]any{"id": 20}}) // the source's deletion comes before its row goes
+		// the source's deletion comes before its row goes
+		apply(t, db, r, replica.Change{Version: 2, Deleted: true, Values: map[string]any{"id": 20}})
 
 		part := c
 		part.Name, part.Partial = "part", true
@@ -48,7 +52,10 @@ func TestABackfillMendsAReplicaThatWasDamaged(t *testing.T) {
 			exec(t, db.DB, "UPDATE copies SET name = 'altered' WHERE id = 4")
 			require.Len(t, compare(), 3, name)
 			run(mend)
-			require.Equal(t, []replica.Difference{{Kind: replica.Missing, Key: []string{"20"}}}, compare(), fmt.Sprint(name, ": a deletion stays"))
+			require.Equal(
+				t, []replica.Difference{{Kind: replica.Missing, Key: []string{"20"}}}, compare(),
+				fmt.Sprint(name, ": a deletion stays"),
+			)
 		}
 	})
 }

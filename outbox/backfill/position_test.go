@@ -32,7 +32,9 @@ func TestARowThatWouldBeLeftOutIsRefused(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		like := map[string]string{"postgresql": "a", "mysql": "A", "sqlite": "A"}[string(db.Dialect)]
-		column := map[string]string{"postgresql": "text", "mysql": "varchar(10) COLLATE utf8mb4_general_ci", "sqlite": "TEXT COLLATE NOCASE"}[string(db.Dialect)]
+		column := map[string]string{
+			"postgresql": "text", "mysql": "varchar(10) COLLATE utf8mb4_general_ci", "sqlite": "TEXT COLLATE NOCASE",
+		}[string(db.Dialect)]
 		exec(t, db.DB, "CREATE TABLE things (code "+column+")")
 		c := backfill.Config{Name: "things", Position: "code",
 			Query: "SELECT code, 'b' AS topic, '' AS event_key, '' AS event_type, '{}' AS payload FROM things"}
@@ -58,10 +60,15 @@ func TestARowThatWouldBeLeftOutIsRefused(t *testing.T) {
 func TestAnUnsignedPositionIsTaken(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.MariaDB(t))
 	exec(t, db.DB, "CREATE TABLE things (id bigint unsigned PRIMARY KEY)")
-	exec(t, db.DB, "INSERT INTO things VALUES (1), (2), (9223372036854775807), (9223372036854775808), (18446744073709551615)")
+	exec(
+		t, db.DB,
+		"INSERT INTO things VALUES (1), (2), (9223372036854775807), (9223372036854775808), (18446744073709551615)",
+	)
 	done, err := backfill.Run(t.Context(), db.DB, db.Dialect, backfill.Config{Name: "things", Position: "id", Chunk: 2,
 		Query: "SELECT id, 'b' AS topic, CAST(id AS CHAR) AS event_key, '' AS event_type, '{}' AS payload FROM things"})
 	require.NoError(t, err)
 	require.EqualValues(t, 5, done.Sent)
-	require.Equal(t, 6, count(t, db, "SELECT count(DISTINCT event_key) FROM outbox_events"), "each once, and the marker")
+	require.Equal(
+		t, 6, count(t, db, "SELECT count(DISTINCT event_key) FROM outbox_events"), "each once, and the marker",
+	)
 }

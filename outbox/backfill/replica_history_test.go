@@ -55,7 +55,10 @@ func TestAReplicaEndsEqualToASourceThatIsWrittenMeanwhile(t *testing.T) {
 	tidied, err := r.Tidy(t.Context(), db.DB, replica.TidyOptions{})
 	require.NoError(t, err)
 	require.Empty(t, tidied.Waiting, "all of the backfill has come")
-	t.Logf("%s: %d events, %d of them changes, delivered as %d in any order", time.Since(start).Round(time.Millisecond), events, changed, len(sent))
+	t.Logf(
+		"%s: %d events, %d of them changes, delivered as %d in any order", time.Since(start).Round(time.Millisecond),
+		events, changed, len(sent),
+	)
 
 	c := replica.Comparison{Source: db.DB, SourceDialect: inbox.PostgreSQL, Query: "SELECT id, name FROM customers",
 		Replica: db.DB, ReplicaDialect: inbox.PostgreSQL, Table: "copies", Key: []string{"id"}, Wait: time.Millisecond}

@@ -61,7 +61,10 @@ func TestAReplicaOverKafkaEndsEqualToASourceThatIsWrittenMeanwhile(t *testing.T)
 	sent := shop.backfill(t)
 	endWrites()
 	tell("%d rows backfilled beside two writers", sent)
-	require.Eventually(t, func() bool { return count(t, shop.Database, "SELECT count(*) FROM outbox_events") == 0 }, replicaPatience, 50*time.Millisecond)
+	require.Eventually(
+		t, func() bool { return count(t, shop.Database, "SELECT count(*) FROM outbox_events") == 0 }, replicaPatience,
+		50*time.Millisecond,
+	)
 	endRelay()
 	events, copies := c.finish(t)
 	require.Greater(t, events-sent, int64(100), "the writers wrote")
@@ -73,14 +76,18 @@ func TestAReplicaOverKafkaEndsEqualToASourceThatIsWrittenMeanwhile(t *testing.T)
 	require.NoError(t, err)
 	require.Empty(t, tidied.Waiting, "all of the backfill has come")
 
-	code, said := shop.command(t, billing, "SELECT id, name FROM customers", "compare", "--table", "copies", "--key", "id", "--wait", "1ms")
+	code, said := shop.command(
+		t, billing, "SELECT id, name FROM customers", "compare", "--table", "copies", "--key", "id", "--wait", "1ms",
+	)
 	require.Zero(t, code, said)
 	tell("relay compare: %s", said)
 	rows := count(t, shop.Database, "SELECT count(*) FROM customers")
 	require.Contains(t, said, "replica: "+strconv.Itoa(rows)+" rows; in flight: 0; different: 0")
 
 	exec(t, billing.DB, "UPDATE copies SET name = 'planted' ORDER BY id LIMIT 1")
-	code, said = shop.command(t, billing, "SELECT id, name FROM customers", "compare", "--table", "copies", "--key", "id", "--wait", "1ms")
+	code, said = shop.command(
+		t, billing, "SELECT id, name FROM customers", "compare", "--table", "copies", "--key", "id", "--wait", "1ms",
+	)
 	require.Equal(t, 3, code, said)
 	require.Contains(t, said, "different: 1")
 }
@@ -99,7 +106,9 @@ func (s source) backfill(t *testing.T) (sent int64) {
 			}
 		}})
 	require.ErrorIs(t, err, context.Canceled)
-	code, said := s.command(t, s.Database, s.of(query["postgresql"]), "backfill", "--name", "customers", "--position", "id")
+	code, said := s.command(
+		t, s.Database, s.of(query["postgresql"]), "backfill", "--name", "customers", "--position", "id",
+	)
 	require.Zero(t, code, said)
 	require.Contains(t, said, "run "+first.RunID+": ")
 	lines := strings.Split(strings.TrimSpace(said), "\n")
@@ -153,7 +162,9 @@ func startReplica(t *testing.T, db dbtest.Database, topic string) *replica.Repli
 	require.NoError(t, err)
 	ib, err := inbox.New(db.Dialect, "billing")
 	require.NoError(t, err)
-	consumer, err := inboxkafka.New(inboxkafka.Config{Inbox: ib, DB: db.DB, Brokers: strings.Split(dbtest.Kafka(t), ","), Group: topic, Topics: []string{topic}})
+	consumer, err := inboxkafka.New(inboxkafka.Config{
+		Inbox: ib, DB: db.DB, Brokers: strings.Split(dbtest.Kafka(t), ","), Group: topic, Topics: []string{topic},
+	})
 	require.NoError(t, err)
 	background(t, func(ctx context.Context) error { return consumer.RunBatch(ctx, r.BatchHandler(nil)) })
 	return r

@@ -81,7 +81,8 @@ func (r *runner) open(ctx context.Context) error {
 		return r.start(ctx)
 	}
 	if run.Query != "" && run.Query != r.c.hash() {
-		return fmt.Errorf("%w: run %s of this name is under way with another query, position column or choice of a partial run: go on with those, or end it (backfill.Abandon, `relay backfill --abandon --name %s`)",
+		return fmt.Errorf("%w: run %s of this name is under way with another query, position column or choice of a "+
+			"partial run: go on with those, or end it (backfill.Abandon, `relay backfill --abandon --name %s`)",
 			ErrConfig, run.ID, r.c.Name)
 	}
 	r.run, r.resumed = run, true
@@ -208,7 +209,10 @@ func (r *runner) read(ctx context.Context, tx *sql.Tx) (rows []store.BackfillRow
 	}
 	for _, row := range rows {
 		if row.Twice {
-			return nil, false, fmt.Errorf("%w: two rows of the query have the same %s, %v: name a unique column", ErrConfig, r.c.Position, row.Position)
+			return nil, false, fmt.Errorf(
+				"%w: two rows of the query have the same %s, %v: name a unique column", ErrConfig, r.c.Position,
+				row.Position,
+			)
 		}
 	}
 	last = len(rows) <= r.c.Chunk
@@ -224,7 +228,8 @@ func (r *runner) oneTopic(rows []store.BackfillRow) error {
 		topics[row.Topic]++
 	}
 	if len(topics) > 1 {
-		return fmt.Errorf("%w: rows of several topics, %q: make a run per topic (WHERE …), and with Partial (--partial) if one replica reads several", ErrConfig, slices.Sorted(maps.Keys(topics)))
+		return fmt.Errorf("%w: rows of several topics, %q: make a run per topic (WHERE …), and with Partial "+
+			"(--partial) if one replica reads several", ErrConfig, slices.Sorted(maps.Keys(topics)))
 	}
 	return nil
 }
@@ -249,7 +254,8 @@ func (r *runner) marker(run store.BackfillRun) []outbox.Event {
 	var events []outbox.Event
 	for topic, n := range run.Topics {
 		events = append(events, outbox.Event{Topic: topic, Key: run.ID, Type: TypeEnd, Payload: []byte("{}"), Headers: map[string]string{
-			HeaderRun: run.ID, HeaderSent: strconv.FormatInt(n, 10), HeaderStarted: run.Started.Format(time.RFC3339Nano),
+			HeaderRun: run.ID, HeaderSent: strconv.FormatInt(n, 10),
+			HeaderStarted: run.Started.Format(time.RFC3339Nano),
 		}})
 	}
 	return events
@@ -272,7 +278,9 @@ func (r *runner) rest(ctx context.Context, n int, began time.Time) error {
 	if r.c.RowsPerSecond == 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(time.Duration(float64(n)/float64(r.c.RowsPerSecond)*float64(time.Second)) - time.Since(began))
+	timer := time.NewTimer(
+		time.Duration(float64(n)/float64(r.c.RowsPerSecond)*float64(time.Second)) - time.Since(began),
+	)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -283,5 +291,8 @@ func (r *runner) rest(ctx context.Context, n int, began time.Time) error {
 }
 
 func (r *runner) progress(finished bool) Progress {
-	return Progress{RunID: r.run.ID, Resumed: r.resumed, Chunks: r.run.Chunks, Sent: r.run.Sent, Topics: r.run.Topics, Started: r.run.Started, Finished: finished}
+	return Progress{
+		RunID: r.run.ID, Resumed: r.resumed, Chunks: r.run.Chunks, Sent: r.run.Sent, Topics: r.run.Topics,
+		Started: r.run.Started, Finished: finished,
+	}
 }

@@ -23,7 +23,8 @@ func TestALaterRunHasAHigherID(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		c := customers(t, db, 1)
-		exec(t, db.DB, "INSERT INTO outbox_backfills (run_id, name, topics) VALUES ('ffffffff-0000-7000-8000-0000000000ff', 'of a clock that was ahead', '{}')")
+		exec(t, db.DB, "INSERT INTO outbox_backfills (run_id, name, topics) VALUES "+
+			"('ffffffff-0000-7000-8000-0000000000ff', 'of a clock that was ahead', '{}')")
 		for _, want := range []string{"ffffffff-0000-7000-8000-000000000100", "ffffffff-0000-7000-8000-000000000101"} {
 			done, err := backfill.Run(t.Context(), db.DB, db.Dialect, c)
 			require.NoError(t, err)
@@ -46,7 +47,8 @@ func TestARunThatSentNothingBeginsAgain(t *testing.T) {
 		newer, err := backfill.Run(t.Context(), db.DB, db.Dialect, other)
 		require.NoError(t, err)
 
-		exec(t, db.DB, "UPDATE outbox_backfills SET started_at = '2020-01-01T00:00:00.000000"+map[bool]string{true: "'", false: "Z'"}[db.Dialect == "mysql"])
+		exec(t, db.DB, "UPDATE outbox_backfills SET started_at = '2020-01-01T00:00:00.000000"+
+			map[bool]string{true: "'", false: "Z'"}[db.Dialect == "mysql"])
 		exec(t, db.DB, "INSERT INTO customers VALUES (2, 'ahead of the first bound', 1)")
 		c.Outbox = nil
 		done, err := backfill.Run(t.Context(), db.DB, db.Dialect, c)
@@ -79,7 +81,10 @@ func TestAnAbandonedRunSendsNoMarker(t *testing.T) {
 		require.Equal(t, done.RunID, abandoned.RunID)
 		require.Equal(t, int64(1), abandoned.Sent)
 		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_events"))
-		require.Equal(t, 1, count(t, db, "SELECT count(*) FROM outbox_backfills WHERE finished_at IS NOT NULL AND running IS NULL"))
+		require.Equal(
+			t, 1,
+			count(t, db, "SELECT count(*) FROM outbox_backfills WHERE finished_at IS NOT NULL AND running IS NULL"),
+		)
 		c.Query += " WHERE id > 1"
 		again, err := backfill.Run(t.Context(), db.DB, db.Dialect, c)
 		require.NoError(t, err)
@@ -96,7 +101,8 @@ func TestOfTwoFirstRunsOneIsTold(t *testing.T) {
 	tx, err := db.DB.BeginTx(t.Context(), &sql.TxOptions{})
 	require.NoError(t, err)
 	defer func() { _ = tx.Rollback() }()
-	_, err = tx.ExecContext(t.Context(), "INSERT INTO outbox_backfills (run_id, name, running, topics) VALUES ('01900000-0000-7000-8000-000000000001', 'customers', 1, '{}')")
+	_, err = tx.ExecContext(t.Context(), "INSERT INTO outbox_backfills (run_id, name, running, topics) VALUES "+
+		"('01900000-0000-7000-8000-000000000001', 'customers', 1, '{}')")
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() {
@@ -104,7 +110,10 @@ func TestOfTwoFirstRunsOneIsTold(t *testing.T) {
 		done <- err
 	}()
 	require.Eventually(t, func() bool {
-		return count(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+		return count(
+			t, db,
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+		) > 0
 	}, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, tx.Commit())
 	require.ErrorIs(t, <-done, backfill.ErrOther)
@@ -123,7 +132,9 @@ func TestTheCommandLocksKeysWhenItIsTold(t *testing.T) {
 		code  int
 	}{{nil, 0}, {[]string{"--strict-key-order"}, 1}} {
 		var out bytes.Buffer
-		code := cli.Main(cli.Env{Args: append([]string{"backfill", "--name", "customers", "--position", "id", "--query-file", file}, want.flags...),
+		code := cli.Main(cli.Env{Args: append(
+			[]string{"backfill", "--name", "customers", "--position", "id", "--query-file", file}, want.flags...,
+		),
 			Environ: []string{"POSTROOM_DATABASE_URL=" + db.URL}, Stdout: &out, Stderr: &out})
 		require.Equal(t, want.code, code, out.String())
 		require.Equal(t, want.code == 1, bytes.Contains(out.Bytes(), []byte("outbox_key_locks")), out.String())

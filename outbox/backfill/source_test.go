@@ -74,7 +74,9 @@ func (s source) write(t *testing.T) (stop func()) {
 	for w := range 2 {
 		writers.Go(func() {
 			for n := 0; writing.Err() == nil; n++ {
-				if _, err := s.DB.ExecContext(t.Context(), s.of(writes[n%len(writes)]), rand.IntN(s.rows), w); err != nil {
+				if _, err := s.DB.ExecContext(
+					t.Context(), s.of(writes[n%len(writes)]), rand.IntN(s.rows), w,
+				); err != nil {
 					failed[w] = err
 					return
 				}

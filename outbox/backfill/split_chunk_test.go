@@ -18,7 +18,10 @@ func TestAChunkThatCannotBeWrittenHasNotBeenRead(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		exec(t, db.DB, "CREATE TABLE customers (id bigint PRIMARY KEY, kind varchar(1000) NOT NULL)")
-		exec(t, db.DB, "INSERT INTO customers VALUES (1, 'a'), (2, 'a'), (3, 'a'), (4, '"+strings.Repeat("x", 1000)+"'), (5, 'a')")
+		exec(
+			t, db.DB,
+			"INSERT INTO customers VALUES (1, 'a'), (2, 'a'), (3, 'a'), (4, '"+strings.Repeat("x", 1000)+"'), (5, 'a')",
+		)
 		config := backfill.Config{Name: "n", Position: "id", Chunk: 2,
 			Query: "SELECT id, 'a' AS topic, '' AS event_key, kind AS event_type, '{}' AS payload FROM customers"}
 		_, err := backfill.Run(t.Context(), db.DB, db.Dialect, config)

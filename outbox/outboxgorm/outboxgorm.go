@@ -92,7 +92,8 @@ func Tx(db *gorm.DB) (outbox.Tx, error) {
 	}
 	tx, ok := pool.(outbox.Tx)
 	if !ok || isNil(tx) {
-		return nil, fmt.Errorf("outboxgorm: this *gorm.DB (over %T) is not in a transaction: use the one that db.Transaction or db.Begin gives, or in a hook the hook's (without SkipDefaultTransaction): %w",
+		return nil, fmt.Errorf("outboxgorm: this *gorm.DB (over %T) is not in a transaction: use the one that "+
+			"db.Transaction or db.Begin gives, or in a hook the hook's (without SkipDefaultTransaction): %w",
 			pool, outbox.ErrNoTransaction)
 	}
 	return tx, nil

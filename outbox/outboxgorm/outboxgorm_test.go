@@ -74,7 +74,8 @@ var errCallers = errors.New("the caller's own")
 func TestAddFollowsTheTransaction(t *testing.T) {
 	each(t, func(t *testing.T, db gormtest.Database) {
 		for name, cfg := range map[string]gorm.Config{
-			"plainly": {}, "with PrepareStmt": {PrepareStmt: true}, "with SkipDefaultTransaction": {SkipDefaultTransaction: true},
+			"plainly": {}, "with PrepareStmt": {PrepareStmt: true},
+			"with SkipDefaultTransaction": {SkipDefaultTransaction: true},
 		} {
 			for _, opts := range [][]outbox.Option{nil, {outbox.StrictKeyOrder()}} {
 				ob := newOutbox(t, db, opts...)
@@ -237,7 +238,10 @@ func TestAddRefusesAGormDBThatIsNotInATransaction(t *testing.T) {
 				require.ErrorIs(t, err, outbox.ErrNoTransaction)
 				require.ErrorContains(t, err, "use the one that db.Transaction or db.Begin gives")
 				require.NoError(t, g.Connection(func(conn *gorm.DB) error {
-					require.ErrorIs(t, outboxgorm.Add(t.Context(), ob, conn, placed("1")), outbox.ErrNoTransaction, "one connection is no transaction")
+					require.ErrorIs(
+						t, outboxgorm.Add(t.Context(), ob, conn, placed("1")), outbox.ErrNoTransaction,
+						"one connection is no transaction",
+					)
 					return nil
 				}))
 				requireKeys(t, g, ob)

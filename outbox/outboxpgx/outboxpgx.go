@@ -29,7 +29,9 @@ import (
 // ErrNotPostgreSQL is returned by Add and Cancel for an Outbox of another dialect.
 var ErrNotPostgreSQL = errors.New("the outbox is not one for PostgreSQL, which is all that pgx speaks")
 
-var errNoRows = errors.New("outboxpgx: this transaction runs statements only, and returns no *sql.Rows: query the pgx.Tx itself")
+var errNoRows = errors.New(
+	"outboxpgx: this transaction runs statements only, and returns no *sql.Rows: query the pgx.Tx itself",
+)
 
 // Add writes events in the transaction tx, which may be a nested one (a savepoint). It
 // is outbox.Add: the IDs that it makes are in the caller's slice afterwards, and its

@@ -53,7 +53,10 @@ func someEvents() []outbox.Event {
 		all = append(all, byte(b))
 	}
 	return []outbox.Event{
-		{Topic: "orders", Key: "O'Brien \\ ü 🛒 ", Type: "order.placed", Payload: all, Headers: map[string]string{"a": `"quoted" $1 ?`}},
+		{
+			Topic: "orders", Key: "O'Brien \\ ü 🛒 ", Type: "order.placed", Payload: all,
+			Headers: map[string]string{"a": `"quoted" $1 ?`},
+		},
 		{Topic: "orders", Payload: []byte{}},
 		{Topic: "orders", Key: "k"},
 	}
@@ -115,7 +118,9 @@ func TestAddFollowsTheTransaction(t *testing.T) {
 		})
 	})
 	require.NoError(t, err)
-	outboxtest.RequireEvents(t, db.DB, ob, outbox.Event{Topic: "t", Key: "outer"}, outbox.Event{Topic: "t", Key: "second inner"})
+	outboxtest.RequireEvents(
+		t, db.DB, ob, outbox.Event{Topic: "t", Key: "outer"}, outbox.Event{Topic: "t", Key: "second inner"},
+	)
 }
 
 func TestAddKeepsTheOrderOfManyEvents(t *testing.T) {

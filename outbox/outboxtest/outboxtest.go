@@ -151,5 +151,7 @@ func text(e outbox.Event) string {
 	if e.ID != uuid.Nil {
 		id = e.ID.String()
 	}
-	return fmt.Sprintf("{%s topic=%q key=%q type=%q payload=%s headers=%v}", id, e.Topic, e.Key, e.Type, payload, e.Headers)
+	return fmt.Sprintf(
+		"{%s topic=%q key=%q type=%q payload=%s headers=%v}", id, e.Topic, e.Key, e.Type, payload, e.Headers,
+	)
 }

@@ -46,7 +46,10 @@ func TestEventsReadsWhatWaits(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, outboxtest.Events(t, db.DB, ob))
 		want := []outbox.Event{
-			{ID: uuid.New(), Topic: "orders", Key: "o-1", Type: "order.placed", Payload: []byte("{}"), Headers: map[string]string{"a": "b", "name": "n"}},
+			{
+				ID: uuid.New(), Topic: "orders", Key: "o-1", Type: "order.placed", Payload: []byte("{}"),
+				Headers: map[string]string{"a": "b", "name": "n"},
+			},
 			{Topic: "orders", Payload: []byte{}},
 			{Topic: "orders"},
 		}
@@ -82,16 +85,20 @@ func TestRequireEventsSaysWhatDiffers(t *testing.T) {
 		want []outbox.Event
 		says string
 	}{
-		"an event too many":            {nil, "event 1: unexpected"},
-		"an event that is missing":     {[]outbox.Event{there, there}, "event 2: missing"},
-		"another topic":                {change(func(e *outbox.Event) { e.Topic = "x" }), `topic="x"`},
-		"another key":                  {change(func(e *outbox.Event) { e.Key = "x" }), `key="x"`},
-		"another type":                 {change(func(e *outbox.Event) { e.Type = "x" }), `type="x"`},
-		"another id":                   {change(func(e *outbox.Event) { e.ID = uuid.Max }), uuid.Max.String()},
-		"another payload":              {change(func(e *outbox.Event) { e.Payload = []byte("x") }), `payload="x"`},
-		"a long payload":               {change(func(e *outbox.Event) { e.Payload = []byte(strings.Repeat("x", 1000)) }), "(1000 bytes)"},
-		"a tombstone, not empty":       {change(func(e *outbox.Event) { e.Payload = nil }), "payload=tombstone"},
-		"headers that are not there":   {change(func(e *outbox.Event) { e.Headers = map[string]string{"x": "y"} }), "headers=map[x:y]"},
+		"an event too many":        {nil, "event 1: unexpected"},
+		"an event that is missing": {[]outbox.Event{there, there}, "event 2: missing"},
+		"another topic":            {change(func(e *outbox.Event) { e.Topic = "x" }), `topic="x"`},
+		"another key":              {change(func(e *outbox.Event) { e.Key = "x" }), `key="x"`},
+		"another type":             {change(func(e *outbox.Event) { e.Type = "x" }), `type="x"`},
+		"another id":               {change(func(e *outbox.Event) { e.ID = uuid.Max }), uuid.Max.String()},
+		"another payload":          {change(func(e *outbox.Event) { e.Payload = []byte("x") }), `payload="x"`},
+		"a long payload": {
+			change(func(e *outbox.Event) { e.Payload = []byte(strings.Repeat("x", 1000)) }), "(1000 bytes)",
+		},
+		"a tombstone, not empty": {change(func(e *outbox.Event) { e.Payload = nil }), "payload=tombstone"},
+		"headers that are not there": {
+			change(func(e *outbox.Event) { e.Headers = map[string]string{"x": "y"} }), "headers=map[x:y]",
+		},
 		"headers that should not be":   {change(func(e *outbox.Event) { e.Headers = nil }), "headers=map[]"},
 		"nothing, for the same events": {[]outbox.Event{there}, ""},
 	} {

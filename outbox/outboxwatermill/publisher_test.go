@@ -54,7 +54,10 @@ var byOrder = outboxwatermill.WithKey(func(_ string, msg *message.Message) strin
 
 func someMessages() []*message.Message {
 	return []*message.Message{
-		newMessage(message.Metadata{"name": "order.placed", "order": "o-1", "correlation_id": `a "quoted" ü 🛒`}, []byte("{\x00}")),
+		newMessage(
+			message.Metadata{"name": "order.placed", "order": "o-1", "correlation_id": `a "quoted" ü 🛒`},
+			[]byte("{\x00}"),
+		),
 		newMessage(message.Metadata{"order": "o-2"}, []byte{}),
 		newMessage(nil, nil), // a tombstone
 	}
@@ -104,23 +107,35 @@ func TestPublishRefusesWhatTheOutboxWould(t *testing.T) {
 		msg   *message.Message
 		want  error
 	}{
-		"Watermill's own metadata": {"t", newMessage(message.Metadata{"_watermill_message_uuid": "x"}, nil), outbox.ErrReservedHeader},
-		"our metadata":             {"t", newMessage(message.Metadata{"postroom_created_at": "x"}, nil), outbox.ErrReservedHeader},
+		"Watermill's own metadata": {
+			"t", newMessage(message.Metadata{"_watermill_message_uuid": "x"}, nil), outbox.ErrReservedHeader,
+		},
+		"our metadata": {
+			"t", newMessage(message.Metadata{"postroom_created_at": "x"}, nil), outbox.ErrReservedHeader,
+		},
 		"a line break in metadata": {"t", newMessage(message.Metadata{"a": "b\nc"}, nil), outbox.ErrInvalidHeader},
 		"no topic":                 {"", newMessage(nil, nil), outbox.ErrNoTopic},
 		"a topic Kafka has not":    {"a b", newMessage(nil, nil), outbox.ErrInvalidTopic},
 		"no id":                    {"t", message.NewMessage("", nil), outboxwatermill.ErrInvalidID},
-		"a short UUID":             {"t", message.NewMessage(watermill.NewShortUUID(), nil), outboxwatermill.ErrInvalidID},
-		"a ULID":                   {"t", message.NewMessage(watermill.NewULID(), nil), outboxwatermill.ErrInvalidID},
-		"the nil UUID":             {"t", message.NewMessage(uuid.Nil.String(), nil), outboxwatermill.ErrInvalidID},
-		"a UUID in another form":   {"t", message.NewMessage("urn:uuid:"+watermill.NewUUID(), nil), outboxwatermill.ErrInvalidID},
-		"36 characters of no UUID": {"t", message.NewMessage("0190a6a1-0000-7000-8000-0000000000zz", nil), outboxwatermill.ErrInvalidID},
+		"a short UUID": {
+			"t", message.NewMessage(watermill.NewShortUUID(), nil), outboxwatermill.ErrInvalidID,
+		},
+		"a ULID":       {"t", message.NewMessage(watermill.NewULID(), nil), outboxwatermill.ErrInvalidID},
+		"the nil UUID": {"t", message.NewMessage(uuid.Nil.String(), nil), outboxwatermill.ErrInvalidID},
+		"a UUID in another form": {
+			"t", message.NewMessage("urn:uuid:"+watermill.NewUUID(), nil), outboxwatermill.ErrInvalidID,
+		},
+		"36 characters of no UUID": {
+			"t", message.NewMessage("0190a6a1-0000-7000-8000-0000000000zz", nil), outboxwatermill.ErrInvalidID,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorIs(t, pub.Publish(c.topic, newMessage(nil, nil), c.msg), c.want)
 		})
 	}
-	require.ErrorIs(t, outboxwatermill.NewPublisher(ob, nil).Publish("t", newMessage(nil, nil)), outbox.ErrNoTransaction)
+	require.ErrorIs(
+		t, outboxwatermill.NewPublisher(ob, nil).Publish("t", newMessage(nil, nil)), outbox.ErrNoTransaction,
+	)
 	require.NoError(t, tx.Commit())
 	outboxtest.RequireEvents(t, db.DB, ob)
 }
@@ -135,7 +150,10 @@ func TestWithDerivedIDsMakesAUUIDOfEachOtherID(t *testing.T) {
 	for _, given := range []string{"order-1", "order-1", "order-2", id} {
 		require.NoError(t, pub.Publish("t", message.NewMessage(given, nil)))
 	}
-	require.ErrorIs(t, pub.Publish("t", message.NewMessage("", nil)), outboxwatermill.ErrInvalidID, "two messages without an id must not become one")
+	require.ErrorIs(
+		t, pub.Publish("t", message.NewMessage("", nil)), outboxwatermill.ErrInvalidID,
+		"two messages without an id must not become one",
+	)
 	require.NoError(t, tx.Commit())
 	first := uuid.NewSHA1(namespace, []byte("order-1"))
 	outboxtest.RequireEvents(t, db.DB, ob,
@@ -194,7 +212,11 @@ func TestTheCQRSEventBusWritesToTheOutbox(t *testing.T) {
 		place := func(commit bool, event orderPlaced) {
 			tx := begin(t, db.DB)
 			bus, err := cqrs.NewEventBusWithConfig(outboxwatermill.NewPublisher(ob, tx, key), cqrs.EventBusConfig{
-				GeneratePublishTopic: func(cqrs.GenerateEventPublishTopicParams) (string, error) { return "orders", nil },
+				GeneratePublishTopic: func(
+					cqrs.GenerateEventPublishTopicParams,
+				) (string, error) {
+					return "orders", nil
+				},
 				OnPublish: func(p cqrs.OnEventSendParams) error {
 					p.Message.Metadata["aggregate"] = p.Event.(orderPlaced).OrderID
 					return nil

@@ -24,7 +24,9 @@ func TestTheRelayDeliversWhatWatermillSQLsPublisherWrote(t *testing.T) {
 		require.NoError(t, newPublisher(t, tx, newAdapter(t, newOutbox(t, db))).Publish("orders", msgs...))
 		require.NoError(t, tx.Commit())
 
-		broker := gochannel.NewGoChannel(gochannel.Config{Persistent: true, BlockPublishUntilSubscriberAck: true}, watermill.NopLogger{})
+		broker := gochannel.NewGoChannel(
+			gochannel.Config{Persistent: true, BlockPublishUntilSubscriberAck: true}, watermill.NopLogger{},
+		)
 		defer func() { require.NoError(t, broker.Close()) }()
 		received, err := broker.Subscribe(t.Context(), "orders")
 		require.NoError(t, err)

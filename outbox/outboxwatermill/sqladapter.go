@@ -25,13 +25,17 @@ const MetadataKey = "postroom_key"
 
 // Errors of NewSQLAdapter and of its InsertQuery.
 var (
-	ErrStrictKeyOrder  = errors.New("StrictKeyOrder takes its locks in a statement of its own, and watermill-sql's Publisher sends one statement per Publish: use NewPublisher")
+	ErrStrictKeyOrder = errors.New("StrictKeyOrder takes its locks in a statement of its own, and watermill-sql's " +
+		"Publisher sends one statement per Publish: use NewPublisher")
 	ErrUnsupported     = errors.New("watermill-sql/v3 speaks PostgreSQL and MySQL: use NewPublisher")
-	ErrTooManyMessages = errors.New("too many or too large messages for one Publish of watermill-sql, which sends one statement: publish them in several calls")
+	ErrTooManyMessages = errors.New("too many or too large messages for one Publish of watermill-sql, which sends " +
+		"one statement: publish them in several calls")
 )
 
 // errForeignAdapter reaches the log of a Subscriber that was put together wrongly.
-var errForeignAdapter = errors.New("outboxwatermill: the Subscriber needs the same SQLAdapter as SchemaAdapter and as OffsetsAdapter")
+var errForeignAdapter = errors.New(
+	"outboxwatermill: the Subscriber needs the same SQLAdapter as SchemaAdapter and as OffsetsAdapter",
+)
 
 // SQLAdapter is both the SchemaAdapter and the OffsetsAdapter of watermill-sql/v3 over
 // outbox_events. All topics share that one table; it comes from package migrations, so
@@ -92,7 +96,9 @@ func (a *SQLAdapter) InsertQuery(topic string, msgs message.Messages) (sql.Query
 	case 0:
 		return sql.Query{Query: "SELECT 1"}, nil // a Publish without messages
 	}
-	return sql.Query{}, fmt.Errorf("outboxwatermill: %d messages for topic %q: %w", len(msgs), topic, ErrTooManyMessages)
+	return sql.Query{}, fmt.Errorf(
+		"outboxwatermill: %d messages for topic %q: %w", len(msgs), topic, ErrTooManyMessages,
+	)
 }
 
 // SelectQuery implements sql.SchemaAdapter: the topic's oldest event, locked. One at a

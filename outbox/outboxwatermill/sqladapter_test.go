@@ -29,7 +29,8 @@ func waitFor(t testing.TB, condition func() bool) {
 func onSQLServers(t *testing.T, fn func(t *testing.T, db dbtest.Database)) {
 	t.Helper()
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
-		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18, dbtest.FlavorMariaDB: dbtest.MariaDB,
+		dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL, dbtest.FlavorPostgreSQL18: dbtest.PostgreSQL18,
+		dbtest.FlavorMariaDB: dbtest.MariaDB,
 	} {
 		t.Run(name, func(t *testing.T) { fn(t, open(t)) })
 	}
@@ -95,7 +96,8 @@ func TestWatermillSQLsPublisherWritesEvents(t *testing.T) {
 		require.NoError(t, newPublisher(t, db.DB, a).Publish("others"))
 
 		outboxtest.RequireEvents(t, db.DB, ob,
-			eventOf("orders", msgs[0]), eventOf("orders", msgs[1]), eventOf("orders", msgs[2]), eventOf("others", alone))
+			eventOf("orders", msgs[0]), eventOf("orders", msgs[1]), eventOf("orders", msgs[2]),
+			eventOf("others", alone))
 	})
 }
 

@@ -82,7 +82,8 @@ func (k *Kafka) Committed(ctx context.Context, groups ...string) ([]doctor.Group
 					of.Group, at.Topic, at.Partition, at.Err)
 			}
 			all = append(all, doctor.GroupOffset{
-				Group: of.Group, Topic: at.Topic, Partition: at.Partition, At: at.At, Mark: groupoffset.ParseMark(at.Metadata),
+				Group: of.Group, Topic: at.Topic, Partition: at.Partition, At: at.At,
+				Mark: groupoffset.ParseMark(at.Metadata),
 			})
 		}
 	}

@@ -78,7 +78,9 @@ func (d *Database) Parked(ctx context.Context) (Parked, error) {
 	var p Parked
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var parkedFor sql.NullInt64
-		if err := tx.QueryRowContext(ctx, d.sql.ParkedCounts).Scan(&p.Failed, &p.Blocked, &p.Asked, &parkedFor); err != nil {
+		if err := tx.QueryRowContext(ctx, d.sql.ParkedCounts).Scan(
+			&p.Failed, &p.Blocked, &p.Asked, &parkedFor,
+		); err != nil {
 			return err
 		}
 		p.Age, p.More = db.Micros(parkedFor), p.Failed+p.Blocked+p.Asked > parkedLimit

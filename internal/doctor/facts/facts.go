@@ -82,7 +82,9 @@ func (d *Database) conn(ctx context.Context) (*sql.Conn, error) {
 	if err != nil || d.names.Dialect != db.MySQL {
 		return conn, err
 	}
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", max(int(d.limit.Seconds()/2), 1))); err != nil {
+	if _, err := conn.ExecContext(
+		ctx, fmt.Sprintf("SET SESSION lock_wait_timeout = %d", max(int(d.limit.Seconds()/2), 1)),
+	); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -112,7 +114,9 @@ func (d *Database) tables(ctx context.Context, names []string) (Tables, error) {
 			}
 			found[name] = n > 0
 			if n == 0 && d.names.Dialect == db.MySQL {
-				found[name] = db.IsDenied(tx.QueryRowContext(ctx, "SELECT 1 FROM "+d.names.Table(name)+" WHERE FALSE").Scan(&n))
+				found[name] = db.IsDenied(
+					tx.QueryRowContext(ctx, "SELECT 1 FROM "+d.names.Table(name)+" WHERE FALSE").Scan(&n),
+				)
 			}
 		}
 		return nil

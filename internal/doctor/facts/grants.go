@@ -120,8 +120,10 @@ func (d *Database) mysqlGrants(ctx context.Context, tables Tables, w wanted) ([]
 	name, host, _ := cutLast(user, "@")
 	account := fmt.Sprintf("'%s'@'%s'", name, host)
 	column := map[string]string{
-		db.InboxEvents: "consumer", db.InboxAttempts: "consumer", db.InboxBlocked: "consumer", db.InboxParked: "consumer", db.InboxOffsets: "consumer",
-		db.Events: "topic", db.Leases: "owner", db.Parked: "topic", db.Archive: "topic", db.Scheduled: "topic", db.Relays: "host", db.Drops: "topic",
+		db.InboxEvents: "consumer", db.InboxAttempts: "consumer", db.InboxBlocked: "consumer",
+		db.InboxParked: "consumer", db.InboxOffsets: "consumer",
+		db.Events: "topic", db.Leases: "owner", db.Parked: "topic", db.Archive: "topic", db.Scheduled: "topic",
+		db.Relays: "host", db.Drops: "topic",
 	}
 	var lacking []Grant
 	for _, table := range w.tables {
@@ -148,7 +150,9 @@ func (d *Database) mysqlGrants(ctx context.Context, tables Tables, w wanted) ([]
 	}
 	var n int
 	if err := d.db.QueryRowContext(ctx, d.mysql.HasProcess).Scan(&n); err == nil && n == 0 {
-		lacking = append(lacking, Grant{Right: "PROCESS", On: "*.*", Optional: true, SQL: fmt.Sprintf("GRANT PROCESS ON *.* TO %s;", account)})
+		lacking = append(lacking, Grant{
+			Right: "PROCESS", On: "*.*", Optional: true, SQL: fmt.Sprintf("GRANT PROCESS ON *.* TO %s;", account),
+		})
 	}
 	return merge(lacking), nil
 }

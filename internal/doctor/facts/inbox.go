@@ -83,7 +83,8 @@ func (d *Database) LooseKeys(ctx context.Context) (loose []Blocked, err error) {
 
 // Days is how daily partitions are kept.
 type Days struct {
-	Ahead   int                      // days after today that have a partition, up to the first that has none; -1: today has none
+	// days after today that have a partition, up to the first that has none; -1: today has none
+	Ahead   int
 	Strays  bool                     // messages are in the default partition
 	Told    map[string]time.Duration // each consumer's retention
 	Overdue []inboxstore.Day         // the oldest days that ended two days before every retention, and why they stay

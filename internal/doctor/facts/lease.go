@@ -36,7 +36,9 @@ func (d *Database) Lease(ctx context.Context) (Lease, error) {
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var name, owner, mode, halted, position, topics, blind, outage sql.NullString
 		var left, ttl sql.NullInt64
-		err := tx.QueryRowContext(ctx, d.sql.Lease).Scan(&name, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage)
+		err := tx.QueryRowContext(ctx, d.sql.Lease).Scan(
+			&name, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage,
+		)
 		l.Source, l.Owner, l.Mode, l.Halted, l.Position = name.String, owner.String, mode.String, halted.String, position.String
 		l.Blind = blind.String
 		l.Expires, l.Left, l.TTL = left.Valid, db.Micros(left), db.Micros(ttl)

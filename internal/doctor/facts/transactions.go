@@ -143,7 +143,10 @@ func (d *Database) nameXA(ctx context.Context, found *Transactions) error {
 			if global+branch > len(data) {
 				return fmt.Errorf("XA RECOVER: %d and %d bytes of %d", global, branch, len(data))
 			}
-			names = append(names, fmt.Sprintf("X'%s',X'%s',%d", hex.EncodeToString(data[:global]), hex.EncodeToString(data[global:global+branch]), format))
+			names = append(names, fmt.Sprintf(
+				"X'%s',X'%s',%d", hex.EncodeToString(data[:global]), hex.EncodeToString(data[global:global+branch]),
+				format,
+			))
 			return nil
 		}, "XA RECOVER")
 	})

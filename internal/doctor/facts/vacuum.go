@@ -42,9 +42,11 @@ type Horizon struct {
 // QueueSettings are the table settings that the migration gives outbox_events.
 func QueueSettings() map[string]string {
 	return map[string]string{
-		"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000", "autovacuum_vacuum_cost_delay": "0",
-		"autovacuum_vacuum_insert_threshold": "-1", "autovacuum_analyze_scale_factor": "0", "autovacuum_analyze_threshold": "50000",
-		"vacuum_truncate": "off",
+		"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000",
+		"autovacuum_vacuum_cost_delay":       "0",
+		"autovacuum_vacuum_insert_threshold": "-1", "autovacuum_analyze_scale_factor": "0",
+		"autovacuum_analyze_threshold": "50000",
+		"vacuum_truncate":              "off",
 	}
 }
 
@@ -118,7 +120,9 @@ func (v *Vacuum) threshold() int64 {
 		}
 		return otherwise
 	}
-	return int64(number("autovacuum_vacuum_threshold", 50) + number("autovacuum_vacuum_scale_factor", 0.2)*float64(v.Live))
+	return int64(
+		number("autovacuum_vacuum_threshold", 50) + number("autovacuum_vacuum_scale_factor", 0.2)*float64(v.Live),
+	)
 }
 
 // truth reads a switch in any of the ways that PostgreSQL takes.

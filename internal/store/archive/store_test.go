@@ -110,7 +110,9 @@ func idsOf(t *testing.T, db dbtest.Database, list []archive.Row) (ids []int64) {
 	t.Helper()
 	for _, a := range list {
 		var id int64
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), fmt.Sprint("SELECT id FROM outbox_archive WHERE seq = ", a.Seq)).Scan(&id))
+		require.NoError(t, db.DB.QueryRowContext(
+			t.Context(), fmt.Sprint("SELECT id FROM outbox_archive WHERE seq = ", a.Seq),
+		).Scan(&id))
 		ids = append(ids, id)
 	}
 	return ids
@@ -119,14 +121,20 @@ func idsOf(t *testing.T, db dbtest.Database, list []archive.Row) (ids []int64) {
 func TestASelectionFindsWhatItSays(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		s := newStore(t, db)
-		e := insert(t, db, keyed{"orders", "k"}, keyed{"orders", ""}, keyed{"orders", "K"}, keyed{"orders", "k "}, keyed{"stock", "k"}, keyed{"orders", "k"})
+		e := insert(
+			t, db, keyed{"orders", "k"}, keyed{"orders", ""}, keyed{"orders", "K"}, keyed{"orders", "k "},
+			keyed{"stock", "k"}, keyed{"orders", "k"},
+		)
 		archiveAll(t, db)
 		// An hour between one and the next; the last was delivered an hour ago.
 		for i, event := range e {
 			exec(t, db, fmt.Sprintf(map[sqldb.Dialect]string{
-				sqldb.PostgreSQL: "UPDATE outbox_archive SET delivered_at = now() - %d * interval '1 hour' WHERE id = %d",
-				sqldb.MySQL:      "UPDATE outbox_archive SET delivered_at = UTC_TIMESTAMP(6) - INTERVAL %d HOUR WHERE id = %d",
-				sqldb.SQLite:     "UPDATE outbox_archive SET delivered_at = strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now', '-%d hours') || '000Z' WHERE id = %d",
+				sqldb.PostgreSQL: "UPDATE outbox_archive SET delivered_at = now() - %d * interval '1 hour' WHERE id " +
+					"= %d",
+				sqldb.MySQL: "UPDATE outbox_archive SET delivered_at = UTC_TIMESTAMP(6) - INTERVAL %d HOUR WHERE id " +
+					"= %d",
+				sqldb.SQLite: "UPDATE outbox_archive SET delivered_at = strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now', " +
+					"'-%d hours') || '000Z' WHERE id = %d",
 			}[db.Dialect], len(e)-i, event.ID))
 		}
 		now, err := s.Now(t.Context())
@@ -141,15 +149,17 @@ func TestASelectionFindsWhatItSays(t *testing.T) {
 			sel  archive.Selection
 			want []int
 		}{
-			"all":                    {archive.Selection{}, []int{0, 1, 2, 3, 4, 5}},
-			"since":                  {archive.Selection{Since: ago(210)}, []int{3, 4, 5}},
-			"until":                  {archive.Selection{Until: ago(210)}, []int{0, 1, 2}},
-			"a span":                 {archive.Selection{Since: ago(330), Until: ago(210)}, []int{1, 2}},
-			"a topic":                {archive.Selection{Topic: "orders"}, []int{0, 1, 2, 3, 5}},
-			"a key, by its bytes":    {archive.Selection{Topic: "orders", Key: key("k")}, []int{0, 5}},
-			"a key with a space":     {archive.Selection{Topic: "orders", Key: key("k ")}, []int{3}},
-			"a key since":            {archive.Selection{Topic: "orders", Key: key("k"), Since: ago(210)}, []int{5}},
-			"ids":                    {archive.Selection{Events: []uuid.UUID{e[4].EventID, uuid.New(), e[1].EventID}}, []int{1, 4}},
+			"all":                 {archive.Selection{}, []int{0, 1, 2, 3, 4, 5}},
+			"since":               {archive.Selection{Since: ago(210)}, []int{3, 4, 5}},
+			"until":               {archive.Selection{Until: ago(210)}, []int{0, 1, 2}},
+			"a span":              {archive.Selection{Since: ago(330), Until: ago(210)}, []int{1, 2}},
+			"a topic":             {archive.Selection{Topic: "orders"}, []int{0, 1, 2, 3, 5}},
+			"a key, by its bytes": {archive.Selection{Topic: "orders", Key: key("k")}, []int{0, 5}},
+			"a key with a space":  {archive.Selection{Topic: "orders", Key: key("k ")}, []int{3}},
+			"a key since":         {archive.Selection{Topic: "orders", Key: key("k"), Since: ago(210)}, []int{5}},
+			"ids": {
+				archive.Selection{Events: []uuid.UUID{e[4].EventID, uuid.New(), e[1].EventID}}, []int{1, 4},
+			},
 			"after":                  {archive.Selection{After: last - 1}, []int{5}},
 			"up to":                  {archive.Selection{UpTo: last - 1}, []int{0, 1, 2, 3, 4}},
 			"nothing":                {archive.Selection{Topic: "other"}, nil},
@@ -185,7 +195,9 @@ func TestWhatIsPutBackIsTheSameEventInTheSameOrder(t *testing.T) {
 		require.Greater(t, back[0].ID, e[3].ID, "as new rows: the relay reads them as any other")
 
 		archiveAll(t, db)
-		require.Equal(t, found, list(t, s, archive.Selection{}), "an event that was replayed is found once, where it was first")
+		require.Equal(
+			t, found, list(t, s, archive.Selection{}), "an event that was replayed is found once, where it was first",
+		)
 
 		n, err = s.PutBack(t.Context(), append(found[:2:2], archive.Row{Seq: 1 << 40}), true)
 		require.NoError(t, err)
@@ -229,7 +241,8 @@ func TestPuttingBackWaitsForAWriterOfTheKey(t *testing.T) {
 			done <- err
 		}()
 		waiting := map[sqldb.Dialect]string{
-			sqldb.PostgreSQL: "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+			sqldb.PostgreSQL: "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND " +
+				"database = (SELECT oid FROM pg_database WHERE datname = current_database())",
 			sqldb.MySQL: `SELECT COUNT(*) FROM information_schema.innodb_trx AS t JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id
 WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()`,
 		}[db.Dialect]
@@ -240,7 +253,9 @@ WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()`,
 			return n > 0 || len(done) > 0
 		}, 30*time.Second, 150*time.Millisecond, "it never asked for the lock")
 		require.Empty(t, done, "it did not wait")
-		require.NoError(t, box.InsertEvents(t.Context(), writer, []outbox.EventRow{{EventID: uuid.New(), Topic: "orders", Key: "k", Headers: "{}"}}))
+		require.NoError(t, box.InsertEvents(
+			t.Context(), writer, []outbox.EventRow{{EventID: uuid.New(), Topic: "orders", Key: "k", Headers: "{}"}},
+		))
 		require.NoError(t, writer.Commit())
 		require.NoError(t, <-done)
 		all := rowsOf(t, db)
@@ -253,7 +268,9 @@ WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()`,
 
 func deliveredEvent(t *testing.T, db dbtest.Database, a archive.Row) (id uuid.UUID) {
 	t.Helper()
-	require.NoError(t, db.DB.QueryRowContext(t.Context(), fmt.Sprint("SELECT event_id FROM outbox_archive WHERE seq = ", a.Seq)).Scan(&id))
+	require.NoError(t, db.DB.QueryRowContext(
+		t.Context(), fmt.Sprint("SELECT event_id FROM outbox_archive WHERE seq = ", a.Seq),
+	).Scan(&id))
 	return id
 }
 
@@ -268,7 +285,8 @@ func begin(t *testing.T, db dbtest.Database) *sql.Tx {
 // fill writes n rows at once, delivered a second apart: the first n seconds ago.
 func fill(t *testing.T, db dbtest.Database, n int) {
 	t.Helper()
-	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, created_at, delivered_at) "
+	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, " +
+		"created_at, delivered_at) "
 	exec(t, db, map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: columns + fmt.Sprintf(`SELECT n, gen_random_uuid(), 'orders', (n %% 1000)::text, '', repeat('x', 200)::bytea, '{}',
 now(), now() - (%d - n) * interval '1 second' FROM generate_series(1, %d) n`, n, n),
@@ -289,9 +307,14 @@ func TestASelectionGoesByAnIndex(t *testing.T) {
 		sel  archive.Selection
 		want string
 	}{
-		"of a minute": {archive.Selection{Since: time.Now().Add(-time.Minute), UpTo: 1 << 40}, "outbox_archive_delivered_at_idx"},
-		"of a key":    {archive.Selection{Topic: "orders", Key: &key, UpTo: 1 << 40}, "outbox_archive_key_idx"},
-		"of ids":      {archive.Selection{Events: []uuid.UUID{uuid.New(), uuid.New()}, UpTo: 1 << 40}, "outbox_archive_event_id_idx"},
+		"of a minute": {
+			archive.Selection{Since: time.Now().Add(-time.Minute), UpTo: 1 << 40}, "outbox_archive_delivered_at_idx",
+		},
+		"of a key": {archive.Selection{Topic: "orders", Key: &key, UpTo: 1 << 40}, "outbox_archive_key_idx"},
+		"of ids": {
+			archive.Selection{Events: []uuid.UUID{uuid.New(), uuid.New()}, UpTo: 1 << 40},
+			"outbox_archive_event_id_idx",
+		},
 	}
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
 		"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite,
@@ -319,7 +342,9 @@ func TestASelectionGoesByAnIndex(t *testing.T) {
 					if db.Dialect != sqldb.SQLite {
 						require.Contains(t, plan, c.want, "%s\n%s", what, plan)
 					}
-					for _, scan := range sqldb.For(db.Dialect, []string{"Seq Scan"}, []string{" ALL "}, []string{"SCAN"}) {
+					for _, scan := range sqldb.For(
+						db.Dialect, []string{"Seq Scan"}, []string{" ALL "}, []string{"SCAN"},
+					) {
 						require.NotContains(t, plan, scan, "%s\n%s", what, plan)
 					}
 				}

@@ -10,10 +10,11 @@ import (
 
 // StartedAttempt is what is known of a message when an attempt at it begins.
 type StartedAttempt struct {
-	Attempts  int    // this one included
-	LastError string // of the attempts before; "": none of them returned an error, or its process was killed before it was kept
-	Done      bool   // the consumer is done with the message; no attempt was counted
-	Blocked   bool   // the message's key is blocked
+	Attempts int // this one included
+	// of the attempts before; "": none of them returned an error, or its process was killed before it was kept
+	LastError string
+	Done      bool // the consumer is done with the message; no attempt was counted
+	Blocked   bool // the message's key is blocked
 }
 
 // StartAttempt counts add attempts, 0 or 1, at a message and commits, unless the consumer

@@ -34,10 +34,12 @@ func (q BackfillQuery) from() string {
 // row has no position.
 func (b *Backfill) Bounds(ctx context.Context, tx db.Queryer, q BackfillQuery) (last any, without bool, err error) {
 	name := b.names.Quote(q.Column)
-	if without, err = b.first(ctx, tx, "SELECT 1"+q.from()+" WHERE "+name+" IS NULL LIMIT 1", new(any)); err != nil || without {
+	if without, err = b.first(ctx, tx, "SELECT 1"+q.from()+" WHERE "+name+" IS NULL LIMIT 1", new(any)); err != nil ||
+		without {
 		return nil, without, err
 	}
-	if _, err = b.first(ctx, tx, "SELECT "+name+q.from()+" ORDER BY "+name+" DESC LIMIT 1", &last); err != nil || last == nil {
+	if _, err = b.first(ctx, tx, "SELECT "+name+q.from()+" ORDER BY "+name+" DESC LIMIT 1", &last); err != nil ||
+		last == nil {
 		return nil, false, err
 	}
 	last, err = b.position(q.Column, last)
@@ -56,7 +58,9 @@ func (b *Backfill) first(ctx context.Context, tx db.Queryer, query string, into 
 //
 // The database says which positions are the same: to its collation a and A may be, and
 // the second would be left out where a chunk ends between them.
-func (b *Backfill) Read(ctx context.Context, tx db.Queryer, q BackfillQuery, run BackfillRun, limit int) ([]BackfillRow, error) {
+func (b *Backfill) Read(
+	ctx context.Context, tx db.Queryer, q BackfillQuery, run BackfillRun, limit int,
+) ([]BackfillRow, error) {
 	name := b.names.Quote(q.Column)
 	columns := "topic, event_key, event_type, payload, " + name
 	text := "SELECT " + columns + q.from()
@@ -115,11 +119,13 @@ func (b *Backfill) position(column string, value any) (any, error) {
 	}
 	// The run's place is kept as JSON, which has no other bytes: a run that is resumed would go on elsewhere.
 	if text, ok := value.(string); ok && !utf8.ValidString(text) {
-		return nil, fmt.Errorf("column %s holds bytes that are no UTF-8: have the query go by them as text, such as hex(%s), with an index on that", column, column)
+		return nil, fmt.Errorf("column %s holds bytes that are no UTF-8: have the query go by them as text, such as "+
+			"hex(%s), with an index on that", column, column)
 	}
 	return value, nil
 }
 
 func notAPosition(column string, value any) error {
-	return fmt.Errorf("column %s is %T: a backfill goes by a column of integers or text that is unique and never NULL (of bytes the query can make text, such as hex(%s), with an index on that)", column, value, column)
+	return fmt.Errorf("column %s is %T: a backfill goes by a column of integers or text that is unique and never "+
+		"NULL (of bytes the query can make text, such as hex(%s), with an index on that)", column, value, column)
 }

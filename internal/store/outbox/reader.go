@@ -49,7 +49,9 @@ func scanEvent(rows *sql.Rows) (EventRow, error) {
 		key       sql.NullString
 		tombstone bool
 	)
-	if err := rows.Scan(&id, &row.Topic, &key, &row.Type, &row.Payload, &tombstone, &row.Headers, (*db.Moment)(&row.DeliverAt)); err != nil {
+	if err := rows.Scan(
+		&id, &row.Topic, &key, &row.Type, &row.Payload, &tombstone, &row.Headers, (*db.Moment)(&row.DeliverAt),
+	); err != nil {
 		return EventRow{}, err
 	}
 	row.Key = key.String

@@ -22,10 +22,13 @@ func parkMessages(t *testing.T, on dbtest.Database, rows ...string) (seqs []int6
 		if key == "-" {
 			value = "NULL"
 		}
-		_, err = on.DB.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO inbox_parked (consumer, message_id, topic, event_key, error, state) VALUES ('billing', 'm%d', 'orders', %s, 'no', '%s')", i+1, value, state))
+		_, err = on.DB.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO inbox_parked (consumer, message_id, topic, "+
+			"event_key, error, state) VALUES ('billing', 'm%d', 'orders', %s, 'no', '%s')", i+1, value, state))
 		require.NoError(t, err)
 		if key != "-" && key != "skipped" {
-			_, err = on.DB.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO inbox_blocked (consumer, topic, event_key) SELECT 'billing', 'orders', '%[1]s' WHERE NOT EXISTS (SELECT 1 FROM inbox_blocked WHERE event_key = '%[1]s')", key))
+			_, err = on.DB.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO inbox_blocked (consumer, topic, "+
+				"event_key) SELECT 'billing', 'orders', '%[1]s' WHERE NOT EXISTS (SELECT 1 FROM inbox_blocked WHERE "+
+				"event_key = '%[1]s')", key))
 			require.NoError(t, err)
 		}
 	}
@@ -51,7 +54,9 @@ func inbox(t *testing.T, on dbtest.Database) *parked.Store {
 func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := inbox(t, on)
-		seqs := parkMessages(t, on, "k failed", "k blocked", "K failed", "- failed", "skipped failed", "skipped failed", "h blocked")
+		seqs := parkMessages(
+			t, on, "k failed", "k blocked", "K failed", "- failed", "skipped failed", "skipped failed", "h blocked",
+		)
 		before := states(t, s)
 		byRow := func(state string, rows ...int) parked.Request {
 			ask := parked.Request{State: state, Reason: "agreed"}
@@ -61,12 +66,14 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 			return ask
 		}
 		for name, refused := range map[string]parked.Request{
-			"a follower before its head":      byRow(parked.Retry, 4, 2),
-			"a drop of a follower":            byRow(parked.Drop, 4, 2),
-			"a row that is not there":         {State: parked.Retry, IDs: []parked.ID{{Seq: seqs[0]}, {Seq: 1 << 40}}},
-			"an id in other letters":          {State: parked.Retry, IDs: []parked.ID{{Name: "M1"}}},
-			"an id with a space after it":     {State: parked.Retry, IDs: []parked.ID{{Name: "m1 "}}},
-			"another consumer's under its id": {State: parked.Drop, IDs: []parked.ID{{Name: "m1"}}, Filter: parked.Filter{Consumer: "mail"}},
+			"a follower before its head":  byRow(parked.Retry, 4, 2),
+			"a drop of a follower":        byRow(parked.Drop, 4, 2),
+			"a row that is not there":     {State: parked.Retry, IDs: []parked.ID{{Seq: seqs[0]}, {Seq: 1 << 40}}},
+			"an id in other letters":      {State: parked.Retry, IDs: []parked.ID{{Name: "M1"}}},
+			"an id with a space after it": {State: parked.Retry, IDs: []parked.ID{{Name: "m1 "}}},
+			"another consumer's under its id": {
+				State: parked.Drop, IDs: []parked.ID{{Name: "m1"}}, Filter: parked.Filter{Consumer: "mail"},
+			},
 		} {
 			_, err := s.Request(t.Context(), refused)
 			require.Error(t, err, name)
@@ -75,7 +82,10 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 
 		answer, err := s.Request(t.Context(), byRow(parked.Retry, 1, 2, 6, 7))
 		require.NoError(t, err)
-		require.Equal(t, int64(3), answer.Marked, "the head, one of a key that does not stand still, and a head that somebody left blocked")
+		require.Equal(
+			t, int64(3), answer.Marked,
+			"the head, one of a key that does not stand still, and a head that somebody left blocked",
+		)
 		require.Equal(t, "retry blocked failed failed failed retry retry", states(t, s))
 
 		key := "k"
@@ -94,13 +104,18 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 	})
 }
 
-// A row that waits and is the first of its key waits behind nothing: a retry of all means it too, and not its followers.
+// A row that waits and is the first of its key waits behind nothing: a retry of all means it too, and not its
+// followers.
 func TestARetryByFilterTakesHeadsThatWait(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := inbox(t, on)
-		parkMessages(t, on, "k blocked", "k blocked", "other blocked", "f failed", "f blocked", "loose failed", "loose blocked")
+		parkMessages(
+			t, on, "k blocked", "k blocked", "other blocked", "f failed", "f blocked", "loose failed", "loose blocked",
+		)
 		key := "k"
-		answer, err := s.Request(t.Context(), parked.Request{State: parked.Retry, Filter: parked.Filter{Topic: "orders", Key: &key}})
+		answer, err := s.Request(
+			t.Context(), parked.Request{State: parked.Retry, Filter: parked.Filter{Topic: "orders", Key: &key}},
+		)
 		require.NoError(t, err)
 		require.Equal(t, parked.Answer{Found: true, Marked: 1, Followers: 1}, answer)
 		require.Equal(t, "retry blocked blocked failed blocked failed blocked", states(t, s))

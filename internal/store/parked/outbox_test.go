@@ -53,7 +53,8 @@ func park(t *testing.T, on dbtest.Database, events ...event) []row {
 		values[i] = fmt.Sprintf(`(%d, '%s', '%s', %s, 'order.placed', 'payload %d', '{"n": "1"}', '%s', 1, 'too large', '%s')`,
 			100+i, uuid.New(), e.topic, key, i, created, e.state)
 	}
-	exec(t, on.DB, "INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, "+
+	exec(t, on.DB, "INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, "+
+		"created_at, "+
 		"attempts, error, state) VALUES "+strings.Join(values, ", "))
 	entries, _, err := outbox(t, on).List(t.Context(), parked.Filter{}, 10_000)
 	require.NoError(t, err)
@@ -142,8 +143,11 @@ func TestAParkedRowIsShownWithThePayloadsFirstBytes(t *testing.T) {
 
 		shown, err := s.Find(t.Context(), parked.Filter{}, parked.ID{Name: p[2].name}, 4)
 		require.NoError(t, err)
-		require.Equal(t, []any{p[2].seq, int64(102), p[2].name, "orders", "k", "order.placed", "blocked", "payl"}, []any{
-			shown.Seq, shown.EventRow, shown.ID, shown.Topic, *shown.Key, shown.Type, shown.State, string(shown.Payload),
+		require.Equal(t, []any{
+			p[2].seq, int64(102), p[2].name, "orders", "k", "order.placed", "blocked", "payl",
+		}, []any{
+			shown.Seq, shown.EventRow, shown.ID, shown.Topic, *shown.Key, shown.Type, shown.State,
+			string(shown.Payload),
 		})
 		require.EqualValues(t, len("payload 1"), shown.PayloadSize)
 		require.JSONEq(t, `{"n": "1"}`, shown.Headers)
@@ -212,7 +216,9 @@ func TestARetryMarksFailedRowsAndTheOthersFollow(t *testing.T) {
 
 		setState(t, on, "drop", p[0])
 		retry(parked.Request{IDs: bySeq(p[0])})
-		require.Equal(t, "retry blocked blocked retry retry", states(t, s), "a drop that was not done yet is taken back")
+		require.Equal(
+			t, "retry blocked blocked retry retry", states(t, s), "a drop that was not done yet is taken back",
+		)
 	})
 }
 
@@ -267,7 +273,9 @@ func TestARequestThatIsRefusedChangesNothing(t *testing.T) {
 		_, err = s.Request(t.Context(), parked.Request{State: "drop", Reason: "x", IDs: bySeq(p[1])})
 		var behind *parked.BehindError
 		require.ErrorAs(t, err, &behind)
-		require.Equal(t, parked.BehindError{Seq: p[1].seq, First: p[0].seq, FirstState: "retry", Request: "drop"}, *behind)
+		require.Equal(
+			t, parked.BehindError{Seq: p[1].seq, First: p[0].seq, FirstState: "retry", Request: "drop"}, *behind,
+		)
 	})
 }
 
@@ -340,7 +348,9 @@ func TestARequestByEventWaitsForNoOtherRow(t *testing.T) {
 			p := park(t, on, event{"orders", "a", "failed"}, event{"orders", "b", "failed"})
 			relay, err := on.DB.BeginTx(t.Context(), nil)
 			require.NoError(t, err)
-			_, err = relay.ExecContext(t.Context(), fmt.Sprintf("UPDATE outbox_parked SET attempts = 2 WHERE seq = %d", p[0].seq))
+			_, err = relay.ExecContext(
+				t.Context(), fmt.Sprintf("UPDATE outbox_parked SET attempts = 2 WHERE seq = %d", p[0].seq),
+			)
 			require.NoError(t, err)
 			// Without the limit it would wait for as long as the lock is held.
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -41,7 +41,8 @@ func (s *Store) Request(ctx context.Context, r Request) (answer Answer, err erro
 		return s.byID(ctx, r)
 	}
 	w := s.where(r.Filter)
-	if err := s.pool.QueryRowContext(ctx, w.in(s.sql.Exists, nil), w.args...).Scan(&answer.Found); err != nil || !answer.Found {
+	if err := s.pool.QueryRowContext(ctx, w.in(s.sql.Exists, nil), w.args...).Scan(&answer.Found); err != nil ||
+		!answer.Found {
 		return answer, err
 	}
 	if answer.Marked, err = s.markFilter(ctx, r); err != nil {
@@ -156,7 +157,9 @@ func (s *Store) allowed(ctx context.Context, tx *sql.Tx, r Request, rows []Entry
 }
 
 // ahead returns the first row of the key that must go before e and is not asked for; 0: there is none.
-func (s *Store) ahead(ctx context.Context, tx *sql.Tx, r Request, e Entry, rows []Entry) (first int64, state string, err error) {
+func (s *Store) ahead(
+	ctx context.Context, tx *sql.Tx, r Request, e Entry, rows []Entry,
+) (first int64, state string, err error) {
 	w := s.where(e.ofKey()).and(s.sql.Before, e.Seq)
 	if r.State == Retry {
 		w.and(s.sql.AheadOfRetry)

@@ -53,7 +53,8 @@ type Position struct {
 }
 
 func (e Entry) sameKey(other Entry) bool {
-	return e.Key != nil && other.Key != nil && *e.Key == *other.Key && e.Topic == other.Topic && e.Consumer == other.Consumer
+	return e.Key != nil && other.Key != nil && *e.Key == *other.Key && e.Topic == other.Topic &&
+		e.Consumer == other.Consumer
 }
 
 // ofKey chooses the rows of e's key, which e must have.
@@ -158,7 +159,9 @@ func (s *Store) PlaceOf(ctx context.Context, e Entry) (p Place, err error) {
 }
 
 // entries reads rows. args follow those of w.
-func (s *Store) entries(ctx context.Context, q db.Querier, statement string, w *where, payload int, args ...any) ([]Entry, error) {
+func (s *Store) entries(
+	ctx context.Context, q db.Querier, statement string, w *where, payload int, args ...any,
+) ([]Entry, error) {
 	var all []Entry
 	err := db.Each(ctx, q, func(rows *sql.Rows) error {
 		e, err := s.scan(rows)

@@ -24,7 +24,9 @@ func TestADeliveredParkedRowIsArchivedAsTheEventThatItWas(t *testing.T) {
 
 		var named []relay.DeliveredParked
 		for i, p := range rows {
-			named = append(named, relay.DeliveredParked{ParkedEvent: name(p), Partition: 3, Offset: int64(70 + i), Placed: i > 0})
+			named = append(
+				named, relay.DeliveredParked{ParkedEvent: name(p), Partition: 3, Offset: int64(70 + i), Placed: i > 0},
+			)
 		}
 		freed, err := r.Unpark(t.Context(), l, nil)
 		require.NoError(t, err)

@@ -21,7 +21,9 @@ import (
 // archived lists what the archive holds, in order of seq: "id event_id partition offset".
 func archived(t *testing.T, db dbtest.Database) (rows []string) {
 	t.Helper()
-	result, err := db.DB.QueryContext(t.Context(), "SELECT id, event_id, kafka_partition, kafka_offset FROM outbox_archive ORDER BY seq")
+	result, err := db.DB.QueryContext(
+		t.Context(), "SELECT id, event_id, kafka_partition, kafka_offset FROM outbox_archive ORDER BY seq",
+	)
 	require.NoError(t, err)
 	defer result.Close()
 	for result.Next() {
@@ -104,7 +106,10 @@ func TestTheArchiveKeepsTheEventAsItWas(t *testing.T) {
 		o, err := outbox.New(sqldb.Names{Dialect: db.Dialect})
 		require.NoError(t, err)
 		require.NoError(t, o.InsertEvents(t.Context(), db.DB, []outbox.EventRow{
-			{EventID: uuid.New(), Topic: "orders", Key: "ключ ", Type: "order.placed", Payload: []byte{0, 0xff, '\n'}, Headers: `{"a": "ü", "n": 1}`},
+			{
+				EventID: uuid.New(), Topic: "orders", Key: "ключ ", Type: "order.placed",
+				Payload: []byte{0, 0xff, '\n'}, Headers: `{"a": "ü", "n": 1}`,
+			},
 			{EventID: uuid.New(), Topic: "orders", Headers: "{}"},
 			{EventID: uuid.New(), Topic: "orders", Payload: []byte{}, Headers: "{}"},
 		}))
@@ -125,7 +130,8 @@ func TestTheArchiveKeepsTheEventAsItWas(t *testing.T) {
 func wholeRows(t *testing.T, db dbtest.Database, table string) (all []string) {
 	t.Helper()
 	rows, err := db.DB.QueryContext(t.Context(),
-		"SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, payload IS NULL FROM "+table+" ORDER BY id")
+		"SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at, payload IS NULL FROM "+table+
+			" ORDER BY id")
 	require.NoError(t, err)
 	defer rows.Close()
 	for rows.Next() {
@@ -154,7 +160,9 @@ func TestArchivingAndAClaimShutEachOtherOut(t *testing.T) {
 		expire(t, db)
 
 		blocker := begin(t, db.DB, nil)
-		_, err := blocker.ExecContext(t.Context(), fmt.Sprintf("SELECT id FROM outbox_events WHERE id = %d FOR UPDATE", e[0].ID))
+		_, err := blocker.ExecContext(
+			t.Context(), fmt.Sprintf("SELECT id FROM outbox_events WHERE id = %d FOR UPDATE", e[0].ID),
+		)
 		require.NoError(t, err)
 		archiving := make(chan error, 1)
 		go func() {
@@ -165,7 +173,10 @@ func TestArchivingAndAClaimShutEachOtherOut(t *testing.T) {
 
 		claimed := make(chan error, 1)
 		go func() {
-			_, ok, err := r.Claim(context.WithoutCancel(t.Context()), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+			_, ok, err := r.Claim(
+				context.WithoutCancel(t.Context()),
+				relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour},
+			)
 			if err == nil && !ok {
 				err = fmt.Errorf("not claimed")
 			}

@@ -15,7 +15,9 @@ import (
 // snapshot: rows that others have there are not shown, which tells that it did not look. The
 // number is the transaction's through savepoints and PREPARE TRANSACTION.
 func TestAReadPassesOverAGapWhoseTransactionsAllRun(t *testing.T) {
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18,
+	} {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, fresh(t))
 			r := newRelay(t, db)
@@ -40,7 +42,10 @@ func TestAReadPassesOverAGapWhoseTransactionsAllRun(t *testing.T) {
 			run("INSERT INTO outbox_events (topic) VALUES ('t')")
 			require.Equal(t, own, number(), "the number is that of a savepoint")
 
-			q := relay.ReadQuery{Gaps: []relay.Range{{Lo: ids[0], Hi: ids[1]}, {Lo: ids[3], Hi: ids[4] + 2}}, Head: ids[4] + 2, Limit: 10}
+			q := relay.ReadQuery{
+				Gaps: []relay.Range{{Lo: ids[0], Hi: ids[1]}, {Lo: ids[3], Hi: ids[4] + 2}}, Head: ids[4] + 2,
+				Limit: 10,
+			}
 			q.Asleep = [][]uint64{nil, {own}}
 			require.Equal(t, ids[:2], readIDs(t, r, q, 10))
 			name := "'" + uuid.NewString() + "'"
@@ -58,7 +63,9 @@ func TestAReadPassesOverAGapWhoseTransactionsAllRun(t *testing.T) {
 			q.Asleep[1] = []uint64{w.Open[0].Number, w.Open[1].Number}
 			require.Equal(t, ids[:2], readIDs(t, r, q, 10))
 			exec(t, db.DB, "COMMIT PREPARED "+name)
-			require.Equal(t, append(ids[:2:2], ids[3], ids[4], ids[4]+1, ids[4]+2), readIDs(t, r, q, 10), "one of two has ended")
+			require.Equal(
+				t, append(ids[:2:2], ids[3], ids[4], ids[4]+1, ids[4]+2), readIDs(t, r, q, 10), "one of two has ended",
+			)
 			require.NoError(t, other.Rollback())
 		})
 	}

@@ -35,10 +35,14 @@ func TestADeleteRemovesWhatItNamesAndNothingElse(t *testing.T) {
 			{"a list with an id that came back", l, relay.Deletion{Events: []relay.Event{e[1], other(e[3])}}, []int{1}},
 			{"a list with a row that is gone", l, relay.Deletion{Events: []relay.Event{e[0], e[4]}}, []int{4}},
 			{"a run", l, relay.Deletion{Runs: []relay.Run{{Lo: e[5].ID, Last: e[8]}}}, []int{5, 6, 7, 8}},
-			{"a run whose last id came back", l, relay.Deletion{Runs: []relay.Run{{Lo: e[9].ID, Last: other(e[11])}}}, nil},
+			{
+				"a run whose last id came back", l,
+				relay.Deletion{Runs: []relay.Run{{Lo: e[9].ID, Last: other(e[11])}}}, nil,
+			},
 			{"a run whose last row is gone", l, relay.Deletion{Runs: []relay.Run{{Lo: e[3].ID, Last: e[8]}}}, nil},
 			{"runs and a list", l, relay.Deletion{
-				Runs: []relay.Run{{Lo: e[9].ID, Last: e[10]}, {Lo: e[12].ID, Last: e[13]}}, Events: []relay.Event{e[15], e[17]},
+				Runs:   []relay.Run{{Lo: e[9].ID, Last: e[10]}, {Lo: e[12].ID, Last: e[13]}},
+				Events: []relay.Event{e[15], e[17]},
 			}, []int{9, 10, 12, 13, 15, 17}},
 			{"another owner's", thief, relay.Deletion{
 				Runs: []relay.Run{{Lo: e[18].ID, Last: e[19]}}, Events: []relay.Event{e[16]},
@@ -115,7 +119,9 @@ func deleteBesideWriters(t *testing.T, db dbtest.Database, rows int, analyze boo
 	insert(t, db, rows)
 	open()
 	if analyze {
-		exec(t, db.DB, map[sqldb.Dialect]string{sqldb.PostgreSQL: "ANALYZE outbox_events", sqldb.MySQL: "ANALYZE TABLE outbox_events"}[db.Dialect])
+		exec(t, db.DB, map[sqldb.Dialect]string{
+			sqldb.PostgreSQL: "ANALYZE outbox_events", sqldb.MySQL: "ANALYZE TABLE outbox_events",
+		}[db.Dialect])
 	}
 	events := eventsAbove(t, r, 0)
 	require.Len(t, events, 2*rows)

@@ -37,7 +37,8 @@ func expire(t *testing.T, db dbtest.Database) {
 	exec(t, db.DB, map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: "UPDATE outbox_leases SET expires_at = clock_timestamp() - interval '1 millisecond'",
 		sqldb.MySQL:      "UPDATE outbox_leases SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1000 MICROSECOND",
-		sqldb.SQLite:     "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '-0.002 seconds') || '000Z'",
+		sqldb.SQLite: "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '-0.002 " +
+			"seconds') || '000Z'",
 	}[db.Dialect])
 }
 
@@ -116,7 +117,9 @@ func TestOfManyClaimsAtOnceOneSucceeds(t *testing.T) {
 			winner := make(chan relay.Lease, 8)
 			for range 8 {
 				all.Go(func() {
-					l, claimed, err := r.Claim(context.Background(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+					l, claimed, err := r.Claim(
+						context.Background(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour},
+					)
 					if err == nil && claimed {
 						won.Add(1)
 						winner <- l
@@ -142,7 +145,9 @@ func TestAFencedChangeNeedsTheLease(t *testing.T) {
 		require.Equal(t, 1, countRows(t, db))
 
 		failure := errors.New("no")
-		require.ErrorIs(t, r.Fenced(t.Context(), l, func(tx *sql.Tx) error { return errors.Join(note(tx), failure) }), failure)
+		require.ErrorIs(
+			t, r.Fenced(t.Context(), l, func(tx *sql.Tx) error { return errors.Join(note(tx), failure) }), failure,
+		)
 		require.Equal(t, 1, countRows(t, db), "rolled back")
 
 		exec(t, db.DB, "UPDATE outbox_leases SET epoch = epoch + 1")
@@ -206,7 +211,9 @@ func TestTheModeChangesOnlyWhenToldAndThePositionIsKept(t *testing.T) {
 		first := mustClaim(t, r)
 		require.Equal(t, "at-least-once", first.Mode, "the first claim's")
 		require.Nil(t, first.Position)
-		require.NoError(t, r.Note(t.Context(), first, relay.Position([]byte(`{"topic": "m'", "offset": 9007199254740993}`))))
+		require.NoError(
+			t, r.Note(t.Context(), first, relay.Position([]byte(`{"topic": "m'", "offset": 9007199254740993}`))),
+		)
 		require.NoError(t, r.HandOver(t.Context(), first, uuid.Nil))
 
 		other := relay.Claim{Owner: uuid.New(), Mode: "exactly-once", TTL: time.Hour}

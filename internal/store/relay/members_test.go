@@ -30,7 +30,8 @@ func shift(t *testing.T, db dbtest.Database, id uuid.UUID, seconds string) {
 	exec(t, db.DB, map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: "UPDATE outbox_relays SET seen_at = clock_timestamp() + interval '" + seconds + " seconds'",
 		sqldb.MySQL:      "UPDATE outbox_relays SET seen_at = UTC_TIMESTAMP(6) + INTERVAL " + seconds + " SECOND",
-		sqldb.SQLite:     "UPDATE outbox_relays SET seen_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '" + seconds + " seconds') || '000Z'",
+		sqldb.SQLite: "UPDATE outbox_relays SET seen_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '" + seconds +
+			" seconds') || '000Z'",
 	}[db.Dialect]+" WHERE relay_id = '"+id.String()+"'")
 }
 
@@ -87,7 +88,8 @@ func TestAPeekSeesWhatAClaimWouldFind(t *testing.T) {
 	far := map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: "UPDATE outbox_leases SET expires_at = clock_timestamp() + interval '3 hours'",
 		sqldb.MySQL:      "UPDATE outbox_leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL 3 HOUR",
-		sqldb.SQLite:     "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '3 hours') || '000Z'",
+		sqldb.SQLite: "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '3 hours') || " +
+			"'000Z'",
 	}
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)

@@ -136,7 +136,9 @@ func TestNoTransactionThatHoldsTheLeaseMovesMoreThanSomeMiB(t *testing.T) {
 					rows.parked = parkedRows(t, db)
 				}
 				var moved *movedAtOnce
-				rows.r, moved = watched(t, db, move.table, relay.Options{Archive: strings.HasSuffix(move.name, "into the archive")})
+				rows.r, moved = watched(
+					t, db, move.table, relay.Options{Archive: strings.HasSuffix(move.name, "into the archive")},
+				)
 				require.NoError(t, move.do(&rows))
 				moved.look()
 				require.LessOrEqual(t, moved.most, int64(bound), "in one transaction")

@@ -28,7 +28,8 @@ func (m mysql) read(q ReadQuery) (string, []any) {
 				fmt.Fprintf(&gaps, "id BETWEEN %d AND %d", g.Lo, g.Hi)
 			}
 		}
-		statement += "\nUNION ALL " + db.Fill(m.sql.ReadGaps, db.Values{"gaps": db.SQL(gaps.String()), "limit": q.Limit})
+		statement += "\nUNION ALL " +
+			db.Fill(m.sql.ReadGaps, db.Values{"gaps": db.SQL(gaps.String()), "limit": q.Limit})
 	}
 	if !q.GapsOnly {
 		statement += "\nUNION ALL " + db.Fill(m.sql.ReadTail, db.Values{"head": q.Head, "limit": q.Limit})

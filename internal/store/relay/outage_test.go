@@ -38,7 +38,9 @@ func TestAnOutageIsInTheLeaseRowUntilItEndsOrAnotherOwnerClaims(t *testing.T) {
 		require.Zero(t, read())
 		first := mustClaim(t, r)
 		since := time.Date(2026, 11, 30, 2, 0, 0, 0, time.UTC)
-		require.NoError(t, r.Note(t.Context(), first, relay.SinkOutage(since, "kafka at \"k\\9\" says it's\nover \x00 \xff")))
+		require.NoError(
+			t, r.Note(t.Context(), first, relay.SinkOutage(since, "kafka at \"k\\9\" says it's\nover \x00 \xff")),
+		)
 		require.Equal(t, source.Outage{Since: since, Reason: "kafka at \"k\\9\" says it's\nover \uFFFD \uFFFD"}, read())
 
 		require.NoError(t, r.Note(t.Context(), first, relay.SinkOutage(since, strings.Repeat("ü", 5000))))

@@ -16,7 +16,8 @@ import (
 // fillParked parks n rows of one key, the first failed, and a tenth of it of a key each.
 func fillParked(t *testing.T, db dbtest.Database, n int) {
 	t.Helper()
-	const columns = "INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, created_at, state) "
+	const columns = "INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, " +
+		"created_at, state) "
 	const id = "'0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d'"
 	payload := "'" + strings.Repeat("x", 200) + "'"
 	for _, key := range []string{"'k'", "%s"} {
@@ -25,16 +26,25 @@ func fillParked(t *testing.T, db dbtest.Database, n int) {
 			state, n = "'failed'", n/10
 		}
 		exec(t, db.DB, columns+map[sqldb.Dialect]string{
-			sqldb.PostgreSQL: fmt.Sprintf("SELECT n, %s, 'orders', %s, '', %s, '{}', now(), %s FROM generate_series(1, %d) n", id, strings.ReplaceAll(key, "%s", "n::text"), payload, state, n),
-			sqldb.MySQL:      fmt.Sprintf("SELECT n, %s, 'orders', %s, '', %s, '{}', now(), %s FROM (SELECT seq AS n FROM seq_1_to_%d) AS s", id, strings.ReplaceAll(key, "%s", "n"), payload, state, n),
-			sqldb.SQLite: fmt.Sprintf("SELECT n, %s, 'orders', %s, '', %s, '{}', '2026-01-01T00:00:00.000000Z', %s FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n FROM s)",
+			sqldb.PostgreSQL: fmt.Sprintf(
+				"SELECT n, %s, 'orders', %s, '', %s, '{}', now(), %s FROM generate_series(1, %d) n", id,
+				strings.ReplaceAll(key, "%s", "n::text"), payload, state, n,
+			),
+			sqldb.MySQL: fmt.Sprintf(
+				"SELECT n, %s, 'orders', %s, '', %s, '{}', now(), %s FROM (SELECT seq AS n FROM seq_1_to_%d) AS s", id,
+				strings.ReplaceAll(key, "%s", "n"), payload, state, n,
+			),
+			sqldb.SQLite: fmt.Sprintf("SELECT n, %s, 'orders', %s, '', %s, '{}', '2026-01-01T00:00:00.000000Z', %s "+
+				"FROM (WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n FROM s)",
 				id, strings.ReplaceAll(key, "%s", "CAST(n AS TEXT)"), payload, state, n),
 		}[db.Dialect])
 	}
 }
 
 // withParkedStatistics is withStatistics for outbox_parked.
-func withParkedStatistics(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t *testing.T, db dbtest.Database)) {
+func withParkedStatistics(
+	t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t *testing.T, db dbtest.Database),
+) {
 	withStatistics(t, fresh, func(t *testing.T, db dbtest.Database) {
 		analyze := strings.ReplaceAll(analyze[db.Dialect], "outbox_events", "outbox_parked")
 		switch db.Dialect {
@@ -58,7 +68,9 @@ func withParkedStatistics(t *testing.T, fresh func(testing.TB) dbtest.Database, 
 // to the rows: 100,000 blocked rows of a key must not slow the others.
 func TestPostgreSQLFindsParkedRowsByAnIndex(t *testing.T) {
 	t.Parallel()
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withParkedStatistics(t, fresh, func(t *testing.T, db dbtest.Database) {
 				for what, s := range newRelay(t, db).ParkedSQL() {
@@ -97,7 +109,10 @@ func TestSQLiteFindsParkedRowsByAnIndex(t *testing.T) {
 			plan := explained(t, db, "EXPLAIN QUERY PLAN "+s.SQL, s.Args)
 			for line := range strings.Lines(plan) {
 				if strings.Contains(line, "SCAN") {
-					require.Regexp(t, "VIRTUAL TABLE|CONSTANT ROW|outbox_parked_asked_idx|SCAN part|SCAN \\(?subquery", line, "%s:\n%s", what, plan)
+					require.Regexp(
+						t, "VIRTUAL TABLE|CONSTANT ROW|outbox_parked_asked_idx|SCAN part|SCAN \\(?subquery", line,
+						"%s:\n%s", what, plan,
+					)
 				}
 			}
 		}

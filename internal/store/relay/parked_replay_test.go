@@ -51,7 +51,9 @@ func TestAKeyIsReplayedHeadFirstAndUnblockedWithItsLastRow(t *testing.T) {
 		require.Empty(t, unpark(t, r, l, p[2], p[1], p[0]), "one that is gone is passed over")
 		require.Equal(t, "failed blocked retry", states(t, db))
 		last := parkedRows(t, db)[2]
-		require.Empty(t, unpark(t, r, l, parkedState{seq: last.seq, event: relay.Event{EventID: uuid.New()}}), "another event")
+		require.Empty(
+			t, unpark(t, r, l, parkedState{seq: last.seq, event: relay.Event{EventID: uuid.New()}}), "another event",
+		)
 		require.Equal(t, []sqldb.EventKey{{Topic: "orders", Key: "k"}}, unpark(t, r, l, last))
 		require.Equal(t, "failed blocked", states(t, db))
 	})
@@ -86,7 +88,9 @@ func TestWhoseTurnItIs(t *testing.T) {
 			parkAll(t, r, l, insertKeyed(t, db, keyed{"orders", x.key})...)
 			p := parkedRows(t, db)
 			last := p[len(p)-1]
-			exec(t, db.DB, fmt.Sprintf("UPDATE outbox_parked SET state = '%s', overtaken = %t WHERE seq = %d", x.state, x.overtaken, last.seq))
+			exec(t, db.DB, fmt.Sprintf(
+				"UPDATE outbox_parked SET state = '%s', overtaken = %t WHERE seq = %d", x.state, x.overtaken, last.seq,
+			))
 			if x.turn {
 				want = append(want, last.seq)
 			}
@@ -144,7 +148,9 @@ func TestARefusedRowBlocksItsFollowersAgain(t *testing.T) {
 		require.Equal(t, 2, now.attempts)
 		require.False(t, now.overtaken)
 		var text string
-		require.NoError(t, db.DB.QueryRow(fmt.Sprintf("SELECT error FROM outbox_parked WHERE seq = %d", now.seq)).Scan(&text))
+		require.NoError(
+			t, db.DB.QueryRow(fmt.Sprintf("SELECT error FROM outbox_parked WHERE seq = %d", now.seq)).Scan(&text),
+		)
 		require.Equal(t, "again: too large", text)
 
 		require.NoError(t, refuse(t, r, l, name(p[1]), "later ones were accepted", true))
@@ -171,12 +177,16 @@ func TestManyRowsAreRefusedAtOnce(t *testing.T) {
 		setState(t, db, "retry", p...)
 		require.NoError(t, r.Reject(t.Context(), l, nil))
 		require.NoError(t, r.Reject(t.Context(), l, []relay.Rejection{
-			{ParkedEvent: name(p[0]), Reason: "first"}, {ParkedEvent: name(p[1]), Reason: strings.Repeat("é", 3000), Overtaken: true}, {ParkedEvent: name(p[4])},
+			{ParkedEvent: name(p[0]), Reason: "first"},
+			{ParkedEvent: name(p[1]), Reason: strings.Repeat("é", 3000), Overtaken: true}, {ParkedEvent: name(p[4])},
 		}))
 		require.Equal(t, "failed failed blocked blocked failed", states(t, db))
 		now := parkedRows(t, db)
 		require.Equal(t, []bool{false, true, false}, []bool{now[0].overtaken, now[1].overtaken, now[4].overtaken})
-		require.Equal(t, []int{2, 2, 1, 1, 2}, []int{now[0].attempts, now[1].attempts, now[2].attempts, now[3].attempts, now[4].attempts})
+		require.Equal(
+			t, []int{2, 2, 1, 1, 2},
+			[]int{now[0].attempts, now[1].attempts, now[2].attempts, now[3].attempts, now[4].attempts},
+		)
 		rows, err := db.DB.Query("SELECT error FROM outbox_parked ORDER BY seq")
 		require.NoError(t, err)
 		defer rows.Close()
@@ -230,7 +240,10 @@ func TestADropIsRecordedAndItsFollowersFollow(t *testing.T) {
 			recorded = append(recorded, id.String()+" "+text)
 		}
 		require.NoError(t, rows.Err())
-		require.Equal(t, []string{e[0].EventID.String() + " too large", e[2].EventID.String() + " too large", e[3].EventID.String() + " too large"}, recorded)
+		require.Equal(t, []string{
+			e[0].EventID.String() + " too large", e[2].EventID.String() + " too large",
+			e[3].EventID.String() + " too large",
+		}, recorded)
 	})
 }
 
@@ -285,7 +298,10 @@ func TestParkedRowsThatWereSentAreDeletedByRowAndEvent(t *testing.T) {
 		parkAll(t, r, l, e[0], e[1])
 		parkAll(t, r, l, e[2])
 		parkAll(t, r, l, e[3])
-		found := sentParked(t, r, e[0], relay.Event{ID: e[2].ID, EventID: uuid.New()}, relay.Event{ID: e[3].ID + 50, EventID: e[3].EventID})
+		found := sentParked(
+			t, r, e[0], relay.Event{ID: e[2].ID, EventID: uuid.New()},
+			relay.Event{ID: e[3].ID + 50, EventID: e[3].EventID},
+		)
 		require.Len(t, found, 1)
 		_, err := r.Unpark(t.Context(), l, found)
 		require.NoError(t, err)
@@ -349,7 +365,9 @@ func TestManyFollowersAreReleasedInParts(t *testing.T) {
 			require.NotEmpty(t, rows, "after %d", delivered)
 			var done []relay.DeliveredParked
 			for _, p := range rows {
-				done = append(done, relay.DeliveredParked{ParkedEvent: relay.ParkedEvent{Seq: p.Seq, EventID: p.EventID}})
+				done = append(
+					done, relay.DeliveredParked{ParkedEvent: relay.ParkedEvent{Seq: p.Seq, EventID: p.EventID}},
+				)
 			}
 			freed, err := r.Unpark(t.Context(), l, done)
 			require.NoError(t, err)

@@ -152,7 +152,8 @@ func TestParkingMovesRowsInTheOrderGiven(t *testing.T) {
 
 		// The answer was lost: the same once more, and a row that came after.
 		moved, err = r.Park(t.Context(), l, []relay.Parking{
-			{Event: e[2], State: relay.ParkFailed}, {Event: e[0], State: relay.ParkBlocked}, {Event: e[4], State: relay.ParkBlocked},
+			{Event: e[2], State: relay.ParkFailed}, {Event: e[0], State: relay.ParkBlocked},
+			{Event: e[4], State: relay.ParkBlocked},
 		})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, moved)
@@ -168,7 +169,10 @@ func TestAParkedRowIsReplayedAsItWasWritten(t *testing.T) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
 		exec(t, db.DB, `INSERT INTO outbox_events (topic) VALUES ('bare')`)
-		exec(t, db.DB, `INSERT INTO outbox_events (topic, event_key, event_type, payload, headers) VALUES ('full', 'k ', 'placed', 'v', '{"a": "b"}')`)
+		exec(
+			t, db.DB,
+			`INSERT INTO outbox_events (topic, event_key, event_type, payload, headers) VALUES ('full', 'k ', 'placed', 'v', '{"a": "b"}')`,
+		)
 		exec(t, db.DB, `INSERT INTO outbox_events (topic, event_key, payload) VALUES ('empty', '', '')`)
 		var written []relay.Row
 		_, err := r.Read(t.Context(), relay.ReadQuery{Limit: 10}, func(row *relay.Row) bool {
@@ -255,7 +259,10 @@ func TestTheBlockedKeysAreThoseOfParkedRowsByTheirBytes(t *testing.T) {
 		exec(t, db.DB, "UPDATE outbox_parked SET state = 'retry' WHERE event_key = 'a'")
 		require.ElementsMatch(t, distinct, blockedKeys(t, r))
 
-		asked := []sqldb.EventKey{{Topic: "t", Key: "é\"\\"}, {Topic: "t", Key: "E"}, {Topic: "t", Key: "A"}, {Topic: "t  ", Key: "A"}, {Topic: "t", Key: ""}}
+		asked := []sqldb.EventKey{
+			{Topic: "t", Key: "é\"\\"}, {Topic: "t", Key: "E"}, {Topic: "t", Key: "A"}, {Topic: "t  ", Key: "A"},
+			{Topic: "t", Key: ""},
+		}
 		found, err := r.FindBlockedKeys(t.Context(), asked)
 		require.NoError(t, err)
 		require.Equal(t, []sqldb.EventKey{asked[0], asked[2]}, found)
@@ -267,7 +274,9 @@ func blockedKeys(t *testing.T, r *relay.Store) (keys []keyed) {
 	t.Helper()
 	for after, more := (relay.BlockedPart{}), true; more; {
 		var err error
-		after, more, err = r.ScanBlockedKeys(t.Context(), after, func(topic string, key []byte) { keys = append(keys, keyed{topic, string(key)}) })
+		after, more, err = r.ScanBlockedKeys(
+			t.Context(), after, func(topic string, key []byte) { keys = append(keys, keyed{topic, string(key)}) },
+		)
 		require.NoError(t, err)
 	}
 	return keys
@@ -298,13 +307,18 @@ func TestTheErrorOfAParkedRowIsCutAtACharacter(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
-		errors := []string{"", "plain <b> \"q\" \\", "a\x00b\xff", strings.Repeat("é", 3000), "x" + strings.Repeat("é", 3000), strings.Repeat("y", 4000)}
+		errors := []string{
+			"", "plain <b> \"q\" \\", "a\x00b\xff", strings.Repeat("é", 3000), "x" + strings.Repeat("é", 3000),
+			strings.Repeat("y", 4000),
+		}
 		for i, text := range errors {
 			e := insertKeyed(t, db, keyed{"orders", fmt.Sprint(i)})
 			_, err := r.Park(t.Context(), l, []relay.Parking{{Event: e[0], State: relay.ParkFailed, Error: text}})
 			require.NoError(t, err)
 		}
-		want := []string{"", errors[1], "a\uFFFDb\uFFFD", strings.Repeat("é", 2000), "x" + strings.Repeat("é", 1999), errors[5]}
+		want := []string{
+			"", errors[1], "a\uFFFDb\uFFFD", strings.Repeat("é", 2000), "x" + strings.Repeat("é", 1999), errors[5],
+		}
 		rows, err := db.DB.Query("SELECT error FROM outbox_parked ORDER BY seq")
 		require.NoError(t, err)
 		defer rows.Close()
@@ -341,15 +355,23 @@ func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
 }
 
 func TestARelayThatMayNotParkIsToldAtStart(t *testing.T) {
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB,
+	} {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, fresh(t))
 			rest := []string{"SELECT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases"}
-			for _, parked := range []string{"SELECT, INSERT, UPDATE", "SELECT, INSERT, DELETE", "SELECT, UPDATE, DELETE"} {
-				_, err := newRelay(t, dbtest.Restricted(t, db, append(rest, parked+" ON outbox_parked")...)).Inspect(t.Context(), "default")
+			for _, parked := range []string{
+				"SELECT, INSERT, UPDATE", "SELECT, INSERT, DELETE", "SELECT, UPDATE, DELETE",
+			} {
+				_, err := newRelay(
+					t, dbtest.Restricted(t, db, append(rest, parked+" ON outbox_parked")...),
+				).Inspect(t.Context(), "default")
 				require.True(t, sqldb.IsDenied(err), "%s: %v", parked, err)
 			}
-			_, err := newRelay(t, dbtest.Restricted(t, db, append(rest, "SELECT, INSERT, UPDATE, DELETE ON outbox_parked")...)).Inspect(t.Context(), "default")
+			_, err := newRelay(
+				t, dbtest.Restricted(t, db, append(rest, "SELECT, INSERT, UPDATE, DELETE ON outbox_parked")...),
+			).Inspect(t.Context(), "default")
 			require.NoError(t, err)
 		})
 	}

@@ -20,8 +20,12 @@ func fill(t *testing.T, db dbtest.Database, n int) {
 	t.Helper()
 	payload := "'" + strings.Repeat("x", 200) + "'"
 	exec(t, db.DB, map[sqldb.Dialect]string{
-		sqldb.PostgreSQL: fmt.Sprintf("INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', n::text, %s FROM generate_series(1, %d) n", payload, n),
-		sqldb.MySQL:      fmt.Sprintf("INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', seq, %s FROM seq_1_to_%d", payload, n),
+		sqldb.PostgreSQL: fmt.Sprintf("INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', "+
+			"n::text, %s FROM generate_series(1, %d) n", payload, n),
+		sqldb.MySQL: fmt.Sprintf(
+			"INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', seq, %s FROM seq_1_to_%d", payload,
+			n,
+		),
 		sqldb.SQLite: fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d)
 INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', CAST(n AS TEXT), %s FROM s`, n, payload),
 	}[db.Dialect])
@@ -118,7 +122,9 @@ func planOn(t *testing.T, db *sql.DB, generic bool, types, statement string, arg
 
 func TestPostgreSQLReadsAndDeletesByTheIndex(t *testing.T) {
 	t.Parallel()
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withStatistics(t, fresh, func(t *testing.T, db dbtest.Database) {
 				for _, generic := range []bool{false, true} {
@@ -178,7 +184,8 @@ func TestMariaDBReadsAndDeletesByThePrimaryKey(t *testing.T) {
 		r := newRelay(t, db)
 		for _, q := range []relay.ReadQuery{
 			{Limit: 2048}, {Head: 50_000, Limit: 2048}, {Head: 99_990, Limit: 2048},
-			{Head: 50_000, Limit: 4096, Gaps: someGaps()}, {Head: 50_000, Limit: 4096, Gaps: someGaps(), GapsOnly: true},
+			{Head: 50_000, Limit: 4096, Gaps: someGaps()},
+			{Head: 50_000, Limit: 4096, Gaps: someGaps(), GapsOnly: true},
 		} {
 			statement, args := r.ReadSQL(q)
 			plan := explained(t, db, "EXPLAIN "+statement, args)
@@ -194,10 +201,16 @@ func TestMariaDBReadsAndDeletesByThePrimaryKey(t *testing.T) {
 		}
 
 		l := mustClaim(t, r)
-		plan := explained(t, db, "EXPLAIN "+r.DeleteEventsSQL(), []any{`[[5, "` + l.Owner.String() + `"]]`, l.Owner.String(), l.Epoch, l.Server})
+		plan := explained(
+			t, db, "EXPLAIN "+r.DeleteEventsSQL(),
+			[]any{`[[5, "` + l.Owner.String() + `"]]`, l.Owner.String(), l.Epoch, l.Server},
+		)
 		require.Contains(t, plan, " e eq_ref PRIMARY PRIMARY ", plan)
 		last := someEvents(t, r, 1)[0]
-		plan = explained(t, db, "EXPLAIN "+r.DeleteRunSQL(), []any{90_001, last.ID, last.ID, last.EventID.String(), l.Owner.String(), l.Epoch, l.Server, 10_000})
+		plan = explained(
+			t, db, "EXPLAIN "+r.DeleteRunSQL(),
+			[]any{90_001, last.ID, last.ID, last.EventID.String(), l.Owner.String(), l.Epoch, l.Server, 10_000},
+		)
 		require.Contains(t, plan, " range PRIMARY PRIMARY ", plan)
 		require.NotContains(t, plan, " ALL ", plan)
 	})

@@ -15,7 +15,8 @@ import (
 // fillArchive writes n rows at once, delivered a second apart: the first n seconds ago.
 func fillArchive(t *testing.T, db dbtest.Database, n int) {
 	t.Helper()
-	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, created_at, delivered_at) "
+	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, " +
+		"created_at, delivered_at) "
 	exec(t, db.DB, map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: columns + fmt.Sprintf(`SELECT n, gen_random_uuid(), 'orders', (n %% 1000)::text, '', repeat('x', 200)::bytea, '{}', now(), now() - (%d - n) * interval '1 second'
 FROM generate_series(1, %d) n`, n, n),
@@ -64,7 +65,10 @@ func TestNotesOfDropsArePurgedToo(t *testing.T) {
 			sqldb.SQLite: "strftime('%Y-%m-%dT%H:%M:%f', 'now', '-2 hours') || '000Z'",
 		}[db.Dialect]
 		const event = "'018f3c1e-8f2a-7000-8000-000000000001'"
-		exec(t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic, dropped_at) VALUES (1, "+event+", 'orders', "+ago+")")
+		exec(
+			t, db.DB,
+			"INSERT INTO outbox_drops (id, event_id, topic, dropped_at) VALUES (1, "+event+", 'orders', "+ago+")",
+		)
 		exec(t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic) VALUES (2, "+event+", 'orders')")
 		n, err := r.CountOld(t.Context(), relay.OldDrops(time.Hour))
 		require.NoError(t, err)
@@ -84,7 +88,8 @@ func withArchive(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t 
 		t.Run(kind, func(t *testing.T) {
 			db := dbtest.Migrate(t, fresh(t))
 			analyze := map[sqldb.Dialect]string{
-				sqldb.PostgreSQL: "ANALYZE outbox_archive", sqldb.MySQL: "ANALYZE TABLE outbox_archive", sqldb.SQLite: "ANALYZE",
+				sqldb.PostgreSQL: "ANALYZE outbox_archive", sqldb.MySQL: "ANALYZE TABLE outbox_archive",
+				sqldb.SQLite: "ANALYZE",
 			}[db.Dialect]
 			switch db.Dialect {
 			case sqldb.PostgreSQL:
@@ -110,7 +115,9 @@ func TestAPurgeGoesByTheIndexOfTime(t *testing.T) {
 	t.Run("postgresql", func(t *testing.T) {
 		withArchive(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {
 			for _, age := range ages {
-				plan := planOn(t, db.DB, false, "int", newRelay(t, db).PurgeSQL(relay.OldArchived(age), 1000)+" AND $1 = $1", 1)
+				plan := planOn(
+					t, db.DB, false, "int", newRelay(t, db).PurgeSQL(relay.OldArchived(age), 1000)+" AND $1 = $1", 1,
+				)
 				require.Contains(t, plan, "outbox_archive_delivered_at_idx", "%v\n%s", age, plan)
 				require.Contains(t, plan, "outbox_archive_pkey", "%v\n%s", age, plan)
 				require.NotContains(t, plan, "Seq Scan", "%v\n%s", age, plan)
@@ -128,7 +135,9 @@ func TestAPurgeGoesByTheIndexOfTime(t *testing.T) {
 	})
 	t.Run("sqlite", func(t *testing.T) {
 		withArchive(t, dbtest.SQLite, func(t *testing.T, db dbtest.Database) {
-			plan := explained(t, db, "EXPLAIN QUERY PLAN "+newRelay(t, db).PurgeSQL(relay.OldArchived(time.Second), 1000), nil)
+			plan := explained(
+				t, db, "EXPLAIN QUERY PLAN "+newRelay(t, db).PurgeSQL(relay.OldArchived(time.Second), 1000), nil,
+			)
 			require.Contains(t, plan, "outbox_archive_delivered_at_idx", plan)
 			require.NotContains(t, plan, "SCAN", plan)
 		})

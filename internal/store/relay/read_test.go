@@ -19,7 +19,9 @@ func insert(t *testing.T, db dbtest.Database, n int) (ids []int64) {
 	from := maxID(t, db.DB)
 	tx := begin(t, db.DB, nil)
 	for i := range n {
-		_, err := tx.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO outbox_events (topic, payload) VALUES ('orders', '%d')", i))
+		_, err := tx.ExecContext(
+			t.Context(), fmt.Sprintf("INSERT INTO outbox_events (topic, payload) VALUES ('orders', '%d')", i),
+		)
 		require.NoError(t, err)
 	}
 	require.NoError(t, tx.Commit())
@@ -84,13 +86,31 @@ func TestAReadShowsTheGapsAndWhatIsAboveTheHead(t *testing.T) {
 			{"from the start", relay.ReadQuery{Limit: 100}, all, id},
 			{"above a head", relay.ReadQuery{Head: id[14], Limit: 100}, all, id[15:]},
 			{"a limit", relay.ReadQuery{Head: id[4], Limit: 3}, all, id[5:8]},
-			{"gaps, then the tail", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 100}, all, concat(id[2:3], id[4:8], id[9:10], id[18:])},
-			{"gaps alone", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 100, GapsOnly: true}, all, concat(id[2:3], id[4:8], id[9:10])},
-			{"a gap with nothing in it", relay.ReadQuery{Gaps: []relay.Range{{Lo: -5, Hi: 0}}, Head: id[18], Limit: 100}, all, id[19:]},
+			{
+				"gaps, then the tail", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 100}, all,
+				concat(id[2:3], id[4:8], id[9:10], id[18:]),
+			},
+			{
+				"gaps alone", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 100, GapsOnly: true}, all,
+				concat(id[2:3], id[4:8], id[9:10]),
+			},
+			{
+				"a gap with nothing in it",
+				relay.ReadQuery{Gaps: []relay.Range{{Lo: -5, Hi: 0}}, Head: id[18], Limit: 100}, all, id[19:],
+			},
 			// A row above the head could overtake one of its key in a gap not reached.
-			{"gaps cut by the limit hide the tail", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 4}, all, concat(id[2:3], id[4:7])},
-			{"gaps that just fit may hide the tail", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 6}, all, concat(id[2:3], id[4:8], id[9:10])},
-			{"gaps that fit do not", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 7}, all, concat(id[2:3], id[4:8], id[9:10], id[18:])},
+			{
+				"gaps cut by the limit hide the tail", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 4}, all,
+				concat(id[2:3], id[4:7]),
+			},
+			{
+				"gaps that just fit may hide the tail", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 6}, all,
+				concat(id[2:3], id[4:8], id[9:10]),
+			},
+			{
+				"gaps that fit do not", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 7}, all,
+				concat(id[2:3], id[4:8], id[9:10], id[18:]),
+			},
 			{"a visitor may stop", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 100}, 2, concat(id[2:3], id[4:5])},
 			{"a visitor may stop in the tail", relay.ReadQuery{Limit: 100}, 7, id[:7]},
 		} {

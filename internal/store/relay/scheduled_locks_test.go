@@ -26,7 +26,9 @@ func migrateElsewhere(t *testing.T, db dbtest.Database) sqldb.Names {
 	if db.Dialect == sqldb.PostgreSQL {
 		names.Schema = "order"
 	}
-	_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: names.Prefix, Schema: names.Schema})
+	_, err := migrations.Apply(
+		t.Context(), db.DB, db.Dialect, migrations.Options{Prefix: names.Prefix, Schema: names.Schema},
+	)
 	require.NoError(t, err)
 	return names
 }
@@ -57,13 +59,19 @@ func TestAKeyThatAWriterHasLockedIsPassedOver(t *testing.T) {
 		for i := range 25 {
 			schedule(t, db, at("k", fmt.Sprint("k", i), -time.Hour))
 		}
-		schedule(t, db, at("other", "o1", -time.Minute), at("", "none", -time.Minute), at("k", "last", -time.Minute), at("other", "o2", -time.Minute))
+		schedule(
+			t, db, at("other", "o1", -time.Minute), at("", "none", -time.Minute), at("k", "last", -time.Minute),
+			at("other", "o2", -time.Minute),
+		)
 		require.Equal(t, 3, moveAll(t, r, l, 10))
 		require.Equal(t, "o1 none o2", movedNames(t, db))
 
 		require.NoError(t, writer.Commit())
 		require.Equal(t, 26, moveAll(t, r, l, 10))
-		require.True(t, strings.HasSuffix(movedNames(t, db), " k0 k1 k2 k3 k4 k5 k6 k7 k8 k9 k10 k11 k12 k13 k14 k15 k16 k17 k18 k19 k20 k21 k22 k23 k24 last"), movedNames(t, db))
+		require.True(t, strings.HasSuffix(
+			movedNames(t, db),
+			" k0 k1 k2 k3 k4 k5 k6 k7 k8 k9 k10 k11 k12 k13 k14 k15 k16 k17 k18 k19 k20 k21 k22 k23 k24 last",
+		), movedNames(t, db))
 		require.True(t, strings.HasPrefix(movedNames(t, db), "written "), "it was written first")
 	})
 }
@@ -80,10 +88,14 @@ func TestAMoveHoldsTheLocksOfItsKeys(t *testing.T) {
 				tx, err := db.DB.BeginTx(context.Background(), nil)
 				close(started)
 				if err == nil {
-					err = newOutbox(t, db).LockKeys(context.Background(), tx, []sqldb.EventKey{{Topic: "orders", Key: "k"}})
+					err = newOutbox(t, db).LockKeys(
+						context.Background(), tx, []sqldb.EventKey{{Topic: "orders", Key: "k"}},
+					)
 				}
 				if err == nil {
-					err = newOutbox(t, db).InsertEvents(context.Background(), tx, []outbox.EventRow{at("k", "written", 0)})
+					err = newOutbox(t, db).InsertEvents(
+						context.Background(), tx, []outbox.EventRow{at("k", "written", 0)},
+					)
 				}
 				if err == nil {
 					err = tx.Commit()
@@ -239,7 +251,9 @@ func TestAClaimWaitsForAMoveThatIsAboutToCommit(t *testing.T) {
 			if statement == faultdb.Commit {
 				go func() {
 					exec(t, db.DB, "UPDATE outbox_leases SET expires_at = NULL")
-					_, _, err := r.Claim(context.Background(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+					_, _, err := r.Claim(
+						context.Background(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour},
+					)
 					if err != nil {
 						t.Error(err)
 					}
@@ -316,7 +330,10 @@ func TestMovingNeverFailsAnApplication(t *testing.T) {
 			writing.Go(func() {
 				key := fmt.Sprint("key", w)
 				for i := range 25 {
-					rows := []outbox.EventRow{at(key, "a", 0), at(key, "b", 3*time.Millisecond), at(key, "c", time.Millisecond), at("", "d", 0)}
+					rows := []outbox.EventRow{
+						at(key, "a", 0), at(key, "b", 3*time.Millisecond), at(key, "c", time.Millisecond),
+						at("", "d", 0),
+					}
 					ids := []uuid.UUID{rows[0].EventID, rows[1].EventID, rows[3].EventID}
 					if err := ob.ScheduleEvents(ctx, db.DB, rows); err != nil {
 						t.Errorf("schedule: %v", err)
@@ -336,7 +353,9 @@ func TestMovingNeverFailsAnApplication(t *testing.T) {
 }
 
 // strictCancel writes an event of the key under its lock, and then cancels others.
-func strictCancel(ctx context.Context, db dbtest.Database, ob *outbox.Store, key string, ids []uuid.UUID, commit bool) error {
+func strictCancel(
+	ctx context.Context, db dbtest.Database, ob *outbox.Store, key string, ids []uuid.UUID, commit bool,
+) error {
 	tx, err := db.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -52,7 +52,9 @@ SELECT 'orders', CAST(n AS TEXT), 'x', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now'
 
 func TestPostgreSQLLooksForDueEventsByTheIndex(t *testing.T) {
 	t.Parallel()
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18} {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withSchedule(t, fresh, func(t *testing.T, db dbtest.Database) {
 				r, ob := newRelay(t, db), newOutbox(t, db)
@@ -61,11 +63,19 @@ func TestPostgreSQLLooksForDueEventsByTheIndex(t *testing.T) {
 					behind, args := r.DueSQL(1000, true)
 					lock, rows := r.LockDueSQL(500)
 					for plan, index := range map[string]string{
-						planOn(t, db.DB, generic, "int", r.UntilDueSQL()+" -- $1", 1):        "outbox_scheduled_due_idx",
-						planOn(t, db.DB, generic, "int", due+" -- $1", 1):                    "outbox_scheduled_due_idx",
-						planOn(t, db.DB, generic, "text, text, text, text", behind, args...): "outbox_scheduled_due_idx",
-						planOn(t, db.DB, generic, "text", lock, rows...):                     "outbox_scheduled_",
-						planOn(t, db.DB, generic, "int", cancelSQL(t, ob, 20)+" -- $1", 1):   "outbox_scheduled_event_id_key",
+						planOn(
+							t, db.DB, generic, "int", r.UntilDueSQL()+" -- $1", 1,
+						): "outbox_scheduled_due_idx",
+						planOn(
+							t, db.DB, generic, "int", due+" -- $1", 1,
+						): "outbox_scheduled_due_idx",
+						planOn(
+							t, db.DB, generic, "text, text, text, text", behind, args...,
+						): "outbox_scheduled_due_idx",
+						planOn(t, db.DB, generic, "text", lock, rows...): "outbox_scheduled_",
+						planOn(
+							t, db.DB, generic, "int", cancelSQL(t, ob, 20)+" -- $1", 1,
+						): "outbox_scheduled_event_id_key",
 					} {
 						require.Contains(t, plan, index, plan)
 						require.NotContains(t, plan, "Seq Scan", plan)
@@ -117,7 +127,10 @@ func TestSQLiteLooksForDueEventsByTheIndex(t *testing.T) {
 		for _, statement := range append(statements, r.UntilDueSQL(), due, lock, cancelSQL(t, ob, 20)) {
 			plan := explained(t, db, "EXPLAIN QUERY PLAN "+statement, make([]any, strings.Count(statement, "?")))
 			require.Contains(t, plan, "USING", plan)
-			require.NotContains(t, strings.ReplaceAll(plan, "SCAN outbox_scheduled USING COVERING INDEX outbox_scheduled_due_idx", ""), "SCAN outbox_scheduled", plan)
+			require.NotContains(
+				t, strings.ReplaceAll(plan, "SCAN outbox_scheduled USING COVERING INDEX outbox_scheduled_due_idx", ""),
+				"SCAN outbox_scheduled", plan,
+			)
 		}
 	})
 }

@@ -88,7 +88,8 @@ func TestDueEventsMoveInTheOrderOfTheirTimes(t *testing.T) {
 		rows := make([]outbox.EventRow, n)
 		for i := range rows { // 250 times, four events of each; 500 keys, more than a transaction takes
 			rows[i] = outbox.EventRow{
-				EventID: uuid.New(), Topic: "orders", Key: fmt.Sprint(i % 500), Type: fmt.Sprint(i), Payload: fmt.Appendf(nil, "%d", i), Headers: "{}",
+				EventID: uuid.New(), Topic: "orders", Key: fmt.Sprint(i % 500), Type: fmt.Sprint(i),
+				Payload: fmt.Appendf(nil, "%d", i), Headers: "{}",
 				DeliverAt: past.Add(time.Duration(i*7919%250) * time.Microsecond),
 			}
 		}
@@ -97,7 +98,9 @@ func TestDueEventsMoveInTheOrderOfTheirTimes(t *testing.T) {
 		moved, _, err := r.MoveDue(t.Context(), l, n)
 		require.NoError(t, err)
 		var keys int
-		require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT count(DISTINCT event_key) FROM outbox_events").Scan(&keys))
+		require.NoError(
+			t, db.DB.QueryRowContext(t.Context(), "SELECT count(DISTINCT event_key) FROM outbox_events").Scan(&keys),
+		)
 		require.Equal(t, 200, keys, "a bound on the locks of one transaction")
 		require.Equal(t, n-moved, moveAll(t, r, l, 300))
 		require.Equal(t, "later", scheduledNames(t, db))
@@ -129,7 +132,8 @@ func TestAnEventIsMovedAsItWasWritten(t *testing.T) {
 		}
 		schedule(t, db, rows...)
 		exec(t, db.DB, "UPDATE outbox_scheduled SET created_at = '"+map[sqldb.Dialect]string{
-			sqldb.PostgreSQL: "2024-02-29 12:00:00.123456+00", sqldb.MySQL: "2024-02-29 12:00:00.123456", sqldb.SQLite: "2024-02-29T12:00:00.123456Z",
+			sqldb.PostgreSQL: "2024-02-29 12:00:00.123456+00", sqldb.MySQL: "2024-02-29 12:00:00.123456",
+			sqldb.SQLite: "2024-02-29T12:00:00.123456Z",
 		}[db.Dialect]+"'")
 		require.Equal(t, 3, moveAll(t, r, l, 10))
 
@@ -147,7 +151,9 @@ func TestAnEventIsMovedAsItWasWritten(t *testing.T) {
 			require.Equal(t, rows[i].Key == "", row.Key == nil)
 			require.Equal(t, rows[i].Type, row.Type)
 			require.Equal(t, rows[i].Payload, row.Payload, "a tombstone stays one, and so does an empty payload")
-			require.Equal(t, "2024-02-29T12:00:00.123456Z", row.CreatedAt.UTC().Format(time.RFC3339Nano), "when it was written")
+			require.Equal(
+				t, "2024-02-29T12:00:00.123456Z", row.CreatedAt.UTC().Format(time.RFC3339Nano), "when it was written",
+			)
 		}
 		require.JSONEq(t, rows[0].Headers, string(got[0].Headers))
 	})
@@ -174,7 +180,9 @@ func TestMoveDueSaysWhenToCallAgain(t *testing.T) {
 		moved, rest, err := r.MoveDue(t.Context(), l, 100)
 		require.NoError(t, err)
 		if moved == 0 && time.Since(began) < 900*time.Millisecond {
-			require.LessOrEqual(t, rest, 901*time.Millisecond, "SQLite's clock shows whole milliseconds: it may be one behind")
+			require.LessOrEqual(
+				t, rest, 901*time.Millisecond, "SQLite's clock shows whole milliseconds: it may be one behind",
+			)
 		}
 		require.Eventually(t, func() bool {
 			_, _, err := r.MoveDue(t.Context(), l, 100)
@@ -216,7 +224,9 @@ func TestMoveDueFindsItsTables(t *testing.T) {
 		require.NoError(t, err)
 		ob, err := outbox.New(names)
 		require.NoError(t, err)
-		rows := []outbox.EventRow{at("a", "1", -time.Minute), at("", "2", -time.Second), at("b", "3", -time.Millisecond)}
+		rows := []outbox.EventRow{
+			at("a", "1", -time.Minute), at("", "2", -time.Second), at("b", "3", -time.Millisecond),
+		}
 		require.NoError(t, ob.ScheduleEvents(t.Context(), db.DB, rows))
 		require.Equal(t, 3, moveAll(t, r, mustClaim(t, r), 2))
 	})
@@ -224,17 +234,24 @@ func TestMoveDueFindsItsTables(t *testing.T) {
 
 // The grants of docs/tables.md.
 func TestMoveDueNeedsTheDocumentedRightsOnly(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB} {
+	for name, open := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB,
+	} {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, open(t))
-			grants := []string{"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases", "SELECT, INSERT, UPDATE, DELETE ON outbox_scheduled"}
+			grants := []string{
+				"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases",
+				"SELECT, INSERT, UPDATE, DELETE ON outbox_scheduled",
+			}
 			if db.Dialect == sqldb.MySQL {
 				grants = append(grants, "SELECT, UPDATE ON outbox_key_locks")
 			}
 			user := dbtest.Restricted(t, db, grants...)
 			r := newRelay(t, user)
 			schedule(t, db, at("k", "1", -time.Minute), at("k", "2", -time.Minute))
-			l, claimed, err := newRelay(t, db).Claim(t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+			l, claimed, err := newRelay(t, db).Claim(
+				t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour},
+			)
 			require.NoError(t, err)
 			require.True(t, claimed)
 			require.Equal(t, 2, moveAll(t, r, l, 10))

@@ -19,7 +19,9 @@ func TestTopicsInUseOutliveAClaimAndAreTheOwnersToWrite(t *testing.T) {
 
 		first := mustClaim(t, r)
 		require.NoError(t, r.Note(t.Context(), first, relay.Position([]byte(`{"offset": 7}`))))
-		require.NoError(t, r.Note(t.Context(), first, relay.UsedTopics([]byte(`{"orders": "2026-11-28", "a.b'c": "2026-11-29"}`))))
+		require.NoError(
+			t, r.Note(t.Context(), first, relay.UsedTopics([]byte(`{"orders": "2026-11-28", "a.b'c": "2026-11-29"}`))),
+		)
 		expire(t, db)
 		second := mustClaim(t, r)
 		require.JSONEq(t, `{"offset": 7}`, string(second.Position))
@@ -28,6 +30,9 @@ func TestTopicsInUseOutliveAClaimAndAreTheOwnersToWrite(t *testing.T) {
 		require.Equal(t, map[string]string{"orders": "2026-11-28", "a.b'c": "2026-11-29"}, kept)
 
 		require.ErrorIs(t, r.Note(t.Context(), first, relay.UsedTopics([]byte(`{}`))), relay.ErrLeaseLost)
-		require.ErrorIs(t, r.Note(t.Context(), relay.Lease{Owner: uuid.New(), Epoch: second.Epoch}, relay.UsedTopics([]byte(`{}`))), relay.ErrLeaseLost)
+		require.ErrorIs(
+			t, r.Note(t.Context(), relay.Lease{Owner: uuid.New(), Epoch: second.Epoch}, relay.UsedTopics([]byte(`{}`))),
+			relay.ErrLeaseLost,
+		)
 	})
 }

@@ -54,7 +54,8 @@ func thisWriter(t *testing.T, db dbtest.Database, tx *sql.Tx, open map[string]st
 
 func withWriters(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
 	for name, server := range map[string]func(testing.TB) dbtest.Database{
-		"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18, "mariadb": dbtest.MariaDB, "pgbouncer": dbtest.PgBouncer,
+		"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18, "mariadb": dbtest.MariaDB,
+		"pgbouncer": dbtest.PgBouncer,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, dbtest.Migrate(t, server(t))) })
 	}
@@ -63,7 +64,9 @@ func withWriters(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
 func TestAWriterShowsForAsLongAsItsTransactionIsOpen(t *testing.T) {
 	withWriters(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
-		for name, end := range map[string]func(*sql.Tx) error{"commit": (*sql.Tx).Commit, "roll back": (*sql.Tx).Rollback} {
+		for name, end := range map[string]func(*sql.Tx) error{
+			"commit": (*sql.Tx).Commit, "roll back": (*sql.Tx).Rollback,
+		} {
 			tx := begin(t, db.DB, nil)
 			_, err := tx.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) VALUES ('orders')")
 			require.NoError(t, err)

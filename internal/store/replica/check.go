@@ -24,7 +24,10 @@ type Key struct {
 // and the unique index of its key are there, and the user's right to write it.
 func (r *Store) CheckTable(ctx context.Context, q db.Queryer) error {
 	columns := r.list(slices.Concat(r.table.Key, r.table.Columns))
-	rows, err := q.QueryContext(ctx, "EXPLAIN INSERT INTO "+r.name+" ("+columns+") SELECT "+columns+" FROM "+r.name+" WHERE 1 = 0"+r.overwrite())
+	rows, err := q.QueryContext(
+		ctx,
+		"EXPLAIN INSERT INTO "+r.name+" ("+columns+") SELECT "+columns+" FROM "+r.name+" WHERE 1 = 0"+r.overwrite(),
+	)
 	if err != nil {
 		return err
 	}
@@ -65,7 +68,9 @@ func (r *Store) checkColumns(ctx context.Context, tx db.Queryer, k *Key) (there 
 			continue
 		}
 		if !strings.HasSuffix(collation, "_bin") {
-			k.Wrong = fmt.Sprintf("the key's column %s has the collation %s, to which different keys are the same; the order of versions is kept by bytes: ALTER TABLE %s MODIFY %s %s CHARACTER SET %s COLLATE %s_bin NOT NULL",
+			k.Wrong = fmt.Sprintf("the key's column %s has the collation %s, to which different keys are the same; "+
+				"the order of versions is kept by bytes: ALTER TABLE %s MODIFY %s %s CHARACTER SET %s COLLATE %s_bin "+
+				"NOT NULL",
 				name, collation, r.table.Table, name, full, set, set)
 		}
 		// CHAR loses spaces at its end, whatever the collation.
@@ -100,15 +105,23 @@ func (r *Store) checkIndexes(ctx context.Context, tx db.Queryer) (wrong string, 
 	for _, name := range slices.Sorted(maps.Keys(indexes)) {
 		if !slices.Equal(slices.Sorted(slices.Values(indexes[name])), key) {
 			if name == "PRIMARY" {
-				return fmt.Sprintf("its primary key is (%s), and the replica's is (%s): declare the table's", strings.Join(indexes[name], ", "), strings.Join(r.table.Key, ", ")), nil
+				return fmt.Sprintf(
+					"its primary key is (%s), and the replica's is (%s): declare the table's",
+					strings.Join(indexes[name], ", "), strings.Join(r.table.Key, ", "),
+				), nil
 			}
-			return fmt.Sprintf("the unique index %s is not of the key (%s): a row that has its values would be written over another one. Drop it, or make it an index that is not unique: ALTER TABLE %s DROP INDEX `%s`",
+			return fmt.Sprintf("the unique index %s is not of the key (%s): a row that has its values would be "+
+				"written over another one. Drop it, or make it an index that is not unique: ALTER TABLE %s DROP "+
+				"INDEX `%s`",
 				name, strings.Join(r.table.Key, ", "), r.table.Table, name), nil
 		}
 		found = true
 	}
 	if !found {
-		return fmt.Sprintf("no unique index on exactly the key: every version would add a row: ALTER TABLE %s ADD PRIMARY KEY (%s)", r.table.Table, strings.Join(r.table.Key, ", ")), nil
+		return fmt.Sprintf(
+			"no unique index on exactly the key: every version would add a row: ALTER TABLE %s ADD PRIMARY KEY (%s)",
+			r.table.Table, strings.Join(r.table.Key, ", "),
+		), nil
 	}
 	return "", nil
 }

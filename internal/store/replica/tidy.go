@@ -10,7 +10,9 @@ import (
 // Unconfirmed locks and returns up to limit rows that a finished backfill did not have
 // and that nothing has spoken of since before; as tombstones, with the version that
 // they have. RowKey and Version are set.
-func (r *Store) Unconfirmed(ctx context.Context, tx db.Queryer, runID string, before time.Time, limit int) ([]Change, error) {
+func (r *Store) Unconfirmed(
+	ctx context.Context, tx db.Queryer, runID string, before time.Time, limit int,
+) ([]Change, error) {
 	return db.Rows(ctx, tx, func(c *Change) []any { return []any{&c.RowKey, &c.Version} },
 		r.sql.Unconfirmed, r.names.KeyArg(r.table.Replica), runID, before.UTC().Format(r.names.TimeLayout()), limit)
 }
@@ -18,7 +20,9 @@ func (r *Store) Unconfirmed(ctx context.Context, tx db.Queryer, runID string, be
 // Bury makes a tombstone of a gate's row, which keeps its version.
 func (r *Store) Bury(ctx context.Context, tx db.Execer, rows []Change) error {
 	for _, c := range rows {
-		if _, err := tx.ExecContext(ctx, r.sql.Bury, r.names.KeyArg(r.table.Replica), r.names.KeyArg(c.RowKey)); err != nil {
+		if _, err := tx.ExecContext(
+			ctx, r.sql.Bury, r.names.KeyArg(r.table.Replica), r.names.KeyArg(c.RowKey),
+		); err != nil {
 			return err
 		}
 	}

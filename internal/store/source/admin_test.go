@@ -95,7 +95,9 @@ func TestANewIdentityForgetsWhatTheSinkKnewOfTheOldOne(t *testing.T) {
 }
 
 func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
-	concurrently := map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite}
+	concurrently := map[string]func(testing.TB) dbtest.Database{
+		"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite,
+	}
 	for name, server := range concurrently {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, server(t))
@@ -105,7 +107,9 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 			for range 20 {
 				claimed := make(chan relay.Lease, 1)
 				go func() {
-					l, _, err := r.Claim(t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour})
+					l, _, err := r.Claim(
+						t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: time.Hour},
+					)
 					if err != nil {
 						l = relay.Lease{}
 					}
@@ -117,7 +121,9 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 				if err == nil {
 					require.Equal(t, after, l.SourceID, "the change came first: a claim has the new identity")
 				}
-				require.Equal(t, describe(t, db).SourceID, l.SourceID.String(), "an owner under an identity that is gone")
+				require.Equal(
+					t, describe(t, db).SourceID, l.SourceID.String(), "an owner under an identity that is gone",
+				)
 				require.NoError(t, r.HandOver(t.Context(), l, uuid.Nil))
 			}
 		})

@@ -65,7 +65,8 @@ func expire(t *testing.T, db dbtest.Database) {
 	exec(t, db.DB, map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: "UPDATE outbox_leases SET expires_at = clock_timestamp() - interval '1 millisecond'",
 		sqldb.MySQL:      "UPDATE outbox_leases SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1000 MICROSECOND",
-		sqldb.SQLite:     "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '-0.002 seconds') || '000Z'",
+		sqldb.SQLite: "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '-0.002 " +
+			"seconds') || '000Z'",
 	}[db.Dialect])
 }
 
@@ -122,8 +123,12 @@ func fill(t *testing.T, db dbtest.Database, n int) {
 	t.Helper()
 	payload := "'" + strings.Repeat("x", 200) + "'"
 	exec(t, db.DB, map[sqldb.Dialect]string{
-		sqldb.PostgreSQL: fmt.Sprintf("INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', n::text, %s FROM generate_series(1, %d) n", payload, n),
-		sqldb.MySQL:      fmt.Sprintf("INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', seq, %s FROM seq_1_to_%d", payload, n),
+		sqldb.PostgreSQL: fmt.Sprintf("INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', "+
+			"n::text, %s FROM generate_series(1, %d) n", payload, n),
+		sqldb.MySQL: fmt.Sprintf(
+			"INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', seq, %s FROM seq_1_to_%d", payload,
+			n,
+		),
 		sqldb.SQLite: fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d)
 INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', CAST(n AS TEXT), %s FROM s`, n, payload),
 	}[db.Dialect])
@@ -145,7 +150,8 @@ func shift(t *testing.T, db dbtest.Database, id uuid.UUID, seconds string) {
 	exec(t, db.DB, map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: "UPDATE outbox_relays SET seen_at = clock_timestamp() + interval '" + seconds + " seconds'",
 		sqldb.MySQL:      "UPDATE outbox_relays SET seen_at = UTC_TIMESTAMP(6) + INTERVAL " + seconds + " SECOND",
-		sqldb.SQLite:     "UPDATE outbox_relays SET seen_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '" + seconds + " seconds') || '000Z'",
+		sqldb.SQLite: "UPDATE outbox_relays SET seen_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '" + seconds +
+			" seconds') || '000Z'",
 	}[db.Dialect]+" WHERE relay_id = '"+id.String()+"'")
 }
 
@@ -155,7 +161,8 @@ func withArchive(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t 
 		t.Run(kind, func(t *testing.T) {
 			db := dbtest.Migrate(t, fresh(t))
 			analyze := map[sqldb.Dialect]string{
-				sqldb.PostgreSQL: "ANALYZE outbox_archive", sqldb.MySQL: "ANALYZE TABLE outbox_archive", sqldb.SQLite: "ANALYZE",
+				sqldb.PostgreSQL: "ANALYZE outbox_archive", sqldb.MySQL: "ANALYZE TABLE outbox_archive",
+				sqldb.SQLite: "ANALYZE",
 			}[db.Dialect]
 			switch db.Dialect {
 			case sqldb.PostgreSQL:
@@ -178,7 +185,8 @@ func withArchive(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t 
 // fillArchive writes n rows at once, delivered a second apart: the first n seconds ago.
 func fillArchive(t *testing.T, db dbtest.Database, n int) {
 	t.Helper()
-	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, created_at, delivered_at) "
+	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, " +
+		"created_at, delivered_at) "
 	exec(t, db.DB, map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: columns + fmt.Sprintf(`SELECT n, gen_random_uuid(), 'orders', (n %% 1000)::text, '', repeat('x', 200)::bytea, '{}', now(), now() - (%d - n) * interval '1 second'
 FROM generate_series(1, %d) n`, n, n),

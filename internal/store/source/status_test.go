@@ -58,7 +58,9 @@ func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 
 func TestStatusEstimatesALargeBacklog(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
-	_, err := db.DB.ExecContext(t.Context(), "INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 200002)")
+	_, err := db.DB.ExecContext(
+		t.Context(), "INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 200002)",
+	)
 	require.NoError(t, err)
 	s, err := sourceOf(t, db).State(t.Context())
 	require.NoError(t, err)

@@ -87,7 +87,9 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 		exec(t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic, error) VALUES (7, "+gone+", 'orders', 'a test')")
 		exec(t, db.DB, "INSERT INTO outbox_scheduled (event_id, topic, deliver_at) VALUES ("+gone+", 'orders', '"+
 			map[sqldb.Dialect]string{sqldb.MySQL: "2100-01-01 00:00:00"}[db.Dialect]+
-			map[sqldb.Dialect]string{sqldb.PostgreSQL: "2100-01-01T00:00:00.000000Z", sqldb.SQLite: "2100-01-01T00:00:00.000000Z"}[db.Dialect]+"')")
+			map[sqldb.Dialect]string{
+				sqldb.PostgreSQL: "2100-01-01T00:00:00.000000Z", sqldb.SQLite: "2100-01-01T00:00:00.000000Z",
+			}[db.Dialect]+"')")
 		both := traced(t, db, uuid.MustParse(gone[1:37]))
 		require.Equal(t, []string{sqldb.Scheduled, sqldb.Drops}, tables(both))
 		require.Equal(t, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), both.Found[0].At)
@@ -113,7 +115,9 @@ func TestATraceGoesOnWithoutTheTablesOfThisVersion(t *testing.T) {
 func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 	t.Parallel()
 	const index = "outbox_archive_event_id_idx"
-	for name, fresh := range map[string]func(testing.TB) dbtest.Database{"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite} {
+	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
+		"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withArchive(t, fresh, func(t *testing.T, db dbtest.Database) {
 				statement := sourceOf(t, db).TraceArchiveSQL()
