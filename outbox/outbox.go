@@ -201,9 +201,8 @@ func explain(err error, rows []store.EventRow) error {
 // advice is what the errors of the database end with.
 var advice = db.Advice{
 	New: "outbox.New",
-	Denied: "the database user needs INSERT on outbox_events. With StrictKeyOrder on MySQL it also needs SELECT and " +
-		"UPDATE " +
-		"on outbox_key_locks, and for scheduled events SELECT, INSERT and DELETE on outbox_scheduled",
+	Denied: "the database user needs INSERT on outbox_events. With StrictKeyOrder on MySQL it also needs SELECT " +
+		"and UPDATE on outbox_key_locks, and for scheduled events SELECT, INSERT and DELETE on outbox_scheduled",
 	TxDone: "the transaction has ended: add events before Commit",
 }
 

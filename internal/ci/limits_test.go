@@ -1,18 +1,12 @@
 package ci
 
 import (
-	"bufio"
-	"flag"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -20,8 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The limits of a house that a newcomer can read. What was over them when they were made is in testdata/limits.txt:
-// a line there may be lowered or removed, and never raised or added.
+// The limits of a house that a newcomer can read.
 const (
 	maxColumns = 120 // a tab counts 4
 	maxLines   = 400 // of a file
@@ -29,49 +22,32 @@ const (
 	maxFiles   = 25  // of a package, without its tests
 )
 
-const exceptionsFile = "testdata/limits.txt"
-
-var lower = flag.Bool("update", false, "lower the exceptions of the limits to what was found")
-
 func TestEveryFileIsWithinTheLimits(t *testing.T) {
-	found := map[string]int{}    // what is over a limit, as in "lines relay/model_test.go", and by how much
-	where := map[string]string{} // places to look at
-	files := map[string]int{}    // of a package
+	files := map[string]int{} // of a package
 	for _, path := range goFiles(t) {
 		content, err := os.ReadFile(filepath.Join(root, path))
 		require.NoError(t, err)
-		area, _, _ := strings.Cut(path, "/")
-		for i, line := range strings.Split(string(content), "\n") {
+		lines := strings.Split(string(content), "\n")
+		for i, line := range lines {
 			if columns := utf8.RuneCountInString(line) + 3*strings.Count(line, "\t"); columns > maxColumns {
-				found["long-lines "+area]++
-				where["long-lines "+area] += fmt.Sprintf("\n%s:%d: %d columns", path, i+1, columns)
+				t.Errorf("%s:%d has %d columns; the limit is %d", path, i+1, columns, maxColumns)
 			}
 		}
-		if n := strings.Count(string(content), "\n"); n > maxLines {
-			found["lines "+path] = n
+		if n := len(lines) - 1; n > maxLines {
+			t.Errorf("%s has %d lines; the limit is %d", path, n, maxLines)
 		}
 		if !strings.HasSuffix(path, "_test.go") {
 			files[filepath.ToSlash(filepath.Dir(path))]++
 		}
 		for name, methods := range interfaces(t, path, content) {
-			found["methods "+path+":"+name] = methods
+			t.Errorf("%s: the interface %s has %d methods; the limit is %d, or a comment beside it that says why",
+				path, name, methods, maxMethods)
 		}
 	}
 	for dir, n := range files {
 		if n > maxFiles {
-			found["files "+dir] = n
+			t.Errorf("%s has %d files without its tests; the limit is %d", dir, n, maxFiles)
 		}
-	}
-	allowed := exceptions(t)
-	for what, n := range found {
-		if n > allowed[what] {
-			t.Errorf("%s: %d, and internal/ci/%s allows %d; the limits are %d columns, %d lines a file, "+
-				"%d methods an interface (or a comment that says why), %d files a package%s",
-				what, n, exceptionsFile, allowed[what], maxColumns, maxLines, maxMethods, maxFiles, where[what])
-		}
-	}
-	if *lower {
-		writeExceptions(t, allowed, found)
 	}
 }
 
@@ -128,36 +104,4 @@ func interfaces(t *testing.T, path string, content []byte) map[string]int {
 		}
 	}
 	return found
-}
-
-// exceptions reads lines such as "lines relay/model_test.go 570".
-func exceptions(t *testing.T) map[string]int {
-	t.Helper()
-	file, err := os.Open(exceptionsFile)
-	require.NoError(t, err)
-	defer func() { _ = file.Close() }()
-	allowed := map[string]int{}
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		if line := lines.Text(); line != "" && !strings.HasPrefix(line, "#") {
-			at := strings.LastIndexByte(line, ' ')
-			require.Positive(t, at, line)
-			allowed[line[:at]], err = strconv.Atoi(line[at+1:])
-			require.NoError(t, err, line)
-		}
-	}
-	return allowed
-}
-
-// writeExceptions lowers what is allowed to what was found; it raises and adds nothing.
-func writeExceptions(t *testing.T, allowed, found map[string]int) {
-	t.Helper()
-	var out strings.Builder
-	out.WriteString("# What is over the limits of limits_test.go, and how much of it: this list only shrinks.\n" +
-		"# After a repair: go test ./internal/ci -run Limits -update\n")
-	for _, what := range slices.Sorted(maps.Keys(allowed)) {
-		if n := min(allowed[what], found[what]); n > 0 {
-			fmt.Fprintf(&out, "%s %d\n", what, n)
-		}
-	}
-	require.NoError(t, os.WriteFile(exceptionsFile, []byte(out.String()), 0o644))
 }

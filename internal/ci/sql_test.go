@@ -15,8 +15,9 @@ import (
 )
 
 // statement is how a text begins that a database executes.
-var statement = regexp.MustCompile(`(?s)^\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|MERGE INTO|REPLACE INTO|TRUNCATE|LOCK TABLES?|SET|SHOW|PRAGMA|` +
-	`CREATE (UNIQUE |TEMPORARY )?(TABLE|INDEX)|ALTER (TABLE|INDEX)|DROP (TABLE|INDEX)|LISTEN|NOTIFY|VACUUM|ANALYZE)\s`)
+var statement = regexp.MustCompile(`(?s)^\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|MERGE INTO|REPLACE INTO|` +
+	`TRUNCATE|LOCK TABLES?|SET|SHOW|PRAGMA|CREATE (UNIQUE |TEMPORARY )?(TABLE|INDEX)|` +
+	`ALTER (TABLE|INDEX)|DROP (TABLE|INDEX)|LISTEN|NOTIFY|VACUUM|ANALYZE)\s`)
 
 // Where statements may stand: in the stores, and in what is not the product or is about somebody else's tables.
 var placesOfSQL = map[string]string{

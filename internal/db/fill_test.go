@@ -10,7 +10,8 @@ import (
 
 func TestFillPutsValuesInThePlacesOfTheirNames(t *testing.T) {
 	require.Equal(t, `SELECT 1 FROM t WHERE a IN (3,-4) AND b > 5 AND c = '{"x": 1}' AND d = '{}' ORDER BY 1 LIMIT 7`,
-		db.Fill(`SELECT 1 FROM t WHERE a IN ({list}) AND b > {number} AND c = '{"x": 1}' AND d = '{}' {order} LIMIT {limit}`,
+		db.Fill(`SELECT 1 FROM t WHERE a IN ({list}) AND b > {number} AND c = '{"x": 1}' AND d = '{}' {order} `+
+			`LIMIT {limit}`,
 			db.Values{"list": []int64{3, -4}, "number": int64(5), "order": db.SQL("ORDER BY 1"), "limit": 7}))
 	require.PanicsWithValue(
 		t, "db.Fill: {missing} is <nil> in: SELECT {missing}", func() { db.Fill("SELECT {missing}", nil) },

@@ -61,8 +61,8 @@ func TestRefusalsOfRequestsSayWhatToType(t *testing.T) {
 		},
 		"overtaken events among others": {
 			ops.ParkedEvents, &parked.OvertakenError{Seq: 4, Rows: db.CountLimit, ByFilter: true},
-			"200000 or more of these rows were overtaken, the first is row 4: later events of this key were delivered " +
-				"before it; consumers may see an old value last; " +
+			"200000 or more of these rows were overtaken, the first is row 4: later events of this key were " +
+				"delivered before it; consumers may see an old value last; " +
 				"add --force to send them all the same, or name the others by their ids",
 		},
 	} {

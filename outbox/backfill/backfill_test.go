@@ -18,9 +18,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var query = map[string]string{
-	"postgresql": `SELECT id, 'customers' AS topic, id::text AS event_key, 'customer' AS event_type, json_build_object('version', version, 'id', id, 'name', name)::text AS payload FROM customers`,
-	"mysql":      `SELECT id, 'customers' AS topic, CAST(id AS CHAR) AS event_key, 'customer' AS event_type, JSON_OBJECT('version', version, 'id', id, 'name', name) AS payload FROM customers`,
-	"sqlite":     `SELECT id, 'customers' AS topic, CAST(id AS TEXT) AS event_key, 'customer' AS event_type, json_object('version', version, 'id', id, 'name', name) AS payload FROM customers`,
+	"postgresql": `SELECT id, 'customers' AS topic, id::text AS event_key, 'customer' AS event_type,
+json_build_object('version', version, 'id', id, 'name', name)::text AS payload FROM customers`,
+	"mysql": `SELECT id, 'customers' AS topic, CAST(id AS CHAR) AS event_key, 'customer' AS event_type,
+JSON_OBJECT('version', version, 'id', id, 'name', name) AS payload FROM customers`,
+	"sqlite": `SELECT id, 'customers' AS topic, CAST(id AS TEXT) AS event_key, 'customer' AS event_type,
+json_object('version', version, 'id', id, 'name', name) AS payload FROM customers`,
 }
 
 func exec(t *testing.T, db *sql.DB, query string) {

@@ -24,7 +24,8 @@ func TestABackfillMendsAReplicaThatWasDamaged(t *testing.T) {
 		)
 		require.NoError(t, err)
 		compare := func() []replica.Difference {
-			done, err := replica.Compare(t.Context(), replica.Comparison{Source: db.DB, SourceDialect: db.Dialect, Query: "SELECT id, name FROM customers",
+			done, err := replica.Compare(t.Context(), replica.Comparison{
+				Source: db.DB, SourceDialect: db.Dialect, Query: "SELECT id, name FROM customers",
 				Replica: db.DB, ReplicaDialect: db.Dialect, Table: "copies", Key: []string{"id"},
 				Wait: time.Millisecond})
 			require.NoError(t, err)

@@ -26,11 +26,12 @@ func TestAReplicaEndsEqualToASourceThatIsWrittenMeanwhile(t *testing.T) {
 	chunk := max(100, db.rows/40)
 	cutting, cut := context.WithCancel(t.Context())
 	defer cut()
-	config := backfill.Config{Name: "customers", Query: query["postgresql"], Position: "id", Chunk: chunk, Progress: func(p backfill.Progress) {
-		if p.Chunks == 15 {
-			cut()
-		}
-	}}
+	config := backfill.Config{Name: "customers", Query: query["postgresql"], Position: "id", Chunk: chunk,
+		Progress: func(p backfill.Progress) {
+			if p.Chunks == 15 {
+				cut()
+			}
+		}}
 	_, err := backfill.Run(cutting, db.DB, db.Dialect, config)
 	require.ErrorIs(t, err, context.Canceled)
 	config.Progress = nil

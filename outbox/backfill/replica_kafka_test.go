@@ -99,7 +99,8 @@ func (s source) backfill(t *testing.T) (sent int64) {
 	t.Helper()
 	cutting, cut := context.WithCancel(t.Context())
 	defer cut()
-	first, err := backfill.Run(cutting, s.DB, s.Dialect, backfill.Config{Name: "customers", Query: s.of(query["postgresql"]), Position: "id",
+	first, err := backfill.Run(cutting, s.DB, s.Dialect, backfill.Config{
+		Name: "customers", Query: s.of(query["postgresql"]), Position: "id",
 		Progress: func(p backfill.Progress) {
 			if p.Chunks == 3 {
 				cut()

@@ -253,10 +253,11 @@ func (r *runner) marker(run store.BackfillRun) []outbox.Event {
 	}
 	var events []outbox.Event
 	for topic, n := range run.Topics {
-		events = append(events, outbox.Event{Topic: topic, Key: run.ID, Type: TypeEnd, Payload: []byte("{}"), Headers: map[string]string{
-			HeaderRun: run.ID, HeaderSent: strconv.FormatInt(n, 10),
-			HeaderStarted: run.Started.Format(time.RFC3339Nano),
-		}})
+		events = append(events, outbox.Event{Topic: topic, Key: run.ID, Type: TypeEnd, Payload: []byte("{}"),
+			Headers: map[string]string{
+				HeaderRun: run.ID, HeaderSent: strconv.FormatInt(n, 10),
+				HeaderStarted: run.Started.Format(time.RFC3339Nano),
+			}})
 	}
 	return events
 }

@@ -30,15 +30,19 @@ const customerJSON = `convert_to(json_build_object('version', version, 'id', id,
 
 // writes are what a service does, each change with its event in one statement.
 var writes = []string{
-	`WITH c AS (UPDATE customers SET name = 'v' || version + 1, version = version + 1 WHERE id BETWEEN $1 AND $1 + 40 AND id % 2 = $2 RETURNING *)
+	`WITH c AS (UPDATE customers SET name = 'v' || version + 1, version = version + 1 WHERE id BETWEEN $1 AND $1 + 40
+AND id % 2 = $2 RETURNING *)
 INSERT INTO outbox_events (topic, event_key, payload) SELECT 'customers', id::text, ` + customerJSON + ` FROM c`,
 	`WITH c AS (DELETE FROM customers WHERE id BETWEEN $1 AND $1 + 4 AND id % 2 = $2 RETURNING *)
 INSERT INTO outbox_events (topic, event_key, payload)
-SELECT 'customers', id::text, convert_to(json_build_object('version', version + 1, 'id', id, 'deleted', true)::text, 'UTF8') FROM c`,
-	`WITH c AS (INSERT INTO customers (id, name, version) VALUES (-2 * nextval('behind') - $2::bigint + 0 * $1::bigint, 'new', 1) RETURNING *)
+SELECT 'customers', id::text, convert_to(json_build_object('version', version + 1, 'id', id, 'deleted', true)::text,
+'UTF8') FROM c`,
+	`WITH c AS (INSERT INTO customers (id, name, version)
+VALUES (-2 * nextval('behind') - $2::bigint + 0 * $1::bigint, 'new', 1) RETURNING *)
 INSERT INTO outbox_events (topic, event_key, payload) SELECT 'customers', id::text, ` + customerJSON + ` FROM c`,
 	// Behind the backfill's position the ids are negative, ahead of it above all that were there at its start.
-	`WITH c AS (INSERT INTO customers (id, name, version) VALUES (1000000000 + 2 * nextval('ahead') + $2::bigint + 0 * $1::bigint, 'new', 1) RETURNING *)
+	`WITH c AS (INSERT INTO customers (id, name, version)
+VALUES (1000000000 + 2 * nextval('ahead') + $2::bigint + 0 * $1::bigint, 'new', 1) RETURNING *)
 INSERT INTO outbox_events (topic, event_key, payload) SELECT 'customers', id::text, ` + customerJSON + ` FROM c`,
 }
 

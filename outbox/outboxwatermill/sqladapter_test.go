@@ -130,7 +130,8 @@ func TestWatermillSQLsSubscriberReadsWhatWasWritten(t *testing.T) {
 		require.NoError(t, newPublisher(t, db.DB, a).Publish("orders", msgs...))
 		require.NoError(t, newPublisher(t, db.DB, a).Publish("others", newMessage(nil, nil)))
 		_, err := db.DB.ExecContext(t.Context(),
-			`INSERT INTO outbox_events (topic, event_type, payload, headers) VALUES ('orders', 'order.paid', 'by hand', '{"n": [1, 2], "s": "t"}')`)
+			`INSERT INTO outbox_events (topic, event_type, payload, headers)
+VALUES ('orders', 'order.paid', 'by hand', '{"n": [1, 2], "s": "t"}')`)
 		require.NoError(t, err)
 
 		messages := subscribe(t, db, a, "orders")

@@ -39,7 +39,8 @@ func (d *Database) Lease(ctx context.Context) (Lease, error) {
 		err := tx.QueryRowContext(ctx, d.sql.Lease).Scan(
 			&name, &l.SourceID, &owner, &l.Epoch, &left, &mode, &halted, &ttl, &position, &topics, &blind, &outage,
 		)
-		l.Source, l.Owner, l.Mode, l.Halted, l.Position = name.String, owner.String, mode.String, halted.String, position.String
+		l.Source, l.Owner, l.Mode = name.String, owner.String, mode.String
+		l.Halted, l.Position = halted.String, position.String
 		l.Blind = blind.String
 		l.Expires, l.Left, l.TTL = left.Valid, db.Micros(left), db.Micros(ttl)
 		l.Outage = source.ParseOutage(outage)

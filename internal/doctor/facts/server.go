@@ -52,7 +52,8 @@ func (s *Server) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	}
 	name, host, _ := cutLast(user, "@")
 	s.User = fmt.Sprintf("'%s'@'%s'", name, host)
-	v, err := mysqlVariables(ctx, tx, "read_only", "auto_increment_increment", "sql_mode", "tx_isolation", "transaction_isolation",
+	v, err := mysqlVariables(ctx, tx, "read_only", "auto_increment_increment", "sql_mode", "tx_isolation",
+		"transaction_isolation",
 		"wsrep_on", "group_replication_group_name", "group_replication_single_primary_mode")
 	if err != nil {
 		return err

@@ -56,9 +56,11 @@ func (d *Database) postgresTransactions(ctx context.Context, than time.Duration)
 		err := db.Each(ctx, tx, func(rows *sql.Rows) error {
 			var t Transaction
 			var age, queryAge, started, queryStart sql.NullInt64
-			err := rows.Scan(&t.PID, &t.User, &t.Application, &t.Client, &t.State, &age, &queryAge, &started, &queryStart,
+			err := rows.Scan(&t.PID, &t.User, &t.Application, &t.Client, &t.State, &age, &queryAge, &started,
+				&queryStart,
 				&t.Writes, &t.Locks, &t.Waiting)
-			t.Age, t.QueryAge, t.Started, t.QueryStart = db.Micros(age), db.Micros(queryAge), unixMicro(started), unixMicro(queryStart)
+			t.Age, t.QueryAge = db.Micros(age), db.Micros(queryAge)
+			t.Started, t.QueryStart = unixMicro(started), unixMicro(queryStart)
 			found.Open = append(found.Open, t)
 			return err
 		}, d.postgres.Sessions, events, parked, leases, than.Microseconds())

@@ -55,19 +55,23 @@ func fillInbox(t *testing.T, d dbtest.Database) {
 	switch d.Dialect {
 	case db.PostgreSQL:
 		exec(t, d.DB, `INSERT INTO inbox_events (consumer, message_id, processed_at)
-			SELECT CASE n % 2 WHEN 0 THEN 'billing' ELSE 'mail' END, gen_random_uuid()::text, now() - CASE WHEN n < 10000 THEN interval '2 hours' ELSE interval '0' END
+			SELECT CASE n % 2 WHEN 0 THEN 'billing' ELSE 'mail' END, gen_random_uuid()::text,
+now() - CASE WHEN n < 10000 THEN interval '2 hours' ELSE interval '0' END
 			FROM generate_series(0, 99999) n`)
 		exec(t, d.DB, "ANALYZE inbox_events")
 	case db.MySQL:
 		exec(t, d.DB, `INSERT INTO inbox_events (consumer, message_id, processed_at)
-			SELECT CASE seq % 2 WHEN 0 THEN 'billing' ELSE 'mail' END, uuid(), utc_timestamp(6) - INTERVAL CASE WHEN seq < 10000 THEN 2 ELSE 0 END HOUR
+			SELECT CASE seq % 2 WHEN 0 THEN 'billing' ELSE 'mail' END, uuid(),
+utc_timestamp(6) - INTERVAL CASE WHEN seq < 10000 THEN 2 ELSE 0 END HOUR
 			FROM seq_0_to_99999`)
 		exec(t, d.DB, "ANALYZE TABLE inbox_events")
 	case db.SQLite:
-		exec(t, d.DB, `WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 19999) -- it is slow under the race detector
+		exec(t, d.DB, `WITH RECURSIVE s(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s
+WHERE n < 19999) -- it is slow under the race detector
 			INSERT INTO inbox_events (consumer, message_id, processed_at)
 			SELECT CASE n % 2 WHEN 0 THEN 'billing' ELSE 'mail' END, lower(hex(randomblob(16))),
-			strftime('%Y-%m-%dT%H:%M:%f', 'now', CASE WHEN n < 10000 THEN '-2 hours' ELSE '-0 hours' END) || '000Z' FROM s`)
+			strftime('%Y-%m-%dT%H:%M:%f', 'now', CASE WHEN n < 10000 THEN '-2 hours' ELSE '-0 hours' END) || '000Z'
+FROM s`)
 		exec(t, d.DB, "ANALYZE")
 	}
 }

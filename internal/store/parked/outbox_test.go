@@ -50,7 +50,8 @@ func park(t *testing.T, on dbtest.Database, events ...event) []row {
 		if e.key != "" {
 			key = "'" + e.key + "'"
 		}
-		values[i] = fmt.Sprintf(`(%d, '%s', '%s', %s, 'order.placed', 'payload %d', '{"n": "1"}', '%s', 1, 'too large', '%s')`,
+		values[i] = fmt.Sprintf(`(%d, '%s', '%s', %s, 'order.placed', 'payload %d', '{"n": "1"}', '%s', 1,
+'too large', '%s')`,
 			100+i, uuid.New(), e.topic, key, i, created, e.state)
 	}
 	exec(t, on.DB, "INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, "+
@@ -97,7 +98,8 @@ func inKey(topic, key string) parked.Filter { return parked.Filter{Topic: topic,
 func TestParkedRowsAreListedByTopicKeyAndState(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := outbox(t, on)
-		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"}, event{"orders", "K", "failed"},
+		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"},
+			event{"orders", "K", "failed"},
 			event{"orders", "k ", "failed"}, event{"orders ", "k", "failed"}, event{"orders", "", "failed"})
 		seqs := func(of ...int) (all []int64) {
 			for _, i := range of {
@@ -138,7 +140,8 @@ func TestParkedRowsAreListedByTopicKeyAndState(t *testing.T) {
 func TestAParkedRowIsShownWithThePayloadsFirstBytes(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := outbox(t, on)
-		p := park(t, on, event{"bare", "", "failed"}, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"})
+		p := park(t, on, event{"bare", "", "failed"}, event{"orders", "k", "failed"},
+			event{"orders", "k", "blocked"})
 		exec(t, on.DB, fmt.Sprintf("UPDATE outbox_parked SET payload = NULL WHERE seq = %d", p[0].seq))
 
 		shown, err := s.Find(t.Context(), parked.Filter{}, parked.ID{Name: p[2].name}, 4)
@@ -182,7 +185,8 @@ func TestAParkedRowIsShownWithThePayloadsFirstBytes(t *testing.T) {
 func TestARetryMarksFailedRowsAndTheOthersFollow(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := outbox(t, on)
-		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"}, event{"orders", "k", "blocked"},
+		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"},
+			event{"orders", "k", "blocked"},
 			event{"orders", "j", "failed"}, event{"other", "", "failed"})
 		retry := func(r parked.Request) parked.Answer {
 			r.State = parked.Retry
@@ -225,7 +229,8 @@ func TestARetryMarksFailedRowsAndTheOthersFollow(t *testing.T) {
 func TestARequestThatIsRefusedChangesNothing(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := outbox(t, on)
-		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"}, event{"orders", "k", "failed"},
+		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"},
+			event{"orders", "k", "failed"},
 			event{"orders", "j", "failed"})
 		exec(t, on.DB, fmt.Sprintf("UPDATE outbox_parked SET overtaken = true WHERE seq = %d", p[3].seq))
 		const before = "failed blocked failed failed"
@@ -282,7 +287,8 @@ func TestARequestThatIsRefusedChangesNothing(t *testing.T) {
 func TestADropKeepsItsReasonBeforeTheError(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := outbox(t, on)
-		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"}, event{"orders", "k", "blocked"},
+		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"},
+			event{"orders", "k", "blocked"},
 			event{"orders", "j", "failed"})
 		r := parked.Request{State: "drop", Reason: `a "test" order`, IDs: bySeq(p[0], p[1])}
 		answer, err := s.Request(t.Context(), r)

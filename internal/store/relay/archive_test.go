@@ -228,7 +228,8 @@ func TestArchivingTakesTwentyThousandRowsAtOnceInOrder(t *testing.T) {
 		require.Zero(t, countRows(t, db))
 		var misplaced int
 		require.NoError(t, db.DB.QueryRowContext(t.Context(),
-			"SELECT count(*) FROM outbox_archive a JOIN outbox_archive b ON b.seq = a.seq + 1 WHERE b.id < a.id").Scan(&misplaced))
+			"SELECT count(*) FROM outbox_archive a JOIN outbox_archive b ON b.seq = a.seq + 1 "+
+				"WHERE b.id < a.id").Scan(&misplaced))
 		require.Zero(t, misplaced)
 	})
 }

@@ -37,7 +37,8 @@ type ParkedStatement struct {
 // their arguments on PostgreSQL and arguments to plan them with.
 func (s *Store) ParkedSQL() map[string]ParkedStatement {
 	p := s.sql
-	const pairs, seqs = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"], [4, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"]]`, `[3, 4]`
+	const id = `"0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"`
+	const pairs, seqs = `[[3, ` + id + `], [4, ` + id + `]]`, `[3, 4]`
 	const rows = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d", "failed", "no", 0]]`
 	const rejections = `[[3, "0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d", "no", 1]]`
 	after := BlockedPart{Topic: "orders", Key: []byte("k"), Seq: 50_000}

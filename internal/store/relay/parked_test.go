@@ -171,7 +171,8 @@ func TestAParkedRowIsReplayedAsItWasWritten(t *testing.T) {
 		exec(t, db.DB, `INSERT INTO outbox_events (topic) VALUES ('bare')`)
 		exec(
 			t, db.DB,
-			`INSERT INTO outbox_events (topic, event_key, event_type, payload, headers) VALUES ('full', 'k ', 'placed', 'v', '{"a": "b"}')`,
+			`INSERT INTO outbox_events (topic, event_key, event_type, payload, headers)
+VALUES ('full', 'k ', 'placed', 'v', '{"a": "b"}')`,
 		)
 		exec(t, db.DB, `INSERT INTO outbox_events (topic, event_key, payload) VALUES ('empty', '', '')`)
 		var written []relay.Row

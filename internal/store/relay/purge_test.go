@@ -18,13 +18,18 @@ func fillArchive(t *testing.T, db dbtest.Database, n int) {
 	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, " +
 		"created_at, delivered_at) "
 	exec(t, db.DB, map[sqldb.Dialect]string{
-		sqldb.PostgreSQL: columns + fmt.Sprintf(`SELECT n, gen_random_uuid(), 'orders', (n %% 1000)::text, '', repeat('x', 200)::bytea, '{}', now(), now() - (%d - n) * interval '1 second'
+		sqldb.PostgreSQL: columns + fmt.Sprintf(`SELECT n, gen_random_uuid(), 'orders', (n %% 1000)::text, '',
+repeat('x', 200)::bytea, '{}', now(), now() - (%d - n) * interval '1 second'
 FROM generate_series(1, %d) n`, n, n),
-		sqldb.MySQL: columns + fmt.Sprintf(`SELECT seq, uuid(), 'orders', seq %% 1000, '', repeat('x', 200), '{}', UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) - INTERVAL (%d - seq) SECOND
+		sqldb.MySQL: columns + fmt.Sprintf(`SELECT seq, uuid(), 'orders', seq %% 1000, '', repeat('x', 200), '{}',
+UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) - INTERVAL (%d - seq) SECOND
 FROM seq_1_to_%d`, n, n),
-		sqldb.SQLite: columns + fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d)
-SELECT n, printf('%%08x-0000-4000-8000-000000000000', n), 'orders', CAST(n %% 1000 AS TEXT), '', CAST(printf('%%200d', n) AS BLOB), '{}',
-strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now') || '000Z', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now', (n - %d) || ' seconds') || '000Z' FROM s`, n, n),
+		sqldb.SQLite: columns + fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s
+WHERE n < %d)
+SELECT n, printf('%%08x-0000-4000-8000-000000000000', n), 'orders', CAST(n %% 1000 AS TEXT), '', CAST(printf('%%200d',
+n) AS BLOB), '{}',
+strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now') || '000Z', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now',
+(n - %d) || ' seconds') || '000Z' FROM s`, n, n),
 	}[db.Dialect])
 }
 

@@ -138,13 +138,15 @@ func lockWaiters(t *testing.T, db dbtest.Database) (n int) {
 	t.Helper()
 	if db.Dialect == sqldb.PostgreSQL {
 		require.NoError(t, db.DB.QueryRowContext(t.Context(),
-			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n))
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "+
+				"AND wait_event_type = 'Lock'").Scan(&n))
 		return n
 	}
 	// information_schema.innodb_trx may be an old copy; whoever executes one of our
 	// statements at this moment and goes on doing so is waiting.
 	require.NoError(t, db.DB.QueryRowContext(t.Context(), `SELECT count(*) FROM information_schema.processlist
-WHERE db = database() AND id <> connection_id() AND time_ms > 100 AND info LIKE '%outbox%' AND command <> 'Sleep'`).Scan(&n))
+WHERE db = database() AND id <> connection_id() AND time_ms > 100 AND info LIKE '%outbox%'
+AND command <> 'Sleep'`).Scan(&n))
 	return n
 }
 

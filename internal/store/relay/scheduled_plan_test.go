@@ -35,12 +35,15 @@ func withSchedule(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t
 			rows := planRows(db)
 			exec(t, db.DB, map[sqldb.Dialect]string{
 				sqldb.PostgreSQL: fmt.Sprintf(`INSERT INTO outbox_scheduled (topic, event_key, payload, deliver_at)
-SELECT 'orders', n::text, repeat('x', 200)::bytea, now() + (n - 2000) * interval '1 hour' FROM generate_series(1, %d) n`, rows),
+SELECT 'orders', n::text, repeat('x', 200)::bytea, now() + (n - 2000) * interval '1 hour'
+FROM generate_series(1, %d) n`, rows),
 				sqldb.MySQL: fmt.Sprintf(`INSERT INTO outbox_scheduled (topic, event_key, payload, deliver_at)
-SELECT 'orders', seq, repeat('x', 200), utc_timestamp(6) + INTERVAL (CAST(seq AS SIGNED) - 2000) MINUTE FROM seq_1_to_%d`, rows),
+SELECT 'orders', seq, repeat('x', 200), utc_timestamp(6) + INTERVAL (CAST(seq AS SIGNED) - 2000) MINUTE
+FROM seq_1_to_%d`, rows),
 				sqldb.SQLite: fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d)
 INSERT INTO outbox_scheduled (topic, event_key, payload, deliver_at)
-SELECT 'orders', CAST(n AS TEXT), 'x', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now', (n - 200) || ' minutes') || '000Z' FROM s`, rows),
+SELECT 'orders', CAST(n AS TEXT), 'x', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now', (n - 200) || ' minutes') || '000Z'
+FROM s`, rows),
 			}[db.Dialect])
 			if kind == "true statistics" {
 				exec(t, db.DB, statistics)
