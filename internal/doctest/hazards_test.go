@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,10 +21,10 @@ const hazards = "docs/hazards.md"
 type hazard struct {
 	name  string
 	text  string
-	tests []string // such as relay.TestX
+	tests []string // such as internal/store/relay.TestX
 }
 
-var testName = regexp.MustCompile("`(\\w+\\.Test\\w+)`")
+var testName = regexp.MustCompile("`([\\w/]+\\.Test\\w+)`")
 
 func hazardEntries(text string) []hazard {
 	var found []hazard
@@ -72,7 +73,7 @@ func sources(t *testing.T, visit func(file, text string)) {
 	require.NoError(t, err)
 }
 
-// testsOfTheRepository lists all tests, as relay.TestX.
+// testsOfTheRepository lists all tests by their folders, as internal/store/relay.TestX.
 func testsOfTheRepository(t *testing.T) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -84,7 +85,7 @@ func testsOfTheRepository(t *testing.T) map[string]bool {
 		require.NoError(t, err)
 		for _, decl := range parsed.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Test") {
-				found[strings.TrimSuffix(parsed.Name.Name, "_test")+"."+fn.Name.Name] = true
+				found[path.Dir(file)+"."+fn.Name.Name] = true
 			}
 		}
 	})
