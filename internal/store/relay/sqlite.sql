@@ -95,7 +95,7 @@ DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} WHERE {column} < {{Bef
 SELECT COUNT(*) FROM {table} WHERE {column} < {{Before}}
 
 -- part: Before
-strftime('%Y-%m-%dT%H:%M:%f', 'now', (-({ms}) / 1000.0) || ' seconds') || '000Z'
+strftime('%Y-%m-%dT%H:%M:%f', 'now', ((-{ms}) / 1000.0) || ' seconds') || '000Z'
 
 -- name: FirstWrite
 -- A library user's connection may begin deferred: a first write takes the lock before anything is read, or the
@@ -182,7 +182,7 @@ VALUES (?, ?, ?, {{Now}}) ON CONFLICT (relay_id) DO UPDATE SET host = excluded.h
 SELECT relay_id, host, owned, CAST((julianday('now') - julianday(seen_at)) * 86400000000 AS INTEGER) FROM {outbox_relays}
 
 -- name: ForgetMembers
-DELETE FROM {outbox_relays} WHERE seen_at NOT BETWEEN strftime('%Y-%m-%dT%H:%M:%f', 'now', (-({ms}) / 1000.0) || ' seconds') || '000Z' AND strftime('%Y-%m-%dT%H:%M:%f', 'now', (({ms}) / 1000.0) || ' seconds') || '000Z'
+DELETE FROM {outbox_relays} WHERE seen_at NOT BETWEEN strftime('%Y-%m-%dT%H:%M:%f', 'now', ((-{ms}) / 1000.0) || ' seconds') || '000Z' AND strftime('%Y-%m-%dT%H:%M:%f', 'now', (({ms}) / 1000.0) || ' seconds') || '000Z'
 
 -- name: Leave
 DELETE FROM {outbox_relays} WHERE relay_id = ?
