@@ -284,6 +284,29 @@ func TestARequestThatIsRefusedChangesNothing(t *testing.T) {
 	})
 }
 
+func TestAnErrorOfTheCountSaysThatTheRowsAreMarked(t *testing.T) {
+	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
+		p := park(t, on, event{"orders", "k", "failed"}, event{"orders", "k", "blocked"})
+		pool := faultdb.Open(on.DB, func(statement string) faultdb.Fault {
+			if strings.Contains(statement, "AS counted") {
+				return faultdb.LoseRequest()
+			}
+			return faultdb.Fault{}
+		})
+		defer func() { require.NoError(t, pool.Close()) }()
+		s, err := parked.Outbox(pool, db.Names{Dialect: on.Dialect})
+		require.NoError(t, err)
+		for name, r := range map[string]parked.Request{
+			"by ids": {State: "retry", IDs: bySeq(p[0])}, "by filter": {State: "retry"},
+		} {
+			setState(t, on, "failed", p[0])
+			_, err = s.Request(t.Context(), r)
+			require.ErrorContains(t, err, "1 rows were marked", name)
+			require.Equal(t, "retry blocked", states(t, outbox(t, on)), name)
+		}
+	})
+}
+
 func TestADropKeepsItsReasonBeforeTheError(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, on dbtest.Database) {
 		s := outbox(t, on)

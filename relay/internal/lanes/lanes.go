@@ -109,7 +109,7 @@ func (s *Set) Prune() {
 	if len(s.lanes) < s.prune {
 		return
 	}
-	kept := make(map[*Topic]bool) // of lanes that stay: records are acknowledged meanwhile
+	kept := make(map[*Topic]bool) // of the lanes that stay
 	for key, l := range s.lanes {
 		if waiting, _ := s.inFlight.Load(&l.Load); waiting == 0 && l.Shelved == 0 {
 			delete(s.lanes, key)
@@ -118,7 +118,7 @@ func (s *Set) Prune() {
 		}
 	}
 	for name, t := range s.topics {
-		if !kept[t] && s.inFlight.WaitingOf(&t.Load) == 0 && t.Shelved == 0 && t.Trial == nil {
+		if !kept[t] && t.Trial == nil {
 			delete(s.topics, name)
 		}
 	}
