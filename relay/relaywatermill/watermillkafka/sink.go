@@ -54,10 +54,10 @@ func New(cfg Config) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	judge := &judge{unknownAfter: cfg.UnknownTopicAfter}
+	classifier := &classifier{unknownAfter: cfg.UnknownTopicAfter}
 	limits := newLimits(cfg.askLimits, cfg.Key != nil)
-	sink, err := relaywatermill.New(watched{publisher, judge}, relaywatermill.Options{
-		Lanes: cfg.Lanes, Buffer: cfg.Buffer, Rejected: judge.rejected, Validate: limits.Validate, Check: cfg.check,
+	sink, err := relaywatermill.New(watched{publisher, classifier}, relaywatermill.Options{
+		Lanes: cfg.Lanes, Buffer: cfg.Buffer, Rejected: classifier.rejected, Validate: limits.Validate, Check: cfg.check,
 	})
 	if err != nil {
 		return nil, errors.Join(err, publisher.Close())

@@ -244,13 +244,13 @@ func TestARecordTooLargeForItsTopicIsRefusedUnsent(t *testing.T) {
 	session, err := sink.Open(t.Context(), func(*relay.Record, error) {})
 	require.NoError(t, err)
 	defer session.Close()
-	judge := session.(relay.Validator)
+	validator := session.(relay.Validator)
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
-		assert.ErrorContains(c, judge.Validate(record(1, topic, "k", make([]byte, 2000))), "takes 2000")
+		assert.ErrorContains(c, validator.Validate(record(1, topic, "k", make([]byte, 2000))), "takes 2000")
 	}, patience, 10*time.Millisecond)
 	// The rule is exact: one byte more is one too many, by Kafka's own count.
 	size := 2000
-	for judge.Validate(record(2, topic, "k", make([]byte, size))) != nil {
+	for validator.Validate(record(2, topic, "k", make([]byte, size))) != nil {
 		size--
 	}
 	answers := deliver(t, sink, record(3, topic, "k", make([]byte, size)))

@@ -13,16 +13,16 @@ import (
 	"github.com/postroom/postroom/internal/kafkarules"
 )
 
-// watched tells the judge of topics that take messages.
+// watched tells the classifier of topics that take messages.
 type watched struct {
 	message.Publisher
-	judge *judge
+	classifier *classifier
 }
 
 func (w watched) Publish(topic string, messages ...*message.Message) error {
 	err := w.Publisher.Publish(topic, messages...)
-	if err == nil && w.judge.suspects.Load() {
-		w.judge.clear(topic)
+	if err == nil && w.classifier.suspects.Load() {
+		w.classifier.clear(topic)
 	}
 	return withHint(err)
 }
@@ -55,8 +55,8 @@ func withHint(err error) error {
 // batchLimit is the name of our setting that bounds batches.
 const batchLimit = "MaxMessageBytes"
 
-// judge tells rejections from outages.
-type judge struct {
+// classifier tells rejections from outages.
+type classifier struct {
 	unknownAfter time.Duration
 	suspects     atomic.Bool // whether unknown has had entries
 
@@ -64,10 +64,10 @@ type judge struct {
 	unknown map[string]denial
 }
 
-func (j *judge) clear(topic string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	delete(j.unknown, topic)
+func (c *classifier) clear(topic string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.unknown, topic)
 }
 
 type denial struct{ first, last time.Time }
@@ -81,7 +81,7 @@ const denialsApart = 30 * time.Second
 // message of, what sarama finds too large, and what brokers refuse for good. A topic
 // that is denied is refused only when it has been denied again and again for
 // unknownAfter. Whatever else goes wrong is an outage.
-func (j *judge) rejected(topic string, err error) bool {
+func (c *classifier) rejected(topic string, err error) bool {
 	var tooLarge sarama.ConfigurationError // of Producer.MaxMessageBytes; Publish has no other
 	if errors.Is(err, errNoMessage) || errors.As(err, &tooLarge) {
 		return true
@@ -91,24 +91,24 @@ func (j *judge) rejected(topic string, err error) bool {
 		return false
 	}
 	if answer == sarama.ErrUnknownTopicOrPartition {
-		return j.deniedLongEnough(topic, time.Now())
+		return c.deniedLongEnough(topic, time.Now())
 	}
 	_, refused := kafkarules.Refused(int16(answer), batchLimit)
 	return refused
 }
 
-func (j *judge) deniedLongEnough(topic string, now time.Time) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	known, ok := j.unknown[topic]
-	if !ok || now.Sub(known.last) > max(denialsApart, j.unknownAfter) {
+func (c *classifier) deniedLongEnough(topic string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.unknown[topic]
+	if !ok || now.Sub(known.last) > max(denialsApart, c.unknownAfter) {
 		known.first = now
 	}
 	known.last = now
-	if j.unknown == nil {
-		j.unknown = make(map[string]denial)
-		j.suspects.Store(true)
+	if c.unknown == nil {
+		c.unknown = make(map[string]denial)
+		c.suspects.Store(true)
 	}
-	j.unknown[topic] = known
-	return now.Sub(known.first) >= j.unknownAfter
+	c.unknown[topic] = known
+	return now.Sub(known.first) >= c.unknownAfter
 }
