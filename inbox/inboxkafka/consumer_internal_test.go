@@ -9,7 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.uber.org/goleak"
 
 	"github.com/postroom/postroom/inbox"
 )
@@ -51,6 +54,37 @@ func unconnected(t *testing.T, cfg Config) *member {
 // for an earlier assignment would be taken for the start of the next one, and their offsets for done.
 func TestWhatWasPolledIsOursUntilItIsHandedOver(t *testing.T) {
 	require.Equal(t, true, unconnected(t, Config{}).client.OptValue(kgo.BlockRebalanceOnPoll))
+}
+
+// groupErrors gets a value for each failed attempt to join a group.
+type groupErrors chan error
+
+func (g groupErrors) OnGroupManageError(err error) { g <- err }
+
+// franz-go's Close ends with a poll. If that poll finds an error that nobody has polled, it blocks rebalances for ever.
+// A goroutine that leaves the group, and gets a processor only then, would never end.
+func TestNothingWaitsForARebalanceOfAClosedClient(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"))
+	require.NoError(t, err)
+	defer kafka.Close()
+	kafka.ControlKey(kmsg.JoinGroup.Int16(), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		kafka.KeepControl()
+		response := request.ResponseKind().(*kmsg.JoinGroupResponse)
+		response.ErrorCode = kerr.InconsistentGroupProtocol.Code
+		return response, nil, true
+	})
+	failures := make(groupErrors, 10)
+	cfg := Config{Brokers: kafka.ListenAddrs(), Group: "g", Topics: []string{"t"},
+		Options: []kgo.Opt{kgo.WithHooks(failures)}, Logger: slog.New(slog.DiscardHandler)}.withDefaults()
+	m := (&Consumer{cfg: cfg, log: cfg.Logger}).newMember(t.Context(), nil, nil)
+	require.NoError(t, m.connect())
+	defer m.cancel()
+	for range 2 { // after the second failure, the first one can be polled
+		<-failures
+	}
+	m.leave()
+	_ = m.client.LeaveGroupContext(nil) //nolint:staticcheck // starts the goroutine that leaves, and returns
 }
 
 func TestWhatFranzGoDoesNotMendEndsRun(t *testing.T) {

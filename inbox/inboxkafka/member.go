@@ -148,6 +148,9 @@ func (m *member) leave() {
 		m.log.Warn("inboxkafka: could not leave the group, which now waits for the session timeout", "error", err)
 	}
 	m.client.CloseAllowingRebalance()
+	// Close starts a second goroutine that leaves the group, does not wait for it, and ends with a poll. If that poll
+	// finds an error, it blocks rebalances (franz-go 1.22.3 as well). The goroutine would then wait for ever.
+	m.client.AllowRebalance()
 }
 
 const leaveTimeout = 5 * time.Second
