@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
@@ -322,7 +323,7 @@ func (b *batch) parkBlocked(
 		case !fresh[n]:
 			outcomes[n] = Duplicate
 		case m.Key != "" && blocked[m.Topic+"\x00"+keyText(m.Key)]:
-			if _, err := b.ib.park(ctx, tx, m, "blocked", 0, ""); err != nil {
+			if _, err := b.ib.park(ctx, tx, m, db.ParkedBlocked, 0, ""); err != nil {
 				return nil, nil, databaseFailure(fmt.Errorf("park message %q in %s: %w%s", m.ID, b.ib.parked, err,
 					hint(err)))
 			}

@@ -50,7 +50,7 @@ func TestTheFirstTablesDoWhatTheyCan(t *testing.T) {
 
 		operator, err := parked.Inbox(b.DB, db.Names{Dialect: b.Dialect})
 		require.NoError(t, err)
-		_, err = operator.Request(t.Context(), parked.Request{State: parked.Retry})
+		_, err = operator.Request(t.Context(), parked.Request{State: db.ParkedRetry})
 		require.NoError(t, err)
 		done, err := ib.Replay(t.Context(), b.DB, func(
 			ctx context.Context, tx *sql.Tx, m inbox.Message) error {

@@ -46,7 +46,7 @@ func (ib *Inbox) parkFailed(ctx context.Context, tx *sql.Tx, m Message, attempts
 			return err
 		}
 	}
-	row, err := ib.park(ctx, tx, m, "failed", attempts, reason)
+	row, err := ib.park(ctx, tx, m, db.ParkedFailed, attempts, reason)
 	if err != nil || ib.deadLetter == nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (ib *Inbox) parkBehind(ctx context.Context, tx *sql.Tx, m Message) (bool, e
 	if err != nil || !blocked {
 		return false, err
 	}
-	_, err = ib.park(ctx, tx, m, "blocked", 0, "")
+	_, err = ib.park(ctx, tx, m, db.ParkedBlocked, 0, "")
 	return true, err
 }
 

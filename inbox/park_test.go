@@ -141,7 +141,7 @@ func TestTheLogOfADropKeepsTheReason(t *testing.T) {
 		require.Equal(t, inbox.Parked, b.process(t, ib, order("2", ""), poison))
 		operator, err := parked.Inbox(b.DB, db.Names{Dialect: b.Dialect})
 		require.NoError(t, err)
-		_, err = operator.Request(t.Context(), parked.Request{State: parked.Drop, Reason: "a test order"})
+		_, err = operator.Request(t.Context(), parked.Request{State: db.ParkedDrop, Reason: "a test order"})
 		require.NoError(t, err)
 		log.Reset()
 		n, err := ib.Replay(t.Context(), b.DB, b.applying)

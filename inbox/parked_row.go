@@ -10,14 +10,15 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
 // Limits of what a column of inbox_parked takes.
 const (
-	maxKey   = 512   // bytes
-	maxType  = 255   // characters
-	maxError = 4_000 // bytes
+	maxKey   = 512 // bytes
+	maxType  = 255 // characters
+	maxError = db.MaxParkedError
 
 	maxParkedHeaders = 1 << 20 // bytes, in JSON
 )

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
@@ -28,7 +29,7 @@ func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) 
 		if err != nil || len(waiting) == 0 {
 			return err
 		}
-		if waiting[0].State == "drop" {
+		if waiting[0].State == db.ParkedDrop {
 			return p.drop(ctx, tx, q, waiting, &c)
 		}
 		next := claimed{first: waiting[0].Seq, last: waiting[0].Seq, rows: 1}
@@ -72,7 +73,7 @@ func (p *replay) claim(ctx context.Context, q *keyQueue) (c claimed, err error) 
 func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]store.ParkedSummary, error) {
 	if q.Key == nil {
 		row, ok, err := p.ib.store.ReadParked(ctx, tx, p.ib.consumer, q.Seq)
-		if err != nil || !ok || row.State != "retry" && row.State != "drop" {
+		if err != nil || !ok || row.State != db.ParkedRetry && row.State != db.ParkedDrop {
 			return nil, err
 		}
 		return []store.ParkedSummary{{
@@ -91,7 +92,7 @@ func (p *replay) waiting(ctx context.Context, tx *sql.Tx, q *keyQueue) ([]store.
 		most = 1
 	}
 	waiting, err := p.ib.store.ParkedOfKey(ctx, tx, p.ib.consumer, q.Topic, *q.Key, q.last, !blocked, most)
-	if err != nil || len(waiting) == 0 || waiting[0].State != "failed" {
+	if err != nil || len(waiting) == 0 || waiting[0].State != db.ParkedFailed {
 		return waiting, err
 	}
 	// It has failed again, or has killed the process, or another process runs it. The other requested rows of the
@@ -116,7 +117,7 @@ func fitTogether(waiting []store.ParkedSummary) (last int64, rows int) {
 	size := waiting[0].Size
 	for _, w := range waiting[1:] {
 		size += w.Size
-		if w.Attempts > 0 || w.State != "blocked" && w.State != "retry" || size > maxTogetherBytes {
+		if w.Attempts > 0 || w.State != db.ParkedBlocked && w.State != db.ParkedRetry || size > maxTogetherBytes {
 			break
 		}
 		last, rows = w.Seq, rows+1
@@ -127,7 +128,7 @@ func fitTogether(waiting []store.ParkedSummary) (last int64, rows int) {
 // drop deletes the rows at the beginning of the queue that are to be dropped.
 func (p *replay) drop(ctx context.Context, tx *sql.Tx, q *keyQueue, waiting []store.ParkedSummary, c *claimed) error {
 	for _, w := range waiting {
-		if w.State != "drop" {
+		if w.State != db.ParkedDrop {
 			break
 		}
 		gone, err := p.ib.store.DeleteParked(ctx, tx, p.ib.consumer, w.Seq)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
@@ -68,7 +69,7 @@ func (p *replay) tryOne(ctx context.Context, u *unitOfWork, a store.Request, seq
 	if err != nil {
 		return m, false, databaseFailure(err)
 	}
-	if !ok || row.State != "failed" {
+	if !ok || row.State != db.ParkedFailed {
 		return m, false, nil
 	}
 	m, kept, err := unpark(row)
@@ -206,7 +207,7 @@ func (b *replayBatch) try(ctx context.Context) *failure {
 	if err != nil {
 		return databaseFailure(err)
 	}
-	if !blocked || len(rows) == 0 || rows[0].Seq != b.first || rows[0].State != "failed" {
+	if !blocked || len(rows) == 0 || rows[0].Seq != b.first || rows[0].State != db.ParkedFailed {
 		return nil
 	}
 	if failed := b.runMessages(ctx, tx, rows); failed != nil || b.last == 0 {
@@ -231,7 +232,7 @@ func (b *replayBatch) runMessages(ctx context.Context, tx *sql.Tx, rows []store.
 	}
 	b.mark = mark
 	for n, row := range rows {
-		if n > 0 && (row.State != "blocked" && row.State != "retry" || time.Since(begun) > b.share) {
+		if n > 0 && (row.State != db.ParkedBlocked && row.State != db.ParkedRetry || time.Since(begun) > b.share) {
 			return nil // an operator has requested something else, or it is the turn of other keys
 		}
 		m, kept, err := unpark(row)

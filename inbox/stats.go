@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	store "github.com/postroom/postroom/internal/store/inbox"
+	sqldb "github.com/postroom/postroom/internal/db"
 )
 
 // Counts are the messages that an Inbox has finished since New, in this process: by Process, ProcessBatch and what
@@ -54,8 +54,8 @@ func (ib *Inbox) Stats(ctx context.Context, db *sql.DB) (Stats, error) {
 	c := s.Consumers[0]
 	return Stats{
 		Rows: c.Rows, Window: c.Window, Estimated: c.Estimated,
-		Failed: c.Parked[store.StateFailed], Blocked: c.Parked[store.StateBlocked],
-		Requested:    c.Parked[store.StateRetry] + c.Parked[store.StateDrop],
+		Failed: c.Parked[sqldb.ParkedFailed], Blocked: c.Parked[sqldb.ParkedBlocked],
+		Requested:    c.Parked[sqldb.ParkedRetry] + c.Parked[sqldb.ParkedDrop],
 		OldestParked: c.ParkedAge, BlockedKeys: c.BlockedKeys,
 		Attempts: c.Attempts, OldestAttempt: c.OldestAttempt,
 	}, nil

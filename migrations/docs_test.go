@@ -192,8 +192,8 @@ func requireOperator(t *testing.T, operator dbtest.Database) {
 	_, err = store.Find(t.Context(), parked.Filter{}, id, 100)
 	require.NoError(t, err)
 	for _, request := range []parked.Request{
-		{State: parked.Retry, IDs: []parked.ID{id}},
-		{State: parked.Drop, Reason: "a test"},
+		{State: sqldb.ParkedRetry, IDs: []parked.ID{id}},
+		{State: sqldb.ParkedDrop, Reason: "a test"},
 	} {
 		answer, err := store.Request(t.Context(), request)
 		require.NoError(t, err, request.State)

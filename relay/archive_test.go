@@ -268,7 +268,7 @@ func TestAParkedEventThatIsSentAgainIsArchivedUnderItsOldID(t *testing.T) {
 		b.sink.mu.Lock()
 		b.sink.verdict = func(r *Record) error { r.SetPosition(2, 100+r.ID); return nil }
 		b.sink.mu.Unlock()
-		b.ask(store.ParkRetry, "state = 'failed'")
+		b.ask(sqldb.ParkedRetry, "state = 'failed'")
 		b.parkedAre()
 		require.NoError(t, stop())
 		require.Equal(t, []int64{ids, ids + 1, ids + 2}, b.archiveOf())

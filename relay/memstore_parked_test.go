@@ -87,10 +87,10 @@ func (db *memDB) refuse(row store.Rejection) {
 		if p.Seq != row.Seq {
 			continue
 		}
-		p.state, p.Overtaken = store.ParkFailed, p.Overtaken || row.Overtaken
+		p.state, p.Overtaken = sqldb.ParkedFailed, p.Overtaken || row.Overtaken
 		for _, q := range db.parked {
-			if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == store.ParkRetry {
-				q.state = store.ParkBlocked
+			if q.Seq > p.Seq && p.Key != nil && string(q.Key) == string(p.Key) && q.state == sqldb.ParkedRetry {
+				q.state = sqldb.ParkedBlocked
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func (db *memDB) refuse(row store.Rejection) {
 func (m *memStore) HasRequests(context.Context) (asked bool, err error) {
 	err = m.change(func() {
 		for _, p := range m.db.parked {
-			asked = asked || p.state == store.ParkRetry || p.state == store.ParkDrop
+			asked = asked || p.state == sqldb.ParkedRetry || p.state == sqldb.ParkedDrop
 		}
 	})
 	return asked, err
@@ -109,7 +109,7 @@ func (m *memStore) DropRequested(_ context.Context, l store.Lease, _ int) (gone 
 	freed []sqldb.EventKey, err error) {
 	err = m.fenced(l, func() {
 		freed = m.db.unpark(func(p *memParked) bool {
-			if p.state != store.ParkDrop {
+			if p.state != sqldb.ParkedDrop {
 				return false
 			}
 			m.db.dropped = append(m.db.dropped, p.EventID)
@@ -141,15 +141,15 @@ func (db *memDB) unpark(gone func(*memParked) bool) (freed []sqldb.EventKey) {
 			freed = append(freed, key)
 			continue
 		}
-		if rows[0].state != store.ParkBlocked {
+		if rows[0].state != sqldb.ParkedBlocked {
 			continue
 		}
 		for _, p := range rows {
-			if p.state == store.ParkFailed {
+			if p.state == sqldb.ParkedFailed {
 				break
 			}
-			if p.state == store.ParkBlocked {
-				p.state = store.ParkRetry
+			if p.state == sqldb.ParkedBlocked {
+				p.state = sqldb.ParkedRetry
 			}
 		}
 	}
@@ -161,11 +161,11 @@ func (m *memStore) Replayable(_ context.Context, limit int, visit func(*store.Pa
 	err := m.change(func() {
 		waits := make(map[string]bool)
 		for _, p := range m.db.parked {
-			if p.state == store.ParkRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) &&
+			if p.state == sqldb.ParkedRetry && (p.Key == nil || p.Overtaken || !waits[string(p.Key)]) &&
 				len(rows) < limit {
 				rows = append(rows, p.ParkedRow)
 			}
-			if p.state != store.ParkRetry {
+			if p.state != sqldb.ParkedRetry {
 				waits[string(p.Key)] = true
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/inflight"
 )
@@ -66,7 +67,7 @@ type innocents struct {
 
 func (s *innocents) Park(ctx context.Context, l store.Lease, rows []store.Parking) (int64, error) {
 	for _, row := range rows {
-		if row.State == store.ParkFailed && !s.m.poison[row.EventID] {
+		if row.State == sqldb.ParkedFailed && !s.m.poison[row.EventID] {
 			s.m.t.Fatalf("row %d was not at fault, and is parked for it", row.ID)
 		}
 	}

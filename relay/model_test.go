@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
@@ -235,17 +236,17 @@ func (m *model) rollBack() {
 // operate asks for something about the first parked row of a key.
 func (m *model) operate() {
 	for _, p := range m.db.parked {
-		if p.state != store.ParkFailed {
+		if p.state != sqldb.ParkedFailed {
 			continue
 		}
 		switch rapid.IntRange(0, 3).Draw(m.t, "operator") {
 		case 0:
-			p.state = store.ParkRetry
+			p.state = sqldb.ParkedRetry
 		case 1:
-			p.state = store.ParkDrop
+			p.state = sqldb.ParkedDrop
 		default:
 			delete(m.poison, p.EventID)
-			p.state = store.ParkRetry
+			p.state = sqldb.ParkedRetry
 		}
 		return
 	}
@@ -310,8 +311,8 @@ func (m *model) heal() {
 	for range 400 {
 		clear(m.poison)
 		for _, p := range m.db.parked {
-			if p.state == store.ParkFailed {
-				p.state = store.ParkRetry
+			if p.state == sqldb.ParkedFailed {
+				p.state = sqldb.ParkedRetry
 			}
 		}
 		r.claimLease()

@@ -56,7 +56,7 @@ func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver [
 		if r.Key != nil && len(blocked)+len(a.blocks) > 0 {
 			key := orderKey(r.Topic, r.Key)
 			if _, fresh := a.blocks[key]; fresh || blocked[key] {
-				a.add(r, store.Parking{State: store.ParkBlocked, Error: blockedReason})
+				a.add(r, store.Parking{State: db.ParkedBlocked, Error: blockedReason})
 				continue
 			}
 		}
@@ -122,7 +122,7 @@ func (q *quarantine) reject(a *parking, r *Record, err error) {
 		a.blocks[orderKey(r.Topic, r.Key)] = q.keeper.blocked.hash(r)
 	}
 	// By the policy skip later events of the key go on: this one is overtaken by them.
-	a.add(r, store.Parking{State: store.ParkFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
+	a.add(r, store.Parking{State: db.ParkedFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
 }
 
 // add sets a record aside.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/inflight"
 	"github.com/postroom/postroom/relay/internal/lanes"
@@ -185,16 +186,16 @@ func TestOperatorsRequestsAreDoneForEachKeyInOrder(t *testing.T) {
 		parked       []string
 		unblocked    int
 	}{
-		"nothing is asked": {[]string{"a", "b"}, []string{"failed", store.ParkFailed}, 0,
+		"nothing is asked": {[]string{"a", "b"}, []string{"failed", sqldb.ParkedFailed}, 0,
 			[]string{"a failed", "b failed"}, 0},
 		"one is sent again, and its key is free": {
-			[]string{"a", "b"}, []string{store.ParkRetry, "failed"}, 1, []string{"b failed"}, 1,
+			[]string{"a", "b"}, []string{sqldb.ParkedRetry, "failed"}, 1, []string{"b failed"}, 1,
 		},
 		"one is dropped, and what waits behind it is sent": {
-			[]string{"a", "a"}, []string{store.ParkDrop, store.ParkBlocked}, 1, nil, 1,
+			[]string{"a", "a"}, []string{sqldb.ParkedDrop, sqldb.ParkedBlocked}, 1, nil, 1,
 		},
 		"one would be rejected again, and one waits behind it": {
-			[]string{"bad", "b", "bad"}, []string{store.ParkRetry, store.ParkRetry, store.ParkRetry}, 1,
+			[]string{"bad", "b", "bad"}, []string{sqldb.ParkedRetry, sqldb.ParkedRetry, sqldb.ParkedRetry}, 1,
 			[]string{"bad failed", "bad blocked"}, 1,
 		},
 	} {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	store "github.com/postroom/postroom/internal/store/relay"
 )
 
 // Large events are sent again over a slow link, while small ones of another key come, each
@@ -35,7 +35,7 @@ func TestOthersFlowWhileLargeParkedEventsAreSentAgain(t *testing.T) {
 		stop := b.start()
 		b.commit("small", "s0")
 		eventually(t, "the relay is at work", func() bool { return small.Load() == 1 })
-		b.ask(store.ParkRetry, "state = 'failed'")
+		b.ask(sqldb.ParkedRetry, "state = 'failed'")
 		passed := int64(0)
 		for sent := int64(1); large.Load() < n; sent++ {
 			before := large.Load()

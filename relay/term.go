@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/pacing"
@@ -183,7 +184,7 @@ func (r *Relay) parkRejected(k *keeper, rejected *RejectedError) error {
 		}})
 	} else {
 		_, err = r.store.Park(ctx, k.lease, []store.Parking{{
-			Event: event, State: store.ParkFailed, Error: rejected.Err.Error(),
+			Event: event, State: db.ParkedFailed, Error: rejected.Err.Error(),
 			Overtaken: rejected.Overtaken || skipped,
 		}})
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxwatermill"
 	"github.com/postroom/postroom/inbox/inboxwatermill/watermillkafka"
-	"github.com/postroom/postroom/internal/db"
+	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/store/parked"
 )
@@ -48,7 +48,7 @@ func replaying(t *testing.T, ib *inbox.Inbox, db dbtest.Database, h message.NoPu
 
 func parkedStore(t *testing.T, d dbtest.Database) *parked.Store {
 	t.Helper()
-	s, err := parked.Inbox(d.DB, db.Names{Dialect: d.Dialect})
+	s, err := parked.Inbox(d.DB, sqldb.Names{Dialect: d.Dialect})
 	require.NoError(t, err)
 	return s
 }
@@ -98,7 +98,7 @@ func TestAPoisonMessageIsParkedWhileTheRestFlowAndRunsWhenAnOperatorAsks(t *test
 			replayed <- msg
 			return leaveOwnEffect(msg)
 		})
-		askFor(t, db, parked.Retry)
+		askFor(t, db, sqldb.ParkedRetry)
 		msg := <-replayed
 		require.Equal(t, poison.UUID, msg.UUID)
 		require.Equal(t, poison.Payload, msg.Payload)
@@ -137,7 +137,7 @@ func TestMessagesOfAParkedOnesKeyFollowItInOrder(t *testing.T) {
 			again = append(again, msg.UUID+" "+string(msg.Payload)+" "+key(msg))
 			return nil
 		})
-		askFor(t, db, parked.Retry)
+		askFor(t, db, sqldb.ParkedRetry)
 		require.Eventually(t, func() bool { return len(parkedOf(t, db)) == 0 }, patience, 20*time.Millisecond)
 		mu.Lock()
 		defer mu.Unlock()

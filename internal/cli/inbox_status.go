@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/ops"
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 	"github.com/postroom/postroom/migrations"
@@ -126,8 +127,8 @@ func inboxStateOf(s inboxstore.Status) inboxState {
 			Consumer: c.Consumer, Rows: c.Rows, Window: c.Window.Seconds(), Estimated: c.Estimated,
 			Oldest: timeOrNull(c.Oldest),
 			Parked: inboxParkedCounts{
-				Failed: c.Parked[inboxstore.StateFailed], Blocked: c.Parked[inboxstore.StateBlocked],
-				Retry: c.Parked[inboxstore.StateRetry], Drop: c.Parked[inboxstore.StateDrop],
+				Failed: c.Parked[db.ParkedFailed], Blocked: c.Parked[db.ParkedBlocked],
+				Retry: c.Parked[db.ParkedRetry], Drop: c.Parked[db.ParkedDrop],
 			},
 			ParkedAge: c.ParkedAge.Seconds(), OldestParked: timeOrNull(c.OldestParked),
 			BlockedKeys: c.BlockedKeys,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/store/parked"
 )
 
@@ -117,7 +118,7 @@ func inState(state string) string {
 }
 
 func parkedStates() []string {
-	return []string{parked.Failed, parked.Blocked, parked.Retry, parked.Drop}
+	return []string{db.ParkedFailed, db.ParkedBlocked, db.ParkedRetry, db.ParkedDrop}
 }
 
 func checkList(state string, limit int) error {

@@ -18,7 +18,7 @@ func (t *parkedTable) newRetry(env *Env) *cobra.Command {
 	chosen := t.selection(cmd.Flags())
 	var force bool
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return t.request(env, cmd, args, chosen, parked.Request{State: parked.Retry, Force: force}, nil)
+		return t.request(env, cmd, args, chosen, parked.Request{State: db.ParkedRetry, Force: force}, nil)
 	}
 	addParkedFlags(cmd)
 	cmd.Flags().BoolVar(&chosen.all, "all", false, t.retry.all)
@@ -37,7 +37,7 @@ func (t *parkedTable) newDrop(env *Env) *cobra.Command {
 		if reason = strings.TrimSpace(reason); reason == "" {
 			wrong = fmt.Errorf("--reason: say why these %s may be lost: %s", t.many, t.drop.flag)
 		}
-		return t.request(env, cmd, args, chosen, parked.Request{State: parked.Drop, Reason: reason}, wrong)
+		return t.request(env, cmd, args, chosen, parked.Request{State: db.ParkedDrop, Reason: reason}, wrong)
 	}
 	addParkedFlags(cmd)
 	cmd.Flags().BoolVar(&chosen.all, "all", false, t.drop.all)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/postroom/postroom/internal/config"
+	"github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/ops"
 	"github.com/postroom/postroom/internal/store/parked"
@@ -165,19 +166,19 @@ func eventLines(e parked.Entry, p parked.Place) [][2]string {
 // meaningOfEvent says what the state means, and what may be done.
 func meaningOfEvent(e parked.Entry, p parked.Place) string {
 	switch e.State {
-	case parked.Failed:
+	case db.ParkedFailed:
 		if e.Overtaken {
 			return ": the sink refused it, and later events of its key were delivered before it"
 		}
 		return ": the sink refused it"
-	case parked.Blocked:
+	case db.ParkedBlocked:
 		if p.Rows == 0 || p.First == e.Seq {
 			return ": waits behind an event of its key"
 		}
 		return fmt.Sprintf(": waits behind row %d of its key, which is %s", p.First, p.FirstState)
-	case parked.Retry:
+	case db.ParkedRetry:
 		return ": the relay is about to send it again"
-	case parked.Drop:
+	case db.ParkedDrop:
 		return ": the relay is about to delete it"
 	}
 	return ""
@@ -200,7 +201,7 @@ func answerForEvents(ctx context.Context, d *database, r parked.Request, a parke
 	owned, err := s.Owned(ctx)
 	told := parkedAnswer{
 		json: eventsAnswer{d.source.Name, r.State, a.Marked, a.Followers, owned},
-		does: map[string]string{parked.Retry: "sent again", parked.Drop: "dropped"},
+		does: map[string]string{db.ParkedRetry: "sent again", db.ParkedDrop: "dropped"},
 	}
 	if !owned && a.Found {
 		told.later = fmt.Sprintf("\nno relay owns source %q now: it happens once `relay run` does", d.source.Name)
@@ -275,7 +276,7 @@ consumer's log has it, with each message's id and the error for which it was par
 	answer: func(_ context.Context, _ *database, r parked.Request, a parked.Answer) (parkedAnswer, error) {
 		return parkedAnswer{
 			json:  messagesAnswer{r.State, a.Marked, a.Followers},
-			does:  map[string]string{parked.Retry: "run again", parked.Drop: "dropped"},
+			does:  map[string]string{db.ParkedRetry: "run again", db.ParkedDrop: "dropped"},
 			owner: " by the consumer, if it runs",
 		}, nil
 	},
@@ -333,8 +334,10 @@ func messageLines(e parked.Entry, _ parked.Place) [][2]string {
 		readFrom = fmt.Sprintf("%s/%d@%d", printable(p.Topic), p.Partition, p.Offset)
 	}
 	meaning := map[string]string{
-		parked.Failed: ": the consumer gave it up", parked.Blocked: ": waits behind a message of its key",
-		parked.Retry: ": the consumer is about to run it again", parked.Drop: ": the consumer is about to delete it",
+		db.ParkedFailed:  ": the consumer gave it up",
+		db.ParkedBlocked: ": waits behind a message of its key",
+		db.ParkedRetry:   ": the consumer is about to run it again",
+		db.ParkedDrop:    ": the consumer is about to delete it",
 	}[e.State]
 	// Of a panic the stack follows, a line each.
 	text, stack, _ := strings.Cut(e.Error, "\n\n")
@@ -362,7 +365,7 @@ func messageLines(e parked.Entry, _ parked.Place) [][2]string {
 // messageError is the error, or its first part, as text for people: a message that waits has none of its own.
 func messageError(e parked.Entry, text string) string {
 	switch {
-	case text == "" && e.State == parked.Blocked:
+	case text == "" && e.State == db.ParkedBlocked:
 		return "waits behind an earlier message of its key"
 	case text == "":
 		return "-"

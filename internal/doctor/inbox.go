@@ -93,8 +93,8 @@ const markedFor = time.Minute
 
 func inboxParked(f *Facts, found *findings) {
 	for _, c := range f.consumers() {
-		failed, blocked := c.Parked[inboxstore.StateFailed], c.Parked[inboxstore.StateBlocked]
-		marked := c.Parked[inboxstore.StateRetry] + c.Parked[inboxstore.StateDrop]
+		failed, blocked := c.Parked[db.ParkedFailed], c.Parked[db.ParkedBlocked]
+		marked := c.Parked[db.ParkedRetry] + c.Parked[db.ParkedDrop]
 		by := " --consumer " + ops.ShellWord(c.Consumer)
 		list := f.relay("inbox parked list") + by
 		if failed > 0 || blocked > 0 && marked == 0 {

@@ -25,14 +25,14 @@ type Parked struct {
 // ParkedEvents are those of outbox_parked.
 var ParkedEvents = Parked{
 	Command: "relay parked", One: "event", done: "delivered",
-	about: map[string]string{parked.Retry: "is about to be sent again", parked.Drop: "is about to be dropped"},
+	about: map[string]string{db.ParkedRetry: "is about to be sent again", db.ParkedDrop: "is about to be dropped"},
 }
 
 // ParkedMessages are those of inbox_parked.
 var ParkedMessages = Parked{
 	Command: "relay inbox parked", One: "message", done: "handled", narrow: ", or --consumer", quotes: true,
 	about: map[string]string{
-		parked.Retry: "the consumer is about to retry", parked.Drop: "the consumer is about to drop",
+		db.ParkedRetry: "the consumer is about to retry", db.ParkedDrop: "the consumer is about to drop",
 	},
 }
 
@@ -85,7 +85,7 @@ func (p Parked) behind(e *parked.BehindError) error {
 // request is what to type for one row.
 func (p Parked) request(state string, seq int64) string {
 	text := fmt.Sprintf("%s %s %d", p.Command, state, seq)
-	if state == parked.Drop {
+	if state == db.ParkedDrop {
 		text += " --reason …"
 	}
 	return text
@@ -96,7 +96,7 @@ const overtakenMeans = "later events of this key were delivered before it; consu
 func (p Parked) overtaken(e *parked.OvertakenError) error {
 	if !e.ByFilter {
 		return fmt.Errorf("row %d was overtaken: %s; add --force to send it all the same, or give it up: %s",
-			e.Seq, overtakenMeans, p.request(parked.Drop, e.Seq))
+			e.Seq, overtakenMeans, p.request(db.ParkedDrop, e.Seq))
 	}
 	return fmt.Errorf("%s of these rows were overtaken, the first is row %d: %s; "+
 		"add --force to send them all the same, or name the others by their ids", AtLeast(e.Rows), e.Seq,

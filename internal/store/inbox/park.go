@@ -73,7 +73,7 @@ func (s *Store) Unblock(ctx context.Context, tx db.Queryer, consumer, topic, key
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return exec(ctx, tx, s.sql.Unblock, s.keys(consumer, topic, key)...)
-	case err == nil && state == StateBlocked:
+	case err == nil && state == db.ParkedBlocked:
 		return exec(ctx, tx, s.sql.RetryParked, s.names.KeyArg(consumer), seq)
 	}
 	return err

@@ -9,14 +9,6 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// The states of a row of inbox_parked.
-const (
-	StateFailed  = "failed"  // waits for an operator
-	StateBlocked = "blocked" // waits behind an earlier row of its key
-	StateRetry   = "retry"   // to be handled again
-	StateDrop    = "drop"    // to be deleted
-)
-
 // Position is where Kafka had a message.
 type Position struct {
 	Topic     string

@@ -52,7 +52,7 @@ func (i *inboxTable) ofFilter(w *where, f Filter) {
 }
 
 func (i *inboxTable) markList(r Request) string {
-	if r.State == Drop {
+	if r.State == db.ParkedDrop {
 		return i.sql.MarkDrop
 	}
 	return i.sql.MarkRetry
@@ -62,7 +62,7 @@ func (i *inboxTable) markList(r Request) string {
 func (i *inboxTable) markFilter(ctx context.Context, r Request) (marked int64, err error) {
 	w, statement := i.byFilter(r), i.own.RetryAll
 	args := w.args
-	if r.State == Drop {
+	if r.State == db.ParkedDrop {
 		statement, args = i.own.DropAll, append([]any{r.note()}, w.args...)
 	}
 	err = again(ctx, func() error {

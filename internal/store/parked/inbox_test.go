@@ -66,13 +66,13 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 			return ask
 		}
 		for name, refused := range map[string]parked.Request{
-			"a follower before its head":  byRow(parked.Retry, 4, 2),
-			"a drop of a follower":        byRow(parked.Drop, 4, 2),
-			"a row that is not there":     {State: parked.Retry, IDs: []parked.ID{{Seq: seqs[0]}, {Seq: 1 << 40}}},
-			"an id in other letters":      {State: parked.Retry, IDs: []parked.ID{{Name: "M1"}}},
-			"an id with a space after it": {State: parked.Retry, IDs: []parked.ID{{Name: "m1 "}}},
+			"a follower before its head":  byRow(db.ParkedRetry, 4, 2),
+			"a drop of a follower":        byRow(db.ParkedDrop, 4, 2),
+			"a row that is not there":     {State: db.ParkedRetry, IDs: []parked.ID{{Seq: seqs[0]}, {Seq: 1 << 40}}},
+			"an id in other letters":      {State: db.ParkedRetry, IDs: []parked.ID{{Name: "M1"}}},
+			"an id with a space after it": {State: db.ParkedRetry, IDs: []parked.ID{{Name: "m1 "}}},
 			"another consumer's under its id": {
-				State: parked.Drop, IDs: []parked.ID{{Name: "m1"}}, Filter: parked.Filter{Consumer: "mail"},
+				State: db.ParkedDrop, IDs: []parked.ID{{Name: "m1"}}, Filter: parked.Filter{Consumer: "mail"},
 			},
 		} {
 			_, err := s.Request(t.Context(), refused)
@@ -80,7 +80,7 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 			require.Equal(t, before, states(t, s), name)
 		}
 
-		answer, err := s.Request(t.Context(), byRow(parked.Retry, 1, 2, 6, 7))
+		answer, err := s.Request(t.Context(), byRow(db.ParkedRetry, 1, 2, 6, 7))
 		require.NoError(t, err)
 		require.Equal(
 			t, int64(3), answer.Marked,
@@ -90,7 +90,7 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 
 		key := "k"
 		_, err = s.Request(t.Context(), parked.Request{
-			State: parked.Drop, Reason: "agreed", Filter: parked.Filter{Topic: "orders", Key: &key},
+			State: db.ParkedDrop, Reason: "agreed", Filter: parked.Filter{Topic: "orders", Key: &key},
 		})
 		require.NoError(t, err)
 		require.Equal(t, "drop drop failed failed failed retry retry", states(t, s), "the key K is another one")
@@ -98,7 +98,7 @@ func TestParkedMessagesAreAskedForInTheOrderOfTheirKeysOrNotAtAll(t *testing.T) 
 		require.NoError(t, err)
 		require.Equal(t, "dropped: agreed; parked because: no", e.Error)
 
-		_, err = s.Request(t.Context(), parked.Request{State: parked.Retry})
+		_, err = s.Request(t.Context(), parked.Request{State: db.ParkedRetry})
 		require.NoError(t, err)
 		require.Equal(t, "drop drop retry retry retry retry retry", states(t, s))
 	})
@@ -114,12 +114,12 @@ func TestARetryByFilterTakesHeadsThatWait(t *testing.T) {
 		)
 		key := "k"
 		answer, err := s.Request(
-			t.Context(), parked.Request{State: parked.Retry, Filter: parked.Filter{Topic: "orders", Key: &key}},
+			t.Context(), parked.Request{State: db.ParkedRetry, Filter: parked.Filter{Topic: "orders", Key: &key}},
 		)
 		require.NoError(t, err)
 		require.Equal(t, parked.Answer{Found: true, Marked: 1, Followers: 1}, answer)
 		require.Equal(t, "retry blocked blocked failed blocked failed blocked", states(t, s))
-		answer, err = s.Request(t.Context(), parked.Request{State: parked.Retry})
+		answer, err = s.Request(t.Context(), parked.Request{State: db.ParkedRetry})
 		require.NoError(t, err)
 		require.Equal(t, parked.Answer{Found: true, Marked: 3, Followers: 3}, answer)
 		require.Equal(t, "retry blocked retry retry blocked retry blocked", states(t, s))

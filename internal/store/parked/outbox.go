@@ -67,7 +67,7 @@ func (o *outboxTable) ofFilter(w *where, f Filter) {
 
 func (o *outboxTable) markList(r Request) string {
 	switch {
-	case r.State == Drop:
+	case r.State == db.ParkedDrop:
 		return o.sql.MarkDrop
 	case r.Force:
 		return o.own.MarkRetryOvertaken
@@ -109,7 +109,7 @@ func (o *outboxTable) markFilter(ctx context.Context, r Request) (marked int64, 
 
 // noneOvertaken fails with an *OvertakenError if a retry without Force would mean rows that were overtaken.
 func (o *outboxTable) noneOvertaken(ctx context.Context, r Request) error {
-	if r.State != Retry || r.Force {
+	if r.State != db.ParkedRetry || r.Force {
 		return nil
 	}
 	w := o.byFilter(r).and(o.own.Overtaken)

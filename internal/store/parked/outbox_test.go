@@ -122,7 +122,7 @@ func TestParkedRowsAreListedByTopicKeyAndState(t *testing.T) {
 			"all":      {parked.Filter{}, seqs(0, 1, 2, 3, 4, 5)},
 			"a topic":  {parked.Filter{Topic: "orders"}, seqs(0, 1, 2, 3, 5)},
 			"a key":    {inKey("orders", "k"), seqs(0, 1)},
-			"a state":  {parked.Filter{State: parked.Blocked}, seqs(1)},
+			"a state":  {parked.Filter{State: db.ParkedBlocked}, seqs(1)},
 			"no topic": {parked.Filter{Topic: "order"}, nil},
 		} {
 			got, more := list(c.f, 10)
@@ -189,7 +189,7 @@ func TestARetryMarksFailedRowsAndTheOthersFollow(t *testing.T) {
 			event{"orders", "k", "blocked"},
 			event{"orders", "j", "failed"}, event{"other", "", "failed"})
 		retry := func(r parked.Request) parked.Answer {
-			r.State = parked.Retry
+			r.State = db.ParkedRetry
 			answer, err := s.Request(t.Context(), r)
 			require.NoError(t, err)
 			return answer
@@ -384,7 +384,7 @@ func TestARequestByEventWaitsForNoOtherRow(t *testing.T) {
 			// Without the limit it would wait for as long as the lock is held.
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			r := parked.Request{State: parked.Retry, IDs: []parked.ID{{Name: p[1].name}}}
+			r := parked.Request{State: db.ParkedRetry, IDs: []parked.ID{{Name: p[1].name}}}
 			_, err = outbox(t, on).Request(ctx, r)
 			require.NoError(t, err)
 			require.NoError(t, relay.Rollback())

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/postroom/postroom/internal/db"
 )
@@ -16,7 +14,7 @@ import (
 // none, those that Filter chooses. A retry by filter means the failed rows, whose followers follow by themselves;
 // a drop by filter means all rows.
 type Request struct {
-	State  string // Retry or Drop
+	State  string // db.ParkedRetry or db.ParkedDrop
 	IDs    []ID
 	Filter Filter // with IDs: only its Consumer counts
 	// Force sends rows again though later events of their keys were delivered.
@@ -48,7 +46,7 @@ func (s *Store) Request(ctx context.Context, r Request) (answer Answer, err erro
 	if answer.Marked, err = s.markFilter(ctx, r); err != nil {
 		return answer, err
 	}
-	r.Filter.State = Blocked
+	r.Filter.State = db.ParkedBlocked
 	answer.Followers, err = s.count(ctx, s.where(r.Filter))
 	return answer, afterMarking(answer, err)
 }
@@ -56,7 +54,7 @@ func (s *Store) Request(ctx context.Context, r Request) (answer Answer, err erro
 // byFilter are the rows that a request by filter marks.
 func (s *Store) byFilter(r Request) *where {
 	marked := s.sql.RetriedByFilter
-	if r.State == Drop {
+	if r.State == db.ParkedDrop {
 		marked = s.sql.DroppedByFilter
 	}
 	return s.where(r.Filter).and(marked)
@@ -138,7 +136,7 @@ func (s *Store) markNamed(ctx context.Context, r Request) (rows []Entry, marked 
 func (s *Store) allowed(ctx context.Context, tx *sql.Tx, r Request, rows []Entry) error {
 	var refused []error
 	for _, e := range rows {
-		if s.refusesOvertaken && r.State == Retry && e.Overtaken && e.State != Retry && !r.Force {
+		if s.refusesOvertaken && r.State == db.ParkedRetry && e.Overtaken && e.State != db.ParkedRetry && !r.Force {
 			refused = append(refused, &OvertakenError{Seq: e.Seq, Rows: 1})
 			continue
 		}
@@ -161,7 +159,7 @@ func (s *Store) ahead(
 	ctx context.Context, tx *sql.Tx, r Request, e Entry, rows []Entry,
 ) (first int64, state string, err error) {
 	w := s.where(e.ofKey()).and(s.sql.Before, e.Seq)
-	if r.State == Retry {
+	if r.State == db.ParkedRetry {
 		w.and(s.sql.AheadOfRetry)
 	} else {
 		w.and(s.sql.AheadOfDrop)
@@ -180,7 +178,7 @@ func (s *Store) ahead(
 func (s *Store) changed(r Request, rows []Entry) (seqs []int64) {
 	for i, e := range rows {
 		change := e.State != r.State
-		if r.State == Retry && e.State == Blocked {
+		if r.State == db.ParkedRetry && e.State == db.ParkedBlocked {
 			change = s.retriesBlocked && !slices.ContainsFunc(rows[:i], e.sameKey)
 		}
 		if change {
@@ -194,7 +192,7 @@ func (s *Store) changed(r Request, rows []Entry) (seqs []int64) {
 func (s *Store) mark(ctx context.Context, q db.Execer, r Request, seqs []int64) (int64, error) {
 	list := "[" + db.Ints(seqs) + "]"
 	args := []any{list}
-	if r.State == Drop {
+	if r.State == db.ParkedDrop {
 		args = []any{list, r.note()}
 		args = db.For(s.names.Dialect, args, args, []any{r.note(), list}) // in the order of the text
 	}
@@ -208,7 +206,7 @@ func (s *Store) followers(ctx context.Context, rows []Entry) (total int64, err e
 			continue
 		}
 		f := e.ofKey()
-		f.State = Blocked
+		f.State = db.ParkedBlocked
 		count, err := s.count(ctx, s.where(f))
 		if err != nil {
 			return total, err
@@ -218,19 +216,9 @@ func (s *Store) followers(ctx context.Context, rows []Entry) (total int64, err e
 	return total, nil
 }
 
-// maxNote keeps a note shorter than the tables' error, in bytes.
-const maxNote = 4000
-
-// note is what a drop writes before the row's error: valid UTF-8 without NUL, which PostgreSQL does not store.
+// note is what a drop writes before the row's error.
 func (r Request) note() string {
-	reason := strings.ReplaceAll(strings.ToValidUTF8(r.Reason, "\uFFFD"), "\x00", "\uFFFD")
-	if end := maxNote; len(reason) > end {
-		for !utf8.RuneStart(reason[end]) {
-			end--
-		}
-		reason = reason[:end]
-	}
-	return "dropped: " + reason + "; parked because: "
+	return "dropped: " + db.KeepError(r.Reason) + "; parked because: "
 }
 
 // again repeats a transaction that the database ended because of another one.

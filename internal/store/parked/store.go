@@ -11,14 +11,6 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// States of a parked row.
-const (
-	Failed  = "failed"  // the sink rejected the event, or the handler failed too often
-	Blocked = "blocked" // waits behind a failed row of its key
-	Retry   = "retry"   // requested: to be sent or run again
-	Drop    = "drop"    // requested: to be deleted
-)
-
 // Entry is a parked row as an operator sees it.
 type Entry struct {
 	Seq      int64

@@ -20,7 +20,7 @@ func TestADeliveredParkedRowIsArchivedAsTheEventThatItWas(t *testing.T) {
 		before := wholeRows(t, db, sqldb.Events)
 		parkAll(t, r, l, e...)
 		rows := parkedRows(t, db)
-		setState(t, db, relay.ParkRetry, rows...)
+		setState(t, db, sqldb.ParkedRetry, rows...)
 
 		var named []relay.DeliveredParked
 		for i, p := range rows {

@@ -137,8 +137,8 @@ func (l *released) add(head, seq int64, state string) {
 	if head != l.head {
 		l.head, l.failed = head, false
 	}
-	l.failed = l.failed || state == ParkFailed
-	if !l.failed && state == ParkBlocked {
+	l.failed = l.failed || state == db.ParkedFailed
+	if !l.failed && state == db.ParkedBlocked {
 		l.seqs = append(l.seqs, seq)
 	}
 }

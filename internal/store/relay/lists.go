@@ -72,14 +72,14 @@ func deliveredJSON(rows []Delivered) []any {
 // parkingsJSON lists rows as [[id, "event id", "state", "error", 0 or 1], …].
 func parkingsJSON(rows []Parking) []any {
 	return listJSON(rows, func(p Parking) []any {
-		return []any{p.ID, p.EventID, p.State, KeptError(p.Error), digit(p.Overtaken)}
+		return []any{p.ID, p.EventID, p.State, db.KeepError(p.Error), digit(p.Overtaken)}
 	})
 }
 
 // rejectionsJSON lists rows as [[seq, "event id", "reason", 0 or 1], …].
 func rejectionsJSON(rows []Rejection) []any {
 	return listJSON(rows, func(r Rejection) []any {
-		return []any{r.Seq, r.EventID, KeptError(r.Reason), digit(r.Overtaken)}
+		return []any{r.Seq, r.EventID, db.KeepError(r.Reason), digit(r.Overtaken)}
 	})
 }
 
@@ -119,7 +119,7 @@ func fitting[T any](rows []T, length func(T) int) int {
 	const rowOverhead = 128 // ids and punctuation
 	size := 0
 	for i, row := range rows {
-		size += 6*min(length(row), MaxParkError) + rowOverhead
+		size += 6*min(length(row), db.MaxParkedError) + rowOverhead
 		if i > 0 && size > maxListBytes {
 			return i
 		}

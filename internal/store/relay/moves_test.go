@@ -99,7 +99,7 @@ func TestNoTransactionThatHoldsTheLeaseMovesMoreThanSomeMiB(t *testing.T) {
 		{"refused rows aside", "outbox_parked", false, func(m *movedRows) error {
 			var rows []relay.Parking
 			for _, e := range m.events {
-				rows = append(rows, relay.Parking{Event: e, Size: largeSize, State: relay.ParkFailed})
+				rows = append(rows, relay.Parking{Event: e, Size: largeSize, State: sqldb.ParkedFailed})
 			}
 			_, err := m.r.Park(ctx, m.l, rows)
 			return err

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -23,22 +21,11 @@ import (
 //     before it also sets it to retry.
 type Parked struct{ *conn }
 
-// States of a parked row.
-const (
-	ParkFailed  = "failed"  // the sink rejected it
-	ParkBlocked = "blocked" // waits behind an earlier row of its key
-	ParkRetry   = "retry"   // to be sent again
-	ParkDrop    = "drop"    // to be deleted unsent
-)
-
-// MaxParkError is the longest error that is kept, in bytes.
-const MaxParkError = 4000
-
 // Parking asks to move a row out of outbox_events.
 type Parking struct {
 	Event
 	Size      int64  // about; in bytes
-	State     string // ParkFailed, ParkBlocked
+	State     string // db.ParkedFailed, db.ParkedBlocked
 	Error     string // why; cut to 4,000 bytes of UTF-8
 	Overtaken bool   // later events of the key were delivered before it
 }
@@ -115,7 +102,7 @@ func (s Parked) move(ctx context.Context, tx *sql.Tx, rows []Parking) (int64, er
 }
 
 func (s Parked) releaseOrphans(ctx context.Context, tx *sql.Tx, before int64, rows []Parking) error {
-	if !slices.ContainsFunc(rows, func(p Parking) bool { return p.State == ParkBlocked }) {
+	if !slices.ContainsFunc(rows, func(p Parking) bool { return p.State == db.ParkedBlocked }) {
 		return nil
 	}
 	orphans, err := numbers(ctx, tx, s.sql.Orphans, before)
@@ -137,21 +124,4 @@ func (s Parked) WaitForMoves(ctx context.Context, l Lease) error {
 // numbers returns the numbers of a query's one column.
 func numbers(ctx context.Context, q db.Querier, query string, args ...any) ([]int64, error) {
 	return db.Rows(ctx, q, func(n *int64) []any { return []any{n} }, query, args...)
-}
-
-// KeptError is what outbox_parked keeps of an error: valid UTF-8 without NUL, which
-// PostgreSQL does not store, and not longer than a screen.
-func KeptError(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-	if len(s) <= MaxParkError {
-		return s
-	}
-	s = s[:MaxParkError]
-	for len(s) > 0 {
-		if last, size := utf8.DecodeLastRuneInString(s); last != utf8.RuneError || size > 1 {
-			break
-		}
-		s = s[:len(s)-1]
-	}
-	return s
 }

@@ -45,7 +45,7 @@ func TestAKeyIsReplayedHeadFirstAndUnblockedWithItsLastRow(t *testing.T) {
 
 		// While they are on their way another event of the key comes, and is set aside.
 		more := insertKeyed(t, db, k)
-		_, err = r.Park(t.Context(), l, []relay.Parking{{Event: more[0], State: relay.ParkBlocked}})
+		_, err = r.Park(t.Context(), l, []relay.Parking{{Event: more[0], State: sqldb.ParkedBlocked}})
 		require.NoError(t, err)
 		require.Equal(t, "retry retry failed blocked blocked", states(t, db))
 		require.Empty(t, unpark(t, r, l, p[2], p[1], p[0]), "one that is gone is passed over")
@@ -259,7 +259,9 @@ func TestADropKeepsTheReasonOfItsRequest(t *testing.T) {
 		operator, err := parked.Outbox(db.DB, sqldb.Names{Dialect: db.Dialect})
 		require.NoError(t, err)
 		ids := []parked.ID{{Seq: p[0].seq}, {Seq: p[1].seq}, {Seq: p[2].seq}}
-		_, err = operator.Request(t.Context(), parked.Request{State: parked.Drop, Reason: `a "test" order`, IDs: ids})
+		_, err = operator.Request(
+			t.Context(), parked.Request{State: sqldb.ParkedDrop, Reason: `a "test" order`, IDs: ids},
+		)
 		require.NoError(t, err)
 
 		dropped, freed, err := r.DropRequested(t.Context(), l, 10)

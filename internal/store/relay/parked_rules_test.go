@@ -49,7 +49,7 @@ func TestWhateverHappensABlockedRowHasARowBeforeIt(t *testing.T) {
 			if len(parkedRows(t, db)) == 0 {
 				break
 			}
-			err := request(t, db, parked.Request{State: parked.Retry, Force: true})
+			err := request(t, db, parked.Request{State: sqldb.ParkedRetry, Force: true})
 			require.NoError(t, err)
 			w.send(func() bool { return true })
 			w.drop()
@@ -80,9 +80,9 @@ func (w *parkedWorld) park() {
 	blocked := w.blocked()
 	var rows []relay.Parking
 	for i, e := range insertKeyed(w.t, w.db, keys...) {
-		p := relay.Parking{Event: e, State: relay.ParkBlocked}
+		p := relay.Parking{Event: e, State: sqldb.ParkedBlocked}
 		if !blocked[keys[i].key] {
-			p.State = relay.ParkFailed
+			p.State = sqldb.ParkedFailed
 		}
 		blocked[keys[i].key] = true
 		rows = append(rows, p)
@@ -106,9 +106,9 @@ func (w *parkedWorld) operator() {
 	if len(rows) == 0 {
 		return
 	}
-	a := parked.Request{State: parked.Retry}
+	a := parked.Request{State: sqldb.ParkedRetry}
 	if w.rand.IntN(4) == 0 {
-		a.State, a.Reason = parked.Drop, "x"
+		a.State, a.Reason = sqldb.ParkedDrop, "x"
 	}
 	for range 1 + w.rand.IntN(2) {
 		a.IDs = append(a.IDs, parked.ID{Seq: rows[w.rand.IntN(len(rows))].seq})
@@ -184,7 +184,9 @@ func (w *parkedWorld) check() {
 	for rows.Next() {
 		var key, state string
 		require.NoError(w.t, rows.Scan(&key, &state))
-		require.True(w.t, seen[key] || state != relay.ParkBlocked, "key %q begins with a blocked row: %v", key, w.steps)
+		require.True(
+			w.t, seen[key] || state != sqldb.ParkedBlocked, "key %q begins with a blocked row: %v", key, w.steps,
+		)
 		seen[key] = true
 	}
 	require.NoError(w.t, rows.Err())

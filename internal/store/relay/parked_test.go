@@ -40,9 +40,9 @@ func parkAll(t *testing.T, r *relay.Store, l relay.Lease, events ...relay.Event)
 	t.Helper()
 	var rows []relay.Parking
 	for i, e := range events {
-		p := relay.Parking{Event: e, State: relay.ParkBlocked}
+		p := relay.Parking{Event: e, State: sqldb.ParkedBlocked}
 		if i == 0 {
-			p.State, p.Error = relay.ParkFailed, "too large"
+			p.State, p.Error = sqldb.ParkedFailed, "too large"
 		}
 		rows = append(rows, p)
 	}
@@ -135,11 +135,11 @@ func TestParkingMovesRowsInTheOrderGiven(t *testing.T) {
 		k := keyed{"orders", "k"}
 		e := insertKeyed(t, db, k, keyed{"orders", ""}, k, keyed{"other", "k"}, k)
 		moved, err := r.Park(t.Context(), l, []relay.Parking{
-			{Event: e[2], State: relay.ParkFailed, Error: "x", Overtaken: true},
-			{Event: e[0], State: relay.ParkBlocked},
-			{Event: e[1], State: relay.ParkFailed},
-			{Event: relay.Event{ID: e[3].ID, EventID: uuid.New()}, State: relay.ParkFailed}, // the id came back
-			{Event: relay.Event{ID: e[4].ID + 100, EventID: uuid.New()}, State: relay.ParkFailed},
+			{Event: e[2], State: sqldb.ParkedFailed, Error: "x", Overtaken: true},
+			{Event: e[0], State: sqldb.ParkedBlocked},
+			{Event: e[1], State: sqldb.ParkedFailed},
+			{Event: relay.Event{ID: e[3].ID, EventID: uuid.New()}, State: sqldb.ParkedFailed}, // the id came back
+			{Event: relay.Event{ID: e[4].ID + 100, EventID: uuid.New()}, State: sqldb.ParkedFailed},
 		})
 		require.NoError(t, err)
 		require.EqualValues(t, 3, moved)
@@ -152,8 +152,8 @@ func TestParkingMovesRowsInTheOrderGiven(t *testing.T) {
 
 		// The answer was lost: the same once more, and a row that came after.
 		moved, err = r.Park(t.Context(), l, []relay.Parking{
-			{Event: e[2], State: relay.ParkFailed}, {Event: e[0], State: relay.ParkBlocked},
-			{Event: e[4], State: relay.ParkBlocked},
+			{Event: e[2], State: sqldb.ParkedFailed}, {Event: e[0], State: sqldb.ParkedBlocked},
+			{Event: e[4], State: sqldb.ParkedBlocked},
 		})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, moved)
@@ -212,7 +212,7 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 		expire(t, db)
 		successor := mustClaim(t, r)
 
-		_, err := r.Park(t.Context(), zombie, []relay.Parking{{Event: e[2], State: relay.ParkBlocked}})
+		_, err := r.Park(t.Context(), zombie, []relay.Parking{{Event: e[2], State: sqldb.ParkedBlocked}})
 		require.ErrorIs(t, err, relay.ErrLeaseLost)
 		_, err = r.Unpark(t.Context(), zombie, []relay.DeliveredParked{{ParkedEvent: name(p[0])}})
 		require.ErrorIs(t, err, relay.ErrLeaseLost)
@@ -222,7 +222,7 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 		require.Equal(t, "retry drop", states(t, db))
 		require.Equal(t, 1, countRows(t, db))
 
-		_, err = r.Park(t.Context(), successor, []relay.Parking{{Event: e[2], State: relay.ParkBlocked}})
+		_, err = r.Park(t.Context(), successor, []relay.Parking{{Event: e[2], State: sqldb.ParkedBlocked}})
 		require.NoError(t, err)
 		require.Equal(t, "retry drop blocked", states(t, db))
 	})
@@ -238,9 +238,9 @@ func TestABlockedRowWithNothingBeforeItIsReleasedAtOnce(t *testing.T) {
 		k := keyed{"orders", "k"}
 		e := insertKeyed(t, db, k, k, keyed{"orders", ""}, keyed{"orders", "j"}, keyed{"orders", "j"})
 		_, err := r.Park(t.Context(), l, []relay.Parking{
-			{Event: e[0], State: relay.ParkBlocked}, {Event: e[1], State: relay.ParkBlocked},
-			{Event: e[2], State: relay.ParkBlocked},
-			{Event: e[3], State: relay.ParkFailed}, {Event: e[4], State: relay.ParkBlocked},
+			{Event: e[0], State: sqldb.ParkedBlocked}, {Event: e[1], State: sqldb.ParkedBlocked},
+			{Event: e[2], State: sqldb.ParkedBlocked},
+			{Event: e[3], State: sqldb.ParkedFailed}, {Event: e[4], State: sqldb.ParkedBlocked},
 		})
 		require.NoError(t, err)
 		require.Equal(t, "retry blocked retry failed blocked", states(t, db))
@@ -314,7 +314,7 @@ func TestTheErrorOfAParkedRowIsCutAtACharacter(t *testing.T) {
 		}
 		for i, text := range errors {
 			e := insertKeyed(t, db, keyed{"orders", fmt.Sprint(i)})
-			_, err := r.Park(t.Context(), l, []relay.Parking{{Event: e[0], State: relay.ParkFailed, Error: text}})
+			_, err := r.Park(t.Context(), l, []relay.Parking{{Event: e[0], State: sqldb.ParkedFailed, Error: text}})
 			require.NoError(t, err)
 		}
 		want := []string{
@@ -343,7 +343,7 @@ func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
 		events := eventsAbove(t, r, 0)
 		rows := make([]relay.Parking, len(events))
 		for i, e := range events {
-			rows[i] = relay.Parking{Event: e, State: relay.ParkFailed, Error: strings.Repeat("<", 4000)}
+			rows[i] = relay.Parking{Event: e, State: sqldb.ParkedFailed, Error: strings.Repeat("<", 4000)}
 		}
 		n, err := r.Park(t.Context(), l, rows)
 		require.NoError(t, err)

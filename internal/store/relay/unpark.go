@@ -107,7 +107,7 @@ func (s Parked) follow(ctx context.Context, tx *sql.Tx, keys []db.EventKey) (fre
 		switch {
 		case h.seq == 0:
 			freed = append(freed, h.key)
-		case h.state == ParkBlocked:
+		case h.state == db.ParkedBlocked:
 			blocked = append(blocked, h)
 		}
 	}

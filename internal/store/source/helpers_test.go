@@ -75,9 +75,9 @@ func parkAll(t *testing.T, r *relay.Store, l relay.Lease, events ...relay.Event)
 	t.Helper()
 	var rows []relay.Parking
 	for i, e := range events {
-		p := relay.Parking{Event: e, State: relay.ParkBlocked}
+		p := relay.Parking{Event: e, State: sqldb.ParkedBlocked}
 		if i == 0 {
-			p.State, p.Error = relay.ParkFailed, "too large"
+			p.State, p.Error = sqldb.ParkedFailed, "too large"
 		}
 		rows = append(rows, p)
 	}

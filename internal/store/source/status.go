@@ -132,9 +132,9 @@ func (s *Store) countParked(ctx context.Context, c *ParkedCounts) error {
 		var count int64
 		err := rows.Scan(&state, &count)
 		switch state {
-		case "failed":
+		case db.ParkedFailed:
 			c.Failed = count
-		case "blocked":
+		case db.ParkedBlocked:
 			c.Blocked = count
 		default:
 			c.Asked += count

@@ -57,7 +57,8 @@ func New(cfg Config) (*Sink, error) {
 	classifier := &classifier{unknownAfter: cfg.UnknownTopicAfter}
 	limits := newLimits(cfg.askLimits, cfg.Key != nil)
 	sink, err := relaywatermill.New(watched{publisher, classifier}, relaywatermill.Options{
-		Lanes: cfg.Lanes, Buffer: cfg.Buffer, Rejected: classifier.rejected, Validate: limits.Validate, Check: cfg.check,
+		Lanes: cfg.Lanes, Buffer: cfg.Buffer,
+		Rejected: classifier.rejected, Validate: limits.Validate, Check: cfg.check,
 	})
 	if err != nil {
 		return nil, errors.Join(err, publisher.Close())
