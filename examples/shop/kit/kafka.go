@@ -1,0 +1,61 @@
+package kit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/inbox/inboxkafka"
+)
+
+// Partitions is how many partitions the shop's topics have.
+const Partitions = 4
+
+// Kafka is the cluster that the shop uses.
+type Kafka struct {
+	Brokers []string // host:port
+	// Prefix is before the names of all topics and groups, so that several shops can share a cluster, as tests do.
+	Prefix string
+}
+
+// Topic is the name in the cluster of a topic of package events.
+func (k Kafka) Topic(name string) string { return k.Prefix + name }
+
+// CreateTopics makes the topics that are not there yet. The relay refuses events of a topic that is not there, because
+// a typing error would otherwise become a topic.
+func (k Kafka) CreateTopics(ctx context.Context, topics ...string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Brokers...))
+	if err != nil {
+		return fmt.Errorf("connect to Kafka: %w", err)
+	}
+	defer client.Close()
+	for _, topic := range topics {
+		_, err := kadm.NewClient(client).CreateTopic(ctx, Partitions, -1, nil, k.Topic(topic))
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("make the topic %s: %w", k.Topic(topic), err)
+		}
+	}
+	return nil
+}
+
+// Consumer returns a consumer of topics for the service name. The inbox is in the service's database, so that a message
+// and its effect are one transaction. The consumer group has the service's name too.
+func (k Kafka) Consumer(db *DB, name string, log *slog.Logger, topics ...string) (*inboxkafka.Consumer, error) {
+	ib, err := inbox.New(db.Dialect, name, inbox.WithLogger(log))
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(topics))
+	for i, topic := range topics {
+		names[i] = k.Topic(topic)
+	}
+	return inboxkafka.New(inboxkafka.Config{
+		Inbox: ib, DB: db.SQL, Brokers: k.Brokers, Group: k.Prefix + name, Topics: names, Logger: log,
+	})
+}
