@@ -14,18 +14,20 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/postroom/postroom/examples/shop/orders/internal/sqltext"
+	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/outbox"
 )
 
-var tables = []string{
+// Tables makes the tables that are not there yet.
+var Tables = []string{
 	// The head of each stream. Who moves it holds its row until the commit, so that the appends to a stream come one
 	// after another. The outbox asks for that too: it keeps the order in which the writers of a key commit.
 	`CREATE TABLE IF NOT EXISTS order_streams (
 		stream   VARCHAR(36) NOT NULL PRIMARY KEY,
 		customer VARCHAR(64) NOT NULL,
 		version  BIGINT      NOT NULL,
+		at_rest  SMALLINT    NOT NULL,
 		UNIQUE (customer, stream)
 	)`,
 	`CREATE TABLE IF NOT EXISTS order_events (
@@ -54,6 +56,7 @@ type Change struct {
 	Customer string
 	Expected int64 // the version that the decision was made on; 0: the stream must be new
 	Events   []Event
+	AtRest   bool          // nothing more happens to the order after the events, unless somebody asks for it
 	Cause    inbox.Message // what the change answers; zero: somebody's request
 }
 
@@ -68,21 +71,22 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("order %s is at version %d, not at %d", e.Stream, e.Current, e.Expected)
 }
 
-// Store appends to streams and reads them. It holds no connection.
+// Queryer reads: a *sql.DB, which sees what was committed, or a *sql.Tx, which sees its own writes as well.
+type Queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Store appends to streams and reads them.
 type Store struct {
-	dialect outbox.Dialect
-	outbox  *outbox.Outbox
-	topic   string
+	db     *kit.DB
+	outbox *outbox.Outbox
+	topic  string
 }
 
-// New returns a Store that publishes to topic through ob, an outbox in the same database.
-func New(ob *outbox.Outbox, topic string) *Store {
-	return &Store{dialect: ob.Settings().Dialect, outbox: ob, topic: topic}
-}
-
-// Migrate makes the tables that are not there yet.
-func (s *Store) Migrate(ctx context.Context, db *sql.DB) error {
-	return sqltext.Create(ctx, db, s.dialect, tables...)
+// New returns a Store over db that publishes to topic through ob, an outbox in the same database.
+func New(db *kit.DB, ob *outbox.Outbox, topic string) *Store {
+	return &Store{db: db, outbox: ob, topic: topic}
 }
 
 // Append writes c's events to the stream and to the outbox. The error is a *ConflictError if somebody else was faster;
@@ -93,7 +97,7 @@ func (s *Store) Append(ctx context.Context, tx *sql.Tx, c Change) error {
 	}
 	published := make([]outbox.Event, len(c.Events))
 	for i, e := range c.Events {
-		insert := s.bind("INSERT INTO order_events (stream, version, type, body) VALUES (?, ?, ?, ?)")
+		insert := s.db.Bind("INSERT INTO order_events (stream, version, type, body) VALUES (?, ?, ?, ?)")
 		version := c.Expected + int64(i) + 1
 		if _, err := tx.ExecContext(ctx, insert, c.Stream, version, e.Type, string(e.Body)); err != nil {
 			return fmt.Errorf("append to order %s: %w", c.Stream, err)
@@ -106,21 +110,15 @@ func (s *Store) Append(ctx context.Context, tx *sql.Tx, c Change) error {
 	return s.outbox.Add(ctx, tx, published...)
 }
 
-// moveHead moves the stream's head from the expected version behind the new events, if it is there.
+// moveHead moves the stream's head from the expected version behind the new events, if it is there. While another
+// transaction holds the head, it waits for its end, and then sees what that one left.
 func (s *Store) moveHead(ctx context.Context, tx *sql.Tx, c Change) error {
-	statement := s.bind("UPDATE order_streams SET version = ? WHERE stream = ? AND version = ?")
-	args := []any{c.Expected + int64(len(c.Events)), c.Stream, c.Expected}
-	if c.Expected == 0 {
-		statement = sqltext.OrIgnore(s.dialect, "INSERT INTO order_streams (version, stream, customer) VALUES (?, ?, ?)")
-		args[2] = c.Customer
-	}
-	// While another transaction holds the head, this waits for its end, and then sees what it left.
-	result, err := tx.ExecContext(ctx, statement, args...)
+	moved, err := s.tryToMoveHead(ctx, tx, c, c.Expected+int64(len(c.Events)))
 	if err != nil {
 		return fmt.Errorf("move the head of order %s: %w", c.Stream, err)
 	}
-	if moved, err := result.RowsAffected(); err != nil || moved == 1 {
-		return err
+	if moved {
+		return nil
 	}
 	current, err := s.Version(ctx, tx, c.Stream)
 	if err != nil {
@@ -129,9 +127,28 @@ func (s *Store) moveHead(ctx context.Context, tx *sql.Tx, c Change) error {
 	return &ConflictError{Stream: c.Stream, Expected: c.Expected, Current: current}
 }
 
+func (s *Store) tryToMoveHead(ctx context.Context, tx *sql.Tx, c Change, to int64) (bool, error) {
+	atRest := 0 // a number, because SQLite has no booleans
+	if c.AtRest {
+		atRest = 1
+	}
+	if c.Expected == 0 {
+		columns := []string{"stream", "customer", "version", "at_rest"}
+		return s.db.InsertNew(ctx, tx, "order_streams", columns, c.Stream, c.Customer, to, atRest)
+	}
+	result, err := tx.ExecContext(ctx, s.db.Bind(
+		"UPDATE order_streams SET version = ?, at_rest = ? WHERE stream = ? AND version = ?"),
+		to, atRest, c.Stream, c.Expected)
+	if err != nil {
+		return false, err
+	}
+	rows, err := result.RowsAffected()
+	return rows == 1, err
+}
+
 // Version returns the version of a stream; 0: there is none.
-func (s *Store) Version(ctx context.Context, q sqltext.Queryer, stream string) (version int64, err error) {
-	err = q.QueryRowContext(ctx, s.bind("SELECT version FROM order_streams WHERE stream = ?"), stream).Scan(&version)
+func (s *Store) Version(ctx context.Context, q Queryer, stream string) (version int64, err error) {
+	err = q.QueryRowContext(ctx, s.db.Bind("SELECT version FROM order_streams WHERE stream = ?"), stream).Scan(&version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
@@ -139,9 +156,9 @@ func (s *Store) Version(ctx context.Context, q sqltext.Queryer, stream string) (
 }
 
 // Events returns the events of a stream after a version, in order.
-func (s *Store) Events(ctx context.Context, q sqltext.Queryer, stream string, after int64) ([]Event, error) {
-	rows, err := q.QueryContext(ctx,
-		s.bind("SELECT type, body FROM order_events WHERE stream = ? AND version > ? ORDER BY version"), stream, after)
+func (s *Store) Events(ctx context.Context, q Queryer, stream string, after int64) ([]Event, error) {
+	rows, err := q.QueryContext(ctx, s.db.Bind(
+		"SELECT type, body FROM order_events WHERE stream = ? AND version > ? ORDER BY version"), stream, after)
 	if err != nil {
 		return nil, fmt.Errorf("read order %s: %w", stream, err)
 	}
@@ -160,11 +177,11 @@ func (s *Store) Events(ctx context.Context, q sqltext.Queryer, stream string, af
 // Rebuild makes a stream's state of its snapshot, if there is one, and of the events after it. Version 0: there is no
 // such stream.
 func Rebuild[S any](
-	ctx context.Context, s *Store, q sqltext.Queryer, stream string, apply func(S, Event) (S, error),
+	ctx context.Context, s *Store, q Queryer, stream string, apply func(S, Event) (S, error),
 ) (state S, version int64, err error) {
 	var snapshot []byte
 	err = q.QueryRowContext(ctx,
-		s.bind("SELECT version, state FROM order_snapshots WHERE stream = ?"), stream).Scan(&version, &snapshot)
+		s.db.Bind("SELECT version, state FROM order_snapshots WHERE stream = ?"), stream).Scan(&version, &snapshot)
 	if err == nil {
 		err = json.Unmarshal(snapshot, &state)
 	}
@@ -191,12 +208,10 @@ func (s *Store) Snapshot(ctx context.Context, tx *sql.Tx, stream string, version
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, s.bind("DELETE FROM order_snapshots WHERE stream = ?"), stream); err != nil {
+	if _, err := tx.ExecContext(ctx, s.db.Bind("DELETE FROM order_snapshots WHERE stream = ?"), stream); err != nil {
 		return fmt.Errorf("snapshot of order %s: %w", stream, err)
 	}
-	_, err = tx.ExecContext(ctx,
-		s.bind("INSERT INTO order_snapshots (stream, version, state) VALUES (?, ?, ?)"), stream, version, string(body))
+	_, err = tx.ExecContext(ctx, s.db.Bind(
+		"INSERT INTO order_snapshots (stream, version, state) VALUES (?, ?, ?)"), stream, version, string(body))
 	return err
 }
-
-func (s *Store) bind(query string) string { return sqltext.Bind(s.dialect, query) }

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/kit/kittest"
 	"github.com/postroom/postroom/examples/shop/orders/eventstore"
 	"github.com/postroom/postroom/inbox"
-	"github.com/postroom/postroom/internal/dbopen"
-	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/outbox/outboxtest"
 )
@@ -37,22 +37,31 @@ func TestMain(m *testing.M) {
 }
 
 type bench struct {
-	dbtest.Database
+	*kit.DB
+	url   string
 	ob    *outbox.Outbox
 	store *eventstore.Store
 }
 
 func each(t *testing.T, fn func(t *testing.T, b bench)) {
 	t.Helper()
-	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		ob, err := outbox.New(db.Dialect)
-		require.NoError(t, err)
-		b := bench{Database: db, ob: ob, store: eventstore.New(ob, "orders")}
-		for range 2 { // as at every start of the service
-			require.NoError(t, b.store.Migrate(t.Context(), db.DB))
-		}
-		fn(t, b)
-	})
+	for name, fresh := range map[string]func(testing.TB) string{
+		"sqlite": kittest.SQLite, "postgresql": kittest.PostgreSQL, "mariadb": kittest.MariaDB,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := bench{url: fresh(t)}
+			b.DB = kittest.Open(t, b.url)
+			var err error
+			b.ob, err = outbox.New(b.Dialect)
+			require.NoError(t, err)
+			b.store = eventstore.New(b.DB, b.ob, "orders")
+			for range 2 { // as at every start of the service
+				require.NoError(t, b.Exec(t.Context(), eventstore.Tables...))
+			}
+			fn(t, b)
+		})
+	}
 }
 
 // counter is a state that shows which events were applied, how often and in which order.
@@ -78,20 +87,13 @@ func added(n int) eventstore.Event {
 }
 
 func (b bench) append(ctx context.Context, c eventstore.Change, then ...func(tx *sql.Tx) error) error {
-	tx, err := b.DB.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }()
-	if err := b.store.Append(ctx, tx, c); err != nil {
-		return err
-	}
-	for _, f := range then {
-		if err := f(tx); err != nil {
-			return err
+	return b.Tx(ctx, func(tx *sql.Tx) error {
+		err := b.store.Append(ctx, tx, c)
+		for _, f := range then {
+			err = errors.Join(err, f(tx))
 		}
-	}
-	return tx.Commit()
+		return err
+	})
 }
 
 func TestWhatIsAppendedIsPublishedWithItsCause(t *testing.T) {
@@ -102,14 +104,14 @@ func TestWhatIsAppendedIsPublishedWithItsCause(t *testing.T) {
 		require.NoError(t, b.append(t.Context(), eventstore.Change{
 			Stream: "o1", Expected: 2, Events: []eventstore.Event{added(3)}, Cause: inbox.Message{ID: "m1"},
 		}))
-		stored, err := b.store.Events(t.Context(), b.DB, "o1", 0)
+		stored, err := b.store.Events(t.Context(), b.SQL, "o1", 0)
 		require.NoError(t, err)
 		require.Equal(t, []eventstore.Event{added(1), added(2), added(3)}, stored)
 		event := outbox.Event{Topic: "orders", Key: "o1", Type: "added"}
 		first, second, third := event, event, event
 		first.Payload, second.Payload, third.Payload = added(1).Body, added(2).Body, added(3).Body
 		third.Headers = map[string]string{inbox.HeaderCausationID: "m1", inbox.HeaderCorrelationID: "m1"}
-		outboxtest.RequireEvents(t, b.DB, b.ob, first, second, third)
+		outboxtest.RequireEvents(t, b.SQL, b.ob, first, second, third)
 	})
 }
 
@@ -134,18 +136,21 @@ func TestOfWritersThatDecidedByTheSameVersionOneWins(t *testing.T) {
 					won++
 				} else {
 					require.ErrorAs(t, err, &conflict)
-					require.Equal(t, eventstore.ConflictError{Stream: "o1", Expected: expected, Current: expected + 1}, *conflict)
+					require.Equal(t,
+						eventstore.ConflictError{Stream: "o1", Expected: expected, Current: expected + 1}, *conflict)
 				}
 			}
 			require.Equal(t, 1, won)
 		}
-		require.Len(t, outboxtest.Events(t, b.DB, b.ob), 3, "losers publish nothing")
+		require.Len(t, outboxtest.Events(t, b.SQL, b.ob), 3, "losers publish nothing")
 	})
 }
 
 func TestAWriterThatExpectsTooMuchHasAConflictToo(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
-		err := b.append(t.Context(), eventstore.Change{Stream: "none", Expected: 7, Events: []eventstore.Event{added(1)}})
+		err := b.append(t.Context(), eventstore.Change{
+			Stream: "none", Expected: 7, Events: []eventstore.Event{added(1)},
+		})
 		require.EqualError(t, err, "order none is at version 0, not at 7")
 	})
 }
@@ -163,7 +168,7 @@ func TestWithoutTheExpectedVersionADecisionIsStoredThatNobodyWouldHaveMade(t *te
 			})
 		}
 		naive := func(int64) int64 {
-			current, err := b.store.Version(ctx, b.DB, "o1")
+			current, err := b.store.Version(ctx, b.SQL, "o1")
 			require.NoError(t, err)
 			return current
 		}
@@ -197,7 +202,7 @@ func TestTheStateIsTheSameByteForByteWithAndWithoutASnapshot(t *testing.T) {
 		want, err := json.Marshal(live)
 		require.NoError(t, err)
 		rebuild := func() string {
-			state, version, err := eventstore.Rebuild(ctx, b.store, b.DB, "o1", apply)
+			state, version, err := eventstore.Rebuild(ctx, b.store, b.SQL, "o1", apply)
 			require.NoError(t, err)
 			require.EqualValues(t, 25, version)
 			body, err := json.Marshal(state)
@@ -206,11 +211,11 @@ func TestTheStateIsTheSameByteForByteWithAndWithoutASnapshot(t *testing.T) {
 		}
 		require.Equal(t, string(want), rebuild(), "with the snapshot of version 20")
 
-		_, err = b.DB.ExecContext(ctx, "DELETE FROM order_events WHERE version <= 20")
+		_, err = b.SQL.ExecContext(ctx, "DELETE FROM order_events WHERE version <= 20")
 		require.NoError(t, err)
 		require.Equal(t, string(want), rebuild(), "the snapshot was used: what is below it is not read")
 
-		_, err = b.DB.ExecContext(ctx, "DELETE FROM order_snapshots")
+		_, err = b.SQL.ExecContext(ctx, "DELETE FROM order_snapshots")
 		require.NoError(t, err)
 		require.NotEqual(t, string(want), mustRebuild(t, b), "without both the state is another one")
 	})
@@ -224,7 +229,7 @@ func TestWithoutASnapshotAllEventsAreApplied(t *testing.T) {
 			return b.store.Snapshot(t.Context(), tx, "o1", 3, counter{Sum: 18, Last: "added", Text: "1é;2é;3é;"})
 		}))
 		with := mustRebuild(t, b)
-		_, err := b.DB.ExecContext(t.Context(), "DELETE FROM order_snapshots")
+		_, err := b.SQL.ExecContext(t.Context(), "DELETE FROM order_snapshots")
 		require.NoError(t, err)
 		require.Equal(t, with, mustRebuild(t, b))
 		require.JSONEq(t, `{"sum":18,"last":"added","text":"1é;2é;3é;"}`, with)
@@ -233,7 +238,7 @@ func TestWithoutASnapshotAllEventsAreApplied(t *testing.T) {
 
 func mustRebuild(t *testing.T, b bench) string {
 	t.Helper()
-	state, _, err := eventstore.Rebuild(t.Context(), b.store, b.DB, "o1", apply)
+	state, _, err := eventstore.Rebuild(t.Context(), b.store, b.SQL, "o1", apply)
 	require.NoError(t, err)
 	body, err := json.Marshal(state)
 	require.NoError(t, err)
@@ -245,7 +250,7 @@ func TestAnEventThatCannotBeAppliedIsNamed(t *testing.T) {
 		require.NoError(t, b.append(t.Context(), eventstore.Change{
 			Stream: "o1", Events: []eventstore.Event{added(1), {Type: "odd", Body: []byte(`{"add":"x"}`)}},
 		}))
-		_, _, err := eventstore.Rebuild(t.Context(), b.store, b.DB, "o1", apply)
+		_, _, err := eventstore.Rebuild(t.Context(), b.store, b.SQL, "o1", apply)
 		require.ErrorContains(t, err, "order o1, version 2")
 	})
 }
@@ -253,7 +258,7 @@ func TestAnEventThatCannotBeAppliedIsNamed(t *testing.T) {
 // The process is killed, as by the kernel, when it has appended and not committed yet.
 func TestACrashBeforeTheCommitLeavesNeitherEventNorOutboxRow(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
-		crash(t, "before the commit", b.URL)
+		crash(t, "before the commit", b.url)
 		events, published := left(t, b)
 		require.Zero(t, events)
 		require.Zero(t, published)
@@ -266,7 +271,7 @@ func TestACrashBeforeTheCommitLeavesNeitherEventNorOutboxRow(t *testing.T) {
 // The naive way commits the event first and publishes after it.
 func TestWithoutTheOutboxInTheTransactionACrashLeavesAnEventThatNobodyHearsOf(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
-		crash(t, "between commit and publishing", b.URL)
+		crash(t, "between commit and publishing", b.url)
 		events, published := left(t, b)
 		require.Equal(t, 1, events)
 		require.Zero(t, published)
@@ -275,9 +280,9 @@ func TestWithoutTheOutboxInTheTransactionACrashLeavesAnEventThatNobodyHearsOf(t 
 
 func left(t *testing.T, b bench) (events, published int) {
 	t.Helper()
-	stored, err := b.store.Events(t.Context(), b.DB, "o1", 0)
+	stored, err := b.store.Events(t.Context(), b.SQL, "o1", 0)
 	require.NoError(t, err)
-	return len(stored), len(outboxtest.Events(t, b.DB, b.ob))
+	return len(stored), len(outboxtest.Events(t, b.SQL, b.ob))
 }
 
 func crash(t *testing.T, kind, url string) {
@@ -297,20 +302,20 @@ func crash(t *testing.T, kind, url string) {
 // appendAndHang is the process that crash kills.
 func appendAndHang(kind, url string) error {
 	ctx := context.Background()
-	target, err := dbopen.Open(ctx, url)
+	db, err := kit.Open(ctx, url)
 	if err != nil {
 		return err
 	}
-	ob, err := outbox.New(target.Dialect)
+	ob, err := outbox.New(db.Dialect)
 	if err != nil {
 		return err
 	}
-	tx, err := target.DB.BeginTx(ctx, nil)
+	tx, err := db.SQL.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	if strings.HasPrefix(kind, "before") {
-		err = eventstore.New(ob, "orders").Append(ctx, tx, eventstore.Change{
+		err = eventstore.New(db, ob, "orders").Append(ctx, tx, eventstore.Change{
 			Stream: "o1", Customer: "c1", Events: []eventstore.Event{added(1)},
 		})
 	} else {
