@@ -19,5 +19,6 @@
 // For Kafka there are two ways. Package relaykafka is the fast one, and the one that makes
 // no duplicates. Package watermillkafka beside this one sets watermill-kafka up for
 // the relay; it is a package of its own because it imports sarama, which a service that
-// publishes to AMQP should not have to build.
+// publishes to AMQP should not have to build. For RabbitMQ, package watermillamqp has a
+// publisher that confirms.
 package relaywatermill

@@ -1,0 +1,92 @@
+package watermillamqp
+
+import (
+	"crypto/tls"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/internal/dbtest"
+)
+
+func TestAWrongConfigurationNamesTheField(t *testing.T) {
+	const ok = "amqp://127.0.0.1:1"
+	for _, wrong := range []struct {
+		name string
+		cfg  Config
+		says string
+	}{
+		{"no URL", Config{}, "Config.URL"},
+		{"another scheme", Config{URL: "http://user:geheim@host"}, "Config.URL: it does not begin with amqp://"},
+		{"no URL at all", Config{URL: "amqp://user:geheim@host:port"}, "Config.URL: it is no AMQP URL"},
+		{"a port that cannot be", Config{URL: "amqp://user:geheim@host:70000"}, "Config.URL: it is no AMQP URL"},
+		{"little time", Config{URL: ok, ConfirmTimeout: time.Millisecond}, "Config.ConfirmTimeout"},
+		{"many channels", Config{URL: ok, Channels: 257}, "Config.Channels"},
+		{"lanes", Config{URL: ok, Lanes: -1}, "Lanes"},
+	} {
+		t.Run(wrong.name, func(t *testing.T) {
+			_, err := New(wrong.cfg)
+			require.ErrorContains(t, err, wrong.says)
+			require.NotContains(t, err.Error(), "geheim")
+		})
+	}
+}
+
+func TestTheAddressHasNoPassword(t *testing.T) {
+	for url, want := range map[string]string{
+		"amqp://user:geheim@host":                         "amqp://host:5672",
+		"amqps://user:geheim@host/shop?cacertfile=ca.pem": "amqps://host:5671/shop",
+		"amqp://user:geheim@[::1]:5673/%2f":               "amqp://[::1]:5673",
+	} {
+		got, err := Address(url)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+func TestCheckSaysWhatIsWrong(t *testing.T) {
+	uri, err := amqp091.ParseURI(dbtest.AMQP(t))
+	require.NoError(t, err)
+	right := uri.Password
+	require.NoError(t, newSink(t, Config{URL: uri.String()}).Check(t.Context()))
+
+	uri.Vhost = "nowhere"
+	err = newSink(t, Config{URL: uri.String()}).Check(t.Context())
+	require.ErrorContains(t, err, "/nowhere cannot be used")
+	require.ErrorContains(t, err, "check the vhost")
+	require.NotContains(t, err.Error(), right)
+
+	uri.Vhost, uri.Password = "/", "geheim"
+	err = newSink(t, Config{URL: uri.String()}).Check(t.Context())
+	require.ErrorContains(t, err, "check user and password")
+	require.NotContains(t, err.Error(), "geheim")
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	nobody := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	err = newSink(t, Config{URL: "amqp://u:geheim@" + nobody}).Check(t.Context())
+	require.ErrorContains(t, err, nobody)
+	require.ErrorContains(t, err, "check the address")
+	require.NotContains(t, err.Error(), "geheim")
+}
+
+// The broker's certificate is verified: with amqps a wrong one is an error, and nothing is sent.
+func TestACertificateIsVerified(t *testing.T) {
+	network := newProxy(t)
+	certificate, pem := selfSigned(t)
+	network.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem, 0o600))
+	url := strings.Replace(network.url, "amqp://", "amqps://", 1)
+	require.ErrorContains(t, newSink(t, Config{URL: url}).Check(t.Context()), "certificate")
+	topic := newFar(t).fanout(t)
+	sink := newSink(t, Config{URL: url + "?cacertfile=" + ca})
+	require.NoError(t, deliver(t, sink, record(1, topic, "k", nil))[0])
+}

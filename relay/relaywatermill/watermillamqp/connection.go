@@ -1,0 +1,180 @@
+package watermillamqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	dialTimeout  = 10 * time.Second
+	closeTimeout = 5 * time.Second
+	heartbeat    = 10 * time.Second // a peer that is gone is noticed after three
+)
+
+// connection is a connection with its channels.
+type connection struct {
+	amqp    *amqp091.Connection
+	socket  *socket
+	timeout time.Duration
+	killed  atomic.Bool
+	blocked atomic.Pointer[string] // why the broker takes no messages; nil: it does
+	next    atomic.Uint64
+	slots   []slot
+}
+
+// slot is the place of a channel that messages share.
+type slot struct {
+	mu sync.Mutex
+	ch *channel
+}
+
+func dial(ctx context.Context, cfg Config) (*connection, error) {
+	c := &connection{timeout: cfg.ConfirmTimeout, slots: make([]slot, cfg.Channels)}
+	properties := amqp091.NewConnectionProperties()
+	properties.SetClientConnectionName(cfg.Name)
+	// The library's handshake knows no context.
+	stop := func() bool { return true }
+	conn, err := amqp091.DialConfig(cfg.URL, amqp091.Config{
+		Heartbeat: heartbeat, Properties: properties, TLSClientConfig: cfg.TLS.Clone(), Locale: "en_US",
+		Dial: func(network, address string) (net.Conn, error) {
+			tcp, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			c.socket = &socket{Conn: tcp, timeout: cfg.ConfirmTimeout}
+			stop = context.AfterFunc(ctx, c.socket.drop) // the library's handshake knows no context
+			// The library ends this deadline after the handshake.
+			return c.socket, tcp.SetDeadline(time.Now().Add(dialTimeout))
+		},
+	})
+	stop()
+	if err != nil {
+		if c.socket != nil {
+			c.socket.drop()
+		}
+		return nil, err
+	}
+	c.amqp = conn
+	go c.watchBlocked(conn.NotifyBlocked(make(chan amqp091.Blocking)))
+	return c, nil
+}
+
+// watchBlocked ends with the connection, which closes the channel.
+func (c *connection) watchBlocked(changes <-chan amqp091.Blocking) {
+	for change := range changes {
+		if change.Active {
+			c.blocked.Store(&change.Reason)
+		} else {
+			c.blocked.Store(nil)
+		}
+	}
+}
+
+func (c *connection) alive() bool { return !c.killed.Load() && !c.amqp.IsClosed() }
+
+// blockedError is not nil while the broker takes no messages. It then reads nothing of this connection, so
+// messages would only pile up in its buffers, and arrive twice later.
+func (c *connection) blockedError() error {
+	if reason := c.blocked.Load(); reason != nil {
+		return fmt.Errorf("the broker blocks publishers (%s): free memory or disk space there", *reason)
+	}
+	return nil
+}
+
+func (c *connection) frameSize() int { return c.amqp.Config.FrameSize }
+
+// channel returns one of the channels that messages share.
+func (c *connection) channel(ctx context.Context) (*channel, error) {
+	s := &c.slots[c.next.Add(1)%uint64(len(c.slots))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil && !s.ch.amqp.IsClosed() {
+		return s.ch, nil
+	}
+	ch, err := c.open(ctx)
+	if err == nil {
+		s.ch = ch
+	}
+	return ch, err
+}
+
+// open opens a channel on which messages are confirmed.
+func (c *connection) open(ctx context.Context) (*channel, error) {
+	defer c.guard(ctx, c.timeout)()
+	ch, err := c.amqp.Channel()
+	if err == nil {
+		err = ch.Confirm(false)
+	}
+	switch {
+	case err == nil:
+		return newChannel(c, ch), nil
+	case ctx.Err() != nil: // which killed the connection
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("open a channel with confirms: %w", err)
+}
+
+// guard kills the connection if ctx ends, or the time, before the returned function is called. The library's calls know
+// neither.
+func (c *connection) guard(ctx context.Context, limit time.Duration) (done func()) {
+	timer := time.AfterFunc(limit, c.kill)
+	stop := context.AfterFunc(ctx, c.kill)
+	return func() {
+		timer.Stop()
+		stop()
+	}
+}
+
+// abandon ends the connection when a message on it was given up: what the broker has not read of it must not
+// be published later. A connection that the broker blocks is kept: the next one would be blocked too, and
+// each would leave messages behind.
+func (c *connection) abandon() {
+	if c.blocked.Load() == nil {
+		c.kill()
+	}
+}
+
+// kill breaks the connection off. The library notices by itself.
+func (c *connection) kill() {
+	c.killed.Store(true)
+	c.socket.drop()
+}
+
+// close ends the connection and its goroutines, politely if the broker answers.
+func (c *connection) close() {
+	if c.alive() && c.blocked.Load() == nil {
+		_ = c.amqp.CloseDeadline(time.Now().Add(closeTimeout)) // it is closed all the same
+	}
+	c.kill()
+}
+
+// socket is a TCP connection on which a write fails when the broker reads nothing for long.
+type socket struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (s *socket) Write(b []byte) (int, error) {
+	if err := s.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil {
+		return 0, err
+	}
+	return s.Conn.Write(b)
+}
+
+// drop closes the connection, and with it what was not sent yet.
+func (s *socket) drop() {
+	if tcp, ok := s.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // else the kernel goes on sending
+	}
+	_ = s.Close()
+}
+
+// errNoConnection is the reason when the library gives none.
+var errNoConnection = errors.New("the connection was lost")

@@ -1,0 +1,266 @@
+package watermillamqp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	"github.com/ThreeDotsLabs/watermill/message"
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/postroom/postroom/relay/relaywatermill"
+)
+
+// errRejected marks errors of Publish that concern the message alone.
+var errRejected = errors.New("the broker does not take the message")
+
+// publisher is a message.Publisher whose Publish returns nil only when the broker has confirmed the
+// message and has not returned it.
+//
+// The messages share a few channels. The broker closes a channel for one message that it cannot
+// accept, such as one for an exchange that does not exist, and does not tell which. The messages
+// that have no confirm then are published again, each on a channel of its own: if that is closed too,
+// the message is the cause. So a wrong message delays its neighbours, and is the only one that
+// is rejected. A neighbour may arrive twice, but never after a later message of its key: that
+// one is published after the confirm.
+type publisher struct {
+	cfg       Config
+	address   string
+	marshaler amqp.Marshaler
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
+
+	mu      sync.Mutex
+	conn    *connection
+	dialing *dialing
+	running sync.WaitGroup // of connect
+
+	suspects sync.Map      // exchanges whose last message was rejected: a channel is not risked for the next one
+	alone    chan struct{} // bounds the channels of single messages
+}
+
+var _ message.Publisher = (*publisher)(nil)
+
+// dialing is an attempt to connect, which all that need a connection share.
+type dialing struct {
+	done chan struct{}
+	conn *connection
+	err  error
+}
+
+func newPublisher(cfg Config) *publisher {
+	p := &publisher{cfg: cfg, marshaler: amqp.DefaultMarshaler{}, alone: make(chan struct{}, maxAlone)}
+	p.address, _ = Address(cfg.URL) // which validate has read
+	p.life, p.end = context.WithCancel(context.Background())
+	return p
+}
+
+// maxAlone is how many channels may be open for single messages.
+const maxAlone = 16
+
+// Publish implements message.Publisher. The error is an outage unless it wraps errRejected.
+func (p *publisher) Publish(topic string, messages ...*message.Message) error {
+	for _, msg := range messages {
+		out, err := p.toOutgoing(topic, msg)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errRejected, err)
+		}
+		if err := p.publish(msg.Context(), out); err != nil {
+			return fmt.Errorf("RabbitMQ at %s: %w", p.address, err)
+		}
+	}
+	return nil
+}
+
+func (p *publisher) publish(ctx context.Context, out *outgoing) error {
+	conn, err := p.connection(ctx)
+	if err != nil {
+		return err
+	}
+	if err := out.checkHeader(conn.frameSize()); err != nil {
+		return fmt.Errorf("%w: %w", errRejected, err)
+	}
+	if _, suspect := p.suspects.Load(out.exchange); suspect {
+		return p.publishAlone(ctx, conn, out)
+	}
+	ch, err := conn.channel(ctx)
+	if err != nil {
+		return err
+	}
+	err = ch.publish(ctx, out)
+	var closed *channelClosedError
+	if errors.As(err, &closed) { // by this message or by another one
+		return p.publishAlone(ctx, conn, out)
+	}
+	return err
+}
+
+// publishAlone publishes a message on a channel of its own. If the broker closes the channel, the message
+// is the cause.
+func (p *publisher) publishAlone(ctx context.Context, conn *connection, out *outgoing) error {
+	select {
+	case p.alone <- struct{}{}:
+		defer func() { <-p.alone }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ch, err := conn.open(ctx)
+	if err != nil {
+		return err
+	}
+	err = ch.publish(ctx, out)
+	var closed *channelClosedError
+	if errors.As(err, &closed) {
+		p.suspects.Store(out.exchange, struct{}{})
+		return fmt.Errorf("%w: %w%s", errRejected, closed.reason, hint(closed.reason))
+	}
+	if err == nil {
+		p.suspects.Delete(out.exchange)
+	}
+	ch.close(ctx)
+	return err
+}
+
+// hint says what an operator can do about a message that the broker does not accept.
+func hint(reason *amqp091.Error) string {
+	switch reason.Code {
+	case amqp091.NotFound:
+		return "; declare the exchange, and bind a queue to it"
+	case amqp091.AccessRefused:
+		return "; give the relay's user the permission to write to the exchange (rabbitmqctl set_permissions)"
+	case amqp091.PreconditionFailed:
+		return "; if the message is too large, raise max_message_size in the broker's configuration"
+	}
+	return ""
+}
+
+// connection returns the connection, and makes one if there is none.
+func (p *publisher) connection(ctx context.Context) (*connection, error) {
+	p.mu.Lock()
+	if p.life.Err() != nil {
+		p.mu.Unlock()
+		return nil, errors.New("the sink is closed")
+	}
+	if p.conn != nil && p.conn.alive() {
+		defer p.mu.Unlock()
+		return p.conn, p.conn.blockedError()
+	}
+	d := p.dialing
+	if d == nil {
+		d = &dialing{done: make(chan struct{})}
+		p.dialing = d
+		p.running.Go(func() { p.connect(d) })
+	}
+	p.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.conn, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *publisher) connect(d *dialing) {
+	conn, err := dial(p.life, p.cfg)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dialing = nil
+	if err == nil && p.life.Err() != nil {
+		conn.close()
+		err = p.life.Err()
+	}
+	if err == nil {
+		p.conn, d.conn = conn, conn
+	}
+	d.err = err
+	close(d.done)
+}
+
+func (p *publisher) check(ctx context.Context) error {
+	err := p.ask(ctx)
+	if err == nil {
+		return nil
+	}
+	todo := "check the address, that the broker is up, and whether its port wants TLS"
+	var answer *amqp091.Error
+	switch {
+	case errors.Is(err, amqp091.ErrCredentials):
+		todo = "check user and password in the URL"
+	case errors.Is(err, amqp091.ErrVhost), errors.As(err, &answer) && answer.Server:
+		todo = "check the vhost in the URL, and the user's permissions in it (rabbitmqctl list_permissions)"
+	}
+	return fmt.Errorf("RabbitMQ at %s cannot be used: %w; %s", p.address, err, todo)
+}
+
+func (p *publisher) ask(ctx context.Context) error {
+	conn, err := p.connection(ctx)
+	if err != nil {
+		return err
+	}
+	ch, err := conn.open(ctx)
+	if err != nil {
+		return err
+	}
+	ch.close(ctx)
+	return nil
+}
+
+// Close closes the connection. What is being published fails.
+func (p *publisher) Close() error {
+	p.mu.Lock()
+	p.end()
+	conn := p.conn
+	p.mu.Unlock()
+	p.running.Wait()
+	if conn != nil {
+		conn.close()
+	}
+	return nil
+}
+
+// outgoing is a message with its address.
+type outgoing struct {
+	exchange, key string
+	amqp091.Publishing
+}
+
+func (p *publisher) toOutgoing(topic string, msg *message.Message) (*outgoing, error) {
+	key, _ := relaywatermill.KeyFromContext(msg.Context())
+	if err := checkNames(topic, key); err != nil {
+		return nil, err
+	}
+	publishing, err := p.marshaler.Marshal(msg)
+	if err != nil {
+		return nil, err
+	}
+	publishing.MessageId = msg.UUID // by which a returned message is found
+	for name := range publishing.Headers {
+		if len(name) > maxShortString {
+			return nil, fmt.Errorf("the header %.40s… has a name of %d bytes, and AMQP's headers have at most %d",
+				name, len(name), maxShortString)
+		}
+	}
+	return &outgoing{exchange: topic, key: string(key), Publishing: publishing}, nil
+}
+
+// checkHeader returns an error if the headers do not fit into one frame: AMQP does not split them, and the
+// broker would close the connection, again and again.
+func (o *outgoing) checkHeader(frame int) error {
+	const (
+		rest  = 128 // the frame's own bytes, the lengths of the properties, and the delivery mode
+		field = 6   // the lengths of a name and a value, and its type
+	)
+	size := rest + len(o.MessageId)
+	for name, value := range o.Headers {
+		text, _ := value.(string)
+		size += field + len(name) + len(text)
+	}
+	if frame > 0 && size > frame {
+		return fmt.Errorf("the event's headers have %d bytes, and the broker's frames have at most %d: raise "+
+			"frame_max in the broker's configuration", size, frame)
+	}
+	return nil
+}
