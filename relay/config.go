@@ -281,6 +281,9 @@ func (c Config) names() db.Names {
 	return db.Names{Dialect: c.Dialect, Prefix: c.TablePrefix, Schema: c.Schema}
 }
 
+// table is the outbox table's name, for messages.
+func (c Config) table() string { return c.names().Plain(db.Events) }
+
 // longestRead is after what time a read is cut behind the row that it has reached.
 const longestRead = 2 * time.Second
 

@@ -38,7 +38,7 @@ type cursor struct {
 
 func newCursor(p part, st database, shelf *lanes.Shelf) *cursor {
 	return &cursor{
-		part: p, store: st, shelf: shelf, gaps: gaps.New(p.cfg.maxGaps), probe: gaps.NewProbe(!st.SingleSnapshot()),
+		part: p, store: st, shelf: shelf, gaps: gaps.New(p.cfg.maxGaps), probe: gaps.NewProbe(!p.singleSnapshot),
 		typical: p.cfg.MaxInFlightBytes/firstRead + 1,
 		budget:  pacing.NewReadBudget(p.cfg.MaxInFlightBytes, p.cfg.longestRead()),
 	}
@@ -69,7 +69,7 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 	if len(b.ids) == 0 && failed != nil {
 		return batch{}, failed
 	}
-	if !c.store.SingleSnapshot() {
+	if !c.singleSnapshot {
 		if err := c.repairSnapshot(ctx, &b, limit, bytes); err != nil {
 			return batch{}, err
 		}

@@ -21,7 +21,6 @@ import (
 type deleter struct {
 	part
 	store interface {
-		installation
 		reads
 		deletes
 	}
@@ -167,7 +166,7 @@ func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*
 	n, err := d.store.Delete(ctx, d.lease, plan)
 	if err != nil {
 		d.keeper.endIfLost(err)
-		err = explainArchive(d.cfg, d.table, err)
+		err = explainArchive(d.cfg, err)
 	}
 	return n, err
 }

@@ -49,10 +49,10 @@ func (e *RejectedError) Unwrap() error { return e.Err }
 func (r *Relay) explainAtStart(err error) error {
 	switch {
 	case db.IsMissingTable(err), errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("%w (%s: %w)", ErrNotMigrated, r.store.Table(), err)
+		return fmt.Errorf("%w (%s: %w)", ErrNotMigrated, r.cfg.table(), err)
 	case db.IsDenied(err):
 		return fmt.Errorf("the relay's user lacks a right on the tables of %s: grant what docs/tables.md lists: %w",
-			r.store.Table(), err)
+			r.cfg.table(), err)
 	case db.IsSyntax(err):
 		return fmt.Errorf("is this another database than the one of Config.Dialect? %w", err)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -62,24 +62,17 @@ func (r *Relay) explainAtStart(err error) error {
 	return fmt.Errorf("look at the outbox tables: %w", err)
 }
 
-func (r *Relay) checkArchive(ctx context.Context) error {
-	if !r.cfg.Archive {
-		return nil
-	}
-	return explainArchive(&r.cfg, r.store.Table(), r.store.CheckArchive(ctx))
-}
-
 // explainArchive says what to do about an error of the archive.
-func explainArchive(cfg *Config, table string, err error) error {
+func explainArchive(cfg *Config, err error) error {
 	switch {
 	case !cfg.Archive:
 	case db.IsMissingTable(err):
 		return fmt.Errorf("the archive of %s is on and its table is not there: run `relay migrate up`, or turn the "+
-			"archive off: %w", table, err)
+			"archive off: %w", cfg.table(), err)
 	case db.IsDenied(err):
 		return fmt.Errorf("the archive of %s is on and the relay's user lacks a right on it: grant SELECT, INSERT and "+
 			"DELETE on outbox_archive, or turn the archive off: %w",
-			table, err)
+			cfg.table(), err)
 	}
 	return err
 }

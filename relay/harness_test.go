@@ -220,6 +220,9 @@ func (b *bench) relay() *Relay {
 	require.NoError(b.t, err)
 	if b.naive != nil {
 		r.store = b.naive(r.store)
+		if s, ok := r.store.(interface{ SingleSnapshot() bool }); ok {
+			r.singleSnapshot = s.SingleSnapshot()
+		}
 	}
 	return r
 }

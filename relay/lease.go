@@ -184,7 +184,7 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 	r.unsureOwner = uuid.Nil
 	if err != nil {
 		r.unsureOwner = owner // it may have been granted
-		return nil, fmt.Errorf("claim the lease of %s: %w", r.store.Table(), err)
+		return nil, fmt.Errorf("claim the lease of %s: %w", r.cfg.table(), err)
 	}
 	if !claimed {
 		return nil, nil

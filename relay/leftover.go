@@ -73,5 +73,5 @@ func (p part) deleteNamed(ctx context.Context, rows []store.Delivered) error {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.answerTimeout)
 	defer cancel()
 	_, err := p.keeper.store.DeleteDelivered(ctx, p.lease, rows)
-	return explainArchive(p.cfg, p.table, err)
+	return explainArchive(p.cfg, err)
 }

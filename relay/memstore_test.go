@@ -87,10 +87,6 @@ func (m *memStore) MoveDue(_ context.Context, l store.Lease, _ int) (int, time.D
 	return 0, time.Second, m.fenced(l, func() {})
 }
 
-func (m *memStore) Table() string { return "outbox_events" }
-
-func (m *memStore) SingleSnapshot() bool { return true }
-
 func (m *memStore) Claim(_ context.Context, c store.Claim) (l store.Lease, ok bool, err error) {
 	err = m.change(func() {
 		row := &m.db.lease

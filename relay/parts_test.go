@@ -23,8 +23,8 @@ func newTestPart(t *testing.T, cfg Config) (part, *memStore, *lines) {
 	require.NoError(t, err)
 	require.True(t, claimed)
 	k := newKeeper(t.Context(), st, lease, time.Hour, time.Now())
-	return part{cfg: &cfg, health: health.New(cfg.Logger), log: cfg.Logger, table: st.Table(), keeper: k, lease: lease,
-		inFlight: inflight.New()}, st, log
+	return part{cfg: &cfg, health: health.New(cfg.Logger), log: cfg.Logger, table: cfg.table(), keeper: k, lease: lease,
+		inFlight: inflight.New(), singleSnapshot: true}, st, log
 }
 
 // commit inserts rows with these keys, "" for none.

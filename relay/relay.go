@@ -26,6 +26,8 @@ type Relay struct {
 	log    *slog.Logger
 	health *health.Health
 
+	singleSnapshot bool // a read of the store sees one snapshot
+
 	assignment        *assignment.Assignment
 	heartbeatFails    bool      // the last heartbeat did
 	noHeartbeatBefore time.Time // until then none is tried
@@ -59,7 +61,9 @@ func New(cfg Config) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	return newRelay(cfg, st), nil
+	r := newRelay(cfg, st)
+	r.singleSnapshot = st.SingleSnapshot()
+	return r, nil
 }
 
 func newRelay(cfg Config, st database) *Relay {
@@ -135,13 +139,13 @@ func (r *Relay) check(ctx context.Context) error {
 	if src.Name != r.cfg.Source {
 		return fmt.Errorf("%w: %s belongs to source %q; start this relay with that name, or give it a table of its "+
 			"own (another prefix)",
-			ErrWrongSource, r.store.Table(), src.Name)
+			ErrWrongSource, r.cfg.table(), src.Name)
 	}
 	if src.Unordered != "" {
 		r.log.Warn("no order is promised on this server", "reason", src.Unordered)
 	}
-	if err := r.checkArchive(ctx); err != nil {
-		return err
+	if src.ArchiveErr != nil {
+		return explainArchive(&r.cfg, src.ArchiveErr)
 	}
 	return r.cfg.Sink.Check(ctx)
 }

@@ -47,6 +47,8 @@ type part struct {
 	keeper   *keeper
 	lease    store.Lease
 	inFlight *inflight.Set
+
+	singleSnapshot bool // see Relay
 }
 
 // outcome is what became of a session.
@@ -60,7 +62,8 @@ type outcome struct {
 }
 
 func (r *Relay) part(k *keeper) part {
-	return part{cfg: &r.cfg, health: r.health, log: r.log, table: r.store.Table(), keeper: k, lease: k.lease}
+	return part{cfg: &r.cfg, health: r.health, log: r.log, table: r.cfg.table(), keeper: k, lease: k.lease,
+		singleSnapshot: r.singleSnapshot}
 }
 
 func newSession(r *Relay, k *keeper) *session {
@@ -293,7 +296,7 @@ func (s *session) openSinkSession(ctx context.Context) (Session, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay "+
 			"once more with the Kafka that it used, then change the sink",
-			ErrUnusable, r.store.Table(), k.mode)
+			ErrUnusable, r.cfg.table(), k.mode)
 	}
 	t, err := s.openTransaction(ctx, sink)
 	if err != nil {

@@ -13,27 +13,17 @@ import (
 // database is what the relay needs of a database: one interface for each part that uses it.
 // internal/store/relay implements it.
 type database interface {
-	installation
+	// Inspect describes the installation, and names the source if it has no name yet.
+	Inspect(ctx context.Context, name string) (store.Source, error)
+
 	leases
 	ownerNotes
 	fleet
 	reads
 	deletes
-	schedule
+	upkeep
 	parkingStore
 	operatorRequests
-}
-
-// installation is what the checks at start and the log need.
-type installation interface {
-	// Table is the outbox table's name, for messages.
-	Table() string
-	// Inspect describes the installation, and names the source if it has no name yet.
-	Inspect(ctx context.Context, name string) (store.Source, error)
-	// CheckArchive fails if the archive is on, and is not there or may not be written.
-	CheckArchive(ctx context.Context) error
-	// LockHolders names the sessions that may have locked rows of the table.
-	LockHolders(ctx context.Context) ([]string, error)
 }
 
 // leases is what the lease's keeper needs.
@@ -70,11 +60,8 @@ type fleet interface {
 
 // reads is what the cursor needs.
 type reads interface {
-	// Read visits rows in ascending order of id, all from one snapshot if SingleSnapshot says so.
+	// Read visits rows in ascending order of id.
 	Read(ctx context.Context, q store.ReadQuery, visit func(*store.Row) bool) (store.ReadInfo, error)
-	// SingleSnapshot reports whether Read sees one snapshot. If it does not, a second read over its
-	// gaps has to follow.
-	SingleSnapshot() bool
 	// OpenWriters lists the transactions that may still fill a gap seen before the call.
 	OpenWriters(ctx context.Context) (store.Writers, error)
 	// EventsUpTo visits which rows there are up to an id, in ascending order.
@@ -93,12 +80,14 @@ type deletes interface {
 	DeleteSent(ctx context.Context, l store.Lease, events []store.Event) (int64, error)
 	// FindEvents returns those of the events that are in the table.
 	FindEvents(ctx context.Context, events []store.Event) ([]store.Delivered, error)
-	// Purge deletes at most limit old rows of the archive.
-	Purge(ctx context.Context, o store.Old, limit int) (int64, error)
+	// LockHolders names the sessions that may have locked rows of the table.
+	LockHolders(ctx context.Context) ([]string, error)
 }
 
-// schedule is what the relay needs to deliver events at their time.
-type schedule interface {
+// upkeep is what a term does beside its sessions.
+type upkeep interface {
+	// Purge deletes at most limit old rows of the archive.
+	Purge(ctx context.Context, o store.Old, limit int) (int64, error)
 	// MoveDue moves events that are due to where they are read, if the lease is held, and
 	// says when to call again.
 	MoveDue(ctx context.Context, l store.Lease, limit int) (moved int, next time.Duration, err error)

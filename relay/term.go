@@ -112,7 +112,7 @@ func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, er
 	case k.ctx.Err() == nil:
 		// The session ended with the term, before it could delete all that it had delivered.
 		if err := r.leftover.delete(ctx, r.part(k)); err != nil {
-			r.log.Warn("could not delete what was delivered", "table", r.store.Table(), "error", err)
+			r.log.Warn("could not delete what was delivered", "table", r.cfg.table(), "error", err)
 		}
 		return true, r.finish(k, out)
 	}

@@ -274,5 +274,5 @@ func (r *Relay) fatal(k *keeper, f *fencings, err error) error {
 	return fmt.Errorf("%w, %d times, while this relay holds the lease of %s: another database has the same "+
 		"identity %s, as a copy of this one does (run `relay source new-identity` on the copy), or another program "+
 		"uses this source's transactions (give that program a transactional id of its own): %w",
-		ErrUnusable, f.count, r.store.Table(), k.lease.SourceID, err)
+		ErrUnusable, f.count, r.cfg.table(), k.lease.SourceID, err)
 }

@@ -149,7 +149,7 @@ func (r *Relay) purgeLoop(k *keeper) {
 		case err != nil && !failing:
 			failing = true
 			r.log.Warn("the archive is not purged: will be tried again", "every", r.cfg.purgeEvery,
-				"error", explainArchive(&r.cfg, r.store.Table(), err))
+				"error", explainArchive(&r.cfg, err))
 		case err == nil && failing:
 			failing = false
 			r.log.Info("the archive is purged again")

@@ -27,18 +27,15 @@ func (c *conn) checkRights(ctx context.Context) error {
 	server := c.sql.server
 	for _, statement := range []string{server.CheckParkInsert, server.CheckParkUpdate, server.CheckParkDelete} {
 		if _, err := c.pool.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("may this user park? %w", err)
+			return fmt.Errorf("cannot park rows: %w", err)
 		}
 	}
 	return nil
 }
 
-// CheckArchive fails if the archive is on and is not there, or the user may not write, read or
-// purge it. The statements name no row.
-func (c *conn) CheckArchive(ctx context.Context) error {
-	if !c.archive {
-		return nil
-	}
+// checkArchive fails if the archive is not there, or the user may not write, read or purge it.
+// The statements name no row.
+func (c *conn) checkArchive(ctx context.Context) error {
 	both := []string{c.sql.server.CheckArchiveDelete, c.sql.server.CheckArchiveInsert}
 	var errs []error
 	for _, statement := range db.For(c.names.Dialect, both, both, []string{c.sql.sqlite.CheckArchive}) {

@@ -98,9 +98,6 @@ type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// Table is the outbox table's name, for messages.
-func (c *conn) Table() string { return c.names.Plain(db.Events) }
-
 // Source describes the installation that a relay is about to serve.
 type Source struct {
 	Name     string // "" until the first relay sets it
@@ -108,6 +105,8 @@ type Source struct {
 	Standby  bool
 	// Unordered, if not empty, says why this server's ids promise no order.
 	Unordered string
+	// ArchiveErr says why the archive, which is on, cannot be used.
+	ArchiveErr error
 }
 
 // Inspect describes the installation and sets the source's name if none is set.
@@ -116,13 +115,21 @@ func (c *conn) Inspect(ctx context.Context, name string) (Source, error) {
 	if err != nil || src.Standby {
 		return src, err
 	}
-	if err := c.checkRights(ctx); err != nil || src.Name != "" {
+	if err := c.checkRights(ctx); err != nil {
 		return src, err
 	}
-	if _, err := c.pool.ExecContext(ctx, c.sql.NameSource, name); err != nil {
-		return src, fmt.Errorf("set the source's name: %w", err)
+	if src.Name == "" {
+		if _, err := c.pool.ExecContext(ctx, c.sql.NameSource, name); err != nil {
+			return src, fmt.Errorf("set the source's name: %w", err)
+		}
+		if src, err = c.dialect.inspect(ctx); err != nil { // two relays may have raced to set it
+			return src, err
+		}
 	}
-	return c.dialect.inspect(ctx) // two relays may have raced to set it
+	if c.archive && src.Name == name {
+		src.ArchiveErr = c.checkArchive(ctx)
+	}
+	return src, nil
 }
 
 func (c *conn) inTx(ctx context.Context, f func(*sql.Tx) error) error {
