@@ -210,9 +210,9 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		eventually(t, "it is on its way", func() bool { return b.sink.count() == 1 })
 		// Else the reader, which notes the topic in the lease row, may find the lease lost before the delete does.
 		eventually(t, "its topic is noted", func() bool {
-			topics, err := r.store.UsedTopics(t.Context())
+			topics, err := r.store.ReadNote(t.Context(), k.lease, store.FieldTopics)
 			require.NoError(t, err)
-			return len(topics) == 1
+			return len(store.ParseTopics(topics)) == 1
 		})
 		b.exec("UPDATE outbox_leases SET epoch = epoch + 1")
 		b.sink.release()

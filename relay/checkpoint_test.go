@@ -25,9 +25,12 @@ type walked struct {
 	open  int // ranges in the checkpoint that was saved last; -1: none was
 }
 
-func (w *walked) SetCheckpoint(ctx context.Context, l store.Lease, proved []byte) error {
-	err := w.database.SetCheckpoint(ctx, l, proved)
-	if p := checkpoint.Parse(proved, l.Server); p != nil && err == nil {
+func (w *walked) Note(ctx context.Context, l store.Lease, n store.Note) error {
+	err := w.database.Note(ctx, l, n)
+	if n.Field != store.FieldCheckpoint {
+		return err
+	}
+	if p := checkpoint.Parse([]byte(n.Value), l.Server); p != nil && err == nil {
 		w.mu.Lock()
 		w.open = len(p.Open)
 		w.mu.Unlock()
@@ -186,7 +189,8 @@ func TestIDsThatCameBackBelowWhatIsProvedAreDelivered(t *testing.T) {
 func TestWhatIsNotTrueAnyMoreIsNotAskedForAfterAnError(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	s := b.session()
-	require.NoError(t, s.relay.store.SetCheckpoint(t.Context(), s.lease, []byte(`{"server": "sqlite", "up_to": 1000}`)))
+	require.NoError(t, s.relay.store.Note(t.Context(), s.lease,
+		store.Checkpoint([]byte(`{"server": "sqlite", "up_to": 1000}`))))
 	s.relay.idsWentBack, s.relay.unsureOwner = true, s.lease.Owner
 	k, err := s.relay.claim(t.Context())
 	require.NoError(t, err)

@@ -19,7 +19,7 @@ type cursor struct {
 	part
 	store interface {
 		reads
-		ownerNotes
+		leases
 	}
 	shelf *lanes.Shelf // its rows are known, though not in flight
 
@@ -235,7 +235,7 @@ func (c *cursor) reloadCheckpoint(ctx context.Context) error {
 		c.checkpointStale = false
 		return nil
 	}
-	text, err := c.store.Checkpoint(ctx, c.lease)
+	text, err := c.store.ReadNote(ctx, c.lease, store.FieldCheckpoint)
 	if err == nil {
 		c.checkpointStale = false
 		c.keeper.checkpoint.Store(checkpoint.Parse(text, c.lease.Server))

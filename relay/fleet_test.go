@@ -70,11 +70,12 @@ func (m mortal) HandOver(ctx context.Context, l store.Lease, heir uuid.UUID) err
 	return m.database.HandOver(ctx, l, heir)
 }
 
-func (m mortal) Heartbeat(ctx context.Context, me store.Member, window time.Duration) ([]store.Member, error) {
+func (m mortal) Heartbeat(ctx context.Context, me store.Member, window time.Duration, hidden bool) ([]store.Member,
+	error) {
 	if m.dead.Load() {
 		return nil, errDead
 	}
-	return m.database.Heartbeat(ctx, me, window)
+	return m.database.Heartbeat(ctx, me, window, hidden)
 }
 
 func (m mortal) Leave(ctx context.Context, id uuid.UUID) error {

@@ -25,7 +25,8 @@ func (r *Relay) heartbeat(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, r.assignment.HeartbeatEvery()/2)
 	defer cancel()
 	me := store.Member{ID: r.cfg.Member.ID(), Host: r.cfg.Member.counts.Host(), Owned: r.cfg.Member.Owned()}
-	others, err := r.liveMembers(limited, me)
+	// A process that cannot reach the sink hides, so that nobody hands it a source.
+	others, err := r.store.Heartbeat(limited, me, r.assignment.Window(), r.reach.isUnreachable())
 	if ctx.Err() != nil {
 		return
 	}

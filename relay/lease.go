@@ -161,7 +161,7 @@ func (k *keeper) saveCheckpoint(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.ttl/10)
 	defer cancel()
-	if k.store.SetCheckpoint(ctx, k.lease, p.Text()) == nil {
+	if k.store.Note(ctx, k.lease, store.Checkpoint(p.Text())) == nil {
 		k.savedCheckpoint = p
 	}
 }

@@ -96,29 +96,27 @@ func (db *memDB) refuse(row store.Rejection) {
 	}
 }
 
-func (m *memStore) HasRequests(context.Context) (asked bool, err error) {
+func (m *memStore) DropRequested(_ context.Context, l store.Lease, _ int) (d store.Drops, err error) {
 	err = m.change(func() {
 		for _, p := range m.db.parked {
-			asked = asked || p.state == sqldb.ParkedRetry || p.state == sqldb.ParkedDrop
+			d.Requests = d.Requests || p.state == sqldb.ParkedRetry || p.state == sqldb.ParkedDrop
 		}
 	})
-	return asked, err
-}
-
-func (m *memStore) DropRequested(_ context.Context, l store.Lease, _ int) (gone []store.Dropped,
-	freed []sqldb.EventKey, err error) {
+	if err != nil || !d.Requests {
+		return d, err
+	}
 	err = m.fenced(l, func() {
-		freed = m.db.unpark(func(p *memParked) bool {
+		d.Freed = m.db.unpark(func(p *memParked) bool {
 			if p.state != sqldb.ParkedDrop {
 				return false
 			}
 			m.db.dropped = append(m.db.dropped, p.EventID)
-			gone = append(gone, store.Dropped{Seq: p.Seq, Event: store.Event{ID: p.ID, EventID: p.EventID},
+			d.Dropped = append(d.Dropped, store.Dropped{Seq: p.Seq, Event: store.Event{ID: p.ID, EventID: p.EventID},
 				Topic: p.Topic, Key: p.Key})
 			return true
 		})
 	})
-	return gone, freed, err
+	return d, err
 }
 
 // unpark deletes parked rows, sets their followers to retry and returns the freed keys.

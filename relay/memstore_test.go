@@ -77,7 +77,7 @@ func (m *memStore) LeaseState(context.Context, time.Duration) (s store.LeaseStat
 	return s, err
 }
 
-func (m *memStore) Heartbeat(context.Context, store.Member, time.Duration) ([]store.Member, error) {
+func (m *memStore) Heartbeat(context.Context, store.Member, time.Duration, bool) ([]store.Member, error) {
 	return nil, nil
 }
 
@@ -128,21 +128,19 @@ func (m *memStore) Note(_ context.Context, l store.Lease, n store.Note) error {
 		return m.fenced(l, func() { m.db.lease.position = []byte(n.Value) })
 	case store.FieldTopics:
 		return m.fenced(l, func() {})
+	case store.FieldCheckpoint:
+		return m.fenced(l, func() { m.db.lease.proved = []byte(n.Value) })
 	default:
 		return nil
 	}
 }
 
-func (m *memStore) Checkpoint(_ context.Context, l store.Lease) (proved []byte, err error) {
-	err = m.fenced(l, func() { proved = m.db.lease.proved })
-	return proved, err
+func (m *memStore) ReadNote(_ context.Context, l store.Lease, field store.Field) (note []byte, err error) {
+	if field == store.FieldCheckpoint {
+		err = m.fenced(l, func() { note = m.db.lease.proved })
+	}
+	return note, err
 }
-
-func (m *memStore) SetCheckpoint(_ context.Context, l store.Lease, proved []byte) error {
-	return m.fenced(l, func() { m.db.lease.proved = proved })
-}
-
-func (m *memStore) UsedTopics(context.Context) (map[string]string, error) { return nil, nil }
 
 func (m *memStore) Read(_ context.Context, q store.ReadQuery,
 	visit func(*store.Row) bool) (store.ReadInfo, error) {
@@ -219,15 +217,11 @@ func (m *memStore) Delete(_ context.Context, l store.Lease, d store.Deletion) (n
 	return n, err
 }
 
-func (m *memStore) DeleteDelivered(ctx context.Context, l store.Lease, rows []store.Delivered) (int64, error) {
+func (m *memStore) DeleteDelivered(_ context.Context, l store.Lease, rows []store.Delivered) (n int64, err error) {
 	events := make([]store.Event, len(rows))
 	for i, row := range rows {
 		events[i] = row.Event
 	}
-	return m.DeleteSent(ctx, l, events)
-}
-
-func (m *memStore) DeleteSent(_ context.Context, l store.Lease, events []store.Event) (n int64, err error) {
 	err = m.fenced(l, func() { n = m.db.removeEvents(events) })
 	return n, err
 }

@@ -115,22 +115,6 @@ func (r *Relay) withdraw(ctx context.Context) {
 	}
 }
 
-// liveMembers returns the other processes that are heard of, and lets them hear of this one unless
-// it cannot reach the sink.
-func (r *Relay) liveMembers(ctx context.Context, me store.Member) ([]store.Member, error) {
-	if !r.reach.isUnreachable() {
-		return r.store.Heartbeat(ctx, me, r.assignment.Window())
-	}
-	all, err := r.store.Members(ctx)
-	var live []store.Member
-	for _, m := range all {
-		if m.ID != me.ID && max(m.Age, -m.Age) <= r.assignment.Window() {
-			live = append(live, m)
-		}
-	}
-	return live, err
-}
-
 // evacuate looks after the sink of a term. It returns the process that the source is to be
 // handed to.
 func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok bool) {

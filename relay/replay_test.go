@@ -143,12 +143,12 @@ type idleLooks struct {
 	n atomic.Int64
 }
 
-func (l *idleLooks) HasRequests(ctx context.Context) (bool, error) {
-	asked, err := l.database.HasRequests(ctx)
-	if err == nil && !asked {
+func (l *idleLooks) DropRequested(ctx context.Context, lease store.Lease, limit int) (store.Drops, error) {
+	drops, err := l.database.DropRequested(ctx, lease, limit)
+	if err == nil && !drops.Requests {
 		l.n.Add(1)
 	}
-	return asked, err
+	return drops, err
 }
 
 func TestARetryOfEventsThatWouldBeRefusedAgainIsOneLineInTheLog(t *testing.T) {

@@ -48,12 +48,9 @@ func (q *quarantine) handleRequests(ctx context.Context) error {
 	q.requestsChecked, q.requestsPending = time.Now(), false
 	bounded, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
-	asked, err := q.store.HasRequests(bounded)
-	if err != nil || !asked {
+	requests, err := q.dropRequested(bounded)
+	if err != nil || !requests {
 		q.rejectionLogged = q.rejectionLogged && err != nil // a later request is another one
-		return err
-	}
-	if err := q.dropRequested(bounded); err != nil {
 		return err
 	}
 	for range replayRounds {
@@ -72,20 +69,20 @@ func (q *quarantine) handleRequests(ctx context.Context) error {
 	return nil
 }
 
-// dropRequested deletes the rows that operators gave up.
-func (q *quarantine) dropRequested(ctx context.Context) error {
-	dropped, freed, err := q.store.DropRequested(ctx, q.lease, dropBatch)
+// dropRequested looks for requests, and deletes the rows that operators gave up.
+func (q *quarantine) dropRequested(ctx context.Context) (requests bool, err error) {
+	drops, err := q.store.DropRequested(ctx, q.lease, dropBatch)
 	if err != nil {
 		q.keeper.endIfLost(err)
-		return fmt.Errorf("drop parked events: %w", err)
+		return false, fmt.Errorf("look for requests, and drop parked events: %w", err)
 	}
-	for _, d := range dropped {
+	for _, d := range drops.Dropped {
 		q.log.Warn("dropped a parked event, as requested", "seq", d.Seq, "row", d.ID, "event", d.EventID,
 			"topic", d.Topic)
 	}
-	q.requestsPending = len(dropped) >= dropBatch
-	q.unblock(freed)
-	return nil
+	q.requestsPending = len(drops.Dropped) >= dropBatch
+	q.unblock(drops.Freed)
+	return drops.Requests, nil
 }
 
 func (q *quarantine) unblock(keys []db.EventKey) {

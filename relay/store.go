@@ -17,7 +17,6 @@ type database interface {
 	Inspect(ctx context.Context, name string) (store.Source, error)
 
 	leases
-	ownerNotes
 	fleet
 	reads
 	deletes
@@ -26,34 +25,25 @@ type database interface {
 	operatorRequests
 }
 
-// leases is what the lease's keeper needs.
+// leases is what the owner needs to have the lease, and to note in its row what outlives the term.
 type leases interface {
 	Claim(ctx context.Context, c store.Claim) (store.Lease, bool, error)
 	Renew(ctx context.Context, l store.Lease, ttl time.Duration) error
 	Held(ctx context.Context, l store.Lease) (bool, error)
 	// HandOver releases the lease, in favour of another process or of nobody.
 	HandOver(ctx context.Context, l store.Lease, heir uuid.UUID) error
-}
-
-// ownerNotes are what the owner writes into the lease row, and reads there.
-type ownerNotes interface {
-	// Note writes a note: the mode, the sink's position, why the source stopped, and so on.
+	// Note writes a note into the lease row: the mode, the sink's position, why the source stopped, and so on.
 	Note(ctx context.Context, l store.Lease, n store.Note) error
-	// UsedTopics returns which topics there were events for lately.
-	UsedTopics(ctx context.Context) (map[string]string, error)
-	// Checkpoint and SetCheckpoint keep which ids need no new read after a restart.
-	Checkpoint(ctx context.Context, l store.Lease) ([]byte, error)
-	SetCheckpoint(ctx context.Context, l store.Lease, checkpoint []byte) error
+	// ReadNote returns the topics that the source had events for lately, or the checkpoint.
+	ReadNote(ctx context.Context, l store.Lease, field store.Field) ([]byte, error)
 }
 
 // fleet is what the relay needs to assign the sources evenly to the processes.
 type fleet interface {
 	// LeaseState looks at the lease without a lock.
 	LeaseState(ctx context.Context, ttl time.Duration) (store.LeaseState, error)
-	// Members lists the processes that serve the source, with how long ago they were seen.
-	Members(ctx context.Context) ([]store.Member, error)
-	// Heartbeat writes that this process lives, and returns the others that do.
-	Heartbeat(ctx context.Context, m store.Member, window time.Duration) ([]store.Member, error)
+	// Heartbeat writes that this process lives, unless it hides, and returns the others that do.
+	Heartbeat(ctx context.Context, m store.Member, window time.Duration, hidden bool) ([]store.Member, error)
 	// Leave takes this process's heartbeat back.
 	Leave(ctx context.Context, id uuid.UUID) error
 }
@@ -76,8 +66,6 @@ type deletes interface {
 	Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error)
 	// DeleteDelivered removes delivered rows, or says that the lease is not held.
 	DeleteDelivered(ctx context.Context, l store.Lease, rows []store.Delivered) (int64, error)
-	// DeleteSent does so with what committed transactions have named.
-	DeleteSent(ctx context.Context, l store.Lease, events []store.Event) (int64, error)
 	// FindEvents returns those of the events that are in the table.
 	FindEvents(ctx context.Context, events []store.Event) ([]store.Delivered, error)
 	// LockHolders names the sessions that may have locked rows of the table.
@@ -111,10 +99,8 @@ type parkingStore interface {
 
 // operatorRequests is what the quarantine needs to do what operators ask for.
 type operatorRequests interface {
-	// HasRequests reports whether there is a request.
-	HasRequests(ctx context.Context) (bool, error)
-	// DropRequested deletes parked rows that operators want dropped.
-	DropRequested(ctx context.Context, l store.Lease, limit int) ([]store.Dropped, []db.EventKey, error)
+	// DropRequested looks for requests, and deletes parked rows that operators want dropped.
+	DropRequested(ctx context.Context, l store.Lease, limit int) (store.Drops, error)
 	// Replayable visits parked rows that operators want sent again.
 	Replayable(ctx context.Context, limit int, visit func(*store.ParkedRow) bool) error
 	// Reject notes that the sink rejects parked rows again, and why.

@@ -80,13 +80,6 @@ func (s *away) DeleteDelivered(ctx context.Context, l store.Lease, rows []store.
 	return s.database.DeleteDelivered(ctx, l, rows)
 }
 
-func (s *away) DeleteSent(ctx context.Context, l store.Lease, events []store.Event) (int64, error) {
-	if s.broken.Load() {
-		return s.Delete(ctx, l, store.Deletion{})
-	}
-	return s.database.DeleteSent(ctx, l, events)
-}
-
 func TestAFailedDeleteIsTriedAgainAndNothingIsSentTwice(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

@@ -68,7 +68,6 @@ type transaction struct {
 	part
 	store interface {
 		leases
-		ownerNotes
 		deletes
 		operatorRequests
 	}
@@ -163,7 +162,17 @@ func (t *transaction) deleteNamed(ctx context.Context, events []store.Event) (de
 func (t *transaction) deleteNamedOnce(ctx context.Context, events []store.Event) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.answerTimeout)
 	defer cancel()
-	return t.store.DeleteSent(ctx, t.lease, events) // a manifest does not say where the records are
+	rows := make([]store.Delivered, len(events)) // a manifest does not say where the records are
+	for i, e := range events {
+		rows[i].Event = e
+	}
+	if t.cfg.Archive { // a move has to know how large the rows are, and most of them are gone as a rule
+		var err error
+		if rows, err = t.store.FindEvents(ctx, events); err != nil {
+			return 0, err
+		}
+	}
+	return t.store.DeleteDelivered(ctx, t.lease, rows)
 }
 
 // deleteSentParked deletes the events out of outbox_parked too, where one stands that was sent

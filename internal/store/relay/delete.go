@@ -94,19 +94,6 @@ func (s Events) DeleteDelivered(ctx context.Context, l Lease, rows []Delivered) 
 	return s.deleteNamed(ctx, l, events)
 }
 
-// DeleteSent is DeleteDelivered for events of which nothing else is known. Most of them
-// are gone, as a rule.
-func (s Events) DeleteSent(ctx context.Context, l Lease, events []Event) (int64, error) {
-	if !s.archive {
-		return s.deleteNamed(ctx, l, events)
-	}
-	rows, err := s.FindEvents(ctx, events)
-	if err != nil {
-		return 0, err
-	}
-	return s.moveToArchive(ctx, l, rows)
-}
-
 // deleteNamed asks for the lease after the delete, on the same connection: what the delete passed
 // over was not there. It does not lock the lease row, since the delete may wait for a row.
 func (s Events) deleteNamed(ctx context.Context, l Lease, events []Event) (removed int64, err error) {

@@ -63,11 +63,11 @@ func (s Fleet) LeaseState(ctx context.Context, ttl time.Duration) (LeaseState, e
 // enough to be noticed by whoever looks for it.
 const forgetAfter = time.Hour
 
-// Heartbeat writes that m is alive and returns the other processes that were seen within
-// window. Clocks of the relays' hosts do not matter, and rows from the future, written
+// Heartbeat writes that m is alive, unless it is hidden, and returns the other processes that were seen
+// within window. Clocks of the relays' hosts do not matter, and rows from the future, written
 // before the database's clock was set back, count as long gone.
-func (s Fleet) Heartbeat(ctx context.Context, m Member, window time.Duration) ([]Member, error) {
-	all, err := s.heartbeat(ctx, m)
+func (s Fleet) Heartbeat(ctx context.Context, m Member, window time.Duration, hidden bool) ([]Member, error) {
+	all, err := s.heartbeat(ctx, m, hidden)
 	if err != nil {
 		return nil, err
 	}
@@ -75,18 +75,21 @@ func (s Fleet) Heartbeat(ctx context.Context, m Member, window time.Duration) ([
 	forget := false
 	for _, other := range all {
 		age := max(other.Age, -other.Age)
-		if forget = forget || age > forgetAfter; age <= window {
+		if forget = forget || age > forgetAfter; age <= window && other.ID != m.ID {
 			live = append(live, other)
 		}
 	}
-	if forget {
+	if forget && !hidden {
 		err = s.forget(ctx)
 	}
 	return live, err
 }
 
-// heartbeat writes m's row and reads those of the others.
-func (s Fleet) heartbeat(ctx context.Context, m Member) ([]Member, error) {
+// heartbeat writes m's row and reads those of the others. If m is hidden it reads all rows.
+func (s Fleet) heartbeat(ctx context.Context, m Member, hidden bool) ([]Member, error) {
+	if hidden {
+		return s.members(ctx, s.sql.Members)
+	}
 	if s.names.Dialect == db.PostgreSQL {
 		return s.members(ctx, s.sql.Heartbeat, m.ID.String(), m.Host, m.Owned)
 	}
@@ -95,9 +98,6 @@ func (s Fleet) heartbeat(ctx context.Context, m Member) ([]Member, error) {
 	}
 	return s.members(ctx, s.sql.twoStep.OtherMembers, m.ID.String())
 }
-
-// Members lists the relay processes that serve this source, or did until lately.
-func (s Fleet) Members(ctx context.Context) ([]Member, error) { return s.members(ctx, s.sql.Members) }
 
 func (s Fleet) members(ctx context.Context, query string, args ...any) (all []Member, err error) {
 	err = db.Each(ctx, s.leasePool, func(rows *sql.Rows) error {

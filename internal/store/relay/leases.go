@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -35,7 +34,7 @@ type Lease struct {
 
 	// Mode is the one that the source was relayed in last, or the claim's if it never was.
 	Mode string
-	// Position is the last note of Position, Checkpoint what SetCheckpoint kept; nil: nothing.
+	// Position and Checkpoint are the last notes of these; nil: nothing.
 	Position   []byte
 	Checkpoint []byte
 }
@@ -130,49 +129,3 @@ func (s Leases) HandOver(ctx context.Context, l Lease, heir uuid.UUID) error {
 
 // UsedTopicsFor is for how long a topic counts as in use after the last event for it.
 const UsedTopicsFor = 7 * 24 * time.Hour
-
-// UsedTopics returns the last note of UsedTopics: the last day (2006-01-02, UTC) by topic.
-func (s Leases) UsedTopics(ctx context.Context) (map[string]string, error) {
-	var kept sql.NullString
-	if err := s.leasePool.QueryRowContext(ctx, s.sql.UsedTopics).Scan(&kept); err != nil {
-		return nil, err
-	}
-	return ParseTopics(kept), nil
-}
-
-// ParseTopics reads the topics that the hints of a lease keep. It takes anything that is not what it should
-// be for nothing: it is a hint.
-func ParseTopics(kept sql.NullString) map[string]string {
-	var days map[string]string
-	if json.Unmarshal([]byte(kept.String), &days) != nil {
-		return nil
-	}
-	return days
-}
-
-// Checkpoint returns what SetCheckpoint kept; nil: nothing, or another owner has the lease, or
-// another server answers than the one that granted it.
-func (s Leases) Checkpoint(ctx context.Context, l Lease) ([]byte, error) {
-	var kept sql.NullString
-	err := s.leasePool.QueryRowContext(ctx, s.sql.Checkpoint, l.Owner.String(), l.Epoch, l.Server).Scan(&kept)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return hint(kept), err
-}
-
-// SetCheckpoint keeps in the hints which ids no start has to ask for: a JSON object whose
-// meaning is the relay's. It does nothing where another owner has the lease, or another
-// server answers than the one that granted it: of the ids there it is not true.
-func (s Leases) SetCheckpoint(ctx context.Context, l Lease, checkpoint []byte) error {
-	_, err := s.leasePool.ExecContext(ctx, s.sql.SetCheckpoint, string(checkpoint), l.Owner.String(), l.Epoch, l.Server)
-	return err
-}
-
-// hint is nil if the hints have nothing there.
-func hint(text sql.NullString) []byte {
-	if !text.Valid || text.String == "null" {
-		return nil
-	}
-	return []byte(text.String)
-}

@@ -16,7 +16,7 @@ import (
 
 func beat(t *testing.T, r *relay.Store, m relay.Member) (ids []uuid.UUID) {
 	t.Helper()
-	live, err := r.Heartbeat(t.Context(), m, time.Minute)
+	live, err := r.Heartbeat(t.Context(), m, time.Minute, false)
 	require.NoError(t, err)
 	for _, other := range live {
 		ids = append(ids, other.ID)
@@ -40,7 +40,7 @@ func TestLiveRelayProcessesSeeEachOther(t *testing.T) {
 		r := newRelay(t, db)
 		a, b := relay.Member{ID: uuid.New(), Host: "a", Owned: 3}, relay.Member{ID: uuid.New(), Host: "b"}
 		require.Empty(t, beat(t, r, a), "a process is not its own neighbour")
-		live, err := r.Heartbeat(t.Context(), b, time.Minute)
+		live, err := r.Heartbeat(t.Context(), b, time.Minute, false)
 		require.NoError(t, err)
 		require.Len(t, live, 1)
 		require.GreaterOrEqual(t, live[0].Age, time.Duration(0))
@@ -50,12 +50,18 @@ func TestLiveRelayProcessesSeeEachOther(t *testing.T) {
 
 		b.Owned = 7
 		beat(t, r, b)
-		live, err = r.Heartbeat(t.Context(), a, time.Minute)
+		live, err = r.Heartbeat(t.Context(), a, time.Minute, false)
 		require.NoError(t, err)
 		require.Equal(t, 7, live[0].Owned, "a later heartbeat replaces the one before")
 
 		require.NoError(t, r.Leave(t.Context(), b.ID))
-		require.Empty(t, beat(t, r, a))
+		live, err = r.Heartbeat(t.Context(), b, time.Minute, true)
+		require.NoError(t, err)
+		require.Len(t, live, 1, "a hidden process hears of the others")
+		require.Empty(t, beat(t, r, a), "and they do not hear of it")
+		live, err = r.Heartbeat(t.Context(), a, time.Minute, true)
+		require.NoError(t, err)
+		require.Empty(t, live, "nor is it its own neighbour")
 	})
 }
 

@@ -93,7 +93,10 @@ func TestNoTransactionThatHoldsTheLeaseMovesMoreThanSomeMiB(t *testing.T) {
 			return err
 		}},
 		{"rows that a manifest names into the archive", "outbox_archive", false, func(m *movedRows) error {
-			_, err := m.r.DeleteSent(ctx, m.l, m.events)
+			rows, err := m.r.FindEvents(ctx, m.events)
+			if err == nil {
+				_, err = m.r.DeleteDelivered(ctx, m.l, rows)
+			}
 			return err
 		}},
 		{"refused rows aside", "outbox_parked", false, func(m *movedRows) error {

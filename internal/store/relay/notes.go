@@ -3,6 +3,9 @@ package relay
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -23,6 +26,7 @@ const (
 	FieldUnreachable
 	FieldOutage
 	FieldTopics
+	FieldCheckpoint
 )
 
 // Mode notes the mode that the source is relayed in. It comes after whatever a
@@ -56,8 +60,17 @@ func SinkOutage(since time.Time, reason string) Note {
 // UTC) by topic.
 func UsedTopics(topics []byte) Note { return Note{FieldTopics, string(topics)} }
 
-// Note writes a note, or returns ErrLeaseLost or ErrServerChanged.
+// Checkpoint notes which ids no start has to ask for: a JSON object whose meaning is the relay's.
+func Checkpoint(checkpoint []byte) Note { return Note{FieldCheckpoint, string(checkpoint)} }
+
+// Note writes a note, or returns ErrLeaseLost or ErrServerChanged. A checkpoint is written in one statement, with
+// each renewal of the lease: where another owner has the lease, or another server answers than the one that granted
+// it, Note writes no checkpoint and returns no error, because of the ids there it is not true.
 func (s Leases) Note(ctx context.Context, l Lease, n Note) error {
+	if n.Field == FieldCheckpoint {
+		_, err := s.leasePool.ExecContext(ctx, s.sql.SetCheckpoint, n.Value, l.Owner.String(), l.Epoch, l.Server)
+		return err
+	}
 	statement := map[Field]string{
 		FieldMode: s.sql.SetMode, FieldPosition: s.sql.SetPosition, FieldHalted: s.sql.SetHalted,
 		FieldUnreachable: s.sql.SetUnreachable, FieldOutage: s.sql.SetOutage, FieldTopics: s.sql.SetTopics,
@@ -66,4 +79,42 @@ func (s Leases) Note(ctx context.Context, l Lease, n Note) error {
 		_, err := tx.ExecContext(ctx, statement, n.Value)
 		return err
 	})
+}
+
+// ReadNote returns the last note of UsedTopics or Checkpoint; nil: nothing. The other notes come with the claim, or are
+// for people. A checkpoint is nothing also where another owner has the lease, or another server answers than the one
+// that granted it.
+func (s Leases) ReadNote(ctx context.Context, l Lease, field Field) ([]byte, error) {
+	var kept sql.NullString
+	var err error
+	switch field {
+	case FieldTopics:
+		err = s.leasePool.QueryRowContext(ctx, s.sql.UsedTopics).Scan(&kept)
+	case FieldCheckpoint:
+		err = s.leasePool.QueryRowContext(ctx, s.sql.Checkpoint, l.Owner.String(), l.Epoch, l.Server).Scan(&kept)
+	default:
+		return nil, fmt.Errorf("the relay does not read field %d of the lease row", field)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return hint(kept), err
+}
+
+// ParseTopics reads a note of UsedTopics: the last day by topic. It takes anything that is not what it should be for
+// nothing: it is a hint.
+func ParseTopics(note []byte) map[string]string {
+	var days map[string]string
+	if json.Unmarshal(note, &days) != nil {
+		return nil
+	}
+	return days
+}
+
+// hint is nil if the lease row has nothing there.
+func hint(text sql.NullString) []byte {
+	if !text.Valid || text.String == "null" {
+		return nil
+	}
+	return []byte(text.String)
 }

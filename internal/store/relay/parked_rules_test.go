@@ -154,10 +154,10 @@ func (w *parkedWorld) send(accepts func() bool) {
 
 func (w *parkedWorld) drop() {
 	before := w.blocked()
-	dropped, freed, err := w.r.DropRequested(w.t.Context(), w.l, 1+w.rand.IntN(3))
+	drops, err := w.r.DropRequested(w.t.Context(), w.l, 1+w.rand.IntN(3))
 	require.NoError(w.t, err)
-	w.step("dropped %d", len(dropped))
-	w.freed(before, freed)
+	w.step("dropped %d", len(drops.Dropped))
+	w.freed(before, drops.Freed)
 }
 
 // freed checks that exactly the keys were freed that have no row any more.

@@ -217,7 +217,7 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 		_, err = r.Unpark(t.Context(), zombie, []relay.DeliveredParked{{ParkedEvent: name(p[0])}})
 		require.ErrorIs(t, err, relay.ErrLeaseLost)
 		require.ErrorIs(t, refuse(t, r, zombie, name(p[0]), "no", false), relay.ErrLeaseLost)
-		_, _, err = r.DropRequested(t.Context(), zombie, 10)
+		_, err = r.DropRequested(t.Context(), zombie, 10)
 		require.ErrorIs(t, err, relay.ErrLeaseLost)
 		require.Equal(t, "retry drop", states(t, db))
 		require.Equal(t, 1, countRows(t, db))

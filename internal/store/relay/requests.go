@@ -10,11 +10,11 @@ import (
 
 // What operators ask for: to send parked rows again, or to drop them.
 
-// HasRequests reports whether any row is to be sent again or dropped: one look into an
-// index (with tables of version 2, which lack it, a scan of the parked rows).
-func (s Parked) HasRequests(ctx context.Context) (has bool, err error) {
-	err = s.pool.QueryRowContext(ctx, s.sql.HasRequests).Scan(&has)
-	return has, err
+// Drops is what DropRequested found and did.
+type Drops struct {
+	Requests bool          // there was a request, to send a row again or to drop one
+	Dropped  []Dropped     // the rows that were dropped
+	Freed    []db.EventKey // keys of which no row is left
 }
 
 // Dropped is a row that an operator gave up.
@@ -25,36 +25,38 @@ type Dropped struct {
 	Key   []byte // nil: NULL
 }
 
-// DropRequested deletes the first rows in state drop, limit of them at the most, records
-// each in outbox_drops, and treats their keys as Unpark does. It returns what was
-// dropped, and the keys of which no row is left. Tables of version 2 have no
+// DropRequested looks for requests, deletes the first rows in state drop, limit of them at the most, records
+// each in outbox_drops, and treats their keys as Unpark does. Tables of version 2 have no
 // outbox_drops: what was dropped is then only returned.
 //
 // Call it while none of these rows is on its way to the sink: one that was to be sent
 // again and is to be dropped now could be delivered after all.
-func (s Parked) DropRequested(ctx context.Context, l Lease, limit int) (
-	dropped []Dropped, freed []db.EventKey, err error) {
-	// A look without the lock, since there is rarely anything to do.
-	requested := false
-	if err := s.pool.QueryRowContext(ctx, s.sql.HasDrops).Scan(&requested); err != nil || !requested {
-		return nil, nil, err
+func (s Parked) DropRequested(ctx context.Context, l Lease, limit int) (d Drops, err error) {
+	// Looks into an index, without the lock, since there is rarely anything to do. (Tables of version 2 lack
+	// that index: there the first one scans the parked rows.)
+	if err := s.pool.QueryRowContext(ctx, s.sql.HasRequests).Scan(&d.Requests); err != nil || !d.Requests {
+		return d, err
+	}
+	drops := false
+	if err := s.pool.QueryRowContext(ctx, s.sql.HasDrops).Scan(&drops); err != nil || !drops {
+		return d, err
 	}
 	// Before the transaction, which PostgreSQL would end at the error.
 	recorded := true
 	if _, err := s.pool.ExecContext(ctx, s.sql.CheckDrops); err != nil {
 		if !db.IsMissingTable(err) {
-			return nil, nil, err
+			return d, err
 		}
 		recorded = false
 	}
 	err = s.fencedAgain(ctx, l, func(tx *sql.Tx) error {
-		dropped, freed, err = s.drop(ctx, tx, limit, recorded)
+		d.Dropped, d.Freed, err = s.drop(ctx, tx, limit, recorded)
 		return err
 	})
 	if err != nil {
-		return nil, nil, err
+		return Drops{Requests: true}, err
 	}
-	return dropped, freed, nil
+	return d, nil
 }
 
 func (s Parked) drop(ctx context.Context, tx *sql.Tx, limit int, recorded bool) ([]Dropped, []db.EventKey, error) {

@@ -13,7 +13,7 @@ import (
 func TestTopicsInUseOutliveAClaimAndAreTheOwnersToWrite(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
-		none, err := r.UsedTopics(t.Context())
+		none, err := r.ReadNote(t.Context(), relay.Lease{}, relay.FieldTopics)
 		require.NoError(t, err)
 		require.Empty(t, none)
 
@@ -25,9 +25,9 @@ func TestTopicsInUseOutliveAClaimAndAreTheOwnersToWrite(t *testing.T) {
 		expire(t, db)
 		second := mustClaim(t, r)
 		require.JSONEq(t, `{"offset": 7}`, string(second.Position))
-		kept, err := r.UsedTopics(t.Context())
+		kept, err := r.ReadNote(t.Context(), second, relay.FieldTopics)
 		require.NoError(t, err)
-		require.Equal(t, map[string]string{"orders": "2026-11-28", "a.b'c": "2026-11-29"}, kept)
+		require.Equal(t, map[string]string{"orders": "2026-11-28", "a.b'c": "2026-11-29"}, relay.ParseTopics(kept))
 
 		require.ErrorIs(t, r.Note(t.Context(), first, relay.UsedTopics([]byte(`{}`))), relay.ErrLeaseLost)
 		require.ErrorIs(

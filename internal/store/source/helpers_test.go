@@ -136,7 +136,7 @@ INSERT INTO outbox_events (topic, event_key, payload) SELECT 'orders', CAST(n AS
 
 func beat(t *testing.T, r *relay.Store, m relay.Member) (ids []uuid.UUID) {
 	t.Helper()
-	live, err := r.Heartbeat(t.Context(), m, time.Minute)
+	live, err := r.Heartbeat(t.Context(), m, time.Minute, false)
 	require.NoError(t, err)
 	for _, other := range live {
 		ids = append(ids, other.ID)

@@ -24,7 +24,7 @@ type Recent struct {
 
 // Store keeps the topics with the lease.
 type Store interface {
-	UsedTopics(ctx context.Context) (map[string]string, error)
+	ReadNote(ctx context.Context, l store.Lease, field store.Field) ([]byte, error)
 	Note(ctx context.Context, l store.Lease, n store.Note) error
 }
 
@@ -64,11 +64,11 @@ func (r *Recent) SaveDue(now time.Time) bool { return r.changed && !now.Before(r
 func (r *Recent) Save(ctx context.Context, to Store, l store.Lease, now time.Time) error {
 	r.due = now.Add(retryEvery)
 	if !r.loaded {
-		kept, err := to.UsedTopics(ctx)
+		kept, err := to.ReadNote(ctx, l, store.FieldTopics)
 		if err != nil {
 			return err
 		}
-		for topic, day := range kept {
+		for topic, day := range store.ParseTopics(kept) {
 			r.days[topic] = max(r.days[topic], day)
 		}
 		r.loaded = true

@@ -64,12 +64,14 @@ func TestTopicsInUseAreKeptForDaysAndNotWithoutBound(t *testing.T) {
 
 // leaseRow is what a lease row keeps, and the error of the next write.
 type leaseRow struct {
-	kept map[string]string
+	kept string
 	text string
 	fail error
 }
 
-func (l *leaseRow) UsedTopics(context.Context) (map[string]string, error) { return l.kept, nil }
+func (l *leaseRow) ReadNote(context.Context, store.Lease, store.Field) ([]byte, error) {
+	return []byte(l.kept), nil
+}
 
 func (l *leaseRow) Note(_ context.Context, _ store.Lease, n store.Note) error {
 	if l.fail == nil {
@@ -80,7 +82,7 @@ func (l *leaseRow) Note(_ context.Context, _ store.Lease, n store.Note) error {
 
 func TestASaveKeepsWhatAnotherOwnerHasWrittenAndWaitsLongerAfterAnError(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
-	row := &leaseRow{kept: map[string]string{"stock": "2026-11-27", "orders": "2026-11-29"}, fail: errors.New("down")}
+	row := &leaseRow{kept: `{"stock": "2026-11-27", "orders": "2026-11-29"}`, fail: errors.New("down")}
 	var r Recent
 	require.False(t, r.SaveDue(now), "there is no news")
 	r.Note("orders", Day(now))
@@ -94,7 +96,7 @@ func TestASaveKeepsWhatAnotherOwnerHasWrittenAndWaitsLongerAfterAnError(t *testi
 	require.JSONEq(t, `{"orders":"2026-11-29","stock":"2026-11-27"}`, row.text)
 	require.False(t, r.SaveDue(now.Add(time.Hour)))
 
-	row.kept = map[string]string{"returns": "2026-11-28"}
+	row.kept = `{"returns": "2026-11-28"}`
 	r.Reload()
 	r.Note("refunds", Day(now))
 	require.False(t, r.SaveDue(now), "not twice in a moment")
