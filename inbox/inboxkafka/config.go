@@ -1,6 +1,7 @@
 package inboxkafka
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -163,93 +164,78 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Mode == "" {
-		c.Mode = Batch
-	}
 	if c.Decode == nil {
 		c.Decode = Decode
 	}
-	if c.OnUndecodable == "" {
-		c.OnUndecodable = Park
-	}
-	if c.UndecodableLimit == 0 {
-		c.UndecodableLimit = DefaultUndecodableLimit
-	}
-	if c.trialPause == 0 {
-		c.trialPause = time.Second
-	}
-	if c.KeyConcurrency == 0 {
-		c.KeyConcurrency = 1
-	}
-	if c.MaxBatch == 0 {
-		c.MaxBatch = DefaultMaxBatch
-	}
-	if c.Buffer == 0 {
-		c.Buffer = 4 * c.MaxBatch
-	}
-	if c.BufferBytes == 0 {
-		c.BufferBytes = DefaultBufferBytes
-	}
-	if c.Grace == 0 {
-		c.Grace = DefaultGrace
-	}
-	if c.ReplayEvery == 0 {
-		c.ReplayEvery = DefaultReplayEvery
-	}
-	if c.StartOffset == "" {
-		c.StartOffset = Earliest
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
-	if c.unknownAfter == 0 {
-		c.unknownAfter = 30 * time.Second
-	}
+	c.Mode = cmp.Or(c.Mode, Batch)
+	c.OnUndecodable = cmp.Or(c.OnUndecodable, Park)
+	c.UndecodableLimit = cmp.Or(c.UndecodableLimit, DefaultUndecodableLimit)
+	c.KeyConcurrency = cmp.Or(c.KeyConcurrency, 1)
+	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
+	c.Buffer = cmp.Or(c.Buffer, 4*c.MaxBatch)
+	c.BufferBytes = cmp.Or(c.BufferBytes, DefaultBufferBytes)
+	c.Grace = cmp.Or(c.Grace, DefaultGrace)
+	c.ReplayEvery = cmp.Or(c.ReplayEvery, DefaultReplayEvery)
+	c.StartOffset = cmp.Or(c.StartOffset, Earliest)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.unknownAfter = cmp.Or(c.unknownAfter, 30*time.Second)
+	c.trialPause = cmp.Or(c.trialPause, time.Second)
 	return c
 }
 
 // validate returns all mistakes at once, each with the name of its field.
 func (c Config) validate() error {
-	var errs []error
-	check := func(wrong bool, format string, args ...any) {
-		if wrong {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	check(c.Inbox == nil, "Inbox is nil: create one with inbox.New")
-	check(c.DB == nil, "DB is nil: set it to the database that the handler writes to")
-	check(len(c.Brokers) == 0, "Brokers is empty: set host:port of one broker or more")
-	check(c.Group == "", "Group is empty: set the name of the consumer group")
-	check(len(c.Topics) == 0, "Topics is empty: set the topics to consume")
-	check(slices.Contains(c.Topics, ""), "Topics has an empty name")
-	check(!slices.Contains([]Mode{Batch, PerMessage, OffsetsInDatabase}, c.Mode),
-		"Mode %q: use %s, %s or %s", c.Mode, Batch, PerMessage, OffsetsInDatabase)
-	check(!slices.Contains([]Policy{Park, Halt}, c.OnUndecodable), "OnUndecodable %q: use %s or %s", c.OnUndecodable,
+	var m mistakes
+	m.find(c.Inbox == nil, "Inbox is nil: create one with inbox.New")
+	m.find(c.DB == nil, "DB is nil: set it to the database that the handler writes to")
+	m.find(len(c.Brokers) == 0, "Brokers is empty: set host:port of one broker or more")
+	m.find(c.Group == "", "Group is empty: set the name of the consumer group")
+	m.find(len(c.Topics) == 0, "Topics is empty: set the topics to consume")
+	m.find(slices.Contains(c.Topics, ""), "Topics has an empty name")
+	m.find(!slices.Contains([]Policy{Park, Halt}, c.OnUndecodable), "OnUndecodable %q: use %s or %s", c.OnUndecodable,
 		Park, Halt)
-	check(!slices.Contains([]Offset{Earliest, Latest}, c.StartOffset), "StartOffset %q: use %s or %s", c.StartOffset,
+	m.find(!slices.Contains([]Offset{Earliest, Latest}, c.StartOffset), "StartOffset %q: use %s or %s", c.StartOffset,
 		Earliest, Latest)
-	check(!slices.Contains([]Offset{"", Earliest, Latest}, c.ResetOffset),
-		"ResetOffset %q: use %s, %s or leave it empty",
-		c.ResetOffset, Earliest, Latest)
-	check(c.KeyConcurrency < 1, "KeyConcurrency %d: use 1 or more", c.KeyConcurrency)
-	check(c.KeyConcurrency > 1 && c.Mode == OffsetsInDatabase,
+	m.find(!slices.Contains([]Offset{"", Earliest, Latest}, c.ResetOffset),
+		"ResetOffset %q: use %s, %s or leave it empty", c.ResetOffset, Earliest, Latest)
+	m.find(c.MaxBatch < 1 || c.MaxBatch > inbox.MaxBatch, "MaxBatch %d: use 1 to %d", c.MaxBatch, inbox.MaxBatch)
+	m.find(c.Buffer < 1, "Buffer %d: use 1 or more", c.Buffer)
+	m.find(c.BufferBytes < 1, "BufferBytes %d: use 1 or more", c.BufferBytes)
+	m.find(c.Grace < 0, "Grace %s: use 0 or more", c.Grace)
+	c.validateMode(&m)
+	c.validateRetention(&m)
+	return errors.Join(m...)
+}
+
+func (c Config) validateMode(m *mistakes) {
+	m.find(!slices.Contains([]Mode{Batch, PerMessage, OffsetsInDatabase}, c.Mode),
+		"Mode %q: use %s, %s or %s", c.Mode, Batch, PerMessage, OffsetsInDatabase)
+	m.find(c.KeyConcurrency < 1, "KeyConcurrency %d: use 1 or more", c.KeyConcurrency)
+	m.find(c.KeyConcurrency > 1 && c.Mode == OffsetsInDatabase,
 		"KeyConcurrency %d with %s: lanes finish out of order, so the single offset in the database would pass a "+
 			"message that is not handled yet; use more partitions, or %s", c.KeyConcurrency, OffsetsInDatabase, Batch)
-	check(len(c.ExactlyOnceTopics) > 0 && c.Mode != OffsetsInDatabase,
+	m.find(len(c.ExactlyOnceTopics) > 0 && c.Mode != OffsetsInDatabase,
 		"ExactlyOnceTopics with %s: only %s works without the ids of messages", c.Mode, OffsetsInDatabase)
 	for _, topic := range c.ExactlyOnceTopics {
-		check(!slices.Contains(c.Topics, topic), "ExactlyOnceTopics names %q, which is not in Topics", topic)
+		m.find(!slices.Contains(c.Topics, topic), "ExactlyOnceTopics names %q, which is not in Topics", topic)
 	}
-	check(c.MaxBatch < 1 || c.MaxBatch > inbox.MaxBatch, "MaxBatch %d: use 1 to %d", c.MaxBatch, inbox.MaxBatch)
-	check(c.Buffer < 1, "Buffer %d: use 1 or more", c.Buffer)
-	check(c.BufferBytes < 1, "BufferBytes %d: use 1 or more", c.BufferBytes)
-	check(c.Retention < 0, "Retention %s: use a positive time, or 0 to delete nothing", c.Retention)
+}
+
+func (c Config) validateRetention(m *mistakes) {
+	m.find(c.Retention < 0, "Retention %s: use a positive time, or 0 to delete nothing", c.Retention)
 	if c.Retention > 0 && c.Inbox != nil {
 		err := c.Inbox.CheckRetention(inbox.Retention{PruneOptions: inbox.PruneOptions{Retention: c.Retention}})
-		check(err != nil, "Retention: %w", err)
-		check(c.Retention < c.ReplayEvery, "Retention: %w: %s, but a retry may begin %s later (ReplayEvery)",
+		m.find(err != nil, "Retention: %w", err)
+		m.find(c.Retention < c.ReplayEvery, "Retention: %w: %s, but a retry may begin %s later (ReplayEvery)",
 			inbox.ErrShortRetention, c.Retention, c.ReplayEvery)
 	}
-	check(c.Grace < 0, "Grace %s: use 0 or more", c.Grace)
-	return errors.Join(errs...)
+}
+
+// mistakes collects the mistakes of a Config.
+type mistakes []error
+
+func (m *mistakes) find(wrong bool, format string, args ...any) {
+	if wrong {
+		*m = append(*m, fmt.Errorf(format, args...))
+	}
 }

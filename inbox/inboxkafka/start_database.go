@@ -85,11 +85,11 @@ func (m *member) compareWithDatabase(ctx context.Context, offsets map[string]map
 // comparePartition returns the offset at which to begin in a partition, from the group's offset and the database's row.
 // It also completes the claim.
 func (m *member) comparePartition(c *claim, offset kgo.Offset, committed groupoffset.Mark) (kgo.Offset, error) {
-	c.to.Group = m.cfg.Group
 	was, id := inbox.GroupPosition{Applied: -1, Next: -1}, c.to.TopicID
 	if c.from != nil {
 		was = *c.from
 	}
+	c.to.Group = m.cfg.Group
 	if id == "" {
 		c.to.TopicID = was.TopicID // the brokers gave no id
 	}
@@ -97,28 +97,17 @@ func (m *member) comparePartition(c *claim, offset kgo.Offset, committed groupof
 		return offset, m.otherGroup(was)
 	}
 	row := groupoffset.Row{Done: was.Done(), TopicID: was.TopicID}
-	oldOffset, oldRow := groupoffset.AnotherTopic(row, committed, id)
-	if oldOffset {
+	switch oldOffset, oldRow := groupoffset.AnotherTopic(row, committed, id); {
+	case oldRow:
+		return m.startOfRecreated(c, was)
+	case oldOffset:
 		offset = kgo.NewOffset().AtStart() // the committed offset belongs to the old topic of this name
 	}
-	if oldRow {
-		if m.withoutIDs(was.Topic) && !m.cfg.AdoptOffsets {
-			return offset, refuse("topic %q was recreated: its id was %s and is now %s. The database has no message "+
-				"ids of it, so messages that were copied from the old topic would be applied twice. To read the new "+
-				"topic from its start: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
-				was.Topic, was.TopicID, id, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), was.Topic)
-		}
-		m.log.Info("inboxkafka: the topic was recreated: the group begins at the start of the new one", "topic",
-			was.Topic,
-			"partition", was.Partition, "topic_id", id, "former_topic_id", was.TopicID)
-		c.recreated = true
-		return kgo.NewOffset().AtStart(), nil
-	}
-	at, done := offset.EpochOffset().Offset, row.Done
 	if m.cfg.Mode == OffsetsInDatabase && was.Next >= 0 {
 		c.to.Applied, c.to.Next = was.Applied, was.Next
 		return kgo.NewOffset().At(was.Next).WithEpoch(-1), nil
 	}
+	at, done := offset.EpochOffset().Offset, row.Done
 	c.to.Applied = max(done, at)
 	switch {
 	case done < 0 && at > 0 && committed.Ours && !m.cfg.AdoptOffsets:
@@ -126,13 +115,27 @@ func (m *member) comparePartition(c *claim, offset kgo.Offset, committed groupof
 	case done < 0 || at == done:
 	case at < 0:
 		m.log.Info("inboxkafka: the group has no offset, and continues after the messages that the database has as "+
-			"handled", "topic",
-			was.Topic, "partition", was.Partition, "offset", done)
+			"handled", "topic", was.Topic, "partition", was.Partition, "offset", done)
 		return kgo.NewOffset().At(done).WithEpoch(-1), nil
 	case groupoffset.Lost(row, at, committed, id) && !m.cfg.AdoptOffsets:
 		return offset, m.databaseIsBehind(was, at, committed)
 	}
 	return offset, nil
+}
+
+// startOfRecreated returns the offset at which to begin in a partition whose row is of an older topic of this name.
+func (m *member) startOfRecreated(c *claim, was inbox.GroupPosition) (kgo.Offset, error) {
+	start := kgo.NewOffset().AtStart()
+	if m.withoutIDs(was.Topic) && !m.cfg.AdoptOffsets {
+		return start, refuse("topic %q was recreated: its id was %s and is now %s. The database has no message "+
+			"ids of it, so messages that were copied from the old topic would be applied twice. To read the new "+
+			"topic from its start: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+			was.Topic, was.TopicID, c.to.TopicID, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), was.Topic)
+	}
+	m.log.Info("inboxkafka: the topic was recreated: the group begins at the start of the new one", "topic", was.Topic,
+		"partition", was.Partition, "topic_id", c.to.TopicID, "former_topic_id", was.TopicID)
+	c.recreated = true
+	return start, nil
 }
 
 func (m *member) otherGroup(was inbox.GroupPosition) error {
