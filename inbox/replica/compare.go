@@ -18,33 +18,33 @@ import (
 type Comparison struct {
 	Source        *sql.DB
 	SourceDialect inbox.Dialect
-	// Query is a SELECT of what the replica should have: the columns of Key and the
-	// others, under the names that they have in the replica's table. No key comes twice.
+	// Query is a SELECT that returns the rows that the replica should have: the columns of Key and the others, with the
+	// column names of the replica's table. It must return each key once.
 	Query string
 
 	Replica        *sql.DB
 	ReplicaDialect inbox.Dialect
-	// Table has the replica, in Schema (PostgreSQL; default: the search_path).
+	// Table is the replica's table. Schema is its schema, on PostgreSQL; default: the search_path.
 	Table, Schema string
-	// Key are the columns of the key.
+	// Key lists the columns of the key.
 	Key []string
-	// JSON are columns that are compared as JSON on both sides. It is needed where neither
-	// side has a type for it (MariaDB's JSON is LONGTEXT).
+	// JSON lists columns that are compared as JSON on both sides. It is needed only if neither side has a type for JSON
+	// (MariaDB's JSON is LONGTEXT).
 	JSON []string
 
-	// Wait is how long a difference has for going away before it is looked at again:
-	// longer than an event takes from the source to the replica. Default: 10 s.
+	// Wait is the time between the first and the second check of a difference. It must be longer than an event takes
+	// from the source to the replica. Default: 10 s.
 	Wait time.Duration
 	// RowsPerSecond limits the rate at which each side is read. 0: no limit.
 	RowsPerSecond int
-	// MaxRows bounds the memory: so many rows of each side are looked at one by one,
-	// about 200 bytes each. Default: 100,000.
+	// MaxRows limits the memory: it is the number of rows of each side that are compared one by one. A row takes about
+	// 200 bytes. Default: 100,000.
 	MaxRows int
-	// Progress is called now and then, from one goroutine.
+	// Progress is called every 100,000 rows and at the end of each step, from one goroutine.
 	Progress func(CompareProgress)
 }
 
-// CompareProgress says how far Compare is.
+// CompareProgress says how far Compare has got.
 type CompareProgress struct {
 	Step string // source, replica, source again, …
 	Rows int64  // read in this step
@@ -54,43 +54,40 @@ type CompareProgress struct {
 const (
 	Missing   = "missing"   // the source has the row, the replica does not
 	Extra     = "extra"     // the replica has a row that the source does not have
-	Different = "different" // both have it, and not with the same values
+	Different = "different" // both have the row, with different values
 )
 
-// Difference is a row that is not the same on both sides.
+// Difference is a row that differs between the two sides.
 type Difference struct {
 	Kind string `json:"kind"`
 	// Key has the values of the key's columns, as text.
 	Key []string `json:"key"`
 }
 
-// Compared is what Compare found.
+// Compared is the result of Compare.
 type Compared struct {
 	SourceRows  int64        `json:"source_rows"`
 	ReplicaRows int64        `json:"replica_rows"`
-	Chunks      int          `json:"chunks_different"` // looked into
-	Differences []Difference `json:"differences"`      // by key
-	// InFlight are rows that differed, and were the same later or had moved on in the replica.
+	Chunks      int          `json:"chunks_different"` // chunks whose rows were compared
+	Differences []Difference `json:"differences"`      // sorted by key
+	// InFlight is the number of rows that differed first, and later were equal or had changed in the replica.
 	InFlight int `json:"in_flight"`
-	// Left are chunks that differ and were not looked into, for MaxRows.
+	// Left is the number of chunks that differ but were not compared row by row, because of MaxRows.
 	Left int `json:"chunks_left"`
 }
 
-// Equal reports that no difference stayed.
+// Equal reports whether no difference was found.
 func (c Compared) Equal() bool { return len(c.Differences) == 0 && c.Left == 0 }
 
-// Compare finds out whether a replica equals its source. The two may be in databases of
-// different kinds: numbers, times, JSON, UUIDs and booleans are compared by what they
-// mean, all else by its bytes.
+// Compare finds the rows in which a replica differs from its source. The two databases may be of different kinds:
+// numbers, times, JSON, UUIDs and booleans are compared by meaning, and all other values by their bytes.
 //
-// Each side is read once, in any order, by one statement, and its rows are summed up in
-// chunks: ranges of the hash of the key, which are the same whatever the databases'
-// collations. Only rows of chunks that differ are then kept one by one. What differs is
-// looked at again after Wait, and reported if it still does and the replica's row has not
-// moved meanwhile: everything else is an event in flight.
+// It reads each side once, in any order, with one statement, and sums the rows up in chunks. A chunk is a range of the
+// hash of the key, so it does not depend on the databases' collations. Then it compares the chunks that differ row by
+// row. After Wait it checks these differences once more. It reports those that remain and whose row in the replica has
+// not changed. All others are events in flight.
 //
-// It writes nothing, and needs SELECT on what it reads. ErrConfig is a mistake of the
-// caller's.
+// It writes nothing, and needs SELECT on what it reads. It returns ErrConfig for a mistake in c.
 func Compare(ctx context.Context, c Comparison) (Compared, error) {
 	c.Wait = cmp.Or(c.Wait, 10*time.Second)
 	c.MaxRows = cmp.Or(c.MaxRows, 100_000)
@@ -111,9 +108,9 @@ func Compare(ctx context.Context, c Comparison) (Compared, error) {
 func (c Comparison) check() error {
 	switch {
 	case c.Query == "" || c.Table == "" || len(c.Key) == 0:
-		return fmt.Errorf("compare: %w: it needs a query of the source, the replica's table and its key", ErrConfig)
+		return fmt.Errorf("compare: %w: a query of the source, the replica's table and its key are required", ErrConfig)
 	case c.Wait < 0 || c.RowsPerSecond < 0 || c.MaxRows < 0:
-		return fmt.Errorf("compare: %w: a negative wait, rate or number of rows", ErrConfig)
+		return fmt.Errorf("compare: %w: the wait, the rate and the number of rows must not be negative", ErrConfig)
 	case c.Schema != "" && c.ReplicaDialect != inbox.PostgreSQL:
 		return fmt.Errorf("compare: %w: only PostgreSQL has schemas", ErrConfig)
 	}
@@ -130,8 +127,8 @@ func (c Comparison) check() error {
 	return nil
 }
 
-// merged is the kind by which two columns are compared. The more exact type tells what the
-// other side's text means; a value that is none of it is compared as text.
+// merged returns the kind by which two columns are compared. If one side has text, the type of the other side says what
+// the text means. A value that does not fit the kind is compared as text.
 func merged(a, b kind) kind {
 	switch {
 	case a == b || b == asText:
@@ -165,8 +162,8 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 		}
 	}
 	if len(columns) != len(all.names) {
-		return nil, fmt.Errorf("%w: the query's columns %q do not have each of the key %q once", ErrConfig, all.names,
-			c.Key)
+		return nil, fmt.Errorf("%w: the query's columns %q must have each column of the key %q once", ErrConfig,
+			all.names, c.Key)
 	}
 	for _, name := range c.JSON {
 		if !slices.Contains(columns, name) {
@@ -193,6 +190,7 @@ func newComparer(ctx context.Context, c Comparison) (*comparer, error) {
 	return s, nil
 }
 
+// described has the columns of a query's result.
 type described struct {
 	names []string
 	kinds []kind

@@ -13,14 +13,14 @@ import (
 	store "github.com/postroom/postroom/internal/store/replica"
 )
 
-// chunks is their number: 12 MB for the sums of both sides, 4 rows each of a million.
+// chunks is the number of chunks. The sums of both sides take 12 MB of memory. Of a million rows, each chunk has 4.
 const chunks = 1 << 18
 
-// digest stands for a row with all its values.
+// digest is a hash of all values of a row.
 type digest [2]uint64
 
-// sum is that of a chunk's rows: of the source's less the replica's digests, which is 0 if
-// they are the same in whatever order.
+// sum is the sum of the digests of a chunk's rows in the source, minus that in the replica. It is 0 if the rows are
+// equal, in any order.
 type sum struct {
 	digest
 	source, replica uint32
@@ -33,10 +33,10 @@ type side struct {
 	query   string
 }
 
-// found is a row of a chunk that is looked into.
+// found is a row of a chunk that is compared row by row.
 type found struct {
 	digest digest
-	texts  []string
+	texts  []string // of the key
 }
 
 type comparer struct {
@@ -45,7 +45,7 @@ type comparer struct {
 	columns         []string
 	kinds           []kind
 	sums            []sum
-	again           bool
+	again           bool // the rows of chunks are compared one by one
 }
 
 func (s *comparer) run(ctx context.Context) (done Compared, err error) {
@@ -71,21 +71,21 @@ func (s *comparer) run(ctx context.Context) (done Compared, err error) {
 	if done.Chunks == 0 {
 		return done, nil
 	}
-	first, _, err := s.look(ctx, into)
+	first, _, err := s.compareRows(ctx, into)
 	if err != nil || len(first) == 0 {
 		return done, err
 	}
 	if err := pause(ctx, s.Wait); err != nil {
 		return done, err
 	}
-	second, replicas, err := s.look(ctx, into)
+	second, replicas, err := s.compareRows(ctx, into)
 	if err != nil {
 		return done, err
 	}
 	for key, was := range first {
 		is, still := second[key]
-		// The replica's row moved: events of this key are on their way. A row that stays
-		// as it was while the source's goes on is behind, and is reported.
+		// If the replica's row has changed, events of this key are in flight. If it has not changed while the source's
+		// has, the replica is behind, and the row is reported.
 		if !still || replicas[key].digest != was.before {
 			done.InFlight++
 			continue
@@ -108,7 +108,7 @@ func (s *sum) add(d digest, sign int) {
 
 func (s *sum) differs() bool { return s.digest != digest{} || s.source != s.replica }
 
-// choose takes as many chunks that differ as memory allows, one at least.
+// choose selects chunks that differ: as many as MaxRows allows, and at least one.
 func (s *comparer) choose(done *Compared) []bool {
 	into := make([]bool, chunks)
 	rows := 0
@@ -128,14 +128,14 @@ func (s *comparer) choose(done *Compared) []bool {
 	return into
 }
 
-// difference is one between two rows, and the replica's row as it was.
+// difference is a difference between two rows, with the digest of the replica's row when it was found.
 type difference struct {
 	Difference
 	before digest
 }
 
-// look compares the rows of chunks one by one, and returns the replica's too.
-func (s *comparer) look(ctx context.Context, into []bool) (map[string]difference, map[string]found, error) {
+// compareRows compares the rows of the selected chunks one by one. It also returns the replica's rows.
+func (s *comparer) compareRows(ctx context.Context, into []bool) (map[string]difference, map[string]found, error) {
 	s.again = true
 	source, err := s.collect(ctx, s.source, into)
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *comparer) collect(ctx context.Context, from side, into []bool) (map[str
 			row.texts = append(row.texts, string(plain(nil, values[i], s.kinds[i] == asBits)))
 		}
 		if _, twice := rows[key]; twice {
-			return fmt.Errorf("%w: the %s has the key %q twice: --key does not name a unique key", ErrConfig, from.name,
+			return fmt.Errorf("%w: the %s has the key %q twice: --key must name a unique key", ErrConfig, from.name,
 				row.texts)
 		}
 		rows[key] = row
@@ -183,16 +183,16 @@ func (s *comparer) collect(ctx context.Context, from side, into []bool) (map[str
 	return rows, err
 }
 
-// each reads one side. values are valid during the call alone.
+// each calls do for each row of one side. values is valid only during the call.
 func (s *comparer) each(ctx context.Context, from side,
 	do func(chunk uint32, d digest, key string, values []any) error) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends a statement that is left in the middle
+	defer cancel() // ends a statement whose rows were not all read
 	stream, err := store.OpenStream(ctx, from.db, from.dialect, from.query)
 	if err != nil {
 		return fmt.Errorf("read the %s: %w", from.name, err)
 	}
-	defer func() { _ = stream.Close() }() // Err tells what matters
+	defer func() { _ = stream.Close() }() // Err returns the error that matters
 	values := make([]any, len(s.columns))
 	into := make([]any, len(values))
 	for i := range values {
@@ -206,7 +206,7 @@ func (s *comparer) each(ctx context.Context, from side,
 			return fmt.Errorf("read the %s: %w", from.name, err)
 		}
 		var key int
-		b, key = s.form(b[:0], values)
+		b, key = s.encode(b[:0], values)
 		row, of := sha256.Sum256(b), sha256.Sum256(b[:key])
 		d := digest{binary.BigEndian.Uint64(row[:]), binary.BigEndian.Uint64(row[8:])}
 		if err := do(binary.BigEndian.Uint32(of[:])%chunks, d, string(b[:key]), values); err != nil {
@@ -221,12 +221,12 @@ func (s *comparer) each(ctx context.Context, from side,
 	if err := stream.Err(); err != nil {
 		return fmt.Errorf("read the %s: %w", from.name, err)
 	}
-	s.tell(from, rows)
+	s.progress(from, rows)
 	return nil
 }
 
-// form appends a row's values, each with its length, and says where the key ends.
-func (s *comparer) form(b []byte, values []any) (_ []byte, key int) {
+// encode appends a row's values, each with its length, and returns where the key ends.
+func (s *comparer) encode(b []byte, values []any) (_ []byte, key int) {
 	for i, v := range values {
 		at := len(b)
 		b = canonical(append(b, 0, 0, 0, 0), s.kinds[i], v)
@@ -238,9 +238,10 @@ func (s *comparer) form(b []byte, values []any) (_ []byte, key int) {
 	return b, key
 }
 
+// pace reports the progress, and waits as RowsPerSecond asks.
 func (s *comparer) pace(ctx context.Context, from side, rows int64, start time.Time) error {
 	if rows%100_000 == 0 {
-		s.tell(from, rows)
+		s.progress(from, rows)
 	}
 	if s.RowsPerSecond == 0 {
 		return nil
@@ -249,7 +250,7 @@ func (s *comparer) pace(ctx context.Context, from side, rows int64, start time.T
 	return pause(ctx, time.Until(due))
 }
 
-func (s *comparer) tell(from side, rows int64) {
+func (s *comparer) progress(from side, rows int64) {
 	if s.Progress == nil {
 		return
 	}

@@ -164,7 +164,7 @@ func TestCompareRefusesWhatItCannotCompare(t *testing.T) {
 		"a schema in SQLite":  {func(c *replica.Comparison) { c.Schema = "s" }, "schemas"},
 		"a negative rate":     {func(c *replica.Comparison) { c.RowsPerSecond = -1 }, "negative"},
 		"a key not in the query": {func(c *replica.Comparison) { c.Key = []string{"ref"} },
-			"do not have each of the key"},
+			"must have each column of the key"},
 		"a column without a name": {func(c *replica.Comparison) {
 			c.Query = "SELECT id, count(*) FROM source_rows GROUP BY id"
 		}, "AS …"},

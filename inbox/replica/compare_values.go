@@ -14,27 +14,27 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// kind says which values of a column are the same.
+// kind says which values of a column are equal.
 type kind int
 
 const (
-	asText   kind = iota // the same bytes; a NULL is no empty text
-	asNumber             // the same number, however written; true is 1
+	asText   kind = iota // the same bytes; NULL differs from an empty text
+	asNumber             // the same number in any notation; true is 1
 	asDouble             // the same float64
 	asSingle             // the same float32
-	asTime               // the same microsecond; without a zone it is UTC
-	asJSON               // the same JSON: order of members, spaces and ways to write a number aside
-	asUUID               // letters of either case
-	asBits               // bytes that are a number
+	asTime               // the same microsecond; a time without a zone is UTC
+	asJSON               // the same JSON; the order of members, spaces and the notation of numbers do not matter
+	asUUID               // the same UUID; upper and lower case do not matter
+	asBits               // the same number, which the driver returns as bytes
 )
 
-// kindOf reads a column's type, as its database names it.
+// kindOf returns the kind for the name of a column's type.
 func kindOf(d inbox.Dialect, typeName string) kind {
 	name, _, _ := strings.Cut(strings.ToUpper(typeName), "(")
 	name = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "UNSIGNED "))
 	switch name {
 	case "FLOAT4", "FLOAT":
-		if d == inbox.SQLite { // it has no other than 8 bytes
+		if d == inbox.SQLite { // its floats all have 8 bytes
 			return asDouble
 		}
 		return asSingle
@@ -57,7 +57,7 @@ func kindOf(d inbox.Dialect, typeName string) kind {
 	return asText
 }
 
-// Each value begins with the tag of what follows, so that NULL, "" and 0 differ.
+// Each value begins with a tag for its kind, so that NULL, "" and 0 differ.
 const (
 	tagNull   = 'n'
 	tagNumber = '#'
@@ -66,8 +66,8 @@ const (
 	tagText   = '"'
 )
 
-// canonical appends v, from any driver or out of JSON, in the form that values which are
-// the same share. What does not fit the kind stands as text.
+// canonical appends v in a form that is the same for equal values, whichever driver returned them. A value that does
+// not fit the kind is appended as text.
 func canonical(b []byte, k kind, v any) []byte {
 	if v == nil {
 		return append(b, tagNull)
@@ -123,8 +123,7 @@ func plain(b []byte, v any, bits bool) []byte {
 	return fmt.Append(b, v)
 }
 
-// number appends a decimal number as its digits, without zeros at either end, and a power
-// of ten: no digit is lost, however many there are.
+// number appends a decimal number as its digits without zeros at either end, and a power of ten. So no digit is lost.
 func number(b, text []byte) ([]byte, bool) {
 	switch string(text) {
 	case "t", "true":
@@ -181,7 +180,7 @@ func float(b, text []byte, single bool) ([]byte, bool) {
 	return number(b, strconv.AppendFloat(nil, f, 'g', -1, 64))
 }
 
-// moments are the ways in which databases and JSON write times.
+// moments are the layouts of times in databases and in JSON.
 var moments = [...]string{
 	time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999",
 	"2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999Z07", "2006-01-02",

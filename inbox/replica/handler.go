@@ -7,15 +7,14 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// Decoder makes a change of a message: Version, Deleted and Values. What the headers
-// say of a backfill is added, and end markers do not come to it. Its error parks the message.
+// Decoder converts a message into a change: Version, Deleted and Values. The handler adds the backfill's headers
+// itself, and does not call a Decoder for end markers. An error of the Decoder parks the message.
 type Decoder func(m inbox.Message) (Change, error)
 
 // DecodeMessage is the Decoder of JSON payloads; see Decode.
 func DecodeMessage(m inbox.Message) (Change, error) { return Decode(m.Headers, m.Payload) }
 
-// Handler returns a handler for inbox that applies one message. A nil decode is
-// DecodeMessage.
+// Handler returns a handler for inbox that applies one message. A nil decode means DecodeMessage.
 func (r *Replica) Handler(decode Decoder) inbox.Handler {
 	batch := r.BatchHandler(decode)
 	return func(ctx context.Context, tx *sql.Tx, m inbox.Message) error {
@@ -23,8 +22,7 @@ func (r *Replica) Handler(decode Decoder) inbox.Handler {
 	}
 }
 
-// BatchHandler returns a handler for inbox that applies a batch at once. A nil decode
-// is DecodeMessage.
+// BatchHandler returns a handler for inbox that applies a batch at once. A nil decode means DecodeMessage.
 func (r *Replica) BatchHandler(decode Decoder) inbox.BatchHandler {
 	if decode == nil {
 		decode = DecodeMessage
@@ -43,16 +41,17 @@ func (r *Replica) BatchHandler(decode Decoder) inbox.BatchHandler {
 	}
 }
 
-// change does not leave the backfill's headers to decode: without them no run would end.
+// change decodes a message. It reads the backfill's headers itself, because a Decoder that ignores them would prevent
+// the end of the run.
 func change(m inbox.Message, decode Decoder) (Change, error) {
-	said, err := ofBackfill(m.Headers)
-	if err != nil || said.End != nil {
-		return said, err
+	backfill, err := backfillHeaders(m.Headers)
+	if err != nil || backfill.End != nil {
+		return backfill, err
 	}
 	c, err := decode(m)
-	if said.RunID != "" {
-		c.RunID = said.RunID
+	if backfill.RunID != "" {
+		c.RunID = backfill.RunID
 	}
-	c.Partial = c.Partial || said.Partial
+	c.Partial = c.Partial || backfill.Partial
 	return c, err
 }

@@ -15,70 +15,67 @@ import (
 	store "github.com/postroom/postroom/internal/store/replica"
 )
 
-// Errors of New and Apply, found with errors.Is. Those of Apply come before it writes.
+// Errors of New and Apply, for errors.Is. Apply returns them before it writes anything.
 var (
-	ErrConfig  = errors.New("the replica cannot be declared so")
-	ErrVersion = errors.New("no version: the source must give each change of a row a number above 0 that grows")
+	ErrConfig  = errors.New("the configuration of the replica is wrong")
+	ErrVersion = errors.New("no valid version: the source must give each change of a row a number above 0 that grows")
 	ErrValues  = errors.New("the values do not fit the declared columns")
 )
 
-// Config declares a replica. Names are of a-z, 0-9 and _, and are quoted.
+// Config declares a replica. Names consist of a-z, 0-9 and _, and are quoted in statements.
 type Config struct {
-	// Name is the replica's in Postroom's tables: 1 to 100 bytes. Renaming it forgets
-	// all versions. Default: Table, with Schema before it and a dot if that is given.
+	// Name identifies the replica in Postroom's tables: 1 to 100 bytes. A replica with a new name knows no versions.
+	// Default: Table, or Schema.Table if Schema is set.
 	Name string
-	// Table is written by the replica alone. It must be there, with a unique index on
-	// exactly the columns of Key and no other unique index: two rows may have the same
-	// values for a while, when events overtake one another, and the message would be parked.
+	// Table is the replica's table. Only the replica may write to it. It must exist, with a unique index on exactly the
+	// columns of Key and no other unique index: when events overtake one another, two rows may have the same values for
+	// a while. With a second unique index the statement would fail, and the message would be parked.
 	Table string
-	// Schema is the table's, on PostgreSQL. Default: the connection's search_path.
+	// Schema is the schema of Table, on PostgreSQL. Default: the connection's search_path.
 	Schema string
-	// Key are the columns of its primary key, or of a unique one: integers or text,
-	// together at most 500 bytes. Keys are told apart by their bytes, so on MySQL text has
-	// a collation _bin, and the table is looked at once: see Apply.
+	// Key lists the columns of the table's primary key, or of another unique key: integers or text, together at most
+	// 500 bytes. Keys are compared by their bytes, so on MySQL text needs a collation _bin. Apply checks this once.
 	Key []string
-	// Columns are the others that are written.
+	// Columns lists the other columns that the replica writes.
 	Columns []string
-	// Times are those of Key and Columns whose JSON strings are times in RFC 3339.
+	// Times lists those of Key and Columns whose JSON strings are times in RFC 3339.
 	Times []string
-	// Bytes are those of Columns whose JSON strings are base64.
+	// Bytes lists those of Columns whose JSON strings are base64.
 	Bytes []string
-	// JSON are those of Columns whose values are stored as JSON text whatever they are,
-	// strings included; a nil is NULL, and bytes that are JSON are stored as they are. Other
-	// columns take maps, slices and structs so.
+	// JSON lists those of Columns whose values are always stored as JSON text, strings included. A nil is NULL, and
+	// bytes that are valid JSON are stored unchanged. In other columns only maps, slices and structs become JSON.
 	JSON []string
 	// TablePrefix and TablesSchema say where Postroom's own tables are.
 	TablePrefix, TablesSchema string
 }
 
-// Change is a version of a row, its deletion, or what a backfill says at its end.
+// Change is a version of a row, its deletion, or the end marker of a backfill.
 type Change struct {
-	// Version is the source's own number for this state of the row: above 0, and
-	// higher than that of every earlier state, deletions included.
+	// Version is the source's number for this state of the row: above 0, and higher than that of every earlier state,
+	// deletions included.
 	Version int64
-	// Deleted says that the row is gone; Values has its key then.
+	// Deleted says that the row was deleted. Then Values needs only the key.
 	Deleted bool
-	// Values are those of the key's columns and of all others. A column that is
-	// missing is an error: the source did not send NULL. Others are ignored.
+	// Values has a value for each column of Key and Columns. A missing column is an error, because it is not NULL.
+	// Values of other columns are ignored.
 	Values map[string]any
-	// RunID is the backfill that sent it; empty: none. It is written again over the row
-	// of the same version, which mends damage, unless that is a tombstone.
+	// RunID is the backfill that sent the change, or empty. A change of a backfill overwrites a row of the same
+	// version, which repairs damage, but not a tombstone.
 	RunID string
-	// Partial says that a partial backfill sent it: written again like RunID's rows, and
-	// not counted.
+	// Partial says that a partial backfill sent the change: it overwrites like one with RunID, and is not counted.
 	Partial bool
-	// End is set for the end marker of the backfill RunID; nothing else is then.
+	// End is set for the end marker of the backfill RunID. Such a change has no other fields.
 	End *End
 }
 
-// Result says what became of changes.
+// Result counts what Apply did with the changes.
 type Result struct {
-	Applied int // rows inserted or overwritten, those that a backfill wrote again too
-	Deleted int // deletions let through
-	Stale   int // copies, and versions not above the one that is known
+	Applied int // rows that were inserted or overwritten, also by a backfill
+	Deleted int // deletions that passed the gate
+	Stale   int // duplicates, and versions that are not above the known one
 }
 
-// Replica writes one table. It is safe for use by many goroutines.
+// Replica writes one table. It is safe for concurrent use.
 type Replica struct {
 	store   *store.Store
 	dialect inbox.Dialect
@@ -86,10 +83,10 @@ type Replica struct {
 	times   map[string]bool
 	bytes   map[string]bool
 	json    map[string]bool
-	checked atomic.Pointer[store.Key] // MySQL: the table was found right
+	checked atomic.Pointer[store.Key] // MySQL: set when the table was found to be right
 }
 
-// New returns the replica that c declares. It does not talk to the database.
+// New checks c and returns a Replica. It does not use the database.
 func New(d inbox.Dialect, c Config) (*Replica, error) {
 	if c.Name == "" {
 		c.Name = c.Table
@@ -120,9 +117,9 @@ func (c Config) check(d inbox.Dialect) error {
 	columns := slices.Concat(c.Key, c.Columns)
 	switch {
 	case c.Table == "" || len(c.Key) == 0:
-		return fmt.Errorf("%w: it needs a table and its key", ErrConfig)
+		return fmt.Errorf("%w: Table and Key are required", ErrConfig)
 	case len(c.Name) > inbox.MaxConsumer:
-		return fmt.Errorf("%w: a name of %d bytes, at most %d", ErrConfig, len(c.Name), inbox.MaxConsumer)
+		return fmt.Errorf("%w: Name has %d bytes, at most %d are allowed", ErrConfig, len(c.Name), inbox.MaxConsumer)
 	case c.Schema != "" && d != inbox.PostgreSQL:
 		return fmt.Errorf("%w: only PostgreSQL has schemas", ErrConfig)
 	}
@@ -133,31 +130,30 @@ func (c Config) check(d inbox.Dialect) error {
 		}
 	}
 	if c.Schema != "" && !db.ValidIdentifier(c.Schema) {
-		return fmt.Errorf("%w: schema %q", ErrConfig, c.Schema)
+		return fmt.Errorf("%w: schema %q: want at most 63 of a-z, 0-9 and _, not starting with a digit", ErrConfig,
+			c.Schema)
 	}
 	slices.Sort(columns)
 	if len(slices.Compact(slices.Clone(columns))) != len(columns) {
-		return fmt.Errorf("%w: a column is named twice", ErrConfig)
+		return fmt.Errorf("%w: Key and Columns name a column twice", ErrConfig)
 	}
 	for _, name := range slices.Concat(c.Times, c.Bytes, c.JSON) {
 		if !slices.Contains(columns, name) {
-			return fmt.Errorf("%w: %q is no declared column", ErrConfig, name)
+			return fmt.Errorf("%w: Times, Bytes or JSON names %q, which is not in Key or Columns", ErrConfig, name)
 		}
 	}
 	return nil
 }
 
-// Apply brings the table to the newest version of each row in changes, inside tx.
-// Changes of one key may come in any order and any number of copies. Of two different
-// changes with the same version the first to arrive stays: that is a mistake of the
-// source's.
+// Apply writes the newest version of each row in changes to the table, in tx. Changes of one key may come in any order
+// and any number of times. If two different changes have the same version, the source has a bug. The one that arrives
+// first stays.
 //
-// ErrVersion and ErrValues come before anything is written. So does ErrConfig, on MySQL
-// alone: the table has another unique index than the key's, or none, or takes different
-// keys for the same. That is looked up until it is found right, once per Replica.
+// Apply returns ErrVersion and ErrValues before it writes anything. On MySQL it also returns ErrConfig, if the table
+// has a unique index besides that of the key, has none for the key, or treats different keys as equal. It checks the
+// table until it is right, and then never again.
 //
-// After an error of the database roll back; a deadlock or a lock timeout is nobody's
-// fault, and inbox repeats it by itself.
+// After an error of the database, roll back. After a deadlock or a lock timeout, inbox calls the handler again.
 func (r *Replica) Apply(ctx context.Context, tx inbox.Tx, changes ...Change) (Result, error) {
 	rows, runs, ends, err := r.reduce(changes)
 	if err != nil {
@@ -203,7 +199,7 @@ func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []store.Change, r
 			upserts = append(upserts, row)
 		}
 	}
-	// Deletions first: a row may have a value that another one gave up.
+	// Deletions come first: a new row may have a unique value of a deleted one.
 	if err := r.store.Delete(ctx, tx, deletions); err != nil {
 		return result, err
 	}
@@ -213,10 +209,9 @@ func (r *Replica) apply(ctx context.Context, tx inbox.Tx, rows []store.Change, r
 	return Result{Applied: len(upserts), Deleted: len(deletions)}, nil
 }
 
-// Check asks whether the replica can be kept in its table: that this is there with its
-// columns and a unique index of its key, and may be written, and on MySQL what Apply asks of
-// it (ErrConfig). Call it at start: found out by Apply, it is an error of each message,
-// and parks one after another.
+// Check returns an error if the table does not exist, has not all columns, has no unique index on the key, or may not
+// be written, and on MySQL the ErrConfig of Apply. Call it at start. Otherwise Apply finds the mistake, as an error of
+// each message, and each message is parked.
 func (r *Replica) Check(ctx context.Context, db *sql.DB) error {
 	err := r.store.CheckTable(ctx, db)
 	if err == nil {
@@ -228,7 +223,7 @@ func (r *Replica) Check(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// checkKey refuses a table in which MySQL would write into the wrong row.
+// checkKey fails for a table in which MySQL would write to the wrong row.
 func (r *Replica) checkKey(ctx context.Context, q db.Queryer) error {
 	if r.dialect != inbox.MySQL || r.checked.Load() != nil {
 		return nil
@@ -244,7 +239,7 @@ func (r *Replica) checkKey(ctx context.Context, q db.Queryer) error {
 	return nil
 }
 
-// checkTable refuses what MySQL would write into the wrong row.
+// checkTable fails for rows that MySQL would write over another row.
 func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []store.Change) error {
 	if r.dialect != inbox.MySQL || len(rows) == 0 {
 		return nil
@@ -254,7 +249,7 @@ func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []store.Chan
 	}
 	key := r.checked.Load()
 	if key == nil {
-		return nil // there is no such table: the statement that needs it says so
+		return nil // the table does not exist, and the next statement fails for it
 	}
 	for _, row := range rows {
 		for i, v := range row.Key {
@@ -268,9 +263,8 @@ func (r *Replica) checkTable(ctx context.Context, tx inbox.Tx, rows []store.Chan
 	return nil
 }
 
-// reduce keeps the newest change of each key, sorted: transactions that share keys wait
-// for one another in one order, and not in a circle. What is dropped still tells which
-// backfill had the key.
+// reduce keeps the newest change of each key. The rows are sorted by key, so that transactions with common keys lock
+// them in the same order and cannot deadlock. If the dropped change was of a backfill, the kept one gets its run.
 func (r *Replica) reduce(changes []Change) (rows []store.Change, runs []string, ends []store.End,
 	err error) {
 	at := make(map[string]int, len(changes))
@@ -308,7 +302,7 @@ func (r *Replica) reduce(changes []Change) (rows []store.Change, runs []string, 
 	return rows, runs, ends, nil
 }
 
-// advice is what the errors of the database end with.
+// advice is appended to the errors of the database.
 var advice = db.Advice{
 	New:          "replica.New",
 	MissingTable: "create the replica's own table, and Postroom's tables with `relay migrate up --only inbox`",

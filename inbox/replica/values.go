@@ -14,9 +14,8 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// value turns what JSON or a caller gives into what every driver takes: text of a
-// number is read by the column's type, so no digit is lost on the way. Errors do not
-// have the value.
+// value converts a value, from JSON or from a caller, into what every driver accepts. A number is sent as text: the
+// database reads it by the column's type, so no digit is lost. Errors do not contain the value.
 func (r *Replica) value(column string, v any) (any, error) {
 	if isNil(v) {
 		return nil, nil // NULL
@@ -27,11 +26,11 @@ func (r *Replica) value(column string, v any) (any, error) {
 		if err != nil || plain == nil {
 			return nil, err
 		}
-		v = plain // not to be asked again: it may be a Valuer, and of the same type
+		v = plain // not converted once more: it may be a Valuer of the same type
 	}
 	if r.json[column] {
 		if text, ok := v.([]byte); ok && json.Valid(text) {
-			return string(text), nil // as a Valuer of JSON gives it
+			return string(text), nil // a Valuer of JSON returns this
 		}
 		return marshal(v)
 	}
@@ -48,7 +47,7 @@ func (r *Replica) value(column string, v any) (any, error) {
 	return r.byKind(column, v)
 }
 
-// byKind also takes types that a program has named itself.
+// byKind converts by the kind of the type, so it also accepts a program's own named types.
 func (r *Replica) byKind(column string, v any) (any, error) {
 	of := reflect.ValueOf(v)
 	switch of.Kind() {
@@ -87,7 +86,7 @@ func (r *Replica) text(column, text string) (any, error) {
 	case r.times[column]:
 		at, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
-			return nil, errors.New("no time in RFC 3339") // err has the value
+			return nil, errors.New("not a time in RFC 3339") // err has the value
 		}
 		return r.time(at), nil
 	case r.bytes[column]:
@@ -111,7 +110,7 @@ func marshal(v any) (any, error) {
 	return string(b), nil
 }
 
-// isNil: a pointer, map or slice of any type that is nil is NULL.
+// isNil reports whether v is NULL: nil, or a nil pointer, map or slice of any type.
 func isNil(v any) bool {
 	if v == nil {
 		return true
