@@ -14,18 +14,13 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dbtest/storetest"
 	"github.com/postroom/postroom/internal/store/archive"
 	"github.com/postroom/postroom/internal/store/outbox"
+	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// event names a row of outbox_events.
-type event struct {
-	ID      int64
-	EventID uuid.UUID
-}
-
-// keyed is a topic and a key; an empty key is none.
-type keyed struct{ topic, key string }
+type keyed = storetest.Keyed
 
 func newStore(t *testing.T, db dbtest.Database) *archive.Store {
 	t.Helper()
@@ -34,33 +29,10 @@ func newStore(t *testing.T, db dbtest.Database) *archive.Store {
 	return s
 }
 
-func exec(t *testing.T, db dbtest.Database, query string, args ...any) {
-	t.Helper()
-	_, err := db.DB.ExecContext(t.Context(), query, args...)
-	require.NoError(t, err)
-}
-
-// insert writes an event for each, and returns them in order.
-func insert(t *testing.T, db dbtest.Database, events ...keyed) []event {
-	t.Helper()
-	o, err := outbox.New(sqldb.Names{Dialect: db.Dialect})
-	require.NoError(t, err)
-	rows := make([]outbox.EventRow, len(events))
-	for i, k := range events {
-		rows[i] = outbox.EventRow{
-			EventID: uuid.New(), Topic: k.topic, Key: k.key, Type: "order.placed",
-			Payload: fmt.Appendf(nil, "payload %d", i), Headers: `{"n": "1"}`,
-		}
-	}
-	require.NoError(t, o.InsertEvents(t.Context(), db.DB, rows))
-	all := rowsOf(t, db)
-	return all[len(all)-len(events):]
-}
-
 // rowsOf lists outbox_events.
-func rowsOf(t *testing.T, db dbtest.Database) []event {
+func rowsOf(t *testing.T, db dbtest.Database) []relay.Event {
 	t.Helper()
-	all, err := sqldb.Rows(t.Context(), db.DB, func(e *event) []any { return []any{&e.ID, &e.EventID} },
+	all, err := sqldb.Rows(t.Context(), db.DB, func(e *relay.Event) []any { return []any{&e.ID, &e.EventID} },
 		"SELECT id, event_id FROM outbox_events ORDER BY id")
 	require.NoError(t, err)
 	return all
@@ -70,8 +42,10 @@ func rowsOf(t *testing.T, db dbtest.Database) []event {
 func archiveAll(t *testing.T, db dbtest.Database) {
 	t.Helper()
 	const columns = "id, event_id, topic, event_key, event_type, payload, headers, created_at"
-	exec(t, db, "INSERT INTO outbox_archive ("+columns+") SELECT "+columns+" FROM outbox_events ORDER BY id")
-	exec(t, db, "DELETE FROM outbox_events")
+	dbtest.Exec(
+		t, db.DB, "INSERT INTO outbox_archive ("+columns+") SELECT "+columns+" FROM outbox_events ORDER BY id",
+	)
+	dbtest.Exec(t, db.DB, "DELETE FROM outbox_events")
 }
 
 // wholeRows prints the rows of outbox_events without their ids.
@@ -121,14 +95,14 @@ func idsOf(t *testing.T, db dbtest.Database, list []archive.Row) (ids []int64) {
 func TestASelectionFindsWhatItSays(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		s := newStore(t, db)
-		e := insert(
+		e := storetest.Insert(
 			t, db, keyed{"orders", "k"}, keyed{"orders", ""}, keyed{"orders", "K"}, keyed{"orders", "k "},
 			keyed{"stock", "k"}, keyed{"orders", "k"},
 		)
 		archiveAll(t, db)
 		// An hour between one and the next; the last was delivered an hour ago.
 		for i, event := range e {
-			exec(t, db, fmt.Sprintf(map[sqldb.Dialect]string{
+			dbtest.Exec(t, db.DB, fmt.Sprintf(map[sqldb.Dialect]string{
 				sqldb.PostgreSQL: "UPDATE outbox_archive SET delivered_at = now() - %d * interval '1 hour' WHERE id " +
 					"= %d",
 				sqldb.MySQL: "UPDATE outbox_archive SET delivered_at = UTC_TIMESTAMP(6) - INTERVAL %d HOUR WHERE id " +
@@ -183,7 +157,8 @@ func TestASelectionFindsWhatItSays(t *testing.T) {
 func TestWhatIsPutBackIsTheSameEventInTheSameOrder(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		s := newStore(t, db)
-		e := insert(t, db, keyed{"orders", "k"}, keyed{"orders", ""}, keyed{"orders", "k"}, keyed{"stock", "k"})
+		k := keyed{"orders", "k"}
+		e := storetest.Insert(t, db, k, keyed{"orders", ""}, k, keyed{"stock", "k"})
 		before := wholeRows(t, db)
 		archiveAll(t, db)
 		found := list(t, s, archive.Selection{})
@@ -224,13 +199,13 @@ func withoutEventID(rows []string) []string {
 func TestPuttingBackWaitsForAWriterOfTheKey(t *testing.T) {
 	each := func(t *testing.T, db dbtest.Database) {
 		s := newStore(t, db)
-		insert(t, db, keyed{"orders", "k"}, keyed{"orders", "other"})
+		storetest.Insert(t, db, keyed{"orders", "k"}, keyed{"orders", "other"})
 		archiveAll(t, db)
 		found := list(t, s, archive.Selection{})
 
 		box, err := outbox.New(sqldb.Names{Dialect: db.Dialect})
 		require.NoError(t, err)
-		writer := begin(t, db)
+		writer := dbtest.Begin(t, db.DB, nil)
 		require.NoError(t, box.LockKeys(t.Context(), writer, []sqldb.EventKey{{Topic: "orders", Key: "k"}}))
 		_, err = s.PutBack(t.Context(), found[1:], false)
 		require.NoError(t, err, "another key waits for nobody")
@@ -275,35 +250,6 @@ func deliveredEvent(t *testing.T, db dbtest.Database, a archive.Row) (id uuid.UU
 	return id
 }
 
-func begin(t *testing.T, db dbtest.Database) *sql.Tx {
-	t.Helper()
-	tx, err := db.DB.BeginTx(t.Context(), nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = tx.Rollback() })
-	return tx
-}
-
-// fill writes n rows at once, delivered a second apart: the first n seconds ago.
-func fill(t *testing.T, db dbtest.Database, n int) {
-	t.Helper()
-	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, " +
-		"created_at, delivered_at) "
-	exec(t, db, map[sqldb.Dialect]string{
-		sqldb.PostgreSQL: columns + fmt.Sprintf(`SELECT n, gen_random_uuid(), 'orders', (n %% 1000)::text, '',
-repeat('x', 200)::bytea, '{}',
-now(), now() - (%d - n) * interval '1 second' FROM generate_series(1, %d) n`, n, n),
-		sqldb.MySQL: columns + fmt.Sprintf(`SELECT seq, uuid(), 'orders', seq %% 1000, '', repeat('x', 200), '{}',
-UTC_TIMESTAMP(6),
-UTC_TIMESTAMP(6) - INTERVAL (%d - seq) SECOND FROM seq_1_to_%d`, n, n),
-		sqldb.SQLite: columns + fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s
-WHERE n < %d)
-SELECT n, printf('%%08x-0000-4000-8000-000000000000', n), 'orders', CAST(n %% 1000 AS TEXT), '', CAST(printf('%%200d',
-n) AS BLOB), '{}',
-strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now') || '000Z',
-strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now', (n - %d) || ' seconds') || '000Z' FROM s`, n, n),
-	}[db.Dialect])
-}
-
 // By true statistics, and by those of the empty table that it was before.
 func TestASelectionGoesByAnIndex(t *testing.T) {
 	t.Parallel()
@@ -327,19 +273,18 @@ func TestASelectionGoesByAnIndex(t *testing.T) {
 		for _, empty := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, statistics of an empty table %t", name, empty), func(t *testing.T) {
 				db := dbtest.Migrate(t, fresh(t))
-				analyze := sqldb.For(db.Dialect, "ANALYZE outbox_archive", "ANALYZE TABLE outbox_archive", "ANALYZE")
 				switch db.Dialect {
 				case sqldb.PostgreSQL: // or autovacuum would mend them meanwhile
-					exec(t, db, "ALTER TABLE outbox_archive SET (autovacuum_enabled = false)")
+					dbtest.Exec(t, db.DB, "ALTER TABLE outbox_archive SET (autovacuum_enabled = false)")
 				case sqldb.MySQL:
-					exec(t, db, "ALTER TABLE outbox_archive STATS_AUTO_RECALC = 0")
+					dbtest.Exec(t, db.DB, "ALTER TABLE outbox_archive STATS_AUTO_RECALC = 0")
 				}
 				if empty {
-					exec(t, db, analyze)
+					dbtest.Analyze(t, db, sqldb.Archive)
 				}
-				fill(t, db, sqldb.For(db.Dialect, 100_000, 100_000, 1_000))
+				dbtest.FillArchive(t, db, dbtest.PlanRows(db))
 				if !empty {
-					exec(t, db, analyze)
+					dbtest.Analyze(t, db, sqldb.Archive)
 				}
 				for what, c := range selections {
 					statement, args := newStore(t, db).CountSQL(c.sel)

@@ -45,10 +45,6 @@ func place(id int64, event string, partition, offset sql.NullInt64) string {
 	return fmt.Sprint(id, " ", event, " ", where)
 }
 
-func delivered(e relay.Event) relay.Delivered {
-	return relay.Delivered{Event: e, Partition: int32(e.ID % 8), Offset: 1<<40 + e.ID, Placed: true}
-}
-
 func placed(e relay.Event) string {
 	return fmt.Sprint(e.ID, " ", e.EventID, " ", e.ID%8, ":", 1<<40+e.ID)
 }
@@ -215,7 +211,7 @@ func TestArchivingTakesTwentyThousandRowsAtOnceInOrder(t *testing.T) {
 		}
 		r := newArchiving(t, db)
 		l := mustClaim(t, r)
-		fill(t, db, rows)
+		dbtest.FillEvents(t, db, rows)
 		var list []relay.Delivered
 		for _, e := range eventsAbove(t, r, 0) {
 			list = append(list, delivered(e))
@@ -277,7 +273,7 @@ func TestArchivingNeedsItsTableAndSaysSo(t *testing.T) {
 // Statistics of every kind: the events are found by their ids, and no payload is sorted.
 func TestPostgreSQLArchivesByTheIndex(t *testing.T) {
 	t.Parallel()
-	withStatistics(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {
+	dbtest.WithEvents(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {
 		r := newArchiving(t, db)
 		for _, generic := range []bool{false, true} {
 			for _, n := range []int{1, 500, 4000} {
@@ -285,7 +281,7 @@ func TestPostgreSQLArchivesByTheIndex(t *testing.T) {
 					continue // so large a part of the table that a scan of it is the better plan
 				}
 				statement, args := r.ArchiveSQL(deliveredList(someEvents(t, r, n)))
-				plan := planOn(t, db.DB, generic, "text, text, text, text", statement, args...)
+				plan := dbtest.PreparedPlan(t, db.DB, generic, "text, text, text, text", statement, args...)
 				require.Contains(t, plan, "outbox_events_pkey", "%d events:\n%s", n, plan)
 				require.NotContains(t, plan, "Seq Scan on outbox_events", "%d events:\n%s", n, plan)
 			}
@@ -302,20 +298,20 @@ func deliveredList(events []relay.Event) (list []relay.Delivered) {
 
 func TestMariaDBArchivesByThePrimaryKeyAndSortsTheListAlone(t *testing.T) {
 	t.Parallel()
-	withStatistics(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
+	dbtest.WithEvents(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
 		r := newArchiving(t, db)
 		statement, args := r.ArchiveSQL(deliveredList(someEvents(t, r, 500)))
-		plan := explained(t, db, "EXPLAIN "+statement, args)
+		plan := dbtest.Plan(t, db, statement, args...)
 		require.Contains(t, plan, " e eq_ref PRIMARY PRIMARY ", plan)
 		require.NotContains(t, plan, "temporary", "rows would be sorted with their payloads:\n%s", plan)
 	})
 }
 
 func TestSQLiteArchivesByTheRowID(t *testing.T) {
-	withStatistics(t, dbtest.SQLite, func(t *testing.T, db dbtest.Database) {
+	dbtest.WithEvents(t, dbtest.SQLite, func(t *testing.T, db dbtest.Database) {
 		r := newArchiving(t, db)
 		statement, args := r.ArchiveSQL(deliveredList(someEvents(t, r, 10)))
-		plan := explained(t, db, "EXPLAIN QUERY PLAN "+statement, args)
+		plan := dbtest.Plan(t, db, statement, args...)
 		require.Contains(t, plan, "USING INTEGER PRIMARY KEY", plan)
 		require.False(t, strings.Contains(plan, "SCAN e"), plan)
 	})

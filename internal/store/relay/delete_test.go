@@ -74,7 +74,7 @@ func TestADeleteTakesAListOfAnyLength(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
-		fill(t, db, 1001)
+		dbtest.FillEvents(t, db, 1001)
 		events := eventsAbove(t, r, 0)
 		kept, list := events[1000], events[:1000:1000]
 		for id := range int64(70_000) {

@@ -12,35 +12,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/store/relay"
 )
-
-func claim(t *testing.T, r *relay.Store, ttl time.Duration) (relay.Lease, bool) {
-	t.Helper()
-	l, claimed, err := r.Claim(t.Context(), relay.Claim{Owner: uuid.New(), Mode: "at-least-once", TTL: ttl})
-	require.NoError(t, err)
-	return l, claimed
-}
-
-func mustClaim(t *testing.T, r *relay.Store) relay.Lease {
-	t.Helper()
-	l, claimed := claim(t, r, time.Hour)
-	require.True(t, claimed)
-	return l
-}
-
-// expire makes the lease end in the past, which no claim and no renewal would.
-func expire(t *testing.T, db dbtest.Database) {
-	t.Helper()
-	exec(t, db.DB, map[sqldb.Dialect]string{
-		sqldb.PostgreSQL: "UPDATE outbox_leases SET expires_at = clock_timestamp() - interval '1 millisecond'",
-		sqldb.MySQL:      "UPDATE outbox_leases SET expires_at = UTC_TIMESTAMP(6) - INTERVAL 1000 MICROSECOND",
-		sqldb.SQLite: "UPDATE outbox_leases SET expires_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '-0.002 " +
-			"seconds') || '000Z'",
-	}[db.Dialect])
-}
 
 func held(t *testing.T, r *relay.Store, l relay.Lease) bool {
 	t.Helper()

@@ -11,35 +11,15 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dbtest/storetest"
 	"github.com/postroom/postroom/internal/store/relay"
 )
-
-func beat(t *testing.T, r *relay.Store, m relay.Member) (ids []uuid.UUID) {
-	t.Helper()
-	live, err := r.Heartbeat(t.Context(), m, time.Minute, false)
-	require.NoError(t, err)
-	for _, other := range live {
-		ids = append(ids, other.ID)
-	}
-	return ids
-}
-
-// shift moves when a process was last seen, by seconds.
-func shift(t *testing.T, db dbtest.Database, id uuid.UUID, seconds string) {
-	t.Helper()
-	exec(t, db.DB, map[sqldb.Dialect]string{
-		sqldb.PostgreSQL: "UPDATE outbox_relays SET seen_at = clock_timestamp() + interval '" + seconds + " seconds'",
-		sqldb.MySQL:      "UPDATE outbox_relays SET seen_at = UTC_TIMESTAMP(6) + INTERVAL " + seconds + " SECOND",
-		sqldb.SQLite: "UPDATE outbox_relays SET seen_at = strftime('%Y-%m-%dT%H:%M:%f', 'now', '" + seconds +
-			" seconds') || '000Z'",
-	}[db.Dialect]+" WHERE relay_id = '"+id.String()+"'")
-}
 
 func TestLiveRelayProcessesSeeEachOther(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		a, b := relay.Member{ID: uuid.New(), Host: "a", Owned: 3}, relay.Member{ID: uuid.New(), Host: "b"}
-		require.Empty(t, beat(t, r, a), "a process is not its own neighbour")
+		require.Empty(t, storetest.Heartbeat(t, r, a), "a process is not its own neighbour")
 		live, err := r.Heartbeat(t.Context(), b, time.Minute, false)
 		require.NoError(t, err)
 		require.Len(t, live, 1)
@@ -49,7 +29,7 @@ func TestLiveRelayProcessesSeeEachOther(t *testing.T) {
 		require.Equal(t, a, live[0])
 
 		b.Owned = 7
-		beat(t, r, b)
+		storetest.Heartbeat(t, r, b)
 		live, err = r.Heartbeat(t.Context(), a, time.Minute, false)
 		require.NoError(t, err)
 		require.Equal(t, 7, live[0].Owned, "a later heartbeat replaces the one before")
@@ -58,7 +38,7 @@ func TestLiveRelayProcessesSeeEachOther(t *testing.T) {
 		live, err = r.Heartbeat(t.Context(), b, time.Minute, true)
 		require.NoError(t, err)
 		require.Len(t, live, 1, "a hidden process hears of the others")
-		require.Empty(t, beat(t, r, a), "and they do not hear of it")
+		require.Empty(t, storetest.Heartbeat(t, r, a), "and they do not hear of it")
 		live, err = r.Heartbeat(t.Context(), a, time.Minute, true)
 		require.NoError(t, err)
 		require.Empty(t, live, "nor is it its own neighbour")
@@ -73,17 +53,17 @@ func TestAProcessThatFellSilentIsNotLiveAndIsForgottenLater(t *testing.T) {
 			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM outbox_relays").Scan(&n))
 			return n
 		}
-		beat(t, r, b)
+		storetest.Heartbeat(t, r, b)
 		for _, gone := range []string{"-70", "70"} { // the database's clock may be set back
-			shift(t, db, b.ID, gone)
-			require.Empty(t, beat(t, r, a), gone)
+			storetest.SetSeen(t, db, b.ID, gone)
+			require.Empty(t, storetest.Heartbeat(t, r, a), gone)
 			require.Equal(t, 2, rows(), gone)
 		}
-		require.Equal(t, []uuid.UUID{a.ID}, beat(t, r, b), "it is back")
+		require.Equal(t, []uuid.UUID{a.ID}, storetest.Heartbeat(t, r, b), "it is back")
 		for _, gone := range []string{"-3700", "3700"} {
-			beat(t, r, b)
-			shift(t, db, b.ID, gone)
-			require.Empty(t, beat(t, r, a), gone)
+			storetest.Heartbeat(t, r, b)
+			storetest.SetSeen(t, db, b.ID, gone)
+			require.Empty(t, storetest.Heartbeat(t, r, a), gone)
 			require.Equal(t, 1, rows(), gone)
 		}
 	})
@@ -155,7 +135,7 @@ func TestALeaseIsKeptOverItsOwnPool(t *testing.T) {
 		require.NoError(t, db.DB.Close(), "the pool for the work is of no use any more")
 		require.NoError(t, r.Renew(t.Context(), l, time.Minute))
 		require.True(t, held(t, r, l))
-		require.Empty(t, beat(t, r, relay.Member{ID: uuid.New()}))
+		require.Empty(t, storetest.Heartbeat(t, r, relay.Member{ID: uuid.New()}))
 		_, err := r.LeaseState(t.Context(), time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, r.HandOver(t.Context(), l, uuid.Nil))

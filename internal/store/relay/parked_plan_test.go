@@ -41,12 +41,11 @@ func fillParked(t *testing.T, db dbtest.Database, n int) {
 	}
 }
 
-// withParkedStatistics is withStatistics for outbox_parked.
+// withParkedStatistics is dbtest.WithEvents for outbox_parked.
 func withParkedStatistics(
 	t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t *testing.T, db dbtest.Database),
 ) {
-	withStatistics(t, fresh, func(t *testing.T, db dbtest.Database) {
-		analyze := strings.ReplaceAll(analyze[db.Dialect], "outbox_events", "outbox_parked")
+	dbtest.WithEvents(t, fresh, func(t *testing.T, db dbtest.Database) {
 		switch db.Dialect {
 		case sqldb.PostgreSQL:
 			exec(t, db.DB, "ALTER TABLE outbox_parked SET (autovacuum_enabled = false)")
@@ -54,11 +53,11 @@ func withParkedStatistics(
 			exec(t, db.DB, "ALTER TABLE outbox_parked STATS_AUTO_RECALC = 0")
 		}
 		if strings.HasSuffix(t.Name(), "empty_table") {
-			exec(t, db.DB, analyze)
+			dbtest.Analyze(t, db, sqldb.Parked)
 		}
-		fillParked(t, db, planRows(db))
+		fillParked(t, db, dbtest.PlanRows(db))
 		if strings.HasSuffix(t.Name(), "true_statistics") {
-			exec(t, db.DB, analyze)
+			dbtest.Analyze(t, db, sqldb.Parked)
 		}
 		f(t, db)
 	})
@@ -75,7 +74,7 @@ func TestPostgreSQLFindsParkedRowsByAnIndex(t *testing.T) {
 			withParkedStatistics(t, fresh, func(t *testing.T, db dbtest.Database) {
 				for what, s := range newRelay(t, db).ParkedSQL() {
 					for _, generic := range []bool{false, true} {
-						plan := planOn(t, db.DB, generic, s.Types, s.SQL, s.Args...)
+						plan := dbtest.PreparedPlan(t, db.DB, generic, s.Types, s.SQL, s.Args...)
 						require.NotContains(t, plan, "Seq Scan on outbox", "%s, generic %t:\n%s", what, generic, plan)
 						require.Contains(t, plan, "Index", "%s, generic %t:\n%s", what, generic, plan)
 					}
@@ -92,7 +91,7 @@ func TestMariaDBFindsParkedRowsByAnIndex(t *testing.T) {
 	t.Parallel()
 	withParkedStatistics(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
 		for what, s := range newRelay(t, db).ParkedSQL() {
-			plan := explained(t, db, "EXPLAIN "+strings.TrimPrefix(s.SQL, relay.MySQLRowWait), s.Args)
+			plan := dbtest.Plan(t, db, strings.TrimPrefix(s.SQL, relay.MySQLRowWait), s.Args...)
 			require.Regexp(t, "outbox_parked_|PRIMARY PRIMARY", plan, what)
 			for line := range strings.Lines(plan) {
 				if scans.MatchString(line) {
@@ -106,7 +105,7 @@ func TestMariaDBFindsParkedRowsByAnIndex(t *testing.T) {
 func TestSQLiteFindsParkedRowsByAnIndex(t *testing.T) {
 	withParkedStatistics(t, dbtest.SQLite, func(t *testing.T, db dbtest.Database) {
 		for what, s := range newRelay(t, db).ParkedSQL() {
-			plan := explained(t, db, "EXPLAIN QUERY PLAN "+s.SQL, s.Args)
+			plan := dbtest.Plan(t, db, s.SQL, s.Args...)
 			for line := range strings.Lines(plan) {
 				if strings.Contains(line, "SCAN") {
 					require.Regexp(

@@ -357,7 +357,7 @@ func TestManyFollowersAreReleasedInParts(t *testing.T) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
 		const all = 5102
-		fill(t, db, all)
+		dbtest.FillEvents(t, db, all)
 		exec(t, db.DB, "UPDATE outbox_events SET event_key = 'k'")
 		parkAll(t, r, l, eventsAbove(t, r, 0)...)
 		setState(t, db, "retry", parkedRows(t, db)[0])

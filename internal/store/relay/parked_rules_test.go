@@ -66,7 +66,7 @@ func (w *parkedWorld) step(format string, args ...any) {
 func (w *parkedWorld) blocked() map[string]bool {
 	keys := make(map[string]bool)
 	for _, k := range blockedKeys(w.t, w.r) {
-		keys[k.key] = true
+		keys[k[1]] = true
 	}
 	return keys
 }
@@ -81,12 +81,12 @@ func (w *parkedWorld) park() {
 	var rows []relay.Parking
 	for i, e := range insertKeyed(w.t, w.db, keys...) {
 		p := relay.Parking{Event: e, State: sqldb.ParkedBlocked}
-		if !blocked[keys[i].key] {
+		if !blocked[keys[i][1]] {
 			p.State = sqldb.ParkedFailed
 		}
-		blocked[keys[i].key] = true
+		blocked[keys[i][1]] = true
 		rows = append(rows, p)
-		w.step("park %q %s", keys[i].key, p.State)
+		w.step("park %q %s", keys[i][1], p.State)
 	}
 	n, err := w.r.Park(w.t.Context(), w.l, rows)
 	require.NoError(w.t, err)

@@ -11,45 +11,8 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
-	"github.com/postroom/postroom/internal/store/outbox"
 	"github.com/postroom/postroom/internal/store/relay"
 )
-
-// keyed is a topic and a key; an empty key is none.
-type keyed struct{ topic, key string }
-
-// insertKeyed writes an event for each, and returns them in order.
-func insertKeyed(t *testing.T, db dbtest.Database, events ...keyed) []relay.Event {
-	t.Helper()
-	ob, err := outbox.New(sqldb.Names{Dialect: db.Dialect})
-	require.NoError(t, err)
-	rows := make([]outbox.EventRow, len(events))
-	for i, k := range events {
-		rows[i] = outbox.EventRow{
-			EventID: uuid.New(), Topic: k.topic, Key: k.key, Type: "order.placed",
-			Payload: fmt.Appendf(nil, "payload %d", i), Headers: `{"n": "1"}`,
-		}
-	}
-	require.NoError(t, ob.InsertEvents(t.Context(), db.DB, rows))
-	all := eventsAbove(t, newRelay(t, db), 0)
-	return all[len(all)-len(events):]
-}
-
-// parkAll parks events of the same key: the first as failed, the others blocked.
-func parkAll(t *testing.T, r *relay.Store, l relay.Lease, events ...relay.Event) {
-	t.Helper()
-	var rows []relay.Parking
-	for i, e := range events {
-		p := relay.Parking{Event: e, State: sqldb.ParkedBlocked}
-		if i == 0 {
-			p.State, p.Error = sqldb.ParkedFailed, "too large"
-		}
-		rows = append(rows, p)
-	}
-	n, err := r.Park(t.Context(), l, rows)
-	require.NoError(t, err)
-	require.EqualValues(t, len(events), n)
-}
 
 // parkedState is what the tests look at of a parked row.
 type parkedState struct {
@@ -339,7 +302,7 @@ func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
 		l := mustClaim(t, r)
-		fill(t, db, 500)
+		dbtest.FillEvents(t, db, 500)
 		events := eventsAbove(t, r, 0)
 		rows := make([]relay.Parking, len(events))
 		for i, e := range events {

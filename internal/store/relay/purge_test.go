@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -12,31 +11,10 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// fillArchive writes n rows at once, delivered a second apart: the first n seconds ago.
-func fillArchive(t *testing.T, db dbtest.Database, n int) {
-	t.Helper()
-	columns := "INSERT INTO outbox_archive (id, event_id, topic, event_key, event_type, payload, headers, " +
-		"created_at, delivered_at) "
-	exec(t, db.DB, map[sqldb.Dialect]string{
-		sqldb.PostgreSQL: columns + fmt.Sprintf(`SELECT n, gen_random_uuid(), 'orders', (n %% 1000)::text, '',
-repeat('x', 200)::bytea, '{}', now(), now() - (%d - n) * interval '1 second'
-FROM generate_series(1, %d) n`, n, n),
-		sqldb.MySQL: columns + fmt.Sprintf(`SELECT seq, uuid(), 'orders', seq %% 1000, '', repeat('x', 200), '{}',
-UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) - INTERVAL (%d - seq) SECOND
-FROM seq_1_to_%d`, n, n),
-		sqldb.SQLite: columns + fmt.Sprintf(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s
-WHERE n < %d)
-SELECT n, printf('%%08x-0000-4000-8000-000000000000', n), 'orders', CAST(n %% 1000 AS TEXT), '', CAST(printf('%%200d',
-n) AS BLOB), '{}',
-strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now') || '000Z', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now',
-(n - %d) || ' seconds') || '000Z' FROM s`, n, n),
-	}[db.Dialect])
-}
-
 func TestAPurgeTakesTheOldestAndNoMoreThanItIsTold(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
-		fillArchive(t, db, 5000) // from 5,000 s to 1 s ago
+		dbtest.FillArchive(t, db, 5000) // from 5,000 s to 1 s ago
 		count := func() (n int64) {
 			require.NoError(t, db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM outbox_archive").Scan(&n))
 			return n
@@ -87,40 +65,13 @@ func TestNotesOfDropsArePurgedToo(t *testing.T) {
 	})
 }
 
-// withArchive is withStatistics for the archive.
-func withArchive(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t *testing.T, db dbtest.Database)) {
-	for _, kind := range []string{"true statistics", "statistics of an empty table", "no statistics"} {
-		t.Run(kind, func(t *testing.T) {
-			db := dbtest.Migrate(t, fresh(t))
-			analyze := map[sqldb.Dialect]string{
-				sqldb.PostgreSQL: "ANALYZE outbox_archive", sqldb.MySQL: "ANALYZE TABLE outbox_archive",
-				sqldb.SQLite: "ANALYZE",
-			}[db.Dialect]
-			switch db.Dialect {
-			case sqldb.PostgreSQL:
-				exec(t, db.DB, "ALTER TABLE outbox_archive SET (autovacuum_enabled = false)")
-			case sqldb.MySQL:
-				exec(t, db.DB, "ALTER TABLE outbox_archive STATS_AUTO_RECALC = 0")
-			}
-			if kind == "statistics of an empty table" {
-				exec(t, db.DB, analyze)
-			}
-			fillArchive(t, db, planRows(db))
-			if kind == "true statistics" {
-				exec(t, db.DB, analyze)
-			}
-			f(t, db)
-		})
-	}
-}
-
 func TestAPurgeGoesByTheIndexOfTime(t *testing.T) {
 	t.Parallel()
 	ages := []time.Duration{time.Second, 5 * time.Hour, 24 * time.Hour, 1000 * time.Hour}
 	t.Run("postgresql", func(t *testing.T) {
-		withArchive(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {
+		dbtest.WithArchive(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {
 			for _, age := range ages {
-				plan := planOn(
+				plan := dbtest.PreparedPlan(
 					t, db.DB, false, "int", newRelay(t, db).PurgeSQL(relay.OldArchived(age), 1000)+" AND $1 = $1", 1,
 				)
 				require.Contains(t, plan, "outbox_archive_delivered_at_idx", "%v\n%s", age, plan)
@@ -130,19 +81,17 @@ func TestAPurgeGoesByTheIndexOfTime(t *testing.T) {
 		})
 	})
 	t.Run("mariadb", func(t *testing.T) {
-		withArchive(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
+		dbtest.WithArchive(t, dbtest.MariaDB, func(t *testing.T, db dbtest.Database) {
 			for _, age := range ages {
-				plan := explained(t, db, "EXPLAIN "+newRelay(t, db).PurgeSQL(relay.OldArchived(age), 1000), nil)
+				plan := dbtest.Plan(t, db, newRelay(t, db).PurgeSQL(relay.OldArchived(age), 1000))
 				require.Contains(t, plan, "range outbox_archive_delivered_at_idx", "%v\n%s", age, plan)
 				require.NotContains(t, plan, "filesort", "%v\n%s", age, plan)
 			}
 		})
 	})
 	t.Run("sqlite", func(t *testing.T) {
-		withArchive(t, dbtest.SQLite, func(t *testing.T, db dbtest.Database) {
-			plan := explained(
-				t, db, "EXPLAIN QUERY PLAN "+newRelay(t, db).PurgeSQL(relay.OldArchived(time.Second), 1000), nil,
-			)
+		dbtest.WithArchive(t, dbtest.SQLite, func(t *testing.T, db dbtest.Database) {
+			plan := dbtest.Plan(t, db, newRelay(t, db).PurgeSQL(relay.OldArchived(time.Second), 1000))
 			require.Contains(t, plan, "outbox_archive_delivered_at_idx", plan)
 			require.NotContains(t, plan, "SCAN", plan)
 		})

@@ -44,16 +44,6 @@ func countRows(t *testing.T, db dbtest.Database) (n int) {
 	return n
 }
 
-func eventsAbove(t *testing.T, r *relay.Store, head int64) (events []relay.Event) {
-	t.Helper()
-	_, err := r.Read(t.Context(), relay.ReadQuery{Head: head, Limit: 1 << 20}, func(row *relay.Row) bool {
-		events = append(events, relay.Event{ID: row.ID, EventID: row.EventID})
-		return true
-	})
-	require.NoError(t, err)
-	return events
-}
-
 // readIDs returns the ids that a query shows, at most most of them.
 func readIDs(t *testing.T, r *relay.Store, q relay.ReadQuery, most int) (ids []int64) {
 	t.Helper()

@@ -22,7 +22,6 @@ func withSchedule(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t
 	for _, kind := range []string{"true statistics", "statistics of an empty table"} {
 		t.Run(kind, func(t *testing.T) {
 			db := dbtest.Migrate(t, fresh(t))
-			statistics := strings.ReplaceAll(analyze[db.Dialect], "outbox_events", "outbox_scheduled")
 			switch db.Dialect {
 			case sqldb.PostgreSQL:
 				exec(t, db.DB, "ALTER TABLE outbox_scheduled SET (autovacuum_enabled = false)")
@@ -30,9 +29,9 @@ func withSchedule(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t
 				exec(t, db.DB, "ALTER TABLE outbox_scheduled STATS_AUTO_RECALC = 0")
 			}
 			if kind == "statistics of an empty table" {
-				exec(t, db.DB, statistics)
+				dbtest.Analyze(t, db, sqldb.Scheduled)
 			}
-			rows := planRows(db)
+			rows := dbtest.PlanRows(db)
 			exec(t, db.DB, map[sqldb.Dialect]string{
 				sqldb.PostgreSQL: fmt.Sprintf(`INSERT INTO outbox_scheduled (topic, event_key, payload, deliver_at)
 SELECT 'orders', n::text, repeat('x', 200)::bytea, now() + (n - 2000) * interval '1 hour'
@@ -46,7 +45,7 @@ SELECT 'orders', CAST(n AS TEXT), 'x', strftime('%%Y-%%m-%%dT%%H:%%M:%%f', 'now'
 FROM s`, rows),
 			}[db.Dialect])
 			if kind == "true statistics" {
-				exec(t, db.DB, statistics)
+				dbtest.Analyze(t, db, sqldb.Scheduled)
 			}
 			f(t, db)
 		})
@@ -66,17 +65,17 @@ func TestPostgreSQLLooksForDueEventsByTheIndex(t *testing.T) {
 					behind, args := r.DueSQL(1000, true)
 					lock, rows := r.LockDueSQL(500)
 					for plan, index := range map[string]string{
-						planOn(
+						dbtest.PreparedPlan(
 							t, db.DB, generic, "int", r.UntilDueSQL()+" -- $1", 1,
 						): "outbox_scheduled_due_idx",
-						planOn(
+						dbtest.PreparedPlan(
 							t, db.DB, generic, "int", due+" -- $1", 1,
 						): "outbox_scheduled_due_idx",
-						planOn(
+						dbtest.PreparedPlan(
 							t, db.DB, generic, "text, text, text, text", behind, args...,
 						): "outbox_scheduled_due_idx",
-						planOn(t, db.DB, generic, "text", lock, rows...): "outbox_scheduled_",
-						planOn(
+						dbtest.PreparedPlan(t, db.DB, generic, "text", lock, rows...): "outbox_scheduled_",
+						dbtest.PreparedPlan(
 							t, db.DB, generic, "int", cancelSQL(t, ob, 20)+" -- $1", 1,
 						): "outbox_scheduled_event_id_key",
 					} {
@@ -88,7 +87,7 @@ func TestPostgreSQLLooksForDueEventsByTheIndex(t *testing.T) {
 					}
 					statements, rows := r.MoveSQL(500)
 					for _, statement := range statements {
-						plan := planOn(t, db.DB, generic, "text", statement, rows...)
+						plan := dbtest.PreparedPlan(t, db.DB, generic, "text", statement, rows...)
 						require.NotContains(t, plan, "Seq Scan", plan)
 					}
 				}
@@ -105,18 +104,18 @@ func TestMariaDBLooksForDueEventsByTheIndex(t *testing.T) {
 		behind, args := r.DueSQL(1000, true)
 		lock, _ := r.LockDueSQL(500)
 		for plan, how := range map[string]string{
-			explained(t, db, "EXPLAIN "+r.UntilDueSQL(), nil):      " index <nil> outbox_scheduled_due_idx ",
-			explained(t, db, "EXPLAIN "+due, nil):                  " range outbox_scheduled_due_idx ",
-			explained(t, db, "EXPLAIN "+behind, args):              " range outbox_scheduled_due_idx ",
-			explained(t, db, "EXPLAIN "+lock, nil):                 " s eq_ref outbox_scheduled_event_id_key ",
-			explained(t, db, "EXPLAIN "+cancelSQL(t, ob, 20), nil): " s eq_ref outbox_scheduled_event_id_key ",
+			dbtest.Plan(t, db, r.UntilDueSQL()):      " index <nil> outbox_scheduled_due_idx ",
+			dbtest.Plan(t, db, due):                  " range outbox_scheduled_due_idx ",
+			dbtest.Plan(t, db, behind, args...):      " range outbox_scheduled_due_idx ",
+			dbtest.Plan(t, db, lock):                 " s eq_ref outbox_scheduled_event_id_key ",
+			dbtest.Plan(t, db, cancelSQL(t, ob, 20)): " s eq_ref outbox_scheduled_event_id_key ",
 		} {
 			require.Contains(t, plan, how, plan)
 			require.NotContains(t, plan, "filesort", plan)
 		}
 		statements, _ := r.MoveSQL(500)
 		for _, statement := range statements {
-			require.Contains(t, explained(t, db, "EXPLAIN "+statement, nil), " s eq_ref PRIMARY ")
+			require.Contains(t, dbtest.Plan(t, db, statement), " s eq_ref PRIMARY ")
 		}
 	})
 }
@@ -128,7 +127,7 @@ func TestSQLiteLooksForDueEventsByTheIndex(t *testing.T) {
 		lock, _ := r.LockDueSQL(500)
 		statements, _ := r.MoveSQL(500)
 		for _, statement := range append(statements, r.UntilDueSQL(), due, lock, cancelSQL(t, ob, 20)) {
-			plan := explained(t, db, "EXPLAIN QUERY PLAN "+statement, make([]any, strings.Count(statement, "?")))
+			plan := dbtest.Plan(t, db, statement, make([]any, strings.Count(statement, "?"))...)
 			require.Contains(t, plan, "USING", plan)
 			require.NotContains(
 				t, strings.ReplaceAll(plan, "SCAN outbox_scheduled USING COVERING INDEX outbox_scheduled_due_idx", ""),

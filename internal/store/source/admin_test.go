@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dbtest/storetest"
 	"github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/internal/store/source"
 )
@@ -22,18 +23,18 @@ func describe(t *testing.T, db dbtest.Database) source.Description {
 
 func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r := newRelay(t, db)
+		r := storetest.Relay(t, db)
 		rename := func(from, to string) error { return sourceOf(t, db).Rename(t.Context(), from, to) }
 		require.ErrorIs(t, rename("default", "orders"), source.ErrNoName)
 		_, err := r.Inspect(t.Context(), "shop")
 		require.NoError(t, err)
 
-		l, claimed := claim(t, r, time.Minute)
+		l, claimed := storetest.Claim(t, r, time.Minute)
 		require.True(t, claimed)
-		beat(t, r, relay.Member{ID: uuid.New(), Host: "host-a", Owned: 1})
+		storetest.Heartbeat(t, r, relay.Member{ID: uuid.New(), Host: "host-a", Owned: 1})
 		gone := uuid.New()
-		beat(t, r, relay.Member{ID: gone, Host: "host-b"})
-		shift(t, db, gone, "-120")
+		storetest.Heartbeat(t, r, relay.Member{ID: gone, Host: "host-b"})
+		storetest.SetSeen(t, db, gone, "-120")
 		err = rename("shop", "orders")
 		var leased *source.LeasedError
 		require.ErrorAs(t, err, &leased)
@@ -57,18 +58,18 @@ func TestASourceIsRenamedWhileNobodyOwnsIt(t *testing.T) {
 		require.Equal(t, "Bestellungen für 東京", after.Name)
 		require.Equal(t, before.SourceID, after.SourceID)
 
-		mustClaim(t, r)
-		expire(t, db)
+		storetest.MustClaim(t, r)
+		storetest.Expire(t, db)
 		require.NoError(t, rename("Bestellungen für 東京", "shop"), "an expired lease is nobody's")
 	})
 }
 
 func TestANewIdentityForgetsWhatTheSinkKnewOfTheOldOne(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r := newRelay(t, db)
+		r := storetest.Relay(t, db)
 		_, err := r.Inspect(t.Context(), "shop")
 		require.NoError(t, err)
-		first := mustClaim(t, r)
+		first := storetest.MustClaim(t, r)
 		require.NoError(t, r.Note(t.Context(), first, relay.Position([]byte(`{"offset": 7}`))))
 		require.NoError(t, r.Note(t.Context(), first, relay.Mode("exactly-once")))
 		renew := func(name string) (uuid.UUID, uuid.UUID, error) {
@@ -86,7 +87,7 @@ func TestANewIdentityForgetsWhatTheSinkKnewOfTheOldOne(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, first.SourceID, before)
 		require.NotEqual(t, before, after)
-		second := mustClaim(t, r)
+		second := storetest.MustClaim(t, r)
 		require.Equal(t, after, second.SourceID)
 		require.Nil(t, second.Position)
 		require.Equal(t, "exactly-once", second.Mode, "the mode is the source's, not the identity's")
@@ -101,7 +102,7 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 	for name, server := range concurrently {
 		t.Run(name, func(t *testing.T) {
 			db := dbtest.Migrate(t, server(t))
-			r := newRelay(t, db)
+			r := storetest.Relay(t, db)
 			_, err := r.Inspect(t.Context(), "shop")
 			require.NoError(t, err)
 			for range 20 {
@@ -132,13 +133,13 @@ func TestAChangeOfASourceAndAClaimExcludeEachOther(t *testing.T) {
 
 func TestADescriptionDoesWithoutTheTableOfRelays(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r := newRelay(t, db)
+		r := storetest.Relay(t, db)
 		member := relay.Member{ID: uuid.New(), Host: "a", Owned: 2}
-		beat(t, r, member)
+		storetest.Heartbeat(t, r, member)
 		d := describe(t, db)
 		require.Len(t, d.Relays, 1)
 		require.Equal(t, member.ID, d.Relays[0].ID)
-		exec(t, db.DB, "DROP TABLE outbox_relays")
+		dbtest.Exec(t, db.DB, "DROP TABLE outbox_relays")
 		require.Empty(t, describe(t, db).Relays)
 	})
 }

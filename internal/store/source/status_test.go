@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dbtest/storetest"
 	"github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/internal/store/source"
 )
@@ -22,7 +24,7 @@ func TestStatusTellsOwnerBacklogAndOldestEvent(t *testing.T) {
 		require.Nil(t, fresh.Oldest)
 		require.NotEmpty(t, fresh.SourceID)
 
-		r := newRelay(t, db)
+		r := storetest.Relay(t, db)
 		_, err = r.Inspect(t.Context(), "orders")
 		require.NoError(t, err)
 		owner := uuid.New()
@@ -70,14 +72,14 @@ func TestStatusEstimatesALargeBacklog(t *testing.T) {
 
 func TestStatusCountsParkedRows(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r := newRelay(t, db)
-		l := mustClaim(t, r)
-		k := keyed{"orders", "k"}
-		parkAll(t, r, l, insertKeyed(t, db, k, k, k, k, k)...)
-		p := parkedRows(t, db)
-		setState(t, db, "failed", p[1])
-		setState(t, db, "retry", p[3])
-		setState(t, db, "drop", p[4])
+		r := storetest.Relay(t, db)
+		l := storetest.MustClaim(t, r)
+		k := storetest.Keyed{"orders", "k"}
+		e := storetest.Insert(t, db, k, k, k, k, k)
+		storetest.Park(t, r, l, e...)
+		for i, state := range map[int]string{1: "failed", 3: "retry", 4: "drop"} {
+			dbtest.Exec(t, db.DB, fmt.Sprintf("UPDATE outbox_parked SET state = '%s' WHERE id = %d", state, e[i].ID))
+		}
 		s, err := sourceOf(t, db).State(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, source.ParkedCounts{Failed: 2, Blocked: 1, Asked: 2}, s.Parked)
@@ -93,9 +95,9 @@ func TestASourceIsOwnedWhileItsLeaseLasts(t *testing.T) {
 			return o
 		}
 		require.False(t, owned())
-		mustClaim(t, newRelay(t, db))
+		storetest.MustClaim(t, storetest.Relay(t, db))
 		require.True(t, owned())
-		expire(t, db)
+		storetest.Expire(t, db)
 		require.False(t, owned())
 	})
 }

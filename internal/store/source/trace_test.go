@@ -10,6 +10,7 @@ import (
 
 	sqldb "github.com/postroom/postroom/internal/db"
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/dbtest/storetest"
 	"github.com/postroom/postroom/internal/store/archive"
 	"github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/internal/store/source"
@@ -31,14 +32,15 @@ func tables(found source.Trace) (names []string) {
 
 func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		r := newRelay(t, db)
-		l := mustClaim(t, r)
+		r := storetest.Relay(t, db)
+		l := storetest.MustClaim(t, r)
 		nobody := traced(t, db, uuid.New())
 		require.Empty(t, nobody.Found)
 		require.Empty(t, nobody.Missing)
 		require.Zero(t, nobody.ArchivedSince)
 
-		e := insertKeyed(t, db, keyed{"orders", "k"}, keyed{"orders", "k"}, keyed{"orders", ""}, keyed{"orders", "k"})
+		k := storetest.Keyed{"orders", "k"}
+		e := storetest.Insert(t, db, k, k, storetest.Keyed{"orders", ""}, k)
 		waiting := traced(t, db, e[2].EventID)
 		require.Equal(t, []string{sqldb.Events}, tables(waiting))
 		f := waiting.Found[0]
@@ -50,7 +52,7 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 		require.EqualValues(t, 2, f.Ahead)
 		require.Zero(t, f.Behind)
 
-		parkAll(t, r, l, e[0], e[1])
+		storetest.Park(t, r, l, e[0], e[1])
 		parked := traced(t, db, e[0].EventID).Found[0]
 		require.Equal(t, sqldb.Parked, parked.Table)
 		require.Equal(t, "failed", parked.State)
@@ -64,7 +66,7 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 
 		archiving, err := relay.New(db.DB, sqldb.Names{Dialect: db.Dialect}, relay.Options{Archive: true})
 		require.NoError(t, err)
-		n, err := archiving.DeleteDelivered(t.Context(), l, []relay.Delivered{delivered(e[2])})
+		n, err := archiving.DeleteDelivered(t.Context(), l, []relay.Delivered{storetest.Delivered(e[2])})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
 		kept := traced(t, db, e[2].EventID).Found[0]
@@ -84,12 +86,12 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 		require.Equal(t, []string{sqldb.Events, sqldb.Archive}, tables(traced(t, db, e[2].EventID)), "replayed")
 
 		const gone = "'018f3c1e-8f2a-7000-8000-000000000001'"
-		exec(t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic, error) VALUES (7, "+gone+", 'orders', 'a test')")
-		exec(t, db.DB, "INSERT INTO outbox_scheduled (event_id, topic, deliver_at) VALUES ("+gone+", 'orders', '"+
-			map[sqldb.Dialect]string{sqldb.MySQL: "2100-01-01 00:00:00"}[db.Dialect]+
-			map[sqldb.Dialect]string{
-				sqldb.PostgreSQL: "2100-01-01T00:00:00.000000Z", sqldb.SQLite: "2100-01-01T00:00:00.000000Z",
-			}[db.Dialect]+"')")
+		dbtest.Exec(
+			t, db.DB, "INSERT INTO outbox_drops (id, event_id, topic, error) VALUES (7, "+gone+", 'orders', 'a test')",
+		)
+		at := sqldb.For(db.Dialect, "2100-01-01T00:00:00.000000Z", "2100-01-01 00:00:00", "2100-01-01T00:00:00.000000Z")
+		dbtest.Exec(t, db.DB,
+			"INSERT INTO outbox_scheduled (event_id, topic, deliver_at) VALUES ("+gone+", 'orders', '"+at+"')")
 		both := traced(t, db, uuid.MustParse(gone[1:37]))
 		require.Equal(t, []string{sqldb.Scheduled, sqldb.Drops}, tables(both))
 		require.Equal(t, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), both.Found[0].At)
@@ -100,9 +102,9 @@ func TestAnEventIsFoundWhereverItIs(t *testing.T) {
 
 func TestATraceGoesOnWithoutTheTablesOfThisVersion(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		e := insertKeyed(t, db, keyed{"orders", "k"})
+		e := storetest.Insert(t, db, storetest.Keyed{"orders", "k"})
 		for _, table := range []string{sqldb.Scheduled, sqldb.Archive, sqldb.Drops} {
-			exec(t, db.DB, "DROP TABLE "+table)
+			dbtest.Exec(t, db.DB, "DROP TABLE "+table)
 		}
 		found := traced(t, db, e[0].EventID)
 		require.Equal(t, []string{sqldb.Events}, tables(found))
@@ -119,12 +121,12 @@ func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 		"postgresql": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB, "sqlite": dbtest.SQLite,
 	} {
 		t.Run(name, func(t *testing.T) {
-			withArchive(t, fresh, func(t *testing.T, db dbtest.Database) {
+			dbtest.WithArchive(t, fresh, func(t *testing.T, db dbtest.Database) {
 				statement := sourceOf(t, db).TraceArchiveSQL()
 				switch db.Dialect {
 				case sqldb.PostgreSQL:
 					for _, generic := range []bool{false, true} {
-						plan := planOn(t, db.DB, generic, "text", statement, uuid.New())
+						plan := dbtest.PreparedPlan(t, db.DB, generic, "text", statement, uuid.New())
 						require.Contains(t, plan, index, plan)
 					}
 				case sqldb.MySQL, sqldb.SQLite:
@@ -138,8 +140,8 @@ func TestATraceFindsAnArchivedEventByTheIndex(t *testing.T) {
 func TestATraceCountsNoFurtherThanTheLimit(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		fill(t, db, sqldb.CountLimit+100)
-		last := insertKeyed(t, db, keyed{"orders", "k"})[0]
+		dbtest.FillEvents(t, db, sqldb.CountLimit+100)
+		last := storetest.Insert(t, db, storetest.Keyed{"orders", "k"})[0]
 		trace, err := sourceOf(t, db).Trace(t.Context(), last.EventID)
 		require.NoError(t, err)
 		require.Len(t, trace.Found, 1)
