@@ -30,7 +30,9 @@ type Effect func(ctx context.Context, tx *sql.Tx, r *http.Request) (status int, 
 // two would leave a key without an effect, or an effect without a key. A request that fails leaves no key: it can be
 // sent again.
 func (d *DB) Idempotent(effect Effect) HandlerFunc {
+	columns := []string{"idempotency_key", "request", "status", "answer", "made_at"}
 	return func(w http.ResponseWriter, r *http.Request) error {
+		ctx := r.Context()
 		key := r.Header.Get("Idempotency-Key")
 		if key == "" || len(key) > 255 {
 			return BadRequest("the header Idempotency-Key must have 1 to 255 bytes")
@@ -41,26 +43,26 @@ func (d *DB) Idempotent(effect Effect) HandlerFunc {
 		}
 		var status int
 		var answer []byte
-		err = d.Tx(r.Context(), func(tx *sql.Tx) error {
+		err = d.Tx(ctx, func(tx *sql.Tx) error {
 			// The second of two requests at the same time waits here for the first.
-			fresh, err := d.InsertNew(r.Context(), tx, "idempotency_keys",
-				[]string{"idempotency_key", "request", "status", "answer", "made_at"}, key, request, 0, "", time.Now().Unix())
+			fresh, err := d.InsertNew(ctx, tx, "idempotency_keys", columns, key, request, 0, "", time.Now().Unix())
 			if err != nil {
 				return err
 			}
 			if !fresh {
-				status, answer, err = d.firstAnswer(r.Context(), tx, key, request)
+				status, answer, err = d.firstAnswer(ctx, tx, key, request)
 				return err
 			}
 			var value any
-			if status, value, err = effect(r.Context(), tx, r); err != nil {
+			if status, value, err = effect(ctx, tx, r); err != nil {
 				return err
 			}
 			if answer, err = json.Marshal(value); err != nil {
 				return err
 			}
-			_, err = tx.ExecContext(r.Context(), d.Bind(
-				"UPDATE idempotency_keys SET status = ?, answer = ? WHERE idempotency_key = ?"), status, string(answer), key)
+			_, err = tx.ExecContext(ctx, d.Bind(
+				"UPDATE idempotency_keys SET status = ?, answer = ? WHERE idempotency_key = ?",
+			), status, string(answer), key)
 			return err
 		})
 		if err != nil {
@@ -73,7 +75,8 @@ func (d *DB) Idempotent(effect Effect) HandlerFunc {
 func (d *DB) firstAnswer(ctx context.Context, tx *sql.Tx, key, request string) (status int, answer []byte, err error) {
 	var of string
 	err = tx.QueryRowContext(ctx, d.Bind(
-		"SELECT request, status, answer FROM idempotency_keys WHERE idempotency_key = ?"), key).Scan(&of, &status, &answer)
+		"SELECT request, status, answer FROM idempotency_keys WHERE idempotency_key = ?",
+	), key).Scan(&of, &status, &answer)
 	if err == nil && of != request {
 		err = Unprocessable("this Idempotency-Key was used for another request")
 	}

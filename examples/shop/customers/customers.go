@@ -1,0 +1,66 @@
+// Package customers owns the customers of the shop: names and e-mail addresses, in a database that no other service can
+// open. The others learn of a customer by the events on the topic customers, and keep a copy of what they need.
+//
+// It uses gorm. A change and its event are one transaction, so that a copy never misses a change and never has one that
+// was rolled back.
+package customers
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/postroom/postroom/examples/shop/events"
+	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/outbox"
+	"github.com/postroom/postroom/outbox/outboxgorm"
+)
+
+// Customer is a row of the table customers. Version grows with each change; the copies need it to tell an old event
+// from a new one.
+//
+// The row of an erased customer stays, without name and e-mail address: it says that the id was used, and its version
+// is above all others.
+type Customer struct {
+	ID       string     `gorm:"primaryKey;size:36"   json:"id"`
+	Name     string     `gorm:"size:200;not null"    json:"name"`
+	Email    string     `gorm:"size:320;not null"    json:"email"`
+	Version  int64      `gorm:"not null"             json:"version"`
+	ErasedAt *time.Time `json:"erased_at,omitempty"`
+}
+
+// Service is the customers service. Make it with New.
+type Service struct {
+	db     *kit.DB
+	outbox *outbox.Outbox
+	topic  string
+}
+
+// New makes the service's tables in its database, and returns the service.
+func New(ctx context.Context, db *kit.DB, kafka kit.Kafka) (*Service, error) {
+	if err := db.Gorm.WithContext(ctx).AutoMigrate(&Customer{}); err != nil {
+		return nil, err
+	}
+	if err := db.Exec(ctx, kit.IdempotencyTable); err != nil {
+		return nil, err
+	}
+	ob, err := outbox.New(db.Dialect)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{db: db, outbox: ob, topic: kafka.Topic(events.Customers)}, nil
+}
+
+// announce writes an event with the whole state of a customer, in the transaction that changed the row.
+func (s *Service) announce(ctx context.Context, tx *gorm.DB, eventType string, c Customer) error {
+	payload, err := outbox.JSON(events.Customer{
+		ID: c.ID, Name: c.Name, Email: c.Email, Version: c.Version, Deleted: c.ErasedAt != nil,
+	})
+	if err != nil {
+		return err
+	}
+	return outboxgorm.Add(ctx, s.outbox, tx, outbox.Event{
+		Topic: s.topic, Key: c.ID, Type: eventType, Payload: payload,
+	})
+}
