@@ -26,7 +26,7 @@ func (s *Service) Backfill(ctx context.Context) (sent int64, err error) {
 		Position: "id",
 		Query: fmt.Sprintf(`SELECT id, '%s' AS topic, id AS event_key, '%s' AS event_type, %s AS payload
 			FROM customers WHERE erased_at IS NULL`,
-			s.topic, events.CustomerChanged, payload[s.db.Dialect]),
+			s.kafka.Topic(events.Customers), events.CustomerChanged, payload[s.db.Dialect]),
 	})
 	return progress.Sent, err
 }

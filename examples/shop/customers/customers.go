@@ -34,7 +34,7 @@ type Customer struct {
 type Service struct {
 	db     *kit.DB
 	outbox *outbox.Outbox
-	topic  string
+	kafka  kit.Kafka
 }
 
 // New makes the service's tables in its database, and returns the service.
@@ -49,18 +49,16 @@ func New(ctx context.Context, db *kit.DB, kafka kit.Kafka) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{db: db, outbox: ob, topic: kafka.Topic(events.Customers)}, nil
+	return &Service{db: db, outbox: ob, kafka: kafka}, nil
 }
 
 // announce writes an event with the whole state of a customer, in the transaction that changed the row.
 func (s *Service) announce(ctx context.Context, tx *gorm.DB, eventType string, c Customer) error {
-	payload, err := outbox.JSON(events.Customer{
+	event, err := s.kafka.Event(events.Customers, c.ID, eventType, events.Customer{
 		ID: c.ID, Name: c.Name, Email: c.Email, Version: c.Version, Deleted: c.ErasedAt != nil,
 	})
 	if err != nil {
 		return err
 	}
-	return outboxgorm.Add(ctx, s.outbox, tx, outbox.Event{
-		Topic: s.topic, Key: c.ID, Type: eventType, Payload: payload,
-	})
+	return outboxgorm.Add(ctx, s.outbox, tx, event)
 }

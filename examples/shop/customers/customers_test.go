@@ -146,7 +146,8 @@ func TestBadRequestsAreRefused(t *testing.T) {
 // The copy of a service that starts late has all customers, and not those who were erased.
 func TestABackfillMakesALateCopyComplete(t *testing.T) {
 	kittest.Each(t, func(t *testing.T, db *kit.DB) {
-		s, h := newService(t, db, kit.Kafka{})
+		kafka := kittest.Kafka(t)
+		s, h := newService(t, db, kafka)
 		kept, erased := create(t, h, "Ada"), create(t, h, "Mallory")
 		customer(t, kittest.Do(h, "DELETE", "/customers/"+erased.ID, ""), http.StatusOK)
 		// The topic has forgotten all that was sent so far.
@@ -157,7 +158,6 @@ func TestABackfillMakesALateCopyComplete(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 1, sent)
 
-		kafka := kittest.Kafka(t)
 		kittest.Relay(t, db, kafka)
 		var state events.Customer
 		for _, e := range kittest.Events(t, kafka, events.Customers, 2) { // the customer, and the end of the backfill

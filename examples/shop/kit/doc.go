@@ -4,5 +4,6 @@
 //     dialect.go and mysql.go have what differs between the kinds of databases.
 //   - http.go serves HTTP: JSON in and out, a limit for bodies, and errors as problems (RFC 9457, problem.go).
 //   - idempotency.go makes a POST that is sent twice take effect once.
-//   - kafka.go makes the topics and sets up consumers; run.go runs the parts of a service.
+//   - kafka.go makes the topics and sets up consumers; message.go makes events and reads messages.
+//   - run.go runs the parts of a service.
 package kit

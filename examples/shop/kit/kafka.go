@@ -20,7 +20,8 @@ const Partitions = 4
 // Kafka is the cluster that the shop uses.
 type Kafka struct {
 	Brokers []string // host:port
-	// Prefix is before the names of all topics and groups, so that several shops can share a cluster, as tests do.
+	// Prefix is before the names of all topics, groups and consumers, so that several shops can share a cluster, as
+	// tests do.
 	Prefix string
 }
 
@@ -45,8 +46,9 @@ func (k Kafka) CreateTopics(ctx context.Context, topics ...string) error {
 }
 
 // Consumer returns a consumer of topics for the service name. The inbox is in the service's database, so that a message
-// and its effect are one transaction. The consumer group has the service's name too.
+// and its effect are one transaction. The consumer group has the name of the consumer.
 func (k Kafka) Consumer(db *DB, name string, log *slog.Logger, topics ...string) (*inboxkafka.Consumer, error) {
+	name = k.Prefix + name
 	ib, err := inbox.New(db.Dialect, name, inbox.WithLogger(log))
 	if err != nil {
 		return nil, err
@@ -56,6 +58,6 @@ func (k Kafka) Consumer(db *DB, name string, log *slog.Logger, topics ...string)
 		names[i] = k.Topic(topic)
 	}
 	return inboxkafka.New(inboxkafka.Config{
-		Inbox: ib, DB: db.SQL, Brokers: k.Brokers, Group: k.Prefix + name, Topics: names, Logger: log,
+		Inbox: ib, DB: db.SQL, Brokers: k.Brokers, Group: name, Topics: names, Logger: log,
 	})
 }

@@ -90,6 +90,8 @@ func Address(t testing.TB, variable string) string {
 	return value
 }
 
+func freshPrefix() string { return strings.ReplaceAll(freshName(), "_", "-") + "." }
+
 func freshName() string { return "shop_" + strings.ToLower(rand.Text()[:12]) }
 
 func newDatabase(t testing.TB, driver, dsn, create, drop string) {
@@ -115,13 +117,14 @@ func withDatabase(t testing.TB, server, name string) string {
 	return u.String()
 }
 
-// Kafka starts a Kafka in this process, with the shop's topics.
+// Kafka starts a Kafka in this process, with the shop's topics. It has a prefix, because the names of consumers must be
+// unique in a process.
 func Kafka(t testing.TB) kit.Kafka {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
-	kafka := kit.Kafka{Brokers: cluster.ListenAddrs()}
+	kafka := kit.Kafka{Brokers: cluster.ListenAddrs(), Prefix: freshPrefix()}
 	require.NoError(t, kafka.CreateTopics(t.Context(), events.KafkaTopics()...))
 	return kafka
 }
@@ -132,7 +135,7 @@ func RealKafka(t testing.TB) kit.Kafka {
 	t.Helper()
 	kafka := kit.Kafka{
 		Brokers: strings.Split(Address(t, "POSTROOM_TEST_KAFKA_BROKERS"), ","),
-		Prefix:  strings.ReplaceAll(freshName(), "_", "-") + ".",
+		Prefix:  freshPrefix(),
 	}
 	require.NoError(t, kafka.CreateTopics(t.Context(), events.KafkaTopics()...))
 	t.Cleanup(func() {
