@@ -1,4 +1,4 @@
-# Redis, optional: dev/services up redis.
+# Redis, for the caches of examples/shop.
 
 redis_packages() { echo redis-server redis-tools; }
 redis_signal() { echo TERM; }
