@@ -10,39 +10,36 @@ import (
 
 // messageIDs is what accepting messages needs of a database.
 type messageIDs interface {
-	// InsertMessage reports false, without an error, when the id is there already.
+	// InsertMessage returns false, without an error, if the id exists already.
 	InsertMessage(ctx context.Context, tx db.Queryer, row store.Row) (bool, store.TxMark, error)
-	// InsertMessages returns the ids that were not there; no id may come twice.
+	// InsertMessages returns the ids that did not exist. The rows must have different ids.
 	InsertMessages(ctx context.Context, tx db.Queryer, consumer string, rows []store.Row) (
 		map[string]bool, store.TxMark, error)
 	// HasMessage reports whether a committed row has the id.
 	HasMessage(ctx context.Context, q db.Queryer, row store.Row) (bool, error)
 }
 
-// Accept records in the transaction tx that the consumer has handled m, and
-// reports whether it is the first to do so. Call it first, before the handler reads
-// or writes anything:
+// Accept records in tx that the consumer has handled m, and reports whether m is fresh: whether it was not handled
+// before. Call it first, before the handler reads or writes anything:
 //
-//   - true: apply the message's effect in tx and commit. Until then nothing is
-//     decided; after a rollback the message is fresh again.
-//   - false: a committed transaction has handled the message. Do not apply
-//     the effect; commit or roll back, and acknowledge the message.
+//   - true: apply the message's effect in tx and commit. After a rollback the message is fresh again.
+//   - false: a committed transaction has handled the message. Do not apply the effect. Commit or roll back, and
+//     acknowledge the message.
 //
-// While another open transaction holds the same message, Accept waits for it to end
-// (ctx bounds the wait). Called after the handler's own statements it would let
-// two deliveries do the work side by side, and on MySQL lock rows in an order that
-// deadlocks.
+// If another open transaction has accepted the same message, Accept waits for its end, or for the end of ctx. If you
+// call Accept after statements of the handler, two deliveries of a message may both do the work, and on MySQL they may
+// lock rows in an order that deadlocks.
 //
-// ErrNoTransaction, ErrNoID, ErrTooLarge, ErrInvalidText and ErrInvalidPosition are
-// returned before any SQL, and leave the transaction usable. After an error of the
-// database roll back and deliver the message again: a deadlock, a lock timeout or a
-// serialization failure is nobody's fault, and Process repeats it by itself.
+// Accept returns ErrNoTransaction, ErrNoID, ErrTooLarge, ErrInvalidText and ErrInvalidPosition before any SQL, so the
+// transaction can still be used. After an error of the database, roll back and deliver the message again. That includes
+// deadlocks, lock timeouts and serialization failures, which have their cause in another transaction. (Process repeats
+// the message by itself then.)
 func (ib *Inbox) Accept(ctx context.Context, tx Tx, m Message) (fresh bool, err error) {
 	fresh, _, err = ib.accept(ctx, tx, m)
 	return fresh, err
 }
 
-// accept is Accept that says which transaction tx is, where the database tells.
+// accept is Accept. It also returns which transaction tx is, if the database says so.
 func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark store.TxMark, err error) {
 	if tx == nil {
 		return false, "", fmt.Errorf("inbox: accept for %q: %w", ib.consumer, ErrNoTransaction)
@@ -58,20 +55,18 @@ func (ib *Inbox) accept(ctx context.Context, tx Tx, m Message) (fresh bool, mark
 	return fresh, mark, nil
 }
 
-// MaxBatch is the most messages that AcceptBatch and ProcessBatch take: 10,000.
+// MaxBatch is the largest number of messages for AcceptBatch and ProcessBatch: 10,000.
 const MaxBatch = 10_000
 
-// AcceptBatch is Accept for many messages: in one statement (two on MySQL) it records
-// that the consumer has handled them, and reports for each, in the order given,
-// whether it is fresh. Of copies within the batch the first is fresh, if any. Apply
-// the effects of the fresh ones in tx, in the order given, and commit.
+// AcceptBatch is Accept for many messages, in one statement (two on MySQL). It reports for each message, in the given
+// order, whether it is fresh. If the batch has copies of a message, at most the first one is fresh. Apply the effects
+// of the fresh messages in tx, in the given order, and commit.
 //
-// All that Accept promises and asks for holds for each message. No messages: no
-// statement. More than MaxBatch: ErrTooLarge.
+// What Accept says applies to each message. Without messages AcceptBatch runs no statement. For more than MaxBatch
+// messages it returns ErrTooLarge.
 //
-// Batches that share ids are safe beside one another: the later one waits until the
-// other has ended. In a transaction that accepts several batches the database may
-// find a deadlock between two of them; roll back and run it again.
+// Two transactions may accept batches with common ids at the same time: the later one waits until the other has ended.
+// If a transaction accepts several batches, a deadlock is possible. Then roll back and run it again.
 func (ib *Inbox) AcceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []bool, err error) {
 	fresh, _, err = ib.acceptBatch(ctx, tx, ms)
 	return fresh, err
@@ -101,7 +96,7 @@ func (ib *Inbox) acceptBatch(ctx context.Context, tx Tx, ms []Message) (fresh []
 	return fresh, mark, nil
 }
 
-// distinct returns the row of each message but the copies, and which messages are none.
+// distinct returns the rows without copies, and which messages are the first with their id.
 func (ib *Inbox) distinct(ms []Message) (rows []store.Row, first []bool, err error) {
 	if len(ms) > MaxBatch {
 		return nil, nil, fmt.Errorf("%w: %d messages, at most %d", ErrTooLarge, len(ms), MaxBatch)

@@ -31,9 +31,9 @@ type attemptCounts interface {
 // a row there means that the message is done. (The attempts at a message that cannot be parked are counted in
 // memory alone.)
 type attempts struct {
-	made      int  // with the one under way; 0 where they are not counted in the database
-	countNext bool // the next start counts; false: it repeats one that failed for another reason than the message
-	counted   bool // the one under way is counted in the database
+	made      int  // the current one included; for a message that cannot be parked, those that failed
+	countNext bool // the next start is a new attempt; false: it repeats one that the message did not make fail
+	counted   bool // the current attempt is counted in the database
 	begun     bool // an attempt was counted in this delivery
 	killed    bool // the process died in the last attempt that is allowed
 }
@@ -136,8 +136,8 @@ func (d *delivery) leaveGate() {
 // returnTimeout limits the statement that takes an attempt back after the end of ctx.
 const returnTimeout = 2 * time.Second
 
-// returnAttempt takes back the attempt under way, because it ends for another reason than the message. If that
-// fails, the message has lost one attempt.
+// returnAttempt takes back the current attempt, because the message is not the reason for its end. If that fails, the
+// message has lost one attempt.
 func (d *delivery) returnAttempt(ctx context.Context) {
 	if !d.attempts.counted || d.parkReason != "" {
 		return

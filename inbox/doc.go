@@ -1,23 +1,25 @@
-// Package inbox makes the effect of a message on a consumer's database happen
-// exactly once, although the message may be delivered many times.
+// Package inbox applies the effect of a message to a consumer's database exactly once, although the message may be
+// delivered many times.
 //
-// What it promises: of all deliveries of one message id to one consumer, exactly
-// one commits its handler's writes, as long as the id's row is kept (see Prune).
-// The row is inserted first, in the transaction of the handler's own writes, so the
-// two commit together or not at all; a second delivery that comes at the same time
-// waits at that insert until the first has committed or rolled back.
+// What it promises: of all deliveries of one message id to one consumer, exactly one commits its handler's writes, as
+// long as the row of the id is kept (see Prune). The transaction inserts this row before it runs the handler, so the
+// row and the handler's writes commit together or not at all. A second delivery at the same time waits at its insert
+// until the first one has committed or rolled back.
 //
-// What it does not promise: exactly-once for what a handler does outside the
-// database. Calls of other services, and messages published directly, happen again
-// when a handler runs again. Write them to an outbox in the same transaction.
+// What it does not promise: exactly-once for what a handler does outside the database. Calls of other services, and
+// messages published directly, happen again when the handler runs again. Write them to an outbox in the same
+// transaction.
 //
-// What it needs: the inbox tables in the database that the handler writes to
-// (package migrations, or `relay migrate up --only inbox`); the rights on them that docs/tables.md
-// lists; and message ids that are unique across every service that
-// produces the messages. UUIDs are, as Postroom's and Watermill's are; row ids of a
-// database are not, for two services both have a message "1", and the inbox would
-// take the second for a copy of the first. CloudEvents ids are unique within one
-// source only: use source + " " + id.
+// What it needs:
+//
+//   - The inbox tables, in the database that the handler writes to (package migrations, or
+//     `relay migrate up --only inbox`), and the rights on them that docs/tables.md lists.
+//   - Message ids that are unique across all services that produce the messages. UUIDs are unique; Postroom and
+//     Watermill use them. Row ids of a database are not unique: two services both have a message "1", and the inbox
+//     would drop the second one as a duplicate. CloudEvents ids are unique only within one source: use
+//     source + " " + id.
+//
+// This is the main call:
 //
 //	ib, err := inbox.New(inbox.PostgreSQL, "billing")
 //	…
@@ -26,32 +28,32 @@
 //		return err
 //	})
 //
-// A message that fails for good is parked in inbox_parked, with the later ones of its
-// key behind it, if it has a Topic (WithOnFailure chooses); `relay inbox parked` shows, retries and drops, and
-// Replay does what they request. ProcessBatch handles many messages in one transaction, and ClaimPartition keeps a
-// partition's offset beside the data.
+// A message that fails for good is parked in inbox_parked, if it has a Topic. Then the later messages of its key are
+// parked behind it (WithOnFailure changes this). Operators list, retry and drop parked messages with
+// `relay inbox parked`, and Replay does what they request. ProcessBatch handles many messages in one transaction.
+// ClaimPartition keeps a partition's offset in the consumer's database.
 //
-// Acknowledge the message (commit the Kafka offset) only after Process has returned
-// without an error, or after the commit of the transaction that Accept was called
-// in; never before.
+// Acknowledge the message (commit the Kafka offset) only after Process has returned without an error, or after the
+// commit of the transaction in which Accept was called.
 //
-// Beside the standard library it imports package outbox and internal packages alone. Adapters for
-// Watermill's Router and for gorm are the packages inboxwatermill and inboxgorm.
+// Besides the standard library, inbox imports only package outbox and internal packages. Package inboxkafka is a Kafka
+// consumer, and packages inboxwatermill and inboxgorm are adapters for Watermill's Router and for gorm.
 //
 // # For those who change this package
 //
-// One message is the state machine of delivery.go, and a batch is that of batch.go; each begins with a picture of its
-// states and shows its steps in order. Process (process.go) and ProcessBatch (process_batch.go) start them. What they
-// are made of:
+// There are two state machines: message_states.go for one message, and batch_states.go for a batch. Each begins with a
+// picture of its states, and shows its steps in order. Process (process.go) and ProcessBatch (process_batch.go) start
+// them. They use:
 //
 //   - unit_of_work.go: the steps of one transaction, which are begin, accept (accept.go), run the handler, and commit.
-//   - attempts.go: counting attempts across processes, and running a message alone whose last attempt did not return.
-//   - failure.go: whose fault an error is. retry.go: how long to pause, and when to blame the handler after all.
-//   - park.go: setting a message aside, in the form of parked_row.go; publish.go writes it to a dead-letter topic as
-//     well.
+//   - attempts.go: counts attempts across processes. If the last attempt at a message did not return, the message runs
+//     alone.
+//   - failure.go: classifies an error by its cause. retry.go: how long to pause, and when to blame the handler after
+//     all.
+//   - park.go: parks a message, as a row that parked_row.go makes. publish.go also writes it to a dead-letter topic.
 //   - offsets.go: a partition's offset in the database, who may move it, and what is known of the Kafka group.
-//   - lock_wait.go: the warning about a session that keeps others waiting. internal/pacing: the gate and the batch
-//     size.
+//   - lock_wait.go: the warning about a session that makes others wait.
+//   - internal/pacing: how many handlers run at the same time, and how many messages share a transaction.
 //
 // Parked messages run again in replay.go, with replay_claim.go (take the next rows of a key) and replay_run.go (run
 // them). prune.go and daily_partitions.go keep the tables small.

@@ -15,17 +15,16 @@ import (
 // Dialect names a family of databases that speak the same SQL.
 type Dialect = db.Dialect
 
-// The dialects that Postroom speaks.
+// The dialects that Postroom supports.
 const (
 	PostgreSQL = db.PostgreSQL // PostgreSQL 15 and later
 	MySQL      = db.MySQL      // MySQL 8 and MariaDB 10.6, and later
 	SQLite     = db.SQLite     // SQLite 3.35 and later
 )
 
-// Tx is an open transaction. *sql.Tx satisfies it, and so does the connection
-// inside gorm's transaction; *sql.DB does not, so that accepting a message outside a
-// transaction does not compile. Commit and Rollback are there for that reason
-// alone: Accept calls neither.
+// Tx is an open transaction. *sql.Tx implements it, and so does the connection inside gorm's transaction. *sql.DB does
+// not, so a call of Accept outside a transaction does not compile. Commit and Rollback are there only for this reason:
+// Accept calls neither.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -33,8 +32,8 @@ type Tx interface {
 	Rollback() error
 }
 
-// Inbox accepts messages for one consumer. It holds no connection. It is safe for use by many goroutines: its only
-// state are the Counts, and the size of the next batch. Make one per handler.
+// Inbox accepts messages for one consumer. It holds no connection, and its only state is the Counts and the size of the
+// next batch. Make one for each handler. It is safe for concurrent use.
 type Inbox struct {
 	store    database
 	consumer string
@@ -52,7 +51,7 @@ type Inbox struct {
 	deadLetter func(ctx context.Context, tx *sql.Tx, m Message, attempts int, reason string) error
 	backoff    backoff
 	stallAfter time.Duration
-	turn       time.Duration // the longest turn of a key in a replay
+	turn       time.Duration // how long a replay runs messages of one key before it changes to the next key
 	log        *slog.Logger
 	sleep      func(ctx context.Context, d time.Duration) error
 
@@ -78,7 +77,7 @@ type database interface {
 
 // installation is what the checks, the gauges and the log of waits need.
 type installation interface {
-	// Layout tells whether inbox_events has daily partitions.
+	// Layout says whether inbox_events has daily partitions.
 	Layout(ctx context.Context, q db.Queryer) (store.Layout, error)
 	// Status reads a bounded part of the tables of one consumer.
 	Status(ctx context.Context, q db.Queryer, consumer string) (store.Status, error)
@@ -147,8 +146,8 @@ func New(d Dialect, consumer string, opts ...Option) (*Inbox, error) {
 // Consumer returns the name that New was given.
 func (ib *Inbox) Consumer() string { return ib.consumer }
 
-// Tables is the dialect and the table of accepted messages, such as "postgresql:billing.inbox_events". Two inboxes
-// of one consumer for which it differs do not know what the other one has handled.
+// Tables returns the dialect and the table of accepted messages, such as "postgresql:billing.inbox_events". If two
+// inboxes of one consumer return different values, neither knows what the other one has handled.
 func (ib *Inbox) Tables() string {
 	return string(ib.names.Dialect) + ":" + ib.table
 }
@@ -192,7 +191,7 @@ func (ib *Inbox) readable(ctx context.Context, db *sql.DB, table string) error {
 // isUnusable reports whether a table does not exist, or the user lacks a right on it.
 func isUnusable(err error) bool { return db.IsMissingTable(err) || db.IsDenied(err) }
 
-// advice is what the errors of the database end with.
+// advice is appended to the errors of the database.
 var advice = db.Advice{
 	New: "inbox.New",
 	MissingTable: "a table of the inbox does not exist: run `relay migrate up --only inbox` or migrations.Apply. " +

@@ -79,7 +79,7 @@ func blockedBy(d Dialect, waits []store.LockWait, err error) (about []any) {
 	switch {
 	case err != nil:
 		return []any{"blocked_by", fmt.Sprintf(
-			"not known: the database does not tell this user (on MySQL it needs the right PROCESS): %v", err)}
+			"not known: this user may not see other sessions (on MySQL it needs the right PROCESS): %v", err)}
 	case len(waits) == 0:
 		return []any{"blocked_by", "no session that this database user can see"}
 	}

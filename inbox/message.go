@@ -11,19 +11,19 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// Limits of the tables, which their CHECK constraints hold as well.
+// Limits of the tables. Their CHECK constraints enforce them as well.
 const (
 	MaxConsumer  = 100 // bytes
 	MaxMessageID = 255 // bytes
 	MaxTopic     = 249 // characters
 
-	// MaxParkedPayload is the largest payload that is parked with its message, in bytes. On MySQL it is a little
-	// less than half of max_allowed_packet, if that is less. If the payload is larger, or the headers are larger
-	// than 1 MiB, the row has their size and the place in Kafka beside the reason.
+	// MaxParkedPayload is the largest payload that is parked with its message, in bytes. On MySQL the limit is a little
+	// less than half of max_allowed_packet, if that is less. Of a larger payload, and of headers that are larger than
+	// 1 MiB, the row has only the size and the position in Kafka.
 	MaxParkedPayload = 8 << 20
 )
 
-// Errors of Accept and Process, found with errors.Is. They are returned before any SQL.
+// Errors of Accept and Process, for errors.Is. They are returned before any SQL.
 var (
 	ErrNoTransaction   = errors.New("no transaction: pass the one that your handler writes in")
 	ErrNoID            = errors.New("the message has no id")
@@ -32,7 +32,7 @@ var (
 	ErrInvalidPosition = errors.New("invalid position")
 )
 
-// Position is where Kafka has a message.
+// Position is the position of a message in Kafka.
 type Position struct {
 	Topic     string // 1 to 249 characters
 	Partition int32  // 0 or more
@@ -48,40 +48,36 @@ type Message struct {
 	// of Postroom and Watermill it is the header _watermill_message_uuid.
 	ID string
 
-	// Position is where Kafka has this delivery; nil if the transport has no
-	// positions. It is stored beside the id so that Prune can tell whether the
-	// message could still be delivered again.
+	// Position is this delivery's position in Kafka, or nil if the transport has no positions. It is stored with the
+	// id, so that Prune knows whether the message could still be delivered again.
 	Position *Position
 
-	// Topic is where the message was published, at most 249 characters. A message that has a Topic can be parked
-	// when all its attempts have failed. Then all that follows here must be set as well. Without a Topic, Process
-	// returns an *AttemptsError.
+	// Topic is the topic that the message was published to, at most 249 characters. A message with a Topic is parked
+	// when all its attempts have failed. It needs the fields below, as far as the message has them. For a message
+	// without a Topic, Process returns an *AttemptsError.
 	Topic string
-	// Key orders messages: those of one topic and key are parked and retried in
-	// order. Empty: none. Any bytes.
+	// Key orders messages: those of one topic and key are parked and retried in order. It may have any bytes. Empty: no
+	// order.
 	Key string
-	// Type, Headers and Payload are what a handler that retries a parked message is
-	// given. Headers may hold any bytes; a nil Payload is a tombstone. Payloads over
-	// MaxParkedPayload are not parked with their message.
+	// Type, Headers and Payload are stored with a parked message, and passed to the handler when the message is
+	// retried. Headers may have any bytes. A nil Payload is a tombstone. A payload over MaxParkedPayload is not stored.
 	Type    string
 	Headers map[string]string
 	Payload []byte
 
-	// Err says why the message cannot be handled, if a decoder found that out: it is
-	// parked for this reason, and no handler runs.
+	// Err says why the message cannot be decoded. Such a message is parked with this reason, and no handler runs.
 	Err error
 }
 
 // Handler applies the effect of a message in tx. See Process for what it may do.
 type Handler func(ctx context.Context, tx *sql.Tx, m Message) error
 
-// BatchHandler applies the effects of messages in tx, in the order given; all are
-// fresh. See ProcessBatch.
+// BatchHandler applies the effects of messages in tx, in the given order. All of them are fresh. See ProcessBatch.
 type BatchHandler func(ctx context.Context, tx *sql.Tx, ms []Message) error
 
 func (m Message) check() error {
 	if m.ID == "" {
-		return fmt.Errorf("%w: whoever produces it must set one (on Watermill's wire the header "+
+		return fmt.Errorf("%w: its producer must set one (on Watermill's wire the header "+
 			"_watermill_message_uuid)", ErrNoID)
 	}
 	if err := checkText("message id", m.ID, MaxMessageID); err != nil {

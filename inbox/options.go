@@ -61,18 +61,17 @@ func (c *config) validate() error {
 	return c.dead.validate()
 }
 
-// WithTablePrefix puts prefix, at most 30 characters of a-z, 0-9 and _, before the
-// names of the tables. The migrations need the same one.
+// WithTablePrefix puts a prefix of at most 30 characters of a-z, 0-9 and _ before the names of the tables. Use the same
+// prefix for the migrations.
 func WithTablePrefix(prefix string) Option { return func(c *config) { c.names.Prefix = prefix } }
 
-// WithSchema names the PostgreSQL schema that holds the tables. Default: the
-// first in the connection's search_path that has them.
+// WithSchema names the PostgreSQL schema of the tables. Default: the first schema in the connection's search_path that
+// has them.
 func WithSchema(schema string) Option { return func(c *config) { c.names.Schema = schema } }
 
-// WithMaxAttempts is how often Process runs a handler that fails, before it parks the message. Default:
-// DefaultMaxAttempts. With 1 the caller has to repeat, and there is a price: when a process is killed, every
-// message that it was handling has spent its only attempt and is parked, unless a batch was one attempt for all.
-// From 2 on these messages run once more, alone.
+// WithMaxAttempts sets how often Process runs a handler that fails, before it parks the message. Default:
+// DefaultMaxAttempts. With 1, a killed process costs every message that it was handling its only attempt, so they are
+// parked (unless a batch was one attempt for all of them). With 2 or more, they run once more, alone.
 func WithMaxAttempts(n int) Option { return func(c *config) { c.attempts = n } }
 
 // WithBackoff sets the pauses of Process between two attempts. The first pause is about min, each further one is

@@ -17,7 +17,7 @@ const (
 	Failed Outcome = iota
 	// Applied means: the handler's effect is committed.
 	Applied
-	// Duplicate means: an earlier delivery was handled; the effect was there before.
+	// Duplicate means: an earlier delivery was handled, so nothing was done.
 	Duplicate
 	// Parked means: the message is set aside in inbox_parked, because its handler failed for good
 	// or because its key is blocked. Acknowledge it: `relay inbox parked` shows and retries it.
@@ -112,10 +112,10 @@ func handlerFrames() string {
 	}
 }
 
-// stackTitle stands between a panic's text and its stack, where both are kept.
+// stackTitle separates a panic's text from its stack, if a row has both.
 const stackTitle = "\n\nThe stack of the panic:\n"
 
-// reasonOf is the text of an error in a row, on one line. For a panic the stack follows, if there is room.
+// reasonOf returns the text of an error for a row, on one line. For a panic the stack follows, if there is room.
 func reasonOf(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ") // joined errors
 	var p *PanicError
@@ -128,13 +128,13 @@ func reasonOf(err error) string {
 	return text + stackTitle + p.frames
 }
 
-// withoutStack is a reason without the stack that reasonOf may have appended.
+// withoutStack returns a reason without the stack that reasonOf may have appended.
 func withoutStack(reason string) string {
 	text, _, _ := strings.Cut(reason, stackTitle)
 	return text
 }
 
-// stackOf is what the log has of a panic besides its text.
+// stackOf returns the stack of a panic for the log.
 func stackOf(err error) []any {
 	var p *PanicError
 	if !errors.As(err, &p) {

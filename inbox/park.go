@@ -26,7 +26,7 @@ const (
 // parking is what parking messages needs of a database.
 type parking interface {
 	Park(ctx context.Context, tx db.Execer, row store.ParkedRow) error
-	// StatementLimit returns how many bytes a statement and its arguments may have; 0: no limit that matters.
+	// StatementLimit returns how many bytes a statement and its arguments may have; 0: any number.
 	StatementLimit(ctx context.Context, tx db.Queryer) (int64, error)
 	// Block blocks a key, and locks its row.
 	Block(ctx context.Context, tx db.Execer, consumer, topic, key string) error
@@ -79,8 +79,8 @@ func (ib *Inbox) park(ctx context.Context, tx *sql.Tx, m Message, state string, 
 	return row, ib.store.Park(ctx, tx, row)
 }
 
-// room is how many bytes of headers and payload fit into a statement. A driver may write arguments into the
-// statement, where each byte may take two.
+// room returns how many bytes of headers and payload fit into a statement. A driver may write the arguments into the
+// statement, where a byte may take two.
 func (ib *Inbox) room(ctx context.Context, tx *sql.Tx, m Message) (int, error) {
 	const (
 		small = 256 << 10 // no server is set to less than a megabyte

@@ -14,7 +14,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// Limits of what a column of inbox_parked takes.
+// Limits of the columns of inbox_parked.
 const (
 	maxKey   = 512 // bytes
 	maxType  = 255 // characters
@@ -23,18 +23,18 @@ const (
 	maxParkedHeaders = 1 << 20 // bytes, in JSON
 )
 
-// Headers under which a parked row keeps what its columns cannot. The prefix is
-// Postroom's own on the wire, so that no header of a message has these names.
+// Headers in which a parked row stores what its columns cannot store. Postroom's own prefix makes sure that no header
+// of a message has these names.
 const (
 	headerKey     = "postroom_parked_key"
 	headerType    = "postroom_parked_type"
 	headerPayload = "postroom_parked_payload_size"
 	headerHeaders = "postroom_parked_headers_size"
-	headerName    = "postroom_parked_name_" // and after it a header's name that is no UTF-8, in base64
+	headerName    = "postroom_parked_name_" // followed by a header's name that is not UTF-8, in base64
 )
 
-// keyText is how a key is written and compared in the tables: as it is, or as its hash if a column of text cannot
-// hold it.
+// keyText returns a key in the form in which the tables store and compare it: unchanged, or its hash if a text column
+// cannot store the key.
 func keyText(key string) string {
 	if len(key) <= maxKey && utf8.ValidString(key) && strings.IndexByte(key, 0) < 0 {
 		return key
@@ -42,10 +42,10 @@ func keyText(key string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(key)))
 }
 
-// isText reports whether every database stores s as it is.
+// isText reports whether every database stores s unchanged.
 func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// bytesValue is how JSON holds bytes that are no text.
+// bytesValue is the form of bytes that are not UTF-8 in JSON.
 type bytesValue struct {
 	Base64 []byte `json:"base64"`
 }
@@ -163,7 +163,7 @@ func unpark(row store.ParkedRow) (m Message, kept bool, err error) {
 	return m, kept, nil
 }
 
-// parkedName is a header's name as the message had it.
+// parkedName returns the name that a header had in the message.
 func parkedName(name string) string {
 	if encoded, ok := strings.CutPrefix(name, headerName); ok {
 		if bytes, err := base64.RawURLEncoding.DecodeString(encoded); err == nil {
@@ -184,7 +184,7 @@ func headerText(raw json.RawMessage) (string, error) {
 	return s, err
 }
 
-// readable is the text of an error as a column can hold it.
+// readable returns the text of an error in a form that a column can store.
 func readable(reason string) string {
 	reason = strings.ToValidUTF8(strings.ReplaceAll(reason, "\x00", ""), "\uFFFD")
 	if len(reason) > maxError {

@@ -9,10 +9,10 @@ import (
 // Process handles m exactly once: it begins a transaction, accepts the message, runs h in the transaction and commits.
 // If the message was handled before, Process does not run h, and the outcome is Duplicate.
 //
-// h writes through tx only, returns every error of the database (a transaction that the database has ended must not
-// go on), and leaves Commit and Rollback to Process. On MySQL it runs no DDL, which commits by itself. It does not
-// call Process of the same Inbox. h may run several times, each time in a new transaction after the last one was
-// rolled back. Process is safe for use by many goroutines.
+// h must write only through tx, return every error of the database (it must not continue in a transaction that the
+// database has ended), and leave Commit and Rollback to Process. On MySQL it must not run DDL, which commits. It must
+// not call Process of the same Inbox. h may run several times, each time in a new transaction, after the last one was
+// rolled back. Process is safe for concurrent use.
 //
 // What happens on a failure:
 //

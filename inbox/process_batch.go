@@ -15,27 +15,27 @@ type BatchOption func(*batch)
 // partition, the transaction is rolled back, and ProcessBatch returns ErrFenced.
 func WithPartitionClaim(c *PartitionClaim) BatchOption { return func(b *batch) { b.partition = c } }
 
-// WithoutIDs writes no row for a message: the offset of the claim alone tells what was handled. It needs
-// WithPartitionClaim, and a topic whose producer writes each message once (exactly-once mode) and that is read with
-// read_committed: a copy at another offset is applied again.
+// WithoutIDs writes no row for a message: only the offset of the claim says what was handled. It needs
+// WithPartitionClaim, and a topic whose producer writes each message once (exactly-once mode), read with
+// read_committed. A copy at another offset would be applied again.
 func WithoutIDs() BatchOption { return func(b *batch) { b.withoutIDs = true } }
 
 // WithStream names the stream that the batch belongs to. Default: the topic and partition of its first message. Set it
-// where one partition, or one queue, is handled as several streams beside one another: after a batch has killed the
-// process, the next one of the stream is found by this name. So give each stream a name of its own that is the same
-// after a restart, and send the same messages to it again if you can. Not together with WithPartitionClaim: a partition
-// has one offset, which cannot be shared by several streams.
+// if one partition, or one queue, is handled as several streams at the same time. After a batch has killed the process,
+// the inbox recognises the next batch of the stream by this name. So give each stream its own name, use the same names
+// after a restart, and if possible send the same messages to each stream again. WithStream cannot be used together with
+// WithPartitionClaim, because several streams cannot share the one offset of a partition.
 func WithStream(name string) BatchOption { return func(b *batch) { b.stream = name } }
 
 // ProcessBatch handles many messages of one ordered stream, such as a partition, in one transaction: it accepts them
 // all in one statement (two on MySQL), runs h once for those that are fresh, in the order given, and commits. The
-// outcomes are in the order of ms.
+// outcomes have the order of ms.
 //
-// What Process says of h holds here too. These failures are different:
+// What Process says of h applies here as well. These failures are different:
 //
 //   - The database ends the transaction because of another one: the batch is halved. The next batches of the inbox
-//     begin with the size that got through, and grow again. A handler that locks rows in the order of their keys, and
-//     not of the messages, meets no deadlocks.
+//     begin with the size that succeeded, and grow again. To avoid deadlocks, a handler should lock rows in the order
+//     of their keys, and not in the order of the messages.
 //   - h fails: the transaction is rolled back, and the batch is halved, down to the message at fault. That one runs
 //     alone, with attempts, pauses and parking as in Process; the others commit.
 //   - The process dies in the middle of a batch: the next batches of the stream run their messages one by one, until

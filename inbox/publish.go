@@ -13,36 +13,33 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// Headers that a step's events carry on.
+// Headers that say why an event was sent. WithCausation sets them.
 const (
-	// HeaderCorrelationID is the same in all messages of one saga: the id of its first.
+	// HeaderCorrelationID is the same in all messages of one saga: the id of the saga's first message.
 	HeaderCorrelationID = "correlation_id"
-	// HeaderCausationID is the id of the message that a message answers.
+	// HeaderCausationID is the id of the message that caused the event.
 	HeaderCausationID = "causation_id"
 )
 
-// traceHeaders are those of W3C Trace Context, https://www.w3.org/TR/trace-context.
+// traceHeaders are the headers of W3C Trace Context, https://www.w3.org/TR/trace-context.
 var traceHeaders = [...]string{"traceparent", "tracestate", "baggage"}
 
-// carriedHeaders are all that are carried on, the least needed last.
+// carriedHeaders are all headers that WithCausation copies, the least important last.
 var carriedHeaders = [...]string{HeaderCausationID, HeaderCorrelationID, "traceparent", "tracestate", "baggage"}
 
-// maxCarried is the longest header value that is carried on, in bytes: an event's
-// headers have a limit, and a message from elsewhere must not exceed it for us.
+// maxCarried is the length of the longest header value that is copied, in bytes. An event's headers have a limit, and a
+// message of another service must not exceed it.
 const maxCarried = 1 << 10
 
-// StepHandler applies the effect of a message in tx and returns the events that answer
-// it, if any.
+// StepHandler applies the effect of a message in tx and returns the events to send because of it, if any.
 type StepHandler func(ctx context.Context, tx *sql.Tx, m Message) ([]outbox.Event, error)
 
-// Step runs one step of a saga: it accepts m, runs h and writes h's events to the outbox,
-// all in one transaction. Either the message is handled, its effect is there and its
-// events will be delivered, or none of it; a duplicate does nothing and sends nothing.
-// The inbox's and the outbox's tables must be in the same database.
+// Step runs one step of a saga: it accepts m, runs h and writes h's events to the outbox, all in one transaction. So
+// either all of it happens, or nothing. A duplicate sends nothing. The tables of the inbox and of the outbox must be in
+// the same database.
 //
-// The events carry on what WithCausation says. A step that is to be undone later is answered by
-// another step, the compensation, which is written the same way. All that Process says
-// of handlers and failures holds.
+// The events get the headers of WithCausation. To undo a step later, write another step, the compensation. What Process
+// says of handlers and failures applies here as well.
 func (ib *Inbox) Step(ctx context.Context, db *sql.DB, ob *outbox.Outbox, m Message, h StepHandler) (Outcome, error) {
 	if ob == nil || h == nil {
 		return Failed, fmt.Errorf("inbox: step of %q: the outbox or the handler is nil", ib.consumer)
@@ -51,7 +48,7 @@ func (ib *Inbox) Step(ctx context.Context, db *sql.DB, ob *outbox.Outbox, m Mess
 	return ib.Process(ctx, db, m, func(ctx context.Context, tx *sql.Tx) error { return step(ctx, tx, m) })
 }
 
-// Step makes of a step a Handler, for what runs handlers: inboxkafka's Run, and Replay.
+// Step returns a Handler that runs h and writes its events to ob. Use it with inboxkafka's Run, and with Replay.
 func Step(ob *outbox.Outbox, h StepHandler) Handler {
 	return func(ctx context.Context, tx *sql.Tx, m Message) error {
 		events, err := h(ctx, tx, m)
@@ -62,12 +59,12 @@ func Step(ob *outbox.Outbox, h StepHandler) Handler {
 	}
 }
 
-// WithCausation returns the events with the headers that tell why they were sent, where they do
-// not set them: HeaderCausationID is m's id, HeaderCorrelationID m's own or else its id,
-// and m's trace context (traceparent, tracestate, baggage). m's values that an event may
-// not have, or that are longer than 1 KiB, are left out, and so is what an event has no
-// room for beside its own headers; a line break in m's id is a space. The events given
-// are not changed.
+// WithCausation returns the events with headers that say why they were sent: HeaderCausationID is m's id,
+// HeaderCorrelationID is m's correlation id, or else m's id, and the trace context (traceparent, tracestate, baggage)
+// is m's. A header that an event already has stays.
+//
+// A value of m is left out if it is longer than 1 KiB, if an event must not have it, or if there is no room beside the
+// event's own headers. A line break in m's id becomes a space. The given events are not changed.
 func WithCausation(m Message, events ...outbox.Event) []outbox.Event {
 	carried := map[string]string{}
 	carry := func(name, value string) {
@@ -90,8 +87,8 @@ func WithCausation(m Message, events ...outbox.Event) []outbox.Event {
 	return caused
 }
 
-// withCarried adds to an event's own headers those of carried for which there is room.
-// JSON writes a byte as up to six, so that even a few short values may be too many.
+// withCarried adds headers of carried to an event's own headers, as far as there is room. JSON may write a byte as six,
+// so even a few short values may be too many.
 func withCarried(own, carried map[string]string) map[string]string {
 	headers := maps.Clone(carried)
 	maps.Copy(headers, own)
@@ -103,7 +100,7 @@ func withCarried(own, carried map[string]string) map[string]string {
 	return headers
 }
 
-// Headers of an event in a dead-letter topic, beside those of the message.
+// Headers of an event in a dead-letter topic, besides those of the message.
 const (
 	HeaderDeadLetterConsumer = "dead_letter_consumer"
 	HeaderDeadLetterID       = "dead_letter_message_id"
@@ -112,22 +109,21 @@ const (
 	HeaderDeadLetterError    = "dead_letter_error"
 )
 
-// maxLetterHeaders is how many bytes of the message's own headers go with it: an
-// event's headers have a limit, and no message may be impossible to park.
+// maxLetterHeaders limits the message's own headers in a dead letter, in bytes. An event's headers have a limit, and it
+// must be possible to park every message.
 const maxLetterHeaders = 8 << 10
 
-// deadLetters is where messages that failed for good are published.
+// deadLetters says where messages that failed for good are published.
 type deadLetters struct {
 	outbox *outbox.Outbox
 	topic  string
 	set    bool
 }
 
-// WithDeadLetter publishes each message that fails for good to a topic as well, through an
-// outbox in the same database: in the transaction that parks the message, and so exactly if it
-// is parked. Messages that wait behind one are not published. The event has the message's key,
-// type, payload and headers, as far as an event may have them, and the headers
-// HeaderDeadLetter…, which say what failed and why.
+// WithDeadLetter also publishes each message that fails for good to a topic, through an outbox in the same database.
+// The transaction that parks the message writes the event, so one is there exactly if the other is. Messages that are
+// parked behind another one are not published. The event has the message's key, type, payload and headers, as far as an
+// event may have them, and the headers HeaderDeadLetter…, which say what failed and why.
 func WithDeadLetter(ob *outbox.Outbox, topic string) Option {
 	return func(c *config) { c.dead = deadLetters{ob, topic, true} }
 }
@@ -139,7 +135,7 @@ func (d deadLetters) validate() error {
 	case d.outbox == nil || d.topic == "":
 		return errors.New("WithDeadLetter: want an outbox and a topic")
 	}
-	// Found out at the first message that fails, it would be one that cannot be parked.
+	// Without this check, the first message that fails could not be parked.
 	if err := d.outbox.Check(outbox.Event{Topic: d.topic}); err != nil {
 		return fmt.Errorf("WithDeadLetter: %w", err)
 	}
@@ -160,12 +156,12 @@ func (c *config) deadLetters() func(context.Context, *sql.Tx, Message, int, stri
 	}
 }
 
-// oneLine is s as a header holds it, whose value has no line breaks.
+// oneLine replaces line breaks by spaces, because a header's value must not have any.
 func oneLine(s string) string { return strings.NewReplacer("\r", " ", "\n", " ").Replace(s) }
 
-// eventMayHave reports whether an outbox takes e's key, type and headers; its topic and
-// payload are not looked at. The rule is the outbox's own: what it refuses comes from
-// elsewhere, and must not fail what the message leads to.
+// eventMayHave reports whether an outbox accepts e's key, type and headers. It ignores the topic and the payload. The
+// outbox's own check decides. What it rejects comes from another service, and must not make the write of the event
+// fail.
 func eventMayHave(e outbox.Event) bool {
 	e.Topic, e.Payload = "-", nil
 	return new(outbox.Outbox).Check(e) == nil
@@ -185,7 +181,7 @@ func letter(topic, consumer string, m Message, attempts int, reason string, most
 			headers = own
 		}
 	}
-	for !headersFit(headers) { // JSON writes a byte as up to six
+	for !headersFit(headers) { // JSON may write a byte as six
 		text := headers[HeaderDeadLetterError]
 		headers[HeaderDeadLetterError] = strings.ToValidUTF8(text[:len(text)/2], "")
 	}
@@ -202,13 +198,13 @@ func letter(topic, consumer string, m Message, attempts int, reason string, most
 	return e
 }
 
-// headersFit reports whether an event may have the headers. Without an error they always fit.
+// headersFit reports whether an event may have the headers. Headers without an error text always fit.
 func headersFit(headers map[string]string) bool {
 	encoded, err := json.Marshal(headers)
 	return err != nil || headers[HeaderDeadLetterError] == "" || len(encoded)+2*len(headers) <= outbox.MaxHeaders
 }
 
-// ownHeaders are the message's headers that an event may have; none if they are too many.
+// ownHeaders returns the message's headers that an event may have, or nil if they are too large.
 func ownHeaders(m Message) map[string]string {
 	own, size := map[string]string{}, 0
 	for name, value := range m.Headers {

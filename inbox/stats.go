@@ -10,15 +10,15 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 )
 
-// Counts are the messages that an Inbox has finished since New, in this process: by Process, ProcessBatch and what
-// is built on them. They are counters in the sense of a metrics library.
+// Counts counts the messages that an Inbox has finished since New, in this process. The values only increase, as
+// counters of a metrics library do.
 type Counts struct {
 	Applied    int64
 	Duplicates int64 // dropped, because an earlier delivery was handled
 	Parked     int64 // all attempts failed, or such a message blocks the key
 }
 
-// Stats are what the tables show of a consumer, for all its processes together. They are gauges.
+// Stats describes a consumer as the tables show it, for all its processes together. The values are gauges.
 type Stats struct {
 	// Rows is how many rows the consumer has in inbox_events, and Window the age of the oldest: how far back
 	// duplicates are recognised. With more than 20,000 rows they may be Estimated: on PostgreSQL from a sample,
@@ -31,7 +31,8 @@ type Stats struct {
 	Failed    int64 // wait for an operator
 	Blocked   int64 // wait behind one of their key
 	Requested int64 // an operator asked to retry or drop them
-	// OldestParked is for how long the oldest of them is parked; 0: none is.
+	// OldestParked is for how long the oldest message is parked that waits for an operator, or behind one of its key;
+	// 0: there is none.
 	OldestParked time.Duration
 	BlockedKeys  int64 // keys with parked messages
 
@@ -74,5 +75,5 @@ func (ib *Inbox) counted(outcomes ...Outcome) {
 	}
 }
 
-// counters has one for each Outcome.
+// counters has one counter for each Outcome.
 type counters [Parked + 1]atomic.Int64

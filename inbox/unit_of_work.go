@@ -13,7 +13,7 @@ import (
 type transactions interface {
 	// MarkTx marks the transaction that tx is in; known is the mark that an insert has returned.
 	MarkTx(ctx context.Context, tx db.Queryer, known store.TxMark) (store.TxMark, error)
-	// SameTx reports whether tx is still in it, and forgets the attempts at done, if that is not nil.
+	// SameTx reports whether tx is still in that transaction. It deletes the attempts at done, if that is not nil.
 	SameTx(ctx context.Context, tx db.Queryer, mark store.TxMark, done *store.Row) (bool, error)
 }
 
@@ -22,12 +22,12 @@ type transactions interface {
 type unitOfWork struct {
 	ib         *Inbox
 	db         *sql.DB
-	partition  *PartitionClaim // nil: the offsets are elsewhere
-	withoutIDs bool            // no id rows: the partition's offset alone tells what was handled
+	partition  *PartitionClaim // nil: the offset is not in this database
+	withoutIDs bool            // no id rows: only the partition's offset says what was handled
 	handler    BatchHandler
-	about      []any // which message or batch it is, for the log
+	about      []any // identifies the message or batch in the log
 
-	// Of the transaction under way.
+	// Of the current transaction.
 	mark       store.TxMark // which transaction it is, if the insert of the ids has returned it
 	handlerRan bool
 
@@ -36,8 +36,8 @@ type unitOfWork struct {
 	lockWait lockWait
 }
 
-// accept returns which of ms are fresh. Where no ids are written, the offset in the database decides after a COMMIT
-// without an answer, inDoubt (hazard lost-inbox-answer).
+// accept returns which of ms are fresh. inDoubt says that an earlier COMMIT had no answer. Then, if no ids are written,
+// the offset in the database decides (hazard lost-inbox-answer).
 func (u *unitOfWork) accept(ctx context.Context, tx *sql.Tx, ms []Message, inDoubt bool) (fresh []bool, err error) {
 	over := u.ib.watch(ctx, u.db, &u.lockWait, "message_id", ms[0].ID, "messages", len(ms), "topic", ms[0].Topic)
 	defer func() { over(err) }()
@@ -108,7 +108,7 @@ func (u *unitOfWork) moveAndCommit(ctx context.Context, tx *sql.Tx, ms []Message
 	return nil
 }
 
-// call runs the handler; a panic is an error.
+// call runs the handler. It returns a panic as an error.
 func (u *unitOfWork) call(ctx context.Context, tx *sql.Tx, ms []Message) (err error) {
 	defer func() {
 		if value := recover(); value != nil {

@@ -2,31 +2,32 @@ package pacing
 
 import "sync"
 
-// BatchSize is how many messages share a transaction. A handler that locks rows in the order of messages meets the
-// other batches' handlers the more often, the larger they are, and on PostgreSQL each deadlock stands for a second: so
-// a batch that meets one is halved, and the next batches begin with the size that got through. They grow again, but
-// slowly: each conflict doubles the number of transactions that have to get through before the size is doubled, and
-// each doubling that lasts halves it. It begins without a limit.
+// BatchSize says how many messages share a transaction. If a handler locks rows in the order of the messages, larger
+// batches conflict with each other more often, and on PostgreSQL each deadlock takes a second. So a batch with a
+// conflict is halved, and the next batches begin with the size that succeeded. Then the size grows again, but slowly:
+// each conflict doubles the number of transactions that must succeed before the size is doubled, and each doubling
+// halves this number. At first there is no limit.
 //
-// It is the inbox's and not the batch's, since how a handler locks is the same in all its batches. Safe for use by
-// many goroutines.
+// An inbox has one BatchSize for all batches, because its handler locks in the same way in all of them. Safe for
+// concurrent use.
 type BatchSize struct {
-	// Max is the size that no batch exceeds: from there on nothing is limited. Set it before use.
+	// Max is the size of the largest possible batch. When the limit grows to it, there is no limit any more. Set it
+	// before use.
 	Max int
 
 	mu       sync.Mutex
 	most     int // messages of a transaction; 0: no limit
-	commits  int // of that size, since it changed
-	patience int // so many let it grow
+	commits  int // transactions of that size that succeeded since it changed
+	patience int // how many of them double the size
 }
 
-// Transactions of the size that got through before it is doubled: at least, and at the most.
+// The limits of patience.
 const (
 	minPatience = 8
 	maxPatience = 4096
 )
 
-// Next is how many of n messages the next transaction has.
+// Next returns how many of n messages the next transaction has.
 func (b *BatchSize) Next(n int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -36,8 +37,8 @@ func (b *BatchSize) Next(n int) int {
 	return min(b.most, n)
 }
 
-// Failed notes a transaction of n messages that met a conflict. One that began with more than is allowed meanwhile says
-// nothing new.
+// Failed records a transaction of n messages that had a conflict. If it began with more messages than the limit is now,
+// it changes nothing.
 func (b *BatchSize) Failed(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -48,7 +49,7 @@ func (b *BatchSize) Failed(n int) {
 	b.patience = min(max(2*b.patience, minPatience), maxPatience)
 }
 
-// Committed notes a transaction of n messages that got through.
+// Committed records a transaction of n messages that succeeded.
 func (b *BatchSize) Committed(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

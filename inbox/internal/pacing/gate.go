@@ -1,5 +1,5 @@
-// Package pacing bounds what the handlers of an inbox do beside one another: Gate lets one run alone, and BatchSize
-// says how many messages share a transaction. It knows no database.
+// Package pacing limits what the handlers of an inbox do at the same time: Gate can let one handler run alone, and
+// BatchSize says how many messages share a transaction. It does not use a database.
 package pacing
 
 import (
@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// aloneFor bounds how long a message that is to run alone waits for those that run, and how long it keeps others from
-// beginning: a handler that is slow, or never returns, must not stop all others of its process. Past it they run beside
-// it: if it kills the process after all, they have lost one attempt.
+// aloneFor limits how long a message that must run alone waits for the handlers that run, and how long others wait for
+// it. A handler that is slow, or never returns, must not stop all others of its process. After this time they run at
+// the same time. If the message then kills the process, the others lose one attempt.
 const aloneFor = 10 * time.Second
 
-// Gate lets handlers run beside one another, or one alone. The zero value is open. Safe for use by many goroutines.
+// Gate lets several handlers run at the same time, or one alone. The zero value is open. Safe for concurrent use.
 type Gate struct {
 	mu      sync.Mutex
 	inside  int
-	alone   *time.Timer   // one is inside that is alone; nil: none
-	waiting int           // so many want to be; nobody else begins before them
-	changed chan struct{} // closed when someone has left, if anyone waits for that
+	alone   *time.Timer   // not nil: a handler runs alone, until then at the latest
+	waiting int           // handlers that wait to run alone; no other handler begins before them
+	changed chan struct{} // closed when a handler has left; nil: nobody waits for that
 }
 
-// Enter waits until the caller may begin, or until ctx ends. Where there is no error leave must be called.
+// Enter waits until the caller may begin, or until ctx ends. If it returns no error, call leave at the end.
 func (g *Gate) Enter(ctx context.Context, alone bool) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -49,7 +49,7 @@ func (g *Gate) Enter(ctx context.Context, alone bool) (leave func(), err error) 
 		g.mu.Lock()
 		if err := ctx.Err(); err != nil {
 			if alone {
-				g.wake() // of those that wait for this one
+				g.wake() // others may wait for this one
 			}
 			return nil, err
 		}
@@ -65,14 +65,14 @@ func (g *Gate) Enter(ctx context.Context, alone bool) (leave func(), err error) 
 	}, nil
 }
 
-// closeFor keeps everybody else out until open is called, or d has passed. g.mu is held.
+// closeFor lets nobody else begin until open is called, or d has passed. The caller holds g.mu.
 func (g *Gate) closeFor(d time.Duration) (open func()) {
 	var own *time.Timer
 	open = func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		own.Stop()
-		if g.alone == own { // and not the next one's
+		if g.alone == own { // otherwise the gate is closed for another handler
 			g.alone = nil
 			g.wake()
 		}

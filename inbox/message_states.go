@@ -10,8 +10,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// delivery brings one message to its outcome. It is this state machine; try makes the steps to the right, in one
-// transaction, and afterFailure chooses the way after a step that failed:
+// delivery is the state machine of a message: it brings one message to its outcome. The method try takes the steps to
+// the right, in one transaction. After a step that failed, afterFailure chooses the next step:
 //
 //	received ─startAttempt─▶ claimed ─accept─▶ accepted ─handle─▶ handled ─commit─▶ Applied
 //	   ▲                        │                  │
@@ -21,7 +21,7 @@ import (
 //	   ├─ retry, after a pause ◀── a step failed ──▶ Failed: ctx has ended, or a repetition cannot help
 //	   │                                │
 //	   │                                ▼ attempts used up, or the process died in the last one
-//	   └───────────────────────── to be parked: the same way, but handle is parkFailed ─commit─▶ Parked
+//	   └───────────────────── to be parked: the same steps, but handle parks the message ─commit─▶ Parked
 //
 // A message that cannot be parked (no Topic, or the policy Halt) has no claimed state: its attempts are counted in
 // memory, and when they are used up the outcome is Failed, with an *AttemptsError.
@@ -92,8 +92,7 @@ func (d *delivery) try(ctx context.Context) (Outcome, *failure) {
 	if failed != nil {
 		return Failed, failed
 	}
-	// For a handler that ends its goroutine (runtime.Goexit); else it finds the
-	// transaction ended.
+	// This is for a handler that ends its goroutine (runtime.Goexit). Otherwise the transaction has ended before.
 	defer func() { _ = tx.Rollback() }()
 
 	fresh, err := d.accept(ctx, tx, []Message{d.message}, d.inDoubt != nil)

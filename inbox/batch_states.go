@@ -13,18 +13,18 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// batch brings the messages of one call of ProcessBatch to their outcomes. It is this state machine; every message that
-// is run alone is a delivery.
+// batch is the state machine of a batch: it brings the messages of one call of ProcessBatch to their outcomes. A
+// message that runs alone is a delivery (message_states.go).
 //
-//	received ─noteStart─▶ noted ─┬─ the last batch of the stream was not finished: as many alone as were left
-//	                             └─ the rest: together
+//	received ─noteStart─▶ noted ─┬─ the last batch of the stream was not finished: so many messages run alone
+//	                             └─ the others run together
 //
 //	together, in one transaction (tryTogether):
 //	noted ─accept─▶ accepted ─parkBlocked─▶ sorted ─runHandler─▶ handled ─commit─▶ Applied, Duplicate, Parked
 //	  ▲                           │
 //	  │                           ▼ a step failed
-//	  ├─ again after a pause: another transaction or the database was in the way (with fewer messages, if those
-//	  │  met it)
+//	  ├─ again after a pause: another transaction or the database was in the way (with fewer messages, if their
+//	  │  handler conflicted)
 //	  ├─ in halves: the handler failed; a half of one message runs alone
 //	  └─ Failed: ctx has ended, or a repetition cannot help
 //
