@@ -17,9 +17,9 @@ import (
 func (b *bench) blocks(s *session, keys ...string) {
 	b.t.Helper()
 	require.True(b.t, s.quarantine.loaded)
-	require.Equal(b.t, len(keys), s.keeper.blocked.Len())
+	require.Equal(b.t, len(keys), s.term.blocked.Len())
 	for _, key := range keys {
-		require.True(b.t, s.keeper.blocked.May(s.keeper.blocked.Hash("t", []byte(key))), key)
+		require.True(b.t, s.term.blocked.May(s.term.blocked.Hash("t", []byte(key))), key)
 	}
 }
 
@@ -72,7 +72,7 @@ func TestTheBlockedKeysAreLoadedOnceWhileTheLeaseLasts(t *testing.T) {
 
 		s.readAgain() // after an error
 		require.NoError(t, s.quarantine.load(t.Context()))
-		s = newSession(s.relay, s.keeper) // after an outage
+		s = newSession(s.relay, s.term) // after an outage
 		require.NoError(t, s.quarantine.load(t.Context()))
 		require.Equal(t, 3, l.parts)
 		b.blocks(s, "k")
@@ -89,10 +89,10 @@ func TestTheBlockedKeysAreLoadedAnewUnderAnotherClaim(t *testing.T) {
 		s, l := b.counted()
 		require.NoError(t, s.quarantine.load(t.Context()))
 		b.park("k")
-		s = newSession(s.relay, s.keeper)
+		s = newSession(s.relay, s.term)
 		require.NoError(t, s.quarantine.load(t.Context()))
 		b.blocks(s)
-		s.relay.unsureOwner = s.lease.Owner
+		s.relay.unsureOwner = s.term.lease.Owner
 		k, err := s.relay.claim(t.Context())
 		require.NoError(t, err)
 		s = newSession(s.relay, k)
@@ -125,12 +125,12 @@ func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {
 				s, l := b.counted()
 				s.quarantine.loaded = false
 				if full {
-					s.keeper.blocked.Keys = blocked.New(1)
+					s.term.blocked.Keys = blocked.New(1)
 				}
 				require.NoError(t, s.quarantine.load(t.Context()))
-				require.Equal(t, full, s.keeper.blocked.Full())
+				require.Equal(t, full, s.term.blocked.Full())
 				if !full {
-					s.keeper.blocked.Add(s.keeper.blocked.Hash("t", []byte("free")))
+					s.term.blocked.Add(s.term.blocked.Hash("t", []byte("free")))
 				}
 				records := func(keys ...string) (all []*Record) {
 					for _, key := range keys {

@@ -189,16 +189,16 @@ func TestIDsThatCameBackBelowWhatIsProvedAreDelivered(t *testing.T) {
 func TestWhatIsNotTrueAnyMoreIsNotAskedForAfterAnError(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	s := b.session()
-	require.NoError(t, s.relay.store.Note(t.Context(), s.lease,
+	require.NoError(t, s.relay.store.Note(t.Context(), s.term.lease,
 		store.Checkpoint([]byte(`{"server": "sqlite", "up_to": 1000}`))))
-	s.relay.idsWentBack, s.relay.unsureOwner = true, s.lease.Owner
+	s.relay.idsWentBack, s.relay.unsureOwner = true, s.term.lease.Owner
 	k, err := s.relay.claim(t.Context())
 	require.NoError(t, err)
 	s = newSession(s.relay, k)
 	s.readAgain()
 	require.NoError(t, s.cursor.reloadCheckpoint(t.Context()))
 	require.Zero(t, s.cursor.head)
-	k.saveCheckpoint(t.Context())
+	k.saveCheckpoint()
 	s.readAgain()
 	require.NoError(t, s.cursor.reloadCheckpoint(t.Context()))
 	require.Zero(t, s.cursor.head)

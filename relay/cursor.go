@@ -149,7 +149,7 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 		return batch{}, err
 	case info.Standby:
 		return batch{}, ErrStandby
-	case info.Server != c.lease.Server:
+	case info.Server != c.term.lease.Server:
 		return batch{}, store.ErrServerChanged
 	case idsWentBack:
 		return batch{}, errIDsWentBack
@@ -162,7 +162,7 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 func (c *cursor) resume() {
 	c.head = 0
 	c.gaps.Reset()
-	p := c.keeper.checkpoint.Load()
+	p := c.term.checkpoint.Load()
 	if p == nil {
 		return
 	}
@@ -206,7 +206,7 @@ const checkpointRest = 20
 // flight, on the shelf, in a gap, or gone.
 func (c *cursor) updateCheckpoint(now time.Time) {
 	held, _, _ := c.inFlight.Counts()
-	before := c.keeper.checkpoint.Load()
+	before := c.term.checkpoint.Load()
 	if held+c.shelf.Len()+c.gaps.Len() == 0 && before != nil && before.UpTo == c.head && len(before.Open) == 0 {
 		return
 	}
@@ -218,9 +218,9 @@ func (c *cursor) updateCheckpoint(now time.Time) {
 	for _, e := range c.inFlight.Rows() {
 		ids = append(ids, e.ID)
 	}
-	p := checkpoint.New(c.lease.Server, c.head, c.gaps.Ranges(), append(ids, c.shelf.IDs()...))
+	p := checkpoint.New(c.term.lease.Server, c.head, c.gaps.Ranges(), append(ids, c.shelf.IDs()...))
 	if !p.Equal(before) {
-		c.keeper.checkpoint.Store(p)
+		c.term.checkpoint.Store(p)
 	}
 }
 
@@ -231,14 +231,14 @@ func (c *cursor) reloadCheckpoint(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()
-	if c.keeper.checkpointIsWrong() {
+	if c.term.checkpoint.RowIsWrong() {
 		c.checkpointStale = false
 		return nil
 	}
-	text, err := c.store.ReadNote(ctx, c.lease, store.FieldCheckpoint)
+	text, err := c.store.ReadNote(ctx, c.term.lease, store.FieldCheckpoint)
 	if err == nil {
 		c.checkpointStale = false
-		c.keeper.checkpoint.Store(checkpoint.Parse(text, c.lease.Server))
+		c.term.checkpoint.Store(checkpoint.Parse(text, c.term.lease.Server))
 		c.resume()
 	}
 	return err

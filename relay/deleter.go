@@ -81,7 +81,7 @@ func (d *deleter) run(ctx context.Context) {
 		uncertain = err != nil // it may have committed without our hearing of it
 		if err != nil {
 			d.inFlight.PutBack(taken)
-			if ctx.Err() != nil || d.keeper.term.Err() != nil {
+			if ctx.Err() != nil || d.term.active.Err() != nil {
 				return
 			}
 			d.health.Paused(health.Deletes, err)
@@ -115,8 +115,8 @@ func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken 
 	if n < int64(len(taken)) {
 		// A run whose last row is gone was left alone as a whole. What is left of it goes
 		// row by row, or it would be read and sent again.
-		if err := d.deleteNamed(ctx, inflight.Delivered(taken)); err != nil {
-			d.keeper.endIfLost(err)
+		if err := d.deleteNamed(ctx, d.store, inflight.Delivered(taken)); err != nil {
+			d.term.endIfLost(err)
 			return err
 		}
 		if err := d.remaining(ctx, taken); err != nil {
@@ -127,7 +127,7 @@ func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken 
 		} else {
 			d.log.Warn("delivered rows were gone or held other events",
 				"table", d.table, "delivered", len(taken), "deleted", n)
-			d.keeper.endIfLost(errIDsWentBack)
+			d.term.endIfLost(errIDsWentBack)
 		}
 	}
 	d.inFlight.Deleted(taken)
@@ -163,9 +163,9 @@ func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*
 	if d.cfg.Archive {
 		plan.Rows = inflight.Delivered(taken)
 	}
-	n, err := d.store.Delete(ctx, d.lease, plan)
+	n, err := d.store.Delete(ctx, d.term.lease, plan)
 	if err != nil {
-		d.keeper.endIfLost(err)
+		d.term.endIfLost(err)
 		err = explainArchive(d.cfg, err)
 	}
 	return n, err

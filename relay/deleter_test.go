@@ -131,7 +131,7 @@ func TestADeleteThatFailsIsTriedAgain(t *testing.T) {
 				require.Empty(t, d.left())
 				require.Zero(t, d.inFlight.Undeleted())
 				require.Equal(t, each.restart, d.readFromStart.Load(), "the reader has to begin anew")
-				require.NoError(t, d.keeper.term.Err())
+				require.NoError(t, d.term.active.Err())
 				require.Equal(t, 1, d.log.count("delivery paused"))
 				require.Equal(t, 1, d.log.count("delivery resumed"))
 			})
@@ -161,8 +161,8 @@ func TestADeleteThatMissesRowsEndsTheTerm(t *testing.T) {
 				each.happens(d)
 				d.acknowledge(1, 2)
 				d.runFor(t, time.Second)
-				require.ErrorIs(t, context.Cause(d.keeper.term), each.cause)
-				require.Equal(t, each.lost, d.keeper.ctx.Err() != nil)
+				require.ErrorIs(t, context.Cause(d.term.active), each.cause)
+				require.Equal(t, each.lost, d.term.ctx.Err() != nil)
 				held, _, _ := d.inFlight.Counts()
 				require.Equal(t, each.held, held)
 				require.False(t, d.readFromStart.Load())
@@ -185,12 +185,12 @@ func (s keeping) DeleteDelivered(context.Context, store.Lease, []store.Delivered
 func TestRowsThatStayAfterTheirDeleteAreAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newTestDeleter(t, 2)
-		d.store, d.keeper.store = keeping{d.db.memStore}, keeping{d.db.memStore}
+		d.store = keeping{d.db.memStore}
 		d.acknowledge(1, 2)
 		d.runFor(t, time.Second)
 		require.Equal(t, 1, d.log.count("look for a trigger"))
 		require.Equal(t, 2, d.inFlight.Undeleted())
-		require.NoError(t, d.keeper.term.Err())
+		require.NoError(t, d.term.active.Err())
 	})
 }
 

@@ -113,7 +113,7 @@ func (s *session) handOver(ctx context.Context, records []*Record) bool {
 	if len(records) == 0 {
 		return true
 	}
-	if ctx.Err() != nil || !s.keeper.valid() {
+	if ctx.Err() != nil || !s.term.valid() {
 		return false
 	}
 	entries := make([]inflight.Entry, len(records))
@@ -123,7 +123,7 @@ func (s *session) handOver(ctx context.Context, records []*Record) bool {
 		}
 		e := &entries[i]
 		*e = inflight.Entry{ID: r.ID, Seq: r.seq, EventID: r.EventID, Size: recordSize(r),
-			Hash: s.keeper.blocked.hash(r),
+			Hash: s.term.blocked.hash(r),
 			Lane: &r.lane.Load}
 		r.entry = e
 		if t := r.lane.Topic.Trial; t != nil {

@@ -26,7 +26,7 @@ func (r *Relay) heartbeat(ctx context.Context) {
 	defer cancel()
 	me := store.Member{ID: r.cfg.Member.ID(), Host: r.cfg.Member.counts.Host(), Owned: r.cfg.Member.Owned()}
 	// A process that cannot reach the sink hides, so that nobody hands it a source.
-	others, err := r.store.Heartbeat(limited, me, r.assignment.Window(), r.reach.isUnreachable())
+	others, err := r.store.Heartbeat(limited, me, r.assignment.Window(), r.reach.unreachable)
 	if ctx.Err() != nil {
 		return
 	}
@@ -69,10 +69,10 @@ func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
 	if !state.Free {
 		r.warnOtherMode(Mode(state.Mode))
 	}
-	if state.SinkUnreachable || r.reach.isUnreachable() || r.cfg.Member.counts.AnyUnreachable() {
+	if state.SinkUnreachable || r.reach.unreachable || r.cfg.Member.counts.AnyUnreachable() {
 		r.checkSink(ctx)
 	}
-	if r.reach.isUnreachable() && r.assignment.OthersHeard(time.Now()) {
+	if r.reach.unreachable && r.assignment.OthersHeard(time.Now()) {
 		return r.assignment.PollEvery(), nil // they can deliver, and this process cannot
 	}
 	wait := r.assignment.Wait(state, time.Now())
@@ -107,19 +107,14 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 	}
 }
 
-// leave takes back the heartbeat, so that no other process counts on this one.
+// leave ends the relay's part in the fleet: Run has ended.
 func (r *Relay) leave() {
 	r.assignment.Left()
-	if r.reach.isUnreachable() {
+	if r.reach.unreachable {
 		r.cfg.Member.counts.NoteReach(false)
-		r.reach.reset()
+		r.reach = reachability{}
 	}
-	if r.heartbeatFails {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(r.cfg.LeaseTTL/4, 2*time.Second))
-	defer cancel()
-	if err := r.store.Leave(ctx, r.cfg.Member.ID()); err != nil {
-		r.log.Debug("could not take the heartbeat back: it is ignored after a while", "error", err)
+	if !r.heartbeatFails {
+		r.withdraw(context.Background(), min(r.cfg.LeaseTTL/4, 2*time.Second))
 	}
 }

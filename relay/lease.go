@@ -6,43 +6,28 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	store "github.com/postroom/postroom/internal/store/relay"
-	"github.com/postroom/postroom/relay/internal/blocked"
-	"github.com/postroom/postroom/relay/internal/checkpoint"
-	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
-// keeper renews a lease and ends the term when it can no longer be trusted.
+// keeper renews a lease and ends the term when the lease can no longer be trusted.
 //
 // The database's clock decides whether others may claim. The holder cannot see that
 // clock, so it trusts its lease by its own monotonic clock, counted from the start of
 // the last renewal that succeeded, less a margin: the database's answer may have been
 // under way for long, but its clock was not read before the request was sent.
 type keeper struct {
-	store database
+	store leases
 	lease store.Lease
 	ttl   time.Duration
 
-	// What the lease row keeps, as far as this term knows. Its sessions alone use it.
-	mode            Mode
-	position        []byte
-	blocked         *blockedKeys
-	saving          sync.Mutex
-	savedCheckpoint *checkpoint.Checkpoint                // in the lease row
-	checkpoint      atomic.Pointer[checkpoint.Checkpoint] // what a session may start with; nil: nothing
-	sweepDue        time.Time                             // when the next sweep is due; zero: at once
-
-	trials *lanes.Trials // of topics, for all sessions of the term
-
 	ctx    context.Context // ends when the lease cannot be trusted any more
 	cancel context.CancelCauseFunc
-	term   context.Context // ends then, and when another claim is wanted
+	active context.Context // ends then, and when another claim is wanted
 	end    context.CancelCauseFunc
 
 	mu    sync.Mutex
@@ -52,17 +37,11 @@ type keeper struct {
 // errLeaseExpired ends a term whose lease could not be renewed in time.
 var errLeaseExpired = errors.New("the lease could not be renewed in time")
 
-// newKeeper starts a term. began is from before the claim was sent.
-func newKeeper(ctx context.Context, st database, l store.Lease, ttl time.Duration, began time.Time) *keeper {
-	k := &keeper{store: st, lease: l, ttl: ttl, mode: Mode(l.Mode), position: l.Position,
-		trials: lanes.NewTrials(), blocked: &blockedKeys{Keys: blocked.New(blocked.Max)}}
+// newKeeper returns the keeper of a lease that was just claimed. began is from before the claim was sent.
+func newKeeper(ctx context.Context, st leases, l store.Lease, ttl time.Duration, began time.Time) *keeper {
+	k := &keeper{store: st, lease: l, ttl: ttl}
 	k.ctx, k.cancel = context.WithCancelCause(ctx)
-	k.term, k.end = context.WithCancelCause(k.ctx)
-	if k.savedCheckpoint = checkpoint.Parse(l.Checkpoint, l.Server); k.savedCheckpoint == nil && len(l.Checkpoint) > 0 {
-		k.savedCheckpoint = &checkpoint.Checkpoint{} // to be overwritten
-	} else {
-		k.checkpoint.Store(k.savedCheckpoint)
-	}
+	k.active, k.end = context.WithCancelCause(k.ctx)
 	k.trust(began)
 	return k
 }
@@ -109,8 +88,8 @@ func (k *keeper) valid() bool {
 // lost ends the term.
 func (k *keeper) lost(cause error) { k.cancel(cause) }
 
-// run renews until the term ends. It returns when the lease is lost or ctx ends.
-func (k *keeper) run() {
+// run renews the lease until it is lost or ctx ends. It calls renewed after each renewal.
+func (k *keeper) run(renewed func()) {
 	var watching sync.WaitGroup
 	watching.Go(k.watch)
 	defer watching.Wait()
@@ -122,7 +101,7 @@ func (k *keeper) run() {
 		switch {
 		case err == nil:
 			k.trust(began)
-			k.saveCheckpoint(k.ctx)
+			renewed()
 			every = k.ttl / 3
 		default:
 			k.endIfLost(err)
@@ -150,32 +129,8 @@ func (k *keeper) watch() {
 	}
 }
 
-// saveCheckpoint writes what is proved into the lease row, if there is news. It fails silently:
-// a start then walks over more.
-func (k *keeper) saveCheckpoint(ctx context.Context) {
-	k.saving.Lock()
-	defer k.saving.Unlock()
-	p := k.checkpoint.Load()
-	if p == k.savedCheckpoint {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, k.ttl/10)
-	defer cancel()
-	if k.store.Note(ctx, k.lease, store.Checkpoint(p.Text())) == nil {
-		k.savedCheckpoint = p
-	}
-}
-
-// checkpointIsWrong reports whether the lease row still says what is not true, or of another
-// server (hazard proved-ids-come-back).
-func (k *keeper) checkpointIsWrong() bool {
-	k.saving.Lock()
-	defer k.saving.Unlock()
-	return k.savedCheckpoint != nil && k.savedCheckpoint.UpTo == 0
-}
-
-// claim tries to take the lease once.
-func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
+// claim tries to take the lease once, and begins a term. nil: another relay has the lease.
+func (r *Relay) claim(ctx context.Context) (*term, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
 	began, owner := time.Now(), newOwner()
@@ -193,5 +148,5 @@ func (r *Relay) claim(ctx context.Context) (k *keeper, err error) {
 		l.Checkpoint = []byte("{}") // it was said of other rows
 	}
 	r.idsWentBack = false
-	return newKeeper(context.WithoutCancel(ctx), r.store, l, r.cfg.LeaseTTL, began), nil
+	return newTerm(newKeeper(context.WithoutCancel(ctx), r.store, l, r.cfg.LeaseTTL, began)), nil
 }

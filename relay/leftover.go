@@ -21,20 +21,26 @@ type leftover struct {
 	parked []store.DeliveredParked // in outbox_parked
 }
 
+// leftoverStore is what the deletes of leftovers need.
+type leftoverStore interface {
+	deletes
+	operatorRequests
+}
+
 // delete deletes all of them while the lease is held. Rows that another transaction has locked are
 // left for the next session. A stop gives it no longer than the drain timeout.
-func (l *leftover) delete(stop context.Context, p part) error {
+func (l *leftover) delete(stop context.Context, p part, from leftoverStore) error {
 	if len(l.events)+len(l.parked) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(p.keeper.ctx)
+	ctx, cancel := context.WithCancel(p.term.ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(p.cfg.DrainTimeout, cancel) })()
 	var locked []store.Delivered
 	for len(l.events) > 0 {
 		n := inflight.Fitting(len(l.events), inflight.MaxDelete, func(i int) int64 { return l.events[i].Size })
 		left, err := avoidingLocks(l.events[:n], lockWaits, func(rows []store.Delivered) error {
-			return p.deleteNamed(ctx, rows)
+			return p.deleteNamed(ctx, from, rows)
 		})
 		if err != nil {
 			l.events = append(locked, l.events...)
@@ -43,7 +49,7 @@ func (l *leftover) delete(stop context.Context, p part) error {
 		l.events, locked = l.events[n:], append(locked, left...)
 	}
 	l.events = locked
-	if err := l.deleteParked(ctx, p, func([]db.EventKey) {}); err != nil {
+	if err := l.deleteParked(ctx, p, from, func([]db.EventKey) {}); err != nil {
 		return err
 	}
 	p.health.Resumed(health.Deletes)
@@ -52,13 +58,14 @@ func (l *leftover) delete(stop context.Context, p part) error {
 
 // deleteParked deletes those in outbox_parked, also during a session. unblock gets the keys that
 // have no parked row any more.
-func (l *leftover) deleteParked(ctx context.Context, p part, unblock func([]db.EventKey)) error {
+func (l *leftover) deleteParked(ctx context.Context, p part, from operatorRequests,
+	unblock func([]db.EventKey)) error {
 	if len(l.parked) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.answerTimeout)
 	defer cancel()
-	freed, err := p.keeper.store.Unpark(ctx, p.lease, l.parked)
+	freed, err := from.Unpark(ctx, p.term.lease, l.parked)
 	unblock(freed) // also those before an error
 	if err != nil {
 		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
@@ -69,9 +76,9 @@ func (l *leftover) deleteParked(ctx context.Context, p part, unblock func([]db.E
 
 // deleteNamed deletes rows one by one, and not in runs. When it has returned without an error,
 // none of them is left on the server that granted the lease.
-func (p part) deleteNamed(ctx context.Context, rows []store.Delivered) error {
+func (p part) deleteNamed(ctx context.Context, from deletes, rows []store.Delivered) error {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.answerTimeout)
 	defer cancel()
-	_, err := p.keeper.store.DeleteDelivered(ctx, p.lease, rows)
+	_, err := from.DeleteDelivered(ctx, p.term.lease, rows)
 	return explainArchive(p.cfg, err)
 }

@@ -17,7 +17,7 @@ import (
 type modelRelay struct {
 	*Relay
 	m       *model
-	keeper  *keeper
+	term    *term
 	session *session
 	sink    *modelSession
 	zombie  bool // its lease is gone, and it does not know
@@ -29,26 +29,26 @@ type modelRelay struct {
 func (r *modelRelay) knows() bool { return len(r.leftover.events)+len(r.leftover.parked) > 0 }
 
 func (r *modelRelay) claimLease() {
-	if r.keeper != nil {
+	if r.term != nil {
 		return
 	}
 	k, err := r.claim(context.Background())
 	if err != nil || k == nil {
 		return
 	}
-	r.keeper, r.zombie = k, false
+	r.term, r.zombie = k, false
 	r.begin()
 }
 
 // begin opens a session.
 func (r *modelRelay) begin() {
 	r.sink = nil
-	if err := r.leftover.delete(context.Background(), r.part(r.keeper)); err != nil {
-		r.keeper.endIfLost(err)
+	if err := r.leftover.delete(context.Background(), r.part(r.term), r.store); err != nil {
+		r.term.endIfLost(err)
 		r.end(outcome{})
 		return
 	}
-	s := newSession(r.Relay, r.keeper)
+	s := newSession(r.Relay, r.term)
 	out, err := s.open(modelContext{r}, context.Background())
 	if err != nil {
 		r.end(outcome{outage: err})
@@ -78,29 +78,29 @@ func (s *innocents) Park(ctx context.Context, l store.Lease, rows []store.Parkin
 func (r *modelRelay) end(out outcome) {
 	r.session = nil
 	r.leftover.events = append(r.leftover.events, out.leftover...)
-	if r.keeper.term.Err() != nil || r.zombie {
-		_, _ = r.lost(context.Background(), r.keeper, out)
-		r.keeper.cancel(nil)
-		r.keeper, r.zombie = nil, false
+	if r.term.active.Err() != nil || r.zombie {
+		_, _ = r.lost(context.Background(), r.term, out)
+		r.term.cancel(nil)
+		r.term, r.zombie = nil, false
 		return
 	}
 	for _, rejected := range out.rejected {
-		_ = r.parkRejected(r.keeper, rejected)
+		_ = r.parkRejected(r.term, rejected)
 	}
 	if r.m.healing || out.undelivered+len(r.leftover.events)+len(r.leftover.parked) > 0 ||
 		rapid.Bool().Draw(r.m.t, "go on") {
 		return // the next step begins a session
 	}
-	r.release(r.keeper)
-	r.keeper.cancel(nil)
-	r.keeper = nil
+	r.release(r.term)
+	r.term.cancel(nil)
+	r.term = nil
 }
 
 // close ends the session as run does: what is on its way is resolved, or given up.
 func (r *modelRelay) close() {
 	s := r.session
 	s.failuresBeforeStop = len(s.inFlight.Failures())
-	for s.inFlight.Undeleted() > 0 && r.keeper.term.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
+	for s.inFlight.Undeleted() > 0 && r.term.active.Err() == nil || r.sink != nil && len(r.sink.held) > 0 {
 		if r.resolve(); !r.m.healing && rapid.IntRange(1, 3).Draw(r.m.t, "give up") == 1 {
 			break
 		}
@@ -113,13 +113,13 @@ func (r *modelRelay) close() {
 
 func (r *modelRelay) poll() {
 	if r.session == nil {
-		if r.keeper != nil {
+		if r.term != nil {
 			r.begin()
 		}
 		return
 	}
 	if r.zombie { // it notices when it would deliver
-		r.keeper.lost(errLeaseExpired)
+		r.term.lost(errLeaseExpired)
 		r.close()
 		return
 	}
@@ -130,7 +130,7 @@ func (r *modelRelay) poll() {
 	}
 	if s.deleter.readFromStart.Swap(false) {
 		s.startOver()
-		r.keeper.blocked.forget()
+		r.term.blocked.forget()
 	}
 	err := s.cursor.reloadCheckpoint(modelContext{r})
 	if err == nil {
@@ -152,9 +152,9 @@ func (r *modelRelay) poll() {
 
 // read takes in how a step of the reader ended.
 func (r *modelRelay) read(err error) {
-	r.keeper.endIfLost(err)
+	r.term.endIfLost(err)
 	switch {
-	case errors.Is(err, errNotDelivered), r.keeper.term.Err() != nil, len(r.session.inFlight.Failures()) > 0:
+	case errors.Is(err, errNotDelivered), r.term.active.Err() != nil, len(r.session.inFlight.Failures()) > 0:
 		r.close()
 	case err != nil:
 		r.session.readAgain()
@@ -206,20 +206,20 @@ func (r *modelRelay) resolve() {
 }
 
 func (r *modelRelay) crash() {
-	if r.keeper == nil && !r.knows() || r.m.seldom("crash") {
+	if r.term == nil && !r.knows() || r.m.seldom("crash") {
 		return
 	}
 	r.m.repeats = true
 	if r.sink != nil {
 		r.sink.crash()
 	}
-	if r.keeper != nil {
-		r.keeper.cancel(nil)
+	if r.term != nil {
+		r.term.cancel(nil)
 	}
-	if r.keeper != nil && !r.zombie || r.m.db.lease.owner == r.unsureOwner {
+	if r.term != nil && !r.zombie || r.m.db.lease.owner == r.unsureOwner {
 		r.m.db.lease.owner = uuid.Nil // in time
 	}
-	r.keeper, r.session, r.zombie, r.sink = nil, nil, false, nil
+	r.term, r.session, r.zombie, r.sink = nil, nil, false, nil
 	r.leftover, r.unsureOwner = leftover{}, uuid.Nil // a new process
 	r.overtaken = map[uuid.UUID]string{}
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -145,8 +144,8 @@ func (m *model) play() {
 		name := fmt.Sprintf(" %d", i)
 		steps["claim"+name], steps["delete"+name], steps["look"+name] = r.claimLease, r.remove, r.look
 		steps["keep"+name] = func() {
-			if r.keeper != nil {
-				r.keeper.saveCheckpoint(context.Background())
+			if r.term != nil {
+				r.term.saveCheckpoint()
 			}
 		}
 		steps["resolve"+name], steps["crash"+name], steps["obey"+name] = r.resolve, r.crash, r.obey
@@ -260,7 +259,7 @@ func (m *model) expire() {
 	}
 	m.db.lease.owner = uuid.Nil
 	for _, r := range m.relays {
-		if r.keeper != nil {
+		if r.term != nil {
 			r.zombie, m.repeats = true, true
 		}
 		m.repeats = m.repeats || r.knows()
@@ -291,7 +290,7 @@ func (m *model) failOver() {
 	}
 	m.versions, m.writers, m.locked = maps.Clone(m.standby.versions), nil, map[string]bool{}
 	for _, r := range m.relays {
-		if r.keeper != nil && r.keeper.lease.Owner != m.db.lease.owner {
+		if r.term != nil && r.term.lease.Owner != m.db.lease.owner {
 			r.zombie = true
 		}
 	}

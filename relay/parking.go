@@ -65,12 +65,12 @@ func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver [
 		case err == nil:
 			deliver = append(deliver, r)
 			if a.busy != nil {
-				a.busy[q.keeper.blocked.hash(r)] = true
+				a.busy[q.term.blocked.hash(r)] = true
 			}
 		case q.cfg.OnRejection == Halt:
 			a.halt = &RejectedError{Table: q.table, ID: r.ID, EventID: r.EventID, Topic: r.Topic,
 				Err:  err,
-				hash: q.keeper.blocked.hash(r)}
+				hash: q.term.blocked.hash(r)}
 			return deliver, a
 		case q.mustWait(r, &a, deliver):
 			r.lane.Drain = true
@@ -91,10 +91,10 @@ func (q *quarantine) mustWait(r *Record, a *parking, deliver []*Record) bool {
 	if a.busy == nil {
 		a.busy = q.inFlight.WaitingKeys()
 		for _, d := range deliver {
-			a.busy[q.keeper.blocked.hash(d)] = true
+			a.busy[q.term.blocked.hash(d)] = true
 		}
 	}
-	return a.busy[q.keeper.blocked.hash(r)]
+	return a.busy[q.term.blocked.hash(r)]
 }
 
 // validate asks whether r would be rejected for what it is.
@@ -119,7 +119,7 @@ func (q *quarantine) reject(a *parking, r *Record, err error) {
 		if a.blocks == nil {
 			a.blocks = make(map[string]uint64)
 		}
-		a.blocks[orderKey(r.Topic, r.Key)] = q.keeper.blocked.hash(r)
+		a.blocks[orderKey(r.Topic, r.Key)] = q.term.blocked.hash(r)
 	}
 	// By the policy skip later events of the key go on: this one is overtaken by them.
 	a.add(r, store.Parking{State: db.ParkedFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
@@ -140,23 +140,23 @@ func (e rowsLockedError) Unwrap() error { return e.error }
 
 // park moves rows to outbox_parked, and blocks their keys.
 func (q *quarantine) park(ctx context.Context, a parking) error {
-	if len(q.inFlight.Failures()) > 0 || !q.keeper.valid() {
+	if len(q.inFlight.Failures()) > 0 || !q.term.valid() {
 		return errNotDelivered // what failed may be of the keys
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
-	moved, err := q.store.Park(ctx, q.lease, a.rows)
+	moved, err := q.store.Park(ctx, q.term.lease, a.rows)
 	if moved == 0 && db.IsLockTimeout(err) {
 		return rowsLockedError{err}
 	}
 	if err != nil {
-		q.keeper.blocked.forget() // it may have been done
-		q.keeper.endIfLost(err)
+		q.term.blocked.forget() // it may have been done
+		q.term.endIfLost(err)
 		return fmt.Errorf("park events of %s: %w", q.table, err)
 	}
 	q.health.Resumed(health.Parking)
 	for _, hash := range a.blocks {
-		q.keeper.blocked.Add(hash)
+		q.term.blocked.Add(hash)
 	}
 	if a.first != nil {
 		q.log.Warn("parked: the sink would reject an event; `relay parked list` shows what waits",

@@ -23,7 +23,7 @@ func newTestPart(t *testing.T, cfg Config) (part, *memStore, *lines) {
 	require.NoError(t, err)
 	require.True(t, claimed)
 	k := newKeeper(t.Context(), st, lease, time.Hour, time.Now())
-	return part{cfg: &cfg, health: health.New(cfg.Logger), log: cfg.Logger, table: cfg.table(), keeper: k, lease: lease,
+	return part{cfg: &cfg, health: health.New(cfg.Logger), log: cfg.Logger, table: cfg.table(), term: newTerm(k),
 		inFlight: inflight.New(), singleSnapshot: true}, st, log
 }
 

@@ -85,16 +85,16 @@ func (q *quarantine) load(ctx context.Context) error {
 	if q.loaded {
 		return nil
 	}
-	err := q.cfg.bounded(ctx, func(ctx context.Context) error { return q.store.WaitForMoves(ctx, q.lease) })
+	err := q.cfg.bounded(ctx, func(ctx context.Context) error { return q.store.WaitForMoves(ctx, q.term.lease) })
 	if err != nil {
-		q.keeper.endIfLost(err)
+		q.term.endIfLost(err)
 		return err
 	}
 	walk := q.loadBlockedPart
 	if q.cfg.OnRejection == Skip {
 		walk = q.markOvertaken // nothing is blocked
 	}
-	for b := q.keeper.blocked; err == nil && !b.loaded && !b.Full(); {
+	for b := q.term.blocked; err == nil && !b.loaded && !b.Full(); {
 		// Each part has a time limit of its own, and what was walked before one that fails
 		// is not walked again.
 		err = q.cfg.bounded(ctx, walk)
@@ -105,7 +105,7 @@ func (q *quarantine) load(ctx context.Context) error {
 
 // blockedAmong looks up which keys of the records are blocked.
 func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[string]bool, error) {
-	b := q.keeper.blocked
+	b := q.term.blocked
 	if b.Empty() || q.cfg.OnRejection == Skip {
 		return nil, nil
 	}
@@ -139,7 +139,7 @@ func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[s
 
 // loadBlockedPart takes in the next part of the parked keys.
 func (q *quarantine) loadBlockedPart(ctx context.Context) error {
-	b := q.keeper.blocked
+	b := q.term.blocked
 	var hashes []uint64
 	after, more, err := q.store.ScanBlockedKeys(ctx, b.after, func(topic string, key []byte) {
 		hashes = append(hashes, b.Hash(topic, key))
@@ -158,15 +158,15 @@ func (q *quarantine) loadBlockedPart(ctx context.Context) error {
 // delivers nothing before all is marked: a later event of a key would be ahead of one that
 // an operator could have sent again without a warning (hazard unmarked-overtaking).
 func (q *quarantine) markOvertaken(ctx context.Context) error {
-	b := q.keeper.blocked
+	b := q.term.blocked
 	if b.after.Seq > 0 && !b.slowLogged {
 		b.slowLogged = true
 		q.log.Info("marking parked events as overtaken, by the policy skip: delivery goes on when all are marked",
 			"table", q.table, "marked_up_to", b.after.Seq)
 	}
-	next, more, err := q.store.MarkOvertaken(ctx, q.lease, b.after.Seq)
+	next, more, err := q.store.MarkOvertaken(ctx, q.term.lease, b.after.Seq)
 	if err != nil {
-		q.keeper.endIfLost(err)
+		q.term.endIfLost(err)
 		return fmt.Errorf("mark parked events as overtaken: %w", err)
 	}
 	b.after.Seq, b.loaded = next, !more

@@ -107,7 +107,7 @@ func TestTheQuarantineTellsWhatTheSinkGetsFromWhatIsParked(t *testing.T) {
 			list := q.db.db.read(q.isolation)
 			for _, key := range each.busy {
 				r := &Record{Topic: "t", Key: []byte(key)}
-				q.inFlight.Add([]inflight.Entry{{ID: 100, Hash: q.keeper.blocked.hash(r)}})
+				q.inFlight.Add([]inflight.Entry{{ID: 100, Hash: q.term.blocked.hash(r)}})
 			}
 			blocked := make(map[string]bool)
 			for _, key := range each.blocked {
@@ -129,7 +129,7 @@ func TestTheQuarantineTellsWhatTheSinkGetsFromWhatIsParked(t *testing.T) {
 			}
 			require.Equal(t, each.park, strings.Join(q.parked(), ","))
 			require.Equal(t, each.policy != BlockKey || each.park == "" || len(each.blocked) > 0,
-				q.keeper.blocked.Empty())
+				q.term.blocked.Empty())
 		})
 	}
 }
@@ -143,7 +143,7 @@ func TestNothingIsParkedAfterAFailureOrWithoutTheLease(t *testing.T) {
 			q.inFlight.Add(entries)
 			q.inFlight.Ack(&entries[0], errors.New("outage"))
 		},
-		"the lease is lost": func(q *testQuarantine) { q.keeper.lost(store.ErrLeaseLost) },
+		"the lease is lost": func(q *testQuarantine) { q.term.lost(store.ErrLeaseLost) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := newTestQuarantine(t, Config{})

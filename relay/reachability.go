@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,53 +28,22 @@ const (
 	sinkCheckTimeout = 5 * time.Second // the longest check; with the grace longer than it
 )
 
-// reachability is what a relay knows of its own way to the sink. Run's goroutine and the one that
-// balances a term use it in turn.
+// reachability is what a relay knows of its own way to the sink. One goroutine at a time uses it: that of
+// Run, or during a term the one that runs balance.
 type reachability struct {
-	mu          sync.Mutex
 	unreachable bool
-	since       time.Time // it cannot reach the sink
+	since       time.Time // of unreachable; in a term, since the others can know of it
 	checked     time.Time // at the sink
-	recorded    bool      // in the lease row of the term under way
+	recorded    bool      // unreachable, as the lease row of the term has it
 	cause       string    // of the outage that the lease row has; "": none
-}
-
-func (s *reachability) isUnreachable() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unreachable
-}
-
-// clearRecorded forgets what the lease row says: a claim has cleared it.
-func (s *reachability) clearRecorded() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.recorded, s.cause = false, ""
-}
-
-// reset forgets everything: Run has ended.
-func (s *reachability) reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unreachable, s.since, s.checked, s.recorded, s.cause = false, time.Time{}, time.Time{}, false, ""
-}
-
-// checkDue reports whether the sink is to be checked again, and notes that it is.
-func (s *reachability) checkDue(now time.Time, every time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.checked.IsZero() && now.Sub(s.checked) < every {
-		return false
-	}
-	s.checked = now
-	return true
 }
 
 // checkSink checks the sink if that is due, and follows what it finds.
 func (r *Relay) checkSink(ctx context.Context) {
-	if !r.reach.checkDue(time.Now(), r.cfg.sinkCheckEvery) {
+	if time.Since(r.reach.checked) < r.cfg.sinkCheckEvery {
 		return
 	}
+	r.reach.checked = time.Now()
 	bounded, cancel := context.WithTimeout(ctx, r.cfg.sinkCheckTimeout)
 	defer cancel()
 	err := r.cfg.Sink.Check(bounded)
@@ -86,16 +54,10 @@ func (r *Relay) checkSink(ctx context.Context) {
 
 // noteReach notes whether the sink can be reached.
 func (r *Relay) noteReach(ctx context.Context, err error) {
-	r.reach.mu.Lock()
-	changed := r.reach.unreachable != (err != nil)
-	r.reach.unreachable = err != nil
-	if changed {
-		r.reach.since = time.Now()
-	}
-	r.reach.mu.Unlock()
-	if !changed {
+	if r.reach.unreachable == (err != nil) {
 		return
 	}
+	r.reach.unreachable, r.reach.since = err != nil, time.Now()
 	r.cfg.Member.counts.NoteReach(err != nil)
 	if err == nil {
 		r.log.Info("the sink can be reached again: this relay takes sources again")
@@ -103,14 +65,14 @@ func (r *Relay) noteReach(ctx context.Context, err error) {
 	}
 	r.log.Warn("the sink cannot be reached from here: relays that can go first, and are handed what this one owns",
 		"error", err)
-	r.withdraw(ctx)
+	r.withdraw(ctx, r.assignment.HeartbeatEvery()/2)
 }
 
-// withdraw takes the heartbeat back.
-func (r *Relay) withdraw(ctx context.Context) {
-	bounded, cancel := context.WithTimeout(ctx, r.assignment.HeartbeatEvery()/2)
+// withdraw takes the heartbeat back, so that no other process counts on this one.
+func (r *Relay) withdraw(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if err := r.store.Leave(bounded, r.cfg.Member.ID()); err != nil {
+	if err := r.store.Leave(ctx, r.cfg.Member.ID()); err != nil {
 		r.log.Debug("could not take the heartbeat back: it is ignored after a while", "error", err)
 	}
 }
@@ -124,22 +86,18 @@ func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok boo
 	case failed >= r.cfg.unreachableAfter:
 		r.checkSink(ctx)
 	}
-	r.reach.mu.Lock()
-	blind, since, recorded := r.reach.unreachable, r.reach.since, r.reach.recorded
-	r.reach.mu.Unlock()
-	if blind != recorded {
-		if err := r.store.Note(ctx, k.lease, store.SinkUnreachable(blind)); err != nil {
+	reach := &r.reach
+	if reach.unreachable != reach.recorded {
+		if err := r.store.Note(ctx, k.lease, store.SinkUnreachable(reach.unreachable)); err != nil {
 			return uuid.Nil, false // once more the next time
 		}
-		r.reach.mu.Lock()
-		r.reach.recorded = blind
-		if blind {
-			r.reach.since = time.Now() // the grace begins when the others can know
+		reach.recorded = reach.unreachable
+		if reach.unreachable {
+			reach.since = time.Now() // the grace begins when the others can know
 		}
-		r.reach.mu.Unlock()
 		return uuid.Nil, false
 	}
-	if !blind || time.Since(since) < r.cfg.unreachableGrace {
+	if !reach.unreachable || time.Since(reach.since) < r.cfg.unreachableGrace {
 		return uuid.Nil, false
 	}
 	r.heartbeat(ctx) // looking at a sink that does not answer takes longer than what was heard stays fresh
@@ -155,18 +113,12 @@ func (r *Relay) recordOutage(ctx context.Context, k *keeper) {
 	if err != nil && time.Since(since) >= r.cfg.unreachableAfter {
 		cause, reason = health.Cause(err), err.Error()
 	}
-	r.reach.mu.Lock()
-	recorded := r.reach.cause
-	r.reach.mu.Unlock()
-	if cause == recorded {
+	if cause == r.reach.cause {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.answerTimeout)
 	defer cancel()
-	if r.store.Note(ctx, k.lease, store.SinkOutage(since, reason)) != nil {
-		return
+	if r.store.Note(ctx, k.lease, store.SinkOutage(since, reason)) == nil {
+		r.reach.cause = cause
 	}
-	r.reach.mu.Lock()
-	r.reach.cause = cause
-	r.reach.mu.Unlock()
 }

@@ -19,15 +19,15 @@ var (
 func (s *session) readLoop(ctx context.Context) {
 	retry := pacing.NewBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
 	s.cursor.resume()
-	if s.keeper.sweepDue.IsZero() && s.cursor.head == 0 {
-		s.keeper.sweepDue = time.Now().Add(s.cfg.sweepEvery) // the reads look at everything themselves
+	if s.term.sweepDue.IsZero() && s.cursor.head == 0 {
+		s.term.sweepDue = time.Now().Add(s.cfg.sweepEvery) // the reads look at everything themselves
 	}
 	defer s.cursor.endSweep()
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
 		found, limit, err := s.readRound(ctx)
-		s.keeper.endIfLost(err)
+		s.term.endIfLost(err)
 		switch {
-		case ctx.Err() != nil, s.keeper.term.Err() != nil:
+		case ctx.Err() != nil, s.term.active.Err() != nil:
 			return
 		case errors.Is(err, errNotDelivered):
 			return
@@ -56,7 +56,7 @@ func (s *session) readLoop(ctx context.Context) {
 func (s *session) readRound(ctx context.Context) (found, limit int, err error) {
 	if s.deleter.readFromStart.Swap(false) {
 		s.startOver()
-		s.keeper.blocked.forget()
+		s.term.blocked.forget()
 	}
 	// What must be known before a row is read: where to begin, and which keys are blocked.
 	if err := s.cursor.reloadCheckpoint(ctx); err != nil {
@@ -95,10 +95,10 @@ func (s *session) saveTopics(ctx context.Context) {
 		return
 	}
 	err := s.cfg.bounded(ctx, func(ctx context.Context) error {
-		return recent.Save(ctx, s.relay.store, s.lease, now)
+		return recent.Save(ctx, s.relay.store, s.term.lease, now)
 	})
 	if err != nil {
-		s.keeper.endIfLost(err)
+		s.term.endIfLost(err)
 		s.log.Debug("could not keep the topics in use for relay doctor", "error", err)
 	}
 }
@@ -113,7 +113,7 @@ func (s *session) readAgain() {
 
 // startOver forgets what was read, and the checkpoint.
 func (s *session) startOver() {
-	s.keeper.checkpoint.Store(nil)
+	s.term.checkpoint.Store(nil)
 	s.cursor.resume()
 	s.quarantine.loaded = false
 	s.isolation.shelf.Clear()

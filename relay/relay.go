@@ -156,10 +156,10 @@ func (r *Relay) runTerms(ctx context.Context) error {
 	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	waiting := false
 	for first := true; ctx.Err() == nil; first = false {
-		var k *keeper
+		var t *term
 		wait, err := r.waitForTurn(ctx)
 		if err == nil && wait == 0 {
-			k, err = r.claim(ctx)
+			t, err = r.claim(ctx)
 			wait = r.cfg.LeaseTTL / 20 // somebody was quicker
 		}
 		switch {
@@ -172,7 +172,7 @@ func (r *Relay) runTerms(ctx context.Context) error {
 		case err != nil:
 			r.health.Paused(health.Database, err)
 			retry.Wait(ctx)
-		case k == nil:
+		case t == nil:
 			r.health.Resumed(health.Database)
 			if !waiting {
 				r.log.Info("waiting: another relay owns this source")
@@ -183,7 +183,7 @@ func (r *Relay) runTerms(ctx context.Context) error {
 			r.health.Resumed(health.Database)
 			waiting = false
 			began := time.Now()
-			if done, err := r.runTermOrHandOver(ctx, k); done {
+			if done, err := r.runTermOrHandOver(ctx, t); done {
 				return err
 			}
 			if time.Since(began) > r.cfg.LeaseTTL { // sooner: two servers may answer in turn

@@ -71,9 +71,9 @@ func (q *quarantine) handleRequests(ctx context.Context) error {
 
 // dropRequested looks for requests, and deletes the rows that operators gave up.
 func (q *quarantine) dropRequested(ctx context.Context) (requests bool, err error) {
-	drops, err := q.store.DropRequested(ctx, q.lease, dropBatch)
+	drops, err := q.store.DropRequested(ctx, q.term.lease, dropBatch)
 	if err != nil {
-		q.keeper.endIfLost(err)
+		q.term.endIfLost(err)
 		return false, fmt.Errorf("look for requests, and drop parked events: %w", err)
 	}
 	for _, d := range drops.Dropped {
@@ -87,7 +87,7 @@ func (q *quarantine) dropRequested(ctx context.Context) (requests bool, err erro
 
 func (q *quarantine) unblock(keys []db.EventKey) {
 	for _, k := range keys {
-		q.keeper.blocked.Remove(q.keeper.blocked.Hash(k.Topic, []byte(k.Key)))
+		q.term.blocked.Remove(q.term.blocked.Hash(k.Topic, []byte(k.Key)))
 		q.log.Info("key unblocked: none of its events is parked any more", "topic", k.Topic)
 	}
 }
@@ -102,7 +102,7 @@ func (q *quarantine) replay(ctx context.Context) (int, error) {
 		return 0, errNotDelivered
 	}
 	if err := q.deleteReplayed(ctx); err != nil {
-		q.keeper.endIfLost(err)
+		q.term.endIfLost(err)
 		return 0, err
 	}
 	records, err := q.readReplayable(ctx)
@@ -125,7 +125,7 @@ func (q *quarantine) replay(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	if err := q.deleteReplayed(ctx); err != nil {
-		q.keeper.endIfLost(err)
+		q.term.endIfLost(err)
 		return 0, err
 	}
 	return found, nil
@@ -226,8 +226,8 @@ func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*
 			behind[orderKey(r.Topic, r.Key)] = true
 		}
 	}
-	if err := q.store.Reject(ctx, q.lease, rejected); err != nil { // in one transaction: other keys wait for it
-		q.keeper.endIfLost(err)
+	if err := q.store.Reject(ctx, q.term.lease, rejected); err != nil { // in one transaction: other keys wait for it
+		q.term.endIfLost(err)
 		return nil, err
 	}
 	return send, nil
@@ -241,7 +241,7 @@ func (q *quarantine) deleteReplayed(ctx context.Context) error {
 		q.leftover.parked = append(q.leftover.parked, e.DeliveredParked())
 	}
 	q.replaying, q.undeletedReplays = nil, append(q.undeletedReplays, delivered...)
-	err := q.leftover.deleteParked(ctx, q.part, q.unblock)
+	err := q.leftover.deleteParked(ctx, q.part, q.store, q.unblock)
 	if err == nil {
 		q.inFlight.Deleted(q.undeletedReplays)
 		q.undeletedReplays = nil

@@ -89,7 +89,7 @@ func TestAMoveWakesTheReader(t *testing.T) {
 	require.NoError(t, err)
 	defer k.cancel(nil)
 	b.schedule(scheduledEvent("k", "k1", time.Now().Add(-time.Second)))
-	m := newMover(r, k)
+	m := newMover(r, k.keeper)
 	_, err = m.move(t.Context())
 	require.NoError(t, err)
 	select {
@@ -190,7 +190,7 @@ func TestAMoverThatLostItsLeaseEndsTheTurn(t *testing.T) {
 	r := b.relay()
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
-	newMover(r, k).run(t.Context())
+	newMover(r, k.keeper).run(t.Context())
 	require.ErrorIs(t, context.Cause(k.ctx), store.ErrLeaseLost)
 }
 
@@ -217,7 +217,7 @@ func TestWithoutTheTableScheduledEventsAreOffUntilItIsThere(t *testing.T) {
 		k, err := r.claim(t.Context())
 		require.NoError(t, err)
 		defer k.cancel(nil)
-		m := newMover(r, k)
+		m := newMover(r, k.keeper)
 		m.offFor = time.Millisecond
 		var moving sync.WaitGroup
 		moving.Go(func() { m.run(t.Context()) })
@@ -242,7 +242,7 @@ func TestTheSizeOfAMoveFollowsItsTime(t *testing.T) {
 	k, err := r.claim(t.Context())
 	require.NoError(t, err)
 	defer k.cancel(nil)
-	m := newMover(r, k)
+	m := newMover(r, k.keeper)
 	for range 5 {
 		_, err := m.move(t.Context())
 		require.NoError(t, err)

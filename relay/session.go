@@ -44,8 +44,7 @@ type part struct {
 	health   *health.Health
 	log      *slog.Logger
 	table    string // the outbox table's name, for messages
-	keeper   *keeper
-	lease    store.Lease
+	term     *term
 	inFlight *inflight.Set
 
 	singleSnapshot bool // see Relay
@@ -61,16 +60,16 @@ type outcome struct {
 	progress    bool              // a record was delivered
 }
 
-func (r *Relay) part(k *keeper) part {
-	return part{cfg: &r.cfg, health: r.health, log: r.log, table: r.cfg.table(), keeper: k, lease: k.lease,
+func (r *Relay) part(t *term) part {
+	return part{cfg: &r.cfg, health: r.health, log: r.log, table: r.cfg.table(), term: t,
 		singleSnapshot: r.singleSnapshot}
 }
 
-func newSession(r *Relay, k *keeper) *session {
-	p := r.part(k)
+func newSession(r *Relay, t *term) *session {
+	p := r.part(t)
 	p.inFlight = inflight.New()
 	s := &session{part: p, relay: r, polling: pacing.NewPollInterval(r.cfg.PollMax)}
-	s.isolation = newIsolation(p.cfg, p.inFlight, k.trials)
+	s.isolation = newIsolation(p.cfg, p.inFlight, t.trials)
 	s.cursor = newCursor(p, r.store, &s.isolation.shelf)
 	s.quarantine = newQuarantine(p, r.store, r.topics, &r.leftover, s.resend)
 	s.deleter = newDeleter(p, r.store, &s.isolation.shelf)
@@ -84,7 +83,7 @@ const resolveTimeout = 10 * time.Second
 
 // run works until the session ends. stop asks it to drain.
 func (s *session) run(stop context.Context) outcome {
-	ctx, cancel := context.WithCancel(s.keeper.ctx)
+	ctx, cancel := context.WithCancel(s.term.ctx)
 	defer cancel()
 	out, err := s.open(ctx, stop)
 	if err != nil {
@@ -130,7 +129,7 @@ func (s *session) end(ctx, stop context.Context) {
 		_, _ = s.deleter.deleteUnlocked(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
 	}
 	if err := s.quarantine.deleteReplayed(ctx); err != nil {
-		s.keeper.endIfLost(err)
+		s.term.endIfLost(err)
 		s.health.Paused(health.Deletes, err)
 	}
 	if s.transaction != nil {
@@ -160,7 +159,7 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	case <-finished:
 	case <-s.inFlight.HasFailed:
 	case <-stop.Done():
-	case <-s.keeper.term.Done():
+	case <-s.term.active.Done():
 	}
 	failures := s.inFlight.Failures()
 	s.failuresBeforeStop = len(failures)
@@ -175,7 +174,7 @@ func (s *session) readUntil(stop, ctx context.Context) {
 // resolveTimeout, or the drain timeout when Run has to stop, and not at all when the lease is
 // lost.
 func (s *session) settle(stop context.Context) {
-	s.waitFor(stop, s.keeper.ctx, resolveTimeout, func() bool {
+	s.waitFor(stop, s.term.ctx, resolveTimeout, func() bool {
 		_, waiting, _ := s.inFlight.Counts()
 		return waiting == 0
 	})
@@ -185,7 +184,7 @@ func (s *session) settle(stop context.Context) {
 // the lease is held; a stop waits no longer than the drain timeout. When the term has ended, the
 // next term deletes them.
 func (s *session) waitDeleted(stop context.Context) {
-	s.waitFor(stop, s.keeper.term, 2*s.cfg.LeaseTTL, func() bool {
+	s.waitFor(stop, s.term.active, 2*s.cfg.LeaseTTL, func() bool {
 		pacing.Signal(s.deleter.deleteNow)
 		return s.inFlight.Undeleted() == 0
 	})
@@ -288,33 +287,33 @@ var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is th
 
 // openSinkSession opens the session that the mode asks for.
 func (s *session) openSinkSession(ctx context.Context) (Session, error) {
-	r, k := s.relay, s.keeper
-	if r.cfg.Mode != ExactlyOnce && k.mode != ExactlyOnce {
+	r, t := s.relay, s.term
+	if r.cfg.Mode != ExactlyOnce && t.mode != ExactlyOnce {
 		return r.cfg.Sink.Open(ctx, s.ack)
 	}
 	sink, ok := r.cfg.Sink.(Transactional)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay "+
 			"once more with the Kafka that it used, then change the sink",
-			ErrUnusable, r.cfg.table(), k.mode)
+			ErrUnusable, r.cfg.table(), t.mode)
 	}
-	t, err := s.openTransaction(ctx, sink)
+	tx, err := s.openTransaction(ctx, sink)
 	if err != nil {
 		return nil, err
 	}
-	if k.mode != r.cfg.Mode {
-		if err := r.store.Note(ctx, s.lease, store.Mode(string(r.cfg.Mode))); err != nil {
-			t.tx.Close()
-			s.keeper.endIfLost(err)
+	if t.mode != r.cfg.Mode {
+		if err := r.store.Note(ctx, s.term.lease, store.Mode(string(r.cfg.Mode))); err != nil {
+			tx.tx.Close()
+			s.term.endIfLost(err)
 			return nil, fmt.Errorf("keep the mode: %w", err)
 		}
-		r.logModeChange(k.mode)
-		k.mode = r.cfg.Mode
+		r.logModeChange(t.mode)
+		t.mode = r.cfg.Mode
 	}
 	if r.cfg.Mode != ExactlyOnce {
-		t.tx.Close()
+		tx.tx.Close()
 		return r.cfg.Sink.Open(ctx, s.ack)
 	}
-	s.transaction, s.isolation.transactional = t, true
-	return t.tx, nil
+	s.transaction, s.isolation.transactional = tx, true
+	return tx.tx, nil
 }

@@ -315,7 +315,7 @@ func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
 		taken := s.inFlight.TakeDelivered(true, 10)
 		require.Len(t, taken, 2)
 		require.ErrorIs(t, s.deleter.delete(t.Context(), taken, false), store.ErrLeaseLost)
-		require.ErrorIs(t, context.Cause(s.keeper.ctx), store.ErrLeaseLost)
+		require.ErrorIs(t, context.Cause(s.term.ctx), store.ErrLeaseLost)
 		require.False(t, s.deleter.readFromStart.Load())
 		require.Equal(t, 2, b.rows())
 	})

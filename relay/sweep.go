@@ -58,7 +58,7 @@ const sweepRest = 20
 // two reads every row up to the head is in flight, parked, deleted, or in a gap.
 func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 	if c.sweeper.running == nil {
-		if !time.Now().Before(c.keeper.sweepDue) {
+		if !time.Now().Before(c.term.sweepDue) {
 			c.beginSweep(ctx)
 		}
 		return nil
@@ -71,7 +71,7 @@ func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 		if found >= limit {
 			every *= 6 // there is a backlog to read
 		}
-		c.keeper.sweepDue = time.Now().Add(max(every, sweepRest*result.took))
+		c.term.sweepDue = time.Now().Add(max(every, sweepRest*result.took))
 		return c.takeSweep(ctx, result)
 	default:
 		return nil
@@ -123,8 +123,8 @@ func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 func (c *cursor) renumber(ctx context.Context, row store.Event) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()
-	if err := c.store.Renumber(ctx, c.lease, row); err != nil {
-		c.keeper.endIfLost(err)
+	if err := c.store.Renumber(ctx, c.term.lease, row); err != nil {
+		c.term.endIfLost(err)
 		if !c.sweeper.renumberFailureLogged {
 			c.sweeper.renumberFailureLogged = true // once: it is tried again after each sweep
 			c.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
@@ -134,7 +134,7 @@ func (c *cursor) renumber(ctx context.Context, row store.Event) {
 		}
 		return
 	}
-	c.keeper.sweepDue = time.Now() // there may be more
+	c.term.sweepDue = time.Now() // there may be more
 	c.log.Warn("a row had an id below 1, chosen by hand, which no read asks for: it was given a new one; "+
 		"leave the id to the database",
 		"table", c.table, "row", row.ID, "event", row.EventID)

@@ -9,25 +9,55 @@ import (
 
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/blocked"
+	"github.com/postroom/postroom/relay/internal/checkpoint"
 	"github.com/postroom/postroom/relay/internal/health"
+	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
+// term is what is kept for as long as a lease is held: the lease itself, and what the sessions of the term know. The
+// sessions follow one another, and each uses it without a lock. The checkpoint is also saved beside them.
+type term struct {
+	*keeper
+
+	mode       Mode   // of the lease row
+	position   []byte // in the manifests, of the lease row
+	checkpoint *checkpoint.Saved
+	blocked    *blockedKeys
+	trials     *lanes.Trials // of topics
+	sweepDue   time.Time     // when the next sweep is due; zero: at once
+}
+
+// newTerm begins a term with what the lease row has.
+func newTerm(k *keeper) *term {
+	return &term{keeper: k, mode: Mode(k.lease.Mode), position: k.lease.Position,
+		checkpoint: checkpoint.NewSaved(k.lease.Checkpoint, k.lease.Server),
+		blocked:    &blockedKeys{Keys: blocked.New(blocked.Max)}, trials: lanes.NewTrials()}
+}
+
+// saveCheckpoint writes the checkpoint into the lease row, if there is news.
+func (t *term) saveCheckpoint() {
+	ctx, cancel := context.WithTimeout(t.ctx, t.ttl/10)
+	defer cancel()
+	t.checkpoint.Save(func(text []byte) error { return t.store.Note(ctx, t.lease, store.Checkpoint(text)) })
+}
+
 // runTermOrHandOver works through one term, which another process may be given.
-func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, err error) {
-	turn, handOver := context.WithCancelCause(ctx)
+func (r *Relay) runTermOrHandOver(ctx context.Context, t *term) (done bool, err error) {
+	inTerm, handOver := context.WithCancelCause(ctx)
 	balancing := make(chan struct{})
 	r.assignment.Began(time.Now())
-	r.reach.clearRecorded()
+	r.reach.recorded, r.reach.cause = false, "" // a claim clears both in the lease row
 	go func() {
 		defer close(balancing)
-		r.balance(turn, k, handOver)
+		r.balance(inTerm, t.keeper, handOver)
 	}()
-	done, err = r.runTerm(turn, k)
+	done, err = r.runTerm(inTerm, t)
 	handOver(nil) // ends balance too
 	<-balancing
 	r.assignment.Ended(time.Now())
-	if !errors.Is(context.Cause(turn), errHandedOver) || ctx.Err() != nil {
+	if !errors.Is(context.Cause(inTerm), errHandedOver) || ctx.Err() != nil {
 		return done, err
 	}
 	if errors.Is(err, ErrNotDrained) {
@@ -43,42 +73,42 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, k *keeper) (done bool, er
 // Each session starts with nothing in flight, and asks for every id that may have a row
 // (hazard stored-cursor, hazard read-before-fencing, see checkpoint). What an earlier session or
 // owner has read is a hint that may be wrong by now; the rows are the truth.
-func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
+func (r *Relay) runTerm(ctx context.Context, t *term) (done bool, err error) {
 	var keeping sync.WaitGroup
-	keeping.Go(k.run)
-	keeping.Go(func() { r.purgeLoop(k) })
-	keeping.Go(func() { newMover(r, k).run(ctx) })
+	keeping.Go(func() { t.run(t.saveCheckpoint) })
+	keeping.Go(func() { r.purgeLoop(t.keeper) })
+	keeping.Go(func() { newMover(r, t.keeper).run(ctx) })
 	defer keeping.Wait()
-	defer k.cancel(nil)
-	r.log.Info("lease claimed", "epoch", k.lease.Epoch, "owner", k.lease.Owner)
+	defer t.cancel(nil)
+	r.log.Info("lease claimed", "epoch", t.lease.Epoch, "owner", t.lease.Owner)
 
 	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	var fenced fencings
 	for {
 		out := outcome{}
-		if err := r.leftover.delete(ctx, r.part(k)); err != nil {
-			k.endIfLost(err)
+		if err := r.leftover.delete(ctx, r.part(t), r.store); err != nil {
+			t.endIfLost(err)
 			r.health.Paused(health.Deletes, err)
 		} else {
-			s := newSession(r, k)
+			s := newSession(r, t)
 			s.inFlight.Adopt(r.leftover.events)
 			r.leftover.events = nil
 			out = s.run(ctx)
 			r.leftover.events = append(r.leftover.events, out.leftover...)
 		}
 		switch {
-		case k.term.Err() != nil:
-			return r.lost(ctx, k, out)
+		case t.active.Err() != nil:
+			return r.lost(ctx, t, out)
 		case len(out.rejected) > 0 && r.cfg.OnRejection == Halt:
-			return true, r.halt(k, out)
+			return true, r.halt(t, out)
 		case ctx.Err() != nil:
-			return true, r.finish(k, out)
+			return true, r.finish(t, out)
 		}
-		if err := r.fatal(k, &fenced, out.outage); err != nil {
-			return true, r.stopForOperator(k, out, err)
+		if err := r.fatal(t.keeper, &fenced, out.outage); err != nil {
+			return true, r.stopForOperator(t, out, err)
 		}
 		for _, rejected := range out.rejected {
-			if err := r.parkRejected(k, rejected); err != nil {
+			if err := r.parkRejected(t, rejected); err != nil {
 				r.health.Paused(health.Database, err) // it is rejected again, and parked then
 			}
 		}
@@ -98,23 +128,23 @@ func (r *Relay) runTerm(ctx context.Context, k *keeper) (done bool, err error) {
 // lost ends a term whose lease is lost, or that has to claim it anew: then the lease is
 // still in this relay's name, also where a lagging standby has become the primary, and the
 // next claim need not wait until it has run out.
-func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, err error) {
-	if k.ctx.Err() == nil {
-		r.unsureOwner = k.lease.Owner
-		r.idsWentBack = errors.Is(context.Cause(k.term), errIDsWentBack)
-		r.log.Warn("claiming the lease anew", "epoch", k.lease.Epoch, "reason", context.Cause(k.term))
+func (r *Relay) lost(ctx context.Context, t *term, out outcome) (done bool, err error) {
+	if t.ctx.Err() == nil {
+		r.unsureOwner = t.lease.Owner
+		r.idsWentBack = errors.Is(context.Cause(t.active), errIDsWentBack)
+		r.log.Warn("claiming the lease anew", "epoch", t.lease.Epoch, "reason", context.Cause(t.active))
 	} else {
-		r.log.Warn("lease lost", "epoch", k.lease.Epoch, "reason", context.Cause(k.ctx))
+		r.log.Warn("lease lost", "epoch", t.lease.Epoch, "reason", context.Cause(t.ctx))
 	}
 	switch {
 	case ctx.Err() == nil:
 		return false, nil
-	case k.ctx.Err() == nil:
+	case t.ctx.Err() == nil:
 		// The session ended with the term, before it could delete all that it had delivered.
-		if err := r.leftover.delete(ctx, r.part(k)); err != nil {
+		if err := r.leftover.delete(ctx, r.part(t), r.store); err != nil {
 			r.log.Warn("could not delete what was delivered", "table", r.cfg.table(), "error", err)
 		}
-		return true, r.finish(k, out)
+		return true, r.finish(t, out)
 	}
 	return true, r.notDrained(out)
 }
@@ -122,12 +152,12 @@ func (r *Relay) lost(ctx context.Context, k *keeper, out outcome) (done bool, er
 // finish ends the last term of a Run: the lease is released only when nothing is on
 // its way any more, or the next owner would send it while ours still may arrive
 // (hazard early-handover).
-func (r *Relay) finish(k *keeper, out outcome) error {
+func (r *Relay) finish(t *term, out outcome) error {
 	if err := r.notDrained(out); err != nil {
 		return err
 	}
-	r.release(k)
-	r.log.Info("drained", "epoch", k.lease.Epoch)
+	r.release(t)
+	r.log.Info("drained", "epoch", t.lease.Epoch)
 	return nil
 }
 
@@ -143,58 +173,58 @@ func (r *Relay) notDrained(out outcome) error {
 		ErrNotDrained, n, r.cfg.LeaseTTL)
 }
 
-func (r *Relay) halt(k *keeper, out outcome) error {
+func (r *Relay) halt(t *term, out outcome) error {
 	rejected := out.rejected[0]
 	r.log.Error("halted", "table", rejected.Table, "row", rejected.ID, "event", rejected.EventID,
 		"topic", rejected.Topic, "error", rejected.Err)
-	return r.stopForOperator(k, out, rejected)
+	return r.stopForOperator(t, out, rejected)
 }
 
 // stopForOperator ends a term for a reason that only an operator can remove. The lease row says it.
-func (r *Relay) stopForOperator(k *keeper, out outcome, reason error) error {
-	err := r.store.Note(k.ctx, k.lease, store.Halted(reason.Error()))
+func (r *Relay) stopForOperator(t *term, out outcome, reason error) error {
+	err := r.store.Note(t.ctx, t.lease, store.Halted(reason.Error()))
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
 		r.log.Warn("could not note the reason in the lease row", "error", err)
 	}
 	if r.notDrained(out) == nil {
-		r.release(k)
+		r.release(t)
 	}
 	return reason
 }
 
-func (r *Relay) release(k *keeper) {
-	k.saveCheckpoint(k.ctx)
-	if err := r.store.HandOver(k.ctx, k.lease, r.assignment.NextOwner(time.Now())); err != nil {
+func (r *Relay) release(t *term) {
+	t.saveCheckpoint()
+	if err := r.store.HandOver(t.ctx, t.lease, r.assignment.NextOwner(time.Now())); err != nil {
 		r.log.Warn("could not release the lease: it runs out by itself", "error", err)
 	}
 }
 
 // parkRejected moves a row aside that was rejected alone. The session that sent it has
 // ended, and nothing is on its way.
-func (r *Relay) parkRejected(k *keeper, rejected *RejectedError) error {
-	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
+func (r *Relay) parkRejected(t *term, rejected *RejectedError) error {
+	ctx, cancel := context.WithTimeout(t.ctx, r.cfg.answerTimeout)
 	defer cancel()
 	skipped := r.cfg.OnRejection == Skip && rejected.hash != 0
 	event := store.Event{ID: rejected.ID, EventID: rejected.EventID}
 	var err error
 	if rejected.seq > 0 {
-		err = r.store.Reject(ctx, k.lease, []store.Rejection{{
+		err = r.store.Reject(ctx, t.lease, []store.Rejection{{
 			ParkedEvent: store.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
 			Reason:      rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
 		}})
 	} else {
-		_, err = r.store.Park(ctx, k.lease, []store.Parking{{
+		_, err = r.store.Park(ctx, t.lease, []store.Parking{{
 			Event: event, State: db.ParkedFailed, Error: rejected.Err.Error(),
 			Overtaken: rejected.Overtaken || skipped,
 		}})
 	}
 	if err != nil {
-		k.blocked.forget() // it may have been done
+		t.blocked.forget() // it may have been done
 		return fmt.Errorf("park row %d of %s: %w", rejected.ID, rejected.Table, err)
 	}
 	delete(r.overtaken, rejected.EventID)
 	if rejected.seq == 0 && rejected.hash != 0 && !skipped {
-		k.blocked.Add(rejected.hash)
+		t.blocked.Add(rejected.hash)
 	}
 	r.log.Warn("parked: the sink rejects an event; `relay parked list` shows what waits",
 		"table", rejected.Table, "row", rejected.ID, "event", rejected.EventID, "topic", rejected.Topic,

@@ -103,7 +103,7 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 		gone.broken.Store(true)
 		b.naive = func(s database) database { gone.database = s; return gone }
 		r := b.relay()
-		var turn atomic.Pointer[keeper]
+		var turn atomic.Pointer[term]
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		b.commit("k", numbered("k", 10)...)
@@ -140,7 +140,7 @@ func TestALeaseThatCannotBeRenewedEndsTheTurnBeforeItExpires(t *testing.T) {
 	began := time.Now()
 	ttl := 500 * time.Millisecond
 	k := newKeeper(context.Background(), hanging{}, store.Lease{}, ttl, began)
-	k.run() // returns when the term has ended
+	k.run(func() {}) // returns when the term has ended
 	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
 	require.True(t, k.deadline().Before(began.Add(ttl)))
 	require.False(t, k.valid())
@@ -151,7 +151,7 @@ func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
 	b := newBench(t, db)
 	r := b.relay()
-	k := newKeeper(context.Background(), r.store, store.Lease{}, time.Second, time.Now().Add(-time.Hour))
+	k := newTerm(newKeeper(context.Background(), r.store, store.Lease{}, time.Second, time.Now().Add(-time.Hour)))
 	s := newSession(r, k)
 	var err error
 	s.out, err = b.sink.Open(t.Context(), s.ack)

@@ -80,19 +80,20 @@ type transaction struct {
 
 // openTransaction opens the sink: the predecessor is shut out, and what it has sent is deleted.
 func (s *session) openTransaction(ctx context.Context, sink Transactional) (*transaction, error) {
-	if !s.keeper.valid() { // or we would shut out our successor
+	if !s.term.valid() { // or we would shut out our successor
 		return nil, store.ErrLeaseLost
 	}
 	t := &transaction{part: s.part, store: s.relay.store, leftover: &s.relay.leftover, deleter: s.deleter}
-	tx, err := sink.OpenTransactional(ctx, Identity{Source: t.cfg.Source, ID: t.lease.SourceID, Owner: t.lease.Owner,
-		Epoch: t.lease.Epoch}, t.keeper.position, s.ack)
+	l := t.term.lease
+	tx, err := sink.OpenTransactional(ctx, Identity{Source: t.cfg.Source, ID: l.SourceID, Owner: l.Owner,
+		Epoch: l.Epoch}, t.term.position, s.ack)
 	if err != nil {
 		return nil, err
 	}
 	t.tx = tx
 	if err := t.deleteSent(ctx); err != nil {
 		tx.Close()
-		t.keeper.endIfLost(err)
+		t.term.endIfLost(err)
 		return nil, err
 	}
 	t.savePosition(ctx)
@@ -135,7 +136,7 @@ func (t *transaction) deleteSent(ctx context.Context) error {
 		return fmt.Errorf("delete what was sent by earlier transactions: %w", err)
 	}
 	// The deletes do nothing once the lease is another's, and say nothing either.
-	held, err := t.store.Held(ctx, t.lease)
+	held, err := t.store.Held(ctx, t.term.lease)
 	if err == nil && !held {
 		err = store.ErrLeaseLost
 	}
@@ -172,7 +173,7 @@ func (t *transaction) deleteNamedOnce(ctx context.Context, events []store.Event)
 			return 0, err
 		}
 	}
-	return t.store.DeleteDelivered(ctx, t.lease, rows)
+	return t.store.DeleteDelivered(ctx, t.term.lease, rows)
 }
 
 // deleteSentParked deletes the events out of outbox_parked too, where one stands that was sent
@@ -186,7 +187,7 @@ func (t *transaction) deleteSentParked(ctx context.Context, sent *store.SentEven
 			return err
 		})
 		if err == nil {
-			err = t.leftover.deleteParked(ctx, t.part, func([]db.EventKey) {})
+			err = t.leftover.deleteParked(ctx, t.part, t.store, func([]db.EventKey) {})
 		}
 		if err != nil {
 			return deleted, err
@@ -200,11 +201,11 @@ func (t *transaction) confirmLoop(ctx context.Context) {
 	forgot := time.Now()
 	for pacing.Sleep(ctx, t.cfg.confirmEvery, nil) {
 		t.savePosition(ctx)
-		if time.Since(forgot) < forgetEvery || t.keeper.position == nil {
+		if time.Since(forgot) < forgetEvery || t.term.position == nil {
 			continue
 		}
 		forgot = time.Now()
-		if err := t.tx.Forget(ctx, t.keeper.position); err != nil && ctx.Err() == nil {
+		if err := t.tx.Forget(ctx, t.term.position); err != nil && ctx.Err() == nil {
 			t.health.Paused(health.Manifests, err)
 		} else if err == nil {
 			t.health.Resumed(health.Manifests)
@@ -217,7 +218,7 @@ func (t *transaction) confirmLoop(ctx context.Context) {
 // ahead of what the database knows by now; the database itself does not take it when it is
 // another server than the one where the deletes were committed.
 func (t *transaction) savePosition(ctx context.Context) {
-	if t.keeper.term.Err() != nil {
+	if t.term.active.Err() != nil {
 		return
 	}
 	confirmed := t.inFlight.Confirmed()
@@ -232,12 +233,12 @@ func (t *transaction) savePosition(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.answerTimeout)
 	defer cancel()
-	err := t.store.Note(ctx, t.lease, store.Position(t.unsavedPosition))
+	err := t.store.Note(ctx, t.term.lease, store.Position(t.unsavedPosition))
 	if err != nil {
-		t.keeper.endIfLost(err)
+		t.term.endIfLost(err)
 		return // the next time
 	}
-	t.keeper.position, t.unsavedPosition = t.unsavedPosition, nil
+	t.term.position, t.unsavedPosition = t.unsavedPosition, nil
 }
 
 // A producer that was shut out while its lease holds was shut out by one that has no

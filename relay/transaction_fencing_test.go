@@ -115,8 +115,8 @@ func TestToBeShutOutByASuccessorIsNoReasonToStop(t *testing.T) {
 	require.NotNil(t, successor)
 	var count, own fencings
 	for range 2 * fencedTooOften {
-		require.NoError(t, r.fatal(k, &count, ErrFenced))
-		err = r.fatal(successor, &own, ErrFenced)
+		require.NoError(t, r.fatal(k.keeper, &count, ErrFenced))
+		err = r.fatal(successor.keeper, &own, ErrFenced)
 	}
 	require.ErrorIs(t, err, ErrUnusable)
 }
