@@ -10,11 +10,11 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/internal/history"
+	"github.com/postroom/postroom/internal/kafkaread"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
 )
@@ -29,32 +29,16 @@ func kafkaSink(t testing.TB) relay.Sink {
 	return sink
 }
 
-// readTopic reads a topic from its start to its present end with a client of its own
-// that knows nothing of the relay, and returns what is there, partition by partition.
+// readTopic returns what a topic holds, each partition in its order.
 func readTopic(t testing.TB, topic string) []history.Arrival {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(strings.Split(dbtest.Kafka(t), ",")...),
-		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-	)
+	records, err := kafkaread.Records(ctx, strings.Split(dbtest.Kafka(t), ","), topic, kgo.ReadCommitted())
 	require.NoError(t, err)
-	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
-	require.NoError(t, err)
-	require.NoError(t, ends.Error())
-	missing := int64(0) // offsets have no holes: the producer has no transactions
-	ends.Each(func(o kadm.ListedOffset) { missing += o.Offset })
 	var arrived []history.Arrival
-	for missing > 0 {
-		fetches := client.PollFetches(ctx)
-		require.Empty(t, fetches.Errors())
-		fetches.EachRecord(func(r *kgo.Record) {
-			missing--
-			arrived = append(arrived, parse(t, r))
-		})
+	for _, r := range records {
+		arrived = append(arrived, parse(t, r))
 	}
 	return arrived
 }

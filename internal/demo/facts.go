@@ -1,12 +1,16 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postroom/postroom/internal/kafkaread"
 )
 
 // facts is what was found at the end, in the databases and in the topic. Only the orders
@@ -58,48 +62,16 @@ func readOrders(ctx context.Context, db *sql.DB, query string) (orders []order, 
 	return orders, rows.Err()
 }
 
-// readTopic reads the topic with a client of its own, from its start to its present end.
-func readTopic(ctx context.Context, brokers []string) ([]order, error) {
-	start := make(map[int32]kgo.Offset, partitions)
-	for partition := range int32(partitions) {
-		start[partition] = kgo.NewOffset().AtStart()
-	}
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: start}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.DisableClientMetrics(),
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer client.Close()
-	ends, err := endOffsets(ctx, client)
-	if err != nil {
-		return nil, err
-	}
-	missing := int64(0)
-	for _, end := range ends {
-		missing += end
-	}
-	byPartition := make([][]order, partitions)
-	for missing > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return nil, err
+// readTopic returns what the topic holds, partition by partition.
+func readTopic(ctx context.Context, brokers []string) (orders []order, err error) {
+	records, err := kafkaread.Records(ctx, brokers, topic, kgo.ReadCommitted(), kgo.DisableClientMetrics())
+	slices.SortStableFunc(records, func(a, b *kgo.Record) int { return cmp.Compare(a.Partition, b.Partition) })
+	for _, r := range records {
+		var o order
+		if err := json.Unmarshal(r.Value, &o); err != nil {
+			return nil, fmt.Errorf("decode the order at %d@%d: %w", r.Partition, r.Offset, err)
 		}
-		for _, r := range fetches.Records() {
-			var o order
-			if err := json.Unmarshal(r.Value, &o); err != nil {
-				return nil, fmt.Errorf("decode the order at %d@%d: %w", r.Partition, r.Offset, err)
-			}
-			byPartition[r.Partition] = append(byPartition[r.Partition], o)
-			missing--
-		}
+		orders = append(orders, o)
 	}
-	var all []order
-	for _, orders := range byPartition {
-		all = append(all, orders...)
-	}
-	return all, nil
+	return orders, err
 }

@@ -12,12 +12,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"github.com/postroom/postroom/internal/kafkaread"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
 	"github.com/postroom/postroom/relay/relaytest"
@@ -71,24 +71,8 @@ func consume(t testing.TB, topic string, brokers ...string) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-	)
+	records, err := kafkaread.Records(ctx, brokers, topic, kgo.ReadUncommitted())
 	require.NoError(t, err)
-	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
-	require.NoError(t, err)
-	var missing int64
-	ends.Each(func(o kadm.ListedOffset) { missing += o.Offset })
-	var records []*kgo.Record
-	for missing > 0 {
-		fetches := client.PollFetches(ctx)
-		require.NoError(t, fetches.Err())
-		fetches.EachRecord(func(r *kgo.Record) {
-			records = append(records, r)
-			missing--
-		})
-	}
 	return records
 }
 

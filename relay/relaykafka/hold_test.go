@@ -2,12 +2,10 @@ package relaykafka_test
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -15,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 
+	"github.com/postroom/postroom/internal/kafkaread"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
 )
@@ -123,22 +122,16 @@ func TestCloseGivesUpWhatIsHeldForRefusedCredentials(t *testing.T) {
 
 func values(t *testing.T, cluster *kfake.Cluster, topic string) []string {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(
-		plain.Auth{User: "relay", Pass: "secret"}.AsMechanism(),
-	),
-		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	records, err := kafkaread.Records(
+		ctx, cluster.ListenAddrs(), topic, kgo.ReadUncommitted(),
+		kgo.SASL(plain.Auth{User: "relay", Pass: "secret"}.AsMechanism()),
+	)
 	require.NoError(t, err)
-	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)
-	require.NoError(t, err)
-	end, _ := ends.Lookup(topic, 0)
 	var list []string
-	for int64(len(list)) < end.Offset {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		fetches := client.PollFetches(ctx)
-		cancel()
-		require.NoError(t, fetches.Err())
-		fetches.EachRecord(func(r *kgo.Record) { list = append(list, string(r.Value)) })
+	for _, r := range records {
+		list = append(list, string(r.Value))
 	}
-	return slices.Clip(list)
+	return list
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/kafkaread"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
 )
@@ -130,34 +131,8 @@ func consumeUpTo(t testing.TB, brokers []string, topic string, level kgo.Isolati
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
-		kgo.FetchIsolationLevel(level), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableFetchSessions())
+	records, err := kafkaread.Records(ctx, brokers, topic, level, kgo.DisableFetchSessions())
 	require.NoError(t, err)
-	defer client.Close()
-	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, topic)
-	require.NoError(t, err)
-	ends, err := admin.ListEndOffsets(ctx, topic)
-	require.NoError(t, err)
-	left := make(map[int32]int64)
-	ends.Each(func(end kadm.ListedOffset) {
-		if start, _ := starts.Lookup(topic, end.Partition); start.Offset < end.Offset {
-			left[end.Partition] = end.Offset
-		}
-	})
-	var records []*kgo.Record
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		require.NoError(t, fetches.Err())
-		fetches.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				records = append(records, r)
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
 	return records
 }
 

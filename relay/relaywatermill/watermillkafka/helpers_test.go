@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
 	"github.com/postroom/postroom/internal/dbtest"
+	"github.com/postroom/postroom/internal/kafkaread"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaytest"
 )
@@ -53,26 +53,12 @@ func consume(t testing.TB, topic string) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers(t)...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-	)
-	require.NoError(t, err)
-	defer client.Close()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
-	require.NoError(t, err)
-	var missing int64
-	ends.Each(func(o kadm.ListedOffset) { missing += o.Offset })
 	var records []*kgo.Record
-	for missing > 0 {
-		fetches := client.PollFetches(ctx)
-		require.NoError(t, fetches.Err())
-		fetches.EachRecord(func(r *kgo.Record) {
-			missing--
-			if len(r.Headers) > 0 {
-				records = append(records, r)
-			}
-		})
-	}
+	require.NoError(t, kafkaread.ToEnd(ctx, brokers(t), []string{topic}, kgo.ReadUncommitted(), func(r *kgo.Record) {
+		if len(r.Headers) > 0 {
+			records = append(records, r)
+		}
+	}))
 	return records
 }
 
