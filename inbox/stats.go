@@ -31,8 +31,7 @@ type Stats struct {
 	Failed    int64 // wait for an operator
 	Blocked   int64 // wait behind one of their key
 	Requested int64 // an operator asked to retry or drop them
-	// OldestParked is for how long the oldest message is parked that waits for an operator, or behind one of its key;
-	// 0: there is none.
+	// OldestParked is for how long the oldest of these messages is parked; 0: there is none.
 	OldestParked time.Duration
 	BlockedKeys  int64 // keys with parked messages
 

@@ -107,12 +107,13 @@ func inboxParked(f *Facts, found *findings) {
 			}
 			found.add(Problem, "inbox.parked", c.Consumer, fmt.Sprintf("%s; %s %s blocked; the oldest is parked for %s",
 				areParked(more, failed, blocked, "failed", "message"), counted(c.BlockedKeys, "key"),
-				verb(c.BlockedKeys, "is", "are"), duration(c.ParkedAge)),
+				verb(c.BlockedKeys, "is", "are"),
+				duration(max(c.ParkedAges[db.ParkedFailed], c.ParkedAges[db.ParkedBlocked]))),
 				"they have no effect until you fix the cause and retry them, or drop them", do...)
 		}
 		if marked > 0 {
 			severity := Note
-			if c.ParkedAge > markedFor {
+			if max(c.ParkedAges[db.ParkedRetry], c.ParkedAges[db.ParkedDrop]) > markedFor {
 				severity = Warning
 			}
 			what := fmt.Sprintf("%s %s marked for retry or drop", counted(marked, "parked message"), verb(marked, "is",

@@ -69,6 +69,20 @@ func TestTheInboxIsExamined(t *testing.T) {
 			require.Regexp(t, `1 failed message and 1 later one behind it are parked; `+
 				`1 key is blocked; the oldest is parked for 1h0m\d+s$`, f.What)
 		}},
+		{"an old failed message beside one that was just asked for", func(t *testing.T, c *clinic) {
+			c.applied("billing", "m", 3*time.Hour)
+			c.setAside("billing", "k", "failed", time.Hour)
+			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k')")
+			c.setAside("billing", "l", "retry", time.Second)
+			require.Equal(t, doctor.Note, c.examineInbox(0).only(t, "inbox.asked").Severity)
+		}},
+		{"a new failed message beside an old one that was asked for", func(t *testing.T, c *clinic) {
+			c.applied("billing", "m", 3*time.Hour)
+			c.setAside("billing", "k", "failed", time.Hour)
+			c.exec("INSERT INTO inbox_blocked (consumer, topic, event_key) VALUES ('billing', 'orders', 'k')")
+			c.setAside("billing", "l", "retry", 2*time.Hour)
+			require.Contains(t, c.examineInbox(0).only(t, "inbox.parked").What, "the oldest is parked for 1h0m")
+		}},
 		{"messages that were asked for", func(t *testing.T, c *clinic) {
 			c.applied("billing", "m", 2*time.Hour)
 			c.setAside("billing", "k", "retry", time.Second)

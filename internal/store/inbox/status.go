@@ -33,7 +33,9 @@ type Consumer struct {
 	Parked       map[string]int64 // by state; all together db.CountLimit means: or more
 	OldestParked time.Time        // zero: none
 	ParkedAge    time.Duration
-	BlockedKeys  int64 // at the most db.CountLimit
+	// ParkedAges has the age of the oldest parked message in each state.
+	ParkedAges  map[string]time.Duration
+	BlockedKeys int64 // at the most db.CountLimit
 
 	Attempts      int64         // messages and batches that were begun and are not done; at the most db.CountLimit
 	OldestAttempt time.Duration // since the oldest of them was last begun
@@ -113,7 +115,7 @@ type statusReader struct {
 func (r *statusReader) of(consumer string) *Consumer {
 	c := r.consumers[consumer]
 	if c == nil {
-		c = &Consumer{Consumer: consumer, Parked: map[string]int64{}}
+		c = &Consumer{Consumer: consumer, Parked: map[string]int64{}, ParkedAges: map[string]time.Duration{}}
 		r.consumers[consumer] = c
 	}
 	return c
@@ -158,7 +160,7 @@ func (r *statusReader) readParked(ctx context.Context) error {
 	var age sql.NullFloat64
 	return r.each(ctx, r.sql.StatusParked, func() {
 		c := r.of(consumer)
-		c.Parked[state] = count
+		c.Parked[state], c.ParkedAges[state] = count, microseconds(age)
 		if c.OldestParked.IsZero() || oldest.Before(c.OldestParked) {
 			c.OldestParked, c.ParkedAge = oldest, microseconds(age)
 		}

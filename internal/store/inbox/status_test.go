@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,9 @@ func TestTheInboxStatusTellsOfEachConsumer(t *testing.T) {
 		require.WithinDuration(t, time.Now().Add(-time.Hour), billing.Oldest, 30*time.Second)
 		require.Equal(t, map[string]int64{"failed": 1, "blocked": 2, "retry": 1, "drop": 1}, billing.Parked)
 		require.InDelta(t, 10*time.Hour, billing.ParkedAge, near)
+		require.Len(t, billing.ParkedAges, 4)
+		require.InDelta(t, 9*time.Hour, billing.ParkedAges["blocked"], near, "the older one of two")
+		require.InDelta(t, 6*time.Hour, billing.ParkedAges["drop"], near)
 		require.WithinDuration(t, time.Now().Add(-10*time.Hour), billing.OldestParked, 30*time.Second)
 		require.EqualValues(t, 1, billing.BlockedKeys)
 		require.EqualValues(t, 2, billing.Attempts)
@@ -92,6 +96,11 @@ func TestTheInboxStatusTellsOfEachConsumer(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"inbox_offsets", "inbox_replica_runs"}, old.Absent)
 		require.Len(t, old.Consumers, 3)
+
+		exec(t, d.DB, "DROP TABLE inbox_events")
+		_, err = inbox.ReadStatus(t.Context(), d.DB, names, "")
+		require.ErrorContains(t, err, "read inbox_events: ")
+		require.Equal(t, 1, strings.Count(err.Error(), "read inbox_events"), err)
 	})
 }
 

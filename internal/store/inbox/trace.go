@@ -22,17 +22,19 @@ type Consumed struct {
 
 // TraceMessage looks for a message in the tables of all consumers.
 func (s *Store) TraceMessage(ctx context.Context, q db.Queryer, id string) (all []Consumed, err error) {
-	err = s.eachConsumer(ctx, q, func(consumer string) error {
+	table, err := db.InboxEvents, s.eachConsumer(ctx, q, func(consumer string) error {
 		return s.trace(ctx, q, &all, db.InboxEvents, s.sql.TraceEvents, s.keys(consumer, id)...)
 	})
+	if err == nil {
+		table, err = db.InboxAttempts, s.trace(ctx, q, &all, db.InboxAttempts, s.sql.TraceAttempts, s.keys(id)...)
+	}
+	if err == nil {
+		table, err = db.InboxParked, s.trace(ctx, q, &all, db.InboxParked, s.sql.TraceParked, s.keys(id)...)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read %s: %w", s.names.Plain(table), err)
 	}
-	if err := s.trace(ctx, q, &all, db.InboxAttempts, s.sql.TraceAttempts, s.keys(id)...); err != nil {
-		return nil, err
-	}
-	err = s.trace(ctx, q, &all, db.InboxParked, s.sql.TraceParked, s.keys(id)...)
-	return all, err
+	return all, nil
 }
 
 // eachConsumer calls do for every consumer that has rows in inbox_events. It looks for one at a time, from name to name
@@ -41,7 +43,7 @@ func (s *Store) eachConsumer(ctx context.Context, q db.Queryer, do func(consumer
 	for last := ""; ; {
 		var next sql.NullString
 		if err := one(ctx, q, []any{&next}, s.sql.NextConsumer, s.names.KeyArg(last)); err != nil {
-			return fmt.Errorf("read %s: %w", s.names.Plain(db.InboxEvents), err)
+			return err
 		}
 		if !next.Valid {
 			return nil
@@ -55,7 +57,7 @@ func (s *Store) eachConsumer(ctx context.Context, q db.Queryer, do func(consumer
 
 // trace adds the rows of a table that have the message.
 func (s *Store) trace(ctx context.Context, q db.Queryer, all *[]Consumed, table, query string, args ...any) error {
-	err := db.Each(ctx, q, func(rows *sql.Rows) error {
+	return db.Each(ctx, q, func(rows *sql.Rows) error {
 		c := Consumed{Table: table}
 		var at nullPosition
 		err := rows.Scan(&c.Consumer, (*db.Moment)(&c.At), &at.topic, &at.partition, &at.offset, &c.Attempts, &c.Error,
@@ -64,8 +66,4 @@ func (s *Store) trace(ctx context.Context, q db.Queryer, all *[]Consumed, table,
 		*all = append(*all, c)
 		return err
 	}, query, args...)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", s.names.Plain(table), err)
-	}
-	return nil
 }

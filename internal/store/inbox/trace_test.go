@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -51,5 +52,12 @@ func TestAMessageIsFoundInTheInboxesOfAllConsumers(t *testing.T) {
 		all, err = box.TraceMessage(t.Context(), d.DB, uuid.NewString())
 		require.NoError(t, err)
 		require.Empty(t, all)
+
+		exec(t, d.DB, "DROP TABLE inbox_parked")
+		_, err = box.TraceMessage(t.Context(), d.DB, id)
+		require.ErrorContains(t, err, "read inbox_parked: ")
+		exec(t, d.DB, "DROP TABLE inbox_events")
+		_, err = box.TraceMessage(t.Context(), d.DB, id)
+		require.Equal(t, 1, strings.Count(err.Error(), "read inbox_events: "), err)
 	})
 }
