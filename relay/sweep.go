@@ -8,27 +8,26 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// A sweep looks from the start for rows that no read will ever ask for: below the head,
-// outside every gap, and not in flight. There are none, unless ids went back (a
-// restore, TRUNCATE … RESTART IDENTITY) or the application chose an id itself. It is a
-// safety net and delivers nothing: when it finds one, everything is read again from the
-// start, in order.
+// A sweep searches the table for strays: rows that no read will ever ask for, because they are
+// below the head, outside every gap, not in flight and not on the shelf. There is a stray only if
+// ids went back (a restore, TRUNCATE … RESTART IDENTITY), or if the application has chosen an id
+// itself. The sweep is a safety net and delivers nothing. When it finds a stray, everything is read
+// again from the start, in order.
 //
-// It steps over every deleted row that the database has not removed, which takes long
-// while an old snapshot keeps them: so it runs beside the reader, on a connection of its
-// own, and rests for much longer than it took.
+// A sweep steps over every deleted row that the database has not removed yet. While an old
+// snapshot keeps such rows, that takes long. So the sweep runs beside the reader, on a connection
+// of its own, and the next one begins much later than this one took.
 //
-// It is no read in the sense of hazard read-during-delete. What it compares rows with is a copy
-// (hazard sweep-during-delete) from before its statement: a row at or below that head which the
-// statement shows had not been deleted when the copy was made, so it was in flight then, or in
-// a gap, or no read asks for it. Whatever is delivered and deleted since makes no difference,
-// and ids need not stay in flight until the sweep has ended.
+// Hazard read-during-delete does not concern the sweep, because the sweep compares the rows with a
+// copy from before its statement (hazard sweep-during-delete). If the statement shows a row at or
+// below the head of the copy, the row was not deleted when the copy was made. So it was in flight
+// then, on the shelf, in a gap, or it is a stray. What is delivered and deleted later makes no
+// difference, and ids need not stay in flight until the sweep has ended.
 type sweep struct {
-	head int64
-	gaps []store.Range
-	held []store.Event // in flight, ascending
-
-	shelf []int64 // rows that wait there, ascending
+	head  int64
+	gaps  []store.Range
+	held  []store.Event // in flight, ascending
+	shelf []int64       // rows on the shelf, ascending
 }
 
 // sweeper runs one sweep at a time. It belongs to the reader.
@@ -40,22 +39,24 @@ type sweeper struct {
 
 // sweepResult is what a sweep found.
 type sweepResult struct {
-	stray    *store.Event // the row that no read asks for
+	stray    *store.Event // the first stray; nil: none
 	head     int64
-	cameBack bool // a row in flight holds another event
+	cameBack bool // the row of an event in flight has another event now
 	took     time.Duration
 	err      error
 }
 
-// inGaps is how many rows a look from the start allows for, beside those in flight: rows
-// may have been committed into gaps since the last read.
+// inGaps is how many more rows than those in flight a search from the start may show: rows
+// that were committed into gaps since the last read.
 const inGaps = 1000
 
-// sweepRest is how many times as long as it took a sweep rests at least.
+// sweepRest bounds the share of the time in which a sweep runs: after a sweep, the pause is at
+// least so many times as long as the sweep was.
 const sweepRest = 20
 
-// stepSweep takes in what the last sweep found, and begins another when one is due. Between
-// two reads every row up to the head is in flight, parked, deleted, or in a gap.
+// stepSweep handles what the last sweep has found, and starts another when it is due. The reader
+// calls it between two reads: then every row up to the head is in flight, on the shelf, parked,
+// deleted, or in a gap.
 func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 	if c.sweeper.running == nil {
 		if !time.Now().Before(c.term.sweepDue) {
@@ -69,7 +70,7 @@ func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 		c.sweeper.running = nil
 		every := c.cfg.sweepEvery
 		if found >= limit {
-			every *= 6 // there is a backlog to read
+			every *= 6 // a backlog: reads are more urgent
 		}
 		c.term.sweepDue = time.Now().Add(max(every, sweepRest*result.took))
 		return c.takeSweep(ctx, result)
@@ -91,7 +92,7 @@ func (c *cursor) beginSweep(ctx context.Context) {
 	}()
 }
 
-// endSweep waits for a sweep that still runs. What it found is of no use any more.
+// endSweep stops a sweep that still runs, and waits for its end. Nobody needs its result any more.
 func (c *cursor) endSweep() {
 	if c.sweeper.running != nil {
 		c.sweeper.stop()
@@ -103,7 +104,7 @@ func (c *cursor) endSweep() {
 func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 	switch {
 	case ctx.Err() != nil:
-	case result.err != nil: // an outage shows in the reads; a sweep that is too slow stops nothing
+	case result.err != nil: // the reads notice an outage, and a sweep that is too slow stops nothing
 		c.log.Warn("could not search the table for rows that no read asks for; trying again later",
 			"table", c.table, "took", result.took, "error", result.err)
 	case result.cameBack:
@@ -113,13 +114,14 @@ func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 	case result.stray != nil:
 		c.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
 			"table", c.table, "row", result.stray.ID, "head", result.head)
-		return errIDsWentBack // it may have been sent: the manifests tell
+		return errIDsWentBack // it may have been sent: the next start asks the manifests
 	}
 	return nil
 }
 
-// renumber gives a row an id of the database's. Ids begin at 1, so a lower one was chosen by
-// hand: no read from the start would ever show it. Where that fails the others go on.
+// renumber gives a row a new id from the database. Ids begin at 1, so somebody has chosen a lower
+// one by hand, and no read from the start would ever show it. If it fails, the other rows are
+// delivered all the same.
 func (c *cursor) renumber(ctx context.Context, row store.Event) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()
@@ -140,6 +142,7 @@ func (c *cursor) renumber(ctx context.Context, row store.Event) {
 		"table", c.table, "row", row.ID, "event", row.EventID)
 }
 
+// run searches for the first stray.
 func (sw *sweep) run(ctx context.Context, from reads) (found sweepResult) {
 	found.head = sw.head
 	gaps, held, shelf := sw.gaps, sw.held, sw.shelf

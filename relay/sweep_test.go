@@ -4,12 +4,15 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/postroom/postroom/internal/dbtest"
 	store "github.com/postroom/postroom/internal/store/relay"
+	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
 // slowSweeps holds back what a sweep's statement shows, as millions of deleted rows do
@@ -113,4 +116,140 @@ func TestASweepThatFailsStopsNothing(t *testing.T) {
 	eventually(t, "another event is delivered", func() bool { return b.sink.count() == 2 && b.empty() })
 	require.NoError(t, stop())
 	require.Equal(t, restarts, failing.restart.Load(), "the relay reads from the start because a sweep failed")
+}
+
+// A stray is below the head, and neither in a gap, nor in flight, nor on the shelf.
+func TestASweepFindsTheFirstRowThatNoReadAsksFor(t *testing.T) {
+	st := &memStore{db: &memDB{}, fault: func(string) error { return nil }}
+	st.db.commit(make([]string, 9)...)
+	row := func(id int64) store.Event { return store.Event{ID: id, EventID: st.db.rows[id-1].EventID} }
+	for _, each := range []struct {
+		name  string
+		sweep sweep
+		stray int64 // 0: none
+	}{
+		{"all are known", sweep{head: 9, gaps: []store.Range{{Lo: 1, Hi: 2}, {Lo: 7, Hi: 9}},
+			held: []store.Event{row(3), row(6)}, shelf: []int64{4, 5}}, 0},
+		{"rows above the head do not count", sweep{head: 2, gaps: []store.Range{{Lo: 1, Hi: 2}}}, 0},
+		{"the first", sweep{head: 9, gaps: []store.Range{{Lo: 2, Hi: 9}}}, 1},
+		{"the last", sweep{head: 9, gaps: []store.Range{{Lo: 1, Hi: 8}}}, 9},
+		{"between two in flight", sweep{head: 3, held: []store.Event{row(1), row(3)}}, 2},
+		{"between two gaps", sweep{head: 9, gaps: []store.Range{{Lo: 1, Hi: 4}, {Lo: 6, Hi: 9}}}, 5},
+		{"deleted since, and still in the copy", sweep{head: 3, gaps: []store.Range{{Lo: 1, Hi: 1}, {Lo: 3, Hi: 3}},
+			held: []store.Event{{ID: -1}, row(2)}}, 0},
+	} {
+		t.Run(each.name, func(t *testing.T) {
+			found := each.sweep.run(t.Context(), st)
+			require.NoError(t, found.err)
+			require.False(t, found.cameBack)
+			if each.stray == 0 {
+				require.Nil(t, found.stray)
+			} else {
+				require.Equal(t, row(each.stray), *found.stray)
+			}
+		})
+	}
+	again := sweep{head: 1, held: []store.Event{{ID: 1, EventID: uuid.New()}}}
+	require.True(t, again.run(t.Context(), st).cameBack, "the id in flight has another event")
+}
+
+// strays is a table in which sweeps take an hour if they are slow.
+type strays struct {
+	*memStore
+	slow       bool
+	sweeps     int
+	renumbered []int64
+}
+
+func (s *strays) EventsUpTo(ctx context.Context, id int64, limit int, visit func(store.Event) bool) error {
+	s.sweeps++
+	if s.slow {
+		time.Sleep(time.Hour) // in the bubble's time
+	}
+	return s.memStore.EventsUpTo(ctx, id, limit, visit)
+}
+
+func (s *strays) Renumber(_ context.Context, _ store.Lease, row store.Event) error {
+	s.renumbered = append(s.renumbered, row.ID)
+	s.db.remove(func(r store.Row) bool { return r.ID == row.ID })
+	return nil
+}
+
+func newTestSweeps(t *testing.T) (*cursor, *strays, *lines) {
+	p, st, log := newTestPart(t, Config{sweepEvery: time.Minute})
+	p.cfg.answerTimeout = 2 * time.Hour
+	table := &strays{memStore: st}
+	c := newCursor(p, table, &lanes.Shelf{})
+	c.head = 5
+	return c, table, log
+}
+
+// sweepOnce waits until one more sweep has run, and takes its result in.
+func sweepOnce(c *cursor, found, limit int) error {
+	if err := c.stepSweep(context.Background(), found, limit); err != nil {
+		return err
+	}
+	synctest.Wait()
+	return c.stepSweep(context.Background(), found, limit)
+}
+
+func TestASweepRestsLongerThanItTook(t *testing.T) {
+	for _, each := range []struct {
+		name  string
+		slow  bool
+		found int // rows of a read that asked for 10
+		next  time.Duration
+	}{
+		{"as configured", false, 1, time.Minute},
+		{"longer while there is a backlog", false, 10, 6 * time.Minute},
+		{"long after a slow one", true, 1, sweepRest * time.Hour},
+	} {
+		t.Run(each.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, table, _ := newTestSweeps(t)
+				table.slow = each.slow
+				require.NoError(t, c.stepSweep(t.Context(), each.found, 10))
+				synctest.Wait()
+				if each.slow {
+					require.NoError(t, c.stepSweep(t.Context(), each.found, 10), "it does not wait for the sweep")
+					require.NotNil(t, c.sweeper.running)
+					time.Sleep(time.Hour)
+					synctest.Wait()
+				}
+				ended := time.Now()
+				require.NoError(t, c.stepSweep(t.Context(), each.found, 10))
+				require.Equal(t, ended.Add(each.next), c.term.sweepDue)
+				time.Sleep(each.next - time.Millisecond)
+				require.NoError(t, c.stepSweep(t.Context(), each.found, 10))
+				require.Nil(t, c.sweeper.running, "not before it is due")
+				require.Equal(t, 1, table.sweeps)
+			})
+		})
+	}
+}
+
+func TestAStrayHasEverythingReadAgainUnlessItsIDIsBelowOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, table, log := newTestSweeps(t)
+		table.db.rows = []store.Row{{ID: -2, EventID: uuid.New()}, {ID: 0, EventID: uuid.New()}}
+		require.NoError(t, sweepOnce(c, 0, 10))
+		require.NoError(t, sweepOnce(c, 0, 10), "the next one is due at once: there may be more")
+		require.Equal(t, []int64{-2, 0}, table.renumbered)
+		require.Equal(t, 2, log.count("it was given a new one"))
+
+		table.db.rows = []store.Row{{ID: 3, EventID: uuid.New()}}
+		require.ErrorIs(t, sweepOnce(c, 0, 10), errIDsWentBack)
+		require.Equal(t, 1, log.count("below those already read"))
+	})
+}
+
+func TestASweepThatIsStillRunningEndsWithTheReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, table, _ := newTestSweeps(t)
+		table.slow = true
+		require.NoError(t, c.stepSweep(t.Context(), 0, 10))
+		c.endSweep()
+		require.Nil(t, c.sweeper.running)
+		require.Equal(t, 1, table.sweeps)
+	})
 }
