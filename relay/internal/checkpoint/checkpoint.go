@@ -1,4 +1,4 @@
-// Package checkpoint has the form in which the lease row keeps what a start need not read.
+// Package checkpoint knows which ids no start has to read, and how the lease row says so.
 package checkpoint
 
 import (
@@ -11,33 +11,39 @@ import (
 )
 
 // Checkpoint says which ids no read has to ask for: those up to UpTo that are in none of the
-// ranges in Open. Their rows are deleted or parked, and no open transaction can add one. It
-// is what a session starts with, so that it does not walk again over rows that are deleted
-// and that an old snapshot keeps.
+// ranges of Open. Their rows are deleted or parked, and no open transaction can add a row with
+// such an id. A session starts with the checkpoint. Without it, each start would step again over
+// deleted rows that an old snapshot keeps.
 //
-// It is no stored head (hazard stored-cursor): what is in flight, on the shelf, or delivered
-// and not deleted is in Open or above UpTo, and so is every id whose transaction may be open.
-// So it stays true whatever happens later, a crash included, for as long as ids do not come
-// back. For that it counts only on the server where it was seen, until that is restarted (where
-// the database tells); UpTo is the id of a row that was seen, and no crash gives that out again;
-// and the sweep that a start begins with looks at everything from 0: what it finds ends the term,
-// and the next one starts from 0.
+// A checkpoint is not a stored head (hazard stored-cursor). Rows in flight, on the shelf, or
+// delivered and not deleted are in Open or above UpTo. So is every id whose transaction may still
+// be open. Therefore a checkpoint stays true whatever happens later, even after a crash, as long
+// as ids do not come back. Three rules guard against ids that come back:
+//
+//   - A checkpoint counts only on the server that made it. Where the database reports a restart, it
+//     counts only until then.
+//   - UpTo is the id of a row that was seen, and no crash gives such an id out again.
+//   - Each start also runs a sweep, which looks at all ids from 0. If it finds a row that the
+//     checkpoint denies, the term ends, and the next term starts from 0.
 type Checkpoint struct {
 	Server string     `json:"server"`
 	UpTo   int64      `json:"up_to"`
 	Open   [][2]int64 `json:"open,omitempty"` // first and last id
 }
 
-// maxOpen is how many ranges are kept. Beyond it neighbours become one.
+// maxOpen is the most ranges that a checkpoint has. If there are more, neighbours are merged.
 const maxOpen = 128
 
-// New returns what was seen on a server: everything up to an id but these ranges and ids. It
-// sorts the ranges, and may change them.
+// New returns the checkpoint up to an id on a server, where these ranges and ids are open. It sorts
+// the ranges, and may change them.
 func New(server string, upTo int64, open []store.Range, ids []int64) *Checkpoint {
 	for _, id := range ids {
+		if id > upTo { // a row that an earlier session has delivered may be there
+			continue
+		}
 		if last := len(open) - 1; last >= 0 && open[last].Hi == id-1 {
 			open[last].Hi = id
-		} else if id <= upTo { // a row that an earlier session has delivered may be above
+		} else {
 			open = append(open, store.Range{Lo: id, Hi: id})
 		}
 	}
@@ -49,8 +55,8 @@ func New(server string, upTo int64, open []store.Range, ids []int64) *Checkpoint
 	return p
 }
 
-// Parse returns what the lease row keeps, or nil if that says nothing about this server: it is a
-// hint.
+// Parse reads a checkpoint from the lease row. nil: there is none, it is another server's, or it is
+// not valid. A checkpoint is a hint, so this is no error.
 func Parse(text []byte, server string) *Checkpoint {
 	var p Checkpoint
 	if json.Unmarshal(text, &p) != nil || p.Server != server || p.UpTo <= 0 {
@@ -66,13 +72,13 @@ func Parse(text []byte, server string) *Checkpoint {
 	return &p
 }
 
-// Text is what the lease row keeps of p. A nil p says nothing.
+// Text returns p for the lease row. A nil p becomes null.
 func (p *Checkpoint) Text() []byte {
 	text, _ := json.Marshal(p) // numbers and a string
 	return text
 }
 
-// Equal reports whether p says the same as other, which may be nil.
+// Equal reports whether p and other say the same. other may be nil.
 func (p *Checkpoint) Equal(other *Checkpoint) bool {
 	return other != nil && p.Server == other.Server && p.UpTo == other.UpTo && slices.Equal(p.Open, other.Open)
 }

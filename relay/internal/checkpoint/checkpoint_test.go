@@ -47,6 +47,10 @@ func TestWhatIsInFlightOrInAGapIsOpen(t *testing.T) {
 	require.False(t, p.Equal(New("a", 20, nil, nil)))
 	require.False(t, p.Equal(New("a", 21, []store.Range{{Lo: 5, Hi: 6}}, nil)))
 
+	p = New("a", 20, []store.Range{{Lo: 5, Hi: 6}}, []int64{20, 21})
+	require.Equal(t, [][2]int64{{5, 6}, {20, 20}}, p.Open, "no range goes beyond the end: a read would show 21 twice")
+	require.NotNil(t, Parse(p.Text(), "a"))
+
 	var odd []int64
 	for id := int64(1); id < 1000; id += 2 {
 		odd = append(odd, id)
