@@ -38,7 +38,7 @@ type RejectedError struct {
 }
 
 func (e *RejectedError) Error() string {
-	return fmt.Sprintf("halted: the sink refuses row %d of %s (event %s, topic %q): %v; mend the cause or take the "+
+	return fmt.Sprintf("halted: the sink rejects row %d of %s (event %s, topic %q): %v; mend the cause or take the "+
 		"row out, then start again",
 		e.ID, e.Table, e.EventID, e.Topic, e.Err)
 }

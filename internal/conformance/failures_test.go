@@ -105,7 +105,7 @@ func refuseBatch(value string) func([]*relay.Record) error {
 	}
 }
 
-// Hazard rejected-batch: of sixty records the sink refuses the twentieth, and blames all of
+// Hazard rejected-batch: of sixty records the sink rejects the twentieth, and blames all of
 // them.
 func (w *world) refuseTheTwentieth() *relay.RejectedError {
 	w.t.Helper()

@@ -53,13 +53,13 @@ func nobodyOwnsIt(t *testing.T, c *clinic) {
 
 func halted(t *testing.T, c *clinic) {
 	require.NoError(
-		t, c.relay.Note(t.Context(), c.lease, store.Halted("halted: the sink refuses row 46 of outbox_events")),
+		t, c.relay.Note(t.Context(), c.lease, store.Halted("halted: the sink rejects row 46 of outbox_events")),
 	)
 	require.NoError(t, c.relay.HandOver(t.Context(), c.lease, uuid.Nil))
 	found := c.examine()
 	halted := found.only(t, "lease.halted")
 	requireFinding(t, halted, doctor.Problem, "outbox_leases", "relay run --config relay.yaml")
-	require.Equal(t, "halted: the sink refuses row 46 of outbox_events", halted.What)
+	require.Equal(t, "halted: the sink rejects row 46 of outbox_events", halted.What)
 	require.Empty(t, found.all("lease.stopped"), "it says why already")
 }
 

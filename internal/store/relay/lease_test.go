@@ -139,7 +139,7 @@ func TestTheReasonOfAHaltStandsUntilTheNextClaim(t *testing.T) {
 			return s.Halted
 		}
 		l := mustClaim(t, r)
-		const reason = `the sink refuses row 7: "quoted" 'it' \ grüße`
+		const reason = `the sink rejects row 7: "quoted" 'it' \ grüße`
 		require.NoError(t, r.Note(t.Context(), l, relay.Halted(reason)))
 		require.Equal(t, reason, halted())
 		require.NoError(t, r.HandOver(t.Context(), l, uuid.Nil))
