@@ -33,6 +33,8 @@ const patience = 30 * time.Second
 //	sql URL STATEMENT            runs a statement
 //	kafka start|stop             an in-process Kafka; sets BROKERS
 //	consume BROKERS TOPIC COUNT  prints that many records: key, value, headers; sorted
+//	queue URL NAME               an exchange and a queue in RabbitMQ, both of that name
+//	receive URL NAME COUNT       prints what the queue holds, like consume
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"exits":      exits,
@@ -43,6 +45,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"sql":        runSQL,
 		"kafka":      fakeKafka,
 		"consume":    consume,
+		"queue":      queue,
+		"receive":    receive,
 		"obey":       obey,
 	}
 }
@@ -138,7 +142,9 @@ func lookPath(ts *testscript.TestScript, name string) (string, error) {
 // scriptEnv is the part of the script's environment that the command reads.
 func scriptEnv(ts *testscript.TestScript) []string {
 	env := []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
-	for _, name := range []string{"POSTROOM_DATABASE_URL", "POSTROOM_KAFKA_BROKERS", "POSTROOM_LOG_FORMAT"} {
+	for _, name := range []string{
+		"POSTROOM_DATABASE_URL", "POSTROOM_KAFKA_BROKERS", "POSTROOM_AMQP_URL", "POSTROOM_LOG_FORMAT",
+	} {
 		env = append(env, name+"="+ts.Getenv(name))
 	}
 	return env

@@ -19,6 +19,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor"
 	"github.com/postroom/postroom/internal/doctor/doctorkafka"
 	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaywatermill/watermillamqp"
 )
 
 // doctorFlags has the flags of `relay doctor` and `relay inbox doctor` that the configuration does not have.
@@ -33,9 +34,9 @@ func newDoctor(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "check each source and its sink, and say what to do",
-		Long: `doctor checks each source's database and Kafka. Run it with the configuration of the relay. For
-each finding it says what is wrong, why it matters and which command helps. It changes nothing and
-holds no locks. docs/operations.md explains each finding.
+		Long: `doctor checks each source's database, and Kafka or RabbitMQ. Run it with the configuration of the
+relay. For each finding it says what is wrong, why it matters and which command helps. It changes
+nothing and holds no locks. docs/operations.md explains each finding.
 
 A problem means that delivery is stopped or late, or that a promise does not hold. A warning means
 that everything works now but may stop working. A note is for information.
@@ -43,7 +44,7 @@ that everything works now but may stop working. A note is for information.
 Findings that --ignore or doctor.ignore names are shown but do not count.
 
 The exit code is 0 without problems, 3 with a problem (with --strict: or a warning), and 1 if
-doctor could reach neither a database nor Kafka.`,
+doctor could reach neither a database nor Kafka or RabbitMQ.`,
 		Example: `  relay doctor --config relay.yaml
   relay doctor --json | jq '.[].findings[] | select(.severity == "problem") | .check'`,
 		Args: noArgs,
@@ -90,8 +91,12 @@ func (d doctorFlags) options(c *config.Config) doctor.Options {
 const atOnce = 4
 
 func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config, own doctorFlags) error {
-	kafka, closeKafka := openKafka(ctx, c, own.timeout)
-	defer closeKafka()
+	open := openKafka
+	if c.Sink.AMQP.URL != "" {
+		open = openRabbitMQ
+	}
+	sink, closeSink := open(ctx, c, own.timeout)
+	defer closeSink()
 	reports := make([]doctor.Report, len(c.Sources))
 	var all sync.WaitGroup
 	free := make(chan struct{}, atOnce)
@@ -99,7 +104,7 @@ func examine(ctx context.Context, env *Env, cmd *cobra.Command, c *config.Config
 		all.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			source := kafka // a copy
+			source := sink // a copy
 			_, source.RunFlags = relayFlags(cmd)
 			source.Flags = s.CommandFlags
 			reports[i] = examineSource(ctx, source, s, own.options(c))
@@ -123,11 +128,7 @@ func openKafka(ctx context.Context, c *config.Config, timeout time.Duration) (do
 	if s.MaxRecordBytes == 0 {
 		s.MaxRecordBytes = 1_048_588 // relaykafka's default, as Kafka's own
 	}
-	for _, t := range c.Delivery.Topics {
-		if !strings.HasSuffix(t, "*") {
-			s.Topics = append(s.Topics, t)
-		}
-	}
+	s.Topics = topicsByName(c)
 	sink, err := newSink(c.Sink, newLogger(noLog{}, c.Log))
 	if err != nil {
 		s.SinkErr = err
@@ -150,6 +151,32 @@ func openKafka(ctx context.Context, c *config.Config, timeout time.Duration) (do
 	}
 	s.Sink = doctorkafka.New(client)
 	return s, client.Close
+}
+
+// topicsByName returns the configured topics, without patterns.
+func topicsByName(c *config.Config) []string {
+	return slices.DeleteFunc(slices.Clone(c.Delivery.Topics), func(t string) bool { return strings.HasSuffix(t, "*") })
+}
+
+// openRabbitMQ is openKafka for RabbitMQ.
+func openRabbitMQ(ctx context.Context, c *config.Config, timeout time.Duration) (doctor.Source, func()) {
+	url := c.Sink.AMQP.URL.Reveal()
+	address, err := watermillamqp.Address(url)
+	s := doctor.Source{At: "rabbitmq at " + address, Topics: topicsByName(c), SinkErr: err}
+	if err != nil {
+		return s, func() {}
+	}
+	sink, err := watermillamqp.New(watermillamqp.Config{URL: url, Name: "postroom-doctor"})
+	if err != nil {
+		s.SinkErr = err
+		return s, func() {}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if s.SinkErr = sink.Check(ctx); s.SinkErr == nil {
+		s.Exchanges = sink
+	}
+	return s, func() { _ = sink.Close() }
 }
 
 // noLog drops the client's log lines: the report has their content.

@@ -17,6 +17,7 @@ import (
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
+	"github.com/postroom/postroom/relay/relaywatermill/watermillamqp"
 )
 
 func newRun(env *Env) *cobra.Command {
@@ -31,11 +32,16 @@ The first SIGTERM or SIGINT drains: the relay delivers and deletes the events th
 and ends with exit code 0. A second signal stops it at once, with exit code 1. No event is lost
 in either case.
 
+With --amqp-url the events go to RabbitMQ instead of Kafka: an event's topic is the name of the
+exchange, and its key is the routing key. The relay declares no exchange and no queue. An event
+that no queue takes is rejected, and --on-rejection decides about it.
+
 TLS and SASL for Kafka are set in the file, under sink.kafka.tls (enabled, ca_file, cert_file,
 key_file) and sink.kafka.sasl (mechanism, username, password or password_file), or by
 POSTROOM_KAFKA_TLS_ENABLED, POSTROOM_KAFKA_SASL_MECHANISM and so on.`,
 		Example: `  relay run --database-url postgres://relay@db/shop --kafka-brokers kafka:9092
-  POSTROOM_DATABASE_URL_FILE=/run/secrets/db relay run --config relay.yaml`,
+  POSTROOM_DATABASE_URL_FILE=/run/secrets/db relay run --config relay.yaml
+  POSTROOM_AMQP_URL_FILE=/run/secrets/rabbitmq relay run --database-url postgres://relay@db/shop`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(env, cmd) },
 	}
@@ -164,7 +170,23 @@ type sink struct {
 }
 
 func newSink(c config.Sink, log *slog.Logger) (*sink, error) {
+	if c.AMQP.URL != "" {
+		return newAMQPSink(c.AMQP)
+	}
 	return newKafkaSink(c.Kafka, log)
+}
+
+func newAMQPSink(c config.AMQP) (*sink, error) {
+	url := c.URL.Reveal()
+	address, err := watermillamqp.Address(url)
+	if err != nil {
+		return nil, err
+	}
+	s, err := watermillamqp.New(watermillamqp.Config{URL: url})
+	if err != nil {
+		return nil, err
+	}
+	return &sink{Sink: s, address: "rabbitmq at " + address, close: func() { _ = s.Close() }}, nil
 }
 
 func newKafkaSink(c config.Kafka, log *slog.Logger) (*sink, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/dbopen"
 	"github.com/postroom/postroom/internal/kafkatopic"
 	"github.com/postroom/postroom/relay"
+	"github.com/postroom/postroom/relay/relaywatermill/watermillamqp"
 )
 
 // CheckSources says what keeps a command from opening the sources.
@@ -95,14 +96,35 @@ func (c *Config) checkSink(p *problems) {
 			c.origins["sink.amqp.url"],
 		)
 	case !kafka && !amqp && !triedKafka && !triedAMQP:
-		p.add("no sink: set %s", find("sink.kafka.brokers").anyOf())
+		p.add(
+			"no sink: set %s; for RabbitMQ, %s", find("sink.kafka.brokers").anyOf(), find("sink.amqp.url").anyOf(),
+		)
 	case amqp:
-		p.add("%s: the AMQP sink is not in this version: use --kafka-brokers", c.origins["sink.amqp.url"])
+		c.checkAMQP(p)
 	}
 	if _, err := c.Sink.Kafka.TLSConfig(); err != nil {
 		p.add("sink.kafka.tls: %w", err)
 	}
 	c.Sink.Kafka.SASL.check(p)
+}
+
+func (c *Config) checkAMQP(p *problems) {
+	name := c.origins["sink.amqp.url"]
+	if _, err := watermillamqp.Address(c.Sink.AMQP.URL.Reveal()); err != nil {
+		p.add("%s: %w", name, err)
+	}
+	if c.Delivery.Mode == relay.ExactlyOnce {
+		p.add(
+			"%s: %s mode needs Kafka's transactions, and RabbitMQ has none: leave it out; consumers with an inbox "+
+				"drop the copies",
+			c.origins["delivery.mode"], relay.ExactlyOnce,
+		)
+	}
+	for _, s := range settings() {
+		if given, ok := c.origins[s.key]; ok && strings.HasPrefix(s.key, "sink.kafka.") {
+			p.add("%s: it is for Kafka, and %s names RabbitMQ: leave one of them out", given, name)
+		}
+	}
 }
 
 func (s SASL) check(p *problems) {
@@ -122,11 +144,14 @@ func (s SASL) check(p *problems) {
 	}
 }
 
+// notInKafka tells whether no pattern of Kafka's topics has r.
+func notInKafka(r rune) bool { return r != '*' && !kafkatopic.Allowed(r) }
+
 func (c *Config) checkDelivery(p *problems) {
 	for _, topic := range c.Delivery.Topics {
 		if err := relay.CheckTopicPattern(topic); err != nil {
 			p.add("%s: %w", c.origins["delivery.topics"], err)
-		} else if strings.ContainsFunc(topic, func(r rune) bool { return r != '*' && !kafkatopic.Allowed(r) }) {
+		} else if c.Sink.AMQP.URL == "" && strings.ContainsFunc(topic, notInKafka) {
 			p.add(
 				"%s: %q: Kafka's topics have letters, digits, dots, underscores and hyphens; commas go between topics",
 				c.origins["delivery.topics"], topic,

@@ -283,10 +283,20 @@ func TestOneSinkThatThisVersionHasMustBeNamed(t *testing.T) {
 			[]string{"--kafka-brokers", "a", "--amqp-url", "amqp://h"},
 			"two sinks are named, --kafka-brokers and --amqp-url",
 		},
-		"none": {nil, "no sink: set --kafka-brokers"},
-		"amqp": {
-			[]string{"--amqp-url", "amqps://u:" + secret + "@h/v"},
-			"--amqp-url: the AMQP sink is not in this version: use --kafka-brokers",
+		"none":                              {nil, "no sink: set --kafka-brokers"},
+		"none, and RabbitMQ's is named too": {nil, "for RabbitMQ, --amqp-url, POSTROOM_AMQP_URL"},
+		"amqp is right":                     {[]string{"--amqp-url", "amqps://u:" + secret + "@h/v"}, ""},
+		"amqp with topics of its own":       {[]string{"--amqp-url", "amqp://h", "--topics", "a:b,ü*"}, ""},
+		"amqp with a wrong URL": {
+			[]string{"--amqp-url", "u:" + secret + "@h"}, "--amqp-url: it does not begin with amqp:// or amqps://",
+		},
+		"amqp exactly once": {
+			[]string{"--amqp-url", "amqp://h", "--mode", "exactly-once"},
+			"--mode: exactly-once mode needs Kafka's transactions, and RabbitMQ has none",
+		},
+		"amqp with a setting of Kafka": {
+			[]string{"--amqp-url", "amqp://h", "--create-topics"},
+			"--create-topics: it is for Kafka, and --amqp-url names RabbitMQ",
 		},
 		"kafka is right": {[]string{"--kafka-brokers", "a"}, ""},
 	} {

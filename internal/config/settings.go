@@ -79,8 +79,8 @@ func settings() []setting {
 		{key: "sink.kafka.sasl.mechanism", env: "KAFKA_SASL_MECHANISM", group: Broker},
 		{key: "sink.kafka.sasl.username", env: "KAFKA_SASL_USERNAME", group: Broker},
 		{key: "sink.kafka.sasl.password", env: "KAFKA_SASL_PASSWORD", group: Broker, secret: true},
-		{key: "sink.amqp.url", flag: "amqp-url", env: "AMQP_URL", group: Running, secret: true, hidden: true,
-			usage: "`URL` of an AMQP 0.9.1 broker such as RabbitMQ; comes in a later version"},
+		{key: "sink.amqp.url", flag: "amqp-url", env: "AMQP_URL", group: Running, secret: true,
+			usage: "`URL` of RabbitMQ, instead of Kafka: amqp://user:password@host:port/vhost, or amqps://"},
 
 		{key: "delivery.mode", flag: "mode", env: "MODE", group: Running,
 			usage: "delivery `mode`: at-least-once or exactly-once (default at-least-once)"},

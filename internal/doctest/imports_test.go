@@ -30,7 +30,8 @@ func imports() map[string]string {
 		"inbox", "inbox/inboxgorm", "inbox/inboxkafka", "inbox/inboxwatermill", "inbox/replica", "migrations",
 		"outbox", "outbox/backfill", "outbox/outboxgorm", "outbox/outboxpgx", "outbox/outboxtest",
 		"outbox/outboxwatermill",
-		"relay", "relay/relaykafka", "relay/relaywatermill", "relay/relaywatermill/watermillkafka", "relay/relaytest",
+		"relay", "relay/relaykafka", "relay/relaywatermill", "relay/relaywatermill/watermillkafka",
+		"relay/relaywatermill/watermillamqp", "relay/relaytest",
 	} {
 		known[lastElement(ours)] = module + "/" + ours
 	}

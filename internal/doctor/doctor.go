@@ -11,19 +11,22 @@ func Examine(ctx context.Context, s Source, o Options) Report {
 	if s.Sink != nil {
 		f.askSink(ctx)
 	}
+	if s.Exchanges != nil {
+		f.askExchanges(ctx)
+	}
 	return Report{
 		Source: s.Name, Database: s.Where, Sink: s.At,
-		DatabaseSeen: s.DB != nil, SinkSeen: s.Sink != nil && f.SinkErr == nil,
+		DatabaseSeen: s.DB != nil, SinkSeen: f.sinkSeen(),
 		Findings: f.Check(),
 	}
 }
 
-// Check runs all checks on the facts and returns the findings, the worst first. It asks neither the database nor Kafka.
+// Check runs all checks on the facts and returns the findings, the worst first. It asks neither database nor sink.
 func (f *Facts) Check() []Finding {
 	found := findings{}
 	for _, check := range []func(*Facts, *findings){
 		reach, tables, nodes, grants, lease, delivery, parked, identity, transactions, order, durability, topics,
-		manifest, open, vacuum, clock, unanswered,
+		exchanges, manifest, open, vacuum, clock, unanswered,
 	} {
 		check(f, &found)
 	}

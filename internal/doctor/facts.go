@@ -30,8 +30,10 @@ type Source struct {
 	// Sink is nil if there is no sink, or if it could not be reached. Then SinkErr says why.
 	Sink    Kafka
 	SinkErr error
-	At      string   // the sink, for messages
-	Brokers []string // for commands
+	// Exchanges is RabbitMQ, if that is the sink and can be reached. Sink is nil then.
+	Exchanges Exchanges
+	At        string   // the sink, for messages
+	Brokers   []string // for commands
 
 	ExactlyOnce    bool
 	CreateTopics   bool
@@ -101,6 +103,8 @@ type Facts struct {
 	Found   map[string]Topic // by name: Used, Topics and the manifest
 	Open    []kafkatx.Open   // in the topics of Found
 
+	MissingExchanges map[string]bool // by topic: Used and Topics
+
 	Inbox *InboxFacts // of a consumer's database
 
 	Missing []Missing
@@ -150,6 +154,9 @@ func (f *Facts) user() string {
 	}
 	return "…"
 }
+
+// sinkSeen reports whether the sink can be reached from here.
+func (f *Facts) sinkSeen() bool { return (f.Sink != nil || f.Exchanges != nil) && f.SinkErr == nil }
 
 // bootstrap returns the brokers' addresses for Kafka's own commands.
 func (f *Facts) bootstrap() string { return strings.Join(f.Brokers, ",") }

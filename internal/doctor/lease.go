@@ -80,7 +80,7 @@ func blind(f *Facts, found *findings) {
 	}
 	why := "events wait. Another relay that can reach the sink takes over within a minute: no other relay runs, or " +
 		"none can reach the sink"
-	if f.SinkErr == nil && f.Sink != nil {
+	if f.sinkSeen() {
 		why += ". From this host the sink can be reached"
 	}
 	found.add(Problem, "lease.blind", f.table(db.Leases),

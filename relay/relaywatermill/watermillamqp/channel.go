@@ -102,8 +102,8 @@ func (c *channel) publish(ctx context.Context, out *outgoing) error {
 		return c.failure(nil)
 	}
 	if why, returned := c.takeReturn(out.MessageId); returned {
-		return fmt.Errorf("%w: no queue takes it: exchange %s, routing key %q: %s; bind a queue to the exchange",
-			errRejected, out.exchange, out.key, why)
+		return fmt.Errorf("%w: %s: exchange %s has no queue for routing key %q; bind a queue to it",
+			errRejected, why, out.exchange, out.key)
 	}
 	return nil
 }

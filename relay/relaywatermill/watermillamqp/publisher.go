@@ -14,7 +14,7 @@ import (
 )
 
 // errRejected marks errors of Publish that concern the message alone.
-var errRejected = errors.New("the broker does not take the message")
+var errRejected = errors.New("RabbitMQ does not take it")
 
 // publisher is a message.Publisher whose Publish returns nil only when the broker has confirmed the
 // message and has not returned it.
@@ -68,7 +68,10 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRejected, err)
 		}
-		if err := p.publish(msg.Context(), out); err != nil {
+		switch err := p.publish(msg.Context(), out); {
+		case errors.Is(err, errRejected): // its reason may be cut in lists
+			return err
+		case err != nil:
 			return fmt.Errorf("RabbitMQ at %s: %w", p.address, err)
 		}
 	}
@@ -115,7 +118,7 @@ func (p *publisher) publishAlone(ctx context.Context, conn *connection, out *out
 	var closed *channelClosedError
 	if errors.As(err, &closed) {
 		p.suspects.Store(out.exchange, struct{}{})
-		return fmt.Errorf("%w: %w%s", errRejected, closed.reason, hint(closed.reason))
+		return fmt.Errorf("%w: %s%s", errRejected, closed.reason.Reason, hint(closed.reason))
 	}
 	if err == nil {
 		p.suspects.Delete(out.exchange)
@@ -206,6 +209,32 @@ func (p *publisher) ask(ctx context.Context) error {
 	}
 	ch.close(ctx)
 	return nil
+}
+
+func (p *publisher) hasExchange(ctx context.Context, name string) (bool, error) {
+	if checkNames(name, nil) != nil {
+		return false, nil
+	}
+	conn, err := p.connection(ctx)
+	if err != nil {
+		return false, err
+	}
+	ch, err := conn.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer ch.close(ctx)
+	done := conn.guard(ctx, conn.timeout)
+	err = ch.amqp.ExchangeDeclarePassive(name, "", false, false, false, false, nil)
+	done()
+	var answer *amqp091.Error
+	switch {
+	case errors.As(err, &answer) && answer.Code == amqp091.NotFound:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("RabbitMQ at %s: look for exchange %s: %w", p.address, name, err)
+	}
+	return true, nil
 }
 
 // Close closes the connection. What is being published fails.

@@ -73,24 +73,34 @@ func TestAMessageThatTheBrokerDoesNotAcceptIsRejectedAlone(t *testing.T) {
 	}
 }
 
-// What was rejected for a missing exchange goes out once the exchange is there: nothing remembers it.
+// What was rejected for a missing exchange goes out once the exchange is there. Meanwhile no message for it costs
+// the shared channel, and afterwards none has a channel of its own.
 func TestAnExchangeThatIsDeclaredLaterTakesMessages(t *testing.T) {
 	far, network := newFar(t), newProxy(t)
 	topic := dbtest.Queue(t)
-	sink := newSink(t, Config{URL: network.url})
-	for range 2 {
+	sink := newSink(t, Config{URL: network.url, Channels: 1})
+	var opened atomic.Int32
+	network.answers(func(frame []byte) []byte {
+		if isMethod(frame, classChannel, methodOpenOK) {
+			opened.Add(1)
+		}
+		return frame
+	})
+	for _, channels := range []int32{2, 3, 4} { // the shared one, and one for each message
 		_, err := send(t.Context(), sink, topic, "k")
 		require.True(t, rejected(err), "%v", err)
+		require.Equal(t, channels, opened.Load())
 	}
 	require.NoError(t, far.ch.ExchangeDeclare(topic, "fanout", false, true, false, false, nil))
 	_, err := far.ch.QueueDeclare(topic, false, true, true, false, nil)
 	require.NoError(t, err)
 	far.bind(t, topic, "")
-	for range 2 {
+	for _, channels := range []int32{5, 6, 6} { // one more for a message, and the shared one anew
 		_, err := send(t.Context(), sink, topic, "k")
 		require.NoError(t, err)
+		require.Equal(t, channels, opened.Load())
 	}
-	require.Len(t, far.arrived(t, topic), 2)
+	require.Len(t, far.arrived(t, topic), 3)
 	require.Equal(t, 1, network.connections(), "the connection stays")
 }
 
@@ -222,6 +232,22 @@ func TestAContextThatEndsBreaksOffEveryWait(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		restore()
 	}
+}
+
+// A write waits while the broker reads nothing, and the library's call knows no context.
+func TestAContextThatEndsBreaksOffAWrite(t *testing.T) {
+	far, network := newFar(t), newProxy(t)
+	topic := far.fanout(t)
+	sink := newSink(t, Config{URL: network.url})
+	_, err := send(t.Context(), sink, topic, "k")
+	require.NoError(t, err)
+	defer network.stand()()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	out := &outgoing{exchange: topic, Publishing: amqp091.Publishing{MessageId: "m", Body: make([]byte, 32<<20)}}
+	began := time.Now()
+	require.ErrorIs(t, sink.publisher.publish(ctx, out), context.DeadlineExceeded)
+	require.Less(t, time.Since(began), sink.publisher.cfg.ConfirmTimeout/2)
 }
 
 // Connections break again and again. Every event arrives, and the first copies of a key arrive in its order.

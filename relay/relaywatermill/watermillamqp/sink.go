@@ -40,6 +40,11 @@ func New(cfg Config) (*Sink, error) {
 // Check connects if there is no connection, and opens a channel with confirms on it.
 func (s *Sink) Check(ctx context.Context) error { return s.publisher.check(ctx) }
 
+// HasExchange reports whether the broker has an exchange of this name. It changes nothing there.
+func (s *Sink) HasExchange(ctx context.Context, name string) (bool, error) {
+	return s.publisher.hasExchange(ctx, name)
+}
+
 // Close closes the connection.
 func (s *Sink) Close() error { return s.publisher.Close() }
 
@@ -56,7 +61,7 @@ func checkNames(topic string, key []byte) error {
 		return fmt.Errorf("the topic has %d bytes, and AMQP's exchanges have names of at most %d",
 			len(topic), maxShortString)
 	case len(key) > maxShortString:
-		return fmt.Errorf("the key has %d bytes, and AMQP's routing keys have at most %d: use shorter keys for topic %s",
+		return fmt.Errorf("the key has %d bytes, and AMQP's routing keys at most %d: use shorter keys for topic %s",
 			len(key), maxShortString, topic)
 	}
 	return nil
