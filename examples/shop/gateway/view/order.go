@@ -33,10 +33,10 @@ type Payment struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Customer is what customers knows about who placed an order. An erased customer has no name.
+// Customer is what customers knows about who placed an order. An erased customer has nothing else.
 type Customer struct {
 	Name    string `json:"name,omitempty"`
-	Version int64  `json:"version"`
+	Version int64  `json:"version,omitempty"`
 	Erased  bool   `json:"erased,omitempty"`
 }
 

@@ -37,7 +37,10 @@ func (m *Model) Order(ctx context.Context, id string) (Order, cache.Versions, er
 		return o, nil, err
 	}
 	if version.Valid {
-		o.Customer = &Customer{Name: name.String, Version: version.Int64, Erased: erased.Int64 == 1}
+		o.Customer = &Customer{Name: name.String, Version: version.Int64}
+		if erased.Int64 == 1 {
+			o.Customer = &Customer{Erased: true}
+		}
 	}
 	return o, cache.Versions{"order:" + id: revision, "customer:" + o.Of.Customer: version.Int64}, nil
 }

@@ -1,0 +1,104 @@
+// Package gateway is the door of the shop. Clients talk to it alone.
+//
+//   - It answers about orders from the read model (package view), one query where the services would be four calls. If
+//     a client needs a version that the model does not have yet, it asks the services (compose.go).
+//   - Answers are cached in Redis, at three levels, and none of them is ever old (package cache).
+//   - Commands go through to the services that own the data (forward.go).
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/postroom/postroom/examples/shop/gateway/cache"
+	"github.com/postroom/postroom/examples/shop/gateway/view"
+	"github.com/postroom/postroom/examples/shop/kit"
+)
+
+// Services are the addresses of the services, such as http://127.0.0.1:8081.
+type Services struct{ Orders, Stock, Payments, Customers string }
+
+// Config configures a Gateway.
+type Config struct {
+	DB       *kit.DB // of the read model
+	Kafka    kit.Kafka
+	Redis    *redis.Client // see cache.Connect
+	Cache    cache.Config  // its times; Redis, Prefix and Logger are set here
+	Services Services
+
+	// Deadline is how long the services may take to answer a question about an order, all together. What is not there
+	// by then is missing from the answer. Default: 500 ms.
+	Deadline time.Duration
+	// CommandDeadline is how long a service may take to do a command. Default: 10 s.
+	CommandDeadline time.Duration
+	Transport       http.RoundTripper // to the services; default: http.DefaultTransport
+	Logger          *slog.Logger
+}
+
+// Gateway is the service. Make it with New.
+type Gateway struct {
+	cfg      Config
+	view     *view.Model
+	cache    *cache.Cache
+	composer composer
+}
+
+// New makes the tables of the read model.
+func New(ctx context.Context, cfg Config) (*Gateway, error) {
+	cfg.Deadline = cmp.Or(cfg.Deadline, 500*time.Millisecond)
+	cfg.CommandDeadline = cmp.Or(cfg.CommandDeadline, 10*time.Second)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = http.DefaultTransport
+	}
+	settings := cfg.Cache
+	settings.Redis, settings.Prefix, settings.Logger = cfg.Redis, cfg.Kafka.Prefix+"shop:", cfg.Logger
+	answers, err := cache.New(settings)
+	if err != nil {
+		return nil, err
+	}
+	model, err := view.New(ctx, cfg.DB, cfg.Kafka, answers.Raise, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return &Gateway{cfg: cfg, view: model, cache: answers, composer: composer{
+		services: cfg.Services, client: &http.Client{Transport: cfg.Transport}, deadline: cfg.Deadline,
+	}}, nil
+}
+
+// Run fills the read model until ctx ends.
+func (g *Gateway) Run(ctx context.Context) error { return g.view.Run(ctx) }
+
+// View returns the read model, for a rebuild.
+func (g *Gateway) View() *view.Model { return g.view }
+
+// Handler answers:
+//
+//	GET    /orders/{id}                an order with what all services know of it; ?min_version=3: at least this version
+//	GET    /customers/{id}             a customer
+//	GET    /customers/{id}/orders      a page of a customer's orders; ?after=ID&limit=20
+//	POST   /orders, PATCH /orders/{id}, POST /orders/{id}/{command}        go through to orders
+//	POST   /customers, PATCH /customers/{id}, DELETE /customers/{id}      go through to customers
+//
+// Each answer has the header X-Request-Id, which the services get as well. Errors are problems (RFC 9457).
+func (g *Gateway) Handler() http.Handler {
+	mux := &kit.Mux{}
+	mux.HandleFunc("GET /orders/{id}", g.getOrder)
+	mux.HandleFunc("GET /customers/{id}/orders", g.getPage)
+	orders, customers := g.forward(g.cfg.Services.Orders), g.forward(g.cfg.Services.Customers)
+	mux.HandleFunc("GET /customers/{id}", g.getCustomer(customers))
+	mux.HandleFunc("POST /orders", orders)
+	mux.HandleFunc("PATCH /orders/{id}", orders)
+	mux.HandleFunc("POST /orders/{id}/{command}", orders)
+	mux.HandleFunc("POST /customers", customers)
+	mux.HandleFunc("PATCH /customers/{id}", customers)
+	mux.HandleFunc("DELETE /customers/{id}", customers)
+	return withRequestID(mux)
+}
