@@ -32,9 +32,9 @@ func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
 	}
 	require.True(t,
 		b.accept(t, mail, inbox.Message{ID: ids[0], Position: &inbox.Position{Topic: "orders", Offset: 50}}))
-	stays(`consumer "billing" has not told for how long`)
+	stays(`consumer "billing" has not recorded for how long`)
 	require.Zero(t, prune(billing, week, 0))
-	stays(`consumer "mail" has not told how far it is in orders/0`)
+	stays(`consumer "mail" has not recorded how far it is in orders/0`)
 	require.Zero(t, prune(mail, week, 51))
 	stays(`consumer "mail" applied a message`)
 	b.exec(t, "UPDATE inbox_events SET processed_at = processed_at - interval '8 days' WHERE consumer = 'mail'")
@@ -42,7 +42,7 @@ func TestADayIsDroppedOnceNoConsumerNeedsIt(t *testing.T) {
 	stays(`consumer "mail" may read offset 50 of orders/0 again`)
 	b.exec(t, "UPDATE inbox_expiry SET told_at = told_at - interval '25 hours' WHERE consumer = 'billing'")
 	require.Zero(t, prune(mail, week, 51))
-	stays(`consumer "billing" has told nothing for 25h0m`)
+	stays(`consumer "billing" has recorded nothing for 25h0m`)
 	require.Zero(t, prune(billing, 30*24*time.Hour, 0))
 	require.Zero(t, prune(mail, week, 51))
 	stays(`consumer "billing" applied a message`)

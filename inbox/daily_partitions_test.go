@@ -194,7 +194,7 @@ func TestWhatWasToldBeforeARowWasAppliedDoesNotCount(t *testing.T) {
 	require.True(t, b.accept(t, ib, inbox.Message{ID: idOf(10, 7), Position: at}))
 	is, err := b.days().Drop(t.Context(), b.DB, day)
 	require.NoError(t, err)
-	require.Contains(t, is.Reason, "has told nothing for")
+	require.Contains(t, is.Reason, "has recorded nothing for")
 	require.NoError(t, b.days().SetExpiry(t.Context(), b.DB, "billing", time.Nanosecond*1000,
 		&store.Position{Topic: "orders"}, 6))
 	is, err = b.days().Drop(t.Context(), b.DB, day)

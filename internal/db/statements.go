@@ -22,7 +22,7 @@ import (
 //	AND EXISTS (SELECT 1 FROM {outbox_leases} …)
 //
 // A name is a field's. A part is text that statements and other parts of the same file share: {{Fence}}
-// is replaced by it. The comment lines that follow the first line of a block are not sent.
+// is replaced by it. The comment lines at the beginning and at the end of a block are not sent.
 //
 // Load returns an error that names every statement that a field lacks, every one that has no field, and
 // every part that is unknown or not used.
@@ -72,9 +72,21 @@ func parseFile(text string) (*sqlFile, error) {
 		if _, twice := blocks[name]; twice {
 			return nil, fmt.Errorf("%s %s is there twice", kind, name)
 		}
-		blocks[name] = strings.TrimSpace(body)
+		blocks[name] = withoutLastComment(body)
 	}
 	return f, nil
+}
+
+// withoutLastComment leaves out the comment lines at the end of a block: they are about what follows in the file.
+func withoutLastComment(body string) string {
+	for {
+		body = strings.TrimSpace(body)
+		start := strings.LastIndexByte(body, '\n') + 1
+		if !strings.HasPrefix(body[start:], "--") {
+			return body
+		}
+		body = body[:start]
+	}
 }
 
 func (f *sqlFile) fill(file string, n Names, into []any) error {

@@ -27,12 +27,15 @@ WHERE id = $1 -- this comment is sent
 -- name: Count
 SELECT count(*) FROM {outbox_events}
 
+-- A comment on what follows, here and above the next block, belongs to no statement.
+
 -- part: Fence
 -- Why.
 AND EXISTS (SELECT 1 FROM {outbox_leases} WHERE {{Owner}})
 
 -- part: Owner
 owner = $2
+-- The end.
 `), names, &shared, &own))
 	require.Equal(t, `DELETE FROM "acme_outbox_events"
 WHERE id = $1 -- this comment is sent

@@ -262,7 +262,7 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 		found := c.examineInbox(0).all("inbox.days")
 		require.Len(t, found, 2, found.ids())
 		requireFinding(t, found[0], doctor.Warning, "inbox_events", "relay inbox prune --config relay.yaml")
-		require.Contains(t, found[1].What, `consumer "billing" has not told`)
+		require.Contains(t, found[1].What, `consumer "billing" has not recorded`)
 
 		owner := c.source.DB
 		// A consumer that came after the table was made over.

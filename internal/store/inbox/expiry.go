@@ -32,16 +32,16 @@ const expiryValidFor = 24 * time.Hour
 func (g DayGroup) keptBecause() string {
 	switch {
 	case !g.HasExpiry && g.Position == nil:
-		return fmt.Sprintf("consumer %q has not told for how long it needs its rows: does its KeepPruned run?",
+		return fmt.Sprintf("consumer %q has not recorded for how long it needs its rows; check that its KeepPruned runs",
 			g.Consumer)
 	case !g.HasExpiry:
-		return fmt.Sprintf("consumer %q has not told how far it is in %s/%d: does its KeepPruned run?",
+		return fmt.Sprintf("consumer %q has not recorded how far it is in %s/%d; check that its KeepPruned runs",
 			g.Consumer, g.Position.Topic, g.Position.Partition)
 	case g.Youngest < g.Retention:
 		return fmt.Sprintf("consumer %q applied a message %s ago, and keeps rows for %s",
 			g.Consumer, g.Youngest.Round(time.Second), g.Retention)
 	case g.ExpiryAge >= g.Youngest || g.ExpiryAge > expiryValidFor:
-		return fmt.Sprintf("consumer %q has told nothing for %s: does its KeepPruned run?",
+		return fmt.Sprintf("consumer %q has recorded nothing for %s; check that its KeepPruned runs",
 			g.Consumer, g.ExpiryAge.Round(time.Second))
 	case g.Position != nil && (!g.Below.Valid || g.Position.Offset >= g.Below.Int64):
 		return fmt.Sprintf("consumer %q may read offset %d of %s/%d again: its group has not committed far "+
@@ -56,11 +56,11 @@ func (d *Days) Groups(ctx context.Context, q db.Queryer, day string) (all []DayG
 	err = db.Each(ctx, q, func(rows *sql.Rows) error {
 		var g DayGroup
 		var at nullPosition
-		var retention, youngest, told sql.NullInt64
+		var retention, youngest, recorded sql.NullInt64
 		err := rows.Scan(&g.Consumer, &at.topic, &at.partition, &at.offset, &g.Rows, &youngest, &retention, &g.Below,
-			&told)
+			&recorded)
 		g.Position, g.HasExpiry = at.value(), retention.Valid
-		g.Youngest, g.ExpiryAge, g.Retention = db.Micros(youngest), db.Micros(told), db.Micros(retention)
+		g.Youngest, g.ExpiryAge, g.Retention = db.Micros(youngest), db.Micros(recorded), db.Micros(retention)
 		all = append(all, g)
 		return err
 	}, db.Fill(d.daily.DayGroups, db.Values{"day": literal(day)}))

@@ -101,7 +101,7 @@ func (o *outboxTable) markFilter(ctx context.Context, r Request) (marked int64, 
 			return err
 		})
 		if err != nil {
-			return marked, fmt.Errorf("%d rows were marked, and then: %w", marked, err)
+			return marked, fmt.Errorf("rows marked: %d; then: %w", marked, err)
 		}
 		marked, below = marked+n, seqs[len(seqs)-1]
 	}

@@ -301,7 +301,7 @@ func TestAnErrorOfTheCountSaysThatTheRowsAreMarked(t *testing.T) {
 		} {
 			setState(t, on, "failed", p[0])
 			_, err = s.Request(t.Context(), r)
-			require.ErrorContains(t, err, "1 rows were marked", name)
+			require.ErrorContains(t, err, "rows marked: 1; those behind them could not be counted", name)
 			require.Equal(t, "retry blocked", states(t, outbox(t, on)), name)
 		}
 	})
@@ -356,7 +356,7 @@ func TestADropOfManyRowsMarksTheFirstOnesLast(t *testing.T) {
 		r := parked.Request{State: "drop", Reason: "x"}
 		_, err := outbox(t, dbtest.Database{DB: faulty, Dialect: on.Dialect}).Request(t.Context(), r)
 		require.ErrorIs(t, err, broken)
-		require.ErrorContains(t, err, "5000 rows were marked")
+		require.ErrorContains(t, err, "rows marked: 5000; then: ")
 		s := outbox(t, on)
 		require.Equal(t, "failed blocked blocked"+strings.Repeat(" drop", atOnce), states(t, s))
 

@@ -83,7 +83,7 @@ func afterMarking(answer Answer, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%d rows were marked, but those behind them could not be counted: %w", answer.Marked, err)
+	return fmt.Errorf("rows marked: %d; those behind them could not be counted: %w", answer.Marked, err)
 }
 
 // seqsOf turns the ids of events or messages into those of rows. The former may have no index, and the statement
