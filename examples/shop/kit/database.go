@@ -30,6 +30,19 @@ type DB struct {
 // Open opens the database at rawURL (sqlite:PATH, postgres://… or mysql://…), and makes Postroom's tables in it. The
 // caller calls Close. No error has the password.
 func Open(ctx context.Context, rawURL string) (*DB, error) {
+	db, err := Connect(ctx, rawURL)
+	if err != nil {
+		return nil, err
+	}
+	// Several processes may do this at the same time: one of them makes the tables, the others wait.
+	if _, err := migrations.Apply(ctx, db.SQL, db.Dialect, migrations.Options{}); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Connect is Open without tables.
+func Connect(ctx context.Context, rawURL string) (*DB, error) {
 	dialect, dialector, err := dialector(ctx, rawURL)
 	if err != nil {
 		return nil, err
@@ -46,12 +59,7 @@ func Open(ctx context.Context, rawURL string) (*DB, error) {
 	pool.SetMaxOpenConns(Connections)
 	// Idle connections are kept. The default closes all but two, and a busy service would connect all the time.
 	pool.SetMaxIdleConns(Connections)
-	db := &DB{Dialect: dialect, SQL: pool, Gorm: g}
-	// Several processes may do this at the same time: one of them makes the tables, the others wait.
-	if _, err := migrations.Apply(ctx, pool, dialect, migrations.Options{}); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+	return &DB{Dialect: dialect, SQL: pool, Gorm: g}, nil
 }
 
 // Close closes all connections.

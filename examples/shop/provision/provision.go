@@ -1,0 +1,113 @@
+// Package provision gives each service of the shop a database of its own, and a database user that can open that
+// database alone. So no service can read or change another's data, not even by mistake: what it needs of another's data
+// it has to learn from events, or ask for.
+package provision
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/outbox"
+)
+
+// Databases are the databases of the shop. orders is spread over several.
+func Databases() []string {
+	return []string{
+		"customers", "stock", "payments", "notifications", "gateway", "orders_1", "orders_2", "orders_3", "orders_4",
+	}
+}
+
+var validName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+
+// Make makes a database and a user for each name, on the server at adminURL, and returns the URL for each service. Both
+// are called prefix + name. On SQLite (sqlite:FOLDER) a database is a file, and there are no users.
+//
+// It may be called again: the databases stay as they are, and the users get new passwords. The URLs have the passwords,
+// and nothing else has them: keep the URLs out of logs and command lines.
+func Make(ctx context.Context, adminURL, prefix string, names ...string) (urls map[string]string, err error) {
+	for _, name := range names {
+		if !validName.MatchString(prefix + name) {
+			return nil, fmt.Errorf("provision %q: the name may have a-z, 0-9 and _", prefix+name)
+		}
+	}
+	if folder, isFolder := strings.CutPrefix(adminURL, "sqlite:"); isFolder {
+		urls = map[string]string{}
+		for _, name := range names {
+			urls[name] = "sqlite:" + filepath.Join(folder, prefix+name+".db")
+		}
+		return urls, os.MkdirAll(folder, 0o700)
+	}
+	admin, err := kit.Connect(ctx, adminURL)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = admin.Close() }()
+	urls = map[string]string{}
+	for _, name := range names {
+		if urls[name], err = makeOne(ctx, admin, adminURL, prefix+name); err != nil {
+			return nil, fmt.Errorf("provision %s: %w", prefix+name, err)
+		}
+	}
+	return urls, nil
+}
+
+// makeOne makes a database and a user, both called name, and returns the user's URL.
+func makeOne(ctx context.Context, admin *kit.DB, adminURL, name string) (string, error) {
+	password := rand.Text()
+	make := postgreSQL
+	if admin.Dialect == outbox.MySQL {
+		make = mySQL
+	}
+	statements, err := make(ctx, admin, name, password)
+	if err != nil {
+		return "", err
+	}
+	for _, statement := range statements {
+		if _, err := admin.SQL.ExecContext(ctx, statement); err != nil {
+			return "", err // without the statement: it may have the password
+		}
+	}
+	u, err := url.Parse(adminURL)
+	if err != nil {
+		return "", err
+	}
+	u.User, u.Path = url.UserPassword(name, password), "/"+name
+	return u.String(), nil
+}
+
+func postgreSQL(ctx context.Context, admin *kit.DB, name, password string) (statements []string, err error) {
+	var userThere, databaseThere bool
+	if err := admin.SQL.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1),
+		EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)`, name).Scan(&userThere, &databaseThere); err != nil {
+		return nil, err
+	}
+	if !userThere {
+		statements = append(statements, "CREATE ROLE "+name)
+	}
+	statements = append(statements, "ALTER ROLE "+name+" LOGIN PASSWORD '"+password+"'")
+	if !databaseThere {
+		// An administrator who is no superuser can give the database to a role only as its member.
+		statements = append(statements, "GRANT "+name+" TO CURRENT_USER", "CREATE DATABASE "+name+" OWNER "+name)
+	}
+	// By default every user may connect to every database. Without this the other services could.
+	return append(statements, "REVOKE ALL ON DATABASE "+name+" FROM PUBLIC"), nil
+}
+
+func mySQL(_ context.Context, _ *kit.DB, name, password string) ([]string, error) {
+	// In GRANT an underscore stands for any character: shop_stock would also be the right to open shop2stock.
+	pattern := strings.ReplaceAll(name, "_", `\_`)
+	return []string{
+		// Texts are compared by their bytes: the ids a and A are two, as they are on the other databases.
+		"CREATE DATABASE IF NOT EXISTS " + name + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+		"CREATE USER IF NOT EXISTS '" + name + "'@'%' IDENTIFIED BY '" + password + "'",
+		"ALTER USER '" + name + "'@'%' IDENTIFIED BY '" + password + "'", // if it was there
+		"GRANT ALL PRIVILEGES ON `" + pattern + "`.* TO '" + name + "'@'%'",
+	}, nil
+}

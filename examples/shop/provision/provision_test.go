@@ -1,0 +1,143 @@
+package provision_test
+
+import (
+	"context"
+	"crypto/rand"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/kit/kittest"
+	"github.com/postroom/postroom/examples/shop/provision"
+	"github.com/postroom/postroom/outbox"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func onEachServer(t *testing.T, fn func(t *testing.T, adminURL, prefix string)) {
+	t.Helper()
+	for server, variable := range map[string]string{
+		"postgresql": "POSTROOM_TEST_POSTGRES_URL", "mariadb": "POSTROOM_TEST_MARIADB_URL",
+	} {
+		t.Run(server, func(t *testing.T) {
+			t.Parallel()
+			adminURL := kittest.Address(t, variable)
+			prefix := "shop" + strings.ToLower(rand.Text()[:8]) + "_"
+			t.Cleanup(func() { remove(t, adminURL, prefix) })
+			fn(t, adminURL, prefix)
+		})
+	}
+}
+
+func remove(t *testing.T, adminURL, prefix string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	admin, err := kit.Connect(ctx, adminURL)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, admin.Close()) }()
+	for _, name := range provision.Databases() {
+		statements := []string{
+			"DROP DATABASE IF EXISTS " + prefix + name + " WITH (FORCE)", "DROP ROLE IF EXISTS " + prefix + name,
+		}
+		if admin.Dialect == outbox.MySQL {
+			statements = []string{
+				"DROP DATABASE IF EXISTS " + prefix + name, "DROP USER IF EXISTS '" + prefix + name + "'@'%'",
+			}
+		}
+		for _, statement := range statements {
+			_, err := admin.SQL.ExecContext(ctx, statement)
+			require.NoError(t, err)
+		}
+	}
+}
+
+// Each service logs in, makes its tables, and is refused by every other service's tables.
+func TestNoServiceCanOpenAnothersData(t *testing.T) {
+	onEachServer(t, func(t *testing.T, adminURL, prefix string) {
+		urls, err := provision.Make(t.Context(), adminURL, prefix, provision.Databases()...)
+		require.NoError(t, err)
+		require.Len(t, urls, 9)
+		databases := map[string]*kit.DB{}
+		for name, u := range urls {
+			databases[name] = kittest.Open(t, u)
+			require.NoError(t, databases[name].Exec(t.Context(), "CREATE TABLE secrets (of_service VARCHAR(20))"))
+		}
+		for name, db := range databases {
+			for other := range databases {
+				if other == name {
+					continue
+				}
+				// With its own name and password, at the other's database.
+				_, err := kit.Connect(t.Context(), at(t, urls[name], prefix+other))
+				require.Error(t, err, "%s opened the database of %s", name, other)
+				require.Contains(t, []bool{
+					strings.Contains(err.Error(), "permission denied for database"), // PostgreSQL
+					strings.Contains(err.Error(), "Access denied"),                  // MariaDB
+				}, true, err.Error())
+				// From its own database, at the other's table. PostgreSQL has no way to name it.
+				for _, statement := range []string{
+					"SELECT * FROM " + prefix + other + ".secrets",
+					"INSERT INTO " + prefix + other + ".secrets VALUES ('x')",
+					"DELETE FROM " + prefix + other + ".outbox_events",
+				} {
+					_, err = db.SQL.ExecContext(t.Context(), statement)
+					require.Error(t, err, "%s: %s", name, statement)
+				}
+			}
+		}
+	})
+}
+
+func at(t *testing.T, rawURL, database string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	require.NoError(t, err)
+	u.Path = "/" + database
+	return u.String()
+}
+
+func TestMakingAgainKeepsTheDataAndChangesThePasswords(t *testing.T) {
+	onEachServer(t, func(t *testing.T, adminURL, prefix string) {
+		first, err := provision.Make(t.Context(), adminURL, prefix, "stock")
+		require.NoError(t, err)
+		require.NoError(t, kittest.Open(t, first["stock"]).Exec(t.Context(),
+			"CREATE TABLE items (sku VARCHAR(20))", "INSERT INTO items VALUES ('pen')"))
+
+		second, err := provision.Make(t.Context(), adminURL, prefix, "stock")
+		require.NoError(t, err)
+		require.NotEqual(t, first, second)
+		var sku string
+		require.NoError(t, kittest.Open(t, second["stock"]).SQL.QueryRow("SELECT sku FROM items").Scan(&sku))
+		_, err = kit.Connect(t.Context(), first["stock"])
+		require.Error(t, err)
+		password, _ := mustParse(t, first["stock"]).User.Password()
+		require.NotContains(t, err.Error(), password)
+	})
+}
+
+func mustParse(t *testing.T, rawURL string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	require.NoError(t, err)
+	return u
+}
+
+func TestSQLiteHasAFileForEachService(t *testing.T) {
+	urls, err := provision.Make(t.Context(), "sqlite:"+t.TempDir()+"/new", "shop_", "stock", "payments")
+	require.NoError(t, err)
+	require.NotEqual(t, urls["stock"], urls["payments"])
+	for _, u := range urls {
+		require.NoError(t, kittest.Open(t, u).Exec(t.Context(), "CREATE TABLE t (a INTEGER)"))
+	}
+}
+
+func TestANameThatIsNoNameIsRefused(t *testing.T) {
+	_, err := provision.Make(t.Context(), "postgres://nowhere", "shop_", "stock; DROP DATABASE postgres")
+	require.ErrorContains(t, err, "the name may have")
+}
