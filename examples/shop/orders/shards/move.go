@@ -17,14 +17,15 @@ import (
 var data = []struct {
 	table   string
 	columns []string
-	of      string // the condition for a customer's rows
+	where   string // the condition for a customer's rows
 }{
 	{"order_streams", []string{"stream", "customer", "version", "at_rest"}, "customer = ?"},
-	{"order_events", []string{"stream", "version", "type", "body"}, ofStreams},
-	{"order_snapshots", []string{"stream", "version", "state"}, ofStreams},
+	{"order_events", []string{"stream", "version", "type", "body"}, "stream IN " + streams},
+	{"order_snapshots", []string{"stream", "version", "state"}, "stream IN " + streams},
+	{"order_sagas", []string{"order_id", "step", "attempt", "timer", "reason"}, "order_id IN " + streams},
 }
 
-const ofStreams = "stream IN (SELECT stream FROM order_streams WHERE customer = ?)"
+const streams = "(SELECT stream FROM order_streams WHERE customer = ?)"
 
 // While one of these queries returns a row, something of the customer is under way. Events that wait in an outbox would
 // be overtaken by later ones of the same order from the outbox of the new shard.
@@ -146,7 +147,7 @@ func copyAll(ctx context.Context, customer string, from *kit.DB, out *sql.Tx, to
 	}
 	for _, d := range data {
 		names := strings.Join(d.columns, ", ")
-		rows, err := out.QueryContext(ctx, from.Bind("SELECT "+names+" FROM "+d.table+" WHERE "+d.of), customer)
+		rows, err := out.QueryContext(ctx, from.Bind("SELECT "+names+" FROM "+d.table+" WHERE "+d.where), customer)
 		if err != nil {
 			return err
 		}
@@ -183,7 +184,7 @@ func copyRows(ctx context.Context, rows *sql.Rows, columns int, in *sql.Tx, inse
 
 func remove(ctx context.Context, customer string, db *kit.DB, tx *sql.Tx) error {
 	for _, d := range slices.Backward(data) {
-		if _, err := tx.ExecContext(ctx, db.Bind("DELETE FROM "+d.table+" WHERE "+d.of), customer); err != nil {
+		if _, err := tx.ExecContext(ctx, db.Bind("DELETE FROM "+d.table+" WHERE "+d.where), customer); err != nil {
 			return fmt.Errorf("delete from %s: %w", d.table, err)
 		}
 	}

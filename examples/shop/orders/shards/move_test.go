@@ -16,6 +16,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/kit/kittest"
 	"github.com/postroom/postroom/examples/shop/orders/eventstore"
+	"github.com/postroom/postroom/examples/shop/orders/saga"
 	"github.com/postroom/postroom/inbox/inboxkafka"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/outbox"
@@ -28,6 +29,7 @@ func newShard(t *testing.T, name, url string) Shard {
 	t.Helper()
 	db := kittest.Open(t, url)
 	require.NoError(t, db.Exec(t.Context(), eventstore.Tables...))
+	require.NoError(t, db.Exec(t.Context(), saga.Tables...))
 	require.NoError(t, db.Exec(t.Context(), Tables...))
 	_, err := migrations.Apply(t.Context(), db.SQL, db.Dialect, migrations.Options{
 		Prefix: "mail_", Only: migrations.OutboxOnly,
