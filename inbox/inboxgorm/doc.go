@@ -1,11 +1,9 @@
-// Package inboxgorm runs gorm handlers through an inbox, so that a message takes
-// effect once. What package inbox promises holds here too: the handler's writes and
-// the record of the message's id are one transaction.
+// Package inboxgorm runs handlers that use gorm through an inbox, so that each message takes effect once. As package
+// inbox promises, the handler's writes and the row of the message's id are in one transaction.
 //
 //	invoice := func(ctx context.Context, tx *gorm.DB) error { return tx.Create(&Invoice{…}).Error }
 //	outcome, err := inboxgorm.Process(ctx, ib, db, inbox.Message{ID: id}, invoice)
 //
-// It needs the *gorm.DB of a gorm driver over database/sql, as gorm's drivers for
-// PostgreSQL, MySQL and SQLite are. PrepareStmt, SkipDefaultTransaction and nested
-// transactions (savepoints) work as elsewhere in gorm.
+// The *gorm.DB must use a gorm driver on top of database/sql, such as gorm's drivers for PostgreSQL, MySQL and SQLite.
+// PrepareStmt, SkipDefaultTransaction and nested transactions (savepoints) work as always in gorm.
 package inboxgorm

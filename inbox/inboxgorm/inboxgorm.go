@@ -11,22 +11,22 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// Errors of Accept and Process, found with errors.Is.
+// Errors of Accept and Process, for errors.Is.
 var (
-	// ErrNotInTransaction: Accept was given a *gorm.DB that is not in a transaction.
+	// ErrNotInTransaction means: the *gorm.DB for Accept is not in a transaction.
 	ErrNotInTransaction = errors.New("the *gorm.DB is not in a transaction: pass the tx of db.Transaction(func(tx " +
 		"*gorm.DB) error …), or use Process")
-	// ErrInTransaction: Process was given a *gorm.DB that is in a transaction.
+	// ErrInTransaction means: the *gorm.DB for Process or Session is in a transaction.
 	ErrInTransaction = errors.New("the *gorm.DB is in a transaction already: pass the one that db.Transaction was " +
 		"called on, or use Accept")
 )
 
-// Accept is Inbox.Accept in the transaction that tx is in: call it first, and when
-// it reports false, do not apply the message's effect. A savepoint counts as a part of
-// its transaction: rolled back to, the message is fresh again.
+// Accept is Inbox.Accept in the transaction of tx: call it first, and do not apply the message's effect if it returns
+// false. A savepoint is a part of its transaction: after a rollback to a savepoint before Accept, the message is fresh
+// again.
 //
-// A *gorm.DB outside a transaction is refused with ErrNotInTransaction, and one that
-// has failed with its own error, both before any SQL.
+// Accept returns ErrNotInTransaction if tx is not in a transaction, and tx's own error if tx has failed before. It runs
+// no SQL then.
 func Accept(ctx context.Context, ib *inbox.Inbox, tx *gorm.DB, m inbox.Message) (fresh bool, err error) {
 	conn, err := connection(tx)
 	if err != nil {
@@ -39,12 +39,10 @@ func Accept(ctx context.Context, ib *inbox.Inbox, tx *gorm.DB, m inbox.Message) 
 	return ib.Accept(ctx, open, m)
 }
 
-// Process is Inbox.Process with the handler's transaction as a *gorm.DB, which has
-// db's configuration, ctx, and no conditions. h returns the Error of what it does
-// and leaves Commit and Rollback to Process.
+// Process is Inbox.Process. It passes the transaction to the handler as a *gorm.DB with db's configuration, ctx, and no
+// conditions. h must return the Error of its gorm calls, and leave Commit and Rollback to Process.
 //
-// A db that is in a transaction is refused with ErrInTransaction: Process could
-// neither commit nor repeat it.
+// Process returns ErrInTransaction if db is in a transaction, because it could neither commit nor repeat that one.
 func Process(ctx context.Context, ib *inbox.Inbox, db *gorm.DB, m inbox.Message,
 	h func(ctx context.Context, tx *gorm.DB) error) (inbox.Outcome, error) {
 	conn, err := connection(db)
@@ -69,10 +67,11 @@ func Process(ctx context.Context, ib *inbox.Inbox, db *gorm.DB, m inbox.Message,
 	})
 }
 
-// Session returns db in tx, the transaction that a handler of Inbox.Process, ProcessBatch or inboxkafka is given: what
-// is written through it commits with the message's id. It has db's configuration, ctx, and no conditions. Leave Commit
-// and Rollback to the inbox, and return every error of the database.
-// A db that is in a transaction of its own is refused with ErrInTransaction: that is another one than tx.
+// Session returns a *gorm.DB that writes in tx, with db's configuration, ctx, and no conditions. tx is the transaction
+// that a handler of Inbox.Process, ProcessBatch or inboxkafka gets, so the writes commit together with the message's
+// id. Leave Commit and Rollback to the inbox, and return every error of the database.
+//
+// Session returns ErrInTransaction if db is in a transaction, because that is not tx.
 func Session(ctx context.Context, db *gorm.DB, tx *sql.Tx) (*gorm.DB, error) {
 	conn, err := connection(db)
 	if err == nil {
@@ -81,7 +80,7 @@ func Session(ctx context.Context, db *gorm.DB, tx *sql.Tx) (*gorm.DB, error) {
 		}
 	}
 	if err == nil && tx == nil {
-		err = errors.New("the *sql.Tx is nil: pass the one that the handler was given")
+		err = errors.New("the *sql.Tx is nil: pass the one that the handler gets")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("inboxgorm: session: %w", err)
@@ -89,7 +88,7 @@ func Session(ctx context.Context, db *gorm.DB, tx *sql.Tx) (*gorm.DB, error) {
 	return session(ctx, db, conn, tx), nil
 }
 
-// connection returns what gorm sends its statements through.
+// connection returns the connection on which gorm runs its statements.
 func connection(db *gorm.DB) (gorm.ConnPool, error) {
 	if db == nil || db.Statement == nil {
 		return nil, errors.New("the *gorm.DB is nil")
@@ -100,8 +99,8 @@ func connection(db *gorm.DB) (gorm.ConnPool, error) {
 	return db.Statement.ConnPool, nil
 }
 
-// session returns db with tx below it, as gorm's own Begin makes it: where statements
-// are prepared (PrepareStmt), through the same store of prepared ones.
+// session returns db with tx as its connection, in the way of gorm's own Begin: with PrepareStmt it uses the same store
+// of prepared statements.
 func session(ctx context.Context, db *gorm.DB, conn gorm.ConnPool, tx *sql.Tx) *gorm.DB {
 	inTx := db.Session(&gorm.Session{Context: ctx, NewDB: true})
 	inTx.Statement.ConnPool = tx

@@ -32,7 +32,7 @@ func cloudEventID(source, id string) (string, error) {
 		return "", fmt.Errorf("%w: the CloudEvent %q has no source, and ids are unique only within a source", ErrNoID,
 			id)
 	case strings.Contains(source, " "):
-		return "", fmt.Errorf("the source of the CloudEvent %q has a space, so it is no URI reference", id)
+		return "", fmt.Errorf("the source of the CloudEvent %q has a space, so it is not a URI reference", id)
 	}
 	return source + " " + id, nil
 }
@@ -40,7 +40,7 @@ func cloudEventID(source, id string) (string, error) {
 func structuredCloudEvent(headers map[string]string, value []byte) (inbox.Message, error) {
 	var event map[string]json.RawMessage
 	if err := json.Unmarshal(value, &event); err != nil {
-		return inbox.Message{}, errors.New("the value is no CloudEvent: it is not a JSON object")
+		return inbox.Message{}, errors.New("the value is not a CloudEvent: it is not a JSON object")
 	}
 	payload, err := cloudEventData(event)
 	if err != nil {
@@ -77,7 +77,7 @@ func cloudEventData(event map[string]json.RawMessage) ([]byte, error) {
 	if len(encoded) > 0 && !bytes.Equal(encoded, []byte("null")) {
 		var text string
 		if err := json.Unmarshal(encoded, &text); err != nil {
-			return nil, errors.New("data_base64 of the CloudEvent is no string")
+			return nil, errors.New("data_base64 of the CloudEvent is not a string")
 		}
 		decoded, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
@@ -95,8 +95,7 @@ func cloudEventData(event map[string]json.RawMessage) ([]byte, error) {
 	return data, nil
 }
 
-// isJSON reports whether data of this type is a JSON value rather than text in a string.
-// Without a type it is.
+// isJSON reports whether data of this type is a JSON value and not text in a string. Data without a type is JSON.
 func isJSON(contentType string) bool {
 	media := mediaType(contentType)
 	return contentType == "" || strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")

@@ -16,7 +16,7 @@ func (m *member) recordApplied(ctx context.Context, sent map[*partition]position
 	m.dropUnverified(ctx, sent)
 	var rows []inbox.GroupPosition
 	for p, next := range sent {
-		// there the handler's transactions move the offset
+		// With OffsetsInDatabase, the handler's transactions move the offset.
 		if topicID, noted := p.topic(); noted && m.cfg.Mode != OffsetsInDatabase {
 			rows = append(rows, inbox.GroupPosition{Topic: p.name.topic, Partition: p.name.id, TopicID: topicID,
 				Applied: next.offset, Noted: p.notedAt})
@@ -31,7 +31,7 @@ func (m *member) recordApplied(ctx context.Context, sent map[*partition]position
 	})
 	all, err := m.cfg.Inbox.RaiseApplied(ctx, m.cfg.DB, m.cfg.Group, rows)
 	if err == nil && !all {
-		err = m.dropRefused(ctx, sent)
+		err = m.dropChanged(ctx, sent)
 	}
 	if err != nil {
 		for p := range sent {
@@ -48,8 +48,8 @@ func (m *member) recordApplied(ctx context.Context, sent map[*partition]position
 	return nil
 }
 
-// dropRefused removes from sent the partitions whose row has changed since they were assigned.
-func (m *member) dropRefused(ctx context.Context, sent map[*partition]position) error {
+// dropChanged removes from sent the partitions whose row has changed since they were assigned.
+func (m *member) dropChanged(ctx context.Context, sent map[*partition]position) error {
 	var topics []string
 	for p := range sent {
 		topics = append(topics, p.name.topic)

@@ -21,7 +21,7 @@ type Decoder func(r *kgo.Record) (inbox.Message, error)
 // ErrNoID is returned by the decoders of this package for a record without an id.
 var ErrNoID = errors.New("the record has no message id")
 
-// Headers by which Decode recognises a format.
+// Headers of the formats that Decode recognises.
 const (
 	headerWatermill   = "_watermill_message_uuid" // of Watermill and Postroom
 	headerName        = "name"                    // the event's type, as in Watermill's CQRS

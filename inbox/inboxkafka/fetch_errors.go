@@ -83,12 +83,12 @@ func groupAdvice(err error) string {
 // unknownTopic says since when brokers report a topic as unknown.
 type unknownTopic struct{ first, last time.Time }
 
-// denialPause is the longest time between two denials that are one: franz-go tells of them several times
-// a second.
+// denialPause is the longest time between two errors of one outage: franz-go reports an unknown topic several times a
+// second.
 const denialPause = 5 * time.Second
 
-// topicGone reports whether a topic has been unknown for long enough, without a pause. Brokers that have just
-// started deny topics that they have.
+// topicGone reports whether a topic has been unknown for long enough, without a pause. Just after a restart brokers
+// report existing topics as unknown.
 func (m *member) topicGone(topic string) bool {
 	now := time.Now()
 	d := m.unknownTopics[topic]

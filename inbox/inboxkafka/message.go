@@ -90,7 +90,7 @@ func checkMessage(m inbox.Message) error {
 	case len(m.ID) > inbox.MaxMessageID:
 		return fmt.Errorf("the message id has %d bytes; at most %d are allowed", len(m.ID), inbox.MaxMessageID)
 	case !utf8.ValidString(m.ID), strings.IndexByte(m.ID, 0) >= 0:
-		return fmt.Errorf("the message id %q is no valid UTF-8, or has a NUL", m.ID)
+		return fmt.Errorf("the message id %q is not UTF-8, or has a NUL", m.ID)
 	}
 	return nil
 }

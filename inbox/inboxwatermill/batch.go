@@ -15,28 +15,26 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// BatchHandlerFunc applies the effects of messages, in the order given; none of them was
-// applied before. Tx finds the transaction in ctx, and in each message's context.
+// BatchHandlerFunc applies the effects of messages, in the given order. None of them was applied before. Tx returns the
+// transaction from ctx, and from each message's context.
 type BatchHandlerFunc func(ctx context.Context, msgs []*message.Message) error
 
-// BatchConfig says what RunBatch gathers. Its zero value has the defaults.
+// BatchConfig configures RunBatch. The zero value has the defaults.
 type BatchConfig struct {
-	// Size is how many messages are a batch at the most, up to inbox.MaxBatch. Default: 100.
+	// Size is the largest number of messages in a batch, up to inbox.MaxBatch. Default: 100.
 	Size int
-	// Wait is how long a batch that has begun waits for more. Default: 10 ms.
+	// Wait is how long RunBatch waits for more messages after the first one of a batch. Default: 10 ms.
 	Wait time.Duration
-	// Subscriptions is how often the topic is subscribed to. Default: 1. See RunBatch.
+	// Subscriptions is the number of subscriptions to the topic. Default: 1. See RunBatch.
 	Subscriptions int
-	// Worker names this RunBatch among those that consume the topic for the same inbox at the
-	// same time, the same again after a restart: by it the next process learns that this one
-	// died in a batch, and then runs messages one by one to find the one at fault. Two that
-	// share a name take each other's batches for unfinished ones, which makes them slow. Default: the host's name,
-	// which in a container is its own; set it where several run on one host, to "worker-1",
-	// say.
+	// Worker is a name for this RunBatch. Of all that consume the topic for the same inbox at the same time, each needs
+	// its own name, and the same name after a restart. If a process dies in a batch, the next process with this name
+	// notices it, and runs the messages one by one to find the message at fault. Two with one name would take each
+	// other's batches for unfinished ones, and be slow. Default: the host's name. A container has its own host name; if
+	// several run on one host, use names such as "worker-1".
 	Worker string
-	// NackDelay is how long a message that cannot be handled, because it has no usable id, is kept before it
-	// is returned: the broker may deliver it again at once. Others go on meanwhile, as far as
-	// the broker delivers them. Default: 1 s.
+	// NackDelay is how long a message without a usable id is kept before it is returned (Nack), because the broker may
+	// deliver it again at once. Other messages are handled meanwhile, if the broker delivers them. Default: 1 s.
 	NackDelay time.Duration
 	// Logger gets a line for each delivery of such a message. Default: slog.Default().
 	Logger *slog.Logger
@@ -78,26 +76,30 @@ func (c BatchConfig) withDefaults() (BatchConfig, error) {
 	return c, nil
 }
 
-// RunBatch consumes a topic without a Router: it gathers messages, handles each batch in
-// one transaction (Inbox.ProcessBatch), and acknowledges them after its commit; those of a
-// batch that failed it returns (Nack). It ends with nil when ctx ends or the subscriber is
-// closed, and with an error if it cannot subscribe, or if no message can be handled as things are: the handler
-// ends its transaction (inbox.ErrHandlerEndedTx, found out with one message: until the
-// handler has brought one to its end there are no batches), tables or rights are missing, or, with
-// inbox.Halt, a message failed for good (*inbox.AttemptsError). What it holds then goes
-// back. An outage of the database it rides out. The caller closes the subscriber.
+// RunBatch consumes a topic without a Router. It collects messages, handles each batch in one transaction
+// (Inbox.ProcessBatch), and acknowledges the messages after the commit. It returns the messages of a failed batch to
+// the broker (Nack).
 //
-// A batch can only be as large as the number of messages that the subscriber delivers before
-// one of them is acknowledged, and no subscriber of Watermill's delivers two of one
-// subscription and partition: watermill-amqp holds one message for each Subscribe,
-// whatever the prefetch count, and watermill-kafka one for each partition that it was
-// assigned. So for RabbitMQ set Subscriptions to the size of a batch: they are competing
-// consumers on one connection, and the queue's order is lost among them. With Kafka batches
-// are as large as the number of partitions; package inboxkafka fetches whole batches.
+// RunBatch returns nil when ctx ends or the subscriber is closed. It returns an error if it cannot subscribe, or if no
+// message can be handled:
 //
-// Options are Middleware's; the topic, unless WithTopic says otherwise, is the one given
-// here. Give watermillkafka.PositionIn(topic) to WithPosition: without a router no context
-// tells the topic. Several on one queue need a BatchConfig.Worker each.
+//   - The handler ends its transaction (inbox.ErrHandlerEndedTx). To notice this, RunBatch runs messages one by one
+//     until the handler has handled one.
+//   - Tables or rights are missing.
+//   - With inbox.Halt, a message failed for good (*inbox.AttemptsError).
+//
+// Then the messages that are not handled go back to the broker. During an outage of the database RunBatch waits and
+// tries again. The caller closes the subscriber.
+//
+// A batch cannot have more messages than the subscriber delivers before one of them is acknowledged. Watermill's
+// subscribers deliver one message for each subscription and partition: watermill-amqp one for each Subscribe, whatever
+// the prefetch count, and watermill-kafka one for each assigned partition. So for RabbitMQ set Subscriptions to the
+// size of a batch. They are competing consumers on one connection, so the order of the queue is lost. With Kafka, a
+// batch has as many messages as there are partitions; package inboxkafka fetches whole batches.
+//
+// The options are those of Middleware. The default for WithTopic is topic. For WithPosition use
+// watermillkafka.PositionIn(topic), because without a router the context has no topic. If several RunBatch consume one
+// queue, each needs its own BatchConfig.Worker.
 func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subscriber, topic string,
 	h BatchHandlerFunc, config BatchConfig, opts ...Option) error {
 	config, err := config.withDefaults()
@@ -108,13 +110,13 @@ func RunBatch(ctx context.Context, ib *inbox.Inbox, db *sql.DB, sub message.Subs
 	b := &batches{lane: topic + " lane " + config.Worker, ib: ib, db: db, handler: h, config: config,
 		cfg: newConfig(append([]Option{named}, opts...))}
 	in := make(chan *message.Message)
-	// The forwarders end with this context; what they hold then goes back.
+	// The forwarders end with this context, and return their messages to the broker.
 	ctx, cancel := context.WithCancel(ctx)
 	var forwarders sync.WaitGroup
 	defer func() {
 		cancel()
 		forwarders.Wait()
-		b.refused.Wait()
+		b.rejected.Wait()
 	}()
 	for range config.Subscriptions {
 		messages, err := sub.Subscribe(ctx, topic)
@@ -157,17 +159,17 @@ type batches struct {
 	config  BatchConfig
 	cfg     *config
 
-	refused sync.WaitGroup // messages that are kept for a while
-	passed  bool           // the handler has brought a message to its end
-	tried   int            // messages that ended before; all of them without the handler
+	rejected sync.WaitGroup // messages that are kept until NackDelay has passed
+	passed   bool           // the handler has handled a message
+	tried    int            // messages before the first one that was applied
 }
 
-// maxProbation is for a consumer that begins with messages that it has had before, and runs
-// no handler at all.
+// maxProbation ends the probation of a consumer that begins with many duplicates, for which no handler runs.
 const maxProbation = 256
 
-// size is how many messages the next batch may have. A handler that commits by itself commits the ids
-// of its whole batch, and those that it had not come to would be taken for handled: so it is found out with one.
+// size returns how many messages the next batch may have. A handler that commits by itself would commit the ids of its
+// whole batch, and then the messages that it has not handled yet would count as handled. With one message such a
+// handler is found without harm.
 func (b *batches) size() int {
 	if b.passed {
 		return b.config.Size
@@ -175,7 +177,7 @@ func (b *batches) size() int {
 	return 1
 }
 
-// gather returns the next batch; an empty one: there are no more messages.
+// gather returns the next batch. It is empty if there are no more messages.
 func (b *batches) gather(in <-chan *message.Message) (batch []*message.Message) {
 	msg, ok := <-in
 	if !ok {
@@ -198,7 +200,7 @@ func (b *batches) gather(in <-chan *message.Message) (batch []*message.Message) 
 	return batch
 }
 
-// process handles a batch and answers the broker. An error is about more than one message.
+// process handles a batch, and acknowledges or returns its messages. It returns an error that ends RunBatch.
 func (b *batches) process(ctx context.Context, batch []*message.Message) error {
 	deliveries := make([]inbox.Message, len(batch))
 	for i, msg := range batch {
@@ -220,7 +222,7 @@ func (b *batches) process(ctx context.Context, batch []*message.Message) error {
 			b.tried++
 			b.passed = b.passed || outcomes[i] == inbox.Applied || b.tried >= maxProbation
 		case unusable(err):
-			b.refuse(ctx, msg, err)
+			b.reject(ctx, msg, err)
 		default:
 			msg.Nack()
 		}
@@ -231,8 +233,8 @@ func (b *batches) process(ctx context.Context, batch []*message.Message) error {
 	return err
 }
 
-// oneByOne handles messages alone: one that has no id, say, must not keep the others from being
-// handled. After an error the rest goes back.
+// oneByOne handles messages alone, so that for example a message without an id does not stop the others. After an error
+// the other messages go back to the broker.
 func (b *batches) oneByOne(ctx context.Context, batch []*message.Message) (err error) {
 	for _, msg := range batch {
 		if err != nil {
@@ -244,12 +246,12 @@ func (b *batches) oneByOne(ctx context.Context, batch []*message.Message) (err e
 	return err
 }
 
-// refuse returns a message that cannot be handled after a while, in which others are handled.
-func (b *batches) refuse(ctx context.Context, msg *message.Message, err error) {
+// reject returns a message that cannot be handled to the broker, after NackDelay. Other messages are handled meanwhile.
+func (b *batches) reject(ctx context.Context, msg *message.Message, err error) {
 	b.config.Logger.Error("inboxwatermill: a message cannot be handled, and goes back to the broker", "consumer",
 		b.ib.Consumer(),
 		"lane", b.lane, "message_id", msg.UUID, "pause", b.config.NackDelay, "error", err)
-	b.refused.Go(func() {
+	b.rejected.Go(func() {
 		pause := time.NewTimer(b.config.NackDelay)
 		defer pause.Stop()
 		select {
@@ -260,22 +262,22 @@ func (b *batches) refuse(ctx context.Context, msg *message.Message, err error) {
 	})
 }
 
-// unusable tells what ProcessBatch refuses before any SQL.
+// unusable reports whether ProcessBatch rejected a message before any SQL.
 func unusable(err error) bool {
 	var halted *inbox.AttemptsError
 	if errors.As(err, &halted) {
 		return false
 	}
-	for _, refused := range []error{inbox.ErrNoID, inbox.ErrTooLarge, inbox.ErrInvalidText, inbox.ErrInvalidPosition} {
-		if errors.Is(err, refused) {
+	for _, invalid := range []error{inbox.ErrNoID, inbox.ErrTooLarge, inbox.ErrInvalidText, inbox.ErrInvalidPosition} {
+		if errors.Is(err, invalid) {
 			return true
 		}
 	}
 	return false
 }
 
-// handle calls the handler with the messages of the fresh deliveries, of which the first
-// of an id counts.
+// handle returns a handler for the inbox that calls the user's handler with the fresh messages. If several messages
+// have the same id, the first one counts.
 func (b *batches) handle(batch []*message.Message, deliveries []inbox.Message) inbox.BatchHandler {
 	byID := make(map[string]*message.Message, len(batch))
 	for i := len(batch) - 1; i >= 0; i-- {

@@ -1,16 +1,15 @@
-// Package inboxwatermill makes the handlers of a Watermill Router take effect once
-// per message, by running them through an inbox.
+// Package inboxwatermill runs the handlers of a Watermill Router through an inbox, so that each message takes effect
+// once.
 //
-// What it promises: the handler runs in a database transaction that also records the
-// message's id, and the message is acknowledged after that transaction has committed.
-// A delivery of a message that was handled before is acknowledged without running
-// the handler. A handler that fails is run again, after pauses; a message that fails for
-// good is parked in the database, acknowledged, and run again when an operator asks for
-// it (Replay). See package inbox for the rest.
+// What it promises: the handler runs in a database transaction that also records the message's id, and the message is
+// acknowledged after that transaction has committed. If a message was handled before, its delivery is acknowledged
+// without a run of the handler. A handler that fails runs again, after pauses. A message that fails for good is parked
+// in the database and acknowledged, and runs again when an operator requests it (Replay). See package inbox for the
+// rest.
 //
-// What it needs: an inbox (package inbox), handlers that write through the
-// transaction in the message's context, and messages whose UUID is unique across
-// every service that produces them, as watermill.NewUUID's and Postroom's are.
+// What it needs: an inbox (package inbox), handlers that write through the transaction in the message's context, and
+// messages with UUIDs that are unique across all services that produce them. UUIDs of watermill.NewUUID and of Postroom
+// are unique.
 //
 //	router.AddMiddleware(inboxwatermill.Middleware(ib, db))
 //	router.AddConsumerHandler("billing", "orders", subscriber, func(msg *message.Message) error {
@@ -19,18 +18,16 @@
 //		return err
 //	})
 //
-// The consumer's name belongs to the handler: a middleware of the whole router
-// makes all its handlers one consumer, of which a message is handled by the first
-// alone. Where two handlers read the same messages, give each an inbox of its own
-// with Handler.AddMiddleware.
+// Each handler needs its own consumer name. If you add the middleware to the whole router, all its handlers are one
+// consumer, and only the first handler of a message handles it. If two handlers read the same messages, give each its
+// own inbox with Handler.AddMiddleware.
 //
-// Messages that a handler returns are published by the router after the commit, and
-// so are lost if the process dies in between: the redelivery is a duplicate, and the
-// handler does not run again. To send messages for certain, write them to an outbox
-// in the same transaction, for example with package outboxwatermill:
+// The router publishes the messages that a handler returns after the commit. If the process dies in between, they are
+// lost: the next delivery is a duplicate, and the handler does not run again. To be sure that messages are sent, write
+// them to an outbox in the same transaction, for example with package outboxwatermill:
 //
 //	publisher := outboxwatermill.NewPublisher(ob, inboxwatermill.MustTx(msg.Context()))
 //
-// A handler does not call Ack or Nack itself: acknowledged before the commit, a
-// message whose commit fails is lost.
+// A handler must not call Ack or Nack itself: a message that is acknowledged before its commit is lost if the commit
+// fails.
 package inboxwatermill

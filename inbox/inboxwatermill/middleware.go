@@ -31,7 +31,7 @@ func newConfig(opts []Option) *config {
 		position: func(*message.Message) *inbox.Position { return nil },
 		topic:    func(msg *message.Message) string { return message.SubscribeTopicFromCtx(msg.Context()) },
 		key:      func(*message.Message) string { return "" },
-		// What Watermill's CQRS marshalers write; a message of Postroom's has its type there too.
+		// Watermill's CQRS marshalers and Postroom write the type there.
 		kind:      func(msg *message.Message) string { return msg.Metadata.Get("name") },
 		onOutcome: func(*message.Message, inbox.Outcome, error) {},
 	}
@@ -41,8 +41,8 @@ func newConfig(opts []Option) *config {
 	return c
 }
 
-// delivery is msg as the inbox knows it. One whose id cannot be used is parked under its place in Kafka,
-// if that is known: it would be delivered again for ever, and hold up what is behind it.
+// delivery converts msg for the inbox. If the id cannot be used, the position in Kafka becomes the id, and the message
+// is parked. Otherwise it would be delivered again forever, and block the messages behind it.
 func (c *config) delivery(msg *message.Message) inbox.Message {
 	m := inbox.Message{
 		ID: c.id(msg), Position: c.position(msg), Topic: c.topic(msg), Key: c.key(msg), Type: c.kind(msg),
@@ -59,71 +59,68 @@ func checkID(id string) error {
 	case id == "":
 		return inbox.ErrNoID
 	case len(id) > inbox.MaxMessageID:
-		return fmt.Errorf("%w: message id of %d bytes, at most %d", inbox.ErrTooLarge, len(id), inbox.MaxMessageID)
+		return fmt.Errorf("%w: the message id has %d bytes, at most %d are allowed", inbox.ErrTooLarge, len(id),
+			inbox.MaxMessageID)
 	case !utf8.ValidString(id), strings.IndexByte(id, 0) >= 0:
-		return fmt.Errorf("%w: message id %q is not UTF-8 without NUL", inbox.ErrInvalidText, id)
+		return fmt.Errorf("%w: the message id %q is not UTF-8, or has a NUL", inbox.ErrInvalidText, id)
 	}
 	return nil
 }
 
-// WithID says what a message's id is. Default: its UUID. Use it for messages that
-// another program than Watermill or Postroom produced, where the UUID is empty and
-// the id stands in the metadata. For CloudEvents it is source + " " + id. A message with an
-// id that is empty, or that the inbox cannot store, is parked under its place in Kafka,
-// topic/partition@offset, if WithPosition says where that is and it has a topic; elsewhere it fails with
-// inbox.ErrNoID, inbox.ErrTooLarge or inbox.ErrInvalidText at each delivery.
+// WithID sets the function that returns a message's id. Default: the UUID. Use it for messages that neither Watermill
+// nor Postroom has produced. They have no UUID, and the id is in the metadata. For CloudEvents it is source + " " + id.
+//
+// If the id is empty, or the inbox cannot store it, and the message has a topic and a position (WithPosition), the
+// message is parked with its position in Kafka as id: topic/partition@offset. Otherwise each delivery fails with
+// inbox.ErrNoID, inbox.ErrTooLarge or inbox.ErrInvalidText.
 func WithID(id func(*message.Message) string) Option {
 	return func(c *config) { c.id = id }
 }
 
-// WithPosition says where Kafka has a message, so that Inbox.Prune knows which rows
-// can still be needed; nil: nowhere. Default: nowhere. For watermill-kafka give it
+// WithPosition sets the function that returns a message's position in Kafka, or nil if it has none. Inbox.Prune needs
+// the positions to know which rows may still be needed. Default: no position. For watermill-kafka use
 // watermillkafka.Position.
 func WithPosition(position func(*message.Message) *inbox.Position) Option {
 	return func(c *config) { c.position = position }
 }
 
-// WithTopic says which topic a message is parked under; "": it is not parked, and a
-// message whose handler fails for good is returned to the router with an
-// *inbox.AttemptsError, and delivered again. Default: the topic that the router
-// subscribed to.
+// WithTopic sets the function that returns the topic for a parked message. A message without a topic is not parked: if
+// its handler fails for good, the router gets an *inbox.AttemptsError, and the message is delivered again. Default: the
+// topic of the router's subscription.
 func WithTopic(topic func(*message.Message) string) Option {
 	return func(c *config) { c.topic = topic }
 }
 
-// WithKey says what a message is ordered by: while one is parked, the later ones of its
-// topic and key are parked behind it. Any bytes; "": none. Default: none, since
-// Watermill has no keys of its own. Packages watermillkafka and watermillamqp have
-// functions for Kafka's and RabbitMQ's.
+// WithKey sets the function that returns a message's key: any bytes, or "" for no key. While a message is parked, later
+// messages of its topic and key are parked behind it. Default: no key, because Watermill has none. Packages
+// watermillkafka and watermillamqp have functions for the keys of Kafka and RabbitMQ.
 func WithKey(key func(*message.Message) string) Option {
 	return func(c *config) { c.key = key }
 }
 
-// WithType says what a message's type is, which operators see of a parked one. Default:
-// its metadata "name", where Watermill's CQRS marshalers write the name of the event.
+// WithType sets the function that returns a message's type, which operators see if the message is parked. Default: the
+// metadata "name", where Watermill's CQRS marshalers write the name of the event.
 func WithType(kind func(*message.Message) string) Option {
 	return func(c *config) { c.kind = kind }
 }
 
-// OnOutcome is told what became of each delivery, after the commit and before the
-// acknowledgement: for metrics and logs. It is called from the router's goroutines,
-// several at a time, and should be quick.
+// OnOutcome sets a function that gets the outcome of each delivery, for metrics and logs. It is called after the commit
+// and before the acknowledgement. Several goroutines of the router may call it at the same time, and it should be
+// quick.
 func OnOutcome(f func(msg *message.Message, outcome inbox.Outcome, err error)) Option {
 	return func(c *config) { c.onOutcome = f }
 }
 
-// Middleware returns a Router middleware that runs handlers through ib, in a
-// transaction of db, which handlers find with Tx or MustTx. Add it as the innermost
-// one that repeats or times: what stands inside it runs in the transaction, and runs
-// again with every attempt. Inbox.Process repeats a failing handler itself, so that
-// Watermill's Retry and PoisonQueue are not needed beside it: a message that fails for
-// good is parked, in the database, and acknowledged. Replay runs it when an operator
-// asks for it.
+// Middleware returns a Router middleware that runs handlers through ib, in a transaction of db. Handlers get the
+// transaction with Tx or MustTx. Middlewares inside of this one run in the transaction, and again with every attempt.
+// So add middlewares that retry, or that measure or limit the time, outside of it.
 //
-// An error of Inbox.Process is returned to the router, which then does not
-// acknowledge the message (Nack), so that the broker delivers it again. Whether
-// others of its partition wait for it is the subscriber's affair; watermill-kafka
-// delivers it again at once, before any other.
+// Inbox.Process repeats a failing handler itself, so Watermill's Retry and PoisonQueue are not needed. A message that
+// fails for good is parked in the database and acknowledged. Replay runs it when an operator requests it.
+//
+// An error of Inbox.Process is returned to the router. The router then does not acknowledge the message (Nack), and the
+// broker delivers it again. The subscriber decides whether other messages of the partition wait for it. watermill-kafka
+// delivers it again at once, before any other message.
 func Middleware(ib *inbox.Inbox, db *sql.DB, opts ...Option) message.HandlerMiddleware {
 	cfg := newConfig(opts)
 	return func(h message.HandlerFunc) message.HandlerFunc {
@@ -144,8 +141,8 @@ func Middleware(ib *inbox.Inbox, db *sql.DB, opts ...Option) message.HandlerMidd
 	}
 }
 
-// runWith runs h with ctx in the message, and puts the message's own back, panic or not:
-// a transaction that has ended must not stay in it.
+// runWith runs h with ctx in the message. Then it restores the message's own context, also after a panic, because a
+// transaction that has ended must not stay in the message.
 func runWith(ctx context.Context, h message.HandlerFunc, msg *message.Message) ([]*message.Message, error) {
 	own := msg.Context()
 	msg.SetContext(ctx)
@@ -155,15 +152,15 @@ func runWith(ctx context.Context, h message.HandlerFunc, msg *message.Message) (
 
 type txKey struct{}
 
-// Tx returns the transaction that the handler runs in, from the message's context.
-// False: no Middleware runs it.
+// Tx returns the transaction of the handler, from the message's context. It returns false if the handler runs without
+// Middleware.
 func Tx(ctx context.Context) (*sql.Tx, bool) {
 	tx, ok := ctx.Value(txKey{}).(*sql.Tx)
 	return tx, ok
 }
 
-// MustTx is Tx for handlers that cannot do without: it panics, which fails the
-// message, where no Middleware runs the handler.
+// MustTx is Tx for handlers that need the transaction. It panics if the handler runs without Middleware, and then the
+// message fails.
 func MustTx(ctx context.Context) *sql.Tx {
 	tx, ok := Tx(ctx)
 	if !ok {
@@ -173,8 +170,7 @@ func MustTx(ctx context.Context) *sql.Tx {
 	return tx
 }
 
-// WithTx returns a context in which Tx finds tx, as Middleware makes it: for tests
-// of handlers.
+// WithTx returns a context with tx for Tx and MustTx. Middleware uses it, and so can tests of handlers.
 func WithTx(ctx context.Context, tx *sql.Tx) context.Context {
 	return context.WithValue(ctx, txKey{}, tx)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// DefaultReplayEvery is how often Replay looks for what operators asked for.
+// DefaultReplayEvery is the time between two searches of Replay for requests.
 const DefaultReplayEvery = time.Second
 
 // ReplayOption changes a default of Replay.
@@ -23,30 +23,27 @@ type replayConfig struct {
 	log   *slog.Logger
 }
 
-// WithReplayEvery says how often Replay looks; it must be positive. Default:
+// WithReplayEvery sets the time between two searches of Replay for requests. It must be positive. Default:
 // DefaultReplayEvery.
 func WithReplayEvery(d time.Duration) ReplayOption { return func(c *replayConfig) { c.every = d } }
 
-// WithReplayLogger says where Replay reports a database that is out of reach. Default:
-// slog.Default().
+// WithReplayLogger sets the logger for errors of the database. Default: slog.Default().
 func WithReplayLogger(log *slog.Logger) ReplayOption { return func(c *replayConfig) { c.log = log } }
 
-// Replay does what operators ask for with `relay inbox parked retry` and `drop`, until ctx
-// ends; then it returns nil. Run it beside the router that has Middleware, with the same
-// inbox and handler, in as many processes as you like:
+// Replay does what operators request with `relay inbox parked retry` and `drop`, until ctx ends. Then it returns nil.
+// Run it beside the router that uses Middleware, with the same inbox and handler, in any number of processes:
 //
 //	g, ctx := errgroup.WithContext(ctx)
 //	g.Go(func() error { return router.Run(ctx) })
 //	g.Go(func() error { return inboxwatermill.Replay(ctx, ib, db, handle) })
 //	return g.Wait()
 //
-// The handler gets a message with the id of the parked one as its UUID, its metadata and its
-// payload, and the transaction in its context; nothing of the broker's. It is called
-// for one key's messages in order. No middleware of the router runs: wrap h in those that
-// matter. What a handler sends it writes to an outbox in the transaction, since there
-// is no publisher here.
+// The handler gets a message with the id of the parked message as UUID, the metadata, the payload, and the transaction
+// in the context. The context has no values of the broker. The messages of a key are handled in order. The middlewares
+// of the router do not run: wrap h in those that you need. There is no publisher, so a handler must write events to an
+// outbox in the transaction.
 //
-// An error of the database is logged and does not end Replay.
+// Errors of the database are logged, and do not end Replay.
 func Replay(ctx context.Context, ib *inbox.Inbox, db *sql.DB, h message.NoPublishHandlerFunc,
 	opts ...ReplayOption) error {
 	cfg := replayConfig{every: DefaultReplayEvery, log: slog.Default()}
@@ -62,7 +59,7 @@ func Replay(ctx context.Context, ib *inbox.Inbox, db *sql.DB, h message.NoPublis
 	defer tick.Stop()
 	for {
 		if _, err := ib.Replay(ctx, db, handler); err != nil && ctx.Err() == nil {
-			cfg.log.Warn("inbox: could not look for parked messages to be retried, trying again", "consumer",
+			cfg.log.Warn("inbox: cannot retry parked messages, trying again", "consumer",
 				ib.Consumer(), "error", err)
 		}
 		select {

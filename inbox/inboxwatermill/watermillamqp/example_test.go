@@ -9,8 +9,8 @@ import (
 	"github.com/postroom/postroom/inbox/inboxwatermill/watermillamqp"
 )
 
-// RabbitMQ has moved a message to a dead-letter queue, and added a header that is no string. The marshaler takes it.
-// A program gives it to watermill-amqp:
+// RabbitMQ has moved a message to a dead-letter queue, and added a header that is not a string. The marshaler accepts
+// it. A program gives it to watermill-amqp:
 //
 //	config := amqp.NewDurableQueueConfig(url)
 //	config.Marshaler = watermillamqp.Marshaler{}

@@ -1,6 +1,5 @@
-// Package watermillamqp reads RabbitMQ's messages for inboxwatermill whole: with the
-// routing key, which can order them, and whatever their headers hold. It is apart from
-// inboxwatermill because it imports watermill-amqp.
+// Package watermillamqp converts messages of RabbitMQ for inboxwatermill: with the routing key, which can be the key of
+// their order, and with headers of any type. It is a package of its own because it imports watermill-amqp.
 //
 //	config := amqp.NewDurableQueueConfig(url)
 //	config.Marshaler = watermillamqp.Marshaler{}
@@ -16,20 +15,19 @@ import (
 	amqp091 "github.com/rabbitmq/amqp091-go"
 )
 
-// RoutingKey is the metadata in which Marshaler keeps a message's routing key.
+// RoutingKey is the metadata in which Marshaler stores a message's routing key.
 const RoutingKey = "amqp_routing_key"
 
-// Marshaler is watermill-amqp's DefaultMarshaler that takes every message. The default
-// one fails at headers that are no strings, such as those that RabbitMQ itself adds to a
-// dead-lettered message (x-death): the subscriber then returns the message to the queue,
-// and gets it again at once, for ever. Here they become texts, and the message reaches
-// the handler, which can refuse it and have it parked.
+// Marshaler is watermill-amqp's DefaultMarshaler, but accepts every message. The default one fails for headers that are
+// not strings, such as x-death, which RabbitMQ adds to a dead-lettered message. Then the subscriber returns the message
+// to the queue, and gets it again at once, forever. This Marshaler converts such headers into text, and the message
+// reaches the handler. If the handler rejects it, it is parked.
 type Marshaler struct {
 	amqp.DefaultMarshaler
 }
 
-// Unmarshal makes a Watermill message of what RabbitMQ delivers. Its UUID is the header of
-// Watermill's, or else the AMQP property message-id.
+// Unmarshal converts a delivery of RabbitMQ into a Watermill message. The UUID is in Watermill's header, or else in the
+// AMQP property message-id.
 func (m Marshaler) Unmarshal(d amqp091.Delivery) (*message.Message, error) {
 	header := m.MessageUUIDHeaderKey
 	if header == "" {
@@ -59,6 +57,6 @@ func text(value any) string {
 	return fmt.Sprint(value)
 }
 
-// Key returns the routing key of a message that Marshaler has read; "" for others. It
-// orders messages only if the key that they belong to is what producers publish them by.
+// Key returns the routing key of a message that Marshaler has converted, and "" for others. Use it as the key only if
+// producers use the key of the message as the routing key.
 func Key(msg *message.Message) string { return msg.Metadata.Get(RoutingKey) }

@@ -1,13 +1,11 @@
-// Package watermillkafka tells inboxwatermill what watermill-kafka's subscribers know of a
-// message: where Kafka has it, and its key. It is apart from inboxwatermill because it
-// imports watermill-kafka, and with it a Kafka client, which others do not need.
+// Package watermillkafka returns the position and the key of messages of watermill-kafka's subscribers, for
+// inboxwatermill. It is a package of its own because it imports watermill-kafka, and with it a Kafka client.
 //
 //	inboxwatermill.Middleware(ib, db,
 //		inboxwatermill.WithPosition(watermillkafka.Position),
 //		inboxwatermill.WithKey(watermillkafka.Key))
 //
-// Both read the message's context, which is the subscriber's as long as nothing
-// replaces it by one of another origin.
+// Both read the message's context. It must be the subscriber's context, or derived from it.
 package watermillkafka
 
 import (
@@ -17,14 +15,14 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// Position returns where Kafka has a message; nil if its context does not say, as for
-// one that was not read by a Router from watermill-kafka.
+// Position returns a message's position in Kafka. It returns nil if the message's context has no position, for example
+// because no Router read it from watermill-kafka.
 func Position(msg *message.Message) *inbox.Position {
 	return PositionIn(message.SubscribeTopicFromCtx(msg.Context()))(msg)
 }
 
-// PositionIn returns a Position for messages of one topic that no Router reads, as with
-// inboxwatermill.RunBatch: only a router's contexts tell the topic.
+// PositionIn returns a function like Position for messages of one topic that are read without a Router, for example
+// with inboxwatermill.RunBatch. Only the contexts of a Router have the topic.
 func PositionIn(topic string) func(*message.Message) *inbox.Position {
 	return func(msg *message.Message) *inbox.Position {
 		partition, ok := kafka.MessagePartitionFromCtx(msg.Context())
@@ -36,7 +34,7 @@ func PositionIn(topic string) func(*message.Message) *inbox.Position {
 	}
 }
 
-// Key returns the Kafka record's key; "" if there is none.
+// Key returns the key of the Kafka record, or "" if there is none.
 func Key(msg *message.Message) string {
 	key, _ := kafka.MessageKeyFromCtx(msg.Context())
 	return string(key)
