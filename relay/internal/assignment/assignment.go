@@ -1,5 +1,5 @@
 // Package assignment decides which of several relay processes should own which source. It does
-// no I/O: the relay tells it what the processes say of themselves, and what time it is.
+// no I/O. The relay gives it the heartbeats of the processes, and the time.
 package assignment
 
 import (
@@ -14,29 +14,28 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// How sources are assigned to relay processes. There is nobody in charge: each process
-// tells, in the tables of each source that it serves, that it is alive and how many
-// sources it owns, and decides by what the others tell there.
+// No process is in charge. Each one writes a heartbeat into the tables of each source that it
+// serves: it is alive, and it owns so many sources. Each one decides by the heartbeats of the others.
 //
-//   - A free source is claimed by the process that owns fewest. The others hold back,
-//     for a quarter of a lease at the most: an even assignment is a wish, delivery is the promise.
-//   - An owner with more than its quota hands a source to one that has at least two
-//     fewer: it drains, deletes, and releases the lease in that process's favour.
-//   - What the others tell is some seconds old. So that two owners do not both act on
-//     it, the quotas add up: with 12 sources and 5 processes exactly two own three. And a
-//     source that has just changed hands stays for a lease's length.
+//   - The process that owns the fewest sources claims a free one. The others wait, but for no
+//     longer than a quarter of a lease: delivery is promised, an even assignment is not.
+//   - An owner with more than its quota hands a source over to a process that owns at least two
+//     fewer. It drains, deletes, and releases the lease in favour of that process.
+//   - Heartbeats are some seconds old, and two owners must not act on the same one. So the quotas
+//     add up to the number of sources: of 5 processes with 12 sources, exactly two own three. And
+//     an owner keeps a new source for at least the length of a lease.
 //
-// None of it decides who owns a source: that is the lease's alone.
+// Only the lease decides who owns a source. The assignment decides who tries to claim it.
 
 // peer is a relay process with the number of sources that it owns.
 type peer struct {
 	id    uuid.UUID
 	owned int
-	fresh bool // seen so lately that it surely lives
+	fresh bool // its heartbeat is so new that it must be alive
 }
 
-// quota is how many sources me should own when it and the others shared theirs evenly.
-// Those with most keep the odd ones, so that as few as possible change hands.
+// quota returns how many sources me should own if all shared their sources evenly. The processes
+// that own the most keep the remainder, so that as few sources as possible change hands.
 func quota(me peer, others []peer) int {
 	total, ahead := me.owned, 0
 	for _, o := range others {
@@ -52,8 +51,8 @@ func quota(me peer, others []peer) int {
 	return q
 }
 
-// fewest returns the peer that owns fewest. Of several, which one differs from source
-// to source, or the first of them would be given all.
+// fewest returns the peer that owns the fewest sources. If there are several, the choice depends on
+// the source, or one of them would be given all sources.
 func fewest(source string, peers []peer) (peer, bool) {
 	if len(peers) == 0 {
 		return peer{}, false
@@ -76,32 +75,31 @@ func rank(source string, id uuid.UUID) uint64 {
 	return h.Sum64()
 }
 
-// Assignment is the assignment of one source, as this process sees it. It does no I/O and is given
-// the time. It is safe for concurrent use.
+// Assignment is the assignment of one source, as this process sees it. It is safe for concurrent use.
 type Assignment struct {
 	member *Member
 	source string
 	ttl    time.Duration
-	Random func(time.Duration) time.Duration // below its argument
+	Random func(time.Duration) time.Duration // returns less than its argument
 
 	mu            sync.Mutex
 	others        []store.Member
-	heardAt       time.Time // when others was heard of
-	reportedOwned int       // how many sources they believe this process owns
+	heardAt       time.Time // when their heartbeats were read
+	reportedOwned int       // how many sources this process owned by its own last heartbeat
 
 	freeSince time.Time // zero: the lease is held
-	standBack time.Time // until then others go first: they were given the source
+	standBack time.Time // until then this process claims nothing: it has handed the source over
 
-	termBegan time.Time // began then
-	uneven    time.Time // since then somebody owns fewer by two or more; zero: nobody
-	patient   time.Duration
-	heir      uuid.UUID // to which the term is being handed over
-	pending   bool      // handed over, and not claimed yet as far as is known
+	termBegan   time.Time
+	unevenSince time.Time     // since then another process owns at least two fewer; zero: none does
+	patience    time.Duration // after so long without a quota, the source is handed over all the same
+	heir        uuid.UUID     // the process to which the term is being handed over
+	pending     bool          // handed over, and as far as is known not claimed yet
 }
 
-// New returns one source's part in the assignment. ttl is that of the source's lease.
-func New(proc *Member, source string, ttl time.Duration) *Assignment {
-	return &Assignment{member: proc, source: source, ttl: ttl, Random: rand.N[time.Duration]}
+// New returns the assignment of a source, for a process. ttl is the length of the source's lease.
+func New(member *Member, source string, ttl time.Duration) *Assignment {
+	return &Assignment{member: member, source: source, ttl: ttl, Random: rand.N[time.Duration]}
 }
 
 // HeartbeatEvery is the time between two heartbeats.
@@ -110,29 +108,30 @@ func (s *Assignment) HeartbeatEvery() time.Duration { return min(s.ttl/2, 5*time
 // PollEvery is how often the relay looks at a lease that another process holds.
 func (s *Assignment) PollEvery() time.Duration { return min(s.ttl/8, time.Second) }
 
-// Window is for how long a process counts as live after it was seen.
+// Window is for how long a process counts as alive after its heartbeat.
 func (s *Assignment) Window() time.Duration { return 4 * s.HeartbeatEvery() }
 
-// NoteOthers notes which other processes are alive, and what they were told.
-func (s *Assignment) NoteOthers(others []store.Member, told int, now time.Time) {
+// NoteOthers takes in the heartbeats of the other processes. owned is what this process has written
+// in its own.
+func (s *Assignment) NoteOthers(others []store.Member, owned int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.others, s.reportedOwned, s.heardAt = others, told, now
+	s.others, s.reportedOwned, s.heardAt = others, owned, now
 }
 
-// HeartbeatDue reports whether a heartbeat is due: sooner if there is news to tell, or before
-// something is decided by what the others told.
-func (s *Assignment) HeartbeatDue(now time.Time, before bool) bool {
+// HeartbeatDue reports whether a heartbeat is due. It is due sooner if the number of own sources has
+// changed, and before a decision.
+func (s *Assignment) HeartbeatDue(now time.Time, beforeDecision bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	every := s.HeartbeatEvery()
-	if before || s.reportedOwned != s.member.Owned() {
+	if beforeDecision || s.reportedOwned != s.member.Owned() {
 		every /= 4
 	}
 	return s.heardAt.IsZero() || now.Sub(s.heardAt) >= every
 }
 
-// peers returns the others that live, with what is about to become theirs.
+// peers returns the other processes that are alive. What was promised to them counts as theirs.
 func (s *Assignment) peers(now time.Time) []peer {
 	since := now.Sub(s.heardAt)
 	var all []peer
@@ -146,7 +145,7 @@ func (s *Assignment) peers(now time.Time) []peer {
 
 func (s *Assignment) me() peer { return peer{id: s.member.id, owned: s.member.Owned()} }
 
-// Wait says after a look at the lease how long to wait for the next one. 0: claim now.
+// Wait returns how long to wait before the lease is read again. 0: claim it now.
 func (s *Assignment) Wait(lease store.LeaseState, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,8 +181,8 @@ func (s *Assignment) first(heir uuid.UUID, others []peer) bool {
 	return next.id == me.id
 }
 
-// pollIn is the time to the next look: short when others own so many that one of theirs
-// is about to be handed over, or when the lease is free.
+// pollIn returns the time until the lease is read again. It is short if the lease is free, or if
+// another process owns so many sources that it is about to hand one over.
 func (s *Assignment) pollIn(others []peer) time.Duration {
 	wait := s.PollEvery()
 	owned := s.me().owned
@@ -199,10 +198,10 @@ func (s *Assignment) Began(now time.Time) {
 	defer s.mu.Unlock()
 	s.settle()
 	s.member.took(now)
-	s.termBegan, s.uneven, s.freeSince, s.standBack, s.heir = now, time.Time{}, time.Time{}, time.Time{}, uuid.Nil
+	s.termBegan, s.unevenSince, s.freeSince, s.standBack, s.heir = now, time.Time{}, time.Time{}, time.Time{}, uuid.Nil
 }
 
-// HandOver decides whether this term is to end in favour of another process.
+// HandOver decides whether this term should end in favour of another process.
 func (s *Assignment) HandOver(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,16 +212,16 @@ func (s *Assignment) HandOver(now time.Time) (heir uuid.UUID, ok bool) {
 	least, ok := fewest(s.source, slices.DeleteFunc(slices.Clone(others), func(o peer) bool { return !o.fresh }))
 	me := s.me()
 	if !ok || me.owned < least.owned+2 {
-		s.uneven = time.Time{}
+		s.unevenSince = time.Time{}
 		return uuid.Nil, false
 	}
-	if s.uneven.IsZero() {
-		s.uneven, s.patient = now, 3*s.ttl+s.Random(3*s.ttl)
+	if s.unevenSince.IsZero() {
+		s.unevenSince, s.patience = now, 3*s.ttl+s.Random(3*s.ttl)
 	}
-	// Where processes serve different sources, those over their quota may have none that
-	// the others wait for. After a while whoever has one gives it.
+	// If the processes serve different sources, those above their quota may own none that the others
+	// wait for. So after a while an owner within its quota hands one over too.
 	surplus := me.owned - quota(me, others)
-	if surplus <= 0 && now.Sub(s.uneven) < s.patient || !s.member.give(surplus, now.Add(-s.ttl/2)) {
+	if surplus <= 0 && now.Sub(s.unevenSince) < s.patience || !s.member.give(surplus, now.Add(-s.ttl/2)) {
 		return uuid.Nil, false
 	}
 	s.member.promise(least, now.Add(s.ttl))
@@ -237,8 +236,8 @@ func (s *Assignment) OthersHeard(now time.Time) bool {
 	return len(s.peers(now)) > 0
 }
 
-// Evacuate ends this term in favour of the process with fewest sources, if there is one
-// that surely lives.
+// Evacuate decides to whom this term is handed over because its sink cannot be reached: to the
+// process with the fewest sources, if one has a fresh heartbeat.
 func (s *Assignment) Evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,8 +254,8 @@ func (s *Assignment) Evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	return least.id, true
 }
 
-// NextOwner says in whose favour the lease is released: that of the hand-over, or of
-// the process with fewest if this one stops.
+// NextOwner returns the process in whose favour the lease is released: the one that the term is
+// handed over to, or if this process stops, the one with the fewest sources. uuid.Nil: none.
 func (s *Assignment) NextOwner(now time.Time) uuid.UUID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,7 +280,7 @@ func (s *Assignment) Ended(now time.Time) {
 	s.standBack = now.Add(s.ttl / 2)
 }
 
-// Left notes that this source is not served any more.
+// Left notes that this process does not serve the source any more.
 func (s *Assignment) Left() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,6 +288,7 @@ func (s *Assignment) Left() {
 	s.others, s.heardAt, s.freeSince, s.standBack = nil, time.Time{}, time.Time{}, time.Time{}
 }
 
+// settle ends a hand-over that was pending.
 func (s *Assignment) settle() {
 	if s.pending {
 		s.pending = false

@@ -8,22 +8,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// Member is this process among those that relay the same sources. Its relays share it. It is
-// safe for concurrent use.
+// Member is this process among those that relay the same sources. All relays of the process share
+// it. It is safe for concurrent use.
 type Member struct {
 	id   uuid.UUID
 	host string
 
 	mu          sync.Mutex
-	owned       int       // terms under way that are not being handed over
+	owned       int       // terms that are not being handed over
 	gained      time.Time // when the last of them began
 	unreachable int       // relays that cannot reach their sink
-	leaving     int       // hand-overs that nobody has claimed yet
+	leaving     int       // sources that were handed over and that nobody has claimed yet
 	promised    map[uuid.UUID]promise
 }
 
-// promise is how many sources another process will own once it has claimed what it was
-// given. What it tells of itself lags behind for a heartbeat or two.
+// promise is how many sources another process will own when it has claimed what this process has
+// handed over to it. Its heartbeat says so only one or two heartbeats later.
 type promise struct {
 	owned int
 	until time.Time
@@ -41,7 +41,7 @@ func NewMember() *Member {
 	return &Member{id: uuid.New(), host: host, promised: map[uuid.UUID]promise{}}
 }
 
-// ID is the id of this process in the tables outbox_relays.
+// ID is the id of this process in the table outbox_relays.
 func (p *Member) ID() uuid.UUID { return p.id }
 
 // Host is the name of this process's host, for people to read.
@@ -54,7 +54,7 @@ func (p *Member) Owned() int {
 	return p.owned
 }
 
-// took notes that a term has begun, lost that one has ended without a hand-over.
+// took notes that a term has begun.
 func (p *Member) took(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,13 +62,14 @@ func (p *Member) took(now time.Time) {
 	p.gained = now
 }
 
+// lost notes that a term has ended without a hand-over.
 func (p *Member) lost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owned--
 }
 
-// peers returns the others with what was promised to them.
+// peers returns the others. What was promised to them counts as theirs.
 func (p *Member) peers(others []peer, now time.Time) []peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +83,7 @@ func (p *Member) peers(others []peer, now time.Time) []peer {
 	return all
 }
 
-// promise notes that heir, which counts as it is in peers, gets one more.
+// promise notes that heir gets one source more than it has in peers.
 func (p *Member) promise(heir peer, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,14 +95,14 @@ func (p *Member) promise(heir peer, until time.Time) {
 	p.promised[heir.id] = promise{owned: heir.owned + 1, until: until}
 }
 
-// give begins a hand-over if the surplus allows one more at a time, and no source was
-// gained since calm: where this process gained, others may have too, and not told yet.
-func (p *Member) give(surplus int, calm time.Time) bool {
+// give begins a hand-over and returns true, unless enough are under way, or this process has gained
+// a source after since: then others may have gained one too, and their heartbeats do not say so yet.
+func (p *Member) give(surplus int, since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// Half of what is too much at a time: others may be giving to the same newcomer, and
-	// each source stands still for a moment.
-	if p.gained.After(calm) || p.leaving >= max(1, surplus/2) {
+	// At most half of the surplus at a time: others may be handing sources to the same newcomer, and
+	// each hand-over stops the delivery of a source for a moment.
+	if p.gained.After(since) || p.leaving >= max(1, surplus/2) {
 		return false
 	}
 	p.owned--
@@ -128,7 +129,7 @@ func (p *Member) AnyUnreachable() bool {
 	return p.unreachable > 0
 }
 
-// evacuate begins a hand-over that is no matter of numbers.
+// evacuate begins a hand-over in any case: the sink cannot be reached.
 func (p *Member) evacuate() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,7 +137,7 @@ func (p *Member) evacuate() {
 	p.leaving++
 }
 
-// given ends a hand-over: somebody has claimed the source, or nobody wants it.
+// given ends a hand-over: a process has claimed the source, or none wants it.
 func (p *Member) given() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
