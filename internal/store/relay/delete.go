@@ -80,9 +80,9 @@ func (s Events) deleteEvents(ctx context.Context, q execer, l Lease, events []Ev
 // returned without an error, none of them is left on the server that granted the lease:
 // ErrLeaseLost and ErrServerChanged say that nothing was removed.
 //
-// With an archive the rows move there in the same breath. It returns how many it
-// removed, with an error too: it moves some MiB at a time (see maxMoveBytes), because each
-// transaction holds the lease row locked (hazard stale-fence).
+// With an archive the rows move there, some MiB in a transaction (see maxMoveBytes), because each
+// transaction holds the lease row locked (hazard stale-fence). It returns how many it removed, also
+// with an error.
 func (s Events) DeleteDelivered(ctx context.Context, l Lease, rows []Delivered) (int64, error) {
 	if s.archive {
 		return s.moveToArchive(ctx, l, rows)
@@ -94,8 +94,9 @@ func (s Events) DeleteDelivered(ctx context.Context, l Lease, rows []Delivered) 
 	return s.deleteNamed(ctx, l, events)
 }
 
-// deleteNamed asks for the lease after the delete, on the same connection: what the delete passed
-// over was not there. It does not lock the lease row, since the delete may wait for a row.
+// deleteNamed checks the lease after the delete, on the same connection. If the lease is still held then,
+// the rows that the delete did not find were not there. It does not lock the lease row, because the
+// delete may wait for a row.
 func (s Events) deleteNamed(ctx context.Context, l Lease, events []Event) (removed int64, err error) {
 	err = s.inTx(ctx, func(tx *sql.Tx) error {
 		if removed, err = s.deleteEvents(ctx, tx, l, events); err != nil {

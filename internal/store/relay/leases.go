@@ -14,11 +14,11 @@ import (
 // The lease is one row. All times in it are the database's, so the clocks of the
 // relays' hosts do not matter.
 //
-// It can be claimed when nobody owns it, when it has expired, and when it expires
-// later than twice its own length from now: the database's clock was set back then,
-// and a dead owner would keep it until the old time came round again (hazard clock-steps-back).
-// Its length is the longer of the claimer's and the holder's, which the hints keep,
-// or a claimer with a short one would rob a holder with a long one.
+// A relay can claim it when nobody owns it, when it has expired, and when it expires
+// later than twice its own length from now. In the last case the database's clock was set back,
+// and a dead owner would keep the lease until the clock reaches the old time again (hazard clock-steps-back).
+// The length that counts is the longer one of the claimer's and the holder's, which the hints keep.
+// Otherwise a claimer with a short length would take the lease from a live holder with a long one.
 
 // Leases claims the lease, keeps it, and writes the owner's notes into its row.
 type Leases struct{ *conn }
@@ -28,8 +28,8 @@ type Lease struct {
 	Owner    uuid.UUID
 	Epoch    int64
 	SourceID uuid.UUID
-	// Server is the one that granted it, as in ReadInfo. The row is copied to standbys: on
-	// another server it says what was true when that was last told.
+	// Server granted the lease; see ReadInfo. The row is copied to standbys: on another server it may be
+	// out of date.
 	Server string
 
 	// Mode is the one that the source was relayed in last, or the claim's if it never was.
@@ -43,8 +43,8 @@ type Lease struct {
 type Claim struct {
 	Owner uuid.UUID // fresh for each claim
 	Mode  string    // kept if the row has none yet; see the note Mode
-	// Unsure is the owner of a claim that the same relay made before, and that may have
-	// succeeded although its answer was lost: such a lease is its own to take over.
+	// Unsure is the owner of an earlier claim by the same relay whose answer was lost. If that claim
+	// succeeded, this one may take the lease over.
 	Unsure uuid.UUID
 	TTL    time.Duration
 }
@@ -115,9 +115,9 @@ func (s Leases) Held(ctx context.Context, l Lease) (bool, error) {
 	return err == nil, err
 }
 
-// HandOver gives the lease up, so that the next owner need not wait for its end, and says which relay process
-// should claim it next; the others are asked to let it (see LeaseState), and nothing keeps them from claiming.
-// uuid.Nil: nobody in particular. It does nothing to a lease that another owner holds.
+// HandOver releases the lease, so that the next owner need not wait for its end, and names the relay process
+// that should claim it next (uuid.Nil: any). The others wait a little for that process (see LeaseState), but they
+// may claim the lease. If another owner holds the lease, HandOver does nothing.
 func (s Leases) HandOver(ctx context.Context, l Lease, heir uuid.UUID) error {
 	statement := s.sql.ReleaseLease
 	if heir != uuid.Nil { // its text has nothing to quote

@@ -8,10 +8,10 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Bounds of a transaction that holds the lease row locked and moves rows, or deletes
-// large ones. A renewal waits for such a transaction, and an owner that cannot renew
-// loses its lease: what is to be moved must not decide how long that takes. A row that is
-// larger goes alone.
+// Bounds of a transaction that holds the lease row locked and moves rows, or deletes large ones. A
+// renewal waits for such a transaction, and an owner that cannot renew loses its lease. So the time
+// of a transaction must not depend on how much there is to move. A row that is larger than the bound
+// is moved alone.
 const (
 	maxMove      = 5000
 	maxMoveBytes = 4 << 20

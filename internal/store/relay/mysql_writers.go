@@ -13,21 +13,20 @@ import (
 
 // openWriters finds the transactions that may still fill a gap.
 //
-// An INSERT takes its id before InnoDB starts its transaction, so a transaction that
-// took an id before the look is one of two things: a session that is executing a
-// statement (of any kind that may write: a batch of MariaDB's is 'Bulk_execute', a session
-// that is being killed 'Killed'), or an open transaction. The sessions are looked at first: whoever has
-// finished the statement by then has a transaction that the second look sees.
+// An INSERT takes its id before InnoDB starts its transaction. So whoever has taken an id is seen in one of
+// two lists: as a session that executes a statement (of any kind that may write: MariaDB shows a batch as
+// 'Bulk_execute', and a session that is being killed as 'Killed'), or as an open transaction. The sessions
+// are read first: a session that has finished its statement by then has a transaction in the second list.
 //
-// Both need the PROCESS privilege. Without it both tables show our own session
-// alone, which is told by their being so: then nothing is known, and gaps are kept.
+// Both lists need the PROCESS privilege. Without it each shows only our own session. Then nothing is known,
+// and all gaps are kept.
 //
-// innodb_trx is a cache that is refreshed only when nobody has read it for 0.1 s
-// (trx0i_s.cc). So the look runs inside a transaction of its own and searches the
-// result for itself, by a nonce in the query's text: an old copy does not have it.
+// innodb_trx is a cache that is refreshed only when nobody has read it for 0.1 s (trx0i_s.cc). So the
+// second statement runs inside a transaction of its own, and looks for itself in the result, by a nonce
+// in its text: an old copy does not have it.
 //
-// A session that sleeps, and in two looks under the same query's id, has executed
-// nothing in between: what its transaction will commit, it has inserted before.
+// A session that sleeps, with the same query id in two calls, has executed nothing in between. All that its
+// transaction will commit was inserted before.
 func (m mysql) openWriters(ctx context.Context) (Writers, error) {
 	allowed, err := m.hasProcessPrivilege(ctx)
 	if err != nil || !allowed {
@@ -74,8 +73,7 @@ func (m mysql) openWriters(ctx context.Context) (Writers, error) {
 	return Writers{Known: true, Open: append(sessions, transactions...), Given: given}, err
 }
 
-// lastGivenID returns an id above which none had been given out when the sessions were looked
-// at.
+// lastGivenID returns an id: no higher one had been given out when the sessions were read.
 func (m mysql) lastGivenID(ctx context.Context, tx *sql.Tx) (int64, error) {
 	var next sql.NullInt64
 	err := tx.QueryRowContext(ctx, m.sql.server.LastGivenID, m.names.Plain(db.Events)).Scan(&next)
@@ -108,8 +106,8 @@ func scanWriters(ctx context.Context, tx *sql.Tx, query string,
 
 const queryIDColumn = "query_id"
 
-// queryID tells one statement of a session from the next. Only MariaDB has it;
-// elsewhere a session counts as the same writer for as long as it is busy.
+// queryID returns the column that distinguishes one statement of a session from the next. Only MariaDB
+// has it. Elsewhere a session counts as the same writer for as long as it is busy.
 func (m mysql) queryID(ctx context.Context) (string, error) {
 	var n int
 	err := m.pool.QueryRowContext(ctx, m.sql.mysql.HasQueryID).Scan(&n)
@@ -119,9 +117,9 @@ func (m mysql) queryID(ctx context.Context) (string, error) {
 	return "'any'", err
 }
 
-// hasProcessPrivilege reports whether this user has PROCESS: with it, the system's own threads
-// and other users' sessions show; information_schema.user_privileges lists what is
-// granted to the user itself, roles aside.
+// hasProcessPrivilege reports whether this user has PROCESS: then the list has the system's own threads
+// and the sessions of other users. information_schema.user_privileges would be no answer, because
+// it lists only what is granted to the user itself, and not to its roles.
 func (c *conn) hasProcessPrivilege(ctx context.Context) (bool, error) {
 	var n int
 	err := c.pool.QueryRowContext(ctx, c.sql.mysql.HasProcessPrivilege).Scan(&n)

@@ -12,39 +12,36 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Schedule is the owner's side of the scheduled events. A row of outbox_scheduled that is due moves to
-// outbox_events in one transaction, as the row of a service would come there: a new id,
-// under the lock of its key. It keeps the time at which it was written as created_at.
+// Schedule is the owner's side of the scheduled events. One transaction moves rows of outbox_scheduled that
+// are due to outbox_events. There each gets a new id, under the lock of its key, as a new row of a service
+// would. created_at stays the time at which the row was written.
 //
-// Rows of a key are moved in the order of (deliver_at, seq). So a row that cannot be
-// moved now holds up the later ones of its key:
+// Rows of a key are moved in the order of (deliver_at, seq). So a row that cannot be moved now delays the
+// later rows of its key. There are two reasons why it cannot:
 //
-//   - it is locked by a transaction that cancels it, and that may roll back (hazard cancel-race);
-//   - its key is locked by a writer with StrictKeyOrder, whose events are not
-//     committed yet. A row moved past it would be delivered first (hazard move-beside-writer).
+//   - A transaction that cancels the event has locked the row, and may roll back (hazard cancel-race).
+//   - A writer with StrictKeyOrder has locked the key, and its events are not committed yet. If the row
+//     moved now, it would be delivered before them (hazard move-beside-writer).
 //
-// Nobody is waited for. Both kinds of holders are applications, and may take as long as
-// they like; and one that holds a key's lock and then cancels an event of the same batch
-// would wait for us while we wait for it. What is locked is left out, with its keys.
+// The move waits for neither. Both are applications, and may take as long as they like. And an application
+// that holds a key's lock and then cancels an event of the same batch would wait for the move, while the
+// move waits for it. So the move leaves out the locked rows and keys, and all rows of these keys.
 //
-// The lease row is locked last, and not first as in Fenced (hazard paused-mover). That fences as well, for
-// the transaction commits under that lock or not at all. A claim comes before the lock,
-// and then the lease is found lost and everything is taken back; or it waits for the
-// commit. And the lock is held for the time of a commit only. Held from the start,
-// renewals would wait while payloads are copied, or while the INSERT waits for somebody
-// who alters the table: one at a third of the lease for one batch, the next at two
-// thirds for another, and the lease is lost. Nobody waits in a circle for it: who
-// holds the lease row (renewals, claims, parking, archiving) never waits for scheduled
-// rows or for the locks of keys.
+// The transaction locks the lease row last, and not first as Fenced does (hazard paused-mover). That fences
+// as well, because the transaction commits only under that lock. If another relay claims the lease before
+// the lock, the transaction finds the lease lost and rolls back. If it claims afterwards, it waits for the
+// commit. Locked last, the lease row is locked only for as long as a commit takes. If the row were locked
+// first, renewals would wait while payloads are copied, or while the INSERT waits for a session that alters
+// the table, and two such waits may cost the lease. There is no deadlock: transactions that hold the
+// lease row (renewals, claims, parking, archiving) never wait for scheduled rows or for the locks of keys.
 type Schedule struct{ *conn }
 
 const (
-	// moveIdle is the longest time between two looks: how late an event is at most
-	// that was scheduled for less than that ahead.
+	// moveIdle is the longest pause. An event that is scheduled for less than that ahead may be so much late.
 	moveIdle = time.Second
 	// moveAgain is for the next batch, and for SQLite's clock, which has milliseconds.
 	moveAgain = time.Millisecond
-	// moveBusy is how soon rows are looked at again that somebody has locked.
+	// moveBusy is the pause when all due rows are locked.
 	moveBusy = 50 * time.Millisecond
 
 	// moveKeys bounds the keys in one transaction: on PostgreSQL each is an entry in the

@@ -156,11 +156,11 @@ func (c *conn) inTxOf(ctx context.Context, pool *sql.DB, f func(*sql.Tx) error) 
 	return nil
 }
 
-// Fenced runs change in a transaction that holds the lease row locked, or returns
-// ErrLeaseLost or ErrServerChanged. Whatever moves rows or writes hints goes through it: a condition
-// EXISTS (lease) in the statement itself is judged by the statement's snapshot, and
-// a zombie that waited for a row's lock passes it after its successor has claimed
-// (hazard stale-fence). A claim, on the other hand, waits for this lock.
+// Fenced runs change in a transaction that holds the lease row locked, or returns ErrLeaseLost or
+// ErrServerChanged. All changes that move rows or write hints use it. A condition EXISTS (lease) in the
+// statement itself would not do, because it sees the statement's snapshot: an owner that was declared dead
+// and waits for a row's lock would still pass it after its successor has claimed the lease (hazard
+// stale-fence). A claim waits for the lock that Fenced holds.
 func (c *conn) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
 	return c.inTx(ctx, func(tx *sql.Tx) error {
 		if err := c.checkLease(ctx, tx, l, c.sql.LockLease); err != nil {
@@ -170,8 +170,8 @@ func (c *conn) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) 
 	})
 }
 
-// fencedAgain is Fenced, and tries some times more when the database ended the transaction because somebody
-// changed the same rows meanwhile.
+// fencedAgain is Fenced, and tries again some times if the database has ended the transaction because another one
+// changed the same rows.
 func (c *conn) fencedAgain(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
 	const tries = 4
 	var err error

@@ -8,18 +8,17 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// stream is the answer to a statement whose rows may be more than the caller takes: how
-// large they are is known only when they are here.
+// stream is the answer to a statement that may have more rows than the caller takes, because the size
+// of a row is known only when it has arrived.
 type stream struct {
 	*sql.Rows
 	cancel context.CancelFunc
 	local  bool // no server sends anything
 }
 
-// restWithin is for how long a stream that was left takes in the rows that the server
-// still sends, to keep the connection. Past it the connection is given up, which ends the
-// statement on the server as well: a new one costs some milliseconds, and the rest may be
-// 5,000 rows of 16 MiB.
+// restWithin is how long leave reads the rows that the server still sends, to keep the connection.
+// After that it closes the connection, which also ends the statement on the server. A new connection
+// costs some milliseconds, and the rest may be 5,000 rows of 16 MiB.
 const restWithin = 200 * time.Millisecond
 
 func (c *conn) stream(ctx context.Context, statement string, args ...any) (*stream, error) {
@@ -32,8 +31,8 @@ func (c *conn) stream(ctx context.Context, statement string, args ...any) (*stre
 	return &stream{Rows: rows, cancel: cancel, local: c.names.Dialect == db.SQLite}, nil
 }
 
-// leave ends a statement of which the rows that are left are not wanted. The rows are
-// passed over one by one, because go-sql-driver does not heed a context while it closes.
+// leave ends a statement whose other rows are not needed. It reads them one by one, because
+// go-sql-driver ignores the context while it closes rows.
 func (s *stream) leave() error {
 	defer s.cancel()
 	if s.local {
@@ -45,5 +44,5 @@ func (s *stream) leave() error {
 	if err := s.Close(); giveUp.Stop() {
 		return err
 	}
-	return nil // the error is that of the connection that was given up
+	return nil // an error here is only that of the closed connection
 }

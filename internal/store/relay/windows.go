@@ -7,9 +7,9 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// A walk over all parked rows goes from window to window, so that no statement runs for
-// longer the more rows there are. Inside, overtakeAtOnce bounds the rows that are written
-// under the lease row's lock.
+// A walk over all parked rows goes from window to window, so that the time of a statement does not
+// grow with the number of rows. overtakeAtOnce bounds the rows that are written under the lease
+// row's lock.
 const (
 	parkedWindow   = 50_000
 	overtakeAtOnce = 5000
@@ -21,13 +21,12 @@ func (s Parked) windowEnd(ctx context.Context, after int64) (end int64, err erro
 	return end, err
 }
 
-// MarkOvertaken marks some of the parked rows behind seq after that have a key, and says where
-// to go on; false: there are none. From then on later events of their keys are delivered
-// before them. The policy skip asks for it, for what another policy has parked.
+// MarkOvertaken marks the next parked rows with a seq above after that have a key: later events of their
+// keys may be delivered before them from now on. It returns where to go on; false: there are no more rows.
+// The policy skip marks what another policy has parked.
 //
-// It locks the lease row while it writes, and returns ErrLeaseLost if that is another's.
-// That is again for each part: a walk is not one transaction, and one that was cut short
-// has marked rows that are overtaken as soon as it is done again.
+// Each call is a transaction that locks the lease row, or returns ErrLeaseLost. The whole walk is not one
+// transaction. If it is interrupted, some rows are marked already, and the next walk marks them again.
 func (s Parked) MarkOvertaken(ctx context.Context, l Lease, after int64) (next int64, more bool, err error) {
 	end, err := s.windowEnd(ctx, after)
 	if err != nil || end == 0 {
@@ -50,8 +49,8 @@ func (s Parked) MarkOvertaken(ctx context.Context, l Lease, after int64) (next i
 	return end, true, nil
 }
 
-// SentEvents are events that committed transactions have named, with the row ids that
-// they had in outbox_events.
+// SentEvents are events that the manifests of committed transactions name, with their row ids in
+// outbox_events.
 type SentEvents struct {
 	all    map[Event]bool
 	lo, hi int64
@@ -71,10 +70,10 @@ func (s *SentEvents) Has(e Event) bool { return s.all[e] }
 // Len is how many there are.
 func (s *SentEvents) Len() int { return len(s.all) }
 
-// FindSentParked returns those of the parked rows of the next window behind seq after that hold
-// one of the events under the same row id: an exactly-once start found that they were
-// delivered (hazard replayed-event). It says where to go on; false: there are no more rows. No
-// index has the row ids, so it is for many events at a time.
+// FindSentParked looks in the next window of parked rows, those with a seq above after, for the events of
+// sent. A start in exactly-once mode has found that these were delivered (hazard replayed-event). It returns
+// where to go on; false: there are no more rows. There is no index of the row ids, so one walk should look
+// for many events.
 func (s Parked) FindSentParked(ctx context.Context, sent *SentEvents, after int64) (
 	found []DeliveredParked, next int64, more bool, err error) {
 	end, err := s.windowEnd(ctx, after)
