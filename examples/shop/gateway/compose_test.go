@@ -53,7 +53,8 @@ var addresses = Services{
 	Orders: "http://orders", Stock: "http://stock", Payments: "http://payments", Customers: "http://customers",
 }
 
-const orderBody = `{"order_id":"o","customer":"ada","version":3,"flow":"orchestrated","items":null,"cents":5,"status":"placed"}`
+const orderBody = `{"order_id":"o","customer":"ada","version":3,"flow":"orchestrated","items":null,"cents":5,
+	"status":"placed"}`
 
 func newComposer(f fakeServices) composer {
 	return composer{services: addresses, client: &http.Client{Transport: f}, deadline: 500 * time.Millisecond}
@@ -124,7 +125,9 @@ func TestAPartialAnswerSaysWhatIsMissingAndWhy(t *testing.T) {
 		"an erased customer":            {with("customers", status(410)), nil, nil, 3},
 		"a service fails":               {with("stock", status(500)), &known, []Missing{{"stock", "status 500"}}, 3},
 		"no JSON":                       {with("stock", says("<html>", 0)), nil, []Missing{{"stock", "not reachable"}}, 3},
-		"orders fails, the model knows": {with("orders", status(503)), &known, []Missing{{"orders", "status 503"}}, 2},
+		"orders fails, the model knows": {
+			with("orders", status(503)), &known, []Missing{{"orders", "status 503"}}, 2,
+		},
 		"orders fails, nobody knows": {with("orders", status(503)), nil, []Missing{
 			{"orders", "status 503"}, {"customers", "not reachable"},
 		}, 0},

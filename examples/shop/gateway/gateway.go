@@ -68,9 +68,8 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Gateway{cfg: cfg, view: model, cache: answers, composer: composer{
-		services: cfg.Services, client: &http.Client{Transport: cfg.Transport}, deadline: cfg.Deadline,
-	}}, nil
+	calls := composer{services: cfg.Services, client: &http.Client{Transport: cfg.Transport}, deadline: cfg.Deadline}
+	return &Gateway{cfg: cfg, view: model, cache: answers, composer: calls}, nil
 }
 
 // Run fills the read model until ctx ends.

@@ -24,12 +24,16 @@ func story(t require.TestingT) map[string][]inbox.Message {
 	return map[string][]inbox.Message{
 		events.Orders: {
 			message(t, events.Orders, events.TypeOrderPlaced, events.OrderPlaced{
-				Of: of, Version: 1, Flow: events.Orchestrated, Items: []events.Item{{SKU: "pen", Quantity: 2}}, Cents: 500,
+				Of: of, Version: 1, Flow: events.Orchestrated, Cents: 500,
+				Items: []events.Item{{SKU: "pen", Quantity: 2}},
 			}),
-			message(t, events.Orders, events.TypeOrderChanged, events.OrderChanged{Of: of, Version: 2, Note: "ring twice"}),
+			message(t, events.Orders, events.TypeOrderChanged,
+				events.OrderChanged{Of: of, Version: 2, Note: "ring twice"}),
 			message(t, events.Orders, events.TypeOrderConfirmed, events.OrderConfirmed{Of: of, Version: 3, Cents: 500}),
-			message(t, events.Orders, events.TypeOrderCancelRequested, events.OrderCancelRequested{Of: of, Version: 4}),
-			message(t, events.Orders, events.TypeOrderCancelled, events.OrderCancelled{Of: of, Version: 5, Reason: "customer"}),
+			message(t, events.Orders, events.TypeOrderCancelRequested,
+				events.OrderCancelRequested{Of: of, Version: 4}),
+			message(t, events.Orders, events.TypeOrderCancelled,
+				events.OrderCancelled{Of: of, Version: 5, Reason: "customer"}),
 		},
 		events.Stock: {
 			message(t, events.Stock, events.TypeStockReserved, events.StockReserved{Of: of, Cents: 500}),

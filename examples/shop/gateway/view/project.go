@@ -39,7 +39,8 @@ type Model struct {
 // New makes the tables. raise gets the new version of each entity before the transaction that wrote it commits (see
 // package cache); while it fails, the model waits.
 func New(
-	ctx context.Context, db *kit.DB, kafka kit.Kafka, raise func(context.Context, cache.Versions) error, log *slog.Logger,
+	ctx context.Context, db *kit.DB, kafka kit.Kafka, raise func(context.Context, cache.Versions) error,
+	log *slog.Logger,
 ) (*Model, error) {
 	if err := db.Exec(ctx, tables...); err != nil {
 		return nil, err
@@ -78,7 +79,9 @@ func (m *Model) project(generation int64) inbox.BatchHandler {
 		// Other partitions have events of the same orders and customers. All transactions lock rows in the order of
 		// their keys, first orders and then customers, so that none waits for one that waits for it. The order of the
 		// events within a key stays.
-		ms = slices.SortedStableFunc(slices.Values(ms), func(a, b inbox.Message) int { return cmp.Compare(a.Key, b.Key) })
+		ms = slices.SortedStableFunc(slices.Values(ms), func(a, b inbox.Message) int {
+			return cmp.Compare(a.Key, b.Key)
+		})
 		floors, changes := cache.Versions{}, map[string]int64{}
 		for _, message := range ms {
 			if message.Topic == m.kafka.Topic(events.Customers) {

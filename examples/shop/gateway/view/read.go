@@ -57,7 +57,8 @@ func (m *Model) Page(ctx context.Context, customer, after string, limit int) (p 
 	// First the revision: if an order changes in between, the page is newer than it says. That is only a miss more.
 	var revision int64
 	err = m.db.SQL.QueryRowContext(ctx, m.db.Bind(
-		"SELECT revision FROM customer_orders WHERE generation = "+ofLive+" AND customer = ?"), customer).Scan(&revision)
+		"SELECT revision FROM customer_orders WHERE generation = "+ofLive+" AND customer = ?"), customer,
+	).Scan(&revision)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return p, nil, err
 	}
@@ -99,8 +100,8 @@ func (m *Model) Customer(ctx context.Context, id string) (c Customer, err error)
 
 // States returns how many orders are in each state.
 func (m *Model) States(ctx context.Context) (map[string]int64, error) {
-	rows, err := m.db.SQL.QueryContext(ctx, "SELECT status, COUNT(*) FROM order_view WHERE version > 0 AND generation = "+
-		ofLive+" GROUP BY status")
+	rows, err := m.db.SQL.QueryContext(ctx,
+		"SELECT status, COUNT(*) FROM order_view WHERE version > 0 AND generation = "+ofLive+" GROUP BY status")
 	if err != nil {
 		return nil, err
 	}

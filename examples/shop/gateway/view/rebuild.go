@@ -87,9 +87,11 @@ func (m *Model) generations(ctx context.Context) (map[int64]string, error) {
 func (m *Model) Rebuild(ctx context.Context) (generation int64, err error) {
 	return generation, m.db.Tx(ctx, func(tx *sql.Tx) error {
 		// Of two calls at the same time one fails, by the primary key.
-		if err := tx.QueryRowContext(ctx, "SELECT MAX(generation) + 1 FROM view_generations").Scan(&generation); err != nil {
+		last := tx.QueryRowContext(ctx, "SELECT MAX(generation) FROM view_generations")
+		if err := last.Scan(&generation); err != nil {
 			return err
 		}
+		generation++
 		_, err := tx.ExecContext(ctx, m.db.Bind("INSERT INTO view_generations (generation, state) VALUES (?, ?)"),
 			generation, building)
 		return err
@@ -98,7 +100,8 @@ func (m *Model) Rebuild(ctx context.Context) (generation int64, err error) {
 
 // Live returns the number of the live generation.
 func (m *Model) Live(ctx context.Context) (generation int64, err error) {
-	err = m.db.SQL.QueryRowContext(ctx, "SELECT generation FROM view_generations WHERE state = 'live'").Scan(&generation)
+	row := m.db.SQL.QueryRowContext(ctx, "SELECT generation FROM view_generations WHERE state = 'live'")
+	err = row.Scan(&generation)
 	return generation, err
 }
 

@@ -99,7 +99,8 @@ func (m *Model) countChanges(
 		return 0, err
 	}
 	err = tx.QueryRowContext(ctx, m.db.Bind(
-		"SELECT revision FROM customer_orders WHERE generation = ? AND customer = ?"), generation, customer).Scan(&revision)
+		"SELECT revision FROM customer_orders WHERE generation = ? AND customer = ?"), generation, customer,
+	).Scan(&revision)
 	return revision, err
 }
 
