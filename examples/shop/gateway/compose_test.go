@@ -120,11 +120,13 @@ func TestAPartialAnswerSaysWhatIsMissingAndWhy(t *testing.T) {
 		missing  []Missing
 		version  int64
 	}{
-		"all answer":                    {all, nil, nil, 3},
-		"nothing about the order yet":   {with("payments", status(404)), nil, nil, 3},
-		"an erased customer":            {with("customers", status(410)), nil, nil, 3},
-		"a service fails":               {with("stock", status(500)), &known, []Missing{{"stock", "status 500"}}, 3},
-		"no JSON":                       {with("stock", says("<html>", 0)), nil, []Missing{{"stock", "not reachable"}}, 3},
+		"all answer":                  {all, nil, nil, 3},
+		"nothing about the order yet": {with("payments", status(404)), nil, nil, 3},
+		"an erased customer":          {with("customers", status(410)), nil, nil, 3},
+		"a service fails":             {with("stock", status(500)), &known, []Missing{{"stock", "status 500"}}, 3},
+		"no JSON": {
+			with("stock", says("<html>", 0)), nil, []Missing{{"stock", "not reachable"}}, 3,
+		},
 		"orders fails, the model knows": {
 			with("orders", status(503)), &known, []Missing{{"orders", "status 503"}}, 2,
 		},

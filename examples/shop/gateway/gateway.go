@@ -68,7 +68,8 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls := composer{services: cfg.Services, client: &http.Client{Transport: cfg.Transport}, deadline: cfg.Deadline}
+	client := &http.Client{Transport: cfg.Transport}
+	calls := composer{services: cfg.Services, client: client, deadline: cfg.Deadline}
 	return &Gateway{cfg: cfg, view: model, cache: answers, composer: calls}, nil
 }
 

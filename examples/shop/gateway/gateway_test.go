@@ -166,7 +166,8 @@ func (s *shop) place() (order, customer string) {
 		events.OrderConfirmed{Of: of, Version: 2, Cents: 300})
 	s.waitFor("the read model", func() bool {
 		a, w := s.get("/orders/" + id)
-		return w.Header().Get("X-Answer-From") == "" && a.Version == 2 && a.Payment != nil && a.Customer != nil
+		return w.Header().Get("X-Answer-From") == "" && a.Version == 2 && a.Stock != nil && a.Payment != nil &&
+			a.Customer != nil
 	})
 	return id, c.ID
 }
