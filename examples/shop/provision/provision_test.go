@@ -1,12 +1,10 @@
 package provision_test
 
 import (
-	"context"
 	"crypto/rand"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -14,7 +12,6 @@ import (
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/kit/kittest"
 	"github.com/postroom/postroom/examples/shop/provision"
-	"github.com/postroom/postroom/outbox"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,32 +25,9 @@ func onEachServer(t *testing.T, fn func(t *testing.T, adminURL, prefix string)) 
 			t.Parallel()
 			adminURL := kittest.Address(t, variable)
 			prefix := "shop" + strings.ToLower(rand.Text()[:8]) + "_"
-			t.Cleanup(func() { remove(t, adminURL, prefix) })
+			t.Cleanup(func() { kittest.DropDatabases(t, adminURL, prefix) })
 			fn(t, adminURL, prefix)
 		})
-	}
-}
-
-func remove(t *testing.T, adminURL, prefix string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	admin, err := kit.Connect(ctx, adminURL)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, admin.Close()) }()
-	for _, name := range provision.Databases() {
-		statements := []string{
-			"DROP DATABASE IF EXISTS " + prefix + name + " WITH (FORCE)", "DROP ROLE IF EXISTS " + prefix + name,
-		}
-		if admin.Dialect == outbox.MySQL {
-			statements = []string{
-				"DROP DATABASE IF EXISTS " + prefix + name, "DROP USER IF EXISTS '" + prefix + name + "'@'%'",
-			}
-		}
-		for _, statement := range statements {
-			_, err := admin.SQL.ExecContext(ctx, statement)
-			require.NoError(t, err)
-		}
 	}
 }
 

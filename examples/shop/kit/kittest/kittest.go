@@ -138,16 +138,20 @@ func RealKafka(t testing.TB) kit.Kafka {
 		Prefix:  freshPrefix(),
 	}
 	require.NoError(t, kafka.CreateTopics(t.Context(), events.KafkaTopics()...))
-	t.Cleanup(func() {
-		client, err := kgo.NewClient(kgo.SeedBrokers(kafka.Brokers...))
-		require.NoError(t, err)
-		defer client.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		for _, topic := range events.KafkaTopics() {
-			_, err = kadm.NewClient(client).DeleteTopic(ctx, kafka.Topic(topic))
-			require.NoError(t, err)
-		}
-	})
+	t.Cleanup(func() { DeleteTopics(t, kafka) })
 	return kafka
+}
+
+// DeleteTopics deletes the shop's topics.
+func DeleteTopics(t testing.TB, kafka kit.Kafka) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.Brokers...))
+	require.NoError(t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, topic := range events.KafkaTopics() {
+		_, err = kadm.NewClient(client).DeleteTopic(ctx, kafka.Topic(topic))
+		require.NoError(t, err)
+	}
 }

@@ -1,0 +1,172 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/postroom/postroom/examples/shop/kit"
+)
+
+// restartAfter is how long a part that failed stays down.
+const restartAfter = time.Second
+
+// part is a service that runs in this process, and can be stopped and started like a process of its own.
+type part struct {
+	settings Settings
+	address  string // host:port; stays the same
+
+	mu      sync.Mutex
+	running context.CancelFunc // nil: stopped
+	ended   chan struct{}
+	err     error // of the last failure
+}
+
+// start starts the part and returns when it answers requests.
+func (p *part) start(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running != nil {
+		return nil
+	}
+	first, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p.running, p.ended = cancel, make(chan struct{})
+	go p.supervise(running, first, p.ended)
+	return nil
+}
+
+// process is what would be a process of its own in a real shop.
+type process struct {
+	service  Service
+	listener net.Listener
+}
+
+func (p *part) open(ctx context.Context) (process, error) {
+	listener, err := net.Listen("tcp", p.address)
+	if err != nil {
+		return process{}, fmt.Errorf("listen for %s: %w", p.settings.Name, err)
+	}
+	service, err := Open(ctx, p.settings)
+	if err != nil {
+		return process{}, errors.Join(fmt.Errorf("open %s: %w", p.settings.Name, err), listener.Close())
+	}
+	return process{service, listener}, nil
+}
+
+func (p process) run(ctx context.Context) error {
+	return errors.Join(kit.Run(ctx, p.service.Run, func(ctx context.Context) error {
+		return kit.Serve(ctx, p.listener, p.service.Handler)
+	}), p.service.Close())
+}
+
+// supervise runs the part until running ends. When it fails, it is opened again after a second, as by whatever starts
+// the processes of a real shop.
+func (p *part) supervise(running context.Context, process process, ended chan<- struct{}) {
+	defer close(ended)
+	for {
+		err := process.run(running)
+		for {
+			if running.Err() != nil {
+				return
+			}
+			p.failed(err)
+			select {
+			case <-time.After(restartAfter):
+			case <-running.Done():
+				return
+			}
+			if process, err = p.open(running); err == nil {
+				break
+			}
+		}
+	}
+}
+
+func (p *part) failed(err error) {
+	p.settings.Log.Error("failed; is started again", "error", err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = err
+}
+
+// stop stops the part and returns when it has ended.
+func (p *part) stop() {
+	p.mu.Lock()
+	cancel, ended := p.running, p.ended
+	p.running = nil
+	p.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-ended
+	}
+}
+
+// Status is how a part is.
+type Status struct {
+	Name    string
+	Address string // http://host:port
+	Running bool
+	Failure string // the last one, if it ever failed
+}
+
+func (p *part) status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{Name: p.settings.Name, Address: "http://" + p.address, Running: p.running != nil}
+	if p.err != nil {
+		s.Failure = p.err.Error()
+	}
+	return s
+}
+
+// Parts tells how all parts are.
+func (w *World) Parts() []Status {
+	all := make([]Status, len(w.parts))
+	for i, p := range w.parts {
+		all[i] = p.status()
+	}
+	return all
+}
+
+// Address is where a part answers requests, such as http://127.0.0.1:8080.
+func (w *World) Address(name string) string {
+	if p := w.part(name); p != nil {
+		return p.status().Address
+	}
+	return ""
+}
+
+// Stop stops a part. What it was doing is finished or rolled back, as after a kill: the databases decide.
+func (w *World) Stop(name string) error {
+	p := w.part(name)
+	if p == nil {
+		return fmt.Errorf("there is no part %s", name)
+	}
+	p.stop()
+	return nil
+}
+
+// StartPart starts a part that was stopped.
+func (w *World) StartPart(ctx context.Context, name string) error {
+	p := w.part(name)
+	if p == nil {
+		return fmt.Errorf("there is no part %s", name)
+	}
+	return p.start(ctx)
+}
+
+func (w *World) part(name string) *part {
+	for _, p := range w.parts {
+		if p.settings.Name == name {
+			return p
+		}
+	}
+	return nil
+}

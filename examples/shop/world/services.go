@@ -1,0 +1,164 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/postroom/postroom/examples/shop/customers"
+	"github.com/postroom/postroom/examples/shop/gateway"
+	"github.com/postroom/postroom/examples/shop/gateway/cache"
+	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/notifications"
+	"github.com/postroom/postroom/examples/shop/payments"
+	"github.com/postroom/postroom/examples/shop/relays"
+	"github.com/postroom/postroom/examples/shop/stock"
+)
+
+// Settings are what a service needs to run. Not every service needs all of them.
+type Settings struct {
+	Name     string // one of Services
+	Database string // the URL of its database
+	Sources  []relays.Source
+	Kafka    kit.Kafka
+	Mails    kit.Mails
+	Redis    string            // host:port
+	Services map[string]string // their addresses, host:port
+	Log      *slog.Logger
+}
+
+// Service is an open service. Run it, serve its Handler, and Close it when both have ended.
+type Service struct {
+	Run     func(ctx context.Context) error
+	Handler http.Handler
+	Close   func() error
+}
+
+// opener opens a service. What it opens it adds to closers, also if it fails.
+type opener func(ctx context.Context, s Settings, closers *closers) (Service, error)
+
+var openers = map[string]opener{
+	"customers": openCustomers, "stock": openStock, "payments": openPayments, "notifications": openNotifications,
+	"relays": openRelays, "gateway": openGateway,
+}
+
+// Services are the names of all services.
+func Services() []string { return slices.Sorted(maps.Keys(openers)) }
+
+// Open opens the service s.Name. It is what a process of the shop consists of.
+func Open(ctx context.Context, s Settings) (Service, error) {
+	open, found := openers[s.Name]
+	if !found {
+		return Service{}, fmt.Errorf("there is no service %q: want one of %v", s.Name, Services())
+	}
+	var closers closers
+	service, err := open(ctx, s, &closers)
+	if err != nil {
+		return Service{}, errors.Join(err, closers.close())
+	}
+	service.Close = closers.close
+	return service, nil
+}
+
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+// close closes the last first.
+func (c *closers) close() (err error) {
+	for i := len(*c) - 1; i >= 0; i-- {
+		err = errors.Join(err, (*c)[i]())
+	}
+	return err
+}
+
+func openDatabase(ctx context.Context, url string, closers *closers) (*kit.DB, error) {
+	db, err := kit.Open(ctx, url)
+	if err == nil {
+		closers.add(db.Close)
+	}
+	return db, err
+}
+
+func openCustomers(ctx context.Context, s Settings, closers *closers) (Service, error) {
+	db, err := openDatabase(ctx, s.Database, closers)
+	if err != nil {
+		return Service{}, err
+	}
+	service, err := customers.New(ctx, db, s.Kafka)
+	if err != nil {
+		return Service{}, err
+	}
+	// It consumes nothing: there are requests alone.
+	idle := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	return Service{Run: idle, Handler: service.Handler()}, nil
+}
+
+func openStock(ctx context.Context, s Settings, closers *closers) (Service, error) {
+	db, err := openDatabase(ctx, s.Database, closers)
+	if err != nil {
+		return Service{}, err
+	}
+	service, err := stock.New(ctx, db, s.Kafka, s.Log)
+	if err != nil {
+		return Service{}, err
+	}
+	return Service{Run: service.Run, Handler: service.Handler()}, nil
+}
+
+func openPayments(ctx context.Context, s Settings, closers *closers) (Service, error) {
+	db, err := openDatabase(ctx, s.Database, closers)
+	if err != nil {
+		return Service{}, err
+	}
+	service, err := payments.New(ctx, db, s.Kafka, s.Log)
+	if err != nil {
+		return Service{}, err
+	}
+	return Service{Run: service.Run, Handler: service.Handler()}, nil
+}
+
+func openNotifications(ctx context.Context, s Settings, closers *closers) (Service, error) {
+	db, err := openDatabase(ctx, s.Database, closers)
+	if err != nil {
+		return Service{}, err
+	}
+	service, err := notifications.New(ctx, db, s.Kafka, s.Mails, s.Log)
+	if err != nil {
+		return Service{}, err
+	}
+	return Service{Run: service.Run, Handler: service.Handler()}, nil
+}
+
+func openRelays(ctx context.Context, s Settings, closers *closers) (Service, error) {
+	service, err := relays.New(ctx, s.Sources, s.Kafka, s.Mails, s.Log)
+	if err != nil {
+		return Service{}, err
+	}
+	closers.add(service.Close)
+	return Service{Run: service.Run, Handler: &kit.Mux{}}, nil
+}
+
+func openGateway(ctx context.Context, s Settings, closers *closers) (Service, error) {
+	db, err := openDatabase(ctx, s.Database, closers)
+	if err != nil {
+		return Service{}, err
+	}
+	redis := cache.Connect(s.Redis)
+	closers.add(redis.Close)
+	service, err := gateway.New(ctx, gateway.Config{
+		DB: db, Kafka: s.Kafka, Redis: redis, Logger: s.Log,
+		Services: gateway.Services{
+			Orders: "http://" + s.Services["orders"], Stock: "http://" + s.Services["stock"],
+			Payments: "http://" + s.Services["payments"], Customers: "http://" + s.Services["customers"],
+		},
+	})
+	if err != nil {
+		return Service{}, err
+	}
+	return Service{Run: service.Run, Handler: service.Handler()}, nil
+}

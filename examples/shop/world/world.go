@@ -1,0 +1,184 @@
+// Package world runs the whole shop in one process: all services, each with its own database, and the relays. Without
+// addresses it needs nothing installed: the databases are SQLite files, and Kafka, RabbitMQ and Redis are in this
+// process. Each part can be stopped and started while the others run.
+package world
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/postroom/postroom/examples/shop/events"
+	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/provision"
+	"github.com/postroom/postroom/examples/shop/relays"
+)
+
+// Config says which servers to use. What is empty is made in this process.
+type Config struct {
+	// PostgresURL and MariaDBURL are administrators' URLs: each service gets a database and a user of its own there.
+	// With both, stock and payments are on MariaDB and the others on PostgreSQL.
+	PostgresURL, MariaDBURL string
+	KafkaBrokers            []string
+	AMQPURL                 string
+	Redis                   string // host:port
+
+	// Prefix is before the names of all databases and topics: a-z, 0-9 and _. Default: shop_.
+	Prefix string
+	// Listen is the address of the gateway. Default: a free port of 127.0.0.1.
+	Listen string
+	Log    *slog.Logger // default: slog.Default()
+}
+
+// World is a running shop. Make it with Start, and end it with Close.
+type World struct {
+	// Databases has the URL of each database, with its password. Kafka and Mails are the brokers.
+	Databases map[string]string
+	Kafka     kit.Kafka
+	Mails     kit.Mails
+	Redis     string // host:port
+
+	log     *slog.Logger
+	parts   []*part
+	closers []func() error
+}
+
+// Start makes the databases, the topics and the brokers, and starts all parts.
+func Start(ctx context.Context, cfg Config) (_ *World, err error) {
+	cfg.Prefix = cmp.Or(cfg.Prefix, "shop_")
+	w := &World{log: cmp.Or(cfg.Log, slog.Default())}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Close())
+		}
+	}()
+	if err := w.openDatabases(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := w.openBrokers(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := w.addParts(cfg.Listen); err != nil {
+		return nil, err
+	}
+	for _, p := range w.parts {
+		if err := p.start(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+func (w *World) openDatabases(ctx context.Context, cfg Config) error {
+	main := cmp.Or(cfg.PostgresURL, cfg.MariaDBURL)
+	if main == "" {
+		folder, err := os.MkdirTemp("", "postroom-shop-")
+		if err != nil {
+			return err
+		}
+		w.closers = append(w.closers, func() error { return os.RemoveAll(folder) })
+		main = "sqlite:" + folder
+	}
+	w.Databases = map[string]string{}
+	for _, name := range provision.Databases() {
+		server := main
+		if name == "stock" || name == "payments" {
+			server = cmp.Or(cfg.MariaDBURL, main)
+		}
+		made, err := provision.Make(ctx, server, cfg.Prefix, name)
+		if err != nil {
+			return err
+		}
+		w.Databases[name] = made[name]
+	}
+	return nil
+}
+
+func (w *World) openBrokers(ctx context.Context, cfg Config) error {
+	// A topic cannot have both _ and . (Kafka's metrics do not tell them apart).
+	w.Kafka = kit.Kafka{Brokers: cfg.KafkaBrokers, Prefix: strings.ReplaceAll(cfg.Prefix, "_", "-")}
+	if len(cfg.KafkaBrokers) == 0 {
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			return fmt.Errorf("start the Kafka of this process: %w", err)
+		}
+		w.closers = append(w.closers, func() error { cluster.Close(); return nil })
+		w.Kafka.Brokers = cluster.ListenAddrs()
+	}
+	if err := w.Kafka.CreateTopics(ctx, events.KafkaTopics()...); err != nil {
+		return err
+	}
+	w.Mails = kit.Mails{URL: cfg.AMQPURL}
+	if cfg.AMQPURL == "" {
+		w.Mails.InProcess = kit.NewMailChannel()
+		w.closers = append(w.closers, w.Mails.InProcess.Close)
+	}
+	w.Redis = cfg.Redis
+	if cfg.Redis == "" {
+		redis, err := miniredis.Run()
+		if err != nil {
+			return fmt.Errorf("start the Redis of this process: %w", err)
+		}
+		w.closers = append(w.closers, func() error { redis.Close(); return nil })
+		w.Redis = redis.Addr()
+	}
+	return nil
+}
+
+// addParts prepares a part for each service. Each keeps its address when it is stopped and started.
+func (w *World) addParts(gatewayAddress string) error {
+	addresses := map[string]string{}
+	for _, name := range Services() {
+		address, err := freeAddress()
+		if err != nil {
+			return fmt.Errorf("find an address for %s: %w", name, err)
+		}
+		addresses[name] = address
+	}
+	addresses["gateway"] = cmp.Or(gatewayAddress, addresses["gateway"])
+	for _, name := range Services() {
+		w.parts = append(w.parts, &part{address: addresses[name], settings: Settings{
+			Name: name, Database: w.Databases[name], Sources: w.sources(), Kafka: w.Kafka, Mails: w.Mails,
+			Redis: w.Redis, Services: addresses, Log: w.log.With("service", name),
+		}})
+	}
+	return nil
+}
+
+// freeAddress is one of 127.0.0.1 that nothing listens on.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// sources are all outboxes of the shop.
+func (w *World) sources() (sources []relays.Source) {
+	for _, name := range provision.Databases() {
+		sources = append(sources, relays.Source{
+			Name: name, URL: w.Databases[name], Mails: strings.HasPrefix(name, "orders_"),
+		})
+	}
+	return sources
+}
+
+// Close stops all parts, and removes what Start made in this process. Databases and topics of real servers stay.
+func (w *World) Close() (err error) {
+	for i := len(w.parts) - 1; i >= 0; i-- {
+		w.parts[i].stop()
+	}
+	for i := len(w.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, w.closers[i]())
+	}
+	return err
+}

@@ -1,0 +1,96 @@
+package world_test
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/postroom/postroom/examples/shop/events"
+	"github.com/postroom/postroom/examples/shop/kit/kittest"
+	"github.com/postroom/postroom/examples/shop/world"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func start(t *testing.T, cfg world.Config) *world.World {
+	t.Helper()
+	cfg.Log = kittest.Quiet()
+	w, err := world.Start(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, w.Close()) })
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	return w
+}
+
+func post(t *testing.T, url, body string) map[string]any {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Idempotency-Key", uuid.NewString())
+	response, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusCreated, response.StatusCode, string(answer))
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(answer, &fields))
+	return fields
+}
+
+// A choreographed order goes through stock and payments, with a service and the relays stopped and started on its way.
+func TestPartsStopAndStartWhileOthersRun(t *testing.T) {
+	w := start(t, world.Config{})
+	customer := fmt.Sprint(post(t, w.Address("customers")+"/customers", `{"name":"Ada","email":"a@b"}`)["id"])
+	post(t, w.Address("stock")+"/items/pen/deliveries", `{"quantity":5}`)
+	post(t, w.Address("payments")+"/accounts/"+customer+"/deposits", `{"cents":500}`)
+
+	require.NoError(t, w.Stop("payments"))
+	_, err := http.Get(w.Address("payments") + "/accounts/" + customer)
+	require.Error(t, err, "a stopped part answers")
+	of := events.Of{OrderID: "order-1", Customer: customer}
+	kittest.Send(t, w.Kafka, events.Orders, "order-1", events.TypeOrderPlaced, events.OrderPlaced{
+		Of: of, Flow: events.Choreographed, Cents: 200, Items: []events.Item{{SKU: "pen", Quantity: 2}},
+	})
+	kittest.Events(t, w.Kafka, events.Stock, 1)
+
+	require.NoError(t, w.Stop("relays"))
+	require.NoError(t, w.StartPart(t.Context(), "payments"))
+	require.NoError(t, w.StartPart(t.Context(), "relays"))
+	var taken events.PaymentTaken
+	kittest.Events(t, w.Kafka, events.Payments, 1)[0].Into(t, &taken)
+	require.Equal(t, events.PaymentTaken{Of: of, Flow: events.Choreographed, Cents: 200}, taken)
+	for _, part := range w.Parts() {
+		require.True(t, part.Running, part.Name)
+		require.Empty(t, part.Failure, part.Name)
+	}
+	require.Error(t, w.Stop("warehouse"))
+	require.Error(t, w.StartPart(t.Context(), "warehouse"))
+}
+
+// Half of the services are on PostgreSQL, and half on MariaDB.
+func TestTheWorldRunsOnRealServers(t *testing.T) {
+	cfg := world.Config{
+		PostgresURL:  kittest.Address(t, "POSTROOM_TEST_POSTGRES_URL"),
+		MariaDBURL:   kittest.Address(t, "POSTROOM_TEST_MARIADB_URL"),
+		KafkaBrokers: strings.Split(kittest.Address(t, "POSTROOM_TEST_KAFKA_BROKERS"), ","),
+		Prefix:       "shop" + strings.ToLower(rand.Text()[:8]) + "_",
+	}
+	t.Cleanup(func() {
+		kittest.DropDatabases(t, cfg.PostgresURL, cfg.Prefix)
+		kittest.DropDatabases(t, cfg.MariaDBURL, cfg.Prefix)
+	})
+	w := start(t, cfg)
+	t.Cleanup(func() { kittest.DeleteTopics(t, w.Kafka) })
+	post(t, w.Address("customers")+"/customers", `{"name":"Ada","email":"a@b"}`)
+	post(t, w.Address("stock")+"/items/pen/deliveries", `{"quantity":5}`)
+	require.Len(t, kittest.Events(t, w.Kafka, events.Customers, 1), 1)
+}
