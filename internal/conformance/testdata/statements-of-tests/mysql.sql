@@ -756,6 +756,10 @@ SELECT epoch, next_offset FROM `inbox_offsets` WHERE consumer = ? AND kafka_topi
 ;;
 SELECT epoch, source_id, mode, CONCAT_WS('/', @@hostname, @@port, @@server_id), JSON_EXTRACT(hints, '$.position'), JSON_EXTRACT(hints, '$.proved') FROM `outbox_leases` WHERE id = 1
 ;;
+SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers, DATE_FORMAT(deliver_at, '%Y-%m-%dT%H:%i:%s.%fZ') FROM `outbox_scheduled` ORDER BY deliver_at, seq
+;;
+SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers, NULL FROM `outbox_events` ORDER BY id
+;;
 SELECT event_key FROM `inbox_blocked` WHERE consumer = ? AND topic = ? AND event_key IN (?) ORDER BY event_key FOR UPDATE
 ;;
 SELECT event_key FROM `inbox_blocked` WHERE consumer = ? AND topic = ? AND event_key IN (?, …) ORDER BY event_key FOR UPDATE

@@ -740,6 +740,10 @@ SELECT epoch, next_offset FROM "inbox_offsets" WHERE consumer = $1 AND kafka_top
 SELECT epoch, source_id, mode, extract(epoch FROM pg_postmaster_start_time())::text
   || '/' || CASE WHEN pg_is_in_recovery() THEN '' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END, hints->'position', hints->'proved' FROM "outbox_leases" WHERE id = 1
 ;;
+SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers, NULL FROM "outbox_events" ORDER BY id
+;;
+SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers, to_char(deliver_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') FROM "outbox_scheduled" ORDER BY deliver_at, seq
+;;
 SELECT event_key FROM "inbox_blocked" WHERE consumer = $1 AND topic = $2 AND event_key IN ($3) ORDER BY event_key FOR UPDATE
 ;;
 SELECT event_key FROM "inbox_blocked" WHERE consumer = $1 AND topic = $2 AND event_key IN ($3, …) ORDER BY event_key FOR UPDATE

@@ -82,6 +82,8 @@ DELETE FROM "outbox_relays" WHERE relay_id = ?
 ;;
 DELETE FROM "outbox_relays" WHERE seen_at NOT BETWEEN strftime('%Y-%m-%dT%H:%M:%f', 'now', ((-3600000) / 1000.0) || ' seconds') || '000Z' AND strftime('%Y-%m-%dT%H:%M:%f', 'now', ((3600000) / 1000.0) || ' seconds') || '000Z'
 ;;
+DELETE FROM "outbox_scheduled" WHERE event_id IN ('‹uuid›')
+;;
 DELETE FROM "outbox_scheduled" WHERE seq IN (SELECT value FROM json_each(?))
 ;;
 DELETE FROM "shop_inbox_attempts" WHERE (consumer, message_id) IN
@@ -520,6 +522,10 @@ SELECT count(*), min(id) FROM (SELECT id FROM "outbox_events" WHERE id < 1 ORDER
 SELECT epoch, next_offset FROM "inbox_offsets" WHERE consumer = ? AND kafka_topic = ? AND kafka_partition = ?
 ;;
 SELECT epoch, source_id, mode, 'sqlite', json_extract(hints, '$.position'), json_extract(hints, '$.proved') FROM "outbox_leases" WHERE id = 1
+;;
+SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers, '' || deliver_at FROM "outbox_scheduled" ORDER BY deliver_at, seq
+;;
+SELECT event_id, topic, event_key, event_type, payload, payload IS NULL, headers, NULL FROM "outbox_events" ORDER BY id
 ;;
 SELECT event_key FROM "inbox_blocked" WHERE consumer = ? AND topic = ? AND event_key IN (?)
 ;;
