@@ -127,9 +127,9 @@ func (c *channel) failure(err error) error {
 	case c.reason != nil && c.reason.Server && c.reason.Recover: // AMQP's soft errors close the channel alone
 		return &channelClosedError{c.reason}
 	case c.reason != nil:
-		return fmt.Errorf("%w: %w", errNoConnection, c.reason)
+		return lost(c.reason)
 	case err != nil && !errors.Is(err, amqp091.ErrClosed):
-		return err
+		return lost(err)
 	case c.amqp.IsClosed():
 		return errNoConnection
 	}

@@ -118,7 +118,7 @@ func (c *connection) open(ctx context.Context) (*channel, error) {
 	case ctx.Err() != nil: // which killed the connection
 		return nil, ctx.Err()
 	}
-	return nil, fmt.Errorf("open a channel with confirms: %w", err)
+	return nil, lost(err)
 }
 
 // guard kills the connection if ctx ends, or the time, before the returned function is called. The library's calls know
@@ -176,5 +176,14 @@ func (s *socket) drop() {
 	_ = s.Close()
 }
 
-// errNoConnection is the reason when the library gives none.
-var errNoConnection = errors.New("the connection was lost")
+// errNoConnection marks the errors of messages that went with their connection, or had none.
+var errNoConnection = errors.New("no connection")
+
+// lost returns the error of a call of the library, with errNoConnection if that is what it means.
+func lost(err error) error {
+	var reason *amqp091.Error
+	if errors.As(err, &reason) && !(reason.Server && reason.Recover) {
+		return fmt.Errorf("%w: %s", errNoConnection, reason.Reason)
+	}
+	return err
+}

@@ -231,6 +231,7 @@ func methodFrame(channel, class, method uint16, arguments []byte) []byte {
 
 const (
 	classConnection, methodBlocked, methodUnblocked = 10, 60, 61
+	methodTune                                      = 30
 	classChannel, methodOpenOK                      = 20, 11
 	classBasic, methodAck, methodNack               = 60, 80, 120
 )

@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
+	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaywatermill"
 )
 
@@ -42,7 +43,10 @@ type publisher struct {
 	alone    chan struct{} // bounds the channels of single messages
 }
 
-var _ message.Publisher = (*publisher)(nil)
+var (
+	_ message.Publisher = (*publisher)(nil)
+	_ relay.OutageError = (*outage)(nil)
+)
 
 // dialing is an attempt to connect, which all that need a connection share.
 type dialing struct {
@@ -72,10 +76,28 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 		case errors.Is(err, errRejected): // its reason may be cut in lists
 			return err
 		case err != nil:
-			return fmt.Errorf("RabbitMQ at %s: %w", p.address, err)
+			return &outage{p.address, err}
 		}
 	}
 	return nil
+}
+
+// outage is an error that says nothing about the message.
+type outage struct {
+	address string
+	err     error
+}
+
+func (o *outage) Error() string { return fmt.Sprintf("RabbitMQ at %s: %v", o.address, o.err) }
+
+func (o *outage) Unwrap() error { return o.err }
+
+// OutageCause implements relay.OutageError. Messages notice a lost connection in many ways, and each has another topic.
+func (o *outage) OutageCause() string {
+	if errors.Is(o.err, errNoConnection) {
+		return errNoConnection.Error()
+	}
+	return o.err.Error()
 }
 
 func (p *publisher) publish(ctx context.Context, out *outgoing) error {
@@ -178,7 +200,9 @@ func (p *publisher) connect(d *dialing) {
 	if err == nil {
 		p.conn, d.conn = conn, conn
 	}
-	d.err = err
+	if err != nil {
+		d.err = fmt.Errorf("%w: %w", errNoConnection, err)
+	}
 	close(d.done)
 }
 

@@ -250,6 +250,32 @@ func TestAContextThatEndsBreaksOffAWrite(t *testing.T) {
 	require.Less(t, time.Since(began), sink.publisher.cfg.ConfirmTimeout/2)
 }
 
+// One outage has one cause, however many messages notice it and in which way: the log of the relay has one line.
+func TestALostConnectionHasOneCause(t *testing.T) {
+	far, network := newFar(t), newProxy(t)
+	sink := newSink(t, Config{URL: network.url})
+	breaksAt := func(class, method uint16) func([]byte) []byte {
+		return func(frame []byte) []byte {
+			if isMethod(frame, class, method) {
+				go network.cut()
+				return nil
+			}
+			return frame
+		}
+	}
+	for _, change := range []func(){
+		func() { network.answers(breaksAt(classBasic, methodAck)) },
+		func() { network.answers(breaksAt(classConnection, methodTune)) }, // in the handshake
+		func() { _ = network.listener.Close() },
+	} {
+		change()
+		err := deliver(t, sink, record(1, far.fanout(t), "k", nil))[0]
+		var cause relay.OutageError
+		require.ErrorAs(t, err, &cause)
+		require.Equal(t, "no connection", cause.OutageCause(), "%v", err)
+	}
+}
+
 // Connections break again and again. Every event arrives, and the first copies of a key arrive in its order.
 func TestConnectionsThatBreakLoseNothingAndKeepTheOrder(t *testing.T) {
 	far, network := newFar(t), newProxy(t)
