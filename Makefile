@@ -28,8 +28,8 @@ bench: ## measure; BENCH="…" are the benchmark program's arguments
 	@dev/services up
 	@addresses=$$(dev/services env) && eval "$$addresses" && cd bench && go run . $(BENCH)
 
-chaos: ## kill, stop and cut while events flow, and judge; DURATION=20m SEED=7 MODE=… DATABASE=postgres or mariadb
-	@go run ./rigs/chaos/cmd $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(MODE),--mode $(MODE)) $(if $(DATABASE),--database $(DATABASE)) $(CHAOS)
+chaos: ## kill, stop and cut while events flow, and judge; DURATION=20m SEED=7 MODE=… DATABASE=postgres or mariadb BROKER=rabbitmq
+	@go run ./rigs/chaos/cmd $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(MODE),--mode $(MODE)) $(if $(DATABASE),--database $(DATABASE)) $(if $(BROKER),--broker $(BROKER)) $(CHAOS)
 
 replica: ## backfill 1,000,000 rows (ROWS=…) that are written meanwhile, over a relay and Kafka, and compare the replica
 	@dev/replica $(or $(ROWS),1000000)

@@ -17,7 +17,7 @@ import (
 // database itself. What is missing then is lost.
 func (r *bankRun) drain(ctx context.Context) error {
 	began := time.Now()
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...))
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (r *bankRun) readTopics(ctx context.Context) error {
 	}
 	type key struct{ topic, key string }
 	seen, latest := make(map[key]bool), make(map[key]int)
-	return readBack(ctx, r.servers.Address(kafka), r.topics(), AtLeastOnce, func(record *kgo.Record) {
+	return readBack(ctx, r.servers.Address(Kafka), r.topics(), AtLeastOnce, func(record *kgo.Record) {
 		id := string(record.Headers[0].Value)
 		copied := seen[key{record.Topic, id}]
 		seen[key{record.Topic, id}] = true

@@ -104,7 +104,7 @@ func (r *bankRun) topics() []string {
 }
 
 func (r *bankRun) makeTopics(ctx context.Context, _ Settings) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...))
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func BankConsumerOf() (c BankConsumer, ok bool) {
 // load sends transfers to consumers that are in trouble, and returns when all are handled.
 func (r *bankRun) load(ctx context.Context, s Settings) error {
 	consumer, err := json.Marshal(map[string]string{
-		"Brokers": r.servers.Address(kafka), "DatabaseURL": r.db.relayURL, "Topic": r.topic,
+		"Brokers": r.servers.Address(Kafka), "DatabaseURL": r.db.relayURL, "Topic": r.topic,
 	})
 	if err != nil {
 		return err
@@ -241,7 +241,7 @@ func (r *bankRun) count(add func(*BankReport)) {
 // second offset.
 func (r *bankRun) produce(ctx, troubled context.Context) error {
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...), kgo.ProducerLinger(0),
+		kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...), kgo.ProducerLinger(0),
 	)
 	if err != nil {
 		return err

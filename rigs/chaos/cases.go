@@ -59,9 +59,9 @@ func (r *run) writeFile(name string, write func(io.Writer) error) error {
 func (r *run) writeCase(ctx context.Context, to io.Writer, o history.Offender) error {
 	var b strings.Builder
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
-	say("%s\n\nseed %d\n\nwhat Kafka has of its key:", o, r.settings.Seed)
+	say("%s\n\nseed %d\n\nwhat the broker has of its key:", o, r.settings.Seed)
 	var times []time.Time
-	err := readBack(ctx, r.servers.Address(kafka), []string{o.Topic}, r.settings.Mode, func(record *kgo.Record) {
+	err := r.readBack(ctx, []string{o.Topic}, func(record *kgo.Record) {
 		a := arrival(record)
 		if a.ID != o.ID && (o.Key == "" || a.Key != o.Key) {
 			return

@@ -26,7 +26,7 @@ const (
 
 // operate ends transactions that hang, until ctx ends.
 func (r *run) operate(ctx context.Context) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...))
 	if err != nil {
 		r.log.say("operator", "cannot ask Kafka: %v", err)
 		return

@@ -12,6 +12,7 @@ import (
 // Report is what a run proved.
 type Report struct {
 	Database string        `json:"database"`
+	Broker   string        `json:"broker"`
 	Mode     Mode          `json:"mode"`
 	Seed     uint64        `json:"seed"`
 	LeaseTTL time.Duration `json:"lease_ttl_ns"`
@@ -28,7 +29,7 @@ type Report struct {
 	Blows   Blows   `json:"blows"`
 	Account Account `json:"account"`
 	Refused Account `json:"refused"` // of the bursts, which the broker refuses and the relay parks
-	Arrived int     `json:"arrived"` // records in Kafka, copies included
+	Arrived int     `json:"arrived"` // records in the broker, copies included
 	// Ended counts the relays that ended by themselves, as one does that is started
 	// while the broker is down.
 	Ended int `json:"ended_by_themselves"`
@@ -50,6 +51,7 @@ type Blows struct {
 	OwnerPauses    int `json:"owner_pauses"`
 	RelayCuts      int `json:"relay_connections_cut"`
 	WriterCuts     int `json:"writer_connections_cut"`
+	BrokerCuts     int `json:"broker_connections_cut"` // of a relay
 	BrokerKills    int `json:"broker_kills"`
 	BrokerRestarts int `json:"broker_restarts"`
 	TableLocks     int `json:"table_locks"`
@@ -102,26 +104,28 @@ func (r *Report) Write(to io.Writer) error {
 	var b strings.Builder
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	say(
-		"%s, %s, seed %d: %d relays with a lease of %v, %d writers, %v of trouble (%v of it held back), drained in %v",
-		r.Database, r.Mode, r.Seed, r.Relays, r.LeaseTTL, r.Writers, r.Trouble.Round(time.Second),
+		"%s, %s, %s, seed %d: %d relays with a lease of %v, %d writers, %v of trouble (%v of it held back), drained "+
+			"in %v",
+		r.Database, r.Broker, r.Mode, r.Seed, r.Relays, r.LeaseTTL, r.Writers, r.Trouble.Round(time.Second),
 		r.Held.Round(time.Second), r.Drain.Round(100*time.Millisecond),
 	)
 	a := r.Account
 	say(
 		"  %d events in %d transactions, %d of them delivered during the trouble; %d rolled back, %d lost their "+
-			"connection, %d of them at COMMIT (%d had committed); %d records in Kafka",
+			"connection, %d of them at COMMIT (%d had committed); %d records in the broker",
 		a.Events, a.Transactions, r.Delivered, a.RolledBack, a.Cut+a.Unknown, a.Unknown, a.Found, r.Arrived,
 	)
 	n := r.Blows
 	say(
 		"  kill -9: %d (%d of the owner); stopped past the lease: %d (%d); connections cut: %d of relays, %d of "+
-			"writers; broker: %d times kill -9, %d times stopped; relays that ended by themselves: %d",
-		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerKills, n.BrokerRestarts,
-		r.Ended,
+			"writers, %d to the broker; broker: %d times kill -9, %d times stopped; relays that ended by themselves: "+
+			"%d",
+		n.Kills, n.OwnerKills, n.Pauses, n.OwnerPauses, n.RelayCuts, n.WriterCuts, n.BrokerCuts, n.BrokerKills,
+		n.BrokerRestarts, r.Ended,
 	)
 	say(
 		"  locked: %d times the table, %d times a row, %d times the lease; refused: %d events in %d bursts; owners "+
-			"without Kafka that handed over: %d",
+			"without a broker that handed over: %d",
 		n.TableLocks, n.RowLocks, n.LeaseLocks, r.Refused.Events, n.Bursts, n.BlindOwners,
 	)
 	if n.Hanging > 0 {

@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/postroom/postroom/internal/history"
 	"github.com/postroom/postroom/outbox"
+	"github.com/postroom/postroom/rigs/chaos/rabbitmq"
 )
 
 // How long the ends of a run may take. They are no measure of speed: a run that needs
@@ -34,6 +36,7 @@ type run struct {
 	plan     Plan
 	servers  *Servers
 	topics   []string
+	queues   *rabbitmq.Queues // with RabbitMQ
 	log      *timeline
 	db       *database
 	account  *account
@@ -56,7 +59,8 @@ func Run(ctx context.Context, servers *Servers, s Settings) (_ *Report, err erro
 	}
 	r := &run{settings: s, plan: s.plan(), servers: servers, account: &account{}}
 	r.report = &Report{
-		Database: s.Database, Mode: s.Mode, Seed: s.Seed, LeaseTTL: s.LeaseTTL, Relays: s.Relays, Writers: s.Writers,
+		Database: s.Database, Broker: cmp.Or(s.Broker, Kafka), Mode: s.Mode,
+		Seed: s.Seed, LeaseTTL: s.LeaseTTL, Relays: s.Relays, Writers: s.Writers,
 	}
 	if r.log, err = newTimeline(filepath.Join(s.Dir, "timeline.log"), s.Log); err != nil {
 		return nil, err
@@ -80,7 +84,10 @@ func Run(ctx context.Context, servers *Servers, s Settings) (_ *Report, err erro
 
 // makeTopics makes two topics for the run, and one that refuses what the bursts write.
 func (r *run) makeTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(kafka), ",")...))
+	if r.settings.Broker == RabbitMQ {
+		return r.makeExchanges(ctx)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...))
 	if err != nil {
 		return fmt.Errorf("make the topics: %w", err)
 	}
@@ -94,7 +101,7 @@ func (r *run) makeTopics(ctx context.Context) error {
 		partitions int32
 		configs    map[string]*string
 	}{{"orders", 8, nil}, {"payments", 3, nil}, {"refused", 3, refusing}} {
-		topic := strings.ReplaceAll(r.db.name, "_", "-") + "-" + t.name
+		topic := r.topic(t.name)
 		// A broker that was restarted just now may need a moment.
 		for {
 			_, err := admin.CreateTopic(ctx, t.partitions, 1, t.configs, topic)
@@ -110,17 +117,39 @@ func (r *run) makeTopics(ctx context.Context) error {
 	return nil
 }
 
+// makeExchanges is makeTopics for RabbitMQ. An exchange without a queue refuses everything.
+func (r *run) makeExchanges(ctx context.Context) error {
+	var topics []rabbitmq.Topic
+	for name, queue := range map[string]string{"orders": "classic", "payments": "quorum"} {
+		topics = append(topics, rabbitmq.Topic{Name: r.topic(name), Queue: queue})
+	}
+	topics = append(topics, rabbitmq.Topic{Name: r.topic("refused")})
+	for _, t := range topics {
+		r.topics = append(r.topics, t.Name)
+	}
+	r.queues = rabbitmq.NewQueues(r.servers.Address(RabbitMQ))
+	return rabbitmq.Declare(ctx, r.servers.Address(RabbitMQ), topics...)
+}
+
+// topic returns the run's name of a topic.
+func (r *run) topic(name string) string { return strings.ReplaceAll(r.db.name, "_", "-") + "-" + name }
+
+// relayArgs are the arguments of a relay's command.
+func (r *run) relayArgs(relay int) []string {
+	broker := []string{"--kafka-brokers", r.servers.ways[relay].address}
+	if r.settings.Broker == RabbitMQ {
+		broker = []string{"--amqp-url", rabbitmq.Through(r.servers.Address(RabbitMQ), r.servers.ways[relay].address)}
+	}
+	return append([]string{
+		"run", "--lease-ttl", r.settings.LeaseTTL.String(), "--mode", string(r.settings.Mode),
+	}, broker...)
+}
+
 // load runs writers, relays and trouble, and returns when all of them have ended and the
 // outbox is empty, or will not become so.
 func (r *run) load(ctx context.Context) error {
-	args := func(relay int) []string {
-		return []string{
-			"run", "--kafka-brokers", r.servers.ways[relay].address, "--lease-ttl", r.settings.LeaseTTL.String(),
-			"--mode", string(r.settings.Mode),
-		}
-	}
 	r.fleet = startFleet(
-		r.settings.Relays, "relay", r.settings.Binary, args, environment("POSTROOM_DATABASE_URL="+r.db.relayURL),
+		r.settings.Relays, "relay", r.settings.Binary, r.relayArgs, environment("POSTROOM_DATABASE_URL="+r.db.relayURL),
 		r.log,
 		func(string, string) {},
 	)
@@ -149,7 +178,9 @@ func (r *run) load(ctx context.Context) error {
 	r.start = time.Now()
 	writing.Go(func() { w.run(ctx, writes) })
 	telling.Go(func() { r.tell(ctx) })
-	telling.Go(func() { r.operate(ctx) })
+	if r.settings.Broker != RabbitMQ { // which has no transactions that hang
+		telling.Go(func() { r.operate(ctx) })
+	}
 	if err := r.trouble.run(ctx, r.enough); err != nil {
 		return fmt.Errorf("make trouble: %w", err)
 	}
@@ -204,7 +235,7 @@ func (r *run) missing() (missing []string) {
 		{"locks of a row", n.RowLocks, minutes},
 		{"locks of the lease", n.LeaseLocks, minutes},
 		{"bursts of refused events", n.Bursts, minutes},
-		{"hand-overs of owners without Kafka", n.BlindOwners, handOvers},
+		{"hand-overs of owners without a broker", n.BlindOwners, handOvers},
 	} {
 		if m.is < m.wanted {
 			missing = append(missing, fmt.Sprintf("%d %s, wanted were at least %d", m.is, m.what, m.wanted))
@@ -314,7 +345,7 @@ func (r *run) judge(ctx context.Context) error {
 	reading, cancel := context.WithTimeout(ctx, readFor)
 	defer cancel()
 	var arrived []history.Arrival
-	err = readBack(reading, r.servers.Address(kafka), r.topics, r.settings.Mode, func(record *kgo.Record) {
+	err = r.readBack(reading, r.topics, func(record *kgo.Record) {
 		arrived = append(arrived, arrival(record))
 	})
 	if err != nil {
@@ -325,4 +356,12 @@ func (r *run) judge(ctx context.Context) error {
 	found.Merge(history.Check(events, others))
 	r.report.judge(found)
 	return nil
+}
+
+// readBack visits all that the run's broker holds of topics.
+func (r *run) readBack(ctx context.Context, topics []string, visit func(*kgo.Record)) error {
+	if r.settings.Broker == RabbitMQ {
+		return r.queues.ReadBack(ctx, topics, visit)
+	}
+	return readBack(ctx, r.servers.Address(Kafka), topics, r.settings.Mode, visit)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,29 +19,30 @@ import (
 	"time"
 )
 
-const kafka = "kafka"
-
 // Servers are a set of real servers of our own, started by dev/services beside those of
 // the clone: they are killed and restarted. One set exists for a clone at a time.
 type Servers struct {
 	root, state string
+	brokerName  string // Kafka or RabbitMQ
 	lock        *os.File
 	addresses   map[string]string
 	broker      sync.Mutex // one restart at a time
-	ways        []*way     // to Kafka, one for each relay
+	ways        []*way     // to the broker, one for each relay
 }
 
-// StartServers starts Kafka, with a way of its own for each relay, and the named databases, and
+// StartServers starts Kafka or RabbitMQ, with a way of its own for each relay, and the named databases, and
 // waits until each has answered.
 // What an earlier run left behind is removed first. The caller calls Close.
-func StartServers(ctx context.Context, root string, databases []string, relays int) (*Servers, error) {
-	s := &Servers{root: root, state: filepath.Join(root, ".dev", "chaos"), addresses: make(map[string]string)}
+func StartServers(ctx context.Context, root, broker string, databases []string, relays int) (*Servers, error) {
+	s := &Servers{
+		root: root, state: filepath.Join(root, ".dev", "chaos"), brokerName: broker, addresses: make(map[string]string),
+	}
 	if err := s.take(); err != nil {
 		return nil, err
 	}
 	err := s.makeWays(relays)
 	if err == nil {
-		err = s.start(ctx, append([]string{kafka}, databases...))
+		err = s.start(ctx, append([]string{broker}, databases...))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -82,9 +84,15 @@ func (s *Servers) start(ctx context.Context, names []string) error {
 			return err
 		}
 	}
+	if s.brokerName == RabbitMQ {
+		if _, err := s.services(ctx, append([]string{"up"}, names...)...); err != nil {
+			return err
+		}
+		return s.readAddresses(ctx, names)
+	}
 	// It is started several times a minute, on a machine that is busy. With the classes of
 	// an earlier start at hand it needs half of the processor time.
-	archive := filepath.Join(s.state, kafka, "classes.jsa")
+	archive := filepath.Join(s.state, Kafka, "classes.jsa")
 	const quick = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 	if err := s.kafkaOptions(quick + " -XX:ArchiveClassesAtExit=" + archive); err != nil {
 		return err
@@ -92,20 +100,20 @@ func (s *Servers) start(ctx context.Context, names []string) error {
 	if _, err := s.services(ctx, append([]string{"up"}, names...)...); err != nil {
 		return err
 	}
-	if _, err := s.services(ctx, "down", kafka); err != nil {
+	if _, err := s.services(ctx, "down", Kafka); err != nil {
 		return err
 	}
 	if err := s.kafkaOptions(quick + " -XX:SharedArchiveFile=" + archive); err != nil {
 		return err
 	}
-	if _, err := s.services(ctx, "up", kafka); err != nil {
+	if _, err := s.services(ctx, "up", Kafka); err != nil {
 		return err
 	}
 	return s.readAddresses(ctx, names)
 }
 
 func (s *Servers) kafkaOptions(jvm string) error {
-	dir := filepath.Join(s.state, kafka)
+	dir := filepath.Join(s.state, Kafka)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the servers' state: %w", err)
 	}
@@ -138,14 +146,14 @@ func (s *Servers) readAddresses(ctx context.Context, names []string) error {
 	// The shell takes its own quotes off again.
 	cmd := exec.CommandContext(ctx, "bash", "-c", lines+`
 		printf '%s\n' "${POSTROOM_TEST_POSTGRES_URL-}" "${POSTROOM_TEST_MARIADB_URL-}" \
-			"${POSTROOM_TEST_KAFKA_BROKERS-}"`)
+			"${POSTROOM_TEST_KAFKA_BROKERS-}" "${POSTROOM_TEST_AMQP_URL-}"`)
 	cmd.Env = environment()
 	out, err := cmd.Output()
 	if err != nil {
 		return fmt.Errorf("read what dev/services env printed: %w", err)
 	}
 	for i, address := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
-		s.addresses[[]string{PostgreSQL, MariaDB, kafka}[i]] = address
+		s.addresses[[]string{PostgreSQL, MariaDB, Kafka, RabbitMQ}[i]] = address
 	}
 	for _, name := range names {
 		if s.addresses[name] == "" {
@@ -157,7 +165,25 @@ func (s *Servers) readAddresses(ctx context.Context, names []string) error {
 			)
 		}
 	}
+	if s.brokerName == RabbitMQ { // it has one listener for all, and advertises no address
+		port, err := strconv.Atoi(s.brokerHost()[strings.LastIndex(s.brokerHost(), ":")+1:])
+		if err != nil {
+			return fmt.Errorf("read RabbitMQ's port: %w", err)
+		}
+		for _, w := range s.ways {
+			w.inner = port
+		}
+	}
 	return nil
+}
+
+// brokerHost is the broker's host and port.
+func (s *Servers) brokerHost() string {
+	address := s.addresses[s.brokerName]
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return address
 }
 
 // environment is the caller's without what would lead to other servers or change a relay.
@@ -197,7 +223,7 @@ func (s *Servers) pid(name string) (int, error) {
 	return strconv.Atoi(word)
 }
 
-// restartBroker stops Kafka, by SIGKILL or by a clean shutdown, and starts it again. It
+// restartBroker stops the broker, by SIGKILL or by a clean shutdown, and starts it again. It
 // returns when it answers.
 func (s *Servers) restartBroker(ctx context.Context, kill bool) error {
 	s.broker.Lock()
@@ -206,19 +232,20 @@ func (s *Servers) restartBroker(ctx context.Context, kill bool) error {
 		if err := s.killBroker(ctx); err != nil {
 			return err
 		}
-	} else if _, err := s.services(ctx, "down", kafka); err != nil {
+	} else if _, err := s.services(ctx, "down", s.brokerName); err != nil {
 		return err
 	}
-	_, err := s.services(ctx, "up", kafka)
+	_, err := s.services(ctx, "up", s.brokerName)
 	return err
 }
 
 func (s *Servers) killBroker(ctx context.Context) error {
-	pid, err := s.pid(kafka)
+	pid, err := s.pid(s.brokerName)
 	if err != nil {
 		return fmt.Errorf("kill the broker: %w", err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	// The group: RabbitMQ's process is a shell, which has started the broker.
+	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill the broker, process %d: %w", pid, err)
 	}
 	// When its port is free it has let go of its data too. A zombie that nobody waits for
@@ -226,7 +253,7 @@ func (s *Servers) killBroker(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		conn, err := net.Dial("tcp", s.addresses[kafka])
+		conn, err := net.Dial("tcp", s.brokerHost())
 		if err != nil {
 			return nil
 		}

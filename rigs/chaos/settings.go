@@ -16,6 +16,12 @@ const (
 	MariaDB    = "mariadb"
 )
 
+// Brokers that a run may be against.
+const (
+	Kafka    = "kafka"
+	RabbitMQ = "rabbitmq"
+)
+
 // Mode is a mode of delivery, as relay run calls it.
 type Mode = history.Mode
 
@@ -32,6 +38,7 @@ const Consumers Mode = "consumers"
 // Settings say what one run does. Every field is required but those that say otherwise.
 type Settings struct {
 	Database string // PostgreSQL or MariaDB
+	Broker   string // Kafka or RabbitMQ; empty: Kafka
 	Mode     Mode
 	// Duration is for how long there is trouble. A run that has not reached its
 	// minimums by then goes on, for as long again at the most, or three minutes.
@@ -66,6 +73,12 @@ func (s Settings) Validate() error {
 	check(
 		slices.Contains([]Mode{AtLeastOnce, ExactlyOnce, Consumers}, s.Mode), "mode %q: want %s, %s or %s", s.Mode,
 		AtLeastOnce, ExactlyOnce, Consumers,
+	)
+	check(
+		slices.Contains([]string{"", Kafka, RabbitMQ}, s.Broker), "broker %q: want %s or %s", s.Broker, Kafka, RabbitMQ,
+	)
+	check(
+		s.Broker != RabbitMQ || s.Mode == AtLeastOnce, "mode %q: with %s only %s", s.Mode, RabbitMQ, AtLeastOnce,
 	)
 	check(s.Duration >= time.Second, "duration %v: want at least 1s", s.Duration)
 	check(s.LeaseTTL >= 500*time.Millisecond, "lease-ttl %v: want at least 500ms", s.LeaseTTL)

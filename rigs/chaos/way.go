@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// way is one relay's way to Kafka, which can be cut while the others' stay: a proxy in this
-// process. The broker has a listener for each and advertises the way's own address there, so
+// way is one relay's way to the broker, which can be cut while the others' stay: a proxy in this
+// process. Kafka has a listener for each and advertises the way's own address there, so
 // that what a client learns from metadata leads through it too.
 type way struct {
 	address string // what the relay is given, and the broker advertises
@@ -74,6 +74,15 @@ func (w *way) set(state wayState) {
 		for conn := range w.conns {
 			_ = conn.Close() // whoever reads from it ends
 		}
+	}
+}
+
+// cut breaks the connections that there are.
+func (w *way) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for conn := range w.conns {
+		_ = conn.Close() // whoever reads from it ends
 	}
 }
 

@@ -69,6 +69,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	modes := flags.String(
 		"mode", defaultModes, "`modes`: of the relay at-least-once and exactly-once; consumers for theirs",
 	)
+	flags.StringVar(&o.Broker, "broker", chaos.Kafka, "`broker`: kafka, or rabbitmq, which has at-least-once alone")
 	flags.DurationVar(&o.Duration, "duration", time.Minute, "for how long there is trouble, in each run")
 	flags.Uint64Var(&o.Seed, "seed", 0, "of trouble and writers; 0: a random one")
 	flags.DurationVar(
@@ -91,6 +92,9 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	if o.Broker == chaos.RabbitMQ && *modes == defaultModes {
+		*modes = string(chaos.AtLeastOnce)
 	}
 	o.databases, o.modes = strings.Split(*databases, ","), strings.Split(*modes, ",")
 	for minimum, each := range map[*int]float64{&o.MinKills: 40, &o.MinPauses: 40, &o.MinEvents: 40_000} {
@@ -154,7 +158,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		}
 	}
 	o.Say("starting servers of our own")
-	servers, err := chaos.StartServers(ctx, root, slices.Clone(o.databases), o.Relays)
+	servers, err := chaos.StartServers(ctx, root, o.Broker, slices.Clone(o.databases), o.Relays)
 	if err != nil {
 		return exitFailed, err
 	}

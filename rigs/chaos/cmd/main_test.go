@@ -47,6 +47,8 @@ func TestWrongSettingsAreNamedBeforeAnythingStarts(t *testing.T) {
 		{[]string{"--database", "oracle"}, `database "oracle"`},
 		{[]string{"--mode", "at-most-once"}, `mode "at-most-once"`},
 		{[]string{"--relays", "0"}, "relays 0"},
+		{[]string{"--broker", "activemq"}, `broker "activemq"`},
+		{[]string{"--broker", "rabbitmq", "--mode", "exactly-once"}, "with rabbitmq only at-least-once"},
 		{[]string{"--lease-ttl", "1ms"}, "lease-ttl 1ms"},
 		{[]string{"postgres"}, `unknown argument "postgres"`},
 		{[]string{"--fast"}, "-fast"},
