@@ -1,8 +1,9 @@
-// Package gaps keeps which ids below the head of a table may still get a row.
+// Package gaps knows which ids below the head of a table may still get a row.
 //
-// Ids are given before commits, and not in their order. A Set holds the ids that no read has
-// shown, and forgets one only when every transaction that could fill it has ended and a later
-// read has not shown a row. The package does no I/O. Nothing in it is safe for concurrent use.
+// A transaction gets its ids before it commits, and transactions do not commit in the order of their
+// ids. A Set has the ids that no read has shown. It forgets an id only when every transaction that could
+// insert it has ended, and a later read has not shown its row. The package does no I/O. Nothing in it is
+// safe for concurrent use.
 package gaps
 
 import (
@@ -13,13 +14,12 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// A gap is a range of ids below the head that have not been seen: its transaction
-// is open, was rolled back, or committed after the read that passed it.
+// A gap is a range of ids below the head that no read has shown: their transaction is open, was rolled
+// back, or has committed after the read that moved the head past them.
 //
-// Gaps are asked for in every read, for as long as a transaction that could fill them
-// may be open. That, and nothing else, keeps the order of keys whose events commit
-// late: a later event of the key is then seen together with the earlier one, or after
-// it, never before (hazard late-commit).
+// Every read asks for the gaps, for as long as a transaction that could fill them may be open. Only this
+// keeps the order of a key whose events commit late: a read then shows a later event of the key together
+// with the earlier one, or after it, and never before it (hazard late-commit).
 type gap struct {
 	store.Range
 	// coarse: neighbours that were merged, with ids between them that have been
@@ -31,9 +31,9 @@ type gap struct {
 	due bool
 }
 
-// proof follows the transactions that were open when gaps were first seen. When all
-// have ended, whatever they wrote is visible to a read that begins afterwards; after
-// such a read the gaps are known to be dead.
+// proof has the transactions that were open when gaps were first seen. When all of them have ended, a
+// read that begins afterwards sees whatever they wrote. After such a read the gaps are proved dead: they
+// get no row any more.
 type proof struct {
 	open map[string]store.Writer // by ID
 	done bool                    // all have ended
@@ -43,16 +43,16 @@ type proof struct {
 type Set struct {
 	gaps []gap
 	max  int
-	// idle are the open writers that do nothing, by ID. One that was forgotten would
-	// otherwise keep every gap that comes after it.
+	// idle are the open writers at rest, by ID. Without it, a forgotten transaction would keep every gap
+	// that comes after it alive.
 	idle map[string]idleWriter
 }
 
-// idleWriter is that of a writer from one look to the next. Ids that are given out
-// meanwhile are not its own: it has executed nothing to take one (hazard forgotten-writer).
+// idleWriter is a writer that has executed nothing between two probes. So ids that were given out
+// meanwhile are not its own (hazard forgotten-writer).
 type idleWriter struct {
-	mark  string
-	given int64 // when it was first seen at rest, no higher id had been given out
+	mark  string // its Rest
+	given int64  // when it was first seen at rest, no higher id had been given out
 }
 
 // Reset forgets all that was seen.
@@ -98,9 +98,9 @@ func (s *Set) Ranges() []store.Range {
 	return ranges
 }
 
-// Asleep lists for each gap the transactions that alone may fill it, where all of them are
-// known and were open after the last read: while none of them has ended, nothing can be
-// there. nil: the read has to look.
+// Asleep lists for each gap the only transactions that may fill it, if all of them are known and were
+// open after the last read. While none of them has ended, the gap cannot have a row. nil for a gap,
+// or for all: the read has to look.
 func (s *Set) Asleep() (asleep [][]uint64) {
 	for i, g := range s.gaps {
 		numbers := g.proof.numbers()
@@ -115,15 +115,15 @@ func (s *Set) Asleep() (asleep [][]uint64) {
 	return asleep
 }
 
-// NoteRead takes in that a read has looked at all gaps.
+// NoteRead notes that a read has looked into all gaps.
 func (s *Set) NoteRead() {
 	for i := range s.gaps {
 		s.gaps[i].due = false
 	}
 }
 
-// Proven lists the gaps of which all writers have ended. Taken before a read, they
-// may be forgotten after it.
+// Proven lists the gaps whose writers have all ended. If it was called before a read, these gaps may be
+// forgotten after the read.
 func (s *Set) Proven() map[int64]bool {
 	var los map[int64]bool
 	for _, g := range s.gaps {
@@ -137,9 +137,9 @@ func (s *Set) Proven() map[int64]bool {
 	return los
 }
 
-// Advance takes in a read: ids that came from gaps or above head, ascending, and the
-// new head. Ids seen leave their gaps, ids between them and up to the new head become
-// gaps. forget names, by their first id, the gaps that the read has proved dead.
+// Advance takes in a read: the ids that it showed in gaps or above head, ascending, and the new head.
+// Ids that were shown leave their gaps. The ids between them, up to the new head, become gaps. forget
+// names, by their first id, the gaps that the read has proved dead.
 func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
 	if len(s.gaps) == 0 && len(ids) == int(newHead-head) {
 		return // the usual case: ids without a hole
@@ -164,7 +164,7 @@ func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
 	s.gaps = next
 }
 
-// Coarse reports whether any gap has ids in it that have been seen.
+// Coarse reports whether any gap also has ids that were shown, because gaps were merged over them.
 func (s *Set) Coarse() bool {
 	return slices.ContainsFunc(s.gaps, func(g gap) bool { return g.coarse })
 }
@@ -188,12 +188,14 @@ func appendHoles(gaps []gap, g gap, seen []int64) []gap {
 	return gaps
 }
 
-// Merge keeps the number of gaps in bounds: neighbours become one range, those first
-// that wait for the same writers, or one that was forgotten would soon hold all gaps; of
-// them the nearest, because the fewest rows lie between them, and among equals the
-// oldest, because they are the first to be proved dead. Nothing is forgotten by it. It
-// follows a look at the writers, so that a merged gap does not wait for a new one each
-// time.
+// Merge bounds the number of gaps: it merges neighbours into one range, and forgets nothing. It prefers
+//
+//  1. gaps that wait for the same writers, or one forgotten writer would soon keep all gaps alive;
+//  2. of these the nearest, because the fewest rows lie between them;
+//  3. of these the oldest, because they are proved dead first.
+//
+// The caller calls it after a probe of the writers, so that a merged gap does not wait for another probe
+// each time.
 func (s *Set) Merge() {
 	if !s.Crowded() {
 		return
@@ -218,8 +220,7 @@ func (s *Set) Merge() {
 	s.gaps = merged
 }
 
-// distance ranks how well a gap goes with the next one: those that wait for other
-// writers come last.
+// distance tells how well a gap goes with the next one. Gaps that wait for different writers come last.
 func (g gap) distance(next gap) int64 {
 	d := next.Lo - g.Hi
 	if g.proof != next.proof {
@@ -231,9 +232,8 @@ func (g gap) distance(next gap) int64 {
 	return d
 }
 
-// joinProofs returns what proves both gaps dead. A gap without a proof waits for the
-// next look, and so does the merged one: the writers of the other that are still open
-// are in that look too.
+// joinProofs returns what proves both gaps dead. A gap without a proof waits for the next probe. Then so
+// does the merged gap, because that probe also shows the other's writers that are still open.
 func joinProofs(a, b *proof) *proof {
 	if a == b {
 		return a
@@ -254,7 +254,7 @@ func joinProofs(a, b *proof) *proof {
 	return joined
 }
 
-// Waiting reports whether a look at the open writers could help.
+// Waiting reports whether a probe of the open writers could help.
 func (s *Set) Waiting() bool {
 	for _, g := range s.gaps {
 		if g.proof == nil || !g.proof.done {
@@ -264,7 +264,7 @@ func (s *Set) Waiting() bool {
 	return false
 }
 
-// Observe takes in a look at the open writers, made after the last read returned.
+// Observe takes in a probe of the open writers, made after the last read returned.
 func (s *Set) Observe(w store.Writers) {
 	if !w.Known {
 		return
@@ -289,7 +289,7 @@ func (s *Set) Observe(w store.Writers) {
 	s.unify()
 }
 
-// unify lets gaps that wait for the same writers share their proof.
+// unify lets gaps that wait for the same writers share one proof.
 func (s *Set) unify() {
 	keys := make(map[*proof]string)
 	same := make(map[string]*proof)
@@ -307,7 +307,8 @@ func (s *Set) unify() {
 	}
 }
 
-// noteIdle keeps of the writers at rest since when they are.
+// noteIdle notes the writers at rest, each with the highest id that may have been given out when it was
+// first seen at rest.
 func (s *Set) noteIdle(w store.Writers) {
 	rests := make(map[string]idleWriter)
 	for _, writer := range w.Open {
@@ -322,8 +323,8 @@ func (s *Set) noteIdle(w store.Writers) {
 	s.idle = rests
 }
 
-// mayFill leaves out the writers that were at rest before an id was given out, and are
-// still. The higher the id, the more they are: as many for two ids are the same ones.
+// mayFill returns the writers without those that are at rest, and were before an id was given out. A
+// higher id leaves out more writers. So if it leaves out as many for two ids, they are the same ones.
 func (s *Set) mayFill(id int64, open []store.Writer) []store.Writer {
 	if len(s.idle) == 0 {
 		return open
@@ -343,7 +344,7 @@ func newProof(open []store.Writer) *proof {
 	return p
 }
 
-// numbers are those of the transactions that are open; nil: not all are known.
+// numbers returns the numbers of the transactions that are open; nil: not all are known.
 func (p *proof) numbers() (numbers []uint64) {
 	if p == nil || p.done {
 		return nil
@@ -357,9 +358,8 @@ func (p *proof) numbers() (numbers []uint64) {
 	return numbers
 }
 
-// update drops the writers that are gone, and reports whether any is. One that may go on
-// under another name (a transaction that was prepared) is replaced by all that bear such a
-// name.
+// update removes the writers that have ended, and reports whether there was one. A writer that may have
+// another name now (its transaction was prepared) is replaced by all writers that have such a name.
 func (p *proof) update(w store.Writers) (ended bool) {
 	still := make(map[string]store.Writer, len(p.open))
 	byID := make(map[string]store.Writer, len(w.Open))
