@@ -258,10 +258,10 @@ func (s *session) overtaken(e *inflight.Entry) bool {
 func (s *session) watchSink(ctx context.Context) {
 	const patience = 10 * time.Second
 	lastTotal, since := int64(-1), time.Now()
-	waiter, _ := s.out.(OutageReporter)
+	reporter, _ := s.out.(OutageReporter)
 	for pacing.Sleep(ctx, time.Second, nil) {
-		if waiter != nil {
-			if err := waiter.Outage(); err != nil {
+		if reporter != nil {
+			if err := reporter.Outage(); err != nil {
 				s.health.Paused(health.Sink, err)
 				continue
 			}
@@ -276,7 +276,7 @@ func (s *session) watchSink(ctx context.Context) {
 			lastTotal, since = total, time.Now()
 			continue
 		}
-		if waiter == nil && time.Since(since) >= patience {
+		if reporter == nil && time.Since(since) >= patience {
 			s.health.Paused(health.Sink, errSilentSink)
 		}
 	}

@@ -1,7 +1,7 @@
 // Package lanes knows which records wait for the same thing, which of them wait on the shelf, and
 // which topics are on trial after a rejection. It decides about lanes and topics, and never sees a
-// record. Nothing in it is safe for concurrent use, but for Shelf.Len: the reader has it alone, and
-// its session while it does not read.
+// record. Only Shelf.Len is safe for concurrent use. The reader uses all the rest, and its session does
+// while the reader does not run.
 package lanes
 
 import (
@@ -65,7 +65,7 @@ func NewSet(inFlight *inflight.Set, trials *Trials) *Set {
 		prune: keptLanes}
 }
 
-// BeginPass begins a look at records, in which each of their lanes is judged once.
+// BeginPass begins a pass over records. In a pass it is decided once for each lane whether it has room.
 func (s *Set) BeginPass() { s.pass++ }
 
 // First reports whether the pass meets the lane for the first time.
@@ -103,8 +103,8 @@ func (s *Set) Topic(name string) *Topic {
 	return t
 }
 
-// Prune forgets the lanes of which nothing is with the sink or on the shelf, when there are many:
-// names of topics are without number. No record that is not with the sink may have a lane then.
+// Prune forgets the lanes that have nothing with the sink or on the shelf, if there are many lanes: the
+// number of topics is not bounded. When it is called, only records that the sink has may have a lane.
 func (s *Set) Prune() {
 	if len(s.lanes) < s.prune {
 		return
@@ -126,11 +126,11 @@ func (s *Set) Prune() {
 	s.prune = max(keptLanes, 2*len(s.lanes))
 }
 
-// Take reports whether a record of this size may join its lane. rows and bytes are what is free
-// of the window without it. A lane may hold as much of the window as it leaves free for the
-// others. So one that is blocked takes half of it at most, and n of them leave one part of n+1. A
-// lane whose records are acknowledged is judged by what it held when the pass began, because it
-// empties while they come.
+// Take reports whether a record of this size may join its lane. rows and bytes are what is free of the
+// window without the record. A lane may hold as much of the window as it leaves free for the others. So
+// one blocked lane takes at most half of the window, and n blocked lanes leave 1/(n+1) of it free. For a
+// lane whose records are being acknowledged, what it held when the pass began counts, because it becomes
+// emptier while the records arrive.
 func (s *Set) Take(l *Lane, size int64, rows int, bytes int64) bool {
 	if s.First(l) {
 		l.held, l.heldBytes, l.moves = s.inFlight.Progress(&l.Load)

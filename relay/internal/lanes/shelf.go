@@ -12,8 +12,8 @@ import (
 // a topic that does not exist yet. They stay in the table, and their payloads are not
 // kept: a row is read again when its turn comes.
 //
-// What keeps the order of a key: while a row of a lane is on the shelf, later rows of the
-// lane go there too, and a lane's rows leave it in the order of their ids.
+// Two rules keep the order of a key: while a row of a lane is on the shelf, later rows of the lane go there
+// too, and the rows of a lane leave the shelf in the order of their ids.
 type Shelf struct {
 	rows []Row        // ascending
 	len  atomic.Int64 // of rows

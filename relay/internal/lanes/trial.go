@@ -6,19 +6,18 @@ import (
 	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
-// Trials are those of one term, over its sessions.
+// Trials are the trials of a term, for all of its sessions.
 //
-// A rejection names a batch, and records are blamed in it for their neighbours (hazard
-// rejected-batch). So only a record that was rejected alone is parked. A rejection also ends the
-// session, and in exactly-once mode aborts a transaction. So once a record was rejected among
-// others, its topic is on trial: its rows go to the shelf, and from there to the sink in groups,
-// in the order of their ids, each when nothing else of the topic is with the sink. Other topics
-// go on beside it in full batches.
+// The broker rejects a whole batch, also the records that have no fault (hazard rejected-batch). So only a
+// record that was rejected alone is parked. A rejection also ends the session, and aborts the transaction
+// in exactly-once mode. So when a record was rejected among others, its topic is on trial: its rows go to
+// the shelf. From there they go to the sink in groups, in the order of their ids, and only when the sink
+// has nothing else of the topic. Other topics go on in full batches.
 //
-// A group that is rejected halves the size of the next, and one that is delivered doubles it. So
-// a record at fault is found in a few groups, a topic full of them costs one session each, and
-// one that is mended is back at full speed soon. Sessions that end with a rejection are kept
-// apart: see restShare.
+// After a rejected group the next one is half as large, after a delivered group twice as large. So a faulty
+// record is found in a few groups, and a topic is soon back at full speed when its fault is gone. If all
+// records of a topic are faulty, each costs a session. There is a pause between sessions that end with a
+// rejection: see restShare.
 type Trials struct {
 	// Topics has the trial of each topic that is on trial.
 	Topics map[string]*Trial
@@ -26,7 +25,7 @@ type Trials struct {
 	failed time.Time
 }
 
-// Trial is that of one topic.
+// Trial is the trial of one topic.
 type Trial struct {
 	size     int               // of the next group
 	good     int               // delivered since the last rejection
@@ -84,7 +83,7 @@ func (ts *Trials) Rest(now time.Time) time.Time {
 	return now.Add(min(restShare*took, restMost))
 }
 
-// SessionEnded forgets what a session had out. What was not rejected is read again.
+// SessionEnded forgets the groups that a session has sent. What was not rejected is read again.
 func (ts *Trials) SessionEnded() {
 	for _, t := range ts.Topics {
 		t.out = nil
@@ -111,9 +110,9 @@ func (t *Trial) Over(idle bool) bool {
 // ReadAhead is how many rows to read for the next group.
 func (t *Trial) ReadAhead() int { return max(2*t.size, readAhead) }
 
-// Group returns how many of the first records, with these keys, may be tried together: not more
-// than the trial's size, and at least once only one of each key, because a later one may be
-// accepted while an earlier one is rejected. In a transaction all are or none.
+// Group returns how many of the first records, with these keys, the next group has: not more than the
+// trial's size. In at-least-once mode it has only one record of each key, because the broker may accept a
+// later one and reject an earlier one. In a transaction it accepts all or none.
 func (t *Trial) Group(keys [][]byte, transaction bool) int {
 	most := min(t.size, len(keys))
 	if transaction {
