@@ -112,6 +112,8 @@ func Serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 	if err != nil {
 		err = server.Close() // cuts off those that are still under way
 	}
-	<-served
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
 	return err
 }

@@ -100,7 +100,7 @@ func TestBadRequestsGetProblems(t *testing.T) {
 	}{
 		"no key":           {"", `{}`, http.StatusBadRequest, "Idempotency-Key"},
 		"no JSON":          {"k", `{`, http.StatusBadRequest, "unexpected EOF"},
-		"a misspelt field": {"k", `{"nmae":"a"}`, http.StatusBadRequest, "nmae"},
+		"an unknown field": {"k", `{"title":"a"}`, http.StatusBadRequest, "title"},
 		"two values":       {"k", `{} {}`, http.StatusBadRequest, "there is more"},
 		"a large body": {
 			"k", `{"name":"` + strings.Repeat("a", kit.MaxBody) + `"}`, http.StatusRequestEntityTooLarge, "65536 bytes",

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/postroom/postroom/examples/shop/events"
+	"github.com/postroom/postroom/examples/shop/invariants"
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/provision"
 	"github.com/postroom/postroom/examples/shop/relays"
@@ -170,6 +171,16 @@ func (w *World) sources() (sources []relays.Source) {
 		})
 	}
 	return sources
+}
+
+// Audit tells whether the data of all services fit together. See package invariants.
+func (w *World) Audit(ctx context.Context) (_ []invariants.Row, err error) {
+	auditor, err := invariants.Open(ctx, w.Databases)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, auditor.Close()) }()
+	return auditor.Check(ctx)
 }
 
 // Close stops all parts, and removes what Start made in this process. Databases and topics of real servers stay.

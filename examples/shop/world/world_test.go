@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/postroom/postroom/examples/shop/events"
+	"github.com/postroom/postroom/examples/shop/invariants"
 	"github.com/postroom/postroom/examples/shop/kit/kittest"
 	"github.com/postroom/postroom/examples/shop/world"
 )
@@ -68,12 +71,25 @@ func TestPartsStopAndStartWhileOthersRun(t *testing.T) {
 	var taken events.PaymentTaken
 	kittest.Events(t, w.Kafka, events.Payments, 1)[0].Into(t, &taken)
 	require.Equal(t, events.PaymentTaken{Of: of, Flow: events.Choreographed, Cents: 200}, taken)
+	requireAllHolds(t, w)
 	for _, part := range w.Parts() {
 		require.True(t, part.Running, part.Name)
 		require.Empty(t, part.Failure, part.Name)
 	}
 	require.Error(t, w.Stop("warehouse"))
 	require.Error(t, w.StartPart(t.Context(), "warehouse"))
+}
+
+// requireAllHolds waits until all invariants hold.
+func requireAllHolds(t *testing.T, w *world.World) {
+	t.Helper()
+	var rows []invariants.Row
+	require.Eventually(t, func() bool {
+		var err error
+		rows, err = w.Audit(t.Context())
+		return err == nil && !slices.ContainsFunc(rows, func(r invariants.Row) bool { return !r.Holds })
+	}, time.Minute, 50*time.Millisecond)
+	require.NotEmpty(t, rows)
 }
 
 // Half of the services are on PostgreSQL, and half on MariaDB.
@@ -93,4 +109,5 @@ func TestTheWorldRunsOnRealServers(t *testing.T) {
 	post(t, w.Address("customers")+"/customers", `{"name":"Ada","email":"a@b"}`)
 	post(t, w.Address("stock")+"/items/pen/deliveries", `{"quantity":5}`)
 	require.Len(t, kittest.Events(t, w.Kafka, events.Customers, 1), 1)
+	requireAllHolds(t, w)
 }
