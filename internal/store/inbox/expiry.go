@@ -32,8 +32,8 @@ const expiryValidFor = 24 * time.Hour
 func (g DayGroup) keptBecause() string {
 	switch {
 	case !g.HasExpiry && g.Position == nil:
-		return fmt.Sprintf("consumer %q has not recorded for how long it needs its rows; check that its KeepPruned runs",
-			g.Consumer)
+		return fmt.Sprintf("consumer %q has not recorded for how long it needs its rows; check that its KeepPruned "+
+			"runs", g.Consumer)
 	case !g.HasExpiry:
 		return fmt.Sprintf("consumer %q has not recorded how far it is in %s/%d; check that its KeepPruned runs",
 			g.Consumer, g.Position.Topic, g.Position.Partition)
