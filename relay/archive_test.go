@@ -143,6 +143,7 @@ func TestARelayThatIsToArchiveChecksItsRightsAtStart(t *testing.T) {
 }
 
 func TestTheArchiveIsPurgedInStepsWhileTheLeaseIsHeld(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.Archive, b.cfg.ArchiveFor, b.cfg.purgeEvery = true, time.Hour, time.Millisecond
@@ -285,6 +286,7 @@ func (s stuckArchive) DeleteDelivered(context.Context, store.Lease, []store.Deli
 }
 
 func TestWhatATransactionHadSentBeforeACrashIsArchivedToo(t *testing.T) {
+	t.Parallel()
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.cfg.Archive = true
 		b.commit("k", numbered("k", 3)...)

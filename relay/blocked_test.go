@@ -116,6 +116,7 @@ SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at
 // A hash in the set says nothing yet: an innocent key that shares it with a blocked one
 // is delivered. And beyond the bound of the set every key is looked up.
 func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {
+	t.Parallel()
 	for name, full := range map[string]bool{"a shared hash": false, "more keys than are kept": true} {
 		t.Run(name, func(t *testing.T) {
 			dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {

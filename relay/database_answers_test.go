@@ -93,6 +93,7 @@ func (h *hangsOnce) Renew(ctx context.Context, _ store.Lease, _ time.Duration) e
 }
 
 func TestARenewalWithoutAnAnswerIsTriedAgainWhileTheLeaseHolds(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &hangsOnce{done: cancel}
 	k := newKeeper(ctx, h, store.Lease{}, 4*time.Second, time.Now())

@@ -201,6 +201,7 @@ func TestThreeProcessesShareTwelveSourcesEvenlyOnARealDatabase(t *testing.T) {
 // A hand-over is a drain: what is on its way arrives, is deleted, and only then does
 // the other process begin (hazard early-handover).
 func TestHazardAHandOverDuplicatesNothing(t *testing.T) {
+	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		const ttl = 2 * time.Second
 		f := newRealFleet(t, db, 2)

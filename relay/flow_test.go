@@ -176,6 +176,7 @@ func (s *standing) of(key string) (values []string) {
 // More rows than the window holds wait for a topic that stands still, in front of those of
 // others. Once they took all of it, and nothing moved.
 func TestATopicThatStandsStillLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.MaxInFlight, b.cfg.BatchSize = 100, 20
@@ -202,6 +203,7 @@ func TestATopicThatStandsStillLeavesRoomForOthers(t *testing.T) {
 // Records that would do nothing but wait in the sink stay in the table, however many, and
 // go in their order when they can.
 func TestRowsOfATopicThatIsNotReadyStayInTheTable(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.MaxInFlight, b.cfg.BatchSize = 100, 20

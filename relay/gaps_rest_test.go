@@ -71,6 +71,7 @@ func (b *bench) burn(n int) {
 // and every read would step over it. It commits at last, and comes before a later event
 // of its key.
 func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
+	t.Parallel()
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.maxGaps = 8
@@ -105,6 +106,7 @@ func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 // until the id's gap was looked at. It may fill the gap: at the look it had executed
 // something since the id was given out.
 func TestAWriterThatWakesKeepsTheGapThatItMadeThen(t *testing.T) {
+	t.Parallel()
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		b.cfg.sweepEvery = time.Hour

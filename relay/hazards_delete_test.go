@@ -40,6 +40,7 @@ func (s byIDAlone) Delete(ctx context.Context, _ store.Lease, d store.Deletion) 
 // Hazard reused-ids: acknowledged rows wait for their delete; the database goes back to an
 // older state, and new events take the same ids; then the delete comes.
 func TestHazardIDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
+	t.Parallel()
 	for _, rows := range []int{10, inflight.MinRun + 10} { // deleted one by one, and as a run
 		scenario := func(t *testing.T, db dbtest.Database, naive bool) (lost int) {
 			b := newBench(t, db)

@@ -149,6 +149,7 @@ func (s storedHead) Read(ctx context.Context, q store.ReadQuery,
 // Hazard stored-cursor: rows 1 to 100 are read, the relay stops, 50 is unsent. A successor that
 // starts at 100 sends a later row of 50's key first.
 func TestHazardAStoredHeadReorders(t *testing.T) {
+	t.Parallel()
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		b.cfg.BatchSize = 200
@@ -226,6 +227,7 @@ func (s *slowRead) Read(ctx context.Context, q store.ReadQuery,
 
 // Hazard read-during-delete again, through the whole relay.
 func TestHazardAReadThatBeganBeforeADeleteResendsThroughTheRelay(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.sink.hold = true
@@ -278,6 +280,7 @@ func (s *torn) Read(ctx context.Context, q store.ReadQuery, visit func(*store.Ro
 // Hazard inconsistent-snapshot: one statement of MariaDB shows a row without an earlier,
 // committed one of its key.
 func TestHazardOneStatementIsNotOneSnapshotOnMariaDB(t *testing.T) {
+	t.Parallel()
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
 		b.naive = func(s database) database { return &torn{database: s, admit: !naive, hidden: "k1"} }

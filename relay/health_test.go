@@ -18,6 +18,7 @@ import (
 // relay status reads from the lease row what the owner waits for now: not what the outage
 // began with, and nothing once it is over.
 func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	var reason atomic.Pointer[error]
 	because := func(text string) { err := errors.New(text); reason.Store(&err) }

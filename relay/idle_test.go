@@ -39,6 +39,7 @@ func (c *census) take() map[string]int {
 // An idle source costs four reads a second, two looks for what was asked and what is
 // due, and what keeps its lease. A busy machine does fewer, never more.
 func TestIdleSourcesBackOff(t *testing.T) {
+	t.Parallel()
 	const sources = 24
 	db := dbtest.PostgreSQL(t)
 	f := newRealFleet(t, db, sources)

@@ -72,6 +72,7 @@ func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
 // The same in exactly-once mode, where a new session and a new relay begin with the delete of
 // what the manifests name, the locked row too. They stood until the lock was gone.
 func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
+	t.Parallel()
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newExactly(t, db)
 		b.cfg.lockedEvery = 100 * time.Millisecond
@@ -110,6 +111,7 @@ func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
 // A row that is to be parked behind another of its key is locked. The move waited for it with
 // the lease row locked, until the lease was lost, again and again.
 func TestALockedRowThatIsToBeParkedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.LeaseTTL = 3 * time.Second

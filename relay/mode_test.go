@@ -19,6 +19,7 @@ func (warned) Enabled(_ context.Context, level slog.Level) bool { return level >
 // A second relay is started without --mode while another owns the source exactly once. It says
 // so while it waits, and when it takes over.
 func TestARelayThatSwitchesExactlyOnceOffWarns(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newExactly(t, db)
 		owner := b.start()

@@ -185,6 +185,7 @@ func (s *impatient) Park(ctx context.Context, l store.Lease, rows []store.Parkin
 // read again: had k2 been parked already, k1 would find its key blocked and be parked
 // behind it (hazard early-parking).
 func TestAnEventIsParkedOnlyWhenTheEarlierOnesOfItsKeyAreDelivered(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.sink.hold = true

@@ -77,6 +77,7 @@ func (b *bench) epoch() (epoch int) {
 }
 
 func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		blind, dark, sighted, bright, stop := b.dimPair()
@@ -103,6 +104,7 @@ func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 // A check that gets no answer takes longer than what the others told stays fresh: the owner
 // must hear them again before it decides to whom it hands over.
 func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		_, dark, sighted, bright, _ := b.dimPair()
@@ -116,6 +118,7 @@ func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
 
 // In an outage of the broker itself a hand-over would only give up records on their way.
 func TestInAnOutageOfTheBrokerEveryRelayKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.ttl = 5 * time.Second // a busy machine must not cost the lease

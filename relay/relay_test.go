@@ -11,6 +11,7 @@ import (
 )
 
 func TestWhatWasCommittedIsDeliveredInOrderAndDeleted(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		for i := range 3000 {
@@ -35,6 +36,7 @@ func TestWhatWasCommittedIsDeliveredInOrderAndDeleted(t *testing.T) {
 }
 
 func TestEveryPayloadArrivesAsItWasWritten(t *testing.T) {
+	t.Parallel()
 	every := make([]byte, 256)
 	for i := range every {
 		every[i] = byte(i)

@@ -20,6 +20,7 @@ import (
 // Ids begin at 1. Rows were inserted by hand with ids that no read from the start shows:
 // each gets a new one and is delivered once, with others and without.
 func TestARowWithAnIDBelowOneIsDelivered(t *testing.T) {
+	t.Parallel()
 	for _, others := range []int{0, 5} {
 		dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 			b := newBench(t, db)
@@ -67,6 +68,7 @@ func (s *deniesIDs) Renumber(context.Context, store.Lease, store.Event) error {
 // Where a row with an id below 1 cannot be given another, the others go on: it was an outage of
 // the database, after which everything was read from the start, at each sweep.
 func TestARowWithAnIDBelowOneThatCannotBeChangedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.cfg.sweepEvery = time.Millisecond
 	denied := &deniesIDs{}

@@ -14,6 +14,7 @@ import (
 // after the one before it was delivered. A round of the replay took in 12 MiB, and then the
 // rest of a thousand rows that it had asked for; and three rounds came between two reads.
 func TestOthersFlowWhileLargeParkedEventsAreSentAgain(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		const n, size = 40, 1_500_000
 		const columns = "id, event_id, topic, event_key, event_type, payload, headers, created_at"

@@ -100,6 +100,7 @@ func (c *closing) Close() { c.Session.Close(); c.closed.Add(1) }
 // The sink and the deletes fail together, for longer than a session waits for its deletes,
 // while the lease holds. A new session would read what was delivered, and send it again.
 func TestADeleteThatFailsThroughAnOutageOfTheSinkCausesNoDuplicate(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.cfg.LeaseTTL = 2 * time.Second
 	gone := &away{}

@@ -42,6 +42,7 @@ func (b *bench) slowly() *dbtest.Link {
 // this link's speed for longer than a statement may last, so that the read failed, taught
 // nothing, and was tried again in the same way for ever.
 func TestLargeEventsAfterSmallOnesComeOverASlowLink(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		const small, n, size = 400, 300, 200_000
 		b := newBench(t, db)
@@ -86,6 +87,7 @@ func (s breaking) Read(ctx context.Context, q store.ReadQuery,
 // No read of more ends well: were the rows of a failed one thrown away, nothing would move. They
 // are the first of a snapshot by their ids, as those of a read that was cut.
 func TestWhatAReadShowedBeforeItFailedIsDelivered(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.naive = func(s database) database { return breaking{s, 3} }

@@ -17,6 +17,7 @@ import (
 // Lanes stand still one after another, each with more rows than it may have in the window.
 // The third one filled it: a lane that had nothing in the window was given all that was free.
 func TestLanesThatStandStillOneAfterAnotherLeaveRoomForOthers(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.cfg.MaxInFlight, b.cfg.BatchSize = 100, 20
 	sink := &standing{testSink: b.sink, still: map[string]bool{}}

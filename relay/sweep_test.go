@@ -61,6 +61,7 @@ func (s *slowSweeps) Read(ctx context.Context, q store.ReadQuery,
 // read and delivered. Then the sweep compares its rows with what was in flight when its
 // statement began: none of them is one that no read asks for.
 func TestASweepHoldsUpNeitherReadsNorIDsInFlight(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.sweepEvery, b.cfg.MaxInFlight, b.cfg.BatchSize = time.Millisecond, 10, 10

@@ -20,6 +20,7 @@ import (
 // A sink's error names a batch: of 60 records it refuses the 20th, and blames all that
 // follow. Only the row that is refused alone may be named.
 func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.OnRejection = Halt
@@ -97,6 +98,7 @@ func TestAFailedDeleteIsTriedAgainAndNothingIsSentTwice(t *testing.T) {
 }
 
 func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
+	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		gone := &away{}
@@ -162,6 +164,7 @@ func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 }
 
 func TestWhatIsInFlightStaysWithinItsBounds(t *testing.T) {
+	t.Parallel()
 	for _, each := range []struct {
 		name  string
 		limit func(*Config)

@@ -75,6 +75,7 @@ func (b *exactly) crash(values ...string) {
 func (b *bench) expireLease() { b.exec("UPDATE outbox_leases SET expires_at = NULL") }
 
 func TestWhatACommittedTransactionHoldsIsDeletedNotSentAgain(t *testing.T) {
+	t.Parallel()
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.commit("k", numbered("k", 3)...)
 		b.crash(numbered("k", 3)...)
@@ -190,6 +191,7 @@ func TestOnlyTheRowWithTheEventThatWasSentIsDeleted(t *testing.T) {
 // A replayed event was sent out of outbox_parked, and the crash came before its delete
 // there.
 func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {
+	t.Parallel()
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		refused := atomic.Bool{}
 		refused.Store(true)
@@ -225,6 +227,7 @@ func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {
 // The position runs behind the deletes, never ahead: with it the next owner would pass
 // over a manifest whose rows are still there (hazard early-position).
 func TestThePositionIsKeptOnlyWhenTheDeletesHaveCommitted(t *testing.T) {
+	t.Parallel()
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		gone := &away{}
 		gone.broken.Store(true)
@@ -251,6 +254,7 @@ func (b *bench) position() string {
 }
 
 func TestARejectionInATransactionParksTheRowAtFaultAndSendsTheOthersOnce(t *testing.T) {
+	t.Parallel()
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.broker.verdict = func(r *Record) error {
 			if string(r.Payload) == "bad" {
