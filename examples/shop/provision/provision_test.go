@@ -68,6 +68,20 @@ func TestNoServiceCanOpenAnothersData(t *testing.T) {
 	})
 }
 
+// In a GRANT of MariaDB an underscore stands for any character.
+func TestAnUnderscoreInANameIsNoWildcard(t *testing.T) {
+	onEachServer(t, func(t *testing.T, adminURL, prefix string) {
+		similar := strings.TrimSuffix(prefix, "_") + "x"
+		t.Cleanup(func() { kittest.DropDatabases(t, adminURL, similar) })
+		urls, err := provision.Make(t.Context(), adminURL, prefix, "stock")
+		require.NoError(t, err)
+		_, err = provision.Make(t.Context(), adminURL, similar, "stock")
+		require.NoError(t, err)
+		_, err = kit.Connect(t.Context(), at(t, urls["stock"], similar+"stock"))
+		require.ErrorContains(t, err, "denied")
+	})
+}
+
 func at(t *testing.T, rawURL, database string) string {
 	t.Helper()
 	u, err := url.Parse(rawURL)

@@ -2,6 +2,7 @@ package world_test
 
 import (
 	"crypto/rand"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,8 +18,11 @@ import (
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/invariants"
+	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/kit/kittest"
+	"github.com/postroom/postroom/examples/shop/relays"
 	"github.com/postroom/postroom/examples/shop/world"
+	"github.com/postroom/postroom/outbox"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,6 +75,7 @@ func TestPartsStopAndStartWhileOthersRun(t *testing.T) {
 	var taken events.PaymentTaken
 	kittest.Events(t, w.Kafka, events.Payments, 1)[0].Into(t, &taken)
 	require.Equal(t, events.PaymentTaken{Of: of, Flow: events.Choreographed, Cents: 200}, taken)
+	mail(t, w)
 	requireAllHolds(t, w)
 	for _, part := range w.Parts() {
 		require.True(t, part.Running, part.Name)
@@ -92,6 +97,27 @@ func requireAllHolds(t *testing.T, w *world.World) {
 	require.NotEmpty(t, rows)
 }
 
+// mail writes a mail into the second outbox of orders, and waits until it is an e-mail.
+func mail(t *testing.T, w *world.World) {
+	t.Helper()
+	db := kittest.Open(t, w.Databases["orders_1"])
+	ob, err := outbox.New(db.Dialect, outbox.WithTablePrefix(relays.MailPrefix))
+	require.NoError(t, err)
+	event, err := w.Kafka.Event(events.Mails, "order-1", events.TypeMailRequested, events.MailRequested{
+		Of: events.Of{OrderID: "order-1"}, Kind: "confirmed",
+	})
+	require.NoError(t, err)
+	require.NoError(t, db.Tx(t.Context(), func(tx *sql.Tx) error { return ob.Add(t.Context(), tx, event) }))
+	require.Eventually(t, func() bool {
+		response, err := http.Get(w.Address("notifications") + "/emails/order-1")
+		require.NoError(t, err)
+		defer func() { _ = response.Body.Close() }()
+		emails, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return strings.Contains(string(emails), `"kind":"confirmed"`)
+	}, time.Minute, 50*time.Millisecond)
+}
+
 // Half of the services are on PostgreSQL, and half on MariaDB.
 func TestTheWorldRunsOnRealServers(t *testing.T) {
 	cfg := world.Config{
@@ -104,10 +130,16 @@ func TestTheWorldRunsOnRealServers(t *testing.T) {
 		kittest.DropDatabases(t, cfg.PostgresURL, cfg.Prefix)
 		kittest.DropDatabases(t, cfg.MariaDBURL, cfg.Prefix)
 	})
+	kafka := kit.Kafka{Brokers: cfg.KafkaBrokers, Prefix: strings.ReplaceAll(cfg.Prefix, "_", "-")}
+	t.Cleanup(func() { kittest.DeleteTopics(t, kafka) })
+	mails, _ := kittest.RabbitMQ(t, kafka)
+	cfg.AMQPURL = mails.URL
+
 	w := start(t, cfg)
-	t.Cleanup(func() { kittest.DeleteTopics(t, w.Kafka) })
+	require.Equal(t, kafka, w.Kafka)
 	post(t, w.Address("customers")+"/customers", `{"name":"Ada","email":"a@b"}`)
 	post(t, w.Address("stock")+"/items/pen/deliveries", `{"quantity":5}`)
 	require.Len(t, kittest.Events(t, w.Kafka, events.Customers, 1), 1)
+	mail(t, w)
 	requireAllHolds(t, w)
 }
