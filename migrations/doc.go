@@ -25,6 +25,9 @@
 //     00009_inbox_…sql. It begins with `-- +goose Up`. On MySQL each statement must be repeatable.
 //   - A new CHECK must allow the rows that exist: NOT VALID on PostgreSQL. SQLite cannot change a constraint of a
 //     table. Events are in outbox_events and outbox_scheduled; both have the same limits.
-//   - Add the file to allFiles in apply_test.go, run `go test ./migrations -run Golden -update` and read the diff.
+//   - Begin a line with each CREATE TABLE, CREATE INDEX and (ADD) CONSTRAINT: a test looks there for names without the
+//     prefix, and fails on a file that names nothing.
+//   - Add the file to allFiles in apply_test.go, run `go test ./migrations -run Golden -update` and read the diff. Tests
+//     in apply_test.go and check_test.go name the newest file; those in tables_test.go try the limits of each column.
 //   - Describe the columns and limits in docs/tables.md, and say in CHANGELOG.md how to upgrade.
 package migrations
