@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/postroom/postroom/examples/shop/gateway/cache"
+	"github.com/postroom/postroom/examples/shop/gateway/page"
 	"github.com/postroom/postroom/examples/shop/gateway/view"
 	"github.com/postroom/postroom/examples/shop/kit"
 )
@@ -37,7 +38,10 @@ type Config struct {
 	// CommandDeadline is how long a service may take to do a command. Default: 10 s.
 	CommandDeadline time.Duration
 	Transport       http.RoundTripper // to the services; default: http.DefaultTransport
-	Logger          *slog.Logger
+
+	// Invariants looks at all services, for the page. It may be nil.
+	Invariants func(context.Context) ([]page.Invariant, error)
+	Logger     *slog.Logger
 }
 
 // Gateway is the service. Make it with New.
@@ -46,6 +50,7 @@ type Gateway struct {
 	view     *view.Model
 	cache    *cache.Cache
 	composer composer
+	page     *page.Page
 }
 
 // New makes the tables of the read model.
@@ -68,9 +73,13 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := page.New(page.Config{View: model, Invariants: cfg.Invariants})
+	if err != nil {
+		return nil, err
+	}
 	client := &http.Client{Transport: cfg.Transport}
 	calls := composer{services: cfg.Services, client: client, deadline: cfg.Deadline}
-	return &Gateway{cfg: cfg, view: model, cache: answers, composer: calls}, nil
+	return &Gateway{cfg: cfg, view: model, cache: answers, composer: calls, page: pages}, nil
 }
 
 // Run fills the read model until ctx ends.
@@ -81,15 +90,20 @@ func (g *Gateway) View() *view.Model { return g.view }
 
 // Handler answers:
 //
-//	GET    /orders/{id}                an order with what all services know of it; ?min_version=3: at least this version
+//	GET    /orders/{id}                an order, of all services; ?min_version=3: at least this version
 //	GET    /customers/{id}             a customer
 //	GET    /customers/{id}/orders      a page of a customer's orders; ?after=ID&limit=20
 //	POST   /orders, PATCH /orders/{id}, POST /orders/{id}/{command}        go through to orders
 //	POST   /customers, PATCH /customers/{id}, DELETE /customers/{id}      go through to customers
 //
+//	GET    /, /watch/orders/{id}       what happens in the shop, for a browser
+//
 // Each answer has the header X-Request-Id, which the services get as well. Errors are problems (RFC 9457).
 func (g *Gateway) Handler() http.Handler {
 	mux := &kit.Mux{}
+	for _, path := range []string{"GET /{$}", "GET /static/", "GET /watch/"} {
+		mux.Handle(path, g.page)
+	}
 	mux.HandleFunc("GET /orders/{id}", g.getOrder)
 	mux.HandleFunc("GET /customers/{id}/orders", g.getPage)
 	orders, customers := g.forward(g.cfg.Services.Orders), g.forward(g.cfg.Services.Customers)

@@ -185,6 +185,8 @@ func TestReadModelAndCompositionAreEqualAtRest(t *testing.T) {
 		require.False(t, model.Partial)
 	}
 	requireEqual()
+	require.Contains(t, s.do("GET", "/watch/orders/"+id, "").Body.String(), "payment.taken")
+	require.Contains(t, s.do("GET", "/", "").Body.String(), id)
 	require.Equal(t, http.StatusOK, s.do("DELETE", "/customers/"+customer, "").Code)
 	s.waitFor("the erasure", func() bool { a, _ := s.get("/orders/" + id); return a.Customer.Erased })
 	requireEqual()

@@ -144,8 +144,13 @@ func (m *Model) Switch(ctx context.Context, to int64) (done bool, err error) {
 	return done && err == nil, err
 }
 
-func (m *Model) positions(ctx context.Context, tx *sql.Tx, generation int64, lock string) (map[string]int64, error) {
-	rows, err := tx.QueryContext(ctx, m.db.Bind(`SELECT kafka_topic, kafka_partition, next_offset FROM inbox_offsets
+// queryer is a *sql.DB or a *sql.Tx.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func (m *Model) positions(ctx context.Context, q queryer, generation int64, lock string) (map[string]int64, error) {
+	rows, err := q.QueryContext(ctx, m.db.Bind(`SELECT kafka_topic, kafka_partition, next_offset FROM inbox_offsets
 		WHERE consumer = ? AND next_offset IS NOT NULL ORDER BY kafka_topic, kafka_partition`+lock),
 		m.consumerName(generation))
 	if err != nil {

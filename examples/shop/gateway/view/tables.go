@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/postroom/postroom/examples/shop/events"
 )
@@ -22,8 +23,10 @@ var tables = []string{
 		status     VARCHAR(16) NOT NULL,
 		revision   BIGINT      NOT NULL,
 		body       TEXT        NOT NULL,
+		updated_at BIGINT      NOT NULL,
 		PRIMARY KEY (generation, order_id),
 		UNIQUE (generation, customer, order_id))`,
+	`CREATE INDEX IF NOT EXISTS order_view_updated_at ON order_view (generation, updated_at)`,
 	// How often something changed among a customer's orders.
 	`CREATE TABLE IF NOT EXISTS customer_orders (
 		generation BIGINT      NOT NULL,
@@ -59,8 +62,8 @@ type row struct {
 // lock makes the row if there is none, and keeps all others from changing it until the transaction ends.
 func (m *Model) lock(ctx context.Context, tx *sql.Tx, generation int64, of events.Of) (r row, err error) {
 	_, err = m.db.InsertNew(ctx, tx, "order_view",
-		[]string{"generation", "order_id", "customer", "version", "status", "revision", "body"},
-		generation, of.OrderID, of.Customer, 0, "", 0, "{}")
+		[]string{"generation", "order_id", "customer", "version", "status", "revision", "body", "updated_at"},
+		generation, of.OrderID, of.Customer, 0, "", 0, "{}", 0)
 	if err != nil {
 		return r, err
 	}
@@ -79,9 +82,9 @@ func (m *Model) save(ctx context.Context, tx *sql.Tx, generation int64, r row) e
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, m.db.Bind(
-		"UPDATE order_view SET version = ?, status = ?, revision = ?, body = ? WHERE generation = ? AND order_id = ?"),
-		r.Version, r.Status, r.revision, string(body), generation, r.OrderID)
+	_, err = tx.ExecContext(ctx, m.db.Bind(`UPDATE order_view
+		SET version = ?, status = ?, revision = ?, body = ?, updated_at = ? WHERE generation = ? AND order_id = ?`),
+		r.Version, r.Status, r.revision, string(body), time.Now().UnixMilli(), generation, r.OrderID)
 	return err
 }
 
