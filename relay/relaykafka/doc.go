@@ -4,13 +4,13 @@
 //
 //   - A record is acknowledged when all in-sync replicas have it.
 //   - Within a session no record is duplicated or reordered, whatever happens to
-//     the network and the brokers: the producer is idempotent, keeps its records
-//     through an outage of any length, and retries without a limit, so that
-//     the brokers recognise a record they have already. Records are given
-//     up only when the session is closed, or when Kafka has refused one.
-//   - When Kafka refuses a record, what was sent by then is resolved (each record
-//     gets its true answer), and nothing later leaves the process. So a refusal
-//     makes neither duplicates nor a new order.
+//     the network and the brokers. The producer is idempotent, keeps its records
+//     through an outage of any length, and retries without a limit. So the brokers
+//     recognise a record that they already have. The session gives records up only
+//     when it is closed, or when Kafka has rejected one.
+//   - When Kafka rejects a record, each record that was already sent still gets its
+//     true answer, and no later record leaves the process. So a rejection causes
+//     neither duplicates nor a different order.
 //   - A key goes to the partition where the Java client puts it (murmur2); records
 //     without a key stick to a partition for one batch.
 //   - The wire is that of watermill-kafka's DefaultMarshaler, with the headers
@@ -27,12 +27,12 @@
 //
 // Sink is a [relay.Transactional] too, with Kafka 2.5 or newer. What it promises there:
 //
-//   - When OpenTransactional has returned, nothing that an earlier session of the source
-//     has produced can still be committed, and Sent names every row of every transaction
-//     that was, since the position.
-//   - A record is acknowledged when the transaction with it and with its manifest is
-//     committed. A transaction is committed only if each of its records was taken,
-//     from the producer that commits it.
+//   - When OpenTransactional has returned, no earlier session of the source can commit
+//     anything any more. Sent names every row of every transaction that was committed
+//     since the position.
+//   - A record is acknowledged when the transaction that has the record and its manifest
+//     is committed. A transaction is committed only if the broker took each of its
+//     records from the producer that commits it.
 //   - A failure, or a commit whose outcome is not known, ends the session.
 //
 // Read tx_open.go, tx_session.go (what is in a transaction), tx_commit.go (how it ends),
@@ -42,9 +42,9 @@
 // # How a session fails
 //
 // Each Open makes a client, and with it a new idempotent producer. The client fails
-// whole batches: one record that the broker refuses takes those with it that
-// were sent in its batch, and those queued behind it for the partition. The session
-// then closes its gate: it asks the client to drop all that it never sent (kgo
-// cancels a record through its context, when that is safe) and waits for the answers
-// to what it did send. See gate.go for the race that makes this more than a flag.
+// whole batches: when the broker rejects one record, the other records of its batch fail
+// too, and so do those that are queued behind it for the partition. The session then
+// closes its gate. It asks the client to drop the records that were never sent (kgo
+// cancels a record through its context, when that is safe), and waits for the answers to
+// those that were sent. A flag alone is not enough: see the race in gate.go.
 package relaykafka

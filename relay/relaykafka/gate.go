@@ -20,18 +20,18 @@ import (
 //	kgo sends r2, the broker takes it
 //	r1's promise runs and sets the flag, too late: r1, sent again, is behind r2
 //
-// So each record's context, which kgo asks before it stages the first batch of a
-// partition that has nothing under way, settles first: it waits until every promise
-// queued so far has run. After a failure the next batch of the partition is such a
-// first batch, and the failure was queued before it: the flag is set by then, the
-// context is done, and kgo drops the batch unsent. A later batch needs no asking: it
-// follows one that is under way under the same producer epoch, and where that one is
-// refused the broker refuses its followers by their sequence numbers.
+// So each record's context waits until every promise that is queued has run. kgo looks at
+// the context before it sends the first batch of a partition that has no batch under way.
+// After a failure the next batch of the partition is such a first batch, and the promise
+// of the failure was queued before it. So the flag is set by then, the context is done,
+// and kgo drops the batch unsent. Later batches need no check: they follow a batch that is
+// under way with the same producer epoch. If the broker rejects that one, it rejects those
+// that follow by their sequence numbers.
 //
-// kgo itself drops a record on its context only where it knows that no broker has it.
-// What was sent before the gate closed is retried until its answer is known.
+// kgo drops a record because of its context only if no broker can have it. Records that
+// were sent before the gate closed are retried until their answer is known.
 
-// Done is asked by kgo when it would send the record.
+// Done is called by kgo before it sends the record.
 func (it *item) Done() <-chan struct{} {
 	it.session.settle()
 	return it.session.gate.Done()
@@ -40,10 +40,10 @@ func (it *item) Done() <-chan struct{} {
 // Err belongs to Done.
 func (it *item) Err() error { return it.session.gate.Err() }
 
-// settle returns once every promise that kgo had queued has run: it queues one more
-// behind them. A record without a topic fails at once, and never leaves the client.
+// settle returns when every promise that kgo had queued has run. It queues one more behind
+// them, that of a record without a topic, which fails at once and never leaves the client.
 //
-// kgo holds a partition's lock here. The promises need none of kgo's locks, and
+// kgo holds a partition's lock meanwhile. The promises need none of kgo's locks, and
 // relay.Ack does not block, so this wait ends.
 func (s *session) settle() {
 	if s.closed() {
@@ -58,12 +58,12 @@ func (s *session) closed() bool { return s.gate.Err() != nil }
 
 // heldFailures are failed records whose acknowledgement has to wait (hazard delivery-timeout).
 //
-// While credentials are refused, kgo fails the records that it never sent, and keeps
-// those that it did send, for the broker may have them. The relay would take the first
-// failure for the end of the session, wait a while for the others, give them up, and send
-// them again as new ones: twice, where the broker had them. So such failures are held
-// back until every record that was sent has its answer, however long that takes. Nothing
-// is lost by it, because nothing could be sent meanwhile.
+// While credentials are rejected, kgo fails the records that it never sent, and keeps those
+// that it sent, because the broker may have them. The first failure would end the relay's
+// session: the relay would wait a while for the others, give them up, and send them again
+// as new records. Those that the broker had would be there twice. So such failures are
+// held back until every record that was sent has its answer, however long that takes.
+// This costs nothing, because nothing could be sent meanwhile.
 type heldFailures struct {
 	on   atomic.Bool
 	over chan struct{} // closed when they were let go
@@ -80,10 +80,10 @@ type failure struct {
 }
 
 // begin holds failures back from now on. It is called before the gate closes, so that
-// whoever finds that closed finds this, too.
+// everybody who sees the closed gate sees this too.
 func (h *heldFailures) begin() { h.on.Store(true) }
 
-// holdBack keeps a failure, if failures are held back and something is still out.
+// holdBack keeps a failure if failures are held back. It reports whether it did.
 func (s *session) holdBack(it *item, err error) bool {
 	if !s.held.on.Load() {
 		return false
@@ -94,8 +94,9 @@ func (s *session) holdBack(it *item, err error) bool {
 	return true
 }
 
-// releaseHeld acknowledges what was held back, once nothing else is out. kgo calls promises
-// one at a time, and what Deliver hands over now is out too until its promise is called.
+// releaseHeld acknowledges the failures that were held back, when all other records have
+// their answers. kgo calls promises one at a time. A record that Deliver hands over now has
+// no answer until its promise is called.
 func (s *session) releaseHeld() {
 	if len(s.held.list) == 0 || s.buffered.Load() != s.held.size {
 		return
@@ -109,8 +110,8 @@ func (s *session) releaseHeld() {
 	}
 }
 
-// afterFailure is how records are acknowledged that come when the gate is closed: not
-// before the failure that closed it.
+// afterFailure returns the error for records that come when the gate is closed. It waits
+// until the failure that closed the gate is acknowledged.
 func (s *session) afterFailure(ctx context.Context) error {
 	if s.held.on.Load() {
 		select {

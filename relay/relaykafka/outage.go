@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// report notes what the oldest record that is out for outageAfter waits for, or that
-// there is none. A missing topic is no outage: the validator tells of it (tellMissing). err is why Kafka could not be
-// asked.
+// report notes what the oldest record waits for that has had no answer for outageAfter, or
+// that there is no such record. A missing topic is no outage: the validator reports it
+// (tellMissing). err is the reason why Kafka could not be asked.
 func (w *watcher) report(now time.Time, list []waiting, answers map[string]topicAnswer, err error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(t waiting) bool {
 		return now.Sub(t.since) < w.validator.cfg.outageAfter || t.denied.Load() != nil || t.state.missing.Load()

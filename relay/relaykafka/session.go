@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// session is one turn: one client, one idempotent producer.
+// session is one relay.Session: one client, one idempotent producer.
 type session struct {
 	sink    *Sink
 	client  *kgo.Client
@@ -29,13 +29,13 @@ type session struct {
 
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
 	last       *topic     // that Deliver saw
-	full       bool       // a Deliver was stopped: nothing more is taken. What kgo has goes its way
+	full       bool       // a Deliver was stopped: no more records are taken. kgo still sends those it has
 
 	// buffered is the size of all items not acknowledged yet. Each has a positive
 	// size, so 0 means that nothing is outstanding.
 	buffered atomic.Int64
 	wantRoom atomic.Bool
-	room     chan struct{} // wakes the one who waits for buffered to fall
+	room     chan struct{} // wakes the Deliver or Close that waits until buffered falls
 }
 
 var (
@@ -58,8 +58,8 @@ func (s *session) start(client *kgo.Client) {
 	s.background.Go(func() { s.sink.validator.keepUpToDate(s.life, client, true) })
 	s.background.Go(func() {
 		s.watcher.run(s.gate, client)
-		// kgo drops what was never sent. This ends when nothing is buffered, or with
-		// Close; Close deals with the rest.
+		// kgo drops the records that were never sent. This ends when no record is buffered,
+		// or when Close is called, which handles the rest.
 		_ = s.client.AbortBufferedRecords(s.life)
 	})
 }
@@ -94,7 +94,7 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 		s.ackAll(records, s.afterFailure(ctx))
 		return
 	}
-	if s.full { // they may be of the keys of what was not taken
+	if s.full { // they may have keys of records that were not taken
 		s.ackAll(records, relay.ErrGivenUp)
 		return
 	}
@@ -108,8 +108,8 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 			return
 		}
 		if err := s.reserve(ctx, it.size); err != nil {
-			// The gate stays as it is: what kgo has is earlier, and sending it is what
-			// drains the session.
+			// The gate stays open: the records that kgo has are earlier ones, and the session
+			// is drained by sending them.
 			s.full = true
 			if errors.Is(err, relay.ErrGivenUp) {
 				err = s.afterFailure(ctx)
@@ -140,8 +140,8 @@ func (s *session) ackAll(records []*relay.Record, err error) {
 	}
 }
 
-// reserve waits until size more bytes may be buffered. A record larger than the whole
-// buffer passes when it is alone.
+// reserve waits until size more bytes may be buffered. A record that is larger than the
+// whole buffer is taken when no other record is buffered.
 func (s *session) reserve(ctx context.Context, size int64) error {
 	limit := s.sink.cfg.MaxBufferedBytes
 	for {
@@ -162,7 +162,7 @@ func (s *session) reserve(ctx context.Context, size int64) error {
 func (s *session) waitForRoom(ctx context.Context, most int64) error {
 	s.wantRoom.Store(true)
 	defer s.wantRoom.Store(false)
-	// A release before the line above saw nobody waiting, so look again after it.
+	// A release before the line above saw that nobody waits, so check again.
 	if held := s.buffered.Load(); held == 0 || held <= most {
 		return nil
 	}
@@ -206,7 +206,7 @@ func (s *session) finish(it *item, err error) {
 	s.release(it.size)
 }
 
-// failed closes the gate, and then says how the record is acknowledged.
+// failed closes the gate, and returns the error that the record is acknowledged with.
 func (s *session) failed(it *item, err error) error {
 	byUs := s.closed() && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrAborting) ||
 		errors.Is(err, kgo.ErrClientClosed))
@@ -233,17 +233,17 @@ func (s *session) Close() {
 	defer s.delivering.Unlock()
 	s.client.Close()
 	s.background.Wait()
-	// Closing made kgo queue the promises of all that was left; they run on a
-	// goroutine of its own.
+	// Closing made kgo queue the promises of all records that were left. They run on a
+	// goroutine of kgo's.
 	s.wantRoom.Store(true)
 	for s.buffered.Load() != 0 {
 		<-s.room
 	}
 }
 
-// item is a record on its way through the client. It is the kgo record's context
-// too: that is how the promise finds it again without a closure for each
-// record, and how the gate calls back what was not sent (gate.go).
+// item is a record on its way through the client. It is also the context of the kgo record.
+// Through it the promise finds the item without a closure for each record, and the gate
+// cancels records that were not sent (gate.go).
 type item struct {
 	context.Context // the session's
 

@@ -75,9 +75,9 @@ func newAnyClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
 }
 
 // Check connects, authenticates, and asks for the cluster's brokers, first through
-// Config.Brokers and then at an address that the cluster advertises. It
-// takes no longer than ctx; without a deadline, a broker that accepts connections and
-// says nothing takes 10 s. The error names the addresses and what to try.
+// Config.Brokers and then at an address that the cluster advertises. It ends with ctx at
+// the latest. If ctx has no deadline and a broker accepts the connection but does not
+// answer, Check takes 10 s. The error names the addresses and what to try.
 func (s *Sink) Check(ctx context.Context) error {
 	bound, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -95,8 +95,8 @@ func (s *Sink) Check(ctx context.Context) error {
 	return s.checkAdvertised(ctx, client)
 }
 
-// checkingClient makes a client whose connections end with ctx: kgo itself does not
-// look at the context while it greets a broker.
+// checkingClient makes a client whose connections are closed when ctx ends: kgo ignores the
+// context during the first requests of a connection.
 func (s *Sink) checkingClient(ctx context.Context) (*kgo.Client, error) {
 	plain, err := newClient(s.cfg)
 	if err != nil {
@@ -118,8 +118,8 @@ func (s *Sink) checkingClient(ctx context.Context) (*kgo.Client, error) {
 		}))
 }
 
-// checkAdvertised finds the misconfiguration that Ping does not: a broker that
-// answers at the address we were given, and advertises another that leads nowhere.
+// checkAdvertised finds a misconfiguration that Ping does not find: a broker answers at the
+// configured address, but advertises another address that cannot be reached.
 func (s *Sink) checkAdvertised(ctx context.Context, client *kgo.Client) error {
 	request := kmsg.NewPtrMetadataRequest()
 	request.Topics = []kmsg.MetadataRequestTopic{}
@@ -157,8 +157,8 @@ func (s *Sink) hint(err error) string {
 	}
 }
 
-// Open makes the producer of a turn. It does not connect, and so does not fail
-// because Kafka is away for the moment.
+// Open makes the producer of a session. It does not connect, so it does not fail while
+// Kafka cannot be reached.
 func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	session := newSession(s, ack)
 	client, err := newClient(s.cfg, append(session.watcher.clientOptions(),
@@ -171,8 +171,8 @@ func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	return session, nil
 }
 
-// lostByBroker is told by kgo that a broker has forgotten this producer. kgo goes on
-// under a new epoch, in order.
+// lostByBroker is called by kgo when a broker has forgotten this producer. kgo goes on with a
+// new epoch, and keeps the order.
 func (s *session) lostByBroker(topic string, partition int32) {
 	s.sink.log.Warn("kafka has lost what it knew of this producer: records of this partition may be there twice, or "+
 		"be lost if the broker lost acknowledged data",

@@ -20,8 +20,8 @@ type topicAnswer struct {
 
 const unknownOperations = math.MinInt32 // brokers before 2.3
 
-// writable tells whether the topic would take records of ours. Where the broker does not
-// say so, only sending one can tell.
+// writable reports whether the topic takes our records, as far as the broker says so.
+// Otherwise only sending a record can tell.
 func (a topicAnswer) writable() bool {
 	return a.allowed == unknownOperations || a.allowed&(1<<kmsg.ACLOperationWrite) != 0
 }
@@ -55,7 +55,7 @@ func askTopics(
 
 func unknown(err error) bool { return errors.Is(err, kerr.UnknownTopicOrPartition) }
 
-// createTopic succeeds, too, where somebody else was faster.
+// createTopic succeeds also when the topic exists by now.
 func createTopic(ctx context.Context, client *kgo.Client, cfg Config, name string) error {
 	response, err := kadm.NewClient(client).CreateTopic(ctx, cfg.TopicPartitions, cfg.TopicReplicas, nil, name)
 	if err == nil {
@@ -67,7 +67,7 @@ func createTopic(ctx context.Context, client *kgo.Client, cfg Config, name strin
 	return err
 }
 
-// createRefused tells whether trying again is pointless.
+// createRefused reports whether another try would fail too.
 func createRefused(err error) bool {
 	for _, refused := range []error{
 		kerr.InvalidTopicException, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed,

@@ -18,10 +18,10 @@ import (
 
 var _ relay.Transactional = (*Sink)(nil)
 
-// OpenTransactional implements relay.Transactional. The order of its steps is what
-// exactly-once rests on: when InitProducerID has returned, the broker has ended whatever
-// transaction an earlier session had open and takes nothing from it any more; only then
-// does it ask where the manifests end (hazard commit-before-fence).
+// OpenTransactional implements relay.Transactional. Exactly-once depends on the order of its
+// steps. When InitProducerID has returned, the broker has ended any transaction of an
+// earlier session, and takes no more records from it. Only then does OpenTransactional ask
+// where the manifests end (hazard commit-before-fence).
 func (s *Sink) OpenTransactional(
 	ctx context.Context, src relay.Identity, position []byte, ack relay.Ack,
 ) (relay.TransactionalSession, error) {
@@ -37,8 +37,8 @@ func (s *Sink) OpenTransactional(
 		kgo.TransactionalID(transactionalID(src.ID)),
 		kgo.TransactionTimeout(s.cfg.transactionTimeout),
 		kgo.ProducerBatchMaxBytesFn(session.batchMaxBytes),
-		// The broker answers so while it is still writing the end of the transaction
-		// before, which takes a few milliseconds.
+		// The broker answers this while it still writes the end of the transaction before.
+		// That takes a few milliseconds.
 		kgo.ConcurrentTransactionsBackoff(5*time.Millisecond),
 		kgo.RetryBackoffFn(txRetryBackoff),
 	)
@@ -75,8 +75,8 @@ func (s *txSession) takeOver(ctx context.Context, kept []byte) (err error) {
 	return nil
 }
 
-// checkTransactions refuses a broker that is too old. Since version 3 of InitProducerID a
-// producer says which epoch it has: one that has been fenced cannot come back by mistake.
+// checkTransactions returns an error if the broker is too old. Since version 3 of
+// InitProducerID a producer sends its epoch, so that a fenced one cannot return by mistake.
 func (s *Sink) checkTransactions(ctx context.Context, client *kgo.Client) error {
 	request := kmsg.NewPtrApiVersionsRequest()
 	request.ClientSoftwareName, request.ClientSoftwareVersion = "postroom", "1"
@@ -140,8 +140,8 @@ func (s *txSession) initProducer(ctx context.Context) error {
 	}
 }
 
-// notFenced says what may be wrong: while the broker cannot end the transaction before, it
-// answers that it is concurrent, and kgo asks again until ctx ends.
+// notFenced says what may be wrong. While the broker cannot end the transaction before, it
+// answers CONCURRENT_TRANSACTIONS, and kgo repeats the request until ctx ends.
 func (s *txSession) notFenced(ctx context.Context, err error) error {
 	id := transactionalID(s.source.ID)
 	if ctx.Err() == nil {
@@ -163,7 +163,7 @@ func (s *txSession) notFenced(ctx context.Context, err error) error {
 	return fmt.Errorf("fence earlier producers of %s: %w: %s", id, context.Cause(ctx), reason)
 }
 
-// partitionList names partitions, some of them where there are many.
+// partitionList names partitions, or only some if there are many.
 func partitionList(topics kadm.TopicsSet) string {
 	const most = 5
 	var names []string
@@ -191,13 +191,14 @@ func (s *txSession) initRefused(err error) error {
 	return nil
 }
 
-// txRetryBackoff begins low: with records, too, a broker may answer that it is still
-// writing the end of the transaction before.
+// txRetryBackoff begins low: a broker may answer to records, too, that it still writes the
+// end of the transaction before.
 func txRetryBackoff(failures int) time.Duration {
 	return min(5*time.Millisecond<<min(max(failures-1, 0), 8), retryBackoff(failures))
 }
 
-// orCause prefers the reason for which ctx ended to what that looked like.
+// orCause returns the reason why ctx ended, if it has ended, instead of an error that
+// follows from it.
 func orCause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

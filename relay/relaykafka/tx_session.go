@@ -12,15 +12,16 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// txSession is one turn in exactly-once mode: one client, one transactional producer,
+// txSession is one session in exactly-once mode: one client, one transactional producer,
 // one transaction after another.
 //
-// Deliver puts records into a queue; a goroutine of the session (run) makes transactions
-// of what it finds there. So the relay reads on while a transaction commits, and how many
-// records share the next one settles by itself, between one and TransactionRecords.
+// Deliver puts records into a queue. A goroutine of the session (run) makes transactions of
+// the records that it finds there. So the relay goes on reading while a transaction
+// commits, and the next transaction has the records that came meanwhile: between one and
+// TransactionRecords.
 //
-// It is over with the first failure. Whether the last transaction was committed is then
-// for the next session's Sent to say.
+// The first failure ends it. Then Sent of the next session finds out whether the last
+// transaction was committed.
 type txSession struct {
 	sink   *Sink
 	source relay.Identity
@@ -50,7 +51,7 @@ type txSession struct {
 	work   chan struct{}
 	room   chan struct{}
 
-	// The own of run.
+	// Only run uses these.
 	topics map[string]bool // whether they exist
 	shown  map[string]bool // those whose partitions kgo shows
 	held   []*txItem       // of topics that do not; they come before the queue
@@ -88,7 +89,7 @@ func newTxSession(sink *Sink, source relay.Identity, ack relay.Ack) *txSession {
 	return s
 }
 
-// batchMaxBytes is asked by kgo when it first sees a partition of a topic.
+// batchMaxBytes is called by kgo when it first sees a partition of a topic.
 func (s *txSession) batchMaxBytes(topic string) int32 {
 	if limit := s.manifestLimit.Load(); topic == s.topic.name && limit > 0 {
 		return limit
@@ -120,7 +121,7 @@ func (s *txSession) Lane(r *relay.Record) int32 { return s.lanes.lane(r) }
 // Ready implements relay.Lanes.
 func (s *txSession) Ready(topic string, lane int32) bool { return s.sink.validator.ready(topic, lane) }
 
-// Deliver implements relay.Session. It blocks while a whole transaction waits already.
+// Deliver implements relay.Session. It blocks while the queue has a whole transaction.
 func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
@@ -140,7 +141,7 @@ func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 	}
 }
 
-// encode turns records into items, up to the first that no broker would take.
+// encode turns records into items, up to the first that every broker would reject.
 func (s *txSession) encode(ctx context.Context, records []*relay.Record) ([]*txItem, error) {
 	e := newEncoder(len(records))
 	slab, items := make([]txItem, len(records)), make([]*txItem, 0, len(records))
@@ -213,7 +214,7 @@ func (s *txSession) putSome(items []*txItem) (taken int, ok bool) {
 // run makes transactions until one fails or the session is closed.
 func (s *txSession) run() {
 	defer close(s.done)
-	// A call of kgo's that looks at no context ends with the client.
+	// Some calls of kgo take no context: closing the client ends them.
 	defer context.AfterFunc(s.grace, s.closeClient)()
 	defer s.giveUp()
 	for s.await() && s.round() {
@@ -237,7 +238,7 @@ func (s *txSession) await() bool {
 	return s.life.Err() == nil
 }
 
-// giveUp ends the session: what is held back or in the queue was never sent.
+// giveUp ends the session. Records that are held back or in the queue were never sent.
 func (s *txSession) giveUp() {
 	s.close()
 	s.closeClient()
@@ -259,15 +260,15 @@ func (s *txSession) takeQueue() []*txItem {
 	return items
 }
 
-// close lets nothing more into the queue. What is in it goes its way.
+// close lets no more records into the queue. Those that are there are still handled.
 func (s *txSession) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
 }
 
-// Close implements relay.Session. It aborts what is open; a commit that has begun gets
-// the time to end, because its answer saves the next session work.
+// Close implements relay.Session. It aborts an open transaction. A commit that has begun gets
+// time to end, because its answer saves the next session work.
 func (s *txSession) Close() {
 	s.close()
 	s.end()
@@ -280,7 +281,7 @@ func (s *txSession) Close() {
 	s.attending.Wait()
 }
 
-// closeClient ends all that the client still does.
+// closeClient ends everything that the client still does.
 func (s *txSession) closeClient() { s.closing.Do(s.client.Close) }
 
 func wake(c chan struct{}) {

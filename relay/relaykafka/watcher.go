@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// watcher looks after the records of one client that do not come back. kgo itself retries
-// for ever; it is for the watcher to see that a topic does not exist, and to know what
-// an outage waits for.
+// watcher watches the records of one client that get no answer. kgo retries them without
+// a limit. So the watcher has to find out that a topic does not exist, and what the
+// records of an outage wait for.
 type watcher struct {
 	validator *validator
 	client    *kgo.Client
@@ -44,7 +44,7 @@ type topic struct {
 	told   bool // of a failed creation
 }
 
-// mark counts the outstanding ones of the records of a topic that came with one Deliver.
+// mark counts the records of one topic and one Deliver that have no answer yet.
 type mark struct {
 	at   time.Time
 	left atomic.Int64
@@ -82,7 +82,7 @@ func (w *watcher) handOver(t *topic, began time.Time) *mark {
 	return t.current
 }
 
-// clientOptions let the watcher know what the client goes through.
+// clientOptions are hooks that tell the watcher of the client's connections and errors.
 func (w *watcher) clientOptions() []kgo.Opt {
 	return []kgo.Opt{kgo.WithLogger(clientLogger{log: w.validator.log, trouble: &w.trouble}), kgo.WithHooks(&w.trouble)}
 }
@@ -92,7 +92,7 @@ const (
 	outageAfter     = 10 * time.Second // that a record is outstanding
 )
 
-// run looks about once a second, until ctx ends.
+// run looks at the topics about once a second, until ctx ends.
 func (w *watcher) run(ctx context.Context, client *kgo.Client) {
 	w.client = client
 	ticker := time.NewTicker(w.every)
@@ -110,15 +110,16 @@ func (w *watcher) run(ctx context.Context, client *kgo.Client) {
 	}
 }
 
-// waiting is a topic whose records do not come back.
+// waiting is a topic whose records get no answer.
 type waiting struct {
 	*topic
 	records int64     // outstanding
 	since   time.Time // the oldest of them is
 }
 
-// look asks Kafka for the topics that wait: records are out, and none came back since
-// the last look, or at all if fresh is set, or one of them is out for long.
+// look asks Kafka about the topics that wait. A topic waits when it has records without an
+// answer, and either no answer came since the last look (if fresh is set: none at all), or
+// one of the records has waited for long.
 func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 	list, known := w.waiting(now, fresh)
 	if len(list) == 0 {
@@ -139,7 +140,7 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 		return // the session has ended
 	}
 	if err == nil && known != nil && unknown(answers[known.name].err) {
-		// A broker that denies a topic which has just taken records knows nothing yet.
+		// The topic has just taken records: a broker that does not know it is not up to date.
 		err = fmt.Errorf("topic %s, which is known to exist: %w", known.name, answers[known.name].err)
 	}
 	if err != nil {
@@ -153,8 +154,8 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 	w.report(time.Now(), list, answers, err) // asking may have taken long
 }
 
-// waiting returns the topics that wait and, if there is one, a topic known to exist to
-// ask for beside them.
+// waiting returns the topics that wait and, if there is one, a topic that is known to
+// exist. It is asked about too.
 func (w *watcher) waiting(now time.Time, fresh bool) (list []waiting, known *topic) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -165,7 +166,8 @@ func (w *watcher) waiting(now time.Time, fresh bool) (list []waiting, known *top
 		t.exists = t.exists || moved
 		records, since := t.outstanding()
 		age := now.Sub(since)
-		// A record on its way is not asked about; a steady flow hides one that is not.
+		// Records that were sent just now are no reason to ask. In a steady flow they would
+		// hide one that waits.
 		stuck := records > 0 && (!moved && (age >= w.every || fresh && done == 0) || age >= w.validator.cfg.outageAfter)
 		if stuck {
 			list = append(list, waiting{topic: t, records: records, since: since})
@@ -177,8 +179,8 @@ func (w *watcher) waiting(now time.Time, fresh bool) (list []waiting, known *top
 	return list, known
 }
 
-// outstanding counts the topic's records that are out, and forgets marks of which none
-// is. It needs the watcher's mu.
+// outstanding counts the topic's records without an answer, and forgets the marks that have
+// none. It needs the watcher's mu.
 func (t *topic) outstanding() (records int64, since time.Time) {
 	last := len(t.marks) - 1
 	kept := t.marks[:0]
