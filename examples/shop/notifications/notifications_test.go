@@ -79,7 +79,7 @@ func waitForEmails(t *testing.T, db *kit.DB, n int) (emails int) {
 		var of int
 		err := db.SQL.QueryRow("SELECT COUNT(*), COUNT(DISTINCT order_id) FROM emails").Scan(&emails, &of)
 		return err == nil && of == n
-	}, time.Minute, 5*time.Millisecond)
+	}, kittest.Patience, 5*time.Millisecond)
 	return emails
 }
 
@@ -88,7 +88,7 @@ func waitForMoreThan(t *testing.T, db *kit.DB, n int) {
 	require.Eventually(t, func() bool {
 		var emails int
 		return db.SQL.QueryRow("SELECT COUNT(*) FROM emails").Scan(&emails) == nil && emails > n
-	}, time.Minute, time.Millisecond)
+	}, kittest.Patience, time.Millisecond)
 }
 
 func TestEachEventIsOneEmailInThisProcess(t *testing.T) {

@@ -93,7 +93,7 @@ func requireAllHolds(t *testing.T, w *world.World) {
 		var err error
 		rows, err = w.Audit(t.Context())
 		return err == nil && !slices.ContainsFunc(rows, func(r invariants.Row) bool { return !r.Holds })
-	}, time.Minute, 50*time.Millisecond)
+	}, kittest.Patience, 50*time.Millisecond)
 	require.NotEmpty(t, rows)
 }
 
@@ -115,7 +115,7 @@ func mail(t *testing.T, w *world.World) {
 		emails, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
 		return strings.Contains(string(emails), `"kind":"confirmed"`)
-	}, time.Minute, 50*time.Millisecond)
+	}, kittest.Patience, 50*time.Millisecond)
 }
 
 // Half of the services are on PostgreSQL, and half on MariaDB.

@@ -20,6 +20,10 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
+// Patience is how long a test waits for what must happen. It says nothing of speed: a busy machine with the race
+// detector takes most of a minute to start the whole shop.
+const Patience = 3 * time.Minute
+
 // Quiet is a logger for what a test does not look at.
 func Quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
@@ -77,7 +81,7 @@ func Events(t testing.TB, kafka kit.Kafka, topic string, n int) (events []Event)
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), Patience)
 	defer cancel()
 	for len(events) < n {
 		fetches := client.PollFetches(ctx)
