@@ -27,7 +27,7 @@
 //     table. Events are in outbox_events and outbox_scheduled; both have the same limits.
 //   - Begin a line with each CREATE TABLE, CREATE INDEX and (ADD) CONSTRAINT: a test looks there for names without the
 //     prefix, and fails on a file that names nothing.
-//   - Add the file to allFiles in apply_test.go, run `go test ./migrations -run Golden -update` and read the diff. Tests
-//     in apply_test.go and check_test.go name the newest file; those in tables_test.go try the limits of each column.
+//   - Add the file to allFiles in apply_test.go, run `go test ./migrations -run Golden -update` and read the diff.
+//   - Tests in apply_test.go and check_test.go name the newest file; those in tables_test.go try the limits of columns.
 //   - Describe the columns and limits in docs/tables.md, and say in CHANGELOG.md how to upgrade.
 package migrations

@@ -118,7 +118,8 @@ var recorded = flag.String("recorded", "", "a directory that dbtest recorded sta
 // The suite does not reach every statement. The tests of other packages record theirs on request;
 // testdata/statements-of-tests has what they send.
 //
-//	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent go test ./internal/store/... ./outbox/outboxtest ./inbox ./internal/doctor
+//	mkdir /tmp/sent && POSTROOM_TEST_RECORD=/tmp/sent \
+//	go test ./internal/store/... ./outbox/outboxtest ./inbox ./internal/doctor
 //	go test ./internal/conformance -run TestGoldenStatements -recorded /tmp/sent
 //
 // Without -recorded it looks only whether the golden files are in the order in which -update writes them, each
