@@ -81,7 +81,9 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 func TestACertificateIsVerified(t *testing.T) {
 	network := newProxy(t)
 	certificate, pem := selfSigned(t)
+	network.mu.Lock()
 	network.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	network.mu.Unlock()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(ca, pem, 0o600))
 	url := strings.Replace(network.url, "amqp://", "amqps://", 1)

@@ -77,9 +77,11 @@ func (p *proxy) accept() {
 			_ = client.Close()
 			continue
 		}
+		p.mu.Lock()
 		if p.tls != nil {
 			client = tls.Server(client, p.tls)
 		}
+		p.mu.Unlock()
 		l := &link{client, broker, bufio.NewReader(client)}
 		p.mu.Lock()
 		p.links[l] = struct{}{}
