@@ -17,7 +17,10 @@ import (
 	"github.com/postroom/postroom/examples/shop/world"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A package that Watermill's Kafka imports starts this goroutine, and never ends it.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
+}
 
 // start runs the command until the test ends, and returns what it prints.
 func start(t *testing.T, environment map[string]string, args ...string) *bufio.Scanner {

@@ -15,6 +15,7 @@ const (
 
 	StockCommands   = "stock-commands"   // key: order id; from the orchestrated saga
 	PaymentCommands = "payment-commands" // key: order id; from the orchestrated saga
+	OrderCommands   = "order-commands"   // key: order id; from orders to itself: accepted, and not carried out yet
 	OrderTimeouts   = "order-timeouts"   // key: order id; from orders to itself, delivered later
 )
 
@@ -23,7 +24,7 @@ const Mails = "mails"
 
 // KafkaTopics are all topics of the shop that are in Kafka.
 func KafkaTopics() []string {
-	return []string{Customers, Orders, Stock, Payments, StockCommands, PaymentCommands, OrderTimeouts}
+	return []string{Customers, Orders, Stock, Payments, StockCommands, PaymentCommands, OrderCommands, OrderTimeouts}
 }
 
 // Flow says who leads an order through its steps.

@@ -32,7 +32,7 @@ func (s *Service) handleMessages(ctx context.Context) error {
 	router.AddMiddleware(s.atHome)
 	processor, err := cqrs.NewCommandProcessorWithConfig(router, cqrs.CommandProcessorConfig{
 		GenerateSubscribeTopic: func(cqrs.CommandProcessorGenerateSubscribeTopicParams) (string, error) {
-			return s.config.Kafka.Topic(commandsTopic), nil
+			return s.config.Kafka.Topic(events.OrderCommands), nil
 		},
 		SubscriberConstructor: func(cqrs.CommandProcessorSubscriberConstructorParams) (message.Subscriber, error) {
 			return s.subscriber(log)

@@ -21,13 +21,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/orders/shards"
 	"github.com/postroom/postroom/examples/shop/orders/view"
 )
-
-// commandsTopic carries accepted commands, from this service to itself. Key: order id.
-const commandsTopic = "order-commands"
 
 // DefaultTimeout is how long a step of the saga waits for its answer, before the command is sent again.
 const DefaultTimeout = 10 * time.Second
@@ -78,7 +76,7 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	if s.view, err = view.New(ctx, config.Shards[0].DB, config.Kafka, config.Logger); err != nil {
 		return nil, err
 	}
-	return s, config.Kafka.CreateTopics(ctx, commandsTopic)
+	return s, config.Kafka.CreateTopics(ctx, events.OrderCommands)
 }
 
 // Run handles messages until ctx ends.

@@ -14,6 +14,8 @@ import (
 	"github.com/postroom/postroom/examples/shop/gateway/cache"
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/notifications"
+	"github.com/postroom/postroom/examples/shop/orders"
+	"github.com/postroom/postroom/examples/shop/orders/shards"
 	"github.com/postroom/postroom/examples/shop/payments"
 	"github.com/postroom/postroom/examples/shop/relays"
 	"github.com/postroom/postroom/examples/shop/stock"
@@ -43,7 +45,7 @@ type opener func(ctx context.Context, s Settings, closers *closers) (Service, er
 
 var openers = map[string]opener{
 	"customers": openCustomers, "stock": openStock, "payments": openPayments, "notifications": openNotifications,
-	"relays": openRelays, "gateway": openGateway,
+	"orders": openOrders, "relays": openRelays, "gateway": openGateway,
 }
 
 // Services are the names of all services.
@@ -128,6 +130,26 @@ func openNotifications(ctx context.Context, s Settings, closers *closers) (Servi
 		return Service{}, err
 	}
 	service, err := notifications.New(ctx, db, s.Kafka, s.Mails, s.Log)
+	if err != nil {
+		return Service{}, err
+	}
+	return Service{Run: service.Run, Handler: service.Handler()}, nil
+}
+
+// openOrders opens all shards. Their names in Sources are for ever: who lives where depends on them.
+func openOrders(ctx context.Context, s Settings, closers *closers) (Service, error) {
+	config := orders.Config{Kafka: s.Kafka, Logger: s.Log}
+	for _, source := range s.Sources {
+		if !source.Mails {
+			continue // a database of another service
+		}
+		db, err := openDatabase(ctx, source.URL, closers)
+		if err != nil {
+			return Service{}, fmt.Errorf("shard %s: %w", source.Name, err)
+		}
+		config.Shards = append(config.Shards, shards.Shard{Name: source.Name, DB: db})
+	}
+	service, err := orders.New(ctx, config)
 	if err != nil {
 		return Service{}, err
 	}

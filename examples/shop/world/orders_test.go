@@ -1,0 +1,86 @@
+package world_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postroom/postroom/examples/shop/events"
+	"github.com/postroom/postroom/examples/shop/kit/kittest"
+	"github.com/postroom/postroom/examples/shop/world"
+)
+
+// Orders of both flows go through all services, and each ends as it must: paid and reserved, or with nothing left of it.
+func TestOrdersEndConfirmedOrCompensated(t *testing.T) {
+	w := start(t, world.Config{})
+	requireOrdersEnd(t, w)
+	requireAllHolds(t, w)
+}
+
+func requireOrdersEnd(t *testing.T, w *world.World) {
+	t.Helper()
+	rich := fmt.Sprint(post(t, w.Address("customers")+"/customers", `{"name":"Ada","email":"ada@example.org"}`)["id"])
+	poor := fmt.Sprint(post(t, w.Address("customers")+"/customers", `{"name":"Bob","email":"bob@example.org"}`)["id"])
+	post(t, w.Address("stock")+"/items/pencil/deliveries", `{"quantity":10}`)
+	post(t, w.Address("payments")+"/accounts/"+rich+"/deposits", `{"cents":1000000}`)
+	post(t, w.Address("payments")+"/accounts/"+poor+"/deposits", `{"cents":1}`)
+	placed := map[string]string{} // the order, and how it must end
+	for _, flow := range []events.Flow{events.Orchestrated, events.Choreographed} {
+		placed[place(t, w, rich, flow, 2)] = "confirmed"
+		placed[place(t, w, rich, flow, 900)] = "cancelled: " + events.ReasonStockShort
+		placed[place(t, w, poor, flow, 1)] = "cancelled: " + events.ReasonPaymentRefused
+	}
+	for id, want := range placed {
+		awaitOrder(t, w, id, want)
+	}
+}
+
+// place orders pencils. The customer's replica in orders may be behind: then the order is asked for again, with the same
+// key.
+func place(t *testing.T, w *world.World, customer string, flow events.Flow, quantity int) string {
+	t.Helper()
+	key := uuid.NewString()
+	var accepted events.Of
+	require.Eventually(t, func() bool {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.Address("gateway")+"/orders",
+			strings.NewReader(fmt.Sprintf(`{"customer":%q,"flow":%q,"items":[{"sku":"pencil","quantity":%d}]}`,
+				customer, flow, quantity)))
+		require.NoError(t, err)
+		r.Header.Set("Idempotency-Key", key)
+		response, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer func() { _ = response.Body.Close() }()
+		if response.StatusCode == http.StatusUnprocessableEntity {
+			return false
+		}
+		require.Equal(t, http.StatusAccepted, response.StatusCode)
+		require.NoError(t, json.NewDecoder(response.Body).Decode(&accepted))
+		return true
+	}, kittest.Patience, 50*time.Millisecond)
+	return accepted.OrderID
+}
+
+func awaitOrder(t *testing.T, w *world.World, id, want string) {
+	t.Helper()
+	var last string
+	require.Eventually(t, func() bool {
+		response, err := http.Get(w.Address("gateway") + "/orders/" + id)
+		require.NoError(t, err)
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		last = string(body)
+		var order struct{ Status, Reason string }
+		if response.StatusCode != http.StatusOK || json.Unmarshal(body, &order) != nil {
+			return false
+		}
+		return order.Status == want || order.Status+": "+order.Reason == want
+	}, kittest.Patience, 50*time.Millisecond, "order %s did not end as %s: %s", id, want, &last)
+}
