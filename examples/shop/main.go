@@ -75,7 +75,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (cfg world.
 		{&cfg.MariaDBURL, "mariadb-url", "POSTROOM_TEST_MARIADB_URL", "an administrator's mysql://… URL"},
 		{&brokers, "kafka-brokers", "POSTROOM_TEST_KAFKA_BROKERS", "host:port[,host:port…]"},
 		{&cfg.AMQPURL, "amqp-url", "POSTROOM_TEST_AMQP_URL", "RabbitMQ's amqp://… URL"},
-		{&cfg.Redis, "redis", "POSTROOM_TEST_REDIS", "Redis's host:port"},
+		{&cfg.Redis, "redis", "POSTROOM_TEST_REDIS_ADDR", "Redis's host:port"},
 	}
 	for _, a := range addresses {
 		flags.StringVar(a.value, a.name, "", a.what+"; default: $"+a.variable+", or else inside this process")
