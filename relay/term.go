@@ -17,7 +17,7 @@ import (
 )
 
 // term is what is kept for as long as a lease is held: the lease itself, and what the sessions of the term know. The
-// sessions follow one another, and each uses it without a lock. The checkpoint is also saved beside them.
+// sessions follow one another, and each uses it without a lock. Another goroutine saves the checkpoint.
 type term struct {
 	*keeper
 

@@ -190,7 +190,7 @@ func (t *trouble) cut(ctx context.Context, blow Trouble) {
 		return
 	}
 	t.log.say("trouble", "%s", blow.Kind)
-	if t.settings.Broker == RabbitMQ { // whose connections have state that a new one has not
+	if t.settings.Broker == RabbitMQ { // a connection has channels and unconfirmed messages
 		t.servers.ways[blow.Pick%uint64(len(t.servers.ways))].cut()
 		t.count(func(b *Blows) { b.BrokerCuts++ })
 	}

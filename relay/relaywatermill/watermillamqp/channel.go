@@ -12,10 +12,10 @@ import (
 
 // channel is an AMQP channel with confirms, on which any number of goroutines publish.
 //
-// The broker sends the return of a message before its confirm, and the library hands both over in that
-// order, from one goroutine. It hands the return over to collect, which then may not have noted it yet when the
-// confirm arrives. So publish, after the confirm, meets collect at noted: by then collect is done
-// with every return that it got before.
+// Hazard return-beside-confirm. The broker sends the return of a message before its confirm, and the library hands both
+// over in that order, from one goroutine. It hands the return over to collect, which then may not have noted it yet
+// when the confirm arrives. So publish, after the confirm, meets collect at noted: by then collect is done with every
+// return that it got before.
 type channel struct {
 	conn   *connection
 	amqp   *amqp091.Channel
@@ -72,8 +72,16 @@ func (c *channel) takeReturn(id string) (why string, returned bool) {
 	return why, returned
 }
 
+// forgetReturn forgets that a message was returned when it was published before, and got no confirm then.
+func (c *channel) forgetReturn(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.returned, id)
+}
+
 // publish returns nil when the broker has the message.
 func (c *channel) publish(ctx context.Context, out *outgoing) error {
+	c.forgetReturn(out.MessageId)
 	done := c.conn.guard(ctx, c.conn.timeout) // a write waits while the broker reads nothing
 	confirm, err := c.amqp.PublishWithDeferredConfirm(out.exchange, out.key, true, false, out.Publishing)
 	done()
@@ -137,8 +145,9 @@ func (c *channel) failure(err error) error {
 		"or the broker failed inside")
 }
 
-// close closes the channel. What goes wrong concerns no message.
-func (c *channel) close(ctx context.Context) {
-	defer c.conn.guard(ctx, c.conn.timeout)()
+// close closes the channel. What goes wrong concerns no message. It has a time of its own: the end of a caller's
+// context would end the connection, with the messages of others.
+func (c *channel) close() {
+	defer c.conn.guard(context.Background(), closeTimeout)()
 	_ = c.amqp.Close()
 }

@@ -17,8 +17,8 @@ import (
 type Config struct {
 	// URL is amqp:// or amqps://user:password@host:port/vhost. With amqps the broker's certificate
 	// is verified. The query may have the parameters of RabbitMQ's URIs: cacertfile, certfile,
-	// keyfile, server_name_indication, auth_mechanism, heartbeat (seconds), connection_timeout
-	// (milliseconds) and channel_max. The password is in no error and no log line.
+	// keyfile, server_name_indication, auth_mechanism, heartbeat (seconds) and channel_max. The password
+	// is in no error and no log line.
 	URL string
 
 	// TLS replaces what the URL says about certificates. Default nil.
@@ -86,6 +86,11 @@ func Address(url string) (address string, err error) {
 		"special characters in it are percent-encoded"
 	if !strings.HasPrefix(url, "amqp://") && !strings.HasPrefix(url, "amqps://") {
 		return "", errors.New("it does not begin with amqp:// or amqps://: " + form)
+	}
+	// A password that is not percent-encoded can end the host's part early, and would then stand in the address.
+	_, rest, _ := strings.Cut(url, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
+		return "", errors.New("it has an @ behind the host: " + form)
 	}
 	uri, err := amqp091.ParseURI(url)
 	if err != nil || uri.Port < 1 || uri.Port > 65535 {

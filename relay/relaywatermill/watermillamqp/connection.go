@@ -18,6 +18,9 @@ const (
 	heartbeat    = 10 * time.Second // a peer that is gone is noticed after three
 )
 
+// otherChannels are those that messages do not share: for single messages, a check and the question for an exchange.
+const otherChannels = maxAlone + 2
+
 // connection is a connection with its channels.
 type connection struct {
 	amqp    *amqp091.Connection
@@ -36,7 +39,7 @@ type slot struct {
 }
 
 func dial(ctx context.Context, cfg Config) (*connection, error) {
-	c := &connection{timeout: cfg.ConfirmTimeout, slots: make([]slot, cfg.Channels)}
+	c := &connection{timeout: cfg.ConfirmTimeout}
 	properties := amqp091.NewConnectionProperties()
 	properties.SetClientConnectionName(cfg.Name)
 	// The library's handshake knows no context.
@@ -62,6 +65,13 @@ func dial(ctx context.Context, cfg Config) (*connection, error) {
 		return nil, err
 	}
 	c.amqp = conn
+	free := int(conn.Config.ChannelMax) - otherChannels
+	if free < 1 {
+		c.kill()
+		return nil, fmt.Errorf("the broker or the URL (channel_max) allows %d channels, and at least %d are needed",
+			conn.Config.ChannelMax, otherChannels+1)
+	}
+	c.slots = make([]slot, min(cfg.Channels, free))
 	go c.watchBlocked(conn.NotifyBlocked(make(chan amqp091.Blocking)))
 	return c, nil
 }
@@ -133,8 +143,9 @@ func (c *connection) guard(ctx context.Context, limit time.Duration) (done func(
 }
 
 // abandon ends the connection when a message on it was given up: what the broker has not read of it must not
-// be published later. A connection that the broker blocks is kept: the next one would be blocked too, and
-// each would leave messages behind.
+// be published later. What the broker has received already, it may still publish: a copy of a message can arrive after
+// a later message of its key. A connection that the broker blocks is kept: the next one would be blocked too, and each
+// would leave messages behind.
 func (c *connection) abandon() {
 	if c.blocked.Load() == nil {
 		c.kill()
@@ -147,7 +158,7 @@ func (c *connection) kill() {
 	c.socket.drop()
 }
 
-// close ends the connection and its goroutines, politely if the broker answers.
+// close ends the connection and its goroutines. If the broker answers, it uses AMQP's connection.close.
 func (c *connection) close() {
 	if c.alive() && c.blocked.Load() == nil {
 		_ = c.amqp.CloseDeadline(time.Now().Add(closeTimeout)) // it is closed all the same

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 	amqp091 "github.com/rabbitmq/amqp091-go"
 
 	"github.com/postroom/postroom/relay"
@@ -20,12 +22,11 @@ var errRejected = errors.New("RabbitMQ does not take it")
 // publisher is a message.Publisher whose Publish returns nil only when the broker has confirmed the
 // message and has not returned it.
 //
-// The messages share a few channels. The broker closes a channel for one message that it cannot
-// accept, such as one for an exchange that does not exist, and does not tell which. The messages
-// that have no confirm then are published again, each on a channel of its own: if that is closed too,
-// the message is the cause. So a wrong message delays its neighbours, and is the only one that
-// is rejected. A neighbour may arrive twice, but never after a later message of its key: that
-// one is published after the confirm.
+// The messages share a few channels (hazard channel-closed-for-one). The broker closes a channel for one message that
+// it cannot accept, such as one for an exchange that does not exist, and does not tell which. The messages that have no
+// confirm then are published again, each on a channel of its own: if that is closed too, the message is the cause. So a
+// wrong message delays its neighbours, and is the only one that is rejected. A neighbour may arrive twice, but its
+// second copy never comes after a later message of its key: that one is published after the confirm.
 type publisher struct {
 	cfg       Config
 	address   string
@@ -73,7 +74,7 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 			return fmt.Errorf("%w: %w", errRejected, err)
 		}
 		switch err := p.publish(msg.Context(), out); {
-		case errors.Is(err, errRejected): // its reason may be cut in lists
+		case errors.Is(err, errRejected): // without the address: lists show only the beginning of a reason
 			return err
 		case err != nil:
 			return &outage{p.address, err}
@@ -145,7 +146,7 @@ func (p *publisher) publishAlone(ctx context.Context, conn *connection, out *out
 	if err == nil {
 		p.suspects.Delete(out.exchange)
 	}
-	ch.close(ctx)
+	ch.close()
 	return err
 }
 
@@ -157,6 +158,9 @@ func hint(reason *amqp091.Error) string {
 	case amqp091.AccessRefused:
 		return "; give the relay's user the permission to write to the exchange (rabbitmqctl set_permissions)"
 	case amqp091.PreconditionFailed:
+		if !strings.Contains(reason.Reason, "size") {
+			return ""
+		}
 		return "; if the message is too large, raise max_message_size in the broker's configuration"
 	}
 	return ""
@@ -231,8 +235,21 @@ func (p *publisher) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ch.close(ctx)
-	return nil
+	defer ch.close()
+	// Hazard blocked-connection. In a memory or disk alarm RabbitMQ blocks a connection only after it has published
+	// something, and answers everything else. A relay that cannot deliver must not find another one that only seems to
+	// be able to. So a check publishes too, to the exchange without a name with a key that is no queue's: any answer
+	// will do.
+	id := uuid.NewString()
+	err = ch.publish(ctx, &outgoing{key: "postroom-check-" + id, Publishing: amqp091.Publishing{MessageId: id}})
+	var closed *channelClosedError // without the right to write to this exchange
+	if errors.Is(err, errRejected) || errors.As(err, &closed) {
+		return nil
+	}
+	if blocked := conn.blockedError(); blocked != nil {
+		return blocked
+	}
+	return err
 }
 
 func (p *publisher) hasExchange(ctx context.Context, name string) (bool, error) {
@@ -247,7 +264,7 @@ func (p *publisher) hasExchange(ctx context.Context, name string) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	defer ch.close(ctx)
+	defer ch.close()
 	done := conn.guard(ctx, conn.timeout)
 	err = ch.amqp.ExchangeDeclarePassive(name, "", false, false, false, false, nil)
 	done()
@@ -290,6 +307,12 @@ func (p *publisher) toOutgoing(topic string, msg *message.Message) (*outgoing, e
 		return nil, err
 	}
 	publishing.MessageId = msg.UUID // by which a returned message is found
+	for _, name := range []string{"CC", "BCC"} {
+		if _, is := publishing.Headers[name]; is {
+			return nil, fmt.Errorf("the event has a header %s, which RabbitMQ reads as a list of routing keys: "+
+				"give the header another name", name)
+		}
+	}
 	for name := range publishing.Headers {
 		if len(name) > maxShortString {
 			return nil, fmt.Errorf("the header %.40s… has a name of %d bytes, and AMQP's headers have at most %d",

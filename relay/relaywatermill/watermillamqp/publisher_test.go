@@ -17,6 +17,7 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
+// Hazard return-beside-confirm.
 // A return and its confirm come one right after the other. No message may be taken for its neighbour, or for
 // published.
 func TestExactlyTheMessagesThatNoQueueTakesAreRejected(t *testing.T) {
@@ -41,6 +42,7 @@ func TestExactlyTheMessagesThatNoQueueTakesAreRejected(t *testing.T) {
 	require.Len(t, far.arrived(t, topic), 64*40/2)
 }
 
+// Hazard channel-closed-for-one.
 // The broker closes the channel for one message. The others on it are neither rejected nor an outage.
 func TestAMessageThatTheBrokerDoesNotAcceptIsRejectedAlone(t *testing.T) {
 	far := newFar(t)
@@ -159,6 +161,71 @@ func TestABlockedConnectionIsAnOutageAndIsKept(t *testing.T) {
 		assert.NoError(c, err)
 	}, patience, time.Millisecond)
 	require.Equal(t, 1, network.connections())
+}
+
+// Hazard blocked-connection.
+// In an alarm the broker answers everything on a connection that has not published yet, and blocks it at its first
+// message. A check that publishes nothing would find the broker well.
+func TestACheckFindsABrokerThatBlocksPublishers(t *testing.T) {
+	network := newProxy(t)
+	sink := newSink(t, Config{URL: network.url})
+	require.NoError(t, sink.Check(t.Context()))
+	network.answers(func(frame []byte) []byte {
+		if isAck(frame) {
+			return methodFrame(0, classConnection, methodBlocked, []byte("\x0alow on RAM"))
+		}
+		return frame
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	require.ErrorContains(t, sink.Check(ctx), "low on RAM")
+	network.answers(nil)
+	network.send(methodFrame(0, classConnection, methodUnblocked, nil))
+	require.EventuallyWithT(t, func(c *assert.CollectT) { assert.NoError(c, sink.Check(t.Context())) },
+		patience, time.Millisecond)
+}
+
+// The URL or the broker may allow few channels.
+func TestFewChannelsAreSharedAndTooFewAreAnError(t *testing.T) {
+	far := newFar(t)
+	topic := far.fanout(t)
+	sink := newSink(t, Config{URL: dbtest.AMQP(t) + "?channel_max=19", Lanes: 64})
+	for _, err := range deliver(t, sink, record(1, topic, "a", nil), record(2, topic, "b", nil)) {
+		require.NoError(t, err)
+	}
+	sink = newSink(t, Config{URL: dbtest.AMQP(t) + "?channel_max=18"})
+	require.ErrorContains(t, sink.Check(t.Context()), "channel_max) allows 18 channels, and at least 19 are needed")
+}
+
+// RabbitMQ would send the message to the queues that the header names.
+func TestHeadersThatRabbitMQReadsAsRoutingKeysAreRejected(t *testing.T) {
+	far := newFar(t)
+	topic := far.fanout(t)
+	sink := newSink(t, Config{URL: dbtest.AMQP(t)})
+	r := record(1, topic, "k", nil)
+	r.Headers = []byte(`{"CC":"another"}`)
+	err := deliver(t, sink, r)[0]
+	require.True(t, isRejection(err), "%v", err)
+	require.ErrorContains(t, err, "give the header another name")
+	require.Empty(t, far.arrived(t, topic))
+}
+
+// The first copy of a message got a return and a nack. Its second copy has a queue.
+func TestAReturnOfAnEarlierCopyIsForgotten(t *testing.T) {
+	far, network := newFar(t), newProxy(t)
+	topic := far.exchange(t, "direct", "bound", nil)
+	sink := newSink(t, Config{URL: network.url, Channels: 1})
+	network.answers(func(frame []byte) []byte {
+		if isAck(frame) {
+			return toNack(frame)
+		}
+		return frame
+	})
+	out := &outgoing{exchange: topic, key: "later", Publishing: amqp091.Publishing{MessageId: "one"}}
+	require.ErrorContains(t, sink.publisher.publish(t.Context(), out), "nack")
+	network.answers(nil)
+	far.bind(t, topic, "later")
+	require.NoError(t, sink.publisher.publish(t.Context(), out))
 }
 
 // A message that is on its way when the broker blocks waits for the end of its time. The connection stays: the next one

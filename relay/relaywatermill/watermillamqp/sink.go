@@ -10,7 +10,8 @@ import (
 )
 
 // Sink is a relaywatermill.Sink with a publisher of its own. Make it with New, and close it after
-// the relay has stopped. It is safe for concurrent use.
+// the relay has stopped. It is safe for concurrent use. One Sink serves one source: a message that is given up ends
+// the connection, and with it the messages of all that share the Sink.
 type Sink struct {
 	*relaywatermill.Sink
 	publisher *publisher
@@ -37,7 +38,8 @@ func New(cfg Config) (*Sink, error) {
 	return &Sink{Sink: sink, publisher: publisher}, nil
 }
 
-// Check connects if there is no connection, and opens a channel with confirms on it.
+// Check connects if there is no connection, and publishes a message for no queue. The error says what to check if the
+// broker does not answer, or takes no messages because of a memory or disk alarm.
 func (s *Sink) Check(ctx context.Context) error { return s.publisher.check(ctx) }
 
 // HasExchange reports whether the broker has an exchange of this name. It changes nothing there.
