@@ -49,7 +49,9 @@ type shard struct {
 }
 
 func newShard(ctx context.Context, of shards.Shard, config Config) (s *shard, err error) {
-	s = &shard{db: of.DB, mailTopic: config.Kafka.Topic(events.Mails), commandsTopic: config.Kafka.Topic(events.OrderCommands)}
+	s = &shard{
+		db: of.DB, mailTopic: config.Kafka.Topic(events.Mails), commandsTopic: config.Kafka.Topic(events.OrderCommands),
+	}
 	for _, tables := range [][]string{
 		{kit.IdempotencyTable, customersTable}, eventstore.Tables, saga.Tables, shards.Tables,
 	} {

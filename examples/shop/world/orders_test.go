@@ -17,7 +17,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/world"
 )
 
-// Orders of both flows go through all services, and each ends as it must: paid and reserved, or with nothing left of it.
+// Orders of both flows go through all services. Each ends as it must: paid and reserved, or with nothing left of it.
 func TestOrdersEndConfirmedOrCompensated(t *testing.T) {
 	w := start(t, world.Config{})
 	requireOrdersEnd(t, w)
@@ -42,8 +42,7 @@ func requireOrdersEnd(t *testing.T, w *world.World) {
 	}
 }
 
-// place orders pencils. The customer's replica in orders may be behind: then the order is asked for again, with the same
-// key.
+// place orders pencils. If the replica of customers in orders is behind, it sends the order again with the same key.
 func place(t *testing.T, w *world.World, customer string, flow events.Flow, quantity int) string {
 	t.Helper()
 	key := uuid.NewString()
