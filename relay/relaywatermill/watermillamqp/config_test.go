@@ -26,7 +26,7 @@ func TestAWrongConfigurationNamesTheField(t *testing.T) {
 		{"another scheme", Config{URL: "http://user:geheim@host"}, "Config.URL: it does not begin with amqp://"},
 		{"no URL at all", Config{URL: "amqp://user:geheim@host:port"}, "Config.URL: it is no AMQP URL"},
 		{"a port that cannot be", Config{URL: "amqp://user:geheim@host:70000"}, "Config.URL: it is no AMQP URL"},
-		{"a password with a slash", Config{URL: "amqp://user:12/34geheim@host/v"}, "Config.URL: it has an @ behind the host"},
+		{"a password with a slash", Config{URL: "amqp://user:12/34geheim@host/v"}, "URL: it has an @ behind the host"},
 		{"a password with a question mark", Config{URL: "amqp://user:1?geheim@host"}, "it has an @ behind the host"},
 		{"little time", Config{URL: ok, ConfirmTimeout: time.Millisecond}, "Config.ConfirmTimeout"},
 		{"many channels", Config{URL: ok, Channels: 257}, "Config.Channels"},
