@@ -13,11 +13,11 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 )
 
-// Config says which Kafka to publish to, and how. Only Brokers is required: the
-// zero value of every other field is its default.
+// Config says which Kafka cluster to publish to, and how. Only Brokers is required: the zero value of every
+// other field is its default.
 type Config struct {
-	// Brokers are the addresses to find the cluster by, host or host:port (port
-	// 9092 if left out). One is enough; more help when one is down at start.
+	// Brokers are the addresses through which the client finds the cluster, as host or host:port (the default
+	// port is 9092). One address is enough. More of them help when a broker is down at start.
 	Brokers []string
 
 	// ClientID names this program in the brokers' logs, quotas and metrics.
@@ -28,29 +28,26 @@ type Config struct {
 	// Default nil: no encryption.
 	TLS *tls.Config
 
-	// SASL are the mechanisms to authenticate with, in order of preference.
-	// They are used by every session, and never closed. Default: none.
+	// SASL lists the mechanisms to authenticate with, in order of preference. Every session uses them, and
+	// they are never closed. Default: none.
 	SASL []sasl.Mechanism
 
-	// CreateTopics creates a topic that does not exist when the first record
-	// for it arrives. Default false: such a record is rejected (see
-	// UnknownTopicAfter). The broker's own auto.create.topics.enable is
-	// never made use of, because it would turn a typing error into a topic.
+	// CreateTopics creates a topic that does not exist when the first record for it arrives. Default false:
+	// such a record is rejected (see UnknownTopicAfter). The broker's own auto.create.topics.enable is never
+	// used, because it would turn a typing error into a topic.
 	CreateTopics bool
 
-	// TopicPartitions and TopicReplicas are for topics that CreateTopics makes.
-	// Default 0: the broker's num.partitions and default.replication.factor.
+	// TopicPartitions and TopicReplicas apply to the topics that CreateTopics creates. Default 0: the
+	// broker's num.partitions and default.replication.factor.
 	TopicPartitions int32
 	TopicReplicas   int16
 
-	// Linger is how long an incomplete batch waits for more records. Default 0:
-	// it does not wait, and batches form while earlier ones are under way.
-	// At most one minute.
+	// Linger is how long an incomplete batch waits for more records. Default 0: it does not wait, and a batch
+	// collects the records that arrive while earlier batches are being sent. At most one minute.
 	Linger time.Duration
 
-	// Compression is none, gzip, snappy, lz4 or zstd. Default none. zstd and lz4
-	// pay when the network or the brokers' disks are the limit; they cost the
-	// relay's processor.
+	// Compression is none, gzip, snappy, lz4 or zstd. Default none. zstd and lz4 help when the network or the
+	// brokers' disks are the bottleneck. They cost processor time in the relay.
 	Compression string
 
 	// BatchMaxBytes is the largest batch, and so the largest record, before
@@ -60,46 +57,44 @@ type Config struct {
 	// to 100 MiB.
 	BatchMaxBytes int32
 
-	// MaxBufferedBytes bounds what a session holds unacknowledged: keys, values,
-	// headers and 512 bytes for each record. Deliver blocks above it. Default 128 MiB,
-	// which is more than the relay keeps in flight.
+	// MaxBufferedBytes bounds what a session holds unacknowledged: keys, values, headers and 512 bytes for
+	// each record. Deliver blocks while the buffer is full. Default 128 MiB, which is more than the relay
+	// keeps in flight.
 	MaxBufferedBytes int64
 
-	// UnknownTopicAfter is for how long fresh metadata must have denied a topic,
-	// without a pause, before its records are rejected: just after a restart,
-	// brokers deny topics that exist. Default 30 s.
+	// UnknownTopicAfter is how long fresh metadata must report, without interruption, that a topic does not
+	// exist, before its records are rejected. The wait is needed because just after a restart brokers report
+	// that existing topics do not exist. Default 30 s.
 	UnknownTopicAfter time.Duration
 
-	// TransactionRecords and TransactionBytes bound a transaction in exactly-once mode,
-	// the bytes as in MaxBufferedBytes; as much again waits for the next one. A
-	// transaction takes what there is when the one before has ended, so under a
-	// small load it has few records, and adds little delay. Larger ones cost less for
-	// each record. One has to be through in 10 s; after one that was not, those that
-	// follow are smaller for a while. Default 10,000 and 16 MiB.
+	// TransactionRecords and TransactionBytes bound a transaction in exactly-once mode. Bytes are counted as
+	// in MaxBufferedBytes. The session queues the same amount again for the next transaction. A transaction
+	// starts when the previous one has ended, and takes the records that are queued then. So under a small
+	// load it has few records and adds little delay. Larger transactions cost less for each record. A
+	// transaction must end within 10 s. After one that did not, the next ones are smaller for a while.
+	// Default 10,000 and 16 MiB.
 	TransactionRecords int
 	TransactionBytes   int64
 
-	// ManifestReplicas is how many replicas a manifest topic is created with, in
-	// exactly-once mode. Default 0: three, or one on each broker if there are fewer,
-	// or the brokers' default.replication.factor where that is more.
+	// ManifestReplicas is the number of replicas of a manifest topic that is created in exactly-once mode.
+	// Default 0: three, or one on each broker if there are fewer brokers. If the brokers'
+	// default.replication.factor is higher, the default is that factor.
 	ManifestReplicas int16
 
-	// ManifestKeep is for how long manifests are kept, at least, after the deletion of the
-	// rows that they name was committed, in exactly-once mode: a standby that lagged by
-	// less still finds them when it is promoted, and nothing is sent twice. Default 1 h.
+	// ManifestKeep is how long manifests are kept, at least, in exactly-once mode. The time begins when the
+	// deletion of the rows that they name has been committed. A standby that lags by less than this still
+	// finds the manifests when it is promoted, and nothing is sent twice. Default 1 h.
 	ManifestKeep time.Duration
 
-	// Logger hears of outages, created topics and refused records, never of
-	// payloads. Default slog.Default().
+	// Logger receives outages, created topics and rejected records, never payloads. Default slog.Default().
 	Logger *slog.Logger
 
-	// ExtraOptions go to franz-go after our own, for what Config does not offer.
-	// Those that would take away a promise of this package are refused or
-	// overridden. Hooks see a few records without a topic: they are markers
-	// that never leave the client.
+	// ExtraOptions are passed to franz-go after our own options, for settings that Config does not have. New
+	// rejects or overrides options that would break a promise of this package. Hooks see a few records
+	// without a topic: they are markers that never leave the client.
 	ExtraOptions []kgo.Opt
 
-	// These are shorter in tests.
+	// Tests set shorter times here.
 	transactionTimeout time.Duration
 	openTimeout        time.Duration
 	outageAfter        time.Duration
@@ -162,8 +157,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// validate reports every fault at once, each with the field's name. It wants
-// defaults filled in.
+// validate reports all invalid fields at once, each with its name. Call it on a Config whose defaults are
+// filled in.
 func (c Config) validate() error {
 	var errs []error
 	fault := func(format string, args ...any) {
@@ -223,8 +218,8 @@ func compressions() map[string]kgo.CompressionCodec {
 	}
 }
 
-// clientOptions are kgo's options for a producer. Those after ExtraOptions are not
-// up to the caller: our promises rest on them.
+// clientOptions returns kgo's options for a producer. The options after ExtraOptions cannot be changed by the
+// caller, because our promises depend on them.
 func (c Config) clientOptions() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
@@ -235,9 +230,9 @@ func (c Config) clientOptions() []kgo.Opt {
 		kgo.ProducerLinger(c.Linger),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
 		kgo.RetryBackoffFn(retryBackoff),
-		// A leader that moved is looked for this often, instead of every 5 s.
+		// After a change of leader, kgo asks for the new one this often, instead of every 5 s.
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		// Pushing metrics to the broker makes Close wait for up to a second.
+		// If the client pushed metrics to the broker, Close would wait for up to a second.
 		kgo.DisableClientMetrics(),
 	}
 	if c.TLS != nil {
@@ -251,16 +246,16 @@ func (c Config) clientOptions() []kgo.Opt {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordRetries(math.MaxInt),
 		kgo.RecordDeliveryTimeout(0),
-		// Topics are validated by our own clock (topics.go), not by kgo's count.
+		// We decide with our own clock (topics.go) when a topic is unknown, not by kgo's count of retries.
 		kgo.UnknownTopicRetries(-1),
-		// The session bounds its buffer itself (session.go), by bytes.
+		// The session bounds its own buffer, by bytes (session.go).
 		kgo.MaxBufferedRecords(math.MaxInt32),
 		kgo.MaxBufferedBytes(0),
 		kgo.DefaultProduceTopic(""),
 	)
 }
 
-// checkClient refuses options that cannot be overridden.
+// checkClient rejects options that cannot be overridden.
 func checkClient(client *kgo.Client) error {
 	for _, banned := range []struct {
 		option any
@@ -282,8 +277,8 @@ func checkClient(client *kgo.Client) error {
 	return nil
 }
 
-// retryBackoff waits 50 ms to 1 s: an outage ends seldom enough for a request each
-// second to cost nothing, and the records behind it have waited long enough.
+// retryBackoff waits 50 ms to 1 s. Outages are rare, so one request a second costs nothing, and the records
+// should not wait longer than necessary when an outage ends.
 func retryBackoff(failures int) time.Duration {
 	const shortest, longest = 50 * time.Millisecond, time.Second
 	wait := longest
@@ -293,6 +288,6 @@ func retryBackoff(failures int) time.Duration {
 	return wait - jitter(wait/4)
 }
 
-// sharedMechanism hides a mechanism's Close from kgo, which would call it at the end
-// of each session, though the next one needs the mechanism again.
+// sharedMechanism hides a mechanism's Close from kgo. kgo would call it at the end of each session, but the
+// next session needs the mechanism again.
 type sharedMechanism struct{ sasl.Mechanism }

@@ -11,19 +11,18 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// recordOverhead is what a buffered record costs beside its bytes: item, headers, the
-// client's bookkeeping.
+// recordOverhead is what a buffered record costs in addition to its bytes: the item, the headers, and the
+// client's own data.
 const recordOverhead = 512
 
-// encoder turns the records of one Deliver into kgo records. Everything is cut from
-// slabs that live as long as the batch: an allocation for each record is what would
-// make this slow.
+// encoder turns the records of one Deliver into kgo records. It takes all memory from slabs that live as long
+// as the batch, because one allocation for each record would be slow.
 type encoder struct {
 	now     time.Time
 	headers []kgo.RecordHeader
 	values  []byte
 	own     []relay.Header // scratch
-	second  int64          // the second that stamp is of
+	second  int64          // the second that stamp was made for
 	stamp   [len("2006-01-02T15:04:05.")]byte
 }
 
@@ -38,9 +37,9 @@ func newEncoder(records int) *encoder {
 	}
 }
 
-// encode fills in all of wire but its topic and its context, and returns the size of
-// what it holds in memory. An error is a rejection: no retry would help. Whether the
-// record is too large is the validator's to say.
+// encode fills in all of wire except its topic and its context, and returns the size of what it holds in
+// memory. An error is a rejection: no retry would help. encode does not check whether the record is too
+// large, because the validator does.
 func (e *encoder) encode(wire *kgo.Record, r *relay.Record) (size int64, err error) {
 	first := len(e.headers)
 	if err := e.appendHeaders(r); err != nil {
@@ -71,8 +70,8 @@ func (e *encoder) appendHeaders(r *relay.Record) error {
 	return nil
 }
 
-// appendPlain is AppendWireHeaders for a record without headers of its own, which
-// most are, without its strings.
+// appendPlain does the same as AppendWireHeaders for a record without headers of its own, without allocating
+// strings. Most records are such records.
 func (e *encoder) appendPlain(r *relay.Record) {
 	start := len(e.values)
 	e.values = appendUUID(e.values, r.EventID)
@@ -91,8 +90,8 @@ func (e *encoder) keep(s string) []byte {
 	return e.since(start)
 }
 
-// since returns what was appended to values since start. When values grows, what was
-// cut from the old array stays there, which is fine.
+// since returns what was appended to values since start. When values grows, the slices that were cut from the
+// old array stay there, which is harmless.
 func (e *encoder) since(start int) []byte { return e.values[start:len(e.values):len(e.values)] }
 
 const uuidLength = 36
@@ -109,8 +108,8 @@ func appendUUID(dst []byte, id uuid.UUID) []byte {
 
 const stampLength = len("2006-01-02T15:04:05.000000Z")
 
-// appendStamp writes t as relay.HeaderCreatedAt has it. Records of a batch were
-// mostly written in the same second, so only the microseconds are new.
+// appendStamp writes t in the format of relay.HeaderCreatedAt. Most records of a batch were written in the
+// same second, so only the microseconds are formatted again.
 func (e *encoder) appendStamp(dst []byte, t time.Time) []byte {
 	if unix := t.Unix(); unix != e.second {
 		full := t.UTC().AppendFormat(nil, "2006-01-02T15:04:05.")
@@ -129,21 +128,21 @@ func (e *encoder) appendStamp(dst []byte, t time.Time) []byte {
 }
 
 const (
-	// kgoFraming is what kgo counts beyond a batch: the length before it.
+	// kgoFraming is what kgo counts in addition to a batch: the length in front of it.
 	kgoFraming = 4
 
-	// batchFraming is more than what a batch adds to its only record, without headers.
+	// batchFraming is an upper bound for what a batch adds to its only record, without headers.
 	batchFraming = 128
 
-	// requestFraming is more than what a request adds to its only batch. A
-	// broker takes requests of 100 MiB (socket.request.max.bytes).
+	// requestFraming is an upper bound for what a request adds to its only batch. A broker accepts requests
+	// of 100 MiB (socket.request.max.bytes).
 	requestFraming = 1024
 
-	// smallestBatch is the least that kgo accepts as a limit.
+	// smallestBatch is the lowest limit that kgo accepts.
 	smallestBatch = 512
 )
 
-// aloneSize is the size of a batch that holds the record alone (kafkarules.AloneSize).
+// aloneSize is the size of a batch that holds only this record (kafkarules.AloneSize).
 func aloneSize(r *kgo.Record) int {
 	bytes := 0
 	for i := range r.Headers {

@@ -13,8 +13,8 @@ import (
 // batchLimit is the name of our setting that bounds batches.
 const batchLimit = "BatchMaxBytes"
 
-// refused tells whether err is an answer by which a broker refuses a record for good, and
-// then what an operator can do.
+// refused reports whether err means that a broker rejects a record permanently. The hint says what an
+// operator can do then.
 func refused(err error) (hint string, ok bool) {
 	var answer *kerr.Error
 	if !errors.As(err, &answer) {
@@ -23,7 +23,7 @@ func refused(err error) (hint string, ok bool) {
 	return kafkarules.Refused(answer.Code, batchLimit)
 }
 
-// classify turns what kgo reports for a record into an acknowledgement's error.
+// classify turns the error that kgo reports for a record into the acknowledgement's error.
 func classify(r *relay.Record, err error) error {
 	if hint, ok := refused(err); ok {
 		return relay.Rejected(
@@ -39,8 +39,8 @@ func classify(r *relay.Record, err error) error {
 	return fmt.Errorf("kafka did not take row %d for topic %s: %w", r.ID, r.Topic, err)
 }
 
-// ofTheSource tells errors that any other record would have met too, whatever its topic:
-// those that are no answer of Kafka's, and refused credentials.
+// ofTheSource reports whether any other record would have met this error too, whatever its topic: the error
+// is not an answer of Kafka's, or Kafka has rejected the credentials.
 func ofTheSource(err error) bool {
 	var answer *kerr.Error
 	if !errors.As(err, &answer) {

@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// clientLogger hands franz-go's log to slog. What it calls a warning, or an error with a
-// cause, is one try of many while a broker is away or refuses us: that is detail here,
-// because the session reports the outage itself, once (outage.go).
+// clientLogger passes franz-go's log on to slog. franz-go logs a warning, or an error with a cause, for each
+// attempt while a broker cannot be reached or rejects us. Such lines get level debug here, because the
+// session itself reports the outage once (outage.go).
 type clientLogger struct {
 	log     *slog.Logger
 	trouble *trouble // may be nil
@@ -47,8 +47,8 @@ func causeOf(keyvals []any) error {
 	return nil
 }
 
-// trouble remembers why a client last failed to connect or to log in. kgo tries again
-// for ever, and tells nobody else.
+// trouble keeps the reason why a client last failed to connect or to log in. It is needed because kgo retries
+// without a limit and reports the reason nowhere else.
 type trouble struct {
 	mu  sync.Mutex
 	err error
@@ -70,7 +70,7 @@ func (t *trouble) note(err error) {
 	t.err, t.at = err, time.Now()
 }
 
-// recent returns the last error, if it is of the time since then.
+// recent returns the last error, if it happened after since.
 func (t *trouble) recent(since time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,9 +10,9 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// manifest is what one record of a manifest topic says: these rows are in this
-// transaction. A transaction whose manifest would be larger than a record may be has
-// several, each complete in itself.
+// manifest is the content of one record of a manifest topic. It says which rows are in this transaction. If
+// the manifest of a transaction would be larger than a record may be, the transaction has several manifests.
+// Each of them can be read without the others.
 //
 // On the wire, all integers as varints of encoding/binary:
 //
@@ -21,10 +21,10 @@ import (
 //	count  row ids: the first, then each one's distance to the one before
 //	event ids (16 bytes each)
 //
-// The event id is there because a row id is not enough: after a restore of the database
-// it may belong to another event (hazard replayed-event).
+// The event id is needed because a row id is not enough: after a restore of the database the row id may
+// belong to another event (hazard replayed-event).
 type manifest struct {
-	Source, Owner      uuid.UUID // whose rows, and under which claim of the lease
+	Source, Owner      uuid.UUID // the source whose rows they are, and the claim of the lease
 	Epoch, Transaction int64
 	Rows               []relay.Sent
 }
@@ -33,12 +33,12 @@ const (
 	manifestMagic   = "PM"
 	manifestVersion = 1
 
-	// Upper bounds of what the codec writes.
+	// These are upper bounds of what the codec writes.
 	manifestHeader = len(manifestMagic) + 1 + 2*uuidBytes + 3*binary.MaxVarintLen64
 	manifestRow    = binary.MaxVarintLen64 + uuidBytes
 	uuidBytes      = 16
 
-	// maxManifest bounds a record's value, whatever larger limit a topic has.
+	// maxManifest bounds a record's value, even if the topic has a larger limit.
 	maxManifest = 1 << 20
 )
 
@@ -53,7 +53,7 @@ func (m *manifest) append(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(m.Rows)))
 	last := int64(0)
 	for i := range m.Rows {
-		// The distance wraps around at the ends of int64, and back again when it is added.
+		// The distance may overflow int64. The addition in decodeManifest overflows back.
 		dst = binary.AppendVarint(dst, m.Rows[i].ID-last)
 		last = m.Rows[i].ID
 	}
@@ -77,7 +77,7 @@ func (m *manifest) split(limit int) [][]byte {
 
 var errManifestShort = errors.New("it ends too early")
 
-// decodeManifest reads what append has written. It keeps nothing of value.
+// decodeManifest decodes what append has written. The result does not refer to value.
 func decodeManifest(value []byte) (*manifest, error) {
 	in := manifestReader{rest: value}
 	if magic := in.take(len(manifestMagic)); string(magic) != manifestMagic {
@@ -89,7 +89,7 @@ func decodeManifest(value []byte) (*manifest, error) {
 	m := &manifest{Source: in.uuid(), Owner: in.uuid(), Epoch: in.varint(), Transaction: in.varint()}
 	count := in.uvarint()
 	if in.err == nil && count > uint64(len(in.rest)/(1+uuidBytes)) {
-		in.err = errManifestShort // before a slice is made by a number that may be anything
+		in.err = errManifestShort // checked before the number, which may be anything, sets the size of a slice
 	}
 	if in.err != nil {
 		return nil, in.err

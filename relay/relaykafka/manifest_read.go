@@ -16,15 +16,15 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// position is what the relay keeps for us beside its lease: every row that manifests
-// below Offset name is deleted, and that is committed. It says of which log, because a
-// topic that was deleted and made again counts from 0 (hazard lost-manifest).
+// position is what the relay keeps for us in its lease row. It says that the deletion of every row that the
+// manifests below Offset name is committed. It also identifies the log, because a topic that was deleted and
+// created again counts from 0 (hazard lost-manifest).
 type position struct {
 	Cluster string `json:"cluster"`
 	Topic   string `json:"topic"` // its id
 	Offset  int64  `json:"offset"`
-	// Manifests below Aged may be removed when they have been of no use since Since, in
-	// milliseconds, for long enough. It is kept so that a restart does not begin anew.
+	// Manifests below Aged are not needed since the time Since, in milliseconds. They may be removed when
+	// that was long enough ago. It is kept here so that a restart does not start the time again.
 	Aged  int64 `json:"aged,omitempty"`
 	Since int64 `json:"since,omitempty"`
 }
@@ -41,7 +41,7 @@ func (p position) encode() []byte {
 	return text
 }
 
-// sameLog tells whether p is a position in the topic, as it is now.
+// sameLog reports whether p is a position in the topic as it exists now.
 func (t manifestTopic) sameLog(p position) bool {
 	return t.id != (kadm.TopicID{}) && t.named(p)
 }
@@ -52,20 +52,20 @@ func (t manifestTopic) named(p position) bool {
 
 // span is the part of the manifest topic that Sent reads.
 type span struct {
-	start    int64 // of the topic
-	from, to int64 // what is read of it
+	start    int64 // first offset of the topic
+	from, to int64 // the offsets to read
 	kept     bool  // from is the position that the relay had kept
 	aged     aged  // as kept with it
 }
 
-// aged is an offset that was below the position in the lease row at since already.
+// aged is an offset, and the time at which the position in the lease row was already above it.
 type aged struct {
 	offset int64
 	since  time.Time // zero: there is none
 }
 
-// manifestSpan finds it. It has to be called after InitProducerID has returned: then the
-// log ends behind the last transaction that an earlier session could commit.
+// manifestSpan finds the span. Call it after InitProducerID has returned: then the log ends behind the last
+// transaction that an earlier session could commit.
 func (s *Sink) manifestSpan(ctx context.Context, admin *kadm.Client, topic manifestTopic, kept []byte) (span, error) {
 	end, err := offsetOf(ctx, admin.ListEndOffsets, topic.name)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Sink) manifestSpan(ctx context.Context, admin *kadm.Client, topic manif
 	}
 	var p position
 	switch err := json.Unmarshal(kept, &p); {
-	case topic.id == kadm.TopicID{}: // before Kafka 2.8 a new topic looks like the old one
+	case topic.id == kadm.TopicID{}: // before Kafka 2.8 nothing tells a recreated topic from the old one
 	case err != nil:
 		s.log.Warn(
 			"the position kept in the lease row cannot be read; reading all manifests", "topic", topic.name, "error",
@@ -132,9 +132,9 @@ func offsetOf(
 	return listed.Offset, nil
 }
 
-// readManifests calls visit for each manifest of the span, in order. It returns nil only
-// when it has seen the span's last offset: a list that ends too early would have rows
-// sent twice. Control records are kept for that, as a transaction ends with one.
+// readManifests calls visit for each manifest of the span, in order. It returns nil only when it has seen the
+// span's last offset, because a list that ends too early would let rows be sent twice. It asks for control
+// records too, because a transaction ends with one, which is then the last offset.
 func (s *Sink) readManifests(
 	ctx context.Context, topic manifestTopic, part span, visit func(offset int64, m *manifest) error,
 ) error {
@@ -143,7 +143,7 @@ func (s *Sink) readManifests(
 	}
 	client, err := newClient(s.cfg,
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic.name: {0: kgo.NewOffset().At(part.from)}}),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a hole is an error, nothing to jump over
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // a gap in the log is an error, and must not be skipped
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.DisableFetchSessions(), // a session would have to be ended at the broker
@@ -186,8 +186,8 @@ func (s *Sink) readManifests(
 	return nil
 }
 
-// standsStill says what the reader waits for, if it is a transaction: none of what is
-// behind it may be read.
+// standsStill checks whether an open transaction blocks the reader. Nothing behind an open transaction may be
+// read. The error names that transaction.
 func (s *Sink) standsStill(ctx context.Context, client *kgo.Client, topic string, err error) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -201,7 +201,7 @@ func (s *Sink) standsStill(ctx context.Context, client *kgo.Client, topic string
 	return err
 }
 
-// poll waits for records. kgo itself does not tell that no broker answers.
+// poll waits for records. It detects that no broker answers, because kgo does not report that.
 func (s *Sink) poll(ctx context.Context, client *kgo.Client) (kgo.Fetches, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.openTimeout, errNoManifests)
 	defer cancel()

@@ -15,26 +15,26 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// A source has a manifest topic of its own, with one partition: in a shared partition a
-// reader stops at the oldest open transaction, whoever's it is. It never expires by
-// itself (hazard lost-manifest): a manifest is what keeps rows from being sent twice, and it is
-// removed by Forget, when the deletion of its rows is known to be committed.
+// Each source has a manifest topic of its own, with one partition. If sources shared a partition, a reader
+// would stop at the oldest open transaction of any source. The topic has no retention time
+// (hazard lost-manifest), because a manifest prevents that rows are sent twice. Forget removes a manifest
+// when the deletion of its rows is known to be committed.
 
-// manifestTopicName is the topic, transactionalID the transactional.id, of a source. They
-// go by its id, because names repeat between services.
+// manifestTopicName returns the name of a source's manifest topic, and transactionalID returns its
+// transactional.id. Both contain the source's id, because different services may use the same source name.
 func manifestTopicName(source uuid.UUID) string { return "postroom.manifest." + source.String() }
 func transactionalID(source uuid.UUID) string   { return "postroom." + source.String() }
 
-// manifestTopic is what a session has found out about its manifest topic.
+// manifestTopic is what a session knows about its manifest topic.
 type manifestTopic struct {
 	name    string
 	id      kadm.TopicID // zero: a cluster older than Kafka 2.8
 	cluster string
-	limit   int32 // bytes of a batch that it takes, and that a manifest needs at most
+	limit   int32 // bytes: the largest batch that it accepts, or the largest manifest if that is smaller
 }
 
-// manifestSettings are what a manifest topic must have. Only these: hosted clusters
-// refuse to create a topic that sets more than they know.
+// manifestSettings are the settings that a manifest topic must have. There are no others, because hosted
+// clusters reject the creation of a topic with settings that they do not know.
 func manifestSettings() []setting {
 	return []setting{{"cleanup.policy", "delete"}, {"retention.ms", "-1"}, {"retention.bytes", "-1"}}
 }
@@ -43,14 +43,14 @@ type setting struct{ name, value string }
 
 const (
 	maxMessageBytes = "max.message.bytes"
-	// manifestSegment bounds the disk that removed manifests still take: a broker
-	// frees whole segments, and never the one it writes to.
+	// manifestSegment bounds the disk space that removed manifests still use. A broker frees only whole
+	// segments, and never the active one.
 	manifestSegment = 64 << 20
 	topicPause      = 100 * time.Millisecond
 )
 
-// openManifest finds the source's manifest topic, or makes it, and checks that it will
-// keep what is written to it.
+// openManifest finds or creates the source's manifest topic, and checks that the topic keeps what is written
+// to it.
 func (s *Sink) openManifest(ctx context.Context, admin *kadm.Client, source uuid.UUID) (manifestTopic, error) {
 	topic := manifestTopic{name: manifestTopicName(source)}
 	details, err := s.findManifest(ctx, admin, &topic)
@@ -83,8 +83,8 @@ func (s *Sink) findManifest(ctx context.Context, admin *kadm.Client, topic *mani
 		case details.Err != nil && !kerr.IsRetriable(details.Err):
 			return details, fmt.Errorf("look for manifest topic %s: %w", topic.name, details.Err)
 		case unknown(details.Err) && !created:
-			// Just after a restart brokers deny topics that exist: then somebody
-			// "was faster", and the loop goes on until the topic is seen.
+			// Just after a restart brokers report that existing topics do not exist. Then the creation finds
+			// that the topic exists already, and the loop goes on until the topic is visible.
 			if err := s.createManifest(ctx, admin, topic.name, len(metadata.Brokers)); err != nil {
 				return details, err
 			}
@@ -105,7 +105,7 @@ func hasLeaders(details kadm.TopicDetail) bool {
 	return len(details.Partitions) > 0
 }
 
-// createManifest succeeds, too, where somebody else was faster.
+// createManifest also succeeds if another process has created the topic first.
 func (s *Sink) createManifest(ctx context.Context, admin *kadm.Client, name string, brokers int) error {
 	replicas, err := s.manifestReplicas(ctx, admin, name, brokers)
 	if err != nil {
@@ -130,9 +130,9 @@ func (s *Sink) createManifest(ctx context.Context, admin *kadm.Client, name stri
 	return s.createFailed(name, replicas, err)
 }
 
-// manifestReplicas is as many replicas as Config says, else three or as many as there
-// are brokers, but never fewer than the brokers' default: that is what the topics of the
-// events have.
+// manifestReplicas returns the number of replicas that Config asks for. Without that, it returns three, or
+// the number of brokers if that is lower. It never returns fewer than the brokers' default, because the event
+// topics have that many.
 func (s *Sink) manifestReplicas(ctx context.Context, admin *kadm.Client, name string, brokers int) (int16, error) {
 	if s.cfg.ManifestReplicas > 0 {
 		return s.cfg.ManifestReplicas, nil
@@ -145,7 +145,7 @@ func (s *Sink) manifestReplicas(ctx context.Context, admin *kadm.Client, name st
 	if err := s.createFailed(name, -1, err); err != nil {
 		return 0, err
 	}
-	return max(replicas, dry[name].ReplicationFactor), nil // -1 where we may not know
+	return max(replicas, dry[name].ReplicationFactor), nil // -1 if we may not read the default
 }
 
 func (s *Sink) createFailed(name string, replicas int16, err error) error {
@@ -196,7 +196,7 @@ func (s *Sink) checkManifest(ctx context.Context, admin *kadm.Client, topic *man
 	return s.limitManifest(topic, values[maxMessageBytes])
 }
 
-// limitManifest sets how large a batch of manifests may be.
+// limitManifest sets the largest size of a batch of manifests.
 func (s *Sink) limitManifest(topic *manifestTopic, found string) error {
 	topic.limit = min(s.cfg.BatchMaxBytes, maxManifest)
 	if theirs, err := strconv.ParseInt(found, 10, 32); err == nil {
@@ -219,14 +219,14 @@ func wantedSettings(separator string) string {
 	return strings.Join(list, separator)
 }
 
-// missingACL says which right the relay's user lacks, and how to give it.
+// missingACL returns an error that names the right which the relay's user lacks, and how to grant it.
 func (s *Sink) missingACL(operation, resource, name string, err error) error {
 	return fmt.Errorf("%w: exactly-once mode needs %s on %s %s: %w; kafka-acls.sh --bootstrap-server %s --add "+
 		"--allow-principal User:… --operation %s --%s %s (docs/kafka.md lists all)",
 		relay.ErrUnusable, operation, resource, name, err, s.cfg.Brokers[0], operation, resource, name)
 }
 
-// pause waits for d, and reports whether ctx lives on.
+// pause waits for d, and reports whether ctx is still alive.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// report notes what the oldest record waits for that has had no answer for outageAfter, or
-// that there is no such record. A missing topic is no outage: the validator reports it
-// (tellMissing). err is the reason why Kafka could not be asked.
+// report records what blocks the oldest record that has had no answer for outageAfter, or that there is no
+// such record. A missing topic is not an outage: the validator reports it (logMissing). err is the reason
+// why Kafka could not be asked.
 func (w *watcher) report(now time.Time, list []waiting, answers map[string]topicAnswer, err error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(t waiting) bool {
 		return now.Sub(t.since) < w.validator.cfg.outageAfter || t.denied.Load() != nil || t.state.missing.Load()
@@ -50,7 +50,8 @@ var errNoReason = errors.New(
 	"the brokers give no reason; is each of them reachable from here at the address that it advertises?",
 )
 
-// explain says what is wrong with a topic, by its metadata, or else with the connections.
+// explain returns what is wrong with a topic. It looks at the topic's metadata first, and then at the
+// connections.
 func (w *watcher) explain(t waiting, answer topicAnswer) error {
 	switch {
 	case unknown(answer.err):

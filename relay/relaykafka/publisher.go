@@ -15,22 +15,22 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// PublisherOptions say how a Publisher makes records of messages. The zero value of each
-// field is its default.
+// PublisherOptions say how a Publisher turns messages into records. The zero value of each field is its
+// default.
 type PublisherOptions struct {
 	// Key returns the Kafka key of a message; "" means none. Messages with the same key
 	// stay in order. Default nil: no message has a key.
 	Key func(topic string, msg *message.Message) string
 
-	// Timeout bounds each Publish, and the wait of Close for messages under way.
-	// A message whose Publish timed out may still be delivered. Default 30 s;
-	// negative means no bound but the messages' contexts.
+	// Timeout bounds each Publish, and how long Close waits for messages that are being sent. A message whose
+	// Publish timed out may still be delivered. Default 30 s. If it is negative, only the messages' contexts
+	// bound Publish.
 	Timeout time.Duration
 }
 
-// Publisher is a Watermill message.Publisher on the producer of this package: acks=all,
-// idempotent, murmur2. Its records are those of watermill-kafka's DefaultMarshaler, with
-// the headers sorted by name, so any watermill-kafka subscriber reads them.
+// Publisher is a Watermill message.Publisher on top of this package's producer: acks=all, idempotent,
+// murmur2. Its records have the format of watermill-kafka's DefaultMarshaler, with the headers sorted by
+// name, so every watermill-kafka subscriber can read them.
 //
 // It writes to Kafka at once, without an outbox: use it where nothing else has to commit
 // together with the message. It is safe for concurrent use.
@@ -40,7 +40,7 @@ type Publisher struct {
 	client  *kgo.Client
 	topics  sync.Map // names of topics known to exist
 
-	mu     sync.RWMutex // read-locked while records are handed over, so that Close sees them
+	mu     sync.RWMutex // read-locked while records are handed over, so that Close waits for that
 	closed bool
 	life   context.Context
 	end    context.CancelFunc
@@ -70,9 +70,9 @@ func NewPublisher(cfg Config, options PublisherOptions) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish sends the messages and returns when Kafka has all of them, or with the first
-// message's error. It waits no longer than the first message's context lives. After an
-// error, messages behind the failed one may have been published too.
+// Publish sends the messages and returns when Kafka has all of them, or returns the first message's error. It
+// waits until the context of the first message ends at the latest. After an error, messages behind the failed
+// one may have been published too.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
@@ -93,7 +93,7 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	return p.produce(ctx, messages, records)
 }
 
-// bound ends with parent, with Close and with the timeout.
+// bound returns a context that ends with parent, with Close and with the timeout.
 func (p *Publisher) bound(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	stop := context.AfterFunc(p.life, func() { cancel(ErrPublisherClosed) })
@@ -113,8 +113,8 @@ func (p *Publisher) produce(ctx context.Context, messages []*message.Message, re
 	answers := make(chan answer, len(records))
 	if err := p.whileOpen(func() {
 		for i, r := range records {
-			// Not ctx: kgo would fail every record buffered for the partition when
-			// it ends, those of other callers too.
+			// The record does not get ctx: when a record's context ends, kgo fails every record that is
+			// buffered for the partition, including those of other callers.
 			p.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) { answers <- answer{i, err} })
 		}
 	}); err != nil {
@@ -169,7 +169,7 @@ func (p *Publisher) record(topic string, msg *message.Message) (*kgo.Record, err
 	return r, nil
 }
 
-// awaitTopic returns when the topic is known to exist. kgo itself would wait for ever.
+// awaitTopic returns when the topic is known to exist. kgo itself would wait without a limit.
 func (p *Publisher) awaitTopic(ctx context.Context, topic string) error {
 	if _, ok := p.topics.Load(topic); ok {
 		return nil
@@ -210,7 +210,7 @@ func (p *Publisher) awaitTopic(ctx context.Context, topic string) error {
 	}
 }
 
-// Close waits for the messages under way, at most for PublisherOptions.Timeout, and closes
+// Close waits for messages that are being sent, for PublisherOptions.Timeout at the longest, and then closes
 // the connections. Later calls do nothing.
 func (p *Publisher) Close() error {
 	p.mu.Lock()

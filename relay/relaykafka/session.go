@@ -28,7 +28,7 @@ type session struct {
 	background sync.WaitGroup
 
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
-	last       *topic     // that Deliver saw
+	last       *topic     // the topic of the last record that Deliver handled
 	full       bool       // a Deliver was stopped: no more records are taken. kgo still sends those it has
 
 	// buffered is the size of all items not acknowledged yet. Each has a positive
@@ -58,8 +58,8 @@ func (s *session) start(client *kgo.Client) {
 	s.background.Go(func() { s.sink.validator.keepUpToDate(s.life, client, true) })
 	s.background.Go(func() {
 		s.watcher.run(s.gate, client)
-		// kgo drops the records that were never sent. This ends when no record is buffered,
-		// or when Close is called, which handles the rest.
+		// kgo drops the records that were never sent. This call returns when no record is buffered, or when
+		// Close is called, which handles the rest.
 		_ = s.client.AbortBufferedRecords(s.life)
 	})
 }
@@ -94,7 +94,7 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 		s.ackAll(records, s.afterFailure(ctx))
 		return
 	}
-	if s.full { // they may have keys of records that were not taken
+	if s.full { // these records may have the same keys as records that were not taken
 		s.ackAll(records, relay.ErrGivenUp)
 		return
 	}
@@ -122,7 +122,7 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 	}
 }
 
-// topicOf returns the topic of that name. The first time, it waits for its limit.
+// topicOf returns the topic of that name. The first time, it waits until the topic's limit is known.
 func (s *session) topicOf(ctx context.Context, name string) *topic {
 	if s.last == nil || s.last.name != name {
 		t, isNew := s.watcher.topic(name)
@@ -158,11 +158,11 @@ func (s *session) reserve(ctx context.Context, size int64) error {
 	}
 }
 
-// waitForRoom waits until buffered may have fallen to most, or to nothing.
+// waitForRoom waits until buffered may have fallen to most or lower, or to 0.
 func (s *session) waitForRoom(ctx context.Context, most int64) error {
 	s.wantRoom.Store(true)
 	defer s.wantRoom.Store(false)
-	// A release before the line above saw that nobody waits, so check again.
+	// A release that happened before the line above did not see that somebody waits, so check again.
 	if held := s.buffered.Load(); held == 0 || held <= most {
 		return nil
 	}
@@ -206,7 +206,7 @@ func (s *session) finish(it *item, err error) {
 	s.release(it.size)
 }
 
-// failed closes the gate, and returns the error that the record is acknowledged with.
+// failed closes the gate, and returns the error for the record's acknowledgement.
 func (s *session) failed(it *item, err error) error {
 	byUs := s.closed() && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrAborting) ||
 		errors.Is(err, kgo.ErrClientClosed))
@@ -233,8 +233,7 @@ func (s *session) Close() {
 	defer s.delivering.Unlock()
 	s.client.Close()
 	s.background.Wait()
-	// Closing made kgo queue the promises of all records that were left. They run on a
-	// goroutine of kgo's.
+	// Closing makes kgo queue the promises of all records that are left. They run on a goroutine of kgo's.
 	s.wantRoom.Store(true)
 	for s.buffered.Load() != 0 {
 		<-s.room
@@ -252,10 +251,10 @@ type item struct {
 	mark    *mark
 	record  *relay.Record
 	wire    kgo.Record
-	size    int64 // of what it holds in memory, for MaxBufferedBytes
+	size    int64 // bytes that it holds in memory, counted for MaxBufferedBytes
 }
 
-// encode fills it with r. An error is a rejection.
+// encode fills the item with r. An error is a rejection.
 func (s *session) encode(ctx context.Context, e *encoder, it *item, t *topic, r *relay.Record) error {
 	size, err := e.encode(&it.wire, r)
 	if err != nil {

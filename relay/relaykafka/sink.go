@@ -19,8 +19,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// Sink publishes to one Kafka cluster. Make it with New. Its methods are safe for
-// concurrent use; a Sink holds no connection, its sessions do.
+// Sink publishes to one Kafka cluster. New creates it. Its methods are safe for concurrent use. A Sink holds
+// no connection: its sessions do.
 type Sink struct {
 	cfg       Config
 	log       *slog.Logger
@@ -31,8 +31,8 @@ type Sink struct {
 
 var _ relay.Sink = (*Sink)(nil)
 
-// New checks cfg and returns a Sink. It does not connect: Check does. The error
-// names every field that is wrong.
+// New checks cfg and returns a Sink. It does not connect. Check does that. The error names every invalid
+// field.
 func New(cfg Config) (*Sink, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -95,8 +95,8 @@ func (s *Sink) Check(ctx context.Context) error {
 	return s.checkAdvertised(ctx, client)
 }
 
-// checkingClient makes a client whose connections are closed when ctx ends: kgo ignores the
-// context during the first requests of a connection.
+// checkingClient makes a client whose connections are closed when ctx ends. This is needed because kgo
+// ignores the context during the first requests of a connection.
 func (s *Sink) checkingClient(ctx context.Context) (*kgo.Client, error) {
 	plain, err := newClient(s.cfg)
 	if err != nil {

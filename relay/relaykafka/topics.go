@@ -11,23 +11,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topicAnswer is what metadata says of a topic.
+// topicAnswer is what metadata says about a topic.
 type topicAnswer struct {
 	err        error
 	partitions []kmsg.MetadataResponseTopicPartition
-	allowed    int32 // a bit for each operation that we may do, or unknownOperations
+	allowed    int32 // a bit for each operation that our user may do, or unknownOperations
 }
 
-const unknownOperations = math.MinInt32 // brokers before 2.3
+const unknownOperations = math.MinInt32 // from brokers before 2.3
 
-// writable reports whether the topic takes our records, as far as the broker says so.
-// Otherwise only sending a record can tell.
+// writable reports whether our user may write to the topic. It is also true if the broker does not say so:
+// then only sending a record can show it.
 func (a topicAnswer) writable() bool {
 	return a.allowed == unknownOperations || a.allowed&(1<<kmsg.ACLOperationWrite) != 0
 }
 
-// askTopics fetches metadata, past any cache. withRights asks also what we may do there,
-// which costs the broker a look-up for each operation.
+// askTopics fetches metadata from the brokers and uses no cache. With withRights it also asks which
+// operations our user may do, which costs the broker one look-up for each operation.
 func askTopics(
 	ctx context.Context, client *kgo.Client, withRights bool, topics ...string,
 ) (map[string]topicAnswer, error) {
@@ -55,7 +55,7 @@ func askTopics(
 
 func unknown(err error) bool { return errors.Is(err, kerr.UnknownTopicOrPartition) }
 
-// createTopic succeeds also when the topic exists by now.
+// createTopic also succeeds if the topic exists already.
 func createTopic(ctx context.Context, client *kgo.Client, cfg Config, name string) error {
 	response, err := kadm.NewClient(client).CreateTopic(ctx, cfg.TopicPartitions, cfg.TopicReplicas, nil, name)
 	if err == nil {
@@ -67,7 +67,7 @@ func createTopic(ctx context.Context, client *kgo.Client, cfg Config, name strin
 	return err
 }
 
-// createRefused reports whether another try would fail too.
+// createRefused reports whether another attempt would fail too.
 func createRefused(err error) bool {
 	for _, refused := range []error{
 		kerr.InvalidTopicException, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed,

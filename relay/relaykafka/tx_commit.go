@@ -14,8 +14,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// txItem is a record on its way through a transaction, or a manifest: that has no record.
-// It is the kgo record's context, by which the promise finds it.
+// txItem is a record on its way through a transaction, or a manifest, which has no relay record. It is also
+// the kgo record's context. Through it the promise finds the item.
 type txItem struct {
 	context.Context
 
@@ -28,7 +28,7 @@ type txItem struct {
 	err      error
 }
 
-// transaction is one at work.
+// transaction is one transaction that is being filled, committed or aborted.
 type transaction struct {
 	session   *txSession
 	number    int64
@@ -39,21 +39,21 @@ type transaction struct {
 	failed  context.CancelCauseFunc // called with the first error
 	settled chan struct{}           // closed when every promise has run
 
-	mu       sync.Mutex // for what follows, which promises write
-	open     int        // promises that have not run
-	err      error      // the first
-	producer producer   // that the broker took the records from
-	torn     bool       // it was more than one
+	mu       sync.Mutex // for the fields below, which promises write
+	open     int        // number of promises that have not run
+	err      error      // the first error
+	producer producer   // the producer from which the broker accepted the records
+	torn     bool       // the records came from more than one producer
 }
 
-// producer is an identity that InitProducerID gave, and each commit may renew.
+// producer is an identity from InitProducerID. Each commit may renew it.
 type producer struct {
 	id    int64
 	epoch int16
 }
 
-// transact publishes the items in one transaction, acknowledges them, and reports
-// whether the session lives on.
+// transact publishes the items in one transaction, acknowledges them, and reports whether the session can go
+// on.
 func (s *txSession) transact(items []*txItem) bool {
 	s.number++
 	t := &transaction{session: s, number: s.number, items: items, began: time.Now(), settled: make(chan struct{})}
@@ -86,8 +86,7 @@ func (s *txSession) transact(items []*txItem) bool {
 	return true
 }
 
-// fill produces the records and their manifest, and waits until the broker has all of
-// them.
+// fill produces the records and their manifest, and waits until the broker has all of them.
 func (t *transaction) fill() error {
 	s := t.session
 	ctx, cancel := context.WithDeadlineCause(s.life, t.began.Add(s.sink.cfg.transactionTimeout), errTimedOut)
@@ -100,7 +99,8 @@ func (t *transaction) fill() error {
 	for _, list := range [][]*txItem{t.items, t.manifests} {
 		for _, it := range list {
 			it.tx = t
-			// Does not block: the session bounds what it hands over, and kgo does not.
+			// Produce does not block: the session bounds the number of records, and kgo has no bound of its
+			// own.
 			s.client.Produce(context.Background(), &it.wire, txPromise)
 		}
 	}
@@ -158,13 +158,13 @@ func (t *transaction) note(it *txItem, from producer, err error) {
 	}
 }
 
-// commit ends a transaction whose records the broker has, all of them.
+// commit ends a transaction after the broker has all of its records.
 //
-// They must have come from one producer, and it must be the one that commits. After some
-// errors kgo asks for a new epoch by itself and sends on, which is right for a producer
-// without transactions. Here the broker aborts, for the new epoch, what it had got
-// by then: the transaction that is committed would hold the rest alone, its manifest
-// would name all, and the records of the first part would be lost (hazard partly-aborted-transaction).
+// All records must have come from the producer that commits. After some errors kgo asks for a new epoch by
+// itself and sends the remaining records under that epoch. This is right for a producer without transactions.
+// In a transaction it loses records: for the new epoch, the broker aborts the records that it has got by
+// then. The commit would then contain only the remaining records, and its manifest would name all of them.
+// The records of the first part would be lost (hazard partly-aborted-transaction).
 func (t *transaction) commit() error {
 	s := t.session
 	ctx, cancel := context.WithTimeoutCause(s.grace, commitTimeout, errNoAnswer)
@@ -185,12 +185,11 @@ func (t *transaction) commit() error {
 	return nil
 }
 
-// awaitPartitions waits until kgo shows the partitions of topics that the session produces to
-// for the first time. kgo v1.22 stores them only after it has handed on the records that
-// waited for them (storePartitionsUpdate). A broker may have those before that: then
-// EndTransaction, which has the sequences of all partitions begin anew with the new epoch,
-// does not find these partitions, and the next transaction fails with
-// OUT_OF_ORDER_SEQUENCE_NUMBER.
+// awaitPartitions waits until kgo knows the partitions of the topics that the session produces to for the
+// first time. kgo v1.22 stores the partitions only after it has handed on the records that waited for them
+// (storePartitionsUpdate). The broker may have those records before that. EndTransaction restarts the
+// sequences of all partitions for the new epoch. If it ran at that moment, it would miss the partitions that
+// are not stored yet, and the next transaction would fail with OUT_OF_ORDER_SEQUENCE_NUMBER.
 func (t *transaction) awaitPartitions(ctx context.Context) error {
 	for _, list := range [][]*txItem{t.items, t.manifests} {
 		for _, it := range list {
@@ -211,8 +210,8 @@ func (t *transaction) awaitPartitions(ctx context.Context) error {
 	return nil
 }
 
-// abort does what it can so that consumers need not wait for the transaction's timeout,
-// and returns when kgo has let go of the records.
+// abort tries to abort the transaction, so that consumers need not wait for its timeout. It returns when kgo
+// has released the records.
 func (t *transaction) abort(reason error) {
 	s := t.session
 	ctx, cancel := context.WithTimeout(s.grace, abortTimeout)
@@ -228,9 +227,9 @@ func (t *transaction) abort(reason error) {
 	<-t.settled
 }
 
-// fail acknowledges the records of a transaction that was not committed, or not so that
-// we know it. Those that the broker refused are rejections, and the others are not to
-// blame; without any, all have the transaction's error.
+// fail acknowledges the records of a transaction that was not committed, or whose outcome is not known.
+// Records that the broker rejected get a rejection, and the other records are not at fault. If the broker
+// rejected none, all records get the transaction's error.
 func (t *transaction) fail(err error) {
 	s := t.session
 	refused := false
@@ -253,9 +252,9 @@ func (t *transaction) fail(err error) {
 	}
 }
 
-// explain says what a transaction's failure means. The broker answers alike to a
-// producer that was fenced by another and to one whose transaction it has aborted for
-// its age.
+// explain says what a transaction's failure means. It is needed because the broker gives the same answer to a
+// producer that was fenced by another one, and to a producer whose transaction was aborted because it timed
+// out.
 func (t *transaction) explain(err error) error {
 	s, lasted := t.session, time.Since(t.began)
 	for _, it := range t.manifests {

@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// txEnd says where a committed transaction's manifests end.
+// txEnd says at which offset a committed transaction's manifests end.
 type txEnd struct {
 	number int64
 	offset int64 // behind the last one
@@ -31,14 +31,14 @@ func (s *txSession) Sent(ctx context.Context, visit func([]relay.Sent) error) er
 	})
 }
 
-// committed notes where the transaction's manifests are, before it is acknowledged.
+// committed records where the transaction's manifests are, before the transaction is acknowledged.
 func (s *txSession) committed(t *transaction) {
 	offset := int64(-1)
 	for _, it := range t.manifests {
 		offset = max(offset, it.wire.Offset)
 	}
 	if offset < 0 {
-		return // the broker did not say: the next transaction's stands for it
+		return // the broker did not say; the end of the next transaction covers this one too
 	}
 	s.confirm.Lock()
 	defer s.confirm.Unlock()
@@ -65,9 +65,9 @@ func (s *txSession) Confirm(n int64) []byte {
 	return p.encode()
 }
 
-// Forget implements relay.TransactionalSession. A manifest stays for Config.ManifestKeep
-// after a position behind it was kept, however old it is itself: its rows may have been
-// deleted late, and a standby that is promoted may not know of that yet.
+// Forget implements relay.TransactionalSession. A manifest stays for Config.ManifestKeep after a position
+// behind it was kept, however old the manifest itself is. Its rows may have been deleted late, and a standby
+// that is promoted may not have that deletion yet.
 func (s *txSession) Forget(ctx context.Context, kept []byte) error {
 	var p position
 	if err := json.Unmarshal(kept, &p); err != nil {
@@ -77,12 +77,12 @@ func (s *txSession) Forget(ctx context.Context, kept []byte) error {
 	return s.deleteManifests(ctx, kadm.NewClient(s.client), below)
 }
 
-// ageing takes in that p is kept, and returns the offset below which manifests have aged.
+// ageing records that p is kept, and returns the offset below which manifests are old enough to be removed.
 func (s *txSession) ageing(p position, now time.Time) (below int64) {
 	s.confirm.Lock()
 	defer s.confirm.Unlock()
 	switch {
-	case !s.topic.named(p) || p.Offset > s.confirmed: // of another log, or of an earlier session: the next is ours
+	case !s.topic.named(p) || p.Offset > s.confirmed: // of another log, or of an earlier session: wait for one of ours
 		return 0
 	case s.aged.since.IsZero():
 	case now.Sub(s.aged.since) < s.sink.cfg.ManifestKeep:

@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// transactionTimeout is after how long the broker aborts a transaction that its
-	// producer has left open, and consumers have to wait for it.
+	// transactionTimeout is the time after which the broker aborts a transaction that its producer has left
+	// open. Consumers wait for it until then.
 	transactionTimeout = 10 * time.Second
 
-	// commitTimeout bounds the wait for the answer to a commit. Without one, the next
-	// session finds out what became of it (hazard lost-commit-answer).
+	// commitTimeout bounds the wait for the answer to a commit. If there is no answer, the next session finds
+	// out whether the transaction was committed (hazard lost-commit-answer).
 	commitTimeout = 10 * time.Second
 
-	// abortTimeout bounds what a session that failed, or is closed, does about its open
-	// transaction. It is no more than a courtesy to consumers: nobody commits it any
-	// more, and the next session aborts it too.
+	// abortTimeout bounds how long a session that failed, or is closed, tries to abort its open transaction.
+	// The abort only spares consumers a wait. Nobody can commit the transaction any more, and the next
+	// session aborts it too.
 	abortTimeout = 2 * time.Second
 
 	// openTimeout bounds the opening of a session, and the wait for the next manifests.
@@ -44,15 +44,14 @@ func isFenced(err error) bool {
 	return errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced)
 }
 
-// isRefusal tells whether the broker would answer so again, for the same record.
+// isRefusal reports whether the broker would reject the same record again.
 func isRefusal(err error) bool {
 	_, ok := refused(err)
 	return ok
 }
 
-// diagnose says what a transaction hangs on that is not through in time, for whoever has
-// to mend it: the topic with the most records that are not acknowledged, and what is
-// wrong with it by Kafka's own account.
+// diagnose says why a transaction has not ended in time, so that an operator can repair the cause. It names
+// the topic with the most unacknowledged records, and what Kafka reports about that topic.
 func (t *transaction) diagnose(err error) error {
 	s := t.session
 	topic, records, others := t.unacknowledged()
@@ -69,7 +68,7 @@ func (t *transaction) diagnose(err error) error {
 	reason := orCause(ctx, asked)
 	if asked == nil {
 		if answers[topic].err == nil {
-			s.sink.validator.noteTopic(topic, answers[topic]) // the next session leaves out what has no leader
+			s.sink.validator.noteTopic(topic, answers[topic]) // the next session leaves out partitions without a leader
 		}
 		reason = s.topicProblem(topic, answers[topic])
 	}
@@ -87,7 +86,7 @@ func (s *txSession) topicProblem(topic string, answer topicAnswer) error {
 	if err := leaderless(answer.partitions); err != nil {
 		return err
 	}
-	if topic != s.topic.name { // of which the validator knows nothing
+	if topic != s.topic.name { // the validator knows nothing about the manifest topic
 		if err := underReplicated(answer.partitions, s.sink.validator.state(topic).inSync.Load()); err != nil {
 			return err
 		}
@@ -95,7 +94,7 @@ func (s *txSession) topicProblem(topic string, answer topicAnswer) error {
 	return errNoReason
 }
 
-// hanging counts the records that are not acknowledged, and names the topic with most.
+// unacknowledged counts the unacknowledged records, and names the topic that has the most of them.
 func (t *transaction) unacknowledged() (topic string, records, others int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

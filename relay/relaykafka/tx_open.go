@@ -25,7 +25,7 @@ var _ relay.Transactional = (*Sink)(nil)
 func (s *Sink) OpenTransactional(
 	ctx context.Context, src relay.Identity, position []byte, ack relay.Ack,
 ) (relay.TransactionalSession, error) {
-	if src.ID == uuid.Nil { // every source without one would fence the others
+	if src.ID == uuid.Nil { // all sources without an id would fence one another
 		return nil, fmt.Errorf(
 			"%w: source %s has no identity: run `relay source new-identity`", relay.ErrUnusable, src.Source,
 		)
@@ -37,8 +37,8 @@ func (s *Sink) OpenTransactional(
 		kgo.TransactionalID(transactionalID(src.ID)),
 		kgo.TransactionTimeout(s.cfg.transactionTimeout),
 		kgo.ProducerBatchMaxBytesFn(session.batchMaxBytes),
-		// The broker answers this while it still writes the end of the transaction before.
-		// That takes a few milliseconds.
+		// The broker sends this error while it still writes the end of the previous transaction. That takes a
+		// few milliseconds.
 		kgo.ConcurrentTransactionsBackoff(5*time.Millisecond),
 		kgo.RetryBackoffFn(txRetryBackoff),
 	)
@@ -105,8 +105,8 @@ func (s *Sink) checkTransactions(ctx context.Context, client *kgo.Client) error 
 	return nil
 }
 
-// adviseTransactions says once that transaction.version 2 is better: with it, a record
-// that a broker receives late cannot join the producer's next transaction (KIP-890).
+// adviseTransactions logs once that transaction.version 2 is safer: with it, a record that a broker receives
+// late cannot join the producer's next transaction (KIP-890).
 func (s *Sink) adviseTransactions(features []kmsg.ApiVersionsResponseFinalizedFeature) {
 	for _, feature := range features {
 		if feature.Name == "transaction.version" && feature.MaxVersionLevel >= 2 {
@@ -140,8 +140,8 @@ func (s *txSession) initProducer(ctx context.Context) error {
 	}
 }
 
-// notFenced says what may be wrong. While the broker cannot end the transaction before, it
-// answers CONCURRENT_TRANSACTIONS, and kgo repeats the request until ctx ends.
+// notFenced says what may be wrong. While the broker cannot end the previous transaction, it answers
+// CONCURRENT_TRANSACTIONS, and kgo repeats the request until ctx ends.
 func (s *txSession) notFenced(ctx context.Context, err error) error {
 	id := transactionalID(s.source.ID)
 	if ctx.Err() == nil {
@@ -163,7 +163,7 @@ func (s *txSession) notFenced(ctx context.Context, err error) error {
 	return fmt.Errorf("fence earlier producers of %s: %w: %s", id, context.Cause(ctx), reason)
 }
 
-// partitionList names partitions, or only some if there are many.
+// partitionList names all partitions, or only some of them if there are many.
 func partitionList(topics kadm.TopicsSet) string {
 	const most = 5
 	var names []string
@@ -191,8 +191,8 @@ func (s *txSession) initRefused(err error) error {
 	return nil
 }
 
-// txRetryBackoff begins low: a broker may answer to records, too, that it still writes the
-// end of the transaction before.
+// txRetryBackoff begins with a short wait: the broker may also answer to records that it still writes the end
+// of the previous transaction.
 func txRetryBackoff(failures int) time.Duration {
 	return min(5*time.Millisecond<<min(max(failures-1, 0), 8), retryBackoff(failures))
 }

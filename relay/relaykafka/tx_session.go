@@ -30,13 +30,13 @@ type txSession struct {
 
 	topic         manifestTopic
 	manifestLimit atomic.Int32 // topic.limit, for kgo's goroutines
-	span          span         // of the manifests that Sent reads
+	span          span         // the manifests that Sent reads
 
 	attending sync.WaitGroup
 
-	life    context.Context // ends with Close: no transaction is begun or filled any more
+	life    context.Context // ends with Close: after that no transaction is begun or filled
 	end     context.CancelFunc
-	grace   context.Context // ends abortTimeout later: no answer is waited for any more
+	grace   context.Context // ends abortTimeout after life: after that nothing waits for an answer
 	cut     context.CancelFunc
 	closing sync.Once // closes the client
 	done    chan struct{}
@@ -45,24 +45,24 @@ type txSession struct {
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
 
 	mu     sync.Mutex
-	queue  []*txItem // acknowledged by nobody yet, and not in a transaction
+	queue  []*txItem // records that are neither acknowledged nor in a transaction
 	queued int64     // their size
-	over   bool      // nothing enters the queue any more
+	over   bool      // no record may enter the queue any more
 	work   chan struct{}
 	room   chan struct{}
 
-	// Only run uses these.
-	topics map[string]bool // whether they exist
-	shown  map[string]bool // those whose partitions kgo shows
-	held   []*txItem       // of topics that do not; they come before the queue
+	// Only run uses these fields.
+	topics map[string]bool // whether each topic exists
+	shown  map[string]bool // topics whose partitions kgo knows
+	held   []*txItem       // records of topics that do not exist; they come before the queue
 	number int64           // of the last transaction
 
 	underWay atomic.Pointer[pendingTransaction]
 
-	confirm   sync.Mutex // for what follows
+	confirm   sync.Mutex // for the fields below
 	ends      []txEnd    // of committed transactions, in order
 	confirmed int64      // offset below which all rows are deleted; -1: nothing is known
-	aged      aged       // what may be removed next
+	aged      aged       // the manifests to remove next
 }
 
 var (
@@ -121,7 +121,7 @@ func (s *txSession) Lane(r *relay.Record) int32 { return s.lanes.lane(r) }
 // Ready implements relay.Lanes.
 func (s *txSession) Ready(topic string, lane int32) bool { return s.sink.validator.ready(topic, lane) }
 
-// Deliver implements relay.Session. It blocks while the queue has a whole transaction.
+// Deliver implements relay.Session. It blocks while the queue has enough records for a whole transaction.
 func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
@@ -134,14 +134,14 @@ func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 	if err == nil {
 		return
 	}
-	// Records behind one that was not taken must not overtake it.
+	// Later records must not overtake one that was not taken.
 	s.close()
 	for _, r := range records[taken:] {
 		s.ack(r, err)
 	}
 }
 
-// encode turns records into items, up to the first that every broker would reject.
+// encode turns records into items. It stops at the first record that every broker would reject.
 func (s *txSession) encode(ctx context.Context, records []*relay.Record) ([]*txItem, error) {
 	e := newEncoder(len(records))
 	slab, items := make([]txItem, len(records)), make([]*txItem, 0, len(records))
@@ -189,7 +189,7 @@ func (s *txSession) put(ctx context.Context, items []*txItem) (taken int, err er
 	}
 }
 
-// putSome takes as many as there is room for: a transaction's worth.
+// putSome takes as many records as there is room for. The queue has room for one transaction.
 func (s *txSession) putSome(items []*txItem) (taken int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,15 +214,15 @@ func (s *txSession) putSome(items []*txItem) (taken int, ok bool) {
 // run makes transactions until one fails or the session is closed.
 func (s *txSession) run() {
 	defer close(s.done)
-	// Some calls of kgo take no context: closing the client ends them.
+	// Some calls of kgo take no context. Closing the client ends them.
 	defer context.AfterFunc(s.grace, s.closeClient)()
 	defer s.giveUp()
 	for s.await() && s.round() {
 	}
 }
 
-// await waits for work, or until held records are due for another look. It reports
-// whether the session goes on.
+// await waits for work, or until it is time to check the topics of held records again. It reports whether the
+// session goes on.
 func (s *txSession) await() bool {
 	var again <-chan time.Time
 	if len(s.held) > 0 {
@@ -254,13 +254,13 @@ func (s *txSession) giveUp() {
 func (s *txSession) takeQueue() []*txItem {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	items := s.queue // putSome has seen to the limits
+	items := s.queue // putSome has kept it within the limits
 	s.queue, s.queued = nil, 0
 	wake(s.room)
 	return items
 }
 
-// close lets no more records into the queue. Those that are there are still handled.
+// close stops the queue from accepting records. Records that are in the queue are still handled.
 func (s *txSession) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,7 +281,7 @@ func (s *txSession) Close() {
 	s.attending.Wait()
 }
 
-// closeClient ends everything that the client still does.
+// closeClient ends everything that the client is still doing.
 func (s *txSession) closeClient() { s.closing.Do(s.client.Close) }
 
 func wake(c chan struct{}) {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// txSize bounds transactions, for all sessions of a sink. One that was not through in
-// time has the next be half as large: on a slow network, the limits of Config may be
-// more than ten seconds' worth, and each attempt would end like the one before. While
-// transactions are quick, it doubles again.
+// txSize bounds transactions, for all sessions of a sink. After a transaction that did not end in time, the
+// next one is half as large. This is needed on a slow network: there, as many records as Config allows may
+// take more than ten seconds, and each attempt would end in the same way. While transactions are fast, the
+// size doubles again.
 type txSize struct {
 	most    int // Config.TransactionRecords
 	mostOf  int64
@@ -32,7 +32,7 @@ func (z *txSize) limits() (records int, bytes int64) {
 	return z.records, z.bytes
 }
 
-// timedOut notes a transaction of that size that was not through in time.
+// timedOut records that a transaction of these items did not end in time.
 func (z *txSize) timedOut(items []*txItem) {
 	size := int64(0)
 	for _, it := range items {
@@ -43,7 +43,7 @@ func (z *txSize) timedOut(items []*txItem) {
 	z.records, z.bytes = max(len(items)/2, 1), max(size/2, 1)
 }
 
-// through notes a transaction that was.
+// through records that a transaction ended in time.
 func (z *txSize) through(took time.Duration) {
 	if took > z.timeout/4 {
 		return

@@ -12,16 +12,16 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// A transaction with a record for a topic that does not exist would stay open until it
-// times out, and all others with it. So topics are asked for before: the records of one
-// that is not there are held back until it is, or has been denied for long enough
-// (Config.UnknownTopicAfter), while those of other topics go. A key belongs to a topic,
-// so holding back all records of a topic keeps the order.
+// A transaction with a record for a topic that does not exist would stay open until it times out, with all of
+// its other records. So the session checks topics before it produces. It holds back the records of a missing
+// topic until the topic exists, or until brokers have reported it missing for long enough
+// (Config.UnknownTopicAfter). Meanwhile records of other topics are sent. A key belongs to a topic, so
+// holding back all records of a topic keeps the order.
 
-// lookAgain is how often topics that are not there are asked for.
+// lookAgain is how often missing topics are checked again.
 const lookAgain = 250 * time.Millisecond
 
-// round makes a transaction of what there is, and reports whether the session lives on.
+// round makes a transaction of the queued records, and reports whether the session can go on.
 func (s *txSession) round() bool {
 	items := append(s.held, s.takeQueue()...)
 	s.held = nil
@@ -45,15 +45,15 @@ func (s *txSession) round() bool {
 			s.held = append(s.held, it)
 		}
 	}
-	// What can go goes first: then the relay has fewer suspects beside the refused.
+	// Send the records that can be sent first: then the relay has fewer suspects beside the rejected record.
 	if len(ready) > 0 && !s.transact(ready) {
 		return false
 	}
 	return !s.reject(refused)
 }
 
-// lookUp sees to it that s.topics knows the items' topics. refused are those whose records
-// are to be rejected, and why.
+// lookUp finds out which of the items' topics exist, and notes it in s.topics. refused has the topics whose
+// records are to be rejected, and the reasons.
 func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error) {
 	for _, it := range items {
 		if _, seen := s.topics[it.wire.Topic]; !seen {
@@ -77,7 +77,7 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 		return nil, fmt.Errorf("ask kafka whether %d topics exist: %w", len(missing), orCause(ctx, err))
 	}
 	if unknown(answers[s.topic.name].err) {
-		s.sink.validator.clearMissing(missing...) // a broker that denies this one knows nothing yet
+		s.sink.validator.clearMissing(missing...) // a broker that does not know an existing topic is not up to date
 		return nil, nil
 	}
 	defer s.sink.validator.logMissing()
@@ -91,19 +91,19 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 	return refused, nil
 }
 
-// rejection returns why the topic's records are to be rejected, if they are.
+// rejection returns the reason for which the topic's records are to be rejected, or nil.
 func (s *txSession) rejection(ctx context.Context, topic string, answer error) error {
 	switch {
 	case errors.Is(answer, kerr.TopicAuthorizationFailed):
 		return fmt.Errorf("kafka refuses topic %s: %w; %s", topic, answer, kafkarules.WriteACL)
 	case isRefusal(answer):
 		return fmt.Errorf("kafka refuses topic %s: %w", topic, answer)
-	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // comes back with the record
+	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // kgo returns this error with the record
 		s.topics[topic] = true
 		s.sink.validator.clearMissing(topic)
 		return nil
 	case !unknown(answer):
-		return nil // it is just being created
+		return nil // another client is creating the topic now
 	case s.sink.cfg.CreateTopics:
 		return s.create(ctx, topic)
 	}
@@ -126,8 +126,8 @@ func (s *txSession) create(ctx context.Context, topic string) error {
 	return nil
 }
 
-// reject acknowledges the records of refused topics, and reports whether there are any:
-// that ends the session.
+// reject acknowledges the records of rejected topics, and reports whether there were any. If so, the session
+// ends.
 func (s *txSession) reject(refused map[string]error) bool {
 	left := s.held[:0]
 	for _, it := range s.held {
@@ -144,13 +144,13 @@ func (s *txSession) reject(refused map[string]error) bool {
 
 var _ relay.OutageReporter = (*txSession)(nil)
 
-// pendingTransaction is a transaction that is under way.
+// pendingTransaction is a transaction that is in progress.
 type pendingTransaction struct {
 	since   time.Time
 	records int
 }
 
-// Outage implements relay.OutageReporter. Of topics that do not exist the validator tells.
+// Outage implements relay.OutageReporter. The validator reports topics that do not exist.
 func (s *txSession) Outage() error {
 	w := s.underWay.Load()
 	if w == nil || time.Since(w.since) < outageAfter {

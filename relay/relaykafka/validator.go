@@ -16,59 +16,60 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// validator knows which records Kafka would refuse, before they are sent: because of their size, their headers, their
-// topic, or a missing key. A Sink has one validator for all its sessions. A refusal ends a session, and the next one
-// must not send the topic's other records to be refused one after another.
+// validator knows which records Kafka would reject, before they are sent: because of their size, their
+// headers, their topic, or a missing key. A Sink has one validator for all its sessions, because a rejection
+// ends a session. The next session must not send the topic's other records, each of which would be rejected
+// in turn.
 //
-// A record that the validator knows nothing against is sent, and the broker decides. While a session is open,
-// keepUpToDate asks Kafka again, so that a topic takes records as soon as it is created, allowed or given a higher
-// limit.
+// A record against which the validator knows nothing is sent, and the broker decides. While a session is
+// open, keepUpToDate asks Kafka again. So a topic accepts records as soon as it is created, is allowed, or
+// has a higher limit.
 //
 // Safe for concurrent use.
 type validator struct {
 	cfg Config
 	log *slog.Logger
 
-	last atomic.Pointer[topicState] // asked for last: the next record mostly is of the same topic
+	last atomic.Pointer[topicState] // topic of the last record; most often the next record has the same
 
-	mu             sync.Mutex // for what follows, and for what a topicState says it is for
+	mu             sync.Mutex // for the fields below, and for the fields of topicState that say so
 	topics         map[string]*topicState
-	unreported     []string      // topics that were found to be missing, and not told of
-	settingsHidden bool          // it was told that topics' settings cannot be seen
+	unreported     []string      // missing topics that are not in the log yet
+	settingsHidden bool          // it is logged that the topics' settings cannot be read
 	wake           chan struct{} // there is a topic to ask Kafka about
 }
 
-// topicState is what is known of one topic.
+// topicState is what the validator knows about one topic.
 type topicState struct {
 	topic          string
 	limit          atomic.Int64 // max.message.bytes; 0: not known
 	inSync         atomic.Int64 // min.insync.replicas; 0: not known
 	denied         atomic.Pointer[error]
-	wanted         atomic.Bool // since keepUpToDate looked last
-	settingRefused atomic.Bool // a record was refused for one of the topic's settings
-	compacted      atomic.Bool // records without a key are refused
-	missing        atomic.Bool // fresh metadata has denied the topic
-	// partitions counts them, 0: not known; leaderless names those without a leader, nil: none.
+	wanted         atomic.Bool // a record for it came since the last look of keepUpToDate
+	settingRefused atomic.Bool // a record was rejected because of one of the topic's settings
+	compacted      atomic.Bool // records without a key are rejected
+	missing        atomic.Bool // fresh metadata says that the topic does not exist
+	// partitions is their number, 0 if it is not known. leaderless has the numbers of those without a leader.
 	partitions atomic.Int32
 	leaderless atomic.Pointer[[]int32]
 
-	// These need validator.mu.
-	unanswered   chan struct{} // closed, and then nil, when Kafka was asked
+	// These fields need validator.mu.
+	unanswered   chan struct{} // closed, and then set to nil, when Kafka has been asked
 	askedAt      time.Time
-	metadataAt   time.Time // metadata was asked for
-	askedAgainAt time.Time // by askAgain, last: only an answer to a later question ends the wait
+	metadataAt   time.Time // when metadata was last requested
+	askedAgainAt time.Time // when askAgain was last called; only the answer to a later request ends the wait
 	created      time.Time
-	deniedAt     time.Time // the denial began,
-	wantedAt     time.Time // and somebody asked for the topic last
-	since        time.Time // fresh metadata has denied the topic, without a pause,
-	until        time.Time // and did so last
+	deniedAt     time.Time // when the topic was denied
+	wantedAt     time.Time // when a record for the topic last came
+	since        time.Time // since when fresh metadata has reported the topic missing, without interruption
+	until        time.Time // when it last did so
 }
 
 func newValidator(cfg Config) *validator {
 	return &validator{cfg: cfg, log: cfg.Logger, topics: make(map[string]*topicState), wake: make(chan struct{}, 1)}
 }
 
-// state returns what is known of a topic, and has Kafka asked about a new one.
+// state returns what is known about a topic. For a new topic it has keepUpToDate ask Kafka.
 func (v *validator) state(topic string) *topicState {
 	t := v.last.Load()
 	if t == nil || t.topic != topic {
@@ -81,8 +82,8 @@ func (v *validator) state(topic string) *topicState {
 	return t
 }
 
-// stateOrNew makes the state of a new topic. One whose name Kafka does not allow is not kept: such
-// names are without number, and there is nothing to learn of them.
+// stateOrNew creates the state of a new topic. The state of a topic whose name Kafka does not allow is not
+// kept, because there may be any number of such names, and Kafka has nothing to say about them.
 func (v *validator) stateOrNew(topic string) *topicState {
 	if !kafkatopic.Valid(topic) {
 		return &topicState{topic: topic}
@@ -117,7 +118,7 @@ func (v *validator) Validate(r *relay.Record) error {
 	return v.fits(t, kafkarules.AloneSize(r, headers))
 }
 
-// deniedReason returns why Kafka refuses all records of the topic.
+// deniedReason returns why Kafka rejects all records of the topic.
 func (t *topicState) deniedReason() error {
 	if reason := t.denied.Load(); reason != nil {
 		return *reason
@@ -128,8 +129,8 @@ func (t *topicState) deniedReason() error {
 	return nil
 }
 
-// wantsKey returns why a compacted topic refuses a record with that key: it has none. A
-// broker would refuse the batch that it is in.
+// wantsKey returns an error if the topic is compacted and the key is empty. A broker would reject the whole
+// batch of such a record.
 func (t *topicState) wantsKey(key []byte) error {
 	if key != nil || !t.compacted.Load() {
 		return nil
@@ -139,7 +140,7 @@ func (t *topicState) wantsKey(key []byte) error {
 		"topic's cleanup.policy", t.topic)
 }
 
-// most is the largest batch for the topic. Ours rules where the topic takes more.
+// most is the largest batch for the topic: the lower one of its limit and ours.
 func (v *validator) most(t *topicState) int {
 	most := min(int64(v.cfg.BatchMaxBytes), maxBatchBytes-requestFraming)
 	if limit := t.limit.Load(); limit > 0 {
@@ -170,21 +171,22 @@ func (v *validator) fits(t *topicState, size int) error {
 		t.topic, size, most)
 }
 
-// batchMaxBytes is asked by kgo when it first sees a partition of a topic. Batches of
-// records that fit one by one must fit too.
+// batchMaxBytes is called by kgo when it first sees a partition of a topic. The limit must be low enough for
+// batches of records that fit one by one.
 func (v *validator) batchMaxBytes(topic string) int32 {
-	if topic == "" { // kgo checks its configuration
+	if topic == "" { // kgo calls it without a topic while it checks its configuration
 		return v.cfg.BatchMaxBytes
 	}
 	return int32(max(v.most(v.state(topic))+kgoFraming, smallestBatch))
 }
 
-// answerWait bounds awaitAnswer: what it spares is a refusal that is found out and mended.
+// answerWait bounds awaitAnswer. It is short, because the wait only avoids a rejection that is noticed and
+// repaired.
 const answerWait = time.Second
 
-// awaitAnswer waits until Kafka was asked about the topic, though not for long: batches that
-// are larger than its limit would be refused with all that is in them, and kgo asks
-// batchMaxBytes once.
+// awaitAnswer waits a short time until Kafka has been asked about the topic. The wait is needed because kgo
+// calls batchMaxBytes only once, and batches above the topic's limit would be rejected with all of their
+// records.
 func (v *validator) awaitAnswer(t *topicState, ends ...context.Context) {
 	v.mu.Lock()
 	unanswered := t.unanswered
@@ -204,9 +206,9 @@ func (v *validator) awaitAnswer(t *topicState, ends ...context.Context) {
 	}
 }
 
-// validateEncoded is Validate for a record that is encoded. Where it would refuse, and what it knows
-// is not fresh, it has Kafka asked again: sessions that end with a refusal may be too
-// short for keepUpToDate.
+// validateEncoded does what Validate does, for an encoded record. Before it rejects a record because of old
+// knowledge, it has Kafka asked again, because sessions that end with a rejection may be too short for
+// keepUpToDate.
 func (v *validator) validateEncoded(t *topicState, key []byte, size int, ends ...context.Context) error {
 	err := v.check(t, key, size)
 	if err == nil || !kafkatopic.Valid(t.topic) || !v.stale(t) {
@@ -233,13 +235,13 @@ func (v *validator) stale(t *topicState) bool {
 	return time.Since(t.askedAt) >= v.reviewEvery()
 }
 
-// reviewEvery is for how long a record may still be refused after Kafka would take it: a
-// topic was created or allowed, or its limit was raised.
+// reviewEvery is how long a record may still be rejected after Kafka would accept it, because a topic was
+// created or allowed, or its limit was raised.
 func (v *validator) reviewEvery() time.Duration {
 	return max(min(2*time.Second, v.cfg.UnknownTopicAfter), time.Millisecond)
 }
 
-// failed learns from the error of a record what concerns all records of its topic.
+// failed learns from a record's error what concerns all records of its topic.
 func (v *validator) failed(topic string, err error) {
 	switch {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
@@ -252,7 +254,7 @@ func (v *validator) failed(topic string, err error) {
 	}
 }
 
-// askAgain has Kafka asked anew about the topic, now.
+// askAgain has keepUpToDate ask Kafka about the topic again, now.
 func (v *validator) askAgain(t *topicState) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -263,8 +265,8 @@ func (v *validator) askAgain(t *topicState) {
 	wake(v.wake)
 }
 
-// askAgainAll has Kafka asked about the records' topics, all together, and waits for the answers,
-// though not for long.
+// askAgainAll has keepUpToDate ask Kafka about the records' topics in one go, and waits a short time for the
+// answers.
 func (v *validator) askAgainAll(records []*relay.Record, ends ...context.Context) {
 	doubted := make(map[string]*topicState)
 	for _, r := range records {
@@ -281,14 +283,14 @@ func (v *validator) askAgainAll(records []*relay.Record, ends ...context.Context
 	}
 }
 
-// deny refuses the topic's records from now on, until keepUpToDate finds that it takes them.
+// deny rejects the topic's records from now on, until keepUpToDate finds that the topic accepts them.
 func (v *validator) deny(topic string, reason error) {
 	if v.markDenied(topic, reason) {
 		v.log.Warn("records of a topic are rejected until kafka takes them", "topic", topic, "error", reason)
 	}
 }
 
-// markDenied is deny without a line in the log, and reports whether it is news.
+// markDenied does the same without a log line, and reports whether the denial is new.
 func (v *validator) markDenied(topic string, reason error) (fresh bool) {
 	t := v.state(topic)
 	v.mu.Lock()
@@ -306,9 +308,9 @@ func (v *validator) allow(t *topicState) {
 	}
 }
 
-// noteMissing notes that fresh metadata denied the topic just now, and says for how long it
-// has, and whether that is long enough to believe it. A denial that is not repeated for
-// a while starts over: nobody looked in between.
+// noteMissing records that fresh metadata reported the topic missing just now. It returns for how long that
+// has been so, and whether that is long enough to believe it. If the report is not repeated for a while, the
+// time starts again, because nobody looked in between.
 func (v *validator) noteMissing(topic string, now time.Time) (time.Duration, bool) {
 	t := v.state(topic)
 	v.mu.Lock()
@@ -325,7 +327,8 @@ func (v *validator) noteMissing(topic string, now time.Time) (time.Duration, boo
 	return lasted, lasted >= after
 }
 
-// clearMissing forgets what noteMissing noted of topics that were seen, or could not be asked for.
+// clearMissing forgets the reports of noteMissing about topics that exist, or about which Kafka did not
+// answer.
 func (v *validator) clearMissing(topics ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -337,7 +340,7 @@ func (v *validator) clearMissing(topics ...string) {
 	}
 }
 
-// isMissing tells whether fresh metadata has denied the topic.
+// isMissing reports whether fresh metadata says that the topic does not exist.
 func (v *validator) isMissing(topic string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -18,14 +18,14 @@ import (
 
 const (
 	settingsEvery = time.Minute
-	askAgainAfter = 5 * time.Second // when there was no answer
-	tryAfter      = time.Minute     // of brokers that do not say what we may do
+	askAgainAfter = 5 * time.Second // after a request without an answer
+	tryAfter      = time.Minute     // for brokers that do not say what our user may do
 	forgetAfter   = 10 * time.Minute
 )
 
-// keepUpToDate keeps the validator up to date until ctx ends: it learns the settings of topics that
-// it was asked about, and looks again at those that are denied. atLeastOnce has it warn
-// of compacted topics (hazard compacted-topic).
+// keepUpToDate keeps the validator up to date until ctx ends. It fetches the settings of topics that the
+// validator was asked about, and checks denied topics again. With atLeastOnce it logs a warning about
+// compacted topics (hazard compacted-topic).
 func (v *validator) keepUpToDate(ctx context.Context, client *kgo.Client, atLeastOnce bool) {
 	ticker := time.NewTicker(min(v.reviewEvery(), v.askEvery()))
 	defer ticker.Stop()
@@ -45,9 +45,8 @@ func (v *validator) keepUpToDate(ctx context.Context, client *kgo.Client, atLeas
 	}
 }
 
-// due returns the topics to look at: the denied ones, and those whose settings are not
-// known or not fresh. Denied ones for which nobody asks any more are forgotten, because
-// names that do not exist are without number.
+// due returns the topics to check: the denied ones, and those whose settings are unknown or old. It forgets
+// denied topics for which no more records come, because there may be any number of names that do not exist.
 func (v *validator) due(now time.Time) (denied, others []*topicState) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -76,7 +75,7 @@ func (v *validator) due(now time.Time) (denied, others []*topicState) {
 	return denied, others
 }
 
-// existing leaves out the topics that are missing: they have no settings.
+// existing leaves out missing topics, because they have no settings.
 func (v *validator) existing(topics []*topicState, began time.Time) []*topicState {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -89,9 +88,9 @@ func (v *validator) existing(topics []*topicState, began time.Time) []*topicStat
 	})
 }
 
-// answered ends the wait of awaitAnswer, unless askAgain came after the question began: that
-// answer may be older than that, and keepUpToDate asks once more (hazard answer-before-retry). It needs v.mu of the
-// validator.
+// answered ends the wait of awaitAnswer. If askAgain was called after the request began, it does not: the
+// answer may be older than that call, and keepUpToDate asks once more (hazard answer-before-retry). It needs
+// validator.mu.
 func (t *topicState) answered(began time.Time) {
 	t.askedAt = time.Now()
 	if t.unanswered != nil && !t.askedAgainAt.After(began) {
@@ -105,7 +104,7 @@ const (
 	cleanupPolicy = "cleanup.policy"
 )
 
-// fetchSettings fetches settings of topics. What it cannot fetch stays as it is.
+// fetchSettings fetches settings of topics. Settings that it cannot fetch stay as they are.
 func (v *validator) fetchSettings(
 	ctx context.Context, client *kgo.Client, topics []*topicState, began time.Time, atLeastOnce bool,
 ) {
@@ -148,12 +147,12 @@ func (v *validator) fetchSettings(
 	}
 }
 
-// setSettings takes over a topic's settings.
+// setSettings stores a topic's settings.
 func (v *validator) setSettings(t *topicState, values map[string]string, atLeastOnce bool) {
 	number := func(name string) int64 {
 		n, err := strconv.ParseInt(values[name], 10, 64)
 		if err != nil {
-			return 0 // a broker that does not have it
+			return 0 // the broker does not have this setting
 		}
 		return n
 	}
@@ -173,7 +172,7 @@ func (v *validator) setSettings(t *topicState, values map[string]string, atLeast
 	}
 }
 
-// settingsDenied tells once that limits cannot be seen: then the broker's refusals have to do.
+// settingsDenied logs once that limits cannot be read. Then only the broker's rejections show them.
 func (v *validator) settingsDenied(topic string, err error) {
 	if !errors.Is(err, kerr.TopicAuthorizationFailed) && !errors.Is(err, kerr.ClusterAuthorizationFailed) {
 		return
@@ -189,7 +188,7 @@ func (v *validator) settingsDenied(topic string, err error) {
 	}
 }
 
-// recheckDenied looks again at topics that are denied.
+// recheckDenied checks denied topics again.
 func (v *validator) recheckDenied(ctx context.Context, client *kgo.Client, denied []*topicState, began time.Time) {
 	if len(denied) == 0 {
 		return
@@ -200,7 +199,7 @@ func (v *validator) recheckDenied(ctx context.Context, client *kgo.Client, denie
 	}
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
-	answers, err := askTopics(ctx, client, true, names...) // an error is an outage: what was denied stays so
+	answers, err := askTopics(ctx, client, true, names...) // an error is an outage: denials stay
 	now := time.Now()
 	for _, t := range denied {
 		answer, ok := answers[t.topic]
@@ -217,7 +216,7 @@ func (v *validator) recheckDenied(ctx context.Context, client *kgo.Client, denie
 	}
 }
 
-// applyRecheck ends a denial, or brings its reason up to date.
+// applyRecheck ends a denial, or updates its reason.
 func (v *validator) applyRecheck(ctx context.Context, client *kgo.Client, t *topicState, answer topicAnswer) {
 	switch {
 	case answer.err == nil && answer.writable():

@@ -12,15 +12,15 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// What the validator knows of topics by their metadata: whether they are there, how many
-// partitions they have, and which of these have no leader. Records that could do nothing
-// but wait stay in the table (relay.Lanes), so it is for the validator to ask.
+// This file has what the validator learns from topics' metadata: whether they exist, how many partitions they
+// have, and which partitions have no leader. The validator has to ask for it, because records that would only
+// wait stay in the table (relay.Lanes), so that no producer would ask.
 
 // askAtOnce is how many topics one request names.
 const askAtOnce = 1000
 
-// fetchMetadata asks Kafka for the topics that it was not asked for yet, and for those that are
-// missing or have partitions without a leader, until they are as they should be.
+// fetchMetadata asks Kafka about topics that it was not asked about yet. It asks again about topics that are
+// missing or have partitions without a leader, until they are complete.
 func (v *validator) fetchMetadata(ctx context.Context, client *kgo.Client, now time.Time) {
 	names, known := v.withoutMetadata(now)
 	for len(names) > 0 && ctx.Err() == nil {
@@ -31,7 +31,7 @@ func (v *validator) fetchMetadata(ctx context.Context, client *kgo.Client, now t
 	v.logMissing()
 }
 
-// withoutMetadata lists the topics to ask for, and one that is known to exist.
+// withoutMetadata lists the topics to ask about, and one topic that is known to exist.
 func (v *validator) withoutMetadata(now time.Time) (names []string, known string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -49,7 +49,7 @@ func (v *validator) withoutMetadata(now time.Time) (names []string, known string
 	return names, known
 }
 
-// askEvery is how often a topic is asked for that is not as it should be.
+// askEvery is how often an incomplete topic is checked.
 func (v *validator) askEvery() time.Duration {
 	return max(min(time.Second, v.cfg.UnknownTopicAfter/10), time.Millisecond)
 }
@@ -63,12 +63,12 @@ func (v *validator) fetchTopics(ctx context.Context, client *kgo.Client, names [
 	}
 	answers, err := askTopics(ctx, client, false, asked...)
 	if err != nil || known != "" && unknown(answers[known].err) {
-		v.clearMissing(names...) // a broker that denies that one knows nothing yet
+		v.clearMissing(names...) // a broker that does not know an existing topic is not up to date
 		v.retryMetadata(names)
 		return
 	}
 	var refused []string
-	var reason error // of the first
+	var reason error // the first error
 	for _, name := range names {
 		switch answer := answers[name]; {
 		case answer.err == nil:
@@ -83,7 +83,7 @@ func (v *validator) fetchTopics(ctx context.Context, client *kgo.Client, names [
 			}
 		}
 	}
-	if reason != nil { // one line, not one for each
+	if reason != nil { // one line for all topics
 		v.log.Warn(
 			"records of topics are rejected until kafka takes them", "topic", refused[0], "topics", len(refused),
 			"error", reason,
@@ -91,7 +91,7 @@ func (v *validator) fetchTopics(ctx context.Context, client *kgo.Client, names [
 	}
 }
 
-// retryMetadata has topics asked for again, after there was no answer.
+// retryMetadata has the topics asked about again, after a request without an answer.
 func (v *validator) retryMetadata(names []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -102,7 +102,7 @@ func (v *validator) retryMetadata(names []string) {
 	}
 }
 
-// noteTopic takes over what metadata says of a topic that is there.
+// noteTopic stores what metadata says about an existing topic.
 func (v *validator) noteTopic(name string, answer topicAnswer) {
 	t := v.stateOrNew(name)
 	if t.missing.Load() {
@@ -132,7 +132,7 @@ func withoutLeader(partitions []kmsg.MetadataResponseTopicPartition) (numbers []
 	return numbers
 }
 
-// logMissing writes one line about the topics that were found to be missing.
+// logMissing writes one line about the topics that were found missing.
 func (v *validator) logMissing() {
 	v.mu.Lock()
 	names := v.unreported
@@ -150,11 +150,12 @@ func (v *validator) logMissing() {
 		names[0], others), "rejected_after", v.cfg.UnknownTopicAfter)
 }
 
-// ready says whether records of a topic's partition can be sent, or refused, now.
+// ready reports whether records of a topic's partition can be sent, or rejected, now.
 func (v *validator) ready(topic string, partition int32) bool {
 	v.mu.Lock()
 	t := v.topics[topic]
-	asking := t != nil && t.askedAt.IsZero() && time.Since(t.created) < answerWait // or Kafka is away
+	// Without an answer after answerWait, Kafka cannot be reached.
+	asking := t != nil && t.askedAt.IsZero() && time.Since(t.created) < answerWait
 	v.mu.Unlock()
 	switch {
 	case t == nil, t.denied.Load() != nil:
@@ -169,21 +170,21 @@ func (v *validator) ready(topic string, partition int32) bool {
 // lanes implement relay.Lanes for a session. They belong to the goroutine that delivers.
 type lanes struct {
 	validator *validator
-	counts    map[string]int32 // partitions, as they were when the session first saw the topic
+	counts    map[string]int32 // number of partitions when the session first saw the topic
 	parts     kgo.TopicPartitioner
 	key       kgo.Record // scratch
 	last      string
-	count     int32 // of last
+	count     int32 // number of partitions of last
 }
 
-// mostCounts bounds the topics that lanes remember.
+// mostCounts bounds the number of topics that lanes remember.
 const mostCounts = 100_000
 
 func newLanes(v *validator) lanes {
 	return lanes{validator: v, counts: make(map[string]int32), parts: kgo.StickyKeyPartitioner(nil).ForTopic("")}
 }
 
-// learn sees to it that the records' topics are known, as far as Kafka answers soon.
+// learn has Kafka asked about the records' topics, and waits a short time for the answers.
 func (l *lanes) learn(records []*relay.Record, ends ...context.Context) {
 	var fresh []*topicState
 	last := ""
@@ -206,18 +207,18 @@ func (l *lanes) learn(records []*relay.Record, ends ...context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	for _, t := range fresh { // all were asked for before the first is waited for
+	for _, t := range fresh { // all are requested before the wait for the first begins
 		l.validator.awaitAnswer(t, append(ends[:len(ends):len(ends)], ctx)...)
 		l.counts[t.topic] = t.partitions.Load()
 	}
 	l.last = ""
 }
 
-// manyTopics is from how many new topics on learn waits but briefly: the others go on, and
-// these are not ready until there is an answer.
+// manyTopics is the number of new topics from which on learn waits only a short time. The other records go
+// on, and those of the new topics are not ready until there is an answer.
 const manyTopics = 100
 
-// lane is the partition that Kafka's partitioner chooses, -1 if it may choose any.
+// lane returns the partition that Kafka's partitioner chooses, or -1 if it may choose any.
 func (l *lanes) lane(r *relay.Record) int32 {
 	if r.Topic != l.last {
 		l.last, l.count = r.Topic, l.counts[r.Topic]

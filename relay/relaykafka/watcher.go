@@ -17,31 +17,31 @@ import (
 type watcher struct {
 	validator *validator
 	client    *kgo.Client
-	shut      func() // the session has to end: a topic's records are refused
+	shut      func() // ends the session, because a topic's records are rejected
 
 	mu     sync.Mutex        // for the map, and for the topics' marks
-	topics map[string]*topic // Deliver alone writes, and reads without the lock
-	fresh  chan struct{}     // there is a topic that may not exist
-	every  time.Duration     // between two looks
+	topics map[string]*topic // only Deliver writes it, and so reads it without the lock
+	fresh  chan struct{}     // wakes run: there is a topic that may not exist
+	every  time.Duration     // time between two looks
 
-	outage  atomic.Pointer[error] // that records wait for
-	failure atomic.Pointer[error] // for which the session ends, once it may
-	trouble trouble               // of the client
+	outage  atomic.Pointer[error] // the outage for which records wait
+	failure atomic.Pointer[error] // ends the session as soon as that is allowed
+	trouble trouble               // the client's last connection error
 }
 
 // topic is what a session knows about one topic.
 type topic struct {
 	name    string
 	state   *topicState
-	done    atomic.Int64 // records acknowledged, by promises
+	done    atomic.Int64 // records acknowledged; promises write it
 	denied  atomic.Pointer[error]
-	marks   []*mark // of what is outstanding, in order of time; needs the watcher's mu
-	current *mark   // the last of them; Deliver's own
+	marks   []*mark // of the outstanding records, in order of time; needs the watcher's mu
+	current *mark   // the last mark; only Deliver uses it
 
-	// The watcher's own.
-	seen   int64 // done, when it looked last
+	// Only the watcher uses these fields.
+	seen   int64 // value of done at the last look
 	exists bool
-	told   bool // of a failed creation
+	told   bool // a failed creation is logged
 }
 
 // mark counts the records of one topic and one Deliver that have no answer yet.
@@ -89,7 +89,7 @@ func (w *watcher) clientOptions() []kgo.Opt {
 
 const (
 	metadataTimeout = 10 * time.Second
-	outageAfter     = 10 * time.Second // that a record is outstanding
+	outageAfter     = 10 * time.Second // how long a record has no answer
 )
 
 // run looks at the topics about once a second, until ctx ends.
@@ -151,7 +151,7 @@ func (w *watcher) look(ctx context.Context, now time.Time, fresh bool) {
 		}
 		w.validator.logMissing()
 	}
-	w.report(time.Now(), list, answers, err) // asking may have taken long
+	w.report(time.Now(), list, answers, err) // the requests may have taken long
 }
 
 // waiting returns the topics that wait and, if there is one, a topic that is known to
@@ -179,8 +179,8 @@ func (w *watcher) waiting(now time.Time, fresh bool) (list []waiting, known *top
 	return list, known
 }
 
-// outstanding counts the topic's records without an answer, and forgets the marks that have
-// none. It needs the watcher's mu.
+// outstanding counts the topic's records without an answer, and forgets the marks whose records all have one.
+// It needs the watcher's mu.
 func (t *topic) outstanding() (records int64, since time.Time) {
 	last := len(t.marks) - 1
 	kept := t.marks[:0]
@@ -190,7 +190,7 @@ func (t *topic) outstanding() (records int64, since time.Time) {
 			since = m.at
 		}
 		records += left
-		if left > 0 || i == last { // to the last, Deliver may be adding
+		if left > 0 || i == last { // Deliver may still be adding to the last one
 			kept = append(kept, m)
 		}
 	}
@@ -199,13 +199,13 @@ func (t *topic) outstanding() (records int64, since time.Time) {
 	return records, since
 }
 
-// consider acts on what Kafka says of a topic that waits.
+// consider acts on what Kafka says about a topic whose records wait.
 func (w *watcher) consider(ctx context.Context, t *topic, answer topicAnswer) {
 	switch {
 	case answer.err == nil:
 		t.exists = true
 		w.validator.noteTopic(t.name, answer)
-	case !unknown(answer.err): // kgo reports it with the records
+	case !unknown(answer.err): // kgo reports the error with the records
 	case w.validator.cfg.CreateTopics:
 		w.create(ctx, t)
 	default:
