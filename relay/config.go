@@ -37,15 +37,15 @@ const (
 	ExactlyOnce Mode = "exactly-once"
 )
 
-// Policy says what becomes of an event that the sink rejects for good.
+// Policy says what happens to an event that the sink rejects permanently.
 type Policy string
 
 // The policies.
 const (
-	// BlockKey parks the event and, behind it, the later ones of its key, in order. Other
-	// keys flow. An event without a key is parked alone.
+	// BlockKey parks the event. Later events of its key are parked behind it, in order. Events of other keys
+	// are delivered. An event without a key is parked alone.
 	BlockKey Policy = "block-key"
-	// Skip parks the event alone: later ones of its key overtake it.
+	// Skip parks the event alone. Later events of its key overtake it.
 	Skip Policy = "skip"
 	// Halt stops the source. Nothing is parked.
 	Halt Policy = "halt"
@@ -63,21 +63,20 @@ const DefaultSource = "default"
 // Config says what to relay and how. DB, Dialect and Sink are required; the zero value
 // of every other field is its default.
 type Config struct {
-	// DB is the database of the outbox table: its primary, never a standby. The relay
-	// uses up to five connections of it at a time and does not close it. They must not
-	// be in a transaction of their own; READ COMMITTED is expected.
+	// DB is the database of the outbox table. It must be the primary, never a standby. The relay uses up to
+	// five of its connections at a time and does not close it. The connections must not have a transaction
+	// open. The relay expects READ COMMITTED.
 	DB *sql.DB
 
-	// LeaseDB, if given, is a second pool of connections to the same database, for the
-	// lease alone: with many sources over one DB, renewals do not wait for a connection
-	// behind slow reads, which would cost the lease. One or two connections are enough
-	// for any number of sources. Default: DB.
+	// LeaseDB, if given, is a second pool of connections to the same database, used only for the lease. It is
+	// useful when many sources share one DB: renewals then do not wait for a connection behind slow reads,
+	// which could lose the lease. One or two connections are enough for any number of sources. Default: DB.
 	LeaseDB *sql.DB
 
-	// Member is this operating system process. Give all relays of the process the same
-	// Member. Several processes that relay the same sources then own about as many each, and
-	// a process that joins gets its share within a few LeaseTTL. Default: a Member for each
-	// relay, which then counts as a process of its own.
+	// Member is this operating system process. Give all relays of the process the same Member. If several
+	// processes relay the same sources, each then owns about the same number of them, and a process that
+	// joins gets its share within a few LeaseTTL. Default: a Member for each relay, which then counts as a
+	// process of its own.
 	Member *Member
 
 	// Dialect is the database's.
@@ -93,58 +92,56 @@ type Config struct {
 	// TablePrefix and Schema are those of the migrations. Default: none.
 	TablePrefix, Schema string
 
-	// Mode says what a crash may cost: AtLeastOnce, duplicates; ExactlyOnce, none for
-	// consumers that read committed records only, and some throughput. ExactlyOnce needs
-	// a Sink that is Transactional. Default: AtLeastOnce.
+	// Mode says what a crash may cause. AtLeastOnce: duplicates. ExactlyOnce: no duplicates for consumers
+	// that read only committed records, at the price of some throughput. ExactlyOnce needs a Sink that is
+	// Transactional. Default: AtLeastOnce.
 	Mode Mode
 
-	// OnRejection says what becomes of an event that the sink rejects for good, and of
-	// later events of its key: BlockKey, Skip or Halt. Default: BlockKey.
+	// OnRejection says what happens to an event that the sink rejects permanently, and to later events of its
+	// key: BlockKey, Skip or Halt. Default: BlockKey.
 	OnRejection Policy
 
-	// Topics are those that may be delivered to; a name that ends with * stands for all
-	// topics that begin so. An event for another topic is a rejection. Default: every topic.
+	// Topics are the topics that the relay may deliver to. A name that ends with * stands for all topics with
+	// that prefix. An event for another topic is a rejection. Default: every topic.
 	Topics []string
 
-	// LeaseTTL is how long an owner may be silent before another relay takes over: the
-	// longest pause in delivery after a crash. Short leases mistake a slow database for
-	// a dead owner. On SQLite a renewal waits while others write: take 30 s where
-	// transactions may last for seconds. 500 ms to 10 minutes; default 5 s.
+	// LeaseTTL is how long an owner may be silent before another relay takes over. So it is the longest pause
+	// in delivery after a crash. A short lease may take a slow database for a dead owner. On SQLite a renewal
+	// waits while others write, so use 30 s where transactions may last for seconds. 500 ms to 10 minutes;
+	// default 5 s.
 	LeaseTTL time.Duration
 
-	// PollMax is the longest time between two reads while events trickle in; the
-	// relay polls at once after a full batch, and every 250 ms after 10 s
-	// without an event. 1 ms to 250 ms; default 25 ms. Relay.Wake cuts a wait short.
+	// PollMax is the longest time between two reads while events arrive now and then. The relay reads again
+	// at once after a full batch, and every 250 ms after 10 s without an event. 1 ms to 250 ms; default 25
+	// ms. Relay.Wake ends a wait early.
 	PollMax time.Duration
 
-	// DrainTimeout is how long Run waits, once its context has ended, for records on
-	// their way. Past it the lease is left to expire. Default 10 s.
+	// DrainTimeout is how long Run waits, after its context has ended, for records that the sink has not
+	// acknowledged. After that the lease is not released, but expires. Default 10 s.
 	DrainTimeout time.Duration
 
-	// MaxInFlight bounds the records that were read and not yet deleted, and
-	// MaxInFlightBytes their size in memory with overhead: together they bound the
-	// relay's memory, whatever the backlog. The last record read may exceed the bytes.
-	// Defaults 20000 and 24 MiB.
+	// MaxInFlight bounds the number of records that were read and not yet deleted, and MaxInFlightBytes
+	// bounds their size in memory, with overhead. Together they bound the relay's memory, however large the
+	// backlog is. The last record that was read may exceed the bytes. Defaults 20000 and 24 MiB.
 	MaxInFlight      int
 	MaxInFlightBytes int64
 
-	// BatchSize is the most rows that one read returns, beside those in flight, and in
-	// exactly-once mode the most of one transaction: a commit costs the same whatever it
-	// holds. At most MaxInFlight; default 5000.
+	// BatchSize is the most rows that one read returns, in addition to those in flight. In exactly-once mode
+	// it is also the most records of one transaction: a commit costs the same, however many records it has.
+	// At most MaxInFlight; default 5000.
 	BatchSize int
 
-	// Archive keeps delivered events in outbox_archive, with where Kafka put them, for
-	// `relay replay` and `relay trace`. They go there as they are deleted, in the same
-	// transaction. That costs the database about as much again as delivering without it:
-	// `bench archive` measures it. Run fails if the table is not there.
+	// Archive keeps delivered events in outbox_archive, with their position in Kafka, for `relay replay` and
+	// `relay trace`. The transaction that deletes an event also writes it there. This about doubles the
+	// database's cost of a delivery: `bench archive` measures it. Run fails if the table does not exist.
 	Archive bool
 
-	// ArchiveFor is how long the archive keeps an event; then it is purged, in small
-	// steps. Only with Archive. A minute or more; default 7 days.
+	// ArchiveFor is how long the archive keeps an event. Older events are purged in small steps. Only with
+	// Archive. At least a minute; default 7 days.
 	ArchiveFor time.Duration
 
-	// RetryMin and RetryMax bound the pause after an outage of the database or the
-	// sink; it doubles from one to the other, with jitter. Defaults 50 ms and 5 s.
+	// RetryMin and RetryMax bound the pause after an outage of the database or the sink. The pause doubles
+	// from RetryMin to RetryMax, with jitter. Defaults 50 ms and 5 s.
 	RetryMin, RetryMax time.Duration
 
 	// Logger receives one line per change of state. Default: slog.Default().
@@ -152,21 +149,21 @@ type Config struct {
 
 	// sweepEvery is how often the table is searched for rows that no read found.
 	sweepEvery time.Duration
-	// answerTimeout bounds a statement. It is no measure of speed: a connection may be
-	// dead without a sign of it while that of the renewals lives, and a delete may wait
-	// for a row that somebody has locked and forgotten. Either must show as an error.
+	// answerTimeout bounds a statement. It does not measure speed. It turns two cases into an error that
+	// would show no sign otherwise: a connection that is dead while that of the renewals is alive, and a
+	// delete that waits for a row which somebody has locked and forgotten.
 	answerTimeout time.Duration
 
-	// These are the constants of the same names.
+	// These fields are for tests. Their defaults are the constants of the same names.
 	unreachableAfter, unreachableGrace, sinkCheckEvery, sinkCheckTimeout time.Duration
-	// purgeEvery is how often the archive is searched for rows that are old enough.
+	// purgeEvery is how often the archive is searched for rows that are old enough to purge.
 	purgeEvery time.Duration
-	// requestsEvery is how often parked rows that operators want sent or dropped are looked
-	// for, confirmEvery how often the sink's position is kept.
+	// requestsEvery is how often the relay looks for parked rows that operators want sent or dropped.
+	// confirmEvery is how often it saves the sink's position.
 	requestsEvery, confirmEvery time.Duration
-	// lockedEvery is how often the delete of rows that somebody had locked is tried again.
+	// lockedEvery is how often the relay tries again to delete rows that somebody has locked.
 	lockedEvery time.Duration
-	// maxGaps is the most ranges that one read names.
+	// maxGaps is the highest number of ranges in one read.
 	maxGaps int
 }
 
@@ -209,10 +206,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Member is this operating system process among the processes that relay the same sources.
-// Give all relays of one process the same Member: the members compare how many sources each
-// of them owns, and share the sources evenly. A Member needs no closing, and is safe for
-// concurrent use. Make one with NewMember.
+// Member is this operating system process, as one of the processes that relay the same sources. Give all
+// relays of one process the same Member: the members compare how many sources each of them owns, and share
+// the sources evenly. A Member needs no closing, and is safe for concurrent use. NewMember creates it.
 type Member struct{ counts *assignment.Member }
 
 // NewMember returns a Member with an id of its own. A process needs one; see Config.Member.
@@ -224,16 +220,15 @@ func (p *Member) ID() uuid.UUID { return p.counts.ID() }
 // Owned is how many sources the process owns now.
 func (p *Member) Owned() int { return p.counts.Owned() }
 
-// Window bounds what a relay may have read and not deleted yet, as Config's fields of these
-// names do.
+// Window bounds the records that a relay may have read and not deleted yet, like the fields of Config with
+// these names.
 type Window struct {
 	MaxInFlight, BatchSize int
 	MaxInFlightBytes       int64
 }
 
-// DefaultWindow is the window of a relay to which Config gives none. With twice as many in
-// exactly-once mode the collection of garbage took a fifth more of the processor, and a
-// drain was no faster.
+// DefaultWindow is the window of a relay whose Config sets none. Twice as many records in exactly-once mode
+// made garbage collection use a fifth more of the processor, and a drain was no faster.
 func DefaultWindow() Window {
 	return Window{MaxInFlight: 20000, BatchSize: 5000, MaxInFlightBytes: 24 << 20}
 }
@@ -245,7 +240,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// validate names every field that cannot be used, all at once.
+// validate returns one error that names every invalid field.
 func (c Config) validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -284,7 +279,7 @@ func (c Config) names() db.Names {
 // table is the outbox table's name, for messages.
 func (c Config) table() string { return c.names().Plain(db.Events) }
 
-// longestRead is after what time a read is cut behind the row that it has reached.
+// longestRead is the time after which a read is cut behind the row that it has reached.
 const longestRead = 2 * time.Second
 
 func (c Config) longestRead() time.Duration { return min(longestRead, c.answerTimeout/4) }
@@ -319,8 +314,8 @@ func listed[T ~string](values []T) string {
 	return strings.Join(texts, ", ")
 }
 
-// CheckTopicPattern says why an element of Config.Topics cannot be used: it is empty, or
-// has a * that is not its last character.
+// CheckTopicPattern says why an element of Config.Topics cannot be used: it is empty, or has a * before its
+// last character.
 func CheckTopicPattern(pattern string) error {
 	switch i := strings.IndexByte(pattern, '*'); {
 	case pattern == "":
@@ -331,7 +326,7 @@ func CheckTopicPattern(pattern string) error {
 	return nil
 }
 
-// bounded gives a piece of work the time of one answer.
+// bounded runs work with the time limit of one answer.
 func (c *Config) bounded(ctx context.Context, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.answerTimeout)
 	defer cancel()

@@ -12,16 +12,15 @@ import (
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
-// cursor is how far a session has read: every id up to the head was seen, or is in a gap. It
-// belongs to the goroutine that reads. After an error or a failover it starts again from the
-// checkpoint.
+// cursor is how far a session has read: every id up to the head was seen, or is in a gap. It belongs to the
+// goroutine that reads. After an error or a failover it starts again from the checkpoint.
 type cursor struct {
 	part
 	store interface {
 		reads
 		leases
 	}
-	shelf *lanes.Shelf // its rows are known, though not in flight
+	shelf *lanes.Shelf // its rows are known, but not in flight
 
 	head    int64
 	gaps    gaps.Set
@@ -44,17 +43,17 @@ func newCursor(p part, st database, shelf *lanes.Shelf) *cursor {
 	}
 }
 
-// firstRead is how many rows the first read of a session asks for, before it is known how
-// large they are.
+// firstRead is the number of rows that the first read of a session asks for, when their size is not known
+// yet.
 const firstRead = 128
 
 // batch is what a read found.
 type batch struct {
 	records []*Record
-	ids     []int64 // of all rows that it showed, those in flight included
-	last    int64   // the highest of them
+	ids     []int64 // of all rows that it returned, including those in flight
+	last    int64   // the highest id
 	size    int64   // of the records
-	cut     bool    // it ended before it had shown all that it asked for
+	cut     bool    // it ended before it had returned everything that it asked for
 }
 
 // read asks for all gaps and for the rows above the head, in one statement. It notes which ids
@@ -75,13 +74,13 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 		}
 	}
 	if b.cut && b.last <= c.head {
-		forget = nil // not all gaps were shown; a row above the head comes after all of them
+		forget = nil // the read did not reach all gaps, and a row above the head comes after all of them
 	} else {
 		c.gaps.NoteRead()
 	}
 	c.lastFound = len(b.records)
 	if len(b.records) > 0 {
-		// Quick to grow, slow to shrink.
+		// It grows quickly and shrinks slowly.
 		c.typical = max(b.size/int64(len(b.records)), c.typical*3/4, recordOverhead)
 	}
 	newHead := max(c.head, b.last)
@@ -90,8 +89,8 @@ func (c *cursor) read(ctx context.Context, limit int, bytes int64) (batch, error
 	return b, failed
 }
 
-// returning is how many rows in flight a read may return again. It is none as a rule. It is all
-// of them when gaps were merged over them, and after a read from the start.
+// returning is how many rows in flight a read may return again. Usually it is none. It is all of them when
+// gaps were merged over them, and after a read from the start.
 func (c *cursor) returning() int {
 	if !c.gaps.Coarse() && c.head >= c.inFlight.Highest() {
 		return 0
@@ -108,7 +107,7 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 	defer cancel()
 	var late atomic.Bool
 	defer time.AfterFunc(c.budget.Longest, func() { late.Store(true) }).Stop()
-	// Room for as many as last time: full batches come one after another.
+	// Full batches come one after another, so expect as many records as last time.
 	likely := min(limit, c.lastFound+64)
 	b := batch{ids: make([]int64, 0, likely), records: make([]*Record, 0, likely)}
 	slab := make([]Record, 0, likely)
@@ -125,7 +124,7 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 			return false
 		}
 		if wanted != nil && !wanted(row) {
-			b.cut = late.Load() // they may be as large and as many as they like
+			b.cut = late.Load() // the rows may be large and many
 			return !b.cut
 		}
 		held = held || c.shelf.Len() > 0 && c.shelf.Has(row.ID)
@@ -158,7 +157,7 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 	return b, err
 }
 
-// resume makes the next read ask for what is not proved.
+// resume starts the next read at the first id that is not proved.
 func (c *cursor) resume() {
 	c.head = 0
 	c.gaps.Reset()
@@ -172,7 +171,7 @@ func (c *cursor) resume() {
 	}
 }
 
-// probeDue reports whether to look at the open writers.
+// probeDue reports whether it is time to look at the open writers.
 func (c *cursor) probeDue() bool {
 	if c.gaps.Crowded() && !c.probe.Cached {
 		return true
@@ -195,15 +194,15 @@ func (c *cursor) probeWriters(ctx context.Context) error {
 	return nil
 }
 
-// checkpointEvery is how often a session that has much in flight looks what is proved; one
-// that has little does so after each read.
+// checkpointEvery is how often a session with much in flight updates the checkpoint. A session with little in
+// flight does so after each read.
 const checkpointEvery = time.Second
 
-// checkpointRest is how many times as long as it took such a look rests at least.
+// checkpointRest is the shortest pause after such an update, as a multiple of the time that the update took.
 const checkpointRest = 20
 
-// updateCheckpoint takes in what is proved, between two reads: every row up to the head is then in
-// flight, on the shelf, in a gap, or gone.
+// updateCheckpoint updates the checkpoint between two reads. Then every row up to the head is in flight, on
+// the shelf, in a gap, or deleted.
 func (c *cursor) updateCheckpoint(now time.Time) {
 	held, _, _ := c.inFlight.Counts()
 	before := c.term.checkpoint.Load()
@@ -224,7 +223,7 @@ func (c *cursor) updateCheckpoint(now time.Time) {
 	}
 }
 
-// reloadCheckpoint asks the lease row after an error.
+// reloadCheckpoint reads the checkpoint from the lease row after an error.
 func (c *cursor) reloadCheckpoint(ctx context.Context) error {
 	if !c.checkpointStale {
 		return nil

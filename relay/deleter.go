@@ -34,22 +34,21 @@ func newDeleter(p part, st database, shelf *lanes.Shelf) *deleter {
 	return &deleter{part: p, store: st, shelf: shelf, deleteNow: make(chan struct{}, 1)}
 }
 
-// gatherFor is how long short runs wait for their neighbours. A broker acknowledges by
-// partition, so ids arrive with holes that close soon after, and a range is much cheaper to
-// delete than as many single rows. The wait delays no delivery. After a crash, events of that
-// time are sent again.
+// gatherFor is how long short runs wait for their neighbours. A broker acknowledges by partition, so ids
+// arrive with holes that close soon after. Deleting one range is much cheaper than deleting the same rows one
+// by one. The wait delays no delivery. After a crash, events of that time are sent again.
 const gatherFor = 50 * time.Millisecond
 
-// run deletes the rows whose records the sink acknowledged, until ctx ends. Each time it
+// run deletes the rows whose records the sink acknowledged, until ctx ends. In each round it
 //
-//  1. waits for an acknowledgement, and for single rows a little longer: their neighbours may follow;
+//  1. waits for an acknowledgement, and for single rows a little longer, because their neighbours may follow;
 //  2. takes delivered rows from the in-flight set, which keeps them;
 //  3. deletes them, fenced by the lease;
-//  4. goes around rows that another transaction has locked, and keeps those for later;
-//  5. has the in-flight set forget the deleted rows, or puts them back and tries again.
+//  4. leaves out rows that another transaction has locked, and keeps those for later;
+//  5. removes the deleted rows from the in-flight set, or puts them back and tries again.
 func (d *deleter) run(ctx context.Context) {
 	retry := pacing.NewBackoff(d.cfg.RetryMin, d.cfg.RetryMax)
-	var gathered <-chan time.Time // when the short runs have waited long enough; nil: none waits
+	var gathered <-chan time.Time // fires when the short runs have waited long enough; nil: none waits
 	uncertain := false
 	for {
 		all := false
@@ -63,7 +62,7 @@ func (d *deleter) run(ctx context.Context) {
 			all, gathered = true, nil
 		}
 		var taken []*inflight.Entry
-		if all || !d.cfg.Archive { // long runs that go first would mix up the archive's order
+		if all || !d.cfg.Archive { // long runs that are deleted first would mix up the archive's order
 			taken = d.inFlight.TakeDelivered(all, inflight.MaxDelete)
 		}
 		if len(taken) == 0 {
@@ -78,7 +77,7 @@ func (d *deleter) run(ctx context.Context) {
 				d.keepLocked(ctx, taken)
 			}
 		}
-		uncertain = err != nil // it may have committed without our hearing of it
+		uncertain = err != nil // it may have committed although the answer was lost
 		if err != nil {
 			d.inFlight.PutBack(taken)
 			if ctx.Err() != nil || d.term.active.Err() != nil {
@@ -96,10 +95,10 @@ func (d *deleter) run(ctx context.Context) {
 	}
 }
 
-// delete removes one batch. When the database has deleted fewer rows than were named, the lease is
-// checked first. If it is still held, somebody else has deleted rows, or rows hold other events
-// now, and the term ends. uncertain: an earlier delete may have committed without an answer, which
-// explains the missing rows as well.
+// delete removes one batch. When the database has deleted fewer rows than were named, delete checks the lease
+// first. If the lease is still held, somebody else has deleted rows, or rows hold other events now, and the
+// term ends. uncertain means that an earlier delete may have committed without an answer. That also explains
+// missing rows.
 func (d *deleter) delete(ctx context.Context, taken []*inflight.Entry, uncertain bool) error {
 	return d.deletePlanned(ctx, inflight.Plan(taken), taken, uncertain)
 }
@@ -113,8 +112,8 @@ func (d *deleter) deletePlanned(ctx context.Context, plan store.Deletion, taken 
 		return err
 	}
 	if n < int64(len(taken)) {
-		// A run whose last row is gone was left alone as a whole. What is left of it goes
-		// row by row, or it would be read and sent again.
+		// The database skips a whole run if its last row is gone. Delete the rest of such a run row by row,
+		// or it would be read and sent again.
 		if err := d.deleteNamed(ctx, d.store, inflight.Delivered(taken)); err != nil {
 			d.term.endIfLost(err)
 			return err
@@ -158,7 +157,7 @@ func (d *deleter) remaining(ctx context.Context, taken []*inflight.Entry) error 
 	return err
 }
 
-// deleteRows deletes delivered rows as plan names them, or moves them into the archive.
+// deleteRows deletes delivered rows as the plan names them, or moves them to the archive.
 func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*inflight.Entry) (int64, error) {
 	if d.cfg.Archive {
 		plan.Rows = inflight.Delivered(taken)
@@ -171,25 +170,25 @@ func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*
 	return n, err
 }
 
-// Somebody may lock a delivered row and forget it (hazard locked-row): SELECT … FOR UPDATE in a session that
-// stays open. A delete that names the row with others would wait with all of them, and
-// what is delivered and not deleted would fill the bound on rows in flight. So a
-// delete waits for a short time only; then it is halved until the locked rows are alone.
-// These are set aside: they stay in flight, so that no read hands them out again, and in
-// exactly-once mode hold the position; their delete is tried again every few seconds,
+// Somebody may lock a delivered row and forget it (hazard locked-row), for example with SELECT … FOR UPDATE
+// in a session that stays open. A delete that names this row and others would wait, and then all of these
+// rows would wait. Delivered rows that are not deleted would fill the bound on rows in flight. So a delete
+// waits only for a short time. After that the batch is halved, until the locked rows are alone. The locked
+// rows are set aside: they stay in flight, so that no read returns them as new, and in exactly-once mode they
+// hold back the position. Their delete is tried again every few seconds, beside the other deletes.
 // beside the others'.
 
-// lockWaits is how many times one search for locked rows waits for a lock, and
-// lockWaitsAgain how many a later look at those that were set aside. What is not yet
-// separated then is set aside together.
+// lockWaits is how many times one search for locked rows waits for a lock. lockWaitsAgain is the same for a
+// later attempt with the rows that were set aside. Rows that are not separated by then are set aside
+// together.
 const (
 	lockWaits      = 40
 	lockWaitsAgain = 8
 )
 
-// avoidingLocks calls remove for rows, and where that runs into a lock, for the halves. It returns
-// the rows that are still there: those locked, or with an error all whose remove did
-// not succeed.
+// avoidingLocks calls remove for rows. When remove runs into a lock, it calls remove for each half. It
+// returns the rows that are left: the locked ones, or after an error all rows for which remove did not
+// succeed.
 func avoidingLocks[T any](rows []T, waits int, remove func([]T) error) (left []T, err error) {
 	for parts := [][]T{rows}; len(parts) > 0; {
 		part := parts[len(parts)-1]
@@ -210,8 +209,8 @@ func avoidingLocks[T any](rows []T, waits int, remove func([]T) error) (left []T
 	return left, nil
 }
 
-// deleteUnlocked deletes of a batch what nobody has locked, row by row: a range fails as a
-// whole. Part of it may be gone already.
+// deleteUnlocked deletes the rows of a batch that nobody has locked. It names them row by row, because a
+// range fails as a whole. Some of them may be deleted already.
 func (d *deleter) deleteUnlocked(ctx context.Context, taken []*inflight.Entry, waits int) (left []*inflight.Entry,
 	err error) {
 	return avoidingLocks(taken, waits, func(part []*inflight.Entry) error {
@@ -219,7 +218,7 @@ func (d *deleter) deleteUnlocked(ctx context.Context, taken []*inflight.Entry, w
 	})
 }
 
-// keepLocked keeps what deleteUnlocked left. Only the first rows are logged.
+// keepLocked sets aside the rows that deleteUnlocked left. It logs only the first rows.
 func (d *deleter) keepLocked(ctx context.Context, left []*inflight.Entry) {
 	if len(left) == 0 || !d.inFlight.SetLocked(left) {
 		return
@@ -242,7 +241,7 @@ func (d *deleter) lockers(ctx context.Context) string {
 	return strings.Join(who, "; ")
 }
 
-// retryLocked tries again what was set aside.
+// retryLocked tries again to delete the rows that were set aside.
 func (d *deleter) retryLocked(ctx context.Context) {
 	for pacing.Sleep(ctx, d.cfg.lockedEvery, nil) {
 		rows := d.inFlight.Locked()
@@ -256,7 +255,7 @@ func (d *deleter) retryLocked(ctx context.Context) {
 	}
 }
 
-// adoptLocked sets aside those of named events that are still there.
+// adoptLocked sets aside those of the named events that are still in the table.
 func (d *deleter) adoptLocked(ctx context.Context, named []store.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.answerTimeout)
 	defer cancel()

@@ -16,22 +16,21 @@ import (
 	"github.com/postroom/postroom/relay/internal/topics"
 )
 
-// How records reach the sink. One bad topic, key or partition must not delay the others, so the
-// reader waits for none of them: a record that cannot go now goes to the shelf, and comes back
-// when it can. See isolation.
+// This file sends records to the sink. One bad topic, key or partition must not delay the others, so the
+// reader does not wait for them: a record that cannot be sent now goes to the shelf, and comes back when it
+// can be sent. See isolation.
 
-// dispatch sends each record of a read on its way: to the sink, to the shelf, or to
-// outbox_parked. It
+// dispatch puts each record of a read in its place: the sink, the shelf, or outbox_parked. It
 //
 //  1. looks up which keys are blocked;
 //  2. separates what is for the sink from what is to be parked;
 //  3. hands records to the sink, and puts those on the shelf whose lane is full;
 //  4. parks the others, or puts them on the shelf if they cannot be parked yet.
 //
-// Before that, holdBack has put those on the shelf whose lane cannot take records at all.
+// Before that, holdBack has put those records on the shelf whose lane accepts none at all.
 //
-// An error ends the session or the round. The head has passed the records then, so they must be
-// read again before anything else is sent: a later row may be of their keys.
+// An error ends the session or the round. The head is behind the records then, so they must be read again
+// before anything else is sent: a later row may have the same key.
 func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	blocked, err := s.quarantine.blockedAmong(ctx, records)
 	if err != nil {
@@ -63,14 +62,13 @@ func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	return nil
 }
 
-// laneWait is how long the reader waits for room in a lane before it puts records on the
-// shelf. Records on the shelf have to be read a second time, which one busy lane with all of the
-// traffic would cost every time.
+// laneWait is how long the reader waits for room in a lane before it puts records on the shelf. It waits
+// because records on the shelf have to be read a second time. If one busy lane has all of the traffic, every
+// record would be read twice.
 const laneWait = 500 * time.Millisecond
 
-// deliver hands records to the sink, and puts those on the shelf whose lane stays full. It
-// returns false if it could do neither: the lease cannot be trusted any more, a record has
-// failed, or ctx has ended.
+// deliver hands records to the sink, and puts those on the shelf whose lane stays full. It returns false if
+// it could do neither, because the lease cannot be trusted any more, a record has failed, or ctx has ended.
 func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	var timeout <-chan time.Time
 	for {
@@ -101,7 +99,7 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	}
 }
 
-// ack is the Ack that sinks are given.
+// ack is the Ack that sinks get.
 func (s *session) ack(r *Record, err error) {
 	if s.inFlight.Ack(r.entry, err) {
 		r.letGo()
@@ -136,11 +134,11 @@ func (s *session) handOver(ctx context.Context, records []*Record) bool {
 	return true
 }
 
-// shelfPause is how long the shelf is left alone after nothing on it could go.
+// shelfPause is how long the reader leaves the shelf alone after no row on it could be sent.
 const shelfPause = 10 * time.Millisecond
 
-// sendFromShelf sends the rows that may leave the shelf by now: the next groups of topics on
-// trial, and rows of lanes that have room.
+// sendFromShelf sends the rows that may leave the shelf now: the next groups of topics on trial, and rows of
+// lanes that have room.
 func (s *session) sendFromShelf(ctx context.Context) error {
 	iso := s.isolation
 	if iso.shelf.Len()+len(iso.trials.Topics) == 0 || time.Now().Before(iso.shelfDue) {
@@ -152,7 +150,7 @@ func (s *session) sendFromShelf(ctx context.Context) error {
 	}
 	rows, bytes := s.room()
 	iso.lanes.BeginPass()
-	// Half of what is free, as for a read.
+	// It uses half of the free room, as a read does.
 	limit := min((rows+1)/2, s.cfg.BatchSize)
 	records, err := s.readShelved(ctx, limit, (bytes+1)/2, func(l *lanes.Lane) bool {
 		if iso.lanes.First(l) {
@@ -169,12 +167,12 @@ func (s *session) sendFromShelf(ctx context.Context) error {
 	return err
 }
 
-// groupsAtOnce is how many groups are sent between two reads of the table: each is read by
-// itself.
+// groupsAtOnce is how many groups are sent between two reads of the table. Each group needs a read of its
+// own.
 const groupsAtOnce = 16
 
-// sendTrialGroups ends trials that are over, and sends the next group of those whose last one
-// was delivered. Which topics come first differs from time to time.
+// sendTrialGroups ends trials that are over. For each trial whose last group was delivered, it sends the next
+// group. The order of the topics changes from call to call.
 func (s *session) sendTrialGroups(ctx context.Context) error {
 	groups := 0
 	for name, t := range s.isolation.trials.Topics {
@@ -184,7 +182,7 @@ func (s *session) sendTrialGroups(ctx context.Context) error {
 			continue
 		}
 		if len(s.inFlight.Failures()) > 0 {
-			return errNotDelivered // the group may be among them
+			return errNotDelivered // the group may contain the failed records
 		}
 		t.Settle()
 		if t.Over(topic.Shelved == 0) {
@@ -204,8 +202,8 @@ func (s *session) sendTrialGroups(ctx context.Context) error {
 	return nil
 }
 
-// sendGroup sends the next group of a topic on trial, and parks what is to be parked among it.
-// What it has read beyond the group goes back to the shelf.
+// sendGroup sends the next group of a topic on trial, and parks the records of it that must be parked.
+// Records that it read beyond the group go back to the shelf.
 func (s *session) sendGroup(ctx context.Context, topic *lanes.Topic) error {
 	iso := s.isolation
 	rows, bytes := s.room()
@@ -228,8 +226,8 @@ func (s *session) sendGroup(ctx context.Context, topic *lanes.Topic) error {
 	return s.dispatch(ctx, records[:n])
 }
 
-// groupOf returns how many of the first records make the trial's next group, with what
-// will be parked among them.
+// groupOf returns how many of the first records form the trial's next group. The number includes the records
+// among them that will be parked.
 func (s *session) groupOf(t *lanes.Trial, records []*Record, blocked map[string]bool) int {
 	var keys [][]byte
 	var places []int
@@ -245,8 +243,8 @@ func (s *session) groupOf(t *lanes.Trial, records []*Record, blocked map[string]
 	return len(records)
 }
 
-// readShelved takes rows of the lanes that are wanted from the shelf and reads them, at most limit
-// rows and about as many bytes. Rows that are not in the table any more were deleted.
+// readShelved takes rows from the shelf whose lanes are wanted, and reads them: at most limit rows, and about
+// as many bytes as given. Rows that are not in the table any more were deleted.
 func (s *session) readShelved(ctx context.Context, limit int, bytes int64, wanted func(*lanes.Lane) bool) ([]*Record,
 	error) {
 	if limit <= 0 || bytes <= 0 {
@@ -286,8 +284,8 @@ func (s *session) readShelved(ctx context.Context, limit int, bytes int64, wante
 	return b.records, nil
 }
 
-// resend hands parked rows to the sink again, those that may go now, and returns them. ok is
-// false if the session has to end.
+// resend hands those parked rows to the sink again that may be sent now, and returns them. ok is false if the
+// session has to end.
 func (s *session) resend(ctx context.Context, records []*Record) (sent []*inflight.Entry, ok bool) {
 	send := s.isolation.sendable(ctx, records)
 	if !s.handOver(ctx, send) {
@@ -303,8 +301,8 @@ func (s *session) resend(ctx context.Context, records []*Record) (sent []*inflig
 // parked, because somebody has locked it.
 const lockedRest = time.Second
 
-// parkLater puts rows on the shelf that are to be parked and cannot be now: nothing of their
-// lanes passes them there, and the other lanes go on.
+// parkLater puts rows on the shelf that must be parked but cannot be parked now. There, no row of their lanes
+// can overtake them, and the other lanes go on.
 func (s *session) parkLater(ctx context.Context, records []*Record, err error) {
 	for _, r := range records {
 		r.lane.Rest = time.Now().Add(lockedRest)

@@ -19,18 +19,18 @@ var (
 	ErrNotDrained  = errors.New("not drained")
 )
 
-// RejectedError says which event stopped a source: the sink rejects it, and would
-// reject it again. Remove the reason, which Err says, and start the relay again: it goes on with
-// this event. Nothing was lost. Later events of the key may have been delivered already, if the
-// sink took them in the same batch: see Overtaken.
+// RejectedError says which event stopped a source. The sink rejects the event, and would reject it again.
+// Remove the reason, which Err says, and start the relay again: it continues with this event. Nothing was
+// lost. Later events of the key may have been delivered already, if the sink accepted them in the same batch:
+// see Overtaken.
 type RejectedError struct {
 	Table   string
-	ID      int64 // the row's
+	ID      int64 // the row's id
 	EventID uuid.UUID
 	Topic   string
-	Err     error // what the sink said
+	Err     error // the sink's error
 
-	// Overtaken: later events of its key were delivered already, as far as is known.
+	// Overtaken is true if later events of its key are known to be delivered already.
 	Overtaken bool
 
 	hash uint64 // of topic and key; 0: no key
@@ -45,7 +45,7 @@ func (e *RejectedError) Error() string {
 
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// explainAtStart says of a database's error at start what to do about it.
+// explainAtStart adds to a database error at start what an operator can do about it.
 func (r *Relay) explainAtStart(err error) error {
 	switch {
 	case db.IsMissingTable(err), errors.Is(err, sql.ErrNoRows):
@@ -62,7 +62,7 @@ func (r *Relay) explainAtStart(err error) error {
 	return fmt.Errorf("look at the outbox tables: %w", err)
 }
 
-// explainArchive says what to do about an error of the archive.
+// explainArchive adds to an error of the archive what an operator can do about it.
 func explainArchive(cfg *Config, err error) error {
 	switch {
 	case !cfg.Archive:

@@ -15,9 +15,9 @@ import (
 // errHandedOver ends a term in favour of another process.
 var errHandedOver = errors.New("handed over to another relay process")
 
-// heartbeat writes this process's row and reads those of the others. If it fails, delivery goes on
-// and only the assignment is uneven: a process that knows no other claims what is free and hands
-// nothing over.
+// heartbeat writes this process's row and reads those of the others. If it fails, delivery goes on, and only
+// the assignment is uneven: a process that knows of no other one claims every free source and hands over
+// none.
 func (r *Relay) heartbeat(ctx context.Context) {
 	if time.Now().Before(r.noHeartbeatBefore) {
 		return
@@ -47,15 +47,15 @@ func (r *Relay) heartbeat(ctx context.Context) {
 	}
 	r.heartbeatFails = err != nil
 	if db.IsMissingTable(err) || db.IsDenied(err) {
-		r.noHeartbeatBefore = time.Now().Add(time.Minute) // only people change that
+		r.noHeartbeatBefore = time.Now().Add(time.Minute) // only a person can repair this
 	}
 }
 
-// waitForTurn looks whether the lease is free and this process's turn to claim it. It
-// returns how long to wait for the next look; 0: claim.
+// waitForTurn checks whether the lease is free and whether this process may claim it now. It returns the time
+// until the next check, or 0 if the process may claim.
 func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
 	if r.unsureOwner != uuid.Nil {
-		return 0, nil // the lease may be ours already, and look held
+		return 0, nil // the lease may be ours already, and only seem to be held
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
@@ -73,13 +73,13 @@ func (r *Relay) waitForTurn(ctx context.Context) (time.Duration, error) {
 		r.checkSink(ctx)
 	}
 	if r.reach.unreachable && r.assignment.OthersHeard(time.Now()) {
-		return r.assignment.PollEvery(), nil // they can deliver, and this process cannot
+		return r.assignment.PollEvery(), nil // the others can deliver, and this process cannot
 	}
 	wait := r.assignment.Wait(state, time.Now())
 	if wait > 0 || !r.assignment.HeartbeatDue(time.Now(), true) {
 		return wait, nil
 	}
-	r.heartbeat(ctx) // it is about to matter who owns how many
+	r.heartbeat(ctx) // the decision needs fresh numbers of owned sources
 	return r.assignment.Wait(state, time.Now()), nil
 }
 
@@ -96,7 +96,7 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 			return
 		}
 		if r.health.Failing() {
-			continue // what is on its way would not be drained
+			continue // the records that are not acknowledged would not be drained
 		}
 		if heir, ok := r.assignment.HandOver(time.Now()); ok {
 			r.log.Info("handing this source over: another relay process owns fewer", "relay", heir,
@@ -107,7 +107,7 @@ func (r *Relay) balance(ctx context.Context, k *keeper, handOver context.CancelC
 	}
 }
 
-// leave ends the relay's part in the fleet: Run has ended.
+// leave removes this process from the fleet, because Run has ended.
 func (r *Relay) leave() {
 	r.assignment.Left()
 	if r.reach.unreachable {

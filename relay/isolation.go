@@ -8,15 +8,15 @@ import (
 	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
-// isolation keeps what delays some records from delaying the others. Records of a lane that
-// is full or not ready, and of a topic on trial, go to the shelf and come back later. It belongs
-// to the goroutine that reads.
+// isolation prevents that records which must wait delay the others. Records whose lane is full or not ready,
+// and records of a topic on trial, go to the shelf and come back later. It belongs to the goroutine that
+// reads.
 type isolation struct {
 	inFlight *inflight.Set
 	maxRows  int // of the window: Config.MaxInFlight
 	maxBytes int64
 
-	sinkLanes     Lanes // the sink's session, if it knows lanes; else nil
+	sinkLanes     Lanes // the sink's session if it knows lanes, or nil
 	transactional bool  // a batch is accepted or rejected as a whole
 
 	lanes      *lanes.Set
@@ -31,10 +31,10 @@ func newIsolation(cfg *Config, inFlight *inflight.Set, trials *lanes.Trials) *is
 		lanes: lanes.NewSet(inFlight, trials), trials: trials}
 }
 
-// holdBack puts those records on the shelf that must not go yet: their topic is on trial,
-// earlier rows of their lane are on the shelf, or the lane is not ready. It returns the others.
+// holdBack puts records on the shelf that must not be sent yet: their topic is on trial, earlier rows of
+// their lane are on the shelf, or the lane is not ready. It returns the other records.
 func (i *isolation) holdBack(ctx context.Context, records []*Record) []*Record {
-	i.lanes.Prune() // now, that no record has a lane
+	i.lanes.Prune() // no record has a lane at this point
 	i.findLanes(ctx, records)
 	var back []*Record
 	kept := records[:0]
@@ -73,7 +73,7 @@ func (i *isolation) laneOf(r *Record) *lanes.Lane {
 	return i.lanes.Find(r.Topic, number)
 }
 
-// ready reports whether the sink wants records of the lane now.
+// ready reports whether the sink accepts records of the lane now.
 func (i *isolation) ready(l *lanes.Lane) bool {
 	if !l.Rest.IsZero() && time.Now().Before(l.Rest) {
 		return false
@@ -81,7 +81,7 @@ func (i *isolation) ready(l *lanes.Lane) bool {
 	return i.sinkLanes == nil || i.sinkLanes.Ready(l.Topic.Name(), l.Number)
 }
 
-// shelve puts records on the shelf. What they hold is let go.
+// shelve puts records on the shelf, and releases their contents.
 func (i *isolation) shelve(records []*Record) {
 	rows := make([]lanes.Row, len(records))
 	for n, r := range records {
@@ -91,7 +91,7 @@ func (i *isolation) shelve(records []*Record) {
 	i.shelf.Add(rows)
 }
 
-// split takes from records those whose lanes are full.
+// split separates records whose lanes have room from records whose lanes are full.
 func (i *isolation) split(records []*Record) (fit, over []*Record) {
 	i.lanes.BeginPass()
 	held, _, heldBytes := i.inFlight.Counts()
@@ -117,8 +117,8 @@ func (i *isolation) split(records []*Record) (fit, over []*Record) {
 	return fit, over
 }
 
-// sendable returns those parked records that may go now: of topics on trial the next group, and
-// none of lanes that are not ready.
+// sendable returns the parked records that may be sent now. Of a topic on trial it returns the next group. It
+// returns no record whose lane is not ready.
 func (i *isolation) sendable(ctx context.Context, records []*Record) []*Record {
 	i.findLanes(ctx, records)
 	byTopic := make(map[*lanes.Topic][]*Record)

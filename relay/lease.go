@@ -16,10 +16,10 @@ import (
 
 // keeper renews a lease and ends the term when the lease can no longer be trusted.
 //
-// The database's clock decides whether others may claim. The holder cannot see that
-// clock, so it trusts its lease by its own monotonic clock, counted from the start of
-// the last renewal that succeeded, less a margin: the database's answer may have been
-// under way for long, but its clock was not read before the request was sent.
+// The database's clock decides whether others may claim. The holder cannot see that clock, so it measures its
+// lease with its own monotonic clock. It counts from the time before it sent the last successful renewal, and
+// subtracts a margin. The database's answer may have taken long, but the database did not read its clock
+// before the request was sent.
 type keeper struct {
 	store leases
 	lease store.Lease
@@ -27,7 +27,7 @@ type keeper struct {
 
 	ctx    context.Context // ends when the lease cannot be trusted any more
 	cancel context.CancelCauseFunc
-	active context.Context // ends then, and when another claim is wanted
+	active context.Context // ends with ctx, and when the lease must be claimed again
 	end    context.CancelCauseFunc
 
 	mu    sync.Mutex
@@ -48,11 +48,10 @@ func newKeeper(ctx context.Context, st leases, l store.Lease, ttl time.Duration,
 
 // endIfLost ends the term if err says that the lease cannot be used any more.
 //
-// The term ends at once when another owner has the lease. When another server answers, or ids
-// went back, what the term knows may be ahead of what the tables say: which rows are deleted,
-// and the position in the manifests. None of that may be written to the tables. So the term
-// ends in order, within the time that the lease leaves: the relay waits for the records on
-// their way, and then claims the lease anew, with what its row says.
+// The term ends at once when another owner has the lease. When another server answers, or ids went back, the
+// term may know more than the tables say: which rows are deleted, and the position in the manifests. None of
+// that may be written to the tables. So the term ends in order, within the time that the lease leaves: the
+// relay waits for the records that the sink has, and then claims the lease again, with what its row says.
 func (k *keeper) endIfLost(err error) {
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
@@ -65,7 +64,7 @@ func (k *keeper) endIfLost(err error) {
 func (k *keeper) trust(began time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	// The margin is for what is on its way when the time is up (hazard paused-owner).
+	// The margin is for records that are being sent when the time is over (hazard paused-owner).
 	k.until = began.Add(k.ttl - k.ttl/5)
 }
 
@@ -75,8 +74,8 @@ func (k *keeper) deadline() time.Time {
 	return k.until
 }
 
-// valid reports whether the lease may be trusted now. A process that was stopped for
-// longer than its lease finds out here, before its timers do.
+// valid reports whether the lease may be trusted now. A process that was paused for longer than its lease
+// notices it here, before its timers fire.
 func (k *keeper) valid() bool {
 	if !time.Now().Before(k.deadline()) {
 		k.lost(errLeaseExpired)
@@ -94,7 +93,8 @@ func (k *keeper) run(renewed func()) {
 	watching.Go(k.watch)
 	defer watching.Wait()
 	every := k.ttl / 3
-	// Earlier by up to a fifth: leases that were claimed together are not renewed together.
+	// Each wait is shorter by up to a fifth, so that leases which were claimed together are not renewed
+	// together.
 	for pacing.Sleep(k.ctx, every-rand.N(every/5), nil) {
 		began := time.Now()
 		err := k.renew(began)
@@ -110,8 +110,8 @@ func (k *keeper) run(renewed func()) {
 	}
 }
 
-// renew tries once, for a part of the time that is left: a pool may hand out a
-// connection that is dead without a sign of it, and the next try gets another.
+// renew makes one attempt with a part of the remaining time. A pool may hand out a connection that is dead
+// without any sign, and the next attempt gets another connection.
 func (k *keeper) renew(began time.Time) error {
 	limit := began.Add(k.ttl / 4)
 	if end := k.deadline(); end.Before(limit) {
@@ -122,14 +122,14 @@ func (k *keeper) renew(began time.Time) error {
 	return k.store.Renew(ctx, k.lease, k.ttl)
 }
 
-// watch ends the term at the deadline, also while a renewal hangs.
+// watch ends the term at the deadline, even while a renewal hangs.
 func (k *keeper) watch() {
 	for k.valid() {
 		pacing.Sleep(k.ctx, time.Until(k.deadline()), nil)
 	}
 }
 
-// claim tries to take the lease once, and begins a term. nil: another relay has the lease.
+// claim tries once to take the lease, and begins a term. It returns nil if another relay has the lease.
 func (r *Relay) claim(ctx context.Context) (*term, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.LeaseTTL)
 	defer cancel()
@@ -138,14 +138,14 @@ func (r *Relay) claim(ctx context.Context) (*term, error) {
 		TTL: r.cfg.LeaseTTL, Unsure: r.unsureOwner})
 	r.unsureOwner = uuid.Nil
 	if err != nil {
-		r.unsureOwner = owner // it may have been granted
+		r.unsureOwner = owner // the claim may have succeeded
 		return nil, fmt.Errorf("claim the lease of %s: %w", r.cfg.table(), err)
 	}
 	if !claimed {
 		return nil, nil
 	}
 	if r.idsWentBack {
-		l.Checkpoint = []byte("{}") // it was said of other rows
+		l.Checkpoint = []byte("{}") // it describes other rows
 	}
 	r.idsWentBack = false
 	return newTerm(newKeeper(context.WithoutCancel(ctx), r.store, l, r.cfg.LeaseTTL, began)), nil

@@ -11,11 +11,11 @@ import (
 	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
-// leftover are rows that this process has delivered and that may still be in the tables: their
-// delete failed, or nobody knows whether it committed. They outlive sessions and terms. A session
-// that began before they are deleted would send them again.
+// leftover has rows that this process has delivered and that may still be in the tables: their delete failed,
+// or nobody knows whether it committed. It lives longer than sessions and terms, because a session that began
+// before these rows are deleted would send them again.
 //
-// One goroutine at a time uses it: that of Run, or while a session runs that of its reader.
+// One goroutine at a time uses it: that of Run, or that of the reader while a session runs.
 type leftover struct {
 	events []store.Delivered
 	parked []store.DeliveredParked // in outbox_parked
@@ -27,8 +27,8 @@ type leftoverStore interface {
 	operatorRequests
 }
 
-// delete deletes all of them while the lease is held. Rows that another transaction has locked are
-// left for the next session. A stop gives it no longer than the drain timeout.
+// delete deletes all of these rows while the lease is held. It leaves rows that another transaction has
+// locked to the next session. After a stop it takes no longer than the drain timeout.
 func (l *leftover) delete(stop context.Context, p part, from leftoverStore) error {
 	if len(l.events)+len(l.parked) == 0 {
 		return nil
@@ -56,7 +56,7 @@ func (l *leftover) delete(stop context.Context, p part, from leftoverStore) erro
 	return nil
 }
 
-// deleteParked deletes those in outbox_parked, also during a session. unblock gets the keys that
+// deleteParked deletes the rows in outbox_parked, also during a session. It calls unblock with the keys that
 // have no parked row any more.
 func (l *leftover) deleteParked(ctx context.Context, p part, from operatorRequests,
 	unblock func([]db.EventKey)) error {
@@ -66,7 +66,7 @@ func (l *leftover) deleteParked(ctx context.Context, p part, from operatorReques
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.answerTimeout)
 	defer cancel()
 	freed, err := from.Unpark(ctx, p.term.lease, l.parked)
-	unblock(freed) // also those before an error
+	unblock(freed) // also for keys that were freed before an error
 	if err != nil {
 		return fmt.Errorf("delete delivered events from the parked ones: %w", err)
 	}
@@ -74,8 +74,8 @@ func (l *leftover) deleteParked(ctx context.Context, p part, from operatorReques
 	return nil
 }
 
-// deleteNamed deletes rows one by one, and not in runs. When it has returned without an error,
-// none of them is left on the server that granted the lease.
+// deleteNamed deletes rows one by one, not in runs. After it has returned without an error, none of the rows
+// is left on the server that granted the lease.
 func (p part) deleteNamed(ctx context.Context, from deletes, rows []store.Delivered) error {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.answerTimeout)
 	defer cancel()

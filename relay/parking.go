@@ -9,40 +9,39 @@ import (
 	"github.com/postroom/postroom/relay/internal/health"
 )
 
-// Parking sets aside events that the sink rejects, so that they do not stop the others:
-// the event moves to outbox_parked and, by the policy block-key, so do the later events
-// of its key, in order, until an operator has it sent again or dropped.
+// Parking sets aside events that the sink rejects, so that they do not stop the others. A rejected event
+// moves to outbox_parked. With the policy block-key the later events of its key move there too, in order.
+// They stay until an operator has them sent again or dropped.
 //
-// A key is blocked while outbox_parked has a row of it. Only the owner's reader moves
-// rows there and back, so between two reads the blocked keys are what it knows
-// (hazard lost-parking-answer). It makes sure of them whenever it reads from the start, behind
-// the lease row's lock: a move whose answer was lost may still be committing, and holds that
-// lock.
+// A key is blocked while outbox_parked has a row of it. Only the owner's reader moves rows there and back, so
+// between two reads it knows the blocked keys (hazard lost-parking-answer). Whenever it reads from the start,
+// it loads them again, after it has got the lock of the lease row. It needs that lock, because a move whose
+// answer was lost may still be committing, and holds the lock.
 //
-// A rejected event moves only after every earlier event of its key is delivered: if one
-// of them failed, it would be read again and be parked behind it.
+// A rejected event moves only after every earlier event of its key is delivered. Otherwise an earlier event
+// could fail, be read again, and be parked behind the rejected one.
 
-// blockedReason is the error of rows that are parked behind another.
+// blockedReason is the error of rows that are parked behind another row.
 const blockedReason = "waits behind an earlier event of its key"
 
 // parking are records of a read that are not for the sink.
 type parking struct {
 	rows    []store.Parking
-	records []*Record         // the same
-	first   *Record           // the first that was rejected, and
-	err     error             // why
-	blocks  map[string]uint64 // keys that become blocked by it, with their hashes
+	records []*Record         // the same rows
+	first   *Record           // the first rejected record
+	err     error             // why it was rejected
+	blocks  map[string]uint64 // keys that these rows block, with their hashes
 
-	halt *RejectedError // by the policy halt: the first that would be rejected
+	halt *RejectedError // with the policy halt: the first record that would be rejected
 
-	// afterOthers are those that may be parked only when an earlier record of their key is
-	// acknowledged, and what comes behind them in their lane.
+	// afterOthers are records that may be parked only after an earlier record of their key is acknowledged,
+	// and the records behind them in their lane.
 	afterOthers []*Record
-	busy        map[uint64]bool // keys with such a record; nil: nobody has asked
+	busy        map[uint64]bool // keys of the records that the sink has or gets; nil: not collected yet
 }
 
-// sift separates what goes to the sink from what is set aside, by the keys that are blocked. By
-// the policy halt it stops at the first record that would be rejected.
+// sift uses the blocked keys to separate the records for the sink from those to set aside. With the policy
+// halt it stops at the first record that would be rejected.
 func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver []*Record, a parking) {
 	if len(blocked) == 0 && q.validator == nil && q.topics.Everything() {
 		return records, a
@@ -82,8 +81,8 @@ func (q *quarantine) sift(records []*Record, blocked map[string]bool) (deliver [
 	return deliver, a
 }
 
-// mustWait reports whether an earlier record of r's key is with the sink, or about to be.
-// If that one failed, it would be read again and be parked behind r.
+// mustWait reports whether an earlier record of r's key is with the sink, or about to be sent. If that record
+// failed, it would be read again and be parked behind r.
 func (q *quarantine) mustWait(r *Record, a *parking, deliver []*Record) bool {
 	if r.Key == nil || q.cfg.OnRejection != BlockKey {
 		return false
@@ -97,7 +96,7 @@ func (q *quarantine) mustWait(r *Record, a *parking, deliver []*Record) bool {
 	return a.busy[q.term.blocked.hash(r)]
 }
 
-// validate asks whether r would be rejected for what it is.
+// validate returns an error if r itself would be rejected, whatever its batch is.
 func (q *quarantine) validate(r *Record) error {
 	if !q.topics.Has(r.Topic) {
 		return fmt.Errorf("topic %q is not on the allow-list (Config.Topics, --topics): add it there, then retry",
@@ -109,7 +108,7 @@ func (q *quarantine) validate(r *Record) error {
 	return nil
 }
 
-// reject has a record parked that the sink would reject.
+// reject marks a record for parking that the sink would reject.
 func (q *quarantine) reject(a *parking, r *Record, err error) {
 	if a.first == nil {
 		a.first, a.err = r, err
@@ -121,7 +120,7 @@ func (q *quarantine) reject(a *parking, r *Record, err error) {
 		}
 		a.blocks[orderKey(r.Topic, r.Key)] = q.term.blocked.hash(r)
 	}
-	// By the policy skip later events of the key go on: this one is overtaken by them.
+	// With the policy skip later events of the key go on, so they overtake this one.
 	a.add(r, store.Parking{State: db.ParkedFailed, Error: err.Error(), Overtaken: r.Key != nil && !blocks})
 }
 
@@ -132,8 +131,7 @@ func (a *parking) add(r *Record, p store.Parking) {
 	r.letGo()
 }
 
-// rowsLockedError says that rows could not be parked, because another transaction has locked
-// one of them.
+// rowsLockedError says that rows could not be parked, because another transaction has locked one of them.
 type rowsLockedError struct{ error }
 
 func (e rowsLockedError) Unwrap() error { return e.error }
@@ -141,7 +139,7 @@ func (e rowsLockedError) Unwrap() error { return e.error }
 // park moves rows to outbox_parked, and blocks their keys.
 func (q *quarantine) park(ctx context.Context, a parking) error {
 	if len(q.inFlight.Failures()) > 0 || !q.term.valid() {
-		return errNotDelivered // what failed may be of the keys
+		return errNotDelivered // the failed records may have the same keys
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
@@ -150,7 +148,7 @@ func (q *quarantine) park(ctx context.Context, a parking) error {
 		return rowsLockedError{err}
 	}
 	if err != nil {
-		q.term.blocked.forget() // it may have been done
+		q.term.blocked.forget() // the move may have committed
 		q.term.endIfLost(err)
 		return fmt.Errorf("park events of %s: %w", q.table, err)
 	}

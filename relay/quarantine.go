@@ -12,8 +12,8 @@ import (
 	"github.com/postroom/postroom/relay/internal/topics"
 )
 
-// quarantine decides which records the sink must not get, parks them, and does what operators
-// ask for parked rows: send them again, or drop them. It belongs to the goroutine that reads.
+// quarantine decides which records must not go to the sink, parks them, and handles operators' requests for
+// parked rows: to send them again, or to drop them. It belongs to the goroutine that reads.
 type quarantine struct {
 	part
 	store interface {
@@ -22,40 +22,40 @@ type quarantine struct {
 	}
 	topics    topics.Allowed
 	leftover  *leftover
-	validator Validator // the sink's session, if it validates; else nil
+	validator Validator // the sink's session if it validates, or nil
 	resend    resendFunc
 
 	loaded bool // the blocked keys are known, and no move of rows is open
 
-	requestsChecked  time.Time         // when operators' requests were looked for
-	requestsPending  bool              // there are more of them
-	rejectionLogged  bool              // the log has that rows to be sent again would be rejected
+	requestsChecked  time.Time         // when it last looked for operators' requests
+	requestsPending  bool              // there are more requests
+	rejectionLogged  bool              // it is logged that rows to be sent again would be rejected
 	replaying        []*inflight.Entry // the parked rows that were sent last
-	undeletedReplays []*inflight.Entry // those that were delivered, and are not known to be deleted
+	undeletedReplays []*inflight.Entry // delivered ones that are not known to be deleted
 	replayBudget     replayBudget
 }
 
-// blockedKeys is what an owner knows of the keys that have parked rows, for as long as its lease
-// lasts. By the policy skip no key is blocked, and it is how far the parked rows are marked.
+// blockedKeys is what an owner knows about the keys that have parked rows. It lives as long as the lease.
+// With the policy skip no key is blocked, and it says how far the parked rows are marked.
 //
-// Only the owner moves rows, so it stays true without being read again. After a move of which it
-// is not known whether it took place it is read anew. So it is on another server, where the lease
-// is another. Its user is the one goroutine that reads.
+// Only the owner moves rows, so the set stays correct without being read again. It is read again after a move
+// whose outcome is not known. It is also read again on another server, because the lease is another one
+// there. Only the goroutine that reads uses it.
 type blockedKeys struct {
 	blocked.Keys
 	loaded     bool
-	after      store.BlockedPart // if not loaded: how far that has got
-	slowLogged bool              // that the marks take long
+	after      store.BlockedPart // if not loaded: where the walk goes on
+	slowLogged bool              // it is logged that marking takes long
 }
 
-// forget empties the set: it is to be loaded again.
+// forget empties the set, so that it is loaded again.
 func (b *blockedKeys) forget() {
 	b.Clear()
 	b.loaded, b.after, b.slowLogged = false, store.BlockedPart{}, false
 }
 
-// hash is the number of a record's topic and key, 0 if it has no key. Two keys may share one:
-// whoever uses it must be safe when they do.
+// hash is the number of a record's topic and key, 0 if it has no key. Two keys may have the same number, and
+// every caller must be correct in that case too.
 func (b *blockedKeys) hash(r *Record) uint64 {
 	if r.Key == nil {
 		return 0
@@ -63,8 +63,8 @@ func (b *blockedKeys) hash(r *Record) uint64 {
 	return b.Hash(r.Topic, r.Key)
 }
 
-// resendFunc hands parked rows to the sink, and returns those that could go now. ok is false if
-// the session has to end.
+// resendFunc hands parked rows to the sink, and returns those that could be sent now. ok is false if the
+// session has to end.
 type resendFunc func(context.Context, []*Record) (sent []*inflight.Entry, ok bool)
 
 func newQuarantine(p part, st database, allowed topics.Allowed, left *leftover, resend resendFunc) *quarantine {
@@ -74,13 +74,13 @@ func newQuarantine(p part, st database, allowed topics.Allowed, left *leftover, 
 	}
 }
 
-// firstReplay is how many parked rows the first replay of a session asks for, before it is
-// known how large they are.
+// firstReplay is the number of parked rows that the first replay of a session asks for, when their size is
+// not known yet.
 const firstReplay = 32
 
-// load learns which keys have parked rows, if it is not known. Where a move may
-// still be committing whose answer was lost, it waits for that: the move holds the lease
-// row's lock.
+// load loads the keys that have parked rows, unless they are known. A move whose answer was lost may still be
+// committing. Then load waits for that move to end, which it notices because the move holds the lock of the
+// lease row.
 func (q *quarantine) load(ctx context.Context) error {
 	if q.loaded {
 		return nil
@@ -92,11 +92,11 @@ func (q *quarantine) load(ctx context.Context) error {
 	}
 	walk := q.loadBlockedPart
 	if q.cfg.OnRejection == Skip {
-		walk = q.markOvertaken // nothing is blocked
+		walk = q.markOvertaken // with this policy no key is blocked
 	}
 	for b := q.term.blocked; err == nil && !b.loaded && !b.Full(); {
-		// Each part has a time limit of its own, and what was walked before one that fails
-		// is not walked again.
+		// Each part of the walk has its own time limit. After a failure the walk goes on at the part that
+		// failed.
 		err = q.cfg.bounded(ctx, walk)
 	}
 	q.loaded = err == nil
@@ -137,7 +137,7 @@ func (q *quarantine) blockedAmong(ctx context.Context, records []*Record) (map[s
 	return blocked, nil
 }
 
-// loadBlockedPart takes in the next part of the parked keys.
+// loadBlockedPart loads the next part of the parked keys.
 func (q *quarantine) loadBlockedPart(ctx context.Context) error {
 	b := q.term.blocked
 	var hashes []uint64
@@ -154,9 +154,9 @@ func (q *quarantine) loadBlockedPart(ctx context.Context) error {
 	return nil
 }
 
-// markOvertaken marks the next part of what another policy has parked. The policy skip
-// delivers nothing before all is marked: a later event of a key would be ahead of one that
-// an operator could have sent again without a warning (hazard unmarked-overtaking).
+// markOvertaken marks the next part of the rows that another policy has parked. The policy skip delivers
+// nothing before all rows are marked. Otherwise a later event of a key could be delivered first, and an
+// operator could have the parked one sent again without a warning (hazard unmarked-overtaking).
 func (q *quarantine) markOvertaken(ctx context.Context) error {
 	b := q.term.blocked
 	if b.after.Seq > 0 && !b.slowLogged {

@@ -10,35 +10,35 @@ import (
 	"github.com/postroom/postroom/relay/internal/health"
 )
 
-// A relay process that cannot reach its sink must neither keep sources from a process that
-// can, nor be given more:
+// A relay process that cannot reach its sink must not keep sources from a process that can, and must not get
+// more sources:
 //
-//   - An owner whose sink has failed for unreachableAfter, and does not pass its check, says so in
-//     the lease row, and takes its heartbeat back, so that nobody hands it a source.
-//   - Whoever waits for such a source checks its own sink, at once and then every
-//     sinkCheckEvery. One that cannot reach it takes its heartbeat back too.
-//   - So after unreachableGrace the processes that are still heard of can deliver. The owner hands
-//     the source to one of them. In an outage of the broker itself nobody is heard of, and
-//     every relay keeps what it has: records on their way are not given up for nothing.
-//   - A process that cannot reach the sink claims a free source only when no other one is heard of.
+//   - An owner checks its sink after the sink has failed for unreachableAfter. If the check fails too, the owner
+//     writes this into the lease row, and removes its heartbeat, so that nobody hands it a source.
+//   - Each process that waits for such a source checks its own sink, at once and then every sinkCheckEvery. A
+//     process that cannot reach it removes its heartbeat too.
+//   - So after unreachableGrace every process that still has a heartbeat can deliver. The owner hands the source
+//     to one of them. In an outage of the broker itself no process has a heartbeat, and every relay keeps its
+//     sources: no records that the sink has are given up for nothing.
+//   - A process that cannot reach the sink claims a free source only when no other process has a heartbeat.
 const (
 	unreachableAfter = 10 * time.Second
 	unreachableGrace = 8 * time.Second
 	sinkCheckEvery   = 5 * time.Second
-	sinkCheckTimeout = 5 * time.Second // the longest check; with the grace longer than it
+	sinkCheckTimeout = 5 * time.Second // the longest check; must be shorter than the grace
 )
 
-// reachability is what a relay knows of its own way to the sink. One goroutine at a time uses it: that of
-// Run, or during a term the one that runs balance.
+// reachability is what a relay knows about its own connection to the sink. One goroutine at a time uses it:
+// that of Run, or during a term the one that runs balance.
 type reachability struct {
 	unreachable bool
-	since       time.Time // of unreachable; in a term, since the others can know of it
-	checked     time.Time // at the sink
-	recorded    bool      // unreachable, as the lease row of the term has it
+	since       time.Time // of unreachable; in a term, when the others could first see it
+	checked     time.Time // when the sink was checked
+	recorded    bool      // value of unreachable in the lease row of the term
 	cause       string    // of the outage that the lease row has; "": none
 }
 
-// checkSink checks the sink if that is due, and follows what it finds.
+// checkSink checks the sink if a check is due, and records the result.
 func (r *Relay) checkSink(ctx context.Context) {
 	if time.Since(r.reach.checked) < r.cfg.sinkCheckEvery {
 		return
@@ -52,7 +52,7 @@ func (r *Relay) checkSink(ctx context.Context) {
 	}
 }
 
-// noteReach notes whether the sink can be reached.
+// noteReach records whether the sink can be reached.
 func (r *Relay) noteReach(ctx context.Context, err error) {
 	if r.reach.unreachable == (err != nil) {
 		return
@@ -68,7 +68,7 @@ func (r *Relay) noteReach(ctx context.Context, err error) {
 	r.withdraw(ctx, r.assignment.HeartbeatEvery()/2)
 }
 
-// withdraw takes the heartbeat back, so that no other process counts on this one.
+// withdraw removes the heartbeat, so that no other process counts on this one.
 func (r *Relay) withdraw(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -77,36 +77,35 @@ func (r *Relay) withdraw(ctx context.Context, limit time.Duration) {
 	}
 }
 
-// evacuate looks after the sink of a term. It returns the process that the source is to be
-// handed to.
+// evacuate checks the sink of a term. It returns the process that should get the source, if there is one.
 func (r *Relay) evacuate(ctx context.Context, k *keeper) (heir uuid.UUID, ok bool) {
 	switch failed := r.health.FailedFor(health.Sink, time.Now()); {
 	case failed == 0:
-		r.noteReach(ctx, nil) // it delivers
+		r.noteReach(ctx, nil) // it delivers, so it can be reached
 	case failed >= r.cfg.unreachableAfter:
 		r.checkSink(ctx)
 	}
 	reach := &r.reach
 	if reach.unreachable != reach.recorded {
 		if err := r.store.Note(ctx, k.lease, store.SinkUnreachable(reach.unreachable)); err != nil {
-			return uuid.Nil, false // once more the next time
+			return uuid.Nil, false // tried again next time
 		}
 		reach.recorded = reach.unreachable
 		if reach.unreachable {
-			reach.since = time.Now() // the grace begins when the others can know
+			reach.since = time.Now() // the grace begins when the others can see it
 		}
 		return uuid.Nil, false
 	}
 	if !reach.unreachable || time.Since(reach.since) < r.cfg.unreachableGrace {
 		return uuid.Nil, false
 	}
-	r.heartbeat(ctx) // looking at a sink that does not answer takes longer than what was heard stays fresh
+	r.heartbeat(ctx) // the check of a silent sink takes longer than heartbeats stay fresh
 	return r.assignment.Evacuate(time.Now())
 }
 
-// recordOutage has the lease row say why the sink takes nothing, for relay status and relay
-// doctor, when it has not for unreachableAfter: the present cause, or nothing any more.
-// A failed write is tried again with the next heartbeat.
+// recordOutage writes into the lease row why the sink accepts nothing, for relay status and relay doctor. It
+// writes the current cause when an outage has lasted for unreachableAfter, and clears the cause after the
+// outage. A failed write is tried again with the next heartbeat.
 func (r *Relay) recordOutage(ctx context.Context, k *keeper) {
 	since, err := r.health.Outage(health.Sink)
 	cause, reason := "", ""

@@ -15,12 +15,12 @@ var (
 	errNotDelivered = errors.New("records were read and not handed to the sink")
 )
 
-// readLoop reads and delivers until ctx ends, or the term has to.
+// readLoop reads and delivers until ctx ends, or until the term has to end.
 func (s *session) readLoop(ctx context.Context) {
 	retry := pacing.NewBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
 	s.cursor.resume()
 	if s.term.sweepDue.IsZero() && s.cursor.head == 0 {
-		s.term.sweepDue = time.Now().Add(s.cfg.sweepEvery) // the reads look at everything themselves
+		s.term.sweepDue = time.Now().Add(s.cfg.sweepEvery) // the first reads look at every row anyway
 	}
 	defer s.cursor.endSweep()
 	for ctx.Err() == nil && s.waitForRoom(ctx) {
@@ -50,22 +50,21 @@ func (s *session) readLoop(ctx context.Context) {
 	}
 }
 
-// readRound is what the reader does between two waits. It returns how many new rows the read
-// found, of how many that it asked for. An error ends the round: what was read is then read
-// again.
+// readRound is what the reader does between two waits. It returns how many new rows the read found, and how
+// many it asked for. An error ends the round, and the rows of the round are read again.
 func (s *session) readRound(ctx context.Context) (found, limit int, err error) {
 	if s.deleter.readFromStart.Swap(false) {
 		s.startOver()
 		s.term.blocked.forget()
 	}
-	// What must be known before a row is read: where to begin, and which keys are blocked.
+	// These must be known before a row is read: where to begin, and which keys are blocked.
 	if err := s.cursor.reloadCheckpoint(ctx); err != nil {
 		return 0, 1, err
 	}
 	if err := s.quarantine.load(ctx); err != nil {
 		return 0, 1, err
 	}
-	// New rows, then those on the shelf that may go by now.
+	// Read new rows first, then send those from the shelf that may go now.
 	found, limit, err = s.readAndDeliver(ctx)
 	if err != nil {
 		return found, limit, err
@@ -78,7 +77,7 @@ func (s *session) readRound(ctx context.Context) (found, limit int, err error) {
 			return found, limit, err
 		}
 	}
-	// Which gaps need no further reads, and is there a row that no read asks for?
+	// Find out which gaps need no further reads, and whether there is a row that no read asks for.
 	if s.cursor.probeDue() {
 		if err := s.cursor.probeWriters(ctx); err != nil {
 			return found, limit, err
@@ -103,9 +102,9 @@ func (s *session) saveTopics(ctx context.Context) {
 	}
 }
 
-// readAgain forgets what was read, and has the checkpoint read from the lease row, because the
-// next answer may come from another state of the tables. The next reads return the rows in
-// flight again; the in-flight set knows them.
+// readAgain forgets what was read, and has the checkpoint read from the lease row, because the next answer
+// may come from another state of the tables. The next reads return the rows in flight again, and the
+// in-flight set recognises them.
 func (s *session) readAgain() {
 	s.startOver()
 	s.cursor.checkpointStale = true
@@ -119,9 +118,8 @@ func (s *session) startOver() {
 	s.isolation.shelf.Clear()
 }
 
-// roomSoon is how long the reader waits until there is room for a read that is worth its round
-// trip. It does not wait longer, because the records of a blocked partition may take the rest of
-// the room for hours.
+// roomSoon is how long the reader waits for enough room to make a read worth its round trip. It does not wait
+// longer, because the records of a blocked partition may use the rest of the room for hours.
 const roomSoon = 50 * time.Millisecond
 
 // waitForRoom waits until the bounds on records in flight allow a read. It returns false when
@@ -137,7 +135,7 @@ func (s *session) waitForRoom(ctx context.Context) bool {
 			return true
 		}
 		if rows+s.inFlight.Undeleted() >= need {
-			pacing.Signal(s.deleter.deleteNow) // delivered rows that wait for their delete take the room
+			pacing.Signal(s.deleter.deleteNow) // delivered rows that are not deleted yet use up the room
 		}
 		select {
 		case <-s.inFlight.Changed:
@@ -154,16 +152,16 @@ func (s *session) room() (rows int, bytes int64) {
 	return s.cfg.MaxInFlight - held, s.cfg.MaxInFlightBytes - size
 }
 
-// readAndDeliver reads once and delivers what it found. The rows that came before a read failed
-// are delivered too: over a slow link no read may ever come to its end.
+// readAndDeliver reads once and delivers the rows that it found. If the read fails, it also delivers the rows
+// that came before the failure, because over a slow link no read may ever complete.
 func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err error) {
 	rows, bytes := s.room()
 	cfg := s.cfg
-	// A read takes no more than half of the window: split looks whether a lane moves before the
-	// read, and not within it.
+	// A read uses at most half of the window. This is needed because split checks before a read whether a
+	// lane moves, and not during the read.
 	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)),
 		min(bytes, s.cursor.budget.Bytes, max(1, cfg.MaxInFlightBytes/2))
-	// No more rows than fit: the server has sent the others for nothing.
+	// Ask for no more rows than fit, because the server would send the others for nothing.
 	limit = min(rows, cfg.BatchSize, int(bytes/s.cursor.typical)+1, s.shelfRoom())
 	if limit <= 0 {
 		return 0, 1, nil // the shelf is full
@@ -179,7 +177,7 @@ func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err err
 		return found, limit, failed
 	}
 	if s.handedOver == before && s.isolation.shelf.Len() > 0 {
-		found = 0 // the shelf fills without haste
+		found = 0 // the shelf may fill slowly
 	}
 	return found, limit, err
 }

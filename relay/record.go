@@ -31,8 +31,8 @@ const (
 
 var reservedPrefixes = [...]string{"_watermill_", "postroom_"}
 
-// Record is an event on its way from the outbox table to a sink. Sinks read
-// it and must not change it; they may keep it until they acknowledge it.
+// Record is an event on its way from the outbox table to a sink. Sinks read it and must not change it. They
+// may keep it until they acknowledge it.
 type Record struct {
 	ID        int64     // the row's id, unique within its source, for logs
 	EventID   uuid.UUID // what consumers deduplicate by
@@ -48,22 +48,21 @@ type Record struct {
 	seq   int64 // of a parked row that is sent again; 0: the row is in outbox_events
 }
 
-// letGo drops what a record holds: its neighbours, which share its memory, may stay for long.
+// letGo drops a record's contents, because other records of the same slab may stay in memory for long.
 func (r *Record) letGo() { r.Key, r.Payload, r.Headers = nil, nil, nil }
 
 func (r *Record) event() store.Event { return store.Event{ID: r.ID, EventID: r.EventID} }
 
-// SetPosition notes where the broker put the record. A session that knows it calls it
-// before it acknowledges the record, for the archive; others leave it.
+// SetPosition records where the broker stored the record, for the archive. A session that knows the position
+// calls it before it acknowledges the record. Other sessions do not call it.
 func (r *Record) SetPosition(partition int32, offset int64) {
 	if r.entry != nil {
 		r.entry.Partition, r.entry.Offset, r.entry.Placed = partition, offset, true
 	}
 }
 
-// SetTransaction notes which transaction the record was published in. A
-// TransactionalSession calls it before it acknowledges the record. Numbers start at 1
-// and ascend.
+// SetTransaction records the number of the transaction in which the record was published. A
+// TransactionalSession calls it before it acknowledges the record. Numbers start at 1 and ascend.
 func (r *Record) SetTransaction(n int64) {
 	if r.entry != nil {
 		r.entry.Transaction = n
@@ -73,14 +72,14 @@ func (r *Record) SetTransaction(n int64) {
 // Header is one name and value on the wire.
 type Header struct{ Name, Value string }
 
-// AppendWireHeaders appends to dst every header of the record's wire format,
-// sorted by name in byte order, and returns the extended slice: the event id,
-// the type, the creation time and the event's own headers. A header whose value
-// in the table is not a JSON string goes out as compact JSON. Reserved names
-// among the event's own are dropped, because consumers trust them to be ours.
+// AppendWireHeaders appends every header of the record's wire format to dst, sorted by name in byte order,
+// and returns the extended slice. The headers are the event id, the type, the creation time and the event's
+// own headers. A header whose value in the table is not a JSON string is sent as compact JSON. If one of the
+// event's own headers has a reserved name, it is dropped, because consumers trust that Postroom sets these
+// headers.
 //
-// The error says that Headers is not a JSON object; the record is then a
-// rejection, because no retry can repair it.
+// An error says that Headers is not a JSON object. The record is then a rejection, because no retry can
+// repair it.
 func (r *Record) AppendWireHeaders(dst []Header) ([]Header, error) {
 	start := len(dst)
 	dst = append(dst, Header{HeaderMessageUUID, r.EventID.String()})
@@ -157,8 +156,8 @@ func newRecord(into *Record, row *store.Row) {
 	}
 }
 
-// recordOverhead is what a record costs in memory beside its own bytes, in this
-// package and in a sink.
+// recordOverhead is what a record costs in memory in addition to its own bytes, in this package and in a
+// sink.
 const recordOverhead = 512
 
 func recordSize(r *Record) int64 {

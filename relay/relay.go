@@ -19,7 +19,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/topics"
 )
 
-// Relay forwards the events of one source to one sink. Make one with New and call Run.
+// Relay forwards the events of one source to one sink. Create it with New and call Run.
 type Relay struct {
 	cfg    Config
 	store  database
@@ -29,8 +29,8 @@ type Relay struct {
 	singleSnapshot bool // a read of the store sees one snapshot
 
 	assignment        *assignment.Assignment
-	heartbeatFails    bool      // the last heartbeat did
-	noHeartbeatBefore time.Time // until then none is tried
+	heartbeatFails    bool      // whether the last heartbeat failed
+	noHeartbeatBefore time.Time // no heartbeat before this time
 
 	running atomic.Bool
 	wake    chan struct{}
@@ -46,12 +46,12 @@ type Relay struct {
 	recentTopics topics.Recent
 	reach        reachability
 
-	scheduleOffLogged sync.Once // it was said that scheduled events cannot be moved
-	otherModeLogged   sync.Once // it was said that this relay would switch exactly-once off
+	scheduleOffLogged sync.Once // it is logged that scheduled events cannot be moved
+	otherModeLogged   sync.Once // it is logged that this relay would switch exactly-once off
 }
 
-// New returns a relay for cfg, or an error that names every field that cannot be
-// used. It does not talk to the database or the sink.
+// New returns a relay for cfg, or an error that names every invalid field. It does not connect to the
+// database or the sink.
 func New(cfg Config) (*Relay, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -79,20 +79,20 @@ func newRelay(cfg Config, st database) *Relay {
 // calls it after it has committed. It never blocks and may be called at any time.
 func (r *Relay) Wake() { pacing.Signal(r.wake) }
 
-// Run relays until ctx ends, and then drains: it stops reading, waits for the records
-// on their way for at most Config.DrainTimeout, deletes those that arrived, releases
-// the lease and returns nil. When the time is not enough the error says so; nothing is
-// lost, and the next owner may send those records again.
+// Run relays until ctx ends. Then it drains: it stops reading, waits at most Config.DrainTimeout for records
+// that the sink has not acknowledged, deletes the delivered rows, releases the lease and returns nil. If the
+// time is too short, it returns an error that says so. Nothing is lost then, and the next owner may send
+// those records again.
 //
-// At start it returns an error, at once, when the sink or the database cannot be reached, when the
-// tables are missing (ErrNotMigrated), when the database is a standby (ErrStandby) or its source has
-// another name (ErrWrongSource). When somebody has locked the tables, Run waits for them. After the
-// start it waits for the end of any outage of both. By the policy Halt it returns a *RejectedError
-// when the sink rejects an event.
+// Run returns an error at start, without waiting, when the sink or the database cannot be reached, when the
+// tables are missing (ErrNotMigrated), when the database is a standby (ErrStandby) or its source has another
+// name (ErrWrongSource). If somebody has locked the tables, Run waits for them. After the start it waits for
+// the end of every outage of the sink or the database. With the policy Halt it returns a *RejectedError when
+// the sink rejects an event.
 //
-// While another relay owns the source, Run waits to take over. Relays of one source in several
-// processes spread their sources evenly over the live ones, see Config.Member. Run may be called
-// again after it returned, but not twice at a time.
+// While another relay owns the source, Run waits to take over. Relays in several processes share their
+// sources evenly among the processes that are alive, see Config.Member. Run may be called again after it has
+// returned, but not twice at the same time.
 func (r *Relay) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return errors.New("relay: Run is running already: make a relay for each source")
@@ -100,7 +100,7 @@ func (r *Relay) Run(ctx context.Context) error {
 	defer r.running.Store(false)
 	if err := r.checkAtStart(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil // asked to stop before anything began
+			return nil // the stop came before anything began
 		}
 		return fmt.Errorf("relay: source %q: %w", r.cfg.Source, err)
 	}
@@ -110,10 +110,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	return nil
 }
 
-// startTimeout bounds the checks at start: a wrong address should be an error soon.
+// startTimeout bounds the checks at start, so that a wrong address gives an error soon.
 const startTimeout = 10 * time.Second
 
-// checkAtStart waits for tables that somebody has locked: they are there.
+// checkAtStart waits for tables that somebody has locked, because locked tables do exist.
 func (r *Relay) checkAtStart(ctx context.Context) error {
 	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
 	for {
@@ -160,7 +160,7 @@ func (r *Relay) runTerms(ctx context.Context) error {
 		wait, err := r.waitForTurn(ctx)
 		if err == nil && wait == 0 {
 			t, err = r.claim(ctx)
-			wait = r.cfg.LeaseTTL / 20 // somebody was quicker
+			wait = r.cfg.LeaseTTL / 20 // another relay was faster
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:

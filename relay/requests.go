@@ -10,21 +10,21 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// Operators request that parked events are sent again or dropped. They set a row's state; the
-// owner's reader does the rest, so that nothing of the key is read, moved or
-// unblocked at the same time (hazard unblock-race).
+// Operators request that parked events are sent again or dropped. They only set a row's state, and the
+// owner's reader does the work. So nothing of the key is read, moved or unblocked at the same time
+// (hazard unblock-race).
 //
-// A replay goes by seq, out of outbox_parked itself. The reader waits for it, though not for
-// long, and deletes the rows before it sends others: the transaction that deletes the last row of a key finds
-// none behind it, because only the reader could have put one there.
+// A replay reads outbox_parked in the order of seq. The reader waits a short time for the records of a
+// replay, and deletes their rows before it sends others. So the transaction that deletes the last row of a
+// key finds no row behind it, because only the reader could have put one there.
 
 // requestsEvery is how often the owner looks for requests.
 const requestsEvery = time.Second
 
-// replayRows and replayBytes bound one round of a replay, between two reads, and
-// replayRounds the rounds when the first was short: a key whose events keep coming
-// is caught up with only if nothing is read in between. dropBatch bounds a transaction
-// that deletes rows as they are asked for, of any size, under the lease row's lock.
+// replayRows and replayBytes bound one round of a replay, between two reads. replayRounds bounds the number
+// of rounds after a short first one. Several rounds are needed for a key whose events keep coming: a replay
+// catches up with it only if nothing is read in between. dropBatch bounds a transaction that deletes rows of
+// any size at an operator's request, because that transaction holds the lock of the lease row.
 const (
 	replayRows   = 1000
 	replayBytes  = 4 << 20
@@ -32,25 +32,25 @@ const (
 	dropBatch    = 100
 )
 
-// replayBudget is what is known of the parked rows that are sent again.
+// replayBudget is what is known about the size of the parked rows that are sent again.
 type replayBudget struct {
-	typical int64 // the size that one of the next is expected to have
+	typical int64 // the size that one of the next rows is expected to have
 	full    bool  // the last round left some for the next
 }
 
-// requestsDue reports whether to look.
+// requestsDue reports whether it is time to look for requests.
 func (q *quarantine) requestsDue() bool {
 	return q.requestsPending || time.Since(q.requestsChecked) >= q.cfg.requestsEvery
 }
 
-// handleRequests does what operators asked for, a part of it at a time.
+// handleRequests does a part of what operators asked for.
 func (q *quarantine) handleRequests(ctx context.Context) error {
 	q.requestsChecked, q.requestsPending = time.Now(), false
 	bounded, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
 	requests, err := q.dropRequested(bounded)
 	if err != nil || !requests {
-		q.rejectionLogged = q.rejectionLogged && err != nil // a later request is another one
+		q.rejectionLogged = q.rejectionLogged && err != nil // a later request is a new one
 		return err
 	}
 	for range replayRounds {
@@ -69,7 +69,7 @@ func (q *quarantine) handleRequests(ctx context.Context) error {
 	return nil
 }
 
-// dropRequested looks for requests, and deletes the rows that operators gave up.
+// dropRequested looks for requests, and deletes the rows that operators want dropped.
 func (q *quarantine) dropRequested(ctx context.Context) (requests bool, err error) {
 	drops, err := q.store.DropRequested(ctx, q.term.lease, dropBatch)
 	if err != nil {
@@ -96,7 +96,7 @@ func (q *quarantine) unblock(keys []db.EventKey) {
 // how many it found.
 func (q *quarantine) replay(ctx context.Context) (int, error) {
 	if q.inFlight.WaitingFor(q.replaying) {
-		return 0, nil // of a partition that is blocked: the others go on
+		return 0, nil // their partition is blocked; other records go on
 	}
 	if len(q.inFlight.Failures()) > 0 {
 		return 0, errNotDelivered
@@ -119,7 +119,7 @@ func (q *quarantine) replay(ctx context.Context) (int, error) {
 		return 0, errNotDelivered
 	}
 	if len(sent) == 0 {
-		found = 0 // until the topics' trials allow them
+		found = 0 // they wait for their topics' trials
 	}
 	if delivered, err := q.awaitReplay(ctx); !delivered || err != nil {
 		return 0, err
@@ -153,8 +153,8 @@ func (q *quarantine) awaitReplay(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// readReplayable asks for as many rows as are expected to fit into a round. When they are
-// larger than that, it takes in those that do.
+// readReplayable asks for the number of rows that should fit into a round. If they are larger than expected,
+// it takes only those that fit.
 func (q *quarantine) readReplayable(ctx context.Context) ([]*Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.answerTimeout)
 	defer cancel()
@@ -179,9 +179,9 @@ func (q *quarantine) readReplayable(ctx context.Context) ([]*Record, error) {
 	return records, err
 }
 
-// revalidate has the sink ask anew about records that it would reject: what it knows of a topic
-// may be older than the request of the operator, who may have created the topic meanwhile. It asks once
-// for all records of a round, so that a retry of many costs no question for each.
+// revalidate has the sink ask again about records that it would reject. What the sink knows about a topic may
+// be older than the operator's request, and the operator may have created the topic in between. There is one
+// question for all records of a round, so that a retry of many records does not cost a question for each.
 func (q *quarantine) revalidate(ctx context.Context, records []*Record) {
 	reviewer, ok := q.validator.(Revalidator)
 	if !ok {
@@ -198,8 +198,7 @@ func (q *quarantine) revalidate(ctx context.Context, records []*Record) {
 	}
 }
 
-// validateParked puts back to failed what would be rejected again, and leaves out what
-// waits behind it.
+// validateParked sets rows back to failed that would be rejected again, and leaves out the rows behind them.
 func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*Record, error) {
 	q.revalidate(ctx, records)
 	send := make([]*Record, 0, len(records))
@@ -233,8 +232,8 @@ func (q *quarantine) validateParked(ctx context.Context, records []*Record) ([]*
 	return send, nil
 }
 
-// deleteReplayed deletes those rows of the last replay that were delivered. They stay in flight
-// until that has succeeded.
+// deleteReplayed deletes those rows of the last replay that were delivered. They stay in flight until the
+// delete has succeeded.
 func (q *quarantine) deleteReplayed(ctx context.Context) error {
 	delivered := q.inFlight.DeliveredOf(q.replaying)
 	for _, e := range delivered {

@@ -15,30 +15,30 @@ import (
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
-// session is one run of reading, delivering and deleting, all at the same time. It ends when
-// a record fails, when the term ends, and when Run is asked to stop.
+// session is one run of reading, delivering and deleting, which happen at the same time. It ends when a
+// record fails, when the term ends, or when Run has to stop.
 //
-// Its parts know of each other only what newSession gives them. The session calls them in
-// order: see readRound, dispatch and deleter.run.
+// Its parts know only those other parts that newSession gives them. The session calls them in order: see
+// readRound, dispatch and deleter.run.
 type session struct {
 	part
 	relay *Relay
 	out   Session
 
-	// These belong to the goroutine that reads.
+	// These fields belong to the goroutine that reads.
 	cursor     *cursor
 	isolation  *isolation
 	quarantine *quarantine
 	polling    pacing.PollInterval
-	halted     *RejectedError // by the policy halt: what would be rejected
-	handedOver int            // records that the sink was given
+	halted     *RejectedError // with the policy halt: the record that would be rejected
+	handedOver int            // number of records that the sink was given
 
 	deleter            *deleter
 	transaction        *transaction // nil: at-least-once mode
 	failuresBeforeStop int          // failures from before Deliver was stopped
 }
 
-// part is what each part of a session has, beside what it needs of the database.
+// part has what every part of a session needs, except its own interface to the database.
 type part struct {
 	cfg      *Config
 	health   *health.Health
@@ -50,7 +50,7 @@ type part struct {
 	singleSnapshot bool // see Relay
 }
 
-// outcome is what became of a session.
+// outcome is the result of a session.
 type outcome struct {
 	outage      error             // the first failure that was not a rejection
 	rejected    []*RejectedError  // records that were rejected alone, or would be
@@ -77,11 +77,11 @@ func newSession(r *Relay, t *term) *session {
 	return s
 }
 
-// resolveTimeout is how long a session that failed waits for its other records. Past
-// it they are given up, which may duplicate them: the broker may have them.
+// resolveTimeout is how long a session that failed waits for its other records. After that they are given up.
+// They may be duplicated then, because the broker may have them.
 const resolveTimeout = 10 * time.Second
 
-// run works until the session ends. stop asks it to drain.
+// run works until the session ends. When stop ends, the session drains.
 func (s *session) run(stop context.Context) outcome {
 	ctx, cancel := context.WithCancel(s.term.ctx)
 	defer cancel()
@@ -110,7 +110,7 @@ func (s *session) run(stop context.Context) outcome {
 	return s.outcome()
 }
 
-// useSink takes the sink's session.
+// useSink sets the sink's session.
 func (s *session) useSink(out Session) {
 	s.out = out
 	s.quarantine.validator, _ = out.(Validator)
@@ -118,15 +118,15 @@ func (s *session) useSink(out Session) {
 	s.isolation.trialsFrom = s.isolation.trials.Rest(time.Now())
 }
 
-// end does what is left when reading, delivering and deleting have ended: it deletes rows that
-// were locked and parked rows that were delivered, and saves the position. If the lease is lost,
-// or a stop does not leave the time, the next owner does it.
+// end does what is left after reading, delivering and deleting have ended: it deletes rows that were locked
+// and parked rows that were delivered, and saves the position. If the lease is lost, or there is no time left
+// after a stop, the next owner does it.
 func (s *session) end(ctx, stop context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { time.AfterFunc(s.cfg.DrainTimeout, cancel) })()
 	if rows := s.inFlight.Locked(); len(rows) > 0 {
-		_, _ = s.deleter.deleteUnlocked(ctx, rows, 0) // once more: a lock may be gone, or the last try was cut off
+		_, _ = s.deleter.deleteUnlocked(ctx, rows, 0) // a lock may be gone, or the last attempt was cut off
 	}
 	if err := s.quarantine.deleteReplayed(ctx); err != nil {
 		s.term.endIfLost(err)
@@ -144,9 +144,9 @@ func (s *session) open(ctx, stop context.Context) (Session, error) {
 	return s.openSinkSession(ctx)
 }
 
-// readUntil runs the reader until the session has to end: a record has failed, Run has to stop,
-// or the term has ended. That also ends a Deliver which is blocked by a full sink. The sink
-// acknowledges the records that it did not take with context.Canceled.
+// readUntil runs the reader until the session has to end: a record has failed, Run has to stop, or the term
+// has ended. The end also releases a Deliver that is blocked by a full sink. The sink acknowledges the
+// records that it did not accept with context.Canceled.
 func (s *session) readUntil(stop, ctx context.Context) {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -170,9 +170,8 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	}
 }
 
-// settle waits until the sink has acknowledged the records on their way. It waits no longer than
-// resolveTimeout, or the drain timeout when Run has to stop, and not at all when the lease is
-// lost.
+// settle waits until the sink has acknowledged all of its records. It waits at most for resolveTimeout, or
+// for the drain timeout when Run has to stop. It does not wait at all when the lease is lost.
 func (s *session) settle(stop context.Context) {
 	s.waitFor(stop, s.term.ctx, resolveTimeout, func() bool {
 		_, waiting, _ := s.inFlight.Counts()
@@ -180,9 +179,9 @@ func (s *session) settle(stop context.Context) {
 	})
 }
 
-// waitDeleted waits until all delivered rows are deleted. A failed delete is tried again while
-// the lease is held; a stop waits no longer than the drain timeout. When the term has ended, the
-// next term deletes them.
+// waitDeleted waits until all delivered rows are deleted. A failed delete is tried again while the lease is
+// held. After a stop it waits at most for the drain timeout. When the term has ended, the next term deletes
+// the rows.
 func (s *session) waitDeleted(stop context.Context) {
 	s.waitFor(stop, s.term.active, 2*s.cfg.LeaseTTL, func() bool {
 		pacing.Signal(s.deleter.deleteNow)
@@ -190,8 +189,8 @@ func (s *session) waitDeleted(stop context.Context) {
 	})
 }
 
-// waitFor waits until done returns true, ctx ends, or the limit is over. From a stop on the limit
-// is the drain timeout.
+// waitFor waits until done returns true, ctx ends, or limit is over. After a stop the limit is the drain
+// timeout.
 func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done func() bool) {
 	deadline, stopped := time.NewTimer(limit), stop.Done()
 	defer deadline.Stop()
@@ -229,7 +228,7 @@ func (s *session) outcome() outcome {
 				s.relay.overtaken[f.Entry.EventID] = topic
 			}
 			rejectedTogether[topic]++
-		case errors.Is(f.Err, context.Canceled) && i >= s.failuresBeforeStop: // never taken by the sink
+		case errors.Is(f.Err, context.Canceled) && i >= s.failuresBeforeStop: // the sink never accepted them
 		case errors.Is(f.Err, ErrGivenUp):
 			out.undelivered++
 		case out.outage == nil:
@@ -253,8 +252,8 @@ func (s *session) overtaken(e *inflight.Entry) bool {
 	return known || s.inFlight.Overtaken(e)
 }
 
-// watchSink logs when the sink acknowledges nothing for long: a sink that retries during an outage
-// reports no error.
+// watchSink logs when the sink acknowledges nothing for a long time, because a sink that retries during an
+// outage reports no error.
 func (s *session) watchSink(ctx context.Context) {
 	const patience = 10 * time.Second
 	lastTotal, since := int64(-1), time.Now()
@@ -269,7 +268,7 @@ func (s *session) watchSink(ctx context.Context) {
 		_, waiting, _ := s.inFlight.Counts()
 		total := s.inFlight.DeliveredTotal()
 		if total != lastTotal || waiting == 0 {
-			idle := s.transaction != nil && waiting == 0 && total == lastTotal // its Open has asked the sink
+			idle := s.transaction != nil && waiting == 0 && total == lastTotal // Open has asked the sink
 			if total > 0 && total != lastTotal || idle {
 				s.health.Resumed(health.Sink)
 			}

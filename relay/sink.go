@@ -22,36 +22,35 @@ import (
 //   - After Close returned, the session publishes nothing, and every record was
 //     acknowledged.
 type Sink interface {
-	// Check asks whether the sink can be reached and used. The relay calls it
-	// once at start, so that a wrong address is an error at once; an error
-	// names the address and what to try. The relay waits for the end of later outages.
+	// Check reports whether the sink can be reached and used. The relay calls it once at start, so that a
+	// wrong address is an error at once. An error names the address and what to try. The relay waits for the
+	// end of later outages.
 	Check(ctx context.Context) error
 
-	// Open begins a term: the time for which the relay holds its lease. The
-	// relay opens a session after it has claimed and before it reads a row, so
-	// whatever Open does to shut out a predecessor comes before the first read.
+	// Open begins a session in a term. A term is the time for which the relay holds its lease. The relay
+	// opens a session after it has claimed the lease and before it reads a row. So if Open fences a
+	// predecessor, that happens before the first read.
 	Open(ctx context.Context, ack Ack) (Session, error)
 }
 
 // Session publishes the records of one term. The relay calls Deliver from one
 // goroutine and Close once, possibly while Deliver runs.
 type Session interface {
-	// Deliver takes records in order and returns without waiting for the
-	// broker; it may block while the session's own buffers are full. It blocks
-	// no longer than ctx lives, and then acknowledges what it did not take with
-	// ctx's error. Records and the slice stay the caller's: the slice may be
-	// used again once Deliver returned.
+	// Deliver accepts records in order and returns without waiting for the broker. It may block while the
+	// session's own buffers are full, but only until ctx ends. Then it acknowledges the records that it did
+	// not accept with ctx's error. Records and the slice still belong to the caller, who may use the slice
+	// again after Deliver has returned.
 	Deliver(ctx context.Context, records []*Record)
 
-	// Close gives up what is not delivered yet: such records are acknowledged
-	// with ErrGivenUp, though the broker may still have received them.
+	// Close gives up the records that are not delivered yet. It acknowledges them with ErrGivenUp, although
+	// the broker may have received them.
 	Close()
 }
 
-// Ack says what became of a record. A nil error: the broker has it, for good.
-// An error that wraps ErrRejected: the broker rejects this record, or a batch of
-// records of its topic that it was in, and would reject it again. Any other error: an outage; the record
-// may or may not have been published.
+// Ack reports the outcome of a record. With a nil error, the broker has stored the record durably. With an
+// error that wraps ErrRejected, the broker rejects this record, or a batch of records of its topic that it
+// was in, and would reject it again. Any other error is an outage: the record may or may not have been
+// published.
 //
 // Ack does not block. It is safe to call from any goroutine, and must be called
 // exactly once for a record.
@@ -144,31 +143,30 @@ type Lanes interface {
 	Ready(topic string, lane int32) bool
 }
 
-// Transactional is a Sink that can publish records and the note that they were
-// published in one transaction: what exactly-once mode needs.
+// Transactional is a Sink that can publish records in one transaction, together with the note that they were
+// published. Exactly-once mode needs it.
 //
-// The note is a manifest: it names the rows, by id and event id, whose records a
-// transaction holds. A new owner first shuts out its predecessor, then reads the
-// manifests, deletes the rows that they name, and only then reads the table. So a row
-// is sent again only if no transaction with it was committed.
+// The note is a manifest. It names the rows, by id and event id, whose records a transaction has. A new owner
+// first fences its predecessor. Then it reads the manifests and deletes the rows that they name. Only then
+// does it read the table. So a row is sent again only if no transaction with it was committed.
 type Transactional interface {
 	Sink
 
-	// OpenTransactional begins a session that owns src at the broker: when it has
-	// returned, no transaction of an earlier session of src can be committed any more,
-	// and Sent lists what was. position is what Confirm last returned and the relay
-	// kept, nil if nothing is known; the implementation decides whether it still applies.
+	// OpenTransactional begins a session that owns src at the broker. When it has returned, no transaction of
+	// an earlier session of src can be committed any more, and Sent lists what was committed. position is
+	// what Confirm returned last and the relay kept, or nil if nothing is known. The implementation decides
+	// whether the position still applies.
 	//
-	// An error that wraps ErrUnusable stops the source, any other is an outage.
+	// An error that wraps ErrUnusable stops the source. Any other error is an outage.
 	OpenTransactional(ctx context.Context, src Identity, position []byte, ack Ack) (TransactionalSession, error)
 }
 
-// Identity says whose transactions they are. Names repeat between services, so the
-// ID is what counts; the name is for messages.
+// Identity says whose transactions they are. Different services may use the same name, so only ID identifies
+// a source. The name is for messages.
 type Identity struct {
 	Source string
 	ID     uuid.UUID
-	Owner  uuid.UUID // of the lease, a fresh one for each claim
+	Owner  uuid.UUID // of the lease; each claim has a new one
 	Epoch  int64     // of the lease
 }
 
@@ -180,29 +178,29 @@ type Sent struct {
 
 // TransactionalSession is a Session whose records become visible together.
 //
-// Each Deliver takes part in one transaction at least; the session commits by itself,
-// soon. Records are acknowledged with nil once their transaction is committed, and the
-// session has numbered it with Record.SetTransaction before that. If anything fails, or
-// its outcome is not known, the session is over: every record that was not
-// acknowledged gets an error, the rejected record a rejection, and the relay opens another.
-// An error that wraps ErrFenced means that another process has opened a session of the source.
+// The records of each Deliver are part of one or more transactions. The session commits by itself, soon. It
+// acknowledges records with nil after their transaction is committed. Before that it sets the number of the
+// transaction with Record.SetTransaction. If anything fails, or its outcome is not known, the session is
+// over: every record that was not acknowledged gets an error, a rejected record gets a rejection, and the
+// relay opens another session. An error that wraps ErrFenced means that another process has opened a session
+// of the source.
 type TransactionalSession interface {
 	Session
 
-	// Sent calls visit, in the order of their transactions, for all rows that committed
-	// transactions have named since position, until visit returns an error, which it
-	// returns. The relay calls it once, before the first Deliver.
+	// Sent calls visit for all rows that committed transactions have named since position, in the order of
+	// the transactions. It stops when visit returns an error, and returns that error. The relay calls Sent
+	// once, before the first Deliver.
 	Sent(ctx context.Context, visit func([]Sent) error) error
 
-	// Confirm says that the rows of all transactions up to number n are deleted, and
-	// that deletion is committed; 0 stands for the rows of Sent. It returns the position
-	// to keep for the next OpenTransactional, nil if it is as before. It does not block.
+	// Confirm tells the session that the rows of all transactions up to number n are deleted, and that the
+	// deletion is committed. 0 stands for the rows of Sent. It returns the position to keep for the next
+	// OpenTransactional, or nil if the position has not changed. It does not block.
 	Confirm(n int64) []byte
 
-	// Forget says that position is kept, durably: the broker may drop what is before
-	// it. It is housekeeping; an error is worth a log line and no more.
+	// Forget tells the session that position is kept durably, so the broker may drop everything before it.
+	// The relay only logs an error, because delivery does not depend on this.
 	Forget(ctx context.Context, position []byte) error
 }
 
-// ErrFenced ends a transactional session whose source somebody else has opened since.
+// ErrFenced ends a transactional session after another process has opened the same source.
 var ErrFenced = errors.New("another producer has taken over this source's transactions")

@@ -8,12 +8,12 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// repairSnapshot closes the hole of databases whose statements are not one snapshot: a row was
-// shown without an earlier, committed one of its key. Whatever was committed before a
-// row that the first statement showed is there for a second one that begins after it
-// returned. So the gaps below the highest row are read again, and from them the rows
-// that precede, in topic and key, a row of the first. The others stay gaps: they may
-// miss a predecessor in turn (hazard inconsistent-snapshot).
+// repairSnapshot is for databases on which a statement is not one snapshot: they may return a row without an
+// earlier, committed row of its key. Everything that was committed before a row which the first statement
+// returned is visible to a second statement that begins after the first has ended. So repairSnapshot reads
+// the gaps below the highest row again. From this second read it takes only those rows that precede, in topic
+// and key, a row of the first read. The other rows stay gaps, because the second read may lack a predecessor
+// of them in turn (hazard inconsistent-snapshot).
 func (c *cursor) repairSnapshot(ctx context.Context, b *batch, limit int, bytes int64) error {
 	latest := make(map[string]int64)
 	for _, r := range b.records {
@@ -50,7 +50,7 @@ func (b *batch) has(id int64) bool {
 	return found
 }
 
-// cutAfter drops what lies above an id: it will be read again.
+// cutAfter drops the rows above an id, which will be read again.
 func (b *batch) cutAfter(id int64) {
 	b.ids = slices.DeleteFunc(b.ids, func(have int64) bool { return have > id })
 	b.records = slices.DeleteFunc(b.records, func(r *Record) bool {
@@ -62,7 +62,7 @@ func (b *batch) cutAfter(id int64) {
 	b.last, b.cut = min(b.last, id), true
 }
 
-// merge takes in the rows of another read.
+// merge adds the rows of another read.
 func (b *batch) merge(other batch) {
 	b.ids = append(b.ids, other.ids...)
 	slices.Sort(b.ids)

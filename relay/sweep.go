@@ -14,15 +14,15 @@ import (
 // itself. The sweep is a safety net and delivers nothing. When it finds a stray, everything is read
 // again from the start, in order.
 //
-// A sweep steps over every deleted row that the database has not removed yet. While an old
-// snapshot keeps such rows, that takes long. So the sweep runs beside the reader, on a connection
-// of its own, and the next one begins much later than this one took.
+// A sweep steps over every deleted row that the database has not removed yet. This takes long while an old
+// snapshot keeps such rows. So the sweep runs beside the reader, on a connection of its own, and the pause
+// before the next sweep is a multiple of this one's time.
 //
-// Hazard read-during-delete does not concern the sweep, because the sweep compares the rows with a
-// copy from before its statement (hazard sweep-during-delete). If the statement shows a row at or
-// below the head of the copy, the row was not deleted when the copy was made. So it was in flight
-// then, on the shelf, in a gap, or it is a stray. What is delivered and deleted later makes no
-// difference, and ids need not stay in flight until the sweep has ended.
+// Hazard read-during-delete does not concern the sweep, because the sweep compares the rows with a copy that
+// was made before its statement (hazard sweep-during-delete). If the statement returns a row at or below the
+// head of the copy, the row was not deleted when the copy was made. So at that time it was in flight, on the
+// shelf, or in a gap, or it is a stray. Later deliveries and deletes make no difference, and ids need not
+// stay in flight until the sweep has ended.
 type sweep struct {
 	head  int64
 	gaps  []store.Range
@@ -34,29 +34,29 @@ type sweep struct {
 type sweeper struct {
 	running               chan sweepResult // nil: none runs
 	stop                  context.CancelFunc
-	renumberFailureLogged bool // that a row could not be given a new id
+	renumberFailureLogged bool // it is logged that a row could not be given a new id
 }
 
 // sweepResult is what a sweep found.
 type sweepResult struct {
 	stray    *store.Event // the first stray; nil: none
 	head     int64
-	cameBack bool // the row of an event in flight has another event now
+	cameBack bool // the row of an event in flight holds another event now
 	took     time.Duration
 	err      error
 }
 
-// inGaps is how many more rows than those in flight a search from the start may show: rows
+// inGaps is how many rows a search from the start may return in addition to those in flight. These are rows
 // that were committed into gaps since the last read.
 const inGaps = 1000
 
-// sweepRest bounds the share of the time in which a sweep runs: after a sweep, the pause is at
-// least so many times as long as the sweep was.
+// sweepRest bounds the share of time that sweeps use: the pause after a sweep is at least this many times as
+// long as the sweep was.
 const sweepRest = 20
 
-// stepSweep handles what the last sweep has found, and starts another when it is due. The reader
-// calls it between two reads: then every row up to the head is in flight, on the shelf, parked,
-// deleted, or in a gap.
+// stepSweep handles the result of the last sweep, and starts another when it is due. The reader calls it
+// between two reads. At that time every row up to the head is in flight, on the shelf, parked, deleted, or in
+// a gap.
 func (c *cursor) stepSweep(ctx context.Context, found, limit int) error {
 	if c.sweeper.running == nil {
 		if !time.Now().Before(c.term.sweepDue) {
@@ -92,7 +92,7 @@ func (c *cursor) beginSweep(ctx context.Context) {
 	}()
 }
 
-// endSweep stops a sweep that still runs, and waits for its end. Nobody needs its result any more.
+// endSweep stops a running sweep, and waits for its end. Nobody needs its result any more.
 func (c *cursor) endSweep() {
 	if c.sweeper.running != nil {
 		c.sweeper.stop()
@@ -104,7 +104,7 @@ func (c *cursor) endSweep() {
 func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 	switch {
 	case ctx.Err() != nil:
-	case result.err != nil: // the reads notice an outage, and a sweep that is too slow stops nothing
+	case result.err != nil: // the reads notice an outage, and a slow sweep needs no action
 		c.log.Warn("could not search the table for rows that no read asks for; trying again later",
 			"table", c.table, "took", result.took, "error", result.err)
 	case result.cameBack:
@@ -114,21 +114,20 @@ func (c *cursor) takeSweep(ctx context.Context, result sweepResult) error {
 	case result.stray != nil:
 		c.log.Warn("a row appeared below those already read: its id was chosen by hand, or ids went back",
 			"table", c.table, "row", result.stray.ID, "head", result.head)
-		return errIDsWentBack // it may have been sent: the next start asks the manifests
+		return errIDsWentBack // it may have been sent: the next start reads the manifests
 	}
 	return nil
 }
 
-// renumber gives a row a new id from the database. Ids begin at 1, so somebody has chosen a lower
-// one by hand, and no read from the start would ever show it. If it fails, the other rows are
-// delivered all the same.
+// renumber gives a row a new id from the database. Ids begin at 1, so somebody has set a lower id by hand,
+// and no read from the start would return that row. If renumber fails, the other rows are still delivered.
 func (c *cursor) renumber(ctx context.Context, row store.Event) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()
 	if err := c.store.Renumber(ctx, c.term.lease, row); err != nil {
 		c.term.endIfLost(err)
 		if !c.sweeper.renumberFailureLogged {
-			c.sweeper.renumberFailureLogged = true // once: it is tried again after each sweep
+			c.sweeper.renumberFailureLogged = true // once, because it is tried again after each sweep
 			c.log.Warn("a row has an id below 1, chosen by hand, which no read asks for, and could not be given "+
 				"a new one; the others go on; grant the relay's user INSERT on the table, "+
 				"end the session that has locked the row, or delete it",
@@ -166,7 +165,7 @@ func (sw *sweep) run(ctx context.Context, from reads) (found sweepResult) {
 	return found
 }
 
-// passed counts the items at the start for which behind is true.
+// passed counts the leading items for which behind is true.
 func passed[T any](items []T, behind func(T) bool) int {
 	n := slices.IndexFunc(items, func(item T) bool { return !behind(item) })
 	if n < 0 {

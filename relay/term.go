@@ -16,34 +16,35 @@ import (
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
-// term is what is kept for as long as a lease is held: the lease itself, and what the sessions of the term know. The
-// sessions follow one another, and each uses it without a lock. Another goroutine saves the checkpoint.
+// term has what is kept for as long as a lease is held: the lease itself, and what the sessions of the term
+// know. One session follows another, and each uses it without a lock. Another goroutine saves the checkpoint
+// at the same time.
 type term struct {
 	*keeper
 
-	mode       Mode   // of the lease row
-	position   []byte // in the manifests, of the lease row
+	mode       Mode   // mode in the lease row
+	position   []byte // position in the manifests, from the lease row
 	checkpoint *checkpoint.Saved
 	blocked    *blockedKeys
-	trials     *lanes.Trials // of topics
+	trials     *lanes.Trials // trials of topics
 	sweepDue   time.Time     // when the next sweep is due; zero: at once
 }
 
-// newTerm begins a term with what the lease row has.
+// newTerm begins a term with the content of the lease row.
 func newTerm(k *keeper) *term {
 	return &term{keeper: k, mode: Mode(k.lease.Mode), position: k.lease.Position,
 		checkpoint: checkpoint.NewSaved(k.lease.Checkpoint, k.lease.Server),
 		blocked:    &blockedKeys{Keys: blocked.New(blocked.Max)}, trials: lanes.NewTrials()}
 }
 
-// saveCheckpoint writes the checkpoint into the lease row, if there is news.
+// saveCheckpoint writes the checkpoint into the lease row, if it has changed.
 func (t *term) saveCheckpoint() {
 	ctx, cancel := context.WithTimeout(t.ctx, t.ttl/10)
 	defer cancel()
 	t.checkpoint.Save(func(text []byte) error { return t.store.Note(ctx, t.lease, store.Checkpoint(text)) })
 }
 
-// runTermOrHandOver works through one term, which another process may be given.
+// runTermOrHandOver runs one term, and ends it early when another process should get the source.
 func (r *Relay) runTermOrHandOver(ctx context.Context, t *term) (done bool, err error) {
 	inTerm, handOver := context.WithCancelCause(ctx)
 	balancing := make(chan struct{})
@@ -54,7 +55,7 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, t *term) (done bool, err 
 		r.balance(inTerm, t.keeper, handOver)
 	}()
 	done, err = r.runTerm(inTerm, t)
-	handOver(nil) // ends balance too
+	handOver(nil) // this also ends balance
 	<-balancing
 	r.assignment.Ended(time.Now())
 	if !errors.Is(context.Cause(inTerm), errHandedOver) || ctx.Err() != nil {
@@ -67,11 +68,12 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, t *term) (done bool, err 
 	return err != nil, err
 }
 
-// runTerm is the time between one claim of the lease and the next: one session of the sink after
-// another, a new one after each outage. It reports whether Run is done.
+// runTerm runs from one claim of the lease to the next. It opens one session of the sink after another, a new
+// one after each outage. It reports whether Run is done.
 //
 // Each session starts with nothing in flight, and asks for every id that may have a row
-// (hazard stored-cursor, hazard read-before-fencing, see checkpoint). What an earlier session or
+// (hazard stored-cursor, hazard read-before-fencing, see checkpoint). What an earlier session or owner has
+// read is only a hint, which may be wrong by now. Only the rows themselves count.
 // owner has read is a hint that may be wrong by now; the rows are the truth.
 func (r *Relay) runTerm(ctx context.Context, t *term) (done bool, err error) {
 	var keeping sync.WaitGroup
@@ -109,7 +111,7 @@ func (r *Relay) runTerm(ctx context.Context, t *term) (done bool, err error) {
 		}
 		for _, rejected := range out.rejected {
 			if err := r.parkRejected(t, rejected); err != nil {
-				r.health.Paused(health.Database, err) // it is rejected again, and parked then
+				r.health.Paused(health.Database, err) // the next session rejects it again, and parks it then
 			}
 		}
 		if out.progress {
@@ -118,16 +120,16 @@ func (r *Relay) runTerm(ctx context.Context, t *term) (done bool, err error) {
 		if out.outage != nil {
 			r.health.Paused(health.Sink, out.outage)
 		}
-		// A rejection is no outage: what pauses then is the trial of its topic, not the others.
+		// A rejection is not an outage: only the trial of its topic pauses then.
 		if out.outage != nil || !out.progress && !out.rejection {
-			retry.Wait(ctx) // when ctx ends, the next session finds out at once
+			retry.Wait(ctx) // when ctx ends, the next session notices it at once
 		}
 	}
 }
 
-// lost ends a term whose lease is lost, or that has to claim it anew: then the lease is
-// still in this relay's name, also where a lagging standby has become the primary, and the
-// next claim need not wait until it has run out.
+// lost ends a term whose lease is lost, or that has to claim it again. In the second case the lease still has
+// this relay's name, even if a lagging standby has become the primary. So the next claim need not wait until
+// the lease has expired.
 func (r *Relay) lost(ctx context.Context, t *term, out outcome) (done bool, err error) {
 	if t.ctx.Err() == nil {
 		r.unsureOwner = t.lease.Owner
@@ -140,7 +142,7 @@ func (r *Relay) lost(ctx context.Context, t *term, out outcome) (done bool, err 
 	case ctx.Err() == nil:
 		return false, nil
 	case t.ctx.Err() == nil:
-		// The session ended with the term, before it could delete all that it had delivered.
+		// The session ended together with the term, before it could delete all rows that it had delivered.
 		if err := r.leftover.delete(ctx, r.part(t), r.store); err != nil {
 			r.log.Warn("could not delete what was delivered", "table", r.cfg.table(), "error", err)
 		}
@@ -149,9 +151,8 @@ func (r *Relay) lost(ctx context.Context, t *term, out outcome) (done bool, err 
 	return true, r.notDrained(out)
 }
 
-// finish ends the last term of a Run: the lease is released only when nothing is on
-// its way any more, or the next owner would send it while ours still may arrive
-// (hazard early-handover).
+// finish ends the last term of a Run. It releases the lease only when the sink has no unacknowledged record.
+// Otherwise the next owner would send a record that may still arrive from this relay (hazard early-handover).
 func (r *Relay) finish(t *term, out outcome) error {
 	if err := r.notDrained(out); err != nil {
 		return err
@@ -161,8 +162,8 @@ func (r *Relay) finish(t *term, out outcome) error {
 	return nil
 }
 
-// notDrained is an error if the last session left records that are, or may be, with the
-// broker and still in the table.
+// notDrained returns an error if records of the last session are, or may be, with the broker while their rows
+// are still in the table.
 func (r *Relay) notDrained(out outcome) error {
 	n := out.undelivered + len(r.leftover.events)
 	if n == 0 {
@@ -180,7 +181,8 @@ func (r *Relay) halt(t *term, out outcome) error {
 	return r.stopForOperator(t, out, rejected)
 }
 
-// stopForOperator ends a term for a reason that only an operator can remove. The lease row says it.
+// stopForOperator ends a term for a reason that only an operator can remove, and writes the reason to the
+// lease row.
 func (r *Relay) stopForOperator(t *term, out outcome, reason error) error {
 	err := r.store.Note(t.ctx, t.lease, store.Halted(reason.Error()))
 	if err != nil && !errors.Is(err, store.ErrLeaseLost) {
@@ -199,8 +201,8 @@ func (r *Relay) release(t *term) {
 	}
 }
 
-// parkRejected moves a row aside that was rejected alone. The session that sent it has
-// ended, and nothing is on its way.
+// parkRejected parks a row that was rejected alone. The session that sent it has ended, and the sink has no
+// unacknowledged record.
 func (r *Relay) parkRejected(t *term, rejected *RejectedError) error {
 	ctx, cancel := context.WithTimeout(t.ctx, r.cfg.answerTimeout)
 	defer cancel()
@@ -219,7 +221,7 @@ func (r *Relay) parkRejected(t *term, rejected *RejectedError) error {
 		}})
 	}
 	if err != nil {
-		t.blocked.forget() // it may have been done
+		t.blocked.forget() // the move may have committed
 		return fmt.Errorf("park row %d of %s: %w", rejected.ID, rejected.Table, err)
 	}
 	delete(r.overtaken, rejected.EventID)

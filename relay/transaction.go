@@ -12,34 +12,34 @@ import (
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
-// Exactly-once mode, step by step: the lease is claimed; the sink shuts out
-// the predecessor; the rows that committed transactions have named are deleted; only
-// then the table is read, and each batch is published together with its manifest. On any
-// error the session is thrown away, with all that it has read (hazard read-before-fencing), and
-// the next one begins with the shutting out again.
+// Exactly-once mode works in these steps. The relay claims the lease. The sink fences the predecessor. The
+// relay deletes the rows that committed transactions have named. Only then does it read the table, and it
+// publishes each batch together with the manifest of the batch. On any error it drops the session with
+// everything that the session has read (hazard read-before-fencing), and the next session starts with the
+// fencing again.
 //
-// The lease row keeps the mode. Whoever claims in another mode than the last owner
-// runs that start as well: an owner of exactly-once mode may be paused with a
-// transaction that it can still commit (hazard mode-switch).
+// The lease row keeps the mode. A relay that claims the lease in another mode than the last owner's also
+// fences first, because a paused owner in exactly-once mode may have a transaction that it can still commit
+// (hazard mode-switch).
 
-// confirmEvery is how often the position in the manifests is kept. After a crash the
-// next owner reads the manifests since.
+// confirmEvery is how often the position in the manifests is saved. After a crash the next owner reads the
+// manifests from that position on.
 const confirmEvery = 2 * time.Second
 
-// namedAtOnce is how many rows that transactions have named are looked for at a time.
+// namedAtOnce is how many rows that transactions have named are looked up at a time.
 const namedAtOnce = 5000
 
-// sentAtOnce bounds those that are kept for a walk over the parked rows: 20 MB of them.
+// sentAtOnce bounds the events that are kept for one walk over the parked rows. They need 20 MB.
 const sentAtOnce = 200_000
 
-// forgetEvery is how often the sink may drop manifests that nobody will read.
+// forgetEvery is how often the sink may drop manifests that nobody needs.
 const forgetEvery = time.Minute
 
-// keepExactlyOnce is what to type where a relay switches exactly-once mode off by mistake.
+// keepExactlyOnce is the advice for a relay that would switch exactly-once mode off by mistake.
 const keepExactlyOnce = "if this is not wanted, start every relay of the source with --mode exactly-once " +
 	"(Config.Mode)"
 
-// logModeChange says from when on the other mode holds.
+// logModeChange logs from when on the other mode applies.
 func (r *Relay) logModeChange(from Mode) {
 	if from != ExactlyOnce {
 		r.log.Info("mode changed", "from", from, "to", r.cfg.Mode)
@@ -50,8 +50,8 @@ func (r *Relay) logModeChange(from Mode) {
 		"from", from, "to", r.cfg.Mode, "hint", keepExactlyOnce)
 }
 
-// warnOtherMode says once, while another relay owns the source, that this one would switch
-// exactly-once off: it was started without the flag, as a rule by mistake.
+// warnOtherMode logs once, while another relay owns the source, that this relay would switch exactly-once
+// mode off. Usually somebody forgot the flag when starting this relay.
 func (r *Relay) warnOtherMode(owners Mode) {
 	if owners != ExactlyOnce || r.cfg.Mode == ExactlyOnce {
 		return
@@ -62,8 +62,8 @@ func (r *Relay) warnOtherMode(owners Mode) {
 	})
 }
 
-// transaction is what exactly-once mode adds to a session: the sink's transactions, the rows
-// that they name, and the position in the manifests.
+// transaction is what exactly-once mode adds to a session: the sink's transactions, the rows that they name,
+// and the position in the manifests.
 type transaction struct {
 	part
 	store interface {
@@ -78,9 +78,10 @@ type transaction struct {
 	unsavedPosition []byte // it is not in the lease row yet
 }
 
-// openTransaction opens the sink: the predecessor is shut out, and what it has sent is deleted.
+// openTransaction opens the sink. This fences the predecessor, and deletes the rows that the predecessor has
+// sent.
 func (s *session) openTransaction(ctx context.Context, sink Transactional) (*transaction, error) {
-	if !s.term.valid() { // or we would shut out our successor
+	if !s.term.valid() { // otherwise this relay would fence its successor
 		return nil, store.ErrLeaseLost
 	}
 	t := &transaction{part: s.part, store: s.relay.store, leftover: &s.relay.leftover, deleter: s.deleter}
@@ -100,8 +101,8 @@ func (s *session) openTransaction(ctx context.Context, sink Transactional) (*tra
 	return t, nil
 }
 
-// deleteSent deletes the rows that committed transactions have named. Few of them are
-// still there, as a rule none.
+// deleteSent deletes the rows that committed transactions have named. Usually none of them is still in the
+// table.
 func (t *transaction) deleteSent(ctx context.Context) error {
 	named, deleted := 0, int64(0)
 	var sentAll store.SentEvents
@@ -135,7 +136,7 @@ func (t *transaction) deleteSent(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("delete what was sent by earlier transactions: %w", err)
 	}
-	// The deletes do nothing once the lease is another's, and say nothing either.
+	// If another owner has the lease, the deletes do nothing, and report no error.
 	held, err := t.store.Held(ctx, t.term.lease)
 	if err == nil && !held {
 		err = store.ErrLeaseLost
@@ -146,8 +147,8 @@ func (t *transaction) deleteSent(ctx context.Context) error {
 	return err
 }
 
-// deleteNamed deletes what transactions have named. Rows that somebody has locked are set
-// aside: they were sent, and are not sent again.
+// deleteNamed deletes rows that transactions have named. It sets aside rows that somebody has locked: they
+// were sent, and are not sent again.
 func (t *transaction) deleteNamed(ctx context.Context, events []store.Event) (deleted int64, err error) {
 	left, err := avoidingLocks(events, lockWaits, func(part []store.Event) error {
 		n, err := t.deleteNamedOnce(ctx, part)
@@ -163,7 +164,7 @@ func (t *transaction) deleteNamed(ctx context.Context, events []store.Event) (de
 func (t *transaction) deleteNamedOnce(ctx context.Context, events []store.Event) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.answerTimeout)
 	defer cancel()
-	rows := make([]store.Delivered, len(events)) // a manifest does not say where the records are
+	rows := make([]store.Delivered, len(events)) // a manifest does not have the positions of the records
 	for i, e := range events {
 		rows[i].Event = e
 	}
@@ -176,8 +177,8 @@ func (t *transaction) deleteNamedOnce(ctx context.Context, events []store.Event)
 	return t.store.DeleteDelivered(ctx, t.term.lease, rows)
 }
 
-// deleteSentParked deletes the events out of outbox_parked too, where one stands that was sent
-// again: in one walk over the parked rows for all of them.
+// deleteSentParked deletes events from outbox_parked that were sent again. It finds all of them in one walk
+// over the parked rows.
 func (t *transaction) deleteSentParked(ctx context.Context, sent *store.SentEvents) (deleted int64, err error) {
 	for after, more := int64(0), sent.Len() > 0; more; {
 		err := t.cfg.bounded(ctx, func(ctx context.Context) error {
@@ -196,7 +197,7 @@ func (t *transaction) deleteSentParked(ctx context.Context, sent *store.SentEven
 	return deleted, nil
 }
 
-// confirmLoop keeps the position while the session lives.
+// confirmLoop saves the position while the session lives.
 func (t *transaction) confirmLoop(ctx context.Context) {
 	forgot := time.Now()
 	for pacing.Sleep(ctx, t.cfg.confirmEvery, nil) {
@@ -213,17 +214,17 @@ func (t *transaction) confirmLoop(ctx context.Context) {
 	}
 }
 
-// savePosition writes how far all that transactions have named is deleted. It is a
-// hint: without it the next owner reads more manifests. In a term that is to end it may be
-// ahead of what the database knows by now; the database itself does not take it when it is
-// another server than the one where the deletes were committed.
+// savePosition saves the position below which all rows that transactions have named are deleted. The position
+// is a hint: without it the next owner reads more manifests. In a term that is about to end it saves nothing,
+// because after a failover the position may be ahead of the database's state. The database also rejects a
+// position if it is another server than the one on which the deletes were committed.
 func (t *transaction) savePosition(ctx context.Context) {
 	if t.term.active.Err() != nil {
 		return
 	}
 	confirmed := t.inFlight.Confirmed()
 	if confirmed < 0 {
-		return // rows of earlier transactions are still there
+		return // rows of earlier transactions are still in the table
 	}
 	if position := t.tx.Confirm(confirmed); position != nil {
 		t.unsavedPosition = position
@@ -236,27 +237,27 @@ func (t *transaction) savePosition(ctx context.Context) {
 	err := t.store.Note(ctx, t.term.lease, store.Position(t.unsavedPosition))
 	if err != nil {
 		t.term.endIfLost(err)
-		return // the next time
+		return // tried again next time
 	}
 	t.term.position, t.unsavedPosition = t.unsavedPosition, nil
 }
 
-// A producer that was shut out while its lease holds was shut out by one that has no
-// lease. Once, that is a predecessor that was paused just before it wanted to shut out
-// ours, and has noticed since. Again and again, it is a relay of another database with
-// the same identity: both would go on for ever (hazard cloned-database).
+// If a producer is fenced while its lease is held, the other producer has no lease. If that happens once, the
+// other one is a predecessor. It was paused just before it fenced this relay, and has noticed since that its
+// lease is lost. If it happens again and again, the other one is a relay of another database with the same
+// identity, and both would fence each other without end (hazard cloned-database).
 const (
 	fencedTooOften = 5
 	fencedWithin   = time.Minute
 )
 
-// fencings counts how often a term was shut out.
+// fencings counts how often a term was fenced.
 type fencings struct {
 	count int
 	last  time.Time
 }
 
-// tooOften notes one, and reports whether there were too many within a short time.
+// tooOften counts one fencing, and reports whether there were too many within a short time.
 func (f *fencings) tooOften(now time.Time) bool {
 	if now.Sub(f.last) > fencedWithin {
 		f.count = 0
@@ -265,7 +266,8 @@ func (f *fencings) tooOften(now time.Time) bool {
 	return f.count >= fencedTooOften
 }
 
-// fatal returns the error by which a session's failure stops the source, nil if it is an outage.
+// fatal returns the error with which a session's failure stops the source, or nil if the failure is an
+// outage.
 func (r *Relay) fatal(k *keeper, f *fencings, err error) error {
 	switch {
 	case errors.Is(err, ErrUnusable):
@@ -276,7 +278,7 @@ func (r *Relay) fatal(k *keeper, f *fencings, err error) error {
 	ctx, cancel := context.WithTimeout(k.ctx, r.cfg.answerTimeout)
 	defer cancel()
 	if held, errHeld := r.store.Held(ctx, k.lease); errHeld != nil || !held {
-		return nil // a successor did it, or nobody knows
+		return nil // a successor did it, or the cause is not known
 	}
 	if !f.tooOften(time.Now()) {
 		return nil

@@ -11,9 +11,9 @@ import (
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
-// A transaction that moves events holds their keys, for which writers with StrictKeyOrder
-// wait. So its size follows the time that it takes: what a thousand rows without much
-// payload take, ten large ones may take too.
+// A transaction that moves events locks their keys, and writers with StrictKeyOrder wait for these locks. So
+// the number of events in a transaction follows from the time that it takes: ten large rows may take as long
+// as a thousand rows with little payload.
 const (
 	moveFirst = 100
 	moveMost  = 1000
@@ -21,21 +21,20 @@ const (
 	moveSlow  = 250 * time.Millisecond
 )
 
-// moveOffFor is how long a relay leaves scheduled events alone that it cannot move
-// before somebody has made a table or granted a right.
+// moveOffFor is how long the relay moves no scheduled events after a move that cannot succeed before somebody
+// has created a table or granted a right.
 const moveOffFor = time.Minute
 
-// mover moves scheduled events that are due to the others, for as long as a lease is
-// held. It runs beside the sessions, and through the outages of the sink: an event's
-// place among others of its key is where it is when its time has come.
+// mover moves scheduled events that are due to outbox_events, for as long as a lease is held. It runs beside
+// the sessions, and also during outages of the sink. This is needed because an event's place in the order of
+// its key is decided when it is due.
 //
-// It delivers nothing, so a crash at any point loses nothing: an event is in one of the
-// two tables.
+// It delivers nothing, so a crash at any point loses nothing: an event is always in one of the two tables.
 type mover struct {
 	relay  *Relay
 	keeper *keeper
 	limit  int
-	failed int // times in a row
+	failed int // consecutive failures
 	retry  *pacing.Backoff
 	offFor time.Duration
 }
@@ -45,8 +44,8 @@ func newMover(r *Relay, k *keeper) *mover {
 		offFor: moveOffFor}
 }
 
-// run ends with the term, and when Run is asked to stop: what is due then is the next
-// owner's.
+// run ends with the term, and when Run has to stop. Events that are due after that are moved by the next
+// owner.
 func (m *mover) run(stop context.Context) {
 	ctx, cancel := context.WithCancel(m.keeper.ctx)
 	defer cancel()
@@ -96,8 +95,8 @@ func (m *mover) move(ctx context.Context) (next time.Duration, err error) {
 	return next, nil
 }
 
-// failing reports an error, unless it is one that a database has now and then when transactions
-// conflict, and that is gone at the next try.
+// failing logs an error, except one that databases return now and then when transactions conflict, and that
+// the next attempt removes.
 func (m *mover) failing(err error) {
 	const usual = 3
 	if m.failed++; m.failed > usual || !db.IsSerialization(err) {
@@ -105,8 +104,8 @@ func (m *mover) failing(err error) {
 	}
 }
 
-// off reports whether err means that somebody has to do something, and says it once: the
-// tables may be of the version before, or the rights.
+// off reports whether somebody has to repair the cause of err, and logs that once. The tables may have an
+// older version, or a right may be missing.
 func (m *mover) off(err error) bool {
 	r := m.relay
 	table := r.cfg.names().Plain(db.Scheduled)
@@ -126,14 +125,13 @@ func (m *mover) off(err error) bool {
 	return true
 }
 
-// purgeBatch is how many rows one statement purges, so that it locks little and a
-// replica keeps up.
+// purgeBatch is how many rows one statement purges. It is small, so that a statement locks few rows and a
+// replica does not fall behind.
 const purgeBatch = 1000
 
-// purgeLoop deletes what the archive has kept for long enough, for as long as the lease
-// is held. Two relays that purge at the same time do no harm, so nothing else fences it.
-// After a full batch it rests for as long as that took, and never waits longer than
-// purgeEvery.
+// purgeLoop deletes rows from the archive that were kept long enough, for as long as the lease is held. It
+// needs no other fencing, because two relays may purge at the same time without harm. After a full batch it
+// pauses for as long as the batch took. No pause is longer than purgeEvery.
 func (r *Relay) purgeLoop(k *keeper) {
 	if !r.cfg.Archive {
 		return
