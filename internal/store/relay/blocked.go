@@ -9,8 +9,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// A key is blocked while outbox_parked has a row of it. The owner walks the keys once,
-// part by part, and asks for single keys from then on.
+// A key is blocked while outbox_parked has a row of it. The owner walks over all parked keys once, part by
+// part. After that it looks up single keys.
 
 // BlockedPart is where a walk over the parked keys stopped. Its zero value is the start.
 type BlockedPart struct {
@@ -19,21 +19,21 @@ type BlockedPart struct {
 	Seq   int64
 }
 
-// blockedPartRows bounds the rows that one part goes through, whatever number of keys
-// they have: each part is a statement of some milliseconds.
+// blockedPartRows bounds the rows of one part, however many keys they have, so that each part is a statement
+// of some milliseconds.
 const blockedPartRows = 20_000
 
-// ScanBlockedKeys visits the next part of the topics and keys of which rows are parked, in the
-// order of their index, and says where to go on. It returns false when there was none.
-// A key that goes on in the next part is visited once, or, where MySQL's collation mixes its
-// topic with another, once more.
+// ScanBlockedKeys visits the next part of the topics and keys that have parked rows, in the order of their
+// index, and says where to go on. It returns false when there is no further part. A key whose rows continue
+// in the next part is visited once. MySQL's collation may mix its topic with another one, and then the key is
+// visited once more.
 //
-// No transaction holds the parts together: call it while nobody else moves rows.
+// No transaction holds the parts together, so call it while nobody else moves rows.
 func (s Parked) ScanBlockedKeys(ctx context.Context, after BlockedPart, visit func(topic string, key []byte)) (
 	_ BlockedPart, more bool, err error) {
 	last := after
 	err = db.Each(ctx, s.pool, func(rows *sql.Rows) error {
-		last.Key = nil // the one before was passed on
+		last.Key = nil // the previous key was passed on
 		if err := rows.Scan(&last.Topic, &last.Key, &last.Seq); err != nil {
 			last = after
 			return err
@@ -49,11 +49,10 @@ func (s Parked) ScanBlockedKeys(ctx context.Context, after BlockedPart, visit fu
 	return last, more, nil
 }
 
-// blockedLooks is how many keys one statement looks up: their JSON stays below MariaDB's
-// max_allowed_packet.
+// blockedLooks is how many keys one statement looks up. Their JSON stays below MariaDB's max_allowed_packet.
 const blockedLooks = 1000
 
-// FindBlockedKeys returns those of the keys of which rows are parked.
+// FindBlockedKeys returns those of the keys that have parked rows.
 func (s Parked) FindBlockedKeys(ctx context.Context, keys []db.EventKey) (blocked []db.EventKey, err error) {
 	for part := range slices.Chunk(keys, blockedLooks) {
 		heads, err := s.dialect.firstParked(ctx, s.pool, part)
@@ -76,8 +75,7 @@ type parkedHead struct {
 	state string
 }
 
-// queryFirstParked asks for the first rows of keys, which the statement numbers by their
-// places in the list.
+// queryFirstParked reads the first rows of keys. The statement returns each with its key's place in the list.
 func (c *conn) queryFirstParked(ctx context.Context, q reader, keys []db.EventKey,
 	pair func(db.EventKey) []any) ([]parkedHead, error) {
 	heads := make([]parkedHead, len(keys))
@@ -99,7 +97,7 @@ func (c *conn) queryFirstParked(ctx context.Context, q reader, keys []db.EventKe
 	return heads, nil
 }
 
-// queryFollowers asks for the rows of the heads' keys, and returns those to release.
+// queryFollowers reads the rows of the heads' keys, and returns the rows to release.
 func (c *conn) queryFollowers(ctx context.Context, tx *sql.Tx, args ...any) ([]int64, error) {
 	var ready released
 	err := db.Each(ctx, tx, func(rows *sql.Rows) error {
@@ -125,8 +123,8 @@ func seqsOfHeads(heads []parkedHead) string {
 	return intsJSON(seqs)
 }
 
-// released collects, of the first rows of keys, the blocked ones before a failed one.
-// The rows come by key, in order of seq.
+// released selects from the first rows of keys the blocked ones that come before a failed one. The rows
+// arrive key by key, in the order of seq.
 type released struct {
 	head   int64
 	failed bool

@@ -16,7 +16,8 @@ type Run struct {
 	Last Event
 }
 
-// Deletion names delivered rows: as runs and single events, and once more one by one, which the archive needs.
+// Deletion names delivered rows, as runs and single events. Rows names the same rows one by one for the
+// archive.
 type Deletion struct {
 	Runs   []Run
 	Events []Event
@@ -26,18 +27,18 @@ type Deletion struct {
 // Delivered names a row that was delivered, and where the sink put it.
 type Delivered struct {
 	Event
-	Size      int64 // about; in bytes
+	Size      int64 // in bytes, approximate
 	Partition int32
 	Offset    int64
-	Placed    bool // the sink told Partition and Offset
+	Placed    bool // the sink has set Partition and Offset
 }
 
-// Delete removes delivered rows while the lease is held, by the server that granted it, and
-// returns how many it removed. It does not tell why it removed fewer than d names: ask
-// DeleteDelivered. A run is removed only while its last row still is that event, and a
-// single row only if it is: ids that came back after a failover name other events.
+// Delete removes delivered rows while the lease is held, on the server that granted it, and returns how many
+// it removed. It does not say why it removed fewer than d names. DeleteDelivered says that. A run is removed
+// only if its last row still holds that event, and a single row only if it does, because after a failover the
+// same ids may belong to other events.
 //
-// With an archive the rows of d.Rows move there, as by DeleteDelivered.
+// With an archive it moves the rows of d.Rows there, as DeleteDelivered does.
 func (s Events) Delete(ctx context.Context, l Lease, d Deletion) (int64, error) {
 	if s.archive {
 		return s.moveToArchive(ctx, l, d.Rows)
@@ -76,13 +77,13 @@ func (s Events) deleteEvents(ctx context.Context, q execer, l Lease, events []Ev
 	return db.Affected(q.ExecContext(ctx, s.sql.DeleteEvents, args...))
 }
 
-// DeleteDelivered removes delivered rows, each only if it still is that event. When it has
-// returned without an error, none of them is left on the server that granted the lease:
-// ErrLeaseLost and ErrServerChanged say that nothing was removed.
+// DeleteDelivered removes delivered rows, each only if it still holds that event. After it has returned
+// without an error, none of them is left on the server that granted the lease. ErrLeaseLost and
+// ErrServerChanged say that it removed nothing.
 //
-// With an archive the rows move there, some MiB in a transaction (see maxMoveBytes), because each
-// transaction holds the lease row locked (hazard stale-fence). It returns how many it removed, also
-// with an error.
+// With an archive it moves the rows there, some MiB in a transaction (see maxMoveBytes), because each
+// transaction holds the lease row locked (hazard stale-fence). It returns how many rows it removed, even with
+// an error.
 func (s Events) DeleteDelivered(ctx context.Context, l Lease, rows []Delivered) (int64, error) {
 	if s.archive {
 		return s.moveToArchive(ctx, l, rows)
@@ -94,9 +95,9 @@ func (s Events) DeleteDelivered(ctx context.Context, l Lease, rows []Delivered) 
 	return s.deleteNamed(ctx, l, events)
 }
 
-// deleteNamed checks the lease after the delete, on the same connection. If the lease is still held then,
-// the rows that the delete did not find were not there. It does not lock the lease row, because the
-// delete may wait for a row.
+// deleteNamed checks the lease after the delete, on the same connection. If the lease is still held then, the
+// rows that the delete did not find were not in the table. It does not lock the lease row, because the delete
+// may wait for a row.
 func (s Events) deleteNamed(ctx context.Context, l Lease, events []Event) (removed int64, err error) {
 	err = s.inTx(ctx, func(tx *sql.Tx) error {
 		if removed, err = s.deleteEvents(ctx, tx, l, events); err != nil {
@@ -110,7 +111,7 @@ func (s Events) deleteNamed(ctx context.Context, l Lease, events []Event) (remov
 	return removed, nil
 }
 
-// moveToArchive moves rows, each only if it still is that event.
+// moveToArchive moves rows, each only if it still holds that event.
 func (s Events) moveToArchive(ctx context.Context, l Lease, rows []Delivered) (removed int64, err error) {
 	rows = slices.SortedFunc(slices.Values(rows), func(a, b Delivered) int { return cmp.Compare(a.ID, b.ID) })
 	rows = slices.CompactFunc(rows, func(a, b Delivered) bool { return a.Event == b.Event })

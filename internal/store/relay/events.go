@@ -27,7 +27,8 @@ type Row struct {
 	CreatedAt time.Time
 }
 
-// columns are where the columns go that every dialect reads alike; created_at follows them.
+// columns returns where to store the columns that every dialect reads in the same way. created_at follows
+// them.
 func (r *Row) columns() []any {
 	return []any{&r.ID, &r.EventID, &r.Topic, &r.Key, &r.Type, &r.Payload, (*db.Object)(&r.Headers)}
 }
@@ -41,21 +42,21 @@ type Event struct {
 // Range is a span of ids, both ends included.
 type Range struct{ Lo, Hi int64 }
 
-// ReadQuery asks for the rows whose id lies in one of Gaps or above Head. Gaps
-// ascend, do not touch one another, and lie at or below Head.
+// ReadQuery asks for the rows whose id is in one of Gaps or above Head. Gaps ascend, do not touch one
+// another, and end at or below Head.
 type ReadQuery struct {
 	Gaps []Range
-	// Asleep names for each gap the transactions that alone may have written to it and not
-	// committed, by Writer.Number: the read passes over a gap while its snapshot sees all of them
-	// running. Empty: it looks there. nil: at all.
+	// Asleep lists, for each gap, the transactions (by Writer.Number) that may still commit a row into it.
+	// The list is complete. The read skips a gap while its snapshot shows all of its transactions running. It
+	// looks into a gap whose list is empty. If Asleep is nil, it looks into all gaps.
 	Asleep [][]uint64
 	Head   int64
-	Limit  int // of rows from the gaps, and of rows above Head
+	Limit  int // of the rows in gaps, and again of the rows above Head
 
 	GapsOnly bool // leave out the rows above Head
 }
 
-// ReadInfo says what a read found beside the rows.
+// ReadInfo is what a read returns in addition to the rows.
 type ReadInfo struct {
 	// Server identifies the server and its history: it changes when another
 	// server answers, or the same one after a restart or a promotion.
@@ -64,7 +65,7 @@ type ReadInfo struct {
 	Standby bool
 }
 
-// errDescending would be a planner's doing: the statements are written so that ids ascend.
+// errDescending means a fault of the query planner: the statements are written so that ids ascend.
 var errDescending = errors.New("the database returned rows out of order")
 
 // SingleSnapshot reports whether Read sees one snapshot. It does not on MySQL and MariaDB, where one statement can
@@ -72,11 +73,11 @@ var errDescending = errors.New("the database returned rows out of order")
 // the gaps below its highest id (hazard inconsistent-snapshot).
 func (s Events) SingleSnapshot() bool { return db.For(s.names.Dialect, true, false, true) }
 
-// Read calls visit for the rows that q asks for, in ascending order of id, until
-// visit returns false. All come from one snapshot, if SingleSnapshot says so.
+// Read calls visit for the rows that q asks for, in ascending order of id, until visit returns false. All
+// rows come from one snapshot if SingleSnapshot says so.
 //
-// When the gaps' part was cut by its limit, what follows it is not visited: a row
-// above the head could overtake one of the same key in a gap that was not reached.
+// If the limit cuts the part of the gaps, Read does not visit the rows behind that point. A row above the
+// head could otherwise overtake one of the same key in a gap that the read did not reach.
 func (s Events) Read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (info ReadInfo, err error) {
 	statement, args := s.dialect.read(q)
 	rows, err := s.stream(ctx, statement, args...)
@@ -96,7 +97,7 @@ func (s Events) Read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (i
 			return info, fmt.Errorf("%w: id %d after %d", errDescending, row.ID, last)
 		}
 		last = row.ID
-		if row.ID == 0 { // the header, whose topic and type tell of the server
+		if row.ID == 0 { // the header row, whose topic and type describe the server
 			info = ReadInfo{Server: row.Type, Standby: row.Topic == "standby"}
 			continue
 		}
@@ -113,8 +114,8 @@ func (s Events) Read(ctx context.Context, q ReadQuery, visit func(*Row) bool) (i
 	return info, rows.Err()
 }
 
-// EventsUpTo calls visit for the first rows with an id of at most id, limit of them at the
-// most, in ascending order, until visit returns false. It reads no payloads.
+// EventsUpTo calls visit for the rows with an id of at most id, in ascending order, until visit returns false
+// or limit rows were visited. It reads no payloads.
 func (s Events) EventsUpTo(ctx context.Context, id int64, limit int, visit func(Event) bool) error {
 	err := db.Each(ctx, s.pool, func(rows *sql.Rows) error {
 		var e Event
@@ -135,9 +136,9 @@ func (s Events) EventsUpTo(ctx context.Context, id int64, limit int, visit func(
 // errEnough ends a loop over rows.
 var errEnough = errors.New("the caller wants no more rows")
 
-// Renumber gives a row of outbox_events the next id, if it still is that event and the
-// lease is held. What nobody has numbered by the sequence has no place in its key's
-// order, so no key is locked. ErrLeaseLost: nothing was done.
+// Renumber gives a row of outbox_events the next id, if the row still holds that event and the lease is held.
+// It locks no key, because a row whose id does not come from the sequence has no place in the order of its
+// key. With ErrLeaseLost it has done nothing.
 func (s Events) Renumber(ctx context.Context, l Lease, row Event) error {
 	return s.Fenced(ctx, l, func(tx *sql.Tx) error {
 		copied, err := db.Affected(tx.ExecContext(ctx, s.sql.CopyRow, row.ID, row.EventID.String()))
@@ -152,8 +153,8 @@ func (s Events) Renumber(ctx context.Context, l Lease, row Event) error {
 	})
 }
 
-// LockHolders names the sessions that may have locked rows of outbox_events, the likeliest
-// first. SQLite has none.
+// LockHolders names the sessions that may have locked rows of outbox_events, the most likely first. SQLite
+// has none.
 func (s Events) LockHolders(ctx context.Context) (who []string, err error) {
 	if s.sql.server.LockHolders == "" {
 		return nil, nil
@@ -162,25 +163,26 @@ func (s Events) LockHolders(ctx context.Context) (who []string, err error) {
 	return db.Rows(ctx, s.pool, func(name *string) []any { return []any{name} }, s.sql.server.LockHolders, args...)
 }
 
-// Writer is a transaction, open at the time of the look, that may have taken an id
-// of outbox_events and not committed it.
+// Writer is a transaction that was open at the time of the look. It may have taken an id of outbox_events and
+// not committed it.
 type Writer struct {
 	ID string
-	// Next, if not empty, starts the ID of any writer that may be the same
-	// transaction under another name, once this one is gone.
+	// Next, if not empty, is how the ID of a writer begins that may be the same transaction under another
+	// name, after this one is gone.
 	Next string
-	// Rest, if not empty, says that it executes nothing. The same in two looks: it has
-	// executed nothing in between, so it has taken no id.
+	// Rest, if not empty, says that the writer executes nothing now. If it is equal in two looks, the writer
+	// has executed nothing in between, so it has taken no id.
 	Rest string
-	// Number is the transaction's, for ReadQuery.Asleep; 0: not known, or it has none yet.
+	// Number is the transaction's number, for ReadQuery.Asleep. It is 0 if it is not known, or not assigned
+	// yet.
 	Number uint64
 }
 
 // Writers is one look at the open writers.
 type Writers struct {
-	Known bool // false: the database did not tell
+	Known bool // false: the database did not say
 	Open  []Writer
-	// Given: no higher id was given out before a writer was seen at rest. 0: not known.
+	// Given is an id such that no higher id was given out before a writer was seen at rest. 0: not known.
 	Given int64
 }
 

@@ -11,21 +11,21 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Fleet is the relay processes that serve a source, as its owner or waiting for it.
+// Fleet has the relay processes that serve a source. One of them owns it, and the others wait for it.
 type Fleet struct{ *conn }
 
 // Member is one of these processes.
 type Member struct {
 	ID    uuid.UUID
 	Host  string
-	Owned int // sources that it owned when it was last seen, this one or others
-	// Age is how long ago that was, by the database's clock.
+	Owned int // sources that it owned at its last heartbeat, this one or others
+	// Age is how long ago the last heartbeat was, by the database's clock.
 	Age time.Duration
 }
 
-// AliveFor is for how long a relay counts as alive after it was seen: for the lease's
-// length, within which another one takes over, or where that is not known for twice the
-// slowest heartbeat.
+// AliveFor is how long a relay counts as alive after its last heartbeat. It is the length of the lease,
+// because another relay takes over within that time. If the length is not known, it is twice the longest
+// interval between heartbeats.
 func AliveFor(ttl time.Duration) time.Duration {
 	if ttl > 0 {
 		return ttl
@@ -35,14 +35,14 @@ func AliveFor(ttl time.Duration) time.Duration {
 
 // LeaseState is what a look at the lease showed. It is a hint: only Claim decides.
 type LeaseState struct {
-	// Free: it could have been claimed.
+	// Free is true if the lease could have been claimed.
 	Free bool
-	// Heir is the process for which the last owner released it; uuid.Nil: nobody in
-	// particular, or the owner did not release it.
+	// Heir is the process for which the last owner released the lease. It is uuid.Nil if the owner named
+	// none, or did not release the lease.
 	Heir uuid.UUID
-	// SinkUnreachable: the owner says that it cannot reach its sink.
+	// SinkUnreachable is true if the owner has written that it cannot reach its sink.
 	SinkUnreachable bool
-	// Mode is the one that the source was relayed in last; empty: it never was.
+	// Mode is the mode in which the source was relayed last. It is empty if the source was never relayed.
 	Mode string
 }
 
@@ -55,17 +55,17 @@ func (s Fleet) LeaseState(ctx context.Context, ttl time.Duration) (LeaseState, e
 	if err != nil {
 		return LeaseState{}, err
 	}
-	state.Heir, _ = uuid.Parse(heir.String) // anything else names nobody
+	state.Heir, _ = uuid.Parse(heir.String) // a value that is not an id names nobody
 	return state, nil
 }
 
-// forgetAfter is for how long a relay process that is gone stays in the table: long
-// enough to be noticed by whoever looks for it.
+// forgetAfter is how long the row of a relay process that is gone stays in the table. An operator who looks
+// for the process can still see it in that time.
 const forgetAfter = time.Hour
 
 // Heartbeat writes that m is alive, unless it is hidden, and returns the other processes that were seen
-// within window. Clocks of the relays' hosts do not matter, and rows from the future, written
-// before the database's clock was set back, count as long gone.
+// within window. The clocks of the relays' hosts do not matter. A row from the future, which was written
+// before the database's clock was set back, counts as long gone.
 func (s Fleet) Heartbeat(ctx context.Context, m Member, window time.Duration, hidden bool) ([]Member, error) {
 	all, err := s.heartbeat(ctx, m, hidden)
 	if err != nil {
@@ -85,7 +85,8 @@ func (s Fleet) Heartbeat(ctx context.Context, m Member, window time.Duration, hi
 	return live, err
 }
 
-// heartbeat writes m's row and reads those of the others. If m is hidden it reads all rows.
+// heartbeat writes m's row and reads the rows of the others. If m is hidden, it only reads, and reads all
+// rows.
 func (s Fleet) heartbeat(ctx context.Context, m Member, hidden bool) ([]Member, error) {
 	if hidden {
 		return s.members(ctx, s.sql.Members)
@@ -111,7 +112,7 @@ func (s Fleet) members(ctx context.Context, query string, args ...any) (all []Me
 	return all, err
 }
 
-// forget removes processes that were not seen for long.
+// forget removes processes that were not seen for a long time.
 func (s Fleet) forget(ctx context.Context) error {
 	statement := db.Fill(s.sql.ForgetMembers, ageValues(forgetAfter))
 	if _, err := s.leasePool.ExecContext(ctx, statement); err != nil {
@@ -120,13 +121,13 @@ func (s Fleet) forget(ctx context.Context) error {
 	return nil
 }
 
-// Leave removes the row of a process that does not serve this source any more.
+// Leave removes the row of a process that no longer serves this source.
 func (s Fleet) Leave(ctx context.Context, id uuid.UUID) error {
 	_, err := s.leasePool.ExecContext(ctx, s.sql.Leave, id.String())
 	return err
 }
 
-// ageValues are what the statements name of an age.
+// ageValues are the values that the statements need for an age.
 func ageValues(age time.Duration) db.Values {
 	return db.Values{"us": age.Microseconds(), "ms": age.Milliseconds()}
 }

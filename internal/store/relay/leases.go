@@ -14,11 +14,11 @@ import (
 // The lease is one row. All times in it are the database's, so the clocks of the
 // relays' hosts do not matter.
 //
-// A relay can claim it when nobody owns it, when it has expired, and when it expires
-// later than twice its own length from now. In the last case the database's clock was set back,
-// and a dead owner would keep the lease until the clock reaches the old time again (hazard clock-steps-back).
-// The length that counts is the longer one of the claimer's and the holder's, which the hints keep.
-// Otherwise a claimer with a short length would take the lease from a live holder with a long one.
+// A relay can claim it in three cases: nobody owns it, it has expired, or its end is more than twice its
+// length from now. In the last case the database's clock was set back, and a dead owner would keep the lease
+// until the clock reaches the old time again (hazard clock-steps-back). The length that counts is the longer
+// one of the claimer's and the holder's. The row keeps the holder's. Otherwise a claimer with a short length
+// would take the lease from a live holder with a long one.
 
 // Leases claims the lease, keeps it, and writes the owner's notes into its row.
 type Leases struct{ *conn }
@@ -28,34 +28,34 @@ type Lease struct {
 	Owner    uuid.UUID
 	Epoch    int64
 	SourceID uuid.UUID
-	// Server granted the lease; see ReadInfo. The row is copied to standbys: on another server it may be
-	// out of date.
+	// Server is the server that granted the lease; see ReadInfo. Standbys have a copy of the row, which may
+	// be out of date on another server.
 	Server string
 
-	// Mode is the one that the source was relayed in last, or the claim's if it never was.
+	// Mode is the mode in which the source was relayed last, or the claim's mode if it never was.
 	Mode string
-	// Position and Checkpoint are the last notes of these; nil: nothing.
+	// Position and Checkpoint are their last notes, nil if there is none.
 	Position   []byte
 	Checkpoint []byte
 }
 
 // Claim is a request for the lease.
 type Claim struct {
-	Owner uuid.UUID // fresh for each claim
-	Mode  string    // kept if the row has none yet; see the note Mode
+	Owner uuid.UUID // a new one for each claim
+	Mode  string    // stored only if the row has none yet; see the note Mode
 	// Unsure is the owner of an earlier claim by the same relay whose answer was lost. If that claim
-	// succeeded, this one may take the lease over.
+	// succeeded, this claim may take over its lease.
 	Unsure uuid.UUID
 	TTL    time.Duration
 }
 
-// ttlValues are what the statements name of the lease's length.
+// ttlValues are the values that the statements need for the length of the lease.
 func ttlValues(ttl time.Duration) db.Values {
 	return db.Values{"ttl_us": ttl.Microseconds(), "ttl_ms": ttl.Milliseconds()}
 }
 
-// Claim takes the lease if it is free and reports whether it did. Epoch is then one
-// higher than any earlier owner's.
+// Claim takes the lease if it is free, and reports whether it did. The new Epoch is one higher than any
+// earlier owner's.
 func (s Leases) Claim(ctx context.Context, c Claim) (Lease, bool, error) {
 	if err := s.dialect.checkSequence(ctx); err != nil {
 		return Lease{}, false, err
@@ -92,8 +92,8 @@ func (s Leases) claim(ctx context.Context, tx *sql.Tx, c Claim) (bool, error) {
 	return n == 1, err
 }
 
-// Renew moves the lease's end to ttl from now. ErrLeaseLost: another owner has it.
-// ErrServerChanged: this server did not grant it.
+// Renew moves the end of the lease to ttl from now. It returns ErrLeaseLost if another owner has the lease,
+// and ErrServerChanged if this server did not grant it.
 func (s Leases) Renew(ctx context.Context, l Lease, ttl time.Duration) error {
 	owner := l.Owner.String()
 	args := db.For(s.names.Dialect,
@@ -105,8 +105,8 @@ func (s Leases) Renew(ctx context.Context, l Lease, ttl time.Duration) error {
 	return err
 }
 
-// Held reports whether l is still the lease in the table. ErrServerChanged: another server
-// was asked.
+// Held reports whether l is still the lease in the table. It returns ErrServerChanged if another server
+// answers.
 func (s Leases) Held(ctx context.Context, l Lease) (bool, error) {
 	err := s.checkLease(ctx, s.leasePool, l, s.sql.LeaseOwner)
 	if errors.Is(err, ErrLeaseLost) {
@@ -115,17 +115,17 @@ func (s Leases) Held(ctx context.Context, l Lease) (bool, error) {
 	return err == nil, err
 }
 
-// HandOver releases the lease, so that the next owner need not wait for its end, and names the relay process
-// that should claim it next (uuid.Nil: any). The others wait a little for that process (see LeaseState), but they
-// may claim the lease. If another owner holds the lease, HandOver does nothing.
+// HandOver releases the lease, so that the next owner need not wait until it expires. It names the relay
+// process that should claim it next (uuid.Nil: any). The other processes wait a little for that process (see
+// LeaseState), but they may claim the lease. If another owner holds the lease, HandOver does nothing.
 func (s Leases) HandOver(ctx context.Context, l Lease, heir uuid.UUID) error {
 	statement := s.sql.ReleaseLease
-	if heir != uuid.Nil { // its text has nothing to quote
+	if heir != uuid.Nil { // the text of an id needs no quoting
 		statement = db.Fill(s.sql.HandOverLease, db.Values{"heir": db.SQL(heir.String())})
 	}
 	_, err := s.leasePool.ExecContext(ctx, statement, l.Owner.String(), l.Epoch)
 	return err
 }
 
-// UsedTopicsFor is for how long a topic counts as in use after the last event for it.
+// UsedTopicsFor is how long a topic counts as used after the last event for it.
 const UsedTopicsFor = 7 * 24 * time.Hour

@@ -8,8 +8,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Lists travel as one argument, so that a statement is the same for any number of rows: as JSON, and as text of arrays
-// where PostgreSQL's planner is better with these.
+// A list is passed as one argument, so that the statement is the same for any number of rows. The argument is
+// JSON. It is the text of PostgreSQL arrays where PostgreSQL's planner makes better plans with these.
 
 // arrays writes the columns of n rows as the text of PostgreSQL arrays.
 func arrays(columns, n int, value func(row, column int) string) []any {
@@ -58,8 +58,8 @@ func deliveredArrays(rows []Delivered) []any {
 	})
 }
 
-// deliveredJSON lists rows as [[id, "event id", partition, offset], …], the last two
-// only where they are known: what is missing becomes NULL.
+// deliveredJSON lists rows as [[id, "event id", partition, offset], …]. It leaves out a partition and offset
+// that are not known, and the database reads them as NULL.
 func deliveredJSON(rows []Delivered) []any {
 	return listJSON(rows, func(d Delivered) []any {
 		if d.Placed {
@@ -98,7 +98,7 @@ func listJSON[T any](rows []T, values func(T) []any) []any {
 	}
 	text, err := json.Marshal(list)
 	if err != nil {
-		panic(err) // numbers, ids and strings
+		panic(err) // numbers, ids and strings cannot fail
 	}
 	return []any{string(text)}
 }
@@ -113,8 +113,8 @@ func digit(b bool) int {
 // maxListBytes keeps a statement's list below MariaDB's max_allowed_packet.
 const maxListBytes = 7 << 20 / 2
 
-// fitting says how many of the rows, with errors of these lengths, one statement takes;
-// at least one. JSON makes up to six bytes of one.
+// fitting returns how many of the rows, with errors of these lengths, fit into one statement. It returns at
+// least 1. It counts six bytes for each byte, the most that JSON makes of one.
 func fitting[T any](rows []T, length func(T) int) int {
 	const rowOverhead = 128 // ids and punctuation
 	size := 0

@@ -8,16 +8,15 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Bounds of a transaction that holds the lease row locked and moves rows, or deletes large ones. A
-// renewal waits for such a transaction, and an owner that cannot renew loses its lease. So the time
-// of a transaction must not depend on how much there is to move. A row that is larger than the bound
-// is moved alone.
+// These bound a transaction that holds the lease row locked and moves rows, or deletes large ones. A renewal
+// waits for such a transaction, and an owner that cannot renew loses its lease. So the time of a transaction
+// must not depend on how much there is to move. A row above the bound is moved alone.
 const (
 	maxMove      = 5000
 	maxMoveBytes = 4 << 20
 )
 
-// moves cuts rows into parts, each of them for one transaction.
+// moves cuts rows into parts. Each part is for one transaction.
 func moves[T any](rows []T, size func(T) int64) iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
 		for len(rows) > 0 {
@@ -34,7 +33,7 @@ func moves[T any](rows []T, size func(T) int64) iter.Seq[[]T] {
 	}
 }
 
-// FindEvents returns those of events that are in outbox_events, with their sizes.
+// FindEvents returns those of the events that are in outbox_events, with their sizes.
 func (s Events) FindEvents(ctx context.Context, events []Event) ([]Delivered, error) {
 	named := make(map[Event]bool, len(events))
 	ids := make([]int64, len(events))
@@ -60,8 +59,8 @@ func (s Parked) measure(ctx context.Context, rows []DeliveredParked) error {
 	return s.eachSize(ctx, s.sql.ParkedSizes, seqs, func(e Event, size int64) { rows[at[e.ID]].Size = size })
 }
 
-// eachSize visits the rows that are named, with the sizes of their payloads. On
-// PostgreSQL and SQLite that of a large one is known without reading it.
+// eachSize visits the named rows with the sizes of their payloads. PostgreSQL and SQLite know the size of a
+// large payload without reading it.
 func (c *conn) eachSize(ctx context.Context, statement string, named []int64, visit func(Event, int64)) error {
 	if len(named) == 0 {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// mysql is what MySQL and MariaDB need in Go.
+// mysql implements dialect for MySQL and MariaDB.
 type mysql struct{ *conn }
 
 func (m mysql) read(q ReadQuery) (string, []any) {
@@ -60,8 +60,8 @@ func (m mysql) inspect(ctx context.Context) (Source, error) {
 	return s, nil
 }
 
-// cluster says whether the server is a node of Galera or of group replication, which
-// let several nodes write.
+// cluster reports whether the server is a node of Galera or of group replication, which allow writes on
+// several nodes.
 func (m mysql) cluster(ctx context.Context) string {
 	clusters := map[string]string{"wsrep_on": "Galera", "group_replication_group_name": "group replication"}
 	for variable, name := range clusters {
@@ -75,8 +75,8 @@ func (m mysql) cluster(ctx context.Context) string {
 	return ""
 }
 
-// checkSequence: InnoDB keeps AUTO_INCREMENT above the highest id by itself, after an
-// explicit id, a restart and a restore alike.
+// checkSequence has nothing to do: InnoDB itself keeps AUTO_INCREMENT above the highest id, after an explicit
+// id, a restart and a restore.
 func (m mysql) checkSequence(context.Context) error { return nil }
 
 func (m mysql) firstParked(ctx context.Context, q reader, keys []db.EventKey) ([]parkedHead, error) {
@@ -90,6 +90,6 @@ func (m mysql) followers(ctx context.Context, tx *sql.Tx, heads []parkedHead, mo
 }
 
 func (m mysql) blockedKeysArgs(after BlockedPart) []any {
-	key := append([]byte{}, after.Key...) // not NULL
+	key := append([]byte{}, after.Key...) // an empty key must not become NULL
 	return []any{after.Topic, after.Topic, key, key, after.Seq, blockedPartRows}
 }

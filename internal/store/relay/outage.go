@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxReason bounds the reason that is kept, in bytes.
+// maxReason bounds the reason that is stored, in bytes.
 const maxReason = 2000
 
 type outageHint struct {
@@ -15,7 +15,8 @@ type outageHint struct {
 	Reason string `json:"reason"`
 }
 
-// encodeOutage makes text that every database takes as JSON: PostgreSQL has no NUL.
+// encodeOutage makes text that every database accepts as JSON. It removes NUL, which PostgreSQL does not
+// accept.
 func encodeOutage(since time.Time, reason string) string {
 	if reason == "" {
 		return "null"
@@ -30,7 +31,7 @@ func encodeOutage(since time.Time, reason string) string {
 	}
 	text, err := json.Marshal(outageHint{since.UTC().Format(time.RFC3339), reason})
 	if err != nil {
-		panic(err) // two strings
+		panic(err) // two strings cannot fail
 	}
 	return string(text)
 }

@@ -11,20 +11,20 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Parked is the owner's side of the parked rows. Only the owner of the lease inserts and deletes rows
-// of outbox_parked, each time in a transaction that holds the lease row locked (hazard
-// unblock-race); people only change state. So:
+// Parked is the owner's side of the parked rows. Only the owner of the lease inserts and deletes rows of
+// outbox_parked, each time in a transaction that holds the lease row locked (hazard unblock-race). People
+// only change state. So:
 //
-//   - seq is the order of parking: rows of a key are replayed by it;
+//   - seq is the order of parking, and rows of a key are replayed in this order;
 //   - a key is blocked while outbox_parked has a row of it;
-//   - a row in state blocked has an earlier row of its key: whoever deletes the rows
-//     before it also sets it to retry.
+//   - a row in state blocked has an earlier row of its key. A transaction that deletes the rows before it also
+//     sets it to retry.
 type Parked struct{ *conn }
 
-// Parking asks to move a row out of outbox_events.
+// Parking is a request to move a row out of outbox_events.
 type Parking struct {
 	Event
-	Size      int64  // about; in bytes
+	Size      int64  // in bytes, approximate
 	State     string // db.ParkedFailed, db.ParkedBlocked
 	Error     string // why; cut to 4,000 bytes of UTF-8
 	Overtaken bool   // later events of the key were delivered before it
@@ -44,13 +44,13 @@ type ParkedRow struct {
 	Row
 }
 
-// Park moves rows out of outbox_events in the order given, and returns how many it
-// moved: a row that is gone, or whose id holds another event by now, is passed over,
-// for the answer to an earlier try may have been lost. It moves some MiB in a transaction
-// (see maxMoveBytes), and none after an error; ErrLeaseLost is one.
+// Park moves rows out of outbox_events in the order given, and returns how many it moved. It skips a row that
+// is gone, or whose id holds another event by now, because the answer to an earlier attempt may have been
+// lost. It moves some MiB in a transaction (see maxMoveBytes), and nothing more after an error, such as
+// ErrLeaseLost.
 //
-// A row in state blocked that nothing is parked before (the rows it waited for were
-// deleted by hand) becomes retry, or nothing would ever release it.
+// A row in state blocked may have no parked row before it, because the rows for which it waited were deleted
+// by hand. Such a row becomes retry, because nothing would ever release it.
 func (s Parked) Park(ctx context.Context, l Lease, rows []Parking) (moved int64, err error) {
 	for part := range moves(rows, func(p Parking) int64 { return p.Size }) {
 		n, err := s.parkPart(ctx, l, part)
@@ -85,8 +85,8 @@ func (s Parked) parkPart(ctx context.Context, l Lease, rows []Parking) (moved in
 	return moved, nil
 }
 
-// move copies and deletes rows. Where that takes two statements, both must have found the same rows, or one
-// would be lost or doubled.
+// move copies and deletes rows. If that takes two statements, both must have found the same rows. Otherwise a
+// row would be lost or duplicated.
 func (s Parked) move(ctx context.Context, tx *sql.Tx, rows []Parking) (int64, error) {
 	list := parkingsJSON(rows)
 	moved, err := db.Affected(tx.ExecContext(ctx, s.sql.Park, list...))
@@ -113,15 +113,15 @@ func (s Parked) releaseOrphans(ctx context.Context, tx *sql.Tx, before int64, ro
 	return err
 }
 
-// WaitForMoves returns when no transaction that moves rows is open any more: an earlier
-// owner's, or one of ours whose answer was lost and that is still committing. Each such
-// transaction holds the lease row locked. (One that moves scheduled events takes that lock
-// last; it adds rows, as any writer does whose transaction is open.)
+// WaitForMoves returns when no transaction that moves rows is open any more. Such a transaction may be an
+// earlier owner's, or one of ours whose answer was lost and that is still committing. It holds the lease row
+// locked. (A transaction that moves scheduled events takes that lock last. It adds rows, like an open
+// transaction of any writer.)
 func (s Parked) WaitForMoves(ctx context.Context, l Lease) error {
 	return s.Fenced(ctx, l, func(*sql.Tx) error { return nil })
 }
 
-// numbers returns the numbers of a query's one column.
+// numbers returns the values of a query with one column of numbers.
 func numbers(ctx context.Context, q db.Querier, query string, args ...any) ([]int64, error) {
 	return db.Rows(ctx, q, func(n *int64) []any { return []any{n} }, query, args...)
 }

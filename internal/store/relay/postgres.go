@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// postgres is what PostgreSQL needs in Go.
+// postgres implements dialect for PostgreSQL.
 type postgres struct{ *conn }
 
 func (p postgres) read(q ReadQuery) (string, []any) {
@@ -29,7 +29,7 @@ func (p postgres) read(q ReadQuery) (string, []any) {
 	return statement + "\nUNION ALL\n" + p.sql.ReadTail, args
 }
 
-// asleepArray is an array of arrays of xid8, as text.
+// asleepArray writes an array of arrays of xid8 as text.
 func asleepArray(q ReadQuery) string {
 	var b strings.Builder
 	for i := range q.Gaps {
@@ -69,13 +69,13 @@ func (p postgres) openWriters(ctx context.Context) (Writers, error) {
 		if err := rows.Scan(&id, &rest, &number, &next); err != nil {
 			return err
 		}
-		if number > 0 { // it runs: within 2^31 of the next one
+		if number > 0 { // it is running, so its number is within 2^31 of the next one
 			number = next + int64(int32(uint32(number)-uint32(next)))
 		}
 		writer := Writer{ID: "prepared:" + id, Rest: rest, Number: uint64(number)}
 		if !strings.HasPrefix(id, "-1/") {
-			// After a restart the relay reads from the start, and forgets its gaps; but
-			// it may look before it has read.
+			// After a restart the relay reads from the start and forgets its gaps, but it may look at the
+			// writers before that read.
 			writer = Writer{ID: id, Next: "prepared:", Rest: rest, Number: uint64(number)}
 		}
 		w.Open = append(w.Open, writer)
@@ -93,8 +93,8 @@ func (p postgres) openWriters(ctx context.Context) (Writers, error) {
 	return w, err
 }
 
-// checkSequence looks where the relay may read the sequence; a user with SELECT on
-// the table alone sees NULL, and goes unchecked.
+// checkSequence looks at the sequence if the relay's user may read it. A user with SELECT only on the table
+// sees NULL, and then nothing is checked.
 func (p postgres) checkSequence(ctx context.Context) error {
 	var last, highest sql.NullInt64
 	err := p.pool.QueryRowContext(ctx, p.sql.postgres.CheckSequence, p.names.Table(db.Events)).Scan(&last, &highest)

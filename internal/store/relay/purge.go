@@ -7,8 +7,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Old says which rows of a table are to be purged: those whose column is longer
-// ago than Age, by the database's clock.
+// Old selects the rows of a table that are to be purged: those whose column is more than Age ago, by the
+// database's clock.
 type Old struct {
 	table, column string
 	Age           time.Duration
@@ -17,14 +17,14 @@ type Old struct {
 // Table is the default name of the table.
 func (o Old) Table() string { return o.table }
 
-// OldArchived are the archived events delivered longer ago than age.
+// OldArchived selects the archived events that were delivered more than age ago.
 func OldArchived(age time.Duration) Old { return Old{db.Archive, "delivered_at", age} }
 
-// OldDrops are the notes of events dropped longer ago than age.
+// OldDrops selects the notes of events that were dropped more than age ago.
 func OldDrops(age time.Duration) Old { return Old{db.Drops, "dropped_at", age} }
 
-// Purge deletes at most limit rows, the oldest first, and returns how many they were.
-// Fewer than limit: no more are left.
+// Purge deletes at most limit rows, the oldest first, and returns the number. If it is below limit, no more
+// rows are left.
 func (c *conn) Purge(ctx context.Context, o Old, limit int) (int64, error) {
 	return db.Affected(c.pool.ExecContext(ctx, c.fillOld(c.sql.Purge, o, limit)))
 }

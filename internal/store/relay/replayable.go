@@ -9,15 +9,14 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Replayable visits, in order of seq, at most limit rows in state retry whose turn it
-// is, until visit returns false. It is the turn of a row when no earlier row of its
-// topic and key is in another state than retry, or when it has no key, or is overtaken:
-// an operator then gave up its order.
+// Replayable visits at most limit rows in state retry that may be sent now, in order of seq, until visit
+// returns false. A row may be sent if every earlier row of its topic and key is in state retry. It may also
+// be sent if it has no key, or is overtaken: then an operator has given up its order.
 //
-// Rows that visit leaves are not taken in, if that would take long: of what size they are is
-// known only when they are here, so limit is to be small where they may be large.
+// Rows after the one at which visit returned false are not read from the server if that would take long. The
+// size of a row is known only when the row has arrived, so limit should be small where rows may be large.
 //
-// It returns a row again until Unpark, Reject or DropRequested has taken it away.
+// Replayable returns a row again until Unpark, Reject or DropRequested has removed it from the state retry.
 func (s Parked) Replayable(ctx context.Context, limit int, visit func(*ParkedRow) bool) error {
 	var turn []int64
 	after, page := int64(0), max(limit, candidatesAtOnce)
@@ -42,14 +41,14 @@ func (s Parked) Replayable(ctx context.Context, limit int, visit func(*ParkedRow
 	return s.readParked(ctx, turn, visit)
 }
 
-// candidatesAtOnce is how many rows in state retry are looked at in one statement, without
-// their payloads: those behind a failed row of their key are passed over.
+// candidatesAtOnce is how many rows in state retry one statement looks at, without their payloads. Many of
+// them may be skipped, because they are behind a failed row of their key.
 const candidatesAtOnce = 100
 
 type candidate struct {
 	seq  int64
 	key  db.EventKey
-	free bool // has no key, or is overtaken
+	free bool // it has no key, or is overtaken
 }
 
 func (s Parked) candidates(ctx context.Context, after int64, limit int) (all []candidate, err error) {
@@ -66,7 +65,7 @@ func (s Parked) candidates(ctx context.Context, after int64, limit int) (all []c
 	return all, err
 }
 
-// takeTurns adds to turn, which ascends, those whose turn it is. The database looks once per key,
+// takeTurns adds to turn, which ascends, those rows that may be sent now. It looks only once for each key,
 // because a look steps over the key's earlier rows.
 func (s Parked) takeTurns(ctx context.Context, found []candidate, turn []int64, limit int) ([]int64, error) {
 	first := make(map[db.EventKey]int64)
@@ -96,8 +95,8 @@ func (s Parked) takeTurns(ctx context.Context, found []candidate, turn []int64, 
 	return turn, nil
 }
 
-// firstNotRetried says for each row what the first row of its key is that is in another state
-// than retry; 0: none.
+// firstNotRetried returns for each row the seq of the first row of its key that is in another state than
+// retry. 0: there is none.
 func (s Parked) firstNotRetried(ctx context.Context, seqs []int64) (map[int64]int64, error) {
 	if len(seqs) == 0 {
 		return nil, nil

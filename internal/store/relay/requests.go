@@ -8,16 +8,16 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// What operators ask for: to send parked rows again, or to drop them.
+// This file handles what operators ask for: to send parked rows again, or to drop them.
 
 // Drops is what DropRequested found and did.
 type Drops struct {
 	Requests bool          // there was a request, to send a row again or to drop one
 	Dropped  []Dropped     // the rows that were dropped
-	Freed    []db.EventKey // keys of which no row is left
+	Freed    []db.EventKey // keys that have no row any more
 }
 
-// Dropped is a row that an operator gave up.
+// Dropped is a row that an operator has dropped.
 type Dropped struct {
 	Seq int64
 	Event
@@ -25,15 +25,15 @@ type Dropped struct {
 	Key   []byte // nil: NULL
 }
 
-// DropRequested looks for requests, deletes the first rows in state drop, limit of them at the most, records
-// each in outbox_drops, and treats their keys as Unpark does. Tables of version 2 have no
-// outbox_drops: what was dropped is then only returned.
+// DropRequested looks for requests. It deletes the first rows in state drop, at most limit, records each of
+// them in outbox_drops, and treats their keys as Unpark does. Tables of version 2 have no outbox_drops: then
+// it only returns the dropped rows.
 //
-// Call it while none of these rows is on its way to the sink: one that was to be sent
-// again and is to be dropped now could be delivered after all.
+// Call it while the sink has none of these rows. A row that was to be sent again, and is to be dropped now,
+// could otherwise still be delivered.
 func (s Parked) DropRequested(ctx context.Context, l Lease, limit int) (d Drops, err error) {
-	// Looks into an index, without the lock, since there is rarely anything to do. (Tables of version 2 lack
-	// that index: there the first one scans the parked rows.)
+	// Look into an index first, without the lock, because there is rarely anything to do. (Tables of version
+	// 2 lack that index. There the statement scans the parked rows.)
 	if err := s.pool.QueryRowContext(ctx, s.sql.HasRequests).Scan(&d.Requests); err != nil || !d.Requests {
 		return d, err
 	}
@@ -41,7 +41,7 @@ func (s Parked) DropRequested(ctx context.Context, l Lease, limit int) (d Drops,
 	if err := s.pool.QueryRowContext(ctx, s.sql.HasDrops).Scan(&drops); err != nil || !drops {
 		return d, err
 	}
-	// Before the transaction, which PostgreSQL would end at the error.
+	// This is done before the transaction, because on PostgreSQL an error would end the transaction.
 	recorded := true
 	if _, err := s.pool.ExecContext(ctx, s.sql.CheckDrops); err != nil {
 		if !db.IsMissingTable(err) {
@@ -60,7 +60,7 @@ func (s Parked) DropRequested(ctx context.Context, l Lease, limit int) (d Drops,
 }
 
 func (s Parked) drop(ctx context.Context, tx *sql.Tx, limit int, recorded bool) ([]Dropped, []db.EventKey, error) {
-	// Locked, so that none of them goes back to retry meanwhile.
+	// The rows are locked, so that none of them goes back to retry in the meantime.
 	dropped, err := db.Rows(ctx, tx, func(d *Dropped) []any {
 		return []any{&d.Seq, &d.ID, &d.EventID, &d.Topic, &d.Key}
 	}, s.sql.LockDrops, limit)
@@ -81,17 +81,17 @@ func (s Parked) drop(ctx context.Context, tx *sql.Tx, limit int, recorded bool) 
 	return dropped, freed, err
 }
 
-// Rejection says that a row was sent again and rejected again.
+// Rejection says that a row was sent again and was rejected again.
 type Rejection struct {
 	ParkedEvent
-	Reason    string // cut as Parking.Error is
-	Overtaken bool   // later events of its key were delivered meanwhile
+	Reason    string // shortened as Parking.Error is
+	Overtaken bool   // later events of its key were delivered in the meantime
 }
 
-// Reject puts rows that were sent again and rejected again back to failed, with one
-// attempt more and the new error, and the later rows of their keys from retry to blocked.
-// Overtaken is kept once set; overtaken rows stay in retry, for they wait for nobody.
-// A row that is gone is passed over; one that is to be dropped by now stays so.
+// Reject sets rows that were sent again and rejected again back to failed, with one more attempt and the new
+// error. It sets the later rows of their keys from retry to blocked. Overtaken stays set once it is set.
+// Overtaken rows stay in retry, because they wait for no other row. Reject skips a row that is gone, and
+// leaves a row in state drop as it is.
 func (s Parked) Reject(ctx context.Context, l Lease, rows []Rejection) error {
 	if len(rows) == 0 {
 		return nil

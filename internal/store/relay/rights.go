@@ -9,10 +9,10 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// checkRights fails if the user may not read or delete events: a relay that may not delete
-// would publish every event again each time it starts. And it fails if the user may not
-// park, which would stop the source at the first rejected event. No statement names a row, or walks
-// over deleted ones. SQLite has no users, and a delete would wait for a writer.
+// checkRights fails if the user may not read or delete events, because a relay that may not delete would
+// publish every event again at each start. It also fails if the user may not park, because the source would
+// stop at the first rejected event. The statements name no row, and do not walk over deleted ones. SQLite is
+// not checked: it has no users, and a delete would wait for a writer.
 func (c *conn) checkRights(ctx context.Context) error {
 	if c.names.Dialect == db.SQLite {
 		return nil
@@ -33,8 +33,8 @@ func (c *conn) checkRights(ctx context.Context) error {
 	return nil
 }
 
-// checkArchive fails if the archive is not there, or the user may not write, read or purge it.
-// The statements name no row.
+// checkArchive fails if the archive does not exist, or if the user may not write, read or purge it. The
+// statements name no row.
 func (c *conn) checkArchive(ctx context.Context) error {
 	both := []string{c.sql.server.CheckArchiveDelete, c.sql.server.CheckArchiveInsert}
 	var errs []error

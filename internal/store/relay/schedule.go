@@ -12,9 +12,9 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Schedule is the owner's side of the scheduled events. One transaction moves rows of outbox_scheduled that
-// are due to outbox_events. There each gets a new id, under the lock of its key, as a new row of a service
-// would. created_at stays the time at which the row was written.
+// Schedule is the owner's side of the scheduled events. One transaction moves due rows of outbox_scheduled to
+// outbox_events. There each row gets a new id, under the lock of its key, like a new row of a service.
+// created_at stays the time at which the row was written.
 //
 // Rows of a key are moved in the order of (deliver_at, seq). So a row that cannot be moved now delays the
 // later rows of its key. There are two reasons why it cannot:
@@ -23,35 +23,37 @@ import (
 //   - A writer with StrictKeyOrder has locked the key, and its events are not committed yet. If the row
 //     moved now, it would be delivered before them (hazard move-beside-writer).
 //
-// The move waits for neither. Both are applications, and may take as long as they like. And an application
-// that holds a key's lock and then cancels an event of the same batch would wait for the move, while the
-// move waits for it. So the move leaves out the locked rows and keys, and all rows of these keys.
+// The move waits for neither. Both are applications, which may hold a lock for any time. There is also a
+// deadlock to avoid: an application may hold a key's lock and then cancel an event of the same batch. It
+// would wait for the move, while the move waits for it. So the move leaves out the locked rows and keys, and
+// all rows of these keys.
 //
 // The transaction locks the lease row last, and not first as Fenced does (hazard paused-mover). That fences
-// as well, because the transaction commits only under that lock. If another relay claims the lease before
-// the lock, the transaction finds the lease lost and rolls back. If it claims afterwards, it waits for the
-// commit. Locked last, the lease row is locked only for as long as a commit takes. If the row were locked
-// first, renewals would wait while payloads are copied, or while the INSERT waits for a session that alters
-// the table, and two such waits may cost the lease. There is no deadlock: transactions that hold the
-// lease row (renewals, claims, parking, archiving) never wait for scheduled rows or for the locks of keys.
+// as well, because the transaction commits only under that lock. If another relay claims the lease before the
+// lock, the transaction finds the lease lost and rolls back. If it claims afterwards, it waits for the
+// commit. Because the lease row is locked last, it is locked only for as long as a commit takes. If it were
+// locked first, renewals would wait while payloads are copied, or while the INSERT waits for a session that
+// alters the table. Two such waits may cost the lease. There is no deadlock: transactions that hold the lease
+// row (renewals, claims, parking, archiving) never wait for scheduled rows or for the locks of keys.
 type Schedule struct{ *conn }
 
 const (
-	// moveIdle is the longest pause. An event that is scheduled for less than that ahead may be so much late.
+	// moveIdle is the longest pause. An event that is scheduled less than this far ahead may be late by as
+	// much.
 	moveIdle = time.Second
-	// moveAgain is for the next batch, and for SQLite's clock, which has milliseconds.
+	// moveAgain is the pause before the next batch. It is not 0 because SQLite's clock has milliseconds.
 	moveAgain = time.Millisecond
 	// moveBusy is the pause when all due rows are locked.
 	moveBusy = 50 * time.Millisecond
 
-	// moveKeys bounds the keys in one transaction: on PostgreSQL each is an entry in the
-	// server's table of locks, which has room for some thousands, for everybody.
+	// moveKeys bounds the keys in one transaction. On PostgreSQL each key is an entry in the server's lock
+	// table, which has room for some thousands of entries of all sessions.
 	moveKeys = 200
-	// moveRounds is how often one call looks behind rows that are locked.
+	// moveRounds is how many times one call looks behind rows that are locked.
 	moveRounds = 5
 )
 
-// dueRow is a row that is to be moved.
+// dueRow is a row that should be moved.
 type dueRow struct {
 	seq       int64
 	eventID   string
@@ -59,18 +61,18 @@ type dueRow struct {
 	deliverAt string       // as the database writes it
 }
 
-// MoveDue moves scheduled events that are due to outbox_events while the lease is held:
-// at most limit of them, in one transaction, in the order of their times. Payloads stay
-// in the server. It returns how many it moved, and when to call again, in more than 0
-// and at most a second. ErrLeaseLost: nothing was moved.
+// MoveDue moves due scheduled events to outbox_events while the lease is held. It moves at most limit of
+// them, in one transaction, in the order of their times. Payloads stay in the server. It returns how many
+// events it moved, and when to call again: after more than 0 and at most a second. With ErrLeaseLost it has
+// moved nothing.
 //
-// Rows that somebody has locked, and later ones of their keys, are passed over: see above.
+// It skips rows that somebody has locked, and later rows of their keys: see above.
 func (s Schedule) MoveDue(ctx context.Context, l Lease, limit int) (moved int, next time.Duration, err error) {
 	wait, err := s.untilDue(ctx)
 	if err != nil || wait > 0 {
 		return 0, wait, err
 	}
-	var locked []db.EventKey // whose rows were passed over
+	var locked []db.EventKey // keys whose rows were skipped
 	var after *dueRow
 	for range moveRounds {
 		due, err := s.dueRows(ctx, limit, after, locked)
@@ -84,13 +86,13 @@ func (s Schedule) MoveDue(ctx context.Context, l Lease, limit int) (moved int, n
 		if err != nil || moved > 0 {
 			return moved, moveAgain, err
 		}
-		// All of it is locked. What comes behind it need not wait for that.
+		// All of these rows are locked. The rows behind them need not wait for that.
 		locked, after = append(locked, passed...), &due[len(due)-1]
 	}
 	return 0, moveBusy, nil
 }
 
-// untilDue is how long it is until the first row is due, at most moveIdle; 0: it is.
+// untilDue returns the time until the first row is due, at most moveIdle. 0: a row is due.
 func (s Schedule) untilDue(ctx context.Context) (time.Duration, error) {
 	var micros int64
 	err := s.pool.QueryRowContext(ctx, s.sql.UntilDue).Scan(&micros)
@@ -107,8 +109,8 @@ func (s Schedule) untilDue(ctx context.Context) (time.Duration, error) {
 	return max(time.Duration(micros)*time.Microsecond, moveAgain), nil
 }
 
-// dueRows lists the first due rows after one of them, in the order in which they are to
-// be moved, without those of the keys to leave out. It locks nothing.
+// dueRows lists the first due rows after a given row, in the order in which they are to be moved. It leaves
+// out the rows of the keys in without. It locks nothing.
 func (s Schedule) dueRows(ctx context.Context, limit int, after *dueRow, without []db.EventKey) (
 	due []dueRow, err error) {
 	query, args := s.dueQuery(limit, after, without)
@@ -160,11 +162,11 @@ func (s Schedule) dueQuery(limit int, after *dueRow, without []db.EventKey) (str
 	return b.String(), args
 }
 
-// errNothingFree ends a transaction in which every row was locked by others.
+// errNothingFree ends a transaction if other transactions have locked every row.
 var errNothingFree = errors.New("all due rows are locked")
 
-// moveRows moves the rows that are free, in one transaction, and returns how many those
-// are and the keys of which rows were passed over.
+// moveRows moves the free rows in one transaction. It returns their number, and the keys of the rows that it
+// skipped.
 func (s Schedule) moveRows(ctx context.Context, l Lease, due []dueRow) (moved int, passed []db.EventKey, err error) {
 	err = s.inTx(ctx, func(tx *sql.Tx) error {
 		var free []int64
@@ -190,11 +192,11 @@ func (s Schedule) moveRows(ctx context.Context, l Lease, due []dueRow) (moved in
 	return moved, passed, nil
 }
 
-// lockFree locks the rows that nobody has locked, and the keys of these that nobody has
-// locked. It returns the rows of which it has both, without those that come after a row
-// of the same key which it has not.
+// lockFree locks the rows that nobody has locked, and those keys of these rows that nobody has locked. It
+// returns the rows for which it has both locks. It leaves out rows behind a row of the same key for which it
+// has not.
 //
-// The rows come first: a key is not to be locked for rows that cannot be moved.
+// It locks the rows first, so that it locks no key for rows that cannot be moved.
 func (s Schedule) lockFree(ctx context.Context, tx *sql.Tx, due []dueRow) (
 	free []int64, passed []db.EventKey, err error) {
 	query, args := s.lockDue(due)
@@ -236,7 +238,7 @@ func (s Schedule) lockFree(ctx context.Context, tx *sql.Tx, due []dueRow) (
 	return free, passed, nil
 }
 
-// lockDue is the statement that locks the rows that are due and free.
+// lockDue returns the statement that locks the due rows that are free.
 func (s Schedule) lockDue(due []dueRow) (string, []any) {
 	ids, seqs := make([]string, len(due)), make([]int64, len(due))
 	for i, d := range due {
@@ -245,12 +247,14 @@ func (s Schedule) lockDue(due []dueRow) (string, []any) {
 	return db.Fill(s.sql.LockDue, db.Values{"event_ids": db.SQL(strings.Join(ids, `", "`))}), s.seqArgs(seqs)
 }
 
-// seqArgs are the arguments of a statement that names rows. MySQL has the numbers in the text.
+// seqArgs returns the arguments of a statement that names rows. On MySQL the statement's text has the
+// numbers.
 func (s Schedule) seqArgs(seqs []int64) []any {
 	return db.For(s.names.Dialect, []any{"{" + db.Ints(seqs) + "}"}, nil, []any{intsJSON(seqs)})
 }
 
-// copyAndDelete changes as many rows by both statements, or a row would be lost or doubled.
+// copyAndDelete fails if its two statements change different numbers of rows, because a row would be lost or
+// duplicated.
 func (s Schedule) copyAndDelete(ctx context.Context, tx *sql.Tx, seqs []int64) error {
 	statements, args := s.moveStatements(seqs)
 	var counts [2]int64
@@ -273,8 +277,8 @@ func (s Schedule) moveStatements(seqs []int64) ([]string, []any) {
 	return []string{db.Fill(s.sql.CopyDue, values), db.Fill(s.sql.DeleteDue, values)}, s.seqArgs(seqs)
 }
 
-// tryLockKeys takes the locks of keys that are free, without waiting, and reports which
-// keys it has. SQLite has none: one transaction writes at a time.
+// tryLockKeys takes the locks of keys that are free, without waiting, and reports which locks it has. SQLite
+// needs no such locks, because only one transaction writes at a time.
 func (s Schedule) tryLockKeys(ctx context.Context, tx *sql.Tx, keys []db.EventKey) (func(db.EventKey) bool, error) {
 	if s.sql.server.TryLockKeys == "" || len(keys) == 0 {
 		return func(db.EventKey) bool { return true }, nil

@@ -11,7 +11,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// sqlite is what SQLite needs in Go.
+// sqlite implements dialect for SQLite.
 type sqlite struct{ *conn }
 
 func (s sqlite) read(q ReadQuery) (string, []any) {
@@ -47,8 +47,8 @@ func (s sqlite) columns(row *Row) ([]any, func()) {
 		finish
 }
 
-// timeOf reads what the driver made of the column: text, or a time already. A
-// CHECK keeps anything else out; zero would say so.
+// timeOf converts what the driver makes of the column: text, or a time. A CHECK in the table excludes
+// everything else. If there were such a value, timeOf would return the zero time.
 func timeOf(v any) time.Time {
 	var m db.Moment
 	_ = m.Scan(v)
@@ -63,11 +63,12 @@ func (s sqlite) inspect(ctx context.Context) (Source, error) {
 	return src, err
 }
 
-// openWriters: one transaction writes at a time, and takes its ids while it does. When a
-// higher id is seen, whoever took a lower one has ended.
+// openWriters returns no writer. Only one transaction writes at a time, and it takes its ids while it writes.
+// When a higher id is seen, the transactions with lower ids have ended.
 func (s sqlite) openWriters(context.Context) (Writers, error) { return Writers{Known: true}, nil }
 
-// checkSequence: AUTOINCREMENT takes the higher of sqlite_sequence and the highest rowid.
+// checkSequence has nothing to do: AUTOINCREMENT uses the higher one of sqlite_sequence and the highest
+// rowid.
 func (s sqlite) checkSequence(context.Context) error { return nil }
 
 func (s sqlite) firstParked(ctx context.Context, q reader, keys []db.EventKey) ([]parkedHead, error) {

@@ -9,7 +9,7 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// statements are those that every dialect has. The .sql files give the reasons.
+// statements are the statements that every dialect has. The .sql files give the reasons.
 type statements struct {
 	ReadHeader, ReadGaps, ReadTail        string
 	EventsUpTo, EventSizes, ParkedSizes   string
@@ -39,7 +39,7 @@ type statements struct {
 	CopyDue, DeleteDue                      string
 }
 
-// serverStatements are those of databases with users and with several writers: PostgreSQL and MySQL.
+// serverStatements are the statements of databases with users and with several writers: PostgreSQL and MySQL.
 type serverStatements struct {
 	LockHolders, TryLockKeys, LastGivenID             string
 	FirstParked, Followers                            string
@@ -47,7 +47,7 @@ type serverStatements struct {
 	CheckParkInsert, CheckParkUpdate, CheckParkDelete string
 }
 
-// twoStepStatements are the second halves of what PostgreSQL does in one statement: of MySQL and SQLite.
+// twoStepStatements are needed on MySQL and SQLite, for what PostgreSQL does in one statement.
 type twoStepStatements struct {
 	DeleteArchived, DeleteMoved string
 	OtherMembers                string
@@ -67,7 +67,7 @@ type sqliteStatements struct {
 	FirstWrite, FirstRows, CheckArchive string
 }
 
-// allStatements are those of one dialect. What the dialect does not have is empty.
+// allStatements has the statements of one dialect. Fields that the dialect does not use are empty.
 type allStatements struct {
 	statements
 	server   serverStatements

@@ -11,23 +11,23 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Errors that a caller tells apart.
+// These errors need different reactions of the caller.
 var (
-	// ErrLeaseLost: the lease row names another owner or epoch.
+	// ErrLeaseLost says that the lease row names another owner or epoch.
 	ErrLeaseLost = errors.New("the lease is held by another owner")
-	// ErrServerChanged: another server answers than the one that granted the lease, or the
-	// same one after a restart. It may lack what that one has committed.
+	// ErrServerChanged says that another server answers than the one that granted the lease, or the same one
+	// after a restart. It may lack data that the first one has committed.
 	ErrServerChanged = errors.New("another database server answers than before, or it was restarted")
-	// ErrSequenceBehind: the next ids exist already; inserts would fail or reuse ids.
+	// ErrSequenceBehind says that the next ids exist already, so that inserts would fail or reuse ids.
 	ErrSequenceBehind = errors.New("the id sequence is below the highest id")
 )
 
 // Options of a Store.
 type Options struct {
-	// LeasePool has the connections that keep the lease: what is renewed does not wait for a connection
-	// behind slow reads. nil: those of the store.
+	// LeasePool has the connections that keep the lease, so that a renewal does not wait for a connection
+	// behind slow reads. nil: the store's pool.
 	LeasePool *sql.DB
-	// Archive: delivered events move into outbox_archive instead of being deleted.
+	// Archive moves delivered events to outbox_archive instead of deleting them.
 	Archive bool
 }
 
@@ -67,7 +67,7 @@ func New(pool *sql.DB, n db.Names, o Options) (*Store, error) {
 	return &Store{c, Leases{c}, Fleet{c}, Events{c}, Parked{c}, Schedule{c}}, nil
 }
 
-// dialect is what a database must do in Go.
+// dialect is what differs between databases and needs Go.
 type dialect interface {
 	// read returns the statement of a read, with its arguments.
 	read(q ReadQuery) (statement string, args []any)
@@ -81,7 +81,8 @@ type dialect interface {
 	checkSequence(ctx context.Context) error
 	// firstParked returns the first parked row of each key.
 	firstParked(ctx context.Context, q reader, keys []db.EventKey) ([]parkedHead, error)
-	// followers returns of the first rows of keys, most of each, the blocked ones before a failed one.
+	// followers returns, from the first rows of each key (at most most of them), the blocked ones before a
+	// failed one.
 	followers(ctx context.Context, tx *sql.Tx, heads []parkedHead, most int) ([]int64, error)
 	// blockedKeysArgs are the arguments of BlockedKeys.
 	blockedKeysArgs(after BlockedPart) []any
@@ -103,9 +104,9 @@ type Source struct {
 	Name     string // "" until the first relay sets it
 	SourceID uuid.UUID
 	Standby  bool
-	// Unordered, if not empty, says why this server's ids promise no order.
+	// Unordered, if not empty, says why ids do not give the order of events on this server.
 	Unordered string
-	// ArchiveErr says why the archive, which is on, cannot be used.
+	// ArchiveErr says why the archive cannot be used although it is enabled.
 	ArchiveErr error
 }
 
@@ -122,7 +123,7 @@ func (c *conn) Inspect(ctx context.Context, name string) (Source, error) {
 		if _, err := c.pool.ExecContext(ctx, c.sql.NameSource, name); err != nil {
 			return src, fmt.Errorf("set the source's name: %w", err)
 		}
-		if src, err = c.dialect.inspect(ctx); err != nil { // two relays may have raced to set it
+		if src, err = c.dialect.inspect(ctx); err != nil { // another relay may have set it at the same time
 			return src, err
 		}
 	}
@@ -158,9 +159,9 @@ func (c *conn) inTxOf(ctx context.Context, pool *sql.DB, f func(*sql.Tx) error) 
 
 // Fenced runs change in a transaction that holds the lease row locked, or returns ErrLeaseLost or
 // ErrServerChanged. All changes that move rows or write hints use it. A condition EXISTS (lease) in the
-// statement itself would not do, because it sees the statement's snapshot: an owner that was declared dead
-// and waits for a row's lock would still pass it after its successor has claimed the lease (hazard
-// stale-fence). A claim waits for the lock that Fenced holds.
+// statement itself is not enough, because it sees the statement's snapshot: an owner that was declared dead
+// and waits for a row's lock would still pass it after its successor has claimed the lease
+// (hazard stale-fence). A claim waits for the lock that Fenced holds.
 func (c *conn) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
 	return c.inTx(ctx, func(tx *sql.Tx) error {
 		if err := c.checkLease(ctx, tx, l, c.sql.LockLease); err != nil {
@@ -170,8 +171,8 @@ func (c *conn) Fenced(ctx context.Context, l Lease, change func(*sql.Tx) error) 
 	})
 }
 
-// fencedAgain is Fenced, and tries again some times if the database has ended the transaction because another one
-// changed the same rows.
+// fencedAgain does what Fenced does. It tries again a few times if the database has ended the transaction
+// because another one changed the same rows.
 func (c *conn) fencedAgain(ctx context.Context, l Lease, change func(*sql.Tx) error) error {
 	const tries = 4
 	var err error
@@ -183,7 +184,7 @@ func (c *conn) fencedAgain(ctx context.Context, l Lease, change func(*sql.Tx) er
 	return err
 }
 
-// checkLease returns nil if l is the lease in the table of the server that granted it, and else
+// checkLease returns nil if l is the lease in the table and this server granted it. Otherwise it returns
 // ErrLeaseLost or ErrServerChanged. statement is LeaseOwner, or LockLease to lock the row.
 func (c *conn) checkLease(ctx context.Context, q reader, l Lease, statement string) error {
 	var owner sql.NullString

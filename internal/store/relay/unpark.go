@@ -11,24 +11,23 @@ import (
 // DeliveredParked names a parked row that was delivered, and where the sink put it.
 type DeliveredParked struct {
 	ParkedEvent
-	Size      int64 // about; in bytes
+	Size      int64 // in bytes, approximate
 	Partition int32
 	Offset    int64
-	Placed    bool // the sink told Partition and Offset
+	Placed    bool // the sink has set Partition and Offset
 }
 
-// releaseAtOnce is how many blocked rows one transaction sets to retry: it holds the
-// lease row locked, and must end long before the lease does. Later ones are released
-// when these are gone.
+// releaseAtOnce is how many blocked rows one transaction sets to retry. The transaction holds the lease row
+// locked, and must end long before the lease does. Later rows are released when these are gone.
 const releaseAtOnce = 5000
 
-// Unpark deletes rows that were delivered, each only if it still holds that event;
-// those that are gone are passed over. Where the first row of a key that is left is
-// blocked, what was before it has been delivered, so the blocked rows up to the key's
-// first failed one become retry (some thousands at a time; at least the first). It
-// returns the keys of which no row is left: they are unblocked. After an error some of
-// the rows may be gone, and those of the keys returned are.
+// Unpark deletes rows that were delivered, each only if it still holds that event. It skips rows that are
+// gone. If the first remaining row of a key is blocked, the rows before it have been delivered. Then Unpark
+// sets the key's blocked rows up to its first failed one to retry (some thousands at a time, at least the
+// first). It returns the keys that have no row any more: they are unblocked. After an error some of the rows
+// may be gone, and all rows of the returned keys are gone.
 //
+// With an archive it moves the rows there in the same transactions, of some MiB each.
 // With an archive the rows go there in the same transactions, of some MiB each.
 func (s Parked) Unpark(ctx context.Context, l Lease, rows []DeliveredParked) (freed []db.EventKey, err error) {
 	for part := range moves(rows, func(d DeliveredParked) int64 { return d.Size }) {
@@ -48,13 +47,13 @@ func (s Parked) Unpark(ctx context.Context, l Lease, rows []DeliveredParked) (fr
 	return freed, nil
 }
 
-// archiveParked copies rows into the archive, if there is one. Between that and the delete nobody else deletes:
-// only the owner does, and it has the lease row locked.
+// archiveParked copies rows to the archive, if there is one. Nobody else deletes rows between the copy and
+// the delete: only the owner deletes, and it has the lease row locked.
 func (s Parked) archiveParked(ctx context.Context, tx *sql.Tx, rows []DeliveredParked) error {
 	if !s.archive {
 		return nil
 	}
-	places := make([]Delivered, len(rows)) // with seq in the place of id
+	places := make([]Delivered, len(rows)) // seq takes the place of id
 	for i, p := range rows {
 		places[i] = Delivered{Event: Event{ID: p.Seq, EventID: p.EventID},
 			Partition: p.Partition, Offset: p.Offset, Placed: p.Placed}
@@ -92,8 +91,8 @@ func (s Parked) parkedKeys(ctx context.Context, tx *sql.Tx, list []any) (keys []
 	return keys, err
 }
 
-// follow looks at keys of which rows were deleted: those without a row are freed, and
-// where a blocked row is the first now, it and those behind it are released.
+// follow looks at keys whose rows were deleted. It frees the keys without a row. If the first row of a key is
+// blocked, it releases that row and the blocked rows behind it.
 func (s Parked) follow(ctx context.Context, tx *sql.Tx, keys []db.EventKey) (freed []db.EventKey, err error) {
 	if len(keys) == 0 {
 		return nil, nil

@@ -7,23 +7,22 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// A walk over all parked rows goes from window to window, so that the time of a statement does not
-// grow with the number of rows. overtakeAtOnce bounds the rows that are written under the lease
-// row's lock.
+// A walk over all parked rows goes from window to window, so that the time of a statement does not grow with
+// the number of rows. overtakeAtOnce bounds the rows that are written while the lease row is locked.
 const (
 	parkedWindow   = 50_000
 	overtakeAtOnce = 5000
 )
 
-// windowEnd returns the seq of the last row of the window behind after; 0: there is none.
+// windowEnd returns the seq of the last row of the window behind after. 0: there is no row.
 func (s Parked) windowEnd(ctx context.Context, after int64) (end int64, err error) {
 	err = s.pool.QueryRowContext(ctx, s.sql.ParkedWindow, after, parkedWindow).Scan(&end)
 	return end, err
 }
 
-// MarkOvertaken marks the next parked rows with a seq above after that have a key: later events of their
-// keys may be delivered before them from now on. It returns where to go on; false: there are no more rows.
-// The policy skip marks what another policy has parked.
+// MarkOvertaken marks the next parked rows with a seq above after that have a key, because later events of
+// their keys may be delivered before them from now on. It returns where to go on, and false if there are no
+// more rows. The policy skip uses it for the rows that another policy has parked.
 //
 // Each call is a transaction that locks the lease row, or returns ErrLeaseLost. The whole walk is not one
 // transaction. If it is interrupted, some rows are marked already, and the next walk marks them again.
@@ -56,7 +55,7 @@ type SentEvents struct {
 	lo, hi int64
 }
 
-// Add takes one in.
+// Add adds an event.
 func (s *SentEvents) Add(e Event) {
 	if len(s.all) == 0 {
 		s.all, s.lo, s.hi = make(map[Event]bool), e.ID, e.ID
@@ -67,13 +66,13 @@ func (s *SentEvents) Add(e Event) {
 // Has reports whether e is one of them.
 func (s *SentEvents) Has(e Event) bool { return s.all[e] }
 
-// Len is how many there are.
+// Len is the number of events.
 func (s *SentEvents) Len() int { return len(s.all) }
 
 // FindSentParked looks in the next window of parked rows, those with a seq above after, for the events of
 // sent. A start in exactly-once mode has found that these were delivered (hazard replayed-event). It returns
-// where to go on; false: there are no more rows. There is no index of the row ids, so one walk should look
-// for many events.
+// where to go on, and false if there are no more rows. The row ids have no index, so one walk should look for
+// many events.
 func (s Parked) FindSentParked(ctx context.Context, sent *SentEvents, after int64) (
 	found []DeliveredParked, next int64, more bool, err error) {
 	end, err := s.windowEnd(ctx, after)
