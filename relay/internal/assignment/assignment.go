@@ -14,8 +14,9 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// No process is in charge. Each one writes a heartbeat into the tables of each source that it
-// serves: it is alive, and it owns so many sources. Each one decides by the heartbeats of the others.
+// No process is in charge. Each process writes a heartbeat into the tables of each source that it serves. The
+// heartbeat says that the process is alive, and how many sources it owns. Each process decides for itself,
+// with the heartbeats of the others.
 //
 //   - The process that owns the fewest sources claims a free one. The others wait, but for no
 //     longer than a quarter of a lease: delivery is promised, an even assignment is not.
@@ -51,8 +52,8 @@ func quota(me peer, others []peer) int {
 	return q
 }
 
-// fewest returns the peer that owns the fewest sources. If there are several, the choice depends on
-// the source, or one of them would be given all sources.
+// fewest returns the peer that owns the fewest sources. If several peers own equally few, the choice depends
+// on the source. Otherwise one of them would get all sources.
 func fewest(source string, peers []peer) (peer, bool) {
 	if len(peers) == 0 {
 		return peer{}, false
@@ -88,13 +89,13 @@ type Assignment struct {
 	reportedOwned int       // how many sources this process owned by its own last heartbeat
 
 	freeSince time.Time // zero: the lease is held
-	standBack time.Time // until then this process claims nothing: it has handed the source over
+	standBack time.Time // this process has handed the source over and claims nothing before this time
 
 	termBegan   time.Time
-	unevenSince time.Time     // since then another process owns at least two fewer; zero: none does
-	patience    time.Duration // after so long without a quota, the source is handed over all the same
+	unevenSince time.Time     // since when another process owns at least two fewer; zero: none does
+	patience    time.Duration // after this time without a quota, the source is handed over anyway
 	heir        uuid.UUID     // the process to which the term is being handed over
-	pending     bool          // handed over, and as far as is known not claimed yet
+	pending     bool          // handed over, and not known to be claimed yet
 }
 
 // New returns the assignment of a source, for a process. ttl is the length of the source's lease.
@@ -108,18 +109,18 @@ func (s *Assignment) HeartbeatEvery() time.Duration { return min(s.ttl/2, 5*time
 // PollEvery is how often the relay looks at a lease that another process holds.
 func (s *Assignment) PollEvery() time.Duration { return min(s.ttl/8, time.Second) }
 
-// Window is for how long a process counts as alive after its heartbeat.
+// Window is how long a process counts as alive after its heartbeat.
 func (s *Assignment) Window() time.Duration { return 4 * s.HeartbeatEvery() }
 
-// NoteOthers takes in the heartbeats of the other processes. owned is what this process has written
-// in its own.
+// NoteOthers stores the heartbeats of the other processes. owned is the number that this process has written
+// in its own heartbeat.
 func (s *Assignment) NoteOthers(others []store.Member, owned int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others, s.reportedOwned, s.heardAt = others, owned, now
 }
 
-// HeartbeatDue reports whether a heartbeat is due. It is due sooner if the number of own sources has
+// HeartbeatDue reports whether a heartbeat is due. It is due earlier if the number of owned sources has
 // changed, and before a decision.
 func (s *Assignment) HeartbeatDue(now time.Time, beforeDecision bool) bool {
 	s.mu.Lock()
@@ -131,7 +132,7 @@ func (s *Assignment) HeartbeatDue(now time.Time, beforeDecision bool) bool {
 	return s.heardAt.IsZero() || now.Sub(s.heardAt) >= every
 }
 
-// peers returns the other processes that are alive. What was promised to them counts as theirs.
+// peers returns the other processes that are alive. Sources that were promised to them count as theirs.
 func (s *Assignment) peers(now time.Time) []peer {
 	since := now.Sub(s.heardAt)
 	var all []peer
@@ -192,7 +193,7 @@ func (s *Assignment) pollIn(others []peer) time.Duration {
 	return wait/2 + s.Random(wait/2+1)
 }
 
-// Began notes that a term has begun.
+// Began records that a term has begun.
 func (s *Assignment) Began(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,7 +202,7 @@ func (s *Assignment) Began(now time.Time) {
 	s.termBegan, s.unevenSince, s.freeSince, s.standBack, s.heir = now, time.Time{}, time.Time{}, time.Time{}, uuid.Nil
 }
 
-// HandOver decides whether this term should end in favour of another process.
+// HandOver decides whether this term should end so that another process gets the source.
 func (s *Assignment) HandOver(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,8 +219,8 @@ func (s *Assignment) HandOver(now time.Time) (heir uuid.UUID, ok bool) {
 	if s.unevenSince.IsZero() {
 		s.unevenSince, s.patience = now, 3*s.ttl+s.Random(3*s.ttl)
 	}
-	// If the processes serve different sources, those above their quota may own none that the others
-	// wait for. So after a while an owner within its quota hands one over too.
+	// If the processes serve different sources, those above their quota may own none of the sources for which
+	// the others wait. So after a while an owner within its quota also hands one over.
 	surplus := me.owned - quota(me, others)
 	if surplus <= 0 && now.Sub(s.unevenSince) < s.patience || !s.member.give(surplus, now.Add(-s.ttl/2)) {
 		return uuid.Nil, false
@@ -236,8 +237,8 @@ func (s *Assignment) OthersHeard(now time.Time) bool {
 	return len(s.peers(now)) > 0
 }
 
-// Evacuate decides to whom this term is handed over because its sink cannot be reached: to the
-// process with the fewest sources, if one has a fresh heartbeat.
+// Evacuate decides which process gets this source because the sink cannot be reached from here: the process
+// with the fewest sources, if one has a fresh heartbeat.
 func (s *Assignment) Evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,8 +255,8 @@ func (s *Assignment) Evacuate(now time.Time) (heir uuid.UUID, ok bool) {
 	return least.id, true
 }
 
-// NextOwner returns the process in whose favour the lease is released: the one that the term is
-// handed over to, or if this process stops, the one with the fewest sources. uuid.Nil: none.
+// NextOwner returns the process for which the lease is released: the one that the term is handed over to. If
+// this process stops, it is the one with the fewest sources. uuid.Nil: none.
 func (s *Assignment) NextOwner(now time.Time) uuid.UUID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -268,7 +269,7 @@ func (s *Assignment) NextOwner(now time.Time) uuid.UUID {
 	return s.heir
 }
 
-// Ended notes that the term has ended.
+// Ended records that the term has ended.
 func (s *Assignment) Ended(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,7 +281,7 @@ func (s *Assignment) Ended(now time.Time) {
 	s.standBack = now.Add(s.ttl / 2)
 }
 
-// Left notes that this process does not serve the source any more.
+// Left records that this process no longer serves the source.
 func (s *Assignment) Left() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -288,7 +289,7 @@ func (s *Assignment) Left() {
 	s.others, s.heardAt, s.freeSince, s.standBack = nil, time.Time{}, time.Time{}, time.Time{}
 }
 
-// settle ends a hand-over that was pending.
+// settle ends a pending hand-over.
 func (s *Assignment) settle() {
 	if s.pending {
 		s.pending = false

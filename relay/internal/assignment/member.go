@@ -8,22 +8,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// Member is this process among those that relay the same sources. All relays of the process share
-// it. It is safe for concurrent use.
+// Member is this process, as one of the processes that relay the same sources. All relays of the process
+// share it. It is safe for concurrent use.
 type Member struct {
 	id   uuid.UUID
 	host string
 
 	mu          sync.Mutex
 	owned       int       // terms that are not being handed over
-	gained      time.Time // when the last of them began
+	gained      time.Time // when the last of these terms began
 	unreachable int       // relays that cannot reach their sink
 	leaving     int       // sources that were handed over and that nobody has claimed yet
 	promised    map[uuid.UUID]promise
 }
 
-// promise is how many sources another process will own when it has claimed what this process has
-// handed over to it. Its heartbeat says so only one or two heartbeats later.
+// promise is how many sources another process will own when it has claimed what this process has handed over
+// to it. Its own heartbeat says so only one or two heartbeats later.
 type promise struct {
 	owned int
 	until time.Time
@@ -33,7 +33,7 @@ type promise struct {
 func NewMember() *Member {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown" // it is for people to read
+		host = "unknown" // only people read it
 	}
 	if r := []rune(host); len(r) > 255 {
 		host = string(r[:255])
@@ -54,7 +54,7 @@ func (p *Member) Owned() int {
 	return p.owned
 }
 
-// took notes that a term has begun.
+// took records that a term has begun.
 func (p *Member) took(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,14 +62,14 @@ func (p *Member) took(now time.Time) {
 	p.gained = now
 }
 
-// lost notes that a term has ended without a hand-over.
+// lost records that a term has ended without a hand-over.
 func (p *Member) lost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owned--
 }
 
-// peers returns the others. What was promised to them counts as theirs.
+// peers returns the others. Sources that were promised to them count as theirs.
 func (p *Member) peers(others []peer, now time.Time) []peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *Member) peers(others []peer, now time.Time) []peer {
 	return all
 }
 
-// promise notes that heir gets one source more than it has in peers.
+// promise records that heir gets one source more than it has in peers.
 func (p *Member) promise(heir peer, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,8 +95,9 @@ func (p *Member) promise(heir peer, until time.Time) {
 	p.promised[heir.id] = promise{owned: heir.owned + 1, until: until}
 }
 
-// give begins a hand-over and returns true, unless enough are under way, or this process has gained
-// a source after since: then others may have gained one too, and their heartbeats do not say so yet.
+// give begins a hand-over and returns true, unless enough hand-overs are in progress, or this process has
+// gained a source after since. In the second case others may have gained one too, and their heartbeats do not
+// say so yet.
 func (p *Member) give(surplus int, since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +111,7 @@ func (p *Member) give(surplus int, since time.Time) bool {
 	return true
 }
 
-// NoteReach notes that a relay cannot reach its sink any more, or that it can again.
+// NoteReach records that a relay can no longer reach its sink, or that it can again.
 func (p *Member) NoteReach(unreachable bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,15 +122,15 @@ func (p *Member) NoteReach(unreachable bool) {
 	}
 }
 
-// AnyUnreachable reports whether a relay of this process cannot reach its sink. The others then
-// check theirs.
+// AnyUnreachable reports whether a relay of this process cannot reach its sink. The other relays then check
+// their sinks.
 func (p *Member) AnyUnreachable() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.unreachable > 0
 }
 
-// evacuate begins a hand-over in any case: the sink cannot be reached.
+// evacuate always begins a hand-over, because the sink cannot be reached.
 func (p *Member) evacuate() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +138,7 @@ func (p *Member) evacuate() {
 	p.leaving++
 }
 
-// given ends a hand-over: a process has claimed the source, or none wants it.
+// given ends a hand-over: a process has claimed the source, or no process wants it.
 func (p *Member) given() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package blocked keeps which keys of a source may be blocked by parked events, in little memory.
+// Package blocked knows which keys of a source may be blocked by parked events. It uses little memory.
 package blocked
 
 import (
@@ -6,27 +6,27 @@ import (
 	"slices"
 )
 
-// Max is how many keys a set holds: 40 MB of hashes at the most. Beyond, every key may be blocked.
+// Max is how many keys a set holds: at most 40 MB of hashes. If there are more, every key may be blocked.
 const Max = 4_000_000
 
-// Keys is a set of keys as hashes, eight bytes for each. It tells which keys may be blocked, and
-// so which are worth a look into outbox_parked; that look decides. So the set may hold too much
-// and never too little: it has a hash for each key that has a parked row.
+// Keys is a set of keys as hashes, eight bytes for each. It says which keys may be blocked, so that only
+// those keys are looked up in outbox_parked. The table decides. So the set may contain too many keys, but
+// never too few: it has a hash for each key that has a parked row.
 //
 // It is not safe for concurrent use.
 type Keys struct {
 	seed  maphash.Seed
 	max   int
-	parts [][]uint64 // by the first bits; each sorted, with a hash once for each key that has it
+	parts [][]uint64 // by the first bits; each is sorted, and has a hash once for each key with it
 	count int
 }
 
 const parts = 1 << 10
 
-// New returns an empty set that keeps at most max keys, as a rule Max.
+// New returns an empty set that keeps at most max keys, usually Max.
 func New(max int) Keys { return Keys{seed: maphash.MakeSeed(), max: max} }
 
-// Clear empties the set. Hashes stay the same.
+// Clear empties the set. The hashes of keys stay the same.
 func (b *Keys) Clear() { b.parts, b.count = nil, 0 }
 
 // Hash is the number of a topic and key, never 0. Two keys may have the same one.
@@ -37,10 +37,10 @@ func (b *Keys) Hash(topic string, key []byte) uint64 {
 // Empty reports whether no key is blocked.
 func (b *Keys) Empty() bool { return b.count == 0 }
 
-// Len is how many keys the set has been given; more than Max once it is Full.
+// Len is how many keys were added. It is above Max if the set is Full.
 func (b *Keys) Len() int { return b.count }
 
-// Full reports that there are more keys than the set keeps.
+// Full reports whether there are more keys than the set keeps.
 func (b *Keys) Full() bool { return b.count > b.max }
 
 // May reports whether a key with this hash may be blocked.
@@ -52,7 +52,7 @@ func (b *Keys) May(hash uint64) bool {
 	return found
 }
 
-// Add takes in the hash of a key that becomes blocked.
+// Add adds the hash of a key that becomes blocked.
 func (b *Keys) Add(hash uint64) {
 	if b.Full() {
 		return
@@ -69,7 +69,7 @@ func (b *Keys) Add(hash uint64) {
 	*part = slices.Insert(*part, at, hash)
 }
 
-// Remove takes out the hash of a key that is no longer blocked. Another one's equal hash stays.
+// Remove removes the hash of a key that is no longer blocked. An equal hash of another key stays.
 func (b *Keys) Remove(hash uint64) {
 	if b.count == 0 || b.Full() {
 		return

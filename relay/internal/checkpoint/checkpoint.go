@@ -1,4 +1,4 @@
-// Package checkpoint knows which ids no start has to read, and how the lease row says so.
+// Package checkpoint knows which ids no start has to read, and how the lease row stores them.
 package checkpoint
 
 import (
@@ -38,7 +38,7 @@ const maxOpen = 128
 // the ranges, and may change them.
 func New(server string, upTo int64, open []store.Range, ids []int64) *Checkpoint {
 	for _, id := range ids {
-		if id > upTo { // a row that an earlier session has delivered may be there
+		if id > upTo { // may be a row that an earlier session has delivered
 			continue
 		}
 		if last := len(open) - 1; last >= 0 && open[last].Hi == id-1 {
@@ -55,8 +55,8 @@ func New(server string, upTo int64, open []store.Range, ids []int64) *Checkpoint
 	return p
 }
 
-// Parse reads a checkpoint from the lease row. nil: there is none, it is another server's, or it is
-// not valid. A checkpoint is a hint, so this is no error.
+// Parse reads a checkpoint from the lease row. It returns nil if there is none, if it is another server's, or
+// if it is not valid. That is not an error, because a checkpoint is a hint.
 func Parse(text []byte, server string) *Checkpoint {
 	var p Checkpoint
 	if json.Unmarshal(text, &p) != nil || p.Server != server || p.UpTo <= 0 {
@@ -74,11 +74,11 @@ func Parse(text []byte, server string) *Checkpoint {
 
 // Text returns p for the lease row. A nil p becomes null.
 func (p *Checkpoint) Text() []byte {
-	text, _ := json.Marshal(p) // numbers and a string
+	text, _ := json.Marshal(p) // numbers and a string cannot fail
 	return text
 }
 
-// Equal reports whether p and other say the same. other may be nil.
+// Equal reports whether p and other have the same content. other may be nil.
 func (p *Checkpoint) Equal(other *Checkpoint) bool {
 	return other != nil && p.Server == other.Server && p.UpTo == other.UpTo && slices.Equal(p.Open, other.Open)
 }

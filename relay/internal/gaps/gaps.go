@@ -22,12 +22,13 @@ import (
 // with the earlier one, or after it, and never before it (hazard late-commit).
 type gap struct {
 	store.Range
-	// coarse: neighbours that were merged, with ids between them that have been
-	// seen. Rows in flight may come back from it, and it is not split.
+	// coarse is true for neighbours that were merged. Ids between them have been seen, so the gap may return
+	// rows in flight, and it is not split.
 	coarse bool
-	// proof is what must end before the gap can be forgotten; nil until the next look.
+	// proof is what must end before the gap can be forgotten. It is nil until the next probe.
 	proof *proof
-	// due: a writer may have ended since the last read, so the next one has to look (hazard busy-writer).
+	// due is true if a writer may have ended since the last read, so that the next read has to look
+	// (hazard busy-writer).
 	due bool
 }
 
@@ -43,8 +44,8 @@ type proof struct {
 type Set struct {
 	gaps []gap
 	max  int
-	// idle are the open writers at rest, by ID. Without it, a forgotten transaction would keep every gap
-	// that comes after it alive.
+	// idle has the open writers at rest, by ID. Without it, a forgotten transaction would keep all later gaps
+	// alive.
 	idle map[string]idleWriter
 }
 
@@ -55,13 +56,13 @@ type idleWriter struct {
 	given int64  // when it was first seen at rest, no higher id had been given out
 }
 
-// Reset forgets all that was seen.
+// Reset forgets everything that was seen.
 func (s *Set) Reset() { s.gaps, s.idle = nil, nil }
 
-// New returns an empty set. It is crowded when it has more than most gaps.
+// New returns an empty set. The set is crowded when it has more than most gaps.
 func New(most int) Set { return Set{max: most} }
 
-// Merged returns ranges, which ascend, as about most ranges that cover them all.
+// Merged covers ranges, which ascend, with about most ranges.
 func Merged(ranges []store.Range, most int) []store.Range {
 	s := New(most)
 	for _, r := range ranges {
@@ -98,9 +99,9 @@ func (s *Set) Ranges() []store.Range {
 	return ranges
 }
 
-// Asleep lists for each gap the only transactions that may fill it, if all of them are known and were
-// open after the last read. While none of them has ended, the gap cannot have a row. nil for a gap,
-// or for all: the read has to look.
+// Asleep lists, for each gap, the only transactions that may fill it. A gap has a list only if all of these
+// transactions are known and were open after the last read. While none of them has ended, the gap cannot have
+// a row. If the list of a gap is nil, or the whole result is nil, the read has to look.
 func (s *Set) Asleep() (asleep [][]uint64) {
 	for i, g := range s.gaps {
 		numbers := g.proof.numbers()
@@ -115,15 +116,15 @@ func (s *Set) Asleep() (asleep [][]uint64) {
 	return asleep
 }
 
-// NoteRead notes that a read has looked into all gaps.
+// NoteRead records that a read has looked into all gaps.
 func (s *Set) NoteRead() {
 	for i := range s.gaps {
 		s.gaps[i].due = false
 	}
 }
 
-// Proven lists the gaps whose writers have all ended. If it was called before a read, these gaps may be
-// forgotten after the read.
+// Proven lists the gaps whose writers have all ended. Call it before a read. After the read these gaps may be
+// forgotten.
 func (s *Set) Proven() map[int64]bool {
 	var los map[int64]bool
 	for _, g := range s.gaps {
@@ -137,9 +138,9 @@ func (s *Set) Proven() map[int64]bool {
 	return los
 }
 
-// Advance takes in a read: the ids that it showed in gaps or above head, ascending, and the new head.
-// Ids that were shown leave their gaps. The ids between them, up to the new head, become gaps. forget
-// names, by their first id, the gaps that the read has proved dead.
+// Advance records a read: the ids that it returned in gaps or above head, ascending, and the new head. These
+// ids leave their gaps. The ids between them, up to the new head, become gaps. forget names, by their first
+// id, the gaps that the read has proved dead.
 func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
 	if len(s.gaps) == 0 && len(ids) == int(newHead-head) {
 		return // the usual case: ids without a hole
@@ -164,7 +165,7 @@ func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
 	s.gaps = next
 }
 
-// Coarse reports whether any gap also has ids that were shown, because gaps were merged over them.
+// Coarse reports whether a gap also has ids that were seen, because gaps were merged over them.
 func (s *Set) Coarse() bool {
 	return slices.ContainsFunc(s.gaps, func(g gap) bool { return g.coarse })
 }
@@ -188,7 +189,7 @@ func appendHoles(gaps []gap, g gap, seen []int64) []gap {
 	return gaps
 }
 
-// Merge bounds the number of gaps: it merges neighbours into one range, and forgets nothing. It prefers
+// Merge bounds the number of gaps. It merges neighbours into one range, and forgets nothing. It prefers
 //
 //  1. gaps that wait for the same writers, or one forgotten writer would soon keep all gaps alive;
 //  2. of these the nearest, because the fewest rows lie between them;
@@ -200,7 +201,7 @@ func (s *Set) Merge() {
 	if !s.Crowded() {
 		return
 	}
-	// Down to half, or every read would merge again.
+	// Merge down to half of the limit. Otherwise every read would merge again.
 	distances := make([]int64, 0, len(s.gaps)-1)
 	for i := 1; i < len(s.gaps); i++ {
 		distances = append(distances, s.gaps[i-1].distance(s.gaps[i]))
@@ -220,20 +221,22 @@ func (s *Set) Merge() {
 	s.gaps = merged
 }
 
-// distance tells how well a gap goes with the next one. Gaps that wait for different writers come last.
+// distance returns how expensive it is to merge a gap with the next one. Gaps that wait for different writers
+// come last.
 func (g gap) distance(next gap) int64 {
 	d := next.Lo - g.Hi
 	if g.proof != next.proof {
 		d |= 1 << 62
 	}
-	if g.due || next.due { // a look at one is a walk over what lies between
+	if g.due || next.due { // a look into the merged gap walks over everything in between
 		d |= 1 << 61
 	}
 	return d
 }
 
-// joinProofs returns what proves both gaps dead. A gap without a proof waits for the next probe. Then so
-// does the merged gap, because that probe also shows the other's writers that are still open.
+// joinProofs returns the proof of a gap that is merged from two. A gap without a proof waits for the next
+// probe, and then the merged gap waits for it too: that probe also shows which of the other gap's writers are
+// still open.
 func joinProofs(a, b *proof) *proof {
 	if a == b {
 		return a
@@ -264,14 +267,14 @@ func (s *Set) Waiting() bool {
 	return false
 }
 
-// Observe takes in a probe of the open writers, made after the last read returned.
+// Observe records a probe of the open writers that was made after the last read returned.
 func (s *Set) Observe(w store.Writers) {
 	if !w.Known {
 		return
 	}
 	s.noteIdle(w)
 	updated, ended := make(map[*proof]bool), make(map[*proof]bool)
-	firsts := make(map[int]*proof) // by how many writers were at rest before the gap's ids were given out
+	firsts := make(map[int]*proof) // key: number of writers that were at rest before the gap's ids were given out
 	for i := range s.gaps {
 		switch p := s.gaps[i].proof; {
 		case p == nil:
@@ -307,7 +310,7 @@ func (s *Set) unify() {
 	}
 }
 
-// noteIdle notes the writers at rest, each with the highest id that may have been given out when it was
+// noteIdle records the writers at rest, each with the highest id that may have been given out when it was
 // first seen at rest.
 func (s *Set) noteIdle(w store.Writers) {
 	rests := make(map[string]idleWriter)
@@ -323,8 +326,9 @@ func (s *Set) noteIdle(w store.Writers) {
 	s.idle = rests
 }
 
-// mayFill returns the writers without those that are at rest, and were before an id was given out. A
-// higher id leaves out more writers. So if it leaves out as many for two ids, they are the same ones.
+// mayFill returns the writers that may have taken id. It leaves out those that were at rest before the id was
+// given out. A higher id leaves out more writers. So if it leaves out the same number for two ids, it leaves
+// out the same writers.
 func (s *Set) mayFill(id int64, open []store.Writer) []store.Writer {
 	if len(s.idle) == 0 {
 		return open
@@ -344,7 +348,7 @@ func newProof(open []store.Writer) *proof {
 	return p
 }
 
-// numbers returns the numbers of the transactions that are open; nil: not all are known.
+// numbers returns the numbers of the open transactions, or nil if not all are known.
 func (p *proof) numbers() (numbers []uint64) {
 	if p == nil || p.done {
 		return nil
@@ -358,8 +362,8 @@ func (p *proof) numbers() (numbers []uint64) {
 	return numbers
 }
 
-// update removes the writers that have ended, and reports whether there was one. A writer that may have
-// another name now (its transaction was prepared) is replaced by all writers that have such a name.
+// update removes the writers that have ended, and reports whether there were any. A writer that was prepared
+// may have another name now. It is replaced by all writers that have such a name.
 func (p *proof) update(w store.Writers) (ended bool) {
 	still := make(map[string]store.Writer, len(p.open))
 	byID := make(map[string]store.Writer, len(w.Open))

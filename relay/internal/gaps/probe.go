@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Bounds of the pause between two probes of the open writers while gaps wait for them.
+// These bound the pause between two probes of the open writers while gaps wait for them.
 //
-// MySQL's list of transactions is a copy. The server makes a new one only when nobody has read
-// the list for 0.1 s. Relays that ask at fixed intervals, or a dashboard, keep the copy old for
-// ever, and an old copy tells nothing. So after an old copy the next pause is longer and
-// random, as on a wire that many share.
+// MySQL's list of transactions is a copy. The server makes a new copy only when nobody has read the list for
+// 0.1 s. Relays that ask at fixed intervals, or a dashboard, can prevent that without end, and an old copy
+// shows nothing. So after an old copy the next pause is longer and random, like the back-off of senders on a
+// shared wire.
 const (
 	probeEvery       = 50 * time.Millisecond
 	probeEveryCached = 250 * time.Millisecond
@@ -19,7 +19,7 @@ const (
 
 // Probe is the schedule by which the relay asks for the open writers.
 type Probe struct {
-	Cached bool // the list of writers is a copy that asking keeps old
+	Cached bool // the list of writers is a copy that stays old while it is read often
 	due    time.Time
 	pause  time.Duration
 }
@@ -41,7 +41,7 @@ func (p *Probe) shortest() time.Duration {
 // Due reports whether it is time for the next probe.
 func (p *Probe) Due(now time.Time) bool { return !now.Before(p.due) }
 
-// Schedule takes in that a probe has ended. known: the list was new.
+// Schedule sets the time of the next probe after one has ended. known says that its list was new.
 func (p *Probe) Schedule(now time.Time, known bool) {
 	if known {
 		p.pause = p.shortest()

@@ -1,4 +1,4 @@
-// Package health knows which parts of a relay fail, since when and why, and logs it.
+// Package health records which parts of a relay fail, since when and why, and logs changes.
 package health
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Health logs changes of state, one line each: the first error of an outage, its next cause when
-// the cause changes, and the outage's end. It is safe for concurrent use.
+// Health logs each change of state in one line: the first error of an outage, a new cause when the cause
+// changes, and the end of the outage. It is safe for concurrent use.
 type Health struct {
 	log *slog.Logger
 
@@ -22,34 +22,34 @@ type Health struct {
 // outage is the outage of a part.
 type outage struct {
 	since  time.Time
-	err    error                // the first error with the present cause
+	err    error                // the first error with the current cause
 	cause  string               // of err
 	logged map[string]time.Time // causes → when the log had them last
 }
 
-// repeatAfter is how long a cause that comes back is not logged again, because two causes may
-// alternate. At most causesLogged causes are logged in that time.
+// repeatAfter is how long a cause that comes back is not logged again, because two causes may alternate. At
+// most causesLogged causes are logged in that time.
 const (
 	repeatAfter  = time.Minute
 	causesLogged = 20
 )
 
-// Parts that fail and recover each by itself: reads may succeed while deletes do not.
+// These are the parts. Each fails and recovers by itself: reads may succeed while deletes do not.
 const (
 	Database  = "database"
 	Deletes   = "database, deleting"
 	Parking   = "database, parking"
 	Scheduled = "database, scheduled events"
 	Sink      = "sink"
-	Manifests = "sink, removing old manifests" // costs disk, delays nothing
+	Manifests = "sink, removing old manifests" // costs disk space, but delays nothing
 )
 
-// New returns a Health that logs to log. No part fails yet.
+// New returns a Health that writes to log. No part fails yet.
 func New(log *slog.Logger) *Health {
 	return &Health{log: log, failed: make(map[string]*outage)}
 }
 
-// Paused notes that a part fails, and why.
+// Paused records that a part fails, and why.
 func (h *Health) Paused(part string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -73,9 +73,9 @@ func (h *Health) Paused(part string, err error) {
 		"since", o.since.UTC().Format(time.RFC3339), "error", err)
 }
 
-// Cause names the cause of an outage: what an error with a method OutageCause says
-// (relay.OutageError), else the error's text without its numbers. Counts and times change while
-// the cause stays.
+// Cause names the cause of an outage. If the error has a method OutageCause (relay.OutageError), it is that
+// method's result. Otherwise it is the error's text without its numbers, because counts and times change
+// while the cause stays.
 func Cause(err error) string {
 	var named interface {
 		error
@@ -99,7 +99,7 @@ func (h *Health) Failing() bool {
 	return len(h.failed) > 0
 }
 
-// FailedFor returns for how long a part has failed; 0: it works.
+// FailedFor returns how long a part has failed. 0: it works.
 func (h *Health) FailedFor(part string, now time.Time) time.Duration {
 	since, err := h.Outage(part)
 	if err == nil {
@@ -108,7 +108,7 @@ func (h *Health) FailedFor(part string, now time.Time) time.Duration {
 	return max(now.Sub(since), 1)
 }
 
-// Outage returns since when a part has failed, and why it does now; a nil error: it works.
+// Outage returns since when a part has failed, and the current reason. A nil error means that it works.
 func (h *Health) Outage(part string) (since time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -118,7 +118,7 @@ func (h *Health) Outage(part string) (since time.Time, err error) {
 	return time.Time{}, nil
 }
 
-// Resumed notes that a part works again.
+// Resumed records that a part works again.
 func (h *Health) Resumed(part string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -8,20 +8,20 @@ import (
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
-// MinRun is the length from which a run of consecutive ids is deleted as a range. A range costs a
-// statement of its own; shorter runs and single ids share one.
+// MinRun is the length from which a run of consecutive ids is deleted as a range. A range needs a statement
+// of its own. Shorter runs and single ids share one statement.
 const MinRun = 500
 
-// MaxDelete and maxDeleteBytes bound the rows of one delete, so that a lock or a lost connection
-// costs little, the rows of a long outage are not deleted in one transaction, and what is large
-// is deleted, or moved into the archive, well within the time of one answer.
+// MaxDelete and maxDeleteBytes bound the rows of one delete. So a lock or a lost connection costs little, the
+// rows of a long outage are not deleted in one transaction, and large rows are deleted, or moved to the
+// archive, well within the time of one answer.
 const (
 	MaxDelete      = 20000
 	maxDeleteBytes = 128 << 20
 )
 
-// Fitting returns how many of n rows one delete takes: at most limit, as many as fit into
-// maxDeleteBytes, and one at least.
+// Fitting returns how many of n rows one delete takes: at most limit, as many as fit into maxDeleteBytes, and
+// at least 1.
 func Fitting(n, limit int, size func(i int) int64) int {
 	n = min(n, limit)
 	bytes := int64(0)
@@ -33,9 +33,9 @@ func Fitting(n, limit int, size func(i int) int64) int {
 	return n
 }
 
-// Plan says how to delete delivered entries, which ascend. A run holds consecutive, delivered ids
-// and nothing else: an id that was not delivered may be filled by a commit at any time, and a
-// range over it would delete that event unsent (hazard range-delete).
+// Plan says how to delete delivered entries, which ascend. A run has only consecutive, delivered ids. A
+// commit may fill an id that was not delivered at any time, and a range over that id would delete the event
+// unsent (hazard range-delete).
 func Plan(delivered []*Entry) store.Deletion {
 	var d store.Deletion
 	for start := 0; start < len(delivered); {
@@ -50,7 +50,7 @@ func Plan(delivered []*Entry) store.Deletion {
 	return d
 }
 
-// runEnd returns where the run of consecutive ids that begins at start ends.
+// runEnd returns the end of the run of consecutive ids that begins at start.
 func runEnd(sorted []*Entry, start int) int {
 	end := start + 1
 	for end < len(sorted) && sorted[end].ID == sorted[end-1].ID+1 {
@@ -59,8 +59,8 @@ func runEnd(sorted []*Entry, start int) int {
 	return end
 }
 
-// TakeDelivered hands at most limit delivered entries to the deleter, in ascending order: the
-// long runs, or all of them. They stay in the set.
+// TakeDelivered gives the deleter at most limit delivered entries, in ascending order: all of them, or only
+// the long runs. They stay in the set.
 func (s *Set) TakeDelivered(all bool, limit int) []*Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *Set) takeRuns(limit int) []*Entry {
 	return taken
 }
 
-// PutBack returns to the set what the deleter took and could not delete.
+// PutBack returns entries to the set that the deleter took and could not delete.
 func (s *Set) PutBack(taken []*Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +111,8 @@ func (s *Set) PutBack(taken []*Entry) {
 	s.sorted = false
 }
 
-// Deleted removes entries whose delete has committed, at once or when the read that is running
-// has returned.
+// Deleted removes entries whose delete has committed. It does so at once, or when the running read has
+// returned.
 func (s *Set) Deleted(gone []*Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,16 +133,16 @@ func (s *Set) Deleted(gone []*Entry) {
 	pacing.Signal(s.Changed)
 }
 
-// Undeleted counts the delivered entries whose delete has not committed and is to be expected:
-// none of the locked ones.
+// Undeleted counts the delivered entries whose delete has not committed. It does not count locked ones,
+// because their delete is not expected to succeed soon.
 func (s *Set) Undeleted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.byKey) - len(s.deletedDuringRead) - s.waiting - len(s.failed) - s.replayed - len(s.locked)
 }
 
-// SetLocked sets entries aside that another transaction has locked. They stay in the set. It
-// reports whether they are the first.
+// SetLocked sets entries aside that another transaction has locked. They stay in the set. It reports whether
+// they are the first such entries.
 func (s *Set) SetLocked(entries []*Entry) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

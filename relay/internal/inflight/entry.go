@@ -1,5 +1,5 @@
-// Package inflight knows which rows were read and are not deleted yet: what a read must not hand
-// out again, what the deleter has to delete, and what the sink still has.
+// Package inflight knows which rows were read and are not deleted yet: which rows a read must not return as
+// new, which rows the deleter has to delete, and which records the sink still has.
 package inflight
 
 import (
@@ -8,14 +8,14 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// Entry is a row that was read and is not deleted yet. A Set that has it guards acked and
-// failed; a session sets the others before it acknowledges.
+// Entry is a row that was read and is not deleted yet. The Set that has it guards acked and failed. A session
+// sets the other fields before it acknowledges the record.
 type Entry struct {
-	ID      int64 // the row's
-	Seq     int64 // of a row in outbox_parked; 0: the row is in outbox_events
+	ID      int64 // the row's id
+	Seq     int64 // seq of a row in outbox_parked; 0: the row is in outbox_events
 	EventID uuid.UUID
 	Size    int64
-	Hash    uint64 // of topic and key; 0: no key
+	Hash    uint64 // hash of topic and key; 0: no key
 	Lane    *Lane  // nil: no lane counts it
 
 	acked  bool
@@ -24,11 +24,11 @@ type Entry struct {
 	Placed      bool // Partition and Offset are known
 	Partition   int32
 	Offset      int64
-	Transaction int64 // the sink's; 0: it has none
+	Transaction int64 // number of the sink's transaction; 0: there is none
 }
 
-// key is the entry's place in a set. A parked row keeps the ID that it had, which another row may
-// have by now.
+// key is the entry's key in a set. A parked row has a key of its own, because its ID may belong to another
+// row by now.
 func (e *Entry) key() int64 {
 	if e.Seq > 0 {
 		return -e.Seq
@@ -39,19 +39,19 @@ func (e *Entry) key() int64 {
 // Event names the row and the event that it holds.
 func (e *Entry) Event() store.Event { return store.Event{ID: e.ID, EventID: e.EventID} }
 
-// Delivered says which row it is and where the sink put it.
+// Delivered returns the row, and where the sink put it.
 func (e *Entry) Delivered() store.Delivered {
 	return store.Delivered{Event: e.Event(), Size: e.Size, Partition: e.Partition, Offset: e.Offset,
 		Placed: e.Placed}
 }
 
-// DeliveredParked is Delivered for a row of outbox_parked.
+// DeliveredParked does the same for a row of outbox_parked.
 func (e *Entry) DeliveredParked() store.DeliveredParked {
 	return store.DeliveredParked{ParkedEvent: store.ParkedEvent{Seq: e.Seq, EventID: e.EventID}, Size: e.Size,
 		Partition: e.Partition, Offset: e.Offset, Placed: e.Placed}
 }
 
-// Delivered returns the same of all entries.
+// Delivered does the same for all entries.
 func Delivered(entries []*Entry) []store.Delivered {
 	list := make([]store.Delivered, len(entries))
 	for i, e := range entries {
@@ -60,7 +60,7 @@ func Delivered(entries []*Entry) []store.Delivered {
 	return list
 }
 
-// Events names the rows of all entries.
+// Events returns the rows of all entries.
 func Events(entries []*Entry) []store.Event {
 	list := make([]store.Event, len(entries))
 	for i, e := range entries {
@@ -75,13 +75,13 @@ type Topic struct {
 	waiting int // guarded by the Set
 }
 
-// Lane counts the records that the sink has of a part of a topic: of a partition, for example.
-// The Set that has its entries guards the counts.
+// Lane counts the records that the sink has of one part of a topic, for example a partition. The Set that has
+// the entries guards the counts.
 type Lane struct {
 	Topic   *Topic
 	waiting int
 	bytes   int64
-	moved   bool // some were acknowledged since the last call of Set.Load
+	moved   bool // some were acknowledged since the last call of Progress
 }
 
 func (l *Lane) add(records int, bytes int64) {

@@ -1,15 +1,14 @@
 package inflight
 
-// recent keeps the latest deliveries, the deleted ones too, for one question: was a
-// record that failed overtaken by a later one of its key? A sink promises that no
-// record is published behind a failed one that it knows of, but may have published
-// later ones before it knew.
+// recent keeps the latest deliveries, also the deleted ones. It answers one question: was a record that
+// failed overtaken by a later one of its key? A sink promises to publish no record behind a failed one that
+// it knows of. But it may have published later ones before it knew.
 type recent struct {
-	slabs [][]Entry // what each Deliver was given, in order
-	lost  int64     // a slab was dropped although a record up to this id was under way; 0: none
+	slabs [][]Entry // the records of each Deliver, in order
+	lost  int64     // a slab was dropped while a record up to this id was not acknowledged; 0: none
 }
 
-// maxRecent bounds the slabs that are kept.
+// maxRecent bounds the number of slabs that are kept.
 const maxRecent = 8
 
 func (r *recent) add(entries []Entry) {
@@ -24,8 +23,8 @@ func (r *recent) add(entries []Entry) {
 	r.slabs = append(r.slabs, entries)
 }
 
-// resolved reports whether all of a slab is delivered: nothing of it can turn out
-// to have been overtaken.
+// resolved reports whether all records of a slab are delivered. Then none of them can turn out to be
+// overtaken.
 func resolved(slab []Entry) bool {
 	for i := range slab {
 		if e := &slab[i]; !e.acked || e.failed {
@@ -35,8 +34,8 @@ func resolved(slab []Entry) bool {
 	return true
 }
 
-// overtaken looks for a delivered record of the key behind a failed one. Where what
-// followed is not known any more the answer is yes: a retry then asks for --force.
+// overtaken looks for a delivered record of the key behind a failed one. It returns true if the later records
+// are not known any more: a retry then needs --force.
 func (r *recent) overtaken(failed *Entry) bool {
 	if failed.Hash == 0 {
 		return false

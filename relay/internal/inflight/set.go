@@ -14,16 +14,15 @@ import (
 
 // Set has the entries of one session.
 //
-// An entry enters when its row is read. It leaves when the row's delete has committed and every
-// read that began before that commit has returned: such a read may still show the row, and would
-// send it a second time (hazard read-during-delete). There is one reader, so at most one such
-// read.
+// An entry enters the set when its row is read. It leaves when the row's delete has committed and every read
+// that began before the commit has returned. Such a read may still return the row, and the row would be sent
+// a second time (hazard read-during-delete). There is one reader, so there is at most one such read.
 //
 // A Set is safe for concurrent use: the reader adds, the sink acknowledges, the deleter removes.
 type Set struct {
-	// HasDelivered signals that a record was delivered: there is something to delete.
+	// HasDelivered signals that a record was delivered, so there is a row to delete.
 	HasDelivered chan struct{}
-	// HasFailed signals that a record failed: the session has to end.
+	// HasFailed signals that a record failed, so the session has to end.
 	HasFailed chan struct{}
 	// Changed signals that an acknowledgement came, or that rows were deleted.
 	Changed chan struct{}
@@ -31,14 +30,14 @@ type Set struct {
 	mu      sync.Mutex
 	byKey   map[int64]*Entry
 	waiting int   // not acknowledged yet
-	bytes   int64 // of those
+	bytes   int64 // bytes of those
 
-	delivered []*Entry // acknowledged, not taken by the deleter yet
+	delivered []*Entry // acknowledged, but not taken by the deleter yet
 	sorted    bool     // delivered ascends
-	nextTake  int      // as many must be delivered before it may hold another long run
+	nextTake  int      // number of delivered entries from which on there may be another long run
 	failed    []Failure
 
-	locked            map[int64]*Entry // delivered rows that somebody else has locked: to be deleted later
+	locked            map[int64]*Entry // delivered rows that another transaction has locked, to be deleted later
 	reading           bool
 	deletedDuringRead []*Entry
 
@@ -47,7 +46,7 @@ type Set struct {
 
 	total    int64 // delivered so far
 	highest  int64 // the highest id that was ever in the set
-	replayed int   // delivered out of outbox_parked, where they still are
+	replayed int   // delivered from outbox_parked, and not deleted there yet
 }
 
 // Failure is a record that the sink could not deliver.
@@ -67,8 +66,8 @@ func New() *Set {
 	}
 }
 
-// BeginRead and EndRead enclose a read, from before its statement until its rows have been
-// looked up in the set.
+// BeginRead and EndRead enclose a read: from before its statement until its rows have been looked up in the
+// set.
 func (s *Set) BeginRead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,8 +85,8 @@ func (s *Set) EndRead() {
 	s.deletedDuringRead = nil
 }
 
-// Lookup says whether a row is in flight, and whether under the same event: an id that is held
-// by another event has come back after a failover or a restore.
+// Lookup reports whether a row is in flight, and whether it still holds the same event. If it holds another
+// event, the id has come back after a failover or a restore.
 func (s *Set) Lookup(id int64, eventID uuid.UUID) (held, same bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,7 +94,7 @@ func (s *Set) Lookup(id int64, eventID uuid.UUID) (held, same bool) {
 	return held, held && have.EventID == eventID
 }
 
-// Add takes in the entries of records that are about to be delivered, in their order.
+// Add adds the entries of records that are about to be delivered, in their order.
 func (s *Set) Add(entries []Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,8 +109,8 @@ func (s *Set) Add(entries []Entry) {
 	}
 }
 
-// Ack takes in that the sink has acknowledged a record. It returns false if it had before: a sink
-// that breaks the rule of one acknowledgement must not break the counts.
+// Ack records that the sink has acknowledged a record. It returns false for a second acknowledgement of the
+// record: a sink that breaks the rule of one acknowledgement must not break the counts.
 func (s *Set) Ack(e *Entry, err error) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +125,7 @@ func (s *Set) Ack(e *Entry, err error) (first bool) {
 	case err != nil:
 		s.failed = append(s.failed, Failure{e, err})
 		pacing.Signal(s.HasFailed)
-	case e.Seq > 0: // the reader waits for it, and deletes it from outbox_parked
+	case e.Seq > 0: // the reader waits for it, and deletes the row from outbox_parked
 		s.open.sent(e)
 		s.replayed++
 		s.total++
@@ -141,8 +140,8 @@ func (s *Set) Ack(e *Entry, err error) (first bool) {
 	return true
 }
 
-// Adopt takes in rows that an earlier session has delivered and could not delete, as locked rows.
-// It returns how many of them the set did not have.
+// Adopt adds rows that an earlier session has delivered and could not delete, as locked rows. It returns how
+// many of them were new to the set.
 func (s *Set) Adopt(rows []store.Delivered) (fresh int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +176,7 @@ func (s *Set) Highest() int64 {
 	return s.highest
 }
 
-// DeliveredTotal counts what was delivered so far.
+// DeliveredTotal returns how many records were delivered so far.
 func (s *Set) DeliveredTotal() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,7 +191,7 @@ func (s *Set) Failures() []Failure {
 	return s.failed
 }
 
-// WaitingKeys returns the hashes of the keys of which records are not acknowledged yet.
+// WaitingKeys returns the hashes of the keys that have unacknowledged records.
 func (s *Set) WaitingKeys() map[uint64]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +204,7 @@ func (s *Set) WaitingKeys() map[uint64]bool {
 	return keys
 }
 
-// WaitingFor reports whether any of the entries is not acknowledged yet.
+// WaitingFor reports whether any of the entries is still unacknowledged.
 func (s *Set) WaitingFor(entries []*Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +225,8 @@ func (s *Set) Load(l *Lane) (waiting int, bytes int64) {
 	return l.waiting, l.bytes
 }
 
-// Progress is Load, and reports whether the sink has acknowledged any of them since the last Progress.
+// Progress does what Load does. It also reports whether the sink has acknowledged any of these records since
+// the last Progress.
 func (s *Set) Progress(l *Lane) (waiting int, bytes int64, moved bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,16 +234,16 @@ func (s *Set) Progress(l *Lane) (waiting int, bytes int64, moved bool) {
 	return l.waiting, l.bytes, moved
 }
 
-// Overtaken reports whether a later record of the failed one's key was delivered, or might have
-// been.
+// Overtaken reports whether a later record of the failed record's key was delivered, or may have been
+// delivered.
 func (s *Set) Overtaken(failed *Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.recent.overtaken(failed)
 }
 
-// Confirmed returns the number up to which every transaction's rows are deleted, 0 for the
-// transactions of earlier sessions, and -1 if something of these is left.
+// Confirmed returns the number up to which the rows of every transaction are deleted. It is 0 for the
+// transactions of earlier sessions, and -1 if rows of these are left.
 func (s *Set) Confirmed() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

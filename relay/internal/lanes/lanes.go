@@ -1,7 +1,7 @@
-// Package lanes knows which records wait for the same thing, which of them wait on the shelf, and
-// which topics are on trial after a rejection. It decides about lanes and topics, and never sees a
-// record. Only Shelf.Len is safe for concurrent use. The reader uses all the rest, and its session does
-// while the reader does not run.
+// Package lanes knows which records wait for the same thing, which of them wait on the shelf, and which
+// topics are on trial after a rejection. It decides about lanes and topics, and never sees a record. Only
+// Shelf.Len is safe for concurrent use. The reader uses everything else. Its session uses it too, while the
+// reader does not run.
 package lanes
 
 import (
@@ -12,27 +12,27 @@ import (
 
 // Lane is a part of a topic whose records wait for the same thing: a partition, for example.
 type Lane struct {
-	Load   inflight.Lane // counts the records with the sink
+	Load   inflight.Lane // counts the lane's records that the sink has
 	Topic  *Topic
 	Number int32
 
 	Shelved int // rows on the shelf
 	// Drain keeps the lane's rows on the shelf until the sink has none of its records.
 	Drain bool
-	// Rest keeps them there until then.
+	// Rest is the time until which they stay there.
 	Rest time.Time
-	// Over is what the present pass has decided: records of the lane do not go.
+	// Over says that in the current pass no record of the lane is sent.
 	Over bool
 
-	pass      uint64 // the last pass that has met the lane
-	moves     bool   // the sink has acknowledged some of its records since it was judged before
-	held      int    // records that it had when the pass began, or was given in it
+	pass      uint64 // the last pass in which the lane had records
+	moves     bool   // since the previous decision the sink has acknowledged some of its records
+	held      int    // records that it had when the pass began, or got in it
 	heldBytes int64
 }
 
-// Topic is what a session knows of a topic.
+// Topic is what a session knows about a topic.
 type Topic struct {
-	Load    inflight.Topic // counts the records with the sink; has the name
+	Load    inflight.Topic // counts the topic's records that the sink has; also has the name
 	Shelved int
 	Trial   *Trial // nil: the topic is not on trial
 }
@@ -52,11 +52,11 @@ type Set struct {
 	lanes    map[laneKey]*Lane
 	topics   map[string]*Topic
 	last     *Lane
-	prune    int // how many lanes there may be before idle ones are forgotten
+	prune    int // number of lanes at which idle ones are forgotten
 	pass     uint64
 }
 
-// keptLanes is how many lanes are kept whatever they do.
+// keptLanes is the number of lanes up to which no lane is forgotten.
 const keptLanes = 4096
 
 // NewSet returns a Set without a lane.
@@ -65,7 +65,7 @@ func NewSet(inFlight *inflight.Set, trials *Trials) *Set {
 		prune: keptLanes}
 }
 
-// BeginPass begins a pass over records. In a pass it is decided once for each lane whether it has room.
+// BeginPass begins a pass over records. In a pass, each lane's room is decided once.
 func (s *Set) BeginPass() { s.pass++ }
 
 // First reports whether the pass meets the lane for the first time.
@@ -103,13 +103,14 @@ func (s *Set) Topic(name string) *Topic {
 	return t
 }
 
-// Prune forgets the lanes that have nothing with the sink or on the shelf, if there are many lanes: the
-// number of topics is not bounded. When it is called, only records that the sink has may have a lane.
+// Prune forgets the lanes that have no record with the sink and no row on the shelf, if there are many lanes,
+// because the number of topics is not bounded. When it is called, only records that the sink has may have a
+// lane.
 func (s *Set) Prune() {
 	if len(s.lanes) < s.prune {
 		return
 	}
-	kept := make(map[*Topic]bool) // of the lanes that stay
+	kept := make(map[*Topic]bool) // topics of the lanes that stay
 	for key, l := range s.lanes {
 		if waiting, _ := s.inFlight.Load(&l.Load); waiting == 0 && l.Shelved == 0 {
 			delete(s.lanes, key)
@@ -126,11 +127,11 @@ func (s *Set) Prune() {
 	s.prune = max(keptLanes, 2*len(s.lanes))
 }
 
-// Take reports whether a record of this size may join its lane. rows and bytes are what is free of the
-// window without the record. A lane may hold as much of the window as it leaves free for the others. So
-// one blocked lane takes at most half of the window, and n blocked lanes leave 1/(n+1) of it free. For a
-// lane whose records are being acknowledged, what it held when the pass began counts, because it becomes
-// emptier while the records arrive.
+// Take reports whether a record of this size may join its lane. rows and bytes are the free part of the
+// window without the record. A lane may hold as much of the window as it leaves free for the others. So one
+// blocked lane takes at most half of the window, and n blocked lanes leave 1/(n+1) of it free. For a lane
+// whose records are being acknowledged, only the records count that it had when the pass began, because it
+// becomes emptier while new records arrive.
 func (s *Set) Take(l *Lane, size int64, rows int, bytes int64) bool {
 	if s.First(l) {
 		l.held, l.heldBytes, l.moves = s.inFlight.Progress(&l.Load)
@@ -145,15 +146,15 @@ func (s *Set) Take(l *Lane, size int64, rows int, bytes int64) bool {
 	return true
 }
 
-// HasRoom reports whether a lane may have more of a window of which rows and bytes are free. It
-// ends a Drain when the sink has none of the lane's records.
+// HasRoom reports whether a lane may have more records, if rows and bytes of the window are free. It ends a
+// Drain when the sink has none of the lane's records.
 func (s *Set) HasRoom(l *Lane, rows int, bytes int64) bool {
 	waiting, waitingBytes := s.inFlight.Load(&l.Load)
 	l.Drain = l.Drain && waiting > 0
 	return !l.Drain && !full(waiting, waitingBytes, rows, bytes)
 }
 
-// full reports whether what is held is as much as what is free.
+// full reports whether a lane holds at least as much as is free.
 func full(held int, heldBytes int64, rows int, bytes int64) bool {
 	return held > 0 && (held >= rows || heldBytes >= bytes)
 }

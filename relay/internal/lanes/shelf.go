@@ -8,9 +8,9 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// Shelf names rows that were read and must wait: for a trial, for room in their lane, for
-// a topic that does not exist yet. They stay in the table, and their payloads are not
-// kept: a row is read again when its turn comes.
+// Shelf has rows that were read and must wait: for a trial, for room in their lane, or for a topic that does
+// not exist yet. The rows stay in the table, and the shelf does not keep their payloads. A row is read again
+// when it may be sent.
 //
 // Two rules keep the order of a key: while a row of a lane is on the shelf, later rows of the lane go there
 // too, and the rows of a lane leave the shelf in the order of their ids.
@@ -25,23 +25,23 @@ type Row struct {
 	Lane *Lane
 }
 
-// MaxShelved bounds the shelf: 16 bytes a row. At the bound nothing more is read until
+// MaxShelved bounds the shelf, which needs 16 bytes a row. If the shelf is full, nothing more is read until
 // rows have left it.
 const MaxShelved = 500_000
 
 // Len is how many rows wait. It is safe for concurrent use.
 func (s *Shelf) Len() int { return int(s.len.Load()) }
 
-// Rows are those that wait, ascending. They are the shelf's own.
+// Rows returns the rows on the shelf, ascending. The slice belongs to the shelf.
 func (s *Shelf) Rows() []Row { return s.rows }
 
-// Has reports whether a row waits.
+// Has reports whether the row is on the shelf.
 func (s *Shelf) Has(id int64) bool {
 	_, found := slices.BinarySearchFunc(s.rows, id, func(row Row, id int64) int { return cmp.Compare(row.ID, id) })
 	return found
 }
 
-// Add takes in rows, in any order: a late commit has an id below others.
+// Add adds rows in any order, because a late commit has a lower id than rows before it.
 func (s *Shelf) Add(rows []Row) {
 	ascending := true
 	for _, row := range rows {
@@ -56,8 +56,8 @@ func (s *Shelf) Add(rows []Row) {
 	s.len.Store(int64(len(s.rows)))
 }
 
-// Take removes the first rows, at most so many, whose lanes are wanted. A read of them
-// names no more than maxRanges ranges.
+// Take removes the first rows whose lanes are wanted, at most limit. A read of them names at most maxRanges
+// ranges.
 func (s *Shelf) Take(limit, maxRanges int, wanted func(*Lane) bool) []Row {
 	var taken []Row
 	ranges := 0
@@ -94,7 +94,7 @@ func (s *Shelf) Clear() {
 	s.len.Store(0)
 }
 
-// IDs copies those of all rows, ascending.
+// IDs returns the ids of all rows, ascending.
 func (s *Shelf) IDs() []int64 {
 	ids := make([]int64, len(s.rows))
 	for i, row := range s.rows {

@@ -27,38 +27,38 @@ type Trials struct {
 
 // Trial is the trial of one topic.
 type Trial struct {
-	size     int               // of the next group
-	good     int               // delivered since the last rejection
-	rejected time.Time         // the last time
-	out      []*inflight.Entry // the group that is with the sink
+	size     int               // size of the next group
+	good     int               // records delivered since the last rejection
+	rejected time.Time         // time of the last rejection
+	out      []*inflight.Entry // the group that the sink has
 }
 
 const (
-	// trialGood and trialRest end a trial: as many records in a row were delivered, or
-	// nothing was rejected for as long and nothing waits.
+	// trialGood and trialRest end a trial. It ends when trialGood records in a row were delivered. It also
+	// ends when nothing was rejected for trialRest and no row waits.
 	trialGood = 1000
 	trialRest = 10 * time.Second
 
-	// restShare is for how many times as long as it took to open a session after a rejection
-	// the next group waits: at most a third of the time goes to rejections.
+	// restShare sets the pause after a rejection, as a multiple of the time that it took to open a session.
+	// So at most a third of the time is spent on rejections.
 	restShare = 2
 	restMost  = 2 * time.Second
 
-	// readAhead is how many rows are read for a group at least: most of them may have to
-	// be parked behind others of their keys.
+	// readAhead is how many rows are read for a group, at least. Most of them may have to be parked behind
+	// others of their keys.
 	readAhead = 64
 )
 
 // NewTrials returns Trials without a topic.
 func NewTrials() *Trials { return &Trials{Topics: make(map[string]*Trial)} }
 
-// Alone reports whether a rejected record was all of its topic that the sink had.
+// Alone reports whether a rejected record was the only one of its topic that the sink had.
 func (ts *Trials) Alone(e *inflight.Entry) bool {
 	t := ts.Topics[e.Lane.Topic.Name]
 	return t != nil && len(t.out) == 1 && t.out[0] == e
 }
 
-// Reject notes that so many records of a topic were rejected in a session that has ended.
+// Reject records how many records of a topic were rejected in a session that has ended.
 func (ts *Trials) Reject(topic string, records int) {
 	t := ts.Topics[topic]
 	if t == nil {
@@ -70,10 +70,10 @@ func (ts *Trials) Reject(topic string, records int) {
 	t.size, t.good, t.rejected = max(1, t.size/2), 0, time.Now()
 }
 
-// NoteRejection notes that a session ends with a rejection.
+// NoteRejection records that a session ends with a rejection.
 func (ts *Trials) NoteRejection(now time.Time) { ts.failed = now }
 
-// Rest returns when a session that opened now may send groups.
+// Rest returns the time from which on a session that opened now may send groups.
 func (ts *Trials) Rest(now time.Time) time.Time {
 	if ts.failed.IsZero() {
 		return now
@@ -83,17 +83,17 @@ func (ts *Trials) Rest(now time.Time) time.Time {
 	return now.Add(min(restShare*took, restMost))
 }
 
-// SessionEnded forgets the groups that a session has sent. What was not rejected is read again.
+// SessionEnded forgets the groups that a session has sent. The records that were not rejected are read again.
 func (ts *Trials) SessionEnded() {
 	for _, t := range ts.Topics {
 		t.out = nil
 	}
 }
 
-// Sent notes a record of the group that the sink is given.
+// Sent adds a record to the group that the sink gets.
 func (t *Trial) Sent(e *inflight.Entry) { t.out = append(t.out, e) }
 
-// Settle takes in a group that was delivered.
+// Settle records that the group was delivered.
 func (t *Trial) Settle() {
 	t.good += len(t.out)
 	if len(t.out) >= t.size {
@@ -102,7 +102,7 @@ func (t *Trial) Settle() {
 	t.out = nil
 }
 
-// Over reports whether the topic may go with the others again. idle: nothing of it waits.
+// Over reports whether the topic may be sent with the others again. idle says that no row of it waits.
 func (t *Trial) Over(idle bool) bool {
 	return t.good >= trialGood || idle && time.Since(t.rejected) >= trialRest
 }
@@ -110,9 +110,9 @@ func (t *Trial) Over(idle bool) bool {
 // ReadAhead is how many rows to read for the next group.
 func (t *Trial) ReadAhead() int { return max(2*t.size, readAhead) }
 
-// Group returns how many of the first records, with these keys, the next group has: not more than the
-// trial's size. In at-least-once mode it has only one record of each key, because the broker may accept a
-// later one and reject an earlier one. In a transaction it accepts all or none.
+// Group returns how many of the first records, with these keys, form the next group. It is at most the
+// trial's size. In at-least-once mode the group has only one record of each key, because the broker may
+// accept a later record and reject an earlier one. In a transaction it accepts all or none.
 func (t *Trial) Group(keys [][]byte, transaction bool) int {
 	most := min(t.size, len(keys))
 	if transaction {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Backoff doubles a pause from min to max, with jitter of up to half of it, so that
-// relays that lost the same server do not come back at the same moment.
+// Backoff doubles a pause from min to max, with jitter of up to half of the pause. The jitter prevents that
+// relays which lost the same server come back at the same moment.
 type Backoff struct {
 	min, max, next time.Duration
 }
@@ -38,7 +38,8 @@ func Sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	return ctx.Err() == nil
 }
 
-// Signal wakes whoever waits on c, whose buffer has room for one: one signal stands for many.
+// Signal wakes the goroutine that waits on c. c has a buffer for one signal, which stands for any number of
+// signals.
 func Signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

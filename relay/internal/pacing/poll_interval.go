@@ -2,9 +2,9 @@ package pacing
 
 import "time"
 
-// PollInterval says how long to wait between two reads of the table. While batches are full
-// there is no wait, and while rows trickle in it is short. Without rows it doubles each time, and
-// is longest once nothing has come for a while.
+// PollInterval says how long to wait between two reads of the table. While batches are full, there is no
+// wait. While rows arrive now and then, the wait is short. Without rows it doubles each time, and is longest
+// after a while without any.
 type PollInterval struct {
 	max        time.Duration
 	next       time.Duration
@@ -17,7 +17,7 @@ const (
 	quietAfter = 10 * time.Second
 )
 
-// NewPollInterval returns a PollInterval that waits at most max while events come now and then.
+// NewPollInterval returns a PollInterval that waits at most max while events arrive now and then.
 func NewPollInterval(max time.Duration) PollInterval {
 	return PollInterval{max: max, next: min(pollMin, max)}
 }

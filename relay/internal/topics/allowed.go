@@ -1,5 +1,5 @@
-// Package topics knows which topics a relay may deliver to, and which ones its source had events
-// for lately.
+// Package topics knows which topics a relay may deliver to, and for which topics its source recently had
+// events.
 package topics
 
 import (
@@ -13,8 +13,8 @@ type Allowed struct {
 	prefixes []string
 }
 
-// NewAllowed makes a list of topics. A pattern that ends with * stands for all topics that begin
-// so. Without a pattern every topic is allowed.
+// NewAllowed makes a list of topics. A pattern that ends with * stands for all topics with that prefix.
+// Without a pattern every topic is allowed.
 func NewAllowed(patterns []string) Allowed {
 	var a Allowed
 	for _, p := range patterns {

@@ -11,34 +11,34 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// Recent are the topics that a source had events for in the last days. The owner keeps them in
-// the lease row, so that relay doctor can check a topic also while no event for it waits. Losing
-// them costs nothing else. Recent is not safe for concurrent use.
+// Recent has the topics for which a source had events in the last days. The owner keeps them in the lease
+// row, so that relay doctor can check a topic even while no event for it waits. If they are lost, nothing
+// else is affected. Recent is not safe for concurrent use.
 type Recent struct {
-	days    map[string]string // topic → the last day of it (UTC), as 2006-01-02
+	days    map[string]string // topic → its last day (UTC), as 2006-01-02
 	last    string            // the topic that was noted last
 	changed bool
-	loaded  bool      // what the lease row keeps is known
-	due     time.Time // not written before
+	loaded  bool      // the content of the lease row is known
+	due     time.Time // no write before this time
 }
 
-// Store keeps the topics with the lease.
+// Store stores the topics with the lease.
 type Store interface {
 	ReadNote(ctx context.Context, l store.Lease, field store.Field) ([]byte, error)
 	Note(ctx context.Context, l store.Lease, n store.Note) error
 }
 
-// These bound what is kept. A topic is written when it is new, and once a day.
+// These bound the topics that are kept. A topic is written when it is new, and once a day.
 const (
 	keptTopics = 200
 	saveEvery  = 10 * time.Second
 	retryEvery = time.Minute
 )
 
-// Day is the day of a time, as Note wants it.
+// Day is the day of a time in the format that Note takes.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// Note takes in the topic of a record that was read on a day.
+// Note records the topic of a record that was read on a day.
 func (r *Recent) Note(topic, day string) {
 	if topic == r.last && r.days[topic] == day {
 		return
@@ -53,14 +53,14 @@ func (r *Recent) Note(topic, day string) {
 	r.days[topic], r.changed = day, true
 }
 
-// Reload has the next Save read the lease row first: another owner may have written it.
+// Reload makes the next Save read the lease row first, because another owner may have written it.
 func (r *Recent) Reload() { r.loaded = false }
 
-// SaveDue reports whether there is news to write.
+// SaveDue reports whether there is a change to write.
 func (r *Recent) SaveDue(now time.Time) bool { return r.changed && !now.Before(r.due) }
 
-// Save writes the topics into the lease row, together with those that it has already. After an
-// error SaveDue waits longer.
+// Save writes the topics into the lease row, together with those that the row has already. After an error
+// SaveDue waits longer.
 func (r *Recent) Save(ctx context.Context, to Store, l store.Lease, now time.Time) error {
 	r.due = now.Add(retryEvery)
 	if !r.loaded {
@@ -85,7 +85,7 @@ func (r *Recent) Save(ctx context.Context, to Store, l store.Lease, now time.Tim
 	return nil
 }
 
-// trim forgets topics of long ago, and the oldest ones when there are too many.
+// trim forgets old topics, and the oldest ones when there are too many.
 func (r *Recent) trim(now time.Time) {
 	since := Day(now.Add(-store.UsedTopicsFor))
 	maps.DeleteFunc(r.days, func(_, day string) bool { return day < since })
