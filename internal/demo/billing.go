@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	copyEvery  = 9  // of messages, this one is handled twice
-	goBack     = 25 // messages per partition that are read again at half time
+	copyEvery  = 9  // every ninth message is handled twice
+	goBack     = 25 // messages of each partition that are read again at half time
 	pollAtMost = 200
 )
 
@@ -30,22 +30,21 @@ type billing struct {
 	client *kgo.Client
 	stats  *stats
 
-	// process is the inbox's Process. The tests take the inbox away here.
+	// process is the inbox's Process. Tests replace it to remove the inbox.
 	process func(context.Context, *sql.DB, inbox.Message, func(context.Context, *sql.Tx) error) (inbox.Outcome, error)
 
-	joined chan struct{} // closed when it has its partitions
-	again  atomic.Bool   // asked to read again
+	joined chan struct{} // closed when the consumer has its partitions
+	again  atomic.Bool   // set to make run read messages again
 
-	// run's alone:
-	handed int             // messages
-	ids    map[string]bool // of messages
+	// Only run uses these:
+	handed int             // number of messages
+	ids    map[string]bool // ids of messages
 
 	mu   sync.Mutex
-	next map[int32]int64 // by partition: the offset that comes next
+	next map[int32]int64 // the next offset of each partition
 }
 
-// Nothing but the inbox keeps this table from having an invoice twice: it has no unique
-// constraint on order_id.
+// Only the inbox prevents that this table has an invoice twice: order_id has no unique constraint.
 const billingTables = `
 CREATE TABLE invoices (seq INTEGER PRIMARY KEY AUTOINCREMENT, order_id INTEGER NOT NULL,
                        customer TEXT NOT NULL, nth INTEGER NOT NULL, cents INTEGER NOT NULL);`
@@ -79,10 +78,10 @@ func newBilling(
 		joined: joined, ids: make(map[string]bool), next: make(map[int32]int64)}, nil
 }
 
-// readAgain makes run go back, once.
+// readAgain makes run read some messages again, once.
 func (b *billing) readAgain() { b.again.Store(true) }
 
-// run consumes until ctx ends. The database commits first, the offset after it.
+// run consumes until ctx ends. The database commits first, and the offset is committed after that.
 func (b *billing) run(ctx context.Context) error {
 	for {
 		fetches := b.client.PollRecords(ctx, pollAtMost)
@@ -108,7 +107,7 @@ func (b *billing) run(ctx context.Context) error {
 	}
 }
 
-// ended tells an error from the end of the demo.
+// ended returns nil for an error that only says that the demo has ended.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil
@@ -116,7 +115,7 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// handle gives a message to the inbox, and some messages twice.
+// handle gives each message to the inbox, and some messages twice.
 func (b *billing) handle(ctx context.Context, r *kgo.Record) error {
 	m := inbox.Message{
 		ID:       messageID(r),
@@ -165,8 +164,8 @@ func (b *billing) passed(records []*kgo.Record) {
 	}
 }
 
-// seekBack reads some messages of every partition again, as after a crash between the
-// database's commit and the offset's.
+// seekBack makes the consumer read some messages of every partition again. This also happens after a crash
+// between the database's commit and the commit of the offset.
 func (b *billing) seekBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -178,7 +177,7 @@ func (b *billing) seekBack() {
 	b.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{topic: to})
 }
 
-// atEnd reports whether all that the topic had when it was called has been handled.
+// atEnd reports whether billing has handled everything that the topic had at the time of the call.
 func (b *billing) atEnd(ctx context.Context) (bool, error) {
 	ends, err := endOffsets(ctx, b.client)
 	if err != nil {
@@ -194,7 +193,7 @@ func (b *billing) atEnd(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// endOffsets returns where each partition of the topic ends.
+// endOffsets returns the end offset of each partition of the topic.
 func endOffsets(ctx context.Context, client *kgo.Client) (map[int32]int64, error) {
 	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
 	if err == nil {

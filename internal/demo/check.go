@@ -8,15 +8,15 @@ import (
 	"github.com/postroom/postroom/internal/history"
 )
 
-// Check is one thing that must hold in the end.
+// Check is one property that must hold at the end.
 type Check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 }
 
-// checks judges the facts. Each check looks for one kind of fault, so that a fault is
-// found by the check that names it.
+// checks returns the result of each check. Each check looks for one kind of fault, so that the check which
+// names a fault also finds it.
 func (f facts) checks() []Check {
 	deliveries, invoices := judge(f.orders, f.delivered), judge(f.orders, f.invoices)
 	return []Check{
@@ -31,7 +31,7 @@ func (f facts) checks() []Check {
 	}
 }
 
-// judge compares places where orders arrived, as messages or invoices, with those that were written.
+// judge compares the orders that arrived, as messages or invoices, with the orders that were written.
 func judge(written, arrived []order) history.Findings {
 	events, arrivals := make([]history.Event, len(written)), make([]history.Arrival, len(arrived))
 	for i, o := range written {
@@ -43,15 +43,15 @@ func judge(written, arrived []order) history.Findings {
 	return history.Check(events, arrivals)
 }
 
-// fact is the order as the checker of histories knows it. Its content counts: a message that was changed on the way is
-// not the order that the shop wrote.
+// fact is the order as the history checker knows it. It includes the order's content, because a message that
+// was changed on the way is not the order that the shop wrote.
 func (o order) fact() history.Event {
 	e := history.Event{Topic: topic, Key: o.Customer, Version: o.Nth, Sum: uint32(o.Cents)}
 	binary.BigEndian.PutUint64(e.ID[:], uint64(o.ID))
 	return e
 }
 
-// check is OK unless there are faults.
+// check returns a Check that is OK if there are no faults.
 func check(name string, faults int, found string) Check {
 	return Check{Name: name, OK: faults == 0, Detail: found}
 }
@@ -89,8 +89,9 @@ func (f facts) rolledBackIsNowhere() Check {
 		fmt.Sprintf("%s rolled back, %s found", number(int64(len(f.rolledBack))), number(int64(there))))
 }
 
-// inOrder looks at the first copy of each order: copies may repeat what was before. An order that was rolled back and
-// is there nevertheless counts: its number was given again. What is missing is the other checks' business.
+// inOrder checks the order of the first copies, because later copies may repeat earlier orders. It also looks
+// at an order that was rolled back and arrived nevertheless, because the number of that order was used again.
+// Missing orders are found by the other checks.
 func (f facts) inOrder(name string, arrived []order) Check {
 	wrong := judge(slices.Concat(f.orders, f.rolledBack), arrived).Count(history.FirstOutOfOrder)
 	return check(name, wrong, fmt.Sprintf("%s of %s too late", number(int64(wrong)), number(int64(len(byID(arrived))))))

@@ -10,48 +10,48 @@ import (
 	"time"
 )
 
-// Defaults and limits of Options.
+// These are the defaults and limits of Options.
 const (
 	DefaultDuration = 10 * time.Second
 	DefaultRate     = 300
 	MaxRate         = 5000
 )
 
-// ErrCheckFailed is returned by Run when the demo ran, and what it found in the end is
-// not what Postroom promises. The error's text names the checks that failed.
+// ErrCheckFailed is returned by Run when the demo ran to its end, but the check found a broken promise. The
+// error's text names the checks that failed.
 var ErrCheckFailed = errors.New("the demo's check failed")
 
 // Options says how to run the demo. Out is required; the zero value of every other
 // field is its default.
 type Options struct {
-	// Out is where the view and the verdict go: standard output, mostly.
+	// Out is where the view and the result are written, usually standard output.
 	Out io.Writer
 
-	// Interactive says that Out is a terminal, on which the view is redrawn four times a
-	// second. Otherwise it is a line each second. Default: lines.
+	// Interactive says that Out is a terminal. Then the view is redrawn four times a second. Otherwise Run
+	// prints a line each second. Default: lines.
 	Interactive bool
 
-	// JSON prints the result alone, as JSON (see Result), once the demo is over.
+	// JSON makes Run print only the result, as JSON (see Result), at the end of the demo.
 	JSON bool
 
-	// Duration is how long the shop writes. What comes after, the rest of the delivery
-	// and the check, takes about a second more. Default 10 s.
+	// Duration is how long the shop writes. After that the remaining deliveries and the check take about a
+	// second. Default 10 s.
 	Duration time.Duration
 
-	// Orders ends the writing earlier, once the shop has tried so many; those that it
-	// rolls back count. Default 0: only Duration ends it.
+	// Orders ends the writing earlier, after the shop has tried this many orders, including those that it
+	// rolled back. Default 0: only Duration ends it.
 	Orders int
 
-	// Rate is how many orders a second the shop tries to write, at most MaxRate. A disk
-	// that is slow to sync writes fewer. Default 300.
+	// Rate is how many orders a second the shop tries to write, at most MaxRate. On a disk with a slow sync
+	// it writes fewer. Default 300.
 	Rate int
 
-	// Dir is where the two databases are kept, in files that must not be there yet, and
-	// stay. It is made when it is missing. Default: a temporary directory, removed in the end.
+	// Dir is the directory of the two databases. Their files must not exist yet, and they stay after the
+	// demo. Run creates a missing directory. Default: a temporary directory, which is removed at the end.
 	Dir string
 
-	// Logger receives what the relay and the inbox log. Default: nobody does, because
-	// lines in between spoil the view.
+	// Logger receives the log of the relay and the inbox. Default: the log is discarded, because its lines
+	// would spoil the view.
 	Logger *slog.Logger
 
 	// settleFor is how long delivery may take after the last order.
@@ -59,10 +59,10 @@ type Options struct {
 	hooks     hooks
 }
 
-// hooks are how the tests plant the faults that the check has to find.
+// hooks let the tests inject the faults that the check has to find.
 type hooks struct {
 	built func(*parts)                        // before anything starts
-	over  func(context.Context, *parts) error // when everything has ended, before the check
+	over  func(context.Context, *parts) error // called when everything has ended, before the check
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -94,10 +94,10 @@ func (o Options) withDefaults() (Options, error) {
 	return o, errors.Join(errs...)
 }
 
-// Run runs the demo, prints what happens to Options.Out, and returns nil if the check in
-// the end found everything in place, ErrCheckFailed if not, and another error if the
-// demo could not run. When ctx ends, the shop stops writing at once; what it has written
-// is still delivered and checked, which takes a second or so.
+// Run runs the demo and prints its progress to Options.Out. It returns nil if the check at the end found no
+// fault, ErrCheckFailed if it found one, and another error if the demo could not run. When ctx ends, the shop
+// stops writing at once. The orders that it has written are still delivered and checked, which takes about a
+// second.
 func Run(ctx context.Context, o Options) error {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -117,7 +117,7 @@ func Run(ctx context.Context, o Options) error {
 	return result.err()
 }
 
-// directory returns where the databases go, and what to call in the end.
+// directory returns the directory of the databases, and a function to call at the end.
 func directory(given string) (dir string, remove func() error, err error) {
 	if given != "" {
 		return given, func() error { return nil }, os.MkdirAll(given, 0o700)

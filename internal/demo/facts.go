@@ -13,13 +13,13 @@ import (
 	"github.com/postroom/postroom/internal/kafkaread"
 )
 
-// facts is what was found at the end, in the databases and in the topic. Only the orders
-// that were rolled back are the shop's word: they left no trace.
+// facts is what was found at the end, in the databases and in the topic. Only the list of orders that were
+// rolled back comes from the shop's memory, because they left no trace.
 type facts struct {
 	orders     []order // the shop's table
 	rolledBack []order
 	waiting    int     // events still in the outbox
-	delivered  []order // the topic, each partition from front to back; copies included
+	delivered  []order // the topic, each partition from its start to its end; copies included
 	invoices   []order // billing's table, in the order in which they were written
 	counts     counts
 }
@@ -62,7 +62,7 @@ func readOrders(ctx context.Context, db *sql.DB, query string) (orders []order, 
 	return orders, rows.Err()
 }
 
-// readTopic returns what the topic holds, partition by partition.
+// readTopic returns the topic's orders, partition by partition.
 func readTopic(ctx context.Context, brokers []string) (orders []order, err error) {
 	records, err := kafkaread.Records(ctx, brokers, topic, kgo.ReadCommitted(), kgo.DisableClientMetrics())
 	slices.SortStableFunc(records, func(a, b *kgo.Record) int { return cmp.Compare(a.Partition, b.Partition) })

@@ -20,8 +20,7 @@ type process = func(
 	context.Context, *sql.DB, inbox.Message, func(context.Context, *sql.Tx) error,
 ) (inbox.Outcome, error)
 
-// Each fault is planted into a run that would be in place without it, and has to be found
-// by the check that is about it.
+// Each fault is injected into a run that would pass without it. The check for this fault has to find it.
 func TestEachFaultIsFoundByItsCheck(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hooks hooks
@@ -55,7 +54,7 @@ func TestEachFaultIsFoundByItsCheck(t *testing.T) {
 			[]string{
 				"no order that was rolled back is anywhere",
 				"no message and no invoice is of anything else",
-				// Its number was given again, and so its customer had later ones.
+				// The order's number was used again, so its customer had later orders.
 				"the topic has every customer's orders in their order",
 			},
 		},
@@ -100,7 +99,7 @@ func TestEachFaultIsFoundByItsCheck(t *testing.T) {
 	}
 }
 
-// The demo ends, and says what is missing, when a delivery never comes.
+// The demo ends, and reports what is missing, if a delivery never arrives.
 func TestADeliveryThatNeverComesEndsTheDemo(t *testing.T) {
 	var out bytes.Buffer
 	o := Options{Out: &out, JSON: true, Orders: 20, Rate: 1000, settleFor: 300 * time.Millisecond}
@@ -125,7 +124,7 @@ func TestAServiceThatFailsEndsTheDemoWithItsError(t *testing.T) {
 	require.ErrorContains(t, err, "billing")
 }
 
-// afterCalls calls fn when next was called n times.
+// afterCalls calls fn after n calls of next.
 func afterCalls(n int64, fn func(), next process) process {
 	var calls atomic.Int64
 	return func(
@@ -153,7 +152,7 @@ func withoutInbox(
 	return inbox.Applied, tx.Commit()
 }
 
-// skipping accepts the first message without doing anything.
+// skipping accepts the first message without handling it.
 func skipping(next process) process {
 	first := true
 	return func(
@@ -167,7 +166,7 @@ func skipping(next process) process {
 	}
 }
 
-// leaveEvent writes an event when there is no relay any more.
+// leaveEvent writes an event after the relay has ended.
 func leaveEvent(ctx context.Context, p *parts) error {
 	_, err := p.shopDB.DB.ExecContext(ctx, "INSERT INTO outbox_events (topic, payload) VALUES ('orders', 'x')")
 	return err
@@ -183,7 +182,7 @@ func publish(ctx context.Context, p *parts, o order) error {
 	).FirstErr()
 }
 
-// silent takes records and never answers.
+// silent accepts records and never acknowledges them.
 type silent struct{}
 
 func (silent) Check(context.Context) error { return nil }
@@ -229,8 +228,8 @@ func (s *losingSession) Deliver(ctx context.Context, records []*relay.Record) {
 	s.Session.Deliver(ctx, records)
 }
 
-// swapping holds the first record back until the next one of its key has gone. It does so
-// once, whatever number of sessions there is.
+// swapping holds the first record back until the next record of its key has been sent. It does so once,
+// however many sessions there are.
 type swapping struct {
 	relay.Sink
 	done bool

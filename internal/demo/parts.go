@@ -21,7 +21,7 @@ const (
 	partitions = 4
 )
 
-// parts is everything that the demo is made of.
+// parts has all parts of the demo.
 type parts struct {
 	options Options
 	stats   *stats
@@ -82,7 +82,7 @@ func (p *parts) openDB(ctx context.Context, path string, scope migrations.Scope)
 
 func (p *parts) atEnd(fn func() error) { p.closers = append(p.closers, fn) }
 
-// close ends what build made, the last first.
+// close closes what build opened, in reverse order.
 func (p *parts) close() error {
 	var errs []error
 	for i := len(p.closers) - 1; i >= 0; i-- {
@@ -92,10 +92,9 @@ func (p *parts) close() error {
 	return errors.Join(errs...)
 }
 
-// run lets the shop write until it is done or ctx ends, and then waits until what it
-// wrote has arrived.
+// run lets the shop write until it has finished or ctx ends, and then waits until its orders have arrived.
 func (p *parts) run(ctx context.Context) error {
-	// ctx ends the writing alone: without it the rest still has to be delivered.
+	// ctx ends only the writing: the remaining orders still have to be delivered.
 	group, working := errgroup.WithContext(context.WithoutCancel(ctx))
 	services, stopServices := context.WithCancel(working)
 	defer stopServices()
@@ -112,7 +111,7 @@ func (p *parts) run(ctx context.Context) error {
 	group.Go(func() error {
 		defer stopServices()
 		select {
-		case <-p.billing.joined: // or the first orders would seem slow
+		case <-p.billing.joined: // otherwise the first orders would seem slow
 		case <-writing.Done():
 		}
 		if err := p.shop.write(writing, p.options, p.billing.readAgain); err != nil {
@@ -123,9 +122,9 @@ func (p *parts) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// settle waits until the outbox is empty and billing has read the topic to its end. It
-// does not wait for invoices: whether they are all there is for the check to say. When
-// it takes too long, the check will say what is missing.
+// settle waits until the outbox is empty and billing has read the topic to its end. It does not wait for
+// invoices, because the check looks for missing ones. If the time is over, settle returns, and the check
+// reports what is missing.
 func (p *parts) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.options.settleFor)
 	defer cancel()
@@ -153,6 +152,6 @@ func (p *parts) arrived(ctx context.Context) (bool, error) {
 	if err != nil || waiting > 0 {
 		return false, err
 	}
-	// The outbox was empty: the topic has all it will get.
+	// The outbox was empty, so the topic has everything that it will get.
 	return p.billing.atEnd(ctx)
 }

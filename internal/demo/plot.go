@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// plotWidth is how many values a plot shows: the last ones.
+// plotWidth is how many values a plot shows. It shows the last ones.
 const plotWidth = 40
 
 // plot is a row of bars, one for each value.
@@ -55,7 +55,7 @@ func number(n int64) string {
 	return s
 }
 
-// millis writes a latency.
+// millis formats a latency in milliseconds.
 func millis(d time.Duration) string {
 	ms := d.Seconds() * 1000
 	if ms < 10 {

@@ -11,7 +11,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// runRelay runs the relay as cmd/relay does, in this process.
+// runRelay runs the relay in this process, with the settings of cmd/relay.
 func (p *parts) runRelay(ctx context.Context) error {
 	r, err := relay.New(relay.Config{
 		DB:      p.shopDB.DB,
@@ -20,8 +20,8 @@ func (p *parts) runRelay(ctx context.Context) error {
 		Source:  "shop",
 		Logger:  p.options.Logger,
 
-		// SQLite has one writer at a time and no queue: on a slow disk the shop, which
-		// commits all the time, may keep the relay's renewals waiting for seconds.
+		// SQLite has one writer at a time and no queue of writers. On a slow disk the shop, which commits all
+		// the time, may keep the relay's renewals waiting for seconds.
 		LeaseTTL:     30 * time.Second,
 		DrainTimeout: p.options.settleFor,
 	})
@@ -30,12 +30,12 @@ func (p *parts) runRelay(ctx context.Context) error {
 	}
 	err = r.Run(ctx)
 	if errors.Is(err, relay.ErrNotDrained) {
-		return nil // the check says what is missing
+		return nil // the check reports what is missing
 	}
 	return ended(ctx, err)
 }
 
-// countingSink counts what its sink has delivered.
+// countingSink counts the records that its sink has delivered.
 type countingSink struct {
 	relay.Sink
 	stats *stats

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Result is what Run prints as JSON. Orders, Deliveries and Invoices are read from the
-// databases and the topic; the rest was counted on the way.
+// Result is what Run prints as JSON. Orders, Deliveries and Invoices are read from the databases and the
+// topic. The other numbers were counted while the demo ran.
 type Result struct {
 	OK         bool    `json:"ok"`
 	Seconds    float64 `json:"seconds"`     // from the first order to the last delivery
@@ -22,8 +22,8 @@ type Result struct {
 	Checks     []Check `json:"checks"`
 }
 
-// Latency is the time from an order's commit to the commit of its invoice, in
-// milliseconds, to 9 %.
+// Latency is the time from an order's commit to the commit of its invoice, in milliseconds, with an error of
+// up to 9 %.
 type Latency struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`
@@ -78,7 +78,7 @@ func (r Result) print(o Options) error {
 	return err
 }
 
-// err is nil, or names the checks that failed.
+// err returns an error that names the failed checks, or nil.
 func (r Result) err() error {
 	var failed []string
 	for _, c := range r.Checks {

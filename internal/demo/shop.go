@@ -18,8 +18,8 @@ const (
 	rollBackPerMil = 100 // of 1000 orders
 )
 
-// order is a row of the shop's table and the payload of its event. Nth counts the
-// customer's orders from 1 without a hole: it shows loss, copies and wrong order.
+// order is a row of the shop's table and the payload of its event. Nth numbers the customer's orders from 1
+// without a hole, so that a lost order, a copy and a wrong order can be seen.
 type order struct {
 	ID       int64  `json:"order"`
 	Customer string `json:"customer"`
@@ -34,7 +34,7 @@ type shop struct {
 	stats *stats
 	rand  *rand.Rand
 
-	rolledBack []order // write's alone, until it has returned
+	rolledBack []order // only write uses it, until it has returned
 }
 
 const shopTables = `
@@ -59,8 +59,8 @@ func newShop(ctx context.Context, target *dbopen.Target, st *stats) (*shop, erro
 	return &shop{db: target.DB, ob: ob, stats: st, rand: rand.New(rand.NewPCG(3, 14))}, nil
 }
 
-// write places orders at the rate asked for until there are enough, the time is over or
-// ctx ends. Half way it calls halfTime, once.
+// write places orders at the configured rate, until there are enough, the time is over or ctx ends. Half way
+// through it calls halfTime, once.
 func (s *shop) write(ctx context.Context, o Options, halfTime func()) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Duration)
 	defer cancel()
@@ -68,8 +68,8 @@ func (s *shop) write(ctx context.Context, o Options, halfTime func()) error {
 	every := time.Second / time.Duration(o.Rate)
 	return steady.Load{First: every, Every: every, Limit: o.Orders}.Run(ctx, func(n int) error {
 		n++
-		// An order that was begun is finished: a COMMIT cut short would leave open
-		// whether it took effect.
+		// An order that was begun is finished: if ctx cut its COMMIT short, nobody would know whether it took
+		// effect.
 		if err := s.place(context.WithoutCancel(ctx), int64(n), s.rand.IntN(1000) < rollBackPerMil); err != nil {
 			return fmt.Errorf("order %d: %w", n, err)
 		}
@@ -80,7 +80,7 @@ func (s *shop) write(ctx context.Context, o Options, halfTime func()) error {
 	})
 }
 
-// place writes an order and its event in one transaction, and rolls back if told to.
+// place writes an order and its event in one transaction, and rolls it back if rollBack is true.
 func (s *shop) place(ctx context.Context, id int64, rollBack bool) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -91,7 +91,8 @@ func (s *shop) place(ctx context.Context, id int64, rollBack bool) error {
 		ID: id, Customer: fmt.Sprintf("customer-%02d", s.rand.IntN(customers)+1), Cents: s.rand.Int64N(20_000) + 100,
 	}
 
-	// The customer's row first: it serialises the writers of a key, on which order rests.
+	// Lock the customer's row first. This serialises the writers of a key, which the order of the key depends
+	// on.
 	row := tx.QueryRowContext(
 		ctx, "UPDATE customers SET orders = orders + 1 WHERE name = ? RETURNING orders", o.Customer,
 	)
@@ -134,7 +135,7 @@ func (o order) event() (outbox.Event, error) {
 	return outbox.Event{Topic: topic, Key: o.Customer, Type: "order.placed", Payload: payload}, err
 }
 
-// waiting returns how many events are in the outbox.
+// waiting returns the number of events in the outbox.
 func (s *shop) waiting(ctx context.Context) (n int, err error) {
 	err = s.db.QueryRowContext(ctx, "SELECT count(*) FROM outbox_events").Scan(&n)
 	return n, err

@@ -8,24 +8,23 @@ import (
 	"github.com/postroom/postroom/inbox"
 )
 
-// counts is what the services counted on the way. It is for the view; the check looks
-// for itself.
+// counts is what the services counted on the way. It is for the view. The check does not use it.
 type counts struct {
 	Committed  int64 // orders
 	RolledBack int64 // orders
 	Delivered  int64 // records that the sink acknowledged
 	Invoices   int64
-	Copies     int64 // messages given to the inbox once more
-	Dropped    int64 // messages that the inbox took for copies
+	Copies     int64 // messages that were given to the inbox again
+	Dropped    int64 // messages that the inbox recognised as copies
 }
 
 // stats is safe for use by many goroutines.
 type stats struct {
 	mu      sync.Mutex
 	counts  counts
-	pending map[int64]time.Time // by order: the first of commit and invoice to be told
+	pending map[int64]time.Time // by order: time of its commit or invoice, whichever was reported first
 	total   latencies
-	recent  latencies // since the last look
+	recent  latencies // since the last call of look
 }
 
 func newStats() *stats { return &stats{pending: make(map[int64]time.Time)} }
@@ -36,7 +35,7 @@ func (s *stats) add(fn func(*counts)) {
 	fn(&s.counts)
 }
 
-// committed notes that an order was committed just now.
+// committed records that an order was committed now.
 func (s *stats) committed(order int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,7 +43,7 @@ func (s *stats) committed(order int64) {
 	s.pair(order)
 }
 
-// handled notes what the inbox made of a message just now, and whether it was a copy.
+// handled records what the inbox did with a message now, and whether the message was a copy.
 func (s *stats) handled(order int64, outcome inbox.Outcome, copied bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,8 +58,8 @@ func (s *stats) handled(order int64, outcome inbox.Outcome, copied bool) {
 	s.pair(order)
 }
 
-// pair measures the time between an order's commit and its invoice. Should the shop's
-// goroutine come to tell of its commit after billing's, there was next to none.
+// pair measures the time between an order's commit and its invoice. If the shop's goroutine reports its
+// commit after billing's, the measured time is close to zero.
 func (s *stats) pair(order int64) {
 	first, both := s.pending[order]
 	if !both {
@@ -73,7 +72,7 @@ func (s *stats) pair(order int64) {
 	s.recent.add(took)
 }
 
-// look returns the counts, all latencies, and those since the last look.
+// look returns the counts, all latencies, and the latencies since the last call.
 func (s *stats) look() (c counts, total, recent latencies) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,8 +80,8 @@ func (s *stats) look() (c counts, total, recent latencies) {
 	return s.counts, s.total, recent
 }
 
-// latencies counts times in buckets, each 9 % (an eighth of a power of two) wider than
-// the one before, from 1 µs to 68 s. So it takes the same memory for any number of them.
+// latencies counts times in buckets from 1 µs to 68 s. Each bucket is 9 % (an eighth of a power of two) wider
+// than the previous one. So the memory does not depend on the number of times.
 type latencies struct {
 	n       int64
 	buckets [26 * 8]int64
@@ -94,8 +93,8 @@ func (l *latencies) add(d time.Duration) {
 	l.n++
 }
 
-// quantile returns the time that a part q of them did not exceed, to 9 %; 0 if there
-// are none.
+// quantile returns the time that a part q of the latencies did not exceed, with an error of up to 9 %. It
+// returns 0 if there are none.
 func (l *latencies) quantile(q float64) time.Duration {
 	if l.n == 0 {
 		return 0

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// view shows what happens while it happens.
+// view shows the progress of the demo.
 type view struct {
 	out         io.Writer
 	interactive bool
@@ -21,7 +21,7 @@ type view struct {
 	before  counts // at the last look
 	rate    plot   // invoices a second
 	slow    plot   // p99 of the latencies
-	drawn   int    // lines on the terminal that are to be redrawn
+	drawn   int    // number of lines on the terminal that will be redrawn
 }
 
 func newView(o Options, st *stats) *view {
@@ -54,7 +54,8 @@ func (v *view) run(ctx context.Context) {
 
 func (v *view) draw(now time.Time) {
 	c, total, recent := v.stats.look()
-	// The last drawing comes at any moment: a piece of a second is no rate.
+	// The last drawing may come soon after the one before, and a rate over so short a time would mean
+	// nothing.
 	if since := now.Sub(v.last); since > v.every/2 {
 		v.rate.add(float64(c.Invoices-v.before.Invoices) / since.Seconds())
 		v.slow.add(recent.quantile(0.99).Seconds())
@@ -67,7 +68,7 @@ func (v *view) draw(now time.Time) {
 	v.print(c, total, now.Sub(v.started))
 }
 
-// print adds a line, for a file or a pipe.
+// print writes a line, for a file or a pipe.
 func (v *view) print(c counts, total latencies, since time.Duration) {
 	_, _ = fmt.Fprintf(
 		v.out,
@@ -103,7 +104,7 @@ func (v *view) redraw(c counts, total latencies, since time.Duration) {
 	}
 	var b strings.Builder
 	if v.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA", v.drawn) // up
+		fmt.Fprintf(&b, "\x1b[%dA", v.drawn) // move the cursor up
 	}
 	for _, line := range lines {
 		b.WriteString("\x1b[2K" + line + "\n") // clear the line first
