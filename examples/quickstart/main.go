@@ -1,13 +1,12 @@
-// Quickstart is the whole path with gorm, to copy from: a shop writes orders and their
-// events in one transaction, a relay in the same process sends the events to Kafka, and
-// billing makes one invoice for each, also when it gets a message twice.
+// Quickstart shows the whole path with gorm, to copy from. A shop writes orders and their events in one
+// transaction. A relay in the same process sends the events to Kafka. Billing makes one invoice for each
+// order, even if it gets a message twice.
 //
 //	go run ./examples/quickstart
 //
-// As it stands it needs no server. With DATABASE_URL (postgres://… or mysql://…) and
-// KAFKA_BROKERS (host:port[,host:port…]) it uses yours, and leaves its tables and its
-// topic there. servers.go opens them, story.go sells and checks what came of it; what is
-// worth copying is here.
+// Without settings it needs no server. With DATABASE_URL (postgres://… or mysql://…) and KAFKA_BROKERS
+// (host:port[,host:port…]) it uses your servers, and leaves its tables and its topic there. This file has
+// what is worth copying. servers.go opens the servers. story.go places the orders and checks the result.
 package main
 
 import (
@@ -33,14 +32,14 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// Order is the shop's.
+// Order is a row of the shop's table.
 type Order struct {
 	ID       string `gorm:"primaryKey;size:36" json:"id"`
 	Customer string `json:"customer"`
 	Cents    int64  `json:"cents"`
 }
 
-// Invoice is billing's. Nothing but the inbox keeps an order from having two.
+// Invoice is a row of billing's table. Only the inbox prevents that an order gets two invoices.
 type Invoice struct {
 	ID      uint
 	OrderID string `gorm:"size:36;index"`
@@ -65,7 +64,8 @@ func run(ctx context.Context, out io.Writer, databaseURL, kafkaBrokers, topic st
 	}
 	defer s.close()
 
-	// The tables: ours with migrations, or `relay migrate up`; yours as always.
+	// Create Postroom's tables, with package migrations or `relay migrate up`. Create your own tables as you
+	// always do.
 	if _, err := migrations.Apply(ctx, s.sql, s.dialect, migrations.Options{}); err != nil {
 		return err
 	}
@@ -92,8 +92,7 @@ func run(ctx context.Context, out io.Writer, databaseURL, kafkaBrokers, topic st
 
 var errNoCredit = errors.New("the customer has no credit")
 
-// placeOrder writes an order and its event in one transaction: after it both are there,
-// or neither is.
+// placeOrder writes an order and its event in one transaction: either both are stored, or neither is.
 func placeOrder(ctx context.Context, db *gorm.DB, ob *outbox.Outbox, topic string, order Order) error {
 	return db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
 		if err := tx.Create(&order).Error; err != nil {
@@ -114,8 +113,8 @@ func placeOrder(ctx context.Context, db *gorm.DB, ob *outbox.Outbox, topic strin
 	})
 }
 
-// runRelay sends what the outbox has until ctx ends. It may as well be a process of its
-// own: `relay run --database-url … --kafka-brokers …`.
+// runRelay sends the events in the outbox until ctx ends. It can also be a process of its own: `relay run
+// --database-url … --kafka-brokers …`.
 func runRelay(ctx context.Context, s *servers) error {
 	sink, err := relaykafka.New(relaykafka.Config{Brokers: s.brokers})
 	if err != nil {
@@ -128,7 +127,7 @@ func runRelay(ctx context.Context, s *servers) error {
 	return r.Run(ctx)
 }
 
-// runBilling makes an invoice of each order until ctx ends.
+// runBilling makes an invoice for each order until ctx ends.
 func runBilling(ctx context.Context, s *servers, out io.Writer) error {
 	ib, err := inbox.New(s.dialect, "billing")
 	if err != nil {
@@ -140,7 +139,7 @@ func runBilling(ctx context.Context, s *servers, out io.Writer) error {
 		kgo.ConsumerGroup(s.topic+"-billing"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.DisableAutoCommit(), // the database commits first
+		kgo.DisableAutoCommit(), // the database commits before the offset
 	)
 	if err != nil {
 		return err
@@ -163,12 +162,12 @@ func runBilling(ctx context.Context, s *servers, out io.Writer) error {
 	}
 }
 
-// billAll finishes what was fetched, also when ctx ends meanwhile.
+// billAll finishes the fetched records, even if ctx ends in the meantime.
 func billAll(ctx context.Context, ib *inbox.Inbox, db *gorm.DB, records []*kgo.Record, out io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	for _, record := range records {
-		for range 2 { // each message twice, as after a crash
+		for range 2 { // handle each message twice, as after a crash
 			if err := bill(ctx, ib, db, record, out); err != nil {
 				return err
 			}

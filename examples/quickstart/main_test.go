@@ -100,7 +100,7 @@ func requireStory(t *testing.T, databaseURL, brokers, topic string) {
 	require.Contains(t, out.String(), "OK: 3 orders committed, 3 invoices")
 }
 
-// output is what the shop and billing print, side by side.
+// output is what the shop and billing print, in one buffer.
 type output struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -118,8 +118,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// address returns a test server's. This package cannot use internal/dbtest, which has
-// another SQLite driver than gorm: both call themselves "sqlite".
+// address returns the address of a test server. This package cannot use internal/dbtest, because that has
+// another SQLite driver than gorm, and both drivers are called "sqlite".
 func address(t *testing.T, variable string) string {
 	t.Helper()
 	value := os.Getenv(variable)

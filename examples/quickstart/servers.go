@@ -26,11 +26,11 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// servers is a database and a Kafka. A real shop and a real billing have a database
-// each; here they share one.
+// servers has a database and a Kafka. A real shop and a real billing have one database each. Here they share
+// one.
 type servers struct {
 	db      *gorm.DB
-	sql     *sql.DB // the one below db
+	sql     *sql.DB // the connection pool of db
 	dialect outbox.Dialect
 	brokers []string
 	topic   string
@@ -38,7 +38,7 @@ type servers struct {
 	closers []func()
 }
 
-// open opens what the addresses name, and something in this process where they are empty.
+// open opens the servers at the addresses. For an empty address it starts a replacement in this process.
 func open(ctx context.Context, databaseURL, kafkaBrokers, topic string) (_ *servers, err error) {
 	s := &servers{topic: topic}
 	defer func() {
@@ -67,7 +67,7 @@ func (s *servers) openDatabase(ctx context.Context, rawURL string) error {
 	if err != nil {
 		return err
 	}
-	// Without gorm's own error lines: each error comes back, and is printed once.
+	// gorm prints no error lines, because each error is returned, and printed once.
 	s.db, err = gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
@@ -103,14 +103,14 @@ func (s *servers) dialector(ctx context.Context, rawURL string) (gorm.Dialector,
 	return nil, errors.New("DATABASE_URL: want postgres://… or mysql://…, or nothing for SQLite")
 }
 
-// mysqlDSN turns a URL into go-sql-driver's form, with what the relay needs: times as
-// times, in UTC, and READ COMMITTED.
+// mysqlDSN turns a URL into go-sql-driver's format, with the settings that the relay needs: times as
+// time.Time, UTC, and READ COMMITTED.
 func mysqlDSN(ctx context.Context, rawURL string) (string, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return "", errors.New(
 			"DATABASE_URL: not a URL: percent-encode the password",
-		) // without the URL: it has a password
+		) // without the URL, because it has a password
 	}
 	cfg := mysqldriver.NewConfig()
 	cfg.User = u.User.Username()
@@ -124,7 +124,7 @@ func mysqlDSN(ctx context.Context, rawURL string) (string, error) {
 	}
 	isolation := "transaction_isolation"
 	if strings.Contains(version, "MariaDB") {
-		isolation = "tx_isolation" // the name of old
+		isolation = "tx_isolation" // the name on old servers
 	}
 	cfg.Params[isolation] = "'READ-COMMITTED'"
 	return cfg.FormatDSN(), nil
@@ -140,8 +140,8 @@ func mysqlVersion(ctx context.Context, dsn string) (version string, err error) {
 	return version, err
 }
 
-// openKafka also makes the topic: the relay refuses events of a topic that is not there,
-// lest a typing error become one.
+// openKafka also creates the topic. This is needed because the relay rejects events for a topic that does not
+// exist, so that a typing error does not become a topic.
 func (s *servers) openKafka(ctx context.Context, brokers string) error {
 	s.brokers = strings.Split(brokers, ",")
 	if brokers == "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// sell returns the ids of the orders that went through.
+// sell places orders, and returns the ids of those that were committed.
 func sell(ctx context.Context, s *servers, out io.Writer) (ids []string, err error) {
 	ob, err := outbox.New(s.dialect)
 	if err != nil {
@@ -35,7 +35,7 @@ func sell(ctx context.Context, s *servers, out io.Writer) (ids []string, err err
 	return ids, nil
 }
 
-// waitForInvoices waits until every order has an invoice, for half a minute.
+// waitForInvoices waits until every order has an invoice, at most half a minute.
 func waitForInvoices(ctx context.Context, db *gorm.DB, orders []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -59,7 +59,7 @@ func waitForInvoices(ctx context.Context, db *gorm.DB, orders []string) error {
 	}
 }
 
-// check says whether each order of this run has one invoice, and nothing is left over.
+// check returns an error unless each order of this run has exactly one invoice, and no event is left.
 func check(ctx context.Context, db *gorm.DB, out io.Writer, orders []string) error {
 	var invoices, distinct, waiting int64
 	ours := func() *gorm.DB { return db.WithContext(ctx).Model(&Invoice{}).Where("order_id IN ?", orders) }
