@@ -10,31 +10,30 @@ import (
 	"github.com/postroom/postroom/internal/history"
 )
 
-// account is what the writers did, kept outside the database under test. It is safe for
-// many goroutines.
+// account records what the writers did, outside the database under test. It is safe for many goroutines.
 type account struct {
-	committedEvents atomic.Int64 // of transactions known to have committed
+	committedEvents atomic.Int64 // events of transactions that are known to have committed
 
 	mu           sync.Mutex
 	transactions []written
 	troubled     int // transactions that failed before they were committed
 }
 
-// transactionName is a row of the ledger.
+// transactionName identifies a row of the ledger.
 type transactionName struct{ writer, number int }
 
-// written is a transaction that came as far as its end.
+// written is a transaction that reached its COMMIT or ROLLBACK.
 type written struct {
 	transactionName
 	events  []history.Event
 	outcome outcome
 }
 
-// outcome of a transaction.
+// outcome is the outcome of a transaction.
 type outcome int
 
 const (
-	rolledBack outcome = iota // or failed before COMMIT was sent
+	rolledBack outcome = iota // or it failed before COMMIT was sent
 	committed
 	unknown // the answer to COMMIT was lost
 )
@@ -54,21 +53,21 @@ func (a *account) noteTrouble() {
 	a.troubled++
 }
 
-// Account sums up what the writers did.
+// Account summarises what the writers did.
 type Account struct {
-	Transactions int `json:"transactions"` // that committed
-	Events       int `json:"events"`       // in them
-	RolledBack   int `json:"rolled_back"`  // transactions, on purpose
-	// Unknown transactions had their connection cut at COMMIT; Found of them are in the
-	// ledger: they committed.
+	Transactions int `json:"transactions"` // committed transactions
+	Events       int `json:"events"`       // events of these transactions
+	RolledBack   int `json:"rolled_back"`  // transactions that were rolled back on purpose
+	// Unknown transactions lost their connection at COMMIT. Found of them are in the ledger, so they
+	// committed.
 	Unknown int `json:"unknown"`
 	Found   int `json:"unknown_committed"`
-	Cut     int `json:"cut"` // transactions that lost their connection before
+	Cut     int `json:"cut"` // transactions that lost their connection before COMMIT
 }
 
-// settle decides by the ledger what became of the unknown, and returns all events that
-// were committed. It fails where the account itself cannot be right: then nothing was
-// proved, whatever the relay did.
+// settle uses the ledger to find out what became of the unknown transactions, and returns all committed
+// events. It fails if the account itself cannot be right: then the run has proved nothing, whatever the relay
+// did.
 func (a *account) settle(ledger map[transactionName]bool) (events []history.Event, sum Account, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -110,7 +109,7 @@ func (a *account) settle(ledger map[transactionName]bool) (events []history.Even
 	return events, sum, gapless(events)
 }
 
-// gapless checks that the versions of each key are 1, 2, 3 and so on, each once.
+// gapless checks that each key has the versions 1, 2, 3 and so on, each once.
 func gapless(events []history.Event) error {
 	versions := make(map[history.Key][]int64)
 	for _, e := range events {
@@ -134,7 +133,7 @@ func gapless(events []history.Event) error {
 	return nil
 }
 
-// body is a payload.
+// body is the payload of an event.
 type body struct {
 	Key         string `json:"key"`
 	Version     int64  `json:"version"`
@@ -147,7 +146,7 @@ func (b body) encode() []byte { return mustJSON(b) }
 
 func headerJSON(headers map[string]string) string { return string(mustJSON(headers)) }
 
-// mustJSON encodes what has no reason to fail: structs and maps of strings and numbers.
+// mustJSON encodes values that cannot fail: structs and maps of strings and numbers.
 func mustJSON(v any) []byte {
 	encoded, err := json.Marshal(v)
 	if err != nil {

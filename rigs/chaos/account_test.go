@@ -9,7 +9,7 @@ import (
 	"github.com/postroom/postroom/internal/history"
 )
 
-// accountOf has one transaction of one event for each outcome, numbered from 0.
+// accountOf returns an account with one transaction of one event for each outcome, numbered from 0.
 func accountOf(outcomes ...outcome) *account {
 	a := &account{}
 	version := int64(0)

@@ -7,25 +7,24 @@ import (
 	"strings"
 )
 
-// The bank of the consumers: accounts, each with the same balance at first.
+// The consumers' bank has accounts, each with the same balance at first.
 const (
 	bankAccounts = 1000
 	bankOpening  = int64(1_000_000)
 	bankTotal    = bankAccounts * bankOpening
 )
 
-// BankMode is a way to consume. Each has a group, a consumer name and a bank of its own.
+// BankMode is a way to consume. Each mode has a consumer group, a consumer name and a bank of its own.
 type BankMode string
 
-// Ways to consume: the modes of package inboxkafka, one of them twice.
+// The modes are those of package inboxkafka, one of them twice.
 const (
 	PerMessage BankMode = "message" // a transaction for each message
 	PerBatch   BankMode = "batch"   // a transaction for a batch of a partition's messages
-	// Offsets is the group's position in the database, with a row for each message's id:
-	// the topic has copies at offsets of their own.
+	// Offsets keeps the group's position in the database, and a row for each message's id, because the topic
+	// has copies at offsets of their own.
 	Offsets BankMode = "offsets"
-	// OffsetsAlone has no such rows, and a topic without copies, which is declared
-	// exactly-once.
+	// OffsetsAlone has no such rows. Its topic has no copies, and is declared exactly-once.
 	OffsetsAlone BankMode = "offsets-alone"
 )
 
@@ -37,10 +36,10 @@ func (m BankMode) table(name string) string {
 
 func (m BankMode) consumer() string { return "bank-" + string(m) }
 
-// inDatabase reports whether the group's position is beside the data.
+// inDatabase reports whether the group's position is in the same database as the data.
 func (m BankMode) inDatabase() bool { return m == Offsets || m == OffsetsAlone }
 
-// topic is what the mode reads, of a run's topic with copies and its other one.
+// topic returns the topic that the mode reads: the run's topic with copies, or its topic without.
 func (m BankMode) topic(of string) string {
 	if m == OffsetsAlone {
 		return of + "-once"
@@ -48,8 +47,8 @@ func (m BankMode) topic(of string) string {
 	return of
 }
 
-// Transfer moves an amount from one account to another. As a message it has From's number
-// for its key.
+// Transfer moves an amount from one account to another. The key of its message is the number of the account
+// From.
 type Transfer struct {
 	ID     string `json:"id"`
 	From   int    `json:"from"`
@@ -57,7 +56,7 @@ type Transfer struct {
 	Amount int64  `json:"amount"`
 }
 
-// transfer is the n-th of a seed. It is decided by the seed and n alone.
+// transfer returns the n-th transfer of a seed. Only the seed and n decide it.
 func transfer(seed uint64, n int) Transfer {
 	rng := rand.New(rand.NewPCG(seed, uint64(n)))
 	t := Transfer{ID: fmt.Sprintf("transfer-%d-%d", seed, n), From: rng.IntN(bankAccounts), Amount: 1 + rng.Int64N(100)}
@@ -65,10 +64,9 @@ func transfer(seed uint64, n int) Transfer {
 	return t
 }
 
-// copies says how many messages later the n-th transfer is sent again, as a relay sends
-// again what it does not know to have arrived: at once with its neighbours, or long after
-// younger messages of its key. Every other one is, some of them twice: of all messages
-// three in eight are copies.
+// copies returns after how many messages the n-th transfer is sent again. A relay sends a record again if it
+// does not know that the record has arrived: at once with its neighbours, or long after later messages of its
+// key. Every second transfer is sent again, some of them twice. So three in eight of all messages are copies.
 func copies(seed uint64, n int) (after []int) {
 	rng := rand.New(rand.NewPCG(seed^0xc0b1e5, uint64(n)))
 	for _, share := range []float64{0.5, 0.2} {
@@ -80,31 +78,31 @@ func copies(seed uint64, n int) (after []int) {
 	return after
 }
 
-// Balances are what one bank's database says in the end.
+// Balances is the content of one bank's database at the end.
 type Balances struct {
 	Accounts map[int]int64
-	// Ledger has a row for each application of a transfer, in the order in which they were
-	// written. Its table has no unique constraint, which would hide a second one.
+	// Ledger has a row for each application of a transfer, in the order in which the rows were written. Its
+	// table has no unique constraint, because that would hide a second application.
 	Ledger []Transfer
-	// Parked counts messages that were set aside; all could be handled.
+	// Parked counts parked messages. It should be 0, because every message can be handled.
 	Parked int64
 }
 
-// CheckBank says what is wrong with a bank after all of the transfers were sent, in this
-// order and at least once each: nothing may be. It shares no code with package inbox.
+// CheckBank returns the faults of a bank, after all transfers were sent at least once, the first copies in
+// this order. A correct bank has none. CheckBank shares no code with package inbox.
 func CheckBank(sent []Transfer, b Balances) (wrong []string) {
 	expected := make(map[int]int64, bankAccounts)
 	for id := range bankAccounts {
 		expected[id] = bankOpening
 	}
-	wanted := make(map[string]int, len(sent)) // place in sent
+	wanted := make(map[string]int, len(sent)) // transfer → its place in sent
 	for n, t := range sent {
 		wanted[t.ID] = n
 		expected[t.From] -= t.Amount
 		expected[t.To] += t.Amount
 	}
 	applied := make(map[string]int, len(sent))
-	latest := make(map[int]int) // by key: 1 + the place in sent of the last one applied
+	latest := make(map[int]int) // key → 1 + the place in sent of its last applied transfer
 	var altered, unknown, twice, lost, late, off []string
 	for _, t := range b.Ledger {
 		n, ok := wanted[t.ID]

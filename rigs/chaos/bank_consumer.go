@@ -21,19 +21,19 @@ import (
 	"github.com/postroom/postroom/internal/dbopen"
 )
 
-// How fast a member is taken for dead: a process that is stopped for longer loses its
-// partitions to others while it holds messages in hand.
+// These set how fast the broker declares a member dead. A process that is paused for longer loses its
+// partitions to other members while it is handling messages.
 const (
 	bankSession   = 2 * time.Second
 	bankHeartbeat = 300 * time.Millisecond
 	bankRebalance = 3 * time.Second
 	bankGrace     = time.Second
-	bankBatch     = 200 // messages at once
-	// bankConnections of a process are fewer than its lanes, should all partitions come to it.
+	bankBatch     = 200 // messages in a batch
+	// bankConnections of a process are fewer than its lanes when it has all partitions.
 	bankConnections = 16
 )
 
-// BankConsumer is one consumer process: a member of each mode's group.
+// BankConsumer is one consumer process. It is a member of each mode's group.
 type BankConsumer struct {
 	Brokers, DatabaseURL, Topic string
 	Out                         io.Writer
@@ -43,7 +43,7 @@ type BankConsumer struct {
 func (c BankConsumer) Run(ctx context.Context) error {
 	target, err := dbopen.Open(ctx, c.DatabaseURL, dbopen.WithMaxOpen(bankConnections))
 	if ctx.Err() != nil && err != nil {
-		return nil // it was told to stop before it was up
+		return nil // it was told to stop before it had started
 	}
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (c BankConsumer) Run(ctx context.Context) error {
 	errs := make([]error, len(members))
 	for i, m := range members {
 		running.Go(func() {
-			defer cancel() // a process that is half at work helps nobody
+			defer cancel() // end the whole process, because one that works only in part would hide the fault
 			errs[i] = m.consumer.RunBatch(ctx, m.handle)
 		})
 	}
@@ -110,7 +110,7 @@ func (c BankConsumer) member(mode BankMode, target *dbopen.Target, log *slog.Log
 	return &bankMember{bank: bank{mode: mode, postgres: target.Dialect == inbox.PostgreSQL}, consumer: consumer}, nil
 }
 
-// group is the name of the mode's consumer group.
+// group returns the name of the mode's consumer group.
 func (m BankMode) group(topic string) string { return topic + "-" + string(m) }
 
 func (m *bankMember) handle(ctx context.Context, tx *sql.Tx, messages []inbox.Message) error {

@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// drain waits until each group's position is the end of every partition: in Kafka, where
-// it is committed after the database has committed all that is below it, or in the
-// database itself. What is missing then is lost.
+// drain waits until each group's position is at the end of every partition. The position is in Kafka, where
+// it is committed after the database has committed everything below it, or in the database itself. Transfers
+// that are missing after that are lost.
 func (r *bankRun) drain(ctx context.Context) error {
 	began := time.Now()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...))
@@ -47,7 +47,7 @@ func (r *bankRun) drain(ctx context.Context) error {
 	}
 }
 
-// behind says which group is not at the end of which partition.
+// behind names a group and partition whose position is not at the end.
 func (r *bankRun) behind(ctx context.Context, admin *kadm.Client) (left string, err error) {
 	ends, err := admin.ListEndOffsets(ctx, r.topics()...)
 	if err != nil {
@@ -70,7 +70,7 @@ func (r *bankRun) behind(ctx context.Context, admin *kadm.Client) (left string, 
 	return left, nil
 }
 
-// positions are the offsets, by partition, below which a mode's group has done all.
+// positions returns, by partition, the offset below which a mode's group has handled every message.
 func (r *bankRun) positions(ctx context.Context, admin *kadm.Client, mode BankMode) (map[int32]int64, error) {
 	at := make(map[int32]int64)
 	if !mode.inDatabase() {
@@ -86,7 +86,7 @@ func (r *bankRun) positions(ctx context.Context, admin *kadm.Client, mode BankMo
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // rows.Err has it
+	defer func() { _ = rows.Close() }() // rows.Err reports the error
 	for rows.Next() {
 		var id int32
 		var next int64
@@ -98,7 +98,7 @@ func (r *bankRun) positions(ctx context.Context, admin *kadm.Client, mode BankMo
 	return at, rows.Err()
 }
 
-// judge reads the banks and the topics.
+// judge reads the banks and the topics, and checks them.
 func (r *bankRun) judge(ctx context.Context, s Settings) error {
 	for _, mode := range bankModes() {
 		b, err := r.bank(mode).read(ctx, r.db.admin)
@@ -127,8 +127,8 @@ func (r *bankRun) judge(ctx context.Context, s Settings) error {
 	return nil
 }
 
-// readTopics counts what was really sent, and makes sure that the load was as it was
-// meant: the first copies in order, and none in the topic that promises so.
+// readTopics counts the messages that were really sent, and checks the load: the first copies must be in
+// order, and the topic that promises no copies must have none.
 func (r *bankRun) readTopics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readFor)
 	defer cancel()

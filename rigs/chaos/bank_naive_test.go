@@ -17,8 +17,8 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// These tests ask whether the judge sees what goes wrong without the inbox, on the tables
-// that a run has; and whether the inbox, in the same interleaving, mends it.
+// These tests check that the judge finds the faults of a consumer without the inbox, on the tables of a run.
+// They also check that the inbox prevents the fault in the same interleaving.
 
 // naiveSite is a bank in a database, and a topic's partition as a list.
 type naiveSite struct {
@@ -32,9 +32,8 @@ type naiveSite struct {
 
 const naiveTransfers = 40
 
-// onBoth runs the test on PostgreSQL and MariaDB. The sites that it makes are in one
-// database; in theirs every fourth message of the partition is sent again behind all the
-// others, if there are to be copies.
+// onBoth runs the test on PostgreSQL and MariaDB. All sites of one test use one database. With copies, every
+// fourth message of the partition is sent again behind all others.
 func onBoth(t *testing.T, test func(t *testing.T, site func(mode BankMode, withCopies bool) *naiveSite)) {
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
 		PostgreSQL: dbtest.PostgreSQL, MariaDB: dbtest.MariaDB,
@@ -76,7 +75,7 @@ func (s *naiveSite) handle(ctx context.Context, tx *sql.Tx, messages []inbox.Mes
 	return (&bankMember{bank: s.bank}).handle(ctx, tx, messages)
 }
 
-// judge is what the judge of a run says of the bank.
+// judge returns the faults that the judge of a run finds in the bank.
 func (s *naiveSite) judge() string {
 	found, err := s.bank.read(s.t.Context(), s.db)
 	require.NoError(s.t, err)
@@ -100,10 +99,9 @@ func TestTheJudgeCatchesAConsumerWithoutAnInbox(t *testing.T) {
 	})
 }
 
-// Hazard group-restarts.
-// A is declared dead after it has read its position and polled; B takes the partition over,
-// reads the same position, handles all and moves it; A goes on, applies what it had polled,
-// and sets the position back.
+// Hazard group-restarts. Member A is declared dead after it has read its position and polled. Member B takes
+// the partition over, reads the same position, handles all messages and moves the position. Then A goes on,
+// applies what it had polled, and sets the position back.
 func TestTheJudgeCatchesOffsetsCommittedWithoutTheEpoch(t *testing.T) {
 	onBoth(t, func(t *testing.T, site func(BankMode, bool) *naiveSite) {
 		s := site(Offsets, false)
@@ -127,7 +125,7 @@ func TestTheJudgeCatchesOffsetsCommittedWithoutTheEpoch(t *testing.T) {
 		}
 		a, b := read(), read()
 		commit(b, naiveTransfers)
-		commit(a, 10) // the zombie
+		commit(a, 10) // A is the zombie
 		require.Equal(t, 10, read(), "and whoever comes next begins here")
 		require.Contains(t, s.judge(), "10 transfers applied more than once")
 		require.Contains(t, s.judge(), "accounts with a wrong balance")

@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// BankReport is what a run of consumers proved.
+// BankReport is the result of a run of consumers.
 type BankReport struct {
 	Database  string        `json:"database"`
 	Seed      uint64        `json:"seed"`
 	Trouble   time.Duration `json:"trouble_ns"`
-	Drain     time.Duration `json:"drain_ns"` // from its end until each group was at the end
+	Drain     time.Duration `json:"drain_ns"` // time from the end of the trouble until each group was at the end
 	Transfers int           `json:"transfers"`
-	// Messages is how many records Kafka has for the banks that must know copies; so many
-	// of them are Copies, at offsets of their own.
+	// Messages is how many records Kafka has for the banks that must recognise copies. Copies is how many of
+	// these are copies, at offsets of their own.
 	Messages int `json:"messages"`
 	Copies   int `json:"copies"`
 
 	Kills   int `json:"kills"`
-	Pauses  int `json:"pauses"` // longer than the session
-	Leaves  int `json:"leaves"` // clean ends, which give partitions up
+	Pauses  int `json:"pauses"` // pauses longer than the session timeout
+	Leaves  int `json:"leaves"` // clean ends, after which other members get the partitions
 	Cuts    int `json:"connections_cut"`
 	Brokers int `json:"broker_restarts"`
-	// Handovers count, for each mode, how often a partition went to another process.
+	// Handovers counts, for each mode, how often a partition moved to another process.
 	Handovers map[BankMode]int `json:"handovers"`
-	// Fenced counts members that found in the database that a partition was no longer theirs.
+	// Fenced counts members that found in the database that they no longer owned a partition.
 	Fenced int `json:"fenced"`
 	Ended  int `json:"ended_by_themselves"`
 
-	// Wrong is what the checker found, each line with its mode.
+	// Wrong is what the checker found. Each line names its mode.
 	Wrong []string `json:"wrong"`
 	// Problems are reasons why the run proves too little.
 	Problems []string `json:"problems"`
@@ -38,11 +38,11 @@ type BankReport struct {
 // Passed reports whether the run proved what it should.
 func (r *BankReport) Passed() bool { return len(r.Wrong)+len(r.Problems) == 0 }
 
-// bankCopiesLeast of a hundred messages are copies, in a run that proves something.
+// bankCopiesLeast is the percentage of copies that a run needs to prove something.
 const bankCopiesLeast = 30
 
-// missing names what there was too little of in a run that was asked to last so long. A
-// run of a minute on a machine with nothing else to do has about twice as much of each.
+// missing names what a run of this length had too little of. A run of a minute on an idle machine has about
+// twice as much of each.
 func (r *BankReport) missing(asked time.Duration) (missing []string) {
 	minutes := asked.Minutes()
 	least := func(what string, is int, aMinute float64) {
@@ -63,7 +63,7 @@ func (r *BankReport) missing(asked time.Duration) (missing []string) {
 	return missing
 }
 
-// judge adds to the problems what makes the run prove too little.
+// judge adds the reasons to Problems why the run proves too little.
 func (r *BankReport) judge(asked time.Duration) {
 	for _, what := range r.missing(asked) {
 		r.Problems = append(r.Problems, what+": the run proves too little")
@@ -77,7 +77,7 @@ func (r *BankReport) judge(asked time.Duration) {
 	}
 }
 
-// String is the report in a few lines.
+// String returns the report in a few lines.
 func (r *BankReport) String() string {
 	var b strings.Builder
 	fmt.Fprintf(

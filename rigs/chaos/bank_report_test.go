@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// enoughOfABank is a report of a minute that just reaches every minimum.
+// enoughOfABank returns a report of a minute that just reaches every minimum.
 func enoughOfABank() *BankReport {
 	r := &BankReport{
 		Transfers: 3000, Messages: 4286, Copies: 1286, Kills: 7, Pauses: 5, Leaves: 3, Cuts: 15, Brokers: 1, Fenced: 1,

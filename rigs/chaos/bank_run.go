@@ -23,14 +23,14 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// Size of a bank run.
+// These are the sizes of a bank run.
 const (
 	bankConsumers  = 3
 	bankPartitions = 6
 	bankRate       = 100 // transfers a second, copies not counted
 )
 
-// bankRun is one run under way.
+// bankRun is one run while it goes on.
 type bankRun struct {
 	settings Settings
 	servers  *Servers
@@ -42,15 +42,15 @@ type bankRun struct {
 
 	mu     sync.Mutex
 	report *BankReport
-	owners map[string]string // by mode and partition: the process that had it last
-	// consumed are the processes that were assigned a partition. From then on a consumer
-	// rides out everything; before, it ends if it finds no database.
+	owners map[string]string // mode and partition → the process that had it last
+	// consumed has the processes that were assigned a partition. After that a consumer survives every
+	// trouble. Before that, it ends if it finds no database.
 	consumed map[string]bool
 }
 
-// RunBank lets three processes (settings.Binary with the environment of
-// BankEnvironment) consume transfers while there is trouble, and judges the banks. Of the
-// settings it uses Database, Duration, Seed, Binary, Dir, Say and Log.
+// RunBank lets three processes (settings.Binary with the environment of BankEnvironment) consume transfers
+// during trouble, and then checks the banks. It uses these settings: Database, Duration, Seed, Binary, Dir,
+// Say and Log.
 func RunBank(ctx context.Context, servers *Servers, s Settings) (_ *BankReport, err error) {
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run's directory: %w", err)
@@ -98,7 +98,7 @@ func (r *bankRun) bank(mode BankMode) bank {
 	return bank{mode: mode, postgres: r.settings.Database == PostgreSQL}
 }
 
-// topics are the one with copies and the one without.
+// topics returns the topic with copies and the topic without.
 func (r *bankRun) topics() []string {
 	return []string{PerMessage.topic(r.topic), OffsetsAlone.topic(r.topic)}
 }
@@ -110,7 +110,7 @@ func (r *bankRun) makeTopics(ctx context.Context, _ Settings) error {
 	}
 	defer client.Close()
 	for _, topic := range r.topics() {
-		// The broker may have been restarted just now by the run on the other database.
+		// The run on the other database may have just restarted the broker.
 		for {
 			_, err := kadm.NewClient(client).CreateTopic(ctx, bankPartitions, 1, nil, topic)
 			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
@@ -124,11 +124,11 @@ func (r *bankRun) makeTopics(ctx context.Context, _ Settings) error {
 	return nil
 }
 
-// bankVariable, in the environment, makes a program a consumer.
+// bankVariable in the environment makes a program a consumer.
 const bankVariable = "CHAOS_BANK_CONSUMER"
 
-// BankConsumerOf reads from the environment that RunBank gives its processes what to
-// consume; false: this process is none of them.
+// BankConsumerOf reads the consumer's settings from the environment that RunBank gives its processes. It
+// returns false if this process is not one of them.
 func BankConsumerOf() (c BankConsumer, ok bool) {
 	value := os.Getenv(bankVariable)
 	if value == "" || json.Unmarshal([]byte(value), &c) != nil {
@@ -138,7 +138,7 @@ func BankConsumerOf() (c BankConsumer, ok bool) {
 	return c, true
 }
 
-// load sends transfers to consumers that are in trouble, and returns when all are handled.
+// load sends transfers during trouble, and returns when the consumers have handled all of them.
 func (r *bankRun) load(ctx context.Context, s Settings) error {
 	consumer, err := json.Marshal(map[string]string{
 		"Brokers": r.servers.Address(Kafka), "DatabaseURL": r.db.relayURL, "Topic": r.topic,
@@ -151,7 +151,7 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 	)
 	defer r.fleet.kill9()
 	began := time.Now()
-	// The producer ends when the trouble does.
+	// The producer ends when the trouble ends.
 	troubled, end := context.WithCancel(ctx)
 	defer end()
 	var working sync.WaitGroup
@@ -159,7 +159,7 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 	working.Go(func() { producing = r.produce(ctx, troubled) })
 	working.Go(func() { r.trouble(ctx, troubled) })
 	working.Go(func() { r.tell(troubled) })
-	// A busy machine gets longer to reach the minimums.
+	// On a busy machine the run gets more time to reach its minimums.
 	for pause(ctx, s.Duration); ctx.Err() == nil; pause(ctx, 500*time.Millisecond) {
 		r.mu.Lock()
 		short := r.report.missing(s.Duration)
@@ -183,9 +183,10 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 		r.problem("%v", err)
 	}
 	for _, end := range r.fleet.ended {
-		if !strings.Contains(end, "ended by itself: <nil>") { // as one does that was asked to leave
+		if !strings.Contains(end, "ended by itself: <nil>") { // a consumer ends like this if it was asked to leave
 			r.report.Ended++
-			// Its other members may have had their first look at the tables still before them, which rides out nothing.
+			// The members of its other modes may not have finished their first look at the tables, and a
+			// failure ends that look.
 			if name, _, _ := strings.Cut(end, " "); r.consumed[name] && !strings.Contains(end, ": look at ") {
 				r.problem("%s, though it had begun to consume", end)
 			}
@@ -197,8 +198,8 @@ func (r *bankRun) load(ctx context.Context, s Settings) error {
 	return nil
 }
 
-// heard takes what a consumer process says. A partition that begins in a process other
-// than the last one's was handed over.
+// heard reads what a consumer process prints. If a partition begins in another process than before, it was
+// handed over.
 func (r *bankRun) heard(process, line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -216,7 +217,7 @@ func (r *bankRun) heard(process, line string) {
 	}
 }
 
-// field is the value of a key in a line of slog's text.
+// field returns the value of a key in a line of slog's text format.
 func field(line, key string) string {
 	_, after, _ := strings.Cut(line, " "+key+"=")
 	value, _, _ := strings.Cut(after, " ")
@@ -235,10 +236,9 @@ func (r *bankRun) count(add func(*BankReport)) {
 	add(r.report)
 }
 
-// produce sends transfers to both topics, and to the first of them copies later, until
-// troubled ends; then the copies that are left. A record is in Kafka when it returns: the
-// client waits, and it is idempotent, so that what it sends again after an outage takes no
-// second offset.
+// produce sends transfers to both topics, and copies to the first of them, until troubled ends. Then it sends
+// the remaining copies. When it returns, Kafka has every record: the client waits for that. The client is
+// idempotent, so a record that it sends again after an outage gets no second offset.
 func (r *bankRun) produce(ctx, troubled context.Context) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...), kgo.ProducerLinger(0),

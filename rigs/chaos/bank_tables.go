@@ -11,15 +11,14 @@ import (
 	"strings"
 )
 
-// bank is the tables of one mode: accounts, and a ledger of what was applied to them.
+// bank has the tables of one mode: accounts, and a ledger of what was applied to them.
 type bank struct {
 	mode     BankMode
 	postgres bool
 }
 
-// create makes the tables and opens the accounts. The ledger's seq tells the order of a
-// key's transfers: each is written by a transaction that began after the one before it
-// had committed.
+// create makes the tables and opens the accounts. The ledger's seq gives the order of a key's transfers,
+// because each is written by a transaction that began after the previous one had committed.
 func (b bank) create(ctx context.Context, db *sql.DB) error {
 	seq := "bigint AUTO_INCREMENT PRIMARY KEY"
 	if b.postgres {
@@ -43,8 +42,8 @@ func (b bank) create(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// apply writes the transfers to the ledger and moves the money, accounts in the order of
-// their numbers: other partitions' transfers meet the same rows.
+// apply writes the transfers to the ledger and moves the money. It updates accounts in the order of their
+// numbers, because transfers of other partitions update the same rows, and another order could deadlock.
 func (b bank) apply(ctx context.Context, tx *sql.Tx, transfers []Transfer) error {
 	change := make(map[int]int64)
 	var rows []string
@@ -89,14 +88,14 @@ func (b bank) apply(ctx context.Context, tx *sql.Tx, transfers []Transfer) error
 	return nil
 }
 
-// read returns what the tables say, Parked left out.
+// read returns the content of the tables, without Parked.
 func (b bank) read(ctx context.Context, db *sql.DB) (found Balances, err error) {
 	found.Accounts = make(map[int]int64)
 	accounts, err := db.QueryContext(ctx, "SELECT id, balance FROM "+b.mode.table("accounts"))
 	if err != nil {
 		return found, err
 	}
-	defer func() { _ = accounts.Close() }() // accounts.Err has it
+	defer func() { _ = accounts.Close() }() // accounts.Err reports the error
 	for accounts.Next() {
 		var id int
 		var balance int64
@@ -114,7 +113,7 @@ func (b bank) read(ctx context.Context, db *sql.DB) (found Balances, err error) 
 	if err != nil {
 		return found, err
 	}
-	defer func() { _ = ledger.Close() }() // ledger.Err has it
+	defer func() { _ = ledger.Close() }() // ledger.Err reports the error
 	for ledger.Next() {
 		var t Transfer
 		if err := ledger.Scan(&t.ID, &t.From, &t.To, &t.Amount); err != nil {

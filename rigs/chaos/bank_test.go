@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// soundBank is what a bank looks like when every transfer was applied once.
+// soundBank returns the content of a bank to which every transfer was applied once.
 func soundBank(sent []Transfer) Balances {
 	b := Balances{Accounts: make(map[int]int64), Ledger: slices.Clone(sent)}
 	for id := range bankAccounts {
@@ -21,7 +21,7 @@ func soundBank(sent []Transfer) Balances {
 	return b
 }
 
-// ofOneKey returns the places of two transfers of one key.
+// ofOneKey returns the places of two transfers with the same key.
 func ofOneKey(sent []Transfer) (first, second int) {
 	seen := make(map[int]int)
 	for n, t := range sent {

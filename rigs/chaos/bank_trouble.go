@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// trouble makes blows of each kind at times that the seed decides. Rebalances take a
-// session's time to settle: there are fewer than of the relays' trouble.
+// trouble makes trouble of each kind at times that the seed decides. There is less of it than for relays,
+// because a rebalance takes as long as a session to settle.
 func (r *bankRun) trouble(ctx, troubled context.Context) {
 	var under sync.WaitGroup
 	defer under.Wait()
@@ -32,7 +32,7 @@ func (r *bankRun) trouble(ctx, troubled context.Context) {
 			if resume == nil {
 				return
 			}
-			pause(ctx, lasts) // to its end, though the trouble may be over
+			pause(ctx, lasts) // for the full time, even if the trouble is over
 			if resume() {
 				r.count(func(b *BankReport) { b.Pauses++ })
 			}

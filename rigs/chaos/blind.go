@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// blindTries is how many owners are blinded, where one loses its lease meanwhile for
-	// another reason, as on a machine that is too busy to renew it.
+	// blindTries is how many owners are blinded, if an owner loses its lease for another reason. That happens
+	// on a machine that is too busy to renew it.
 	blindTries = 4
 	// blindStart is how long the blow waits for an owner that is at work.
 	blindStart = 20 * time.Second
-	// blindPatience is how long a blind owner may take to hand over. It is no measure of
-	// speed: the relays need some 20 s where nothing else happens.
+	// blindPatience is how long a blind owner may take to hand over. It does not measure speed: if nothing
+	// else happens, the relays need about 20 s.
 	blindPatience = 90 * time.Second
 )
 
-// blind cuts the owner's way to Kafka, while the others' stay, until it has handed over to
-// another relay, and for as long as the blow says at least. Until it has, the plan's clock
-// stands still: a hand-over takes longer than a relay lives when one is killed each second.
+// blind cuts the owner's connection to Kafka, and leaves those of the other relays, until the owner has
+// handed over to another relay. The cut lasts at least as long as the blow says. Until the hand-over the
+// plan's clock is stopped, because a hand-over takes longer than relays live if one is killed each second.
 func (t *trouble) blind(ctx context.Context, blow Trouble) {
 	t.quiet.Add(1)
 	loud := sync.OnceFunc(func() { t.quiet.Add(-1) })
@@ -38,7 +38,7 @@ func (t *trouble) blind(ctx context.Context, blow Trouble) {
 	}
 }
 
-// blindOwner blinds one process. It reports false when its lease was lost for another reason.
+// blindOwner blinds one process. It returns false if the process lost its lease for another reason.
 func (t *trouble) blindOwner(ctx context.Context, blow Trouble, owner process, loud func()) bool {
 	state, how := wayRefused, "refused"
 	if blow.Pick%2 == 0 {
@@ -73,8 +73,8 @@ func (t *trouble) blindOwner(ctx context.Context, blow Trouble, owner process, l
 	return true
 }
 
-// awaitOwner waits for a relay that has owned the lease and been at work for two terms of it,
-// as have the others, with the broker up.
+// awaitOwner waits for a relay that has owned the lease for two lease lengths. During that time all relays
+// must have been up, and so must the broker.
 func (t *trouble) awaitOwner(ctx context.Context) (process, bool) {
 	var owner process
 	since := time.Now()
@@ -91,13 +91,13 @@ func (t *trouble) awaitOwner(ctx context.Context) (process, bool) {
 	return owner, false
 }
 
-// process is one process of a fleet, while it holds one lease.
+// process is one process of a fleet, during one lease that it holds.
 type process struct {
 	number, incarnation, claims int
 	name                        string
 }
 
-// ownerAtWork returns the relay that claimed the lease last, if it is not stopped or killed.
+// ownerAtWork returns the relay that claimed the lease last, unless it is paused or killed.
 func (f *fleet) ownerAtWork() (process, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,14 +108,14 @@ func (f *fleet) ownerAtWork() (process, bool) {
 	return process{s.number, s.incarnation, f.claims, s.name()}, s.cmd != nil && s.started && !s.stopped && !s.killed
 }
 
-// takenOver reports whether another relay has claimed the lease since.
+// takenOver reports whether another relay has claimed the lease since then.
 func (f *fleet) takenOver(from process) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.claims > from.claims && f.owner != from.number
 }
 
-// handedOver reports whether the process has said that it hands over because it is blind.
+// handedOver reports whether the process has logged that it hands over because it cannot reach the broker.
 func (f *fleet) handedOver(p process) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

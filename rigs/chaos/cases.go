@@ -23,8 +23,8 @@ const (
 	aroundCase       = 4 * time.Second // of log, before and after
 )
 
-// keepCases writes, for a run that failed, what is known about the first offenders: all
-// that Kafka has of their keys, and the log from around each copy.
+// keepCases writes, for a failed run, what is known about the first faulty events: all records that Kafka has
+// of their keys, and the log around each copy.
 func (r *run) keepCases(ctx context.Context) error {
 	if r.report.Passed() {
 		return nil

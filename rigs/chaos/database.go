@@ -17,8 +17,8 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// database is the database of one run, with a user for the relays and one for the
-// writers, so that either's connections can be cut.
+// database is the database of one run. The relays and the writers have different users, so that the
+// connections of each can be cut.
 type database struct {
 	sql      flavor
 	dialect  outbox.Dialect
@@ -27,19 +27,19 @@ type database struct {
 	name     string
 	relayURL string
 	writers  *sql.DB
-	users    map[Kind]string // the kind of trouble → whose connections it cuts
+	users    map[Kind]string // kind of trouble → the user whose connections it cuts
 }
 
-// flavor is the SQL in which the two databases differ.
+// flavor has the SQL that differs between the two databases.
 type flavor struct {
 	createUser string // name, password
 	grants     []string
-	// connections lists the connections of a user, cut ends one.
+	// connections lists the connections of a user, and cut ends one of them.
 	connections, cut string
 	earlyID          string
 	insertEvent      string
-	// patience bounds how long a session waits for a lock; lockTable takes outbox_events
-	// for it alone, unlockTable gives it back.
+	// patience bounds how long a session waits for a lock. lockTable locks outbox_events exclusively, and
+	// unlockTable unlocks it.
 	patience    string
 	lockTable   []string
 	unlockTable string
@@ -55,8 +55,8 @@ func (f flavor) bind(query string) string {
 	return b.String() + parts[len(parts)-1]
 }
 
-// flavors: the relay's user may do what docs/tables.md grants it, and the same to tables
-// that later versions add.
+// flavors returns them by database. The relay's user gets the rights that docs/tables.md lists, and the same
+// rights on tables of later versions.
 func flavors() map[string]flavor {
 	return map[string]flavor{
 		PostgreSQL: {
@@ -94,8 +94,8 @@ func flavors() map[string]flavor {
 	}
 }
 
-// tables of the service that the writers play. A row of chaos_ledger is written in each
-// transaction: it is the truth about a commit whose answer was lost.
+// tables are those of the service that the writers simulate. Each transaction writes a row of chaos_ledger.
+// The row shows whether a transaction committed whose answer to COMMIT was lost.
 func tables() []string {
 	return []string{
 		"CREATE TABLE chaos_aggregates (id int PRIMARY KEY, version bigint NOT NULL)",
@@ -104,7 +104,7 @@ func tables() []string {
 	}
 }
 
-// newDatabase makes and migrates a database. The caller calls close.
+// newDatabase creates and migrates a database. The caller calls close.
 func newDatabase(ctx context.Context, s Settings, server string) (*database, error) {
 	random := make([]byte, 6)
 	_, _ = rand.Read(random) // never fails
@@ -121,7 +121,7 @@ func newDatabase(ctx context.Context, s Settings, server string) (*database, err
 	return d, nil
 }
 
-// describe names what a database consists of, whether or not it is there.
+// describe names the parts of a database, whether or not it exists.
 func describe(s Settings, name, server string) *database {
 	d := &database{sql: flavors()[s.Database], name: name, adminURL: withUser(server, name, nil)}
 	d.users = map[Kind]string{CutRelay: name + "_relay", CutWriter: name + "_writer"}
@@ -129,7 +129,7 @@ func describe(s Settings, name, server string) *database {
 	return d
 }
 
-const password = "chaos" // of users on a server of our own, on loopback
+const password = "chaos" // of users on a server of our own that listens only on loopback
 
 func (d *database) create(ctx context.Context, server string) error {
 	system, err := dbopen.Open(ctx, server)
@@ -151,7 +151,7 @@ func (d *database) open(ctx context.Context, _ Settings) error {
 func withUser(server, database string, user *url.Userinfo) string {
 	u, err := url.Parse(server)
 	if err != nil {
-		panic(err) // dev/services printed it
+		panic(err) // dev/services printed it, so it is valid
 	}
 	u.Path = "/" + database
 	if user != nil {
@@ -160,7 +160,7 @@ func withUser(server, database string, user *url.Userinfo) string {
 	return u.String()
 }
 
-// migrate makes the relay's tables as an operator does, and the service's.
+// migrate creates the relay's tables in the way an operator does, and the service's tables.
 func (d *database) migrate(ctx context.Context, s Settings) error {
 	cmd := exec.CommandContext(ctx, s.Binary, "migrate", "up", "--only", "outbox")
 	cmd.Env = environment("POSTROOM_DATABASE_URL=" + d.adminURL)
@@ -195,8 +195,7 @@ func (d *database) addUsers(ctx context.Context, _ Settings) error {
 	return nil
 }
 
-// connect opens the writers' pool: a connection for each, and one for the bursts of refused
-// events.
+// connect opens the writers' pool: one connection for each writer, and one for the bursts of rejected events.
 func (d *database) connect(ctx context.Context, s Settings) error {
 	target, err := dbopen.Open(
 		ctx, withUser(d.adminURL, d.name, url.UserPassword(d.users[CutWriter], password)),
@@ -208,8 +207,8 @@ func (d *database) connect(ctx context.Context, s Settings) error {
 	return err
 }
 
-// cutOne ends one connection of those that the kind of trouble is for, from the server's
-// side. It reports false when there was none.
+// cutOne ends one connection that this kind of trouble is for, from the server's side. It returns false if
+// there was none.
 func (d *database) cutOne(ctx context.Context, kind Kind, pick uint64) (bool, error) {
 	ids, err := d.connections(ctx, kind)
 	if err != nil || len(ids) == 0 {
@@ -224,7 +223,7 @@ func (d *database) connections(ctx context.Context, kind Kind) (ids []int64, err
 	if err != nil {
 		return nil, fmt.Errorf("list the connections of %s: %w", d.users[kind], err)
 	}
-	defer func() { _ = rows.Close() }() // rows.Err has it
+	defer func() { _ = rows.Close() }() // rows.Err reports the error
 	for rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {
@@ -243,20 +242,20 @@ func (d *database) count(ctx context.Context, table string) (n int64, err error)
 	return n, nil
 }
 
-// lowest returns the lowest id in the outbox; 0: it is empty.
+// lowest returns the lowest id in the outbox. 0: it is empty.
 func (d *database) lowest(ctx context.Context) (id int64, err error) {
 	err = d.admin.QueryRowContext(ctx, "SELECT COALESCE(min(id), 0) FROM outbox_events").Scan(&id)
 	return id, err
 }
 
-// endWriters closes the writers' connections, which ends whatever was left open.
+// endWriters closes the writers' connections, which ends every open transaction.
 func (d *database) endWriters() error {
 	pool := d.writers
 	d.writers = nil
 	return pool.Close()
 }
 
-// lease describes the lease row, for an outbox that does not become empty.
+// lease describes the lease row, for the report about an outbox that does not become empty.
 func (d *database) lease(ctx context.Context) string {
 	var owner, expires, mode sql.NullString
 	var epoch int64
@@ -274,7 +273,7 @@ func (d *database) ledger(ctx context.Context) (map[transactionName]bool, error)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
-	defer func() { _ = rows.Close() }() // rows.Err has it
+	defer func() { _ = rows.Close() }() // rows.Err reports the error
 	found := make(map[transactionName]bool)
 	for rows.Next() {
 		var t transactionName
@@ -286,7 +285,7 @@ func (d *database) ledger(ctx context.Context) (map[transactionName]bool, error)
 	return found, rows.Err()
 }
 
-// insertPlain writes an event with SQL by hand, as a service in another language does.
+// insertPlain writes an event with plain SQL, like a service in another language.
 func (d *database) insertPlain(ctx context.Context, tx *sql.Tx, e outbox.Event) error {
 	var key any
 	if e.Key != "" {
@@ -298,7 +297,7 @@ func (d *database) insertPlain(ctx context.Context, tx *sql.Tx, e outbox.Event) 
 	return err
 }
 
-// close closes the pools. The server and all its data are removed after the runs.
+// close closes the pools. The server and its data are removed after the runs.
 func (d *database) close() error {
 	var errs []error
 	for _, db := range []*sql.DB{d.writers, d.admin} {

@@ -25,8 +25,8 @@ func eachMode(t *testing.T, run func(t *testing.T, mode Mode)) {
 	}
 }
 
-// PostgreSQL ends at once 20 times while events are written and delivered; each time it
-// recovers from its log, and writers and relays find it again by themselves.
+// PostgreSQL crashes 20 times while events are written and delivered. Each time it recovers from its log, and
+// writers and relays reconnect by themselves.
 func TestPostgreSQLThatIsRestartedTwentyTimes(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, mode Mode) {
@@ -47,7 +47,7 @@ func TestPostgreSQLThatIsRestartedTwentyTimes(t *testing.T) {
 	})
 }
 
-// cluster is a database server that a dump can be taken of.
+// cluster is a database server that can be dumped.
 type cluster interface {
 	url() string
 	dump(t *testing.T, database string) string
@@ -79,9 +79,9 @@ func clusters() map[string]func(t *testing.T) cluster {
 	}
 }
 
-// The relays are killed, and the database moves to a new cluster by dump and restore. What
-// was waiting is delivered from there, and what was delivered after the dump was taken,
-// and so is back in the table, is known to an exactly-once relay by its manifests.
+// The relays are killed, and the database moves to a new cluster by dump and restore. Events that were
+// waiting are delivered from there. Events that were delivered after the dump are back in the table. A relay
+// in exactly-once mode knows from its manifests that they were sent.
 func TestADatabaseThatMovesToANewClusterByDumpAndRestore(t *testing.T) {
 	t.Parallel()
 	for name, make := range clusters() {
@@ -127,11 +127,10 @@ func TestADatabaseThatMovesToANewClusterByDumpAndRestore(t *testing.T) {
 	}
 }
 
-// Hazard lagging-standby.
-// An asynchronous standby that lags is promoted: rows that were delivered and deleted are
-// back, and ids that were given are given again, to other events. Transactions that it
-// never had are lost with the primary; of all others each event arrives, the first copies
-// in order, and in exactly-once mode no second ones. While it is a standby it is left alone.
+// Hazard lagging-standby. An asynchronous standby that lags is promoted. Rows that were delivered and deleted
+// are back, and ids that were used are used again, for other events. Transactions that the standby never had
+// are lost with the primary. Every event of all other transactions arrives, the first copies in order, and in
+// exactly-once mode without second copies. No relay works on the server while it is a standby.
 func TestAStandbyThatLagsAndIsPromoted(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, mode Mode) { standbyIsPromoted(t, newSite(t, PostgreSQL, mode)) })
@@ -144,7 +143,7 @@ func standbyIsPromoted(t *testing.T, s *site) {
 	f := s.relays(d)
 	stop := s.write(d, 1)
 	s.waitCommitted(300)
-	f.kill9() // rows are waiting when the standby is cut off
+	f.kill9() // rows are waiting when the standby is disconnected
 	s.waitCommitted(100)
 
 	promoted := describe(s.settings, d.name, standby.URL)
@@ -165,7 +164,7 @@ func standbyIsPromoted(t *testing.T, s *site) {
 	f = s.relays(d)
 	s.waitCommitted(300)
 	stop()
-	s.drained(d, f) // everything, also what the standby will bring back
+	s.drained(d, f) // everything, including the rows that the standby will bring back
 	before := s.committed(d)
 	s.judge(before, s.arrived())
 	given := lastID(t, d)
@@ -195,8 +194,8 @@ func standbyIsPromoted(t *testing.T, s *site) {
 		delete(lost, e.ID)
 	}
 	require.NotEmpty(t, lost, "the standby had everything: it does not lag")
-	// Versions that were lost are given again. What consumers saw of them is of a history
-	// that has ended; it was committed, and is judged above.
+	// Versions that were lost are used again. What consumers received of the lost ones belongs to a history
+	// that has ended. It was committed, and is checked above.
 	kept := slices.DeleteFunc(slices.Clone(arrived), func(a history.Arrival) bool { return lost[a.ID] })
 	found := s.judge(after, kept)
 	if s.settings.Mode == AtLeastOnce {
@@ -216,7 +215,7 @@ func isPrimary(ctx context.Context, d *database) bool {
 	return err == nil && !standby
 }
 
-// forget takes the transactions out of the account that a database never had.
+// forget removes transactions from the account that the database never had.
 func (s *site) forget(d *database) {
 	s.t.Helper()
 	there, err := d.ledger(s.t.Context())
@@ -228,7 +227,7 @@ func (s *site) forget(d *database) {
 	})
 }
 
-// refused starts a relay on a standby: it ends at once and says why.
+// refused starts a relay on a standby. The relay must end at once and say why.
 func (s *site) refused(d *database) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), disasterPatience)

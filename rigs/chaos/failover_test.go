@@ -15,16 +15,16 @@ import (
 	"github.com/postroom/postroom/internal/servertest"
 )
 
-// pair is a primary with a standby that follows it.
+// pair is a primary with a standby that replicates it.
 type pair struct {
 	primary, standby string
-	// cutOff ends the following, promote makes a primary of the standby.
+	// cutOff ends the replication. promote makes the standby a primary.
 	cutOff, promote []string
-	// received asks whether the standby still follows.
+	// received asks whether the standby still replicates.
 	received string
 }
 
-// pairs makes one of each database, once the primary has the database of the test.
+// pairs makes one pair of each database, after the primary has the database of the test.
 func pairs() map[string]func(t *testing.T, fresh func(server string)) pair {
 	return map[string]func(t *testing.T, fresh func(server string)) pair{
 		PostgreSQL: func(t *testing.T, fresh func(server string)) pair {
@@ -50,12 +50,11 @@ func pairs() map[string]func(t *testing.T, fresh func(server string)) pair {
 	}
 }
 
-// Hazard lagging-standby.
-// The address of the database moves to a standby that lags and was promoted, under a relay
-// that lives: its lease is valid there, under the same owner and epoch. Rows that it has
-// sent and deleted are back, and its position in the manifests is ahead of what the new
-// server knows. In exactly-once mode nothing is sent twice, and in both the first copies are
-// in order. The old primary lives on, as one does that an address has moved away from.
+// Hazard lagging-standby. The address of the database moves to a standby that lags and was promoted, while a
+// relay runs. The relay's lease is valid there, under the same owner and epoch. Rows that it has sent and
+// deleted are back, and its position in the manifests is ahead of the new server's data. In exactly-once mode
+// nothing is sent twice, and in both modes the first copies are in order. The old primary goes on running,
+// because in this scenario only the address moves.
 func TestALiveRelayWhoseDatabaseMovesToAStandbyThatLags(t *testing.T) {
 	t.Parallel()
 	for name, make := range pairs() {
@@ -79,12 +78,12 @@ func movesToAStandby(t *testing.T, s *site, make func(t *testing.T, fresh func(s
 	through := *d
 	through.relayURL = withAddress(t, d.relayURL, proxy.Address)
 	stop := s.write(d, 1)
-	s.settings.Relays, s.settings.LeaseTTL = 1, time.Minute // valid until the test is over
+	s.settings.Relays, s.settings.LeaseTTL = 1, time.Minute // valid until the end of the test
 	f := s.relays(&through)
 	s.waitCommitted(300)
 	s.waitDelivered(d)
 
-	f.signal(syscall.SIGSTOP) // rows are waiting when the standby is cut off
+	f.signal(syscall.SIGSTOP) // rows are waiting when the standby is disconnected
 	s.waitCommitted(300)
 	promoted := describe(s.settings, d.name, p.standby)
 	require.NoError(t, promoted.open(t.Context(), s.settings))
@@ -136,7 +135,7 @@ func movesToAStandby(t *testing.T, s *site, make func(t *testing.T, fresh func(s
 		delete(lost, e.ID)
 	}
 	require.NotEmpty(t, lost, "the standby had everything: it does not lag")
-	// As in standbyIsPromoted: what was lost is of a history that has ended.
+	// As in standbyIsPromoted, what was lost belongs to a history that has ended.
 	kept := slices.DeleteFunc(s.arrived(), func(a history.Arrival) bool { return lost[a.ID] })
 	found := s.judge(after, kept)
 	if s.settings.Mode == AtLeastOnce {
@@ -150,7 +149,7 @@ func owner(t *testing.T, d *database) (owner string) {
 	return owner
 }
 
-// position is the one in the manifests that the lease row keeps.
+// position returns the position in the manifests from the lease row.
 func position(t *testing.T, d *database) (hints string) {
 	t.Helper()
 	require.NoError(t, d.admin.QueryRowContext(t.Context(), "SELECT hints FROM outbox_leases").Scan(&hints))

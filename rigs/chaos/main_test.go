@@ -11,8 +11,8 @@ import (
 	"github.com/postroom/postroom/internal/cli"
 )
 
-// asRelay, in the environment, makes this program the relay command: the tests of
-// disasters run it as processes of their own.
+// asRelay in the environment makes this program the relay command, because the tests of disasters run relays
+// as separate processes.
 const asRelay = "CHAOS_TEST_AS_RELAY"
 
 func TestMain(m *testing.M) {

@@ -14,17 +14,17 @@ import (
 	"github.com/postroom/postroom/internal/kafkatx"
 )
 
-// A broker that is killed while it ends a transaction may come back without knowing of it:
-// markers are missing, and nobody will write them. Everything behind stands still, the
-// relay in exactly-once mode too, whose log and doctor name the command that ends it. This
-// operator does what they say, once it has hung for as long as a person would need to
-// be sure; a transaction that is only slow to end must not be touched.
+// A broker that is killed while it ends a transaction may come back without knowing about it. Then markers
+// are missing, and nobody will write them. Consumers cannot read past the open transaction, and neither can a
+// relay in exactly-once mode. The relay's log and doctor name the command that ends it. This operator does
+// what they say, after the transaction has hung for as long as a person would need to be sure. It must not
+// touch a transaction that only takes long to end.
 const (
 	hangsFor  = 15 * time.Second
 	lookAfter = 3 * time.Second
 )
 
-// operate ends transactions that hang, until ctx ends.
+// operate ends hanging transactions until ctx ends.
 func (r *run) operate(ctx context.Context) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(r.servers.Address(Kafka), ",")...))
 	if err != nil {
@@ -54,7 +54,7 @@ func (r *run) operate(ctx context.Context) {
 	}
 }
 
-// hanging lists the transactions that no coordinator knows. A broker that is away has none to tell.
+// hanging lists the transactions that no coordinator knows. It lists none while a broker is down.
 func hanging(ctx context.Context, admin *kadm.Client) (list []kafkatx.Open) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -71,7 +71,7 @@ func hanging(ctx context.Context, admin *kadm.Client) (list []kafkatx.Open) {
 	return list
 }
 
-// endHanging is `kafka-transactions.sh abort`.
+// endHanging does what `kafka-transactions.sh abort` does.
 func endHanging(ctx context.Context, admin *kadm.Client, o kafkatx.Open) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/kafkatest"
 )
 
-// The operator ends what hangs, and leaves alone what its producer can still end.
+// The operator ends hanging transactions, and does not touch those that their producer can still end.
 func TestTheOperatorEndsTransactionsThatHangAndNoOther(t *testing.T) {
 	cluster := kafkatest.Start(
 		t, kafkatest.Options{Nodes: 1, Settings: map[string]string{kafkatest.Unverified: "false"}},

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Plan is everything that a seed decides. It holds no state: the same seed and counts
-// give the same answers, in whatever order they are asked for.
+// Plan is everything that a seed decides. It has no state: the same seed and counts give the same answers, in
+// any order of the calls.
 type Plan struct {
 	Seed     uint64
 	Relays   int
@@ -25,41 +25,41 @@ type Kind string
 const (
 	KillRelay     Kind = "kill relay"     // SIGKILL
 	PauseRelay    Kind = "pause relay"    // SIGSTOP for longer than the lease, then SIGCONT
-	CutRelay      Kind = "cut relay"      // one of the relays' database connections, from the server's side
-	CutWriter     Kind = "cut writer"     // one of the writers'
+	CutRelay      Kind = "cut relay"      // one database connection of a relay, from the server's side
+	CutWriter     Kind = "cut writer"     // one database connection of a writer
 	KillBroker    Kind = "kill broker"    // SIGKILL, then a new start
 	RestartBroker Kind = "restart broker" // SIGTERM, then a new start
 	LockTable     Kind = "lock table"     // outbox_events, against readers and writers
 	LockRow       Kind = "lock row"       // one of the first rows of outbox_events
 	LockLease     Kind = "lock lease"     // the one row of outbox_leases
-	BlindOwner    Kind = "blind"          // the owner's way to Kafka, and no other's
-	RefusedEvents Kind = "refused events" // a burst of events that their topic does not take
+	BlindOwner    Kind = "blind"          // the owner's connection to Kafka, and no other relay's
+	RefusedEvents Kind = "refused events" // a burst of events that their topic rejects
 )
 
 // Trouble is one blow.
 type Trouble struct {
-	At   time.Duration // since the start
+	At   time.Duration // since the start of the run
 	Kind Kind
-	// Owner aims at the relay that claimed the lease last; otherwise Relay is the number
-	// of the one to hit. Where it cannot be hit, as it is stopped already, the next one is.
+	// Owner aims at the relay that claimed the lease last. Otherwise Relay is the number of the target. If
+	// the target cannot be hit, because it is paused already, the next relay is hit.
 	Owner bool
 	Relay int
-	// For is how long a pause or a lock lasts, and a blindness at least.
+	// For is how long a pause or a lock lasts. For a blind owner it is the shortest time.
 	For time.Duration
-	// Pick chooses among the connections or rows that there are, or how a way is cut.
+	// Pick chooses one of the connections or rows, or how a connection is cut.
 	Pick uint64
 	// Number counts the blows of a stream, from 0.
 	Number int
 }
 
-// stream is one kind of trouble: its first blow, and the time from one to the next.
+// stream is one kind of trouble: the time of its first blow, and the time from one blow to the next.
 type stream struct {
 	number       uint64
 	first, every span
 	make         func(rng *rand.Rand, i int) Trouble
 }
 
-// span is a range of times, the end excluded.
+// span is a range of times. It does not include its end.
 type span struct{ from, to time.Duration }
 
 func (s span) pick(rng *rand.Rand) time.Duration {
@@ -68,9 +68,9 @@ func (s span) pick(rng *rand.Rand) time.Duration {
 
 const ms = time.Millisecond
 
-// streams are independent: a change to one leaves the others' times as they are. The
-// times give 40 kills and 40 pauses in 60 s with some to spare, and let the broker be
-// up for most of them.
+// streams returns the streams of trouble. They are independent: a change to one does not change the times of
+// the others. The times give more than 40 kills and 40 pauses in 60 s, and the broker is up during most of
+// them.
 func (p Plan) streams() []stream {
 	aim := func(rng *rand.Rand, t Trouble) Trouble {
 		t.Owner = rng.IntN(3) > 0
@@ -140,14 +140,14 @@ func (p Plan) streams() []stream {
 	}
 }
 
-// pause is how long a process is stopped: longer than its lease, 1.6 s to 3.5 s where
-// that is 1.5 s. Most are of the shorter: relays that are stopped prove nothing more.
+// pause returns how long a process is paused. It is longer than the lease: 1.6 s to 3.5 s for a lease of 1.5
+// s. Most pauses are short, because a paused relay proves nothing more.
 func (p Plan) pause(rng *rand.Rand) time.Duration {
 	u := rng.Float64()
 	return p.LeaseTTL + 100*ms + time.Duration(u*u*float64(1900*ms))
 }
 
-// Troubles is all trouble in the order of its time, without end.
+// Troubles returns all trouble in the order of time, without end.
 func (p Plan) Troubles() iter.Seq[Trouble] {
 	return func(yield func(Trouble) bool) {
 		streams := p.streams()
@@ -173,11 +173,11 @@ func (p Plan) Troubles() iter.Seq[Trouble] {
 	}
 }
 
-// What a random stream is for: no two share one.
+// These numbers keep random streams apart. No two purposes share one.
 const (
 	troubleStream = 1 << 32
 	writerStream  = 2 << 32
-	refusedStream = 1 << 63 // above all writers'
+	refusedStream = 1 << 63 // above the numbers of all writers
 )
 
 func (p Plan) rng(purpose, number uint64) *rand.Rand {
@@ -186,28 +186,28 @@ func (p Plan) rng(purpose, number uint64) *rand.Rand {
 
 // Transaction is what a writer does in one transaction.
 type Transaction struct {
-	// Keys are locked in this order; no two transactions lock in another one.
+	// Keys are locked in this order. All transactions use the same order.
 	Keys   []int
 	Events []PlannedEvent
-	// EarlyID gives the transaction its id before it waits for anything, so that the
-	// orders of transaction ids, row ids and commits are three orders.
+	// EarlyID gives the transaction its id before it waits for anything. So transaction ids, row ids and
+	// commits have three different orders.
 	EarlyID bool
-	// PlainSQL inserts with SQL of its own instead of package outbox.
+	// PlainSQL inserts with its own SQL instead of package outbox.
 	PlainSQL bool
 	Think    time.Duration // between the locks and the events
 	Hold     time.Duration // between the events and the end
 	Rollback bool
 }
 
-// PlannedEvent is one event of a transaction. Key is an index into Transaction.Keys, or
-// -1: an event without a key, of which no order is asked.
+// PlannedEvent is one event of a transaction. Key is an index into Transaction.Keys. It is -1 for an event
+// without a key, for which no order is promised.
 type PlannedEvent struct {
 	ID      uuid.UUID
 	Key     int
 	Padding int // bytes
 }
 
-// Sizes of the two sets of keys: in the hot one writers meet all the time.
+// These are the sizes of the two sets of keys. In the hot set, writers often use the same key.
 const (
 	hotKeys  = 12
 	coldKeys = 3000
@@ -237,11 +237,11 @@ func (p Plan) Transaction(writer, number int) Transaction {
 	return t
 }
 
-// burstEvents is how many events a burst of refused ones has.
+// burstEvents is how many events a burst of rejected events has.
 const burstEvents = 50
 
-// Burst returns the number-th burst of events that their topic refuses, as it is compacted
-// and takes small records only: some have no key, the others have one each and are large.
+// Burst returns the number-th burst of events that their topic rejects. The topic is compacted and accepts
+// only small records. Some of the events have no key. The others have one key each and are large.
 func (p Plan) Burst(number int) (events []PlannedEvent) {
 	rng := p.rng(refusedStream, uint64(number))
 	for i := range burstEvents {
@@ -254,11 +254,11 @@ func (p Plan) Burst(number int) (events []PlannedEvent) {
 	return events
 }
 
-// refusedAbove is the size, in bytes, of the largest record that the refusing topic takes.
+// refusedAbove is the size, in bytes, of the largest record that the rejecting topic accepts.
 const refusedAbove = 4000
 
-// dawdle is what a service does beside the database: mostly nothing, sometimes for so
-// long that hundreds of others commit meanwhile, now and then longer than a lease.
+// dawdle returns how long the transaction of a service does other work: mostly not at all, sometimes so long
+// that hundreds of other transactions commit, and rarely longer than a lease.
 func (p Plan) dawdle(rng *rand.Rand) (think, hold time.Duration) {
 	switch n := rng.IntN(10_000); {
 	case n < 15:
@@ -273,8 +273,8 @@ func (p Plan) dawdle(rng *rand.Rand) (think, hold time.Duration) {
 	return think, hold
 }
 
-// pickKeys takes one or two keys in ascending order. A slow transaction locks a hot key
-// in one of ten cases only: all writers would wait behind it, and write nothing.
+// pickKeys takes one or two keys in ascending order. Only one in ten slow transactions locks a hot key,
+// because all writers would wait for it and write nothing.
 func pickKeys(rng *rand.Rand, slow time.Duration) []int {
 	n := 1
 	if rng.IntN(5) == 0 {

@@ -13,8 +13,8 @@ import (
 	"github.com/postroom/postroom/internal/kafkaread"
 )
 
-// readBack visits every record of the topics from the beginning to the present end. Under exactly-once it reads
-// committed transactions only, as that mode asks of consumers; else all there is.
+// readBack visits every record of the topics from the beginning to the current end. In exactly-once mode it
+// reads only committed transactions, as consumers must do. Otherwise it reads everything.
 func readBack(ctx context.Context, brokers string, topics []string, mode Mode, visit func(*kgo.Record)) error {
 	level := kgo.ReadUncommitted()
 	if mode == ExactlyOnce {
@@ -23,8 +23,8 @@ func readBack(ctx context.Context, brokers string, topics []string, mode Mode, v
 	return kafkaread.ToEnd(ctx, strings.Split(brokers, ","), topics, level, visit)
 }
 
-// arrival reads a record as any consumer would: the id from the header, the version from
-// the value. What cannot be read stays zero, and is then not what was committed.
+// arrival reads a record as any consumer would: the id from the header, the version from the value. A part
+// that cannot be read stays zero, and then differs from what was committed.
 func arrival(r *kgo.Record) history.Arrival {
 	a := history.Arrival{
 		Event:     history.Event{Topic: r.Topic, Key: string(r.Key), Sum: crc32.ChecksumIEEE(r.Value)},

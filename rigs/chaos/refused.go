@@ -17,11 +17,11 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// burstWriter is the writer of the bursts, in the ledger.
+// burstWriter is the number of the bursts' writer in the ledger.
 const burstWriter = -1
 
-// refusals write bursts of events to a topic that refuses every one of them. They keep an
-// account of their own: what they commit must be parked, and never arrive.
+// refusals writes bursts of events to a topic that rejects every one of them. It keeps an account of its own:
+// its committed events must be parked, and must never arrive.
 type refusals struct {
 	plan    Plan
 	db      *database
@@ -43,7 +43,7 @@ func (t *trouble) refuse(ctx context.Context, blow Trouble) {
 	}
 }
 
-// write writes a burst in one transaction, and notes how it ended.
+// write writes a burst in one transaction, and records how it ended.
 func (r *refusals) write(ctx context.Context, number int) (outcome, error) {
 	done := written{transactionName: transactionName{burstWriter, number}}
 	defer func() { r.account.note(done) }()
@@ -70,7 +70,7 @@ func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName) (
 		if p.Key >= 0 {
 			e.Key, e.Version = fmt.Sprintf("refused-%d-%d", name.number, p.Key), 1
 		}
-		// At random, so that it is not small when it is compressed.
+		// The padding is random, so that it does not become small when it is compressed.
 		padding := make([]byte, p.Padding)
 		_, _ = rand.NewChaCha8([32]byte(append(p.ID[:], p.ID[:]...))).Read(padding) // never fails
 		payload := body{Key: e.Key, Version: e.Version, Writer: name.writer, Transaction: name.number,
@@ -88,7 +88,7 @@ func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName) (
 	return events, err
 }
 
-// settle takes the bursts out of the ledger, and returns the events of those that committed.
+// settle removes the bursts from the ledger, and returns the events of the committed ones.
 func (r *refusals) settle(ledger map[transactionName]bool) ([]history.Event, Account, error) {
 	bursts := make(map[transactionName]bool)
 	for name := range ledger {
@@ -106,7 +106,7 @@ func (d *database) parked(ctx context.Context) (events []history.Event, err erro
 	if err != nil {
 		return nil, fmt.Errorf("read the parked events: %w", err)
 	}
-	defer func() { _ = rows.Close() }() // rows.Err has it
+	defer func() { _ = rows.Close() }() // rows.Err reports the error
 	for rows.Next() {
 		var id string
 		var key sql.NullString
@@ -115,7 +115,7 @@ func (d *database) parked(ctx context.Context) (events []history.Event, err erro
 		if err := rows.Scan(&id, &e.Topic, &key, &payload); err != nil {
 			return nil, err
 		}
-		e.ID, _ = uuid.Parse(id) // what is no id was never written
+		e.ID, _ = uuid.Parse(id) // a value that is not an id was never written
 		e.Key, e.Sum = key.String, crc32.ChecksumIEEE(payload)
 		var b body
 		if json.Unmarshal(payload, &b) == nil {

@@ -16,46 +16,44 @@ import (
 	"time"
 )
 
-// fleet keeps relay processes running: one that ends is started again. It is safe for
-// many goroutines.
+// fleet keeps relay processes running: if one ends, another is started. It is safe for many goroutines.
 type fleet struct {
 	binary string
 	args   func(number int) []string
 	env    []string
 	log    *timeline
-	noun   string                     // what the processes are called in the log
-	heard  func(process, line string) // takes what they say
+	noun   string                     // what the log calls the processes
+	heard  func(process, line string) // called with each line that they print
 
 	mu       sync.Mutex
 	slots    []*slot
-	owner    int // number of the slot that claimed the lease last; -1: it has ended
-	claims   int // of the lease, by all
+	owner    int // number of the slot that claimed the lease last; -1: that process has ended
+	claims   int // number of claims of the lease, by all
 	stopping bool
 	ended    []string // processes that ended by themselves, with their last line
-	panics   []string // lines that no relay should say
+	panics   []string // lines that no relay should print
 	running  sync.WaitGroup
 	over     chan struct{} // closed when the fleet is told to stop
 }
 
-// slot is the place of one relay, in which one process follows another.
+// slot is the place of one relay. Processes follow one another in it.
 type slot struct {
 	number int
 	noun   string
 
-	// Under the fleet's lock.
+	// These need the fleet's lock.
 	incarnation int
 	cmd         *exec.Cmd // nil: between two processes
-	started     bool      // it has said that it is up
+	started     bool      // it has logged that it is up
 	stopped     bool      // by SIGSTOP
 	killed      bool      // by us
-	handed      bool      // it hands over, as it cannot reach Kafka
-	code        int       // how the last process ended
+	handed      bool      // it hands over, because it cannot reach Kafka
+	code        int       // exit code of the last process
 }
 
 func (s *slot) name() string { return fmt.Sprintf("%s-%d.%d", s.noun, s.number, s.incarnation) }
 
-// startFleet starts n processes, relays or what the noun says, and tells heard each line
-// of theirs.
+// startFleet starts n processes, relays or what noun says, and calls heard with each line that they print.
 func startFleet(
 	n int, noun, binary string,
 	args func(number int) []string, env []string, log *timeline,
@@ -76,9 +74,9 @@ func startFleet(
 // same gives every process the same arguments.
 func same(args ...string) func(int) []string { return func(int) []string { return args } }
 
-// restartAfter is how long a relay that ended by itself is left alone, and twice, three
-// times as long when it does so again, as a service manager does; one that was killed is
-// started at once.
+// restartAfter is the pause before a relay that ended by itself is started again. The pause is twice, three
+// times as long and so on when this happens again, as with a service manager. A relay that was killed is
+// started again at once.
 const restartAfter = 500 * time.Millisecond
 
 // keep runs one process after another until the fleet is told to stop.
@@ -101,7 +99,7 @@ func (f *fleet) keep(s *slot) {
 	}
 }
 
-// once runs one process to its end. It returns an error if it ended by itself.
+// once runs one process to its end. It returns an error if the process ended by itself.
 func (f *fleet) once(s *slot) (again bool, err error) {
 	cmd, out, err := f.start(s)
 	if err != nil || cmd == nil {
@@ -114,7 +112,7 @@ func (f *fleet) once(s *slot) (again bool, err error) {
 	defer f.mu.Unlock()
 	s.cmd, s.code = nil, cmd.ProcessState.ExitCode()
 	if s.killed {
-		s.code = 0 // no end of its own
+		s.code = 0 // it did not end by itself
 	}
 	if f.owner == s.number {
 		f.owner = -1
@@ -130,7 +128,7 @@ func (f *fleet) once(s *slot) (again bool, err error) {
 	return true, err
 }
 
-// start starts the next process of a slot; nil when the fleet is stopping.
+// start starts the next process of a slot. It returns nil if the fleet is stopping.
 func (f *fleet) start(s *slot) (*exec.Cmd, io.Reader, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -154,7 +152,7 @@ func (f *fleet) start(s *slot) (*exec.Cmd, io.Reader, error) {
 	return cmd, out, nil
 }
 
-// read copies what a process says into the log until it ends, and returns its last line.
+// read copies a process's output into the log until the process ends, and returns the last line.
 func (f *fleet) read(s *slot, out io.Reader) (last string) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
@@ -184,8 +182,8 @@ func (f *fleet) read(s *slot, out io.Reader) (last string) {
 	return last
 }
 
-// aim chooses the relay to hit: the owner or the one with the number, or the next that
-// can be hit. Call with the lock.
+// aim chooses the relay to hit: the owner, or the relay with the number. If that one cannot be hit, it
+// chooses the next. The caller holds the lock.
 func (f *fleet) aim(t Trouble, hittable func(*slot) bool) *slot {
 	first := t.Relay
 	if t.Owner && f.owner >= 0 {
@@ -199,8 +197,8 @@ func (f *fleet) aim(t Trouble, hittable func(*slot) bool) *slot {
 	return nil
 }
 
-// kill kills a relay: one at work, or any. It reports whether there was one, and whether
-// it owned the lease, as far as is known.
+// kill kills a relay: one at work, or any. It reports whether there was one, and whether it owned the lease,
+// as far as is known.
 func (f *fleet) kill(t Trouble, any bool) (hit, owner bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -220,8 +218,8 @@ func (f *fleet) note(s *slot) string {
 	return ""
 }
 
-// stop stops a relay by SIGSTOP. The function that it returns lets it go on, and reports
-// whether the process was stopped all the time.
+// stop pauses a relay with SIGSTOP. The function that it returns resumes the relay, and reports whether the
+// process was paused all the time.
 func (f *fleet) stop(t Trouble) (resume func() bool, owner bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -256,7 +254,7 @@ func (f *fleet) allStarted() bool {
 	return true
 }
 
-// terminate asks every relay to drain, and returns what is wrong with their ends.
+// terminate asks every relay to drain, and returns what was wrong with their ends.
 func (f *fleet) terminate(ctx context.Context) error {
 	f.signal(syscall.SIGTERM)
 	done := make(chan struct{})
@@ -299,7 +297,7 @@ func (f *fleet) terminate(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// signal sends a signal to every process, and starts none any more.
+// signal sends a signal to every process, and prevents further starts.
 func (f *fleet) signal(signal os.Signal) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -310,12 +308,12 @@ func (f *fleet) signal(signal os.Signal) {
 	for _, s := range f.slots {
 		if s.cmd != nil {
 			f.log.say("trouble", "%v to %s", signal, s.name())
-			_ = s.cmd.Process.Signal(signal) // it may have ended
+			_ = s.cmd.Process.Signal(signal) // the process may have ended
 		}
 	}
 }
 
-// kill9 ends all processes at once, for a run that is broken off.
+// kill9 kills all processes at once, for a run that is aborted.
 func (f *fleet) kill9() {
 	f.signal(syscall.SIGKILL)
 	f.running.Wait()

@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds waits for a condition. It is no measure of speed.
+// patience bounds waits for a condition. It does not measure speed.
 const patience = 30 * time.Second
 
-// shell is a fleet of shell scripts.
+// shell returns a fleet of shell scripts.
 func shell(t *testing.T, n int, script string) *fleet {
 	t.Helper()
 	log, err := newTimeline(filepath.Join(t.TempDir(), "timeline.log"), nil)
@@ -63,7 +63,7 @@ func TestARelayThatWasKilledIsStartedAgain(t *testing.T) {
 }
 
 func TestTheOwnerIsTheRelayThatClaimedLast(t *testing.T) {
-	lease := filepath.Join(t.TempDir(), "lease") // made by one of them
+	lease := filepath.Join(t.TempDir(), "lease") // one of the scripts creates it
 	f := shell(
 		t, 2,
 		`trap 'exit 0' TERM; echo 'msg=started'; mkdir `+lease+
@@ -93,7 +93,7 @@ func TestAHandOverIsToldFromALeaseThatWasLost(t *testing.T) {
 		`msg="handing this source over: the sink cannot be reached from here"`: true, `msg="lease lost"`: false,
 	} {
 		dir := t.TempDir()
-		// one makes the first, then the other the next
+		// One process creates the first file, and then the other creates the next.
 		first, next := filepath.Join(dir, "first"), filepath.Join(dir, "next")
 		f := shell(t, 2, `trap 'exit 0' TERM; echo 'msg=started'
 			if mkdir `+first+`; then

@@ -9,7 +9,7 @@ import (
 	"github.com/postroom/postroom/internal/history"
 )
 
-// Report is what a run proved.
+// Report is the result of a run.
 type Report struct {
 	Database string        `json:"database"`
 	Broker   string        `json:"broker"`
@@ -19,25 +19,25 @@ type Report struct {
 	Relays   int           `json:"relays"`
 	Writers  int           `json:"writers"`
 
-	Trouble time.Duration `json:"trouble_ns"` // for how long there was
-	Drain   time.Duration `json:"drain_ns"`   // from its end until the outbox was empty
-	// Held is for how much of it no blow fell, as nothing was being delivered.
+	Trouble time.Duration `json:"trouble_ns"` // how long there was trouble
+	Drain   time.Duration `json:"drain_ns"`   // time from the end of the trouble until the outbox was empty
+	// Held is how much of that time had no blows, because nothing was being delivered.
 	Held time.Duration `json:"held_ns"`
-	// Delivered events left the outbox while there was trouble.
+	// Delivered is how many events left the outbox during the trouble.
 	Delivered int64 `json:"delivered_in_trouble"`
 
 	Blows   Blows   `json:"blows"`
 	Account Account `json:"account"`
-	Refused Account `json:"refused"` // of the bursts, which the broker refuses and the relay parks
+	Refused Account `json:"refused"` // account of the bursts, which the broker rejects and the relay parks
 	Arrived int     `json:"arrived"` // records in the broker, copies included
-	// Ended counts the relays that ended by themselves, as one does that is started
-	// while the broker is down.
+	// Ended counts the relays that ended by themselves. A relay does that if it is started while the broker
+	// is down.
 	Ended int `json:"ended_by_themselves"`
 
 	Properties []Result `json:"properties"`
-	// Problems are everything else that was wrong.
+	// Problems are all other faults.
 	Problems []string `json:"problems"`
-	// Cases is the directory with what is known about the offenders.
+	// Cases is the directory with what is known about the faulty events.
 	Cases string `json:"cases,omitempty"`
 
 	findings history.Findings
@@ -47,36 +47,36 @@ type Report struct {
 type Blows struct {
 	Kills          int `json:"kills"`
 	OwnerKills     int `json:"owner_kills"`
-	Pauses         int `json:"pauses"` // longer than the lease, from start to end
+	Pauses         int `json:"pauses"` // pauses longer than the lease
 	OwnerPauses    int `json:"owner_pauses"`
 	RelayCuts      int `json:"relay_connections_cut"`
 	WriterCuts     int `json:"writer_connections_cut"`
-	BrokerCuts     int `json:"broker_connections_cut"` // of a relay
+	BrokerCuts     int `json:"broker_connections_cut"` // connections of relays to the broker
 	BrokerKills    int `json:"broker_kills"`
 	BrokerRestarts int `json:"broker_restarts"`
 	TableLocks     int `json:"table_locks"`
 	RowLocks       int `json:"row_locks"`
 	LeaseLocks     int `json:"lease_locks"`
 	Bursts         int `json:"bursts_of_refused_events"`
-	BlindOwners    int `json:"blind_owners"` // that handed over
+	BlindOwners    int `json:"blind_owners"` // blind owners that handed over
 	BlindKept      int `json:"blind_owners_that_stayed"`
-	Hanging        int `json:"hanging_transactions_ended"` // by partition, as doctor says how
+	Hanging        int `json:"hanging_transactions_ended"` // hanging transactions, by partition, ended as doctor says
 }
 
 // Result is the count of one property.
 type Result struct {
 	Property  history.Property `json:"property"`
 	Count     int              `json:"count"`
-	Judged    bool             `json:"judged"` // false: reported only, the mode promises nothing
+	Judged    bool             `json:"judged"` // false: it is only reported, because the mode does not promise it
 	Offenders []string         `json:"offenders,omitempty"`
 }
 
-// Passed reports whether everything held that the mode promises.
+// Passed reports whether everything that the mode promises was true.
 func (r *Report) Passed() bool {
 	return len(r.Problems) == 0 && len(r.Broken()) == 0 && len(r.Properties) > 0
 }
 
-// Broken lists the properties that the mode promises and the run has broken.
+// Broken lists the properties that the mode promises and the run broke.
 func (r *Report) Broken() []history.Property { return r.findings.Broken(r.Mode) }
 
 func (r *Report) judge(f history.Findings) {
@@ -96,7 +96,7 @@ func (r *Report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// offendersTold is how many offenders the text names; JSON and the cases have more.
+// offendersTold is how many faulty events the text names. JSON and the cases have more.
 const offendersTold = 3
 
 // Write writes the report as text.

@@ -22,21 +22,21 @@ import (
 	"github.com/postroom/postroom/rigs/chaos/rabbitmq"
 )
 
-// How long the ends of a run may take. They are no measure of speed: a run that needs
-// them has failed.
+// These bound how long the ends of a run may take. They do not measure speed: a run that needs all of this
+// time has failed.
 const (
 	drainFor = 3 * time.Minute
 	stopFor  = time.Minute
 	readFor  = 10 * time.Minute
 )
 
-// run is one run under way.
+// run is one run while it goes on.
 type run struct {
 	settings Settings
 	plan     Plan
 	servers  *Servers
 	topics   []string
-	queues   *rabbitmq.Queues // with RabbitMQ
+	queues   *rabbitmq.Queues // only with RabbitMQ
 	log      *timeline
 	db       *database
 	account  *account
@@ -47,9 +47,9 @@ type run struct {
 	start    time.Time
 }
 
-// Run makes trouble for a while, and judges what came of it. An error means that the run
-// could not be finished; what it proved stands in the report. The servers must be up; a
-// run leaves a database and topics behind in them.
+// Run makes trouble for some time, and checks the result. An error means that the run could not be finished.
+// The report has what it proved until then. The servers must be up. A run leaves a database and topics on
+// them.
 func Run(ctx context.Context, servers *Servers, s Settings) (_ *Report, err error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func Run(ctx context.Context, servers *Servers, s Settings) (_ *Report, err erro
 	return r.report, r.keepCases(ctx)
 }
 
-// makeTopics makes two topics for the run, and one that refuses what the bursts write.
+// makeTopics makes two topics for the run, and one that rejects what the bursts write.
 func (r *run) makeTopics(ctx context.Context) error {
 	if r.settings.Broker == RabbitMQ {
 		return r.makeExchanges(ctx)
@@ -102,7 +102,7 @@ func (r *run) makeTopics(ctx context.Context) error {
 		configs    map[string]*string
 	}{{"orders", 8, nil}, {"payments", 3, nil}, {"refused", 3, refusing}} {
 		topic := r.topic(t.name)
-		// A broker that was restarted just now may need a moment.
+		// A broker that was just restarted may need a moment.
 		for {
 			_, err := admin.CreateTopic(ctx, t.partitions, 1, t.configs, topic)
 			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
@@ -117,7 +117,7 @@ func (r *run) makeTopics(ctx context.Context) error {
 	return nil
 }
 
-// makeExchanges is makeTopics for RabbitMQ. An exchange without a queue refuses everything.
+// makeExchanges does the same for RabbitMQ. An exchange without a queue rejects everything.
 func (r *run) makeExchanges(ctx context.Context) error {
 	var topics []rabbitmq.Topic
 	for name, queue := range map[string]string{"orders": "classic", "payments": "quorum"} {
@@ -131,7 +131,7 @@ func (r *run) makeExchanges(ctx context.Context) error {
 	return rabbitmq.Declare(ctx, r.servers.Address(RabbitMQ), topics...)
 }
 
-// topic returns the run's name of a topic.
+// topic returns the name that a topic has in this run.
 func (r *run) topic(name string) string { return strings.ReplaceAll(r.db.name, "_", "-") + "-" + name }
 
 // relayArgs are the arguments of a relay's command.
@@ -145,15 +145,15 @@ func (r *run) relayArgs(relay int) []string {
 	}, broker...)
 }
 
-// load runs writers, relays and trouble, and returns when all of them have ended and the
-// outbox is empty, or will not become so.
+// load runs writers, relays and trouble. It returns when all of them have ended and the outbox is empty, or
+// when the outbox does not become empty in time.
 func (r *run) load(ctx context.Context) error {
 	r.fleet = startFleet(
 		r.settings.Relays, "relay", r.settings.Binary, r.relayArgs, environment("POSTROOM_DATABASE_URL="+r.db.relayURL),
 		r.log,
 		func(string, string) {},
 	)
-	defer r.fleet.kill9() // after terminate there are none
+	defer r.fleet.kill9() // after terminate there are none left
 	ob, err := outbox.New(r.db.dialect)
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (r *run) load(ctx context.Context) error {
 	r.start = time.Now()
 	writing.Go(func() { w.run(ctx, writes) })
 	telling.Go(func() { r.tell(ctx) })
-	if r.settings.Broker != RabbitMQ { // which has no transactions that hang
+	if r.settings.Broker != RabbitMQ { // RabbitMQ has no transactions that can hang
 		telling.Go(func() { r.operate(ctx) })
 	}
 	if err := r.trouble.run(ctx, r.enough); err != nil {
@@ -207,11 +207,11 @@ func (r *run) load(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// patienceWithMachine is how much longer than asked a run of a minute may last to reach
-// its minimums: a busy machine may take as long to start the broker.
+// patienceWithMachine is how much longer than asked a run of a minute may last to reach its minimums. A busy
+// machine may need that long to start the broker.
 const patienceWithMachine = 3 * time.Minute
 
-// enough reports whether the run has done what it was asked to, or has tried for long.
+// enough reports whether the run has reached its minimums, or has tried for long enough.
 func (r *run) enough() bool {
 	passed, asked := time.Since(r.start), r.settings.Duration
 	return passed >= asked+max(asked, patienceWithMachine) || passed >= asked && len(r.missing()) == 0
@@ -244,7 +244,7 @@ func (r *run) missing() (missing []string) {
 	return missing
 }
 
-// tell says every few seconds how far the run is.
+// tell reports the progress of the run every few seconds.
 func (r *run) tell(ctx context.Context) {
 	for pause(ctx, 5*time.Second); ctx.Err() == nil; pause(ctx, 5*time.Second) {
 		written := r.account.committedEvents.Load()
@@ -260,10 +260,9 @@ func (r *run) tell(ctx context.Context) {
 	}
 }
 
-// drain waits until nobody can write any more and the outbox is empty. A transaction
-// lasts as long as its connection at the most, and the server's list of connections is
-// always true; MariaDB's innodb_trx is a copy that stays old for as long as somebody
-// asks for it every 0.1 s.
+// drain waits until nobody can write any more and the outbox is empty. It looks at the server's list of
+// connections, because a transaction ends with its connection, and this list is always correct. MariaDB's
+// innodb_trx is a copy that stays old while somebody reads it every 0.1 s.
 func (r *run) drain(ctx context.Context) error {
 	began := time.Now()
 	waiting, cancel := context.WithTimeout(ctx, drainFor)
@@ -308,7 +307,7 @@ func (r *run) drain(ctx context.Context) error {
 	}
 }
 
-// judge reads the ledger and Kafka.
+// judge reads the ledger and Kafka, and checks them.
 func (r *run) judge(ctx context.Context) error {
 	r.report.Blows = r.trouble.counts()
 	r.report.Ended = len(r.fleet.ended)
@@ -358,7 +357,7 @@ func (r *run) judge(ctx context.Context) error {
 	return nil
 }
 
-// readBack visits all that the run's broker holds of topics.
+// readBack visits every record of the topics in the run's broker.
 func (r *run) readBack(ctx context.Context, topics []string, visit func(*kgo.Record)) error {
 	if r.settings.Broker == RabbitMQ {
 		return r.queues.ReadBack(ctx, topics, visit)

@@ -19,20 +19,20 @@ import (
 	"time"
 )
 
-// Servers are a set of real servers of our own, started by dev/services beside those of
-// the clone: they are killed and restarted. One set exists for a clone at a time.
+// Servers is a set of real servers of our own, which dev/services starts in addition to those of the clone,
+// because they are killed and restarted. A clone can have one set at a time.
 type Servers struct {
 	root, state string
 	brokerName  string // Kafka or RabbitMQ
 	lock        *os.File
 	addresses   map[string]string
 	broker      sync.Mutex // one restart at a time
-	ways        []*way     // to the broker, one for each relay
+	ways        []*way     // connections to the broker, one for each relay
 }
 
-// StartServers starts Kafka or RabbitMQ, with a way of its own for each relay, and the named databases, and
-// waits until each has answered.
-// What an earlier run left behind is removed first. The caller calls Close.
+// StartServers starts Kafka or RabbitMQ, with a proxy of its own for each relay, and the named databases. It
+// waits until each of them has answered. First it removes what an earlier run left behind. The caller calls
+// Close.
 func StartServers(ctx context.Context, root, broker string, databases []string, relays int) (*Servers, error) {
 	s := &Servers{
 		root: root, state: filepath.Join(root, ".dev", "chaos"), brokerName: broker, addresses: make(map[string]string),
@@ -90,8 +90,8 @@ func (s *Servers) start(ctx context.Context, names []string) error {
 		}
 		return s.readAddresses(ctx, names)
 	}
-	// It is started several times a minute, on a machine that is busy. With the classes of
-	// an earlier start at hand it needs half of the processor time.
+	// Kafka is started several times a minute, on a busy machine. With the classes of an earlier start in an
+	// archive, a start needs half of the processor time.
 	archive := filepath.Join(s.state, Kafka, "classes.jsa")
 	const quick = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 	if err := s.kafkaOptions(quick + " -XX:ArchiveClassesAtExit=" + archive); err != nil {
@@ -124,11 +124,11 @@ func (s *Servers) kafkaOptions(jvm string) error {
 	for file, content := range map[string]string{
 		"jvm.options": jvm,
 		"proxies":     proxies.String(),
-		// One that was killed is let in again when its old session is over, and has
-		// read its logs: fewer partitions of its own are read sooner.
+		// A broker that was killed can register again when its old session has expired and it has read its
+		// logs. The session is short, and fewer internal partitions are read sooner.
 		"extra.properties": "broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=400\n" +
 			"transaction.state.log.num.partitions=3\noffsets.topic.num.partitions=1\n" +
-			// Consumers that are stopped must lose their partitions within seconds.
+			// Consumers that are paused must lose their partitions within seconds.
 			"group.min.session.timeout.ms=1000\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
@@ -143,7 +143,7 @@ func (s *Servers) readAddresses(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	// The shell takes its own quotes off again.
+	// The shell removes the quotes that it has added.
 	cmd := exec.CommandContext(ctx, "bash", "-c", lines+`
 		printf '%s\n' "${POSTROOM_TEST_POSTGRES_URL-}" "${POSTROOM_TEST_MARIADB_URL-}" \
 			"${POSTROOM_TEST_KAFKA_BROKERS-}" "${POSTROOM_TEST_AMQP_URL-}"`)
@@ -165,7 +165,7 @@ func (s *Servers) readAddresses(ctx context.Context, names []string) error {
 			)
 		}
 	}
-	if s.brokerName == RabbitMQ { // it has one listener for all, and advertises no address
+	if s.brokerName == RabbitMQ { // it has one listener for all relays, and advertises no address
 		port, err := strconv.Atoi(s.brokerHost()[strings.LastIndex(s.brokerHost(), ":")+1:])
 		if err != nil {
 			return fmt.Errorf("read RabbitMQ's port: %w", err)
@@ -177,7 +177,7 @@ func (s *Servers) readAddresses(ctx context.Context, names []string) error {
 	return nil
 }
 
-// brokerHost is the broker's host and port.
+// brokerHost returns the broker's host and port.
 func (s *Servers) brokerHost() string {
 	address := s.addresses[s.brokerName]
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
@@ -186,7 +186,8 @@ func (s *Servers) brokerHost() string {
 	return address
 }
 
-// environment is the caller's without what would lead to other servers or change a relay.
+// environment returns the caller's environment without variables that would lead to other servers or change a
+// relay.
 func environment(extra ...string) (kept []string) {
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "POSTROOM_") {
@@ -196,14 +197,14 @@ func environment(extra ...string) (kept []string) {
 	return append(kept, extra...)
 }
 
-// services runs dev/services on our set.
+// services runs dev/services on our set of servers.
 func (s *Servers) services(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.root, "dev", "services"), args...)
-	// With CI=true a server that is left out is an error, and its reason is told.
+	// With CI=true it is an error if a server is skipped, and dev/services prints the reason.
 	cmd.Env = environment("POSTROOM_DEV_STATE="+s.state, "CI=true")
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
-	// An end of the context must not leave half a start behind: Close follows.
+	// If the context ends, dev/services must not be killed in the middle of a start, because Close follows.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("dev/services %s: %w\n%s%s", strings.Join(args, " "), err, out.Bytes(), said.Bytes())
@@ -211,7 +212,7 @@ func (s *Servers) services(ctx context.Context, args ...string) (string, error) 
 	return out.String(), nil
 }
 
-// Address is a server's URL, or Kafka's host and port.
+// Address returns a server's URL, or Kafka's host and port.
 func (s *Servers) Address(name string) string { return s.addresses[name] }
 
 func (s *Servers) pid(name string) (int, error) {
@@ -223,8 +224,8 @@ func (s *Servers) pid(name string) (int, error) {
 	return strconv.Atoi(word)
 }
 
-// restartBroker stops the broker, by SIGKILL or by a clean shutdown, and starts it again. It
-// returns when it answers.
+// restartBroker stops the broker, by SIGKILL or by a clean shutdown, and starts it again. It returns when the
+// broker answers.
 func (s *Servers) restartBroker(ctx context.Context, kill bool) error {
 	s.broker.Lock()
 	defer s.broker.Unlock()
@@ -244,12 +245,12 @@ func (s *Servers) killBroker(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("kill the broker: %w", err)
 	}
-	// The group: RabbitMQ's process is a shell, which has started the broker.
+	// Kill the process group, because RabbitMQ's process is a shell that has started the broker.
 	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill the broker, process %d: %w", pid, err)
 	}
-	// When its port is free it has let go of its data too. A zombie that nobody waits for
-	// has no port, so the process's id would be a worse sign.
+	// When its port is free, the broker has also released its data. The process id would be a worse sign,
+	// because a zombie that nobody waits for keeps its id but has no port.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -279,7 +280,7 @@ func (s *Servers) remove(ctx context.Context) error {
 
 // Close stops the servers and removes their data.
 func (s *Servers) Close() error {
-	defer func() { _ = s.lock.Close() }() // which lets go of the lock
+	defer func() { _ = s.lock.Close() }() // releases the lock
 	for _, w := range s.ways {
 		w.close()
 	}

@@ -10,19 +10,19 @@ import (
 	"github.com/postroom/postroom/internal/history"
 )
 
-// Databases that a run may be against, by the names that dev/services has for them.
+// These are the databases that a run may use, with the names that dev/services has for them.
 const (
 	PostgreSQL = "postgres"
 	MariaDB    = "mariadb"
 )
 
-// Brokers that a run may be against.
+// These are the brokers that a run may use.
 const (
 	Kafka    = "kafka"
 	RabbitMQ = "rabbitmq"
 )
 
-// Mode is a mode of delivery, as relay run calls it.
+// Mode is a mode of delivery, with the name that relay run has for it.
 type Mode = history.Mode
 
 // The modes.
@@ -31,34 +31,32 @@ const (
 	ExactlyOnce = history.ExactlyOnce
 )
 
-// Consumers in the place of a mode asks for the run of consumers, RunBank, which has no
-// relay.
+// Consumers in place of a mode asks for the run of consumers, RunBank, which has no relay.
 const Consumers Mode = "consumers"
 
-// Settings say what one run does. Every field is required but those that say otherwise.
+// Settings say what one run does. Every field is required unless it says otherwise.
 type Settings struct {
 	Database string // PostgreSQL or MariaDB
 	Broker   string // Kafka or RabbitMQ; empty: Kafka
 	Mode     Mode
-	// Duration is for how long there is trouble. A run that has not reached its
-	// minimums by then goes on, for as long again at the most, or three minutes.
+	// Duration is how long there is trouble. A run that has not reached its minimums by then goes on, at most
+	// for the same time again, or for three minutes.
 	Duration time.Duration
 	Seed     uint64
 	LeaseTTL time.Duration
 	Relays   int
 	Writers  int
-	// MinKills, MinPauses and MinEvents fail a run that did not do enough to prove
-	// anything. 0: none.
+	// MinKills, MinPauses and MinEvents fail a run that has not done enough to prove anything. 0: no minimum.
 	MinKills, MinPauses, MinEvents int
 
 	Binary string // the relay command
-	Dir    string // where the run's log and, after a failure, its cases are kept
-	// Say takes a line every few seconds. Log, if given, takes every line of the log.
+	Dir    string // where the run's log is kept and, after a failure, its cases
+	// Say gets a line every few seconds. Log, if given, gets every line of the log.
 	Say func(format string, args ...any)
 	Log io.Writer
 }
 
-// Validate names everything that cannot be used.
+// Validate returns an error that names every invalid setting.
 func (s Settings) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -92,8 +90,8 @@ func (s Settings) plan() Plan {
 	return Plan{Seed: s.Seed, Relays: s.Relays, LeaseTTL: s.LeaseTTL}
 }
 
-// rate is how many events a second the writers aim at: more than the minimum needs, for
-// what the trouble costs, and no fewer than an ordinary service writes.
+// rate is how many events a second the writers aim at. It is above what the minimum needs, because the
+// trouble costs some. It is never below what an ordinary service writes.
 func (s Settings) rate() float64 {
 	return max(500, 1.5*float64(s.MinEvents)/s.Duration.Seconds())
 }

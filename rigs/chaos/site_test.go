@@ -22,8 +22,8 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// site is what a disaster happens to: writers and relay processes, on a database server
-// of the test's own and the shared Kafka.
+// site is where a disaster happens: writers and relay processes, on a database server of the test's own and
+// the shared Kafka.
 type site struct {
 	t        *testing.T
 	settings Settings
@@ -48,14 +48,14 @@ func newSite(t *testing.T, database string, mode Mode) *site {
 	s.topics = []string{dbtest.Topic(t, 4), dbtest.Topic(t, 2)}
 	t.Cleanup(func() {
 		if t.Failed() {
-			text, _ := os.ReadFile(log.file.Name()) // what there is of it
+			text, _ := os.ReadFile(log.file.Name()) // as much of it as there is
 			t.Logf("the log:\n%s", text)
 		}
 	})
 	return s
 }
 
-// adopt closes the database, and removes the manifests of its source, when the test ends.
+// adopt closes the database, and removes the manifests of its source, at the end of the test.
 func (s *site) adopt(d *database) *database {
 	s.t.Helper()
 	s.t.Cleanup(func() { require.NoError(s.t, d.close()) })
@@ -81,14 +81,14 @@ func (s *site) removeTopicsOf(source string) {
 	for _, topic := range all.Names() {
 		if strings.Contains(topic, source) {
 			_, err := admin.DeleteTopic(ctx, topic)
-			if !errors.Is(err, kerr.UnknownTopicOrPartition) { // a copy of the database was asked for it before
+			if !errors.Is(err, kerr.UnknownTopicOrPartition) { // a copy of the database has the same topics
 				require.NoError(s.t, err)
 			}
 		}
 	}
 }
 
-// fresh makes a migrated database on a server.
+// fresh creates a migrated database on a server.
 func (s *site) fresh(server string) *database {
 	s.t.Helper()
 	d, err := newDatabase(s.t.Context(), s.settings, server)
@@ -96,7 +96,7 @@ func (s *site) fresh(server string) *database {
 	return s.adopt(d)
 }
 
-// relays starts them; they are killed at the end of the test if they still run.
+// relays starts the relays. They are killed at the end of the test if they still run.
 func (s *site) relays(d *database) *fleet {
 	s.t.Helper()
 	args := same(
@@ -111,7 +111,7 @@ func (s *site) relays(d *database) *fleet {
 	return f
 }
 
-// drained ends the relays after all has been delivered.
+// drained ends the relays after everything has been delivered.
 func (s *site) drained(d *database, f *fleet) {
 	s.t.Helper()
 	s.wait("the outbox is empty", func() bool {
@@ -126,8 +126,8 @@ func (s *site) drained(d *database, f *fleet) {
 	require.Zero(s.t, n, "parked without a reason")
 }
 
-// write starts the writers; each call has transactions and ids of its own. The function
-// that it returns lets them finish.
+// write starts the writers. Each call has its own transactions and ids. The function that it returns lets the
+// writers finish.
 func (s *site) write(d *database, seed uint64) (stop func()) {
 	s.t.Helper()
 	ob, err := outbox.New(d.dialect)
@@ -154,7 +154,7 @@ func (s *site) waitCommitted(n int64) {
 	s.wait("events are committed", func() bool { return s.account.committedEvents.Load() >= want })
 }
 
-// waitDelivered waits until the lowest row of the outbox is another, or there is none.
+// waitDelivered waits until the lowest row of the outbox has changed, or the outbox is empty.
 func (s *site) waitDelivered(d *database) {
 	s.t.Helper()
 	first := int64(-1)
@@ -167,7 +167,7 @@ func (s *site) waitDelivered(d *database) {
 	})
 }
 
-// disasterPatience is longer than the others': servers are started meanwhile.
+// disasterPatience is longer than the patience of other tests, because servers are started in that time.
 const disasterPatience = 2 * time.Minute
 
 func (s *site) wait(what string, cond func() bool) {
@@ -175,7 +175,7 @@ func (s *site) wait(what string, cond func() bool) {
 	require.Eventually(s.t, cond, disasterPatience, 20*time.Millisecond, what)
 }
 
-// committed settles the account by what a database says.
+// committed settles the account with the ledger of a database.
 func (s *site) committed(d *database) []history.Event {
 	s.t.Helper()
 	ledger, err := d.ledger(s.t.Context())

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// timeline is one log of all that happens in a run: trouble, and every line of every
-// relay, in the order in which the harness saw it. It is safe for many goroutines.
+// timeline is one log of everything that happens in a run: trouble, and every line of every relay, in the
+// order in which the harness saw it. It is safe for many goroutines.
 type timeline struct {
 	mu    sync.Mutex
 	file  *os.File
@@ -33,8 +33,8 @@ func newTimeline(path string, echo io.Writer) (*timeline, error) {
 	return &timeline{file: file, echo: echo, start: time.Now(), tails: make(map[string][]string)}, nil
 }
 
-// say adds a line. A log that cannot be written is no reason to end a run that proves
-// something: its lines are missing then.
+// say adds a line. If the log cannot be written, the run goes on without these lines, because it still proves
+// something.
 func (t *timeline) say(who, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,7 +50,7 @@ func (t *timeline) say(who, format string, args ...any) {
 	t.tails[source] = tail[max(0, len(tail)-tailLines):]
 }
 
-// tail returns the last lines of a source, such as relay-1.
+// tail returns the last lines of a source, for example relay-1.
 func (t *timeline) tail(source string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,4 +80,4 @@ func (t *timeline) around(at time.Time, by time.Duration) ([]string, error) {
 	return found, lines.Err()
 }
 
-func (t *timeline) close() { _ = t.file.Close() } // a log
+func (t *timeline) close() { _ = t.file.Close() } // only a log

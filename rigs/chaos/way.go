@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// way is one relay's way to the broker, which can be cut while the others' stay: a proxy in this
-// process. Kafka has a listener for each and advertises the way's own address there, so
-// that what a client learns from metadata leads through it too.
+// way is one relay's connection to the broker. It is a proxy in this process, which can be cut while those of
+// the other relays stay. Kafka has a listener for each proxy and advertises the proxy's address there, so
+// that the addresses that a client learns from metadata lead through it too.
 type way struct {
-	address string // what the relay is given, and the broker advertises
-	inner   int    // port of the broker's listener behind it
+	address string // the address that the relay gets and the broker advertises
+	inner   int    // port of the broker's listener behind the proxy
 
 	listener net.Listener
 	ended    sync.WaitGroup
@@ -27,8 +27,8 @@ type wayState int
 
 const (
 	wayOpen    wayState = iota
-	wayRefused          // connections are closed, and new ones at once
-	waySilent           // nothing gets through; it does when the way is open again
+	wayRefused          // connections are closed, and new ones are closed at once
+	waySilent           // nothing passes until the way is open again
 	wayClosed
 )
 
@@ -50,8 +50,8 @@ func newWay() (*way, error) {
 	return w, nil
 }
 
-// freePort returns a port below those that systems give to outgoing connections: while the
-// broker is down nobody takes it by chance.
+// freePort returns a port below the range for outgoing connections, so that no other program gets it by
+// chance while the broker is down.
 func freePort() (port int, err error) {
 	for range 100 {
 		port = 15_000 + rand.IntN(17_000)
@@ -63,7 +63,7 @@ func freePort() (port int, err error) {
 	return 0, fmt.Errorf("find a free port for a listener of Kafka: %w", err)
 }
 
-// set changes the state. Connections live on in silence, and end otherwise.
+// set changes the state. Connections stay open when the way becomes silent, and are closed otherwise.
 func (w *way) set(state wayState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,21 +72,21 @@ func (w *way) set(state wayState) {
 	w.change = make(chan struct{})
 	if state == wayRefused || state == wayClosed {
 		for conn := range w.conns {
-			_ = conn.Close() // whoever reads from it ends
+			_ = conn.Close() // its reader ends
 		}
 	}
 }
 
-// cut breaks the connections that there are.
+// cut closes the current connections.
 func (w *way) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for conn := range w.conns {
-		_ = conn.Close() // whoever reads from it ends
+		_ = conn.Close() // its reader ends
 	}
 }
 
-// through waits while the way is silent. It reports false when nothing may pass any more.
+// through waits while the way is silent. It returns false when nothing may pass any more.
 func (w *way) through() bool {
 	for {
 		w.mu.Lock()
@@ -102,8 +102,8 @@ func (w *way) through() bool {
 	}
 }
 
-// keep adds a connection to those that end when the way is refused. It reports false, and
-// closes it, when it is already.
+// keep adds a connection to those that are closed when the way is refused. If the way is refused already, it
+// closes the connection and returns false.
 func (w *way) keep(conn net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -118,7 +118,7 @@ func (w *way) keep(conn net.Conn) bool {
 func (w *way) drop(conn net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_ = conn.Close() // its other end sees it
+	_ = conn.Close() // its other end notices that
 	delete(w.conns, conn)
 }
 
@@ -141,7 +141,7 @@ func (w *way) serve(client net.Conn) {
 	}
 	server, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", w.inner))
 	if err != nil || !w.keep(server) {
-		return // the broker is down, or the way was cut meanwhile
+		return // the broker is down, or the way was cut in the meantime
 	}
 	defer w.drop(server)
 	var back sync.WaitGroup
@@ -154,8 +154,8 @@ func (w *way) serve(client net.Conn) {
 	back.Wait()
 }
 
-// copy moves bytes until one of the connections ends. What was read in silence is kept, and
-// sent when the way is open again, as a network does that was parted.
+// copy moves bytes until one of the connections ends. Bytes that were read while the way is silent are kept,
+// and sent when it is open again, as after a partition of a network.
 func (w *way) copy(to, from net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {
@@ -172,7 +172,7 @@ func (w *way) copy(to, from net.Conn) {
 }
 
 func (w *way) close() {
-	_ = w.listener.Close() // nobody is let in any more
+	_ = w.listener.Close() // accept no more connections
 	w.set(wayClosed)
 	w.ended.Wait()
 }

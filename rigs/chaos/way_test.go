@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// echoing makes a way that leads to a server which says everything again.
+// echoing makes a way to a server that returns everything that it receives.
 func echoing(t *testing.T) *way {
 	t.Helper()
 	w, err := newWay()

@@ -17,8 +17,8 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// writers are a service: each transaction changes aggregates and writes their events. It
-// locks the aggregates first, so the writers of a key wait for one another.
+// writers simulate a service: each transaction changes aggregates and writes their events. It locks the
+// aggregates first, so the writers of a key wait for one another.
 type writers struct {
 	settings Settings
 	plan     Plan
@@ -30,8 +30,7 @@ type writers struct {
 	from     int // number of each writer's first transaction
 }
 
-// run writes until writing ends; then it finishes the transactions that are open. The
-// end of ctx breaks them off.
+// run writes until writing ends. Then it finishes the open transactions. If ctx ends, it aborts them.
 func (w *writers) run(ctx, writing context.Context) {
 	var all sync.WaitGroup
 	for writer := range w.settings.Writers {
@@ -40,11 +39,11 @@ func (w *writers) run(ctx, writing context.Context) {
 	all.Wait()
 }
 
-// eventsPerTransaction is the mean of what the plan's transactions commit: three events,
-// less those that are rolled back.
+// eventsPerTransaction is the mean number of events that a transaction of the plan commits: three, less those
+// that are rolled back.
 const eventsPerTransaction = 2.7
 
-// write makes transactions at the writer's share of the rate. The writers begin one after another.
+// write makes transactions at the writer's share of the rate. The writers start one after another.
 func (w *writers) write(ctx, writing context.Context, writer int) {
 	every := time.Duration(
 		float64(w.settings.Writers) * eventsPerTransaction / w.settings.rate() * float64(time.Second),
@@ -56,7 +55,7 @@ func (w *writers) write(ctx, writing context.Context, writer int) {
 	})
 }
 
-// transaction does what the plan says, and notes how it ended.
+// transaction does what the plan says, and records how it ended.
 func (w *writers) transaction(ctx context.Context, writer, number int) {
 	planned := w.plan.Transaction(writer, number)
 	done := written{transactionName: transactionName{writer, number}}
@@ -69,9 +68,9 @@ func (w *writers) transaction(ctx context.Context, writer, number int) {
 	case err != nil:
 		w.account.noteTrouble()
 		w.log.say(fmt.Sprint("writer-", writer), "transaction %d failed: %v", number, err)
-		pause(ctx, 20*time.Millisecond) // a server that refuses is not asked in a tight loop
+		pause(ctx, 20*time.Millisecond) // do not retry a failing server in a tight loop
 	case planned.Rollback:
-		_ = tx.Rollback() // a connection that was cut rolls back as well
+		_ = tx.Rollback() // a cut connection rolls back as well
 	default:
 		if err := tx.Commit(); err != nil {
 			done.outcome = unknown
@@ -83,7 +82,7 @@ func (w *writers) transaction(ctx context.Context, writer, number int) {
 	w.account.note(done)
 }
 
-// fill does all of a transaction but its end, and returns the events that it wrote.
+// fill does everything in a transaction except its end, and returns the events that it wrote.
 func (w *writers) fill(
 	ctx context.Context, tx *sql.Tx, planned Transaction, name transactionName,
 ) ([]history.Event, error) {
@@ -157,7 +156,7 @@ func (w *writers) events(
 	return events, rows
 }
 
-// pause waits, or until ctx ends.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

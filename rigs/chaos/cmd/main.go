@@ -1,9 +1,9 @@
 //go:build unix
 
-// Command cmd runs the chaos test: go run ./rigs/chaos/cmd, or make chaos. It builds
-// the relay command, starts servers of its own, and makes one run for each database and
-// mode, one after another; those of the consumers run on all databases at once. Exit codes: 0 all passed, 1 a run could
-// not be made or did too little, 2 wrong usage, 3 a property was broken.
+// Command cmd runs the chaos test: go run ./rigs/chaos/cmd, or make chaos. It builds the relay command,
+// starts servers of its own, and makes one run for each database and mode, one after another. The runs of the
+// consumers use all databases at the same time. Exit codes: 0 all passed, 1 a run could not be made or did
+// too little, 2 wrong usage, 3 a property was broken.
 package main
 
 import (
@@ -52,10 +52,10 @@ func main() {
 	os.Exit(code)
 }
 
-// defaultModes are the modes that make chaos and .ci/run prove.
+// defaultModes are the modes that make chaos and .ci/run test.
 const defaultModes = string(chaos.AtLeastOnce + "," + chaos.ExactlyOnce + "," + chaos.Consumers)
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	chaos.Settings
 	databases, modes []string
@@ -115,7 +115,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	return o, err
 }
 
-// runs are the settings of each run.
+// runs returns the settings of each run.
 func (o options) runs(root string) (all []chaos.Settings) {
 	for _, database := range o.databases {
 		for _, mode := range o.modes {
@@ -170,7 +170,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	return o.runAll(ctx, servers, root, stdout)
 }
 
-// runAll makes one run after another; one that fails does not stop those that follow.
+// runAll makes one run after another. If one fails, the others are still made.
 func (o options) runAll(
 	ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer,
 ) (code int, err error) {
@@ -210,8 +210,8 @@ func (o options) runAll(
 	return code, err
 }
 
-// runBanks makes the consumers' runs, all at once: they wait for sessions to end most of
-// the time, and an outage of the broker is one for all.
+// runBanks makes all runs of the consumers at the same time, because most of the time they wait for sessions
+// to end, and an outage of the broker affects all of them anyway.
 func (o options) runBanks(
 	ctx context.Context, servers *chaos.Servers, root string, stdout io.Writer,
 ) (code int, reports []*chaos.BankReport, err error) {
@@ -268,7 +268,7 @@ func codeOf(r *chaos.Report) int {
 	return exitFailed
 }
 
-// moduleRoot finds the module that the command was started in.
+// moduleRoot finds the module in which the command was started.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package rabbitmq is RabbitMQ for rigs/chaos: the exchanges and queues of a run, and what the queues hold at its end.
+// Package rabbitmq has what rigs/chaos needs for RabbitMQ: the exchanges and queues of a run, and what the
+// queues contain at its end.
 package rabbitmq
 
 import (
@@ -15,7 +16,7 @@ import (
 // Topic is the exchange of a topic, with a queue of the same name.
 type Topic struct {
 	Name  string
-	Queue string // classic or quorum; empty: none, so that every event is refused
+	Queue string // classic or quorum; empty: no queue, so that every event is rejected
 }
 
 // Declare declares durable exchanges and queues.
@@ -44,7 +45,7 @@ func Declare(ctx context.Context, address string, topics ...Topic) error {
 	return nil
 }
 
-// Queues are the queues of a run. It remembers what it has read.
+// Queues reads the queues of a run. It keeps what it has read.
 type Queues struct {
 	address string
 	read    map[string][]*kgo.Record
@@ -53,16 +54,17 @@ type Queues struct {
 // NewQueues returns the queues of a broker.
 func NewQueues(address string) *Queues { return &Queues{address, make(map[string][]*kgo.Record)} }
 
-// ReadBack visits every message that the topics' queues hold, in the order of the queue. It shows a message as a Kafka
-// record of partition 0, whose offset is the place in the queue, so that the checks are those of Kafka. It empties the
-// queues: a broker does not deliver a whole queue to a consumer that acknowledges nothing.
+// ReadBack visits every message of the topics' queues, in the order of the queue. It presents a message as a
+// Kafka record of partition 0, with its place in the queue as the offset, so that the checks for Kafka can be
+// used. It empties the queues, because a broker does not deliver a whole queue to a consumer that
+// acknowledges nothing.
 func (q *Queues) ReadBack(ctx context.Context, topics []string, visit func(*kgo.Record)) error {
 	for _, topic := range topics {
 		if _, known := q.read[topic]; !known {
 			err := within(ctx, q.address, func(ch *amqp091.Channel) error { return q.empty(ctx, ch, topic) })
 			var answer *amqp091.Error
 			if errors.As(err, &answer) && answer.Code == amqp091.NotFound {
-				err = nil // the topic that refuses events has no queue
+				err = nil // the topic that rejects events has no queue
 			}
 			if err != nil {
 				return fmt.Errorf("read queue %s: %w", topic, err)
@@ -75,7 +77,7 @@ func (q *Queues) ReadBack(ctx context.Context, topics []string, visit func(*kgo.
 	return nil
 }
 
-// prefetch is how many messages are on their way without an acknowledgement.
+// prefetch is how many messages may be unacknowledged.
 const prefetch = 1000
 
 func (q *Queues) empty(ctx context.Context, ch *amqp091.Channel, name string) error {
@@ -110,7 +112,7 @@ func (q *Queues) empty(ctx context.Context, ch *amqp091.Channel, name string) er
 	if err := ch.Cancel(consumer, false); err != nil {
 		return err
 	}
-	for d := range deliveries { // what the count did not have, and was on its way
+	for d := range deliveries { // messages that were delivered in addition to the count
 		q.keep(name, d)
 		if err := d.Ack(false); err != nil {
 			return err
@@ -140,7 +142,8 @@ func record(topic string, offset int64, d amqp091.Delivery) *kgo.Record {
 	return r
 }
 
-// within runs a function on a channel of its own. A broker that was restarted just now may need a moment.
+// within runs a function on a channel of its own. It retries, because a broker that was just restarted may
+// need a moment.
 func within(ctx context.Context, address string, run func(*amqp091.Channel) error) error {
 	conn, err := amqp091.Dial(address)
 	for ; err != nil; conn, err = amqp091.Dial(address) {
@@ -161,7 +164,7 @@ func within(ctx context.Context, address string, run func(*amqp091.Channel) erro
 func Through(address, hostPort string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return address // the client names what is wrong
+		return address // the client reports what is wrong
 	}
 	u.Host = hostPort
 	return u.String()
