@@ -12,7 +12,7 @@ import (
 )
 
 func (p *plan) apply(ctx context.Context, db *sql.DB) ([]Result, error) {
-	// Most calls find nothing to do. They need no right but to read, and wait for nobody.
+	// Most calls find nothing to do. They need only the right to read, and wait for no lock.
 	if applied, err := p.versions(ctx, db); err == nil && len(p.pending(applied)) == 0 {
 		return nil, nil
 	}
@@ -31,12 +31,12 @@ func (p *plan) apply(ctx context.Context, db *sql.DB) ([]Result, error) {
 
 	results, err := p.up(held, db, lock)
 	if err != nil && errors.Is(context.Cause(held), ErrLockLost) {
-		err = errors.Join(ErrLockLost, err) // the cancelled statement's error says less
+		err = errors.Join(ErrLockLost, err) // the error of the cancelled statement says less
 	}
 	return results, p.explain(err)
 }
 
-// pending lists the files that are not among applied.
+// pending lists the files that are not in applied.
 func (p *plan) pending(applied []appliedVersion) []file {
 	done := map[int64]bool{}
 	for _, v := range applied {
@@ -51,14 +51,14 @@ func (p *plan) pending(applied []appliedVersion) []file {
 	return pending
 }
 
-// up lets goose run the pending files. A file that another transaction was in the way
-// of (SQLite: database is locked) is tried again: it was rolled back, or on MySQL can
-// be repeated.
+// up lets goose run the pending files. If another transaction conflicts with a file (SQLite: database is
+// locked), up tries the file again. It can do so because the file was rolled back, or on MySQL can be
+// repeated.
 func (p *plan) up(ctx context.Context, db *sql.DB, lock *tableLock) ([]Result, error) {
 	provider, err := goose.NewProvider(goose.DialectCustom, db, memFS(p.files),
 		goose.WithStore(&store{plan: p, lock: lock}),
-		goose.WithDisableGlobalRegistry(true), // the application's own migrations are not ours
-		goose.WithAllowOutofOrder(true),       // the second scope may come after the first has moved on
+		goose.WithDisableGlobalRegistry(true), // ignore the application's own migrations
+		goose.WithAllowOutofOrder(true),       // the second scope may be migrated after the first has moved on
 		goose.WithLogger(goose.NopLogger()),
 	)
 	if err != nil {
@@ -87,9 +87,9 @@ func (p *plan) up(ctx context.Context, db *sql.DB, lock *tableLock) ([]Result, e
 	return results, err
 }
 
-// refuseForeign finds tables of the user's own where ours belong. The others' CREATE
-// TABLE does that; on MySQL, where it must be possible to repeat a file, it says IF NOT
-// EXISTS and would take a stranger for ours. Ours are known by their comment.
+// refuseForeign fails if the user has tables with the names of ours. On other databases CREATE TABLE fails
+// then. On MySQL a file must be repeatable, so it says IF NOT EXISTS, and would take such a table for ours.
+// Our tables have a comment by which they are recognised.
 func (p *plan) refuseForeign(ctx context.Context, db *sql.DB) error {
 	if p.names.Dialect != MySQL {
 		return nil
@@ -130,9 +130,8 @@ func toResults(applied []*goose.MigrationResult) []Result {
 	return results
 }
 
-// createSchema makes PostgreSQL's schema when it is missing. It looks first, since
-// CREATE SCHEMA IF NOT EXISTS needs a right on the database even when there is nothing
-// to do.
+// createSchema creates PostgreSQL's schema if it is missing. It looks first, because CREATE SCHEMA IF NOT
+// EXISTS needs a right on the database even if the schema exists.
 func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 	if p.names.Schema == "" {
 		return nil
@@ -153,7 +152,7 @@ func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 	statement := `CREATE SCHEMA IF NOT EXISTS "` + p.names.Schema + `"`
 	if _, err := db.ExecContext(ctx, statement); err != nil {
 		if found, again := exists(); again == nil && found {
-			return nil // another process made it between our look and our CREATE
+			return nil // another process created it between the look and CREATE
 		}
 		if sqldb.IsDenied(err) {
 			return &hintError{kind: ErrNoAccess, cause: err, message: fmt.Sprintf(
@@ -167,7 +166,7 @@ func (p *plan) createSchema(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// explain adds to a refusal what would help.
+// explain adds to a missing right what would help.
 func (p *plan) explain(err error) error {
 	if err == nil || !sqldb.IsDenied(err) {
 		return err

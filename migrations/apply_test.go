@@ -217,7 +217,7 @@ func TestWaitingForTheLockEndsWithTheContextAndNamesTheHolder(t *testing.T) {
 		looks := 0
 		watched := faultdb.Open(db.DB, func(statement string) faultdb.Fault {
 			if strings.HasPrefix(statement, "SELECT owner FROM") {
-				if looks++; looks == 2 { // the first has returned: it waits
+				if looks++; looks == 2 { // the first process has returned, and now waits
 					cancel()
 				}
 			}
@@ -236,7 +236,7 @@ func TestAFailingFileSaysWhatWasAppliedAndWhatNot(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
 		comment := ""
-		if db.Dialect == migrations.MySQL { // it passes for ours, until the INSERT
+		if db.Dialect == migrations.MySQL { // the table passes for ours until the INSERT
 			comment = " COMMENT = 'Postroom: damaged'"
 		}
 		exec(t, db.DB, "CREATE TABLE outbox_leases (wrong int)"+comment)

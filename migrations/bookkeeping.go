@@ -7,17 +7,17 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// The default names of the two tables that keep the books.
+// These are the default names of the two tables for bookkeeping.
 const (
 	versionTable = "postroom_schema"
 	lockTable    = "postroom_schema_lock"
 )
 
-// bookkeeping is the SQL around the files: which are applied, and who applies.
+// bookkeeping has the SQL around the files: which are applied, and which process applies them.
 //
-// Values stand in the statements instead of placeholders; they are numbers, names of
-// our own files and hexadecimal ids. For a statement without arguments pgx uses the
-// simple protocol in Exec, which leaves no prepared statement behind in pgbouncer.
+// The statements contain values instead of placeholders. The values are numbers, names of our own files and
+// hexadecimal ids. For a statement without arguments pgx uses the simple protocol in Exec, which leaves no
+// prepared statement behind in pgbouncer.
 type bookkeeping struct {
 	names          db.Names
 	createVersions string
@@ -70,7 +70,7 @@ func mysqlBookkeeping() bookkeeping {
     name       varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     applied_at datetime(6)  NOT NULL DEFAULT (utc_timestamp(6))
 ) ENGINE = InnoDB`,
-		// As text, since a driver without parseTime returns bytes for a datetime.
+		// It is read as text, because a driver without parseTime returns bytes for a datetime.
 		listVersions: `SELECT version, name, date_format(applied_at, '%Y-%m-%dT%H:%i:%s.%fZ') ` +
 			`FROM {postroom_schema} ORDER BY version`,
 		createLock: `CREATE TABLE IF NOT EXISTS {postroom_schema_lock} (
@@ -112,7 +112,7 @@ func (b bookkeeping) insertVersion(version int64, name string) string {
 	return b.names.Expand(fmt.Sprintf(`INSERT INTO {postroom_schema} (version, name) VALUES (%d, '%s')`, version, name))
 }
 
-// record is what follows a printed file.
+// record returns the SQL that follows a printed file.
 func (b bookkeeping) record(f file) string {
 	return "-- Tells Postroom that the tables above are there.\n" +
 		b.createVersions + ";\n\n" + b.insertVersion(f.version, f.name) + ";\n"

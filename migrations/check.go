@@ -9,29 +9,28 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 )
 
-// needed is the version of each scope that this build does not work without. What later files add
-// is off until they are applied, so that an upgrade can do the programs first, however
-// many files it brings. Whoever raises one of these makes tables of the release before
-// unusable: never beyond the newest file of the previous release.
+// needed is the version of each scope that this build needs. What later files add is disabled until they are
+// applied. So an upgrade can replace the programs first, however many files it brings. A higher number makes
+// tables of the previous release unusable, so it must never exceed the newest file of the previous release.
 func needed() map[Scope]int64 { return map[Scope]int64{OutboxOnly: 1, InboxOnly: 2} }
 
-// tolerance is how many versions the tables may be newer than the build, which cannot know
-// what they change.
+// tolerance is how many versions the tables may be newer than the build. It is small, because the build
+// cannot know what newer files change.
 const tolerance = 1
 
-// StatusRow is a migration that this build knows, or that the tables have.
+// StatusRow is a migration that this build has, or that is recorded in the tables.
 type StatusRow struct {
 	Version   int64
 	File      string
-	Scope     Scope     // Both if a newer build's file does not tell
+	Scope     Scope     // Both if the name of a newer build's file has no scope
 	Known     bool      // false: applied by a newer build than this one
 	Applied   bool      // false: pending
 	AppliedAt time.Time // UTC; zero while pending
-	Tables    []string  // default names of those that it makes; nil if not known
+	Tables    []string  // default names of the tables that it creates; nil if not known
 }
 
-// Status lists the migrations of the chosen scope by version, with those that a newer
-// build applied. Where nothing was applied all are pending. It only reads.
+// Status lists the migrations of the chosen scope by version, including those that a newer build applied. If
+// nothing was applied, all of them are pending. It only reads.
 func Status(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]StatusRow, error) {
 	p, err := newPlan(d, o)
 	if err != nil {
@@ -58,17 +57,16 @@ func (p *plan) status(applied []appliedVersion) []StatusRow {
 		})
 	}
 	for _, v := range p.unknown(applied, p.only) {
-		_, scope, _ := parseName(v.name) // a newer build may name its files otherwise
+		_, scope, _ := parseName(v.name) // a newer build may name its files in another way
 		rows = append(rows, StatusRow{Version: v.version, File: v.name, Scope: scope, Applied: true, AppliedAt: v.at})
 	}
 	return rows
 }
 
-// Check says whether this build can work with the tables of the chosen scope: they may be
-// those of the previous release, with the features off that they lack, or one version newer
-// than the build. It needs SELECT on <prefix>postroom_schema and
-// nothing else. Otherwise the error is ErrNotMigrated, ErrTooOld, ErrTooNew or
-// ErrNoAccess, with a message that says what to do, or what the database said.
+// Check returns an error unless this build can work with the tables of the chosen scope. The tables may be
+// those of the previous release, whose missing features are then disabled, or one version newer than the
+// build. Check needs only SELECT on <prefix>postroom_schema. The error is ErrNotMigrated, ErrTooOld,
+// ErrTooNew or ErrNoAccess with a message that says what to do, or it is the database's own error.
 func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	p, err := newPlan(d, o)
 	if err != nil {
@@ -95,7 +93,7 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	return nil
 }
 
-// compare holds the files of one scope against the applied versions.
+// compare compares the files of one scope with the applied versions.
 func (p *plan) compare(scope Scope, applied []appliedVersion) error {
 	known, missing, old := 0, 0, false
 	pending := map[int64]bool{}
@@ -138,8 +136,8 @@ func (p *plan) compare(scope Scope, applied []appliedVersion) error {
 	return nil
 }
 
-// unknown lists applied versions of a scope that this build has no file for. One whose
-// name tells no scope counts for both.
+// unknown lists applied versions of a scope for which this build has no file. A version whose name has no
+// scope counts for both.
 func (p *plan) unknown(applied []appliedVersion, scope Scope) []appliedVersion {
 	var unknown []appliedVersion
 	for _, v := range applied {

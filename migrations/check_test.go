@@ -56,7 +56,7 @@ func TestTablesOneVersionNewerWorkAndTwoDoNot(t *testing.T) {
 	})
 }
 
-// What a build before 00006 left is what this build must work with.
+// This build must work with the tables that a build before 00006 created.
 func TestTablesOfThePreviousReleaseWork(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
@@ -81,7 +81,7 @@ func TestTablesOfThePreviousReleaseWork(t *testing.T) {
 	})
 }
 
-// older takes back 00006.
+// older undoes 00006.
 func older(t *testing.T, db dbtest.Database) {
 	t.Helper()
 	exec(t, db.DB, "DROP TABLE IF EXISTS outbox_backfills")
@@ -98,7 +98,7 @@ func TestStatusListsWhatIsAppliedPendingAndUnknown(t *testing.T) {
 		}
 		pending := status()
 		require.Equal(t, []string{"inbox_events", "inbox_attempts", "inbox_blocked", "inbox_parked"}, pending[1].Tables)
-		for i := range pending { // MySQL has one more
+		for i := range pending { // MySQL has one more pending file
 			pending[i].Tables = nil
 		}
 		require.Equal(t, []migrations.StatusRow{
@@ -134,7 +134,7 @@ func TestCheckNeedsToReadTheVersionTableOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := open(t)
 			apply(t, db, migrations.Options{})
-			exec(t, db.DB, "CREATE TABLE other (id int)") // on MariaDB one must have some right to connect
+			exec(t, db.DB, "CREATE TABLE other (id int)") // on MariaDB a user needs some right to connect
 			nobody := dbtest.Restricted(t, db, "SELECT ON other")
 			err := migrations.Check(t.Context(), nobody.DB, db.Dialect, migrations.Options{})
 			require.ErrorIs(t, err, migrations.ErrNoAccess)

@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// What Check makes of versions that this build does not have yet.
+// Check compares versions that this build does not have yet.
 func TestVersionsAreComparedPerHalf(t *testing.T) {
 	p := &plan{names: db.Names{Dialect: PostgreSQL}, needed: map[Scope]int64{OutboxOnly: 3, InboxOnly: 2}}
 	for _, name := range []string{"00001_outbox.sql", "00002_inbox.sql", "00003_outbox_a.sql", "00004_outbox_b.sql",

@@ -172,7 +172,7 @@ func TestTheGrantsInTheDocsAreEnoughAndNoMore(t *testing.T) {
 	}
 }
 
-// requireOperator does what the commands of `relay inbox` do.
+// requireOperator runs the statements of the commands of `relay inbox`.
 func requireOperator(t *testing.T, operator dbtest.Database) {
 	t.Helper()
 	names := sqldb.Names{Dialect: operator.Dialect}
@@ -205,7 +205,7 @@ func requireOperator(t *testing.T, operator dbtest.Database) {
 	require.NoError(t, err)
 }
 
-// MySQL's list of rights for migrating is the docs'.
+// The rights for migrations on MySQL are those that the docs list.
 func TestTheRightsToMigrateInTheDocsAreEnough(t *testing.T) {
 	t.Parallel()
 	db := dbtest.MariaDB(t)

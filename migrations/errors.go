@@ -6,38 +6,34 @@ import (
 	"strings"
 )
 
-// Errors of Check and Apply, for errors.Is. The errors returned say more: which
-// table, which versions, and what to do.
+// These are the errors of Check and Apply, for errors.Is. The returned errors say more: which table, which
+// versions, and what to do.
 var (
-	// ErrNotMigrated is returned by Check when the tables were never made. The
-	// message ends with the command that makes them.
+	// ErrNotMigrated is returned by Check if the tables were never created. The message ends with the command
+	// that creates them.
 	ErrNotMigrated = errors.New("tables are not migrated")
-	// ErrTableGone is returned by Diagnose when a table is not there any more that was made. The
-	// message says which, and where its statements are.
+	// ErrTableGone is returned by Diagnose if a table was created and does not exist any more. The message
+	// says which table, and where its statements are.
 	ErrTableGone = errors.New("a table is gone")
-	// ErrTooOld is returned by Check when the tables are older than those of the release
-	// before this build's.
+	// ErrTooOld is returned by Check if the tables are older than those of the previous release.
 	ErrTooOld = errors.New("tables are too old")
-	// ErrTooNew is returned by Check when the tables are more than one version newer
-	// than this build.
+	// ErrTooNew is returned by Check if the tables are more than one version newer than this build.
 	ErrTooNew = errors.New("tables are too new")
-	// ErrNoAccess is returned when the database user lacks a right. The message says
-	// which.
+	// ErrNoAccess is returned if the database user lacks a right. The message says which.
 	ErrNoAccess = errors.New("missing right")
-	// ErrLockLost is returned by Apply when it was stopped for so long that another
-	// process took over. What it had begun was rolled back, or is repeated by the
-	// other one.
+	// ErrLockLost is returned by Apply if its process was paused for so long that another process took over.
+	// What Apply had begun was rolled back, or is repeated by the other process.
 	ErrLockLost = errors.New("lost the migration lock to another process")
 )
 
 // PartialError says that a file failed, and what was applied before it.
 type PartialError struct {
-	Applied []Result // before the failure; may be empty
+	Applied []Result // files applied before the failure; may be empty
 	Version int64    // of the file that failed
 	File    string   // that failed, for example 00002_inbox.sql
-	Err     error    // why
+	Err     error    // why it failed
 
-	atomic bool // nothing of the file stayed
+	atomic bool // nothing of the file is left
 }
 
 // Error says what failed, why, and in which state the tables are.
@@ -60,12 +56,11 @@ func (e *PartialError) Error() string {
 // Unwrap returns why the file failed.
 func (e *PartialError) Unwrap() error { return e.Err }
 
-// hintError is a sentinel with a message of its own, whose last words say what to
-// do next.
+// hintError is a sentinel with a message of its own. The message ends with what to do next.
 type hintError struct {
 	message string
-	kind    error // a sentinel above
-	cause   error // what the database said; may be nil
+	kind    error // one of the sentinels above
+	cause   error // the database's error; may be nil
 }
 
 func (e *hintError) Error() string { return e.message }

@@ -11,7 +11,8 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// A service makes the tables when it starts. It may do so each time: tables that are there stay as they are.
+// A service creates the tables when it starts. It may call Apply at each start: existing tables stay as they
+// are.
 func ExampleApply() {
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", ":memory:")
@@ -19,7 +20,7 @@ func ExampleApply() {
 		log.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	// Each connection would have a database in memory of its own.
+	// Each connection would have its own database in memory.
 	db.SetMaxOpenConns(1)
 
 	for range 2 {

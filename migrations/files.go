@@ -14,22 +14,20 @@ import (
 //go:embed postgres/*.sql mysql/*.sql sqlite/*.sql
 var embedded embed.FS
 
-// FS returns the SQL files as they are written, with default names, in the folders
-// postgres, mysql and sqlite. They can be given to goose; the statements after
-// `-- +goose Up` are plain SQL for any other tool. They do not record their version:
-// Check and the relay look for that record, which the files that Print returns make.
+// FS returns the SQL files as they are written, with default names, in the folders postgres, mysql and
+// sqlite. goose can read them. For any other tool, the statements after `-- +goose Up` are plain SQL. The
+// files do not record their version, which Check and the relay need. The files that Print returns do.
 func FS() fs.FS { return embedded }
 
-// File is a migration as it runs.
+// File is a migration with the statements that run.
 type File struct {
 	Version int64
 	Name    string // for example 00001_outbox.sql
 	SQL     string
 }
 
-// Print returns the SQL that Apply would run on an empty database, followed by the
-// statements that record it, for people and tools that run SQL themselves. When they
-// have, Apply finds nothing to do.
+// Print returns the SQL that Apply would run on an empty database, followed by the statements that record it.
+// It is for people and tools that run SQL themselves. After that, Apply finds nothing to do.
 func Print(d Dialect, o Options) ([]File, error) {
 	p, err := newPlan(d, o)
 	if err != nil {
@@ -47,11 +45,11 @@ type file struct {
 	version int64
 	name    string
 	scope   Scope
-	tables  []string // default names of those that it creates
+	tables  []string // default names of the tables that it creates
 	sql     string
 }
 
-// folder is where a dialect's files are.
+// folder returns the directory of a dialect's files.
 func folder(d Dialect) string {
 	if d == PostgreSQL {
 		return "postgres"
@@ -59,7 +57,7 @@ func folder(d Dialect) string {
 	return string(d)
 }
 
-// load reads all files of a dialect, by version, rewritten for names.
+// load reads all files of a dialect, by version, and rewrites them for names.
 func load(names db.Names) ([]file, error) {
 	dir := folder(names.Dialect)
 	entries, err := fs.ReadDir(embedded, dir) // sorted by name, so by version
@@ -85,8 +83,8 @@ func load(names db.Names) ([]file, error) {
 	return files, nil
 }
 
-// parseName splits 00003_outbox_archive.sql into its version and its scope: the word
-// after the number says which scope a file belongs to.
+// parseName splits 00003_outbox_archive.sql into its version and its scope. The word after the number is the
+// scope.
 func parseName(name string) (int64, Scope, error) {
 	number, rest, _ := strings.Cut(name, "_")
 	version, err := strconv.ParseInt(number, 10, 64)

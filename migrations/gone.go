@@ -9,9 +9,9 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 )
 
-// Diagnose is for a statement that did not find a table: it returns Check's error, or, where that
-// is nil, an ErrTableGone that names the tables which are recorded as applied and are not there, and
-// where their statements are. It returns nil if all recorded tables are there, or cannot be read.
+// Diagnose explains why a statement did not find a table. It returns Check's error. If that is nil, it
+// returns an ErrTableGone that names the tables which are recorded as applied and do not exist, and where
+// their statements are. It returns nil if all recorded tables exist, or cannot be read.
 func Diagnose(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	if err := Check(ctx, db, d, o); err != nil {
 		return err
@@ -40,7 +40,7 @@ func Diagnose(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 		strings.Join(gone, ", "), p.flags))
 }
 
-// gone reports whether a table is not there. One that this user may not read is.
+// gone reports whether a table does not exist. A table that this user may not read exists.
 func (p *plan) gone(ctx context.Context, db *sql.DB, table string) bool {
 	rows, err := db.QueryContext(ctx, "SELECT 1 FROM "+p.names.Table(table)+" WHERE 1 = 0")
 	if err == nil {
@@ -49,7 +49,7 @@ func (p *plan) gone(ctx context.Context, db *sql.DB, table string) bool {
 	return sqldb.IsMissingTable(err)
 }
 
-// Gone says that a table of an applied migration is not there.
+// Gone returns a message that a table of an applied migration does not exist.
 func (r StatusRow) Gone(table string) string {
 	return fmt.Sprintf("%s is not there, although %s is recorded as applied", table, r.File)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// Check reads the record alone, which a table that was dropped leaves as it is.
+// Check reads only the record, which does not change when a table is dropped.
 func TestDiagnoseNamesATableThatIsGone(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// memFS shows rewritten files to goose, which reads a file system: it opens files by
-// name and lists them by pattern.
+// memFS is a file system of rewritten files for goose. goose opens files by name and lists them by pattern.
 type memFS []file
 
 var _ fs.GlobFS = memFS(nil)
@@ -38,7 +37,7 @@ func (m memFS) Glob(pattern string) ([]string, error) {
 	return names, nil
 }
 
-// memFile is a file and its own description.
+// memFile is a file that also describes itself.
 type memFile struct {
 	*strings.Reader
 	name string

@@ -9,8 +9,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Dialect names a family of databases that speak the same SQL. It is the same
-// type in outbox, inbox, relay and migrations.
+// Dialect names a family of databases with the same SQL. It is the same type in outbox, inbox, relay and
+// migrations.
 type Dialect = db.Dialect
 
 // The dialects that Postroom speaks.
@@ -23,8 +23,7 @@ const (
 	SQLite = db.SQLite
 )
 
-// Scope says which tables are meant: a service's inbox and outbox may live in
-// different databases.
+// Scope says which tables to use, because a service's inbox and outbox may be in different databases.
 type Scope string
 
 const (
@@ -36,7 +35,7 @@ const (
 	InboxOnly Scope = "inbox"
 )
 
-// validate returns an error that names the scopes when s is none of them.
+// validate returns an error that lists the scopes if s is not one of them.
 func (s Scope) validate() error {
 	switch s {
 	case Both, OutboxOnly, InboxOnly:
@@ -45,24 +44,24 @@ func (s Scope) validate() error {
 	return fmt.Errorf("unknown scope %q: use %q, %q, or leave it empty for both", string(s), OutboxOnly, InboxOnly)
 }
 
-// includes reports whether files of the scope other are meant by s.
+// includes reports whether s contains files of the scope other.
 func (s Scope) includes(other Scope) bool { return s == Both || s == other }
 
-// Options says where the tables are, and which. The zero value is all tables, with
-// their default names, where the connection puts them.
+// Options says where the tables are, and which of them to use. The zero value is all tables, with their
+// default names, in the connection's default schema.
 type Options struct {
-	// Prefix goes before every table's name: at most 30 of a-z, 0-9 and _, not
-	// starting with a digit. Default: none.
+	// Prefix is put before every table's name. It has at most 30 characters of a-z, 0-9 and _, and does not
+	// start with a digit. Default: none.
 	Prefix string
-	// Schema is PostgreSQL's; elsewhere it must be empty. Apply creates it when it
-	// is missing. Default: the first schema of the connection's search_path.
+	// Schema is a schema of PostgreSQL. On other databases it must be empty. Apply creates it if it is
+	// missing. Default: the first schema of the connection's search_path.
 	Schema string
-	// Only limits the work to one scope. The other one can be applied later, with
-	// the same prefix and schema.
+	// Only limits the work to one scope. The other scope can be applied later, with the same prefix and
+	// schema.
 	Only Scope
-	// CommandFlags are what messages put after `relay migrate up`, so that the command
-	// works as it stands: flags that name the database and its tables, with a space before
-	// each. Default: --table-prefix and --schema, as they are set here.
+	// CommandFlags are added after `relay migrate up` in messages, so that the command works as it is. They
+	// are flags that name the database and its tables, with a space before each. Default: --table-prefix and
+	// --schema, as they are set here.
 	CommandFlags string
 }
 
@@ -73,12 +72,12 @@ type Result struct {
 	Duration time.Duration // how long its statements took
 }
 
-// Apply brings the tables to the version that this build knows, and returns what it
-// had to do for it: nothing, when they were there. It may run in many processes at
-// the same time; all but one wait until that one is done, for as long as ctx allows.
+// Apply brings the tables to the version of this build, and returns the files that it applied. It returns
+// none if there was nothing to do. It may run in many processes at the same time. One of them works, and the
+// others wait until it has finished or ctx ends.
 //
-// When a file fails, the error is a *PartialError, and the results are what was
-// applied before it. A missing right is named together with what to run.
+// If a file fails, the error is a *PartialError, and the results are the files that were applied before it.
+// If a right is missing, the error says which, and what to run.
 func Apply(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]Result, error) {
 	p, err := newPlan(d, o)
 	if err != nil {
@@ -91,12 +90,12 @@ func Apply(ctx context.Context, db *sql.DB, d Dialect, o Options) ([]Result, err
 	return results, nil
 }
 
-// plan is the work of one call: which files, for which names.
+// plan is the work of one call: the files, and the names to use.
 type plan struct {
 	names db.Names
 	only  Scope
 	flags string // for the commands in messages
-	files []file // of the chosen scope, rewritten, by version
+	files []file // files of the chosen scope, rewritten, by version
 	sql   bookkeeping
 
 	newest int64 // the highest version that this build knows, of either scope
@@ -135,7 +134,7 @@ func (o Options) flags() string {
 	if o.CommandFlags == "" && o.Schema != "" {
 		s += " --schema " + o.Schema
 	}
-	if o.Only == InboxOnly { // a consumer's database need not have an outbox
+	if o.Only == InboxOnly { // a consumer's database may have no outbox
 		s += " --only inbox"
 	}
 	return s

@@ -13,21 +13,21 @@ var (
 	ourWord     = regexp.MustCompile(`\b(?:outbox|inbox)_[a-z_]+`)
 )
 
-// rewrite puts the names of one installation into files, which hold the default
-// names. It is the only place that does. Three kinds of words change:
+// rewrite replaces the default names in the files with the names of one installation. No other function does
+// that. It changes three kinds of words:
 //
-//   - a table's name becomes the quoted name with prefix and schema;
-//   - a word that starts with a table's name is a constraint or an index, and gets the
-//     prefix only: it lives in its table's schema and cannot be qualified. It must
-//     differ all the same, since MySQL has constraint names once per database;
-//   - in comments a table is called as an operator would, without quotes.
+//   - A table's name becomes the quoted name with prefix and schema.
+//   - A word that starts with a table's name is a constraint or an index, and gets only the prefix. It belongs
+//     to its table's schema and cannot be qualified. It needs the prefix, because in MySQL the name of
+//     a constraint is unique in the database.
+//   - In comments a table has the name that an operator uses, without quotes.
 //
-// Without prefix and schema the files stay as they are, byte by byte.
+// Without prefix and schema the files do not change.
 func rewrite(files []file, names db.Names) {
 	if names.Prefix == "" && names.Schema == "" {
 		return
 	}
-	var tables []string // of all files: their comments name each other's
+	var tables []string // tables of all files, because comments name tables of other files
 	for _, f := range files {
 		tables = append(tables, f.tables...)
 	}
@@ -59,7 +59,7 @@ func replaceWords(s string, tables []string, names db.Names, table func(string) 
 	})
 }
 
-// tablesOf finds the default names of the tables that a file creates.
+// tablesOf returns the default names of the tables that a file creates.
 func tablesOf(text string) []string {
 	var tables []string
 	for _, m := range createTable.FindAllStringSubmatch(text, -1) {

@@ -79,8 +79,8 @@ func TestEveryOwnWordIsATableOrStartsWithOne(t *testing.T) {
 	}
 }
 
-// Everything that CREATE or CONSTRAINT or KEY names must carry the prefix, and stay
-// within 63 characters under the longest one.
+// Every name after CREATE, CONSTRAINT or KEY must have the prefix, and at most 63 characters with the longest
+// prefix.
 func TestEveryNamedThingGetsThePrefix(t *testing.T) {
 	named := regexp.MustCompile(
 		`(?m)(?:^\s*|', ')(?:CREATE TABLE(?: IF NOT EXISTS)?|CREATE INDEX|(?:ADD )?CONSTRAINT|(?:UNIQUE )?KEY) (\S+)`,
@@ -104,7 +104,7 @@ func TestEveryNamedThingGetsThePrefix(t *testing.T) {
 	}
 }
 
-// The rewriting takes what follows -- for a comment.
+// rewrite takes everything behind -- for a comment.
 func TestNoLiteralInTheFilesHoldsTwoDashes(t *testing.T) {
 	literal := regexp.MustCompile(`'[^'\n]*--[^'\n]*'`)
 	for _, d := range dialects {

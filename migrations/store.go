@@ -12,10 +12,9 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 )
 
-// store keeps the applied versions for goose. It is our own, because goose's would
-// not quote a schema's name, needs a row for a version 0, does not keep a file's
-// name (an older build could not tell which scope a newer file belongs to), and
-// records a version without asking who holds the lock.
+// store keeps the applied versions for goose. It is our own, because goose's store does not quote a schema's
+// name, needs a row for a version 0, and does not keep a file's name, without which an older build could not
+// tell the scope of a newer file. It also records a version without checking who holds the lock.
 type store struct {
 	plan *plan
 	lock *tableLock
@@ -23,7 +22,7 @@ type store struct {
 
 var _ database.StoreExtender = (*store)(nil)
 
-// Tablename is for goose's messages.
+// Tablename returns the table's name for goose's messages.
 func (s *store) Tablename() string { return s.plan.names.Plain(versionTable) }
 
 func (s *store) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
@@ -39,18 +38,17 @@ func (s *store) TableExists(ctx context.Context, db database.DBTxConn) (bool, er
 	return err == nil, err
 }
 
-// Insert records a file, in its transaction where there is one, while the lock is
-// ours.
+// Insert records a file while this process holds the lock. It does so in the file's transaction, if there is
+// one.
 //
-// The interleaving that it guards against: a process stops for longer than the lease
-// in the middle of a file, another one takes the lock and applies the same file, the
-// first wakes up. Here it finds the lock gone, and everything is rolled back. The
-// other way round, renewing locks the row, so the lock cannot be taken between this
-// and the commit. On MySQL nothing is rolled back, but the second one's statements
-// do nothing, and its INSERT meets the primary key.
+// It prevents this interleaving: a process pauses for longer than the lease in the middle of a file, another
+// process takes the lock and applies the same file, and the first one continues. Here the first one finds
+// that it has lost the lock, and everything is rolled back. The lock also cannot be taken between Insert and
+// the commit, because renewing the lock locks its row. On MySQL nothing is rolled back, but the statements of
+// the second process do nothing, and its INSERT violates the primary key.
 func (s *store) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
 	if req.Version == 0 {
-		return nil // goose's mark of an empty table; ListMigrations adds it
+		return nil // goose's mark for an empty table, which ListMigrations adds
 	}
 	if err := s.lock.renew(ctx, db); err != nil {
 		return err
@@ -64,7 +62,7 @@ func (s *store) Insert(ctx context.Context, db database.DBTxConn, req database.I
 	return fmt.Errorf("record version %d: no such file", req.Version)
 }
 
-// Delete is part of goose's interface. There is only up.
+// Delete is part of goose's interface. There are no migrations down.
 func (s *store) Delete(context.Context, database.DBTxConn, int64) error {
 	return errors.New("migrations cannot be reverted")
 }
@@ -97,7 +95,7 @@ func (s *store) ListMigrations(ctx context.Context, db database.DBTxConn) ([]*da
 	if err != nil {
 		return nil, err
 	}
-	var list []*database.ListMigrationsResult // goose wants the newest first, and a 0
+	var list []*database.ListMigrationsResult // goose expects the newest first, and a version 0
 	for i := len(applied) - 1; i >= 0; i-- {
 		list = append(list, &database.ListMigrationsResult{Version: applied[i].version, IsApplied: true})
 	}
@@ -115,7 +113,7 @@ type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// versions reads the version table, oldest first, and returns the driver's errors.
+// versions reads the version table, the oldest version first, and returns the driver's errors.
 func (p *plan) versions(ctx context.Context, db queryer) ([]appliedVersion, error) {
 	rows, err := db.QueryContext(ctx, p.sql.listVersions)
 	if err != nil {

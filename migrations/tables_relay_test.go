@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// The tables of 00003; TestTables runs these.
+// These are the tests of the tables of 00003. TestTables runs them.
 
 func testScheduledEventsHaveATimeThatCanBeReached(t *testing.T, db dbtest.Database) {
 	onAll := []migrations.Dialect{migrations.PostgreSQL, migrations.MySQL, migrations.SQLite}
@@ -91,12 +91,12 @@ func testRelayLimits(t *testing.T, db dbtest.Database) {
 	}
 }
 
-// The index of 00003 on a table of 00001 is made once, however often a file is run on
-// MySQL, where a file is not a transaction.
+// The index of 00003 on a table of 00001 is created once, however often the file is run on MySQL, where a
+// file is not a transaction.
 func TestMySQLsRelayFileCanBeRunAgain(t *testing.T) {
 	t.Parallel()
 	db := dbtest.MariaDB(t)
-	for _, prefix := range []string{"", "eu_"} { // the second one's index is not taken for the first's
+	for _, prefix := range []string{"", "eu_"} { // the index with the prefix is not confused with the first one
 		o := migrations.Options{Prefix: prefix}
 		apply(t, db, o)
 		exec(t, db.DB, "DELETE FROM "+prefix+"postroom_schema WHERE version = 3")

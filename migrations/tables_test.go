@@ -34,7 +34,7 @@ func insert(t *testing.T, db dbtest.Database, table string, row map[string]any) 
 	return err
 }
 
-// TestTables looks at the tables of every server; each part begins with them empty.
+// TestTables tests the tables on every server. Each part begins with empty tables.
 func TestTables(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
@@ -93,7 +93,7 @@ func testAnInsertOfTopicAndPayloadIsEnough(t *testing.T, db dbtest.Database) {
 		require.NoError(t, err)
 		require.Equal(t, parsed.String(), eventID, "lower case, 36 characters")
 		require.Equal(t, uuid.RFC4122, parsed.Variant())
-		if db.Dialect != migrations.MySQL { // uuid() there is of version 1
+		if db.Dialect != migrations.MySQL { // MySQL's uuid() has version 1
 			require.Equal(t, uuid.Version(4), parsed.Version())
 		}
 		require.Nil(t, key)
@@ -130,13 +130,13 @@ func TestSQLiteNeverHandsOutAnIDTwice(t *testing.T) {
 	require.Equal(t, 3, count(t, db, "SELECT max(id) FROM outbox_events"))
 }
 
-// headers returns a JSON object whose text has n bytes in every database: one member,
-// written as PostgreSQL and MySQL 8 would write it.
+// headers returns a JSON object whose text has n bytes in every database. It has one member, in the format of
+// PostgreSQL and MySQL 8.
 func headers(n int) string {
 	return `{"k": "` + strings.Repeat("v", n-len(`{"k": ""}`)) + `"}`
 }
 
-// deliverAtLength cuts a time to what a dialect takes as text: MySQL no Z.
+// deliverAtLength is the length to which a time is cut for a dialect. MySQL accepts no Z.
 var deliverAtLength = map[migrations.Dialect]int{migrations.PostgreSQL: 27, migrations.MySQL: 26, migrations.SQLite: 27}
 
 func testEventLimits(t *testing.T, db dbtest.Database) {
@@ -149,7 +149,7 @@ func testEventLimits(t *testing.T, db dbtest.Database) {
 		row    map[string]any
 		ok     bool
 		where  []migrations.Dialect
-		except string // a server that cannot be asked
+		except string // a server that cannot be tested
 	}{
 		{"topic of 1 character", map[string]any{"topic": "t"}, true, onAll, ""},
 		{"topic of 249 characters", map[string]any{"topic": strings.Repeat("t", 249)}, true, onAll, ""},
@@ -247,8 +247,8 @@ func everyByte() []byte {
 	return b
 }
 
-// A payload of 16 MiB does not fit into MariaDB's default packet, so the row is made
-// inside the server.
+// A payload of 16 MiB does not fit into MariaDB's default packet, so the test creates the row inside the
+// server.
 func TestMariaDBsPayloadLimit(t *testing.T) {
 	t.Parallel()
 	db := dbtest.MariaDB(t)
