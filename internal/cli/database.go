@@ -30,10 +30,11 @@ func (d *database) names() db.Names {
 	return db.Names{Dialect: d.Dialect, Prefix: d.source.TablePrefix, Schema: d.source.Schema}
 }
 
-// tables returns what asks the source's tables.
+// tables returns a store that queries the source's tables.
 func (d *database) tables() (*source.Store, error) { return source.New(d.DB, d.names()) }
 
-// checkName fails when the tables belong to a source of another name: then the URL is wrong, or the name.
+// checkName returns an error if the tables belong to a source of another name. Then the URL or the name is
+// wrong.
 func (d *database) checkName(ctx context.Context) error {
 	s, err := d.tables()
 	if err == nil {
@@ -45,7 +46,7 @@ func (d *database) checkName(ctx context.Context) error {
 	return nil
 }
 
-// checkGivenName is checkName for commands that only read. Without --source they read whatever source is there.
+// checkGivenName does the same for commands that only read. Without --source they read any source.
 func (d *database) checkGivenName(ctx context.Context) error {
 	if !d.source.NameGiven {
 		return nil

@@ -126,7 +126,7 @@ func openKafka(ctx context.Context, c *config.Config, timeout time.Duration) (do
 		MaxRecordBytes: int64(k.MaxMessageBytes),
 	}
 	if s.MaxRecordBytes == 0 {
-		s.MaxRecordBytes = 1_048_588 // relaykafka's default, as Kafka's own
+		s.MaxRecordBytes = 1_048_588 // the default of relaykafka and of Kafka
 	}
 	s.Topics = topicsByName(c)
 	sink, err := newSink(c.Sink, newLogger(noLog{}, c.Log))
@@ -135,7 +135,7 @@ func openKafka(ctx context.Context, c *config.Config, timeout time.Duration) (do
 		return s, func() {}
 	}
 	defer sink.close()
-	// The sink's own check gives the best reason why a broker cannot be used.
+	// The sink's own check says best why a broker cannot be used.
 	if checker, ok := sink.Sink.(interface{ Check(context.Context) error }); ok {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -158,7 +158,7 @@ func topicsByName(c *config.Config) []string {
 	return slices.DeleteFunc(slices.Clone(c.Delivery.Topics), func(t string) bool { return strings.HasSuffix(t, "*") })
 }
 
-// openRabbitMQ is openKafka for RabbitMQ.
+// openRabbitMQ does the same for RabbitMQ.
 func openRabbitMQ(ctx context.Context, c *config.Config, timeout time.Duration) (doctor.Source, func()) {
 	url := c.Sink.AMQP.URL.Reveal()
 	address, err := watermillamqp.Address(url)

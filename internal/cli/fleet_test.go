@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = time.Minute
 
-// fleetOf is the configuration of many sources in one database, whose tables it makes.
+// fleetOf returns the configuration of many sources in one database, and creates their tables.
 func fleetOf(t *testing.T, db dbtest.Database, n int) *config.Config {
 	t.Helper()
 	c := &config.Config{Delivery: config.Delivery{
@@ -82,7 +82,7 @@ func writeToEach(t *testing.T, db dbtest.Database, c *config.Config, events int)
 	}
 }
 
-// consumeAll returns the payloads of so many records, by key.
+// consumeAll returns the payloads of this many records, by key.
 func consumeAll(t *testing.T, c *config.Config, records int) map[string][]string {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.Sink.Kafka.Brokers...), kgo.ConsumeTopics("orders"),
@@ -110,7 +110,7 @@ func TestSixtyFourSourcesOfOneDatabaseShareTenConnections(t *testing.T) {
 	writeToEach(t, db, c, events)
 
 	stop := runFleet(t, c)
-	requireConnections(t, db, mostConnections+mostLeaseConnections) // while all are at work
+	requireConnections(t, db, mostConnections+mostLeaseConnections) // while all of them are working
 	got := consumeAll(t, c, sources*events)
 	require.Len(t, got, sources)
 	for _, s := range c.Sources {

@@ -20,7 +20,7 @@ import (
 
 var update = flag.Bool("update", false, "write what was found as the new golden files")
 
-// requireGolden compares with a file of testdata, or writes it.
+// requireGolden compares got with a file in testdata, or writes the file.
 func requireGolden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
@@ -56,8 +56,8 @@ func TestGoldenHelp(t *testing.T) {
 // onlyPostgreSQL are verbs whose JSON has no place in the golden file: they need PostgreSQL.
 var onlyPostgreSQL = []string{"inbox partition", "inbox prune"}
 
-// Every verb that prints JSON is run on SQLite, and what it printed is compared as keys and types: scripts depend on
-// them. The values are not compared, and of a list all elements together count.
+// Every verb that prints JSON is run on SQLite, and the keys and types of its output are compared, because
+// scripts depend on them. Values are not compared. The elements of a list are compared as one.
 func TestGoldenJSON(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string) string {
@@ -119,7 +119,7 @@ func TestGoldenJSON(t *testing.T) {
 	})
 }
 
-// fill gives each table of an outbox and an inbox a row.
+// fill adds a row to each table of an outbox and an inbox.
 func fill(t *testing.T, url string) {
 	t.Helper()
 	target, err := dbopen.Open(t.Context(), url)
@@ -161,7 +161,8 @@ func fill(t *testing.T, url string) {
 	}
 }
 
-// shapeOf writes a line for every path of a JSON value, as in [].oldest_event.id, with the types that are there.
+// shapeOf writes a line for every path of a JSON value, such as [].oldest_event.id, with the types at that
+// path.
 func shapeOf(v any) string {
 	types := map[string]map[string]bool{}
 	var walk func(path string, v any)

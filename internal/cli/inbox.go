@@ -28,8 +28,8 @@ func newInbox(env *Env) *cobra.Command {
 	return cmd
 }
 
-// knownConsumer fails if the inbox tables have nothing of the consumer: its name is misspelt, or this is another
-// database.
+// knownConsumer fails if the inbox tables have no row of the consumer: its name is misspelt, or this is
+// another database.
 func knownConsumer(ctx context.Context, d *database, consumer string) error {
 	if consumer == "" {
 		return nil
@@ -53,7 +53,7 @@ func checkConsumer(f *pflag.FlagSet, consumer string) error {
 	return nil
 }
 
-// onInbox opens the consumer's database for do.
+// onInbox opens the consumer's database and calls do.
 func onInbox(env *Env, cmd *cobra.Command, wrong error, do func(context.Context, *database) error) error {
 	ctx, stop := untilSignal(cmd.Context())
 	defer stop()

@@ -13,14 +13,14 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// A relay is started while a migration holds the tables of a source for longer than a statement
-// of the relay may wait. The source is waited for: nobody would start it again while the others
+// A relay is started while a migration holds the tables of a source for longer than a statement of the relay
+// may wait. The relay must wait for the source, because nobody would start it again while the other sources
 // of the process go on.
 func TestASourceThatIsLockedAtStartIsWaitedFor(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL,
 		"mariadb": dbtest.MariaDB} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // they wait, mostly
+			t.Parallel() // most of the time they wait
 			const sources, locked, events = 3, 1, 10
 			db := open(t)
 			c := fleetOf(t, db, sources)
@@ -52,7 +52,7 @@ func TestASourceThatIsLockedAtStartIsWaitedFor(t *testing.T) {
 	}
 }
 
-// lines is a log that can be read while it is written.
+// lines is a log that can be read while it is being written.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer

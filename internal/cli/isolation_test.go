@@ -13,8 +13,8 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// Sources of one process share a few connections. What somebody locks of some of them must
-// neither stop the others nor cost them their leases.
+// Sources of one process share a few connections. If somebody locks some of the sources, the others must not
+// stop and must not lose their leases.
 func TestSourcesThatSomebodyHasLockedDoNotStopTheOthers(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) dbtest.Database{"postgresql15": dbtest.PostgreSQL,
 		"mariadb": dbtest.MariaDB} {
@@ -22,7 +22,7 @@ func TestSourcesThatSomebodyHasLockedDoNotStopTheOthers(t *testing.T) {
 			"tables": lockTables, "lease rows": lockLeases,
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) {
-				t.Parallel() // they wait, mostly
+				t.Parallel() // most of the time they wait
 				lockSome(t, open(t), lock)
 			})
 		}
@@ -32,7 +32,7 @@ func TestSourcesThatSomebodyHasLockedDoNotStopTheOthers(t *testing.T) {
 func lockSome(t *testing.T, db dbtest.Database, lock func(*testing.T, dbtest.Database, []config.Source) func()) {
 	const sources, locked, events = 8, 3, 10
 	c := fleetOf(t, db, sources)
-	// three times what a wait for a lock takes, with room for a machine that is busy
+	// This is three times the longest wait for a lock, with room for a busy machine.
 	c.Delivery.LeaseTTL = 6 * time.Second
 	writeToEach(t, db, c, events)
 	stop := runFleet(t, c)
@@ -71,7 +71,7 @@ func epochsOf(t *testing.T, db dbtest.Database, sources []config.Source) map[str
 	return epochs
 }
 
-// lockTables is what a migration or a backup tool may do.
+// lockTables locks tables as a migration or a backup tool may do.
 func lockTables(t *testing.T, db dbtest.Database, sources []config.Source) (unlock func()) {
 	conn, err := db.DB.Conn(t.Context())
 	require.NoError(t, err)
@@ -97,7 +97,7 @@ func lockTables(t *testing.T, db dbtest.Database, sources []config.Source) (unlo
 	}
 }
 
-// lockLeases is a forgotten SELECT … FOR UPDATE.
+// lockLeases locks rows as a forgotten SELECT … FOR UPDATE does.
 func lockLeases(t *testing.T, db dbtest.Database, sources []config.Source) (unlock func()) {
 	tx, err := db.DB.BeginTx(t.Context(), &sql.TxOptions{})
 	require.NoError(t, err)

@@ -19,33 +19,33 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// parkedTable describes what the verbs of `parked` and of `inbox parked` have not in common.
+// parkedTable describes the differences between the verbs of `parked` and of `inbox parked`.
 type parkedTable struct {
 	ops.Parked
-	many string // of ops.Parked.One
+	many string // plural of ops.Parked.One
 
 	group, list, show, retry, drop parkedText
 
-	ofConsumers bool // rows are of consumers: --consumer
+	ofConsumers bool // rows belong to consumers: --consumer
 	overtakes   bool // rows can be overtaken: --force
 
 	open func(*sql.DB, db.Names) (*parked.Store, error)
-	// one opens the one database that ids mean something in, and each those that a list is about.
+	// one opens the one database to which ids belong. each opens all databases that a list covers.
 	one, each func(context.Context, *config.Config, func(*database) error) error
-	// known fails if the database has nothing of a consumer.
+	// known fails if the database has no row of a consumer.
 	known func(context.Context, *database, string) error
 
 	parseID func(arg string) (parked.ID, bool)
 
-	view    func(source string, e parked.Entry) any // an element of `list --json`
+	view    func(source string, e parked.Entry) any // an element of the output of `list --json`
 	columns []string
-	cells   func(e parked.Entry) []string // those of the columns
+	cells   func(e parked.Entry) []string // the cells of the columns
 	shown   func(source string, e parked.Entry, p parked.Place, payload payloadJSON) any
 	lines   func(e parked.Entry, p parked.Place) [][2]string
 	answer  func(context.Context, *database, parked.Request, parked.Answer) (parkedAnswer, error)
 }
 
-// parkedText is the help of a verb, and of flags that the tables word differently.
+// parkedText has the help of a verb, and of the flags that differ between the tables.
 type parkedText struct{ short, long, example, all, flag string }
 
 func (t parkedText) command(use string) *cobra.Command {
@@ -63,7 +63,7 @@ func (t *parkedTable) command(env *Env) *cobra.Command {
 	return cmd
 }
 
-// on opens the one database for do, and words what kept it from being done.
+// on opens the one database and calls do. It explains an error that prevents the call.
 func (t *parkedTable) on(env *Env, cmd *cobra.Command, wrong error,
 	do func(context.Context, *database, *parked.Store) error) error {
 	ctx, stop := untilSignal(cmd.Context())
@@ -86,7 +86,7 @@ func addParkedFlags(cmd *cobra.Command) {
 	addJSON(cmd)
 }
 
-// selection are the flags that choose parked rows.
+// selection has the flags that select parked rows.
 type selection struct {
 	table                *parkedTable
 	consumer, topic, key string
@@ -112,7 +112,8 @@ func (s *selection) filter() parked.Filter {
 	return f
 }
 
-// check returns what is wrong with the selection of a verb that changes something: it must name what it means, once.
+// check returns what is wrong with the selection of a verb that changes rows. The selection must name the
+// rows, in one way only.
 func (s *selection) check(args []string) error {
 	given := 0
 	for _, is := range []bool{len(args) > 0, s.flags.Changed("topic") || s.flags.Changed("key"), s.all} {
@@ -138,7 +139,7 @@ func (s *selection) check(args []string) error {
 // checkConsumer returns what is wrong with --consumer.
 func (s *selection) checkConsumer() error { return checkConsumer(s.flags, s.consumer) }
 
-// what says that no row matches the flags.
+// what returns a message that no row matches the flags.
 func (s *selection) what() string {
 	of := ""
 	if s.consumer != "" {
@@ -155,7 +156,7 @@ func (s *selection) what() string {
 	return "no " + s.table.One + of + " is parked"
 }
 
-// ids reads numbers and ids of events or messages.
+// ids parses numbers and ids of events or messages.
 func (t *parkedTable) ids(args []string) (ids []parked.ID, err error) {
 	for _, arg := range args {
 		seq, failed := strconv.ParseInt(arg, 10, 64)
@@ -181,14 +182,14 @@ func withArticle(noun string) string {
 	return "a " + noun
 }
 
-// loadParked reads the configuration, with the mistakes that wrong says.
+// loadParked reads the configuration. Its error also has the mistakes in wrong.
 func loadParked(env *Env, cmd *cobra.Command, wrong error) (*config.Config, error) {
 	c, _, err := load(env, cmd, func(c *config.Config) error { return errors.Join(c.CheckSources(), wrong) })
 	return c, err
 }
 
-// oneSource returns the source that a command is about, which must be clear: ids count
-// in each source by itself.
+// oneSource returns the source for which a command is. It must be clear which one, because each source has
+// its own row ids.
 func oneSource(c *config.Config) (config.Source, error) {
 	if len(c.Sources) == 1 {
 		return c.Sources[0], nil
@@ -202,8 +203,8 @@ func oneSource(c *config.Config) (config.Source, error) {
 	}
 }
 
-// onSource opens the one source for do. Ids and topics mean something in one table only, so
-// a name that is another table's is refused, as `relay run` does.
+// onSource opens the one source and calls do. Ids and topics belong to one table only, so it rejects a name
+// that belongs to another table, as `relay run` does.
 func onSource(ctx context.Context, c *config.Config, do func(*database) error) error {
 	s, err := oneSource(c)
 	if err != nil {
@@ -217,7 +218,7 @@ func onSource(ctx context.Context, c *config.Config, do func(*database) error) e
 	}, dbopen.WithExisting())
 }
 
-// tableError says better what keeps the tables from being used.
+// tableError explains an error that prevents the use of the tables.
 func tableError(ctx context.Context, d *database, err error) error {
 	if db.IsMissingTable(err) {
 		if missing := d.diagnose(ctx, migrations.OutboxOnly); missing != nil {

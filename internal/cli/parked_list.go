@@ -47,7 +47,7 @@ func (t *parkedTable) newList(env *Env) *cobra.Command {
 			more = more || cut
 			return err
 		})
-		// What was found in other sources is printed. The inbox is one.
+		// The rows of the other sources are printed. There is only one inbox.
 		if failed != nil && t.ofConsumers {
 			return failed
 		}
@@ -70,7 +70,7 @@ func (t *parkedTable) newList(env *Env) *cobra.Command {
 	return cmd
 }
 
-// listed are the rows of one list.
+// listed has the rows of one list.
 type listed []listedRow
 
 type listedRow struct {
@@ -109,7 +109,7 @@ func (t *parkedTable) print(env *Env, cmd *cobra.Command, all listed, named bool
 	return printTable(env.Stdout, heading, rows)
 }
 
-// inState is the end of a sentence about what --state chooses.
+// inState returns the end of a sentence that names the state of --state.
 func inState(state string) string {
 	if state == "" {
 		return ""
@@ -135,8 +135,8 @@ func checkLimit(limit int) error {
 	return nil
 }
 
-// printable makes a text safe for a cell and a terminal: what does not print, or could be
-// mistaken for nothing, is quoted.
+// printable makes a text safe for a cell and a terminal. It quotes characters that do not print, and text
+// that could be taken for an empty cell.
 func printable(s string) string {
 	odd := func(r rune) bool { return !unicode.IsPrint(r) }
 	if s == "" || s == "-" || strings.ContainsFunc(s, odd) || strings.TrimSpace(s) != s {
@@ -145,7 +145,7 @@ func printable(s string) string {
 	return s
 }
 
-// short cuts a text to so many characters.
+// short cuts a text to at most most characters.
 func short(s string, most int) string {
 	if runes := []rune(s); len(runes) > most {
 		return string(runes[:most-1]) + "…"
@@ -153,7 +153,7 @@ func short(s string, most int) string {
 	return s
 }
 
-// shownHeaders are a JSON object's members, one line each.
+// shownHeaders returns the members of a JSON object, one in each line.
 func shownHeaders(object string) []string {
 	var members map[string]json.RawMessage
 	if json.Unmarshal([]byte(object), &members) != nil || len(members) == 0 {

@@ -78,12 +78,12 @@ func (t *parkedTable) request(
 	})
 }
 
-// parkedAnswer is what a request did, in the words of a table.
+// parkedAnswer says what a request did, in words for one of the tables.
 type parkedAnswer struct {
 	json  any
 	does  map[string]string // what happens to the rows, by state
-	owner string            // who does it, when that is not clear; with a comma or a space before
-	later string            // a line more: it does not happen now
+	owner string            // who does it, if that is not clear; with a comma or a space before it
+	later string            // an additional line: it does not happen now
 }
 
 func (t *parkedTable) answerText(state string, answer parked.Answer, chosen *selection, told parkedAnswer) string {
@@ -101,7 +101,7 @@ func (t *parkedTable) answerText(state string, answer parked.Answer, chosen *sel
 	return text + told.later
 }
 
-// atLeastOf is countOf for a count that stops at a limit.
+// atLeastOf does what countOf does, for a count that stops at a limit.
 func atLeastOf(n int64, what string) string {
 	if n >= db.CountLimit {
 		return ops.AtLeast(n) + " " + what + "s"

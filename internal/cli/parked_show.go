@@ -62,8 +62,8 @@ func (t *parkedTable) newShow(env *Env) *cobra.Command {
 	return cmd
 }
 
-// payloadJSON has the first bytes of a payload: a text, if it is one apart from a character that was cut in two at
-// the end.
+// payloadJSON has the first bytes of a payload. They are text if they are valid text, except for a character
+// that was cut at the end.
 type payloadJSON struct {
 	Text   *string `json:"payload,omitempty"`
 	Base64 string  `json:"payload_base64,omitempty"`
@@ -117,7 +117,7 @@ func printLines(w io.Writer, lines [][2]string) error {
 	return err
 }
 
-// keyJSON is a key as text, or in base64 if it is none.
+// keyJSON returns a key as text, or in base64 if it is not text.
 func keyJSON(key *string) (text *string, base string) {
 	if key == nil || utf8.ValidString(*key) {
 		return key, ""
@@ -125,7 +125,7 @@ func keyJSON(key *string) (text *string, base string) {
 	return nil, base64.StdEncoding.EncodeToString([]byte(*key))
 }
 
-// shownKey is a key as text for people.
+// shownKey returns a key as text for people.
 func shownKey(text *string, base string) string {
 	switch {
 	case text != nil:

@@ -17,7 +17,7 @@ import (
 	"github.com/postroom/postroom/internal/store/parked"
 )
 
-// parkedEvents are those of outbox_parked: `relay parked`.
+// parkedEvents describes outbox_parked, for `relay parked`.
 var parkedEvents = &parkedTable{
 	Parked: ops.ParkedEvents, many: "events", overtakes: true,
 	group: parkedText{
@@ -108,10 +108,10 @@ type parkedEvent struct {
 	Seq       int64     `json:"seq"`
 	State     string    `json:"state"`
 	Overtaken bool      `json:"overtaken"`
-	ID        int64     `json:"id"` // of the row that it was in outbox_events
+	ID        int64     `json:"id"` // id of the row in outbox_events
 	EventID   string    `json:"event_id"`
 	Topic     string    `json:"topic"`
-	Key       *string   `json:"key"` // null: none, or no text
+	Key       *string   `json:"key"` // null: no key, or one that is not text
 	KeyBase64 string    `json:"key_base64,omitempty"`
 	Type      string    `json:"type"`
 	Attempts  int       `json:"attempts"`
@@ -163,7 +163,7 @@ func eventLines(e parked.Entry, p parked.Place) [][2]string {
 	}, headerLines(e)...)
 }
 
-// meaningOfEvent says what the state means, and what may be done.
+// meaningOfEvent says what the state means, and what an operator can do.
 func meaningOfEvent(e parked.Entry, p parked.Place) string {
 	switch e.State {
 	case db.ParkedFailed:
@@ -209,7 +209,7 @@ func answerForEvents(ctx context.Context, d *database, r parked.Request, a parke
 	return told, err
 }
 
-// parkedMessages are those of inbox_parked: `relay inbox parked`.
+// parkedMessages describes inbox_parked, for `relay inbox parked`.
 var parkedMessages = &parkedTable{
 	Parked: ops.ParkedMessages, many: "messages", ofConsumers: true,
 	group: parkedText{
@@ -289,13 +289,13 @@ type parkedMessage struct {
 	Consumer  string    `json:"consumer"`
 	MessageID string    `json:"message_id"`
 	Topic     string    `json:"topic"`
-	Key       *string   `json:"key"` // null: none, or no text
+	Key       *string   `json:"key"` // null: no key, or one that is not text
 	KeyBase64 string    `json:"key_base64,omitempty"`
 	Type      string    `json:"type"`
 	Attempts  int       `json:"attempts"`
 	Error     string    `json:"error"`
 	ParkedAt  time.Time `json:"parked_at"`
-	Position  *position `json:"position"` // null: the transport has none
+	Position  *position `json:"position"` // null: the transport has no positions
 	Payload   *int64    `json:"payload_bytes"`
 }
 
@@ -339,7 +339,7 @@ func messageLines(e parked.Entry, _ parked.Place) [][2]string {
 		db.ParkedRetry:   ": the consumer is about to run it again",
 		db.ParkedDrop:    ": the consumer is about to delete it",
 	}[e.State]
-	// Of a panic the stack follows, a line each.
+	// After a panic the stack follows, one line for each call.
 	text, stack, _ := strings.Cut(e.Error, "\n\n")
 	lines := append([][2]string{
 		{"seq", strconv.FormatInt(e.Seq, 10)},
@@ -362,7 +362,8 @@ func messageLines(e parked.Entry, _ parked.Place) [][2]string {
 	return lines
 }
 
-// messageError is the error, or its first part, as text for people: a message that waits has none of its own.
+// messageError returns the error, or its first part, as text for people. A message that waits has no error of
+// its own.
 func messageError(e parked.Entry, text string) string {
 	switch {
 	case text == "" && e.State == db.ParkedBlocked:

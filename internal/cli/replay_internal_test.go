@@ -14,7 +14,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// archived fills an archive with n events.
+// archived returns a database whose archive has n events.
 func archived(t *testing.T, n int) dbtest.Database {
 	t.Helper()
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
@@ -30,7 +30,7 @@ FROM n`, n)
 func TestAReplayThatBreaksOffSaysHowToGoOn(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault faultdb.Fault
-		rows  int // once it has gone on
+		rows  int // after it was continued
 	}{
 		"the second batch did not arrive": {faultdb.LoseRequest(), 2500},
 		"the answer to it was lost":       {faultdb.LoseAnswer(), 3500},

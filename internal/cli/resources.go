@@ -161,7 +161,7 @@ const (
 	heapGrowth      = 400
 	memoryOfProgram = 32 << 20
 	memoryOfSource  = 48 << 20
-	memoryOfIdle    = 256 << 10 // of each further source, for its clients of the database and the broker
+	memoryOfIdle    = 256 << 10 // for each further source: its clients of the database and the broker
 	fullWindows     = 3
 )
 

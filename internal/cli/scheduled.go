@@ -95,7 +95,7 @@ type scheduledEntry struct {
 	Seq       int64     `json:"seq"`
 	EventID   string    `json:"event_id"`
 	Topic     string    `json:"topic"`
-	Key       *string   `json:"key"` // null: no key, or one that is no text
+	Key       *string   `json:"key"` // null: no key, or one that is not text
 	KeyBase64 string    `json:"key_base64,omitempty"`
 	Type      string    `json:"type"`
 	DeliverAt time.Time `json:"deliver_at"`
