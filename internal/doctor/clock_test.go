@@ -9,7 +9,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor"
 )
 
-// The servers' clock is this host's; so it is the host's that is set wrong.
+// The servers have the clock of this host, so the test changes the host's clock.
 func TestAClockThatIsOffIsTold(t *testing.T) {
 	onServers(t, func(t *testing.T, c *clinic) {
 		for off, way := range map[time.Duration]string{time.Hour: "behind", -time.Hour: "ahead of"} {

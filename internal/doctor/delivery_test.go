@@ -91,7 +91,7 @@ func parkedEvents(t *testing.T, c *clinic) {
 	require.Contains(t, found.only(t, "parked.failed").What, "00000000003")
 }
 
-// One of several is retried by its topic, a single one by its id.
+// Several rows are retried by their topic, and a single one by its id.
 func TestWhatIsParkedIsSaidInASentence(t *testing.T) {
 	for want, p := range map[string]facts.Parked{
 		"1 rejected event is parked, of 1 key, for 1h0m0s":                              {Failed: 1},

@@ -38,7 +38,7 @@ func TestEveryCheckHasAnIDOfItsOwn(t *testing.T) {
 	require.Equal(t, slices.Compact(slices.Clone(all)), all)
 }
 
-// A check that no test provokes may never find anything.
+// A check that no test makes fail may never find anything.
 func TestEveryCheckIsProvokedByATest(t *testing.T) {
 	files, err := filepath.Glob("*_test.go")
 	require.NoError(t, err)

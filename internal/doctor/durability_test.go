@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
-// A writer's role is what matters, and it is another than the doctor's.
+// The setting of a writer's role counts, and doctor connects with another role.
 func TestARoleThatDoesNotWaitForItsCommitsIsNamed(t *testing.T) {
 	onPostgres(t, func(t *testing.T, c *clinic) {
 		writer := dbtest.Restricted(t, c.db, "INSERT ON outbox_events")
@@ -44,7 +44,7 @@ func TestARoleThatDoesNotWaitForItsCommitsIsNamed(t *testing.T) {
 	})
 }
 
-// mine leaves out what other tests do on the same server.
+// mine filters out what other tests do on the same server.
 func mine(found findings, name string) doctor.Finding {
 	for _, f := range found {
 		if len(f.Do) > 0 && strings.Contains(f.What, name) {
@@ -99,7 +99,7 @@ func TestAnSQLiteFileThatIsNotInWALModeIsTold(t *testing.T) {
 	require.Len(t, c.examine().all("durability.journal-mode"), 1, "looking has not changed it")
 }
 
-// Each of our connections is FULL; this is one that is not.
+// Each of our connections uses FULL. This one does not.
 func TestAConnectionThatDoesNotWaitForTheDiskIsTold(t *testing.T) {
 	c := onSQLite(t)
 	c.db.DB.SetMaxOpenConns(1)

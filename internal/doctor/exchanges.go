@@ -13,7 +13,7 @@ type Exchanges interface {
 	HasExchange(ctx context.Context, name string) (bool, error)
 }
 
-// askExchanges asks RabbitMQ for the exchanges of the topics in use and of those configured.
+// askExchanges asks RabbitMQ for the exchanges of the used and the configured topics.
 func (f *Facts) askExchanges(ctx context.Context) {
 	missing := map[string]bool{}
 	for _, name := range f.topicNames() {

@@ -13,14 +13,14 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill/watermillamqp"
 )
 
-// brokenRabbitMQ answers no question.
+// brokenRabbitMQ answers every query with an error.
 type brokenRabbitMQ struct{}
 
 func (brokenRabbitMQ) HasExchange(context.Context, string) (bool, error) {
 	return false, errors.New("it has just stopped")
 }
 
-// onRabbitMQ is a clinic whose sink is the real RabbitMQ.
+// onRabbitMQ returns a clinic whose sink is the real RabbitMQ.
 func onRabbitMQ(t *testing.T) *clinic {
 	t.Helper()
 	c := onSQLite(t)
@@ -60,7 +60,7 @@ func TestOnARealRabbitMQATopicWithoutAnExchangeIsNamed(t *testing.T) {
 	}
 	requireFinding(t, found.only(t, "topics.config"), doctor.Note, "exchanges", "rabbitmqctl list_bindings")
 	require.Error(t, ch.ExchangeDeclarePassive(waits, "", false, false, false, false, nil), "asking has not made it")
-	ch, err = conn.Channel() // that has closed it
+	ch, err = conn.Channel() // the error has closed the channel
 	require.NoError(t, err)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/migrations"
 )
 
-// onServers runs fn where there are users.
+// onServers runs fn on each database that has users.
 func onServers(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
 	on(t, fn, map[string]func(testing.TB) dbtest.Database{
@@ -31,7 +31,7 @@ func TestEachMissingRightIsNamedWithItsGrant(t *testing.T) {
 			require.Equal(t, doctor.Problem, f.Severity)
 			require.Len(t, f.Do, 1)
 			missing[f.Subject], _, _ = strings.Cut(strings.TrimPrefix(f.Do[0], "GRANT "), " ON ")
-			c.exec(f.Do...) // each is a statement that works
+			c.exec(f.Do...) // each is a valid statement
 		}
 		require.Equal(t, map[string]string{
 			"outbox_events": "INSERT", "outbox_leases": "UPDATE",
@@ -66,7 +66,7 @@ func TestARightThatIsMissingToLookIsANoteAndTheRestGoesOn(t *testing.T) {
 	})
 }
 
-// Other users' sessions: their transactions show to those alone who may see them.
+// Only users with a right can see the transactions of other users' sessions.
 func TestTransactionsThatAreHiddenAreANote(t *testing.T) {
 	onServers(t, func(t *testing.T, c *clinic) {
 		rights := relayRights(c.db.Dialect)
@@ -74,7 +74,7 @@ func TestTransactionsThatAreHiddenAreANote(t *testing.T) {
 			rights = rights[:len(rights)-1] // PROCESS
 		}
 		c.as(rights...)
-		c.begin() // somebody else's session
+		c.begin() // a session of another user
 		var hidden findings
 		for _, f := range c.examine().all("look.denied") {
 			if f.Subject == "open transactions" {
@@ -90,7 +90,7 @@ func TestTransactionsThatAreHiddenAreANote(t *testing.T) {
 	})
 }
 
-// The tables are in a schema that the user may not enter.
+// The tables are in a schema that the user may not use.
 func TestASchemaThatIsClosedIsNamed(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, dbtest.PostgreSQL(t))

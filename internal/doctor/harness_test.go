@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // wait is how long a test waits for something to happen.
 const wait = 30 * time.Second
 
-// clinic is an installation that nothing is wrong with, until a test sees to it.
+// clinic is an installation without a fault, until a test makes one.
 type clinic struct {
 	t      testing.TB
 	db     dbtest.Database
@@ -39,7 +39,7 @@ type clinic struct {
 // newClinic migrates db and claims the source for a minute.
 func newClinic(t testing.TB, db dbtest.Database) *clinic {
 	t.Helper()
-	// As an operator does: doctor looks at the lock of the migrations too.
+	// Create the tables as an operator does, because doctor also looks at the migration lock.
 	_, err := migrations.Apply(t.Context(), db.DB, db.Dialect, migrations.Options{})
 	require.NoError(t, err)
 	c := &clinic{t: t, db: db, names: sqldb.Names{Dialect: db.Dialect}}
@@ -55,7 +55,7 @@ func newClinic(t testing.TB, db dbtest.Database) *clinic {
 	return c
 }
 
-// take names the source and claims it for a minute.
+// take names the source and claims its lease for a minute.
 func (c *clinic) take() {
 	c.t.Helper()
 	_, err := c.relay.Inspect(c.t.Context(), "default")
@@ -84,7 +84,7 @@ func (c *clinic) exec(statements ...string) {
 // insert adds an event for topic orders.
 func (c *clinic) insert() { c.exec("INSERT INTO outbox_events (topic) VALUES ('orders')") }
 
-// as has the doctor connect as a new user with these rights alone.
+// as makes doctor connect as a new user who has only these rights.
 func (c *clinic) as(grants ...string) {
 	c.t.Helper()
 	c.source.DB = dbtest.Restricted(c.t, c.db, grants...).DB
@@ -97,7 +97,7 @@ func (c *clinic) examine() findings {
 	return r.Findings
 }
 
-// requireKnown holds findings against the list of checks.
+// requireKnown checks that every finding is in the list of checks.
 func requireKnown(t testing.TB, found []doctor.Finding) {
 	t.Helper()
 	known := map[string][]doctor.Severity{}
@@ -116,7 +116,7 @@ func requireKnown(t testing.TB, found []doctor.Finding) {
 
 type findings []doctor.Finding
 
-// only returns the one finding of a check.
+// only returns the single finding of a check.
 func (f findings) only(t testing.TB, check string) doctor.Finding {
 	t.Helper()
 	all := f.all(check)
@@ -124,7 +124,7 @@ func (f findings) only(t testing.TB, check string) doctor.Finding {
 	return all[0]
 }
 
-// ids lists what was found, for messages.
+// ids lists the findings, for messages.
 func (f findings) ids() string {
 	var b strings.Builder
 	for _, one := range f {
@@ -143,7 +143,7 @@ func (f findings) all(check string) findings {
 	return all
 }
 
-// worse lists problems and warnings.
+// worse returns the problems and warnings.
 func (f findings) worse() findings {
 	var all findings
 	for _, one := range f {
@@ -154,7 +154,7 @@ func (f findings) worse() findings {
 	return all
 }
 
-// requireFinding asserts severity, subject and the command to type.
+// requireFinding checks the severity, the subject and the command to type.
 func requireFinding(t testing.TB, f doctor.Finding, s doctor.Severity, subject, command string) {
 	t.Helper()
 	require.Equal(t, s, f.Severity, "%+v", f)
@@ -162,17 +162,17 @@ func requireFinding(t testing.TB, f doctor.Finding, s doctor.Severity, subject, 
 	require.Contains(t, strings.Join(f.Do, "\n"), command, "%+v", f)
 }
 
-// fakeKafka answers as a cluster with which nothing is wrong, but for what a test sets.
+// fakeKafka answers like a cluster without a fault, except for what a test sets.
 type fakeKafka struct {
 	groups  []doctor.GroupOffset
-	onAsk   func() // when groups are asked for
+	onAsk   func() // called when somebody asks for groups
 	cluster *doctor.Cluster
 	topics  map[string]doctor.Topic
 	open    []kafkatx.Open
 	err     error
 	asked   []string
 
-	groupsErr error // of Committed alone
+	groupsErr error // error of Committed only
 }
 
 func (k *fakeKafka) Open(context.Context, time.Duration, ...string) ([]kafkatx.Open, error) {
@@ -217,14 +217,14 @@ func goodTopic() doctor.Topic {
 	}
 }
 
-// step is a test on a database that earlier ones have used.
+// step is a test on a database that earlier steps have used.
 type step struct {
 	name string
 	run  func(t *testing.T, c *clinic)
 }
 
-// steps runs each on every kind of database, one after the other: a database of its own
-// for each would cost more than the test.
+// steps runs all steps on every kind of database, one after another. A new database for each step would take
+// longer than the step.
 func steps(t *testing.T, all ...step) {
 	t.Helper()
 	eachDatabase(t, func(t *testing.T, c *clinic) {
@@ -253,7 +253,7 @@ func eachDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	})
 }
 
-// everyDatabase runs fn on each version too, and through pgbouncer.
+// everyDatabase also runs fn on each version, and through pgbouncer.
 func everyDatabase(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
 	on(t, fn, map[string]func(testing.TB) dbtest.Database{
@@ -273,8 +273,8 @@ func on(t *testing.T, fn func(t *testing.T, c *clinic), databases map[string]fun
 	}
 }
 
-// onPostgres runs fn on the older version: the other one has answered every question in
-// the tests of what is healthy.
+// onPostgres runs fn on the older version only. The tests of a healthy installation run every query on the
+// newer one.
 func onPostgres(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	t.Helper()
 	on(t, fn, map[string]func(testing.TB) dbtest.Database{dbtest.FlavorPostgreSQL15: dbtest.PostgreSQL})
@@ -288,7 +288,7 @@ func eachPostgres(t *testing.T, fn func(t *testing.T, c *clinic)) {
 	})
 }
 
-// onMariaDB is the clinic on MariaDB.
+// onMariaDB returns a clinic on MariaDB.
 func onMariaDB(t *testing.T) *clinic {
 	t.Helper()
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor"
 )
 
-// relayRights are those that docs/tables.md gives to a relay's user.
+// relayRights returns the rights that docs/tables.md gives a relay's user.
 func relayRights(d db.Dialect) []string {
 	rights := []string{
 		"SELECT, INSERT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases", "SELECT ON postroom_schema",
@@ -43,13 +43,13 @@ func TestNothingIsWrongWithAHealthyInstallation(t *testing.T) {
 func TestTheRightsOfADocumentedRelayAreEnough(t *testing.T) {
 	everyDatabase(t, func(t *testing.T, c *clinic) {
 		if c.db.Dialect == db.SQLite {
-			return // it has no users
+			return // SQLite has no users
 		}
 		c.as(relayRights(c.db.Dialect)...)
 		c.insert()
 		found := c.examine()
 		require.Empty(t, found.worse())
-		// The lock of migrations is none of a relay's business, and is said to be closed.
+		// A relay needs no right on the migration lock, so doctor reports that it cannot read it.
 		denied := found.all("look.denied")
 		require.NotEmpty(t, denied)
 		requireFinding(t, denied[0], doctor.Note, "the migration lock", "GRANT SELECT ON postroom_schema_lock TO ")
@@ -65,7 +65,7 @@ func TestExaminingChangesNothing(t *testing.T) {
 	})
 }
 
-// state is what a look may not change.
+// state returns everything that doctor must not change.
 func (c *clinic) state() []string {
 	c.t.Helper()
 	var all []string

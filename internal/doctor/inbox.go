@@ -80,7 +80,7 @@ func inboxGrants(f *Facts, found *findings) {
 	}
 }
 
-// consumers returns the consumers of which the tables have rows.
+// consumers returns the consumers that have rows in the tables.
 func (f *Facts) consumers() []inboxstore.Consumer {
 	if f.Inbox.Status == nil {
 		return nil
@@ -172,7 +172,7 @@ func inboxWaits(f *Facts, found *findings) {
 	}
 }
 
-// longWindow is too long a window if the retention is not known.
+// longWindow is the age of rows that is too long if the retention is not known.
 const longWindow = 90 * 24 * time.Hour
 
 func inboxWindow(f *Facts, found *findings) {

@@ -19,7 +19,7 @@ type InboxOptions struct {
 	Retention time.Duration
 }
 
-// InboxFacts are the answers about the inbox. A nil field was not answered.
+// InboxFacts are the answers about the inbox. A nil field means that the query was not answered.
 type InboxFacts struct {
 	Retention   time.Duration // of InboxOptions
 	Status      *inboxstore.Status

@@ -10,8 +10,8 @@ import (
 	"github.com/postroom/postroom/internal/groupoffset"
 )
 
-// What Run refuses at assignment is found, and nothing else. inboxkafka's TestARestoredDatabaseLosesNoEffects
-// asks real servers.
+// Doctor finds exactly what Run rejects at an assignment. inboxkafka's TestARestoredDatabaseLosesNoEffects
+// does the same on real servers.
 func TestAGroupThatIsAheadOfTheDatabaseIsFound(t *testing.T) {
 	const row = "INSERT INTO inbox_offsets (consumer, kafka_topic, kafka_partition, epoch, kafka_group, topic_id, " +
 		"applied_offset) VALUES ('billing', 'orders', 3, 0, 'invoices', 'id', 40)"
@@ -22,8 +22,8 @@ func TestAGroupThatIsAheadOfTheDatabaseIsFound(t *testing.T) {
 	ours := groupoffset.NotedMark + "consumer=billing" + groupoffset.TopicMark
 	for name, c := range map[string]struct {
 		offset doctor.GroupOffset
-		then   string // when Kafka is asked
-		topic  string // its id now
+		then   string // at the time of the query to Kafka
+		topic  string // the topic's current id
 		found  bool
 	}{
 		"ahead":             {at(45, ours+"id"), "", "id", true},

@@ -24,7 +24,7 @@ func (c *clinic) examineInbox(retention time.Duration) findings {
 	return r.Findings
 }
 
-// ago writes a time as the columns take it.
+// ago formats a time for the columns.
 func (c *clinic) ago(d time.Duration) string {
 	at := time.Now().UTC().Add(-d)
 	switch c.db.Dialect {
@@ -47,7 +47,7 @@ func (c *clinic) setAside(consumer, key, state string, ago time.Duration) {
 		consumer, "of "+state, key, state, c.ago(ago)))
 }
 
-// On each kind of database, one after the other.
+// The test runs on each kind of database, one after another.
 func TestTheInboxIsExamined(t *testing.T) {
 	all := []step{
 		{"nothing is wrong", func(t *testing.T, c *clinic) {
@@ -137,7 +137,7 @@ func TestTheInboxIsExamined(t *testing.T) {
 				db.PostgreSQL: "SELECT pg_backend_pid()",
 				db.MySQL:      "SELECT CONNECTION_ID()"}[c.db.Dialect]).Scan(&session))
 			names := db.Names{Dialect: c.db.Dialect}
-			// as the inbox writes the name
+			// The inbox quotes the name like this.
 			insertion := strings.Replace(insert, "inbox_events", names.Table("inbox_events"), 1)
 			_, err = dead.ExecContext(t.Context(), insertion)
 			require.NoError(t, err)
@@ -146,7 +146,7 @@ func TestTheInboxIsExamined(t *testing.T) {
 				_, err := c.db.DB.ExecContext(context.WithoutCancel(t.Context()), insertion)
 				successor <- err
 			}()
-			c.opts.MaxAge = 6 * time.Second // a thirtieth of it is long
+			c.opts.MaxAge = 6 * time.Second // a wait of a thirtieth of it is long
 			var found findings
 			require.Eventually(t, func() bool {
 				found = c.examineInbox(0).all("inbox.waits")
@@ -265,7 +265,8 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 		require.Contains(t, found[1].What, `consumer "billing" has not recorded`)
 
 		owner := c.source.DB
-		// A consumer that came after the table was made over.
+		// The user of a consumer that was added after the table was converted to daily partitions has these
+		// rights.
 		c.as("SELECT, INSERT, UPDATE, DELETE ON inbox_events, inbox_attempts, inbox_blocked, inbox_parked, "+
 			"inbox_offsets", "SELECT ON inbox_replica_runs", "SELECT ON postroom_schema")
 		lacking := c.examineInbox(0).all("inbox.grants")
@@ -293,7 +294,7 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 	})
 }
 
-// Faults of which a test would need a large table, or another build.
+// These faults would need a large table, or another build.
 func TestWhatTheInboxDoctorSaysOfAnswers(t *testing.T) {
 	f := healthyFacts()
 	f.Inbox = &doctor.InboxFacts{VacuumTable: db.InboxEvents}

@@ -20,7 +20,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// broken is a topic on the real broker, which a clinic's events are for.
+// broken is a topic on the real broker. A clinic has events for it.
 type broken struct {
 	*clinic
 	name  string
@@ -40,7 +40,7 @@ func newBroken(t *testing.T) *broken {
 	return b
 }
 
-// connect has the clinic ask these brokers.
+// connect makes the clinic use these brokers.
 func (c *clinic) connect(brokers []string, opts ...kgo.Opt) {
 	c.t.Helper()
 	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(brokers...), kgo.RequestRetries(1))...)
@@ -56,7 +56,7 @@ func (b *broken) set(name, value string) {
 	require.NoError(b.t, err)
 }
 
-// await examines until Kafka tells of the change.
+// await repeats the examination until Kafka shows the change.
 func (b *broken) await(check string) doctor.Finding {
 	b.t.Helper()
 	return b.eventually(check, func(f doctor.Finding) bool { return f.Subject == "topic "+b.name })
@@ -126,7 +126,7 @@ func TestOnARealKafkaAManifestThatWasMadeWrongIsNamed(t *testing.T) {
 	require.Empty(t, b.examine().all("exactly-once.version"), "the test's broker has transaction.version 2")
 }
 
-// Three brokers that keep each other's data: nothing is wrong, from end to end.
+// Three brokers replicate each other's data: doctor finds nothing.
 func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 	c := onSQLite(t)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3))
@@ -144,7 +144,7 @@ func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 	c.source.Topics = []string{"orders"}
 	require.Empty(t, c.examine().worse())
 
-	// A broker goes: partitions are left without a leader and with a replica less.
+	// One broker fails, so some partitions have no leader, and others have a replica less.
 	cluster.ControlKey(int16(kmsg.Metadata), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
 		asked := request.(*kmsg.MetadataRequest)
@@ -171,14 +171,14 @@ func TestNothingIsWrongWithAHealthyCluster(t *testing.T) {
 		response.Topics = append(response.Topics, topic)
 		return response, nil, true
 	})
-	c.connect(cluster.ListenAddrs()) // the client would answer from its memory
+	c.connect(cluster.ListenAddrs()) // a new client, because the old one would answer from its cache
 	found := c.examine()
 	requireFinding(t, found.only(t, "topics.leader"), doctor.Problem, "topic orders", "--describe --topic orders")
 	require.Contains(t, found.only(t, "topics.leader").What, "1 partition of 3 without a leader: 1")
 	require.Contains(t, found.only(t, "topics.replicas").What, "1 in-sync replica")
 }
 
-// A user who may describe one topic, and no topic's settings.
+// This user may describe one topic, and the settings of none.
 func TestWhatTheUserMayNotSeeInKafkaIsNamed(t *testing.T) {
 	c := onSQLite(t)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.EnableSASL(), kfake.EnableACLs(), kfake.SeedTopics(1,

@@ -14,7 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/store/source"
 )
 
-// in is a time from now on, as the dialect writes it into a column.
+// in returns a time in the future, in the dialect's SQL for a column.
 func in(d db.Dialect, seconds string) string {
 	return map[db.Dialect]string{
 		db.PostgreSQL: "clock_timestamp() + " + seconds + " * interval '1 second'",
@@ -113,7 +113,7 @@ func rowGone(t *testing.T, c *clinic) {
 func alive(t *testing.T, c *clinic) {
 	c.exec("INSERT INTO outbox_relays (relay_id, host, owned) VALUES ('0190a0e8-7e6b-7000-8000-000000000001', "+
 		"'blue', 1), ('0190a0e8-7e6b-7000-8000-000000000002', 'green', 0)",
-		// the lease is for a minute
+		// The lease has a length of one minute.
 		"INSERT INTO outbox_relays (relay_id, host, seen_at) VALUES ('0190a0e8-7e6b-7000-8000-000000000003', 'gone', "+
 			in(c.db.Dialect, "-75")+")")
 	alive := c.examine().only(t, "lease.relays")

@@ -9,7 +9,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
-// Clusters of several nodes are not to be had here; what their servers say of themselves is.
+// There are no clusters of several nodes here, so the test uses what their servers would report.
 func TestSeveralWritableNodesAreTold(t *testing.T) {
 	f := onMySQL(healthyFacts())
 	f.Server.Cluster, f.Server.Nodes, f.Server.AutoIncrement = "Galera", 3, 3

@@ -17,8 +17,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// A transaction that nobody ends, in a topic that the relay writes and in its manifest
-// topic: consumers of committed records stand still behind it.
+// Nobody ends a transaction in a topic that the relay writes to, and another in its manifest topic. Consumers
+// of committed records cannot read past it.
 func TestATransactionThatHangsIsFoundInTheTopicsOfTheRelay(t *testing.T) {
 	cluster := kafkatest.Start(t, kafkatest.Options{Secure: true,
 		Settings: map[string]string{kafkatest.Unverified: "false"}})
@@ -60,8 +60,8 @@ func TestATransactionThatHangsIsFoundInTheTopicsOfTheRelay(t *testing.T) {
 	require.Contains(t, open.Do[1], "forceTerminateTransaction --transactionalId slow")
 	c.examine().only(t, "topics.transaction")
 
-	// The relay's own user may not read the topics of the events: then it is known that
-	// something is open, and not whose it is.
+	// The relay's own user may not read the topics of the events. Then doctor knows that a transaction is
+	// open, but not whose it is.
 	require.NoError(t, cluster.SetUser(t.Context(), "relay", "secret"))
 	for _, name := range []string{"orders", "quiet", manifest} {
 		require.NoError(t, cluster.Allow(t.Context(), "relay", name, kadm.OpWrite, kadm.OpDescribeConfigs))

@@ -32,7 +32,7 @@ func TestATriggerOnTheOutboxIsTold(t *testing.T) {
 	})
 }
 
-// MySQL shows triggers to those alone who might make some.
+// MySQL shows triggers only to users who may create some.
 func TestThatTriggersAreHiddenIsSaid(t *testing.T) {
 	c := onMariaDB(t)
 	c.as(relayRights(c.db.Dialect)...)
@@ -78,8 +78,8 @@ func TestWhetherWritersAreSerialisedIsANote(t *testing.T) {
 	requireFinding(t, c.examine().only(t, "order.writers"), doctor.Note, "outbox_events", "StrictKeyOrder")
 }
 
-// The relay's connections are set to READ COMMITTED; one that is not would be a mistake
-// of ours, or of a pooler.
+// The relay sets its connections to READ COMMITTED. Another level would be a fault of the relay, or of a
+// pooler.
 func TestAnotherIsolationIsTold(t *testing.T) {
 	f := healthyFacts()
 	f.Server = &facts.Server{User: "relay", Isolation: "repeatable read"}

@@ -29,7 +29,7 @@ func TestASinkThatIsAwayDoesNotKeepTheDatabaseFromBeingLookedAt(t *testing.T) {
 	require.True(t, r.DatabaseSeen)
 }
 
-// It answered once, and is away when it is asked for topics.
+// The sink has answered once, and cannot be reached when it is asked for topics.
 func TestASinkThatGoesAwayWhileItIsAskedIsTold(t *testing.T) {
 	c := onSQLite(t)
 	c.source.Sink = &fakeKafka{err: errors.New("connection reset")}
@@ -65,7 +65,7 @@ func TestAPoolerIsNoted(t *testing.T) {
 	require.Empty(t, dbopen.PoolerVersion(t.Context(), dbtest.PostgreSQL(t).URL), "a server is no pooler")
 }
 
-// A database that says nothing any more.
+// A database stops answering.
 func TestADatabaseThatHangsIsGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, dbtest.PostgreSQL(t))

@@ -11,7 +11,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// What was accepted is still shown, last, and neither counts nor fails.
+// An accepted finding is still shown, as the last one. It neither counts nor makes doctor fail.
 func TestAnAcceptedFindingIsShownAndDoesNotCount(t *testing.T) {
 	topic := goodTopic()
 	topic.Config["min.insync.replicas"], topic.Config["unclean.leader.election.enable"] = "1", "true"

@@ -60,7 +60,7 @@ func TestIDsThatNobodyHandsOutAreTold(t *testing.T) {
 		c.exec(none.Do...)
 		require.Empty(t, c.examine().worse())
 	})
-	t.Run("sqlite", func(t *testing.T) { // ids of deleted rows come back
+	t.Run("sqlite", func(t *testing.T) { // ids of deleted rows are used again
 		c := onSQLite(t)
 		c.exec("CREATE TABLE other AS SELECT * FROM outbox_events", "DROP TABLE outbox_events",
 			"CREATE TABLE outbox_events (id INTEGER PRIMARY KEY, event_id TEXT, topic TEXT, event_key TEXT, "+
@@ -96,7 +96,7 @@ func TestASequenceBelowTheHighestIDIsTold(t *testing.T) {
 	})
 }
 
-// A relay gives such rows new ids; until then, or without a relay, they are told.
+// A relay gives such rows new ids. Until then, or without a relay, doctor reports them.
 func TestRowsWithAnIDBelowOneAreTold(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
 		c.insert()
@@ -118,7 +118,7 @@ func TestRowsWithAnIDBelowOneAreTold(t *testing.T) {
 	})
 }
 
-// Ids that come back after TRUNCATE: the parked row has one that will be given again.
+// After TRUNCATE ids are used again: a parked row has an id that will be assigned a second time.
 func TestIDsThatComeBackAreTold(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, c *clinic) {
 		c.exec("INSERT INTO outbox_archive (id, event_id, topic, event_type, headers, created_at) VALUES (500, " +

@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/servertest"
 )
 
-// Faults that hold for a whole server, on servers of the test's own.
+// These faults affect a whole server, so the test starts servers of its own.
 
 func TestSettingsOfAPostgreSQLThatLoseCommitsAreTold(t *testing.T) {
 	t.Parallel()

@@ -51,7 +51,7 @@ func TestTablesOfANewerBuildAreNamed(t *testing.T) {
 	})
 }
 
-// There are too few migrations yet for tables that are two behind.
+// There are not enough migrations yet for tables that are two versions behind.
 func TestTablesThatAreTooOldAreNamed(t *testing.T) {
 	f := healthyFacts()
 	f.Refused = fmt.Errorf("%w: 2 versions behind this build", migrations.ErrTooOld)
@@ -72,7 +72,7 @@ func TestAMigrationThatRunsIsNamedWithItsHolder(t *testing.T) {
 	})
 }
 
-// healthyFacts are answers with which nothing is wrong, for faults that no test can make.
+// healthyFacts returns answers without a fault, for faults that no test can make on a server.
 func healthyFacts() *doctor.Facts {
 	return &doctor.Facts{
 		Source: doctor.Source{

@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor/facts"
 )
 
-// withTopic are healthy facts about a topic that events wait for.
+// withTopic returns healthy facts with a topic for which events wait.
 func withTopic(t doctor.Topic) *doctor.Facts {
 	f := healthyFacts()
 	f.Used = []facts.Topic{{Name: "orders", Waiting: 3, Largest: 1000}}
@@ -51,7 +51,7 @@ func TestTooFewReplicasAreNamed(t *testing.T) {
 			"min.insync.replicas=2")
 }
 
-// A command that this cluster refuses helps nobody.
+// A command that this cluster rejects does not help.
 func TestCommandsAskNoMoreReplicasThanThereAreBrokers(t *testing.T) {
 	for brokers, want := range map[int]string{
 		0: "--replication-factor 3 --config min.insync.replicas=2", // not known
@@ -76,7 +76,7 @@ func TestCommandsAskNoMoreReplicasThanThereAreBrokers(t *testing.T) {
 	require.Contains(t, findings(f.Check()).only(t, "topics.replicas").Do[1], "kafka-reassign-partitions.sh")
 }
 
-// An event has to fit the topic's limit and the relay's own.
+// An event has to fit into the topic's limit and the relay's own.
 func TestAnEventThatIsTooLargeIsNamedWithEveryLimitInItsWay(t *testing.T) {
 	const topicsLimit, relaysLimit = "kafka-configs.sh --bootstrap-server k:9092 --alter --entity-type topics " +
 		"--entity-name orders --add-config max.message.bytes=2097152",
@@ -101,7 +101,7 @@ func TestAnEventThatIsTooLargeIsNamedWithEveryLimitInItsWay(t *testing.T) {
 	}
 }
 
-// The verdict on a topic must not come and go with the events that wait for it.
+// The findings about a topic must not depend on whether events for it wait at this moment.
 func TestATopicIsJudgedAlsoWhileNothingWaitsForIt(t *testing.T) {
 	topic := goodTopic()
 	topic.Config["unclean.leader.election.enable"] = "true"
@@ -157,7 +157,7 @@ func TestATopicThatTheRelayWillCreateIsANote(t *testing.T) {
 	require.Equal(t, doctor.Note, findings(f.Check()).only(t, "topics.missing").Severity)
 }
 
-// exactlyOnce are healthy facts about a source that is delivered exactly once.
+// exactlyOnce returns healthy facts about a source in exactly-once mode.
 func exactlyOnce(manifest doctor.Topic) *doctor.Facts {
 	f := withTopic(goodTopic())
 	f.ExactlyOnce = true

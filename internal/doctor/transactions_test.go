@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/internal/doctor"
 )
 
-// session is a connection of an application's, with an open transaction.
+// session is an application's connection with an open transaction.
 type session struct {
 	t    testing.TB
 	conn *sql.Conn
@@ -42,7 +42,7 @@ func (c *clinic) begin() *session {
 	require.NoError(c.t, err)
 	s := &session{t: c.t, conn: conn}
 	c.t.Cleanup(func() {
-		_ = conn.Close() // ends the transaction too
+		_ = conn.Close() // this also ends the transaction
 		_ = target.DB.Close()
 	})
 	pid := map[db.Dialect]string{db.PostgreSQL: "SELECT pg_backend_pid()",
@@ -60,10 +60,10 @@ func (s *session) exec(statements ...string) {
 	}
 }
 
-// soon makes everything that is older than a moment late.
+// soon makes everything late that is older than a moment.
 func (c *clinic) soon() { c.opts.MaxAge = 1500 * time.Millisecond }
 
-// eventually examines until there is a finding of the check that fits, as time goes by.
+// eventually repeats the examination until the check has a finding that fits.
 func (c *clinic) eventually(check string, fits func(doctor.Finding) bool) doctor.Finding {
 	c.t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -124,7 +124,7 @@ func TestATransactionThatOnlyReadsIsAWarning(t *testing.T) {
 	})
 }
 
-// Whoever holds the outbox is named before others.
+// A transaction that blocks the outbox is reported before others.
 func TestTheOneThatHoldsTheOutboxComesFirst(t *testing.T) {
 	onServers(t, func(t *testing.T, c *clinic) {
 		c.soon()
@@ -148,7 +148,7 @@ func TestTheOneThatHoldsTheOutboxComesFirst(t *testing.T) {
 func TestALockOnTheTableIsNamed(t *testing.T) {
 	t.Run("postgresql", func(t *testing.T) {
 		eachPostgres(t, func(t *testing.T, c *clinic) {
-			c.opts.Timeout = time.Second // the doctor would wait for the lock, too
+			c.opts.Timeout = time.Second // otherwise doctor would wait for the lock too
 			s := c.begin()
 			s.exec("LOCK TABLE outbox_events IN ACCESS EXCLUSIVE MODE")
 			began := time.Now()
@@ -163,7 +163,7 @@ func TestALockOnTheTableIsNamed(t *testing.T) {
 			require.NotEmpty(t, c.examine().all("lease.owner"), "what needs it not is answered")
 		})
 	})
-	// An ALTER TABLE waits for a reader, and every writer behind it.
+	// An ALTER TABLE waits for a reader, and every writer waits behind it.
 	t.Run("mariadb", func(t *testing.T) {
 		c := onMariaDB(t)
 		c.opts.Timeout = 2 * time.Second
@@ -184,7 +184,7 @@ func TestALockOnTheTableIsNamed(t *testing.T) {
 	})
 }
 
-// The relay's user sees locks, and not since when other users hold them.
+// The relay's user can see locks, but not for how long other users have held them.
 func TestALockOfASessionThatIsHiddenIsAWarning(t *testing.T) {
 	eachPostgres(t, func(t *testing.T, c *clinic) {
 		c.as(relayRights(c.db.Dialect)...)
@@ -226,7 +226,7 @@ func TestAPreparedTransactionIsNamedWithItsWayOut(t *testing.T) {
 		hex := fmt.Sprintf("X'%x'", strings.Trim(xid, "'"))
 		prepared := c.eventually("transactions.prepared", atWorst)
 		requireFinding(t, prepared, doctor.Problem, "XA", "XA ROLLBACK "+hex)
-		for _, command := range prepared.Do { // other tests' transactions may be among them
+		for _, command := range prepared.Do { // transactions of other tests may be among them
 			if _, rollback, _ := strings.Cut(command, "-- or "); strings.Contains(rollback, hex) {
 				c.exec(strings.TrimSuffix(rollback, ";"))
 				return
@@ -236,7 +236,7 @@ func TestAPreparedTransactionIsNamedWithItsWayOut(t *testing.T) {
 	})
 }
 
-// Through pgbouncer the doctor looks at the same server.
+// Through pgbouncer doctor looks at the same server.
 func TestThroughPgBouncerTransactionsAreSeenToo(t *testing.T) {
 	t.Parallel()
 	c := newClinic(t, dbtest.PgBouncer(t))

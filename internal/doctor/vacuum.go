@@ -86,7 +86,7 @@ func keeper(f *Facts) (what, do string) {
 	return "", ""
 }
 
-// letGo returns the statement that ends what keeps dead rows, if it is no transaction.
+// letGo returns the statement that ends what keeps dead rows, if it is not a transaction.
 func letGo(h facts.Horizon) string {
 	if h.Kind == "standby" {
 		return "ALTER SYSTEM SET hot_standby_feedback = off; -- on the standby"

@@ -40,7 +40,7 @@ func TestDeadRowsThatNobodyRemovesAreTold(t *testing.T) {
 		c.exec("ALTER TABLE outbox_events SET (autovacuum_enabled = off)",
 			"INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 60000)",
 			"DELETE FROM outbox_events")
-		// a session tells its counts within a second
+		// A session reports its counts within a second.
 		dead := c.eventually("vacuum.dead", func(doctor.Finding) bool { return true })
 		requireFinding(t, dead, doctor.Warning, "outbox_events", "VACUUM (ANALYZE, VERBOSE) outbox_events;")
 		require.Contains(t, dead.What, "60,000 dead rows")
@@ -51,7 +51,7 @@ func TestDeadRowsThatNobodyRemovesAreTold(t *testing.T) {
 	})
 }
 
-// A relay at full speed leaves millions between two visits.
+// A relay at full speed leaves millions of dead rows between two runs of vacuum.
 func TestDeadRowsOfABusyTableAreFine(t *testing.T) {
 	f := healthyFacts()
 	f.Vacuum = &facts.Vacuum{History: -1, Settings: facts.QueueSettings(), TableSwitch: true, Automatic: true,
@@ -84,8 +84,8 @@ func TestALongHistoryOnMySQLIsTold(t *testing.T) {
 	require.Contains(t, history.What, "1,234,567")
 }
 
-// Vacuum comes every minute and removes nothing, because a transaction that began before
-// still sees the rows: when it last came says nothing then.
+// Vacuum runs every minute and removes nothing, because a transaction that began earlier still sees the rows.
+// So the time of the last run says nothing.
 func TestDeadRowsThatAnOldTransactionKeepsAreTold(t *testing.T) {
 	onPostgres(t, func(t *testing.T, c *clinic) {
 		c.exec("INSERT INTO outbox_events (topic) SELECT 'orders' FROM generate_series(1, 60000)")

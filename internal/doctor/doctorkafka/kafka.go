@@ -1,6 +1,6 @@
-// Package doctorkafka asks a Kafka cluster what internal/doctor wants to know, with
-// franz-go. It changes nothing: it sends requests for metadata, settings, versions and groups' offsets
-// alone, and never has a topic created by asking for it.
+// Package doctorkafka queries a Kafka cluster for internal/doctor, with franz-go. It changes nothing. It
+// sends only requests for metadata, settings, versions and offsets of groups, and these never make a broker
+// create a topic.
 package doctorkafka
 
 import (
@@ -28,10 +28,10 @@ type Kafka struct {
 
 var _ doctor.Kafka = (*Kafka)(nil)
 
-// New returns the cluster that client leads to. The caller closes client.
+// New returns the cluster to which client connects. The caller closes client.
 func New(client *kgo.Client) *Kafka { return &Kafka{client: client, admin: kadm.NewClient(client)} }
 
-// Cluster describes the brokers. The oldest broker counts.
+// Cluster describes the brokers. Its versions are those of the oldest broker.
 func (k *Kafka) Cluster(ctx context.Context) (doctor.Cluster, error) {
 	cluster := doctor.Cluster{InitProducerID: -1}
 	meta, err := k.admin.BrokerMetadata(ctx)
@@ -46,7 +46,7 @@ func (k *Kafka) Cluster(ctx context.Context) (doctor.Cluster, error) {
 	answered := 0
 	for _, v := range versions {
 		if v.Err != nil {
-			err = v.Err // a broker that is down shows at its partitions
+			err = v.Err // the checks of partitions report a broker that is down
 			continue
 		}
 		answered++
@@ -90,8 +90,8 @@ func (k *Kafka) Committed(ctx context.Context, groups ...string) ([]doctor.Group
 	return all, nil
 }
 
-// Topics describes topics, with their settings. Requests are written out: kadm's fail
-// as a whole when one of the topics is closed to us.
+// Topics describes topics, with their settings. It builds the requests itself, because those of kadm fail as
+// a whole if our user has no access to one of the topics.
 func (k *Kafka) Topics(ctx context.Context, names ...string) (map[string]doctor.Topic, error) {
 	request := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
@@ -119,7 +119,7 @@ func (k *Kafka) Topics(ctx context.Context, names ...string) (map[string]doctor.
 			t.Missing = true
 		case denied(err):
 			t.Denied = true
-		case err != nil && !errors.Is(err, kerr.LeaderNotAvailable): // which partitions say for themselves
+		case err != nil && !errors.Is(err, kerr.LeaderNotAvailable): // the partitions report it themselves
 			t.Err = err
 		default:
 			exist = append(exist, *described.Topic)
@@ -152,8 +152,8 @@ func partitions(described []kmsg.MetadataResponseTopicPartition) []doctor.Partit
 	return list
 }
 
-// configs adds the settings of topics that exist. A topic whose settings are closed to
-// us says so; the others are told all the same.
+// configs adds the settings of topics that exist. If our user may not read the settings of a topic, that
+// topic has an error, and the others still get theirs.
 func (k *Kafka) configs(ctx context.Context, topics map[string]doctor.Topic, names []string) error {
 	request := kmsg.NewPtrDescribeConfigsRequest()
 	for _, name := range names {

@@ -13,12 +13,12 @@ import (
 	"github.com/postroom/postroom/internal/kafkatx"
 )
 
-// between is the time between two looks at a transaction: one that is just being ended is
-// gone by the second.
+// between is the time between two looks at a transaction. A transaction that is just ending is gone at the
+// second look.
 const between = time.Second
 
-// Open finds the partitions where readers of committed records do not get to the end, and
-// asks about those whose first record that they do not get is old.
+// Open finds partitions in which readers of committed records do not get to the end. It queries the
+// transactions of those partitions whose first unreadable record is old.
 func (k *Kafka) Open(ctx context.Context, age time.Duration, topics ...string) ([]kafkatx.Open, error) {
 	stuck, err := k.stuck(ctx, age, topics)
 	if err != nil || len(stuck) == 0 {
@@ -40,10 +40,10 @@ func (k *Kafka) Open(ctx context.Context, age time.Duration, topics ...string) (
 	}), nil
 }
 
-// stuck returns the offsets up to which readers of committed records get, of partitions
-// where the first record that they do not get is at least so old, by its own time.
+// stuck returns the offset up to which readers of committed records get. It does so for partitions whose
+// first unreadable record is at least age old, by the record's own time.
 func (k *Kafka) stuck(ctx context.Context, age time.Duration, topics []string) (map[string]map[int32]int64, error) {
-	// By the records' times first: what is committed between the two answers is no finding.
+	// Ask for the records' times first, so that a commit between the two answers is not reported.
 	young, err := k.admin.ListOffsetsAfterMilli(ctx, time.Now().Add(-age).UnixMilli(), topics...)
 	if err = partly(len(young), err); err != nil {
 		return nil, fmt.Errorf("ask where records of the last %s begin: %w", age, err)
@@ -66,7 +66,7 @@ func (k *Kafka) stuck(ctx context.Context, age time.Duration, topics []string) (
 	return stuck, nil
 }
 
-// partly forgives that some of the brokers did not answer: topics.leader tells of that.
+// partly ignores that some of the brokers did not answer, because the check topics.leader reports that.
 func partly(answered int, err error) error {
 	var some *kadm.ShardErrors
 	if answered > 0 && errors.As(err, &some) {
@@ -75,11 +75,11 @@ func partly(answered int, err error) error {
 	return err
 }
 
-// askedTopics bounds of how many topics the transactions' owners are asked for.
+// askedTopics bounds the number of topics whose open transactions are queried.
 const askedTopics = 20
 
-// openIn returns the oldest transaction of each partition. A topic is asked about by itself:
-// what this user may not read must not hide the others.
+// openIn returns the oldest transaction of each partition. It sends a request for each topic, because a topic
+// that this user may not read must not hide the others.
 func (k *Kafka) openIn(ctx context.Context, stuck map[string]map[int32]int64) (list []kafkatx.Open) {
 	for i, topic := range slices.Sorted(maps.Keys(stuck)) {
 		if i >= askedTopics {

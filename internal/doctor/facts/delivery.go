@@ -10,14 +10,14 @@ import (
 	"github.com/postroom/postroom/internal/store/source"
 )
 
-// Backlog is what waits in outbox_events.
+// Backlog describes the waiting events in outbox_events.
 type Backlog struct {
 	Waiting int64
-	More    bool                // there are more than were counted
+	More    bool                // there are more events than were counted
 	Oldest  *source.OldestEvent // nil: none
 }
 
-// Backlog counts what waits, up to a limit, and finds the oldest event.
+// Backlog counts the waiting events, up to a limit, and finds the oldest one.
 func (d *Database) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -35,9 +35,9 @@ func (d *Database) Backlog(ctx context.Context) (Backlog, error) {
 	return b, err
 }
 
-// Scheduled is what should have been moved out of outbox_scheduled.
+// Scheduled describes the events in outbox_scheduled that should have been moved.
 type Scheduled struct {
-	Due  int64 // rows past their time, up to a limit
+	Due  int64 // rows whose time has come, up to a limit
 	Late time.Duration
 }
 
@@ -52,25 +52,25 @@ func (d *Database) Scheduled(ctx context.Context) (Scheduled, error) {
 	return s, err
 }
 
-// Parked is what outbox_parked holds.
+// Parked describes the rows of outbox_parked.
 type Parked struct {
-	Failed, Blocked, Asked int64 // rows by state; Asked: retry and drop
+	Failed, Blocked, Asked int64 // rows by state; Asked counts retry and drop
 	More                   bool  // there are more rows than were counted
-	Keys                   int64 // that wait
+	Keys                   int64 // keys that wait
 
-	Age    time.Duration // of the oldest row, since it was parked
+	Age    time.Duration // time since the oldest row was parked
 	Oldest *ParkedEvent
 }
 
-// ParkedEvent is the first event that the broker refused and that still waits.
+// ParkedEvent is the first event that the broker rejected and that still waits.
 type ParkedEvent struct {
-	ID      int64 // in outbox_events
+	ID      int64 // id in outbox_events
 	EventID string
 	Topic   string
 	Error   string
 }
 
-// parkedLimit is how many parked rows are counted, from the oldest on.
+// parkedLimit is how many parked rows are counted, the oldest first.
 const parkedLimit = 100_000
 
 // Parked looks at the parked events.
@@ -101,15 +101,15 @@ func (d *Database) Parked(ctx context.Context) (Parked, error) {
 	return p, err
 }
 
-// Topic is a topic that events are for.
+// Topic is a topic that has events.
 type Topic struct {
 	Name    string
-	Waiting int64 // at least so many of its events wait or are parked
+	Waiting int64 // at least this many of its events wait or are parked
 	Largest int64 // bytes of the largest of them: key, payload and headers
 }
 
-// Topics lists the topics of the oldest and of the latest events that wait, of those
-// that are parked, and of those delivered last, if there is an archive.
+// Topics lists the topics of the oldest and the latest waiting events, of the parked events, and of the
+// events that were delivered last, if there is an archive.
 func (d *Database) Topics(ctx context.Context) ([]Topic, error) {
 	var topics []Topic
 	index := map[string]int{}
@@ -147,7 +147,7 @@ func (d *Database) Topics(ctx context.Context) ([]Topic, error) {
 		statement string
 		waiting   bool
 	}{{d.sql.TopicsParked, true}, {d.sql.TopicsArchived, false}, {d.sql.TopicsScheduled, false}} {
-		// What is not there, or not ours to read, is told elsewhere.
+		// Another check reports a table that does not exist, or that this user may not read.
 		if err := ask(other.waiting, other.statement); err != nil && !db.IsMissingTable(err) && !db.IsDenied(err) {
 			return topics, err
 		}

@@ -1,5 +1,5 @@
-// Package facts asks an installation's database what relay doctor wants to know: one method a subject,
-// each of which returns what it found without a judgement. Package doctor judges.
+// Package facts queries an installation's database for relay doctor. It has one method for each subject,
+// which returns what it found without an assessment. Package doctor assesses it.
 //
-// It changes nothing, and keeps nothing waiting: see Database.
+// It changes nothing, and blocks nobody: see Database.
 package facts

@@ -9,26 +9,26 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Setting is a setting that lets a commit be lost, or that could.
+// Setting is a setting with which a commit can be lost, or that could have such a value.
 type Setting struct {
 	Name  string
 	Value string
-	// Role and Database say for whom it is set; both empty: for everyone. As SQL writes
-	// them. PostgreSQL's setting for ALL roles has the role "ALL".
+	// Role and Database say for whom it is set, in SQL's spelling. Both are empty if it is set for everyone.
+	// PostgreSQL's setting for ALL roles has the role "ALL".
 	Role, Database string
 }
 
-// Durability is whether a commit stays.
+// Durability says whether a commit survives.
 type Durability struct {
 	Settings []Setting
-	// Standbys: PostgreSQL waits for synchronous standbys.
+	// Standbys is true if PostgreSQL waits for synchronous standbys.
 	Standbys bool
-	// Tables are those that do not survive a crash, with the reason: unlogged, or an
+	// Tables are the tables that do not survive a crash, with the reason: they are unlogged, or have an
 	// engine without transactions.
 	Tables map[string]string
 }
 
-// Durability reads the settings on which it depends whether a commit stays.
+// Durability reads the settings that decide whether a commit survives.
 func (d *Database) Durability(ctx context.Context) (Durability, error) {
 	found := Durability{Tables: map[string]string{}}
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -38,8 +38,8 @@ func (d *Database) Durability(ctx context.Context) (Durability, error) {
 	return found, err
 }
 
-// postgres reads the settings for everyone, and synchronous_commit where a role or a
-// database has its own: a writer's, not only ours.
+// postgres reads the settings for everyone. It also reads synchronous_commit of roles and databases that have
+// their own value, because a writer's value counts, and not only ours.
 func (f *Durability) postgres(ctx context.Context, tx *sql.Tx, d *Database) error {
 	err := db.Each(ctx, tx, func(rows *sql.Rows) error {
 		var s Setting
@@ -52,7 +52,7 @@ func (f *Durability) postgres(ctx context.Context, tx *sql.Tx, d *Database) erro
 			f.Standbys = s.Value != ""
 		case source != "user" && source != "database" && source != "database user" && source != "global":
 			f.Settings = append(f.Settings, s)
-		} // the others are in the next list
+		} // the next list has the others
 		return nil
 	}, d.postgres.Settings)
 	if err != nil {
@@ -106,8 +106,8 @@ func (f *Durability) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	return nil
 }
 
-// sqlite: the journal is a property of the file, synchronous one of each connection;
-// this one is set up as the relay's are.
+// sqlite reads the journal mode and synchronous. The journal mode belongs to the file, but synchronous
+// belongs to each connection. This connection has the same settings as the relay's.
 func (f *Durability) sqlite(ctx context.Context, tx *sql.Tx, _ *Database) error {
 	for _, name := range []string{"journal_mode", "synchronous"} {
 		s := Setting{Name: name}

@@ -10,28 +10,27 @@ import (
 	"github.com/postroom/postroom/internal/store/source"
 )
 
-// Database looks at an installation for what is wrong with it. Each method asks about one
-// subject and returns what it found, without a judgement.
+// Database examines an installation. Each method queries one subject and returns what it found, without an
+// assessment.
 //
-// It changes nothing and keeps nothing waiting: what it asks runs in a read-only
-// transaction of its own, with a time limit by the server's clock and by ours, and
-// takes no lock that a writer would notice. It uses one connection at a time, no
-// session setting on PostgreSQL and no named prepared statement, so poolers do not
-// mind. Safe for concurrent use.
+// It changes nothing and blocks nobody. Each query runs in a read-only transaction of its own, with time
+// limits in the server and in the client, and takes no lock that a writer would notice. Database uses one
+// connection at a time. On PostgreSQL it uses no session setting and no named prepared statement, so it works
+// through poolers. Safe for concurrent use.
 type Database struct {
 	db    *sql.DB
 	names db.Names
 	limit time.Duration
 
 	sql      statements
-	postgres postgresStatements // filled on PostgreSQL alone, and so on
+	postgres postgresStatements // set only on PostgreSQL; the others likewise
 	mysql    mysqlStatements
 	sqlite   sqliteStatements
 
 	source *source.Store
 }
 
-// New returns a Database for an installation. limit bounds each question.
+// New returns a Database for an installation. limit bounds each query.
 func New(pool *sql.DB, n db.Names, limit time.Duration) (*Database, error) {
 	asked, err := source.New(pool, n)
 	if err != nil {
@@ -41,12 +40,12 @@ func New(pool *sql.DB, n db.Names, limit time.Duration) (*Database, error) {
 	return d, db.Load(files, n, &d.sql, db.For[any](n.Dialect, &d.postgres, &d.mysql, &d.sqlite))
 }
 
-// look runs questions in a transaction that cannot write. It asks for the server's own
-// time limits, because a client that goes away leaves its statement running: on
-// PostgreSQL for the transaction alone, elsewhere for the connection, which is ours.
+// look runs queries in a transaction that cannot write. It sets time limits in the server too, because a
+// statement goes on after its client has gone away. On PostgreSQL the limits are for the transaction only.
+// Elsewhere they are for the connection, which is ours.
 func (d *Database) look(ctx context.Context, ask func(context.Context, *sql.Tx) error) error {
-	// Longer than the server's own limits: what a client gives up it asks to be
-	// cancelled, and pgbouncer 1.18 may end itself over such a request.
+	// This limit is longer than the server's limits, because a client that gives up asks the server to cancel
+	// the statement. pgbouncer 1.18 may crash because of such a request.
 	ctx, cancel := context.WithTimeout(ctx, d.limit+d.limit/2)
 	defer cancel()
 	conn, err := d.conn(ctx)
@@ -60,8 +59,7 @@ func (d *Database) look(ctx context.Context, ask func(context.Context, *sql.Tx) 
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
 	if d.names.Dialect == db.PostgreSQL {
-		// A lock that is not granted soon is a finding, and waiting in its queue would
-		// be in the way of others.
+		// A lock that is not granted soon is a finding, and a longer wait in its queue would block others.
 		for _, limit := range []string{"statement_timeout", "lock_timeout"} {
 			ms := d.limit.Milliseconds()
 			if limit == "lock_timeout" {
@@ -75,8 +73,8 @@ func (d *Database) look(ctx context.Context, ask func(context.Context, *sql.Tx) 
 	return ask(ctx, tx)
 }
 
-// conn takes a connection, and on MySQL and MariaDB limits how long its statements wait
-// for the lock that a table's change holds: by default a day.
+// conn takes a connection. On MySQL and MariaDB it limits how long its statements wait for the lock of a
+// statement that alters a table. The default is a day.
 func (d *Database) conn(ctx context.Context) (*sql.Conn, error) {
 	conn, err := d.db.Conn(ctx)
 	if err != nil || d.names.Dialect != db.MySQL {
@@ -94,8 +92,8 @@ func (d *Database) conn(ctx context.Context) (*sql.Conn, error) {
 // Tables are the tables of the outbox that exist, by default name.
 type Tables map[string]bool
 
-// Tables tells which tables exist, of those that the outbox's half knows. MySQL does not
-// tell of a table to which the user has no right: it counts as there.
+// Tables reports which tables of the outbox exist. MySQL hides a table on which the user has no right, so
+// such a table counts as existing.
 func (d *Database) Tables(ctx context.Context) (Tables, error) {
 	return d.tables(ctx, outboxTables(d.names.Dialect))
 }
@@ -124,7 +122,7 @@ func (d *Database) tables(ctx context.Context, names []string) (Tables, error) {
 	return found, err
 }
 
-// outboxTables are the tables of the outbox's half, by default name.
+// outboxTables returns the default names of the outbox's tables.
 func outboxTables(d db.Dialect) []string {
 	tables := []string{db.Events, db.Parked, db.Leases, db.Archive, db.Scheduled, db.Relays, db.Drops, db.Schema}
 	if d == db.MySQL {

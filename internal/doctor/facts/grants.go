@@ -13,13 +13,13 @@ import (
 // Grant is a right that the relay's user lacks.
 type Grant struct {
 	Right string // SELECT, …
-	On    string // the table's default name; or what GRANT calls it
-	SQL   string // the statement that gives it
-	// Optional: the relay works without it, less well.
+	On    string // the table's default name, or the name that GRANT uses
+	SQL   string // the statement that grants it
+	// Optional rights are not needed, but without them the relay works less well.
 	Optional bool
 }
 
-// rights are what docs/tables.md gives to the relay's user, by table.
+// rights are the rights that docs/tables.md gives the relay's user, by table.
 func rights() map[string][]string {
 	all := []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 	return map[string][]string{
@@ -28,8 +28,7 @@ func rights() map[string][]string {
 	}
 }
 
-// Grants lists the rights that this user lacks on the tables that are there. SQLite has
-// no users.
+// Grants lists the rights that this user lacks on the tables that exist. SQLite has no users.
 func (d *Database) Grants(ctx context.Context, tables Tables) ([]Grant, error) {
 	return d.grants(ctx, tables, wanted{tables: outboxTables(d.names.Dialect), rights: rights(), relay: true})
 }
@@ -38,7 +37,7 @@ func (d *Database) Grants(ctx context.Context, tables Tables) ([]Grant, error) {
 type wanted struct {
 	tables []string
 	rights map[string][]string
-	relay  bool // and what a relay asks for besides
+	relay  bool // and the rights that only a relay needs
 }
 
 func (d *Database) grants(ctx context.Context, tables Tables, w wanted) ([]Grant, error) {
@@ -46,7 +45,7 @@ func (d *Database) grants(ctx context.Context, tables Tables, w wanted) ([]Grant
 	return read(ctx, tables, w)
 }
 
-// noGrants is SQLite's: it has no users.
+// noGrants is for SQLite, which has no users.
 func noGrants(context.Context, Tables, wanted) ([]Grant, error) { return nil, nil }
 
 func (d *Database) postgresGrants(ctx context.Context, tables Tables, w wanted) ([]Grant, error) {
@@ -102,9 +101,9 @@ func ignoreNoRows(err error) error {
 	return err
 }
 
-// mysqlGrants asks the server to explain a statement that needs the right: it checks
-// rights, also those of roles, and does not run it. No read-only transaction, in which
-// the server would refuse before it looks; nothing is changed all the same.
+// mysqlGrants asks the server to explain a statement that needs the right. For that the server checks rights,
+// including those of roles, but does not run the statement. A read-only transaction cannot be used, because
+// in it the server would fail before it checks the rights. Even so, nothing is changed.
 func (d *Database) mysqlGrants(ctx context.Context, tables Tables, w wanted) ([]Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
@@ -157,8 +156,8 @@ func (d *Database) mysqlGrants(ctx context.Context, tables Tables, w wanted) ([]
 	return merge(lacking), nil
 }
 
-// explain has the server plan a statement. Other errors than of rights do not matter
-// here: a column without a default, a read-only server.
+// explain has the server plan a statement. It ignores errors that are not about rights, such as a column
+// without a default or a read-only server.
 func explain(ctx context.Context, conn *sql.Conn, statement string) error {
 	rows, err := conn.QueryContext(ctx, "EXPLAIN "+statement)
 	if err != nil {
@@ -167,7 +166,7 @@ func explain(ctx context.Context, conn *sql.Conn, statement string) error {
 	return rows.Close()
 }
 
-// merge makes one GRANT of several rights on one table.
+// merge combines several rights on one table into one GRANT.
 func merge(lacking []Grant) []Grant {
 	var merged []Grant
 	for _, g := range lacking {

@@ -8,30 +8,30 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Identity is how outbox_events hands out ids.
+// Identity describes how outbox_events assigns ids.
 type Identity struct {
-	// Sequence is PostgreSQL's, as SQL writes it; empty: the ids come from elsewhere.
+	// Sequence is PostgreSQL's sequence, in SQL's spelling. It is empty if the ids have another source.
 	Sequence  string
 	Generated string // always, by default; auto_increment, autoincrement; empty: not generated
-	Cache     int64  // ids that a session takes at once; 0: not told
-	Increment int64  // 0: not told
+	Cache     int64  // ids that a session takes at once; 0: not known
+	Increment int64  // 0: not known
 	Cycle     bool
 
-	// Last is the highest id given out, 0 if none was. Not Known: not ours to read.
+	// Last is the highest id that was assigned, 0 if none was. Known is false if this user may not read it.
 	Last     int64
 	Known    bool
-	Highest  int64 // id in outbox_events
-	Archived int64 // highest id among the rows parked or archived last
+	Highest  int64 // highest id in outbox_events
+	Archived int64 // highest id among the rows that were parked or archived last
 
-	// Below is how many rows have an id below 1, up to CountLimit; Lowest is the first's.
+	// Below is how many rows have an id below 1, up to CountLimit. Lowest is the lowest of these ids.
 	Below, Lowest int64
 }
 
-// Identity looks at the ids of outbox_events.
+// Identity queries how outbox_events assigns ids.
 func (d *Database) Identity(ctx context.Context) (Identity, error) {
 	var i Identity
-	// The rows first: a sequence that is read after them is at least as high, whoever
-	// inserts in between.
+	// Read the rows first. A sequence that is read after them is at least as high, even if somebody inserts
+	// in between.
 	if err := d.highest(ctx, &i); err != nil {
 		return i, err
 	}
@@ -66,7 +66,7 @@ func (i *Identity) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	var next sql.NullInt64
 	var mariadb bool
 	err = tx.QueryRowContext(ctx, d.mysql.NextID, d.names.Plain(db.Events)).Scan(&next, &mariadb)
-	// MySQL 8 shows a copy that may be a day old; MariaDB's is fresh.
+	// MySQL 8 shows a copy that may be a day old. MariaDB shows the current value.
 	i.Last, i.Known = next.Int64-1, mariadb && next.Valid
 	return err
 }
@@ -84,7 +84,7 @@ func (i *Identity) sqlite(ctx context.Context, tx *sql.Tx, d *Database) error {
 	return err
 }
 
-// highest finds the highest ids that are or were in use.
+// highest finds the highest ids that are used or were used.
 func (d *Database) highest(ctx context.Context, i *Identity) error {
 	ask := func(statement string) (int64, error) {
 		var id sql.NullInt64
@@ -110,7 +110,7 @@ func (d *Database) highest(ctx context.Context, i *Identity) error {
 	return nil
 }
 
-// below finds rows whose ids nobody handed out: those begin at 1.
+// below finds rows whose ids the database did not assign, because its ids begin at 1.
 func (d *Database) below(ctx context.Context, i *Identity) error {
 	return d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		var lowest sql.NullInt64

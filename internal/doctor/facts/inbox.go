@@ -9,18 +9,18 @@ import (
 	inboxstore "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// InboxTables tells which tables of the inbox exist; see Tables.
+// InboxTables reports which tables of the inbox exist; see Tables.
 func (d *Database) InboxTables(ctx context.Context) (Tables, error) {
 	return d.tables(ctx, append(append(consumerTables(), db.InboxReplicaRows, db.InboxRuns), d.dailyTables()...))
 }
 
-// consumerTables are those that every consumer needs, by default name.
+// consumerTables returns the default names of the tables that every consumer needs.
 func consumerTables() []string {
 	return []string{db.InboxEvents, db.InboxAttempts, db.InboxBlocked, db.InboxParked, db.InboxOffsets}
 }
 
-// dailyTables are those of daily partitions that a consumer reads or writes by name. MySQL
-// has none, and cannot tell that they are missing.
+// dailyTables returns the tables of daily partitions that a consumer reads or writes by name. MySQL has none
+// of them, and could not report that they are missing.
 func (d *Database) dailyTables() []string {
 	if d.names.Dialect != db.PostgreSQL {
 		return nil
@@ -39,7 +39,7 @@ func (d *Database) InboxGrants(ctx context.Context, tables Tables) ([]Grant, err
 	return d.grants(ctx, tables, wanted{tables: append(consumerTables(), d.dailyTables()...), rights: rights})
 }
 
-// InboxVacuum is Vacuum of the table that messages are purged from row by row.
+// InboxVacuum does what Vacuum does, for the table from which messages are purged row by row.
 func (d *Database) InboxVacuum(ctx context.Context, l inboxstore.Layout) (Vacuum, string, error) {
 	table := db.InboxEvents
 	if l.Daily {
@@ -49,17 +49,18 @@ func (d *Database) InboxVacuum(ctx context.Context, l inboxstore.Layout) (Vacuum
 	return v, table, err
 }
 
-// Blocked is a key of which one half of the truth is missing.
+// Blocked is a contradiction between inbox_blocked and inbox_parked, for one key.
 type Blocked struct {
 	Consumer, Topic, Key string
-	// Seq is a parked message that waits behind nothing; 0: nothing is parked of the key, and it stands still.
+	// Seq is a parked message that waits for nothing. It is 0 if the key is blocked and has no parked
+	// message.
 	Seq int64
-	// Head: the message is its key's first, and the key stands still.
+	// Head is true if the message is the first of its key, and the key is blocked.
 	Head bool
 }
 
-// LooseKeys lists up to 20 keys that stand still behind nothing, as many parked messages that
-// wait behind a key which does not stand still, and as many that wait and are the first of a key that does.
+// LooseKeys lists up to 20 blocked keys without a parked message, up to 20 parked messages that wait behind a
+// key which is not blocked, and up to 20 messages that wait although they are the first of a blocked key.
 func (d *Database) LooseKeys(ctx context.Context) (loose []Blocked, err error) {
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		loose = nil
@@ -81,16 +82,17 @@ func (d *Database) LooseKeys(ctx context.Context) (loose []Blocked, err error) {
 	return loose, err
 }
 
-// Days is how daily partitions are kept.
+// Days describes the daily partitions.
 type Days struct {
-	// days after today that have a partition, up to the first that has none; -1: today has none
+	// Ahead is how many days after today have a partition, up to the first day without one. It is -1 if today
+	// has none.
 	Ahead   int
-	Strays  bool                     // messages are in the default partition
-	Told    map[string]time.Duration // each consumer's retention
-	Overdue []inboxstore.Day         // the oldest days that ended two days before every retention, and why they stay
+	Strays  bool                     // there are messages in the default partition
+	Told    map[string]time.Duration // the retention that each consumer has reported
+	Overdue []inboxstore.Day         // oldest days that ended two days before every retention, and why they stay
 }
 
-// Days looks at daily partitions.
+// Days queries the daily partitions.
 func (d *Database) Days(ctx context.Context) (v Days, err error) {
 	tables, err := inboxstore.New(d.names)
 	if err != nil {
@@ -132,8 +134,8 @@ func (d *Database) Days(ctx context.Context) (v Days, err error) {
 	return v, err
 }
 
-// InboxWaits lists sessions that wait for a lock on the tables where consumers wait for one another, the
-// longest first.
+// InboxWaits lists sessions that wait for a lock on the tables on which consumers block one another, the
+// longest wait first.
 func (d *Database) InboxWaits(ctx context.Context) (waits []inboxstore.LockWait, err error) {
 	tables, err := inboxstore.New(d.names)
 	if err != nil {

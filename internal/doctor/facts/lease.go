@@ -11,26 +11,25 @@ import (
 	"github.com/postroom/postroom/internal/store/source"
 )
 
-// Lease is the row of outbox_leases, by the database's clock.
+// Lease is the row of outbox_leases. Its times are by the database's clock.
 type Lease struct {
 	Source   string // "" until the first relay set it
 	SourceID string
 	Owner    string // "": nobody
 	Epoch    int64
-	Expires  bool          // there is an end
-	Left     time.Duration // until the end; negative: past it
-	TTL      time.Duration // of the last claim; 0: never claimed, or by an old build
+	Expires  bool          // the lease has an end
+	Left     time.Duration // time until the end; negative: the end has passed
+	TTL      time.Duration // length of the last claim; 0: never claimed, or by an old build
 	Mode     string        // "" before the first claim
 	Halted   string        // why the source stopped; "": it did not
 	Blind    string        // since when its owner has not reached the sink, in RFC 3339; "": it does
-	Outage   source.Outage // of the owner's sink
+	Outage   source.Outage // outage of the owner's sink
 	Position string        // where the sink's transactions stood, as JSON; "": nothing kept
-	// Topics are those that there were events for lately: the last day (2006-01-02, UTC)
-	// by topic.
+	// Topics are the topics that recently had events, each with its last day (2006-01-02, UTC).
 	Topics map[string]string
 }
 
-// Lease reads the lease row. sql.ErrNoRows: it is not there.
+// Lease reads the lease row. It returns sql.ErrNoRows if there is no row.
 func (d *Database) Lease(ctx context.Context) (Lease, error) {
 	var l Lease
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -44,7 +43,7 @@ func (d *Database) Lease(ctx context.Context) (Lease, error) {
 		l.Blind = blind.String
 		l.Expires, l.Left, l.TTL = left.Valid, db.Micros(left), db.Micros(ttl)
 		l.Outage = source.ParseOutage(outage)
-		// Hints that are not what they should be are nothing.
+		// Invalid hints are ignored.
 		if json.Unmarshal([]byte(topics.String), &l.Topics) != nil {
 			l.Topics = nil
 		}
@@ -53,16 +52,15 @@ func (d *Database) Lease(ctx context.Context) (Lease, error) {
 	return l, err
 }
 
-// Relay is a live relay process, as its row in outbox_relays says.
+// Relay is a live relay process, from its row in outbox_relays.
 type Relay struct {
 	ID    string
 	Host  string
 	Owned int64
-	Seen  time.Duration // ago
+	Seen  time.Duration // time since its last heartbeat
 }
 
-// RelayProcesses lists the relay processes that were seen within the last hour, the
-// latest first.
+// RelayProcesses lists the relay processes that had a heartbeat within the last hour, the latest first.
 func (d *Database) RelayProcesses(ctx context.Context) ([]Relay, error) {
 	var relays []Relay
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -84,7 +82,7 @@ type MigrationLock struct {
 	Left  time.Duration
 }
 
-// MigrationLock returns who holds the migration lock; nil: nobody.
+// MigrationLock returns who holds the migration lock, or nil if nobody does.
 func (d *Database) MigrationLock(ctx context.Context) (*MigrationLock, error) {
 	var owner sql.NullString
 	var left sql.NullInt64
@@ -92,7 +90,7 @@ func (d *Database) MigrationLock(ctx context.Context) (*MigrationLock, error) {
 		return tx.QueryRowContext(ctx, d.sql.MigrationLock).Scan(&owner, &left)
 	})
 	if errors.Is(err, sql.ErrNoRows) || db.IsMissingTable(err) {
-		return nil, nil // another tool made the tables
+		return nil, nil // another tool created the tables
 	}
 	if err != nil || !owner.Valid || left.Int64 <= 0 {
 		return nil, err

@@ -8,11 +8,10 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Order is what stands between a writer's INSERT, or the relay's reads and
-// deletes, and the tables.
+// Order lists what may come between the tables and a writer's INSERT, or the relay's reads and deletes.
 type Order struct {
 	Intruders []Intruder
-	// Hidden: the user may not see triggers.
+	// Hidden is true if the user may not see triggers.
 	Hidden bool
 }
 
@@ -20,12 +19,12 @@ type Order struct {
 type Intruder struct {
 	Kind  string // trigger, rule, row security
 	Table string // default name
-	Name  string // as SQL writes it; of row security empty
-	// Applies: row security hides rows from this user.
+	Name  string // in SQL's spelling; empty for row security
+	// Applies is true if row security hides rows from this user.
 	Applies bool
 }
 
-// Order looks for what may change, hide or refuse rows.
+// Order looks for things that may change, hide or reject rows.
 func (d *Database) Order(ctx context.Context) (Order, error) {
 	var found Order
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -74,7 +73,7 @@ func (f *Order) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	}
 	for i := range f.Intruders {
 		f.Intruders[i].Name = d.names.Quote(f.Intruders[i].Name)
-		f.Hidden = false // it shows them
+		f.Hidden = false // the server shows them
 	}
 	return nil
 }

@@ -11,20 +11,21 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Server is the server that answers, and what it lets several nodes do.
+// Server is the server that answers. It also says whether several nodes accept writes.
 type Server struct {
 	Version string
-	User    string // as GRANT takes it
+	User    string // in the spelling of GRANT
 	Standby bool   // read-only: may lag behind a primary
-	// Isolation is the level of our transactions: "read committed". Empty on SQLite.
+	// Isolation is the isolation level of our transactions, for example "read committed". It is empty on
+	// SQLite.
 	Isolation string
 
-	// MySQL and MariaDB.
+	// These are for MySQL and MariaDB.
 	AutoIncrement int64  // auto_increment_increment
 	Cluster       string // Galera, group replication; empty: neither
-	Nodes         int64  // of the cluster, if it tells
-	SinglePrimary bool   // the cluster lets one node write
-	SQLMode       string // of new sessions
+	Nodes         int64  // number of nodes, if the cluster reports it
+	SinglePrimary bool   // the cluster accepts writes on one node only
+	SQLMode       string // SQL mode of new sessions
 }
 
 // Server describes the server.
@@ -69,13 +70,13 @@ func (s *Server) mysql(ctx context.Context, tx *sql.Tx, d *Database) error {
 	}
 	if s.Cluster == "Galera" {
 		var ignored string
-		// A node that does not tell its size is no reason to fail.
+		// A node that does not report the cluster's size is not an error.
 		_ = tx.QueryRowContext(ctx, d.mysql.ClusterSize).Scan(&ignored, &s.Nodes)
 	}
 	return s.mysqlIsolation(ctx, tx, v)
 }
 
-// mysqlIsolation reads the session's level: the variable has two names.
+// mysqlIsolation reads the session's isolation level. The variable has two names.
 func (s *Server) mysqlIsolation(ctx context.Context, tx *sql.Tx, global map[string]string) error {
 	name := "transaction_isolation"
 	if _, ok := global[name]; !ok {
@@ -86,7 +87,7 @@ func (s *Server) mysqlIsolation(ctx context.Context, tx *sql.Tx, global map[stri
 	return err
 }
 
-// mysqlVariables reads global variables; those that the server does not know are absent.
+// mysqlVariables reads global variables. A variable that the server does not know is not in the result.
 func mysqlVariables(ctx context.Context, tx *sql.Tx, names ...string) (map[string]string, error) {
 	values := map[string]string{}
 	err := db.Each(ctx, tx, func(rows *sql.Rows) error {
@@ -98,7 +99,7 @@ func mysqlVariables(ctx context.Context, tx *sql.Tx, names ...string) (map[strin
 	return values, err
 }
 
-// on reads a switch as SHOW VARIABLES prints it.
+// on parses a switch from the output of SHOW VARIABLES.
 func on(value string) bool { return value == "1" || strings.EqualFold(value, "ON") }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -109,15 +110,15 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// Clock measures how far the database's clock is ahead of now's (negative: behind),
-// and how wrong that may be: half of the fastest of a few round trips. On SQLite both
-// are zero, the clock is the host's.
+// Clock measures how far the database's clock is ahead of now's clock (negative: behind). uncertainty is the
+// largest error: half of the fastest of a few round trips. On SQLite both are zero, because the database uses
+// the host's clock.
 func (d *Database) Clock(ctx context.Context, now func() time.Time) (ahead, uncertainty time.Duration, err error) {
 	if d.names.Dialect == db.SQLite {
 		return 0, 0, nil
 	}
 	query := db.For(d.names.Dialect, d.postgres.Clock, d.mysql.Clock, "")
-	const tries = 4 // the first one may prepare the statement
+	const tries = 4 // the first round trip may also prepare the statement
 	err = d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for i := range tries {
 			var theirs int64

@@ -5,7 +5,7 @@ import "embed"
 //go:embed *.sql
 var files embed.FS
 
-// statements are those that every dialect has. The .sql files give the reasons.
+// statements are the statements that every dialect has. The .sql files give the reasons.
 type statements struct {
 	TableExists                                                               string
 	CountEvents, Scheduled                                                    string
@@ -18,7 +18,7 @@ type statements struct {
 	Server                                                                    string
 }
 
-// postgresStatements are PostgreSQL's alone.
+// postgresStatements exist only for PostgreSQL.
 type postgresStatements struct {
 	Settings, RoleSettings, Persistence                 string
 	CurrentUser, SchemaRight, TableRight, SequenceRight string
@@ -30,7 +30,7 @@ type postgresStatements struct {
 	VacuumState, OldestView, Horizons                   string
 }
 
-// mysqlStatements are those of MySQL and MariaDB alone.
+// mysqlStatements exist only for MySQL and MariaDB.
 type mysqlStatements struct {
 	Engine                      string
 	CurrentUser                 string
@@ -43,7 +43,7 @@ type mysqlStatements struct {
 	History                     string
 }
 
-// sqliteStatements are SQLite's alone.
+// sqliteStatements exist only for SQLite.
 type sqliteStatements struct {
 	TableText, LastID string
 }

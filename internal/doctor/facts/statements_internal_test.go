@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Neither a statement nor a field is missing or superfluous in any dialect; it needs no server.
+// No dialect lacks a statement or has one too many. This test needs no server.
 func TestEveryDialectHasItsStatements(t *testing.T) {
 	for _, d := range db.Dialects {
 		_, err := New(nil, db.Names{Dialect: d}, time.Second)
@@ -18,7 +18,7 @@ func TestEveryDialectHasItsStatements(t *testing.T) {
 	}
 }
 
-// Some statements have in numbers how far they count.
+// Some statements contain as a number how far they count.
 func TestTheChecksCountAsFarAsGoThinks(t *testing.T) {
 	for _, d := range db.Dialects {
 		facts, err := New(nil, db.Names{Dialect: d}, time.Second)

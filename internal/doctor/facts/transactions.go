@@ -13,20 +13,20 @@ import (
 
 // Transaction is a transaction that is open in the source's database.
 type Transaction struct {
-	PID         int64 // what ends it; 0: it is prepared, and no session has it
+	PID         int64 // id of the session to end; 0: it is prepared, and no session has it
 	Prepared    string
 	User        string
 	Application string
 	Client      string
-	State       string        // as the server says: active, idle in transaction, Sleep, …
-	Age         time.Duration // 0: the server does not tell this user
-	QueryAge    time.Duration // since its last statement began; 0: not told
-	Started     time.Time     // UTC, by the database's clock; zero: not told
+	State       string        // the server's text: active, idle in transaction, Sleep, …
+	Age         time.Duration // 0: the server does not show it to this user
+	QueryAge    time.Duration // time since its last statement began; 0: not known
+	Started     time.Time     // UTC, by the database's clock; zero: not known
 	QueryStart  time.Time
 
-	Writes bool // it has written, or may have, into outbox_events: ids of it are open
-	// Locks is the table and the lock that keeps the relay or writers waiting, if it
-	// holds or waits for one.
+	Writes bool // it has written, or may have written, to outbox_events
+	// Locks is the table and the lock that the transaction holds or waits for, if the relay or writers wait
+	// because of it.
 	Locks   string
 	Waiting bool // for that lock
 }
@@ -34,19 +34,19 @@ type Transaction struct {
 // Transactions is one look at the open transactions.
 type Transactions struct {
 	Open []Transaction
-	// Hidden counts the sessions of which the server tells this user nothing; -1: it
-	// shows other users' sessions not at all.
+	// Hidden counts the sessions about which the server shows this user nothing. It is -1 if the server does
+	// not show sessions of other users at all.
 	Hidden int64
 }
 
-// Transactions lists transactions that are older than than, or hold a lock that keeps
-// the outbox waiting, the oldest first; prepared ones too. SQLite tells of none.
+// Transactions lists transactions that are older than than, or hold a lock for which the outbox waits, the
+// oldest first. It includes prepared ones. SQLite reports none.
 func (d *Database) Transactions(ctx context.Context, than time.Duration) (Transactions, error) {
 	read := db.For(d.names.Dialect, d.postgresTransactions, d.mysqlTransactions, noTransactions)
 	return read(ctx, than)
 }
 
-// noTransactions is SQLite's: it shows none.
+// noTransactions is for SQLite, which shows none.
 func noTransactions(context.Context, time.Duration) (Transactions, error) { return Transactions{}, nil }
 
 func (d *Database) postgresTransactions(ctx context.Context, than time.Duration) (Transactions, error) {
@@ -123,8 +123,8 @@ func (d *Database) mysqlTransactions(ctx context.Context, than time.Duration) (T
 	return found, d.nameXA(ctx, &found)
 }
 
-// nameXA finds the names of the prepared transactions that have no session. Which name
-// is whose, the server does not tell: all are listed with each.
+// nameXA finds the names of prepared transactions without a session. The server does not say which name
+// belongs to which transaction, so each transaction gets all names.
 func (d *Database) nameXA(ctx context.Context, found *Transactions) error {
 	orphans := false
 	for _, t := range found.Open {
@@ -163,7 +163,7 @@ func (d *Database) nameXA(ctx context.Context, found *Transactions) error {
 	return nil
 }
 
-// mayProcess reports whether the user sees other users' sessions and transactions.
+// mayProcess reports whether the user can see other users' sessions and transactions.
 func (d *Database) mayProcess(ctx context.Context) (bool, error) {
 	allowed := false
 	err := d.look(ctx, func(ctx context.Context, tx *sql.Tx) error {

@@ -11,35 +11,35 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Vacuum is what the database knows of the dead rows of outbox_events, and what
-// keeps it from removing them.
+// Vacuum describes the dead rows of outbox_events, and what prevents the database from removing them.
 type Vacuum struct {
-	// PostgreSQL.
+	// These are for PostgreSQL.
 	Live, Dead int64
-	Last       time.Duration     // since the last vacuum; negative: none, or the statistics were reset
+	Last       time.Duration     // time since the last vacuum; negative: there was none, or the statistics were reset
 	Automatic  bool              // autovacuum and track_counts are on
-	Settings   map[string]string // of the table
-	Threshold  int64             // dead rows at which autovacuum begins, by the table's settings
+	Settings   map[string]string // settings of the table
+	Threshold  int64             // number of dead rows at which autovacuum starts, by the table's settings
 	HeldBack   []Horizon
-	// Oldest is the transaction that has kept a view of the rows for longest, if the server
-	// tells: what was deleted since it began, no vacuum can remove. OldestAge is 0 without one.
+	// Oldest is the transaction that has had a snapshot of the rows for the longest time, if the server shows
+	// it. Vacuum cannot remove rows that were deleted since then. OldestAge is 0 without such a transaction.
 	Oldest      string
 	OldestAge   time.Duration
 	ServerWide  string // "autovacuum" or "track_counts" when that is off
-	TableSwitch bool   // the table's own switch is not off
+	TableSwitch bool   // false: autovacuum is switched off for the table
 
-	// MySQL and MariaDB: old row versions that purge has not removed; -1: not told.
+	// History is for MySQL and MariaDB: the number of old row versions that purge has not removed. -1: not
+	// known.
 	History int64
 }
 
-// Horizon is something that keeps dead rows from being removed.
+// Horizon is something that prevents the removal of dead rows.
 type Horizon struct {
 	Kind string // slot, standby
 	Name string
-	Age  int64 // transactions
+	Age  int64 // in transactions
 }
 
-// QueueSettings are the table settings that the migration gives outbox_events.
+// QueueSettings returns the table settings that the migration sets for outbox_events.
 func QueueSettings() map[string]string {
 	return map[string]string{
 		"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "5000",
@@ -50,7 +50,7 @@ func QueueSettings() map[string]string {
 	}
 }
 
-// Vacuum looks at the state of the table's dead rows. SQLite has none.
+// Vacuum queries the state of the table's dead rows. SQLite has none.
 func (d *Database) Vacuum(ctx context.Context) (Vacuum, error) {
 	return d.vacuum(ctx, db.Events)
 }
@@ -111,8 +111,8 @@ func (v *Vacuum) postgres(ctx context.Context, tx *sql.Tx, d *Database, table st
 	}, d.postgres.Horizons)
 }
 
-// threshold is what autovacuum goes by, with PostgreSQL's defaults for what the table
-// leaves out.
+// threshold is the number of dead rows at which autovacuum starts. Settings that the table does not have are
+// PostgreSQL's defaults.
 func (v *Vacuum) threshold() int64 {
 	number := func(name string, otherwise float64) float64 {
 		if n, err := strconv.ParseFloat(v.Settings[name], 64); err == nil {
@@ -125,7 +125,7 @@ func (v *Vacuum) threshold() int64 {
 	)
 }
 
-// truth reads a switch in any of the ways that PostgreSQL takes.
+// truth parses a switch in every spelling that PostgreSQL accepts.
 func truth(value string) bool {
 	switch strings.ToLower(value) {
 	case "off", "false", "no", "0", "f", "n", "of", "fa", "fal", "fals":
@@ -134,7 +134,7 @@ func truth(value string) bool {
 	return true
 }
 
-// SameSetting reports whether two values of a table's setting mean the same.
+// SameSetting reports whether two values of a table's setting have the same meaning.
 func SameSetting(a, b string) bool {
 	x, errX := strconv.ParseFloat(a, 64)
 	y, errY := strconv.ParseFloat(b, 64)
