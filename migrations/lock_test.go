@@ -73,8 +73,9 @@ func TestTheLock(t *testing.T) {
 	})
 }
 
-// Hazard two-migrators. The test makes the interleaving of store.Insert: a process pauses in the middle of
-// its work for longer than the lease, another one takes the lock, and the first one continues.
+// Hazard two-migrators.
+// The test makes the interleaving of store.Insert: a process pauses in the middle of its work for longer than
+// the lease, another one takes the lock, and the first one continues.
 func TestAHolderThatLostTheLockRecordsNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {

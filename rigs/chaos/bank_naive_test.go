@@ -99,9 +99,10 @@ func TestTheJudgeCatchesAConsumerWithoutAnInbox(t *testing.T) {
 	})
 }
 
-// Hazard group-restarts. Member A is declared dead after it has read its position and polled. Member B takes
-// the partition over, reads the same position, handles all messages and moves the position. Then A goes on,
-// applies what it had polled, and sets the position back.
+// Hazard group-restarts.
+// Member A is declared dead after it has read its position and polled. Member B takes the partition over,
+// reads the same position, handles all messages and moves the position. Then A goes on, applies what it had
+// polled, and sets the position back.
 func TestTheJudgeCatchesOffsetsCommittedWithoutTheEpoch(t *testing.T) {
 	onBoth(t, func(t *testing.T, site func(BankMode, bool) *naiveSite) {
 		s := site(Offsets, false)

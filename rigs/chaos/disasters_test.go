@@ -127,10 +127,11 @@ func TestADatabaseThatMovesToANewClusterByDumpAndRestore(t *testing.T) {
 	}
 }
 
-// Hazard lagging-standby. An asynchronous standby that lags is promoted. Rows that were delivered and deleted
-// are back, and ids that were used are used again, for other events. Transactions that the standby never had
-// are lost with the primary. Every event of all other transactions arrives, the first copies in order, and in
-// exactly-once mode without second copies. No relay works on the server while it is a standby.
+// Hazard lagging-standby.
+// An asynchronous standby that lags is promoted. Rows that were delivered and deleted are back, and ids that
+// were used are used again, for other events. Transactions that the standby never had are lost with the
+// primary. Every event of all other transactions arrives, the first copies in order, and in exactly-once mode
+// without second copies. No relay works on the server while it is a standby.
 func TestAStandbyThatLagsAndIsPromoted(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, mode Mode) { standbyIsPromoted(t, newSite(t, PostgreSQL, mode)) })

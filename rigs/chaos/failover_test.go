@@ -50,11 +50,12 @@ func pairs() map[string]func(t *testing.T, fresh func(server string)) pair {
 	}
 }
 
-// Hazard lagging-standby. The address of the database moves to a standby that lags and was promoted, while a
-// relay runs. The relay's lease is valid there, under the same owner and epoch. Rows that it has sent and
-// deleted are back, and its position in the manifests is ahead of the new server's data. In exactly-once mode
-// nothing is sent twice, and in both modes the first copies are in order. The old primary goes on running,
-// because in this scenario only the address moves.
+// Hazard lagging-standby.
+// The address of the database moves to a standby that lags and was promoted, while a relay runs. The relay's
+// lease is valid there, under the same owner and epoch. Rows that it has sent and deleted are back, and its
+// position in the manifests is ahead of the new server's data. In exactly-once mode nothing is sent twice,
+// and in both modes the first copies are in order. The old primary goes on running, because in this scenario
+// only the address moves.
 func TestALiveRelayWhoseDatabaseMovesToAStandbyThatLags(t *testing.T) {
 	t.Parallel()
 	for name, make := range pairs() {
