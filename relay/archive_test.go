@@ -16,7 +16,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// archiveOf lists the ids that the archive holds, in its order.
+// archiveOf lists the ids in the archive, in its order.
 func (b *bench) archiveOf() (ids []int64) {
 	b.t.Helper()
 	rows, err := b.db.DB.QueryContext(context.Background(), "SELECT id FROM outbox_archive ORDER BY seq")
@@ -42,7 +42,7 @@ func TestDeliveredEventsAreArchivedWithTheirPosition(t *testing.T) {
 		b := newBench(t, db)
 		b.cfg.Archive = true
 		b.sink.verdict = func(r *Record) error {
-			if string(r.Payload) != "k3" { // of one the sink does not know
+			if string(r.Payload) != "k3" { // the sink does not know the position of this one
 				r.SetPosition(7, 1000+r.ID)
 			}
 			return nil
@@ -69,9 +69,8 @@ func TestWithoutTheSettingNothingIsArchived(t *testing.T) {
 }
 
 // Hazard archive-order.
-// Rows 3 to 702 are a run that is long enough to be deleted at once, ahead of row 1,
-// which waits for its neighbour. A replay goes by the archive's order: it would bring
-// the first event of the key last.
+// Rows 3 to 702 are a run that is long enough to be deleted at once, before row 1, which waits for its
+// neighbour. A replay uses the archive's order, so it would deliver the first event of the key last.
 func TestTheArchiveKeepsTheOrderOfAKey(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -92,7 +91,7 @@ func TestTheArchiveKeepsTheOrderOfAKey(t *testing.T) {
 	})
 }
 
-// releaseBut acknowledges what is held, except one value.
+// releaseBut acknowledges the held records, except one value.
 func (s *testSink) releaseBut(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,7 +208,8 @@ func TestAnArchivingOwnerThatLostItsLeaseEndsItsTurnAndChangesNothing(t *testing
 		go func() { defer close(ended); _, _ = r.runTerm(t.Context(), k) }()
 		b.commit("k", "k1")
 		eventually(t, "it is on its way", func() bool { return b.sink.count() == 1 })
-		// Else the reader, which notes the topic in the lease row, may find the lease lost before the delete does.
+		// Otherwise the reader, which notes the topic in the lease row, may notice the lost lease before the
+		// delete does.
 		eventually(t, "its topic is noted", func() bool {
 			topics, err := r.store.ReadNote(t.Context(), k.lease, store.FieldTopics)
 			require.NoError(t, err)
@@ -278,7 +278,7 @@ func TestAParkedEventThatIsSentAgainIsArchivedUnderItsOldID(t *testing.T) {
 	})
 }
 
-// stuckArchive never moves anything: a process that is killed after each commit.
+// stuckArchive never moves a row, like a process that is killed after each commit.
 type stuckArchive struct{ stuck }
 
 func (s stuckArchive) DeleteDelivered(context.Context, store.Lease, []store.Delivered) (int64, error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/blocked"
 )
 
-// blocks checks that a key of topic t is in the session's set, and nothing else is.
+// blocks checks that the session's set has these keys of topic t, and no others.
 func (b *bench) blocks(s *session, keys ...string) {
 	b.t.Helper()
 	require.True(b.t, s.quarantine.loaded)
@@ -23,7 +23,7 @@ func (b *bench) blocks(s *session, keys ...string) {
 	}
 }
 
-// looking counts what the relay asks about blocked keys.
+// looking counts the queries about blocked keys.
 type looking struct {
 	database
 	parts, looks int
@@ -52,8 +52,8 @@ func (b *bench) counted() (*session, *looking) {
 	return b.session(), l
 }
 
-// The keys are walked once for a lease, not once for each error of the database or
-// outage of the sink: with two million of them that is seconds of work.
+// The keys are loaded once for a lease, not once for each error of the database or outage of the sink,
+// because with two million keys it takes seconds.
 func TestTheBlockedKeysAreLoadedOnceWhileTheLeaseLasts(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -80,9 +80,8 @@ func TestTheBlockedKeysAreLoadedOnceWhileTheLeaseLasts(t *testing.T) {
 }
 
 // Hazard lagging-standby.
-// After a failover to a standby that lags, rows are parked again that were delivered
-// since: their keys are not in the set. There the lease is claimed anew. Here k is parked
-// behind its back.
+// After a failover to a standby that lags, rows that were delivered since are parked again. Their keys are
+// not in the set, so the lease is claimed again there. The test parks k without telling the session.
 func TestTheBlockedKeysAreLoadedAnewUnderAnotherClaim(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -102,7 +101,7 @@ func TestTheBlockedKeysAreLoadedAnewUnderAnotherClaim(t *testing.T) {
 	})
 }
 
-// park leaves an event of a key of topic t in outbox_parked.
+// park puts an event of a key of topic t into outbox_parked.
 func (b *bench) park(key string) {
 	b.t.Helper()
 	b.commit(key, key)
@@ -113,8 +112,8 @@ SELECT id, event_id, topic, event_key, event_type, payload, headers, created_at
 }
 
 // Hazard unblock-race.
-// A hash in the set says nothing yet: an innocent key that shares it with a blocked one
-// is delivered. And beyond the bound of the set every key is looked up.
+// A hash in the set does not block a key: a key that has the same hash as a blocked one is delivered. If the
+// set is full, every key is looked up.
 func TestOnlyALookIntoTheTableBlocksAKey(t *testing.T) {
 	t.Parallel()
 	for name, full := range map[string]bool{"a shared hash": false, "more keys than are kept": true} {

@@ -13,17 +13,17 @@ import (
 	"github.com/postroom/postroom/relay/internal/checkpoint"
 )
 
-// walked counts how many of the ids up to a place each read asks for: where the rows are
-// deleted and a snapshot keeps them, that is what the read walks over.
+// walked counts how many of the ids up to a limit each read asks for. If the rows are deleted and a snapshot
+// keeps them, the read walks over that many rows.
 type walked struct {
 	database
 	mu    sync.Mutex
-	upTo  int64 // of which ids; 0: all so far
-	head  int64 // of the last read
+	upTo  int64 // count ids up to this one; 0: all ids so far
+	head  int64 // head of the last read
 	reads int
 	ids   int64
-	gaps  int // that the last read asked for
-	open  int // ranges in the checkpoint that was saved last; -1: none was
+	gaps  int // gaps of the last read
+	open  int // ranges in the checkpoint that was saved last; -1: none was saved
 }
 
 func (w *walked) Note(ctx context.Context, l store.Lease, n store.Note) error {
@@ -39,9 +39,9 @@ func (w *walked) Note(ctx context.Context, l store.Lease, n store.Note) error {
 	return err
 }
 
-// stopAt stops the relay when the lease row has a checkpoint with so many open ranges. A stop saves
-// what the last read knew: a delete whose answer came after that read is not in it, and the
-// next start proves it.
+// stopAt stops the relay when the checkpoint in the lease row has open ranges of this number. A stop saves
+// what the last read knew. If a delete was answered after that read, its rows are not in the checkpoint, and
+// the next start proves them.
 func (w *walked) stopAt(b *bench, stop func() error, open int) {
 	b.t.Helper()
 	for range 100 {
@@ -79,7 +79,7 @@ func (w *walked) Read(ctx context.Context, q store.ReadQuery,
 	return w.database.Read(ctx, q, visit)
 }
 
-// from counts from now on, of the ids that were read so far.
+// from starts counting the ids that were read so far.
 func (w *walked) from() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,7 +92,7 @@ func (w *walked) read() (reads int, ids int64) {
 	return w.reads, w.ids
 }
 
-// settled waits until what was read last is deleted, and two reads have come after it.
+// settled waits until the rows of the last read are deleted, and until two more reads have happened.
 func (w *walked) settled(b *bench, rows int) {
 	b.t.Helper()
 	eventually(b.t, "what was delivered is deleted", func() bool { return b.rows() == rows })
@@ -108,10 +108,9 @@ func newWalked(b *bench) *walked {
 }
 
 // Hazard stored-cursor.
-// Two million events were delivered, and an old snapshot keeps their rows in the index. A
-// relay that starts then has no use for a look at them: who ran before has proved that none
-// is left, and has said so in the lease row. 300 rows stand for the two million: what is
-// counted is how many of their ids the reads ask for.
+// Two million events were delivered, and an old snapshot keeps their rows in the index. A relay that starts
+// then need not look at them: an earlier relay has proved that none is left, and has written that into the
+// lease row. 300 rows stand for the two million. The test counts how many of their ids the reads ask for.
 func TestAStartDoesNotWalkOverWhatIsProvedEmpty(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -134,9 +133,9 @@ func TestAStartDoesNotWalkOverWhatIsProvedEmpty(t *testing.T) {
 	})
 }
 
-// A writer took an id and is forgotten; 300 others were delivered since. A relay that starts
-// then asks for the one id in each read, and for none of the others. The writer commits at
-// last, and comes before a later event of its key.
+// A writer took an id and is forgotten, and 300 others were delivered since. A relay that starts then asks
+// for this one id in each read, and for none of the others. At last the writer commits. Its event is
+// delivered before a later event of its key.
 func TestAStartAsksForTheGapOfAForgottenWriterAlone(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -169,9 +168,9 @@ func TestAStartAsksForTheGapOfAForgottenWriterAlone(t *testing.T) {
 }
 
 // Hazard proved-ids-come-back.
-// While no relay runs the ids go back to 1, as a table that was emptied or restored has it.
-// What the lease row says is proved is not true of the new rows: the sweep that a start
-// begins with finds them, and they are read from the start, in order.
+// While no relay runs, the ids go back to 1, as after a table was emptied or restored. The checkpoint in the
+// lease row is not true for the new rows. The sweep at the start finds them, and they are read from the
+// start, in order.
 func TestIDsThatCameBackBelowWhatIsProvedAreDelivered(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -191,8 +190,8 @@ func TestIDsThatCameBackBelowWhatIsProvedAreDelivered(t *testing.T) {
 }
 
 // Hazard proved-ids-come-back.
-// Ids came back, so the lease was claimed anew, and the lease row is still to be told. The
-// database fails before: what the row says must not be believed again.
+// Ids came back, so the lease was claimed again, and the lease row must be corrected. The database fails
+// before that. The checkpoint in the row must not be used after that.
 func TestWhatIsNotTrueAnyMoreIsNotAskedForAfterAnError(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	s := b.session()

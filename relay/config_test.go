@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// transactionalSink is a testSink that says it has transactions.
+// transactionalSink is a testSink that has transactions by its type only.
 type transactionalSink struct{ testSink }
 
 func (*transactionalSink) OpenTransactional(context.Context, Identity, []byte, Ack) (TransactionalSession, error) {

@@ -18,8 +18,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/health"
 )
 
-// silent gives no answer to its first read, look and delete, as a connection does that was
-// dropped on the way without a sign of it.
+// silent does not answer its first read, probe and delete, like a connection that was dropped without a sign.
 type silent struct {
 	database
 	read, look, delete atomic.Bool
@@ -63,7 +62,7 @@ func TestAnAnswerThatNeverComesHoldsUpNothingForLong(t *testing.T) {
 			arm(lost)
 			b.naive = func(s database) database { lost.database = s; return lost }
 			b.commit("k", "gone", "k1", "k2")
-			b.exec("DELETE FROM outbox_events WHERE id = 1") // a gap, so that there is a look
+			b.exec("DELETE FROM outbox_events WHERE id = 1") // makes a gap, so that the relay probes the writers
 			stop := b.start()
 			eventually(t, "all are delivered", func() bool {
 				return b.empty() && !lost.read.Load() && !lost.look.Load() && !lost.delete.Load()
@@ -76,7 +75,7 @@ func TestAnAnswerThatNeverComesHoldsUpNothingForLong(t *testing.T) {
 	}
 }
 
-// hangsOnce gives no answer to the first renewal.
+// hangsOnce does not answer the first renewal.
 type hangsOnce struct {
 	database
 	tries atomic.Int64
@@ -158,7 +157,7 @@ func (l *lines) count(part string) (n int) {
 	return n
 }
 
-// Reads succeed while deletes fail: neither may announce the other's recovery.
+// Reads succeed while deletes fail. Neither may log that the other has recovered.
 func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	gone, failed := &away{}, &atomic.Int64{}
@@ -185,8 +184,7 @@ func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
 }
 
 // Hazard failed-delete.
-// A trigger keeps the rows from being deleted, and no error says so. They must not be sent
-// again and again.
+// A trigger prevents that the rows are deleted, without an error. They must not be sent again and again.
 func TestRowsThatOutliveTheirDeleteAreNotSentAgain(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.exec("CREATE TRIGGER keep BEFORE DELETE ON outbox_events BEGIN SELECT RAISE(IGNORE); END")

@@ -15,12 +15,12 @@ import (
 	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
-// deletions is a database in memory that fails or hinders deletes.
+// deletions is a database in memory whose deletes fail or leave rows.
 type deletions struct {
 	*memStore
 	calls  int
-	before func(call int, d store.Deletion) error // the delete does not take place
-	after  func(call int) error                   // it has
+	before func(call int, d store.Deletion) error // with an error the delete does not happen
+	after  func(call int) error                   // called after the delete
 }
 
 func (s *deletions) Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error) {
@@ -39,7 +39,7 @@ func (s *deletions) Delete(ctx context.Context, l store.Lease, d store.Deletion)
 
 func (s *deletions) LockHolders(context.Context) ([]string, error) { return []string{"session 7"}, nil }
 
-// testDeleter is a deleter over n rows that the sink has.
+// testDeleter is a deleter over n rows. The sink has their records.
 type testDeleter struct {
 	*deleter
 	db      *deletions
@@ -59,7 +59,7 @@ func newTestDeleter(t *testing.T, n int) *testDeleter {
 	return d
 }
 
-// acknowledge has the sink deliver rows, by their ids.
+// acknowledge makes the sink deliver rows, by their ids.
 func (d *testDeleter) acknowledge(ids ...int64) {
 	for _, id := range ids {
 		d.inFlight.Ack(&d.entries[id-1], nil)
@@ -75,7 +75,7 @@ func (d *testDeleter) left() (ids []int64) {
 	return ids
 }
 
-// runFor runs the deleter for so long.
+// runFor runs the deleter for this time.
 func (d *testDeleter) runFor(t *testing.T, long time.Duration) {
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
@@ -114,7 +114,8 @@ func TestADeleteThatFailsIsTriedAgain(t *testing.T) {
 			}
 			return nil
 		}},
-		// The rows are gone when it is tried again: the first delete did it, as far as anybody knows.
+		// The rows are gone when it is tried again. The deleter must assume that the first delete removed
+		// them.
 		"after it took place": {after: func(call int) error {
 			if call == 1 {
 				return errMem
@@ -144,8 +145,8 @@ func TestADeleteThatMissesRowsEndsTheTerm(t *testing.T) {
 	for name, each := range map[string]struct {
 		happens func(*testDeleter)
 		cause   error
-		lost    bool // the lease is
-		held    int  // stay in flight
+		lost    bool // the lease is lost
+		held    int  // rows that stay in flight
 	}{
 		"somebody has deleted one": {func(d *testDeleter) { d.db.db.rows = d.db.db.rows[1:] }, errIDsWentBack, false,
 			0},
@@ -171,7 +172,7 @@ func TestADeleteThatMissesRowsEndsTheTerm(t *testing.T) {
 	}
 }
 
-// keeping has a trigger that keeps rows whose delete seems to succeed.
+// keeping has a trigger that keeps rows although their delete reports success.
 type keeping struct{ *memStore }
 
 func (s keeping) Delete(context.Context, store.Lease, store.Deletion) (int64, error) {
@@ -181,7 +182,7 @@ func (s keeping) DeleteDelivered(context.Context, store.Lease, []store.Delivered
 	return 0, nil
 }
 
-// They stay in flight: the relay would send them again without end.
+// Such rows stay in flight. Otherwise the relay would send them again without end.
 func TestRowsThatStayAfterTheirDeleteAreAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newTestDeleter(t, 2)

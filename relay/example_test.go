@@ -13,8 +13,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// A relay runs inside a service and sends what the outbox has. The sink of this example prints. For Kafka take package
-// relaykafka, for any Watermill publisher relaywatermill.
+// A relay runs inside a service and sends the events in the outbox. The sink of this example prints them. For
+// Kafka use package relaykafka, and for any Watermill publisher relaywatermill.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	db, err := sql.Open("sqlite", ":memory:")
@@ -22,7 +22,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	// Each connection would have a database in memory of its own.
+	// Each connection would have its own database in memory.
 	db.SetMaxOpenConns(1)
 	_, err = migrations.Apply(ctx, db, relay.SQLite, migrations.Options{}) // as `relay migrate up`
 	if err != nil {
@@ -36,7 +36,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Run ends when ctx does. What is on its way then is delivered and deleted first.
+	// Run ends when ctx ends. Before that, the records that the sink has are delivered and deleted.
 	if err := r.Run(ctx); err != nil {
 		log.Fatal(err)
 	}
@@ -65,9 +65,9 @@ func placeOrder(ctx context.Context, db *sql.DB, id string) error {
 	return tx.Commit()
 }
 
-// printer is the smallest sink: it is reached always, and has delivered a record when it is printed.
+// printer is the smallest sink. It can always be reached, and a record is delivered when it is printed.
 type printer struct {
-	delivered func() // called for each record
+	delivered func() // called after each record
 }
 
 func (p printer) Check(context.Context) error { return nil }

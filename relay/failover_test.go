@@ -14,11 +14,11 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// A live relay whose connections lead to another server from one statement to the next, as
-// behind a proxy or an address that moves: a standby that lagged has been promoted. It knows
-// the lease, which is valid there, and not what was committed last.
+// In these tests the connections of a live relay lead to another server from one statement to the next, as
+// behind a proxy or an address that moves: a standby that lagged has been promoted. It has the lease, which
+// is valid there, but not the last commits.
 
-// copied is what a standby knows of the database now.
+// copied returns what a standby has of the database now.
 func (db *memDB) copied() *memDB {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -32,7 +32,7 @@ func (db *memDB) copied() *memDB {
 	return known
 }
 
-// becomes makes the database what a standby knew, under the name of another server.
+// becomes replaces the database's content with a standby's, under another server's name.
 func (db *memDB) becomes(standby *memDB, server string) {
 	known := standby.copied()
 	db.mu.Lock()
@@ -60,7 +60,7 @@ func (db *memDB) writeRow(value string) {
 	db.insert([]store.Row{{ID: db.nextID, EventID: uuid.New(), Topic: "t", Key: []byte("k"), Payload: []byte(value)}})
 }
 
-// remembers goes on with the position in memory.
+// remembers uses the position in memory again.
 type remembers struct {
 	*memStore
 	position []byte
@@ -79,7 +79,7 @@ func (s *remembers) Claim(ctx context.Context, c store.Claim) (store.Lease, bool
 	return l, ok, err
 }
 
-// moved is a relay over a database in memory, until the test ends.
+// moved runs a relay over a database in memory until the test ends.
 func moved(t *testing.T, st database, sink Sink, mode Mode) {
 	t.Helper()
 	r := newRelay(Config{
@@ -94,10 +94,10 @@ func moved(t *testing.T, st database, sink Sink, mode Mode) {
 }
 
 // Hazard lagging-standby.
-// The standby has k1 to k3, as they were before they were sent. On the primary they are sent
-// and deleted, the position in the manifests is behind them, and so it goes with k4 and k5,
-// of which the standby never hears. The position in memory must not be used there, and not
-// be written there: with it the manifest of k1 to k3 is passed over, and they are sent again.
+// The standby has k1 to k3 as they were before they were sent. On the primary they are sent and deleted, and
+// the position in the manifests is behind them. The same happens to k4 and k5, which the standby never
+// receives. The position in memory must not be used on the standby, and must not be written there: with it
+// the relay would skip the manifest of k1 to k3, and send them again.
 func TestALiveRelayThatIsMovedToALaggingStandbySendsNothingTwice(t *testing.T) {
 	scenario := func(t *testing.T, naive bool, back func(db, standby *memDB)) *txBroker {
 		db, broker := &memDB{server: "primary", open: map[string]bool{}}, &txBroker{}
@@ -129,7 +129,7 @@ func TestALiveRelayThatIsMovedToALaggingStandbySendsNothingTwice(t *testing.T) {
 		require.Len(t, standby.rows, 3, "the standby lags")
 
 		back(db, standby)
-		db.writeRow("k5") // has the id of k4
+		db.writeRow("k5") // gets the id of k4
 		eventually(t, "all is delivered", func() bool { return contains(broker.values(), "k5") && db.count() == 0 })
 		return broker
 	}
@@ -149,8 +149,8 @@ func TestALiveRelayThatIsMovedToALaggingStandbySendsNothingTwice(t *testing.T) {
 }
 
 // Hazard lagging-standby.
-// At least once, too, what is on its way when the server changes is waited for, and deleted
-// on the new one: a restart of the database alone repeats nothing.
+// In at-least-once mode too, the relay waits for the records that the sink has when the server changes, and
+// deletes them on the new server. So a restart of the database alone duplicates nothing.
 func TestWhatIsOnItsWayWhenTheServerChangesIsNotSentAgain(t *testing.T) {
 	db, sink := &memDB{server: "before", open: map[string]bool{}}, &testSink{hold: true}
 	moved(t, &memStore{db: db, fault: func(string) error { return nil }}, sink, AtLeastOnce)

@@ -19,13 +19,12 @@ import (
 	"github.com/postroom/postroom/internal/faultdb"
 )
 
-// Whatever statement of the relay fails, whether it has taken effect or not, and
-// whether the relay lives on or dies with it: nothing is lost, and the first copies of
-// a key are in order. A relay that lives on repeats nothing; in exactly-once mode
-// nobody does.
+// Any statement of the relay may fail, whether it has taken effect or not, and the relay may live on or die
+// with it. Nothing may be lost, and the first copies of a key must be in order. A relay that lives on repeats
+// nothing. In exactly-once mode no relay does.
 //
-// The story has a bit of everything: several keys, an event that is refused, parked
-// with a later one behind it, and retried once the cause is mended, and scheduled events.
+// The story contains everything: several keys, scheduled events, and an event that is rejected, parked with a
+// later one behind it, and retried after the cause is repaired.
 
 // misfortune is what happens to one statement.
 type misfortune struct {
@@ -38,18 +37,18 @@ func misfortunes() []misfortune {
 	return []misfortune{
 		{"is lost on its way", faultdb.LoseRequest(), false},
 		{"takes effect, and its answer is lost", faultdb.LoseAnswer(), false},
-		// To die before a statement is to die after the one before it.
+		// Dying before a statement is the same as dying after the one before it.
 		{"is the last, and takes effect", faultdb.LoseAnswer(), true},
 	}
 }
 
-// place is the nth time that a statement is sent.
+// place is the nth execution of a statement.
 type place struct {
 	statement string
 	nth       int
 }
 
-// fates is a hook that strikes at one place, and notes all that it sees.
+// fates is a hook that makes one statement fail, and records all statements that it sees.
 type fates struct {
 	at    place
 	with  misfortune
@@ -80,7 +79,7 @@ func (f *fates) hook(statement string) faultdb.Fault {
 	return f.with.hit
 }
 
-// label is a statement without what differs from one time to the next.
+// label returns a statement without the parts that differ each time.
 func label(statement string) string {
 	statement = anyUUID.ReplaceAllString(strings.Join(strings.Fields(statement), " "), "UUID")
 	statement = strings.Map(func(r rune) rune {
@@ -97,8 +96,9 @@ func label(statement string) string {
 
 var anyUUID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
-// occurrences is how often a kind of statement is struck: transactions share BEGIN and
-// COMMIT, others do the same each time. SQLite, where a run costs least, has more.
+// occurrences is for how many executions of a kind of statement the test fails one: more for BEGIN and
+// COMMIT, which transactions share, and few for others, which do the same each time. SQLite, where a run
+// costs least, has more.
 func occurrences(db dbtest.Database, statement string) int {
 	many := db.Dialect == sqldb.SQLite
 	switch shared := statement == faultdb.Begin || statement == faultdb.Commit; {
@@ -117,10 +117,10 @@ type story struct {
 	*exactly
 	mode Mode
 
-	what   string // happens in this run
+	what   string // what happens in this run
 	mu     sync.Mutex
-	down   bool // the relay has died: nothing more leaves it
-	mended bool // the cause of the refusal is gone
+	down   bool // the relay has died: it has no effect any more
+	mended bool // the cause of the rejection is repaired
 }
 
 func (s *story) refuse(r *Record) error {
@@ -162,7 +162,7 @@ var storyKeys = map[string]int{"a": 4, "p": 3, "c": 3, "s": 3}
 
 func newStory(t *testing.T, db dbtest.Database, mode Mode) *story {
 	s := &story{exactly: newExactly(t, db), mode: mode}
-	s.cfg.Mode, s.cfg.Archive = mode, mode == ExactlyOnce // one of the two deletes in the other way
+	s.cfg.Mode, s.cfg.Archive = mode, mode == ExactlyOnce // one of the two modes deletes in the other way
 	s.sink.verdict, s.broker.verdict = s.refuse, s.refuse
 	for _, table := range []string{"events", "scheduled", "parked", "drops", "archive"} {
 		s.exec("DELETE FROM outbox_" + table)
@@ -179,7 +179,7 @@ func newStory(t *testing.T, db dbtest.Database, mode Mode) *story {
 	return s
 }
 
-// tell runs the story to its end. If the relay dies or gives up, another one follows.
+// tell runs the story to its end. If the relay dies or gives up, another one continues.
 func (s *story) tell(f *fates) {
 	f.seen = make(map[string]int)
 	f.death = func() { s.set(func() { s.down = true }) }
@@ -198,8 +198,7 @@ func (s *story) tell(f *fates) {
 	require.True(s.t, s.run(s.config(), func() bool { return false }), "the successor has ended early")
 }
 
-// run runs a relay until everything is delivered, and reports whether it came so far
-// before it died or gave up.
+// run runs a relay until everything is delivered. It returns false if the relay died or gave up before that.
 func (s *story) run(cfg Config, died func() bool) bool {
 	r, err := New(cfg)
 	require.NoError(s.t, err)
@@ -224,8 +223,8 @@ func (s *story) run(cfg Config, died func() bool) bool {
 			s.set(func() { s.mended = true })
 			s.ask("retry", "state = 'failed'")
 		} else {
-			// Looked at again: rows may have been parked between the two looks. And in the
-			// order in which an event goes, or one could be behind each look.
+			// Look at the parked rows twice, because rows may have been parked in between. The looks follow
+			// the path of an event. Otherwise an event could always be behind the look.
 			done = len(parked) == 0 && s.scheduled() == 0 && s.empty() && len(s.parked()) == 0
 		}
 		return done || died()
@@ -243,7 +242,7 @@ func (f *fates) hasDied() bool {
 	return f.dead
 }
 
-// check holds the promises against what was published.
+// check compares the promises with what was published.
 func (s *story) check(died bool) {
 	s.t.Helper()
 	values := s.values()
@@ -268,7 +267,7 @@ func TestAFaultAtAnyStatementBreaksNoPromise(t *testing.T) {
 				t.Parallel() // most of the time they wait
 				dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 					if db.Flavor == dbtest.FlavorPostgreSQL18 {
-						return // the statements are those of 15, and there are hundreds of runs
+						return // the statements are the same as on 15, and there are hundreds of runs
 					}
 					strikeEverywhere(t, db, mode, m)
 				})
@@ -277,7 +276,7 @@ func TestAFaultAtAnyStatementBreaksNoPromise(t *testing.T) {
 	}
 }
 
-// strikeEverywhere tells the story once for each place where m may strike.
+// strikeEverywhere runs the story once for each place at which m may happen.
 func strikeEverywhere(t *testing.T, db dbtest.Database, mode Mode, m misfortune) {
 	dry := &fates{}
 	s := newStory(t, db, mode)

@@ -20,12 +20,12 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// realFleet is several relay processes over the sources of one real database.
+// realFleet has several relay processes for the sources of one real database.
 type realFleet struct {
 	t        *testing.T
 	db       dbtest.Database
 	prefixes []string
-	sinks    []*testSink // one for each source, whoever relays it
+	sinks    []*testSink // one for each source, used by every process
 	procs    []*realProcess
 }
 
@@ -48,7 +48,7 @@ func newRealFleet(t *testing.T, db dbtest.Database, sources int) *realFleet {
 	return f
 }
 
-// mortal is a store whose process can die: it hears and says nothing any more.
+// mortal is a store whose process can die. After that it sends nothing and receives nothing.
 type mortal struct {
 	database
 	dead *atomic.Bool
@@ -115,7 +115,7 @@ func (f *realFleet) join(ttl time.Duration) *realProcess {
 	return p
 }
 
-// crash ends a process without a word to the others.
+// crash ends a process without notice to the others.
 func (p *realProcess) crash() {
 	p.dead.Store(true)
 	p.stop()
@@ -128,7 +128,7 @@ func (p *realProcess) stop() {
 	p.runs.Wait()
 }
 
-// owned is how many sources each of the processes owns.
+// owned returns how many sources each of the processes owns.
 func owned(procs ...*realProcess) (counts []int) {
 	for _, p := range procs {
 		counts = append(counts, p.Owned())
@@ -148,7 +148,8 @@ func (f *realFleet) write(value string) {
 	}
 }
 
-// settles waits for a spread: moves take some leases, and a busy machine may cost one.
+// settles waits for a certain assignment. It waits long, because a hand-over takes some lease lengths, and a
+// busy machine may lose a lease.
 func settles(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	require.Eventually(t, cond, 4*patience, 10*time.Millisecond, what)
@@ -198,7 +199,7 @@ func TestThreeProcessesShareTwelveSourcesEvenlyOnARealDatabase(t *testing.T) {
 	}
 }
 
-// A hand-over is a drain: what is on its way arrives, is deleted, and only then does
+// A hand-over is a drain: the records that the sink has arrive, their rows are deleted, and only then does
 // the other process begin (hazard early-handover).
 func TestHazardAHandOverDuplicatesNothing(t *testing.T) {
 	t.Parallel()
@@ -210,7 +211,7 @@ func TestHazardAHandOverDuplicatesNothing(t *testing.T) {
 		b := f.join(ttl)
 		n := 0
 		settles(t, "one each", func() bool {
-			if n == 0 || f.delivered(fmt.Sprint("k", n)) { // on SQLite too many writes would cost the lease
+			if n == 0 || f.delivered(fmt.Sprint("k", n)) { // on SQLite more writes would cost the lease
 				n++
 				f.write(fmt.Sprint("k", n))
 			}
@@ -226,8 +227,8 @@ func TestHazardAHandOverDuplicatesNothing(t *testing.T) {
 	})
 }
 
-// The relay works with tables one version older: without outbox_relays it is first come,
-// first served, and the log says so once.
+// The relay works with tables that are one version older. Without outbox_relays the first process to claim a
+// source owns it, and the log says so once.
 func TestWithoutTheTableOfRelaysEverythingElseWorks(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

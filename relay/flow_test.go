@@ -14,7 +14,7 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// One bad topic, key or partition delays no other.
+// In these tests one bad topic, key or partition must not delay others.
 
 func (b *bench) commitTo(topic, key string, values ...string) {
 	b.t.Helper()
@@ -33,9 +33,9 @@ func refuseBad(r *Record) error {
 	return nil
 }
 
-// Refused events lie between those of a healthy topic. The healthy ones wait for the
-// session that finds out, and not for the trial of the others: once each of these waited
-// for its own refusal, and after each the session paused as if the sink were away.
+// Rejected events are between those of a healthy topic. The healthy ones wait for the session that finds out,
+// and not for the trial of the other topic. In the past each rejected event was rejected on its own, and
+// after each the session paused as if the sink had failed.
 func TestABurstOfRefusedEventsDelaysNoOtherTopic(t *testing.T) {
 	const bad, healthy = 40, 200
 	seed := func(b *bench) {
@@ -45,7 +45,7 @@ func TestABurstOfRefusedEventsDelaysNoOtherTopic(t *testing.T) {
 		}
 		b.commitTo("bad", "", "good")
 	}
-	// ended is how many sessions have ended with a refusal.
+	// ended returns how many sessions have ended with a rejection.
 	check := func(t *testing.T, b *bench, values func() []string, ended func() int) {
 		sent := func() (n int) {
 			for _, v := range values() {
@@ -97,15 +97,14 @@ func TestABurstOfRefusedEventsDelaysNoOtherTopic(t *testing.T) {
 	})
 }
 
-// standing is a sink of which some topics stand still, with what they were given, or are
-// said not to be ready.
+// standing is a sink that does not acknowledge records of some topics, or reports these topics as not ready.
 type standing struct {
 	*testSink
 	mu       sync.Mutex
 	still    map[string]bool
 	notReady map[string]bool
 	kept     []heldAck
-	most     int // of those kept at a time
+	most     int // the highest number of records kept at a time
 }
 
 type standingSession struct {
@@ -152,7 +151,7 @@ func (s *standingSession) Ready(topic string, _ int32) bool {
 	return !s.sink.notReady[topic]
 }
 
-// goOn has a topic move again.
+// goOn lets a topic continue.
 func (s *standing) goOn(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,14 +172,14 @@ func (s *standing) of(key string) (values []string) {
 	return values
 }
 
-// More rows than the window holds wait for a topic that stands still, in front of those of
-// others. Once they took all of it, and nothing moved.
+// A blocked topic has more rows than the window holds, in front of rows of other topics. In the past they
+// took the whole window, and nothing moved.
 func TestATopicThatStandsStillLeavesRoomForOthers(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
 		b.cfg.MaxInFlight, b.cfg.BatchSize = 100, 20
-		b.cfg.sweepEvery = b.cfg.RetryMin // no row on the shelf is a stray
+		b.cfg.sweepEvery = b.cfg.RetryMin // a row on the shelf must never be taken for a stray
 		sink := &standing{testSink: b.sink, still: map[string]bool{"still": true}}
 		r := b.relay()
 		r.cfg.Sink = sink
@@ -200,8 +199,8 @@ func TestATopicThatStandsStillLeavesRoomForOthers(t *testing.T) {
 	})
 }
 
-// Records that would do nothing but wait in the sink stay in the table, however many, and
-// go in their order when they can.
+// Records that would only wait in the sink stay in the table, however many there are. They are sent in order
+// when that is possible.
 func TestRowsOfATopicThatIsNotReadyStayInTheTable(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -233,7 +232,7 @@ func TestRowsOfATopicThatIsNotReadyStayInTheTable(t *testing.T) {
 	})
 }
 
-// A parked event that is sent again to a topic that stands still keeps nobody waiting.
+// A parked event that is sent again to a blocked topic delays no other record.
 func TestARetryThatStandsStillDelaysNoOther(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.refuse("bad")
@@ -257,7 +256,7 @@ func TestARetryThatStandsStillDelaysNoOther(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// learning knows a topic's lane once it has learnt of the topic, as Kafka's partitions are.
+// learning knows a topic's lanes only after it has learnt the topic, as relaykafka knows Kafka's partitions.
 type learning struct {
 	*standingSession
 	learnt map[string]bool
@@ -290,9 +289,8 @@ func (s learningSink) Open(ctx context.Context, ack Ack) (Session, error) {
 	return &learning{session.(*standingSession), make(map[string]bool)}, nil
 }
 
-// A parked event of a partition without a leader is to be sent again, and nothing else of its
-// topic was read. It went to the sink, which could do nothing but keep it, and the other
-// retries waited for it.
+// An operator retries a parked event for a partition without a leader, and nothing else of its topic was
+// read. In the past it was given to the sink, which could only keep it, and the other retries waited for it.
 func TestARetryForALaneThatIsNotReadyDelaysNoOtherRetry(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.refuse("bad", "k1")

@@ -11,12 +11,12 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// awake keeps how many ids the last read had to look for: those in gaps that are not asleep.
+// awake records how many ids the last read had to look for. These are the ids in gaps that are not asleep.
 type awake struct {
 	database
 	mu    sync.Mutex
 	ids   int64
-	named int64 // those asleep included
+	named int64 // ids of all gaps, including those asleep
 	reads int
 }
 
@@ -41,11 +41,11 @@ func (a *awake) last() (ids, named int64) {
 }
 
 // Hazard busy-writer.
-// A writer is open for long and at work, while others roll back: each id that they burn may
-// be its own, for all that anybody can see. In time the gaps are merged over all that was
-// deleted since, and its open transaction keeps those rows. No read walks over them while it
-// runs: it could not see what the writer has written. At its end its events are seen by the
-// same read as those that it held up, and before a later one of its key.
+// A writer is open and busy for long, while others roll back. Nobody can see that the ids of their rows are
+// not its own. In time the gaps are merged over everything that was deleted since, and the writer's open
+// transaction keeps those rows. While it runs, no read walks over them, because the read could not see what
+// the writer has written. After its end one read returns its events together with those that waited for it,
+// before a later event of its key.
 func TestReadsDoNotWalkOverTheGapsOfABusyWriter(t *testing.T) {
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
 		"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18,
@@ -61,7 +61,7 @@ func TestReadsDoNotWalkOverTheGapsOfABusyWriter(t *testing.T) {
 			for i := range 20 {
 				b.burn(1)
 				b.commit("other", numbered("o", 10)...)
-				_, err := busy.Exec("SELECT 1") // it does not rest
+				_, err := busy.Exec("SELECT 1") // it is busy
 				require.NoError(t, err)
 				eventually(t, "the events are delivered", func() bool { return b.sink.count() == 10*(i+1) })
 			}

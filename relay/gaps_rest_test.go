@@ -12,7 +12,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// asking keeps the gaps that the last read asked for, and counts the looks that told.
+// asking records the gaps of the last read, and counts the probes that had an answer.
 type asking struct {
 	database
 	mu    sync.Mutex
@@ -44,7 +44,7 @@ func (a *asking) Read(ctx context.Context, q store.ReadQuery,
 	return a.database.Read(ctx, q, visit)
 }
 
-// ids counts the ids of the gaps.
+// ids returns the number of ids in the gaps.
 func (a *asking) ids() (n int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,12 +64,11 @@ func (b *bench) burn(n int) {
 }
 
 // Hazard forgotten-writer.
-// A writer takes an id and is forgotten, its transaction open. Others commit and roll
-// back. Each id that was burnt is a gap, and the forgotten writer was open when it was
-// first seen; but it has done nothing since before the id was given out. So its own id
-// remains, and no more: in time, gaps would be merged over all that was deleted since,
-// and every read would step over it. It commits at last, and comes before a later event
-// of its key.
+// A writer takes an id and is forgotten, with its transaction open. Others commit and roll back. Each id of a
+// rollback is a gap, and the forgotten writer was open when the gap was first seen. But the writer has
+// executed nothing since before that id was given out. So only its own id remains a gap. Otherwise gaps would
+// in time be merged over everything that was deleted since, and every read would step over it. At last the
+// writer commits. Its event is delivered before a later event of its key.
 func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 	t.Parallel()
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
@@ -90,7 +89,7 @@ func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 			sent++
 			eventually(t, "the event is delivered", func() bool { return b.sink.count() == sent })
 		}
-		// MariaDB lists the transactions of the whole server: those of other tests too.
+		// MariaDB lists the transactions of the whole server, including those of other tests.
 		require.Eventually(t, func() bool { return ask.ids() == 1 }, 2*time.Minute, time.Millisecond,
 			"ids that the forgotten writer cannot have are still asked for")
 		require.NoError(t, forgotten.Commit())
@@ -102,9 +101,9 @@ func TestAForgottenWriterKeepsItsOwnGapAlone(t *testing.T) {
 }
 
 // Hazard forgotten-writer.
-// The forgotten writer wakes: it takes an id after it was seen at rest, and rests again
-// until the id's gap was looked at. It may fill the gap: at the look it had executed
-// something since the id was given out.
+// The forgotten writer wakes. It takes an id after it was seen at rest, and rests again until the gap of that
+// id was probed. It may still fill the gap: when the gap was probed, the writer had executed something since
+// the id was given out.
 func TestAWriterThatWakesKeepsTheGapThatItMadeThen(t *testing.T) {
 	t.Parallel()
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
@@ -127,7 +126,7 @@ func TestAWriterThatWakesKeepsTheGapThatItMadeThen(t *testing.T) {
 		b.add(writer, "k", "k1")
 		b.commit("other", "o2")
 		eventually(t, "the second is delivered", func() bool { return b.sink.count() == 2 })
-		count.waitForMore(t, 10, 3) // its gap was looked at, and read after that
+		count.waitForMore(t, 10, 3) // its gap was probed, and read after that
 		count.still.Lock()
 		require.NoError(t, writer.Commit())
 		b.commit("k", "k2")
@@ -146,7 +145,7 @@ func TestAWriterThatWakesKeepsTheGapThatItMadeThen(t *testing.T) {
 	})
 }
 
-// alwaysAtRest takes every open writer for one that has done nothing since it began.
+// alwaysAtRest reports that every open writer has executed nothing since it began.
 type alwaysAtRest struct{ database }
 
 func (s alwaysAtRest) OpenWriters(ctx context.Context) (store.Writers, error) {

@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait for a condition. It is no measure of speed: a test that
-// needs it has failed.
+// patience bounds every wait for a condition. It does not measure speed: a test that needs all of it has
+// failed.
 const patience = 30 * time.Second
 
 func eventually(t testing.TB, what string, cond func() bool) {
@@ -31,15 +31,15 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	require.Eventually(t, cond, patience, time.Millisecond, what)
 }
 
-// testSink records what is published, and misbehaves on command.
+// testSink records what is published, and fails on command.
 type testSink struct {
 	mu        sync.Mutex
 	published []published
 	held      []heldAck
-	hold      bool                 // keep acknowledgements until release
+	hold      bool                 // keep acknowledgements until release is called
 	verdict   func(*Record) error  // nil: delivered
-	blame     error                // what later records of a failed session get; default ErrGivenUp
-	onOpen    func(turn int) error // called by Open, counted from 1
+	blame     error                // the error of later records in a failed session; default ErrGivenUp
+	onOpen    func(turn int) error // called by Open with its number, from 1
 	sessions  int
 }
 
@@ -121,7 +121,7 @@ func (s *testSession) Close() {
 	s.sink.held = kept
 }
 
-// release acknowledges what was held, and holds no more.
+// release acknowledges the held records, and stops holding.
 func (s *testSink) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +132,7 @@ func (s *testSink) release() {
 	s.held = nil
 }
 
-// releaseFirst acknowledges the first n that were held.
+// releaseFirst acknowledges the first n held records.
 func (s *testSink) releaseFirst(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +142,7 @@ func (s *testSink) releaseFirst(n int) {
 	s.held = s.held[n:]
 }
 
-// fail gives up what was held, because of err, and holds no more.
+// fail gives the held records up because of err, and stops holding.
 func (s *testSink) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +170,7 @@ func (s *testSink) count() int {
 	return len(s.published)
 }
 
-// firstCopies drops the later copies of each event.
+// firstCopies returns the values without the later copies of each event.
 func (s *testSink) firstCopies() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,17 +185,17 @@ func (s *testSink) firstCopies() []string {
 	return values
 }
 
-// bench is one migrated database with what a scenario needs around it.
+// bench is a migrated database with what a test needs.
 type bench struct {
 	t    *testing.T
 	db   dbtest.Database
 	ob   *outbox.Outbox
 	sink *testSink
-	// naive wraps the store: how a rule is taken out.
+	// naive wraps the store. A test uses it to remove a rule.
 	naive func(database) database
-	over  *sql.DB // how the relay reaches the database; nil: as the test does
+	over  *sql.DB // the relay's connection to the database; nil: the test's own
 	cfg   Config
-	ttl   time.Duration // of the leases of dimRelay; default 2 s
+	ttl   time.Duration // length of the leases of dimRelay; default 2 s
 }
 
 func newBench(t *testing.T, db dbtest.Database) *bench {
@@ -208,7 +208,7 @@ func newBench(t *testing.T, db dbtest.Database) *bench {
 	}}
 }
 
-// relay makes a relay over the bench's database, with the naive store if there is one.
+// relay makes a relay on the bench's database, with the naive store if there is one.
 func (b *bench) relay() *Relay {
 	cfg := b.cfg
 	cfg.DB, cfg.Dialect, cfg.Sink = b.db.DB, b.db.Dialect, b.sink
@@ -227,7 +227,7 @@ func (b *bench) relay() *Relay {
 	return r
 }
 
-// start runs a relay; stop drains it and returns what Run returned.
+// start runs a relay. stop drains it and returns what Run returned.
 func (b *bench) start() (stop func() error) { return start(b.t, b.relay()) }
 
 func start(t *testing.T, r *Relay) (stop func() error) {
@@ -282,7 +282,7 @@ func (b *bench) rows() int {
 
 func (b *bench) empty() bool { return b.rows() == 0 }
 
-// resetIDs makes the ids begin at 1 again, as a restore to an older state does.
+// resetIDs makes the ids begin at 1 again, as after a restore of an older state.
 func (b *bench) resetIDs() {
 	b.t.Helper()
 	switch b.db.Dialect {
@@ -297,10 +297,10 @@ func (b *bench) resetIDs() {
 	}
 }
 
-// concurrentWriters runs f on the databases in which two transactions may write at a time.
+// concurrentWriters runs f on the databases that allow two writing transactions at the same time.
 func concurrentWriters(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
-		if db.Dialect != sqldb.SQLite { // one writer at a time: the interleaving does not exist
+		if db.Dialect != sqldb.SQLite { // with one writer at a time the interleaving does not exist
 			f(t, db)
 		}
 	})

@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
-// byIDAlone deletes by id, whatever the row holds now.
+// byIDAlone deletes by id only, whatever event the row holds now.
 type byIDAlone struct {
 	database
 	db dbtest.Database
@@ -37,14 +37,14 @@ func (s byIDAlone) Delete(ctx context.Context, _ store.Lease, d store.Deletion) 
 	return result.RowsAffected()
 }
 
-// Hazard reused-ids: acknowledged rows wait for their delete; the database goes back to an
-// older state, and new events take the same ids; then the delete comes.
+// Hazard reused-ids: acknowledged rows wait for their delete. The database goes back to an older state, and
+// new events take the same ids. Then the delete comes.
 func TestHazardIDsThatComeBackAreNotDeletedUnsent(t *testing.T) {
 	t.Parallel()
 	for _, rows := range []int{10, inflight.MinRun + 10} { // deleted one by one, and as a run
 		scenario := func(t *testing.T, db dbtest.Database, naive bool) (lost int) {
 			b := newBench(t, db)
-			b.cfg.sweepEvery = time.Hour // the sweep would notice too; here the delete must
+			b.cfg.sweepEvery = time.Hour // the sweep would notice it too, but here the delete must
 			if naive {
 				b.naive = func(s database) database { return byIDAlone{s, db} }
 			}
@@ -84,8 +84,8 @@ func numbered(prefix string, n int) []string {
 	return values
 }
 
-// Hazard reused-ids, the sweep: ids went back while nothing was in flight, so that new rows lie
-// below the head and outside every gap.
+// Hazard reused-ids, the sweep: ids went back while nothing was in flight, so that new rows are below the
+// head and outside every gap.
 func TestHazardRowsBelowTheHeadAreFoundByTheSweep(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -137,8 +137,8 @@ func (s spanning) Delete(ctx context.Context, l store.Lease, d store.Deletion) (
 	return s.database.Delete(ctx, l, store.Deletion{Runs: []store.Run{run}})
 }
 
-// lateCommit commits a transaction between the acknowledgements and the delete, and
-// lets no read come in between the commit and the delete.
+// lateCommit commits a transaction between the acknowledgements and the delete. It prevents reads between
+// that commit and the delete.
 type lateCommit struct {
 	database
 	mu     sync.Mutex
@@ -160,7 +160,7 @@ func (s *lateCommit) Read(ctx context.Context, q store.ReadQuery,
 	return s.database.Read(ctx, q, visit)
 }
 
-// Hazard range-delete: a transaction commits an id between those that are about to be deleted.
+// Hazard range-delete: a transaction commits an id between ids that are about to be deleted.
 func TestHazardADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
@@ -173,7 +173,7 @@ func TestHazardADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
 			return late
 		}
 		b.sink.hold = true
-		b.commit("other", numbered("before", 6)...) // too few for a run: all are deleted together
+		b.commit("other", numbered("before", 6)...) // too few for a run, so all are deleted together
 		tx := b.begin()
 		b.add(tx, "k", "late")
 		b.commit("other", numbered("after", 6)...)
@@ -194,9 +194,8 @@ func TestHazardADeleteMustNotSpanAnUnacknowledgedID(t *testing.T) {
 	})
 }
 
-// Hazard reused-ids, the in-flight set: an id that is on its way has come back with another
-// event. Who compares ids alone takes the new row for the old one, and leaves it out
-// for as long as the old one is not acknowledged.
+// Hazard reused-ids, the in-flight set: an id in flight has come back with another event. A set that compares
+// only ids would take the new row for the old one, and leave it out until the old one is acknowledged.
 func TestHazardAnIDOnItsWayThatComesBackIsNotTakenForTheOld(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -235,8 +234,8 @@ func (d *deleting) Delete(ctx context.Context, l store.Lease, what store.Deletio
 }
 
 // Hazard failed-delete.
-// A delivered row was deleted by hand: the term ends, and Run with it. What the session had
-// delivered and not deleted yet is deleted now; the next owner would send it again.
+// A delivered row was deleted by hand. The term ends, and Run ends with it. Rows that the session has
+// delivered and not deleted are deleted now, because the next owner would send them again.
 func TestARunThatEndsWithItsTurnDeletesWhatWasDelivered(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

@@ -48,7 +48,7 @@ func TestHazardOneTableHasOneName(t *testing.T) {
 		require.ErrorContains(t, err, `"orders"`)
 	})
 	t.Run("without the rule", func(t *testing.T) {
-		// A table of leases by name, as one would write it: both names are owners.
+		// This is a naive table of leases by name, in which both names become owners.
 		db := dbtest.SQLite(t)
 		_, err := db.DB.Exec("CREATE TABLE leases (source TEXT PRIMARY KEY, owner TEXT)")
 		require.NoError(t, err)
@@ -62,9 +62,9 @@ func TestHazardOneTableHasOneName(t *testing.T) {
 	})
 }
 
-// Hazard stale-fence: a zombie's statement waits for a row's lock, a claim commits, and the
-// statement goes on. With EXISTS (lease) in the statement it changes rows though its
-// lease is gone; in a transaction that locks the lease row it cannot.
+// Hazard stale-fence: a zombie's statement waits for a row's lock, a claim commits, and the statement goes
+// on. With EXISTS (lease) in the statement it changes rows although its lease is lost. In a transaction that
+// locks the lease row it cannot.
 func TestHazardAFenceReadFromASnapshotLetsAZombieThrough(t *testing.T) {
 	move := map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: "UPDATE outbox_events SET event_type = 'moved' WHERE id = 1 AND EXISTS (" +
@@ -180,8 +180,8 @@ func TestHazardALeaseFarInTheFutureCanBeClaimed(t *testing.T) {
 	})
 }
 
-// Hazard clock-steps-back, the other side: a claimer with a short lease must not take a holder
-// with a long one for dead.
+// Hazard clock-steps-back, the other side: a claimer with a short lease must not take a holder with a long
+// one for dead.
 func TestHazardAShortLeaseDoesNotRobALongOne(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		st := newStore(t, db)
@@ -193,8 +193,8 @@ func TestHazardAShortLeaseDoesNotRobALongOne(t *testing.T) {
 	})
 }
 
-// Hazard early-handover: the lease is handed over while records are on their way: the successor
-// sends them too.
+// Hazard early-handover: the lease is handed over while the sink has unacknowledged records, and the
+// successor sends them too.
 func TestHazardTheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -209,7 +209,7 @@ func TestHazardTheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
 		_, ok := claim(t, st, time.Second)
 		require.False(t, ok, "the lease was released with a record on its way")
 
-		// Without the rule, whoever hands over lets the successor in at once.
+		// Without the rule, the old owner hands over at once.
 		var naive store.Lease
 		require.NoError(t, db.DB.QueryRow("SELECT owner, epoch FROM outbox_leases").Scan(&naive.Owner, &naive.Epoch))
 		require.NoError(t, st.HandOver(t.Context(), naive, uuid.Nil))
@@ -225,7 +225,7 @@ func TestHazardTheLeaseIsReleasedOnlyWhenNothingIsOnItsWay(t *testing.T) {
 	})
 }
 
-// readAtClaim returns, at the first read, what it read when the lease was claimed.
+// readAtClaim returns at the first read what it read when the lease was claimed.
 type readAtClaim struct {
 	database
 	rows []store.Row
@@ -256,8 +256,8 @@ func (s *readAtClaim) Read(ctx context.Context, q store.ReadQuery,
 	return s.info, nil
 }
 
-// Hazard read-before-fencing: until the sink is open, which is what shuts a predecessor out,
-// the predecessor may deliver and delete. Rows that were read before are stale.
+// Hazard read-before-fencing: the predecessor may deliver and delete until the sink is open, because only
+// Open fences it. Rows that were read before are stale.
 func TestHazardRowsReadBeforeTheSinkIsOpenAreNotUsed(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
@@ -291,12 +291,11 @@ func TestHazardRowsReadBeforeTheSinkIsOpenAreNotUsed(t *testing.T) {
 	})
 }
 
-// Hazard read-before-fencing, after an outage: a new session of the sink starts from the table
-// too.
+// Hazard read-before-fencing, after an outage: a new session of the sink also starts from the table.
 func TestHazardASessionAfterAnOutageReadsAgain(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
-		b.cfg.sweepEvery = time.Hour // the sweep would find what the session passed over, late
+		b.cfg.sweepEvery = time.Hour // the sweep would find the rows that the session skipped, but late
 		b.commit("k", "k1", "k2")
 		b.sink.verdict = func(r *Record) error {
 			if string(r.Payload) == "k2" && b.sink.sessions == 1 {

@@ -16,16 +16,15 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// Each test here forces an interleaving of docs/hazards.md. It runs with the
-// rule in force, and again with the rule taken out by a naive store, to show that the
-// scenario would catch its loss.
+// Each test here forces an interleaving of docs/hazards.md. It runs with the rule, and again without it, with
+// a naive store that removes the rule. So it shows that the scenario would notice if the rule were lost.
 
-// counting counts reads and looks, so that a scenario can wait for some of each.
+// counting counts reads and probes, so that a test can wait for some of each.
 type counting struct {
 	database
 	reads, looks atomic.Int64
-	still        sync.RWMutex // held for writing: no read begins
-	swept        atomic.Bool  // sweeps find nothing: they looked just before
+	still        sync.RWMutex // while it is write-locked, no read begins
+	swept        atomic.Bool  // sweeps find nothing, as if the last one had just ended
 }
 
 func (c *counting) Read(ctx context.Context, q store.ReadQuery,
@@ -53,16 +52,16 @@ func (c *counting) waitForMore(t *testing.T, reads, looks int64) {
 	eventually(t, "more reads and looks", func() bool { return c.reads.Load() >= reads && c.looks.Load() >= looks })
 }
 
-// noWriters forgets gaps as soon as they are looked at.
+// noWriters forgets each gap at the first probe.
 type noWriters struct{ database }
 
 func (noWriters) OpenWriters(context.Context) (store.Writers, error) {
 	return store.Writers{Known: true}, nil
 }
 
-// Hazard late-commit: T1 takes an id of key k and stays open while others commit and are
-// delivered; it commits, and at once T2, which waited for k, takes a higher id. Whoever
-// no longer asks for the old id sends T2's event first.
+// Hazard late-commit: T1 takes an id of key k and stays open while others commit and are delivered. It
+// commits, and at once T2, which waited for k, takes a higher id. A relay that no longer asks for the old id
+// sends T2's event first.
 func TestHazardAGapForgottenTooEarlyReorders(t *testing.T) {
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
 		b := newBench(t, db)
@@ -83,11 +82,12 @@ func TestHazardAGapForgottenTooEarlyReorders(t *testing.T) {
 		}
 		eventually(t, "the others are delivered", func() bool { return b.sink.count() == 50 })
 		if naive {
-			count.waitForMore(t, 10, 0) // one look was enough, and no other follows
+			count.waitForMore(t, 10, 0) // one probe is enough, and no other follows
 		} else {
 			count.waitForMore(t, 10, 3)
 		}
-		// A sweep between T1's commit and the delivery of k2 would save the naive way: the last one was just before.
+		// A sweep between T1's commit and the delivery of k2 would hide the fault. So the last sweep was just
+		// before.
 		count.swept.Store(true)
 		count.still.Lock()
 		require.NoError(t, first.Commit())
@@ -102,15 +102,15 @@ func TestHazardAGapForgottenTooEarlyReorders(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		require.True(t, inOrder(scenario(t, db, false), "k"))
 	})
-	// Naive: the reads after T1's commit do not ask for its id, and the sweep comes too late.
+	// In the naive case the reads after T1's commit do not ask for its id, and the sweep comes too late.
 	t.Run("without the rule", func(t *testing.T) {
 		db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 		require.False(t, inOrder(scenario(t, db, true), "k"), "the scenario does not catch the naive way")
 	})
 }
 
-// Hazard prepared-transaction: PREPARE TRANSACTION moves the locks of a writer to
-// another holder, and its session goes on to something else.
+// Hazard prepared-transaction: PREPARE TRANSACTION gives the locks of a writer to another holder, and its
+// session does something else.
 func TestHazardAPreparedTransactionStillHoldsItsGap(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 	b := newBench(t, db)
@@ -133,7 +133,7 @@ func TestHazardAPreparedTransactionStillHoldsItsGap(t *testing.T) {
 	require.True(t, inOrder(b.sink.values(), "k"), b.sink.values())
 }
 
-// storedHead starts above a head that an earlier owner reached.
+// storedHead starts at a head that an earlier owner reached.
 type storedHead struct {
 	database
 	head int64
@@ -146,8 +146,8 @@ func (s storedHead) Read(ctx context.Context, q store.ReadQuery,
 	return s.database.Read(ctx, q, visit)
 }
 
-// Hazard stored-cursor: rows 1 to 100 are read, the relay stops, 50 is unsent. A successor that
-// starts at 100 sends a later row of 50's key first.
+// Hazard stored-cursor: rows 1 to 100 are read, the relay stops, and row 50 is unsent. A successor that
+// starts at 100 sends a later row of the same key first.
 func TestHazardAStoredHeadReorders(t *testing.T) {
 	t.Parallel()
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {
@@ -169,7 +169,7 @@ func TestHazardAStoredHeadReorders(t *testing.T) {
 		stop := b.start()
 		eventually(t, "the first rows are delivered", func() bool { return b.sink.count() >= 49 })
 		if err := stop(); err != nil {
-			require.ErrorIs(t, err, ErrNotDrained) // it was stopped with k1 on its way
+			require.ErrorIs(t, err, ErrNotDrained) // it was stopped before k1 was acknowledged
 			b.exec("UPDATE outbox_leases SET owner = NULL")
 		}
 		away.Store(false)
@@ -180,7 +180,7 @@ func TestHazardAStoredHeadReorders(t *testing.T) {
 		stop = b.start()
 		eventually(t, "k2 is delivered", func() bool { return contains(b.sink.values(), "k2") })
 		if naive {
-			// Nothing will ever read row 50: take it as delivered last.
+			// No read would ever return row 50, so the test counts it as delivered last.
 			require.False(t, contains(b.sink.values(), "k1"))
 			require.NoError(t, stop())
 			return append(b.sink.firstCopies(), "k1")
@@ -200,8 +200,7 @@ func TestHazardAStoredHeadReorders(t *testing.T) {
 
 func contains(values []string, want string) bool { return slices.Contains(values, want) }
 
-// slowRead holds back the rows of a read, between its snapshot and the relay, until
-// they are deleted.
+// slowRead delays the rows of a read, between its snapshot and the relay, until they are deleted.
 type slowRead struct {
 	database
 	armed   atomic.Bool
@@ -213,7 +212,7 @@ func (s *slowRead) Read(ctx context.Context, q store.ReadQuery,
 	if !s.armed.CompareAndSwap(true, false) {
 		return s.database.Read(ctx, q, visit)
 	}
-	q.Head, q.Gaps = 0, nil // as after a reread: the snapshot has the row
+	q.Head, q.Gaps = 0, nil // as after a read from the start: the snapshot has the row
 	var rows []store.Row
 	info, err := s.database.Read(ctx, q, func(row *store.Row) bool { rows = append(rows, *row); return true })
 	s.between()
@@ -250,11 +249,11 @@ func TestHazardAReadThatBeganBeforeADeleteResendsThroughTheRelay(t *testing.T) {
 	})
 }
 
-// torn hides a row from the statements that ask for rows above the head, until the
-// statement that first showed a later one has returned: as MariaDB does.
+// torn hides a row from statements that ask for rows above the head, until the statement that first returned
+// a later row has ended. MariaDB does this.
 type torn struct {
 	database
-	admit  bool // says that its reads are torn
+	admit  bool // reports that its reads see no single snapshot
 	hidden string
 	done   atomic.Bool
 }
@@ -277,8 +276,8 @@ func (s *torn) Read(ctx context.Context, q store.ReadQuery, visit func(*store.Ro
 	return info, err
 }
 
-// Hazard inconsistent-snapshot: one statement of MariaDB shows a row without an earlier,
-// committed one of its key.
+// Hazard inconsistent-snapshot: one statement of MariaDB returns a row without an earlier, committed one of
+// its key.
 func TestHazardOneStatementIsNotOneSnapshotOnMariaDB(t *testing.T) {
 	t.Parallel()
 	scenario := func(t *testing.T, db dbtest.Database, naive bool) []string {

@@ -15,8 +15,8 @@ import (
 	"github.com/postroom/postroom/internal/store/source"
 )
 
-// relay status reads from the lease row what the owner waits for now: not what the outage
-// began with, and nothing once it is over.
+// relay status reads from the lease row what the owner waits for now. That is not the first cause of the
+// outage, and it is nothing after the outage.
 func TestTheLeaseRowTellsWhatTheOwnerWaitsFor(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))

@@ -27,7 +27,7 @@ func (c *census) hook(statement string) faultdb.Fault {
 	return faultdb.Fault{}
 }
 
-// take returns what was counted since the last time.
+// take returns what was counted since the last call.
 func (c *census) take() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,8 +36,8 @@ func (c *census) take() map[string]int {
 	return seen
 }
 
-// An idle source costs four reads a second, two looks for what was asked and what is
-// due, and what keeps its lease. A busy machine does fewer, never more.
+// An idle source costs four reads a second, two looks for requests and scheduled events, and the statements
+// that keep its lease. A busy machine makes fewer, never more.
 func TestIdleSourcesBackOff(t *testing.T) {
 	t.Parallel()
 	const sources = 24
@@ -58,7 +58,7 @@ func TestIdleSourcesBackOff(t *testing.T) {
 		stops = append(stops, start(t, r))
 	}
 	settles(t, "it owns all", func() bool { return process.Owned() == sources })
-	// Once none has seen an event for long enough, the rate is that of idle sources.
+	// After a time without an event, every source has the rate of idle sources.
 	const window = 5 * time.Second
 	require.Eventually(t, func() bool {
 		count.take()

@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
-// fixedLanes is a sink whose lane of a record is its key's length.
+// fixedLanes is a sink that uses the length of a record's key as its lane.
 type fixedLanes struct {
 	Session
 	down map[string]bool // topics that are not ready
@@ -22,14 +22,14 @@ func (f fixedLanes) Learn(context.Context, []*Record)      {}
 func (f fixedLanes) Lane(r *Record) int32                  { return int32(len(r.Key)) }
 func (f fixedLanes) Ready(topic string, number int32) bool { return !f.down[topic] }
 
-// newTestIsolation makes one with a window of 8 records.
+// newTestIsolation makes an isolation with a window of 8 records.
 func newTestIsolation() *isolation {
 	i := newIsolation(&Config{MaxInFlight: 8, MaxInFlightBytes: 1 << 20}, inflight.New(), lanes.NewTrials())
 	i.sinkLanes = fixedLanes{down: map[string]bool{"down": true}}
 	return i
 }
 
-// records makes one for each topic, with ids from 1.
+// records makes one record for each topic, with ids from 1.
 func records(topics ...string) (list []*Record) {
 	for i, topic := range topics {
 		list = append(list, &Record{ID: int64(i + 1), Topic: topic})
@@ -44,7 +44,7 @@ func idsOf(list []*Record) (ids []int64) {
 	return ids
 }
 
-// withSink has the sink take records.
+// withSink gives records to the sink.
 func (i *isolation) withSink(list []*Record) []inflight.Entry {
 	entries := make([]inflight.Entry, len(list))
 	for n, r := range list {
@@ -88,7 +88,7 @@ func TestOnlyTheRecordsThatHaveToWaitGoToTheShelf(t *testing.T) {
 	})
 }
 
-// A lane that is full takes no more than half of the window, and its records stay in order.
+// A full lane takes no more than half of the window, and its records stay in order.
 func TestWhatALaneHasNoRoomForStaysBehind(t *testing.T) {
 	i := newTestIsolation()
 	list := i.holdBack(t.Context(), records("a", "a", "a", "b", "a", "a", "b", "a"))

@@ -25,10 +25,10 @@ func (b *bench) lock() (release func()) {
 }
 
 // Hazard locked-row.
-// A session locks one row and forgets it. The row is delivered; its delete is set aside,
-// and the others are deleted, far more than may be in flight. An outage ends the sink's
-// session: the next one must know the row that is still there, or it would send it again.
-// Then the lock goes, and the row with it.
+// A session locks one row and forgets it. The row is delivered, and its delete is set aside. The other rows
+// are deleted, far more than may be in flight. An outage ends the sink's session. The next session must know
+// the row that is still in the table, or it would send the row again. Then the lock is released, and the row
+// is deleted.
 func TestALockedRowHoldsUpNoOther(t *testing.T) {
 	for _, archive := range []bool{false, true} {
 		t.Run(fmt.Sprint("archive ", archive), func(t *testing.T) {
@@ -42,7 +42,7 @@ func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
 	b := newBench(t, db)
 	b.cfg.MaxInFlight, b.cfg.BatchSize, b.cfg.Archive, b.cfg.lockedEvery = 40, 40, archive, 20*time.Millisecond
 	log := &lines{}
-	b.commit("k", numbered("k", 8)...) // few: the search for the locked one halves them, and waits each time
+	b.commit("k", numbered("k", 8)...) // few, because the search for the locked row halves them, and waits each time
 	release := b.lock()
 	outage := errors.New("the broker is away")
 	once := false
@@ -69,8 +69,9 @@ func aLockedRow(t *testing.T, db dbtest.Database, archive bool) {
 }
 
 // Hazard locked-row.
-// The same in exactly-once mode, where a new session and a new relay begin with the delete of
-// what the manifests name, the locked row too. They stood until the lock was gone.
+// The same happens in exactly-once mode, where a new session and a new relay begin with the delete of the
+// rows that the manifests name, including the locked one. In the past they waited until the lock was
+// released.
 func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
 	t.Parallel()
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
@@ -108,8 +109,8 @@ func TestALockedRowHoldsUpNoOtherExactlyOnce(t *testing.T) {
 }
 
 // Hazard locked-row.
-// A row that is to be parked behind another of its key is locked. The move waited for it with
-// the lease row locked, until the lease was lost, again and again.
+// A row that must be parked behind another of its key is locked. In the past the move waited for it and held
+// the lock of the lease row, until the lease was lost, again and again.
 func TestALockedRowThatIsToBeParkedHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
@@ -169,15 +170,15 @@ func TestASearchForLockedRowsLeavesTheLockedOnesOnly(t *testing.T) {
 	require.Len(t, gone, 997)
 	require.LessOrEqual(t, waits, lockWaits)
 
-	// All are locked: the search gives up, and waits for no more locks than it may and one
-	// for each part that it has not halved.
+	// All rows are locked. The search gives up. It waits at most for its number of locks, and once for each
+	// part that it has not halved.
 	waits, locked = 0, rows
 	left, err = avoidingLocks(rows, lockWaits, remove)
 	require.NoError(t, err)
 	require.ElementsMatch(t, rows, left)
 	require.LessOrEqual(t, waits, 2*lockWaits+1)
 
-	// Another error ends it: what was not removed is left, each row once.
+	// Another error ends the search. The rows that were not removed are returned, each once.
 	failure := errors.New("connection reset")
 	gone = nil
 	left, err = avoidingLocks(rows, lockWaits, func(part []int) error {

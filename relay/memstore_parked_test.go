@@ -25,7 +25,7 @@ func (m *memStore) MarkOvertaken(_ context.Context, l store.Lease, after int64) 
 	})
 }
 
-// BlockedKeys visits one key a part.
+// ScanBlockedKeys visits one key in each part.
 func (m *memStore) ScanBlockedKeys(_ context.Context, after store.BlockedPart,
 	visit func(string, []byte)) (next store.BlockedPart, more bool, err error) {
 	next = after
@@ -188,7 +188,7 @@ func (m *memStore) Unpark(_ context.Context, l store.Lease, rows []store.Deliver
 	return freed, err
 }
 
-// SentParked looks at one row a part.
+// FindSentParked looks at one row in each part.
 func (m *memStore) FindSentParked(_ context.Context, sent *store.SentEvents,
 	after int64) (found []store.DeliveredParked, next int64, more bool, err error) {
 	next = after

@@ -12,8 +12,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// memDB is a database in memory, as the relay sees one: committed rows, the lease row,
-// the parked rows. Each operation of its stores is one transaction.
+// memDB is a database in memory, with the parts that the relay sees: committed rows, the lease row, the
+// parked rows. Each operation of its stores is one transaction.
 type memDB struct {
 	mu     sync.Mutex
 	nextID int64
@@ -32,11 +32,11 @@ type memDB struct {
 	dropped []uuid.UUID
 }
 
-// memStore is one relay's connection to it. It has what a session needs.
+// memStore is one relay's connection to a memDB. It has what a session needs.
 type memStore struct {
 	database
 	db *memDB
-	// fault is asked after each change that has taken effect, and before it.
+	// fault is called before and after each change. After it, the change has taken effect.
 	fault func(when string) error
 }
 
@@ -247,7 +247,7 @@ func (db *memDB) remove(gone func(store.Row) bool) int64 {
 	return int64(before - len(db.rows))
 }
 
-// insert puts committed rows in their place.
+// insert adds committed rows at their places.
 func (db *memDB) insert(rows []store.Row) {
 	db.rows = append(db.rows, rows...)
 	slices.SortFunc(db.rows, func(a, b store.Row) int { return int(a.ID - b.ID) })

@@ -16,8 +16,8 @@ type warned struct{ *lines }
 func (warned) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
 
 // Hazard mode-switch.
-// A second relay is started without --mode while another owns the source exactly once. It says
-// so while it waits, and when it takes over.
+// A second relay is started without --mode while another one owns the source in exactly-once mode. It logs
+// this while it waits, and when it takes over.
 func TestARelayThatSwitchesExactlyOnceOffWarns(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// modelContext answers whoever waits: the broker answers something.
+// modelContext makes every wait end: when somebody waits, the broker answers something.
 type modelContext struct{ r *modelRelay }
 
 func (modelContext) Deadline() (time.Time, bool) { return time.Time{}, false }
@@ -19,7 +19,7 @@ func (c modelContext) Done() <-chan struct{} {
 	return nil
 }
 
-// modelSink keeps records under way until the model resolves them.
+// modelSink keeps records until the model resolves them.
 type modelSink struct {
 	m  *model
 	of *modelRelay
@@ -39,7 +39,7 @@ func (s *modelSink) Open(_ context.Context, ack Ack) (Session, error) {
 	return session, nil
 }
 
-// Validate knows of half of the events that the broker would refuse.
+// Validate knows half of the events that the broker would reject.
 func (s *modelSession) Validate(r *Record) error {
 	if s.m.poison[r.EventID] && r.ID%2 == 0 {
 		return errRefused
@@ -47,7 +47,7 @@ func (s *modelSession) Validate(r *Record) error {
 	return nil
 }
 
-// Learn, Lane and Ready have a lane stand still now and then.
+// Learn, Lane and Ready make a lane unready now and then.
 func (s *modelSession) Learn(context.Context, []*Record) {}
 
 func (s *modelSession) Lane(r *Record) int32 {
@@ -65,7 +65,7 @@ func (s *modelSession) Deliver(_ context.Context, records []*Record) {
 	}
 }
 
-// Close gives up what is under way, which the broker may have all the same.
+// Close gives up the unacknowledged records. The broker may have them anyway.
 func (s *modelSession) Close() {
 	s.gate = true
 	if n := len(s.held); n > 0 {
@@ -86,8 +86,8 @@ func (s *modelSession) publish(r *Record) {
 	s.m.log = append(s.m.log, published{id: r.ID, eventID: r.EventID, key: string(r.Key), value: string(r.Payload)})
 }
 
-// resolve answers for some of the records: delivered, refused as a batch, or an outage
-// of which the broker may have the first.
+// resolve answers for some of the records: they are delivered, they are rejected as a batch, or there is an
+// outage in which the broker may have the first of them.
 func (s *modelSession) resolve() {
 	if len(s.held) == 0 {
 		return
@@ -110,7 +110,7 @@ func (s *modelSession) resolve() {
 	for range n {
 		r := s.held[0]
 		err := s.m.verdict(r.EventID)
-		if err != nil { // the whole batch is blamed
+		if err != nil { // every record of the batch gets the error
 			s.gate = true
 			topic := r.Topic
 			for _, r := range s.held[:min(n, len(s.held))] {
@@ -130,13 +130,13 @@ func (s *modelSession) resolve() {
 	}
 }
 
-// crash leaves some of the records to the broker, which nobody hears of.
+// crash leaves some of the records with the broker, without an answer.
 func (s *modelSession) crash() {
 	s.arrive()
 	s.held = nil
 }
 
-// arrive has the broker take some of the first records, of which nobody hears.
+// arrive makes the broker accept some of the first records, without an answer.
 func (s *modelSession) arrive() {
 	for _, r := range s.held[:rapid.IntRange(0, len(s.held)).Draw(s.m.t, "arrived")] {
 		if s.m.verdict(r.EventID) != nil {

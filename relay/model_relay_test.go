@@ -20,12 +20,12 @@ type modelRelay struct {
 	term    *term
 	session *session
 	sink    *modelSession
-	zombie  bool // its lease is gone, and it does not know
-	// uncertain: the last delete failed, and may have committed.
+	zombie  bool // its lease is lost, and it has not noticed
+	// uncertain is true if the last delete failed, and may have committed.
 	uncertain bool
 }
 
-// knows: the process has delivered what may still be in the tables.
+// knows reports whether the process has delivered rows that may still be in the tables.
 func (r *modelRelay) knows() bool { return len(r.leftover.events)+len(r.leftover.parked) > 0 }
 
 func (r *modelRelay) claimLease() {
@@ -59,7 +59,8 @@ func (r *modelRelay) begin() {
 	r.session = s
 }
 
-// innocents finds those that are parked as refused. A batch is blamed for one of it.
+// innocents finds rows that were parked as rejected although they have no fault. A batch is rejected because
+// of one record.
 type innocents struct {
 	*memStore
 	m *model
@@ -96,7 +97,7 @@ func (r *modelRelay) end(out outcome) {
 	r.term = nil
 }
 
-// close ends the session as run does: what is on its way is resolved, or given up.
+// close ends the session as run does: unacknowledged records are resolved or given up.
 func (r *modelRelay) close() {
 	s := r.session
 	s.failuresBeforeStop = len(s.inFlight.Failures())
@@ -118,7 +119,7 @@ func (r *modelRelay) poll() {
 		}
 		return
 	}
-	if r.zombie { // it notices when it would deliver
+	if r.zombie { // it notices when it is about to deliver
 		r.term.lost(errLeaseExpired)
 		r.close()
 		return
@@ -150,7 +151,7 @@ func (r *modelRelay) poll() {
 	r.read(err)
 }
 
-// read takes in how a step of the reader ended.
+// read records how a step of the reader ended.
 func (r *modelRelay) read(err error) {
 	r.term.endIfLost(err)
 	switch {
@@ -179,7 +180,7 @@ func (r *modelRelay) look() {
 	}
 }
 
-// remove deletes what is delivered, as the deleter does.
+// remove deletes delivered rows, as the deleter does.
 func (r *modelRelay) remove() {
 	if r.session == nil {
 		return
@@ -198,7 +199,7 @@ func (r *modelRelay) remove() {
 	}
 }
 
-// resolve has the broker answer.
+// resolve makes the broker answer.
 func (r *modelRelay) resolve() {
 	if r.sink != nil {
 		r.sink.resolve()

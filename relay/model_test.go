@@ -18,16 +18,16 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// The model: writers, two relays that take the lease from each other, a broker, an
-// operator, and misfortune between any two steps. The steps are the real session's, over
-// a database in memory, one at a time in an order that rapid chooses:
+// The model has writers, two relays that take the lease from each other, a broker, an operator, and faults
+// between any two steps. The steps are those of the real session, on a database in memory. They run one at a
+// time, in an order that rapid chooses:
 //
-//	write, commit, roll back · claim, read and deliver, acknowledge, delete, look at the
-//	writers, keep what is proved · outage, rejection, lost answers · crash, pause beyond the lease · a standby
-//	that lags is promoted under the live relays · ask for a retry or a drop, mend the cause
+//	write, commit, roll back · claim, read and deliver, acknowledge, delete, probe the
+//	writers, save the checkpoint · outage, rejection, lost answers · crash, pause beyond the lease · a standby
+//	that lags is promoted under the live relays · request a retry or a drop, repair the cause
 //
-// At the end everything heals, one relay works off the rest, and the promises are held
-// against the broker's log.
+// At the end all faults are repaired, one relay handles the rest, and the promises are compared with the
+// broker's log.
 
 // modelChecks is how many runs the model makes in each mode.
 const modelChecks = 10_000
@@ -65,9 +65,9 @@ type model struct {
 	relays  [2]*modelRelay
 	healing bool
 
-	broker *txBroker // exactly once
+	broker *txBroker // only in exactly-once mode
 	log    []published
-	// repeats: something happened that may duplicate in at-least-once mode.
+	// repeats is true after something that may cause duplicates in at-least-once mode.
 	repeats bool
 }
 
@@ -77,7 +77,7 @@ type modelWriter struct {
 	rows []store.Row
 }
 
-// modelStandby is what a standby knows.
+// modelStandby is the content of a standby.
 type modelStandby struct {
 	db       *memDB
 	versions map[string]int
@@ -119,7 +119,8 @@ func (m *model) chance(what string, n int, err error) error {
 	return err
 }
 
-// seldom skips three of four, so that some runs come without what may duplicate.
+// seldom reports whether to skip a step. It skips three of four, so that some runs have nothing that may cause
+// duplicates.
 func (m *model) seldom(what string) bool {
 	return !m.healing && rapid.IntRange(1, 4).Draw(m.t, what) != 1
 }
@@ -168,7 +169,7 @@ func (m *model) play() {
 	m.check()
 }
 
-// write opens a transaction that holds the lock of its key, and takes ids.
+// write opens a transaction that locks its key and takes ids.
 func (m *model) write() {
 	key := rapid.SampledFrom([]string{"a", "b", "c", ""}).Draw(m.t, "key")
 	if m.locked[key] || len(m.writers) > 4 {
@@ -194,7 +195,7 @@ func (m *model) write() {
 	m.writers = append(m.writers, w)
 }
 
-// topicOf has two keys share a topic, one of which stands still now and then.
+// topicOf makes two keys share a topic. One of the topics is blocked now and then.
 func topicOf(key string) string {
 	if key == "c" {
 		return "u"
@@ -232,7 +233,7 @@ func (m *model) rollBack() {
 	})
 }
 
-// operate asks for something about the first parked row of a key.
+// operate makes a request for the first parked row of a key.
 func (m *model) operate() {
 	for _, p := range m.db.parked {
 		if p.state != sqldb.ParkedFailed {
@@ -251,8 +252,8 @@ func (m *model) operate() {
 	}
 }
 
-// expire ends the lease. Its owner is paused: it delivers nothing more, but what it has
-// under way may still arrive.
+// expire ends the lease. Its owner is paused: it delivers nothing more, but its unacknowledged records may
+// still arrive.
 func (m *model) expire() {
 	if m.seldom("expire") {
 		return
@@ -270,8 +271,8 @@ func (m *model) catchUp() {
 	m.standby = &modelStandby{m.db.copied(), maps.Clone(m.versions), maps.Clone(m.written)}
 }
 
-// failOver moves everybody to the standby. What it does not know is undone: consumers may
-// have had it. A relay whose claim it does not know is fenced; any other goes on.
+// failOver moves all relays to the standby. Commits that the standby does not have are undone, and consumers
+// may have received their events. A relay whose claim the standby does not have is fenced. The others go on.
 func (m *model) failOver() {
 	if m.standby == nil || m.seldom("fail over") {
 		return
@@ -285,7 +286,7 @@ func (m *model) failOver() {
 			delete(m.written, event)
 		}
 	}
-	for _, event := range m.db.dropped { // it is back, behind what was sent once it was out of the way
+	for _, event := range m.db.dropped { // it is back, behind events that were sent after it was dropped
 		m.undone[event] = true
 	}
 	m.versions, m.writers, m.locked = maps.Clone(m.standby.versions), nil, map[string]bool{}
@@ -296,7 +297,7 @@ func (m *model) failOver() {
 	}
 }
 
-// heal ends all trouble and works off what is left.
+// heal ends all faults and handles the remaining rows.
 func (m *model) heal() {
 	m.healing = true
 	for len(m.writers) > 0 {

@@ -51,7 +51,7 @@ func TestUnderSkipWhatAnotherPolicyHasParkedIsOvertaken(t *testing.T) {
 	})
 }
 
-// marking breaks after the first part of the marks.
+// marking fails after the first part of the marks.
 type marking struct {
 	database
 	parts atomic.Int64
@@ -65,8 +65,8 @@ func (m *marking) MarkOvertaken(ctx context.Context, l store.Lease, after int64)
 }
 
 // Hazard unmarked-overtaking.
-// The marks are made in parts. k2 is not delivered while k1 may be unmarked: a crash in
-// between would leave an event that has been overtaken, and does not say so.
+// The marks are made in parts. k2 is not delivered while k1 may be unmarked. Otherwise a crash in between
+// would leave an event that was overtaken and has no mark.
 func TestUnderSkipNothingIsDeliveredBeforeAllMarksAreMade(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -88,7 +88,7 @@ func TestUnderSkipNothingIsDeliveredBeforeAllMarksAreMade(t *testing.T) {
 	})
 }
 
-// overtaking refuses one record after it has taken those behind it.
+// overtaking rejects one record after it has accepted those behind it.
 type overtaking struct{ *testSink }
 
 func (o overtaking) Open(ctx context.Context, ack Ack) (Session, error) {

@@ -19,8 +19,8 @@ import (
 
 var errRefused = errors.New("too large")
 
-// refuse makes the sink refuse records with one of the values, and blame all that follow,
-// as a broker does that answers for batches.
+// refuse makes the sink reject records with one of the values, and all records that follow, like a broker
+// that answers for whole batches.
 func (b *bench) refuse(values ...string) {
 	b.sink.mu.Lock()
 	defer b.sink.mu.Unlock()
@@ -84,10 +84,9 @@ func (b *bench) published(values ...string) {
 	require.Equal(b.t, values, b.sink.values())
 }
 
-// Of 60 records the 20th is refused, and the sink blames it and all that follow. The row
-// at fault is parked, later ones of its key behind it, and every other key flows: had
-// the others of its batch been parked too, good events would wait for an operator
-// (hazard rejected-batch).
+// Of 60 records the 20th is rejected, and the sink rejects all that follow with it. The faulty row is parked,
+// and later ones of its key behind it. Every other key is delivered. If the other records of the batch were
+// parked too, good events would wait for an operator (hazard rejected-batch).
 func TestARefusedEventIsParkedAloneAndBlocksItsKeyOnly(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -121,7 +120,7 @@ func (m *moves) Park(ctx context.Context, l store.Lease, rows []store.Parking) (
 	return m.database.Park(ctx, l, rows)
 }
 
-// judging is a sink that tells what it would refuse.
+// judging is a sink that reports which records it would reject.
 type judging struct {
 	*testSink
 	refuses func(*Record) error
@@ -166,7 +165,7 @@ func TestWhatTheSinkOrTheAllowListWouldRefuseIsParkedWithoutANewSession(t *testi
 	})
 }
 
-// impatient parks at once what would be refused.
+// impatient parks at once what would be rejected.
 type impatient struct {
 	database
 	parked chan struct{}
@@ -181,9 +180,9 @@ func (s *impatient) Park(ctx context.Context, l store.Lease, rows []store.Parkin
 	return n, err
 }
 
-// k1 is with the broker when k2 turns out to be refused. k1 then fails in an outage, and is
-// read again: had k2 been parked already, k1 would find its key blocked and be parked
-// behind it (hazard early-parking).
+// The broker has k1 when the relay finds that k2 would be rejected. k1 then fails in an outage, and is read
+// again. If k2 had been parked already, k1 would find its key blocked and be parked behind k2
+// (hazard early-parking).
 func TestAnEventIsParkedOnlyWhenTheEarlierOnesOfItsKeyAreDelivered(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -224,7 +223,7 @@ func TestAClaimLearnsTheBlockedKeysBeforeItReads(t *testing.T) {
 	})
 }
 
-// answerless loses the answers to moves that were made.
+// answerless loses the answers to moves that succeeded.
 type answerless struct {
 	database
 	lose atomic.Bool
@@ -247,8 +246,8 @@ func (s *answerless) Unpark(ctx context.Context, l store.Lease,
 }
 
 // Hazard lost-parking-answer.
-// A row was parked and the answer was lost. Were the key taken for free, the next event
-// of it would be delivered before the parked one.
+// A row was parked and the answer was lost. If the relay took the key for free, the next event of the key
+// would be delivered before the parked one.
 func TestAMoveWhoseAnswerWasLostBlocksItsKeyAllTheSame(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
@@ -267,7 +266,7 @@ func TestAMoveWhoseAnswerWasLostBlocksItsKeyAllTheSame(t *testing.T) {
 	})
 }
 
-// settling tells that a reader waits for the moves that are still committing.
+// settling signals that a reader waits for moves that are still committing.
 type settling struct {
 	database
 	waits chan struct{}
@@ -278,9 +277,8 @@ func (s settling) WaitForMoves(ctx context.Context, l store.Lease) error {
 	return s.database.WaitForMoves(ctx, l)
 }
 
-// The connection broke while a row was being parked, and the database is still at it. A
-// reader that looked for blocked keys meanwhile would take the key for free
-// (hazard lost-parking-answer).
+// The connection broke while a row was being parked, and the database is still committing. A reader that
+// looked for blocked keys at this moment would take the key for free (hazard lost-parking-answer).
 func TestTheBlockedKeysAreReadBehindAMoveThatIsStillCommitting(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
-// newTestPart makes what a part of a session has, over a database in memory whose lease it holds.
+// newTestPart makes a session's part over a database in memory, whose lease it holds.
 func newTestPart(t *testing.T, cfg Config) (part, *memStore, *lines) {
 	log := &lines{}
 	cfg.Logger = slog.New(log)
@@ -27,7 +27,7 @@ func newTestPart(t *testing.T, cfg Config) (part, *memStore, *lines) {
 		inFlight: inflight.New(), singleSnapshot: true}, st, log
 }
 
-// commit inserts rows with these keys, "" for none.
+// commit inserts rows with these keys; "" means no key.
 func (db *memDB) commit(keys ...string) {
 	for _, key := range keys {
 		db.nextID++

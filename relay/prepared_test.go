@@ -12,8 +12,8 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// prepare writes an event of key k in a transaction that is then prepared, and whose session
-// is gone. end commits it, on another connection.
+// prepare writes an event of key k in a transaction, prepares the transaction and closes the session. end
+// commits it on another connection.
 func (b *bench) prepare(value string) (end func()) {
 	b.t.Helper()
 	name := "'" + uuid.NewString() + "'"
@@ -25,21 +25,21 @@ func (b *bench) prepare(value string) (end func()) {
 	}
 	conn, err := b.db.DB.Conn(context.Background())
 	require.NoError(b.t, err)
-	b.t.Cleanup(func() { _, _ = b.db.DB.Exec(rollBack + name) }) // the database could not be dropped
+	b.t.Cleanup(func() { _, _ = b.db.DB.Exec(rollBack + name) }) // otherwise the database could not be dropped
 	insert := "INSERT INTO outbox_events (topic, event_key, payload) VALUES ('t', 'k', '" + value + "')"
 	for _, statement := range append(append(begin, insert), prepare...) {
 		_, err := conn.ExecContext(context.Background(), statement)
 		require.NoError(b.t, err, statement)
 	}
-	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // it is closed, not kept
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // close it instead of returning it to the pool
 	_ = conn.Close()
 	return func() { b.exec(commit + name) }
 }
 
 // Hazard prepared-transaction.
-// A transaction is prepared, and whoever should end it does not for long: no session has it.
-// Others commit and roll back, and are delivered; a relay stops, and another starts. It asks
-// for the one id, commits at last, and comes before a later event of its key.
+// A transaction is prepared, and for a long time nobody ends it: no session has it. Others commit, roll back
+// and are delivered. A relay stops, and another one starts. It asks for the one id. When the transaction
+// commits at last, its event is delivered before a later event of its key.
 func TestATransactionThatIsPreparedForLongDelaysItsOwnEventsAlone(t *testing.T) {
 	concurrentWriters(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

@@ -26,13 +26,13 @@ func (badKeys) Validate(r *Record) error {
 	return nil
 }
 
-// testQuarantine is a quarantine over a database in memory, and what it needs of the others.
+// testQuarantine is a quarantine on a database in memory, with what it needs from other parts.
 type testQuarantine struct {
 	*quarantine
 	db        *memStore
 	log       *lines
 	isolation *isolation
-	sent      []*Record // again
+	sent      []*Record // records that were sent again
 }
 
 func newTestQuarantine(t *testing.T, cfg Config) *testQuarantine {
@@ -70,11 +70,11 @@ func TestTheQuarantineTellsWhatTheSinkGetsFromWhatIsParked(t *testing.T) {
 		policy  Policy
 		topics  []string
 		blocked []string // keys
-		busy    []string // keys of records with the sink
+		busy    []string // keys of records that the sink has
 		read    []string // keys
 		deliver string   // keys
 		park    string
-		later   string // keys of records that are to be parked when earlier ones are delivered
+		later   string // keys of records to park when earlier ones are delivered
 		halt    bool
 	}{
 		"all is well": {BlockKey, nil, nil, nil, []string{"a", "", "b"}, "a,,b", "", "", false},
@@ -92,8 +92,8 @@ func TestTheQuarantineTellsWhatTheSinkGetsFromWhatIsParked(t *testing.T) {
 		"the topic is not allowed": {
 			BlockKey, []string{"u"}, nil, nil, []string{"a", "", "a"}, "", "a failed,failed,a blocked", "", false,
 		},
-		// Hazard early-parking: were it parked now and the earlier one failed, that one would be
-		// read again and be parked behind it.
+		// Hazard early-parking: if it were parked now and the earlier record failed, that one would be read
+		// again and be parked behind it.
 		"an earlier record of the key is with the sink": {
 			BlockKey, nil, nil, []string{"bad"}, []string{"bad", "b", "bad"}, "", "", "bad,b,bad", false,
 		},
@@ -134,8 +134,7 @@ func TestTheQuarantineTellsWhatTheSinkGetsFromWhatIsParked(t *testing.T) {
 	}
 }
 
-// A record of a key may be among those that failed, and comes again. A lease that is lost is
-// another's.
+// A record of the key may be among those that failed, and comes again. A lost lease belongs to another owner.
 func TestNothingIsParkedAfterAFailureOrWithoutTheLease(t *testing.T) {
 	for name, happens := range map[string]func(*testQuarantine){
 		"a record has failed": func(q *testQuarantine) {
@@ -156,7 +155,7 @@ func TestNothingIsParkedAfterAFailureOrWithoutTheLease(t *testing.T) {
 	}
 }
 
-// Hazard lost-parking-answer: after a move whose answer was lost the blocked keys are loaded anew.
+// Hazard lost-parking-answer: after a move whose answer was lost, the blocked keys are loaded again.
 func TestAMoveWithoutAnAnswerMayHaveTakenPlace(t *testing.T) {
 	q := newTestQuarantine(t, Config{})
 	require.NoError(t, q.load(t.Context()))
@@ -172,7 +171,7 @@ func TestAMoveWithoutAnAnswerMayHaveTakenPlace(t *testing.T) {
 	require.ErrorIs(t, q.park(t.Context(), p), errMem)
 	require.Equal(t, []string{"bad failed"}, q.parked())
 	q.db.fault = func(string) error { return nil }
-	q.loaded = false // by the reader, after an error
+	q.loaded = false // the reader does this after an error
 	require.NoError(t, q.load(t.Context()))
 	blocked, err := q.blockedAmong(t.Context(), []*Record{{Topic: "t", Key: []byte("bad")}, list[1]})
 	require.NoError(t, err)

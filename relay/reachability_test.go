@@ -14,12 +14,12 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// dimSink can lose its way to the broker.
+// dimSink can lose its connection to the broker.
 type dimSink struct {
 	testSink
 	dark   atomic.Bool
-	silent atomic.Bool  // a check gets no answer while it is dark
-	checks atomic.Int64 // that failed
+	silent atomic.Bool  // while it is dark, a check gets no answer
+	checks atomic.Int64 // number of checks that failed
 }
 
 var errDark = errors.New("no route to the broker")
@@ -46,7 +46,7 @@ func (s *dimSink) Check(ctx context.Context) error {
 	return nil
 }
 
-// dimRelay is a process of its own with a sink of its own, and times that a test can wait for.
+// dimRelay is a process of its own with a sink of its own, and with times that a test can wait for.
 func (b *bench) dimRelay() (*Relay, *dimSink) {
 	sink := newDimSink()
 	r, err := New(Config{
@@ -60,7 +60,7 @@ func (b *bench) dimRelay() (*Relay, *dimSink) {
 	return r, sink
 }
 
-// dimPair is an owner of the source, with its sink, and a relay that waits, with its own.
+// dimPair returns an owner of the source, with its sink, and a relay that waits, with its own sink.
 func (b *bench) dimPair() (owner *Relay, first *dimSink, waiting *Relay, second *dimSink, stop func() error) {
 	b.t.Helper()
 	owner, first = b.dimRelay()
@@ -88,7 +88,7 @@ func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 		require.Equal(t, 1, sighted.cfg.Member.Owned())
 		settles(t, "the first one has given it up", func() bool { return blind.cfg.Member.Owned() == 0 })
 
-		// It owns fewer, and is given nothing; where nobody else is left, it takes what is free.
+		// It owns fewer sources, but gets none. If no other process is left, it claims a free one.
 		epoch, checks := b.epoch(), dark.checks.Load()
 		settles(t, "it goes on looking", func() bool { return dark.checks.Load() > checks+10 })
 		require.Equal(t, epoch, b.epoch())
@@ -101,8 +101,8 @@ func TestARelayThatCannotReachItsSinkHandsOverToOneThatCan(t *testing.T) {
 	})
 }
 
-// A check that gets no answer takes longer than what the others told stays fresh: the owner
-// must hear them again before it decides to whom it hands over.
+// A check that gets no answer takes longer than heartbeats stay fresh. So the owner must read them again
+// before it decides which process gets the source.
 func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -116,12 +116,12 @@ func TestARelayWhoseSinkDoesNotAnswerHandsOverToo(t *testing.T) {
 	})
 }
 
-// In an outage of the broker itself a hand-over would only give up records on their way.
+// In an outage of the broker itself a hand-over would only give up unacknowledged records.
 func TestInAnOutageOfTheBrokerEveryRelayKeepsWhatItHas(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)
-		b.ttl = 5 * time.Second // a busy machine must not cost the lease
+		b.ttl = 5 * time.Second // long enough that a busy machine does not lose it
 		owner, first, _, second, _ := b.dimPair()
 		settles(t, "the owner has heard of the other", func() bool { return owner.assignment.OthersHeard(time.Now()) })
 		epoch := b.epoch()

@@ -13,9 +13,9 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// answering is a database whose reads are answered by the servers of a list, in turn; ""
-// stands for an error. It notes when it was asked, and ends the relay after the last. The
-// lease is granted by the server that answered last.
+// answering is a database whose reads are answered by the servers of a list, one after another. "" stands for
+// an error. It records the time of each read, and ends the relay after the last. The server that answered
+// last grants the lease.
 type answering struct {
 	*memStore
 	servers []string
@@ -45,8 +45,8 @@ func (a *answering) Claim(ctx context.Context, c store.Claim) (store.Lease, bool
 	return a.memStore.Claim(ctx, c)
 }
 
-// pauses runs a relay over such a database and returns the time before each read but
-// the first. The time is the test's own.
+// pauses runs a relay on such a database and returns the time before each read except the first. The test has
+// a clock of its own.
 func pauses(t *testing.T, retryMin, retryMax time.Duration, servers []string) []time.Duration {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -72,8 +72,8 @@ func repeat(n int, servers ...string) []string {
 	return all
 }
 
-// An outage lasts, the pauses grow; then the database answers, restarted or another one.
-// What is waiting in it must not wait for one more long pause.
+// An outage lasts, and the pauses grow. Then the database answers, restarted or as another server. The events
+// that wait in it must not wait for one more long pause.
 func TestADatabaseThatComesBackAsAnotherServerIsReadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		servers := append(append([]string{"first"}, repeat(12, "")...), "second", "second")
@@ -83,7 +83,7 @@ func TestADatabaseThatComesBackAsAnotherServerIsReadAtOnce(t *testing.T) {
 	})
 }
 
-// A proxy before two servers: each read is answered by the other one, and none is sound.
+// A proxy has two servers behind it. Each read is answered by another server, so none can be used.
 func TestServersThatAnswerInTurnAreAskedMoreAndMoreSeldom(t *testing.T) {
 	for name, servers := range map[string][]string{
 		"each time":       repeat(10, "first", "second"),

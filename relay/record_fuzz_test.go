@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever stands in the headers column, the wire's headers are sorted, each name is
-// there once, and the names that consumers trust to be ours are ours.
+// Whatever the headers column contains, the headers on the wire are sorted, each name occurs once, and the
+// names that consumers trust come from Postroom.
 func FuzzWireHeaders(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, ``, `{"a":"b"}`, `{"name":"mine","a":1}`, `{"_watermill_message_uuid":"x"}`,
@@ -36,7 +36,7 @@ func FuzzWireHeaders(f *testing.F) {
 			if a.Name < b.Name {
 				return -1
 			}
-			return 1 // equal names are not sorted: each is there once
+			return 1 // equal names fail too, because each must occur once
 		}), "%v", headers)
 		ours := map[string]string{HeaderMessageUUID: r.EventID.String(), HeaderCreatedAt: "1970-01-01T00:00:01.000000Z"}
 		for _, h := range headers {

@@ -17,8 +17,8 @@ import (
 	"github.com/postroom/postroom/relay/internal/health"
 )
 
-// Ids begin at 1. Rows were inserted by hand with ids that no read from the start shows:
-// each gets a new one and is delivered once, with others and without.
+// Ids begin at 1. Rows were inserted by hand with ids that no read from the start returns. Each gets a new id
+// and is delivered once, with other rows and without.
 func TestARowWithAnIDBelowOneIsDelivered(t *testing.T) {
 	t.Parallel()
 	for _, others := range []int{0, 5} {
@@ -30,7 +30,7 @@ func TestARowWithAnIDBelowOneIsDelivered(t *testing.T) {
 				override = "OVERRIDING SYSTEM VALUE "
 			}
 			if db.Dialect == sqldb.MySQL {
-				b.db.DB.SetMaxOpenConns(1) // the mode is the session's
+				b.db.DB.SetMaxOpenConns(1) // the mode belongs to the session
 				b.exec("SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
 			}
 			b.exec("INSERT INTO outbox_events (id, event_id, topic, payload) " + override + `VALUES
@@ -65,8 +65,8 @@ func (s *deniesIDs) Renumber(context.Context, store.Lease, store.Event) error {
 	return errors.New("permission denied for table outbox_events")
 }
 
-// Where a row with an id below 1 cannot be given another, the others go on: it was an outage of
-// the database, after which everything was read from the start, at each sweep.
+// If a row with an id below 1 cannot get another id, the other rows are still delivered. In the past this was
+// an outage of the database, after which everything was read from the start, at each sweep.
 func TestARowWithAnIDBelowOneThatCannotBeChangedHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))

@@ -10,9 +10,9 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// Large events are sent again over a slow link, while small ones of another key come, each
-// after the one before it was delivered. A round of the replay took in 12 MiB, and then the
-// rest of a thousand rows that it had asked for; and three rounds came between two reads.
+// Large events are sent again over a slow link. Small events of another key arrive, each after the one before
+// it was delivered. In the past a round of the replay took in 12 MiB, and then the rest of the thousand rows
+// that it had asked for, and there were three rounds between two reads.
 func TestOthersFlowWhileLargeParkedEventsAreSentAgain(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {

@@ -13,7 +13,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// unparksLate fails to delete delivered rows out of outbox_parked, a number of times.
+// unparksLate fails a number of times to delete delivered rows from outbox_parked.
 type unparksLate struct {
 	database
 	failures atomic.Int64
@@ -28,9 +28,9 @@ func (s *unparksLate) Unpark(ctx context.Context, l store.Lease,
 }
 
 // Hazard late-retry-delete.
-// Parked rows are sent again, and the database fails whenever they are to be deleted. They
-// were in flight for the rest of the session then, also when they were gone at last: 30 of
-// them filled a window of 20, and nothing was read any more.
+// Parked rows are sent again, and the database fails whenever they should be deleted. In the past they stayed
+// in flight for the rest of the session, even after they were deleted at last: 30 of them filled a window of
+// 20, and nothing was read any more.
 func TestARetryWhoseRowsAreDeletedLateLeavesTheWindow(t *testing.T) {
 	const events, window = 30, 20
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))

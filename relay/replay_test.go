@@ -91,7 +91,7 @@ func TestADroppedHeadIsRecordedAndItsFollowersAreSent(t *testing.T) {
 	})
 }
 
-// coming commits more events of a key before each look for parked ones to send again.
+// coming commits more events of a key before each look for parked events to send again.
 type coming struct {
 	database
 	commit func()
@@ -105,9 +105,9 @@ func (c *coming) Replayable(ctx context.Context, limit int, take func(*store.Par
 }
 
 // Hazard unblock-race.
-// A key whose events keep coming is caught up with: what comes is parked behind the rest, so
-// the rounds of a replay have to grow past what comes in between, and nothing may be read
-// between the replay of the last parked rows and the unblocking.
+// A replay catches up with a key whose events keep coming. New events are parked behind the rest, so the
+// rounds of a replay must grow faster than new events come. Nothing may be read between the replay of the
+// last parked rows and the unblocking.
 func TestAKeyThatKeepsComingIsUnblocked(t *testing.T) {
 	const waiting, atOnce, most = 1000, 100, 40
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
@@ -137,7 +137,7 @@ func TestAKeyThatKeepsComingIsUnblocked(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// idleLooks counts the looks that find nothing asked.
+// idleLooks counts the looks that find no request.
 type idleLooks struct {
 	database
 	n atomic.Int64

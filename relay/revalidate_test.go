@@ -11,12 +11,12 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// outdated refuses the topics that were missing when it last asked, as relaykafka does.
+// outdated rejects the topics that were missing when it last asked, as relaykafka does.
 type outdated struct {
 	*testSink
 	mu      sync.Mutex
-	missing map[string]bool // in Kafka
-	known   map[string]bool // to be missing, from the last answer
+	missing map[string]bool // missing in Kafka
+	known   map[string]bool // known to be missing, from the last answer
 	reviews int
 }
 
@@ -59,8 +59,8 @@ func newOutdated(b *bench, topics ...string) *outdated {
 }
 
 // Hazard answer-before-retry.
-// Interleaving: the sink asked for the topic and was told that it is missing; the topic is
-// created; the operator has its events sent again. What the sink knows is older than the wish.
+// Interleaving: the sink asked about the topic and learnt that it is missing. The topic is created. The
+// operator has its events sent again. The sink's knowledge is older than the operator's request.
 func TestARetryRightAfterTheTopicWasCreatedIsDelivered(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	sink := newOutdated(b, "late", "never")

@@ -82,7 +82,7 @@ func TestScheduledEventsAreDeliveredInTheOrderOfTheirTimes(t *testing.T) {
 	})
 }
 
-// A move wakes the reader: it may be in a long wait.
+// A move wakes the reader, which may be in a long wait.
 func TestAMoveWakesTheReader(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	r := b.relay()
@@ -100,7 +100,7 @@ func TestAMoveWakesTheReader(t *testing.T) {
 	}
 }
 
-// deaf reads nothing: the relay dies between the move and the delivery.
+// deaf reads nothing, as if the relay died between the move and the delivery.
 type deaf struct {
 	database
 	moved chan struct{}
@@ -141,7 +141,7 @@ func TestACrashBetweenMoveAndDeliveryLosesNothing(t *testing.T) {
 	})
 }
 
-// brokenMoves fails as long as told.
+// brokenMoves fails while it is set.
 type brokenMoves struct {
 	database
 	err    atomic.Pointer[error]
@@ -174,7 +174,8 @@ func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 	require.Zero(t, log.count("delivery resumed"))
 	moves.err.Store(nil)
 	eventually(t, "it is delivered", func() bool { return b.sink.count() == 2 })
-	// The event is there to be read before the move has returned: a stop between the two logs nothing.
+	// The reader may find the event before the move has returned, and a stop between the two would log
+	// nothing.
 	eventually(t, "it is told", func() bool { return log.count("delivery resumed") > 0 })
 	require.NoError(t, stop())
 	require.Equal(t, []string{"direct", "scheduled"}, b.sink.values())
@@ -182,7 +183,7 @@ func TestAnOutageOfTheMovesIsToldOnceAndStopsNothingElse(t *testing.T) {
 }
 
 // Hazard paused-mover.
-// What is taken for a lost lease ends the term, and the next one moves.
+// An error that says that the lease is lost ends the term, and the next term moves.
 func TestAMoverThatLostItsLeaseEndsTheTurn(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	moves, lost := &brokenMoves{}, error(store.ErrLeaseLost)
@@ -195,7 +196,7 @@ func TestAMoverThatLostItsLeaseEndsTheTurn(t *testing.T) {
 	require.ErrorIs(t, context.Cause(k.ctx), store.ErrLeaseLost)
 }
 
-// The tables of the version before: everything else works, and one line says what to do.
+// The tables have the previous version. Everything else works, and one line of the log says what to do.
 func TestWithoutTheTableScheduledEventsAreOffUntilItIsThere(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
@@ -235,7 +236,7 @@ func TestWithoutTheTableScheduledEventsAreOffUntilItIsThere(t *testing.T) {
 	})
 }
 
-// Large events make transactions long: their number follows.
+// Large events make transactions long, so a transaction has fewer of them.
 func TestTheSizeOfAMoveFollowsItsTime(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	r := b.relay()
@@ -258,7 +259,7 @@ func TestTheSizeOfAMoveFollowsItsTime(t *testing.T) {
 	require.Equal(t, 1, m.limit)
 }
 
-// timedMoves moves as many as it is told at once, or fails.
+// timedMoves moves as many events as it is told at once, or fails.
 type timedMoves struct {
 	database
 	limits []int
@@ -274,12 +275,12 @@ func (s *timedMoves) MoveDue(_ context.Context, _ store.Lease, limit int) (int, 
 }
 
 // Hazard cancel-race.
-// The model: 1,000 events are scheduled for the next seconds while three relays take
-// over from one another, and others are cancelled or nearly so. Then
+// The model schedules 1,000 events for the next seconds while three relays take over from one another. Some
+// events are cancelled, and for some the cancelling rolls back. Then
 //
-//   - an event whose Cancel said 1 and committed was never delivered;
-//   - every other event was;
-//   - first copies of a key came in the order of (deliver_at, order of Add).
+//   - an event whose Cancel returned 1 and committed was never delivered;
+//   - every other event was delivered;
+//   - first copies of a key arrived in the order of (deliver_at, order of Add).
 func TestEveryScheduledEventIsDeliveredOrCancelled(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -295,15 +296,15 @@ func TestEveryScheduledEventIsDeliveredOrCancelled(t *testing.T) {
 			at := begin.Add(time.Duration(random.IntN(3000)) * time.Millisecond)
 			all[i] = scheduledEvent(key, fmt.Sprint(key, i), at)
 		}
-		b.schedule(all...) // in one transaction: no event becomes visible after a later one was moved
+		b.schedule(all...) // in one transaction, so that no event becomes visible after a later one was moved
 
 		ctx, done := context.WithCancel(t.Context())
 		var relays sync.WaitGroup
 		for range 3 {
 			relays.Go(func() { _ = b.relay().Run(ctx) })
 		}
-		// Take the lease from its owner now and then, but only after a row has gone since the last time: a relay
-		// of a busy machine would do nothing but claim it.
+		// Take the lease from its owner now and then, but only after a row has left since the last time.
+		// Otherwise the relays of a busy machine would only claim it.
 		relays.Go(func() {
 			for before := math.MaxInt; pacing.Sleep(ctx, 200*time.Millisecond, nil); {
 				var left int

@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/gaps"
 )
 
-// session claims the lease and opens a session by hand, with nobody to end its reader.
+// session claims the lease and opens a session by hand. Nothing ends its reader.
 func (b *bench) session() *session {
 	b.t.Helper()
 	r := b.relay()
@@ -29,8 +29,8 @@ func (b *bench) session() *session {
 	return s
 }
 
-// keyGates refuses one record, and later gives up records of its key alone, as the
-// contract of Session allows.
+// keyGates rejects one record, and after that gives up only records of its key, as the contract of Session
+// allows.
 type keyGates struct {
 	ack       Ack
 	published atomic.Int64
@@ -49,9 +49,9 @@ func (g *keyGates) Deliver(_ context.Context, records []*Record) {
 }
 
 // Hazard left-out-record.
-// Records of a batch are sent one at a time; the first is refused, and so the others are
-// left out although the head has passed them. Nobody has told the reader to stop yet: a
-// further read would find a later record of a key that was left out, and deliver it.
+// Records of a batch are sent one at a time. The first is rejected, so the others are left out although the
+// head is behind them. Nothing has stopped the reader yet. Another read would find a later record of a key
+// that was left out, and deliver it.
 func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.cfg.BatchSize = 2
@@ -97,8 +97,8 @@ type closing struct {
 func (c *closing) Close() { c.Session.Close(); c.closed.Add(1) }
 
 // Hazard failed-delete.
-// The sink and the deletes fail together, for longer than a session waits for its deletes,
-// while the lease holds. A new session would read what was delivered, and send it again.
+// The sink and the deletes fail together, for longer than a session waits for its deletes, while the lease is
+// held. A new session would read delivered rows, and send them again.
 func TestADeleteThatFailsThroughAnOutageOfTheSinkCausesNoDuplicate(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
@@ -152,9 +152,8 @@ func TestAStopWithDeliveredRowsOfAnEarlierTurnUndeletedSaysSo(t *testing.T) {
 	require.True(t, held, "the lease was released although the next owner would send those rows again")
 }
 
-// A publisher may fail with context.Canceled for reasons of its own. That is an outage: it
-// is told, and the relay pauses. Only what Deliver did not take once it was told to stop
-// counts as never sent.
+// A publisher may fail with context.Canceled for reasons of its own. That is an outage: it is logged, and the
+// relay pauses. Only records that Deliver did not accept after it was told to stop count as never sent.
 func TestASinkThatFailsWithCanceledIsAnOutage(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.sink.verdict = func(*Record) error { return fmt.Errorf("publish: %w", context.Canceled) }
@@ -167,7 +166,7 @@ func TestASinkThatFailsWithCanceledIsAnOutage(t *testing.T) {
 	require.Equal(t, 1, out.undelivered)
 }
 
-// full is a sink whose Deliver takes one record, and then blocks.
+// full is a sink whose Deliver accepts one record, and then blocks.
 type full struct {
 	ack     Ack
 	blocked chan struct{}
@@ -213,7 +212,7 @@ func (s *shut) Open(ctx context.Context, _ Ack) (Session, error) {
 
 func TestAStopEndsAnOpenThatHangs(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
-	b.cfg.LeaseTTL = 2 * time.Second // it would end with the lease, if that were not renewed
+	b.cfg.LeaseTTL = 2 * time.Second // it would end with the lease if the lease were not renewed
 	sink := &shut{b.sink, make(chan struct{})}
 	r := b.relay()
 	r.cfg.Sink = sink
@@ -242,9 +241,9 @@ func mergedGap(first, last int64) gaps.Set {
 }
 
 // Hazard cut-read.
-// A read that is cut short above the head has shown all of its gaps. Under a steady backlog
-// every read is cut: a gap over millions of deleted rows would be asked for, and stepped
-// over, in each of them.
+// A read that is cut above the head has returned all of its gaps. Under a steady backlog every read is cut.
+// If such reads forgot no gap, a gap over millions of deleted rows would be asked for, and walked over, in
+// each of them.
 func TestAReadThatIsCutAboveTheHeadForgetsDeadGaps(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.commit("k", numbered("k", 12)...)
@@ -259,8 +258,8 @@ func TestAReadThatIsCutAboveTheHeadForgetsDeadGaps(t *testing.T) {
 }
 
 // Hazard cut-read.
-// Gaps that are proved dead are forgotten after a read that has asked for all of them. One
-// that was cut short has not: what their writers committed at last is yet to be read.
+// Gaps that are proved dead are forgotten after a read that has looked into all of them. A read that was cut
+// in the gaps has not, and has not yet read what their writers committed at last.
 func TestACutReadForgetsNoGap(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.commit("k", numbered("k", 7)...)
@@ -278,8 +277,8 @@ func TestACutReadForgetsNoGap(t *testing.T) {
 	require.Zero(t, s.cursor.gaps.Len())
 }
 
-// Where gaps were merged, rows in flight come back from between them. However many: the
-// rows above the head are reached.
+// If gaps were merged, the read returns rows in flight from between them. However many they are, the read
+// must reach the rows above the head.
 func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.commit("k", numbered("k", 4)...)
@@ -301,9 +300,9 @@ func TestRowsInFlightDoNotUseUpTheLimitOfARead(t *testing.T) {
 }
 
 // Hazard paused-owner.
-// A delete that removes fewer rows than it named has lost its lease, or it has not: which,
-// is asked before anything else. Whoever reads from the start instead goes on publishing
-// for as long as it trusts its clock, beside the new owner.
+// A delete that removes fewer rows than it named may have lost its lease. The relay must find that out before
+// anything else. If it read from the start instead, it would go on publishing beside the new owner for as
+// long as it trusts its clock.
 func TestADeleteThatIsFencedEndsTheTurn(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		b := newBench(t, db)

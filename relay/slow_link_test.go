@@ -14,7 +14,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// large makes n events of one key, of so many bytes each, in the server itself.
+// large creates n events of one key, of this size each, in the server itself.
 func (b *bench) large(n, size int) {
 	b.t.Helper()
 	b.exec("INSERT INTO outbox_events (topic, event_key, payload) SELECT 't', 'large', " + map[sqldb.Dialect]string{
@@ -26,8 +26,8 @@ func (b *bench) large(n, size int) {
 	}[b.db.Dialect])
 }
 
-// slowly has the relay reach its database over a link of 20 MB/s, and the test itself
-// directly. On SQLite there is none.
+// slowly makes the relay reach its database over a link of 20 MB/s, and the test itself directly. SQLite has
+// no link.
 func (b *bench) slowly() *dbtest.Link {
 	if b.db.Dialect == sqldb.SQLite {
 		return new(dbtest.Link)
@@ -37,16 +37,16 @@ func (b *bench) slowly() *dbtest.Link {
 	return link
 }
 
-// The relay has seen small events, and asks for thousands: they are large now. It takes
-// what it has room for, and closes the statement. The driver then takes in the rest: at
-// this link's speed for longer than a statement may last, so that the read failed, taught
-// nothing, and was tried again in the same way for ever.
+// The relay has seen small events, and asks for thousands. Now they are large. It takes what it has room for,
+// and closes the statement. In the past the driver then read the rest. On this link that took longer than a
+// statement may last. So the read failed, the relay learnt nothing from it, and tried the same read without
+// end.
 func TestLargeEventsAfterSmallOnesComeOverASlowLink(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		const small, n, size = 400, 300, 200_000
 		b := newBench(t, db)
-		b.cfg.answerTimeout = time.Second // in which the link carries less than MaxInFlightBytes
+		b.cfg.answerTimeout = time.Second // in that time the link carries less than MaxInFlightBytes
 		link := b.slowly()
 		b.commit("small", numbered("k", small)...)
 		stop := b.start()
@@ -65,7 +65,7 @@ func TestLargeEventsAfterSmallOnesComeOverASlowLink(t *testing.T) {
 	})
 }
 
-// breaking loses the connection in each read that shows so many rows.
+// breaking loses the connection in each read that returns more than a number of rows.
 type breaking struct {
 	database
 	after int
@@ -84,8 +84,8 @@ func (s breaking) Read(ctx context.Context, q store.ReadQuery,
 	return info, errors.Join(err, errMem)
 }
 
-// No read of more ends well: were the rows of a failed one thrown away, nothing would move. They
-// are the first of a snapshot by their ids, as those of a read that was cut.
+// No larger read succeeds. If the rows of a failed read were dropped, nothing would move. They are the first
+// of a snapshot by their ids, like those of a read that was cut.
 func TestWhatAReadShowedBeforeItFailedIsDelivered(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {

@@ -12,7 +12,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// hiding has torn reads: its first statements do not show some rows, its second ones do.
+// hiding has inconsistent reads: its first statements do not return some rows, and its second statements do.
 type hiding struct {
 	database
 	hidden map[string]bool
@@ -23,7 +23,7 @@ func (hiding) SingleSnapshot() bool { return false }
 func (h hiding) Read(ctx context.Context, q store.ReadQuery,
 	visit func(*store.Row) bool) (store.ReadInfo, error) {
 	if !q.GapsOnly {
-		q.Limit += len(h.hidden) // what is not shown does not count
+		q.Limit += len(h.hidden) // hidden rows do not count
 	}
 	return h.database.Read(ctx, q, func(row *store.Row) bool {
 		return !q.GapsOnly && h.hidden[string(row.Payload)] || visit(row)
@@ -31,8 +31,8 @@ func (h hiding) Read(ctx context.Context, q store.ReadQuery,
 }
 
 // Hazard inconsistent-snapshot.
-// What a torn read is mended with must reach each row of the key that comes before, or the
-// later rows are dropped again and read next time.
+// The repair of an inconsistent read must find every earlier row of the key. Otherwise the later rows are
+// dropped again and read next time.
 func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 	for _, each := range []struct {
 		name   string
@@ -83,7 +83,7 @@ func TestATornReadIsMendedWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-// moving is a database that moves to another server, and fails, on command.
+// moving is a database that moves to another server, or fails, on command.
 type moving struct {
 	database
 	mu     sync.Mutex

@@ -14,8 +14,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// Lanes stand still one after another, each with more rows than it may have in the window.
-// The third one filled it: a lane that had nothing in the window was given all that was free.
+// Lanes are blocked one after another, each with more rows than it may have in the window. In the past the
+// third lane filled the window: a lane that had nothing in it got everything that was free.
 func TestLanesThatStandStillOneAfterAnotherLeaveRoomForOthers(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
@@ -38,8 +38,8 @@ func TestLanesThatStandStillOneAfterAnotherLeaveRoomForOthers(t *testing.T) {
 	require.NoError(t, stop())
 }
 
-// Rows of a topic that is not ready are read together with one of a lane that stands still.
-// That one kept the memory of them all, for as long as it stood, beyond MaxInFlightBytes.
+// Rows of a topic that is not ready are read together with one of a blocked lane. In the past the one row
+// kept the memory of all of them while the lane was blocked, beyond MaxInFlightBytes.
 func TestRowsOnTheShelfHoldNoPayloads(t *testing.T) {
 	const rows, size, most = 300, 100 << 10, 10 << 20
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
@@ -89,8 +89,8 @@ func (s *shelfReads) Read(ctx context.Context, q store.ReadQuery,
 	return s.database.Read(ctx, q, visit)
 }
 
-// One refusal blamed a hundred topics, which are on trial. Their groups were read one after
-// another before the table was read again.
+// One rejection put a hundred topics on trial. In the past their groups were read one after another before
+// the table was read again.
 func TestTrialsOfManyTopicsLetTheReaderReadInBetween(t *testing.T) {
 	const topics = 100
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))

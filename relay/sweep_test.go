@@ -15,13 +15,13 @@ import (
 	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
-// slowSweeps holds back what a sweep's statement shows, as millions of deleted rows do
-// that the database may not remove.
+// slowSweeps delays the rows of a sweep's statement. The same happens when it walks over millions of deleted
+// rows that the database may not remove.
 type slowSweeps struct {
 	database
-	shown   chan struct{} // a statement has run
+	shown   chan struct{} // signals that a statement has run
 	release chan struct{}
-	restart atomic.Int64 // reads from the start
+	restart atomic.Int64 // number of reads from the start
 }
 
 func (s *slowSweeps) EventsUpTo(ctx context.Context, id int64, limit int, visit func(store.Event) bool) error {
@@ -56,10 +56,9 @@ func (s *slowSweeps) Read(ctx context.Context, q store.ReadQuery,
 }
 
 // Hazard sweep-during-delete.
-// A sweep's statement shows five rows that are on their way, and takes long. Meanwhile
-// these are acknowledged and deleted, and many times as many as may be in flight are
-// read and delivered. Then the sweep compares its rows with what was in flight when its
-// statement began: none of them is one that no read asks for.
+// A sweep's statement returns five rows that are in flight, and takes long. Meanwhile these are acknowledged
+// and deleted, and many times as many rows as may be in flight are read and delivered. Then the sweep
+// compares its rows with those that were in flight when its statement began. None of them is a stray.
 func TestASweepHoldsUpNeitherReadsNorIDsInFlight(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -71,7 +70,7 @@ func TestASweepHoldsUpNeitherReadsNorIDsInFlight(t *testing.T) {
 		b.commit("k", numbered("k", 5)...)
 		stop := b.start()
 		eventually(t, "the first are on their way", func() bool { return b.sink.count() == 5 })
-		<-slow.shown // the statement has run: idle reads go on, so that the next is due
+		<-slow.shown // the statement has run; idle reads go on, so that the next sweep is due
 		b.sink.release()
 		eventually(t, "the first are deleted", b.empty)
 		b.commit("k", numbered("k", 105)[5:]...)
@@ -79,7 +78,7 @@ func TestASweepHoldsUpNeitherReadsNorIDsInFlight(t *testing.T) {
 			func() bool { return b.sink.count() == 105 && b.empty() })
 		restarts := slow.restart.Load()
 		close(slow.release)
-		<-slow.shown // the sweep has ended, and another has begun
+		<-slow.shown // the sweep has ended, and another one has begun
 		b.commit("k", "k106")
 		eventually(t, "the last is delivered", func() bool { return b.sink.count() == 106 && b.empty() })
 		require.NoError(t, stop())
@@ -101,7 +100,7 @@ func (s *failingSweeps) EventsUpTo(context.Context, int64, int, func(store.Event
 }
 
 // Hazard sweep-during-delete.
-// A sweep that fails is tried again, and nothing else stops for it.
+// A sweep that fails is tried again, and nothing else stops because of it.
 func TestASweepThatFailsStopsNothing(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
 	b := newBench(t, db)
@@ -127,7 +126,7 @@ func TestASweepFindsTheFirstRowThatNoReadAsksFor(t *testing.T) {
 	for _, each := range []struct {
 		name  string
 		sweep sweep
-		stray int64 // 0: none
+		stray int64 // 0: there is none
 	}{
 		{"all are known", sweep{head: 9, gaps: []store.Range{{Lo: 1, Hi: 2}, {Lo: 7, Hi: 9}},
 			held: []store.Event{row(3), row(6)}, shelf: []int64{4, 5}}, 0},
@@ -154,7 +153,7 @@ func TestASweepFindsTheFirstRowThatNoReadAsksFor(t *testing.T) {
 	require.True(t, again.run(t.Context(), st).cameBack, "the id in flight has another event")
 }
 
-// strays is a table in which sweeps take an hour if they are slow.
+// strays is a table whose sweeps take an hour if they are slow.
 type strays struct {
 	*memStore
 	slow       bool
@@ -165,7 +164,7 @@ type strays struct {
 func (s *strays) EventsUpTo(ctx context.Context, id int64, limit int, visit func(store.Event) bool) error {
 	s.sweeps++
 	if s.slow {
-		time.Sleep(time.Hour) // in the bubble's time
+		time.Sleep(time.Hour) // in the time of the synctest bubble
 	}
 	return s.memStore.EventsUpTo(ctx, id, limit, visit)
 }
@@ -185,7 +184,7 @@ func newTestSweeps(t *testing.T) (*cursor, *strays, *lines) {
 	return c, table, log
 }
 
-// sweepOnce waits until one more sweep has run, and takes its result in.
+// sweepOnce waits until one more sweep has run, and handles its result.
 func sweepOnce(c *cursor, found, limit int) error {
 	if err := c.stepSweep(context.Background(), found, limit); err != nil {
 		return err
@@ -198,7 +197,7 @@ func TestASweepRestsLongerThanItTook(t *testing.T) {
 	for _, each := range []struct {
 		name  string
 		slow  bool
-		found int // rows of a read that asked for 10
+		found int // rows that a read found, of 10 that it asked for
 		next  time.Duration
 	}{
 		{"as configured", false, 1, time.Minute},

@@ -17,8 +17,8 @@ import (
 )
 
 // Hazard rejected-batch.
-// A sink's error names a batch: of 60 records it refuses the 20th, and blames all that
-// follow. Only the row that is refused alone may be named.
+// A sink's error is about a batch: of 60 records it rejects the 20th, and all that follow with it. Only the
+// row that is rejected alone may be named.
 func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -61,7 +61,7 @@ func TestARejectionHaltsTheSourceAndNamesTheRowAtFault(t *testing.T) {
 type away struct {
 	database
 	broken atomic.Bool
-	failed *atomic.Int64 // if given, counts the deletes that failed
+	failed *atomic.Int64 // if not nil, counts the deletes that failed
 }
 
 func (s *away) Delete(ctx context.Context, l store.Lease, d store.Deletion) (int64, error) {
@@ -183,7 +183,7 @@ func TestWhatIsInFlightStaysWithinItsBounds(t *testing.T) {
 				most := 0
 				eventually(t, "the sink has what one lane may hold", func() bool {
 					most = max(most, b.sink.count())
-					return b.sink.count() >= each.want/3 // one lane takes half of the window at most
+					return b.sink.count() >= each.want/3 // one lane takes at most half of the window
 				})
 				b.sink.mu.Lock()
 				most = max(most, len(b.sink.held))
@@ -251,8 +251,8 @@ func TestAWakeUpCutsAWaitShort(t *testing.T) {
 	require.Less(t, time.Since(began), time.Hour)
 }
 
-// A read that is cut short wastes what the server sent beyond the cut, so reads of large
-// rows ask for few.
+// If a read is cut, the server has sent the rows behind the cut for nothing. So reads of large rows ask for
+// few.
 func TestReadsOfLargeRowsAskForFew(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.SQLite(t))
 	b := newBench(t, db)

@@ -11,9 +11,9 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// An owner was paused with a transaction that it can still commit, and the next owner is
-// in at-least-once mode: it shuts the other out and deletes what was sent all the same,
-// or the paused one would commit behind its back (hazard mode-switch).
+// An owner was paused with a transaction that it can still commit, and the next owner is in at-least-once
+// mode. That one fences the paused owner and deletes the rows that were sent too. Otherwise the paused owner
+// would commit without its knowledge (hazard mode-switch).
 func TestAChangeOfModeRunsTheStartOfExactlyOnceFirst(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.commit("k", "k1")
@@ -62,13 +62,13 @@ func TestASinkWithoutTransactionsCannotFollowOneThatHadThem(t *testing.T) {
 	eventually(t, "the mode is kept", func() bool { return b.mode() == "exactly-once" })
 	require.NoError(t, stop())
 	b.cfg.Mode = AtLeastOnce
-	err := b.bench.relay().Run(t.Context()) // over the bench's own sink
+	err := b.bench.relay().Run(t.Context()) // on the bench's own sink
 	require.ErrorIs(t, err, ErrUnusable)
 	require.ErrorContains(t, err, "once more with the Kafka that it used")
 }
 
-// A relay of a copied database shuts this one out, again and again, without ever holding
-// its lease (hazard cloned-database).
+// A relay of a copied database fences this one again and again, without ever holding its lease
+// (hazard cloned-database).
 func TestARelayThatIsShutOutAgainAndAgainStopsAndSaysWhy(t *testing.T) {
 	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.broker.beforeCommit = func() error {
@@ -103,7 +103,7 @@ func TestARelayThatIsShutOutOnceGoesOn(t *testing.T) {
 }
 
 // Hazard cloned-database.
-// A successor shuts its predecessor out, as it should: that is no second database.
+// A successor fences its predecessor, as it should. That is not a second database.
 func TestToBeShutOutByASuccessorIsNoReasonToStop(t *testing.T) {
 	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	r := b.relay()

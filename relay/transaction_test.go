@@ -17,7 +17,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// exactly is a bench whose relays are in exactly-once mode over a broker with transactions.
+// exactly is a bench whose relays are in exactly-once mode, with a broker that has transactions.
 type exactly struct {
 	*bench
 	broker *txBroker
@@ -46,15 +46,15 @@ func eachExactly(t *testing.T, f func(t *testing.T, b *exactly)) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) { f(t, newExactly(t, db)) })
 }
 
-// stuck never deletes: a process that is killed after each commit.
+// stuck never deletes, like a process that is killed after each commit.
 type stuck struct{ database }
 
 func (s stuck) Delete(context.Context, store.Lease, store.Deletion) (int64, error) {
 	return 0, errors.New("connection refused")
 }
 
-// crash runs a relay until the broker has all values, and ends it as a crash does:
-// nothing is deleted, the lease stays.
+// crash runs a relay until the broker has all values, and ends it as a crash does: nothing is deleted, and
+// the lease is not released.
 func (b *exactly) crash(values ...string) {
 	b.t.Helper()
 	r := b.relay()
@@ -88,7 +88,7 @@ func TestWhatACommittedTransactionHoldsIsDeletedNotSentAgain(t *testing.T) {
 	})
 }
 
-// walks counts how often the parked rows are walked for what manifests name.
+// walks counts the walks over the parked rows for events that manifests name.
 type walks struct {
 	database
 	count atomic.Int64
@@ -102,8 +102,8 @@ func (w *walks) FindSentParked(ctx context.Context, sent *store.SentEvents,
 	return w.database.FindSentParked(ctx, sent, after)
 }
 
-// No index has the row ids of parked events, so a start looks through all of them: once,
-// and not once for each manifest.
+// The row ids of parked events have no index, so a start looks through all parked rows: once, and not once
+// for each manifest.
 func TestAStartWalksTheParkedRowsOnceForAllManifests(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.park("k")
@@ -136,9 +136,8 @@ func TestWithoutTheManifestsACrashWouldDuplicate(t *testing.T) {
 	})
 }
 
-// The commit's answer is lost: the transaction may be committed or not. Rows that were
-// read before the next session shut out this one are not used again
-// (hazard read-before-fencing).
+// The commit's answer is lost, so the transaction may be committed or not. Rows that were read before the
+// next session fenced this one are not used again (hazard read-before-fencing).
 func TestACommitWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		lost := errors.New("no answer")
@@ -150,7 +149,7 @@ func TestACommitWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 			return nil
 		}
 		b.broker.beforeCommit = func() error {
-			if commits.Load() == 1 { // and the next one is not committed
+			if commits.Load() == 1 { // the next one is not committed
 				commits.Add(1)
 				return lost
 			}
@@ -166,15 +165,15 @@ func TestACommitWhoseAnswerWasLostIsNotRepeated(t *testing.T) {
 	})
 }
 
-// A replay brings an event back under another row id, and a restore brings another event
-// under an id that was sent. Neither is what the manifest names (hazard replayed-event).
+// A replay brings an event back with another row id, and a restore brings another event back with an id that
+// was sent. The manifest names neither of them (hazard replayed-event).
 func TestOnlyTheRowWithTheEventThatWasSentIsDeleted(t *testing.T) {
 	eachExactly(t, func(t *testing.T, b *exactly) {
 		b.commit("k", "k1")
 		b.crash("k1")
 		sent := b.broker.manifests[0][0]
 		b.resetIDs()
-		b.commit("k", "restored") // has the id of k1
+		b.commit("k", "restored") // gets the id of k1
 		b.exec("INSERT INTO outbox_events (event_id, topic, payload) VALUES ('" + sent.EventID.String() +
 			"', 't', 'replayed')")
 		b.broker.mu.Lock()
@@ -188,8 +187,7 @@ func TestOnlyTheRowWithTheEventThatWasSentIsDeleted(t *testing.T) {
 }
 
 // Hazard replayed-event.
-// A replayed event was sent out of outbox_parked, and the crash came before its delete
-// there.
+// A replayed event was sent from outbox_parked, and the relay crashed before its row was deleted there.
 func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {
 	t.Parallel()
 	eachExactly(t, func(t *testing.T, b *exactly) {
@@ -224,8 +222,8 @@ func TestWhatWasSentOutOfTheParkedRowsIsDeletedThereToo(t *testing.T) {
 	})
 }
 
-// The position runs behind the deletes, never ahead: with it the next owner would pass
-// over a manifest whose rows are still there (hazard early-position).
+// The position is always behind the deletes, never ahead. If it were ahead, the next owner would skip a
+// manifest whose rows are still in the table (hazard early-position).
 func TestThePositionIsKeptOnlyWhenTheDeletesHaveCommitted(t *testing.T) {
 	t.Parallel()
 	eachExactly(t, func(t *testing.T, b *exactly) {
@@ -274,8 +272,9 @@ func TestARejectionInATransactionParksTheRowAtFaultAndSendsTheOthersOnce(t *test
 	})
 }
 
-// A refusal blames a whole transaction (hazard rejected-batch). Each suspect alone would cost a
-// commit; in groups the one at fault is found in a few, and alone before it is parked.
+// A rejection is about a whole transaction (hazard rejected-batch). Sending each record alone would cost a
+// commit for each. With groups the faulty record is found in a few commits, and it is sent alone before it is
+// parked.
 func TestTheRecordAtFaultIsFoundByHalves(t *testing.T) {
 	b := newExactly(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.broker.blameAll = true

@@ -9,25 +9,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// txBroker is a broker with transactions, in memory: records become visible with their
-// manifest, and opening a session shuts out the earlier ones.
+// txBroker is a broker with transactions, in memory. Records become visible together with their manifest, and
+// opening a session fences the earlier ones.
 type txBroker struct {
 	mu        sync.Mutex
 	epoch     int
 	committed []published
 	manifests [][]Sent
-	kept      int // manifests below were forgotten
+	kept      int // manifests below this one were forgotten
 
 	verdict func(*Record) error
-	// blameAll: a refusal blames each record of the topic, as one of a batch does.
+	// blameAll makes a rejection concern every record of the topic, as in a batch.
 	blameAll bool
-	refused  [][]int64 // the rows of refused transactions
-	// beforeCommit runs without the lock, before a transaction is committed; an error
-	// aborts it. afterCommit's error takes the answer away.
+	refused  [][]int64 // rows of the rejected transactions
+	// beforeCommit runs without the lock, before a transaction is committed. An error aborts the transaction.
+	// An error of afterCommit loses the answer.
 	beforeCommit, afterCommit func() error
 	onOpen                    func()
-	// naive takes a rule out.
-	forgetful bool // Sent names nothing
+	// These remove a rule.
+	forgetful bool // Sent names no row
 }
 
 type txSession struct {
@@ -38,8 +38,8 @@ type txSession struct {
 	number int64
 	mu     sync.Mutex
 	over   error
-	topics map[string]bool // of the refused records
-	ends   map[int64]int   // transaction → manifests up to it
+	topics map[string]bool // topics of the rejected records
+	ends   map[int64]int   // transaction → number of manifests up to its end
 }
 
 type txPosition struct{ Manifests int }
@@ -111,7 +111,7 @@ func (s *txSession) deliverPlainly(records []*Record) {
 	}
 }
 
-// blame is a rejection for the record at fault, and the outage for the others.
+// blame returns a rejection for the faulty record, and an outage for the others.
 func (s *txSession) blame(r *Record) error {
 	if s.broker.verdict != nil {
 		if err := s.broker.verdict(r); err != nil {
