@@ -16,9 +16,9 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// BenchmarkDeliver measures the sink alone: records that are in memory, 256 bytes,
-// 10,000 keys, 8 partitions, batches of 1,000, at most 32,000 under way as in the
-// relay. It reports events/s from the first Deliver to the last acknowledgement.
+// BenchmarkDeliver measures the sink alone. The records are in memory and have 256 bytes, with 10,000 keys, 8
+// partitions, batches of 1,000, and at most 32,000 unacknowledged, as in the relay. It reports events/s from
+// the first Deliver to the last acknowledgement.
 func BenchmarkDeliver(b *testing.B) {
 	topic := dbtest.Topic(b, 8)
 	sink, err := relaykafka.New(relaykafka.Config{Brokers: strings.Split(dbtest.Kafka(b), ",")})

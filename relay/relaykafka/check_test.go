@@ -25,7 +25,7 @@ func check(t *testing.T, cfg relaykafka.Config, within time.Duration) error {
 	return newSink(t, cfg).Check(ctx)
 }
 
-// nobody returns an address at which nobody listens.
+// nobody returns an address on which nothing listens.
 func nobody(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +49,7 @@ func TestCheckPassesWhenOneOfTheBrokersAnswers(t *testing.T) {
 }
 
 func TestCheckEndsWithItsContextWhenTheBrokerIsSilent(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, by the kernel, and says nothing
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, and nobody answers
 	require.NoError(t, err)
 	defer listener.Close()
 	start := time.Now()
@@ -107,8 +107,7 @@ func TestSASLIsUsedByCheckAndByEverySession(t *testing.T) {
 }
 
 // Hazard stale-metadata.
-// A password that has been changed says nothing about the records: they wait, or fail as
-// in any outage.
+// A changed password says nothing about the records. They wait, or fail as in any outage.
 func TestFailedAuthenticationIsAnOutage(t *testing.T) {
 	cluster := fakeKafka(
 		t, kfake.EnableSASL(), kfake.Superuser("PLAIN", "relay", "secret"), kfake.SeedTopics(1, "orders"),

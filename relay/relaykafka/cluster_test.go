@@ -30,7 +30,7 @@ type source struct {
 	db      dbtest.Database
 	ob      *outbox.Outbox
 	log     *journal
-	ended   chan error // by the relay that was started last
+	ended   chan error // result of the relay that was started last
 	stop    func() error
 
 	mu      sync.Mutex
@@ -39,7 +39,7 @@ type source struct {
 
 const keysEach = 8
 
-// startSource starts a relay; with a user it comes through the secure listener.
+// startSource starts a relay. With a user it uses the secure listener.
 func startSource(t *testing.T, cluster *kafkatest.Cluster, user string, lease time.Duration) *source {
 	t.Helper()
 	s := newSource(t, cluster)
@@ -87,7 +87,7 @@ func (s *source) start(user string, lease time.Duration, mode relay.Mode) {
 
 const password = "secret"
 
-// topic makes a topic whose partition i is on the brokers replicas[i].
+// topic creates a topic. Partition i is on the brokers replicas[i].
 func (s *source) topic(name string, settings map[string]string, replicas ...[]int32) {
 	s.t.Helper()
 	ctx, cancel := s.timed()
@@ -99,7 +99,7 @@ func (s *source) timed() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), kafkatest.StartTimeout)
 }
 
-// write commits n events for a topic, over its keys in turn, numbered by key.
+// write commits n events for a topic. It uses its keys in turn, and numbers the events of each key.
 func (s *source) write(topic string, n int) { s.writeKeys(topic, "k", n) }
 
 func (s *source) writeKeys(topic, prefix string, n int) {
@@ -156,7 +156,7 @@ func (s *source) rows(table, topic string) (n int) {
 	return n
 }
 
-// drained waits until nothing waits for the topic.
+// drained waits until no event for the topic is left.
 func (s *source) drained(topic string) {
 	s.t.Helper()
 	s.until("nothing waits for "+topic, func() bool { return s.rows("outbox_events", topic) == 0 })
@@ -176,7 +176,7 @@ func (s *source) until(what string, holds func() bool) {
 	}
 }
 
-// told waits for a line of the log with one of these texts.
+// told waits for a log line with one of these texts.
 func (s *source) told(texts ...string) {
 	s.t.Helper()
 	s.until("the log says: "+strings.Join(texts, ", or "), func() bool {
@@ -189,7 +189,7 @@ func (s *source) told(texts ...string) {
 	})
 }
 
-// resumed waits until the last that the log says is that delivery goes on.
+// resumed waits until the last log line says that delivery goes on.
 func (s *source) resumed() {
 	s.t.Helper()
 	s.until("delivery goes on", func() bool {
@@ -197,13 +197,13 @@ func (s *source) resumed() {
 	})
 }
 
-// arrived returns what is in a topic, by key and in order.
+// arrived returns the records of a topic, by key and in order.
 func (s *source) arrived(topic string) map[string][]string {
 	s.t.Helper()
 	return valuesByKey(consume(s.t, topic, s.cluster.Brokers()...))
 }
 
-// requireFaultless checks that every event is there once, in order by key.
+// requireFaultless checks that every event arrived once, in the order of its key.
 func (s *source) requireFaultless(topic string) {
 	s.t.Helper()
 	s.mu.Lock()
@@ -217,13 +217,13 @@ func (s *source) requireFaultless(topic string) {
 	require.Len(s.t, arrived, len(s.written[topic]))
 }
 
-// ofTopics are lines that are about topics or about the relay as a whole, not about delivery.
+// ofTopics matches log lines about topics or about the relay as a whole, which are not about delivery.
 var ofTopics = regexp.MustCompile(`lease claimed|drained|waiting for topic|is there now|have no leader|` +
 	`has a leader again|` +
 	`cannot be reached from here|can be reached again|delivery is still paused|sources are (not )?spread`)
 
-// requireOutagesTold checks that the log has one line for each change of state, and no
-// other. On a busy machine a broker may be away more than once.
+// requireOutagesTold checks that the log has one line for each change of state, and no other line. On a busy
+// machine a broker may fail more than once.
 func (s *source) requireOutagesTold() {
 	s.t.Helper()
 	wanted := "delivery paused"

@@ -12,8 +12,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// The fast way of a record without headers of its own must say what the relay's
-// AppendWireHeaders says.
+// The fast path for a record without headers of its own must have the same result as the relay's
+// AppendWireHeaders.
 func TestTheFastHeadersAreTheRelaysHeaders(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		records := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *relay.Record {
@@ -33,7 +33,7 @@ func TestTheFastHeadersAreTheRelaysHeaders(t *testing.T) {
 			_, err := e.encode(&wires[i], r)
 			require.NoError(t, err)
 		}
-		for i, r := range records { // after all: nothing may have been overwritten
+		for i, r := range records { // after all were encoded, because none may overwrite another
 			want, err := r.AppendWireHeaders(nil)
 			require.NoError(t, err)
 			require.Equal(t, want, plain(wires[i].Headers))

@@ -99,7 +99,7 @@ func TestALeaderThatMovesIsFollowed(t *testing.T) {
 	require.Equal(t, payloadsByKey(all), valuesByKey(arrived))
 }
 
-// deliverInOrder delivers in batches of ten, and requires one copy of each, in order.
+// deliverInOrder delivers in batches of ten, and checks that each record arrived once, in order.
 func deliverInOrder(t *testing.T, cluster *kfake.Cluster, records []*relay.Record) {
 	t.Helper()
 	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs()})
@@ -155,8 +155,8 @@ func TestARecordLargerThanABatchIsRejectedAndNamesBothLimits(t *testing.T) {
 	require.Len(t, consume(t, "orders", cluster.ListenAddrs()...), 1)
 }
 
-// Whatever passes our own check must not be too large for franz-go, whose refusal comes
-// through the promises' queue.
+// A record that passes our own check must not be too large for franz-go, whose rejection comes through the
+// queue of promises.
 func TestARecordJustUnderTheLimitIsTaken(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
 	sink := newSink(t, relaykafka.Config{Brokers: cluster.ListenAddrs(), BatchMaxBytes: 10_000})

@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// An event of the outbox goes to Kafka, which runs in this process here.
+// An event of the outbox goes to Kafka. In this example Kafka runs in the same process.
 func Example() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -54,13 +54,13 @@ func Example() {
 	// <nil>
 }
 
-// openShop returns a database in which an event waits.
+// openShop returns a database with one waiting event.
 func openShop(ctx context.Context) *sql.DB {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Each connection would have a database in memory of its own.
+	// Each connection would have its own database in memory.
 	db.SetMaxOpenConns(1)
 	_, err = migrations.Apply(ctx, db, outbox.SQLite, migrations.Options{}) // as `relay migrate up`
 	if err != nil {

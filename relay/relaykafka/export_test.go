@@ -8,14 +8,13 @@ func WithTransactionTimeout(cfg Config, d time.Duration) Config {
 	return cfg
 }
 
-// WithOutageAfter returns cfg with another time after which an outage is told.
+// WithOutageAfter returns cfg with another time after which an outage is reported.
 func WithOutageAfter(cfg Config, d time.Duration) Config {
 	cfg.outageAfter = d
 	return cfg
 }
 
-// WithOpenTimeout returns cfg with another time limit for opening, and for the next
-// manifests.
+// WithOpenTimeout returns cfg with another time limit for opening, and for the next manifests.
 func WithOpenTimeout(cfg Config, d time.Duration) Config {
 	cfg.openTimeout = d
 	return cfg

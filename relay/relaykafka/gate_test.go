@@ -20,8 +20,8 @@ import (
 )
 
 // Hazard queued-failure.
-// The interleaving of gate.go, forced: the promise of the refused record is kept waiting
-// behind another partition's while the next record of its key is delivered.
+// The test forces the interleaving of gate.go: the promise of the rejected record waits behind the promise of
+// another partition while the next record of its key is delivered.
 func TestNoRecordOvertakesARefusedOneWhosePromiseIsStillQueued(t *testing.T) {
 	scene := newOvertaking(t)
 	sink := newSink(t, relaykafka.Config{Brokers: scene.cluster.ListenAddrs(), Logger: slog.New(scene.log)})
@@ -38,8 +38,8 @@ func TestNoRecordOvertakesARefusedOneWhosePromiseIsStillQueued(t *testing.T) {
 }
 
 // Hazard queued-failure.
-// The naive gate is a flag that the failure's promise sets. It lets the record through:
-// if this test fails, franz-go has changed, and gate.go can be simpler.
+// The naive gate is a flag that the failure's promise sets. It lets the record through. If this test fails,
+// franz-go has changed, and gate.go can be simpler.
 func TestANaiveGateLetsARecordOvertake(t *testing.T) {
 	scene := newOvertaking(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(scene.cluster.ListenAddrs()...), kgo.ProducerLinger(0),
@@ -67,7 +67,7 @@ func TestANaiveGateLetsARecordOvertake(t *testing.T) {
 	require.NoError(t, got[2], "published, though the record before it was not")
 }
 
-// overtaking is the scene of both tests.
+// overtaking is the setup of both tests.
 type overtaking struct {
 	cluster                *kfake.Cluster
 	answers                *answers
@@ -77,7 +77,7 @@ type overtaking struct {
 }
 
 func newOvertaking(t *testing.T) *overtaking {
-	// Two brokers, because answers of one broker come in order.
+	// There are two brokers, because the answers of one broker come in order.
 	cluster := fakeKafka(t, kfake.NumBrokers(2), kfake.SeedTopics(1, "fine", "refused"))
 	require.NoError(t, cluster.MoveTopicPartition("fine", 0, 0))
 	require.NoError(t, cluster.MoveTopicPartition("refused", 0, 1))
@@ -93,7 +93,7 @@ func newOvertaking(t *testing.T) *overtaking {
 	}
 }
 
-// ack keeps the first record's promise, and so the queue of promises, waiting.
+// ack delays the first record's promise, and so the queue of promises.
 func (o *overtaking) ack(r *relay.Record, err error) {
 	if r == o.first {
 		close(o.acking)
@@ -102,13 +102,13 @@ func (o *overtaking) ack(r *relay.Record, err error) {
 	o.answers.ack(r, err)
 }
 
-// play returns whether the record behind the refused one was sent to the broker.
+// play returns whether the record behind the rejected one was sent to the broker.
 func (o *overtaking) play(t *testing.T, deliver func(*relay.Record)) (sent bool) {
 	o.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "refused", Err: kerr.MessageTooLarge, Count: 1})
 	arrived, answer := make(chan struct{}), make(chan struct{})
 	var held atomic.Bool
 	o.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		if held.Swap(true) { // the first request alone
+		if held.Swap(true) { // only the first request
 			return nil, nil, false
 		}
 		o.cluster.DropControl()
@@ -124,7 +124,7 @@ func (o *overtaking) play(t *testing.T, deliver func(*relay.Record)) (sent bool)
 	<-o.log.spotted // kgo has failed the batch, and queued the promise
 	watch := o.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "refused", Observe: true, Count: -1})
 	deliver(o.behind)
-	// Wait for what must not happen; the naive gate takes a millisecond.
+	// Wait for something that must not happen. With the naive gate it takes a millisecond.
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	sent = watch.Wait(ctx, 1) == nil
@@ -151,7 +151,7 @@ func (s *spotter) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// slogged is a plain franz-go logger onto a spotter.
+// slogged is a plain franz-go logger that writes to a spotter.
 type slogged struct{ spotter *spotter }
 
 func (slogged) Level() kgo.LogLevel { return kgo.LogLevelInfo }

@@ -20,7 +20,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// What other producers' transactions, and the brokers' limit for them, do to a source.
+// These tests show how other producers' transactions, and the brokers' limit for them, affect a source.
 func TestTransactionsOfStrangers(t *testing.T) {
 	cluster := kafkatest.Start(t, kafkatest.Options{Settings: map[string]string{
 		kafkatest.Unverified: "false", "transaction.max.timeout.ms": "60000",
@@ -39,9 +39,9 @@ func TestTransactionsOfStrangers(t *testing.T) {
 	})
 }
 
-// The manifests behind a transaction that stays open in a source's manifest topic cannot
-// be read: the relay says which it is, and what to type. Once it is ended the relay goes on,
-// and sends nothing twice.
+// A transaction stays open in a source's manifest topic, so the manifests behind it cannot be read. The relay
+// names the transaction and the command to type. After the transaction has ended, the relay goes on, and
+// sends nothing twice.
 func inTheWay(t *testing.T, cluster *kafkatest.Cluster) {
 	const unknown = 4711
 	for name, c := range map[string]struct {
@@ -124,7 +124,7 @@ func inTheWay(t *testing.T, cluster *kafkatest.Cluster) {
 			}
 			second.Close()
 
-			// As kafka-transactions.sh abort does.
+			// This does what kafka-transactions.sh abort does.
 			abort(t, w, open.Open)
 			named = nil
 			require.NoError(t, w.open(nil).Sent(w.ctx(), visit))
@@ -164,9 +164,9 @@ func abort(t *testing.T, w *txWorld, o kafkatx.Open) {
 	}
 }
 
-// sameID: another program comes back with the source's transactional id whenever the
-// relay has fenced it. Neither gets on; the relay says why and stops, and what it commits
-// before and after that is there once.
+// sameID lets another program fence the relay with the source's transactional id whenever the relay has
+// fenced it. Neither of them makes progress. The relay logs the reason and stops. Everything that it commits
+// before and after that arrives once.
 func sameID(t *testing.T, cluster *kafkatest.Cluster) {
 	s := newSource(t, cluster)
 	s.topic("shared", nil, []int32{1}, []int32{1})
@@ -179,7 +179,7 @@ func sameID(t *testing.T, cluster *kafkatest.Cluster) {
 	other := keepTaking(t, cluster, "postroom."+id)
 	stop := s.keepWriting("shared")
 	err := <-s.ended
-	s.ended <- err // for stop
+	s.ended <- err // stop reads it
 	stop()
 	require.ErrorIs(t, err, relay.ErrUnusable)
 	require.ErrorIs(t, err, relay.ErrFenced)
@@ -201,8 +201,8 @@ func sameID(t *testing.T, cluster *kafkatest.Cluster) {
 	require.Equal(t, s.written["shared"], arrived)
 }
 
-// keepTaking makes transactions with a transactional id, each with a new producer, until
-// the returned function is called.
+// keepTaking makes transactions with a transactional id, each with a new producer, until the returned
+// function is called.
 func keepTaking(t *testing.T, cluster *kafkatest.Cluster, id string) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

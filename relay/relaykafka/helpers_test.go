@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// Started once for the process by sarama, under the stock subscriber.
+		// sarama starts it once for the process, for the stock subscriber.
 		goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"))
 }
 
@@ -39,7 +39,7 @@ func fakeKafka(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	return cluster
 }
 
-// quiet keeps the expected noise of outages out of the tests' output.
+// quiet keeps the expected log lines about outages out of the tests' output.
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func newSink(t testing.TB, cfg relaykafka.Config) *relaykafka.Sink {
@@ -52,7 +52,7 @@ func newSink(t testing.TB, cfg relaykafka.Config) *relaykafka.Sink {
 	return sink
 }
 
-// outage makes the cluster close every connection that produces, until restored.
+// outage makes the cluster close every connection on which a record is produced, until restore is called.
 func outage(cluster *kfake.Cluster) (restore func()) {
 	var over atomic.Bool
 	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -66,7 +66,7 @@ func outage(cluster *kfake.Cluster) (restore func()) {
 	return func() { over.Store(true) }
 }
 
-// consume reads all that a topic holds.
+// consume reads all records of a topic.
 func consume(t testing.TB, topic string, brokers ...string) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -18,9 +18,9 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// lockedOut is a session whose credentials do not hold any more. The broker has taken row
-// 3 for topic taken, and its answer is lost; kgo keeps that record. It fails row 4 for
-// topic unsent, which it never sent.
+// lockedOut is a session whose credentials are no longer valid. The broker has accepted row 3 for topic
+// taken, and its answer was lost, so kgo keeps that record. kgo fails row 4 for topic unsent, which it never
+// sent.
 type lockedOut struct {
 	cluster *kfake.Cluster
 	network *lossyNetwork
@@ -59,7 +59,7 @@ func newLockedOut(t *testing.T) *lockedOut {
 	l.taken, l.unsent = record(3, "taken", "k", []byte("3")), record(4, "unsent", "k", []byte("4"))
 	l.session.Deliver(t.Context(), []*relay.Record{l.taken})
 	l.network.waitForLosses(t, 1)
-	l.network.closeClient() // the next connection has to log in
+	l.network.closeClient() // the next connection must authenticate
 	l.awaitRefusals(t, 2)
 	l.session.Deliver(t.Context(), []*relay.Record{l.unsent})
 	waiter := l.session.(relay.OutageReporter)
@@ -76,13 +76,13 @@ func (l *lockedOut) awaitRefusals(t *testing.T, n int) {
 	require.NoError(t, l.refused.Wait(ctx, l.refused.Hits()+n))
 }
 
-// Hazard delivery-timeout with refused credentials. Whoever takes the failure of row 4 for the
-// end of the session, and opens another, sends row 3 twice.
+// Hazard delivery-timeout with rejected credentials. A relay that ends the session because row 4 failed, and
+// opens another one, sends row 3 twice.
 func TestRefusedCredentialsMakeNoDuplicates(t *testing.T) {
 	l := newLockedOut(t)
 	behind := record(5, "taken", "k", []byte("5"))
 	delivered := make(chan struct{})
-	go func() { // as the relay does, which does not know yet
+	go func() { // as the relay does, because it does not know about the failure yet
 		defer close(delivered)
 		l.session.Deliver(t.Context(), []*relay.Record{behind})
 	}()

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// journal is a log handler that keeps the lines from Info up.
+// journal is a log handler that keeps the lines of level Info and above.
 type journal struct {
 	mu    sync.Mutex
 	lines []string
@@ -28,7 +28,7 @@ func (j *journal) Handle(ctx context.Context, r slog.Record) error {
 	return err
 }
 
-// with returns the lines that have this text.
+// with returns the lines that contain this text.
 func (j *journal) with(text string) []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()

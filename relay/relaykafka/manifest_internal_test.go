@@ -75,8 +75,8 @@ func TestAManifestThatCannotBeReadSaysWhy(t *testing.T) {
 	}
 }
 
-// Whatever bytes a topic holds: an error or a manifest that survives being written
-// again, and no memory beyond what the bytes can hold.
+// For any bytes in a topic the result is an error, or a manifest that is the same after it was encoded again.
+// The memory is bounded by the number of bytes.
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(nil))
 	f.Add([]byte(manifestMagic))

@@ -85,8 +85,8 @@ func TestAManifestTopicIsMadeToKeepManifestsForEver(t *testing.T) {
 	}
 }
 
-// Hazard lost-manifest: with such settings manifests can go while rows that they name are still
-// in the outbox, and would be sent again.
+// Hazard lost-manifest: with such settings manifests can be lost while rows that they name are still in the
+// outbox. These rows would be sent again.
 func TestAManifestTopicThatWouldLoseManifestsIsRefused(t *testing.T) {
 	for _, c := range []struct{ name, value, mended string }{
 		{"cleanup.policy", "compact", "delete"},
@@ -136,7 +136,7 @@ func TestForgetRemovesWhatIsBelowThePositionAndOldEnough(t *testing.T) {
 	require.Equal(t, positionOf(t, position).Offset, w.logStart())
 	turn.Close()
 
-	next := w.open(position) // the log's start, exactly
+	next := w.open(position) // exactly the start of the log
 	require.Equal(t, sentOf(records[20:]...), next.sent())
 	require.Equal(t, sentOf(records[20:]...), w.open(nil).sent(), "without a position: what is left")
 }
@@ -150,14 +150,14 @@ func TestForgetKeepsManifestsForAWhile(t *testing.T) {
 	require.NoError(t, forget(w, turn, turn.Confirm(1)))
 	require.Zero(t, w.logStart())
 	turn.Close()
-	// A standby that lagged behind was promoted: rows and position are back.
+	// A standby that lagged behind was promoted, so rows and position are back.
 	require.Equal(t, sentOf(records...), w.open(start).sent())
 }
 
 // Hazard lagging-standby.
-// Rows are deleted late, hours after their manifest was written: they could not be for so
-// long. A standby that lags may not know of it yet, so the manifest stays; a restart does not
-// begin to count anew.
+// Rows are deleted late, hours after their manifest was written, because they could not be deleted earlier. A
+// standby that lags may not have the delete yet, so the manifest stays. A restart does not start the time
+// again.
 func TestAManifestIsKeptFromTheTimeThatItsRowsAreDeleted(t *testing.T) {
 	w := realTx(t)
 	topic := w.topic(1)
@@ -171,7 +171,7 @@ func TestAManifestIsKeptFromTheTimeThatItsRowsAreDeleted(t *testing.T) {
 	turn.Close()
 	require.Zero(t, w.logStart())
 
-	turn = w.open(aged.text(t)) // within the hour
+	turn = w.open(aged.text(t)) // before the hour has passed
 	require.NoError(t, forget(w, turn, aged.text(t)))
 	turn.Close()
 	require.Zero(t, w.logStart())
@@ -182,7 +182,7 @@ func TestAManifestIsKeptFromTheTimeThatItsRowsAreDeleted(t *testing.T) {
 	require.Equal(t, aged.Aged, w.logStart())
 }
 
-// forget has the session hear that a position is kept, and after ManifestKeep again.
+// forget tells the session that a position is kept, and does so again after ManifestKeep.
 func forget(w *txWorld, turn interface {
 	Forget(context.Context, []byte) error
 }, position []byte) error {
@@ -205,7 +205,7 @@ func TestForgetTakesNoPositionOfAnotherLog(t *testing.T) {
 	require.Error(t, turn.Forget(w.ctx(), []byte("{")))
 }
 
-// Hazard lost-manifest: the hint is used only where it can be right.
+// Hazard lost-manifest: the position is used only if it can be right.
 func TestAPositionOfAnotherTopicOrClusterOrBehindTheEndIsNotUsed(t *testing.T) {
 	w := realTx(t)
 	turn := w.open(nil)
@@ -249,7 +249,7 @@ func TestAManifestTopicThatWasMadeAnewIsReadFromItsStart(t *testing.T) {
 	require.Equal(t, sentOf(records...), w.open(position).sent(), "the same offset, and another topic")
 }
 
-// gone waits until a deleted topic is denied.
+// gone waits until Kafka reports that a deleted topic does not exist.
 func (w *txWorld) gone(topic string) {
 	w.t.Helper()
 	for {
@@ -330,8 +330,8 @@ func TestSentReturnsWhatItsVisitorReturns(t *testing.T) {
 	require.Equal(t, 1, visits)
 }
 
-// A transaction of somebody else in the manifest topic hides what follows. Sent must not
-// return as though there were nothing.
+// A foreign transaction in the manifest topic hides the manifests behind it. Sent must not return as if there
+// were none.
 func TestSentGivesUpRatherThanReturnShort(t *testing.T) {
 	w := realTx(t)
 	turn := w.open(nil)

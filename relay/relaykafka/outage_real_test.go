@@ -16,11 +16,11 @@ import (
 	"github.com/postroom/postroom/internal/kafkatest"
 )
 
-// Outages, made on a real Kafka that is the test's own: whatever happens to the brokers,
-// every event arrives, in order by key, and once, for the producer is kept through the
-// outage (hazard delivery-timeout). The log has one line when it begins, and one when it ends.
+// The tests make outages of a real Kafka of their own. Whatever happens to the brokers, every event arrives
+// once, in the order of its key, because the producer is kept through the outage (hazard delivery-timeout).
+// The log has one line when an outage begins, and one when it ends.
 //
-// One cluster serves all scenarios: it takes longer to start than most of them.
+// One cluster is used for all scenarios, because its start takes longer than most of them.
 func TestOutagesOfARealKafka(t *testing.T) {
 	cluster := kafkatest.Start(t, kafkatest.Options{Nodes: 2, Secure: true, Settings: map[string]string{
 		"listener.name.secure.scram-sha-256.connections.max.reauth.ms": "3000",
@@ -42,7 +42,7 @@ func TestOutagesOfARealKafka(t *testing.T) {
 	})
 }
 
-// leftOnly waits until all that was written so far is delivered, but for a partition of two.
+// leftOnly waits until everything that was written is delivered, except the events of one of two partitions.
 func (s *source) leftOnly(topic string, partition int) {
 	s.t.Helper()
 	var last int64
@@ -64,8 +64,8 @@ func (s *source) leftOnly(topic string, partition int) {
 	}
 }
 
-// First the broker of one partition dies, and so the second replica of another topic; then
-// the last broker. Each source waits for what it lacks.
+// First the broker of one partition fails, and with it the second replica of another topic. Then the last
+// broker fails. Each source waits for what it needs.
 func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
 	const lease = 6 * time.Second
 	gone := startSource(t, cluster, "", lease)
@@ -86,7 +86,7 @@ func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
 	defer func() { require.NoError(t, cluster.StartAll(ctx)) }() // for the other scenarios
 
 	require.NoError(t, cluster.Node(2).Kill())
-	// Soon after, nobody knows yet but that its port is closed.
+	// At first the relay knows only that the broker's port is closed.
 	leaderless.told("no leader for partition 1 of 2: start broker 2", "connection refused")
 	short.told("fewer in-sync replicas than the 2 of min.insync.replicas: look at broker 2", "connection refused")
 	before := endOf(t, cluster, "leaderless", 0)
@@ -95,7 +95,7 @@ func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
 		func() bool { return endOf(t, cluster, "leaderless", 0) > before+keysEach },
 	)
 
-	// More than the window holds wait for the partition that has none.
+	// More events than the window holds wait for the partition without a leader.
 	leaderless.write("leaderless", 6_000)
 	leaderless.leftOnly("leaderless", 1)
 
@@ -118,7 +118,7 @@ func brokersDie(t *testing.T, cluster *kafkatest.Cluster) {
 	}
 }
 
-// endOf returns how many records a partition has. Others of the topic may have no leader.
+// endOf returns how many records a partition has. Other partitions of the topic may have no leader.
 func endOf(t *testing.T, cluster *kafkatest.Cluster, topic string, partition int32) (offset int64) {
 	t.Helper()
 	admin, err := cluster.Admin()
@@ -173,7 +173,7 @@ func topicCreatedAgain(t *testing.T, cluster *kafkatest.Cluster) {
 	defer cancel()
 	require.NoError(t, cluster.DeleteTopic(ctx, "again"))
 	s.mu.Lock()
-	delete(s.written, "again") // that was deleted with the topic
+	delete(s.written, "again") // it was deleted with the topic
 	s.mu.Unlock()
 	s.write("again", 100)
 	s.write("beside", 100)
@@ -242,8 +242,8 @@ func topicForbidden(t *testing.T, cluster *kafkatest.Cluster) {
 	s.requireFaultless("open")
 }
 
-// Nobody tells the relay that a limit was lowered. The first refusal does: batches become
-// smaller, only what is too large by itself is set aside.
+// Nothing tells the relay that a limit was lowered, until the first rejection. Then batches become smaller,
+// and only records that are too large by themselves are set aside.
 func limitLowered(t *testing.T, cluster *kafkatest.Cluster) {
 	s := startSource(t, cluster, "", time.Minute)
 	s.topic("narrow", nil, []int32{1})

@@ -21,7 +21,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// Hazard delivery-timeout, forced: the broker takes every request, and none of its answers
+// These tests force hazard delivery-timeout: the broker accepts every request, and none of its answers
 // arrives, for longer than each of the client's timeouts.
 
 // Hazard delivery-timeout.
@@ -71,8 +71,8 @@ func outageWithoutDuplicates(t *testing.T, topic string, brokers []string) {
 }
 
 // Hazard delivery-timeout.
-// The naive sink throws its client away when an answer takes too long, as a delivery timeout
-// would. The broker has what it sent, and takes it again from the new client.
+// The naive sink drops its client when an answer takes too long, as a delivery timeout would. The broker has
+// the records, and accepts them again from the new client.
 func TestASinkThatThrowsItsClientAwayDuplicates(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(4, "orders"))
 	network := newLossyNetwork()
@@ -128,7 +128,8 @@ func valuesByKey(records []*kgo.Record) map[string][]string {
 	return m
 }
 
-// shortTimeouts make each of the client's own timeouts pass during the tests' outages.
+// shortTimeouts are shorter than the outages of these tests, so that each of the client's own timeouts
+// passes.
 func shortTimeouts() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ProduceRequestTimeout(100 * time.Millisecond),
@@ -139,8 +140,8 @@ func shortTimeouts() []kgo.Opt {
 
 const produceKey = 0 // Kafka's API key of a Produce request
 
-// lossyNetwork is a network that can lose the answers to produce requests, or those with
-// another key: the broker gets the request, and the connection breaks when its answer comes.
+// lossyNetwork can lose the answers to produce requests, or to requests with another key. The broker gets the
+// request, and the connection breaks when its answer comes.
 type lossyNetwork struct {
 	key    byte
 	losing atomic.Bool

@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// The vectors of Apache Kafka's own UtilsTest.testMurmur2.
+// These vectors are from Apache Kafka's own UtilsTest.testMurmur2.
 func TestAKeyGoesToThePartitionWhereJavaPutsIt(t *testing.T) {
 	const partitions = 97
 	vectors := map[string]int32{

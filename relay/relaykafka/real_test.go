@@ -40,7 +40,7 @@ func TestSinkKeepsTheRelaysPromisesOnARealKafka(t *testing.T) {
 			Topics: [2]string{dbtest.Topic(t, 4), dbtest.Topic(t, 4)},
 			Published: func(t testing.TB, topic string) (messages []relaytest.Message) {
 				for _, m := range all(t, topic) {
-					if len(m.Headers) > 0 { // not a probe of limit
+					if len(m.Headers) > 0 { // skip the probes of limit
 						messages = append(messages, m)
 					}
 				}
@@ -60,8 +60,8 @@ func TestSinkKeepsTheRelaysPromisesOnARealKafka(t *testing.T) {
 
 const unlimited = "1048588"
 
-// limit sets the topic's max.message.bytes, to less than 200 or unlimited, and waits until
-// each of the four partitions goes by it.
+// limit sets the topic's max.message.bytes, below 200 or unlimited, and waits until each of the four
+// partitions uses it.
 func limit(t testing.TB, brokers []string, topic, bytes string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -113,7 +113,7 @@ func (c *cutConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// wireRecords are what the readers below look for.
+// wireRecords are the records that the readers below expect.
 func wireRecords(topic string) []*relay.Record {
 	full := record(1, topic, "schlüssel", []byte(`{"n":1}`))
 	full.Headers = []byte(`{"tenant":"blue","amount":12}`)

@@ -9,9 +9,9 @@ import (
 )
 
 // Hazard answer-before-retry.
-// Interleaving: keepUpToDate asks for a denied topic; the topic is created; an operator has its
-// events sent again, and askAgain is called; the answer comes, from before. It must not end
-// the wait: that is for the answer to the next question, which keepUpToDate asks at once.
+// Interleaving: keepUpToDate asks about a denied topic. The topic is created. An operator has its events sent
+// again, and askAgain is called. Then the answer arrives, from before the creation. It must not end the wait.
+// Only the answer to the next question may, which keepUpToDate asks at once.
 func TestAnAnswerThatIsOlderThanTheDoubtDoesNotEndTheWait(t *testing.T) {
 	v := newValidator(Config{Logger: slog.New(slog.DiscardHandler)}.withDefaults())
 	topic := v.state("late")

@@ -15,8 +15,8 @@ import (
 )
 
 // Hazard answer-before-retry.
-// A topic is created and its parked events are sent again at once, before the validator looks at
-// denied topics by itself.
+// A topic is created and its parked events are sent again at once, before the validator checks denied topics
+// by itself.
 func TestAReviewKnowsATopicThatWasJustCreated(t *testing.T) {
 	for _, mode := range []relay.Mode{relay.AtLeastOnce, relay.ExactlyOnce} {
 		t.Run(string(mode), func(t *testing.T) {

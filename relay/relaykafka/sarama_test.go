@@ -5,7 +5,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
 )
 
-// fromTheStart is a stock subscriber's configuration, reading from the topic's beginning.
+// fromTheStart returns the configuration of a stock subscriber that reads from the start of the topic.
 func fromTheStart() *sarama.Config {
 	config := kafka.DefaultSaramaSubscriberConfig()
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest

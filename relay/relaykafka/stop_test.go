@@ -11,8 +11,8 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// A stop ends a Deliver that waits for room. What the client has then is sent in the time
-// that the relay gives it: were it given up, the stop would end as relay.ErrNotDrained.
+// A stop ends a Deliver that waits for room. The records that the client has are sent in the time that the
+// relay gives them. If they were given up, the stop would end with relay.ErrNotDrained.
 func TestAStoppedDeliverTakesNoMoreAndSendsWhatItTook(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
 	sink := newSink(
@@ -26,7 +26,7 @@ func TestAStoppedDeliverTakesNoMoreAndSendsWhatItTook(t *testing.T) {
 	records := numbered(1, 50, 5, "orders")
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	session.Deliver(stopped, records) // takes what there is room for, and waits for nothing
+	session.Deliver(stopped, records) // accepts records while there is room, and waits for nothing
 	late := record(51, "orders", "k0", []byte("51"))
 	session.Deliver(t.Context(), []*relay.Record{late})
 	require.ErrorIs(t, got.wait(t, late)[0], relay.ErrGivenUp, "it must not overtake what was not taken")

@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// A topic that is missing is no outage: the others are delivered.
+// A missing topic is not an outage: events for the other topics are delivered.
 func TestAMissingTopicIsNamedOnceAndIsNoOutage(t *testing.T) {
 	var log strings.Builder
 	sink, err := New(Config{Brokers: []string{"127.0.0.1"}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -38,7 +38,7 @@ func TestAMissingTopicIsNamedOnceAndIsNoOutage(t *testing.T) {
 	require.Contains(t, log.String(), "waiting for topic other0 and 2 more, which Kafka does not know")
 }
 
-// A service that makes topics' names of ids may make any number of them.
+// A service that makes the names of topics from ids may use any number of names.
 func TestTheValidatorKeepsNothingOfNamesThatNoTopicCanHave(t *testing.T) {
 	v := newValidator(Config{BatchMaxBytes: 1 << 20})
 	for i := range 1000 {

@@ -63,8 +63,8 @@ func TestATopicThatAppearsInTimeGetsItsRecords(t *testing.T) {
 	require.Equal(t, payloadsByKey(records), valuesByKey(consume(t, "late", cluster.ListenAddrs()...)))
 }
 
-// Hazard stale-metadata: just after a restart brokers deny every topic. One that has taken
-// records a moment ago exists, so its denial proves that the others' denials mean nothing.
+// Hazard stale-metadata: just after a restart brokers report that no topic exists. A topic that has just
+// taken records does exist, so a broker that denies it must not be believed about other topics either.
 func TestDenialsCountForNothingWhileAKnownTopicIsDeniedToo(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders", "new"))
 	session, got := open(
@@ -77,7 +77,7 @@ func TestDenialsCountForNothingWhileAKnownTopicIsDeniedToo(t *testing.T) {
 	denial := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Err: kerr.UnknownTopicOrPartition, Count: -1})
 	r := record(2, "new", "k", nil)
 	session.Deliver(t.Context(), []*relay.Record{r})
-	require.NoError(t, denial.Wait(t.Context(), 40)) // at ten looks in 100 ms, far longer than that
+	require.NoError(t, denial.Wait(t.Context(), 40)) // at ten looks in 100 ms, far longer than the limit
 	denial.Remove()
 	require.NoError(t, got.wait(t, r)[0])
 }
@@ -91,7 +91,7 @@ func TestDenialsCountForNothingAcrossAnOutage(t *testing.T) {
 	r := record(1, "missing", "k", nil)
 	session.Deliver(t.Context(), []*relay.Record{r})
 	require.NoError(t, denial.Wait(t.Context(), 4))
-	// The broker goes away for longer than a topic may be denied.
+	// The broker is away for longer than a topic may be denied.
 	down := make(chan struct{})
 	away := time.AfterFunc(after, func() { close(down) })
 	defer away.Stop()

@@ -16,10 +16,10 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// BenchmarkTransactions measures the sink alone in exactly-once mode: records that are
-// in memory, 256 bytes, 10,000 keys, 8 partitions, deliveries of 5,000 as the relay's
-// reads, at most 40,000 under way, and transactions of at most so many records. It
-// reports events/s from the first Deliver to the last acknowledgement.
+// BenchmarkTransactions measures the sink alone in exactly-once mode. The records are in memory and have 256
+// bytes, with 10,000 keys and 8 partitions. There are deliveries of 5,000 records like the relay's reads, at
+// most 40,000 unacknowledged records, and transactions of a bounded number of records. It reports events/s
+// from the first Deliver to the last acknowledgement.
 func BenchmarkTransactions(b *testing.B) {
 	for _, size := range []int{2000, 5000, 10_000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) { benchmarkTransactions(b, size) })

@@ -22,11 +22,10 @@ import (
 )
 
 // Hazard commit-before-fence.
-// Three owners that know nothing of each other share one source: each opens, deletes what
-// Sent names, reads the table and delivers, until it is fenced, hangs up, loses its network
-// at any moment, or just stops to come back later. No lease keeps them apart, so this is
-// harder than what the relay does. Whatever happens, a consumer with read_committed gets
-// every row once, and the rows of a key in order.
+// Three owners that know nothing of one another share one source. Each opens a session, deletes the rows that
+// Sent names, reads the table and delivers. It does so until it is fenced, closes the session, loses its
+// network at any moment, or pauses. No lease keeps them apart, so this is harder than what the relay does.
+// Whatever happens, a consumer with read_committed gets every row once, and the rows of a key in order.
 func TestOwnersThatFightForASourceSendEachRowOnce(t *testing.T) {
 	w := realTx(t)
 	fight(t, w, w.topic(4), 4000)
@@ -60,7 +59,7 @@ func fight(t *testing.T, w *txWorld, topic string, rows int) {
 	seen := make(map[string]int)
 	for _, r := range committed(t, w.brokers, topic) {
 		if len(r.Value) != len("000000") {
-			continue // was there before
+			continue // it was there before
 		}
 		seen[string(r.Value)]++
 		require.Less(t, last[string(r.Key)], string(r.Value), "order of key %s", r.Key)
@@ -72,7 +71,7 @@ func fight(t *testing.T, w *txWorld, topic string, rows int) {
 	}
 }
 
-// table is an outbox: its rows are what was not delivered.
+// table is an outbox. Its rows are the undelivered ones.
 type table struct {
 	mu   sync.Mutex
 	rows map[relay.Sent]*relay.Record
@@ -101,7 +100,7 @@ func (t *table) remove(rows ...relay.Sent) {
 	}
 }
 
-// read returns copies, as a database would, of the first rows above head.
+// read returns copies of the first rows above head, as a database would.
 func (t *table) read(head int64, limit int) (list []*relay.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,7 +114,7 @@ func (t *table) read(head int64, limit int) (list []*relay.Record) {
 	return list[:min(limit, len(list))]
 }
 
-// rowsOfTurn is the most that one session may deliver: it takes many to be through.
+// rowsOfTurn is the most rows that one session may deliver, so that many sessions are needed.
 const rowsOfTurn = 150
 
 type owner struct {
@@ -149,7 +148,7 @@ func (o *owner) turn(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	// What ends the session cuts its network first, or not.
+	// Before the session ends, its network is cut, or not.
 	if o.random.IntN(3) == 0 {
 		o.broken.Add(1)
 		network.breakAfter(int64(o.random.IntN(60)))
@@ -158,11 +157,11 @@ func (o *owner) turn(ctx context.Context) {
 		o.deliver(ctx, session, &waiting, failed)
 	}
 	session.Close()
-	waiting.Wait() // each exactly once, or the test hangs, or Done panics
+	waiting.Wait() // each exactly once; otherwise the test hangs, or Done panics
 }
 
 func (o *owner) deleteSent(ctx context.Context, session relay.TransactionalSession) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // its network may be gone
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // its network may be cut
 	defer cancel()
 	return session.Sent(ctx, func(rows []relay.Sent) error { o.table.remove(rows...); return nil })
 }
@@ -183,12 +182,12 @@ func (o *owner) deliver(ctx context.Context, session relay.Session, waiting *syn
 		select {
 		case <-failed:
 			return
-		case <-time.After(time.Duration(o.random.IntN(30)) * time.Millisecond): // a pause: others take over
+		case <-time.After(time.Duration(o.random.IntN(30)) * time.Millisecond): // a pause in which others take over
 		}
 	}
 }
 
-// brittleNetwork breaks all its connections after so many more reads and writes.
+// brittleNetwork breaks all its connections after a number of reads and writes.
 type brittleNetwork struct{ breaks, left atomic.Int64 }
 
 func (n *brittleNetwork) breakAfter(calls int64) {

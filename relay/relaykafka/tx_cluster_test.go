@@ -25,7 +25,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// What needs a cluster of its own: rights, replicas, and features that are switched back.
+// These tests need a cluster of their own, for rights, replicas, and features that are switched back.
 func TestExactlyOnceOnAClusterOfItsOwn(t *testing.T) {
 	cluster := kafkatest.Start(t, kafkatest.Options{Nodes: 3, Secure: true})
 	ctx, cancel := context.WithTimeout(context.Background(), kafkatest.StartTimeout)
@@ -70,12 +70,12 @@ func replicated(t *testing.T, cluster *kafkatest.Cluster) {
 // right is one operation of a kafka-acls.sh command.
 type right struct{ operation, resource, name, pattern string }
 
-// documentedRights are those that docs/kafka.md says to give in exactly-once mode.
+// documentedRights are the rights that docs/kafka.md lists for exactly-once mode.
 func documentedRights(t *testing.T) (list []right) {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/kafka.md")
 	require.NoError(t, err)
-	_, section, found := strings.Cut(string(text), "\n## Rights\n") // those of any mode stand before those of this one
+	_, section, found := strings.Cut(string(text), "\n## Rights\n") // those for every mode come first
 	require.True(t, found)
 	commands := regexp.MustCompile(`(?m)^kafka-acls\.sh .*User:relay.*$`).FindAllString(section, -1)
 	require.NotEmpty(t, commands)
@@ -127,7 +127,7 @@ func rights(t *testing.T, cluster *kafkatest.Cluster) {
 	for _, r := range documented {
 		give(t, admin, r)
 	}
-	// Each broker learns of rights on its own, so things change now and then while they do.
+	// Each broker learns the rights by itself, so answers change for a while.
 	settle := func(t *testing.T, want func(error) bool) (err error) {
 		for good := 0; good < 3; {
 			if err = asRelay(t, cluster); want(err) {
@@ -164,12 +164,12 @@ func give(t *testing.T, admin *kadm.Client, r right) {
 	}
 }
 
-// asRelay does all that a relay of a new source does with its user's rights, and returns
-// the first thing that goes wrong, or that the log complains of.
+// asRelay does everything that a relay of a new source does, with its user's rights. It returns the first
+// error, or the first warning in the log.
 func asRelay(t *testing.T, cluster *kafkatest.Cluster) error {
 	t.Helper()
 	w, log := newTxWorld(t, cluster.SecureBrokers()), new(complaints)
-	w.admin = nil // comes as nobody here
+	w.admin = nil // anonymous connections have no rights here
 	w.cfg.Logger = slog.New(log)
 	w.cfg.SASL = []sasl.Mechanism{kafkatest.Credentials("relay", "secret")}
 	w.cfg.ManifestKeep = 1
@@ -237,7 +237,7 @@ func (c *complaints) first() error {
 	return c.err
 }
 
-// leaderGone: the only replica of a topic is on the node that is killed.
+// leaderGone kills the node with the only replica of a topic.
 func leaderGone(t *testing.T, cluster *kafkatest.Cluster) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*kafkatest.StartTimeout)
 	defer cancel()
@@ -249,7 +249,7 @@ func leaderGone(t *testing.T, cluster *kafkatest.Cluster) {
 	again := func() (last error) {
 		turn, err := w.tryOpen(nil)
 		if err != nil {
-			return err // the coordinator of its transactions has to move first
+			return err // the coordinator of its transactions must move first
 		}
 		defer turn.Close()
 		if err := turn.Sent(ctx, func(rows []relay.Sent) error {
@@ -293,8 +293,8 @@ func leaderGone(t *testing.T, cluster *kafkatest.Cluster) {
 	require.Equal(t, wantedIDs(records...), eventIDs(committed(t, w.brokers, "alone")))
 }
 
-// oldFeature runs without KIP-890: partitions are added to a transaction by a request of
-// their own, and a producer keeps its epoch from one transaction to the next.
+// oldFeature runs without KIP-890: a separate request adds partitions to a transaction, and a producer keeps
+// its epoch from one transaction to the next.
 func oldFeature(t *testing.T, cluster *kafkatest.Cluster) {
 	for _, version := range []int16{1, 0} {
 		w := newTxWorld(t, cluster.Brokers())

@@ -15,7 +15,7 @@ import (
 	"github.com/postroom/postroom/relay/relaytest"
 )
 
-// txSink is a sink whose every session is transactional, of one source.
+// txSink is a sink for one source. Each of its sessions is transactional.
 type txSink struct {
 	*relaykafka.Sink
 	source relay.Identity
@@ -59,7 +59,7 @@ func TestTransactionsKeepTheRelaysPromisesOnARealKafka(t *testing.T) {
 			Topics:    [2]string{dbtest.Topic(t, 4), dbtest.Topic(t, 4)},
 			Published: publishedCommitted(brokers),
 			Refuse: func(t testing.TB, topic string) func() {
-				limit(t, brokers, topic, "100") // the end of a transaction takes 78
+				limit(t, brokers, topic, "100") // the end of a transaction needs 78
 				return func() { limit(t, brokers, topic, unlimited) }
 			},
 			Outage:    func(testing.TB) func() { return network.cut() },
@@ -71,13 +71,13 @@ func TestTransactionsKeepTheRelaysPromisesOnARealKafka(t *testing.T) {
 	})
 }
 
-// publishedCommitted is what consumers with read_committed see.
+// publishedCommitted returns what consumers with read_committed get.
 func publishedCommitted(brokers []string) func(testing.TB, string) []relaytest.Message {
 	return func(t testing.TB, topic string) []relaytest.Message {
 		t.Helper()
 		var messages []relaytest.Message
 		for _, r := range committed(t, brokers, topic) {
-			if len(r.Headers) > 0 { // not a probe of limit
+			if len(r.Headers) > 0 { // skip the probes of limit
 				messages = append(messages, messageOf(r))
 			}
 		}

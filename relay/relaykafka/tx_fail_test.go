@@ -15,7 +15,7 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// fakeTx is a world on a fake Kafka.
+// fakeTx is a txWorld on a fake Kafka.
 func fakeTx(t testing.TB, opts ...kfake.Opt) (*txWorld, *kfake.Cluster) {
 	t.Helper()
 	cluster := fakeKafka(t, opts...)
@@ -23,10 +23,10 @@ func fakeTx(t testing.TB, opts ...kfake.Opt) (*txWorld, *kfake.Cluster) {
 }
 
 // Hazard partly-aborted-transaction.
-// The broker has the record for "kept" when it answers for "torn" that it does not know
-// the producer, and that what this producer wrote before is gone by retention. kgo asks
-// for a new epoch then, for which the broker aborts what it has, and sends on. A commit
-// of the rest would lose the record for "kept", whose row the manifest names.
+// The broker has the record for "kept". For "torn" it answers that it does not know the producer, and that
+// retention has removed what this producer wrote before. kgo then asks for a new epoch, for which the broker
+// aborts the records that it has, and kgo sends the rest. A commit of the rest would lose the record for
+// "kept", whose row the manifest names.
 func TestATransactionThatTheClientHasTornIsNotCommitted(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.NumBrokers(2), kfake.SeedTopics(1, "kept", "torn"))
 	turn := w.open(nil)
@@ -88,12 +88,12 @@ func unknownProducer(req *kmsg.ProduceRequest) kmsg.Response {
 }
 
 // Hazard rejected-batch.
-// One record that the broker refuses takes the whole transaction with it, and the session.
+// One record that the broker rejects ends the whole transaction, and the session.
 func TestARefusedRecordAbortsItsTransaction(t *testing.T) {
 	w := realTx(t)
 	fine, compacted := w.topic(2), w.topic(4)
 	turn := w.open(nil)
-	turn.commit(record(300, compacted, "k", nil)) // the validator knows the topic as it is now, for a minute
+	turn.commit(record(300, compacted, "k", nil)) // the validator keeps what it knows about the topic for a minute
 	w.set(compacted, "cleanup.policy", "compact")
 	good, bad := numbered(1, 200, 7, fine), record(201, compacted, "", []byte("without a key"))
 	answers := turn.deliver(append(good[:200:200], bad)...)
@@ -127,7 +127,7 @@ func TestARecordThatNoBatchHoldsIsRejectedAndWhatIsBeforeItGoes(t *testing.T) {
 	require.Len(t, committed(t, w.brokers, "orders"), 1)
 }
 
-// The manifest's refusal says nothing about the records.
+// A rejected manifest says nothing about the records.
 func TestARefusedManifestIsNotTheRecordsFault(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	turn := w.open(nil)
@@ -142,8 +142,8 @@ func TestARefusedManifestIsNotTheRecordsFault(t *testing.T) {
 }
 
 // Hazard lost-commit-answer.
-// The broker commits, and its answer is lost for longer than the client asks again: the
-// records are not acknowledged, and the next session knows that they were sent.
+// The broker commits, and its answer is lost for longer than the client asks again. The records are not
+// acknowledged, and the next session knows that they were sent.
 func TestACommitWhoseAnswerIsLostIsFoundByTheNextSession(t *testing.T) {
 	w := realTx(t)
 	network := &lossyNetwork{key: byte(kmsg.EndTxn), lost: make(chan struct{}, 1)}
@@ -184,8 +184,8 @@ func TestACommitWhoseAnswerIsLostOnceIsAskedForAgain(t *testing.T) {
 	require.Equal(t, wantedIDs(records...), eventIDs(committed(t, w.brokers, topic)))
 }
 
-// A broker says INVALID_PRODUCER_EPOCH to a producer that was fenced, and to one whose
-// transaction it has aborted for its age. Only the first is somebody else's doing.
+// A broker answers INVALID_PRODUCER_EPOCH to a producer that was fenced, and to one whose transaction it has
+// aborted because it timed out. Only in the first case another producer is involved.
 func TestATransactionThatLastedTooLongIsNotTakenForFenced(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	const timeout = 300 * time.Millisecond
@@ -247,7 +247,7 @@ func TestCloseGivesUpTheOpenTransactionWithoutWaitingForABroker(t *testing.T) {
 	began := time.Now()
 	turn.Close()
 	require.Less(t, time.Since(began), patience/2)
-	for _, err := range turn.wait(t, records...) { // and none of them twice
+	for _, err := range turn.wait(t, records...) { // and each only once
 		require.ErrorIs(t, err, relay.ErrGivenUp)
 	}
 	turn.Close()
@@ -294,7 +294,7 @@ func TestATransactionsTopicsAreCreatedWhenAskedFor(t *testing.T) {
 }
 
 // Hazard stale-metadata.
-// A broker that denies the manifest topic as well has just started, and knows nothing.
+// A broker that also denies the manifest topic has just started, and is not up to date.
 func TestDenialsCountForNothingWhileTheManifestTopicIsDeniedToo(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	w.cfg.UnknownTopicAfter = 100 * time.Millisecond
@@ -307,7 +307,7 @@ func TestDenialsCountForNothingWhileTheManifestTopicIsDeniedToo(t *testing.T) {
 	require.NoError(t, turn.wait(t, r)[0])
 }
 
-// While one transaction commits, what is delivered gathers for the next.
+// While one transaction commits, delivered records collect for the next.
 func TestWhatIsDeliveredDuringACommitSharesTheNextTransaction(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	turn := w.open(nil)

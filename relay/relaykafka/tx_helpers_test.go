@@ -24,7 +24,7 @@ type txWorld struct {
 	admin   *kadm.Client
 }
 
-// realTx is a world on the real Kafka; its manifest topic goes with the test.
+// realTx is a txWorld on the real Kafka. Its manifest topic is deleted after the test.
 func realTx(t testing.TB) *txWorld { return newTxWorld(t, realBrokers(t)) }
 
 func newTxWorld(t testing.TB, brokers []string) *txWorld {
@@ -38,7 +38,7 @@ func newTxWorld(t testing.TB, brokers []string) *txWorld {
 	}
 	t.Cleanup(func() {
 		if w.admin != nil {
-			_, _ = w.admin.DeleteTopic(context.Background(), w.manifest()) // if there is one
+			_, _ = w.admin.DeleteTopic(context.Background(), w.manifest()) // if it exists
 		}
 		client.Close()
 	})
@@ -55,7 +55,7 @@ func (w *txWorld) ctx() context.Context {
 	return ctx
 }
 
-// tryOpen opens a session with answers of its own, and closes it with the test.
+// tryOpen opens a session with its own answers, and closes it after the test.
 func (w *txWorld) tryOpen(position []byte) (*txTurn, error) {
 	turn := &txTurn{world: w, answers: newAnswers()}
 	session, err := newSink(w.t, w.cfg).OpenTransactional(w.ctx(), w.source, position, turn.ack)
@@ -74,7 +74,7 @@ func (w *txWorld) open(position []byte) *txTurn {
 	return turn
 }
 
-// txTurn is a session and what it acknowledged.
+// txTurn is a session and the acknowledgements that it sent.
 type txTurn struct {
 	relay.TransactionalSession
 	*answers
@@ -87,7 +87,7 @@ func (s *txTurn) deliver(records ...*relay.Record) []error {
 	return s.wait(s.world.t, records...)
 }
 
-// commit delivers records, all of which must get through.
+// commit delivers records, which must all be acknowledged without an error.
 func (s *txTurn) commit(records ...*relay.Record) {
 	s.world.t.Helper()
 	for _, err := range s.deliver(records...) {
@@ -95,7 +95,7 @@ func (s *txTurn) commit(records ...*relay.Record) {
 	}
 }
 
-// sent collects what Sent names.
+// sent collects the rows that Sent names.
 func (s *txTurn) sent() []relay.Sent {
 	s.world.t.Helper()
 	var all []relay.Sent
@@ -114,14 +114,14 @@ func sentOf(records ...*relay.Record) []relay.Sent {
 	return list
 }
 
-// committed reads what a consumer with read_committed gets of a topic, once it sees as far
-// as the topic goes now: a commit is answered before its end is written everywhere.
+// committed returns what a consumer with read_committed gets from a topic. It first waits until the consumer
+// can read to the current end, because a commit is answered before its markers are written everywhere.
 func committed(t testing.TB, brokers []string, topic string) []*kgo.Record {
 	t.Helper()
 	return consumeUpTo(t, brokers, topic, kgo.ReadCommitted())
 }
 
-// uncommitted reads all that is in a topic, of open and aborted transactions too.
+// uncommitted reads all records of a topic, including those of open and aborted transactions.
 func uncommitted(t testing.TB, brokers []string, topic string) []*kgo.Record {
 	t.Helper()
 	return consumeUpTo(t, brokers, topic, kgo.ReadUncommitted())
@@ -136,7 +136,7 @@ func consumeUpTo(t testing.TB, brokers []string, topic string, level kgo.Isolati
 	return records
 }
 
-// eventIDs are those of Kafka's records, sorted by key and in order.
+// eventIDs returns the event ids of Kafka's records, by key and in order.
 func eventIDs(records []*kgo.Record) map[string][]string {
 	list := make(map[string][]string)
 	for _, r := range records {
@@ -162,7 +162,7 @@ func (w *txWorld) topic(partitions int) string {
 	return dbtest.Topic(w.t, partitions)
 }
 
-// batches cuts n records into deliveries.
+// batches makes deliveries of records with these sizes.
 func batches(topic string, sizes ...int) (list [][]*relay.Record, all []*relay.Record) {
 	next := int64(1)
 	for _, n := range sizes {

@@ -21,8 +21,8 @@ import (
 )
 
 // Hazard commit-before-fence.
-// The predecessor's last commit arrives while the successor's InitProducerID is on its
-// way. It is taken, so Sent has to name it: the end of the manifests is asked for after.
+// The predecessor's last commit arrives while the successor's InitProducerID request is on its way. It
+// succeeds, so Sent must name it. Therefore the end of the manifests is read afterwards.
 func TestACommitJustBeforeTheFenceIsNamed(t *testing.T) {
 	w, cluster := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	first := w.open(nil)
@@ -130,8 +130,8 @@ func (l *lines) count(part string) (n int) {
 	return n
 }
 
-// Each right that is missing is named with the command that gives it. A user without it
-// must not look like an outage, which ends by itself.
+// The error names each missing right, with the command that grants it. A missing right must not look like an
+// outage, which ends by itself.
 func TestAMissingRightIsNamed(t *testing.T) {
 	for _, c := range []struct {
 		fault kfake.Fault
@@ -169,8 +169,8 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	}
 }
 
-// The first transaction of a session is the first that its client produces to the topics.
-// See awaitPartitions: without it one in some hundred of these second transactions fails.
+// The first transaction of a session is the first in which its client produces to the topics. See
+// awaitPartitions: without it about one in a hundred of these second transactions fails.
 func TestTheSecondTransactionOfASessionBeginsItsSequencesAnew(t *testing.T) {
 	w, _ := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	for i := range int64(100) {
@@ -222,8 +222,8 @@ func TestATransactionalIDOfOnesOwnIsRefused(t *testing.T) {
 }
 
 // Hazard commit-before-fence.
-// A session that was fenced must be left alone by the client too: what franz-go retries
-// in the background could fence the successor in turn.
+// The client of a fenced session must do nothing more either: a retry of franz-go in the background could
+// fence the successor.
 func TestAFencedSessionLeavesItsSuccessorAlone(t *testing.T) {
 	w, _ := fakeTx(t, kfake.SeedTopics(2, "orders"))
 	first := w.open(nil)

@@ -44,7 +44,7 @@ func TestASessionThatOpensFencesTheOneBefore(t *testing.T) {
 	require.Equal(t, wantedIDs(records[:20]...), eventIDs(committed(t, w.brokers, topic)))
 }
 
-// A predecessor dies, or hangs, between producing and its commit.
+// A predecessor dies, or hangs, after it has produced and before it commits.
 func TestATransactionThatWasNotCommittedIsAbortedAndNotNamed(t *testing.T) {
 	w := realTx(t)
 	topic := w.topic(4)

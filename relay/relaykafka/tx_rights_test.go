@@ -11,8 +11,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// A right is taken away while the relay runs. That says nothing about the records: they
-// are not rejected, the error names the right, and once it is given back each is sent once.
+// A right is removed while the relay runs. That says nothing about the records: they are not rejected, and
+// the error names the right. After it is granted again, each record is sent once.
 func TestARightThatIsTakenAwayInMidRunIsNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		key    kmsg.Key

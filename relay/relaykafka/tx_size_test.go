@@ -37,14 +37,14 @@ func TestATransactionIsBoundedByRecordsAndByBytes(t *testing.T) {
 	}
 }
 
-// A transaction that the limits of Config allow takes longer than it may on this network.
-// Each next one is smaller, until one is through.
+// On this network a transaction of the size that Config allows takes longer than allowed. Each next
+// transaction is smaller, until one succeeds.
 func TestASlowNetworkGetsSmallerTransactions(t *testing.T) {
 	w, _ := fakeTx(t, kfake.SeedTopics(1, "orders"))
 	w.cfg.ExtraOptions = []kgo.Opt{kgo.Dialer((&slowNetwork{perSecond: 200_000}).dial)}
 	sink := newSink(t, relaykafka.WithTransactionTimeout(w.cfg, time.Second))
 	var records []*relay.Record
-	for i := range int64(80) { // four seconds' worth
+	for i := range int64(80) { // they take four seconds
 		records = append(records, record(i+1, "orders", "k", bytes.Repeat([]byte{byte(i)}, 10_000)))
 	}
 	attempts := 0
@@ -67,7 +67,7 @@ func TestASlowNetworkGetsSmallerTransactions(t *testing.T) {
 	require.Equal(t, wantedIDs(records...), eventIDs(committed(t, w.brokers, "orders")))
 }
 
-// slowNetwork is one over which so many bytes a second get to the broker.
+// slowNetwork lets only a number of bytes a second through to the broker.
 type slowNetwork struct{ perSecond int }
 
 func (n *slowNetwork) dial(ctx context.Context, network, address string) (net.Conn, error) {

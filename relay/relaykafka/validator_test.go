@@ -22,14 +22,14 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// openValidator is an open session of a sink.
+// openValidator opens a session of a sink.
 func openValidator(t *testing.T, cfg relaykafka.Config) (relay.Validator, *answers) {
 	t.Helper()
 	session, got := open(t, cfg)
 	return session.(relay.Validator), got
 }
 
-// eventually waits until the validator says so of r.
+// eventually waits until holds returns true.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	require.Eventually(t, holds, patience, 5*time.Millisecond, what)
@@ -45,7 +45,7 @@ func TestTheValidatorKnowsWhatNoTopicTakes(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		record *relay.Record
-		says   string // empty: not refused
+		says   string // empty: not rejected
 	}{
 		"a plain record":            {record(1, "orders", "k", []byte("p")), ""},
 		"a tombstone":               {record(1, "orders", "", nil), ""},
@@ -73,7 +73,7 @@ func TestTheValidatorKnowsWhatNoTopicTakes(t *testing.T) {
 	}
 }
 
-// What the validator calls a size is what a broker compares with max.message.bytes, to the byte.
+// The size that the validator computes is exactly the size that a broker compares with max.message.bytes.
 func TestTheValidatorsSizesAreTheBrokers(t *testing.T) {
 	const limit = 2_000
 	topic := dbtest.Topic(t, 4)
@@ -128,7 +128,7 @@ func setLimit(t *testing.T, brokers []string, topic, bytes string) {
 	})
 }
 
-// produceAlone sends a record past the validator.
+// produceAlone sends a record without the validator.
 func produceAlone(t *testing.T, brokers []string, r *relay.Record) error {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ProducerBatchCompression(kgo.NoCompression()))
@@ -145,7 +145,7 @@ func produceAlone(t *testing.T, brokers []string, r *relay.Record) error {
 	return client.ProduceSync(ctx, wire).FirstErr()
 }
 
-// A batch of records that each fit would be refused with all that is in it.
+// A batch of records that fit one by one must not be rejected as a whole.
 func TestBatchesForANarrowTopicAreNarrow(t *testing.T) {
 	cluster := fakeKafka(t)
 	require.NoError(t, cluster.CreateTopic("narrow", 1, map[string]string{"max.message.bytes": "1000"}))
@@ -178,7 +178,7 @@ func TestALimitThatIsRaisedTakesEffectWithoutARestart(t *testing.T) {
 	require.NoError(t, got.wait(t, large)[0])
 }
 
-// Whoever may not see the limits lets the broker validator, and is told once what to grant.
+// If the user may not read the limits, the broker decides, and the log says once which right to grant.
 func TestWithoutDescribeConfigsTheBrokerValidates(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders", "others"))
 	setLimit(t, cluster.ListenAddrs(), "orders", "1000")
@@ -220,7 +220,7 @@ func TestACompactedTopicIsWarnedOfOnce(t *testing.T) {
 	require.Contains(t, lines[0], "exactly-once")
 }
 
-// A broker would refuse the batch, and with it the session, once for each such event.
+// Otherwise a broker would reject the batch, and end the session, once for each such event.
 func TestTheValidatorKnowsThatACompactedTopicWantsKeys(t *testing.T) {
 	cluster := fakeKafka(t)
 	require.NoError(t, cluster.CreateTopic("state", 1, map[string]string{"cleanup.policy": "compact,delete"}))
@@ -273,8 +273,8 @@ func TestATopicThatIsNotCompactedAnyMoreTakesKeylessEventsAgain(t *testing.T) {
 	eventually(t, "and that it has changed", func() bool { return validator.Validate(keyless) == nil })
 }
 
-// A Sink remembers that a topic is denied, looks again, and lets its records go once the
-// topic is there.
+// A Sink remembers that a topic is denied. It checks the topic again, and accepts its records once the topic
+// exists.
 func TestADeniedTopicTakesRecordsOnceItIsCreated(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(1, "orders"))
 	log := newJournal()

@@ -14,8 +14,8 @@ import (
 	"github.com/postroom/postroom/relay/relaykafka"
 )
 
-// The relay leaves in the table what would do nothing but wait here: however many topics
-// are missing, they are asked for together, and the session is not given a record of them.
+// Records that would only wait here stay in the table. However many topics are missing, one request asks for
+// all of them, and the session gets none of their records.
 func TestTheValidatorKnowsWhichTopicsAreThere(t *testing.T) {
 	cluster := fakeKafka(t, kfake.SeedTopics(3, "orders"))
 	asked := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Observe: true, Count: -1})
