@@ -18,7 +18,7 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// archived lists what the archive holds, in order of seq: "id event_id partition offset".
+// archived lists the rows of the archive, in order of seq: "id event_id partition offset".
 func archived(t *testing.T, db dbtest.Database) (rows []string) {
 	t.Helper()
 	result, err := db.DB.QueryContext(
@@ -61,7 +61,8 @@ func TestArchivingMovesWhatItNamesAndNothingElse(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 
-		// Not in order, one twice, one whose id came back with another event, one without a place.
+		// The rows are not in order, one occurs twice, one has an id that came back with another event, and
+		// one has no position.
 		n, err = r.DeleteDelivered(t.Context(), l, []relay.Delivered{
 			delivered(e[5]), delivered(e[0]), delivered(other), {Event: e[2]}, delivered(e[5]),
 		})
@@ -71,7 +72,7 @@ func TestArchivingMovesWhatItNamesAndNothingElse(t *testing.T) {
 		require.Equal(t, want, archived(t, db))
 		require.Equal(t, concatEvents(e[1:2], e[3:5], e[6:]), eventsAbove(t, r, 0))
 
-		// Rows that are gone count for nothing.
+		// Rows that are gone are not counted.
 		n, err = r.DeleteDelivered(t.Context(), l, []relay.Delivered{delivered(e[0]), delivered(e[1])})
 		require.NoError(t, err)
 		require.EqualValues(t, 1, n)
@@ -122,7 +123,7 @@ func TestTheArchiveKeepsTheEventAsItWas(t *testing.T) {
 	})
 }
 
-// wholeRows prints the eight columns of an event, as the database prints them.
+// wholeRows formats the eight columns of an event, as the database prints them.
 func wholeRows(t *testing.T, db dbtest.Database, table string) (all []string) {
 	t.Helper()
 	rows, err := db.DB.QueryContext(t.Context(),
@@ -134,7 +135,7 @@ func wholeRows(t *testing.T, db dbtest.Database, table string) (all []string) {
 		var v [9]any
 		require.NoError(t, rows.Scan(&v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &v[8]))
 		for i, value := range v {
-			if bytes, ok := value.([]byte); ok { // MySQL's driver returns every text so
+			if bytes, ok := value.([]byte); ok { // MySQL's driver returns every text like this
 				v[i] = string(bytes)
 			}
 		}
@@ -144,9 +145,9 @@ func wholeRows(t *testing.T, db dbtest.Database, table string) (all []string) {
 	return all
 }
 
-// A zombie waits for a row that somebody has locked; meanwhile its lease is claimed. A
-// condition in the statement would be judged by the snapshot from before (hazard stale-fence).
-// So the claim has to wait for the zombie's transaction, or the zombie for the claim.
+// A zombie waits for a row that somebody has locked. Meanwhile its lease is claimed. A condition in the
+// statement would see the old snapshot (hazard stale-fence). So the claim must wait for the zombie's
+// transaction, or the zombie for the claim.
 func TestArchivingAndAClaimShutEachOtherOut(t *testing.T) {
 	each := func(t *testing.T, db dbtest.Database) {
 		r := newArchiving(t, db)
@@ -191,7 +192,7 @@ func TestArchivingAndAClaimShutEachOtherOut(t *testing.T) {
 	t.Run("mariadb", func(t *testing.T) { each(t, dbtest.Migrate(t, dbtest.MariaDB(t))) })
 }
 
-// untilLeaseLocked waits until somebody holds the lease row locked.
+// untilLeaseLocked waits until a transaction has locked the lease row.
 func untilLeaseLocked(t *testing.T, db dbtest.Database) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -207,7 +208,7 @@ func TestArchivingTakesTwentyThousandRowsAtOnceInOrder(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		rows := 20_000
 		if db.Dialect == sqldb.SQLite {
-			rows = 2_000 // takes long under the race detector
+			rows = 2_000 // more take too long under the race detector
 		}
 		r := newArchiving(t, db)
 		l := mustClaim(t, r)
@@ -270,7 +271,7 @@ func TestArchivingNeedsItsTableAndSaysSo(t *testing.T) {
 	})
 }
 
-// Statistics of every kind: the events are found by their ids, and no payload is sorted.
+// With statistics of every kind, the events are found by their ids, and no payload is sorted.
 func TestPostgreSQLArchivesByTheIndex(t *testing.T) {
 	t.Parallel()
 	dbtest.WithEvents(t, dbtest.PostgreSQL, func(t *testing.T, db dbtest.Database) {
@@ -278,7 +279,7 @@ func TestPostgreSQLArchivesByTheIndex(t *testing.T) {
 		for _, generic := range []bool{false, true} {
 			for _, n := range []int{1, 500, 4000} {
 				if n > 500 && !generic {
-					continue // so large a part of the table that a scan of it is the better plan
+					continue // so large a part of the table that a scan is the better plan
 				}
 				statement, args := r.ArchiveSQL(deliveredList(someEvents(t, r, n)))
 				plan := dbtest.PreparedPlan(t, db.DB, generic, "text, text, text, text", statement, args...)

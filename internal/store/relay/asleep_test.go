@@ -11,9 +11,9 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// A read passes over a gap while the transactions that alone may fill it run, by its own
-// snapshot: rows that others have there are not shown, which tells that it did not look. The
-// number is the transaction's through savepoints and PREPARE TRANSACTION.
+// A read skips a gap while all transactions that may fill it are running in its own snapshot. The test puts
+// rows of other transactions there. They are not returned, which shows that the read did not look. The number
+// stays the transaction's through savepoints and PREPARE TRANSACTION.
 func TestAReadPassesOverAGapWhoseTransactionsAllRun(t *testing.T) {
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{
 		"15": dbtest.PostgreSQL, "18": dbtest.PostgreSQL18,

@@ -67,8 +67,8 @@ func TestADeleteRemovesWhatItNamesAndNothingElse(t *testing.T) {
 	})
 }
 
-// More than any database takes as parameters of one statement. Most of the rows are
-// gone, because SQLite takes long to write so many.
+// The list is longer than the number of parameters that any database accepts in one statement. Most of the
+// rows are gone, because SQLite needs long to write so many.
 func TestADeleteTakesAListOfAnyLength(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -87,8 +87,8 @@ func TestADeleteTakesAListOfAnyLength(t *testing.T) {
 	})
 }
 
-// A writer stays open with ids before, between and behind the rows that are deleted.
-// The delete must not wait for it: nothing would be freed while one writer is open.
+// A writer stays open with ids before, between and behind the deleted rows. The delete must not wait for it.
+// Otherwise nothing would be deleted while one writer is open.
 func TestADeleteDoesNotWaitForOpenWriters(t *testing.T) {
 	each := func(t *testing.T, db dbtest.Database) {
 		for _, rows := range []int{1, 2, 5, 20, 600} {
@@ -133,7 +133,7 @@ func deleteBesideWriters(t *testing.T, db dbtest.Database, rows int, analyze boo
 	n, err = r.Delete(ctx, l, relay.Deletion{Events: events[rows:]})
 	require.NoError(t, err, "the list waited")
 	require.EqualValues(t, rows, n)
-	// And the other way round: the writer is not kept waiting by the delete.
+	// The writer must not wait for the delete either.
 	open()
 	require.NoError(t, writer.Commit())
 	require.Equal(t, 4, countRows(t, db))

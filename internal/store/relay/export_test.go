@@ -23,18 +23,18 @@ func (s *Store) ArchiveSQL(rows []Delivered) (string, []any) {
 // PurgeSQL is the statement of Purge.
 func (s *Store) PurgeSQL(o Old, limit int) string { return s.fillOld(s.sql.Purge, o, limit) }
 
-// MySQLRowWait begins statements that EXPLAIN does not take with it.
+// MySQLRowWait is the beginning of statements. EXPLAIN does not accept it.
 const MySQLRowWait = "/*M! SET STATEMENT innodb_lock_wait_timeout = 1 FOR */ "
 
-// ParkedStatement is a statement to plan.
+// ParkedStatement is a statement whose plan is tested.
 type ParkedStatement struct {
 	SQL   string
 	Types string
 	Args  []any
 }
 
-// ParkedSQL has the statements over outbox_parked, by what they do, with the types of
-// their arguments on PostgreSQL and arguments to plan them with.
+// ParkedSQL has the statements for outbox_parked by their purpose, with the types of their arguments on
+// PostgreSQL, and arguments for the planner.
 func (s *Store) ParkedSQL() map[string]ParkedStatement {
 	p := s.sql
 	const id = `"0b7e4a52-3a0a-4d0c-9d3c-0e8f9a1b2c3d"`
@@ -77,11 +77,11 @@ func (s *Store) ParkedSQL() map[string]ParkedStatement {
 	return all
 }
 
-// UntilDueSQL, DueSQL, LockDueSQL and MoveSQL are the statements of MoveDue, with
-// n rows where it names rows; the last are the INSERT and the DELETE.
+// UntilDueSQL, DueSQL, LockDueSQL and MoveSQL return the statements of MoveDue, with n rows if it names rows.
+// MoveSQL returns the INSERT and the DELETE.
 func (s *Store) UntilDueSQL() string { return s.sql.UntilDue }
 
-// DueSQL leaves out one key, and what comes before a row, if behind.
+// DueSQL leaves out one key and, if behind is true, everything before a row.
 func (s *Store) DueSQL(limit int, behind bool) (string, []any) {
 	if !behind {
 		return s.dueQuery(limit, nil, nil)

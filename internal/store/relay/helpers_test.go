@@ -29,7 +29,7 @@ func newStore(t *testing.T, db dbtest.Database, o relay.Options) *relay.Store {
 	return r
 }
 
-// What the tests of other stores use too, by the names that it has here.
+// These helpers are shared with the tests of other stores. Here they have short names.
 var (
 	exec, begin              = dbtest.Exec, dbtest.Begin
 	insertKeyed, eventsAbove = storetest.Insert, storetest.EventsAbove

@@ -54,7 +54,7 @@ func TestAProcessThatFellSilentIsNotLiveAndIsForgottenLater(t *testing.T) {
 			return n
 		}
 		storetest.Heartbeat(t, r, b)
-		for _, gone := range []string{"-70", "70"} { // the database's clock may be set back
+		for _, gone := range []string{"-70", "70"} { // a negative age: the database's clock was set back
 			storetest.SetSeen(t, db, b.ID, gone)
 			require.Empty(t, storetest.Heartbeat(t, r, a), gone)
 			require.Equal(t, 2, rows(), gone)
@@ -69,7 +69,7 @@ func TestAProcessThatFellSilentIsNotLiveAndIsForgottenLater(t *testing.T) {
 	})
 }
 
-// A peek and a claim must agree: a waiter that peeks claims only what it saw free.
+// LeaseState and Claim must agree, because a waiting relay claims only a lease that it saw as free.
 func TestAPeekSeesWhatAClaimWouldFind(t *testing.T) {
 	far := map[sqldb.Dialect]string{
 		sqldb.PostgreSQL: "UPDATE outbox_leases SET expires_at = clock_timestamp() + interval '3 hours'",

@@ -18,8 +18,8 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// movedAtOnce watches how many bytes a table gains or loses between two transactions. A
-// transaction that moves rows holds the lease row, and a renewal waits for it.
+// movedAtOnce measures how many bytes a table gains or loses in one transaction. A transaction that moves
+// rows holds the lease row, and a renewal waits for it.
 type movedAtOnce struct {
 	t     *testing.T
 	db    *sql.DB
@@ -38,7 +38,7 @@ func (m *movedAtOnce) look() {
 	m.seen = n
 }
 
-// watched returns a relay whose transactions are watched, each as it begins.
+// watched returns a store whose transactions are measured, each when it begins.
 func watched(t *testing.T, db dbtest.Database, table string, o relay.Options) (*relay.Store, *movedAtOnce) {
 	t.Helper()
 	m := &movedAtOnce{t: t, db: db.DB, query: "SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM " + table}
@@ -58,7 +58,7 @@ func watched(t *testing.T, db dbtest.Database, table string, o relay.Options) (*
 
 const largeRows, largeSize = 24, 1 << 20
 
-// insertLarge writes events with payloads of largeSize, of two keys in turn.
+// insertLarge writes events with payloads of largeSize, with two keys in turn.
 func insertLarge(t *testing.T, db dbtest.Database) []relay.Event {
 	t.Helper()
 	o, err := outbox.New(sqldb.Names{Dialect: db.Dialect})
@@ -72,9 +72,9 @@ func insertLarge(t *testing.T, db dbtest.Database) []relay.Event {
 	return eventsAbove(t, newRelay(t, db), 0)
 }
 
-// An archive, a refusal of large events and a replay of them each move payloads under the
-// lease row's lock. Without a bound in bytes one transaction moved all of them: the lease
-// was lost meanwhile, and the next owner began with the same.
+// Archiving, the rejection of large events and their replay move payloads while the lease row is locked. In
+// the past, without a bound in bytes, one transaction moved all of them. Meanwhile the lease was lost, and
+// the next owner began with the same.
 func TestNoTransactionThatHoldsTheLeaseMovesMoreThanSomeMiB(t *testing.T) {
 	t.Parallel()
 	const bound = 4 << 20
@@ -155,7 +155,7 @@ func TestNoTransactionThatHoldsTheLeaseMovesMoreThanSomeMiB(t *testing.T) {
 	}
 }
 
-// movedRows are what a case moves.
+// movedRows are the rows that a test case moves.
 type movedRows struct {
 	r      *relay.Store
 	l      relay.Lease
@@ -163,7 +163,7 @@ type movedRows struct {
 	parked []parkedState
 }
 
-// sent are the parked rows that a manifest names.
+// sent returns the parked rows that a manifest names.
 func (m *movedRows) sent() ([]relay.DeliveredParked, error) {
 	var sent relay.SentEvents
 	for _, e := range m.events {

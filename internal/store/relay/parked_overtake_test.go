@@ -9,8 +9,8 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// Each call holds the lease row locked, so the rows that it writes are bounded, however
-// many are parked: 400,000 in one statement took longer than the lease.
+// Each call holds the lease row locked, so the number of rows that it writes is bounded, however many are
+// parked. In the past 400,000 rows in one statement took longer than the lease.
 func TestOvertakeMarksABoundedPartAtATime(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -35,7 +35,7 @@ func TestOvertakeMarksABoundedPartAtATime(t *testing.T) {
 		after, _ := overtake(l, 0)
 		require.Equal(t, 6000, before)
 
-		// The lease goes to another in the middle of the walk.
+		// Another owner gets the lease in the middle of the walk.
 		expire(t, db)
 		successor := mustClaim(t, r)
 		_, _, err := r.MarkOvertaken(t.Context(), l, after)

@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// fillParked parks n rows of one key, the first failed, and a tenth of it of a key each.
+// fillParked parks n rows of one key, the first of them failed, and n/10 rows with a key each.
 func fillParked(t *testing.T, db dbtest.Database, n int) {
 	t.Helper()
 	const columns = "INSERT INTO outbox_parked (id, event_id, topic, event_key, event_type, payload, headers, " +
@@ -41,7 +41,7 @@ func fillParked(t *testing.T, db dbtest.Database, n int) {
 	}
 }
 
-// withParkedStatistics is dbtest.WithEvents for outbox_parked.
+// withParkedStatistics does what dbtest.WithEvents does, for outbox_parked.
 func withParkedStatistics(
 	t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t *testing.T, db dbtest.Database),
 ) {
@@ -63,8 +63,8 @@ func withParkedStatistics(
 	})
 }
 
-// By whatever statistics, each statement goes from its list, or its place in an index,
-// to the rows: 100,000 blocked rows of a key must not slow the others.
+// With any statistics, each statement finds its rows by its list or by an index, because 100,000 blocked rows
+// of one key must not slow down the others.
 func TestPostgreSQLFindsParkedRowsByAnIndex(t *testing.T) {
 	t.Parallel()
 	for name, fresh := range map[string]func(testing.TB) dbtest.Database{

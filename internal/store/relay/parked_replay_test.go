@@ -43,7 +43,7 @@ func TestAKeyIsReplayedHeadFirstAndUnblockedWithItsLastRow(t *testing.T) {
 		require.Equal(t, []int64{p[1].seq, p[2].seq}, replayableSeqs(t, r, 10))
 		require.Equal(t, []int64{p[1].seq}, replayableSeqs(t, r, 1))
 
-		// While they are on their way another event of the key comes, and is set aside.
+		// While they are being sent, another event of the key is parked.
 		more := insertKeyed(t, db, k)
 		_, err = r.Park(t.Context(), l, []relay.Parking{{Event: more[0], State: sqldb.ParkedBlocked}})
 		require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestFollowersAreReleasedUpToTheNextFailedRow(t *testing.T) {
 			parkAll(t, r, l, insertKeyed(t, db, key)...)
 		}
 		p := parkedRows(t, db)
-		setState(t, db, "blocked", p[1], p[2], p[3], p[4], p[6], p[7]) // some that no parking would make
+		setState(t, db, "blocked", p[1], p[2], p[3], p[4], p[6], p[7]) // parking would never set some of these states
 		require.Equal(t, "failed blocked blocked blocked blocked failed blocked blocked", states(t, db))
 		require.Empty(t, unpark(t, r, l, p[0]))
 		require.Equal(t, "blocked blocked blocked retry failed blocked blocked", states(t, db))
@@ -247,7 +247,8 @@ func TestADropIsRecordedAndItsFollowersFollow(t *testing.T) {
 	})
 }
 
-// What the operator's request writes and what the relay drops by it are two packages: the reason reaches the record.
+// One package writes the operator's request and another one drops the row, and the reason must reach the
+// record.
 func TestADropKeepsTheReasonOfItsRequest(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -289,8 +290,7 @@ func TestADropWithoutTheTableOfDropsStillDrops(t *testing.T) {
 	})
 }
 
-// Hazard replayed-event: a replay has the event id of what was sent long ago, and another row
-// id.
+// Hazard replayed-event: a replayed event has the event id of one that was sent long ago, and another row id.
 func TestParkedRowsThatWereSentAreDeletedByRowAndEvent(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -312,7 +312,7 @@ func TestParkedRowsThatWereSentAreDeletedByRowAndEvent(t *testing.T) {
 	})
 }
 
-// sentParked walks all parked rows once, whatever the number of events.
+// sentParked walks all parked rows once, however many events there are.
 func sentParked(t *testing.T, r *relay.Store, events ...relay.Event) (all []relay.DeliveredParked) {
 	t.Helper()
 	var sent relay.SentEvents
@@ -329,7 +329,7 @@ func sentParked(t *testing.T, r *relay.Store, events ...relay.Event) (all []rela
 	return all
 }
 
-// Windows of 50,000 rows, the last of them short.
+// The windows have 50,000 rows, and the last one has fewer.
 func TestSentParkedRowsAreFoundInEachWindow(t *testing.T) {
 	t.Parallel()
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
@@ -351,7 +351,7 @@ func TestSentParkedRowsAreFoundInEachWindow(t *testing.T) {
 	})
 }
 
-// More followers than one transaction releases: the others follow when those are gone.
+// There are more followers than one transaction releases. The others are released when those are gone.
 func TestManyFollowersAreReleasedInParts(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)

@@ -14,11 +14,11 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// parkedWorld parks, replays, refuses and drops at random, as the owner does, with an
-// operator who asks at random. After each step:
+// parkedWorld parks, replays, rejects and drops at random, as the owner does, with an operator who makes
+// random requests. After each step:
 //
 //   - a blocked row has an earlier row of its key;
-//   - keys are freed exactly when their last row goes;
+//   - keys are freed exactly when their last row is removed;
 //   - rows of a key are delivered in the order in which they were parked.
 type parkedWorld struct {
 	t     *testing.T
@@ -27,7 +27,7 @@ type parkedWorld struct {
 	l     relay.Lease
 	rand  *rand.Rand
 	gone  map[uuid.UUID]bool
-	sent  map[string]int64 // the last seq of a key that was delivered
+	sent  map[string]int64 // the seq of each key that was delivered last
 	steps []string
 }
 
@@ -44,7 +44,7 @@ func TestWhateverHappensABlockedRowHasARowBeforeIt(t *testing.T) {
 			[]func(){w.park, w.park, w.operator, w.operator, w.replay, w.replay, w.drop}[w.rand.IntN(7)]()
 			w.check()
 		}
-		// In the end everything goes out, and nothing is left behind.
+		// At the end everything is sent, and no row is left.
 		for range 200 {
 			if len(parkedRows(t, db)) == 0 {
 				break
@@ -71,7 +71,7 @@ func (w *parkedWorld) blocked() map[string]bool {
 	return keys
 }
 
-// park parks events as the policy block-key has it.
+// park parks events by the rules of the policy block-key.
 func (w *parkedWorld) park() {
 	var keys []keyed
 	for range 1 + w.rand.IntN(4) {
@@ -125,7 +125,7 @@ func (w *parkedWorld) replay() {
 	w.send(func() bool { return w.rand.IntN(3) > 0 })
 }
 
-// send delivers what may be sent. Of a key, what follows a refused row waits.
+// send delivers the rows that may be sent. Rows behind a rejected row of the same key wait.
 func (w *parkedWorld) send(accepts func() bool) {
 	refused := make(map[string]bool)
 	var delivered []relay.DeliveredParked
@@ -160,7 +160,7 @@ func (w *parkedWorld) drop() {
 	w.freed(before, drops.Freed)
 }
 
-// freed checks that exactly the keys were freed that have no row any more.
+// freed checks that the freed keys are exactly those that have no row any more.
 func (w *parkedWorld) freed(before map[string]bool, freed []sqldb.EventKey) {
 	after := w.blocked()
 	want := []string{}

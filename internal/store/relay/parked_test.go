@@ -14,7 +14,7 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// parkedState is what the tests look at of a parked row.
+// parkedState has what the tests compare of a parked row.
 type parkedState struct {
 	seq       int64
 	event     relay.Event
@@ -46,7 +46,7 @@ func states(t *testing.T, db dbtest.Database) string {
 	return strings.Join(all, " ")
 }
 
-// setState is what an operator's command does.
+// setState does what an operator's command does.
 func setState(t *testing.T, db dbtest.Database, state string, rows ...parkedState) {
 	t.Helper()
 	for _, p := range rows {
@@ -113,7 +113,7 @@ func TestParkingMovesRowsInTheOrderGiven(t *testing.T) {
 		require.Equal(t, []int{1, 0, 1}, []int{p[0].attempts, p[1].attempts, p[2].attempts})
 		require.Equal(t, []bool{true, false, false}, []bool{p[0].overtaken, p[1].overtaken, p[2].overtaken})
 
-		// The answer was lost: the same once more, and a row that came after.
+		// The answer was lost, so the same rows are parked again, with a row that came later.
 		moved, err = r.Park(t.Context(), l, []relay.Parking{
 			{Event: e[2], State: sqldb.ParkedFailed}, {Event: e[0], State: sqldb.ParkedBlocked},
 			{Event: e[4], State: sqldb.ParkedBlocked},
@@ -192,8 +192,8 @@ func TestAnOwnerWhoseLeaseWasTakenMovesNothing(t *testing.T) {
 }
 
 // Hazard dropped-head.
-// The rows that it waited for were deleted by hand, or went while the parking was on
-// its way: nothing would release it any more.
+// The rows for which it waited were deleted by hand, or left while it was being parked. Nothing would release
+// it any more.
 func TestABlockedRowWithNothingBeforeItIsReleasedAtOnce(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -233,7 +233,7 @@ func TestTheBlockedKeysAreThoseOfParkedRowsByTheirBytes(t *testing.T) {
 	})
 }
 
-// blockedKeys walks the blocked keys, from part to part.
+// blockedKeys walks over the blocked keys, part by part.
 func blockedKeys(t *testing.T, r *relay.Store) (keys []keyed) {
 	t.Helper()
 	for after, more := (relay.BlockedPart{}), true; more; {
@@ -246,7 +246,7 @@ func blockedKeys(t *testing.T, r *relay.Store) (keys []keyed) {
 	return keys
 }
 
-// Parts end in the middle of a key, and rows without a key are many.
+// Parts end in the middle of a key, and there are many rows without a key.
 func TestTheBlockedKeysAreWalkedInPartsOfSomeRows(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -297,7 +297,7 @@ func TestTheErrorOfAParkedRowIsCutAtACharacter(t *testing.T) {
 	})
 }
 
-// More errors than one statement may carry.
+// The errors are longer than one statement may carry.
 func TestParkingTakesManyRowsWithLongErrors(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)

@@ -12,7 +12,7 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// someGaps are as many as the relay names in one read, in the lower half of the ids.
+// someGaps returns as many gaps as the relay names in one read, in the lower half of the ids.
 func someGaps() (gaps []relay.Range) {
 	for i := range int64(512) {
 		gaps = append(gaps, relay.Range{Lo: 10 + 90*i, Hi: 10 + 90*i + i%3})
@@ -56,8 +56,8 @@ func postgresPlans(t *testing.T, db dbtest.Database, generic bool) {
 	plan := dbtest.PreparedPlan(t, db.DB, generic, "int, bigint, text, text, text", statement, args...)
 	require.Equal(t, 2, strings.Count(plan, "outbox_events_pkey"), plan)
 	require.NotContains(t, plan, "Seq Scan on outbox_events", plan)
-	// The parts follow one another. What the gaps hold may be sorted (they are nearly
-	// empty), and without statistics a gap may be a bitmap; the tail never.
+	// The statement's parts follow one another. The rows of the gaps may be sorted, because the gaps are
+	// nearly empty, and without statistics a gap may use a bitmap. The tail never may.
 	tail := plan[strings.LastIndex(plan, "Limit"):]
 	require.Contains(t, tail, "Index Scan using outbox_events_pkey", plan)
 	require.NotContains(t, tail, "Sort", plan)
@@ -67,7 +67,7 @@ func postgresPlans(t *testing.T, db dbtest.Database, generic bool) {
 	defer func() { require.NoError(t, r.HandOver(t.Context(), l, uuid.Nil)) }()
 	for _, n := range []int{1, 500, 4000} {
 		if n > 500 && !generic {
-			continue // so large a part of the table that a scan of it is the better plan
+			continue // so large a part of the table that a scan is the better plan
 		}
 		var ids, eventIDs []string
 		for _, e := range someEvents(t, r, n) {

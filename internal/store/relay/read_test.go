@@ -44,7 +44,7 @@ func countRows(t *testing.T, db dbtest.Database) (n int) {
 	return n
 }
 
-// readIDs returns the ids that a query shows, at most most of them.
+// readIDs returns the ids that a query returns, at most most of them.
 func readIDs(t *testing.T, r *relay.Store, q relay.ReadQuery, most int) (ids []int64) {
 	t.Helper()
 	info, err := r.Read(t.Context(), q, func(row *relay.Row) bool {
@@ -88,7 +88,7 @@ func TestAReadShowsTheGapsAndWhatIsAboveTheHead(t *testing.T) {
 				"a gap with nothing in it",
 				relay.ReadQuery{Gaps: []relay.Range{{Lo: -5, Hi: 0}}, Head: id[18], Limit: 100}, all, id[19:],
 			},
-			// A row above the head could overtake one of its key in a gap not reached.
+			// A row above the head could overtake one of its key in a gap that the read did not reach.
 			{
 				"gaps cut by the limit hide the tail", relay.ReadQuery{Gaps: gaps, Head: id[17], Limit: 4}, all,
 				concat(id[2:3], id[4:7]),

@@ -33,7 +33,7 @@ func migrateElsewhere(t *testing.T, db dbtest.Database) sqldb.Names {
 	return names
 }
 
-// eachWithLocks runs f on the databases in which several transactions write at a time.
+// eachWithLocks runs f on the databases on which several transactions can write at the same time.
 func eachWithLocks(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
 		"postgresql15": dbtest.PostgreSQL, "postgresql18": dbtest.PostgreSQL18, "mariadb": dbtest.MariaDB,
@@ -43,8 +43,8 @@ func eachWithLocks(t *testing.T, f func(t *testing.T, db dbtest.Database)) {
 }
 
 // Hazard move-beside-writer.
-// A writer with StrictKeyOrder has written an event of k and not committed. A scheduled
-// event of k that were moved now would be seen, and delivered, before that one.
+// A writer with StrictKeyOrder has written an event of k and not committed. If a scheduled event of k were
+// moved now, it would be visible, and be delivered, before that one.
 func TestAKeyThatAWriterHasLockedIsPassedOver(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -55,7 +55,7 @@ func TestAKeyThatAWriterHasLockedIsPassedOver(t *testing.T) {
 		require.NoError(t, ob.LockKeys(t.Context(), writer, []sqldb.EventKey{key}))
 		require.NoError(t, ob.InsertEvents(t.Context(), writer, []outbox.EventRow{at("k", "written", 0)}))
 
-		// More rows of k than one look shows, in front of all others.
+		// More rows of k than one look returns come before all others.
 		for i := range 25 {
 			schedule(t, db, at("k", fmt.Sprint("k", i), -time.Hour))
 		}
@@ -77,7 +77,7 @@ func TestAKeyThatAWriterHasLockedIsPassedOver(t *testing.T) {
 }
 
 // Hazard move-beside-writer.
-// The other way round: a writer of the key waits until the move has committed.
+// The other way round, a writer of the key waits until the move has committed.
 func TestAMoveHoldsTheLocksOfItsKeys(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		schedule(t, db, at("k", "scheduled", -time.Second))
@@ -116,8 +116,7 @@ func TestAMoveHoldsTheLocksOfItsKeys(t *testing.T) {
 	})
 }
 
-// atLeaseLock calls f when a move is about to lock the lease row, which is the last
-// thing it does before its commit.
+// atLeaseLock calls f when a move is about to lock the lease row, which is its last step before the commit.
 func atLeaseLock(db dbtest.Database, f func()) *sql.DB {
 	var once sync.Once
 	return faultdb.Open(db.DB, func(statement string) faultdb.Fault {
@@ -128,7 +127,7 @@ func atLeaseLock(db dbtest.Database, f func()) *sql.DB {
 	})
 }
 
-// waitsForALock waits until some transaction of this database does.
+// waitsForALock waits until a transaction of this database waits for a lock.
 func waitsForALock(t *testing.T, db dbtest.Database) {
 	t.Helper()
 	require.Eventually(t, func() bool { return lockWaiters(t, db) > 0 }, 30*time.Second, 10*time.Millisecond)
@@ -142,8 +141,8 @@ func lockWaiters(t *testing.T, db dbtest.Database) (n int) {
 				"AND wait_event_type = 'Lock'").Scan(&n))
 		return n
 	}
-	// information_schema.innodb_trx may be an old copy; whoever executes one of our
-	// statements at this moment and goes on doing so is waiting.
+	// information_schema.innodb_trx may be an old copy. A session that is executing one of our statements for
+	// a while is waiting.
 	require.NoError(t, db.DB.QueryRowContext(t.Context(), `SELECT count(*) FROM information_schema.processlist
 WHERE db = database() AND id <> connection_id() AND time_ms > 100 AND info LIKE '%outbox%'
 AND command <> 'Sleep'`).Scan(&n))
@@ -151,7 +150,7 @@ AND command <> 'Sleep'`).Scan(&n))
 }
 
 // Hazard cancel-race.
-// Row a1 is locked by a Cancel that may yet roll back; a0 and a2 are of the same key.
+// A Cancel has locked row a1 and may still roll back. a0 and a2 have the same key.
 func TestARowThatIsBeingCancelledHoldsUpItsKeyAlone(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		for _, commit := range []bool{false, true} {
@@ -214,8 +213,8 @@ func TestACancelThatMeetsAMoveComesTooLate(t *testing.T) {
 }
 
 // Hazard paused-mover.
-// The zombie has copied the row when its successor claims and moves the row too. It
-// must not commit: the row would be there twice.
+// The zombie has copied the row when its successor claims the lease and moves the row too. The zombie must
+// not commit. Otherwise the row would be there twice.
 func TestALeaseThatIsLostDuringAMoveTakesItBack(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -242,7 +241,7 @@ func TestALeaseThatIsLostDuringAMoveTakesItBack(t *testing.T) {
 }
 
 // Hazard paused-mover.
-// Between the look at the lease and the commit no successor comes in.
+// No successor can claim between the check of the lease and the commit.
 func TestAClaimWaitsForAMoveThatIsAboutToCommit(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -276,8 +275,8 @@ func TestAClaimWaitsForAMoveThatIsAboutToCommit(t *testing.T) {
 }
 
 // Hazard paused-mover.
-// Somebody alters outbox_events: the INSERT waits for as long as that takes. With the lease row
-// locked meanwhile, no renewal would come through.
+// Somebody alters outbox_events, and the INSERT waits for as long as that takes. If the lease row were locked
+// in this time, no renewal would succeed.
 func TestRenewalsDoNotWaitForAMove(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -312,8 +311,8 @@ func TestRenewalsDoNotWaitForAMove(t *testing.T) {
 }
 
 // Hazard move-beside-writer.
-// Applications schedule, cancel, and hold keys for their whole transaction, in the order
-// that deadlocks with a mover that waits. None of them may see an error.
+// Applications schedule events, cancel them, and hold keys for their whole transaction, in the order that
+// deadlocks with a mover that waits. None of them may get an error.
 func TestMovingNeverFailsAnApplication(t *testing.T) {
 	eachWithLocks(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -354,7 +353,7 @@ func TestMovingNeverFailsAnApplication(t *testing.T) {
 	})
 }
 
-// strictCancel writes an event of the key under its lock, and then cancels others.
+// strictCancel writes an event of the key under the key's lock, and then cancels others.
 func strictCancel(
 	ctx context.Context, db dbtest.Database, ob *outbox.Store, key string, ids []uuid.UUID, commit bool,
 ) error {

@@ -16,8 +16,8 @@ import (
 	"github.com/postroom/postroom/internal/store/outbox"
 )
 
-// withSchedule runs f with 100,000 scheduled rows, of which the first 2,000 are due,
-// with statistics of them, and of the empty table that it was before.
+// withSchedule runs f with 100,000 scheduled rows, of which the first 2,000 are due. It does so with
+// statistics of these rows, and with those of the empty table before.
 func withSchedule(t *testing.T, fresh func(testing.TB) dbtest.Database, f func(t *testing.T, db dbtest.Database)) {
 	for _, kind := range []string{"true statistics", "statistics of an empty table"} {
 		t.Run(kind, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestSQLiteLooksForDueEventsByTheIndex(t *testing.T) {
 	})
 }
 
-// sent keeps the last statement that it was to run.
+// sent keeps the last statement that it was given to run.
 type sent struct{ query string }
 
 func (s *sent) ExecContext(_ context.Context, query string, _ ...any) (sql.Result, error) {
@@ -145,7 +145,7 @@ func (s *sent) ExecContext(_ context.Context, query string, _ ...any) (sql.Resul
 	return driver.RowsAffected(0), nil
 }
 
-// cancelSQL is the statement of Cancel for n ids.
+// cancelSQL returns the statement of Cancel for n ids.
 func cancelSQL(t *testing.T, ob *outbox.Store, n int) string {
 	ids := make([]uuid.UUID, n)
 	for i := range ids {

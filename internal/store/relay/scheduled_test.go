@@ -24,7 +24,7 @@ func newOutbox(t *testing.T, db dbtest.Database) *outbox.Store {
 	return ob
 }
 
-// at is a scheduled event of a key, due so long from now; its type is its name.
+// at returns a scheduled event of a key that is due after fromNow. Its type is its name.
 func at(key, name string, fromNow time.Duration) outbox.EventRow {
 	return outbox.EventRow{
 		EventID: uuid.New(), Topic: "orders", Key: key, Type: name, Payload: []byte(name), Headers: "{}",
@@ -37,7 +37,7 @@ func schedule(t *testing.T, db dbtest.Database, rows ...outbox.EventRow) {
 	require.NoError(t, newOutbox(t, db).ScheduleEvents(t.Context(), db.DB, rows))
 }
 
-// moveAll moves until nothing more can be moved at once, and returns how many.
+// moveAll moves until nothing more can be moved now, and returns the number.
 func moveAll(t *testing.T, r *relay.Store, l relay.Lease, limit int) (total int) {
 	t.Helper()
 	for {
@@ -53,7 +53,7 @@ func moveAll(t *testing.T, r *relay.Store, l relay.Lease, limit int) (total int)
 	}
 }
 
-// names are the types of the events in the outbox, by id, and of the scheduled ones.
+// movedNames returns the types of the events in the outbox, by id, and of the scheduled ones.
 func movedNames(t *testing.T, db dbtest.Database) string {
 	t.Helper()
 	return eventNames(t, db, "SELECT event_type FROM outbox_events ORDER BY id")
@@ -86,7 +86,7 @@ func TestDueEventsMoveInTheOrderOfTheirTimes(t *testing.T) {
 		past := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
 		const n = 1000
 		rows := make([]outbox.EventRow, n)
-		for i := range rows { // 250 times, four events of each; 500 keys, more than a transaction takes
+		for i := range rows { // 250 times four events each; 500 keys, more than one transaction takes
 			rows[i] = outbox.EventRow{
 				EventID: uuid.New(), Topic: "orders", Key: fmt.Sprint(i % 500), Type: fmt.Sprint(i),
 				Payload: fmt.Appendf(nil, "%d", i), Headers: "{}",
@@ -173,7 +173,8 @@ func TestMoveDueSaysWhenToCallAgain(t *testing.T) {
 		schedule(t, db, at("k", "far", 10*365*24*time.Hour))
 		require.Equal(t, time.Second, next())
 
-		// The database's clock is this machine's here; what passes meanwhile makes the rest shorter.
+		// Here the database's clock is this machine's. Time that passes meanwhile makes the remaining time
+		// shorter.
 		soon := at("k", "soon", 900*time.Millisecond)
 		schedule(t, db, soon)
 		began := time.Now()
@@ -232,7 +233,7 @@ func TestMoveDueFindsItsTables(t *testing.T) {
 	})
 }
 
-// The grants of docs/tables.md.
+// The rights are those of docs/tables.md.
 func TestMoveDueNeedsTheDocumentedRightsOnly(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) dbtest.Database{
 		"postgresql15": dbtest.PostgreSQL, "mariadb": dbtest.MariaDB,
@@ -259,7 +260,7 @@ func TestMoveDueNeedsTheDocumentedRightsOnly(t *testing.T) {
 	}
 }
 
-// Statements wait for an answer that does not come: nothing may hang past its context.
+// Statements wait for an answer that does not come. Nothing may wait for longer than its context lives.
 func TestMoveDueEndsWithItsContext(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)

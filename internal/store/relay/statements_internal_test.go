@@ -9,12 +9,12 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Neither a statement nor a field is missing or superfluous in any dialect; it needs no server.
+// No dialect lacks a statement or has one too many. This test needs no server.
 func TestEveryDialectHasItsStatements(t *testing.T) {
 	for _, d := range db.Dialects {
 		all, err := load(db.Names{Dialect: d})
 		require.NoError(t, err)
-		if d == db.MySQL { // a longer text would be NULL there
+		if d == db.MySQL { // MySQL would return NULL for a longer text
 			keeps := fmt.Sprintf(" VARCHAR(%d) ", db.MaxParkedError)
 			require.Contains(t, all.Park, keeps)
 			require.Contains(t, all.Reject, keeps)

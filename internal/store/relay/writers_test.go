@@ -15,8 +15,8 @@ import (
 	"github.com/postroom/postroom/internal/store/relay"
 )
 
-// look returns the writers of a look that told. MariaDB's list is a copy that other
-// readers of it keep from being refreshed, so a look may tell nothing.
+// look returns the writers of a probe that had an answer. A probe may have none, because MariaDB's list is a
+// copy that is not refreshed while others read it.
 func look(t *testing.T, r *relay.Store) map[string]string {
 	t.Helper()
 	open := make(map[string]string)
@@ -34,8 +34,8 @@ func look(t *testing.T, r *relay.Store) map[string]string {
 	return open
 }
 
-// thisWriter are those of the open writers that may be tx. MariaDB lists those of the
-// whole server, PostgreSQL those that have written to the table.
+// thisWriter returns those open writers that may be tx. MariaDB lists those of the whole server, and
+// PostgreSQL those that have written to the table.
 func thisWriter(t *testing.T, db dbtest.Database, tx *sql.Tx, open map[string]string) (found []string) {
 	t.Helper()
 	mark := ""
@@ -92,7 +92,7 @@ func TestAPreparedWriterStillShows(t *testing.T) {
 	require.NoError(t, err)
 	before := look(t, r)
 	require.Len(t, before, 1)
-	var name string // names of prepared transactions are the whole server's
+	var name string // names of prepared transactions are unique in the server
 	require.NoError(t, tx.QueryRowContext(t.Context(), "SELECT current_database()").Scan(&name))
 	_, err = tx.ExecContext(t.Context(), "PREPARE TRANSACTION '"+name+"'")
 	require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestAPreparedWriterStillShows(t *testing.T) {
 	after := look(t, r)
 	require.Len(t, after, 1)
 	for id, next := range before {
-		for heir := range after { // it keeps its name until the server restarts, in newer versions
+		for heir := range after { // in newer versions it keeps its name until the server restarts
 			require.NotEmpty(t, next)
 			require.True(t, heir == id || strings.HasPrefix(heir, next), "%q became %q", id, heir)
 		}
@@ -110,7 +110,7 @@ func TestAPreparedWriterStillShows(t *testing.T) {
 	require.Empty(t, look(t, r))
 }
 
-// Without the right to look nothing is known, and no gap is forgotten.
+// Without the right to see the transactions nothing is known, and no gap is forgotten.
 func TestWithoutTheRightToLookNothingIsKnown(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.MariaDB(t))
 	relay := dbtest.Restricted(t, db, "SELECT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases")
@@ -119,8 +119,8 @@ func TestWithoutTheRightToLookNothingIsKnown(t *testing.T) {
 	require.False(t, w.Known)
 }
 
-// The look needs one connection at a time: one that asked for a second while it holds the
-// first would wait for itself when the pool has no more.
+// The probe needs one connection at a time. If it asked for a second one while it holds the first, it would
+// wait forever in a pool of one.
 func TestALookIsContentWithOneConnection(t *testing.T) {
 	dbtest.EachMigrated(t, func(t *testing.T, db dbtest.Database) {
 		db.DB.SetMaxOpenConns(1)
@@ -133,8 +133,8 @@ func TestALookIsContentWithOneConnection(t *testing.T) {
 	})
 }
 
-// A writer that executes nothing is the same at rest in every look, and another once it
-// has executed something.
+// A writer that executes nothing has the same Rest in every probe. Its Rest changes after it has executed
+// something.
 func TestAWriterAtRestIsKnownAgain(t *testing.T) {
 	withWriters(t, func(t *testing.T, db dbtest.Database) {
 		r := newRelay(t, db)
@@ -144,7 +144,7 @@ func TestAWriterAtRestIsKnownAgain(t *testing.T) {
 			require.NoError(t, err)
 		}
 		insert()
-		writer := thisWriter(t, db, tx, look(t, r)) // executes a statement on MariaDB
+		writer := thisWriter(t, db, tx, look(t, r)) // this executes a statement on MariaDB
 		require.Len(t, writer, 1)
 		rest := func() (mark string, given int64) {
 			require.Eventually(t, func() bool {
@@ -172,8 +172,8 @@ func TestAWriterAtRestIsKnownAgain(t *testing.T) {
 	})
 }
 
-// Of a session of another user PostgreSQL says nothing without pg_read_all_stats: then
-// nobody is at rest.
+// Without pg_read_all_stats PostgreSQL shows nothing about a session of another user. Then no writer counts
+// as at rest.
 func TestWithoutTheRightToSeeSessionsNobodyIsAtRest(t *testing.T) {
 	db := dbtest.Migrate(t, dbtest.PostgreSQL(t))
 	relay := dbtest.Restricted(t, db, "SELECT, DELETE ON outbox_events", "SELECT, UPDATE ON outbox_leases")
