@@ -48,7 +48,7 @@ func TestOfEqualsEachSourceChoosesItsOwn(t *testing.T) {
 	require.False(t, ok)
 }
 
-// waiter is a spread that owns so many sources elsewhere and sees these others.
+// waiter is an assignment of a process that owns this many sources elsewhere and sees these other processes.
 func waiter(owned int, now time.Time, others ...store.Member) *Assignment {
 	s := New(NewMember(), "s", 8*time.Second)
 	for range owned {
@@ -135,7 +135,7 @@ func TestAHandOverIsCountedUntilTheHeirTellsOfItself(t *testing.T) {
 	_, ok := sources[0].HandOver(now)
 	require.True(t, ok)
 	sources[0].Ended(now)
-	sources[0].Wait(store.LeaseState{}, now) // claimed
+	sources[0].Wait(store.LeaseState{}, now) // now it is claimed
 	_, ok = sources[1].HandOver(now)
 	require.False(t, ok, "two and one is even, though the heir still tells of none")
 }

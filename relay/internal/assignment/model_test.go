@@ -12,8 +12,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// fleet is a model of relay processes and sources with a clock of its own: databases that
-// answer at once, and the real decisions of spread.
+// fleet is a model of relay processes and sources with its own clock. Its databases answer at once, and the
+// decisions are the real ones of Assignment.
 type fleet struct {
 	t       require.TestingT
 	rand    *rand.Rand
@@ -21,18 +21,18 @@ type fleet struct {
 	now     time.Time
 	sources []*fleetSource
 	procs   []*fleetProcess
-	handed  []time.Time   // when a source was handed over
-	idle    time.Duration // the longest that a source was free
+	handed  []time.Time   // the times of the hand-overs
+	idle    time.Duration // the longest time for which a source was free
 	queue   queue
 }
 
 type fleetSource struct {
 	name    string
 	owner   *fleetRelay
-	expires time.Time // of the owner's lease
+	expires time.Time // end of the owner's lease
 	heir    uuid.UUID
 	members map[uuid.UUID]fleetMember
-	free    time.Time // since then it could be claimed; zero: it is held
+	free    time.Time // since when it could be claimed; zero: it is held
 }
 
 type fleetMember struct {
@@ -51,9 +51,9 @@ type fleetRelay struct {
 	proc   *fleetProcess
 	source *fleetSource
 	spread *Assignment
-	next   time.Time // when it acts
+	next   time.Time // time of its next action
 	renew  time.Time
-	drains bool // a hand-over is under way
+	drains bool // a hand-over is in progress
 }
 
 func newFleet(t require.TestingT, seed uint64, sources int) *fleet {
@@ -70,11 +70,11 @@ func (f *fleet) random(d time.Duration) time.Duration { return time.Duration(f.r
 func (f *fleet) join(sources ...*fleetSource) *fleetProcess {
 	p := &fleetProcess{Member: NewMember(), alive: true}
 	for i := range p.id {
-		p.id[i] = byte(f.rand.Uint32()) // the model repeats with its seed
+		p.id[i] = byte(f.rand.Uint32()) // from the seed, so that a run can be repeated
 	}
 	for _, s := range sources {
 		if f.expire(s); !s.free.IsZero() && f.serving(s) == 0 {
-			s.free = f.now // nobody could have claimed it before
+			s.free = f.now // nobody could claim it before
 		}
 		r := &fleetRelay{proc: p, source: s, spread: New(p.Member, s.name, f.ttl),
 			next: f.now.Add(f.random(100 * time.Millisecond))}
@@ -88,7 +88,7 @@ func (f *fleet) join(sources ...*fleetSource) *fleetProcess {
 
 func (f *fleet) crash(p *fleetProcess) { p.alive = false }
 
-// stop ends a process in good order.
+// stop ends a process in order.
 func (f *fleet) stop(p *fleetProcess) {
 	for _, r := range p.relays {
 		if r.source.owner == r {
@@ -119,7 +119,7 @@ func (f *fleet) beat(r *fleetRelay) {
 	r.spread.NoteOthers(others, r.proc.Owned(), f.now)
 }
 
-// run lets the clock run for so long.
+// run advances the clock by d.
 func (f *fleet) run(d time.Duration) {
 	for end := f.now.Add(d); ; {
 		if len(f.queue) == 0 || f.queue[0].next.After(end) {
@@ -139,7 +139,7 @@ func (f *fleet) run(d time.Duration) {
 	}
 }
 
-// queue has the relay that acts next in front.
+// queue has the relay that acts next at its front.
 type queue []*fleetRelay
 
 func (q queue) Len() int           { return len(q) }
@@ -205,7 +205,7 @@ func (f *fleet) wait(r *fleetRelay) {
 	r.renew, r.next = f.now.Add(f.ttl/3), f.now.Add(f.random(f.ttl/3))
 }
 
-// checkIdle fails if a source was free for longer than a lease although somebody lives.
+// checkIdle fails if a source was free for longer than a lease while a process was alive.
 func (f *fleet) checkIdle() {
 	for _, s := range f.sources {
 		f.expire(s)
@@ -226,7 +226,7 @@ func (f *fleet) serving(s *fleetSource) (n int) {
 	return n
 }
 
-// owned is how many sources each live process owns.
+// owned returns how many sources each live process owns.
 func (f *fleet) owned() (counts []int) {
 	for _, p := range f.procs {
 		if !p.alive {
@@ -255,7 +255,7 @@ func spreadOf(counts []int) int {
 	return most - least
 }
 
-// handedSince is how many hand-overs there were since then.
+// handedSince returns how many hand-overs there were since then.
 func (f *fleet) handedSince(then time.Time) (n int) {
 	for _, at := range f.handed {
 		if at.After(then) {

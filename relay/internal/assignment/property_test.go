@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever joins, stops and crashes: in the end every source has an owner, no process
-// owns two more than another, and nothing moves any more. On the way no source is free
-// for longer than a lease while somebody could claim it.
+// Processes join, stop and crash. At the end every source has an owner, no process owns two more than
+// another, and no source moves any more. Until then no source is free for longer than a lease while a process
+// could claim it.
 func TestSourcesEndUpEvenlySpreadWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := newFleet(t, rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 24).Draw(t, "sources"))
@@ -53,8 +53,8 @@ func TestSourcesEndUpEvenlySpreadWhateverHappens(t *testing.T) {
 	})
 }
 
-// Processes that serve different sources cannot share them all evenly. What they can do:
-// nobody owns a source that a process with two fewer waits for.
+// Processes that serve different sources cannot share all of them evenly. But no process may own a source for
+// which a process with two fewer waits.
 func TestProcessesThatServeDifferentSourcesShareWhatTheyHaveInCommon(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := newFleet(t, rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, 20).Draw(t, "sources"))
@@ -85,8 +85,8 @@ func TestProcessesThatServeDifferentSourcesShareWhatTheyHaveInCommon(t *testing.
 	})
 }
 
-// With many sources too a process that joins has its share within a few leases, and
-// hardly more sources change hands than must.
+// With many sources, too, a process that joins gets its share within a few leases, and hardly more sources
+// change hands than necessary.
 func TestAProcessThatJoinsHasItsShareSoon(t *testing.T) {
 	for seed := range uint64(10) {
 		f := newFleet(t, seed, 64)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Eight bytes for a key, and the room that slices grow by.
+// A key needs eight bytes, and slices grow with some spare room.
 func TestTwoMillionBlockedKeysTakeLessThan32MB(t *testing.T) {
 	const keys = 2_000_000
 	heap := func() int64 {
@@ -22,7 +22,7 @@ func TestTwoMillionBlockedKeysTakeLessThan32MB(t *testing.T) {
 	b := New(Max)
 	key := []byte("customer-")
 	prefix := len(key)
-	hash := func(i int) uint64 { // without an allocation: the race detector makes millions of them slow
+	hash := func(i int) uint64 { // it allocates nothing, because the race detector makes millions of allocations slow
 		key = strconv.AppendInt(key[:prefix], int64(i), 10)
 		return b.Hash("orders", key)
 	}
@@ -48,8 +48,8 @@ func TestTwoMillionBlockedKeysTakeLessThan32MB(t *testing.T) {
 	runtime.KeepAlive(b)
 }
 
-// Whatever is added and removed, a hash is there as often as keys have it: the last of
-// two keys with one hash stays blocked when the other is freed.
+// Whatever is added and removed, the set has a hash as often as there are keys with it. If two keys have one
+// hash and one of them is freed, the other stays blocked.
 func TestTheSetOfBlockedKeysHoldsEqualHashesOfSeveralKeys(t *testing.T) {
 	b := New(Max)
 	want := make(map[uint64]int)
@@ -72,7 +72,7 @@ func TestTheSetOfBlockedKeysHoldsEqualHashesOfSeveralKeys(t *testing.T) {
 	require.Equal(t, total, b.Len())
 }
 
-// Beyond the bound of the set every key may be blocked, until the set is cleared.
+// If there are more keys than the set keeps, every key may be blocked, until the set is cleared.
 func TestAFullSetSaysYesToEveryKey(t *testing.T) {
 	b := New(2)
 	for _, hash := range []uint64{1, 2} {

@@ -37,7 +37,7 @@ func TestNothingSaysNothing(t *testing.T) {
 	require.Equal(t, "null", string(p.Text()))
 }
 
-// What may still get a row, or has one, is open: a start asks for it.
+// Ids that have a row, or may still get one, are open: a start asks for them.
 func TestWhatIsInFlightOrInAGapIsOpen(t *testing.T) {
 	p := New("a", 20, []store.Range{{Lo: 5, Hi: 6}, {Lo: 15, Hi: 15}}, []int64{2, 3, 9, 16, 25})
 	require.Equal(t, [][2]int64{{2, 3}, {5, 6}, {9, 9}, {15, 16}}, p.Open, "25 is above the end")

@@ -10,8 +10,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// The set must name exactly the ids below the head that were not seen, no fewer ever,
-// and more only where gaps were merged.
+// The set must contain exactly the ids below the head that were not seen. It may contain more only where gaps
+// were merged, and never fewer.
 func TestTheGapsAreTheIDsBelowTheHeadThatWereNotSeen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := Set{max: rapid.IntRange(1, 12).Draw(t, "max")}
@@ -21,7 +21,7 @@ func TestTheGapsAreTheIDsBelowTheHeadThatWereNotSeen(t *testing.T) {
 			var ids []int64
 			for id := int64(1); id <= newHead; id++ {
 				asked := id > head || s.covers(id)
-				last := id == newHead && newHead > head // a head is a row that was seen
+				last := id == newHead && newHead > head // the head is a row that was seen
 				if asked && !seen[id] && (last || rapid.Bool().Draw(t, "visible")) {
 					ids = append(ids, id)
 				}
@@ -66,7 +66,7 @@ func look(ids ...string) store.Writers {
 	w := store.Writers{Known: true}
 	for _, id := range ids {
 		next := ""
-		if id[0] == 's' { // a session, whose transaction may be prepared
+		if id[0] == 's' { // a session whose transaction may be prepared
 			next = "prepared:"
 		}
 		w.Open = append(w.Open, store.Writer{ID: id, Next: next})
@@ -116,9 +116,9 @@ func TestAMergedGapWaitsForTheWritersOfBoth(t *testing.T) {
 	require.Empty(t, s.gaps)
 }
 
-// The writers W (number 7) and S (number 8) are open at the first look. S ends: whatever it
-// wrote has to be seen, so the next read looks at the gap, also when only W is left by then;
-// and until S's end is known the read finds out by its snapshot. After it the gap sleeps.
+// The writers W (number 7) and S (number 8) are open at the first probe. S ends. Its rows must be seen, so
+// the next read looks into the gap, even if only W is left by then. Until the end of S is known, the read's
+// own snapshot shows it. After that read the gap is asleep.
 func TestAGapIsLookedAtOnceMoreWhenOneOfItsWritersHasEnded(t *testing.T) {
 	at := func(numbers ...uint64) store.Writers {
 		w := store.Writers{Known: true}
@@ -164,8 +164,8 @@ func TestAGapDoesNotWaitForAWriterThatWasAtRestBefore(t *testing.T) {
 	}
 	for _, each := range []struct {
 		name   string
-		before []store.Writers // looks before gap 8 is seen
-		look   store.Writers   // the first after it
+		before []store.Writers // probes before gap 8 is seen
+		look   store.Writers   // the first probe after that
 		proven bool
 	}{
 		{"at rest since before", []store.Writers{at("a", 6)}, at("a", 9), true},
@@ -191,8 +191,8 @@ func TestAGapDoesNotWaitForAWriterThatWasAtRestBefore(t *testing.T) {
 	}
 }
 
-// Many ids were burnt between two looks: gaps are merged, but not with that of the
-// forgotten writer, which would take them all under its proof.
+// Many ids were burnt between two probes. Gaps are merged, but not with the forgotten writer's gap. Otherwise
+// all of them would get its proof.
 func TestMergingLeavesTheForgottenWritersGapAlone(t *testing.T) {
 	at := func(given int64) store.Writers {
 		return store.Writers{Known: true, Given: given, Open: []store.Writer{{ID: "s1", Rest: "a"}}}

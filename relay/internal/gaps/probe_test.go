@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A server's copy of its list of transactions, as InnoDB keeps it: a look makes it anew
-// only if nobody has read it for 0.1 s (trx0i_s.cc).
+// copiedList is a server's copy of its list of transactions, like InnoDB's: a probe refreshes it only if
+// nobody has read it for 0.1 s (trx0i_s.cc).
 type copiedList struct{ read time.Time }
 
 func (c *copiedList) look(now time.Time) (anew bool) {
@@ -17,8 +17,8 @@ func (c *copiedList) look(now time.Time) (anew bool) {
 	return anew
 }
 
-// Relays of many sources that share a server must each see a new copy now and then, though
-// none knows of the others. At fixed intervals they keep it old for one another, for ever.
+// Relays of many sources share a server and do not know one another. Each of them must get a new copy now and
+// then. At fixed intervals they would keep the copy old without end.
 func TestRelaysThatShareAServerLeaveOneAnotherTimeToLook(t *testing.T) {
 	const relays, lasts = 16, 2 * time.Minute
 	simulate := func(ended func(l *Probe, now time.Time, known bool)) (worst int) {

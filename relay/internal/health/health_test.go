@@ -32,8 +32,8 @@ type causedError struct{ text, cause string }
 func (e *causedError) Error() string       { return e.text }
 func (e *causedError) OutageCause() string { return e.cause }
 
-// What stands in the way changes in the course of an outage: the log has a line for each
-// change of that, and none for counts and times that pass.
+// The cause changes during an outage. The log has a line for each new cause, and none for changed counts and
+// times.
 func TestTheLogTellsWhenAnOutageHasAnotherCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}
@@ -68,7 +68,7 @@ func TestTheLogTellsWhenAnOutageHasAnotherCause(t *testing.T) {
 	})
 }
 
-// Two causes that take turns, and any number of different ones, do not flood the log.
+// Two causes that alternate, and any number of different causes, must not flood the log.
 func TestCausesThatTakeTurnsAreToldOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &lines{}

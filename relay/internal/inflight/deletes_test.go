@@ -11,7 +11,7 @@ import (
 )
 
 // Hazard range-delete.
-// A delete names each delivered row once, and its runs hold nothing but delivered rows.
+// A delete names each delivered row once, and its runs contain only delivered rows.
 func TestADeletionNamesTheDeliveredRowsAndNoOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		delivered := make(map[int64]uuid.UUID)
@@ -40,8 +40,8 @@ func TestADeletionNamesTheDeliveredRowsAndNoOther(t *testing.T) {
 			}
 			named[e.ID]++
 		}
-		// The loops end with the first difference: thousands of calls of require for each
-		// draw took a minute.
+		// The loops stop at the first difference, because thousands of calls of require for each draw took a
+		// minute.
 		require.Len(t, named, len(delivered))
 		for id, n := range named {
 			if _, ok := delivered[id]; !ok || n != 1 {
@@ -52,8 +52,8 @@ func TestADeletionNamesTheDeliveredRowsAndNoOther(t *testing.T) {
 	})
 }
 
-// Rows of 8 MiB: what is deleted or archived in one go, within the time of one answer, is bounded
-// in bytes as well as in rows, for runs of ids and for what is left of them.
+// The rows have 8 MiB. Everything that is deleted or archived at once, within the time of one answer, is
+// bounded in bytes as well as in rows. That applies to runs of ids and to the rest of them.
 func TestADeleteIsBoundedByRowsAndBytes(t *testing.T) {
 	s := New()
 	entries := make([]Entry, 4*MinRun)

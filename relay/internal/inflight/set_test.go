@@ -10,7 +10,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// resending is what the scenario of hazard read-during-delete needs of a Set.
+// resending has the methods of Set that the scenario of hazard read-during-delete needs.
 type resending interface {
 	BeginRead()
 	EndRead()
@@ -21,19 +21,19 @@ type resending interface {
 	Lookup(int64, uuid.UUID) (held, same bool)
 }
 
-// forgetful lets go of an id as soon as its delete has committed.
+// forgetful forgets an id as soon as its delete has committed.
 type forgetful struct{ *Set }
 
 func (forgetful) BeginRead() {}
 
-// Hazard read-during-delete: a read takes its snapshot; the row's delete commits; the read
-// returns the row. Who has let go of the id by then sends it again.
+// Hazard read-during-delete: a read takes its snapshot, the row's delete commits, and the read returns the
+// row. A set that has forgotten the id by then sends the row again.
 func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
 	scenario := func(set resending) (resent bool) {
 		entries := []Entry{{ID: 1, EventID: uuid.New()}}
 		row := entries[0].Event()
 		set.Add(entries)
-		set.BeginRead() // the snapshot still has row 1
+		set.BeginRead() // the snapshot has row 1
 		set.Ack(&entries[0], nil)
 		set.Deleted(set.TakeDelivered(true, 1))
 		held, _ := set.Lookup(row.ID, row.EventID)
@@ -46,9 +46,9 @@ func TestHazardAReadThatBeganBeforeADeleteResends(t *testing.T) {
 	require.True(t, scenario(forgetful{New()}), "the scenario does not catch the naive way")
 }
 
-// A transaction's records are acknowledged one after the other, and the deleter may be as
-// quick: all that it knows of the transaction is deleted, and more of it is to come. A
-// position behind it would have the next owner pass over the manifest (hazard early-position).
+// The sink acknowledges a transaction's records one after another, and the deleter may be as fast. Then
+// everything that it knows of the transaction is deleted, and more records follow. A position behind the
+// transaction would make the next owner skip its manifest (hazard early-position).
 func TestATransactionIsNotConfirmedWhileRecordsOfItMayBeUnacknowledged(t *testing.T) {
 	s := New()
 	entries := []Entry{{ID: 1}, {ID: 2}}
@@ -65,8 +65,8 @@ func TestATransactionIsNotConfirmedWhileRecordsOfItMayBeUnacknowledged(t *testin
 	require.EqualValues(t, 1, s.Confirmed())
 }
 
-// The counts stay true whatever the sink does: one record is acknowledged twice, another fails,
-// a third is of a parked row, and a fourth is locked.
+// The counts stay correct whatever the sink does: one record is acknowledged twice, another fails, a third
+// belongs to a parked row, and a fourth is locked.
 func TestTheSetCountsWhatIsWhere(t *testing.T) {
 	s, topic := New(), &Topic{Name: "t"}
 	lane := &Lane{Topic: topic}

@@ -10,8 +10,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/inflight"
 )
 
-// window is a Set, and what is free of a window of 100 records and of so many bytes; a record has
-// 10 bytes.
+// window is a Set with the free part of a window of 100 records and their bytes. A record has 10 bytes.
 type window struct {
 	*Set
 	flights *inflight.Set
@@ -29,7 +28,7 @@ func (w *window) free() (rows int, bytes int64) {
 	return 100 - held, w.size - bytes
 }
 
-// give offers n records to a lane in one pass, and returns those that it took.
+// give offers n records to a lane in one pass, and returns those that the lane accepted.
 func (w *window) give(l *Lane, n int) (taken []inflight.Entry) {
 	w.BeginPass()
 	rows, bytes := w.free()
@@ -98,7 +97,7 @@ func TestAPassMeetsALaneOnce(t *testing.T) {
 	require.True(t, w.First(l))
 }
 
-// Names of topics are without number. What is with the sink, on the shelf or on trial stays.
+// There may be any number of topics. Lanes with records in the sink, on the shelf or on trial stay.
 func TestIdleLanesAreForgottenWhenThereAreMany(t *testing.T) {
 	w, shelf := newWindow(), Shelf{}
 	busy, waits, tried := w.Find("busy", 0), w.Find("waits", 0), w.Find("tried", 0)

@@ -31,7 +31,7 @@ func TestTheSizeOfAGroupFollowsWhatBecomesOfIt(t *testing.T) {
 		trial.out = make([]*inflight.Entry, 25)
 		trial.Settle()
 		require.Equal(t, 50, trial.size)
-		trial.out = make([]*inflight.Entry, 2) // fewer waited: that they were delivered says less
+		trial.out = make([]*inflight.Entry, 2) // fewer were waiting, so their delivery says less
 		trial.Settle()
 		require.Equal(t, 50, trial.size)
 		require.False(t, trial.Over(false))
@@ -44,8 +44,8 @@ func TestTheSizeOfAGroupFollowsWhatBecomesOfIt(t *testing.T) {
 	})
 }
 
-// A record that was rejected among others may be blamed for its neighbours (hazard
-// rejected-batch): only one that was sent alone is parked.
+// A record that was rejected in a batch may be rejected because of its neighbours (hazard rejected-batch).
+// Only a record that was sent alone is parked.
 func TestARecordIsAloneWhenTheSinkHasNothingElseOfItsTopic(t *testing.T) {
 	set := newWindow()
 	l := set.Find("t", 0)

@@ -62,7 +62,7 @@ func TestTopicsInUseAreKeptForDaysAndNotWithoutBound(t *testing.T) {
 	require.Len(t, r.days, keptTopics)
 }
 
-// leaseRow is what a lease row keeps, and the error of the next write.
+// leaseRow has the content of a lease row, and the error of the next write.
 type leaseRow struct {
 	kept string
 	text string
