@@ -13,7 +13,8 @@ import (
 	"github.com/postroom/postroom/relay/relaytest"
 )
 
-// blockedVariable, in the environment, has TestASinkThatBlocksIsReported run the suite instead of looking at a run.
+// blockedVariable in the environment makes TestASinkThatBlocksIsReported run the suite. Without it the test
+// starts the suite in another process and checks the result.
 const blockedVariable = "POSTROOM_TEST_BLOCKED_SINK"
 
 // The suite fails its test, so another process runs it.
@@ -46,7 +47,7 @@ func TestASinkThatBlocksIsReported(t *testing.T) {
 	require.NotContains(t, string(said), "panic:")
 }
 
-// blockedSink takes no record, and ignores the context.
+// blockedSink accepts no record, and ignores the context.
 type blockedSink struct{ relay.Sink }
 
 func (b blockedSink) Open(ctx context.Context, ack relay.Ack) (relay.Session, error) {

@@ -15,14 +15,15 @@ import (
 	"github.com/postroom/postroom/relay/relaytest"
 )
 
-// A sink's test calls Sink with a function that makes a Target. See newTarget for what a sink in memory declares.
+// A sink's test calls Sink with a function that makes a Target. See newTarget for what a sink in memory
+// declares.
 func TestSinkKeepsItsPromises(t *testing.T) { relaytest.Sink(t, newTarget) }
 
 // A sink's test is one line:
 //
 //	func TestSinkKeepsItsPromises(t *testing.T) { relaytest.Sink(t, newTarget) }
 //
-// newTarget returns the sink and ways to look at its far side and to disturb it. Here they are used by hand.
+// newTarget returns the sink and functions that read and disturb its broker. This example calls them by hand.
 func ExampleSink() {
 	target := newTarget(nil)
 	session, err := target.Sink.Open(context.Background(), func(r *relay.Record, err error) {
@@ -68,13 +69,13 @@ func newTarget(*testing.T) relaytest.Target {
 			b.set(func() { b.away = true })
 			return func() { b.set(func() { b.away = false }) }
 		},
-		Rejects:   true, // a refusal is acknowledged with relay.Rejected
+		Rejects:   true, // a rejection is acknowledged with relay.Rejected
 		Buffer:    1,    // Deliver waits for each record
 		KeepsNull: true,
 	}
 }
 
-// broker is a relay.Sink, and its far side.
+// broker is a relay.Sink and also the broker to which it publishes.
 type broker struct {
 	mu      sync.Mutex
 	topics  map[string][]relaytest.Message
@@ -94,7 +95,7 @@ func (b *broker) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	return &session{broker: b, ack: ack}, nil
 }
 
-// session is one turn. After a failure it publishes nothing more.
+// session is one session of the sink. After a failure it publishes nothing more.
 type session struct {
 	broker *broker
 	ack    relay.Ack

@@ -10,8 +10,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// gate: once a record failed, the session publishes nothing behind it, and it acknowledges
-// what it has without being closed.
+// gate checks a session after a record has failed. It must publish nothing behind that record, and must
+// acknowledge the records that it has, before it is closed.
 func (s *suite) gate() {
 	fine, refused := s.Topics[0], s.Topics[1]
 	restore := s.Refuse(s.t, refused)
@@ -24,7 +24,7 @@ func (s *suite) gate() {
 	}
 	s.ledger.waitFor(s.t, s.Patience, records)
 	restore()
-	// The far side would take everything now: only the gate keeps these back.
+	// The broker would accept everything now, so only the gate holds these records back.
 	late := append(s.records(fine, 5, 5), s.records(refused, 5, 5)...)
 	s.deliver(session, late)
 	s.ledger.waitFor(s.t, s.Patience, late)
@@ -61,8 +61,8 @@ func (s *suite) gate() {
 	s.requireArrived(refused, append(records, late...))
 }
 
-// requirePrefixes checks that what arrived of each key is what was given first, and has
-// all that was acknowledged as delivered.
+// requirePrefixes checks the records of each key that arrived. They must be the first ones that were
+// delivered, and include all that were acknowledged as delivered.
 func (s *suite) requirePrefixes(topic string, records []*relay.Record) {
 	s.t.Helper()
 	given, delivered := make(map[string][]string), make(map[string]int)
@@ -123,14 +123,14 @@ func (s *suite) closeInOutage() {
 	}
 	held := s.Published(s.t, s.Topics[0])
 	restore()
-	// The far side is back. A record that follows in the next session arrives, and with
-	// it would anything that the closed session still had under way.
+	// The broker works again. A record of the next session arrives. If the closed session were still sending
+	// records, they would arrive with it.
 	marker := s.record(s.Topics[0], "key-0", []byte("marker"))
 	s.deliverAll([]*relay.Record{marker})
 	require.Len(s.t, s.Published(s.t, s.Topics[0]), len(held)+1)
 }
 
-// tooMany are more records than the sink buffers.
+// tooMany returns more records than the sink buffers.
 func (s *suite) tooMany() []*relay.Record {
 	payload := make([]byte, 1024)
 	records := make([]*relay.Record, s.Buffer+1)

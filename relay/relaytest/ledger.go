@@ -31,7 +31,7 @@ func (l *ledger) ack(r *relay.Record, err error) {
 	l.changed = make(chan struct{})
 }
 
-// waitFor waits until each of the records was acknowledged.
+// waitFor waits until each of the records is acknowledged.
 func (l *ledger) waitFor(t testing.TB, patience time.Duration, records []*relay.Record) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
@@ -62,7 +62,7 @@ func (l *ledger) missing(records []*relay.Record) int {
 	return missing
 }
 
-// answer returns the one acknowledgement of r.
+// answer returns the single acknowledgement of r.
 func (l *ledger) answer(t testing.TB, r *relay.Record) error {
 	t.Helper()
 	l.mu.Lock()
@@ -71,7 +71,7 @@ func (l *ledger) answer(t testing.TB, r *relay.Record) error {
 	return l.answers[r][0]
 }
 
-// exactlyOnce checks that each record has one acknowledgement, and nothing else has any.
+// exactlyOnce checks that each record has one acknowledgement, and that no other record has any.
 func (l *ledger) exactlyOnce(t testing.TB, records []*relay.Record) {
 	t.Helper()
 	for _, r := range records {

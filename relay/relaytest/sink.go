@@ -11,8 +11,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// Sink runs the suite. newTarget is called once for each subtest, and must register its
-// own clean-up; what it returns must be fresh: empty topics, no outage.
+// Sink runs the suite. It calls newTarget once for each subtest. newTarget must register its own clean-up,
+// and return a fresh target: with empty topics and without an outage.
 func Sink(t *testing.T, newTarget func(t *testing.T) Target) {
 	for _, check := range []struct {
 		name string
@@ -42,7 +42,7 @@ func Sink(t *testing.T, newTarget func(t *testing.T) Target) {
 	}
 }
 
-// suite is one subtest at work.
+// suite is one running subtest.
 type suite struct {
 	Target
 	maker
@@ -57,7 +57,7 @@ func (s *suite) open() relay.Session {
 	return session
 }
 
-// within fails the test when fn takes longer than the target's patience.
+// within fails the test if fn takes longer than the target's patience.
 func (s *suite) within(what string, fn func()) {
 	s.t.Helper()
 	done := make(chan struct{})
@@ -79,14 +79,15 @@ func (s *suite) close(session relay.Session) {
 	s.within("Close", session.Close)
 }
 
-// deliver fails the test when the sink does not take the records. Their number is below what a sink must buffer.
+// deliver fails the test if the sink does not accept the records. Their number is below what a sink must
+// buffer.
 func (s *suite) deliver(session relay.Session, records []*relay.Record) {
 	s.t.Helper()
 	s.within("Deliver", func() { session.Deliver(s.t.Context(), records) })
 }
 
-// deliverAll delivers the records as the relay does: in order, and after a failure again
-// what was not delivered, in a new session.
+// deliverAll delivers the records as the relay does: in order, and after a failure again in a new session,
+// without those that were delivered.
 func (s *suite) deliverAll(records []*relay.Record) {
 	s.t.Helper()
 	deadline := time.Now().Add(s.Patience)
@@ -109,8 +110,8 @@ func (s *suite) deliverAll(records []*relay.Record) {
 	}
 }
 
-// requireArrived checks that the topic holds exactly these records, for each key in this
-// order; of copies, the first counts.
+// requireArrived checks that the topic has exactly these records, with those of each key in this order. Of
+// several copies, the first counts.
 func (s *suite) requireArrived(topic string, records []*relay.Record) {
 	s.t.Helper()
 	want := make(map[string][]string)

@@ -7,43 +7,42 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// Target is a sink under test, and the far side it publishes to.
+// Target is a sink under test, and the broker to which it publishes.
 type Target struct {
 	// Sink is the sink, ready for use. Required.
 	Sink relay.Sink
 
-	// Topics are two topics, empty at first, that the sink may publish to. Required.
+	// Topics are two empty topics to which the sink may publish. Required.
 	Topics [2]string
 
-	// Published returns what the far side holds of a topic, for each key in the order
-	// of arrival. Required.
+	// Published returns the messages of a topic on the broker. Those of each key are in the order of arrival.
+	// Required.
 	Published func(t testing.TB, topic string) []Message
 
-	// Refuse makes the far side refuse, from now on, what it is sent for a topic, as
-	// something it will never take, and returns a function that ends this. Required.
+	// Refuse makes the broker permanently reject everything for a topic, from now on. It returns a function
+	// that ends this. Required.
 	Refuse func(t testing.TB, topic string) (restore func())
 
-	// Outage makes the far side take nothing and answer nothing, from now on, and
-	// returns a function that ends this. A sink may fail what it is given meanwhile,
-	// or wait. Required.
+	// Outage makes the broker accept nothing and answer nothing, from now on. It returns a function that ends
+	// this. In an outage a sink may fail its records, or wait. Required.
 	Outage func(t testing.TB) (restore func())
 
-	// Rejects tells that a refusal is acknowledged with relay.ErrRejected, not as an outage.
+	// Rejects is true if a rejection is acknowledged with relay.ErrRejected, and not as an outage.
 	Rejects bool
 
-	// Buffer is a number of records with a payload of 1,024 bytes that the sink
-	// does not take without an acknowledgement. Required.
+	// Buffer is a number of records with a payload of 1,024 bytes that is too large for the sink to accept
+	// without an acknowledgement. Required.
 	Buffer int
 
 	// Patience bounds every wait. Default 20 s.
 	Patience time.Duration
 
-	// KeepsNull tells that a nil payload arrives as nil and an empty one as empty. Where
-	// it is false, both arrive without bytes.
+	// KeepsNull is true if a nil payload arrives as nil and an empty one as empty. If it is false, both
+	// arrive without bytes.
 	KeepsNull bool
 }
 
-// Message is what the far side holds of a record.
+// Message is a record as the broker has it.
 type Message struct {
 	Key     []byte // nil: none
 	Value   []byte
