@@ -16,7 +16,7 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill"
 )
 
-// An event of the outbox goes to a Watermill publisher, which is a channel of this process here.
+// An event of the outbox goes to a Watermill publisher. In this example it is a channel in the same process.
 func ExampleNew() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -50,13 +50,13 @@ func ExampleNew() {
 	// <nil>
 }
 
-// openShop returns a database in which an event waits.
+// openShop returns a database with one waiting event.
 func openShop(ctx context.Context) *sql.DB {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Each connection would have a database in memory of its own.
+	// Each connection would have its own database in memory.
 	db.SetMaxOpenConns(1)
 	_, err = migrations.Apply(ctx, db, outbox.SQLite, migrations.Options{}) // as `relay migrate up`
 	if err != nil {

@@ -24,11 +24,11 @@ var (
 
 // fakePublisher is a publisher whose broker is a map.
 type fakePublisher struct {
-	// before, if set, runs in each Publish; what it returns is the result.
+	// before, if set, runs in each Publish. Publish returns its error.
 	before func(topic string, msg *message.Message) error
-	// blind publishers do not look at the message's context.
+	// blind publishers ignore the message's context.
 	blind   bool
-	entered chan struct{} // not nil: told that Publish waits for an outage to end
+	entered chan struct{} // not nil: signals that Publish waits for an outage to end
 
 	mu      sync.Mutex
 	topics  map[string][]relaytest.Message
@@ -128,7 +128,7 @@ func (f *fakePublisher) outage(testing.TB) (restore func()) {
 
 func rejected(_ string, err error) bool { return errors.Is(err, errRefused) }
 
-// collect returns an acknowledgement that sends what it gets.
+// collect returns an Ack that sends the answers to a channel.
 func collect(size int) (relay.Ack, <-chan answer) {
 	answers := make(chan answer, size)
 	return func(r *relay.Record, err error) { answers <- answer{r, err} }, answers

@@ -10,8 +10,8 @@ import (
 
 type keyContext struct{}
 
-// KeyFromContext returns the event's key from the context of a message that this package
-// published, and whether the event has one. The bytes must not be changed.
+// KeyFromContext returns the event's key from the context of a message that this package published, and
+// whether the event has a key. The bytes must not be changed.
 func KeyFromContext(ctx context.Context) ([]byte, bool) {
 	key, ok := ctx.Value(keyContext{}).([]byte)
 	return key, ok
@@ -25,7 +25,7 @@ func (s *Sink) toMessage(ctx context.Context, r *relay.Record) (*message.Message
 	}
 	metadata := make(message.Metadata, len(headers))
 	for _, h := range headers {
-		if h.Name != relay.HeaderMessageUUID { // that is the message's UUID
+		if h.Name != relay.HeaderMessageUUID { // it is the message's UUID
 			metadata[h.Name] = h.Value
 		}
 	}

@@ -8,29 +8,26 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// Options say how records become messages and how failures are read. The zero value of
-// each field is its default.
+// Options say how records become messages and what errors mean. The zero value of each field is its default.
 type Options struct {
-	// Lanes is how many messages are published at the same time at most. A key always
-	// has the same lane. More lanes help publishers that wait for their broker, until the
-	// broker is busy. Default 512: measured with watermill-kafka on a local
-	// Kafka, where 1 lane made 2,600 events/s, 64 made 33,000 and 512 made 90,000. A lane
-	// costs nothing while it is idle. At most 65,536.
+	// Lanes is the highest number of messages that are published at the same time. A key always has the same
+	// lane. More lanes help publishers that wait for their broker, until the broker is busy. Default 512. It
+	// was measured with watermill-kafka on a local Kafka: 1 lane published 2,600 events/s, 64 lanes 33,000
+	// and 512 lanes 90,000. An idle lane costs nothing. At most 65,536.
 	Lanes int
 
-	// Buffer is how many records a session takes without an acknowledgement; Deliver
-	// blocks above it. Default 32,768.
+	// Buffer is how many unacknowledged records a session accepts. Deliver blocks at that number. Default
+	// 32,768.
 	Buffer int
 
-	// KeyMetadata is a name under which the key is added to the metadata, for publishers
-	// that cannot see the context. Default "": it is not. Metadata are text: a
-	// key is copied byte for byte, and some brokers refuse what is not UTF-8.
+	// KeyMetadata is a name under which the key is added to the metadata, for publishers that do not use the
+	// context. Default "": the key is not added. Metadata are text: a key is copied byte for byte, and some
+	// brokers reject bytes that are not UTF-8.
 	KeyMetadata string
 
-	// Rejected tells which errors of Publish mean that the message will never be
-	// taken, and so concern its record alone. Every other error is an outage, after
-	// which the relay tries again. It is called from many goroutines. Default nil:
-	// every error is an outage.
+	// Rejected reports whether an error of Publish means that the broker will never accept this message, so
+	// that only its record is affected. Every other error is an outage, after which the relay tries again.
+	// Rejected is called from many goroutines. Default nil: every error is an outage.
 	Rejected func(topic string, err error) bool
 
 	// Validate returns why the broker would reject a record, if that is known without
@@ -39,9 +36,8 @@ type Options struct {
 	// Default nil: the broker decides.
 	Validate func(r *relay.Record) error
 
-	// Check is called by the sink's Check, to see whether the broker can be reached.
-	// Default nil: Watermill has no way to ask a publisher, so a wrong address shows
-	// with the first record.
+	// Check is called by the sink's Check, to find out whether the broker can be reached. Default nil:
+	// Watermill cannot ask a publisher, so a wrong address is noticed with the first record.
 	Check func(ctx context.Context) error
 }
 

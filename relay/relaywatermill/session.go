@@ -9,31 +9,30 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// session is one turn: lanes, each publishing its records one by one.
+// session is one session of the sink. It has lanes, and each lane publishes its records one by one.
 type session struct {
 	sink *Sink
 	ack  relay.Ack
 
 	gate context.Context // ends with the first failure, and with Close
 	shut context.CancelFunc
-	life context.Context // the messages' context: ends with Close
+	life context.Context // context of the messages; ends with Close
 	end  context.CancelFunc
 
 	delivering sync.Mutex // held by Deliver, so that Close can wait for it
 	seed       maphash.Seed
-	full       bool // a Deliver was stopped: nothing more is taken. What is in the lanes goes its way
-	next       int  // the lane of the next record without a key
+	full       bool // a Deliver was stopped: no more records are accepted, and those in the lanes are still published
+	next       int  // lane of the next record without a key
 	lanes      []lane
 	running    sync.WaitGroup
 	slots      chan struct{} // one for each record that is not acknowledged
 }
 
-// lane is a queue of records that are published one after the other. It has a
-// goroutine only while it has records.
+// lane is a queue of records that are published one after another. It has a goroutine only while it has
+// records.
 //
-// One Publish takes one message. Publish takes several, but what it has published when it
-// fails differs between publishers, and Watermill does not say: a record behind
-// the failed one might be out.
+// Each Publish gets one message. Publish accepts several, but Watermill does not say which of them were
+// published when it fails, and publishers differ. A record behind the failed one might be published.
 type lane struct {
 	mu      sync.Mutex
 	queue   []*relay.Record
@@ -69,9 +68,9 @@ func (s *session) Deliver(ctx context.Context, records []*relay.Record) {
 	defer s.delivering.Unlock()
 	for i, r := range records {
 		if err := s.takeSlot(ctx); err != nil {
-			// A record of the same key in the next Deliver must not be published. The gate
-			// stays as it is: what was taken before is earlier, and publishing it is what
-			// drains the session.
+			// A record of the same key in the next Deliver must not be published. The gate stays open,
+			// because the records that were accepted before are earlier ones, and publishing them drains the
+			// session.
 			s.full = true
 			for _, r := range records[i:] {
 				s.ack(r, err)
@@ -103,7 +102,8 @@ func (s *session) takeSlot(ctx context.Context) error {
 
 func (s *session) closed() bool { return s.gate.Err() != nil }
 
-// laneOf returns the lane of a record: that of its topic and key, or the next in turn.
+// laneOf returns the lane of a record: the lane of its topic and key. A record without a key gets the next
+// lane in turn.
 func (s *session) laneOf(r *relay.Record) *lane {
 	n := uint64(len(s.lanes))
 	if r.Key == nil {
@@ -128,7 +128,7 @@ func (s *session) enqueue(l *lane, r *relay.Record) {
 	}
 }
 
-// run publishes what is in the lane, and returns when it is empty.
+// run publishes the records of a lane, and returns when the lane is empty.
 func (s *session) run(l *lane) {
 	var batch []*relay.Record
 	for {
@@ -148,8 +148,8 @@ func (s *session) run(l *lane) {
 	}
 }
 
-// publish publishes a record, unless one has failed before. Records of a key share a lane,
-// so between the look at the gate and Publish none of them can fail.
+// publish publishes a record, unless another one has failed before. Records of a key share a lane, so none of
+// them can fail between the check of the gate and Publish.
 func (s *session) publish(r *relay.Record) error {
 	if s.closed() {
 		return relay.ErrGivenUp
@@ -173,9 +173,9 @@ func (s *session) publish(r *relay.Record) error {
 	return nil
 }
 
-// Close implements relay.Session. It waits for the calls of Publish that are under way.
+// Close implements relay.Session. It waits for running calls of Publish.
 func (s *session) Close() {
-	s.end() // and with it the gate
+	s.end() // this also closes the gate
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
 	s.running.Wait()

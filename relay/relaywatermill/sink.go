@@ -10,8 +10,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// Sink publishes through a Watermill publisher. Make it with New. It is safe for
-// concurrent use. It does not close the publisher: that is its owner's.
+// Sink publishes through a Watermill publisher. New creates it. It is safe for concurrent use. It does not
+// close the publisher, because the publisher belongs to the caller.
 type Sink struct {
 	publisher message.Publisher
 	options   Options
@@ -19,7 +19,7 @@ type Sink struct {
 
 var _ relay.Sink = (*Sink)(nil)
 
-// New returns a sink on a publisher. The error names the option that is wrong.
+// New returns a sink for a publisher. The error names the invalid option.
 func New(publisher message.Publisher, options Options) (*Sink, error) {
 	if publisher == nil {
 		return nil, errors.New("relaywatermill: the publisher is nil")
@@ -31,7 +31,7 @@ func New(publisher message.Publisher, options Options) (*Sink, error) {
 	return &Sink{publisher: publisher, options: options}, nil
 }
 
-// Check calls Options.Check. Without one, it has nothing to ask and returns nil.
+// Check calls Options.Check. If that is nil, Check cannot ask anything and returns nil.
 func (s *Sink) Check(ctx context.Context) error {
 	if s.options.Check == nil {
 		return nil
@@ -44,12 +44,11 @@ func (s *Sink) Check(ctx context.Context) error {
 	return nil
 }
 
-// Open begins a turn. It starts nothing, and does not fail.
+// Open begins a session. It starts nothing, and does not fail.
 //
-// Close of the session waits for the calls of Publish that are under way, because nothing
-// may be published after it, and Watermill has no way to break them off. Their
-// messages' contexts end, which publishers may go by. So a publisher needs time limits of
-// its own, well below the relay's lease.
+// The session's Close waits for running calls of Publish, because nothing may be published after Close, and
+// Watermill cannot abort a call. The contexts of their messages end, and a publisher may react to that. So a
+// publisher needs time limits of its own, well below the relay's lease.
 func (s *Sink) Open(_ context.Context, ack relay.Ack) (relay.Session, error) {
 	return newSession(s, ack), nil
 }

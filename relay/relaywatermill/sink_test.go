@@ -54,8 +54,8 @@ func record(id int64, key string) *relay.Record {
 	return r
 }
 
-// A publisher that waits for its broker at every message is what lanes are for: eight
-// messages must be under way together.
+// Lanes are for publishers that wait for their broker at every message: eight messages must be in progress at
+// the same time.
 func TestRecordsOfDifferentKeysArePublishedInParallel(t *testing.T) {
 	for name, key := range map[string]func(int) string{
 		"different keys": func(i int) string { return fmt.Sprint("key-", i) },
@@ -89,7 +89,7 @@ func TestRecordsOfDifferentKeysArePublishedInParallel(t *testing.T) {
 	}
 }
 
-// Publish cannot be broken off, so Close waits: nothing may be published after it.
+// Publish cannot be aborted, so Close waits: nothing may be published after Close.
 func TestCloseWaitsForAPublishThatIsUnderWay(t *testing.T) {
 	fake := newFake()
 	fake.blind = true
@@ -118,9 +118,9 @@ func TestCloseWaitsForAPublishThatIsUnderWay(t *testing.T) {
 	require.Empty(t, fake.published(t, "orders"))
 }
 
-// A stop ends a Deliver that waits for room. What it had taken is published in the time
-// that the relay gives it; were it given up, each stop under load would leave a lease
-// behind and end as relay.ErrNotDrained.
+// A stop ends a Deliver that waits for room. The records that it had accepted are published in the time that
+// the relay gives them. If they were given up, each stop under load would leave a lease behind and end with
+// relay.ErrNotDrained.
 func TestAStoppedDeliverTakesNoMoreAndPublishesWhatItTook(t *testing.T) {
 	entered, release := make(chan struct{}, 8), make(chan struct{})
 	fake := newFake()
@@ -142,7 +142,7 @@ func TestAStoppedDeliverTakesNoMoreAndPublishesWhatItTook(t *testing.T) {
 		defer close(returned)
 		session.Deliver(ctx, records)
 	}()
-	<-entered // of one key, so the others that were taken wait behind it
+	<-entered // it is of one key, so the other accepted records wait behind it
 	cancel()
 	<-returned
 	late := record(8, "k")

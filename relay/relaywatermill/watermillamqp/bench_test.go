@@ -17,9 +17,9 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill"
 )
 
-// BenchmarkPublishers compares this package's publisher with watermill-amqp's, both under the same lanes: 256 bytes,
-// 10,000 keys, a durable classic queue, persistent and confirmed messages. watermill-amqp's is mandatory too, but
-// does not read what comes back.
+// BenchmarkPublishers compares this package's publisher with watermill-amqp's, both with the same lanes: 256
+// bytes, 10,000 keys, a durable classic queue, persistent and confirmed messages. watermill-amqp also
+// publishes mandatory messages here, but does not read returns.
 func BenchmarkPublishers(b *testing.B) {
 	b.Run("ours", func(b *testing.B) { benchmarkSink(b, newSink(b, Config{URL: dbtest.AMQP(b)}), "") })
 	for _, pool := range []int{0, 64} {

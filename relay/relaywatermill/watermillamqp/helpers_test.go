@@ -31,7 +31,7 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// far is the broker's side of a test: exchanges with a queue each, read without the sink.
+// far is the broker's side of a test: exchanges with a queue each. It is read without the sink.
 type far struct {
 	ch *amqp091.Channel
 
@@ -49,7 +49,8 @@ func newFar(t testing.TB) *far {
 	return &far{ch: ch, got: make(map[string][]amqp091.Delivery)}
 }
 
-// exchange declares an exchange and a queue of the same name, and binds it by a key, or by "" on a fanout.
+// exchange declares an exchange and a queue of the same name. It binds the queue by a key, or by "" to a
+// fanout.
 func (f *far) exchange(t testing.TB, kind, key string, queue amqp091.Table) string {
 	t.Helper()
 	name := dbtest.Queue(t)
@@ -71,7 +72,7 @@ func (f *far) bind(t testing.TB, name, key string) {
 	require.NoError(t, f.ch.QueueBind(name, key, name, false, nil))
 }
 
-// arrived returns what a queue has got since the test began.
+// arrived returns the messages that a queue has received since the test began.
 func (f *far) arrived(t testing.TB, name string) []amqp091.Delivery {
 	t.Helper()
 	f.mu.Lock()
@@ -86,7 +87,8 @@ func (f *far) arrived(t testing.TB, name string) []amqp091.Delivery {
 	}
 }
 
-// published is relaytest's view of a queue. AMQP has no order of headers, and no key that is missing.
+// published converts the messages of a queue for relaytest. AMQP has no order of headers, and cannot
+// distinguish a missing key.
 func (f *far) published(t testing.TB, name string) []relaytest.Message {
 	var messages []relaytest.Message
 	for _, d := range f.arrived(t, name) {
@@ -119,7 +121,7 @@ func record(id int64, topic, key string, payload []byte) *relay.Record {
 	return r
 }
 
-// deliver delivers the records in one session, and returns their answers in their order.
+// deliver delivers the records in one session, and returns their answers in the same order.
 func deliver(t testing.TB, sink relay.Sink, records ...*relay.Record) []error {
 	t.Helper()
 	type answer struct {
@@ -153,7 +155,7 @@ func rejected(err error) bool { return errors.Is(err, errRejected) }
 
 func isRejection(err error) bool { return errors.Is(err, relay.ErrRejected) }
 
-// selfSigned returns a certificate for 127.0.0.1, and it as PEM.
+// selfSigned returns a certificate for 127.0.0.1, also as PEM.
 func selfSigned(t testing.TB) (tls.Certificate, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

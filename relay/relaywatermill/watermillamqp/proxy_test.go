@@ -18,14 +18,14 @@ import (
 	"github.com/postroom/postroom/internal/dbtest"
 )
 
-// proxy is the network between the sink and the test broker, which other tests use too. It can stand still, break
+// proxy is the network between the sink and the test broker, which other tests also use. It can stop, break
 // connections, and change what the broker sends.
 type proxy struct {
 	t        testing.TB
 	listener net.Listener
 	broker   string
-	url      string      // of the broker, through the proxy
-	tls      *tls.Config // of the sink's side; nil: none
+	url      string      // URL of the broker, through the proxy
+	tls      *tls.Config // for the sink's side; nil: none
 
 	mu    sync.Mutex
 	still chan struct{} // not nil: nothing passes until it is closed
@@ -102,7 +102,7 @@ func (p *proxy) cut() {
 	}
 }
 
-// stand makes the network stand still until the returned function is called.
+// stand stops all traffic until the returned function is called.
 func (p *proxy) stand() (restore func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +120,7 @@ func (p *proxy) stand() (restore func()) {
 	})
 }
 
-// wait returns when the network does not stand still, and whether it did.
+// wait returns when traffic may pass. It reports whether it had to wait.
 func (p *proxy) wait() (waited bool) {
 	p.mu.Lock()
 	still := p.still
@@ -138,7 +138,7 @@ func (p *proxy) answers(f func(frame []byte) []byte) {
 	p.answer = f
 }
 
-// send sends a frame to all clients, as if the broker had.
+// send sends a frame to all clients, as if the broker had sent it.
 func (p *proxy) send(frame []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,7 +161,7 @@ func (p *proxy) toBroker(l *link) {
 		if err != nil {
 			return
 		}
-		if p.wait() && l.gone() { // what the client sent is lost with it
+		if p.wait() && l.gone() { // what the client sent is lost too
 			return
 		}
 		if _, err := l.broker.Write(b[:n]); err != nil {
@@ -170,7 +170,7 @@ func (p *proxy) toBroker(l *link) {
 	}
 }
 
-// gone tells whether the sink has closed the connection. It does so with a reset, which comes before data.
+// gone reports whether the sink has closed the connection. It closes with a reset, which arrives before data.
 func (l *link) gone() bool {
 	_ = l.client.SetReadDeadline(time.Now().Add(time.Millisecond))
 	defer func() { _ = l.client.SetReadDeadline(time.Time{}) }()
@@ -200,8 +200,8 @@ func (p *proxy) toClient(l *link) {
 	}
 }
 
-// A frame has its type, the channel, the length, so many bytes, and the end 0xCE. A method's bytes begin with the
-// numbers of its class and of the method.
+// A frame has its type, the channel, the length, that many bytes, and the end 0xCE. A method's bytes begin
+// with the numbers of its class and of the method.
 const (
 	frameMethod = 1
 	frameEnd    = 0xCE
@@ -240,7 +240,7 @@ const (
 
 func isAck(frame []byte) bool { return isMethod(frame, classBasic, methodAck) }
 
-// toNack makes a nack of an ack: both have a number and a byte of flags, whose first is multiple.
+// toNack makes a nack from an ack. Both have a number and a byte of flags, whose first flag is multiple.
 func toNack(frame []byte) []byte {
 	binary.BigEndian.PutUint16(frame[9:], methodNack)
 	return frame

@@ -16,8 +16,8 @@ import (
 	"github.com/postroom/postroom/relay/relaytest"
 )
 
-// The broker refuses because no queue is bound, and the outage is a network that stands still: the server is shared
-// with other tests.
+// The broker rejects because no queue is bound, and the outage is a network that stops, because other tests
+// use the server too.
 func TestSinkKeepsTheRelaysPromisesOnARealRabbitMQ(t *testing.T) {
 	relaytest.Sink(t, func(t *testing.T) relaytest.Target {
 		far, network := newFar(t), newProxy(t)
@@ -92,7 +92,7 @@ func TestAMessageIsPersistentAndHasTheEventsID(t *testing.T) {
 	}
 }
 
-// What no broker can take is parked without a connection.
+// Records that no broker can accept are parked without a connection.
 func TestARecordThatAMQPCannotCarryIsRejectedUnsent(t *testing.T) {
 	long := string(make([]byte, 256))
 	sink := newSink(t, Config{URL: "amqp://127.0.0.1:1"})

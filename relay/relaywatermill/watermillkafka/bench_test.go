@@ -16,8 +16,8 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill/watermillkafka"
 )
 
-// BenchmarkLanes measures the stock publisher under lanes: 256 bytes, 10,000 keys,
-// 8 partitions. The default of relaywatermill.Options.Lanes comes from here.
+// BenchmarkLanes measures the stock publisher with lanes: 256 bytes, 10,000 keys, 8 partitions. The default
+// of relaywatermill.Options.Lanes is a result of it.
 func BenchmarkLanes(b *testing.B) {
 	for _, lanes := range []int{1, 64, 256, 512, 1024, 4096} {
 		b.Run(fmt.Sprint(lanes), func(b *testing.B) { benchmarkLanes(b, lanes) })

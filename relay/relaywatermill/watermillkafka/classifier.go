@@ -13,7 +13,7 @@ import (
 	"github.com/postroom/postroom/internal/kafkarules"
 )
 
-// watched tells the classifier of topics that take messages.
+// watched tells the classifier which topics accept messages.
 type watched struct {
 	message.Publisher
 	classifier *classifier
@@ -55,7 +55,7 @@ func withHint(err error) error {
 // batchLimit is the name of our setting that bounds batches.
 const batchLimit = "MaxMessageBytes"
 
-// classifier tells rejections from outages.
+// classifier separates rejections from outages.
 type classifier struct {
 	unknownAfter time.Duration
 	suspects     atomic.Bool // whether unknown has had entries
@@ -72,17 +72,16 @@ func (c *classifier) clear(topic string) {
 
 type denial struct{ first, last time.Time }
 
-// denialsApart is how far apart two denials of a topic may be and still count as one that
-// lasts. The relay comes back with the record after each outage, but sarama asks the broker
-// only every 10 s, once it was denied a few times.
+// denialsApart is how far apart two denials of a topic may be and still count as continuous. The relay comes
+// back with the record after each outage, but after a few denials sarama asks the broker only every 10 s.
 const denialsApart = 30 * time.Second
 
-// rejected tells which errors of Publish concern their record alone: what we cannot make a
-// message of, what sarama finds too large, and what brokers refuse for good. A topic
-// that is denied is refused only when it has been denied again and again for
-// unknownAfter. Whatever else goes wrong is an outage.
+// rejected reports whether an error of Publish concerns only its record. That is so if we cannot make a
+// message of the record, if sarama finds the message too large, or if the broker rejects it permanently. A
+// topic is rejected only after brokers have reported it missing continuously for unknownAfter. Every other
+// error is an outage.
 func (c *classifier) rejected(topic string, err error) bool {
-	var tooLarge sarama.ConfigurationError // of Producer.MaxMessageBytes; Publish has no other
+	var tooLarge sarama.ConfigurationError // of Producer.MaxMessageBytes; Publish returns no other
 	if errors.Is(err, errNoMessage) || errors.As(err, &tooLarge) {
 		return true
 	}

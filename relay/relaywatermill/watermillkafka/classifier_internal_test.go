@@ -69,7 +69,7 @@ func TestARecordTooLargeForItsTopicIsKnownOnceKafkaWasAsked(t *testing.T) {
 	<-asked
 	l.wait.Wait()
 	require.NoError(t, l.Validate(large), "the limit was raised")
-	l.of("small", now.Add(2*askAgainAfter+2*time.Second)) // nothing was refused since: nothing to ask
+	l.of("small", now.Add(2*askAgainAfter+2*time.Second)) // nothing was rejected since, so there is nothing to ask
 	l.close()
 }
 

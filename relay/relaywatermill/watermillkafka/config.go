@@ -13,10 +13,10 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// Config says which Kafka to publish to. Only Brokers is required: the zero value of every
-// other field is its default.
+// Config says which Kafka to publish to. Only Brokers is required. The zero value of every other field is its
+// default.
 type Config struct {
-	// Brokers are the addresses to find the cluster by, as host:port.
+	// Brokers are the addresses through which the client finds the cluster, as host:port.
 	Brokers []string
 
 	// ClientID names this program in the brokers' logs and quotas. Default: postroom.
@@ -25,33 +25,32 @@ type Config struct {
 	// TLS encrypts connections. Default nil: no encryption.
 	TLS *tls.Config
 
-	// MaxMessageBytes is the largest message, and batch, before compression. A larger one is
-	// rejected without being sent. Default 1,048,576. Raise it together with the brokers'
-	// message.max.bytes; lower it when a topic's max.message.bytes is lower, or
-	// batches for that topic are refused and their messages sent one by one. A message
-	// that is larger than its topic's limit is rejected without being sent, if
-	// the user may see that (DescribeConfigs).
+	// MaxMessageBytes is the size of the largest message, and batch, before compression. A larger message is
+	// rejected without being sent. Default 1,048,576. Raise it together with the brokers' message.max.bytes.
+	// Lower it if a topic's max.message.bytes is lower. Otherwise batches for that topic are rejected and
+	// their messages are sent one by one. A message that is larger than its topic's limit is rejected without
+	// being sent, if the user may read that limit (DescribeConfigs).
 	MaxMessageBytes int
 
-	// Key returns a message's Kafka key, nil for none. Default nil: the key that the relay
-	// put into the message's context (relaywatermill.KeyFromContext).
+	// Key returns a message's Kafka key, or nil for none. Default nil: the key that the relay has put into
+	// the message's context (relaywatermill.KeyFromContext).
 	Key func(topic string, msg *message.Message) []byte
 
-	// UnknownTopicAfter is for how long Kafka must have denied a topic before its
-	// records are rejected: just after a restart, brokers deny topics that exist.
-	// Default 30 s.
+	// UnknownTopicAfter is how long Kafka must report that a topic does not exist before its records are
+	// rejected. The wait is needed because just after a restart brokers report that existing topics do not
+	// exist. Default 30 s.
 	UnknownTopicAfter time.Duration
 
-	// Lanes and Buffer are relaywatermill.Options', with its defaults.
+	// Lanes and Buffer are the fields of relaywatermill.Options, with their defaults.
 	Lanes  int
 	Buffer int
 
-	// Configure changes sarama's configuration last, for what Config does not offer: SASL,
-	// compression, time limits. Settings that would take away a promise (acks, idempotence,
-	// one request at a time) are refused after it. Default nil.
+	// Configure changes sarama's configuration last, for settings that Config does not have: SASL,
+	// compression, time limits. Settings that would break a promise (acks, idempotence, one request at a
+	// time) are rejected after it. Default nil.
 	Configure func(*sarama.Config) error
 
-	// Logger is watermill-kafka's. Default nil: silence.
+	// Logger is watermill-kafka's logger. Default nil: no log.
 	Logger watermill.LoggerAdapter
 }
 
@@ -95,12 +94,12 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// saramaConfig is what the package comment promises, in sarama's words.
+// saramaConfig returns sarama's settings for the promises of the package comment.
 func (c Config) saramaConfig() (*sarama.Config, error) {
 	config := sarama.NewConfig()
 	config.ClientID = c.ClientID
-	config.Version = sarama.V2_1_0_0 // the oldest protocol that Kafka 4 still speaks
-	config.Net.MaxOpenRequests = 1   // sarama's idempotent producer asks for it
+	config.Version = sarama.V2_1_0_0 // the oldest protocol that Kafka 4 supports
+	config.Net.MaxOpenRequests = 1   // sarama's idempotent producer requires it
 	config.Net.TLS.Enable = c.TLS != nil
 	config.Net.TLS.Config = c.TLS
 	config.Metadata.AllowAutoTopicCreation = false
@@ -110,9 +109,9 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 	config.Producer.Return.Errors = true
 	config.Producer.MaxMessageBytes = c.MaxMessageBytes
 	config.Producer.Partitioner = newPartitioner
-	// A moving leader is ridden out; a longer outage is the relay's, because the
-	// session's Close has to wait for whoever is still trying here. sarama waits between
-	// tries only when a connection broke, not when a broker answered: hence many.
+	// The publisher retries while a leader moves. A longer outage is left to the relay, because the session's
+	// Close has to wait for every message that is still retrying here. There are many retries, because sarama
+	// waits between them only after a broken connection, and not after a broker's answer.
 	config.Producer.Retry.Max = 50
 	config.Producer.Retry.BackoffFunc = backoff
 	config.Metadata.Retry.Max = 2
@@ -137,7 +136,7 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 	return config, nil
 }
 
-// backoff is 10 to 100 ms: all tries together are less than 5 s.
+// backoff is 10 to 100 ms. All retries together take less than 5 s.
 func backoff(retries, _ int) time.Duration {
 	wait := min(10*time.Millisecond<<min(max(retries-1, 0), 10), 100*time.Millisecond)
 	return wait - rand.N(wait/4)

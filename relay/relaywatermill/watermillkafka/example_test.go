@@ -10,7 +10,7 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill/watermillkafka"
 )
 
-// The sink connects when it is made. Kafka runs in this process here.
+// The sink connects when it is created. In this example Kafka runs in the same process.
 func ExampleNew() {
 	kafka, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "orders"))
 	if err != nil {

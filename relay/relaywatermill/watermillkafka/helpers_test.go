@@ -20,20 +20,20 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		// Started once for the process by sarama.
+		// sarama starts it once for the process.
 		goleak.IgnoreTopFunction("github.com/rcrowley/go-metrics.(*meterArbiter).tick"),
-		// A connection that sarama leaves now and then, in one run of nine under load. By its source: after an
-		// error it closes a broker's and then takes that off the client's list, and a producer may open it again in
-		// between; the client's Close does not know it then. That was read, and not forced. A client that we
-		// forget to close leaves its backgroundMetadataUpdater as well, which is not ignored.
+		// sarama sometimes leaves a connection behind, in one of nine runs under load. Its source shows how:
+		// after an error it closes a broker's connection and then removes the broker from the client's list.
+		// A producer may open the connection again in between, and the client's Close does not know it then.
+		// We have read this, but not forced it. A client that we forget to close also leaves its
+		// backgroundMetadataUpdater, which is not ignored.
 		goleak.IgnoreTopFunction("github.com/IBM/sarama.(*Broker).responseReceiver"))
 }
 
 func brokers(t testing.TB) []string { return strings.Split(dbtest.Kafka(t), ",") }
 
-// settledTopic is a topic whose leaders know that they are: just after a topic was made,
-// sarama runs through its tries faster than they learn. It holds a probe without
-// headers in each partition.
+// settledTopic returns a topic whose leaders know that they are leaders. Just after a topic was created,
+// sarama uses up its retries before they know. The topic has a probe without headers in each partition.
 func settledTopic(t testing.TB, partitions int) string {
 	t.Helper()
 	topic := dbtest.Topic(t, partitions)
@@ -48,7 +48,7 @@ func settledTopic(t testing.TB, partitions int) string {
 	return topic
 }
 
-// consume reads all that a topic holds, but the probes.
+// consume reads all records of a topic except the probes.
 func consume(t testing.TB, topic string) []*kgo.Record {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

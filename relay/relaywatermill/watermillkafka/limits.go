@@ -14,20 +14,19 @@ import (
 
 const (
 	askEvery      = time.Minute
-	askAgainAfter = 2 * time.Second // when a record was refused: the limit may have been raised
+	askAgainAfter = 2 * time.Second // after a record was rejected, because the limit may have been raised since
 )
 
-// limits knows topics' max.message.bytes, and so which records Kafka would refuse, without
-// sending them. It never refuses what Kafka would take, as far as it knows: what it does
-// not know goes out, and the broker decides. That is so for the first records of a topic,
-// while it asks, and for good without the right to see a topic's settings
-// (DescribeConfigs).
+// limits knows topics' max.message.bytes, and so knows without sending them which records Kafka would reject.
+// As far as it knows, it never rejects a record that Kafka would accept. If it does not know a limit, the
+// record is sent, and the broker decides. That happens for the first records of a topic, while it asks, and
+// always without the right to read a topic's settings (DescribeConfigs).
 //
 // Safe for concurrent use.
 type limits struct {
-	// ask returns the limits of those topics that it could learn.
+	// ask returns the limits of those topics for which it got an answer.
 	ask    func(topics []string) map[string]int
-	anyKey bool // Config.Key makes keys that the record does not show
+	anyKey bool // Config.Key makes keys that are not in the record
 
 	mu     sync.Mutex
 	topics map[string]*limit
@@ -38,15 +37,15 @@ type limits struct {
 
 type limit struct {
 	most  int       // 0: not known
-	tight bool      // a record was refused since it was asked for
-	asked time.Time // when it was asked for last
+	tight bool      // a record was rejected since the last request
+	asked time.Time // time of the last request
 }
 
 func newLimits(ask func([]string) map[string]int, anyKey bool) *limits {
 	return &limits{ask: ask, anyKey: anyKey, topics: make(map[string]*limit)}
 }
 
-// Validate is relaywatermill.Options'.
+// Validate is relaywatermill.Options.Validate.
 func (l *limits) Validate(r *relay.Record) error {
 	most := l.of(r.Topic, time.Now())
 	if most == 0 || kafkarules.MostSize(r) <= most && kafkarules.MayBeObject(r.Headers) {
@@ -69,7 +68,7 @@ func (l *limits) Validate(r *relay.Record) error {
 	return kafkarules.TooLargeForTopic(r.Topic, size, most)
 }
 
-// of returns a topic's limit, 0 if it is not known, and has Kafka asked when that is due.
+// of returns a topic's limit, or 0 if it is not known. It has Kafka asked if that is due.
 func (l *limits) of(topic string, now time.Time) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +89,7 @@ func (k *limit) due(now time.Time) bool {
 	return age >= askEvery || k.tight && age >= askAgainAfter
 }
 
-// learn asks for all topics that are due.
+// learn asks Kafka about all topics that are due.
 func (l *limits) learn(now time.Time) {
 	var names []string
 	l.mu.Lock()
@@ -110,7 +109,7 @@ func (l *limits) learn(now time.Time) {
 	l.asking = false
 }
 
-// close waits for what is being asked.
+// close waits for running requests.
 func (l *limits) close() {
 	l.mu.Lock()
 	l.closed = true
@@ -118,13 +117,13 @@ func (l *limits) close() {
 	l.wait.Wait()
 }
 
-// askLimits asks Kafka. What it cannot learn is left out: an outage shows with the records.
+// askLimits asks Kafka. The result has only the topics with an answer. The records themselves show an outage.
 func (c Config) askLimits(topics []string) map[string]int {
 	config, err := c.saramaConfig()
 	if err != nil {
 		return nil
 	}
-	// Whoever closes the sink in an outage waits for this.
+	// In an outage, closing the sink waits for this request.
 	config.Metadata.Retry.Max = 0
 	for _, limit := range []*time.Duration{&config.Net.DialTimeout, &config.Net.ReadTimeout, &config.Net.WriteTimeout} {
 		*limit = min(*limit, 5*time.Second)
@@ -141,7 +140,7 @@ func (c Config) askLimits(topics []string) map[string]int {
 		switch {
 		case err == nil:
 			found[topic] = most
-		case !errors.As(err, &answer): // no answer: the next would cost its time limit again
+		case !errors.As(err, &answer): // no answer: the next request would take its whole time limit again
 			return found
 		}
 	}

@@ -15,24 +15,22 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill"
 )
 
-// Marshaler makes Kafka messages as the relay's wire format has them. It reads what
-// watermill-kafka's DefaultMarshaler reads, and writes what that reads, with the key, with
-// headers in an order that does not change, and null for a nil payload.
+// Marshaler makes Kafka messages in the relay's wire format. It reads and writes the format of
+// watermill-kafka's DefaultMarshaler, and adds the key, headers in a fixed order, and null for a nil payload.
 type Marshaler struct {
 	kafka.DefaultMarshaler
 
-	// Key returns a message's Kafka key, nil for none. Default nil: the key in the
-	// message's context, see relaywatermill.KeyFromContext.
+	// Key returns a message's Kafka key, or nil for none. Default nil: the key in the message's context, see
+	// relaywatermill.KeyFromContext.
 	Key func(topic string, msg *message.Message) []byte
 }
 
 var _ kafka.MarshalerUnmarshaler = Marshaler{}
 
-// errNoMessage marks what no Kafka message can be made of: it would fail again.
+// errNoMessage marks a record of which no Kafka message can be made. It would fail again.
 var errNoMessage = errors.New("no kafka message can be made")
 
-// Marshal makes the Kafka message. It refuses metadata with the name that is reserved for
-// the message's UUID.
+// Marshal makes the Kafka message. It rejects metadata with the name that is reserved for the message's UUID.
 func (m Marshaler) Marshal(topic string, msg *message.Message) (*sarama.ProducerMessage, error) {
 	if msg.Metadata.Get(kafka.UUIDHeaderKey) != "" {
 		return nil, fmt.Errorf("%w: message %s for topic %s has the metadata %s, which is reserved for the message's "+
@@ -65,8 +63,8 @@ func (m Marshaler) key(topic string, msg *message.Message) []byte {
 	return key
 }
 
-// partitioner puts a key where the Java client puts it, which none of sarama's does. The
-// hash is franz-go's. One partitioner serves one topic, from one goroutine.
+// partitioner puts a key into the partition where the Java client puts it. None of sarama's partitioners does
+// that. The hash is franz-go's. One partitioner serves one topic, from one goroutine.
 type partitioner struct{ keyed kgo.TopicPartitioner }
 
 var _ sarama.DynamicConsistencyPartitioner = partitioner{}
@@ -86,8 +84,8 @@ func (p partitioner) Partition(msg *sarama.ProducerMessage, partitions int32) (i
 	return int32(p.keyed.Partition(&kgo.Record{Key: key}, int(partitions))), nil
 }
 
-// RequiresConsistency makes sarama wait for a key's partition when it has no leader, instead
-// of taking another.
+// RequiresConsistency makes sarama wait if the partition of a key has no leader, instead of using another
+// partition.
 func (partitioner) RequiresConsistency() bool { return true }
 
 func (partitioner) MessageRequiresConsistency(msg *sarama.ProducerMessage) bool {

@@ -12,9 +12,8 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill"
 )
 
-// NewPublisher returns a stock watermill-kafka publisher with settings that are fit for the
-// relay. It connects: the error names the brokers, or the field that is wrong. The
-// caller closes it.
+// NewPublisher returns a stock watermill-kafka publisher with settings for the relay. It connects. The error
+// names the brokers, or the invalid field. The caller closes the publisher.
 func NewPublisher(cfg Config) (*kafka.Publisher, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -66,14 +65,14 @@ func New(cfg Config) (*Sink, error) {
 	return &Sink{Sink: sink, publisher: publisher, limits: limits}, nil
 }
 
-// Close closes the publisher, which waits for messages under way.
+// Close closes the publisher, which waits for messages that are being sent.
 func (s *Sink) Close() error {
 	s.limits.close()
 	return s.publisher.Close()
 }
 
-// check connects anew. sarama knows no contexts: when ctx ends first, the attempt is left to
-// its own time limits.
+// check connects again. sarama does not use contexts: if ctx ends first, the attempt goes on until its own
+// time limits.
 func (c Config) check(ctx context.Context) error {
 	config, err := c.saramaConfig()
 	if err != nil {

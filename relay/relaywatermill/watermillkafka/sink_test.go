@@ -33,8 +33,8 @@ func newSink(t testing.TB, cfg watermillkafka.Config) *watermillkafka.Sink {
 	return sink
 }
 
-// The refusal is of our own limit, and the outage a network that is cut: the servers are
-// shared with other tests.
+// The rejection comes from our own limit, and the outage is a network that is cut, because other tests use
+// the servers too.
 func TestSinkKeepsTheRelaysPromisesOnARealKafka(t *testing.T) {
 	relaytest.Sink(t, func(t *testing.T) relaytest.Target {
 		network := new(cutNetwork)
@@ -65,7 +65,7 @@ func TestSinkKeepsTheRelaysPromisesOnARealKafka(t *testing.T) {
 	})
 }
 
-// refuser makes messages for a topic larger than any limit.
+// refuser makes messages for one topic larger than any limit.
 type refuser struct{ topic *atomic.Pointer[string] }
 
 func (r *refuser) OnSend(msg *sarama.ProducerMessage) {
@@ -107,7 +107,7 @@ func record(id int64, topic, key string, payload []byte) *relay.Record {
 	return r
 }
 
-// deliver returns the records' answers, in their order.
+// deliver returns the records' answers in the same order.
 func deliver(t *testing.T, sink relay.Sink, records ...*relay.Record) []error {
 	t.Helper()
 	type answer struct {
@@ -248,14 +248,14 @@ func TestARecordTooLargeForItsTopicIsRefusedUnsent(t *testing.T) {
 	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		assert.ErrorContains(c, validator.Validate(record(1, topic, "k", make([]byte, 2000))), "takes 2000")
 	}, patience, 10*time.Millisecond)
-	// The rule is exact: one byte more is one too many, by Kafka's own count.
+	// The rule is exact: with one more byte the message is too large, by Kafka's own count.
 	size := 2000
 	for validator.Validate(record(2, topic, "k", make([]byte, size))) != nil {
 		size--
 	}
 	answers := deliver(t, sink, record(3, topic, "k", make([]byte, size)))
 	require.NoError(t, answers[0])
-	require.EventuallyWithT(t, func(c *assert.CollectT) { // a broker shows a setting a little before it obeys it
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // a broker shows a setting a little before it applies it
 		answers := deliver(t, sink, record(4, topic, "k", make([]byte, size+1)))
 		assert.ErrorIs(c, answers[0], sarama.ErrMessageSizeTooLarge)
 		assert.ErrorContains(c, answers[0], "raise the topic's max.message.bytes")
