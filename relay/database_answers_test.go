@@ -184,7 +184,8 @@ func TestAnOutageOfTheDeletesIsToldOnce(t *testing.T) {
 }
 
 // Hazard failed-delete.
-// A trigger prevents that the rows are deleted, without an error. They must not be sent again and again.
+// A trigger keeps the rows in the table, and the delete reports no error. The rows must not be sent again and
+// again.
 func TestRowsThatOutliveTheirDeleteAreNotSentAgain(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))
 	b.exec("CREATE TRIGGER keep BEFORE DELETE ON outbox_events BEGIN SELECT RAISE(IGNORE); END")

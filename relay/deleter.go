@@ -176,7 +176,6 @@ func (d *deleter) deleteRows(ctx context.Context, plan store.Deletion, taken []*
 // waits only for a short time. After that the batch is halved, until the locked rows are alone. The locked
 // rows are set aside: they stay in flight, so that no read returns them as new, and in exactly-once mode they
 // hold back the position. Their delete is tried again every few seconds, beside the other deletes.
-// beside the others'.
 
 // lockWaits is how many times one search for locked rows waits for a lock. lockWaitsAgain is the same for a
 // later attempt with the rows that were set aside. Rows that are not separated by then are set aside

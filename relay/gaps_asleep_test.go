@@ -11,7 +11,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// awake records how many ids the last read had to look for. These are the ids in gaps that are not asleep.
+// awake notes how many ids the last read had to look for. These are the ids in gaps that are not asleep.
 type awake struct {
 	database
 	mu    sync.Mutex

@@ -12,7 +12,7 @@ import (
 	store "github.com/postroom/postroom/internal/store/relay"
 )
 
-// asking records the gaps of the last read, and counts the probes that had an answer.
+// asking notes the gaps of the last read, and counts the probes that had an answer.
 type asking struct {
 	database
 	mu    sync.Mutex

@@ -31,7 +31,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	require.Eventually(t, cond, patience, time.Millisecond, what)
 }
 
-// testSink records what is published, and fails on command.
+// testSink notes what is published, and fails on command.
 type testSink struct {
 	mu        sync.Mutex
 	published []published

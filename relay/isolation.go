@@ -8,7 +8,7 @@ import (
 	"github.com/postroom/postroom/relay/internal/lanes"
 )
 
-// isolation prevents that records which must wait delay the others. Records whose lane is full or not ready,
+// isolation keeps records that must wait from delaying the others. Records whose lane is full or not ready,
 // and records of a topic on trial, go to the shelf and come back later. It belongs to the goroutine that
 // reads.
 type isolation struct {

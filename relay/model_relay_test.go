@@ -151,7 +151,7 @@ func (r *modelRelay) poll() {
 	r.read(err)
 }
 
-// read records how a step of the reader ended.
+// read notes how a step of the reader ended.
 func (r *modelRelay) read(err error) {
 	r.term.endIfLost(err)
 	switch {

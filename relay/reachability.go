@@ -52,7 +52,7 @@ func (r *Relay) checkSink(ctx context.Context) {
 	}
 }
 
-// noteReach records whether the sink can be reached.
+// noteReach notes whether the sink can be reached.
 func (r *Relay) noteReach(ctx context.Context, err error) {
 	if r.reach.unreachable == (err != nil) {
 		return

@@ -53,7 +53,7 @@ func (r *Record) letGo() { r.Key, r.Payload, r.Headers = nil, nil, nil }
 
 func (r *Record) event() store.Event { return store.Event{ID: r.ID, EventID: r.EventID} }
 
-// SetPosition records where the broker stored the record, for the archive. A session that knows the position
+// SetPosition notes where the broker stored the record, for the archive. A session that knows the position
 // calls it before it acknowledges the record. Other sessions do not call it.
 func (r *Record) SetPosition(partition int32, offset int64) {
 	if r.entry != nil {
@@ -61,7 +61,7 @@ func (r *Record) SetPosition(partition int32, offset int64) {
 	}
 }
 
-// SetTransaction records the number of the transaction in which the record was published. A
+// SetTransaction notes the number of the transaction in which the record was published. A
 // TransactionalSession calls it before it acknowledges the record. Numbers start at 1 and ascend.
 func (r *Record) SetTransaction(n int64) {
 	if r.entry != nil {

@@ -104,7 +104,7 @@ type operatorRequests interface {
 	DropRequested(ctx context.Context, l store.Lease, limit int) (store.Drops, error)
 	// Replayable visits parked rows that operators want sent again.
 	Replayable(ctx context.Context, limit int, visit func(*store.ParkedRow) bool) error
-	// Reject records that the sink rejects parked rows again, and why.
+	// Reject notes that the sink rejects parked rows again, and why.
 	Reject(ctx context.Context, l store.Lease, rows []store.Rejection) error
 	// Unpark deletes parked rows that were delivered, and returns the keys that have no parked row any more.
 	// With an archive the rows move there.

@@ -74,7 +74,6 @@ func (r *Relay) runTermOrHandOver(ctx context.Context, t *term) (done bool, err 
 // Each session starts with nothing in flight, and asks for every id that may have a row
 // (hazard stored-cursor, hazard read-before-fencing, see checkpoint). What an earlier session or owner has
 // read is only a hint, which may be wrong by now. Only the rows themselves count.
-// owner has read is a hint that may be wrong by now; the rows are the truth.
 func (r *Relay) runTerm(ctx context.Context, t *term) (done bool, err error) {
 	var keeping sync.WaitGroup
 	keeping.Go(func() { t.run(t.saveCheckpoint) })

@@ -39,7 +39,7 @@ type Order struct {
 	Cents    int64  `json:"cents"`
 }
 
-// Invoice is a row of billing's table. Only the inbox prevents that an order gets two invoices.
+// Invoice is a row of billing's table. Only the inbox keeps an order from getting two invoices.
 type Invoice struct {
 	ID      uint
 	OrderID string `gorm:"size:36;index"`

@@ -44,7 +44,7 @@ type billing struct {
 	next map[int32]int64 // the next offset of each partition
 }
 
-// Only the inbox prevents that this table has an invoice twice: order_id has no unique constraint.
+// Only the inbox keeps duplicate invoices out of this table: order_id has no unique constraint.
 const billingTables = `
 CREATE TABLE invoices (seq INTEGER PRIMARY KEY AUTOINCREMENT, order_id INTEGER NOT NULL,
                        customer TEXT NOT NULL, nth INTEGER NOT NULL, cents INTEGER NOT NULL);`

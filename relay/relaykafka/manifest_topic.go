@@ -17,7 +17,7 @@ import (
 
 // Each source has a manifest topic of its own, with one partition. If sources shared a partition, a reader
 // would stop at the oldest open transaction of any source. The topic has no retention time
-// (hazard lost-manifest), because a manifest prevents that rows are sent twice. Forget removes a manifest
+// (hazard lost-manifest), because without its manifest a row may be sent twice. Forget removes a manifest
 // when the deletion of its rows is known to be committed.
 
 // manifestTopicName returns the name of a source's manifest topic, and transactionalID returns its

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// report records what blocks the oldest record that has had no answer for outageAfter, or that there is no
+// report notes what blocks the oldest record that has had no answer for outageAfter, or that there is no
 // such record. A missing topic is not an outage: the validator reports it (logMissing). err is the reason
 // why Kafka could not be asked.
 func (w *watcher) report(now time.Time, list []waiting, answers map[string]topicAnswer, err error) {

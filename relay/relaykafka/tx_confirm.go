@@ -31,7 +31,7 @@ func (s *txSession) Sent(ctx context.Context, visit func([]relay.Sent) error) er
 	})
 }
 
-// committed records where the transaction's manifests are, before the transaction is acknowledged.
+// committed notes where the transaction's manifests are, before the transaction is acknowledged.
 func (s *txSession) committed(t *transaction) {
 	offset := int64(-1)
 	for _, it := range t.manifests {
@@ -77,7 +77,7 @@ func (s *txSession) Forget(ctx context.Context, kept []byte) error {
 	return s.deleteManifests(ctx, kadm.NewClient(s.client), below)
 }
 
-// ageing records that p is kept, and returns the offset below which manifests are old enough to be removed.
+// ageing notes that p is kept, and returns the offset below which manifests are old enough to be removed.
 func (s *txSession) ageing(p position, now time.Time) (below int64) {
 	s.confirm.Lock()
 	defer s.confirm.Unlock()

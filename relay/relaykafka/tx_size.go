@@ -32,7 +32,7 @@ func (z *txSize) limits() (records int, bytes int64) {
 	return z.records, z.bytes
 }
 
-// timedOut records that a transaction of these items did not end in time.
+// timedOut notes that a transaction of these items did not end in time.
 func (z *txSize) timedOut(items []*txItem) {
 	size := int64(0)
 	for _, it := range items {
@@ -43,7 +43,7 @@ func (z *txSize) timedOut(items []*txItem) {
 	z.records, z.bytes = max(len(items)/2, 1), max(size/2, 1)
 }
 
-// through records that a transaction ended in time.
+// through notes that a transaction ended in time.
 func (z *txSize) through(took time.Duration) {
 	if took > z.timeout/4 {
 		return

@@ -129,7 +129,7 @@ func (t *topicState) deniedReason() error {
 	return nil
 }
 
-// wantsKey returns an error if the topic is compacted and the key is empty. A broker would reject the whole
+// wantsKey returns an error if the topic is compacted and there is no key. A broker would reject the whole
 // batch of such a record.
 func (t *topicState) wantsKey(key []byte) error {
 	if key != nil || !t.compacted.Load() {
@@ -308,7 +308,7 @@ func (v *validator) allow(t *topicState) {
 	}
 }
 
-// noteMissing records that fresh metadata reported the topic missing just now. It returns for how long that
+// noteMissing notes that fresh metadata reported the topic missing just now. It returns for how long that
 // has been so, and whether that is long enough to believe it. If the report is not repeated for a while, the
 // time starts again, because nobody looked in between.
 func (v *validator) noteMissing(topic string, now time.Time) (time.Duration, bool) {

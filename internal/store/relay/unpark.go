@@ -28,7 +28,6 @@ const releaseAtOnce = 5000
 // may be gone, and all rows of the returned keys are gone.
 //
 // With an archive it moves the rows there in the same transactions, of some MiB each.
-// With an archive the rows go there in the same transactions, of some MiB each.
 func (s Parked) Unpark(ctx context.Context, l Lease, rows []DeliveredParked) (freed []db.EventKey, err error) {
 	for part := range moves(rows, func(d DeliveredParked) int64 { return d.Size }) {
 		var keys []db.EventKey

@@ -193,7 +193,7 @@ func (s *Assignment) pollIn(others []peer) time.Duration {
 	return wait/2 + s.Random(wait/2+1)
 }
 
-// Began records that a term has begun.
+// Began notes that a term has begun.
 func (s *Assignment) Began(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -269,7 +269,7 @@ func (s *Assignment) NextOwner(now time.Time) uuid.UUID {
 	return s.heir
 }
 
-// Ended records that the term has ended.
+// Ended notes that the term has ended.
 func (s *Assignment) Ended(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,7 +281,7 @@ func (s *Assignment) Ended(now time.Time) {
 	s.standBack = now.Add(s.ttl / 2)
 }
 
-// Left records that this process no longer serves the source.
+// Left notes that this process no longer serves the source.
 func (s *Assignment) Left() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -54,7 +54,7 @@ func (p *Member) Owned() int {
 	return p.owned
 }
 
-// took records that a term has begun.
+// took notes that a term has begun.
 func (p *Member) took(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,7 +62,7 @@ func (p *Member) took(now time.Time) {
 	p.gained = now
 }
 
-// lost records that a term has ended without a hand-over.
+// lost notes that a term has ended without a hand-over.
 func (p *Member) lost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *Member) peers(others []peer, now time.Time) []peer {
 	return all
 }
 
-// promise records that heir gets one source more than it has in peers.
+// promise notes that heir gets one source more than it has in peers.
 func (p *Member) promise(heir peer, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,7 +111,7 @@ func (p *Member) give(surplus int, since time.Time) bool {
 	return true
 }
 
-// NoteReach records that a relay can no longer reach its sink, or that it can again.
+// NoteReach notes that a relay can no longer reach its sink, or that it can again.
 func (p *Member) NoteReach(unreachable bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -116,7 +116,7 @@ func (s *Set) Asleep() (asleep [][]uint64) {
 	return asleep
 }
 
-// NoteRead records that a read has looked into all gaps.
+// NoteRead notes that a read has looked into all gaps.
 func (s *Set) NoteRead() {
 	for i := range s.gaps {
 		s.gaps[i].due = false
@@ -138,7 +138,7 @@ func (s *Set) Proven() map[int64]bool {
 	return los
 }
 
-// Advance records a read: the ids that it returned in gaps or above head, ascending, and the new head. These
+// Advance notes a read: the ids that it returned in gaps or above head, ascending, and the new head. These
 // ids leave their gaps. The ids between them, up to the new head, become gaps. forget names, by their first
 // id, the gaps that the read has proved dead.
 func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
@@ -267,7 +267,7 @@ func (s *Set) Waiting() bool {
 	return false
 }
 
-// Observe records a probe of the open writers that was made after the last read returned.
+// Observe notes a probe of the open writers that was made after the last read returned.
 func (s *Set) Observe(w store.Writers) {
 	if !w.Known {
 		return
@@ -310,7 +310,7 @@ func (s *Set) unify() {
 	}
 }
 
-// noteIdle records the writers at rest, each with the highest id that may have been given out when it was
+// noteIdle notes the writers at rest, each with the highest id that may have been given out when it was
 // first seen at rest.
 func (s *Set) noteIdle(w store.Writers) {
 	rests := make(map[string]idleWriter)

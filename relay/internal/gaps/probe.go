@@ -8,9 +8,9 @@ import (
 // These bound the pause between two probes of the open writers while gaps wait for them.
 //
 // MySQL's list of transactions is a copy. The server makes a new copy only when nobody has read the list for
-// 0.1 s. Relays that ask at fixed intervals, or a dashboard, can prevent that without end, and an old copy
-// shows nothing. So after an old copy the next pause is longer and random, like the back-off of senders on a
-// shared wire.
+// 0.1 s. If relays ask at fixed intervals, or a dashboard does, the server may never make one, and an old
+// copy shows nothing. So after an old copy the next pause is longer and random, like the back-off of senders
+// on a shared wire.
 const (
 	probeEvery       = 50 * time.Millisecond
 	probeEveryCached = 250 * time.Millisecond

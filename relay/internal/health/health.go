@@ -49,7 +49,7 @@ func New(log *slog.Logger) *Health {
 	return &Health{log: log, failed: make(map[string]*outage)}
 }
 
-// Paused records that a part fails, and why.
+// Paused notes that a part fails, and why.
 func (h *Health) Paused(part string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -118,7 +118,7 @@ func (h *Health) Outage(part string) (since time.Time, err error) {
 	return time.Time{}, nil
 }
 
-// Resumed records that a part works again.
+// Resumed notes that a part works again.
 func (h *Health) Resumed(part string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -109,7 +109,7 @@ func (s *Set) Add(entries []Entry) {
 	}
 }
 
-// Ack records that the sink has acknowledged a record. It returns false for a second acknowledgement of the
+// Ack notes that the sink has acknowledged a record. It returns false for a second acknowledgement of the
 // record: a sink that breaks the rule of one acknowledgement must not break the counts.
 func (s *Set) Ack(e *Entry, err error) (first bool) {
 	s.mu.Lock()

@@ -58,7 +58,7 @@ func (ts *Trials) Alone(e *inflight.Entry) bool {
 	return t != nil && len(t.out) == 1 && t.out[0] == e
 }
 
-// Reject records how many records of a topic were rejected in a session that has ended.
+// Reject notes how many records of a topic were rejected in a session that has ended.
 func (ts *Trials) Reject(topic string, records int) {
 	t := ts.Topics[topic]
 	if t == nil {
@@ -70,7 +70,7 @@ func (ts *Trials) Reject(topic string, records int) {
 	t.size, t.good, t.rejected = max(1, t.size/2), 0, time.Now()
 }
 
-// NoteRejection records that a session ends with a rejection.
+// NoteRejection notes that a session ends with a rejection.
 func (ts *Trials) NoteRejection(now time.Time) { ts.failed = now }
 
 // Rest returns the time from which on a session that opened now may send groups.
@@ -93,7 +93,7 @@ func (ts *Trials) SessionEnded() {
 // Sent adds a record to the group that the sink gets.
 func (t *Trial) Sent(e *inflight.Entry) { t.out = append(t.out, e) }
 
-// Settle records that the group was delivered.
+// Settle notes that the group was delivered.
 func (t *Trial) Settle() {
 	t.good += len(t.out)
 	if len(t.out) >= t.size {

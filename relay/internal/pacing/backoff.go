@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Backoff doubles a pause from min to max, with jitter of up to half of the pause. The jitter prevents that
-// relays which lost the same server come back at the same moment.
+// Backoff doubles a pause from min to max, with jitter of up to half of the pause. Because of the jitter,
+// relays that lost the same server do not come back at the same moment.
 type Backoff struct {
 	min, max, next time.Duration
 }
