@@ -138,8 +138,8 @@ func (s *Set) Proven() map[int64]bool {
 	return los
 }
 
-// Advance notes a read: the ids that it returned in gaps or above head, ascending, and the new head. These
-// ids leave their gaps. The ids between them, up to the new head, become gaps. forget names, by their first
+// Advance updates the set after a read. ids are those that the read returned in gaps or above head, ascending.
+// They leave their gaps. The ids between them, up to the new head, become gaps. forget names, by their first
 // id, the gaps that the read has proved dead.
 func (s *Set) Advance(head, newHead int64, ids []int64, forget map[int64]bool) {
 	if len(s.gaps) == 0 && len(ids) == int(newHead-head) {
@@ -267,7 +267,7 @@ func (s *Set) Waiting() bool {
 	return false
 }
 
-// Observe notes a probe of the open writers that was made after the last read returned.
+// Observe updates the set after a probe of the open writers that was made after the last read returned.
 func (s *Set) Observe(w store.Writers) {
 	if !w.Known {
 		return

@@ -38,7 +38,7 @@ const (
 // Day is the day of a time in the format that Note takes.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// Note notes the topic of a record that was read on a day.
+// Note adds the topic of a record that was read on a day.
 func (r *Recent) Note(topic, day string) {
 	if topic == r.last && r.days[topic] == day {
 		return
