@@ -179,9 +179,8 @@ func (c *cursor) probeDue() bool {
 	return c.gaps.Waiting() && c.probe.Due(time.Now())
 }
 
-// probeWriters finds out which gaps can be forgotten. It comes after a read, never during one: a
-// writer that took an id which the read missed is still open, or what it wrote is
-// visible to the next read.
+// probeWriters finds out which gaps can be forgotten. It runs after a read, never during one. At that time a
+// writer that took an id which the read missed is still open, or its row is visible to the next read.
 func (c *cursor) probeWriters(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.answerTimeout)
 	defer cancel()

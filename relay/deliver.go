@@ -23,13 +23,13 @@ import (
 // dispatch puts each record of a read in its place: the sink, the shelf, or outbox_parked. It
 //
 //  1. looks up which keys are blocked;
-//  2. separates what is for the sink from what is to be parked;
+//  2. separates the records for the sink from those that must be parked;
 //  3. hands records to the sink, and puts those on the shelf whose lane is full;
 //  4. parks the others, or puts them on the shelf if they cannot be parked yet.
 //
 // Before that, holdBack has put those records on the shelf whose lane accepts none at all.
 //
-// An error ends the session or the round. The head is behind the records then, so they must be read again
+// An error ends the session or the round. The head has passed the records then, so they must be read again
 // before anything else is sent: a later row may have the same key.
 func (s *session) dispatch(ctx context.Context, records []*Record) error {
 	blocked, err := s.quarantine.blockedAmong(ctx, records)

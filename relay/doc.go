@@ -8,18 +8,17 @@
 // idempotent; even then the first copies are in order. An outage of the broker costs
 // time, never an event. Memory is bounded by Config, whatever the backlog.
 //
-// How it does that: a row in outbox_events is an undelivered event. The relay reads
-// rows, hands them to a Sink, and deletes exactly those that the sink acknowledged.
-// What it remembers beside the table, such as how far it has read, is a hint that may
-// be lost at any time.
+// It works like this: a row in outbox_events is an undelivered event. The relay reads rows, hands them to a
+// Sink, and deletes exactly those that the sink acknowledged. Everything else that it remembers, such as how
+// far it has read, is a hint that may be lost at any time.
 //
-//   - reader.go, cursor.go: which rows are read, and when an id is not waited for any more.
+//   - reader.go, cursor.go: which rows are read, and when the relay stops waiting for an id.
 //   - deliver.go: which records go to the sink now, and which wait.
-//   - internal/inflight: what has been read and not deleted yet.
-//   - deleter.go, leftover.go: what is deleted, and how a delete is kept from removing anything else.
-//   - lease.go, term.go, session.go: who may do all this, and for how long.
+//   - internal/inflight: which rows were read and are not deleted yet.
+//   - deleter.go, leftover.go: which rows are deleted, and why no other row can be.
+//   - lease.go, term.go, session.go: which relay may do all this, and for how long.
 //
-// What it needs: the tables of package migrations; SELECT and DELETE on outbox_events;
-// SELECT and UPDATE on outbox_leases; the primary, not a standby. Sinks are the packages
-// relaykafka and relaywatermill; relay itself imports none of their libraries.
+// It needs the tables of package migrations, SELECT and DELETE on outbox_events, and SELECT and UPDATE on
+// outbox_leases. The database must be the primary, not a standby. Sinks are in the packages relaykafka and
+// relaywatermill. relay itself imports none of their libraries.
 package relay

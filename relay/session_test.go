@@ -50,7 +50,7 @@ func (g *keyGates) Deliver(_ context.Context, records []*Record) {
 
 // Hazard left-out-record.
 // Records of a batch are sent one at a time. The first is rejected, so the others are left out although the
-// head is behind them. Nothing has stopped the reader yet. Another read would find a later record of a key
+// head has passed them. Nothing has stopped the reader yet. Another read would find a later record of a key
 // that was left out, and deliver it.
 func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	b := newBench(t, dbtest.Migrate(t, dbtest.SQLite(t)))

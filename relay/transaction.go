@@ -168,7 +168,7 @@ func (t *transaction) deleteNamedOnce(ctx context.Context, events []store.Event)
 	for i, e := range events {
 		rows[i].Event = e
 	}
-	if t.cfg.Archive { // a move has to know how large the rows are, and most of them are gone as a rule
+	if t.cfg.Archive { // a move needs the rows' sizes, and usually most rows are gone
 		var err error
 		if rows, err = t.store.FindEvents(ctx, events); err != nil {
 			return 0, err

@@ -66,10 +66,10 @@ func (s *session) closed() bool { return s.gate.Err() != nil }
 // This costs nothing, because nothing could be sent meanwhile.
 type heldFailures struct {
 	on   atomic.Bool
-	over chan struct{} // closed when they were let go
+	over chan struct{} // closed when the failures were released
 	once sync.Once
 
-	// The promises' own: kgo calls one at a time.
+	// Only promises use these fields, and kgo calls one promise at a time.
 	list []failure
 	size int64
 }
