@@ -157,7 +157,7 @@ func (c *cursor) collect(ctx context.Context, q store.ReadQuery, limit int, byte
 	return b, err
 }
 
-// resume starts the next read at the first id that is not proved.
+// resume makes the next read ask for all ids that the checkpoint does not prove.
 func (c *cursor) resume() {
 	c.head = 0
 	c.gaps.Reset()

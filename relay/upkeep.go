@@ -95,8 +95,8 @@ func (m *mover) move(ctx context.Context) (next time.Duration, err error) {
 	return next, nil
 }
 
-// failing logs an error, except one that databases return now and then when transactions conflict, and that
-// the next attempt removes.
+// failing logs an error. It logs a serialization error only after several failures in a row, because databases
+// return one now and then when transactions conflict, and the next attempt succeeds.
 func (m *mover) failing(err error) {
 	const usual = 3
 	if m.failed++; m.failed > usual || !db.IsSerialization(err) {
