@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// trouble makes it, as the plan says.
+// trouble makes the trouble of a plan.
 type trouble struct {
 	settings Settings
 	plan     Plan
@@ -25,17 +25,17 @@ type trouble struct {
 
 	brokerBusy atomic.Bool
 	calm       atomic.Bool   // no more blows
-	quiet      atomic.Int32  // how many blows want no other ones beside them
-	held       time.Duration // for how long the plan's clock stood still
+	quiet      atomic.Int32  // how many blows need that no other blow falls
+	held       time.Duration // how long the plan's clock was stopped
 
 	mu       sync.Mutex
 	blows    Blows
-	err      error // of the servers: the run cannot go on
+	err      error // an error of the servers: the run cannot go on
 	progress time.Time
 }
 
-// run makes trouble until enough reports true or ctx ends. It returns when no relay is
-// stopped any more and the broker is up.
+// run makes trouble until enough reports true or ctx ends. It returns when no relay is paused any more and
+// the broker is up.
 func (t *trouble) run(ctx context.Context, enough func() bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -51,15 +51,15 @@ func (t *trouble) run(ctx context.Context, enough func() bool) error {
 		under.Go(func() { t.make(ctx, blow) })
 	}
 	cancelled := ctx.Err()
-	// Pauses are finished, and a broker that is down comes up again.
+	// Pauses end, and a broker that is down is started again.
 	t.calm.Store(true)
 	under.Wait()
 	return errors.Join(t.failed(), cancelled)
 }
 
-// Relays of which none lives long enough to deliver prove nothing, and on a busy machine
-// that happens. So the plan's clock stands still when nothing has been delivered for
-// starvedFor, until something is, but not longer than breath.
+// If no relay lives long enough to deliver, the run proves nothing. This happens on a busy machine. So when
+// nothing has been delivered for starvedFor, the plan's clock stops until something is delivered, but at most
+// for breath.
 const (
 	starvedFor = 4 * time.Second
 	breath     = 12 * time.Second
@@ -82,8 +82,7 @@ func (t *trouble) breathe(ctx context.Context, enough func() bool) {
 	t.log.say("trouble", "held back for %v, until something was delivered", time.Since(began).Round(time.Millisecond))
 }
 
-// watch notes when something was delivered: when the lowest id in the outbox rises, or
-// there is none.
+// watch records when something was delivered: when the lowest id in the outbox rises, or the outbox is empty.
 func (t *trouble) watch(ctx context.Context) {
 	highest := int64(0)
 	for ; !t.calm.Load() && ctx.Err() == nil; pause(ctx, 100*time.Millisecond) {
@@ -136,13 +135,13 @@ func (t *trouble) make(ctx context.Context, blow Trouble) {
 	case RefusedEvents:
 		t.refuse(ctx, blow)
 	case BlindOwner:
-		if t.settings.Relays > 1 { // to whom would it hand over?
+		if t.settings.Relays > 1 { // with one relay there is none to hand over to
 			t.blind(ctx, blow)
 		}
 	}
 }
 
-// aimFor is how long a blow waits for a relay that is at work; then a kill hits any.
+// aimFor is how long a blow waits for a relay that is at work. After that a kill hits any relay.
 const aimFor = 700 * time.Millisecond
 
 func (t *trouble) kill(ctx context.Context, blow Trouble) {
@@ -183,7 +182,7 @@ func (t *trouble) pause(ctx context.Context, blow Trouble) {
 func (t *trouble) cut(ctx context.Context, blow Trouble) {
 	hit, err := t.db.cutOne(ctx, blow.Kind, blow.Pick)
 	if err != nil {
-		t.log.say("trouble", "%s: %v", blow.Kind, err) // it may have ended by itself meanwhile
+		t.log.say("trouble", "%s: %v", blow.Kind, err) // it may have ended by itself in the meantime
 		return
 	}
 	if !hit {
@@ -209,7 +208,7 @@ func (t *trouble) broker(ctx context.Context, blow Trouble) {
 	}
 	defer t.brokerBusy.Store(false)
 	t.log.say("trouble", "%s", blow.Kind)
-	// The end of the run must find a broker: a restart that has begun is finished.
+	// The run must find a broker at its end, so a restart that has begun is finished.
 	if err := t.servers.restartBroker(context.WithoutCancel(ctx), blow.Kind == KillBroker); err != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -226,7 +225,7 @@ func (t *trouble) broker(ctx context.Context, blow Trouble) {
 	})
 }
 
-// lock takes what the blow names, and holds it. It counts only what was held to the end.
+// lock locks what the blow names, and holds the lock. Only locks that were held to the end are counted.
 func (t *trouble) lock(ctx context.Context, blow Trouble) {
 	held := func() {
 		t.log.say("trouble", "%s, for %v", blow.Kind, blow.For.Round(time.Millisecond))
@@ -243,7 +242,7 @@ func (t *trouble) lock(ctx context.Context, blow Trouble) {
 		err = t.lockEvent(ctx, blow, held)
 	}
 	if err != nil {
-		t.log.say("trouble", "%s: %v", blow.Kind, err) // others had it, or it was delivered meanwhile
+		t.log.say("trouble", "%s: %v", blow.Kind, err) // others had it, or it was delivered in the meantime
 		return
 	}
 	t.count(func(b *Blows) {
@@ -258,8 +257,8 @@ func (t *trouble) lock(ctx context.Context, blow Trouble) {
 	})
 }
 
-// lockEvent locks one of the first rows of outbox_events. A row may be delivered, or locked by
-// the relay that deletes it, before it can be locked: then it tries another one.
+// lockEvent locks one of the first rows of outbox_events. The row may be delivered, or locked by the relay
+// that deletes it, before it can be locked. Then lockEvent tries another row.
 func (t *trouble) lockEvent(ctx context.Context, blow Trouble, held func()) error {
 	err := errors.New("no row was waiting")
 	for end := time.Now().Add(4 * aimFor); time.Now().Before(end) && err != nil; pause(ctx, 20*time.Millisecond) {
@@ -271,15 +270,15 @@ func (t *trouble) lockEvent(ctx context.Context, blow Trouble, held func()) erro
 	return err
 }
 
-// session runs a function in a database session of its own, which waits for a lock for some
-// seconds at the most, and ends with it.
+// session runs a function in a database session of its own. The session waits for a lock for some seconds at
+// most, and ends with the function.
 func (d *database) session(ctx context.Context, run func(*sql.Conn) error) error {
 	conn, err := d.admin.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		// Settings and locks end with the connection: the pool does not get it back.
+		// The pool does not get the connection back, so that settings and locks end with it.
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	}()
 	if _, err := conn.ExecContext(ctx, d.sql.patience); err != nil {
@@ -288,7 +287,7 @@ func (d *database) session(ctx context.Context, run func(*sql.Conn) error) error
 	return run(conn)
 }
 
-// lockTable locks outbox_events against everybody else while held runs, as a migration does.
+// lockTable locks outbox_events against all other sessions while held runs, as a migration does.
 func (d *database) lockTable(ctx context.Context, held func()) error {
 	return d.session(ctx, func(conn *sql.Conn) error {
 		for _, statement := range d.sql.lockTable {
@@ -302,8 +301,7 @@ func (d *database) lockTable(ctx context.Context, held func()) error {
 	})
 }
 
-// lockRow locks the row of a table with an id while held runs, as a forgotten SELECT … FOR
-// UPDATE does.
+// lockRow locks the row of a table with an id while held runs, as a forgotten SELECT … FOR UPDATE does.
 func (d *database) lockRow(ctx context.Context, table string, id int64, held func()) error {
 	return d.session(ctx, func(conn *sql.Conn) error {
 		tx, err := conn.BeginTx(ctx, nil)
