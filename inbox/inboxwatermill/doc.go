@@ -28,6 +28,10 @@
 //
 //	publisher := outboxwatermill.NewPublisher(ob, inboxwatermill.MustTx(msg.Context()))
 //
+// Close the subscriber when Router.Run has returned. A router that is stopped by its context leaves its subscribers
+// open: only Router.Close closes them. A watermill-amqp subscriber that nobody closes keeps its connection, and
+// reconnects for ever after each loss of it.
+//
 // A handler must not call Ack or Nack itself: a message that is acknowledged before its commit is lost if the commit
 // fails.
 package inboxwatermill
