@@ -5,6 +5,7 @@ import (
 	"go/doc"
 	"go/parser"
 	"go/token"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,6 +24,18 @@ func TestEveryPublicPackageHasAnExampleWithOutput(t *testing.T) {
 		require.Positive(t, examplesWithOutput(t, folder), "%s has no Example with an // Output: comment", folder)
 	}
 	require.GreaterOrEqual(t, checked, 19)
+}
+
+func TestEveryExampleHasAReadmeWithItsOneCommand(t *testing.T) {
+	checked := 0
+	for _, folder := range packages(t) {
+		if parent, name := path.Split(folder); parent == "examples/" {
+			require.Contains(t, read(t, folder+"/README.md"), "```sh\ngo run ./examples/"+name+"\n```\n")
+			require.Contains(t, read(t, "examples/README.md"), "]("+name+"/README.md)")
+			checked++
+		}
+	}
+	require.GreaterOrEqual(t, checked, 2)
 }
 
 // public tells packages that other modules can import.
