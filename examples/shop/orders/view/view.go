@@ -101,9 +101,10 @@ func (v *View) live(ctx context.Context) (number int, err error) {
 	return number, err
 }
 
-// inboxOf is where a list keeps its position. Each list is a consumer of its own.
+// inboxOf is where a list keeps its position. Each list is a consumer of its own. Its name is a consumer group in
+// Kafka: no other service may have it, or each of the two would get half of the partitions.
 func (v *View) inboxOf(number int) (*inbox.Inbox, error) {
-	return inbox.New(v.db.Dialect, v.kafka.Prefix+"order-view-"+strconv.Itoa(number), inbox.WithLogger(v.log))
+	return inbox.New(v.db.Dialect, v.kafka.Prefix+"order-list-"+strconv.Itoa(number), inbox.WithLogger(v.log))
 }
 
 // project writes a list until ctx ends.
