@@ -18,8 +18,8 @@ import (
 // elsewhere are commands that are not ours.
 func elsewhere() []string {
 	return []string{
-		"cd", "curl", "docker", "echo", "export", "git", "kafka-acls.sh", "kafka-features.sh", "kcat", "kubectl",
-		"mysql", "mariadb", "psql", "sqlite3", "systemctl", "eval",
+		"cd", "curl", "cut", "docker", "echo", "eval", "export", "git", "grep", "head", "kafka-acls.sh",
+		"kafka-features.sh", "kcat", "kubectl", "ls", "mariadb", "mysql", "psql", "sqlite3", "systemctl", "tee",
 	}
 }
 
@@ -49,6 +49,7 @@ func TestACommandThatDoesNotExistIsFound(t *testing.T) {
 		"go get github.com/postroom/other":      "github.com/postroom/other",
 		"dev/none up":                           "dev/none",
 		"frobnicate":                            "frobnicate",
+		"ID=$(frobnicate -s":                    "frobnicate",
 	} {
 		require.ErrorContains(t, s.check(line), says, "%s", line)
 	}
@@ -87,7 +88,11 @@ var assignment = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*=`)
 func (s shell) check(line string) error {
 	words := strings.Fields(line)
 	for len(words) > 0 && assignment.MatchString(words[0]) {
-		words = words[1:]
+		_, value, _ := strings.Cut(words[0], "=")
+		command, substituted := strings.CutPrefix(value, "$(")
+		if words = words[1:]; substituted {
+			words = append([]string{command}, words...)
+		}
 	}
 	if len(words) == 0 {
 		return nil
