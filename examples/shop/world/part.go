@@ -17,7 +17,8 @@ const restartAfter = time.Second
 // part is a service that runs in this process, and can be stopped and started like a process of its own.
 type part struct {
 	settings Settings
-	address  string // host:port; stays the same
+	address  string       // host:port; stays the same
+	listener net.Listener // for the first start; nil afterwards
 
 	mu      sync.Mutex
 	running context.CancelFunc // nil: stopped
@@ -49,9 +50,12 @@ type process struct {
 }
 
 func (p *part) open(ctx context.Context) (process, error) {
-	listener, err := net.Listen("tcp", p.address)
-	if err != nil {
-		return process{}, fmt.Errorf("listen for %s: %w", p.settings.Name, err)
+	listener := p.listener
+	if p.listener = nil; listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", p.address); err != nil {
+			return process{}, fmt.Errorf("listen for %s: %w", p.settings.Name, err)
+		}
 	}
 	service, err := Open(ctx, p.settings)
 	if err != nil {

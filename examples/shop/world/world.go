@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -136,17 +137,21 @@ func (w *World) openBrokers(ctx context.Context, cfg Config) error {
 
 // addParts prepares a part for each service. Each keeps its address when it is stopped and started.
 func (w *World) addParts(gatewayAddress string) error {
-	addresses := map[string]string{}
+	addresses, listeners := map[string]string{}, map[string]net.Listener{}
 	for _, name := range Services() {
-		address, err := freeAddress()
-		if err != nil {
-			return fmt.Errorf("find an address for %s: %w", name, err)
+		listen := reserve
+		if name == "gateway" && gatewayAddress != "" {
+			listen = func() (net.Listener, error) { return net.Listen("tcp", gatewayAddress) }
 		}
-		addresses[name] = address
+		listener, err := listen()
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w", name, err)
+		}
+		w.closers = append(w.closers, func() error { _ = listener.Close(); return nil }) // if it was never started
+		addresses[name], listeners[name] = listener.Addr().String(), listener
 	}
-	addresses["gateway"] = cmp.Or(gatewayAddress, addresses["gateway"])
 	for _, name := range Services() {
-		w.parts = append(w.parts, &part{address: addresses[name], settings: Settings{
+		w.parts = append(w.parts, &part{address: addresses[name], listener: listeners[name], settings: Settings{
 			Name: name, Database: w.Databases[name], Sources: w.sources(), Kafka: w.Kafka, Mails: w.Mails,
 			Redis: w.Redis, Services: addresses, Log: w.log.With("service", name),
 		}})
@@ -154,13 +159,15 @@ func (w *World) addParts(gatewayAddress string) error {
 	return nil
 }
 
-// freeAddress is one of 127.0.0.1 that nothing listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// reserve listens at a free address of 127.0.0.1. Its port is below those that systems give to outgoing connections, so
+// that none of them takes it while the part is stopped.
+func reserve() (listener net.Listener, err error) {
+	for range 1000 {
+		if listener, err = net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000))); err == nil {
+			return listener, nil
+		}
 	}
-	return listener.Addr().String(), listener.Close()
+	return nil, err
 }
 
 // sources are all outboxes of the shop.
