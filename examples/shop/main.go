@@ -18,6 +18,7 @@
 //	SHOP_AMQP_URL        RabbitMQ, for notifications and relays
 //	SHOP_REDIS_ADDRESS   host:port, for the gateway
 //	SHOP_SERVICES        for the gateway: where the services are, as NAME=HOST:PORT with spaces between them
+//	SHOP_RULES_OFF       rules that are switched off, as inbox,key-order; see package rules
 package main
 
 import (
@@ -35,6 +36,7 @@ import (
 
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/relays"
+	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/examples/shop/world"
 )
 
@@ -125,11 +127,15 @@ func runService(ctx context.Context, name string, getenv func(string) string, lo
 		service, address, _ := strings.Cut(field, "=")
 		services[service] = address
 	}
+	switches, err := rules.Parse(getenv("SHOP_RULES_OFF"))
+	if err != nil {
+		return fmt.Errorf("SHOP_RULES_OFF: %w", err)
+	}
 	service, err := world.Open(ctx, world.Settings{
 		Name: name, Database: getenv("SHOP_DATABASE_URL"), Sources: sources,
 		Kafka: kit.Kafka{Brokers: split(getenv("SHOP_KAFKA_BROKERS")), Prefix: getenv("SHOP_PREFIX")},
 		Mails: kit.Mails{URL: getenv("SHOP_AMQP_URL")}, Redis: getenv("SHOP_REDIS_ADDRESS"),
-		Services: services, Log: log,
+		Services: services, Rules: switches, Log: log,
 	})
 	if err != nil {
 		return err

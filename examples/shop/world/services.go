@@ -18,6 +18,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/orders/shards"
 	"github.com/postroom/postroom/examples/shop/payments"
 	"github.com/postroom/postroom/examples/shop/relays"
+	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/examples/shop/stock"
 )
 
@@ -30,6 +31,7 @@ type Settings struct {
 	Mails    kit.Mails
 	Redis    string            // host:port
 	Services map[string]string // their addresses, host:port
+	Rules    *rules.Switches   // nil: all are on
 	Log      *slog.Logger
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/provision"
 	"github.com/postroom/postroom/examples/shop/relays"
+	"github.com/postroom/postroom/examples/shop/rules"
 )
 
 // Config says which servers to use. What is empty is made in this process.
@@ -37,7 +38,8 @@ type Config struct {
 	Prefix string
 	// Listen is the address of the gateway. Default: a free port of 127.0.0.1.
 	Listen string
-	Log    *slog.Logger // default: slog.Default()
+	Rules  *rules.Switches // of all services; nil: all are on, for ever
+	Log    *slog.Logger    // default: slog.Default()
 }
 
 // World is a running shop. Make it with Start, and end it with Close.
@@ -49,6 +51,7 @@ type World struct {
 	Redis     string // host:port
 
 	log     *slog.Logger
+	rules   *rules.Switches
 	parts   []*part
 	closers []func() error
 }
@@ -56,7 +59,7 @@ type World struct {
 // Start makes the databases, the topics and the brokers, and starts all parts.
 func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	cfg.Prefix = cmp.Or(cfg.Prefix, "shop_")
-	w := &World{log: cmp.Or(cfg.Log, slog.Default())}
+	w := &World{log: cmp.Or(cfg.Log, slog.Default()), rules: cfg.Rules}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -153,7 +156,8 @@ func (w *World) addParts(gatewayAddress string) error {
 	for _, name := range Services() {
 		w.parts = append(w.parts, &part{address: addresses[name], listener: listeners[name], settings: Settings{
 			Name: name, Database: w.Databases[name], Sources: w.sources(), Kafka: w.Kafka, Mails: w.Mails,
-			Redis: w.Redis, Services: addresses, Log: w.log.With("service", name),
+			Redis: w.Redis, Services: addresses, Rules: w.rules,
+			Log: w.log.With("service", name),
 		}})
 	}
 	return nil
