@@ -24,3 +24,16 @@ func TestAllRulesAreOnUntilTheyAreSwitchedOff(t *testing.T) {
 	_, err := rules.Parse("inbox,gravity")
 	require.ErrorContains(t, err, `no rule "gravity"`)
 }
+
+func TestEachRuleHasItsInfo(t *testing.T) {
+	t.Parallel()
+	for i, info := range rules.Infos() {
+		require.Equal(t, rules.All()[i], info.Rule)
+		require.NotEmpty(t, info.Protects)
+		for _, text := range []string{info.Title, info.Sentence, info.Without, info.Repair} {
+			require.NotEmpty(t, text, "%s", info.Rule)
+		}
+		require.FileExists(t, "../../../"+info.Page)
+	}
+	require.Len(t, rules.Infos(), len(rules.All()))
+}
