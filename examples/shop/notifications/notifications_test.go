@@ -33,8 +33,10 @@ type orders struct {
 
 func startOrders(t *testing.T, url string, kafka kit.Kafka, mails kit.Mails) orders {
 	t.Helper()
-	s, err := relays.New(t.Context(), []relays.Source{{Name: "orders", URL: url, Mails: true}}, kafka, mails,
-		kittest.Quiet())
+	s, err := relays.New(t.Context(), relays.Config{
+		Sources: []relays.Source{{Name: "orders", URL: url, Mails: true}},
+		Kafka:   kafka, Mails: mails, Logger: kittest.Quiet(),
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	kittest.Run(t, s.Run)

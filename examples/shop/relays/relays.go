@@ -13,6 +13,7 @@ import (
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/migrations"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
@@ -52,33 +53,43 @@ type Service struct {
 	closeMail func() error
 }
 
+// Config says what is relayed, and where to.
+type Config struct {
+	Sources []Source
+	Kafka   kit.Kafka
+	Mails   kit.Mails
+	Faults  *Faults         // for the demonstration; nil: none
+	Rules   *rules.Switches // for the demonstration; nil: all are on
+	Logger  *slog.Logger
+}
+
 // New opens the sources. The caller calls Close.
-func New(
-	ctx context.Context, sources []Source, kafka kit.Kafka, mails kit.Mails, log *slog.Logger,
-) (_ *Service, err error) {
+func New(ctx context.Context, cfg Config) (_ *Service, err error) {
 	s := &Service{closeMail: func() error { return nil }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	toKafka, err := relaykafka.New(relaykafka.Config{Brokers: kafka.Brokers, Logger: log})
+	kafka, err := relaykafka.New(relaykafka.Config{Brokers: cfg.Kafka.Brokers, Logger: cfg.Logger})
 	if err != nil {
 		return nil, err
 	}
-	toMails, err := s.mailSink(mails, kafka.Topic(events.Mails))
+	mails, err := s.mailSink(cfg.Mails, cfg.Kafka.Topic(events.Mails))
 	if err != nil {
 		return nil, err
 	}
+	toKafka, toMails := withFaults(kafka, cfg.Faults, cfg.Rules), withFaults(mails, cfg.Faults, cfg.Rules)
 	member := relay.NewMember() // this process, for all its relays: two processes then own about as many sources each
-	for _, source := range sources {
+	for _, source := range cfg.Sources {
 		db, err := kit.Open(ctx, source.URL)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", source.Name, err)
 		}
 		s.databases = append(s.databases, db)
 		config := relay.Config{
-			DB: db.SQL, Dialect: db.Dialect, Sink: toKafka, Source: source.Name, Member: member, Logger: log,
+			DB: db.SQL, Dialect: db.Dialect, Sink: toKafka, Source: source.Name, Member: member,
+			Logger: cfg.Logger,
 			// Delivered events are kept for a while, so that the page can show where each one went.
 			Archive: true,
 		}

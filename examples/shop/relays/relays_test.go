@@ -26,7 +26,9 @@ func TestOneProcessRelaysAllSources(t *testing.T) {
 		{Name: "orders-1", URL: kittest.PostgreSQL(t), Mails: true},
 		{Name: "orders-2", URL: kittest.SQLite(t), Mails: true},
 	}
-	s, err := relays.New(t.Context(), sources, kafka, mails, kittest.Quiet())
+	s, err := relays.New(t.Context(), relays.Config{
+		Sources: sources, Kafka: kafka, Mails: mails, Logger: kittest.Quiet(),
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	kittest.Run(t, s.Run)

@@ -32,6 +32,7 @@ type Settings struct {
 	Redis    string            // host:port
 	Services map[string]string // their addresses, host:port
 	Rules    *rules.Switches   // nil: all are on
+	Faults   *relays.Faults    // of the relays; nil: none
 	Log      *slog.Logger
 }
 
@@ -159,7 +160,9 @@ func openOrders(ctx context.Context, s Settings, closers *closers) (Service, err
 }
 
 func openRelays(ctx context.Context, s Settings, closers *closers) (Service, error) {
-	service, err := relays.New(ctx, s.Sources, s.Kafka, s.Mails, s.Log)
+	service, err := relays.New(ctx, relays.Config{
+		Sources: s.Sources, Kafka: s.Kafka, Mails: s.Mails, Faults: s.Faults, Rules: s.Rules, Logger: s.Log,
+	})
 	if err != nil {
 		return Service{}, err
 	}

@@ -39,6 +39,7 @@ type Config struct {
 	// Listen is the address of the gateway. Default: a free port of 127.0.0.1.
 	Listen string
 	Rules  *rules.Switches // of all services; nil: all are on, for ever
+	Faults *relays.Faults  // of the relays; nil: none
 	Log    *slog.Logger    // default: slog.Default()
 }
 
@@ -52,6 +53,7 @@ type World struct {
 
 	log     *slog.Logger
 	rules   *rules.Switches
+	faults  *relays.Faults
 	parts   []*part
 	closers []func() error
 }
@@ -59,7 +61,7 @@ type World struct {
 // Start makes the databases, the topics and the brokers, and starts all parts.
 func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	cfg.Prefix = cmp.Or(cfg.Prefix, "shop_")
-	w := &World{log: cmp.Or(cfg.Log, slog.Default()), rules: cfg.Rules}
+	w := &World{log: cmp.Or(cfg.Log, slog.Default()), rules: cfg.Rules, faults: cfg.Faults}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -156,7 +158,7 @@ func (w *World) addParts(gatewayAddress string) error {
 	for _, name := range Services() {
 		w.parts = append(w.parts, &part{address: addresses[name], listener: listeners[name], settings: Settings{
 			Name: name, Database: w.Databases[name], Sources: w.sources(), Kafka: w.Kafka, Mails: w.Mails,
-			Redis: w.Redis, Services: addresses, Rules: w.rules,
+			Redis: w.Redis, Services: addresses, Rules: w.rules, Faults: w.faults,
 			Log: w.log.With("service", name),
 		}})
 	}
