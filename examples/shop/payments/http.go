@@ -41,8 +41,8 @@ func (s *Service) deposit(ctx context.Context, tx *sql.Tx, r *http.Request) (int
 		return 0, nil, err
 	}
 	a := Account{Customer: r.PathValue("customer")}
-	if body.Cents < 1 || body.Cents > maxDeposit || len(a.Customer) > 36 {
-		return 0, nil, kit.BadRequest("cents must be 1 to 1000000000000, and the customer's id at most 36 bytes")
+	if body.Cents < 1 || body.Cents > maxDeposit || !kit.ValidID(a.Customer) {
+		return 0, nil, kit.BadRequest("cents must be 1 to 1000000000000, and the customer's id a UUID")
 	}
 	// The idempotency key has begun a transaction: the money comes in in the same one.
 	db, err := inboxgorm.Session(ctx, s.db.Gorm, tx)
@@ -72,18 +72,21 @@ func (s *Service) getAccount(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Service) changeAccount(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Closed bool `json:"closed"`
+		Closed *bool `json:"closed"` // nil: the client did not say
 	}
 	if err := kit.ReadJSON(r, &body); err != nil {
 		return err
 	}
-	db, customer := s.db.Gorm.WithContext(r.Context()), r.PathValue("customer")
-	// Only the column changes: a Save of the whole row would write back an old balance.
-	if err := db.Model(&Account{}).Where("customer = ?", customer).Update("closed", body.Closed).Error; err != nil {
+	if body.Closed == nil {
+		return kit.BadRequest("closed must be true or false")
+	}
+	db := s.db.Gorm.WithContext(r.Context())
+	a, err := findAccount(db, r.PathValue("customer"))
+	if err != nil {
 		return err
 	}
-	a, err := findAccount(db, customer)
-	if err != nil {
+	// Only the column changes: a Save of the whole row would write back an old balance.
+	if err := db.Model(&a).Update("closed", *body.Closed).Error; err != nil {
 		return err
 	}
 	return kit.WriteJSON(w, http.StatusOK, a)
@@ -92,6 +95,9 @@ func (s *Service) changeAccount(w http.ResponseWriter, r *http.Request) error {
 func (s *Service) getPayment(w http.ResponseWriter, r *http.Request) error {
 	var p Payment
 	id := r.PathValue("order_id")
+	if !kit.ValidID(id) {
+		return kit.NotFound("there is no payment for order " + id)
+	}
 	err := s.db.Gorm.WithContext(r.Context()).Where("order_id = ?", id).Take(&p).Error
 	switch {
 	case errors.Is(err, gorm.ErrRecordNotFound):
@@ -104,16 +110,22 @@ func (s *Service) getPayment(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Service) refuseAll(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
-		Refuse bool `json:"refuse"`
+		Refuse *bool `json:"refuse"`
 	}
 	if err := kit.ReadJSON(r, &body); err != nil {
 		return err
 	}
-	s.RefuseAll.Store(body.Refuse)
+	if body.Refuse == nil {
+		return kit.BadRequest("refuse must be true or false")
+	}
+	s.RefuseAll.Store(*body.Refuse)
 	return kit.WriteJSON(w, http.StatusOK, body)
 }
 
 func findAccount(db *gorm.DB, customer string) (a Account, err error) {
+	if !kit.ValidID(customer) {
+		return a, kit.NotFound("customer " + customer + " has no account")
+	}
 	err = db.Where("customer = ?", customer).Take(&a).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		err = kit.NotFound("customer " + customer + " has no account")

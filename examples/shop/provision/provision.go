@@ -61,11 +61,11 @@ func Make(ctx context.Context, adminURL, prefix string, names ...string) (urls m
 // makeOne makes a database and a user, both called name, and returns the user's URL.
 func makeOne(ctx context.Context, admin *kit.DB, adminURL, name string) (string, error) {
 	password := rand.Text()
-	make := postgreSQL
+	statementsFor := postgreSQL
 	if admin.Dialect == outbox.MySQL {
-		make = mySQL
+		statementsFor = mySQL
 	}
-	statements, err := make(ctx, admin, name, password)
+	statements, err := statementsFor(ctx, admin, name, password)
 	if err != nil {
 		return "", err
 	}
@@ -104,8 +104,8 @@ func mySQL(_ context.Context, _ *kit.DB, name, password string) ([]string, error
 	// In GRANT an underscore stands for any character: shop_stock would also be the right to open shop2stock.
 	pattern := strings.ReplaceAll(name, "_", `\_`)
 	return []string{
-		// Texts are compared by their bytes: the ids a and A are two, as they are on the other databases.
-		"CREATE DATABASE IF NOT EXISTS " + name + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+		// Texts are compared by their bytes: a and A are two, and so are a and "a ", as on the other databases.
+		"CREATE DATABASE IF NOT EXISTS " + name + " CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
 		"CREATE USER IF NOT EXISTS '" + name + "'@'%' IDENTIFIED BY '" + password + "'",
 		"ALTER USER '" + name + "'@'%' IDENTIFIED BY '" + password + "'", // if it was there
 		"GRANT ALL PRIVILEGES ON `" + pattern + "`.* TO '" + name + "'@'%'",

@@ -49,8 +49,11 @@ func (s *Service) deliver(ctx context.Context, tx *sql.Tx, r *http.Request) (int
 		return 0, nil, err
 	}
 	sku := r.PathValue("sku")
-	if body.Quantity < 1 || body.Quantity > maxDelivery || len(sku) > 64 {
-		return 0, nil, kit.BadRequest("quantity must be 1 to 1000000000, and the sku at most 64 bytes")
+	if body.Quantity < 1 || body.Quantity > maxDelivery {
+		return 0, nil, kit.BadRequest("quantity must be 1 to 1000000000")
+	}
+	if !kit.ValidSKU(sku) {
+		return 0, nil, kit.BadRequest("the sku must have 1 to 64 of these: A-Z a-z 0-9 . _ -")
 	}
 	if _, err := s.db.InsertNew(ctx, tx, "items", []string{"sku", "available", "reserved", "delivered"},
 		sku, 0, 0, 0); err != nil {
@@ -77,6 +80,9 @@ func scanItem(row *sql.Row, sku string) (i Item, err error) {
 
 func (s *Service) getItem(w http.ResponseWriter, r *http.Request) error {
 	sku := r.PathValue("sku")
+	if !kit.ValidSKU(sku) {
+		return kit.NotFound("there is no article " + sku)
+	}
 	item, err := scanItem(s.db.SQL.QueryRowContext(r.Context(), s.db.Bind(selectItem), sku), sku)
 	if err != nil {
 		return err
@@ -86,6 +92,9 @@ func (s *Service) getItem(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Service) getReservation(w http.ResponseWriter, r *http.Request) error {
 	answer := Reservation{OrderID: r.PathValue("order_id"), Items: []events.Item{}}
+	if !kit.ValidID(answer.OrderID) {
+		return kit.NotFound("there is no reservation for order " + answer.OrderID)
+	}
 	err := s.db.SQL.QueryRowContext(r.Context(), s.db.Bind(
 		"SELECT state FROM reservations WHERE order_id = ?"), answer.OrderID).Scan(&answer.State)
 	switch {

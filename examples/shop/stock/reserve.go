@@ -3,9 +3,11 @@ package stock
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/outbox"
@@ -134,7 +136,7 @@ func (s *Service) available(ctx context.Context, tx *sql.Tx, sku string, quantit
 	var available int64
 	err := tx.QueryRowContext(ctx, s.db.Bind(
 		"SELECT available FROM items WHERE sku = ?"+s.db.ForUpdate()), sku).Scan(&available)
-	if err == sql.ErrNoRows {
+	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil // an article that was never delivered
 	}
 	// A negative quantity would put articles into stock.
@@ -167,10 +169,11 @@ func (s *Service) giveBack(ctx context.Context, tx *sql.Tx, orderID string) erro
 	return nil
 }
 
-// items are those of a reservation, in the order in which articles are locked.
+// items are those of a reservation, in the order in which articles are locked. It is the one of reserve: a database may
+// sort texts in another one, such as a before B.
 func (s *Service) items(ctx context.Context, db querier, orderID string) (items []events.Item, err error) {
 	rows, err := db.QueryContext(ctx, s.db.Bind(
-		"SELECT sku, quantity FROM reservation_items WHERE order_id = ? ORDER BY sku"), orderID)
+		"SELECT sku, quantity FROM reservation_items WHERE order_id = ?"), orderID)
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +185,7 @@ func (s *Service) items(ctx context.Context, db querier, orderID string) (items 
 		}
 		items = append(items, item)
 	}
+	slices.SortFunc(items, func(a, b events.Item) int { return strings.Compare(a.SKU, b.SKU) })
 	return items, rows.Err()
 }
 

@@ -67,7 +67,9 @@ func (s shop) requireAnswers(types ...string) []kittest.Event {
 	return answers
 }
 
-var one = events.Of{OrderID: "order-1", Customer: "ada"}
+var one = events.Of{
+	OrderID: "5a1c7c5e-0d43-4a6f-9a7e-3f2b8f6f0001", Customer: "5a1c7c5e-0d43-4a6f-9a7e-3f2b8f6f0002",
+}
 
 func reserve(items ...events.Item) events.ReserveStock {
 	return events.ReserveStock{Of: one, Items: items, Cents: 500}
@@ -79,15 +81,15 @@ func TestAnOrderReservesAllItsItemsOrNone(t *testing.T) {
 		s.deliver("pen", "5")
 		s.deliver("ink", "1")
 
-		s.command(events.StockCommands, "order-1", events.TypeReserveStock,
+		s.command(events.StockCommands, one.OrderID, events.TypeReserveStock,
 			reserve(events.Item{SKU: "pen", Quantity: 2}, events.Item{SKU: "ink", Quantity: 2}))
 		var short events.StockShort
 		s.requireAnswers(events.TypeStockShort)[0].Into(t, &short)
 		require.Equal(t, events.StockShort{Of: one, Flow: events.Orchestrated, SKU: "ink"}, short)
 		s.requireItem("pen", 5, 0, 5)
 
-		two := events.Of{OrderID: "order-1b", Customer: "ada"}
-		s.command(events.StockCommands, "order-1b", events.TypeReserveStock, events.ReserveStock{
+		two := events.Of{OrderID: uuid.NewString(), Customer: one.Customer}
+		s.command(events.StockCommands, two.OrderID, events.TypeReserveStock, events.ReserveStock{
 			// The same article twice is the sum of both.
 			Of: two, Items: []events.Item{
 				{SKU: "pen", Quantity: 2}, {SKU: "ink", Quantity: 1}, {SKU: "pen", Quantity: 1},
@@ -96,9 +98,9 @@ func TestAnOrderReservesAllItsItemsOrNone(t *testing.T) {
 		kittest.Events(t, s.kafka, events.Stock, 2)
 		s.requireItem("pen", 2, 3, 5)
 		s.requireItem("ink", 0, 1, 1)
-		require.JSONEq(t, `{"order_id":"order-1b","state":"reserved","items":[
+		require.JSONEq(t, `{"order_id":"`+two.OrderID+`","state":"reserved","items":[
 			{"sku":"ink","quantity":1},{"sku":"pen","quantity":3}]}`,
-			kittest.Do(s.h, "GET", "/reservations/order-1b", "").Body.String())
+			kittest.Do(s.h, "GET", "/reservations/"+two.OrderID, "").Body.String())
 	})
 }
 
@@ -107,13 +109,13 @@ func TestACommandThatIsSentAgainChangesNothingAndGetsTheSameAnswer(t *testing.T)
 		s := start(t, db, kittest.Kafka(t))
 		s.deliver("pen", "5")
 		pens := reserve(events.Item{SKU: "pen", Quantity: 2})
-		s.command(events.StockCommands, "order-1", events.TypeReserveStock, pens)
-		s.command(events.StockCommands, "order-1", events.TypeReserveStock, pens)
+		s.command(events.StockCommands, one.OrderID, events.TypeReserveStock, pens)
+		s.command(events.StockCommands, one.OrderID, events.TypeReserveStock, pens)
 		s.requireAnswers(events.TypeStockReserved, events.TypeStockReserved)
 		s.requireItem("pen", 3, 2, 5)
 
 		for range 2 {
-			s.command(events.StockCommands, "order-1", events.TypeReleaseStock, events.ReleaseStock{Of: one})
+			s.command(events.StockCommands, one.OrderID, events.TypeReleaseStock, events.ReleaseStock{Of: one})
 		}
 		s.requireAnswers(events.TypeStockReserved, events.TypeStockReserved,
 			events.TypeStockReleased, events.TypeStockReleased)
@@ -126,9 +128,9 @@ func TestACopyOfAMessageHasNoAnswer(t *testing.T) {
 	s.deliver("pen", "5")
 	pens := reserve(events.Item{SKU: "pen", Quantity: 2})
 	for range 3 { // the same id, as after a crash of the relay
-		kittest.Send(t, s.kafka, events.StockCommands, "order-1", events.TypeReserveStock, pens)
+		kittest.Send(t, s.kafka, events.StockCommands, one.OrderID, events.TypeReserveStock, pens)
 	}
-	s.command(events.StockCommands, "order-1", events.TypeReleaseStock, events.ReleaseStock{Of: one})
+	s.command(events.StockCommands, one.OrderID, events.TypeReleaseStock, events.ReleaseStock{Of: one})
 	s.requireAnswers(events.TypeStockReserved, events.TypeStockReleased)
 }
 
@@ -136,8 +138,8 @@ func TestAReleaseThatOvertakesItsReservationWins(t *testing.T) {
 	kittest.Each(t, func(t *testing.T, db *kit.DB) {
 		s := start(t, db, kittest.Kafka(t))
 		s.deliver("pen", "5")
-		s.command(events.StockCommands, "order-1", events.TypeReleaseStock, events.ReleaseStock{Of: one})
-		s.command(events.StockCommands, "order-1", events.TypeReserveStock,
+		s.command(events.StockCommands, one.OrderID, events.TypeReleaseStock, events.ReleaseStock{Of: one})
+		s.command(events.StockCommands, one.OrderID, events.TypeReserveStock,
 			reserve(events.Item{SKU: "pen", Quantity: 2}))
 		s.requireAnswers(events.TypeStockReleased, events.TypeStockShort)
 		s.requireItem("pen", 5, 0, 5)
@@ -147,11 +149,11 @@ func TestAReleaseThatOvertakesItsReservationWins(t *testing.T) {
 func TestInAChoreographedOrderStockActsByItself(t *testing.T) {
 	for trigger, undo := range map[string]func(s shop){
 		"payment refused": func(s shop) {
-			s.command(events.Payments, "order-1", events.TypePaymentRefused,
+			s.command(events.Payments, one.OrderID, events.TypePaymentRefused,
 				events.PaymentRefused{Of: one, Flow: events.Choreographed})
 		},
 		"cancelled by the customer": func(s shop) {
-			s.command(events.Orders, "order-1", events.TypeOrderCancelRequested,
+			s.command(events.Orders, one.OrderID, events.TypeOrderCancelRequested,
 				events.OrderCancelRequested{Of: one, Flow: events.Choreographed})
 		},
 	} {
@@ -159,7 +161,7 @@ func TestInAChoreographedOrderStockActsByItself(t *testing.T) {
 			t.Parallel()
 			s := start(t, kittest.Open(t, kittest.SQLite(t)), kittest.Kafka(t))
 			s.deliver("pen", "5")
-			s.command(events.Orders, "order-1", events.TypeOrderPlaced, events.OrderPlaced{
+			s.command(events.Orders, one.OrderID, events.TypeOrderPlaced, events.OrderPlaced{
 				Of: one, Flow: events.Choreographed, Cents: 700, Items: []events.Item{{SKU: "pen", Quantity: 1}},
 			})
 			var reserved events.StockReserved
@@ -177,12 +179,12 @@ func TestInAChoreographedOrderStockActsByItself(t *testing.T) {
 func TestAnOrchestratedOrderWaitsForItsCommand(t *testing.T) {
 	s := start(t, kittest.Open(t, kittest.PostgreSQL(t)), kittest.RealKafka(t))
 	s.deliver("pen", "5")
-	s.command(events.Orders, "order-1", events.TypeOrderPlaced, events.OrderPlaced{
+	s.command(events.Orders, one.OrderID, events.TypeOrderPlaced, events.OrderPlaced{
 		Of: one, Flow: events.Orchestrated, Items: []events.Item{{SKU: "pen", Quantity: 1}},
 	})
-	s.command(events.Payments, "order-1", events.TypePaymentRefused,
+	s.command(events.Payments, one.OrderID, events.TypePaymentRefused,
 		events.PaymentRefused{Of: one, Flow: events.Orchestrated})
-	s.command(events.StockCommands, "order-1", events.TypeReserveStock, reserve(events.Item{SKU: "pen", Quantity: 2}))
+	s.command(events.StockCommands, one.OrderID, events.TypeReserveStock, reserve(events.Item{SKU: "pen", Quantity: 2}))
 	s.requireAnswers(events.TypeStockReserved)
 	s.requireItem("pen", 3, 2, 5)
 }
@@ -190,18 +192,27 @@ func TestAnOrchestratedOrderWaitsForItsCommand(t *testing.T) {
 func TestAQuantityBelowOneIsShort(t *testing.T) {
 	s := start(t, kittest.Open(t, kittest.SQLite(t)), kittest.Kafka(t))
 	s.deliver("pen", "5")
-	s.command(events.StockCommands, "order-1", events.TypeReserveStock, reserve(events.Item{SKU: "pen", Quantity: -2}))
+	s.command(events.StockCommands, one.OrderID, events.TypeReserveStock, reserve(events.Item{SKU: "pen", Quantity: -2}))
 	s.requireAnswers(events.TypeStockShort)
 	s.requireItem("pen", 5, 0, 5)
 }
 
 func TestBadRequestsAreRefused(t *testing.T) {
-	s := start(t, kittest.Open(t, kittest.SQLite(t)), kittest.Kafka(t))
-	for path, body := range map[string]string{
-		"/items/pen/deliveries": `{"quantity":0}`, "/items/ink/deliveries": `{"quantity":9000000000}`,
-	} {
-		require.Equal(t, http.StatusBadRequest, kittest.Do(s.h, "POST", path, body).Code)
-	}
-	require.Equal(t, http.StatusNotFound, kittest.Do(s.h, "GET", "/items/pen", "").Code)
-	require.Equal(t, http.StatusNotFound, kittest.Do(s.h, "GET", "/reservations/order-9", "").Code)
+	kittest.Each(t, func(t *testing.T, db *kit.DB) {
+		service, err := stock.New(t.Context(), db, kittest.Kafka(t), kittest.Quiet())
+		require.NoError(t, err)
+		h := service.Handler()
+		for path, body := range map[string]string{
+			"/items/pen/deliveries": `{"quantity":0}`, "/items/ink/deliveries": `{"quantity":9000000000}`,
+			"/items/pen%20/deliveries": `{"quantity":1}`, "/items/%00/deliveries": `{"quantity":1}`,
+			"/items/%FF/deliveries": `{"quantity":1}`,
+		} {
+			require.Equal(t, http.StatusBadRequest, kittest.Do(h, "POST", path, body).Code, path)
+		}
+		for _, path := range []string{
+			"/items/pen", "/items/%00", "/reservations/order-9", "/reservations/%00", "/reservations/" + one.OrderID,
+		} {
+			require.Equal(t, http.StatusNotFound, kittest.Do(h, "GET", path, "").Code, path)
+		}
+	})
 }

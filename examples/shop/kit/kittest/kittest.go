@@ -71,7 +71,7 @@ func MariaDB(t testing.TB) string {
 	cfg.Passwd, _ = u.User.Password()
 	cfg.Net, cfg.Addr = "tcp", u.Hostname()+":"+cmp.Or(u.Port(), "3306")
 	newDatabase(t, "mysql", cfg.FormatDSN(),
-		"CREATE DATABASE "+name+" CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", "DROP DATABASE "+name)
+		"CREATE DATABASE "+name+" CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin", "DROP DATABASE "+name)
 	return withDatabase(t, server, name)
 }
 
