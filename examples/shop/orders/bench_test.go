@@ -215,6 +215,10 @@ func orderBody(customer string, flow events.Flow) string {
 	return fmt.Sprintf(`{"customer":%q,"items":[{"sku":"tea","quantity":2}],"flow":%q}`, customer, flow)
 }
 
+func orderOf(customer, items string) string {
+	return fmt.Sprintf(`{"customer":%q,"items":[%s]}`, customer, items)
+}
+
 // place places an order and waits until it is confirmed.
 func (b *bench) place(customer, key string, flow events.Flow) (path string, o order.Order) {
 	b.t.Helper()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/ThreeDotsLabs/watermill/components/cqrs"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -29,7 +30,8 @@ import (
 //
 //	POST  /orders               {"customer", "items": [{"sku", "quantity"}], "flow"} with Idempotency-Key:
 //	                            202, and in Location where the order will be
-//	GET   /orders               the list of all, with ?customer, ?status and ?after, an order id
+//	GET   /orders               the list of all, with ?customer, ?status and ?after, an order id; ?status=stuck
+//	                            are those that somebody has to look at, each with its reason
 //	GET   /orders/{id}          the order, with its version as ETag
 //	PATCH /orders/{id}          {"note", "expected_version"}, or the version in If-Match: changes the note
 //	POST  /orders/{id}/cancel   {"expected_version"}: the customer's wish; money and goods go back
@@ -64,15 +66,15 @@ func (n *newOrder) check() error {
 	if n.Flow != events.Orchestrated && n.Flow != events.Choreographed {
 		return kit.BadRequest("flow must be orchestrated or choreographed")
 	}
-	if n.Customer == "" || len(n.Customer) > 36 {
-		return kit.BadRequest("customer must be the customer's id")
+	if !kit.ValidID(n.Customer) {
+		return kit.BadRequest("customer must be the customer's id, a UUID")
 	}
 	if len(n.Items) < 1 || len(n.Items) > 100 {
 		return kit.BadRequest("items must be 1 to 100")
 	}
 	for _, item := range n.Items {
-		if item.SKU == "" || len(item.SKU) > 64 || item.Quantity < 1 || item.Quantity > 1000 {
-			return kit.BadRequest("an item must have a sku of 1 to 64 bytes and a quantity of 1 to 1000")
+		if !kit.ValidSKU(item.SKU) || item.Quantity < 1 || item.Quantity > 1000 {
+			return kit.BadRequest("an item must have a sku of 1 to 64 of A-Z a-z 0-9 . _ -, and a quantity of 1 to 1000")
 		}
 	}
 	return nil
@@ -129,7 +131,10 @@ func (s *shard) accept(ctx context.Context, tx *sql.Tx, id string, wanted newOrd
 		return 0, nil, err
 	}
 	if !known {
-		return 0, nil, kit.Unprocessable("customer " + wanted.Customer + " is not known, or was erased")
+		return 0, nil, &kit.Problem{
+			Status: http.StatusUnprocessableEntity, Type: "/problems/unknown-customer", Title: "Unknown customer",
+			Detail: "customer " + wanted.Customer + " is not known, or was erased",
+		}
 	}
 	command := PlaceOrder{
 		Of: events.Of{OrderID: id, Customer: wanted.Customer}, Flow: wanted.Flow, Items: wanted.Items,
@@ -170,7 +175,15 @@ const page = 100
 
 func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
+	for _, name := range []string{"customer", "after"} {
+		if id := query.Get(name); id != "" && !kit.ValidID(id) {
+			return kit.BadRequest(name + " must be an id, a UUID")
+		}
+	}
 	filter := view.Filter{Customer: query.Get("customer"), Status: query.Get("status")}
+	if filter.Status != "" && !slices.Contains(order.Statuses(), order.Status(filter.Status)) {
+		return kit.BadRequest(fmt.Sprintf("status must be one of %s", order.Statuses()))
+	}
 	list, err := s.view.List(r.Context(), filter, query.Get("after"), page)
 	if err != nil {
 		return err
@@ -181,6 +194,9 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 // find looks for an order in all shards, because an id does not tell the customer. The old shards come first: an order
 // that moves meanwhile is in the new one before it leaves the old one.
 func (s *Service) find(ctx context.Context, id string) (order.Order, error) {
+	if !kit.ValidID(id) {
+		return order.Order{}, kit.NotFound("there is no order " + id)
+	}
 	for _, one := range s.cluster.All {
 		at := s.shards[one.Name]
 		if o, err := at.orders.Load(ctx, at.db.SQL, id); err != nil || o.Version > 0 {
@@ -238,7 +254,7 @@ func (s *Service) change(
 			return err
 		})
 		if err != nil {
-			return problemOf(err, after)
+			return problemOf(err)
 		}
 		kit.SetVersion(w, after.Version)
 		return kit.WriteJSON(w, http.StatusOK, after)
@@ -258,14 +274,19 @@ func (s *shard) decide(
 	return after, s.saga.Handle(ctx, tx, saga.Message{Of: of, Type: kind})
 }
 
-func problemOf(err error, now order.Order) error {
+// problemOf is what a client gets to see. A version conflict can be tried again with the current version. A command that
+// the order's status does not allow cannot, so it has a type of its own.
+func problemOf(err error) error {
 	var conflict *eventstore.ConflictError
 	var refused *order.RefusedError
 	switch {
 	case errors.As(err, &conflict):
 		return kit.Conflict(conflict.Error(), conflict.Current)
 	case errors.As(err, &refused):
-		return kit.Conflict(refused.Error(), now.Version)
+		return &kit.Problem{
+			Status: http.StatusConflict, Type: "/problems/cannot-" + refused.Command,
+			Title: "The order's status does not allow this", Detail: refused.Error(),
+		}
 	}
 	return err
 }

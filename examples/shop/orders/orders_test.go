@@ -56,15 +56,25 @@ func TestAnOrderIsAcceptedAndThenConfirmedAndCancelled(t *testing.T) {
 		requireProblem(t, other, http.StatusUnprocessableEntity, "another request")
 
 		stale := b.request("PATCH", path, "", `{"note":"ring","expected_version":1}`)
-		require.EqualValues(t, 2, requireProblem(t, stale, http.StatusConflict, "version 2").CurrentVersion)
+		conflict := requireProblem(t, stale, http.StatusConflict, "version 2")
+		require.Equal(t, "/problems/version-conflict", conflict.Type)
+		require.EqualValues(t, 2, conflict.CurrentVersion)
 		changed := b.request("PATCH", path, "", `{"note":"ring","expected_version":2}`)
 		require.Equal(t, http.StatusOK, changed.Code, changed.Body.String())
 		require.Equal(t, `"3"`, changed.Header().Get("ETag"))
 
 		require.Equal(t, http.StatusOK, b.request("POST", path+"/cancel", "", `{"expected_version":3}`).Code)
 		require.Equal(t, events.ReasonCustomer, b.waitForStatus(path, order.Cancelled).Reason)
-		requireProblem(t, b.request("POST", path+"/cancel", "", `{}`), http.StatusConflict, "the order is cancelled")
-		requireProblem(t, b.request("POST", path+"/repair", "", `{}`), http.StatusConflict, "not stuck")
+		// Each command that the order's status does not allow has a problem type of its own.
+		for command, request := range map[string]*httptest.ResponseRecorder{
+			"change": b.request("PATCH", path, "", `{"note":"ring"}`),
+			"cancel": b.request("POST", path+"/cancel", "", `{}`),
+			"repair": b.request("POST", path+"/repair", "", `{}`),
+		} {
+			problem := requireProblem(t, request, http.StatusConflict, "the order is cancelled")
+			require.Equal(t, "/problems/cannot-"+command, problem.Type)
+			require.Zero(t, problem.CurrentVersion, "another version does not help")
+		}
 
 		b.until(func(w *httptest.ResponseRecorder) bool {
 			return strings.Contains(w.Body.String(), o.OrderID)
@@ -75,7 +85,7 @@ func TestAnOrderIsAcceptedAndThenConfirmedAndCancelled(t *testing.T) {
 
 func TestABadRequestGetsAProblem(t *testing.T) {
 	b := newBench(t, four...).start(4)
-	customer := uuid.NewString()
+	customer, unknown := uuid.NewString(), uuid.NewString()
 	b.knowCustomer(customer)
 	tooLarge := `{"customer":"` + strings.Repeat("x", kit.MaxBody) + `"}`
 	good := orderBody(customer, events.Orchestrated)
@@ -89,9 +99,15 @@ func TestABadRequestGetsAProblem(t *testing.T) {
 		"unknown field":        {"POST", "/orders", "k", `{"colour":"red"}`, 400, "colour"},
 		"too large":            {"POST", "/orders", "k", tooLarge, 413, "bytes"},
 		"unknown flow":         {"POST", "/orders", "k", orderBody(customer, "free"), 400, "flow"},
-		"no items":             {"POST", "/orders", "k", `{"customer":"c","items":[]}`, 400, "items"},
-		"no quantity":          {"POST", "/orders", "k", `{"customer":"c","items":[{"sku":"tea"}]}`, 400, "quantity"},
-		"unknown customer":     {"POST", "/orders", "k", orderBody("nobody", events.Orchestrated), 422, "nobody"},
+		"no items":             {"POST", "/orders", "k", orderOf(customer, ""), 400, "items"},
+		"no quantity":          {"POST", "/orders", "k", orderOf(customer, `{"sku":"tea"}`), 400, "quantity"},
+		"no such sku":          {"POST", "/orders", "k", orderOf(customer, `{"sku":"a\u0000","quantity":1}`), 400, "sku"},
+		"no id of a customer":  {"POST", "/orders", "k", orderBody("nobody", events.Orchestrated), 400, "customer"},
+		"unknown customer":     {"POST", "/orders", "k", orderBody(unknown, events.Orchestrated), 422, unknown},
+		"list of no customer":  {"GET", "/orders?customer=%00", "", "", 400, "customer"},
+		"list after no order":  {"GET", "/orders?after=%FF", "", "", 400, "after"},
+		"list of no status":    {"GET", "/orders?status=lost", "", "", 400, "status must be one of"},
+		"no id":                {"GET", "/orders/%00", "", "", 404, "no order"},
 		"unknown order":        {"GET", "/orders/none", "", "", 404, "none"},
 		"change of an unknown": {"PATCH", "/orders/none", "", `{}`, 404, "none"},
 		"cancel of an unknown": {"POST", "/orders/none/cancel", "", `{}`, 404, "none"},
@@ -142,7 +158,7 @@ func TestCustomersMoveWhileTheyOrderAndEveryAcceptedOrderEnds(t *testing.T) {
 			var customers []string
 			moving := 0
 			for i := range 8 {
-				customers = append(customers, fmt.Sprintf("customer-%d", i))
+				customers = append(customers, uuid.NewSHA1(uuid.Nil, fmt.Append(nil, i)).String())
 				b.knowCustomer(customers[i])
 				b.place(customers[i], "first", events.Orchestrated)
 				if shards.Owner(all, customers[i]).Name == all[old].Name {

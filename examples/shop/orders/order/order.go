@@ -25,6 +25,9 @@ const (
 	Stuck      Status = "stuck" // cancelling failed for good; somebody has to look
 )
 
+// Statuses are all of them.
+func Statuses() []Status { return []Status{Placed, Confirmed, Cancelling, Cancelled, Stuck} }
+
 // Order is the state. The zero Order is one that does not exist.
 type Order struct {
 	events.Of
@@ -73,8 +76,11 @@ func Apply(o Order, e eventstore.Event) (Order, error) {
 	return o, nil
 }
 
-// RefusedError says why an order does not take a command.
-type RefusedError struct{ Reason string }
+// RefusedError means that the order's status does not allow a command, and says why.
+type RefusedError struct {
+	Command string // change, cancel or repair
+	Reason  string
+}
 
 func (e *RefusedError) Error() string { return e.Reason }
 
@@ -90,7 +96,7 @@ func Place(o Order, placed events.OrderPlaced) ([]eventstore.Event, error) {
 // Change sets the note for the delivery.
 func Change(o Order, note string) ([]eventstore.Event, error) {
 	if o.Status != Placed && o.Status != Confirmed {
-		return nil, &RefusedError{fmt.Sprintf("the order is %s", o.Status)}
+		return nil, &RefusedError{"change", fmt.Sprintf("the order is %s", o.Status)}
 	}
 	return event(events.TypeOrderChanged, events.OrderChanged{Of: o.Of, Version: o.Version + 1, Note: note})
 }
@@ -98,7 +104,7 @@ func Change(o Order, note string) ([]eventstore.Event, error) {
 // RequestCancel is the customer's wish to cancel. Money and goods go back before the order is Cancelled.
 func RequestCancel(o Order) ([]eventstore.Event, error) {
 	if o.Status != Placed && o.Status != Confirmed {
-		return nil, &RefusedError{fmt.Sprintf("the order is %s", o.Status)}
+		return nil, &RefusedError{"cancel", fmt.Sprintf("the order is %s", o.Status)}
 	}
 	return event(events.TypeOrderCancelRequested,
 		events.OrderCancelRequested{Of: o.Of, Version: o.Version + 1, Flow: o.Flow})
@@ -131,7 +137,7 @@ func GetStuck(o Order, reason string) ([]eventstore.Event, error) {
 // Repair lets a stuck order go on. Where no saga leads it, the wish to cancel goes to the other services once more.
 func Repair(o Order) ([]eventstore.Event, error) {
 	if o.Status != Stuck {
-		return nil, &RefusedError{fmt.Sprintf("the order is %s, not stuck", o.Status)}
+		return nil, &RefusedError{"repair", fmt.Sprintf("the order is %s, not stuck", o.Status)}
 	}
 	repaired, err := event(events.TypeOrderRepaired, events.OrderRepaired{Of: o.Of, Version: o.Version + 1})
 	if err != nil || o.Flow == events.Orchestrated {
