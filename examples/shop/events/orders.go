@@ -8,7 +8,7 @@ const (
 	TypeOrderCancelRequested = "order.cancel_requested" // by the customer
 	TypeOrderCancelled       = "order.cancelled"
 	TypeOrderStuck           = "order.stuck"    // the saga cannot be compensated
-	TypeOrderRepaired        = "order.repaired" // somebody removed the cause; the saga continues
+	TypeOrderRepaired        = "order.repaired" // the compensation continues
 )
 
 // Reasons of OrderCancelled.
@@ -64,7 +64,8 @@ type OrderStuck struct {
 	Reason  string `json:"reason"`
 }
 
-// OrderRepaired says that the compensation of a stuck order runs again.
+// OrderRepaired says that the compensation of a stuck order runs again, because somebody asked for it, or because a late
+// answer has come.
 type OrderRepaired struct {
 	Of
 	Version int64 `json:"version"`
@@ -73,7 +74,8 @@ type OrderRepaired struct {
 // TypeStepTimedOut is the type of the events on OrderTimeouts.
 const TypeStepTimedOut = "order.step_timed_out"
 
-// StepTimedOut arrives when a step of the saga had its time. Attempt tells which sending of the command it belongs to.
+// StepTimedOut arrives when a step of the saga had its time. The saga knows it by its id. Step and Attempt tell people
+// which sending of which command it belongs to.
 type StepTimedOut struct {
 	Of
 	Step    string `json:"step"`

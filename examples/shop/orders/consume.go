@@ -135,17 +135,12 @@ func answer(msg *message.Message) error {
 	ctx := msg.Context()
 	var body struct {
 		events.Of
-		Reason  string `json:"reason"`
-		Step    string `json:"step"`
-		Attempt int    `json:"attempt"`
+		Reason string `json:"reason"`
 	}
 	if err := json.Unmarshal(msg.Payload, &body); err != nil {
 		return fmt.Errorf("read the body of a %s: %w", msg.Metadata.Get("name"), err)
 	}
-	m := saga.Message{
-		Of: body.Of, Type: msg.Metadata.Get("name"), Reason: body.Reason,
-		Step: saga.Step(body.Step), Attempt: body.Attempt, Cause: causeOf(msg),
-	}
+	m := saga.Message{Of: body.Of, Type: msg.Metadata.Get("name"), Reason: body.Reason, Cause: causeOf(msg)}
 	s, tx := shardOf(ctx), inboxwatermill.MustTx(ctx)
 	if err := s.saga.Handle(ctx, tx, m); err != nil {
 		return err

@@ -134,12 +134,20 @@ func GetStuck(o Order, reason string) ([]eventstore.Event, error) {
 	return event(events.TypeOrderStuck, events.OrderStuck{Of: o.Of, Version: o.Version + 1, Reason: reason})
 }
 
+// Resume says that a stuck order goes on. So it is not at rest, and cannot move to another database meanwhile.
+func Resume(o Order) ([]eventstore.Event, error) {
+	if o.Status != Stuck {
+		return nil, nil
+	}
+	return event(events.TypeOrderRepaired, events.OrderRepaired{Of: o.Of, Version: o.Version + 1})
+}
+
 // Repair lets a stuck order go on. Where no saga leads it, the wish to cancel goes to the other services once more.
 func Repair(o Order) ([]eventstore.Event, error) {
 	if o.Status != Stuck {
 		return nil, &RefusedError{"repair", fmt.Sprintf("the order is %s, not stuck", o.Status)}
 	}
-	repaired, err := event(events.TypeOrderRepaired, events.OrderRepaired{Of: o.Of, Version: o.Version + 1})
+	repaired, err := Resume(o)
 	if err != nil || o.Flow == events.Orchestrated {
 		return repaired, err
 	}

@@ -66,8 +66,10 @@ var machine = map[Step]rule{
 	},
 	Stuck: {
 		on: map[string]Step{
-			events.TypeOrderRepaired:   Refunding, // from the beginning: refunding twice is refunding once
-			events.TypePaymentRefunded: Releasing, // the answer came after all
+			events.TypeOrderRepaired: Refunding, // from the beginning: refunding twice is refunding once
+			// The answer came after all. ReleaseStock is only sent when nothing is paid any more: nothing is left.
+			events.TypePaymentRefunded: Releasing,
+			events.TypeStockReleased:   Undone,
 		},
 	},
 	Undone: {},

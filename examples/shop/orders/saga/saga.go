@@ -61,10 +61,7 @@ type Message struct {
 	events.Of
 	Type   string
 	Reason string // of an answer that says no
-	// Step and Attempt are a timeout's.
-	Step    Step
-	Attempt int
-	Cause   inbox.Message
+	Cause  inbox.Message
 }
 
 // Start begins the saga of an order that was just placed.
@@ -95,7 +92,8 @@ func (s *Saga) Handle(ctx context.Context, tx *sql.Tx, m Message) error {
 func (r *row) next(rules map[Step]rule, m Message) bool {
 	to, known := rules[r.Step].on[m.Type]
 	if m.Type == events.TypeStepTimedOut {
-		if m.Step != r.Step || m.Attempt != r.Attempt {
+		// The step and the attempt would not do: after a repair, a late timer of the first round would fit the second.
+		if m.Cause.ID != r.Timer {
 			return false // the answer was faster
 		}
 		if r.Attempt < Attempts {
@@ -134,7 +132,7 @@ func (s *Saga) enter(ctx context.Context, tx *sql.Tx, o order.Order, r *row, why
 		}
 		decide = func(o order.Order) ([]eventstore.Event, error) { return order.GetStuck(o, why) }
 	default:
-		return nil
+		decide = order.Resume // nothing, unless an answer has reached a stuck order
 	}
 	_, err := s.Orders.Change(ctx, tx, o.OrderID, 0, cause, decide)
 	return err

@@ -1,7 +1,6 @@
 package saga
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -11,6 +10,8 @@ import (
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/kit/kittest"
 	"github.com/postroom/postroom/examples/shop/orders/order"
+	"github.com/postroom/postroom/inbox"
+	"github.com/postroom/postroom/outbox/outboxtest"
 )
 
 func TestAnOrderIsReservedAndPaid(t *testing.T) {
@@ -122,11 +123,7 @@ func TestCopiesAndAnyOrderOfTheAnswersEndTheSame(t *testing.T) {
 	eachFlow(t, func(first *world, flow events.Flow) {
 		db := first.db
 		for seed := range uint64(12) {
-			for _, table := range []string{"order_streams", "order_events", "order_snapshots", "order_sagas"} {
-				_, err := db.SQL.ExecContext(first.t.Context(), "DELETE FROM "+table)
-				require.NoError(first.t, err)
-			}
-			w := newWorld(first.t, db)
+			w := freshWorld(first.t, db)
 			w.twice, w.shuffle = true, rand.New(rand.NewPCG(seed, 0))
 			w.noMoney, w.noStock = seed%3 == 1, seed%3 == 2
 			w.place(flow)
@@ -163,15 +160,72 @@ func TestWithoutTheStepALateCopyTakesMoneyForACancelledOrder(t *testing.T) {
 }
 
 func TestATimeoutOfAnEarlierAttemptChangesNothing(t *testing.T) {
-	r := row{Step: Paying, Attempt: 2}
-	for _, m := range []Message{
-		{Type: events.TypeStepTimedOut, Step: Paying, Attempt: 1},
-		{Type: events.TypeStepTimedOut, Step: Reserving, Attempt: 2},
-	} {
-		require.False(t, r.next(machine, m), fmt.Sprintf("%+v", m))
+	r := row{Step: Paying, Attempt: 2, Timer: "of this attempt"}
+	for _, timer := range []string{"of the attempt before", "of another step", ""} {
+		m := Message{Type: events.TypeStepTimedOut, Cause: inbox.Message{ID: timer}}
+		require.False(t, r.next(machine, m), timer)
 	}
-	require.True(t, r.next(machine, Message{Type: events.TypeStepTimedOut, Step: Paying, Attempt: 2}))
-	require.Equal(t, row{Step: Paying, Attempt: 3}, r)
+	m := Message{Type: events.TypeStepTimedOut, Cause: inbox.Message{ID: "of this attempt"}}
+	require.True(t, r.next(machine, m))
+	require.Equal(t, row{Step: Paying, Attempt: 3, Timer: "of this attempt"}, r)
+}
+
+// The first timer of the first refund is on its way when its answer comes. It arrives after the repair, during the first
+// attempt of the second refund.
+func TestALateTimerOfAnEarlierRoundChangesNothing(t *testing.T) {
+	kittest.Each(t, func(t *testing.T, db *kit.DB) {
+		w := newWorld(t, db)
+		w.place(events.Orchestrated)
+		w.refundFails = true
+		w.request(events.TypeOrderCancelRequested, order.RequestCancel)
+		late := outboxtest.Scheduled(t, db.SQL, w.ob)
+		require.Len(t, late, 1)
+		w.run()
+		require.Equal(t, order.Stuck, w.order().Status)
+
+		w.refundFails = false
+		w.request(events.TypeOrderRepaired, order.Repair)
+		w.deliver(Message{Of: of, Type: events.TypeStepTimedOut, Cause: inbox.Message{ID: late[0].ID.String()}})
+		w.run()
+		w.requireUndone(events.ReasonCustomer)
+		require.Equal(t, 2, w.sent[events.TypeRefundPayment], "once in each round")
+	})
+}
+
+func TestAStuckOrderGoesOnWhenTheAnswerComesAfterAll(t *testing.T) {
+	kittest.Each(t, func(t *testing.T, db *kit.DB) {
+		for _, command := range []string{events.TypeRefundPayment, events.TypeReleaseStock} {
+			w := freshWorld(t, db)
+			w.place(events.Orchestrated)
+			w.silent[command] = Attempts
+			w.decide(events.TypeOrderCancelRequested, order.RequestCancel)
+			require.Equal(t, order.Stuck, w.order().Status)
+			require.True(t, w.atRest())
+
+			w.serve(command, []byte("{}")) // it was only slow
+			w.deliver(w.queue[0])
+			require.Equal(t, command == events.TypeReleaseStock, w.atRest(),
+				"after a refund the stock is still to be released: the order must not move to another database")
+			w.run()
+			w.requireUndone(events.ReasonCustomer)
+			require.True(t, w.atRest())
+		}
+	})
+}
+
+// The refusal is known before stock has released. Whoever sees the order cancelled finds nothing reserved.
+func TestAChoreographedOrderIsCancelledWhenNothingIsLeft(t *testing.T) {
+	kittest.Each(t, func(t *testing.T, db *kit.DB) {
+		w := newWorld(t, db)
+		w.silent[events.TypeOrderPlaced] = 1 // the services say nothing by themselves here
+		w.place(events.Choreographed)
+		for _, news := range []string{events.TypeStockReserved, events.TypePaymentRefused, events.TypeStockReleased} {
+			w.deliver(Message{Of: of, Type: news})
+			require.Equal(t, order.Placed, w.order().Status, "after %s", news)
+		}
+		w.deliver(Message{Of: of, Type: events.TypePaymentRefunded}) // of nothing
+		w.requireUndone(events.ReasonPaymentRefused)
+	})
 }
 
 func TestEveryStepLeadsToStepsThatAreThere(t *testing.T) {

@@ -59,6 +59,18 @@ func newWorld(t *testing.T, db *kit.DB) *world {
 	return w
 }
 
+// freshWorld is a world in a database in which there was another one.
+func freshWorld(t *testing.T, db *kit.DB) *world {
+	t.Helper()
+	w := newWorld(t, db)
+	for _, table := range []string{
+		"order_streams", "order_events", "order_snapshots", "order_sagas", "outbox_events", "outbox_scheduled",
+	} {
+		require.NoError(t, db.Exec(t.Context(), "DELETE FROM "+table))
+	}
+	return w
+}
+
 func (w *world) tx(f func(tx *sql.Tx) error) {
 	w.t.Helper()
 	require.NoError(w.t, w.db.Tx(w.t.Context(), f))
@@ -81,8 +93,15 @@ func (w *world) place(flow events.Flow) *world {
 	return w
 }
 
-// decide is a request: the customer's wish to cancel, or a repair.
+// decide is a request, and everything that follows by itself.
 func (w *world) decide(kind string, decide order.Decision) {
+	w.t.Helper()
+	w.request(kind, decide)
+	w.run()
+}
+
+// request is the customer's wish to cancel, or a repair.
+func (w *world) request(kind string, decide order.Decision) {
 	w.t.Helper()
 	w.tx(func(tx *sql.Tx) error {
 		if _, err := w.orders.Change(w.t.Context(), tx, of.OrderID, 0, inbox.Message{}, decide); err != nil {
@@ -90,7 +109,6 @@ func (w *world) decide(kind string, decide order.Decision) {
 		}
 		return w.saga.Handle(w.t.Context(), tx, Message{Of: of, Type: kind})
 	})
-	w.run()
 }
 
 func (w *world) order() order.Order {
@@ -98,6 +116,14 @@ func (w *world) order() order.Order {
 	o, err := w.orders.Load(w.t.Context(), w.db.SQL, of.OrderID)
 	require.NoError(w.t, err)
 	return o
+}
+
+// atRest tells what the stream's head says: whether the order may move to another database.
+func (w *world) atRest() bool {
+	w.t.Helper()
+	var atRest int
+	require.NoError(w.t, w.db.SQL.QueryRowContext(w.t.Context(), "SELECT at_rest FROM order_streams").Scan(&atRest))
+	return atRest == 1
 }
 
 // run delivers until nothing is under way. Time passes only when nothing else happens.
@@ -152,7 +178,9 @@ func (w *world) timePasses() bool {
 	for _, e := range timers {
 		var body events.StepTimedOut
 		require.NoError(w.t, json.Unmarshal(e.Payload, &body))
-		w.answer(Message{Type: e.Type, Step: Step(body.Step), Attempt: body.Attempt})
+		require.NotEmpty(w.t, body.Step)
+		require.Positive(w.t, body.Attempt)
+		w.answer(Message{Type: e.Type, Cause: inbox.Message{ID: e.ID.String()}})
 	}
 	return len(timers) > 0
 }
@@ -187,6 +215,7 @@ func (w *world) serve(kind string, payload []byte) {
 	case events.TypeOrderPlaced:
 		if w.reserve() && !w.take() {
 			w.release()
+			w.refund()
 		}
 	case events.TypeOrderCancelRequested:
 		w.release()
