@@ -9,7 +9,7 @@
 // runs one service as a process of its own: customers, gateway, notifications, orders, payments, relays or stock. It
 // gets its addresses from the environment, because a command line can be read by everybody on the machine:
 //
-//	SHOP_LISTEN          host:port to answer requests on
+//	SHOP_LISTEN          host:port to answer requests on; default: a free port of 127.0.0.1
 //	SHOP_DATABASE_URL    the database of the service
 //	SHOP_SOURCES         for relays and orders: the databases, as NAME=URL with spaces between them; NAME+mails=URL
 //	                     for those with a second outbox
@@ -22,6 +22,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -140,7 +141,7 @@ func runService(ctx context.Context, name string, getenv func(string) string, lo
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", getenv("SHOP_LISTEN"))
+	listener, err := net.Listen("tcp", cmp.Or(getenv("SHOP_LISTEN"), "127.0.0.1:0"))
 	if err != nil {
 		return errors.Join(err, service.Close())
 	}

@@ -83,6 +83,17 @@ func TestAServiceRunsAlone(t *testing.T) {
 	requireProblem(t, address+"/items/pen", http.StatusNotFound)
 }
 
+// It trusts everybody who reaches it, so that an address that was forgotten must not mean all of the network.
+func TestAServiceWithoutAnAddressListensOnThisMachineAlone(t *testing.T) {
+	kafka := kittest.Kafka(t)
+	lines := start(t, map[string]string{
+		"SHOP_DATABASE_URL": kittest.SQLite(t), "SHOP_KAFKA_BROKERS": strings.Join(kafka.Brokers, ","),
+		"SHOP_PREFIX": kafka.Prefix,
+	}, "stock")
+	require.True(t, lines.Scan())
+	require.Contains(t, lines.Text(), "http://127.0.0.1:")
+}
+
 func TestAWrongCommandSaysWhatIsRight(t *testing.T) {
 	for _, tc := range []struct {
 		says string

@@ -30,9 +30,10 @@ func (g *Gateway) forward(address string) kit.HandlerFunc {
 			Rewrite: func(p *httputil.ProxyRequest) {
 				p.SetURL(target)
 				p.Out.Header.Set(requestIDHeader, w.Header().Get(requestIDHeader))
+				p.Out.Header.Del("Origin") // the gateway has compared it with its own address
 				// The gateway's ETag of an order is "3.7.2": the version of the order, and those of what else is in
 				// the answer. Orders knows the first of them.
-				if match := p.Out.Header.Get("If-Match"); match != "" {
+				if match := p.Out.Header.Get("If-Match"); strings.HasPrefix(match, `"`) {
 					version, _, _ := strings.Cut(strings.Trim(match, `"`), ".")
 					p.Out.Header.Set("If-Match", `"`+version+`"`)
 				}

@@ -38,12 +38,34 @@ func (m *Mux) HandleFunc(pattern string, h HandlerFunc) { m.mux.Handle(pattern, 
 
 // ServeHTTP finds the handler for the request.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, pattern := m.mux.Handler(r); pattern == "" {
-		WriteError(w, r, NotFound("there is nothing at "+r.Method+" "+r.URL.Path))
+	fallback, pattern := m.mux.Handler(r)
+	if pattern != "" {
+		m.mux.ServeHTTP(w, r)
 		return
 	}
-	m.mux.ServeHTTP(w, r)
+	// The ServeMux knows whether another method has a handler, and which. Its own answer is no problem of RFC 9457.
+	plain := plainAnswer{header: http.Header{}}
+	fallback.ServeHTTP(&plain, r)
+	if plain.status != http.StatusMethodNotAllowed {
+		WriteError(w, r, NotFound("there is nothing at "+r.URL.Path))
+		return
+	}
+	w.Header()["Allow"] = plain.header["Allow"]
+	WriteError(w, r, &Problem{
+		Status: plain.status, Type: "/problems/method-not-allowed", Title: "Method not allowed",
+		Detail: r.URL.Path + " does not take " + r.Method,
+	})
 }
+
+// plainAnswer keeps the status and the header of an answer.
+type plainAnswer struct {
+	header http.Header
+	status int
+}
+
+func (a *plainAnswer) Header() http.Header         { return a.header }
+func (a *plainAnswer) WriteHeader(status int)      { a.status = status }
+func (a *plainAnswer) Write(b []byte) (int, error) { return len(b), nil }
 
 // ReadJSON reads the body into v. It refuses fields that v does not have, because a misspelt field would be ignored.
 func ReadJSON(r *http.Request, v any) error {
@@ -80,7 +102,15 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 
 // ExpectedVersion is the version in the header If-Match, such as "7". 0: the client did not say.
 func ExpectedVersion(r *http.Request) (int64, error) {
-	text := strings.Trim(strings.TrimPrefix(r.Header.Get("If-Match"), "W/"), `"`)
+	text := r.Header.Get("If-Match")
+	if strings.HasPrefix(text, "W/") {
+		// RFC 9110: a weak ETag says that two answers are alike, which is not enough to change one. None matches here.
+		return 0, &Problem{
+			Status: http.StatusPreconditionFailed, Type: "/problems/weak-etag", Title: "Weak ETag",
+			Detail: "If-Match needs a strong ETag, without W/",
+		}
+	}
+	text = strings.Trim(text, `"`)
 	if text == "" || text == "*" {
 		return 0, nil
 	}
@@ -96,9 +126,12 @@ func SetVersion(w http.ResponseWriter, version int64) {
 	w.Header().Set("ETag", `"`+strconv.FormatInt(version, 10)+`"`)
 }
 
-// Serve answers requests on the listener until ctx ends; then it finishes those that are under way, for 5 seconds.
+// Serve answers requests on the listener until ctx ends; then it finishes those that are under way, for 5 seconds. It
+// rejects what a page of another site sends (guard.go).
 func Serve(ctx context.Context, listener net.Listener, h http.Handler) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second}
+	server := &http.Server{
+		Handler: guard(listener.Addr(), h), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	select {

@@ -26,6 +26,11 @@ func BadRequest(detail string) *Problem {
 	return &Problem{Status: http.StatusBadRequest, Type: "/problems/bad-request", Title: "Bad request", Detail: detail}
 }
 
+// Forbidden is the problem of a request that may not be made from there.
+func Forbidden(detail string) *Problem {
+	return &Problem{Status: http.StatusForbidden, Type: "/problems/forbidden", Title: "Forbidden", Detail: detail}
+}
+
 // NotFound is the problem of something that is not there.
 func NotFound(detail string) *Problem {
 	return &Problem{Status: http.StatusNotFound, Type: "/problems/not-found", Title: "Not found", Detail: detail}
