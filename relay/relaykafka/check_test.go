@@ -3,6 +3,7 @@ package relaykafka_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/postroom/postroom/internal/dbtest"
 	"github.com/postroom/postroom/relay"
 	"github.com/postroom/postroom/relay/relaykafka"
 )
@@ -132,12 +134,13 @@ func TestFailedAuthenticationIsAnOutage(t *testing.T) {
 }
 
 func TestTLSIsUsed(t *testing.T) {
-	certificate := selfSigned(t)
+	certificate, authority := dbtest.SelfSigned(t)
 	cluster := fakeKafka(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{certificate}}))
 	cfg := relaykafka.Config{Brokers: cluster.ListenAddrs()}
 	require.Error(t, check(t, cfg, patience), "without TLS")
 	cfg.TLS = new(tls.Config)
 	require.ErrorContains(t, check(t, cfg, patience), "certificate", "not trusted")
-	cfg.TLS = &tls.Config{RootCAs: poolOf(t, certificate)}
+	cfg.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
+	require.True(t, cfg.TLS.RootCAs.AppendCertsFromPEM(authority))
 	require.NoError(t, check(t, cfg, patience))
 }

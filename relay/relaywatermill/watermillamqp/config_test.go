@@ -79,10 +79,41 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 	require.NotContains(t, err.Error(), "geheim")
 }
 
+// The library reports a connection that breaks in the handshake as a wrong password or vhost. A broker that got a
+// wrong password closes the connection. So if the connection ends there, the password or the network may be the cause.
+func TestCheckSaysWhatIsKnownAboutAHandshakeThatBreaks(t *testing.T) {
+	network := newProxy(t)
+	for _, at := range []struct {
+		method uint16 // the broker's answer that does not arrive
+		breaks func()
+		says   string
+		not    []string
+	}{
+		{methodTune, network.cut, "check user and password in the URL; if they are right", []string{"not allowed"}},
+		{methodTune, network.reset, "check user and password in the URL; if they are right", []string{"not allowed"}},
+		{methodConnectionOpenOK, network.cut, "broke in the handshake", []string{"password", "vhost"}},
+		{methodConnectionOpenOK, network.reset, "broke in the handshake", []string{"password", "vhost"}},
+	} {
+		network.breaksAt(classConnection, at.method, at.breaks)
+		err := newSink(t, Config{URL: network.url}).Check(t.Context())
+		require.ErrorContains(t, err, at.says)
+		require.ErrorContains(t, err, "no connection")
+		for _, not := range at.not {
+			require.NotContains(t, err.Error(), not)
+		}
+	}
+	network.answers(nil)
+	require.NoError(t, newSink(t, Config{URL: network.url}).Check(t.Context()))
+
+	silent := &socket{}
+	silent.broken.Store(&os.ErrDeadlineExceeded)
+	require.ErrorIs(t, silent.handshakeError(amqp091.ErrCredentials), os.ErrDeadlineExceeded, "no answer in time")
+}
+
 // The broker's certificate is verified: with amqps a wrong one is an error, and nothing is sent.
 func TestACertificateIsVerified(t *testing.T) {
 	network := newProxy(t)
-	certificate, pem := selfSigned(t)
+	certificate, pem := dbtest.SelfSigned(t)
 	network.mu.Lock()
 	network.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	network.mu.Unlock()

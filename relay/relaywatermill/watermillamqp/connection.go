@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,10 +60,11 @@ func dial(ctx context.Context, cfg Config) (*connection, error) {
 	})
 	stop()
 	if err != nil {
-		if c.socket != nil {
-			c.socket.drop()
+		if c.socket == nil {
+			return nil, err
 		}
-		return nil, err
+		c.socket.drop()
+		return nil, c.socket.handshakeError(err)
 	}
 	c.amqp = conn
 	free := int(conn.Config.ChannelMax) - otherChannels
@@ -170,6 +172,31 @@ func (c *connection) close() {
 type socket struct {
 	net.Conn
 	timeout time.Duration
+	broken  atomic.Pointer[error] // why nothing more can be read, unless this side closed the connection
+}
+
+func (s *socket) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		s.broken.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// handshakeError returns what is known about an error of the handshake. The library takes every error after it has sent
+// user and password for wrong ones, and every error after that for a vhost that the user may not use. But RabbitMQ
+// answers if it denies the vhost. If user or password is wrong, it closes the connection without an answer.
+func (s *socket) handshakeError(err error) error {
+	broken := s.broken.Load()
+	switch {
+	case broken == nil:
+		return err
+	case errors.Is(err, amqp091.ErrCredentials) && !errors.Is(*broken, os.ErrDeadlineExceeded):
+		return errLogin
+	case errors.Is(err, amqp091.ErrCredentials), errors.Is(err, amqp091.ErrVhost):
+		return fmt.Errorf("the connection broke in the handshake: %w", *broken)
+	}
+	return err
 }
 
 func (s *socket) Write(b []byte) (int, error) {
@@ -186,6 +213,9 @@ func (s *socket) drop() {
 	}
 	_ = s.Close()
 }
+
+// errLogin says that the connection ended without an answer after the broker got user and password.
+var errLogin = errors.New("the connection ended after the broker got user and password")
 
 // errNoConnection marks the errors of messages that went with their connection, or had none.
 var errNoConnection = errors.New("no connection")

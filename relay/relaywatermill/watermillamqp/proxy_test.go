@@ -102,6 +102,27 @@ func (p *proxy) cut() {
 	}
 }
 
+// reset breaks all connections, and the sink's side gets a reset instead of an end.
+func (p *proxy) reset() {
+	p.mu.Lock()
+	for l := range p.links {
+		_ = l.client.(*net.TCPConn).SetLinger(0)
+	}
+	p.mu.Unlock()
+	p.cut()
+}
+
+// breaksAt has breaks called instead of passing on a method of the broker.
+func (p *proxy) breaksAt(class, method uint16, breaks func()) {
+	p.answers(func(frame []byte) []byte {
+		if isMethod(frame, class, method) {
+			go breaks() // answers are made under the lock
+			return nil
+		}
+		return frame
+	})
+}
+
 // stand stops all traffic until the returned function is called.
 func (p *proxy) stand() (restore func()) {
 	p.mu.Lock()
@@ -233,7 +254,7 @@ func methodFrame(channel, class, method uint16, arguments []byte) []byte {
 
 const (
 	classConnection, methodBlocked, methodUnblocked = 10, 60, 61
-	methodTune                                      = 30
+	methodTune, methodConnectionOpenOK              = 30, 41
 	classChannel, methodOpenOK                      = 20, 11
 	classBasic, methodAck, methodNack               = 60, 80, 120
 )

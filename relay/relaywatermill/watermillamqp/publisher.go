@@ -218,8 +218,8 @@ func (p *publisher) check(ctx context.Context) error {
 	todo := "check the address, that the broker is up, and whether its port wants TLS"
 	var answer *amqp091.Error
 	switch {
-	case errors.Is(err, amqp091.ErrCredentials):
-		todo = "check user and password in the URL"
+	case errors.Is(err, errLogin):
+		todo = "check user and password in the URL; if they are right, look into the broker's log"
 	case errors.Is(err, amqp091.ErrVhost), errors.As(err, &answer) && answer.Server:
 		todo = "check the vhost in the URL, and the user's permissions in it (rabbitmqctl list_permissions)"
 	}

@@ -237,18 +237,9 @@ func TestAContextThatEndsBreaksOffAWrite(t *testing.T) {
 func TestALostConnectionHasOneCause(t *testing.T) {
 	far, network := newFar(t), newProxy(t)
 	sink := newSink(t, Config{URL: network.url})
-	breaksAt := func(class, method uint16) func([]byte) []byte {
-		return func(frame []byte) []byte {
-			if isMethod(frame, class, method) {
-				go network.cut()
-				return nil
-			}
-			return frame
-		}
-	}
 	for _, change := range []func(){
-		func() { network.answers(breaksAt(classBasic, methodAck)) },
-		func() { network.answers(breaksAt(classConnection, methodTune)) }, // in the handshake
+		func() { network.breaksAt(classBasic, methodAck, network.cut) },
+		func() { network.breaksAt(classConnection, methodTune, network.cut) }, // in the handshake
 		func() { _ = network.listener.Close() },
 	} {
 		change()
