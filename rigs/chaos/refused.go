@@ -17,8 +17,12 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// burstWriter is the number of the bursts' writer in the ledger.
-const burstWriter = -1
+// The numbers of the writers of rejected events in the ledger.
+const (
+	burstWriter = -1
+	// acceptedWriter writes one event when nothing is rejected any more.
+	acceptedWriter = -2
+)
 
 // refusals writes bursts of events to a topic that rejects every one of them. It keeps an account of its own:
 // its committed events must be parked, and must never arrive.
@@ -45,15 +49,26 @@ func (t *trouble) refuse(ctx context.Context, blow Trouble) {
 
 // write writes a burst in one transaction, and records how it ended.
 func (r *refusals) write(ctx context.Context, number int) (outcome, error) {
-	done := written{transactionName: transactionName{burstWriter, number}}
-	defer func() { r.account.note(done) }()
-	tx, err := r.db.writers.BeginTx(ctx, nil)
+	return r.commit(ctx, r.db.writers, &r.account, transactionName{burstWriter, number}, r.plan.Burst(number))
+}
+
+// writeAccepted writes an event of a new key, and records it as one that must arrive. The writers have ended.
+func (r *refusals) writeAccepted(ctx context.Context, arrives *account) error {
+	_, err := r.commit(ctx, r.db.admin, arrives, transactionName{acceptedWriter, -1}, []PlannedEvent{{ID: uuid.New()}})
+	return err
+}
+
+func (r *refusals) commit(ctx context.Context, db *sql.DB, account *account, name transactionName,
+	planned []PlannedEvent) (outcome, error) {
+	done := written{transactionName: name}
+	defer func() { account.note(done) }()
+	tx, err := db.BeginTx(ctx, nil)
 	if err == nil {
 		defer func() { _ = tx.Rollback() }() // after COMMIT it does nothing
-		done.events, err = r.fill(ctx, tx, done.transactionName)
+		done.events, err = r.fill(ctx, tx, name, planned)
 	}
 	if err != nil {
-		r.account.noteTrouble()
+		account.noteTrouble()
 		return done.outcome, err
 	}
 	done.outcome = committed
@@ -63,9 +78,10 @@ func (r *refusals) write(ctx context.Context, number int) (outcome, error) {
 	return done.outcome, err
 }
 
-func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName) (events []history.Event, err error) {
+func (r *refusals) fill(ctx context.Context, tx *sql.Tx, name transactionName,
+	planned []PlannedEvent) (events []history.Event, err error) {
 	var rows []outbox.Event
-	for _, p := range r.plan.Burst(name.number) {
+	for _, p := range planned {
 		e := history.Event{ID: p.ID, Topic: r.topic}
 		if p.Key >= 0 {
 			e.Key, e.Version = fmt.Sprintf("refused-%d-%d", name.number, p.Key), 1

@@ -189,8 +189,8 @@ func (t *trouble) cut(ctx context.Context, blow Trouble) {
 		return
 	}
 	t.log.say("trouble", "%s", blow.Kind)
-	if t.settings.Broker == RabbitMQ { // a connection has channels and unconfirmed messages
-		t.servers.ways[blow.Pick%uint64(len(t.servers.ways))].cut()
+	// On RabbitMQ a connection has channels and unconfirmed messages.
+	if t.settings.Broker == RabbitMQ && t.servers.ways[blow.Pick%uint64(len(t.servers.ways))].cut() {
 		t.count(func(b *Blows) { b.BrokerCuts++ })
 	}
 	t.count(func(b *Blows) {

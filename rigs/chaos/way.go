@@ -77,13 +77,14 @@ func (w *way) set(state wayState) {
 	}
 }
 
-// cut closes the current connections.
-func (w *way) cut() {
+// cut closes the current connections. It reports whether there was one.
+func (w *way) cut() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for conn := range w.conns {
 		_ = conn.Close() // its reader ends
 	}
+	return len(w.conns) > 0
 }
 
 // through waits while the way is silent. It returns false when nothing may pass any more.

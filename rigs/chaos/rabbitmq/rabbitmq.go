@@ -62,10 +62,6 @@ func (q *Queues) ReadBack(ctx context.Context, topics []string, visit func(*kgo.
 	for _, topic := range topics {
 		if _, known := q.read[topic]; !known {
 			err := within(ctx, q.address, func(ch *amqp091.Channel) error { return q.empty(ctx, ch, topic) })
-			var answer *amqp091.Error
-			if errors.As(err, &answer) && answer.Code == amqp091.NotFound {
-				err = nil // the topic that rejects events has no queue
-			}
 			if err != nil {
 				return fmt.Errorf("read queue %s: %w", topic, err)
 			}
