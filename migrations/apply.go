@@ -64,7 +64,7 @@ func (p *plan) up(ctx context.Context, db *sql.DB, lock *tableLock) ([]Result, e
 	if err != nil {
 		return nil, err
 	}
-	if err := p.refuseForeign(ctx, db); err != nil {
+	if err := p.checkForeign(ctx, db); err != nil {
 		return nil, err
 	}
 	var results []Result
@@ -87,10 +87,10 @@ func (p *plan) up(ctx context.Context, db *sql.DB, lock *tableLock) ([]Result, e
 	return results, err
 }
 
-// refuseForeign fails if the user has tables with the names of ours. On other databases CREATE TABLE fails
+// checkForeign fails if the user has tables with the names of ours. On other databases CREATE TABLE fails
 // then. On MySQL a file must be repeatable, so it says IF NOT EXISTS, and would take such a table for ours.
 // Our tables have a comment by which they are recognised.
-func (p *plan) refuseForeign(ctx context.Context, db *sql.DB) error {
+func (p *plan) checkForeign(ctx context.Context, db *sql.DB) error {
 	if p.names.Dialect != MySQL {
 		return nil
 	}

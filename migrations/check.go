@@ -74,7 +74,7 @@ func Check(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	}
 	applied, err := p.versions(ctx, db)
 	if sqldb.IsMissingTable(err) {
-		return p.refuse(ErrNotMigrated, err, fmt.Sprintf(
+		return p.unusable(ErrNotMigrated, err, fmt.Sprintf(
 			"there is no table %s: run `relay migrate up%s`; where another tool makes the tables, it must also run "+
 				"the last statements of `relay migrate print%s`",
 			p.names.Plain(versionTable), p.flags, p.flags,
@@ -116,9 +116,9 @@ func (p *plan) compare(scope Scope, applied []appliedVersion) error {
 	newer := p.unknown(applied, scope)
 	switch {
 	case missing == known:
-		return p.refuse(ErrNotMigrated, nil, fmt.Sprintf("no %s: run `relay migrate up%s`", where, p.flags))
+		return p.unusable(ErrNotMigrated, nil, fmt.Sprintf("no %s: run `relay migrate up%s`", where, p.flags))
 	case old:
-		return p.refuse(
+		return p.unusable(
 			ErrTooOld, nil,
 			fmt.Sprintf(
 				"%s: %d versions behind this build, which knows them up to %s and does not work without %05d: run "+
@@ -127,7 +127,7 @@ func (p *plan) compare(scope Scope, applied []appliedVersion) error {
 			),
 		)
 	case len(newer) > tolerance:
-		return p.refuse(
+		return p.unusable(
 			ErrTooNew, nil,
 			fmt.Sprintf("%s: they are at %s, this build knows them up to %s: use a newer build of Postroom",
 				where, newer[len(newer)-1].name, newest),
@@ -152,14 +152,14 @@ func (p *plan) unknown(applied []appliedVersion, scope Scope) []appliedVersion {
 	return unknown
 }
 
-func (p *plan) refuse(kind, cause error, message string) error {
+func (p *plan) unusable(kind, cause error, message string) error {
 	return &hintError{kind: kind, cause: cause, message: kind.Error() + ": " + message}
 }
 
 // unreadable explains why the version table could not be read.
 func (p *plan) unreadable(err error) error {
 	if sqldb.IsDenied(err) {
-		return p.refuse(
+		return p.unusable(
 			ErrNoAccess, err,
 			fmt.Sprintf("%v: GRANT SELECT ON %s to this database user", err, p.names.Plain(versionTable)),
 		)

@@ -35,7 +35,7 @@ func Diagnose(ctx context.Context, db *sql.DB, d Dialect, o Options) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return p.refuse(ErrTableGone, nil, fmt.Sprintf(
+	return p.unusable(ErrTableGone, nil, fmt.Sprintf(
 		"%s; `relay migrate up` does not make it again: run its statements of `relay migrate print%s`",
 		strings.Join(gone, ", "), p.flags))
 }

@@ -85,7 +85,7 @@ func New(d Dialect, opts ...Option) (*Outbox, error) {
 // Add writes events in the transaction tx, in the order given. They become
 // visible to the relay if and when the caller commits, and not at all otherwise.
 // All of them go out in one statement, unless they are so many or so large that
-// the database would refuse it; events with a DeliverAt go out in one more.
+// the database would reject it; events with a DeliverAt go out in one more.
 //
 // Add fills in the ID of each event that has none, in the caller's slice. Events
 // are checked before any SQL: on ErrNoTopic, ErrInvalidTopic, ErrTooLarge,

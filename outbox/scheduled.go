@@ -51,7 +51,7 @@ func split(rows []store.EventRow) (now, later []store.EventRow) {
 	return now, later
 }
 
-// checkTime refuses what a table cannot hold or RFC 3339 cannot write.
+// checkTime rejects what a table cannot hold or RFC 3339 cannot write.
 func checkTime(e Event) error {
 	if e.DeliverAt.IsZero() {
 		return nil

@@ -139,7 +139,7 @@ func checkHeaders(e Event) error {
 	return nil
 }
 
-// checkText refuses what not every database can store in a text column.
+// checkText rejects what not every database can store in a text column.
 func checkText(what, s string) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%w: %s %q is not UTF-8", ErrInvalidText, what, s)

@@ -62,7 +62,7 @@ func (m *member) checkOnlyInbox() {
 	switch _, err := m.committedMarks(ctx); {
 	case err == nil:
 		m.onlyInbox = true
-	case errors.Is(err, errRefused):
+	case errors.Is(err, errCannotContinue):
 		m.fail(err)
 	default: // tried again after the next commit
 	}

@@ -58,14 +58,16 @@ func (m *member) committedMarks(ctx context.Context) (map[partitionName]groupoff
 		case m.cfg.AdoptOffsets:
 			theirs = groupoffset.Mark{TopicID: theirs.TopicID}
 		case theirs.Whose != m.owner():
-			return nil, refuse("the offset of group %q in topic %q, partition %d was committed for %s, but this is "+
-				"%s: two inboxes must not share a group; give each its own group, or set AdoptOffsets if this one "+
-				"takes over",
+			return nil, cannotContinue(
+				"the offset of group %q in topic %q, partition %d was committed for %s, but this is "+
+					"%s: two inboxes must not share a group; give each its own group, or set AdoptOffsets if this one "+
+					"takes over",
 				m.cfg.Group, at.Topic, at.Partition, theirs.Whose, m.owner())
 		case m.cfg.Mode != OffsetsInDatabase:
-			return nil, refuse("topic %q was consumed with %s and without ids, and the group's offset is behind the "+
-				"database: with %s the messages in between would be applied twice; keep that mode, or set "+
-				"AdoptOffsets when the lag is 0",
+			return nil, cannotContinue(
+				"topic %q was consumed with %s and without ids, and the group's offset is behind the "+
+					"database: with %s the messages in between would be applied twice; keep that mode, or set "+
+					"AdoptOffsets when the lag is 0",
 				at.Topic, OffsetsInDatabase, m.cfg.Mode)
 		}
 		marks[partitionName{at.Topic, at.Partition}] = theirs

@@ -127,9 +127,10 @@ func (m *member) comparePartition(c *claim, offset kgo.Offset, committed groupof
 func (m *member) startOfRecreated(c *claim, was inbox.GroupPosition) (kgo.Offset, error) {
 	start := kgo.NewOffset().AtStart()
 	if m.withoutIDs(was.Topic) && !m.cfg.AdoptOffsets {
-		return start, refuse("topic %q was recreated: its id was %s and is now %s. The database has no message "+
-			"ids of it, so messages that were copied from the old topic would be applied twice. To read the new "+
-			"topic from its start: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+		return start, cannotContinue(
+			"topic %q was recreated: its id was %s and is now %s. The database has no message "+
+				"ids of it, so messages that were copied from the old topic would be applied twice. To read the new "+
+				"topic from its start: DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
 			was.Topic, was.TopicID, c.to.TopicID, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), was.Topic)
 	}
 	m.log.Info("inboxkafka: the topic was recreated: the group begins at the start of the new one", "topic", was.Topic,
@@ -139,9 +140,10 @@ func (m *member) startOfRecreated(c *claim, was inbox.GroupPosition) (kgo.Offset
 }
 
 func (m *member) otherGroup(was inbox.GroupPosition) error {
-	return refuse("consumer %q reads topic %q, partition %d in group %q, as %s says, but this is group %q. Each "+
-		"message would be handled in only one of the groups. Two handlers need two consumer names (inbox.New). If "+
-		"you renamed the group, stop the old one and set FormerGroup to %q",
+	return cannotContinue(
+		"consumer %q reads topic %q, partition %d in group %q, as %s says, but this is group %q. Each "+
+			"message would be handled in only one of the groups. Two handlers need two consumer names (inbox.New). If "+
+			"you renamed the group, stop the old one and set FormerGroup to %q",
 		m.cfg.Inbox.Consumer(), was.Topic, was.Partition, was.Group, m.cfg.Inbox.OffsetsTable(), m.cfg.Group, was.Group)
 }
 
@@ -152,11 +154,12 @@ func (m *member) databaseIsBehind(was inbox.GroupPosition, at int64, committed g
 	if committed.Ours {
 		why = "the database was restored to an earlier state, or failed over to a copy that was behind"
 	}
-	err := refuse("topic %q, partition %d: the offset of group %q is %d, but the database has only the messages "+
-		"below %d (%s): %s. The messages in between would never be applied. To apply them, stop the group and run: "+
-		"%s (relay inbox doctor --kafka-brokers %s lists the commands for the partitions of all members). To "+
-		"skip them, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND "+
-		"kafka_topic = '%s' AND kafka_partition = %d",
+	err := cannotContinue(
+		"topic %q, partition %d: the offset of group %q is %d, but the database has only the messages "+
+			"below %d (%s): %s. The messages in between would never be applied. To apply them, stop the group and run: "+
+			"%s (relay inbox doctor --kafka-brokers %s lists the commands for the partitions of all members). To "+
+			"skip them, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND "+
+			"kafka_topic = '%s' AND kafka_partition = %d",
 		was.Topic, was.Partition, m.cfg.Group, at, was.Done(), m.cfg.Inbox.OffsetsTable(), why, reset, m.cfg.Brokers[0],
 		m.cfg.Inbox.OffsetsTable(), at, m.cfg.Inbox.Consumer(), was.Topic, was.Partition)
 	return aheadError{err, fmt.Sprintf("topic %q, partition %d: the offset is %d, but the database has only the "+
@@ -168,7 +171,7 @@ func (m *member) databaseIsBehind(was inbox.GroupPosition, at int64, committed g
 func (m *member) databaseHasNothing(to inbox.GroupPosition, at int64) error {
 	reset := fmt.Sprintf("%s --group %s --topic %s:%d --reset-offsets --to-earliest --execute", m.groupsTool(),
 		m.cfg.Group, to.Topic, to.Partition)
-	err := refuse("topic %q, partition %d: the offset of group %q is %d, but the database has nothing of the "+
+	err := cannotContinue("topic %q, partition %d: the offset of group %q is %d, but the database has nothing of the "+
 		"partition (%s): it was restored to a state before consumer %q began, or it is another database. The "+
 		"messages below that offset would never be applied. To apply them, stop the group and run: %s. To skip "+
 		"them, set AdoptOffsets once",
@@ -193,7 +196,7 @@ func (m *member) writeClaims(ctx context.Context, claims map[partitionName]claim
 		}
 		switch err := m.cfg.Inbox.ClaimGroupPosition(ctx, m.cfg.DB, c.from, c.to); {
 		case errors.Is(err, inbox.ErrNoRights):
-			return refuse("%w", err)
+			return cannotContinue("%w", err)
 		case err != nil:
 			return err
 		}

@@ -21,7 +21,7 @@ func (m *member) adjustOffsets(ctx context.Context, offsets map[string]map[int32
 	switch {
 	case err == nil:
 		return offsets, nil
-	case errors.Is(err, errRefused):
+	case errors.Is(err, errCannotContinue):
 		m.fail(err)
 	case ctx.Err() == nil:
 		m.log.Warn("inboxkafka: cannot find the start position of the assigned partitions, trying again", "error", err)
@@ -60,11 +60,11 @@ func (m *member) startPositions(ctx context.Context, offsets map[string]map[int3
 	return nil
 }
 
-// errRefused marks errors that a retry cannot solve.
-var errRefused = errors.New("refused")
+// errCannotContinue marks errors that a retry cannot solve.
+var errCannotContinue = errors.New("cannot continue")
 
-func refuse(format string, args ...any) error {
-	return fmt.Errorf("inboxkafka: %w: %w", errRefused, fmt.Errorf(format, args...))
+func cannotContinue(format string, args ...any) error {
+	return fmt.Errorf("inboxkafka: %w: %w", errCannotContinue, fmt.Errorf(format, args...))
 }
 
 // fromDatabase claims the assigned partitions, and replaces the group's offsets by those of the database.
@@ -152,18 +152,20 @@ func (m *member) checkWithinLog(ctx context.Context, offsets map[string]map[int3
 			to := start.Offset
 			switch {
 			case m.cfg.ResetOffset == "":
-				return refuse("topic %q, partition %d: the position in the database is offset %d, which is outside "+
-					"the log (%d to %d): retention deleted unread records, or the topic was recreated; set "+
-					"ResetOffset to say where to continue",
+				return cannotContinue(
+					"topic %q, partition %d: the position in the database is offset %d, which is outside "+
+						"the log (%d to %d): retention deleted unread records, or the topic was recreated; set "+
+						"ResetOffset to say where to continue",
 					topic, id, at, start.Offset, end.Offset)
 			case m.cfg.ResetOffset == Latest:
 				to = end.Offset
 			}
 			if to < at {
 				// For the inbox, messages below the position count as handled.
-				return refuse("topic %q, partition %d: the position in the database is offset %d, but the log ends "+
-					"at %d: the topic was recreated; to read it from its start, delete the rows of the old one: "+
-					"DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
+				return cannotContinue(
+					"topic %q, partition %d: the position in the database is offset %d, but the log ends "+
+						"at %d: the topic was recreated; to read it from its start, delete the rows of the old one: "+
+						"DELETE FROM %s WHERE consumer = '%s' AND kafka_topic = '%s'",
 					topic, id, at, end.Offset, m.cfg.Inbox.OffsetsTable(), m.cfg.Inbox.Consumer(), topic)
 			}
 			offsets[topic][id] = kgo.NewOffset().At(to)

@@ -125,7 +125,7 @@ func (m *member) checkPruned(ctx context.Context, begin map[string]map[int32]kgo
 			}
 			if message < first {
 				_, table, _ := strings.Cut(m.cfg.Inbox.Tables(), ":")
-				return refuse("group %q has no offset in topic %q, partition %d, but consumer %q has handled "+
+				return cannotContinue("group %q has no offset in topic %q, partition %d, but consumer %q has handled "+
 					"messages of it. The ids below offset %d were pruned, so the messages from offset %d on would be "+
 					"applied again. If the group was renamed, use the old name. If it has expired "+
 					"(offsets.retention.minutes), commit the offset at which to continue, or set "+
@@ -194,10 +194,11 @@ func (m *member) checkIDsNotNeeded(ctx context.Context, withoutPosition []partit
 	}
 	for _, name := range withoutPosition {
 		if _, known := lowest[name]; known {
-			return refuse("topic %q, partition %d was consumed with ids, and the database has no position for it "+
-				"yet: without ids, messages after the group's offset would be applied twice; first run %s without "+
-				"ExactlyOnceTopics until `relay inbox status` shows a position for each partition, or set "+
-				"AdoptOffsets when the lag is 0",
+			return cannotContinue(
+				"topic %q, partition %d was consumed with ids, and the database has no position for it "+
+					"yet: without ids, messages after the group's offset would be applied twice; first run %s without "+
+					"ExactlyOnceTopics until `relay inbox status` shows a position for each partition, or set "+
+					"AdoptOffsets when the lag is 0",
 				name.topic, name.id, OffsetsInDatabase)
 		}
 	}

@@ -21,8 +21,8 @@ import (
 var parkedEvents = &parkedTable{
 	Parked: ops.ParkedEvents, many: "events", overtakes: true,
 	group: parkedText{
-		short: "look at events that the sink refused, send them again or drop them",
-		long: `parked is about events that were set aside ("dead letters"): the sink refused them for good
+		short: "look at events that the sink rejected, send them again or drop them",
+		long: `parked is about events that were set aside ("dead letters"): the sink rejected them
 (state failed), or they wait behind such an event of their key (state blocked).
 
 list and show read. retry and drop ask: the relay that owns the source does it, in the order
@@ -42,8 +42,8 @@ if it is UTF-8, otherwise in hexadecimal (in JSON: base64).`,
 	},
 	retry: parkedText{
 		short: "have parked events sent again, in the order of their keys",
-		long: `retry has the relay send parked events again: those that are named, or all refused ones of a
-topic, of a key, or of the source. When a key's refused event was delivered, the events that
+		long: `retry has the relay send parked events again: those that are named, or all rejected ones of a
+topic, of a key, or of the source. When a key's rejected event was delivered, the events that
 wait behind it follow by themselves, before newer ones.
 
 An event that is overtaken is sent only with --force: later events of its key were delivered
@@ -51,7 +51,7 @@ before it, and consumers may see an old value last.`,
 		example: `  relay parked retry 17
   relay parked retry --topic orders --key customer-42
   relay parked retry --all`,
-		all: "all refused events of the source",
+		all: "all rejected events of the source",
 	},
 	drop: parkedText{
 		short: "give parked events up: they are deleted, and recorded",
@@ -168,9 +168,9 @@ func meaningOfEvent(e parked.Entry, p parked.Place) string {
 	switch e.State {
 	case db.ParkedFailed:
 		if e.Overtaken {
-			return ": the sink refused it, and later events of its key were delivered before it"
+			return ": the sink rejected it, and later events of its key were delivered before it"
 		}
-		return ": the sink refused it"
+		return ": the sink rejected it"
 	case db.ParkedBlocked:
 		if p.Rows == 0 || p.First == e.Seq {
 			return ": waits behind an event of its key"

@@ -29,7 +29,7 @@ type setting struct {
 	usage  string
 	toggle bool // true or false
 	secret bool // may be kept in a file: env + _FILE, key + _file
-	hidden bool // left out of --help: refused in this version
+	hidden bool // left out of --help: rejected in this version
 }
 
 const envPrefix = "POSTROOM_"

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// checkKeys refuses keys that no setting has: a misspelt key would otherwise leave a
+// checkKeys rejects keys that no setting has: a misspelt key would otherwise leave a
 // default in force, unnoticed.
 func (l *loader) checkKeys(path string, raw map[string]any) {
 	known := tree{}

@@ -5,6 +5,6 @@
 // TestInstallations runs every scenario on every installation: PostgreSQL 15 and 18,
 // PostgreSQL behind pgbouncer, MariaDB and SQLite, with the tables' default names and
 // with a prefix (and a schema). The scenarios' sink keeps what it is given, and holds
-// back, fails, refuses or blocks on command. TestWriterStress and TestThroughPgBouncer
+// back, fails, rejects or blocks on command. TestWriterStress and TestThroughPgBouncer
 // take the full path to a real Kafka. Package history judges what arrived there.
 package conformance

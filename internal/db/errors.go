@@ -173,7 +173,7 @@ func IsLockTimeout(err error) bool {
 	return SQLState(err) == "55P03" || MySQLNumber(err) == 1205
 }
 
-// IsBusy reports whether SQLite refused a statement because another connection writes, or
+// IsBusy reports whether SQLite rejected a statement because another connection writes, or
 // has written since this transaction began to read: "database is locked".
 func IsBusy(err error) bool {
 	const sqliteBusy, sqliteLocked = 5, 6
@@ -181,7 +181,7 @@ func IsBusy(err error) bool {
 	return primary == sqliteBusy || primary == sqliteLocked
 }
 
-// IsTxAborted reports whether PostgreSQL refused a statement because an earlier one of the
+// IsTxAborted reports whether PostgreSQL rejected a statement because an earlier one of the
 // transaction had failed, whose error has that statement's reason.
 func IsTxAborted(err error) bool { return SQLState(err) == "25P02" }
 

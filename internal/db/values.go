@@ -7,7 +7,7 @@ import (
 )
 
 // For returns the value for d. It has no default: a dialect more is a parameter more, and the
-// compiler names every place that lacks it. It panics on a dialect that Validate refuses.
+// compiler names every place that lacks it. It panics on a dialect that Validate rejects.
 func For[T any](d Dialect, postgres, mysql, sqlite T) T {
 	switch d {
 	case PostgreSQL:

@@ -73,7 +73,7 @@ func setMySQL(cfg *mysql.Config) {
 		cfg.Params = map[string]string{}
 	}
 	cfg.Params["time_zone"] = "'+00:00'"
-	// Without a strict mode the server cuts values off instead of refusing them, and
+	// Without a strict mode the server cuts values off instead of rejecting them, and
 	// ANSI_QUOTES and the like change what our SQL means.
 	cfg.Params["sql_mode"] = "'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 }

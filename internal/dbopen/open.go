@@ -36,7 +36,7 @@ type options struct {
 // WithMaxOpen limits the pool to n connections. Default: 8.
 func WithMaxOpen(n int) Option { return func(o *options) { o.maxOpen = n } }
 
-// WithExisting refuses an SQLite file that is not there, instead of making it:
+// WithExisting rejects an SQLite file that is not there, instead of making it:
 // a wrong path is then not mistaken for an empty database.
 func WithExisting() Option { return func(o *options) { o.mustExist = true } }
 
@@ -102,7 +102,7 @@ func ping(ctx context.Context, db *sql.DB, where string, timeout time.Duration) 
 	return nil
 }
 
-// refuse makes the error for a server that answers and cannot be used.
-func refuse(where, format string, args ...any) error {
+// unusable makes the error for a server that answers and cannot be used.
+func unusable(where, format string, args ...any) error {
 	return fmt.Errorf("%s: %w", where, fmt.Errorf(format, args...))
 }

@@ -128,7 +128,7 @@ func probe(ctx context.Context, cfg *pgx.ConnConfig, where string) (postgresFact
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if has := conn.PgConn().ParameterStatus("server_encoding"); has != "" && has != "UTF8" {
-		return postgresFacts{}, refuse(
+		return postgresFacts{}, unusable(
 			where,
 			"the database's encoding is %s, and Postroom needs UTF8: keys and topics are UTF-8 in Kafka, and text "+
 				"that has no such form could not be read. "+
@@ -157,7 +157,7 @@ func (f postgresFacts) prepare(cfg *pgx.ConnConfig, where string, modeChosen boo
 		return nil
 	}
 	if f.isolation != readCommitted {
-		return refuse(
+		return unusable(
 			where,
 			"default_transaction_isolation is %q and cannot be set through a pooler: run ALTER ROLE %s SET "+
 				"default_transaction_isolation = 'read committed', or connect to PostgreSQL directly",

@@ -114,7 +114,7 @@ func (u *parsedURL) credentials(userinfo string) error {
 	return nil
 }
 
-// checkHosts refuses a port that is no number: it is most likely the first part of
+// checkHosts rejects a port that is no number: it is most likely the first part of
 // a password that holds a slash, so it is not repeated.
 func checkHosts(hosts string) error {
 	for host := range strings.SplitSeq(hosts, ",") {

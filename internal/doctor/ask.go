@@ -129,9 +129,9 @@ func (f *Facts) askMigrationsOf(ctx context.Context, scope migrations.Scope) err
 	defer cancel()
 	o := migrations.Options{Prefix: f.Names.Prefix, Schema: f.Names.Schema, Only: scope}
 	err := migrations.Check(ctx, f.DB, f.Names.Dialect, o)
-	for _, refused := range []error{migrations.ErrNotMigrated, migrations.ErrTooOld, migrations.ErrTooNew} {
-		if errors.Is(err, refused) {
-			f.Refused = err
+	for _, unusable := range []error{migrations.ErrNotMigrated, migrations.ErrTooOld, migrations.ErrTooNew} {
+		if errors.Is(err, unusable) {
+			f.Unusable = err
 			return nil
 		}
 	}

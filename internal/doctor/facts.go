@@ -83,7 +83,7 @@ type Facts struct {
 	Uncertainty  time.Duration
 	Tables       facts.Tables
 	Migrations   []migrations.StatusRow
-	Refused      error // why the relay would not start with these tables
+	Unusable     error // why the relay would not start with these tables
 	Lock         *facts.MigrationLock
 	Grants       []facts.Grant
 	Lease        *facts.Lease

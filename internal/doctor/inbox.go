@@ -42,14 +42,14 @@ func reachInbox(f *Facts, found *findings) {
 func inboxTables(f *Facts, found *findings) {
 	up, table := f.relay("migrate up")+" --only inbox", f.table(db.InboxEvents)
 	switch {
-	case errors.Is(f.Refused, migrations.ErrNotMigrated):
-		found.add(Problem, "inbox.missing", table, short(f.Refused.Error()),
+	case errors.Is(f.Unusable, migrations.ErrNotMigrated):
+		found.add(Problem, "inbox.missing", table, short(f.Unusable.Error()),
 			"consumers do not work without these tables", up)
-	case errors.Is(f.Refused, migrations.ErrTooOld):
-		found.add(Problem, "inbox.old", table, short(f.Refused.Error()), "everything that needs the newer tables fails",
-			up)
-	case errors.Is(f.Refused, migrations.ErrTooNew):
-		found.add(Problem, "inbox.new", table, short(f.Refused.Error()),
+	case errors.Is(f.Unusable, migrations.ErrTooOld):
+		found.add(Problem, "inbox.old", table, short(f.Unusable.Error()),
+			"everything that needs the newer tables fails", up)
+	case errors.Is(f.Unusable, migrations.ErrTooNew):
+		found.add(Problem, "inbox.new", table, short(f.Unusable.Error()),
 			"a consumer of this build may not work with them", "relay version")
 	}
 	for _, row := range f.Migrations {

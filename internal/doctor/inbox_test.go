@@ -298,12 +298,12 @@ func TestDailyPartitionsAndDeadRowsAreExamined(t *testing.T) {
 func TestWhatTheInboxDoctorSaysOfAnswers(t *testing.T) {
 	f := healthyFacts()
 	f.Inbox = &doctor.InboxFacts{VacuumTable: db.InboxEvents}
-	f.Refused = migrations.ErrTooOld
+	f.Unusable = migrations.ErrTooOld
 	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.old"), doctor.Problem, "inbox_events",
 		"relay migrate up --only inbox")
-	f.Refused = migrations.ErrTooNew
+	f.Unusable = migrations.ErrTooNew
 	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Problem, "inbox_events", "relay version")
-	f.Refused = nil
+	f.Unusable = nil
 	f.Migrations = []migrations.StatusRow{{Version: 99, File: "00099_inbox_more.sql", Applied: true}}
 	requireFinding(t, findings(f.CheckInbox()).only(t, "inbox.new"), doctor.Note, "00099_inbox_more.sql",
 		"relay version")

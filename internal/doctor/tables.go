@@ -12,14 +12,14 @@ import (
 func tables(f *Facts, found *findings) {
 	up := f.relay("migrate up")
 	switch {
-	case errors.Is(f.Refused, migrations.ErrNotMigrated):
-		found.add(Problem, "tables.missing", f.table(db.Events), short(f.Refused.Error()),
+	case errors.Is(f.Unusable, migrations.ErrNotMigrated):
+		found.add(Problem, "tables.missing", f.table(db.Events), short(f.Unusable.Error()),
 			"a relay does not start without these tables", up)
-	case errors.Is(f.Refused, migrations.ErrTooOld):
-		found.add(Problem, "tables.old", f.table(db.Events), short(f.Refused.Error()),
+	case errors.Is(f.Unusable, migrations.ErrTooOld):
+		found.add(Problem, "tables.old", f.table(db.Events), short(f.Unusable.Error()),
 			"this build of the relay does not start", up)
-	case errors.Is(f.Refused, migrations.ErrTooNew):
-		found.add(Problem, "tables.new", f.table(db.Events), short(f.Refused.Error()),
+	case errors.Is(f.Unusable, migrations.ErrTooNew):
+		found.add(Problem, "tables.new", f.table(db.Events), short(f.Unusable.Error()),
 			"this build of the relay does not start",
 			"relay version", "go install github.com/postroom/postroom/cmd/relay@latest")
 	default:

@@ -54,7 +54,7 @@ func TestTablesOfANewerBuildAreNamed(t *testing.T) {
 // There are not enough migrations yet for tables that are two versions behind.
 func TestTablesThatAreTooOldAreNamed(t *testing.T) {
 	f := healthyFacts()
-	f.Refused = fmt.Errorf("%w: 2 versions behind this build", migrations.ErrTooOld)
+	f.Unusable = fmt.Errorf("%w: 2 versions behind this build", migrations.ErrTooOld)
 	requireFinding(t, findings(f.Check()).only(t, "tables.old"), doctor.Problem, "outbox_events", "relay migrate up")
 }
 

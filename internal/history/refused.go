@@ -5,9 +5,9 @@ import "github.com/google/uuid"
 // CheckRefused judges events that were committed for a topic which takes none of them, by
 // what is parked and what arrived. It returns the arrivals that are not of these events.
 //
-//   - lost: refused, and not parked.
+//   - lost: rejected, and not parked.
 //   - refused events sent: it arrived in a topic. Counted once for each copy.
-//   - parked wrongly: the broker had no reason to refuse it, it is parked a second time, or
+//   - parked wrongly: the broker had no reason to reject it, it is parked a second time, or
 //     topic, key, version or payload are not what was committed.
 func CheckRefused(refused, parked []Event, arrived []Arrival) (found Findings, others []Arrival) {
 	found = Findings{}
@@ -21,7 +21,7 @@ func CheckRefused(refused, parked []Event, arrived []Arrival) (found Findings, o
 		first, again := at[p.ID]
 		switch e, ok := known[p.ID]; {
 		case !ok:
-			found.add(ParkedWrongly, nowhere, "parked, though the broker had no reason to refuse it: relay parked list")
+			found.add(ParkedWrongly, nowhere, "parked, though the broker had no reason to reject it: relay parked list")
 		case again:
 			found.add(ParkedWrongly, nowhere, "parked as number %d, and as number %d before", i+1, first+1)
 		case p != e:
@@ -39,7 +39,7 @@ func CheckRefused(refused, parked []Event, arrived []Arrival) (found Findings, o
 		if _, ok := at[e.ID]; !ok {
 			found.add(
 				Lost, Arrival{Event: e, Partition: -1, Offset: -1},
-				"was committed, is refused by its topic, and is not parked",
+				"was committed, is rejected by its topic, and is not parked",
 			)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package kafkarules says what Kafka refuses for good, and what to do about it, for the
+// Package kafkarules says what Kafka rejects permanently, and what to do about it, for the
 // sinks that publish there. It holds no client: they have different ones.
 package kafkarules
 
@@ -14,12 +14,12 @@ const (
 	CheckLogin = "check the SASL mechanism, the user and the password"
 )
 
-// Refused tells whether a broker that answers with that code refuses a record for good, and
+// Rejects reports whether a broker that answers with that code rejects a record permanently, and
 // then what an operator can do. limit names the setting that bounds batches.
 // Whatever it does not know is an outage, failed authentication and denied access to
 // the cluster among it: those say nothing about the record. UNKNOWN_TOPIC_OR_PARTITION
 // is a matter of time, see hazard stale-metadata: the sinks look for themselves.
-func Refused(code int16, limit string) (hint string, ok bool) {
+func Rejects(code int16, limit string) (hint string, ok bool) {
 	switch code {
 	case kerr.MessageTooLarge.Code:
 		hint = "raise the topic's max.message.bytes or the brokers' message.max.bytes, or lower " + limit

@@ -11,7 +11,7 @@ import (
 // header and its records. So the largest record is the one that fits when it is alone.
 //
 // Sizes are those before compression. A record that would fit only compressed is
-// refused, because whether it fits must not depend on its neighbours in the batch.
+// rejected, because whether it fits must not depend on its neighbours in the batch.
 
 // batchHeader is a record batch without records: KIP-98, message format 2.
 const batchHeader = 61
@@ -53,7 +53,7 @@ func Field(n int) int { return varint(n) + n }
 // varint is the size of n, which is not negative, as a zigzag varint.
 func varint(n int) int { return max(1, (bits.Len(uint(n)<<1)+6)/7) }
 
-// TooLargeForTopic is why a record whose batch has size bytes is refused by a topic that
+// TooLargeForTopic is why a record whose batch has size bytes is rejected by a topic that
 // takes limit.
 func TooLargeForTopic(topic string, size, limit int) error {
 	return fmt.Errorf("a record for topic %s makes a batch of %d bytes (before compression), and the topic takes %d: "+

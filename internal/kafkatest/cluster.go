@@ -27,7 +27,7 @@ type Options struct {
 	Nodes int
 
 	// Secure adds to each node a listener with SASL (SCRAM-SHA-256, no TLS; see
-	// SecureBrokers) and an authorizer that refuses to its users what nobody allowed
+	// SecureBrokers) and an authorizer that denies its users what nobody allowed
 	// them (see SetUser and Allow). Whoever comes through the plain listener may do
 	// everything.
 	Secure bool

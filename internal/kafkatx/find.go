@@ -14,14 +14,14 @@ import (
 // transaction that has just been ended may be among them. With an error, it is what those
 // leaders tell that answered.
 func Find(ctx context.Context, admin *kadm.Client, partitions kadm.TopicsSet) ([]Open, error) {
-	described, refused := admin.DescribeProducers(ctx, partitions)
-	if refused != nil {
-		refused = fmt.Errorf("ask for the producers of partitions: %w", refused)
+	described, failure := admin.DescribeProducers(ctx, partitions)
+	if failure != nil {
+		failure = fmt.Errorf("ask for the producers of partitions: %w", failure)
 	}
 	var list []Open // of the leaders that answered
 	described.EachPartition(func(p kadm.DescribedProducersPartition) {
 		if p.Err != nil {
-			refused = fmt.Errorf("ask for the producers of topic %s, partition %d: %w", p.Topic, p.Partition, p.Err)
+			failure = fmt.Errorf("ask for the producers of topic %s, partition %d: %w", p.Topic, p.Partition, p.Err)
 		}
 		for _, producer := range p.ActiveProducers {
 			if producer.CurrentTxnStartOffset >= 0 {
@@ -33,7 +33,7 @@ func Find(ctx context.Context, admin *kadm.Client, partitions kadm.TopicsSet) ([
 		Sort(list)
 		coordinators(ctx, admin, list)
 	}
-	return list, refused
+	return list, failure
 }
 
 // Sort sorts by topic, partition and offset.

@@ -11,7 +11,7 @@ import (
 	"github.com/postroom/postroom/internal/store/parked"
 )
 
-// Parked words what an operator may ask of the parked rows of one table, and why it is refused.
+// Parked words what an operator may ask of the parked rows of one table, and why a request is rejected.
 type Parked struct {
 	Command string // what to type, without the verb
 	One     string // what a row is: event or message

@@ -46,7 +46,7 @@ func freePort(t testing.TB) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// account runs programs as a user other than root, which servers refuse to be.
+// account runs programs as a user other than root, because servers do not run as root.
 type account struct {
 	credential *syscall.Credential
 	dir        string // the user's own

@@ -53,8 +53,8 @@ func Cancel(ctx context.Context, ob *outbox.Outbox, tx pgx.Tx, ids ...uuid.UUID)
 
 // Tx returns tx as a transaction for outbox.Outbox's Add, for code that only knows
 // outbox.Tx, such as outboxwatermill.NewPublisher. It runs statements; QueryContext is
-// refused with an error, because pgx has no *sql.Rows. Commit and Rollback are tx's,
-// without a context. A nil tx gives nil, which Add refuses with outbox.ErrNoTransaction.
+// rejected with an error, because pgx has no *sql.Rows. Commit and Rollback are tx's,
+// without a context. A nil tx gives nil, which Add rejects with outbox.ErrNoTransaction.
 func Tx(tx pgx.Tx) outbox.Tx {
 	if v := reflect.ValueOf(tx); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil

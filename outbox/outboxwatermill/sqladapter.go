@@ -60,7 +60,7 @@ var (
 )
 
 // NewSQLAdapter returns the adapter for ob's tables, with its prefix, schema and
-// limits. It refuses an ob with StrictKeyOrder (ErrStrictKeyOrder), whose order
+// limits. It rejects an ob with StrictKeyOrder (ErrStrictKeyOrder), whose order
 // watermill-sql's Publisher could not keep, and SQLite (ErrUnsupported).
 func NewSQLAdapter(ob *outbox.Outbox, opts ...Option) (*SQLAdapter, error) {
 	s := ob.Settings()

@@ -13,21 +13,21 @@ import (
 // batchLimit is the name of our setting that bounds batches.
 const batchLimit = "BatchMaxBytes"
 
-// refused reports whether err means that a broker rejects a record permanently. The hint says what an
+// rejects reports whether err means that a broker rejects a record permanently. The hint says what an
 // operator can do then.
-func refused(err error) (hint string, ok bool) {
+func rejects(err error) (hint string, ok bool) {
 	var answer *kerr.Error
 	if !errors.As(err, &answer) {
 		return "", false
 	}
-	return kafkarules.Refused(answer.Code, batchLimit)
+	return kafkarules.Rejects(answer.Code, batchLimit)
 }
 
 // classify turns the error that kgo reports for a record into the acknowledgement's error.
 func classify(r *relay.Record, err error) error {
-	if hint, ok := refused(err); ok {
+	if hint, ok := rejects(err); ok {
 		return relay.Rejected(
-			fmt.Errorf("kafka refused a batch for topic %s that holds row %d: %w; %s", r.Topic, r.ID, err, hint),
+			fmt.Errorf("kafka rejected a batch for topic %s that holds row %d: %w; %s", r.Topic, r.ID, err, hint),
 		)
 	}
 	var answer *kerr.Error

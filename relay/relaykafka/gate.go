@@ -14,7 +14,7 @@ import (
 // later record of its key is published. A flag that the failure's promise sets is not enough,
 // because kgo runs promises in a queue of their own:
 //
-//	broker answers: batch with r1 (key k) refused
+//	broker answers: batch with r1 (key k) rejected
 //	kgo fails the batch, queues r1's promise behind the promises of other partitions
 //	Deliver hands r2 (key k) to kgo: the flag is not set yet
 //	kgo sends r2, the broker takes it

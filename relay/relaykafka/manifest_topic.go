@@ -154,7 +154,7 @@ func (s *Sink) createFailed(name string, replicas int16, err error) error {
 		return nil
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
 		return s.missingACL("Create", "topic", name, err)
-	case createRefused(err):
+	case createRejected(err):
 		return fmt.Errorf("%w: manifest topic %s cannot be created: %w; create it by hand with 1 partition, %s",
 			relay.ErrUnusable, name, err, wantedSettings(","))
 	case errors.Is(err, kerr.InvalidReplicationFactor):

@@ -193,7 +193,7 @@ func (p *Publisher) awaitTopic(ctx context.Context, topic string) error {
 			p.topics.Store(topic, nil)
 			return nil
 		case p.cfg.CreateTopics:
-			if err := createTopic(ctx, p.client, p.cfg, topic); createRefused(err) {
+			if err := createTopic(ctx, p.client, p.cfg, topic); createRejected(err) {
 				return fmt.Errorf("topic %s does not exist, and cannot be created: %w; create it by hand", topic, err)
 			}
 		case deniedSince.IsZero():

@@ -68,8 +68,8 @@ func (s *session) start(client *kgo.Client) {
 func (s *session) Validate(r *relay.Record) error { return s.sink.validator.Validate(r) }
 
 // Revalidate implements relay.Revalidator.
-func (s *session) Revalidate(ctx context.Context, refused []*relay.Record) {
-	s.sink.validator.askAgainAll(refused, ctx, s.gate)
+func (s *session) Revalidate(ctx context.Context, rejected []*relay.Record) {
+	s.sink.validator.askAgainAll(rejected, ctx, s.gate)
 }
 
 // Learn implements relay.Lanes.

@@ -64,7 +64,7 @@ func newAnyClient(cfg Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(cfg.clientOptions(), extra...)...)
 	if err != nil {
 		return nil, fmt.Errorf(
-			"relaykafka: franz-go refuses the configuration: %w; see Config.Brokers and Config.ExtraOptions", err,
+			"relaykafka: franz-go rejects the configuration: %w; see Config.Brokers and Config.ExtraOptions", err,
 		)
 	}
 	if err := checkClient(client); err != nil {

@@ -67,13 +67,13 @@ func createTopic(ctx context.Context, client *kgo.Client, cfg Config, name strin
 	return err
 }
 
-// createRefused reports whether another attempt would fail too.
-func createRefused(err error) bool {
-	for _, refused := range []error{
+// createRejected reports whether another attempt would fail too.
+func createRejected(err error) bool {
+	for _, rejection := range []error{
 		kerr.InvalidTopicException, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed,
 		kerr.PolicyViolation,
 	} {
-		if errors.Is(err, refused) {
+		if errors.Is(err, rejection) {
 			return true
 		}
 	}

@@ -232,18 +232,18 @@ func (t *transaction) abort(reason error) {
 // rejected none, all records get the transaction's error.
 func (t *transaction) fail(err error) {
 	s := t.session
-	refused := false
+	rejected := false
 	for _, it := range t.items {
-		refused = refused || isRefusal(it.err)
+		rejected = rejected || isRejection(it.err)
 	}
 	switch {
-	case refused, s.life.Err() != nil && !isFenced(err):
+	case rejected, s.life.Err() != nil && !isFenced(err):
 		err = relay.ErrGivenUp
 	default:
 		err = t.explain(err)
 	}
 	for _, it := range t.items {
-		if isRefusal(it.err) {
+		if isRejection(it.err) {
 			s.sink.validator.failed(it.wire.Topic, it.err)
 			s.ack(it.record, classify(it.record, it.err))
 		} else {
@@ -258,8 +258,8 @@ func (t *transaction) fail(err error) {
 func (t *transaction) explain(err error) error {
 	s, lasted := t.session, time.Since(t.began)
 	for _, it := range t.manifests {
-		if isRefusal(it.err) {
-			return fmt.Errorf("kafka refuses the manifest, topic %s: %w; the relay's user needs Write and Describe "+
+		if isRejection(it.err) {
+			return fmt.Errorf("kafka rejects the manifest, topic %s: %w; the relay's user needs Write and Describe "+
 				"on it, and its max.message.bytes must not be lowered while the relay runs", s.topic.name, it.err)
 		}
 	}

@@ -44,9 +44,9 @@ func isFenced(err error) bool {
 	return errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced)
 }
 
-// isRefusal reports whether the broker would reject the same record again.
-func isRefusal(err error) bool {
-	_, ok := refused(err)
+// isRejection reports whether the broker would reject the same record again.
+func isRejection(err error) bool {
+	_, ok := rejects(err)
 	return ok
 }
 

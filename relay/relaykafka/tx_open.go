@@ -130,7 +130,7 @@ func (s *txSession) initProducer(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if err := s.initRefused(err); err != nil {
+		if err := s.initRejected(err); err != nil {
 			return err
 		}
 		var broker *kerr.Error
@@ -178,7 +178,7 @@ func partitionList(topics kadm.TopicsSet) string {
 	return strings.Join(names, "; ")
 }
 
-func (s *txSession) initRefused(err error) error {
+func (s *txSession) initRejected(err error) error {
 	id := transactionalID(s.source.ID)
 	switch {
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):

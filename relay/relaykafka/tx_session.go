@@ -106,8 +106,8 @@ func (s *txSession) start() {
 func (s *txSession) Validate(r *relay.Record) error { return s.sink.validator.Validate(r) }
 
 // Revalidate implements relay.Revalidator.
-func (s *txSession) Revalidate(ctx context.Context, refused []*relay.Record) {
-	s.sink.validator.askAgainAll(refused, ctx, s.life)
+func (s *txSession) Revalidate(ctx context.Context, rejected []*relay.Record) {
+	s.sink.validator.askAgainAll(rejected, ctx, s.life)
 }
 
 // Learn implements relay.Lanes.
@@ -125,10 +125,10 @@ func (s *txSession) Ready(topic string, lane int32) bool { return s.sink.validat
 func (s *txSession) Deliver(ctx context.Context, records []*relay.Record) {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	items, refused := s.encode(ctx, records)
+	items, rejection := s.encode(ctx, records)
 	taken, err := s.put(ctx, items)
-	if err == nil && refused != nil {
-		s.ack(records[taken], relay.Rejected(refused))
+	if err == nil && rejection != nil {
+		s.ack(records[taken], relay.Rejected(rejection))
 		taken, err = taken+1, relay.ErrGivenUp
 	}
 	if err == nil {

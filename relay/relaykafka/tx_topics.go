@@ -27,7 +27,7 @@ func (s *txSession) round() bool {
 	s.held = nil
 	s.underWay.Store(&pendingTransaction{since: time.Now(), records: len(items)})
 	defer s.underWay.Store(nil)
-	refused, err := s.lookUp(items)
+	rejected, err := s.lookUp(items)
 	if err != nil {
 		if s.life.Err() != nil {
 			err = relay.ErrGivenUp
@@ -49,12 +49,12 @@ func (s *txSession) round() bool {
 	if len(ready) > 0 && !s.transact(ready) {
 		return false
 	}
-	return !s.reject(refused)
+	return !s.reject(rejected)
 }
 
-// lookUp finds out which of the items' topics exist, and notes it in s.topics. refused has the topics whose
+// lookUp finds out which of the items' topics exist, and notes it in s.topics. rejected has the topics whose
 // records are to be rejected, and the reasons.
-func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error) {
+func (s *txSession) lookUp(items []*txItem) (rejected map[string]error, err error) {
 	for _, it := range items {
 		if _, seen := s.topics[it.wire.Topic]; !seen {
 			s.topics[it.wire.Topic] = false
@@ -81,23 +81,23 @@ func (s *txSession) lookUp(items []*txItem) (refused map[string]error, err error
 		return nil, nil
 	}
 	defer s.sink.validator.logMissing()
-	refused = make(map[string]error)
+	rejected = make(map[string]error)
 	for _, topic := range missing {
 		if err := s.rejection(ctx, topic, answers[topic].err); err != nil {
 			s.sink.validator.deny(topic, err)
-			refused[topic] = err
+			rejected[topic] = err
 		}
 	}
-	return refused, nil
+	return rejected, nil
 }
 
 // rejection returns the reason for which the topic's records are to be rejected, or nil.
 func (s *txSession) rejection(ctx context.Context, topic string, answer error) error {
 	switch {
 	case errors.Is(answer, kerr.TopicAuthorizationFailed):
-		return fmt.Errorf("kafka refuses topic %s: %w; %s", topic, answer, kafkarules.WriteACL)
-	case isRefusal(answer):
-		return fmt.Errorf("kafka refuses topic %s: %w", topic, answer)
+		return fmt.Errorf("kafka rejects topic %s: %w; %s", topic, answer, kafkarules.WriteACL)
+	case isRejection(answer):
+		return fmt.Errorf("kafka rejects topic %s: %w", topic, answer)
 	case answer == nil, !unknown(answer) && !kerr.IsRetriable(answer): // kgo returns this error with the record
 		s.topics[topic] = true
 		s.sink.validator.clearMissing(topic)
@@ -118,7 +118,7 @@ func (s *txSession) create(ctx context.Context, topic string) error {
 	switch {
 	case err == nil:
 		s.sink.log.Info("created a topic", "topic", topic)
-	case createRefused(err):
+	case createRejected(err):
 		return notCreated(topic, err)
 	default:
 		s.sink.log.Warn("a topic could not be created; trying again", "topic", topic, "error", err)
@@ -128,10 +128,10 @@ func (s *txSession) create(ctx context.Context, topic string) error {
 
 // reject acknowledges the records of rejected topics, and reports whether there were any. If so, the session
 // ends.
-func (s *txSession) reject(refused map[string]error) bool {
+func (s *txSession) reject(reasons map[string]error) bool {
 	left := s.held[:0]
 	for _, it := range s.held {
-		if reason := refused[it.wire.Topic]; reason != nil {
+		if reason := reasons[it.wire.Topic]; reason != nil {
 			s.ack(it.record, relay.Rejected(reason))
 		} else {
 			left = append(left, it)

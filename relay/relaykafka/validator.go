@@ -41,14 +41,14 @@ type validator struct {
 
 // topicState is what the validator knows about one topic.
 type topicState struct {
-	topic          string
-	limit          atomic.Int64 // max.message.bytes; 0: not known
-	inSync         atomic.Int64 // min.insync.replicas; 0: not known
-	denied         atomic.Pointer[error]
-	wanted         atomic.Bool // a record for it came since the last look of keepUpToDate
-	settingRefused atomic.Bool // a record was rejected because of one of the topic's settings
-	compacted      atomic.Bool // records without a key are rejected
-	missing        atomic.Bool // fresh metadata says that the topic does not exist
+	topic             string
+	limit             atomic.Int64 // max.message.bytes; 0: not known
+	inSync            atomic.Int64 // min.insync.replicas; 0: not known
+	denied            atomic.Pointer[error]
+	wanted            atomic.Bool // a record for it came since the last look of keepUpToDate
+	rejectedBySetting atomic.Bool // a record was rejected because of one of the topic's settings
+	compacted         atomic.Bool // records without a key are rejected
+	missing           atomic.Bool // fresh metadata says that the topic does not exist
 	// partitions is their number, 0 if it is not known. leaderless has the numbers of those without a leader.
 	partitions atomic.Int32
 	leaderless atomic.Pointer[[]int32]
@@ -135,7 +135,7 @@ func (t *topicState) wantsKey(key []byte) error {
 	if key != nil || !t.compacted.Load() {
 		return nil
 	}
-	t.settingRefused.Store(true)
+	t.rejectedBySetting.Store(true)
 	return fmt.Errorf("topic %s is compacted, and the event has no key: give it one, or take compact out of the "+
 		"topic's cleanup.policy", t.topic)
 }
@@ -156,7 +156,7 @@ func (v *validator) fits(t *topicState, size int) error {
 		return nil
 	}
 	if limit := t.limit.Load(); limit == int64(most) && limit < int64(v.cfg.BatchMaxBytes) {
-		t.settingRefused.Store(true)
+		t.rejectedBySetting.Store(true)
 		err := kafkarules.TooLargeForTopic(t.topic, size, most)
 		if size > int(v.cfg.BatchMaxBytes) {
 			err = fmt.Errorf(
@@ -247,7 +247,7 @@ func (v *validator) failed(topic string, err error) {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		v.deny(
 			topic,
-			fmt.Errorf("kafka refuses topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL),
+			fmt.Errorf("kafka rejects topic %s: %w; %s", topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL),
 		)
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.InvalidRecord):
 		v.askAgain(v.state(topic))

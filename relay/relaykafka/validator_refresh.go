@@ -65,7 +65,7 @@ func (v *validator) due(now time.Time) (denied, others []*topicState) {
 			} else if t.unanswered != nil || age >= every && len(denied) < askAtOnce {
 				denied = append(denied, t)
 			}
-		case t.unanswered != nil, t.settingRefused.Load() && age >= every,
+		case t.unanswered != nil, t.rejectedBySetting.Load() && age >= every,
 			t.wanted.Load() && (age >= settingsEvery ||
 				t.limit.Load() == 0 && !v.settingsHidden && age >= askAgainAfter):
 			t.wanted.Store(false)
@@ -157,13 +157,13 @@ func (v *validator) setSettings(t *topicState, values map[string]string, atLeast
 		return n
 	}
 	if limit := number(maxMessageBytes); limit != t.limit.Swap(limit) {
-		t.settingRefused.Store(false)
+		t.rejectedBySetting.Store(false)
 	}
 	t.inSync.Store(number(minInSync))
 	compacted := strings.Contains(values[cleanupPolicy], "compact")
 	was := t.compacted.Swap(compacted)
 	if was && !compacted {
-		t.settingRefused.Store(false)
+		t.rejectedBySetting.Store(false)
 	}
 	if compacted && !was && atLeastOnce {
 		v.log.Warn("a topic is compacted: after a crash or a take-over, an older value of a key may be sent again "+
@@ -225,12 +225,12 @@ func (v *validator) applyRecheck(ctx context.Context, client *kgo.Client, t *top
 	case answer.err == nil, errors.Is(answer.err, kerr.TopicAuthorizationFailed):
 		v.setReason(
 			t,
-			fmt.Errorf("kafka refuses topic %s: %w; %s", t.topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL),
+			fmt.Errorf("kafka rejects topic %s: %w; %s", t.topic, kerr.TopicAuthorizationFailed, kafkarules.WriteACL),
 		)
 	case unknown(answer.err) && v.cfg.CreateTopics:
 		if err := createTopic(ctx, client, v.cfg, t.topic); err == nil {
 			v.log.Info("created a topic", "topic", t.topic)
-		} else if createRefused(err) {
+		} else if createRejected(err) {
 			v.setReason(t, notCreated(t.topic, err))
 		}
 	case unknown(answer.err):

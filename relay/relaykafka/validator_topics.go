@@ -67,7 +67,7 @@ func (v *validator) fetchTopics(ctx context.Context, client *kgo.Client, names [
 		v.retryMetadata(names)
 		return
 	}
-	var refused []string
+	var rejected []string
 	var reason error // the first error
 	for _, name := range names {
 		switch answer := answers[name]; {
@@ -76,7 +76,7 @@ func (v *validator) fetchTopics(ctx context.Context, client *kgo.Client, names [
 		case unknown(answer.err) && !v.cfg.CreateTopics:
 			lasted, long := v.noteMissing(name, time.Now())
 			if err := notThere(name, lasted); long && v.markDenied(name, err) {
-				refused = append(refused, name)
+				rejected = append(rejected, name)
 				if reason == nil {
 					reason = err
 				}
@@ -85,7 +85,7 @@ func (v *validator) fetchTopics(ctx context.Context, client *kgo.Client, names [
 	}
 	if reason != nil { // one line for all topics
 		v.log.Warn(
-			"records of topics are rejected until kafka takes them", "topic", refused[0], "topics", len(refused),
+			"records of topics are rejected until kafka takes them", "topic", rejected[0], "topics", len(rejected),
 			"error", reason,
 		)
 	}

@@ -210,7 +210,7 @@ func (w *watcher) consider(ctx context.Context, t *topic, answer topicAnswer) {
 		w.create(ctx, t)
 	default:
 		if lasted, long := w.validator.noteMissing(t.name, time.Now()); long {
-			w.refuse(t, notThere(t.name, lasted))
+			w.reject(t, notThere(t.name, lasted))
 		}
 	}
 }
@@ -222,16 +222,16 @@ func (w *watcher) create(ctx context.Context, t *topic) {
 		w.validator.log.Info("created a topic", "topic", t.name)
 		w.validator.askAgain(t.state)
 		w.client.ForceMetadataRefresh()
-	case createRefused(err):
-		w.refuse(t, notCreated(t.name, err))
+	case createRejected(err):
+		w.reject(t, notCreated(t.name, err))
 	case !t.told:
 		t.told = true
 		w.validator.log.Warn("a topic could not be created; trying again", "topic", t.name, "error", err)
 	}
 }
 
-// refuse rejects the topic's records, and ends the session.
-func (w *watcher) refuse(t *topic, reason error) {
+// reject rejects the topic's records, and ends the session.
+func (w *watcher) reject(t *topic, reason error) {
 	t.denied.Store(&reason)
 	w.validator.deny(t.name, reason)
 	w.shut()

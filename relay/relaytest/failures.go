@@ -13,19 +13,19 @@ import (
 // gate checks a session after a record has failed. It must publish nothing behind that record, and must
 // acknowledge the records that it has, before it is closed.
 func (s *suite) gate() {
-	fine, refused := s.Topics[0], s.Topics[1]
-	restore := s.Refuse(s.t, refused)
+	fine, rejected := s.Topics[0], s.Topics[1]
+	restore := s.Refuse(s.t, rejected)
 	session := s.open()
 	var records []*relay.Record
 	for range 40 { // both topics, the same keys, many deliveries
-		batch := append(s.records(fine, 5, 5), s.records(refused, 5, 5)...)
+		batch := append(s.records(fine, 5, 5), s.records(rejected, 5, 5)...)
 		records = append(records, batch...)
 		s.deliver(session, batch)
 	}
 	s.ledger.waitFor(s.t, s.Patience, records)
 	restore()
 	// The broker would accept everything now, so only the gate holds these records back.
-	late := append(s.records(fine, 5, 5), s.records(refused, 5, 5)...)
+	late := append(s.records(fine, 5, 5), s.records(rejected, 5, 5)...)
 	s.deliver(session, late)
 	s.ledger.waitFor(s.t, s.Patience, late)
 	s.close(session)
@@ -34,7 +34,7 @@ func (s *suite) gate() {
 	rejections := 0
 	for _, r := range append(records, late...) {
 		err := s.ledger.answer(s.t, r)
-		if r.Topic == refused {
+		if r.Topic == rejected {
 			require.Error(s.t, err)
 			if isRejection(err) {
 				rejections++
@@ -42,12 +42,12 @@ func (s *suite) gate() {
 		}
 	}
 	if s.Rejects {
-		require.Positive(s.t, rejections, "no record of the refused topic was acknowledged as a rejection")
+		require.Positive(s.t, rejections, "no record of the rejected topic was acknowledged as a rejection")
 	}
 	for _, r := range late {
 		require.Error(s.t, s.ledger.answer(s.t, r), "a record delivered after the failure")
 	}
-	require.Empty(s.t, s.Published(s.t, refused))
+	require.Empty(s.t, s.Published(s.t, rejected))
 	s.requirePrefixes(fine, records)
 
 	var again []*relay.Record
@@ -58,7 +58,7 @@ func (s *suite) gate() {
 	}
 	s.deliverAll(again)
 	s.requireArrived(fine, append(records, late...))
-	s.requireArrived(refused, append(records, late...))
+	s.requireArrived(rejected, append(records, late...))
 }
 
 // requirePrefixes checks the records of each key that arrived. They must be the first ones that were

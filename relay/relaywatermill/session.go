@@ -56,8 +56,8 @@ var _ relay.Validator = (*session)(nil)
 
 // Validate implements relay.Validator.
 func (s *session) Validate(r *relay.Record) error {
-	if refuses := s.sink.options.Validate; refuses != nil {
-		return refuses(r)
+	if validate := s.sink.options.Validate; validate != nil {
+		return validate(r)
 	}
 	return nil
 }

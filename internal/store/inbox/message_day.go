@@ -81,8 +81,8 @@ func (s *Store) oldestDaily(ctx context.Context, q db.Queryer, consumer string) 
 }
 
 // moved marks an error for db.IsSerialization. The server's text is in its own language, but a CHECK constraint that
-// does not hold has a name, and a partition's bounds have none. (Of a driver that tells no names each counts as
-// moved: what the columns' constraints refuse is refused before, by Message's check.)
+// does not hold has a name, and a partition's bounds have none. (If a driver tells no names, each such
+// error counts as moved: Message's check has already rejected what the columns' constraints would reject.)
 func (s *Store) moved(err error) error {
 	if s.hasDaily && db.SQLState(err) == "23514" && db.ConstraintName(err) == "" {
 		return db.MovedPartition{Err: err}

@@ -141,7 +141,7 @@ func (s *Store) dayTable(day string) db.Values {
 func nextDay(day string) string {
 	at, err := time.Parse(time.DateOnly, day)
 	if err != nil {
-		return day // PostgreSQL refuses an empty range
+		return day // PostgreSQL rejects an empty range
 	}
 	return at.AddDate(0, 0, 1).Format(time.DateOnly)
 }

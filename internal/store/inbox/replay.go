@@ -151,7 +151,7 @@ func (s *Store) ReadSpan(ctx context.Context, tx db.Queryer, span Span) (found [
 
 // DeleteSpan deletes the rows of a span, in a transaction that has deleted the row gone before: none, if that one
 // is there again because the transaction was ended. It returns how many. (A LIMIT keeps MySQL from taking the derived
-// table apart, which it would refuse.)
+// table apart, which it would reject.)
 func (s *Store) DeleteSpan(ctx context.Context, tx db.Execer, span Span, gone int64) (int64, error) {
 	return affected(ctx, tx, s.sql.DeleteSpan, append(s.spanArgs(span), s.names.KeyArg(span.Consumer), gone)...)
 }

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// MissingError refuses ids that name no parked row.
+// MissingError rejects ids that name no parked row.
 type MissingError struct{ IDs []ID }
 
 func (e *MissingError) Error() string { return "nothing is parked as " + join(e.IDs) }
 
-// AmbiguousError refuses an id that several parked rows have.
+// AmbiguousError rejects an id that several parked rows have.
 type AmbiguousError struct {
 	ID   ID
 	Seqs []int64 // of these rows
@@ -22,7 +22,7 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("%s is parked %d times, as rows %s", e.ID, len(e.Seqs), Seqs(e.Seqs))
 }
 
-// BehindError refuses a row that waits behind another row of its key.
+// BehindError rejects a request for a row that waits behind another row of its key.
 type BehindError struct {
 	Seq        int64
 	First      int64 // the row that must go first
@@ -34,7 +34,7 @@ func (e *BehindError) Error() string {
 	return fmt.Sprintf("row %d waits behind row %d of its key, which is %s", e.Seq, e.First, e.FirstState)
 }
 
-// OvertakenError refuses to send rows again without Request.Force: later events of their keys were delivered
+// OvertakenError rejects a request to send rows again without Request.Force: later events of their keys were delivered
 // before them, and consumers may see an old value last.
 type OvertakenError struct {
 	Seq      int64 // of the row, or of the first one

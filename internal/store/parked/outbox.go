@@ -27,8 +27,8 @@ func Outbox(pool *sql.DB, n db.Names) (*Store, error) {
 	s.table = table{
 		name: db.Parked, scan: scanEvent,
 		ofFilter: o.ofFilter, idArg: func(name string) any { return name },
-		refusesOvertaken: true,
-		markList:         o.markList, markFilter: o.markFilter,
+		needsForce: true,
+		markList:   o.markList, markFilter: o.markFilter,
 	}
 	return s, load("outbox", n, &s.sql, &o.own)
 }

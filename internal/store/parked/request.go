@@ -134,10 +134,10 @@ func (s *Store) markNamed(ctx context.Context, r Request) (rows []Entry, marked 
 
 // allowed says which rows cannot be asked for, and why.
 func (s *Store) allowed(ctx context.Context, tx *sql.Tx, r Request, rows []Entry) error {
-	var refused []error
+	var rejections []error
 	for _, e := range rows {
-		if s.refusesOvertaken && r.State == db.ParkedRetry && e.Overtaken && e.State != db.ParkedRetry && !r.Force {
-			refused = append(refused, &OvertakenError{Seq: e.Seq, Rows: 1})
+		if s.needsForce && r.State == db.ParkedRetry && e.Overtaken && e.State != db.ParkedRetry && !r.Force {
+			rejections = append(rejections, &OvertakenError{Seq: e.Seq, Rows: 1})
 			continue
 		}
 		if e.Key == nil || e.Overtaken {
@@ -148,10 +148,10 @@ func (s *Store) allowed(ctx context.Context, tx *sql.Tx, r Request, rows []Entry
 			return err
 		}
 		if first != 0 {
-			refused = append(refused, &BehindError{Seq: e.Seq, First: first, FirstState: state, Request: r.State})
+			rejections = append(rejections, &BehindError{Seq: e.Seq, First: first, FirstState: state, Request: r.State})
 		}
 	}
-	return errors.Join(refused...)
+	return errors.Join(rejections...)
 }
 
 // ahead returns the first row of the key that must go before e and is not asked for; 0: there is none.

@@ -95,10 +95,10 @@ type table struct {
 
 	// retriesBlocked: a retry by ids marks a blocked row too, unless it follows another of the named ones.
 	retriesBlocked bool
-	// refusesOvertaken: a retry needs Request.Force for rows that were overtaken.
-	refusesOvertaken bool
-	markList         func(Request) string // the statement that marks the rows in a list
-	markFilter       func(context.Context, Request) (int64, error)
+	// needsForce: a retry needs Request.Force for rows that were overtaken.
+	needsForce bool
+	markList   func(Request) string // the statement that marks the rows in a list
+	markFilter func(context.Context, Request) (int64, error)
 }
 
 func newStore(pool *sql.DB, n db.Names) (*Store, error) {

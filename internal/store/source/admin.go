@@ -21,7 +21,7 @@ import (
 // MaxName is the length of a source's name, in characters.
 const MaxName = 249
 
-// LeasedError refuses a change because a relay holds the lease.
+// LeasedError rejects a change because a relay holds the lease.
 type LeasedError struct {
 	Table string // outbox_leases, as an operator would say it
 	Owner string

@@ -37,7 +37,7 @@ type State struct {
 // ParkedCounts are how many rows are parked; together db.CountLimit stands for that many
 // or more.
 type ParkedCounts struct {
-	Failed  int64 // the sink refused them
+	Failed  int64 // the sink rejected them
 	Blocked int64 // wait behind such a row of their key
 	Asked   int64 // to be sent again or dropped, as soon as the owner gets to it
 }

@@ -42,7 +42,7 @@ func withHint(err error) error {
 		hint = "create the topic"
 	case errors.As(err, &answer):
 		var ok bool
-		if hint, ok = kafkarules.Refused(int16(answer), batchLimit); !ok {
+		if hint, ok = kafkarules.Rejects(int16(answer), batchLimit); !ok {
 			hint = kafkarules.Outage(int16(answer))
 		}
 	}
@@ -92,8 +92,8 @@ func (c *classifier) rejected(topic string, err error) bool {
 	if answer == sarama.ErrUnknownTopicOrPartition {
 		return c.deniedLongEnough(topic, time.Now())
 	}
-	_, refused := kafkarules.Refused(int16(answer), batchLimit)
-	return refused
+	_, rejects := kafkarules.Rejects(int16(answer), batchLimit)
+	return rejects
 }
 
 func (c *classifier) deniedLongEnough(topic string, now time.Time) bool {

@@ -131,7 +131,7 @@ func (c Config) saramaConfig() (*sarama.Config, error) {
 			"Net.MaxOpenRequests = 1: without them, retries reorder events")
 	}
 	if err := config.Validate(); err != nil {
-		return nil, fmt.Errorf("watermillkafka: sarama refuses the configuration: %w; see Config.Configure", err)
+		return nil, fmt.Errorf("watermillkafka: sarama rejects the configuration: %w; see Config.Configure", err)
 	}
 	return config, nil
 }

@@ -31,7 +31,7 @@ func TestAWrongConfigurationNamesTheField(t *testing.T) {
 		},
 		{"no idempotence", configure(func(c *sarama.Config) { c.Producer.Idempotent = false }), "Idempotent"},
 		{"many requests at a time", configure(func(c *sarama.Config) { c.Net.MaxOpenRequests = 5 }), "MaxOpenRequests"},
-		{"what sarama refuses", configure(func(c *sarama.Config) { c.Producer.Timeout = -1 }), "sarama refuses"},
+		{"what sarama rejects", configure(func(c *sarama.Config) { c.Producer.Timeout = -1 }), "sarama rejects"},
 		{"a Configure that fails", watermillkafka.Config{
 			Brokers: ok, Configure: func(*sarama.Config) error { return errors.New("no password") },
 		}, "no password"},
