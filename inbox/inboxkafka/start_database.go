@@ -156,8 +156,8 @@ func (m *member) databaseIsBehind(was inbox.GroupPosition, at int64, committed g
 	}
 	err := cannotContinue(
 		"topic %q, partition %d: the offset of group %q is %d, but the database has only the messages "+
-			"below %d (%s): %s. The messages in between would never be applied. To apply them, stop the group and run: "+
-			"%s (relay inbox doctor --kafka-brokers %s lists the commands for the partitions of all members). To "+
+			"below %d (%s): %s. The messages in between would never be applied. To apply them, stop the group and "+
+			"run: %s (relay inbox doctor --kafka-brokers %s lists the commands for the partitions of all members). To "+
 			"skip them, set AdoptOffsets once, or: UPDATE %s SET applied_offset = %d WHERE consumer = '%s' AND "+
 			"kafka_topic = '%s' AND kafka_partition = %d",
 		was.Topic, was.Partition, m.cfg.Group, at, was.Done(), m.cfg.Inbox.OffsetsTable(), why, reset, m.cfg.Brokers[0],
