@@ -41,7 +41,14 @@ func TestADeadLetterLeavesOutWhatAnEventMayNotHave(t *testing.T) {
 	m = inbox.Message{ID: "3", Topic: "orders", Key: "other", Type: strings.Repeat("é", outbox.MaxType)}
 	require.Equal(t, inbox.Parked, b.process(t, ib, m, poison))
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM outbox_events WHERE event_type = ?", m.Type),
-		"255 characters, in 510 bytes")
+		"the limit counts characters, not bytes")
+
+	m = inbox.Message{
+		ID: "4", Topic: "orders", Key: strings.Repeat("k", outbox.MaxKey+1), Type: strings.Repeat("é", outbox.MaxType+1),
+	}
+	require.Equal(t, inbox.Parked, b.process(t, ib, m, poison))
+	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM outbox_events WHERE event_type = '' AND event_key IS NULL"),
+		"a type and a key that an event may not have")
 }
 
 func TestADeadLetterTopicThatTheOutboxRefusesIsRefusedAtOnce(t *testing.T) {

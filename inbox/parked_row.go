@@ -14,13 +14,13 @@ import (
 	store "github.com/postroom/postroom/internal/store/inbox"
 )
 
-// Limits of the columns of inbox_parked.
+// Limits of the columns of inbox_parked. A message may exceed them; an event of package outbox has limits of its own.
 const (
-	maxKey   = 512 // bytes
-	maxType  = 255 // characters
-	maxError = db.MaxParkedError
-
+	maxParkedKey     = 512     // bytes
+	maxParkedType    = 255     // characters
 	maxParkedHeaders = 1 << 20 // bytes, in JSON
+
+	maxError = db.MaxParkedError
 )
 
 // Headers in which a parked row stores what its columns cannot store. Postroom's own prefix makes sure that no header
@@ -36,7 +36,7 @@ const (
 // keyText returns a key in the form in which the tables store and compare it: unchanged, or its hash if a text column
 // cannot store the key.
 func keyText(key string) string {
-	if len(key) <= maxKey && utf8.ValidString(key) && strings.IndexByte(key, 0) < 0 {
+	if len(key) <= maxParkedKey && utf8.ValidString(key) && strings.IndexByte(key, 0) < 0 {
 		return key
 	}
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(key)))
@@ -71,7 +71,7 @@ func (ib *Inbox) parkedRow(m Message, state string, attempts int, reason string,
 			own[headerKey] = bytesValue{[]byte(m.Key)}
 		}
 	}
-	if !isText(m.Type) || utf8.RuneCountInString(m.Type) > maxType {
+	if !isText(m.Type) || utf8.RuneCountInString(m.Type) > maxParkedType {
 		row.Type, own[headerType] = "", headerValue(m.Type)
 	}
 	var left []string

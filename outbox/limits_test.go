@@ -15,30 +15,34 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// What Add takes the table takes: the limits of both are the same ones, counted in
-// the same units, however the database writes the JSON of the headers.
+// The table takes what Add takes: it counts in the same units, and its limits are not lower, however the database
+// writes the JSON of the headers.
 func whatAddTakesNoConstraintRefuses(t *testing.T, db dbtest.Database) {
 	ob := newOutbox(t, db, outbox.WithAnyTopic())
-	tx := begin(t, db.DB)
-	taken, refused := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
-		e := nearTheLimits(rt)
-		if ob.Check(e) != nil {
-			refused++
-			return
-		}
-		taken++
-		if err := ob.Add(t.Context(), tx, e); err != nil {
-			rt.Fatalf("Add took it, the table did not: %v", err)
-		}
-	})
-	require.NoError(t, tx.Rollback())
-	require.Positive(t, taken)
-	require.Positive(t, refused, "the sizes must reach beyond the limits, or the test shows nothing")
+	for _, part := range []string{"topic", "key", "type", "headers", "value"} {
+		t.Run(part, func(t *testing.T) {
+			tx := begin(t, db.DB)
+			taken, refused := 0, 0
+			rapid.Check(t, func(rt *rapid.T) {
+				e := nearTheLimit(rt, part)
+				if ob.Check(e) != nil {
+					refused++
+					return
+				}
+				taken++
+				if err := ob.Add(t.Context(), tx, e); err != nil {
+					rt.Fatalf("Add took it, the table did not: %v", err)
+				}
+			})
+			require.NoError(t, tx.Rollback())
+			require.Positive(t, taken, "some sizes must be within the limit, or the test shows nothing")
+			require.Positive(t, refused, "some sizes must be beyond the limit, or the test shows nothing")
+		})
+	}
 }
 
-// nearTheLimits draws an event of which one part is near its limit.
-func nearTheLimits(t *rapid.T) outbox.Event {
+// nearTheLimit draws an event of which one part is near its limit. Its sizes follow the limits.
+func nearTheLimit(t *rapid.T, part string) outbox.Event {
 	runes := rapid.SampledFrom([]string{"a", "ü", "訂", "🛒", `"`, `\`, "<", "\t", " ", "'", "\x7f", "\u2028"})
 	text := func(label string, length int) string {
 		var b strings.Builder
@@ -48,16 +52,18 @@ func nearTheLimits(t *rapid.T) outbox.Event {
 		}
 		return b.String()
 	}
+	around := func(limit int) *rapid.Generator[int] { return rapid.IntRange(limit-2, limit+2) }
 	e := outbox.Event{Topic: "t", Payload: []byte("x")}
-	switch rapid.SampledFrom([]string{"topic", "key", "type", "headers", "value"}).Draw(t, "part") {
+	switch part {
 	case "topic":
-		e.Topic = text("topic", rapid.IntRange(1, 251).Draw(t, "characters"))
-	case "key":
-		e.Key = text("key", rapid.IntRange(120, 520).Draw(t, "characters"))
+		length := rapid.OneOf(rapid.IntRange(1, outbox.MaxTopic), around(outbox.MaxTopic))
+		e.Topic = text("topic", length.Draw(t, "characters"))
+	case "key": // of up to 4 bytes a character
+		e.Key = text("key", rapid.IntRange(outbox.MaxKey/4-8, outbox.MaxKey+8).Draw(t, "characters"))
 	case "type":
-		e.Type = text("type", rapid.IntRange(253, 257).Draw(t, "characters"))
-	case "headers": // many small ones: the spaces that a database puts between them count
-		count := rapid.IntRange(700, 1100).Draw(t, "headers")
+		e.Type = text("type", around(outbox.MaxType).Draw(t, "characters"))
+	case "headers": // many small ones of 13 to 25 bytes: the spaces that a database puts between them count
+		count := rapid.IntRange(outbox.MaxHeaders/23, outbox.MaxHeaders/15).Draw(t, "headers")
 		value := text("value", rapid.IntRange(0, 2).Draw(t, "characters"))
 		e.Headers = map[string]string{}
 		for i := range count {
@@ -65,7 +71,7 @@ func nearTheLimits(t *rapid.T) outbox.Event {
 		}
 	case "value": // one large one: escapes count
 		pattern := text("value", rapid.IntRange(1, 6).Draw(t, "characters"))
-		size := rapid.IntRange(14<<10, 17<<10).Draw(t, "bytes")
+		size := rapid.IntRange(outbox.MaxHeaders*7/8, outbox.MaxHeaders*17/16).Draw(t, "bytes")
 		e.Headers = map[string]string{"h": strings.Repeat(pattern, size/len(pattern))}
 	}
 	return e
@@ -73,19 +79,20 @@ func nearTheLimits(t *rapid.T) outbox.Event {
 
 func addTakesEachPartUpToItsLimit(t *testing.T, db dbtest.Database) {
 	// {"h":"…"} is 8 bytes, and 2 more for the spaces that a database may add.
-	headers := map[string]string{"h": strings.Repeat("v", 16<<10-8-2)}
+	headers := map[string]string{"h": strings.Repeat("v", outbox.MaxHeaders-8-2)}
 	ob := newOutbox(t, db)
 	add(t, db, ob, outbox.Event{
-		Topic: strings.Repeat("t", 249), Key: strings.Repeat("k", 512), Type: strings.Repeat("訂", 255),
-		Headers: headers,
+		Topic: strings.Repeat("t", outbox.MaxTopic), Key: strings.Repeat("k", outbox.MaxKey),
+		Type: strings.Repeat("訂", outbox.MaxType), Headers: headers,
 	})
 	require.Len(t, rowsOf(t, db.DB), 1)
 	headers["h"] += "v"
 	require.ErrorIs(t, ob.Check(outbox.Event{Topic: "t", Headers: headers}), outbox.ErrTooLarge)
 }
 
-// The table refuses by itself what other programs write past the limits.
-func theTableRefusesWhatAddWouldRefuse(t *testing.T, db dbtest.Database) {
+// The table has limits of its own, for what other programs write. They stay when a limit of Add becomes lower, so they
+// are numbers here.
+func theTableRefusesWhatIsBeyondItsOwnLimits(t *testing.T, db dbtest.Database) {
 	for name, row := range map[string]store.EventRow{
 		"no topic":                  {Topic: "", Headers: "{}"},
 		"a topic of 250 characters": {Topic: strings.Repeat("ü", 250), Headers: "{}"},

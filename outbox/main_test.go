@@ -35,7 +35,7 @@ func TestOnEveryDatabase(t *testing.T) {
 		{"Add on a closed transaction says so", addOnAClosedTransactionSaysSo},
 		{"What Add takes no constraint refuses", whatAddTakesNoConstraintRefuses},
 		{"Add takes each part up to its limit", addTakesEachPartUpToItsLimit},
-		{"The table refuses what Add would refuse", theTableRefusesWhatAddWouldRefuse},
+		{"The table refuses what is beyond its own limits", theTableRefusesWhatIsBeyondItsOwnLimits},
 		{"Add splits payloads that together are too large", addSplitsPayloadsThatTogetherAreTooLarge},
 		{"Add takes a payload of 16 MiB where the server does", addTakesAPayloadOf16MiBWhereTheServerDoes},
 	}

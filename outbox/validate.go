@@ -11,7 +11,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/outbox"
 )
 
-// Limits of the table, which its CHECK constraints hold as well.
+// Limits of an event, which Add and Check enforce. The tables have CHECK constraints of their own, for whoever
+// writes: they may allow more than these limits, but never less.
 const (
 	MaxTopic   = 249      // characters
 	MaxKey     = 512      // bytes

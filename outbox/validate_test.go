@@ -24,29 +24,31 @@ func TestAddRefusesBadEventsBeforeAnySQL(t *testing.T) {
 		"a topic with a letter Kafka has not": {outbox.Event{Topic: "bestätigt"}, outbox.ErrInvalidTopic},
 		"the topic .":                         {outbox.Event{Topic: "."}, outbox.ErrInvalidTopic},
 		"the topic ..":                        {outbox.Event{Topic: ".."}, outbox.ErrInvalidTopic},
-		"a topic of 250 characters":           {outbox.Event{Topic: strings.Repeat("t", 250)}, outbox.ErrTooLarge},
-		"a topic that is not UTF-8":           {outbox.Event{Topic: "a\xff"}, outbox.ErrInvalidText},
-		"a topic with a NUL":                  {outbox.Event{Topic: "a\x00"}, outbox.ErrInvalidText},
-		"a key of 513 bytes": {
-			outbox.Event{Topic: "t", Key: strings.Repeat("k", 513)}, outbox.ErrTooLarge,
+		"a topic over the limit": {
+			outbox.Event{Topic: strings.Repeat("t", outbox.MaxTopic+1)}, outbox.ErrTooLarge,
 		},
-		"a key of 513 bytes in fewer characters": {
-			outbox.Event{Topic: "t", Key: strings.Repeat("ü", 256) + "k"}, outbox.ErrTooLarge,
+		"a topic that is not UTF-8": {outbox.Event{Topic: "a\xff"}, outbox.ErrInvalidText},
+		"a topic with a NUL":        {outbox.Event{Topic: "a\x00"}, outbox.ErrInvalidText},
+		"a key over the limit": {
+			outbox.Event{Topic: "t", Key: strings.Repeat("k", outbox.MaxKey+1)}, outbox.ErrTooLarge,
+		},
+		"a key over the limit in fewer characters": {
+			outbox.Event{Topic: "t", Key: strings.Repeat("ü", outbox.MaxKey/2) + "k"}, outbox.ErrTooLarge,
 		},
 		"a key that is not UTF-8": {outbox.Event{Topic: "t", Key: "\xc3\x28"}, outbox.ErrInvalidText},
 		"a key with a NUL":        {outbox.Event{Topic: "t", Key: "a\x00b"}, outbox.ErrInvalidText},
-		"a type of 256 characters": {
-			outbox.Event{Topic: "t", Type: strings.Repeat("y", 256)}, outbox.ErrTooLarge,
+		"a type over the limit": {
+			outbox.Event{Topic: "t", Type: strings.Repeat("y", outbox.MaxType+1)}, outbox.ErrTooLarge,
 		},
 		"a type with a line break":      {outbox.Event{Topic: "t", Type: "a\nb"}, outbox.ErrInvalidText},
 		"a type with a carriage return": {outbox.Event{Topic: "t", Type: "a\rb"}, outbox.ErrInvalidText},
 		"a type with a NUL":             {outbox.Event{Topic: "t", Type: "a\x00b"}, outbox.ErrInvalidText},
 		"a type that is not UTF-8":      {outbox.Event{Topic: "t", Type: "\xff"}, outbox.ErrInvalidText},
 		"a payload over the limit": {
-			outbox.Event{Topic: "t", Payload: make([]byte, 16<<20+1)}, outbox.ErrTooLarge,
+			outbox.Event{Topic: "t", Payload: make([]byte, outbox.MaxPayload+1)}, outbox.ErrTooLarge,
 		},
-		"headers over the limit":               {headers("h", strings.Repeat("v", 16<<10)), outbox.ErrTooLarge},
-		"headers whose escapes are too long":   {headers("h", strings.Repeat("\x01", 3<<10)), outbox.ErrTooLarge},
+		"headers over the limit":               {headers("h", strings.Repeat("v", outbox.MaxHeaders)), outbox.ErrTooLarge},
+		"headers whose escapes are too long":   {headers("h", strings.Repeat("\x01", outbox.MaxHeaders/5)), outbox.ErrTooLarge},
 		"a header without a name":              {headers("", "v"), outbox.ErrInvalidHeader},
 		"a header of Watermill's":              {headers("_watermill_message_uuid", "v"), outbox.ErrReservedHeader},
 		"a header of ours":                     {headers("postroom_created_at", "v"), outbox.ErrReservedHeader},
@@ -97,7 +99,7 @@ func TestWithAnyTopicAllowsWhatOtherBrokersDo(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, ob.Check(outbox.Event{Topic: "orders/placed #1 ü"}))
 	require.ErrorIs(t, ob.Check(outbox.Event{Topic: strings.Repeat("ü", 250)}), outbox.ErrTooLarge)
-	require.NoError(t, ob.Check(outbox.Event{Topic: strings.Repeat("ü", 249)}))
+	require.NoError(t, ob.Check(outbox.Event{Topic: strings.Repeat("ü", outbox.MaxTopic)}))
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {
@@ -122,8 +124,8 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		},
 		"a schema with a dot":     {outbox.PostgreSQL, []outbox.Option{outbox.WithSchema("a.b")}, `schema "a.b"`},
 		"a payload limit of zero": {outbox.SQLite, []outbox.Option{outbox.WithMaxPayload(0)}, "WithMaxPayload(0)"},
-		"a payload limit above 16 MiB": {
-			outbox.SQLite, []outbox.Option{outbox.WithMaxPayload(16<<20 + 1)}, "which the table allows",
+		"a payload limit above MaxPayload": {
+			outbox.SQLite, []outbox.Option{outbox.WithMaxPayload(outbox.MaxPayload + 1)}, "which the table allows",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
