@@ -188,7 +188,7 @@ func (w *World) sources() (sources []relays.Source) {
 
 // Audit tells whether the data of all services fit together. See package invariants.
 func (w *World) Audit(ctx context.Context) (_ []invariants.Row, err error) {
-	auditor, err := invariants.Open(ctx, w.Databases)
+	auditor, err := invariants.Open(ctx, w.Databases, invariants.Options{Kafka: w.Kafka, Redis: w.Redis})
 	if err != nil {
 		return nil, err
 	}
