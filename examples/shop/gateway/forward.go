@@ -31,8 +31,8 @@ func (g *Gateway) forward(address string) kit.HandlerFunc {
 				p.SetURL(target)
 				p.Out.Header.Set(requestIDHeader, w.Header().Get(requestIDHeader))
 				p.Out.Header.Del("Origin") // the gateway has compared it with its own address
-				// The gateway's ETag of an order is "3.7.2": the version of the order, and those of what else is in
-				// the answer. Orders knows the first of them.
+				// The gateway's ETag of an order is "3.1f0a…": the version of the order, and a hash of all that is in
+				// the answer. Orders knows the version.
 				if match := p.Out.Header.Get("If-Match"); strings.HasPrefix(match, `"`) {
 					version, _, _ := strings.Cut(strings.Trim(match, `"`), ".")
 					p.Out.Header.Set("If-Match", `"`+version+`"`)

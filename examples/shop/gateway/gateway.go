@@ -85,9 +85,6 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 // Run fills the read model until ctx ends.
 func (g *Gateway) Run(ctx context.Context) error { return g.view.Run(ctx) }
 
-// View returns the read model, for a rebuild.
-func (g *Gateway) View() *view.Model { return g.view }
-
 // Handler answers:
 //
 //	GET    /orders/{id}                an order, of all services; ?min_version=3: at least this version
@@ -96,6 +93,8 @@ func (g *Gateway) View() *view.Model { return g.view }
 //	POST   /orders, PATCH /orders/{id}, POST /orders/{id}/{command}        go through to orders
 //	POST   /customers, PATCH /customers/{id}, DELETE /customers/{id}      go through to customers
 //
+//	POST   /view/rebuilds              builds the read model again from the topics, and switches to it
+//	GET    /view                       how far that is
 //	GET    /, /watch/orders/{id}       what happens in the shop, for a browser
 //
 // Each answer has the header X-Request-Id, which the services get as well. Errors are problems (RFC 9457).
@@ -106,6 +105,8 @@ func (g *Gateway) Handler() http.Handler {
 	}
 	mux.HandleFunc("GET /orders/{id}", g.getOrder)
 	mux.HandleFunc("GET /customers/{id}/orders", g.getPage)
+	mux.HandleFunc("GET /view", g.getView)
+	mux.HandleFunc("POST /view/rebuilds", g.rebuildView)
 	orders, customers := g.forward(g.cfg.Services.Orders), g.forward(g.cfg.Services.Customers)
 	mux.HandleFunc("GET /customers/{id}", g.getCustomer(customers))
 	mux.HandleFunc("POST /orders", orders)

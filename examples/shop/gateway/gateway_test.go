@@ -236,6 +236,64 @@ func TestAnAnswerThatTheClientHasIsNotSentAgain(t *testing.T) {
 	})
 }
 
+// One ETag is one answer, whether the service gave it or the read model did.
+func TestACustomerIsTheSameFromTheServiceAndFromTheReadModel(t *testing.T) {
+	s := start(t)
+	created := s.require(http.StatusCreated, s.h, "POST", "/customers", `{"name":"Ada <a>","email":"ada@example.com"}`)
+	var c customers.Customer
+	require.NoError(t, json.Unmarshal(created.Body.Bytes(), &c))
+	fromService := kittest.Do(s.customers, "GET", "/customers/"+c.ID, "")
+	s.waitFor("the read model", func() bool { return s.model(c.ID) })
+	fromModel := s.do("GET", "/customers/"+c.ID, "")
+	require.Equal(t, "private, no-cache", fromModel.Header().Get("Cache-Control"))
+	require.Equal(t, fromService.Body.String(), fromModel.Body.String())
+	require.Equal(t, fromService.Header().Get("ETag"), fromModel.Header().Get("ETag"))
+}
+
+// model tells whether the read model has the customer.
+func (s *shop) model(customer string) bool {
+	return s.do("GET", "/customers/"+customer, "").Header().Get("Cache-Control") != ""
+}
+
+func TestClientsCannotFillRedis(t *testing.T) {
+	s := start(t)
+	kittest.Send(t, s.kafka, events.Orders, "order-1", events.TypeOrderPlaced,
+		events.OrderPlaced{Of: events.Of{OrderID: "order-1", Customer: "ada"}, Version: 1})
+	s.waitFor("the order", func() bool {
+		return strings.Contains(s.do("GET", "/customers/ada/orders", "").Body.String(), "order-1")
+	})
+	before := len(s.redis.Keys())
+	for n := range 10 {
+		for _, path := range []string{
+			fmt.Sprintf("/customers/ada/orders?after=%d", n), fmt.Sprintf("/customers/nobody-%d/orders", n),
+			fmt.Sprintf("/orders/nothing-%d", n), fmt.Sprintf("/customers/nobody-%d", n),
+		} {
+			require.Less(t, s.do("GET", path, "").Code, http.StatusInternalServerError, path)
+		}
+	}
+	require.Len(t, s.redis.Keys(), before, s.redis.Keys())
+	for _, path := range []string{"/customers/ada/orders?after=a%20b", "/customers/a%20b/orders"} {
+		require.Equal(t, http.StatusBadRequest, s.do("GET", path, "").Code, path)
+	}
+	for _, path := range []string{"/customers/a%20b", "/orders/a%20b", "/orders/" + strings.Repeat("a", 65)} {
+		require.Equal(t, http.StatusNotFound, s.do("GET", path, "").Code, path)
+	}
+}
+
+func TestTheReadModelIsRebuiltByACommand(t *testing.T) {
+	s := start(t)
+	id, _ := s.place()
+	_, before := s.get("/orders/" + id)
+	require.JSONEq(t, `{"generation":2}`, s.require(http.StatusAccepted, s.h, "POST", "/view/rebuilds", "").Body.String())
+	s.waitFor("the switch", func() bool {
+		body := s.do("GET", "/view", "").Body.String()
+		return body == `[{"generation":1,"state":"deleted"},{"generation":2,"state":"live"}]`
+	})
+	_, after := s.get("/orders/" + id)
+	require.Equal(t, before.Body.String(), after.Body.String())
+	require.Equal(t, before.Header().Get("ETag"), after.Header().Get("ETag"), "the same answer has the same ETag")
+}
+
 func TestPagesAreStableAndWithoutRedisToo(t *testing.T) {
 	s := start(t)
 	customer := "ada"
@@ -281,6 +339,10 @@ func TestCommandsGoThrough(t *testing.T) {
 	require.Equal(t, `"3"`, s.orders.last.Header.Get("If-Match"))
 	require.Equal(t, "mine", s.orders.last.Header.Get("X-Request-Id"))
 	require.NotEmpty(t, s.orders.last.Header.Get("Idempotency-Key"))
+
+	s.do("PATCH", "/orders/o", `{"note":"x"}`, "If-Match", `W/"3.7.2"`, "Origin", "http://example.com")
+	require.Equal(t, `W/"3.7.2"`, s.orders.last.Header.Get("If-Match"), "a weak ETag has become a strong one")
+	require.Empty(t, s.orders.last.Header.Get("Origin"), "orders has another address than the page")
 
 	w = s.do("POST", "/orders/o/cancel", "{}", "X-Request-Id", "no\nline")
 	require.Equal(t, "/orders/o/cancel", s.orders.last.URL.Path)

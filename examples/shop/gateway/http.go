@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +19,9 @@ import (
 // getOrder answers from the third level of the cache: the whole response.
 func (g *Gateway) getOrder(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
+	if !ids.MatchString(id) {
+		return kit.NotFound("there is no such order") // nothing but an id becomes part of a key in Redis
+	}
 	minimum, err := number(r, "min_version", 0, 1<<53)
 	if err != nil {
 		return err
@@ -32,9 +37,8 @@ func (g *Gateway) getOrder(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if a.Version >= max(minimum, 1) {
-			tag := fmt.Sprintf("%d.%d.%d", a.Version,
-				value.Versions["order:"+id], value.Versions["customer:"+a.Of.Customer])
-			return writeFresh(w, r, tag, value.Body)
+			// The version is for If-Match, see forward.go. It is not enough: other services have said something, too.
+			return writeFresh(w, r, fmt.Sprintf("%d.%s", a.Version, hash(value.Body)), value.Body)
 		}
 		known = &a.Order
 	} else if !errors.Is(err, view.ErrNone) {
@@ -56,22 +60,38 @@ const (
 	maxPage     = 100
 )
 
-// getPage answers from the second level of the cache: the result of a query.
+// errEmpty keeps the cache from storing a page.
+var errEmpty = errors.New("there are no orders")
+
+// getPage answers from the second level of the cache: the result of a query. Only the first page is stored, and only if
+// there is something on it. A client could otherwise fill Redis with the pages after all ids that it can think of, or
+// with those of customers that do not exist.
 func (g *Gateway) getPage(w http.ResponseWriter, r *http.Request) error {
 	customer, after := r.PathValue("id"), r.FormValue("after")
+	if !ids.MatchString(customer) || after != "" && !ids.MatchString(after) {
+		return kit.BadRequest("a customer, and after, must be an id")
+	}
 	limit, err := number(r, "limit", defaultPage, maxPage)
 	if err != nil {
 		return err
 	}
-	key := fmt.Sprintf("page:%q:%q:%d", customer, after, limit)
-	value, err := g.cache.Get(r.Context(), key, func(ctx context.Context) (cache.Value, error) {
-		p, versions, err := g.view.Page(ctx, customer, after, int(max(limit, 1)))
+	load := func(ctx context.Context) (cache.Value, error) {
+		p, versions, err := g.view.Page(ctx, customer, after, int(limit))
+		if err == nil && len(p.Orders) == 0 {
+			err = errEmpty
+		}
 		return asValue(p, versions, err)
-	})
-	if err != nil {
+	}
+	var value cache.Value
+	if after == "" {
+		value, err = g.cache.Get(r.Context(), fmt.Sprintf("page:%s:%d", customer, limit), load)
+	} else {
+		value, err = load(r.Context())
+	}
+	if err != nil && !errors.Is(err, errEmpty) {
 		return err
 	}
-	return writeFresh(w, r, fmt.Sprint(value.Versions["orders-of:"+customer]), value.Body)
+	return writeFresh(w, r, hash(value.Body), value.Body)
 }
 
 // getCustomer answers from the first level of the cache: an entity of the application. A customer that the model does
@@ -79,9 +99,12 @@ func (g *Gateway) getPage(w http.ResponseWriter, r *http.Request) error {
 func (g *Gateway) getCustomer(service kit.HandlerFunc) kit.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		id := r.PathValue("id")
+		if !ids.MatchString(id) {
+			return kit.NotFound("there is no such customer")
+		}
 		value, err := g.cache.Get(r.Context(), "customer:"+id, func(ctx context.Context) (cache.Value, error) {
-			c, err := g.view.Customer(ctx, id)
-			return asValue(c, cache.Versions{"customer:" + id: c.Version}, err)
+			c, versions, err := g.view.Customer(ctx, id)
+			return asValue(c, versions, err)
 		})
 		if errors.Is(err, view.ErrNone) {
 			return service(w, r)
@@ -89,23 +112,52 @@ func (g *Gateway) getCustomer(service kit.HandlerFunc) kit.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		var c view.Customer
+		var c view.KnownCustomer
 		if err := json.Unmarshal(value.Body, &c); err != nil {
 			return err
 		}
 		if c.Erased {
 			return kit.Gone("customer " + id + " was erased")
 		}
+		// The service's ETag: its answer and this one are the same.
 		return writeFresh(w, r, fmt.Sprint(c.Version), value.Body)
 	}
 }
 
 func asValue(body any, versions cache.Versions, err error) (cache.Value, error) {
+	text, failed := json.Marshal(body)
+	return cache.Value{Body: text, Versions: versions}, errors.Join(err, failed)
+}
+
+// hash makes an ETag of a body. A count of changes is not enough: after a rebuild of the read model the same count may
+// stand for something else.
+func hash(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:8])
+}
+
+// getView tells which generations of the read model there are.
+func (g *Gateway) getView(w http.ResponseWriter, r *http.Request) error {
+	all, err := g.view.Generations(r.Context())
 	if err != nil {
-		return cache.Value{}, err
+		return err
 	}
-	text, err := json.Marshal(body)
-	return cache.Value{Body: text, Versions: versions}, err
+	return kit.WriteJSON(w, http.StatusOK, all)
+}
+
+// rebuildView begins a new generation of the read model. Run builds it, switches to it, and deletes the one before it.
+func (g *Gateway) rebuildView(w http.ResponseWriter, r *http.Request) error {
+	generation, err := g.view.Rebuild(r.Context())
+	if errors.Is(err, view.ErrBuilding) {
+		return &kit.Problem{
+			Status: http.StatusConflict, Type: "/problems/already-building", Title: "Already building",
+			Detail: "A new generation of the read model is being built already: see GET /view.",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return kit.WriteJSON(w, http.StatusAccepted, map[string]int64{"generation": generation})
 }
 
 // writeFresh answers with a body and its version in ETag, or with 304 if the client has that version. Clients may keep

@@ -54,3 +54,15 @@ func (d *DB) ForUpdate() string {
 	}
 	return " FOR UPDATE"
 }
+
+// ForShare is what ends a SELECT whose rows nobody may change until the end of the transaction. Others may read them in
+// the same way meanwhile.
+func (d *DB) ForShare() string {
+	switch d.Dialect {
+	case outbox.PostgreSQL:
+		return " FOR SHARE"
+	case outbox.MySQL:
+		return " LOCK IN SHARE MODE"
+	}
+	return ""
+}

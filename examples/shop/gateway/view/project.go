@@ -76,6 +76,9 @@ func (m *Model) consumerName(generation int64) string {
 // project applies a batch of one partition to a generation.
 func (m *Model) project(generation int64) inbox.BatchHandler {
 	return func(ctx context.Context, tx *sql.Tx, ms []inbox.Message) error {
+		if filled, err := m.isFilled(ctx, tx, generation); err != nil || !filled {
+			return err // another gateway has switched, or has even deleted this generation
+		}
 		// Other partitions have events of the same orders and customers. All transactions lock rows in the order of
 		// their keys, first orders and then customers, so that none waits for one that waits for it. The order of the
 		// events within a key stays.
@@ -103,7 +106,7 @@ func (m *Model) project(generation int64) inbox.BatchHandler {
 			if err != nil {
 				return err
 			}
-			floors["orders-of:"+customer] = revision
+			floors[ofGeneration("orders-of", generation, customer)] = revision
 		}
 		return m.raiseUntilItWorks(ctx, floors)
 	}
@@ -129,7 +132,7 @@ func (m *Model) projectOrder(
 		return "", err
 	}
 	r.revision++
-	floors["order:"+of.OrderID] = r.revision
+	floors[ofGeneration("order", generation, of.OrderID)] = r.revision
 	return of.Customer, m.save(ctx, tx, generation, r)
 }
 

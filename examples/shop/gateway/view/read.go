@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/postroom/postroom/examples/shop/gateway/cache"
 )
@@ -12,6 +13,16 @@ import (
 // ofLive restricts a statement to the live generation. It is part of each statement, so that a switch to another one
 // is between two statements, in all gateways at once.
 const ofLive = "(SELECT generation FROM view_generations WHERE state = 'live')"
+
+// theView is the cache's name for the model as a whole. Its version is the live generation. Each answer was made of it,
+// so that a switch makes all answers of the old one invalid.
+const theView = "view"
+
+// ofGeneration is the cache's name for an entity whose changes each generation counts for itself: two generations may
+// come to the same number with different contents. The version of a customer is that of its events, and needs none.
+func ofGeneration(kind string, generation int64, id string) string {
+	return fmt.Sprintf("%s:%d:%s", kind, generation, id)
+}
 
 // ErrNone means that the model has no such row, or not yet.
 var ErrNone = errors.New("the read model has no such row")
@@ -21,12 +32,13 @@ var ErrNone = errors.New("the read model has no such row")
 func (m *Model) Order(ctx context.Context, id string) (Order, cache.Versions, error) {
 	var o Order
 	var body []byte
-	var revision int64
+	var generation, revision int64
 	var name sql.NullString
 	var version, erased sql.NullInt64
-	err := m.db.SQL.QueryRowContext(ctx, m.db.Bind(`SELECT o.body, o.revision, c.name, c.version, c.erased
+	err := m.db.SQL.QueryRowContext(ctx, m.db.Bind(`SELECT o.generation, o.body, o.revision, c.name, c.version, c.erased
 		FROM order_view o LEFT JOIN customer_view c ON c.generation = o.generation AND c.customer = o.customer
-		WHERE o.generation = `+ofLive+` AND o.order_id = ?`), id).Scan(&body, &revision, &name, &version, &erased)
+		WHERE o.generation = `+ofLive+` AND o.order_id = ?`), id,
+	).Scan(&generation, &body, &revision, &name, &version, &erased)
 	if errors.Is(err, sql.ErrNoRows) {
 		return o, nil, ErrNone
 	}
@@ -42,7 +54,9 @@ func (m *Model) Order(ctx context.Context, id string) (Order, cache.Versions, er
 			o.Customer = &Customer{Erased: true}
 		}
 	}
-	return o, cache.Versions{"order:" + id: revision, "customer:" + o.Of.Customer: version.Int64}, nil
+	return o, cache.Versions{
+		theView: generation, ofGeneration("order", generation, id): revision, "customer:" + o.Of.Customer: version.Int64,
+	}, nil
 }
 
 // Page is some orders of a customer, by order id. Next is where the next page begins; empty: this was the last one.
@@ -55,11 +69,11 @@ type Page struct {
 // not, and moves no other to another page, as an OFFSET would.
 func (m *Model) Page(ctx context.Context, customer, after string, limit int) (p Page, v cache.Versions, err error) {
 	// First the revision: if an order changes in between, the page is newer than it says. That is only a miss more.
-	var revision int64
-	err = m.db.SQL.QueryRowContext(ctx, m.db.Bind(
-		"SELECT revision FROM customer_orders WHERE generation = "+ofLive+" AND customer = ?"), customer,
-	).Scan(&revision)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	var generation, revision int64
+	err = m.db.SQL.QueryRowContext(ctx, m.db.Bind(`SELECT g.generation, COALESCE(c.revision, 0) FROM view_generations g
+		LEFT JOIN customer_orders c ON c.generation = g.generation AND c.customer = ? WHERE g.state = 'live'`), customer,
+	).Scan(&generation, &revision)
+	if err != nil {
 		return p, nil, err
 	}
 	rows, err := m.db.SQL.QueryContext(ctx, m.db.Bind(`SELECT body FROM order_view WHERE generation = `+ofLive+`
@@ -84,18 +98,28 @@ func (m *Model) Page(ctx context.Context, customer, after string, limit int) (p 
 		p.Orders = p.Orders[:limit]
 		p.Next = p.Orders[limit-1].OrderID
 	}
-	return p, cache.Versions{"orders-of:" + customer: revision}, rows.Err()
+	return p, cache.Versions{theView: generation, ofGeneration("orders-of", generation, customer): revision}, rows.Err()
 }
 
-// Customer returns a customer.
-func (m *Model) Customer(ctx context.Context, id string) (c Customer, err error) {
-	err = m.db.SQL.QueryRowContext(ctx, m.db.Bind(
-		"SELECT name, version, erased FROM customer_view WHERE generation = "+ofLive+" AND customer = ?"), id).
-		Scan(&c.Name, &c.Version, &c.Erased)
+// KnownCustomer is a customer as the customers service answers: a client may get either answer, with one ETag.
+type KnownCustomer struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Email   string `json:"email"`
+	Version int64  `json:"version"`
+	Erased  bool   `json:"erased,omitempty"`
+}
+
+// Customer returns a customer, and the versions of what it was made of.
+func (m *Model) Customer(ctx context.Context, id string) (KnownCustomer, cache.Versions, error) {
+	c := KnownCustomer{ID: id}
+	var generation int64
+	err := m.db.SQL.QueryRowContext(ctx, m.db.Bind(`SELECT generation, name, email, version, erased FROM customer_view
+		WHERE generation = `+ofLive+` AND customer = ?`), id).Scan(&generation, &c.Name, &c.Email, &c.Version, &c.Erased)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNone
 	}
-	return c, err
+	return c, cache.Versions{theView: generation, "customer:" + id: c.Version}, err
 }
 
 // States returns how many orders are in each state.

@@ -71,6 +71,17 @@ func waitForVersions(t *testing.T, m *view.Model, id string, want cache.Versions
 	return o
 }
 
+// made is what an order of generation 1 is made of.
+func made(id string, revision int64, customer string, version int64) cache.Versions {
+	return madeIn(1, id, revision, customer, version)
+}
+
+func madeIn(generation int64, id string, revision int64, customer string, version int64) cache.Versions {
+	return cache.Versions{
+		"view": generation, fmt.Sprintf("order:%d:%s", generation, id): revision, "customer:" + customer: version,
+	}
+}
+
 func TestTheModelHasWhatAllServicesSay(t *testing.T) {
 	kittest.Each(t, func(t *testing.T, db *kit.DB) {
 		kafka := kittest.Kafka(t)
@@ -94,18 +105,18 @@ func TestTheModelHasWhatAllServicesSay(t *testing.T) {
 		change(t, kafka, "order-2", "ada", 2)
 		change(t, kafka, "order-2", "ada", 2) // the relay sent it twice
 
-		o := waitForVersions(t, m, "order-2", cache.Versions{"order:order-2": 3, "customer:ada": 2})
+		o := waitForVersions(t, m, "order-2", made("order-2", 3, "ada", 2))
 		require.Equal(t, view.Order{
 			Of: events.Of{OrderID: "order-2", Customer: "ada"}, Version: 2, Flow: events.Choreographed,
 			Items: []events.Item{{SKU: "pen", Quantity: 1}}, Cents: 500, Note: "note 2", Status: "placed",
 			Stock: &view.Stock{State: "reserved"}, Customer: &view.Customer{Name: "Ada L.", Version: 2},
 		}, o)
-		waitForVersions(t, m, "order-1", cache.Versions{"order:order-1": 2, "customer:ada": 2})
-		waitForVersions(t, m, "order-3", cache.Versions{"order:order-3": 2, "customer:ada": 2})
+		waitForVersions(t, m, "order-1", made("order-1", 2, "ada", 2))
+		waitForVersions(t, m, "order-3", made("order-3", 2, "ada", 2))
 
 		first, versions, err := m.Page(t.Context(), "ada", "", 2)
 		require.NoError(t, err)
-		require.Equal(t, cache.Versions{"orders-of:ada": 7}, versions)
+		require.Equal(t, cache.Versions{"view": 1, "orders-of:1:ada": 7}, versions)
 		require.Equal(t, "order-2", first.Next)
 		require.Len(t, first.Orders, 2)
 		last, _, err := m.Page(t.Context(), "ada", first.Next, 2)
@@ -116,13 +127,13 @@ func TestTheModelHasWhatAllServicesSay(t *testing.T) {
 
 		mu.Lock()
 		require.Equal(t, cache.Versions{
-			"order:order-1": 2, "order:order-2": 3, "order:order-3": 2, "orders-of:ada": 7, "customer:ada": 2,
+			"order:1:order-1": 2, "order:1:order-2": 3, "order:1:order-3": 2, "orders-of:1:ada": 7, "customer:ada": 2,
 		}, floors, "each version is raised in the cache")
 		mu.Unlock()
 
 		kittest.Send(t, kafka, events.Customers, "ada", events.CustomerErased,
 			events.Customer{ID: "ada", Version: 3, Deleted: true})
-		o = waitForVersions(t, m, "order-1", cache.Versions{"order:order-1": 2, "customer:ada": 3})
+		o = waitForVersions(t, m, "order-1", made("order-1", 2, "ada", 3))
 		require.Equal(t, &view.Customer{Erased: true}, o.Customer)
 
 		states, err := m.States(t.Context())
@@ -148,7 +159,7 @@ func TestAChangeThatTheCacheDoesNotKnowOfIsNotVisible(t *testing.T) {
 		return nil
 	})
 	place(t, kafka, "order-1", "ada")
-	waitForVersions(t, m, "order-1", cache.Versions{"order:order-1": 2, "customer:ada": 0})
+	waitForVersions(t, m, "order-1", made("order-1", 2, "ada", 0))
 	away.Store(true)
 	change(t, kafka, "order-1", "ada", 2)
 	for range 6 { // more often than a handler may fail
@@ -158,7 +169,7 @@ func TestAChangeThatTheCacheDoesNotKnowOfIsNotVisible(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, o.Version)
 	away.Store(false)
-	waitForVersions(t, m, "order-1", cache.Versions{"order:order-1": 3, "customer:ada": 0})
+	waitForVersions(t, m, "order-1", made("order-1", 3, "ada", 0))
 }
 
 // TestARebuildUnderLoadEndsEqual reads all the time, and writes until the new generation is live.
@@ -173,7 +184,7 @@ func TestARebuildUnderLoadEndsEqual(t *testing.T) {
 			place(t, kafka, id(n), "ada")
 		}
 		for n := range orders {
-			waitForVersions(t, m, id(n), cache.Versions{"order:" + id(n): 2, "customer:ada": 0})
+			waitForVersions(t, m, id(n), made(id(n), 2, "ada", 0))
 		}
 
 		ctx, cancel := context.WithCancel(t.Context())
@@ -184,7 +195,7 @@ func TestARebuildUnderLoadEndsEqual(t *testing.T) {
 				var seen int64
 				for ctx.Err() == nil {
 					o, versions, err := other.Order(t.Context(), id(n))
-					now := versions["order:"+id(n)]
+					now := max(versions["order:1:"+id(n)], versions["order:2:"+id(n)])
 					if err != nil || now < seen || o.Version == 0 {
 						fault.Store(fmt.Sprintf("order %d went from revision %d to %d: %v", n, seen, now, err))
 						return
@@ -205,7 +216,7 @@ func TestARebuildUnderLoadEndsEqual(t *testing.T) {
 			return err == nil && now == generation
 		})
 		for n := range orders {
-			o := waitForVersions(t, m, id(n), cache.Versions{"order:" + id(n): version + 1, "customer:ada": 0})
+			o := waitForVersions(t, m, id(n), madeIn(generation, id(n), version+1, "ada", 0))
 			require.Equal(t, version, o.Version)
 			require.Equal(t, fmt.Sprint("note ", version), o.Note)
 			require.Equal(t, "reserved", o.Stock.State)
@@ -215,9 +226,18 @@ func TestARebuildUnderLoadEndsEqual(t *testing.T) {
 		require.Nil(t, fault.Load())
 		_, versions, err := m.Page(t.Context(), "ada", "", 100)
 		require.NoError(t, err)
-		require.Equal(t, cache.Versions{"orders-of:ada": orders * (version + 1)}, versions)
+		require.Equal(t, cache.Versions{"view": generation, "orders-of:2:ada": orders * (version + 1)}, versions)
 
-		require.NoError(t, m.DeleteRetired(t.Context()))
-		waitForVersions(t, other, id(0), cache.Versions{"order:" + id(0): version + 1, "customer:ada": 0})
+		waitFor(t, "the end of the old generation", func() bool {
+			all, err := m.Generations(t.Context())
+			require.NoError(t, err)
+			return fmt.Sprint(all) == "[{1 deleted} {2 live}]"
+		})
+		for _, table := range []string{"order_view", "customer_orders", "order_timeline"} {
+			var left int
+			require.NoError(t, db.SQL.QueryRow("SELECT COUNT(*) FROM "+table+" WHERE generation = 1").Scan(&left))
+			require.Zero(t, left, table)
+		}
+		waitForVersions(t, other, id(0), madeIn(generation, id(0), version+1, "ada", 0))
 	})
 }

@@ -64,7 +64,7 @@ func (m *Model) Delivered(ctx context.Context) (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	positions, err := m.positions(ctx, m.db.SQL, generation, "")
+	positions, err := m.positions(ctx, m.db.SQL, generation)
 	delivered := map[string]int64{}
 	for partition, next := range positions {
 		topic, _, _ := strings.Cut(strings.TrimPrefix(partition, m.kafka.Prefix), "/")
