@@ -60,42 +60,72 @@ func (s *Service) subscriber(log watermill.LoggerAdapter) (message.Subscriber, e
 	config := kafka.DefaultSaramaSubscriberConfig()
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest // a new group misses nothing
 	return kafka.NewSubscriber(kafka.SubscriberConfig{
-		Brokers: s.config.Kafka.Brokers, ConsumerGroup: s.config.Kafka.Topic("orders"),
+		Brokers: s.config.Kafka.Brokers, ConsumerGroup: s.group(),
 		Unmarshaler: kafka.DefaultMarshaler{}, OverwriteSaramaConfig: config,
 	}, log)
 }
 
+func (s *Service) group() string { return s.config.Kafka.Topic("orders") }
+
 // atHome is a middleware that runs a handler in the database of the order's customer: in a transaction of that
-// database, which also notes in its inbox that the message was handled.
+// database, which also notes in its inbox that the message was handled. If the customer moves meanwhile, the handler
+// runs in the new shard.
 func (s *Service) atHome(h message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
-		var of events.Of
-		// A body that cannot be read belongs to nobody. The handler fails, and the message is parked in some shard.
-		_ = json.Unmarshal(msg.Payload, &of)
+		customer, was := customerOf(msg), ""
 		for {
-			home, err := s.cluster.Home(msg.Context(), of.Customer)
+			home, err := s.cluster.Home(msg.Context(), customer)
 			if err != nil {
 				return nil, err
 			}
-			at := s.shards[home.Name]
-			moved := false
-			_, err = at.once(func(msg *message.Message) ([]*message.Message, error) {
-				ctx := msg.Context()
-				err := shards.Enter(ctx, at.db, inboxwatermill.MustTx(ctx), of.Customer, shards.Message)
-				if moved = errors.Is(err, shards.ErrMoved); moved {
-					return nil, nil // handled here, as far as this shard is concerned; the next one has it to do
-				}
-				if err != nil {
-					return nil, err
-				}
-				msg.SetContext(context.WithValue(ctx, shardKey{}, at))
-				return h(msg)
-			})(msg)
-			if err != nil || !moved {
+			if home.Name == was {
+				// Another process of the service knows a shard that this one does not. The message goes back to Kafka,
+				// until this process is replaced. If it were acknowledged, it would be lost.
+				return nil, fmt.Errorf("%w, which is not in this process's list of shards", shards.ErrMoved)
+			}
+			err = s.shards[home.Name].enter(msg, customer, h)
+			if !errors.Is(err, shards.ErrMoved) {
 				return nil, err
 			}
+			was = home.Name
 		}
 	}
+}
+
+// customerOf is whom a message is about. A body that cannot be read belongs to nobody: the handler fails, and the
+// message is parked in some shard.
+func customerOf(msg *message.Message) string {
+	var of events.Of
+	_ = json.Unmarshal(msg.Payload, &of)
+	return of.Customer
+}
+
+// enter runs a handler in this shard, if the customer lives here. If not, the error is shards.ErrMoved, and the inbox
+// does not know the message: only the shard that handles it may call it handled.
+func (s *shard) enter(msg *message.Message, customer string, h message.HandlerFunc) error {
+	own := msg.Context()
+	ctx, giveUp := context.WithCancel(own)
+	defer func() { giveUp(); msg.SetContext(own) }()
+	msg.SetContext(ctx)
+	_, err := s.once(func(msg *message.Message) ([]*message.Message, error) {
+		err := s.handleHere(msg, customer, h)
+		if errors.Is(err, shards.ErrMoved) {
+			giveUp() // the inbox does not try again, and does not count an attempt
+		}
+		return nil, err
+	})(msg)
+	return err
+}
+
+// handleHere runs a handler in the transaction of the message.
+func (s *shard) handleHere(msg *message.Message, customer string, h message.HandlerFunc) error {
+	ctx := msg.Context()
+	if err := shards.Enter(ctx, s.db, inboxwatermill.MustTx(ctx), customer, shards.Message); err != nil {
+		return err
+	}
+	msg.SetContext(context.WithValue(ctx, shardKey{}, s))
+	_, err := h(msg)
+	return err
 }
 
 type shardKey struct{}

@@ -36,6 +36,9 @@ import (
 //	PATCH /orders/{id}          {"note", "expected_version"}, or the version in If-Match: changes the note
 //	POST  /orders/{id}/cancel   {"expected_version"}: the customer's wish; money and goods go back
 //	POST  /orders/{id}/repair   {"expected_version"}: lets a stuck order go on
+//	GET   /shards               how many customers and orders each shard has
+//	POST  /shards/moves         moves customers to added shards: how many have moved, who has not, and why
+//	POST  /view/rebuild         builds the list of all orders anew
 func (s *Service) Handler() http.Handler {
 	mux := &kit.Mux{}
 	mux.HandleFunc("POST /orders", s.post)
@@ -44,6 +47,9 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("PATCH /orders/{id}", s.patch)
 	mux.HandleFunc("POST /orders/{id}/cancel", s.decision(events.TypeOrderCancelRequested, order.RequestCancel))
 	mux.HandleFunc("POST /orders/{id}/repair", s.decision(events.TypeOrderRepaired, order.Repair))
+	mux.HandleFunc("GET /shards", s.getShards)
+	mux.HandleFunc("POST /shards/moves", s.moveCustomers)
+	mux.HandleFunc("POST /view/rebuild", s.rebuildView)
 	return mux
 }
 

@@ -15,9 +15,9 @@ package orders
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -37,7 +37,9 @@ type Config struct {
 	// OldShards is how many of Shards there were before the last ones were added, while customers still have to move.
 	// Default: all.
 	OldShards int
-	Kafka     kit.Kafka
+	// MovePatience is how long a move waits for what is under way of a customer. Default: shards.DefaultPatience.
+	MovePatience time.Duration
+	Kafka        kit.Kafka
 	// Timeout is how long a step of the saga waits for its answer. Default: DefaultTimeout.
 	Timeout time.Duration
 	Logger  *slog.Logger
@@ -61,6 +63,7 @@ func New(ctx context.Context, config Config) (*Service, error) {
 		config.Logger = slog.Default()
 	}
 	cluster := shards.New(config.Shards...)
+	cluster.Patience = config.MovePatience
 	if config.OldShards > 0 {
 		cluster.Old = config.OldShards
 	}
@@ -81,9 +84,9 @@ func New(ctx context.Context, config Config) (*Service, error) {
 
 // Run handles messages until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	parts := []func(context.Context) error{s.handleMessages, s.view.Run}
+	parts := []func(context.Context) error{s.handleMessages, s.pruneInboxes, s.view.Run}
 	for _, one := range s.shards {
-		parts = append(parts, one.copyCustomers, one.tidyCustomers)
+		parts = append(parts, one.copyCustomers, one.tidyCustomers, s.replayParked(one))
 	}
 	return kit.Run(ctx, parts...)
 }
@@ -91,11 +94,14 @@ func (s *Service) Run(ctx context.Context) error {
 // RebuildView builds the list of all orders anew while readers use it.
 func (s *Service) RebuildView(ctx context.Context) error { return s.view.Rebuild(ctx) }
 
-// MoveCustomers moves all customers that the added shards have won, and returns how many those were. After it, start
+// MoveCustomers moves the customers that the added shards have won. Call it again until nobody has stayed; then start
 // the service without OldShards.
-func (s *Service) MoveCustomers(ctx context.Context) (int, error) {
+func (s *Service) MoveCustomers(ctx context.Context) (shards.Moves, error) {
 	if !s.moving.CompareAndSwap(false, true) {
-		return 0, errors.New("customers are moving already")
+		return shards.Moves{}, &kit.Problem{
+			Status: http.StatusConflict, Type: "/problems/moving", Title: "Customers move already",
+			Detail: "another request moves them; ask again when it has its answer",
+		}
 	}
 	defer s.moving.Store(false)
 	return s.cluster.MoveAll(ctx)

@@ -191,9 +191,9 @@ func TestCustomersMoveWhileTheyOrderAndEveryAcceptedOrderEnds(t *testing.T) {
 			}
 			moved := make(chan error, 1)
 			go func() {
-				n, err := b.service.MoveCustomers(t.Context())
-				if err == nil && n != moving {
-					err = fmt.Errorf("%d customers moved, not %d", n, moving)
+				moves, err := b.service.MoveCustomers(t.Context())
+				if err == nil && moves.Moved != moving {
+					err = fmt.Errorf("%d customers moved, not %d: %+v", moves.Moved, moving, moves)
 				}
 				moved <- err
 			}()

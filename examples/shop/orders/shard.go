@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -37,11 +38,13 @@ const customersTable = `CREATE TABLE IF NOT EXISTS customers (
 // shard is what works on one database.
 type shard struct {
 	db                       *kit.DB
+	log                      *slog.Logger
 	outbox                   *outbox.Outbox
 	mails                    *outbox.Outbox
 	mailTopic, commandsTopic string
 	orders                   *order.Repository
 	saga                     *saga.Saga
+	inbox                    *inbox.Inbox
 	once                     message.HandlerMiddleware // runs a handler in a transaction, once per message
 
 	customers *replica.Replica
@@ -50,7 +53,8 @@ type shard struct {
 
 func newShard(ctx context.Context, of shards.Shard, config Config) (s *shard, err error) {
 	s = &shard{
-		db: of.DB, mailTopic: config.Kafka.Topic(events.Mails), commandsTopic: config.Kafka.Topic(events.OrderCommands),
+		db: of.DB, log: config.Logger.With("shard", of.Name),
+		mailTopic: config.Kafka.Topic(events.Mails), commandsTopic: config.Kafka.Topic(events.OrderCommands),
 	}
 	for _, tables := range [][]string{
 		{kit.IdempotencyTable, customersTable}, eventstore.Tables, saga.Tables, shards.Tables,
@@ -75,16 +79,18 @@ func newShard(ctx context.Context, of shards.Shard, config Config) (s *shard, er
 	s.saga = &saga.Saga{
 		DB: s.db, Outbox: s.outbox, Orders: s.orders, Topic: config.Kafka.Topic, Timeout: config.Timeout,
 	}
-	ib, err := inbox.New(s.db.Dialect, "orders", inbox.WithLogger(config.Logger))
-	if err != nil {
+	if s.inbox, err = inbox.New(s.db.Dialect, shards.Consumer, inbox.WithLogger(config.Logger)); err != nil {
 		return nil, err
 	}
-	s.once = inboxwatermill.Middleware(ib, s.db.SQL,
+	s.once = inboxwatermill.Middleware(s.inbox, s.db.SQL,
 		inboxwatermill.WithPosition(watermillkafka.Position), inboxwatermill.WithKey(watermillkafka.Key))
 	s.customers, err = replica.New(s.db.Dialect, replica.Config{
 		Table: "customers", Key: []string{"id"}, Columns: []string{"name", "email"},
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := s.customers.Check(ctx, s.db.SQL); err != nil {
 		return nil, err
 	}
 	s.consumer, err = config.Kafka.Consumer(s.db, "customers-of-"+of.Name, config.Logger, events.Customers)
@@ -93,9 +99,6 @@ func newShard(ctx context.Context, of shards.Shard, config Config) (s *shard, er
 
 // copyCustomers keeps the copy of the customers in step.
 func (s *shard) copyCustomers(ctx context.Context) error {
-	if err := s.customers.Check(ctx, s.db.SQL); err != nil {
-		return err
-	}
 	return s.consumer.RunBatch(ctx, s.customers.BatchHandler(nil))
 }
 
@@ -110,7 +113,7 @@ func (s *shard) tidyCustomers(ctx context.Context) error {
 		case <-tick.C:
 		}
 		if _, err := s.customers.Tidy(ctx, s.db.SQL, replica.TidyOptions{}); err != nil && ctx.Err() == nil {
-			return err
+			s.log.WarnContext(ctx, "cannot tidy the copy of the customers, trying again in a minute", "error", err)
 		}
 	}
 }

@@ -4,67 +4,88 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
+	"log/slog"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/postroom/postroom/examples/shop/kit"
 )
 
-// What moves with a customer, in the order in which it is copied. It is deleted in the opposite order. The inbox and
-// the idempotency keys stay: what comes again after a move finds the orders as they are, and changes nothing.
-var data = []struct {
-	table   string
-	columns []string
-	where   string // the condition for a customer's rows
-}{
-	{"order_streams", []string{"stream", "customer", "version", "at_rest"}, "customer = ?"},
-	{"order_events", []string{"stream", "version", "type", "body"}, "stream IN " + streams},
-	{"order_snapshots", []string{"stream", "version", "state"}, "stream IN " + streams},
-	{"order_sagas", []string{"order_id", "step", "attempt", "timer", "reason"}, "order_id IN " + streams},
+// Moves is what MoveAll has done.
+type Moves struct {
+	Moved  int      `json:"moved"`
+	Stayed []Stayed `json:"stayed"`
 }
 
-const streams = "(SELECT stream FROM order_streams WHERE customer = ?)"
-
-// While one of these queries returns a row, something of the customer is under way. Events that wait in an outbox would
-// be overtaken by later ones of the same order from the outbox of the new shard.
-var busy = []string{
-	"SELECT 1 FROM order_streams WHERE customer = ? AND at_rest = 0 LIMIT 1",
-	waitingIn("outbox_events"), waitingIn("outbox_scheduled"), waitingIn("outbox_parked"),
-	waitingIn("mail_outbox_events"), waitingIn("mail_outbox_parked"),
+// Stayed is a customer who still has to move.
+type Stayed struct {
+	Customer string `json:"customer,omitempty"` // empty: it is not known who lives in From
+	From     string `json:"from"`
+	To       string `json:"to,omitempty"`
+	Reason   string `json:"reason"`
 }
 
-func waitingIn(outbox string) string {
-	return "SELECT 1 FROM order_streams JOIN " + outbox + " ON event_key = stream WHERE customer = ? LIMIT 1"
-}
+// DefaultPatience is how long a move waits for what is under way.
+const DefaultPatience = 10 * time.Second
 
-// lookEvery is how often a move looks whether what is under way has ended.
-const lookEvery = 20 * time.Millisecond
+const (
+	lookEvery = 20 * time.Millisecond // how often a move looks whether what is under way has ended
+	together  = 4                     // how many customers move at the same time
+)
 
-var errBusy = errors.New("something is under way")
-
-// MoveAll moves every customer that the added shard has won, one after another, and returns how many those were. New
-// customers begin in the right place already, so that there is an end. If the process dies in it, call it again.
-func (c *Cluster) MoveAll(ctx context.Context) (int, error) {
-	n := 0
+// MoveAll moves every customer that the added shards have won, and tells who did not move and why: something of them
+// was under way for longer than c.Patience, or a database did not answer. Call it again until nobody has stayed, also
+// after the process died in it. New customers begin in the right place already, so that there is an end.
+func (c *Cluster) MoveAll(ctx context.Context) (Moves, error) {
+	moves := Moves{Stayed: []Stayed{}}
+	var mu sync.Mutex
+	var moving errgroup.Group
+	moving.SetLimit(together)
+	stay := func(ctx context.Context, s Stayed, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		s.Reason = reasonOf(err)
+		slog.WarnContext(ctx, "a customer does not move", "customer", s.Customer, "from", s.From, "error", err)
+		moves.Stayed = append(moves.Stayed, s)
+	}
 	for _, from := range c.All[:c.Old] {
 		customers, err := livingIn(ctx, from.DB)
 		if err != nil {
-			return n, err
+			stay(ctx, Stayed{From: from.Name}, err)
+			continue
 		}
 		for _, customer := range customers {
 			to := Owner(c.All, customer)
 			if to.Name == from.Name {
 				continue
 			}
-			if err := move(ctx, customer, from.DB, to.DB); err != nil {
-				return n, fmt.Errorf("move customer %s from %s to %s: %w", customer, from.Name, to.Name, err)
-			}
-			n++
+			moving.Go(func() error {
+				if err := c.move(ctx, customer, from.DB, to.DB); err != nil {
+					stay(ctx, Stayed{Customer: customer, From: from.Name, To: to.Name}, err)
+					return nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				moves.Moved++
+				return nil
+			})
 		}
 	}
-	return n, nil
+	return moves, errors.Join(moving.Wait(), ctx.Err())
+}
+
+// reasonOf is what a client may read: an error of a database may have addresses in it.
+func reasonOf(err error) string {
+	var busy busyError
+	switch {
+	case errors.As(err, &busy):
+		return string(busy)
+	case errors.Is(err, errBoth):
+		return errBoth.Error()
+	}
+	return "a database did not do what it was asked for; the log says more"
 }
 
 func livingIn(ctx context.Context, db *kit.DB) ([]string, error) {
@@ -85,27 +106,53 @@ func livingIn(ctx context.Context, db *kit.DB) ([]string, error) {
 	return customers, rows.Err()
 }
 
-// move moves one customer: nothing new begins, what is under way ends, then the rows go over. Requests are refused for
-// so long.
-func move(ctx context.Context, customer string, from, to *kit.DB) error {
-	_, err := from.SQL.ExecContext(ctx, from.Bind(
-		"UPDATE "+table+" SET state = ? WHERE customer = ? AND state = ?"), draining, customer, active)
-	if err != nil {
-		return err
+// move moves one customer: nothing new begins, what is under way ends, then the rows go over. Requests are rejected for
+// so long. If it takes too long, they are accepted again, and the customer stays: an order that got no answer may
+// need somebody who cancels it.
+func (c *Cluster) move(ctx context.Context, customer string, from, to *kit.DB) error {
+	err := c.moveWhenIdle(ctx, customer, from, to)
+	if err == nil {
+		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, setState(ctx, from, customer, draining, active))
+}
+
+func (c *Cluster) moveWhenIdle(ctx context.Context, customer string, from, to *kit.DB) error {
+	patience := c.Patience
+	if patience == 0 {
+		patience = DefaultPatience
+	}
+	enough := time.After(patience)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		err := goOver(ctx, customer, from, to)
-		if !errors.Is(err, errBusy) {
+		// Each time, because another process that moves customers may have lost its patience.
+		if err := setState(ctx, from, customer, active, draining); err != nil {
+			return err
+		}
+		err := underWay(ctx, customer, from, from.SQL, to)
+		if err == nil {
+			err = goOver(ctx, customer, from, to)
+		}
+		if busy := busyError(""); !errors.As(err, &busy) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
+			return ctx.Err()
+		case <-enough:
+			return err
 		case <-tick.C:
 		}
 	}
+}
+
+func setState(ctx context.Context, db *kit.DB, customer, before, after string) error {
+	_, err := db.SQL.ExecContext(ctx, db.Bind(
+		"UPDATE "+table+" SET state = ? WHERE customer = ? AND state = ?"), after, customer, before)
+	return err
 }
 
 // goOver copies the customer's rows and switches, if nothing is under way. Both are one transaction of the old shard,
@@ -119,16 +166,10 @@ func goOver(ctx context.Context, customer string, from, to *kit.DB) error {
 			return err
 		}
 		if rows, err := result.RowsAffected(); err != nil || rows == 0 {
-			return err // 0: another process has moved the customer
+			return errors.Join(err, movedAlready(ctx, customer, from, out))
 		}
-		for _, query := range busy {
-			var found int
-			switch err := out.QueryRowContext(ctx, from.Bind(query), customer).Scan(&found); {
-			case err == nil:
-				return fmt.Errorf("%w: %s", errBusy, query) // rolls back: the customer is draining again
-			case !errors.Is(err, sql.ErrNoRows):
-				return err
-			}
+		if err := underWay(ctx, customer, from, out, to); err != nil {
+			return err // rolls back: the customer is draining again
 		}
 		if err := to.Tx(ctx, func(in *sql.Tx) error { return copyAll(ctx, customer, from, out, to, in) }); err != nil {
 			return err
@@ -137,56 +178,11 @@ func goOver(ctx context.Context, customer string, from, to *kit.DB) error {
 	})
 }
 
-func copyAll(ctx context.Context, customer string, from *kit.DB, out *sql.Tx, to *kit.DB, in *sql.Tx) error {
-	if err := remove(ctx, customer, to, in); err != nil { // what a copy left that was not followed by the switch
-		return err
+// movedAlready tells why there was nothing to switch.
+func movedAlready(ctx context.Context, customer string, from *kit.DB, out *sql.Tx) error {
+	state, err := stateOf(ctx, from, out, customer)
+	if err == nil && state != moved {
+		return busyError("another process has stopped the move")
 	}
-	columns := []string{"customer", "state", "writes"}
-	if _, err := to.InsertNew(ctx, in, table, columns, customer, active, 0); err != nil {
-		return err
-	}
-	for _, d := range data {
-		names := strings.Join(d.columns, ", ")
-		rows, err := out.QueryContext(ctx, from.Bind("SELECT "+names+" FROM "+d.table+" WHERE "+d.where), customer)
-		if err != nil {
-			return err
-		}
-		values := "?" + strings.Repeat(", ?", len(d.columns)-1)
-		insert := to.Bind("INSERT INTO " + d.table + " (" + names + ") VALUES (" + values + ")")
-		if err := copyRows(ctx, rows, len(d.columns), in, insert); err != nil {
-			return fmt.Errorf("copy %s: %w", d.table, err)
-		}
-	}
-	return nil
-}
-
-func copyRows(ctx context.Context, rows *sql.Rows, columns int, in *sql.Tx, insert string) error {
-	defer func() { _ = rows.Close() }()
-	values, pointers := make([]any, columns), make([]any, columns)
-	for i := range values {
-		pointers[i] = &values[i]
-	}
-	for rows.Next() {
-		if err := rows.Scan(pointers...); err != nil {
-			return err
-		}
-		for i, value := range values {
-			if text, ok := value.([]byte); ok { // MariaDB's driver returns text like this
-				values[i] = string(text)
-			}
-		}
-		if _, err := in.ExecContext(ctx, insert, values...); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-func remove(ctx context.Context, customer string, db *kit.DB, tx *sql.Tx) error {
-	for _, d := range slices.Backward(data) {
-		if _, err := tx.ExecContext(ctx, db.Bind("DELETE FROM "+d.table+" WHERE "+d.where), customer); err != nil {
-			return fmt.Errorf("delete from %s: %w", d.table, err)
-		}
-	}
-	return nil
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"database/sql"
 	"errors"
 	"hash/fnv"
+	"time"
 
 	"github.com/postroom/postroom/examples/shop/kit"
 )
@@ -29,6 +30,8 @@ type Cluster struct {
 	// Old is how many of All there were before the last ones were added. Until all customers have moved they may live
 	// by the old number still. Equal to len(All): nobody moves.
 	Old int
+	// Patience is how long a move waits for what is under way of a customer. Default: DefaultPatience.
+	Patience time.Duration
 }
 
 // New returns a cluster in which nobody moves.
@@ -37,7 +40,7 @@ func New(all ...Shard) *Cluster { return &Cluster{All: all, Old: len(all)} }
 // Grown returns the cluster with one shard more, to which customers have to move: see MoveAll. Every process of the
 // service must work with it before the first customer moves.
 func (c *Cluster) Grown(added Shard) *Cluster {
-	return &Cluster{All: append(c.All[:len(c.All):len(c.All)], added), Old: len(c.All)}
+	return &Cluster{All: append(c.All[:len(c.All):len(c.All)], added), Old: len(c.All), Patience: c.Patience}
 }
 
 // Settled returns the cluster after all customers have moved.
