@@ -90,6 +90,7 @@ func (g *Gateway) Run(ctx context.Context) error { return g.view.Run(ctx) }
 //	GET    /orders/{id}                an order, of all services; ?min_version=3: at least this version
 //	GET    /customers/{id}             a customer
 //	GET    /customers/{id}/orders      a page of a customer's orders; ?after=ID&limit=20
+//	GET    /orders                     the list of orders; ?status=stuck: those that somebody has to look at
 //	POST   /orders, PATCH /orders/{id}, POST /orders/{id}/{command}        go through to orders
 //	POST   /customers, PATCH /customers/{id}, DELETE /customers/{id}      go through to customers
 //
@@ -109,6 +110,7 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("POST /view/rebuilds", g.rebuildView)
 	orders, customers := g.forward(g.cfg.Services.Orders), g.forward(g.cfg.Services.Customers)
 	mux.HandleFunc("GET /customers/{id}", g.getCustomer(customers))
+	mux.HandleFunc("GET /orders", orders)
 	mux.HandleFunc("POST /orders", orders)
 	mux.HandleFunc("PATCH /orders/{id}", orders)
 	mux.HandleFunc("POST /orders/{id}/{command}", orders)
