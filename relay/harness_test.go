@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -20,7 +21,16 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dbtest.Alone() {
+		// These tests wait for leases and polls, so more of them can run than there are processors. -parallel on the
+		// command line is read later, and wins.
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait for a condition. It does not measure speed: a test that needs all of it has
 // failed.

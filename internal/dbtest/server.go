@@ -87,6 +87,9 @@ func env(t testing.TB, name string) string {
 	return ""
 }
 
+// Alone reports whether no database server is known, so that tests run on SQLite only.
+func Alone() bool { return os.Getenv(envPostgreSQL15) == "" && os.Getenv(envMariaDB) == "" }
+
 // open opens a database for the time of the test.
 func open(t testing.TB, rawURL string) *dbopen.Target {
 	t.Helper()

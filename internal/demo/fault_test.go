@@ -80,6 +80,7 @@ func TestEachFaultIsFoundByItsCheck(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of the time it waits
 			var out bytes.Buffer
 			err := Run(t.Context(), Options{Out: &out, JSON: true, Orders: 120, Rate: 1000, hooks: tc.hooks})
 			require.ErrorIs(t, err, ErrCheckFailed)
