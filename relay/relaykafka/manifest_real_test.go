@@ -17,11 +17,11 @@ import (
 )
 
 // setting reads one of the manifest topic's settings.
-func (w *txWorld) setting(name string) string {
+func (w *txWorld) setting(topic, name string) string {
 	w.t.Helper()
-	answers, err := w.admin.DescribeTopicConfigs(w.ctx(), w.manifest())
+	answers, err := w.admin.DescribeTopicConfigs(w.ctx(), topic)
 	require.NoError(w.t, err)
-	found, err := answers.On(w.manifest(), nil)
+	found, err := answers.On(topic, nil)
 	require.NoError(w.t, err)
 	for _, c := range found.Configs {
 		if c.Key == name {
@@ -32,12 +32,17 @@ func (w *txWorld) setting(name string) string {
 	return ""
 }
 
+// set changes a setting, and returns when the broker uses it. The controller answers before the broker knows of it.
 func (w *txWorld) set(topic, name, value string) {
 	w.t.Helper()
+	ctx := w.ctx()
 	_, err := w.admin.AlterTopicConfigs(
-		w.ctx(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, topic,
+		ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: name, Value: &value}}, topic,
 	)
 	require.NoError(w.t, err)
+	for w.setting(topic, name) != value {
+		require.NoError(w.t, ctx.Err(), "the broker does not use %s=%s", name, value)
+	}
 }
 
 func (w *txWorld) logStart() int64 {
@@ -81,7 +86,7 @@ func TestAManifestTopicIsMadeToKeepManifestsForEver(t *testing.T) {
 		"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1",
 		"min.insync.replicas": "1", "max.message.bytes": "1048588",
 	} {
-		require.Equal(t, want, w.setting(name), name)
+		require.Equal(t, want, w.setting(w.manifest(), name), name)
 	}
 }
 

@@ -36,8 +36,11 @@ func fight(t *testing.T, w *txWorld, topic string, rows int) {
 	t.Logf("seed %d", seed)
 	table := newTable(topic, rows, 30)
 	var opened, broken atomic.Int64
-	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	// Not a limit on speed: it ends a fight in which nothing is delivered any more.
+	table.standstill = time.AfterFunc(2*patience, cancel)
+	defer table.standstill.Stop()
 	var owners sync.WaitGroup
 	for i := range uint64(3) {
 		owners.Go(func() {
@@ -73,8 +76,9 @@ func fight(t *testing.T, w *txWorld, topic string, rows int) {
 
 // table is an outbox. Its rows are the undelivered ones.
 type table struct {
-	mu   sync.Mutex
-	rows map[relay.Sent]*relay.Record
+	mu         sync.Mutex
+	rows       map[relay.Sent]*relay.Record
+	standstill *time.Timer // begins anew with each row that is removed
 }
 
 func newTable(topic string, rows, keys int) *table {
@@ -97,6 +101,7 @@ func (t *table) remove(rows ...relay.Sent) {
 	defer t.mu.Unlock()
 	for _, row := range rows {
 		delete(t.rows, row)
+		t.standstill.Reset(2 * patience)
 	}
 }
 

@@ -56,7 +56,7 @@ func replicated(t *testing.T, cluster *kafkatest.Cluster) {
 	topics, err := w.admin.ListTopics(w.ctx(), w.manifest())
 	require.NoError(t, err)
 	require.Equal(t, 3, topics[w.manifest()].Partitions.NumReplicas())
-	require.Equal(t, "2", w.setting("min.insync.replicas"))
+	require.Equal(t, "2", w.setting(w.manifest(), "min.insync.replicas"))
 
 	w = newTxWorld(t, cluster.Brokers())
 	w.cfg.ManifestReplicas = 1
@@ -64,7 +64,7 @@ func replicated(t *testing.T, cluster *kafkatest.Cluster) {
 	topics, err = w.admin.ListTopics(w.ctx(), w.manifest())
 	require.NoError(t, err)
 	require.Equal(t, 1, topics[w.manifest()].Partitions.NumReplicas())
-	require.Equal(t, "1", w.setting("min.insync.replicas"))
+	require.Equal(t, "1", w.setting(w.manifest(), "min.insync.replicas"))
 }
 
 // right is one operation of a kafka-acls.sh command.
