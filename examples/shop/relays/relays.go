@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
@@ -24,6 +25,9 @@ import (
 // MailPrefix is before the names of the tables of the second outbox of orders. A relay sends all events of an outbox to
 // one broker, so that events for another broker need an outbox of their own.
 const MailPrefix = "mail_"
+
+// ArchiveFor is how long delivered events are kept in the databases.
+const ArchiveFor = time.Hour
 
 // Source is a database with an outbox.
 type Source struct {
@@ -90,8 +94,12 @@ func New(ctx context.Context, cfg Config) (_ *Service, err error) {
 		config := relay.Config{
 			DB: db.SQL, Dialect: db.Dialect, Sink: toKafka, Source: source.Name, Member: member,
 			Logger: cfg.Logger,
-			// Delivered events are kept for a while, so that the page can show where each one went.
-			Archive: true,
+			// A relay that is stopped while a broker is away hands its lease over after this time, or keeps it until the
+			// end of its term (5 s). On SQLite longer terms are for transactions of seconds; those here are short.
+			DrainTimeout: 2 * time.Second,
+			// Delivered events are kept for a while, so that the page can show where each one went. They have names and
+			// addresses, and an erased customer must not stay here for long.
+			Archive: true, ArchiveFor: ArchiveFor,
 		}
 		if err := s.add(config); err != nil {
 			return nil, err

@@ -61,6 +61,9 @@ type World struct {
 // Start makes the databases, the topics and the brokers, and starts all parts.
 func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	cfg.Prefix = cmp.Or(cfg.Prefix, "shop_")
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
 	w := &World{log: cmp.Or(cfg.Log, slog.Default()), rules: cfg.Rules, faults: cfg.Faults}
 	defer func() {
 		if err != nil {
@@ -82,6 +85,18 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 		}
 	}
 	return w, nil
+}
+
+// validate rejects databases that outlive their brokers, and brokers that outlive their databases. An event that the
+// Kafka of this process has taken is deleted from its outbox, and is lost with the process. Redis has copies alone.
+func (cfg Config) validate() error {
+	databases := cfg.PostgresURL != "" || cfg.MariaDBURL != ""
+	if kafka, rabbitMQ := len(cfg.KafkaBrokers) > 0, cfg.AMQPURL != ""; kafka != databases || rabbitMQ != databases {
+		return fmt.Errorf("databases, Kafka and RabbitMQ must be servers together, or all be in this process: "+
+			"what only this process has is lost at its end, and the others would count on it "+
+			"(addresses are given for databases: %t, Kafka: %t, RabbitMQ: %t)", databases, kafka, rabbitMQ)
+	}
+	return nil
 }
 
 func (w *World) openDatabases(ctx context.Context, cfg Config) error {

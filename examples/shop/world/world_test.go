@@ -133,3 +133,15 @@ func TestTheWorldRunsOnRealServers(t *testing.T) {
 	requireOrdersEnd(t, w)
 	requireAllHolds(t, w)
 }
+
+// The Kafka and the mails of this process are lost at its end: a database that stays has deleted them from its outbox.
+func TestServersAndWhatIsInThisProcessAreNotMixed(t *testing.T) {
+	database, kafka := "postgres://127.0.0.1:1/none", []string{"127.0.0.1:1"}
+	for _, cfg := range []world.Config{
+		{PostgresURL: database}, {MariaDBURL: database, KafkaBrokers: kafka}, {AMQPURL: "amqp://127.0.0.1:1/"},
+		{KafkaBrokers: kafka, AMQPURL: "amqp://127.0.0.1:1/"},
+	} {
+		_, err := world.Start(t.Context(), cfg)
+		require.ErrorContains(t, err, "is lost at its end")
+	}
+}

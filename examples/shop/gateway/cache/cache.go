@@ -9,6 +9,8 @@
 //     than FillLimit is not stored.
 //   - Redis was restarted and is empty, and so are its floors. Each life of Redis has a name, the generation. A fill
 //     that began in another generation is not stored, nor one in the first moments (Settle) of a generation.
+//   - Redis is full and evicts keys: it could evict a floor, and keep the old value below it. A Redis that may do that is
+//     taken for one that is away (Connect).
 //   - Redis is away: Get reads the source. Raise returns the error: its caller must not go on before Raise succeeded.
 //   - A caller joined a read that another caller had begun before the last event: it looks again.
 //
@@ -20,12 +22,14 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	_ "embed" // the scripts
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -86,12 +90,34 @@ var (
 	raiseScript  = redis.NewScript(raiseText)
 )
 
-// Connect returns a client that gives up soon: an answer without the cache is better than a late one.
+// Connect returns a client that gives up soon: an answer without the cache is better than a late one. It does not use a
+// Redis that may evict floors. It asks at each new connection, and so notices CONFIG SET at the next one.
 func Connect(address string) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: address, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
+		OnConnect: mustNotEvict,
+		Addr:      address, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 		MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 	})
+}
+
+// mustNotEvict returns an error if Redis has a limit of memory and deletes keys when it is reached. With the policy
+// noeviction a full Redis rejects writes instead: then nothing is stored, and Raise fails.
+func mustNotEvict(ctx context.Context, connection *redis.Conn) error {
+	info, err := connection.Info(ctx).Result() // unlike CONFIG GET, managed servers allow it
+	if err != nil {
+		return err
+	}
+	is := map[string]string{}
+	for line := range strings.Lines(info) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		is[name] = value
+	}
+	limit, policy := cmp.Or(is["maxmemory"], "0"), cmp.Or(is["maxmemory_policy"], "noeviction")
+	if limit != "0" && policy != "noeviction" {
+		return fmt.Errorf("the policy of Redis is %s: it may evict a floor and keep the value that the floor made "+
+			"invalid; set maxmemory-policy to noeviction", policy)
+	}
+	return nil
 }
 
 // New returns a Cache. It does not connect.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -166,6 +167,45 @@ func TestAnEmptiedRedisBringsNothingOldBack(t *testing.T) {
 	server.SetTime(now)
 	requireGet(t, c, 2, 2, false)
 	requireGet(t, c, 9, 2, true)
+}
+
+// A Redis that is full evicts the floor, and would give the old value away.
+func TestARedisThatEvictsKeysIsNotUsed(t *testing.T) {
+	info := func(limit, policy string) string {
+		return "# Memory\r\nused_memory:1000\r\nmaxmemory:" + limit + "\r\nmaxmemory_policy:" + policy + "\r\n"
+	}
+	for name, tc := range map[string]struct {
+		info string
+		used bool
+	}{
+		"all keys may go":         {info("1048576", "allkeys-lru"), false},
+		"floors have a TTL":       {info("1048576", "volatile-ttl"), false},
+		"a full Redis says no":    {info("1048576", "noeviction"), true},
+		"there is no limit":       {info("0", "allkeys-lru"), true},
+		"a server that is silent": {"# Clients\r\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			redis := miniredis.RunT(t)
+			redis.Server().SetPreHook(func(c *server.Peer, command string, _ ...string) bool {
+				if command == "INFO" {
+					c.WriteBulk(tc.info)
+				}
+				return command == "INFO"
+			})
+			c := connect(t, redis.Addr()).cache(t, cache.Config{Settle: -1})
+			requireGet(t, c, 1, 1, false)
+			version, hit := get(t, c, 2)
+			require.Equal(t, tc.used, hit)
+			err := c.Raise(t.Context(), cache.Versions{"order:1": 3})
+			if tc.used {
+				require.NoError(t, err)
+				require.EqualValues(t, 1, version)
+				return
+			}
+			require.EqualValues(t, 2, version)
+			require.ErrorContains(t, err, "set maxmemory-policy to noeviction")
+		})
+	}
 }
 
 func TestWithoutRedisTheSourceAnswers(t *testing.T) {

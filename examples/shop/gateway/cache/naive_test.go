@@ -3,6 +3,8 @@ package cache_test
 import (
 	"context"
 	"encoding/json"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,8 +12,18 @@ import (
 	"github.com/postroom/postroom/examples/shop/gateway/cache"
 )
 
-// naive is the cache that most of us write first: a write deletes the value, and a miss fills it in again.
+// naive is the cache that most of us write first: a write deletes the values that it is in, and a miss fills them in
+// again.
 type naive struct{ redis testRedis }
+
+// keysWith are the keys whose values have the entity in them: the answer about an order also has its customer.
+func (n naive) keysWith(entity string) []string {
+	keys := []string{n.redis.prefix + entity}
+	if customer, is := strings.CutPrefix(entity, "customer:"); is {
+		keys = append(keys, n.redis.prefix+"order:"+customer)
+	}
+	return keys
+}
 
 func (n naive) Get(
 	ctx context.Context, key string, load func(context.Context) (cache.Value, error),
@@ -33,7 +45,28 @@ func (n naive) Get(
 
 func (n naive) deliver(ctx context.Context, entity string, _ int64, commit func()) error {
 	commit()
-	return n.redis.client.Del(ctx, n.redis.prefix+entity).Err()
+	return n.redis.client.Del(ctx, n.keysWith(entity)...).Err()
+}
+
+// alternating is naive without its fault: no write comes between a read of the source and its refill. That needs one
+// lock for all gateways, and so no program has it.
+type alternating struct {
+	naive
+	turn *sync.RWMutex
+}
+
+func (a alternating) Get(
+	ctx context.Context, key string, load func(context.Context) (cache.Value, error),
+) (cache.Value, error) {
+	a.turn.RLock()
+	defer a.turn.RUnlock()
+	return a.naive.Get(ctx, key, load)
+}
+
+func (a alternating) deliver(ctx context.Context, entity string, version int64, commit func()) error {
+	a.turn.Lock()
+	defer a.turn.Unlock()
+	return a.naive.deliver(ctx, entity, version, commit)
 }
 
 // refillAcrossAWrite is the interleaving: a reader reads the source, a write is delivered, the reader stores what it
