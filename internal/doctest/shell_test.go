@@ -18,8 +18,8 @@ import (
 // elsewhere are commands that are not ours.
 func elsewhere() []string {
 	return []string{
-		"cd", "curl", "cut", "docker", "echo", "eval", "export", "git", "grep", "head", "kafka-acls.sh",
-		"kafka-features.sh", "kcat", "kubectl", "ls", "mariadb", "mysql", "psql", "sqlite3", "systemctl", "tee",
+		"cd", "cp", "curl", "cut", "docker", "echo", "eval", "export", "git", "grep", "head", "kafka-acls.sh",
+		"kafka-features.sh", "kcat", "kubectl", "ls", "mariadb", "mkdir", "mysql", "psql", "sqlite3", "systemctl", "tee",
 	}
 }
 
@@ -167,7 +167,7 @@ func (s shell) checkTargets(args []string) error {
 
 func (s shell) checkGo(args []string) error {
 	for i, arg := range args[1:] {
-		name, _, _ := strings.Cut(arg, "@")
+		name := arg[:strings.IndexAny(arg+"@", "@=")] // without a version, or what a replace puts in its place
 		within, ours := strings.CutPrefix(name, module)
 		switch {
 		case ours:
