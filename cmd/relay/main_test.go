@@ -94,14 +94,19 @@ func TestScriptsOnPostgreSQL(t *testing.T) {
 	}
 }
 
-// The scripts look for the password of every URL in what was printed; this makes sure
-// that they all have one to look for.
+// A script that has a password in a URL looks for it in what the command printed, on both outputs.
 func TestEveryScriptThatNamesAPasswordLooksForIt(t *testing.T) {
 	for _, file := range scripts(t, "script") {
 		content, err := os.ReadFile(file)
 		require.NoError(t, err)
-		if strings.Contains(string(content), "hunter2") {
-			require.Contains(t, string(content), "! stderr hunter2", file)
+		if !strings.Contains(string(content), "hunter2") {
+			continue
 		}
+		onStderr := strings.Count(string(content), "\n! stderr hunter2\n")
+		onStdout := strings.Count(string(content), "\n! stdout hunter2\n")
+		require.Positive(t, onStderr, "%s has a password in a URL: write `! stderr hunter2` and `! stdout hunter2` "+
+			"after each command that gets it", file)
+		require.Equal(t, onStderr, onStdout, "%s looks for a password on one output only: write both "+
+			"`! stderr hunter2` and `! stdout hunter2`", file)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
@@ -30,9 +31,11 @@ func requireGolden(t *testing.T, name, got string) {
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.Equal(t, string(want), got,
-		"this is a promise to users and their scripts. If the change is meant, type\n\n"+
-			"\tgo test ./internal/cli -run Golden -update\n\nand commit %s with it.", file)
+	if string(want) != got {
+		t.Errorf("%s is a promise to users and their scripts, and it changed:\n\n%s\nIf the change is meant, type\n\n"+
+			"\tgo test ./internal/cli -run Golden -update\n\nand commit the file with it.",
+			file, diff.Diff(file, want, "now", []byte(got)))
+	}
 }
 
 // verbs calls do for every command, with its words after relay.
@@ -114,7 +117,7 @@ func TestGoldenJSON(t *testing.T) {
 	verbs(newRoot(&Env{}), nil, func(cmd *cobra.Command, words []string) {
 		verb := strings.Join(words, " ")
 		if cmd.Flags().Lookup(jsonFlag) != nil && !slices.Contains(onlyPostgreSQL, verb) {
-			require.True(t, covered[verb], "relay %s has --json: add a line to this test", verb)
+			require.True(t, covered[verb], "relay %s has --json: add run(%q) to TestGoldenJSON", verb, verb)
 		}
 	})
 }

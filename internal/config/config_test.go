@@ -240,6 +240,13 @@ func TestAFileThatCannotBeReadIsNamed(t *testing.T) {
 	_, err = load(t, nil, "--config", broken)
 	require.ErrorContains(t, err, "--config: "+broken+" cannot be read as YAML")
 	require.NotContains(t, err.Error(), secret)
+	_, err = load(t, []string{"POSTROOM_CONFIG=/no/such/relay.yaml"})
+	require.ErrorContains(t, err, "POSTROOM_CONFIG: there is no file /no/such/relay.yaml",
+		"the name is the one that the user wrote")
+	_, err = load(t, []string{"POSTROOM_CONFIG=" + broken})
+	require.ErrorContains(t, err, "POSTROOM_CONFIG: "+broken+" cannot be read as YAML")
+	_, err = load(t, []string{"POSTROOM_CONFIG=" + broken}, "--config", "/no/such/relay.yaml")
+	require.ErrorContains(t, err, "--config: there is no file /no/such/relay.yaml", "the flag wins")
 	list := write(t, "- postgres://u:"+secret+"@db\n")
 	_, err = load(t, nil, "--config", list)
 	require.ErrorContains(t, err, "cannot be read as YAML")

@@ -24,7 +24,7 @@ func Load(flags *pflag.FlagSet, environ []string) (*Config, error) {
 	l := &loader{problems: &problems{}}
 	l.readFlags(flags)
 	l.readEnv(environ)
-	l.readFile(l.file)
+	l.readFile()
 	c := l.config()
 	return c, l.err()
 }
@@ -32,8 +32,9 @@ func Load(flags *pflag.FlagSet, environ []string) (*Config, error) {
 // loader looks for values in three layers.
 type loader struct {
 	*problems
-	layers   []layer // the first that has a value wins
-	file     string
+	layers   []layer          // the first that has a value wins
+	file     string           // path of the YAML file; empty: none
+	fileName string           // what named the file: --config or POSTROOM_CONFIG
 	sources  []map[string]any // of the YAML file, when there are several
 	warnings []string
 	origins  origins
@@ -77,7 +78,7 @@ func (l *loader) readFlags(flags *pflag.FlagSet) {
 	}
 	l.layers = append(l.layers, layer{values: k, flags: true, name: func(s setting) string { return "--" + s.flag }})
 	if f := flags.Lookup(configFlag); f != nil {
-		l.file = f.Value.String()
+		l.file, l.fileName = f.Value.String(), "--"+configFlag
 	}
 }
 
@@ -95,7 +96,7 @@ func (l *loader) readEnv(environ []string) {
 		EnvironFunc: func() []string { return environ },
 		TransformFunc: func(name, value string) (string, any) {
 			if name == configEnv && l.file == "" {
-				l.file = value
+				l.file, l.fileName = value, configEnv
 			}
 			key, known := byName[name]
 			if !known {
@@ -126,17 +127,18 @@ func (l *loader) suspect(name string, known map[string]string) {
 	}
 }
 
-func (l *loader) readFile(path string) {
+func (l *loader) readFile() {
+	path := l.file
 	if path == "" {
 		return
 	}
 	k := koanf.New(delimiter)
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			l.add("--config: there is no file %s", path)
+			l.add("%s: there is no file %s", l.fileName, path)
 			return
 		}
-		l.add("--config: %s cannot be read as YAML: %w", path, yamlError(err))
+		l.add("%s: %s cannot be read as YAML: %w", l.fileName, path, yamlError(err))
 		return
 	}
 	l.checkKeys(path, k.Raw())
