@@ -97,7 +97,7 @@ func TestARenewalWithoutAnAnswerIsTriedAgainWhileTheLeaseHolds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		h := &hangsOnce{done: cancel}
 		k := newKeeper(ctx, h, store.Lease{}, 4*time.Second, time.Now())
-		k.run(func() {})
+		k.renewLoop(func() {})
 		require.EqualValues(t, 2, h.tries.Load())
 		require.NotErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
 	})

@@ -142,7 +142,7 @@ func (d *deleter) remaining(ctx context.Context, taken []*inflight.Entry) error 
 	}
 	held, _, _ := d.inFlight.Counts()
 	n := 0
-	err := d.store.EventsUpTo(ctx, taken[len(taken)-1].ID, held+d.shelf.Len()+inGaps,
+	err := d.store.EventsUpTo(ctx, taken[len(taken)-1].ID, held+d.shelf.Len()+maxCommittedInGaps,
 		func(e store.Event) bool {
 			if named[e] {
 				n++

@@ -99,7 +99,7 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	}
 }
 
-// ack is the Ack that sinks get.
+// ack is the Ack that sinks get. The in-flight set wakes the deleter, or for a failed record the session.
 func (s *session) ack(r *Record, err error) {
 	if s.inFlight.Ack(r.entry, err) {
 		r.letGo()
@@ -130,7 +130,7 @@ func (s *session) handOver(ctx context.Context, records []*Record) bool {
 	}
 	s.handedOver += len(records)
 	s.inFlight.Add(entries)
-	s.out.Deliver(ctx, records)
+	s.sink.Deliver(ctx, records)
 	return true
 }
 

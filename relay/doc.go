@@ -12,11 +12,11 @@
 // Sink, and deletes exactly those that the sink acknowledged. Everything else that it remembers, such as how
 // far it has read, is a hint that may be lost at any time.
 //
-//   - reader.go, cursor.go: which rows are read, and when the relay stops waiting for an id.
+//   - session.go, cursor.go: which rows are read, and when the relay stops waiting for an id.
 //   - deliver.go: which records go to the sink now, and which wait.
 //   - internal/inflight: which rows were read and are not deleted yet.
 //   - deleter.go, leftover.go: which rows are deleted, and why no other row can be.
-//   - lease.go, term.go, session.go: which relay may do all this, and for how long.
+//   - relay.go, lease.go, term.go: which relay may do all this, and for how long.
 //
 // It needs the tables of package migrations, SELECT and DELETE on outbox_events, and SELECT and UPDATE on
 // outbox_leases. The database must be the primary, not a standby. Sinks are in the packages relaykafka and

@@ -37,6 +37,12 @@ type RejectedError struct {
 	seq  int64  // of the parked row; 0: the row is in outbox_events
 }
 
+// keyed reports whether the event has a key.
+func (e *RejectedError) keyed() bool { return e.hash != 0 }
+
+// parked reports whether the event's row is in outbox_parked: it was parked before, and sent again.
+func (e *RejectedError) parked() bool { return e.seq > 0 }
+
 func (e *RejectedError) Error() string {
 	return fmt.Sprintf("halted: the sink rejects row %d of %s (event %s, topic %q): %v; mend the cause or take the "+
 		"row out, then start again",

@@ -55,7 +55,7 @@ func newKeeper(ctx context.Context, st leases, l store.Lease, ttl time.Duration,
 func (k *keeper) endIfLost(err error) {
 	switch {
 	case errors.Is(err, store.ErrLeaseLost):
-		k.lost(err)
+		k.endAtOnce(err)
 	case errors.Is(err, store.ErrServerChanged), errors.Is(err, errIDsWentBack):
 		k.end(err)
 	}
@@ -78,17 +78,17 @@ func (k *keeper) deadline() time.Time {
 // notices it here, before its timers fire.
 func (k *keeper) valid() bool {
 	if !time.Now().Before(k.deadline()) {
-		k.lost(errLeaseExpired)
+		k.endAtOnce(errLeaseExpired)
 		return false
 	}
 	return k.ctx.Err() == nil
 }
 
-// lost ends the term.
-func (k *keeper) lost(cause error) { k.cancel(cause) }
+// endAtOnce ends the term when another owner may have the lease. Nothing is done in order any more.
+func (k *keeper) endAtOnce(cause error) { k.cancel(cause) }
 
-// run renews the lease until it is lost or ctx ends. It calls renewed after each renewal.
-func (k *keeper) run(renewed func()) {
+// renewLoop renews the lease until it is lost. It calls renewed after each renewal.
+func (k *keeper) renewLoop(renewed func()) {
 	var watching sync.WaitGroup
 	watching.Go(k.watch)
 	defer watching.Wait()
@@ -128,6 +128,8 @@ func (k *keeper) watch() {
 		pacing.Sleep(k.ctx, time.Until(k.deadline()), nil)
 	}
 }
+
+func newOwner() uuid.UUID { return uuid.New() }
 
 // claim tries once to take the lease, and begins a term. It returns nil if another relay has the lease.
 func (r *Relay) claim(ctx context.Context) (*term, error) {

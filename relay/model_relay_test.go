@@ -80,7 +80,7 @@ func (r *modelRelay) end(out outcome) {
 	r.session = nil
 	r.leftover.events = append(r.leftover.events, out.leftover...)
 	if r.term.active.Err() != nil || r.zombie {
-		_, _ = r.lost(context.Background(), r.term, out)
+		_, _ = r.finishWithoutLease(context.Background(), r.term, out)
 		r.term.cancel(nil)
 		r.term, r.zombie = nil, false
 		return
@@ -107,7 +107,7 @@ func (r *modelRelay) close() {
 		}
 		r.remove()
 	}
-	s.out.Close()
+	s.sink.Close()
 	s.end(context.Background(), context.Background())
 	r.end(s.outcome())
 }
@@ -120,7 +120,7 @@ func (r *modelRelay) poll() {
 		return
 	}
 	if r.zombie { // it notices when it is about to deliver
-		r.term.lost(errLeaseExpired)
+		r.term.endAtOnce(errLeaseExpired)
 		r.close()
 		return
 	}

@@ -142,7 +142,7 @@ func TestNothingIsParkedAfterAFailureOrWithoutTheLease(t *testing.T) {
 			q.inFlight.Add(entries)
 			q.inFlight.Ack(&entries[0], errors.New("outage"))
 		},
-		"the lease is lost": func(q *testQuarantine) { q.term.lost(store.ErrLeaseLost) },
+		"the lease is lost": func(q *testQuarantine) { q.term.endAtOnce(store.ErrLeaseLost) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := newTestQuarantine(t, Config{})

@@ -2,12 +2,14 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
 
 	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/health"
+	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // A relay process that cannot reach its sink must not keep sources from a process that can, and must not get
@@ -121,3 +123,35 @@ func (r *Relay) recordOutage(ctx context.Context, k *keeper) {
 		r.reach.cause = cause
 	}
 }
+
+// watchSink logs when the sink acknowledges nothing for a long time, because a sink that retries during an
+// outage reports no error.
+func (s *session) watchSink(ctx context.Context) {
+	const patience = 10 * time.Second
+	lastTotal, since := int64(-1), time.Now()
+	reporter, _ := s.sink.(OutageReporter)
+	for pacing.Sleep(ctx, time.Second, nil) {
+		if reporter != nil {
+			if err := reporter.Outage(); err != nil {
+				s.health.Paused(health.Sink, err)
+				continue
+			}
+		}
+		_, waiting, _ := s.inFlight.Counts()
+		total := s.inFlight.DeliveredTotal()
+		if total != lastTotal || waiting == 0 {
+			idle := s.transaction != nil && waiting == 0 && total == lastTotal // Open has asked the sink
+			if total > 0 && total != lastTotal || idle {
+				s.health.Resumed(health.Sink)
+			}
+			lastTotal, since = total, time.Now()
+			continue
+		}
+		if reporter == nil && time.Since(since) >= patience {
+			s.health.Paused(health.Sink, errSilentSink)
+		}
+	}
+}
+
+var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is the broker reachable, and the " +
+	"topic there?")

@@ -195,4 +195,84 @@ func (r *Relay) runTerms(ctx context.Context) error {
 	return nil
 }
 
-func newOwner() uuid.UUID { return uuid.New() }
+// runTermOrHandOver runs one term, and ends it early when another process should get the source.
+func (r *Relay) runTermOrHandOver(ctx context.Context, t *term) (done bool, err error) {
+	inTerm, handOver := context.WithCancelCause(ctx)
+	balancing := make(chan struct{})
+	r.assignment.Began(time.Now())
+	r.reach.recorded, r.reach.cause = false, "" // a claim clears both in the lease row
+	go func() {
+		defer close(balancing)
+		r.balance(inTerm, t.keeper, handOver)
+	}()
+	done, err = r.runTerm(inTerm, t)
+	handOver(nil) // this also ends balance
+	<-balancing
+	r.assignment.Ended(time.Now())
+	if !errors.Is(context.Cause(inTerm), errHandedOver) || ctx.Err() != nil {
+		return done, err
+	}
+	if errors.Is(err, ErrNotDrained) {
+		r.log.Warn("not handed over: the next owner waits until the lease has run out", "error", err)
+		err = nil
+	}
+	return err != nil, err
+}
+
+// runTerm runs from one claim of the lease to the next. It opens one session of the sink after another, a new
+// one after each outage. It reports whether Run is done.
+//
+// Each session starts with nothing in flight, and asks for every id that may have a row
+// (hazard stored-cursor, hazard read-before-fencing, see checkpoint). What an earlier session or owner has
+// read is only a hint, which may be wrong by now. Only the rows themselves count.
+func (r *Relay) runTerm(ctx context.Context, t *term) (done bool, err error) {
+	var keeping sync.WaitGroup
+	keeping.Go(func() { t.renewLoop(t.saveCheckpoint) })
+	keeping.Go(func() { r.purgeLoop(t.keeper) })
+	keeping.Go(func() { newMover(r, t.keeper).run(ctx) })
+	defer keeping.Wait()
+	defer t.cancel(nil)
+	r.log.Info("lease claimed", "epoch", t.lease.Epoch, "owner", t.lease.Owner)
+
+	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
+	var fenced fencings
+	for {
+		out := outcome{}
+		if err := r.leftover.delete(ctx, r.part(t), r.store); err != nil {
+			t.endIfLost(err)
+			r.health.Paused(health.Deletes, err)
+		} else {
+			s := newSession(r, t)
+			s.inFlight.Adopt(r.leftover.events)
+			r.leftover.events = nil
+			out = s.run(ctx)
+			r.leftover.events = append(r.leftover.events, out.leftover...)
+		}
+		switch {
+		case t.active.Err() != nil:
+			return r.finishWithoutLease(ctx, t, out)
+		case len(out.rejected) > 0 && r.cfg.OnRejection == Halt:
+			return true, r.halt(t, out)
+		case ctx.Err() != nil:
+			return true, r.finish(t, out)
+		}
+		if err := r.fatal(t.keeper, &fenced, out.outage); err != nil {
+			return true, r.stopForOperator(t, out, err)
+		}
+		for _, rejected := range out.rejected {
+			if err := r.parkRejected(t, rejected); err != nil {
+				r.health.Paused(health.Database, err) // the next session rejects it again, and parks it then
+			}
+		}
+		if out.progress {
+			retry.Reset()
+		}
+		if out.outage != nil {
+			r.health.Paused(health.Sink, out.outage)
+		}
+		// A rejection is not an outage: only the trial of its topic pauses then.
+		if out.outage != nil || !out.progress && !out.rejection {
+			retry.Wait(ctx) // when ctx ends, the next session notices it at once
+		}
+	}
+}

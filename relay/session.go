@@ -3,27 +3,26 @@ package relay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
-	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/inflight"
+	"github.com/postroom/postroom/relay/internal/lanes"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // session is one run of reading, delivering and deleting, which happen at the same time. It ends when a
 // record fails, when the term ends, or when Run has to stop.
 //
-// Its parts know only those other parts that newSession gives them. The session calls them in order: see
-// readRound, dispatch and deleter.run.
+// Its parts know only those other parts that newSession gives them. The session calls them in order: see run,
+// readLoop and readRound here, then cursor.read, dispatch and deleter.run.
 type session struct {
 	part
 	relay *Relay
-	out   Session
+	sink  Session
 
 	// These fields belong to the goroutine that reads.
 	cursor     *cursor
@@ -38,6 +37,11 @@ type session struct {
 	failuresBeforeStop int          // failures from before Deliver was stopped
 }
 
+var (
+	errIDsWentBack  = errors.New("ids have come back, after a failover or a restore")
+	errNotDelivered = errors.New("records were read and not handed to the sink")
+)
+
 // part has what every part of a session needs, except its own interface to the database.
 type part struct {
 	cfg      *Config
@@ -48,16 +52,6 @@ type part struct {
 	inFlight *inflight.Set
 
 	singleSnapshot bool // see Relay
-}
-
-// outcome is the result of a session.
-type outcome struct {
-	outage      error             // the first failure that was not a rejection
-	rejected    []*RejectedError  // records that were rejected alone, or would be
-	rejection   bool              // a record was rejected, alone or as part of a batch
-	undelivered int               // records that were given up when the session was closed
-	leftover    []store.Delivered // delivered rows that are not known to be deleted
-	progress    bool              // a record was delivered
 }
 
 func (r *Relay) part(t *term) part {
@@ -85,11 +79,11 @@ const resolveTimeout = 10 * time.Second
 func (s *session) run(stop context.Context) outcome {
 	ctx, cancel := context.WithCancel(s.term.ctx)
 	defer cancel()
-	out, err := s.open(ctx, stop)
+	opened, err := s.open(ctx, stop)
 	if err != nil {
 		return outcome{outage: err, leftover: s.inFlight.Leftover()}
 	}
-	s.useSink(out)
+	s.useSink(opened)
 
 	var background sync.WaitGroup
 	deleting, stopDeleting := context.WithCancel(ctx)
@@ -102,7 +96,7 @@ func (s *session) run(stop context.Context) outcome {
 
 	s.readUntil(stop, ctx)
 	s.settle(stop)
-	s.out.Close()
+	s.sink.Close()
 	s.waitDeleted(stop)
 	stopDeleting()
 	background.Wait()
@@ -111,30 +105,11 @@ func (s *session) run(stop context.Context) outcome {
 }
 
 // useSink sets the sink's session.
-func (s *session) useSink(out Session) {
-	s.out = out
-	s.quarantine.validator, _ = out.(Validator)
-	s.isolation.sinkLanes, _ = out.(Lanes)
+func (s *session) useSink(opened Session) {
+	s.sink = opened
+	s.quarantine.validator, _ = opened.(Validator)
+	s.isolation.sinkLanes, _ = opened.(Lanes)
 	s.isolation.trialsFrom = s.isolation.trials.Rest(time.Now())
-}
-
-// end does what is left after reading, delivering and deleting have ended: it deletes rows that were locked
-// and parked rows that were delivered, and saves the position. If the lease is lost, or there is no time left
-// after a stop, the next owner does it.
-func (s *session) end(ctx, stop context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(stop, func() { time.AfterFunc(s.cfg.DrainTimeout, cancel) })()
-	if rows := s.inFlight.Locked(); len(rows) > 0 {
-		_, _ = s.deleter.deleteUnlocked(ctx, rows, 0) // a lock may be gone, or the last attempt was cut off
-	}
-	if err := s.quarantine.deleteReplayed(ctx); err != nil {
-		s.term.endIfLost(err)
-		s.health.Paused(health.Deletes, err)
-	}
-	if s.transaction != nil {
-		s.transaction.savePosition(ctx)
-	}
 }
 
 // open opens the sink. A stop ends an Open that hangs, because no record is on its way yet.
@@ -168,6 +143,108 @@ func (s *session) readUntil(stop, ctx context.Context) {
 	if slices.ContainsFunc(failures, func(f inflight.Failure) bool { return errors.Is(f.Err, ErrRejected) }) {
 		s.isolation.trials.NoteRejection(time.Now())
 	}
+}
+
+// readLoop reads and delivers until ctx ends, or until the term has to end.
+func (s *session) readLoop(ctx context.Context) {
+	retry := pacing.NewBackoff(s.cfg.RetryMin, s.cfg.RetryMax)
+	s.cursor.resume()
+	if s.term.sweepDue.IsZero() && s.cursor.head == 0 {
+		s.term.sweepDue = time.Now().Add(s.cfg.sweepEvery) // the first reads look at every row anyway
+	}
+	defer s.cursor.endSweep()
+	for ctx.Err() == nil && s.waitForRoom(ctx) {
+		found, limit, err := s.readRound(ctx)
+		s.term.endIfLost(err)
+		switch {
+		case ctx.Err() != nil, s.term.active.Err() != nil:
+			return
+		case errors.Is(err, errNotDelivered):
+			return
+		case err != nil:
+			s.readAgain() // the next answer may come from another server
+			s.health.Paused(health.Database, err)
+			if !retry.Wait(ctx) {
+				return
+			}
+			continue
+		}
+		retry.Reset()
+		s.health.Resumed(health.Database)
+		s.cursor.updateCheckpoint(time.Now())
+		s.saveTopics(ctx)
+		wait := s.polling.After(found, limit)
+		if wait > 0 && !s.quarantine.requestsPending && !pacing.Sleep(ctx, wait, s.relay.wake) {
+			return
+		}
+	}
+}
+
+// readRound is what the reader does between two waits. It returns how many new rows the read found, and how
+// many it asked for. An error ends the round, and the rows of the round are read again.
+func (s *session) readRound(ctx context.Context) (found, limit int, err error) {
+	if s.deleter.readFromStart.Swap(false) {
+		s.startOver()
+		s.term.blocked.forget()
+	}
+	// These must be known before a row is read: where to begin, and which keys are blocked.
+	if err := s.cursor.reloadCheckpoint(ctx); err != nil {
+		return 0, 1, err
+	}
+	if err := s.quarantine.load(ctx); err != nil {
+		return 0, 1, err
+	}
+	// Read new rows first, then send those from the shelf that may go now.
+	found, limit, err = s.readAndDeliver(ctx)
+	if err != nil {
+		return found, limit, err
+	}
+	if err := s.sendFromShelf(ctx); err != nil {
+		return found, limit, err
+	}
+	if s.quarantine.requestsDue() {
+		if err := s.quarantine.handleRequests(ctx); err != nil {
+			return found, limit, err
+		}
+	}
+	// Find out which gaps need no further reads, and whether there is a row that no read asks for.
+	if s.cursor.probeDue() {
+		if err := s.cursor.probeWriters(ctx); err != nil {
+			return found, limit, err
+		}
+	}
+	s.cursor.gaps.Merge()
+	return found, limit, s.cursor.stepSweep(ctx, found, limit)
+}
+
+// readAndDeliver reads once and delivers the rows that it found. If the read fails, it also delivers the rows
+// that came before the failure, because over a slow link no read may ever complete.
+func (s *session) readAndDeliver(ctx context.Context) (found, limit int, err error) {
+	rows, bytes := s.room()
+	cfg := s.cfg
+	// A read uses at most half of the window. This is needed because split checks before a read whether a
+	// lane moves, and not during the read.
+	rows, bytes = min(rows, max(1, cfg.MaxInFlight/2)),
+		min(bytes, s.cursor.budget.Bytes, max(1, cfg.MaxInFlightBytes/2))
+	// Ask for no more rows than fit, because the server would send the others for nothing.
+	limit = min(rows, cfg.BatchSize, int(bytes/s.cursor.typical)+1, s.shelfRoom())
+	if limit <= 0 {
+		return 0, 1, nil // the shelf is full
+	}
+	began := time.Now()
+	batch, err := s.cursor.read(ctx, limit, bytes)
+	s.cursor.budget.Adapt(batch.size, batch.cut, time.Since(began), err)
+	if found = len(batch.records); found == 0 { // dispatch sorts the slice
+		return 0, limit, err
+	}
+	before := s.handedOver
+	if failed := s.dispatch(ctx, s.isolation.holdBack(ctx, batch.records)); failed != nil {
+		return found, limit, failed
+	}
+	if s.handedOver == before && s.isolation.shelf.Len() > 0 {
+		found = 0 // the shelf may fill slowly
+	}
+	return found, limit, err
 }
 
 // settle waits until the sink has acknowledged all of its records. It waits at most for resolveTimeout, or
@@ -208,111 +285,95 @@ func (s *session) waitFor(stop, ctx context.Context, limit time.Duration, done f
 	}
 }
 
-func (s *session) outcome() outcome {
-	out := outcome{leftover: s.inFlight.Leftover(), progress: s.inFlight.DeliveredTotal() > 0}
-	if s.halted != nil {
-		out.rejected = append(out.rejected, s.halted)
+// end does what is left after reading, delivering and deleting have ended: it deletes rows that were locked
+// and parked rows that were delivered, and saves the position. If the lease is lost, or there is no time left
+// after a stop, the next owner does it.
+func (s *session) end(ctx, stop context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(stop, func() { time.AfterFunc(s.cfg.DrainTimeout, cancel) })()
+	if rows := s.inFlight.Locked(); len(rows) > 0 {
+		_, _ = s.deleter.deleteUnlocked(ctx, rows, 0) // a lock may be gone, or the last attempt was cut off
 	}
-	rejectedTogether := make(map[string]int) // by topic: records that were rejected as part of a batch
-	for i, f := range s.inFlight.Failures() {
-		switch {
-		case errors.Is(f.Err, ErrRejected):
-			out.rejection = true
-			topic := f.Entry.Lane.Topic.Name
-			overtaken := s.overtaken(f.Entry)
-			if s.isolation.trials.Alone(f.Entry) {
-				out.rejected = append(out.rejected, &RejectedError{Table: s.table, ID: f.Entry.ID,
-					EventID: f.Entry.EventID, Topic: topic, Err: f.Err, Overtaken: overtaken, hash: f.Entry.Hash,
-					seq: f.Entry.Seq})
-			} else if overtaken {
-				s.relay.overtaken[f.Entry.EventID] = topic
-			}
-			rejectedTogether[topic]++
-		case errors.Is(f.Err, context.Canceled) && i >= s.failuresBeforeStop: // the sink never accepted them
-		case errors.Is(f.Err, ErrGivenUp):
-			out.undelivered++
-		case out.outage == nil:
-			out.outage = f.Err
-			out.undelivered++
-		default:
-			out.undelivered++
-		}
+	if err := s.quarantine.deleteReplayed(ctx); err != nil {
+		s.term.endIfLost(err)
+		s.health.Paused(health.Deletes, err)
 	}
-	for topic, n := range rejectedTogether {
-		s.isolation.trials.Reject(topic, n)
-	}
-	s.isolation.trials.SessionEnded()
-	return out
-}
-
-// overtaken reports whether later events of a rejected record's key were delivered, now or when
-// it was rejected as part of a batch.
-func (s *session) overtaken(e *inflight.Entry) bool {
-	_, known := s.relay.overtaken[e.EventID]
-	return known || s.inFlight.Overtaken(e)
-}
-
-// watchSink logs when the sink acknowledges nothing for a long time, because a sink that retries during an
-// outage reports no error.
-func (s *session) watchSink(ctx context.Context) {
-	const patience = 10 * time.Second
-	lastTotal, since := int64(-1), time.Now()
-	reporter, _ := s.out.(OutageReporter)
-	for pacing.Sleep(ctx, time.Second, nil) {
-		if reporter != nil {
-			if err := reporter.Outage(); err != nil {
-				s.health.Paused(health.Sink, err)
-				continue
-			}
-		}
-		_, waiting, _ := s.inFlight.Counts()
-		total := s.inFlight.DeliveredTotal()
-		if total != lastTotal || waiting == 0 {
-			idle := s.transaction != nil && waiting == 0 && total == lastTotal // Open has asked the sink
-			if total > 0 && total != lastTotal || idle {
-				s.health.Resumed(health.Sink)
-			}
-			lastTotal, since = total, time.Now()
-			continue
-		}
-		if reporter == nil && time.Since(since) >= patience {
-			s.health.Paused(health.Sink, errSilentSink)
-		}
+	if s.transaction != nil {
+		s.transaction.savePosition(ctx)
 	}
 }
 
-var errSilentSink = errors.New("the sink has acknowledged nothing for 10s: is the broker reachable, and the " +
-	"topic there?")
-
-// openSinkSession opens the session that the mode asks for.
-func (s *session) openSinkSession(ctx context.Context) (Session, error) {
-	r, t := s.relay, s.term
-	if r.cfg.Mode != ExactlyOnce && t.mode != ExactlyOnce {
-		return r.cfg.Sink.Open(ctx, s.ack)
+// saveTopics writes the topics in use into the lease row. Delivery does not depend on it.
+func (s *session) saveTopics(ctx context.Context) {
+	recent, now := &s.relay.recentTopics, time.Now()
+	if !recent.SaveDue(now) {
+		return
 	}
-	sink, ok := r.cfg.Sink.(Transactional)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay "+
-			"once more with the Kafka that it used, then change the sink",
-			ErrUnusable, r.cfg.table(), t.mode)
-	}
-	tx, err := s.openTransaction(ctx, sink)
+	err := s.cfg.bounded(ctx, func(ctx context.Context) error {
+		return recent.Save(ctx, s.relay.store, s.term.lease, now)
+	})
 	if err != nil {
-		return nil, err
+		s.term.endIfLost(err)
+		s.log.Debug("could not keep the topics in use for relay doctor", "error", err)
 	}
-	if t.mode != r.cfg.Mode {
-		if err := r.store.Note(ctx, s.term.lease, store.Mode(string(r.cfg.Mode))); err != nil {
-			tx.tx.Close()
-			s.term.endIfLost(err)
-			return nil, fmt.Errorf("keep the mode: %w", err)
+}
+
+// / readAgain forgets what was read, and has the checkpoint read from the lease row, because the next answer
+// may come from another state of the tables. The next reads return the rows in flight again, and the
+// in-flight set recognises them.
+func (s *session) readAgain() {
+	s.startOver()
+	s.cursor.checkpointStale = true
+}
+
+// startOver forgets what was read, and the checkpoint.
+func (s *session) startOver() {
+	s.term.checkpoint.Store(nil)
+	s.cursor.resume()
+	s.quarantine.loaded = false
+	s.isolation.shelf.Clear()
+}
+
+// roomSoon is how long the reader waits for enough room to make a read worth its round trip. It does not wait
+// longer, because the records of a blocked partition may use the rest of the room for hours.
+const roomSoon = 50 * time.Millisecond
+
+// waitForRoom waits until the bounds on records in flight allow a read. It returns false when
+// ctx has ended.
+func (s *session) waitForRoom(ctx context.Context) bool {
+	enough := time.NewTimer(roomSoon)
+	defer enough.Stop()
+	for late := false; ; {
+		rows, bytes := s.room()
+		cfg := s.cfg
+		need := max(1, min(cfg.BatchSize, cfg.MaxInFlight/2))
+		if rows > 0 && bytes > 0 && (rows >= need || late) {
+			return true
 		}
-		r.logModeChange(t.mode)
-		t.mode = r.cfg.Mode
+		if rows+s.inFlight.Undeleted() >= need {
+			pacing.Signal(s.deleter.deleteNow) // delivered rows that are not deleted yet use up the room
+		}
+		select {
+		case <-s.inFlight.Changed:
+		case <-enough.C:
+			late = true
+		case <-ctx.Done():
+			return false
+		}
 	}
-	if r.cfg.Mode != ExactlyOnce {
-		tx.tx.Close()
-		return r.cfg.Sink.Open(ctx, s.ack)
+}
+
+func (s *session) room() (rows int, bytes int64) {
+	held, _, size := s.inFlight.Counts()
+	return s.cfg.MaxInFlight - held, s.cfg.MaxInFlightBytes - size
+}
+
+// shelfRoom is how many more rows the shelf may hold. Reads of merged gaps return its rows
+// again, so the shelf must be small then.
+func (s *session) shelfRoom() int {
+	if s.cursor.gaps.Coarse() {
+		return s.cfg.MaxInFlight - s.isolation.shelf.Len()
 	}
-	s.transaction, s.isolation.transactional = tx, true
-	return tx.tx, nil
+	return lanes.MaxShelved - s.isolation.shelf.Len()
 }

@@ -61,7 +61,7 @@ func TestAfterARecordWasLeftOutNothingMoreIsRead(t *testing.T) {
 	s := b.session()
 	s.isolation.trials.Reject("t", 1)
 	sink := &keyGates{ack: s.ack}
-	s.out = sink
+	s.sink = sink
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); s.readLoop(ctx) }()

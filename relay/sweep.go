@@ -46,9 +46,9 @@ type sweepResult struct {
 	err      error
 }
 
-// inGaps is how many rows a search from the start may return in addition to those in flight. These are rows
-// that were committed into gaps since the last read.
-const inGaps = 1000
+// maxCommittedInGaps is how many rows a search from the start may return in addition to those in flight.
+// These are rows that were committed into gaps since the last read.
+const maxCommittedInGaps = 1000
 
 // sweepRest bounds the share of time that sweeps use: the pause after a sweep is at least this many times as
 // long as the sweep was.
@@ -145,7 +145,7 @@ func (c *cursor) renumber(ctx context.Context, row store.Event) {
 func (sw *sweep) run(ctx context.Context, from reads) (found sweepResult) {
 	found.head = sw.head
 	gaps, held, shelf := sw.gaps, sw.held, sw.shelf
-	found.err = from.EventsUpTo(ctx, sw.head, len(held)+len(sw.shelf)+inGaps, func(row store.Event) bool {
+	found.err = from.EventsUpTo(ctx, sw.head, len(held)+len(sw.shelf)+maxCommittedInGaps, func(row store.Event) bool {
 		held = held[passed(held, func(e store.Event) bool { return e.ID < row.ID }):]
 		if len(held) > 0 && held[0].ID == row.ID {
 			found.cameBack = held[0] != row

@@ -4,21 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/postroom/postroom/internal/db"
 	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/blocked"
 	"github.com/postroom/postroom/relay/internal/checkpoint"
-	"github.com/postroom/postroom/relay/internal/health"
 	"github.com/postroom/postroom/relay/internal/lanes"
-	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // term has what is kept for as long as a lease is held: the lease itself, and what the sessions of the term
 // know. One session follows another, and each uses it without a lock. Another goroutine saves the checkpoint
 // at the same time.
+//
+// Its keeper renews the lease, and has two contexts: ctx ends when the lease cannot be trusted any more, active
+// also when the lease must be claimed again.
 type term struct {
 	*keeper
 
@@ -44,92 +44,10 @@ func (t *term) saveCheckpoint() {
 	t.checkpoint.Save(func(text []byte) error { return t.store.Note(ctx, t.lease, store.Checkpoint(text)) })
 }
 
-// runTermOrHandOver runs one term, and ends it early when another process should get the source.
-func (r *Relay) runTermOrHandOver(ctx context.Context, t *term) (done bool, err error) {
-	inTerm, handOver := context.WithCancelCause(ctx)
-	balancing := make(chan struct{})
-	r.assignment.Began(time.Now())
-	r.reach.recorded, r.reach.cause = false, "" // a claim clears both in the lease row
-	go func() {
-		defer close(balancing)
-		r.balance(inTerm, t.keeper, handOver)
-	}()
-	done, err = r.runTerm(inTerm, t)
-	handOver(nil) // this also ends balance
-	<-balancing
-	r.assignment.Ended(time.Now())
-	if !errors.Is(context.Cause(inTerm), errHandedOver) || ctx.Err() != nil {
-		return done, err
-	}
-	if errors.Is(err, ErrNotDrained) {
-		r.log.Warn("not handed over: the next owner waits until the lease has run out", "error", err)
-		err = nil
-	}
-	return err != nil, err
-}
-
-// runTerm runs from one claim of the lease to the next. It opens one session of the sink after another, a new
-// one after each outage. It reports whether Run is done.
-//
-// Each session starts with nothing in flight, and asks for every id that may have a row
-// (hazard stored-cursor, hazard read-before-fencing, see checkpoint). What an earlier session or owner has
-// read is only a hint, which may be wrong by now. Only the rows themselves count.
-func (r *Relay) runTerm(ctx context.Context, t *term) (done bool, err error) {
-	var keeping sync.WaitGroup
-	keeping.Go(func() { t.run(t.saveCheckpoint) })
-	keeping.Go(func() { r.purgeLoop(t.keeper) })
-	keeping.Go(func() { newMover(r, t.keeper).run(ctx) })
-	defer keeping.Wait()
-	defer t.cancel(nil)
-	r.log.Info("lease claimed", "epoch", t.lease.Epoch, "owner", t.lease.Owner)
-
-	retry := pacing.NewBackoff(r.cfg.RetryMin, r.cfg.RetryMax)
-	var fenced fencings
-	for {
-		out := outcome{}
-		if err := r.leftover.delete(ctx, r.part(t), r.store); err != nil {
-			t.endIfLost(err)
-			r.health.Paused(health.Deletes, err)
-		} else {
-			s := newSession(r, t)
-			s.inFlight.Adopt(r.leftover.events)
-			r.leftover.events = nil
-			out = s.run(ctx)
-			r.leftover.events = append(r.leftover.events, out.leftover...)
-		}
-		switch {
-		case t.active.Err() != nil:
-			return r.lost(ctx, t, out)
-		case len(out.rejected) > 0 && r.cfg.OnRejection == Halt:
-			return true, r.halt(t, out)
-		case ctx.Err() != nil:
-			return true, r.finish(t, out)
-		}
-		if err := r.fatal(t.keeper, &fenced, out.outage); err != nil {
-			return true, r.stopForOperator(t, out, err)
-		}
-		for _, rejected := range out.rejected {
-			if err := r.parkRejected(t, rejected); err != nil {
-				r.health.Paused(health.Database, err) // the next session rejects it again, and parks it then
-			}
-		}
-		if out.progress {
-			retry.Reset()
-		}
-		if out.outage != nil {
-			r.health.Paused(health.Sink, out.outage)
-		}
-		// A rejection is not an outage: only the trial of its topic pauses then.
-		if out.outage != nil || !out.progress && !out.rejection {
-			retry.Wait(ctx) // when ctx ends, the next session notices it at once
-		}
-	}
-}
-
-// lost ends a term whose lease is lost, or that has to claim it again. In the second case the lease still has
-// this relay's name, even if a lagging standby has become the primary. So the next claim need not wait until
-// the lease has expired.
-func (r *Relay) lost(ctx context.Context, t *term, out outcome) (done bool, err error) {
+// finishWithoutLease ends a term whose lease is lost, or that has to claim it again. In the second case the
+// lease still has this relay's name, even if a lagging standby has become the primary. So the next claim need
+// not wait until the lease has expired.
+func (r *Relay) finishWithoutLease(ctx context.Context, t *term, out outcome) (done bool, err error) {
 	if t.ctx.Err() == nil {
 		r.unsureOwner = t.lease.Owner
 		r.idsWentBack = errors.Is(context.Cause(t.active), errIDsWentBack)
@@ -205,10 +123,10 @@ func (r *Relay) release(t *term) {
 func (r *Relay) parkRejected(t *term, rejected *RejectedError) error {
 	ctx, cancel := context.WithTimeout(t.ctx, r.cfg.answerTimeout)
 	defer cancel()
-	skipped := r.cfg.OnRejection == Skip && rejected.hash != 0
+	skipped := r.cfg.OnRejection == Skip && rejected.keyed()
 	event := store.Event{ID: rejected.ID, EventID: rejected.EventID}
 	var err error
-	if rejected.seq > 0 {
+	if rejected.parked() {
 		err = r.store.Reject(ctx, t.lease, []store.Rejection{{
 			ParkedEvent: store.ParkedEvent{Seq: rejected.seq, EventID: rejected.EventID},
 			Reason:      rejected.Err.Error(), Overtaken: rejected.Overtaken || skipped,
@@ -224,7 +142,7 @@ func (r *Relay) parkRejected(t *term, rejected *RejectedError) error {
 		return fmt.Errorf("park row %d of %s: %w", rejected.ID, rejected.Table, err)
 	}
 	delete(r.overtaken, rejected.EventID)
-	if rejected.seq == 0 && rejected.hash != 0 && !skipped {
+	if !rejected.parked() && rejected.keyed() && !skipped {
 		t.blocked.Add(rejected.hash)
 	}
 	r.log.Warn("parked: the sink rejects an event; `relay parked list` shows what waits",

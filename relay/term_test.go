@@ -115,7 +115,7 @@ func TestWhatAnEarlierTurnDeliveredIsDeletedNotSentAgain(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _, _ = r.runTerm(ctx, k) }()
 		eventually(t, "they are published", func() bool { return b.sink.count() == 10 })
-		k.lost(errLeaseExpired)
+		k.endAtOnce(errLeaseExpired)
 		<-done
 		require.Equal(t, 10, b.rows())
 		require.Len(t, r.leftover.events, 10)
@@ -142,7 +142,7 @@ func TestALeaseThatCannotBeRenewedEndsTheTurnBeforeItExpires(t *testing.T) {
 	began := time.Now()
 	ttl := 500 * time.Millisecond
 	k := newKeeper(context.Background(), hanging{}, store.Lease{}, ttl, began)
-	k.run(func() {}) // returns when the term has ended
+	k.renewLoop(func() {}) // returns when the term has ended
 	require.ErrorIs(t, context.Cause(k.ctx), errLeaseExpired)
 	require.True(t, k.deadline().Before(began.Add(ttl)))
 	require.False(t, k.valid())
@@ -156,7 +156,7 @@ func TestAnOwnerThatWasPausedPastItsLeasePublishesNothing(t *testing.T) {
 	k := newTerm(newKeeper(context.Background(), r.store, store.Lease{}, time.Second, time.Now().Add(-time.Hour)))
 	s := newSession(r, k)
 	var err error
-	s.out, err = b.sink.Open(t.Context(), s.ack)
+	s.sink, err = b.sink.Open(t.Context(), s.ack)
 	require.NoError(t, err)
 	s.deliver(t.Context(), s.isolation.holdBack(t.Context(), []*Record{{ID: 1}}))
 	require.Zero(t, b.sink.count())

@@ -78,6 +78,39 @@ type transaction struct {
 	unsavedPosition []byte // it is not in the lease row yet
 }
 
+// openSinkSession opens the session that the mode asks for.
+func (s *session) openSinkSession(ctx context.Context) (Session, error) {
+	r, t := s.relay, s.term
+	if r.cfg.Mode != ExactlyOnce && t.mode != ExactlyOnce {
+		return r.cfg.Sink.Open(ctx, s.ack)
+	}
+	sink, ok := r.cfg.Sink.(Transactional)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s was relayed %s until now, and this sink has no transactions: run the relay "+
+			"once more with the Kafka that it used, then change the sink",
+			ErrUnusable, r.cfg.table(), t.mode)
+	}
+	tx, err := s.openTransaction(ctx, sink)
+	if err != nil {
+		return nil, err
+	}
+	if t.mode != r.cfg.Mode {
+		if err := r.store.Note(ctx, s.term.lease, store.Mode(string(r.cfg.Mode))); err != nil {
+			tx.tx.Close()
+			s.term.endIfLost(err)
+			return nil, fmt.Errorf("keep the mode: %w", err)
+		}
+		r.logModeChange(t.mode)
+		t.mode = r.cfg.Mode
+	}
+	if r.cfg.Mode != ExactlyOnce {
+		tx.tx.Close()
+		return r.cfg.Sink.Open(ctx, s.ack)
+	}
+	s.transaction, s.isolation.transactional = tx, true
+	return tx.tx, nil
+}
+
 // openTransaction opens the sink. This fences the predecessor, and deletes the rows that the predecessor has
 // sent.
 func (s *session) openTransaction(ctx context.Context, sink Transactional) (*transaction, error) {

@@ -35,7 +35,7 @@ func TestAChangeOfModeRunsTheStartOfExactlyOnceFirst(t *testing.T) {
 		b.cfg.Mode = AtLeastOnce
 		stop := b.start()
 		eventually(t, "all is delivered", b.empty)
-		k.lost(errLeaseExpired)
+		k.endAtOnce(errLeaseExpired)
 		close(resume)
 		<-done
 		require.NoError(t, stop())

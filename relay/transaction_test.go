@@ -65,7 +65,7 @@ func (b *exactly) crash(values ...string) {
 	done := make(chan struct{})
 	go func() { defer close(done); _, _ = r.runTerm(context.Background(), k) }()
 	eventually(b.t, "they are committed", func() bool { return len(b.broker.values()) >= len(values) })
-	k.lost(errLeaseExpired)
+	k.endAtOnce(errLeaseExpired)
 	<-done
 	require.Equal(b.t, values, b.broker.values())
 	b.expireLease()

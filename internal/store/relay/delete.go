@@ -61,6 +61,9 @@ func (s Events) Delete(ctx context.Context, l Lease, d Deletion) (int64, error) 
 	return total, nil
 }
 
+// deleteRun deletes a range, and checks the event of its last row alone. Its ids were all acknowledged, and a row
+// keeps its id until it is deleted. Where ids went back (TRUNCATE … RESTART IDENTITY, a restore), they are given
+// again in ascending order: while the last row still holds its event, no lower id has another (hazard reused-ids).
 func (s Events) deleteRun(ctx context.Context, l Lease, r Run) (int64, error) {
 	last, event, owner := r.Last.ID, r.Last.EventID.String(), l.Owner.String()
 	return db.Affected(s.pool.ExecContext(ctx, s.sql.DeleteRun, db.For(s.names.Dialect,

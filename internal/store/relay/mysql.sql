@@ -55,6 +55,7 @@ INSERT INTO {outbox_events} ({{RowColumns}}) SELECT {{RowColumns}} FROM {outbox_
 event_id, topic, event_key, event_type, payload, headers, created_at
 
 -- name: DeleteRun
+-- The event of the last row stands for all: see deleteRun in delete.go.
 -- LIMIT, the number of rows: without it InnoDB looks at the row behind the range to see that it has ended, and
 -- waits there for an open writer's lock.
 {{RowWait}} DELETE FROM {outbox_events}

@@ -61,6 +61,7 @@ DELETE FROM {outbox_events} WHERE id = $1 AND event_id = $2 {{RowWait}}
 event_id, topic, event_key, event_type, payload, headers, created_at
 
 -- name: DeleteRun
+-- The event of the last row stands for all: see deleteRun in delete.go.
 DELETE FROM {outbox_events}
 WHERE id BETWEEN $1 AND $2
   AND EXISTS (SELECT 1 FROM {outbox_events} AS last WHERE last.id = $2 AND last.event_id = $3::uuid)

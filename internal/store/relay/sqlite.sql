@@ -48,6 +48,7 @@ DELETE FROM {outbox_events} WHERE id = ? AND event_id = ?
 event_id, topic, event_key, event_type, payload, headers, created_at
 
 -- name: DeleteRun
+-- The event of the last row stands for all: see deleteRun in delete.go.
 DELETE FROM {outbox_events}
 WHERE id BETWEEN ? AND ?
   AND EXISTS (SELECT 1 FROM {outbox_events} WHERE id = ? AND event_id = ?)

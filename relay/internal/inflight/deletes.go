@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	store "github.com/postroom/postroom/internal/store/relay"
-	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // MinRun is the length from which a run of consecutive ids is deleted as a range. A range needs a statement
@@ -59,88 +58,6 @@ func runEnd(sorted []*Entry, start int) int {
 	return end
 }
 
-// TakeDelivered gives the deleter at most limit delivered entries, in ascending order: all of them, or only
-// the long runs. They stay in the set.
-func (s *Set) TakeDelivered(all bool, limit int) []*Entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.delivered) == 0 || !all && len(s.delivered) < s.nextTake {
-		return nil
-	}
-	if !s.sorted {
-		slices.SortFunc(s.delivered, func(a, b *Entry) int { return cmp.Compare(a.ID, b.ID) })
-		s.sorted = true
-	}
-	if all {
-		n := Fitting(len(s.delivered), limit, func(i int) int64 { return s.delivered[i].Size })
-		taken := s.delivered[:n:n]
-		s.delivered, s.nextTake = s.delivered[n:], 0
-		return taken
-	}
-	return s.takeRuns(limit)
-}
-
-func (s *Set) takeRuns(limit int) []*Entry {
-	var taken, rest []*Entry
-	bytes := int64(0)
-	for start := 0; start < len(s.delivered); {
-		end := runEnd(s.delivered, start)
-		if end-start >= MinRun && len(taken) < limit && bytes < maxDeleteBytes {
-			end = start + Fitting(end-start, limit-len(taken), func(i int) int64 { return s.delivered[start+i].Size })
-			taken = append(taken, s.delivered[start:end]...)
-			for _, e := range s.delivered[start:end] {
-				bytes += e.Size
-			}
-		} else {
-			rest = append(rest, s.delivered[start:end]...)
-		}
-		start = end
-	}
-	s.nextTake = len(rest) + MinRun
-	if len(taken) > 0 {
-		s.delivered = rest
-	}
-	return taken
-}
-
-// PutBack returns entries to the set that the deleter took and could not delete.
-func (s *Set) PutBack(taken []*Entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.delivered = append(taken, s.delivered...)
-	s.sorted = false
-}
-
-// Deleted removes entries whose delete has committed. It does so at once, or when the running read has
-// returned.
-func (s *Set) Deleted(gone []*Entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open.deleted(gone)
-	for _, e := range gone {
-		delete(s.locked, e.key())
-		if e.Seq > 0 {
-			s.replayed--
-		}
-	}
-	if s.reading {
-		s.deletedDuringRead = append(s.deletedDuringRead, gone...)
-	} else {
-		for _, e := range gone {
-			delete(s.byKey, e.key())
-		}
-	}
-	pacing.Signal(s.Changed)
-}
-
-// Undeleted counts the delivered entries whose delete has not committed. It does not count locked ones,
-// because their delete is not expected to succeed soon.
-func (s *Set) Undeleted() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.byKey) - len(s.deletedDuringRead) - s.waiting - len(s.failed) - s.replayed - len(s.locked)
-}
-
 // SetLocked sets entries aside that another transaction has locked. They stay in the set. It reports whether
 // they are the first such entries.
 func (s *Set) SetLocked(entries []*Entry) (first bool) {
@@ -163,4 +80,25 @@ func (s *Set) Locked() []*Entry {
 	}
 	slices.SortFunc(entries, func(a, b *Entry) int { return cmp.Compare(a.ID, b.ID) })
 	return entries
+}
+
+// Adopt adds rows that an earlier session has delivered and could not delete, as locked rows. It returns how
+// many of them were new to the set.
+func (s *Set) Adopt(rows []store.Delivered) (fresh int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, row := range rows {
+		if s.locked[row.ID] != nil {
+			continue
+		}
+		fresh++
+		e := &Entry{
+			ID: row.ID, EventID: row.EventID, Size: row.Size, acked: true, Transaction: earlierTransaction,
+			Placed: row.Placed, Partition: row.Partition, Offset: row.Offset,
+		}
+		s.byKey[e.ID], s.locked[e.ID] = e, e
+		s.open.sent(e)
+		s.highest = max(s.highest, e.ID)
+	}
+	return fresh
 }

@@ -2,21 +2,22 @@ package inflight
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"sync"
 
 	"github.com/google/uuid"
 
-	store "github.com/postroom/postroom/internal/store/relay"
 	"github.com/postroom/postroom/relay/internal/pacing"
 )
 
 // Set has the entries of one session.
 //
-// An entry enters the set when its row is read. It leaves when the row's delete has committed and every read
-// that began before the commit has returned. Such a read may still return the row, and the row would be sent
-// a second time (hazard read-during-delete). There is one reader, so there is at most one such read.
+// The methods stand in the order in which an entry passes through them. Add enters it, just before its record
+// goes to the sink. Ack notes that the sink has acknowledged the record, and wakes the deleter. TakeDelivered
+// gives the entry to the deleter; it stays in the set. Deleted removes it, when the row's delete has
+// committed and every read that began before the commit has returned: such a read may still return the row, and
+// the row would be sent a second time (hazard read-during-delete). There is one reader, so there is at most one
+// such read.
 //
 // A Set is safe for concurrent use: the reader adds, the sink acknowledges, the deleter removes.
 type Set struct {
@@ -66,34 +67,6 @@ func New() *Set {
 	}
 }
 
-// BeginRead and EndRead enclose a read: from before its statement until its rows have been looked up in the
-// set.
-func (s *Set) BeginRead() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reading = true
-}
-
-// EndRead ends what BeginRead began.
-func (s *Set) EndRead() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reading = false
-	for _, gone := range s.deletedDuringRead {
-		delete(s.byKey, gone.key())
-	}
-	s.deletedDuringRead = nil
-}
-
-// Lookup reports whether a row is in flight, and whether it still holds the same event. If it holds another
-// event, the id has come back after a failover or a restore.
-func (s *Set) Lookup(id int64, eventID uuid.UUID) (held, same bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	have, held := s.byKey[id]
-	return held, held && have.EventID == eventID
-}
-
 // Add adds the entries of records that are about to be delivered, in their order.
 func (s *Set) Add(entries []Entry) {
 	s.mu.Lock()
@@ -140,146 +113,104 @@ func (s *Set) Ack(e *Entry, err error) (first bool) {
 	return true
 }
 
-// Adopt adds rows that an earlier session has delivered and could not delete, as locked rows. It returns how
-// many of them were new to the set.
-func (s *Set) Adopt(rows []store.Delivered) (fresh int) {
+// TakeDelivered gives the deleter at most limit delivered entries, in ascending order: all of them, or only
+// the long runs. They stay in the set.
+func (s *Set) TakeDelivered(all bool, limit int) []*Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, row := range rows {
-		if s.locked[row.ID] != nil {
-			continue
-		}
-		fresh++
-		e := &Entry{
-			ID: row.ID, EventID: row.EventID, Size: row.Size, acked: true, Transaction: earlierTransaction,
-			Placed: row.Placed, Partition: row.Partition, Offset: row.Offset,
-		}
-		s.byKey[e.ID], s.locked[e.ID] = e, e
-		s.open.sent(e)
-		s.highest = max(s.highest, e.ID)
+	if len(s.delivered) == 0 || !all && len(s.delivered) < s.nextTake {
+		return nil
 	}
-	return fresh
-}
-
-// Counts returns how many records are in flight, how many of them the sink has not
-// acknowledged, and the bytes of those.
-func (s *Set) Counts() (held, waiting int, bytes int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.byKey), s.waiting, s.bytes
-}
-
-// Highest returns the highest id that was ever in the set. Only Add and Adopt raise it.
-func (s *Set) Highest() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.highest
-}
-
-// DeliveredTotal returns how many records were delivered so far.
-func (s *Set) DeliveredTotal() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.total
-}
-
-// Failures returns the records that the sink could not deliver, in the order of their
-// acknowledgements.
-func (s *Set) Failures() []Failure {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failed
-}
-
-// WaitingKeys returns the hashes of the keys that have unacknowledged records.
-func (s *Set) WaitingKeys() map[uint64]bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	keys := make(map[uint64]bool)
-	for _, e := range s.byKey {
-		if !e.acked && e.Hash != 0 {
-			keys[e.Hash] = true
-		}
+	if !s.sorted {
+		slices.SortFunc(s.delivered, func(a, b *Entry) int { return cmp.Compare(a.ID, b.ID) })
+		s.sorted = true
 	}
-	return keys
+	if all {
+		n := Fitting(len(s.delivered), limit, func(i int) int64 { return s.delivered[i].Size })
+		taken := s.delivered[:n:n]
+		s.delivered, s.nextTake = s.delivered[n:], 0
+		return taken
+	}
+	return s.takeRuns(limit)
 }
 
-// WaitingFor reports whether any of the entries is still unacknowledged.
-func (s *Set) WaitingFor(entries []*Entry) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(entries, func(e *Entry) bool { return !e.acked })
+func (s *Set) takeRuns(limit int) []*Entry {
+	var taken, rest []*Entry
+	bytes := int64(0)
+	for start := 0; start < len(s.delivered); {
+		end := runEnd(s.delivered, start)
+		if end-start >= MinRun && len(taken) < limit && bytes < maxDeleteBytes {
+			end = start + Fitting(end-start, limit-len(taken), func(i int) int64 { return s.delivered[start+i].Size })
+			taken = append(taken, s.delivered[start:end]...)
+			for _, e := range s.delivered[start:end] {
+				bytes += e.Size
+			}
+		} else {
+			rest = append(rest, s.delivered[start:end]...)
+		}
+		start = end
+	}
+	s.nextTake = len(rest) + MinRun
+	if len(taken) > 0 {
+		s.delivered = rest
+	}
+	return taken
 }
 
-// WaitingOf counts the records of a topic that the sink has not acknowledged.
-func (s *Set) WaitingOf(t *Topic) int {
+// PutBack returns entries to the set that the deleter took and could not delete.
+func (s *Set) PutBack(taken []*Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return t.waiting
+	s.delivered = append(taken, s.delivered...)
+	s.sorted = false
 }
 
-// Load returns how many records of a lane the sink has not acknowledged, and their bytes.
-func (s *Set) Load(l *Lane) (waiting int, bytes int64) {
+// Deleted removes entries whose delete has committed. It does so at once, or when the running read has
+// returned.
+func (s *Set) Deleted(gone []*Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return l.waiting, l.bytes
-}
-
-// Progress does what Load does. It also reports whether the sink has acknowledged any of these records since
-// the last Progress.
-func (s *Set) Progress(l *Lane) (waiting int, bytes int64, moved bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	moved, l.moved = l.moved, false
-	return l.waiting, l.bytes, moved
-}
-
-// Overtaken reports whether a later record of the failed record's key was delivered, or may have been
-// delivered.
-func (s *Set) Overtaken(failed *Entry) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.recent.overtaken(failed)
-}
-
-// Confirmed returns the number up to which the rows of every transaction are deleted. It is 0 for the
-// transactions of earlier sessions, and -1 if rows of these are left.
-func (s *Set) Confirmed() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.open.confirmed(s.waiting == 0)
-}
-
-// DeliveredOf returns those of the entries that were delivered.
-func (s *Set) DeliveredOf(entries []*Entry) []*Entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var delivered []*Entry
-	for _, e := range entries {
-		if e.acked && !e.failed {
-			delivered = append(delivered, e)
+	s.open.deleted(gone)
+	for _, e := range gone {
+		delete(s.locked, e.key())
+		if e.Seq > 0 {
+			s.replayed--
 		}
 	}
-	return delivered
-}
-
-// Rows copies the set's rows of outbox_events, ascending.
-func (s *Set) Rows() []store.Event {
-	s.mu.Lock()
-	rows := make([]store.Event, 0, len(s.byKey))
-	for _, e := range s.byKey {
-		if e.Seq == 0 {
-			rows = append(rows, e.Event())
+	if s.reading {
+		s.deletedDuringRead = append(s.deletedDuringRead, gone...)
+	} else {
+		for _, e := range gone {
+			delete(s.byKey, e.key())
 		}
 	}
-	s.mu.Unlock()
-	slices.SortFunc(rows, func(a, b store.Event) int { return cmp.Compare(a.ID, b.ID) })
-	return rows
+	pacing.Signal(s.Changed)
 }
 
-// Leftover lists delivered rows whose delete is not known to have committed.
-func (s *Set) Leftover() []store.Delivered {
+// BeginRead and EndRead enclose a read: from before its statement until its rows have been looked up in the
+// set.
+func (s *Set) BeginRead() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append(Delivered(s.delivered), Delivered(slices.Collect(maps.Values(s.locked)))...)
+	s.reading = true
+}
+
+// EndRead ends what BeginRead began.
+func (s *Set) EndRead() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading = false
+	for _, gone := range s.deletedDuringRead {
+		delete(s.byKey, gone.key())
+	}
+	s.deletedDuringRead = nil
+}
+
+// Lookup reports whether a row is in flight, and whether it still holds the same event. If it holds another
+// event, the id has come back after a failover or a restore.
+func (s *Set) Lookup(id int64, eventID uuid.UUID) (held, same bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have, held := s.byKey[id]
+	return held, held && have.EventID == eventID
 }
