@@ -7,12 +7,14 @@ package customers
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/outbox"
 	"github.com/postroom/postroom/outbox/outboxgorm"
 )
@@ -35,6 +37,10 @@ type Service struct {
 	db     *kit.DB
 	outbox *outbox.Outbox
 	kafka  kit.Kafka
+
+	// Rules are the switches of the demonstration. Set it before Handler is called; nil: all rules are followed.
+	Rules *rules.Switches
+	sent  atomic.Int64 // in the naive way
 }
 
 // New makes the service's tables in its database, and returns the service.
@@ -54,11 +60,18 @@ func New(ctx context.Context, db *kit.DB, kafka kit.Kafka) (*Service, error) {
 
 // announce writes an event with the whole state of a customer, in the transaction that changed the row.
 func (s *Service) announce(ctx context.Context, tx *gorm.DB, eventType string, c Customer) error {
-	event, err := s.kafka.Event(events.Customers, c.ID, eventType, events.Customer{
-		ID: c.ID, Name: c.Name, Email: c.Email, Version: c.Version, Deleted: c.ErasedAt != nil,
-	})
+	if s.naive(eventType) {
+		return nil // update sends the event after the commit
+	}
+	event, err := s.event(eventType, c)
 	if err != nil {
 		return err
 	}
 	return outboxgorm.Add(ctx, s.outbox, tx, event)
+}
+
+func (s *Service) event(eventType string, c Customer) (outbox.Event, error) {
+	return s.kafka.Event(events.Customers, c.ID, eventType, events.Customer{
+		ID: c.ID, Name: c.Name, Email: c.Email, Version: c.Version, Deleted: c.ErasedAt != nil,
+	})
 }

@@ -139,6 +139,9 @@ func (s *Service) update(w http.ResponseWriter, r *http.Request, eventType strin
 	if err != nil {
 		return err
 	}
+	if s.naive(eventType) {
+		s.send(r.Context(), eventType, c)
+	}
 	kit.SetVersion(w, c.Version)
 	return kit.WriteJSON(w, http.StatusOK, c)
 }

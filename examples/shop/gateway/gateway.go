@@ -19,6 +19,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/gateway/page"
 	"github.com/postroom/postroom/examples/shop/gateway/view"
 	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/rules"
 )
 
 // Services are the addresses of the services, such as http://127.0.0.1:8081.
@@ -41,6 +42,7 @@ type Config struct {
 
 	// Invariants looks at all services, for the page. It may be nil.
 	Invariants func(context.Context) ([]page.Invariant, error)
+	Rules      *rules.Switches // of the demonstration; nil: all rules are followed
 	Logger     *slog.Logger
 }
 
@@ -65,6 +67,7 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	settings := cfg.Cache
 	settings.Redis, settings.Prefix, settings.Logger = cfg.Redis, cfg.Kafka.Prefix+"shop:", cfg.Logger
+	settings.Rules = cfg.Rules
 	answers, err := cache.New(settings)
 	if err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ func (a *Auditor) caches(ctx context.Context, _ *books) (Row, error) {
 		keys, next, err := a.redis.Scan(ctx, cursor, prefix+"value:*", 500).Result()
 		if err == nil && len(keys) > 0 {
 			var of []any
-			of, err = answersScript.Run(ctx, a.redis, keys, prefix+"floor:").Slice()
+			of, err = answersScript.Run(ctx, a.redis, keys, prefix+"floor:", prefix+"value:naive:").Slice()
 			for i := 0; i+2 < len(of); i += 3 {
 				key, entity := fmt.Sprint(of[i]), fmt.Sprint(of[i+1])
 				version, _ := strconv.ParseInt(fmt.Sprint(of[i+2]), 10, 64)
@@ -62,19 +62,23 @@ func (a *Auditor) caches(ctx context.Context, _ *books) (Row, error) {
 
 // versions are those of all entities in the read model, as the cache names them.
 func (a *Auditor) versions(ctx context.Context) (map[string]int64, error) {
-	versions := map[string]int64{}
+	var generation int64
+	if err := a.numbers(ctx, "gateway", liveGeneration, &generation); err != nil {
+		return nil, err
+	}
+	versions := map[string]int64{"view": generation}
 	for entity, query := range map[string]string{
-		"order:":     "SELECT order_id, revision FROM order_view",
-		"customer:":  "SELECT customer, version FROM customer_view",
-		"orders-of:": "SELECT customer, revision FROM customer_orders",
+		fmt.Sprintf("order:%d:", generation):     "SELECT order_id, revision FROM order_view",
+		fmt.Sprintf("orders-of:%d:", generation): "SELECT customer, revision FROM customer_orders",
+		"customer:":                              "SELECT customer, version FROM customer_view",
 	} {
-		if err := a.each(ctx, "gateway", query+" WHERE generation = ("+liveGeneration+")", func(scan scanner) error {
+		if err := a.each(ctx, "gateway", query+" WHERE generation = ?", func(scan scanner) error {
 			var id string
 			var version int64
 			err := scan(&id, &version)
 			versions[entity+id] = version
 			return err
-		}); err != nil {
+		}, generation); err != nil {
 			return nil, err
 		}
 	}

@@ -31,10 +31,31 @@ type person struct {
 func (a *Auditor) replica(ctx context.Context, _ *books) (Row, error) {
 	row := Row{Name: "replica", Reason: "Every shard of orders and the gateway have a copy of the customers that equals " +
 		"the original. Who is erased is in no copy."}
+	originals, wrong, err := a.wrongCopies(ctx)
+	if err != nil {
+		return row, err
+	}
+	var where []string
+	for id, databases := range wrong {
+		for _, database := range databases {
+			if _, found := originals[id]; !found {
+				database += ", who is no customer"
+			}
+			where = append(where, id+" in "+database)
+		}
+	}
+	row.Holds = len(where) == 0
+	row.Figures = fmt.Sprintf("%d customers in %d copies, %d rows are wrong%s",
+		len(originals), len(a.shardNames())+1, len(where), examples(where))
+	return row, nil
+}
+
+// wrongCopies returns the customers, and the databases in which the copy of one is wrong.
+func (a *Auditor) wrongCopies(ctx context.Context) (map[string]person, map[string][]string, error) {
 	originals, err := a.people(ctx, "customers",
 		"SELECT id, name, email, version, CASE WHEN erased_at IS NULL THEN 0 ELSE 1 END FROM customers")
 	if err != nil {
-		return row, err
+		return nil, nil, err
 	}
 	copies := map[string]string{
 		"gateway": "SELECT customer, name, email, version, erased FROM customer_view WHERE generation = (" +
@@ -48,26 +69,23 @@ func (a *Auditor) replica(ctx context.Context, _ *books) (Row, error) {
 			UNION ALL SELECT id, name, email, 0, 0 FROM customers WHERE id NOT IN
 			(SELECT row_key FROM inbox_replica_rows WHERE replica = 'customers')`
 	}
-	var wrong []string
+	wrong := map[string][]string{}
 	for database, query := range copies {
 		copied, err := a.people(ctx, database, query)
 		if err != nil {
-			return row, err
+			return nil, nil, err
 		}
 		for id, original := range originals {
 			if c, found := copied[id]; !found && !original.erased || found && c != original {
-				wrong = append(wrong, id+" in "+database)
+				wrong[id] = append(wrong[id], database)
 			}
 			delete(copied, id)
 		}
 		for id := range copied {
-			wrong = append(wrong, id+" in "+database+", who is no customer")
+			wrong[id] = append(wrong[id], database)
 		}
 	}
-	row.Holds = len(wrong) == 0
-	row.Figures = fmt.Sprintf("%d customers in %d copies, %d rows are wrong%s",
-		len(originals), len(copies), len(wrong), examples(wrong))
-	return row, nil
+	return originals, wrong, nil
 }
 
 func (a *Auditor) people(ctx context.Context, database, query string) (map[string]person, error) {
@@ -87,22 +105,22 @@ func (a *Auditor) people(ctx context.Context, database, query string) (map[strin
 func (a *Auditor) readModels(ctx context.Context, b *books) (Row, error) {
 	row := Row{Name: "read models", Reason: "The gateway and the list of orders show each order as its stream of events " +
 		"has it: state, version, articles and price."}
+	inGateway, inList, err := a.wrongInModels(ctx, b)
 	var wrong []string
-	compare := func(model string, shown map[string]view.Order, withItems bool) {
-		for id, s := range b.streams {
-			o, found := shown[id]
-			delete(shown, id)
-			if !found || o.Of != s.Of || o.Version != s.Version || o.Status != string(s.Status) ||
-				o.Reason != s.Reason || o.Cents != s.Cents ||
-				withItems && !maps.Equal(quantities(o.Items), quantities(s.Items)) {
-				wrong = append(wrong, id+" in "+model)
-			}
-		}
-		for id := range shown {
-			wrong = append(wrong, id+" in "+model+", which is no order")
-		}
+	for _, id := range inGateway {
+		wrong = append(wrong, id+" in the gateway")
 	}
-	shown := map[string]view.Order{}
+	for _, id := range inList {
+		wrong = append(wrong, id+" in the list")
+	}
+	row.Holds = len(wrong) == 0
+	row.Figures = fmt.Sprintf("%d orders in 2 models, %d rows are wrong%s", len(b.streams), len(wrong), examples(wrong))
+	return row, err
+}
+
+// wrongInModels returns the ids of orders that a read model lacks, shows in another way, or has invented.
+func (a *Auditor) wrongInModels(ctx context.Context, b *books) (inGateway, inList []string, err error) {
+	shown, list := map[string]view.Order{}, map[string]view.Order{}
 	if err := a.each(ctx, "gateway", "SELECT order_id, status, version, body FROM order_view WHERE generation = ("+
 		liveGeneration+")", func(scan scanner) error {
 		var id, status string
@@ -121,10 +139,8 @@ func (a *Auditor) readModels(ctx context.Context, b *books) (Row, error) {
 		shown[id] = o
 		return nil
 	}); err != nil {
-		return row, err
+		return nil, nil, err
 	}
-	compare("the gateway", shown, true)
-	list := map[string]view.Order{}
 	if err := a.each(ctx, a.listShard(), "SELECT order_id, customer, status, reason, cents, version FROM order_view "+
 		"WHERE view = ("+liveList+")", func(scan scanner) error {
 		var o view.Order
@@ -132,12 +148,28 @@ func (a *Auditor) readModels(ctx context.Context, b *books) (Row, error) {
 		list[o.OrderID] = o
 		return err
 	}); err != nil {
-		return row, err
+		return nil, nil, err
 	}
-	compare("the list", list, false)
-	row.Holds = len(wrong) == 0
-	row.Figures = fmt.Sprintf("%d orders in 2 models, %d rows are wrong%s", len(b.streams), len(wrong), examples(wrong))
-	return row, nil
+	return b.differ(shown, true), b.differ(list, false), nil
+}
+
+// differ returns the ids of orders that a read model shows in another way than their streams. A model may have no
+// articles.
+func (b *books) differ(shown map[string]view.Order, withItems bool) (wrong []string) {
+	for id, s := range b.streams {
+		o, found := shown[id]
+		if !found || o.Of != s.Of || o.Version != s.Version || o.Status != string(s.Status) ||
+			o.Reason != s.Reason || o.Cents != s.Cents ||
+			withItems && !maps.Equal(quantities(o.Items), quantities(s.Items)) {
+			wrong = append(wrong, id)
+		}
+	}
+	for id := range shown {
+		if b.streams[id] == nil {
+			wrong = append(wrong, id)
+		}
+	}
+	return wrong
 }
 
 // shards looks for orders outside of their customer's home.

@@ -1,5 +1,6 @@
 // Package invariants tells whether the data of all services fit together. It is an auditor: it reads every service's
-// database, as no service can, and changes nothing.
+// database, as no service can, and changes nothing. Repair alone changes something: it is what an operator would do
+// after a rule was not followed.
 //
 // What it finds is only meaningful at rest: while orders are on their way, a payment is for a moment ahead of what
 // depends on it. Rest is the first row of the table. Only the row of the caches holds at all times.

@@ -225,11 +225,16 @@ var faults = map[string]struct {
 	"a cached order is old": {
 		"gateway", "UPDATE order_view SET revision = 4 WHERE order_id = 'o1'",
 		map[string]string{"caches": "3 values in Redis, 1 versions in them are old, " +
-			"for example response:/orders/o1 has version 3 of order:o1, which is at 4"},
+			"for example response:/orders/o1 has version 3 of order:1:o1, which is at 4"},
 	},
 	"a cached customer is old": {
 		"gateway", "UPDATE customer_view SET version = 3 WHERE customer = 'ada'",
 		map[string]string{"caches": "3 values in Redis, 2 versions in them are old", "replica": ""},
+	},
+	"the cache has answers of the model before the last rebuild": {
+		"gateway", `UPDATE view_generations SET generation = 2; UPDATE order_view SET generation = 2;
+			UPDATE customer_orders SET generation = 2; UPDATE customer_view SET generation = 2`,
+		map[string]string{"caches": "3 values in Redis, 3 versions in them are old"},
 	},
 	"a cached page is old": {
 		"gateway", "UPDATE customer_orders SET revision = 5 WHERE customer = 'ada'", map[string]string{"caches": ""},
@@ -295,7 +300,7 @@ func TestAnOldValueBelowItsFloorIsNoAnswer(t *testing.T) {
 	s := newShop(t, kittest.SQLite)
 	s.exec("gateway", "UPDATE order_view SET revision = 4 WHERE order_id = 'o1'")
 	require.Contains(t, s.broken(t.Context()), "caches")
-	require.NoError(t, s.redis.Set(s.kafka.Prefix+"shop:floor:order:o1", "4"))
+	require.NoError(t, s.redis.Set(s.kafka.Prefix+"shop:floor:order:1:o1", "4"))
 	require.Empty(t, s.broken(t.Context()))
 }
 

@@ -96,8 +96,9 @@ func newShop(t *testing.T, newURL func(testing.TB) string) *shop {
 	s.order(placed("o3", "bob", events.Orchestrated, 1, 200), "stuck", order.Confirm, order.RequestCancel,
 		func(o order.Order) ([]eventstore.Event, error) { return order.GetStuck(o, "the account is closed") })
 	for key, versions := range map[string][]string{
-		"response:/orders/o1": {"order:o1", "3", "customer:ada", "2"}, "customer:ada": {"customer:ada", "2"},
-		`page:"ada":"":20`: {"orders-of:ada", "4"},
+		"response:/orders/o1": {"view", "1", "order:1:o1", "3", "customer:ada", "2"},
+		"customer:ada":        {"view", "1", "customer:ada", "2"},
+		`page:"ada":"":20`:    {"view", "1", "orders-of:1:ada", "4"},
 	} {
 		s.redis.HSet(s.kafka.Prefix+"shop:value:"+key, append([]string{"body", "{}"}, versions...)...)
 	}

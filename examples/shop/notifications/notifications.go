@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxwatermill"
 	"github.com/postroom/postroom/inbox/inboxwatermill/watermillamqp"
@@ -46,6 +48,10 @@ type Service struct {
 	topic string
 	mails kit.Mails
 	log   *slog.Logger
+
+	// Rules are the switches of the demonstration. Set it before Run; nil: all rules are followed.
+	Rules   *rules.Switches
+	handled atomic.Int64 // in the naive way
 }
 
 // New makes the service's tables in its database and its queue in RabbitMQ, and returns the service.
@@ -74,6 +80,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	router.AddMiddleware(s.unlessNaive)
 	// The middleware runs the handler in a transaction that also has the message's id, and the router acknowledges the
 	// message after the commit. The other way round a crash between the two would lose the e-mail.
 	router.AddConsumerHandler("notifications", s.topic, subscriber, s.handle).

@@ -25,6 +25,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/orders/shards"
 	"github.com/postroom/postroom/examples/shop/orders/view"
+	"github.com/postroom/postroom/examples/shop/rules"
 )
 
 // DefaultTimeout is how long a step of the saga waits for its answer, before the command is sent again.
@@ -42,6 +43,7 @@ type Config struct {
 	Kafka        kit.Kafka
 	// Timeout is how long a step of the saga waits for its answer. Default: DefaultTimeout.
 	Timeout time.Duration
+	Rules   *rules.Switches // of the demonstration; nil: all rules are followed
 	Logger  *slog.Logger
 }
 

@@ -78,6 +78,7 @@ func newShard(ctx context.Context, of shards.Shard, config Config) (s *shard, er
 	}
 	s.saga = &saga.Saga{
 		DB: s.db, Outbox: s.outbox, Orders: s.orders, Topic: config.Kafka.Topic, Timeout: config.Timeout,
+		Rules: config.Rules,
 	}
 	if s.inbox, err = inbox.New(s.db.Dialect, shards.Consumer, inbox.WithLogger(config.Logger)); err != nil {
 		return nil, err

@@ -57,6 +57,8 @@ type deliveries struct {
 
 	mu     sync.Mutex
 	copies map[*relay.Record]struct{} // those that the sink has not acknowledged
+
+	workers workers // of the naive way
 }
 
 // Deliver publishes the records, and what the faults add to them.
@@ -64,15 +66,22 @@ func (d *deliveries) Deliver(ctx context.Context, records []*relay.Record) {
 	if d.faults.Reorder.Load() {
 		records = reorder(records)
 	}
-	// RULES: the naive way of rules.KeyOrder comes here.
+	if !d.rules.On(rules.KeyOrder) {
+		records = d.takeSlow(records) // the naive way
+	}
 	if d.faults.Duplicate.Load() {
 		records = d.duplicate(records)
 	}
+	d.workers.sending.Lock()
+	defer d.workers.sending.Unlock()
 	d.session.Deliver(ctx, records)
 }
 
 // Close closes the session.
-func (d *deliveries) Close() { d.session.Close() }
+func (d *deliveries) Close() {
+	d.giveUpSlow()
+	d.session.Close()
+}
 
 // reorder changes the order of the keys. Sorting is stable, and so the records of a key stay in their order.
 func reorder(records []*relay.Record) []*relay.Record {

@@ -21,8 +21,8 @@ func Infos() []Info {
 			Protects: []string{"replica"},
 			Without: "Customers commits first and sends the event to Kafka then. When the process dies between the " +
 				"two, orders and the gateway never hear of the change.",
-			Repair: "Customers sends all customers again: a backfill, and the deletion of those who were erased. What " +
-				"is older than a copy changes nothing.",
+			Repair: "Customers sends the customers again whose copies are wrong. Their versions tell the copies what " +
+				"is new.",
 			Page: "docs/patterns/synchronisation.md",
 		},
 		{
@@ -31,17 +31,17 @@ func Infos() []Info {
 			Sentence: "The transaction that writes an e-mail also notes the id of its message.",
 			Protects: []string{"e-mails"},
 			Without:  "RabbitMQ delivers a message again when it got no acknowledgement. The customer gets a second e-mail.",
-			Repair: "The second copies are deleted from the table. An e-mail that was really sent cannot be taken " +
-				"back: only the rule prevents it.",
+			Repair: "The second copies are deleted from the table, and the inbox gets the ids that it lacks. An e-mail " +
+				"that was really sent cannot be taken back: only the rule prevents it.",
 			Page: "docs/patterns/synchronisation.md",
 		},
 		{
 			Rule:     KeyOrder,
 			Title:    "Order of a key",
 			Sentence: "The events of one order arrive in the order in which they were written.",
-			Protects: []string{"read models"},
-			Without: "An order is confirmed before it is placed. The read model knows a later version then, ignores " +
-				"the event that placed the order, and never learns what was ordered.",
+			Protects: []string{"parked", "read models"},
+			Without: "An order is confirmed before it is placed. The gateway knows a later version then, ignores the " +
+				"event that placed the order, and never learns what was ordered. The list of orders parks the event.",
 			Repair: "The read models forget the orders that are wrong, and orders sends the events of those orders " +
 				"again. The streams of events are the truth, so nothing is lost.",
 			Page: "docs/patterns/event-sourcing.md",

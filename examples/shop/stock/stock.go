@@ -15,6 +15,7 @@ import (
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/inbox/inboxkafka"
 	"github.com/postroom/postroom/outbox"
@@ -49,6 +50,9 @@ type Service struct {
 	outbox   *outbox.Outbox
 	kafka    kit.Kafka
 	consumer *inboxkafka.Consumer
+
+	// Rules are the switches of the demonstration. Set it before Run; nil: all rules are followed.
+	Rules *rules.Switches
 }
 
 // New makes the service's tables in its database, and returns the service.
@@ -102,6 +106,11 @@ func (s *Service) handle(ctx context.Context, tx *sql.Tx, m inbox.Message) ([]ou
 		refused, err := kit.Decode[events.PaymentRefused](m)
 		if err != nil || refused.Flow != events.Choreographed {
 			return nil, err
+		}
+		if !s.Rules.On(rules.Compensation) {
+			// The naive way: the next one in the chain hears that the articles are released, and nobody releases them.
+			return s.answer(reservation{Of: refused.Of}, events.TypeStockReleased,
+				events.StockReleased{Of: refused.Of, Flow: refused.Flow})
 		}
 		return s.release(ctx, tx, reservation{Of: refused.Of, flow: refused.Flow})
 	case events.TypeOrderCancelRequested:

@@ -98,6 +98,7 @@ func openCustomers(ctx context.Context, s Settings, closers *closers) (Service, 
 	if err != nil {
 		return Service{}, err
 	}
+	service.Rules = s.Rules
 	// It consumes nothing: there are requests alone.
 	idle := func(ctx context.Context) error { <-ctx.Done(); return nil }
 	return Service{Run: idle, Handler: service.Handler()}, nil
@@ -112,6 +113,7 @@ func openStock(ctx context.Context, s Settings, closers *closers) (Service, erro
 	if err != nil {
 		return Service{}, err
 	}
+	service.Rules = s.Rules
 	return Service{Run: service.Run, Handler: service.Handler()}, nil
 }
 
@@ -136,12 +138,13 @@ func openNotifications(ctx context.Context, s Settings, closers *closers) (Servi
 	if err != nil {
 		return Service{}, err
 	}
+	service.Rules = s.Rules
 	return Service{Run: service.Run, Handler: service.Handler()}, nil
 }
 
 // openOrders opens all shards. Their names in Sources are for ever: who lives where depends on them.
 func openOrders(ctx context.Context, s Settings, closers *closers) (Service, error) {
-	config := orders.Config{Kafka: s.Kafka, Logger: s.Log}
+	config := orders.Config{Kafka: s.Kafka, Rules: s.Rules, Logger: s.Log}
 	for _, source := range s.Sources {
 		if !source.Mails {
 			continue // a database of another service
@@ -178,7 +181,7 @@ func openGateway(ctx context.Context, s Settings, closers *closers) (Service, er
 	redis := cache.Connect(s.Redis)
 	closers.add(redis.Close)
 	service, err := gateway.New(ctx, gateway.Config{
-		DB: db, Kafka: s.Kafka, Redis: redis, Logger: s.Log,
+		DB: db, Kafka: s.Kafka, Redis: redis, Rules: s.Rules, Logger: s.Log,
 		Services: gateway.Services{
 			Orders: "http://" + s.Services["orders"], Stock: "http://" + s.Services["stock"],
 			Payments: "http://" + s.Services["payments"], Customers: "http://" + s.Services["customers"],

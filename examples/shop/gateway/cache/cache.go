@@ -35,6 +35,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/postroom/postroom/examples/shop/rules"
 )
 
 // Versions are the entities that a value was made of, such as "customer:7", with the version of each.
@@ -61,6 +63,7 @@ type Config struct {
 	// Settle is how long an empty Redis stores nothing. It must be longer than a transaction between its Raise and its
 	// commit: the floor may be among what Redis has lost. Default: 5 s; negative: none.
 	Settle time.Duration
+	Rules  *rules.Switches // of the demonstration; nil: all rules are followed
 	Logger *slog.Logger
 }
 
@@ -144,6 +147,9 @@ func setDefault(d *time.Duration, value time.Duration) {
 // Get returns the value of key, from Redis or by load. Callers of one key that miss at the same time share one load.
 // load must read after it is called; its error is returned as it is.
 func (c *Cache) Get(ctx context.Context, key string, load func(context.Context) (Value, error)) (Value, error) {
+	if !c.cfg.Rules.On(rules.VersionGate) {
+		return c.getNaively(ctx, key, load)
+	}
 	// Two rounds are enough unless events come faster than loads.
 	for range 3 {
 		found, ticket, ok := c.lookup(ctx, key)
@@ -252,6 +258,11 @@ func (c *Cache) store(ctx context.Context, key string, t ticket, v Value) {
 func (c *Cache) Raise(ctx context.Context, floors Versions) error {
 	if len(floors) == 0 {
 		return nil
+	}
+	if !c.cfg.Rules.On(rules.VersionGate) {
+		if err := c.deleteNaively(ctx, floors); err != nil {
+			return err
+		}
 	}
 	var keys []string
 	args := []any{c.cfg.FloorTTL.Milliseconds()}

@@ -1,6 +1,8 @@
 package saga
 
 import (
+	"maps"
+
 	"github.com/postroom/postroom/examples/shop/events"
 )
 
@@ -74,6 +76,17 @@ var machine = map[Step]rule{
 	},
 	Undone: {},
 }
+
+// withoutCompensation is the naive way: when the payment is refused, the order is cancelled, and nobody gives the
+// articles back that were reserved for it.
+var withoutCompensation = func() map[Step]rule {
+	naive := maps.Clone(machine)
+	paying := naive[Paying]
+	paying.on = maps.Clone(paying.on)
+	paying.on[events.TypePaymentRefused] = Undone
+	naive[Paying] = paying
+	return naive
+}()
 
 // reasons say why an order is cancelled, by the message that led to it.
 var reasons = map[string]string{

@@ -20,6 +20,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/orders/eventstore"
 	"github.com/postroom/postroom/examples/shop/orders/order"
+	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/inbox"
 	"github.com/postroom/postroom/outbox"
 )
@@ -44,6 +45,9 @@ type Saga struct {
 	Orders  *order.Repository
 	Topic   func(name string) string // the name in Kafka of a topic
 	Timeout time.Duration            // how long a command has for its answer
+
+	// Rules are the switches of the demonstration. nil: all rules are followed.
+	Rules *rules.Switches
 
 	machine map[Step]rule // nil: machine. Tests leave rules out, to show what for they are.
 }
@@ -217,6 +221,9 @@ func (s *Saga) save(ctx context.Context, tx *sql.Tx, orderID string, r row) erro
 func (s *Saga) rules() map[Step]rule {
 	if s.machine != nil {
 		return s.machine
+	}
+	if !s.Rules.On(rules.Compensation) {
+		return withoutCompensation
 	}
 	return machine
 }
