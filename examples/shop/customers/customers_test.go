@@ -143,6 +143,37 @@ func TestBadRequestsAreRefused(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, w.Code)
 }
 
+// A name is also in the answer for a repeat of the POST, and in the archive of the events that were delivered.
+func TestNothingOfAnErasedCustomerStaysInTheDatabase(t *testing.T) {
+	kittest.Each(t, func(t *testing.T, db *kit.DB) {
+		kafka := kittest.Kafka(t)
+		_, h := newService(t, db, kafka)
+		body := `{"name":"Zaphod","email":"a@example.com"}`
+		c := customer(t, kittest.Do(h, "POST", "/customers", body, "Idempotency-Key", "k"), http.StatusCreated)
+		other := create(t, h, "Ford")
+		_, err := db.SQL.Exec(`INSERT INTO outbox_archive
+			(id, event_id, topic, event_key, event_type, headers, payload, created_at)
+			SELECT id, event_id, topic, event_key, event_type, headers, payload, created_at FROM outbox_events`)
+		require.NoError(t, err)
+		_, err = db.SQL.Exec("DELETE FROM outbox_events")
+		require.NoError(t, err)
+
+		customer(t, kittest.Do(h, "DELETE", "/customers/"+c.ID, ""), http.StatusOK)
+		for _, statement := range []string{
+			"SELECT COUNT(*) FROM customers WHERE name = 'Zaphod'",
+			"SELECT COUNT(*) FROM idempotency_keys WHERE answer LIKE '%Zaphod%'",
+			"SELECT COUNT(*) FROM outbox_archive WHERE event_key = '" + c.ID + "'",
+		} {
+			var left int
+			require.NoError(t, db.SQL.QueryRow(statement).Scan(&left))
+			require.Zero(t, left, statement)
+		}
+		require.Equal(t, 1, count(t, db, "outbox_archive"), "that of %s", other.ID)
+		w := kittest.Do(h, "POST", "/customers", body, "Idempotency-Key", "k")
+		require.Equal(t, http.StatusGone, w.Code, "a repeat makes the customer again")
+	})
+}
+
 // The copy of a service that starts late has all customers, and not those who were erased.
 func TestABackfillMakesALateCopyComplete(t *testing.T) {
 	kittest.Each(t, func(t *testing.T, db *kit.DB) {

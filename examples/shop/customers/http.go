@@ -98,21 +98,29 @@ func (s *Service) change(w http.ResponseWriter, r *http.Request) error {
 	if err := kit.ReadJSON(r, &f); err != nil {
 		return err
 	}
-	return s.update(w, r, events.CustomerChanged, f.applyTo)
+	return s.update(w, r, events.CustomerChanged, func(_ *gorm.DB, c *Customer) error { return f.applyTo(c) })
 }
 
 // erase empties the row and says so. The copies delete their rows, and keep the version: an older event that comes late
 // does not bring the customer back.
 func (s *Service) erase(w http.ResponseWriter, r *http.Request) error {
-	return s.update(w, r, events.CustomerErased, func(c *Customer) error {
+	return s.update(w, r, events.CustomerErased, func(tx *gorm.DB, c *Customer) error {
 		now := time.Now().UTC()
 		c.Name, c.Email, c.ErasedAt = "", "", &now
-		return nil
+		// The name is also in the answer that is kept for a repeat of the POST, and in events that were delivered.
+		statement, args := kit.ForgetAnswers(c.ID)
+		return errors.Join(
+			tx.Exec(statement, args...).Error,
+			tx.Exec("DELETE FROM outbox_archive WHERE topic = ? AND event_key = ?",
+				s.kafka.Topic(events.Customers), c.ID).Error,
+		)
 	})
 }
 
 // update changes a customer and writes the event, in one transaction.
-func (s *Service) update(w http.ResponseWriter, r *http.Request, eventType string, change func(*Customer) error) error {
+func (s *Service) update(
+	w http.ResponseWriter, r *http.Request, eventType string, change func(*gorm.DB, *Customer) error,
+) error {
 	expected, err := kit.ExpectedVersion(r)
 	if err != nil {
 		return err
@@ -127,7 +135,7 @@ func (s *Service) update(w http.ResponseWriter, r *http.Request, eventType strin
 		if expected != 0 && expected != c.Version {
 			return kit.Conflict(fmt.Sprintf("the customer is at version %d", c.Version), c.Version)
 		}
-		if err := change(&c); err != nil {
+		if err := change(tx, &c); err != nil {
 			return err
 		}
 		c.Version++

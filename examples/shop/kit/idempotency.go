@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,10 @@ const IdempotencyTable = `CREATE TABLE IF NOT EXISTS idempotency_keys (
 	status          INTEGER      NOT NULL,
 	answer          TEXT         NOT NULL,
 	made_at         BIGINT       NOT NULL)` // seconds since 1970, to delete old ones by
+
+// AnswersFor is how long an answer is kept for a repeat of its request. Answers may have names in them, and a client
+// that has tried for a day has given up.
+const AnswersFor = 24 * time.Hour
 
 // Effect does what a request asks for, in tx, and returns the answer.
 type Effect func(ctx context.Context, tx *sql.Tx, r *http.Request) (status int, answer any, err error)
@@ -31,6 +36,7 @@ type Effect func(ctx context.Context, tx *sql.Tx, r *http.Request) (status int, 
 // sent again.
 func (d *DB) Idempotent(effect Effect) HandlerFunc {
 	columns := []string{"idempotency_key", "request", "status", "answer", "made_at"}
+	var pruned atomic.Int64 // when, in seconds since 1970
 	return func(w http.ResponseWriter, r *http.Request) error {
 		ctx := r.Context()
 		key := r.Header.Get("Idempotency-Key")
@@ -41,11 +47,18 @@ func (d *DB) Idempotent(effect Effect) HandlerFunc {
 		if err != nil {
 			return err
 		}
+		now := time.Now().Unix()
+		if before := pruned.Load(); now-before >= 3600 && pruned.CompareAndSwap(before, now) { // once an hour
+			if _, err := d.SQL.ExecContext(ctx, d.Bind("DELETE FROM idempotency_keys WHERE made_at < ?"),
+				now-int64(AnswersFor.Seconds())); err != nil {
+				return err
+			}
+		}
 		var status int
 		var answer []byte
 		err = d.Tx(ctx, func(tx *sql.Tx) error {
 			// The second of two requests at the same time waits here for the first.
-			fresh, err := d.InsertNew(ctx, tx, "idempotency_keys", columns, key, request, 0, "", time.Now().Unix())
+			fresh, err := d.InsertNew(ctx, tx, "idempotency_keys", columns, key, request, 0, "", now)
 			if err != nil {
 				return err
 			}
@@ -77,10 +90,20 @@ func (d *DB) firstAnswer(ctx context.Context, tx *sql.Tx, key, request string) (
 	err = tx.QueryRowContext(ctx, d.Bind(
 		"SELECT request, status, answer FROM idempotency_keys WHERE idempotency_key = ?",
 	), key).Scan(&of, &status, &answer)
-	if err == nil && of != request {
+	switch {
+	case err == nil && of != request:
 		err = Unprocessable("this Idempotency-Key was used for another request")
+	case err == nil && status == http.StatusGone:
+		err = Gone("what this request made was erased")
 	}
 	return status, answer, err
+}
+
+// ForgetAnswers are the statement and its arguments that empty all answers with a text in them, such as the id of a
+// customer who is erased. The keys stay: a repeat does not make the customer again, and is answered with 410.
+func ForgetAnswers(text string) (statement string, args []any) {
+	return "UPDATE idempotency_keys SET status = ?, answer = '' WHERE answer LIKE ?",
+		[]any{http.StatusGone, "%" + text + "%"}
 }
 
 // fingerprint is a hash of method, path and body. The body can be read again after it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -45,6 +46,10 @@ func (k Kafka) CreateTopics(ctx context.Context, topics ...string) error {
 	return nil
 }
 
+// IDsFor is how long the ids of handled messages are kept, to recognise a copy. No copy comes later: Kafka keeps the
+// messages of the shop's topics for a week by default, and the outboxes are emptied long before.
+const IDsFor = 8 * 24 * time.Hour
+
 // Consumer returns a consumer of topics for the service name. The inbox is in the service's database, so that a message
 // and its effect are one transaction. The consumer group has the name of the consumer.
 func (k Kafka) Consumer(db *DB, name string, log *slog.Logger, topics ...string) (*inboxkafka.Consumer, error) {
@@ -59,5 +64,6 @@ func (k Kafka) Consumer(db *DB, name string, log *slog.Logger, topics ...string)
 	}
 	return inboxkafka.New(inboxkafka.Config{
 		Inbox: ib, DB: db.SQL, Brokers: k.Brokers, Group: name, Topics: names, Logger: log,
+		Retention: IDsFor,
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -79,6 +80,33 @@ func TestARequestThatIsSentAgainTakesEffectOnce(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, post(h, "key", `{"name":"b"}`).Code)
 		require.Equal(t, http.StatusCreated, post(h, "other", `{"name":"b"}`).Code)
 		require.Equal(t, 2, effects(t, db))
+	})
+}
+
+func TestAnswersAreKeptForADay(t *testing.T) {
+	kittest.Each(t, func(t *testing.T, db *kit.DB) {
+		counter(t, db)
+		old := time.Now().Add(-kit.AnswersFor - time.Minute).Unix()
+		for key, at := range map[string]int64{"old": old, "young": old + 120} {
+			_, err := db.SQL.Exec(db.Bind(`INSERT INTO idempotency_keys (idempotency_key, request, status, answer, made_at)
+				VALUES (?, '', 201, '{}', ?)`), key, at)
+			require.NoError(t, err)
+		}
+		h := &kit.Mux{}
+		h.HandleFunc("POST /effects", db.Idempotent(func(context.Context, *sql.Tx, *http.Request) (int, any, error) {
+			return http.StatusCreated, "done", nil
+		}))
+		require.Equal(t, http.StatusCreated, post(h, "new", "{}").Code)
+		var keys string
+		rows, err := db.SQL.Query("SELECT idempotency_key FROM idempotency_keys ORDER BY idempotency_key")
+		require.NoError(t, err)
+		for rows.Next() {
+			var key string
+			require.NoError(t, rows.Scan(&key))
+			keys += key + " "
+		}
+		require.NoError(t, rows.Err())
+		require.Equal(t, "new young ", keys)
 	})
 }
 

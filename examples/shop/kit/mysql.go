@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,14 @@ func mysqlDSN(ctx context.Context, rawURL string) (string, error) {
 	cfg.User = u.User.Username()
 	cfg.Passwd, _ = u.User.Password()
 	cfg.Net, cfg.Addr, cfg.DBName = "tcp", u.Hostname()+":"+cmp.Or(u.Port(), "3306"), strings.TrimPrefix(u.Path, "/")
+	for parameter, values := range u.Query() {
+		// A parameter that is ignored could be the one that the connection is safe by.
+		if known := []string{"true", "false", "skip-verify", "preferred"}; parameter != "tls" ||
+			!slices.Contains(known, values[0]) {
+			return "", fmt.Errorf("the database URL has the parameter %s: only tls can be set, to one of %v", parameter, known)
+		}
+		cfg.TLSConfig = values[0]
+	}
 	cfg.ParseTime, cfg.Loc = true, time.UTC
 	cfg.Params = map[string]string{"time_zone": "'+00:00'"}
 	version, err := mysqlVersion(ctx, cfg.FormatDSN())

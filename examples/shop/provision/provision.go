@@ -6,6 +6,8 @@ package provision
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -49,6 +51,11 @@ func Make(ctx context.Context, adminURL, prefix string, names ...string) (urls m
 		return nil, err
 	}
 	defer func() { _ = admin.Close() }()
+	if admin.Dialect == outbox.PostgreSQL {
+		if err := closeTemplate(ctx, admin); err != nil {
+			return nil, fmt.Errorf("provision: close template1: %w", err)
+		}
+	}
 	urls = map[string]string{}
 	for _, name := range names {
 		if urls[name], err = makeOne(ctx, admin, adminURL, prefix+name); err != nil {
@@ -71,15 +78,47 @@ func makeOne(ctx context.Context, admin *kit.DB, adminURL, name string) (string,
 	}
 	for _, statement := range statements {
 		if _, err := admin.SQL.ExecContext(ctx, statement); err != nil {
-			return "", err // without the statement: it may have the password
+			return "", err
 		}
 	}
+	return userURL(adminURL, name, password)
+}
+
+// forEverybody are the parameters of an administrator's URL that a service needs too. Others, such as user and password,
+// would make the service log in as the administrator.
+var forEverybody = []string{"host", "port", "sslmode", "sslrootcert", "connect_timeout", "tls"}
+
+func userURL(adminURL, name, password string) (string, error) {
 	u, err := url.Parse(adminURL)
 	if err != nil {
-		return "", err
+		return "", errors.New("the administrator's URL is not a URL") // the error would have the password
 	}
-	u.User, u.Path = url.UserPassword(name, password), "/"+name
+	given, kept := u.Query(), url.Values{}
+	for _, parameter := range forEverybody {
+		if given.Has(parameter) {
+			kept[parameter] = given[parameter]
+		}
+	}
+	u.User, u.Path, u.RawQuery = url.UserPassword(name, password), "/"+name, kept.Encode()
 	return u.String(), nil
+}
+
+// closeTemplate takes the right to open template1 from the users of the services: what one of them made there would be
+// in every new database.
+func closeTemplate(ctx context.Context, admin *kit.DB) error {
+	return admin.Tx(ctx, func(tx *sql.Tx) error {
+		// Of two REVOKEs at the same time one fails.
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('postroom shop template1'))"); err != nil {
+			return err
+		}
+		var open bool
+		err := tx.QueryRowContext(ctx, "SELECT has_database_privilege('public', 'template1', 'CONNECT')").Scan(&open)
+		if err != nil || !open {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "REVOKE CONNECT ON DATABASE template1 FROM PUBLIC")
+		return err
+	})
 }
 
 func postgreSQL(ctx context.Context, admin *kit.DB, name, password string) (statements []string, err error) {
@@ -91,7 +130,7 @@ func postgreSQL(ctx context.Context, admin *kit.DB, name, password string) (stat
 	if !userThere {
 		statements = append(statements, "CREATE ROLE "+name)
 	}
-	statements = append(statements, "ALTER ROLE "+name+" LOGIN PASSWORD '"+password+"'")
+	statements = append(statements, "ALTER ROLE "+name+" LOGIN PASSWORD '"+scramVerifier(password)+"'")
 	if !databaseThere {
 		// An administrator who is no superuser can give the database to a role only as its member.
 		statements = append(statements, "GRANT "+name+" TO CURRENT_USER", "CREATE DATABASE "+name+" OWNER "+name)
@@ -100,14 +139,22 @@ func postgreSQL(ctx context.Context, admin *kit.DB, name, password string) (stat
 	return append(statements, "REVOKE ALL ON DATABASE "+name+" FROM PUBLIC"), nil
 }
 
-func mySQL(_ context.Context, _ *kit.DB, name, password string) ([]string, error) {
+func mySQL(ctx context.Context, admin *kit.DB, name, password string) ([]string, error) {
+	var version string
+	if err := admin.SQL.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return nil, err
+	}
+	identified := "IDENTIFIED BY PASSWORD '" + mariaDBHash(password) + "'"
+	if !strings.Contains(version, "MariaDB") {
+		identified = "IDENTIFIED BY '" + password + "'" // MySQL has no such hash, and masks passwords in its logs itself
+	}
 	// In GRANT an underscore stands for any character: shop_stock would also be the right to open shop2stock.
 	pattern := strings.ReplaceAll(name, "_", `\_`)
 	return []string{
 		// Texts are compared by their bytes: a and A are two, and so are a and "a ", as on the other databases.
 		"CREATE DATABASE IF NOT EXISTS " + name + " CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin",
-		"CREATE USER IF NOT EXISTS '" + name + "'@'%' IDENTIFIED BY '" + password + "'",
-		"ALTER USER '" + name + "'@'%' IDENTIFIED BY '" + password + "'", // if it was there
+		"CREATE USER IF NOT EXISTS '" + name + "'@'%' " + identified,
+		"ALTER USER '" + name + "'@'%' " + identified, // if it was there
 		"GRANT ALL PRIVILEGES ON `" + pattern + "`.* TO '" + name + "'@'%'",
 	}, nil
 }

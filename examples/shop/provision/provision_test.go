@@ -109,6 +109,27 @@ func TestMakingAgainKeepsTheDataAndChangesThePasswords(t *testing.T) {
 	})
 }
 
+// An administrator's URL may name the administrator in its query, and pgx lets the query win.
+func TestAServiceDoesNotLogInAsTheAdministrator(t *testing.T) {
+	adminURL := kittest.Address(t, "POSTROOM_TEST_POSTGRES_URL")
+	prefix := "shop" + strings.ToLower(rand.Text()[:8]) + "_"
+	t.Cleanup(func() { kittest.DropDatabases(t, adminURL, prefix) })
+	u := mustParse(t, adminURL)
+	password, _ := u.User.Password()
+	query := u.Query()
+	query.Set("user", u.User.Username())
+	query.Set("password", password)
+	u.RawQuery = query.Encode()
+	urls, err := provision.Make(t.Context(), u.String(), prefix, "stock")
+	require.NoError(t, err)
+	var user string
+	require.NoError(t, kittest.Open(t, urls["stock"]).SQL.QueryRow("SELECT current_user").Scan(&user))
+	require.Equal(t, prefix+"stock", user)
+	require.Equal(t, query.Get("sslmode"), mustParse(t, urls["stock"]).Query().Get("sslmode"))
+	_, err = kit.Connect(t.Context(), at(t, urls["stock"], "template1"))
+	require.ErrorContains(t, err, "permission denied for database")
+}
+
 func mustParse(t *testing.T, rawURL string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(rawURL)
