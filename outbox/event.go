@@ -10,7 +10,7 @@ import (
 
 // Event is something that happened in a service and that others should learn of.
 type Event struct {
-	// ID is what consumers deduplicate by; on the wire it is the Watermill
+	// ID is how consumers recognise duplicates. On the wire it is the Watermill
 	// message UUID. Zero: Add makes a UUIDv7. Set it only when the event already
 	// has a UUID that is unique across all services that write to the topic.
 	ID uuid.UUID
@@ -19,12 +19,12 @@ type Event struct {
 	// '-', which is what Kafka allows (see WithAnyTopic).
 	Topic string
 
-	// Key is what order is kept by: events of one topic and key arrive in the
-	// order their transactions committed. Usually the aggregate's id. At most
+	// Key keeps the order: events of one topic and key arrive in the order in which
+	// their transactions committed. It is usually the aggregate's id. At most
 	// 512 bytes of UTF-8 without NUL; compared byte by byte. Empty: no key and no order.
 	Key string
 
-	// Type is the event's name, such as "order.placed"; it travels in the header
+	// Type is the event's name, such as "order.placed". It is sent in the header
 	// "name". At most 255 characters. Empty: none.
 	Type string
 
@@ -33,20 +33,20 @@ type Event struct {
 	// empty, non-nil slice is an empty value.
 	Payload []byte
 
-	// Headers travel beside the payload; at most 16 KiB as JSON. Names that start
+	// Headers are sent with the payload; at most 16 KiB as JSON. Names that start
 	// with "_watermill_" or "postroom_" are reserved.
 	Headers map[string]string
 
-	// DeliverAt is when the event is to be delivered: not before, and as a rule within a
-	// second after it, by the database's clock. Until then it waits in a table of its
-	// own, from where Cancel takes it back. Zero: as soon as the transaction has
-	// committed. A time that has passed is no error; the event goes out at the relay's
-	// next look. Kept in microseconds, rounded up; the years 1970 to 9999.
+	// DeliverAt is the earliest time of delivery, by the database's clock. The event is
+	// usually delivered within a second after it. Until then it waits in a table of its
+	// own, and Cancel can take it back. Zero: as soon as the transaction has committed. A
+	// time in the past is no error: the relay delivers the event when it next reads that
+	// table. Kept in microseconds, rounded up; the years 1970 to 9999.
 	//
-	// Scheduled events of one key are delivered in the order of their times, and of
-	// equal times in the order in which they were added. Among events of the key that
-	// are added without a time, a scheduled one stands where it is when its time has
-	// come, not where it was added. It needs a relay and tables that know of it
+	// Scheduled events of one key are delivered in the order of their times. If the times
+	// are equal, they are delivered in the order in which they were added. A scheduled
+	// event comes after the events of its key that were added without a time before its
+	// time came. DeliverAt needs a relay and tables that know of it
 	// (`relay migrate up`), and a database user with INSERT on outbox_scheduled.
 	DeliverAt time.Time
 }

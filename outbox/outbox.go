@@ -23,9 +23,9 @@ const (
 )
 
 // Tx is an open transaction. *sql.Tx satisfies it, and so does the connection
-// inside gorm's transaction; *sql.DB does not, so that writing an event outside a
-// transaction does not compile. Commit and Rollback are there for that reason
-// alone: Postroom calls neither.
+// inside gorm's transaction. *sql.DB does not, so code that writes an event outside
+// a transaction does not compile. Commit and Rollback are in the interface only for
+// that: Postroom calls neither.
 type Tx interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -34,7 +34,7 @@ type Tx interface {
 }
 
 // Outbox writes events. It holds no connection and no state that changes, and is
-// safe for use by many goroutines; make one per outbox table and keep it.
+// safe for use by many goroutines. Make one per outbox table and keep it.
 type Outbox struct {
 	insert inserter
 	names  db.Names
@@ -46,8 +46,8 @@ type Outbox struct {
 
 // inserter is what the outbox needs of a database.
 type inserter interface {
-	// InsertEvents writes the rows in order, in as few statements as their
-	// number of parameters and bytes allows: one, for all but huge batches.
+	// InsertEvents writes the rows in order. It uses one statement, and more only for
+	// batches with too many parameters or bytes.
 	InsertEvents(ctx context.Context, tx db.Execer, rows []store.EventRow) error
 	// ScheduleEvents does the same in the table of scheduled events.
 	ScheduleEvents(ctx context.Context, tx db.Execer, rows []store.EventRow) error
@@ -58,7 +58,7 @@ type inserter interface {
 }
 
 // New returns an Outbox for a database of the given dialect. It fails on an
-// unknown dialect and on options that cannot be used; it does not talk to the
+// unknown dialect and on options that cannot be used. It does not use the
 // database.
 func New(d Dialect, opts ...Option) (*Outbox, error) {
 	cfg := config{names: db.Names{Dialect: d}, limits: defaultLimits}
@@ -82,19 +82,19 @@ func New(d Dialect, opts ...Option) (*Outbox, error) {
 	}, nil
 }
 
-// Add writes events in the transaction tx, in the order given. They become
-// visible to the relay if and when the caller commits, and not at all otherwise.
-// All of them go out in one statement, unless they are so many or so large that
-// the database would reject it; events with a DeliverAt go out in one more.
+// Add writes events in the transaction tx, in the order given. The relay sees them
+// when the caller commits. After a rollback it never sees them. Add writes all of them
+// in one statement, or in several if the database would reject so many or so large
+// ones. Events with a DeliverAt need one statement more.
 //
-// Add fills in the ID of each event that has none, in the caller's slice. Events
-// are checked before any SQL: on ErrNoTopic, ErrInvalidTopic, ErrTooLarge,
+// Add fills in the ID of each event that has none, in the caller's slice. It checks
+// events before any SQL: after ErrNoTopic, ErrInvalidTopic, ErrTooLarge,
 // ErrReservedHeader, ErrInvalidHeader, ErrInvalidText or ErrInvalidTime nothing was
 // written and the transaction is usable. After an error of the database roll back.
 //
-// With StrictKeyOrder it first waits for other transactions that write events
-// of the same keys; a scheduled event needs that only when it is moved, and the relay
-// sees to it. Add honours ctx throughout.
+// With StrictKeyOrder it first waits for other transactions that write events of the
+// same keys. It does not wait for scheduled events: the relay takes their locks when it
+// moves them. Add returns early if ctx ends.
 func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
 	if len(events) == 0 {
 		return nil
@@ -121,14 +121,13 @@ func (o *Outbox) Add(ctx context.Context, tx Tx, events ...Event) error {
 	return nil
 }
 
-// Check reports whether Add would take the event, with the error that it would
-// return, without any SQL.
+// Check returns the error that Add would return for the event before any SQL.
 func (o *Outbox) Check(e Event) error {
 	_, err := o.limits.row(e)
 	return err
 }
 
-// Settings is what New was told, with the defaults filled in.
+// Settings are the options of New, with the defaults filled in.
 type Settings struct {
 	Dialect        Dialect
 	TablePrefix    string
@@ -138,8 +137,8 @@ type Settings struct {
 	AnyTopic       bool
 }
 
-// Settings returns what New was told, for adapters and test helpers that need to
-// find the same tables.
+// Settings returns the options of New, for adapters and test helpers that use the
+// same tables.
 func (o *Outbox) Settings() Settings {
 	return Settings{
 		Dialect:        o.names.Dialect,
@@ -151,8 +150,8 @@ func (o *Outbox) Settings() Settings {
 	}
 }
 
-// isNil also finds a nil *sql.Tx in the interface, which is what a caller passes
-// who forgot to look at the error of BeginTx; its methods would panic.
+// isNil also finds a nil *sql.Tx in the interface, whose methods would panic. A caller
+// passes one if it ignores the error of BeginTx.
 func isNil(tx Tx) bool {
 	if tx == nil {
 		return true
@@ -190,7 +189,7 @@ func keysOf(rows []store.EventRow) []db.EventKey {
 	return keys
 }
 
-// explain adds to err what to do about it.
+// explain adds advice to err.
 func explain(err error, rows []store.EventRow) error {
 	if db.IsMissingTable(err) {
 		return fmt.Errorf("%w (%w)", err, ErrNotMigrated)
@@ -198,7 +197,7 @@ func explain(err error, rows []store.EventRow) error {
 	return fmt.Errorf("%w%s", err, hint(err, rows))
 }
 
-// advice is what the errors of the database end with.
+// advice is the end of the errors of the database.
 var advice = db.Advice{
 	New: "outbox.New",
 	Denied: "the database user needs INSERT on outbox_events. With StrictKeyOrder on MySQL it also needs SELECT " +
@@ -221,8 +220,8 @@ func hint(err error, rows []store.EventRow) string {
 	return advice.Of(err)
 }
 
-// anyLarge reports whether a payload comes near the smallest max_allowed_packet in
-// use, 16 MiB; a driver that escapes it may double its size.
+// anyLarge reports whether a payload is near the smallest max_allowed_packet in use,
+// 16 MiB. A driver that escapes the payload may double its size.
 func anyLarge(rows []store.EventRow) bool {
 	return slices.ContainsFunc(rows, func(r store.EventRow) bool { return len(r.Payload) > 7<<20 })
 }

@@ -11,15 +11,15 @@ import (
 )
 
 // Cancel takes back scheduled events, those that were added with a DeliverAt, by their
-// IDs, if and when the caller commits. It returns how many it took back. Fewer than were
-// named means that the others are delivered or about to be, were cancelled before, or
-// never were: for an event that was scheduled, 0 means too late.
+// IDs. It takes effect when the caller commits. It returns how many events it took back.
+// The other events were delivered, will be delivered in a moment, were cancelled before,
+// or never existed. So 0 for one scheduled event means that it is too late.
 //
-// When the relay is moving the event at this moment, Cancel waits for it, some
-// milliseconds, and then finds it gone. The other way round the relay leaves the event
-// alone while tx is open, with the later scheduled ones of its key, and delivers it after
-// a rollback, late as it may be. So do not keep tx open for long. The database user needs SELECT
-// and DELETE on outbox_scheduled.
+// If the relay is just moving the event, Cancel waits some milliseconds, and then finds
+// that the event is gone. While tx is open, the relay moves neither the event nor the
+// later scheduled events of its key. After a rollback it delivers them, maybe late. So do
+// not keep tx open for long. The database user needs SELECT and DELETE on
+// outbox_scheduled.
 func (o *Outbox) Cancel(ctx context.Context, tx Tx, ids ...uuid.UUID) (int64, error) {
 	if len(ids) == 0 {
 		return 0, nil
@@ -34,8 +34,8 @@ func (o *Outbox) Cancel(ctx context.Context, tx Tx, ids ...uuid.UUID) (int64, er
 	return n, nil
 }
 
-// split separates the rows to deliver now from those to deliver later, and keeps the
-// order of both.
+// split separates the rows to deliver now from the rows to deliver later. Both keep
+// their order.
 func split(rows []store.EventRow) (now, later []store.EventRow) {
 	isLater := func(r store.EventRow) bool { return !r.DeliverAt.IsZero() }
 	if !slices.ContainsFunc(rows, isLater) {
@@ -51,7 +51,7 @@ func split(rows []store.EventRow) (now, later []store.EventRow) {
 	return now, later
 }
 
-// checkTime rejects what a table cannot hold or RFC 3339 cannot write.
+// checkTime rejects times that a table or RFC 3339 cannot express.
 func checkTime(e Event) error {
 	if e.DeliverAt.IsZero() {
 		return nil
@@ -62,8 +62,8 @@ func checkTime(e Event) error {
 	return nil
 }
 
-// microseconds rounds up to what the tables keep: an event is not delivered before its
-// time.
+// microseconds rounds up to whole microseconds, as the tables keep them, so that no event
+// is delivered before its time.
 func microseconds(t time.Time) time.Time {
 	if t.IsZero() {
 		return t

@@ -11,8 +11,8 @@ import (
 	store "github.com/postroom/postroom/internal/store/outbox"
 )
 
-// Limits of an event, which Add and Check enforce. The tables have CHECK constraints of their own, for whoever
-// writes: they may allow more than these limits, but never less.
+// Limits of an event. Add and Check enforce them. The tables have CHECK constraints for writers that do not use this
+// package. The constraints may allow more than these limits, but never less.
 const (
 	MaxTopic   = 249      // characters
 	MaxKey     = 512      // bytes
@@ -21,8 +21,8 @@ const (
 	MaxHeaders = 16 << 10 // bytes of the headers as a JSON object
 )
 
-// Errors of Add, found with errors.Is. All but ErrNoTransaction are about one event
-// and are returned before any SQL.
+// Errors of Add, found with errors.Is. All but ErrNoTransaction are about one event.
+// Add returns them before any SQL.
 var (
 	ErrNoTransaction  = errors.New("no transaction: pass the *sql.Tx that writes your own data")
 	ErrNoTopic        = errors.New("the event has no topic")
@@ -34,8 +34,9 @@ var (
 	ErrInvalidTime    = errors.New("invalid time")
 )
 
-// ErrNotMigrated is in the errors of Add and Cancel when a table is not there. To an
-// event with DeliverAt and to Cancel that happens with the tables of an older build too.
+// ErrNotMigrated is in the errors of Add and Cancel when a table does not exist. Tables of
+// an older build have none for scheduled events: then Cancel fails, and Add for an event
+// with DeliverAt.
 var ErrNotMigrated = errors.New("the outbox tables are not there: run `relay migrate up` or migrations.Apply")
 
 type limits struct {
@@ -45,7 +46,7 @@ type limits struct {
 
 var defaultLimits = limits{payload: MaxPayload}
 
-// row checks an event and puts it into the form that the table stores.
+// row checks an event and converts it to the row that the table stores.
 func (l limits) row(e Event) (store.EventRow, error) {
 	for _, check := range []func(Event) error{
 		l.checkTopic, checkKey, checkType, l.checkPayload, checkHeaders, checkTime,
@@ -140,7 +141,7 @@ func checkHeaders(e Event) error {
 	return nil
 }
 
-// checkText rejects what not every database can store in a text column.
+// checkText rejects text that some database cannot store in a text column.
 func checkText(what, s string) error {
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%w: %s %q is not UTF-8", ErrInvalidText, what, s)

@@ -1,17 +1,18 @@
-// Package backfill sends the present rows of a table through the outbox, while writes
-// go on, so that a new consumer starts complete.
+// Package backfill sends the present rows of a table through the outbox, while the
+// table is written to. So a new consumer starts with all rows.
 //
-// A query's rows are read in chunks, by a unique column, up to the last row that was
-// there at the start. A chunk's read, its events and the run's place in outbox_backfills
-// are one transaction: a run that is killed goes on after its last chunk, and sends no
-// row twice or not at all.
+// It reads a query's rows in chunks, by a unique column, up to the last row that existed
+// at the start. One transaction reads a chunk, writes its events, and writes the run's
+// position into outbox_backfills. So a run that is killed continues after its last
+// chunk, skips no row and sends no row twice.
 //
-// A row that is changed while its chunk is open may be sent as it was, behind the event
-// of its change. So each payload carries the row's version, and the consumer keeps the
-// newest: inbox/replica does. A consumer without such a gate must not be backfilled.
+// If a row is changed while its chunk is open, its old state may be sent after the event
+// of the change. So each payload has the row's version, and the consumer keeps the newest
+// version, as inbox/replica does. Do not backfill a consumer that does not compare
+// versions.
 //
-// At the end a marker says how many rows were sent. inbox/replica counts them, and then
-// removes what the source had deleted before; see its Tidy.
+// At the end a marker says how many rows were sent. When inbox/replica has counted that
+// many, it removes the rows that the source no longer had; see its Tidy.
 package backfill
 
 import (
@@ -48,24 +49,24 @@ var (
 
 // Config says what to send.
 type Config struct {
-	// Name finds a run again: 1 to 100 bytes. One run of a name is under way at a time;
-	// a name whose run has finished begins a new one.
+	// Name identifies a run, so that it can be continued: 1 to 100 bytes. A name has one
+	// run at a time. When it has finished, the same name begins a new one.
 	Name string
 	// Query is a SELECT with the columns topic, event_key, event_type, payload and the
 	// one that Position names. The payload has the row's version. It runs in the database
 	// of the outbox, with your rights.
 	//
-	// It yields EVERY row of the replica, all with one topic: at the end the replica
-	// removes what did not come. Of a part of the rows, and of several topics that one
-	// replica reads (a run for each, WHERE …), make runs with Partial.
+	// It must return EVERY row of the replica, all with one topic, because at the end the
+	// replica removes the rows that did not arrive. Use Partial if the query returns a part
+	// of the rows, or if one replica reads several topics (a run for each, WHERE …).
 	Query string
-	// Position is the column of integers or text that chunks go by, the primary key as a
-	// rule: unique, never NULL, indexed, and the key of the replica or a part of it. A row
-	// that is made again under another position while the run goes on is sent twice and
-	// counted once by the replica, which then waits for one more for ever.
+	// Position is the column, of integers or text, by which chunks are read. It is usually
+	// the primary key: unique, never NULL, indexed, and the key of the replica or a part of
+	// it. If a row gets another position during the run, it is sent twice, the replica
+	// counts it once, and then waits for one more row for ever.
 	Position string
-	// Partial leaves the end marker out: nothing is removed from the replica. It is how
-	// damage to some of its rows is mended.
+	// Partial sends no end marker, so that the replica removes nothing. Use it to repair
+	// some rows of a replica.
 	Partial bool
 	// Chunk is the number of rows of a transaction. Default: DefaultChunk.
 	Chunk int
@@ -73,9 +74,9 @@ type Config struct {
 	RowsPerSecond int
 	// Progress is called after each chunk, if it is not nil.
 	Progress func(Progress)
-	// Outbox are the options of outbox.New; those of the service's own writers. The order
-	// of a backfill's events does not matter to a consumer that keeps the newest version:
-	// StrictKeyOrder is needed only if others read the topic too.
+	// Outbox are the options of outbox.New, the same as those of the service's own writers.
+	// A consumer that keeps the newest version does not need the order of a backfill's
+	// events. StrictKeyOrder is needed only if other consumers read the topic too.
 	Outbox []outbox.Option
 	// TablePrefix and Schema say where the tables are, for Postroom's own row of the run.
 	TablePrefix, Schema string
@@ -92,9 +93,9 @@ type Progress struct {
 	Finished bool
 }
 
-// Run sends what c says, or the rest of it where an earlier call was interrupted. Call it
-// with the same Query, Position and Partial then, or it is ErrConfig; Abandon ends a run
-// that is not to go on. It returns how far it came, with an error too.
+// Run sends the rows of c.Query. If an earlier call was interrupted, it sends the rest. That
+// needs the same Query, Position and Partial, otherwise the error is ErrConfig. Abandon
+// ends a run that should not continue. Run returns its progress, also with an error.
 func Run(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Progress, error) {
 	if c.Chunk == 0 {
 		c.Chunk = DefaultChunk
@@ -121,10 +122,10 @@ func Run(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Progres
 	return r.progress(finished), nil
 }
 
-// Abandon ends the run of c.Name that is under way, without an end marker, and returns
-// how far it had come. A process that is still at it gets ErrOther. Replicas that have
-// heard of the run remove nothing for it, and keep their tombstones until a later run
-// has finished. ErrConfig: no run is under way.
+// Abandon ends the current run of c.Name without an end marker, and returns its progress.
+// A process that still works on the run gets ErrOther. Replicas that got rows of the run
+// remove nothing because of it, and keep their tombstones until a later run has finished.
+// ErrConfig: the name has no run that is under way.
 func Abandon(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Progress, error) {
 	names := db.Names{Dialect: d, Prefix: c.TablePrefix, Schema: c.Schema}
 	runs, err := store.NewBackfill(names)
@@ -138,7 +139,7 @@ func Abandon(ctx context.Context, pool *sql.DB, d outbox.Dialect, c Config) (Pro
 	return r.progress(false), nil
 }
 
-// advice is what the errors of the database end with. A query of the user's own can be wrong in other ways.
+// advice is the end of the errors of the database. A query of the user's own can be wrong in other ways.
 var advice = db.Advice{MissingTable: "a table does not exist: run `relay migrate up` for Postroom's"}
 
 func (c Config) checkName() error {

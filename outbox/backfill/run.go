@@ -33,7 +33,7 @@ func (r *runner) query() store.BackfillQuery {
 	return store.BackfillQuery{Text: r.c.Query, Column: r.c.Position}
 }
 
-// hash tells whether an earlier process sent the same.
+// hash identifies what a run sends, so that another process continues only the same run.
 func (c Config) hash() string {
 	text, _ := json.Marshal([]any{strings.TrimRight(c.Query, "; \t\r\n"), c.Position, c.Partial}) // strings cannot fail
 	sum := sha256.Sum256(text)
@@ -89,11 +89,11 @@ func (r *runner) open(ctx context.Context) error {
 	return nil
 }
 
-// start begins a run, and takes its bound: the last row that is there. A row that comes
-// later, before the bound or after it, has an event of its own, which is applied after
-// the run's start, so that Tidy keeps it. Without a bound a run whose source grows as
-// fast as it reads would never end. The start is noted before the bound is read: a row
-// that commits between the two is in the run, and newer than its start too.
+// start begins a run, and reads its bound: the last row that exists. A later row, below
+// the bound or above it, has an event of its own. That event is applied after the run's
+// start, so Tidy keeps the row. Without a bound a run would never end if its source grows
+// as fast as it reads. The start is noted before the bound is read, so that a row which
+// commits in between is in the run, and is also newer than its start.
 func (r *runner) start(ctx context.Context) error {
 	newest, err := r.store.Newest(ctx, r.db)
 	if err != nil {
@@ -133,8 +133,9 @@ func (r *runner) start(ctx context.Context) error {
 	return nil
 }
 
-// above returns a UUID of version 7, or if that is not higher than all runs so far, the
-// next after them: a replica takes the higher for the newer, whatever the clocks say.
+// above returns a UUID of version 7. If that is not higher than all runs so far, it
+// returns the next UUID after them, because a replica takes the higher one for the newer,
+// and clocks may go back.
 func above(newest string) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil || newest == "" {
@@ -152,7 +153,7 @@ func above(newest string) (string, error) {
 	return last.String(), nil
 }
 
-// chunk sends the next rows, and with the last ones the marker; it returns how many rows
+// chunk sends the next rows, and after the last row the marker. It returns how many rows
 // it sent, and whether they are the last. r.run changes only when the transaction has committed.
 func (r *runner) chunk(ctx context.Context) (sent int, last bool, err error) {
 	tx, err := r.begin(ctx)
@@ -160,7 +161,7 @@ func (r *runner) chunk(ctx context.Context) (sent int, last bool, err error) {
 		return 0, false, err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	// First, so that of two processes one waits here, and then is told.
+	// This is first, so that one of two processes waits here, and then gets an error.
 	if err := r.store.Hold(ctx, tx, r.run); err != nil {
 		return 0, false, err
 	}
@@ -196,9 +197,9 @@ func (r *runner) chunk(ctx context.Context) (sent int, last bool, err error) {
 	return len(rows), last, nil
 }
 
-// read returns the next rows. It reads one more than it returns: that tells whether
-// others follow, and whether the chunk would end between two rows of one position, of
-// which the second would never be read.
+// read returns the next rows. It reads one more row than it returns, to see whether more
+// rows follow. It also sees whether the chunk would end between two rows of one position:
+// the second of them would never be read.
 func (r *runner) read(ctx context.Context, tx *sql.Tx) (rows []store.BackfillRow, last bool, err error) {
 	if r.run.Query != "" && r.run.Until == nil {
 		return nil, true, nil // there was no row at the start
@@ -220,8 +221,9 @@ func (r *runner) read(ctx context.Context, tx *sql.Tx) (rows []store.BackfillRow
 	return rows, last, r.oneTopic(rows)
 }
 
-// oneTopic: the replica counts the run's rows from wherever they come, so a marker of
-// one topic that a row of another is counted for would remove rows that are under way.
+// oneTopic returns an error for rows of several topics. The replica counts the run's rows of
+// all topics. So the marker of one topic would remove rows that are still on their way in
+// another one.
 func (r *runner) oneTopic(rows []store.BackfillRow) error {
 	topics := maps.Clone(r.run.Topics)
 	for _, row := range rows {
@@ -274,7 +276,7 @@ func (r *runner) abandon(ctx context.Context) error {
 	return r.store.Finish(ctx, r.db, run)
 }
 
-// rest waits as long as n rows may take, less what they took.
+// rest waits for the rest of the time that the limit of rows a second gives n rows.
 func (r *runner) rest(ctx context.Context, n int, began time.Time) error {
 	if r.c.RowsPerSecond == 0 {
 		return ctx.Err()

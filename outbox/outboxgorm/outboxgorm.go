@@ -1,13 +1,14 @@
 // Package outboxgorm writes events to the outbox in gorm's transaction.
 //
-// What it promises is what package outbox promises: an event is delivered if and
-// only if the transaction that db is in commits. That can be db.Transaction, nested
-// ones (an inner rollback takes back the events that were added since), Begin and
-// Commit by hand, and the transaction that gorm itself opens around a Create, Save,
-// Update or Delete, seen from a hook such as AfterCreate.
+// It promises what package outbox promises: an event is delivered if and only if the
+// transaction of db commits. This can be db.Transaction, also nested (an inner rollback
+// takes back the events that were added in it), or Begin and Commit by hand. It can also
+// be the transaction that gorm opens around a Create, Save, Update or Delete, in a hook
+// such as AfterCreate.
 //
-// A *gorm.DB has one type inside and outside of a transaction, so the compiler cannot
-// tell: outside of one, Add fails with outbox.ErrNoTransaction and writes nothing.
+// A *gorm.DB has the same type inside and outside of a transaction, so the compiler
+// cannot help. Outside of a transaction Add fails with outbox.ErrNoTransaction and writes
+// nothing.
 //
 //	err := db.Transaction(func(tx *gorm.DB) error {
 //		if err := tx.Create(&order).Error; err != nil {
@@ -34,9 +35,9 @@ import (
 // reach the database.
 var ErrDryRun = errors.New("the gorm session is in DryRun mode")
 
-// Add writes events in the transaction that db is in. It is outbox.Add: the IDs that
-// it makes are in the caller's slice afterwards, and its errors are outbox's. ctx is
-// what the statement runs under; db's own context is not looked at.
+// Add writes events in the transaction of db, as outbox.Outbox's Add does: the IDs that
+// it makes are in the caller's slice afterwards, and its errors are outbox's. The
+// statement uses ctx, and not db's own context.
 //
 // In DryRun mode Add checks the events and writes nothing, as gorm does.
 func Add(ctx context.Context, ob *outbox.Outbox, db *gorm.DB, events ...outbox.Event) error {
@@ -50,8 +51,8 @@ func Add(ctx context.Context, ob *outbox.Outbox, db *gorm.DB, events ...outbox.E
 	return ob.Add(ctx, tx, events...)
 }
 
-// Cancel takes back scheduled events in the transaction that db is in. It is
-// outbox.Outbox's Cancel. In DryRun mode it does nothing and returns 0.
+// Cancel takes back scheduled events in the transaction of db, as outbox.Outbox's Cancel
+// does. In DryRun mode it does nothing and returns 0.
 func Cancel(ctx context.Context, ob *outbox.Outbox, db *gorm.DB, ids ...uuid.UUID) (int64, error) {
 	tx, err := Tx(db)
 	if errors.Is(err, ErrDryRun) {
@@ -72,10 +73,9 @@ func check(ob *outbox.Outbox, events []outbox.Event) error {
 	return nil
 }
 
-// Tx returns the transaction that db is in, for outbox.Outbox's Add and for code that
-// only knows outbox.Tx. It fails with outbox.ErrNoTransaction when db is in none,
-// with db's own error when it has one (such as that of a failed Begin), and with
-// ErrDryRun.
+// Tx returns the transaction of db, for outbox.Outbox's Add and for code that only knows
+// outbox.Tx. It fails with outbox.ErrNoTransaction if db is in no transaction, with db's
+// own error if it has one (such as that of a failed Begin), and with ErrDryRun.
 func Tx(db *gorm.DB) (outbox.Tx, error) {
 	if db == nil || db.Statement == nil {
 		return nil, fmt.Errorf("outboxgorm: a nil *gorm.DB: %w", outbox.ErrNoTransaction)
@@ -104,10 +104,10 @@ func isNil(v any) bool {
 	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
-// preparedTx is a transaction of a *gorm.DB with PrepareStmt. gorm keeps every
-// statement that it prepares by its text, by default for an hour and in any number, and
-// the text of an INSERT differs by the number of rows. So only the statement of a single event,
-// the usual one, is prepared; others go straight to the transaction.
+// preparedTx is a transaction of a *gorm.DB with PrepareStmt. gorm keeps every prepared
+// statement by its text, by default for an hour and without a limit. The text of an INSERT
+// depends on the number of rows. So only the statement of a single event, the usual one,
+// is prepared. Other statements use the transaction directly.
 type preparedTx struct {
 	gorm.Tx
 	prepared *gorm.PreparedStmtTX

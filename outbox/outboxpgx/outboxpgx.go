@@ -1,10 +1,10 @@
 // Package outboxpgx writes events to the outbox in a transaction of pgx, without
 // database/sql.
 //
-// What it promises is what package outbox promises: an event is delivered if and
-// only if the pgx transaction commits. It works in every query execution mode of pgx,
-// and so behind a pooler such as pgbouncer as well (with QueryExecModeExec or
-// QueryExecModeSimpleProtocol there, as pgx asks for).
+// It promises what package outbox promises: an event is delivered if and only if the
+// pgx transaction commits. It works in every query execution mode of pgx. So it also
+// works behind a pooler such as pgbouncer, where pgx needs QueryExecModeExec or
+// QueryExecModeSimpleProtocol.
 //
 //	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 //		// … your own statements …
@@ -33,9 +33,9 @@ var errNoRows = errors.New(
 	"outboxpgx: this transaction runs statements only, and returns no *sql.Rows: query the pgx.Tx itself",
 )
 
-// Add writes events in the transaction tx, which may be a nested one (a savepoint). It
-// is outbox.Add: the IDs that it makes are in the caller's slice afterwards, and its
-// errors are outbox's.
+// Add writes events in the transaction tx, which may be nested (a savepoint), as
+// outbox.Outbox's Add does: the IDs that it makes are in the caller's slice afterwards,
+// and its errors are outbox's.
 func Add(ctx context.Context, ob *outbox.Outbox, tx pgx.Tx, events ...outbox.Event) error {
 	if d := ob.Settings().Dialect; d != outbox.PostgreSQL {
 		return fmt.Errorf("outboxpgx: dialect %q: %w", d, ErrNotPostgreSQL)
@@ -43,7 +43,7 @@ func Add(ctx context.Context, ob *outbox.Outbox, tx pgx.Tx, events ...outbox.Eve
 	return ob.Add(ctx, Tx(tx), events...)
 }
 
-// Cancel takes back scheduled events in the transaction tx. It is outbox.Outbox's Cancel.
+// Cancel takes back scheduled events in the transaction tx, as outbox.Outbox's Cancel does.
 func Cancel(ctx context.Context, ob *outbox.Outbox, tx pgx.Tx, ids ...uuid.UUID) (int64, error) {
 	if d := ob.Settings().Dialect; d != outbox.PostgreSQL {
 		return 0, fmt.Errorf("outboxpgx: dialect %q: %w", d, ErrNotPostgreSQL)
@@ -52,9 +52,10 @@ func Cancel(ctx context.Context, ob *outbox.Outbox, tx pgx.Tx, ids ...uuid.UUID)
 }
 
 // Tx returns tx as a transaction for outbox.Outbox's Add, for code that only knows
-// outbox.Tx, such as outboxwatermill.NewPublisher. It runs statements; QueryContext is
-// rejected with an error, because pgx has no *sql.Rows. Commit and Rollback are tx's,
-// without a context. A nil tx gives nil, which Add rejects with outbox.ErrNoTransaction.
+// outbox.Tx, such as outboxwatermill.NewPublisher. It runs statements. QueryContext
+// returns an error, because pgx has no *sql.Rows. Commit and Rollback are those of tx,
+// without a context. If tx is nil, Tx returns nil, and Add fails with
+// outbox.ErrNoTransaction.
 func Tx(tx pgx.Tx) outbox.Tx {
 	if v := reflect.ValueOf(tx); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil

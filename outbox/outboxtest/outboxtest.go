@@ -1,8 +1,8 @@
-// Package outboxtest helps to test code that writes to the outbox: it reads the events
-// that wait there.
+// Package outboxtest helps to test code that writes to the outbox. It reads the
+// undelivered events.
 //
-// It needs the outbox tables (migrations.Apply) in the test's database, and no relay
-// that takes the events away meanwhile.
+// It needs the outbox tables (migrations.Apply) in the test's database. No relay may
+// deliver the events during the test.
 //
 //	placeOrder(ctx, db, order)
 //	outboxtest.RequireEvents(t, db, ob, outbox.Event{
@@ -34,7 +34,7 @@ type Queryer interface {
 }
 
 // Events returns the undelivered events of ob's table in the order in which they were
-// written, with their IDs. It ends the test when they cannot be read.
+// written, with their IDs. It ends the test if they cannot be read.
 func Events(t testing.TB, db Queryer, ob *outbox.Outbox) []outbox.Event {
 	t.Helper()
 	events, err := read(t.Context(), db, ob, (*store.Reader).Rows)
@@ -44,9 +44,9 @@ func Events(t testing.TB, db Queryer, ob *outbox.Outbox) []outbox.Event {
 	return events
 }
 
-// RequireEvents ends the test unless the undelivered events of ob's table are those
-// wanted, in that order. A wanted event with a zero ID matches any ID. Nil and empty
-// headers are the same; a nil payload, a tombstone, and an empty one are not.
+// RequireEvents ends the test unless the undelivered events of ob's table are the wanted
+// ones, in that order. A wanted event with a zero ID matches any ID. Nil headers equal
+// empty headers. A nil payload, which is a tombstone, does not equal an empty one.
 func RequireEvents(t testing.TB, db Queryer, ob *outbox.Outbox, want ...outbox.Event) {
 	t.Helper()
 	if diff := compare(want, Events(t, db, ob)); diff != "" {
@@ -54,9 +54,9 @@ func RequireEvents(t testing.TB, db Queryer, ob *outbox.Outbox, want ...outbox.E
 	}
 }
 
-// Scheduled returns the scheduled events of ob's table that the relay has not moved
-// yet, in the order of their times, with their IDs, and DeliverAt in UTC. It ends the
-// test when they cannot be read. They are not among those of Events and RequireEvents.
+// Scheduled returns the scheduled events of ob's table that the relay has not moved yet,
+// in the order of their times, with their IDs, and DeliverAt in UTC. It ends the test if
+// they cannot be read. Events and RequireEvents do not see them.
 func Scheduled(t testing.TB, db Queryer, ob *outbox.Outbox) []outbox.Event {
 	t.Helper()
 	events, err := read(t.Context(), db, ob, (*store.Reader).Scheduled)

@@ -11,9 +11,9 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// ErrInvalidID is returned for a message whose UUID is none in the usual form of 36
-// characters, or is the nil UUID. Consumers deduplicate by it, so it is neither
-// replaced nor cut. See WithDerivedIDs.
+// ErrInvalidID is returned for a message whose UUID does not have the usual form of 36
+// characters, or is the nil UUID. Consumers recognise duplicates by the UUID, so it is
+// neither replaced nor cut. See WithDerivedIDs.
 var ErrInvalidID = errors.New("the message id is no UUID")
 
 // metadataName is where Watermill's CQRS marshalers put an event's name.
@@ -22,15 +22,15 @@ const metadataName = "name"
 // Option changes a default of NewPublisher and NewSQLAdapter.
 type Option func(*converter)
 
-// WithKey takes the key, by which order is kept, from each message. Default: no key.
+// WithKey says how to get an event's key, within which order is kept, from a message. Default: no key.
 func WithKey(key func(topic string, msg *message.Message) string) Option {
 	return func(c *converter) { c.key = key }
 }
 
-// WithDerivedIDs makes a UUID (version 5) in namespace from each message id that is
-// none, such as Watermill's short UUIDs and ULIDs: the same id gives the same UUID.
-// Ids that are UUIDs stay. A message without any id still is an error. Where ids are
-// unique within a service only, each service needs a namespace of its own.
+// WithDerivedIDs makes a UUID (version 5) in namespace from each message id that is no
+// UUID, such as Watermill's short UUIDs and ULIDs. The same id gives the same UUID. Ids
+// that are UUIDs stay as they are. A message without an id is still an error. If ids are
+// unique only within a service, each service needs its own namespace.
 func WithDerivedIDs(namespace uuid.UUID) Option {
 	return func(c *converter) { c.namespace = &namespace }
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
-// Publisher writes messages to the outbox in one transaction. Make one per
-// transaction; it is as safe for concurrent use as the transaction, and of no use
-// once that has ended.
+// Publisher writes messages to the outbox in one transaction. Make one for each
+// transaction. It is as safe for concurrent use as the transaction, and cannot be used
+// after the transaction has ended.
 type Publisher struct {
 	ob   *outbox.Outbox
 	tx   outbox.Tx
@@ -29,14 +29,15 @@ func NewPublisher(ob *outbox.Outbox, tx outbox.Tx, opts ...Option) *Publisher {
 	return &Publisher{ob: ob, tx: tx, conv: newConverter(opts)}
 }
 
-// Publish writes the messages in the order given, in one statement unless they are too
-// many for that; messages are acknowledged by no one. It runs under the context of the
-// first message and stops when that of any message ends.
+// Publish writes the messages in the order given, in one statement unless there are too
+// many. Nobody acknowledges the messages. Publish uses the context of the first message,
+// and stops when the context of any message ends.
 //
-// Errors are ErrInvalidID and those of outbox.Outbox's Add: outbox.ErrReservedHeader for
-// metadata whose name starts with "_watermill_" or "postroom_" (the relay sets those,
-// so a message that came through it cannot be passed on with all of its metadata).
-// After either nothing was written and the transaction is usable.
+// Errors are ErrInvalidID and those of outbox.Outbox's Add. Add returns
+// outbox.ErrReservedHeader for metadata whose name starts with "_watermill_" or
+// "postroom_". The relay sets those, so a message that came through the relay cannot be
+// published again with all of its metadata. After both errors nothing was written, and
+// the transaction is usable.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil
@@ -56,7 +57,7 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 // Close does nothing: the transaction is the caller's. The Publisher stays usable.
 func (p *Publisher) Close() error { return nil }
 
-// contextOf returns the first message's context, cancelled when another's is.
+// contextOf returns the first message's context. It is cancelled when another message's is.
 func contextOf(messages []*message.Message) (context.Context, func()) {
 	first := messages[0].Context()
 	ctx, cancel := context.WithCancelCause(first)

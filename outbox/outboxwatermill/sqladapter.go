@@ -18,9 +18,9 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// MetadataKey is the metadata in which the Subscriber's messages carry the event's
-// key; an event without a key has none. The prefix is reserved, so no event's own
-// header can be taken for it.
+// MetadataKey is the metadata of the Subscriber's messages that has the event's key. The
+// message of an event without a key does not have it. The prefix is reserved, so no
+// event's own header has this name.
 const MetadataKey = "postroom_key"
 
 // Errors of NewSQLAdapter and of its InsertQuery.
@@ -32,22 +32,22 @@ var (
 		"one statement: publish them in several calls")
 )
 
-// errForeignAdapter reaches the log of a Subscriber that was put together wrongly.
+// errForeignAdapter is logged by a Subscriber that has only one of its two adapters from here.
 var errForeignAdapter = errors.New(
 	"outboxwatermill: the Subscriber needs the same SQLAdapter as SchemaAdapter and as OffsetsAdapter",
 )
 
 // SQLAdapter is both the SchemaAdapter and the OffsetsAdapter of watermill-sql/v3 over
-// outbox_events. All topics share that one table; it comes from package migrations, so
-// leave AutoInitializeSchema and InitializeSchema off (they do nothing here). Safe for
-// concurrent use.
+// outbox_events. All topics share that one table. Package migrations makes it, so leave
+// AutoInitializeSchema and InitializeSchema off (they do nothing here). SQLAdapter is
+// safe for concurrent use.
 //
 //	adapter, err := outboxwatermill.NewSQLAdapter(ob)
 //	pub, err := sql.NewPublisher(tx, sql.PublisherConfig{SchemaAdapter: adapter}, logger)
 //	sub, err := sql.NewSubscriber(db, sql.SubscriberConfig{SchemaAdapter: adapter, OffsetsAdapter: adapter}, logger)
 //
-// watermill-sql's Publisher does not honour the messages' contexts; Publisher, of this
-// package, does. See the package comment for what its Subscriber promises.
+// watermill-sql's Publisher ignores the messages' contexts. Publisher of this package
+// uses them. The package comment says what watermill-sql's Subscriber promises.
 type SQLAdapter struct {
 	ob    *outbox.Outbox
 	queue *store.Queue
@@ -60,8 +60,8 @@ var (
 )
 
 // NewSQLAdapter returns the adapter for ob's tables, with its prefix, schema and
-// limits. It rejects an ob with StrictKeyOrder (ErrStrictKeyOrder), whose order
-// watermill-sql's Publisher could not keep, and SQLite (ErrUnsupported).
+// limits. It rejects an ob with StrictKeyOrder (ErrStrictKeyOrder), because
+// watermill-sql's Publisher cannot keep that order, and SQLite (ErrUnsupported).
 func NewSQLAdapter(ob *outbox.Outbox, opts ...Option) (*SQLAdapter, error) {
 	s := ob.Settings()
 	if s.Dialect == outbox.SQLite {
@@ -84,8 +84,7 @@ func (a *SQLAdapter) InsertQuery(topic string, msgs message.Messages) (sql.Query
 	if err != nil {
 		return sql.Query{}, err
 	}
-	// Add itself writes the statement, so that what it checks and writes is the same
-	// here and there.
+	// Add itself writes the statement, so that its checks and its SQL are used here too.
 	var rec recorder
 	if err := a.ob.Add(context.Background(), &rec, events...); err != nil {
 		return sql.Query{}, fmt.Errorf("outboxwatermill: %w", err)
@@ -101,8 +100,9 @@ func (a *SQLAdapter) InsertQuery(topic string, msgs message.Messages) (sql.Query
 	)
 }
 
-// SelectQuery implements sql.SchemaAdapter: the topic's oldest event, locked. One at a
-// time, because watermill-sql acknowledges only the last row of those it read.
+// SelectQuery implements sql.SchemaAdapter. It reads and locks the topic's oldest event.
+// It reads one event at a time, because watermill-sql acknowledges only the last row that
+// it read.
 func (a *SQLAdapter) SelectQuery(topic, _ string, offsets sql.OffsetsAdapter) sql.Query {
 	if offsets != sql.OffsetsAdapter(a) {
 		return sql.Query{Query: "SELECT " + foreign}
@@ -110,8 +110,8 @@ func (a *SQLAdapter) SelectQuery(topic, _ string, offsets sql.OffsetsAdapter) sq
 	return sql.Query{Query: a.queue.Next(), Args: []any{topic}}
 }
 
-// foreign is a row that UnmarshalMessage turns into errForeignAdapter; this interface
-// has no other way for an error.
+// foreign is a row that UnmarshalMessage turns into errForeignAdapter. This interface has
+// no other way to return an error.
 const foreign = "-1, '', '', '', '', '', '{}', ''"
 
 // UnmarshalMessage implements sql.SchemaAdapter. The message has the metadata that it
@@ -161,37 +161,37 @@ func metadataOf(rec *relay.Record) (message.Metadata, error) {
 	return metadata, nil
 }
 
-// SchemaInitializingQueries implements sql.SchemaAdapter and sql.OffsetsAdapter. There
-// are none: the tables come from package migrations.
+// SchemaInitializingQueries implements sql.SchemaAdapter and sql.OffsetsAdapter. It
+// returns none, because package migrations makes the tables.
 func (a *SQLAdapter) SchemaInitializingQueries(string) []sql.Query { return nil }
 
-// SubscribeIsolationLevel implements sql.SchemaAdapter. READ COMMITTED: on a stricter
+// SubscribeIsolationLevel implements sql.SchemaAdapter. It is READ COMMITTED. On a stricter
 // level a row that another subscriber has just taken is an error, and on MySQL reads
-// would lock the gaps that writers insert into.
+// would lock the gaps into which writers insert.
 func (a *SQLAdapter) SubscribeIsolationLevel() stdsql.IsolationLevel {
 	return stdsql.LevelReadCommitted
 }
 
-// AckMessageQuery implements sql.OffsetsAdapter: it deletes the event. Both its id and
-// its event id must be those that were read, so an offset of another table deletes nothing.
+// AckMessageQuery implements sql.OffsetsAdapter. It deletes the event by its id and its
+// event id, so an offset of another table deletes nothing.
 func (a *SQLAdapter) AckMessageQuery(_ string, row sql.Row, _ string) sql.Query {
 	return sql.Query{Query: a.queue.Remove(), Args: []any{row.Offset, string(row.UUID)}}
 }
 
-// ConsumedMessageQuery implements sql.OffsetsAdapter. It has nothing to do: the row is
-// locked.
+// ConsumedMessageQuery implements sql.OffsetsAdapter. It returns none, because the row is
+// locked already.
 func (a *SQLAdapter) ConsumedMessageQuery(string, sql.Row, string, []byte) sql.Query {
 	return sql.Query{}
 }
 
-// NextOffsetQuery implements sql.OffsetsAdapter. It has nothing to say: SelectQuery
-// finds the next event by itself.
+// NextOffsetQuery implements sql.OffsetsAdapter. It returns none, because SelectQuery finds
+// the next event by itself.
 func (a *SQLAdapter) NextOffsetQuery(string, string) sql.Query { return sql.Query{} }
 
 // BeforeSubscribingQueries implements sql.OffsetsAdapter. There are none.
 func (a *SQLAdapter) BeforeSubscribingQueries(string, string) []sql.Query { return nil }
 
-// recorder is a transaction that writes down statements instead of running them.
+// recorder is a transaction that records statements and does not run them.
 type recorder struct{ queries []sql.Query }
 
 func (r *recorder) ExecContext(_ context.Context, query string, args ...any) (stdsql.Result, error) {
