@@ -44,7 +44,8 @@ func TestADeadLetterLeavesOutWhatAnEventMayNotHave(t *testing.T) {
 		"the limit counts characters, not bytes")
 
 	m = inbox.Message{
-		ID: "4", Topic: "orders", Key: strings.Repeat("k", outbox.MaxKey+1), Type: strings.Repeat("é", outbox.MaxType+1),
+		ID: "4", Topic: "orders", Key: strings.Repeat("k", outbox.MaxKey+1),
+		Type: strings.Repeat("é", outbox.MaxType+1),
 	}
 	require.Equal(t, inbox.Parked, b.process(t, ib, m, poison))
 	require.Equal(t, 1, b.count(t, "SELECT count(*) FROM outbox_events WHERE event_type = '' AND event_key IS NULL"),

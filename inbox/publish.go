@@ -122,8 +122,8 @@ type deadLetters struct {
 
 // WithDeadLetter also publishes each message that fails for good to a topic, through an outbox in the same database.
 // The transaction that parks the message writes the event, so one is there exactly if the other is. Messages that are
-// parked behind another one are not published. The event has the message's key, type, payload and headers, and the headers
-// HeaderDeadLetter…, which say what failed and why.
+// parked behind another one are not published. The event has the message's key, type, payload and headers, and the
+// headers HeaderDeadLetter…, which say what failed and why.
 //
 // The limits of ob apply to the event: what an event must not have is left out. So a message whose type is longer than
 // outbox.MaxType is published without its type, one whose key is longer than outbox.MaxKey without its key, and a

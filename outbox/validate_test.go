@@ -47,8 +47,12 @@ func TestAddRefusesBadEventsBeforeAnySQL(t *testing.T) {
 		"a payload over the limit": {
 			outbox.Event{Topic: "t", Payload: make([]byte, outbox.MaxPayload+1)}, outbox.ErrTooLarge,
 		},
-		"headers over the limit":               {headers("h", strings.Repeat("v", outbox.MaxHeaders)), outbox.ErrTooLarge},
-		"headers whose escapes are too long":   {headers("h", strings.Repeat("\x01", outbox.MaxHeaders/5)), outbox.ErrTooLarge},
+		"headers over the limit": {
+			headers("h", strings.Repeat("v", outbox.MaxHeaders)), outbox.ErrTooLarge,
+		},
+		"headers whose escapes are too long": {
+			headers("h", strings.Repeat("\x01", outbox.MaxHeaders/5)), outbox.ErrTooLarge,
+		},
 		"a header without a name":              {headers("", "v"), outbox.ErrInvalidHeader},
 		"a header of Watermill's":              {headers("_watermill_message_uuid", "v"), outbox.ErrReservedHeader},
 		"a header of ours":                     {headers("postroom_created_at", "v"), outbox.ErrReservedHeader},

@@ -32,10 +32,11 @@ func TestTheTextsSayTheLimitsOfTheConstants(t *testing.T) {
 		{"the comment of Event.Type in outbox/event.go", event["Type"], "At most " + eventType},
 		{"the comment of Event.Payload in outbox/event.go", event["Payload"], "at most " + payload},
 		{"the comment of Event.Headers in outbox/event.go", event["Headers"], "at most " + headers + " as JSON"},
-		{"the sentence about Add in docs/tables.md", tables, "`Add` accepts a topic of " + topic + " characters, a key of " +
-			size(outbox.MaxKey) + ", a type of " + eventType + ", a payload of " + payload +
+		{"the sentence about Add in docs/tables.md", tables, "`Add` accepts a topic of " + topic +
+			" characters, a key of " + size(outbox.MaxKey) + ", a type of " + eventType + ", a payload of " + payload +
 			" (`WithMaxPayload` lowers it), and headers of " + headers + " as JSON."},
-		{"the comment of Message.ID in inbox/message.go", message["ID"], fmt.Sprintf("1 to %d bytes", inbox.MaxMessageID)},
+		{"the comment of Message.ID in inbox/message.go", message["ID"],
+			fmt.Sprintf("1 to %d bytes", inbox.MaxMessageID)},
 		{"the comment of Message.Topic in inbox/message.go", message["Topic"],
 			fmt.Sprintf("at most %d characters", inbox.MaxTopic)},
 	} {
