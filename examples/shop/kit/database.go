@@ -96,11 +96,24 @@ func (d *DB) Tx(ctx context.Context, f func(tx *sql.Tx) error) error {
 }
 
 // Exec runs statements that make a service's own tables. They must be repeatable: CREATE TABLE IF NOT EXISTS.
+// Several processes may do this at the same time.
 func (d *DB) Exec(ctx context.Context, statements ...string) error {
-	for _, statement := range statements {
-		if _, err := d.SQL.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("make the tables: %w", err)
+	err := d.Tx(ctx, func(tx *sql.Tx) error {
+		if d.Dialect == outbox.PostgreSQL {
+			// There, of two sessions that make a table IF NOT EXISTS at the same time, one fails.
+			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('shop tables'))"); err != nil {
+				return err
+			}
 		}
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("make the tables: %w", err)
 	}
 	return nil
 }

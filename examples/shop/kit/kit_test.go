@@ -3,16 +3,20 @@ package kit_test
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
@@ -165,4 +169,42 @@ func TestTopicsAreMadeOnce(t *testing.T) {
 			require.NoError(t, kafka(t).CreateTopics(t.Context(), events.KafkaTopics()...))
 		})
 	}
+}
+
+// On PostgreSQL, of two sessions that make a table IF NOT EXISTS at the same time one can fail. Two processes of one
+// service start like that.
+func TestTwoProcessesMakeTheTablesAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	url := kittest.PostgreSQL(t)
+	var group errgroup.Group
+	for range 6 {
+		db, err := kit.Connect(t.Context(), url)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, db.Close()) })
+		group.Go(func() error {
+			for n := range 30 {
+				table := fmt.Sprintf("CREATE TABLE IF NOT EXISTS t%d (a INTEGER)", n)
+				if err := db.Exec(t.Context(), table); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+}
+
+func TestAPartThatFailsIsRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		runs := 0
+		err := kit.Again(kittest.Quiet(), func(ctx context.Context) error {
+			if runs++; runs == 3 {
+				stop()
+			}
+			return errors.New("the broker is down")
+		})(ctx)
+		require.NoError(t, err)
+		require.Equal(t, 3, runs)
+	})
 }
