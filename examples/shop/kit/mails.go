@@ -3,6 +3,7 @@ package kit
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
@@ -52,6 +53,9 @@ func (m Mails) Subscriber() (message.Subscriber, error) {
 // config is that of an exchange for each topic, and of one durable queue for notifications.
 func (m Mails) config() amqp.Config {
 	config := amqp.NewDurablePubSubConfig(m.URL, amqp.GenerateQueueNameTopicNameWithSuffix("notifications"))
+	// While RabbitMQ is down, the default waits longer and longer, up to a minute.
+	config.Connection.Reconnect = amqp.DefaultReconnectConfig()
+	config.Connection.Reconnect.BackoffMaxInterval = 2 * time.Second
 	config.Marshaler = watermillamqp.Marshaler{} // it takes every message, whatever the headers hold
 	return config
 }

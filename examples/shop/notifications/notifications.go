@@ -54,7 +54,7 @@ type Service struct {
 	handled atomic.Int64 // in the naive way
 }
 
-// New makes the service's tables in its database and its queue in RabbitMQ, and returns the service.
+// New makes the service's tables in its database, and returns the service.
 func New(ctx context.Context, db *kit.DB, kafka kit.Kafka, mails kit.Mails, log *slog.Logger) (*Service, error) {
 	if err := db.Exec(ctx, tables...); err != nil {
 		return nil, err
@@ -63,12 +63,21 @@ func New(ctx context.Context, db *kit.DB, kafka kit.Kafka, mails kit.Mails, log 
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{db: db, inbox: ib, topic: kafka.Topic(events.Mails), mails: mails, log: log}
-	return s, mails.Declare(s.topic)
+	return &Service{db: db, inbox: ib, topic: kafka.Topic(events.Mails), mails: mails, log: log}, nil
 }
 
 // Run handles messages until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	return kit.Run(ctx,
+		kit.Again(s.log, s.handleMessages),
+		// Messages that failed for good are parked. This runs them again when an operator asks for it.
+		func(ctx context.Context) error { return inboxwatermill.Replay(ctx, s.inbox, s.db.SQL, s.handle) })
+}
+
+func (s *Service) handleMessages(ctx context.Context) error {
+	if err := s.mails.Declare(s.topic); err != nil {
+		return err
+	}
 	subscriber, err := s.mails.Subscriber()
 	if err != nil {
 		return err
@@ -85,10 +94,7 @@ func (s *Service) Run(ctx context.Context) error {
 	// message after the commit. The other way round a crash between the two would lose the e-mail.
 	router.AddConsumerHandler("notifications", s.topic, subscriber, s.handle).
 		AddMiddleware(inboxwatermill.Middleware(s.inbox, s.db.SQL, inboxwatermill.WithKey(watermillamqp.Key)))
-	return kit.Run(ctx,
-		router.Run,
-		// Messages that failed for good are parked. This runs them again when an operator asks for it.
-		func(ctx context.Context) error { return inboxwatermill.Replay(ctx, s.inbox, s.db.SQL, s.handle) })
+	return router.Run(ctx)
 }
 
 // handle writes an e-mail. It does not send it: if the handler ran again, after a lost commit, it would send a second
