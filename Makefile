@@ -1,9 +1,9 @@
 # The commands of this project. Each is a plain command underneath, so that nothing needs make.
 .DEFAULT_GOAL := help
-.PHONY: help test fuzz services lint fmt demo bench chaos replica
+.PHONY: help test fuzz services lint fmt demo bench chaos shop-chaos replica
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 test: ## install and start the servers that the tests need, and run every test
 	@dev/test
@@ -30,6 +30,9 @@ bench: ## measure; BENCH="…" are the benchmark program's arguments
 
 chaos: ## kill, stop and cut while events flow, and judge; DURATION=20m SEED=7 MODE=… DATABASE=postgres or mariadb BROKER=rabbitmq
 	@go run ./rigs/chaos/cmd $(if $(DURATION),--duration $(DURATION)) $(if $(SEED),--seed $(SEED)) $(if $(MODE),--mode $(MODE)) $(if $(DATABASE),--database $(DATABASE)) $(if $(BROKER),--broker $(BROKER)) $(CHAOS)
+
+shop-chaos: ## kill everything of examples/shop while customers order, and judge; DURATION=10m SEED=7 RULE_OFF=inbox
+	@go run ./examples/shop/chaos $(if $(DURATION),-duration $(DURATION)) $(if $(SEED),-seed $(SEED)) $(if $(RULE_OFF),-rule-off $(RULE_OFF)) $(CHAOS)
 
 replica: ## backfill 1,000,000 rows (ROWS=…) that are written meanwhile, over a relay and Kafka, and compare the replica
 	@dev/replica $(or $(ROWS),1000000)

@@ -18,7 +18,11 @@
 //	SHOP_AMQP_URL        RabbitMQ, for notifications and relays
 //	SHOP_REDIS_ADDRESS   host:port, for the gateway
 //	SHOP_SERVICES        for the gateway: where the services are, as NAME=HOST:PORT with spaces between them
+//	SHOP_KAFKA_SESSION   how long a consumer may be silent, as 10s; see kit.Kafka
+//	SHOP_TIMEOUT         how long a step of the saga waits for its answer, as 10s
+//	SHOP_LEASE           how long a relay may be silent before another takes over, as 5s
 //	SHOP_RULES_OFF       rules that are switched off, as inbox,key-order; see package rules
+//	SHOP_FAULTS          what relays do wrong for the demonstration: duplicate, reorder or both
 package main
 
 import (
@@ -34,6 +38,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/relays"
@@ -118,6 +123,23 @@ func runAll(ctx context.Context, cfg world.Config, out io.Writer) error {
 	return w.Close()
 }
 
+func faults(text string) *relays.Faults {
+	var f relays.Faults
+	f.Duplicate.Store(strings.Contains(text, "duplicate"))
+	f.Reorder.Store(strings.Contains(text, "reorder"))
+	return &f
+}
+
+// duration reads a variable such as 5s. 0: it is not set.
+func duration(getenv func(string) string, name string) (d time.Duration, err error) {
+	if text := getenv(name); text != "" {
+		if d, err = time.ParseDuration(text); err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return d, err
+}
+
 func runService(ctx context.Context, name string, getenv func(string) string, log *slog.Logger, out io.Writer) error {
 	sources, err := relays.ParseSources(getenv("SHOP_SOURCES"))
 	if err != nil {
@@ -132,11 +154,25 @@ func runService(ctx context.Context, name string, getenv func(string) string, lo
 	if err != nil {
 		return fmt.Errorf("SHOP_RULES_OFF: %w", err)
 	}
+	session, err := duration(getenv, "SHOP_KAFKA_SESSION")
+	if err != nil {
+		return err
+	}
+	lease, err := duration(getenv, "SHOP_LEASE")
+	if err != nil {
+		return err
+	}
+	timeout, err := duration(getenv, "SHOP_TIMEOUT")
+	if err != nil {
+		return err
+	}
 	service, err := world.Open(ctx, world.Settings{
-		Name: name, Database: getenv("SHOP_DATABASE_URL"), Sources: sources,
-		Kafka: kit.Kafka{Brokers: split(getenv("SHOP_KAFKA_BROKERS")), Prefix: getenv("SHOP_PREFIX")},
+		Name: name, Database: getenv("SHOP_DATABASE_URL"), Sources: sources, Lease: lease, Timeout: timeout,
+		Kafka: kit.Kafka{
+			Brokers: split(getenv("SHOP_KAFKA_BROKERS")), Prefix: getenv("SHOP_PREFIX"), Session: session,
+		},
 		Mails: kit.Mails{URL: getenv("SHOP_AMQP_URL")}, Redis: getenv("SHOP_REDIS_ADDRESS"),
-		Services: services, Rules: switches, Log: log,
+		Services: services, Rules: switches, Faults: faults(getenv("SHOP_FAULTS")), Log: log,
 	})
 	if err != nil {
 		return err

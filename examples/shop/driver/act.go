@@ -97,13 +97,13 @@ func (w *worker) placeAgain(ctx context.Context, r request, of events.Of) {
 	}
 }
 
-func (w *worker) promise(of events.Of) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.counts.Accepted++
-	if w.promises[of.OrderID] == nil {
-		w.promises[of.OrderID] = &Promise{OrderID: of.OrderID, Customer: of.Customer}
-		w.accepted = append(w.accepted, of.OrderID)
+func (d *Driver) promise(of events.Of) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.counts.Accepted++
+	if d.promises[of.OrderID] == nil {
+		d.promises[of.OrderID] = &Promise{OrderID: of.OrderID, Customer: of.Customer}
+		d.accepted = append(d.accepted, of.OrderID)
 	}
 }
 

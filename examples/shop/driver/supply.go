@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/postroom/postroom/examples/shop/events"
 )
 
 // What there is at the beginning. Nothing of it is used up but what is scarce.
@@ -46,10 +49,42 @@ func (d *Driver) join(ctx context.Context, number int) error {
 		map[string]int{"cents": cents}, nil); err != nil {
 		return err
 	}
+	if err := d.firstOrder(ctx, made.ID); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.customers = append(d.customers, made.ID)
 	return nil
+}
+
+// firstOrder orders something as soon as orders has heard of a new customer.
+func (d *Driver) firstOrder(ctx context.Context, customer string) error {
+	r := request{
+		method: http.MethodPost, url: d.cfg.Gateway + "/orders", key: uuid.NewString(), body: map[string]any{
+			"customer": customer, "items": []events.Item{{SKU: sku(0), Quantity: 1}}, "flow": events.Orchestrated,
+		},
+	}
+	d.count(func(c *Counts) { c.Placed++ })
+	for {
+		a, err := d.send(ctx, r)
+		if err != nil {
+			return err
+		}
+		var of events.Of
+		if a.status == http.StatusAccepted && a.into(&of) == nil {
+			d.promise(of)
+			return nil
+		}
+		if a.status != http.StatusUnprocessableEntity {
+			return d.unexpected(ctx, r, a)
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // must sends a request that makes something, and reads the answer.

@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,21 @@ type Kafka struct {
 	// Prefix is before the names of all topics, groups and consumers, so that several shops can share a cluster, as
 	// tests do.
 	Prefix string
+	// Session is how long a consumer may be silent before Kafka gives its partitions to another one. So it is how long
+	// a consumer that was killed holds up its messages. Default: 10 s.
+	Session time.Duration
+}
+
+// Sessions returns Session, and how often a consumer must be heard in it.
+func (k Kafka) Sessions() (session, heartbeat time.Duration) {
+	session = cmp.Or(k.Session, 10*time.Second)
+	return session, session / 4
+}
+
+// Options are the options of all franz-go consumers of the shop.
+func (k Kafka) Options() []kgo.Opt {
+	session, heartbeat := k.Sessions()
+	return []kgo.Opt{kgo.SessionTimeout(session), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(2 * session)}
 }
 
 // Topic is the name in the cluster of a topic of package events.
@@ -64,6 +80,6 @@ func (k Kafka) Consumer(db *DB, name string, log *slog.Logger, topics ...string)
 	}
 	return inboxkafka.New(inboxkafka.Config{
 		Inbox: ib, DB: db.SQL, Brokers: k.Brokers, Group: name, Topics: names, Logger: log,
-		Retention: IDsFor,
+		Retention: IDsFor, Options: k.Options(),
 	})
 }

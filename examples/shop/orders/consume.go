@@ -24,18 +24,34 @@ import (
 // handleMessages runs Watermill's Router until ctx ends: the command processor gets commands, answer what other
 // services say.
 func (s *Service) handleMessages(ctx context.Context) error {
+	if err := s.config.Kafka.CreateTopics(ctx, events.OrderCommands); err != nil {
+		return err
+	}
 	log := watermill.NewSlogLogger(s.config.Logger)
 	router, err := message.NewRouter(message.RouterConfig{}, log)
 	if err != nil {
 		return err
 	}
 	router.AddMiddleware(s.atHome)
+	var subscribers []message.Subscriber
+	subscribe := func() (message.Subscriber, error) {
+		one, err := s.subscriber(log)
+		if err == nil {
+			subscribers = append(subscribers, one)
+		}
+		return one, err
+	}
+	defer func() { // a router that could not start leaves them open
+		for _, one := range subscribers {
+			_ = one.Close()
+		}
+	}()
 	processor, err := cqrs.NewCommandProcessorWithConfig(router, cqrs.CommandProcessorConfig{
 		GenerateSubscribeTopic: func(cqrs.CommandProcessorGenerateSubscribeTopicParams) (string, error) {
 			return s.config.Kafka.Topic(events.OrderCommands), nil
 		},
 		SubscriberConstructor: func(cqrs.CommandProcessorSubscriberConstructorParams) (message.Subscriber, error) {
-			return s.subscriber(log)
+			return subscribe()
 		},
 		Marshaler: marshaler,
 		Logger:    log,
@@ -47,7 +63,7 @@ func (s *Service) handleMessages(ctx context.Context) error {
 		return err
 	}
 	for _, topic := range []string{events.Stock, events.Payments, events.OrderTimeouts} {
-		subscriber, err := s.subscriber(log)
+		subscriber, err := subscribe()
 		if err != nil {
 			return err
 		}
@@ -59,6 +75,8 @@ func (s *Service) handleMessages(ctx context.Context) error {
 func (s *Service) subscriber(log watermill.LoggerAdapter) (message.Subscriber, error) {
 	config := kafka.DefaultSaramaSubscriberConfig()
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest // a new group misses nothing
+	config.Consumer.Group.Session.Timeout, config.Consumer.Group.Heartbeat.Interval = s.config.Kafka.Sessions()
+	config.Consumer.Group.Rebalance.Timeout = 2 * config.Consumer.Group.Session.Timeout
 	return kafka.NewSubscriber(kafka.SubscriberConfig{
 		Brokers: s.config.Kafka.Brokers, ConsumerGroup: s.group(),
 		Unmarshaler: kafka.DefaultMarshaler{}, OverwriteSaramaConfig: config,

@@ -21,7 +21,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/postroom/postroom/examples/shop/events"
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/orders/shards"
 	"github.com/postroom/postroom/examples/shop/orders/view"
@@ -81,12 +80,14 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	if s.view, err = view.New(ctx, config.Shards[0].DB, config.Kafka, config.Logger); err != nil {
 		return nil, err
 	}
-	return s, config.Kafka.CreateTopics(ctx, events.OrderCommands)
+	return s, nil
 }
 
 // Run handles messages until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	parts := []func(context.Context) error{s.handleMessages, s.pruneInboxes, s.view.Run}
+	parts := []func(context.Context) error{
+		kit.Again(s.config.Logger, s.handleMessages), s.pruneInboxes, s.view.Run,
+	}
 	for _, one := range s.shards {
 		parts = append(parts, one.copyCustomers, one.tidyCustomers, s.replayParked(one))
 	}

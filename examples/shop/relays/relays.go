@@ -62,6 +62,7 @@ type Config struct {
 	Sources []Source
 	Kafka   kit.Kafka
 	Mails   kit.Mails
+	Lease   time.Duration   // how long an owner may be silent; default: relay.Config.LeaseTTL's
 	Faults  *Faults         // for the demonstration; nil: none
 	Rules   *rules.Switches // for the demonstration; nil: all are on
 	Logger  *slog.Logger
@@ -93,7 +94,7 @@ func New(ctx context.Context, cfg Config) (_ *Service, err error) {
 		s.databases = append(s.databases, db)
 		config := relay.Config{
 			DB: db.SQL, Dialect: db.Dialect, Sink: toKafka, Source: source.Name, Member: member,
-			Logger: cfg.Logger,
+			LeaseTTL: cfg.Lease, Logger: cfg.Logger,
 			// A relay that is stopped while a broker is away hands its lease over after this time, or keeps it until the
 			// end of its term (5 s). On SQLite longer terms are for transactions of seconds; those here are short.
 			DrainTimeout: 2 * time.Second,

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/postroom/postroom/examples/shop/customers"
 	"github.com/postroom/postroom/examples/shop/gateway"
@@ -27,6 +28,8 @@ type Settings struct {
 	Name     string // one of Services
 	Database string // the URL of its database
 	Sources  []relays.Source
+	Lease    time.Duration // of relays: see relays.Config
+	Timeout  time.Duration // of a step of the saga: see orders.Config
 	Kafka    kit.Kafka
 	Mails    kit.Mails
 	Redis    string            // host:port
@@ -144,7 +147,7 @@ func openNotifications(ctx context.Context, s Settings, closers *closers) (Servi
 
 // openOrders opens all shards. Their names in Sources are for ever: who lives where depends on them.
 func openOrders(ctx context.Context, s Settings, closers *closers) (Service, error) {
-	config := orders.Config{Kafka: s.Kafka, Rules: s.Rules, Logger: s.Log}
+	config := orders.Config{Kafka: s.Kafka, Timeout: s.Timeout, Rules: s.Rules, Logger: s.Log}
 	for _, source := range s.Sources {
 		if !source.Mails {
 			continue // a database of another service
@@ -164,7 +167,8 @@ func openOrders(ctx context.Context, s Settings, closers *closers) (Service, err
 
 func openRelays(ctx context.Context, s Settings, closers *closers) (Service, error) {
 	service, err := relays.New(ctx, relays.Config{
-		Sources: s.Sources, Kafka: s.Kafka, Mails: s.Mails, Faults: s.Faults, Rules: s.Rules, Logger: s.Log,
+		Sources: s.Sources, Kafka: s.Kafka, Mails: s.Mails, Lease: s.Lease, Faults: s.Faults, Rules: s.Rules,
+		Logger: s.Log,
 	})
 	if err != nil {
 		return Service{}, err

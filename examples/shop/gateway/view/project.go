@@ -65,7 +65,7 @@ func (m *Model) consumer(generation int64) (*inboxkafka.Consumer, error) {
 	}
 	return inboxkafka.New(inboxkafka.Config{
 		Inbox: ib, DB: m.db.SQL, Brokers: m.kafka.Brokers, Group: name, Topics: topics, Logger: m.log,
-		Mode: inboxkafka.OffsetsInDatabase, MaxBatch: 100, Grace: 2 * time.Second,
+		Mode: inboxkafka.OffsetsInDatabase, MaxBatch: 100, Grace: 2 * time.Second, Options: m.kafka.Options(),
 	})
 }
 

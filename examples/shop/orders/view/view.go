@@ -116,6 +116,7 @@ func (v *View) project(ctx context.Context, number int) error {
 	consumer, err := inboxkafka.New(inboxkafka.Config{
 		Inbox: ib, DB: v.db.SQL, Brokers: v.kafka.Brokers, Group: ib.Consumer(),
 		Topics: []string{v.kafka.Topic(events.Orders)}, Mode: inboxkafka.OffsetsInDatabase, Logger: v.log,
+		Options: v.kafka.Options(),
 	})
 	if err != nil {
 		return err
