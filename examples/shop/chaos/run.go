@@ -17,6 +17,7 @@ import (
 
 	"github.com/postroom/postroom/examples/shop/driver"
 	"github.com/postroom/postroom/examples/shop/invariants"
+	"github.com/postroom/postroom/internal/servers"
 )
 
 // chaos makes the run, and returns what came of it. An error means that the run could not be made.
@@ -110,7 +111,9 @@ func (o options) live(ctx context.Context, s *shop, dir string) (*report, error)
 		return nil, ctx.Err()
 	}
 	r := &report{Seed: o.seed, RuleOff: string(o.ruleOff), Disturbed: time.Since(began)}
-	auditor, err := invariants.Open(ctx, s.databases)
+	auditor, err := invariants.Open(ctx, s.databases, invariants.Options{
+		Kafka: s.kafka, Redis: s.addresses[servers.Redis], Accepted: d.Accepted,
+	})
 	if err != nil {
 		return nil, err
 	}
