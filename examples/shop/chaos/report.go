@@ -38,8 +38,12 @@ type report struct {
 }
 
 // kills is how often something was killed or restarted.
-func (r *report) kills() (n int) {
-	for kind, times := range r.Troubles {
+func (r *report) kills() int {
+	return killsIn(r.Troubles)
+}
+
+func killsIn(troubles map[string]int) (n int) {
+	for kind, times := range troubles {
 		if strings.HasPrefix(kind, "kill") || strings.HasPrefix(kind, "restart") {
 			n += times
 		}
@@ -204,6 +208,12 @@ func list(counts map[string]int) string {
 		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
 	}
 	return strings.Join(parts, ", ")
+}
+
+func (j *journal) kills() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return killsIn(j.counts)
 }
 
 // troubles lists what has happened until now.

@@ -127,10 +127,14 @@ func (o options) live(ctx context.Context, s *shop, dir string) (*report, error)
 	return r, r.addOrders(ctx, s, d)
 }
 
-// disturb lets the customers act and makes trouble for the duration.
+// patience is how many times the duration a run may take to get the orders and kills that it needs, on a busy machine.
+const patience = 5
+
+// disturb lets the customers act and makes trouble for the duration, and longer if there were too few orders or kills.
 func (o options) disturb(ctx context.Context, s *shop, d *driver.Driver) {
-	ctx, cancel := context.WithTimeout(ctx, o.duration)
+	ctx, cancel := context.WithTimeout(ctx, patience*o.duration)
 	defer cancel()
+	enough := time.After(o.duration)
 	s.log.show("customers order, and there is trouble for %v", o.duration)
 	done := make(chan struct{})
 	go func() {
@@ -146,17 +150,19 @@ func (o options) disturb(ctx context.Context, s *shop, d *driver.Driver) {
 	}()
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
-	for {
+	for over := false; !over; {
 		select {
 		case <-tick.C:
 			c := d.Counts()
 			s.log.show("%d orders accepted, %d changed, %d cancelled, %d requests repeated; troubles: %s",
 				c.Accepted, c.Changed, c.Cancelled, c.Retries, s.log.troubles())
-			continue
+		case <-enough:
+			enough = nil
 		case <-ctx.Done():
 		}
-		break
+		over = ctx.Err() != nil || enough == nil && d.Counts().Accepted >= o.orders && s.log.kills() >= o.kills
 	}
+	cancel()
 	<-driven
 	<-done
 }

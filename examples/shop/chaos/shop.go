@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -205,15 +206,19 @@ func freeAddress() (string, error) {
 
 // rebuild begins a rebuild of the gateway's read model, beside the one that requests are answered from.
 func (s *shop) rebuild(ctx context.Context) error {
-	db, err := kit.Connect(ctx, s.databases["gateway"])
+	s.log.say("%s", rebuildViews)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.listen["gateway"]+"/view/rebuilds", nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	s.log.say("%s", rebuildViews)
-	_, err = db.SQL.ExecContext(ctx,
-		"INSERT INTO view_generations (generation, state) SELECT MAX(generation) + 1, 'building' FROM view_generations")
-	return err
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode >= 300 {
+		err = fmt.Errorf("the gateway answers %s", answer.Status)
+	}
+	return errors.Join(err, answer.Body.Close())
 }
 
 // close stops the servers of our own. keep: their data stays.
