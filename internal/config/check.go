@@ -15,14 +15,14 @@ import (
 	"github.com/postroom/postroom/relay/relaywatermill/watermillamqp"
 )
 
-// CheckSources says what keeps a command from opening the sources.
+// CheckSources returns what prevents a command from opening the sources.
 func (c *Config) CheckSources() error {
 	p := &problems{}
 	c.checkSources(p)
 	return p.err()
 }
 
-// CheckInbox says what keeps a command from opening the inbox, if one was given.
+// CheckInbox returns what prevents a command from opening the inbox, if one was given.
 func (c *Config) CheckInbox() error {
 	if c.Inbox.DatabaseURL == "" {
 		return nil
@@ -38,7 +38,7 @@ func (c *Config) CheckInbox() error {
 	return nil
 }
 
-// CheckRun says what keeps `relay run` from starting.
+// CheckRun returns what prevents `relay run` from starting.
 func (c *Config) CheckRun() error {
 	p := &problems{}
 	c.checkSources(p)
@@ -144,7 +144,7 @@ func (s SASL) check(p *problems) {
 	}
 }
 
-// notInKafka tells whether no pattern of Kafka's topics has r.
+// notInKafka reports whether a pattern of Kafka's topics cannot have r.
 func notInKafka(r rune) bool { return r != '*' && !kafkatopic.Allowed(r) }
 
 func (c *Config) checkDelivery(p *problems) {

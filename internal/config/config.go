@@ -15,9 +15,9 @@ type Config struct {
 	Inbox    Inbox
 	Doctor   Doctor
 	Log      Log
-	// Warnings are things to tell the operator that keep nothing from working.
+	// Warnings are for the operator. Everything works in spite of them.
 	Warnings []string
-	// Exposed are warnings of passwords in flags, for a command that goes on running.
+	// Exposed are warnings about passwords in flags, for a command that keeps running.
 	Exposed []string
 
 	adminListen string
@@ -71,7 +71,7 @@ type TLS struct {
 	KeyFile  string
 }
 
-// SASL is how the relay shows who it is.
+// SASL is how the relay authenticates.
 type SASL struct {
 	Mechanism string // plain, scram-sha-256, scram-sha-512; empty: none
 	Username  string
@@ -94,13 +94,13 @@ type Delivery struct {
 	ArchiveFor  time.Duration // 0: the relay's default
 }
 
-// Doctor says what relay doctor does with its findings.
+// Doctor is the configuration of relay doctor.
 type Doctor struct {
 	// Ignore are the findings that were accepted: an id, or an id and a subject.
 	Ignore []string
 }
 
-// Log says what is logged, and how.
+// Log is the configuration of the log.
 type Log struct {
 	Level  slog.Level
 	Format string // text or json

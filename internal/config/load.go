@@ -16,10 +16,10 @@ import (
 
 // Load reads the configuration from parsed flags, the environment (as from
 // os.Environ) and the file that --config or POSTROOM_CONFIG names. Its errors are about
-// values that cannot be read; whether the configuration suffices for a command is told
-// by CheckSources and CheckRun, which are to be called too, so that all is told at once.
+// values that cannot be read. Call CheckSources and CheckRun too, so that all mistakes are
+// reported at once: they check that the configuration is complete for a command.
 //
-// The configuration is returned with an error too, as far as it could be read.
+// With an error Load still returns the configuration, as far as it could be read.
 func Load(flags *pflag.FlagSet, environ []string) (*Config, error) {
 	l := &loader{problems: &problems{}}
 	l.readFlags(flags)
@@ -47,7 +47,7 @@ type layer struct {
 	flags  bool
 }
 
-// origins remembers under which name a setting was given.
+// origins has the name under which each setting was given.
 type origins map[string]string
 
 // problems collects errors.
@@ -114,8 +114,8 @@ func (l *loader) readEnv(environ []string) {
 	l.layers = append(l.layers, layer{values: k, name: setting.envName})
 }
 
-// suspect warns of a variable that looks like a misspelt one of ours. Others that
-// start with POSTROOM_ are nobody's business.
+// suspect warns about a variable that looks like a misspelt one of ours. It ignores other
+// variables that start with POSTROOM_.
 func (l *loader) suspect(name string, known map[string]string) {
 	if name == configEnv {
 		return
@@ -146,8 +146,8 @@ func (l *loader) readFile() {
 	l.layers = append(l.layers, layer{values: k, name: func(s setting) string { return s.yamlName() + " in " + path }})
 }
 
-// yamlError keeps the line and drops what the parser quotes from the file: it may be
-// a secret.
+// yamlError keeps the line number, and removes what the parser quotes from the file,
+// because it may be a secret.
 func yamlError(err error) error {
 	text := err.Error()
 	if i := strings.IndexAny(text, "`\"'"); i >= 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// Limits of relay.Config and relaykafka.Config, told here so that all mistakes are
-// reported at once. A test holds them against those packages.
+// Limits of relay.Config and relaykafka.Config. They are repeated here so that all mistakes
+// are reported at once. A test compares them with those packages.
 const (
 	minLeaseTTL, maxLeaseTTL = 500 * time.Millisecond, 10 * time.Minute
 	minPollMax, maxPollMax   = time.Millisecond, 250 * time.Millisecond
@@ -102,8 +102,8 @@ func (l *loader) readSources() []Source {
 	return l.chosen(all)
 }
 
-// chosen returns those of the file's sources that the command is about: all, or the
-// one that the name was given of.
+// chosen returns the file's sources that the command uses: all, or the one with the given
+// name.
 func (l *loader) chosen(all []Source) []Source {
 	given, ok := l.origins["source.name"]
 	if !ok {
@@ -145,8 +145,8 @@ func (l *loader) sourceOf(key string, values map[string]any) Source {
 	return s
 }
 
-// warnOfPasswords tells once for each flag that holds a password: every user of the
-// machine can read it in the list of processes.
+// warnOfPasswords warns once about each flag that contains a password, because every user
+// of the machine can read it in the list of processes.
 func (l *loader) warnOfPasswords(c *Config) {
 	given := map[string]Secret{
 		"source.database_url": c.Sources[0].DatabaseURL, "sink.amqp.url": c.Sink.AMQP.URL,

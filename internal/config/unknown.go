@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// checkKeys rejects keys that no setting has: a misspelt key would otherwise leave a
-// default in force, unnoticed.
+// checkKeys rejects keys that no setting has. Otherwise nobody would notice that a misspelt
+// key leaves the default in use.
 func (l *loader) checkKeys(path string, raw map[string]any) {
 	known := tree{}
 	for _, s := range settings() {
@@ -74,8 +74,8 @@ func keysOf[V any](known map[string]V) string {
 	return strings.Join(slices.Sorted(maps.Keys(known)), ", ")
 }
 
-// Nearest returns the known name that a misspelt one most likely means; "" if none is
-// close.
+// Nearest returns the known name that is most similar to a misspelt one, or "" if none is
+// similar.
 func Nearest(name string, known []string) string {
 	set := map[string]bool{}
 	for _, k := range known {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// value looks a setting up and remembers under which name it was found.
+// value looks up a setting, and records under which name it was found.
 func (l *loader) value(key string) (any, layer, bool) {
 	for _, layer := range l.layers {
 		if v := layer.values.Get(key); v != nil {

@@ -1,15 +1,15 @@
 package db
 
-// Advice says what to do about the errors of a database that a first user meets. A subject fills in what depends on its
-// tables and calls; what is the same for every subject is in Of. An empty field gives no advice.
+// Advice says what to do about the database errors that a new user sees. A subject fills in the advice that depends on
+// its tables and calls. Of has the advice that is the same for every subject. An empty field gives no advice.
 type Advice struct {
 	New          string // the call that was given the dialect, such as "inbox.New"
 	MissingTable string // how to make the tables
 	Denied       string // which rights the database user needs
-	TxDone       string // what belongs before the transaction's end
+	TxDone       string // what must come before the transaction's end
 }
 
-// Of returns the advice for err, to be put behind it: " (…)", or "" where there is none.
+// Of returns the advice for err, to be appended to it: " (…)", or "" if there is none.
 func (a Advice) Of(err error) string {
 	advice := ""
 	switch {

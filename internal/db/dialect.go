@@ -20,10 +20,10 @@ const (
 	SQLite Dialect = "sqlite"
 )
 
-// Dialects are all of them. A test that holds for each goes through this list.
+// Dialects lists all dialects. Tests that concern every dialect use this list.
 var Dialects = []Dialect{PostgreSQL, MySQL, SQLite}
 
-// Validate returns an error that names the known dialects when d is none of them.
+// Validate returns an error that names the known dialects if d is none of them.
 func (d Dialect) Validate() error {
 	if slices.Contains(Dialects, d) {
 		return nil

@@ -2,6 +2,6 @@
 // of the tables, the classes of the drivers' errors, the loop over a query's rows, the values that
 // databases write in different ways, and the loader of .sql files.
 //
-// It imports no driver: it tells driver errors apart by the methods and fields that they carry
-// (errors.go). It knows no subject: what is done with a table is in the packages that import it.
+// It imports no driver: it recognises driver errors by their methods and fields (errors.go). It
+// knows no subject: the packages that import it say what is done with a table.
 package db

@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// Kinds of driver errors are told apart by what the errors carry, so that no
-// driver is imported:
+// Driver errors are recognised by their methods and fields, so that no driver is
+// imported:
 //
 //   - PostgreSQL: SQLState() string (pgx's PgError and lib/pq's Error have it),
 //     https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -40,8 +40,8 @@ func SQLiteCode(err error) int {
 }
 
 // MySQLNumber returns the server's error number, or 0. It looks for the type
-// MySQLError of a package called mysql with a field Number, which is go-sql-driver's;
-// a test holds it against the real driver.
+// MySQLError of a package called mysql with a field Number, which is go-sql-driver's.
+// A test compares it with the real driver.
 func MySQLNumber(err error) int {
 	for _, e := range Chain(err) {
 		v := reflect.ValueOf(e)
@@ -95,7 +95,7 @@ func Chain(err error) []error {
 	return all
 }
 
-// IsMissingTable reports whether a statement named a table or schema that is not there.
+// IsMissingTable reports whether a statement named a table or schema that does not exist.
 func IsMissingTable(err error) bool {
 	if err == nil {
 		return false
@@ -107,15 +107,15 @@ func IsMissingTable(err error) bool {
 	return MySQLNumber(err) == 1146 || SQLiteCode(err) == 1 && strings.Contains(err.Error(), "no such table")
 }
 
-// IsMissingColumn reports whether a statement named a column that is not there: an older build made the table.
+// IsMissingColumn reports whether a statement named a column that does not exist: an older build made the table.
 func IsMissingColumn(err error) bool {
 	return SQLState(err) == "42703" || MySQLNumber(err) == 1054 ||
 		SQLiteCode(err) == 1 && (strings.Contains(err.Error(), "no such column") ||
 			strings.Contains(err.Error(), "has no column named"))
 }
 
-// IsPreparedStatement reports whether a named prepared statement of PostgreSQL's is there already, or is not there: the
-// driver made it on another connection than the one that it has now, as behind pgbouncer in transaction mode.
+// IsPreparedStatement reports whether a named prepared statement of PostgreSQL exists already, or does not exist. The
+// driver made it on another connection than the present one, as behind pgbouncer in transaction mode.
 func IsPreparedStatement(err error) bool {
 	state := SQLState(err)
 	return state == "42P05" || state == "26000"
@@ -127,22 +127,22 @@ const NothingListens = "nothing listens there: check that the server runs, and t
 // IsRefused reports whether a connection was refused: no process has the port.
 func IsRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
-// IsSyntax reports whether the database does not understand a statement: ours have been
-// tried on their databases, so most likely it is another database than the dialect says.
+// IsSyntax reports whether the database does not understand a statement. Our statements are
+// tested on their databases, so it is most likely another database than the dialect says.
 func IsSyntax(err error) bool {
 	return SQLState(err) == "42601" || MySQLNumber(err) == 1064 ||
 		SQLiteCode(err) == 1 && strings.Contains(err.Error(), "syntax error")
 }
 
-// IsDuplicate reports whether a row with the same unique key is there already.
+// IsDuplicate reports whether a row with the same unique key exists already.
 func IsDuplicate(err error) bool {
 	const sqliteUnique, sqlitePrimaryKey = 2067, 1555
 	code := SQLiteCode(err)
 	return SQLState(err) == "23505" || MySQLNumber(err) == 1062 || code == sqliteUnique || code == sqlitePrimaryKey
 }
 
-// MovedPartition marks the error of a row whose partition was attached between the routing of the row
-// and the lock on the partition: the same statement in a new transaction finds the new one.
+// MovedPartition marks the error of a row for which a partition was attached after PostgreSQL had chosen
+// the row's partition and before it had locked it. The same statement in a new transaction finds the new one.
 type MovedPartition struct{ Err error }
 
 func (e MovedPartition) Error() string { return e.Err.Error() }
@@ -150,8 +150,8 @@ func (e MovedPartition) Error() string { return e.Err.Error() }
 // Unwrap returns the driver's error.
 func (e MovedPartition) Unwrap() error { return e.Err }
 
-// IsSerialization reports whether the database ended the transaction because of
-// another one (deadlock, lock timeout, serialization failure, busy): repeating it may succeed.
+// IsSerialization reports whether the database ended the transaction because of another one
+// (deadlock, lock timeout, serialization failure, busy). The transaction may succeed when it is repeated.
 func IsSerialization(err error) bool {
 	if errors.As(err, new(MovedPartition)) {
 		return true
@@ -198,8 +198,8 @@ func IsDenied(err error) bool {
 }
 
 // IsConnection reports whether the database could not be reached, or the connection
-// ended before the answer: what was sent last, a COMMIT too, may have taken effect
-// or not. False for a context that ended, although drivers then close the connection.
+// ended before the answer. The last statement, even a COMMIT, may have taken effect or
+// not. It is false if a context ended, although drivers then close the connection.
 func IsConnection(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
@@ -239,7 +239,7 @@ func IsConnection(err error) bool {
 
 // IsTimeLimit reports whether PostgreSQL closed the connection because its transaction stood idle, or was open, for
 // longer than the server allows (idle_in_transaction_session_timeout, transaction_timeout), or the session stood idle
-// (idle_session_timeout). MySQL's idle limits close a connection without a word.
+// (idle_session_timeout). MySQL's idle limits close a connection without an error message.
 func IsTimeLimit(err error) bool {
 	switch SQLState(err) {
 	case "25P03", "25P04", "57P05":
@@ -261,8 +261,8 @@ func IsStatementLimit(err error) bool {
 	return false
 }
 
-// IsUnavailable reports whether the database answers and cannot do its work for the time being, whatever the statement:
-// it is read-only, as a standby is that a failover has left behind, or has no disk, memory or other means left.
+// IsUnavailable reports whether the database answers, but cannot execute any such statement at present. It is
+// read-only, like a standby after a failover, or it has no disk space, memory or other resource left.
 func IsUnavailable(err error) bool {
 	const readOnly, temporaryFileLimit = "25006", "53400"
 	switch state := SQLState(err); {
@@ -284,7 +284,7 @@ func IsUnavailable(err error) bool {
 	return primary == sqliteFull || primary == sqliteIOError
 }
 
-// IsTimeout reports whether a statement was given up because it took or waited too long.
+// IsTimeout reports whether a statement was ended because it took or waited too long.
 func IsTimeout(err error) bool {
 	switch SQLState(err) {
 	case "57014", "55P03": // canceled by statement_timeout; lock not granted in time

@@ -16,8 +16,8 @@ type SQL string
 var value = regexp.MustCompile(`\{[a-z_]+\}`)
 
 // Fill replaces every {name} in a statement by the value of that name: an integer, a list of integers
-// ("1,2,3"), or an SQL. It is for what cannot travel as an argument: a list of any length, or a number that
-// the planner must see. It panics when the statement names a value that is missing, or that has another type.
+// ("1,2,3"), or an SQL. It is for values that cannot be arguments: a list of any length, or a number that
+// the planner must see. It panics if the statement names a value that is missing, or that has another type.
 func Fill(statement string, values Values) string {
 	return value.ReplaceAllStringFunc(statement, func(s string) string {
 		switch v := values[s[1:len(s)-1]].(type) {

@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// EventKey is what order is kept by.
+// EventKey is a topic and a key, within which order is kept.
 type EventKey struct{ Topic, Key string }
 
 // lockSlots is how many rows outbox_key_locks has.
 const lockSlots = 1024
 
 // LockNumber is the number of the lock of a key: of an advisory lock on PostgreSQL, of a row of
-// outbox_key_locks on MySQL. Two keys that share a number wait for each other, no more. SQLite has no
-// such locks.
+// outbox_key_locks on MySQL. If two keys share a number, their writers wait for each other; nothing else
+// happens. SQLite has no such locks.
 //
-// The number depends on the table's name, because a database shares its advisory locks. It does not depend
-// on the schema: of two writers to one table one may name the schema, and the other leave it to its
-// search path, and both must take the same lock.
+// The number depends on the table's name, because advisory locks belong to the whole database. It does not
+// depend on the schema. One writer of a table may name the schema, another one may use its search path, and
+// both must take the same lock.
 func (n Names) LockNumber(k EventKey) int64 {
 	h := fnv.New64a()
 	for _, part := range []string{n.Prefix + Events, k.Topic, k.Key} {
@@ -28,8 +28,8 @@ func (n Names) LockNumber(k EventKey) int64 {
 	return For(n.Dialect, int64(sum), int64(sum%lockSlots), 0)
 }
 
-// LockNumbers returns the distinct numbers of the keys' locks in ascending order, in which they must be
-// taken: two transactions that lock the same two keys the other way round would wait for each other for ever.
+// LockNumbers returns the distinct numbers of the keys' locks in ascending order. Locks must be taken in this
+// order: two transactions that lock the same two keys in opposite orders would wait for each other for ever.
 func (n Names) LockNumbers(keys []EventKey) []int64 {
 	numbers := make([]int64, 0, len(keys))
 	for _, k := range keys {

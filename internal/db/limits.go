@@ -1,5 +1,5 @@
 package db
 
-// CountLimit is up to how many rows a status or a check counts; counting more would take seconds. Statements in
-// .sql files have the number, and tests hold it against this one.
+// CountLimit is the largest number of rows that a status or a check counts. Counting more would take seconds. The
+// number is also in statements of .sql files, and tests compare them with this one.
 const CountLimit = 200_000

@@ -18,7 +18,7 @@ func ValidIdentifier(name string) bool { return identifier.MatchString(name) }
 // Names turns the default table names into those of one installation.
 type Names struct {
 	Dialect Dialect
-	Prefix  string // goes before each table name
+	Prefix  string // comes before each table name
 	Schema  string // PostgreSQL only; empty: the connection's search path
 }
 
@@ -51,7 +51,7 @@ func (n Names) Table(name string) string {
 	return n.Quote(n.Prefix + name)
 }
 
-// Plain returns a table's name as an operator would say it, for errors and logs.
+// Plain returns a table's name without quotes, for errors and logs.
 func (n Names) Plain(name string) string {
 	if n.Schema != "" {
 		return n.Schema + "." + n.Prefix + name

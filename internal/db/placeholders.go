@@ -28,8 +28,8 @@ func (n Names) WriteParams(b *strings.Builder, after, count int) {
 	b.WriteByte(')')
 }
 
-// Numbered puts PostgreSQL's $1, $2, … where question marks are; no statement that is
-// given to it has them otherwise.
+// Numbered replaces question marks by PostgreSQL's $1, $2, …. Statements that it gets have
+// no other question marks.
 func (n Names) Numbered(query string) string {
 	if For(n.Dialect, false, true, true) {
 		return query

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// For returns the value for d. It has no default: a dialect more is a parameter more, and the
-// compiler names every place that lacks it. It panics on a dialect that Validate rejects.
+// For returns the value for d. It has no default: another dialect is another parameter, and the
+// compiler names every call without it. It panics on a dialect that Validate rejects.
 func For[T any](d Dialect, postgres, mysql, sqlite T) T {
 	switch d {
 	case PostgreSQL:
@@ -20,14 +20,14 @@ func For[T any](d Dialect, postgres, mysql, sqlite T) T {
 	panic(fmt.Sprintf("db.For has no value for dialect %q", string(d)))
 }
 
-// KeyArg sends the key as bytes where the column is binary, so that the
-// connection's character set does not matter.
+// KeyArg sends the key as bytes if the column is binary, so that the connection's
+// character set does not matter.
 func (n Names) KeyArg(key string) any {
 	return For[any](n.Dialect, key, []byte(key), key)
 }
 
-// TimeLayout is how a time is written as text: every driver can send that, while a
-// time.Time is converted by some to a zone of their own choice.
+// TimeLayout is the form of a time as text. Every driver can send text, but some drivers
+// convert a time.Time to another zone.
 func (n Names) TimeLayout() string {
 	const rfc3339 = "2006-01-02T15:04:05.000000Z" // of UTC, and the only form that SQLite's table takes
 	return For(n.Dialect, rfc3339, "2006-01-02 15:04:05.000000", rfc3339)

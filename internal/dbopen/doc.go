@@ -1,7 +1,7 @@
-// Package dbopen opens the database that a URL names, set up the way Postroom
-// needs it, and is the only shipped package that imports database drivers.
+// Package dbopen opens the database that a URL names, with the settings that Postroom
+// needs. It is the only shipped package that imports database drivers.
 //
-// It promises of every connection of the pool:
+// For every connection of the pool it promises:
 //
 //   - times are UTC, in both directions;
 //   - transactions are READ COMMITTED (SQLite: serialised, begun IMMEDIATE,
@@ -13,7 +13,7 @@
 //     session setting is used, because each transaction may meet another server
 //     connection.
 //
-// No error and no Target.Redacted holds a password, wherever in the URL it
-// stands: errors are put together from the parts of the URL that are known to be
-// harmless, never from the URL's text.
+// No error and no Target.Redacted contains a password, wherever it is in the URL.
+// Errors are made only from parts of the URL that are known to be harmless, never
+// from the URL's text.
 package dbopen

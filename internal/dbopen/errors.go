@@ -32,7 +32,7 @@ func cannotOpen(where string, err error, timeout time.Duration) error {
 	return &openError{where: where, err: err, hint: hint(err, timeout)}
 }
 
-// oneLine joins the lines that a driver gives per address and attempt, each once.
+// oneLine joins the lines of a driver's error, one for each address and attempt, without duplicates.
 func oneLine(err error) string {
 	var lines []string
 	for line := range strings.Lines(err.Error()) {

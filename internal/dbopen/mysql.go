@@ -16,7 +16,7 @@ import (
 	sqldb "github.com/postroom/postroom/internal/db"
 )
 
-// oursAlone are the driver's parameters that Postroom relies on.
+// oursAlone are parameters of the driver that a URL may not set, because Postroom relies on them.
 var oursAlone = []string{
 	"parsetime", "loc", "time_zone", "clientfoundrows", "multistatements", "interpolateparams",
 	"transaction_isolation", "tx_isolation", "sql_mode", "allowallfiles", "columnswithalias",
@@ -31,8 +31,8 @@ func mysqlConfig(u *parsedURL) (*mysql.Config, error) {
 			return nil, fmt.Errorf("database URL (mysql): parameter %q: Postroom sets it itself: leave it out", name)
 		}
 	}
-	// Only the parameters go through the driver's parser: its DSN knows no escaping
-	// of user and password.
+	// The driver's parser gets only the parameters, because its DSN cannot escape user
+	// and password.
 	cfg, err := mysql.ParseDSN("/?" + params.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("database URL (mysql): %w (see https://github.com/go-sql-driver/mysql#parameters)", err)
@@ -68,7 +68,7 @@ func setMySQL(cfg *mysql.Config) {
 	cfg.ClientFoundRows = false  // a fenced delete counts the rows that it removed
 	cfg.InterpolateParams = true // one round trip for a statement instead of three
 	cfg.MultiStatements = false
-	cfg.Logger = &mysql.NopLogger{} // it would write to stderr past our log; the errors come back as well
+	cfg.Logger = &mysql.NopLogger{} // it would write to stderr, and not to our log; the errors are returned too
 	if cfg.Params == nil {
 		cfg.Params = map[string]string{}
 	}
@@ -98,7 +98,7 @@ func openMySQL(ctx context.Context, u *parsedURL, o options) (*Target, error) {
 
 // sessionSettings are the statements that a new connection begins with. One sets the
 // isolation level, because the variable has two names: tx_isolation on MariaDB before 11.1,
-// transaction_isolation on MySQL 8. Locks are waited for by row and by table.
+// transaction_isolation on MySQL 8. The others limit the waits for locks of rows and of tables.
 func sessionSettings(o options) []string {
 	set := []string{"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"}
 	if o.lockWait > 0 {

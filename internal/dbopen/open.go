@@ -9,7 +9,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// ConnectTimeout is how long a connection may take to come up, unless the URL says
+// ConnectTimeout is the limit for opening a connection, unless the URL says
 // otherwise (connect_timeout for PostgreSQL, in seconds; timeout for MySQL, as in 5s).
 const ConnectTimeout = 10 * time.Second
 
@@ -19,7 +19,7 @@ type Target struct {
 	Dialect db.Dialect
 	// Redacted says which database this is, without user and password: for logs.
 	Redacted string
-	// Pooler tells that a pooler stands between us and PostgreSQL.
+	// Pooler is true if there is a pooler between us and PostgreSQL.
 	Pooler bool
 }
 
@@ -36,17 +36,17 @@ type options struct {
 // WithMaxOpen limits the pool to n connections. Default: 8.
 func WithMaxOpen(n int) Option { return func(o *options) { o.maxOpen = n } }
 
-// WithExisting rejects an SQLite file that is not there, instead of making it:
-// a wrong path is then not mistaken for an empty database.
+// WithExisting returns an error if an SQLite file does not exist, instead of making it.
+// So a wrong path is not taken for an empty database.
 func WithExisting() Option { return func(o *options) { o.mustExist = true } }
 
 // WithoutChanges leaves an SQLite file's journal as it is, instead of setting it to
-// WAL, which stays in the file. For looking, not for relaying.
+// WAL, which stays in the file. Use it to read, not to relay.
 func WithoutChanges() Option { return func(o *options) { o.asIs = true } }
 
 // WithLockTimeout ends a statement that waits for another session's lock for longer than d,
-// on MySQL whole seconds. Through a pooler, which takes no such setting, and on SQLite, which
-// waits for its one lock for 10 s, it does nothing. Default: the server's.
+// on MySQL in whole seconds. It does nothing through a pooler, which accepts no such setting,
+// and on SQLite, which waits up to 10 s for its one lock. Default: the server's.
 func WithLockTimeout(d time.Duration) Option { return func(o *options) { o.lockWait = d } }
 
 // Open opens the database at rawURL and waits until it has answered once. URLs are
@@ -55,7 +55,7 @@ func WithLockTimeout(d time.Duration) Option { return func(o *options) { o.lockW
 // go-sql-driver's: tls, timeout, …, and socket for a Unix socket),
 // sqlite:///absolute/path or sqlite:relative/path.
 //
-// The caller closes Target.DB. An error wraps the driver's and never holds a password.
+// The caller closes Target.DB. An error wraps the driver's error, and never contains a password.
 func Open(ctx context.Context, rawURL string, opts ...Option) (*Target, error) {
 	o := options{maxOpen: 8}
 	for _, opt := range opts {
@@ -71,12 +71,12 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Target, error) {
 	}
 	t.DB.SetMaxOpenConns(o.maxOpen)
 	t.DB.SetMaxIdleConns(o.maxOpen)
-	// Poolers, firewalls and failovers end idle connections without a word.
+	// Poolers, firewalls and failovers end idle connections silently.
 	t.DB.SetConnMaxIdleTime(5 * time.Minute)
 	return t, nil
 }
 
-// Check reports what is wrong with a URL, without connecting.
+// Check returns what is wrong with a URL. It does not connect.
 func Check(rawURL string) error {
 	u, err := parseURL(rawURL)
 	if err != nil {

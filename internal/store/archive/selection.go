@@ -12,16 +12,16 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Selection says which archived events are meant: those for which all of it holds.
+// Selection chooses archived events: those that meet all of its conditions.
 type Selection struct {
 	Since, Until time.Time // delivered at Since or later, before Until; zero: no bound
 	Topic        string    // "": any
 	Key          *string   // nil: any
 	Events       []uuid.UUID
 
-	// After < seq <= UpTo. UpTo is to be set before anything is put back: what is put
-	// back is delivered and archived once more, under higher numbers, and a selection
-	// that took these in would never end.
+	// After < seq <= UpTo. Set UpTo before anything is put back: events that are put back
+	// are delivered and archived again, with higher numbers. A selection that includes
+	// these would never end.
 	After, UpTo int64
 }
 
@@ -34,7 +34,7 @@ type Row struct {
 // Matched is what a selection finds.
 type Matched struct{ Count, First, Last int64 } // First and Last are seqs; 0: none
 
-// Count counts what sel selects, each event once.
+// Count counts the events that sel selects, each once.
 func (s *Store) Count(ctx context.Context, sel Selection) (m Matched, err error) {
 	statement, args := s.selecting(s.sql.Count, sel, 0)
 	err = s.pool.QueryRowContext(ctx, statement, args...).Scan(&m.Count, &m.First, &m.Last)
@@ -47,7 +47,7 @@ func (s *Store) List(ctx context.Context, sel Selection, limit int) ([]Row, erro
 	return db.Rows(ctx, s.pool, func(r *Row) []any { return []any{&r.Seq, &r.Bytes} }, statement, args...)
 }
 
-// selecting completes a statement by the conditions of a selection.
+// selecting adds the conditions of a selection to a statement.
 func (s *Store) selecting(statement string, sel Selection, limit int) (string, []any) {
 	c := conditions{names: s.names, args: []any{sel.After, sel.UpTo}}
 	ofA, ofE := c.of("a", sel), c.of("e", sel) // in this order: so the arguments stand in the statement
@@ -101,7 +101,7 @@ func (s *Store) Missing(ctx context.Context, ids []uuid.UUID) (missing []uuid.UU
 	return missing, nil
 }
 
-// uuidList writes ids into the text: they are hexadecimal digits.
+// uuidList returns ids as text for a statement, which is safe because they are hexadecimal digits.
 func uuidList(ids []uuid.UUID) db.SQL {
 	texts := make([]string, len(ids))
 	for i, id := range ids {

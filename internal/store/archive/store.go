@@ -28,7 +28,7 @@ func New(pool *sql.DB, n db.Names) (*Store, error) {
 	return s, db.Load(files, n, db.For(n.Dialect, both, both, []any{&s.sql, &s.sqlite})...)
 }
 
-// Now returns the database's clock, which delivered_at is measured by.
+// Now returns the time of the database's clock, as in delivered_at.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	var now db.Moment
 	err := s.pool.QueryRowContext(ctx, s.sql.Now).Scan(&now)
@@ -43,11 +43,12 @@ func (s *Store) Last(ctx context.Context) (seq int64, err error) {
 
 // PutBack inserts these rows of the archive into outbox_events again, in order of seq, in
 // one transaction, and returns how many: some may have been purged meanwhile. With newIDs
-// each gets an event id of its own. created_at stays: consumers may judge by it which of
-// two events is newer.
+// each gets a new event id. created_at stays, because consumers may use it to see which
+// of two events is newer.
 //
-// It takes the locks of StrictKeyOrder first, whether the writers do or not, so that a
-// replay comes before or after a writer's transaction and not in the middle of it (hazard move-beside-writer).
+// It first takes the locks of StrictKeyOrder, even if the writers do not. So a replay
+// comes before or after a writer's transaction, and not in the middle of it (hazard
+// move-beside-writer).
 func (s *Store) PutBack(ctx context.Context, rows []Row, newIDs bool) (n int64, err error) {
 	if len(rows) == 0 {
 		return 0, nil
@@ -56,7 +57,7 @@ func (s *Store) PutBack(ctx context.Context, rows []Row, newIDs bool) (n int64, 
 	for i, r := range rows {
 		seqs[i] = r.Seq
 	}
-	// Again, when the database ended the transaction because of another one.
+	// Repeat it if the database ended the transaction because of another one.
 	const tries = 4
 	for range tries {
 		if n, err = s.putBack(ctx, seqs, newIDs); err == nil || !db.IsSerialization(err) || ctx.Err() != nil {

@@ -17,7 +17,7 @@ type Backfill struct {
 	sql   statements
 }
 
-// BackfillRun is how far a run has come.
+// BackfillRun is the state of a run.
 type BackfillRun struct {
 	ID       string
 	Position any    // int64 or string, of the last row that was sent; nil: nothing was sent
@@ -29,7 +29,7 @@ type BackfillRun struct {
 	Started  time.Time
 }
 
-// ErrOtherBackfill means that another process moves the run, or has ended it.
+// ErrOtherBackfill means that another process continues the run, or has ended it.
 var ErrOtherBackfill = errors.New("another process is at this run, or has ended it")
 
 // NewBackfill returns the store of n. It fails on names that are not valid.
@@ -38,7 +38,7 @@ func NewBackfill(n db.Names) (*Backfill, error) {
 	return &Backfill{names: n, sql: all}, err
 }
 
-// Open returns the run of that name that is under way.
+// Open returns the unfinished run of that name.
 func (b *Backfill) Open(ctx context.Context, q db.Queryer, name string) (run BackfillRun, found bool, err error) {
 	rows, err := q.QueryContext(ctx, b.sql.OpenRun, b.names.KeyArg(name))
 	if err != nil {
@@ -61,13 +61,13 @@ func (b *Backfill) Open(ctx context.Context, q db.Queryer, name string) (run Bac
 	return run, true, json.Unmarshal([]byte(topics), &run.Topics)
 }
 
-// writePlace is what the column position has.
+// writePlace encodes a run's place for the column position.
 func (r BackfillRun) writePlace() (string, error) {
 	text, err := json.Marshal(map[string]any{"at": r.Position, "until": r.Until, "query": r.Query})
 	return string(text), err
 }
 
-// readPlace also takes a position that stands alone.
+// readPlace also decodes a position without the other parts.
 func (r *BackfillRun) readPlace(text []byte) (err error) {
 	if !bytes.HasPrefix(text, []byte("{")) {
 		r.Position, err = readPosition(text)
@@ -107,8 +107,8 @@ func (b *Backfill) Newest(ctx context.Context, q db.Queryer) (id string, err err
 	return id, err
 }
 
-// Start makes a run. A run of that name that has sent nothing becomes the new one: its
-// start, and so all that is decided by it, would be older than what it sends.
+// Start makes a run. It replaces a run of that name that has sent nothing, because the start
+// of that run would be older than the rows that it sends.
 func (b *Backfill) Start(ctx context.Context, tx db.Execer, id, name string) error {
 	n, err := db.Affected(tx.ExecContext(ctx, b.sql.RestartRun, id, b.names.KeyArg(name)))
 	if err != nil || n > 0 {
@@ -126,7 +126,7 @@ func (b *Backfill) Hold(ctx context.Context, tx db.Execer, run BackfillRun) erro
 	return one(tx.ExecContext(ctx, b.sql.HoldRun, run.ID, run.Chunks))
 }
 
-// Advance notes what the transaction of Hold, or of Start, has done.
+// Advance records what the transaction of Hold, or of Start, has done.
 func (b *Backfill) Advance(ctx context.Context, tx db.Execer, run BackfillRun) error {
 	place, err := run.writePlace()
 	if err != nil {
@@ -140,12 +140,12 @@ func (b *Backfill) Advance(ctx context.Context, tx db.Execer, run BackfillRun) e
 	return err
 }
 
-// Finish notes that nothing more comes of the run.
+// Finish records that the run has ended.
 func (b *Backfill) Finish(ctx context.Context, tx db.Execer, run BackfillRun) error {
 	return one(tx.ExecContext(ctx, b.sql.FinishRun, run.ID))
 }
 
-// one: the statement changed the run, or another process has.
+// one returns an error if the statement did not change the run, because another process has.
 func one(result sql.Result, err error) error {
 	n, err := db.Affected(result, err)
 	if err == nil && n != 1 {

@@ -17,16 +17,16 @@ type BackfillRow struct {
 	Topic, Key, Type string
 	Payload          []byte
 	Position         any
-	// Twice: the row before has the same position, in the order that the database goes by.
+	// Twice: the row before has the same position, as the database compares.
 	Twice bool
 }
 
-// BackfillQuery is what to read; Column is the one that chunks go by, a valid name.
+// BackfillQuery is the query to read. Column is the column by which chunks are read, a valid name.
 type BackfillQuery struct{ Text, Column string }
 
 // from makes a table of the query.
 func (q BackfillQuery) from() string {
-	// A line of its own: the query may end with a comment.
+	// This is on a new line, because the query may end with a comment.
 	return " FROM (" + strings.TrimRight(q.Text, "; \t\r\n") + "\n) AS postroom_backfill"
 }
 
@@ -56,8 +56,8 @@ func (b *Backfill) first(ctx context.Context, tx db.Queryer, query string, into 
 
 // Read returns up to limit rows of the query after the run's place.
 //
-// The database says which positions are the same: to its collation a and A may be, and
-// the second would be left out where a chunk ends between them.
+// The database decides which positions are equal. In its collation a and A may be equal, and
+// the second one would be skipped if a chunk ended between them.
 func (b *Backfill) Read(
 	ctx context.Context, tx db.Queryer, q BackfillQuery, run BackfillRun, limit int,
 ) ([]BackfillRow, error) {
@@ -98,7 +98,7 @@ func (b *Backfill) Read(
 	return found, nil
 }
 
-// position checks what a driver gives for a position.
+// position checks a driver's value of a position.
 func (b *Backfill) position(column string, value any) (any, error) {
 	switch p := value.(type) {
 	case int64:
@@ -117,7 +117,7 @@ func (b *Backfill) position(column string, value any) (any, error) {
 	default:
 		return nil, notAPosition(column, p)
 	}
-	// The run's place is kept as JSON, which has no other bytes: a run that is resumed would go on elsewhere.
+	// The run's place is kept as JSON, which is UTF-8. With other bytes a run would continue at another row.
 	if text, ok := value.(string); ok && !utf8.ValidString(text) {
 		return nil, fmt.Errorf("column %s holds bytes that are no UTF-8: have the query go by them as text, such as "+
 			"hex(%s), with an index on that", column, column)

@@ -1,3 +1,3 @@
-// Package outbox has the statements of services that write events: the inserts, the locks on keys, what
-// takes back a scheduled event, the runs of backfills, and what tests of users' code read.
+// Package outbox has the statements of services that write events: inserts, locks on keys, cancelling a
+// scheduled event, the runs of backfills, and the reads of outboxtest.
 package outbox

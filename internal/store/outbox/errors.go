@@ -7,8 +7,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// IsPacketTooLarge reports whether a statement was larger than MySQL's
-// max_allowed_packet, the server's (1153) or the driver's own, which has no number.
+// IsPacketTooLarge reports whether a statement was larger than max_allowed_packet of the MySQL server
+// (error 1153) or of the driver (an error without a number).
 func IsPacketTooLarge(err error) bool {
 	if db.MySQLNumber(err) == 1153 {
 		return true
@@ -22,8 +22,8 @@ func IsPacketTooLarge(err error) bool {
 }
 
 // IsConnectionLost reports whether the connection broke in the middle of a statement.
-// MySQL closes it on a packet that is too large, and now and then the client notices
-// that before it has read the server's reason.
+// MySQL closes it after a packet that is too large. Sometimes the client notices that before it has
+// read the server's reason.
 func IsConnectionLost(err error) bool {
 	if errors.Is(err, driver.ErrBadConn) {
 		return true

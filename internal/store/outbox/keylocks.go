@@ -25,5 +25,5 @@ func (s *Store) lockRows(ctx context.Context, tx db.Execer, slots []int64) error
 	return err
 }
 
-// noLocks is SQLite's: one transaction writes at a time.
+// noLocks is for SQLite, where one transaction writes at a time.
 func noLocks(context.Context, db.Execer, []int64) error { return nil }

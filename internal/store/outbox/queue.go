@@ -22,8 +22,8 @@ func NewQueue(n db.Names) (*Queue, error) {
 
 // Next selects the oldest event of a topic (its one parameter) and locks it until
 // the transaction ends: id, event_id, topic, event_key, event_type, payload, headers,
-// created_at in RFC 3339. Another reader of the topic waits for it; with SKIP LOCKED it
-// would overtake.
+// created_at in RFC 3339. Another reader of the topic waits for the lock. With SKIP
+// LOCKED it would deliver a later event first.
 func (q *Queue) Next() string { return q.sql.NextEvent }
 
 // Remove deletes the event with the given id and event_id.

@@ -15,15 +15,16 @@ func (s *Store) ScheduleEvents(ctx context.Context, tx db.Execer, rows []EventRo
 	return s.insert(ctx, tx, s.scheduled, rows)
 }
 
-// cancelAtOnce bounds the ids that one statement names.
+// cancelAtOnce is the largest number of ids in one statement.
 const cancelAtOnce = 1000
 
-// Cancel deletes scheduled rows that are still there, and returns how many. A row that
-// the relay is moving is waited for, and is gone then.
+// Cancel deletes scheduled rows that still exist, and returns how many. If the relay is
+// moving a row, Cancel waits until the row is gone.
 //
-// The ids are sorted, so that two transactions that cancel the same events do not wait
-// for each other in a circle. They stand in the text: they are hexadecimal digits, and
-// a driver's cache of prepared statements is spared one for each number of ids.
+// The ids are sorted, so that two transactions that cancel the same events do not
+// deadlock. They are part of the text, and not arguments, so that a driver caches no
+// prepared statement for each number of ids. This is safe because they are hexadecimal
+// digits.
 func (s *Store) Cancel(ctx context.Context, tx db.Execer, ids []uuid.UUID) (total int64, err error) {
 	texts := make([]string, len(ids))
 	for i, id := range ids {

@@ -54,10 +54,10 @@ func New(n db.Names) (*Store, error) {
 	}, nil
 }
 
-// maxStatementBytes keeps a statement below MariaDB's default max_allowed_packet of
-// 16 MiB wherever more than one event is in it, even when the driver puts the values
-// into the text (interpolateParams) and has to escape every byte of them; a larger
-// event goes alone.
+// maxStatementBytes keeps a statement with several events below MariaDB's default
+// max_allowed_packet of 16 MiB, even if the driver puts the values into the text
+// (interpolateParams) and has to escape every byte. A larger event has a statement of
+// its own.
 const maxStatementBytes = 7 << 20
 
 // rowOverhead is what a row adds to the statement besides its values: the event id,
@@ -81,7 +81,7 @@ func (s *Store) insert(ctx context.Context, tx db.Execer, into insertion, rows [
 	return nil
 }
 
-// fitting says how many of the rows one statement can take; at least one.
+// fitting returns how many of the rows fit into one statement, at least one.
 func (s *Store) fitting(into insertion, rows []EventRow) int {
 	most, size := s.maxParams/into.columns, 0
 	for i, r := range rows {

@@ -1,8 +1,8 @@
-// Package parked has what an operator asks of parked rows: to list them, to show one, to have rows sent or run
-// again, or dropped. It reads rows and sets their state. Rows come and go only through the relay that owns the
-// source, or through the consumer.
+// Package parked has the operations of an operator on parked rows: list them, show one, ask for rows to be sent or
+// run again, or dropped. It reads rows and sets their state. Only the relay that owns the source, or the consumer,
+// adds and removes rows.
 //
-// One engine serves both tables, outbox_parked and inbox_parked. What differs between them is a description
-// (outbox.go, inbox.go) and a folder of .sql files each. The package words nothing for the command line: its
-// errors carry the rows that they are about, and package ops says what to type.
+// The same code serves both tables, outbox_parked and inbox_parked. Each table has a description of what differs
+// (outbox.go, inbox.go) and a folder of .sql files. The package has no text for the command line: its errors name
+// the rows, and package ops says what to type.
 package parked

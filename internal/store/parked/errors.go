@@ -46,7 +46,7 @@ func (e *OvertakenError) Error() string {
 	return fmt.Sprintf("%d rows were overtaken, the first is row %d", e.Rows, e.Seq)
 }
 
-// Seqs lists numbers of rows for people.
+// Seqs returns numbers of rows as text for people.
 func Seqs(seqs []int64) string {
 	texts := make([]string, len(seqs))
 	for i, seq := range seqs {
@@ -63,7 +63,7 @@ func join(ids []ID) string {
 	return strings.Join(texts, ", ")
 }
 
-// resolved says which ids name no row, or several.
+// resolved returns an error for ids that name no row, or several.
 func resolved(ids []ID, entries []Entry) error {
 	var missing []ID
 	var errs []error

@@ -58,7 +58,7 @@ func (i *inboxTable) markList(r Request) string {
 	return i.sql.MarkRetry
 }
 
-// markFilter takes keys whole, in one statement, so that nothing is out of order (hazard dropped-head).
+// markFilter marks all rows of a key in one statement, so that the order is kept (hazard dropped-head).
 func (i *inboxTable) markFilter(ctx context.Context, r Request) (marked int64, err error) {
 	w, statement := i.byFilter(r), i.own.RetryAll
 	args := w.args

@@ -11,7 +11,7 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// outboxTable is outbox_parked. Rows that were overtaken have lost their place in the order of their key.
+// outboxTable is outbox_parked. Later events of their key were delivered before rows that were overtaken.
 type outboxTable struct {
 	*Store
 	own outboxStatements
@@ -79,8 +79,8 @@ func (o *outboxTable) markList(r Request) string {
 // they hold the lease row, so it must be short.
 const markAtOnce = 5000
 
-// markFilter marks what the filter chooses, from the last row to the first: were the first rows of a key dropped
-// before the others are marked, the relay would send the others (hazard dropped-head).
+// markFilter marks the rows that the filter chooses, from the last one to the first. If the first rows of a key were
+// dropped before the others are marked, the relay would send the others (hazard dropped-head).
 func (o *outboxTable) markFilter(ctx context.Context, r Request) (marked int64, err error) {
 	if err := o.noneOvertaken(ctx, r); err != nil {
 		return 0, err
@@ -107,7 +107,7 @@ func (o *outboxTable) markFilter(ctx context.Context, r Request) (marked int64, 
 	}
 }
 
-// noneOvertaken fails with an *OvertakenError if a retry without Force would mean rows that were overtaken.
+// noneOvertaken fails with an *OvertakenError if a retry without Force concerns rows that were overtaken.
 func (o *outboxTable) noneOvertaken(ctx context.Context, r Request) error {
 	if r.State != db.ParkedRetry || r.Force {
 		return nil

@@ -11,29 +11,29 @@ import (
 )
 
 // Request asks the owner of the rows to send or run them again, or to drop them: the rows in IDs, or, if there are
-// none, those that Filter chooses. A retry by filter means the failed rows, whose followers follow by themselves;
-// a drop by filter means all rows.
+// none, those that Filter chooses. A retry by filter concerns only the failed rows, because the rows behind them are
+// then sent automatically. A drop by filter concerns all rows.
 type Request struct {
 	State  string // db.ParkedRetry or db.ParkedDrop
 	IDs    []ID
 	Filter Filter // with IDs: only its Consumer counts
 	// Force sends rows again though later events of their keys were delivered.
 	Force bool
-	// Reason for a drop; it goes before the row's error.
+	// Reason is why rows are dropped. It is written before the row's error.
 	Reason string
 }
 
-// Answer says what a request did.
+// Answer is the result of a request.
 type Answer struct {
 	Found     bool  // rows that it speaks of are there
 	Marked    int64 // rows whose state was set
 	Followers int64 // rows that wait behind them, up to db.CountLimit
 }
 
-// Request sets the state of parked rows: all that it speaks of, or, with an error that says why, none: a
-// *MissingError, *AmbiguousError, *BehindError or *OvertakenError, or several of them joined. After a failure of the
-// database some rows may be marked: a part of more than some thousand rows of outbox_parked, or all of them when only
-// the followers could not be counted. The same request again does the rest.
+// Request sets the state of all parked rows that it concerns. With a *MissingError, *AmbiguousError, *BehindError or
+// *OvertakenError, or several of them joined, it changed nothing. After a failure of the database some rows may be
+// marked: a part of more than some thousand rows of outbox_parked, or all of them if only the followers could not be
+// counted. Then repeat the request.
 func (s *Store) Request(ctx context.Context, r Request) (answer Answer, err error) {
 	if len(r.IDs) > 0 {
 		return s.byID(ctx, r)
@@ -78,7 +78,7 @@ func (s *Store) byID(ctx context.Context, r Request) (answer Answer, err error) 
 	return answer, afterMarking(answer, err)
 }
 
-// afterMarking tells, with an error of the count, that the rows are marked.
+// afterMarking adds to an error of the count that the rows are marked.
 func afterMarking(answer Answer, err error) error {
 	if err == nil {
 		return nil
@@ -86,9 +86,9 @@ func afterMarking(answer Answer, err error) error {
 	return fmt.Errorf("rows marked: %d; those behind them could not be counted: %w", answer.Marked, err)
 }
 
-// seqsOf turns the ids of events or messages into those of rows. The former may have no index, and the statement
-// that locks rows must not go through all of them: it would wait, on MySQL, for each row that the owner has locked,
-// with the others locked meanwhile.
+// seqsOf finds the numbers of the rows that have the ids of events or messages. There may be no index on those ids,
+// and the statement that locks rows must not scan the table. On MySQL it would wait for each row that the owner has
+// locked, and hold locks on the other rows during that time.
 func (s *Store) seqsOf(ctx context.Context, r Request) ([]ID, error) {
 	if !slices.ContainsFunc(r.IDs, func(id ID) bool { return id.Seq == 0 }) {
 		return r.IDs, nil
@@ -132,7 +132,7 @@ func (s *Store) markNamed(ctx context.Context, r Request) (rows []Entry, marked 
 	return rows, marked, nil
 }
 
-// allowed says which rows cannot be asked for, and why.
+// allowed returns an error for the rows that the request may not name.
 func (s *Store) allowed(ctx context.Context, tx *sql.Tx, r Request, rows []Entry) error {
 	var rejections []error
 	for _, e := range rows {
@@ -154,7 +154,8 @@ func (s *Store) allowed(ctx context.Context, tx *sql.Tx, r Request, rows []Entry
 	return errors.Join(rejections...)
 }
 
-// ahead returns the first row of the key that must go before e and is not asked for; 0: there is none.
+// ahead returns the first row of the key that must be sent before e and that the request does not name; 0: there is
+// none.
 func (s *Store) ahead(
 	ctx context.Context, tx *sql.Tx, r Request, e Entry, rows []Entry,
 ) (first int64, state string, err error) {
@@ -173,8 +174,8 @@ func (s *Store) ahead(
 	return s.first(ctx, tx, w.but(named))
 }
 
-// changed are the rows whose state a request by ids sets. A retry leaves blocked rows as they are where they follow
-// another row.
+// changed returns the rows whose state a request by ids sets. A retry does not change blocked rows that follow another
+// row.
 func (s *Store) changed(r Request, rows []Entry) (seqs []int64) {
 	for i, e := range rows {
 		change := e.State != r.State
@@ -216,7 +217,7 @@ func (s *Store) followers(ctx context.Context, rows []Entry) (total int64, err e
 	return total, nil
 }
 
-// note is what a drop writes before the row's error.
+// note is the text that a drop writes before the row's error.
 func (r Request) note() string {
 	return "dropped: " + db.KeepError(r.Reason) + "; parked because: "
 }

@@ -49,7 +49,7 @@ func (e Entry) sameKey(other Entry) bool {
 		e.Consumer == other.Consumer
 }
 
-// ofKey chooses the rows of e's key, which e must have.
+// ofKey chooses the rows of e's key. e must have a key.
 func (e Entry) ofKey() Filter { return Filter{Consumer: e.Consumer, Topic: e.Topic, Key: e.Key} }
 
 // Filter chooses parked rows. Its zero value chooses all.
@@ -129,14 +129,14 @@ func (s *Store) Find(ctx context.Context, f Filter, id ID, payload int) (Entry, 
 	return entries[0], nil
 }
 
-// Place says where a row stands among the parked rows of its key.
+// Place is the position of a row among the parked rows of its key.
 type Place struct {
 	First      int64  // seq of the key's first row
 	FirstState string // and its state
 	Rows       int64  // of the key, up to db.CountLimit
 }
 
-// PlaceOf returns a row's place; the zero place for a row without a key.
+// PlaceOf returns a row's place. It is zero for a row without a key.
 func (s *Store) PlaceOf(ctx context.Context, e Entry) (p Place, err error) {
 	if e.Key == nil {
 		return p, nil

@@ -13,7 +13,7 @@ type where struct {
 	args       []any
 }
 
-// where begins with the conditions of a filter. All compare by bytes.
+// where returns the conditions of a filter. All of them compare by bytes.
 func (s *Store) where(f Filter) *where {
 	w := &where{s: s}
 	s.ofFilter(w, f)
@@ -45,7 +45,7 @@ func (w *where) named(ids []ID) *where {
 	return w.and("(" + strings.Join(alternatives, " OR ") + ")")
 }
 
-// but adds the condition that a row is none of these.
+// but adds the condition that a row is not one of these.
 func (w *where) but(seqs []int64) *where {
 	if len(seqs) == 0 {
 		return w

@@ -12,16 +12,16 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Key is how MySQL tells the rows of a replica's table apart.
+// Key is how MySQL distinguishes the rows of a replica's table.
 type Key struct {
-	// Wrong says why a replica cannot be kept in the table, and what to type. Empty: it can.
+	// Wrong is the reason why the table cannot hold a replica, and what to type. Empty: it can.
 	Wrong string
 	// Pads has the columns of the key in which "a" and "a " are the same.
 	Pads []bool
 }
 
-// CheckTable has the database plan what Upsert does, without rows: that the table, its columns
-// and the unique index of its key are there, and the user's right to write it.
+// CheckTable lets the database plan the statement of Upsert, without rows. This checks that the
+// table, its columns and the unique index of its key exist, and that the user may write to it.
 func (r *Store) CheckTable(ctx context.Context, q db.Queryer) error {
 	columns := r.list(slices.Concat(r.table.Key, r.table.Columns))
 	rows, err := q.QueryContext(
@@ -36,9 +36,9 @@ func (r *Store) CheckTable(ctx context.Context, q db.Queryer) error {
 	return errors.Join(rows.Err(), rows.Close())
 }
 
-// CheckKey looks at the table on MySQL, whose ON DUPLICATE KEY UPDATE fires on every
-// unique index, and so would write a row's values over another row. nil: there is no such
-// table, which the statement that needs it says better.
+// CheckKey looks at the table's keys on MySQL. ON DUPLICATE KEY UPDATE there acts on every
+// unique index, and could write a row's values over another row. nil: the table does not
+// exist; the statement that needs the table has the better error.
 func (r *Store) CheckKey(ctx context.Context, tx db.Queryer) (*Key, error) {
 	k := &Key{Pads: make([]bool, len(r.table.Key))}
 	there, err := r.checkColumns(ctx, tx, k)

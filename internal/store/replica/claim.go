@@ -11,11 +11,11 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Claim passes changes, sorted by RowKey and each key once, through the gate and returns
-// the keys whose version is new, or for a change with Again the same as that of a row which
-// is not deleted. The rows stay locked until the transaction ends: of two
-// transactions that bring versions of one key the second waits here for the first, and
-// only then reads what it committed.
+// Claim compares the versions of changes, sorted by RowKey and each key once, with the known
+// ones. It returns the keys whose version is newer. For a change with Again it also returns
+// the key of a row with the same version that is not deleted. The rows stay locked until the
+// transaction ends. If two transactions have versions of one key, the second one waits here
+// for the first, and then reads what it committed.
 func (r *Store) Claim(ctx context.Context, tx db.Queryer, changes []Change) (map[string]bool, error) {
 	won := make(map[string]bool, len(changes))
 	for part := range slices.Chunk(changes, r.batch(6)) {

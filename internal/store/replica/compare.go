@@ -9,8 +9,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Stream is the answer to a query that is read row by row, in memory that does not grow
-// with it.
+// Stream is the result of a query, read row by row. The memory does not grow with the
+// number of rows.
 type Stream struct {
 	*sql.Rows
 	Names []string // of the columns
@@ -29,9 +29,9 @@ func (s *Stream) Close() error {
 
 // OpenStream begins to read a query.
 //
-// On MySQL the statement is prepared: then values travel in binary, and a FLOAT keeps the
-// digits that it loses when the server prints it. Elsewhere it is not: that would need
-// one server connection for several round trips, which poolers do not give.
+// On MySQL the statement is prepared. Then values are sent in binary form, and a FLOAT keeps
+// the digits that it loses as text. On other databases it is not prepared, because that
+// needs the same server connection for several round trips, and poolers do not give it.
 func OpenStream(ctx context.Context, pool *sql.DB, d db.Dialect, query string) (*Stream, error) {
 	s := &Stream{}
 	var err error
@@ -66,18 +66,18 @@ func CompareTable(d db.Dialect, schema, table string, columns []string) string {
 	return "SELECT " + quoteAll(d, columns) + " FROM " + db.Names{Dialect: d, Schema: schema}.Table(table)
 }
 
-// CompareQuery makes a query of a query: the columns named, or all.
+// CompareQuery returns a query for the named columns of a query, or for all.
 func CompareQuery(d db.Dialect, query string, columns []string) string {
 	list := "*"
 	if len(columns) > 0 {
 		list = quoteAll(d, columns)
 	}
 	query = strings.TrimRight(query, "; \t\r\n")
-	// A line of its own: the query may end with a comment.
+	// This is on a new line, because the query may end with a comment.
 	return "SELECT " + list + " FROM (" + query + "\n) AS postroom_compare"
 }
 
-// NoRows makes a query answer with its columns alone.
+// NoRows changes a query so that it returns its columns and no rows.
 func NoRows(query string) string { return query + " WHERE 1 = 0" }
 
 func quoteAll(d db.Dialect, columns []string) string {

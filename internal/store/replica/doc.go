@@ -1,3 +1,3 @@
-// Package replica has the statements that keep a table in step with another service's rows: the gate that
-// versions pass, the table itself, backfills, tombstones, and what Compare reads.
+// Package replica has the statements that keep a table in step with another service's rows: the comparison of
+// versions, the table itself, backfills, tombstones, and what Compare reads.
 package replica

@@ -8,10 +8,11 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Hear notes that a backfill is under way; from then on no tombstone goes.
+// Hear records that a backfill is running. From then on no tombstone is deleted.
 //
-// MySQL locks a row that is there already until the transaction ends, even if it changes
-// nothing, and all partitions of a backfill would wait for one another there: it looks first.
+// MySQL locks a row that exists already until the transaction ends, even if the statement
+// changes nothing. All partitions of a backfill would then wait for each other. So Hear reads
+// first.
 func (r *Store) Hear(ctx context.Context, tx db.Queryer, runID string) error {
 	if r.names.Dialect == db.MySQL {
 		if known, err := r.heard(ctx, tx, runID); known || err != nil {
@@ -31,7 +32,7 @@ func (r *Store) heard(ctx context.Context, tx db.Queryer, runID string) (bool, e
 	return rows.Next(), rows.Err()
 }
 
-// End notes what an end marker says. Once more is the same.
+// End records what an end marker says. It may be repeated.
 func (r *Store) End(ctx context.Context, tx db.Queryer, e End) error {
 	if err := r.Hear(ctx, tx, e.RunID); err != nil {
 		return err

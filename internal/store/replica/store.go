@@ -56,8 +56,8 @@ func New(n db.Names, t Table) (*Store, error) {
 	return r, db.Load(files, n, own...)
 }
 
-// replicaBatch is the largest number of rows in one statement; with many columns it
-// is fewer, for SQLite's limit of parameters.
+// replicaBatch is the largest number of rows in one statement. With many columns there are
+// fewer rows, because SQLite limits the number of parameters.
 func (r *Store) batch(columns int) int { return max(1, min(1000, 32000/columns)) }
 
 // Upsert writes rows that Claim let through.

@@ -7,9 +7,9 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// Unconfirmed locks and returns up to limit rows that a finished backfill did not have
-// and that nothing has spoken of since before; as tombstones, with the version that
-// they have. RowKey and Version are set.
+// Unconfirmed locks and returns up to limit rows that a finished backfill did not send, and
+// that no event has changed since before. It returns them as tombstones, with their
+// versions. RowKey and Version are set.
 func (r *Store) Unconfirmed(
 	ctx context.Context, tx db.Queryer, runID string, before time.Time, limit int,
 ) ([]Change, error) {
@@ -17,7 +17,7 @@ func (r *Store) Unconfirmed(
 		r.sql.Unconfirmed, r.names.KeyArg(r.table.Replica), runID, before.UTC().Format(r.names.TimeLayout()), limit)
 }
 
-// Bury makes a tombstone of a gate's row, which keeps its version.
+// Bury makes a tombstone of a row of the gate. The row keeps its version.
 func (r *Store) Bury(ctx context.Context, tx db.Execer, rows []Change) error {
 	for _, c := range rows {
 		if _, err := tx.ExecContext(
@@ -29,14 +29,14 @@ func (r *Store) Bury(ctx context.Context, tx db.Execer, rows []Change) error {
 	return nil
 }
 
-// Finish notes that nothing of a run and of those before it is awaited any more.
+// Finish records that no more rows of a run, or of earlier runs, are expected.
 func (r *Store) Finish(ctx context.Context, tx db.Execer, runID string) error {
 	_, err := tx.ExecContext(ctx, r.sql.FinishRuns, r.names.KeyArg(r.table.Replica), runID)
 	return err
 }
 
 // PruneTombstones deletes up to limit tombstones that are older than age, unless a
-// backfill is under way; it looks at that in the same statement.
+// backfill is running. The same statement checks that.
 func (r *Store) PruneTombstones(ctx context.Context, q db.Execer, age time.Duration, limit int) (int64, error) {
 	replica, us := r.names.KeyArg(r.table.Replica), age.Microseconds()
 	twice := []any{replica, us, replica, us, replica, limit}

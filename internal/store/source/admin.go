@@ -15,8 +15,8 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// What people change about a source while no relay owns it. Each change locks the lease
-// row, so that no claim comes in between.
+// These are the changes to a source that are possible while no relay owns it. Each change
+// locks the lease row, so that no relay claims the lease meanwhile.
 
 // MaxName is the length of a source's name, in characters.
 const MaxName = 249
@@ -46,7 +46,7 @@ var (
 	ErrNoName = errors.New("the source has no name yet")
 )
 
-// CheckName says why a source cannot be called so.
+// CheckName returns why a source cannot have this name.
 func CheckName(name string) error {
 	switch {
 	case name == "":
@@ -59,7 +59,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Description is who a source is, and who serves it.
+// Description is a source's identity, and the relays that serve it.
 type Description struct {
 	Name     string // "" until the first relay set it
 	SourceID string
@@ -80,7 +80,7 @@ type RelayProcess struct {
 	Age   time.Duration // since it was seen, by the database's clock
 }
 
-// Describe reads it, without locks.
+// Describe reads a source's description, without locks.
 func (s *Store) Describe(ctx context.Context) (Description, error) {
 	state, err := s.lease(ctx, s.pool)
 	if err != nil {
@@ -108,8 +108,8 @@ func (s *Store) relays(ctx context.Context) (all []RelayProcess, err error) {
 	return all, err
 }
 
-// CheckIs fails with ErrName if the table belongs to a source of another name. One without a name yet, or that
-// cannot be read, passes: what follows will say so.
+// CheckIs fails with ErrName if the table belongs to a source of another name. It returns nil for a source without a
+// name, and if the name cannot be read: the next statement then has the error.
 func (s *Store) CheckIs(ctx context.Context, name string) error {
 	var present sql.NullString
 	err := s.pool.QueryRowContext(ctx, s.sql.Name).Scan(&present)
@@ -123,7 +123,7 @@ func (s *Store) otherName(present, name string) error {
 	return fmt.Errorf("%w: %s belongs to source %q, not %q", ErrName, s.names.Plain(db.Events), present, name)
 }
 
-// Rename calls a source otherwise. from must be its present name (ErrName). It fails with a *LeasedError while a
+// Rename gives a source another name. from must be its present name (ErrName). It fails with a *LeasedError while a
 // relay owns the source.
 func (s *Store) Rename(ctx context.Context, from, to string) error {
 	if err := CheckName(to); err != nil {
@@ -186,7 +186,7 @@ func (s *Store) change(ctx context.Context, name string, change func(*sql.Tx) er
 	return nil
 }
 
-// leased says who owns the source. What helps to find the owner is a help alone: errors do not matter.
+// leased returns who owns the source. Details that help to find the owner are optional, so it ignores their errors.
 func (s *Store) leased(ctx context.Context, owner string) error {
 	e := &LeasedError{Table: s.names.Plain(db.Leases), Owner: owner}
 	if state, err := s.lease(ctx, s.pool); err == nil {

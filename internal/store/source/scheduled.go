@@ -22,8 +22,8 @@ type ScheduledEntry struct {
 	PayloadSize int64 // -1: no payload
 }
 
-// ListScheduled returns the rows that are due next, of a topic unless it is empty, limit of them at the most, and
-// whether there are more.
+// ListScheduled returns at most limit rows that are due next, and whether there are more. An empty topic means all
+// topics.
 func (s *Store) ListScheduled(ctx context.Context, topic string, limit int) (
 	entries []ScheduledEntry, more bool, err error) {
 	query, args := s.sql.Scheduled, []any(nil)

@@ -11,13 +11,13 @@ import (
 	"github.com/postroom/postroom/internal/db"
 )
 
-// State is what the tables tell about a source, by the database's clock.
+// State is the state of a source in the tables, by the database's clock.
 type State struct {
 	Source   string // "" until the first relay set it
 	SourceID string
 	Owner    string // "": nobody
 	Epoch    int64
-	// LeaseLeft is how long the owner's lease still lasts; negative: expired since.
+	// LeaseLeft is how long the owner's lease still lasts. Negative: the time since it expired.
 	LeaseLeft time.Duration
 	LeaseTTL  time.Duration // of the last claim; 0: never claimed
 	ExpiresAt time.Time     // zero: no lease
@@ -89,7 +89,7 @@ func (s *Store) Owned(ctx context.Context) (bool, error) {
 	return err == nil && state.Owner != "" && state.LeaseLeft > 0, err
 }
 
-// lease reads what the lease row tells.
+// lease reads the lease row.
 func (s *Store) lease(ctx context.Context, q RowQuerier) (state State, err error) {
 	var (
 		source, owner, mode, halted, blind, outage sql.NullString
@@ -143,14 +143,14 @@ func (s *Store) countParked(ctx context.Context, c *ParkedCounts) error {
 	}, db.Fill(s.sql.CountParked, db.Values{"limit": db.CountLimit}))
 }
 
-// Outage is why an owner's sink does not take events, as the owner noted it in the hints of the lease.
+// Outage is why an owner's sink accepts no events, as the owner wrote it into the hints of the lease.
 type Outage struct {
 	Since  time.Time // by the owner's clock
 	Reason string    // "": there is no outage
 }
 
-// ParseOutage reads what the hints of a lease keep. It takes anything that is not what it should be for nothing: it
-// is a hint.
+// ParseOutage reads the outage in the hints of a lease. It ignores a value that it cannot read, because it is only a
+// hint.
 func ParseOutage(kept sql.NullString) Outage {
 	var hint struct{ Since, Reason string }
 	if json.Unmarshal([]byte(kept.String), &hint) != nil || hint.Reason == "" {

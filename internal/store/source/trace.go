@@ -31,12 +31,12 @@ type Found struct {
 	Overtaken bool
 	Error     string // why it is parked, or was
 
-	// In outbox_events: how many rows are before it, and how many events of its key are
-	// parked, which it waits for; 200,000 stands for that many or more.
+	// In outbox_events: how many rows are before it, and for how many parked events of its
+	// key it waits. 200,000 means that many or more.
 	Ahead, Behind int64
 }
 
-// Trace is where an event was found, and what there is to know when it was not.
+// Trace is where an event was found. If it was not found, it has what is known instead.
 type Trace struct {
 	Found   []Found
 	Missing []string // tables that are not there, by their default names
@@ -44,11 +44,11 @@ type Trace struct {
 	ArchivedSince time.Time
 }
 
-// Trace looks for an event in every table of the outbox. outbox_events has no index on event ids and is searched
-// from end to end.
+// Trace looks for an event in every table of the outbox. outbox_events has no index on event ids, so it reads the whole
+// table.
 //
-// The tables are looked at in the order in which events move through them: one that moves meanwhile is found twice,
-// and not missed.
+// It searches the tables in the order in which events move through them. An event that moves meanwhile may be found
+// twice, but is not missed.
 func (s *Store) Trace(ctx context.Context, id uuid.UUID) (t Trace, err error) {
 	for _, look := range s.looks() {
 		found, err := s.find(ctx, look, id)
@@ -69,7 +69,7 @@ func (s *Store) Trace(ctx context.Context, id uuid.UUID) (t Trace, err error) {
 	return t, nil
 }
 
-// look is how one table is searched for an event.
+// look describes how to search one table for an event.
 type look struct {
 	table, statement string
 	into             func(*Found) []any // where the columns of the statement go
@@ -116,7 +116,7 @@ func (s *Store) find(ctx context.Context, look look, id uuid.UUID) (found []Foun
 	return found, nil
 }
 
-// countBefore counts what a waiting event waits for, up to db.CountLimit rows.
+// countBefore counts the rows for which an event waits, up to db.CountLimit.
 func (s *Store) countBefore(ctx context.Context, f *Found) error {
 	limit := db.Values{"limit": db.CountLimit}
 	err := s.pool.QueryRowContext(ctx, db.Fill(s.sql.CountAhead, limit), f.ID).Scan(&f.Ahead)

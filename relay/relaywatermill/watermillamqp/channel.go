@@ -12,10 +12,10 @@ import (
 
 // channel is an AMQP channel with confirms, on which any number of goroutines publish.
 //
-// Hazard return-beside-confirm. The broker sends the return of a message before its confirm, and the library hands both
-// over in that order, from one goroutine. It hands the return over to collect, which then may not have noted it yet
-// when the confirm arrives. So publish, after the confirm, meets collect at noted: by then collect is done with every
-// return that it got before.
+// Hazard return-beside-confirm. The broker sends the return of a message before its confirm. The library passes both
+// on in that order, from one goroutine: the return to collect, the confirm to publish. When publish has the confirm,
+// collect may have received the return but not noted it yet. So publish then receives from noted. Collect sends there
+// only between two returns, when it has noted every return that it received before.
 type channel struct {
 	conn   *connection
 	amqp   *amqp091.Channel
@@ -42,7 +42,7 @@ func newChannel(conn *connection, ch *amqp091.Channel) *channel {
 	return c
 }
 
-// collect notes returned messages. It ends with the channel.
+// collect notes returned messages. It ends when the channel ends.
 func (c *channel) collect(returns <-chan amqp091.Return) {
 	defer close(c.ended)
 	for {
@@ -59,7 +59,7 @@ func (c *channel) collect(returns <-chan amqp091.Return) {
 	}
 }
 
-// takeReturn says whether and why a message, whose confirm has arrived, was returned.
+// takeReturn returns whether and why a message was returned. The message's confirm must have arrived.
 func (c *channel) takeReturn(id string) (why string, returned bool) {
 	select {
 	case <-c.noted:
@@ -72,14 +72,14 @@ func (c *channel) takeReturn(id string) (why string, returned bool) {
 	return why, returned
 }
 
-// forgetReturn forgets that a message was returned when it was published before, and got no confirm then.
+// forgetReturn forgets that an earlier copy of a message was returned, which got no confirm.
 func (c *channel) forgetReturn(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.returned, id)
 }
 
-// publish returns nil when the broker has the message.
+// publish returns nil if the broker has the message.
 func (c *channel) publish(ctx context.Context, out *outgoing) error {
 	c.forgetReturn(out.MessageId)
 	done := c.conn.guard(ctx, c.conn.timeout) // a write waits while the broker reads nothing
@@ -116,8 +116,9 @@ func (c *channel) publish(ctx context.Context, out *outgoing) error {
 	return nil
 }
 
-// failure says why a message was not confirmed. When a channel ends, the library answers all its messages as
-// if they had a nack. It marks the channel as closed before it tells the reason, and closes the returns after.
+// failure returns why a message was not confirmed. When a channel ends, the library reports a nack for each of its
+// messages. It first marks the channel as closed, then reports the reason, and then closes the channel of returns. So
+// after that last step, which ends collect, the reason is there.
 func (c *channel) failure(err error) error {
 	if c.amqp.IsClosed() {
 		<-c.ended
@@ -145,8 +146,8 @@ func (c *channel) failure(err error) error {
 		"or the broker failed inside")
 }
 
-// close closes the channel. What goes wrong concerns no message. It has a time of its own: the end of a caller's
-// context would end the connection, with the messages of others.
+// close closes the channel. An error here concerns no message. close has its own time limit and no context: if a
+// caller's context ended, the connection would be closed, with the messages of others.
 func (c *channel) close() {
 	defer c.conn.guard(context.Background(), closeTimeout)()
 	_ = c.amqp.Close()

@@ -17,8 +17,8 @@ import (
 type Config struct {
 	// URL is amqp:// or amqps://user:password@host:port/vhost. With amqps the broker's certificate
 	// is verified. The query may have the parameters of RabbitMQ's URIs: cacertfile, certfile,
-	// keyfile, server_name_indication, auth_mechanism, heartbeat (seconds) and channel_max. The password
-	// is in no error and no log line.
+	// keyfile, server_name_indication, auth_mechanism, heartbeat (seconds) and channel_max. Errors and
+	// log lines never contain the password.
 	URL string
 
 	// TLS replaces what the URL says about certificates. Default nil.
@@ -35,7 +35,7 @@ type Config struct {
 	// Channels is how many channels share the messages. From 1 to 256; default 8.
 	Channels int
 
-	// Lanes and Buffer are relaywatermill.Options', with its defaults.
+	// Lanes and Buffer are the fields of relaywatermill.Options, with their defaults.
 	Lanes  int
 	Buffer int
 }
@@ -87,7 +87,7 @@ func Address(url string) (address string, err error) {
 	if !strings.HasPrefix(url, "amqp://") && !strings.HasPrefix(url, "amqps://") {
 		return "", errors.New("it does not begin with amqp:// or amqps://: " + form)
 	}
-	// A password that is not percent-encoded can end the host's part early, and would then stand in the address.
+	// A password that is not percent-encoded can end the host's part early. A part of it would then be in the address.
 	_, rest, _ := strings.Cut(url, "://")
 	if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
 		return "", errors.New("it has an @ behind the host: " + form)

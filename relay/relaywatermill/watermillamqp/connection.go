@@ -19,7 +19,8 @@ const (
 	heartbeat    = 10 * time.Second // a peer that is gone is noticed after three
 )
 
-// otherChannels are those that messages do not share: for single messages, a check and the question for an exchange.
+// otherChannels is the number of channels that messages do not share: for single messages, for Check and for
+// HasExchange.
 const otherChannels = maxAlone + 2
 
 // connection is a connection with its channels.
@@ -43,7 +44,7 @@ func dial(ctx context.Context, cfg Config) (*connection, error) {
 	c := &connection{timeout: cfg.ConfirmTimeout}
 	properties := amqp091.NewConnectionProperties()
 	properties.SetClientConnectionName(cfg.Name)
-	// The library's handshake knows no context.
+	// The library's handshake has no context.
 	stop := func() bool { return true }
 	conn, err := amqp091.DialConfig(cfg.URL, amqp091.Config{
 		Heartbeat: heartbeat, Properties: properties, TLSClientConfig: cfg.TLS.Clone(), Locale: "en_US",
@@ -53,8 +54,8 @@ func dial(ctx context.Context, cfg Config) (*connection, error) {
 				return nil, err
 			}
 			c.socket = &socket{Conn: tcp, timeout: cfg.ConfirmTimeout}
-			stop = context.AfterFunc(ctx, c.socket.drop) // the library's handshake knows no context
-			// The library ends this deadline after the handshake.
+			stop = context.AfterFunc(ctx, c.socket.drop) // the library's handshake has no context
+			// The library removes this deadline after the handshake.
 			return c.socket, tcp.SetDeadline(time.Now().Add(dialTimeout))
 		},
 	})
@@ -78,7 +79,7 @@ func dial(ctx context.Context, cfg Config) (*connection, error) {
 	return c, nil
 }
 
-// watchBlocked ends with the connection, which closes the channel.
+// watchBlocked ends when the connection ends, because the library then closes changes.
 func (c *connection) watchBlocked(changes <-chan amqp091.Blocking) {
 	for change := range changes {
 		if change.Active {
@@ -91,8 +92,8 @@ func (c *connection) watchBlocked(changes <-chan amqp091.Blocking) {
 
 func (c *connection) alive() bool { return !c.killed.Load() && !c.amqp.IsClosed() }
 
-// blockedError is not nil while the broker takes no messages. It then reads nothing of this connection, so
-// messages would only pile up in its buffers, and arrive twice later.
+// blockedError is not nil while the broker accepts no messages. The broker then does not read from this connection. So
+// messages would only wait in buffers, and later arrive twice.
 func (c *connection) blockedError() error {
 	if reason := c.blocked.Load(); reason != nil {
 		return fmt.Errorf("the broker blocks publishers (%s): free memory or disk space there", *reason)
@@ -133,8 +134,8 @@ func (c *connection) open(ctx context.Context) (*channel, error) {
 	return nil, lost(err)
 }
 
-// guard kills the connection if ctx ends, or the time, before the returned function is called. The library's calls know
-// neither.
+// guard kills the connection if ctx or the time limit ends before the caller calls done. The library's calls have
+// neither a context nor a time limit.
 func (c *connection) guard(ctx context.Context, limit time.Duration) (done func()) {
 	timer := time.AfterFunc(limit, c.kill)
 	stop := context.AfterFunc(ctx, c.kill)
@@ -144,17 +145,17 @@ func (c *connection) guard(ctx context.Context, limit time.Duration) (done func(
 	}
 }
 
-// abandon ends the connection when a message on it was given up: what the broker has not read of it must not
-// be published later. What the broker has received already, it may still publish: a copy of a message can arrive after
-// a later message of its key. A connection that the broker blocks is kept: the next one would be blocked too, and each
-// would leave messages behind.
+// abandon ends the connection after a message was given up, so that the broker does not publish it later. If the
+// broker has received the message already, it may still publish it. Then this copy can arrive after a later message of
+// its key. abandon keeps a connection that the broker blocks. The next connection would be blocked too, and each of
+// them would leave messages behind.
 func (c *connection) abandon() {
 	if c.blocked.Load() == nil {
 		c.kill()
 	}
 }
 
-// kill breaks the connection off. The library notices by itself.
+// kill closes the connection without connection.close of AMQP. The library notices it.
 func (c *connection) kill() {
 	c.killed.Store(true)
 	c.socket.drop()
@@ -206,7 +207,7 @@ func (s *socket) Write(b []byte) (int, error) {
 	return s.Conn.Write(b)
 }
 
-// drop closes the connection, and with it what was not sent yet.
+// drop closes the connection, and discards what was not sent yet.
 func (s *socket) drop() {
 	if tcp, ok := s.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // else the kernel goes on sending
@@ -217,10 +218,10 @@ func (s *socket) drop() {
 // errLogin says that the connection ended without an answer after the broker got user and password.
 var errLogin = errors.New("the connection ended after the broker got user and password")
 
-// errNoConnection marks the errors of messages that went with their connection, or had none.
+// errNoConnection marks the errors of messages whose connection was lost, or that had none.
 var errNoConnection = errors.New("no connection")
 
-// lost returns the error of a call of the library, with errNoConnection if that is what it means.
+// lost returns the error of a library call, with errNoConnection if the connection was lost.
 func lost(err error) error {
 	var reason *amqp091.Error
 	if errors.As(err, &reason) && !(reason.Server && reason.Recover) {

@@ -22,11 +22,12 @@ var errRejected = errors.New("RabbitMQ does not take it")
 // publisher is a message.Publisher whose Publish returns nil only when the broker has confirmed the
 // message and has not returned it.
 //
-// The messages share a few channels (hazard channel-closed-for-one). The broker closes a channel for one message that
-// it cannot accept, such as one for an exchange that does not exist, and does not tell which. The messages that have no
-// confirm then are published again, each on a channel of its own: if that is closed too, the message is the cause. So a
-// wrong message delays its neighbours, and is the only one that is rejected. A neighbour may arrive twice, but its
-// second copy never comes after a later message of its key: that one is published after the confirm.
+// The messages share a few channels (hazard channel-closed-for-one). If the broker cannot accept a message, for
+// example because its exchange does not exist, it closes the channel, and does not say which message was wrong. Then
+// all messages without a confirm are published again, each on a channel of its own. If that channel is closed too, its
+// message is wrong. So a wrong message delays its neighbours, but only the wrong one is rejected. A neighbour may
+// arrive twice. Its second copy never comes after a later message of its key, because that one is published after the
+// confirm.
 type publisher struct {
 	cfg       Config
 	address   string
@@ -49,7 +50,7 @@ var (
 	_ relay.OutageError = (*outage)(nil)
 )
 
-// dialing is an attempt to connect, which all that need a connection share.
+// dialing is an attempt to connect. All callers that need a connection share it.
 type dialing struct {
 	done chan struct{}
 	conn *connection
@@ -63,7 +64,7 @@ func newPublisher(cfg Config) *publisher {
 	return p
 }
 
-// maxAlone is how many channels may be open for single messages.
+// maxAlone is the largest number of channels for single messages.
 const maxAlone = 16
 
 // Publish implements message.Publisher. The error is an outage unless it wraps errRejected.
@@ -83,7 +84,7 @@ func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// outage is an error that says nothing about the message.
+// outage is an error whose cause is not the message.
 type outage struct {
 	address string
 	err     error
@@ -93,7 +94,8 @@ func (o *outage) Error() string { return fmt.Sprintf("RabbitMQ at %s: %v", o.add
 
 func (o *outage) Unwrap() error { return o.err }
 
-// OutageCause implements relay.OutageError. Messages notice a lost connection in many ways, and each has another topic.
+// OutageCause implements relay.OutageError. Each message reports a lost connection with its own error and topic. The
+// cause is the same for all of them, so that the relay logs one outage.
 func (o *outage) OutageCause() string {
 	if errors.Is(o.err, errNoConnection) {
 		return errNoConnection.Error()
@@ -236,10 +238,10 @@ func (p *publisher) ask(ctx context.Context) error {
 		return err
 	}
 	defer ch.close()
-	// Hazard blocked-connection. In a memory or disk alarm RabbitMQ blocks a connection only after it has published
-	// something, and answers everything else. A relay that cannot deliver must not find another one that only seems to
-	// be able to. So a check publishes too, to the exchange without a name with a key that is no queue's: any answer
-	// will do.
+	// Hazard blocked-connection. In a memory or disk alarm RabbitMQ blocks a connection only after the client has
+	// published something, and answers everything else. A relay that cannot deliver must not hand over to another relay
+	// that cannot deliver either. So a check publishes too: to the exchange without a name, with a key that is the name
+	// of no queue. Any answer is good.
 	id := uuid.NewString()
 	err = ch.publish(ctx, &outgoing{key: "postroom-check-" + id, Publishing: amqp091.Publishing{MessageId: id}})
 	var closed *channelClosedError // without the right to write to this exchange
@@ -278,7 +280,7 @@ func (p *publisher) hasExchange(ctx context.Context, name string) (bool, error) 
 	return true, nil
 }
 
-// Close closes the connection. What is being published fails.
+// Close closes the connection. Messages that are being published fail.
 func (p *publisher) Close() error {
 	p.mu.Lock()
 	p.end()
@@ -322,8 +324,8 @@ func (p *publisher) toOutgoing(topic string, msg *message.Message) (*outgoing, e
 	return &outgoing{exchange: topic, key: string(key), Publishing: publishing}, nil
 }
 
-// checkHeader returns an error if the headers do not fit into one frame: AMQP does not split them, and the
-// broker would close the connection, again and again.
+// checkHeader returns an error if the headers do not fit into one frame. AMQP does not split them, and the broker would
+// close the connection at each attempt.
 func (o *outgoing) checkHeader(frame int) error {
 	const (
 		rest  = 128 // the frame's own bytes, the lengths of the properties, and the delivery mode

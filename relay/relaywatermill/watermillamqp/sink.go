@@ -10,8 +10,8 @@ import (
 )
 
 // Sink is a relaywatermill.Sink with a publisher of its own. Make it with New, and close it after
-// the relay has stopped. It is safe for concurrent use. One Sink serves one source: a message that is given up ends
-// the connection, and with it the messages of all that share the Sink.
+// the relay has stopped. It is safe for concurrent use. Use one Sink for one source only: if a message is
+// given up, the connection ends, and the messages of all sources that share the Sink fail.
 type Sink struct {
 	*relaywatermill.Sink
 	publisher *publisher
@@ -38,8 +38,8 @@ func New(cfg Config) (*Sink, error) {
 	return &Sink{Sink: sink, publisher: publisher}, nil
 }
 
-// Check connects if there is no connection, and publishes a message for no queue. The error says what to check if the
-// broker does not answer, or takes no messages because of a memory or disk alarm.
+// Check connects if there is no connection, and publishes a message that no queue gets. If the broker does not answer,
+// or accepts no messages because of a memory or disk alarm, the error says what to check.
 func (s *Sink) Check(ctx context.Context) error { return s.publisher.check(ctx) }
 
 // HasExchange reports whether the broker has an exchange of this name. It changes nothing there.
@@ -54,7 +54,7 @@ func (s *Sink) Close() error { return s.publisher.Close() }
 // routing key.
 const maxShortString = 255
 
-// checkNames returns why no broker can have such an exchange or routing key.
+// checkNames returns why AMQP allows no such exchange or routing key.
 func checkNames(topic string, key []byte) error {
 	switch {
 	case topic == "":
