@@ -14,9 +14,9 @@ import (
 	"github.com/postroom/postroom/internal/ops"
 )
 
-// load reads the configuration, checks it for the command, and makes the logger. It reports all mistakes at once. check
-// is a check of the configuration, such as CheckSources, and must not be nil. It also gets a configuration that could be
-// read only in part.
+// load reads the configuration, checks it for the command, and makes the logger. It reports all mistakes at once.
+// check is a check of the configuration, such as CheckSources, and must not be nil. It also gets a configuration that
+// could be read only in part.
 func load(env *Env, cmd *cobra.Command, check func(*config.Config) error) (*config.Config, *slog.Logger, error) {
 	c, err := config.Load(cmd.Flags(), env.Environ)
 	if err := errors.Join(err, check(c)); err != nil {

@@ -19,7 +19,8 @@ import (
 func elsewhere() []string {
 	return []string{
 		"cd", "cp", "curl", "cut", "docker", "echo", "eval", "export", "git", "grep", "head", "kafka-acls.sh",
-		"kafka-features.sh", "kcat", "kubectl", "ls", "mariadb", "mkdir", "mysql", "psql", "sqlite3", "systemctl", "tee",
+		"kafka-features.sh", "kcat", "kubectl", "ls", "mariadb", "mkdir", "mysql", "psql", "sqlite3", "systemctl",
+		"tee",
 	}
 }
 
