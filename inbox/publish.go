@@ -127,7 +127,7 @@ type deadLetters struct {
 //
 // The limits of ob apply to the event: what an event must not have is left out. So a message whose type is longer than
 // outbox.MaxType is published without its type, one whose key is longer than outbox.MaxKey without its key, and a
-// payload that is too large becomes nil. The row of the parked message has its own, wider limits.
+// payload that is too large becomes nil. The row of the parked message has limits of its own.
 func WithDeadLetter(ob *outbox.Outbox, topic string) Option {
 	return func(c *config) { c.dead = deadLetters{ob, topic, true} }
 }
