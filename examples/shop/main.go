@@ -13,6 +13,8 @@
 //	SHOP_DATABASE_URL    the database of the service
 //	SHOP_SOURCES         for relays and orders: the databases, as NAME=URL with spaces between them; NAME+mails=URL
 //	                     for those with a second outbox
+//	SHOP_OLD_SHARDS      for orders, after databases were added at the end of SHOP_SOURCES: how many there were before,
+//	                     until all customers have moved (POST /shards/moves)
 //	SHOP_KAFKA_BROKERS   host:port[,host:port…]
 //	SHOP_PREFIX          before the names of topics; may be empty
 //	SHOP_AMQP_URL        RabbitMQ, for notifications and relays
@@ -36,7 +38,9 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -90,6 +94,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (cfg world.
 	}
 	flags.StringVar(&cfg.Prefix, "prefix", "shop_", "before the names of databases and topics")
 	flags.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "where the gateway answers")
+	flags.DurationVar(&cfg.AddShardAfter, "add-shard", 0, "after this time, add a fifth database to orders; 0: never")
 	alone := flags.Bool("alone", false, "use no server, whatever the environment says")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
@@ -119,7 +124,12 @@ func runAll(ctx context.Context, cfg world.Config, out io.Writer) error {
 		fmt.Fprintf(out, "%-14s %s\n", part.Name, part.Address)
 	}
 	fmt.Fprintln(out, "The shop is open. Ctrl-C ends it.")
+	var adding sync.WaitGroup
+	if cfg.AddShardAfter > 0 {
+		adding.Go(func() { addShard(ctx, w, cfg.AddShardAfter, out) })
+	}
 	<-ctx.Done()
+	adding.Wait()
 	return w.Close()
 }
 
@@ -140,6 +150,19 @@ func duration(getenv func(string) string, name string) (d time.Duration, err err
 	return d, err
 }
 
+func addShard(ctx context.Context, w *world.World, after time.Duration, out io.Writer) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(after):
+	}
+	if err := w.AddShard(ctx); err != nil {
+		fmt.Fprintln(out, "add a database to orders:", err)
+		return
+	}
+	fmt.Fprintln(out, "orders has five databases, and the customers have moved")
+}
+
 func runService(ctx context.Context, name string, getenv func(string) string, log *slog.Logger, out io.Writer) error {
 	sources, err := relays.ParseSources(getenv("SHOP_SOURCES"))
 	if err != nil {
@@ -149,6 +172,12 @@ func runService(ctx context.Context, name string, getenv func(string) string, lo
 	for _, field := range strings.Fields(getenv("SHOP_SERVICES")) {
 		service, address, _ := strings.Cut(field, "=")
 		services[service] = address
+	}
+	oldShards := 0
+	if text := getenv("SHOP_OLD_SHARDS"); text != "" {
+		if oldShards, err = strconv.Atoi(text); err != nil || oldShards < 1 {
+			return fmt.Errorf("SHOP_OLD_SHARDS is %q: want a number of databases", text)
+		}
 	}
 	switches, err := rules.Parse(getenv("SHOP_RULES_OFF"))
 	if err != nil {
@@ -167,7 +196,8 @@ func runService(ctx context.Context, name string, getenv func(string) string, lo
 		return err
 	}
 	service, err := world.Open(ctx, world.Settings{
-		Name: name, Database: getenv("SHOP_DATABASE_URL"), Sources: sources, Lease: lease, Timeout: timeout,
+		Name: name, Database: getenv("SHOP_DATABASE_URL"), Sources: sources, OldShards: oldShards,
+		Lease: lease, Timeout: timeout,
 		Kafka: kit.Kafka{
 			Brokers: split(getenv("SHOP_KAFKA_BROKERS")), Prefix: getenv("SHOP_PREFIX"), Session: session,
 		},

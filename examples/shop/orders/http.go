@@ -38,7 +38,8 @@ import (
 //	POST  /orders/{id}/repair   {"expected_version"}: lets a stuck order go on
 //	GET   /shards               how many customers and orders each shard has
 //	POST  /shards/moves         moves customers to added shards: how many have moved, who has not, and why
-//	POST  /view/rebuild         builds the list of all orders anew
+//	POST  /view/rebuild         begins to build the list of all orders anew, beside the live one
+//	GET   /view                 which list is live, and which are being built
 func (s *Service) Handler() http.Handler {
 	mux := &kit.Mux{}
 	mux.HandleFunc("POST /orders", s.post)
@@ -50,6 +51,7 @@ func (s *Service) Handler() http.Handler {
 	mux.HandleFunc("GET /shards", s.getShards)
 	mux.HandleFunc("POST /shards/moves", s.moveCustomers)
 	mux.HandleFunc("POST /view/rebuild", s.rebuildView)
+	mux.HandleFunc("GET /view", s.getView)
 	return mux
 }
 
@@ -203,11 +205,18 @@ func (s *Service) find(ctx context.Context, id string) (order.Order, error) {
 	if !kit.ValidID(id) {
 		return order.Order{}, kit.NotFound("there is no order " + id)
 	}
+	var failed error
 	for _, one := range s.cluster.All {
 		at := s.shards[one.Name]
-		if o, err := at.orders.Load(ctx, at.db.SQL, id); err != nil || o.Version > 0 {
-			return o, err
+		switch o, err := at.orders.Load(ctx, at.db.SQL, id); {
+		case err != nil:
+			failed = at.problemOf(ctx, err) // another shard may have the order
+		case o.Version > 0:
+			return o, nil
 		}
+	}
+	if failed != nil {
+		return order.Order{}, failed
 	}
 	return order.Order{}, kit.NotFound("there is no order " + id)
 }
@@ -307,8 +316,10 @@ func (s *Service) atHomeOf(w http.ResponseWriter, r *http.Request, customer stri
 		switch {
 		case errors.Is(err, shards.ErrMoved):
 			continue
-		case !errors.Is(err, shards.ErrDraining):
-			return err
+		case err != nil && !errors.Is(err, shards.ErrDraining):
+			return s.shards[home.Name].problemOf(r.Context(), err)
+		case err == nil:
+			return nil
 		}
 		break
 	}

@@ -69,6 +69,27 @@ func handleParked(msg *message.Message) ([]*message.Message, error) {
 	return nil, placeOrder(cqrs.CtxWithOriginalMessage(msg.Context(), msg), &command)
 }
 
+// reachWithin is how long a database has to answer before it counts as down.
+const reachWithin = 2 * time.Second
+
+// problemOf tells a client that the shard is down, if it is. Customers of other shards are served.
+func (s *shard) problemOf(ctx context.Context, err error) error {
+	var problem *kit.Problem
+	if errors.As(err, &problem) {
+		return err
+	}
+	ping, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	if s.db.SQL.PingContext(ping) == nil || ctx.Err() != nil {
+		return err
+	}
+	s.log.ErrorContext(ctx, "the database does not answer", "error", err)
+	return &kit.Problem{
+		Status: http.StatusServiceUnavailable, Type: "/problems/shard-down", Title: "A database is down",
+		Detail: "The database with these orders does not answer. Try again with the same Idempotency-Key.",
+	}
+}
+
 // ShardStatus is what a shard has.
 type ShardStatus struct {
 	Name string `json:"name"`
@@ -98,8 +119,17 @@ func (s *Service) moveCustomers(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Service) rebuildView(w http.ResponseWriter, r *http.Request) error {
-	if err := s.RebuildView(r.Context()); err != nil {
+	number, err := s.view.Rebuild(r.Context())
+	if err != nil {
 		return err
 	}
-	return kit.WriteJSON(w, http.StatusOK, map[string]any{})
+	return kit.WriteJSON(w, http.StatusAccepted, map[string]int{"building": number})
+}
+
+func (s *Service) getView(w http.ResponseWriter, r *http.Request) error {
+	lists, err := s.view.Lists(r.Context())
+	if err != nil {
+		return err
+	}
+	return kit.WriteJSON(w, http.StatusOK, lists)
 }

@@ -65,6 +65,9 @@ func New(ctx context.Context, config Config) (*Service, error) {
 	}
 	cluster := shards.New(config.Shards...)
 	cluster.Patience = config.MovePatience
+	if config.OldShards > len(config.Shards) {
+		return nil, fmt.Errorf("there were %d shards, and now there are %d", config.OldShards, len(config.Shards))
+	}
 	if config.OldShards > 0 {
 		cluster.Old = config.OldShards
 	}
@@ -75,6 +78,9 @@ func New(ctx context.Context, config Config) (*Service, error) {
 			return nil, fmt.Errorf("%s: %w", one.Name, err)
 		}
 		s.shards[one.Name] = made
+	}
+	if err := cluster.CheckSettled(ctx); err != nil {
+		return nil, err
 	}
 	var err error
 	if s.view, err = view.New(ctx, config.Shards[0].DB, config.Kafka, config.Logger); err != nil {
@@ -93,9 +99,6 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	return kit.Run(ctx, parts...)
 }
-
-// RebuildView builds the list of all orders anew while readers use it.
-func (s *Service) RebuildView(ctx context.Context) error { return s.view.Rebuild(ctx) }
 
 // MoveCustomers moves the customers that the added shards have won. Call it again until nobody has stayed; then start
 // the service without OldShards.

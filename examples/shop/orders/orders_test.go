@@ -232,3 +232,33 @@ func requireOnce(t *testing.T, all []shards.Shard, total int) {
 	}
 	require.Equal(t, total, found)
 }
+
+// A shard that is down keeps its own customers from ordering, and nobody else.
+func TestRequestsForOtherShardsGoOnWhenOneIsDown(t *testing.T) {
+	b := newBench(t, four...)
+	s, err := orders.New(t.Context(), orders.Config{Shards: b.shards, Kafka: b.kafka, Logger: quiet})
+	require.NoError(t, err)
+	b.handler = s.Handler()
+	customers := map[string]string{} // by shard
+	for len(customers) < len(b.shards) {
+		id := uuid.NewString()
+		customers[shards.Owner(b.shards, id).Name] = id
+	}
+	for _, one := range b.shards {
+		_, err := one.DB.SQL.ExecContext(t.Context(),
+			"INSERT INTO customers (id, name, email) VALUES (?, 'Ada', 'a@b.org')", customers[one.Name])
+		require.NoError(t, err)
+	}
+	down := b.shards[1]
+	require.NoError(t, down.DB.SQL.Close())
+	for _, one := range b.shards {
+		w := b.request("POST", "/orders", "k", orderBody(customers[one.Name], events.Orchestrated))
+		if one.Name == down.Name {
+			require.Equal(t, "/problems/shard-down", requireProblem(t, w, 503, "does not answer").Type)
+			continue
+		}
+		require.Equal(t, http.StatusAccepted, w.Code, w.Body.String())
+	}
+	// Nobody knows whether the shard that is down has it.
+	requireProblem(t, b.request("GET", "/orders/"+uuid.NewString(), "", ""), 503, "does not answer")
+}

@@ -19,6 +19,12 @@ import (
 	"github.com/postroom/postroom/outbox"
 )
 
+// Shards is how many databases orders has from the beginning, and AddedShard is the next one, for when they are full.
+const (
+	Shards     = 4
+	AddedShard = "orders_5"
+)
+
 // Databases are the databases of the shop. orders is spread over several.
 func Databases() []string {
 	return []string{

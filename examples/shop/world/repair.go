@@ -11,7 +11,9 @@ import (
 // Repair makes true again what became false while a rule was off. The rule must be on, and the services must run: they
 // do the most of it. What it does is in rules.Info.
 func (w *World) Repair(ctx context.Context, rule rules.Rule) (err error) {
-	auditor, err := invariants.Open(ctx, w.Databases, invariants.Options{Kafka: w.Kafka, Redis: w.Redis})
+	auditor, err := invariants.Open(ctx, w.databases(), invariants.Options{
+		Kafka: w.Kafka, Redis: w.Redis, OldShards: int(w.oldShards.Load()),
+	})
 	if err != nil {
 		return err
 	}

@@ -28,15 +28,18 @@ type Settings struct {
 	Name     string // one of Services
 	Database string // the URL of its database
 	Sources  []relays.Source
-	Lease    time.Duration // of relays: see relays.Config
-	Timeout  time.Duration // of a step of the saga: see orders.Config
-	Kafka    kit.Kafka
-	Mails    kit.Mails
-	Redis    string            // host:port
-	Services map[string]string // their addresses, host:port
-	Rules    *rules.Switches   // nil: all are on
-	Faults   *relays.Faults    // of the relays; nil: none
-	Log      *slog.Logger
+	// OldShards is for orders: how many of its databases there were before the last ones were added, while customers
+	// still have to move to those. 0: all.
+	OldShards int
+	Lease     time.Duration // of relays: see relays.Config
+	Timeout   time.Duration // of a step of the saga: see orders.Config
+	Kafka     kit.Kafka
+	Mails     kit.Mails
+	Redis     string            // host:port
+	Services  map[string]string // their addresses, host:port
+	Rules     *rules.Switches   // nil: all are on
+	Faults    *relays.Faults    // of the relays; nil: none
+	Log       *slog.Logger
 }
 
 // Service is an open service. Run it, serve its Handler, and Close it when both have ended.
@@ -147,7 +150,9 @@ func openNotifications(ctx context.Context, s Settings, closers *closers) (Servi
 
 // openOrders opens all shards. Their names in Sources are for ever: who lives where depends on them.
 func openOrders(ctx context.Context, s Settings, closers *closers) (Service, error) {
-	config := orders.Config{Kafka: s.Kafka, Timeout: s.Timeout, Rules: s.Rules, Logger: s.Log}
+	config := orders.Config{
+		OldShards: s.OldShards, Kafka: s.Kafka, Timeout: s.Timeout, Rules: s.Rules, Logger: s.Log,
+	}
 	for _, source := range s.Sources {
 		if !source.Mails {
 			continue // a database of another service

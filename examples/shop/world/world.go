@@ -13,6 +13,9 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -40,7 +43,9 @@ type Config struct {
 	Listen string
 	Rules  *rules.Switches // of all services; nil: all are on, for ever
 	Faults *relays.Faults  // of the relays; nil: none
-	Log    *slog.Logger    // default: slog.Default()
+	// AddShardAfter is how long after the start the program adds a fifth database to orders. 0: it does not.
+	AddShardAfter time.Duration
+	Log           *slog.Logger // default: slog.Default()
 }
 
 // World is a running shop. Make it with Start, and end it with Close.
@@ -56,6 +61,11 @@ type World struct {
 	faults  *relays.Faults
 	parts   []*part
 	closers []func() error
+
+	adding       sync.Mutex   // of AddShard
+	mu           sync.Mutex   // guards Databases while AddShard runs
+	oldShards    atomic.Int32 // 0: nobody moves
+	makeDatabase func(ctx context.Context, name string) (url string, err error)
 }
 
 // Start makes the databases, the topics and the brokers, and starts all parts.
@@ -109,17 +119,20 @@ func (w *World) openDatabases(ctx context.Context, cfg Config) error {
 		w.closers = append(w.closers, func() error { return os.RemoveAll(folder) })
 		main = "sqlite:" + folder
 	}
-	w.Databases = map[string]string{}
-	for _, name := range provision.Databases() {
+	w.makeDatabase = func(ctx context.Context, name string) (url string, err error) {
 		server := main
 		if name == "stock" || name == "payments" {
 			server = cmp.Or(cfg.MariaDBURL, main)
 		}
 		made, err := provision.Make(ctx, server, cfg.Prefix, name)
-		if err != nil {
+		return made[name], err
+	}
+	w.Databases = map[string]string{}
+	for _, name := range provision.Databases() {
+		var err error
+		if w.Databases[name], err = w.makeDatabase(ctx, name); err != nil {
 			return err
 		}
-		w.Databases[name] = made[name]
 	}
 	return nil
 }
@@ -193,17 +206,20 @@ func reserve() (listener net.Listener, err error) {
 
 // sources are all outboxes of the shop.
 func (w *World) sources() (sources []relays.Source) {
-	for _, name := range provision.Databases() {
-		sources = append(sources, relays.Source{
-			Name: name, URL: w.Databases[name], Mails: strings.HasPrefix(name, "orders_"),
-		})
+	databases := w.databases()
+	for _, name := range append(provision.Databases(), provision.AddedShard) {
+		if url := databases[name]; url != "" {
+			sources = append(sources, relays.Source{Name: name, URL: url, Mails: strings.HasPrefix(name, "orders_")})
+		}
 	}
 	return sources
 }
 
 // Audit tells whether the data of all services fit together. See package invariants.
 func (w *World) Audit(ctx context.Context) (_ []invariants.Row, err error) {
-	auditor, err := invariants.Open(ctx, w.Databases, invariants.Options{Kafka: w.Kafka, Redis: w.Redis})
+	auditor, err := invariants.Open(ctx, w.databases(), invariants.Options{
+		Kafka: w.Kafka, Redis: w.Redis, OldShards: int(w.oldShards.Load()),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -132,6 +132,7 @@ func TestTheWorldRunsOnRealServers(t *testing.T) {
 	require.Len(t, kittest.Events(t, w.Kafka, events.Customers, 1), 1)
 	requireOrdersEnd(t, w)
 	requireAllHolds(t, w)
+	requireShardIsAdded(t, w)
 }
 
 // The Kafka and the mails of this process are lost at its end: a database that stays has deleted them from its outbox.

@@ -20,7 +20,7 @@ func DropDatabases(t testing.TB, adminURL, prefix string) {
 	admin, err := kit.Connect(ctx, adminURL)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, admin.Close()) }()
-	for _, name := range provision.Databases() {
+	for _, name := range append(provision.Databases(), provision.AddedShard) {
 		statements := []string{
 			"DROP DATABASE IF EXISTS " + prefix + name + " WITH (FORCE)", "DROP ROLE IF EXISTS " + prefix + name,
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -27,8 +28,9 @@ type Stayed struct {
 	Reason   string `json:"reason"`
 }
 
-// DefaultPatience is how long a move waits for what is under way.
-const DefaultPatience = 10 * time.Second
+// DefaultPatience is how long a move waits for what is under way. A step of a saga that gets no answer is tried for as
+// long.
+const DefaultPatience = 30 * time.Second
 
 const (
 	lookEvery = 20 * time.Millisecond // how often a move looks whether what is under way has ended
@@ -74,6 +76,27 @@ func (c *Cluster) MoveAll(ctx context.Context) (Moves, error) {
 		}
 	}
 	return moves, errors.Join(moving.Wait(), ctx.Err())
+}
+
+// CheckSettled returns an error if nobody is to move, and somebody lives in another shard than Owner says: a process
+// that does not look there would begin orders of the customer in the wrong place.
+func (c *Cluster) CheckSettled(ctx context.Context) error {
+	if c.Old != len(c.All) {
+		return nil
+	}
+	for _, s := range c.All {
+		customers, err := livingIn(ctx, s.DB)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		for _, customer := range customers {
+			if to := Owner(c.All, customer).Name; to != s.Name {
+				return fmt.Errorf("customer %s has to move from %s to %s: start orders with the number of old shards, "+
+					"and send POST /shards/moves until nobody has stayed", customer, s.Name, to)
+			}
+		}
+	}
+	return nil
 }
 
 // reasonOf is what a client may read: an error of a database may have addresses in it.

@@ -35,6 +35,10 @@ var tables = []string{
 		PRIMARY KEY (view, order_id),
 		UNIQUE (view, customer, order_id)
 	)`,
+	// The lists that are kept in step: the live one, and new ones until they take its place.
+	`CREATE TABLE IF NOT EXISTS order_view_lists (
+		view INTEGER NOT NULL PRIMARY KEY
+	)`,
 	`CREATE TABLE IF NOT EXISTS order_view_live (
 		id   INTEGER NOT NULL PRIMARY KEY,
 		view INTEGER NOT NULL
@@ -55,7 +59,6 @@ type View struct {
 	db    *kit.DB
 	kafka kit.Kafka
 	log   *slog.Logger
-	pause chan pause
 }
 
 // New makes the tables.
@@ -63,11 +66,23 @@ func New(ctx context.Context, db *kit.DB, kafka kit.Kafka, log *slog.Logger) (*V
 	if err := db.Exec(ctx, tables...); err != nil {
 		return nil, err
 	}
+	v := &View{db: db, kafka: kafka, log: log}
 	err := db.Tx(ctx, func(tx *sql.Tx) error {
-		_, err := db.InsertNew(ctx, tx, "order_view_live", []string{"id", "view"}, 1, 1)
+		if _, err := db.InsertNew(ctx, tx, "order_view_live", []string{"id", "view"}, 1, 1); err != nil {
+			return err
+		}
+		live, err := v.lockLive(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = db.InsertNew(ctx, tx, "order_view_lists", []string{"view"}, live)
 		return err
 	})
-	return &View{db: db, kafka: kafka, log: log, pause: make(chan pause)}, err
+	if err != nil {
+		return nil, err
+	}
+	// What a process left that died when it had just stopped keeping a list.
+	return v, v.clear(ctx, "view NOT IN (SELECT view FROM order_view_lists)")
 }
 
 // Filter says which orders; an empty field says nothing.
@@ -95,21 +110,15 @@ func (v *View) List(ctx context.Context, f Filter, after string, limit int) ([]R
 	return list, rows.Err()
 }
 
-// live returns the number of the live list.
-func (v *View) live(ctx context.Context) (number int, err error) {
-	err = v.db.SQL.QueryRowContext(ctx, "SELECT view FROM order_view_live WHERE id = 1").Scan(&number)
-	return number, err
-}
-
-// inboxOf is where a list keeps its position. Each list is a consumer of its own. Its name is a consumer group in
-// Kafka: no other service may have it, or each of the two would get half of the partitions.
-func (v *View) inboxOf(number int) (*inbox.Inbox, error) {
-	return inbox.New(v.db.Dialect, v.kafka.Prefix+"order-list-"+strconv.Itoa(number), inbox.WithLogger(v.log))
+// consumer is the name under which a list keeps its position. Each list is a consumer of its own. Its name is a group
+// in Kafka: no other service may have it, or each of the two would get half of the partitions.
+func (v *View) consumer(number int) string {
+	return v.kafka.Prefix + "order-list-" + strconv.Itoa(number)
 }
 
 // project writes a list until ctx ends.
 func (v *View) project(ctx context.Context, number int) error {
-	ib, err := v.inboxOf(number)
+	ib, err := inbox.New(v.db.Dialect, v.consumer(number), inbox.WithLogger(v.log))
 	if err != nil {
 		return err
 	}
