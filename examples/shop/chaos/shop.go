@@ -39,7 +39,7 @@ type shop struct {
 	prefix            string
 	kafka             kit.Kafka
 	listen            map[string]string // where processes answer, by service
-	restarts          map[string]*sync.Mutex
+	restarting        sync.Mutex
 	fleet             *fleet
 	log               *journal
 
@@ -69,13 +69,13 @@ var allServers = []string{servers.PostgreSQL, servers.MariaDB, servers.Kafka, se
 
 // openServers starts servers of our own, or takes those of the environment.
 func (s *shop) openServers(ctx context.Context, root string, given bool, getenv func(string) string) error {
-	s.addresses, s.restarts = map[string]string{}, map[string]*sync.Mutex{}
+	s.addresses = map[string]string{}
 	for name, variable := range map[string]string{
 		servers.PostgreSQL: "POSTROOM_TEST_POSTGRES_URL", servers.MariaDB: "POSTROOM_TEST_MARIADB_URL",
 		servers.Kafka: "POSTROOM_TEST_KAFKA_BROKERS", servers.RabbitMQ: "POSTROOM_TEST_AMQP_URL",
 		servers.Redis: "POSTROOM_TEST_REDIS_ADDR",
 	} {
-		s.addresses[name], s.restarts[name] = getenv(variable), &sync.Mutex{}
+		s.addresses[name] = getenv(variable)
 		if given && s.addresses[name] == "" {
 			return fmt.Errorf("-given needs %s", variable)
 		}

@@ -144,15 +144,17 @@ func (s *shop) hit(ctx context.Context, t trouble) error {
 	return nil
 }
 
-// restart stops a server and starts it again. Two troubles of one server do not meet.
+// restart stops a server and starts it again. It leaves the trouble out while another server is restarted: dev/services
+// does one thing at a time, and on a busy machine the troubles would form a queue that is longer than the run.
 func (s *shop) restart(ctx context.Context, kind string) error {
 	name := map[string]string{
 		killKafka: "kafka", restartKafka: "kafka", restartAMQP: "rabbitmq", killRedis: "redis",
 	}[kind]
+	if !s.restarting.TryLock() {
+		return nil
+	}
+	defer s.restarting.Unlock()
 	s.log.say("%s", kind)
-	lock := s.restarts[name]
-	lock.Lock()
-	defer lock.Unlock()
 	stop := func() error { return s.own.Kill(ctx, name) }
 	if kind == restartKafka || kind == restartAMQP {
 		stop = func() error { return s.own.Down(ctx, name) }

@@ -19,7 +19,7 @@ type worker struct {
 }
 
 // remembered is how many of its orders a worker comes back to.
-const remembered = 50
+const remembered = 500
 
 // act does one thing. Errors are counted: the next one follows.
 func (w *worker) act(ctx context.Context) {
