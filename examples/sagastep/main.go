@@ -3,7 +3,8 @@
 //
 //	go run ./examples/sagastep
 //
-// step.go is what to copy; it needs no other file. This file gives it messages, each of them twice, in place of a broker.
+// step.go is what to copy; it needs no other file. This file takes the place of a broker: it gives the step messages,
+// each of them twice.
 package main
 
 import (

@@ -31,8 +31,8 @@ var saga = []transition{
 }
 
 // step is one step of the saga. The inbox calls it in a transaction that also has the message's id, and writes the
-// command that it returns to the outbox in the same transaction. So all three happen, or none of them: after a crash the
-// message comes again.
+// command that it returns to the outbox in the same transaction. So all three happen, or none of them: after a crash
+// the message comes again.
 //
 // The question marks are for MySQL, MariaDB and SQLite. PostgreSQL wants $1, $2, $3.
 func step(ctx context.Context, tx *sql.Tx, m inbox.Message) ([]outbox.Event, error) {

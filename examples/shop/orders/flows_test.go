@@ -202,8 +202,8 @@ func (s *shop) awaitEvents(topic, id, kind string, n int) {
 	}
 }
 
-// requireUndone finds the order cancelled and nothing left of it, at once: whoever sees that an order is cancelled finds
-// the money and the goods where they were.
+// requireUndone finds the order cancelled and nothing left of it, at once: whoever sees that an order is cancelled
+// finds the money and the goods where they were.
 func (s *shop) requireUndone(id, customer, reason string) {
 	s.t.Helper()
 	require.Equal(s.t, reason, s.awaitStatus(id, order.Cancelled).Reason)
@@ -300,8 +300,8 @@ func TestAnOrderWhoseCommandsGetNoAnswerIsSentAgainThenUndoneThenListedAndRepair
 	})
 }
 
-// Payments is stopped while the money is taken, and comes back after the order was given up. The commands wait for it in
-// Kafka: it takes the money and gives it back, and nobody has to repair anything.
+// Payments is stopped while the money is taken, and comes back after the order was given up. The commands wait for it
+// in Kafka: it takes the money and gives it back, and nobody has to repair anything.
 func TestAnOrderThatWasGivenUpIsUndoneWhenPaymentsComesBack(t *testing.T) {
 	eachShop(t, 200*time.Millisecond, func(s *shop) {
 		customer := s.newCustomer()

@@ -82,7 +82,7 @@ func (n *newOrder) check() error {
 	}
 	for _, item := range n.Items {
 		if !kit.ValidSKU(item.SKU) || item.Quantity < 1 || item.Quantity > 1000 {
-			return kit.BadRequest("an item must have a sku of 1 to 64 of A-Z a-z 0-9 . _ -, and a quantity of 1 to 1000")
+			return kit.BadRequest("an item must have a sku of 1 to 64 of A-Z a-z 0-9 . _ - and a quantity of 1 to 1000")
 		}
 	}
 	return nil
@@ -289,8 +289,8 @@ func (s *shard) decide(
 	return after, s.saga.Handle(ctx, tx, saga.Message{Of: of, Type: kind})
 }
 
-// problemOf is what a client gets to see. A version conflict can be tried again with the current version. A command that
-// the order's status does not allow cannot, so it has a type of its own.
+// problemOf is what a client gets to see. A version conflict can be tried again with the current version. A command
+// that the order's status does not allow cannot, so it has a type of its own.
 func problemOf(err error) error {
 	var conflict *eventstore.ConflictError
 	var refused *order.RefusedError

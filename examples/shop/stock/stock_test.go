@@ -192,7 +192,8 @@ func TestAnOrchestratedOrderWaitsForItsCommand(t *testing.T) {
 func TestAQuantityBelowOneIsShort(t *testing.T) {
 	s := start(t, kittest.Open(t, kittest.SQLite(t)), kittest.Kafka(t))
 	s.deliver("pen", "5")
-	s.command(events.StockCommands, one.OrderID, events.TypeReserveStock, reserve(events.Item{SKU: "pen", Quantity: -2}))
+	negative := reserve(events.Item{SKU: "pen", Quantity: -2})
+	s.command(events.StockCommands, one.OrderID, events.TypeReserveStock, negative)
 	s.requireAnswers(events.TypeStockShort)
 	s.requireItem("pen", 5, 0, 5)
 }

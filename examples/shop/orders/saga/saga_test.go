@@ -170,8 +170,8 @@ func TestATimeoutOfAnEarlierAttemptChangesNothing(t *testing.T) {
 	require.Equal(t, row{Step: Paying, Attempt: 3, Timer: "of this attempt"}, r)
 }
 
-// The first timer of the first refund is on its way when its answer comes. It arrives after the repair, during the first
-// attempt of the second refund.
+// The first timer of the first refund is on its way when its answer comes. It arrives after the repair, during the
+// first attempt of the second refund.
 func TestALateTimerOfAnEarlierRoundChangesNothing(t *testing.T) {
 	kittest.Each(t, func(t *testing.T, db *kit.DB) {
 		w := newWorld(t, db)
