@@ -284,7 +284,8 @@ func TestTheReadModelIsRebuiltByACommand(t *testing.T) {
 	s := start(t)
 	id, _ := s.place()
 	_, before := s.get("/orders/" + id)
-	require.JSONEq(t, `{"generation":2}`, s.require(http.StatusAccepted, s.h, "POST", "/view/rebuilds", "").Body.String())
+	w := s.require(http.StatusAccepted, s.h, "POST", "/view/rebuilds", "")
+	require.JSONEq(t, `{"generation":2}`, w.Body.String())
 	s.waitFor("the switch", func() bool {
 		body := s.do("GET", "/view", "").Body.String()
 		return body == `[{"generation":1,"state":"deleted"},{"generation":2,"state":"live"}]`

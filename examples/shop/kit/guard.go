@@ -20,7 +20,7 @@ func guard(own net.Addr, next http.Handler) http.Handler {
 	next = origins.Handler(next)
 	return HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		if !isOurs(r.Host, own) {
-			return Forbidden("there is no " + r.Host + " here: use localhost, or the address that the service listens on")
+			return Forbidden("there is no " + r.Host + " here: use localhost, or the address of the listener")
 		}
 		next.ServeHTTP(w, r)
 		return nil

@@ -92,8 +92,8 @@ func TestAnswersAreKeptForADay(t *testing.T) {
 		counter(t, db)
 		old := time.Now().Add(-kit.AnswersFor - time.Minute).Unix()
 		for key, at := range map[string]int64{"old": old, "young": old + 120} {
-			_, err := db.SQL.Exec(db.Bind(`INSERT INTO idempotency_keys (idempotency_key, request, status, answer, made_at)
-				VALUES (?, '', 201, '{}', ?)`), key, at)
+			_, err := db.SQL.Exec(db.Bind(`INSERT INTO idempotency_keys
+				(idempotency_key, request, status, answer, made_at) VALUES (?, '', 201, '{}', ?)`), key, at)
 			require.NoError(t, err)
 		}
 		h := &kit.Mux{}

@@ -30,7 +30,8 @@ func mysqlDSN(ctx context.Context, rawURL string) (string, error) {
 		// A parameter that is ignored could be the one that the connection is safe by.
 		if known := []string{"true", "false", "skip-verify", "preferred"}; parameter != "tls" ||
 			!slices.Contains(known, values[0]) {
-			return "", fmt.Errorf("the database URL has the parameter %s: only tls can be set, to one of %v", parameter, known)
+			return "", fmt.Errorf("the database URL has the parameter %s: only tls can be set, to one of %v",
+				parameter, known)
 		}
 		cfg.TLSConfig = values[0]
 	}

@@ -90,8 +90,8 @@ func makeOne(ctx context.Context, admin *kit.DB, adminURL, name string) (string,
 	return userURL(adminURL, name, password)
 }
 
-// forEverybody are the parameters of an administrator's URL that a service needs too. Others, such as user and password,
-// would make the service log in as the administrator.
+// forEverybody are the parameters of an administrator's URL that a service needs too. Others, such as user and
+// password, would make the service log in as the administrator.
 var forEverybody = []string{"host", "port", "sslmode", "sslrootcert", "connect_timeout", "tls"}
 
 func userURL(adminURL, name, password string) (string, error) {
@@ -114,11 +114,12 @@ func userURL(adminURL, name, password string) (string, error) {
 func closeTemplate(ctx context.Context, admin *kit.DB) error {
 	return admin.Tx(ctx, func(tx *sql.Tx) error {
 		// Of two REVOKEs at the same time one fails.
-		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('postroom shop template1'))"); err != nil {
+		_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('postroom shop template1'))")
+		if err != nil {
 			return err
 		}
 		var open bool
-		err := tx.QueryRowContext(ctx, "SELECT has_database_privilege('public', 'template1', 'CONNECT')").Scan(&open)
+		err = tx.QueryRowContext(ctx, "SELECT has_database_privilege('public', 'template1', 'CONNECT')").Scan(&open)
 		if err != nil || !open {
 			return err
 		}
@@ -152,7 +153,8 @@ func mySQL(ctx context.Context, admin *kit.DB, name, password string) ([]string,
 	}
 	identified := "IDENTIFIED BY PASSWORD '" + mariaDBHash(password) + "'"
 	if !strings.Contains(version, "MariaDB") {
-		identified = "IDENTIFIED BY '" + password + "'" // MySQL has no such hash, and masks passwords in its logs itself
+		// MySQL has no such hash, and masks passwords in its logs itself.
+		identified = "IDENTIFIED BY '" + password + "'"
 	}
 	// In GRANT an underscore stands for any character: shop_stock would also be the right to open shop2stock.
 	pattern := strings.ReplaceAll(name, "_", `\_`)

@@ -27,7 +27,9 @@ func TestASinkWithFaultsKeepsTheRelaysPromises(t *testing.T) {
 				b := &broker{topics: map[string][]relaytest.Message{}, refused: map[string]bool{}}
 				return relaytest.Target{
 					Sink: withFaults(b, faults, nil), Topics: [2]string{"orders", "payments"},
-					Published: func(_ testing.TB, topic string) []relaytest.Message { return firstCopies(b.published(topic)) },
+					Published: func(_ testing.TB, topic string) []relaytest.Message {
+						return firstCopies(b.published(topic))
+					},
 					Refuse: func(_ testing.TB, topic string) func() {
 						b.set(func() { b.refused[topic] = true })
 						return func() { b.set(func() { delete(b.refused, topic) }) }

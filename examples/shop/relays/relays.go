@@ -95,8 +95,8 @@ func New(ctx context.Context, cfg Config) (_ *Service, err error) {
 		config := relay.Config{
 			DB: db.SQL, Dialect: db.Dialect, Sink: toKafka, Source: source.Name, Member: member,
 			LeaseTTL: cfg.Lease, Logger: cfg.Logger,
-			// A relay that is stopped while a broker is away hands its lease over after this time, or keeps it until the
-			// end of its term (5 s). On SQLite longer terms are for transactions of seconds; those here are short.
+			// A relay that is stopped while a broker is away gives up after this time. The next one can begin when the
+			// lease has expired, after 5 s. Longer leases, for SQLite, are for transactions that last for seconds.
 			DrainTimeout: 2 * time.Second,
 			// Delivered events are kept for a while, so that the page can show where each one went. They have names and
 			// addresses, and an erased customer must not stay here for long.

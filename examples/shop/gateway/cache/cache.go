@@ -9,8 +9,8 @@
 //     than FillLimit is not stored.
 //   - Redis was restarted and is empty, and so are its floors. Each life of Redis has a name, the generation. A fill
 //     that began in another generation is not stored, nor one in the first moments (Settle) of a generation.
-//   - Redis is full and evicts keys: it could evict a floor, and keep the old value below it. A Redis that may do that is
-//     taken for one that is away (Connect).
+//   - Redis is full and evicts keys: it could evict a floor, and keep the old value below it. A Redis that may do that
+//     is taken for one that is away (Connect).
 //   - Redis is away: Get reads the source. Raise returns the error: its caller must not go on before Raise succeeded.
 //   - A caller joined a read that another caller had begun before the last event: it looks again.
 //

@@ -55,7 +55,9 @@ func (m *Model) Order(ctx context.Context, id string) (Order, cache.Versions, er
 		}
 	}
 	return o, cache.Versions{
-		theView: generation, ofGeneration("order", generation, id): revision, "customer:" + o.Of.Customer: version.Int64,
+		theView:                               generation,
+		ofGeneration("order", generation, id): revision,
+		"customer:" + o.Of.Customer:           version.Int64,
 	}, nil
 }
 
@@ -71,8 +73,8 @@ func (m *Model) Page(ctx context.Context, customer, after string, limit int) (p 
 	// First the revision: if an order changes in between, the page is newer than it says. That is only a miss more.
 	var generation, revision int64
 	err = m.db.SQL.QueryRowContext(ctx, m.db.Bind(`SELECT g.generation, COALESCE(c.revision, 0) FROM view_generations g
-		LEFT JOIN customer_orders c ON c.generation = g.generation AND c.customer = ? WHERE g.state = 'live'`), customer,
-	).Scan(&generation, &revision)
+		LEFT JOIN customer_orders c ON c.generation = g.generation AND c.customer = ? WHERE g.state = 'live'`),
+		customer).Scan(&generation, &revision)
 	if err != nil {
 		return p, nil, err
 	}
@@ -115,7 +117,8 @@ func (m *Model) Customer(ctx context.Context, id string) (KnownCustomer, cache.V
 	c := KnownCustomer{ID: id}
 	var generation int64
 	err := m.db.SQL.QueryRowContext(ctx, m.db.Bind(`SELECT generation, name, email, version, erased FROM customer_view
-		WHERE generation = `+ofLive+` AND customer = ?`), id).Scan(&generation, &c.Name, &c.Email, &c.Version, &c.Erased)
+		WHERE generation = `+ofLive+` AND customer = ?`), id,
+	).Scan(&generation, &c.Name, &c.Email, &c.Version, &c.Erased)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNone
 	}

@@ -147,8 +147,9 @@ func (m *Model) Switch(ctx context.Context, to int64) (done bool, err error) {
 		done = false
 		// Who fills the live generation has a shared lock on this row, and so it stands still until the commit.
 		var state string
-		if err := tx.QueryRowContext(ctx, m.db.Bind(
-			"SELECT state FROM view_generations WHERE generation = ?"+m.db.ForUpdate()), from).Scan(&state); err != nil {
+		err := tx.QueryRowContext(ctx, m.db.Bind(
+			"SELECT state FROM view_generations WHERE generation = ?"+m.db.ForUpdate()), from).Scan(&state)
+		if err != nil {
 			return err
 		}
 		ready, err := m.caughtUp(ctx, tx, from, to)
@@ -240,7 +241,8 @@ func (m *Model) deleteOne(ctx context.Context, tx *sql.Tx, generation int64) err
 		return err
 	}
 	for _, table := range []string{"order_view", "customer_orders", "customer_view", "order_timeline"} {
-		if _, err := tx.ExecContext(ctx, m.db.Bind("DELETE FROM "+table+" WHERE generation = ?"), generation); err != nil {
+		if _, err := tx.ExecContext(ctx, m.db.Bind("DELETE FROM "+table+" WHERE generation = ?"),
+			generation); err != nil {
 			return err
 		}
 	}
