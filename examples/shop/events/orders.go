@@ -64,8 +64,8 @@ type OrderStuck struct {
 	Reason  string `json:"reason"`
 }
 
-// OrderRepaired says that the compensation of a stuck order runs again, because somebody asked for it, or because a late
-// answer has come.
+// OrderRepaired says that the compensation of a stuck order runs again, because somebody asked for it, or because a
+// late answer has come.
 type OrderRepaired struct {
 	Of
 	Version int64 `json:"version"`
