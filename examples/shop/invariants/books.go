@@ -48,7 +48,8 @@ func (a *Auditor) readBooks(ctx context.Context) (*books, error) {
 			b.streams[id] = s
 		}
 	}
-	return b, a.each(ctx, "customers", "SELECT id FROM customers WHERE erased_at IS NOT NULL", func(scan scanner) error {
+	const erased = "SELECT id FROM customers WHERE erased_at IS NOT NULL"
+	return b, a.each(ctx, "customers", erased, func(scan scanner) error {
 		var id string
 		err := scan(&id)
 		b.erased[id] = true
@@ -139,8 +140,8 @@ func (s *stream) wrong() string {
 
 // orders compares the orders of all shards with their sagas and with themselves.
 func (a *Auditor) orders(_ context.Context, b *books) (Row, error) {
-	row := Row{Name: "orders", Reason: "Each order is confirmed, cancelled, or listed as stuck. Its stream has no hole, " +
-		"and the saga agrees with it."}
+	row := Row{Name: "orders", Reason: "Each order is confirmed, cancelled, or listed as stuck. Its stream has no " +
+		"hole, and the saga agrees with it."}
 	states, wrong := map[order.Status]int{}, []string(nil)
 	for id, s := range b.streams {
 		states[s.Status]++

@@ -29,8 +29,8 @@ type person struct {
 
 // replica compares every copy of the customers with the original.
 func (a *Auditor) replica(ctx context.Context, _ *books) (Row, error) {
-	row := Row{Name: "replica", Reason: "Every shard of orders and the gateway have a copy of the customers that equals " +
-		"the original. Who is erased is in no copy."}
+	row := Row{Name: "replica", Reason: "Every shard of orders and the gateway have a copy of the customers that " +
+		"equals the original. Who is erased is in no copy."}
 	originals, wrong, err := a.wrongCopies(ctx)
 	if err != nil {
 		return row, err
@@ -103,8 +103,8 @@ func (a *Auditor) people(ctx context.Context, database, query string) (map[strin
 
 // readModels compares what the gateway and the list of orders show with the streams.
 func (a *Auditor) readModels(ctx context.Context, b *books) (Row, error) {
-	row := Row{Name: "read models", Reason: "The gateway and the list of orders show each order as its stream of events " +
-		"has it: state, version, articles and price."}
+	row := Row{Name: "read models", Reason: "The gateway and the list of orders show each order as its stream of " +
+		"events has it: state, version, articles and price."}
 	inGateway, inList, err := a.wrongInModels(ctx, b)
 	var wrong []string
 	for _, id := range inGateway {
@@ -179,7 +179,8 @@ func (a *Auditor) shards(ctx context.Context, b *books) (Row, error) {
 	moved := map[[2]string]bool{}
 	for _, name := range a.shardNames() {
 		all = append(all, shards.Shard{Name: name})
-		if err := a.each(ctx, name, "SELECT customer FROM shard_customers WHERE state = 'moved'", func(scan scanner) error {
+		const left = "SELECT customer FROM shard_customers WHERE state = 'moved'"
+		if err := a.each(ctx, name, left, func(scan scanner) error {
 			var customer string
 			err := scan(&customer)
 			moved[[2]string{name, customer}] = true

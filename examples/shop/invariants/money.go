@@ -68,7 +68,8 @@ func (a *Auditor) paidAndReserved(ctx context.Context, b *books) (Row, error) {
 		case order.Confirmed:
 			confirmed++
 			if has.cents != s.Cents {
-				wrong = append(wrong, fmt.Sprintf("%s is confirmed, and has paid %d of %d cents", id, has.cents, s.Cents))
+				wrong = append(wrong,
+					fmt.Sprintf("%s is confirmed, and has paid %d of %d cents", id, has.cents, s.Cents))
 			} else if !maps.Equal(has.items, quantities(s.Items)) {
 				wrong = append(wrong, fmt.Sprintf("%s is confirmed, and not just its articles are set aside", id))
 			}

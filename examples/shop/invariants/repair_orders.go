@@ -106,8 +106,8 @@ func (a *Auditor) forget(ctx context.Context, id string) (bool, error) {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, db.Bind("UPDATE order_view SET version = 0, status = '', body = ? WHERE order_id = ? "+
-			"AND generation = ("+liveGeneration+")"), string(body), id)
+		_, err = tx.ExecContext(ctx, db.Bind("UPDATE order_view SET version = 0, status = '', body = ? "+
+			"WHERE order_id = ? AND generation = ("+liveGeneration+")"), string(body), id)
 		forgotten = err == nil
 		return err
 	})

@@ -11,8 +11,8 @@ const patience = 5 * time.Second
 
 // rest tells whether anything is under way. The other rows may change until it holds.
 func (a *Auditor) rest(ctx context.Context, b *books) (Row, error) {
-	row := Row{Name: "rest", Reason: "Nothing is under way: no event is in an outbox, no consumer has anything left to " +
-		"read, and no order waits. Until then the other rows may change."}
+	row := Row{Name: "rest", Reason: "Nothing is under way: no event is in an outbox, no consumer has anything left " +
+		"to read, and no order waits. Until then the other rows may change."}
 	waiting, err := a.sum(ctx, a.all(),
 		"SELECT (SELECT COUNT(*) FROM outbox_events) + (SELECT COUNT(*) FROM outbox_scheduled)")
 	if err != nil {

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 // shop is the databases and the caches of a shop whose services do not run.
 type shop struct {
-	t         *testing.T
+	t         testing.TB
 	urls      map[string]string
 	databases map[string]*kit.DB
 	kafka     kit.Kafka
@@ -52,7 +52,7 @@ var databases = []string{"customers", "gateway", "notifications", "orders_1", "o
 
 // newShop makes the services' databases as they are after three orders: one of ada's is confirmed and one is cancelled,
 // bob's is stuck, and eve is erased.
-func newShop(t *testing.T, newURL func(testing.TB) string) *shop {
+func newShop(t testing.TB, newURL func(testing.TB) string) *shop {
 	t.Helper()
 	s := &shop{
 		t: t, urls: map[string]string{}, databases: map[string]*kit.DB{}, kafka: kittest.Kafka(t),
@@ -72,8 +72,9 @@ func newShop(t *testing.T, newURL func(testing.TB) string) *shop {
 	for _, shard := range s.shards {
 		s.exec(shard.Name,
 			"INSERT INTO customers (id, name, email) VALUES ('ada', 'Ada', 'ada@b'), ('bob', 'Bob', 'bob@b')",
-			`INSERT INTO inbox_replica_rows (replica, row_key, version, deleted_at) VALUES ('customers', 'ada', 2, NULL),
-				('customers', 'bob', 1, NULL), ('customers', 'eve', 3, '2026-11-30 10:00:00.000000')`)
+			`INSERT INTO inbox_replica_rows (replica, row_key, version, deleted_at) VALUES
+				('customers', 'ada', 2, NULL), ('customers', 'bob', 1, NULL),
+				('customers', 'eve', 3, '2026-11-30 10:00:00.000000')`)
 	}
 	s.exec("gateway", `INSERT INTO customer_view (generation, customer, version, name, email, erased) VALUES
 		(1, 'ada', 2, 'Ada', 'ada@b', 0), (1, 'bob', 1, 'Bob', 'bob@b', 0), (1, 'eve', 3, '', '', 1)`,
@@ -81,7 +82,8 @@ func newShop(t *testing.T, newURL func(testing.TB) string) *shop {
 	s.exec("payments", `INSERT INTO accounts (customer, balance_cents, deposited_cents, closed) VALUES
 			('ada', 600, 1000, false), ('bob', 300, 500, true)`,
 		`INSERT INTO payments (order_id, customer, flow, cents, state, reason) VALUES
-			('o1', 'ada', '', 400, 'taken', ''), ('o2', 'ada', '', 0, 'refused', ''), ('o3', 'bob', '', 200, 'taken', '')`)
+			('o1', 'ada', '', 400, 'taken', ''), ('o2', 'ada', '', 0, 'refused', ''),
+			('o3', 'bob', '', 200, 'taken', '')`)
 	s.exec("stock", "INSERT INTO items (sku, available, reserved, delivered) VALUES ('pen', 7, 3, 10)",
 		`INSERT INTO reservations (order_id, customer, flow, cents, state, short) VALUES
 			('o1', 'ada', '', 400, 'reserved', ''), ('o2', 'ada', '', 300, 'released', ''),
@@ -150,7 +152,8 @@ func (s *shop) copies() func(t *testing.T) *shop {
 	return func(t *testing.T) *shop {
 		t.Helper()
 		c := &shop{
-			t: t, urls: map[string]string{}, databases: map[string]*kit.DB{}, kafka: s.kafka, redis: s.redis, options: s.options,
+			t: t, urls: map[string]string{}, databases: map[string]*kit.DB{}, kafka: s.kafka, redis: s.redis,
+			options: s.options,
 		}
 		for name, url := range s.urls {
 			file, err := os.ReadFile(strings.TrimPrefix(url, "sqlite:"))

@@ -30,9 +30,9 @@ func Infos() []Info {
 			Title:    "Inbox",
 			Sentence: "The transaction that writes an e-mail also notes the id of its message.",
 			Protects: []string{"e-mails"},
-			Without:  "RabbitMQ delivers a message again when it got no acknowledgement. The customer gets a second e-mail.",
-			Repair: "The second copies are deleted from the table, and the inbox gets the ids that it lacks. An e-mail " +
-				"that was really sent cannot be taken back: only the rule prevents it.",
+			Without:  "RabbitMQ delivers a message again if no acknowledgement came. The customer gets two e-mails.",
+			Repair: "The second copies are deleted from the table, and the inbox gets the ids that it lacks. An " +
+				"e-mail that was really sent cannot be taken back: only the rule prevents it.",
 			Page: "docs/patterns/synchronisation.md",
 		},
 		{

@@ -1,6 +1,6 @@
-// Package rules has a switch for each rule that keeps the data of the shop consistent. The shop is run with all of them.
-// Switch one off, and the place that follows the rule takes the naive way instead, which is what most programs do at
-// first. Package invariants then shows what breaks.
+// Package rules has a switch for each rule that keeps the data of the shop consistent. The shop is run with all of
+// them. Switch one off, and the place that follows the rule takes the naive way instead, which is what most programs
+// do at first. Package invariants then shows what breaks.
 //
 // Each naive way stands beside the right one, in a branch that asks On.
 package rules
