@@ -124,8 +124,8 @@ func TestParkedMessagesRunWhenAnOperatorAsksForIt(t *testing.T) {
 		if customer == moved {
 			ofMoved = command.OrderID
 		}
-		insert(t, parkedIn.DB, `INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers, payload, error,
-			state) VALUES (?, ?, ?, ?, '{"name":"PlaceOrder"}', ?, ?, 'retry')`,
+		insert(t, parkedIn.DB, `INSERT INTO inbox_parked (consumer, message_id, topic, event_key, headers, payload,
+			error, state) VALUES (?, ?, ?, ?, '{"name":"PlaceOrder"}', ?, ?, 'retry')`,
 			shards.Consumer, msg.UUID, "order-commands", command.OrderID, []byte(msg.Payload), "no")
 	}
 	insert(t, all[0].DB, "INSERT INTO inbox_events (consumer, message_id, processed_at) VALUES (?, ?, ?)",
