@@ -95,6 +95,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (cfg world.
 	flags.StringVar(&cfg.Prefix, "prefix", "shop_", "before the names of databases and topics")
 	flags.StringVar(&cfg.Listen, "listen", "127.0.0.1:8080", "where the gateway answers")
 	flags.DurationVar(&cfg.AddShardAfter, "add-shard", 0, "after this time, add a fifth database to orders; 0: never")
+	flags.Float64Var(&cfg.Rate, "rate", world.DefaultRate, "what the customers do in a second, by themselves")
+	quiet := flags.Bool("quiet", false, "the customers do nothing until you let them, on the page")
 	alone := flags.Bool("alone", false, "use no server, whatever the environment says")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
@@ -108,6 +110,9 @@ func parse(args []string, getenv func(string) string, out io.Writer) (cfg world.
 		}
 	}
 	cfg.KafkaBrokers = split(brokers)
+	if *quiet {
+		cfg.Rate = 0
+	}
 	return cfg, nil
 }
 
@@ -123,7 +128,7 @@ func runAll(ctx context.Context, cfg world.Config, out io.Writer) error {
 	for _, part := range w.Parts() {
 		fmt.Fprintf(out, "%-14s %s\n", part.Name, part.Address)
 	}
-	fmt.Fprintln(out, "The shop is open. Ctrl-C ends it.")
+	fmt.Fprintf(out, "The shop is open: %s shows it in a browser. Ctrl-C ends it.\n", w.Address("gateway"))
 	var adding sync.WaitGroup
 	if cfg.AddShardAfter > 0 {
 		adding.Go(func() { addShard(ctx, w, cfg.AddShardAfter, out) })

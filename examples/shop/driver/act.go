@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -43,6 +44,14 @@ func (w *worker) act(ctx context.Context) {
 
 // place orders something. One order in twelve is cancelled at once, in the middle of its way.
 func (w *worker) place(ctx context.Context) {
+	atOnce := w.rng.IntN(12) == 0
+	if id := w.order(ctx); id != "" && atOnce {
+		w.cancel(ctx, id)
+	}
+}
+
+// order orders something, and returns the id of the order if the shop accepted it.
+func (w *worker) order(ctx context.Context) string {
 	flow := events.Orchestrated
 	if w.rng.IntN(2) == 0 {
 		flow = events.Choreographed
@@ -51,24 +60,23 @@ func (w *worker) place(ctx context.Context) {
 	if w.rng.IntN(3) == 0 {
 		items = append(items, events.Item{SKU: sku(w.rng.IntN(w.cfg.Items)), Quantity: 1})
 	}
-	customer, atOnce := w.customer(), w.rng.IntN(12) == 0
 	r := request{
 		method: http.MethodPost, url: w.cfg.Gateway + "/orders", key: uuid.NewString(),
-		body: map[string]any{"customer": customer, "items": items, "flow": flow},
+		body: map[string]any{"customer": w.customer(), "items": items, "flow": flow},
 	}
 	w.count(func(c *Counts) { c.Placed++ })
 	a, err := w.send(ctx, r)
 	if err != nil {
-		return
+		return ""
 	}
 	var of events.Of
 	switch {
 	case a.status == http.StatusUnprocessableEntity: // orders does not know the customer yet, or no longer
 		w.count(func(c *Counts) { c.Rejected++ })
-		return
+		return ""
 	case a.status != http.StatusAccepted || a.into(&of) != nil || of.OrderID == "":
 		_ = w.unexpected(ctx, r, a) // counted
-		return
+		return ""
 	}
 	w.promise(of)
 	if w.recent = append(w.recent, of.OrderID); len(w.recent) > remembered {
@@ -77,8 +85,22 @@ func (w *worker) place(ctx context.Context) {
 	if w.rng.IntN(50) == 0 {
 		w.placeAgain(ctx, r, of)
 	}
-	if atOnce {
-		w.cancel(ctx, of.OrderID)
+	return of.OrderID
+}
+
+// Place places one order, after Prepare, and returns its id. It goes on until the shop has accepted an order, or ctx
+// ends.
+func (d *Driver) Place(ctx context.Context) (id string, err error) {
+	w := worker{Driver: d, rng: rand.New(rand.NewPCG(rand.Uint64(), 0))}
+	for {
+		if id := w.order(ctx); id != "" {
+			return id, nil
+		}
+		select { // orders may not know the customer yet
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
 	}
 }
 

@@ -22,11 +22,12 @@ import (
 type Config struct {
 	Gateway, Stock, Payments string // addresses, such as http://127.0.0.1:8080
 
-	Customers int     // default: 40. Every tenth has too little money.
-	Items     int     // default: 20. Every tenth article is scarce.
-	Rate      float64 // actions a second, of which most are orders; 0: as fast as the shop answers
-	Workers   int     // actions at the same time; default: 8
-	Seed      uint64  // decides who does what; ids and keys are new in each run
+	Customers int         // default: 40. Every tenth has too little money.
+	Items     int         // default: 20. Every tenth article is scarce.
+	Rate      float64     // actions a second, of which most are orders; 0: as fast as the shop answers
+	Workers   int         // actions at the same time; default: 8
+	Seed      uint64      // decides who does what; ids and keys are new in each run
+	Paused    func() bool // is asked before each action at a Rate: true skips it; nil: never
 	Log       *slog.Logger
 }
 
@@ -128,6 +129,9 @@ func (d *Driver) pace(ctx context.Context, turns chan<- struct{}) {
 			case <-ctx.Done():
 				return
 			}
+		}
+		if tick != nil && d.cfg.Paused != nil && d.cfg.Paused() {
+			continue
 		}
 		select {
 		case turns <- struct{}{}:

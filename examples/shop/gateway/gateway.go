@@ -20,6 +20,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/gateway/view"
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/rules"
+	"github.com/postroom/postroom/examples/shop/trace"
 )
 
 // Services are the addresses of the services, such as http://127.0.0.1:8081.
@@ -42,8 +43,11 @@ type Config struct {
 
 	// Invariants looks at all services, for the page. It may be nil.
 	Invariants func(context.Context) ([]page.Invariant, error)
-	Rules      *rules.Switches // of the demonstration; nil: all rules are followed
-	Logger     *slog.Logger
+	// Trace follows an order through all services, for the page. It may be nil.
+	Trace    func(ctx context.Context, order string) ([]trace.Event, error)
+	Controls page.Controls   // the buttons of the page; it may be nil
+	Rules    *rules.Switches // of the demonstration; nil: all rules are followed
+	Logger   *slog.Logger
 }
 
 // Gateway is the service. Make it with New.
@@ -76,7 +80,9 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := page.New(page.Config{View: model, Invariants: cfg.Invariants})
+	pages, err := page.New(page.Config{
+		View: model, Invariants: cfg.Invariants, Controls: cfg.Controls, Trace: cfg.Trace,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +91,8 @@ func New(ctx context.Context, cfg Config) (*Gateway, error) {
 	return &Gateway{cfg: cfg, view: model, cache: answers, composer: calls, page: pages}, nil
 }
 
-// Run fills the read model until ctx ends.
-func (g *Gateway) Run(ctx context.Context) error { return g.view.Run(ctx) }
+// Run fills the read model and keeps the page live until ctx ends.
+func (g *Gateway) Run(ctx context.Context) error { return kit.Run(ctx, g.view.Run, g.page.Run) }
 
 // Handler answers:
 //
@@ -100,11 +106,12 @@ func (g *Gateway) Run(ctx context.Context) error { return g.view.Run(ctx) }
 //	POST   /view/rebuilds              builds the read model again from the topics, and switches to it
 //	GET    /view                       how far that is
 //	GET    /, /watch/orders/{id}       what happens in the shop, for a browser
+//	POST   /control/{what}             its buttons
 //
 // Each answer has the header X-Request-Id, which the services get as well. Errors are problems (RFC 9457).
 func (g *Gateway) Handler() http.Handler {
 	mux := &kit.Mux{}
-	for _, path := range []string{"GET /{$}", "GET /static/", "GET /watch/"} {
+	for _, path := range []string{"GET /{$}", "GET /static/", "GET /watch/", "POST /control/"} {
 		mux.Handle(path, g.page)
 	}
 	mux.HandleFunc("GET /orders/{id}", g.getOrder)

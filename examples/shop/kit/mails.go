@@ -8,7 +8,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"github.com/postroom/postroom/inbox/inboxwatermill/watermillamqp"
 )
@@ -16,14 +15,7 @@ import (
 // Mails is how mails travel from orders to notifications: over RabbitMQ if URL is set, or else in this process.
 type Mails struct {
 	URL       string // amqp://user:password@host:port/
-	InProcess *gochannel.GoChannel
-}
-
-// NewMailChannel returns what Mails needs to work without RabbitMQ. It keeps all messages in memory, and gives them
-// again to each new subscriber, so that notifications may be stopped and started. The inbox recognises what was handled
-// before.
-func NewMailChannel() *gochannel.GoChannel {
-	return gochannel.NewGoChannel(gochannel.Config{Persistent: true}, watermill.NopLogger{})
+	InProcess *MailChannel
 }
 
 // Declare makes the exchange and the durable queue of a topic in RabbitMQ. The relay does not do that: an event that no
@@ -45,7 +37,7 @@ func (m Mails) Declare(topic string) error {
 // Subscriber returns what a Watermill Router reads mails with. The caller closes it when the router has ended.
 func (m Mails) Subscriber() (message.Subscriber, error) {
 	if m.URL == "" {
-		return shared{m.InProcess}, nil
+		return subscriber{m.InProcess}, nil
 	}
 	return amqp.NewSubscriber(m.config(), watermill.NopLogger{})
 }
@@ -59,8 +51,3 @@ func (m Mails) config() amqp.Config {
 	config.Marshaler = watermillamqp.Marshaler{} // it takes every message, whatever the headers hold
 	return config
 }
-
-// shared is a channel that stays open when one of its readers closes it: others use it too.
-type shared struct{ *gochannel.GoChannel }
-
-func (shared) Close() error { return nil }

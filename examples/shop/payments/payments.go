@@ -50,8 +50,8 @@ type Service struct {
 	kafka    kit.Kafka
 	consumer *inboxkafka.Consumer
 
-	// RefuseAll makes the service refuse every payment, for the demonstration.
-	RefuseAll atomic.Bool
+	// RefuseAll makes the service refuse every payment, for the demonstration. It may be shared with who switches it.
+	RefuseAll *atomic.Bool
 }
 
 // New makes the service's tables in its database, and returns the service.
@@ -70,7 +70,7 @@ func New(ctx context.Context, db *kit.DB, kafka kit.Kafka, log *slog.Logger) (*S
 	if err != nil {
 		return nil, err
 	}
-	return &Service{db: db, outbox: ob, kafka: kafka, consumer: consumer}, nil
+	return &Service{db: db, outbox: ob, kafka: kafka, consumer: consumer, RefuseAll: &atomic.Bool{}}, nil
 }
 
 // Run handles messages until ctx ends.

@@ -37,10 +37,23 @@ func (p *part) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.launch(ctx, &first)
+	return nil
+}
+
+// resume starts the part, if it is stopped, and does not wait: what the part needs may be away for now.
+func (p *part) resume(ctx context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running == nil {
+		p.launch(ctx, nil)
+	}
+}
+
+func (p *part) launch(ctx context.Context, first *process) {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.running, p.ended = cancel, make(chan struct{})
 	go p.supervise(running, first, p.ended)
-	return nil
 }
 
 // process is what would be a process of its own in a real shop.
@@ -70,27 +83,34 @@ func (p process) run(ctx context.Context) error {
 	}), p.service.Close())
 }
 
-// supervise runs the part until running ends. When it fails, it is opened again after a second, as by whatever starts
-// the processes of a real shop.
-func (p *part) supervise(running context.Context, process process, ended chan<- struct{}) {
+// supervise runs the part until running ends: first what is open already, if anything is. When it fails, it is opened
+// again after a second, as by whatever starts the processes of a real shop.
+func (p *part) supervise(running context.Context, next *process, ended chan<- struct{}) {
 	defer close(ended)
 	for {
-		err := process.run(running)
-		for {
-			if running.Err() != nil {
-				return
-			}
-			p.failed(err)
-			select {
-			case <-time.After(restartAfter):
-			case <-running.Done():
-				return
-			}
-			if process, err = p.open(running); err == nil {
-				break
-			}
+		err := p.runOnce(running, next)
+		if running.Err() != nil {
+			return
 		}
+		p.failed(err)
+		select {
+		case <-time.After(restartAfter):
+		case <-running.Done():
+			return
+		}
+		next = nil
 	}
+}
+
+func (p *part) runOnce(ctx context.Context, open *process) error {
+	if open == nil {
+		opened, err := p.open(ctx)
+		if err != nil {
+			return err
+		}
+		open = &opened
+	}
+	return open.run(ctx)
 }
 
 func (p *part) failed(err error) {
@@ -147,8 +167,12 @@ func (w *World) Address(name string) string {
 	return ""
 }
 
-// Stop stops a part. What it was doing is finished or rolled back, as after a kill: the databases decide.
+// Stop stops a part, or a broker of this process (Kafka, RabbitMQ, Redis). What a part was doing is finished or rolled
+// back, as after a kill: the databases decide.
 func (w *World) Stop(name string) error {
+	if b := w.broker(name); b != nil {
+		return b.set(false)
+	}
 	p := w.part(name)
 	if p == nil {
 		return fmt.Errorf("there is no part %s", name)
@@ -157,8 +181,11 @@ func (w *World) Stop(name string) error {
 	return nil
 }
 
-// StartPart starts a part that was stopped.
+// StartPart starts a part or a broker that was stopped.
 func (w *World) StartPart(ctx context.Context, name string) error {
+	if b := w.broker(name); b != nil {
+		return b.set(true)
+	}
 	p := w.part(name)
 	if p == nil {
 		return fmt.Errorf("there is no part %s", name)

@@ -8,11 +8,13 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroom/postroom/examples/shop/customers"
 	"github.com/postroom/postroom/examples/shop/gateway"
 	"github.com/postroom/postroom/examples/shop/gateway/cache"
+	"github.com/postroom/postroom/examples/shop/gateway/page"
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/notifications"
 	"github.com/postroom/postroom/examples/shop/orders"
@@ -21,6 +23,7 @@ import (
 	"github.com/postroom/postroom/examples/shop/relays"
 	"github.com/postroom/postroom/examples/shop/rules"
 	"github.com/postroom/postroom/examples/shop/stock"
+	"github.com/postroom/postroom/examples/shop/trace"
 )
 
 // Settings are what a service needs to run. Not every service needs all of them.
@@ -39,7 +42,14 @@ type Settings struct {
 	Services  map[string]string // their addresses, host:port
 	Rules     *rules.Switches   // nil: all are on
 	Faults    *relays.Faults    // of the relays; nil: none
-	Log       *slog.Logger
+
+	// What the page of the gateway shows and changes, if all of the shop is in this process. All may be nil.
+	RejectPayments *atomic.Bool
+	Controls       page.Controls
+	Invariants     func(context.Context) ([]page.Invariant, error)
+	Trace          func(ctx context.Context, order string) ([]trace.Event, error)
+
+	Log *slog.Logger
 }
 
 // Service is an open service. Run it, serve its Handler, and Close it when both have ended.
@@ -132,6 +142,9 @@ func openPayments(ctx context.Context, s Settings, closers *closers) (Service, e
 	if err != nil {
 		return Service{}, err
 	}
+	if s.RejectPayments != nil {
+		service.RefuseAll = s.RejectPayments
+	}
 	return Service{Run: service.Run, Handler: service.Handler()}, nil
 }
 
@@ -191,6 +204,7 @@ func openGateway(ctx context.Context, s Settings, closers *closers) (Service, er
 	closers.add(redis.Close)
 	service, err := gateway.New(ctx, gateway.Config{
 		DB: db, Kafka: s.Kafka, Redis: redis, Rules: s.Rules, Logger: s.Log,
+		Controls: s.Controls, Invariants: s.Invariants, Trace: s.Trace,
 		Services: gateway.Services{
 			Orders: "http://" + s.Services["orders"], Stock: "http://" + s.Services["stock"],
 			Payments: "http://" + s.Services["payments"], Customers: "http://" + s.Services["customers"],

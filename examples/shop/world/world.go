@@ -17,11 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/twmb/franz-go/pkg/kfake"
-
 	"github.com/postroom/postroom/examples/shop/events"
-	"github.com/postroom/postroom/examples/shop/invariants"
 	"github.com/postroom/postroom/examples/shop/kit"
 	"github.com/postroom/postroom/examples/shop/provision"
 	"github.com/postroom/postroom/examples/shop/relays"
@@ -41,11 +37,14 @@ type Config struct {
 	Prefix string
 	// Listen is the address of the gateway. Default: a free port of 127.0.0.1.
 	Listen string
-	Rules  *rules.Switches // of all services; nil: all are on, for ever
+	Rules  *rules.Switches // of all services; nil: all are on
 	Faults *relays.Faults  // of the relays; nil: none
 	// AddShardAfter is how long after the start the program adds a fifth database to orders. 0: it does not.
 	AddShardAfter time.Duration
-	Log           *slog.Logger // default: slog.Default()
+	// Rate is how much the customers of package driver do in a second, by themselves. 0: nothing, until somebody
+	// switches it on, on the page.
+	Rate float64
+	Log  *slog.Logger // default: slog.Default()
 }
 
 // World is a running shop. Make it with Start, and end it with Close.
@@ -59,13 +58,20 @@ type World struct {
 	log     *slog.Logger
 	rules   *rules.Switches
 	faults  *relays.Faults
+	reject  atomic.Bool // all payments
 	parts   []*part
+	brokers []*broker // those that are inside this process
+	crowd   *crowd
 	closers []func() error
 
 	adding       sync.Mutex   // of AddShard
 	mu           sync.Mutex   // guards Databases while AddShard runs
 	oldShards    atomic.Int32 // 0: nobody moves
 	makeDatabase func(ctx context.Context, name string) (url string, err error)
+
+	ctx   context.Context // of what runs in the background
+	end   context.CancelFunc
+	tasks sync.WaitGroup
 }
 
 // Start makes the databases, the topics and the brokers, and starts all parts.
@@ -74,7 +80,11 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	w := &World{log: cmp.Or(cfg.Log, slog.Default()), rules: cfg.Rules, faults: cfg.Faults}
+	w := &World{
+		log: cmp.Or(cfg.Log, slog.Default()), rules: cmp.Or(cfg.Rules, &rules.Switches{}),
+		faults: cmp.Or(cfg.Faults, &relays.Faults{}),
+	}
+	w.ctx, w.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -89,11 +99,13 @@ func Start(ctx context.Context, cfg Config) (_ *World, err error) {
 	if err := w.addParts(cfg.Listen); err != nil {
 		return nil, err
 	}
+	w.crowd = newCrowd(w, cfg.Rate)
 	for _, p := range w.parts {
 		if err := p.start(ctx); err != nil {
 			return nil, err
 		}
 	}
+	w.background(w.crowd.run)
 	return w, nil
 }
 
@@ -107,6 +119,11 @@ func (cfg Config) validate() error {
 			"(addresses are given for databases: %t, Kafka: %t, RabbitMQ: %t)", databases, kafka, rabbitMQ)
 	}
 	return nil
+}
+
+// background runs f until it returns. Close ends its context and waits for it.
+func (w *World) background(f func(ctx context.Context)) {
+	w.tasks.Go(func() { f(w.ctx) })
 }
 
 func (w *World) openDatabases(ctx context.Context, cfg Config) error {
@@ -141,29 +158,23 @@ func (w *World) openBrokers(ctx context.Context, cfg Config) error {
 	// A topic cannot have both _ and . (Kafka's metrics do not tell them apart).
 	w.Kafka = kit.Kafka{Brokers: cfg.KafkaBrokers, Prefix: strings.ReplaceAll(cfg.Prefix, "_", "-")}
 	if len(cfg.KafkaBrokers) == 0 {
-		cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-		if err != nil {
-			return fmt.Errorf("start the Kafka of this process: %w", err)
+		var err error
+		if w.Kafka.Brokers, err = w.startKafka(); err != nil {
+			return err
 		}
-		w.closers = append(w.closers, func() error { cluster.Close(); return nil })
-		w.Kafka.Brokers = cluster.ListenAddrs()
 	}
 	if err := w.Kafka.CreateTopics(ctx, events.KafkaTopics()...); err != nil {
 		return err
 	}
 	w.Mails = kit.Mails{URL: cfg.AMQPURL}
 	if cfg.AMQPURL == "" {
-		w.Mails.InProcess = kit.NewMailChannel()
-		w.closers = append(w.closers, w.Mails.InProcess.Close)
+		w.Mails.InProcess = w.startMails()
 	}
 	w.Redis = cfg.Redis
 	if cfg.Redis == "" {
-		redis, err := miniredis.Run()
-		if err != nil {
-			return fmt.Errorf("start the Redis of this process: %w", err)
-		}
-		w.closers = append(w.closers, func() error { redis.Close(); return nil })
-		w.Redis = redis.Addr()
+		var err error
+		w.Redis, err = w.startRedis()
+		return err
 	}
 	return nil
 }
@@ -186,7 +197,8 @@ func (w *World) addParts(gatewayAddress string) error {
 	for _, name := range Services() {
 		w.parts = append(w.parts, &part{address: addresses[name], listener: listeners[name], settings: Settings{
 			Name: name, Database: w.Databases[name], Sources: w.sources(), Kafka: w.Kafka, Mails: w.Mails,
-			Redis: w.Redis, Services: addresses, Rules: w.rules, Faults: w.faults,
+			Redis: w.Redis, Services: addresses, Rules: w.rules, Faults: w.faults, RejectPayments: &w.reject,
+			Controls: controls{w}, Invariants: w.look, Trace: w.Trace,
 			Log: w.log.With("service", name),
 		}})
 	}
@@ -215,20 +227,10 @@ func (w *World) sources() (sources []relays.Source) {
 	return sources
 }
 
-// Audit tells whether the data of all services fit together. See package invariants.
-func (w *World) Audit(ctx context.Context) (_ []invariants.Row, err error) {
-	auditor, err := invariants.Open(ctx, w.databases(), invariants.Options{
-		Kafka: w.Kafka, Redis: w.Redis, OldShards: int(w.oldShards.Load()),
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, auditor.Close()) }()
-	return auditor.Check(ctx)
-}
-
 // Close stops all parts, and removes what Start made in this process. Databases and topics of real servers stay.
 func (w *World) Close() (err error) {
+	w.end()
+	w.tasks.Wait()
 	for i := len(w.parts) - 1; i >= 0; i-- {
 		w.parts[i].stop()
 	}

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/postroom/postroom/examples/shop/events"
@@ -16,7 +17,11 @@ type figures struct {
 	Edges      []edge
 	Topics     []topic
 	Invariants []Invariant
-	Watched    bool // whether somebody looks at the invariants
+	Looked     time.Time // at the invariants; zero: not yet
+	Problem    string    // why nobody could look at them
+	Watched    bool      // whether somebody looks at the invariants
+	Controlled bool      // whether there are buttons
+	switches   []Switch
 	delivered  map[string]int64
 }
 
@@ -62,7 +67,10 @@ func (p *Page) look(ctx context.Context, before *figures) (*figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &figures{Watched: p.cfg.Invariants != nil}
+	f := &figures{Watched: p.cfg.Invariants != nil, Controlled: p.cfg.Controls != nil}
+	if f.Controlled {
+		f.switches = p.cfg.Controls.Switches()
+	}
 	for _, n := range states {
 		f.Orders += n
 	}
@@ -75,7 +83,7 @@ func (p *Page) look(ctx context.Context, before *figures) (*figures, error) {
 		from += s.Wide
 		f.States = append(f.States, s)
 	}
-	if f.Recent, err = p.cfg.View.Recent(ctx, 12); err != nil {
+	if f.Recent, err = p.cfg.View.Recent(ctx, 8); err != nil {
 		return nil, err
 	}
 	if f.delivered, err = p.cfg.View.Delivered(ctx); err != nil {
@@ -91,10 +99,50 @@ func (p *Page) look(ctx context.Context, before *figures) (*figures, error) {
 		}
 		f.Edges = append(f.Edges, e)
 	}
-	if f.Watched {
-		f.Invariants, err = p.cfg.Invariants(ctx)
+	p.audience.mu.Lock()
+	defer p.audience.mu.Unlock()
+	f.Invariants, f.Looked = p.audience.rows, p.audience.at
+	if p.audience.err != nil {
+		f.Problem = p.audience.err.Error()
 	}
-	return f, err
+	return f, nil
+}
+
+// Group returns the switches of a group.
+func (f *figures) Group(name string) (switches []Switch) {
+	for _, s := range f.switches {
+		if s.Group == name {
+			switches = append(switches, s)
+		}
+	}
+	return switches
+}
+
+// Holding is how many invariants hold.
+func (f *figures) Holding() (n int) {
+	for _, i := range f.Invariants {
+		if i.Holds {
+			n++
+		}
+	}
+	return n
+}
+
+// Because returns the rules that are off and protect an invariant.
+func (f *figures) Because(invariant string) (because []Switch) {
+	for _, s := range f.Group(Rules) {
+		if !s.On && slices.Contains(s.Protects, invariant) {
+			because = append(because, s)
+		}
+	}
+	return because
+}
+
+// Down tells whether a service or broker is stopped.
+func (f *figures) Down(name string) bool {
+	return slices.ContainsFunc(f.switches, func(s Switch) bool {
+		return s.Name == name && !s.On && s.Missing == "" && s.Group != Rules
+	})
 }
 
 // step is an event of a timeline, with the time since the first one.

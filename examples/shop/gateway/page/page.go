@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/postroom/postroom/examples/shop/gateway/view"
 	"github.com/postroom/postroom/examples/shop/kit"
+	"github.com/postroom/postroom/examples/shop/trace"
 )
 
 //go:embed templates static
@@ -27,8 +29,20 @@ var files embed.FS
 type Invariant struct {
 	Name    string
 	Holds   bool
+	Waits   bool // it does not hold yet, because orders are on their way
 	Figures string
 	Reason  string // in one sentence
+}
+
+// State is holds, waits or broken.
+func (i Invariant) State() string {
+	switch {
+	case i.Holds:
+		return "holds"
+	case i.Waits:
+		return "waits"
+	}
+	return "broken"
 }
 
 // Config configures the page.
@@ -36,11 +50,18 @@ type Config struct {
 	View *view.Model
 	// Invariants looks at all services. Nil: the page says that nobody looks.
 	Invariants func(context.Context) ([]Invariant, error)
-	Every      time.Duration // between two looks; default: 1 s
+	// Trace follows an order through all services. Nil: the page shows what the read model knows of its way.
+	Trace func(ctx context.Context, order string) ([]trace.Event, error)
+	// Controls changes the shop. Nil: the page has no buttons.
+	Controls   Controls
+	Every      time.Duration // between two looks at the read model; default: 1 s
+	AuditEvery time.Duration // between two looks at the invariants; default: 4 s
 }
 
-// Page is an HTTP handler for /, /watch/… and /static/….
+// Page is an HTTP handler for /, /watch/…, /control/… and /static/…. It is live while Run runs.
 type Page struct {
+	audience *audience
+
 	cfg       Config
 	templates *template.Template
 	mux       *kit.Mux
@@ -51,12 +72,17 @@ func New(cfg Config) (*Page, error) {
 	if cfg.Every == 0 {
 		cfg.Every = time.Second
 	}
-	p := &Page{cfg: cfg, mux: &kit.Mux{}}
+	if cfg.AuditEvery == 0 {
+		cfg.AuditEvery = 4 * time.Second
+	}
+	p := &Page{cfg: cfg, mux: &kit.Mux{}, audience: newAudience()}
 	var err error
 	p.templates, err = template.New("").Funcs(template.FuncMap{
 		"short": func(id string) string { return id[:min(8, len(id))] },
 		"euro":  func(cents int64) string { return fmt.Sprintf("%d.%02d", cents/100, cents%100) },
-		"dash":  func(s string) string { return strings.NewReplacer(".", "-", "_", "-").Replace(s) },
+		"dash":  func(s string) string { return strings.NewReplacer(".", "-", "_", "-", " ", "-").Replace(s) },
+		"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
 	}).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -69,6 +95,10 @@ func New(cfg Config) (*Page, error) {
 	p.mux.HandleFunc("GET /{$}", p.overview)
 	p.mux.HandleFunc("GET /watch/events", p.live)
 	p.mux.HandleFunc("GET /watch/orders/{id}", p.order)
+	if cfg.Controls != nil {
+		p.mux.HandleFunc("POST /control/switch", p.control)
+		p.mux.HandleFunc("POST /control/order", p.placeOrder)
+	}
 	return p, nil
 }
 
@@ -82,6 +112,10 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Page) overview(w http.ResponseWriter, r *http.Request) error {
+	if !p.audience.watched() {
+		p.lookSoon()
+	}
+	p.audience.add(0)
 	f, err := p.look(r.Context(), nil)
 	if err != nil {
 		return err
@@ -96,13 +130,32 @@ func (p *Page) order(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	o, _, err := p.cfg.View.Order(r.Context(), id)
+	if errors.Is(err, view.ErrNone) {
+		// An order that was placed just now is on its way: that is no error.
+		status, wait := http.StatusNotFound, r.FormValue("wait") != ""
+		if wait {
+			status = http.StatusOK
+		}
+		return p.write(w, status, "none.html", struct {
+			ID   string
+			Wait bool
+		}{id, wait})
+	}
 	if err != nil {
-		return p.write(w, http.StatusNotFound, "none.html", id)
+		return err
+	}
+	var traced []trace.Event
+	if p.cfg.Trace != nil {
+		if traced, err = p.cfg.Trace(r.Context(), id); err != nil {
+			return err
+		}
 	}
 	return p.write(w, http.StatusOK, "order.html", struct {
 		Order view.Order
 		Steps []step
-	}{o, stepsOf(steps)})
+		Lanes *lanes
+		Ended bool
+	}{o, stepsOf(steps), lanesOf(traced), o.Status == "confirmed" || o.Status == "cancelled"})
 }
 
 func (p *Page) write(w http.ResponseWriter, status int, name string, data any) error {
@@ -115,43 +168,4 @@ func (p *Page) write(w http.ResponseWriter, status int, name string, data any) e
 	w.WriteHeader(status)
 	_, _ = body.WriteTo(w) // the browser is gone if this fails
 	return nil
-}
-
-// parts are the templates that are sent again when they change. Each is the content of the element of its name.
-var parts = []string{"map", "states", "recent", "invariants"}
-
-// live sends the parts that changed, until the browser goes away.
-func (p *Page) live(w http.ResponseWriter, r *http.Request) error {
-	control := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	sent := map[string]string{}
-	var before *figures
-	for {
-		f, err := p.look(r.Context(), before)
-		if err == nil { // a database that is away for a moment: the next look may succeed
-			before = f
-			for _, part := range parts {
-				var body bytes.Buffer
-				if err := p.templates.ExecuteTemplate(&body, part, f); err != nil {
-					return err
-				}
-				text := strings.Join(strings.Fields(body.String()), " ")
-				if sent[part] == text {
-					continue
-				}
-				sent[part] = text
-				_, _ = fmt.Fprintf(w, "event: part\ndata: %s %s\n\n", part, text)
-			}
-		}
-		_, _ = fmt.Fprint(w, ": alive\n\n")
-		if control.Flush() != nil {
-			return nil
-		}
-		select {
-		case <-r.Context().Done():
-			return nil
-		case <-time.After(p.cfg.Every):
-		}
-	}
 }

@@ -39,6 +39,7 @@ func start(t *testing.T) (*httptest.Server, kit.Kafka) {
 		}})
 	require.NoError(t, err)
 	server := httptest.NewServer(p)
+	kittest.Run(t, p.Run)
 	t.Cleanup(server.Close)
 	kittest.Run(t, m.Run)
 	return server, kafka
@@ -87,7 +88,13 @@ func TestThePageShowsOrdersAndInvariantsAndFollowsThem(t *testing.T) {
 	require.Contains(t, policy, "default-src 'none'")
 	require.NotContains(t, body, "style=", "the policy allows no styles in the page")
 	require.Contains(t, body, "There is no order yet.")
-	require.Contains(t, body, "One mail was lost")
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		_, body, _ := get(t, server.URL)
+		require.Contains(c, body, "One mail was lost")
+		require.Contains(c, body, "1 of 2 hold")
+		require.Contains(c, body, "Looked at")
+	}, kittest.Patience, 10*time.Millisecond)
+	require.NotContains(t, body, "<button", "nothing can be switched here")
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
