@@ -13,8 +13,8 @@
 //	SHOP_DATABASE_URL    the database of the service
 //	SHOP_SOURCES         for relays and orders: the databases, as NAME=URL with spaces between them; NAME+mails=URL
 //	                     for those with a second outbox
-//	SHOP_OLD_SHARDS      for orders, after databases were added at the end of SHOP_SOURCES: how many there were before,
-//	                     until all customers have moved (POST /shards/moves)
+//	SHOP_OLD_SHARDS      for orders, after databases were added at the end of SHOP_SOURCES: how many there were
+//	                     before, until all customers have moved (POST /shards/moves)
 //	SHOP_KAFKA_BROKERS   host:port[,host:port…]
 //	SHOP_PREFIX          before the names of topics; may be empty
 //	SHOP_AMQP_URL        RabbitMQ, for notifications and relays
