@@ -66,12 +66,9 @@ func (c *MailChannel) Publish(topic string, messages ...*message.Message) error 
 // Close ends all subscriptions.
 func (c *MailChannel) Close() error { return c.channel.Close() }
 
-// subscriber reads a MailChannel.
-type subscriber struct{ channel *MailChannel }
-
 // Subscribe returns the messages of a topic, from the first one on, until ctx ends.
-func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	kept, err := s.channel.channel.Subscribe(ctx, topic)
+func (c *MailChannel) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	kept, err := c.channel.Subscribe(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +77,7 @@ func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messag
 		defer close(out)
 		for m := range kept {
 			select {
-			case <-s.channel.whenRunning():
+			case <-c.whenRunning():
 			case <-ctx.Done():
 				return
 			}
@@ -94,5 +91,8 @@ func (s subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messag
 	return out, nil
 }
 
-// Close does nothing: others use the channel too.
+// subscriber is a channel that stays open when one of its readers closes it: others use it too.
+type subscriber struct{ *MailChannel }
+
+// Close does nothing.
 func (subscriber) Close() error { return nil }
