@@ -60,7 +60,7 @@ func TestAddressesGivenByTheEnvironmentArePrintedAsGiven(t *testing.T) {
 	command := exec.Command(bash(t), root+"/dev/services", "env")
 	command.Env = os.Environ()
 	want := []string{}
-	for _, name := range append(variables(t), "POSTROOM_TEST_KCAT", "POSTROOM_TEST_CHROMIUM") {
+	for _, name := range append(variables(t), "POSTROOM_TEST_KCAT") {
 		command.Env = append(command.Env, name+"=given-"+strings.ToLower(name))
 		want = append(want, "export "+name+"=given-"+strings.ToLower(name))
 	}
@@ -73,7 +73,7 @@ func TestAddressesGivenByTheEnvironmentArePrintedAsGiven(t *testing.T) {
 
 func TestEveryVariableIsExplainedInTheReadme(t *testing.T) {
 	readme := read(t, "dev/README.md")
-	for _, name := range append(variables(t), "POSTROOM_TEST_KCAT", "POSTROOM_TEST_CHROMIUM") {
+	for _, name := range append(variables(t), "POSTROOM_TEST_KCAT") {
 		require.Contains(t, readme, "`"+name+"`")
 	}
 }
