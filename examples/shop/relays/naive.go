@@ -8,47 +8,64 @@ import (
 	"github.com/postroom/postroom/relay"
 )
 
-// lateBy is how long a slow worker takes in the naive way of rules.KeyOrder.
-const lateBy = 2 * time.Second
+// lateBy is how long a slow worker takes at most in the naive way of rules.KeyOrder.
+const lateBy = 5 * time.Second
 
 // workers is the naive way: whichever worker is free publishes the next event, and nobody looks at keys. A worker that
-// is slow now and then, as each third event is here, is overtaken by the later events of the same key.
+// is slow now and then, as each third event is here, is overtaken by the next event of the same key.
 type workers struct {
 	sending sync.Mutex // a session takes one call of Deliver at a time
 	mu      sync.Mutex
-	slow    map[*relay.Record]*time.Timer
+	slow    map[lane]slowWorker
 	count   int
 	closed  bool
 }
 
-// takeSlow takes each third record out, and publishes it later.
-func (d *deliveries) takeSlow(records []*relay.Record) (fast []*relay.Record) {
+// lane is what keeps its order by the rule.
+type lane struct{ topic, key string }
+
+// slowWorker has a record and has not published it yet.
+type slowWorker struct {
+	record *relay.Record
+	timer  *time.Timer // publishes it if nothing overtakes it
+}
+
+// takeSlow takes each third record out. It comes back behind the next one of its key.
+func (d *deliveries) takeSlow(records []*relay.Record) (others []*relay.Record) {
 	w := &d.workers
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, r := range records {
+		of := lane{r.Topic, string(r.Key)}
+		if slow, found := w.slow[of]; found {
+			slow.timer.Stop()
+			delete(w.slow, of)
+			others = append(others, r, slow.record)
+			continue
+		}
 		if w.count++; w.count%3 != 0 {
-			fast = append(fast, r)
+			others = append(others, r)
 			continue
 		}
 		if w.slow == nil {
-			w.slow = map[*relay.Record]*time.Timer{}
+			w.slow = map[lane]slowWorker{}
 		}
-		w.slow[r] = time.AfterFunc(lateBy, func() { d.publishSlow(r) })
+		w.slow[of] = slowWorker{r, time.AfterFunc(lateBy, func() { d.publishSlow(of, r) })}
 	}
-	return fast
+	return others
 }
 
-func (d *deliveries) publishSlow(r *relay.Record) {
+func (d *deliveries) publishSlow(of lane, r *relay.Record) {
 	w := &d.workers
 	w.sending.Lock()
 	defer w.sending.Unlock()
 	w.mu.Lock()
-	_, waits := w.slow[r]
-	delete(w.slow, r)
-	closed := w.closed
+	waits := w.slow[of].record == r && !w.closed
+	if waits {
+		delete(w.slow, of)
+	}
 	w.mu.Unlock()
-	if waits && !closed {
+	if waits {
 		d.session.Deliver(context.Background(), []*relay.Record{r})
 	}
 }
@@ -60,8 +77,8 @@ func (d *deliveries) giveUpSlow() {
 	slow := w.slow
 	w.slow, w.closed = nil, true
 	w.mu.Unlock()
-	for r, timer := range slow {
-		timer.Stop()
-		d.ack(r, relay.ErrGivenUp)
+	for _, one := range slow {
+		one.timer.Stop()
+		d.ack(one.record, relay.ErrGivenUp)
 	}
 }
