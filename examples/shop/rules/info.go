@@ -5,7 +5,7 @@ type Info struct {
 	Rule     Rule
 	Title    string
 	Sentence string   // what the rule says
-	Protects []string // the rows of package invariants that turn false without the rule; the others may follow the first
+	Protects []string // rows of package invariants that turn false without the rule: the first, often the others
 	Without  string   // what happens without it
 	Repair   string   // what makes the rows true again once the rule is on: see World.Repair
 	Page     string   // the pattern's page, from the root of the repository
