@@ -99,7 +99,8 @@ func (s *session) deliver(ctx context.Context, records []*Record) bool {
 	}
 }
 
-// ack is the Ack that sinks get. The in-flight set wakes the deleter, or for a failed record the session.
+// ack is the Ack that sinks get. The in-flight set wakes the deleter, for a row of outbox_parked the reader, and for a
+// failed record the session.
 func (s *session) ack(r *Record, err error) {
 	if s.inFlight.Ack(r.entry, err) {
 		r.letGo()

@@ -87,7 +87,7 @@ func (k *keeper) valid() bool {
 // endAtOnce ends the term when another owner may have the lease. Nothing is done in order any more.
 func (k *keeper) endAtOnce(cause error) { k.cancel(cause) }
 
-// renewLoop renews the lease until it is lost. It calls renewed after each renewal.
+// renewLoop renews the lease until it is lost or the term ends. It calls renewed after each renewal.
 func (k *keeper) renewLoop(renewed func()) {
 	var watching sync.WaitGroup
 	watching.Go(k.watch)

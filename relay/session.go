@@ -319,7 +319,7 @@ func (s *session) saveTopics(ctx context.Context) {
 	}
 }
 
-// / readAgain forgets what was read, and has the checkpoint read from the lease row, because the next answer
+// readAgain forgets what was read, and has the checkpoint read from the lease row, because the next answer
 // may come from another state of the tables. The next reads return the rows in flight again, and the
 // in-flight set recognises them.
 func (s *session) readAgain() {

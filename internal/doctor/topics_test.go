@@ -42,7 +42,8 @@ func TestTooFewReplicasAreNamed(t *testing.T) {
 	topic := goodTopic()
 	topic.Partitions[0].InSync = 1
 	f := findings(withTopic(topic).Check()).only(t, "topics.replicas")
-	require.Contains(t, f.What, "a partition has 1 in-sync replica, and min.insync.replicas is 2", "the broker refuses")
+	require.Contains(t, f.What, "a partition has 1 in-sync replica, and min.insync.replicas is 2")
+	require.Contains(t, f.Why, "takes no events for it until enough brokers are back; they wait in the outbox")
 	topic.Config["min.insync.replicas"] = "1"
 	found := findings(withTopic(topic).Check())
 	requireFinding(t, found.only(t, "topics.replicas"), doctor.Problem, "topic orders", "--describe --topic orders")

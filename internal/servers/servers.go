@@ -227,7 +227,8 @@ func (s *Set) Kill(ctx context.Context, name string) error {
 	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill %s, process %d: %w", name, pid, err)
 	}
-	// When its port is free, the server has also released its data. The process id would be a worse sign,
+	// When its port is free, the server has also released its data (not PostgreSQL: its backends are groups of their
+	// own, and so it is not killed here). The process id would be a worse sign,
 	// because a zombie that nobody waits for keeps its id but has no port.
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

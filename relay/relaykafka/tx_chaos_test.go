@@ -100,8 +100,10 @@ func (t *table) remove(rows ...relay.Sent) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, row := range rows {
-		delete(t.rows, row)
-		t.standstill.Reset(2 * patience)
+		if _, there := t.rows[row]; there { // each session names again what earlier ones have delivered
+			delete(t.rows, row)
+			t.standstill.Reset(2 * patience)
+		}
 	}
 }
 

@@ -81,10 +81,12 @@ func (w *way) set(state wayState) {
 func (w *way) cut() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	had := len(w.conns) > 0
 	for conn := range w.conns {
-		_ = conn.Close() // its reader ends
+		_ = conn.Close()      // its reader ends
+		delete(w.conns, conn) // the next cut does not count it again
 	}
-	return len(w.conns) > 0
+	return had
 }
 
 // through waits while the way is silent. It returns false when nothing may pass any more.
