@@ -176,7 +176,8 @@ func partitions(f *Facts, name string, t Topic, lost string, found *findings) {
 	case least > inSync:
 		found.add(Problem, "topics.replicas", subject, fmt.Sprintf("a partition has %s, and min.insync.replicas is %d",
 			counted(int64(inSync), "in-sync replica"), least),
-			"the broker takes no events for it until enough brokers are back; they wait in the outbox", f.describeTopic(name))
+			"the broker takes no events for it until enough brokers are back; they wait in the outbox",
+			f.describeTopic(name))
 	case inSync < 2 && replicas < 2 && f.Cluster != nil && f.Cluster.Brokers == 1:
 		found.add(Problem, "topics.replicas", subject,
 			"it has partitions with a single replica: the cluster has one broker",

@@ -107,21 +107,36 @@ func TestCheckSaysWhatIsKnownAboutAHandshakeThatBreaks(t *testing.T) {
 
 	silent := &socket{}
 	silent.broken.Store(&os.ErrDeadlineExceeded)
-	require.ErrorIs(t, silent.handshakeError(amqp091.ErrCredentials), os.ErrDeadlineExceeded, "no answer in time")
+	require.ErrorIs(t, silent.handshakeError(t.Context(), amqp091.ErrCredentials), os.ErrDeadlineExceeded, "no answer in time")
+}
+
+// TLS announces its end, so that the socket itself never fails.
+func TestCheckTellsAWrongLoginOverTLS(t *testing.T) {
+	network := newProxy(t)
+	_, trusting := network.useTLS(t)
+	network.breaksAt(classConnection, methodTune, network.cut)
+	require.ErrorContains(t, newSink(t, Config{URL: trusting}).Check(t.Context()), "check user and password in the URL; if")
 }
 
 // The broker's certificate is verified: with amqps a wrong one is an error, and nothing is sent.
 func TestACertificateIsVerified(t *testing.T) {
 	network := newProxy(t)
-	certificate, pem := dbtest.SelfSigned(t)
-	network.mu.Lock()
-	network.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
-	network.mu.Unlock()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	require.NoError(t, os.WriteFile(ca, pem, 0o600))
-	url := strings.Replace(network.url, "amqp://", "amqps://", 1)
+	url, trusting := network.useTLS(t)
 	require.ErrorContains(t, newSink(t, Config{URL: url}).Check(t.Context()), "certificate")
 	topic := newFar(t).fanout(t)
-	sink := newSink(t, Config{URL: url + "?cacertfile=" + ca})
+	sink := newSink(t, Config{URL: trusting})
 	require.NoError(t, deliver(t, sink, record(1, topic, "k", nil))[0])
+}
+
+// useTLS has the proxy talk TLS with a certificate of its own. The second URL trusts it.
+func (p *proxy) useTLS(t *testing.T) (url, trusting string) {
+	t.Helper()
+	certificate, pem := dbtest.SelfSigned(t)
+	p.mu.Lock()
+	p.tls = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	p.mu.Unlock()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem, 0o600))
+	url = strings.Replace(p.url, "amqp://", "amqps://", 1)
+	return url, url + "?cacertfile=" + ca
 }

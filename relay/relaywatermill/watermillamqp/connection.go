@@ -65,7 +65,7 @@ func dial(ctx context.Context, cfg Config) (*connection, error) {
 			return nil, err
 		}
 		c.socket.drop()
-		return nil, c.socket.handshakeError(err)
+		return nil, c.socket.handshakeError(ctx, err)
 	}
 	c.amqp = conn
 	free := int(conn.Config.ChannelMax) - otherChannels
@@ -187,9 +187,11 @@ func (s *socket) Read(b []byte) (int, error) {
 // handshakeError returns what is known about an error of the handshake. The library takes every error after it has sent
 // user and password for wrong ones, and every error after that for a vhost that the user may not use. But RabbitMQ
 // answers if it denies the vhost. If user or password is wrong, it closes the connection without an answer.
-func (s *socket) handshakeError(err error) error {
+func (s *socket) handshakeError(ctx context.Context, err error) error {
 	broken := s.broken.Load()
 	switch {
+	case broken == nil && ctx.Err() == nil && errors.Is(err, amqp091.ErrCredentials):
+		return errLogin // TLS announces its end, and then nothing more is read
 	case broken == nil:
 		return err
 	case errors.Is(err, amqp091.ErrCredentials) && !errors.Is(*broken, os.ErrDeadlineExceeded):
