@@ -107,7 +107,8 @@ func TestCheckSaysWhatIsKnownAboutAHandshakeThatBreaks(t *testing.T) {
 
 	silent := &socket{}
 	silent.broken.Store(&os.ErrDeadlineExceeded)
-	require.ErrorIs(t, silent.handshakeError(t.Context(), amqp091.ErrCredentials), os.ErrDeadlineExceeded, "no answer in time")
+	err := silent.handshakeError(t.Context(), amqp091.ErrCredentials)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "no answer in time")
 }
 
 // TLS announces its end, so that the socket itself never fails.
@@ -115,7 +116,8 @@ func TestCheckTellsAWrongLoginOverTLS(t *testing.T) {
 	network := newProxy(t)
 	_, trusting := network.useTLS(t)
 	network.breaksAt(classConnection, methodTune, network.cut)
-	require.ErrorContains(t, newSink(t, Config{URL: trusting}).Check(t.Context()), "check user and password in the URL; if")
+	err := newSink(t, Config{URL: trusting}).Check(t.Context())
+	require.ErrorContains(t, err, "check user and password in the URL; if")
 }
 
 // The broker's certificate is verified: with amqps a wrong one is an error, and nothing is sent.
