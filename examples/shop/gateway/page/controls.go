@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"net/http"
+	"strconv"
 
 	"github.com/postroom/postroom/examples/shop/kit"
 )
@@ -42,7 +43,11 @@ type Controls interface {
 
 // control does what a form asks for. The forms work without the script too: the answer leads back to the page.
 func (p *Page) control(w http.ResponseWriter, r *http.Request) error {
-	name, on := r.PostFormValue("name"), r.PostFormValue("on") == "true"
+	name := r.PostFormValue("name")
+	on, err := strconv.ParseBool(r.PostFormValue("on"))
+	if err != nil {
+		return kit.BadRequest("on must be true or false")
+	}
 	if err := p.cfg.Controls.Set(r.Context(), name, on); err != nil {
 		return kit.BadRequest(err.Error())
 	}

@@ -117,6 +117,11 @@ func TestTheButtonsAreForms(t *testing.T) {
 	status, body, _ = set("unknown", "true")
 	require.Equal(t, http.StatusBadRequest, status)
 	require.Contains(t, body, "there is no switch unknown")
+	for _, neither := range []string{"", "off"} {
+		status, body, _ = set("inbox", neither)
+		require.Equal(t, http.StatusBadRequest, status)
+		require.Contains(t, body, "on must be true or false")
+	}
 
 	status, _, location := press(t, server.URL+"/control/order", nil)
 	require.Equal(t, http.StatusSeeOther, status)
