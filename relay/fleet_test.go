@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +28,7 @@ type realFleet struct {
 	prefixes []string
 	sinks    []*testSink // one for each source, used by every process
 	procs    []*realProcess
+	log      *lines // of all processes
 }
 
 type realProcess struct {
@@ -37,7 +39,7 @@ type realProcess struct {
 }
 
 func newRealFleet(t *testing.T, db dbtest.Database, sources int) *realFleet {
-	f := &realFleet{t: t, db: db}
+	f := &realFleet{t: t, db: db, log: &lines{}}
 	for i := range sources {
 		prefix := fmt.Sprintf("s%d_", i)
 		_, err := migrations.Apply(t.Context(), db.DB, db.Dialect,
@@ -105,7 +107,7 @@ func (f *realFleet) join(ttl time.Duration) *realProcess {
 	for i, prefix := range f.prefixes {
 		r, err := New(Config{
 			DB: f.db.DB, Dialect: f.db.Dialect, Sink: f.sinks[i], Source: prefix, TablePrefix: prefix, Member: p.Member,
-			LeaseTTL: ttl, Logger: slog.New(slog.DiscardHandler),
+			LeaseTTL: ttl, Logger: slog.New(f.log),
 		})
 		require.NoError(f.t, err)
 		r.store = mortal{r.store, &p.dead}
@@ -204,7 +206,7 @@ func TestThreeProcessesShareTwelveSourcesEvenlyOnARealDatabase(t *testing.T) {
 func TestHazardAHandOverDuplicatesNothing(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db dbtest.Database) {
-		const ttl = 2 * time.Second
+		const ttl = 10 * time.Second
 		f := newRealFleet(t, db, 2)
 		a := f.join(ttl)
 		eventually(t, "a owns both", func() bool { return a.Owned() == 2 })
@@ -222,7 +224,8 @@ func TestHazardAHandOverDuplicatesNothing(t *testing.T) {
 		a.stop()
 		b.stop()
 		for i, sink := range f.sinks {
-			require.Equal(t, append(numbered("k", n), "last"), sink.values(), f.prefixes[i])
+			require.Equal(t, append(numbered("k", n), "last"), sink.values(), "%s; log:\n%s", f.prefixes[i],
+				strings.Join(f.log.all, "\n"))
 		}
 	})
 }
