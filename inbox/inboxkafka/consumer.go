@@ -80,18 +80,18 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 		return err
 	}
 	defer release()
-	if err := c.cfg.Inbox.Check(ctx, c.cfg.DB); err != nil {
+	if err := c.check(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was stopped while it asked
+		}
 		return fmt.Errorf("inboxkafka: %w", err)
 	}
-	if c.cfg.Mode == OffsetsInDatabase {
-		if err := c.cfg.Inbox.CheckOffsets(ctx, c.cfg.DB); err != nil {
-			return fmt.Errorf("inboxkafka: %w", err)
-		}
-	}
-
 	for {
 		m := c.newMember(ctx, one, many)
 		if err := m.connect(); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
 			return fmt.Errorf("inboxkafka: %w", err)
 		}
 		if err := m.consume(); !errors.Is(err, errRejoin) {
@@ -100,6 +100,15 @@ func (c *Consumer) run(ctx context.Context, one inbox.Handler, many inbox.BatchH
 		c.log.Info("inboxkafka: joining the group again: another member has claimed a partition in the database, but " +
 			"the group still assigns it to this member")
 	}
+}
+
+// check asks the database for the tables of the inbox.
+func (c *Consumer) check(ctx context.Context) error {
+	err := c.cfg.Inbox.Check(ctx, c.cfg.DB)
+	if err == nil && c.cfg.Mode == OffsetsInDatabase {
+		err = c.cfg.Inbox.CheckOffsets(ctx, c.cfg.DB)
+	}
+	return err
 }
 
 // Counts counts what handlers did wrong since New, for metrics. The values only increase.

@@ -112,3 +112,28 @@ func TestADatabaseThatIsNotThereAtTheStartEndsRun(t *testing.T) {
 			"the URL)")
 	}
 }
+
+// A consumer that is stopped while it waits for its database's first answer ends without an error, as at any other time.
+func TestAConsumerThatIsStoppedWhileItStartsEndsWithoutAnError(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	db, err := sql.Open("pgx", "postgres://u@"+listener.Addr().String()+"/billing?sslmode=disable")
+	require.NoError(t, err)
+	defer func() { _ = db.Close() }()
+	ib, err := inbox.New(inbox.PostgreSQL, "billing-stopped")
+	require.NoError(t, err)
+	consumer, err := inboxkafka.New(inboxkafka.Config{Inbox: ib, DB: db, Brokers: []string{"127.0.0.1:1"},
+		Group: "billing", Topics: []string{"orders"}})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- consumer.Run(ctx, func(context.Context, *sql.Tx, inbox.Message) error { return nil })
+	}()
+	silent, err := listener.Accept()
+	require.NoError(t, err)
+	stop()
+	require.NoError(t, <-ended)
+	require.NoError(t, silent.Close())
+}
