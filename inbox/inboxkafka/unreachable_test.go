@@ -113,7 +113,7 @@ func TestADatabaseThatIsNotThereAtTheStartEndsRun(t *testing.T) {
 	}
 }
 
-// A consumer that is stopped while it waits for the database's first answer ends without an error, as at any other time.
+// A consumer that is stopped while it waits for its database ends without an error, as at any other time.
 func TestAConsumerThatIsStoppedWhileItStartsEndsWithoutAnError(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
