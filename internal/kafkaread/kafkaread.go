@@ -69,18 +69,20 @@ func unread(
 	if err != nil {
 		return nil, err
 	}
+	open := false // as the last round found it
 	for {
 		ends, err := listed(admin.ListEndOffsets(ctx, topics...))
 		if err != nil {
-			return nil, err
+			return nil, whileOpen(open, err)
 		}
 		stable := ends
 		if level == kgo.ReadCommitted() {
 			if stable, err = listed(admin.ListCommittedOffsets(ctx, topics...)); err != nil {
-				return nil, err
+				return nil, whileOpen(open, err)
 			}
 		}
-		left, open := make(map[partition]int64), false
+		left := make(map[partition]int64)
+		open = false
 		ends.Each(func(end kadm.ListedOffset) {
 			if start, _ := starts.Lookup(end.Topic, end.Partition); start.Offset < end.Offset {
 				left[partition{end.Topic, end.Partition}] = end.Offset
@@ -94,7 +96,7 @@ func unread(
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("a transaction stays open: %w", ctx.Err())
+			return nil, whileOpen(open, ctx.Err())
 		}
 	}
 }
@@ -104,4 +106,12 @@ func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
 		err = offsets.Error()
 	}
 	return offsets, err
+}
+
+// whileOpen says of an error that a transaction was open when it came: that is why there was a wait.
+func whileOpen(open bool, err error) error {
+	if open {
+		return fmt.Errorf("a transaction stays open: %w", err)
+	}
+	return err
 }

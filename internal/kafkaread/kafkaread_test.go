@@ -77,7 +77,7 @@ func TestAnOpenTransactionIsWaitedForWhereItCouldStillBeCommitted(t *testing.T) 
 	send(t, transactional, "open")
 	require.Equal(t, []string{"open"}, read(t, brokers, kgo.ReadUncommitted()))
 
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	_, err := kafkaread.Records(ctx, brokers, "orders", kgo.ReadCommitted())
 	require.ErrorContains(t, err, "a transaction stays open")
