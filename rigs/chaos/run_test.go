@@ -27,6 +27,7 @@ func TestOnlyAWayWithAConnectionIsCut(t *testing.T) {
 	said(t, conn, "hello")
 	require.Equal(t, "hello", heard(t, conn))
 	require.True(t, w.cut())
+	require.False(t, w.cut(), "the same connection counts once")
 	_, err := conn.Read(make([]byte, 1))
 	require.Error(t, err)
 }
